@@ -1,0 +1,14 @@
+# Two stages: a static binary, then an image that holds it, the CA bundle and nothing else that runs.
+# scripts/image.sh builds the same image with a local toolchain and without pulling anything.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --bin ringway --target x86_64-unknown-linux-gnu \
+    && scripts/rootfs.sh target/x86_64-unknown-linux-gnu/release/ringway /rootfs
+
+FROM scratch
+COPY --from=build /rootfs/ /
+# ./traefik.toml and a relative acme.json are looked up here.
+WORKDIR /
+EXPOSE 80
+ENTRYPOINT ["/ringway"]

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# The whole test suite, on a fresh Debian machine with nothing but Rust: installs what the tests need, starts a Docker Engine
+# if none answers, builds the image, checks format and lints, and runs every test with nothing skipped.
+#
+#   scripts/test.sh
+#
+# Ends with 0 only if all of it passed. What it started it ends; packages that it installed stay.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+export PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:/usr/sbin:/sbin
+export RINGWAY_REQUIRE_DOCKER=1 RINGWAY_REQUIRE_PEBBLE=1
+started=$SECONDS
+
+step() { printf '\n== %s (at %d s)\n' "$*" $((SECONDS - started)); }
+
+scratch=$(mktemp -d)
+image=ringway:test-$$
+clean_up() {
+    local status=$?
+    docker rmi "$image" >/dev/null 2>&1 || true
+    if [ -s "$scratch/engine.pid" ]; then
+        local pid
+        pid=$(cat "$scratch/engine.pid")
+        kill "$pid" 2>/dev/null || true
+        # The engine stops its containers and its containerd; wait for that, but not for ever.
+        for _ in $(seq 100); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.2
+        done
+    fi
+    rm -rf "$scratch"
+    step "$([ "$status" -eq 0 ] && echo 'all passed' || echo "FAILED with status $status")"
+    exit "$status"
+}
+trap clean_up EXIT
+
+step "packages"
+scripts/packages.sh docker.io iptables cgroupfs-mount pebble curl wrk nginx-light haproxy apache2-utils nghttp2-client \
+    iproute2 procps ca-certificates gcc libc6-dev binutils openssl
+
+runner=(cargo nextest run --locked)
+if ! cargo nextest --version >/dev/null 2>&1; then
+    step "cargo-nextest"
+    echo "installing cargo-nextest with cargo install"
+    if ! cargo install cargo-nextest --locked; then
+        echo "cargo-nextest could not be installed: cargo test runs the tests instead"
+        runner=(cargo test --locked --lib --bins --tests)
+    fi
+fi
+
+step "Docker Engine"
+scripts/engine.sh --pid-file "$scratch/engine.pid"
+
+step "format"
+cargo fmt --check
+
+step "lints"
+cargo clippy --locked --all-targets -- -D warnings
+
+step "image"
+RINGWAY_PROFILE=${RINGWAY_PROFILE:-image} scripts/image.sh "$image"
+export RINGWAY_IMAGE=$image
+
+step "tests"
+"${runner[@]}"
+
+step "documentation tests"
+cargo test --locked --doc

@@ -1,0 +1,101 @@
+//! `ringway demo`: the main job with nothing else installed. Two backends of its own, http and https on loopback ports, the dashboard,
+//! and the Docker provider if a socket is there.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{fail, run, whoami};
+use crate::cli::Invocation;
+use crate::config::dynamic::{Backend, Dynamic, Frontend, Route, Server};
+use crate::config::fixed::{Api, Docker, EntryPoint, Fixed, INTERNAL_ENTRY_POINT, Ping, Statistics, Tls};
+use crate::control::update::Update;
+
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
+/// Runs the demo until Ctrl-C.
+pub fn run_demo(mut invocation: Invocation) -> ExitCode {
+    let prepared = ports().and_then(|ports| Ok((ports, whoami::start("whoami-1")?, whoami::start("whoami-2")?)));
+    let (ports, one, two) = match prepared {
+        Ok(prepared) => prepared,
+        Err(e) => return fail(&format!("the demo cannot open its loopback ports: {e}")),
+    };
+    let has_docker = Path::new(DOCKER_SOCKET).exists();
+    invocation.fixed = fixed(&invocation.fixed, &ports, has_docker);
+    invocation.file = None;
+    let announce = announcement(&ports, has_docker);
+    run(invocation, vec![routes(&[one.to_string(), two.to_string()])], Some(announce))
+}
+
+struct Ports {
+    http: u16,
+    https: u16,
+    dashboard: u16,
+}
+
+/// The usual alternatives to 80, 443 and 8080 where they are free, else any free port.
+fn ports() -> io::Result<Ports> {
+    let free = |wanted: u16| -> io::Result<u16> {
+        let listener = TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
+        Ok(listener.local_addr()?.port())
+    };
+    Ok(Ports { http: free(8000)?, https: free(8443)?, dashboard: free(8080)? })
+}
+
+fn fixed(given: &Fixed, ports: &Ports, has_docker: bool) -> Fixed {
+    let point = |port: u16| EntryPoint::on(&format!("127.0.0.1:{port}"));
+    let mut fixed = Fixed {
+        driver: given.driver.clone(),
+        workers: given.workers,
+        log_level: "INFO".to_owned(),
+        ..Fixed::default()
+    };
+    if !given.log_level.is_empty() {
+        fixed.log_level.clone_from(&given.log_level);
+    }
+    fixed.entry_points.insert("http".to_owned(), point(ports.http));
+    fixed.entry_points.insert("https".to_owned(), EntryPoint { tls: Some(Tls::default()), ..point(ports.https) });
+    fixed.entry_points.insert(INTERNAL_ENTRY_POINT.to_owned(), point(ports.dashboard));
+    fixed.default_entry_points = vec!["http".to_owned(), "https".to_owned()];
+    fixed.api = Some(Api { statistics: Some(Statistics::default()), ..Api::default() });
+    fixed.ping = Some(Ping::default());
+    if has_docker {
+        fixed.docker = Some(Docker { domain: "docker.localhost".to_owned(), ..Docker::default() });
+    }
+    fixed
+}
+
+fn routes(addresses: &[String]) -> Update {
+    let server = |address: &String| Server { url: format!("http://{address}"), weight: 1 };
+    let named = addresses.iter().enumerate().map(|(n, address)| (format!("whoami-{}", n + 1), server(address)));
+    let backend = Backend { servers: named.collect(), ..Backend::default() };
+    let frontend = |rule: &str| Frontend {
+        backend: "whoami".to_owned(),
+        pass_host_header: true,
+        routes: [("rule".to_owned(), Route { rule: rule.to_owned() })].into(),
+        ..Frontend::default()
+    };
+    let frontends = [("whoami", "Host:whoami.localhost"), ("everything-else", "PathPrefix:/")];
+    let dynamic = Dynamic {
+        backends: [("whoami".to_owned(), backend)].into(),
+        frontends: frontends.into_iter().map(|(name, rule)| (name.to_owned(), frontend(rule))).collect(),
+        tls: Vec::new(),
+    };
+    Update { provider: "demo", dynamic, rejected: Vec::new() }
+}
+
+fn announcement(ports: &Ports, has_docker: bool) -> String {
+    let Ports { http, https, dashboard } = ports;
+    let docker = if has_docker {
+        "Containers started on this machine appear as http://NAME.docker.localhost: docker run -d --name hello IMAGE"
+    } else {
+        "There is no Docker socket on this machine; with one, labelled containers would appear by themselves."
+    };
+    format!(
+        "\nRingway is running. Try:\n\n  curl http://127.0.0.1:{http}/                 two backends take turns\n  \
+         curl -H 'Host: whoami.localhost' http://127.0.0.1:{http}/hello?x=1\n  \
+         curl -k https://127.0.0.1:{https}/           the same over TLS, with a generated certificate\n  \
+         http://127.0.0.1:{dashboard}/dashboard/       the dashboard\n\n{docker}\nCtrl-C stops it.\n"
+    )
+}

@@ -1,0 +1,254 @@
+//! From the fixed configuration to what the control plane and the workers work with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+
+use crate::config::compile::{self, EntryFacts, Fixture};
+use crate::config::fixed::{self, Fixed};
+use crate::config::labels::DockerSettings;
+use crate::control::acme::{self, AcmeSettings, DomainRequest, KeyType, Pacing, Trust};
+use crate::control::certs::{self, AcmeWishes, Certs};
+use crate::control::docker::DockerProviderSettings;
+use crate::limits;
+use crate::observe::metrics::{Metrics, MetricsSettings};
+use crate::observe::status::Exposed;
+use crate::tls::certificate::Certificate;
+use crate::tls::resolver::{CertStore, PointCerts, Resolver};
+use crate::tls::settings::{ClientSettings, ServerSettings, client_config, server_config};
+use crate::tls::tickets::Resumption;
+use crate::worker::{EntryPoint, Timeouts};
+
+/// Everything made from the fixed configuration alone.
+pub struct Parts {
+    pub fixture: Fixture,
+    pub entry_points: Vec<EntryPoint>,
+    pub certs: Certs,
+}
+
+/// Builds the parts.
+///
+/// # Errors
+/// A sentence for the log: the process must not start (static.md 1.8).
+pub fn build(fixed: &Fixed) -> Result<Parts, String> {
+    let fixture = fixture(fixed)?;
+    let store: Arc<ArcSwap<CertStore>> = Arc::default();
+    let mut points = Vec::new();
+    let mut entry_points = Vec::new();
+    for (name, written) in &fixed.entry_points {
+        let parts = compile::entry_point(&fixture, name, written)
+            .map_err(|e| format!("Error preparing server: entry point {}: {}", e.name, e.reason))?;
+        let tls = match &written.tls {
+            Some(tls) => {
+                points.push(point_certs(name, tls));
+                Some(Arc::new(tls_config(name, tls, &store)?))
+            }
+            None => None,
+        };
+        entry_points.push(EntryPoint {
+            name: name.clone(),
+            chain: parts.chain,
+            guard: parts.guard,
+            exposed: exposed(fixed, name),
+            serves_challenges: serves_challenges(fixed, name),
+            tls,
+            trust: parts.trust,
+        });
+    }
+    let generated = if points.is_empty() { None } else { Some(Arc::new(generated()?)) };
+    let acme_entry = fixed.acme.as_ref().map_or("", |acme| acme.entry_point.as_str());
+    Ok(Parts { fixture, entry_points, certs: Certs::new(points, generated, acme_entry, store) })
+}
+
+fn fixture(fixed: &Fixed) -> Result<Fixture, String> {
+    let facts = |(name, written): (&String, &fixed::EntryPoint)| EntryFacts {
+        name: name.clone(),
+        port: compile::listen_port(written),
+        has_tls: written.tls.is_some(),
+        sanitize_path: written.sanitize_path,
+    };
+    let mut key = [0; 32];
+    aws_lc_rs::rand::fill(&mut key).map_err(|_| "the system has no source of randomness")?;
+    Ok(Fixture {
+        entry_points: fixed.entry_points.iter().map(facts).collect(),
+        default_entry_points: fixed.default_entry_points.clone(),
+        keep_trailing_slash: fixed.keep_trailing_slash,
+        allow_min_weight_zero: fixed.allow_min_weight_zero,
+        health_interval: fixed.health_check.interval.positive().unwrap_or(Duration::from_secs(30)),
+        client_tls: client_tls(fixed),
+        credentials: compile::credential_memory(key),
+        read: Box::new(|path| std::fs::read_to_string(path)),
+    })
+}
+
+/// TLS towards https servers: `rootCAs` replace the system's, which may be missing as long as nobody needs them.
+fn client_tls(fixed: &Fixed) -> Result<Arc<rustls::ClientConfig>, String> {
+    let read = |path: &str| std::fs::read_to_string(path);
+    let mut root_cas = Vec::new();
+    for text in &fixed.root_cas {
+        match certs::content(text, &read) {
+            Ok(pem) => root_cas.push(pem.into_bytes()),
+            Err(e) => tracing::error!("rootCAs: {e}; it is left out"),
+        }
+    }
+    let settings = ClientSettings {
+        root_cas,
+        insecure_skip_verify: fixed.insecure_skip_verify,
+        identity: None,
+        alpn: vec![b"http/1.1".to_vec()],
+    };
+    let (system, notes) = if fixed.root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
+    notes.iter().for_each(|note| tracing::debug!("system root certificates: {note}"));
+    client_config(&settings, &system).map(Arc::new).map_err(|e| e.to_string())
+}
+
+/// Certificates that cannot be used are logged and skipped; the entry point goes on (static.md 1.8).
+fn point_certs(name: &str, tls: &fixed::Tls) -> PointCerts {
+    let read = |path: &str| std::fs::read_to_string(path);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+    let load = |files| match certs::load(files, &read) {
+        Ok(certificate) => {
+            if let Some(warning) = certificate.expiry_warning(now) {
+                tracing::warn!("entry point {name}: {warning}");
+            }
+            Some(Arc::new(certificate))
+        }
+        Err(e) => {
+            tracing::error!("entry point {name}: certificate: {e}; it is left out");
+            None
+        }
+    };
+    PointCerts {
+        entry_point: name.to_owned(),
+        fixed: tls.certificates.iter().filter_map(load).collect(),
+        default: tls.default_certificate.as_ref().and_then(load),
+        ..PointCerts::default()
+    }
+}
+
+fn tls_config(name: &str, tls: &fixed::Tls, store: &Arc<ArcSwap<CertStore>>) -> Result<rustls::ServerConfig, String> {
+    let invalid = |e: String| format!("Error preparing server: entry point {name}: {e}");
+    let read = |path: &str| std::fs::read_to_string(path);
+    let files = tls.client_ca.as_ref().map(|ca| ca.files.as_slice()).unwrap_or_default();
+    let client_ca = files.iter().map(|file| certs::content(file, &read).map(String::into_bytes));
+    let settings = ServerSettings {
+        min_version: tls.min_version.clone(),
+        cipher_suites: tls.cipher_suites.clone(),
+        client_ca: client_ca.collect::<Result<_, _>>().map_err(|e| invalid(format!("clientCA: {e}")))?,
+        client_ca_optional: tls.client_ca.as_ref().is_some_and(|ca| ca.optional),
+        alpn: vec![b"http/1.1".to_vec()],
+    };
+    let resumption = Resumption::new().map_err(|e| invalid(e.to_string()))?;
+    let resolver = Arc::new(Resolver::new(name, Arc::clone(store), tls.sni_strict));
+    let (config, warnings) = server_config(&settings, resolver, &resumption).map_err(|e| invalid(e.to_string()))?;
+    warnings.iter().for_each(|warning| tracing::warn!("entry point {name}: {warning}"));
+    Ok(config)
+}
+
+fn generated() -> Result<Certificate, String> {
+    let mut random = [0; 32];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system has no source of randomness")?;
+    Certificate::generated(random, SystemTime::now()).map_err(|e| e.to_string())
+}
+
+fn exposed(fixed: &Fixed, name: &str) -> Option<Exposed> {
+    let api = fixed.api.as_ref().filter(|api| api.entry_point == name);
+    let exposed = Exposed {
+        api: api.is_some(),
+        dashboard: api.is_some_and(|api| api.dashboard),
+        ping: fixed.ping.as_ref().is_some_and(|ping| ping.entry_point == name),
+        metrics: fixed.metrics.as_ref().and_then(|m| m.prometheus.as_ref()).is_some_and(|p| p.entry_point == name),
+        keep_trailing_slash: fixed.keep_trailing_slash,
+        base: fixed.web.as_ref().map_or_else(String::new, |web| web.path.clone()),
+    };
+    (exposed.api || exposed.ping || exposed.metrics).then_some(exposed)
+}
+
+fn serves_challenges(fixed: &Fixed, name: &str) -> bool {
+    fixed
+        .acme
+        .as_ref()
+        .and_then(|acme| acme.http_challenge.as_ref())
+        .is_some_and(|challenge| challenge.entry_point == name)
+}
+
+pub fn metrics(fixed: &Fixed, parts: &Parts, workers: usize) -> Metrics {
+    let statistics = fixed.api.as_ref().and_then(|api| api.statistics.as_ref());
+    Metrics::new(&MetricsSettings {
+        workers,
+        entry_points: parts.entry_points.iter().map(|entry| entry.name.clone()).collect(),
+        buckets: fixed
+            .metrics
+            .as_ref()
+            .and_then(|m| m.prometheus.as_ref())
+            .map(|p| p.buckets.clone())
+            .unwrap_or_default(),
+        recent_errors: statistics.map_or(0, |s| usize::try_from(s.recent_errors).unwrap_or(0)),
+    })
+}
+
+pub fn docker(table: &fixed::Docker, constraints: &[String]) -> DockerProviderSettings {
+    let refresh = u64::try_from(table.swarm_mode_refresh_seconds).ok().filter(|&secs| secs > 0).unwrap_or(15);
+    DockerProviderSettings {
+        endpoint: table.endpoint.clone(),
+        tls: table.tls.clone(),
+        watch: table.watch,
+        swarm_refresh: Duration::from_secs(refresh),
+        labels: DockerSettings {
+            domain: table.domain.clone(),
+            exposed_by_default: table.exposed_by_default,
+            use_bind_port_ip: table.use_bind_port_ip,
+            swarm_mode: table.swarm_mode,
+            network: table.network.clone(),
+            constraints: table.constraints.iter().chain(constraints).cloned().collect(),
+            own_networks: Default::default(),
+        },
+        ..DockerProviderSettings::default()
+    }
+}
+
+/// ACME's settings and wishes; `None` without the table, or without a challenge that is built.
+pub fn acme(fixed: &Fixed) -> Option<(AcmeSettings, AcmeWishes)> {
+    let table = fixed.acme.as_ref()?;
+    if table.http_challenge.is_none() {
+        tracing::error!("acme: only httpChallenge is supported so far, and it is not configured: ACME is off");
+        return None;
+    }
+    let settings = AcmeSettings {
+        email: table.email.clone(),
+        storage: PathBuf::from(&table.storage),
+        ca_server: table.ca_server.clone(),
+        key_type: KeyType::parse(&table.key_type),
+        trust: Trust::from_variable(std::env::var_os("LEGO_CA_CERTIFICATES").as_deref()),
+        pacing: Pacing::default(),
+    };
+    let name = |text: &String| text.trim_end_matches('.').to_ascii_lowercase();
+    let domains =
+        table.domains.iter().map(|d| DomainRequest { main: name(&d.main), sans: d.sans.iter().map(name).collect() });
+    let wishes = AcmeWishes {
+        entry_point: table.entry_point.clone(),
+        on_host_rule: table.on_host_rule,
+        domains: domains.collect(),
+    };
+    Some((settings, wishes))
+}
+
+pub fn timeouts(fixed: &Fixed) -> Timeouts {
+    let responding = &fixed.responding_timeouts;
+    let forwarding = &fixed.forwarding_timeouts;
+    Timeouts {
+        idle: responding.idle_timeout.positive(),
+        head_read: responding.read_timeout.positive().unwrap_or(Duration::from_secs(limits::HEAD_READ_SECS)),
+        stall: responding.write_timeout.positive().unwrap_or(Duration::from_secs(limits::STALLED_BODY_SECS)),
+        dial: forwarding.dial_timeout.positive().unwrap_or(Duration::from_secs(limits::DIAL_SECS)),
+        response_header: forwarding.response_header_timeout.positive(),
+    }
+}
+
+/// `maxIdleConnsPerHost` is the process's number; each worker keeps its share. 0 means Go's default of 2 (static.md 2).
+pub fn idle_per_worker(fixed: &Fixed, workers: usize) -> usize {
+    let wanted = usize::try_from(fixed.max_idle_conns_per_host).ok().filter(|&n| n > 0).unwrap_or(2);
+    wanted.div_ceil(workers.max(1))
+}

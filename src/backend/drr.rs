@@ -1,0 +1,194 @@
+//! Dynamic weights: servers with clearly fewer 5xx than the others get more (dynamic.md 5.11, "drr").
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Weights never grow beyond this.
+const WEIGHT_MAX: u32 = 4096;
+/// One step of raising or lowering a weight.
+const FACTOR: u32 = 4;
+const SECOND: u64 = 1_000_000_000;
+/// Weights stay for so long after a change.
+const PAUSE_NANOS: u64 = 10 * SECOND;
+const WINDOW_SECS: usize = 10;
+/// A failure rate counts as bad when it exceeds median plus deviation by this factor.
+const THRESHOLD: f64 = 1.5;
+/// Joins an even set of rates, so that one of the two middle ones is not taken for the norm.
+const SENTINEL: f64 = 0.005;
+
+/// The weights of a balancer's servers and the failures that move them.
+#[derive(Debug)]
+pub(super) struct Dynamic {
+    weights: Box<[AtomicU32]>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    configured: Vec<u32>,
+    windows: Vec<Window>,
+    changed_nanos: Option<u64>,
+}
+
+/// Requests and failures of the last seconds, one slot each.
+#[derive(Debug, Clone, Copy, Default)]
+struct Window {
+    slots: [Slot; WINDOW_SECS],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    second: u64,
+    requests: u32,
+    failures: u32,
+}
+
+impl Dynamic {
+    pub fn new(configured: Vec<u32>) -> Self {
+        let weights = configured.iter().map(|&weight| AtomicU32::new(weight)).collect();
+        let windows = vec![Window::default(); configured.len()];
+        Dynamic { weights, inner: Mutex::new(Inner { configured, windows, changed_nanos: None }) }
+    }
+
+    pub fn weight(&self, index: usize) -> u32 {
+        self.weights[index].load(Ordering::Relaxed)
+    }
+
+    /// Counts an answer and moves the weights when it is time to.
+    pub fn record(&self, index: usize, status: u16, now_nanos: u64) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now_nanos / SECOND;
+        if let Some(window) = inner.windows.get_mut(index) {
+            window.count(now, (500..=504).contains(&status));
+        }
+        let resting = inner.changed_nanos.is_some_and(|at| now_nanos.saturating_sub(at) < PAUSE_NANOS);
+        if resting || inner.windows.len() < 2 || !inner.windows.iter().all(|window| window.is_ready(now)) {
+            return;
+        }
+        if let Some(weights) = self.moved(&inner, now) {
+            for (place, weight) in self.weights.iter().zip(weights) {
+                place.store(weight, Ordering::Relaxed);
+            }
+            inner.changed_nanos = Some(now_nanos);
+        }
+    }
+
+    /// The weights that follow from the failures, if they differ from those in use.
+    fn moved(&self, inner: &Inner, now: u64) -> Option<Vec<u32>> {
+        let current: Vec<u32> = (0..self.weights.len()).map(|at| self.weight(at)).collect();
+        let rates: Vec<f64> = inner.windows.iter().map(|window| window.failure_rate(now)).collect();
+        let good = good_ones(&rates);
+        let mixed = good.iter().any(|&g| g) && !good.iter().all(|&g| g);
+        let next: Vec<u32> = match mixed {
+            true => current.iter().zip(&good).map(|(&weight, &good)| raised(weight, good)).collect(),
+            false => {
+                current.iter().zip(&inner.configured).map(|(&weight, &goal)| (weight / FACTOR).max(goal)).collect()
+            }
+        };
+        (next != current).then(|| reduced(next))
+    }
+}
+
+fn raised(weight: u32, good: bool) -> u32 {
+    let more = weight.saturating_mul(FACTOR);
+    if good && more <= WEIGHT_MAX { more } else { weight }
+}
+
+/// Divided by their common divisor, so that equal weights stay small.
+fn reduced(weights: Vec<u32>) -> Vec<u32> {
+    let divisor = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
+    weights.into_iter().map(|weight| weight / divisor).collect()
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn good_ones(rates: &[f64]) -> Vec<bool> {
+    let mut set = rates.to_vec();
+    if set.len().is_multiple_of(2) {
+        set.push(SENTINEL);
+    }
+    let middle = median(&mut set);
+    let mut deviations: Vec<f64> = set.iter().map(|rate| (rate - middle).abs()).collect();
+    let limit = (middle + median(&mut deviations)) * THRESHOLD;
+    rates.iter().map(|&rate| rate <= limit).collect()
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+impl Window {
+    fn count(&mut self, now: u64, failed: bool) {
+        let slot = &mut self.slots[now as usize % WINDOW_SECS];
+        if slot.second != now {
+            *slot = Slot { second: now, ..Slot::default() };
+        }
+        slot.requests += 1;
+        slot.failures += u32::from(failed);
+    }
+
+    fn live(&self, now: u64) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(move |slot| slot.requests > 0 && slot.second + WINDOW_SECS as u64 > now)
+    }
+
+    /// Requests in most of the window's seconds: fewer say nothing yet.
+    fn is_ready(&self, now: u64) -> bool {
+        self.live(now).count() >= WINDOW_SECS / 2
+    }
+
+    fn failure_rate(&self, now: u64) -> f64 {
+        let (requests, failures) = self
+            .live(now)
+            .fold((0, 0), |(requests, failures), slot| (requests + slot.requests, failures + slot.failures));
+        if requests == 0 { 0.0 } else { f64::from(failures) / f64::from(requests) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `statuses`: what each server answers, ten times a second for so many seconds.
+    fn run(dynamic: &Dynamic, from_sec: u64, secs: u64, statuses: &[u16]) {
+        for tick in 0..secs * 10 {
+            for (index, &status) in statuses.iter().enumerate() {
+                dynamic.record(index, status, from_sec * SECOND + tick * SECOND / 10);
+            }
+        }
+    }
+
+    fn weights(dynamic: &Dynamic) -> Vec<u32> {
+        (0..dynamic.weights.len()).map(|at| dynamic.weight(at)).collect()
+    }
+
+    #[test]
+    fn failing_servers_lose_and_win_back() {
+        let dynamic = Dynamic::new(vec![1, 1, 1]);
+        run(&dynamic, 0, 9, &[200, 200, 503]);
+        assert_eq!(weights(&dynamic), [4, 4, 1]);
+        run(&dynamic, 9, 11, &[200, 200, 503]);
+        assert_eq!(weights(&dynamic), [16, 16, 1]);
+        run(&dynamic, 20, 60, &[200, 200, 200]);
+        assert_eq!(weights(&dynamic), [1, 1, 1]);
+    }
+
+    #[test]
+    fn weights_are_bounded() {
+        let dynamic = Dynamic::new(vec![3, 1]);
+        run(&dynamic, 0, 200, &[200, 500]);
+        assert!(dynamic.weight(0) <= WEIGHT_MAX && dynamic.weight(0) > 512);
+        assert_eq!(dynamic.weight(1), 1);
+    }
+
+    #[test]
+    fn equals_are_left_alone() {
+        let dynamic = Dynamic::new(vec![2, 1]);
+        run(&dynamic, 0, 60, &[200, 200]);
+        assert_eq!(weights(&dynamic), [2, 1]);
+        run(&dynamic, 60, 60, &[500, 500]);
+        assert_eq!(weights(&dynamic), [2, 1]);
+    }
+}

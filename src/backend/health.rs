@@ -1,0 +1,125 @@
+//! Health checks as values: when to ask, what to ask, and what the answer means (dynamic.md 5.11). The asking is the
+//! control plane's.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::url::{InvalidUrl, Scheme, ServerUrl};
+
+/// A probe that takes longer has failed.
+pub const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A backend's health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    pub interval: Duration,
+    path: String,
+    scheme: Option<Scheme>,
+    port: Option<u16>,
+    hostname: String,
+    headers: Vec<(String, String)>,
+}
+
+/// The options as written; empty and 0 mean absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HealthOptions<'a> {
+    pub path: &'a str,
+    pub scheme: &'a str,
+    pub port: i64,
+    pub hostname: &'a str,
+    /// In nanoseconds, as parsed; `None` if the text is no duration.
+    pub interval_nanos: Option<i64>,
+}
+
+/// One request to make. Redirects are followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    pub url: ServerUrl,
+    /// The Host field: the configured host name or the probed URL's.
+    pub host: String,
+    pub headers: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvalidHealthCheck {
+    Path(String),
+    Scheme(String),
+    Port(i64),
+    Url(InvalidUrl),
+}
+
+impl HealthCheck {
+    /// `None` without a path: no check. A bad interval is replaced by `default_interval`, see [`interval_is_usable`].
+    pub fn new(
+        options: HealthOptions,
+        headers: Vec<(String, String)>,
+        default_interval: Duration,
+    ) -> Result<Option<Self>, InvalidHealthCheck> {
+        if options.path.is_empty() {
+            return Ok(None);
+        }
+        let bad_path = || InvalidHealthCheck::Path(options.path.to_owned());
+        // Without a slash a colon in the first segment would make the rest a scheme.
+        let first_segment = options.path.split(['/', '?']).next().unwrap_or_default();
+        if first_segment.contains(':') || options.path.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            return Err(bad_path());
+        }
+        let scheme = match options.scheme {
+            "" => None,
+            text => Some(Scheme::parse(text).ok_or_else(|| InvalidHealthCheck::Scheme(text.to_owned()))?),
+        };
+        let port = match options.port {
+            0 => None,
+            port => Some(u16::try_from(port).map_err(|_| InvalidHealthCheck::Port(port))?),
+        };
+        let nanos = options.interval_nanos.filter(|&nanos| nanos > 0).and_then(|nanos| u64::try_from(nanos).ok());
+        let interval = nanos.map_or(default_interval, Duration::from_nanos);
+        let (path, hostname) = (options.path.to_owned(), options.hostname.to_owned());
+        Ok(Some(HealthCheck { interval, path, scheme, port, hostname, headers }))
+    }
+
+    /// The request that probes this server.
+    pub fn probe(&self, server: &ServerUrl) -> Result<Probe, InvalidHealthCheck> {
+        let scheme = self.scheme.unwrap_or(server.scheme).as_str();
+        let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
+        let authority = match self.port {
+            Some(port) => format!("{host}:{port}"),
+            None => server.authority.clone(),
+        };
+        let path = match self.path.starts_with('/') {
+            true => self.path.clone(),
+            // Relative to the folder of the server's own path, as a link would be.
+            false => format!("{}/{}", server.path.rsplit_once('/').map_or("", |(folder, _)| folder), self.path),
+        };
+        let url = ServerUrl::parse(&format!("{scheme}://{authority}{path}")).map_err(InvalidHealthCheck::Url)?;
+        let host = if self.hostname.is_empty() { url.authority.clone() } else { self.hostname.clone() };
+        Ok(Probe { url, host, headers: self.headers.clone() })
+    }
+}
+
+/// Whether a configured interval counts, or the global one takes its place (worth an error in the log).
+pub fn interval_is_usable(nanos: Option<i64>) -> bool {
+    nanos.is_some_and(|nanos| nanos > 0)
+}
+
+/// Whether a probe's status means that the server is up.
+pub fn status_is_healthy(status: u16) -> bool {
+    (200..400).contains(&status)
+}
+
+impl fmt::Display for InvalidHealthCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidHealthCheck::Path(path) => {
+                write!(f, "the health check's path {path:?} is no URL path: begin it with /")
+            }
+            InvalidHealthCheck::Scheme(text) => {
+                write!(f, "the health check's scheme {text:?} is not http, https or h2c")
+            }
+            InvalidHealthCheck::Port(port) => write!(f, "the health check's port {port} is not between 1 and 65535"),
+            InvalidHealthCheck::Url(cause) => write!(f, "the health check's URL cannot be built: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidHealthCheck {}

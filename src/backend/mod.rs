@@ -1,0 +1,39 @@
+//! Which server: balancing, stickiness, health (dynamic.md 5.11). Pure: workers share it through atomics, and what must
+//! outlive a reload is carried over by URL.
+
+pub mod balance;
+pub mod health;
+pub mod server;
+pub mod sticky;
+pub mod url;
+
+mod drr;
+mod rotation;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use balance::{Balancer, BalancerSettings, Method, NoServer, Tried, effective_weight};
+pub use health::HealthCheck;
+pub use server::{Lease, Passive, Server, ServerState};
+pub use sticky::StickyCookie;
+pub use url::{InvalidUrl, Scheme, ServerUrl};
+
+/// The states of a backend's servers by URL text: what a reload carries over.
+#[derive(Debug, Clone, Default)]
+pub struct BackendState {
+    servers: HashMap<String, Arc<ServerState>>,
+}
+
+impl BackendState {
+    /// States for the servers with these URLs: the previous ones where the URL is known, new ones otherwise.
+    pub fn carry<'a>(previous: Option<&BackendState>, urls: impl IntoIterator<Item = &'a str>) -> Self {
+        let state = |url: &str| previous.and_then(|known| known.servers.get(url)).cloned().unwrap_or_default();
+        BackendState { servers: urls.into_iter().map(|url| (url.to_owned(), state(url))).collect() }
+    }
+
+    /// The state of one server; a new one if its URL was not among those carried.
+    pub fn server(&self, url: &str) -> Arc<ServerState> {
+        self.servers.get(url).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,118 @@
+//! The classic interleaved weighted round robin, shared by all workers through one atomic number (dynamic.md 5.11).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where the rotation stands: the last index and the current weight. In one round, with the current weight falling from
+/// the largest weight by the common divisor, each server whose weight reaches it gets a turn.
+#[derive(Debug, Default)]
+pub(super) struct Rotation {
+    /// Index in the upper half, one more than the last server's so that 0 is the beginning; current weight in the lower.
+    position: AtomicU64,
+}
+
+/// Largest weight and greatest common divisor of the weights that take part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Scale {
+    max: u32,
+    gcd: u32,
+}
+
+impl Scale {
+    pub fn of(weights: impl Iterator<Item = u32>) -> Self {
+        weights
+            .fold(Scale::default(), |scale, weight| Scale { max: scale.max.max(weight), gcd: gcd(scale.gcd, weight) })
+    }
+}
+
+impl Rotation {
+    /// The next index below `len` by `weight`; an index of weight 0 is never chosen. `None` if all weights are 0.
+    pub fn next(&self, len: usize, scale: Scale, weight: impl Fn(usize) -> u32) -> Option<usize> {
+        if scale.max == 0 || len == 0 {
+            return None;
+        }
+        let mut seen = self.position.load(Ordering::Relaxed);
+        loop {
+            let (index, current) = step(seen, len, scale, &weight);
+            let next = ((index as u64 + 1) << 32) | u64::from(current);
+            match self.position.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(index),
+                // Another worker took this turn: the next one is ours.
+                Err(moved) => seen = moved,
+            }
+        }
+    }
+}
+
+fn step(position: u64, len: usize, scale: Scale, weight: &impl Fn(usize) -> u32) -> (usize, u32) {
+    // The set of servers may have changed since the position was written: then it is brought into range.
+    let mut index = (position >> 32) as usize % (len + 1);
+    let mut current = (position as u32).min(scale.max);
+    loop {
+        if index == len {
+            index = 0;
+        }
+        if index == 0 {
+            current = if current <= scale.gcd { scale.max } else { current - scale.gcd };
+        }
+        if weight(index) >= current && current > 0 {
+            return (index, current);
+        }
+        index += 1;
+        // A position from another set may hold a current weight of zero: the next round sets it.
+    }
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn turns(weights: &[u32], count: usize) -> Vec<usize> {
+        let rotation = Rotation::default();
+        let scale = Scale::of(weights.iter().copied());
+        (0..count).map(|_| rotation.next(weights.len(), scale, |at| weights[at]).unwrap()).collect()
+    }
+
+    #[test]
+    fn one_to_three() {
+        // The cycle `2 2 1 2` of dynamic.md 5.11, entered at the first server by name.
+        assert_eq!(turns(&[1, 3], 8), [1, 1, 0, 1, 1, 1, 0, 1]);
+        assert_eq!(turns(&[1, 1], 4), [0, 1, 0, 1]);
+        assert_eq!(turns(&[5, 5, 10], 8), [2, 0, 1, 2, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn nothing_weighs_anything() {
+        assert_eq!(Rotation::default().next(2, Scale::of([0, 0].into_iter()), |_| 0), None);
+        assert_eq!(Rotation::default().next(0, Scale::of([].into_iter()), |_| 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_proportional(weights in prop::collection::vec(0u32..40, 1..8), rounds in 1usize..4) {
+            prop_assume!(weights.iter().any(|&w| w > 0));
+            let scale = Scale::of(weights.iter().copied());
+            let cycle: u32 = weights.iter().sum::<u32>() / scale.gcd;
+            let mut counts = vec![0u32; weights.len()];
+            turns(&weights, cycle as usize * rounds).into_iter().for_each(|at| counts[at] += 1);
+            for (count, weight) in counts.iter().zip(&weights) {
+                prop_assert_eq!(*count, weight / scale.gcd * rounds as u32);
+            }
+        }
+
+        #[test]
+        fn any_position_leads_on(position in any::<u64>(), weights in prop::collection::vec(0u32..40, 1..8)) {
+            prop_assume!(weights.iter().any(|&w| w > 0));
+            let rotation = Rotation { position: AtomicU64::new(position) };
+            let scale = Scale::of(weights.iter().copied());
+            for _ in 0..20 {
+                let at = rotation.next(weights.len(), scale, |at| weights[at]).unwrap();
+                prop_assert!(weights[at] > 0);
+            }
+        }
+    }
+}

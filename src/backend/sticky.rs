@@ -1,0 +1,61 @@
+//! Sticky sessions: a cookie that names the server (dynamic.md 5.11).
+
+use sha1::{Digest, Sha1};
+
+use super::url::ServerUrl;
+
+/// The cookie of the deprecated `sticky = true`.
+pub const OLD_COOKIE_NAME: &str = "_TRAEFIK_BACKEND";
+
+/// Name and attributes of the cookie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StickyCookie {
+    pub name: String,
+    pub secure: bool,
+    pub http_only: bool,
+    /// `none`, `lax` or `strict`, any case; others are left out.
+    pub same_site: String,
+}
+
+/// The cookie's name: the configured one sanitised, or `_` and five hex digits of the backend name's hash.
+pub fn cookie_name(configured: &str, backend: &str) -> String {
+    if !configured.is_empty() {
+        return sanitised(configured);
+    }
+    let hash = Sha1::digest(format!("{OLD_COOKIE_NAME}_{backend}"));
+    let hex: String = hash.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+    format!("_{}", &hex[..5])
+}
+
+/// Every character that a cookie name may not hold becomes `_`.
+pub fn sanitised(name: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^`|~".contains(c);
+    name.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
+}
+
+impl StickyCookie {
+    /// The value of Set-Cookie that binds the client to this server.
+    pub fn set_cookie(&self, server: &ServerUrl) -> String {
+        let mut text = format!("{}={}; Path=/", self.name, server.text);
+        text += if self.http_only { "; HttpOnly" } else { "" };
+        text += if self.secure { "; Secure" } else { "" };
+        text += match self.same_site.to_ascii_lowercase().as_str() {
+            "none" => "; SameSite=None",
+            "lax" => "; SameSite=Lax",
+            "strict" => "; SameSite=Strict",
+            _ => "",
+        };
+        text
+    }
+
+    /// The cookie's value in one Cookie field.
+    pub fn value_in<'a>(&self, cookies: &'a [u8]) -> Option<&'a str> {
+        let value = cookies.split(|&b| b == b';').find_map(|pair| {
+            let pair = pair.trim_ascii();
+            let rest = pair.strip_prefix(self.name.as_bytes())?;
+            rest.strip_prefix(b"=")
+        })?;
+        let unquoted = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+        std::str::from_utf8(unquoted).ok()
+    }
+}

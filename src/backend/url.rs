@@ -1,0 +1,151 @@
+//! The URL of a server: where to connect and what to call it (dynamic.md 6, "target").
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    Http,
+    Https,
+    /// HTTP/2 with prior knowledge, without TLS.
+    H2c,
+}
+
+/// A server's URL in parts. Path and query are kept for cookies and for URLs that are not servers (forward auth); proxying
+/// ignores them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrl {
+    pub scheme: Scheme,
+    /// Name or address; IPv6 without brackets.
+    pub host: String,
+    /// The port as written, or the scheme's.
+    pub port: u16,
+    /// `host:port` as written: the Host field when passHostHeader is off.
+    pub authority: String,
+    /// Where to connect: `host:port`, with the port always there and IPv6 in brackets.
+    pub address: String,
+    /// Path as written, maybe empty.
+    pub path: String,
+    /// Query without its question mark.
+    pub query: Option<String>,
+    /// The whole text as written: names the server in cookies, logs and the carried-over state.
+    pub text: String,
+}
+
+/// Why a text is no server URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidUrl {
+    text: String,
+    cause: &'static str,
+}
+
+impl Scheme {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::H2c => "h2c",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Scheme::Http, Scheme::Https, Scheme::H2c].into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(text))
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http | Scheme::H2c => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+impl ServerUrl {
+    pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
+        let invalid = |cause| InvalidUrl { text: text.to_owned(), cause };
+        if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            return Err(invalid("it holds a blank or a control character"));
+        }
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| invalid("it has no scheme"))?;
+        let scheme = Scheme::parse(scheme).ok_or_else(|| invalid("its scheme is not http, https or h2c"))?;
+        let rest = rest.split('#').next().unwrap_or_default();
+        let authority_len = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path_and_query) = rest.split_at(authority_len);
+        if authority.contains('@') {
+            return Err(invalid("it holds a user name, which is not supported"));
+        }
+        let (host, port) = host_and_port(authority).map_err(invalid)?;
+        let port = port.unwrap_or(scheme.default_port());
+        let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (path_and_query, None),
+        };
+        Ok(ServerUrl {
+            scheme,
+            host: host.to_owned(),
+            port,
+            authority: authority.to_owned(),
+            address,
+            path: path.to_owned(),
+            query,
+            text: text.to_owned(),
+        })
+    }
+
+    /// Path and query for a request to exactly this URL; at least `/`.
+    pub fn target(&self) -> String {
+        let path = if self.path.is_empty() { "/" } else { &self.path };
+        match &self.query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        }
+    }
+
+    /// Whether both name the same server: scheme, host, port and path (dynamic.md 5.11).
+    pub fn names_same_server(&self, other: &ServerUrl) -> bool {
+        self.scheme == other.scheme && self.authority == other.authority && self.path == other.path
+    }
+}
+
+/// Host without brackets, and the port if one is written.
+fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']').ok_or("the bracket of its IPv6 address is not closed")?;
+            let address = host.split('%').next().unwrap_or_default();
+            address.parse::<Ipv6Addr>().map_err(|_| "what stands in brackets is no IPv6 address")?;
+            let port = match after.strip_prefix(':') {
+                Some(port) => Some(port),
+                None if after.is_empty() => None,
+                None => return Err("something other than a port follows its IPv6 address"),
+            };
+            (host, port)
+        }
+        None => match authority.split_once(':') {
+            Some((_, port)) if port.contains(':') => return Err("its IPv6 address needs brackets"),
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    if host.is_empty() {
+        return Err("it has no host");
+    }
+    if host.bytes().any(|b| b"%<>\"\\^`{|}[]".contains(&b) && !(b == b'%' && host.contains(':'))) {
+        return Err("its host holds a character that no host name has");
+    }
+    let port = port.filter(|digits| !digits.is_empty());
+    let number = |digits: &str| digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
+    match port {
+        Some(digits) => number(digits).map(|port| (host, Some(port))).ok_or("its port is not a number from 0 to 65535"),
+        None => Ok((host, None)),
+    }
+}
+
+impl fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no server URL: {}; write it as http://host:port", self.text, self.cause)
+    }
+}
+
+impl std::error::Error for InvalidUrl {}

@@ -1,0 +1,181 @@
+//! The command line, with Traefik v1's flags and their precedence: flags over file over defaults (static.md 1).
+//!
+//! [`parse`] is pure: environment and files come in through closures.
+
+mod arguments;
+mod entry_points;
+mod help;
+mod overlay;
+mod search;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::fixed::{DYNAMIC_TABLES, Fixed};
+use crate::config::text::tree::Node;
+use crate::config::text::{self, InvalidConfig, nearest};
+
+pub use help::help;
+
+use arguments::Flag;
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Run the proxy.
+    Run,
+    /// Read and judge the configuration, print what was found, and end.
+    Check,
+    /// Ask the running proxy's ping.
+    Healthcheck,
+    /// Run with made-up backends.
+    Demo,
+    /// Print the version; no configuration is read.
+    Version,
+    /// Print [`help`]; no configuration is read.
+    Help,
+}
+
+/// A command line that was understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invocation {
+    pub command: Command,
+    /// Resolved; [`check`](crate::config::fixed::check) has not looked at it yet.
+    pub fixed: Fixed,
+    /// Full sentences for the user, in the order in which they came up.
+    pub warnings: Vec<String>,
+    /// The configuration file in use.
+    pub file: Option<PathBuf>,
+    /// Its contents; empty without a file.
+    pub file_text: String,
+}
+
+/// Why a command line cannot be followed; the text says what to do. The exit code is 1 (static.md 1.7).
+#[derive(Debug, Clone, PartialEq)]
+pub enum CliError {
+    /// The command line itself is wrong.
+    Usage(String),
+    /// The file, or a flag's value, is.
+    Config(InvalidConfig),
+    /// The file is there but cannot be read.
+    Unreadable { file: PathBuf, reason: String },
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CliError::Usage(message) => write!(f, "{message} (see --help)"),
+            CliError::Config(invalid) => invalid.fmt(f),
+            CliError::Unreadable { file, reason } => {
+                write!(f, "{} cannot be read ({reason}): correct the file or its permissions", file.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for CliError {}
+
+impl From<InvalidConfig> for CliError {
+    fn from(invalid: InvalidConfig) -> Self {
+        CliError::Config(invalid)
+    }
+}
+
+/// Understands the arguments (without the program's name), finds and reads the configuration file, and lays the flags over it.
+///
+/// `env` looks up a variable of the environment; `read` reads a file as `std::fs::read_to_string` does.
+///
+/// # Errors
+/// An unknown command or flag, a flag without its value, a file that cannot be read, broken TOML, a value of the wrong type.
+pub fn parse(
+    args: &[String],
+    env: &dyn Fn(&str) -> Option<String>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Invocation, CliError> {
+    let (command, args) = command(args)?;
+    let shape = Fixed::shape();
+    let mut warnings = Vec::new();
+    let flags = arguments::split(args, &shape, &mut warnings)?;
+    if flags.iter().any(|flag| flag.is("help")) {
+        return Ok(Invocation::without_config(Command::Help));
+    }
+    if command == Command::Version {
+        return match flags.first() {
+            Some(flag) => Err(CliError::Usage(format!("version takes no flags: remove {}", flag.shown))),
+            None => Ok(Invocation::without_config(Command::Version)),
+        };
+    }
+    let config_file = flags.iter().rev().find(|flag| flag.is("configfile")).and_then(|flag| flag.value.as_deref());
+    let found = search::find(config_file, env, read, &mut warnings)?;
+    let (file, file_text) = found.map_or((None, String::new()), |(file, text)| (Some(file), text));
+    let name = file.as_deref().map_or_else(String::new, |file| file.display().to_string());
+
+    let mut root = match &file {
+        Some(_) => text::parse(&file_text, &name)?,
+        None => Node::empty(),
+    };
+    overlay::lay(&flags, &shape, &mut root, &mut warnings)?;
+    let loaded = text::read_tree::<Fixed>(&root, &file_text, &name, &DYNAMIC_TABLES)?;
+    warnings.extend(loaded.warnings.iter().map(ToString::to_string));
+    let mut fixed = loaded.value;
+    warnings.extend(unread_routes(&root, &fixed, &name));
+    warnings.extend(fixed.resolve());
+    Ok(Invocation { command, fixed, warnings, file, file_text })
+}
+
+impl Invocation {
+    fn without_config(command: Command) -> Self {
+        let (file, file_text) = (None, String::new());
+        Invocation { command, fixed: Fixed::default(), warnings: Vec::new(), file, file_text }
+    }
+}
+
+/// The first argument is a command unless it starts with a dash.
+fn command(args: &[String]) -> Result<(Command, &[String]), CliError> {
+    const KNOWN: [(&str, Command); 6] = [
+        ("version", Command::Version),
+        ("healthcheck", Command::Healthcheck),
+        ("check", Command::Check),
+        ("demo", Command::Demo),
+        ("run", Command::Run),
+        ("help", Command::Help),
+    ];
+    let Some((first, rest)) = args.split_first().filter(|(first, _)| !first.starts_with('-')) else {
+        return Ok((Command::Run, args));
+    };
+    if let Some((_, command)) = KNOWN.iter().find(|(name, _)| name == first) {
+        return Ok((*command, rest));
+    }
+    Err(CliError::Usage(match first.as_str() {
+        "storeconfig" => "storeconfig writes to a key-value store, and Ringway has none: keep the toml file".to_owned(),
+        "bug" => "bug opens Traefik's issue form: report what you see to Ringway's issue tracker".to_owned(),
+        _ => match nearest(first, KNOWN.iter().map(|(name, _)| *name)) {
+            Some(near) => format!("command {first} not found: did you mean {near}?"),
+            None => format!("command {first} not found: flags start with --"),
+        },
+    }))
+}
+
+/// Routes in the main file count only if `[file]` names no other place (static.md 1.3), which is easy to miss.
+fn unread_routes(root: &Node, fixed: &Fixed, file: &str) -> Option<String> {
+    let table = root.as_table()?;
+    let present: Vec<&str> = DYNAMIC_TABLES.into_iter().filter(|name| table.option(name).is_some()).collect();
+    if present.is_empty() || fixed.file.as_ref().is_some_and(|file| file.is_inline()) {
+        return None;
+    }
+    let tables = present.join(", ");
+    Some(match &fixed.file {
+        None => format!("{file}: {tables} are ignored without [file]: add an empty [file] table"),
+        Some(_) => format!("{file}: {tables} are ignored, because [file] names another place: move them there"),
+    })
+}
+
+impl Flag {
+    fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! The text of `--help`: the flags come from the configuration's types, so none can be forgotten.
+
+use crate::config::fixed::Fixed;
+use crate::config::text::shape::Shape;
+
+const INTRODUCTION: &str = "\
+Ringway: a reverse proxy on io_uring with Traefik v1's toml and label contract.
+
+Usage: ringway [command] [--flag=value]...
+
+Commands:
+  (none), run    run the proxy
+  check          read the configuration, print everything that is wrong or ignored
+  healthcheck    ask the running proxy's /ping; needs [ping]
+  demo           run with made-up backends
+  version        print the version
+
+Short flags: -c configFile, -d debug, -g graceTimeOut, -l logLevel, -h help.
+Flags win over the file, the file wins over defaults. The file is the first of --configFile,
+/etc/traefik/traefik.toml, $HOME/.traefik/traefik.toml and ./traefik.toml.
+
+Flags (names in any case; a value follows an equals sign; a bare table flag turns the table on with its defaults):
+";
+
+/// What a flag is for, where its name does not say it.
+const NOTES: [(&str, &str); 31] = [
+    ("accesslog", "write an access log"),
+    ("accesslog.bufferingsize", "lines that may wait for the writer"),
+    ("accesslog.fields.names", "A=drop B=keep"),
+    ("accesslog.filters.statuscodes", "keep only these, as in 404,500-599"),
+    ("acme", "certificates from an ACME authority"),
+    ("acme.domains", "main,san1,san2 is one certificate; may repeat"),
+    ("acme.onhostrule", "ask for the names in Host rules"),
+    ("acme.storage", "JSON file of account and certificates"),
+    ("allowminweightzero", "a server of weight 0 gets no traffic"),
+    ("api", "serve the API and the dashboard"),
+    ("constraints", "tag==glob or tag!=glob"),
+    ("debug", "log more, serve /debug"),
+    ("defaultentrypoints", "for frontends that name none"),
+    ("docker", "routes from containers' labels"),
+    ("docker.domain", "suffix of the default Host rule"),
+    ("docker.exposedbydefault", "false: only containers with traefik.enable=true"),
+    ("docker.unavailablegrace", "how long routes outlive the engine"),
+    ("driver", "auto, io_uring or epoll"),
+    ("entrypoints", "'Name:http Address::80 TLS:cert,key Redirect.EntryPoint:https Compress:true ...'; may repeat"),
+    ("file", "routes from toml files"),
+    ("forwardingtimeouts.dialtimeout", "for connecting to a server"),
+    ("gracetimeout", "deprecated, see lifecycle.gracetimeout"),
+    ("keeptrailingslash", "do not redirect between /path and /path/"),
+    ("lifecycle.gracetimeout", "for running requests when stopping"),
+    ("loglevel", "debug, info, warn, error, fatal or panic"),
+    ("ping", "serve /ping"),
+    ("providersthrottleduration", "least time between two configurations of one provider"),
+    ("retry", "try another server when one cannot be reached"),
+    ("rootcas", "PEM files that replace the system's roots"),
+    ("tracing", "send traces"),
+    ("workers", "threads; 0 is one per core"),
+];
+
+/// The whole help text.
+pub fn help() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    let mut flags = Vec::new();
+    collect(&Fixed::shape(), "", &mut flags);
+    flags.push(("configfile".to_owned(), "=text"));
+    flags.push(("help".to_owned(), ""));
+    flags.sort();
+    for (name, form) in flags {
+        let flag = format!("--{name}{form}");
+        match NOTES.iter().find(|(noted, _)| *noted == name) {
+            Some((_, note)) => text.push_str(&format!("  {flag:<48} {note}\n")),
+            None => text.push_str(&format!("  {flag}\n")),
+        }
+    }
+    text
+}
+
+/// Every flag's name in lower case, without dashes.
+pub(super) fn flag_names(shape: &Shape) -> Vec<String> {
+    let mut flags = Vec::new();
+    collect(shape, "", &mut flags);
+    flags.into_iter().map(|(name, _)| name).collect()
+}
+
+fn collect(shape: &Shape, prefix: &str, flags: &mut Vec<(String, &'static str)>) {
+    let Shape::Table(fields) = shape else { return };
+    for (name, shape) in fields {
+        let name = format!("{prefix}{}", name.to_ascii_lowercase());
+        flags.push((name.clone(), form(shape)));
+        collect(shape, &format!("{name}."), flags);
+    }
+}
+
+fn form(shape: &Shape) -> &'static str {
+    match shape {
+        Shape::Bool => "[=true|false]",
+        Shape::Integer | Shape::Float => "=number",
+        Shape::Text => "=text",
+        Shape::Duration => "=duration",
+        Shape::List(_) => "=a,b",
+        Shape::Map(_) if shape.is_raw_table() => " (not supported)",
+        Shape::Map(_) => "=text",
+        Shape::Table(_) => "",
+    }
+}

@@ -1,0 +1,77 @@
+//! Finding the configuration file (static.md 1.1).
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::CliError;
+
+const FILE_NAME: &str = "traefik.toml";
+
+/// The first file of the search order that exists, with its text. A `--configFile` that does not exist is no error: the
+/// search goes on, with a warning.
+pub(super) fn find(
+    config_file: Option<&str>,
+    env: &dyn Fn(&str) -> Option<String>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<(PathBuf, String)>, CliError> {
+    let asked = config_file.map(|file| expand(file, env)).filter(|file| !file.is_empty()).map(PathBuf::from);
+    if let Some(file) = &asked
+        && let Some(found) = try_file(file, read)?
+    {
+        return Ok(Some(found));
+    }
+    let home = env("HOME").map(|home| Path::new(&home).join(".traefik").join(FILE_NAME));
+    let usual = [Some(Path::new("/etc/traefik").join(FILE_NAME)), home, Some(Path::new(".").join(FILE_NAME))];
+    let mut found = None;
+    for file in usual.into_iter().flatten() {
+        found = try_file(&file, read)?;
+        if found.is_some() {
+            break;
+        }
+    }
+    if let Some(asked) = asked {
+        let asked = asked.display();
+        warnings.push(match &found {
+            Some((file, _)) => {
+                format!("--configFile {asked} does not exist, {} is used: correct the path", file.display())
+            }
+            None => format!("--configFile {asked} does not exist, no file is used: correct the path"),
+        });
+    }
+    Ok(found)
+}
+
+/// Reads a file, or the usual file in a folder. `None` if there is none.
+fn try_file(file: &Path, read: &dyn Fn(&Path) -> io::Result<String>) -> Result<Option<(PathBuf, String)>, CliError> {
+    match read(file) {
+        Ok(text) => Ok(Some((file.to_owned(), text))),
+        Err(error) if error.kind() == ErrorKind::IsADirectory && !file.ends_with(FILE_NAME) => {
+            try_file(&file.join(FILE_NAME), read)
+        }
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Ok(None),
+            _ => Err(CliError::Unreadable { file: file.to_owned(), reason: error.to_string() }),
+        },
+    }
+}
+
+/// Replaces `$NAME` and `${NAME}`; an unset variable becomes nothing, as in a shell.
+fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let (name, behind) = braced.unwrap_or_else(|| {
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+            after.split_at(end)
+        });
+        match name {
+            "" => expanded.push('$'),
+            name => expanded.push_str(&env(name).unwrap_or_default()),
+        }
+        rest = behind;
+    }
+    expanded + rest
+}

@@ -1,0 +1,88 @@
+//! An entry point of the fixed configuration, compiled once at the start. What is wrong here stops the process (static.md 1.8).
+
+use ipnet::IpNet;
+
+use super::Fixture;
+use super::frontend::{auth, redirect_step};
+use crate::config::fixed;
+use crate::config::snapshot::Trust;
+use crate::middleware::white_list::WhiteList;
+use crate::middleware::{Chain, Middleware, Place};
+
+/// The parts of an entry point that come from its own table.
+pub struct EntryPointParts {
+    pub chain: Chain,
+    pub guard: Chain,
+    pub trust: Trust,
+}
+
+/// Why an entry point cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidEntryPoint {
+    pub name: String,
+    pub reason: String,
+}
+
+/// Compiles the chains and the trust of entry point `name`.
+///
+/// # Errors
+/// A redirect to nowhere, a bad address range, a user line or file that cannot be read, an `[auth]` table of a kind not built yet.
+pub fn entry_point(
+    fixture: &Fixture,
+    name: &str,
+    written: &fixed::EntryPoint,
+) -> Result<EntryPointParts, InvalidEntryPoint> {
+    let invalid = |reason: String| InvalidEntryPoint { name: name.to_owned(), reason };
+    let place = Place::EntryPoint(name);
+    if let Some(auth) = &written.auth
+        && auth.basic.is_none()
+    {
+        let kind = if auth.digest.is_some() { "auth.digest" } else { "auth.forward" };
+        return Err(invalid(format!(
+            "{kind} is not supported yet, and serving without it would leave the entry point open (COMPAT.md)"
+        )));
+    }
+    let mut chain = Vec::new();
+    if let Some(redirect) = &written.redirect {
+        chain.extend(redirect_step(fixture, redirect, None, place).map_err(invalid)?);
+    }
+    chain.extend(auth(fixture, written.auth.as_ref(), place).map_err(invalid)?);
+    if let Some(list) = white_list(written, place).map_err(invalid)? {
+        chain.push(Middleware::EntryWhiteList(list));
+    }
+    let mut guard = Vec::new();
+    guard.extend(white_list(written, place).map_err(invalid)?.map(Middleware::WhiteList));
+    guard.extend(auth(fixture, written.auth.as_ref(), place).map_err(invalid)?);
+    Ok(EntryPointParts { chain: Chain::new(chain), guard: Chain::new(guard), trust: trust(written).map_err(invalid)? })
+}
+
+fn white_list(written: &fixed::EntryPoint, place: Place<'_>) -> Result<Option<WhiteList>, String> {
+    match &written.white_list {
+        Some(list) => {
+            WhiteList::new(&list.source_range, list.use_x_forwarded_for, place).map(Some).map_err(|e| e.to_string())
+        }
+        None => Ok(None),
+    }
+}
+
+/// No table: everybody is trusted, as in v1. A table that trusts nobody means just that.
+fn trust(written: &fixed::EntryPoint) -> Result<Trust, String> {
+    let Some(table) = &written.forwarded_headers else { return Ok(Trust::Everyone) };
+    if table.insecure {
+        return Ok(Trust::Everyone);
+    }
+    let networks = table.trusted_ips.iter().map(|text| network(text)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Trust::Only(networks))
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
+    parsed.ok_or_else(|| {
+        format!("forwardedHeaders.trustedIPs: {text:?} is neither an IP address nor a range such as 10.0.0.0/8")
+    })
+}
+
+/// The port that redirects to this entry point name.
+pub fn listen_port(written: &fixed::EntryPoint) -> u16 {
+    written.listen().map_or(80, |address| address.port)
+}

@@ -1,0 +1,87 @@
+//! ACME as written (static.md 10).
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::duration::GoDuration;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Acme {
+    pub email: String,
+    /// The JSON file of account and certificates.
+    pub storage: String,
+    /// Deprecated for `storage`; empty once resolved.
+    pub storage_file: String,
+    pub entry_point: String,
+    /// The directory URL.
+    pub ca_server: String,
+    /// `EC256`, `EC384`, `RSA2048`, `RSA4096` or `RSA8192`.
+    pub key_type: String,
+    pub on_host_rule: bool,
+    /// Deprecated: certificates during the handshake, for any name.
+    pub on_demand: bool,
+    pub acme_logging: bool,
+    pub override_certificates: bool,
+    pub preferred_chain: String,
+    pub domains: Vec<AcmeDomain>,
+    pub http_challenge: Option<HttpChallenge>,
+    pub tls_challenge: Option<TlsChallenge>,
+    pub dns_challenge: Option<DnsChallenge>,
+    /// Deprecated for `dnsChallenge.provider`; empty once resolved.
+    pub dns_provider: String,
+    /// Deprecated for `dnsChallenge.delayBeforeCheck`; zero once resolved.
+    #[serde(rename = "delayDontCheckDNS")]
+    pub delay_dont_check_dns: GoDuration,
+}
+
+/// One certificate to ask for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AcmeDomain {
+    pub main: String,
+    pub sans: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpChallenge {
+    pub entry_point: String,
+}
+
+/// A table without keys: its presence selects the challenge.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TlsChallenge {}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DnsChallenge {
+    pub provider: String,
+    pub delay_before_check: GoDuration,
+    pub resolvers: Vec<String>,
+    pub disable_propagation_check: bool,
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        Acme {
+            email: String::new(),
+            storage: String::new(),
+            storage_file: String::new(),
+            entry_point: String::new(),
+            ca_server: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            key_type: "RSA4096".to_owned(),
+            on_host_rule: false,
+            on_demand: false,
+            acme_logging: false,
+            override_certificates: false,
+            preferred_chain: String::new(),
+            domains: Vec::new(),
+            http_challenge: None,
+            tls_challenge: None,
+            dns_challenge: None,
+            dns_provider: String::new(),
+            delay_dont_check_dns: GoDuration(0),
+        }
+    }
+}

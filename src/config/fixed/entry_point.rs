@@ -1,0 +1,198 @@
+//! Entry points as written (static.md 3.1).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::dynamic::{Auth, CertificateFiles, Redirect, WhiteList};
+
+/// A listener and what happens to every request on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EntryPoint {
+    /// `host:port`; see [`EntryPoint::listen`].
+    pub address: String,
+    pub compress: bool,
+    pub white_list: Option<WhiteList>,
+    /// Deprecated for `whiteList.sourceRange`; empty once resolved.
+    pub whitelist_source_range: Vec<String>,
+    pub tls: Option<Tls>,
+    pub redirect: Option<Redirect>,
+    pub auth: Option<Auth>,
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Absent as written means that everybody is trusted; present once resolved.
+    pub forwarded_headers: Option<ForwardedHeaders>,
+    /// Ringway's own: whether `//`, `/./` and `/../` are resolved before a path is matched.
+    pub sanitize_path: bool,
+}
+
+/// TLS of an entry point (static.md 3.3).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tls {
+    pub min_version: String,
+    pub cipher_suites: Vec<String>,
+    pub certificates: Vec<CertificateFiles>,
+    pub default_certificate: Option<CertificateFiles>,
+    #[serde(rename = "clientCA")]
+    pub client_ca: Option<ClientCa>,
+    /// Deprecated for `clientCA.files`; empty once resolved.
+    #[serde(rename = "clientCAFiles")]
+    pub client_ca_files: Vec<String>,
+    pub sni_strict: bool,
+}
+
+/// Who may sign client certificates.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientCa {
+    /// PEM files or PEM texts.
+    pub files: Vec<String>,
+    /// False: a certificate is required; true: it is verified if one is given.
+    pub optional: bool,
+}
+
+/// Whose PROXY protocol line is believed (static.md 3.7).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProxyProtocol {
+    pub insecure: bool,
+    #[serde(rename = "trustedIPs")]
+    pub trusted_ips: Vec<String>,
+}
+
+/// Whose `X-Forwarded-*` headers are believed (static.md 3.8).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForwardedHeaders {
+    /// Believe everybody.
+    pub insecure: bool,
+    #[serde(rename = "trustedIPs")]
+    pub trusted_ips: Vec<String>,
+}
+
+impl Default for EntryPoint {
+    fn default() -> Self {
+        EntryPoint {
+            address: String::new(),
+            compress: false,
+            white_list: None,
+            whitelist_source_range: Vec::new(),
+            tls: None,
+            redirect: None,
+            auth: None,
+            proxy_protocol: None,
+            forwarded_headers: None,
+            sanitize_path: true,
+        }
+    }
+}
+
+/// An address to listen on, taken apart. Names are resolved by whoever opens the socket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListenAddress {
+    /// Empty means every interface, in both address families.
+    pub host: String,
+    /// 0 lets the kernel choose.
+    pub port: u16,
+}
+
+/// Why a text is no address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidAddress(String);
+
+impl fmt::Display for InvalidAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not an address to listen on: write \":80\", \"10.0.0.1:80\" or \"[::1]:80\"", self.0)
+    }
+}
+
+impl std::error::Error for InvalidAddress {}
+
+impl EntryPoint {
+    /// A listener with nothing but an address.
+    pub fn on(address: &str) -> Self {
+        EntryPoint { address: address.to_owned(), ..EntryPoint::default() }
+    }
+
+    /// The address, taken apart as Go's `net.Listen` does; an empty one means any port on every interface.
+    pub fn listen(&self) -> Result<ListenAddress, InvalidAddress> {
+        let invalid = || InvalidAddress(self.address.clone());
+        if self.address.is_empty() {
+            return Ok(ListenAddress { host: String::new(), port: 0 });
+        }
+        let (host, port) = self.address.rsplit_once(':').ok_or_else(invalid)?;
+        let host = match host.strip_prefix('[') {
+            Some(inner) => inner.strip_suffix(']').ok_or_else(invalid)?,
+            None if host.contains([':', ']']) => return Err(invalid()),
+            None => host,
+        };
+        if host.contains(char::is_whitespace) || host.contains('/') {
+            return Err(invalid());
+        }
+        let port = match port {
+            "http" => 80,
+            "https" => 443,
+            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.is_empty() => {
+                digits.parse().map_err(|_| invalid())?
+            }
+            _ => return Err(invalid()),
+        };
+        Ok(ListenAddress { host: host.to_owned(), port })
+    }
+}
+
+/// The names that `cipherSuites` may hold (static.md 3.3, and the aliases of 1.7.22).
+pub const CIPHER_SUITES: [&str; 28] = [
+    "TLS_RSA_WITH_RC4_128_SHA",
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_FALLBACK_SCSV",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (text, host, port) in [
+            (":80", "", 80),
+            ("", "", 0),
+            ("127.0.0.1:8080", "127.0.0.1", 8080),
+            ("[::1]:443", "::1", 443),
+            ("localhost:0", "localhost", 0),
+            (":https", "", 443),
+        ] {
+            let listen = EntryPoint::on(text).listen();
+            assert_eq!(listen, Ok(ListenAddress { host: host.to_owned(), port }), "{text}");
+        }
+        for text in ["80", ":", ":99999", ":x", "::1:80", "[::1:80", "http://a:80", ":-1", "a b:80"] {
+            assert!(EntryPoint::on(text).listen().is_err(), "{text:?} must be refused");
+        }
+    }
+}

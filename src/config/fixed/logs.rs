@@ -1,0 +1,107 @@
+//! The process log and the access log as written (static.md 6).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::duration::GoDuration;
+
+/// How much the process log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    Panic,
+    Fatal,
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl LogLevel {
+    /// Reads a name in any case; `None` for what is none.
+    pub fn parse(text: &str) -> Option<LogLevel> {
+        Some(match text.to_ascii_lowercase().as_str() {
+            "panic" => LogLevel::Panic,
+            "fatal" => LogLevel::Fatal,
+            "error" => LogLevel::Error,
+            "warn" | "warning" => LogLevel::Warn,
+            "info" => LogLevel::Info,
+            "debug" => LogLevel::Debug,
+            _ => return None,
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TraefikLog {
+    /// Empty means standard output.
+    pub file_path: String,
+    /// `json`; anything else is the common form.
+    pub format: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AccessLog {
+    /// Empty means standard output.
+    pub file_path: String,
+    /// `common` or `json`.
+    pub format: String,
+    /// Lines that may wait for the writer; 0 writes at once.
+    pub buffering_size: i64,
+    /// Any one that matches keeps the line; none set keeps all.
+    pub filters: Option<Filters>,
+    pub fields: Option<Fields>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Filters {
+    /// `"200"` or `"300-302"`.
+    pub status_codes: Vec<String>,
+    pub retry_attempts: bool,
+    pub min_duration: GoDuration,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Fields {
+    /// `keep` or `drop`.
+    pub default_mode: String,
+    pub names: BTreeMap<String, String>,
+    pub headers: Option<HeaderFields>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeaderFields {
+    /// `keep`, `drop` or `redact`.
+    pub default_mode: String,
+    pub names: BTreeMap<String, String>,
+}
+
+impl Default for TraefikLog {
+    fn default() -> Self {
+        TraefikLog { file_path: String::new(), format: "common".to_owned() }
+    }
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        let (file_path, format) = (String::new(), "common".to_owned());
+        AccessLog { file_path, format, buffering_size: 0, filters: None, fields: None }
+    }
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Fields { default_mode: "keep".to_owned(), names: BTreeMap::new(), headers: None }
+    }
+}
+
+impl Default for HeaderFields {
+    fn default() -> Self {
+        HeaderFields { default_mode: "keep".to_owned(), names: BTreeMap::new() }
+    }
+}

@@ -1,0 +1,76 @@
+//! Options that are read and checked, but whose effect is not built. THE list: remove a row when its effect exists.
+
+use super::{EntryPoint, Fixed};
+use crate::config::dynamic::Auth;
+
+/// An option's path, and whether it is set.
+type Row<T> = (&'static str, fn(&T) -> bool);
+
+/// Options of an entry point.
+const OF_ENTRY_POINT: [Row<EntryPoint>; 8] = [
+    ("compress", |entry_point| entry_point.compress),
+    ("auth.digest", |entry_point| auth(entry_point, |auth| auth.digest.is_some())),
+    ("auth.forward", |entry_point| auth(entry_point, |auth| auth.forward.is_some())),
+    ("proxyProtocol", |entry_point| entry_point.proxy_protocol.is_some()),
+    ("tls.clientCA", |entry_point| entry_point.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())),
+    ("tls.cipherSuites", |entry_point| entry_point.tls.as_ref().is_some_and(|tls| !tls.cipher_suites.is_empty())),
+    ("tls.sniStrict", |entry_point| entry_point.tls.as_ref().is_some_and(|tls| tls.sni_strict)),
+    ("sanitizePath = false", |entry_point| !entry_point.sanitize_path),
+];
+
+/// Options outside entry points.
+const ELSEWHERE: [Row<Fixed>; 20] = [
+    ("metrics.prometheus", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.prometheus.is_some())),
+    ("metrics.datadog", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
+    ("metrics.statsd", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
+    ("metrics.influxdb", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.influxdb.is_some())),
+    ("tracing", |fixed| fixed.tracing.is_some()),
+    ("rest", |fixed| fixed.rest.is_some()),
+    ("cluster", |fixed| fixed.cluster.is_some()),
+    ("hostResolver", |fixed| fixed.host_resolver.is_some()),
+    ("retry", |fixed| fixed.retry.is_some()),
+    ("web.path", |fixed| fixed.web.as_ref().is_some_and(|web| !web.path.is_empty())),
+    ("sendAnonymousUsage", |fixed| fixed.send_anonymous_usage),
+    ("acme.tlsChallenge", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.tls_challenge.is_some())),
+    ("acme.dnsChallenge", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.dns_challenge.is_some())),
+    ("acme.onDemand", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.on_demand)),
+    ("acme.preferredChain", |fixed| fixed.acme.as_ref().is_some_and(|acme| !acme.preferred_chain.is_empty())),
+    ("acme.overrideCertificates", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.override_certificates)),
+    ("docker.swarmMode", |fixed| fixed.docker.as_ref().is_some_and(|docker| docker.swarm_mode)),
+    ("docker.filename", |fixed| fixed.docker.as_ref().is_some_and(|docker| !docker.filename.is_empty())),
+    ("docker.tls", |fixed| fixed.docker.as_ref().is_some_and(|docker| docker.tls.is_some())),
+    ("file.constraints", |fixed| fixed.file.as_ref().is_some_and(|file| !file.constraints.is_empty())),
+];
+
+fn auth(entry_point: &EntryPoint, test: fn(&Auth) -> bool) -> bool {
+    entry_point.auth.as_ref().is_some_and(test)
+}
+
+/// The options that this configuration sets and Ringway does not act on yet, by path. Takes a resolved configuration.
+/// Providers that Ringway does not have are reported by [`Fixed::resolve`].
+pub fn not_yet(fixed: &Fixed) -> Vec<String> {
+    let of_entry_points = fixed.entry_points.iter().flat_map(|(name, entry_point)| {
+        let set = OF_ENTRY_POINT.iter().filter(|(_, is_set)| is_set(entry_point));
+        set.map(move |(key, _)| format!("entryPoints.{name}.{key}"))
+    });
+    let elsewhere = ELSEWHERE.iter().filter(|(_, is_set)| is_set(fixed)).map(|(key, _)| (*key).to_owned());
+    of_entry_points.chain(elsewhere).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::text::read;
+
+    #[test]
+    fn only_what_is_set_is_listed() {
+        let mut plain = Fixed::default();
+        plain.resolve();
+        assert_eq!(not_yet(&plain), Vec::<String>::new());
+        let text =
+            "[retry]\n[etcd]\nendpoint='x'\n[entryPoints.a]\naddress=':1'\ncompress=true\n[entryPoints.a.auth.digest]";
+        let mut fixed = read::<Fixed>(text, "t").expect("valid").value;
+        fixed.resolve();
+        assert_eq!(not_yet(&fixed), ["entryPoints.a.compress", "entryPoints.a.auth.digest", "retry"]);
+    }
+}

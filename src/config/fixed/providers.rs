@@ -1,0 +1,91 @@
+//! Providers as written (dynamic.md 1.1 and 3.1).
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::duration::GoDuration;
+use crate::config::dynamic::ClientTls;
+
+/// The table of a provider that Ringway does not have: kept as it is, reported, and not used.
+pub type RawTable = toml::Table;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Docker {
+    /// `unix://` or `tcp://`.
+    pub endpoint: String,
+    /// Suffix of the default Host rule.
+    pub domain: String,
+    pub watch: bool,
+    pub exposed_by_default: bool,
+    #[serde(rename = "usebindportip")]
+    pub use_bind_port_ip: bool,
+    pub swarm_mode: bool,
+    pub swarm_mode_refresh_seconds: i64,
+    pub network: String,
+    /// A Go template in place of the built-in one.
+    pub filename: String,
+    pub template_version: i64,
+    pub debug_log_generated_template: bool,
+    pub constraints: Vec<String>,
+    pub trace: bool,
+    pub tls: Option<ClientTls>,
+    /// Ringway's own: how long the last routes stay when the engine cannot be reached.
+    pub unavailable_grace: GoDuration,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct File {
+    /// A dedicated file; neither this nor `directory` means the main file itself.
+    pub filename: String,
+    /// Wins over `filename`.
+    pub directory: String,
+    pub watch: bool,
+    pub constraints: Vec<String>,
+    pub trace: bool,
+    pub template_version: i64,
+    pub debug_log_generated_template: bool,
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Docker {
+            endpoint: "unix:///var/run/docker.sock".to_owned(),
+            domain: String::new(),
+            watch: true,
+            exposed_by_default: true,
+            use_bind_port_ip: false,
+            swarm_mode: false,
+            swarm_mode_refresh_seconds: 15,
+            network: String::new(),
+            filename: String::new(),
+            template_version: 2,
+            debug_log_generated_template: false,
+            constraints: Vec::new(),
+            trace: false,
+            tls: None,
+            unavailable_grace: GoDuration::from_secs(5 * 60),
+        }
+    }
+}
+
+impl Default for File {
+    fn default() -> Self {
+        File {
+            filename: String::new(),
+            directory: String::new(),
+            watch: true,
+            constraints: Vec::new(),
+            trace: false,
+            template_version: 0,
+            debug_log_generated_template: false,
+        }
+    }
+}
+
+impl File {
+    /// Whether the routes stand in the main file itself.
+    pub fn is_inline(&self) -> bool {
+        self.filename.is_empty() && self.directory.is_empty()
+    }
+}

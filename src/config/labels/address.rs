@@ -1,0 +1,187 @@
+//! Where a container is reached: address, port and URL (dynamic.md 1.5).
+
+use super::facts::{BindingFacts, ContainerFacts, DockerSettings};
+use super::values::{BadLabel, Labels};
+
+/// How many `container:X` links are followed; Docker allows no cycle, a damaged answer might.
+const CONTAINER_LINKS_MAX: usize = 8;
+
+/// Everything that an address depends on besides the container's own labels.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub settings: &'a DockerSettings,
+    /// All containers, to find the ones whose network others share.
+    pub containers: &'a [ContainerFacts],
+}
+
+/// The server's URL; `Ok(None)`, with a complaint, when the container has no address.
+pub fn server_url(
+    container: &ContainerFacts,
+    labels: &Labels,
+    around: &Surroundings,
+) -> Result<Option<String>, BadLabel> {
+    let port = port(container, labels);
+    if !port.is_empty() && !is_port(&port) {
+        return Err(labels.bad("traefik.port", &port, "it is no port: write a number from 1 to 65535"));
+    }
+    let protocol = match labels.text("traefik.protocol")? {
+        protocol if protocol.is_empty() => "http".to_owned(),
+        protocol => protocol,
+    };
+    let (ip, port) = match published(container, &port, around.settings) {
+        Some(binding) => (binding.host_ip.clone(), binding.host_port.clone()),
+        None => (ip_address(container, labels, around), port),
+    };
+    if ip.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(if ip.contains(':') { format!("{protocol}://[{ip}]:{port}") } else { format!("{protocol}://{ip}:{port}") }))
+}
+
+/// `traefik.port`, else the lowest exposed port of any protocol, else empty.
+pub fn port(container: &ContainerFacts, labels: &Labels) -> String {
+    if let Some(port) = labels.raw("traefik.port") {
+        return port.to_owned();
+    }
+    container.ports.iter().map(|exposed| exposed.port).min().map(|port| port.to_string()).unwrap_or_default()
+}
+
+/// The host's address of the port when `usebindportip` asks for it and there is one that is not a wildcard.
+pub fn published<'a>(container: &'a ContainerFacts, port: &str, settings: &DockerSettings) -> Option<&'a BindingFacts> {
+    if !settings.use_bind_port_ip {
+        return None;
+    }
+    let matching = container.ports.iter().filter(|exposed| exposed.port.to_string() == port);
+    let binding = matching.filter_map(|exposed| exposed.bindings.first()).next()?;
+    (!binding.host_ip.is_empty() && binding.host_ip != "0.0.0.0").then_some(binding)
+}
+
+/// The container's address: named network, host, other container's network, shared network, first network; empty if none.
+pub fn ip_address(container: &ContainerFacts, labels: &Labels, around: &Surroundings) -> String {
+    let wanted = container.label("traefik.docker.network").unwrap_or(&around.settings.network);
+    if !wanted.is_empty() {
+        if let Some(network) = container.networks.get(wanted) {
+            if network.ip.is_empty() {
+                labels.complain(
+                    "traefik.docker.network",
+                    wanted,
+                    "the container has no address there: choose another network",
+                );
+            }
+            return network.ip.clone();
+        }
+        let present = container.networks.keys().cloned().collect::<Vec<_>>().join(", ");
+        let advice =
+            format!("the container is not attached to it, only to [{present}]: use the full name, as in project_net");
+        labels.complain("traefik.docker.network", wanted, &advice);
+    }
+    let address = without_named_network(container, around);
+    if address.is_empty() {
+        labels.complain(
+            "traefik.docker.network",
+            wanted,
+            "the container has no address in any network and gets no requests",
+        );
+    }
+    address
+}
+
+fn without_named_network(container: &ContainerFacts, around: &Surroundings) -> String {
+    let mut current = container;
+    for _ in 0..CONTAINER_LINKS_MAX {
+        if current.network_mode == "host" {
+            return current.node_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| "127.0.0.1".to_owned());
+        }
+        let Some(other) = current.network_mode.strip_prefix("container:") else {
+            return attached(current, around.settings);
+        };
+        match find(around.containers, other) {
+            Some(next) => current = next,
+            None => return String::new(),
+        }
+        // The other container may name its own network.
+        let wanted = current.label("traefik.docker.network").unwrap_or(&around.settings.network);
+        if let Some(network) = current.networks.get(wanted) {
+            return network.ip.clone();
+        }
+    }
+    String::new()
+}
+
+/// The address in a network that the proxy shares, else in the first one by name. Traefik picks a random one.
+fn attached(container: &ContainerFacts, settings: &DockerSettings) -> String {
+    let usable = || container.networks.iter().filter(|(_, network)| !network.ip.is_empty());
+    let shared = usable().find(|(name, _)| settings.own_networks.contains(*name));
+    shared.or_else(|| usable().next()).map(|(_, network)| network.ip.clone()).unwrap_or_default()
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn find<'a>(containers: &'a [ContainerFacts], id_or_name: &str) -> Option<&'a ContainerFacts> {
+    containers.iter().find(|c| c.id == id_or_name || c.plain_name() == id_or_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::labels::facts::{NetworkFacts, PortFacts};
+
+    fn container(networks: &[(&str, &str)]) -> ContainerFacts {
+        let networks = networks
+            .iter()
+            .map(|(name, ip)| (name.to_string(), NetworkFacts { id: String::new(), ip: ip.to_string() }))
+            .collect();
+        ContainerFacts { name: "/c".into(), id: "c0".into(), running: true, networks, ..Default::default() }
+    }
+
+    fn address(container: &ContainerFacts, settings: &DockerSettings, others: &[ContainerFacts]) -> String {
+        let labels = Labels::whole(&container.labels);
+        ip_address(container, &labels, &Surroundings { settings, containers: others })
+    }
+
+    #[test]
+    fn a_network_shared_with_the_proxy_wins_over_the_first_by_name() {
+        let two = container(&[("a", "10.0.0.1"), ("b", "10.0.0.2"), ("0", "")]);
+        let mut settings = DockerSettings::default();
+        assert_eq!(address(&two, &settings, &[]), "10.0.0.1");
+        settings.own_networks.insert("b".into());
+        assert_eq!(address(&two, &settings, &[]), "10.0.0.2");
+    }
+
+    #[test]
+    fn the_network_of_another_container_is_followed_but_not_for_ever() {
+        let mut guest = container(&[]);
+        guest.network_mode = "container:main".into();
+        let main = ContainerFacts { id: "main".into(), ..container(&[("a", "10.0.0.9")]) };
+        assert_eq!(address(&guest, &DockerSettings::default(), &[main]), "10.0.0.9");
+        let circle = ContainerFacts { id: "main".into(), ..guest.clone() };
+        assert_eq!(address(&guest, &DockerSettings::default(), &[circle]), "");
+    }
+
+    #[test]
+    fn published_addresses_are_used_unless_they_are_wildcards() {
+        let settings = DockerSettings { use_bind_port_ip: true, ..Default::default() };
+        for (host_ip, expected) in
+            [("127.0.0.1", "http://127.0.0.1:8000"), ("0.0.0.0", "http://10.0.0.1:80"), ("::", "http://[::]:8000")]
+        {
+            let mut c = container(&[("a", "10.0.0.1")]);
+            let bindings = vec![BindingFacts { host_ip: host_ip.into(), host_port: "8000".into() }];
+            c.ports = vec![PortFacts { port: 80, protocol: "tcp".into(), bindings }];
+            let labels = Labels::whole(&c.labels);
+            let url = server_url(&c, &labels, &Surroundings { settings: &settings, containers: &[] });
+            assert_eq!(url.unwrap().as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_no_number_is_refused_with_its_label() {
+        let mut c = container(&[("a", "10.0.0.1")]);
+        c.labels.insert("traefik.port".into(), "abc".into());
+        let settings = DockerSettings::default();
+        let labels = Labels::whole(&c.labels);
+        let error = server_url(&c, &labels, &Surroundings { settings: &settings, containers: &[] }).unwrap_err();
+        assert!(error.to_string().contains("traefik.port") && error.to_string().contains("abc"), "{error}");
+    }
+}

@@ -1,0 +1,131 @@
+//! Which containers are used at all (dynamic.md 1.3), and the constraint language.
+
+use super::facts::{ContainerFacts, DockerSettings};
+use super::names::frontend_rule;
+use super::segments;
+use super::values::{Labels, parse_bool, split_list};
+
+/// Why a container is not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Skip {
+    NotRunning,
+    Disabled,
+    NoRule,
+    NoPort,
+    Constraint(String),
+    Health(String),
+}
+
+/// Decides in Traefik's order; `Ok` means that the container is used.
+pub fn check(container: &ContainerFacts, settings: &DockerSettings) -> Result<(), Skip> {
+    if !container.running {
+        return Err(Skip::NotRunning);
+    }
+    if !is_enabled(container, settings.exposed_by_default) {
+        return Err(Skip::Disabled);
+    }
+    let sets = segments::split(&container.labels);
+    let all = || sets.iter().map(|(segment, labels)| Labels::new(segment, labels, &container.labels));
+    if all().any(|labels| frontend_rule(container, &labels, settings).is_empty()) {
+        return Err(Skip::NoRule);
+    }
+    // Traefik looks at one segment, chosen at random; one that has a port is enough here, the others are left out later.
+    if container.ports.is_empty() && !all().any(|labels| has_port_label(&labels)) {
+        return Err(Skip::NoPort);
+    }
+    let tags = split_list(container.label("traefik.tags").unwrap_or_default());
+    if let Some(failed) = settings.constraints.iter().find(|constraint| !holds(constraint, &tags)) {
+        return Err(Skip::Constraint(failed.clone()));
+    }
+    match container.health.as_deref() {
+        None | Some("" | "none" | "healthy") => Ok(()),
+        Some(state) => Err(Skip::Health(state.to_owned())),
+    }
+}
+
+/// `traefik.enable`, or the provider's default where that is missing or no boolean.
+pub fn is_enabled(container: &ContainerFacts, default: bool) -> bool {
+    container.labels.get("traefik.enable").and_then(|value| parse_bool(value)).unwrap_or(default)
+}
+
+/// Whether the label names a port as a whole number; needed where the container exposes none.
+pub fn has_port_label(labels: &Labels) -> bool {
+    labels.raw("traefik.port").is_some_and(|port| port.parse::<i64>().is_ok())
+}
+
+/// Whether the tags satisfy one constraint. An unreadable one holds for nothing, so that a typing error exposes nothing.
+pub fn holds(constraint: &str, tags: &[&str]) -> bool {
+    let any = |pattern: &str| tags.iter().any(|tag| glob(pattern, tag));
+    if let Some((key, pattern)) = constraint.split_once("==") {
+        return key == "tag" && any(pattern);
+    }
+    match constraint.split_once("!=") {
+        Some((key, pattern)) => key == "tag" && !any(pattern),
+        None => false,
+    }
+}
+
+/// `*` stands for any run of characters; everything else for itself.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut rest) = text.strip_prefix(head) else {
+        return false;
+    };
+    let Some((middle, last)) = tail.rsplit_once('*') else {
+        return rest.len() >= tail.len() && rest.ends_with(tail);
+    };
+    // The earliest place of every middle piece leaves the most room for the ones after it.
+    for piece in middle.split('*') {
+        match rest.find(piece) {
+            Some(at) => rest = &rest[at + piece.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constraints_follow_dynamic_md_1_3() {
+        for (constraint, tags, expected) in [
+            ("tag==api", vec!["api"], true),
+            ("tag==api", vec!["web", "api"], true),
+            ("tag==api", vec!["API"], false),
+            ("tag==*", vec![], false),
+            ("tag!=*", vec![], true),
+            ("tag!=us-*", vec!["us-1"], false),
+            ("tag!=us-*", vec!["eu-1"], true),
+            ("tag==us-*-1", vec!["us-east-1"], true),
+            ("tag==*a*b*", vec!["xxaxxbxx"], true),
+            ("tag==*a*b", vec!["ab"], true),
+            ("tag==*ab*ab", vec!["xab"], false),
+            ("tag==a*a", vec!["a"], false),
+            ("tag ==api", vec!["api"], false),
+            ("label==api", vec!["api"], false),
+            ("nonsense", vec!["api"], false),
+        ] {
+            assert_eq!(holds(constraint, &tags), expected, "{constraint} {tags:?}");
+        }
+    }
+
+    #[test]
+    fn health_hides_what_is_not_healthy() {
+        let settings = DockerSettings { domain: "d".into(), exposed_by_default: true, ..Default::default() };
+        let mut container = ContainerFacts { name: "/x".into(), running: true, ..Default::default() };
+        container.labels.insert("traefik.port".into(), "80".into());
+        for (health, used) in
+            [(None, true), (Some("healthy"), true), (Some("starting"), false), (Some("unhealthy"), false)]
+        {
+            container.health = health.map(str::to_owned);
+            assert_eq!(check(&container, &settings).is_ok(), used, "{health:?}");
+        }
+        container.health = None;
+        container.running = false;
+        assert_eq!(check(&container, &settings), Err(Skip::NotRunning));
+    }
+}

@@ -1,0 +1,186 @@
+//! Container labels to configuration: a pure function of facts and settings (dynamic.md 1 and 2).
+//!
+//! Where Traefik would stop updating everything because of one container's label, only that container is left out here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Rejected;
+use super::dynamic::{Backend, Dynamic, Frontend, Route, Server};
+
+pub mod address;
+pub mod backend;
+pub mod escape;
+pub mod facts;
+pub mod filter;
+pub mod frontend;
+pub mod headers;
+pub mod known;
+pub mod names;
+pub mod segments;
+pub mod swarm;
+pub mod values;
+
+pub use facts::{BindingFacts, ContainerFacts, DockerSettings, NetworkFacts, PortFacts};
+
+use address::Surroundings;
+use filter::Skip;
+use values::{BadLabel, Labels};
+
+/// The provider's name in Traefik's API and in log lines.
+pub const PROVIDER: &str = "docker";
+
+/// What the labels say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Translation {
+    pub dynamic: Dynamic,
+    /// Containers that are left out because of a label.
+    pub rejected: Vec<Rejected>,
+    /// Things to tell the operator that change nothing: misspelt labels, values replaced by defaults.
+    pub warnings: Vec<String>,
+}
+
+/// Builds the complete configuration of all containers, which come in Docker's order (newest first).
+pub fn translate(containers: &[ContainerFacts], settings: &DockerSettings) -> Translation {
+    let mut build =
+        Build { around: Surroundings { settings, containers }, seen: BTreeSet::new(), made: Translation::default() };
+    let mut index = 0;
+    for container in containers {
+        match filter::check(container, settings) {
+            Ok(()) => {
+                build.add(container, index);
+                index += 1;
+            }
+            Err(skip) => build.made.warnings.extend(skip_warning(container, &skip)),
+        }
+    }
+    build.made
+}
+
+struct Build<'a> {
+    around: Surroundings<'a>,
+    /// Keys of the services that have their frontend already.
+    seen: BTreeSet<String>,
+    made: Translation,
+}
+
+/// What one segment of one container contributes.
+struct Part {
+    key: String,
+    frontend: Option<(String, Frontend)>,
+    backend_name: String,
+    /// The backend's options, when this container is its first.
+    backend: Option<Backend>,
+    server: Option<(String, Server)>,
+}
+
+impl Build<'_> {
+    /// Adds all of a container, or nothing of it.
+    fn add(&mut self, container: &ContainerFacts, index: usize) {
+        let name = container.plain_name().to_owned();
+        let mut warnings: Vec<String> = container.labels.keys().filter_map(|label| known::unknown(label)).collect();
+        warnings.extend(wrong_enable(container));
+        match self.parts(container, index, &mut warnings) {
+            Ok(parts) => parts.into_iter().for_each(|part| self.merge(part)),
+            Err(bad) => {
+                let reason = format!("{bad}; the container is left out until the label is corrected");
+                self.made.rejected.push(Rejected { provider: PROVIDER.to_owned(), name: name.clone(), reason });
+            }
+        }
+        self.made.warnings.extend(warnings.into_iter().map(|text| format!("container {name}: {text}")));
+    }
+
+    fn parts(
+        &self,
+        container: &ContainerFacts,
+        index: usize,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Part>, BadLabel> {
+        let mut parts: Vec<Part> = Vec::new();
+        for (segment, map) in segments::split(&container.labels) {
+            let labels = Labels::new(&segment, &map, &container.labels);
+            if container.ports.is_empty() && !filter::has_port_label(&labels) {
+                warnings.push(format!("segment {segment} has no port: set the label traefik.{segment}.port"));
+                continue;
+            }
+            let part = self.part(container, &labels, index);
+            warnings.extend(labels.into_complaints());
+            parts.push(part?);
+        }
+        Ok(parts)
+    }
+
+    fn part(&self, container: &ContainerFacts, labels: &Labels, index: usize) -> Result<Part, BadLabel> {
+        let settings = self.around.settings;
+        let backend_name = format!("backend-{}", names::backend_name(container, labels));
+        let key = names::service_key(container, settings.swarm_mode, labels.segment);
+        let frontend = match self.seen.contains(&key) {
+            true => None,
+            false => Some(new_frontend(container, labels, settings, index, &backend_name)?),
+        };
+        let backend = match self.made.dynamic.backends.contains_key(&backend_name) {
+            true => None,
+            false => Some(backend::options(labels)?),
+        };
+        let server = address::server_url(container, labels, &self.around)?.map(|url| {
+            let weight = labels.number("traefik.weight", 1);
+            (names::server_name(container, &url), Server { url, weight })
+        });
+        Ok(Part { key, frontend, backend_name, backend, server })
+    }
+
+    fn merge(&mut self, part: Part) {
+        if let Some((name, frontend)) = part.frontend {
+            self.seen.insert(part.key);
+            // Two services can share a rule and an index only through a shared name; the first one keeps it.
+            self.made.dynamic.frontends.entry(name).or_insert(frontend);
+        }
+        let backends = &mut self.made.dynamic.backends;
+        let backend = backends.entry(part.backend_name).or_insert_with(|| part.backend.unwrap_or_default());
+        if let Some((name, server)) = part.server {
+            backend.servers.entry(name).or_insert(server);
+        }
+    }
+}
+
+fn new_frontend(
+    container: &ContainerFacts,
+    labels: &Labels,
+    settings: &DockerSettings,
+    index: usize,
+    backend: &str,
+) -> Result<(String, Frontend), BadLabel> {
+    let name = format!("frontend-{}", names::frontend_name(container, labels, settings, index));
+    let rule = labels.resolve("traefik.frontend.rule", &names::frontend_rule(container, labels, settings))?;
+    let mut frontend = frontend::options(labels)?;
+    frontend.backend = backend.to_owned();
+    frontend.routes = BTreeMap::from([(format!("route-{name}"), Route { rule })]);
+    Ok((name, frontend))
+}
+
+fn wrong_enable(container: &ContainerFacts) -> Option<String> {
+    let value = container.labels.get("traefik.enable")?;
+    let text = || {
+        format!(
+            "label traefik.enable has the value {value:?}: it is neither true nor false; the provider's exposedByDefault is used"
+        )
+    };
+    values::parse_bool(value).is_none().then(text)
+}
+
+/// Containers are skipped silently for reasons their owner chose, and loudly when they seem meant to be served.
+fn skip_warning(container: &ContainerFacts, skip: &Skip) -> Option<String> {
+    let meant = container
+        .labels
+        .keys()
+        .any(|label| segments::segment_of(label).is_some() || label.starts_with("traefik.frontend."))
+        || container.label("traefik.enable").and_then(values::parse_bool) == Some(true);
+    let advice = match skip {
+        Skip::NoRule => "it has no rule: set traefik.frontend.rule or traefik.domain, or the provider's domain",
+        Skip::NoPort => "it exposes no port: set the label traefik.port, or EXPOSE a port in its image",
+        Skip::NotRunning | Skip::Disabled | Skip::Constraint(_) | Skip::Health(_) => return None,
+    };
+    meant.then(|| format!("container {}: it gets no requests because {advice}", container.plain_name()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Names of frontends, backends and servers, and the default rule (dynamic.md 1.4).
+
+use md5::{Digest, Md5};
+
+use super::facts::{ContainerFacts, DockerSettings};
+use super::values::Labels;
+
+/// Splits at every character that is neither letter nor number, drops empty pieces, joins with `-`; case is kept.
+///
+/// Letters are those of Unicode's Alphabetic property: unlike in Go, vowel signs of Indic scripts stay inside their word.
+pub fn normalize(text: &str) -> String {
+    let pieces = text.split(|c: char| !c.is_alphanumeric()).filter(|piece| !piece.is_empty());
+    pieces.collect::<Vec<_>>().join("-")
+}
+
+/// A container's or service's name as part of a host name: no leading slash, `/` and `_` become `-`.
+pub fn sub_domain(name: &str) -> String {
+    name.strip_prefix('/').unwrap_or(name).replace(['/', '_'], "-")
+}
+
+/// What the container serves: `SERVICE_PROJECT` under compose, its swarm service, or its own name.
+pub fn service_name(container: &ContainerFacts) -> String {
+    match container.compose() {
+        Some((service, project)) => format!("{service}_{project}"),
+        None => own_service(container).to_owned(),
+    }
+}
+
+/// Containers with the same key share one frontend.
+pub fn service_key(container: &ContainerFacts, swarm_mode: bool, segment: &str) -> String {
+    match swarm_mode {
+        true => format!("{}{segment}", own_service(container)),
+        false => format!("{}{segment}", service_name(container)),
+    }
+}
+
+/// The rule of the label, else one made of compose labels or the name; empty when neither gives one.
+pub fn frontend_rule(container: &ContainerFacts, labels: &Labels, settings: &DockerSettings) -> String {
+    if let Some(rule) = labels.raw("traefik.frontend.rule") {
+        return rule.to_owned();
+    }
+    let domain = labels.raw("traefik.domain").unwrap_or(&settings.domain);
+    let suffix = if domain.is_empty() { String::new() } else { format!(".{domain}") };
+    if let Some((service, project)) = container.compose() {
+        return format!("Host:{}{suffix}", sub_domain(&format!("{service}.{project}")));
+    }
+    match suffix.is_empty() {
+        true => String::new(),
+        false => format!("Host:{}{suffix}", sub_domain(own_service(container))),
+    }
+}
+
+/// The frontend's name without its `frontend-` prefix; `index` is the container's place in the filtered list.
+pub fn frontend_name(container: &ContainerFacts, labels: &Labels, settings: &DockerSettings, index: usize) -> String {
+    match labels.segment {
+        "" => normalize(&format!("{}-{index}", frontend_rule(container, labels, settings))),
+        segment => normalize(&format!("{segment}-{}", backend_name(container, labels))),
+    }
+}
+
+/// The backend's name without its `backend-` prefix.
+pub fn backend_name(container: &ContainerFacts, labels: &Labels) -> String {
+    let chosen = labels.raw("traefik.backend");
+    match labels.segment {
+        "" => normalize(chosen.unwrap_or(&service_name(container))),
+        segment => normalize(&format!("{}-{}", service_name(container), chosen.unwrap_or(segment))),
+    }
+}
+
+/// The server's name: unique for a container and a URL.
+pub fn server_name(container: &ContainerFacts, url: &str) -> String {
+    let digest: String = Md5::digest(url).iter().map(|byte| format!("{byte:02x}")).collect();
+    normalize(&format!("server-{}-{digest}", container.name))
+}
+
+fn own_service(container: &ContainerFacts) -> &str {
+    container.service.as_deref().unwrap_or(&container.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalize_keeps_letters_and_numbers_of_every_script() {
+        assert_eq!(normalize("Host:foo.bar/ x_y-0"), "Host-foo-bar-x-y-0");
+        assert_eq!(normalize("größe·²√ю"), "größe-²-ю");
+        assert_eq!(normalize("--"), "");
+    }
+
+    #[test]
+    fn sub_domain_drops_one_slash_only() {
+        assert_eq!(sub_domain("/My_app.x"), "My-app.x");
+        assert_eq!(sub_domain("//a/b"), "-a-b");
+    }
+
+    #[test]
+    fn server_names_carry_the_md5_of_the_url() {
+        let container = ContainerFacts { name: "/my_c".into(), ..Default::default() };
+        assert_eq!(server_name(&container, ""), "server-my-c-d41d8cd98f00b204e9800998ecf8427e");
+    }
+}

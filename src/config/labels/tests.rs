@@ -1,0 +1,178 @@
+//! Tests of `config/labels`.
+
+use super::*;
+
+fn settings() -> DockerSettings {
+    DockerSettings { domain: "test".into(), exposed_by_default: true, ..Default::default() }
+}
+
+fn container(name: &str, ip: &str, labels: &[(&str, &str)]) -> ContainerFacts {
+    ContainerFacts {
+        id: format!("id-{name}"),
+        name: format!("/{name}"),
+        labels: labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        running: true,
+        networks: BTreeMap::from([("bridge".to_owned(), NetworkFacts { id: "n".into(), ip: ip.into() })]),
+        ports: vec![PortFacts { port: 80, protocol: "tcp".into(), bindings: vec![] }],
+        ..Default::default()
+    }
+}
+
+fn urls(dynamic: &Dynamic, backend: &str) -> Vec<String> {
+    let servers = dynamic.backends.get(backend).map(|b| b.servers.values()).into_iter().flatten();
+    servers.map(|server| server.url.clone()).collect()
+}
+
+#[test]
+fn a_plain_container_gets_a_frontend_of_its_name() {
+    let made = translate(&[container("my_app", "10.0.0.1", &[])], &settings());
+    assert_eq!(urls(&made.dynamic, "backend-my-app"), ["http://10.0.0.1:80"]);
+    let frontend = &made.dynamic.frontends["frontend-Host-my-app-test-0"];
+    assert_eq!(frontend.routes["route-frontend-Host-my-app-test-0"].rule, "Host:my-app.test");
+    assert!(frontend.pass_host_header);
+    assert_eq!((made.rejected.len(), made.warnings.len()), (0, 0));
+}
+
+#[test]
+fn a_bad_label_rejects_its_container_alone_and_completely() {
+    let bad = container("bad", "10.0.0.2", &[("traefik.a.port", "80"), ("traefik.b.frontend.rule", "Path:/\\d")]);
+    let good = container("good", "10.0.0.1", &[("traefik.frontend.rule", "Path:/{n:\\\\d+}")]);
+    let made = translate(&[bad, good], &settings());
+    assert_eq!(made.dynamic.frontends.len(), 1);
+    assert_eq!(made.dynamic.backends.len(), 1);
+    let rule = made.dynamic.frontends.values().next().unwrap().routes.values().next().unwrap();
+    assert_eq!(rule.rule, "Path:/{n:\\d+}");
+    let [rejected] = &made.rejected[..] else { panic!("one rejection expected: {:?}", made.rejected) };
+    assert_eq!((rejected.provider.as_str(), rejected.name.as_str()), ("docker", "bad"));
+    for part in ["traefik.b.frontend.rule", "Path:/\\\\d", "write two"] {
+        assert!(rejected.reason.contains(part), "{part:?} is missing in {}", rejected.reason);
+    }
+}
+
+#[test]
+fn quotes_line_breaks_and_bad_ports_reject_too() {
+    for (label, value) in [
+        ("traefik.frontend.rule", "Host:a\"b"),
+        ("traefik.frontend.rule", "Host:a\nb"),
+        ("traefik.backend.healthcheck.path", "/\\x"),
+        ("traefik.frontend.headers.customRequestHeaders", ":x"),
+        ("traefik.frontend.errors.e.query", "\""),
+        ("traefik.protocol", "\\"),
+        ("traefik.port", "abc"),
+        ("traefik.port", "70000"),
+        ("traefik.port", "0"),
+    ] {
+        // The path makes the health check exist, so that its other labels are read.
+        let made = translate(&[container("c", "10.0.0.1", &[(label, value)])], &settings());
+        assert_eq!(made.dynamic, Dynamic::default(), "{label}={value:?}");
+        assert!(made.rejected[0].reason.contains(label), "{}", made.rejected[0].reason);
+    }
+}
+
+#[test]
+fn the_next_container_of_a_service_takes_over_when_the_first_is_bad() {
+    let compose = [("com.docker.compose.project", "p"), ("com.docker.compose.service", "s")];
+    let bad = container(
+        "one",
+        "10.0.0.1",
+        &[&compose[..], &[("traefik.frontend.priority", "3"), ("traefik.port", "x")]].concat(),
+    );
+    let good = container("two", "10.0.0.2", &compose);
+    let made = translate(&[bad, good], &settings());
+    assert_eq!(urls(&made.dynamic, "backend-s-p"), ["http://10.0.0.2:80"]);
+    assert_eq!(made.dynamic.frontends["frontend-Host-s-p-test-1"].priority, 0);
+    assert_eq!(made.rejected.len(), 1);
+}
+
+#[test]
+fn containers_of_one_service_share_frontend_and_backend() {
+    let compose = [("com.docker.compose.project", "my_proj"), ("com.docker.compose.service", "web_app")];
+    let both = [container("b", "10.0.0.2", &compose), container("a", "10.0.0.1", &compose)];
+    let made = translate(&both, &DockerSettings { domain: String::new(), ..settings() });
+    assert_eq!(made.dynamic.frontends.len(), 1);
+    assert_eq!(urls(&made.dynamic, "backend-web-app-my-proj").len(), 2);
+    let rule = &made.dynamic.frontends.values().next().unwrap().routes.values().next().unwrap().rule;
+    assert_eq!(rule, "Host:web-app.my-proj");
+}
+
+#[test]
+fn a_shared_backend_has_one_frontend_for_each_container() {
+    let shared = [("traefik.backend", "shared.be")];
+    let heavy = [("traefik.backend", "shared.be"), ("traefik.weight", "3")];
+    let made = translate(&[container("s1", "10.0.0.1", &heavy), container("s2", "10.0.0.2", &shared)], &settings());
+    assert_eq!(made.dynamic.frontends.len(), 2);
+    assert_eq!(urls(&made.dynamic, "backend-shared-be").len(), 2);
+}
+
+#[test]
+fn segments_replace_the_container_level_frontend() {
+    let labels = [
+        ("traefik.a.port", "81"),
+        ("traefik.b.frontend.rule", "Host:b.x"),
+        ("traefik.b.backend", "bee"),
+        ("traefik.frontend.priority", "7"),
+        ("traefik.frontend.passHostHeader", "false"),
+    ];
+    let made = translate(&[container("dyn-seg", "10.0.0.1", &labels)], &settings());
+    let names: Vec<_> = made.dynamic.frontends.keys().collect();
+    assert_eq!(names, ["frontend-a-dyn-seg-a", "frontend-b-dyn-seg-bee"]);
+    for frontend in made.dynamic.frontends.values() {
+        assert_eq!((frontend.priority, frontend.pass_host_header), (7, false));
+    }
+    assert_eq!(urls(&made.dynamic, "backend-dyn-seg-a"), ["http://10.0.0.1:81"]);
+    assert_eq!(urls(&made.dynamic, "backend-dyn-seg-bee"), ["http://10.0.0.1:80"]);
+}
+
+#[test]
+fn a_segment_without_port_is_left_out_where_nothing_is_exposed() {
+    let mut c = container("c", "10.0.0.1", &[("traefik.a.port", "81"), ("traefik.b.weight", "2")]);
+    c.ports.clear();
+    let made = translate(&[c], &settings());
+    assert_eq!(made.dynamic.backends.keys().collect::<Vec<_>>(), ["backend-c-a"]);
+    assert!(made.warnings[0].contains("traefik.b.port"), "{:?}", made.warnings);
+}
+
+#[test]
+fn wrong_values_and_names_are_warned_about_without_effect() {
+    let labels = [
+        ("traefik.enable", "foo"),
+        ("traefik.weight", "heavy"),
+        ("traefik.frontend.passhostheader", "false"),
+        ("traefik.docker.network", "net2"),
+    ];
+    let made = translate(&[container("c", "10.0.0.1", &labels)], &settings());
+    assert_eq!(made.dynamic.backends["backend-c"].servers.values().next().unwrap().weight, 1);
+    assert!(made.dynamic.frontends.values().all(|frontend| frontend.pass_host_header));
+    for part in ["traefik.enable", "\"heavy\"", "passHostHeader?", "project_net"] {
+        assert_eq!(made.warnings.iter().filter(|text| text.contains(part)).count(), 1, "{part}: {:?}", made.warnings);
+    }
+}
+
+#[test]
+fn a_container_without_address_keeps_its_frontend_and_says_so() {
+    let made = translate(&[container("c", "", &[("traefik.port", "80")])], &settings());
+    assert_eq!(made.dynamic.frontends.len(), 1);
+    assert_eq!(urls(&made.dynamic, "backend-c"), [""; 0]);
+    assert!(made.warnings[0].contains("no address"), "{:?}", made.warnings);
+}
+
+#[test]
+fn skipped_containers_are_mentioned_only_when_they_seem_meant() {
+    let mut plain = container("database", "10.0.0.1", &[]);
+    plain.ports.clear();
+    assert_eq!(translate(&[plain.clone()], &settings()).warnings, [""; 0]);
+    plain.labels.insert("traefik.frontend.rule".into(), "Host:x".into());
+    assert!(translate(&[plain], &settings()).warnings[0].contains("traefik.port"));
+}
+
+#[test]
+fn a_stopping_container_lends_its_network_but_gets_nothing() {
+    let mut main = container("main", "10.0.0.7", &[]);
+    main.running = false;
+    let mut guest = container("guest", "", &[]);
+    guest.networks.clear();
+    guest.network_mode = "container:id-main".into();
+    let made = translate(&[guest, main], &settings());
+    assert_eq!(made.dynamic.frontends.len(), 1);
+    assert_eq!(urls(&made.dynamic, "backend-guest"), ["http://10.0.0.7:80"]);
+}

@@ -1,0 +1,23 @@
+//! Configuration: what was written ([`fixed`], [`dynamic`]) and what it means ([`snapshot`]), with one pure function between.
+//! No I/O here: texts and facts come in as values.
+
+use serde::Serialize;
+
+pub mod duration;
+pub mod compile;
+pub mod dynamic;
+pub mod fixed;
+pub mod labels;
+pub mod snapshot;
+pub mod text;
+
+/// A piece of a provider's document that cannot be used; the rest of the document is (dynamic.md 3.3).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rejected {
+    /// The provider's name as the API shows it: `file`, `docker`.
+    pub provider: String,
+    /// What was refused, as its author would call it: `frontend web`, `container shop-1`.
+    pub name: String,
+    /// Why, and what to do about it.
+    pub reason: String,
+}

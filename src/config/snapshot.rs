@@ -1,0 +1,145 @@
+//! What the configuration means: compiled once, immutable, read by the workers without a lock. No text here still needs parsing.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use super::Rejected;
+use super::dynamic::Dynamic;
+use crate::backend::{BackendState, Balancer, HealthCheck, Server};
+use crate::middleware::Chain;
+use crate::rule::{Router, RouterOptions};
+
+/// One state of the whole dynamic configuration.
+pub struct Snapshot {
+    /// By entry point, in the order of the fixed configuration.
+    pub routers: Vec<Router<Arc<Frontend>>>,
+    /// What the providers wrote, with defaults filled in: the API shows it.
+    pub providers: BTreeMap<String, Dynamic>,
+    /// What was left out, and why.
+    pub rejected: Vec<Rejected>,
+    /// All backends, each at the place that its `number` says.
+    pub backends: Vec<Arc<Backend>>,
+}
+
+/// A frontend: what happens to its requests, and where they go.
+pub struct Frontend {
+    pub name: String,
+    pub provider: String,
+    /// The access log's name: without a leading `frontend-` (static.md 6.3).
+    pub log_name: String,
+    pub pass_host: bool,
+    pub backend: Arc<Backend>,
+    /// Steps taken once per request.
+    pub outer: Chain,
+    /// Steps taken once per try: rate limit and connections sit inside retry (dynamic.md 5.1).
+    pub attempt: Chain,
+}
+
+/// A backend: its servers and how to choose one.
+pub struct Backend {
+    pub name: String,
+    pub provider: String,
+    /// Its place in [`Snapshot::backends`].
+    pub number: usize,
+    pub balancer: Balancer,
+    /// Where each of the balancer's servers is, in the same order.
+    pub origins: Vec<Origin>,
+    /// What the next snapshot takes over.
+    pub state: BackendState,
+    pub health_check: Option<HealthCheck>,
+}
+
+/// Where a server is and how to get there.
+pub struct Origin {
+    pub server: Arc<Server>,
+    /// `host:port` as the backend's own Host.
+    pub authority: String,
+    pub url: String,
+    pub addresses: Arc<Addresses>,
+    /// Connections with the same number are interchangeable.
+    pub pool: usize,
+    /// The client's side of TLS, for an https server.
+    pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+/// The addresses of one `host:port`. Names are resolved by the control plane: a look-up would block a worker's ring.
+#[derive(Debug)]
+pub struct Addresses {
+    pub host: String,
+    pub port: u16,
+    known: ArcSwap<Vec<SocketAddr>>,
+}
+
+impl Addresses {
+    /// An IP address is known at once; a name has no address until it is resolved.
+    pub fn new(host: &str, port: u16) -> Self {
+        let known = host.parse::<IpAddr>().map(|ip| vec![SocketAddr::new(ip, port)]).unwrap_or_default();
+        Addresses { host: host.to_owned(), port, known: ArcSwap::from_pointee(known) }
+    }
+
+    pub fn is_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+
+    pub fn load(&self) -> arc_swap::Guard<Arc<Vec<SocketAddr>>> {
+        self.known.load()
+    }
+
+    /// Publishes what a look-up gave. An empty answer keeps the old addresses: a resolver's hiccup must not stop a backend.
+    pub fn resolved(&self, addresses: Vec<SocketAddr>) {
+        if !addresses.is_empty() && **self.known.load() != addresses {
+            self.known.store(Arc::new(addresses));
+        }
+    }
+}
+
+/// Whose X-Forwarded-* words count (static.md 3.8): judged by the socket's address alone, never by what a header says.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    Everyone,
+    Only(Vec<IpNet>),
+}
+
+impl Trust {
+    pub fn includes(&self, peer: IpAddr) -> bool {
+        match self {
+            Trust::Everyone => true,
+            Trust::Only(networks) => networks.iter().any(|network| network.contains(&peer)),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The state before any provider has spoken.
+    pub fn empty(entry_points: usize) -> Self {
+        Snapshot {
+            routers: (0..entry_points).map(|_| Router::build(Vec::new(), RouterOptions::default())).collect(),
+            providers: BTreeMap::new(),
+            rejected: Vec::new(),
+            backends: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_known_at_once_and_a_name_only_when_resolved() {
+        let literal = Addresses::new("10.0.0.7", 80);
+        assert_eq!(literal.load().as_slice(), ["10.0.0.7:80".parse().unwrap()]);
+        assert_eq!(Addresses::new("::1", 80).load().len(), 1);
+        let name = Addresses::new("db.internal", 5432);
+        assert!(name.is_name() && name.load().is_empty());
+        name.resolved(vec!["10.0.0.8:5432".parse().unwrap()]);
+        name.resolved(Vec::new());
+        assert_eq!(name.load().len(), 1, "an empty answer keeps the old one");
+    }
+}

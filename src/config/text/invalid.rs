@@ -1,0 +1,217 @@
+//! What can be wrong with a configuration text, and how it is told.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde::de::{self, Expected, Unexpected};
+
+use super::tree::{Origin, Value};
+
+/// A key that no option has. Traefik v1 ignores those without a word; Ringway ignores them and says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// The whole path, e.g. `entryPoints.http.adress`.
+    pub key: String,
+    /// The name that was probably meant.
+    pub nearest: Option<String>,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} line {}: unknown key {}", self.file, self.line, self.key)?;
+        match &self.nearest {
+            Some(nearest) => write!(f, ": did you mean {nearest}?"),
+            None => f.write_str(": it is ignored"),
+        }
+    }
+}
+
+/// A configuration that cannot be read. Its text shows file, line and column, the line itself, what is wrong and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidConfig {
+    /// The file's name, or the flag.
+    pub file: String,
+    /// Counted from 1; 0 when a flag is at fault.
+    pub line: usize,
+    /// In characters, counted from 1; 0 when a flag is at fault.
+    pub column: usize,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+    shown: String,
+}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl std::error::Error for InvalidConfig {}
+
+impl InvalidConfig {
+    /// An error at a byte range of a file's text.
+    pub(super) fn at(source: &Source<'_>, span: Range<usize>, message: String, help: String) -> Self {
+        let span = clamp(source.text, span);
+        let (line, column) = source.position(span.start);
+        let snippet = Snippet::source(source.text)
+            .path(source.file)
+            .fold(true)
+            .annotation(AnnotationKind::Primary.span(span).label(help.as_str()));
+        let report = [Level::ERROR.primary_title(message.as_str()).element(snippet)];
+        let shown = Renderer::plain().render(&report);
+        InvalidConfig { file: source.file.to_owned(), line, column, message, help, shown }
+    }
+
+    fn of_flag(flag: &str, message: String, help: String) -> Self {
+        let shown = format!("{flag}: {message}: {help}");
+        InvalidConfig { file: flag.to_owned(), line: 0, column: 0, message, help, shown }
+    }
+}
+
+/// The text that spans point into, and its name.
+pub(super) struct Source<'a> {
+    pub text: &'a str,
+    pub file: &'a str,
+}
+
+impl Source<'_> {
+    /// Line and column of a byte offset, both counted from 1.
+    pub fn position(&self, offset: usize) -> (usize, usize) {
+        let before = &self.text[..floor_char(self.text, offset)];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+        (line, before[line_start..].chars().count() + 1)
+    }
+}
+
+/// A value that does not fit its option, before the document's text is at hand.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    message: String,
+    help: String,
+    origin: Option<Origin>,
+}
+
+impl Misfit {
+    pub fn broken_toml(message: &str, span: Range<usize>) -> Self {
+        let help = if message.contains("duplicate") {
+            "remove one of the two"
+        } else {
+            "write `key = value` with texts in quotes, `[table]`, or `[[list]]`"
+        };
+        let message = format!("this is not valid TOML: {message}");
+        Misfit { message, help: help.to_owned(), origin: Some(Origin::File(span)) }
+    }
+
+    pub fn number_too_large(origin: Origin) -> Self {
+        let help = "write a number that fits into 64 bits".to_owned();
+        Misfit { message: "this number is too large".to_owned(), help, origin: Some(origin) }
+    }
+
+    /// A name that occurs twice, once in another case: which one counts would be a guess.
+    pub fn twice(key: &str, other: &str, origin: &Origin) -> Self {
+        let message = format!("{key} is the same option as {other}");
+        Misfit { message, help: "remove one of the two".to_owned(), origin: Some(origin.clone()) }
+    }
+
+    pub fn wrong_type(expected: &str, help: &str, found: &Value) -> Self {
+        Misfit {
+            message: format!("expected {expected}, found {}", describe(found)),
+            help: help.to_owned(),
+            origin: None,
+        }
+    }
+
+    /// Adds the place, unless a deeper value already did.
+    pub fn locate(mut self, key: &str, origin: &Origin) -> Self {
+        if self.origin.is_none() {
+            self.origin = Some(origin.clone());
+            if !key.is_empty() {
+                self.message = format!("{key}: {}", self.message);
+            }
+        }
+        self
+    }
+
+    pub fn show(self, source: &Source<'_>) -> InvalidConfig {
+        match self.origin {
+            Some(Origin::Flag(flag)) => InvalidConfig::of_flag(&flag, self.message, self.help),
+            Some(Origin::File(span)) => InvalidConfig::at(source, span, self.message, self.help),
+            None => InvalidConfig::at(source, 0..0, self.message, self.help),
+        }
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Misfit {}
+
+impl de::Error for Misfit {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Misfit { message: message.to_string(), help: "correct this value".to_owned(), origin: None }
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let message = format!("expected {expected}, found {}", describe_unexpected(unexpected));
+        Misfit { message, help: "change this value's type".to_owned(), origin: None }
+    }
+}
+
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Text(text) => describe_text(text),
+        Value::Integer(number) => format!("the number {number}"),
+        Value::Float(number) => format!("the fraction {number:?}"),
+        Value::Bool(flag) => format!("{flag}"),
+        Value::Datetime(moment) => format!("the date {moment}"),
+        Value::List(_) => "an array".to_owned(),
+        Value::Table(_) => "a table".to_owned(),
+    }
+}
+
+fn describe_unexpected(unexpected: Unexpected<'_>) -> String {
+    match unexpected {
+        Unexpected::Str(text) => describe_text(text),
+        Unexpected::Signed(number) => format!("the number {number}"),
+        Unexpected::Float(number) => format!("the fraction {number:?}"),
+        Unexpected::Bool(flag) => format!("{flag}"),
+        Unexpected::Seq => "an array".to_owned(),
+        Unexpected::Map => "a table".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Texts may be whole certificates: the message shows their beginning.
+fn describe_text(text: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 40;
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("the text {:?}...", &text[..end]),
+        None => format!("the text {text:?}"),
+    }
+}
+
+/// Spans come from a parser that may point one past the end, or between two bytes of a character.
+fn clamp(text: &str, span: Range<usize>) -> Range<usize> {
+    let start = floor_char(text, span.start);
+    let end = floor_char(text, span.end).max(start);
+    let first_line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    start..end.min(first_line_end.max(start))
+}
+
+fn floor_char(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}

@@ -1,0 +1,146 @@
+//! Tests of `config/text`.
+
+use super::shape::Shape;
+use super::*;
+use crate::config::duration::GoDuration;
+use crate::config::dynamic::Dynamic;
+use crate::config::fixed::Fixed;
+
+fn fixed(text: &str) -> Read<Fixed> {
+    read(text, "traefik.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refused(text: &str) -> InvalidConfig {
+    read::<Fixed>(text, "traefik.toml").expect_err(text)
+}
+
+#[test]
+fn option_names_match_in_any_case_and_map_keys_keep_theirs() {
+    let read = fixed("DEBUG = true\nkeeptrailingslash = true\n[ENTRYPOINTS.Web]\nADDRESS = ':1'\n[entryPoints.web]\n");
+    assert_eq!(read.warnings, []);
+    assert!(read.value.debug && read.value.keep_trailing_slash);
+    assert_eq!(read.value.entry_points["Web"].address, ":1");
+    assert!(read.value.entry_points.contains_key("web"));
+}
+
+#[test]
+fn an_empty_table_turns_a_feature_on_and_nothing_below_it() {
+    let read = fixed("[api]\n[accessLog]\n[metrics]\n[docker]\nwatch = false\n");
+    let api = read.value.api.expect("named");
+    assert!(api.dashboard && api.entry_point == "traefik" && api.statistics.is_none());
+    assert_eq!(read.value.access_log.expect("named").filters, None);
+    assert!(read.value.metrics.expect("named").is_empty());
+    let docker = read.value.docker.expect("named");
+    assert!(!docker.watch && docker.exposed_by_default && docker.unavailable_grace == GoDuration::from_secs(300));
+    assert!(read.value.ping.is_none());
+}
+
+#[test]
+fn unknown_keys_are_told_with_line_path_and_guess() {
+    let text = "debug = true\n\n[entryPoints.http]\naddres = ':80'\n[entryPoints.http.transport]\nx = 1\n[frontend]\n";
+    let read = read_part::<Fixed>(text, "traefik.toml", &["frontends"]).expect("valid");
+    let told: Vec<String> = read.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "traefik.toml line 4: unknown key entryPoints.http.addres: did you mean address?",
+            "traefik.toml line 5: unknown key entryPoints.http.transport: it is ignored",
+            "traefik.toml line 7: unknown key frontend: did you mean frontends?",
+        ]
+    );
+    let read = super::read::<Dynamic>("[[tls]]\n[tls.certificate]\ncertfil = 'x'\n", "r.toml").expect("valid");
+    assert_eq!(read.warnings[0].key, "tls[0].certificate.certfil");
+}
+
+#[test]
+fn wrong_types_point_at_the_value() {
+    for (text, line, column, message) in [
+        ("debug = 'yes'", 1, 9, "debug: expected true or false, found the text \"yes\""),
+        ("\n  workers = 1.5", 2, 13, "workers: expected a whole number, found the fraction 1.5"),
+        ("logLevel = 3", 1, 12, "logLevel: expected a text, found the number 3"),
+        ("api = true", 1, 7, "api: expected a table, found true"),
+        ("[debug]", 1, 1, "debug: expected true or false, found a table"),
+        ("defaultEntryPoints = 'http'", 1, 22, "defaultEntryPoints: expected an array, found the text \"http\""),
+        ("defaultEntryPoints = ['a', 1]", 1, 28, "defaultEntryPoints[1]: expected a text, found the number 1"),
+        ("[entryPoints]\nhttp = ':80'", 2, 8, "entryPoints.http: expected a table, found the text \":80\""),
+        ("graceTimeOut = 1.5", 1, 16, "graceTimeOut: expected a duration: "),
+        ("# ä\nidleTimeout = '10 s'", 2, 15, "idleTimeout: \"10 s\" is not a duration: "),
+        ("workers = 99999999999999999999", 1, 11, "this number is too large"),
+        ("debug = true\nDebug = false", 1, 1, "debug is the same option as Debug"),
+    ] {
+        let error = refused(text);
+        assert!(error.message.starts_with(message), "{text}: {}", error.message);
+        assert_eq!((error.line, error.column), (line, column), "{text}");
+        let shown = error.to_string();
+        assert!(shown.contains(&format!("traefik.toml:{line}:{column}")), "{shown}");
+        assert!(shown.contains('^') && shown.contains(&error.help), "{shown}");
+    }
+}
+
+#[test]
+fn broken_toml_is_shown_in_its_line() {
+    for (text, line) in [
+        ("debug = ", 1),
+        ("[a\nb = 1", 1),
+        ("a = 1\na = 2", 2),
+        ("[a]\n[a]\n", 2),
+        ("x", 1),
+        ("a = \"\n", 1),
+        ("\u{1}", 1),
+    ] {
+        let error = refused(text);
+        assert_eq!(error.line, line, "{text:?}: {error}");
+        assert!(error.message.starts_with("this is not valid TOML: "), "{error}");
+        assert!(error.to_string().contains("traefik.toml:"), "{error}");
+    }
+}
+
+#[test]
+fn durations_in_all_forms() {
+    let read = fixed("idleTimeout = 10\ngraceTimeOut = '10'\nprovidersThrottleDuration = '1m30s'\n");
+    assert_eq!(read.value.idle_timeout, GoDuration::from_secs(10));
+    assert_eq!(read.value.grace_time_out, GoDuration::from_secs(10));
+    assert_eq!(read.value.providers_throttle_duration, GoDuration::from_secs(90));
+}
+
+#[test]
+fn every_shape_is_found() {
+    let shape = Fixed::shape();
+    let at = |path: &str| {
+        let mut shape = &shape;
+        for step in path.split('.') {
+            shape = shape.field(step).unwrap_or_else(|| panic!("{path}")).1;
+        }
+        shape.clone()
+    };
+    assert_eq!(at("DEBUG"), Shape::Bool);
+    assert_eq!(at("lifecycle.gracetimeout"), Shape::Duration);
+    assert_eq!(at("metrics.prometheus.buckets"), Shape::List(Box::new(Shape::Float)));
+    assert_eq!(at("accesslog.fields.headers.names"), Shape::Map(Box::new(Shape::Text)));
+    assert_eq!(at("acme.httpchallenge.entrypoint"), Shape::Text);
+    assert!(at("kubernetes").is_raw_table());
+    assert!(matches!(at("acme.domains"), Shape::List(_)));
+    assert_eq!(shape.fields().count(), 50);
+}
+
+#[test]
+fn a_provider_table_that_is_not_ours_is_taken_whole() {
+    let read = fixed("[kubernetes]\nnamespaces = ['a']\n[kubernetes.x]\ny = 1.5\nz = 2026-01-01\n");
+    assert_eq!(read.warnings, []);
+    assert_eq!(read.value.kubernetes.map(|table| table.len()), Some(2));
+}
+
+/// Texts cut short anywhere and bytes changed anywhere must give a value or an error, whose place lies in the text.
+#[test]
+fn no_text_makes_the_reader_panic() {
+    let good =
+        "[entryPoints.\"ä\"]\naddress = ':1' # é\n[[acme.domains]]\nmain = \"\"\"\nx\"\"\"\nsans = [ 'a', 'b' ]\n";
+    for cut in (0..good.len()).filter(|cut| good.is_char_boundary(*cut)) {
+        for tail in ["", "\"", "[", "\n=", "é", "\u{0}", "{"] {
+            let text = format!("{}{tail}", &good[..cut]);
+            if let Err(error) = read::<Fixed>(&text, "t") {
+                assert!(error.line >= 1 && error.line <= text.lines().count() + 1, "{text:?}: {error}");
+            }
+        }
+    }
+}

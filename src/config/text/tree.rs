@@ -1,0 +1,144 @@
+//! A parsed document that remembers where each value was written: in a file's bytes, or by a flag.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::invalid::Misfit;
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// Byte range in the file's text.
+    File(Range<usize>),
+    /// The flag as the user would look it up, e.g. `--api.dashboard`.
+    Flag(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    pub value: Value,
+    pub origin: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Bool(bool),
+    /// No option has this type; the text is kept for messages.
+    Datetime(String),
+    List(Vec<Node>),
+    Table(Table),
+}
+
+/// Named values; names are unique byte for byte, but may differ in case only.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub name: String,
+    /// Where the name stands.
+    pub origin: Origin,
+    pub node: Node,
+}
+
+impl Node {
+    /// A value given on the command line.
+    pub fn from_flag(value: Value, flag: &str) -> Node {
+        Node { value, origin: Origin::Flag(flag.to_owned()) }
+    }
+
+    /// The document that says nothing.
+    pub fn empty() -> Node {
+        Node { value: Value::Table(Table::default()), origin: Origin::File(0..0) }
+    }
+
+    pub fn as_table_mut(&mut self) -> Option<&mut Table> {
+        match &mut self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    pub fn as_table(&self) -> Option<&Table> {
+        match &self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+}
+
+impl Table {
+    /// The value of an option: the exact name if it is there, else the name in another case.
+    pub fn option(&self, name: &str) -> Option<&Node> {
+        self.position(name).map(|at| &self.entries[at].node)
+    }
+
+    /// Sets an option, replacing it in whatever case it was written.
+    pub fn set_option(&mut self, name: &str, node: Node) {
+        self.entries.retain(|entry| !entry.name.eq_ignore_ascii_case(name));
+        self.set_key(name, node);
+    }
+
+    /// Sets a map's key, whose case matters.
+    pub fn set_key(&mut self, name: &str, node: Node) {
+        self.entries.retain(|entry| entry.name != name);
+        let origin = node.origin.clone();
+        self.entries.push(Entry { name: name.to_owned(), origin, node });
+    }
+
+    /// The option's value, put there as an empty table when it is absent.
+    pub fn option_or_table(&mut self, name: &str, origin: &Origin) -> &mut Node {
+        let at = self.position(name).unwrap_or_else(|| {
+            let node = Node { value: Value::Table(Table::default()), origin: origin.clone() };
+            self.entries.push(Entry { name: name.to_owned(), origin: origin.clone(), node });
+            self.entries.len() - 1
+        });
+        &mut self.entries[at].node
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        let exact = self.entries.iter().position(|entry| entry.name == name);
+        exact.or_else(|| self.entries.iter().position(|entry| entry.name.eq_ignore_ascii_case(name)))
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<Node, Misfit> {
+    let root = DeTable::parse(text).map_err(|error| {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        Misfit::broken_toml(error.message(), span)
+    })?;
+    Ok(Node { value: Value::Table(table(root.get_ref())?), origin: Origin::File(0..0) })
+}
+
+fn table(table: &DeTable<'_>) -> Result<Table, Misfit> {
+    let mut entries = Vec::with_capacity(table.len());
+    for (name, value) in table.iter() {
+        let entry = Entry { name: name.get_ref().to_string(), origin: Origin::File(name.span()), node: node(value)? };
+        entries.push(entry);
+    }
+    Ok(Table { entries })
+}
+
+fn node(written: &Spanned<DeValue<'_>>) -> Result<Node, Misfit> {
+    let origin = Origin::File(written.span());
+    let value = match written.get_ref() {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Integer(number),
+            Err(_) => return Err(Misfit::number_too_large(origin)),
+        },
+        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(flag) => Value::Bool(*flag),
+        DeValue::Datetime(moment) => Value::Datetime(moment.to_string()),
+        DeValue::Array(items) => Value::List(items.iter().map(node).collect::<Result<_, _>>()?),
+        DeValue::Table(inner) => Value::Table(table(inner)?),
+    };
+    Ok(Node { value, origin })
+}

@@ -1,0 +1,142 @@
+//! One certificate, from order to PEM text, by HTTP-01 (RFC 8555 7.4 and 8.3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use instant_acme::{
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus, RetryPolicy,
+};
+
+use crate::tls::challenge::ChallengeTable;
+
+use super::account::explain;
+use super::keys::KeyType;
+use super::store::Stored;
+
+/// The problem type of an account that the authority does not know (any more) (RFC 8555 6.7).
+const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+
+/// Why an order failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// A sentence for the log.
+    pub reason: String,
+    /// The account is unknown to the authority: register anew before the next try.
+    pub account_is_gone: bool,
+}
+
+/// Obtains one certificate for `names` (the first is the main one).
+///
+/// Answers stand in `challenges` exactly as long as the order runs, also when it is dropped half-way.
+///
+/// # Errors
+/// [`Failure`], naming the host whose validation failed if there is one.
+pub async fn obtain(
+    account: &Account,
+    names: &[String],
+    key_type: KeyType,
+    challenges: &Arc<ArcSwap<ChallengeTable>>,
+    patience: Duration,
+) -> Result<Stored, Failure> {
+    let identifiers: Vec<Identifier> = names.iter().map(|name| Identifier::Dns(name.clone())).collect();
+    let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
+    let policy = RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(patience);
+    let answers = answer_all(&mut order, challenges).await?;
+    let status = match order.state().status {
+        // Authorisations from before are still valid: nothing was asked.
+        OrderStatus::Ready => OrderStatus::Ready,
+        _ => match order.poll_ready(&policy).await {
+            Ok(status) => status,
+            Err(error) => return Err(with_reasons(&mut order, Failure::from(error)).await),
+        },
+    };
+    drop(answers);
+    if status != OrderStatus::Ready {
+        let failure = Failure::because(format!("the order became {status:?}"));
+        return Err(with_reasons(&mut order, failure).await);
+    }
+    let key = tokio::task::spawn_blocking(move || key_type.generate()).await;
+    let key = key.map_err(|e| Failure::because(e.to_string()))?.map_err(Failure::because)?;
+    order.finalize_csr(&signing_request(names, &key.pair).map_err(Failure::because)?).await?;
+    let chain = order.poll_certificate(&policy).await?;
+    let [main, sans @ ..] = names else { return Err(Failure::because("no names to order")) };
+    Ok(Stored { main: main.clone(), sans: sans.to_vec(), certificate: chain.into_bytes(), key: key.pem.into_bytes() })
+}
+
+/// The answers of one order; dropping them takes them back.
+struct Answers {
+    table: Arc<ArcSwap<ChallengeTable>>,
+    given: Vec<(String, String)>,
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for (token, host) in &self.given {
+            self.table.rcu(|table| table.without(token, host));
+        }
+    }
+}
+
+async fn answer_all(order: &mut Order, challenges: &Arc<ArcSwap<ChallengeTable>>) -> Result<Answers, Failure> {
+    let mut answers = Answers { table: challenges.clone(), given: Vec::new() };
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        let host = match &authorization.identifier().identifier {
+            Identifier::Dns(name) => name.clone(),
+            other => return Err(Failure::because(format!("the authority asks for {other:?}, which was not ordered"))),
+        };
+        match authorization.status {
+            AuthorizationStatus::Valid => continue,
+            AuthorizationStatus::Pending => {}
+            other => return Err(Failure::because(format!("{host}: the authorisation is {other:?}"))),
+        }
+        let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
+            return Err(Failure::because(format!("{host}: the authority offers no http-01 challenge for this name")));
+        };
+        let (token, answer) = (challenge.token.clone(), challenge.key_authorization());
+        challenges.rcu(|table| table.with(&token, &host, answer.as_str()));
+        answers.given.push((token, host));
+        challenge.set_ready().await?;
+    }
+    Ok(answers)
+}
+
+/// Adds what the authority says about each failed name: the order itself only says that it failed.
+async fn with_reasons(order: &mut Order, failure: Failure) -> Failure {
+    // The order's copy of the authorisations is from before the validation.
+    let mut reasons = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        let Ok(state) = authorization.refresh().await else { break };
+        let problem = state.challenges.iter().find_map(|challenge| challenge.error.as_ref());
+        let Some(problem) = problem else { continue };
+        let text = problem.detail.clone().unwrap_or_else(|| problem.to_string());
+        reasons.push(format!("{}: {text}", state.identifier()));
+    }
+    if reasons.is_empty() {
+        return failure;
+    }
+    Failure { reason: reasons.join("; "), ..failure }
+}
+
+fn signing_request(names: &[String], pair: &rcgen::KeyPair) -> Result<Vec<u8>, String> {
+    let mut params = rcgen::CertificateParams::new(names.to_vec()).map_err(|e| e.to_string())?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    Ok(params.serialize_request(pair).map_err(|e| e.to_string())?.der().to_vec())
+}
+
+impl Failure {
+    /// A failure with a plain reason.
+    pub fn because(reason: impl Into<String>) -> Failure {
+        Failure { reason: reason.into(), account_is_gone: false }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let account_is_gone = matches!(&error, Error::Api(problem) if problem.r#type.as_deref() == Some(NO_ACCOUNT));
+        Failure { reason: explain(&error), account_is_gone }
+    }
+}

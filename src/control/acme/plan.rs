@@ -1,0 +1,261 @@
+//! What to ask the certificate authority for, and when to try again. Pure: time and random numbers are arguments.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::tls::certificate::{Certificate, name_covers};
+
+use super::store::{Stored, unique_names};
+
+/// Certificates with less left are renewed (static.md 10), unless they live so short that a third is less.
+const RENEW_BEFORE_SECS: i64 = 30 * 86_400;
+
+/// Names that should have a certificate together: one frontend's hosts, or one `[[acme.domains]]` entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DomainRequest {
+    /// The first name.
+    pub main: String,
+    /// The others.
+    pub sans: Vec<String>,
+}
+
+/// Everything that is wanted at the moment; the control plane publishes it anew when frontends change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// From `[[acme.domains]]` and, with onHostRule, from the frontends' Host rules.
+    pub requests: Vec<DomainRequest>,
+    /// Names (also `*.x`) that certificates from the configuration cover already.
+    pub covered: Vec<String>,
+}
+
+/// A certificate that is in the store, with what was read from it; `None` when it cannot be read.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// As in the file.
+    pub stored: Stored,
+    /// As handshakes use it.
+    pub certificate: Option<std::sync::Arc<Certificate>>,
+}
+
+/// One certificate to ask for: first name is the main one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Job {
+    /// Lower-cased, unique, at least one.
+    pub names: Vec<String>,
+}
+
+/// What [`jobs`] found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// To be obtained or renewed.
+    pub jobs: Vec<Job>,
+    /// Names that can never be obtained this way, with the reason.
+    pub refused: Vec<(String, String)>,
+}
+
+/// Which certificates are missing or due for renewal at `now_secs` (seconds since 1970).
+///
+/// As in Traefik, a name is not requested when any certificate covers it, and what is left of a request becomes a
+/// certificate of its own (static.md 10). Names are also taken once only when two requests share them.
+pub fn jobs(wanted: &Wanted, held: &[Held], now_secs: i64) -> Plan {
+    let mut plan = Plan::default();
+    for old in held.iter().filter(|old| is_due(old.certificate.as_deref(), now_secs)) {
+        let names = old.stored.names();
+        if !names.is_empty() {
+            plan.jobs.push(Job { names });
+        }
+    }
+    for request in &wanted.requests {
+        let mut names = unique_names(std::iter::once(&request.main).chain(&request.sans));
+        names.retain(|name| !is_covered(name, wanted, held, &plan.jobs));
+        names.retain(|name| match unobtainable(name) {
+            Some(why) => {
+                plan.refused.push((name.clone(), why));
+                false
+            }
+            None => true,
+        });
+        if !names.is_empty() {
+            plan.jobs.push(Job { names });
+        }
+    }
+    plan
+}
+
+/// Is it time to renew: fewer than 30 days left, or than a third of its life if that is less; or is it unreadable?
+pub fn is_due(certificate: Option<&Certificate>, now_secs: i64) -> bool {
+    let Some(certificate) = certificate else { return true };
+    let life = certificate.not_after_secs - certificate.not_before_secs;
+    certificate.not_after_secs - now_secs < RENEW_BEFORE_SECS.min(life / 3)
+}
+
+fn is_covered(name: &str, wanted: &Wanted, held: &[Held], jobs: &[Job]) -> bool {
+    wanted.covered.iter().any(|own| name_covers(&own.to_lowercase(), name))
+        || held.iter().filter_map(|old| old.certificate.as_ref()).any(|certificate| certificate.covers(name))
+        || jobs.iter().flat_map(|job| &job.names).any(|own| own == name)
+}
+
+fn unobtainable(name: &str) -> Option<String> {
+    if name.contains('*') {
+        return Some("a wildcard needs the DNS challenge, which this proxy does not have: list the names".into());
+    }
+    let label = |label: &str| {
+        let fine = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        fine && (1..=63).contains(&label.len())
+    };
+    match name.len() <= 253 && name.split('.').all(label) {
+        true => None,
+        false => Some("it is not a DNS name: write international names in their xn-- form".into()),
+    }
+}
+
+/// How often to try again after failures.
+#[derive(Debug, Clone, Copy)]
+pub struct Pacing {
+    /// Pause after the first failure; every further one triples it.
+    pub retry_first: Duration,
+    /// The longest pause.
+    pub retry_max: Duration,
+    /// Pause between looks at what is due when nothing else happens.
+    pub check_every: Duration,
+    /// The longest time for one certificate from order to file.
+    pub order_max: Duration,
+}
+
+impl Default for Pacing {
+    /// At 0, 2, 8, 26, 80 minutes and so on up to every 12 hours: four tries in the first hour stay under the five
+    /// failed validations per hour that Let's Encrypt allows for a name.
+    fn default() -> Pacing {
+        Pacing {
+            retry_first: Duration::from_secs(120),
+            retry_max: Duration::from_secs(12 * 3600),
+            check_every: Duration::from_secs(24 * 3600),
+            order_max: Duration::from_secs(180),
+        }
+    }
+}
+
+impl Pacing {
+    /// The pause after `failures` failures in a row, up to a fifth longer by `random` so that many proxies (or
+    /// names) that failed together do not come back together.
+    pub fn pause(&self, failures: u32, random: u32) -> Duration {
+        let factor = 3u32.saturating_pow(failures.saturating_sub(1));
+        let pause = self.retry_first.saturating_mul(factor).min(self.retry_max);
+        pause + pause.mul_f64(0.2 * f64::from(random) / f64::from(u32::MAX))
+    }
+}
+
+/// Failures by job, so that each has its own rhythm. Time is counted from an origin that the caller chooses.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    failed: HashMap<Job, (u32, Duration)>,
+}
+
+impl Attempts {
+    /// Notes a failure at `now` and returns how many there were and the pause before the next try.
+    pub fn failed(&mut self, job: &Job, now: Duration, pacing: &Pacing, random: u32) -> (u32, Duration) {
+        let entry = self.failed.entry(job.clone()).or_default();
+        entry.0 += 1;
+        let pause = pacing.pause(entry.0, random);
+        entry.1 = now + pause;
+        (entry.0, pause)
+    }
+
+    /// Forgets the failures of a job. Should the new certificate look due at once (a clock that is wrong by months, an
+    /// authority that issues it in the past), it is not ordered again before the longest pause is over.
+    pub fn succeeded(&mut self, job: &Job, now: Duration, pacing: &Pacing) {
+        self.failed.insert(job.clone(), (0, now + pacing.retry_max));
+    }
+
+    /// Forgets jobs that nobody wants any more.
+    pub fn keep_only(&mut self, jobs: &[Job]) {
+        self.failed.retain(|job, _| jobs.contains(job));
+    }
+
+    /// When a job may be tried: zero when it has not failed.
+    pub fn not_before(&self, job: &Job) -> Duration {
+        self.failed.get(job).map_or(Duration::ZERO, |(_, at)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn held(names: &[&str], left_days: i64, life_days: i64) -> Held {
+        let made = Certificate::generated([0; 32], std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
+        let stored = Stored { main: names[0].clone(), sans: names[1..].to_vec(), certificate: vec![], key: vec![] };
+        let not_before_secs = (left_days - life_days) * DAY;
+        let certificate = Certificate { names, not_before_secs, not_after_secs: left_days * DAY, ..made };
+        Held { stored, certificate: Some(Arc::new(certificate)) }
+    }
+
+    fn want(requests: &[&[&str]], covered: &[&str]) -> Wanted {
+        let text = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+        let request = |names: &&[&str]| DomainRequest { main: names[0].into(), sans: text(&names[1..]) };
+        Wanted { requests: requests.iter().map(request).collect(), covered: text(covered) }
+    }
+
+    fn names(plan: &Plan) -> Vec<String> {
+        plan.jobs.iter().map(|job| job.names.join(",")).collect()
+    }
+
+    #[test]
+    fn only_uncovered_names_are_requested_once() {
+        let wanted = want(&[&["A.x.", "b.x", "a.x"], &["b.x", "c.x"], &["d.y"], &["own.z", "e.z"]], &["*.y", "OWN.z"]);
+        assert_eq!(names(&jobs(&wanted, &[], 0)), ["a.x,b.x", "c.x", "e.z"]);
+        assert_eq!(names(&jobs(&wanted, &[held(&["a.x", "*.z"], 80, 90)], 0)), ["b.x", "c.x"]);
+    }
+
+    #[test]
+    fn renewal_is_due_under_30_days_or_a_third() {
+        assert_eq!(names(&jobs(&Wanted::default(), &[held(&["a.x", "b.x"], 29, 90)], 0)), ["a.x,b.x"]);
+        assert!(jobs(&Wanted::default(), &[held(&["a.x"], 30, 90)], 0).jobs.is_empty());
+        assert!(jobs(&Wanted::default(), &[held(&["a.x"], 3, 6)], 0).jobs.is_empty());
+        assert_eq!(names(&jobs(&Wanted::default(), &[held(&["a.x"], 1, 6)], 0)), ["a.x"]);
+        assert_eq!(names(&jobs(&Wanted::default(), &[held(&["a.x"], -5, 90)], 0)), ["a.x"]);
+        let unreadable = Held { certificate: None, ..held(&["a.x"], 80, 90) };
+        assert_eq!(names(&jobs(&Wanted::default(), &[unreadable], 0)), ["a.x"]);
+    }
+
+    #[test]
+    fn a_due_renewal_and_a_request_for_the_same_name_are_one_job() {
+        let unreadable = Held { certificate: None, ..held(&["a.x"], 80, 90) };
+        assert_eq!(names(&jobs(&want(&[&["a.x"]], &[]), &[unreadable], 0)), ["a.x"]);
+    }
+
+    #[test]
+    fn wildcards_and_non_names_are_refused_with_a_reason() {
+        let plan = jobs(&want(&[&["*.x", "ok.x"], &["bad name"], &[""]], &[]), &[], 0);
+        assert_eq!(names(&plan), ["ok.x"]);
+        assert_eq!(plan.refused.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["*.x", "bad name"]);
+    }
+
+    #[test]
+    fn pauses_grow_threefold_up_to_the_limit() {
+        let pacing = Pacing::default();
+        let minutes = |failures| pacing.pause(failures, 0).as_secs() / 60;
+        assert_eq!([1, 2, 3, 4].map(minutes), [2, 6, 18, 54]);
+        assert_eq!(pacing.pause(40, 0), pacing.retry_max);
+        assert_eq!(pacing.pause(1, u32::MAX), Duration::from_secs(144));
+    }
+
+    #[test]
+    fn attempts_are_kept_by_job() {
+        let (mut attempts, job) = (Attempts::default(), Job { names: vec!["a.x".into()] });
+        let pacing = Pacing::default();
+        assert_eq!(attempts.not_before(&job), Duration::ZERO);
+        assert_eq!(attempts.failed(&job, Duration::from_secs(10), &pacing, 0), (1, Duration::from_secs(120)));
+        assert_eq!(attempts.failed(&job, Duration::from_secs(200), &pacing, 0).0, 2);
+        assert_eq!(attempts.not_before(&job), Duration::from_secs(560));
+        attempts.succeeded(&job, Duration::from_secs(600), &pacing);
+        assert_eq!(attempts.not_before(&job), Duration::from_secs(600) + pacing.retry_max);
+        attempts.keep_only(&[]);
+        assert_eq!(attempts.not_before(&job), Duration::ZERO);
+    }
+}

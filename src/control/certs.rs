@@ -1,0 +1,155 @@
+//! The certificates of all entry points, from the fixed configuration, the providers and ACME, published as one store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+
+use super::acme::DomainRequest;
+use crate::config::compile::{Fixture, host_rules};
+use crate::config::dynamic::{CertificateFiles, Dynamic, TlsEntry};
+use crate::tls::certificate::Certificate;
+use crate::tls::resolver::{CertStore, PointCerts};
+
+/// The certificates as their sources gave them.
+pub struct Certs {
+    /// One per entry point with TLS; `fixed` and `default` stay as they are.
+    points: Vec<PointCerts>,
+    generated: Option<Arc<Certificate>>,
+    /// By provider: entry point and certificate.
+    dynamic: BTreeMap<String, Vec<(String, Arc<Certificate>)>>,
+    /// ACME's, and the entry point they belong to.
+    acme: Vec<Arc<Certificate>>,
+    acme_entry_point: String,
+    store: Arc<ArcSwap<CertStore>>,
+}
+
+/// Reads a certificate and its key, each a file's path or the PEM text itself (static.md 1.4).
+///
+/// # Errors
+/// A sentence that names the file and says what is wrong.
+pub fn load(files: &CertificateFiles, read: &dyn Fn(&str) -> std::io::Result<String>) -> Result<Certificate, String> {
+    let certificate = content(&files.cert_file, read).map_err(|e| format!("certFile {e}"))?;
+    let key = content(&files.key_file, read).map_err(|e| format!("keyFile {e}"))?;
+    Certificate::from_pem(certificate.as_bytes(), key.as_bytes())
+        .map_err(|e| format!("{}: {e}", shown(&files.cert_file)))
+}
+
+/// A file's content, or the text itself when it is PEM.
+pub fn content(text: &str, read: &dyn Fn(&str) -> std::io::Result<String>) -> Result<String, String> {
+    if text.contains("-----BEGIN") {
+        return Ok(text.to_owned());
+    }
+    if text.is_empty() {
+        return Err("is missing".to_owned());
+    }
+    read(text).map_err(|e| format!("{text} cannot be read: {e}"))
+}
+
+/// A path is shown, a PEM text is not: it may be a key.
+fn shown(text: &str) -> &str {
+    if text.contains("-----BEGIN") { "the certificate given as text" } else { text }
+}
+
+impl Certs {
+    /// Publishes the certificates of the fixed configuration.
+    pub fn new(
+        points: Vec<PointCerts>,
+        generated: Option<Arc<Certificate>>,
+        acme_entry_point: &str,
+        store: Arc<ArcSwap<CertStore>>,
+    ) -> Self {
+        let certs = Certs {
+            points,
+            generated,
+            dynamic: BTreeMap::new(),
+            acme: Vec::new(),
+            acme_entry_point: acme_entry_point.to_owned(),
+            store,
+        };
+        certs.publish();
+        certs
+    }
+
+    /// Replaces a provider's `[[tls]]` certificates. One that cannot be read is left out, and said.
+    pub fn set_dynamic(&mut self, provider: &str, entries: &[TlsEntry], fixture: &Fixture) {
+        let mut loaded = Vec::new();
+        for entry in entries {
+            let Some(files) = &entry.certificate else { continue };
+            let certificate = match load(files, &*fixture.read) {
+                Ok(certificate) => Arc::new(certificate),
+                Err(e) => {
+                    tracing::error!(provider, "[[tls]] certificate: {e}; it is left out");
+                    continue;
+                }
+            };
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+            if let Some(warning) = certificate.expiry_warning(now) {
+                tracing::warn!(provider, "{warning}");
+            }
+            let names = if entry.entry_points.is_empty() { &fixture.default_entry_points } else { &entry.entry_points };
+            loaded.extend(names.iter().map(|name| (name.clone(), Arc::clone(&certificate))));
+        }
+        let before = self.dynamic.insert(provider.to_owned(), loaded);
+        if before.is_some() || !entries.is_empty() {
+            self.publish();
+        }
+    }
+
+    /// Replaces ACME's certificates.
+    pub fn set_acme(&mut self, certificates: Vec<Arc<Certificate>>) {
+        self.acme = certificates;
+        self.publish();
+    }
+
+    /// The names that the configuration's own certificates cover: ACME leaves them alone.
+    pub fn covered(&self) -> Vec<String> {
+        let fixed = self.points.iter().flat_map(|point| point.fixed.iter().chain(&point.default));
+        let dynamic = self.dynamic.values().flatten().map(|(_, certificate)| certificate);
+        fixed.chain(dynamic).flat_map(|certificate| certificate.names.iter().cloned()).collect()
+    }
+
+    fn publish(&self) {
+        let points = self.points.iter().map(|point| {
+            let mut point = point.clone();
+            let mine = self.dynamic.values().flatten().filter(|(name, _)| *name == point.entry_point);
+            point.dynamic = mine.map(|(_, certificate)| Arc::clone(certificate)).collect();
+            if point.entry_point == self.acme_entry_point {
+                point.acme.clone_from(&self.acme);
+            }
+            point
+        });
+        self.store.store(Arc::new(CertStore::new(points, self.generated.as_ref())));
+    }
+}
+
+/// Which names ACME is asked for (static.md 10).
+pub struct AcmeWishes {
+    /// The entry point whose frontends count.
+    pub entry_point: String,
+    pub on_host_rule: bool,
+    /// `[[acme.domains]]`
+    pub domains: Vec<DomainRequest>,
+}
+
+impl AcmeWishes {
+    /// The listed domains, and with onHostRule one request per frontend rule that names hosts.
+    pub fn requests(&self, documents: &BTreeMap<String, Dynamic>, fixture: &Fixture) -> Vec<DomainRequest> {
+        let mut requests = self.domains.clone();
+        if !self.on_host_rule {
+            return requests;
+        }
+        for document in documents.values() {
+            for hosts in host_rules(document, &self.entry_point, &fixture.default_entry_points) {
+                if let Some((main, sans)) = hosts.split_first() {
+                    let request = DomainRequest { main: main.clone(), sans: sans.to_vec() };
+                    if !requests.contains(&request) {
+                        requests.push(request);
+                    }
+                }
+            }
+        }
+        requests
+    }
+}

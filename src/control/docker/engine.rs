@@ -1,0 +1,234 @@
+//! The Engine's API as far as the provider needs it: list, inspect, events. Only GET requests.
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{ContainerInspectResponse, ContainerState, EventMessage, PortMap};
+use bollard::query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions};
+use futures_util::{Stream, StreamExt, stream};
+
+use super::watch::StopFacts;
+use super::{DockerProviderSettings, signal, transport};
+use crate::config::labels::{BindingFacts, ContainerFacts, NetworkFacts, PortFacts};
+
+/// How many containers are inspected at the same time.
+const INSPECTIONS_MAX: usize = 8;
+
+/// The client's limit also covers the start of the event stream, which on some Engines answers only with the first event.
+const EVENTS_TIMEOUT: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// A connected Engine.
+pub struct Engine {
+    endpoint: String,
+    timeout: Duration,
+    requests: Docker,
+    events: Docker,
+}
+
+/// All running containers in Docker's order, and how each is stopped by id.
+pub struct Listing {
+    pub containers: Vec<ContainerFacts>,
+    pub stops: HashMap<String, StopFacts>,
+}
+
+impl Engine {
+    /// Connects and agrees on an API version; the error says what to do.
+    pub async fn connect(settings: &DockerProviderSettings) -> Result<Engine, String> {
+        let (endpoint, timeout) = (settings.endpoint.clone(), settings.request_timeout);
+        let client = transport::client(settings)?;
+        let requests = limited(timeout, &endpoint, "ask for the version", client.negotiate_version()).await?;
+        let events = requests.clone().with_timeout(EVENTS_TIMEOUT);
+        Ok(Engine { endpoint, timeout, requests, events })
+    }
+
+    /// The agreed version of the API, as it stands in paths: `v1.41`.
+    pub fn api_version(&self) -> String {
+        let version = self.requests.client_version();
+        format!("v{}.{}", version.major_version, version.minor_version)
+    }
+
+    /// Lists the running containers and inspects each; those gone meanwhile are left out.
+    pub async fn list(&self) -> Result<Listing, String> {
+        let listed = self.requests.list_containers(None::<ListContainersOptions>);
+        let listed = limited(self.timeout, &self.endpoint, "list containers", listed).await?;
+        let ids = listed.into_iter().filter_map(|container| container.id);
+        let mut answers = stream::iter(ids.map(|id| self.inspect(id))).buffered(INSPECTIONS_MAX);
+        let mut listing = Listing { containers: Vec::new(), stops: HashMap::new() };
+        while let Some(answer) = answers.next().await {
+            if let Some((facts, stop)) = answer? {
+                listing.stops.insert(facts.id.clone(), stop);
+                listing.containers.push(facts);
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Container and network events from `since` (seconds since 1970) on, without an end.
+    pub fn events(&self, since: i64) -> impl Stream<Item = Result<EventMessage, Error>> + use<> {
+        let filters = HashMap::from([("type", vec!["container", "network"])]);
+        let options = EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build();
+        self.events.events(Some(options))
+    }
+
+    /// The error as what, where and what to do.
+    pub fn explain(&self, doing: &str, error: &Error) -> String {
+        explain(&self.endpoint, doing, error)
+    }
+
+    async fn inspect(&self, id: String) -> Result<Option<(ContainerFacts, StopFacts)>, String> {
+        let answer = self.requests.inspect_container(&id, None::<InspectContainerOptions>);
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(Ok(inspected)) => Ok(Some(read(inspected))),
+            Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(None),
+            Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain("inspect a container", &error)),
+            Ok(Err(error)) => {
+                tracing::warn!(provider = "docker", container = %id, "{}; it is left out", self.explain("inspect a container", &error));
+                Ok(None)
+            }
+            Err(_) => Err(self.explain("inspect a container", &Error::RequestTimeoutError)),
+        }
+    }
+}
+
+/// The client limits only the wait for an answer's head; this limits the whole answer.
+async fn limited<T>(
+    timeout: Duration,
+    endpoint: &str,
+    doing: &str,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, String> {
+    let answer = tokio::time::timeout(timeout, answer).await.unwrap_or(Err(Error::RequestTimeoutError));
+    answer.map_err(|error| explain(endpoint, doing, &error))
+}
+
+/// What failed, where, and what to do about it.
+pub fn explain(endpoint: &str, doing: &str, error: &Error) -> String {
+    let advice = match (error, io_kind(error)) {
+        (_, Some(io::ErrorKind::PermissionDenied)) => {
+            "permission denied: run the proxy as a user of the group that owns the socket, or correct the socket's mode"
+        }
+        (_, Some(io::ErrorKind::NotFound)) | (Error::SocketNotFoundError(_), _) => {
+            "there is no such socket: start the Docker Engine, or mount its socket into the proxy's container, or correct docker.endpoint"
+        }
+        (_, Some(io::ErrorKind::ConnectionRefused)) => {
+            "nobody listens there: start the Docker Engine or correct docker.endpoint"
+        }
+        (Error::RequestTimeoutError, _) => {
+            "the Docker Engine did not answer in time: check its log and the host's load"
+        }
+        (Error::DockerResponseServerError { status_code: 401 | 403, .. }, _) => {
+            "access refused: allow GET on /version, /events and /containers for the proxy"
+        }
+        _ => "check that the Docker Engine runs and is reachable",
+    };
+    format!("cannot {doing} at {endpoint}: {error}: {advice}")
+}
+
+fn is_broken_connection(error: &Error) -> bool {
+    io_kind(error).is_some() || !matches!(error, Error::DockerResponseServerError { .. } | Error::JsonDataError { .. })
+}
+
+fn io_kind(error: &Error) -> Option<io::ErrorKind> {
+    if let Error::IOError { err } = error {
+        return Some(err.kind());
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        cause = inner.source();
+    }
+    None
+}
+
+fn read(inspected: ContainerInspectResponse) -> (ContainerFacts, StopFacts) {
+    let config = inspected.config.unwrap_or_default();
+    let network = inspected.network_settings.unwrap_or_default();
+    let state = inspected.state.unwrap_or_default();
+    let stop = StopFacts {
+        signal: config.stop_signal.as_deref().and_then(signal::number),
+        timeout: config.stop_timeout.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs),
+    };
+    let networks = network.networks.unwrap_or_default().into_iter().map(|(name, endpoint)| {
+        let ip = endpoint.ip_address.unwrap_or_default();
+        (name, NetworkFacts { id: endpoint.network_id.unwrap_or_default(), ip })
+    });
+    let facts = ContainerFacts {
+        id: inspected.id.unwrap_or_default(),
+        name: inspected.name.unwrap_or_default(),
+        service: None,
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
+        running: accepts_requests(&state),
+        health: state.health.and_then(|health| health.status).map(|status| status.to_string()),
+        network_mode: inspected.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
+        networks: networks.collect::<BTreeMap<_, _>>(),
+        ports: ports(network.ports.unwrap_or_default()),
+        node_ip: None,
+    };
+    (facts, stop)
+}
+
+/// Docker says of paused and restarting containers that they run.
+fn accepts_requests(state: &ContainerState) -> bool {
+    let is = |flag: Option<bool>| flag.unwrap_or(false);
+    is(state.running) && !is(state.paused) && !is(state.restarting) && !is(state.dead)
+}
+
+/// `80/tcp` to bindings; what is no port is left out.
+fn ports(map: PortMap) -> Vec<PortFacts> {
+    let read = |(name, bindings): (String, Option<Vec<_>>)| {
+        let (port, protocol) = name.split_once('/').unwrap_or((&name, "tcp"));
+        let (port, protocol) = (port.parse().ok()?, protocol.to_owned());
+        let binding = |b: bollard::models::PortBinding| BindingFacts {
+            host_ip: b.host_ip.unwrap_or_default(),
+            host_port: b.host_port.unwrap_or_default(),
+        };
+        Some(PortFacts { port, protocol, bindings: bindings.unwrap_or_default().into_iter().map(binding).collect() })
+    };
+    map.into_iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inspection_becomes_facts() {
+        let text = r#"{"Id":"i","Name":"/c","State":{"Running":true,"Health":{"Status":"starting"}},
+            "HostConfig":{"NetworkMode":"net"},"Config":{"Labels":{"a":"b"},"StopSignal":"SIGQUIT","StopTimeout":90},
+            "NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"1.2.3.4","HostPort":"81"}],"53/udp":null},
+            "Networks":{"net":{"NetworkID":"n1","IPAddress":"10.0.0.2"}}}}"#;
+        let (facts, stop) = read(serde_json::from_str(text).unwrap());
+        assert!(facts.running);
+        assert_eq!(
+            (facts.name.as_str(), facts.health.as_deref(), facts.network_mode.as_str()),
+            ("/c", Some("starting"), "net")
+        );
+        assert_eq!(facts.networks["net"], NetworkFacts { id: "n1".into(), ip: "10.0.0.2".into() });
+        assert_eq!(facts.ports.len(), 2);
+        assert_eq!(stop, StopFacts { signal: Some(3), timeout: Some(Duration::from_secs(90)) });
+    }
+
+    #[test]
+    fn paused_and_restarting_containers_accept_nothing() {
+        let running = ContainerState { running: Some(true), ..Default::default() };
+        assert!(accepts_requests(&running));
+        assert!(!accepts_requests(&ContainerState { paused: Some(true), ..running.clone() }));
+        assert!(!accepts_requests(&ContainerState { restarting: Some(true), ..running }));
+        assert!(!accepts_requests(&ContainerState::default()));
+    }
+
+    #[test]
+    fn errors_say_what_where_and_what_to_do() {
+        let denied = Error::IOError { err: io::Error::from(io::ErrorKind::PermissionDenied) };
+        let text = explain("unix:///x.sock", "list containers", &denied);
+        for part in ["list containers", "unix:///x.sock", "group that owns the socket"] {
+            assert!(text.contains(part), "{part:?} is missing in {text}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The way to the Engine: a Unix socket, or TCP with or without TLS.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::UnixStream;
+
+use super::engine::explain;
+use super::{DockerProviderSettings, tls};
+use crate::config::dynamic::ClientTls;
+
+/// Without it a vanished host would leave the event stream silent for ever.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+type AnyError = Box<dyn Error + Send + Sync>;
+
+/// Where the Engine is.
+enum Place<'a> {
+    Socket(&'a str),
+    /// `http://host:port` or `https://host:port`.
+    Url(String),
+}
+
+/// A client for the endpoint; nothing is sent yet.
+pub fn client(settings: &DockerProviderSettings) -> Result<Docker, String> {
+    let timeout = settings.request_timeout.as_secs().max(1);
+    let connected = match place(settings)? {
+        Place::Socket(path) => Docker::connect_with_unix(path, timeout, API_DEFAULT_VERSION),
+        Place::Url(url) => {
+            let client =
+                Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector(&settings.tls)?);
+            let transport = move |request: BollardRequest| {
+                let answer = client.request(request);
+                async move { answer.await.map_err(bollard::errors::Error::from) }
+            };
+            Docker::connect_with_custom_transport(transport, Some(url), timeout, API_DEFAULT_VERSION)
+        }
+    };
+    connected.map_err(|error| explain(&settings.endpoint, "connect", &error))
+}
+
+/// One GET whose answer is JSON, for answers of which bollard's types know too little.
+pub async fn get(settings: &DockerProviderSettings, path: &str) -> Result<serde_json::Value, String> {
+    let answer = async {
+        let response = match place(settings)? {
+            Place::Socket(socket) => get_from_socket(socket, path).await?,
+            Place::Url(url) => {
+                let client = Client::builder(TokioExecutor::new()).build(connector(&settings.tls)?);
+                client.request(Request::get(format!("{url}{path}")).body(Empty::<Bytes>::new())?).await?
+            }
+        };
+        json_of(response).await
+    };
+    let answer = tokio::time::timeout(settings.request_timeout, answer).await;
+    let answer = answer.unwrap_or_else(|_| Err("the Docker Engine did not answer in time".into()));
+    answer.map_err(|error| format!("cannot get {path} at {}: {error}", settings.endpoint))
+}
+
+async fn get_from_socket(socket: &str, path: &str) -> Result<Response<Incoming>, AnyError> {
+    let stream = TokioIo::new(UnixStream::connect(socket).await?);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+    // It ends with the sender; what goes wrong on it comes out of the request.
+    tokio::spawn(connection);
+    Ok(sender.send_request(Request::get(path).header("Host", "docker").body(Empty::<Bytes>::new())?).await?)
+}
+
+async fn json_of(response: Response<Incoming>) -> Result<serde_json::Value, AnyError> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
+    if !status.is_success() {
+        return Err(format!("{status}: {}", String::from_utf8_lossy(&body).trim()).into());
+    }
+    Ok(serde_json::from_slice(&body)?)
+}
+
+fn place(settings: &DockerProviderSettings) -> Result<Place<'_>, String> {
+    let endpoint = settings.endpoint.as_str();
+    let (scheme, address) = endpoint.split_once("://").unwrap_or(("", endpoint));
+    let address = address.trim_end_matches('/');
+    match (scheme, &settings.tls) {
+        ("unix", _) => Ok(Place::Socket(address)),
+        ("tcp" | "http", None) => Ok(Place::Url(format!("http://{address}"))),
+        ("tcp" | "https", Some(_)) => Ok(Place::Url(format!("https://{address}"))),
+        _ => Err(format!(
+            "docker.endpoint {endpoint:?} cannot be used: write unix:///var/run/docker.sock or tcp://host:port"
+        )),
+    }
+}
+
+fn connector(settings: &Option<ClientTls>) -> Result<HttpsConnector<HttpConnector>, String> {
+    let mut tcp = HttpConnector::new();
+    tcp.set_keepalive(Some(TCP_KEEPALIVE));
+    tcp.enforce_http(false);
+    // Without settings the URL is plain http and this configuration is never used.
+    let never = ClientTls { insecure_skip_verify: true, ..ClientTls::default() };
+    let config = tls::client_config(settings.as_ref().unwrap_or(&never))?;
+    Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(tcp))
+}

@@ -1,0 +1,169 @@
+//! What Docker's events mean for the configuration, and which containers are on their way out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{EventMessage, EventMessageTypeEnum};
+use tokio::time::Instant;
+
+use super::signal;
+
+/// A container that survives a signal gets requests again after this time, or after its own stop time-out if that is longer.
+pub const STOPPING_GRACE: Duration = Duration::from_secs(30);
+
+/// Everything is listed again this often even without events, in case one was lost.
+pub const RELIST_EVERY: Duration = Duration::from_secs(300);
+
+/// How a container is stopped, from its last inspection.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StopFacts {
+    /// The image's or container's own stop signal.
+    pub signal: Option<u8>,
+    /// How long Docker waits before it kills.
+    pub timeout: Option<Duration>,
+}
+
+/// What to do about an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reaction {
+    Ignore,
+    Relist,
+    /// The container got a signal that ends it, and is gone within the time or does not go.
+    Stopping(String, Duration),
+    /// The container started or ended: what was known about its stopping is over.
+    Changed(String),
+}
+
+/// Reads one event; `stops` are the containers of the last listing.
+pub fn reaction(event: &EventMessage, stops: &HashMap<String, StopFacts>) -> Reaction {
+    let action = event.action.as_deref().unwrap_or_default();
+    let actor = event.actor.as_ref();
+    let id = actor.and_then(|actor| actor.id.clone()).unwrap_or_default();
+    match (event.typ, action) {
+        (Some(EventMessageTypeEnum::NETWORK), "connect" | "disconnect" | "destroy") => Reaction::Relist,
+        (Some(EventMessageTypeEnum::CONTAINER), "kill") => {
+            let signal =
+                actor.and_then(|actor| actor.attributes.as_ref()?.get("signal")).and_then(|text| signal::number(text));
+            killed(id, signal, stops)
+        }
+        (Some(EventMessageTypeEnum::CONTAINER), "start" | "die") => Reaction::Changed(id),
+        (Some(EventMessageTypeEnum::CONTAINER), "stop" | "pause" | "unpause" | "destroy" | "rename" | "update") => {
+            Reaction::Relist
+        }
+        (Some(EventMessageTypeEnum::CONTAINER), action) if action.starts_with("health_status") => Reaction::Relist,
+        _ => Reaction::Ignore,
+    }
+}
+
+/// A signal counts when it ends most programs or is the container's own way to be stopped; others, as for a reload, do not.
+fn killed(id: String, signal: Option<u8>, stops: &HashMap<String, StopFacts>) -> Reaction {
+    let known = stops.get(&id).copied().unwrap_or_default();
+    let ends = signal.is_some_and(|signal| signal::ENDING.contains(&signal) || known.signal == Some(signal));
+    let grace = known.timeout.map_or(STOPPING_GRACE, |timeout| STOPPING_GRACE.max(timeout));
+    if ends { Reaction::Stopping(id, grace) } else { Reaction::Ignore }
+}
+
+/// Events of the last while are asked for again at each connection: what stops now got its signal a moment ago.
+pub fn replay_from(unix_now: i64) -> i64 {
+    unix_now - STOPPING_GRACE.as_secs() as i64
+}
+
+/// How long ago the event was; zero when the Engine's clock is ahead.
+pub fn age(event: &EventMessage, unix_now: i64) -> Duration {
+    let secs = event.time.map_or(0, |time| unix_now.saturating_sub(time));
+    Duration::from_secs(u64::try_from(secs).unwrap_or(0))
+}
+
+/// Containers that were told to stop and have not stopped yet. They still run, but get no new requests.
+#[derive(Debug, Default)]
+pub struct Stopping {
+    ends: HashMap<String, Instant>,
+}
+
+impl Stopping {
+    /// The container counts as stopping until `end` or until it changes state.
+    pub fn mark(&mut self, id: &str, end: Instant) {
+        self.ends.insert(id.to_owned(), end);
+    }
+
+    pub fn clear(&mut self, id: &str) {
+        self.ends.remove(id);
+    }
+
+    pub fn has(&self, id: &str) -> bool {
+        self.ends.contains_key(id)
+    }
+
+    /// Containers whose time is over survived their signal.
+    pub fn forget_old(&mut self, now: Instant) {
+        self.ends.retain(|_, end| *end > now);
+    }
+
+    /// When the next container gets its requests back.
+    pub fn next_end(&self) -> Option<Instant> {
+        self.ends.values().min().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::EventActor;
+
+    use super::*;
+
+    fn event(typ: EventMessageTypeEnum, action: &str, signal: Option<&str>) -> EventMessage {
+        let attributes = signal.map(|signal| HashMap::from([("signal".to_owned(), signal.to_owned())]));
+        let actor = EventActor { id: Some("c1".into()), attributes };
+        EventMessage { typ: Some(typ), action: Some(action.into()), actor: Some(actor), ..Default::default() }
+    }
+
+    #[test]
+    fn every_event_that_can_change_routes_is_noticed() {
+        use EventMessageTypeEnum::{CONTAINER, IMAGE, NETWORK};
+        let none = HashMap::new();
+        for action in
+            ["stop", "pause", "unpause", "destroy", "rename", "update", "health_status: healthy", "health_status"]
+        {
+            assert_eq!(reaction(&event(CONTAINER, action, None), &none), Reaction::Relist, "{action}");
+        }
+        for action in ["start", "die"] {
+            assert_eq!(reaction(&event(CONTAINER, action, None), &none), Reaction::Changed("c1".into()), "{action}");
+        }
+        for action in ["connect", "disconnect"] {
+            assert_eq!(reaction(&event(NETWORK, action, None), &none), Reaction::Relist, "{action}");
+        }
+        for action in ["exec_start: sh", "top", "create", "attach", "resize"] {
+            assert_eq!(reaction(&event(CONTAINER, action, None), &none), Reaction::Ignore, "{action}");
+        }
+        assert_eq!(reaction(&event(IMAGE, "destroy", None), &none), Reaction::Ignore);
+    }
+
+    #[test]
+    fn ending_signals_and_the_containers_own_one_mean_stopping() {
+        use EventMessageTypeEnum::CONTAINER;
+        let own = StopFacts { signal: Some(28), timeout: Some(Duration::from_secs(300)) };
+        let stops = HashMap::from([("c1".to_owned(), own)]);
+        let none = HashMap::new();
+        for signal in ["15", "9", "2", "3"] {
+            let stopping = Reaction::Stopping("c1".into(), STOPPING_GRACE);
+            assert_eq!(reaction(&event(CONTAINER, "kill", Some(signal)), &none), stopping, "{signal}");
+        }
+        assert_eq!(reaction(&event(CONTAINER, "kill", Some("1")), &stops), Reaction::Ignore, "HUP reloads");
+        assert_eq!(reaction(&event(CONTAINER, "kill", Some("28")), &none), Reaction::Ignore);
+        let long = Reaction::Stopping("c1".into(), Duration::from_secs(300));
+        assert_eq!(reaction(&event(CONTAINER, "kill", Some("28")), &stops), long);
+        assert_eq!(reaction(&event(CONTAINER, "kill", None), &stops), Reaction::Ignore);
+    }
+
+    #[tokio::test]
+    async fn marks_end_with_their_time() {
+        let (mut stopping, now) = (Stopping::default(), Instant::now());
+        stopping.mark("a", now + Duration::from_secs(1));
+        stopping.mark("b", now + Duration::from_secs(9));
+        assert_eq!(stopping.next_end(), Some(now + Duration::from_secs(1)));
+        stopping.forget_old(now + Duration::from_secs(1));
+        assert!(!stopping.has("a") && stopping.has("b"));
+        stopping.clear("b");
+        assert_eq!(stopping.next_end(), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! The control plane: one thread with a tokio runtime. Providers speak here; what they say is merged, compiled and published.
+//! It never calls the workers: they notice the new value at their next request.
+
+pub mod acme;
+pub mod certs;
+pub mod docker;
+pub mod file;
+mod resolve;
+pub mod update;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use crate::config::Rejected;
+use crate::config::compile::{Fixture, Interned, compile};
+use crate::config::dynamic::Dynamic;
+use crate::observe::Published;
+use crate::observe::metrics::Metrics;
+use crate::tls::challenge::ChallengeTable;
+use acme::{AcmeSettings, Event};
+use certs::{AcmeWishes, Certs};
+use update::Update;
+
+/// Everything the control plane works with; made by the wiring.
+pub struct Control {
+    pub fixture: Fixture,
+    /// `providersThrottleDuration`: the least time between two applications of one provider's configurations.
+    pub throttle: Duration,
+    pub docker: Option<docker::DockerProviderSettings>,
+    pub file: Option<file::FileSettings>,
+    pub acme: Option<(AcmeSettings, AcmeWishes)>,
+    pub certs: Certs,
+    pub published: Arc<ArcSwap<Published>>,
+    pub challenges: Arc<ArcSwap<ChallengeTable>>,
+    pub metrics: Arc<Metrics>,
+    /// Documents that stand from the start (the demo's).
+    pub initial: Vec<Update>,
+}
+
+impl Control {
+    /// Runs for the life of the process.
+    pub async fn run(self) {
+        LocalSet::new().run_until(self.work()).await;
+    }
+
+    async fn work(mut self) {
+        let (send, updates) = unbounded_channel();
+        for update in self.initial.drain(..) {
+            let _ = send.send(update);
+        }
+        if let Some(settings) = self.file.take() {
+            tokio::task::spawn_local(file::run(settings, send.clone()));
+        }
+        if let Some(settings) = self.docker.take() {
+            tokio::task::spawn_local(docker::run(settings, send.clone()));
+        }
+        let (wish, wanted) = watch::channel(acme::Wanted::default());
+        let (certificates, events) = unbounded_channel();
+        let wishes = self.acme.take().map(|(settings, wishes)| {
+            let challenges = Arc::clone(&self.challenges);
+            tokio::task::spawn_local(async move {
+                // The room has logged why; the proxy goes on without ACME (static.md 1.8).
+                let _ = acme::run(settings, wanted, challenges, |event| drop(certificates.send(event))).await;
+            });
+            wishes
+        });
+        let merge = Merge {
+            control: self,
+            wish,
+            wishes,
+            interned: Interned::default(),
+            documents: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            told: BTreeSet::new(),
+        };
+        // The sender stays alive here, so that a run without providers waits instead of ending.
+        merge.run(updates, events).await;
+        drop(send);
+    }
+}
+
+/// What the providers said, and what became of it.
+struct Merge {
+    control: Control,
+    wish: watch::Sender<acme::Wanted>,
+    wishes: Option<AcmeWishes>,
+    interned: Interned,
+    documents: BTreeMap<String, Dynamic>,
+    rejected: BTreeMap<String, Vec<Rejected>>,
+    /// Rejections that the log has, so that a reload repeats none.
+    told: BTreeSet<(String, String, String)>,
+}
+
+impl Merge {
+    async fn run(mut self, mut updates: UnboundedReceiver<Update>, mut events: UnboundedReceiver<Event>) {
+        let mut waiting: BTreeMap<&'static str, Update> = BTreeMap::new();
+        let mut applied: BTreeMap<&'static str, Instant> = BTreeMap::new();
+        let mut lookups = tokio::time::interval(resolve::EVERY);
+        self.publish_wishes();
+        loop {
+            // The first configuration of a provider is applied at once, later ones at most once per period, the newest only.
+            let throttle = self.control.throttle;
+            let now = Instant::now();
+            let due = |name: &'static str| applied.get(name).map_or(now, |at: &Instant| *at + throttle);
+            let next = waiting.keys().map(|name| due(name)).min();
+            tokio::select! {
+                Some(update) = updates.recv() => {
+                    waiting.insert(update.provider, update);
+                }
+                Some(event) = events.recv() => {
+                    if let Event::Certificates(certificates) = event {
+                        self.control.certs.set_acme(certificates);
+                    }
+                }
+                () = tokio::time::sleep_until(next.unwrap_or(now)), if next.is_some() => {
+                    let now = Instant::now();
+                    let ready: Vec<_> = waiting.keys().copied().filter(|name| due(name) <= now).collect();
+                    for update in ready.into_iter().filter_map(|name| waiting.remove(name)) {
+                        applied.insert(update.provider, now);
+                        self.apply(update);
+                    }
+                }
+                _ = lookups.tick() => {
+                    self.interned.forget_unused();
+                    resolve::all(self.interned.names());
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, update: Update) {
+        let name = update.provider.to_owned();
+        if self.documents.get(&name) == Some(&update.dynamic) && self.rejected.get(&name) == Some(&update.rejected) {
+            tracing::debug!(provider = %name, "configuration unchanged");
+            return;
+        }
+        self.control.certs.set_dynamic(&name, &update.dynamic.tls, &self.control.fixture);
+        self.documents.insert(name.clone(), update.dynamic);
+        self.rejected.insert(name, update.rejected);
+        let written: Vec<Rejected> = self.rejected.values().flatten().cloned().collect();
+        let previous = self.control.published.load();
+        let snapshot =
+            compile(&self.control.fixture, &self.documents, &written, &previous.snapshot, &mut self.interned);
+        self.tell(&snapshot.rejected);
+        resolve::all(self.interned.names().into_iter().filter(|a| a.load().is_empty()).collect());
+        let metrics = &self.control.metrics;
+        let published = Published::new(snapshot, metrics);
+        let (frontends, backends) =
+            (self.documents.values().map(|d| d.frontends.len()).sum::<usize>(), published.snapshot.backends.len());
+        metrics.retain_backends(|name| published.snapshot.backends.iter().any(|b| b.name == name));
+        self.control.published.store(Arc::new(published));
+        metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
+        tracing::info!(provider = %update.provider, frontends, backends, "Server configuration reloaded");
+        self.publish_wishes();
+    }
+
+    fn tell(&mut self, rejected: &[Rejected]) {
+        let now: BTreeSet<_> =
+            rejected.iter().map(|r| (r.provider.clone(), r.name.clone(), r.reason.clone())).collect();
+        for (provider, name, reason) in now.difference(&self.told) {
+            tracing::warn!(%provider, "{name}: {reason}");
+        }
+        self.told = now;
+    }
+
+    /// Which certificates ACME should see to: the configuration's own cover the rest.
+    fn publish_wishes(&self) {
+        let Some(wishes) = &self.wishes else { return };
+        let wanted = acme::Wanted {
+            requests: wishes.requests(&self.documents, &self.control.fixture),
+            covered: self.control.certs.covered(),
+        };
+        self.wish.send_if_modified(|current| {
+            let is_new = *current != wanted;
+            *current = wanted;
+            is_new
+        });
+    }
+}

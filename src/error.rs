@@ -1,0 +1,98 @@
+//! What can go wrong between a client and a backend: whose fault, at which point, and what the client is told.
+
+use std::io;
+
+/// Where the exchange was when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Connect,
+    /// Sending the request: the backend may have seen some of it.
+    Send,
+    /// Waiting for the response head.
+    Await,
+    /// The response's head has gone to the client: only closing is left.
+    Stream,
+}
+
+/// The cause, as far as it changes the answer.
+#[derive(Debug)]
+pub enum Cause {
+    Io(io::Error),
+    TimedOut,
+    /// The backend closed before the message was complete.
+    Closed,
+    /// What the backend sent is no HTTP response we accept.
+    Malformed(&'static str),
+    /// The backend's certificate or handshake.
+    Tls(String),
+    /// The backend's name has no address.
+    Unresolved,
+}
+
+/// A failed exchange with a backend.
+#[derive(Debug)]
+pub struct ProxyError {
+    pub phase: Phase,
+    pub cause: Cause,
+}
+
+impl ProxyError {
+    pub fn new(phase: Phase, cause: Cause) -> Self {
+        ProxyError { phase, cause }
+    }
+
+    /// Nothing of the request reached a backend: any method may be tried on another server (dynamic.md 5.10).
+    pub fn is_unsent(&self) -> bool {
+        self.phase == Phase::Connect
+    }
+
+    /// THE table from failure to answer (static.md 4, dynamic.md 5.2): status and body.
+    pub fn answer(&self) -> (u16, &'static str) {
+        match &self.cause {
+            Cause::TimedOut => (504, "Gateway Timeout"),
+            Cause::Io(e) if e.kind() == io::ErrorKind::TimedOut => (504, "Gateway Timeout"),
+            Cause::Io(_) | Cause::Closed | Cause::Unresolved => (502, "Bad Gateway"),
+            // Traefik answers 500 to a response it cannot parse; security.md 31 and 32 ask for 502, the honest code.
+            Cause::Malformed(_) => (502, "Bad Gateway"),
+            Cause::Tls(_) => (500, "Internal Server Error"),
+        }
+    }
+}
+
+impl std::fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let doing = match self.phase {
+            Phase::Connect => "connecting to it",
+            Phase::Send => "sending the request",
+            Phase::Await => "waiting for its response",
+            Phase::Stream => "passing its response on",
+        };
+        match &self.cause {
+            Cause::Io(e) => write!(f, "{doing}: {e}"),
+            Cause::TimedOut => write!(f, "{doing}: timed out"),
+            Cause::Closed => write!(f, "{doing}: it closed the connection"),
+            Cause::Malformed(what) => write!(f, "{doing}: malformed response: {what}"),
+            Cause::Tls(what) => write!(f, "{doing}: TLS: {what}"),
+            Cause::Unresolved => write!(f, "{doing}: its name has no address"),
+        }
+    }
+}
+
+impl std::error::Error for ProxyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answers_are_those_of_the_contract() {
+        let refused = ProxyError::new(Phase::Connect, Cause::Io(io::ErrorKind::ConnectionRefused.into()));
+        assert_eq!(refused.answer(), (502, "Bad Gateway"));
+        assert!(refused.is_unsent());
+        assert_eq!(ProxyError::new(Phase::Connect, Cause::TimedOut).answer(), (504, "Gateway Timeout"));
+        assert_eq!(ProxyError::new(Phase::Connect, Cause::Tls("unknown issuer".into())).answer().0, 500);
+        let closed = ProxyError::new(Phase::Send, Cause::Closed);
+        assert_eq!(closed.answer().0, 502);
+        assert!(!closed.is_unsent(), "a request that may have been seen is not repeated");
+    }
+}

@@ -1,0 +1,183 @@
+//! Changes to a head, kept as a list beside the bytes that were received.
+
+use super::h1::is_token_byte;
+use super::head::Span;
+
+/// What the chain wants changed in a head, in order. Reused per connection: clearing keeps the memory.
+///
+/// A later edit wins: setting or removing a name forgets what earlier edits did to it. Whatever the values were made of (a label, a
+/// client's URL through a regular expression), none can break the head's framing: control bytes in a value become spaces, and an
+/// edit whose name is no token is not taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edits {
+    text: Vec<u8>,
+    list: Vec<Edit>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit {
+    /// All fields of that name go.
+    Remove { name: Span },
+    /// All fields of that name go, one with this value comes.
+    Set { name: Span, value: Span },
+    /// One more field of that name.
+    Add { name: Span, value: Span },
+}
+
+/// An edit with its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EditRef<'a> {
+    Remove { name: &'a [u8] },
+    Set { name: &'a [u8], value: &'a [u8] },
+    Add { name: &'a [u8], value: &'a [u8] },
+}
+
+impl Edits {
+    pub fn new() -> Self {
+        Edits::default()
+    }
+
+    /// One field of that name, with this value, instead of all that were there.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        if !is_token(name) {
+            return;
+        }
+        self.forget(name);
+        let (name, value) = (self.keep(name), self.keep_value(value));
+        self.list.push(Edit::Set { name, value });
+    }
+
+    /// One more field of that name.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        if !is_token(name) {
+            return;
+        }
+        let (name, value) = (self.keep(name), self.keep_value(value));
+        self.list.push(Edit::Add { name, value });
+    }
+
+    /// No field of that name.
+    pub fn remove(&mut self, name: &[u8]) {
+        if !is_token(name) {
+            return;
+        }
+        self.forget(name);
+        let name = self.keep(name);
+        self.list.push(Edit::Remove { name });
+    }
+
+    /// Forgets all edits and keeps the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.list.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The edits in force, in order; a name has at most one Remove or Set, and it stands before its Adds unless they came first.
+    pub fn iter(&self) -> impl Iterator<Item = EditRef<'_>> {
+        self.list.iter().map(|edit| match *edit {
+            Edit::Remove { name } => EditRef::Remove { name: name.of(&self.text) },
+            Edit::Set { name, value } => EditRef::Set { name: name.of(&self.text), value: value.of(&self.text) },
+            Edit::Add { name, value } => EditRef::Add { name: name.of(&self.text), value: value.of(&self.text) },
+        })
+    }
+
+    /// Whether the received fields of that name are gone.
+    pub fn replaces(&self, name: &[u8]) -> bool {
+        self.list.iter().any(|edit| match edit {
+            Edit::Remove { name: of } | Edit::Set { name: of, .. } => of.of(&self.text).eq_ignore_ascii_case(name),
+            Edit::Add { .. } => false,
+        })
+    }
+
+    /// The values that edits give to that name, in order.
+    pub fn values<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.list.iter().filter_map(move |edit| match edit {
+            Edit::Set { name: of, value } | Edit::Add { name: of, value } => {
+                of.of(&self.text).eq_ignore_ascii_case(name).then(|| value.of(&self.text))
+            }
+            Edit::Remove { .. } => None,
+        })
+    }
+
+    fn forget(&mut self, name: &[u8]) {
+        let text = &self.text;
+        self.list.retain(|edit| {
+            let (Edit::Remove { name: of } | Edit::Set { name: of, .. } | Edit::Add { name: of, .. }) = edit;
+            !of.of(text).eq_ignore_ascii_case(name)
+        });
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Span {
+        let start = self.text.len();
+        self.text.extend_from_slice(bytes);
+        Span::new(start, self.text.len())
+    }
+
+    fn keep_value(&mut self, value: &[u8]) -> Span {
+        let start = self.text.len();
+        push_value(&mut self.text, value);
+        Span::new(start, self.text.len())
+    }
+}
+
+fn is_token(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte))
+}
+
+/// Appends a field value with every byte that could end the line early, or is a control, as a space (RFC 9110 5.5).
+pub(crate) fn push_value(out: &mut Vec<u8>, value: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(value);
+    for byte in &mut out[start..] {
+        if (*byte < 0x20 && *byte != b'\t') || *byte == 0x7f {
+            *byte = b' ';
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_on_a_name_counts() {
+        let mut edits = Edits::new();
+        edits.add(b"X-A", b"0");
+        edits.set(b"x-a", b"1");
+        edits.add(b"X-A", b"2");
+        assert_eq!(edits.values(b"X-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert!(edits.replaces(b"X-A"));
+        edits.remove(b"X-A");
+        assert_eq!(edits.values(b"X-A").count(), 0);
+        assert_eq!(edits.iter().collect::<Vec<_>>(), [EditRef::Remove { name: b"X-A" }]);
+        edits.add(b"X-B", b"3");
+        assert!(!edits.replaces(b"X-B"));
+        edits.clear();
+        assert!(edits.is_empty());
+    }
+
+    #[test]
+    fn no_edit_breaks_a_line() {
+        let mut edits = Edits::new();
+        edits.set(b"Location", b"/a\r\nSet-Cookie: b\0\x7f\tc");
+        assert_eq!(edits.values(b"location").next(), Some(&b"/a  Set-Cookie: b  \tc"[..]));
+        edits.set(b"A: b\r\nC", b"d");
+        edits.add(b"", b"d");
+        edits.remove(b"a b");
+        assert_eq!(edits.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_cleared_list_keeps_its_memory() {
+        let mut edits = Edits::new();
+        edits.set(b"X-Name", b"some value");
+        let before = (edits.text.capacity(), edits.list.capacity());
+        edits.clear();
+        edits.set(b"X-Name", b"some value");
+        assert_eq!((edits.text.capacity(), edits.list.capacity()), before);
+    }
+}

@@ -1,0 +1,258 @@
+//! Requests towards an origin.
+
+use super::{CHUNKED, Runs, push_length, push_line};
+use crate::http::edits::{EditRef, push_value};
+use crate::http::h1::target_end;
+use crate::http::head::{Body, Field, Known, RequestView};
+
+/// What a request looks like on its way out, apart from what was received.
+#[derive(Debug, Clone, Copy)]
+pub struct ForwardPlan<'a> {
+    /// The request target, after all path modifiers: `/path?query` or `*`.
+    pub target: &'a [u8],
+    pub host: HostChoice<'a>,
+    /// Text of the peer's address, IPv6 without zone and brackets.
+    pub client_ip: &'a [u8],
+    /// The client speaks TLS to us.
+    pub secure: bool,
+    /// The peer's own forwarding fields count (static.md 3.8).
+    pub trusted: bool,
+    /// This machine's name, for X-Forwarded-Server.
+    pub server_name: &'a [u8],
+    /// How the body goes out. A chunk-framed body that was buffered goes out with its length, for instance.
+    pub body: Body,
+    /// The upgrade goes on to the origin; only if the head's `websocket` is set.
+    pub websocket: bool,
+    /// `Expect: 100-continue` goes on to the origin, if the client sent it.
+    pub expect: bool,
+    /// More fields, names and values; they come last.
+    pub extra: &'a [(&'a [u8], &'a [u8])],
+}
+
+impl Default for ForwardPlan<'_> {
+    /// Nothing is trusted, the client's Host goes on, no body.
+    fn default() -> Self {
+        ForwardPlan {
+            target: b"/",
+            host: HostChoice::Client,
+            client_ip: b"",
+            secure: false,
+            trusted: false,
+            server_name: b"",
+            body: Body::None,
+            websocket: false,
+            expect: true,
+            extra: &[],
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostChoice<'a> {
+    /// The host that routed: the absolute-form authority, else the client's Host field. For a request of HTTP/1.0 without one the
+    /// caller gives the server's.
+    Client,
+    /// `host:port` of the server.
+    Given(&'a [u8]),
+}
+
+/// Appends the whole head, empty line included. `bytes` of the view may hold more than the head.
+pub fn write_request(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>) {
+    push_request_line(out, view, plan);
+    let mut sent = Sent::default();
+    push_received(out, view, plan, &mut sent);
+    if !view.edits.is_empty() {
+        push_edits(out, view, plan, &mut sent);
+    }
+    push_client(out, view, plan, &sent);
+    push_framing(out, plan, &sent);
+    for (name, value) in plan.extra {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        push_value(out, value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the fields that went out already say, so that the proxy says only what is missing.
+#[derive(Default)]
+struct Sent<'a> {
+    proto: Option<&'a [u8]>,
+    port: bool,
+    host: bool,
+    real_ip: bool,
+    /// X-Forwarded-For values are there to be joined.
+    forwarded_for: bool,
+    /// The client gave a Content-Length.
+    length: bool,
+}
+
+impl<'a> Sent<'a> {
+    /// Takes note of a trusted, non-empty forwarding field.
+    fn note(&mut self, known: Known, value: &'a [u8]) {
+        match known {
+            Known::XForwardedProto => self.proto = self.proto.or(Some(value)),
+            Known::XForwardedPort => self.port = true,
+            Known::XForwardedHost => self.host = true,
+            Known::XRealIp => self.real_ip = true,
+            _ => {}
+        }
+    }
+}
+
+fn push_request_line(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>) {
+    out.extend_from_slice(view.method());
+    out.push(b' ');
+    push_target(out, plan.target);
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    out.extend_from_slice(match plan.host {
+        HostChoice::Client => view.host(),
+        HostChoice::Given(host) => host,
+    });
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What a path modifier makes of a client's path may hold anything: bytes that would end the target early go out escaped.
+fn push_target(out: &mut Vec<u8>, target: &[u8]) {
+    if target.is_empty() {
+        out.push(b'/');
+        return;
+    }
+    let mut rest = target;
+    loop {
+        let clean = target_end(rest, 0);
+        out.extend_from_slice(&rest[..clean]);
+        let Some(byte) = rest.get(clean) else { return };
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        rest = &rest[clean + 1..];
+    }
+}
+
+/// The fields as received, in order, case and number, without those that end here.
+fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, sent: &mut Sent<'a>) {
+    let mut runs = Runs::new(view.bytes);
+    let edited = !view.edits.is_empty();
+    for field in &view.head.fields {
+        let stays = !field.hop && field_stays(view, field, plan, sent);
+        if stays && !(edited && view.edits.replaces(field.name.of(view.bytes))) {
+            runs.keep(field);
+            if field.known != Known::Other {
+                sent.note(field.known, field.value.of(view.bytes));
+            }
+        } else {
+            runs.leave_out(out, field);
+        }
+    }
+    runs.flush(out, view.head.len.saturating_sub(2));
+}
+
+/// Whether a field goes on as it is; the cases are those of static.md 3.8.
+fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sent: &mut Sent<'_>) -> bool {
+    match field.known {
+        Known::Other | Known::Authorization | Known::Cookie | Known::Date | Known::XForwardedPrefix => true,
+        Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::XRealIp => {
+            plan.trusted && !field.value.is_empty()
+        }
+        Known::XForwardedUri | Known::XForwardedMethod => plan.trusted,
+        Known::XForwardedFor => {
+            sent.forwarded_for = true;
+            false
+        }
+        Known::Te => field.value.of(view.bytes).eq_ignore_ascii_case(b"trailers"),
+        Known::Expect => plan.expect && view.head.expect_continue,
+        Known::ContentLength => {
+            sent.length = true;
+            false
+        }
+        Known::Host
+        | Known::Connection
+        | Known::TransferEncoding
+        | Known::Upgrade
+        | Known::Trailer
+        | Known::KeepAlive
+        | Known::ProxyConnection
+        | Known::ProxyAuthenticate
+        | Known::ProxyAuthorization
+        | Known::XForwardedServer
+        | Known::ForwardedAlias => false,
+    }
+}
+
+/// What the chain sets. A forwarding field counts as if the client had sent it (dynamic.md 5.12), and none touches Host or framing.
+fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, sent: &mut Sent<'a>) {
+    for edit in view.edits.iter() {
+        let (EditRef::Set { name, value } | EditRef::Add { name, value }) = edit else { continue };
+        let known = Known::of(name);
+        let goes = match known {
+            Known::XForwardedFor => {
+                sent.forwarded_for = true;
+                false
+            }
+            Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::XRealIp => {
+                plan.trusted && !value.is_empty()
+            }
+            Known::XForwardedUri | Known::XForwardedMethod => plan.trusted,
+            Known::Host | Known::Expect | Known::XForwardedServer | Known::ForwardedAlias => false,
+            other => !other.belongs_to_connection(),
+        };
+        if goes {
+            sent.note(known, value);
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            push_line(out, value, b"");
+        }
+    }
+}
+
+/// The proxy's own word on where the request came from (static.md 3.8). WebSocket requests get the same fields as all others: v1 left
+/// X-Forwarded-For out there, by mistake.
+fn push_client(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, sent: &Sent<'_>) {
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    if plan.trusted && sent.forwarded_for {
+        for value in view.all(Known::XForwardedFor.name()).filter(|value| !value.is_empty()) {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+    }
+    push_line(out, plan.client_ip, b"");
+    let proto = sent.proto.unwrap_or(if plan.secure { b"https" } else { b"http" });
+    let host = view.host();
+    if !sent.host && !host.is_empty() {
+        push_line(out, b"X-Forwarded-Host: ", host);
+    }
+    if !sent.port {
+        let secure = plan.secure || proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss");
+        let port = port_of(host).unwrap_or(if secure { b"443" } else { b"80" });
+        push_line(out, b"X-Forwarded-Port: ", port);
+    }
+    if sent.proto.is_none() {
+        push_line(out, b"X-Forwarded-Proto: ", proto);
+    }
+    push_line(out, b"X-Forwarded-Server: ", plan.server_name);
+    if !sent.real_ip {
+        push_line(out, b"X-Real-Ip: ", plan.client_ip);
+    }
+}
+
+/// The digits behind the last colon of `host:port`; none for a bare IPv6 address in brackets.
+fn port_of(host: &[u8]) -> Option<&[u8]> {
+    let colon = memchr::memrchr(b':', host)?;
+    let port = &host[colon + 1..];
+    (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
+}
+
+fn push_framing(out: &mut Vec<u8>, plan: &ForwardPlan<'_>, sent: &Sent<'_>) {
+    match plan.body {
+        Body::Length(length) => push_length(out, length),
+        // A request cannot last until the connection ends: chunks are how an unknown length travels.
+        Body::Chunked | Body::UntilClose => out.extend_from_slice(CHUNKED),
+        // `Content-Length: 0` of a POST stays what it was; a GET without one gets none.
+        Body::None if sent.length => push_length(out, 0),
+        Body::None => {}
+    }
+    if plan.websocket {
+        out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    }
+}

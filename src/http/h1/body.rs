@@ -1,0 +1,308 @@
+//! Bodies on the wire: by length, chunked (RFC 9112 7.1), or until the connection ends.
+
+use std::ops::Range;
+
+use super::codec::Limits;
+use super::scan::{self, Scanned};
+use crate::http::head::{Body, Known};
+
+/// Digits of a chunk size, leading zeros included.
+pub const CHUNK_SIZE_DIGITS_MAX: u32 = 16;
+/// Framing bytes (chunk extensions above all) that may run ahead of the payload they come with (CVE-2023-39326).
+pub const CHUNK_OVERHEAD_BYTES_MAX: u64 = 16 << 10;
+/// All trailer lines of one body.
+pub const TRAILER_BYTES_MAX: usize = 16 << 10;
+/// Trailer fields of one body.
+pub const TRAILER_FIELDS_MAX: usize = 64;
+
+/// What one call of [`Decoder::decode`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Bytes of the input that belong to this body and are dealt with, payload and framing.
+    pub consumed: usize,
+    /// Payload, as a range of the input.
+    pub data: Option<Range<usize>>,
+    /// The body is over; what follows `consumed` belongs to the next message.
+    pub done: bool,
+}
+
+/// Why a body cannot be read on. Its connection ends, on both sides: neither can know where the next message starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidBody {
+    /// The connection ended before the body did (RFC 9112 8).
+    Truncated,
+    ChunkSize,
+    ChunkEnd,
+    ChunkOverhead,
+    Trailer,
+    TrailerTooLong,
+}
+
+impl InvalidBody {
+    pub fn why(self) -> &'static str {
+        match self {
+            InvalidBody::Truncated => "connection ended before the body did",
+            InvalidBody::ChunkSize => "chunk size line is not `hexadecimal[;extension] CRLF`",
+            InvalidBody::ChunkEnd => "chunk data is not followed by CRLF",
+            InvalidBody::ChunkOverhead => "chunk extensions outweigh the payload",
+            InvalidBody::Trailer => "malformed trailer",
+            InvalidBody::TrailerTooLong => "trailers are longer than the limit",
+        }
+    }
+}
+
+impl std::fmt::Display for InvalidBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.why())
+    }
+}
+
+impl std::error::Error for InvalidBody {}
+
+/// Where a body stands. Resumable at any byte; allocates only for trailers.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    state: State,
+    /// Bytes left of the body (Length) or of the chunk that is being read; while its size is read, the size so far.
+    left: u64,
+    digits: u32,
+    overhead: u64,
+    trailers: Vec<u8>,
+    trailers_end: usize,
+    trailer_fields: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Done,
+    Length,
+    UntilClose,
+    Size,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    Trailer,
+}
+
+impl Decoder {
+    pub fn new(body: Body) -> Self {
+        let (state, left) = match body {
+            Body::None | Body::Length(0) => (State::Done, 0),
+            Body::Length(length) => (State::Length, length),
+            Body::Chunked => (State::Size, 0),
+            Body::UntilClose => (State::UntilClose, 0),
+        };
+        Decoder { state, left, digits: 0, overhead: 0, trailers: Vec::new(), trailers_end: 0, trailer_fields: 0 }
+    }
+
+    /// Reads on. Call it until `consumed` is the whole input or `done`: one call returns at most one run of payload.
+    pub fn decode(&mut self, input: &[u8]) -> Result<Step, InvalidBody> {
+        let mut step = Step::default();
+        while step.consumed < input.len() && self.state != State::Done {
+            if matches!(self.state, State::Length | State::Data | State::UntilClose) {
+                if step.data.is_some() {
+                    break;
+                }
+                let rest = input.len() - step.consumed;
+                let run = self.left_at_most(rest);
+                step.data = Some(step.consumed..step.consumed + run);
+                step.consumed += run;
+                self.skip(run as u64);
+                continue;
+            }
+            self.framing_byte(input[step.consumed])?;
+            step.consumed += 1;
+        }
+        step.done = self.state == State::Done;
+        Ok(step)
+    }
+
+    /// The connection ended. An error unless that, or something before it, was the body's end.
+    pub fn finish(&mut self) -> Result<(), InvalidBody> {
+        match self.state {
+            State::Done | State::UntilClose => {
+                self.state = State::Done;
+                Ok(())
+            }
+            _ => Err(InvalidBody::Truncated),
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Payload bytes that come next without any framing between them: all that is left of a body with a length, all that is left of
+    /// the current chunk. `None` while framing comes next and for a body that lasts until the connection ends.
+    pub fn remaining(&self) -> Option<u64> {
+        match self.state {
+            State::Length | State::Data => Some(self.left),
+            State::Done => Some(0),
+            _ => None,
+        }
+    }
+
+    /// Accounts for `count` payload bytes that were moved past this decoder (splice). Never more than [`Decoder::remaining`]:
+    /// what is above it is ignored.
+    pub fn skip(&mut self, count: u64) {
+        match self.state {
+            State::Length | State::Data => {
+                self.left = self.left.saturating_sub(count);
+                if self.left == 0 {
+                    self.state = if self.state == State::Length { State::Done } else { State::DataCr };
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The trailer fields that may be passed on, as lines that end in CRLF each; complete once the body is done.
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers[..self.trailers_end]
+    }
+
+    fn left_at_most(&self, count: usize) -> usize {
+        if self.state == State::UntilClose { count } else { self.left.min(count as u64) as usize }
+    }
+
+    fn framing_byte(&mut self, byte: u8) -> Result<(), InvalidBody> {
+        match self.state {
+            State::Size => self.size_byte(byte),
+            State::Extension => match byte {
+                b'\r' => self.next(State::SizeLf),
+                b'\t' => self.overhead_byte(),
+                0..0x20 | 0x7f => Err(InvalidBody::ChunkSize),
+                _ => self.overhead_byte(),
+            },
+            State::SizeLf if byte == b'\n' => {
+                // A small chunk pays for the framing that any sender needs; only what exceeds it adds up.
+                self.overhead = self.overhead.saturating_sub(self.left.saturating_mul(2).saturating_add(16));
+                self.digits = 0;
+                self.next(if self.left == 0 { State::Trailer } else { State::Data })
+            }
+            State::SizeLf => Err(InvalidBody::ChunkSize),
+            State::DataCr if byte == b'\r' => self.next(State::DataLf),
+            State::DataLf if byte == b'\n' => self.next(State::Size),
+            State::DataCr | State::DataLf => Err(InvalidBody::ChunkEnd),
+            State::Trailer => self.trailer_byte(byte),
+            State::Done | State::Length | State::UntilClose | State::Data => Ok(()),
+        }
+    }
+
+    fn next(&mut self, state: State) -> Result<(), InvalidBody> {
+        self.state = state;
+        Ok(())
+    }
+
+    fn overhead_byte(&mut self) -> Result<(), InvalidBody> {
+        self.overhead += 1;
+        if self.overhead > CHUNK_OVERHEAD_BYTES_MAX { Err(InvalidBody::ChunkOverhead) } else { Ok(()) }
+    }
+
+    /// Digits only, at least one: no sign, no `0x`, no `_`, no space (security.md 19).
+    fn size_byte(&mut self, byte: u8) -> Result<(), InvalidBody> {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b';' if self.digits > 0 => return self.next(State::Extension),
+            b'\r' if self.digits > 0 => return self.next(State::SizeLf),
+            _ => return Err(InvalidBody::ChunkSize),
+        };
+        self.digits += 1;
+        // 2^60 is far above any body and leaves room for the next digit.
+        if self.digits > CHUNK_SIZE_DIGITS_MAX || self.left >= 1 << 56 {
+            return Err(InvalidBody::ChunkSize);
+        }
+        self.left = self.left * 16 + u64::from(digit);
+        Ok(())
+    }
+
+    fn trailer_byte(&mut self, byte: u8) -> Result<(), InvalidBody> {
+        let line = &self.trailers[self.trailers_end..];
+        if line.last() == Some(&b'\r') && byte != b'\n' {
+            return Err(InvalidBody::Trailer);
+        }
+        if self.trailers.len() >= TRAILER_BYTES_MAX {
+            return Err(InvalidBody::TrailerTooLong);
+        }
+        self.trailers.push(byte);
+        if byte == b'\n' { self.trailer_line() } else { Ok(()) }
+    }
+
+    /// A whole line is there: the end, a field to pass on, or one that must not travel here.
+    fn trailer_line(&mut self) -> Result<(), InvalidBody> {
+        let line = &self.trailers[self.trailers_end..];
+        if line == b"\r\n" {
+            self.trailers.truncate(self.trailers_end);
+            return self.next(State::Done);
+        }
+        self.trailer_fields += 1;
+        if self.trailer_fields > TRAILER_FIELDS_MAX {
+            return Err(InvalidBody::TrailerTooLong);
+        }
+        let limits = Limits { fields_max: 1, ..Limits::default() };
+        let mut fields = Vec::with_capacity(1);
+        match scan::fields(line, 0, &limits, &mut fields) {
+            Ok(Scanned::Partial) => {}
+            Ok(Scanned::Complete(_)) | Err(_) => return Err(InvalidBody::Trailer),
+        }
+        let travels = fields.first().is_some_and(|field| may_trail(field.known, field.name.of(line)));
+        if travels {
+            self.trailers_end = self.trailers.len();
+        } else {
+            self.trailers.truncate(self.trailers_end);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a field may be passed on as a trailer: none that frames, routes, authenticates or describes the content
+/// (RFC 9110 6.5.1), and none that the proxy itself vouches for.
+fn may_trail(known: Known, name: &[u8]) -> bool {
+    const NEVER: [&[u8]; 14] = [
+        b"set-cookie",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+        b"cache-control",
+        b"location",
+        b"range",
+        b"max-forwards",
+        b"pragma",
+        b"vary",
+        b"retry-after",
+        b"www-authenticate",
+        b"forwarded",
+        b"sec-websocket-key",
+    ];
+    let forwarded = name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
+    matches!(known, Known::Other | Known::Date) && !forwarded && !NEVER.iter().any(|n| name.eq_ignore_ascii_case(n))
+}
+
+/// What ends a chunk's data.
+pub const CHUNK_END: &[u8] = b"\r\n";
+
+/// What ends a chunked body without trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Appends the line before a chunk of `len` bytes. Zero is the last chunk's size: nothing is appended for it.
+pub fn chunk_prefix(out: &mut Vec<u8>, len: usize) {
+    if len == 0 {
+        return;
+    }
+    let digits = (usize::BITS - len.leading_zeros()).div_ceil(4);
+    for place in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(len >> (place * 4)) & 15]);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the last chunk with `trailers`, lines that end in CRLF each as from [`Decoder::trailers`].
+pub fn last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
+    out.extend_from_slice(b"0\r\n");
+    out.extend_from_slice(trailers);
+    out.extend_from_slice(b"\r\n");
+}

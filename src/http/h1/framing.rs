@@ -1,0 +1,108 @@
+//! What fields say about where a body ends and which fields end with the connection: the same care for both directions.
+
+use super::codec::CONNECTION_OPTIONS_MAX;
+use super::strict::Rule;
+use crate::http::head::{Field, Known, is_forwarded_name};
+
+/// What was seen of the framing fields so far.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub length: Option<u64>,
+    pub chunked: bool,
+    pub has_connection: bool,
+}
+
+impl Facts {
+    /// Digits only and once (RFC 9110 8.6). Equal repetitions are legal to merge; they are refused as only a broken or hostile sender makes them.
+    pub fn content_length(&mut self, value: &[u8]) -> Result<(), Rule> {
+        let number = decimal(value).ok_or(Rule::LengthInvalid)?;
+        if self.length.replace(number).is_some() {
+            return Err(Rule::LengthRepeated);
+        }
+        Ok(())
+    }
+
+    /// Exactly `chunked`, once (RFC 9112 6.1): the one coding that every recipient reads alike.
+    pub fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Rule> {
+        if std::mem::replace(&mut self.chunked, true) {
+            return Err(Rule::CodingRepeated);
+        }
+        if value.eq_ignore_ascii_case(b"chunked") {
+            return Ok(());
+        }
+        let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let last_is_chunked = codings.next_back().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+        let chunked_before = codings.any(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+        Err(if last_is_chunked && !chunked_before { Rule::CodingUnknown } else { Rule::CodingNotLast })
+    }
+}
+
+/// 1*DIGIT below 2^63.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    let number = text.iter().try_fold(0u64, |sum, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })?;
+    i64::try_from(number).ok().map(|_| number)
+}
+
+/// The Connection options that mean something to the proxy itself.
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    pub close: bool,
+    pub keep_alive: bool,
+    pub upgrade: bool,
+}
+
+/// Reads all Connection fields (RFC 9110 7.6.1) and marks the fields that they name as ending here.
+pub(super) fn connection_options(bytes: &[u8], fields: &mut [Field], facts: &Facts) -> Result<Options, Rule> {
+    let mut options = Options::default();
+    if !facts.has_connection {
+        return Ok(options);
+    }
+    let mut count = 0;
+    for at in 0..fields.len() {
+        if fields[at].known != Known::Connection {
+            continue;
+        }
+        let value = fields[at].value.of(bytes);
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if option.is_empty() {
+                continue;
+            }
+            count += 1;
+            if count > CONNECTION_OPTIONS_MAX {
+                return Err(Rule::TooManyOptions);
+            }
+            if option.eq_ignore_ascii_case(b"close") {
+                options.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                options.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                options.upgrade = true;
+            } else {
+                mark(bytes, fields, option);
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn mark(bytes: &[u8], fields: &mut [Field], option: &[u8]) {
+    for field in fields {
+        let name = field.name.of(bytes);
+        if name.eq_ignore_ascii_case(option) && !stays(field.known, name) {
+            field.hop = true;
+        }
+    }
+}
+
+/// Fields that no Connection option removes: who is asked, how the body is framed, and who the client is (security.md 44).
+fn stays(known: Known, name: &[u8]) -> bool {
+    let framing =
+        matches!(known, Known::Host | Known::ContentLength | Known::TransferEncoding | Known::Expect | Known::Te);
+    framing || known == Known::XRealIp || is_forwarded_name(name)
+}

@@ -1,0 +1,198 @@
+//! The bytes of a field block, read once from left to right.
+
+use super::codec::Limits;
+use super::strict::Rule;
+use crate::http::head::{Field, Known, Span};
+
+/// Where a scan of a field block stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scanned {
+    /// The empty line ends before this offset.
+    Complete(usize),
+    Partial,
+}
+
+/// Reads field lines from `at` up to and with the empty line. `fields` is appended to.
+pub(super) fn fields(bytes: &[u8], mut at: usize, limits: &Limits, fields: &mut Vec<Field>) -> Result<Scanned, Rule> {
+    loop {
+        match bytes.get(at) {
+            None => return Ok(Scanned::Partial),
+            Some(b'\r') => {
+                return match bytes.get(at + 1) {
+                    None => Ok(Scanned::Partial),
+                    Some(b'\n') => Ok(Scanned::Complete(at + 2)),
+                    Some(_) => Err(Rule::BareCr),
+                };
+            }
+            Some(b'\n') => return Err(Rule::BareLf),
+            Some(b' ' | b'\t') if fields.is_empty() => return Err(Rule::LeadingSpace),
+            Some(b' ' | b'\t') => return Err(Rule::Fold),
+            Some(_) => {}
+        }
+        if fields.len() >= limits.fields_max {
+            return Err(Rule::TooManyFields);
+        }
+        match field_line(bytes, at)? {
+            Some((field, next)) => {
+                fields.push(field);
+                at = next;
+            }
+            None => return Ok(Scanned::Partial),
+        }
+    }
+}
+
+/// One field line at `at`, and where the next line starts.
+fn field_line(bytes: &[u8], at: usize) -> Result<Option<(Field, usize)>, Rule> {
+    let (name_end, underscore) = name_end(bytes, at);
+    match bytes.get(name_end) {
+        None => return Ok(None),
+        Some(b':') if name_end == at => return Err(Rule::EmptyName),
+        Some(b':') => {}
+        Some(b' ' | b'\t') => return Err(Rule::SpaceBeforeColon),
+        Some(b'\r' | b'\n') => return Err(Rule::NoColon),
+        Some(_) => return Err(Rule::NameByte),
+    }
+    let mut start = name_end + 1;
+    while let Some(b' ' | b'\t') = bytes.get(start) {
+        start += 1;
+    }
+    let Some((line_end, next)) = value_line_end(bytes, start)? else { return Ok(None) };
+    let mut end = line_end;
+    while end > start && matches!(bytes[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    let known = Known::of_name(&bytes[at..name_end], underscore);
+    let field = Field { name: Span::new(at, name_end), value: Span::new(start, end), known, hop: false };
+    Ok(Some((field, next)))
+}
+
+/// The end of a value (or reason phrase) that begins at `at`, and the start of the line behind its CRLF.
+pub(super) fn value_line_end(bytes: &[u8], mut at: usize) -> Result<Option<(usize, usize)>, Rule> {
+    loop {
+        at = first_control(bytes, at);
+        match bytes.get(at) {
+            None => return Ok(None),
+            Some(b'\t') => at += 1,
+            Some(b'\n') => return Err(Rule::BareLf),
+            Some(b'\r') => {
+                return match bytes.get(at + 1) {
+                    None => Ok(None),
+                    Some(b'\n') => Ok(Some((at, at + 2))),
+                    Some(_) => Err(Rule::BareCr),
+                };
+            }
+            Some(_) => return Err(Rule::ValueByte),
+        }
+    }
+}
+
+/// Where the token that starts at `at` ends, and whether a `_` was in it.
+fn name_end(bytes: &[u8], at: usize) -> (usize, bool) {
+    let mut seen = 0;
+    let mut end = at;
+    for &byte in &bytes[at..] {
+        let class = TOKEN[byte as usize];
+        if class == 0 {
+            break;
+        }
+        seen |= class;
+        end += 1;
+    }
+    (end, seen & UNDERSCORE != 0)
+}
+
+/// A byte that RFC 9110 5.6.2 allows in a token.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize] != 0
+}
+
+const UNDERSCORE: u8 = 2;
+
+/// Per byte: 0 no token byte, 1 token byte, 2 the underscore.
+static TOKEN: [u8; 256] = token_table();
+
+const fn token_table() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        table[byte] = match c {
+            b'_' => UNDERSCORE,
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => 1,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'`' | b'|' | b'~' => 1,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+}
+
+/// The first byte at or after `at` that is below 0x20 or DEL; the length if there is none.
+pub(super) fn first_control(bytes: &[u8], mut at: usize) -> usize {
+    // Long values first go by in blocks that the compiler turns into vector compares.
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        let hit = block.iter().fold(0, |hit, byte| hit | u8::from(*byte < 0x20) | u8::from(*byte == 0x7f));
+        if hit != 0 {
+            break;
+        }
+        at += 16;
+    }
+    first(bytes, at, |word| below(word, 0x20) | equal(word, 0x7f), |byte| byte < 0x20 || byte == 0x7f)
+}
+
+/// The first byte at or after `at` that cannot be in a request target: a control, a space, DEL, `#`.
+pub(crate) fn target_end(bytes: &[u8], at: usize) -> usize {
+    first(
+        bytes,
+        at,
+        |word| below(word, 0x21) | equal(word, 0x7f) | equal(word, b'#'),
+        |byte| byte < 0x21 || byte == 0x7f || byte == b'#',
+    )
+}
+
+/// Eight bytes at a time while there are eight, then one by one. A borrow can mark bytes above a real hit, never below it, so that
+/// the lowest mark is always right.
+fn first(bytes: &[u8], mut at: usize, eight: impl Fn(u64) -> u64, one: impl Fn(u8) -> bool) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let marks = eight(u64::from_le_bytes(*chunk));
+        if marks != 0 {
+            return at + (marks.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while at < bytes.len() && !one(bytes[at]) {
+        at += 1;
+    }
+    at
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGHS
+}
+
+fn equal(word: u64, byte: u8) -> u64 {
+    let difference = word ^ (ONES * u64::from(byte));
+    difference.wrapping_sub(ONES) & !difference & HIGHS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn eight_at_a_time_is_one_at_a_time(bytes in proptest::collection::vec(any::<u8>(), 0..64), at in 0usize..64) {
+            let at = at.min(bytes.len());
+            let slow = |stop: fn(u8) -> bool| {
+                bytes[at..].iter().position(|b| stop(*b)).map_or(bytes.len(), |n| n + at)
+            };
+            prop_assert_eq!(first_control(&bytes, at), slow(|b| b < 0x20 || b == 0x7f));
+            prop_assert_eq!(target_end(&bytes, at), slow(|b| b < 0x21 || b == 0x7f || b == b'#'));
+        }
+    }
+}

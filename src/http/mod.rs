@@ -1,0 +1,11 @@
+//! Messages and their wire format: no sockets, no configuration, and no clock except as an argument.
+
+pub mod edits;
+pub mod forward;
+pub mod h1;
+pub mod head;
+pub mod reply;
+
+pub use edits::Edits;
+pub use head::{Body, Field, Known, RequestHead, RequestView, ResponseHead, ResponseView, Span, Version};
+pub use reply::Reply;

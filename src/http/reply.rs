@@ -1,0 +1,34 @@
+//! An answer made by the proxy itself (static.md 4, dynamic.md 5.2).
+
+use std::borrow::Cow;
+
+/// Status, fields and body of a local answer. Date, Content-Length and Connection are added when it is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub fields: Vec<(Cow<'static, str>, Cow<'static, [u8]>)>,
+    pub body: Cow<'static, [u8]>,
+    /// The connection ends after this answer.
+    pub close: bool,
+}
+
+impl Reply {
+    /// A plain text answer: `Content-Type: text/plain; charset=utf-8`.
+    pub fn text(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
+        let body = match body.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        Reply { status, fields: vec![("Content-Type".into(), b"text/plain; charset=utf-8".into())], body, close: false }
+    }
+
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, [u8]>>) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+}

@@ -1,0 +1,67 @@
+//! Every bound in the program, by name, units last. A limit that exists but is not here is a bug.
+
+/// A request head: above it 431. Traefik's Go server allows about 1 MiB (static.md 11); half of that is already far past any browser.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 512 * 1024;
+/// Fields of one head: above it 431.
+pub const HEAD_FIELDS_MAX: usize = 1024;
+/// The request target: above it 414.
+pub const TARGET_BYTES_MAX: usize = 64 * 1024;
+/// A response head of a backend: above it 502.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 512 * 1024;
+/// Trailers of one chunked body.
+pub const TRAILER_BYTES_MAX: usize = 16 * 1024;
+
+/// The first read of a connection: holds nearly every request and small response whole.
+pub const HEAD_BUFFER_BYTES: usize = 8 * 1024;
+/// Copy buffers of bodies grow from the first to the last size while the stream keeps filling them.
+pub const COPY_BUFFER_MIN_BYTES: usize = 16 * 1024;
+pub const COPY_BUFFER_MAX_BYTES: usize = 256 * 1024;
+/// Buffers kept for the next connection by one worker, and the largest that is kept.
+pub const POOLED_BUFFERS_MAX: usize = 1024;
+pub const POOLED_BUFFER_BYTES_MAX: usize = 32 * 1024;
+
+/// A client that opened a connection and has not sent a whole head.
+pub const HEAD_READ_SECS: u64 = 60;
+/// Opening a connection to a backend (Traefik's default, static.md 2).
+pub const DIAL_SECS: u64 = 30;
+/// A TLS handshake (Traefik's fixed value, static.md 2).
+pub const HANDSHAKE_SECS: u64 = 10;
+/// A peer that takes none of our bytes, or sends none of a body it announced.
+pub const STALLED_BODY_SECS: u64 = 180;
+/// After an answer that could not wait for the whole request: how long, and how much, is still read before the connection closes.
+pub const LINGER_SECS: u64 = 2;
+pub const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// An idle upstream connection (Traefik's fixed value, static.md 2).
+pub const UPSTREAM_IDLE_SECS: u64 = 90;
+/// Informational responses (1xx) in front of one final response.
+pub const INFORMATIONAL_MAX: usize = 16;
+/// Servers tried for one request whose connection was refused, the first included.
+pub const CONNECT_ATTEMPTS_MAX: usize = 4;
+
+/// Accept operations in flight per listener and worker: one completes per submission, so a burst needs several.
+pub const ACCEPTS_IN_FLIGHT: usize = 4;
+/// The pause after an accept failed for want of descriptors: retrying at once would spin.
+pub const ACCEPT_PAUSE_MILLIS: u64 = 50;
+/// The listen queue asked of the kernel (it clips to net.core.somaxconn).
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// Connections of one worker; further ones are closed at once and counted.
+pub const CONNECTIONS_PER_WORKER_MAX: usize = 100_000;
+/// Threads that verify slow password hashes, and the requests that may wait for them.
+pub const VERIFY_THREADS: usize = 2;
+pub const VERIFY_QUEUE_MAX: usize = 256;
+
+/// Ring entries asked for first; halved down to the second on ENOMEM (runtime.md 2).
+pub const RING_ENTRIES: u32 = 2048;
+pub const RING_ENTRIES_MIN: u32 = 256;
+/// Completions the ring holds before the kernel must keep them elsewhere.
+pub const RING_COMPLETIONS: u32 = 16 * 1024;
+
+/// Access log bytes waiting in memory for the writer; above it lines are dropped and counted.
+pub const LOG_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+const _: () = assert!(RING_ENTRIES_MIN <= RING_ENTRIES && RING_ENTRIES <= RING_COMPLETIONS);
+const _: () = assert!(COPY_BUFFER_MIN_BYTES <= COPY_BUFFER_MAX_BYTES);
+const _: () = assert!(TARGET_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
+const _: () = assert!(HEAD_BUFFER_BYTES <= POOLED_BUFFER_BYTES_MAX);

@@ -1,0 +1,125 @@
+//! Compression of responses with gzip (static.md 3.9, dynamic.md 5.13): the decision, and the machine that carries it out.
+
+use std::io::{self, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::{Answer, Passage, Request, Verdict};
+use crate::http::Body;
+
+/// Shorter responses are sent as they are: gzip would not pay.
+pub const GZIP_BYTES_MIN: usize = 512;
+
+/// What happens to a response's body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BodyPlan {
+    /// Passes untouched.
+    #[default]
+    Plain,
+    /// Goes through [`Gzip`]; the head has been changed already. The body is sent chunked.
+    Gzip,
+    /// Its length is unknown: the worker collects [`GZIP_BYTES_MIN`] bytes before it sends the head. If they come, it calls
+    /// [`announce`] and goes on as with [`BodyPlan::Gzip`]; if the body ends before, it passes untouched.
+    GzipIfLong,
+}
+
+/// Takes note of whether the client can read gzip.
+pub fn on_request(request: &Request, passage: &mut Passage) -> Verdict {
+    let grpc = request.first(b"content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
+    let websocket = request.head.websocket;
+    passage.takes_gzip = !grpc && !websocket && request.view().all(b"accept-encoding").any(accepts_gzip);
+    Verdict::Next
+}
+
+/// Adds `Vary` and decides about the body.
+pub fn on_response(request: &Request, answer: &mut Answer, passage: &mut Passage) {
+    // An error page may come in place of an answer that was planned for already.
+    passage.body = BodyPlan::Plain;
+    if answer.status() == 101 {
+        return;
+    }
+    answer.add("Vary", b"Accept-Encoding");
+    // A part of a resource stays as it is: its ranges count bytes of the original.
+    let has_body = request.method() != b"HEAD" && !matches!(answer.status(), 204 | 206 | 304);
+    if !passage.takes_gzip || !has_body || answer.first(b"content-encoding").is_some() {
+        return;
+    }
+    let events = answer.first(b"content-type").is_some_and(|value| value.starts_with(b"text/event-stream"));
+    let body = match answer {
+        Answer::Backend { head, .. } => head.body,
+        Answer::Gateway(reply) | Answer::Local(reply) => Body::Length(reply.body.len() as u64),
+    };
+    passage.body = match body {
+        Body::None => BodyPlan::Plain,
+        Body::Length(bytes) if bytes < GZIP_BYTES_MIN as u64 => BodyPlan::Plain,
+        Body::Length(_) => BodyPlan::Gzip,
+        // Events must not wait for company: they are compressed from the first byte, and flushed one by one.
+        Body::Chunked | Body::UntilClose if events => BodyPlan::Gzip,
+        Body::Chunked | Body::UntilClose => BodyPlan::GzipIfLong,
+    };
+    if passage.body == BodyPlan::Gzip {
+        announce(answer);
+    }
+}
+
+/// Changes a head for a body that goes through [`Gzip`].
+pub fn announce(answer: &mut Answer) {
+    answer.set("Content-Encoding", b"gzip");
+    answer.remove("Content-Length");
+    answer.remove("Accept-Ranges");
+}
+
+/// An element of Accept-Encoding names gzip with a weight above zero.
+fn accepts_gzip(value: &[u8]) -> bool {
+    value.split(|&b| b == b',').any(|element| {
+        let mut parts = element.split(|&b| b == b';');
+        let coding = parts.next().unwrap_or_default().trim_ascii();
+        coding.eq_ignore_ascii_case(b"gzip") && parts.all(|parameter| weight_above_zero(parameter.trim_ascii()))
+    })
+}
+
+/// Everything but `q=0`, `q=0.0` and so on; a weight that cannot be read counts as none.
+fn weight_above_zero(parameter: &[u8]) -> bool {
+    let Some(digits) = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q=")) else { return true };
+    std::str::from_utf8(digits).ok().and_then(|text| text.trim().parse::<f32>().ok()).is_some_and(|q| q > 0.0)
+}
+
+/// The body filter: plain bytes in, gzip bytes appended to the caller's buffer.
+#[derive(Debug)]
+pub struct Gzip {
+    encoder: GzEncoder<Vec<u8>>,
+}
+
+impl Default for Gzip {
+    fn default() -> Self {
+        Gzip { encoder: GzEncoder::new(Vec::new(), Compression::default()) }
+    }
+}
+
+impl Gzip {
+    /// Takes a piece; `out` may stay empty until enough has come.
+    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        self.encoder.write_all(piece)?;
+        self.drain(out);
+        Ok(())
+    }
+
+    /// Everything taken so far becomes readable for the client: called when the backend pauses.
+    pub fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        self.encoder.flush()?;
+        self.drain(out);
+        Ok(())
+    }
+
+    /// The end of the body.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        self.encoder.try_finish()?;
+        self.drain(out);
+        Ok(())
+    }
+
+    fn drain(&mut self, out: &mut Vec<u8>) {
+        out.append(self.encoder.get_mut());
+    }
+}

@@ -1,0 +1,167 @@
+//! Password hashes of htpasswd files, and a memory of credentials that were right, so that a warm request need not hash.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+use subtle::ConstantTimeEq;
+
+use super::md5_crypt;
+
+/// So many right credentials are remembered; a newer one may push out an older one.
+const REMEMBERED_MAX: usize = 4096;
+/// A bcrypt cost above this takes more than a minute per request and would block a pool thread.
+const BCRYPT_COST_MAX: u32 = 20;
+
+/// A stored hash in one of the forms of static.md 3.5. Plain text is not among them and never matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordHash {
+    /// `{SHA}` and the SHA-1 in base64.
+    Sha1([u8; 20]),
+    /// `$2a$`, `$2b$`, `$2x$`, `$2y$`.
+    Bcrypt(String),
+    /// `$1$salt$...` or `$apr1$salt$...`.
+    Md5Crypt { magic: &'static str, salt: String, text: String },
+    /// A hash in no known form: nothing matches it. Traefik v1 loads such users too and refuses them at each request.
+    Unknown,
+}
+
+impl PasswordHash {
+    pub fn parse(text: &str) -> Self {
+        if let Some(encoded) = text.strip_prefix("{SHA}") {
+            let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| <[u8; 20]>::try_from(bytes).ok());
+            return decoded.map_or(PasswordHash::Unknown, PasswordHash::Sha1);
+        }
+        if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|magic| text.starts_with(magic)) {
+            let cost = text.get(4..6).and_then(|digits| digits.parse::<u32>().ok());
+            let usable = cost.is_some_and(|cost| cost <= BCRYPT_COST_MAX) && text.len() == 60;
+            return if usable { PasswordHash::Bcrypt(text.to_owned()) } else { PasswordHash::Unknown };
+        }
+        for magic in ["$1$", "$apr1$"] {
+            if let Some((salt, _)) = text.strip_prefix(magic).and_then(|rest| rest.split_once('$')) {
+                return PasswordHash::Md5Crypt { magic, salt: salt.to_owned(), text: text.to_owned() };
+            }
+        }
+        PasswordHash::Unknown
+    }
+
+    /// Compares a password. bcrypt takes 50-300 ms by its very purpose, the MD5 form a fraction of one.
+    pub fn matches(&self, password: &[u8]) -> bool {
+        match self {
+            PasswordHash::Sha1(expected) => {
+                let actual: [u8; 20] = Sha1::digest(password).into();
+                actual.ct_eq(expected).into()
+            }
+            PasswordHash::Bcrypt(text) => bcrypt::verify(password, text).unwrap_or(false),
+            PasswordHash::Md5Crypt { magic, salt, text } => {
+                md5_crypt::hash(magic, salt.as_bytes(), password).as_bytes().ct_eq(text.as_bytes()).into()
+            }
+            PasswordHash::Unknown => false,
+        }
+    }
+
+    /// Too slow to be done between two other requests.
+    pub fn is_slow(&self) -> bool {
+        match self {
+            PasswordHash::Bcrypt(_) | PasswordHash::Md5Crypt { .. } => true,
+            PasswordHash::Sha1(_) | PasswordHash::Unknown => false,
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        match self {
+            PasswordHash::Sha1(digest) => digest,
+            PasswordHash::Bcrypt(text) | PasswordHash::Md5Crypt { text, .. } => text.as_bytes(),
+            PasswordHash::Unknown => &[],
+        }
+    }
+}
+
+/// Credentials that were right, as keyed digests of user, stored hash and password: a dump of the memory shows no password
+/// and the digest cannot be tried offline without the key. A changed hash makes a new digest, so the memory may outlive
+/// any reload.
+pub struct CredentialMemory {
+    key: hmac::Key,
+    slots: Box<[RwLock<[u8; 32]>]>,
+}
+
+/// What a credential is remembered by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CredentialDigest([u8; 32]);
+
+impl CredentialMemory {
+    /// `key`: random bytes, made once per process.
+    pub fn new(key: [u8; 32]) -> Self {
+        let slots = (0..REMEMBERED_MAX).map(|_| RwLock::new([0; 32])).collect();
+        CredentialMemory { key: hmac::Key::new(hmac::HMAC_SHA256, &key), slots }
+    }
+
+    pub fn digest(&self, user: &[u8], hash: &PasswordHash, password: &[u8]) -> CredentialDigest {
+        let mut context = hmac::Context::with_key(&self.key);
+        // Lengths first: "ab"+"c" and "a"+"bc" must differ.
+        for part in [user, hash.text()] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        context.update(password);
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.sign().as_ref());
+        CredentialDigest(digest)
+    }
+
+    pub fn knows(&self, digest: &CredentialDigest) -> bool {
+        let slot = self.slot(digest).read().unwrap_or_else(PoisonError::into_inner);
+        slot.ct_eq(&digest.0).into()
+    }
+
+    pub fn remember(&self, digest: CredentialDigest) {
+        *self.slot(&digest).write().unwrap_or_else(PoisonError::into_inner) = digest.0;
+    }
+
+    fn slot(&self, digest: &CredentialDigest) -> &RwLock<[u8; 32]> {
+        let index = u16::from_be_bytes([digest.0[0], digest.0[1]]) as usize % REMEMBERED_MAX;
+        &self.slots[index]
+    }
+}
+
+impl fmt::Debug for CredentialMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialMemory")
+    }
+}
+
+/// A slow comparison, owned, for a thread of a pool. The pool should be small and its queue bounded: anybody can ask.
+pub struct Verify {
+    pub(super) hash: PasswordHash,
+    pub(super) password: Vec<u8>,
+    pub(super) digest: CredentialDigest,
+    pub(super) memory: Arc<CredentialMemory>,
+}
+
+impl Verify {
+    /// Blocks for up to some hundred milliseconds. A right credential is remembered.
+    pub fn run(self) -> bool {
+        let matches = self.hash.matches(&self.password);
+        if matches {
+            self.memory.remember(self.digest);
+        }
+        matches
+    }
+}
+
+impl Drop for Verify {
+    /// Best effort: the password's own bytes are overwritten before the memory is given back.
+    fn drop(&mut self) {
+        self.password.fill(0);
+        std::hint::black_box(&self.password);
+    }
+}
+
+impl fmt::Debug for Verify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verify")
+    }
+}

@@ -1,0 +1,89 @@
+//! Error pages: which statuses are caught and what is fetched instead (dynamic.md 5.8).
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The Host and X-Forwarded-Host that a page request carries.
+pub const PAGE_HOST: &str = "0.0.0.0";
+
+/// A frontend's error pages; the first one whose ranges hold the status is fetched.
+#[derive(Debug, Default)]
+pub struct ErrorPages {
+    pages: Vec<ErrorPage>,
+}
+
+#[derive(Debug)]
+pub struct ErrorPage {
+    statuses: StatusRanges,
+    backend: Arc<str>,
+    query: String,
+}
+
+/// Statuses such as `404` and `500-599`, both ends included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusRanges(Vec<(u16, u16)>);
+
+/// A page to fetch with `GET`, no body, the client's own request fields, Host [`PAGE_HOST`], X-Forwarded-Host
+/// [`PAGE_HOST`], and without X-Forwarded-For and X-Real-Ip. The client gets `status` with the page's fields and body;
+/// the page's own status does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageAsk {
+    pub backend: Arc<str>,
+    pub target: Vec<u8>,
+    pub status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidStatus(String);
+
+impl ErrorPages {
+    pub fn new(pages: Vec<ErrorPage>) -> Self {
+        ErrorPages { pages }
+    }
+
+    pub fn page_for(&self, status: u16) -> Option<PageAsk> {
+        self.pages.iter().find(|page| page.statuses.contains(status)).map(|page| page.ask(status))
+    }
+}
+
+impl ErrorPage {
+    /// `backend`: the name of the backend that serves the page; `query`: its path, in which `{status}` stands for the status.
+    pub fn new(statuses: &[String], backend: &str, query: &str) -> Result<Self, InvalidStatus> {
+        let statuses = StatusRanges::parse(statuses)?;
+        let slash = if query.starts_with('/') { "" } else { "/" };
+        Ok(ErrorPage { statuses, backend: backend.into(), query: format!("{slash}{query}") })
+    }
+
+    fn ask(&self, status: u16) -> PageAsk {
+        let target = self.query.replace("{status}", &status.to_string()).into_bytes();
+        PageAsk { backend: self.backend.clone(), target, status }
+    }
+}
+
+impl StatusRanges {
+    pub fn parse(texts: &[String]) -> Result<Self, InvalidStatus> {
+        let range = |text: &String| {
+            let (from, to) = text.split_once('-').unwrap_or((text, text));
+            let number = |digits: &str| digits.trim().parse::<u16>().ok();
+            number(from).zip(number(to)).ok_or_else(|| InvalidStatus(text.clone()))
+        };
+        Ok(StatusRanges(texts.iter().map(range).collect::<Result<_, _>>()?))
+    }
+
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|&(from, to)| (from..=to).contains(&status))
+    }
+
+    /// The ranges as pairs, ends included.
+    pub fn pairs(&self) -> &[(u16, u16)] {
+        &self.0
+    }
+}
+
+impl fmt::Display for InvalidStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no status: write one (404) or a range (500-599)", self.0)
+    }
+}
+
+impl std::error::Error for InvalidStatus {}

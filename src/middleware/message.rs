@@ -1,0 +1,107 @@
+//! The two messages as the steps handle them: readable with the edits so far, and open for more.
+
+use std::borrow::Cow;
+
+use crate::http::edits::EditRef;
+use crate::http::{Edits, Reply, RequestHead, RequestView, ResponseHead, ResponseView};
+
+/// A request under way through the chain.
+pub struct Request<'a> {
+    pub head: &'a RequestHead,
+    /// The buffer of the head.
+    pub bytes: &'a [u8],
+    pub edits: &'a mut Edits,
+}
+
+impl<'a> Request<'a> {
+    pub fn view(&self) -> RequestView<'_> {
+        RequestView { head: self.head, bytes: self.bytes, edits: self.edits }
+    }
+
+    pub fn method(&self) -> &'a [u8] {
+        self.head.method.of(self.bytes)
+    }
+
+    /// The host that routes, port included, as sent.
+    pub fn host(&self) -> &'a [u8] {
+        self.head.host.of(self.bytes)
+    }
+
+    /// The first value of that name, edits included.
+    pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        self.view().first(name)
+    }
+}
+
+impl Request<'_> {
+    /// All fields as they stand now: the received ones that are left, then those of the edits.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let received = self.head.fields.iter().map(|field| (field.name.of(self.bytes), field.value.of(self.bytes)));
+        let received = received.filter(|(name, _)| !self.edits.replaces(name));
+        received.chain(self.edits.iter().filter_map(|edit| match edit {
+            EditRef::Set { name, value } | EditRef::Add { name, value } => Some((name, value)),
+            EditRef::Remove { .. } => None,
+        }))
+    }
+}
+
+/// Who made the response that goes back through the chain.
+pub enum Answer<'a> {
+    /// Received from the backend.
+    Backend { head: &'a ResponseHead, bytes: &'a [u8], edits: &'a mut Edits },
+    /// Made here because the backend failed (500, 502, 504).
+    Gateway(&'a mut Reply),
+    /// Made here by a step of the chain, or because there was no server.
+    Local(&'a mut Reply),
+}
+
+impl Answer<'_> {
+    pub fn status(&self) -> u16 {
+        match self {
+            Answer::Backend { head, .. } => head.status,
+            Answer::Gateway(reply) | Answer::Local(reply) => reply.status,
+        }
+    }
+
+    /// The first value of that name.
+    pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        match self {
+            Answer::Backend { head, bytes, edits } => ResponseView { head, bytes, edits }.first(name),
+            Answer::Gateway(reply) | Answer::Local(reply) => {
+                let field = reply.fields.iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name));
+                field.map(|(_, value)| value.as_ref())
+            }
+        }
+    }
+
+    /// All fields of that name go, one with this value comes.
+    pub fn set(&mut self, name: &str, value: &[u8]) {
+        match self {
+            Answer::Backend { edits, .. } => edits.set(name.as_bytes(), value),
+            Answer::Gateway(_) | Answer::Local(_) => {
+                self.remove(name);
+                self.add(name, value);
+            }
+        }
+    }
+
+    /// One more field of that name.
+    pub fn add(&mut self, name: &str, value: &[u8]) {
+        match self {
+            Answer::Backend { edits, .. } => edits.add(name.as_bytes(), value),
+            Answer::Gateway(reply) | Answer::Local(reply) => {
+                reply.fields.push((Cow::Owned(name.to_owned()), Cow::Owned(value.to_vec())));
+            }
+        }
+    }
+
+    /// All fields of that name go.
+    pub fn remove(&mut self, name: &str) {
+        match self {
+            Answer::Backend { edits, .. } => edits.remove(name.as_bytes()),
+            Answer::Gateway(reply) | Answer::Local(reply) => {
+                reply.fields.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+            }
+        }
+    }
+}

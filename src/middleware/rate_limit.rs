@@ -1,0 +1,259 @@
+//! Token buckets per source (dynamic.md 5.6).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::source::{Source, Sources};
+use super::{Facts, Label, Place, Request, Verdict};
+use crate::http::Reply;
+
+/// A rate limit: a request passes when every bucket of its source has a token.
+#[derive(Debug)]
+pub struct RateLimit {
+    rates: Arc<[Rate]>,
+    source: Source,
+    state: Arc<RateState>,
+    label: Label,
+}
+
+/// `average` requests in each `period`, and `burst` of them at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub period: Duration,
+    pub average: u64,
+    pub burst: u64,
+}
+
+/// Why a set of rates cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvalidRate {
+    NoRates,
+    NotPositive { period: i64, average: i64, burst: i64 },
+    TooFast,
+}
+
+/// The buckets of all sources; lives across reloads as long as the rates stay the same.
+#[derive(Debug)]
+pub struct RateState {
+    rates: Arc<[Rate]>,
+    sources: Sources<Box<[Bucket]>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: u64,
+    /// The moment up to which tokens have been credited.
+    credited_nanos: u64,
+}
+
+impl Rate {
+    /// Checks configured values: nanoseconds, requests, requests.
+    pub fn new(period_nanos: i64, average: i64, burst: i64) -> Result<Self, InvalidRate> {
+        let invalid = InvalidRate::NotPositive { period: period_nanos, average, burst };
+        let positive = |value: i64| u64::try_from(value).ok().filter(|&value| value > 0).ok_or(invalid.clone());
+        let rate = Rate {
+            period: Duration::from_nanos(positive(period_nanos)?),
+            average: positive(average)?,
+            burst: positive(burst)?,
+        };
+        if rate.token_nanos() == 0 { Err(InvalidRate::TooFast) } else { Ok(rate) }
+    }
+
+    fn token_nanos(&self) -> u64 {
+        self.period.as_nanos() as u64 / self.average
+    }
+}
+
+impl RateState {
+    /// One bucket per period: of rates with the same period the last one counts.
+    pub fn new(rates: &[Rate]) -> Result<Self, InvalidRate> {
+        let mut kept: Vec<Rate> = Vec::new();
+        for rate in rates {
+            kept.retain(|other| other.period != rate.period);
+            kept.push(*rate);
+        }
+        let longest = kept.iter().map(|rate| rate.period.as_nanos() as u64).max().ok_or(InvalidRate::NoRates)?;
+        let idle = longest.saturating_mul(10).saturating_add(1_000_000_000);
+        Ok(RateState { rates: kept.into(), sources: Sources::new(idle) })
+    }
+
+    /// Whether these are the rates that the buckets were made for.
+    pub fn serves(&self, rates: &[Rate]) -> bool {
+        RateState::new(rates).is_ok_and(|other| other.rates == self.rates)
+    }
+
+    /// Takes a token from every bucket of `key`, or none and says how many nanoseconds to wait.
+    fn take(&self, key: u64, now_nanos: u64) -> Result<(), u64> {
+        let full = || {
+            let fresh = |rate: &Rate| Bucket { tokens: rate.burst, credited_nanos: now_nanos };
+            self.rates.iter().map(fresh).collect::<Box<[_]>>()
+        };
+        self.sources.with(key, now_nanos, full, |buckets| {
+            let mut wait = 0;
+            for (bucket, rate) in buckets.iter_mut().zip(self.rates.iter()) {
+                bucket.credit(rate, now_nanos);
+                wait = wait.max(bucket.wait(rate, now_nanos));
+            }
+            if wait > 0 {
+                return Err(wait);
+            }
+            buckets.iter_mut().for_each(|bucket| bucket.tokens -= 1);
+            Ok(())
+        })
+    }
+}
+
+impl Bucket {
+    fn credit(&mut self, rate: &Rate, now_nanos: u64) {
+        let token = rate.token_nanos();
+        let earned = now_nanos.saturating_sub(self.credited_nanos) / token;
+        self.tokens = self.tokens.saturating_add(earned);
+        // The rest of a token stays due; only a full bucket earns nothing meanwhile.
+        self.credited_nanos += earned * token;
+        if self.tokens >= rate.burst {
+            self.tokens = rate.burst;
+            self.credited_nanos = self.credited_nanos.max(now_nanos);
+        }
+    }
+
+    fn wait(&self, rate: &Rate, now_nanos: u64) -> u64 {
+        if self.tokens > 0 {
+            return 0;
+        }
+        (self.credited_nanos + rate.token_nanos()).saturating_sub(now_nanos).max(1)
+    }
+}
+
+impl RateLimit {
+    pub fn new(source: Source, state: Arc<RateState>, place: Place) -> Self {
+        RateLimit { rates: state.rates.clone(), source, state, label: place.label("rate limit") }
+    }
+
+    /// The rates that count.
+    pub fn rates(&self) -> &[Rate] {
+        &self.rates
+    }
+
+    pub fn on_request(&self, request: &Request, facts: &Facts) -> Verdict {
+        let key = self.source.key(&self.state.sources.hasher, request, facts);
+        let Err(wait) = self.state.take(key, facts.now.mono_nanos) else { return Verdict::Next };
+        let text = go_duration(wait);
+        let secs = (wait as f64 / 1e9).round_ties_even() as u64;
+        let reply = Reply::text(429, format!("max rate reached: retry-in {text}"))
+            .with("Retry-After", secs.to_string().into_bytes())
+            .with("X-Retry-In", text.into_bytes());
+        Verdict::reply(reply, &self.label)
+    }
+}
+
+/// A duration the way Go prints it: `5s`, `1m30s`, `1.5s`, `250ms`, `10µs`.
+fn go_duration(nanos: u64) -> String {
+    let fraction = |value: u64, unit: u64| {
+        let digits = unit.ilog10() as usize;
+        let text = format!("{}.{:0digits$}", value / unit, value % unit);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match nanos {
+        0 => "0s".into(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => fraction(nanos, 1_000) + "µs",
+        1_000_000..1_000_000_000 => fraction(nanos, 1_000_000) + "ms",
+        _ => {
+            let (hours, minutes) = (nanos / 3_600_000_000_000, nanos / 60_000_000_000 % 60);
+            let secs = fraction(nanos % 60_000_000_000, 1_000_000_000) + "s";
+            match (hours, minutes) {
+                (0, 0) => secs,
+                (0, _) => format!("{minutes}m{secs}"),
+                _ => format!("{hours}h{minutes}m{secs}"),
+            }
+        }
+    }
+}
+
+impl fmt::Display for InvalidRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidRate::NoRates => {
+                f.write_str("the rate limit has no rateSet: add one with period, average and burst")
+            }
+            InvalidRate::NotPositive { period, average, burst } => write!(
+                f,
+                "period ({period} ns), average ({average}) and burst ({burst}) of a rate must all be greater than zero"
+            ),
+            InvalidRate::TooFast => {
+                f.write_str("the rate is above one request per nanosecond: leave the rate limit out")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InvalidRate {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_read_like_gos() {
+        for (nanos, text) in [
+            (5_000_000_000, "5s"),
+            (90_000_000_000, "1m30s"),
+            (1_500_000_000, "1.5s"),
+            (250_000_000, "250ms"),
+            (10_500, "10.5µs"),
+            (7, "7ns"),
+            (3_600_000_000_000, "1h0m0s"),
+            (4_999_999_871, "4.999999871s"),
+        ] {
+            assert_eq!(go_duration(nanos), text);
+        }
+    }
+
+    #[test]
+    fn a_refused_request_takes_from_no_bucket() {
+        let slow = Rate::new(10_000_000_000, 1, 1).unwrap();
+        let fast = Rate::new(1_000_000_000, 1, 2).unwrap();
+        let state = RateState::new(&[slow, fast]).unwrap();
+        assert_eq!(state.take(1, 0), Ok(()));
+        // The slow bucket is empty: the fast one keeps its second token.
+        assert_eq!(state.take(1, 1), Err(9_999_999_999));
+        assert_eq!(state.take(1, 10_000_000_000), Ok(()));
+        assert_eq!(state.take(2, 1), Ok(()), "another source has buckets of its own");
+    }
+
+    #[test]
+    fn one_bucket_per_period() {
+        let first = Rate::new(1_000_000_000, 1, 1).unwrap();
+        let second = Rate::new(1_000_000_000, 9, 9).unwrap();
+        assert_eq!(&*RateState::new(&[first, second]).unwrap().rates, &[second]);
+        assert!(Rate::new(0, 1, 1).is_err() && Rate::new(1, -1, 1).is_err() && Rate::new(1, 1, 0).is_err());
+        assert_eq!(Rate::new(5, 10, 1), Err(InvalidRate::TooFast));
+    }
+
+    #[test]
+    fn sources_are_bounded() {
+        let state = RateState::new(&[Rate::new(1_000_000_000, 1, 1).unwrap()]).unwrap();
+        let spread = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        for source in 0..100_000 {
+            let _ = state.take(spread(source), source);
+        }
+        assert!(state.sources.len() <= super::super::source::SOURCES_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn never_above_the_rate(burst in 1u64..20, average in 1u64..50, gaps in prop::collection::vec(0u64..200_000_000, 1..300)) {
+            let rate = Rate { period: Duration::from_secs(1), average, burst };
+            let state = RateState::new(&[rate]).unwrap();
+            let mut now = 0;
+            let mut passed = 0u64;
+            for gap in gaps {
+                now += gap;
+                passed += u64::from(state.take(7, now).is_ok());
+                prop_assert!(passed <= burst + now / rate.token_nanos());
+            }
+        }
+    }
+}

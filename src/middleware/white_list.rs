@@ -1,0 +1,97 @@
+//! Addresses that are let in (static.md 3.6, dynamic.md 5.5).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Facts, Label, Place, Request, Verdict};
+use crate::http::Reply;
+
+/// A list of networks. Deliberately unlike Traefik v1, X-Forwarded-For counts only when the peer itself is trusted:
+/// else every client could write itself onto the list.
+#[derive(Debug)]
+pub struct WhiteList {
+    networks: Vec<IpNet>,
+    use_x_forwarded_for: bool,
+    label: Label,
+}
+
+/// Why a list cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvalidWhiteList {
+    Empty,
+    Range(String),
+}
+
+impl WhiteList {
+    /// Reads addresses (`10.0.0.1`) and networks (`10.0.0.0/8`; bits behind the mask are ignored, as in `1.2.3.4/24`).
+    pub fn new(ranges: &[String], use_x_forwarded_for: bool, place: Place) -> Result<Self, InvalidWhiteList> {
+        if ranges.is_empty() {
+            return Err(InvalidWhiteList::Empty);
+        }
+        let networks = ranges.iter().map(|range| network(range)).collect::<Result<Vec<_>, _>>()?;
+        Ok(WhiteList { networks, use_x_forwarded_for, label: place.label("ipwhitelister") })
+    }
+
+    pub fn on_request(&self, request: &Request, facts: &Facts) -> Verdict {
+        if self.lets_in(request, facts) {
+            return Verdict::Next;
+        }
+        Verdict::reply(Reply::text(403, "Forbidden"), &self.label)
+    }
+
+    fn lets_in(&self, request: &Request, facts: &Facts) -> bool {
+        if self.use_x_forwarded_for && facts.trusted {
+            for value in request.view().all(b"x-forwarded-for") {
+                for element in value.split(|&b| b == b',') {
+                    match forwarded_address(element) {
+                        Some(address) if self.contains(address) => return true,
+                        Some(_) => {}
+                        // What cannot be read cannot be excluded either: refused at once.
+                        None => return false,
+                    }
+                }
+            }
+        }
+        self.contains(facts.peer)
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+fn network(range: &str) -> Result<IpNet, InvalidWhiteList> {
+    let text = range.trim();
+    let parsed = match text.parse::<IpAddr>() {
+        Ok(address) => Some(IpNet::from(address.to_canonical())),
+        Err(_) => text.parse::<IpNet>().ok(),
+    };
+    parsed.ok_or_else(|| InvalidWhiteList::Range(range.to_owned()))
+}
+
+/// An element of X-Forwarded-For: an address, or one with a port.
+fn forwarded_address(element: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(element).ok()?.trim();
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    text.parse::<std::net::SocketAddr>().ok().map(|with_port| with_port.ip())
+}
+
+impl fmt::Display for InvalidWhiteList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidWhiteList::Empty => {
+                f.write_str("the white list is empty: name at least one address, or leave it out")
+            }
+            InvalidWhiteList::Range(text) => {
+                write!(f, "{text:?} is no address range: write an IP (10.0.0.1) or a network (10.0.0.0/8)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InvalidWhiteList {}

@@ -1,0 +1,62 @@
+//! Bytes in and out over the ring. The only room where buffers are lent to the kernel; it knows nothing of HTTP or configuration.
+//!
+//! *The ring rule* (runtime.md 5 and 6): a buffer goes into an operation and comes back with its result. A read that loses a race or
+//! a time-out ends its connection, because bytes that had already arrived are gone with it; a runtime is never dropped, the process
+//! drains and exits.
+
+pub mod driver;
+pub mod secure;
+pub mod socket;
+mod sys;
+pub mod tcp;
+pub mod tunnel;
+
+use std::future::Future;
+use std::io;
+
+pub use tcp::Tcp;
+
+/// The receiving side of a connection.
+pub trait ReadHalf {
+    /// Appends what arrives to `buffer`, as much as its spare capacity takes; 0 means that the peer has finished.
+    /// A buffer without spare capacity is grown by the callee's minimum.
+    fn read(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<usize>, Vec<u8>)>;
+
+    /// Waits until a read would return at once, holding no buffer meanwhile.
+    fn readable(&mut self) -> impl Future<Output = io::Result<()>>;
+
+    /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (security.md 37).
+    fn is_quiet(&mut self) -> bool;
+}
+
+/// The sending side of a connection.
+pub trait WriteHalf {
+    /// Sends all of `buffer`; the buffer comes back with its contents.
+    fn write_all(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)>;
+
+    /// Says that nothing more will be sent (FIN, after close_notify on TLS).
+    fn shutdown(&mut self) -> impl Future<Output = io::Result<()>>;
+}
+
+/// A connection whose two directions can be used at the same time.
+pub trait Transport {
+    type Read: ReadHalf;
+    type Write: WriteHalf;
+
+    fn split(&mut self) -> (&mut Self::Read, &mut Self::Write);
+}
+
+/// A connection as its two halves.
+pub struct Duplex<R, W> {
+    pub reader: R,
+    pub writer: W,
+}
+
+impl<R: ReadHalf, W: WriteHalf> Transport for Duplex<R, W> {
+    type Read = R;
+    type Write = W;
+
+    fn split(&mut self) -> (&mut R, &mut W) {
+        (&mut self.reader, &mut self.writer)
+    }
+}

@@ -1,0 +1,133 @@
+//! Sockets: listening, and connecting to a backend.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use monoio::net::TcpStream;
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+use super::Tcp;
+use crate::limits;
+
+/// TCP keep-alive on accepted connections, and towards backends (Traefik's fixed values, static.md 2).
+const CLIENT_KEEPALIVE: Duration = Duration::from_secs(180);
+const UPSTREAM_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The address of an entry point: `:80` and `[::]:80` listen on IPv6 and IPv4 alike, as Go does.
+pub fn parse_address(text: &str) -> io::Result<SocketAddr> {
+    let invalid = |why: &str| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{text:?} is no address to listen on: {why}; write host:port or :port"),
+        )
+    };
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| invalid("it has no port"))?;
+    let port: u16 = port.parse().map_err(|_| invalid("its port is not a number up to 65535"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
+        return Ok(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)));
+    }
+    if let Ok(ip) = host.parse() {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    use std::net::ToSocketAddrs;
+    (host, port).to_socket_addrs()?.next().ok_or_else(|| invalid("its host has no address"))
+}
+
+/// Opens one listening socket. Every worker opens its own on the same address (SO_REUSEPORT): the kernel spreads the connections.
+/// The `first` one of this process is opened only if no other process listens there, which SO_REUSEPORT alone would allow.
+///
+/// # Errors
+/// The system's, with the address in its text.
+pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
+    if first && address.port() != 0 {
+        refuse_taken(address)?;
+    }
+    let attempt = |address: SocketAddr| -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        // Accepted sockets inherit both, which saves two system calls per connection.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(CLIENT_KEEPALIVE))?;
+        socket.bind(&SockAddr::from(address))?;
+        socket.listen(limits::LISTEN_BACKLOG)?;
+        Ok(socket)
+    };
+    let opened = match attempt(address) {
+        // A host without IPv6 still serves ":80".
+        Err(e) if address.ip() == std::net::Ipv6Addr::UNSPECIFIED && is_no_ipv6(&e) => {
+            attempt(SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        other => other,
+    };
+    opened.map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))
+}
+
+/// Fails if the address is in use: two proxies on one port would each get half of the connections, and nobody would know why.
+fn refuse_taken(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP));
+    let Ok(socket) = socket else { return Ok(()) };
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    match socket.bind(&SockAddr::from(address)) {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Err(io::Error::new(
+            e.kind(),
+            format!("cannot listen on {address}: {e}; stop the other process on this port, or choose another address"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn is_no_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
+}
+
+/// Hands a listening socket to the ring of this thread.
+pub fn accept_from(socket: &Socket) -> io::Result<monoio::net::TcpListener> {
+    let listener: std::net::TcpListener = OwnedFd::from(socket.try_clone()?).into();
+    // The epoll driver needs a non-blocking socket; the ring must have a blocking one, or an empty queue completes with EAGAIN at once.
+    listener.set_nonblocking(monoio::utils::is_legacy())?;
+    monoio::net::TcpListener::from_std(listener)
+}
+
+/// Connects to a backend's address. The caller bounds the time.
+pub async fn connect(address: SocketAddr) -> io::Result<Tcp> {
+    let stream = TcpStream::connect_addr(address).await?;
+    stream.set_nodelay(true)?;
+    stream.set_tcp_keepalive(Some(UPSTREAM_KEEPALIVE), None, None)?;
+    Ok(Tcp::new(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_as_go_reads_them() {
+        assert_eq!(parse_address(":80").ok(), "[::]:80".parse().ok());
+        assert_eq!(parse_address("127.0.0.1:8080").ok(), "127.0.0.1:8080".parse().ok());
+        assert_eq!(parse_address("[::1]:443").ok(), "[::1]:443".parse().ok());
+        assert!(parse_address("80").unwrap_err().to_string().contains("no port"));
+        assert!(parse_address(":http").unwrap_err().to_string().contains("not a number"));
+    }
+
+    #[test]
+    fn two_sockets_share_one_address_and_a_taken_one_is_named() {
+        let first = listen("127.0.0.1:0".parse().expect("an address"), true).expect("a listener");
+        let address = first.local_addr().expect("bound").as_socket().expect("inet");
+        listen(address, false).expect("the second worker's");
+        assert!(listen(address, true).is_err(), "a second process is told");
+        let stranger = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener without SO_REUSEPORT");
+        let taken = stranger.local_addr().expect("bound");
+        assert!(listen(taken, true).unwrap_err().to_string().contains(&taken.to_string()));
+    }
+}

@@ -1,0 +1,54 @@
+//! The one file with `unsafe`: what monoio's sockets do not offer through a safe interface. Each block says why it is sound.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use monoio::net::TcpStream;
+use monoio::net::tcp::TcpOwnedReadHalf;
+
+/// Waits until the socket of `half` can be read, without a buffer lent to the kernel.
+pub async fn readable(half: &TcpOwnedReadHalf) -> io::Result<()> {
+    // SAFETY: monoio's halves share the stream through an `Rc<UnsafeCell>` on one thread. Its methods form a `&mut` only while they
+    // build an operation and none is held across a suspension, so this shared reference never meets a live exclusive one; `readable`
+    // itself reads nothing but the descriptor.
+    let stream: &TcpStream = unsafe { &*half.0.get() };
+    stream.readable(false).await
+}
+
+/// Calls `with` on the descriptor of `half`, for system calls that do not go through the ring.
+pub fn with_socket<R>(half: &TcpOwnedReadHalf, with: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+    // SAFETY: as above for the reference; the descriptor is open as long as the stream lives, and `half` keeps it alive for this call.
+    let fd = unsafe { BorrowedFd::borrow_raw((*half.0.get()).as_raw_fd()) };
+    with(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use monoio::io::Splitable;
+
+    use super::*;
+
+    #[test]
+    fn readable_waits_for_bytes_and_the_descriptor_is_the_socket() {
+        let mut runtime =
+            monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().enable_timer().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let address = listener.local_addr().expect("its address");
+            let mut client = std::net::TcpStream::connect(address).expect("a connection");
+            let (accepted, _) = listener.accept().expect("the connection");
+            accepted.set_nonblocking(true).expect("non-blocking");
+            let (half, _write) = TcpStream::from_std(accepted).expect("a stream").into_split();
+            let early = monoio::time::timeout(std::time::Duration::from_millis(20), readable(&half)).await;
+            assert!(early.is_err(), "nothing has been sent yet");
+            client.write_all(b"x").expect("sent");
+            readable(&half).await.expect("readable");
+            let mut byte = [0u8; 4];
+            let n = with_socket(&half, |fd| rustix::net::recv(fd, &mut byte, rustix::net::RecvFlags::DONTWAIT));
+            assert_eq!(n, Ok((1, 1)));
+        });
+    }
+}

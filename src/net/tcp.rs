@@ -1,0 +1,66 @@
+//! Plain TCP over monoio, as two halves of one socket.
+
+use std::io;
+
+use monoio::buf::IoBufMut;
+use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, Splitable};
+use monoio::net::TcpStream;
+use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
+use rustix::net::RecvFlags;
+
+use super::{Duplex, ReadHalf, WriteHalf, sys};
+use crate::limits;
+
+/// A TCP connection.
+pub type Tcp = Duplex<TcpReader, TcpWriter>;
+
+pub struct TcpReader {
+    half: TcpOwnedReadHalf,
+}
+
+pub struct TcpWriter {
+    half: TcpOwnedWriteHalf,
+}
+
+impl Tcp {
+    pub fn new(stream: TcpStream) -> Self {
+        let (read, write) = stream.into_split();
+        Duplex { reader: TcpReader { half: read }, writer: TcpWriter { half: write } }
+    }
+}
+
+impl ReadHalf for TcpReader {
+    async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        if buffer.capacity() == buffer.len() {
+            buffer.reserve(limits::HEAD_BUFFER_BYTES);
+        }
+        if buffer.is_empty() {
+            return self.half.read(buffer).await;
+        }
+        let spare = buffer.len()..buffer.capacity();
+        let (result, slice) = self.half.read(buffer.slice_mut(spare)).await;
+        (result, slice.into_inner())
+    }
+
+    async fn readable(&mut self) -> io::Result<()> {
+        sys::readable(&self.half).await
+    }
+
+    fn is_quiet(&mut self) -> bool {
+        let mut byte = [0u8; 1];
+        let peeked =
+            sys::with_socket(&self.half, |fd| rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT));
+        matches!(peeked, Err(rustix::io::Errno::AGAIN))
+    }
+}
+
+impl WriteHalf for TcpWriter {
+    async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        let (result, buffer) = self.half.write_all(buffer).await;
+        (result.map(drop), buffer)
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        self.half.shutdown().await
+    }
+}

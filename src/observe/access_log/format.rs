@@ -1,0 +1,283 @@
+//! What a line tells, compiled from the `[accessLog]` table (static.md 6.2).
+
+use std::collections::BTreeMap;
+
+/// The `[accessLog]` table as plain values. Texts are as written; what they get wrong is told by [`AccessLogFormat::new`].
+#[derive(Debug, Clone, Default)]
+pub struct AccessLogSettings {
+    /// One JSON object per line instead of the common log format.
+    pub json: bool,
+    /// `"200"` or `"300-302"`.
+    pub status_codes: Vec<String>,
+    pub retry_attempts: bool,
+    /// 0 and less: no such filter.
+    pub min_duration_nanos: i64,
+    pub fields_default_mode: String,
+    pub fields: BTreeMap<String, String>,
+    pub headers_default_mode: String,
+    pub headers: BTreeMap<String, String>,
+}
+
+/// The names of the values that a line can tell, in the order of a JSON line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogField {
+    BackendAddr,
+    BackendName,
+    BackendUrl,
+    ClientAddr,
+    ClientHost,
+    ClientPort,
+    ClientUsername,
+    DownstreamContentSize,
+    DownstreamStatus,
+    DownstreamStatusLine,
+    Duration,
+    FrontendName,
+    GzipRatio,
+    OriginContentSize,
+    OriginDuration,
+    OriginStatus,
+    OriginStatusLine,
+    Overhead,
+    RequestAddr,
+    RequestContentSize,
+    RequestCount,
+    RequestHost,
+    RequestLine,
+    RequestMethod,
+    RequestPath,
+    RequestPort,
+    RequestProtocol,
+    RetryAttempts,
+    StartLocal,
+    StartUtc,
+}
+
+const FIELD_NAMES: [&str; 30] = [
+    "BackendAddr",
+    "BackendName",
+    "BackendURL",
+    "ClientAddr",
+    "ClientHost",
+    "ClientPort",
+    "ClientUsername",
+    "DownstreamContentSize",
+    "DownstreamStatus",
+    "DownstreamStatusLine",
+    "Duration",
+    "FrontendName",
+    "GzipRatio",
+    "OriginContentSize",
+    "OriginDuration",
+    "OriginStatus",
+    "OriginStatusLine",
+    "Overhead",
+    "RequestAddr",
+    "RequestContentSize",
+    "RequestCount",
+    "RequestHost",
+    "RequestLine",
+    "RequestMethod",
+    "RequestPath",
+    "RequestPort",
+    "RequestProtocol",
+    "RetryAttempts",
+    "StartLocal",
+    "StartUTC",
+];
+
+impl LogField {
+    /// The name in JSON lines and in `fields.names`.
+    pub fn name(self) -> &'static str {
+        FIELD_NAMES[self as usize]
+    }
+}
+
+/// What happens to a header field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeaderMode {
+    Keep,
+    Drop,
+    Redact,
+}
+
+/// The compiled `[accessLog]` table: which requests are told, and what of them.
+#[derive(Debug, Clone)]
+pub struct AccessLogFormat {
+    pub(super) json: bool,
+    status_ranges: Vec<(u16, u16)>,
+    retry_attempts: bool,
+    min_duration_nanos: u64,
+    /// One bit for each [`LogField`] that stays.
+    kept: u32,
+    header_default: HeaderMode,
+    headers: Vec<(Box<[u8]>, HeaderMode)>,
+}
+
+impl AccessLogFormat {
+    /// Compiles the settings, with one sentence for each thing in them that has no meaning and is passed over.
+    pub fn new(settings: &AccessLogSettings) -> (Self, Vec<String>) {
+        let mut warnings = Vec::new();
+        let status_ranges = settings.status_codes.iter().filter_map(|text| warned(status_range(text), &mut warnings));
+        let status_ranges = status_ranges.collect();
+        let kept = kept_fields(settings, &mut warnings);
+        let header_default =
+            header_mode(&settings.headers_default_mode, HeaderMode::Keep, "defaultMode", &mut warnings);
+        let headers = settings
+            .headers
+            .iter()
+            .map(|(name, mode)| (name.as_bytes().into(), header_mode(mode, header_default, name, &mut warnings)));
+        let headers = headers.collect();
+        let format = AccessLogFormat {
+            json: settings.json,
+            status_ranges,
+            retry_attempts: settings.retry_attempts,
+            min_duration_nanos: u64::try_from(settings.min_duration_nanos).unwrap_or(0),
+            kept,
+            header_default,
+            headers,
+        };
+        (format, warnings)
+    }
+
+    /// Whether a request is told: any filter that matches keeps it, and without filters all are kept.
+    pub fn passes(&self, status: u16, retry_attempts: u32, duration_nanos: u64) -> bool {
+        let unfiltered = self.status_ranges.is_empty() && !self.retry_attempts && self.min_duration_nanos == 0;
+        unfiltered
+            || self.status_ranges.iter().any(|&(low, high)| (low..=high).contains(&status))
+            || (self.retry_attempts && retry_attempts > 0)
+            || (self.min_duration_nanos > 0 && duration_nanos > self.min_duration_nanos)
+    }
+
+    pub(super) fn keeps(&self, field: LogField) -> bool {
+        self.kept & (1 << field as u32) != 0
+    }
+
+    pub(super) fn header(&self, name: &[u8]) -> HeaderMode {
+        let named = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.map_or(self.header_default, |(_, mode)| *mode)
+    }
+
+    /// No header field can appear: gathering them is not worth the while.
+    pub(super) fn drops_all_headers(&self) -> bool {
+        self.header_default == HeaderMode::Drop && self.headers.iter().all(|(_, mode)| *mode == HeaderMode::Drop)
+    }
+}
+
+fn warned<T>(result: Result<T, String>, warnings: &mut Vec<String>) -> Option<T> {
+    result.map_err(|sentence| warnings.push(sentence)).ok()
+}
+
+fn status_range(text: &str) -> Result<(u16, u16), String> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    match (low.trim().parse(), high.trim().parse()) {
+        (Ok(low), Ok(high)) if low <= high => Ok((low, high)),
+        _ => Err(format!(
+            "accessLog.filters.statusCodes: {text:?} is no status code or range, write \"404\" or \"500-599\""
+        )),
+    }
+}
+
+fn kept_fields(settings: &AccessLogSettings, warnings: &mut Vec<String>) -> u32 {
+    let default = keeps(&settings.fields_default_mode, true, "defaultMode", warnings);
+    let mut kept = if default { u32::MAX } else { 0 };
+    for (name, mode) in &settings.fields {
+        let Some(index) = FIELD_NAMES.iter().position(|known| known == name) else {
+            warnings.push(format!("accessLog.fields.names: there is no field {name:?}, it is passed over"));
+            continue;
+        };
+        if keeps(mode, default, name, warnings) {
+            kept |= 1 << index;
+        } else {
+            kept &= !(1 << index);
+        }
+    }
+    kept
+}
+
+fn keeps(mode: &str, default: bool, name: &str, warnings: &mut Vec<String>) -> bool {
+    match mode {
+        "keep" => true,
+        "drop" => false,
+        "" => default,
+        _ => {
+            warnings.push(format!("accessLog.fields: {mode:?} for {name} is no mode, write \"keep\" or \"drop\""));
+            default
+        }
+    }
+}
+
+fn header_mode(mode: &str, default: HeaderMode, name: &str, warnings: &mut Vec<String>) -> HeaderMode {
+    match mode {
+        "keep" => HeaderMode::Keep,
+        "drop" => HeaderMode::Drop,
+        "redact" => HeaderMode::Redact,
+        "" => default,
+        _ => {
+            warnings.push(format!(
+                "accessLog.fields.headers: {mode:?} for {name} is no mode, write \"keep\", \"drop\" or \"redact\""
+            ));
+            default
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_or_ed_and_none_keeps_all() {
+        let format = |settings: AccessLogSettings| AccessLogFormat::new(&settings).0;
+        assert!(format(AccessLogSettings::default()).passes(200, 0, 0));
+        let codes = format(AccessLogSettings {
+            status_codes: vec!["200".into(), "300-302".into()],
+            ..AccessLogSettings::default()
+        });
+        for (status, kept) in [(200, true), (201, false), (299, false), (300, true), (302, true), (303, false)] {
+            assert_eq!(codes.passes(status, 3, u64::MAX), kept, "{status}");
+        }
+        let mixed = format(AccessLogSettings {
+            status_codes: vec!["500-599".into()],
+            retry_attempts: true,
+            min_duration_nanos: 10,
+            ..AccessLogSettings::default()
+        });
+        assert!(!mixed.passes(200, 0, 10), "as long as the limit is not longer than it");
+        assert!(mixed.passes(200, 0, 11) && mixed.passes(200, 1, 0) && mixed.passes(502, 0, 0));
+    }
+
+    #[test]
+    fn modes_and_their_mistakes() {
+        let (format, warnings) = AccessLogFormat::new(&AccessLogSettings {
+            status_codes: vec!["4xx".into(), "599-500".into()],
+            fields_default_mode: "drop".into(),
+            fields: [("ClientHost", "keep"), ("Hostname", "keep"), ("Duration", "maybe")].map(own).into(),
+            headers_default_mode: "drop".into(),
+            headers: [("authorization", "redact"), ("Accept", "redacted")].map(own).into(),
+            ..AccessLogSettings::default()
+        });
+        assert!(format.keeps(LogField::ClientHost));
+        assert!(!format.keeps(LogField::Duration) && !format.keeps(LogField::StartUtc));
+        assert_eq!(format.header(b"Authorization"), HeaderMode::Redact);
+        assert_eq!(format.header(b"Accept"), HeaderMode::Drop);
+        assert!(!format.drops_all_headers());
+        let told = ["4xx", "599-500", "Hostname", "maybe", "redacted"];
+        assert_eq!(warnings.len(), told.len(), "{warnings:?}");
+        for word in told {
+            assert!(warnings.iter().any(|w| w.contains(word)), "{word} is not in {warnings:?}");
+        }
+    }
+
+    #[test]
+    fn names_stand_in_json_order_and_match_the_enum() {
+        assert!(FIELD_NAMES.is_sorted());
+        assert_eq!(LogField::BackendUrl.name(), "BackendURL");
+        assert_eq!(LogField::StartUtc.name(), "StartUTC");
+        assert_eq!(LogField::StartUtc as usize + 1, FIELD_NAMES.len());
+    }
+
+    fn own((name, mode): (&str, &str)) -> (String, String) {
+        (name.to_owned(), mode.to_owned())
+    }
+}

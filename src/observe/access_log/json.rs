@@ -1,0 +1,259 @@
+//! One JSON object per line, its keys sorted (static.md 6.4).
+
+use std::io::Write;
+
+use super::fields::canonical;
+use super::format::{AccessLogFormat, HeaderMode, LogField};
+use super::{FieldList, Record};
+use crate::observe::clock_text::{Moment, push_number};
+use crate::observe::json_text::{push_escaped, push_string};
+use crate::observe::percent::{self, hex_byte};
+use crate::observe::phrase::status_phrase;
+
+pub(super) fn append(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8>) {
+    out.push(b'{');
+    let mut line = Line { format, out };
+    line.backend(record);
+    line.client(record);
+    line.downstream(record);
+    line.origin(record);
+    line.request(record);
+    line.start(record);
+    line.headers("downstream_", record.response_fields, &[]);
+    line.out.extend_from_slice(b"\"level\":\"info\",\"msg\":\"\",");
+    if let Some(origin) = &record.origin {
+        line.headers("origin_", origin.fields, &[]);
+    }
+    // Go keeps these two outside of a request's fields; RequestAddr tells the host.
+    line.headers("request_", record.request_fields, &["Host", "Transfer-Encoding"]);
+    let end_nanos = record.start_unix_nanos.saturating_add(record.duration_nanos);
+    out.extend_from_slice(b"\"time\":\"");
+    Moment { unix_nanos: end_nanos, offset_secs: record.local_offset_secs }.push_rfc3339(out);
+    out.extend_from_slice(b"\"}\n");
+}
+
+struct Line<'f, 'o> {
+    format: &'f AccessLogFormat,
+    out: &'o mut Vec<u8>,
+}
+
+impl Line<'_, '_> {
+    fn backend(&mut self, record: &Record) {
+        let Some(origin) = &record.origin else { return };
+        self.text(LogField::BackendAddr, origin.backend_addr.as_bytes());
+        self.text(LogField::BackendName, origin.backend_name.as_bytes());
+        if self.key(LogField::BackendUrl) {
+            push_url(self.out, origin.backend_url);
+            self.out.push(b',');
+        }
+    }
+
+    fn client(&mut self, record: &Record) {
+        self.shown(LogField::ClientAddr, &record.client);
+        match record.forwarded_for.filter(|list| !list.is_empty()) {
+            Some(list) => self.text(LogField::ClientHost, list),
+            None => self.shown(LogField::ClientHost, &record.client.ip()),
+        }
+        self.shown(LogField::ClientPort, &record.client.port());
+        self.text(LogField::ClientUsername, record.username.filter(|name| !name.is_empty()).unwrap_or(b"-"));
+    }
+
+    fn downstream(&mut self, record: &Record) {
+        self.number(LogField::DownstreamContentSize, record.size);
+        self.number(LogField::DownstreamStatus, record.status.into());
+        self.status_line(LogField::DownstreamStatusLine, record.status);
+        self.number(LogField::Duration, record.duration_nanos);
+        if let Some(name) = record.frontend_shown() {
+            self.text(LogField::FrontendName, name.as_bytes());
+        }
+        let Some(origin) = &record.origin else { return };
+        if record.size != origin.size && record.size != 0 && self.key(LogField::GzipRatio) {
+            let _ = write!(self.out, "{},", origin.size as f64 / record.size as f64);
+        }
+    }
+
+    fn origin(&mut self, record: &Record) {
+        if let Some(origin) = &record.origin {
+            self.number(LogField::OriginContentSize, origin.size);
+            self.number(LogField::OriginDuration, origin.duration_nanos);
+            self.number(LogField::OriginStatus, origin.status.into());
+            self.status_line(LogField::OriginStatusLine, origin.status);
+        }
+        let origin_nanos = record.origin.as_ref().map_or(0, |origin| origin.duration_nanos);
+        self.number(LogField::Overhead, record.duration_nanos.saturating_sub(origin_nanos));
+    }
+
+    fn request(&mut self, record: &Record) {
+        let address = Some(record.host).filter(|host| !host.is_empty()).map(|host| (host, split_port(host)));
+        if let Some((host, _)) = address {
+            self.text(LogField::RequestAddr, host);
+        }
+        self.number(LogField::RequestContentSize, record.request_size);
+        self.number(LogField::RequestCount, record.request_count);
+        if let Some((_, (host, _))) = address {
+            self.text(LogField::RequestHost, host);
+        }
+        self.request_line(record);
+        self.text(LogField::RequestMethod, record.method);
+        self.text(LogField::RequestPath, record.target);
+        if let Some((_, (_, port))) = address {
+            self.text(LogField::RequestPort, port);
+        }
+        self.text(LogField::RequestProtocol, record.protocol.as_bytes());
+        self.number(LogField::RetryAttempts, record.retry_attempts.into());
+    }
+
+    fn request_line(&mut self, record: &Record) {
+        if !self.key(LogField::RequestLine) {
+            return;
+        }
+        self.out.push(b'"');
+        push_escaped(self.out, record.method);
+        self.out.push(b' ');
+        push_escaped(self.out, record.target);
+        self.out.push(b' ');
+        push_escaped(self.out, record.protocol.as_bytes());
+        self.out.extend_from_slice(b"\",");
+    }
+
+    fn start(&mut self, record: &Record) {
+        let utc = Moment::utc(record.start_unix_nanos);
+        let local = Moment { offset_secs: record.local_offset_secs, ..utc };
+        for (field, moment) in [(LogField::StartLocal, local), (LogField::StartUtc, utc)] {
+            if self.key(field) {
+                self.out.push(b'"');
+                moment.push_rfc3339_nanos(self.out);
+                self.out.extend_from_slice(b"\",");
+            }
+        }
+    }
+
+    fn headers(&mut self, prefix: &str, fields: FieldList, except: &[&str]) {
+        if matches!(fields, FieldList::None) || self.format.drops_all_headers() {
+            return;
+        }
+        for (name, value) in fields.sorted().iter() {
+            let value = match self.format.header(name) {
+                HeaderMode::Drop => continue,
+                HeaderMode::Keep => value,
+                HeaderMode::Redact => b"REDACTED",
+            };
+            if except.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name)) {
+                continue;
+            }
+            self.out.push(b'"');
+            self.out.extend_from_slice(prefix.as_bytes());
+            // A received name is a token (RFC 9110 5.1); other bytes would need escapes, and a name with them tells nothing.
+            self.out.extend(canonical(name).filter(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\')));
+            self.out.extend_from_slice(b"\":");
+            push_string(self.out, value);
+            self.out.push(b',');
+        }
+    }
+
+    /// Writes the key if the field is kept. The comma stands behind each value: the line always ends with `time`.
+    fn key(&mut self, field: LogField) -> bool {
+        let kept = self.format.keeps(field);
+        if kept {
+            self.out.push(b'"');
+            self.out.extend_from_slice(field.name().as_bytes());
+            self.out.extend_from_slice(b"\":");
+        }
+        kept
+    }
+
+    fn text(&mut self, field: LogField, text: &[u8]) {
+        if self.key(field) {
+            push_string(self.out, text);
+            self.out.push(b',');
+        }
+    }
+
+    /// For addresses and ports, whose texts need no escapes.
+    fn shown(&mut self, field: LogField, value: &dyn std::fmt::Display) {
+        if self.key(field) {
+            let _ = write!(self.out, "\"{value}\",");
+        }
+    }
+
+    fn number(&mut self, field: LogField, number: u64) {
+        if self.key(field) {
+            push_number(self.out, number);
+            self.out.push(b',');
+        }
+    }
+
+    fn status_line(&mut self, field: LogField, status: u16) {
+        if self.key(field) {
+            let _ = write!(self.out, "\"{status:03} {}\",", status_phrase(status));
+        }
+    }
+}
+
+/// Host and port of a Host field; a text without a port is all host, and its port is told as `-`.
+fn split_port(address: &[u8]) -> (&[u8], &[u8]) {
+    let alone: (&[u8], &[u8]) = (address, b"-");
+    let Some(colon) = memchr::memrchr(b':', address) else { return alone };
+    let (host, port) = (&address[..colon], &address[colon + 1..]);
+    match host {
+        [b'[', inner @ .., b']'] => (inner, port),
+        _ if host.contains(&b':') => alone,
+        _ => (host, port),
+    }
+}
+
+/// A URL as the object of its parts, as Go's encoder shows one. A text that begins with `/` is a request target.
+fn push_url(out: &mut Vec<u8>, url: &[u8]) {
+    let (scheme, rest) = match memchr::memmem::find(url, b"://") {
+        Some(at) if !url.starts_with(b"/") => (&url[..at], &url[at + 3..]),
+        _ => (&b""[..], url),
+    };
+    let host_len = if scheme.is_empty() { 0 } else { memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len()) };
+    let (host, rest) = rest.split_at(host_len);
+    let (path, query) = match memchr::memchr(b'?', rest) {
+        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+        None => (rest, None),
+    };
+    // Only a path with escapes is copied, and of those only the ones that the proxy answered itself.
+    let decoded = percent::decoded(path);
+    let raw_path = if is_default_encoding(path) { &b""[..] } else { path };
+    for (key, value) in [("{\"Scheme\":", scheme), (",\"Opaque\":", b""), (",\"User\":null,\"Host\":", host)] {
+        out.extend_from_slice(key.as_bytes());
+        push_string(out, value);
+    }
+    for (key, value) in [(",\"Path\":", &*decoded), (",\"RawPath\":", raw_path)] {
+        out.extend_from_slice(key.as_bytes());
+        push_string(out, value);
+    }
+    out.extend_from_slice(b",\"ForceQuery\":");
+    out.extend_from_slice(if query == Some(b"") { b"true" } else { b"false" });
+    out.extend_from_slice(b",\"RawQuery\":");
+    push_string(out, query.unwrap_or(b""));
+    out.extend_from_slice(b",\"Fragment\":\"\"}");
+}
+
+/// Whether Go would write the decoded path back to these bytes; it tells `RawPath` only if not.
+fn is_default_encoding(path: &[u8]) -> bool {
+    let mut at = 0;
+    while at < path.len() {
+        let byte = path[at];
+        at += 1;
+        if byte != b'%' {
+            if !is_plain_in_path(byte) {
+                return false;
+            }
+            continue;
+        }
+        let Some(digits) = path.get(at..at + 2) else { return false };
+        let upper = digits.iter().all(|d| d.is_ascii_digit() || (b'A'..=b'F').contains(d));
+        if !upper || hex_byte(digits).is_none_or(is_plain_in_path) {
+            return false;
+        }
+        at += 2;
+    }
+    true
+}
+
+fn is_plain_in_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte)
+}

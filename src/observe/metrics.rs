@@ -1,0 +1,274 @@
+//! Counters of the data plane: each worker adds to its own block, a scrape adds the blocks up.
+//!
+//! Recording takes no lock and, but for the first request of a kind, allocates nothing: a sample finds its counters by the
+//! entry point's number, the worker's number and a short list of the kinds seen there. Backends come and go with
+//! configurations: the control plane asks [`Metrics::backend`] for the block of a name and puts the `Arc` into the snapshot, so
+//! a backend of the same name keeps its counters over a reload.
+
+mod block;
+mod labels;
+mod prometheus;
+mod tally;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use block::Block;
+pub use labels::{Method, Protocol};
+pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerState};
+use tally::Tally;
+pub use tally::{HealthNumbers, RecentError};
+
+/// Traefik's default bounds of the duration histogram, in seconds (static.md 8).
+pub const DEFAULT_BUCKETS: [f64; 4] = [0.1, 0.3, 1.2, 5.0];
+
+/// How many bounds a histogram has at most; further ones are passed over.
+pub const BUCKETS_MAX: usize = 64;
+
+/// How [`Metrics`] is laid out; fixed for the life of the process.
+#[derive(Debug, Clone, Default)]
+pub struct MetricsSettings {
+    pub workers: usize,
+    pub entry_points: Vec<String>,
+    /// Upper bounds in seconds; empty means [`DEFAULT_BUCKETS`].
+    pub buckets: Vec<f64>,
+    /// How many recent errors `/health` shows (`api.statistics.recentErrors`); 0 keeps none.
+    pub recent_errors: usize,
+}
+
+/// One finished request.
+#[derive(Clone, Copy)]
+pub struct Sample<'a> {
+    /// The entry point's place in [`MetricsSettings::entry_points`].
+    pub entry_point: usize,
+    /// `None` if no backend was involved: redirects, refusals, unknown hosts.
+    pub backend: Option<&'a BackendMetrics>,
+    pub status: u16,
+    pub method: Method,
+    pub protocol: Protocol,
+    /// From the request's head to the end of the response.
+    pub nanos: u64,
+    /// The part of it spent with the backend.
+    pub backend_nanos: u64,
+    /// Bytes of the response's body.
+    pub bytes: u64,
+    /// Now, in whole seconds since 1970.
+    pub unix_secs: u64,
+}
+
+/// All counters of the process. Shared by reference; nothing in it needs `&mut`.
+pub struct Metrics {
+    bounds: Arc<Bounds>,
+    entry_points: Vec<(String, Box<[Block]>)>,
+    backends: Mutex<BTreeMap<String, Arc<BackendMetrics>>>,
+    tallies: Box<[Tally]>,
+    recent_errors: usize,
+    reloads: AtomicU64,
+    reload_unix_secs: AtomicU64,
+    reload_failures: AtomicU64,
+    reload_failure_unix_secs: AtomicU64,
+}
+
+/// The counters of one backend, one block per worker.
+pub struct BackendMetrics {
+    blocks: Box<[Block]>,
+}
+
+/// The upper bounds of the histogram's buckets, both ways of telling them.
+struct Bounds {
+    seconds: Vec<f64>,
+    nanos: Vec<u64>,
+}
+
+/// One worker's view; cheap to copy.
+#[derive(Clone, Copy)]
+pub struct WorkerMetrics<'m> {
+    metrics: &'m Metrics,
+    worker: usize,
+}
+
+impl Metrics {
+    pub fn new(settings: &MetricsSettings) -> Self {
+        let workers = settings.workers.max(1);
+        let bounds = Arc::new(Bounds::new(&settings.buckets));
+        let blocks = || (0..workers).map(|_| Block::new(&bounds)).collect();
+        Metrics {
+            entry_points: settings.entry_points.iter().map(|name| (name.clone(), blocks())).collect(),
+            backends: Mutex::default(),
+            tallies: (0..workers).map(|_| Tally::new(settings.recent_errors)).collect(),
+            recent_errors: settings.recent_errors,
+            reloads: AtomicU64::new(0),
+            reload_unix_secs: AtomicU64::new(0),
+            reload_failures: AtomicU64::new(0),
+            reload_failure_unix_secs: AtomicU64::new(0),
+            bounds,
+        }
+    }
+
+    /// The view of worker `number`; numbers beyond the last share blocks, which stays correct and only costs speed.
+    pub fn worker(&self, number: usize) -> WorkerMetrics<'_> {
+        WorkerMetrics { metrics: self, worker: number % self.tallies.len() }
+    }
+
+    /// The counters of the backend of that name, made at the first call. Control plane only: it takes a lock.
+    pub fn backend(&self, name: &str) -> Arc<BackendMetrics> {
+        let mut backends = self.backends();
+        if let Some(known) = backends.get(name) {
+            return Arc::clone(known);
+        }
+        let blocks = (0..self.tallies.len()).map(|_| Block::new(&self.bounds)).collect();
+        let made = Arc::new(BackendMetrics { blocks });
+        backends.insert(name.to_owned(), Arc::clone(&made));
+        made
+    }
+
+    /// Forgets the backends that the new configuration no longer names.
+    pub fn retain_backends(&self, mut is_named: impl FnMut(&str) -> bool) {
+        self.backends().retain(|name, _| is_named(name));
+    }
+
+    /// A configuration was put to use.
+    pub fn reloaded(&self, unix_secs: u64) {
+        self.reloads.fetch_add(1, Relaxed);
+        self.reload_unix_secs.store(unix_secs, Relaxed);
+    }
+
+    /// A provider's configuration could not be read. Traefik exports these two metrics but never changes them.
+    pub fn reload_failed(&self, unix_secs: u64) {
+        self.reload_failures.fetch_add(1, Relaxed);
+        self.reload_failure_unix_secs.store(unix_secs, Relaxed);
+    }
+
+    /// The numbers of `/health`, all workers together.
+    pub fn health(&self, unix_secs: u64) -> HealthNumbers {
+        tally::sum(&self.tallies, unix_secs, self.recent_errors)
+    }
+
+    /// The body of `/metrics` (static.md 8), content type `text/plain; version=0.0.4`.
+    pub fn prometheus_text(&self, scrape: &Scrape) -> Vec<u8> {
+        prometheus::render(self, scrape)
+    }
+
+    /// A panic while the list is held leaves it whole: it is only ever read or changed by one call.
+    fn backends(&self) -> MutexGuard<'_, BTreeMap<String, Arc<BackendMetrics>>> {
+        self.backends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WorkerMetrics<'_> {
+    /// Counts a finished request.
+    pub fn record(&self, sample: &Sample) {
+        if let Some(block) = self.entry_point(sample.entry_point) {
+            block.record(sample.status, sample.method, sample.protocol, sample.nanos);
+        }
+        if let Some(backend) = sample.backend {
+            self.block_of(backend).record(sample.status, sample.method, sample.protocol, sample.backend_nanos);
+        }
+        self.metrics.tallies[self.worker].record(sample.status, sample.nanos, sample.bytes, sample.unix_secs);
+    }
+
+    /// A request is in flight on this entry point; each call needs its [`closed`](Self::closed).
+    pub fn opened(&self, entry_point: usize, method: Method, protocol: Protocol) {
+        if let Some(block) = self.entry_point(entry_point) {
+            block.add_open(method, protocol, 1);
+        }
+    }
+
+    pub fn closed(&self, entry_point: usize, method: Method, protocol: Protocol) {
+        if let Some(block) = self.entry_point(entry_point) {
+            block.add_open(method, protocol, -1);
+        }
+    }
+
+    /// A request is in flight to this backend; each call needs its [`backend_closed`](Self::backend_closed).
+    pub fn backend_opened(&self, backend: &BackendMetrics, method: Method, protocol: Protocol) {
+        self.block_of(backend).add_open(method, protocol, 1);
+    }
+
+    pub fn backend_closed(&self, backend: &BackendMetrics, method: Method, protocol: Protocol) {
+        self.block_of(backend).add_open(method, protocol, -1);
+    }
+
+    /// A try beyond the first.
+    pub fn retried(&self, backend: &BackendMetrics) {
+        self.block_of(backend).add_retry();
+    }
+
+    /// Remembers a request that ended with a status of 400 or more, for `/health`. Other statuses are passed over.
+    /// Takes a lock that only this worker and `/health` use.
+    pub fn record_error(&self, status: u16, method: &[u8], host: &[u8], path: &[u8], unix_nanos: u64) {
+        if status >= 400 {
+            self.metrics.tallies[self.worker].remember(status, method, host, path, unix_nanos);
+        }
+    }
+
+    fn entry_point(&self, number: usize) -> Option<&Block> {
+        self.metrics.entry_points.get(number).map(|(_, blocks)| &blocks[self.worker])
+    }
+
+    fn block_of<'b>(&self, backend: &'b BackendMetrics) -> &'b Block {
+        // A block list is never empty; one that came from other Metrics may be shorter.
+        &backend.blocks[self.worker % backend.blocks.len()]
+    }
+}
+
+impl Bounds {
+    fn new(seconds: &[f64]) -> Self {
+        let wanted = if seconds.is_empty() { &DEFAULT_BUCKETS[..] } else { seconds };
+        let mut seconds: Vec<f64> = wanted.iter().copied().filter(|bound| bound.is_finite() && *bound > 0.0).collect();
+        seconds.sort_by(f64::total_cmp);
+        seconds.dedup();
+        seconds.truncate(BUCKETS_MAX);
+        let nanos = seconds.iter().map(|bound| (bound * 1e9) as u64).collect();
+        Bounds { seconds, nanos }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics(workers: usize) -> Metrics {
+        Metrics::new(&MetricsSettings { workers, entry_points: vec!["http".into()], ..MetricsSettings::default() })
+    }
+
+    #[test]
+    fn a_backend_of_the_same_name_keeps_its_counters_until_it_is_gone() {
+        let metrics = metrics(2);
+        let first = metrics.backend("b1");
+        assert!(Arc::ptr_eq(&first, &metrics.backend("b1")));
+        metrics.retain_backends(|name| name == "b1");
+        assert!(Arc::ptr_eq(&first, &metrics.backend("b1")));
+        metrics.retain_backends(|_| false);
+        assert!(!Arc::ptr_eq(&first, &metrics.backend("b1")));
+    }
+
+    #[test]
+    fn bounds_are_sorted_finite_and_limited() {
+        assert_eq!(Bounds::new(&[]).seconds, DEFAULT_BUCKETS);
+        let odd = Bounds::new(&[5.0, 0.5, f64::NAN, -1.0, 0.5, f64::INFINITY]);
+        assert_eq!((odd.seconds, odd.nanos), (vec![0.5, 5.0], vec![500_000_000, 5_000_000_000]));
+        let many: Vec<f64> = (1..1000).map(f64::from).collect();
+        assert_eq!(Bounds::new(&many).seconds.len(), BUCKETS_MAX);
+    }
+
+    #[test]
+    fn an_unknown_entry_point_and_a_foreign_backend_do_no_harm() {
+        let (small, large) = (metrics(1), metrics(4));
+        let backend = small.backend("b");
+        large.worker(3).record(&Sample {
+            entry_point: 9,
+            backend: Some(&backend),
+            status: 200,
+            method: Method::Get,
+            protocol: Protocol::Http,
+            nanos: 1,
+            backend_nanos: 1,
+            bytes: 1,
+            unix_secs: 1,
+        });
+        large.worker(99).opened(9, Method::Get, Protocol::Http);
+        assert_eq!(large.health(1).total_count, 1);
+    }
+}

@@ -1,0 +1,238 @@
+//! One worker's counters of one entry point or backend.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
+use super::Bounds;
+use super::labels::{Method, PAIRS, Protocol, pair, pair_at};
+
+/// Kinds of request (status, method, protocol) in one page. A backend mostly sees a handful.
+const PAGE_KINDS: usize = 8;
+
+/// Pages of one block at most. Kinds beyond `PAGES_MAX * PAGE_KINDS` are counted together, under the status 0.
+pub(super) const PAGES_MAX: usize = 16;
+
+/// The key of the kinds that found no place. No request has the status 0.
+const OVERFLOW_KEY: u32 = FILLED;
+/// Set in each key in use: an empty place is 0.
+const FILLED: u32 = 1 << 31;
+
+/// Aligned so that two workers never write to one cache line (two lines on processors that fetch them in pairs).
+#[repr(align(128))]
+pub(super) struct Block {
+    bounds: Arc<Bounds>,
+    first: Page,
+    overflow: OnceLock<Box<Series>>,
+    open: [AtomicI64; PAIRS],
+    retries: AtomicU64,
+}
+
+struct Page {
+    keys: [AtomicU32; PAGE_KINDS],
+    series: [OnceLock<Box<Series>>; PAGE_KINDS],
+    next: OnceLock<Box<Page>>,
+}
+
+/// The counters of one kind.
+struct Series {
+    count: AtomicU64,
+    sum_nanos: AtomicU64,
+    /// How many took no longer than the bound at the same place, and longer than the one before.
+    buckets: Box<[AtomicU64]>,
+}
+
+/// What a scrape reads of one kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct SeriesSum {
+    pub count: u64,
+    pub sum_nanos: u64,
+    pub buckets: Vec<u64>,
+}
+
+/// What makes a series; a status of 0 stands for the kinds counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub status: u16,
+    pub method: Method,
+    pub protocol: Protocol,
+}
+
+impl Block {
+    pub(super) fn new(bounds: &Arc<Bounds>) -> Self {
+        Block {
+            bounds: Arc::clone(bounds),
+            first: Page::new(),
+            overflow: OnceLock::new(),
+            open: [const { AtomicI64::new(0) }; PAIRS],
+            retries: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn record(&self, status: u16, method: Method, protocol: Protocol, nanos: u64) {
+        let series = self.series(key(status, method, protocol));
+        series.count.fetch_add(1, Relaxed);
+        series.sum_nanos.fetch_add(nanos, Relaxed);
+        if let Some(bucket) = self.bounds.nanos.iter().position(|&bound| nanos <= bound) {
+            series.buckets[bucket].fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn add_open(&self, method: Method, protocol: Protocol, change: i64) {
+        self.open[pair(method, protocol)].fetch_add(change, Relaxed);
+    }
+
+    pub(super) fn add_retry(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn retries(&self) -> u64 {
+        self.retries.load(Relaxed)
+    }
+
+    /// Requests in flight, for each pair of method and protocol.
+    pub(super) fn open(&self) -> impl Iterator<Item = ((Method, Protocol), i64)> + '_ {
+        self.open.iter().enumerate().map(|(place, count)| (pair_at(place), count.load(Relaxed)))
+    }
+
+    /// Shows each kind seen so far.
+    pub(super) fn each(&self, mut visit: impl FnMut(Kind, SeriesSum)) {
+        let mut page = Some(&self.first);
+        while let Some(current) = page {
+            for (key, series) in current.keys.iter().zip(&current.series) {
+                if let (key @ FILLED.., Some(series)) = (key.load(Acquire), series.get()) {
+                    visit(kind(key), series.read());
+                }
+            }
+            page = current.next.get().map(|next| &**next);
+        }
+        if let Some(series) = self.overflow.get() {
+            visit(kind(OVERFLOW_KEY), series.read());
+        }
+    }
+
+    /// Finds the series of a key, or takes a free place for it. Only the first request of a kind allocates.
+    fn series(&self, key: u32) -> &Series {
+        let mut page = &self.first;
+        for number in 0..PAGES_MAX {
+            if let Some(place) = page.place(key) {
+                return page.series[place].get_or_init(|| self.new_series());
+            }
+            if number + 1 < PAGES_MAX {
+                page = page.next.get_or_init(|| Box::new(Page::new()));
+            }
+        }
+        self.overflow.get_or_init(|| self.new_series())
+    }
+
+    fn new_series(&self) -> Box<Series> {
+        let buckets = self.bounds.nanos.iter().map(|_| AtomicU64::new(0)).collect();
+        Box::new(Series { count: AtomicU64::new(0), sum_nanos: AtomicU64::new(0), buckets })
+    }
+}
+
+impl Page {
+    fn new() -> Self {
+        Page {
+            keys: [const { AtomicU32::new(0) }; PAGE_KINDS],
+            series: [const { OnceLock::new() }; PAGE_KINDS],
+            next: OnceLock::new(),
+        }
+    }
+
+    /// The place of the key on this page. A free one is claimed by exchange: should two workers share a block, both end up
+    /// at the same place.
+    fn place(&self, key: u32) -> Option<usize> {
+        self.keys.iter().position(|slot| match slot.load(Relaxed) {
+            0 => match slot.compare_exchange(0, key, Release, Relaxed) {
+                Ok(_) => true,
+                Err(taken) => taken == key,
+            },
+            taken => taken == key,
+        })
+    }
+}
+
+impl Series {
+    fn read(&self) -> SeriesSum {
+        SeriesSum {
+            count: self.count.load(Relaxed),
+            sum_nanos: self.sum_nanos.load(Relaxed),
+            buckets: self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect(),
+        }
+    }
+}
+
+impl SeriesSum {
+    pub(super) fn add(&mut self, other: &SeriesSum) {
+        self.count += other.count;
+        self.sum_nanos = self.sum_nanos.wrapping_add(other.sum_nanos);
+        self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);
+        for (sum, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *sum += more;
+        }
+    }
+}
+
+fn key(status: u16, method: Method, protocol: Protocol) -> u32 {
+    FILLED | u32::from(status) << 8 | pair(method, protocol) as u32
+}
+
+fn kind(key: u32) -> Kind {
+    let (method, protocol) = pair_at((key & 0xff) as usize);
+    Kind { status: (key >> 8 & 0xffff) as u16, method, protocol }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn read(block: &Block) -> BTreeMap<Kind, SeriesSum> {
+        let mut all = BTreeMap::new();
+        block.each(|kind, sum| assert!(all.insert(kind, sum).is_none(), "{kind:?} is there twice"));
+        all
+    }
+
+    #[test]
+    fn kinds_are_kept_apart_and_buckets_end_at_their_bound() {
+        let block = Block::new(&Arc::new(Bounds::new(&[0.1, 1.0])));
+        for nanos in [1, 100_000_000, 100_000_001, 1_000_000_000, 1_000_000_001] {
+            block.record(200, Method::Get, Protocol::Http, nanos);
+        }
+        block.record(200, Method::Get, Protocol::Sse, 7);
+        let all = read(&block);
+        assert_eq!(all.len(), 2);
+        let http = &all[&Kind { status: 200, method: Method::Get, protocol: Protocol::Http }];
+        assert_eq!((http.count, &http.buckets[..]), (5, &[2, 2][..]));
+        assert_eq!(http.sum_nanos, 2_200_000_003);
+    }
+
+    #[test]
+    fn kinds_beyond_the_bound_are_counted_together() {
+        let block = Block::new(&Arc::new(Bounds::new(&[])));
+        let places = (PAGES_MAX * PAGE_KINDS) as u16;
+        for status in 100..100 + places + 5 {
+            block.record(status, Method::Get, Protocol::Http, 1);
+            block.record(status, Method::Get, Protocol::Http, 1);
+        }
+        let all = read(&block);
+        assert_eq!(all.len(), usize::from(places) + 1);
+        let together = all.iter().find(|(kind, _)| kind.status == 0).map(|(_, sum)| sum.count);
+        assert_eq!(together, Some(10));
+        assert_eq!(all.values().map(|sum| sum.count).sum::<u64>(), u64::from(places + 5) * 2);
+    }
+
+    #[test]
+    fn workers_that_share_a_block_lose_nothing() {
+        let block = Block::new(&Arc::new(Bounds::new(&[])));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..2000).for_each(|n| block.record(200 + n % 20, Method::Get, Protocol::Http, 1)));
+            }
+        });
+        let all = read(&block);
+        assert_eq!(all.len(), 20);
+        assert_eq!(all.values().map(|sum| sum.count).sum::<u64>(), 8000);
+    }
+}

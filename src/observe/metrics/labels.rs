@@ -1,0 +1,128 @@
+//! The labels that a request brings along, as small numbers.
+
+/// The method label; methods outside RFC 9110 and RFC 5789 share one, so that a client cannot make up series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    Connect,
+    Delete,
+    Extension,
+    Get,
+    Head,
+    Options,
+    Patch,
+    Post,
+    Put,
+    Trace,
+}
+
+/// The protocol label (static.md 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    Http,
+    /// The request's Accept has `text/event-stream`.
+    Sse,
+    Websocket,
+}
+
+const METHODS: [Method; 10] = [
+    Method::Connect,
+    Method::Delete,
+    Method::Extension,
+    Method::Get,
+    Method::Head,
+    Method::Options,
+    Method::Patch,
+    Method::Post,
+    Method::Put,
+    Method::Trace,
+];
+const PROTOCOLS: [Protocol; 3] = [Protocol::Http, Protocol::Sse, Protocol::Websocket];
+
+/// How many pairs of method and protocol there are.
+pub(super) const PAIRS: usize = METHODS.len() * PROTOCOLS.len();
+
+impl Method {
+    pub fn of(text: &[u8]) -> Self {
+        match text {
+            b"GET" => Method::Get,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"HEAD" => Method::Head,
+            b"DELETE" => Method::Delete,
+            b"OPTIONS" => Method::Options,
+            b"PATCH" => Method::Patch,
+            b"CONNECT" => Method::Connect,
+            b"TRACE" => Method::Trace,
+            _ => Method::Extension,
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Method::Connect => "CONNECT",
+            Method::Delete => "DELETE",
+            Method::Extension => "EXTENSION_METHOD",
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Options => "OPTIONS",
+            Method::Patch => "PATCH",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Trace => "TRACE",
+        }
+    }
+}
+
+impl Protocol {
+    /// The label of a request, from whether it is a WebSocket upgrade and from its Accept field.
+    pub fn of(websocket: bool, accept: Option<&[u8]>) -> Self {
+        if websocket {
+            return Protocol::Websocket;
+        }
+        match accept {
+            Some(accept) if memchr::memmem::find(accept, b"text/event-stream").is_some() => Protocol::Sse,
+            _ => Protocol::Http,
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Sse => "sse",
+            Protocol::Websocket => "websocket",
+        }
+    }
+}
+
+/// The place of a pair among [`PAIRS`].
+pub(super) fn pair(method: Method, protocol: Protocol) -> usize {
+    method as usize * PROTOCOLS.len() + protocol as usize
+}
+
+/// The pair at a place; places beyond the last wrap around.
+pub(super) fn pair_at(place: usize) -> (Method, Protocol) {
+    (METHODS[place / PROTOCOLS.len() % METHODS.len()], PROTOCOLS[place % PROTOCOLS.len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_and_places_agree() {
+        for place in 0..PAIRS {
+            let (method, protocol) = pair_at(place);
+            assert_eq!(pair(method, protocol), place);
+            assert_eq!(Method::of(method.label().as_bytes()), method);
+        }
+    }
+
+    #[test]
+    fn what_a_request_brings_along() {
+        assert_eq!(Method::of(b"get"), Method::Extension);
+        assert_eq!(Method::of(b"PROPFIND"), Method::Extension);
+        assert_eq!(Protocol::of(true, Some(b"text/event-stream")), Protocol::Websocket);
+        assert_eq!(Protocol::of(false, Some(b"text/html, text/event-stream;q=0.9")), Protocol::Sse);
+        assert_eq!(Protocol::of(false, None), Protocol::Http);
+    }
+}

@@ -1,0 +1,243 @@
+//! The text that Prometheus reads (exposition format 0.0.4) with the names of static.md 8.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::block::{Block, Kind, SeriesSum};
+use super::{Method, Metrics, Protocol};
+
+/// What a scrape needs besides the counters.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scrape<'a> {
+    pub servers: &'a [ServerState],
+    pub process: ProcessFacts,
+}
+
+/// One server of a backend as health checks see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerState {
+    pub provider: String,
+    pub backend: String,
+    /// The server's id in its backend.
+    pub server: String,
+    pub url: String,
+    pub health: ServerHealth,
+}
+
+/// What is known of a server. Without a health check nothing is: it counts as up (static.md 8).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ServerHealth {
+    Up,
+    Down,
+    #[default]
+    Unknown,
+}
+
+/// Facts about the process, as its own platform tells them; `None` is left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ProcessFacts {
+    pub start_unix_secs: Option<f64>,
+    pub cpu_secs: Option<f64>,
+    pub resident_bytes: Option<u64>,
+    pub virtual_bytes: Option<u64>,
+    pub open_fds: Option<u64>,
+    pub max_fds: Option<u64>,
+}
+
+impl ServerHealth {
+    pub fn name(self) -> &'static str {
+        match self {
+            ServerHealth::Up => "up",
+            ServerHealth::Down => "down",
+            ServerHealth::Unknown => "unknown",
+        }
+    }
+}
+
+pub(super) fn render(metrics: &Metrics, scrape: &Scrape) -> Vec<u8> {
+    let mut page = Page { text: String::with_capacity(4096) };
+    page.reloads(metrics);
+    let entry_points: Vec<Owner> =
+        metrics.entry_points.iter().map(|(name, blocks)| Owner::new("entrypoint", name, blocks)).collect();
+    page.requests("traefik_entrypoint", "an entry point", &entry_points, metrics);
+    let backends = metrics.backends();
+    let owners: Vec<Owner> =
+        backends.iter().map(|(name, backend)| Owner::new("backend", name, &backend.blocks)).collect();
+    page.requests("traefik_backend", "a backend", &owners, metrics);
+    page.retries(&owners);
+    page.servers(scrape.servers);
+    page.process(&scrape.process);
+    page.text.into_bytes()
+}
+
+/// An entry point or a backend with its sums over all workers.
+struct Owner<'a> {
+    label: &'static str,
+    name: &'a str,
+    series: BTreeMap<Kind, SeriesSum>,
+    open: BTreeMap<(Method, Protocol), i64>,
+    retries: u64,
+}
+
+impl<'a> Owner<'a> {
+    fn new(label: &'static str, name: &'a str, blocks: &[Block]) -> Self {
+        let mut owner = Owner { label, name, series: BTreeMap::new(), open: BTreeMap::new(), retries: 0 };
+        for block in blocks {
+            block.each(|kind, sum| owner.series.entry(kind).or_default().add(&sum));
+            for (pair, count) in block.open() {
+                *owner.open.entry(pair).or_default() += count;
+            }
+            owner.retries += block.retries();
+        }
+        // A pair that was never used has no series; one that was used is told as 0, so that its line does not break off.
+        let used = |pair: &(Method, Protocol)| owner.series.keys().any(|kind| (kind.method, kind.protocol) == *pair);
+        owner.open.retain(|pair, count| *count != 0 || used(pair));
+        owner
+    }
+
+    /// `entrypoint="http",method="GET",protocol="http"`
+    fn labels(&self, method: Method, protocol: Protocol) -> String {
+        format!("{},{}", self.own_label(), shared_labels(method, protocol))
+    }
+
+    /// The same with the status code, in alphabetical order as every exporter tells them.
+    fn kind_labels(&self, kind: Kind) -> String {
+        let (own, shared) = (self.own_label(), shared_labels(kind.method, kind.protocol));
+        let code = if kind.status == 0 { "other".to_owned() } else { kind.status.to_string() };
+        match self.label {
+            "backend" => format!("{own},code=\"{code}\",{shared}"),
+            _ => format!("code=\"{code}\",{own},{shared}"),
+        }
+    }
+
+    fn own_label(&self) -> String {
+        format!("{}=\"{}\"", self.label, escaped(self.name))
+    }
+}
+
+fn shared_labels(method: Method, protocol: Protocol) -> String {
+    format!("method=\"{}\",protocol=\"{}\"", method.label(), protocol.label())
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn reloads(&mut self, metrics: &Metrics) {
+        let reloads = [
+            ("reloads_total", "counter", "Configurations put to use.", &metrics.reloads),
+            ("reloads_failure_total", "counter", "Configurations that could not be read.", &metrics.reload_failures),
+            ("last_reload_success", "gauge", "When a configuration was last put to use.", &metrics.reload_unix_secs),
+            (
+                "last_reload_failure",
+                "gauge",
+                "When a configuration last could not be read.",
+                &metrics.reload_failure_unix_secs,
+            ),
+        ];
+        for (name, kind, help, value) in reloads {
+            let name = format!("traefik_config_{name}");
+            self.head(&name, kind, help);
+            self.line(&name, "", value.load(Relaxed));
+        }
+    }
+
+    fn requests(&mut self, prefix: &str, whose: &str, owners: &[Owner], metrics: &Metrics) {
+        let name = format!("{prefix}_requests_total");
+        self.head(&name, "counter", &format!("Requests that {whose} has answered."));
+        for owner in owners {
+            for (kind, sum) in &owner.series {
+                self.line(&name, &owner.kind_labels(*kind), sum.count);
+            }
+        }
+        let name = format!("{prefix}_request_duration_seconds");
+        self.head(&name, "histogram", &format!("How long {whose} took for its requests."));
+        for owner in owners {
+            for (kind, sum) in &owner.series {
+                self.histogram(&name, &owner.kind_labels(*kind), sum, &metrics.bounds.seconds);
+            }
+        }
+        let name = format!("{prefix}_open_connections");
+        self.head(&name, "gauge", &format!("Requests in flight on {whose}."));
+        for owner in owners {
+            for ((method, protocol), count) in &owner.open {
+                self.line(&name, &owner.labels(*method, *protocol), count);
+            }
+        }
+    }
+
+    fn histogram(&mut self, name: &str, labels: &str, sum: &SeriesSum, bounds: &[f64]) {
+        let bucket = format!("{name}_bucket");
+        let mut up_to = 0;
+        for (bound, count) in bounds.iter().zip(&sum.buckets) {
+            up_to += count;
+            self.line(&bucket, &format!("{labels},le=\"{bound}\""), up_to);
+        }
+        // A sample counted between two reads must not make a smaller bucket larger than the last.
+        let count = sum.count.max(up_to);
+        self.line(&bucket, &format!("{labels},le=\"+Inf\""), count);
+        self.line(&format!("{name}_sum"), labels, sum.sum_nanos as f64 / 1e9);
+        self.line(&format!("{name}_count"), labels, count);
+    }
+
+    fn retries(&mut self, backends: &[Owner]) {
+        let name = "traefik_backend_retries_total";
+        self.head(name, "counter", "Tries beyond the first.");
+        for backend in backends {
+            self.line(name, &format!("backend=\"{}\"", escaped(backend.name)), backend.retries);
+        }
+    }
+
+    fn servers(&mut self, servers: &[ServerState]) {
+        let name = "traefik_backend_server_up";
+        self.head(name, "gauge", "Whether a server is up (1) or down (0); 1 without a health check.");
+        // Two servers with one URL are one series: it is up if any of them is.
+        let mut states: BTreeMap<(&str, &str), u8> = BTreeMap::new();
+        for server in servers {
+            let up = u8::from(server.health != ServerHealth::Down);
+            let state = states.entry((&server.backend, &server.url)).or_default();
+            *state = (*state).max(up);
+        }
+        for ((backend, url), up) in states {
+            self.line(name, &format!("backend=\"{}\",url=\"{}\"", escaped(backend), escaped(url)), up);
+        }
+    }
+
+    fn process(&mut self, process: &ProcessFacts) {
+        let whole = |number: Option<u64>| number.map(|n| n as f64);
+        let facts = [
+            ("process_cpu_seconds_total", "counter", "CPU time of the process.", process.cpu_secs),
+            ("process_max_fds", "gauge", "File descriptors allowed.", whole(process.max_fds)),
+            ("process_open_fds", "gauge", "File descriptors in use.", whole(process.open_fds)),
+            ("process_resident_memory_bytes", "gauge", "Resident memory.", whole(process.resident_bytes)),
+            ("process_start_time_seconds", "gauge", "When the process started.", process.start_unix_secs),
+            ("process_virtual_memory_bytes", "gauge", "Virtual memory.", whole(process.virtual_bytes)),
+        ];
+        for (name, kind, help, value) in facts {
+            if let Some(value) = value {
+                self.head(name, kind, help);
+                self.line(name, "", value);
+            }
+        }
+    }
+
+    // Writing to a String cannot fail.
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = match labels {
+            "" => writeln!(self.text, "{name} {value}"),
+            _ => writeln!(self.text, "{name}{{{labels}}} {value}"),
+        };
+    }
+}
+
+/// A label's value: names come from containers and files, and may hold anything.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

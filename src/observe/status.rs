@@ -1,0 +1,213 @@
+//! The proxy's own pages: ping, health, API, metrics and dashboard (static.md 7 and 8). Values in, bytes out.
+//!
+//! Two steps, because they belong to two moments: [`route`] is asked for every request of an entry point that carries these
+//! pages, looks at the path only and allocates nothing; [`reply`] makes the page, from values that are gathered only then.
+
+mod api;
+mod dashboard;
+mod health;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::metrics::{HealthNumbers, ServerState};
+use crate::config::Rejected;
+use crate::config::dynamic::Dynamic;
+use crate::http::Reply;
+pub use dashboard::Asset;
+
+/// Which of the pages an entry point carries, and how it treats paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exposed {
+    pub api: bool,
+    pub dashboard: bool,
+    pub ping: bool,
+    pub metrics: bool,
+    /// A path with one slash too many is left to the frontends instead of being redirected.
+    pub keep_trailing_slash: bool,
+    /// The deprecated `web.path`, with a slash at both ends; empty means `/`.
+    pub base: String,
+}
+
+/// What the routing of a request to these pages looks at.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PageRequest<'a> {
+    pub method: &'a [u8],
+    /// The target's path, as sent.
+    pub path: &'a [u8],
+    /// What stands behind the `?`, if there is one.
+    pub query: Option<&'a [u8]>,
+    /// The X-Forwarded-Prefix field: the path under which a proxy in front shows this one.
+    pub forwarded_prefix: Option<&'a [u8]>,
+}
+
+/// A request that is answered here and not by a frontend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page<'a> {
+    Ping,
+    Metrics,
+    Health,
+    Version,
+    /// `/api` and `/api/providers`
+    Providers,
+    /// What stands behind `/api/providers/`: the path of one thing in a provider's configuration, still encoded.
+    Provider(&'a [u8]),
+    /// Ringway's own: what was left out of the configuration, and why.
+    Rejected,
+    /// Ringway's own: the servers with their health.
+    Servers,
+    /// Ringway's own: version, driver and its reason.
+    Runtime,
+    Dashboard(Asset),
+    /// To the dashboard, under the client's prefix.
+    ToDashboard,
+    /// The path without its last slash.
+    WithoutSlash,
+}
+
+impl Page<'_> {
+    /// Ping is answered ahead of the entry point's white list and authentication, all else behind them (static.md 7.4).
+    pub fn is_guarded(&self) -> bool {
+        !matches!(self, Page::Ping)
+    }
+}
+
+/// The values behind the pages. Numbers that a page does not show may be left at their defaults.
+#[derive(Clone, Copy)]
+pub struct StatusInputs<'a> {
+    /// What each provider published, after normalisation.
+    pub providers: &'a BTreeMap<String, Dynamic>,
+    pub rejected: &'a [Rejected],
+    pub servers: &'a [ServerState],
+    pub version: &'a str,
+    pub codename: &'a str,
+    /// `io_uring` or `epoll`, and why it is that one.
+    pub driver: &'a str,
+    pub driver_reason: &'a str,
+    /// The process is about to stop: ping says so.
+    pub stopping: bool,
+    pub health: HealthFacts<'a>,
+    /// From [`Metrics::prometheus_text`](super::metrics::Metrics::prometheus_text); empty unless the page is [`Page::Metrics`].
+    pub metrics_text: &'a [u8],
+}
+
+/// What `/health` tells.
+#[derive(Clone, Copy)]
+pub struct HealthFacts<'a> {
+    pub pid: u32,
+    /// How long the process runs.
+    pub uptime_nanos: u64,
+    /// Now, in nanoseconds since 1970.
+    pub unix_nanos: u64,
+    pub numbers: &'a HealthNumbers,
+}
+
+/// Whether one of the pages answers this request; `None` leaves it to the frontends.
+pub fn route<'a>(request: &PageRequest<'a>, exposed: &Exposed) -> Option<Page<'a>> {
+    if !matches!(request.method, b"GET" | b"HEAD") {
+        return None;
+    }
+    let base = if exposed.base.is_empty() { "/" } else { &exposed.base };
+    let rest = request.path.strip_prefix(base.as_bytes())?;
+    if let Some(page) = page_at(rest, exposed) {
+        return Some(page);
+    }
+    let bare = rest.strip_suffix(b"/")?;
+    let redirects = !exposed.keep_trailing_slash && !bare.is_empty() && page_at(bare, exposed).is_some();
+    redirects.then_some(Page::WithoutSlash)
+}
+
+/// The page's answer. Its body is that of a GET; for HEAD it stays unwritten, like any body.
+pub fn reply(page: &Page, request: &PageRequest, exposed: &Exposed, inputs: &StatusInputs) -> Reply {
+    match *page {
+        Page::Ping if inputs.stopping => plain(503, "Service Unavailable"),
+        Page::Ping => plain(200, "OK"),
+        Page::Metrics => Reply { status: 200, body: Cow::Owned(inputs.metrics_text.to_vec()), ..Reply::default() }
+            .with("Content-Type", &b"text/plain; version=0.0.4"[..]),
+        Page::Health => json(health::body(&inputs.health)),
+        Page::Version => json(api::version(inputs)),
+        Page::Providers => json(api::providers(inputs.providers)),
+        Page::Provider(path) => api::provider(inputs.providers, path).map_or_else(not_found, json),
+        Page::Rejected => json(api::rejected(inputs.rejected)),
+        Page::Servers => json(api::servers(inputs.servers)),
+        Page::Runtime => json(api::runtime(inputs)),
+        Page::Dashboard(asset) => dashboard::asset(asset),
+        Page::ToDashboard => dashboard::redirect(request, exposed),
+        Page::WithoutSlash => without_slash(request),
+    }
+}
+
+/// Both steps at once.
+pub fn respond(request: &PageRequest, exposed: &Exposed, inputs: &StatusInputs) -> Option<Reply> {
+    route(request, exposed).map(|page| reply(&page, request, exposed, inputs))
+}
+
+fn page_at<'a>(path: &'a [u8], exposed: &Exposed) -> Option<Page<'a>> {
+    match path {
+        b"ping" if exposed.ping => Some(Page::Ping),
+        b"metrics" if exposed.metrics => Some(Page::Metrics),
+        b"" | b"dashboard/status" if exposed.api && exposed.dashboard => Some(Page::ToDashboard),
+        _ if !exposed.api => None,
+        b"health" => Some(Page::Health),
+        b"api" | b"api/providers" => Some(Page::Providers),
+        b"api/version" => Some(Page::Version),
+        b"api/rejected" => Some(Page::Rejected),
+        b"api/servers" => Some(Page::Servers),
+        b"api/runtime" => Some(Page::Runtime),
+        _ => nested_page(path, exposed),
+    }
+}
+
+fn nested_page<'a>(path: &'a [u8], exposed: &Exposed) -> Option<Page<'a>> {
+    if let Some(provider) = path.strip_prefix(b"api/providers/") {
+        return api::is_shaped(provider).then_some(Page::Provider(provider));
+    }
+    let file = path.strip_prefix(b"dashboard/").filter(|_| exposed.dashboard)?;
+    Some(Page::Dashboard(Asset::of(file)))
+}
+
+/// Relative, as the router of Traefik redirects: the query stays.
+fn without_slash(request: &PageRequest) -> Reply {
+    let bare = request.path.strip_suffix(b"/").unwrap_or(request.path);
+    let mut location = bare.to_vec();
+    if let Some(query) = request.query {
+        location.push(b'?');
+        location.extend_from_slice(query);
+    }
+    moved(301, "Moved Permanently", location)
+}
+
+/// A redirect with the small page that clients without redirects show.
+fn moved(status: u16, phrase: &str, location: Vec<u8>) -> Reply {
+    let mut body = b"<a href=\"".to_vec();
+    for &byte in &location {
+        match byte {
+            b'"' => body.extend_from_slice(b"&#34;"),
+            b'\'' => body.extend_from_slice(b"&#39;"),
+            b'&' => body.extend_from_slice(b"&amp;"),
+            b'<' => body.extend_from_slice(b"&lt;"),
+            b'>' => body.extend_from_slice(b"&gt;"),
+            other => body.push(other),
+        }
+    }
+    body.extend_from_slice(b"\">");
+    body.extend_from_slice(phrase.as_bytes());
+    body.extend_from_slice(b"</a>.\n\n");
+    Reply { status, body: Cow::Owned(body), ..Reply::default() }
+        .with("Content-Type", &b"text/html; charset=utf-8"[..])
+        .with("Location", location)
+}
+
+fn plain(status: u16, text: &'static str) -> Reply {
+    Reply::text(status, text)
+}
+
+fn json(body: Vec<u8>) -> Reply {
+    Reply { status: 200, body: Cow::Owned(body), ..Reply::default() }
+        .with("Content-Type", &b"application/json; charset=UTF-8"[..])
+}
+
+/// The standard answer of static.md 4.
+fn not_found() -> Reply {
+    Reply::text(404, "404 page not found\n").with("X-Content-Type-Options", &b"nosniff"[..])
+}

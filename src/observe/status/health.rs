@@ -1,0 +1,101 @@
+//! The body of `/health` (static.md 7.3).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::HealthFacts;
+use crate::observe::clock_text::{Moment, push_go_duration};
+use crate::observe::json_text::to_json;
+use crate::observe::metrics::RecentError;
+use crate::observe::phrase::status_phrase;
+
+const SECOND_NANOS: u64 = 1_000_000_000;
+
+/// The order of the fields is the order of the JSON.
+#[derive(Serialize)]
+struct Health<'a> {
+    pid: u32,
+    /// Always empty, as in Traefik.
+    hostname: &'static str,
+    uptime: String,
+    uptime_sec: f64,
+    time: String,
+    unixtime: u64,
+    status_code_count: &'a BTreeMap<u16, u64>,
+    total_status_code_count: &'a BTreeMap<u16, u64>,
+    count: u64,
+    total_count: u64,
+    total_response_time: String,
+    total_response_time_sec: f64,
+    total_response_size: u64,
+    average_response_size: u64,
+    average_response_time: String,
+    average_response_time_sec: f64,
+    /// Traefik's library offers named timers here, which Traefik never fills.
+    total_metrics_counts: BTreeMap<String, u64>,
+    average_metrics_timers: BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recent_errors: Option<Vec<ShownError<'a>>>,
+}
+
+#[derive(Serialize)]
+struct ShownError<'a> {
+    status_code: u16,
+    status: &'static str,
+    method: &'a str,
+    host: &'a str,
+    path: &'a str,
+    time: String,
+}
+
+pub(super) fn body(facts: &HealthFacts) -> Vec<u8> {
+    let numbers = facts.numbers;
+    let average_nanos = numbers.total_nanos.checked_div(numbers.total_count).unwrap_or(0);
+    to_json(&Health {
+        pid: facts.pid,
+        hostname: "",
+        uptime: duration(facts.uptime_nanos),
+        uptime_sec: seconds(facts.uptime_nanos),
+        time: text(|out| Moment::utc(facts.unix_nanos).push_go(facts.uptime_nanos, out)),
+        unixtime: facts.unix_nanos / SECOND_NANOS,
+        status_code_count: &numbers.status_counts,
+        total_status_code_count: &numbers.total_status_counts,
+        count: numbers.count,
+        total_count: numbers.total_count,
+        total_response_time: duration(numbers.total_nanos),
+        total_response_time_sec: seconds(numbers.total_nanos),
+        total_response_size: numbers.total_bytes,
+        average_response_size: numbers.total_bytes.checked_div(numbers.total_count).unwrap_or(0),
+        average_response_time: duration(average_nanos),
+        average_response_time_sec: seconds(average_nanos),
+        total_metrics_counts: BTreeMap::new(),
+        average_metrics_timers: BTreeMap::new(),
+        recent_errors: numbers.recent_errors.as_ref().map(|errors| errors.iter().map(shown).collect()),
+    })
+}
+
+fn shown(error: &RecentError) -> ShownError<'_> {
+    ShownError {
+        status_code: error.status,
+        status: status_phrase(error.status),
+        method: &error.method,
+        host: &error.host,
+        path: &error.path,
+        time: text(|out| Moment::utc(error.unix_nanos).push_rfc3339_nanos(out)),
+    }
+}
+
+fn duration(nanos: u64) -> String {
+    text(|out| push_go_duration(nanos, out))
+}
+
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / SECOND_NANOS as f64
+}
+
+fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::with_capacity(48);
+    write(&mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,420 @@
+//! What a route does to the path before the request is forwarded, in v1's fixed order (dynamic.md 4.5):
+//! strip by template, strip, add a prefix, replace by expression, replace.
+
+use regex::bytes::Regex;
+
+use super::path::{self, PathView};
+use super::pattern::{self, Subject};
+use super::replacement::Replacement;
+use super::router::Scratch;
+use super::template::Template;
+
+/// The path modifiers of one rule. Empty for a rule that only matches.
+#[derive(Debug, Clone, Default)]
+pub struct Modifiers {
+    strip_regex: Vec<Template>,
+    /// Longest first.
+    strip: Vec<String>,
+    add_prefix: String,
+    replace_regex: Option<(Regex, Replacement)>,
+    replace_path: String,
+    /// Set by the router: the target is read, and the outcome checked, as security.md choice b wants.
+    pub(crate) sanitize: bool,
+}
+
+/// What becomes of a request's target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied<'a> {
+    /// Forward the target byte for byte.
+    Unchanged,
+    Forward(Rewritten<'a>),
+    /// No prefix to strip: 404 as for an unknown route.
+    NotFound,
+    /// The prefix cannot be rebuilt from its variables: v1 answers 200 without a body.
+    Empty,
+    /// The new path would hold a traversal, or the target is malformed: 400.
+    Refused,
+}
+
+/// A new target, and what later steps need to know of the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewritten<'a> {
+    /// The raw target in origin form, query included.
+    pub target: &'a [u8],
+    /// Values of `X-Forwarded-Prefix`, to be added after the client's own, in this order.
+    pub prefixes: [Option<&'a [u8]>; 2],
+    /// Value of `X-Replaced-Path`, which replaces the client's: the decoded path before the replacement.
+    pub replaced_path: Option<&'a [u8]>,
+    /// The decoded path before the last strip, for the redirect middleware (dynamic.md 5.3).
+    pub stripped_from: Option<&'a [u8]>,
+    /// The prefix that was added, for the redirect middleware.
+    pub added_prefix: Option<&'a [u8]>,
+}
+
+/// Name of the field that tells the origin which prefix was cut off.
+pub const X_FORWARDED_PREFIX: &str = "X-Forwarded-Prefix";
+/// Name of the field that tells the origin which path was replaced.
+pub const X_REPLACED_PATH: &str = "X-Replaced-Path";
+
+/// The outcome's memory, kept between requests.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    path: Vec<u8>,
+    /// The encoded path while it is not simply the encoding of `path`; else empty (Go's `URL.RawPath`).
+    raw: Vec<u8>,
+    spare: Vec<u8>,
+    target: Vec<u8>,
+    prefixes: [Kept; 2],
+    stripped_from: Kept,
+    replaced_path: Kept,
+    /// The path may lack its leading slash, the target gets one.
+    ensure_slash: bool,
+    changed: bool,
+}
+
+/// A value that a request may have or not; its memory stays either way.
+#[derive(Debug, Default)]
+struct Kept {
+    text: Vec<u8>,
+    there: bool,
+}
+
+/// Why a modifier ended the request.
+enum Stop {
+    NotFound,
+    Empty,
+}
+
+impl Modifiers {
+    pub fn is_empty(&self) -> bool {
+        self.strip_regex.is_empty()
+            && self.strip.is_empty()
+            && self.add_prefix.is_empty()
+            && self.replace_regex.is_none()
+            && self.replace_path.is_empty()
+    }
+
+    /// Applies the modifiers to the raw target of a request that was routed here. Must be asked also when there are none: a target
+    /// with dot segments, without a path or with raw non-ASCII bytes is not forwarded as received.
+    pub fn apply<'a>(&'a self, target: &[u8], scratch: &'a mut Scratch) -> Applied<'a> {
+        let Scratch { path: buffers, output, .. } = scratch;
+        let Ok(view) = path::read(target, self.sanitize, buffers) else { return Applied::Refused };
+        if self.is_empty() {
+            return unmodified(target, &view, output);
+        }
+        output.begin(&view);
+        match self.walk(output) {
+            Ok(()) => {}
+            Err(Stop::NotFound) => return Applied::NotFound,
+            Err(Stop::Empty) => return Applied::Empty,
+        }
+        if !output.changed {
+            return unmodified(target, &view, output);
+        }
+        output.write_target(view.query, self.sanitize);
+        let path_len = output.target.len() - view.query.len();
+        if self.sanitize && path::has_dot_segment(&output.target[..path_len]) {
+            return Applied::Refused;
+        }
+        Applied::Forward(Rewritten {
+            target: &output.target,
+            prefixes: [output.prefixes[0].value(), output.prefixes[1].value()],
+            replaced_path: output.replaced_path.value(),
+            stripped_from: output.stripped_from.value(),
+            added_prefix: (!self.add_prefix.is_empty()).then_some(self.add_prefix.as_bytes()),
+        })
+    }
+
+    pub(crate) fn strip(&mut self, prefixes: Vec<String>) {
+        self.strip = prefixes;
+    }
+
+    pub(crate) fn strip_regex(&mut self, templates: Vec<Template>) {
+        self.strip_regex = templates;
+    }
+
+    pub(crate) fn add_prefix(&mut self, prefix: String) {
+        self.add_prefix = prefix;
+    }
+
+    pub(crate) fn replace_path(&mut self, path: String) {
+        self.replace_path = path;
+    }
+
+    /// Reads `expression replacement`. A text that has no effect in v1 has none here, and the error says why.
+    pub(crate) fn replace_path_regex(&mut self, text: &str) -> Result<(), String> {
+        self.replace_regex = None;
+        let parts: Vec<&str> = text.split(' ').collect();
+        let [expression, replacement] = parts[..] else {
+            return Err("write an expression and a replacement with exactly one space between them".to_owned());
+        };
+        let regex = pattern::compile(expression.trim()).map_err(|error| error.to_string())?;
+        if !replacement.is_empty() {
+            let replacement = Replacement::new(replacement, &regex);
+            self.replace_regex = Some((regex, replacement));
+        }
+        Ok(())
+    }
+
+    fn walk(&self, output: &mut Output) -> Result<(), Stop> {
+        if !self.strip_regex.is_empty() {
+            self.cut_template(output)?;
+        }
+        if !self.strip.is_empty() {
+            self.cut_prefix(output)?;
+        }
+        if !self.add_prefix.is_empty() {
+            insert_front(&mut output.path, self.add_prefix.as_bytes());
+            if !output.raw.is_empty() {
+                insert_front(&mut output.raw, self.add_prefix.as_bytes());
+            }
+            output.modified();
+        }
+        if let Some((regex, replacement)) = &self.replace_regex {
+            let Output { path, spare, .. } = output;
+            let subject = Subject::new(path);
+            if replacement.replace_all(regex, &subject, path, spare) {
+                drop(subject);
+                output.replaced_path.keep(&output.path);
+                std::mem::swap(&mut output.path, &mut output.spare);
+                output.modified();
+            }
+        }
+        if !self.replace_path.is_empty() {
+            output.replaced_path.keep(&output.path);
+            output.path.clear();
+            output.path.extend_from_slice(self.replace_path.as_bytes());
+            output.modified();
+        }
+        Ok(())
+    }
+
+    /// Cuts the concrete prefix of the first template that matches, by length.
+    fn cut_template(&self, output: &mut Output) -> Result<(), Stop> {
+        let Output { path, spare, .. } = output;
+        let rebuilt = self.strip_regex.iter().find_map(|template| template.concrete_prefix(path, spare));
+        let len = output.spare.len();
+        match rebuilt {
+            None => return Err(Stop::NotFound),
+            Some(rebuilt) if !rebuilt || len > output.path.len() => return Err(Stop::Empty),
+            Some(_) => {}
+        }
+        output.stripped_from.keep(&output.path);
+        output.prefixes[0].keep(&output.spare);
+        output.path.drain(..len);
+        output.raw.drain(..len.min(output.raw.len()));
+        output.modified();
+        output.ensure_slash = true;
+        Ok(())
+    }
+
+    /// Cuts the first, hence longest, prefix that the decoded path begins with.
+    fn cut_prefix(&self, output: &mut Output) -> Result<(), Stop> {
+        let prefix = self.strip.iter().map(|prefix| prefix.as_bytes()).find(|prefix| output.path.starts_with(prefix));
+        let prefix = prefix.ok_or(Stop::NotFound)?;
+        output.stripped_from.keep(&output.path);
+        cut(&mut output.path, prefix);
+        if !output.raw.is_empty() {
+            cut(&mut output.raw, prefix);
+        }
+        output.prefixes[1].keep(prefix);
+        output.modified();
+        Ok(())
+    }
+}
+
+impl<'a> Rewritten<'a> {
+    /// The fields that go with the new target: name, value, and whether it is added to those of the client or replaces them.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'a [u8], FieldEdit)> + use<'a> {
+        let added = self.prefixes.into_iter().flatten().map(|value| (X_FORWARDED_PREFIX, value, FieldEdit::Add));
+        added.chain(self.replaced_path.map(|value| (X_REPLACED_PATH, value, FieldEdit::Set)))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldEdit {
+    Add,
+    Set,
+}
+
+impl Kept {
+    /// Keeps a decoded path for a header field. Control bytes, which no field may carry, stay percent-encoded.
+    fn keep(&mut self, path: &[u8]) {
+        self.there = true;
+        self.text.clear();
+        for &byte in path.trim_ascii() {
+            if byte.is_ascii_control() {
+                path::push_escape(byte, &mut self.text);
+            } else {
+                self.text.push(byte);
+            }
+        }
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.there.then_some(&*self.text)
+    }
+}
+
+impl Output {
+    fn begin(&mut self, view: &PathView<'_>) {
+        self.path.clear();
+        self.path.extend_from_slice(view.path);
+        self.spare.clear();
+        path::encode_into(view.path, &mut self.spare);
+        self.raw.clear();
+        if self.spare != view.raw {
+            self.raw.extend_from_slice(view.raw);
+        }
+        let [template, literal] = &mut self.prefixes;
+        for kept in [template, literal, &mut self.stripped_from, &mut self.replaced_path] {
+            kept.there = false;
+        }
+        self.ensure_slash = false;
+        self.changed = false;
+    }
+
+    fn modified(&mut self) {
+        self.changed = true;
+        self.ensure_slash = false;
+    }
+
+    fn write_target(&mut self, query: &[u8], sanitize: bool) {
+        self.target.clear();
+        path::escaped_path(&self.path, &self.raw, &mut self.target);
+        if self.target.is_empty() {
+            self.target.push(b'/');
+        }
+        if self.ensure_slash && self.target[0] != b'/' {
+            self.target.insert(0, b'/');
+        }
+        if sanitize {
+            let slashes = self.target.iter().take_while(|byte| **byte == b'/').count();
+            self.target.splice(..slashes, *b"/");
+        }
+        self.target.extend_from_slice(query);
+    }
+}
+
+/// A target without modifiers: forwarded as received, but for what may not be (dot segments, no path, raw non-ASCII bytes).
+fn unmodified<'a>(target: &[u8], view: &PathView<'_>, output: &'a mut Output) -> Applied<'a> {
+    let received = &target[..target.len() - view.query.len()];
+    let raw = if view.rewritten { view.raw } else { received };
+    if !view.rewritten && raw.is_ascii() {
+        return Applied::Unchanged;
+    }
+    output.target.clear();
+    for &byte in raw {
+        if byte.is_ascii() {
+            output.target.push(byte);
+        } else {
+            path::push_escape(byte, &mut output.target);
+        }
+    }
+    output.target.extend_from_slice(view.query);
+    Applied::Forward(Rewritten {
+        target: &output.target,
+        prefixes: [None; 2],
+        replaced_path: None,
+        stripped_from: None,
+        added_prefix: None,
+    })
+}
+
+fn insert_front(text: &mut Vec<u8>, prefix: &[u8]) {
+    text.splice(..0, prefix.iter().copied());
+}
+
+/// Removes `prefix` where it is there, then makes sure of one leading slash.
+fn cut(text: &mut Vec<u8>, prefix: &[u8]) {
+    if text.starts_with(prefix) {
+        text.drain(..prefix.len());
+    }
+    if text.first() != Some(&b'/') {
+        text.insert(0, b'/');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::Rule;
+
+    /// Target, prefixes and replaced path of a rewritten request; the outcome's name otherwise.
+    fn apply(rule: &str, target: &str, sanitize: bool) -> String {
+        let mut modifiers = Rule::parse(rule).expect(rule).modifiers;
+        modifiers.sanitize = sanitize;
+        let mut scratch = Scratch::default();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match modifiers.apply(target.as_bytes(), &mut scratch) {
+            Applied::Forward(new) => {
+                let fields = new.fields().map(|(name, value, _)| format!(" {name}={}", text(value)));
+                text(new.target) + &fields.collect::<String>()
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_modifiers_only_what_must_change_changes() {
+        for target in ["/a%2fb/%41?x=%zz", "*", "/a/../b", "/a//b;x?y?z", "/a!|{}\"?q"] {
+            assert_eq!(apply("Host:h", target, false), "Unchanged", "{target}");
+        }
+        assert_eq!(apply("Host:h", "/é%2f?é", false), "/%C3%A9%2f?é");
+        assert_eq!(apply("Host:h", "", false), "/");
+        assert_eq!(apply("Host:h", "?a=b", true), "/?a=b");
+        assert_eq!(apply("Host:h", "/a//b%2f", true), "Unchanged");
+        assert_eq!(apply("Host:h", "/a/../b?x", true), "/b?x");
+        assert_eq!(apply("Host:h", "/a%zz", true), "Refused");
+    }
+
+    #[test]
+    fn all_modifiers_in_their_order() {
+        let rule =
+            "PathPrefixStripRegex:/{v:v[0-9]};PathPrefixStrip:/api;AddPrefix:/new;ReplacePathRegex:^/new/(.*) /r/$1";
+        assert_eq!(
+            apply(rule, "/v1/api/x?q", false),
+            "/r/x?q X-Forwarded-Prefix=/v1 X-Forwarded-Prefix=/api X-Replaced-Path=/new/x"
+        );
+        assert_eq!(apply(rule, "/api/v1/x", false), "NotFound");
+        assert_eq!(apply("AddPrefix:/a;ReplacePath:/b", "/x?q", false), "/b?q X-Replaced-Path=/a/x");
+        assert_eq!(apply("ReplacePathRegex:^/a /b", "/x", false), "Unchanged");
+    }
+
+    #[test]
+    fn variables_that_cannot_be_rebuilt_give_an_empty_answer() {
+        assert_eq!(apply("PathPrefixStripRegex:/{a:x*}{b:y*}", "/q", false), "Empty");
+    }
+
+    #[test]
+    fn invalid_utf8_is_cut_and_replaced_by_bytes() {
+        assert_eq!(apply("PathPrefixStripRegex:/{a}", "/%e9x/y", false).split(' ').next(), Some("/y"));
+        assert_eq!(apply("ReplacePathRegex:^/(.)(.*)$ /$2", "/%e9%e8x", false).split(' ').next(), Some("/%E8x"));
+    }
+
+    #[test]
+    fn field_values_never_carry_control_bytes() {
+        assert_eq!(apply("ReplacePath:/z", "/a%0d%0aX: y", false), "/z X-Replaced-Path=/a%0D%0AX: y");
+    }
+
+    #[test]
+    fn sanitised_remainders_begin_with_one_slash_and_hold_no_traversal() {
+        assert_eq!(apply("PathPrefixStrip:/api", "/api../admin", true), "Refused");
+        assert_eq!(apply("PathPrefixStrip:/api", "/api/../admin", true), "NotFound");
+        assert_eq!(apply("PathPrefixStrip:/api", "/api//x", true), "/x X-Forwarded-Prefix=/api");
+        assert_eq!(apply("PathPrefixStrip:/api", "/api/a%2Fb%20c", true), "/a%2Fb%20c X-Forwarded-Prefix=/api");
+        assert_eq!(apply("PathPrefixStrip:/api", "/%61pi/x", true), "/x X-Forwarded-Prefix=/api");
+        assert_eq!(apply("AddPrefix:z", "/x", true), "/z/x");
+        assert_eq!(apply("ReplacePathRegex:^/r(.*) $1", "/r//evil", true), "/evil X-Replaced-Path=/r/evil");
+    }
+
+    #[test]
+    fn what_the_redirect_middleware_asks_for_is_kept() {
+        let mut modifiers = Rule::parse("PathPrefixStrip:/a;AddPrefix:/p").expect("valid").modifiers;
+        modifiers.sanitize = true;
+        let mut scratch = Scratch::default();
+        let Applied::Forward(new) = modifiers.apply(b"/a/b", &mut scratch) else { panic!("forwarded") };
+        assert_eq!(new.stripped_from, Some(&b"/a/b"[..]));
+        assert_eq!(new.added_prefix, Some(&b"/p"[..]));
+    }
+}

@@ -1,0 +1,421 @@
+//! The rule grammar, its one parser and its error (dynamic.md 4.1).
+
+use std::fmt;
+
+use super::matcher::{FIELDS_NOT_IN_HEADERS, HeaderTest, Matcher, Prefix, is_outside_headers};
+use super::modifier::Modifiers;
+use super::pattern;
+use super::router::lower_host_name;
+use super::template::{Kind, Template};
+
+/// A frontend's rule: conditions that must all hold, and what is done to the path of a request that meets them.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) modifiers: Modifiers,
+    text_bytes: usize,
+    hosts: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Why a rule was not accepted: the piece of the rule, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvalidRule {
+    /// No rule text at all.
+    Empty,
+    /// A piece without a matcher's name.
+    NoName {
+        piece: String,
+    },
+    UnknownName {
+        piece: String,
+        name: String,
+    },
+    NoArguments {
+        piece: String,
+    },
+    /// `Headers` and `HeadersRegexp` take pairs.
+    OddArguments {
+        piece: String,
+        count: usize,
+    },
+    InvalidPattern {
+        piece: String,
+        error: pattern::InvalidPattern,
+    },
+    InvalidQuery {
+        piece: String,
+        argument: String,
+    },
+    /// Only from [`parse_domains`]: a `Host` without a single name.
+    NoDomain {
+        text: String,
+    },
+}
+
+impl fmt::Display for InvalidRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidRule::Empty => write!(f, "empty rule: write for example `Host:example.com`"),
+            InvalidRule::NoName { piece } => write!(f, "`{piece}`: no matcher: write `Name:argument`"),
+            InvalidRule::UnknownName { piece, name } => {
+                write!(f, "`{piece}`: unknown matcher `{name}`: ")?;
+                match NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+                    Some(known) => write!(f, "names are case-sensitive, write `{known}`"),
+                    None => write!(f, "use one of {}", NAMES.join(", ")),
+                }
+            }
+            InvalidRule::NoArguments { piece } => write!(f, "`{piece}`: no argument: write `Name:argument`"),
+            InvalidRule::OddArguments { piece, count } => write!(
+                f,
+                "`{piece}`: {count} arguments where pairs of field name and value are needed (a value cannot hold `,`)"
+            ),
+            InvalidRule::InvalidPattern { piece, error } => write!(f, "`{piece}`: {error}: correct the expression"),
+            InvalidRule::InvalidQuery { piece, argument } => {
+                write!(f, "`{piece}`: `{argument}` needs exactly one `=`: write `key=value`")
+            }
+            InvalidRule::NoDomain { text } => {
+                write!(f, "`{text}`: no domain in the Host rule: write `Host:example.com`")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InvalidRule {}
+
+/// Every name that a rule may begin with.
+const NAMES: [&str; 15] = [
+    "Host",
+    "HostRegexp",
+    "Path",
+    "PathStrip",
+    "PathStripRegex",
+    "PathPrefix",
+    "PathPrefixStrip",
+    "PathPrefixStripRegex",
+    "Method",
+    "Headers",
+    "HeadersRegexp",
+    "Query",
+    "AddPrefix",
+    "ReplacePath",
+    "ReplacePathRegex",
+];
+
+impl Rule {
+    /// Parses one rule text.
+    pub fn parse(text: &str) -> Result<Rule, InvalidRule> {
+        Rule::parse_all([text])
+    }
+
+    /// Parses the rule texts of one frontend; all of them must match, and of repeated path modifiers the last one counts.
+    /// No text at all is a rule that matches every request.
+    pub fn parse_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Rule, InvalidRule> {
+        let mut rule = Rule {
+            matchers: Vec::new(),
+            modifiers: Modifiers::default(),
+            text_bytes: 0,
+            hosts: Vec::new(),
+            warnings: Vec::new(),
+        };
+        for text in texts {
+            rule.text_bytes += text.len();
+            for piece in split(text)? {
+                rule.add(piece)?;
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        rule.hosts.retain(|host| seen.insert(host.clone()));
+        Ok(rule)
+    }
+
+    /// The literal names of all `Host` matchers, lower-cased, each once.
+    pub fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
+    /// What the rule's author should know: parts that never match or have no effect, which v1 accepts in silence.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The priority of a route that sets none: the length of its rule texts in bytes (dynamic.md 4.3).
+    pub fn default_priority(&self) -> i64 {
+        self.text_bytes as i64
+    }
+
+    pub fn modifiers(&self) -> &Modifiers {
+        &self.modifiers
+    }
+
+    fn add(&mut self, piece: Piece<'_>) -> Result<(), InvalidRule> {
+        let Piece { name, arguments, text } = piece;
+        match name {
+            "Host" => self.host(arguments),
+            "HostRegexp" => self.host_regexp(arguments),
+            "Path" => self.path(arguments),
+            "PathPrefix" => self.prefix(arguments),
+            "PathStrip" => {
+                self.modifiers.strip(longest_first(arguments.clone()));
+                self.path(longest_first(arguments));
+            }
+            "PathPrefixStrip" => {
+                self.modifiers.strip(longest_first(arguments.clone()));
+                self.prefix(longest_first(arguments));
+            }
+            "PathStripRegex" => {
+                self.strip_regex(longest_first(arguments.clone()));
+                self.path(longest_first(arguments));
+            }
+            "PathPrefixStripRegex" => {
+                let templates = self.strip_regex(longest_first(arguments));
+                self.matchers.push(Matcher::PathPrefix(templates.into_iter().map(Prefix::Template).collect()));
+            }
+            "Method" => self.matchers.push(Matcher::Method(arguments.iter().map(|m| m.to_uppercase()).collect())),
+            "Headers" => self.headers(text, arguments, |value| Ok(HeaderTest::Exactly(value)))?,
+            "HeadersRegexp" => {
+                self.headers(text, arguments, |value| pattern::compile(&value).map(HeaderTest::Pattern))?
+            }
+            "Query" => self.query(text, arguments)?,
+            "AddPrefix" => {
+                let prefix = last(arguments);
+                if !prefix.starts_with('/') {
+                    self.warn(format!(
+                        "`{text}`: the prefix has no leading slash, the forwarded path would not be valid"
+                    ));
+                }
+                self.modifiers.add_prefix(prefix);
+            }
+            "ReplacePath" => {
+                let path = last(arguments);
+                if !path.starts_with('/') {
+                    self.warn(format!(
+                        "`{text}`: the path has no leading slash, the forwarded path would not be valid"
+                    ));
+                }
+                self.modifiers.replace_path(path);
+            }
+            _ => {
+                if let Err(problem) = self.modifiers.replace_path_regex(&last(arguments)) {
+                    self.warn(format!("`{text}`: {problem}; the path is not replaced"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    fn host(&mut self, arguments: Vec<String>) {
+        let names: Vec<String> = arguments.iter().map(|name| lower_host_name(name)).collect();
+        for name in &names {
+            if name.is_empty() || name.contains(':') {
+                self.warn(format!("Host `{name}` never matches: write a name without a port"));
+            }
+        }
+        self.hosts.extend(names.iter().filter(|name| !name.is_empty()).cloned());
+        self.matchers.push(Matcher::Host(names));
+    }
+
+    fn host_regexp(&mut self, arguments: Vec<String>) {
+        let templates = arguments.iter().map(|argument| {
+            let lowered = lower_host_name(argument);
+            if ["\\D", "\\S", "\\W", "\\B", "\\P"].iter().any(|class| argument.contains(class)) {
+                self.warnings
+                    .push(format!("HostRegexp `{argument}` is lower-cased as a whole, also `\\D`, `\\S`, `\\W`"));
+            }
+            self.template("HostRegexp", &lowered, Kind::Host)
+        });
+        let templates = templates.collect();
+        self.matchers.push(Matcher::HostRegexp(templates));
+    }
+
+    fn path(&mut self, arguments: Vec<String>) {
+        let templates = arguments.iter().map(|argument| self.template("path", argument, Kind::Path)).collect();
+        self.matchers.push(Matcher::Path(templates));
+    }
+
+    fn prefix(&mut self, arguments: Vec<String>) {
+        let prefixes = arguments.into_iter().map(|argument| match argument.contains('{') {
+            true => Prefix::Template(self.template("PathPrefix", &argument, Kind::Prefix)),
+            false => Prefix::Literal(argument),
+        });
+        let prefixes = prefixes.collect();
+        self.matchers.push(Matcher::PathPrefix(prefixes));
+    }
+
+    fn strip_regex(&mut self, arguments: Vec<String>) -> Vec<Template> {
+        let templates: Vec<Template> = arguments.iter().map(|a| self.template("strip", a, Kind::Prefix)).collect();
+        self.modifiers.strip_regex(templates.clone());
+        templates
+    }
+
+    fn template(&mut self, matcher: &str, text: &str, kind: Kind) -> Template {
+        let (template, problem) = Template::new(text, kind);
+        if let Some(problem) = problem {
+            self.warn(format!("{matcher} template never matches: {problem}"));
+        }
+        template
+    }
+
+    fn headers(
+        &mut self,
+        piece: &str,
+        arguments: Vec<String>,
+        read: impl Fn(String) -> Result<HeaderTest, pattern::InvalidPattern>,
+    ) -> Result<(), InvalidRule> {
+        if !arguments.len().is_multiple_of(2) {
+            return Err(InvalidRule::OddArguments { piece: piece.to_owned(), count: arguments.len() });
+        }
+        let mut tests: Vec<(String, HeaderTest)> = Vec::new();
+        for pair in arguments.chunks_exact(2) {
+            let [name, value] = [&pair[0], &pair[1]];
+            if is_outside_headers(name) {
+                self.warn(format!("`{piece}` never matches: {} cannot be tested", FIELDS_NOT_IN_HEADERS.join(", ")));
+            }
+            let test = match value.is_empty() {
+                true => HeaderTest::Present,
+                false => read(value.clone())
+                    .map_err(|error| InvalidRule::InvalidPattern { piece: piece.to_owned(), error })?,
+            };
+            tests.retain(|(earlier, _)| earlier != name);
+            tests.push((name.clone(), test));
+        }
+        self.matchers.push(Matcher::Headers(tests));
+        Ok(())
+    }
+
+    fn query(&mut self, piece: &str, arguments: Vec<String>) -> Result<(), InvalidRule> {
+        let mut tests = Vec::new();
+        for argument in arguments {
+            let Some((key, _)) = argument.split_once('=').filter(|(_, value)| !value.contains('=')) else {
+                return Err(InvalidRule::InvalidQuery { piece: piece.to_owned(), argument });
+            };
+            tests.push((key.to_owned(), self.template("Query", &argument, Kind::Query)));
+        }
+        self.matchers.push(Matcher::Query(tests));
+        Ok(())
+    }
+}
+
+/// The names of a rule's `Host` matchers for certificates (static.md, ACME `onHostRule`): lower-cased, in order, empty without a
+/// `Host`. Only the grammar is checked; a `Host` that names nothing is an error.
+pub fn parse_domains(text: &str) -> Result<Vec<String>, InvalidRule> {
+    let mut is_host_rule = false;
+    let mut domains = Vec::new();
+    for piece in split(text)? {
+        if piece.name == "Host" {
+            is_host_rule = true;
+            domains.extend(piece.arguments.iter().map(|name| lower_host_name(name)).filter(|name| !name.is_empty()));
+        }
+    }
+    if is_host_rule && domains.is_empty() {
+        return Err(InvalidRule::NoDomain { text: text.to_owned() });
+    }
+    Ok(domains)
+}
+
+struct Piece<'a> {
+    name: &'a str,
+    arguments: Vec<String>,
+    text: &'a str,
+}
+
+/// Splits at every `;`, `:` and `,` first and drops empty pieces; the colons that remain are put back one by one.
+fn split(text: &str) -> Result<Vec<Piece<'_>>, InvalidRule> {
+    let pieces: Vec<&str> = text.split(';').filter(|piece| !piece.is_empty()).collect();
+    if pieces.is_empty() {
+        return Err(InvalidRule::Empty);
+    }
+    pieces.into_iter().map(split_piece).collect()
+}
+
+fn split_piece(text: &str) -> Result<Piece<'_>, InvalidRule> {
+    let piece = || text.to_owned();
+    let mut parts = text.split(':').filter(|part| !part.is_empty());
+    let name = parts.next().ok_or_else(|| InvalidRule::NoName { piece: piece() })?.trim();
+    if !NAMES.contains(&name) {
+        return Err(InvalidRule::UnknownName { piece: piece(), name: name.to_owned() });
+    }
+    let rest = parts.collect::<Vec<_>>().join(":");
+    let arguments: Vec<String> = rest.split(',').filter(|a| !a.is_empty()).map(|a| a.trim().to_owned()).collect();
+    if arguments.is_empty() {
+        return Err(InvalidRule::NoArguments { piece: piece() });
+    }
+    Ok(Piece { name, arguments, text })
+}
+
+fn longest_first(mut arguments: Vec<String>) -> Vec<String> {
+    arguments.sort_by_key(|argument| std::cmp::Reverse(argument.len()));
+    arguments
+}
+
+fn last(mut arguments: Vec<String>) -> String {
+    arguments.pop().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Rule::parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn errors_name_the_piece_and_the_way_out() {
+        assert!(error("").contains("empty rule"));
+        assert!(error(";;").contains("empty rule"));
+        assert!(error("Host:a;:").contains("`:`: no matcher"));
+        assert!(error("host:a").contains("write `Host`"));
+        assert!(error("Bogus:a").contains("use one of Host, HostRegexp"));
+        assert!(error("Host").contains("no argument"));
+        assert!(error("Host:,,").contains("no argument"));
+        assert!(error("Headers:X-A").contains("1 arguments"));
+        assert!(error("HeadersRegexp:X-A,(").contains("`(`"));
+        assert!(error("Query:a=1=2").contains("exactly one `=`"));
+        assert!(error("Query:a").contains("exactly one `=`"));
+    }
+
+    #[test]
+    fn separators_collapse_and_arguments_are_trimmed() {
+        let rule = Rule::parse(";:Host: A.b , , c ;Host:::1").expect("valid");
+        assert_eq!(rule.hosts(), ["a.b", "c", "1"]);
+        assert_eq!(rule.default_priority(), 27);
+        assert_eq!(Rule::parse("Host:a:80").expect("valid").hosts(), ["a:80"]);
+    }
+
+    #[test]
+    fn texts_of_a_frontend_add_up() {
+        let rule = Rule::parse_all(["Host:a", "PathPrefix:/b"]).expect("valid");
+        assert_eq!(rule.matchers.len(), 2);
+        assert_eq!(rule.default_priority(), 19);
+        assert!(Rule::parse_all([]).expect("matches everything").matchers.is_empty());
+        assert!(Rule::parse_all(["Host:a", ""]).is_err());
+    }
+
+    #[test]
+    fn what_never_matches_is_told() {
+        let warned = |text: &str| Rule::parse(text).expect(text).warnings().join("\n");
+        assert_eq!(warned("Host:a;PathPrefixStrip:/b;Headers:X-A,1;ReplacePathRegex:^/a /b"), "");
+        assert!(warned("Path:foo").contains("write `/foo`"));
+        assert!(warned("HostRegexp:{a:[0-9]{2,3}}").contains("unbalanced braces"));
+        assert!(warned(r"HostRegexp:{a:\D+}").contains("lower-cased"));
+        assert!(warned("Host:a:80").contains("without a port"));
+        assert!(warned("Headers:Host,a").contains("never matches"));
+        assert!(warned("AddPrefix:z").contains("leading slash"));
+        assert!(warned("ReplacePath:z").contains("leading slash"));
+        assert!(warned("ReplacePathRegex:^/a").contains("one space"));
+        assert!(warned("ReplacePathRegex:( /a").contains("regular expression"));
+    }
+
+    #[test]
+    fn domains_come_from_host_rules_only() {
+        assert_eq!(parse_domains("Host: Foo.Bar ,b;Path:/x"), Ok(vec!["foo.bar".into(), "b".into()]));
+        assert_eq!(parse_domains("Path:/x;Headers:odd"), Ok(vec![]));
+        assert!(matches!(parse_domains("Host: ;Path:/x"), Err(InvalidRule::NoDomain { .. })));
+        assert!(parse_domains("Bogus:x").is_err());
+    }
+}

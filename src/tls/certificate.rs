@@ -1,0 +1,261 @@
+//! A certificate with its key, made from PEM text, and the names it answers for.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::{CertifiedKey, SigningKey};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+/// The common name of the certificate made for entry points without any (static.md 3.3).
+pub const DEFAULT_COMMON_NAME: &str = "TRAEFIK DEFAULT CERT";
+
+/// The suffix of that certificate's only subject alternative name (static.md 3.3).
+pub const DEFAULT_NAME_SUFFIX: &str = "traefik.default";
+
+/// How long that certificate lasts: one year.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A certificate chain with its private key, ready for handshakes.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// What rustls signs and sends with.
+    pub key: Arc<CertifiedKey>,
+    /// Common name, DNS names and IP addresses of the subject, lower-cased, without trailing dots, sorted, unique.
+    pub names: Vec<String>,
+    /// Start of validity, seconds since 1970 (may be negative).
+    pub not_before_secs: i64,
+    /// End of validity, seconds since 1970.
+    pub not_after_secs: i64,
+}
+
+/// Why PEM text gave no [`Certificate`]. The text says which part is bad and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateError {
+    /// The certificate text holds no CERTIFICATE block.
+    NoCertificate,
+    /// The certificate text is not PEM, or a block in it is not a certificate: the reason.
+    BadCertificate(String),
+    /// The key text holds no private key block.
+    NoKey,
+    /// The key is damaged, encrypted or of an unknown kind: the reason.
+    BadKey(String),
+    /// Certificate and key are fine but do not belong together.
+    Mismatch,
+    /// Making a certificate failed: the reason.
+    Generation(String),
+}
+
+impl Certificate {
+    /// Reads a chain (end entity first) and its key, PKCS#8, PKCS#1 or SEC1, from PEM text.
+    ///
+    /// An expired certificate is no error, see [`Certificate::expiry_warning`]: Traefik serves it too, and refusing
+    /// would take a site down harder than an old certificate does.
+    ///
+    /// # Errors
+    /// [`CertificateError`] naming the bad part.
+    pub fn from_pem(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Certificate, CertificateError> {
+        let chain = chain_from_pem(certificate_pem)?;
+        Certificate::from_chain(chain, signing_key(key_pem)?)
+    }
+
+    /// As [`Certificate::from_pem`] with parts already decoded.
+    ///
+    /// # Errors
+    /// [`CertificateError`] naming the bad part.
+    pub fn from_chain(
+        chain: Vec<CertificateDer<'static>>,
+        key: Arc<dyn SigningKey>,
+    ) -> Result<Certificate, CertificateError> {
+        let Some(first) = chain.first() else { return Err(CertificateError::NoCertificate) };
+        let (_, parsed) =
+            X509Certificate::from_der(first).map_err(|e| CertificateError::BadCertificate(e.to_string()))?;
+        // Compared here and not by rustls, whose parser refuses the X.509 v1 certificates that Go serves.
+        let matches = key.public_key().is_none_or(|public| public.as_ref() == parsed.public_key().raw);
+        if !matches {
+            return Err(CertificateError::Mismatch);
+        }
+        let names = names_of(&parsed);
+        let validity = parsed.validity();
+        let (not_before_secs, not_after_secs) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        Ok(Certificate { key: Arc::new(CertifiedKey::new(chain, key)), names, not_before_secs, not_after_secs })
+    }
+
+    /// Makes the self-signed certificate of an entry point that has none (static.md 3.3). ECDSA P-256 where Traefik
+    /// makes RSA 2048: a documented difference, every client of TLS 1.2 knows it and it costs a tenth of the time.
+    ///
+    /// `random` becomes the name; the key itself comes from the crypto library's own generator.
+    ///
+    /// # Errors
+    /// Only when the crypto library fails.
+    pub fn generated(random: [u8; 32], now: SystemTime) -> Result<Certificate, CertificateError> {
+        let failed = |e: rcgen::Error| CertificateError::Generation(e.to_string());
+        let name = format!("{}.{}.{DEFAULT_NAME_SUFFIX}", hex(&random[..16]), hex(&random[16..]));
+        let mut params = rcgen::CertificateParams::new(vec![name]).map_err(failed)?;
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, DEFAULT_COMMON_NAME);
+        params.not_before = now.into();
+        params.not_after = (now + DEFAULT_LIFETIME).into();
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+        let certificate = params.self_signed(&pair).map_err(failed)?;
+        Certificate::from_rcgen(&certificate, &pair)
+    }
+
+    /// The challenge certificate of TLS-ALPN-01 (RFC 8737 3): self-signed for `name` alone, carrying the SHA-256
+    /// `digest` of the key authorisation.
+    ///
+    /// # Errors
+    /// When `name` cannot stand in a certificate.
+    pub fn alpn_challenge(name: &str, digest: &[u8; 32]) -> Result<Certificate, CertificateError> {
+        let failed = |e: rcgen::Error| CertificateError::Generation(e.to_string());
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).map_err(failed)?;
+        params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(digest)];
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+        let certificate = params.self_signed(&pair).map_err(failed)?;
+        Certificate::from_rcgen(&certificate, &pair)
+    }
+
+    fn from_rcgen(certificate: &rcgen::Certificate, pair: &rcgen::KeyPair) -> Result<Certificate, CertificateError> {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
+        let key = any_supported_type(&key).map_err(|e| CertificateError::Generation(e.to_string()))?;
+        Certificate::from_chain(vec![certificate.der().clone()], key)
+    }
+
+    /// A sentence for the log when the certificate is not valid at `now_secs` (seconds since 1970).
+    pub fn expiry_warning(&self, now_secs: i64) -> Option<String> {
+        let names = self.names.join(", ");
+        if now_secs > self.not_after_secs {
+            let days = (now_secs - self.not_after_secs) / 86_400;
+            return Some(format!(
+                "the certificate for {names} expired {days} days ago: clients will refuse it, replace it"
+            ));
+        }
+        if now_secs < self.not_before_secs {
+            return Some(format!(
+                "the certificate for {names} is not valid yet: clients will refuse it, check the clock"
+            ));
+        }
+        None
+    }
+
+    /// Does one of this certificate's names cover `name`? Exactly, or with leading labels of `name` replaced one
+    /// after another by `*` (static.md 3.3).
+    pub fn covers(&self, name: &str) -> bool {
+        self.names.iter().any(|own| name_covers(own, name))
+    }
+}
+
+/// Does the certificate name `pattern` match `name`: equal, or `*` for one or more leading labels, each written
+/// (`*.c.d`, `*.*.d`). Both are expected lower-cased (static.md 3.3).
+pub fn name_covers(pattern: &str, name: &str) -> bool {
+    let pattern = pattern.trim_end_matches('.');
+    let (mut pattern_rest, mut name_rest) = (pattern, name);
+    while let Some(after_star) = pattern_rest.strip_prefix("*.") {
+        let Some((label, after_label)) = name_rest.split_once('.') else { return false };
+        if label.is_empty() {
+            return false;
+        }
+        (pattern_rest, name_rest) = (after_star, after_label);
+    }
+    pattern_rest == name_rest
+}
+
+/// All certificates of a PEM text, in order.
+///
+/// # Errors
+/// [`CertificateError::NoCertificate`] for a text without any, [`CertificateError::BadCertificate`] for a damaged one.
+pub fn chain_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match chain {
+        Ok(chain) if chain.is_empty() => Err(CertificateError::NoCertificate),
+        Ok(chain) => Ok(chain),
+        Err(e) => Err(CertificateError::BadCertificate(e.to_string())),
+    }
+}
+
+fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, CertificateError> {
+    let der = PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
+        rustls::pki_types::pem::Error::NoItemsFound if is_encrypted(pem) => {
+            CertificateError::BadKey("it is encrypted with a password".into())
+        }
+        rustls::pki_types::pem::Error::NoItemsFound => CertificateError::NoKey,
+        other => CertificateError::BadKey(other.to_string()),
+    })?;
+    any_supported_type(&der).map_err(|e| match is_encrypted(pem) {
+        true => CertificateError::BadKey("it is encrypted with a password".into()),
+        false => CertificateError::BadKey(e.to_string()),
+    })
+}
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    ["ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"]
+        .iter()
+        .any(|mark| memchr::memmem::find(pem, mark.as_bytes()).is_some())
+}
+
+fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for common_name in certificate.subject().iter_common_name() {
+        names.extend(common_name.as_str().ok().map(canonical));
+    }
+    // A certificate whose names cannot be read has none: it can still be the default certificate.
+    if let Ok(Some(alternatives)) = certificate.subject_alternative_name() {
+        for name in &alternatives.value.general_names {
+            match name {
+                GeneralName::DNSName(dns) => names.extend([canonical(dns)]),
+                GeneralName::IPAddress(bytes) => names.extend(ip_text(bytes)),
+                _ => {}
+            }
+        }
+    }
+    names.remove("");
+    names.into_iter().collect()
+}
+
+fn canonical(name: &str) -> String {
+    name.trim().trim_end_matches('.').to_lowercase()
+}
+
+fn ip_text(bytes: &[u8]) -> Option<String> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(|b| IpAddr::from(b).to_string()),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(|b| IpAddr::from(b).to_string()),
+        _ => None,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CertificateError::NoCertificate => {
+                f.write_str("the certificate text holds no CERTIFICATE block: give the PEM chain, end entity first")
+            }
+            CertificateError::BadCertificate(why) => {
+                write!(f, "the certificate cannot be read ({why}): give the PEM chain, end entity first")
+            }
+            CertificateError::NoKey => {
+                f.write_str("the key text holds no PRIVATE KEY block: give the PEM key of the certificate")
+            }
+            CertificateError::BadKey(why) => {
+                write!(f, "the private key cannot be used ({why}): give an unencrypted RSA or ECDSA key in PEM")
+            }
+            CertificateError::Mismatch => {
+                f.write_str("the private key does not belong to the certificate: check that both come from one request")
+            }
+            CertificateError::Generation(why) => write!(f, "a certificate could not be made ({why})"),
+        }
+    }
+}
+
+impl std::error::Error for CertificateError {}

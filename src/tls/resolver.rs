@@ -1,0 +1,289 @@
+//! Which certificate a handshake gets: static.md 3.3.
+//!
+//! Everything that could be searched is indexed when the store is published, so a handshake costs a hash lookup for
+//! the exact name and one more per leading label, without allocation.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::certificate::Certificate;
+
+/// The longest name that SNI can carry, in bytes (RFC 1035 2.3.4).
+const NAME_BYTES_MAX: usize = 253;
+
+/// The certificates bound to one entry point, as written. [`CertStore::new`] makes an index of them.
+#[derive(Debug, Clone, Default)]
+pub struct PointCerts {
+    /// The entry point's name.
+    pub entry_point: String,
+    /// `entryPoints.X.tls.certificates`, in file order.
+    pub fixed: Vec<Arc<Certificate>>,
+    /// Of the file provider's `[[tls]]` and of other providers; the first wins for a name (dynamic.md 3.2).
+    pub dynamic: Vec<Arc<Certificate>>,
+    /// From ACME; they yield to `dynamic` for the same name.
+    pub acme: Vec<Arc<Certificate>>,
+    /// `entryPoints.X.tls.defaultCertificate`; without it the first of `fixed`, without those the generated one.
+    pub default: Option<Arc<Certificate>>,
+    /// Pending TLS-ALPN-01 challenges: name and certificate. They win over everything (static.md 3.3 step 1).
+    pub challenges: Vec<(String, Arc<Certificate>)>,
+}
+
+/// All certificates of all entry points, indexed. Immutable: a change is a new store, published through `ArcSwap`.
+#[derive(Debug, Default)]
+pub struct CertStore {
+    points: HashMap<Box<str>, PointIndex>,
+}
+
+#[derive(Debug, Default)]
+struct PointIndex {
+    challenges: HashMap<Box<str>, Arc<CertifiedKey>>,
+    names: HashMap<Box<str>, Arc<CertifiedKey>>,
+    /// The most leading `*` labels of any name here: longer searches cannot succeed.
+    stars_max: usize,
+    default: Option<Arc<CertifiedKey>>,
+}
+
+/// rustls' view of one entry point (or of one listener of it).
+pub struct Resolver {
+    entry_point: Box<str>,
+    store: Arc<ArcSwap<CertStore>>,
+    strict: bool,
+    local: Option<Box<str>>,
+}
+
+impl CertStore {
+    /// Indexes certificates by entry point. `generated` is what entry points without any certificate show.
+    pub fn new(points: impl IntoIterator<Item = PointCerts>, generated: Option<&Arc<Certificate>>) -> CertStore {
+        let index = |point: PointCerts| (point.entry_point.as_str().into(), PointIndex::new(&point, generated));
+        CertStore { points: points.into_iter().map(index).collect() }
+    }
+
+    /// The certificate for `name` (an SNI host name, or an IP address as text) on an entry point, without the
+    /// default certificate.
+    pub fn find(&self, entry_point: &str, name: &str) -> Option<&Arc<CertifiedKey>> {
+        self.points.get(entry_point)?.find(name)
+    }
+
+    /// The certificate shown when nothing matches.
+    pub fn default_of(&self, entry_point: &str) -> Option<&Arc<CertifiedKey>> {
+        self.points.get(entry_point)?.default.as_ref()
+    }
+}
+
+impl PointIndex {
+    fn new(point: &PointCerts, generated: Option<&Arc<Certificate>>) -> PointIndex {
+        let mut index = PointIndex::default();
+        // First come, first kept: so the order here is the order of precedence.
+        for certificate in point.fixed.iter().chain(&point.dynamic).chain(&point.acme) {
+            for name in &certificate.names {
+                index.stars_max = index.stars_max.max(leading_stars(name));
+                index.names.entry(name.as_str().into()).or_insert_with(|| certificate.key.clone());
+            }
+        }
+        for (name, certificate) in &point.challenges {
+            index.challenges.insert(name.to_lowercase().into(), certificate.key.clone());
+        }
+        let default = point.default.as_ref().or(point.fixed.first()).or(generated);
+        index.default = default.map(|certificate| certificate.key.clone());
+        index
+    }
+
+    /// Traefik takes the lexicographically greatest matching name. `*` sorts before every character that a host
+    /// name can start with, so that is the exact name, then one star, then two: the order of this search.
+    fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let mut lowered = [0u8; NAME_BYTES_MAX];
+        let name = lower(name, &mut lowered)?;
+        if let Some(found) = self.challenges.get(name).or_else(|| self.names.get(name)) {
+            return Some(found);
+        }
+        let mut candidate = [0u8; 2 * NAME_BYTES_MAX];
+        let mut rest = name;
+        for stars in 1..=self.stars_max {
+            // The last label has nothing behind it: `*`, `*.*` and so on, which Traefik tries too.
+            let (_, tail) = rest.split_once('.').unwrap_or((rest, ""));
+            let pattern = starred(stars, tail, &mut candidate)?;
+            if let Some(found) = self.names.get(pattern) {
+                return Some(found);
+            }
+            if tail.is_empty() {
+                return None;
+            }
+            rest = tail;
+        }
+        None
+    }
+}
+
+impl Resolver {
+    /// The resolver of one entry point. `strict` is `sniStrict`: no match, or no SNI, refuses the handshake.
+    pub fn new(entry_point: &str, store: Arc<ArcSwap<CertStore>>, strict: bool) -> Resolver {
+        Resolver { entry_point: entry_point.into(), store, strict, local: None }
+    }
+
+    /// As [`Resolver::new`] for a listener bound to one address: clients without SNI get the certificate for that
+    /// address if there is one, as in Traefik. rustls' ClientHello does not say to which address a client came, so
+    /// a listener on all addresses cannot have this and shows the default certificate.
+    pub fn for_listener(entry_point: &str, store: Arc<ArcSwap<CertStore>>, strict: bool, local: IpAddr) -> Resolver {
+        let local = (!local.is_unspecified()).then(|| local.to_string().into());
+        Resolver { local, ..Resolver::new(entry_point, store, strict) }
+    }
+
+    /// The certificate for an SNI name, or for a client without one.
+    pub fn certificate(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let store = self.store.load();
+        if let Some(found) = name.or(self.local.as_deref()).and_then(|name| store.find(&self.entry_point, name)) {
+            return Some(found.clone());
+        }
+        match self.strict {
+            true => None,
+            false => store.default_of(&self.entry_point).cloned(),
+        }
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.certificate(hello.server_name())
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").field("entry_point", &self.entry_point).field("strict", &self.strict).finish()
+    }
+}
+
+fn leading_stars(name: &str) -> usize {
+    name.split('.').take_while(|label| *label == "*").count()
+}
+
+/// Lower-cases ASCII into `buffer`; names longer than SNI allows match nothing.
+fn lower<'a>(name: &str, buffer: &'a mut [u8; NAME_BYTES_MAX]) -> Option<&'a str> {
+    let space = buffer.get_mut(..name.len())?;
+    space.copy_from_slice(name.as_bytes());
+    space.make_ascii_lowercase();
+    std::str::from_utf8(space).ok()
+}
+
+/// Writes `stars` times `*`, then `tail`, joined by dots.
+fn starred<'a>(stars: usize, tail: &str, buffer: &'a mut [u8; 2 * NAME_BYTES_MAX]) -> Option<&'a str> {
+    let head = 2 * stars - 1;
+    let length = if tail.is_empty() { head } else { head + 1 + tail.len() };
+    let space = buffer.get_mut(..length)?;
+    for (at, byte) in space[..head].iter_mut().enumerate() {
+        *byte = if at % 2 == 0 { b'*' } else { b'.' };
+    }
+    if !tail.is_empty() {
+        space[head] = b'.';
+        space[head + 1..].copy_from_slice(tail.as_bytes());
+    }
+    std::str::from_utf8(space).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(names: &[&str]) -> Arc<Certificate> {
+        let params = rcgen::CertificateParams::new(names.iter().map(|n| n.to_string()).collect::<Vec<_>>()).unwrap();
+        let mut params = params;
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let pem = params.self_signed(&pair).unwrap().pem();
+        Arc::new(Certificate::from_pem(pem.as_bytes(), pair.serialize_pem().as_bytes()).unwrap())
+    }
+
+    fn resolver(point: PointCerts, strict: bool) -> Resolver {
+        let generated = Arc::new(Certificate::generated([7; 32], std::time::SystemTime::UNIX_EPOCH).unwrap());
+        let point = PointCerts { entry_point: "https".into(), ..point };
+        Resolver::new("https", Arc::new(ArcSwap::from_pointee(CertStore::new([point], Some(&generated)))), strict)
+    }
+
+    fn is(found: Option<Arc<CertifiedKey>>, wanted: &Certificate) -> bool {
+        found.is_some_and(|found| Arc::ptr_eq(&found, &wanted.key))
+    }
+
+    #[test]
+    fn exact_beats_one_star_beats_two() {
+        let (exact, one, two) = (certificate(&["a.b.c"]), certificate(&["*.b.c"]), certificate(&["*.*.c"]));
+        let point = PointCerts { dynamic: vec![two.clone(), one.clone(), exact.clone()], ..Default::default() };
+        let resolver = resolver(point, false);
+        assert!(is(resolver.certificate(Some("a.b.c")), &exact));
+        assert!(is(resolver.certificate(Some("A.B.C")), &exact));
+        assert!(is(resolver.certificate(Some("x.b.c")), &one));
+        assert!(is(resolver.certificate(Some("x.y.c")), &two));
+        assert!(!is(resolver.certificate(Some("b.c")), &one));
+        assert!(!is(resolver.certificate(Some("w.x.y.c")), &two));
+    }
+
+    #[test]
+    fn static_beats_dynamic_beats_acme_for_the_same_name_only() {
+        let (fixed, dynamic, acme) =
+            (certificate(&["*.b.c"]), certificate(&["a.b.c", "*.b.c"]), certificate(&["a.b.c"]));
+        let point = PointCerts {
+            fixed: vec![fixed.clone()],
+            dynamic: vec![dynamic.clone()],
+            acme: vec![acme],
+            ..Default::default()
+        };
+        let resolver = resolver(point, false);
+        assert!(is(resolver.certificate(Some("a.b.c")), &dynamic));
+        assert!(is(resolver.certificate(Some("z.b.c")), &fixed));
+    }
+
+    #[test]
+    fn without_a_match_the_default_or_a_refusal() {
+        let (first, given) = (certificate(&["a.b"]), certificate(&["d.e"]));
+        let point = PointCerts { fixed: vec![first.clone()], ..Default::default() };
+        assert!(is(resolver(point.clone(), false).certificate(Some("x.y")), &first));
+        assert!(is(resolver(point.clone(), false).certificate(None), &first));
+        assert!(resolver(point.clone(), true).certificate(Some("x.y")).is_none());
+        assert!(resolver(point.clone(), true).certificate(None).is_none());
+        assert!(is(resolver(point.clone(), true).certificate(Some("a.b")), &first));
+        let point = PointCerts { default: Some(given.clone()), ..point };
+        assert!(is(resolver(point, false).certificate(Some("x.y")), &given));
+        assert!(resolver(PointCerts::default(), false).certificate(Some("x.y")).is_some());
+    }
+
+    #[test]
+    fn a_pending_challenge_wins_over_all() {
+        let (fixed, challenge) = (certificate(&["a.b.c"]), certificate(&["a.b.c"]));
+        let challenges = vec![("a.b.c".to_owned(), challenge.clone())];
+        let point = PointCerts { fixed: vec![fixed], challenges, ..Default::default() };
+        assert!(is(resolver(point, true).certificate(Some("a.b.c")), &challenge));
+    }
+
+    #[test]
+    fn a_listener_on_one_address_knows_its_certificate_without_sni() {
+        let (first, own) = (certificate(&["a.b"]), certificate(&["192.0.2.1"]));
+        let fixed = vec![first.clone(), own.clone()];
+        let store = CertStore::new([PointCerts { entry_point: "e".into(), fixed, ..Default::default() }], None);
+        let store = Arc::new(ArcSwap::from_pointee(store));
+        let at = |ip: &str| Resolver::for_listener("e", store.clone(), true, ip.parse().unwrap());
+        assert!(is(at("192.0.2.1").certificate(None), &own));
+        assert!(at("192.0.2.2").certificate(None).is_none());
+        assert!(at("0.0.0.0").certificate(None).is_none());
+    }
+
+    #[test]
+    fn long_and_odd_names_match_nothing() {
+        let point = PointCerts { fixed: vec![certificate(&["*.b.c"])], ..Default::default() };
+        let resolver = resolver(point, true);
+        assert!(resolver.certificate(Some(&"a.".repeat(200))).is_none());
+        assert!(resolver.certificate(Some("")).is_none());
+        assert!(resolver.certificate(Some(".")).is_none());
+        assert!(resolver.certificate(Some("...")).is_none());
+    }
+
+    #[test]
+    fn an_unknown_entry_point_has_nothing() {
+        let store = Arc::new(ArcSwap::from_pointee(CertStore::default()));
+        assert!(Resolver::new("nowhere", store, false).certificate(Some("a.b")).is_none());
+    }
+}

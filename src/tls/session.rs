@@ -1,0 +1,265 @@
+//! One TLS connection as a machine: ciphertext in and out, plaintext in and out, no socket and no clock of its own.
+//!
+//! The order of calls for a stream over a socket is always the same: [`Session::receive`] what arrived,
+//! [`Session::read_plain`] what became readable, [`Session::take_output`] whatever the machine wants to say
+//! (handshake records, tickets, alerts, encrypted application data) and send it. After an error the output still
+//! holds the alert that tells the peer why: send it, then close.
+
+use std::fmt;
+use std::io::{self, BufRead, IoSlice, Write};
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+
+/// How much plaintext may wait as ciphertext inside the session, in bytes. A little over 256 KiB, so that one turn
+/// can encrypt 256 KiB (16 records and their framing) and hand them out in one piece.
+pub const OUTPUT_BYTES_MAX: usize = 288 * 1024;
+
+/// How much plaintext rustls holds before it refuses more ciphertext, in bytes; one record may stand above it.
+pub const PLAIN_BYTES_MAX: usize = 16 * 1024;
+
+/// What Traefik (Go's net/http) answers to plain HTTP on a TLS port: static.md 3.3.
+pub const PLAIN_HTTP_REPLY: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
+/// One TLS connection, server or client side.
+pub struct Session {
+    // Boxed because rustls' connection is over a kilobyte and sessions live inside futures.
+    connection: Box<Connection>,
+}
+
+/// What [`Session::read_plain`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// This many bytes (at least one) were appended.
+    Data(usize),
+    /// Nothing now; more may come.
+    Pending,
+    /// The peer said close_notify and everything before it has been read: a clean end (RFC 8446 6.1).
+    Closed,
+}
+
+/// Why a TLS connection cannot go on. The alert for the peer, if any, waits in [`Session::take_output`].
+#[derive(Debug, Clone)]
+pub struct Error(pub rustls::Error);
+
+impl Session {
+    /// The server side of a new connection.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used at all (not caused by a peer).
+    pub fn server(config: Arc<ServerConfig>) -> Result<Session, Error> {
+        ServerConnection::new(config).map(|c| Session::over(Connection::Server(c))).map_err(Error)
+    }
+
+    /// The client side of a new connection; the ClientHello is ready in [`Session::take_output`] at once.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used with this name (not caused by a peer).
+    pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Session, Error> {
+        ClientConnection::new(config, name).map(|c| Session::over(Connection::Client(c))).map_err(Error)
+    }
+
+    fn over(mut connection: Connection) -> Session {
+        connection.set_buffer_limit(Some(OUTPUT_BYTES_MAX));
+        Session { connection: Box::new(connection) }
+    }
+
+    /// Takes ciphertext from the peer and returns how many bytes of it were consumed.
+    ///
+    /// Less than all are consumed only while at least [`PLAIN_BYTES_MAX`] of plaintext wait: call
+    /// [`Session::read_plain`] and come back with the rest. Bytes after a close_notify are consumed and ignored
+    /// (RFC 8446 6.1).
+    ///
+    /// # Errors
+    /// The handshake or a record failed. Plaintext from before stays readable and the alert is in the output.
+    pub fn receive(&mut self, ciphertext: &[u8]) -> Result<usize, Error> {
+        let mut rest = ciphertext;
+        while !rest.is_empty() {
+            match self.connection.read_tls(&mut rest) {
+                // rustls takes nothing more once the peer has closed.
+                Ok(0) => return Ok(ciphertext.len()),
+                Ok(_) => {}
+                // The only other failure of reading from memory: a handshake message above rustls' bound.
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(oversized()),
+                Err(_) => break,
+            }
+            self.connection.process_new_packets().map_err(Error)?;
+        }
+        Ok(ciphertext.len() - rest.len())
+    }
+
+    /// As [`Session::receive`] and [`Session::read_plain`] together: consumes all of `ciphertext` and appends
+    /// everything that became readable, so never more plaintext than there was ciphertext plus one record.
+    ///
+    /// # Errors
+    /// As [`Session::receive`]; plaintext from before the failure has been appended.
+    pub fn receive_into(&mut self, ciphertext: &[u8], plain: &mut Vec<u8>) -> Result<Plain, Error> {
+        let before = plain.len();
+        let mut rest = ciphertext;
+        loop {
+            let received = self.receive(rest);
+            let state = self.read_plain(plain, usize::MAX);
+            let consumed = received?;
+            rest = &rest[consumed..];
+            let moved = consumed > 0 || matches!(state, Plain::Data(_));
+            if !rest.is_empty() && moved {
+                continue;
+            }
+            return Ok(match plain.len() - before {
+                0 => state,
+                bytes => Plain::Data(bytes),
+            });
+        }
+    }
+
+    /// Appends at most `max` bytes of decrypted application data to `out`.
+    pub fn read_plain(&mut self, out: &mut Vec<u8>, max: usize) -> Plain {
+        let mut taken = 0;
+        let mut reader = self.connection.reader();
+        while taken < max {
+            let chunk = match reader.fill_buf() {
+                Ok([]) if taken == 0 => return Plain::Closed,
+                Ok([]) => break,
+                Ok(chunk) => chunk,
+                Err(_) => break,
+            };
+            let bytes = chunk.len().min(max - taken);
+            out.extend_from_slice(&chunk[..bytes]);
+            reader.consume(bytes);
+            taken += bytes;
+        }
+        match taken {
+            0 => Plain::Pending,
+            bytes => Plain::Data(bytes),
+        }
+    }
+
+    /// Has decrypted application data, or the clean end, already been received?
+    pub fn has_plain(&mut self) -> bool {
+        !matches!(self.connection.reader().fill_buf(), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Is this the server's side?
+    pub fn is_server(&self) -> bool {
+        matches!(&*self.connection, Connection::Server(_))
+    }
+
+    /// Encrypts application data and returns how many bytes were taken; fewer than all only when
+    /// [`OUTPUT_BYTES_MAX`] wait already: call [`Session::take_output`] and come back with the rest.
+    /// Before the handshake ends the data is held and leaves with the first flight that may carry it.
+    ///
+    /// # Errors
+    /// The connection has failed before.
+    pub fn write_plain(&mut self, plain: &[u8]) -> Result<usize, Error> {
+        self.connection.writer().write(plain).map_err(from_io)
+    }
+
+    /// As [`Session::write_plain`] for several pieces that should share records: a head and a small body then cost
+    /// one record instead of two.
+    ///
+    /// # Errors
+    /// The connection has failed before.
+    pub fn write_plain_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<usize, Error> {
+        self.connection.writer().write_vectored(parts).map_err(from_io)
+    }
+
+    /// Appends everything that must be sent to the peer; returns the number of bytes.
+    pub fn take_output(&mut self, out: &mut Vec<u8>) -> usize {
+        let before = out.len();
+        while self.connection.wants_write() {
+            match self.connection.write_tls(out) {
+                Ok(n) if n > 0 => {}
+                // Writing into memory neither fails nor stalls; leaving is the safe answer if it ever did.
+                _ => break,
+            }
+        }
+        out.len() - before
+    }
+
+    /// Is there something for [`Session::take_output`]?
+    pub fn wants_write(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// The handshake is not over: application data neither comes nor goes yet.
+    pub fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// Queues a close_notify (once); it waits in [`Session::take_output`] behind the data written before.
+    pub fn close_notify(&mut self) {
+        self.connection.send_close_notify();
+    }
+
+    /// The application protocol agreed on, e.g. `http/1.1`; `None` when none was negotiated.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
+    /// The name the client asked for (server side only), lower-cased by rustls.
+    pub fn server_name(&self) -> Option<&str> {
+        match &*self.connection {
+            Connection::Server(server) => server.server_name(),
+            Connection::Client(_) => None,
+        }
+    }
+
+    /// The peer's certificate chain, end entity first; empty when it gave none.
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        self.connection.peer_certificates().unwrap_or_default()
+    }
+
+    /// The agreed protocol version, `TLSv1_2` or `TLSv1_3`, once known.
+    pub fn version(&self) -> Option<rustls::ProtocolVersion> {
+        self.connection.protocol_version()
+    }
+
+    /// The agreed cipher suite, once known.
+    pub fn cipher_suite(&self) -> Option<rustls::CipherSuite> {
+        self.connection.negotiated_cipher_suite().map(|suite| suite.suite())
+    }
+
+    /// The handshake was shortened by a ticket or session from before.
+    pub fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+}
+
+/// Do the first bytes of a connection look like a plain HTTP request? Then [`PLAIN_HTTP_REPLY`] is a kinder answer
+/// than an alert. Five bytes decide, the length of a TLS record header, as in Go.
+pub fn looks_like_http(first: &[u8]) -> bool {
+    [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"].iter().any(|start| first.starts_with(*start))
+}
+
+impl Error {
+    /// The peer closed or failed by its own alert, so there is no news for the log of the operator.
+    pub fn is_peers_alert(&self) -> bool {
+        matches!(self.0, rustls::Error::AlertReceived(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TLS: {}", self.0)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+fn oversized() -> Error {
+    Error(rustls::Error::InvalidMessage(rustls::InvalidMessage::HandshakePayloadTooLarge))
+}
+
+fn from_io(error: io::Error) -> Error {
+    let text = error.to_string();
+    match error.into_inner().and_then(|inner| inner.downcast::<rustls::Error>().ok()) {
+        Some(inner) => Error(*inner),
+        None => Error(rustls::Error::General(text)),
+    }
+}

@@ -1,0 +1,243 @@
+//! TLS options as written in the configuration, made into rustls configurations. PEM text comes as bytes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion,
+};
+
+use super::certificate::{Certificate, chain_from_pem};
+use super::suites;
+use super::tickets::Resumption;
+
+/// What rustls offers at all: TLS 1.0 and 1.1 do not exist in it (RFC 8996).
+static MODERN: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+static ONLY_13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+
+/// Tickets sent after a TLS 1.3 handshake, as many as Go sends.
+const TICKETS_SENT: usize = 1;
+
+/// The `tls` table of an entry point, without its certificates (static.md 3.3).
+#[derive(Debug, Clone, Default)]
+pub struct ServerSettings {
+    /// `minVersion` as written; empty when absent.
+    pub min_version: String,
+    /// `cipherSuites` as written; empty when absent.
+    pub cipher_suites: Vec<String>,
+    /// Contents of `clientCA.files`, one PEM text each; empty when client certificates are not asked for.
+    pub client_ca: Vec<Vec<u8>>,
+    /// `clientCA.optional`: verified if given.
+    pub client_ca_optional: bool,
+    /// Application protocols offered, most wanted first, e.g. `http/1.1`.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+/// How to trust and greet an https backend, forward-auth server or the like.
+#[derive(Debug, Clone, Default)]
+pub struct ClientSettings {
+    /// Contents of `rootCAs`; when not empty they replace the system's roots.
+    pub root_cas: Vec<Vec<u8>>,
+    /// `insecureSkipVerify`: any certificate will do. Wins over `root_cas`.
+    pub insecure_skip_verify: bool,
+    /// PEM texts of certificate and key to show when asked.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// Application protocols offered; empty offers none.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+/// Options that cannot be honoured at all: Traefik refuses to start with them too (static.md 1.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingsError {
+    /// A cipher suite name that does not exist.
+    UnknownCipherSuite(String),
+    /// A text of `clientCA.files` holds no usable certificate: its position from 0, and why.
+    ClientCa(usize, String),
+    /// A text of `rootCAs` holds no usable certificate: its position from 0, and why.
+    RootCa(usize, String),
+    /// The client certificate or its key is bad.
+    Identity(String),
+    /// rustls refuses the combination: the reason.
+    Refused(String),
+}
+
+/// Makes the configuration of an entry point. The warnings are sentences for the log, without the entry point's name.
+///
+/// Never early data (its requests can be replayed) and never half-RTT data (the client is not verified yet).
+///
+/// # Errors
+/// [`SettingsError`]; all are fatal at start (static.md 1.8).
+pub fn server_config(
+    settings: &ServerSettings,
+    resolver: Arc<dyn ResolvesServerCert>,
+    resumption: &Resumption,
+) -> Result<(ServerConfig, Vec<String>), SettingsError> {
+    let mut warnings = Vec::new();
+    let suites = suites::choose(&settings.cipher_suites).map_err(|e| SettingsError::UnknownCipherSuite(e.0))?;
+    if !suites.left_out.is_empty() {
+        let names = suites.left_out.join(", ");
+        warnings.push(format!("cipherSuites: not offered because they are weak: {names}; remove them from the list"));
+    }
+    let mut versions = versions(&settings.min_version, &mut warnings);
+    let has_tls12 = suites.chosen.iter().any(|suite| suite.tls13().is_none());
+    if !has_tls12 && versions.len() > 1 {
+        versions = &ONLY_13;
+        warnings.push("cipherSuites: none left for TLS 1.2, so only TLS 1.3 clients can connect; add one".into());
+    }
+    let provider = Arc::new(CryptoProvider { cipher_suites: suites.chosen, ..aws_lc_rs::default_provider() });
+    let verifier = client_verifier(settings, &provider)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .map_err(refused)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(resolver);
+    config.ignore_client_order = true;
+    config.alpn_protocols.clone_from(&settings.alpn);
+    config.ticketer = resumption.ticketer.clone();
+    config.session_storage = resumption.sessions.clone();
+    config.send_tls13_tickets = TICKETS_SENT;
+    config.max_early_data_size = 0;
+    config.send_half_rtt_data = false;
+    Ok((config, warnings))
+}
+
+/// Makes a client configuration. `system_roots` are the trust anchors of the machine, read by the caller; damaged
+/// ones among them are skipped, and with none at all every verification fails, which is not an error here.
+///
+/// # Errors
+/// [`SettingsError::RootCa`] or [`SettingsError::Identity`] for bad PEM.
+pub fn client_config(
+    settings: &ClientSettings,
+    system_roots: &[CertificateDer<'static>],
+) -> Result<ClientConfig, SettingsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(refused)?;
+    let mut roots = RootCertStore::empty();
+    if settings.root_cas.is_empty() {
+        roots.add_parsable_certificates(system_roots.iter().cloned());
+    } else {
+        roots = roots_of(&settings.root_cas).map_err(|(at, why)| SettingsError::RootCa(at, why))?;
+    }
+    let builder = match settings.insecure_skip_verify {
+        true => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
+        false if roots.is_empty() => builder.with_root_certificates(roots),
+        false => {
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_webpki_verifier(verifier.map_err(|e| SettingsError::Refused(e.to_string()))?)
+        }
+    };
+    let mut config = match &settings.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let own = Certificate::from_pem(certificate, key).map_err(|e| SettingsError::Identity(e.to_string()))?;
+            builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from((*own.key).clone())))
+        }
+    };
+    config.alpn_protocols.clone_from(&settings.alpn);
+    Ok(config)
+}
+
+fn versions(minimum: &str, warnings: &mut Vec<String>) -> &'static [&'static SupportedProtocolVersion] {
+    match minimum {
+        "" | "VersionTLS12" => {}
+        "VersionTLS13" => return &ONLY_13,
+        "VersionTLS10" | "VersionTLS11" => warnings.push(format!(
+            "minVersion {minimum}: TLS 1.0 and 1.1 are not offered (RFC 8996), clients need 1.2; set VersionTLS12"
+        )),
+        unknown => warnings.push(format!("minVersion {unknown:?} is unknown and ignored: TLS 1.2 is the minimum")),
+    }
+    &MODERN
+}
+
+fn client_verifier(
+    settings: &ServerSettings,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, SettingsError> {
+    if settings.client_ca.is_empty() {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    }
+    let roots = roots_of(&settings.client_ca).map_err(|(at, why)| SettingsError::ClientCa(at, why))?;
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let builder = if settings.client_ca_optional { builder.allow_unauthenticated() } else { builder };
+    builder.build().map_err(|e| SettingsError::Refused(e.to_string()))
+}
+
+fn roots_of(texts: &[Vec<u8>]) -> Result<RootCertStore, (usize, String)> {
+    let mut roots = RootCertStore::empty();
+    for (at, text) in texts.iter().enumerate() {
+        for certificate in chain_from_pem(text).map_err(|e| (at, e.to_string()))? {
+            roots.add(certificate).map_err(|e| (at, e.to_string()))?;
+        }
+    }
+    Ok(roots)
+}
+
+fn refused(error: rustls::Error) -> SettingsError {
+    SettingsError::Refused(error.to_string())
+}
+
+/// The verifier of `insecureSkipVerify`. The handshake's signature is still checked: it costs nothing to require that
+/// the other side holds the key of the certificate it shows.
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SettingsError::UnknownCipherSuite(name) => {
+                write!(f, "invalid CipherSuite: {name}: use names like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+            }
+            SettingsError::ClientCa(at, why) => write!(f, "clientCA.files, entry {}: {why}", at + 1),
+            SettingsError::RootCa(at, why) => write!(f, "rootCAs, entry {}: {why}", at + 1),
+            SettingsError::Identity(why) => write!(f, "client certificate: {why}"),
+            SettingsError::Refused(why) => write!(f, "these TLS options do not work together: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SettingsError {}

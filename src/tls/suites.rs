@@ -1,0 +1,121 @@
+//! Cipher suites by the names that Traefik's configuration uses, which are Go's constants (static.md 3.3).
+
+use rustls::SupportedCipherSuite;
+use rustls::crypto::aws_lc_rs::cipher_suite as suite;
+
+/// TLS 1.3 suites in our order: AES-128 first, it is the fastest and as strong as needed. Always all three, because
+/// Go does not let `cipherSuites` choose among them either.
+const TLS13: [SupportedCipherSuite; 3] =
+    [suite::TLS13_AES_128_GCM_SHA256, suite::TLS13_AES_256_GCM_SHA384, suite::TLS13_CHACHA20_POLY1305_SHA256];
+
+/// TLS 1.2 suites in the order used when nothing is configured.
+const TLS12: [(&str, SupportedCipherSuite); 6] = [
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
+    ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
+    ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
+    ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
+    ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
+];
+
+/// Names that Go knows and rustls leaves out on purpose: no forward secrecy, CBC, RC4 or 3DES (RFC 9325 4.2).
+const LEFT_OUT: [&str; 16] = [
+    "TLS_RSA_WITH_RC4_128_SHA",
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+];
+
+/// Accepted and without meaning for a choice of TLS 1.2 suites: TLS 1.3 suites are always on, and the fallback
+/// signal (RFC 7507) protects nothing where 1.2 is the floor.
+const WITHOUT_EFFECT: [&str; 4] =
+    ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_FALLBACK_SCSV"];
+
+/// The suites an entry point offers, most wanted first, and the configured names that could not be honoured.
+#[derive(Debug)]
+pub struct Suites {
+    /// For rustls' provider.
+    pub chosen: Vec<SupportedCipherSuite>,
+    /// Known to Traefik, not offered here.
+    pub left_out: Vec<String>,
+}
+
+/// A name that Traefik does not know either: fatal in both (static.md 1.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownSuite(pub String);
+
+/// Turns the `cipherSuites` list into suites; an empty list means all that are good.
+///
+/// # Errors
+/// The first name that is not a Go constant.
+pub fn choose(names: &[String]) -> Result<Suites, UnknownSuite> {
+    let mut suites = Suites { chosen: TLS13.to_vec(), left_out: Vec::new() };
+    if names.is_empty() {
+        suites.chosen.extend(TLS12.iter().map(|(_, suite)| *suite));
+        return Ok(suites);
+    }
+    for name in names {
+        // Traefik 1.7.22 and later also take the ChaCha names with their hash (static.md 13).
+        let plain = match name.strip_suffix("_CHACHA20_POLY1305_SHA256") {
+            Some(start) if name.starts_with("TLS_ECDHE") => format!("{start}_CHACHA20_POLY1305"),
+            _ => name.clone(),
+        };
+        if let Some((_, suite)) = TLS12.iter().find(|(known, _)| *known == plain) {
+            if !suites.chosen.contains(suite) {
+                suites.chosen.push(*suite);
+            }
+        } else if LEFT_OUT.contains(&plain.as_str()) {
+            suites.left_out.push(name.clone());
+        } else if !WITHOUT_EFFECT.contains(&plain.as_str()) {
+            return Err(UnknownSuite(name.clone()));
+        }
+    }
+    Ok(suites)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn an_empty_list_offers_everything_good() {
+        let suites = choose(&[]).unwrap();
+        assert_eq!(suites.chosen.len(), 9);
+        assert!(suites.left_out.is_empty());
+    }
+
+    #[test]
+    fn the_configured_order_is_kept_behind_tls13() {
+        let list = names(&["TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]);
+        let suites = choose(&list).unwrap();
+        let expected =
+            [suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256];
+        assert_eq!(suites.chosen[3..], expected);
+    }
+
+    #[test]
+    fn weak_names_are_listed_and_unknown_ones_fatal() {
+        let suites = choose(&names(&["TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_AES_128_GCM_SHA256"])).unwrap();
+        assert_eq!(suites.left_out, ["TLS_RSA_WITH_AES_128_CBC_SHA"]);
+        assert_eq!(suites.chosen.len(), 3);
+        // The manual shows this name; Go has no such constant.
+        let wrong = "TLS_RSA_WITH_AES_128_GCM_SHA384";
+        assert_eq!(choose(&names(&[wrong])).unwrap_err(), UnknownSuite(wrong.into()));
+    }
+}

@@ -1,0 +1,150 @@
+//! Access log lines on their way out: formatted into a worker's buffer, handed to one writer thread, which alone may block.
+
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use crate::limits;
+use crate::observe::access_log::AccessLogFormat;
+
+/// A worker's buffer goes out when it holds this much, and at the latest after `FLUSH_EVERY`.
+const BATCH_BYTES: usize = 32 * 1024;
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+
+/// What all workers share of the log.
+#[derive(Clone)]
+pub struct LogSink {
+    pub format: Arc<AccessLogFormat>,
+    lines: Sender<Command>,
+    queued: Arc<AtomicUsize>,
+    /// Lines lost because the writer could not keep up.
+    pub dropped: Arc<AtomicU64>,
+    count: Arc<AtomicU64>,
+}
+
+enum Command {
+    Lines(Vec<u8>),
+    Reopen,
+    Flush(Sender<()>),
+}
+
+/// Where lines end up; `reopen` follows a rotated file.
+pub trait Destination: Send + 'static {
+    fn write_lines(&mut self, lines: &[u8]) -> std::io::Result<()>;
+    fn reopen(&mut self) {}
+}
+
+impl Destination for std::io::Stdout {
+    fn write_lines(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        let mut out = self.lock();
+        Write::write_all(&mut out, lines)?;
+        Write::flush(&mut out)
+    }
+}
+
+impl LogSink {
+    /// Starts the writer thread.
+    ///
+    /// # Errors
+    /// The system's, when no thread can be started.
+    pub fn start(format: AccessLogFormat, destination: impl Destination) -> std::io::Result<LogSink> {
+        let (lines, commands) = channel();
+        let queued = Arc::new(AtomicUsize::new(0));
+        let dropped = Arc::new(AtomicU64::new(0));
+        let sink = LogSink {
+            format: Arc::new(format),
+            lines,
+            queued: Arc::clone(&queued),
+            dropped: Arc::clone(&dropped),
+            count: Arc::default(),
+        };
+        std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || drain(&commands, destination, &queued, &dropped))?;
+        Ok(sink)
+    }
+
+    /// Follows a rotated file (SIGUSR1).
+    pub fn reopen(&self) {
+        let _ = self.lines.send(Command::Reopen);
+    }
+
+    /// Waits until all lines handed over so far are written; bounded by `limit`.
+    pub fn flush(&self, limit: Duration) {
+        let (done, waiting) = channel();
+        if self.lines.send(Command::Flush(done)).is_ok() {
+            let _ = waiting.recv_timeout(limit);
+        }
+    }
+
+    fn hand_over(&self, lines: Vec<u8>) {
+        let bytes = lines.len();
+        if self.queued.fetch_add(bytes, Relaxed) + bytes > limits::LOG_QUEUE_BYTES_MAX {
+            self.queued.fetch_sub(bytes, Relaxed);
+            self.dropped.fetch_add(memchr::memchr_iter(b'\n', &lines).count() as u64, Relaxed);
+            return;
+        }
+        let _ = self.lines.send(Command::Lines(lines));
+    }
+}
+
+fn drain(commands: &Receiver<Command>, mut destination: impl Destination, queued: &AtomicUsize, dropped: &AtomicU64) {
+    while let Ok(command) = commands.recv() {
+        match command {
+            Command::Lines(lines) => {
+                // A full disk loses lines, never requests; the count says how many.
+                if destination.write_lines(&lines).is_err() {
+                    dropped.fetch_add(memchr::memchr_iter(b'\n', &lines).count() as u64, Relaxed);
+                }
+                queued.fetch_sub(lines.len(), Relaxed);
+            }
+            Command::Reopen => destination.reopen(),
+            Command::Flush(done) => drop(done.send(())),
+        }
+    }
+}
+
+/// One worker's side of the log.
+pub struct WorkerLog {
+    sink: LogSink,
+    buffer: Rc<RefCell<Vec<u8>>>,
+    is_scheduled: Rc<Cell<bool>>,
+}
+
+impl WorkerLog {
+    pub fn new(sink: LogSink) -> Self {
+        WorkerLog { sink, buffer: Rc::default(), is_scheduled: Rc::default() }
+    }
+
+    /// Lets `append` add a line; it gets the format, the buffer and the request's number.
+    pub fn write(&self, append: impl FnOnce(&AccessLogFormat, &mut Vec<u8>, u64)) {
+        let count = self.sink.count.fetch_add(1, Relaxed) + 1;
+        let mut buffer = self.buffer.borrow_mut();
+        append(&self.sink.format, &mut buffer, count);
+        if buffer.len() >= BATCH_BYTES {
+            self.sink.hand_over(std::mem::take(&mut buffer));
+        } else if !buffer.is_empty() && !self.is_scheduled.replace(true) {
+            let (sink, buffer, scheduled) = (self.sink.clone(), Rc::clone(&self.buffer), Rc::clone(&self.is_scheduled));
+            monoio::spawn(async move {
+                monoio::time::sleep(FLUSH_EVERY).await;
+                scheduled.set(false);
+                let lines = std::mem::take(&mut *buffer.borrow_mut());
+                if !lines.is_empty() {
+                    sink.hand_over(lines);
+                }
+            });
+        }
+    }
+
+    /// Hands over what is buffered, at the end of the worker.
+    pub fn flush(&self) {
+        let lines = std::mem::take(&mut *self.buffer.borrow_mut());
+        if !lines.is_empty() {
+            self.sink.hand_over(lines);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One client connection: waits for heads, hands each to the exchange, and ends it in the right way.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use monoio::time::timeout;
+
+use super::Worker;
+use super::exchange::{End, exchange, reject};
+use super::relay::within;
+use super::talk::{Peer, Talk};
+use super::upstream::Dial;
+use crate::http::h1::codec::{self, Limits};
+use crate::http::h1::server::parse_request;
+use crate::http::{Reply, Version};
+use crate::limits;
+use crate::net::{ReadHalf, Transport, WriteHalf};
+
+/// Bounds of a request's head.
+pub const REQUEST_LIMITS: Limits = Limits {
+    head_bytes_max: limits::REQUEST_HEAD_BYTES_MAX,
+    fields_max: limits::HEAD_FIELDS_MAX,
+    target_bytes_max: limits::TARGET_BYTES_MAX,
+};
+
+/// Serves a connection to its end.
+pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer: Peer) {
+    let mut talk: Option<Box<Talk>> = None;
+    let end = loop {
+        // An idle connection holds no buffer: it waits for readiness, not in a read.
+        if talk.is_none() {
+            let idle = worker.shared.timeouts.idle;
+            if !wait_readable(&mut io, idle).await || worker.is_draining() {
+                break End::Close;
+            }
+            talk = Some(worker.lend_talk());
+        }
+        let Some(current) = talk.as_mut() else { break End::Close };
+        match read_head(&worker, current, &mut io).await {
+            Heard::Request => {}
+            Heard::Refused(reply) => {
+                reject(&worker, io.split().1, &reply, Version::Http11).await;
+                break End::Linger;
+            }
+            Heard::Nothing => break End::Close,
+        }
+        let busy = worker.begin_request();
+        let end = exchange(&worker, current, &mut io, &peer).await;
+        drop(busy);
+        current.clear(&worker.buffers);
+        if end != End::KeepAlive {
+            break end;
+        }
+        if current.inbox.is_empty() {
+            current.inbox.release(&worker.buffers);
+            if let Some(idle) = talk.take() {
+                worker.give_back_talk(idle);
+            }
+        }
+    };
+    if let Some(mut last) = talk {
+        last.clear(&worker.buffers);
+        if last.inbox.is_empty() {
+            last.inbox.release(&worker.buffers);
+            worker.give_back_talk(last);
+        }
+    }
+    finish(&mut io, end).await;
+}
+
+async fn wait_readable<T: Transport>(io: &mut T, idle: Option<Duration>) -> bool {
+    let waiting = io.split().0.readable();
+    match idle {
+        Some(limit) => matches!(timeout(limit, waiting).await, Ok(Ok(()))),
+        None => waiting.await.is_ok(),
+    }
+}
+
+enum Heard {
+    Request,
+    Refused(Reply),
+    /// The client closed, stalled or vanished; nobody is left to answer, or nothing was asked.
+    Nothing,
+}
+
+/// Reads until a whole head is there, and moves it into `talk.bytes`.
+async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T) -> Heard {
+    let limit = worker.shared.timeouts.head_read;
+    let work = async {
+        let mut seen = 0;
+        loop {
+            let pending = talk.inbox.pending();
+            // After an incomplete parse only a line end or a full buffer can change the outcome: a head that drips in is not
+            // parsed again for every byte.
+            let worth_parsing = seen == 0
+                || codec::head_end(pending, seen).is_some()
+                || pending.len() >= limits::REQUEST_HEAD_BYTES_MAX;
+            if worth_parsing && !pending.is_empty() {
+                match parse_request(pending, &REQUEST_LIMITS, &mut talk.head) {
+                    Ok(codec::Progress::Complete) => return Heard::Request,
+                    Ok(codec::Progress::Partial) => {}
+                    Err(refused) => {
+                        worker.shared.refused_heads.fetch_add(1, Relaxed);
+                        return Heard::Refused(refused.reply());
+                    }
+                }
+            }
+            seen = pending.len();
+            match talk.inbox.fill(io.split().0, &worker.buffers).await {
+                Ok(n) if n > 0 => {}
+                _ => return Heard::Nothing,
+            }
+        }
+    };
+    let heard = match timeout(limit, work).await {
+        Ok(heard) => heard,
+        // Most slow heads are idle pre-connections of browsers: they get silence, as v1 gave.
+        Err(_) => Heard::Nothing,
+    };
+    if matches!(heard, Heard::Request) {
+        talk.bytes = talk.inbox.detach(talk.head.len, &worker.buffers);
+    }
+    heard
+}
+
+/// Ends the connection: FIN first, and for a client that still sends a moment of reading on.
+async fn finish<T: Transport>(io: &mut T, end: End) {
+    let (reader, writer) = io.split();
+    if writer.shutdown().await.is_err() || end != End::Linger {
+        return;
+    }
+    let drain = async {
+        let mut left = limits::LINGER_BYTES_MAX;
+        let mut buffer = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
+        while left > 0 {
+            let (result, returned) = reader.read(buffer).await;
+            buffer = returned;
+            match result? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+            buffer.clear();
+        }
+        Ok(())
+    };
+    let _ = within(Duration::from_secs(limits::LINGER_SECS), drain).await;
+}

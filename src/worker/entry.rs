@@ -1,0 +1,21 @@
+//! An entry point as the workers see it: fixed for the life of the process.
+
+use std::sync::Arc;
+
+use crate::config::snapshot::Trust;
+use crate::middleware::Chain;
+use crate::observe::status::Exposed;
+
+pub struct EntryPoint {
+    pub name: String,
+    /// Redirect, authentication, compression and white list, for requests that go to frontends.
+    pub chain: Chain,
+    /// White list and authentication, for the proxy's own pages.
+    pub guard: Chain,
+    /// Which of the proxy's own pages it carries; `None` if none.
+    pub exposed: Option<Exposed>,
+    /// It answers ACME's HTTP-01 challenges.
+    pub serves_challenges: bool,
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub trust: Trust,
+}

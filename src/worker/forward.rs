@@ -1,0 +1,315 @@
+//! One request towards its backend: pick a server, send, answer; another server when the first one never saw the request.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use super::Worker;
+use super::both::both;
+use super::exchange::{End, Refusal, answer_locally, walk};
+use super::record::Record;
+use super::relay::{Relay, RelayError, send};
+use super::respond::{Asked, Responded, respond};
+use super::talk::{Peer, Talk};
+use super::upstream::Dial;
+use crate::backend::{NoServer, Tried};
+use crate::config::snapshot::{Frontend, Origin};
+use crate::error::{Cause, Phase, ProxyError};
+use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_request};
+use crate::http::h1::body::Decoder;
+use crate::http::{Body, Reply, RequestView};
+use crate::limits;
+use crate::middleware::Answer;
+use crate::net::{Transport, tunnel};
+
+/// Forwards the request in `talk` and answers the client, whatever happens.
+pub async fn forward<'s, T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &'s Frontend,
+    talk: &mut Talk,
+    client: &mut T,
+    peer: &Peer,
+    record: &mut Record<'s>,
+) -> End {
+    let backend = &frontend.backend;
+    let mut tried = Tried::default();
+    let held = talk.passage.leases.len();
+    let mut failure: Option<ProxyError> = None;
+    let mut refused = NoServer::NoneUp;
+    record.frontend(frontend);
+    for _ in 0..limits::CONNECT_ATTEMPTS_MAX.min(backend.origins.len().max(1)) {
+        talk.passage.next_try(held);
+        if let Err(refusal) = walk(worker, &frontend.attempt, talk, peer).await {
+            record.refused(&refusal, None);
+            return finish_locally(worker, frontend, talk, client, peer, refusal, false).await;
+        }
+        let picked = backend.balancer.pick(talk.view().all(b"Cookie"), &tried, worker.clock.mono_nanos());
+        let lease = match picked {
+            Ok(lease) => lease,
+            Err(none) => {
+                refused = none;
+                break;
+            }
+        };
+        let origin = &backend.origins[lease.index];
+        record.origin(origin, worker);
+        let cookie = backend.balancer.set_cookie(&lease);
+        match attempt(worker, frontend, origin, cookie.as_deref(), talk, client, peer, record).await {
+            Ok(end) => {
+                backend.balancer.record(&lease, record.status(), worker.clock.mono_nanos());
+                return end;
+            }
+            Err(Failed::Client(reply)) => {
+                record.client_failed(reply.as_ref());
+                let Some(reply) = reply else { return End::Close };
+                return answer_locally(worker, talk, client, reply.closing()).await;
+            }
+            Err(Failed::Backend(error)) => {
+                worker.complain(frontend, origin, &error);
+                backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
+                tried.add(lease.index);
+                let retry = error.is_unsent();
+                failure = Some(error);
+                if !retry {
+                    break;
+                }
+                record.retried();
+            }
+        }
+    }
+    let (status, body) = match (&failure, refused) {
+        (Some(error), _) => error.answer(),
+        (None, NoServer::NoneUp) => (503, "Service Unavailable"),
+        (None, NoServer::AllWeightsZero) => (500, "Internal Server Error"),
+    };
+    let reply = Reply::text(status, body);
+    record.backend_failed(&reply, failure.is_some());
+    let refusal = Refusal { reply, label: None, at: frontend.attempt.steps().len() };
+    finish_locally(worker, frontend, talk, client, peer, refusal, failure.is_some()).await
+}
+
+/// An answer of ours in place of the backend's, on its way back through both chains.
+async fn finish_locally<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    talk: &mut Talk,
+    client: &mut T,
+    peer: &Peer,
+    mut refusal: Refusal,
+    is_gateway: bool,
+) -> End {
+    {
+        let (request, facts, passage) = talk.step(peer, worker.now());
+        let mut answer =
+            if is_gateway { Answer::Gateway(&mut refusal.reply) } else { Answer::Local(&mut refusal.reply) };
+        let _ = frontend.attempt.on_response(refusal.at, &request, &mut answer, &facts, passage);
+        let _ = frontend.outer.on_response(frontend.outer.steps().len(), &request, &mut answer, &facts, passage);
+    }
+    answer_locally(worker, talk, client, refusal.reply).await
+}
+
+/// Why an attempt brought no answer to the client.
+pub enum Failed {
+    Backend(ProxyError),
+    /// The client broke off, or what it sent is no body: this answer if there is still somebody to read it.
+    Client(Option<Reply>),
+}
+
+impl From<ProxyError> for Failed {
+    fn from(error: ProxyError) -> Self {
+        Failed::Backend(error)
+    }
+}
+
+/// One server's turn. A pooled connection may have been closed by the server as the request went out: then a request that is safe to
+/// repeat is repeated once on a new connection (RFC 9112 9.3.1); one that may have been seen and is not safe never is.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are one request's whole context; a struct of them would be unpacked at once"
+)]
+async fn attempt<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    origin: &Origin,
+    cookie: Option<&str>,
+    talk: &mut Talk,
+    client: &mut T,
+    peer: &Peer,
+    record: &mut Record<'_>,
+) -> Result<End, Failed> {
+    if let Some(mut pooled) = worker.pool.take(origin.pool, worker.clock.mono_nanos()) {
+        match converse(worker, frontend, origin, cookie, &mut pooled, talk, client, peer, record).await {
+            Err(Failed::Backend(e)) if is_repeatable(talk, &e) => talk.answer.inbox.release(&worker.buffers),
+            Ok(done) => return Ok(conclude(worker, origin, pooled, done)),
+            Err(failed) => return Err(failed),
+        }
+    }
+    let dialled = worker.dial.dial(origin, worker.shared.timeouts.dial).await;
+    let mut fresh = dialled.map_err(|cause| ProxyError::new(Phase::Connect, cause))?;
+    let done = converse(worker, frontend, origin, cookie, &mut fresh, talk, client, peer, record).await?;
+    Ok(conclude(worker, origin, fresh, done))
+}
+
+fn is_repeatable(talk: &Talk, error: &ProxyError) -> bool {
+    let is_stale = matches!(&error.cause, Cause::Closed)
+        || matches!(&error.cause, Cause::Io(e) if e.kind() != std::io::ErrorKind::TimedOut);
+    let is_safe =
+        matches!(talk.head.method.of(&talk.bytes), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE");
+    is_stale && is_safe && talk.head.body == Body::None && talk.answer.inbox.is_empty()
+}
+
+/// A connection goes back to the pool only after an exchange without anything unusual (security.md, choice d).
+fn conclude<D: Dial>(worker: &Worker<D>, origin: &Origin, connection: D::Io, done: (End, bool)) -> End {
+    let (end, is_reusable) = done;
+    if is_reusable && !worker.is_draining() {
+        worker.pool.put(origin.pool, connection, worker.clock.mono_nanos());
+    }
+    end
+}
+
+/// Sends the request on an open connection and brings its response to the client. Gives what becomes of both connections.
+#[expect(clippy::too_many_arguments, reason = "as above")]
+async fn converse<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    origin: &Origin,
+    cookie: Option<&str>,
+    upstream: &mut D::Io,
+    talk: &mut Talk,
+    client: &mut T,
+    peer: &Peer,
+    record: &mut Record<'_>,
+) -> Result<(End, bool), Failed> {
+    let stall = worker.shared.timeouts.stall;
+    let mut out = std::mem::take(&mut talk.out);
+    out.clear();
+    write_head(worker, frontend, origin, talk, peer, &mut out);
+    let mut decoder = Decoder::new(talk.head.body);
+    if talk.head.expect_continue && talk.inbox.is_empty() {
+        invite_body(client, worker, stall).await?;
+    }
+    let Talk { inbox, head, bytes, edits, passage, answer, target, path, .. } = talk;
+    let mut relay = Relay {
+        decoder: &mut decoder,
+        incoming: head.body,
+        outgoing: head.body,
+        inbox,
+        buffers: &worker.buffers,
+        stall,
+        moved: 0,
+    };
+    let is_whole = relay.take_arrived(&mut out).map_err(client_failure)?;
+    let (client_reader, client_writer) = client.split();
+    let (up_reader, up_writer) = upstream.split();
+    let sent_all = Cell::new(is_whole);
+    let asked = Asked {
+        head,
+        bytes,
+        edits,
+        passage,
+        target: if path.changed { Some(target) } else { None },
+        path,
+        peer,
+        cookie,
+        sent_all: &sent_all,
+    };
+    let responded;
+    if is_whole {
+        let (result, returned) = send(up_writer, out, stall).await;
+        talk.out = returned;
+        result.map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
+        responded = respond(worker, frontend, up_reader, client_writer, asked, answer, record).await?;
+    } else {
+        let sending = async {
+            let (result, _) = relay.run(client_reader, up_writer, out).await;
+            sent_all.set(result.is_ok());
+            result
+        };
+        let responding = respond(worker, frontend, up_reader, client_writer, asked, answer, record);
+        // A client that broke off ends both; a backend that takes no more may still answer.
+        let (sent, received) = both(sending, responding, |sent| matches!(sent, Err(RelayError::Source(_)))).await;
+        responded = match (sent, received) {
+            (_, Some(received)) => received?,
+            (Some(Err(e)), None) => return Err(client_failure(e)),
+            _ => return Err(Failed::Client(None)),
+        };
+    }
+    Ok(after(worker, upstream, talk, client, responded, sent_all.get(), record).await)
+}
+
+/// What becomes of the two connections, and the tunnel if the response opened one.
+async fn after<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    upstream: &mut D::Io,
+    talk: &mut Talk,
+    client: &mut T,
+    responded: Responded,
+    sent_all: bool,
+    record: &mut Record<'_>,
+) -> (End, bool) {
+    if responded.upgraded {
+        let (from_client, from_backend) = (talk.inbox.take(), talk.answer.inbox.take());
+        record.tunnel_open();
+        let (down, _up) = tunnel::copy_both(client, from_client, upstream, from_backend).await;
+        record.tunnelled(down);
+        return (End::Close, false);
+    }
+    let is_reusable = responded.upstream_ok && sent_all && talk.answer.inbox.is_empty();
+    talk.answer.inbox = std::mem::take(&mut talk.answer.inbox);
+    if !talk.answer.inbox.is_empty() {
+        // Bytes nobody asked for must never become a response to anyone (security.md 37).
+        drop(talk.answer.inbox.take());
+    }
+    talk.answer.inbox.release(&worker.buffers);
+    let end = match (responded.keep_alive && sent_all, sent_all) {
+        (true, _) => End::KeepAlive,
+        (false, true) => End::Close,
+        (false, false) => End::Linger,
+    };
+    (end, is_reusable)
+}
+
+/// The request's head as this server gets it.
+fn write_head<D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    origin: &Origin,
+    talk: &Talk,
+    peer: &Peer,
+    out: &mut Vec<u8>,
+) {
+    let view = RequestView { head: &talk.head, bytes: &talk.bytes, edits: &talk.edits };
+    let passes_host = frontend.pass_host && !talk.head.host.is_empty();
+    let plan = ForwardPlan {
+        target: talk.target(),
+        host: if passes_host { HostChoice::Client } else { HostChoice::Given(origin.authority.as_bytes()) },
+        client_ip: peer.ip_text.as_bytes(),
+        secure: peer.secure,
+        trusted: peer.trusted,
+        server_name: worker.shared.host_name.as_bytes(),
+        body: talk.head.body,
+        websocket: talk.head.websocket,
+        // The proxy invites the body itself, once a server has taken the request: see `invite_body`.
+        expect: false,
+        extra: &[],
+    };
+    write_request(out, view, &plan);
+}
+
+/// `100 Continue` comes from the proxy, as soon as the request has passed the chain and a server is connected.
+async fn invite_body<T: Transport, D: Dial>(client: &mut T, worker: &Worker<D>, stall: Duration) -> Result<(), Failed> {
+    let mut invitation = worker.buffers.lend();
+    write_100_continue(&mut invitation);
+    let (result, invitation) = send(client.split().1, invitation, stall).await;
+    worker.buffers.give_back(invitation);
+    result.map_err(|_| Failed::Client(None))
+}
+
+/// The client's part of a failure: words if it is still there.
+fn client_failure(error: RelayError) -> Failed {
+    let RelayError::Source(error) = error else { return Failed::Client(None) };
+    Failed::Client(match error.kind() {
+        std::io::ErrorKind::InvalidData => Some(Reply::text(400, "400 Bad Request")),
+        std::io::ErrorKind::TimedOut => Some(Reply::text(408, "Request Timeout")),
+        _ => None,
+    })
+}

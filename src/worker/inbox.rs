@@ -1,0 +1,156 @@
+//! Bytes received and not yet consumed, and the buffers they live in.
+
+use std::cell::RefCell;
+use std::io;
+
+use crate::limits;
+use crate::net::ReadHalf;
+
+/// Received bytes in order. Consuming only moves a mark; the buffer is given back when it is empty.
+#[derive(Default)]
+pub struct Inbox {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Inbox {
+    /// What has arrived and not been consumed.
+    pub fn pending(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.start == self.bytes.len()
+    }
+
+    pub fn consume(&mut self, bytes: usize) {
+        self.start += bytes;
+        debug_assert!(self.start <= self.bytes.len());
+        if self.is_empty() {
+            self.bytes.clear();
+            self.start = 0;
+        }
+    }
+
+    /// Takes all pending bytes out, in the buffer they arrived in where that costs nothing.
+    pub fn take(&mut self) -> Vec<u8> {
+        if self.start > 0 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Takes the first `len` bytes out as a buffer of their own; whatever follows them stays. A head without a body behind it, the
+    /// usual case, moves without being copied.
+    pub fn detach(&mut self, len: usize, buffers: &Buffers) -> Vec<u8> {
+        let end = self.start + len;
+        let mut rest = Vec::new();
+        if end < self.bytes.len() {
+            rest = buffers.lend();
+            rest.extend_from_slice(&self.bytes[end..]);
+        }
+        let mut head = std::mem::replace(&mut self.bytes, rest);
+        head.truncate(end);
+        head.drain(..self.start);
+        self.start = 0;
+        head
+    }
+
+    /// Reads once; 0 at the end of the stream. The buffer grows when a message does not fit.
+    pub async fn fill<R: ReadHalf>(&mut self, reader: &mut R, buffers: &Buffers) -> io::Result<usize> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() == 0 {
+            bytes = buffers.lend();
+        }
+        if self.start > 0 && bytes.capacity() == bytes.len() {
+            bytes.drain(..self.start);
+            self.start = 0;
+        }
+        if bytes.capacity() == bytes.len() {
+            bytes.reserve(bytes.len());
+        }
+        let (result, bytes) = reader.read(bytes).await;
+        self.bytes = bytes;
+        result
+    }
+
+    /// Keeps bytes that were read past the end of a body, in front of nothing else.
+    pub fn put_back(&mut self, bytes: &[u8], buffers: &Buffers) {
+        debug_assert!(self.is_empty());
+        self.bytes = buffers.lend();
+        self.bytes.extend_from_slice(bytes);
+        self.start = 0;
+    }
+
+    /// Gives an empty buffer back, so that an idle connection holds none.
+    pub fn release(&mut self, buffers: &Buffers) {
+        if self.is_empty() && self.bytes.capacity() > 0 {
+            buffers.give_back(std::mem::take(&mut self.bytes));
+            self.start = 0;
+        }
+    }
+}
+
+/// A worker's spare buffers.
+#[derive(Default)]
+pub struct Buffers {
+    spare: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    /// An empty buffer with room for a head.
+    pub fn lend(&self) -> Vec<u8> {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(limits::HEAD_BUFFER_BYTES))
+    }
+
+    /// Takes a buffer back; large ones and those above the pool's bound are freed.
+    pub fn give_back(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.spare.borrow_mut();
+        let fits = (limits::HEAD_BUFFER_BYTES..=limits::POOLED_BUFFER_BYTES_MAX).contains(&buffer.capacity());
+        if fits && spare.len() < limits::POOLED_BUFFERS_MAX {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inbox(bytes: &[u8]) -> Inbox {
+        Inbox { bytes: bytes.to_vec(), start: 0 }
+    }
+
+    #[test]
+    fn detaching_a_whole_buffer_moves_it() {
+        let buffers = Buffers::default();
+        let mut inbox = inbox(b"head");
+        let address = inbox.pending().as_ptr();
+        let head = inbox.detach(4, &buffers);
+        assert_eq!((head.as_slice(), head.as_ptr()), (&b"head"[..], address));
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn what_follows_a_head_stays() {
+        let buffers = Buffers::default();
+        let mut inbox = inbox(b"..headbody");
+        inbox.consume(2);
+        assert_eq!(inbox.detach(4, &buffers), b"head");
+        assert_eq!(inbox.pending(), b"body");
+        inbox.consume(1);
+        assert_eq!(inbox.take(), b"ody");
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn the_pool_keeps_no_large_buffer() {
+        let buffers = Buffers::default();
+        buffers.give_back(Vec::with_capacity(limits::POOLED_BUFFER_BYTES_MAX + 1));
+        assert!(buffers.spare.borrow().is_empty());
+        buffers.give_back(Vec::with_capacity(limits::HEAD_BUFFER_BYTES));
+        assert_eq!(buffers.spare.borrow().len(), 1);
+    }
+}

@@ -1,0 +1,156 @@
+//! A worker's thread: its ring, its listeners, and one task per connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use socket2::Socket;
+
+use super::connection;
+use super::relay::within;
+use super::talk::{Peer, canonical};
+use super::upstream::{Dial, NetworkDial};
+use super::{Shared, Worker};
+use crate::limits;
+use crate::net::driver::{Choice, Driver, Wanted};
+use crate::net::{Tcp, secure, socket};
+
+/// One worker as the wiring sees it.
+pub struct WorkerHandle {
+    pub driver: Choice,
+    /// Its listening sockets, to be shut down when the process drains: that ends the accepts in flight (runtime.md 5).
+    listeners: Vec<Socket>,
+}
+
+impl WorkerHandle {
+    /// Stops accepting. Connections go on.
+    pub fn close_listeners(&self) {
+        for listener in &self.listeners {
+            let _ = listener.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+/// Starts worker `number` on its own thread, pinned to `core` if one is given. `listeners` pairs entry points with their sockets.
+///
+/// # Errors
+/// No thread, or no driver of the wanted kind.
+pub fn spawn(
+    number: usize,
+    core: Option<usize>,
+    wanted: Wanted,
+    shared: Arc<Shared>,
+    listeners: Vec<(usize, Socket)>,
+) -> io::Result<WorkerHandle> {
+    let kept = listeners.iter().map(|(_, socket)| socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    let (ready, started) = channel();
+    std::thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .spawn(move || run(number, core, wanted, shared, listeners, &ready))?;
+    let driver = started.recv().map_err(|_| io::Error::other(format!("worker {number} ended while it started")))??;
+    Ok(WorkerHandle { driver, listeners: kept })
+}
+
+fn run(
+    number: usize,
+    core: Option<usize>,
+    wanted: Wanted,
+    shared: Arc<Shared>,
+    listeners: Vec<(usize, Socket)>,
+    ready: &Sender<io::Result<Choice>>,
+) {
+    if let Some(core) = core {
+        // A worker that cannot be pinned still works.
+        let _ = monoio::utils::bind_to_cpu_set([core]);
+    }
+    let mut driver = match Driver::build(wanted) {
+        Ok(driver) => driver,
+        Err(e) => {
+            let _ = ready.send(Err(e));
+            return;
+        }
+    };
+    let choice = driver.choice.clone();
+    driver.block_on(async move {
+        let worker = Rc::new(Worker::new(number, shared, choice.clone(), NetworkDial));
+        let opened = listeners.iter().try_for_each(|(entry, socket)| start_accepting(&worker, *entry, socket));
+        let _ = ready.send(opened.map(|()| choice));
+        // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (runtime.md 6).
+        loop {
+            monoio::time::sleep(Duration::from_secs(10)).await;
+            worker.pool.sweep(worker.clock.mono_nanos());
+        }
+    });
+}
+
+fn start_accepting(worker: &Rc<Worker<NetworkDial>>, entry: usize, socket: &Socket) -> io::Result<()> {
+    let listener = Rc::new(socket::accept_from(socket)?);
+    for _ in 0..limits::ACCEPTS_IN_FLIGHT {
+        let (worker, listener) = (Rc::clone(worker), Rc::clone(&listener));
+        monoio::spawn(async move {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, address)) => take_in(&worker, entry, stream, address),
+                    Err(_) if worker.is_draining() => return,
+                    Err(e) => {
+                        if is_shortage(&e) {
+                            tracing::error!(
+                                "cannot accept connections: {e}; raise the limit of open files (ulimit -n)"
+                            );
+                        }
+                        monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
+                    }
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
+
+/// One accepted connection becomes one task. A panic in it is contained: the others never notice.
+fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::TcpStream, address: SocketAddr) {
+    if worker.connections.get() >= limits::CONNECTIONS_PER_WORKER_MAX {
+        return;
+    }
+    worker.connections.set(worker.connections.get() + 1);
+    let worker = Rc::clone(worker);
+    monoio::spawn(async move {
+        let serving = AssertUnwindSafe(greet(Rc::clone(&worker), entry, Tcp::new(stream), address)).catch_unwind();
+        if serving.await.is_err() {
+            tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
+        }
+        worker.connections.set(worker.connections.get() - 1);
+    });
+}
+
+/// What stands before HTTP: TLS, where the entry point has it.
+async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) {
+    let point = &worker.shared.entry_points[entry];
+    let ip = canonical(address.ip());
+    let peer = Peer {
+        entry,
+        address,
+        ip_text: ip.to_string().into(),
+        secure: point.tls.is_some(),
+        trusted: point.trust.includes(ip),
+    };
+    let Some(config) = point.tls.clone() else {
+        return connection::serve(worker, tcp, peer).await;
+    };
+    let limit = Duration::from_secs(limits::HANDSHAKE_SECS);
+    match within(limit, secure::accept(tcp, config)).await {
+        Ok(stream) => connection::serve(worker, stream, peer).await,
+        // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
+        Err(e) => tracing::debug!(client = %address, entry_point = %point.name, "TLS handshake failed: {e}"),
+    }
+}

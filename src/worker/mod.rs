@@ -1,0 +1,179 @@
+//! The data plane: one thread, one ring each. A worker reads the published snapshot, counts into shared atomics, and talks to nobody.
+
+pub mod access_log;
+mod ask;
+mod both;
+mod clock;
+mod connection;
+mod entry;
+mod exchange;
+mod forward;
+mod inbox;
+mod internal;
+mod listen;
+mod record;
+mod relay;
+mod respond;
+mod talk;
+mod upstream;
+mod verify;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Cache};
+
+use crate::config::snapshot::{Frontend, Origin};
+use crate::error::ProxyError;
+use crate::limits;
+use crate::middleware::Now;
+use crate::net::driver::Choice;
+use crate::observe::Published;
+use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerState, WorkerMetrics};
+use crate::tls::challenge::ChallengeTable;
+use clock::Clock;
+pub use entry::EntryPoint;
+use inbox::Buffers;
+pub use listen::{WorkerHandle, spawn};
+use talk::Talk;
+use upstream::{Dial, Pool};
+pub use verify::VerifyPool;
+
+/// Time limits of the data plane; `None` means none.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// A client's connection between requests (`respondingTimeouts.idleTimeout`).
+    pub idle: Option<Duration>,
+    /// From the first look at a connection to a whole head (`respondingTimeouts.readTimeout`, or ours).
+    pub head_read: Duration,
+    /// Either side standing still in mid-body.
+    pub stall: Duration,
+    /// `forwardingTimeouts.dialTimeout`.
+    pub dial: Duration,
+    /// `forwardingTimeouts.responseHeaderTimeout`.
+    pub response_header: Option<Duration>,
+}
+
+/// What all workers share: made once at the start, or published by the control plane.
+pub struct Shared {
+    pub entry_points: Vec<EntryPoint>,
+    pub snapshot: Arc<ArcSwap<Published>>,
+    pub challenges: Arc<ArcSwap<ChallengeTable>>,
+    pub metrics: Arc<Metrics>,
+    pub timeouts: Timeouts,
+    /// Idle connections kept for one server by each worker.
+    pub idle_per_server_max: usize,
+    /// What `/api/version` says.
+    pub version: &'static str,
+    pub codename: &'static str,
+    /// For X-Forwarded-Server.
+    pub host_name: String,
+    pub verify: VerifyPool,
+    pub access_log: Option<access_log::LogSink>,
+    /// When the process started; all monotonic readings count from here.
+    pub start: Instant,
+    /// The process is stopping: `/ping` says so (static.md 1.7).
+    pub stopping: AtomicBool,
+    /// Listeners are closed; answers end their connections.
+    pub draining: AtomicBool,
+    /// Heads refused before they were requests: malformed, too large.
+    pub refused_heads: AtomicU64,
+    /// Requests under way in all workers, tunnels included.
+    pub active: AtomicUsize,
+    /// Process facts for `/metrics`, read by the wiring.
+    pub process_facts: fn() -> ProcessFacts,
+}
+
+impl Shared {
+    fn metrics_text(&self, servers: &[ServerState], _now_nanos: u64) -> Vec<u8> {
+        self.metrics.prometheus_text(&Scrape { servers, process: (self.process_facts)() })
+    }
+}
+
+/// One worker. Everything in it belongs to its thread.
+pub struct Worker<D: Dial> {
+    number: usize,
+    pub shared: Arc<Shared>,
+    pub driver: Choice,
+    pub clock: Clock,
+    pub buffers: Buffers,
+    pub pool: Pool<D::Io>,
+    pub dial: D,
+    pub access_log: Option<access_log::WorkerLog>,
+    snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
+    #[expect(clippy::vec_box, reason = "connections hold boxes: a talk moves between them as a pointer")]
+    spare_talks: RefCell<Vec<Box<Talk>>>,
+    connections: Cell<usize>,
+}
+
+impl<D: Dial> Worker<D> {
+    pub fn new(number: usize, shared: Arc<Shared>, driver: Choice, dial: D) -> Self {
+        Worker {
+            number,
+            driver,
+            clock: Clock::new(shared.start),
+            buffers: Buffers::default(),
+            pool: Pool::new(shared.idle_per_server_max),
+            dial,
+            access_log: shared.access_log.clone().map(access_log::WorkerLog::new),
+            snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
+            spare_talks: RefCell::default(),
+            connections: Cell::new(0),
+            shared,
+        }
+    }
+
+    /// The configuration in force. A request holds it to its end, so it sees one configuration.
+    pub fn snapshot(&self) -> Arc<Published> {
+        Arc::clone(self.snapshot.borrow_mut().load())
+    }
+
+    pub fn now(&self) -> Now {
+        Now { mono_nanos: self.clock.mono_nanos(), unix_secs: (self.clock.unix_nanos() / 1_000_000_000) as u64 }
+    }
+
+    pub fn metrics(&self) -> WorkerMetrics<'_> {
+        self.shared.metrics.worker(self.number)
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Relaxed)
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.load(Relaxed)
+    }
+
+    /// Says in the log which server failed, for whom and how.
+    pub fn complain(&self, frontend: &Frontend, origin: &Origin, error: &ProxyError) {
+        tracing::warn!(frontend = %frontend.name, backend = %frontend.backend.name, server = %origin.url, "backend server failed: {error}");
+    }
+
+    /// Counts a request as active until the guard is dropped: a stop waits for it.
+    pub fn begin_request(&self) -> Busy<'_> {
+        self.shared.active.fetch_add(1, Relaxed);
+        Busy(&self.shared.active)
+    }
+
+    fn lend_talk(&self) -> Box<Talk> {
+        self.spare_talks.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give_back_talk(&self, talk: Box<Talk>) {
+        let mut spare = self.spare_talks.borrow_mut();
+        if spare.len() < limits::POOLED_BUFFERS_MAX {
+            spare.push(talk);
+        }
+    }
+}
+
+/// A request under way.
+pub struct Busy<'a>(&'a AtomicUsize);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,209 @@
+//! What one request was, for the counters and the access log. Filled while it walks, told once at its end.
+
+use super::Worker;
+use super::exchange::Refusal;
+use super::relay::RelayError;
+use super::talk::{Peer, Talk};
+use super::upstream::Dial;
+use crate::config::snapshot::{Frontend, Origin};
+use crate::http::{Known, Reply, Version};
+use crate::middleware::Label;
+use crate::observe::Published;
+use crate::observe::access_log::{self, FieldList};
+use crate::observe::metrics::{Method, Protocol, Sample};
+
+/// Traefik's status for a client that went away before its answer: in logs and counters only (static.md 4).
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// One request's notes.
+pub struct Record<'s> {
+    start_unix_nanos: i128,
+    start_nanos: u64,
+    /// When the request went to its (last) server, and when that server's answer had passed.
+    origin_nanos: Option<u64>,
+    frontend: Option<&'s Frontend>,
+    origin: Option<&'s Origin>,
+    label: Option<Label>,
+    method: Method,
+    protocol: Protocol,
+    status: u16,
+    origin_status: Option<u16>,
+    bytes: u64,
+    retries: u32,
+    is_tunnel: bool,
+}
+
+impl<'s> Record<'s> {
+    pub fn begin<D: Dial>(worker: &Worker<D>, talk: &Talk, peer: &Peer) -> Self {
+        let view = talk.view();
+        let record = Record {
+            start_unix_nanos: worker.clock.unix_nanos(),
+            start_nanos: worker.clock.mono_nanos(),
+            origin_nanos: None,
+            frontend: None,
+            origin: None,
+            label: None,
+            method: Method::of(view.method()),
+            protocol: Protocol::of(talk.head.websocket, view.first(b"Accept")),
+            status: 0,
+            origin_status: None,
+            bytes: 0,
+            retries: 0,
+            is_tunnel: false,
+        };
+        worker.metrics().opened(peer.entry, record.method, record.protocol);
+        record
+    }
+
+    pub fn frontend(&mut self, frontend: &'s Frontend) {
+        self.frontend = Some(frontend);
+    }
+
+    pub fn origin<D: Dial>(&mut self, origin: &'s Origin, worker: &Worker<D>) {
+        self.origin = Some(origin);
+        self.origin_nanos = Some(worker.clock.mono_nanos());
+    }
+
+    pub fn retried(&mut self) {
+        self.retries += 1;
+    }
+
+    /// A step of a chain, or the router, answered.
+    pub fn refused(&mut self, refusal: &Refusal, frontend: Option<&'s Frontend>) {
+        self.status = refusal.reply.status;
+        self.bytes = refusal.reply.body.len() as u64;
+        self.label.clone_from(&refusal.label);
+        if frontend.is_some() {
+            self.frontend = frontend;
+        }
+    }
+
+    /// The backend's head is there.
+    pub fn answered(&mut self, status: u16) {
+        self.status = status;
+        self.origin_status = Some(status);
+    }
+
+    /// The body has gone out, or not.
+    pub fn delivered(&mut self, bytes: u64, result: &Result<(), RelayError>) {
+        self.bytes = bytes;
+        if matches!(result, Err(RelayError::Sink)) {
+            self.status = CLIENT_CLOSED_REQUEST;
+        }
+    }
+
+    /// The status so far; 0 before there is one.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub fn backend_failed(&mut self, reply: &Reply, was_tried: bool) {
+        self.status = reply.status;
+        self.bytes = reply.body.len() as u64;
+        self.origin_status = was_tried.then_some(reply.status);
+    }
+
+    pub fn client_failed(&mut self, reply: Option<&Reply>) {
+        self.status = reply.map_or(CLIENT_CLOSED_REQUEST, |reply| reply.status);
+    }
+
+    pub fn tunnel_open(&mut self) {
+        self.is_tunnel = true;
+    }
+
+    pub fn tunnelled(&mut self, bytes: u64) {
+        self.bytes = bytes;
+    }
+
+    /// Counts the request and writes its line.
+    pub fn finish<D: Dial>(self, worker: &Worker<D>, published: &Published, talk: &Talk, peer: &Peer) {
+        let end_nanos = worker.clock.mono_nanos();
+        let nanos = end_nanos.saturating_sub(self.start_nanos);
+        let backend_nanos = self.origin_nanos.map_or(0, |at| end_nanos.saturating_sub(at));
+        let metrics = worker.metrics();
+        metrics.closed(peer.entry, self.method, self.protocol);
+        metrics.record(&Sample {
+            entry_point: peer.entry,
+            backend: self.origin.and(self.frontend).and_then(|frontend| published.counters(frontend.backend.number)),
+            // A tunnel that ran counts as 200 (static.md 8).
+            status: if self.is_tunnel { 200 } else { self.status },
+            method: self.method,
+            protocol: self.protocol,
+            nanos,
+            backend_nanos,
+            bytes: self.bytes,
+            unix_secs: (self.start_unix_nanos / 1_000_000_000) as u64,
+        });
+        if self.status >= 400 {
+            let view = talk.view();
+            metrics.record_error(self.status, view.method(), view.host(), view.target(), self.start_unix_nanos as u64);
+        }
+        if let Some(log) = &worker.access_log {
+            log.write(|format, out, count| {
+                format.append(&self.line(talk, peer, nanos, backend_nanos, count), out);
+            });
+        }
+    }
+
+    fn line<'a>(
+        &'a self,
+        talk: &'a Talk,
+        peer: &Peer,
+        nanos: u64,
+        backend_nanos: u64,
+        count: u64,
+    ) -> access_log::Record<'a> {
+        let head = &talk.head;
+        let request_fields = FieldList::Head { bytes: &talk.bytes, fields: &head.fields };
+        let response_fields = match self.origin_status {
+            Some(_) if !talk.answer.bytes.is_empty() => {
+                FieldList::Head { bytes: &talk.answer.bytes, fields: &talk.answer.head.fields }
+            }
+            _ => FieldList::None,
+        };
+        let target = head.target.of(&talk.bytes);
+        let origin = match (&self.label, self.origin, self.frontend) {
+            (Some(_), ..) => Some(("Traefik", target, "", self.status)),
+            (None, Some(origin), Some(frontend)) => {
+                let status = self.origin_status.unwrap_or(self.status);
+                Some((frontend.backend.name.as_str(), origin.url.as_bytes(), origin.authority.as_str(), status))
+            }
+            _ => None,
+        };
+        access_log::Record {
+            start_unix_nanos: self.start_unix_nanos as u64,
+            local_offset_secs: 0,
+            duration_nanos: nanos,
+            client: std::net::SocketAddr::new(super::talk::canonical(peer.address.ip()), peer.address.port()),
+            forwarded_for: talk.view().known(Known::XForwardedFor),
+            username: (!talk.passage.user.is_empty()).then_some(&talk.passage.user[..]),
+            host: head.host.of(&talk.bytes),
+            method: head.method.of(&talk.bytes),
+            target,
+            protocol: if head.version == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            request_size: match head.body {
+                crate::http::Body::Length(bytes) => bytes,
+                _ => 0,
+            },
+            request_fields,
+            frontend_name: self
+                .label
+                .as_deref()
+                .or(self.frontend.map(|f| f.log_name.as_str()).filter(|_| origin.is_some())),
+            origin: origin.map(|(backend_name, backend_url, backend_addr, status)| access_log::Origin {
+                backend_name,
+                backend_url,
+                backend_addr,
+                status,
+                size: self.bytes,
+                duration_nanos: backend_nanos,
+                fields: response_fields,
+            }),
+            status: self.status,
+            size: self.bytes,
+            response_fields,
+            request_count: count,
+            retry_attempts: self.retries,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Moving one message's body from a reader to a writer, with bounded buffers and back-pressure: nothing is read while the other
+//! side has not taken what was read before.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use monoio::time::timeout;
+
+use super::inbox::{Buffers, Inbox};
+use crate::http::Body;
+use crate::http::h1::body::{self, Decoder};
+use crate::limits;
+use crate::net::{ReadHalf, WriteHalf};
+
+/// Which side ended a body early.
+#[derive(Debug)]
+pub enum RelayError {
+    /// The sender broke off, stalled, or sent something that is no body.
+    Source(io::Error),
+    /// The receiver broke off or stalled.
+    Sink,
+}
+
+/// A body on its way.
+pub struct Relay<'a> {
+    pub decoder: &'a mut Decoder,
+    /// How the sender frames it, and how the receiver gets it.
+    pub incoming: Body,
+    pub outgoing: Body,
+    pub inbox: &'a mut Inbox,
+    pub buffers: &'a Buffers,
+    /// How long either side may stand still.
+    pub stall: Duration,
+    /// Payload bytes handed to the receiver so far.
+    pub moved: u64,
+}
+
+impl Relay<'_> {
+    /// Appends to `out` what has already arrived of the body, so that a head and a small body leave together. True when that is all.
+    ///
+    /// # Errors
+    /// `Source`: what arrived is no body in this framing.
+    pub fn take_arrived(&mut self, out: &mut Vec<u8>) -> Result<bool, RelayError> {
+        loop {
+            let step = self.decoder.decode(self.inbox.pending()).map_err(malformed)?;
+            if let Some(range) = &step.data {
+                let data = &self.inbox.pending()[range.clone()];
+                self.moved += data.len() as u64;
+                match self.outgoing {
+                    Body::Chunked => {
+                        body::chunk_prefix(out, data.len());
+                        out.extend_from_slice(data);
+                        out.extend_from_slice(body::CHUNK_END);
+                    }
+                    Body::Length(_) | Body::UntilClose => out.extend_from_slice(data),
+                    Body::None => {}
+                }
+            }
+            self.inbox.consume(step.consumed);
+            if step.done {
+                if self.outgoing == Body::Chunked {
+                    body::last_chunk(out, self.decoder.trailers());
+                }
+                return Ok(true);
+            }
+            if step.consumed == 0 || self.inbox.is_empty() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Sends `out`, then the rest of the body as it arrives. Returns the last buffer for reuse.
+    ///
+    /// # Errors
+    /// Which side failed. What was sent before has been sent: the receiver must be told by its connection's end.
+    pub async fn run<R: ReadHalf, W: WriteHalf>(
+        &mut self,
+        reader: &mut R,
+        writer: &mut W,
+        mut out: Vec<u8>,
+    ) -> (Result<(), RelayError>, Vec<u8>) {
+        loop {
+            let done = match self.take_arrived(&mut out) {
+                Ok(done) => done,
+                Err(e) => {
+                    // The good bytes in front of the bad ones still belong to the receiver.
+                    let (_, out) = send(writer, out, self.stall).await;
+                    return (Err(e), out);
+                }
+            };
+            if !out.is_empty() {
+                let (result, returned) = send(writer, out, self.stall).await;
+                out = returned;
+                if result.is_err() {
+                    return (Err(RelayError::Sink), out);
+                }
+                out.clear();
+            }
+            if done {
+                return (Ok(()), out);
+            }
+            let moved =
+                if self.is_verbatim() { self.copy_verbatim(reader, writer).await } else { self.fill(reader).await };
+            if let Err(e) = moved {
+                return (Err(e), out);
+            }
+        }
+    }
+
+    /// Counted bytes go out as they come in: then a buffer is filled by one side and sent to the other without being looked at.
+    fn is_verbatim(&self) -> bool {
+        matches!(
+            (self.incoming, self.outgoing),
+            (Body::Length(_), Body::Length(_)) | (Body::UntilClose, Body::UntilClose)
+        )
+    }
+
+    async fn fill<R: ReadHalf>(&mut self, reader: &mut R) -> Result<(), RelayError> {
+        let read = within(self.stall, self.inbox.fill(reader, self.buffers)).await.map_err(RelayError::Source)?;
+        if read == 0 {
+            self.decoder.finish().map_err(malformed)?;
+        }
+        Ok(())
+    }
+
+    /// Copies through one buffer that grows while the stream keeps filling it, until the counted body (or the stream) ends.
+    async fn copy_verbatim<R: ReadHalf, W: WriteHalf>(
+        &mut self,
+        reader: &mut R,
+        writer: &mut W,
+    ) -> Result<(), RelayError> {
+        self.inbox.release(self.buffers);
+        let mut buffer: Vec<u8> = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
+        while self.decoder.remaining() != Some(0) {
+            let reading = async { Ok(reader.read(std::mem::take(&mut buffer)).await) };
+            let (read, returned) = within(self.stall, reading).await.map_err(RelayError::Source)?;
+            buffer = returned;
+            let read = read.map_err(RelayError::Source)?;
+            if read == 0 {
+                return self.decoder.finish().map_err(malformed);
+            }
+            let body_bytes = self.decoder.remaining().map_or(read as u64, |left| left.min(read as u64)) as usize;
+            if body_bytes < read {
+                // What follows the body is the next message: it stays with the sender's connection.
+                self.inbox.put_back(&buffer[body_bytes..], self.buffers);
+                buffer.truncate(body_bytes);
+            }
+            self.decoder.skip(body_bytes as u64);
+            self.moved += body_bytes as u64;
+            let was_full = buffer.len() == buffer.capacity();
+            let (result, returned) = send(writer, buffer, self.stall).await;
+            result.map_err(|_| RelayError::Sink)?;
+            buffer = returned;
+            buffer.clear();
+            if was_full && buffer.capacity() < limits::COPY_BUFFER_MAX_BYTES {
+                buffer = Vec::with_capacity(buffer.capacity() * 4);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends a whole buffer, within `stall`.
+pub async fn send<W: WriteHalf>(writer: &mut W, buffer: Vec<u8>, stall: Duration) -> (io::Result<()>, Vec<u8>) {
+    match timeout(stall, writer.write_all(buffer)).await {
+        Ok(outcome) => outcome,
+        Err(_) => (Err(io::ErrorKind::TimedOut.into()), Vec::new()),
+    }
+}
+
+/// A time limit as an I/O error.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match timeout(limit, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+fn malformed(error: body::InvalidBody) -> RelayError {
+    RelayError::Source(io::Error::new(io::ErrorKind::InvalidData, error))
+}

@@ -1,0 +1,191 @@
+//! A backend's response on its way to the client: head through the chains, body in bounded steps.
+
+use std::cell::Cell;
+
+use super::Worker;
+use super::record::Record;
+use super::relay::{Relay, send, within};
+use super::talk::{Answered, PathChange, Peer, canonical, fill_random};
+use super::upstream::Dial;
+use crate::config::snapshot::Frontend;
+use crate::error::{Cause, Phase, ProxyError};
+use crate::http::forward::{ResponsePlan, framing_for_client, write_response};
+use crate::http::h1::body::Decoder;
+use crate::http::h1::client::parse_response;
+use crate::http::h1::codec::{Limits, Progress};
+use crate::http::{Body, Edits, RequestHead, ResponseView};
+use crate::limits;
+use crate::middleware::{Answer, Facts, Passage, Request};
+use crate::net::{ReadHalf, WriteHalf};
+
+/// Bounds of a response's head.
+pub const RESPONSE_LIMITS: Limits = Limits {
+    head_bytes_max: limits::RESPONSE_HEAD_BYTES_MAX,
+    fields_max: limits::HEAD_FIELDS_MAX,
+    target_bytes_max: limits::TARGET_BYTES_MAX,
+};
+
+/// The request that is being answered, borrowed apart from the body that may still be on its way.
+pub struct Asked<'a> {
+    pub head: &'a RequestHead,
+    pub bytes: &'a [u8],
+    pub edits: &'a mut Edits,
+    pub passage: &'a mut Passage,
+    /// The target after path modifiers, if one changed it.
+    pub target: Option<&'a Vec<u8>>,
+    pub path: &'a PathChange,
+    pub peer: &'a Peer,
+    /// The sticky cookie that this answer brings.
+    pub cookie: Option<&'a str>,
+    /// The request's body has gone out whole.
+    pub sent_all: &'a Cell<bool>,
+}
+
+/// What became of the response.
+pub struct Responded {
+    /// The client has all of it, and its connection may carry another request.
+    pub keep_alive: bool,
+    /// The backend's connection is in step.
+    pub upstream_ok: bool,
+    /// 101: both connections are a tunnel now.
+    pub upgraded: bool,
+}
+
+/// Reads a final response and passes it on.
+///
+/// # Errors
+/// As long as nothing has gone to the client: afterwards only closing its connection tells it (security.md 34).
+pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    reader: &mut R,
+    writer: &mut W,
+    mut asked: Asked<'_>,
+    answer: &mut Answered,
+    record: &mut Record<'_>,
+) -> Result<Responded, ProxyError> {
+    let is_head = asked.head.method.of(asked.bytes) == b"HEAD";
+    read_head(worker, reader, is_head, answer).await?;
+    let upgraded = answer.head.status == 101;
+    if upgraded && !asked.head.websocket {
+        return Err(ProxyError::new(Phase::Await, Cause::Malformed("101 to a request that asked for no upgrade")));
+    }
+    record.answered(answer.head.status);
+    if let Some(cookie) = asked.cookie {
+        answer.edits.add(b"Set-Cookie", cookie.as_bytes());
+    }
+    way_back(worker, frontend, &mut asked, answer);
+
+    let outgoing = framing_for_client(asked.head.version, answer.head.body);
+    // A refused upgrade ends the connection: bytes the client sent for the new protocol must not be read as a request.
+    let keep_alive = asked.head.keep_alive
+        && asked.sent_all.get()
+        && outgoing != Body::UntilClose
+        && !asked.head.websocket
+        && !worker.is_draining();
+    let mut out = std::mem::take(&mut answer.out);
+    out.clear();
+    worker.clock.with_date(|date| {
+        let view = ResponseView { head: &answer.head, bytes: &answer.bytes, edits: &answer.edits };
+        write_response(
+            &mut out,
+            view,
+            &ResponsePlan { client_version: asked.head.version, keep_alive, body: outgoing, date: Some(date) },
+        );
+    });
+
+    let mut decoder = Decoder::new(answer.head.body);
+    let stall = worker.shared.timeouts.stall;
+    let mut relay = Relay {
+        decoder: &mut decoder,
+        incoming: answer.head.body,
+        outgoing,
+        inbox: &mut answer.inbox,
+        buffers: &worker.buffers,
+        stall,
+        moved: 0,
+    };
+    let (result, out) = if answer.head.body == Body::None {
+        let (result, out) = send(writer, out, stall).await;
+        (result.map_err(|_| super::relay::RelayError::Sink), out)
+    } else {
+        relay.run(reader, writer, out).await
+    };
+    record.delivered(relay.moved, &result);
+    answer.out = out;
+    let is_complete = result.is_ok();
+    Ok(Responded {
+        keep_alive: keep_alive && is_complete,
+        upstream_ok: is_complete && answer.head.keep_alive && !upgraded,
+        upgraded: upgraded && is_complete,
+    })
+}
+
+/// Reads until a final response's head (or 101) is there, and moves it into `answer.bytes`. Informational ones are dropped, as v1 does.
+async fn read_head<R: ReadHalf, D: Dial>(
+    worker: &Worker<D>,
+    reader: &mut R,
+    is_head: bool,
+    answer: &mut Answered,
+) -> Result<(), ProxyError> {
+    let failed = |cause| ProxyError::new(Phase::Await, cause);
+    let mut informational = 0;
+    loop {
+        if !answer.inbox.is_empty() {
+            let parsed = parse_response(answer.inbox.pending(), is_head, &RESPONSE_LIMITS, &mut answer.head);
+            match parsed.map_err(|e| failed(Cause::Malformed(e.why)))? {
+                Progress::Complete if answer.head.status >= 200 || answer.head.status == 101 => {
+                    answer.bytes = answer.inbox.detach(answer.head.len, &worker.buffers);
+                    return Ok(());
+                }
+                Progress::Complete => {
+                    answer.inbox.consume(answer.head.len);
+                    informational += 1;
+                    if informational > limits::INFORMATIONAL_MAX {
+                        return Err(failed(Cause::Malformed("too many informational responses")));
+                    }
+                    continue;
+                }
+                Progress::Partial => {}
+            }
+        }
+        let filling = answer.inbox.fill(reader, &worker.buffers);
+        let read = match worker.shared.timeouts.response_header {
+            Some(limit) => within(limit, filling).await,
+            None => filling.await,
+        };
+        match read {
+            Ok(0) => return Err(failed(Cause::Closed)),
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::TimedOut => return Err(failed(Cause::TimedOut)),
+            Err(e) => return Err(failed(Cause::Io(e))),
+        }
+    }
+}
+
+/// The response's way back through both chains, innermost step first.
+fn way_back<D: Dial>(worker: &Worker<D>, frontend: &Frontend, asked: &mut Asked<'_>, answer: &mut Answered) {
+    if frontend.attempt.is_empty() && frontend.outer.is_empty() {
+        return;
+    }
+    let original_target = asked.head.target.of(asked.bytes);
+    let facts = Facts {
+        peer: canonical(asked.peer.address.ip()),
+        peer_port: asked.peer.address.port(),
+        secure: asked.peer.secure,
+        trusted: asked.peer.trusted,
+        now: worker.now(),
+        target: asked.target.map_or(original_target, Vec::as_slice),
+        original_target,
+        path_replaced: asked.path.replaced,
+        added_prefix: &asked.path.added_prefix,
+        client_certs: &[],
+        random: fill_random,
+    };
+    let request = Request { head: asked.head, bytes: asked.bytes, edits: asked.edits };
+    let mut received = Answer::Backend { head: &answer.head, bytes: &answer.bytes, edits: &mut answer.edits };
+    // Error pages are not compiled into chains before their own issue: there is nothing to fetch here yet.
+    let _ =
+        frontend.attempt.on_response(frontend.attempt.steps().len(), &request, &mut received, &facts, asked.passage);
+    let _ = frontend.outer.on_response(frontend.outer.steps().len(), &request, &mut received, &facts, asked.passage);
+}

@@ -1,0 +1,117 @@
+//! What one conversation with a client needs while a request is under way. Kept between requests and lent to the next connection
+//! when this one is idle, so that a warm request allocates nothing and an idle connection holds nothing.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::inbox::{Buffers, Inbox};
+use crate::http::{Edits, RequestHead, RequestView, ResponseHead};
+use crate::middleware::{Facts, Now, Passage, Request};
+use crate::rule;
+
+/// Who is on the other end of a client connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Index of the entry point.
+    pub entry: usize,
+    pub address: SocketAddr,
+    /// The address as text, for the fields and the log.
+    pub ip_text: Box<str>,
+    pub secure: bool,
+    /// The peer's own X-Forwarded-* words count: judged by its address alone.
+    pub trusted: bool,
+}
+
+/// The memory of one exchange.
+#[derive(Default)]
+pub struct Talk {
+    /// Bytes from the client behind the head.
+    pub inbox: Inbox,
+    pub head: RequestHead,
+    /// The bytes of the head; its ranges point in here.
+    pub bytes: Vec<u8>,
+    pub edits: Edits,
+    /// The target after the path modifiers; only meaningful when `path.changed`.
+    pub target: Vec<u8>,
+    pub path: PathChange,
+    pub passage: Passage,
+    pub scratch: rule::Scratch,
+    pub out: Vec<u8>,
+    pub answer: Answered,
+}
+
+/// The backend's side of it.
+#[derive(Default)]
+pub struct Answered {
+    pub inbox: Inbox,
+    pub head: ResponseHead,
+    pub bytes: Vec<u8>,
+    pub edits: Edits,
+    pub out: Vec<u8>,
+}
+
+/// What the path modifiers did.
+#[derive(Debug, Default)]
+pub struct PathChange {
+    pub changed: bool,
+    /// A strip or a replacement ran: redirects lead back to the original path (dynamic.md 5.3).
+    pub replaced: bool,
+    pub added_prefix: Vec<u8>,
+}
+
+impl Talk {
+    /// Forgets the last request; memory and unread bytes stay.
+    pub fn clear(&mut self, buffers: &Buffers) {
+        if self.bytes.capacity() > 0 {
+            buffers.give_back(std::mem::take(&mut self.bytes));
+        }
+        self.edits.clear();
+        self.passage.clear();
+        self.path.changed = false;
+        self.path.replaced = false;
+        self.path.added_prefix.clear();
+        self.answer.edits.clear();
+        if self.answer.bytes.capacity() > 0 {
+            buffers.give_back(std::mem::take(&mut self.answer.bytes));
+        }
+    }
+
+    pub fn view(&self) -> RequestView<'_> {
+        RequestView { head: &self.head, bytes: &self.bytes, edits: &self.edits }
+    }
+
+    /// The target as it goes to the backend.
+    pub fn target(&self) -> &[u8] {
+        if self.path.changed { &self.target } else { self.head.target.of(&self.bytes) }
+    }
+
+    /// The request as the steps of a chain take it, with the facts beside it and room for their notes.
+    pub fn step<'a>(&'a mut self, peer: &'a Peer, now: Now) -> (Request<'a>, Facts<'a>, &'a mut Passage) {
+        let original_target = self.head.target.of(&self.bytes);
+        let facts = Facts {
+            peer: canonical(peer.address.ip()),
+            peer_port: peer.address.port(),
+            secure: peer.secure,
+            trusted: peer.trusted,
+            now,
+            target: if self.path.changed { &self.target } else { original_target },
+            original_target,
+            path_replaced: self.path.replaced,
+            added_prefix: &self.path.added_prefix,
+            client_certs: &[],
+            random: fill_random,
+        };
+        (Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits }, facts, &mut self.passage)
+    }
+}
+
+/// An IPv4 client that came over an IPv6 socket is an IPv4 client.
+pub fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+/// Unpredictable bytes; a system without a random source must not go on with guessable ones.
+pub fn fill_random(bytes: &mut [u8]) {
+    if aws_lc_rs::rand::fill(bytes).is_err() {
+        std::process::abort();
+    }
+}

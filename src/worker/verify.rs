@@ -1,0 +1,69 @@
+//! Slow checks (bcrypt takes 50 to 300 ms) on a few threads of their own, so that no ring waits for them (runtime.md 9).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
+
+use futures_channel::oneshot;
+
+use crate::limits;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads, shared by all workers.
+#[derive(Clone)]
+pub struct VerifyPool {
+    queue: Sender<Job>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl VerifyPool {
+    /// Starts the threads. They end with the process.
+    ///
+    /// # Errors
+    /// The system's, when no thread can be started.
+    pub fn start() -> std::io::Result<VerifyPool> {
+        let (queue, jobs) = channel::<Job>();
+        let jobs = Arc::new(Mutex::new(jobs));
+        for n in 0..limits::VERIFY_THREADS {
+            let jobs = Arc::clone(&jobs);
+            std::thread::Builder::new().name(format!("verify-{n}")).spawn(move || {
+                loop {
+                    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    match job {
+                        Ok(job) => job(),
+                        Err(_) => return,
+                    }
+                }
+            })?;
+        }
+        Ok(VerifyPool { queue, waiting: Arc::default() })
+    }
+
+    /// Runs `check` on one of the threads and gives its verdict; `None` when too many wait already, or the check panicked.
+    pub async fn run<T: Send + 'static>(&self, check: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= limits::VERIFY_QUEUE_MAX {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let (sender, verdict) = oneshot::channel();
+        let job: Job = Box::new(move || drop(sender.send(check())));
+        let outcome = if self.queue.send(job).is_ok() { verdict.await.ok() } else { None };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_comes_back_to_the_ring() {
+        let pool = VerifyPool::start().expect("threads");
+        let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
+        assert_eq!(driver.block_on(pool.run(|| 6 * 7)), Some(42));
+        assert_eq!(pool.waiting.load(Ordering::Relaxed), 0);
+    }
+}

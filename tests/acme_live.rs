@@ -1,0 +1,499 @@
+//! The ACME room against a real authority: Debian's `pebble` on loopback ports.
+//!
+//! Where pebble is not installed the tests print "skipped" and pass; with RINGWAY_REQUIRE_PEBBLE=1 they fail.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ringway::control::acme::disk::Saved;
+use ringway::control::acme::store::{Store, Stored};
+use ringway::control::acme::{self, AcmeSettings, DomainRequest, Event, KeyType, Pacing, Trust, Wanted};
+use ringway::tls::certificate::Certificate;
+use ringway::tls::challenge::ChallengeTable;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// Longer than anything here takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long nothing may happen before "nothing happens" is believed.
+const QUIET: Duration = Duration::from_millis(1500);
+
+// ---- the authority ---------------------------------------------------------------------------------------------
+
+/// pebble, its DNS server and the web server that it validates against. All end with this value.
+struct Authority {
+    folder: tempfile::TempDir,
+    children: Vec<Child>,
+    port: u16,
+    dns_port: u16,
+    web: Web,
+    log: PathBuf,
+}
+
+impl Authority {
+    /// `None` when pebble is not installed and not required.
+    fn start() -> Option<Authority> {
+        let missing = ["pebble", "pebble-challtestsrv"].iter().any(|name| !on_path(name));
+        if missing {
+            assert!(std::env::var_os("RINGWAY_REQUIRE_PEBBLE").is_none(), "pebble is required and not installed");
+            println!("skipped: pebble and pebble-challtestsrv are not installed");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("pebble.log");
+        let (port, dns_port) = (free_port(), free_port());
+        let mut authority = Authority { folder, children: Vec::new(), port, dns_port, web: Web::start(), log };
+        authority.write_identity();
+        authority.spawn_dns();
+        authority.spawn_pebble();
+        Some(authority)
+    }
+
+    fn write_identity(&self) {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::NoCa;
+        fs::write(self.path("server.pem"), params.self_signed(&pair).unwrap().pem()).unwrap();
+        fs::write(self.path("server.key"), pair.serialize_pem()).unwrap();
+    }
+
+    fn spawn_dns(&mut self) {
+        let dns = format!("127.0.0.1:{}", self.dns_port);
+        let management = format!("127.0.0.1:{}", free_port());
+        let mut command = Command::new("pebble-challtestsrv");
+        command.args(["-dns01", &dns, "-management", &management, "-http01", "", "-https01", "", "-tlsalpn01", ""]);
+        command.args(["-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]);
+        self.children.push(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    }
+
+    fn spawn_pebble(&mut self) {
+        let config = json!({ "pebble": {
+            "listenAddress": format!("127.0.0.1:{}", self.port),
+            "managementListenAddress": format!("127.0.0.1:{}", free_port()),
+            "certificate": self.path("server.pem"),
+            "privateKey": self.path("server.key"),
+            "httpPort": self.web.port,
+            "tlsPort": free_port(),
+            "ocspResponderURL": "",
+            "externalAccountBindingRequired": false,
+        }});
+        fs::write(self.path("pebble.json"), config.to_string()).unwrap();
+        let log = fs::File::options().create(true).append(true).open(&self.log).unwrap();
+        let mut command = Command::new("pebble");
+        command.arg("-config").arg(self.path("pebble.json"));
+        command.args(["-dnsserver", &format!("127.0.0.1:{}", self.dns_port)]);
+        command.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_AUTHZREUSE", "0");
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        self.children.push(command.spawn().unwrap());
+        self.wait_until_up();
+    }
+
+    fn wait_until_up(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(Instant::now() < deadline, "pebble did not come up:\n{}", self.read_log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends pebble and starts it again on the same port: it has forgotten everything.
+    fn restart(&mut self) {
+        let mut pebble = self.children.pop().unwrap();
+        pebble.kill().unwrap();
+        pebble.wait().unwrap();
+        self.spawn_pebble();
+    }
+
+    fn settings(&self, storage: &Path) -> AcmeSettings {
+        let second = Duration::from_secs(1);
+        AcmeSettings {
+            email: "someone@a.example".into(),
+            storage: storage.to_owned(),
+            ca_server: format!("https://127.0.0.1:{}/dir", self.port),
+            key_type: KeyType::Ec256,
+            trust: Trust::Files(vec![self.path("server.pem")]),
+            pacing: Pacing { retry_first: second, retry_max: 4 * second, check_every: second, order_max: 30 * second },
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read_log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn orders(&self) -> usize {
+        self.read_log().lines().filter(|line| line.contains("POST /order-plz")).count()
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+// ---- the web server that answers challenges ---------------------------------------------------------------------
+
+struct Web {
+    port: u16,
+    table: Arc<ArcSwap<ChallengeTable>>,
+    /// Hosts that this server pretends not to serve.
+    blocked: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Web {
+    fn start() -> Web {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (table, blocked) = (Arc::new(ArcSwap::from_pointee(ChallengeTable::default())), Arc::default());
+        let (their_table, their_blocked) = (table.clone(), Arc::clone(&blocked));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                // A client that goes away in the middle is no concern of the test.
+                let _ = answer(stream, &their_table, &their_blocked);
+            }
+        });
+        Web { port, table, blocked }
+    }
+}
+
+fn answer(stream: TcpStream, table: &ArcSwap<ChallengeTable>, blocked: &Mutex<HashSet<String>>) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut lines = BufReader::new(&stream).lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    let mut host = String::new();
+    for line in lines {
+        let line = line?;
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("Host: ") {
+            host = value.to_owned();
+        }
+    }
+    let path = first.split(' ').nth(1).unwrap_or_default();
+    let is_blocked = blocked.lock().unwrap().contains(host.split(':').next().unwrap_or_default());
+    let table = table.load();
+    let (status, body) = match table.answer(path, &host) {
+        Some(body) if !is_blocked => ("200 OK", body),
+        _ => ("404 Not Found", ""),
+    };
+    write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+// ---- the room under test ------------------------------------------------------------------------------------------
+
+struct Room {
+    wanted: Option<watch::Sender<Wanted>>,
+    events: Receiver<Event>,
+    thread: Option<JoinHandle<Result<(), String>>>,
+}
+
+impl Room {
+    fn start(settings: AcmeSettings, wanted: Wanted, table: &Arc<ArcSwap<ChallengeTable>>) -> Room {
+        let (sender, receiver) = watch::channel(wanted);
+        let (tell, events) = channel();
+        let table = table.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            // The receiver may be gone when the test is over.
+            runtime.block_on(acme::run(settings, receiver, table, |event| drop(tell.send(event))))
+        });
+        Room { wanted: Some(sender), events, thread: Some(thread) }
+    }
+
+    /// Waits for the first event that `pick` takes.
+    fn wait<T>(&self, what: &str, pick: impl Fn(Event) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = self.events.recv_timeout(left).unwrap_or_else(|e| panic!("waiting for {what}: {e}"));
+            if let Some(found) = pick(event) {
+                return found;
+            }
+        }
+    }
+
+    fn obtained(&self) -> Vec<String> {
+        self.wait("a certificate", |event| match event {
+            Event::Obtained { names } => Some(names),
+            _ => None,
+        })
+    }
+
+    fn failed(&self) -> (Vec<String>, String, u32, Option<Duration>) {
+        self.wait("a failure", |event| match event {
+            Event::Failed { names, reason, failures, retry_in } => Some((names, reason, failures, retry_in)),
+            _ => None,
+        })
+    }
+
+    fn certificates(&self) -> Vec<Arc<Certificate>> {
+        self.wait("the certificates", |event| match event {
+            Event::Certificates(list) => Some(list),
+            _ => None,
+        })
+    }
+
+    fn assert_quiet(&self) {
+        match self.events.recv_timeout(QUIET) {
+            Err(RecvTimeoutError::Timeout) => {}
+            other => panic!("something happened: {other:?}"),
+        }
+    }
+
+    fn stop(mut self) -> Result<(), String> {
+        self.wanted = None;
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+fn want(requests: &[&[&str]]) -> Wanted {
+    let text = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+    let requests = requests.iter().map(|r| DomainRequest { main: r[0].into(), sans: text(&r[1..]) }).collect();
+    Wanted { requests, covered: Vec::new() }
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// A certificate for `name` that ends in `days`, in the form of the file.
+fn ending_soon(name: &str, days: u64) -> Stored {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_before = (std::time::SystemTime::now() - Duration::from_secs(80 * 86_400)).into();
+    params.not_after = (std::time::SystemTime::now() + Duration::from_secs(days * 86_400)).into();
+    let certificate = params.self_signed(&pair).unwrap().pem().into_bytes();
+    Stored { main: name.into(), sans: vec![], certificate, key: pair.serialize_pem().into_bytes() }
+}
+
+fn write_private(path: &Path, content: &Value) {
+    fs::write(path, serde_json::to_vec_pretty(content).unwrap()).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn traefiks_file(certificate: &Stored) -> Value {
+    json!({
+        "Account": {
+            "Email": "someone@a.example",
+            "Registration": { "body": { "status": "valid" }, "uri": "https://ca.example/acct/1" },
+            "PrivateKey": BASE64_STANDARD.encode("an RSA key"),
+            "KeyType": "4096",
+        },
+        "Certificates": [{
+            "Domain": { "Main": certificate.main, "SANs": null },
+            "Certificate": BASE64_STANDARD.encode(&certificate.certificate),
+            "Key": BASE64_STANDARD.encode(&certificate.key),
+        }],
+        "HTTPChallenges": {},
+        "TLSChallenges": {},
+    })
+}
+
+// ---- tests ----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn two_names_get_one_certificate_and_a_restart_orders_nothing() {
+    let Some(authority) = Authority::start() else { return };
+    let storage = authority.path("acme.json");
+    let wanted = want(&[&["a.example", "b.example"]]);
+    let room = Room::start(authority.settings(&storage), wanted.clone(), &authority.web.table);
+    assert!(room.certificates().is_empty());
+    let published = room.certificates();
+    assert_eq!(room.obtained(), ["a.example", "b.example"]);
+    assert_eq!(published.len(), 1);
+    assert!(published[0].covers("a.example") && published[0].covers("b.example"));
+    assert!(authority.web.table.load().is_empty(), "answers stay after the order");
+    room.stop().unwrap();
+
+    assert_eq!(fs::metadata(&storage).unwrap().permissions().mode() & 0o777, 0o600);
+    let file = read_json(&storage);
+    let entry = &file["Certificates"][0];
+    assert_eq!(entry["Domain"], json!({ "Main": "a.example", "SANs": ["b.example"] }));
+    let pem = |key: &str| BASE64_STANDARD.decode(entry[key].as_str().unwrap()).unwrap();
+    assert!(pem("Certificate").starts_with(b"-----BEGIN CERTIFICATE-----"));
+    assert!(pem("Key").starts_with(b"-----BEGIN EC PRIVATE KEY-----"));
+    assert_eq!(file["Account"]["Email"], "");
+
+    let (orders, before) = (authority.orders(), fs::read(&storage).unwrap());
+    assert_eq!(orders, 1, "{}", authority.read_log());
+    let room = Room::start(authority.settings(&storage), wanted, &authority.web.table);
+    assert_eq!(room.certificates().len(), 1);
+    room.assert_quiet();
+    // A new name is noticed while running and uses the account from before.
+    room.wanted.as_ref().unwrap().send(want(&[&["a.example", "b.example"], &["c.example"]])).unwrap();
+    assert_eq!(room.obtained(), ["c.example"]);
+    room.stop().unwrap();
+    assert_eq!(authority.orders(), orders + 1);
+    assert_ne!(fs::read(&storage).unwrap(), before);
+    assert_eq!(read_json(&storage)["RingwayAccount"], file["RingwayAccount"]);
+}
+
+#[test]
+fn a_certificate_of_traefiks_file_is_renewed_and_its_account_kept() {
+    let Some(authority) = Authority::start() else { return };
+    let storage = authority.path("acme.json");
+    let old = ending_soon("old.example", 10);
+    let before = traefiks_file(&old);
+    write_private(&storage, &before);
+    let room = Room::start(authority.settings(&storage), Wanted::default(), &authority.web.table);
+    let first = room.certificates();
+    assert!(first[0].covers("old.example"), "the old certificate is in use meanwhile");
+    let renewed = room.certificates();
+    assert_eq!(room.obtained(), ["old.example"]);
+    assert_eq!(renewed.len(), 1);
+    assert!(renewed[0].not_after_secs > first[0].not_after_secs);
+    room.assert_quiet();
+    room.stop().unwrap();
+    let after = read_json(&storage);
+    assert_eq!(after["Account"], before["Account"]);
+    assert_eq!(after["Certificates"].as_array().unwrap().len(), 1);
+    assert_ne!(after["Certificates"][0]["Certificate"], before["Certificates"][0]["Certificate"]);
+    assert_eq!(authority.orders(), 1);
+}
+
+#[test]
+fn a_failing_name_is_reported_and_retried_and_harms_no_other() {
+    let Some(authority) = Authority::start() else { return };
+    let storage = authority.path("acme.json");
+    authority.web.blocked.lock().unwrap().insert("bad.example".into());
+    let wanted = want(&[&["bad.example", "half.example"], &["good.example"], &["*.wild.example"]]);
+    let room = Room::start(authority.settings(&storage), wanted, &authority.web.table);
+    let (names, reason, _, retry_in) = room.failed();
+    assert_eq!((names, retry_in), (vec!["*.wild.example".to_owned()], None));
+    assert!(reason.contains("DNS challenge"), "{reason}");
+    room.wait("one success and two failures", |event| {
+        match event {
+            Event::Obtained { names } => assert_eq!(names, ["good.example"]),
+            Event::Failed { names, reason, failures, retry_in } => {
+                assert_eq!(names, ["bad.example", "half.example"]);
+                assert!(reason.contains("bad.example") && !reason.contains("half.example"), "{reason}");
+                assert!(retry_in.unwrap() >= Duration::from_secs(1));
+                return (failures == 2).then_some(());
+            }
+            Event::Certificates(_) => {}
+        }
+        None
+    });
+    let is_there = read_json(&storage)["Certificates"][0]["Domain"]["Main"] == "good.example";
+    assert!(is_there, "the good name has no certificate yet");
+    authority.web.blocked.lock().unwrap().clear();
+    assert_eq!(room.obtained(), ["bad.example", "half.example"]);
+    assert!(authority.web.table.load().is_empty());
+    room.stop().unwrap();
+}
+
+#[test]
+fn an_authority_that_forgot_the_account_gets_a_new_one() {
+    let Some(mut authority) = Authority::start() else { return };
+    let storage = authority.path("acme.json");
+    let room = Room::start(authority.settings(&storage), want(&[&["a.example"]]), &authority.web.table);
+    assert_eq!(room.obtained(), ["a.example"]);
+    let account = read_json(&storage)["RingwayAccount"].clone();
+    authority.restart();
+    room.wanted.as_ref().unwrap().send(want(&[&["b.example"]])).unwrap();
+    assert_eq!(room.failed().0, ["b.example"]);
+    assert_eq!(room.obtained(), ["b.example"]);
+    assert_ne!(read_json(&storage)["RingwayAccount"], account);
+    room.stop().unwrap();
+}
+
+#[test]
+fn an_authority_that_is_not_trusted_is_refused() {
+    let Some(authority) = Authority::start() else { return };
+    let settings = AcmeSettings { trust: Trust::System, ..authority.settings(&authority.path("acme.json")) };
+    let room = Room::start(settings, want(&[&["a.example"]]), &authority.web.table);
+    let (_, reason, ..) = room.failed();
+    assert!(reason.contains("certificate"), "{reason}");
+    assert_eq!(authority.orders(), 0);
+    room.stop().unwrap();
+}
+
+#[test]
+fn an_open_file_turns_acme_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = folder.path().join("acme.json");
+    fs::write(&storage, "{}").unwrap();
+    fs::set_permissions(&storage, fs::Permissions::from_mode(0o644)).unwrap();
+    let settings = AcmeSettings {
+        email: String::new(),
+        storage,
+        ca_server: "https://127.0.0.1:1/dir".into(),
+        key_type: KeyType::Ec256,
+        trust: Trust::System,
+        pacing: Pacing::default(),
+    };
+    let room = Room::start(settings, want(&[&["a.example"]]), &Arc::default());
+    let message = room.stop().unwrap_err();
+    assert!(message.starts_with("permissions 644 for ") && message.ends_with("too open, please use 600"), "{message}");
+}
+
+/// The name of the test that runs itself again inside its own mount namespace.
+const MOUNTED: &str = "a_file_that_is_a_mount_point_is_written_in_place";
+
+#[test]
+fn a_file_that_is_a_mount_point_is_written_in_place() {
+    if let Some(storage) = std::env::var_os("RINGWAY_TEST_MOUNTED") {
+        return inside_the_mount(Path::new(&storage));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let storage = folder.path().join("acme.json");
+    write_private(&storage, &traefiks_file(&ending_soon("old.example", 10)));
+    let script = r#"mount --bind "$RINGWAY_TEST_MOUNTED" "$RINGWAY_TEST_MOUNTED" || exit 77; exec "$0" "$@""#;
+    let child = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", MOUNTED, "--nocapture"])
+        .env("RINGWAY_TEST_MOUNTED", &storage)
+        .output();
+    let refused = match &child {
+        Ok(output) => output.status.code() == Some(77) || String::from_utf8_lossy(&output.stderr).contains("unshare"),
+        Err(_) => true,
+    };
+    if refused {
+        assert!(std::env::var_os("RINGWAY_REQUIRE_PEBBLE").is_none(), "a mount namespace is required: {child:?}");
+        println!("skipped: this machine allows no mount namespaces");
+        return;
+    }
+    let output = child.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("written through the mount"));
+    let mains: Vec<String> = Store::open(&storage).unwrap().certificates().into_iter().map(|c| c.main).collect();
+    assert_eq!(mains, ["old.example", "new.example"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file is left");
+}
+
+fn inside_the_mount(storage: &Path) {
+    let mut store = Store::open(storage).unwrap();
+    assert_eq!(store.put(&ending_soon("new.example", 60)).unwrap(), Saved::InPlace);
+    println!("written through the mount");
+}

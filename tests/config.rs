@@ -1,0 +1,70 @@
+//! Compatibility as pairs: each `tests/config/NAME.toml` is read as the main configuration file, and what Ringway says about
+//! it must be `NAME.expected`. `RINGWAY_BLESS=1` writes the expected files anew; read the difference before committing it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ringway::cli;
+use ringway::config::fixed::{check, not_yet};
+
+#[test]
+fn every_file_is_judged_as_expected() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("tests/config exists")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 8, "the cases are missing");
+    let bless = std::env::var_os("RINGWAY_BLESS").is_some();
+    let mut wrong = Vec::new();
+    for file in files {
+        let said = judge(&std::fs::read_to_string(&file).expect("a readable case"));
+        let expected = file.with_extension("expected");
+        if bless {
+            std::fs::write(&expected, &said).expect("written");
+        }
+        let wanted = std::fs::read_to_string(&expected).unwrap_or_default();
+        if said != wanted {
+            wrong.push(format!("{}:\n--- expected\n{wanted}--- said\n{said}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Everything a user would be told, one thing after the other.
+fn judge(text: &str) -> String {
+    let read = |file: &Path| match file.to_str() {
+        Some("traefik.toml") => Ok(text.to_owned()),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    let invocation = match cli::parse(&["--configFile=traefik.toml".to_owned()], &|_| None, &read) {
+        Ok(invocation) => invocation,
+        Err(error) => return format!("{error}\n"),
+    };
+    let warnings = invocation.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+    let problems = check(&invocation.fixed);
+    let problems =
+        problems.iter().map(|problem| format!("{}: {problem}\n", if problem.fatal { "fatal" } else { "warning" }));
+    let pending = not_yet(&invocation.fixed);
+    let pending = pending.iter().map(|key| format!("not yet: {key}\n"));
+    warnings.chain(problems).chain(pending).collect()
+}
+
+/// Routes that a Traefik v1 was seen to serve must be read without a word.
+#[test]
+fn routes_of_a_running_traefik_are_read_without_warnings() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases/observed-rules.toml");
+    let Ok(text) = std::fs::read_to_string(&file) else {
+        println!("skipped: no shared cases");
+        return;
+    };
+    // One line of it escapes braces for the template engine, which is refused by design; the rest has none.
+    let refused = ringway::config::text::dedicated(&text, "observed-rules.toml").expect_err("it holds a template");
+    assert!(refused.message.contains("does not run templates"), "{refused}");
+    let text: String = text.lines().filter(|line| !line.contains("{{")).flat_map(|line| [line, "\n"]).collect();
+    let read = ringway::config::text::dedicated(&text, "observed-rules.toml").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(read.warnings, []);
+    assert!(read.value.frontends.len() > 10 && !read.value.backends.is_empty());
+}

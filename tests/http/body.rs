@@ -1,0 +1,198 @@
+//! Bodies, at every cut.
+
+use proptest::prelude::*;
+use ringway::http::Body;
+use ringway::http::h1::body::{
+    CHUNK_END, CHUNK_OVERHEAD_BYTES_MAX, Decoder, InvalidBody, LAST_CHUNK, TRAILER_BYTES_MAX, chunk_prefix, last_chunk,
+};
+
+/// Payload, trailers, and bytes consumed.
+type Outcome = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;
+
+/// Feeds pieces; each piece until it is consumed or the body is done. End of input is the end of the connection.
+fn feed<'a>(body: Body, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let mut decoder = Decoder::new(body);
+    let (mut payload, mut total) = (Vec::new(), 0);
+    for mut piece in pieces {
+        while !piece.is_empty() && !decoder.is_done() {
+            let step = decoder.decode(piece)?;
+            assert!(step.consumed > 0, "no progress");
+            if let Some(data) = step.data {
+                assert!(data.end <= step.consumed && !data.is_empty());
+                payload.extend_from_slice(&piece[data]);
+            }
+            assert_eq!(step.done, decoder.is_done());
+            total += step.consumed;
+            piece = &piece[step.consumed..];
+        }
+    }
+    decoder.finish()?;
+    Ok((payload, decoder.trailers().to_vec(), total))
+}
+
+/// Whole, byte by byte and cut at every position must agree.
+fn decode(body: Body, bytes: &[u8]) -> Outcome {
+    let whole = feed(body, [bytes]);
+    assert_eq!(feed(body, bytes.chunks(1)), whole, "byte by byte: {}", bytes.escape_ascii());
+    for cut in 0..=bytes.len() {
+        let (a, b) = bytes.split_at(cut);
+        assert_eq!(feed(body, [a, b]), whole, "cut at {cut}: {}", bytes.escape_ascii());
+    }
+    whole
+}
+
+fn payload(text: &str) -> Vec<u8> {
+    decode(Body::Chunked, text.as_bytes()).unwrap_or_else(|e| panic!("{e}: {text:?}")).0
+}
+
+#[test]
+fn lengths() {
+    assert_eq!(decode(Body::Length(3), b"abcd"), Ok((b"abc".to_vec(), vec![], 3)));
+    assert_eq!(decode(Body::Length(3), b"ab"), Err(InvalidBody::Truncated));
+    assert_eq!(decode(Body::None, b"ab"), Ok((vec![], vec![], 0)));
+    assert_eq!(decode(Body::Length(0), b"ab"), Ok((vec![], vec![], 0)));
+    assert_eq!(decode(Body::UntilClose, b"abcd"), Ok((b"abcd".to_vec(), vec![], 4)));
+}
+
+#[test]
+fn chunks() {
+    assert_eq!(payload("0\r\n\r\n"), b"");
+    assert_eq!(payload("5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"), b"hello world");
+    assert_eq!(payload("0005\r\nhello\r\n0000\r\n\r\n"), b"hello");
+    assert_eq!(payload("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n").len(), 20);
+    assert_eq!(payload("5;a=b;c=\"d e\"\r\nhello\r\n0;x\t\r\n\r\n"), b"hello");
+    let (_, _, consumed) = decode(Body::Chunked, b"1\r\na\r\n0\r\n\r\nGET /").unwrap();
+    assert_eq!(consumed, 11);
+}
+
+#[test]
+fn a_whole_small_body_is_one_step() {
+    let mut decoder = Decoder::new(Body::Chunked);
+    let step = decoder.decode(b"5\r\nhello\r\n0\r\n\r\nX").unwrap();
+    assert_eq!((step.consumed, step.data, step.done), (15, Some(3..8), true));
+}
+
+#[test]
+fn bad_chunks_are_never_a_whole_body() {
+    for text in [
+        "+5\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "5_0\r\n",
+        "\r\nhello\r\n0\r\n\r\n",
+        ";a\r\n",
+        "g\r\n",
+        " 5\r\nhello\r\n0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5\r\nhello!\r\n0\r\n\r\n",
+        "5\r\nhelloXX0\r\n\r\n",
+        "5;a\nhello\r\n0\r\n\r\n",
+        "5;a\rb\r\nhello\r\n0\r\n\r\n",
+        "5;\0\r\nhello\r\n0\r\n\r\n",
+        "5\rhello\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\na",
+        "10000000000000005\r\nhello\r\n0\r\n\r\n",
+        "00000000000000005\r\nhello\r\n0\r\n\r\n",
+        "0\r\n\n",
+        "0\r\nX\r\n\r\n",
+        "0\r\n: b\r\n\r\n",
+        "0\r\nA : b\r\n\r\n",
+        "0\r\nA: b\n\r\n",
+        "0\r\nA: b\rc\r\n\r\n",
+        "0\r\n A: b\r\n\r\n",
+        "0\r\nA: b\r\n c\r\n\r\n",
+        "0\r\nA: \0\r\n\r\n",
+    ] {
+        assert!(decode(Body::Chunked, text.as_bytes()).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn an_early_end_is_seen_wherever_it_comes() {
+    let whole = b"5;x\r\nhello\r\n0\r\nA: b\r\n\r\n";
+    for end in 0..whole.len() {
+        assert_eq!(decode(Body::Chunked, &whole[..end]), Err(InvalidBody::Truncated), "end {end}");
+    }
+    assert!(decode(Body::Chunked, whole).is_ok());
+}
+
+#[test]
+fn only_harmless_trailers_travel() {
+    let text = b"0\r\nGrpc-Status: 0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: b\r\nX-Forwarded-For: c\r\n\
+        X_Forwarded_For: c\r\nX-Real-Ip: d\r\nX-Forwarded-Ssl: on\r\nConnection: x\r\nTrailer: y\r\nAuthorization: z\r\nCookie: z\r\n\
+        Set-Cookie: z\r\nContent-Type: t\r\nTE: x\r\nUpgrade: y\r\nExpires:\tnever \r\n\r\n";
+    let (_, trailers, _) = decode(Body::Chunked, text).unwrap();
+    assert_eq!(trailers, b"Grpc-Status: 0\r\nExpires:\tnever \r\n");
+}
+
+#[test]
+fn extensions_and_trailers_are_bounded() {
+    let long = format!("1;{}\r\n", "a".repeat(CHUNK_OVERHEAD_BYTES_MAX as usize + 1));
+    assert_eq!(feed(Body::Chunked, [long.as_bytes()]), Err(InvalidBody::ChunkOverhead));
+    let many = format!("1;{}\r\na\r\n", "a".repeat(1000)).repeat(30);
+    assert_eq!(feed(Body::Chunked, [many.as_bytes()]), Err(InvalidBody::ChunkOverhead));
+    // Modest extensions beside real payload may go on for ever.
+    let fair = format!("200;{}\r\n{}\r\n", "a".repeat(100), "b".repeat(512)).repeat(1000) + "0\r\n\r\n";
+    assert_eq!(feed(Body::Chunked, [fair.as_bytes()]).unwrap().0.len(), 512_000);
+    let trailer = format!("0\r\nA: {}\r\n\r\n", "a".repeat(TRAILER_BYTES_MAX));
+    assert_eq!(feed(Body::Chunked, [trailer.as_bytes()]), Err(InvalidBody::TrailerTooLong));
+    let trailer = format!("0\r\n{}\r\n", "Host: b\r\n".repeat(65));
+    assert_eq!(feed(Body::Chunked, [trailer.as_bytes()]), Err(InvalidBody::TrailerTooLong));
+}
+
+#[test]
+fn bytes_moved_elsewhere_count() {
+    let mut decoder = Decoder::new(Body::Length(10));
+    assert_eq!(decoder.remaining(), Some(10));
+    decoder.skip(4);
+    assert_eq!(decoder.decode(b"abc").unwrap().data, Some(0..3));
+    assert_eq!(decoder.remaining(), Some(3));
+    decoder.skip(3);
+    assert!(decoder.is_done());
+    assert_eq!(decoder.finish(), Ok(()));
+
+    let mut decoder = Decoder::new(Body::Chunked);
+    assert_eq!(decoder.remaining(), None);
+    decoder.decode(b"100\r\n").unwrap();
+    assert_eq!(decoder.remaining(), Some(256));
+    decoder.skip(256);
+    assert!(decoder.decode(b"\r\n0\r\n\r\n").unwrap().done);
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_decodes(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..300), 0..8), cut in any::<u16>()) {
+        let mut wire = Vec::new();
+        for piece in &pieces {
+            chunk_prefix(&mut wire, piece.len());
+            wire.extend_from_slice(piece);
+            wire.extend_from_slice(CHUNK_END);
+        }
+        wire.extend_from_slice(LAST_CHUNK);
+        let cut = usize::from(cut) % wire.len();
+        let (a, b) = wire.split_at(cut);
+        prop_assert_eq!(feed(Body::Chunked, [a, b]), Ok((pieces.concat(), vec![], wire.len())));
+    }
+
+    #[test]
+    fn a_prefix_is_the_length_in_hexadecimal(len in any::<usize>()) {
+        let mut out = Vec::new();
+        chunk_prefix(&mut out, len);
+        let expected = if len == 0 { String::new() } else { format!("{len:x}\r\n") };
+        prop_assert_eq!(out, expected.into_bytes());
+    }
+
+    #[test]
+    fn garbage_never_panics_and_cuts_never_matter(bytes in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'0'), Just(b'1'), Just(b';'), any::<u8>()], 0..40)) {
+        let _ = decode(Body::Chunked, &bytes);
+    }
+}
+
+#[test]
+fn the_last_chunk_carries_trailers() {
+    let mut wire = Vec::new();
+    last_chunk(&mut wire, b"A: b\r\n");
+    assert_eq!(decode(Body::Chunked, &wire), Ok((vec![], b"A: b\r\n".to_vec(), wire.len())));
+}

@@ -1,0 +1,8 @@
+//! The http room from outside: every case whole, byte by byte and cut at every position.
+
+mod body;
+mod forward;
+mod property;
+mod request;
+mod response;
+mod smuggling;

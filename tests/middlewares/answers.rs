@@ -1,0 +1,253 @@
+//! The exact local answers of dynamic.md 5.2 and 5.3, and the header steps of 5.12.
+
+use ringway::http::Reply;
+use ringway::middleware::error_pages::{ErrorPage, ErrorPages, StatusRanges};
+use ringway::middleware::headers::CustomHeaders;
+use ringway::middleware::redirect::{InvalidRegex, Redirect};
+use ringway::middleware::secure::{Secure, SecureOptions};
+use ringway::middleware::white_list::WhiteList;
+use ringway::middleware::{Middleware, Place};
+
+use crate::support::*;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+fn redirect_to_https(permanent: bool) -> Walk {
+    Walk::new(vec![Middleware::Redirect(Redirect::entry_point(443, true, permanent, Place::EntryPoint("http")))])
+}
+
+fn regex(regex: &str, replacement: &str) -> Walk {
+    let step = Redirect::regex(regex, replacement, false, Place::Frontend("web")).unwrap();
+    Walk::new(vec![Middleware::Redirect(step)])
+}
+
+fn location(walk: &mut Walk, host: &str, target: &str) -> Option<String> {
+    match walk.get(host, target) {
+        progress if passes(&progress) => None,
+        progress => value(&shown(progress).1, "location").map(str::to_owned),
+    }
+}
+
+#[test]
+fn redirects_answer_by_method_and_permanence() {
+    for (method, permanent, status, body) in [
+        ("GET", false, 302, "Found"),
+        ("GET", true, 301, "Moved Permanently"),
+        ("HEAD", false, 307, "Temporary Redirect"),
+        ("POST", false, 307, "Temporary Redirect"),
+        ("PUT", true, 308, "Permanent Redirect"),
+    ] {
+        let mut walk = redirect_to_https(permanent);
+        let (got, fields, text, label) = shown(walk.send(&format!("{method} /a?b=1 HTTP/1.1\nHost: a.test:8080")));
+        assert_eq!((got, text.as_str()), (status, body), "{method} {permanent}");
+        assert_eq!(value(&fields, "content-type"), Some(PLAIN));
+        assert_eq!(value(&fields, "location"), Some("https://a.test:443/a?b=1"));
+        assert_eq!(label.as_deref(), Some("entrypoint redirect for http"));
+    }
+}
+
+#[test]
+fn an_entry_point_redirect_leaves_odd_hosts_and_itself_alone() {
+    let mut walk = redirect_to_https(false);
+    for host in ["[::1]:80", "[::1]"] {
+        assert_eq!(location(&mut walk, host, "/"), None, "{host}");
+    }
+    walk.secure = true;
+    assert_eq!(location(&mut walk, "a.test:443", "/x"), None, "the same URL");
+    assert_eq!(location(&mut walk, "a.test", "/x").as_deref(), Some("https://a.test:443/x"));
+}
+
+#[test]
+fn redirects_lead_back_to_the_original_path() {
+    let mut walk = redirect_to_https(false);
+    (walk.target, walk.path_replaced) = (Some(b"/bar?q=1".to_vec()), true);
+    assert_eq!(location(&mut walk, "h", "/foo/bar?q=1").as_deref(), Some("https://h:443/foo/bar?q=1"));
+    let mut walk = redirect_to_https(false);
+    (walk.target, walk.added_prefix) = (Some(b"/pre/bar".to_vec()), b"/pre".to_vec());
+    assert_eq!(location(&mut walk, "h", "/bar").as_deref(), Some("https://h:443/bar"));
+}
+
+#[test]
+fn regex_redirects_expand_groups_and_never_run_client_text() {
+    let mut walk = regex("^http://old/(.*)$", "http://new/$1?h={{ .Request.Host }}");
+    assert_eq!(location(&mut walk, "old", "/x").as_deref(), Some("http://new/x?h=old"));
+    assert_eq!(location(&mut walk, "other", "/x"), None);
+    assert_eq!(
+        location(&mut walk, "old", "/{{.Request.Method}}").as_deref(),
+        Some("http://new/{{.Request.Method}}?h=old")
+    );
+    assert_eq!(location(&mut regex("^http://a/(.*)$", "http://a/$1"), "a", "/x"), None, "no change, no redirect");
+    assert_eq!(location(&mut regex("o", "0"), "foo", "/o").as_deref(), Some("http://f00/0"), "every match");
+    // Go's rule: `$1x` is the group named "1x", which is empty.
+    assert_eq!(location(&mut regex("^http://a/(.*)$", "http://b/$1x/"), "a", "/y").as_deref(), Some("http://b//"));
+    assert!(Redirect::regex("^(.*", "$1", false, Place::Frontend("f")).is_err());
+    assert!(Redirect::regex("", "$1", false, Place::Frontend("f")).is_err());
+    let unknown = Redirect::regex("x", "{{ .Foo }}", false, Place::Frontend("f")).unwrap_err();
+    assert!(matches!(&unknown, InvalidRegex::Template(_)) && unknown.to_string().contains(".Request.Host"));
+}
+
+#[test]
+fn a_proto_field_makes_the_matched_url_https() {
+    let mut walk = regex("^https://a/(.*)$", "https://b/$1");
+    assert_eq!(location(&mut walk, "a", "/"), None);
+    let (_, fields, ..) = shown(walk.send("GET /q HTTP/1.1\nHost: a\nX-Forwarded-Proto: https"));
+    assert_eq!(value(&fields, "location"), Some("https://b/q"));
+}
+
+fn white_list(ranges: &[&str], use_xff: bool) -> Walk {
+    let step = WhiteList::new(&strings(ranges), use_xff, Place::Frontend("f")).unwrap();
+    Walk::new(vec![Middleware::WhiteList(step)])
+}
+
+#[test]
+fn the_white_list_refuses_with_403() {
+    let mut walk = white_list(&["10.0.0.0/8", "fe80::/16"], false);
+    let (status, fields, body, label) = shown(walk.get("h", "/"));
+    assert_eq!((status, body.as_str()), (403, "Forbidden"));
+    assert_eq!(fields, [("Content-Type".into(), PLAIN.into())]);
+    assert_eq!(label.as_deref(), Some("ipwhitelister for f"));
+    for peer in ["10.1.2.3", "::ffff:10.1.2.3", "fe80::1"] {
+        walk.peer = peer.parse().unwrap();
+        assert!(passes(&walk.get("h", "/")), "{peer}");
+    }
+}
+
+#[test]
+fn forwarded_addresses_count_only_from_trusted_peers() {
+    let mut walk = white_list(&["10.0.0.0/8"], true);
+    let mut sent = |xff: &str, trusted: bool| {
+        walk.trusted = trusted;
+        passes(&walk.send(&format!("GET / HTTP/1.1\nHost: h\nX-Forwarded-For: {xff}")))
+    };
+    assert!(sent("10.1.1.1", true) && sent("11.1.1.1, 10.1.1.1:80", true));
+    assert!(!sent("11.1.1.1", true) && !sent("junk, 10.1.1.1", true));
+    assert!(sent("10.1.1.1, junk", true), "a match before the junk lets in");
+    assert!(!sent("10.1.1.1", false), "a stranger cannot write itself onto the list");
+}
+
+#[test]
+fn wrong_ranges_are_named() {
+    let error = WhiteList::new(&strings(&["10.0.0.1", "foo"]), false, Place::Frontend("f")).unwrap_err();
+    assert!(error.to_string().contains("\"foo\""), "{error}");
+    assert!(WhiteList::new(&[], false, Place::Frontend("f")).is_err());
+}
+
+fn secure(options: SecureOptions) -> Walk {
+    Walk::new(vec![Middleware::Secure(Secure::new(options).unwrap().unwrap())])
+}
+
+#[test]
+fn secure_redirects_and_bad_hosts() {
+    let redirect = SecureOptions { ssl_redirect: true, ssl_temporary_redirect: true, ..Default::default() };
+    let mut walk = secure(redirect.clone());
+    let (status, fields, body, _) = shown(walk.get("a:80", "/a?b=c"));
+    assert_eq!((status, value(&fields, "location")), (307, Some("https://a:80/a?b=c")));
+    assert_eq!(body, "<a href=\"https://a:80/a?b=c\">Temporary Redirect</a>.\n\n");
+    assert_eq!(value(&fields, "content-type"), Some("text/html; charset=utf-8"));
+    let (_, fields, body, _) = shown(walk.send("POST / HTTP/1.1\nHost: a\nContent-Length: 1"));
+    assert_eq!((value(&fields, "content-type"), body.as_str()), (None, ""));
+    walk.secure = true;
+    assert!(passes(&walk.get("a", "/")));
+    assert!(passes(&secure(SecureOptions { is_development: true, ..redirect }).get("a", "/")));
+
+    let mut walk = secure(SecureOptions {
+        allowed_hosts: strings(&["good.test", "h:81"]),
+        hosts_proxy_headers: strings(&["X-Fh"]),
+        ..Default::default()
+    });
+    assert!(passes(&walk.get("GOOD.test", "/")) && passes(&walk.get("h:81", "/")));
+    let (status, fields, body, label) = shown(walk.get("h:82", "/"));
+    assert_eq!((status, body.as_str(), label), (500, "Bad Host\n", None));
+    assert_eq!(value(&fields, "x-content-type-options"), Some("nosniff"));
+    assert!(passes(&walk.send("GET / HTTP/1.1\nHost: bad\nX-Fh: good.test")));
+}
+
+#[test]
+fn secure_headers_replace_the_backends() {
+    let mut walk = secure(SecureOptions {
+        sts_seconds: 5,
+        sts_include_subdomains: true,
+        sts_preload: true,
+        frame_deny: true,
+        content_type_nosniff: true,
+        browser_xss_filter: true,
+        custom_browser_xss_value: "0".into(),
+        content_security_policy: "script-src $NONCE; style-src $NONCE".into(),
+        public_key: "pin".into(),
+        referrer_policy: "same-origin".into(),
+        ssl_host: "ssl.test".into(),
+        ..Default::default()
+    });
+    assert!(passes(&walk.get("a", "/")));
+    let (fields, _) = walk.respond("HTTP/1.1 200 OK\nX-Frame-Options: ALLOW\nContent-Length: 0");
+    assert_eq!(value(&fields, "x-frame-options"), Some("DENY"));
+    assert_eq!(value(&fields, "x-xss-protection"), Some("0"));
+    assert_eq!(value(&fields, "referrer-policy"), Some("same-origin"));
+    assert_eq!(value(&fields, "strict-transport-security"), None);
+    let nonce = "'nonce-AAECAwQFBgcICQoLDA0ODw'";
+    let policy = format!("script-src {nonce}; style-src {nonce}");
+    assert_eq!(value(&fields, "content-security-policy"), Some(policy.as_str()));
+    walk.secure = true;
+    assert!(passes(&walk.get("a", "/")));
+    let (fields, _) = walk.respond("HTTP/1.1 301 Moved\nLocation: http://ssl.test/x\nContent-Length: 0");
+    assert_eq!(value(&fields, "strict-transport-security"), Some("max-age=5; includeSubDomains; preload"));
+    assert_eq!(value(&fields, "public-key-pins"), Some("pin"));
+    assert_eq!(value(&fields, "location"), Some("https://ssl.test/x"));
+    let (fields, _) = walk.respond("HTTP/1.1 301 Moved\nLocation: http://ssl.test.evil/x\nContent-Length: 0");
+    assert_eq!(value(&fields, "location"), Some("http://ssl.test.evil/x"));
+    let mut generated = Reply::text(502, "Bad Gateway");
+    walk.respond_gateway(&mut generated);
+    assert_eq!(generated, Reply::text(502, "Bad Gateway"));
+}
+
+#[test]
+fn custom_headers_set_and_delete() {
+    let request = [("X-New", "1"), ("X-Del", ""), ("Host", "evil"), ("Content-Length", "9")];
+    let request = CustomHeaders::on_requests(request).unwrap();
+    assert_eq!(request.ignored(), ["Host", "Content-Length"]);
+    let response = CustomHeaders::on_responses([("X-Resp", "r"), ("Date", "")]).unwrap();
+    let mut walk = Walk::new(vec![Middleware::ResponseHeaders(response), Middleware::RequestHeaders(request)]);
+    assert!(passes(&walk.send("GET / HTTP/1.1\nHost: h\nX-Del: 1\nX-New: 0")));
+    assert_eq!(
+        (walk.field("x-new").as_deref(), walk.field("x-del"), walk.field("host").as_deref()),
+        (Some("1"), None, Some("h"))
+    );
+    let (fields, _) = walk.respond("HTTP/1.1 200 OK\nDate: x\nContent-Length: 0");
+    assert_eq!((value(&fields, "x-resp"), value(&fields, "date")), (Some("r"), None));
+    let (fields, _) = walk.respond("HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: websocket");
+    assert_eq!(value(&fields, "x-resp"), None);
+    let mut generated = Reply::text(502, "Bad Gateway");
+    walk.respond_gateway(&mut generated);
+    assert!(generated.fields.iter().any(|(name, _)| name == "X-Resp"));
+    let mut local = Reply::text(403, "Forbidden");
+    walk.respond_local(&mut local);
+    assert_eq!(local, Reply::text(403, "Forbidden"));
+    for (name, value) in [("X y", "1"), ("", "1"), ("X", "a\r\nB: c")] {
+        assert!(CustomHeaders::on_requests([(name, value)]).is_err(), "{name:?} {value:?}");
+    }
+}
+
+#[test]
+fn custom_headers_win_over_secure_ones() {
+    let secure = Secure::new(SecureOptions { frame_deny: true, ..Default::default() }).unwrap().unwrap();
+    let custom = CustomHeaders::on_responses([("X-Frame-Options", "MINE")]).unwrap();
+    let mut walk = Walk::new(vec![Middleware::Secure(secure), Middleware::ResponseHeaders(custom)]);
+    assert!(passes(&walk.get("a", "/")));
+    assert_eq!(value(&walk.respond("HTTP/1.1 200 OK\nContent-Length: 0").0, "x-frame-options"), Some("MINE"));
+}
+
+#[test]
+fn error_pages_catch_their_statuses() {
+    let page = |statuses: &[&str], query: &str| ErrorPage::new(&strings(statuses), "errors", query).unwrap();
+    let pages =
+        ErrorPages::new(vec![page(&["404", "500-501"], "e/{status}.html?s={status}"), page(&["503-599"], "/x")]);
+    let asked = pages.page_for(404).unwrap();
+    assert_eq!((&*asked.backend, text(&asked.target).as_str(), asked.status), ("errors", "/e/404.html?s=404", 404));
+    assert_eq!(text(&pages.page_for(503).unwrap().target), "/x");
+    assert!([200, 304, 403, 502].iter().all(|&status| pages.page_for(status).is_none()));
+    let mut walk = Walk::new(vec![Middleware::ErrorPages(pages)]);
+    assert!(passes(&walk.get("h", "/")));
+    assert_eq!(walk.respond("HTTP/1.1 500 Oops\nContent-Length: 0").1.unwrap().status, 500);
+    assert_eq!(StatusRanges::parse(&strings(&["200-500", "502"])).unwrap().pairs(), [(200, 500), (502, 502)]);
+    assert!(StatusRanges::parse(&strings(&["aaa"])).unwrap_err().to_string().contains("aaa"));
+}

@@ -1,0 +1,289 @@
+//! Basic, digest and forward authentication (dynamic.md 5.4).
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest, Md5};
+use ringway::middleware::basic_auth::{AfterAuth, BasicAuth};
+use ringway::middleware::credentials::CredentialMemory;
+use ringway::middleware::digest_auth::{DigestAuth, DigestState, NONCES_MAX};
+use ringway::middleware::forward_auth::{AuthServer, ForwardAuth};
+use ringway::middleware::{Middleware, Place, Progress};
+
+use crate::support::*;
+
+/// Made with htpasswd 2.4: -m, -s, and -B -C 4.
+const ALICE: &str = "alice:$apr1$PhL9r9rs$YKAe33W8NLUWqzruQ2Gg10"; // wonder
+const BOB: &str = "bob:{SHA}9SMYoF5RilWWASry7TjeaKwmpGg="; // builder
+const CAROL: &str = "carol:$2y$04$jfQS6BvDkeSp9QwbUlxNsur1n0wQmID4szOG5yf3RSfy1DpUZ8Bmm"; // singer
+/// MD5 of dave:traefik:digger.
+const DAVE: &str = "dave:traefik:f8f0dffa36b3eab435cf21afefda5f57";
+
+fn memory() -> Arc<CredentialMemory> {
+    Arc::new(CredentialMemory::new([7; 32]))
+}
+
+fn basic(users: &[&str], file: Option<&str>, after: AfterAuth) -> Walk {
+    let label = BasicAuth::auth_label(Place::EntryPoint("http"));
+    let step = BasicAuth::new(&strings(users), file, after, memory(), label).unwrap();
+    Walk::new(vec![Middleware::Basic(step)])
+}
+
+fn with(authorization: &str) -> String {
+    format!("GET / HTTP/1.1\nHost: h\nAuthorization: {authorization}")
+}
+
+fn credentials(text: &str) -> String {
+    format!("Basic {}", STANDARD.encode(text))
+}
+
+fn lets_in(walk: &mut Walk, authorization: &str) -> bool {
+    let progress = walk.send(&with(authorization));
+    passes(&walk.settle(progress))
+}
+
+#[test]
+fn every_hash_form_of_htpasswd() {
+    let all = [ALICE, BOB, CAROL];
+    for (right, wrong) in
+        [("alice:wonder", "alice:wonder1"), ("bob:builder", "bob:Builder"), ("carol:singer", "carol:")]
+    {
+        let mut walk = basic(&all, None, AfterAuth::default());
+        assert!(lets_in(&mut walk, &credentials(right)), "{right}");
+        assert!(!lets_in(&mut walk, &credentials(wrong)), "{wrong}");
+    }
+    for magic in ["$2a$", "$2b$", "$2x$"] {
+        let mut walk = basic(&[&CAROL.replace("$2y$", magic)], None, AfterAuth::default());
+        assert!(lets_in(&mut walk, &credentials("carol:singer")), "{magic}");
+    }
+    assert!(
+        !lets_in(&mut basic(&["eve:plain"], None, AfterAuth::default()), &credentials("eve:plain")),
+        "no plain text"
+    );
+    assert!(!lets_in(&mut basic(&["eve:"], None, AfterAuth::default()), &credentials("eve:")), "no empty hash");
+    assert!(!lets_in(&mut basic(&["eve:$2y$99$x"], None, AfterAuth::default()), &credentials("eve:x")));
+    assert!(!lets_in(&mut basic(&["eve:{SHA}"], None, AfterAuth::default()), &credentials("eve:")));
+}
+
+#[test]
+fn refusals_are_exact() {
+    for authorization in [
+        "Basic",
+        "Basic ",
+        "Basic !!!",
+        "basic YWxpY2U6d29uZGVy",
+        "Bearer YWxpY2U6d29uZGVy",
+        "Basic YWxpY2U=",
+        "Basic YWxpY2U6d29uZGVy, Basic x",
+    ] {
+        let (status, fields, body, label) =
+            shown(basic(&[ALICE], None, AfterAuth::default()).send(&with(authorization)));
+        assert_eq!((status, body.as_str()), (401, "401 Unauthorized\n"), "{authorization}");
+        let expected = [("Content-Type", "text/plain"), ("Www-Authenticate", "Basic realm=\"traefik\"")];
+        assert_eq!(fields, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(label.as_deref(), Some("Auth for entrypoint http"));
+    }
+    let two = format!("{}\nAuthorization: {}", with(&credentials("bob:builder")), credentials("eve:x"));
+    assert_eq!(shown(basic(&[BOB], None, AfterAuth::default()).send(&two)).0, 401, "two Authorization fields");
+    assert!(!lets_in(&mut basic(&[], None, AfterAuth::default()), &credentials("a:b")), "no users: nobody");
+}
+
+#[test]
+fn a_warm_credential_needs_no_hashing() {
+    let mut walk = basic(&[CAROL], None, AfterAuth::default());
+    let cold = walk.send(&with(&credentials("carol:singer")));
+    assert!(matches!(cold, Progress::Verify { .. }));
+    assert!(passes(&walk.settle(cold)));
+    assert!(passes(&walk.send(&with(&credentials("carol:singer")))), "remembered");
+    let wrong = walk.send(&with(&credentials("carol:wrong")));
+    assert!(matches!(wrong, Progress::Verify { .. }), "another password is another credential");
+    assert_eq!(shown(walk.settle(wrong)).0, 401);
+    let again = walk.send(&with(&credentials("carol:wrong")));
+    assert!(matches!(again, Progress::Verify { .. }), "wrong ones are not remembered as right");
+}
+
+#[test]
+fn a_new_hash_ends_the_memory_of_the_old_password() {
+    let shared = memory();
+    let build = |line: &str| {
+        let label = BasicAuth::auth_label(Place::Frontend("f"));
+        let step = BasicAuth::new(&strings(&[line]), None, AfterAuth::default(), shared.clone(), label).unwrap();
+        Walk::new(vec![Middleware::Basic(step)])
+    };
+    assert!(lets_in(&mut build(CAROL), &credentials("carol:singer")));
+    let mut changed = build(&ALICE.replace("alice", "carol"));
+    assert!(!lets_in(&mut changed, &credentials("carol:singer")));
+}
+
+#[test]
+fn success_names_the_user_and_may_drop_the_field() {
+    let after = AfterAuth { header_field: "x-WebAuth-user".into(), remove_header: true };
+    let mut walk = basic(&[BOB], None, after);
+    let lines = format!("{}\nX-Webauth-User: fake", with(&credentials("bob:builder")));
+    assert!(passes(&walk.send(&lines)));
+    assert_eq!(walk.field("X-WebAuth-User").as_deref(), Some("bob"));
+    assert_eq!(walk.field("authorization"), None);
+    assert_eq!(walk.passage.user, b"bob");
+    let mut walk = basic(&[BOB], None, AfterAuth::default());
+    assert!(lets_in(&mut walk, &credentials("bob:builder")) && walk.field("authorization").is_some());
+    walk.send(&with(&credentials("bob:wrong")));
+    assert!(walk.passage.user.is_empty(), "a refused user is nobody");
+}
+
+#[test]
+fn files_win_over_lists_and_bad_lines_are_named() {
+    let file = format!("# users\n\n  {}\r\n{CAROL}\n", BOB.replace("bob", "alice"));
+    let mut walk = basic(&[ALICE], Some(&file), AfterAuth::default());
+    assert!(lets_in(&mut walk, &credentials("alice:builder")) && !lets_in(&mut walk, &credentials("alice:wonder")));
+    let new = |users: &[&str], file| {
+        let label = BasicAuth::auth_label(Place::Frontend("f"));
+        BasicAuth::new(&strings(users), file, AfterAuth::default(), memory(), label).map(|step| step.user_names())
+    };
+    let error = new(&[BOB], Some("ok:x\neve:secret:more")).unwrap_err().to_string();
+    assert!(error.contains("line 2 of usersFile") && error.contains("eve") && !error.contains("secret"), "{error}");
+    assert!(new(&["nocolon"], None).unwrap_err().to_string().contains("entry 1 of users"));
+}
+
+fn digest() -> Walk {
+    let state = Arc::new(DigestState::new([9; 12]));
+    let label = BasicAuth::auth_label(Place::Frontend("f"));
+    let after = AfterAuth { header_field: "X-User".into(), remove_header: false };
+    let step = DigestAuth::new(&strings(&[DAVE]), None, after, state, label).unwrap();
+    Walk::new(vec![Middleware::Digest(step)])
+}
+
+fn hex(text: String) -> String {
+    Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The Authorization value of a client that computes for itself.
+fn digest_answer(challenge: &str, password: &str, uri: &str, count: &str) -> String {
+    let part = |name: &str| challenge.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
+    let (nonce, opaque) = (part("nonce"), part("opaque"));
+    let ha1 = hex(format!("dave:traefik:{password}"));
+    let response = hex(format!("{ha1}:{nonce}:{count}:cn:auth:{}", hex(format!("GET:{uri}"))));
+    format!(
+        "Digest username=\"dave\", realm=\"traefik\", nonce=\"{nonce}\", uri=\"{uri}\", qop=auth, nc={count}, cnonce=\"cn\", \
+         response=\"{response}\", opaque=\"{opaque}\", algorithm=MD5"
+    )
+}
+
+#[test]
+fn digest_lets_in_once_per_count() {
+    let mut walk = digest();
+    let (status, fields, body, label) = shown(walk.get("h", "/a/b?c=d"));
+    assert_eq!((status, body.as_str(), label.as_deref()), (401, "401 Unauthorized\n", Some("Auth for f")));
+    let challenge = value(&fields, "www-authenticate").unwrap().to_owned();
+    let expected = "Digest realm=\"traefik\", nonce=\"AAECAwQFBgcICQoL\", opaque=\"CQkJCQkJCQkJCQkJ\", algorithm=\"MD5\", qop=\"auth\"";
+    assert_eq!(challenge, expected);
+    let mut try_it = |password: &str, uri: &str, count: &str| {
+        let answer = digest_answer(&challenge, password, uri, count);
+        passes(&walk.send(&format!("GET /a/b?c=d HTTP/1.1\nHost: h\nAuthorization: {answer}")))
+    };
+    assert!(!try_it("wrong", "/a/b?c=d", "00000001"));
+    assert!(try_it("digger", "/a/b?c=d", "00000001"), "a wrong answer does not use the count up");
+    // The test's random bytes repeat, so a refused request renews this nonce; a real one does not.
+    assert!(try_it("digger", "/a", "0000000a"), "a prefix of the path");
+    assert!(!try_it("digger", "/other", "0000000b"));
+    assert_eq!(walk.chain.steps().len(), 1);
+}
+
+#[test]
+fn digest_refuses_replays_and_foreign_nonces() {
+    let mut walk = digest();
+    let (_, fields, ..) = shown(walk.get("h", "/"));
+    let challenge = value(&fields, "www-authenticate").unwrap().to_owned();
+    let mut send = |challenge: &str, count: &str| {
+        let answer = digest_answer(challenge, "digger", "/", count);
+        passes(&walk.send(&with(&answer)))
+    };
+    assert!(send(&challenge, "00000002"));
+    assert!(send(&challenge, "00000003"));
+    assert!(!send(&challenge, "00000003"), "replayed");
+    assert!(!send(&challenge.replace("AAEC", "BBBB"), "00000004"), "not ours");
+    assert!(!send(&challenge.replace("CQkJ", "XXXX"), "00000005"), "another opaque");
+}
+
+#[test]
+fn digest_keeps_a_bounded_number_of_nonces() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let state = DigestState::new([0; 12]);
+    for _ in 0..3 * NONCES_MAX {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        state.issue(number, |bytes| bytes[..8].copy_from_slice(&number.to_be_bytes()));
+    }
+    assert!(state.nonces() <= NONCES_MAX && state.nonces() > NONCES_MAX / 2);
+}
+
+fn forward(trust: bool) -> Walk {
+    let server = AuthServer { https: false, authority: "auth.test:9000".into(), target: "/check/in?x=1".into() };
+    let label = BasicAuth::auth_label(Place::Frontend("f"));
+    let step = ForwardAuth::new(server, trust, strings(&["X-Auth", "X-Other"]), label);
+    Walk::new(vec![Middleware::Forward(step)])
+}
+
+const FORWARDED: &str = "POST /p?q=1 HTTP/1.1\nHost: fwd\nAccept: a\nX-Forwarded-For: 9.9.9.9\nX-Forwarded-Host: evil\n\
+    X-Forwarded-Port: 99\nX_Forwarded_Uri: /evil\nConnection: x-drop\nX-Drop: 1\nTE: trailers\nContent-Length: 4";
+
+fn asked_fields(walk: &mut Walk) -> Vec<(String, String)> {
+    asked(walk.send(FORWARDED)).0.fields.iter().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+#[test]
+fn forward_auth_asks_with_its_own_words() {
+    let owned = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let own = [
+        ("Host", "auth.test:9000"),
+        ("Accept", "a"),
+        ("X-Forwarded-For", "192.0.2.7"),
+        ("X-Forwarded-Method", "POST"),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Host", "fwd"),
+        ("X-Forwarded-Uri", "/p?q=1"),
+    ];
+    assert_eq!(asked_fields(&mut forward(false)), owned(&own));
+    let mut stranger = forward(true);
+    stranger.trusted = false;
+    assert_eq!(asked_fields(&mut stranger), owned(&own));
+    let fields = asked_fields(&mut forward(true));
+    assert_eq!(value(&fields, "x-forwarded-for"), Some("9.9.9.9, 192.0.2.7"));
+    assert_eq!((value(&fields, "x-forwarded-host"), value(&fields, "x-forwarded-port")), (Some("evil"), Some("99")));
+    assert_eq!(value(&fields, "x-forwarded-uri"), Some("/p?q=1"));
+}
+
+#[test]
+fn a_yes_copies_the_named_fields_only() {
+    let mut walk = forward(false);
+    let (_, at) = asked(walk.send("GET / HTTP/1.1\nHost: h\nX-Auth: fake\nX-Other: fake"));
+    assert!(passes(&walk.answer_ask(at, Some(("HTTP/1.1 204 No Content\nX-Auth: me\nSet-Cookie: a=b", "")))));
+    assert_eq!(walk.field("x-auth").as_deref(), Some("me"));
+    assert_eq!((walk.field("x-other"), walk.field("set-cookie")), (None, None));
+}
+
+#[test]
+fn a_no_is_relayed_and_a_failure_is_500() {
+    for (sent, expected) in [
+        ("/login", "http://auth.test:9000/login"),
+        ("login?a", "http://auth.test:9000/check/login?a"),
+        ("../out", "http://auth.test:9000/out"),
+        ("//other/x", "http://other/x"),
+        ("https://sso/x", "https://sso/x"),
+    ] {
+        let mut walk = forward(false);
+        let (_, at) = asked(walk.get("h", "/"));
+        let lines = format!(
+            "HTTP/1.1 302 Found\nLocation: {sent}\nSet-Cookie: a=b\nConnection: x-hop\nX-Hop: 1\nContent-Length: 2"
+        );
+        let (status, fields, body, label) = shown(walk.answer_ask(at, Some((&lines, "no"))));
+        assert_eq!((status, body.as_str(), label.as_deref()), (302, "no", Some("Auth for f")));
+        assert_eq!(fields, [("Location".to_owned(), expected.to_owned()), ("Set-Cookie".into(), "a=b".into())]);
+    }
+    let mut walk = forward(false);
+    let (_, at) = asked(walk.get("h", "/"));
+    let (status, fields, body, _) = shown(walk.answer_ask(at, None));
+    assert_eq!((status, fields.len(), body.as_str()), (500, 0, ""));
+}

@@ -1,0 +1,241 @@
+//! Balancing, stickiness, carried state, health checks and server URLs (dynamic.md 5.11).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringway::backend::health::{HealthCheck, HealthOptions, interval_is_usable, status_is_healthy};
+use ringway::backend::sticky::{cookie_name, sanitised};
+use ringway::backend::{
+    BackendState, Balancer, BalancerSettings, Lease, Method, NoServer, Passive, Scheme, Server, ServerUrl,
+    StickyCookie, Tried, effective_weight,
+};
+
+fn balancer(weights: &[u32], settings: BalancerSettings) -> Balancer {
+    let server = |(at, &weight): (usize, &u32)| Server {
+        name: format!("s{at}"),
+        url: ServerUrl::parse(&format!("http://127.0.0.{at}:80")).unwrap(),
+        weight,
+        state: Arc::default(),
+    };
+    // Given in the wrong order on purpose.
+    let mut servers: Vec<Server> = weights.iter().enumerate().map(server).collect();
+    servers.reverse();
+    Balancer::new(servers, settings)
+}
+
+fn pick(balancer: &Balancer) -> Result<Lease, NoServer> {
+    balancer.pick([].into_iter(), &Tried::default(), 0)
+}
+
+fn turns(balancer: &Balancer, count: usize) -> String {
+    (0..count).map(|_| pick(balancer).unwrap().server.name[1..].to_owned()).collect()
+}
+
+#[test]
+fn turns_follow_weights_and_names() {
+    assert_eq!(turns(&balancer(&[1, 3], BalancerSettings::default()), 8), "11011101");
+    assert_eq!(turns(&balancer(&[1, 1, 1], BalancerSettings::default()), 6), "012012");
+    assert_eq!(turns(&balancer(&[0, 2], BalancerSettings::default()), 4), "1111");
+    assert_eq!(pick(&balancer(&[], BalancerSettings::default())).unwrap_err(), NoServer::NoneUp);
+    assert_eq!(pick(&balancer(&[0, 0], BalancerSettings::default())).unwrap_err(), NoServer::AllWeightsZero);
+    assert_eq!(
+        [effective_weight(0, false), effective_weight(0, true), effective_weight(-1, true)],
+        [Some(1), Some(0), None]
+    );
+}
+
+#[test]
+fn workers_share_the_turns() {
+    let shared = Arc::new(balancer(&[1, 3], BalancerSettings::default()));
+    let worker = |shared: Arc<Balancer>| {
+        std::thread::spawn(move || (0..4000).filter(|_| pick(&shared).unwrap().server.name == "s1").count())
+    };
+    let threads: Vec<_> = (0..4).map(|_| worker(shared.clone())).collect();
+    let total: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert_eq!(total, 12_000);
+    assert!(shared.servers().iter().all(|server| server.state.active() == 0));
+}
+
+#[test]
+fn servers_that_are_down_are_left_out_and_come_back() {
+    let balancer = balancer(&[1, 1, 1], BalancerSettings::default());
+    assert!(balancer.servers()[1].state.set_up(false) && !balancer.servers()[1].state.set_up(false));
+    assert!(!turns(&balancer, 9).contains('1'));
+    balancer.servers().iter().for_each(|server| assert!(server.state.set_up(false) || !server.state.is_up()));
+    assert_eq!(pick(&balancer).unwrap_err(), NoServer::NoneUp);
+    balancer.servers()[1].state.set_up(true);
+    assert_eq!(turns(&balancer, 3), "111");
+}
+
+#[test]
+fn a_retry_goes_elsewhere_while_there_is_elsewhere() {
+    let balancer = balancer(&[1, 1], BalancerSettings::default());
+    let mut tried = Tried::default();
+    for _ in 0..5 {
+        tried.clear();
+        let first = balancer.pick([].into_iter(), &tried, 0).unwrap();
+        tried.add(first.index);
+        let second = balancer.pick([].into_iter(), &tried, 0).unwrap();
+        assert_ne!(first.index, second.index);
+        tried.add(second.index);
+        assert!(balancer.pick([].into_iter(), &tried, 0).is_ok(), "all tried: any");
+    }
+}
+
+#[test]
+fn connect_failures_set_aside_only_when_asked_to() {
+    let passive = Passive { failures: 2, aside: Duration::from_secs(3) };
+    let balancer = balancer(&[1, 1], BalancerSettings { passive: Some(passive), ..Default::default() });
+    let state = &balancer.servers()[0].state;
+    state.note_connect_failed(None, 0);
+    state.note_connect_failed(None, 0);
+    assert!(turns(&balancer, 4).contains('0'), "without the policy nothing is set aside");
+    state.note_connected();
+    state.note_connect_failed(Some(passive), 5);
+    assert!(!state.is_aside(5));
+    state.note_connect_failed(Some(passive), 5);
+    assert_eq!((state.failures(), turns(&balancer, 4)), (2, "1111".into()));
+    let later = balancer.pick([].into_iter(), &Tried::default(), 3_000_000_005).unwrap();
+    let next = balancer.pick([].into_iter(), &Tried::default(), 3_000_000_005).unwrap();
+    assert_ne!(later.index, next.index);
+    balancer.servers()[1].state.set_up(false);
+    assert_eq!(turns(&balancer, 2), "00", "better a doubtful server than none");
+}
+
+fn sticky(name: &str) -> Balancer {
+    let cookie = StickyCookie { name: name.into(), ..Default::default() };
+    balancer(&[1, 1], BalancerSettings { sticky: Some(cookie), ..Default::default() })
+}
+
+#[test]
+fn a_cookie_binds_to_a_server_in_use() {
+    let balancer = sticky("_aa88b");
+    let fresh = pick(&balancer).unwrap();
+    assert_eq!(balancer.set_cookie(&fresh).as_deref(), Some("_aa88b=http://127.0.0.0:80; Path=/"));
+    let with =
+        |cookies: &str| balancer.pick([&b"x=y"[..], cookies.as_bytes()].into_iter(), &Tried::default(), 0).unwrap();
+    for _ in 0..3 {
+        let bound = with("a=b; _aa88b=http://127.0.0.1:80; c=d");
+        assert_eq!((bound.index, balancer.set_cookie(&bound)), (1, None));
+    }
+    for invalid in
+        ["_aa88b=http://127.0.0.9:80", "_aa88b=", "_aa88b=https://127.0.0.1:80", "x_aa88b=http://127.0.0.1:80", "\u{0}"]
+    {
+        assert!(with(invalid).set_cookie, "{invalid}");
+    }
+    balancer.servers()[1].state.set_up(false);
+    let moved = with("_aa88b=http://127.0.0.1:80");
+    assert_eq!((moved.index, moved.set_cookie), (0, true));
+    balancer.servers()[1].state.set_up(true);
+    let mut tried = Tried::default();
+    tried.add(1);
+    let other = balancer.pick([&b"_aa88b=http://127.0.0.1:80"[..]].into_iter(), &tried, 0).unwrap();
+    assert_eq!((other.index, other.set_cookie), (0, true));
+    assert!(!pick(&super::backend::balancer(&[1], BalancerSettings::default())).unwrap().set_cookie);
+}
+
+#[test]
+fn cookies_are_named_and_dressed() {
+    assert_eq!((cookie_name("", "st"), cookie_name("a b(c)", "x")), ("_aa88b".into(), "a_b_c_".into()));
+    assert_eq!(sanitised("é;=,\"\\ok"), "______ok");
+    let cookie = StickyCookie { name: "n".into(), secure: true, http_only: true, same_site: "Strict".into() };
+    let url = ServerUrl::parse("http://a:1").unwrap();
+    assert_eq!(cookie.set_cookie(&url), "n=http://a:1; Path=/; HttpOnly; Secure; SameSite=Strict");
+}
+
+#[test]
+fn drr_shifts_towards_what_works() {
+    let balancer = balancer(&[1, 1, 1], BalancerSettings { method: Method::Drr, ..Default::default() });
+    for tick in 0..2000u64 {
+        let lease = pick(&balancer).unwrap();
+        let status = if lease.server.name == "s2" { 503 } else { 200 };
+        balancer.record(&lease, status, tick * 10_000_000);
+    }
+    let bad = turns(&balancer, 300).matches('2').count();
+    assert!((1..40).contains(&bad), "{bad}");
+    assert_eq!(
+        (Method::parse("Drr"), Method::parse("WRR"), Method::parse("x")),
+        (Some(Method::Drr), Some(Method::Wrr), None)
+    );
+}
+
+#[test]
+fn state_is_carried_over_by_url() {
+    let first = BackendState::carry(None, ["http://a:1", "http://b:1"]);
+    first.server("http://a:1").set_up(false);
+    let second = BackendState::carry(Some(&first), ["http://a:1", "http://c:1"]);
+    assert!(!second.server("http://a:1").is_up() && second.server("http://c:1").is_up());
+    assert!(Arc::ptr_eq(&first.server("http://a:1"), &second.server("http://a:1")));
+    assert!(!Arc::ptr_eq(&first.server("http://b:1"), &second.server("http://b:1")));
+}
+
+#[test]
+fn leases_count_requests_under_way() {
+    let balancer = balancer(&[1], BalancerSettings::default());
+    let state = balancer.servers()[0].state.clone();
+    let (one, two) = (pick(&balancer).unwrap(), pick(&balancer).unwrap());
+    assert_eq!((state.active(), state.requests()), (2, 2));
+    drop((one, two));
+    assert_eq!((state.active(), state.requests()), (0, 2));
+}
+
+#[test]
+fn server_urls_are_read_in_parts() {
+    let parts = |text: &str| {
+        let url = ServerUrl::parse(text).unwrap();
+        (url.scheme, url.host.clone(), url.authority.clone(), url.address.clone(), url.target())
+    };
+    let owned = |scheme, host: &str, authority: &str, address: &str, target: &str| {
+        (scheme, host.to_owned(), authority.to_owned(), address.to_owned(), target.to_owned())
+    };
+    assert_eq!(parts("http://a.test"), owned(Scheme::Http, "a.test", "a.test", "a.test:80", "/"));
+    assert_eq!(parts("HTTPS://a:8443/p?q=1"), owned(Scheme::Https, "a", "a:8443", "a:8443", "/p?q=1"));
+    assert_eq!(parts("h2c://[::1]:9"), owned(Scheme::H2c, "::1", "[::1]:9", "[::1]:9", "/"));
+    assert_eq!(parts("https://[::1]/x"), owned(Scheme::Https, "::1", "[::1]", "[::1]:443", "/x"));
+    for (wrong, hint) in [
+        ("a:80", "scheme"),
+        ("ftp://a", "http, https or h2c"),
+        ("http://", "host"),
+        ("http://:80", "host"),
+        ("http://a:b", "port"),
+        ("http://a:65536", "port"),
+        ("http://a:+1", "port"),
+        ("http://::1:80", "brackets"),
+        ("http://[::1", "closed"),
+        ("http://[::g]", "IPv6"),
+        ("http://u:p@a", "user"),
+        ("http://a b", "blank"),
+        ("http://a\r\nX: y", "control"),
+    ] {
+        let error = ServerUrl::parse(wrong).unwrap_err().to_string();
+        assert!(error.contains(hint), "{wrong:?}: {error}");
+    }
+}
+
+#[test]
+fn probes_are_built_and_judged() {
+    let options =
+        HealthOptions { path: "health?a=b", port: 81, scheme: "https", hostname: "my", interval_nanos: Some(-5) };
+    let headers = vec![("X-A".to_owned(), "1".to_owned())];
+    let check = HealthCheck::new(options, headers, Duration::from_secs(30)).unwrap().unwrap();
+    assert_eq!(check.interval, Duration::from_secs(30));
+    let probe = check.probe(&ServerUrl::parse("http://[::1]:80").unwrap()).unwrap();
+    assert_eq!(
+        (probe.url.text.as_str(), probe.host.as_str(), probe.headers.len()),
+        ("https://[::1]:81/health?a=b", "my", 1)
+    );
+    let new = |options| HealthCheck::new(options, Vec::new(), Duration::from_secs(30));
+    assert_eq!(new(HealthOptions::default()), Ok(None));
+    for wrong in [
+        HealthOptions { path: ":", ..Default::default() },
+        HealthOptions { path: "/ x", ..Default::default() },
+        HealthOptions { path: "/", scheme: "ftp", ..Default::default() },
+        HealthOptions { path: "/", port: 70_000, ..Default::default() },
+        HealthOptions { path: "/", port: -1, ..Default::default() },
+    ] {
+        assert!(new(wrong).is_err(), "{wrong:?}");
+    }
+    let verdicts = [199, 200, 204, 399, 400, 503].map(status_is_healthy);
+    assert_eq!(verdicts, [false, true, true, true, false, false]);
+    assert!(!interval_is_usable(Some(0)) && !interval_is_usable(None) && interval_is_usable(Some(1)));
+}

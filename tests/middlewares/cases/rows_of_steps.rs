@@ -1,0 +1,174 @@
+//! Rows about white lists, redirects, secure headers, client certificates, error pages and compression.
+
+use ringway::middleware::client_cert::{CertInfos, ClientCert, NameInfos};
+use ringway::middleware::compress::BodyPlan;
+use ringway::middleware::error_pages::{ErrorPage, ErrorPages, StatusRanges};
+use ringway::middleware::redirect::Redirect;
+use ringway::middleware::secure::{Secure, SecureOptions};
+use ringway::middleware::white_list::WhiteList;
+use ringway::middleware::{Middleware, Place, Progress};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
+
+use super::{Outcome, flag, same, string, texts};
+use crate::support::*;
+
+const PLACE: Place = Place::Frontend("f");
+
+pub fn compress(already: bool) -> Outcome {
+    let mut walk = Walk::new(vec![Middleware::Compress]);
+    walk.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
+    let encoding = if already { "\nContent-Encoding: gzip" } else { "" };
+    walk.respond(&format!("HTTP/1.1 201 Created\nContent-Length: 100000{encoding}"));
+    same(walk.passage.body, if already { BodyPlan::Plain } else { BodyPlan::Gzip })
+}
+
+pub fn white_list_builds(case: &Value, error: &str) -> Outcome {
+    let mut ranges = texts(&case["whiteList"]);
+    ranges.extend(texts(&case["whiteList"]["sourceRange"]));
+    ranges.extend(texts(&case["whitelistSourceRange"]));
+    // No list at all is no step: that is the config room's decision.
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    let built = WhiteList::new(&ranges, flag(&case["useXForwardedFor"]), PLACE);
+    same(built.is_err(), !string(&case[error]).is_empty())
+}
+
+pub fn white_list(case: &Value) -> Outcome {
+    let step = WhiteList::new(&texts(&case["whiteList"]), flag(&case["useXForwardedFor"]), PLACE).unwrap();
+    let mut walk = Walk::new(vec![Middleware::WhiteList(step)]);
+    if let Ok(peer) = string(&case["remoteAddr"]).parse::<std::net::SocketAddr>() {
+        walk.peer = peer.ip();
+    }
+    let mut lines = "GET / HTTP/1.1\nHost: h".to_owned();
+    texts(&case["xForwardedFor"]).iter().for_each(|value| lines += &format!("\nX-Forwarded-For: {value}"));
+    same(status(walk.send(&lines)), case["expected"].as_u64().unwrap() as u16)
+}
+
+pub fn ssl_host(case: &Value) -> Outcome {
+    let options = &case["secureMiddleware"]["opt"];
+    let step = Secure::new(SecureOptions {
+        ssl_redirect: flag(&options["sSLRedirect"]),
+        ssl_force_host: flag(&options["sSLForceHost"]),
+        ssl_host: string(&options["sSLHost"]).to_owned(),
+        ..Default::default()
+    });
+    let mut walk = Walk::new(vec![Middleware::Secure(step.unwrap().unwrap())]);
+    let (scheme, host) = string(&case["host"]).split_once("://").unwrap();
+    walk.secure = scheme == "https";
+    same(status(walk.get(host, "/")), case["expected"].as_u64().unwrap() as u16)
+}
+
+pub fn client_cert(case: &Value) -> Outcome {
+    let options = &case["tlsClientCertHeaders"];
+    let mut pems = texts(&case["certContents"]);
+    // The table of the helper holds bytes, the others text.
+    if let Some(bytes) = case["toSanitize"].as_array() {
+        let bytes: Vec<u8> = bytes.iter().filter_map(|byte| byte.as_u64().map(|byte| byte as u8)).collect();
+        pems.push(text(&bytes));
+    }
+    pems.extend(case["toSanitize"].as_str().map(str::to_owned));
+    let ders: Vec<_> = pems.iter().map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).collect();
+    let chain: Vec<&[u8]> = ders.iter().map(|der| der.as_ref()).collect();
+    let infos = options.get("infos").map(cert_infos);
+    let pem = flag(&options["pem"]) || options.is_null();
+    let expected = string(if options.is_null() { &case["expected"] } else { &case["expectedHeader"] });
+    let (cert, said) = ClientCert { pem, infos }.values(&chain);
+    same(cert.or(said).unwrap_or_default().as_str(), expected)
+}
+
+fn cert_infos(value: &Value) -> CertInfos {
+    CertInfos {
+        not_after: flag(&value["notAfter"]),
+        not_before: flag(&value["notBefore"]),
+        sans: flag(&value["sans"]),
+        subject: value.get("subject").map(name_infos),
+        issuer: value.get("issuer").map(name_infos),
+    }
+}
+
+fn name_infos(value: &Value) -> NameInfos {
+    NameInfos {
+        domain_component: flag(&value["domainComponent"]),
+        country: flag(&value["country"]),
+        province: flag(&value["province"]),
+        locality: flag(&value["locality"]),
+        organization: flag(&value["organization"]),
+        serial_number: flag(&value["serialNumber"]),
+        common_name: flag(&value["commonName"]),
+    }
+}
+
+pub fn entry_point_redirect(case: &Value) -> Outcome {
+    let entry_point = &case["entryPoint"];
+    let port = string(&entry_point["address"]).trim_start_matches(':').parse().map_err(|_| "a port".to_owned())?;
+    let step = Redirect::entry_point(port, entry_point.get("tLS").is_some(), flag(&case["permanent"]), PLACE);
+    redirects(step, case)
+}
+
+pub fn regex_redirect(case: &Value) -> Outcome {
+    match Redirect::regex(string(&case["regex"]), string(&case["replacement"]), flag(&case["permanent"]), PLACE) {
+        Ok(_) if flag(&case["errorExpected"]) => Err("no error".into()),
+        Ok(step) => redirects(step, case),
+        Err(_) if flag(&case["errorExpected"]) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+pub fn built_redirect(case: &Value) -> Outcome {
+    let redirect = &case["redirect"];
+    let step = match string(&redirect["entryPoint"]) {
+        "" => Redirect::regex(string(&redirect["regex"]), string(&redirect["replacement"]), false, PLACE).unwrap(),
+        // The table's only other entry point is `https`, on 443 with TLS.
+        _ => Redirect::entry_point(443, true, false, PLACE),
+    };
+    redirects(step, case)
+}
+
+/// Sends the row's URL, which has no path: on the wire there is always one, so it is taken away as a modifier might.
+fn redirects(step: Redirect, case: &Value) -> Outcome {
+    let mut walk = Walk::new(vec![Middleware::Redirect(step)]);
+    let (scheme, host) = string(&case["url"]).split_once("://").unwrap();
+    (walk.secure, walk.target) = (scheme == "https", Some(Vec::new()));
+    let method = Some(string(&case["method"])).filter(|method| !method.is_empty()).unwrap_or("GET");
+    let progress = walk.send(&format!("{method} / HTTP/1.1\nHost: {host}\nX-Foo: bar"));
+    let expected_status = case["expectedStatus"].as_u64().unwrap_or(302) as u16;
+    if passes(&progress) {
+        return same(200, expected_status);
+    }
+    let (status, fields, ..) = shown(progress);
+    same(status, expected_status)?;
+    same(value(&fields, "location").unwrap_or_default(), string(&case["expectedURL"]))
+}
+
+pub fn error_page(case: &Value) -> Outcome {
+    let page = &case["errorPage"];
+    let page = ErrorPage::new(&texts(&page["status"]), string(&page["backend"]), string(&page["query"])).unwrap();
+    let status = case["backendCode"].as_u64().unwrap() as u16;
+    let asked = ErrorPages::new(vec![page]).page_for(status).map(|page| text(&page.target));
+    let expected = match string(&case["desc"]) {
+        "in the range" => Some("/test".to_owned()),
+        "query replacement" | "Single code" => Some(format!("/{status}")),
+        _ => None,
+    };
+    same(asked, expected)
+}
+
+pub fn status_ranges(case: &Value) -> Outcome {
+    let parsed = StatusRanges::parse(&texts(&case["strBlocks"]));
+    same(parsed.is_err(), flag(&case["errExpected"]))?;
+    let pairs = |pair: &Value| (pair[0].as_u64().unwrap() as u16, pair[1].as_u64().unwrap() as u16);
+    let expected: Vec<_> = case["expected"].as_array().into_iter().flatten().map(pairs).collect();
+    same(parsed.map(|ranges| ranges.pairs().to_vec()).unwrap_or_default(), expected)
+}
+
+pub fn status_contained(case: &Value) -> Outcome {
+    let ranges = StatusRanges::parse(&texts(&case["strBlocks"])).unwrap();
+    same(ranges.contains(case["statusCode"].as_u64().unwrap() as u16), flag(&case["contains"]))
+}
+
+fn status(progress: Progress) -> u16 {
+    if passes(&progress) { 200 } else { shown(progress).0 }
+}

@@ -1,0 +1,65 @@
+//! The fixed order, and the walk in and out (dynamic.md 5.1).
+
+use std::sync::Arc;
+
+use ringway::middleware::basic_auth::{AfterAuth, BasicAuth};
+use ringway::middleware::credentials::CredentialMemory;
+use ringway::middleware::error_pages::{ErrorPage, ErrorPages};
+use ringway::middleware::redirect::Redirect;
+use ringway::middleware::white_list::WhiteList;
+use ringway::middleware::{Middleware, Place, Progress};
+
+use crate::support::*;
+
+fn white_list() -> WhiteList {
+    WhiteList::new(&strings(&["10.0.0.0/8"]), false, Place::Frontend("f")).unwrap()
+}
+
+fn basic() -> BasicAuth {
+    let memory = Arc::new(CredentialMemory::new([0; 32]));
+    let label = BasicAuth::auth_label(Place::Frontend("f"));
+    BasicAuth::new(&[], None, AfterAuth::default(), memory, label).unwrap()
+}
+
+fn redirect() -> Redirect {
+    Redirect::entry_point(443, true, false, Place::EntryPoint("http"))
+}
+
+fn stopped_by(progress: Progress) -> (u16, usize) {
+    let Progress::Reply { reply, at, .. } = progress else { panic!("{progress:?}") };
+    (reply.status, at)
+}
+
+#[test]
+fn steps_come_in_the_fixed_order() {
+    let pages = || ErrorPages::new(vec![ErrorPage::new(&strings(&["403"]), "e", "/").unwrap()]);
+    let mut walk = Walk::new(vec![
+        Middleware::Basic(basic()),
+        Middleware::Redirect(redirect()),
+        Middleware::WhiteList(white_list()),
+        Middleware::ErrorPages(pages()),
+    ]);
+    assert_eq!(stopped_by(walk.get("h", "/")), (403, 1), "a frontend's white list comes first");
+    walk.peer = "10.0.0.1".parse().unwrap();
+    assert_eq!(stopped_by(walk.get("h", "/")), (302, 2));
+    let mut walk = Walk::new(vec![Middleware::EntryWhiteList(white_list()), Middleware::Basic(basic())]);
+    assert_eq!(stopped_by(walk.get("h", "/")), (401, 0), "an entry point's comes last");
+}
+
+#[test]
+fn only_outer_steps_see_a_local_answer() {
+    let page = |status: &str| ErrorPages::new(vec![ErrorPage::new(&strings(&[status]), "e", "/{status}").unwrap()]);
+    let mut walk = Walk::new(vec![Middleware::WhiteList(white_list()), Middleware::ErrorPages(page("403"))]);
+    let Progress::Reply { mut reply, at, .. } = walk.get("h", "/") else { panic!("refused") };
+    assert_eq!(walk.respond_local(&mut reply).map(|page| page.status), Some(403));
+    assert_eq!(at, 1);
+    assert_eq!(walk.respond("HTTP/1.1 200 OK\nContent-Length: 0").1, None);
+}
+
+#[test]
+fn results_nobody_asked_for_open_no_door() {
+    let mut walk = Walk::new(vec![Middleware::WhiteList(white_list())]);
+    walk.get("h", "/");
+    assert_eq!(stopped_by(walk.answer_ask(0, None)).0, 500);
+    assert_eq!(stopped_by(walk.answer_ask(7, None)).0, 500);
+}

@@ -1,0 +1,100 @@
+//! Compression (dynamic.md 5.13).
+
+use std::io::Read;
+
+use ringway::http::{Edits, Reply, RequestHead};
+use ringway::middleware::compress::{BodyPlan, Gzip};
+use ringway::middleware::{Middleware, Request};
+
+use crate::support::*;
+
+const LONG: &str = "Content-Length: 512";
+
+fn plan(request: &str, response: &str) -> (Vec<(String, String)>, BodyPlan) {
+    let mut walk = Walk::new(vec![Middleware::Compress]);
+    assert!(passes(&walk.send(&format!("{request} / HTTP/1.1\nHost: h").replace("GET,", "GET"))));
+    let (fields, _) = walk.respond(response);
+    (fields, walk.passage.body)
+}
+
+fn plan_with(fields: &str, response: &str) -> (Vec<(String, String)>, BodyPlan) {
+    let mut walk = Walk::new(vec![Middleware::Compress]);
+    assert!(passes(&walk.send(&format!("GET / HTTP/1.1\nHost: h\n{fields}"))));
+    let (fields, _) = walk.respond(response);
+    (fields, walk.passage.body)
+}
+
+#[test]
+fn long_answers_to_willing_clients_are_compressed() {
+    let (fields, body) =
+        plan_with("Accept-Encoding: br, GZIP;q=0.5", &format!("HTTP/1.1 200 OK\nContent-Type: image/png\n{LONG}"));
+    assert_eq!(body, BodyPlan::Gzip);
+    assert_eq!((value(&fields, "content-encoding"), value(&fields, "content-length")), (Some("gzip"), None));
+    assert_eq!(value(&fields, "vary"), Some("Accept-Encoding"));
+}
+
+#[test]
+fn others_pass_untouched_but_vary() {
+    let gzip = "Accept-Encoding: gzip";
+    for (request, response) in [
+        ("Accept: x", LONG),
+        ("Accept-Encoding: gzip;q=0", LONG),
+        ("Accept-Encoding: gzip;q=0.0", LONG),
+        ("Accept-Encoding: xgzip", LONG),
+        (gzip, "Content-Length: 511"),
+        (gzip, "Content-Length: 600\nContent-Encoding: br"),
+        ("Accept-Encoding: gzip\nContent-Type: application/grpc+proto", LONG),
+    ] {
+        let (fields, body) = plan_with(request, &format!("HTTP/1.1 200 OK\n{response}"));
+        assert_eq!(body, BodyPlan::Plain, "{request} {response}");
+        assert_eq!(value(&fields, "vary"), Some("Accept-Encoding"));
+        assert!(value(&fields, "content-length").is_some());
+    }
+    assert_eq!(plan_with(gzip, "HTTP/1.1 206 Partial\nContent-Length: 900").1, BodyPlan::Plain);
+    assert_eq!(plan("HEAD", &format!("HTTP/1.1 200 OK\n{LONG}")).1, BodyPlan::Plain);
+}
+
+#[test]
+fn unknown_lengths_wait_and_events_do_not() {
+    let gzip = "Accept-Encoding: gzip";
+    assert_eq!(plan_with(gzip, "HTTP/1.1 200 OK\nTransfer-Encoding: chunked").1, BodyPlan::GzipIfLong);
+    let (fields, body) =
+        plan_with(gzip, "HTTP/1.1 200 OK\nContent-Type: text/event-stream\nTransfer-Encoding: chunked");
+    assert_eq!((body, value(&fields, "content-encoding")), (BodyPlan::Gzip, Some("gzip")));
+}
+
+#[test]
+fn a_later_answer_of_the_same_walk_decides_anew() {
+    let mut walk = Walk::new(vec![Middleware::Compress]);
+    walk.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
+    walk.respond(&format!("HTTP/1.1 200 OK\n{LONG}"));
+    assert_eq!(walk.passage.body, BodyPlan::Gzip);
+    walk.respond_local(&mut Reply::text(502, "Bad Gateway"));
+    assert_eq!(walk.passage.body, BodyPlan::Plain);
+}
+
+#[test]
+fn the_machine_makes_readable_gzip_and_flushes() {
+    let text: Vec<u8> = (0..100_000u32).flat_map(|n| n.to_le_bytes()).collect();
+    let (mut gzip, mut out) = (Gzip::default(), Vec::new());
+    text.chunks(777).for_each(|piece| gzip.push(piece, &mut out).unwrap());
+    gzip.finish(&mut out).unwrap();
+    let mut read = Vec::new();
+    flate2::read::GzDecoder::new(&out[..]).read_to_end(&mut read).unwrap();
+    assert!(read == text && out.len() < text.len());
+
+    let (mut gzip, mut out) = (Gzip::default(), Vec::new());
+    gzip.push(b"data: 1\n\n", &mut out).unwrap();
+    gzip.flush(&mut out).unwrap();
+    let mut event = [0; 9];
+    flate2::read::GzDecoder::new(&out[..]).read_exact(&mut event).unwrap();
+    assert_eq!(&event, b"data: 1\n\n", "an event is readable before the next one comes");
+}
+
+#[test]
+fn a_request_made_of_nothing_is_harmless() {
+    let (head, mut edits) = (RequestHead::default(), Edits::default());
+    let request = Request { head: &head, bytes: b"", edits: &mut edits };
+    assert_eq!((request.method(), request.host(), request.first(b"x")), (&b""[..], &b""[..], None));
+    assert_eq!(request.fields().count(), 0);
+}

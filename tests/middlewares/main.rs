@@ -1,0 +1,11 @@
+//! The middleware and backend rooms from outside: the exact answers of the contract, and Traefik v1's own unit tables.
+
+mod answers;
+mod auth;
+mod backend;
+mod cases;
+mod chain;
+mod client_certs;
+mod compress;
+mod limits;
+mod support;

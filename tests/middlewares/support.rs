@@ -1,0 +1,185 @@
+//! One request's walk through steps, without sockets and with a clock that stands where the test puts it.
+
+use std::net::IpAddr;
+
+use ringway::http::h1::{client, codec, server};
+use ringway::http::{Edits, Reply, RequestHead, ResponseHead, ResponseView};
+use ringway::middleware::error_pages::PageAsk;
+use ringway::middleware::{Answer, Ask, Chain, Facts, Middleware, Now, Passage, Progress, Request};
+
+pub struct Walk {
+    pub chain: Chain,
+    pub passage: Passage,
+    pub edits: Edits,
+    pub peer: IpAddr,
+    pub secure: bool,
+    pub trusted: bool,
+    pub now_nanos: u64,
+    /// What the path modifiers made of the target, if any ran.
+    pub target: Option<Vec<u8>>,
+    pub path_replaced: bool,
+    pub added_prefix: Vec<u8>,
+    pub certs: Vec<Vec<u8>>,
+    bytes: Vec<u8>,
+    head: RequestHead,
+}
+
+/// "Random" bytes that count up, so that tests know them.
+pub fn counting(bytes: &mut [u8]) {
+    bytes.iter_mut().zip(0u8..).for_each(|(byte, n)| *byte = n);
+}
+
+impl Walk {
+    pub fn new(steps: Vec<Middleware>) -> Self {
+        Walk {
+            chain: Chain::new(steps),
+            passage: Passage::default(),
+            edits: Edits::default(),
+            peer: "192.0.2.7".parse().unwrap(),
+            secure: false,
+            trusted: true,
+            now_nanos: 0,
+            target: None,
+            path_replaced: false,
+            added_prefix: Vec::new(),
+            certs: Vec::new(),
+            bytes: Vec::new(),
+            head: RequestHead::default(),
+        }
+    }
+
+    /// Sends a head through the chain; lines are given without the last empty one.
+    pub fn send(&mut self, lines: &str) -> Progress {
+        self.bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
+        let progress = server::parse_request(&self.bytes, &codec::Limits::default(), &mut self.head);
+        assert_eq!(progress.ok(), Some(codec::Progress::Complete), "{lines}");
+        self.edits.clear();
+        self.passage.clear();
+        self.step(|chain, request, facts, passage| chain.on_request(0, request, facts, passage))
+    }
+
+    pub fn get(&mut self, host: &str, target: &str) -> Progress {
+        self.send(&format!("GET {target} HTTP/1.1\nHost: {host}"))
+    }
+
+    /// Runs a slow comparison where it stands and goes on.
+    pub fn settle(&mut self, progress: Progress) -> Progress {
+        let Progress::Verify { verify, at } = progress else { return progress };
+        let matches = verify.run();
+        self.step(|chain, request, facts, passage| chain.on_verified(at, matches, request, facts, passage))
+    }
+
+    /// Hands an answer to the step that asked; `None` for a failed call.
+    pub fn answer_ask(&mut self, at: usize, answer: Option<(&str, &str)>) -> Progress {
+        let Some((lines, body)) = answer else {
+            return self.step(|chain, request, facts, passage| chain.on_answer(at, None, request, facts, passage));
+        };
+        let (head, bytes) = response(lines);
+        let answer = ringway::middleware::AskAnswer { head: &head, bytes: &bytes, body: body.as_bytes() };
+        self.step(|chain, request, facts, passage| chain.on_answer(at, Some(answer), request, facts, passage))
+    }
+
+    /// Sends a backend's response back out; gives its fields as they end up, and an error page to fetch.
+    pub fn respond(&mut self, lines: &str) -> (Vec<(String, String)>, Option<PageAsk>) {
+        let (head, bytes) = response(lines);
+        let mut edits = Edits::default();
+        let mut answer = Answer::Backend { head: &head, bytes: &bytes, edits: &mut edits };
+        let page = self.back(&mut answer);
+        let mut fields = Vec::new();
+        let view = ResponseView { head: &head, bytes: &bytes, edits: &edits };
+        for field in head.fields.iter().map(|field| field.name.of(&bytes)) {
+            if !edits.replaces(field) {
+                fields.extend(head_values(&head, &bytes, field));
+            }
+        }
+        for edit in edits.iter() {
+            use ringway::http::edits::EditRef;
+            if let EditRef::Set { name, value } | EditRef::Add { name, value } = edit {
+                assert!(view.all(name).any(|v| v == value));
+                fields.push((text(name), text(value)));
+            }
+        }
+        (fields, page)
+    }
+
+    pub fn respond_gateway(&mut self, reply: &mut Reply) -> Option<PageAsk> {
+        self.back(&mut Answer::Gateway(reply))
+    }
+
+    pub fn respond_local(&mut self, reply: &mut Reply) -> Option<PageAsk> {
+        self.back(&mut Answer::Local(reply))
+    }
+
+    /// The value of a request field as the backend would get it.
+    pub fn field(&mut self, name: &str) -> Option<String> {
+        let request = Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits };
+        request.first(name.as_bytes()).map(text)
+    }
+
+    fn back(&mut self, answer: &mut Answer) -> Option<PageAsk> {
+        self.step(|chain, request, facts, passage| {
+            chain.on_response(chain.steps().len(), request, answer, facts, passage).map(|(page, _)| page)
+        })
+    }
+
+    fn step<R>(&mut self, act: impl FnOnce(&Chain, &mut Request, &Facts, &mut Passage) -> R) -> R {
+        let original = self.head.target.of(&self.bytes);
+        let certs: Vec<&[u8]> = self.certs.iter().map(Vec::as_slice).collect();
+        let facts = Facts {
+            peer: self.peer,
+            peer_port: 1234,
+            secure: self.secure,
+            trusted: self.trusted,
+            now: Now { mono_nanos: self.now_nanos, unix_secs: 1_800_000_000 },
+            target: self.target.as_deref().unwrap_or(original),
+            original_target: original,
+            path_replaced: self.path_replaced,
+            added_prefix: &self.added_prefix,
+            client_certs: &certs,
+            random: counting,
+        };
+        let mut request = Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits };
+        act(&self.chain, &mut request, &facts, &mut self.passage)
+    }
+}
+
+fn head_values(head: &ResponseHead, bytes: &[u8], name: &[u8]) -> Vec<(String, String)> {
+    let field = head.fields.iter().find(|field| field.name.of(bytes) == name).unwrap();
+    vec![(text(name), text(field.value.of(bytes)))]
+}
+
+fn response(lines: &str) -> (ResponseHead, Vec<u8>) {
+    let bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
+    let mut head = ResponseHead::default();
+    let progress = client::parse_response(&bytes, false, &codec::Limits::default(), &mut head);
+    assert_eq!(progress.ok(), Some(codec::Progress::Complete), "{lines}");
+    (head, bytes)
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Status, fields, body and label of a local answer.
+pub fn shown(progress: Progress) -> (u16, Vec<(String, String)>, String, Option<String>) {
+    let Progress::Reply { reply, label, .. } = progress else { panic!("no answer but {progress:?}") };
+    let fields = reply.fields.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    (reply.status, fields, text(&reply.body), label.map(|label| label.to_string()))
+}
+
+pub fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
+
+pub fn passes(progress: &Progress) -> bool {
+    matches!(progress, Progress::Done)
+}
+
+pub fn asked(progress: Progress) -> (Ask, usize) {
+    let Progress::Ask { ask, at } = progress else { panic!("no question but {progress:?}") };
+    (*ask, at)
+}
+
+pub fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}

@@ -1,0 +1,5 @@
+//! The observe room from outside.
+
+mod access_log;
+mod metrics;
+mod pages;

@@ -1,0 +1,119 @@
+//! The text for Prometheus, read back as a scraper does (static.md 8).
+
+use ringway::observe::metrics::{
+    Method, Metrics, MetricsSettings, ProcessFacts, Protocol, Sample, Scrape, ServerHealth, ServerState,
+};
+
+fn text(metrics: &Metrics, scrape: &Scrape) -> String {
+    String::from_utf8(metrics.prometheus_text(scrape)).unwrap()
+}
+
+/// Reads a page as a scraper does: each series once, after the type of its name.
+fn parse(page: &str) -> std::collections::BTreeMap<String, f64> {
+    let (mut series, mut types) = (std::collections::BTreeMap::new(), Vec::new());
+    assert!(page.ends_with('\n'));
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            assert!(!types.contains(&name.to_owned()), "{name} has two types");
+            types.push(name.to_owned());
+        } else if !line.starts_with("# HELP ") {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let base = name.split('{').next().unwrap();
+            assert!(types.last().is_some_and(|known| base.starts_with(known.as_str())), "{line} has no type");
+            assert!(series.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{line} is there twice");
+        }
+    }
+    series
+}
+
+fn sample(nanos: u64) -> Sample<'static> {
+    Sample {
+        entry_point: 0,
+        backend: None,
+        status: 200,
+        method: Method::Get,
+        protocol: Protocol::Http,
+        nanos,
+        backend_nanos: nanos / 2,
+        bytes: 10,
+        unix_secs: 100,
+    }
+}
+
+#[test]
+fn the_page_adds_the_workers_up_under_the_names_of_the_contract() {
+    let settings =
+        MetricsSettings { workers: 2, entry_points: vec!["http".into(), "https".into()], ..Default::default() };
+    let metrics = Metrics::new(&settings);
+    let backend = metrics.backend("b\"1\\\n");
+    metrics.worker(0).record(&Sample { backend: Some(&backend), ..sample(200_000_000) });
+    metrics.worker(1).record(&Sample { backend: Some(&backend), ..sample(6_000_000_000) });
+    metrics.worker(1).record(&Sample { status: 404, ..sample(1_000) });
+    metrics.worker(0).opened(0, Method::Get, Protocol::Http);
+    metrics.worker(1).opened(0, Method::Get, Protocol::Http);
+    metrics.worker(1).closed(0, Method::Get, Protocol::Http);
+    metrics.worker(1).backend_opened(&backend, Method::Post, Protocol::Sse);
+    metrics.worker(1).retried(&backend);
+    metrics.reloaded(1_700_000_000);
+    let series = parse(&text(&metrics, &Scrape::default()));
+    let own = r#"backend="b\"1\\\n""#;
+    let http = r#"code="200",entrypoint="http",method="GET",protocol="http""#;
+    for (name, value) in [
+        ("traefik_config_reloads_total".to_owned(), 1.0),
+        ("traefik_config_reloads_failure_total".to_owned(), 0.0),
+        ("traefik_config_last_reload_success".to_owned(), 1.7e9),
+        (format!("traefik_entrypoint_requests_total{{{http}}}"), 2.0),
+        (format!("traefik_entrypoint_requests_total{{{}}}", http.replace("200", "404")), 1.0),
+        (format!("traefik_entrypoint_request_duration_seconds_bucket{{{http},le=\"0.1\"}}"), 0.0),
+        (format!("traefik_entrypoint_request_duration_seconds_bucket{{{http},le=\"0.3\"}}"), 1.0),
+        (format!("traefik_entrypoint_request_duration_seconds_bucket{{{http},le=\"5\"}}"), 1.0),
+        (format!("traefik_entrypoint_request_duration_seconds_bucket{{{http},le=\"+Inf\"}}"), 2.0),
+        (format!("traefik_entrypoint_request_duration_seconds_sum{{{http}}}"), 6.2),
+        (format!("traefik_entrypoint_request_duration_seconds_count{{{http}}}"), 2.0),
+        (r#"traefik_entrypoint_open_connections{entrypoint="http",method="GET",protocol="http"}"#.into(), 1.0),
+        (format!("traefik_backend_requests_total{{{own},code=\"200\",method=\"GET\",protocol=\"http\"}}"), 2.0),
+        (
+            format!(
+                "traefik_backend_request_duration_seconds_sum{{{own},code=\"200\",method=\"GET\",protocol=\"http\"}}"
+            ),
+            3.1,
+        ),
+        (format!("traefik_backend_open_connections{{{own},method=\"POST\",protocol=\"sse\"}}"), 1.0),
+        (format!("traefik_backend_retries_total{{{own}}}"), 1.0),
+    ] {
+        assert_eq!(series.get(&name), Some(&value), "{name} in {series:#?}");
+    }
+    assert!(!series.keys().any(|name| name.contains("https")), "an unused entry point has no series");
+}
+
+#[test]
+fn servers_and_process_facts() {
+    let metrics = Metrics::new(&MetricsSettings::default());
+    let server = |url: &str, health| ServerState { backend: "b".into(), url: url.into(), health, ..Default::default() };
+    let servers = [
+        server("http://1", ServerHealth::Up),
+        server("http://2", ServerHealth::Down),
+        server("http://3", ServerHealth::Unknown),
+        server("http://2", ServerHealth::Down),
+    ];
+    let process = ProcessFacts { open_fds: Some(9), cpu_secs: Some(1.25), ..Default::default() };
+    let series = parse(&text(&metrics, &Scrape { servers: &servers, process }));
+    for (url, up) in [("http://1", 1.0), ("http://2", 0.0), ("http://3", 1.0)] {
+        assert_eq!(series[&format!("traefik_backend_server_up{{backend=\"b\",url=\"{url}\"}}")], up);
+    }
+    assert_eq!((series["process_open_fds"], series["process_cpu_seconds_total"]), (9.0, 1.25));
+    assert!(!series.contains_key("process_max_fds"));
+}
+
+#[test]
+fn health_numbers_hold_the_newest_errors_only_if_asked_to() {
+    let metrics = Metrics::new(&MetricsSettings { workers: 2, recent_errors: 2, ..Default::default() });
+    for (worker, status, time) in [(0, 200, 1), (0, 404, 2), (1, 502, 3), (0, 400, 4)] {
+        metrics.worker(worker).record_error(status, b"GET", b"h", b"/p", time);
+    }
+    let errors = metrics.health(0).recent_errors.unwrap();
+    assert_eq!(errors.iter().map(|error| error.status).collect::<Vec<_>>(), [400, 502]);
+    assert_eq!(Metrics::new(&MetricsSettings::default()).health(0).recent_errors, None);
+}

@@ -1,0 +1,87 @@
+//! The shipped seccomp profile: with it the proxy has its ring, and without the three calls it serves all the same.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use support::docker::{Engine, ringway_image};
+use support::{docker_or_skip, project, run, stdout_of, wait_for};
+
+const CONFIG: &str = r#"
+[entryPoints.http]
+address = ":80"
+[ping]
+entryPoint = "http"
+"#;
+const RING_CALLS: [&str; 3] = ["io_uring_setup", "io_uring_enter", "io_uring_register"];
+const START_SECS_MAX: u64 = 15;
+
+#[test]
+fn with_the_shipped_profile_the_proxy_runs_on_io_uring() {
+    if !docker_or_skip() {
+        return;
+    }
+    let profile = project().join("docs/seccomp-ringway.json");
+    assert!(serves_with_a_ring(&profile), "the shipped profile keeps io_uring from the proxy");
+}
+
+#[test]
+fn without_the_three_calls_the_proxy_serves_on_epoll() {
+    if !docker_or_skip() {
+        return;
+    }
+    let shipped = fs::read_to_string(project().join("docs/seccomp-ringway.json")).expect("the profile");
+    let mut profile: serde_json::Value = serde_json::from_str(&shipped).expect("the profile is JSON");
+    for group in profile["syscalls"].as_array_mut().expect("the profile has groups") {
+        let names = group["names"].as_array_mut().expect("a group has names");
+        names.retain(|name| !RING_CALLS.iter().any(|call| name == call));
+    }
+    let groups = profile["syscalls"].as_array_mut().expect("the profile has groups");
+    groups.retain(|group| group["names"].as_array().is_some_and(|names| !names.is_empty()));
+    assert!(RING_CALLS.iter().all(|call| shipped.contains(call) && !profile.to_string().contains(call)));
+    let work = tempfile::tempdir().expect("a folder for the test");
+    let file = work.path().join("denied.json");
+    fs::write(&file, profile.to_string()).expect("the narrower profile");
+    assert!(!serves_with_a_ring(&file), "a ring in spite of the profile");
+}
+
+#[test]
+fn the_example_backend_runs_under_the_shipped_profile() {
+    if !docker_or_skip() {
+        return;
+    }
+    let work = tempfile::tempdir().expect("a folder for the test");
+    let mut engine = Engine::new("rw-seccomp");
+    let image = engine.whoami_image(work.path());
+    let network = engine.network("net");
+    let profile = format!("seccomp={}", project().join("docs/seccomp-ringway.json").display());
+    let container = engine.run("whoami", &["--security-opt", &profile, "--network", &network, &image]);
+    answers(&format!("http://{}/", engine.address(&container, &network)));
+}
+
+/// Starts the image under a profile, waits until it answers, and tells whether the process holds a ring.
+fn serves_with_a_ring(profile: &Path) -> bool {
+    let work = tempfile::tempdir().expect("a folder for the test");
+    let config = work.path().join("traefik.toml");
+    fs::write(&config, CONFIG).expect("traefik.toml");
+    let mut engine = Engine::new("rw-seccomp");
+    let network = engine.network("net");
+    let (option, mount) = (format!("seccomp={}", profile.display()), format!("{}:/traefik.toml", config.display()));
+    let image = ringway_image();
+    // Rings count against locked memory on new kernels; the test is about the filter alone.
+    let arguments = ["--security-opt", &option, "--ulimit", "memlock=-1", "--network", &network, "-v", &mount, &image];
+    let container = engine.run("proxy", &arguments);
+    answers(&format!("http://{}/ping", engine.address(&container, &network)));
+    let pid = stdout_of("docker", &["inspect", "--format", "{{.State.Pid}}", &container]);
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("the process's open files (the test runs as root)");
+    let mut targets = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+    targets.any(|target| target.to_string_lossy() == "anon_inode:[io_uring]")
+}
+
+fn answers(url: &str) {
+    wait_for(&format!("an answer from {url}"), Duration::from_secs(START_SECS_MAX), || {
+        let output = run("curl", &["-sSf", "-m", "2", url]);
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    });
+}

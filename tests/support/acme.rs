@@ -1,0 +1,107 @@
+//! A pebble ACME server with its own root, and the DNS server that tells it where every name lives.
+
+use super::{Background, free_port, stdout_of, wait_for_port};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const START_SECS_MAX: u64 = 20;
+
+/// Both processes end when the value is dropped.
+pub struct Pebble {
+    acme_port: u16,
+    management_port: u16,
+    dns_management_port: u16,
+    /// PEM of the authority behind the ACME server's own certificate, for the client's trust.
+    pub server_ca: PathBuf,
+    host: String,
+    server: Background,
+    _dns: Background,
+}
+
+impl Pebble {
+    /// Starts a server that clients reach as `host` (an IPv4 address of this machine) and that validates on port 80 of
+    /// whatever address [`Pebble::resolve_to`] names.
+    pub fn start(work: &Path, host: &str) -> Self {
+        let server_ca = certificates(work, host);
+        let (acme_port, management_port) = (free_port(), free_port());
+        let (dns_port, dns_management_port) = (free_port(), free_port());
+        let config = serde_json::json!({"pebble": {
+            "listenAddress": format!("0.0.0.0:{acme_port}"),
+            "managementListenAddress": format!("127.0.0.1:{management_port}"),
+            "certificate": work.join("acme-server.pem"),
+            "privateKey": work.join("acme-server.key"),
+            "httpPort": 80,
+            "tlsPort": 443,
+        }});
+        let config_file = work.join("pebble.json");
+        fs::write(&config_file, config.to_string()).expect("pebble's configuration");
+
+        let mut dns = Command::new("pebble-challtestsrv");
+        dns.args(["-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", ""])
+            .args(["-dns01", &format!("127.0.0.1:{dns_port}")])
+            .args(["-management", &format!("127.0.0.1:{dns_management_port}")]);
+        let dns = Background::start(dns, work.join("dns.log"));
+
+        let mut server = Command::new("pebble");
+        server.arg("-config").arg(&config_file).args(["-dnsserver", &format!("127.0.0.1:{dns_port}")]);
+        // No artificial waiting before a validation. Refused nonces stay on: a client has to live with them.
+        server.env("PEBBLE_VA_NOSLEEP", "1");
+        let server = Background::start(server, work.join("pebble.log"));
+
+        let limit = Duration::from_secs(START_SECS_MAX);
+        for port in [acme_port, management_port, dns_management_port] {
+            wait_for_port(&format!("127.0.0.1:{port}"), limit);
+        }
+        let host = host.to_owned();
+        Pebble { acme_port, management_port, dns_management_port, server_ca, host, server, _dns: dns }
+    }
+
+    /// The address for `caServer`.
+    pub fn directory(&self) -> String {
+        format!("https://{}:{}/dir", self.host, self.acme_port)
+    }
+
+    /// From now on every name has this IPv4 address, for the server's validations.
+    pub fn resolve_to(&self, address: &str) {
+        let url = format!("http://127.0.0.1:{}/set-default-ipv4", self.dns_management_port);
+        stdout_of("curl", &["-sSf", "-d", &format!("{{\"ip\":\"{address}\"}}"), &url]);
+    }
+
+    /// PEM of the root that the issued certificates lead to; each start of pebble has its own.
+    pub fn root(&self) -> String {
+        stdout_of("curl", &["-sSfk", &format!("https://127.0.0.1:{}/roots/0", self.management_port)])
+    }
+
+    /// How many orders were placed so far.
+    pub fn orders(&self) -> usize {
+        self.server.log_text().matches("Added order").count()
+    }
+}
+
+/// An authority and the ACME server's certificate for `host`, in `work`; the authority's file.
+fn certificates(work: &Path, host: &str) -> PathBuf {
+    let path = |name: &str| work.join(name).to_string_lossy().into_owned();
+    let (ca, ca_key) = (path("acme-ca.pem"), path("acme-ca.key"));
+    let (server, server_key, request) = (path("acme-server.pem"), path("acme-server.key"), path("acme-server.csr"));
+    let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+
+    let mut authority = vec!["req", "-x509", "-days", "2", "-subj", "/CN=ringway test acme"];
+    authority.extend(new_key);
+    authority.extend(["-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", &ca_key, "-out", &ca]);
+    stdout_of("openssl", &authority);
+
+    let mut leaf = vec!["req", "-new", "-subj", "/CN=acme"];
+    leaf.extend(new_key);
+    leaf.extend(["-keyout", &server_key, "-out", &request]);
+    stdout_of("openssl", &leaf);
+
+    let extensions = path("acme-server.ext");
+    let names = format!("subjectAltName=IP:{host},IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n");
+    fs::write(&extensions, names).expect("the certificate's extensions");
+    let mut sign = vec!["x509", "-req", "-days", "2", "-in", &request, "-CA", &ca, "-CAkey", &ca_key];
+    sign.extend(["-CAcreateserial", "-extfile", &extensions, "-out", &server]);
+    stdout_of("openssl", &sign);
+    PathBuf::from(ca)
+}

@@ -1,0 +1,117 @@
+//! Containers, networks and images of one test, all removed when the [`Engine`] value is dropped.
+
+use super::{project, run, stdout_of, unique};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+/// One test's share of the Docker Engine. Every name it makes begins with its own unique prefix.
+pub struct Engine {
+    pub prefix: String,
+    containers: Vec<String>,
+    networks: Vec<String>,
+    images: Vec<String>,
+}
+
+impl Engine {
+    pub fn new(prefix: &str) -> Self {
+        Engine { prefix: unique(prefix), containers: Vec::new(), networks: Vec::new(), images: Vec::new() }
+    }
+
+    /// A bridge network, named by the prefix and `name`; its full name.
+    pub fn network(&mut self, name: &str) -> String {
+        let full = format!("{}-{name}", self.prefix);
+        stdout_of("docker", &["network", "create", &full]);
+        self.networks.push(full.clone());
+        full
+    }
+
+    /// The host's own address inside a network.
+    pub fn gateway(&self, network: &str) -> String {
+        stdout_of("docker", &["network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network])
+    }
+
+    /// Runs a container in the background, with its name taken from the prefix and `name`; its full name.
+    pub fn run(&mut self, name: &str, arguments: &[&str]) -> String {
+        self.place(&["run", "-d"], name, arguments)
+    }
+
+    /// As [`Engine::run`], but the container does not start yet: it can join more networks first.
+    pub fn create(&mut self, name: &str, arguments: &[&str]) -> String {
+        self.place(&["create"], name, arguments)
+    }
+
+    fn place(&mut self, verb: &[&str], name: &str, arguments: &[&str]) -> String {
+        let full = format!("{}-{name}", self.prefix);
+        // Counted before the call: a container that was created but could not start has to go as well.
+        self.containers.push(full.clone());
+        stdout_of("docker", &[verb, &["--name", &full], arguments].concat());
+        full
+    }
+
+    /// The container's address in a network. Empty while it is not running.
+    pub fn address(&self, container: &str, network: &str) -> String {
+        let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
+        stdout_of("docker", &["inspect", "--format", &format, container])
+    }
+
+    /// What the container wrote so far, both streams.
+    pub fn logs(&self, container: &str) -> String {
+        let output = run("docker", &["logs", container]);
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    }
+
+    /// An image with the whoami example and nothing else; its name.
+    pub fn whoami_image(&mut self, work: &Path) -> String {
+        let root = work.join("whoami-root");
+        std::fs::create_dir_all(&root).expect("a folder for the image");
+        let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+        let compiled = Command::new(compiler)
+            .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols"])
+            .args(["--target", "x86_64-unknown-linux-gnu", "-o"])
+            .arg(root.join("whoami"))
+            .arg(project().join("examples/whoami.rs"))
+            .output()
+            .expect("rustc runs");
+        assert!(compiled.status.success(), "whoami: {}", String::from_utf8_lossy(&compiled.stderr));
+        let tarball = work.join("whoami.tar");
+        let (tarball, root) = (tarball.to_string_lossy(), root.to_string_lossy());
+        stdout_of("tar", &["-C", &root, "-cf", &tarball, "."]);
+        let image = format!("{}-whoami:test", self.prefix);
+        stdout_of("docker", &["import", "--change", "ENTRYPOINT [\"/whoami\"]", &tarball, &image]);
+        self.images.push(image.clone());
+        image
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for container in &self.containers {
+            if thread::panicking() {
+                eprintln!("--- logs of {container}:\n{}", self.logs(container));
+            }
+            run("docker", &["rm", "-f", "-v", container]);
+        }
+        for network in &self.networks {
+            run("docker", &["network", "rm", network]);
+        }
+        for image in &self.images {
+            run("docker", &["rmi", image]);
+        }
+    }
+}
+
+/// The Ringway image under test: the one that `RINGWAY_IMAGE` names, else one built by `scripts/image.sh`.
+pub fn ringway_image() -> String {
+    if let Ok(image) = std::env::var("RINGWAY_IMAGE") {
+        return image;
+    }
+    let tag = "ringway:test";
+    let built = Command::new(project().join("scripts/image.sh"))
+        .arg(tag)
+        .env("RINGWAY_PROFILE", std::env::var("RINGWAY_PROFILE").unwrap_or_else(|_| "image".to_owned()))
+        .output()
+        .expect("scripts/image.sh runs");
+    assert!(built.status.success(), "scripts/image.sh: {}", String::from_utf8_lossy(&built.stderr));
+    tag.to_owned()
+}

@@ -1,0 +1,121 @@
+//! What the live tests share: processes that end with their test, a Docker Engine, an ACME server, the example backend.
+//!
+//! Nothing here decides by itself that a missing tool is fine: [`docker_or_skip`] and [`pebble_or_skip`] say so aloud, and
+//! fail when `RINGWAY_REQUIRE_DOCKER=1` or `RINGWAY_REQUIRE_PEBBLE=1` is set, as `scripts/test.sh` does.
+#![allow(dead_code, reason = "every test binary uses its own part of this module")]
+
+pub mod acme;
+pub mod docker;
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+/// Runs a program to its end. Panics when it cannot be started; the exit status is the caller's to judge.
+pub fn run(program: &str, arguments: &[&str]) -> Output {
+    let result = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    result.unwrap_or_else(|error| panic!("{program} could not be started: {error}"))
+}
+
+/// Runs a program that must succeed and returns what it printed, without the last line end.
+pub fn stdout_of(program: &str, arguments: &[&str]) -> String {
+    let output = run(program, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {} failed ({}): {errors}", arguments.join(" "), output.status);
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// Asks `check` again and again until it returns a value. Panics with `what` and the last reason when `limit` is over.
+pub fn wait_for<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        match check() {
+            Ok(value) => return value,
+            Err(reason) if Instant::now() > end => panic!("after {limit:?} still not: {what}; last: {reason}"),
+            Err(_) => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// Waits until something accepts connections on `address`.
+pub fn wait_for_port(address: &str, limit: Duration) {
+    wait_for(&format!("something listens on {address}"), limit, || {
+        TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
+    });
+}
+
+/// A TCP port that was free a moment ago on every address of this machine.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    listener.local_addr().expect("a bound listener has an address").port()
+}
+
+/// A name for containers, networks and images that no other run of the tests has.
+pub fn unique(prefix: &str) -> String {
+    let nanos = std::time::UNIX_EPOCH.elapsed().map(|age| age.subsec_nanos()).unwrap_or_default();
+    format!("{prefix}-{}-{:x}", std::process::id(), nanos)
+}
+
+/// The project's folder.
+pub fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A background process with its output in a file, ended (by its own id) when the value is dropped.
+pub struct Background {
+    child: Child,
+    pub log: PathBuf,
+}
+
+impl Background {
+    pub fn start(mut command: Command, log: PathBuf) -> Self {
+        let file = fs::File::create(&log).expect("a log file for a background process");
+        let errors = file.try_clone().expect("a second handle of the log file");
+        let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn();
+        Background { child: child.unwrap_or_else(|error| panic!("{command:?} could not be started: {error}")), log }
+    }
+
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- {}:\n{}", self.log.display(), self.log_text());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn required(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|value| value == "1")
+}
+
+/// Whether a Docker Engine answers. Without one the test is skipped aloud, or fails if the engine is required.
+pub fn docker_or_skip() -> bool {
+    let answered = Command::new("docker").arg("version").stdin(Stdio::null()).output();
+    if answered.is_ok_and(|output| output.status.success()) {
+        return true;
+    }
+    assert!(!required("RINGWAY_REQUIRE_DOCKER"), "no Docker Engine answers: scripts/engine.sh starts one");
+    eprintln!("skipped: no Docker Engine answers (scripts/engine.sh starts one)");
+    false
+}
+
+/// Whether pebble and its test DNS server are installed. Without them the test is skipped aloud, or fails if required.
+pub fn pebble_or_skip() -> bool {
+    let installed = |name: &str| {
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
+    };
+    if ["pebble", "pebble-challtestsrv", "openssl", "curl"].into_iter().all(installed) {
+        return true;
+    }
+    assert!(!required("RINGWAY_REQUIRE_PEBBLE"), "pebble is not installed: scripts/packages.sh pebble openssl curl");
+    eprintln!("skipped: pebble is not installed (scripts/packages.sh pebble openssl curl)");
+    false
+}
