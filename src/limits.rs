@@ -16,6 +16,14 @@ pub const HEAD_BUFFER_BYTES: usize = 8 * 1024;
 /// Copy buffers of bodies grow from the first to the last size while the stream keeps filling them.
 pub const COPY_BUFFER_MIN_BYTES: usize = 16 * 1024;
 pub const COPY_BUFFER_MAX_BYTES: usize = 256 * 1024;
+/// A body with at least this much left goes through a pipe instead of a buffer, where both ends are plain sockets.
+pub const SPLICE_MIN_BYTES: u64 = 64 * 1024;
+/// The size asked for a pipe, and how many a worker keeps.
+pub const PIPE_BYTES: usize = 256 * 1024;
+pub const PIPES_POOLED_MAX: usize = 128;
+/// What one connection may splice before the others get their turn.
+pub const SPLICE_TURN_BYTES: usize = 1024 * 1024;
+
 /// Buffers kept for the next connection by one worker, and the largest that is kept.
 pub const POOLED_BUFFERS_MAX: usize = 1024;
 pub const POOLED_BUFFER_BYTES_MAX: usize = 32 * 1024;

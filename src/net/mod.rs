@@ -7,6 +7,7 @@
 pub mod driver;
 pub mod secure;
 pub mod socket;
+pub mod splice;
 mod sys;
 pub mod tcp;
 pub mod tunnel;
@@ -27,6 +28,11 @@ pub trait ReadHalf {
 
     /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (security.md 37).
     fn is_quiet(&mut self) -> bool;
+
+    /// The plain socket behind this half, if its bytes may go through a pipe unseen.
+    fn as_plain(&mut self) -> Option<&mut tcp::TcpReader> {
+        None
+    }
 }
 
 /// The sending side of a connection.
@@ -36,6 +42,11 @@ pub trait WriteHalf {
 
     /// Says that nothing more will be sent (FIN, after close_notify on TLS).
     fn shutdown(&mut self) -> impl Future<Output = io::Result<()>>;
+
+    /// The plain socket behind this half, if bytes from a pipe may go into it.
+    fn as_plain(&mut self) -> Option<&mut tcp::TcpWriter> {
+        None
+    }
 }
 
 /// A connection whose two directions can be used at the same time.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use monoio::net::TcpStream;
-use monoio::net::tcp::TcpOwnedReadHalf;
+use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 
 /// Waits until the socket of `half` can be read, without a buffer lent to the kernel.
 pub async fn readable(half: &TcpOwnedReadHalf) -> io::Result<()> {
@@ -19,6 +19,20 @@ pub async fn readable(half: &TcpOwnedReadHalf) -> io::Result<()> {
 /// Calls `with` on the descriptor of `half`, for system calls that do not go through the ring.
 pub fn with_socket<R>(half: &TcpOwnedReadHalf, with: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
     // SAFETY: as above for the reference; the descriptor is open as long as the stream lives, and `half` keeps it alive for this call.
+    let fd = unsafe { BorrowedFd::borrow_raw((*half.0.get()).as_raw_fd()) };
+    with(fd)
+}
+
+/// Waits until the socket of `half` can be written to.
+pub async fn writable(half: &TcpOwnedWriteHalf) -> io::Result<()> {
+    // SAFETY: as in `readable`.
+    let stream: &TcpStream = unsafe { &*half.0.get() };
+    stream.writable(false).await
+}
+
+/// As [`with_socket`], for the sending half.
+pub fn with_write_socket<R>(half: &TcpOwnedWriteHalf, with: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+    // SAFETY: as in `with_socket`.
     let fd = unsafe { BorrowedFd::borrow_raw((*half.0.get()).as_raw_fd()) };
     with(fd)
 }

@@ -8,6 +8,7 @@ use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 use rustix::net::RecvFlags;
 
+use super::splice::splice_once;
 use super::{Duplex, ReadHalf, WriteHalf, sys};
 use crate::limits;
 
@@ -26,6 +27,30 @@ impl Tcp {
     pub fn new(stream: TcpStream) -> Self {
         let (read, write) = stream.into_split();
         Duplex { reader: TcpReader { half: read }, writer: TcpWriter { half: write } }
+    }
+}
+
+impl TcpReader {
+    pub(super) fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        Ok(sys::with_socket(&self.half, |fd| rustix::io::ioctl_fionbio(fd, on))?)
+    }
+
+    pub(super) fn splice_into(&self, pipe: &std::os::fd::OwnedFd, count: usize) -> io::Result<usize> {
+        sys::with_socket(&self.half, |fd| splice_once(fd, pipe, count, false))
+    }
+}
+
+impl TcpWriter {
+    pub(super) fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        Ok(sys::with_write_socket(&self.half, |fd| rustix::io::ioctl_fionbio(fd, on))?)
+    }
+
+    pub(super) fn splice_from(&self, pipe: &std::os::fd::OwnedFd, count: usize, more: bool) -> io::Result<usize> {
+        sys::with_write_socket(&self.half, |fd| splice_once(pipe, fd, count, more))
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        sys::writable(&self.half).await
     }
 }
 
@@ -52,6 +77,10 @@ impl ReadHalf for TcpReader {
             sys::with_socket(&self.half, |fd| rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT));
         matches!(peeked, Err(rustix::io::Errno::AGAIN))
     }
+
+    fn as_plain(&mut self) -> Option<&mut TcpReader> {
+        Some(self)
+    }
 }
 
 impl WriteHalf for TcpWriter {
@@ -62,5 +91,8 @@ impl WriteHalf for TcpWriter {
 
     async fn shutdown(&mut self) -> io::Result<()> {
         self.half.shutdown().await
+    }
+    fn as_plain(&mut self) -> Option<&mut TcpWriter> {
+        Some(self)
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::limits;
 use crate::net::ReadHalf;
+use crate::net::splice::Pipes;
 
 /// Received bytes in order. Consuming only moves a mark; the buffer is given back when it is empty.
 #[derive(Default)]
@@ -92,10 +93,11 @@ impl Inbox {
     }
 }
 
-/// A worker's spare buffers.
+/// A worker's spare buffers, and its pipes for bodies that need none.
 #[derive(Default)]
 pub struct Buffers {
     spare: RefCell<Vec<Vec<u8>>>,
+    pub pipes: Pipes,
 }
 
 impl Buffers {

@@ -11,6 +11,7 @@ use super::inbox::{Buffers, Inbox};
 use crate::http::Body;
 use crate::http::h1::body::{self, Decoder};
 use crate::limits;
+use crate::net::splice::{self, Broken};
 use crate::net::{ReadHalf, WriteHalf};
 
 /// Which side ended a body early.
@@ -124,6 +125,23 @@ impl Relay<'_> {
         Ok(())
     }
 
+    /// Moves the rest of a long counted body from socket to socket through a pipe. False if this body is none of that kind.
+    async fn splice<R: ReadHalf, W: WriteHalf>(&mut self, reader: &mut R, writer: &mut W) -> Result<bool, RelayError> {
+        let Some(left) = self.decoder.remaining().filter(|&left| left >= limits::SPLICE_MIN_BYTES) else {
+            return Ok(false);
+        };
+        let (Some(from), Some(to)) = (reader.as_plain(), writer.as_plain()) else { return Ok(false) };
+        let mut moved = 0;
+        let result = splice::transfer(from, to, left, self.stall, &self.buffers.pipes, &mut moved).await;
+        self.decoder.skip(moved);
+        self.moved += moved;
+        match result {
+            Ok(()) => Ok(true),
+            Err(Broken::Source(e)) => Err(RelayError::Source(e)),
+            Err(Broken::Sink(_)) => Err(RelayError::Sink),
+        }
+    }
+
     /// Copies through one buffer that grows while the stream keeps filling it, until the counted body (or the stream) ends.
     async fn copy_verbatim<R: ReadHalf, W: WriteHalf>(
         &mut self,
@@ -131,6 +149,9 @@ impl Relay<'_> {
         writer: &mut W,
     ) -> Result<(), RelayError> {
         self.inbox.release(self.buffers);
+        if self.splice(reader, writer).await? {
+            return Ok(());
+        }
         let mut buffer: Vec<u8> = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
         while self.decoder.remaining() != Some(0) {
             let reading = async { Ok(reader.read(std::mem::take(&mut buffer)).await) };

@@ -1,7 +1,6 @@
 //! Connections to backends: dialling, and the idle ones each worker keeps.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -99,6 +98,13 @@ impl ReadHalf for UpstreamReader {
             UpstreamReader::Tls(half) => half.is_quiet(),
         }
     }
+
+    fn as_plain(&mut self) -> Option<&mut TcpReader> {
+        match self {
+            UpstreamReader::Plain(half) => Some(half),
+            UpstreamReader::Tls(_) => None,
+        }
+    }
 }
 
 impl WriteHalf for UpstreamWriter {
@@ -115,11 +121,19 @@ impl WriteHalf for UpstreamWriter {
             UpstreamWriter::Tls(half) => half.shutdown().await,
         }
     }
+
+    fn as_plain(&mut self) -> Option<&mut TcpWriter> {
+        match self {
+            UpstreamWriter::Plain(half) => Some(half),
+            UpstreamWriter::Tls(_) => None,
+        }
+    }
 }
 
 /// A worker's idle connections, by server. The last one put in is the first taken out: the warm ones stay warm, the rest ages out.
 pub struct Pool<C> {
-    idle: RefCell<HashMap<usize, Vec<Idle<C>>>>,
+    /// By the server's number: they are small and dense.
+    idle: RefCell<Vec<Vec<Idle<C>>>>,
     per_server_max: usize,
 }
 
@@ -137,7 +151,7 @@ impl<C: Transport> Pool<C> {
     /// A connection that is still open and on which nothing unasked has arrived. `pool` is the server's number.
     pub fn take(&self, pool: usize, now_nanos: u64) -> Option<C> {
         loop {
-            let mut found = self.idle.borrow_mut().get_mut(&pool)?.pop()?;
+            let mut found = self.idle.borrow_mut().get_mut(pool)?.pop()?;
             let is_fresh = now_nanos.saturating_sub(found.since_nanos) < idle_nanos_max();
             if is_fresh && found.connection.split().0.is_quiet() {
                 return Some(found.connection);
@@ -148,7 +162,10 @@ impl<C: Transport> Pool<C> {
     /// Keeps a connection whose last exchange ended cleanly.
     pub fn put(&self, pool: usize, connection: C, now_nanos: u64) {
         let mut idle = self.idle.borrow_mut();
-        let list = idle.entry(pool).or_default();
+        if idle.len() <= pool {
+            idle.resize_with(pool + 1, Vec::new);
+        }
+        let list = &mut idle[pool];
         if list.len() < self.per_server_max {
             list.push(Idle { connection, since_nanos: now_nanos });
         }
@@ -156,15 +173,14 @@ impl<C: Transport> Pool<C> {
 
     /// Closes what has been idle too long.
     pub fn sweep(&self, now_nanos: u64) {
-        self.idle.borrow_mut().retain(|_, list| {
+        for list in self.idle.borrow_mut().iter_mut() {
             list.retain(|idle| now_nanos.saturating_sub(idle.since_nanos) < idle_nanos_max());
-            !list.is_empty()
-        });
+        }
     }
 
     /// Idle connections at this moment.
     pub fn len(&self) -> usize {
-        self.idle.borrow().values().map(Vec::len).sum()
+        self.idle.borrow().iter().map(Vec::len).sum()
     }
 
     pub fn is_empty(&self) -> bool {
