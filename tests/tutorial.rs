@@ -16,9 +16,6 @@ use support::acme::Pebble;
 use support::docker::{Engine, ringway_image};
 use support::{docker_or_skip, pebble_or_skip, run, stdout_of, wait_for};
 
-const BLOG: &str = "blog.example.com";
-const ADMINER: &str = "db-admin.example.com";
-const MONITOR: &str = "monitor.example.com";
 /// The password behind the hash in tests/tutorial/traefik.toml.
 const LOGIN: &str = "admin:secure_password";
 
@@ -94,6 +91,10 @@ struct Host {
     web: String,
     internal: String,
     whoami: String,
+    // Names of this run alone: an engine that others use shows their containers to the proxy, too.
+    blog: String,
+    adminer: String,
+    monitor: String,
     /// PEM file of the authority behind the issued certificates.
     root: String,
     proxy: String,
@@ -117,8 +118,14 @@ impl Host {
         acme.expect("an empty acme.json");
 
         let root = root.to_string_lossy().into_owned();
-        let (proxy, address) = (String::new(), String::new());
-        Host { engine, pebble, work: work.to_owned(), web, internal, whoami, root, proxy, address }
+        let name = |service: &str| format!("{service}.{}.example.com", engine.prefix);
+        let (blog, adminer, monitor) = (name("blog"), name("db-admin"), name("monitor"));
+        let (proxy, address, work) = (String::new(), String::new(), work.to_owned());
+        Host { engine, pebble, work, web, internal, whoami, blog, adminer, monitor, root, proxy, address }
+    }
+
+    fn names(&self) -> [&str; 3] {
+        [&self.blog, &self.adminer, &self.monitor]
     }
 
     /// The tutorial's `docker run`. Published ports are taken at random, as 80 and 443 may be in use here, and the trust in
@@ -133,7 +140,7 @@ impl Host {
         let mount = |file: &str| format!("{}:/{file}", self.work.join(file).display());
         let (config, acme) = (mount("traefik.toml"), mount("acme.json"));
         let authority = format!("{}:/acme-ca.pem:ro", self.pebble.server_ca.display());
-        let rule = format!("traefik.frontend.rule=Host:{MONITOR}");
+        let rule = format!("traefik.frontend.rule=Host:{}", self.monitor);
         let image = ringway_image();
         let arguments = [
             &["-v", "/var/run/docker.sock:/var/run/docker.sock", "-v", &config, "-v", &acme][..],
@@ -148,8 +155,8 @@ impl Host {
     /// The tutorial's compose file, with the labels that compose itself adds.
     fn start_services(&mut self) {
         let network = format!("traefik.docker.network={}", self.web);
-        let blog_rule = format!("traefik.frontend.rule=Host:{BLOG}");
-        let adminer_rule = format!("traefik.frontend.rule=Host:{ADMINER}");
+        let blog_rule = format!("traefik.frontend.rule=Host:{}", self.blog);
+        let adminer_rule = format!("traefik.frontend.rule=Host:{}", self.adminer);
         self.service("blog", "80", &["traefik.backend=blog", &blog_rule, &network, "traefik.port=80"]);
         self.service("mysql", "3306", &["traefik.enable=false"]);
         self.service("adminer", "8080", &["traefik.backend=adminer", &adminer_rule, &network, "traefik.port=8080"]);
@@ -170,66 +177,79 @@ impl Host {
     }
 
     fn certificates_are_issued(&self) {
-        for name in [BLOG, ADMINER, MONITOR] {
+        for name in self.names() {
             let limit = Duration::from_secs(CERTIFICATES_SECS_MAX);
             wait_for(&format!("a certificate of the ACME server for {name}"), limit, || self.https(name, "/", &[]));
         }
-        assert!(self.pebble.orders() >= 3, "{} orders for three names", self.pebble.orders());
+        let validations = self.validations();
+        assert!(validations.iter().all(|count| *count > 0), "validations of the three names: {validations:?}");
         let stored = fs::read_to_string(self.work.join("acme.json")).expect("acme.json");
         let stored: serde_json::Value = serde_json::from_str(&stored).expect("acme.json is JSON");
-        let mut names: Vec<&str> = stored["Certificates"]
-            .as_array()
-            .expect("acme.json has certificates")
-            .iter()
-            .filter_map(|certificate| certificate["Domain"]["Main"].as_str())
-            .collect();
-        names.sort_unstable();
-        assert_eq!(names, [BLOG, ADMINER, MONITOR]);
+        let stored = stored["Certificates"].as_array().expect("acme.json has certificates");
+        for name in self.names() {
+            let count = stored.iter().filter(|certificate| certificate["Domain"]["Main"] == name).count();
+            assert_eq!(count, 1, "certificates for {name} in acme.json");
+        }
     }
 
     fn http_is_redirected_to_https(&self) {
-        let resolve = format!("{BLOG}:80:{}", self.address);
-        let reply = curl(&["-sSi", "--resolve", &resolve, &format!("http://{BLOG}/page?q=1")]).expect("a redirect");
+        let blog = &self.blog;
+        let resolve = format!("{blog}:80:{}", self.address);
+        let reply = curl(&["-sSi", "--resolve", &resolve, &format!("http://{blog}/page?q=1")]).expect("a redirect");
         assert!(reply.starts_with("HTTP/1.1 302 "), "{reply}");
-        assert_eq!(field(&reply, "location"), Some(format!("https://{BLOG}:443/page?q=1").as_str()), "{reply}");
+        assert_eq!(field(&reply, "location"), Some(format!("https://{blog}:443/page?q=1").as_str()), "{reply}");
         // The published port is the way in that the tutorial's user takes.
         let published = stdout_of("docker", &["port", &self.proxy, "80/tcp"]);
-        let reply = curl(&["-sSi", "-H", &format!("Host: {BLOG}"), &format!("http://{published}/")]);
+        let reply = curl(&["-sSi", "-H", &format!("Host: {blog}"), &format!("http://{published}/")]);
         assert!(reply.is_ok_and(|reply| reply.starts_with("HTTP/1.1 302 ")), "through the published port {published}");
     }
 
     fn services_are_reached(&self) {
-        let blog = self.https(BLOG, "/wp-login.php?x=%2f", &[]).expect("the blog");
+        let blog = self.https(&self.blog, "/wp-login.php?x=%2f", &[]).expect("the blog");
         assert!(blog.starts_with("HTTP/1.1 200 ") || blog.starts_with("HTTP/2 200"), "{blog}");
-        for expected in ["Name: blog\n", "GET /wp-login.php?x=%2f HTTP/1.1\n", &format!("Host: {BLOG}\n")] {
+        for expected in ["Name: blog\n", "GET /wp-login.php?x=%2f HTTP/1.1\n", &format!("Host: {}\n", self.blog)] {
             assert!(blog.contains(expected), "no {expected:?} in {blog}");
         }
         let request = blog.split_once("RemoteAddr:").map(|(_, request)| request).unwrap_or_default();
         assert_eq!(field(request, "x-forwarded-proto"), Some("https"), "{blog}");
-        assert_eq!(field(request, "x-forwarded-host"), Some(BLOG), "{blog}");
+        assert_eq!(field(request, "x-forwarded-host"), Some(self.blog.as_str()), "{blog}");
         let gateway = self.engine.gateway(&self.web);
         assert_eq!(field(request, "x-forwarded-for"), Some(gateway.as_str()), "{blog}");
-        let adminer = self.https(ADMINER, "/", &[]).expect("the database front end");
+        let adminer = self.https(&self.adminer, "/", &[]).expect("the database front end");
         assert!(adminer.contains("Name: adminer\n"), "{adminer}");
     }
 
     fn dashboard_needs_its_password(&self) {
-        let refused = self.https(MONITOR, "/dashboard/", &[]).expect("an answer without a password");
+        let refused = self.https(&self.monitor, "/dashboard/", &[]).expect("an answer without a password");
         assert_eq!(status(&refused), "401", "{refused}");
         assert_eq!(field(&refused, "www-authenticate"), Some("Basic realm=\"traefik\""), "{refused}");
-        let wrong = self.https(MONITOR, "/dashboard/", &["-u", "admin:guess"]).expect("an answer to a wrong password");
+        let wrong =
+            self.https(&self.monitor, "/dashboard/", &["-u", "admin:guess"]).expect("an answer to a wrong password");
         assert_eq!(status(&wrong), "401", "{wrong}");
 
-        let top = self.https(MONITOR, "/", &["-u", LOGIN]).expect("the dashboard's entrance");
+        let top = self.https(&self.monitor, "/", &["-u", LOGIN]).expect("the dashboard's entrance");
         assert_eq!((status(&top), field(&top, "location")), ("302", Some("/dashboard/")), "{top}");
-        let page = self.https(MONITOR, "/dashboard/", &["-u", LOGIN]).expect("the dashboard");
+        let page = self.https(&self.monitor, "/dashboard/", &["-u", LOGIN]).expect("the dashboard");
         assert_eq!(status(&page), "200", "{page}");
         assert!(page.to_lowercase().contains("<html"), "{page}");
+        self.dashboard_is_on_its_entry_point();
         let providers = self.providers();
         let rules = frontend_rules(&providers);
-        for name in [BLOG, ADMINER, MONITOR] {
+        for name in self.names() {
             assert!(rules.contains(&format!("Host:{name}")), "no frontend for {name} in {providers}");
         }
+    }
+
+    /// The way in without a frontend: the entry point's own port, which the tutorial keeps inside the network.
+    fn dashboard_is_on_its_entry_point(&self) {
+        let url = format!("http://{}:8080/dashboard/", self.address);
+        let refused = curl(&["-sSi", &url]).expect("an answer of the entry point");
+        assert_eq!(status(&refused), "401", "{refused}");
+        let page = curl(&["-sSi", "-u", LOGIN, &url]).expect("the dashboard of the entry point");
+        assert_eq!(status(&page), "200", "{page}");
+        assert!(page.to_lowercase().contains("<html"), "{page}");
+        let published = stdout_of("docker", &["port", &self.proxy]);
+        assert!(!published.contains("8080"), "the dashboard's port is published: {published}");
     }
 
     fn database_is_not_exposed(&self) {
@@ -247,12 +267,12 @@ impl Host {
         let limit = Duration::from_secs(RELOAD_SECS_MAX);
         let container = format!("{}-adminer", self.engine.prefix);
         let answers_with = |wanted: &str| {
-            let reply = self.https(ADMINER, "/", &[])?;
+            let reply = self.https(&self.adminer, "/", &[])?;
             if status(&reply) == wanted { Ok(()) } else { Err(reply) }
         };
         stdout_of("docker", &["stop", "-t", "0", &container]);
         wait_for("the stopped service is gone", limit, || answers_with("404"));
-        let blog = self.https(BLOG, "/", &[]).expect("the other service");
+        let blog = self.https(&self.blog, "/", &[]).expect("the other service");
         assert_eq!(status(&blog), "200", "the other service stays: {blog}");
         stdout_of("docker", &["start", &container]);
         wait_for("the service is back", limit, || answers_with("200"));
@@ -261,13 +281,13 @@ impl Host {
     fn restart_keeps_certificates(&mut self) {
         let file = self.work.join("acme.json");
         let before = fs::metadata(&file).expect("acme.json");
-        let (orders, fingerprints) = (self.pebble.orders(), self.fingerprints());
+        let (validations, fingerprints) = (self.validations(), self.fingerprints());
 
         stdout_of("docker", &["restart", &self.proxy]);
         self.address = self.engine.address(&self.proxy, &self.web);
         self.pebble.resolve_to(&self.address);
         let limit = Duration::from_secs(RELOAD_SECS_MAX);
-        for name in [BLOG, ADMINER, MONITOR] {
+        for name in self.names() {
             wait_for(&format!("{name} is routed after the restart"), limit, || {
                 let reply = self.https(name, "/", &[])?;
                 if status(&reply) == "404" { Err(reply) } else { Ok(()) }
@@ -276,7 +296,7 @@ impl Host {
         thread::sleep(Duration::from_secs(QUIET_SECS));
 
         assert_eq!(self.fingerprints(), fingerprints, "other certificates after the restart");
-        assert_eq!(self.pebble.orders(), orders, "the restart placed new orders");
+        assert_eq!(self.validations(), validations, "the restart placed new orders");
         let after = fs::metadata(&file).expect("acme.json");
         assert_eq!(after.permissions().mode() & 0o777, 0o600, "the mode of acme.json");
         assert_eq!((after.dev(), after.ino()), (before.dev(), before.ino()), "a mounted file can't be replaced");
@@ -292,7 +312,7 @@ impl Host {
 
     /// `/api/providers/docker`, through the dashboard's own frontend.
     fn providers(&self) -> serde_json::Value {
-        let reply = self.https(MONITOR, "/api/providers/docker", &["-u", LOGIN]).expect("the API");
+        let reply = self.https(&self.monitor, "/api/providers/docker", &["-u", LOGIN]).expect("the API");
         assert_eq!(status(&reply), "200", "{reply}");
         let (_, body) = reply.split_once("\n\n").unwrap_or_default();
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{error} in {body}"))
@@ -307,7 +327,12 @@ impl Host {
             fs::write(&file, &chain.stdout).expect("the served certificate");
             stdout_of("openssl", &["x509", "-noout", "-fingerprint", "-sha256", "-in", &file.to_string_lossy()])
         };
-        [BLOG, ADMINER, MONITOR].iter().map(digest).collect()
+        self.names().iter().map(digest).collect()
+    }
+
+    /// How often the ACME server has validated each of the three names: every order for a name does.
+    fn validations(&self) -> [usize; 3] {
+        self.names().map(|name| self.pebble.validations(name))
     }
 }
 

@@ -48,6 +48,8 @@ impl Pebble {
         server.arg("-config").arg(&config_file).args(["-dnsserver", &format!("127.0.0.1:{dns_port}")]);
         // No artificial waiting before a validation. Refused nonces stay on: a client has to live with them.
         server.env("PEBBLE_VA_NOSLEEP", "1");
+        // No authorisation serves twice, so that every order shows as a validation.
+        server.env("PEBBLE_AUTHZREUSE", "0");
         let server = Background::start(server, work.join("pebble.log"));
 
         let limit = Duration::from_secs(START_SECS_MAX);
@@ -74,9 +76,14 @@ impl Pebble {
         stdout_of("curl", &["-sSfk", &format!("https://127.0.0.1:{}/roots/0", self.management_port)])
     }
 
-    /// How many orders were placed so far.
+    /// How many orders were placed so far, by anybody and for any name.
     pub fn orders(&self) -> usize {
         self.server.log_text().matches("Added order").count()
+    }
+
+    /// How many requests this server has made so far to validate `name`, a few for each order.
+    pub fn validations(&self, name: &str) -> usize {
+        self.server.log_text().matches(&format!("Attempting to validate w/ HTTP: http://{name}:")).count()
     }
 }
 
