@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lays out the image's whole content in DIR: the binary, the CA bundle, a /tmp, and the two files that name lookup reads.
+# Lays out the image's whole content in DIR: the binary (also as /traefik), the CA bundle, a /tmp, and the two files that name lookup reads.
 #
 #   scripts/rootfs.sh BINARY DIR
 #
@@ -19,3 +19,5 @@ printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
 printf 'root:x:0:0:root:/:/sbin/nologin\n' >"$root/etc/passwd"
 install -m 755 "$binary" "$root/ringway"
 strip "$root/ringway"
+# Compose files name the program in health checks and entry points: test: ["CMD", "/traefik", "healthcheck"].
+ln -s ringway "$root/traefik"

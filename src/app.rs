@@ -107,7 +107,7 @@ fn run(invocation: Invocation, initial: Vec<crate::control::update::Update>, ann
         Ok(signals) => signals,
         Err(e) => return log.fatal(&format!("cannot handle signals: {e}")),
     };
-    match serve(invocation, initial, start) {
+    match serve(invocation, initial, start, &log) {
         Ok(running) => {
             if let Some(text) = announce {
                 println!("{text}");
@@ -130,6 +130,7 @@ fn serve(
     invocation: Invocation,
     initial: Vec<crate::control::update::Update>,
     start: Instant,
+    log: &logs::Log,
 ) -> Result<Running, String> {
     process::raise_open_files();
     let fixed = &invocation.fixed;
@@ -181,7 +182,8 @@ fn serve(
         workers.push(handle.map_err(|e| format!("Error preparing server: {e}"))?);
     }
     if let Some(first) = workers.first() {
-        tracing::info!("{} worker(s) on {}", workers.len(), first.driver);
+        let line = format!("{} worker(s) on {}", workers.len(), first.driver);
+        if first.driver.is_fallback { log.notice(&line) } else { tracing::info!("{line}") }
     }
     start_control(control)?;
     for (name, entry) in &fixed.entry_points {

@@ -18,8 +18,10 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Well below the lingering of a container that stops slowly.
 const AT_ONCE: Duration = Duration::from_secs(2);
-const IMAGE: &str = "ringway-live-test";
-const IMAGE_WITH_CHECK: &str = "ringway-live-test-check";
+/// The test program alone; each case tags it for itself.
+const IMAGE: &str = "plain";
+/// The same with a health check.
+const IMAGE_WITH_CHECK: &str = "checked";
 
 fn socket() -> String {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
@@ -35,9 +37,9 @@ fn docker(args: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Builds the images once; the error is the reason why there is no live test here.
-fn prepared() -> &'static Result<(), String> {
-    static PREPARED: OnceLock<Result<(), String>> = OnceLock::new();
+/// The content of the images, built once; the error is the reason why there is no live test here.
+fn prepared() -> &'static Result<tempfile::TempDir, String> {
+    static PREPARED: OnceLock<Result<tempfile::TempDir, String>> = OnceLock::new();
     PREPARED.get_or_init(|| {
         docker(&["version", "--format", "{{.Server.Version}}"])?;
         let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -45,13 +47,7 @@ fn prepared() -> &'static Result<(), String> {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/docker_live/app.c");
         shell(Command::new("gcc").args(["-static", "-Os", "-o", &path("app"), source]))?;
         shell(Command::new("tar").args(["-C", &path(""), "-cf", &path("image.tar"), "app"]))?;
-        let import = |image: &str, more: &[&str]| {
-            let base = ["import", "--change", "EXPOSE 80", "--change", "ENTRYPOINT [\"/app\"]"];
-            docker(&[&base, more, &[&path("image.tar"), image]].concat())
-        };
-        import(IMAGE, &[])?;
-        let check = "HEALTHCHECK --interval=1s CMD [\"/app\",\"probe\"]";
-        import(IMAGE_WITH_CHECK, &["--change", check]).map(drop)
+        Ok(dir)
     })
 }
 
@@ -63,7 +59,7 @@ fn shell(command: &mut Command) -> Result<(), String> {
 /// False when there is no Engine and none is required.
 fn engine_answers() -> bool {
     match prepared() {
-        Ok(()) => true,
+        Ok(_) => true,
         Err(reason) if std::env::var("RINGWAY_REQUIRE_DOCKER").is_ok_and(|value| value == "1") => {
             panic!("RINGWAY_REQUIRE_DOCKER=1, but: {reason}")
         }
@@ -74,7 +70,7 @@ fn engine_answers() -> bool {
     }
 }
 
-/// One test's containers and networks, removed at its end.
+/// One test's containers, networks and images, removed at its end.
 struct Case {
     tag: String,
     created: Mutex<Vec<[String; 2]>>,
@@ -82,7 +78,9 @@ struct Case {
 
 impl Case {
     fn new(name: &str) -> Case {
-        Case { tag: format!("ringway-live-{name}-{}", std::process::id()), created: Mutex::default() }
+        // scripts/test.sh finds by it what a killed test left behind.
+        let run = std::env::var("RINGWAY_RUN").map(|run| format!("-{run}")).unwrap_or_default();
+        Case { tag: format!("ringway-live-{name}{run}-{}", std::process::id()), created: Mutex::default() }
     }
 
     fn settings(&self) -> DockerProviderSettings {
@@ -99,9 +97,27 @@ impl Case {
     /// Starts a container of the case; the docker options come before the image.
     fn start(&self, name: &str, options: &[&str], image: &str, args: &[&str]) {
         let (name, tags) = (self.name(name), format!("traefik.tags={}", self.tag));
+        let image = self.image(image);
         self.created.lock().unwrap().push(["rm".to_owned(), name.clone()]);
         let base = ["run", "-d", "--name", &name, "--label", &tags];
-        docker(&[&base, options, &[image], args].concat()).unwrap();
+        docker(&[&base, options, &[image.as_str()], args].concat()).unwrap();
+    }
+
+    /// The case's own tag of an image, made at its first use: a tag that cases shared could not be removed by any of them.
+    fn image(&self, kind: &str) -> String {
+        let image = self.name(kind);
+        let entry = ["rmi".to_owned(), image.clone()];
+        let mut created = self.created.lock().unwrap();
+        if created.contains(&entry) {
+            return image;
+        }
+        let content = prepared().as_ref().unwrap().path().join("image.tar").to_string_lossy().into_owned();
+        let base = ["import", "--change", "EXPOSE 80", "--change", "ENTRYPOINT [\"/app\"]"];
+        let check = ["--change", "HEALTHCHECK --interval=1s CMD [\"/app\",\"probe\"]"];
+        let more = if kind == IMAGE_WITH_CHECK { &check[..] } else { &[] };
+        docker(&[&base, more, &[&content, &image]].concat()).unwrap();
+        created.push(entry);
+        image
     }
 
     fn network(&self, name: &str) -> String {
@@ -124,6 +140,9 @@ impl Drop for Case {
         }
         for [kind, name] in created.iter().filter(|[kind, _]| kind == "network") {
             let _ = docker(&[kind, "rm", name]);
+        }
+        for [kind, name] in created.iter().filter(|[kind, _]| kind == "rmi") {
+            let _ = docker(&[kind, name]);
         }
     }
 }

@@ -16,9 +16,12 @@ use crate::observe::app_log::{self, AppLog};
 use crate::observe::clock_text::Moment;
 use crate::worker::access_log::{Destination, LogSink};
 
-/// The process's log, as far as a fatal line needs it.
+/// The process's log, as far as lines outside of its filter need it.
 pub struct Log {
     json: bool,
+    writer: LogWriter,
+    /// The configuration names no level: it is the default that hides warnings.
+    is_level_default: bool,
 }
 
 impl Log {
@@ -26,6 +29,16 @@ impl Log {
     pub fn fatal(&self, text: &str) -> ExitCode {
         let _ = io::stdout().write_all(app_log::line(self.json, now(), "fatal", text).as_bytes());
         ExitCode::FAILURE
+    }
+
+    /// A warning that an operator has to see once even at the default level, error. Who sets a level gets that level.
+    pub fn notice(&self, text: &str) {
+        if !self.is_level_default {
+            tracing::warn!("{text}");
+            return;
+        }
+        let line = app_log::line(self.json, now(), "warning", text);
+        let _ = self.writer.make_writer().write_all(line.as_bytes());
     }
 }
 
@@ -54,12 +67,12 @@ pub fn start(fixed: &Fixed) -> Log {
     let format = AppLog { json, clock: now };
     // A second start in one process (tests) keeps the first log.
     let _ = tracing::subscriber::set_global_default(
-        tracing_subscriber::fmt().event_format(format).with_writer(writer).with_max_level(level).finish(),
+        tracing_subscriber::fmt().event_format(format).with_writer(writer.clone()).with_max_level(level).finish(),
     );
     if let Some(problem) = problem {
         tracing::error!("{problem}");
     }
-    Log { json }
+    Log { json, writer, is_level_default: fixed.log_level.is_empty() && !fixed.debug }
 }
 
 fn now() -> Moment {

@@ -51,6 +51,8 @@ pub struct Choice {
     pub name: &'static str,
     /// Why, in words: the ring's size, or what kept io_uring away.
     pub reason: String,
+    /// Nobody asked for this one: the better one was not to be had.
+    pub is_fallback: bool,
 }
 
 impl fmt::Display for Choice {
@@ -66,13 +68,13 @@ impl Driver {
     /// When the forced driver is not to be had, or not even epoll is.
     pub fn build(wanted: Wanted) -> io::Result<Driver> {
         if wanted == Wanted::Epoll {
-            return epoll("asked for with --driver=epoll".to_owned());
+            return epoll("asked for with --driver=epoll".to_owned(), false);
         }
         let failure = match ring() {
             Ok((runtime, reason)) => {
                 return Ok(Driver {
                     runtime: AnyRuntime::IoUring(runtime),
-                    choice: Choice { name: "io_uring", reason },
+                    choice: Choice { name: "io_uring", reason, is_fallback: false },
                 });
             }
             Err(failure) => failure,
@@ -80,7 +82,7 @@ impl Driver {
         if wanted == Wanted::IoUring {
             return Err(io::Error::new(failure.kind(), format!("io_uring is not available: {}", explain(&failure))));
         }
-        epoll(format!("io_uring is not available: {}", explain(&failure)))
+        epoll(format!("io_uring is not available: {}", explain(&failure)), true)
     }
 
     /// Runs `main` to its end. `main` should only wait; work belongs into spawned tasks (runtime.md).
@@ -92,9 +94,9 @@ impl Driver {
     }
 }
 
-fn epoll(reason: String) -> io::Result<Driver> {
+fn epoll(reason: String, is_fallback: bool) -> io::Result<Driver> {
     let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?;
-    Ok(Driver { runtime: AnyRuntime::Epoll(runtime), choice: Choice { name: "epoll", reason } })
+    Ok(Driver { runtime: AnyRuntime::Epoll(runtime), choice: Choice { name: "epoll", reason, is_fallback } })
 }
 
 /// The largest ring that the kernel grants. New kernels charge rings to RLIMIT_MEMLOCK, so a small one may pass where a large one fails.

@@ -61,6 +61,14 @@ impl Engine {
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     }
 
+    /// A copy of a container's image with one more instruction, written as in a Dockerfile; its name.
+    pub fn derived_image(&mut self, name: &str, container: &str, instruction: &str) -> String {
+        let image = format!("{}-{name}:test", self.prefix);
+        stdout_of("docker", &["commit", "--change", instruction, container, &image]);
+        self.images.push(image.clone());
+        image
+    }
+
     /// An image with the whoami example and nothing else; its name.
     pub fn whoami_image(&mut self, work: &Path) -> String {
         let root = work.join("whoami-root");

@@ -52,10 +52,12 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound listener has an address").port()
 }
 
-/// A name for containers, networks and images that no other run of the tests has.
+/// A name for containers, networks and images that no other run of the tests has. `RINGWAY_RUN` becomes a part of it, for
+/// whoever cleans up behind a test that was killed.
 pub fn unique(prefix: &str) -> String {
     let nanos = std::time::UNIX_EPOCH.elapsed().map(|age| age.subsec_nanos()).unwrap_or_default();
-    format!("{prefix}-{}-{:x}", std::process::id(), nanos)
+    let run = std::env::var("RINGWAY_RUN").map(|run| format!("-{run}")).unwrap_or_default();
+    format!("{prefix}{run}-{}-{:x}", std::process::id(), nanos)
 }
 
 /// The project's folder.
