@@ -155,6 +155,7 @@ fn serve(
         metrics: Arc::clone(&metrics),
         initial,
         fixture: parts.fixture,
+        interned: parts.interned,
     };
     let shared = Arc::new(Shared {
         entry_points: parts.entry_points,

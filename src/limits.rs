@@ -46,6 +46,8 @@ pub const UPSTREAM_IDLE_SECS: u64 = 90;
 pub const INFORMATIONAL_MAX: usize = 16;
 /// Servers tried for one request whose connection was refused, the first included.
 pub const CONNECT_ATTEMPTS_MAX: usize = 4;
+/// Tries of one request under `[retry]`, whatever `attempts` says: a refused connection costs no time, so the loop needs an end.
+pub const RETRY_ATTEMPTS_MAX: u32 = 100;
 
 /// Accept operations in flight per listener and worker: one completes per submission, so a burst needs several.
 pub const ACCEPTS_IN_FLIGHT: usize = 4;

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
-use crate::config::compile::{self, EntryFacts, Fixture};
+use crate::config::compile::{self, EntryFacts, Fixture, Interned};
+use crate::config::dynamic::ClientTls;
 use crate::config::fixed::{self, Fixed};
 use crate::config::labels::DockerSettings;
 use crate::control::acme::{self, AcmeSettings, DomainRequest, KeyType, Pacing, Trust};
@@ -19,13 +20,15 @@ use crate::tls::certificate::Certificate;
 use crate::tls::resolver::{CertStore, PointCerts, Resolver};
 use crate::tls::settings::{ClientSettings, ServerSettings, client_config, server_config};
 use crate::tls::tickets::Resumption;
-use crate::worker::{EntryPoint, Timeouts};
+use crate::worker::{self, EntryPoint, Timeouts};
 
 /// Everything made from the fixed configuration alone.
 pub struct Parts {
     pub fixture: Fixture,
     pub entry_points: Vec<EntryPoint>,
     pub certs: Certs,
+    /// The addresses of the servers that entry points ask.
+    pub interned: Interned,
 }
 
 /// Builds the parts.
@@ -35,10 +38,11 @@ pub struct Parts {
 pub fn build(fixed: &Fixed) -> Result<Parts, String> {
     let fixture = fixture(fixed)?;
     let store: Arc<ArcSwap<CertStore>> = Arc::default();
+    let mut interned = Interned::default();
     let mut points = Vec::new();
     let mut entry_points = Vec::new();
     for (name, written) in &fixed.entry_points {
-        let parts = compile::entry_point(&fixture, name, written)
+        let parts = compile::entry_point(&fixture, name, written, &mut interned)
             .map_err(|e| format!("Error preparing server: entry point {}: {}", e.name, e.reason))?;
         let tls = match &written.tls {
             Some(tls) => {
@@ -51,6 +55,7 @@ pub fn build(fixed: &Fixed) -> Result<Parts, String> {
             name: name.clone(),
             chain: parts.chain,
             guard: parts.guard,
+            auth: parts.auth,
             exposed: exposed(fixed, name),
             serves_challenges: serves_challenges(fixed, name),
             tls,
@@ -59,7 +64,7 @@ pub fn build(fixed: &Fixed) -> Result<Parts, String> {
     }
     let generated = if points.is_empty() { None } else { Some(Arc::new(generated()?)) };
     let acme_entry = fixed.acme.as_ref().map_or("", |acme| acme.entry_point.as_str());
-    Ok(Parts { fixture, entry_points, certs: Certs::new(points, generated, acme_entry, store) })
+    Ok(Parts { fixture, entry_points, certs: Certs::new(points, generated, acme_entry, store), interned })
 }
 
 fn fixture(fixed: &Fixed) -> Result<Fixture, String> {
@@ -80,7 +85,33 @@ fn fixture(fixed: &Fixed) -> Result<Fixture, String> {
         client_tls: client_tls(fixed),
         credentials: compile::credential_memory(key),
         read: Box::new(|path| std::fs::read_to_string(path)),
+        auth_tls: Box::new(auth_tls),
+        retry: fixed.retry.as_ref().map(|retry| retry.attempts),
+        random: worker::fill_random,
     })
+}
+
+/// TLS towards a forward-auth server: its own certificates, else the system's roots and nothing else (static.md 3.5).
+fn auth_tls(table: Option<&ClientTls>) -> Result<Arc<rustls::ClientConfig>, String> {
+    let read = |path: &str| std::fs::read_to_string(path);
+    let table = table.cloned().unwrap_or_default();
+    let pem = |text: &str, name: &str| {
+        certs::content(text, &read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"))
+    };
+    let identity = match (table.cert.is_empty(), table.key.is_empty()) {
+        (true, true) => None,
+        (false, false) => Some((pem(&table.cert, "cert")?, pem(&table.key, "key")?)),
+        _ => return Err("cert and key belong together: set both or none".to_owned()),
+    };
+    let root_cas = if table.ca.is_empty() { Vec::new() } else { vec![pem(&table.ca, "ca")?] };
+    let (system, _) = if root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
+    let settings = ClientSettings {
+        root_cas,
+        insecure_skip_verify: table.insecure_skip_verify,
+        identity,
+        alpn: vec![b"http/1.1".to_vec()],
+    };
+    client_config(&settings, &system).map(Arc::new).map_err(|e| e.to_string())
 }
 
 /// TLS towards https servers: `rootCAs` replace the system's, which may be missing as long as nobody needs them.

@@ -9,6 +9,7 @@ pub mod dynamic;
 pub mod fixed;
 pub mod labels;
 pub mod snapshot;
+pub mod states;
 pub mod text;
 
 /// A piece of a provider's document that cannot be used; the rest of the document is (dynamic.md 3.3).

@@ -11,8 +11,11 @@ use rustls::pki_types::ServerName;
 
 use super::Rejected;
 use super::dynamic::Dynamic;
+use super::states::States;
 use crate::backend::{BackendState, Balancer, HealthCheck, Server};
 use crate::middleware::Chain;
+use crate::middleware::buffering::Buffering;
+use crate::middleware::retry::Retry;
 use crate::rule::{Router, RouterOptions};
 
 /// One state of the whole dynamic configuration.
@@ -25,6 +28,8 @@ pub struct Snapshot {
     pub rejected: Vec<Rejected>,
     /// All backends, each at the place that its `number` says.
     pub backends: Vec<Arc<Backend>>,
+    /// What the steps remember; the next snapshot takes it over.
+    pub states: States,
 }
 
 /// A frontend: what happens to its requests, and where they go.
@@ -37,8 +42,36 @@ pub struct Frontend {
     pub backend: Arc<Backend>,
     /// Steps taken once per request.
     pub outer: Chain,
+    /// Circuit breaker and buffering, between the frontend's own steps and its tries.
+    pub guard: Arc<Chain>,
     /// Steps taken once per try: rate limit and connections sit inside retry (dynamic.md 5.1).
-    pub attempt: Chain,
+    pub attempt: Arc<Chain>,
+    /// `[retry]`; without it only servers that cannot be connected to are passed over.
+    pub retry: Option<Retry>,
+    /// The server that forward authentication asks.
+    pub auth: Option<Box<Origin>>,
+    /// What makes an exchange more than passing bytes on; most frontends have nothing of it.
+    pub slow: Option<Box<Slow>>,
+}
+
+/// Options under which messages are held in memory or exchanged for others.
+#[derive(Default)]
+pub struct Slow {
+    pub buffering: Option<Buffering>,
+    /// Where the error pages come from, by the name of their backend.
+    pub pages: Vec<PageSource>,
+}
+
+/// The way to an error page: the backend's inner chain, as its first frontend on the same entry point has it (dynamic.md 5.8).
+#[derive(Clone)]
+pub struct PageSource {
+    pub name: Arc<str>,
+    /// `None`: no frontend leads there; the page is 500.
+    pub backend: Option<Arc<Backend>>,
+    pub guard: Arc<Chain>,
+    pub attempt: Arc<Chain>,
+    pub buffering: Option<Buffering>,
+    pub pass_host: bool,
 }
 
 /// A backend: its servers and how to choose one.
@@ -123,6 +156,7 @@ impl Snapshot {
             providers: BTreeMap::new(),
             rejected: Vec::new(),
             backends: Vec::new(),
+            states: States::default(),
         }
     }
 }

@@ -31,6 +31,8 @@ use update::Update;
 /// Everything the control plane works with; made by the wiring.
 pub struct Control {
     pub fixture: Fixture,
+    /// Addresses that the entry points use already.
+    pub interned: Interned,
     /// `providersThrottleDuration`: the least time between two applications of one provider's configurations.
     pub throttle: Duration,
     pub docker: Option<docker::DockerProviderSettings>,
@@ -72,10 +74,10 @@ impl Control {
             wishes
         });
         let merge = Merge {
+            interned: std::mem::take(&mut self.interned),
             control: self,
             wish,
             wishes,
-            interned: Interned::default(),
             documents: BTreeMap::new(),
             rejected: BTreeMap::new(),
             told: BTreeSet::new(),

@@ -129,7 +129,7 @@ fn is_token(name: &[u8]) -> bool {
 }
 
 /// Appends a field value with every byte that could end the line early, or is a control, as a space (RFC 9110 5.5).
-pub(crate) fn push_value(out: &mut Vec<u8>, value: &[u8]) {
+pub fn push_value(out: &mut Vec<u8>, value: &[u8]) {
     let start = out.len();
     out.extend_from_slice(value);
     for byte in &mut out[start..] {

@@ -52,14 +52,15 @@ impl ClientCert {
     }
 
     /// The two field values for a chain in DER: the certificates, and what they say.
-    pub fn values(&self, chain: &[&[u8]]) -> (Option<String>, Option<String>) {
+    pub fn values<C: AsRef<[u8]>>(&self, chain: &[C]) -> (Option<String>, Option<String>) {
         if chain.is_empty() {
             return (None, None);
         }
         // The base64 of the DER is the PEM's text without markers and line ends.
-        let cert = || chain.iter().map(|der| query_escape(&STANDARD.encode(der))).collect::<Vec<_>>().join(",");
+        let cert =
+            || chain.iter().map(|der| query_escape(&STANDARD.encode(der.as_ref()))).collect::<Vec<_>>().join(",");
         let infos = |wanted: &CertInfos| {
-            let parsed = chain.iter().filter_map(|der| X509Certificate::from_der(der).ok());
+            let parsed = chain.iter().filter_map(|der| X509Certificate::from_der(der.as_ref()).ok());
             query_escape(&parsed.map(|(_, cert)| wanted.text(&cert)).collect::<Vec<_>>().join(";"))
         };
         (self.pem.then(cert), self.infos.as_ref().map(infos))

@@ -35,7 +35,7 @@ pub struct Facts<'a> {
     /// What an AddPrefix modifier put in front; empty if none ran.
     pub added_prefix: &'a [u8],
     /// The client's certificates in DER, its own first; empty without client TLS authentication.
-    pub client_certs: &'a [&'a [u8]],
+    pub client_certs: &'a [Vec<u8>],
     /// Fills a slice with bytes nobody can predict. Called only by the steps that need some.
     pub random: fn(&mut [u8]),
 }

@@ -1,16 +1,12 @@
 //! Redirects to another entry point or by regular expression (static.md 3.4, dynamic.md 5.3).
 
 use std::borrow::Cow;
-use std::fmt;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 
 use super::template::{InvalidTemplate, Template, split_query};
 use super::{Facts, Label, Place, Request, Verdict};
 use crate::http::Reply;
-
-/// A compiled regular expression may take so much memory.
-const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// A redirect of all requests whose URL it matches. A URL it would not change goes on to the backend.
 #[derive(Debug)]
@@ -26,14 +22,6 @@ enum Form {
     Regex { regex: Regex, replacement: Template },
 }
 
-/// Why a regex redirect cannot be compiled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InvalidRegex {
-    Empty,
-    Regex { text: String, cause: String },
-    Template(InvalidTemplate),
-}
-
 impl Redirect {
     /// To the same host and target on another entry point. The port is always written, `:443` and `:80` too.
     pub fn entry_point(target_port: u16, target_tls: bool, permanent: bool, place: Place) -> Self {
@@ -41,15 +29,13 @@ impl Redirect {
         Redirect { form: Form::EntryPoint { scheme, port: target_port }, permanent, label: place.redirect() }
     }
 
-    /// Every match of `regex` in `scheme://host/target` becomes `replacement`.
-    pub fn regex(regex: &str, replacement: &str, permanent: bool, place: Place) -> Result<Self, InvalidRegex> {
-        if regex.is_empty() {
-            return Err(InvalidRegex::Empty);
-        }
-        let compiled =
-            compile(regex).map_err(|cause| InvalidRegex::Regex { text: regex.to_owned(), cause: cause.to_string() })?;
-        let replacement = Template::new(replacement).map_err(InvalidRegex::Template)?;
-        Ok(Redirect { form: Form::Regex { regex: compiled, replacement }, permanent, label: place.redirect() })
+    /// Every match of `regex` in `scheme://host/target` becomes `replacement`. The caller compiles the expression in Go's syntax.
+    ///
+    /// # Errors
+    /// A template expression in the replacement that is not understood.
+    pub fn regex(regex: Regex, replacement: &str, permanent: bool, place: Place) -> Result<Self, InvalidTemplate> {
+        let form = Form::Regex { regex, replacement: Template::new(replacement)? };
+        Ok(Redirect { form, permanent, label: place.redirect() })
     }
 
     pub fn on_request(&self, request: &Request, facts: &Facts) -> Verdict {
@@ -58,6 +44,10 @@ impl Redirect {
         old.extend_from_slice(if https { b"https://" } else { b"http://" });
         old.extend_from_slice(request.host());
         old.extend_from_slice(facts.target);
+        if std::str::from_utf8(&old).is_err() {
+            // An expression's `.` takes whole characters only: bytes that are none take part as the escapes they would become.
+            old = escaped(&old);
+        }
         let Some(new) = self.rewrite(&old, request, facts) else { return Verdict::Next };
         if new == old {
             return Verdict::Next;
@@ -181,23 +171,3 @@ fn escaped(url: &[u8]) -> Vec<u8> {
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     if part.is_empty() { None } else { memchr::memmem::find(text, part) }
 }
-
-/// Go's classes are ASCII, and a target may hold any byte: Unicode is on only where the pattern names a Unicode class.
-fn compile(regex: &str) -> Result<Regex, regex::Error> {
-    let build = |unicode| RegexBuilder::new(regex).unicode(unicode).size_limit(REGEX_BYTES_MAX).build();
-    build(false).or_else(|_| build(true))
-}
-
-impl fmt::Display for InvalidRegex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            InvalidRegex::Empty => f.write_str("the redirect has neither entryPoint nor regex: set one of them"),
-            InvalidRegex::Regex { text, cause } => {
-                write!(f, "the redirect's regex {text:?} cannot be read: {cause}; write it in RE2 syntax")
-            }
-            InvalidRegex::Template(cause) => cause.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for InvalidRegex {}

@@ -1,12 +1,72 @@
-//! The upstream call that a step of the chain asks for (forward auth).
+//! The upstream call that a step of the chain asks for: forward authentication (dynamic.md 5.4).
+
+use monoio::time::timeout;
 
 use super::Worker;
+use super::fetch::{Errand, NotFetched, fetch};
+use super::talk::Answered;
 use super::upstream::Dial;
+use crate::config::snapshot::Origin;
+use crate::http::edits::push_value;
+use crate::middleware::forward_auth::{ANSWER_BODY_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::middleware::{Ask, AskAnswer};
 
+/// A server's answer, whole.
+pub struct Told {
+    answer: Answered,
+    body: Vec<u8>,
+}
+
+impl Told {
+    pub fn as_answer(&self) -> AskAnswer<'_> {
+        AskAnswer { head: &self.answer.head, bytes: &self.answer.bytes, body: &self.body }
+    }
+}
+
 /// Calls the authentication server. `None` when that failed: the step then answers 500.
-pub async fn call<D: Dial>(worker: &Worker<D>, ask: Ask) -> Option<AskAnswer<'_>> {
-    // No chain is compiled with forward auth yet (COMPAT.md: not yet); a step that asked all the same is refused, never let through.
-    let _ = (worker, ask);
-    None
+pub async fn call<D: Dial>(worker: &Worker<D>, ask: &Ask, server: Option<&Origin>) -> Option<Told> {
+    // A chain with forward authentication is compiled together with its server.
+    let origin = server?;
+    let errand = Errand {
+        message: request(ask),
+        is_head: false,
+        repeatable: true,
+        body_bytes_max: ANSWER_BODY_BYTES_MAX,
+        origin,
+    };
+    let mut answer = Answered::default();
+    let fetched = match timeout(ANSWER_TIME_MAX, fetch(worker, errand, &mut answer)).await {
+        Ok(fetched) => fetched,
+        Err(_) => {
+            tracing::warn!(server = %origin.url, "forward authentication: no answer within {} s", ANSWER_TIME_MAX.as_secs());
+            return None;
+        }
+    };
+    match fetched {
+        Ok(body) => Some(Told { answer, body }),
+        Err(NotFetched::Failed(e)) => {
+            tracing::warn!(server = %origin.url, "forward authentication: {e}");
+            None
+        }
+        Err(NotFetched::TooLarge) => {
+            tracing::warn!(server = %origin.url, "forward authentication: the answer's body is longer than {ANSWER_BODY_BYTES_MAX} bytes");
+            None
+        }
+    }
+}
+
+/// `GET` with exactly the fields of the ask, and no body.
+fn request(ask: &Ask) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(b"GET ");
+    out.extend_from_slice(ask.server.target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    for (name, value) in &ask.fields {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        push_value(&mut out, value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
 }

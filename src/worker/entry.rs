@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::snapshot::Trust;
+use crate::config::snapshot::{Origin, Trust};
 use crate::middleware::Chain;
 use crate::observe::status::Exposed;
 
@@ -12,6 +12,8 @@ pub struct EntryPoint {
     pub chain: Chain,
     /// White list and authentication, for the proxy's own pages.
     pub guard: Chain,
+    /// The server that both ask, with forward authentication.
+    pub auth: Option<Box<Origin>>,
     /// Which of the proxy's own pages it carries; `None` if none.
     pub exposed: Option<Exposed>,
     /// It answers ACME's HTTP-01 challenges.

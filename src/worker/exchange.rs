@@ -9,7 +9,7 @@ use super::record::Record;
 use super::relay::send;
 use super::talk::{Peer, Talk};
 use super::upstream::Dial;
-use crate::config::snapshot::{Frontend, Snapshot};
+use crate::config::snapshot::{Frontend, Origin, Snapshot};
 use crate::http::forward::{ReplyPlan, write_reply};
 use crate::http::{Reply, Version};
 use crate::middleware::{Answer, Chain, Label, Progress};
@@ -60,20 +60,24 @@ enum Decision<'a> {
 /// Everything up to the backend: who may pass, and where to.
 async fn decide<'a, D: Dial>(worker: &Worker<D>, snapshot: &'a Snapshot, talk: &mut Talk, peer: &Peer) -> Decision<'a> {
     let entry = &worker.shared.entry_points[peer.entry];
-    if let Err(refusal) = walk(worker, &entry.chain, talk, peer).await {
+    if let Err(refusal) = walk(worker, &entry.chain, entry.auth.as_deref(), talk, peer).await {
         return Decision::Answer { refusal, frontend: None };
     }
     let frontend = match route(snapshot, talk, peer) {
         Ok(frontend) => frontend,
         Err(refusal) => return Decision::Answer { refusal, frontend: None },
     };
-    match walk(worker, &frontend.outer, talk, peer).await {
-        Ok(()) => Decision::Forward(frontend),
-        Err(mut refusal) => {
-            way_back(worker, &frontend.outer, &mut refusal, talk, peer);
-            Decision::Answer { refusal, frontend: Some(frontend) }
-        }
+    if let Err(mut refusal) = walk(worker, &frontend.outer, frontend.auth.as_deref(), talk, peer).await {
+        way_back(worker, &frontend.outer, &mut refusal, talk, peer);
+        return Decision::Answer { refusal, frontend: Some(frontend) };
     }
+    if let Err(mut refusal) = walk(worker, &frontend.guard, None, talk, peer).await {
+        way_back(worker, &frontend.guard, &mut refusal, talk, peer);
+        refusal.at = frontend.outer.steps().len();
+        way_back(worker, &frontend.outer, &mut refusal, talk, peer);
+        return Decision::Answer { refusal, frontend: Some(frontend) };
+    }
+    Decision::Forward(frontend)
 }
 
 /// Finds the frontend and applies its path modifiers.
@@ -124,8 +128,14 @@ pub fn not_found() -> Reply {
     Reply::text(404, "404 page not found\n").with("X-Content-Type-Options", &b"nosniff"[..])
 }
 
-/// Walks a chain inwards, doing what a step asks for on the way.
-pub async fn walk<D: Dial>(worker: &Worker<D>, chain: &Chain, talk: &mut Talk, peer: &Peer) -> Result<(), Refusal> {
+/// Walks a chain inwards, doing what a step asks for on the way. `auth` is the server that its forward authentication asks.
+pub async fn walk<D: Dial>(
+    worker: &Worker<D>,
+    chain: &Chain,
+    auth: Option<&Origin>,
+    talk: &mut Talk,
+    peer: &Peer,
+) -> Result<(), Refusal> {
     if chain.is_empty() {
         return Ok(());
     }
@@ -138,7 +148,8 @@ pub async fn walk<D: Dial>(worker: &Worker<D>, chain: &Chain, talk: &mut Talk, p
             Progress::Done => return Ok(()),
             Progress::Reply { reply, label, at } => return Err(Refusal { reply, label, at }),
             Progress::Ask { ask, at } => {
-                let answer = super::ask::call(worker, *ask).await;
+                let told = super::ask::call(worker, &ask, auth).await;
+                let answer = told.as_ref().map(super::ask::Told::as_answer);
                 let (mut request, facts, passage) = talk.step(peer, worker.now());
                 chain.on_answer(at, answer, &mut request, &facts, passage)
             }

@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use super::Worker;
 use super::both::both;
-use super::exchange::{End, Refusal, answer_locally, walk};
+use super::exchange::{End, Refusal, answer_locally};
 use super::record::Record;
 use super::relay::{Relay, RelayError, send};
 use super::respond::{Asked, Responded, respond};
 use super::talk::{Peer, Talk};
+use super::tries::{GivenUp, Tries};
 use super::upstream::Dial;
-use crate::backend::{NoServer, Tried};
 use crate::config::snapshot::{Frontend, Origin};
 use crate::error::{Cause, Phase, ProxyError};
 use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_request};
 use crate::http::h1::body::Decoder;
 use crate::http::{Body, Reply, RequestView};
-use crate::limits;
 use crate::middleware::Answer;
 use crate::net::{Transport, tunnel};
 
@@ -31,24 +30,12 @@ pub async fn forward<'s, T: Transport, D: Dial>(
     record: &mut Record<'s>,
 ) -> End {
     let backend = &frontend.backend;
-    let mut tried = Tried::default();
-    let held = talk.passage.leases.len();
-    let mut failure: Option<ProxyError> = None;
-    let mut refused = NoServer::NoneUp;
     record.frontend(frontend);
-    for _ in 0..limits::CONNECT_ATTEMPTS_MAX.min(backend.origins.len().max(1)) {
-        talk.passage.next_try(held);
-        if let Err(refusal) = walk(worker, &frontend.attempt, talk, peer).await {
-            record.refused(&refusal, None);
-            return finish_locally(worker, frontend, talk, client, peer, refusal, false).await;
-        }
-        let picked = backend.balancer.pick(talk.view().all(b"Cookie"), &tried, worker.clock.mono_nanos());
-        let lease = match picked {
+    let mut tries = Tries::new(frontend, talk);
+    loop {
+        let lease = match tries.next(worker, talk, peer, || record.retried()).await {
             Ok(lease) => lease,
-            Err(none) => {
-                refused = none;
-                break;
-            }
+            Err(given_up) => return give_up(worker, frontend, talk, client, peer, record, given_up).await,
         };
         let origin = &backend.origins[lease.index];
         record.origin(origin, worker);
@@ -66,25 +53,31 @@ pub async fn forward<'s, T: Transport, D: Dial>(
             Err(Failed::Backend(error)) => {
                 worker.complain(frontend, origin, &error);
                 backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
-                tried.add(lease.index);
-                let retry = error.is_unsent();
-                failure = Some(error);
-                if !retry {
-                    break;
+                if !tries.failed(&lease, error) {
+                    let given_up = tries.give_up();
+                    return give_up(worker, frontend, talk, client, peer, record, given_up).await;
                 }
-                record.retried();
             }
         }
     }
-    let (status, body) = match (&failure, refused) {
-        (Some(error), _) => error.answer(),
-        (None, NoServer::NoneUp) => (503, "Service Unavailable"),
-        (None, NoServer::AllWeightsZero) => (500, "Internal Server Error"),
-    };
-    let reply = Reply::text(status, body);
-    record.backend_failed(&reply, failure.is_some());
-    let refusal = Refusal { reply, label: None, at: frontend.attempt.steps().len() };
-    finish_locally(worker, frontend, talk, client, peer, refusal, failure.is_some()).await
+}
+
+/// No server answered: the client gets what the tries ended with.
+async fn give_up<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    talk: &mut Talk,
+    client: &mut T,
+    peer: &Peer,
+    record: &mut Record<'_>,
+    given_up: GivenUp,
+) -> End {
+    let GivenUp { refusal, is_gateway } = given_up;
+    match &refusal.label {
+        Some(_) => record.refused(&refusal, None),
+        None => record.backend_failed(&refusal.reply, is_gateway),
+    }
+    finish_locally(worker, frontend, talk, client, peer, refusal, is_gateway).await
 }
 
 /// An answer of ours in place of the backend's, on its way back through both chains.
@@ -102,6 +95,7 @@ async fn finish_locally<T: Transport, D: Dial>(
         let mut answer =
             if is_gateway { Answer::Gateway(&mut refusal.reply) } else { Answer::Local(&mut refusal.reply) };
         let _ = frontend.attempt.on_response(refusal.at, &request, &mut answer, &facts, passage);
+        let _ = frontend.guard.on_response(frontend.guard.steps().len(), &request, &mut answer, &facts, passage);
         let _ = frontend.outer.on_response(frontend.outer.steps().len(), &request, &mut answer, &facts, passage);
     }
     answer_locally(worker, talk, client, refusal.reply).await

@@ -20,7 +20,7 @@ pub async fn answer<D: Dial>(worker: &Worker<D>, talk: &mut Talk, peer: &Peer) -
     let exposed = entry.exposed.as_ref()?;
     // Most requests of an entry point with pages are still for frontends: the path decides before anything is gathered.
     let is_guarded = status::route(&page_request(talk), exposed).map(|page| page.is_guarded())?;
-    if is_guarded && let Err(refusal) = walk(worker, &entry.guard, talk, peer).await {
+    if is_guarded && let Err(refusal) = walk(worker, &entry.guard, entry.auth.as_deref(), talk, peer).await {
         return Some(refusal.reply);
     }
     let request = page_request(talk);

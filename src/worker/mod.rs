@@ -7,6 +7,7 @@ mod clock;
 mod connection;
 mod entry;
 mod exchange;
+mod fetch;
 mod forward;
 mod inbox;
 mod internal;
@@ -15,6 +16,7 @@ mod record;
 mod relay;
 mod respond;
 mod talk;
+mod tries;
 mod upstream;
 mod verify;
 
@@ -38,6 +40,7 @@ pub use entry::EntryPoint;
 use inbox::Buffers;
 pub use listen::{WorkerHandle, spawn};
 use talk::Talk;
+pub use talk::fill_random;
 use upstream::{Dial, Pool};
 pub use verify::VerifyPool;
 

@@ -134,6 +134,11 @@ impl<'s> Record<'s> {
             bytes: self.bytes,
             unix_secs: (self.start_unix_nanos / 1_000_000_000) as u64,
         });
+        if self.retries > 0
+            && let Some(counters) = self.frontend.and_then(|frontend| published.counters(frontend.backend.number))
+        {
+            (0..self.retries).for_each(|_| metrics.retried(counters));
+        }
         if self.status >= 400 {
             let view = talk.view();
             metrics.record_error(self.status, view.method(), view.host(), view.target(), self.start_unix_nanos as u64);

@@ -122,7 +122,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
 }
 
 /// Reads until a final response's head (or 101) is there, and moves it into `answer.bytes`. Informational ones are dropped, as v1 does.
-async fn read_head<R: ReadHalf, D: Dial>(
+pub async fn read_head<R: ReadHalf, D: Dial>(
     worker: &Worker<D>,
     reader: &mut R,
     is_head: bool,
@@ -165,7 +165,7 @@ async fn read_head<R: ReadHalf, D: Dial>(
 
 /// The response's way back through both chains, innermost step first.
 fn way_back<D: Dial>(worker: &Worker<D>, frontend: &Frontend, asked: &mut Asked<'_>, answer: &mut Answered) {
-    if frontend.attempt.is_empty() && frontend.outer.is_empty() {
+    if frontend.attempt.is_empty() && frontend.outer.is_empty() && frontend.guard.is_empty() {
         return;
     }
     let original_target = asked.head.target.of(asked.bytes);
@@ -187,5 +187,6 @@ fn way_back<D: Dial>(worker: &Worker<D>, frontend: &Frontend, asked: &mut Asked<
     // Error pages are not compiled into chains before their own issue: there is nothing to fetch here yet.
     let _ =
         frontend.attempt.on_response(frontend.attempt.steps().len(), &request, &mut received, &facts, asked.passage);
+    let _ = frontend.guard.on_response(frontend.guard.steps().len(), &request, &mut received, &facts, asked.passage);
     let _ = frontend.outer.on_response(frontend.outer.steps().len(), &request, &mut received, &facts, asked.passage);
 }

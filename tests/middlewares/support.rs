@@ -124,7 +124,6 @@ impl Walk {
 
     fn step<R>(&mut self, act: impl FnOnce(&Chain, &mut Request, &Facts, &mut Passage) -> R) -> R {
         let original = self.head.target.of(&self.bytes);
-        let certs: Vec<&[u8]> = self.certs.iter().map(Vec::as_slice).collect();
         let facts = Facts {
             peer: self.peer,
             peer_port: 1234,
@@ -135,7 +134,7 @@ impl Walk {
             original_target: original,
             path_replaced: self.path_replaced,
             added_prefix: &self.added_prefix,
-            client_certs: &certs,
+            client_certs: &self.certs,
             random: counting,
         };
         let mut request = Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits };

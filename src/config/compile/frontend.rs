@@ -2,89 +2,118 @@
 
 use std::sync::Arc;
 
-use super::{EntryFacts, Fixture};
-use crate::config::dynamic::{self, Auth, UserAuth};
-use crate::config::snapshot::{Backend, Frontend};
-use crate::middleware::basic_auth::{AfterAuth, BasicAuth};
+use super::inner::inner;
+use super::{EntryFacts, Fixture, Interned, auth, pages};
+use crate::config::dynamic::{self, Dynamic, UserAuth};
+use crate::config::snapshot::{Backend, Frontend, Slow};
+use crate::config::states::{Owner, States};
+use crate::middleware::client_cert::{CertInfos, ClientCert, NameInfos};
 use crate::middleware::headers::CustomHeaders;
 use crate::middleware::redirect::Redirect;
+use crate::middleware::retry::Retry;
 use crate::middleware::secure::{Secure, SecureOptions};
 use crate::middleware::white_list::WhiteList;
 use crate::middleware::{Chain, Middleware, Place};
+use crate::rule::pattern;
 
-/// Compiles a frontend for the entry point at `entry`. Notes for the user are added to `warnings`.
-#[expect(clippy::too_many_arguments, reason = "the parts of one frontend; they are used once each")]
+/// What a frontend is compiled from.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    pub fixture: &'a Fixture,
+    pub provider: &'a str,
+    pub name: &'a str,
+    pub document: &'a Dynamic,
+    pub frontend: &'a dynamic::Frontend,
+    pub written_backend: &'a dynamic::Backend,
+}
+
+/// What compiling carries along.
+pub struct Workshop<'a> {
+    pub interned: &'a mut Interned,
+    /// The states of the snapshot before, and of the one in the making.
+    pub previous: &'a States,
+    pub states: &'a mut States,
+    /// Notes for the user.
+    pub warnings: &'a mut Vec<String>,
+}
+
+/// Compiles a frontend for the entry point at `entry`. Its error pages have no sources yet: they need the other frontends.
+///
+/// # Errors
+/// A sentence that names the option: the frontend is skipped (dynamic.md 3.3).
 pub fn frontend(
-    fixture: &Fixture,
-    provider: &str,
-    name: &str,
-    written: &dynamic::Frontend,
-    written_backend: &dynamic::Backend,
+    source: Source<'_>,
     backend: &Arc<Backend>,
     entry: usize,
-    warnings: &mut Vec<String>,
+    workshop: &mut Workshop<'_>,
 ) -> Result<Frontend, String> {
+    let Source { fixture, provider, name, document, frontend: written, written_backend } = source;
     let log_name = name.strip_prefix("frontend-").unwrap_or(name).to_owned();
     let place = Place::Frontend(&log_name);
     refuse_unbuilt(written)?;
-    note_unbuilt(written, written_backend, warnings);
-    let mut outer = Vec::new();
+    let facts = &fixture.entry_points[entry];
+    let owner = Owner { provider, entry_point: &facts.name, name, frontend: written, backend: written_backend };
+    let mut states = workshop.states.known(workshop.previous, &owner);
+    let mut outer: Vec<_> = pages::step(written, document, workshop.warnings).into_iter().collect();
     white_list(written, place, &mut outer)?;
-    if let Some(redirect) = &written.redirect
-        && let Some(step) = redirect_step(fixture, redirect, Some(&fixture.entry_points[entry]), place)?
-    {
-        outer.push(step);
+    if let Some(redirect) = &written.redirect {
+        outer.extend(redirect_step(fixture, redirect, Some(facts), place)?);
     }
-    headers(written, &mut outer, warnings)?;
+    headers(written, &mut outer, workshop.warnings)?;
     if !written.basic_auth.is_empty() {
         let users = UserAuth { users: written.basic_auth.clone(), ..UserAuth::default() };
-        outer.push(Middleware::BasicList(basic(fixture, &users, "", place.label("Basic Auth"))?));
+        outer.push(Middleware::BasicList(auth::basic(fixture, &users, "", place.label("Basic Auth"))?));
     }
-    if let Some(step) = auth(fixture, written.auth.as_ref(), place)? {
-        outer.push(step);
-    }
+    outer.extend(written.pass_tls_client_cert.as_ref().map(|pass| Middleware::ClientCert(client_cert(pass))));
+    let auth = auth::auth(fixture, written.auth.as_ref(), place, &mut states, workshop.interned)?;
+    outer.extend(auth.step);
+    let inner = inner(written, written_backend, place, &mut states)?;
+    let has_pages = outer.iter().any(|step| matches!(step, Middleware::ErrorPages(_)));
+    let is_slow = has_pages || inner.buffering.is_some();
+    workshop.states.keep(&owner, states);
     Ok(Frontend {
         name: name.to_owned(),
         provider: provider.to_owned(),
         pass_host: written.pass_host_header,
         backend: Arc::clone(backend),
         outer: Chain::new(outer),
-        attempt: Chain::default(),
+        guard: Arc::new(inner.guard),
+        attempt: Arc::new(inner.attempt),
+        retry: fixture.retry.map(|attempts| Retry::new(attempts, backend.origins.len())),
+        auth: auth.server,
+        slow: is_slow.then(|| Box::new(Slow { buffering: inner.buffering, pages: Vec::new() })),
         log_name,
     })
 }
 
 /// Options that guard something: without them the frontend would be open, so it is not served at all.
 fn refuse_unbuilt(written: &dynamic::Frontend) -> Result<(), String> {
-    let auth = written.auth.as_ref();
-    let missing = if auth.is_some_and(|a| a.basic.is_none() && a.digest.is_some()) {
-        "auth.digest"
-    } else if auth.is_some_and(|a| a.basic.is_none() && a.digest.is_none() && a.forward.is_some()) {
-        "auth.forward"
-    } else if written.pass_tls_cert {
-        "passTLSCert"
-    } else {
-        return Ok(());
-    };
-    Err(format!(
-        "{missing} is not supported yet, and serving without it would leave the frontend unprotected (COMPAT.md)"
-    ))
+    if written.pass_tls_cert {
+        return Err("passTLSCert is not supported, and the backend would not know its client without it; \
+             use passTLSClientCert, which passes the client's certificate in a header (COMPAT.md)"
+            .to_owned());
+    }
+    Ok(())
 }
 
-/// Options that only add comfort: the frontend serves without them, and says so.
-fn note_unbuilt(written: &dynamic::Frontend, backend: &dynamic::Backend, warnings: &mut Vec<String>) {
-    let unbuilt = [
-        ("errors", !written.errors.is_empty()),
-        ("rateLimit", written.rate_limit.is_some()),
-        ("passTLSClientCert", written.pass_tls_client_cert.is_some()),
-        ("backend.circuitBreaker", backend.circuit_breaker.is_some()),
-        ("backend.maxConn", backend.max_conn.as_ref().is_some_and(|m| m.amount != 0)),
-        ("backend.buffering", backend.buffering.is_some()),
-        ("backend.healthCheck", backend.health_check.as_ref().is_some_and(|h| !h.path.is_empty())),
-    ];
-    for (key, _) in unbuilt.iter().filter(|(_, is_set)| *is_set) {
-        warnings.push(format!("{key} has no effect yet (COMPAT.md): the frontend serves without it"));
-    }
+fn client_cert(written: &dynamic::PassTlsClientCert) -> ClientCert {
+    let name = |name: &dynamic::DistinguishedNameInfos| NameInfos {
+        domain_component: name.domain_component,
+        country: name.country,
+        province: name.province,
+        locality: name.locality,
+        organization: name.organization,
+        serial_number: name.serial_number,
+        common_name: name.common_name,
+    };
+    let infos = written.infos.as_ref().map(|infos| CertInfos {
+        not_after: infos.not_after,
+        not_before: infos.not_before,
+        sans: infos.sans,
+        subject: infos.subject.as_ref().map(name),
+        issuer: infos.issuer.as_ref().map(name),
+    });
+    ClientCert { pem: written.pem, infos }
 }
 
 fn white_list(written: &dynamic::Frontend, place: Place<'_>, steps: &mut Vec<Middleware>) -> Result<(), String> {
@@ -122,33 +151,10 @@ pub fn redirect_step(
     if written.regex.is_empty() || written.replacement.is_empty() {
         return Ok(None);
     }
-    let step =
-        Redirect::regex(&written.regex, &written.replacement, written.permanent, place).map_err(|e| e.to_string())?;
+    let regex = pattern::compile(&written.regex).map_err(|e| format!("redirect.regex: {e}"))?;
+    let step = Redirect::regex(regex, &written.replacement, written.permanent, place)
+        .map_err(|e| format!("redirect.replacement: {e}"))?;
     Ok(Some(Middleware::Redirect(step)))
-}
-
-/// The first of basic, digest and forward that is set (dynamic.md 5.4).
-pub fn auth(fixture: &Fixture, written: Option<&Auth>, place: Place<'_>) -> Result<Option<Middleware>, String> {
-    let Some(written) = written else { return Ok(None) };
-    match &written.basic {
-        Some(users) => Ok(Some(Middleware::Basic(basic(fixture, users, &written.header_field, place.label("Auth"))?))),
-        None => Ok(None),
-    }
-}
-
-fn basic(
-    fixture: &Fixture,
-    users: &UserAuth,
-    header_field: &str,
-    label: crate::middleware::Label,
-) -> Result<BasicAuth, String> {
-    let file = match users.users_file.as_str() {
-        "" => None,
-        path => Some((fixture.read)(path).map_err(|e| format!("usersFile {path} cannot be read: {e}"))?),
-    };
-    let after = AfterAuth { header_field: header_field.to_owned(), remove_header: users.remove_header };
-    BasicAuth::new(&users.users, file.as_deref(), after, Arc::clone(&fixture.credentials), label)
-        .map_err(|e| e.to_string())
 }
 
 fn headers(written: &dynamic::Frontend, steps: &mut Vec<Middleware>, warnings: &mut Vec<String>) -> Result<(), String> {

@@ -1,10 +1,13 @@
 //! From what was written to what it means: one pure function. It never fails as a whole; what cannot be used is left out and said.
 
+mod auth;
 mod backend;
 mod entry_point;
 mod frontend;
 mod hosts;
+mod inner;
 mod normalise;
+mod pages;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -13,8 +16,9 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use super::Rejected;
-use super::dynamic::Dynamic;
-use super::snapshot::{Addresses, Backend, Snapshot};
+use super::dynamic::{self, ClientTls, Dynamic};
+use super::snapshot::{Addresses, Backend, Frontend, Snapshot};
+use super::states::States;
 use crate::middleware::credentials::CredentialMemory;
 use crate::rule::{Route, Router, RouterOptions, Rule};
 pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point, listen_port};
@@ -22,6 +26,9 @@ pub use hosts::host_rules;
 
 /// Reads a file as text.
 pub type ReadFile = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
+
+/// TLS towards a forward-auth server: its own table, or none for the system's roots.
+pub type AuthTls = Box<dyn Fn(Option<&ClientTls>) -> Result<Arc<ClientConfig>, String> + Send + Sync>;
 
 /// What compiling needs from the fixed configuration.
 pub struct Fixture {
@@ -37,6 +44,11 @@ pub struct Fixture {
     pub credentials: Arc<CredentialMemory>,
     /// Reads a file that a configuration names: users, certificates.
     pub read: ReadFile,
+    pub auth_tls: AuthTls,
+    /// `[retry]` and its attempts; 0 means one per server.
+    pub retry: Option<i64>,
+    /// Fills a slice with bytes that nobody can predict.
+    pub random: fn(&mut [u8]),
 }
 
 /// What frontends may refer to.
@@ -90,110 +102,182 @@ pub fn compile(
     previous: &Snapshot,
     interned: &mut Interned,
 ) -> Snapshot {
-    let mut rejected = written.to_vec();
-    let mut backends: Vec<Arc<Backend>> = Vec::new();
-    let mut routes: Vec<Vec<Route<Arc<super::snapshot::Frontend>>>> =
-        fixture.entry_points.iter().map(|_| Vec::new()).collect();
+    let mut compiler = Compiler {
+        fixture,
+        previous,
+        interned,
+        rejected: written.to_vec(),
+        backends: Vec::new(),
+        states: States::default(),
+        routes: fixture.entry_points.iter().map(|_| Vec::new()).collect(),
+    };
     let mut shown = BTreeMap::new();
     for (provider, dynamic) in providers {
         let dynamic = normalise::normalised(dynamic, &fixture.default_entry_points);
-        let mut compiled: HashMap<&str, Arc<Backend>> = HashMap::new();
-        for (name, frontend) in &dynamic.frontends {
-            let mut refuse = |reason: String| {
-                rejected.push(Rejected { provider: provider.clone(), name: format!("frontend {name}"), reason })
-            };
-            let outcome =
-                place(fixture, provider, &dynamic, name, frontend, previous, interned, &mut compiled, &mut backends);
-            match outcome {
-                Ok(placed) => {
-                    for (entry, route) in placed.routes {
-                        routes[entry].push(route);
-                    }
-                    placed.warnings.into_iter().for_each(refuse);
-                }
-                Err(reason) => refuse(format!("{reason}; this frontend is skipped")),
-            }
-        }
+        compiler.provider(provider, &dynamic);
         shown.insert(provider.clone(), dynamic);
     }
     let options = |entry: &EntryFacts| RouterOptions {
         keep_trailing_slash: fixture.keep_trailing_slash,
         sanitize_path: entry.sanitize_path,
     };
+    let Compiler { rejected, backends, states, routes, .. } = compiler;
     let routers = routes
         .into_iter()
         .zip(&fixture.entry_points)
         .map(|(routes, entry)| Router::build(routes, options(entry)))
         .collect();
-    Snapshot { routers, providers: shown, rejected, backends }
+    Snapshot { routers, providers: shown, rejected, backends, states }
 }
 
-struct Placed {
-    routes: Vec<(usize, Route<Arc<super::snapshot::Frontend>>)>,
-    /// Parts that were left out while the rest serves.
-    warnings: Vec<String>,
+/// A snapshot in the making.
+struct Compiler<'a> {
+    fixture: &'a Fixture,
+    previous: &'a Snapshot,
+    interned: &'a mut Interned,
+    rejected: Vec<Rejected>,
+    backends: Vec<Arc<Backend>>,
+    states: States,
+    routes: Vec<Vec<Route<Arc<Frontend>>>>,
 }
 
-/// One frontend on all its entry points.
-#[expect(clippy::too_many_arguments, reason = "the caller's loop variables, used nowhere else")]
-fn place<'d>(
-    fixture: &Fixture,
-    provider: &str,
-    dynamic: &'d Dynamic,
-    name: &str,
-    frontend: &'d super::dynamic::Frontend,
-    previous: &Snapshot,
-    interned: &mut Interned,
-    compiled: &mut HashMap<&'d str, Arc<Backend>>,
-    backends: &mut Vec<Arc<Backend>>,
-) -> Result<Placed, String> {
-    let mut warnings = Vec::new();
-    let (entries, unknown): (Vec<_>, Vec<_>) = frontend
-        .entry_points
-        .iter()
-        .map(|wanted| (wanted, fixture.entry_points.iter().position(|e| e.name == *wanted)))
-        .partition(|(_, at)| at.is_some());
-    warnings.extend(
-        unknown.iter().map(|(wanted, _)| {
-            format!("there is no entry point {wanted:?}: it is left out; name one of [entryPoints]")
-        }),
-    );
-    let entries: Vec<usize> = entries.into_iter().filter_map(|(_, at)| at).collect();
-    if entries.is_empty() {
-        return Err("none of its entry points exists".to_owned());
-    }
-    let rules: Vec<&str> = frontend.routes.values().map(|route| route.rule.as_str()).collect();
-    let rule = Rule::parse_all(rules.iter().copied()).map_err(|e| e.to_string())?;
-    warnings.extend(rule.warnings().iter().map(ToString::to_string));
-    let backend = match compiled.get(frontend.backend.as_str()) {
-        Some(backend) => Arc::clone(backend),
-        None => {
-            let (id, written) = dynamic
-                .backends
-                .get_key_value(&frontend.backend)
-                .ok_or_else(|| format!("there is no backend {:?} in this provider", frontend.backend))?;
-            let before = previous.backends.iter().find(|b| b.provider == provider && b.name == *id);
-            let (backend, notes) = backend::backend(fixture, provider, id, written, backends.len(), before, interned)?;
-            warnings.extend(notes);
-            let backend = Arc::new(backend);
-            backends.push(Arc::clone(&backend));
-            compiled.insert(id, Arc::clone(&backend));
-            backend
+/// A frontend on one entry point, before its route is made.
+struct Placed<'d> {
+    name: &'d str,
+    written: &'d dynamic::Frontend,
+    entry: usize,
+    rule: Rule,
+    frontend: Frontend,
+}
+
+impl Compiler<'_> {
+    /// One provider: all frontends first, then their error pages, which lead through other frontends' chains.
+    fn provider(&mut self, provider: &str, document: &Dynamic) {
+        let mut compiled: HashMap<&str, Arc<Backend>> = HashMap::new();
+        let mut placed = Vec::new();
+        let mut ways = pages::Ways::default();
+        for (name, frontend) in &document.frontends {
+            let mut warnings = Vec::new();
+            let before = placed.len();
+            if let Err(reason) =
+                self.place(provider, document, name, frontend, &mut compiled, &mut placed, &mut warnings)
+            {
+                warnings.push(format!("{reason}; this frontend is skipped"));
+            }
+            placed[before..].iter().for_each(|made| ways.note(made.entry, &made.frontend));
+            for reason in warnings {
+                self.refuse(provider, name, reason);
+            }
         }
-    };
-    let mut routes = Vec::new();
-    for entry in entries {
-        let written_backend = &dynamic.backends[&frontend.backend];
-        let made =
-            frontend::frontend(fixture, provider, name, frontend, written_backend, &backend, entry, &mut warnings)?;
-        let route = Route {
-            rule: rule.clone(),
-            priority: frontend.priority,
-            provider: provider.to_owned(),
-            name: name.to_owned(),
-            value: Arc::new(made),
-        };
-        routes.push((entry, route));
+        for mut made in placed {
+            if let Some(slow) = &mut made.frontend.slow {
+                slow.pages = pages::backend_names(made.written)
+                    .filter(|name| document.backends.contains_key(*name))
+                    .map(|name| ways.to(made.entry, name, || self.lone(provider, document, name)))
+                    .collect();
+            }
+            self.routes[made.entry].push(Route {
+                rule: made.rule,
+                priority: made.written.priority,
+                provider: provider.to_owned(),
+                name: made.name.to_owned(),
+                value: Arc::new(made.frontend),
+            });
+        }
     }
-    Ok(Placed { routes, warnings })
+
+    fn refuse(&mut self, provider: &str, frontend: &str, reason: String) {
+        let name = format!("frontend {frontend}");
+        self.rejected.push(Rejected { provider: provider.to_owned(), name, reason });
+    }
+
+    /// One frontend on all its entry points; those that it stands on before one fails stay (dynamic.md 3.3).
+    #[expect(clippy::too_many_arguments, reason = "the caller's loop variables, used nowhere else")]
+    fn place<'d>(
+        &mut self,
+        provider: &str,
+        document: &'d Dynamic,
+        name: &'d str,
+        written: &'d dynamic::Frontend,
+        compiled: &mut HashMap<&'d str, Arc<Backend>>,
+        placed: &mut Vec<Placed<'d>>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), String> {
+        let entries = self.entries(written, warnings)?;
+        let rules: Vec<&str> = written.routes.values().map(|route| route.rule.as_str()).collect();
+        let rule = Rule::parse_all(rules.iter().copied()).map_err(|e| e.to_string())?;
+        warnings.extend(rule.warnings().iter().map(ToString::to_string));
+        let (id, written_backend) = document
+            .backends
+            .get_key_value(&written.backend)
+            .ok_or_else(|| format!("there is no backend {:?} in this provider", written.backend))?;
+        let backend = match compiled.get(id.as_str()) {
+            Some(backend) => Arc::clone(backend),
+            None => {
+                let backend = self.backend(provider, id, written_backend, warnings)?;
+                compiled.insert(id, Arc::clone(&backend));
+                backend
+            }
+        };
+        for entry in entries {
+            let fixture = self.fixture;
+            let source = frontend::Source { fixture, provider, name, document, frontend: written, written_backend };
+            let mut notes = Vec::new();
+            let mut workshop = frontend::Workshop {
+                interned: self.interned,
+                previous: &self.previous.states,
+                states: &mut self.states,
+                warnings: &mut notes,
+            };
+            let made = frontend::frontend(source, &backend, entry, &mut workshop);
+            // Each entry point has the same remarks.
+            notes.retain(|note| !warnings.contains(note));
+            warnings.append(&mut notes);
+            placed.push(Placed { name, written, entry, rule: rule.clone(), frontend: made? });
+        }
+        Ok(())
+    }
+
+    /// The places of the frontend's entry points; unknown ones are left out and said.
+    fn entries(&self, written: &dynamic::Frontend, warnings: &mut Vec<String>) -> Result<Vec<usize>, String> {
+        let mut entries = Vec::new();
+        for wanted in &written.entry_points {
+            match self.fixture.entry_points.iter().position(|entry| entry.name == *wanted) {
+                Some(at) => entries.push(at),
+                None => warnings
+                    .push(format!("there is no entry point {wanted:?}: it is left out; name one of [entryPoints]")),
+            }
+        }
+        if entries.is_empty() {
+            return Err("none of its entry points exists".to_owned());
+        }
+        Ok(entries)
+    }
+
+    fn backend(
+        &mut self,
+        provider: &str,
+        name: &str,
+        written: &dynamic::Backend,
+        warnings: &mut Vec<String>,
+    ) -> Result<Arc<Backend>, String> {
+        let before = self.previous.backends.iter().find(|b| b.provider == provider && b.name == name);
+        let number = self.backends.len();
+        let (made, notes) = backend::backend(self.fixture, provider, name, written, number, before, self.interned)?;
+        warnings.extend(notes);
+        let made = Arc::new(made);
+        self.backends.push(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The server named `error` of a backend that no frontend leads to, for error pages in the old spelling.
+    fn lone(&mut self, provider: &str, document: &Dynamic, name: &str) -> Option<Arc<Backend>> {
+        let server = document.backends.get(name)?.servers.get("error")?.clone();
+        let written =
+            dynamic::Backend { servers: [("error".to_owned(), server)].into(), ..dynamic::Backend::default() };
+        // It has no counters of its own, as no frontend's requests go there.
+        let number = usize::MAX;
+        let (made, _) = backend::backend(self.fixture, provider, name, &written, number, None, self.interned).ok()?;
+        Some(Arc::new(made))
+    }
 }

@@ -1,16 +1,13 @@
 //! Options that are read and checked, but whose effect is not built. THE list: remove a row when its effect exists.
 
 use super::{EntryPoint, Fixed};
-use crate::config::dynamic::Auth;
 
 /// An option's path, and whether it is set.
 type Row<T> = (&'static str, fn(&T) -> bool);
 
 /// Options of an entry point.
-const OF_ENTRY_POINT: [Row<EntryPoint>; 8] = [
+const OF_ENTRY_POINT: [Row<EntryPoint>; 6] = [
     ("compress", |entry_point| entry_point.compress),
-    ("auth.digest", |entry_point| auth(entry_point, |auth| auth.digest.is_some())),
-    ("auth.forward", |entry_point| auth(entry_point, |auth| auth.forward.is_some())),
     ("proxyProtocol", |entry_point| entry_point.proxy_protocol.is_some()),
     ("tls.clientCA", |entry_point| entry_point.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())),
     ("tls.cipherSuites", |entry_point| entry_point.tls.as_ref().is_some_and(|tls| !tls.cipher_suites.is_empty())),
@@ -19,7 +16,7 @@ const OF_ENTRY_POINT: [Row<EntryPoint>; 8] = [
 ];
 
 /// Options outside entry points.
-const ELSEWHERE: [Row<Fixed>; 20] = [
+const ELSEWHERE: [Row<Fixed>; 19] = [
     ("metrics.prometheus", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.prometheus.is_some())),
     ("metrics.datadog", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
     ("metrics.statsd", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
@@ -28,7 +25,6 @@ const ELSEWHERE: [Row<Fixed>; 20] = [
     ("rest", |fixed| fixed.rest.is_some()),
     ("cluster", |fixed| fixed.cluster.is_some()),
     ("hostResolver", |fixed| fixed.host_resolver.is_some()),
-    ("retry", |fixed| fixed.retry.is_some()),
     ("web.path", |fixed| fixed.web.as_ref().is_some_and(|web| !web.path.is_empty())),
     ("sendAnonymousUsage", |fixed| fixed.send_anonymous_usage),
     ("acme.tlsChallenge", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.tls_challenge.is_some())),
@@ -41,10 +37,6 @@ const ELSEWHERE: [Row<Fixed>; 20] = [
     ("docker.tls", |fixed| fixed.docker.as_ref().is_some_and(|docker| docker.tls.is_some())),
     ("file.constraints", |fixed| fixed.file.as_ref().is_some_and(|file| !file.constraints.is_empty())),
 ];
-
-fn auth(entry_point: &EntryPoint, test: fn(&Auth) -> bool) -> bool {
-    entry_point.auth.as_ref().is_some_and(test)
-}
 
 /// The options that this configuration sets and Ringway does not act on yet, by path. Takes a resolved configuration.
 /// Providers that Ringway does not have are reported by [`Fixed::resolve`].
@@ -67,10 +59,9 @@ mod tests {
         let mut plain = Fixed::default();
         plain.resolve();
         assert_eq!(not_yet(&plain), Vec::<String>::new());
-        let text =
-            "[retry]\n[etcd]\nendpoint='x'\n[entryPoints.a]\naddress=':1'\ncompress=true\n[entryPoints.a.auth.digest]";
+        let text = "[tracing]\n[etcd]\nendpoint='x'\n[entryPoints.a]\naddress=':1'\ncompress=true\n[entryPoints.a.proxyProtocol]";
         let mut fixed = read::<Fixed>(text, "t").expect("valid").value;
         fixed.resolve();
-        assert_eq!(not_yet(&fixed), ["entryPoints.a.compress", "entryPoints.a.auth.digest", "retry"]);
+        assert_eq!(not_yet(&fixed), ["entryPoints.a.compress", "entryPoints.a.proxyProtocol", "tracing"]);
     }
 }

@@ -109,18 +109,27 @@ pub fn entry_point_redirect(case: &Value) -> Outcome {
 }
 
 pub fn regex_redirect(case: &Value) -> Outcome {
-    match Redirect::regex(string(&case["regex"]), string(&case["replacement"]), flag(&case["permanent"]), PLACE) {
+    match compiled(string(&case["regex"]), string(&case["replacement"]), flag(&case["permanent"])) {
         Ok(_) if flag(&case["errorExpected"]) => Err("no error".into()),
         Ok(step) => redirects(step, case),
         Err(_) if flag(&case["errorExpected"]) => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     }
+}
+
+/// As the configuration does it: an empty expression is no redirect, the others are in Go's syntax.
+fn compiled(regex: &str, replacement: &str, permanent: bool) -> Result<Redirect, String> {
+    if regex.is_empty() {
+        return Err("no expression".to_owned());
+    }
+    let compiled = ringway::rule::pattern::compile(regex).map_err(|e| e.to_string())?;
+    Redirect::regex(compiled, replacement, permanent, PLACE).map_err(|e| e.to_string())
 }
 
 pub fn built_redirect(case: &Value) -> Outcome {
     let redirect = &case["redirect"];
     let step = match string(&redirect["entryPoint"]) {
-        "" => Redirect::regex(string(&redirect["regex"]), string(&redirect["replacement"]), false, PLACE).unwrap(),
+        "" => compiled(string(&redirect["regex"]), string(&redirect["replacement"]), false).unwrap(),
         // The table's only other entry point is `https`, on 443 with TLS.
         _ => Redirect::entry_point(443, true, false, PLACE),
     };

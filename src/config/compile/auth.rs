@@ -1,0 +1,110 @@
+//! Authentication of a frontend or an entry point: basic, digest, or a server that is asked (dynamic.md 5.4, static.md 3.5).
+
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+
+use super::{Fixture, Interned};
+use crate::backend::{Scheme, Server, ServerUrl};
+use crate::config::dynamic::{self, UserAuth};
+use crate::config::snapshot::Origin;
+use crate::config::states::StepStates;
+use crate::middleware::basic_auth::{AfterAuth, BasicAuth};
+use crate::middleware::digest_auth::DigestAuth;
+use crate::middleware::forward_auth::{AuthServer, ForwardAuth};
+use crate::middleware::{Label, Middleware, Place};
+
+/// A step, and the server that it asks.
+#[derive(Default)]
+pub struct Auth {
+    pub step: Option<Middleware>,
+    pub server: Option<Box<Origin>>,
+}
+
+/// The first of basic, digest and forward that is set.
+///
+/// # Errors
+/// A user line or file that cannot be read, an address that is no URL, certificates that cannot be used.
+pub fn auth(
+    fixture: &Fixture,
+    written: Option<&dynamic::Auth>,
+    place: Place<'_>,
+    states: &mut StepStates,
+    interned: &mut Interned,
+) -> Result<Auth, String> {
+    let Some(written) = written else { return Ok(Auth::default()) };
+    let label = place.label("Auth");
+    if let Some(users) = &written.basic {
+        let step = basic(fixture, users, &written.header_field, label)?;
+        return Ok(Auth { step: Some(Middleware::Basic(step)), server: None });
+    }
+    if let Some(users) = &written.digest {
+        let file = users_file(fixture, users)?;
+        let after = after(users, &written.header_field);
+        let state = states.digest(fixture.random);
+        let step = DigestAuth::new(&users.users, file.as_deref(), after, state, label).map_err(|e| e.to_string())?;
+        return Ok(Auth { step: Some(Middleware::Digest(step)), server: None });
+    }
+    match &written.forward {
+        Some(forward) => self::forward(fixture, forward, label, interned),
+        None => Ok(Auth::default()),
+    }
+}
+
+/// Basic authentication; also for the deprecated list of a frontend.
+pub fn basic(fixture: &Fixture, users: &UserAuth, header_field: &str, label: Label) -> Result<BasicAuth, String> {
+    let file = users_file(fixture, users)?;
+    let credentials = Arc::clone(&fixture.credentials);
+    BasicAuth::new(&users.users, file.as_deref(), after(users, header_field), credentials, label)
+        .map_err(|e| e.to_string())
+}
+
+fn after(users: &UserAuth, header_field: &str) -> AfterAuth {
+    AfterAuth { header_field: header_field.to_owned(), remove_header: users.remove_header }
+}
+
+fn users_file(fixture: &Fixture, users: &UserAuth) -> Result<Option<String>, String> {
+    match users.users_file.as_str() {
+        "" => Ok(None),
+        path => (fixture.read)(path).map(Some).map_err(|e| format!("usersFile {path} cannot be read: {e}")),
+    }
+}
+
+fn forward(
+    fixture: &Fixture,
+    written: &dynamic::ForwardAuth,
+    label: Label,
+    interned: &mut Interned,
+) -> Result<Auth, String> {
+    let url = ServerUrl::parse(&written.address).map_err(|e| format!("auth.forward.address: {e}"))?;
+    let https = match url.scheme {
+        Scheme::Http => false,
+        Scheme::Https => true,
+        Scheme::H2c => return Err("auth.forward.address: h2c is not supported; use http or https".to_owned()),
+    };
+    let server = AuthServer { https, authority: url.authority.clone(), target: url.target() };
+    let tls = if https {
+        let config = (fixture.auth_tls)(written.tls.as_ref()).map_err(|e| format!("auth.forward.tls: {e}"))?;
+        let name = ServerName::try_from(url.host.clone())
+            .map_err(|_| format!("auth.forward.address: {:?} is no host name", url.host))?;
+        Some((config, name))
+    } else {
+        None
+    };
+    // A connection that was trusted under these settings serves nobody with others.
+    let pool = match https {
+        true => interned.pool(&format!("{} auth {:?}", url.address, written.tls), true),
+        false => interned.pool(&url.address, false),
+    };
+    let origin = Origin {
+        authority: url.authority.clone(),
+        url: url.text.clone(),
+        addresses: interned.addresses(&url.host, url.port),
+        pool,
+        tls,
+        server: Arc::new(Server { name: "auth.forward".to_owned(), url, weight: 1, state: Arc::default() }),
+    };
+    let names = written.auth_response_headers.clone();
+    let step = ForwardAuth::new(server, written.trust_forward_header, names, label);
+    Ok(Auth { step: Some(Middleware::Forward(step)), server: Some(Box::new(origin)) })
+}

@@ -1,0 +1,134 @@
+//! One request whose answer is wanted whole in memory: what an authentication server says, an error page, a buffered exchange.
+
+use super::Worker;
+use super::relay::{send, within};
+use super::respond::read_head;
+use super::talk::Answered;
+use super::upstream::Dial;
+use crate::config::snapshot::Origin;
+use crate::error::{Cause, Phase, ProxyError};
+use crate::http::h1::body::Decoder;
+use crate::net::{ReadHalf, Transport};
+
+/// A request ready to be sent.
+pub struct Errand<'a> {
+    /// Head and body.
+    pub message: Vec<u8>,
+    /// It is a HEAD request: its answer has no body.
+    pub is_head: bool,
+    /// Safe to be sent again when a kept connection turns out to be dead (RFC 9110 9.2.2).
+    pub repeatable: bool,
+    /// An answer's body beyond this is not read.
+    pub body_bytes_max: usize,
+    pub origin: &'a Origin,
+}
+
+/// Why there is no whole answer.
+#[derive(Debug)]
+pub enum NotFetched {
+    Failed(ProxyError),
+    /// The body is longer than the errand allows. Its head has been read.
+    TooLarge,
+}
+
+impl From<ProxyError> for NotFetched {
+    fn from(error: ProxyError) -> Self {
+        NotFetched::Failed(error)
+    }
+}
+
+/// Runs the errand: the head comes into `answer`, the body is the value.
+///
+/// # Errors
+/// See [`NotFetched`]; the connection is closed then.
+pub async fn fetch<D: Dial>(
+    worker: &Worker<D>,
+    mut errand: Errand<'_>,
+    answer: &mut Answered,
+) -> Result<Vec<u8>, NotFetched> {
+    let origin = errand.origin;
+    if let Some(pooled) = worker.pool.take(origin.pool, worker.clock.mono_nanos()) {
+        match converse(worker, &mut errand, pooled, answer).await {
+            Err(NotFetched::Failed(e)) if errand.repeatable && is_stale(&e) && answer.inbox.is_empty() => {
+                answer.inbox.release(&worker.buffers);
+            }
+            done => return done,
+        }
+    }
+    let dialled = worker.dial.dial(origin, worker.shared.timeouts.dial).await;
+    let fresh = dialled.map_err(|cause| ProxyError::new(Phase::Connect, cause))?;
+    converse(worker, &mut errand, fresh, answer).await
+}
+
+fn is_stale(error: &ProxyError) -> bool {
+    match &error.cause {
+        Cause::Closed => true,
+        Cause::Io(e) => e.kind() != std::io::ErrorKind::TimedOut,
+        _ => false,
+    }
+}
+
+async fn converse<D: Dial>(
+    worker: &Worker<D>,
+    errand: &mut Errand<'_>,
+    mut connection: D::Io,
+    answer: &mut Answered,
+) -> Result<Vec<u8>, NotFetched> {
+    let (reader, writer) = connection.split();
+    let message = std::mem::take(&mut errand.message);
+    let (sent, message) = send(writer, message, worker.shared.timeouts.stall).await;
+    errand.message = message;
+    sent.map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
+    read_head(worker, reader, errand.is_head, answer).await?;
+    if answer.head.status == 101 {
+        return Err(malformed("101 to a request that asked for no upgrade").into());
+    }
+    let body = read_body(worker, reader, answer, errand.body_bytes_max).await;
+    let in_step = body.is_ok() && answer.head.keep_alive && answer.inbox.is_empty();
+    // Bytes nobody asked for must never become an answer to anyone (security.md 37).
+    drop(answer.inbox.take());
+    if in_step && !worker.is_draining() {
+        worker.pool.put(errand.origin.pool, connection, worker.clock.mono_nanos());
+    }
+    body
+}
+
+async fn read_body<R: ReadHalf, D: Dial>(
+    worker: &Worker<D>,
+    reader: &mut R,
+    answer: &mut Answered,
+    bytes_max: usize,
+) -> Result<Vec<u8>, NotFetched> {
+    let failed = |cause| NotFetched::Failed(ProxyError::new(Phase::Await, cause));
+    let mut decoder = Decoder::new(answer.head.body);
+    if decoder.remaining().is_some_and(|length| length > bytes_max as u64) {
+        return Err(NotFetched::TooLarge);
+    }
+    let mut body = Vec::new();
+    while !decoder.is_done() {
+        if answer.inbox.is_empty() {
+            match within(worker.shared.timeouts.stall, answer.inbox.fill(reader, &worker.buffers)).await {
+                Ok(0) => {
+                    decoder.finish().map_err(|_| failed(Cause::Closed))?;
+                    break;
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::TimedOut => return Err(failed(Cause::TimedOut)),
+                Err(e) => return Err(failed(Cause::Io(e))),
+            }
+        }
+        let step = decoder.decode(answer.inbox.pending()).map_err(|e| malformed(e.why()))?;
+        if let Some(range) = &step.data {
+            if body.len() + range.len() > bytes_max {
+                return Err(NotFetched::TooLarge);
+            }
+            body.extend_from_slice(&answer.inbox.pending()[range.clone()]);
+        }
+        answer.inbox.consume(step.consumed);
+    }
+    Ok(body)
+}
+
+fn malformed(why: &'static str) -> ProxyError {
+    ProxyError::new(Phase::Await, Cause::Malformed(why))
+}

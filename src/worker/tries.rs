@@ -1,0 +1,106 @@
+//! The tries of one request: which server comes next, and whether another one may follow a failure (dynamic.md 5.10).
+
+use super::Worker;
+use super::exchange::{Refusal, walk};
+use super::talk::{Peer, Talk};
+use super::upstream::Dial;
+use crate::backend::{Lease, NoServer, Tried};
+use crate::config::snapshot::{Backend, Frontend};
+use crate::error::ProxyError;
+use crate::http::Reply;
+use crate::limits;
+use crate::middleware::retry::TryEnd;
+
+/// How far the tries of a request have come.
+pub struct Tries<'a> {
+    frontend: &'a Frontend,
+    tried: Tried,
+    /// Leases that belong to the whole request, taken before the first try.
+    held: usize,
+    done: u32,
+    failure: Option<ProxyError>,
+}
+
+/// No further try: what the client gets.
+pub struct GivenUp {
+    pub refusal: Refusal,
+    /// Made because a server failed, not because a step or the balancer said so.
+    pub is_gateway: bool,
+}
+
+impl<'a> Tries<'a> {
+    pub fn new(frontend: &'a Frontend, talk: &Talk) -> Self {
+        Tries { frontend, tried: Tried::default(), held: talk.passage.leases.len(), done: 0, failure: None }
+    }
+
+    /// A server for the next try, after the steps that every try passes. `retried` is called for each try that follows another.
+    ///
+    /// # Errors
+    /// The answer in place of a backend's.
+    pub async fn next<D: Dial>(
+        &mut self,
+        worker: &Worker<D>,
+        talk: &mut Talk,
+        peer: &Peer,
+        mut retried: impl FnMut(),
+    ) -> Result<Lease, GivenUp> {
+        let frontend = self.frontend;
+        loop {
+            if self.done > 0 {
+                retried();
+            }
+            self.done += 1;
+            talk.passage.next_try(self.held);
+            if let Err(refusal) = walk(worker, &frontend.attempt, None, talk, peer).await {
+                let end = TryEnd::Local(refusal.reply.status);
+                if frontend.retry.is_some_and(|retry| retry.again(self.done.max(self.limit_reached()), end)) {
+                    continue;
+                }
+                return Err(GivenUp { refusal, is_gateway: false });
+            }
+            let cookies = talk.view();
+            let picked = frontend.backend.balancer.pick(cookies.all(b"Cookie"), &self.tried, worker.clock.mono_nanos());
+            return picked.map_err(|none| self.without_server(none));
+        }
+    }
+
+    /// A try failed at the server: whether another one follows.
+    pub fn failed(&mut self, lease: &Lease, error: ProxyError) -> bool {
+        self.tried.add(lease.index);
+        let unsent = error.is_unsent();
+        self.failure = Some(error);
+        unsent && self.done < self.allowed()
+    }
+
+    /// The answer after the last try.
+    pub fn give_up(&self) -> GivenUp {
+        self.without_server(NoServer::NoneUp)
+    }
+
+    /// Tries in total. Without `[retry]` a server that cannot be connected to is passed over all the same, as long as there are others.
+    fn allowed(&self) -> u32 {
+        let servers = servers(&self.frontend.backend);
+        let own = limits::CONNECT_ATTEMPTS_MAX.min(servers) as u32;
+        self.frontend.retry.map_or(own, |retry| retry.attempts().min(limits::RETRY_ATTEMPTS_MAX))
+    }
+
+    /// Beyond the bound of tries no policy is asked any more.
+    fn limit_reached(&self) -> u32 {
+        if self.done >= limits::RETRY_ATTEMPTS_MAX { u32::MAX } else { 0 }
+    }
+
+    fn without_server(&self, none: NoServer) -> GivenUp {
+        let (status, body) = match (&self.failure, none) {
+            (Some(error), _) => error.answer(),
+            (None, NoServer::NoneUp) => (503, "Service Unavailable"),
+            (None, NoServer::AllWeightsZero) => (500, "Internal Server Error"),
+        };
+        let refusal =
+            Refusal { reply: Reply::text(status, body), label: None, at: self.frontend.attempt.steps().len() };
+        GivenUp { refusal, is_gateway: self.failure.is_some() }
+    }
+}
+
+fn servers(backend: &Backend) -> usize {
+    backend.origins.len().max(1)
+}

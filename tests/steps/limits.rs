@@ -1,0 +1,148 @@
+//! Rate limit, maximum connections, circuit breaker, retry, and their state across reloads.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::*;
+
+const RATE: &str =
+    "[F.ratelimit]\nextractorFunc=\"client.ip\"\n[F.ratelimit.rateSet.a]\nperiod=\"10s\"\naverage=2\nburst=2";
+const BREAKER: &str = "[B.circuitBreaker]\nexpression=\"ResponseCodeRatio(500, 600, 0, 600) > 0.5\"";
+
+#[test]
+fn a_rate_limit_refuses_says_when_and_survives_a_reload() {
+    for driver in DRIVERS {
+        let origin = Origin::saying("through");
+        let rules = Rules::default().add("rl", &[origin.url()], RATE, "");
+        let proxy = Proxy::start(driver, "", rules.text());
+        assert_eq!(proxy.get("rl", "/").said(), (200, "through".to_owned()));
+        assert_eq!(proxy.get("rl", "/").status, 200);
+        let refused = proxy.get("rl", "/");
+        assert_eq!(refused.status, 429);
+        assert!(refused.text().starts_with("max rate reached: retry-in 4."), "{}", refused.text());
+        assert_eq!(refused.first("Retry-After"), Some("5"));
+        assert!(refused.first("X-Retry-In").is_some_and(|text| text.starts_with("4.") && text.ends_with('s')));
+        let more = rules.add("other", &[origin.url()], "", "");
+        proxy.reload(more.text());
+        assert_eq!(proxy.get("rl", "/").status, 429, "an unrelated reload fills no bucket");
+        assert_eq!(proxy.get("other", "/").status, 200);
+        assert_eq!(origin.count(), 3, "a refused request never reaches the server");
+    }
+}
+
+#[test]
+fn connections_are_limited_while_they_last() {
+    for driver in DRIVERS {
+        let origin = Origin::start(|seen| {
+            if seen.path() == "/slow" {
+                thread::sleep(Duration::from_millis(700));
+            }
+            response(200, &[], "ok")
+        });
+        let limit = "[B.maxConn]\namount=1\nextractorFunc=\"request.header.X-Who\"";
+        let rules = Rules::default().add("mc", &[origin.url()], "", limit);
+        let proxy = Arc::new(Proxy::start(driver, "", rules.text()));
+        let slow = {
+            let proxy = Arc::clone(&proxy);
+            thread::spawn(move || proxy.send("GET", "mc", "/slow", &["X-Who: a"], b"").status)
+        };
+        thread::sleep(Duration::from_millis(250));
+        let refused = proxy.send("GET", "mc", "/", &["X-Who: a"], b"");
+        assert_eq!(refused.said(), (429, "max connections reached: 1".to_owned()));
+        assert_eq!(proxy.send("GET", "mc", "/", &["X-Who: b"], b"").status, 200, "another source has its own place");
+        assert_eq!(slow.join().unwrap(), 200);
+        assert_eq!(proxy.send("GET", "mc", "/", &["X-Who: a"], b"").status, 200, "the place is free again");
+    }
+}
+
+#[test]
+fn a_breaker_trips_on_the_first_bad_answer_and_stays_open() {
+    for driver in DRIVERS {
+        let origin = Origin::start(|seen| response(if seen.path() == "/bad" { 500 } else { 200 }, &[], "said"));
+        let rules = Rules::default().add("cb", &[origin.url()], "", BREAKER);
+        let proxy = Proxy::start(driver, "", rules.text());
+        assert_eq!(proxy.get("cb", "/").status, 200);
+        // The check after the first answer happened a moment ago; the next one is due after 100 ms.
+        thread::sleep(Duration::from_millis(150));
+        assert_eq!(proxy.get("cb", "/bad").status, 500);
+        thread::sleep(Duration::from_millis(150));
+        assert_eq!(proxy.get("cb", "/bad").status, 500);
+        let open = proxy.get("cb", "/");
+        assert_eq!(open.said(), (503, "Service Unavailable".to_owned()));
+        assert_eq!(open.first("Content-Type"), Some("text/plain; charset=utf-8"));
+        proxy.reload(rules.add("x", &[origin.url()], "", "").text());
+        assert_eq!(proxy.get("cb", "/").status, 503, "a reload closes no breaker");
+    }
+}
+
+#[test]
+fn what_cannot_be_compiled_skips_its_frontend_only() {
+    let origin = Origin::saying("ok");
+    let url = [origin.url()];
+    let rules = Rules::default()
+        .add("good", &url, "", "")
+        .add("mcbad", &url, "", "[B.maxConn]\namount=3\nextractorFunc=\"bogus\"")
+        .add("mcnone", &url, "", "[B.maxConn]\namount=3")
+        .add("mczero", &url, "", "[B.maxConn]\namount=0")
+        .add("cbbad", &url, "", "[B.circuitBreaker]\nexpression=\"Foo() > 0.5\"")
+        .add("cbint", &url, "", "[B.circuitBreaker]\nexpression=\"NetworkErrorRatio() > 1\"")
+        .add("bufbad", &url, "", "[B.buffering]\nretryExpression=\"Nope()\"")
+        .add(
+            "rlbad",
+            &url,
+            "[F.ratelimit]\nextractorFunc=\"client.ip\"\n[F.ratelimit.rateSet.a]\nperiod=\"10s\"\naverage=2",
+            "",
+        )
+        .add("digestbad", &url, "[F.auth.digest]\nusers=[\"a:b\"]", "")
+        .add("fwdbad", &url, "[F.auth.forward]\naddress=\"nowhere\"", "")
+        .add("tlscert", &url, "passTLSCert=true", "")
+        .add("redbad", &url, "[F.redirect]\nregex=\"^(.*\"\nreplacement=\"x\"", "");
+    let proxy = Proxy::start("auto", "", rules.text());
+    assert_eq!(proxy.get("good", "/").status, 200);
+    assert_eq!(proxy.get("mczero", "/").status, 200);
+    for host in ["mcbad", "mcnone", "cbbad", "cbint", "bufbad", "rlbad", "digestbad", "fwdbad", "tlscert", "redbad"] {
+        assert_eq!(proxy.get(host, "/").said(), (404, "404 page not found\n".to_owned()), "{host}");
+        assert!(proxy.process.log_text().contains(&format!("frontend {host}: ")), "{host} is not explained");
+    }
+}
+
+#[test]
+fn retry_covers_connects_and_local_answers_but_nothing_that_was_sent() {
+    for driver in DRIVERS {
+        let origin = Origin::saying("alive");
+        let broken = Origin::streaming("127.0.0.1:0", |_, out| out.shutdown(std::net::Shutdown::Both));
+        let rules = Rules::default()
+            .add("one", &[dead_url(), origin.url(), origin.url()], "", "")
+            .add("dead", &[dead_url(), dead_url()], "", "")
+            .add("sent", &[broken.url()], "", "")
+            .add("rl", &[origin.url()], RATE, "");
+        let proxy = Proxy::start(driver, "[retry]\nattempts=3", rules.text());
+        for _ in 0..6 {
+            assert_eq!(proxy.send("POST", "one", "/", &[], b"abc").said(), (200, "alive".to_owned()));
+        }
+        assert_eq!(proxy.get("dead", "/").said(), (502, "Bad Gateway".to_owned()));
+        assert_eq!(proxy.send("POST", "sent", "/", &[], b"abc").status, 502);
+        assert_eq!(broken.count(), 1, "what was sent is not sent again");
+        assert_eq!((proxy.get("rl", "/").status, proxy.get("rl", "/").status), (200, 200));
+        assert_eq!(proxy.get("rl", "/").status, 429, "three tries, no token among them");
+    }
+}
+
+#[test]
+fn a_chunk_goes_out_while_the_limit_is_held() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let origin = Origin::streaming("127.0.0.1:0", move |_, out| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        out.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+    });
+    let rules = Rules::default().add("mc", &[origin.url()], "", "[B.maxConn]\namount=1\nextractorFunc=\"client.ip\"");
+    let proxy = Proxy::start("auto", "", rules.text());
+    for _ in 0..5 {
+        assert_eq!(proxy.get("mc", "/").said(), (200, "abc".to_owned()));
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 5);
+}

@@ -1,0 +1,7 @@
+//! The middlewares in the running proxy: what the client gets, what the server sees, and in which order (dynamic.md 5).
+
+#[path = "../support/mod.rs"]
+mod base;
+mod limits;
+mod auth;
+mod support;
