@@ -5,6 +5,7 @@ pub mod acme;
 pub mod certs;
 pub mod docker;
 pub mod file;
+mod health;
 mod resolve;
 pub mod update;
 
@@ -26,6 +27,7 @@ use crate::observe::metrics::Metrics;
 use crate::tls::challenge::ChallengeTable;
 use acme::{AcmeSettings, Event};
 use certs::{AcmeWishes, Certs};
+use health::HealthChecks;
 use update::Update;
 
 /// Everything the control plane works with; made by the wiring.
@@ -75,6 +77,7 @@ impl Control {
         });
         let merge = Merge {
             interned: std::mem::take(&mut self.interned),
+            checks: HealthChecks::new(self.fixture.client_tls.clone()),
             control: self,
             wish,
             wishes,
@@ -94,6 +97,7 @@ struct Merge {
     wish: watch::Sender<acme::Wanted>,
     wishes: Option<AcmeWishes>,
     interned: Interned,
+    checks: HealthChecks,
     documents: BTreeMap<String, Dynamic>,
     rejected: BTreeMap<String, Vec<Rejected>>,
     /// Rejections that the log has, so that a reload repeats none.
@@ -157,6 +161,7 @@ impl Merge {
         let (frontends, backends) =
             (self.documents.values().map(|d| d.frontends.len()).sum::<usize>(), published.snapshot.backends.len());
         metrics.retain_backends(|name| published.snapshot.backends.iter().any(|b| b.name == name));
+        self.checks.follow(&published.snapshot);
         self.control.published.store(Arc::new(published));
         metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
         tracing::info!(provider = %update.provider, frontends, backends, "Server configuration reloaded");

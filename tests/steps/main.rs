@@ -4,4 +4,5 @@
 mod base;
 mod limits;
 mod auth;
+mod health;
 mod support;

@@ -1,0 +1,102 @@
+//! Active health checks: what is asked, what the answers do, and what a reload leaves alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::base::wait_for;
+use crate::support::*;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A server whose `/health` answers what the number says.
+fn server(name: &'static str, status: &Arc<AtomicU16>) -> Origin {
+    let status = Arc::clone(status);
+    Origin::start(move |seen| match seen.path() {
+        "/health" => response(status.load(Ordering::SeqCst), &[], ""),
+        "/moved" => response(302, &["Location: health"], ""),
+        _ => response(200, &[], name),
+    })
+}
+
+fn check(path: &str, more: &str) -> String {
+    format!("[B.healthCheck]\npath={path:?}\ninterval=\"200ms\"\n{more}")
+}
+
+fn until(what: &str, proxy: &Proxy, host: &str, wanted: impl Fn(&Answer) -> bool) {
+    // Several answers in a row: one may be a matter of turns.
+    wait_for(what, SOON, || {
+        let answers: Vec<Answer> = (0..4).map(|_| proxy.get(host, "/x")).collect();
+        if answers.iter().all(&wanted) {
+            Ok(())
+        } else {
+            Err(format!("{:?}", answers.iter().map(Answer::said).collect::<Vec<_>>()))
+        }
+    });
+}
+
+#[test]
+fn a_failing_server_is_passed_over_until_it_recovers() {
+    for driver in DRIVERS {
+        let (well, ill) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicU16::new(500)));
+        let (a, b) = (server("a", &well), server("b", &ill));
+        let headers = "hostname=\"probe.test\"\n[B.healthCheck.headers]\nX-Probe=\"yes\"";
+        let rules = Rules::default().add("hc", &[a.url(), b.url()], "", &check("/health?deep=1", headers));
+        let proxy = Proxy::with_entry_points(driver, "", "[api]\nentryPoint=\"http\"\n[metrics.prometheus]\nentryPoint=\"http\"", rules.text());
+        until("the ill server is left out", &proxy, "hc", |answer| answer.text() == "a");
+        let seen = b.last();
+        assert_eq!(seen.target, "/health?deep=1");
+        assert_eq!((seen.first("Host"), seen.first("X-Probe")), (Some("probe.test"), Some("yes")));
+        let servers = proxy.get("x", "/api/servers").text();
+        assert!(servers.contains("down") && servers.contains("up"), "{servers}");
+        let metrics = proxy.get("x", "/metrics").text();
+        for (origin, up) in [(&a, 1), (&b, 0)] {
+            let line = format!("traefik_backend_server_up{{backend=\"hc\",url=\"{}\"}} {up}\n", origin.url());
+            assert!(metrics.contains(&line), "{metrics}");
+        }
+        well.store(503, Ordering::SeqCst);
+        until("no server is left", &proxy, "hc", |answer| answer.said() == (503, "Service Unavailable".to_owned()));
+        ill.store(302, Ordering::SeqCst);
+        until("a redirect without a target is well", &proxy, "hc", |answer| answer.text() == "b");
+        let log = proxy.process.log_text();
+        assert!(log.contains("Health check failed: it answered 500") && log.contains("Health check up"), "{log}");
+        assert_eq!(log.matches(&b.url()).count(), 2, "changes are told, not every probe: {log}");
+    }
+}
+
+#[test]
+fn redirects_are_followed_and_other_ports_asked() {
+    let status = Arc::new(AtomicU16::new(500));
+    let probed = server("probed", &status);
+    let serving = Origin::saying("serving");
+    let rules = Rules::default()
+        .add("moved", &[probed.url()], "", &check("/moved", ""))
+        .add("port", &[serving.url()], "", &check("/health", &format!("port={}", probed.address.port())))
+        .add("dead", &[dead_url()], "", &check("/", ""));
+    let proxy = Proxy::start("auto", "", rules.text());
+    for host in ["moved", "port", "dead"] {
+        until("the check fails", &proxy, host, |answer| answer.status == 503);
+    }
+    status.store(204, Ordering::SeqCst);
+    until("the redirect leads to a well page", &proxy, "moved", |answer| answer.text() == "probed");
+    until("the other port says well", &proxy, "port", |answer| answer.text() == "serving");
+    assert_eq!(proxy.get("dead", "/").status, 503);
+}
+
+#[test]
+fn a_reload_restarts_no_unchanged_check_and_ends_a_removed_one() {
+    let status = Arc::new(AtomicU16::new(500));
+    let origin = server("a", &status);
+    let slow = "[B.healthCheck]\npath=\"/health\"\ninterval=\"30s\"";
+    let rules = Rules::default().add("hc", &[origin.url()], "", slow);
+    let proxy = Proxy::start("auto", "", rules.text());
+    until("the first probe comes at once", &proxy, "hc", |answer| answer.status == 503);
+    assert_eq!(origin.count(), 1);
+    proxy.reload(Rules::default().add("hc", &[origin.url()], "", slow).add("x", &[origin.url()], "", "").text());
+    assert_eq!((proxy.get("hc", "/").status, origin.count()), (503, 1), "no second probe, no forgotten verdict");
+    assert_eq!(proxy.get("x", "/").text(), "a", "another backend's check is not this one's");
+    let start = Instant::now();
+    proxy.reload(Rules::default().add("hc", &[origin.url()], "", "").text());
+    until("a server without a check is up", &proxy, "hc", |answer| answer.text() == "a");
+    assert!(start.elapsed() < SOON);
+}
