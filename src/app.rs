@@ -66,11 +66,17 @@ fn problems(fixed: &Fixed) -> Vec<fixed::Problem> {
     problems
 }
 
+/// One sentence for each option that is set and does nothing.
+fn without_effect(fixed: &Fixed) -> impl Iterator<Item = String> {
+    fixed::not_yet(fixed)
+        .into_iter()
+        .map(|key| format!("{key} has no effect in this version: COMPAT.md says what happens instead"))
+}
+
 fn check(invocation: &Invocation) -> ExitCode {
     let problems = problems(&invocation.fixed);
     let warnings = invocation.warnings.iter().cloned();
-    let pending = fixed::not_yet(&invocation.fixed);
-    for line in warnings.chain(pending) {
+    for line in warnings.chain(without_effect(&invocation.fixed)) {
         println!("warning: {line}");
     }
     for problem in &problems {
@@ -92,9 +98,8 @@ fn run(invocation: Invocation, initial: Vec<crate::control::update::Update>, ann
     if let Some(file) = &invocation.file {
         tracing::info!("Using TOML configuration file {}", file.display());
     }
-    let pending = fixed::not_yet(&invocation.fixed);
-    for line in invocation.warnings.iter().chain(&pending) {
-        tracing::warn!("{line}");
+    for line in invocation.warnings.iter().cloned().chain(without_effect(&invocation.fixed)) {
+        log.notice(&line);
     }
     let problems = problems(&invocation.fixed);
     for problem in problems.iter().filter(|p| !p.fatal) {

@@ -300,7 +300,7 @@ async fn a_bad_label_rejects_its_container_alone() {
     case.start("good", &[], IMAGE, &[]);
     let update = until(&mut updates, "the good one", serves(&case.backend("good"))).await;
     assert_eq!(update.dynamic.backends.len(), 1);
-    assert_eq!(update.rejected[0].name, case.name("bad"));
+    assert_eq!(update.rejected[0].name, format!("container {}", case.name("bad")));
     assert!(update.rejected[0].reason.contains("traefik.frontend.rule"), "{}", update.rejected[0].reason);
     docker(&["rm", "-f", &case.name("bad")]).unwrap();
     until(&mut updates, "no rejection", |update| update.rejected.is_empty()).await;

@@ -88,14 +88,17 @@ fn routes(addresses: &[String]) -> Update {
 fn announcement(ports: &Ports, has_docker: bool) -> String {
     let Ports { http, https, dashboard } = ports;
     let docker = if has_docker {
-        "Containers started on this machine appear as http://NAME.docker.localhost: docker run -d --name hello IMAGE"
+        format!(
+            "Containers of this machine appear as http://NAME.docker.localhost:{http}/ as soon as they run:\n\n  \
+             docker run -d --name hello nginx\n  curl -H 'Host: hello.docker.localhost' http://127.0.0.1:{http}/"
+        )
     } else {
-        "There is no Docker socket on this machine; with one, labelled containers would appear by themselves."
+        "There is no Docker socket on this machine; with one, its containers would appear by themselves.".to_owned()
     };
     format!(
         "\nRingway is running. Try:\n\n  curl http://127.0.0.1:{http}/                 two backends take turns\n  \
          curl -H 'Host: whoami.localhost' http://127.0.0.1:{http}/hello?x=1\n  \
          curl -k https://127.0.0.1:{https}/           the same over TLS, with a generated certificate\n  \
-         http://127.0.0.1:{dashboard}/dashboard/       the dashboard\n\n{docker}\nCtrl-C stops it.\n"
+         http://127.0.0.1:{dashboard}/dashboard/       the dashboard\n\n{docker}\n\nCtrl-C stops it.\n"
     )
 }

@@ -10,8 +10,9 @@ use crate::config::compile::{self, EntryFacts, Fixture, Interned};
 use crate::config::dynamic::ClientTls;
 use crate::config::fixed::{self, Fixed};
 use crate::config::labels::DockerSettings;
+use crate::config::pem;
 use crate::control::acme::{self, AcmeSettings, DomainRequest, KeyType, Pacing, Trust};
-use crate::control::certs::{self, AcmeWishes, Certs};
+use crate::control::certs::{AcmeWishes, Certs};
 use crate::control::docker::DockerProviderSettings;
 use crate::limits;
 use crate::observe::metrics::{Metrics, MetricsSettings};
@@ -95,9 +96,8 @@ fn fixture(fixed: &Fixed) -> Result<Fixture, String> {
 fn auth_tls(table: Option<&ClientTls>) -> Result<Arc<rustls::ClientConfig>, String> {
     let read = |path: &str| std::fs::read_to_string(path);
     let table = table.cloned().unwrap_or_default();
-    let pem = |text: &str, name: &str| {
-        certs::content(text, &read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"))
-    };
+    let pem =
+        |text: &str, name: &str| pem::content(text, &read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"));
     let identity = match (table.cert.is_empty(), table.key.is_empty()) {
         (true, true) => None,
         (false, false) => Some((pem(&table.cert, "cert")?, pem(&table.key, "key")?)),
@@ -119,7 +119,7 @@ fn client_tls(fixed: &Fixed) -> Result<Arc<rustls::ClientConfig>, String> {
     let read = |path: &str| std::fs::read_to_string(path);
     let mut root_cas = Vec::new();
     for text in &fixed.root_cas {
-        match certs::content(text, &read) {
+        match pem::content(text, &read) {
             Ok(pem) => root_cas.push(pem.into_bytes()),
             Err(e) => tracing::error!("rootCAs: {e}; it is left out"),
         }
@@ -135,21 +135,17 @@ fn client_tls(fixed: &Fixed) -> Result<Arc<rustls::ClientConfig>, String> {
     client_config(&settings, &system).map(Arc::new).map_err(|e| e.to_string())
 }
 
-/// Certificates that cannot be used are logged and skipped; the entry point goes on (static.md 1.8).
+/// Certificates that cannot be used are skipped; the entry point goes on (static.md 1.8).
 fn point_certs(name: &str, tls: &fixed::Tls) -> PointCerts {
     let read = |path: &str| std::fs::read_to_string(path);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-    let load = |files| match certs::load(files, &read) {
-        Ok(certificate) => {
-            if let Some(warning) = certificate.expiry_warning(now) {
-                tracing::warn!("entry point {name}: {warning}");
-            }
-            Some(Arc::new(certificate))
+    // What cannot be loaded has been logged by the check of the configuration.
+    let load = |files| {
+        let certificate = pem::certificate(files, &read).ok()?;
+        if let Some(warning) = certificate.expiry_warning(now) {
+            tracing::warn!("entry point {name}: {warning}");
         }
-        Err(e) => {
-            tracing::error!("entry point {name}: certificate: {e}; it is left out");
-            None
-        }
+        Some(Arc::new(certificate))
     };
     PointCerts {
         entry_point: name.to_owned(),
@@ -163,7 +159,7 @@ fn tls_config(name: &str, tls: &fixed::Tls, store: &Arc<ArcSwap<CertStore>>) -> 
     let invalid = |e: String| format!("Error preparing server: entry point {name}: {e}");
     let read = |path: &str| std::fs::read_to_string(path);
     let files = tls.client_ca.as_ref().map(|ca| ca.files.as_slice()).unwrap_or_default();
-    let client_ca = files.iter().map(|file| certs::content(file, &read).map(String::into_bytes));
+    let client_ca = files.iter().map(|file| pem::content(file, &read).map(String::into_bytes));
     let settings = ServerSettings {
         min_version: tls.min_version.clone(),
         cipher_suites: tls.cipher_suites.clone(),

@@ -15,9 +15,10 @@ pub(super) fn find(
     read: &dyn Fn(&Path) -> io::Result<String>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<(PathBuf, String)>, CliError> {
+    let mut folders = Vec::new();
     let asked = config_file.map(|file| expand(file, env)).filter(|file| !file.is_empty()).map(PathBuf::from);
     if let Some(file) = &asked
-        && let Some(found) = try_file(file, read)?
+        && let Some(found) = try_file(file, read, &mut folders)?
     {
         return Ok(Some(found));
     }
@@ -25,7 +26,7 @@ pub(super) fn find(
     let usual = [Some(Path::new("/etc/traefik").join(FILE_NAME)), home, Some(Path::new(".").join(FILE_NAME))];
     let mut found = None;
     for file in usual.into_iter().flatten() {
-        found = try_file(&file, read)?;
+        found = try_file(&file, read, &mut folders)?;
         if found.is_some() {
             break;
         }
@@ -34,23 +35,41 @@ pub(super) fn find(
         let asked = asked.display();
         warnings.push(match &found {
             Some((file, _)) => {
-                format!("--configFile {asked} does not exist, {} is used: correct the path", file.display())
+                format!("--configFile {asked} names no file, {} is used: correct the path", file.display())
             }
-            None => format!("--configFile {asked} does not exist, no file is used: correct the path"),
+            None => format!("--configFile {asked} names no file, the defaults are used: correct the path"),
         });
     }
+    warnings.extend(folders.iter().map(|folder| {
+        format!(
+            "{} is a folder, not a file: Docker makes one when a mounted file does not exist on the host",
+            folder.display()
+        )
+    }));
     Ok(found)
 }
 
-/// Reads a file, or the usual file in a folder. `None` if there is none.
-fn try_file(file: &Path, read: &dyn Fn(&Path) -> io::Result<String>) -> Result<Option<(PathBuf, String)>, CliError> {
+/// Reads a file, or the usual file in a folder. `None` if there is none. Folders that bear a file's name are noted.
+fn try_file(
+    file: &Path,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    folders: &mut Vec<PathBuf>,
+) -> Result<Option<(PathBuf, String)>, CliError> {
     match read(file) {
         Ok(text) => Ok(Some((file.to_owned(), text))),
         Err(error) if error.kind() == ErrorKind::IsADirectory && !file.ends_with(FILE_NAME) => {
-            try_file(&file.join(FILE_NAME), read)
+            let found = try_file(&file.join(FILE_NAME), read, folders)?;
+            if found.is_none() && file.extension().is_some() {
+                folders.push(file.to_owned());
+            }
+            Ok(found)
         }
         Err(error) => match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Ok(None),
+            ErrorKind::IsADirectory => {
+                folders.push(file.to_owned());
+                Ok(None)
+            }
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),
             _ => Err(CliError::Unreadable { file: file.to_owned(), reason: error.to_string() }),
         },
     }

@@ -144,9 +144,17 @@ fn flags_over_file() {
 fn the_file_that_is_not_there() {
     let seen = with_file("debug = true", &["--configFile=no.toml"]).expect("no error");
     assert_eq!(seen.file.as_deref(), Some(Path::new("/etc/traefik/traefik.toml")));
-    assert!(seen.fixed.debug && seen.warnings[0].contains("no.toml does not exist"), "{:?}", seen.warnings);
+    assert!(seen.fixed.debug && seen.warnings[0].contains("no.toml names no file"), "{:?}", seen.warnings);
     let seen = with_file("", &["-c", "no.toml"]).expect("no error");
-    assert!(seen.file.is_none() && seen.warnings[0].contains("no file is used"), "{:?}", seen.warnings);
+    assert!(seen.file.is_none() && seen.warnings[0].contains("the defaults are used"), "{:?}", seen.warnings);
+    // What Docker leaves where a mounted file does not exist on the host.
+    let folder = |_: &Path| Err(io::ErrorKind::IsADirectory.into());
+    let seen = parse(&[], &|_| None, &folder).expect("no error");
+    assert!(
+        seen.file.is_none() && seen.warnings[0].contains("/etc/traefik/traefik.toml is a folder"),
+        "{:?}",
+        seen.warnings
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod compile;
 pub mod dynamic;
 pub mod fixed;
 pub mod labels;
+pub mod pem;
 pub mod snapshot;
 pub mod states;
 pub mod text;

@@ -8,7 +8,8 @@ use arc_swap::ArcSwap;
 
 use super::acme::DomainRequest;
 use crate::config::compile::{Fixture, host_rules};
-use crate::config::dynamic::{CertificateFiles, Dynamic, TlsEntry};
+use crate::config::dynamic::{Dynamic, TlsEntry};
+use crate::config::pem;
 use crate::tls::certificate::Certificate;
 use crate::tls::resolver::{CertStore, PointCerts};
 
@@ -23,33 +24,6 @@ pub struct Certs {
     acme: Vec<Arc<Certificate>>,
     acme_entry_point: String,
     store: Arc<ArcSwap<CertStore>>,
-}
-
-/// Reads a certificate and its key, each a file's path or the PEM text itself (static.md 1.4).
-///
-/// # Errors
-/// A sentence that names the file and says what is wrong.
-pub fn load(files: &CertificateFiles, read: &dyn Fn(&str) -> std::io::Result<String>) -> Result<Certificate, String> {
-    let certificate = content(&files.cert_file, read).map_err(|e| format!("certFile {e}"))?;
-    let key = content(&files.key_file, read).map_err(|e| format!("keyFile {e}"))?;
-    Certificate::from_pem(certificate.as_bytes(), key.as_bytes())
-        .map_err(|e| format!("{}: {e}", shown(&files.cert_file)))
-}
-
-/// A file's content, or the text itself when it is PEM.
-pub fn content(text: &str, read: &dyn Fn(&str) -> std::io::Result<String>) -> Result<String, String> {
-    if text.contains("-----BEGIN") {
-        return Ok(text.to_owned());
-    }
-    if text.is_empty() {
-        return Err("is missing".to_owned());
-    }
-    read(text).map_err(|e| format!("{text} cannot be read: {e}"))
-}
-
-/// A path is shown, a PEM text is not: it may be a key.
-fn shown(text: &str) -> &str {
-    if text.contains("-----BEGIN") { "the certificate given as text" } else { text }
 }
 
 impl Certs {
@@ -77,7 +51,7 @@ impl Certs {
         let mut loaded = Vec::new();
         for entry in entries {
             let Some(files) = &entry.certificate else { continue };
-            let certificate = match load(files, &*fixture.read) {
+            let certificate = match pem::certificate(files, &*fixture.read) {
                 Ok(certificate) => Arc::new(certificate),
                 Err(e) => {
                     tracing::error!(provider, "[[tls]] certificate: {e}; it is left out");

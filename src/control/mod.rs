@@ -158,13 +158,13 @@ impl Merge {
         resolve::all(self.interned.names().into_iter().filter(|a| a.load().is_empty()).collect());
         let metrics = &self.control.metrics;
         let published = Published::new(snapshot, metrics);
-        let (frontends, backends) =
-            (self.documents.values().map(|d| d.frontends.len()).sum::<usize>(), published.snapshot.backends.len());
+        let frontends: usize = self.documents.values().map(|d| d.frontends.len()).sum();
+        let (backends, left_out) = (published.snapshot.backends.len(), published.snapshot.rejected.len());
         metrics.retain_backends(|name| published.snapshot.backends.iter().any(|b| b.name == name));
         self.checks.follow(&published.snapshot);
         self.control.published.store(Arc::new(published));
         metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
-        tracing::info!(provider = %update.provider, frontends, backends, "Server configuration reloaded");
+        tracing::info!(provider = %update.provider, frontends, backends, left_out, "Server configuration reloaded");
         self.publish_wishes();
     }
 
@@ -172,7 +172,8 @@ impl Merge {
         let now: BTreeSet<_> =
             rejected.iter().map(|r| (r.provider.clone(), r.name.clone(), r.reason.clone())).collect();
         for (provider, name, reason) in now.difference(&self.told) {
-            tracing::warn!(%provider, "{name}: {reason}");
+            // At this level Traefik says that a frontend was skipped, and it is the default one.
+            tracing::error!(%provider, "{name}: {reason}");
         }
         self.told = now;
     }

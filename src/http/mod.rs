@@ -4,6 +4,8 @@ pub mod edits;
 pub mod forward;
 pub mod h1;
 pub mod head;
+pub mod percent;
+pub mod phrase;
 pub mod reply;
 
 pub use edits::Edits;

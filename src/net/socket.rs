@@ -15,6 +15,8 @@ use crate::limits;
 const CLIENT_KEEPALIVE: Duration = Duration::from_secs(180);
 const UPSTREAM_KEEPALIVE: Duration = Duration::from_secs(30);
 
+const IN_USE: &str = "; stop the other process on this port, or choose another address";
+
 /// The address of an entry point: `:80` and `[::]:80` listen on IPv6 and IPv4 alike, as Go does.
 pub fn parse_address(text: &str) -> io::Result<SocketAddr> {
     let invalid = |why: &str| {
@@ -66,7 +68,19 @@ pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
         }
         other => other,
     };
-    opened.map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))
+    opened.map_err(|e| {
+        let advice = match e.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "; ports below 1024 need root or the capability NET_BIND_SERVICE: give it, or choose a higher port"
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                "; this machine has no such address: write one of its own, or only :port"
+            }
+            io::ErrorKind::AddrInUse => IN_USE,
+            _ => "",
+        };
+        io::Error::new(e.kind(), format!("cannot listen on {address}: {e}{advice}"))
+    })
 }
 
 /// Fails if the address is in use: two proxies on one port would each get half of the connections, and nobody would know why.
@@ -78,10 +92,9 @@ fn refuse_taken(address: SocketAddr) -> io::Result<()> {
     }
     socket.set_reuse_address(true)?;
     match socket.bind(&SockAddr::from(address)) {
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Err(io::Error::new(
-            e.kind(),
-            format!("cannot listen on {address}: {e}; stop the other process on this port, or choose another address"),
-        )),
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+            Err(io::Error::new(e.kind(), format!("cannot listen on {address}: {e}{IN_USE}")))
+        }
         _ => Ok(()),
     }
 }

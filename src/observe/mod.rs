@@ -9,8 +9,6 @@ pub mod clock_text;
 pub mod json_text;
 pub mod metrics;
 
-pub mod percent;
-pub mod phrase;
 pub mod status;
 
 mod published;

@@ -1,6 +1,8 @@
 //! Reading and writing the path of a request target: percent-decoding, Go's re-encoding, and the resolving of dot segments
 //! (security.md choice b and 60; RFC 3986 sections 2.3, 3.3 and 5.2.4).
 
+use crate::http::percent::hex_byte;
+
 /// The target cannot be read safely; the answer is 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefusedPath;
@@ -138,9 +140,8 @@ pub(crate) fn decode_into(raw: &[u8], out: &mut Vec<u8>) -> Result<(), RefusedPa
 
 /// The byte that the escape at the front stands for.
 fn escape_value(text: &[u8]) -> Option<u8> {
-    let [b'%', high, low, ..] = text else { return None };
-    let digit = |byte: u8| (byte as char).to_digit(16);
-    Some((digit(*high)? * 16 + digit(*low)?) as u8)
+    let [b'%', digits @ ..] = text else { return None };
+    hex_byte(digits.get(..2)?)
 }
 
 fn is_unreserved(byte: u8) -> bool {

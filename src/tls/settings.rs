@@ -233,7 +233,7 @@ impl fmt::Display for SettingsError {
                 write!(f, "invalid CipherSuite: {name}: use names like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
             }
             SettingsError::ClientCa(at, why) => write!(f, "clientCA.files, entry {}: {why}", at + 1),
-            SettingsError::RootCa(at, why) => write!(f, "rootCAs, entry {}: {why}", at + 1),
+            SettingsError::RootCa(at, why) => write!(f, "certificate authority, entry {}: {why}", at + 1),
             SettingsError::Identity(why) => write!(f, "client certificate: {why}"),
             SettingsError::Refused(why) => write!(f, "these TLS options do not work together: {why}"),
         }

@@ -43,6 +43,16 @@ const LEFT_OUT: [&str; 16] = [
 const WITHOUT_EFFECT: [&str; 4] =
     ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_FALLBACK_SCSV"];
 
+/// Whether `cipherSuites` may hold this name.
+pub fn is_known(name: &str) -> bool {
+    choose(&[name.to_owned()]).is_ok()
+}
+
+/// The names that `cipherSuites` may hold, without the longer spellings of [`choose`].
+pub fn known_names() -> impl Iterator<Item = &'static str> {
+    TLS12.iter().map(|(name, _)| *name).chain(LEFT_OUT).chain(WITHOUT_EFFECT)
+}
+
 /// The suites an entry point offers, most wanted first, and the configured names that could not be honoured.
 #[derive(Debug)]
 pub struct Suites {
@@ -116,6 +126,8 @@ mod tests {
         assert_eq!(suites.chosen.len(), 3);
         // The manual shows this name; Go has no such constant.
         let wrong = "TLS_RSA_WITH_AES_128_GCM_SHA384";
+        assert!(!is_known(wrong) && is_known("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"));
+        assert!(known_names().all(is_known));
         assert_eq!(choose(&names(&[wrong])).unwrap_err(), UnknownSuite(wrong.into()));
     }
 }

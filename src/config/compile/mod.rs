@@ -240,16 +240,15 @@ impl Compiler<'_> {
 
     /// The places of the frontend's entry points; unknown ones are left out and said.
     fn entries(&self, written: &dynamic::Frontend, warnings: &mut Vec<String>) -> Result<Vec<usize>, String> {
-        let mut entries = Vec::new();
-        for wanted in &written.entry_points {
-            match self.fixture.entry_points.iter().position(|entry| entry.name == *wanted) {
-                Some(at) => entries.push(at),
-                None => warnings
-                    .push(format!("there is no entry point {wanted:?}: it is left out; name one of [entryPoints]")),
-            }
-        }
+        let place = |wanted: &String| self.fixture.entry_points.iter().position(|entry| entry.name == *wanted);
+        let entries: Vec<usize> = written.entry_points.iter().filter_map(place).collect();
+        let known = || self.fixture.entry_points.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
         if entries.is_empty() {
-            return Err("none of its entry points exists".to_owned());
+            let wanted = written.entry_points.join(", ");
+            return Err(format!("its entry points ({wanted}) do not exist: use one or more of {}", known()));
+        }
+        for wanted in written.entry_points.iter().filter(|wanted| place(wanted).is_none()) {
+            warnings.push(format!("there is no entry point {wanted}: it is left out; use one or more of {}", known()));
         }
         Ok(entries)
     }

@@ -6,6 +6,7 @@ use std::io;
 
 use super::check_entry_points::{check_entry_points, check_user_lines};
 use super::{AccessLog, Acme, Fixed, INTERNAL_ENTRY_POINT, LogLevel};
+use crate::config::pem;
 
 /// One thing that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub fn check(fixed: &Fixed) -> Vec<Problem> {
 }
 
 /// Looks into the files that a configuration names, through `read`: users and client CAs must be readable, certificates
-/// and root CAs need not be (static.md 1.8).
+/// and root CAs need not be usable (static.md 1.8).
 pub fn check_files(fixed: &Fixed, read: &dyn Fn(&str) -> io::Result<String>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, entry_point) in &fixed.entry_points {
@@ -69,27 +70,28 @@ pub fn check_files(fixed: &Fixed, read: &dyn Fn(&str) -> io::Result<String>) -> 
                 let key = format!("{prefix}.auth.{kind}.usersFile");
                 match read(&users.users_file) {
                     Ok(text) => check_user_lines(&key, kind, user_lines(&text), &mut problems),
-                    Err(error) => problems.push(Problem::fatal(key, unreadable(&users.users_file, &error))),
+                    Err(error) => problems.push(Problem::fatal(key, pem::unreadable(&users.users_file, &error))),
                 }
             }
         }
         let Some(tls) = &entry_point.tls else { continue };
         let client_cas = tls.client_ca.iter().flat_map(|ca| &ca.files);
         for file in client_cas {
-            if let Some(message) = unreadable_pem(file, read) {
+            if let Err(message) = pem::content(file, read) {
                 problems.push(Problem::fatal(format!("{prefix}.tls.clientCA.files"), message));
             }
         }
-        for pair in tls.certificates.iter().chain(&tls.default_certificate) {
-            for file in [&pair.cert_file, &pair.key_file] {
-                if let Some(message) = unreadable_pem(file, read) {
-                    problems.push(Problem::warning(format!("{prefix}.tls.certificates"), message));
-                }
+        let listed = tls.certificates.iter().map(|files| ("certificates", files));
+        for (key, files) in listed.chain(tls.default_certificate.iter().map(|files| ("defaultCertificate", files))) {
+            if let Err(reason) = pem::certificate(files, read) {
+                let message =
+                    format!("{reason}; the entry point serves without it, with a certificate of its own making");
+                problems.push(Problem::warning(format!("{prefix}.tls.{key}"), message));
             }
         }
     }
     for file in &fixed.root_cas {
-        if let Some(message) = unreadable_pem(file, read) {
+        if let Err(message) = pem::content(file, read) {
             problems.push(Problem::warning("rootCAs", message));
         }
     }
@@ -99,18 +101,6 @@ pub fn check_files(fixed: &Fixed, read: &dyn Fn(&str) -> io::Result<String>) -> 
 /// The lines of a users file that name a user.
 fn user_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
-}
-
-fn unreadable(file: &str, error: &io::Error) -> String {
-    format!("{file} cannot be read ({error}): correct the path or the file's permissions")
-}
-
-/// A PEM option holds a path or the text itself (static.md 1.4).
-fn unreadable_pem(file_or_text: &str, read: &dyn Fn(&str) -> io::Result<String>) -> Option<String> {
-    if file_or_text.contains("-----BEGIN") {
-        return None;
-    }
-    read(file_or_text).err().map(|error| unreadable(file_or_text, &error))
 }
 
 fn check_names(fixed: &Fixed, problems: &mut Vec<Problem>) {

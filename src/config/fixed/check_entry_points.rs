@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::check::Problem;
-use super::{CIPHER_SUITES, EntryPoint, Fixed, Tls};
+use super::{EntryPoint, Fixed, Tls};
 use crate::config::dynamic::Auth;
 use crate::config::text::nearest;
+use crate::tls::suites;
 
 pub(super) fn check_entry_points(fixed: &Fixed, problems: &mut Vec<Problem>) {
     let mut owners = BTreeMap::new();
@@ -149,8 +150,8 @@ impl Look<'_> {
             let message = format!("{:?} is unknown and ignored: use one of {}", tls.min_version, VERSIONS.join(", "));
             self.warning("tls.minVersion", message);
         }
-        for suite in tls.cipher_suites.iter().filter(|suite| !CIPHER_SUITES.contains(&suite.as_str())) {
-            let hint = match nearest(suite, CIPHER_SUITES) {
+        for suite in tls.cipher_suites.iter().filter(|suite| !suites::is_known(suite)) {
+            let hint = match nearest(suite, suites::known_names()) {
                 Some(near) => format!("did you mean {near}?"),
                 None => "use a name such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".to_owned(),
             };

@@ -22,9 +22,7 @@ use super::text::shape::Shape;
 
 pub use acme::{Acme, AcmeDomain, DnsChallenge, HttpChallenge, TlsChallenge};
 pub use check::{Problem, check, check_files};
-pub use entry_point::{
-    CIPHER_SUITES, ClientCa, EntryPoint, ForwardedHeaders, InvalidAddress, ListenAddress, ProxyProtocol, Tls,
-};
+pub use entry_point::{ClientCa, EntryPoint, ForwardedHeaders, InvalidAddress, ListenAddress, ProxyProtocol, Tls};
 pub use logs::{AccessLog, Fields, Filters, HeaderFields, LogLevel, TraefikLog};
 pub use pending::not_yet;
 pub use providers::{Docker, File, RawTable};

@@ -1,4 +1,5 @@
-//! Options that are read and checked, but whose effect is not built. THE list: remove a row when its effect exists.
+//! Options that are read and checked, but have no effect: not built yet, or refused (COMPAT.md says which). THE list: remove a row
+//! when its effect exists.
 
 use super::{EntryPoint, Fixed};
 
@@ -6,18 +7,13 @@ use super::{EntryPoint, Fixed};
 type Row<T> = (&'static str, fn(&T) -> bool);
 
 /// Options of an entry point.
-const OF_ENTRY_POINT: [Row<EntryPoint>; 6] = [
+const OF_ENTRY_POINT: [Row<EntryPoint>; 2] = [
     ("compress", |entry_point| entry_point.compress),
     ("proxyProtocol", |entry_point| entry_point.proxy_protocol.is_some()),
-    ("tls.clientCA", |entry_point| entry_point.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())),
-    ("tls.cipherSuites", |entry_point| entry_point.tls.as_ref().is_some_and(|tls| !tls.cipher_suites.is_empty())),
-    ("tls.sniStrict", |entry_point| entry_point.tls.as_ref().is_some_and(|tls| tls.sni_strict)),
-    ("sanitizePath = false", |entry_point| !entry_point.sanitize_path),
 ];
 
 /// Options outside entry points.
-const ELSEWHERE: [Row<Fixed>; 19] = [
-    ("metrics.prometheus", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.prometheus.is_some())),
+const ELSEWHERE: [Row<Fixed>; 14] = [
     ("metrics.datadog", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
     ("metrics.statsd", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
     ("metrics.influxdb", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.influxdb.is_some())),
@@ -25,20 +21,16 @@ const ELSEWHERE: [Row<Fixed>; 19] = [
     ("rest", |fixed| fixed.rest.is_some()),
     ("cluster", |fixed| fixed.cluster.is_some()),
     ("hostResolver", |fixed| fixed.host_resolver.is_some()),
-    ("web.path", |fixed| fixed.web.as_ref().is_some_and(|web| !web.path.is_empty())),
-    ("sendAnonymousUsage", |fixed| fixed.send_anonymous_usage),
     ("acme.tlsChallenge", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.tls_challenge.is_some())),
     ("acme.dnsChallenge", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.dns_challenge.is_some())),
     ("acme.onDemand", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.on_demand)),
     ("acme.preferredChain", |fixed| fixed.acme.as_ref().is_some_and(|acme| !acme.preferred_chain.is_empty())),
     ("acme.overrideCertificates", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.override_certificates)),
-    ("docker.swarmMode", |fixed| fixed.docker.as_ref().is_some_and(|docker| docker.swarm_mode)),
     ("docker.filename", |fixed| fixed.docker.as_ref().is_some_and(|docker| !docker.filename.is_empty())),
-    ("docker.tls", |fixed| fixed.docker.as_ref().is_some_and(|docker| docker.tls.is_some())),
     ("file.constraints", |fixed| fixed.file.as_ref().is_some_and(|file| !file.constraints.is_empty())),
 ];
 
-/// The options that this configuration sets and Ringway does not act on yet, by path. Takes a resolved configuration.
+/// The options that this configuration sets and Ringway does not act on, by path. Takes a resolved configuration.
 /// Providers that Ringway does not have are reported by [`Fixed::resolve`].
 pub fn not_yet(fixed: &Fixed) -> Vec<String> {
     let of_entry_points = fixed.entry_points.iter().flat_map(|(name, entry_point)| {

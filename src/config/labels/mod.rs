@@ -83,7 +83,11 @@ impl Build<'_> {
             Ok(parts) => parts.into_iter().for_each(|part| self.merge(part)),
             Err(bad) => {
                 let reason = format!("{bad}; the container is left out until the label is corrected");
-                self.made.rejected.push(Rejected { provider: PROVIDER.to_owned(), name: name.clone(), reason });
+                self.made.rejected.push(Rejected {
+                    provider: PROVIDER.to_owned(),
+                    name: format!("container {name}"),
+                    reason,
+                });
             }
         }
         self.made.warnings.extend(warnings.into_iter().map(|text| format!("container {name}: {text}")));
@@ -161,7 +165,7 @@ fn wrong_enable(container: &ContainerFacts) -> Option<String> {
     let value = container.labels.get("traefik.enable")?;
     let text = || {
         format!(
-            "label traefik.enable has the value {value:?}: it is neither true nor false; the provider's exposedByDefault is used"
+            "label traefik.enable has the value `{value}`: it is neither true nor false; the provider's exposedByDefault is used"
         )
     };
     values::parse_bool(value).is_none().then(text)

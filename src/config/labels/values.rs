@@ -167,7 +167,7 @@ fn is_token(byte: u8) -> bool {
 
 impl fmt::Display for BadLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "label {} has the value {:?}: {}", self.label, self.value, self.advice)
+        write!(f, "label {} has the value `{}`: {}", self.label, self.value, self.advice)
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
         assert!(labels.flag("traefik.missing", true));
         let complaints = labels.into_complaints();
         assert_eq!(complaints.len(), 1);
-        assert!(complaints[0].contains("traefik.web.weight") && complaints[0].contains("\"heavy\""), "{complaints:?}");
+        assert!(complaints[0].contains("traefik.web.weight") && complaints[0].contains("`heavy`"), "{complaints:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{push_length, push_number};
 use crate::http::edits::push_value;
 use crate::http::head::{Known, Version};
+use crate::http::phrase::status_phrase;
 use crate::http::reply::Reply;
 
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +19,7 @@ pub struct ReplyPlan<'a> {
 
 /// Appends the whole answer, body included.
 pub fn write_reply(out: &mut Vec<u8>, reply: &Reply, plan: &ReplyPlan<'_>) {
-    push_status_line(out, plan.version, reply.status, reason_phrase(reply.status).as_bytes());
+    push_status_line(out, plan.version, reply.status, status_phrase(reply.status).as_bytes());
     let close = reply.close || !plan.keep_alive;
     for (name, value) in &reply.fields {
         // Length and connection are written here and nowhere else.
@@ -67,73 +68,4 @@ pub(super) fn push_status_line(out: &mut Vec<u8>, version: Version, status: u16,
     out.push(b' ');
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
-}
-
-/// The registered phrase of a status (RFC 9110 15, RFC 6585, and 499 as nginx and v1 name it); empty for an unknown one.
-pub fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        207 => "Multi-Status",
-        208 => "Already Reported",
-        226 => "IM Used",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        305 => "Use Proxy",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Request Entity Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        418 => "I'm a teapot",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        423 => "Locked",
-        424 => "Failed Dependency",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        499 => "Client Closed Request",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        506 => "Variant Also Negotiates",
-        507 => "Insufficient Storage",
-        508 => "Loop Detected",
-        510 => "Not Extended",
-        511 => "Network Authentication Required",
-        _ => "",
-    }
 }

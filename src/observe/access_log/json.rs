@@ -5,10 +5,10 @@ use std::io::Write;
 use super::fields::canonical;
 use super::format::{AccessLogFormat, HeaderMode, LogField};
 use super::{FieldList, Record};
+use crate::http::percent::{self, hex_byte};
+use crate::http::phrase::status_phrase;
 use crate::observe::clock_text::{Moment, push_number};
 use crate::observe::json_text::{push_escaped, push_string};
-use crate::observe::percent::{self, hex_byte};
-use crate::observe::phrase::status_phrase;
 
 pub(super) fn append(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8>) {
     out.push(b'{');

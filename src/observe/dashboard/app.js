@@ -3,6 +3,8 @@
 
 const PROVIDERS_EVERY_MS = 2000, HEALTH_EVERY_MS = 3000, ITEMS_MAX = 100, POINTS_MAX = 120;
 const HIDDEN_PROVIDERS = ['ACME', 'acme'];
+// How the reason of a frontend ends that is not served at all; others are served without a part.
+const SKIPPED = 'this frontend is skipped';
 const state = { providers: {}, servers: [], rejected: [], provider: null, filter: '', details: new Set(), runtime: {}, points: [], shown: '' };
 const at = (id) => document.getElementById(id);
 
@@ -84,7 +86,10 @@ function frontendCard(provider, id, frontend, backends) {
     ['Entry points', make('span', {}, ...(frontend.entryPoints || []).map((name) => tag(name)))],
     ['Backend', make('span', {}, code(frontend.backend || '(none)'), missing ? ' ' : null, missing ? tag('not found', 'health down') : null)],
   ]);
-  return card(`f/${provider}/${id}`, id, null, missing, main, () => frontendDetails(frontend));
+  const reasons = state.rejected.filter((item) => item.provider === provider && item.name === `frontend ${id}`).map((item) => item.reason);
+  const skipped = reasons.some((reason) => reason.endsWith(SKIPPED));
+  const badge = reasons.length ? make('span', { class: skipped ? 'tag health down' : 'tag health warn', title: reasons.join('\n') }, skipped ? 'left out' : 'in part') : null;
+  return card(`f/${provider}/${id}`, id, badge, missing || skipped, main, () => frontendDetails(frontend));
 }
 
 function frontendDetails(frontend) {
@@ -121,12 +126,13 @@ function headerFacts(headers) {
   ];
 }
 
-const HEALTH_WORDS = { up: '● up', down: '▲ down', unknown: '○ unknown' };
+// A server that no route leads to is not among the API's servers.
+const HEALTH_WORDS = { up: '● up', down: '▲ down', unknown: '○ not checked', unused: '○ not in use' };
 
 function backendCard(provider, id, backend) {
   const health = (server, url) => {
     const found = state.servers.find((row) => row.provider === provider && row.backend === id && (row.server === server || row.url === url));
-    return found && HEALTH_WORDS[found.health] ? found.health : 'unknown';
+    return found ? (HEALTH_WORDS[found.health] ? found.health : 'unknown') : 'unused';
   };
   const servers = entries(backend.servers).map(([name, server]) => ({ ...server, name, health: health(name, server.url) }));
   const down = servers.filter((server) => server.health === 'down').length;
@@ -185,7 +191,7 @@ function renderRejected() {
   at('rejected').hidden = state.rejected.length === 0;
   at('rejected-count').textContent = state.rejected.length;
   at('rejected-rows').replaceChildren(...state.rejected.slice(0, ITEMS_MAX).map((item) => make('tr', {},
-    make('td', { class: 'fixed' }, item.provider), make('td', {}, code(item.name)), make('td', {}, item.reason))));
+    make('td', { class: 'fixed' }, item.provider), make('td', { class: 'name' }, code(item.name)), make('td', {}, item.reason))));
 }
 
 function renderTabs() {

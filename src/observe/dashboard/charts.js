@@ -55,7 +55,8 @@ const charts = (() => {
   function bars(place, counts) {
     const codes = Object.keys(counts).sort();
     const svg = canvas(codes.map((code) => `${code}: ${counts[code]}`).join(', ') || 'No requests yet');
-    const highest = roundUp(Math.max(4, ...Object.values(counts)));
+    // Four steps of whole requests.
+    const highest = 4 * roundUp(Math.max(4, ...Object.values(counts)) / 4);
     rules(svg, highest, (value) => value.toLocaleString());
     const slot = (WIDTH - LEFT - RIGHT) / Math.max(1, codes.length);
     const wide = Math.min(56, slot * 0.7), high = HEIGHT - TOP - BOTTOM;

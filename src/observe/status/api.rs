@@ -9,9 +9,9 @@ use serde::ser::{SerializeMap, Serializer};
 use super::StatusInputs;
 use crate::config::Rejected;
 use crate::config::dynamic::{Dynamic, Frontend};
+use crate::http::percent;
 use crate::observe::json_text::to_json;
 use crate::observe::metrics::ServerState;
-use crate::observe::percent;
 
 pub(super) fn version(inputs: &StatusInputs) -> Vec<u8> {
     #[derive(Serialize)]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::HealthFacts;
+use crate::http::phrase::status_phrase;
 use crate::observe::clock_text::{Moment, push_go_duration};
 use crate::observe::json_text::to_json;
 use crate::observe::metrics::RecentError;
-use crate::observe::phrase::status_phrase;
 
 const SECOND_NANOS: u64 = 1_000_000_000;
 

@@ -1,6 +1,7 @@
-//! The words that stand beside a status code in logs and in the list of recent errors.
+//! The words that stand beside a status code: on the wire, in logs and in the list of recent errors.
 
-/// The registered phrase of a status code (the IANA registry; 499 is the proxy's own, static.md 4), or an empty text.
+/// The phrase of a status code in the words of Go, which v1's clients and log readers know (static.md 4; 499 is the proxy's own), or
+/// an empty text.
 pub fn status_phrase(status: u16) -> &'static str {
     match status {
         100..=199 => informational(status),
