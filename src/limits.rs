@@ -36,6 +36,8 @@ pub const DIAL_SECS: u64 = 30;
 pub const HANDSHAKE_SECS: u64 = 10;
 /// A peer that takes none of our bytes, or sends none of a body it announced.
 pub const STALLED_BODY_SECS: u64 = 180;
+/// How often a client whose answer is under way is looked at: one that has gone ends the request.
+pub const CLIENT_LOOK_MILLIS: u64 = 1000;
 /// After an answer that could not wait for the whole request: how long, and how much, is still read before the connection closes.
 pub const LINGER_SECS: u64 = 2;
 pub const LINGER_BYTES_MAX: usize = 256 * 1024;

@@ -2,7 +2,7 @@
 //! stand, how long a file may be. ARCHITECTURE.md gives the reasons. A rule that only stands in a document is a wish.
 //!
 //! Looked at is code: comments, the insides of string literals, everything from `#[cfg(test)]` to a file's end (tests stand
-//! last), and files named `tests.rs` or `..._tests.rs` are left out.
+//! last), and files named `tests.rs` or `..._tests.rs` and folders named `tests` are left out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -254,7 +254,7 @@ fn source(file: &PathBuf) -> Source {
     let module = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
     let parts: Vec<&str> = module.split('/').collect();
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let tests = path.ends_with("/tests.rs") || path.ends_with("_tests.rs");
+    let tests = path.ends_with("/tests.rs") || path.contains("/tests/") || path.ends_with("_tests.rs");
     let code = if tests { String::new() } else { without_tests(&blanked(&text)).to_owned() };
     Source { room: parts[0].to_owned(), depth: parts.len(), path, text, code }
 }

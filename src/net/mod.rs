@@ -33,6 +33,12 @@ pub trait ReadHalf {
     fn as_plain(&mut self) -> Option<&mut tcp::TcpReader> {
         None
     }
+
+    /// Whether the peer has closed its side or the connection has failed, even behind bytes that nobody has read yet.
+    fn is_gone(&mut self) -> bool;
+
+    /// Makes the connection end in a reset: the one way to tell a peer that a body which lasts until the end is not whole.
+    fn abort(&mut self);
 }
 
 /// The sending side of a connection.

@@ -179,6 +179,14 @@ impl<R: ReadHalf> ReadHalf for SecureReader<R> {
         // is taken in by a read elsewhere and anything waiting here counts as not quiet.
         self.ciphertext.is_empty() && !self.session.borrow_mut().has_plain() && self.inner.is_quiet()
     }
+
+    fn is_gone(&mut self) -> bool {
+        self.inner.is_gone()
+    }
+
+    fn abort(&mut self) {
+        self.inner.abort();
+    }
 }
 
 impl<W: WriteHalf> SecureWriter<W> {

@@ -1,12 +1,15 @@
 //! Plain TCP over monoio, as two halves of one socket.
 
 use std::io;
+use std::time::Duration;
 
 use monoio::buf::IoBufMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, Splitable};
 use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
+use rustix::net::sockopt::set_socket_linger;
 
 use super::splice::splice_once;
 use super::{Duplex, ReadHalf, WriteHalf, sys};
@@ -80,6 +83,20 @@ impl ReadHalf for TcpReader {
 
     fn as_plain(&mut self) -> Option<&mut TcpReader> {
         Some(self)
+    }
+
+    fn is_gone(&mut self) -> bool {
+        let ends = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        sys::with_socket(&self.half, |fd| {
+            let mut watched = [PollFd::from_borrowed_fd(fd, ends)];
+            let found = poll(&mut watched, Some(&Timespec::default()));
+            found.is_ok() && watched[0].revents().intersects(ends)
+        })
+    }
+
+    fn abort(&mut self) {
+        // If it cannot be set the connection ends with a FIN: nothing better is to be had.
+        let _ = sys::with_socket(&self.half, |fd| set_socket_linger(fd, Some(Duration::ZERO)));
     }
 }
 

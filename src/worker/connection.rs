@@ -31,7 +31,8 @@ pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer
         // An idle connection holds no buffer: it waits for readiness, not in a read.
         if talk.is_none() {
             let idle = worker.shared.timeouts.idle;
-            if !wait_readable(&mut io, idle).await || worker.is_draining() {
+            // While the process drains, a request that comes all the same is served: its answer closes the connection.
+            if !wait_readable(&mut io, idle).await {
                 break End::Close;
             }
             talk = Some(worker.lend_talk());
@@ -127,7 +128,12 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
 /// Ends the connection: FIN first, and for a client that still sends a moment of reading on.
 async fn finish<T: Transport>(io: &mut T, end: End) {
     let (reader, writer) = io.split();
-    if writer.shutdown().await.is_err() || end != End::Linger {
+    if end == End::Abort {
+        return reader.abort();
+    }
+    let moment = Duration::from_secs(limits::LINGER_SECS);
+    // A client that reads nothing would hold up the last record of TLS for ever.
+    if within(moment, writer.shutdown()).await.is_err() || end != End::Linger {
         return;
     }
     let drain = async {
@@ -144,5 +150,5 @@ async fn finish<T: Transport>(io: &mut T, end: End) {
         }
         Ok(())
     };
-    let _ = within(Duration::from_secs(limits::LINGER_SECS), drain).await;
+    let _ = within(moment, drain).await;
 }

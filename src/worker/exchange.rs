@@ -23,6 +23,8 @@ pub enum End {
     Close,
     /// Close after reading on for a moment: the client still sends, and a reset would destroy the answer on its way.
     Linger,
+    /// Cut: the client got a part of a body that only the connection's end marks, and must not take it for the whole.
+    Abort,
 }
 
 /// An answer made here instead of a backend's.

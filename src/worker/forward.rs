@@ -1,6 +1,7 @@
 //! One request towards its backend: pick a server, send, answer; another server when the first one never saw the request.
 
 use std::cell::Cell;
+use std::io;
 use std::time::Duration;
 
 use super::Worker;
@@ -18,7 +19,7 @@ use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_re
 use crate::http::h1::body::Decoder;
 use crate::http::{Body, Reply, RequestView};
 use crate::middleware::Answer;
-use crate::net::{Transport, tunnel};
+use crate::net::{ReadHalf, Transport, tunnel};
 
 /// Forwards the request in `talk` and answers the client, whatever happens.
 pub async fn forward<'s, T: Transport, D: Dial>(
@@ -132,7 +133,7 @@ async fn attempt<T: Transport, D: Dial>(
 ) -> Result<End, Failed> {
     if let Some(mut pooled) = worker.pool.take(origin.pool, worker.clock.mono_nanos()) {
         match converse(worker, frontend, origin, cookie, &mut pooled, talk, client, peer, record).await {
-            Err(Failed::Backend(e)) if is_repeatable(talk, &e) => talk.answer.inbox.release(&worker.buffers),
+            Err(Failed::Backend(e)) if is_repeatable(talk, &e) => {}
             Ok(done) => return Ok(conclude(worker, origin, pooled, done)),
             Err(failed) => return Err(failed),
         }
@@ -189,12 +190,13 @@ async fn converse<T: Transport, D: Dial>(
         inbox,
         buffers: &worker.buffers,
         stall,
+        silence: Some(stall),
         moved: 0,
     };
     let is_whole = relay.take_arrived(&mut out).map_err(client_failure)?;
     let (client_reader, client_writer) = client.split();
     let (up_reader, up_writer) = upstream.split();
-    let sent_all = Cell::new(is_whole);
+    let (sent_all, began) = (Cell::new(is_whole), Cell::new(false));
     let asked = Asked {
         head,
         bytes,
@@ -205,35 +207,37 @@ async fn converse<T: Transport, D: Dial>(
         peer,
         cookie,
         sent_all: &sent_all,
+        began: &began,
     };
-    let responded;
     if is_whole {
         let (result, returned) = send(up_writer, out, stall).await;
         talk.out = returned;
         result.map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
-        responded = respond(worker, frontend, up_reader, client_writer, asked, answer, record).await?;
-    } else {
-        let sending = async {
-            let (result, _) = relay.run(client_reader, up_writer, out).await;
-            sent_all.set(result.is_ok());
-            result
-        };
-        let responding = respond(worker, frontend, up_reader, client_writer, asked, answer, record);
-        // A client that broke off ends both; a backend that takes no more may still answer.
-        let (sent, received) = both(sending, responding, |sent| matches!(sent, Err(RelayError::Source(_)))).await;
-        responded = match (sent, received) {
-            (_, Some(received)) => received?,
-            (Some(Err(e)), None) => return Err(client_failure(e)),
-            _ => return Err(Failed::Client(None)),
-        };
+        out = Vec::new();
     }
-    Ok(after(worker, upstream, talk, client, responded, sent_all.get(), record).await)
+    let asking = async {
+        if !is_whole {
+            if let (Err(e), _) = relay.run(client_reader, up_writer, out).await {
+                return e;
+            }
+            sent_all.set(true);
+        }
+        hang_up(client_reader).await
+    };
+    let responding = respond(worker, frontend, up_reader, client_writer, asked, answer, record);
+    // A client that broke off ends both; a backend that takes no more may still answer.
+    let (failed, received) = both(asking, responding, |failed| matches!(failed, RelayError::Source(_))).await;
+    let responded = match (failed, received) {
+        (_, Some(received)) => received?,
+        (Some(e), None) if !began.get() => return Err(client_failure(e)),
+        _ => return Err(Failed::Client(None)),
+    };
+    Ok(after(upstream, talk, client, responded, sent_all.get(), record).await)
 }
 
 /// What becomes of the two connections, and the tunnel if the response opened one.
-async fn after<T: Transport, D: Dial>(
-    worker: &Worker<D>,
-    upstream: &mut D::Io,
+async fn after<T: Transport, U: Transport>(
+    upstream: &mut U,
     talk: &mut Talk,
     client: &mut T,
     responded: Responded,
@@ -248,16 +252,12 @@ async fn after<T: Transport, D: Dial>(
         return (End::Close, false);
     }
     let is_reusable = responded.upstream_ok && sent_all && talk.answer.inbox.is_empty();
-    talk.answer.inbox = std::mem::take(&mut talk.answer.inbox);
-    if !talk.answer.inbox.is_empty() {
-        // Bytes nobody asked for must never become a response to anyone (security.md 37).
-        drop(talk.answer.inbox.take());
-    }
-    talk.answer.inbox.release(&worker.buffers);
-    let end = match (responded.keep_alive && sent_all, sent_all) {
-        (true, _) => End::KeepAlive,
-        (false, true) => End::Close,
-        (false, false) => End::Linger,
+    let end = match responded {
+        Responded { is_cut: true, .. } => End::Abort,
+        Responded { keep_alive: true, .. } if sent_all => End::KeepAlive,
+        // A client that still sends, be it a body or the protocol it wanted to switch to, must not lose the answer to a reset.
+        _ if !sent_all || talk.head.websocket => End::Linger,
+        _ => End::Close,
     };
     (end, is_reusable)
 }
@@ -296,6 +296,17 @@ async fn invite_body<T: Transport, D: Dial>(client: &mut T, worker: &Worker<D>, 
     let (result, invitation) = send(client.split().1, invitation, stall).await;
     worker.buffers.give_back(invitation);
     result.map_err(|_| Failed::Client(None))
+}
+
+/// Ends when the client has gone while its answer is awaited or on its way: then nobody needs it any more (dynamic.md 6). Looking once a
+/// second costs quick requests nothing but a timer, and leaves the ring out of it.
+async fn hang_up<R: ReadHalf>(client: &mut R) -> RelayError {
+    loop {
+        monoio::time::sleep(Duration::from_millis(limits::CLIENT_LOOK_MILLIS)).await;
+        if client.is_gone() {
+            return RelayError::Source(io::ErrorKind::ConnectionAborted.into());
+        }
+    }
 }
 
 /// The client's part of a failure: words if it is still there.

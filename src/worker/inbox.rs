@@ -84,6 +84,12 @@ impl Inbox {
         self.start = 0;
     }
 
+    /// Forgets everything pending and gives the buffer back.
+    pub fn discard(&mut self, buffers: &Buffers) {
+        self.consume(self.bytes.len() - self.start);
+        self.release(buffers);
+    }
+
     /// Gives an empty buffer back, so that an idle connection holds none.
     pub fn release(&mut self, buffers: &Buffers) {
         if self.is_empty() && self.bytes.capacity() > 0 {

@@ -180,3 +180,6 @@ impl Drop for Busy<'_> {
         self.0.fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

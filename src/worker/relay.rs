@@ -31,8 +31,10 @@ pub struct Relay<'a> {
     pub outgoing: Body,
     pub inbox: &'a mut Inbox,
     pub buffers: &'a Buffers,
-    /// How long either side may stand still.
+    /// How long the receiver may take nothing.
     pub stall: Duration,
+    /// How long the sender may be silent; `None` for a response, which may be a stream of rare events (v1 has no such limit either).
+    pub silence: Option<Duration>,
     /// Payload bytes handed to the receiver so far.
     pub moved: u64,
 }
@@ -118,7 +120,8 @@ impl Relay<'_> {
     }
 
     async fn fill<R: ReadHalf>(&mut self, reader: &mut R) -> Result<(), RelayError> {
-        let read = within(self.stall, self.inbox.fill(reader, self.buffers)).await.map_err(RelayError::Source)?;
+        let filling = self.inbox.fill(reader, self.buffers);
+        let read = within_some(self.silence, filling).await.map_err(RelayError::Source)?;
         if read == 0 {
             self.decoder.finish().map_err(malformed)?;
         }
@@ -155,7 +158,7 @@ impl Relay<'_> {
         let mut buffer: Vec<u8> = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
         while self.decoder.remaining() != Some(0) {
             let reading = async { Ok(reader.read(std::mem::take(&mut buffer)).await) };
-            let (read, returned) = within(self.stall, reading).await.map_err(RelayError::Source)?;
+            let (read, returned) = within_some(self.silence, reading).await.map_err(RelayError::Source)?;
             buffer = returned;
             let read = read.map_err(RelayError::Source)?;
             if read == 0 {
@@ -195,6 +198,14 @@ pub async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>
     match timeout(limit, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// A time limit that may be none.
+pub async fn within_some<T>(limit: Option<Duration>, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match limit {
+        Some(limit) => within(limit, work).await,
+        None => work.await,
     }
 }
 

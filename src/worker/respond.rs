@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::Worker;
 use super::record::Record;
-use super::relay::{Relay, send, within};
+use super::relay::{Relay, send, within_some};
 use super::talk::{Answered, PathChange, Peer, canonical, fill_random};
 use super::upstream::Dial;
 use crate::config::snapshot::Frontend;
@@ -39,6 +39,8 @@ pub struct Asked<'a> {
     pub cookie: Option<&'a str>,
     /// The request's body has gone out whole.
     pub sent_all: &'a Cell<bool>,
+    /// The answer is on its way to the client: from here on nothing else may be written to it.
+    pub began: &'a Cell<bool>,
 }
 
 /// What became of the response.
@@ -49,6 +51,8 @@ pub struct Responded {
     pub upstream_ok: bool,
     /// 101: both connections are a tunnel now.
     pub upgraded: bool,
+    /// The client has a part of a body that only its connection's end marks.
+    pub is_cut: bool,
 }
 
 /// Reads a final response and passes it on.
@@ -94,6 +98,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         );
     });
 
+    asked.began.set(true);
     let mut decoder = Decoder::new(answer.head.body);
     let stall = worker.shared.timeouts.stall;
     let mut relay = Relay {
@@ -103,6 +108,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         inbox: &mut answer.inbox,
         buffers: &worker.buffers,
         stall,
+        silence: None,
         moved: 0,
     };
     let (result, out) = if answer.head.body == Body::None {
@@ -118,6 +124,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         keep_alive: keep_alive && is_complete,
         upstream_ok: is_complete && answer.head.keep_alive && !upgraded,
         upgraded: upgraded && is_complete,
+        is_cut: outgoing == Body::UntilClose && !is_complete,
     })
 }
 
@@ -150,11 +157,7 @@ pub async fn read_head<R: ReadHalf, D: Dial>(
             }
         }
         let filling = answer.inbox.fill(reader, &worker.buffers);
-        let read = match worker.shared.timeouts.response_header {
-            Some(limit) => within(limit, filling).await,
-            None => filling.await,
-        };
-        match read {
+        match within_some(worker.shared.timeouts.response_header, filling).await {
             Ok(0) => return Err(failed(Cause::Closed)),
             Ok(_) => {}
             Err(e) if e.kind() == std::io::ErrorKind::TimedOut => return Err(failed(Cause::TimedOut)),

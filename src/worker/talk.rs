@@ -70,6 +70,8 @@ impl Talk {
         self.path.replaced = false;
         self.path.added_prefix.clear();
         self.answer.edits.clear();
+        // Bytes of a backend that nobody asked for must never become a response to anyone (security.md 37).
+        self.answer.inbox.discard(buffers);
         if self.answer.bytes.capacity() > 0 {
             buffers.give_back(std::mem::take(&mut self.answer.bytes));
         }

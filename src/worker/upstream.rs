@@ -105,6 +105,20 @@ impl ReadHalf for UpstreamReader {
             UpstreamReader::Tls(_) => None,
         }
     }
+
+    fn is_gone(&mut self) -> bool {
+        match self {
+            UpstreamReader::Plain(half) => half.is_gone(),
+            UpstreamReader::Tls(half) => half.is_gone(),
+        }
+    }
+
+    fn abort(&mut self) {
+        match self {
+            UpstreamReader::Plain(half) => half.abort(),
+            UpstreamReader::Tls(half) => half.abort(),
+        }
+    }
 }
 
 impl WriteHalf for UpstreamWriter {

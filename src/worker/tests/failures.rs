@@ -1,0 +1,211 @@
+//! Servers that refuse, vanish, lie or stop, and clients that leave: one honest answer, and no request twice that may not be.
+
+use super::*;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const GET_TWO: &str = "GET /two HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const GOT: &str = "HTTP/1.1 200 OK\nContent-Length: 2\n\nok";
+const ASKED: &str = "GET / HTTP/1.1\nHost: a\n\n";
+const BAD_GATEWAY: &str =
+    "HTTP/1.1 502 Bad Gateway\nContent-Type: text/plain; charset=utf-8\nContent-Length: 11\n\nBad Gateway";
+
+/// A connection that answers once, stays open as if idle, and breaks when it is used again.
+fn stale(end: Step) -> Plan {
+    Plan::Origin(vec![until("\r\n\r\n"), send(OK), until("HTTP/1.1"), end])
+}
+
+#[test]
+fn a_get_on_a_connection_that_the_origin_closed_is_repeated_once() {
+    for end in [Step::Close, Step::Reset] {
+        on_both_drivers(async || {
+            let base = Base::new();
+            let client = [send(GET), until("ok"), send(GET), until("ok"), Step::Close];
+            let plans = [stale(end.clone()), origin(&[("\r\n\r\n", OK)])];
+            for chop in [Chop::Whole, Chop::Bytes, Chop::Seed(1), Chop::Seed(2)] {
+                for (client_chop, origin_chop) in [(chop, Chop::Whole), (Chop::Whole, chop)] {
+                    let run = Run { client_chop, origin_chop, ..Run::new(&client, &plans) };
+                    let outcome = run.play(&base).await;
+                    assert_eq!(outcome.client, format!("{GOT}{GOT}"), "{chop:?}");
+                    assert_eq!((outcome.dials, outcome.pooled), (2, 1));
+                    assert_eq!(outcome.origins[1], ASKED);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_get_is_not_repeated_a_second_time() {
+    Case {
+        client: vec![send(GET), until("ok"), send(GET), until("Bad Gateway"), until("Bad Gateway"), Step::Close],
+        plans: vec![stale(Step::Close), Plan::Origin(vec![until("\r\n\r\n"), Step::Close])],
+        client_gets: "HTTP/1.1 200 OK\nContent-Length: 2\n\nokHTTP/1.1 502 Bad Gateway\nContent-Type: text/plain; charset=utf-8\nContent-Length: 11\n\nBad Gateway",
+        origins_get: vec!["GET / HTTP/1.1\nHost: a\n\nGET / HTTP/1.1\nHost: a\n\n", ASKED],
+        cuts_origin: false,
+        ..Case::default()
+    }
+    .check();
+}
+
+#[test]
+fn a_post_that_may_have_been_seen_is_never_sent_again() {
+    for length in [0, 2] {
+        let post = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{}", &"hi"[..length]);
+        on_both_drivers(async || {
+            let base = Base::new();
+            let client = [send(GET), until("ok"), send(&post), until("Bad Gateway"), until("Bad Gateway"), Step::Close];
+            let plans = [stale(Step::Close)];
+            let outcome = Run::new(&client, &plans).play(&base).await;
+            let close = if length > 0 { "Connection: close\n" } else { "" };
+            let expected = BAD_GATEWAY.replace("\n\n", &format!("\n{close}\n"));
+            assert_eq!(outcome.client, format!("{GOT}{expected}"));
+            assert_eq!((outcome.dials, outcome.pooled), (1, 0));
+        });
+    }
+}
+
+#[test]
+fn a_pooled_connection_that_was_closed_or_has_spoken_is_not_used() {
+    for step in [Step::Close, Step::Reset, send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\n\r\nevil")] {
+        Case {
+            client: vec![send(GET), until("ok"), send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"), until("ok"), Step::Close],
+            plans: vec![Plan::Origin(vec![until("\r\n\r\n"), send(OK), step]), origin(&[("hi", OK)])],
+            client_gets: "HTTP/1.1 200 OK\nContent-Length: 2\n\nokHTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+            origins_get: vec![ASKED, "POST / HTTP/1.1\nHost: a\nContent-Length: 2\n\nhi"],
+            pooled: 1,
+            ..Case::default()
+        }
+        .check();
+    }
+}
+
+#[test]
+fn the_next_server_is_tried_when_one_cannot_be_reached() {
+    for plan in [Plan::Refuse, Plan::TimeOut] {
+        Case {
+            client: vec![send(GET_TWO), until("ok"), Step::Close],
+            plans: vec![plan, origin(&[("\r\n\r\n", OK)])],
+            client_gets: GOT,
+            origins_get: vec!["GET /two HTTP/1.1\nHost: a\n\n"],
+            pooled: 1,
+            ..Case::default()
+        }
+        .check();
+    }
+}
+
+#[test]
+fn a_post_is_sent_to_the_next_server_too_with_its_whole_body() {
+    Case {
+        client: vec![send("POST /two HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"), until("ok"), Step::Close],
+        plans: vec![Plan::Refuse, origin(&[("hello", OK)])],
+        client_gets: GOT,
+        origins_get: vec!["POST /two HTTP/1.1\nHost: a\nContent-Length: 5\n\nhello"],
+        pooled: 1,
+        ..Case::default()
+    }
+    .check();
+}
+
+#[test]
+fn no_server_that_can_be_reached_is_a_bad_gateway() {
+    Case {
+        client: vec![send(GET_TWO), until("Bad Gateway"), until("Bad Gateway"), send(GET), until("ok"), Step::Close],
+        plans: vec![Plan::Refuse, Plan::Refuse, origin(&[("\r\n\r\n", OK)])],
+        client_gets: "HTTP/1.1 502 Bad Gateway\nContent-Type: text/plain; charset=utf-8\nContent-Length: 11\n\nBad GatewayHTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        origins_get: vec![ASKED],
+        pooled: 1,
+        ..Case::default()
+    }
+    .check();
+    Case {
+        client: vec![send(GET), until("Gateway Timeout"), until("Gateway Timeout"), Step::Close],
+        plans: vec![Plan::TimeOut],
+        client_gets: "HTTP/1.1 504 Gateway Timeout\nContent-Type: text/plain; charset=utf-8\nContent-Length: 15\n\nGateway Timeout",
+        ..Case::default()
+    }
+    .check();
+}
+
+#[test]
+fn what_is_no_response_is_a_bad_gateway() {
+    let answers = [
+        "SSH-2.0-OpenSSH\r\n",
+        "HTTP/1.1 2x0 OK\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nevil",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nevil",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nevil",
+        "HTTP/1.1 200 OK\r\nNo colon here\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nevil",
+        "HTTP/1.1 200 O",
+        "",
+    ];
+    for answer in answers {
+        Case {
+            client: vec![send(GET), until("Bad Gateway"), until("Bad Gateway"), Step::Close],
+            plans: vec![Plan::Origin(vec![until("\r\n\r\n"), send(answer), Step::Close])],
+            client_gets: BAD_GATEWAY,
+            origins_get: vec![ASKED],
+            ..Case::default()
+        }
+        .check();
+    }
+}
+
+#[test]
+fn a_client_that_leaves_in_its_body_leaves_no_whole_request_behind() {
+    let requests = [
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf", "POST / HTTP/1.1\nHost: a\nContent-Length: 9\n\nhalf"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n<half>[cut]",
+        ),
+    ];
+    for (request, origin_gets) in requests {
+        on_both_drivers(async || {
+            let base = Base::new();
+            for end in [Step::Close, Step::Reset] {
+                for client_chop in [Chop::Whole, Chop::Bytes, Chop::Seed(4)] {
+                    let client = [send(request), end.clone()];
+                    let plans = [Plan::Origin(vec![until("never")])];
+                    let outcome = Run { client_chop, ..Run::new(&client, &plans) }.play(&base).await;
+                    assert_eq!(outcome.origins, [origin_gets], "{end:?} {client_chop:?}");
+                    assert_eq!(outcome.pooled, 0);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_client_that_leaves_in_its_head_asks_nothing() {
+    on_both_drivers(async || {
+        let base = Base::new();
+        for at in 0..GET.len() {
+            for end in [Step::Close, Step::Reset] {
+                let client = [send(&GET[..at]), end];
+                let outcome = Run::new(&client, &[]).play(&base).await;
+                assert_eq!((outcome.client.as_str(), outcome.dials), ("", 0), "after {at} bytes");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_client_that_leaves_in_its_answer_costs_nothing_but_the_connection() {
+    on_both_drivers(async || {
+        let base = Base::new();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{}", "x".repeat(5000));
+        for breaks_at in [0, 1, 20, 90, 100, 1000] {
+            let client = [send(GET)];
+            let plans = [origin(&[("\r\n\r\n", &answer)])];
+            for origin_chop in [Chop::Whole, Chop::Seed(9)] {
+                let outcome = Run { breaks_at, origin_chop, ..Run::new(&client, &plans) }.play(&base).await;
+                assert_eq!(outcome.origins, [ASKED]);
+                assert_eq!(outcome.dials, 1);
+            }
+        }
+    });
+}

@@ -1,0 +1,289 @@
+//! A worker with nothing real around it: one client in memory, origins in memory, and every count that must be right at the end.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::pipe::{Chop, Peer as Other, Shared as Heard, Step, Wire};
+use super::text;
+use crate::config::compile::{self, EntryFacts, Fixture, Interned};
+use crate::config::dynamic::{Backend, Dynamic, Frontend, Redirect, Route, Server};
+use crate::config::snapshot::{Origin, Snapshot, Trust};
+use crate::error::Cause;
+use crate::middleware::Chain;
+use crate::net::driver::Choice;
+use crate::observe::Published;
+use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts};
+use crate::worker::connection::serve;
+use crate::worker::talk::Peer;
+use crate::worker::upstream::Dial;
+use crate::worker::{EntryPoint, Shared, Timeouts, VerifyPool, Worker};
+
+/// Longer than any exchange in memory takes; a test that gets here hangs.
+const HANG: Duration = Duration::from_secs(10);
+
+/// What the next dial meets.
+#[derive(Debug, Clone)]
+pub enum Plan {
+    Refuse,
+    TimeOut,
+    Origin(Vec<Step>),
+    /// An origin that takes only so many bytes, or breaks off after so many.
+    Takes(usize, Vec<Step>),
+    Breaks(usize, Vec<Step>),
+}
+
+/// Dials by plan, in order.
+pub struct Planned {
+    plans: RefCell<VecDeque<Plan>>,
+    chop: Chop,
+    pub opened: RefCell<Vec<Heard>>,
+    pub asked: RefCell<Vec<String>>,
+    pub dials: Cell<usize>,
+}
+
+impl Dial for Rc<Planned> {
+    type Io = Wire;
+
+    async fn dial(&self, origin: &Origin, _limit: Duration) -> Result<Wire, Cause> {
+        self.dials.set(self.dials.get() + 1);
+        self.asked.borrow_mut().push(origin.authority.clone());
+        let plan = self.plans.borrow_mut().pop_front();
+        let mut other = match plan.as_ref().expect("more connections to origins than the case has") {
+            Plan::Refuse => return Err(Cause::Io(io::ErrorKind::ConnectionRefused.into())),
+            Plan::TimeOut => return Err(Cause::TimedOut),
+            Plan::Origin(script) | Plan::Takes(_, script) | Plan::Breaks(_, script) => Other::new(script, self.chop),
+        };
+        match plan {
+            Some(Plan::Takes(bytes, _)) => other.takes_max = bytes,
+            Some(Plan::Breaks(bytes, _)) => other.breaks_at = bytes,
+            _ => {}
+        }
+        let (heard, wire) = other.connect();
+        self.opened.borrow_mut().push(heard);
+        Ok(wire)
+    }
+}
+
+/// How the client's connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Orderly,
+    Cut,
+}
+
+/// Everything that can be seen from outside after a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub client: String,
+    /// What each opened connection to an origin heard, in order.
+    pub origins: Vec<String>,
+    pub dials: usize,
+    pub ended: Ended,
+    /// Connections kept for reuse.
+    pub pooled: usize,
+}
+
+/// One run of a case.
+pub struct Run<'a> {
+    pub client: &'a [Step],
+    pub plans: &'a [Plan],
+    pub client_chop: Chop,
+    pub origin_chop: Chop,
+    /// The client takes only so many bytes, or breaks off after so many.
+    pub takes_max: usize,
+    pub breaks_at: usize,
+    pub timeouts: Timeouts,
+    pub draining: bool,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(client: &'a [Step], plans: &'a [Plan]) -> Self {
+        Run {
+            client,
+            plans,
+            client_chop: Chop::Whole,
+            origin_chop: Chop::Whole,
+            takes_max: usize::MAX,
+            breaks_at: usize::MAX,
+            timeouts: TIMEOUTS,
+            draining: false,
+        }
+    }
+
+    /// Serves the client's connection to its end and looks at what is left. Must run on a worker's runtime.
+    pub async fn play(&self, base: &Base) -> Outcome {
+        let shared = Arc::new(base.shared(self.timeouts));
+        shared.draining.store(self.draining, std::sync::atomic::Ordering::Relaxed);
+        let dial = Rc::new(Planned {
+            plans: RefCell::new(self.plans.iter().cloned().collect()),
+            chop: self.origin_chop,
+            opened: RefCell::default(),
+            asked: RefCell::default(),
+            dials: Cell::default(),
+        });
+        let choice = Choice { name: "test", reason: String::new() };
+        let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, Rc::clone(&dial)));
+        let mut other = Other::new(self.client, self.client_chop);
+        (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
+        let (client, wire) = other.connect();
+        let address = "192.0.2.7:4711".parse().expect("an address");
+        let peer = Peer { entry: 0, address, ip_text: "192.0.2.7".into(), secure: false, trusted: true };
+        let served = monoio::time::timeout(HANG, serve(Rc::clone(&worker), wire, peer)).await;
+        assert!(served.is_ok(), "the connection never ends; client heard {:?}", text(&client.borrow().heard));
+
+        check_counts(&shared);
+        let pooled = worker.pool.len();
+        let client = client.borrow();
+        assert!(client.dropped, "the client's connection is still held");
+        let opened = dial.opened.borrow();
+        let held = opened.iter().filter(|origin| !origin.borrow().dropped).count();
+        assert_eq!(held, pooled, "connections to origins that nobody holds any more");
+        Outcome {
+            client: text(&client.heard),
+            origins: opened.iter().map(|origin| text(&origin.borrow().heard)).collect(),
+            dials: dial.dials.get(),
+            ended: if client.cut { Ended::Cut } else { Ended::Orderly },
+            pooled,
+        }
+    }
+}
+
+/// After the last connection nothing may count as under way.
+fn check_counts(shared: &Shared) {
+    assert_eq!(shared.active.load(std::sync::atomic::Ordering::Relaxed), 0, "active requests");
+    let published = shared.snapshot.load();
+    for backend in &published.snapshot.backends {
+        for origin in &backend.origins {
+            assert_eq!(origin.server.state.active(), 0, "requests under way at {}", origin.url);
+        }
+    }
+    let page = String::from_utf8(shared.metrics_text(&[], 0)).expect("text");
+    for line in page.lines().filter(|line| line.starts_with("traefik_entrypoint_open_connections{")) {
+        assert!(line.ends_with(" 0"), "{line}");
+    }
+}
+
+pub const TIMEOUTS: Timeouts = Timeouts {
+    idle: Some(Duration::from_secs(3)),
+    head_read: Duration::from_secs(3),
+    stall: Duration::from_secs(3),
+    dial: Duration::from_secs(3),
+    response_header: None,
+};
+
+/// What does not change between runs.
+pub struct Base {
+    published: Arc<Published>,
+    verify: VerifyPool,
+    metrics: Arc<Metrics>,
+}
+
+impl Base {
+    pub fn new() -> Self {
+        let entry = EntryFacts { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: false };
+        let fixture = Fixture {
+            entry_points: vec![entry],
+            default_entry_points: vec!["http".to_owned()],
+            keep_trailing_slash: false,
+            allow_min_weight_zero: false,
+            health_interval: Duration::from_secs(30),
+            client_tls: Err("no TLS in memory".to_owned()),
+            credentials: compile::credential_memory([7; 32]),
+            read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
+        };
+        let documents: BTreeMap<String, Dynamic> = [("test".to_owned(), document())].into();
+        let before = Snapshot::empty(1);
+        let snapshot = compile::compile(&fixture, &documents, &[], &before, &mut Interned::default());
+        assert!(snapshot.rejected.is_empty(), "{:?}", snapshot.rejected);
+        let metrics = Arc::new(metrics());
+        let published = Arc::new(Published::new(snapshot, &metrics));
+        Base { published, verify: VerifyPool::start().expect("threads"), metrics }
+    }
+
+    fn shared(&self, timeouts: Timeouts) -> Shared {
+        let point = EntryPoint {
+            name: "http".to_owned(),
+            chain: Chain::default(),
+            guard: Chain::default(),
+            exposed: None,
+            serves_challenges: false,
+            tls: None,
+            trust: Trust::Everyone,
+        };
+        Shared {
+            entry_points: vec![point],
+            snapshot: Arc::new(ArcSwap::new(Arc::clone(&self.published))),
+            challenges: Arc::default(),
+            metrics: Arc::clone(&self.metrics),
+            timeouts,
+            idle_per_server_max: 8,
+            version: "0",
+            codename: "test",
+            host_name: "proxy".to_owned(),
+            verify: self.verify.clone(),
+            access_log: None,
+            start: Instant::now(),
+            stopping: false.into(),
+            draining: false.into(),
+            refused_heads: 0.into(),
+            active: 0.into(),
+            process_facts: ProcessFacts::default,
+        }
+    }
+}
+
+fn metrics() -> Metrics {
+    Metrics::new(&MetricsSettings {
+        workers: 1,
+        entry_points: vec!["http".to_owned()],
+        buckets: vec![0.1, 1.0],
+        recent_errors: 4,
+    })
+}
+
+/// `/` has one server, `/two` has two, `/none` has none, `/auth` wants a password, `/moved` redirects.
+fn document() -> Dynamic {
+    let backend = |servers: &[&str]| {
+        let server = |url: &&str| ((*url).to_owned(), Server { url: format!("http://{url}"), weight: 1 });
+        Backend { servers: servers.iter().map(server).collect(), ..Backend::default() }
+    };
+    let frontend = |backend: &str, rule: &str| Frontend {
+        backend: backend.to_owned(),
+        pass_host_header: true,
+        routes: [("rule".to_owned(), Route { rule: rule.to_owned() })].into(),
+        ..Frontend::default()
+    };
+    // Apache MD5 of "secret" for the user "test".
+    let user = "test:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/".to_owned();
+    let guarded = Frontend { basic_auth: vec![user], ..frontend("one", "PathPrefix:/auth") };
+    let redirect = Redirect {
+        regex: "^http://a/moved(.*)".to_owned(),
+        replacement: "http://b/new$1".to_owned(),
+        ..Redirect::default()
+    };
+    let moved = Frontend { redirect: Some(redirect), ..frontend("one", "PathPrefix:/moved") };
+    Dynamic {
+        backends: [
+            ("one".to_owned(), backend(&["10.0.0.1:80"])),
+            ("two".to_owned(), backend(&["10.0.0.2:80", "10.0.0.3:80"])),
+            ("none".to_owned(), backend(&[])),
+        ]
+        .into(),
+        frontends: [
+            ("all".to_owned(), frontend("one", "PathPrefix:/")),
+            ("two".to_owned(), frontend("two", "PathPrefix:/two")),
+            ("none".to_owned(), frontend("none", "PathPrefix:/none")),
+            ("auth".to_owned(), guarded),
+            ("moved".to_owned(), moved),
+            ("nothing".to_owned(), frontend("one", "Host:other.example")),
+        ]
+        .into(),
+        tls: Vec::new(),
+    }
+}
