@@ -69,7 +69,13 @@ fn a_post_that_may_have_been_seen_is_never_sent_again() {
 fn a_pooled_connection_that_was_closed_or_has_spoken_is_not_used() {
     for step in [Step::Close, Step::Reset, send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\n\r\nevil")] {
         Case {
-            client: vec![send(GET), until("ok"), send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"), until("ok"), Step::Close],
+            client: vec![
+                send(GET),
+                until("ok"),
+                send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"),
+                until("ok"),
+                Step::Close,
+            ],
             plans: vec![Plan::Origin(vec![until("\r\n\r\n"), send(OK), step]), origin(&[("hi", OK)])],
             client_gets: "HTTP/1.1 200 OK\nContent-Length: 2\n\nokHTTP/1.1 200 OK\nContent-Length: 2\n\nok",
             origins_get: vec![ASKED, "POST / HTTP/1.1\nHost: a\nContent-Length: 2\n\nhi"],
@@ -157,7 +163,10 @@ fn what_is_no_response_is_a_bad_gateway() {
 #[test]
 fn a_client_that_leaves_in_its_body_leaves_no_whole_request_behind() {
     let requests = [
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf", "POST / HTTP/1.1\nHost: a\nContent-Length: 9\n\nhalf"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf",
+            "POST / HTTP/1.1\nHost: a\nContent-Length: 9\n\nhalf",
+        ),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
             "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n<half>[cut]",

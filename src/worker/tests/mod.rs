@@ -144,7 +144,8 @@ fn join_chunks(wire: &[u8]) -> Vec<u8> {
         let mut body = Vec::new();
         let whole = loop {
             let Some(line) = memchr::memmem::find(rest, b"\r\n") else { break false };
-            let size = std::str::from_utf8(&rest[..line]).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+            let size =
+                std::str::from_utf8(&rest[..line]).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
             let size = size.unwrap_or_else(|| panic!("no chunk size: {:?}", String::from_utf8_lossy(rest)));
             rest = &rest[line + 2..];
             if size == 0 {

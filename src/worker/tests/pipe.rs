@@ -31,6 +31,12 @@ pub enum Chop {
     Seed(u64),
 }
 
+#[derive(Debug, Default, Clone, Copy)]
+struct Lane {
+    pause: u32,
+    paused_at: Option<usize>,
+}
+
 /// Looks that the proxy gets at a cut before the rest arrives.
 const PAUSE_AT_CUT: u32 = 8;
 
@@ -40,8 +46,9 @@ pub struct Peer {
     script: VecDeque<Step>,
     chop: Chop,
     random: u64,
-    pause: u32,
-    paused_at: Option<usize>,
+    /// The pauses of its sending and of its hearing: both go on at once.
+    sending: Lane,
+    hearing: Lane,
     sent: usize,
     pub heard: Vec<u8>,
     awaited: usize,
@@ -68,8 +75,8 @@ impl Peer {
             script: script.iter().filter(|step| **step != Step::Send(Vec::new())).cloned().collect(),
             chop,
             random: if let Chop::Seed(seed) = chop { seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1 } else { 1 },
-            pause: 0,
-            paused_at: None,
+            sending: Lane::default(),
+            hearing: Lane::default(),
             sent: 0,
             heard: Vec::new(),
             awaited: 0,
@@ -106,21 +113,21 @@ impl Peer {
     }
 
     /// How much of `want` bytes travels now; `None` while the connection pauses.
-    fn piece(&mut self, travelled: usize, want: usize) -> Option<usize> {
-        if self.pause > 0 {
-            self.pause -= 1;
+    fn piece(&mut self, lane: fn(&mut Peer) -> &mut Lane, travelled: usize, want: usize) -> Option<usize> {
+        if lane(self).pause > 0 {
+            lane(self).pause -= 1;
             return None;
         }
         let (size, pause) = match self.chop {
             Chop::Whole => (want, 0),
             Chop::Bytes => (1, 1),
             Chop::At(cut) if travelled < cut => ((cut - travelled).min(want), 0),
-            Chop::At(cut) if travelled == cut && cut > 0 => (want, PAUSE_AT_CUT),
+            Chop::At(cut) if travelled == cut => (want, PAUSE_AT_CUT),
             Chop::At(_) => (want, 0),
             Chop::Seed(_) => (1 + self.next_random(want as u64) as usize, self.next_random(4) as u32),
         };
-        if pause > 0 && self.paused_at.replace(travelled) != Some(travelled) {
-            self.pause = pause - 1;
+        if pause > 0 && lane(self).paused_at.replace(travelled) != Some(travelled) {
+            lane(self).pause = pause - 1;
             return None;
         }
         Some(size)
@@ -130,7 +137,7 @@ impl Peer {
         match self.due() {
             Some(Step::Send(bytes)) => {
                 let travelled = self.sent;
-                let Some(size) = self.piece(travelled, bytes.len().min(room)) else {
+                let Some(size) = self.piece(|peer| &mut peer.sending, travelled, bytes.len().min(room)) else {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 };
@@ -162,7 +169,7 @@ impl Peer {
         if want == 0 {
             return Poll::Pending;
         }
-        let Some(size) = self.piece(travelled, want) else {
+        let Some(size) = self.piece(|peer| &mut peer.hearing, travelled, want) else {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };

@@ -35,7 +35,7 @@ fn pipelined_requests_are_answered_in_order_one_at_a_time() {
             ("xyz", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n"),
             ("/3 ", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthree"),
         ])],
-        client_gets: "HTTP/1.1 200 OK\nContent-Length: 3\n\noneHTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n<two>[last]HTTP/1.1 200 OK\nContent-Length: 5\n\nthree",
+        client_gets: "HTTP/1.1 200 OK\nContent-Length: 3\n\noneHTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n<two>[last]\nHTTP/1.1 200 OK\nContent-Length: 5\n\nthree",
         origins_get: vec![
             "GET /1 HTTP/1.1\nHost: a\n\nPOST /2 HTTP/1.1\nHost: a\nContent-Length: 3\n\nxyzGET /3 HTTP/1.1\nHost: a\n\n",
         ],
@@ -48,7 +48,13 @@ fn pipelined_requests_are_answered_in_order_one_at_a_time() {
 #[test]
 fn a_head_response_keeps_its_length_and_has_no_body() {
     Case {
-        client: vec![send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), until("\r\n\r\n"), send(GET), until("ok"), Step::Close],
+        client: vec![
+            send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            until("\r\n\r\n"),
+            send(GET),
+            until("ok"),
+            Step::Close,
+        ],
         plans: vec![origin(&[("\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"), ("\r\n\r\n", OK)])],
         client_gets: "HTTP/1.1 200 OK\nContent-Length: 5000\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nok",
         origins_get: vec!["HEAD / HTTP/1.1\nHost: a\n\nGET /a HTTP/1.1\nHost: a\n\n"],
@@ -106,7 +112,9 @@ fn a_client_of_http_1_0_is_closed_unless_it_asks_for_more() {
 #[test]
 fn after_connection_close_nothing_more_is_read() {
     Case {
-        client: vec![send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n")],
+        client: vec![send(
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n",
+        )],
         plans: vec![origin(&[("\r\n\r\n", OK)])],
         client_gets: "HTTP/1.1 200 OK\nContent-Length: 2\nConnection: close\n\nok",
         origins_get: vec!["GET / HTTP/1.1\nHost: a\n\n"],
@@ -143,7 +151,7 @@ fn answers_of_the_proxy_keep_the_connection_when_no_body_is_announced() {
             until("Service Unavailable"),
             Step::Close,
         ],
-        client_gets: "HTTP/1.1 401 Unauthorized\nContent-Type: text/plain\nWww-Authenticate: Basic realm=\"traefik\"\nContent-Length: 17\n\n401 Unauthorized\nHTTP/1.1 302 Found\nLocation: http://b/new/x\nContent-Length: 5\n\nHTTP/1.1 503 Service Unavailable\nContent-Type: text/plain; charset=utf-8\nContent-Length: 19\n\nService Unavailable",
+        client_gets: "HTTP/1.1 401 Unauthorized\nContent-Type: text/plain\nWww-Authenticate: Basic realm=\"traefik\"\nContent-Length: 17\n\n401 Unauthorized\nHTTP/1.1 307 Temporary Redirect\nContent-Type: text/plain; charset=utf-8\nLocation: http://b/new/x\nContent-Length: 18\n\nHTTP/1.1 503 Service Unavailable\nContent-Type: text/plain; charset=utf-8\nContent-Length: 19\n\nService Unavailable",
         ..Case::default()
     }
     .check();
@@ -202,7 +210,10 @@ fn what_could_be_read_in_two_ways_is_refused_and_no_origin_hears_of_it() {
             for chop in [Chop::Whole, Chop::Bytes, Chop::Seed(1), Chop::Seed(2)] {
                 let client = [send(head), send(smuggled)];
                 let outcome = Run { client_chop: chop, ..Run::new(&client, &[]) }.play(&base).await;
-                assert!(outcome.client.starts_with("HTTP/1.1 400 ") || outcome.client.starts_with("HTTP/1.1 501 "), "{head:?}: {outcome:?}");
+                assert!(
+                    outcome.client.starts_with("HTTP/1.1 400 ") || outcome.client.starts_with("HTTP/1.1 501 "),
+                    "{head:?}: {outcome:?}"
+                );
                 assert_eq!(outcome.client.matches("HTTP/1.").count(), 1, "{head:?}: one answer, then the end");
                 assert!(outcome.client.contains("Connection: close"), "{head:?}");
             }

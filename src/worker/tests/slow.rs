@@ -43,7 +43,8 @@ fn a_head_that_never_ends_is_closed() {
 #[test]
 fn a_body_that_stands_still_gets_408() {
     let timeouts = Timeouts { stall: SHORT, ..TIMEOUTS };
-    let client = [send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"), until("Request Timeout"), Step::Close];
+    let client =
+        [send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"), until("Request Timeout"), Step::Close];
     let plans = [Plan::Origin(vec![until("never")])];
     within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
         assert!(outcome.client.starts_with("HTTP/1.1 408 Request Timeout\n"), "{}", outcome.client);

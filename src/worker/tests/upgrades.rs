@@ -28,7 +28,13 @@ fn what_one_side_sent_before_its_end_still_arrives() {
     // The client has finished; the origin still talks, and the other way round.
     Case {
         client: vec![send(ASK), until("\r\n\r\n"), send("done"), Step::Close],
-        plans: vec![Plan::Origin(vec![until("\r\n\r\n"), send(SWITCH), until("done"), send("still here"), Step::Close])],
+        plans: vec![Plan::Origin(vec![
+            until("\r\n\r\n"),
+            send(SWITCH),
+            until("done"),
+            send("still here"),
+            Step::Close,
+        ])],
         client_gets: joined(SWITCHED, "still here"),
         origins_get: vec![joined(ASKED, "done")],
         ..Case::default()
@@ -77,7 +83,8 @@ fn a_tunnel_that_breaks_ends_on_both_sides() {
             let client = [send(ASK), until("\r\n\r\n"), send("x"), client_end.clone()];
             let plans = [Plan::Origin(vec![until("\r\n\r\n"), send(SWITCH), until("x"), origin_end.clone()])];
             for chop in [Chop::Whole, Chop::Bytes, Chop::Seed(3)] {
-                let outcome = Run { client_chop: chop, origin_chop: chop, ..Run::new(&client, &plans) }.play(&base).await;
+                let outcome =
+                    Run { client_chop: chop, origin_chop: chop, ..Run::new(&client, &plans) }.play(&base).await;
                 assert_eq!(outcome.pooled, 0);
                 assert!(outcome.client.starts_with("HTTP/1.1 101 "), "{outcome:?}");
             }
