@@ -18,6 +18,7 @@ use crate::error::{Cause, Phase, ProxyError};
 use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_request};
 use crate::http::h1::body::Decoder;
 use crate::http::{Body, Reply, RequestView};
+use crate::limits;
 use crate::middleware::Answer;
 use crate::net::{ReadHalf, Transport, tunnel};
 
@@ -175,6 +176,8 @@ async fn converse<T: Transport, D: Dial>(
     record: &mut Record<'_>,
 ) -> Result<(End, bool), Failed> {
     let stall = worker.shared.timeouts.stall;
+    // A server that failed before may have begun to answer.
+    talk.answer.inbox.discard(&worker.buffers);
     let mut out = std::mem::take(&mut talk.out);
     out.clear();
     write_head(worker, frontend, origin, talk, peer, &mut out);

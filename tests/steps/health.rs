@@ -42,7 +42,12 @@ fn a_failing_server_is_passed_over_until_it_recovers() {
         let (a, b) = (server("a", &well), server("b", &ill));
         let headers = "hostname=\"probe.test\"\n[B.healthCheck.headers]\nX-Probe=\"yes\"";
         let rules = Rules::default().add("hc", &[a.url(), b.url()], "", &check("/health?deep=1", headers));
-        let proxy = Proxy::with_entry_points(driver, "", "[api]\nentryPoint=\"http\"\n[metrics.prometheus]\nentryPoint=\"http\"", rules.text());
+        let proxy = Proxy::with_entry_points(
+            driver,
+            "",
+            "[api]\nentryPoint=\"http\"\n[metrics.prometheus]\nentryPoint=\"http\"",
+            rules.text(),
+        );
         until("the ill server is left out", &proxy, "hc", |answer| answer.text() == "a");
         let seen = b.last();
         assert_eq!(seen.target, "/health?deep=1");

@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
             asked: RefCell::default(),
             dials: Cell::default(),
         });
-        let choice = Choice { name: "test", reason: String::new() };
+        let choice = Choice { name: "test", reason: String::new(), is_fallback: false };
         let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, Rc::clone(&dial)));
         let mut other = Other::new(self.client, self.client_chop);
         (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
@@ -195,6 +195,9 @@ impl Base {
             health_interval: Duration::from_secs(30),
             client_tls: Err("no TLS in memory".to_owned()),
             credentials: compile::credential_memory([7; 32]),
+            auth_tls: Box::new(|_| Err("no TLS in memory".to_owned())),
+            retry: None,
+            random: crate::worker::fill_random,
             read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
         };
         let documents: BTreeMap<String, Dynamic> = [("test".to_owned(), document())].into();
@@ -211,6 +214,7 @@ impl Base {
             name: "http".to_owned(),
             chain: Chain::default(),
             guard: Chain::default(),
+            auth: None,
             exposed: None,
             serves_challenges: false,
             tls: None,
