@@ -3,8 +3,10 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --bin ringway --target x86_64-unknown-linux-gnu \
-    && scripts/rootfs.sh target/x86_64-unknown-linux-gnu/release/ringway /rootfs
+# With an explicit target the flags do not reach build scripts and procedural macros, which cannot be static.
+RUN target=$(rustc -vV | sed -n 's/^host: //p') \
+    && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --bin ringway --target "$target" \
+    && scripts/rootfs.sh "target/$target/release/ringway" /rootfs
 
 FROM scratch
 COPY --from=build /rootfs/ /

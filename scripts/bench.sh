@@ -29,5 +29,5 @@ done
 
 ulimit -n "$(ulimit -Hn)"
 printf 'Kernel %s, %s, %s cores; %s; %s; %s\n' "$(uname -r)" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
-    "$(nproc)" "$("$binary" version | head -n 1)" "$(nginx -v 2>&1)" "$(haproxy -v | head -n 1)"
+    "$(nproc)" "$("$binary" version | sed -n "s/^Version: */Ringway /p")" "$(nginx -v 2>&1)" "$(haproxy -v | head -n 1)"
 exec "$target/bench/bench" --ringway "$binary" --origin "$target/bench/whoami" "$@"

@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tag=${1:?usage: image.sh TAG}
 profile=${RINGWAY_PROFILE:-release}
-target=x86_64-unknown-linux-gnu
+target=$(rustc -vV | sed -n 's/^host: //p')
 size_bytes_max=$((20 * 1024 * 1024))
 
 say() { printf 'image: %s\n' "$*"; }

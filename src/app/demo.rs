@@ -97,7 +97,7 @@ fn announcement(ports: &Ports, has_docker: bool) -> String {
     };
     format!(
         "\nRingway is running. Try:\n\n  curl http://127.0.0.1:{http}/                 two backends take turns\n  \
-         curl -H 'Host: whoami.localhost' http://127.0.0.1:{http}/hello?x=1\n  \
+         curl -H 'Host: whoami.localhost' 'http://127.0.0.1:{http}/hello?x=1'\n  \
          curl -k https://127.0.0.1:{https}/           the same over TLS, with a generated certificate\n  \
          http://127.0.0.1:{dashboard}/dashboard/       the dashboard\n\n{docker}\n\nCtrl-C stops it.\n"
     )

@@ -76,7 +76,7 @@ impl Engine {
         let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
         let compiled = Command::new(compiler)
             .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols"])
-            .args(["--target", "x86_64-unknown-linux-gnu", "-o"])
+            .arg("-o")
             .arg(root.join("whoami"))
             .arg(project().join("examples/whoami.rs"))
             .output()

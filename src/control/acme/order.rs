@@ -11,7 +11,7 @@ use instant_acme::{
 use crate::tls::challenge::ChallengeTable;
 
 use super::account::explain;
-use super::keys::KeyType;
+use super::keys::{KeyType, NewKey};
 use super::store::Stored;
 
 /// The problem type of an account that the authority does not know (any more) (RFC 8555 6.7).
@@ -56,12 +56,17 @@ pub async fn obtain(
         let failure = Failure::because(format!("the order became {status:?}"));
         return Err(with_reasons(&mut order, failure).await);
     }
-    let key = tokio::task::spawn_blocking(move || key_type.generate()).await;
-    let key = key.map_err(|e| Failure::because(e.to_string()))?.map_err(Failure::because)?;
+    let key = new_key(key_type).await?;
     order.finalize_csr(&signing_request(names, &key.pair).map_err(Failure::because)?).await?;
     let chain = order.poll_certificate(&policy).await?;
     let [main, sans @ ..] = names else { return Err(Failure::because("no names to order")) };
     Ok(Stored { main: main.clone(), sans: sans.to_vec(), certificate: chain.into_bytes(), key: key.pem.into_bytes() })
+}
+
+/// Makes the key away from this thread, which serves every provider: RSA4096, the default, takes seconds.
+async fn new_key(key_type: KeyType) -> Result<NewKey, Failure> {
+    let made = tokio::task::spawn_blocking(move || key_type.generate()).await;
+    made.map_err(|e| Failure::because(e.to_string()))?.map_err(Failure::because)
 }
 
 /// The answers of one order; dropping them takes them back.
@@ -138,5 +143,27 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let account_is_gone = matches!(&error, Error::Api(problem) if problem.r#type.as_deref() == Some(NO_ACCOUNT));
         Failure { reason: explain(&error), account_is_gone }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_thread_goes_on_while_a_key_is_made() {
+        let mut key = std::pin::pin!(new_key(KeyType::Rsa2048));
+        let mut turns_of_others = 0_u32;
+        loop {
+            tokio::select! {
+                biased;
+                made = &mut key => {
+                    assert!(made.is_ok_and(|key| key.pem.starts_with("-----BEGIN RSA PRIVATE KEY-----")));
+                    break;
+                }
+                () = tokio::task::yield_now() => turns_of_others += 1,
+            }
+        }
+        assert!(turns_of_others > 0, "the key was made on the thread that waits for it");
     }
 }
