@@ -214,6 +214,32 @@ fn compat_rows_have_a_key_a_known_state_and_a_note_where_one_is_due() {
     }
 }
 
+#[test]
+fn the_table_of_rooms_in_the_architecture_is_this_one() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let section =
+        text.split("## Rooms").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section on rooms");
+    let told: Vec<(String, BTreeSet<String>)> = section
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+            let room = backquoted(cells[0]).next().unwrap_or_default();
+            (room, backquoted(cells[2]).flat_map(|list| words_of(&list)).collect())
+        })
+        .collect();
+    let everybody = ["limits", "error"];
+    let held = USES.map(|(room, uses)| {
+        let uses = uses.iter().filter(|name| !everybody.contains(name));
+        (room.to_owned(), uses.map(|name| (*name).to_owned()).collect())
+    });
+    assert_eq!(told, held, "ARCHITECTURE.md on the left, tests/house.rs on the right");
+}
+
+fn words_of(list: &str) -> Vec<String> {
+    list.split(' ').map(str::to_owned).collect()
+}
+
 /// The keys of COMPAT.md, in lower case.
 fn compat_keys() -> BTreeSet<String> {
     let compat = fs::read_to_string(root().join("COMPAT.md")).expect("COMPAT.md");
