@@ -7,12 +7,14 @@ mod healthcheck;
 mod logs;
 mod process;
 mod stop;
+mod watchdog;
 mod whoami;
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -179,6 +181,7 @@ fn serve(
         draining: false.into(),
         refused_heads: 0.into(),
         active: 0.into(),
+        heartbeats: cores.iter().map(|_| AtomicU64::new(0)).collect(),
         process_facts: process::facts,
     });
     let wanted = fixed.driver.parse()?;
@@ -191,6 +194,7 @@ fn serve(
         let line = format!("{} worker(s) on {}", workers.len(), first.driver);
         if first.driver.is_fallback { log.notice(&line) } else { tracing::info!("{line}") }
     }
+    watchdog::start(Arc::clone(&shared)).map_err(|e| format!("cannot start threads: {e}"))?;
     start_control(control)?;
     for (name, entry) in &fixed.entry_points {
         tracing::info!("Starting server on {} (entry point {name})", entry.address);
@@ -224,7 +228,10 @@ fn open_listeners(fixed: &Fixed, parts: &fixture::Parts, workers: usize) -> Resu
 }
 
 fn start_control(control: Control) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(crate::limits::LOOKUP_THREADS_MAX)
+        .build();
     let runtime = runtime.map_err(|e| format!("cannot start the control thread: {e}"))?;
     let work = move || runtime.block_on(control.run());
     let started = std::thread::Builder::new().name("control".to_owned()).spawn(work);

@@ -38,6 +38,8 @@ pub const HANDSHAKE_SECS: u64 = 10;
 pub const STALLED_BODY_SECS: u64 = 180;
 /// How often a client whose answer is under way is looked at: one that has gone ends the request.
 pub const CLIENT_LOOK_MILLIS: u64 = 1000;
+/// The least a client sends of a body while it is waited for that long; one byte now and then must not hold a backend's connection.
+pub const BODY_BYTES_PER_STALL_MIN: u64 = 1024;
 /// After an answer that could not wait for the whole request: how long, and how much, is still read before the connection closes.
 pub const LINGER_SECS: u64 = 2;
 pub const LINGER_BYTES_MAX: usize = 256 * 1024;
@@ -55,6 +57,13 @@ pub const RETRY_ATTEMPTS_MAX: u32 = 100;
 pub const ACCEPTS_IN_FLIGHT: usize = 4;
 /// The pause after an accept failed for want of descriptors: retrying at once would spin.
 pub const ACCEPT_PAUSE_MILLIS: u64 = 50;
+/// A shortage that lasts is told this often.
+pub const ACCEPT_COMPLAINT_SECS: u64 = 10;
+/// A worker's ring must carry one byte this often, and a worker silent for so many looks in a row has failed.
+pub const HEARTBEAT_SECS: u64 = 1;
+pub const HEARTBEATS_MISSED_MAX: u32 = 30;
+/// Threads that look up server names; each look-up may block one for seconds.
+pub const LOOKUP_THREADS_MAX: usize = 8;
 /// The listen queue asked of the kernel (it clips to net.core.somaxconn).
 pub const LISTEN_BACKLOG: i32 = 4096;
 

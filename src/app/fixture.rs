@@ -268,6 +268,7 @@ pub fn timeouts(fixed: &Fixed) -> Timeouts {
     Timeouts {
         idle: responding.idle_timeout.positive(),
         head_read: responding.read_timeout.positive().unwrap_or(Duration::from_secs(limits::HEAD_READ_SECS)),
+        body_read: responding.read_timeout.positive(),
         stall: responding.write_timeout.positive().unwrap_or(Duration::from_secs(limits::STALLED_BODY_SECS)),
         dial: forwarding.dial_timeout.positive().unwrap_or(Duration::from_secs(limits::DIAL_SECS)),
         response_header: forwarding.response_header_timeout.positive(),

@@ -81,6 +81,7 @@ impl Control {
             control: self,
             wish,
             wishes,
+            lookups: resolve::LookUps::default(),
             documents: BTreeMap::new(),
             rejected: BTreeMap::new(),
             told: BTreeSet::new(),
@@ -98,6 +99,7 @@ struct Merge {
     wishes: Option<AcmeWishes>,
     interned: Interned,
     checks: HealthChecks,
+    lookups: resolve::LookUps,
     documents: BTreeMap<String, Dynamic>,
     rejected: BTreeMap<String, Vec<Rejected>>,
     /// Rejections that the log has, so that a reload repeats none.
@@ -135,7 +137,7 @@ impl Merge {
                 }
                 _ = lookups.tick() => {
                     self.interned.forget_unused();
-                    resolve::all(self.interned.names());
+                    self.lookups.start(self.interned.names());
                 }
             }
         }
@@ -155,7 +157,7 @@ impl Merge {
         let snapshot =
             compile(&self.control.fixture, &self.documents, &written, &previous.snapshot, &mut self.interned);
         self.tell(&snapshot.rejected);
-        resolve::all(self.interned.names().into_iter().filter(|a| a.load().is_empty()).collect());
+        self.lookups.start_new(self.interned.names());
         let metrics = &self.control.metrics;
         let published = Published::new(snapshot, metrics);
         let frontends: usize = self.documents.values().map(|d| d.frontends.len()).sum();

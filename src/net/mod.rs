@@ -5,6 +5,7 @@
 //! drains and exits.
 
 pub mod driver;
+mod pulse;
 pub mod secure;
 pub mod socket;
 pub mod splice;
@@ -15,6 +16,7 @@ pub mod tunnel;
 use std::future::Future;
 use std::io;
 
+pub use pulse::Pulse;
 pub use tcp::Tcp;
 
 /// The receiving side of a connection.

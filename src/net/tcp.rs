@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use monoio::buf::IoBufMut;
-use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, Splitable};
+use monoio::buf::{IoBuf, IoBufMut};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, Splitable};
 use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -57,17 +57,28 @@ impl TcpWriter {
     }
 }
 
+/// While one direction goes through a pipe the socket does not block (see `splice`), and the ring then reports what it would wait for
+/// otherwise: the other direction waits here instead.
+fn is_not_ready(result: &io::Result<usize>) -> bool {
+    matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+}
+
 impl ReadHalf for TcpReader {
     async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
         if buffer.capacity() == buffer.len() {
             buffer.reserve(limits::HEAD_BUFFER_BYTES);
         }
-        if buffer.is_empty() {
-            return self.half.read(buffer).await;
+        loop {
+            let spare = buffer.len()..buffer.capacity();
+            let (result, slice) = self.half.read(buffer.slice_mut(spare)).await;
+            buffer = slice.into_inner();
+            if !is_not_ready(&result) {
+                return (result, buffer);
+            }
+            if let Err(e) = self.readable().await {
+                return (Err(e), buffer);
+            }
         }
-        let spare = buffer.len()..buffer.capacity();
-        let (result, slice) = self.half.read(buffer.slice_mut(spare)).await;
-        (result, slice.into_inner())
     }
 
     async fn readable(&mut self) -> io::Result<()> {
@@ -101,9 +112,23 @@ impl ReadHalf for TcpReader {
 }
 
 impl WriteHalf for TcpWriter {
-    async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        let (result, buffer) = self.half.write_all(buffer).await;
-        (result.map(drop), buffer)
+    async fn write_all(&mut self, mut buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        let mut sent = 0;
+        while sent < buffer.len() {
+            let (result, slice) = self.half.write(buffer.slice(sent..)).await;
+            buffer = slice.into_inner();
+            match result {
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buffer),
+                Ok(bytes) => sent += bytes,
+                Err(_) if is_not_ready(&result) => {
+                    if let Err(e) = self.writable().await {
+                        return (Err(e), buffer);
+                    }
+                }
+                Err(e) => return (Err(e), buffer),
+            }
+        }
+        (Ok(()), buffer)
     }
 
     async fn shutdown(&mut self) -> io::Result<()> {

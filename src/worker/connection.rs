@@ -51,7 +51,9 @@ pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer
         drop(busy);
         current.clear(&worker.buffers);
         if end != End::KeepAlive {
-            break end;
+            // A close with unread bytes becomes a reset, which can destroy the answer on its way.
+            let is_read_out = current.inbox.is_empty() || end != End::Close;
+            break if is_read_out { end } else { End::Linger };
         }
         if current.inbox.is_empty() {
             current.inbox.release(&worker.buffers);

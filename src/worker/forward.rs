@@ -1,14 +1,17 @@
 //! One request towards its backend: pick a server, send, answer; another server when the first one never saw the request.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::time::Duration;
+
+use monoio::time::timeout;
 
 use super::Worker;
 use super::both::both;
 use super::exchange::{End, Refusal, answer_locally};
 use super::record::Record;
-use super::relay::{Relay, RelayError, send};
+use super::relay::{Pace, Relay, RelayError, send};
 use super::respond::{Asked, Responded, respond};
 use super::talk::{Peer, Talk};
 use super::tries::{GivenUp, Tries};
@@ -194,6 +197,7 @@ async fn converse<T: Transport, D: Dial>(
         buffers: &worker.buffers,
         stall,
         silence: Some(stall),
+        pace: Pace::default(),
         moved: 0,
     };
     let is_whole = relay.take_arrived(&mut out).map_err(client_failure)?;
@@ -220,7 +224,8 @@ async fn converse<T: Transport, D: Dial>(
     }
     let asking = async {
         if !is_whole {
-            if let (Err(e), _) = relay.run(client_reader, up_writer, out).await {
+            let body_limit = worker.shared.timeouts.body_read;
+            if let Err(e) = bounded(body_limit, async { relay.run(client_reader, up_writer, out).await.0 }).await {
                 return e;
             }
             sent_all.set(true);
@@ -299,6 +304,16 @@ async fn invite_body<T: Transport, D: Dial>(client: &mut T, worker: &Worker<D>, 
     let (result, invitation) = send(client.split().1, invitation, stall).await;
     worker.buffers.give_back(invitation);
     result.map_err(|_| Failed::Client(None))
+}
+
+/// The whole body within `limit`, where `readTimeout` gives one (static.md 2).
+async fn bounded(
+    limit: Option<Duration>,
+    sending: impl Future<Output = Result<(), RelayError>>,
+) -> Result<(), RelayError> {
+    let Some(limit) = limit else { return sending.await };
+    let late = || RelayError::Source(io::ErrorKind::TimedOut.into());
+    timeout(limit, sending).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Ends when the client has gone while its answer is awaited or on its way: then nobody needs it any more (dynamic.md 6). Looking once a

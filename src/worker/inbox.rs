@@ -59,14 +59,11 @@ impl Inbox {
     }
 
     /// Reads once; 0 at the end of the stream. The buffer grows when a message does not fit.
+    /// A read that is given up takes the pending bytes with it and leaves an empty inbox.
     pub async fn fill<R: ReadHalf>(&mut self, reader: &mut R, buffers: &Buffers) -> io::Result<usize> {
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut bytes = self.take();
         if bytes.capacity() == 0 {
             bytes = buffers.lend();
-        }
-        if self.start > 0 && bytes.capacity() == bytes.len() {
-            bytes.drain(..self.start);
-            self.start = 0;
         }
         if bytes.capacity() == bytes.len() {
             bytes.reserve(bytes.len());
@@ -86,7 +83,8 @@ impl Inbox {
 
     /// Forgets everything pending and gives the buffer back.
     pub fn discard(&mut self, buffers: &Buffers) {
-        self.consume(self.bytes.len() - self.start);
+        self.bytes.clear();
+        self.start = 0;
         self.release(buffers);
     }
 
@@ -150,6 +148,34 @@ mod tests {
         assert_eq!(inbox.pending(), b"body");
         inbox.consume(1);
         assert_eq!(inbox.take(), b"ody");
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn a_read_that_is_given_up_leaves_an_empty_inbox() {
+        struct Never;
+        impl ReadHalf for Never {
+            async fn read(&mut self, _buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+                std::future::pending().await
+            }
+            async fn readable(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+            fn is_quiet(&mut self) -> bool {
+                true
+            }
+            fn is_gone(&mut self) -> bool {
+                false
+            }
+            fn abort(&mut self) {}
+        }
+        let buffers = Buffers::default();
+        let mut inbox = inbox(b"interim rest");
+        inbox.consume(8);
+        let polled = futures_util::FutureExt::now_or_never(inbox.fill(&mut Never, &buffers));
+        assert!(polled.is_none());
+        assert!(inbox.is_empty() && inbox.pending().is_empty());
+        inbox.discard(&buffers);
         assert!(inbox.is_empty());
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::upstream::{Dial, NetworkDial};
 use super::{Shared, Worker};
 use crate::limits;
 use crate::net::driver::{Choice, Driver, Wanted};
-use crate::net::{Tcp, secure, socket};
+use crate::net::{Pulse, Tcp, secure, socket};
 
 /// One worker as the wiring sees it.
 pub struct WorkerHandle {
@@ -81,11 +82,28 @@ fn run(
         let opened = listeners.iter().try_for_each(|(entry, socket)| start_accepting(&worker, *entry, socket));
         let _ = ready.send(opened.map(|()| choice));
         // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (runtime.md 6).
+        let mut pulse = Pulse::new();
         loop {
-            monoio::time::sleep(Duration::from_secs(10)).await;
+            monoio::time::sleep(Duration::from_secs(limits::HEARTBEAT_SECS)).await;
+            beat(&worker, &mut pulse).await;
             worker.pool.sweep(worker.clock.mono_nanos());
         }
     });
+}
+
+/// Timers run without the ring, so a heartbeat is a byte that went through it. A shortage of descriptors when the pulse is made is no
+/// failure of the ring: it is made again next time.
+async fn beat(worker: &Worker<NetworkDial>, pulse: &mut io::Result<Pulse>) {
+    let is_alive = match pulse {
+        Ok(pulse) => pulse.beat().await.is_ok(),
+        Err(_) => {
+            *pulse = Pulse::new();
+            true
+        }
+    };
+    if is_alive && let Some(beats) = worker.shared.heartbeats.get(worker.number) {
+        beats.fetch_add(1, Relaxed);
+    }
 }
 
 fn start_accepting(worker: &Rc<Worker<NetworkDial>>, entry: usize, socket: &Socket) -> io::Result<()> {
@@ -99,9 +117,7 @@ fn start_accepting(worker: &Rc<Worker<NetworkDial>>, entry: usize, socket: &Sock
                     Err(_) if worker.is_draining() => return,
                     Err(e) => {
                         if is_shortage(&e) {
-                            tracing::error!(
-                                "cannot accept connections: {e}; raise the limit of open files (ulimit -n)"
-                            );
+                            worker.run_short(&e);
                         }
                         monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
                     }

@@ -51,6 +51,8 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// From the first look at a connection to a whole head (`respondingTimeouts.readTimeout`, or ours).
     pub head_read: Duration,
+    /// A whole request body, where `respondingTimeouts.readTimeout` is set.
+    pub body_read: Option<Duration>,
     /// Either side standing still in mid-body.
     pub stall: Duration,
     /// `forwardingTimeouts.dialTimeout`.
@@ -85,6 +87,8 @@ pub struct Shared {
     pub refused_heads: AtomicU64,
     /// Requests under way in all workers, tunnels included.
     pub active: AtomicUsize,
+    /// One count per worker: its ring has carried another byte.
+    pub heartbeats: Vec<AtomicU64>,
     /// Process facts for `/metrics`, read by the wiring.
     pub process_facts: fn() -> ProcessFacts,
 }
@@ -109,6 +113,8 @@ pub struct Worker<D: Dial> {
     #[expect(clippy::vec_box, reason = "connections hold boxes: a talk moves between them as a pointer")]
     spare_talks: RefCell<Vec<Box<Talk>>>,
     connections: Cell<usize>,
+    /// When a shortage may be told again.
+    next_complaint: Cell<u64>,
 }
 
 impl<D: Dial> Worker<D> {
@@ -124,6 +130,7 @@ impl<D: Dial> Worker<D> {
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
             spare_talks: RefCell::default(),
             connections: Cell::new(0),
+            next_complaint: Cell::new(0),
             shared,
         }
     }
@@ -152,6 +159,16 @@ impl<D: Dial> Worker<D> {
     /// Says in the log which server failed, for whom and how.
     pub fn complain(&self, frontend: &Frontend, origin: &Origin, error: &ProxyError) {
         tracing::warn!(frontend = %frontend.name, backend = %frontend.backend.name, server = %origin.url, "backend server failed: {error}");
+    }
+
+    /// Descriptors or memory ran out: idle connections to backends are given up, and the log says so now and then, not 80 times a second.
+    pub fn run_short(&self, error: &std::io::Error) {
+        self.pool.clear();
+        let now = self.clock.mono_nanos();
+        if now >= self.next_complaint.get() {
+            self.next_complaint.set(now + limits::ACCEPT_COMPLAINT_SECS * 1_000_000_000);
+            tracing::error!("cannot accept connections: {error}; raise the limit of open files (ulimit -n)");
+        }
     }
 
     /// Counts a request as active until the guard is dropped: a stop waits for it.

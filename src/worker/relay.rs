@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monoio::time::timeout;
 
@@ -35,8 +35,31 @@ pub struct Relay<'a> {
     pub stall: Duration,
     /// How long the sender may be silent; `None` for a response, which may be a stream of rare events (v1 has no such limit either).
     pub silence: Option<Duration>,
+    /// What came in that time: see [`limits::BODY_BYTES_PER_STALL_MIN`].
+    pub pace: Pace,
     /// Payload bytes handed to the receiver so far.
     pub moved: u64,
+}
+
+/// Time spent waiting for a sender, against what came in it: waiting for the receiver does not count.
+#[derive(Debug, Default)]
+pub struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// # Errors
+    /// `TimedOut`: less than [`limits::BODY_BYTES_PER_STALL_MIN`] came in a whole `period` of waiting.
+    fn account(&mut self, period: Duration, waited: Duration, bytes: usize) -> io::Result<()> {
+        self.waited += waited;
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if self.waited < period {
+            return Ok(());
+        }
+        let Pace { bytes, .. } = std::mem::take(self);
+        if bytes < limits::BODY_BYTES_PER_STALL_MIN { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    }
 }
 
 impl Relay<'_> {
@@ -120,12 +143,18 @@ impl Relay<'_> {
     }
 
     async fn fill<R: ReadHalf>(&mut self, reader: &mut R) -> Result<(), RelayError> {
+        let start = self.silence.map(|period| (period, Instant::now()));
         let filling = self.inbox.fill(reader, self.buffers);
         let read = within_some(self.silence, filling).await.map_err(RelayError::Source)?;
         if read == 0 {
-            self.decoder.finish().map_err(malformed)?;
+            return self.decoder.finish().map_err(malformed);
         }
-        Ok(())
+        self.account(start, read)
+    }
+
+    fn account(&mut self, start: Option<(Duration, Instant)>, read: usize) -> Result<(), RelayError> {
+        let Some((period, start)) = start else { return Ok(()) };
+        self.pace.account(period, start.elapsed(), read).map_err(RelayError::Source)
     }
 
     /// Moves the rest of a long counted body from socket to socket through a pipe. False if this body is none of that kind.
@@ -157,6 +186,7 @@ impl Relay<'_> {
         }
         let mut buffer: Vec<u8> = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
         while self.decoder.remaining() != Some(0) {
+            let start = self.silence.map(|period| (period, Instant::now()));
             let reading = async { Ok(reader.read(std::mem::take(&mut buffer)).await) };
             let (read, returned) = within_some(self.silence, reading).await.map_err(RelayError::Source)?;
             buffer = returned;
@@ -164,6 +194,7 @@ impl Relay<'_> {
             if read == 0 {
                 return self.decoder.finish().map_err(malformed);
             }
+            self.account(start, read)?;
             let body_bytes = self.decoder.remaining().map_or(read as u64, |left| left.min(read as u64)) as usize;
             if body_bytes < read {
                 // What follows the body is the next message: it stays with the sender's connection.
@@ -211,4 +242,21 @@ pub async fn within_some<T>(limit: Option<Duration>, work: impl Future<Output = 
 
 fn malformed(error: body::InvalidBody) -> RelayError {
     RelayError::Source(io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_that_drips_is_too_slow_and_one_that_pauses_is_not() {
+        let period = Duration::from_secs(180);
+        let mut drip = Pace::default();
+        let slow = (0..20).map(|_| drip.account(period, Duration::from_secs(10), 1)).find(Result::is_err);
+        assert!(slow.is_some_and(|e| e.is_err_and(|e| e.kind() == io::ErrorKind::TimedOut)));
+        let mut pauses = Pace::default();
+        for _ in 0..20 {
+            assert!(pauses.account(period, Duration::from_secs(170), 2048).is_ok());
+        }
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 
+use monoio::time::timeout;
+
 use super::Worker;
 use super::record::Record;
-use super::relay::{Relay, send, within_some};
+use super::relay::{Pace, Relay, send};
 use super::talk::{Answered, PathChange, Peer, canonical, fill_random};
 use super::upstream::Dial;
 use crate::config::snapshot::Frontend;
@@ -12,7 +14,7 @@ use crate::error::{Cause, Phase, ProxyError};
 use crate::http::forward::{ResponsePlan, framing_for_client, write_response};
 use crate::http::h1::body::Decoder;
 use crate::http::h1::client::parse_response;
-use crate::http::h1::codec::{Limits, Progress};
+use crate::http::h1::codec::{self, Limits, Progress};
 use crate::http::{Body, Edits, RequestHead, ResponseView};
 use crate::limits;
 use crate::middleware::{Answer, Facts, Passage, Request};
@@ -109,6 +111,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         buffers: &worker.buffers,
         stall,
         silence: None,
+        pace: Pace::default(),
         moved: 0,
     };
     let (result, out) = if answer.head.body == Body::None {
@@ -135,10 +138,30 @@ pub async fn read_head<R: ReadHalf, D: Dial>(
     is_head: bool,
     answer: &mut Answered,
 ) -> Result<(), ProxyError> {
+    let late = || ProxyError::new(Phase::Await, Cause::TimedOut);
+    let reading = final_head(worker, reader, is_head, answer);
+    match worker.shared.timeouts.response_header {
+        // One limit for the whole head: a server that drips must not renew it with each byte.
+        Some(limit) => timeout(limit, reading).await.unwrap_or_else(|_| Err(late())),
+        None => reading.await,
+    }
+}
+
+async fn final_head<R: ReadHalf, D: Dial>(
+    worker: &Worker<D>,
+    reader: &mut R,
+    is_head: bool,
+    answer: &mut Answered,
+) -> Result<(), ProxyError> {
     let failed = |cause| ProxyError::new(Phase::Await, cause);
     let mut informational = 0;
+    let mut seen = 0;
     loop {
-        if !answer.inbox.is_empty() {
+        let pending = answer.inbox.pending();
+        // As with requests: a head that drips in is parsed when it may be whole, not once per byte.
+        let worth_parsing =
+            seen == 0 || codec::head_end(pending, seen).is_some() || pending.len() >= limits::RESPONSE_HEAD_BYTES_MAX;
+        if worth_parsing && !pending.is_empty() {
             let parsed = parse_response(answer.inbox.pending(), is_head, &RESPONSE_LIMITS, &mut answer.head);
             match parsed.map_err(|e| failed(Cause::Malformed(e.why)))? {
                 Progress::Complete if answer.head.status >= 200 || answer.head.status == 101 => {
@@ -147,6 +170,7 @@ pub async fn read_head<R: ReadHalf, D: Dial>(
                 }
                 Progress::Complete => {
                     answer.inbox.consume(answer.head.len);
+                    seen = 0;
                     informational += 1;
                     if informational > limits::INFORMATIONAL_MAX {
                         return Err(failed(Cause::Malformed("too many informational responses")));
@@ -156,8 +180,8 @@ pub async fn read_head<R: ReadHalf, D: Dial>(
                 Progress::Partial => {}
             }
         }
-        let filling = answer.inbox.fill(reader, &worker.buffers);
-        match within_some(worker.shared.timeouts.response_header, filling).await {
+        seen = answer.inbox.pending().len();
+        match answer.inbox.fill(reader, &worker.buffers).await {
             Ok(0) => return Err(failed(Cause::Closed)),
             Ok(_) => {}
             Err(e) if e.kind() == std::io::ErrorKind::TimedOut => return Err(failed(Cause::TimedOut)),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::inbox::{Buffers, Inbox};
 use crate::http::{Edits, RequestHead, RequestView, ResponseHead};
+use crate::limits;
 use crate::middleware::{Facts, Now, Passage, Request};
 use crate::rule;
 
@@ -74,6 +75,12 @@ impl Talk {
         self.answer.inbox.discard(buffers);
         if self.answer.bytes.capacity() > 0 {
             buffers.give_back(std::mem::take(&mut self.answer.bytes));
+        }
+        // One request with a very large head must not cost its size for the life of the process.
+        for buffer in [&mut self.out, &mut self.target, &mut self.answer.out] {
+            if buffer.capacity() > limits::POOLED_BUFFER_BYTES_MAX {
+                *buffer = Vec::new();
+            }
         }
     }
 

@@ -192,6 +192,11 @@ impl<C: Transport> Pool<C> {
         }
     }
 
+    /// Closes all of them: descriptors are wanted elsewhere.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().iter_mut().for_each(Vec::clear);
+    }
+
     /// Idle connections at this moment.
     pub fn len(&self) -> usize {
         self.idle.borrow().iter().map(Vec::len).sum()

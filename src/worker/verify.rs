@@ -1,5 +1,6 @@
 //! Slow checks (bcrypt takes 50 to 300 ms) on a few threads of their own, so that no ring waits for them (runtime.md 9).
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -32,7 +33,8 @@ impl VerifyPool {
                 loop {
                     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     match job {
-                        Ok(job) => job(),
+                        // The panic is told by its hook; its request gets no verdict, the thread goes on with the next.
+                        Ok(job) => drop(std::panic::catch_unwind(AssertUnwindSafe(job))),
                         Err(_) => return,
                     }
                 }
@@ -43,15 +45,31 @@ impl VerifyPool {
 
     /// Runs `check` on one of the threads and gives its verdict; `None` when too many wait already, or the check panicked.
     pub async fn run<T: Send + 'static>(&self, check: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= limits::VERIFY_QUEUE_MAX {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let place = Place::taken(&self.waiting);
+        if place.ahead >= limits::VERIFY_QUEUE_MAX {
             return None;
         }
         let (sender, verdict) = oneshot::channel();
         let job: Job = Box::new(move || drop(sender.send(check())));
-        let outcome = if self.queue.send(job).is_ok() { verdict.await.ok() } else { None };
+        if self.queue.send(job).is_ok() { verdict.await.ok() } else { None }
+    }
+}
+
+/// A place in the queue, free again when it is dropped: also when the request is.
+struct Place<'a> {
+    waiting: &'a AtomicUsize,
+    ahead: usize,
+}
+
+impl<'a> Place<'a> {
+    fn taken(waiting: &'a AtomicUsize) -> Self {
+        Place { waiting, ahead: waiting.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        outcome
     }
 }
 
@@ -65,5 +83,15 @@ mod tests {
         let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
         assert_eq!(driver.block_on(pool.run(|| 6 * 7)), Some(42));
         assert_eq!(pool.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_check_that_panics_costs_its_own_request_only() {
+        let pool = VerifyPool::start().expect("threads");
+        let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
+        for _ in 0..=limits::VERIFY_THREADS {
+            assert_eq!(driver.block_on(pool.run(|| -> bool { panic!("on purpose") })), None);
+        }
+        assert_eq!(driver.block_on(pool.run(|| true)), Some(true));
     }
 }

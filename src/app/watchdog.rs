@@ -1,0 +1,79 @@
+//! Looks after the workers: a ring that has failed, or a worker thread that has ended, would keep its share of the connections waiting
+//! for ever, because the kernel goes on handing them to its listeners. The process says so and ends; whoever started it starts it again.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::limits;
+use crate::worker::Shared;
+
+/// Starts the watching thread.
+///
+/// # Errors
+/// The system's, when no thread can be started.
+pub fn start(shared: Arc<Shared>) -> io::Result<()> {
+    std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || watch(&shared)).map(drop)
+}
+
+fn watch(shared: &Shared) {
+    let mut pulses = vec![Pulse::default(); shared.heartbeats.len()];
+    loop {
+        // Looks are counted, not seconds: a machine that was suspended, or a process that was stopped, has missed none.
+        std::thread::sleep(Duration::from_secs(limits::HEARTBEAT_SECS));
+        for (number, (pulse, beats)) in pulses.iter_mut().zip(&shared.heartbeats).enumerate() {
+            if pulse.is_lost(beats) {
+                fail(number);
+            }
+        }
+    }
+}
+
+fn fail(number: usize) -> ! {
+    let text = format!(
+        "worker {number} has stopped working ({} heartbeats missed): its ring or its thread has failed. Ringway exits so that it can be \
+         started again; if this happens more than once, try --driver=epoll and please report it",
+        limits::HEARTBEATS_MISSED_MAX
+    );
+    tracing::error!("{text}");
+    // The log may be a file or switched off; a process that ends by itself says why on standard error as well.
+    let _ = writeln!(io::stderr(), "{text}");
+    std::process::exit(1)
+}
+
+/// What was last seen of one worker.
+#[derive(Debug, Clone, Default)]
+struct Pulse {
+    seen: u64,
+    missed: u32,
+}
+
+impl Pulse {
+    fn is_lost(&mut self, beats: &AtomicU64) -> bool {
+        let now = beats.load(Relaxed);
+        self.missed = if now == self.seen { self.missed + 1 } else { 0 };
+        self.seen = now;
+        self.missed >= limits::HEARTBEATS_MISSED_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_worker_that_stays_silent_is_lost() {
+        let beats = AtomicU64::new(0);
+        let mut pulse = Pulse::default();
+        for _ in 1..limits::HEARTBEATS_MISSED_MAX {
+            assert!(!pulse.is_lost(&beats));
+        }
+        beats.store(1, Relaxed);
+        assert!(!pulse.is_lost(&beats), "one beat is enough");
+        for _ in 1..limits::HEARTBEATS_MISSED_MAX {
+            assert!(!pulse.is_lost(&beats));
+        }
+        assert!(pulse.is_lost(&beats));
+    }
+}
