@@ -1,0 +1,81 @@
+//! Rows 23, 26 and 34, and clients that go away: the other side is told, and nobody else notices.
+
+use std::time::Duration;
+
+use crate::DRIVERS;
+use crate::origin::{Script, Then};
+use crate::proxy::{Options, Proxy};
+
+const SOON: Duration = Duration::from_secs(4);
+
+#[test]
+fn row_23_a_body_that_ends_early_is_no_request() {
+    let heads = ["Content-Length: 10", "Transfer-Encoding: chunked"];
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        for framing in heads {
+            for is_half_closed in [true, false] {
+                proxy.origin.plays(Script::default());
+                let mut client = proxy.client();
+                client.send(format!("POST /cut HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n5\r\n"));
+                assert!(proxy.origin.wait(SOON, |o| o.bytes() > 0), "23 ({driver}): the head did not arrive");
+                if is_half_closed {
+                    client.finish_sending();
+                } else {
+                    drop(client);
+                }
+                assert!(
+                    proxy.origin.wait(SOON, |o| !o.seen().is_empty()),
+                    "23 {framing} ({driver}): no end for the origin"
+                );
+                assert!(proxy.origin.seen().iter().all(|s| !s.is_whole), "23 {framing} ({driver})");
+            }
+        }
+    }
+}
+
+/// Traefik's 499: the client has gone while its answer was waited for, so the backend's work is called off.
+#[test]
+fn a_client_that_leaves_while_it_waits_ends_the_backends_work() {
+    let tables = "[accessLog]\n".to_owned();
+    for driver in DRIVERS {
+        let proxy = Proxy::with(driver, &Options { tables: tables.clone(), ..Options::default() });
+        let requests = [
+            "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            // Bytes behind the request, and a body that went up in a second step, hide nothing.
+            "GET /wait HTTP/1.1\r\nHost: a\r\n\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            format!("POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n{}", "x".repeat(20_000)),
+        ];
+        for request in requests {
+            proxy.origin.plays(Script::answer("").then(Then::Hold));
+            let mut client = proxy.client();
+            client.send(&request);
+            assert!(proxy.origin.wait(SOON, |o| o.seen().len() == 1), "the request did not arrive");
+            let connection = proxy.origin.seen()[0].connection;
+            drop(client);
+            assert!(proxy.origin.wait(SOON, |o| o.has_ended(connection)), "({driver}): the origin works on for nobody");
+            assert!(proxy.origin.seen().iter().all(|s| !s.head.contains("behind")), "({driver})");
+        }
+        // A client that waits patiently gets its answer however long that takes.
+        proxy.origin.plays(Script::default().after(Duration::from_millis(2500)));
+        assert_eq!(proxy.get("/patient").body, b"ok", "({driver})");
+        assert!(proxy.log().matches(" 499 ").count() >= 3, "({driver}): {}", proxy.log());
+    }
+}
+
+/// The proxy's own words never stand in the middle of a backend's answer.
+#[test]
+fn row_26_a_bad_body_behind_a_begun_answer_ends_the_connection_without_words() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        let begun = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun";
+        proxy.origin.plays(Script::answer(begun).early().then(Then::Hold));
+        let mut client = proxy.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        std::thread::sleep(Duration::from_millis(200));
+        client.send("no chunk at all\r\n");
+        let (rest, ended) = client.rest(SOON);
+        let rest = String::from_utf8_lossy(&rest).into_owned();
+        assert!(ended && rest.ends_with("begun"), "26 ({driver}): {rest:?}");
+    }
+}

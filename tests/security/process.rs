@@ -1,0 +1,154 @@
+//! Rows 66 to 69: the process itself: out of descriptors, signals, changes under load, sudden death.
+
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::DRIVERS;
+use crate::client::Client;
+use crate::origin::Script;
+use crate::proxy::{Options, Proxy, routes};
+
+const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn row_66_a_lack_of_descriptors_heals_by_itself() {
+    for driver in DRIVERS {
+        let proxy = Proxy::with(driver, &Options { open_files: Some(64), ..Options::default() });
+        let mut old = proxy.client();
+        assert_eq!(old.send(GET).answer().status, 200);
+        let crowd: Vec<Client> = (0..150).map(|_| proxy.client()).collect();
+        thread::sleep(Duration::from_millis(500));
+        assert!(proxy.open_files() >= 60, "66 ({driver}): the limit is not reached");
+        let before = proxy.cpu();
+        thread::sleep(Duration::from_secs(2));
+        let spent = proxy.cpu() - before;
+        assert!(spent < Duration::from_millis(400), "66 ({driver}): it spins, {spent:?} in 2 s");
+        // An old connection lives; what its request needs may be missing for now.
+        let status = old.send(GET).answer().status;
+        assert!([200, 500, 502, 503].contains(&status), "66 ({driver}): {status}");
+        let complaints = proxy.log().matches("cannot accept connections").count();
+        assert!((1..=2).contains(&complaints), "66 ({driver}): told {complaints} times");
+        drop(crowd);
+        let end = Instant::now() + Duration::from_secs(5);
+        while proxy.get("/again").status != 200 {
+            assert!(Instant::now() < end, "66 ({driver}): it does not heal: {}", proxy.log());
+        }
+        assert_eq!(old.send(GET).answer().status, 200, "66 ({driver}): the old connection");
+    }
+}
+
+#[test]
+fn row_67_a_stop_lets_requests_finish() {
+    for driver in DRIVERS {
+        let mut proxy = Proxy::start(driver);
+        proxy.origin.plays(Script::default().after(Duration::from_millis(1500)));
+        let mut client = proxy.client();
+        client.send(GET);
+        assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));
+        let start = Instant::now();
+        signal(proxy.pid(), "TERM");
+        let answer = client.answer();
+        assert!(answer.body == b"ok" && answer.says_close(), "67 ({driver}): {answer:?}");
+        let status = proxy.child().wait().expect("it ends");
+        assert!(status.success(), "67 ({driver}): {status}");
+        assert!(start.elapsed() < Duration::from_secs(6), "67 ({driver}): {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn row_68_changes_under_load_lose_no_request() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        let good = fs::read_to_string(proxy.routes_file()).expect("the routes");
+        let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let failed = thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut failed = Vec::new();
+                        let mut client = proxy.client();
+                        while !stop.load(Relaxed) {
+                            let answer = client.send(GET).answer();
+                            sent.fetch_add(1, Relaxed);
+                            if answer.status != 200 {
+                                failed.push(answer.head);
+                                client = proxy.client();
+                            }
+                        }
+                        failed
+                    })
+                })
+                .collect();
+            let file = proxy.routes_file();
+            for n in 0..30 {
+                // Whole, malformed, half-written, emptied for a moment, and replaced by rename.
+                let text = format!("{good}\n# {n}\n");
+                match n % 5 {
+                    0 => fs::write(&file, &text),
+                    1 => fs::write(&file, "[frontends.main\nbroken"),
+                    2 => fs::write(&file, &text[..text.len() / 2]).and_then(|()| fs::write(&file, &text)),
+                    3 => fs::write(&file, "").and_then(|()| fs::write(&file, &text)),
+                    _ => fs::write(file.with_extension("new"), &text)
+                        .and_then(|()| fs::rename(file.with_extension("new"), &file)),
+                }
+                .expect("written");
+                thread::sleep(Duration::from_millis(60));
+            }
+            // The last one wins.
+            let last = format!(
+                "{}[frontends.main.headers.customResponseHeaders]\nX-Last = \"1\"\n",
+                routes(proxy.origin.port, &Options::default())
+            );
+            fs::write(&file, last).expect("written");
+            let end = Instant::now() + Duration::from_secs(8);
+            while proxy.get("/last").field("x-last") != Some("1") && Instant::now() < end {
+                thread::sleep(Duration::from_millis(50));
+            }
+            stop.store(true, Relaxed);
+            clients.into_iter().flat_map(|c| c.join().expect("a client")).collect::<Vec<_>>()
+        });
+        assert!(
+            failed.is_empty(),
+            "68 ({driver}): {} of {} failed: {:?}",
+            failed.len(),
+            sent.load(Relaxed),
+            failed.first()
+        );
+        assert_eq!(proxy.get("/last").field("x-last"), Some("1"), "68 ({driver}): the last change does not stand");
+    }
+}
+
+#[test]
+fn row_69_it_comes_back_on_the_same_port_after_a_sudden_death() {
+    for driver in DRIVERS {
+        let mut proxy = Proxy::start(driver);
+        let mut clients: Vec<Client> = (0..20).map(|_| proxy.client()).collect();
+        clients.iter_mut().for_each(|c| assert_eq!(c.send(GET).answer().status, 200));
+        let start = Instant::now();
+        proxy.restart(driver);
+        proxy.await_routes();
+        assert!(start.elapsed() < Duration::from_secs(5), "69 ({driver}): {:?}", start.elapsed());
+    }
+}
+
+/// The watchdog counts its own looks, not seconds.
+#[test]
+fn a_process_that_was_stopped_for_a_while_goes_on() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        signal(proxy.pid(), "STOP");
+        thread::sleep(Duration::from_secs(3));
+        signal(proxy.pid(), "CONT");
+        assert_eq!(proxy.get("/x").status, 200, "({driver})");
+        thread::sleep(Duration::from_secs(2));
+        assert_eq!(proxy.get("/x").status, 200, "({driver}): the watchdog took a pause for a failure");
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let done = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(done.is_ok_and(|status| status.success()));
+}

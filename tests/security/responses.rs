@@ -1,0 +1,253 @@
+//! Rows 26 and 30 to 42: what an origin may answer, what the client gets of it, and whether the origin's connection is used again.
+
+use std::time::Duration;
+
+use crate::client::Answer;
+use crate::origin::{Script, Then};
+use crate::proxy::Proxy;
+use crate::{DRIVERS, Verdict};
+
+const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+const SECRET: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Stale: 1\r\n\r\nsecret";
+
+/// Number and name, the request, the origin's bytes, and what the client must get. All of these connections are unfit for reuse.
+type Row = (&'static str, &'static str, &'static [u8], fn(&Answer) -> bool);
+
+const UNFIT: [Row; 35] = [
+    ("31 no HTTP", GET, b"SSH-2.0-OpenSSH\r\n\r\n", is_502),
+    ("31 status of two digits", GET, b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("31 status 099", GET, b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("31 version 2", GET, b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("31 HTTP/0.9", GET, b"<html>\r\n\r\n</html>", is_502),
+    ("31 bare LF", GET, b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", is_502),
+    ("31 NUL in a value", GET, b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("31 space before colon", GET, b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n", is_502),
+    ("31 fold", GET, b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("31 head cut short", GET, b"HTTP/1.1 200 OK\r\nContent-Le", is_502),
+    ("31 nothing", GET, b"", is_502),
+    ("32 two lengths", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy", is_502),
+    ("32 length +2", GET, b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok", is_502),
+    ("32 length of 2^64", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\nok", is_502),
+    ("32 unknown coding", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", is_502),
+    ("32 coding in HTTP/1.0", GET, b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", is_502),
+    ("33 length and chunks", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", |a| {
+        a.status == 200 && a.field("content-length").is_none() && a.body == b"ok" && a.is_whole
+    }),
+    ("34 length cut short", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", |a| a.status == 200 && !a.is_whole && a.body == b"short"),
+    ("34 chunks cut short", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n", |a| a.status == 200 && !a.is_whole),
+    ("35 invalid chunk size", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n+3\r\nbad\r\n0\r\n\r\n", |a| a.status == 200 && !a.is_whole),
+    ("35 chunk longer than its size", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n", |a| a.status == 200 && !a.is_whole),
+    ("35 chunk size ended by LF", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n", |a| !a.is_whole),
+    ("36 body behind 204", GET, b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nevil", |a| a.status == 204 && a.field("content-length").is_none()),
+    ("36 body behind 304", GET, b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\nevil", |a| a.status == 304),
+    ("36 body behind HEAD", "HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", |a| {
+        a.status == 200 && a.field("content-length") == Some("4")
+    }),
+    ("37 a second answer at once", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", |a| a.body == b"ok"),
+    ("38 101 unasked", GET, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Stale: 1\r\n\r\nsecret", is_502),
+    ("38 too many interim answers", GET, b"", is_502),
+    ("40 HTTP/1.0 origin", GET, b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", |a| a.head.starts_with("HTTP/1.1 200") && a.body == b"ok"),
+    ("40 until the end", GET, b"HTTP/1.0 200 OK\r\n\r\nok", |a| a.head.starts_with("HTTP/1.1 200") && a.body == b"ok" && a.is_whole),
+    ("42 endless head", GET, b"", is_502),
+    ("42 a thousand fields too many", GET, b"", is_502),
+    ("43 hop-by-hop of the answer", GET, b"HTTP/1.1 200 OK\r\nConnection: close, X-One\r\nX-One: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: p\r\nContent-Length: 2\r\n\r\nok", |a| {
+        ["x-one", "keep-alive", "proxy-authenticate"].iter().all(|n| a.field(n).is_none()) && a.body == b"ok"
+    }),
+    ("26 answer before the body ended", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\npart", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", |a| {
+        a.status == 403 && a.body == b"no" && a.says_close()
+    }),
+    ("30 final answer to Expect", "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n", b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno", |a| {
+        a.status == 417 || a.status == 100
+    }),
+];
+
+fn is_502(answer: &Answer) -> bool {
+    answer.status == 502 && answer.is_whole && !answer.head.contains("X-Stale")
+}
+
+#[test]
+fn rows_26_to_43_leave_no_connection_in_the_pool() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        let mut verdict = Verdict::default();
+        for (name, request, bytes, holds) in UNFIT {
+            let row = format!("{name} ({driver})");
+            let then = if name.starts_with("31 ") || name.starts_with("34") || name.contains("until") {
+                Then::Close
+            } else {
+                Then::Keep
+            };
+            let is_early = name.starts_with("26") || name.starts_with("30");
+            let mut script = Script::answer(bytes_of(name, bytes)).then(then);
+            script.reads_body = !is_early;
+            proxy.origin.plays(script);
+            let mut client = proxy.client();
+            client.send(request);
+            let mut answer = client.answer_to(request.starts_with("HEAD"));
+            if answer.status == 100 {
+                answer = client.answer();
+            }
+            verdict.check(&row, holds(&answer), format!("answered {answer:?}"));
+            let used = proxy.origin.seen().first().map_or(0, |s| s.connection);
+            // The next request, on the client's connection if that is still open, else on a new one, sees nothing of it.
+            for step in ["next", "after"] {
+                proxy.origin.plays(Script::default());
+                if client.is_closed_within(Duration::from_millis(20)) {
+                    client = proxy.client();
+                }
+                client.received.clear();
+                client.send(GET);
+                let answer = client.answer();
+                verdict.check(&row, answer.status == 200 && answer.body == b"ok", format!("{step}: {answer:?}"));
+                verdict.check(&row, answer.field("x-stale").is_none(), format!("{step}: {answer:?}"));
+                let seen = proxy.origin.seen();
+                verdict.check(&row, seen.iter().all(|s| s.connection != used), format!("{step}: reused, {seen:?}"));
+            }
+        }
+        verdict.end();
+    }
+}
+
+fn bytes_of(name: &str, bytes: &[u8]) -> Vec<u8> {
+    match name {
+        "38 too many interim answers" => {
+            ["HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(40), SECRET.into()].concat().into_bytes()
+        }
+        "42 endless head" => [&b"HTTP/1.1 200 OK\r\nX: "[..], &vec![b'x'; 4 << 20]].concat(),
+        "42 a thousand fields too many" => {
+            let fields: String = (0..3000).map(|n| format!("X-{n}: y\r\n")).collect();
+            format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes()
+        }
+        _ => bytes.to_vec(),
+    }
+}
+
+#[test]
+fn clean_answers_are_passed_on_and_their_connection_is_kept() {
+    let rows: [(&str, &str, &str); 5] = [
+        (
+            "38 interim answers first",
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "ok",
+        ),
+        (
+            "22 chunks",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00A;x=y\r\n0123456789\r\n0\r\nX-T: 1\r\nSet-Cookie: evil\r\n\r\n",
+            "0123456789",
+        ),
+        (
+            "43 Connection names framing",
+            "HTTP/1.1 200 OK\r\nConnection: Content-Length\r\nContent-Length: 2\r\n\r\nok",
+            "ok",
+        ),
+        (
+            "46 repeated fields",
+            "HTTP/1.1 200 OK\r\nSet-Cookie: b=1\r\nX-A: 1\r\nSet-Cookie: a=2\r\nContent-Length: 2\r\n\r\nok",
+            "ok",
+        ),
+        ("46 obs-text", "HTTP/1.1 200 Gr\u{fc}n\r\nContent-Length: 2\r\n\r\nok", "ok"),
+    ];
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        let mut verdict = Verdict::default();
+        for (name, bytes, body) in rows {
+            let row = format!("{name} ({driver})");
+            proxy.origin.plays(Script::answer(bytes));
+            let mut client = proxy.client();
+            for _ in 0..2 {
+                client.send(GET);
+                let answer = client.answer();
+                verdict.check(&row, answer.status == 200 && answer.body == body.as_bytes(), format!("{answer:?}"));
+                if name.starts_with("46 rep") {
+                    verdict.check(
+                        &row,
+                        answer.head.contains("Set-Cookie: b=1\r\nX-A: 1\r\nSet-Cookie: a=2\r\n"),
+                        answer.head,
+                    );
+                }
+            }
+            let seen = proxy.origin.seen();
+            verdict.check(&row, seen.len() == 2 && seen[0].connection == seen[1].connection, format!("{seen:?}"));
+        }
+        verdict.end();
+    }
+}
+
+#[test]
+fn row_37_bytes_that_come_late_on_an_idle_connection_are_nobodys() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        // The hold leaves the connection open; the second answer comes 50 ms behind the first.
+        proxy.origin.plays(Script::default());
+        assert_eq!(proxy.get("/warm").status, 200);
+        let origin = proxy.origin.clone();
+        origin.plays(Script::answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").then(Then::Keep));
+        let mut client = proxy.client();
+        client.send(GET);
+        assert_eq!(client.answer().body, b"ok");
+        origin.says_unasked(SECRET);
+        std::thread::sleep(Duration::from_millis(50));
+        for _ in 0..3 {
+            client.send(GET);
+            let answer = client.answer();
+            assert!(answer.body == b"ok" && answer.field("x-stale").is_none(), "37 ({driver}): {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn row_39_an_old_client_gets_no_chunks_and_a_close() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        proxy.origin.plays(Script::answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+        let answer = client.answer();
+        assert!(answer.field("transfer-encoding").is_none() && answer.body == b"ok", "39 ({driver}): {answer:?}");
+        assert!(client.is_closed_within(Duration::from_secs(2)), "39 ({driver})");
+    }
+}
+
+#[test]
+fn row_41_a_kept_connection_that_the_origin_closed_costs_no_request() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        for (method, allowed) in [("GET", &[200][..]), ("POST", &[200, 502][..])] {
+            for _ in 0..10 {
+                proxy.origin.plays(Script::default().then(Then::Close));
+                let mut client = proxy.client();
+                client.send(format!("{method} /one HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
+                assert_eq!(client.answer().status, 200);
+                client.send(format!("{method} /two HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
+                let answer = client.answer();
+                assert!(allowed.contains(&answer.status), "41 {method} ({driver}): {answer:?}");
+                let twos = proxy.origin.seen().iter().filter(|s| s.head.contains("/two")).count();
+                assert!(twos <= 1, "41 {method} ({driver}): delivered {twos} times");
+            }
+        }
+    }
+}
+
+/// A failed exchange leaves nothing behind for whoever uses the same memory next: neither on this connection nor on another one.
+#[test]
+fn row_37_what_a_failed_exchange_left_behind_is_nobodys_answer() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        for bytes in [
+            format!("HTTP/1.1 101 Switching Protocols\r\n\r\n{SECRET}"),
+            format!("{}{SECRET}", "HTTP/1.1 102 Processing\r\n\r\n".repeat(17)),
+        ] {
+            proxy.origin.plays(Script::answer(&bytes));
+            let mut first = proxy.client();
+            first.send(GET);
+            assert_eq!(first.answer().status, 502);
+            proxy.origin.plays(Script::default());
+            let mut second = proxy.client();
+            for client in [&mut first, &mut second] {
+                client.send(GET);
+                let answer = client.answer();
+                assert!(answer.field("x-stale").is_none() && answer.body == b"ok", "({driver}): {answer:?}");
+            }
+        }
+    }
+}

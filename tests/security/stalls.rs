@@ -1,0 +1,142 @@
+//! Rows 50, 51 and 65: sides that are slow, silent or gone. Every wait ends near its limit, and memory stays flat.
+
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::find;
+use crate::origin::{Script, Then};
+use crate::proxy::{Options, Proxy};
+use crate::{DRIVERS, Verdict};
+
+const LIMITS: &str = "[respondingTimeouts]\nreadTimeout = \"1s\"\nidleTimeout = \"1s\"\nwriteTimeout = \"1s\"\n\
+                      [forwardingTimeouts]\nresponseHeaderTimeout = \"1s\"\ndialTimeout = \"1s\"\n";
+/// A limit of one second is kept within this.
+const LATE: Duration = Duration::from_secs(4);
+
+fn proxy(driver: &str) -> Proxy {
+    Proxy::with(driver, &Options { tables: LIMITS.into(), ..Options::default() })
+}
+
+#[test]
+fn row_50_slow_clients_are_closed_near_the_limit() {
+    // What comes first, then what drips in every 100 ms, and the answer.
+    let rows: [(&str, &str, &str, &[u16]); 5] = [
+        ("50 silent", "", "", &[0]),
+        ("50 idle after a request", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "", &[200]),
+        ("50 slow head", "GET / HTTP/1.1\r\nHost: a\r\n", "X: y\r\n", &[0, 408]),
+        ("50 slow body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", "x", &[408]),
+        ("50 slow chunks", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", &[408]),
+    ];
+    for driver in DRIVERS {
+        let proxy = proxy(driver);
+        let mut verdict = Verdict::default();
+        thread::scope(|scope| {
+            let runs: Vec<_> = rows.map(|row| (row, scope.spawn(|| drip(&proxy, row.1, row.2)))).into_iter().collect();
+            for ((name, _, _, allowed), run) in runs {
+                let (status, took) = run.join().expect("the client");
+                let row = format!("{name} ({driver})");
+                verdict.check(&row, allowed.contains(&status), format!("answered {status}"));
+                verdict.check(&row, took > Duration::from_millis(700) && took < LATE, format!("closed after {took:?}"));
+            }
+        });
+        let whole = proxy.origin.seen().iter().filter(|s| s.is_whole && s.head.starts_with("POST")).count();
+        verdict.check("50", whole == 0, "a body that never ended counted as whole");
+        verdict.end();
+    }
+}
+
+fn drip(proxy: &Proxy, first: &str, piece: &str) -> (u16, Duration) {
+    let mut client = proxy.client();
+    let start = Instant::now();
+    client.send(first);
+    while start.elapsed() < LATE + Duration::from_secs(1) {
+        client.send(piece);
+        if client.is_closed_within(Duration::from_millis(100)) {
+            break;
+        }
+    }
+    let took = start.elapsed();
+    let status = find(&client.received, b"HTTP/1.1 ")
+        .map(|at| String::from_utf8_lossy(&client.received[at + 9..at + 12]).into_owned());
+    (status.and_then(|text| text.parse().ok()).unwrap_or(0), took)
+}
+
+#[test]
+fn row_65_origins_that_stall_or_are_gone_are_answered_in_time() {
+    for driver in DRIVERS {
+        let proxy = proxy(driver);
+        let mut verdict = Verdict::default();
+        let dripping = Script::answer("HTTP/1.1 200 OK\r\nX: ").then(Then::Hold);
+        let rows = [
+            ("65 silent origin", Script::answer("").then(Then::Hold), 504),
+            ("65 head that never ends", dripping, 504),
+            (
+                "65 interim answer, then silence",
+                Script::answer("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 2").then(Then::Hold),
+                504,
+            ),
+        ];
+        for (name, script, status) in rows {
+            let row = format!("{name} ({driver})");
+            proxy.origin.plays(script);
+            let start = Instant::now();
+            let mut client = proxy.client();
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let answer = client.answer();
+            verdict.check(&row, answer.status == status, format!("{answer:?}"));
+            verdict.check(&row, start.elapsed() < LATE, format!("after {:?}", start.elapsed()));
+            proxy.origin.plays(Script::default());
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            verdict.check(&row, client.answer().body == b"ok", "it does not recover");
+        }
+        verdict.end();
+        // Down, a blackhole (documentation addresses lead nowhere), and one that serves: the request goes on to that one.
+        let servers = vec!["http://127.0.0.1:1".to_owned()];
+        let proxy = Proxy::with(driver, &Options { tables: LIMITS.into(), servers, ..Options::default() });
+        for n in 0..6 {
+            let start = Instant::now();
+            assert_eq!(proxy.get(&format!("/{n}")).status, 200, "65 refused ({driver})");
+            assert!(start.elapsed() < Duration::from_millis(900), "a refused server is passed over at once");
+        }
+    }
+}
+
+/// A side that stops reading stops the other one; nothing piles up in the proxy.
+#[test]
+fn row_51_memory_stays_flat_when_a_side_does_not_read() {
+    const BYTES: usize = 64 << 20;
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        let before = proxy.resident_kib();
+        let body =
+            [format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n").into_bytes(), vec![b'd'; BYTES]].concat();
+        proxy.origin.plays(Script::answer(&body).then(Then::Close));
+        let mut clients: Vec<_> = (0..4).map(|_| proxy.client()).collect();
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        thread::sleep(Duration::from_millis(700));
+        let held = proxy.resident_kib().saturating_sub(before);
+        assert!(held < 8 * 1024, "51 download ({driver}): {held} KiB held for clients that do not read");
+        let mut first = clients.remove(0);
+        let mut total = 0;
+        let mut piece = vec![0; 1 << 20];
+        first.stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+        while let Ok(bytes @ 1..) = first.stream.read(&mut piece) {
+            total += bytes;
+        }
+        assert!(total > BYTES, "51 download ({driver}): {total} bytes arrived after the pause");
+        drop(clients);
+
+        let proxy = Proxy::start(driver);
+        let before = proxy.resident_kib();
+        proxy.origin.plays(Script::answer("").early().then(Then::Keep).after(Duration::from_secs(3)));
+        let mut client = proxy.client();
+        client.stream.set_write_timeout(Some(Duration::from_millis(700))).expect("a limit");
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BYTES}\r\n\r\n"));
+        client.send(vec![b'u'; BYTES]);
+        let held = proxy.resident_kib().saturating_sub(before);
+        assert!(held < 8 * 1024, "51 upload ({driver}): {held} KiB held for an origin that does not read");
+    }
+}

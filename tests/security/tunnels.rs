@@ -1,0 +1,87 @@
+//! Rows 27, 28 and 54: upgrades become tunnels only when the origin says so.
+
+use std::io::Read;
+use std::time::Duration;
+
+use crate::DRIVERS;
+use crate::origin::{Script, Then};
+use crate::proxy::Proxy;
+
+const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: x\r\n\r\n";
+const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const SOON: Duration = Duration::from_secs(4);
+
+#[test]
+fn row_27_a_refused_upgrade_opens_no_tunnel() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        for status in ["200 OK", "403 Forbidden", "426 Upgrade Required"] {
+            proxy.origin.plays(Script::answer(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno")));
+            let mut client = proxy.client();
+            // Sent before the answer: neither a request of ours nor bytes for the origin.
+            client.send([UPGRADE, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+            let answer = client.answer();
+            assert_eq!(&answer.head[9..12], &status[..3], "27 ({driver})");
+            assert_eq!(answer.body, b"no");
+            let (rest, _) = client.rest(Duration::from_millis(200));
+            let seen = proxy.origin.seen();
+            assert!(rest.is_empty() && seen.len() == 1, "27 ({driver}): {seen:?}");
+            let used = seen[0].connection;
+            proxy.origin.plays(Script::default());
+            assert_eq!(proxy.get("/next").body, b"ok");
+            assert!(
+                proxy.origin.seen().iter().all(|s| !s.head.contains("smuggled")),
+                "27 ({driver}), connection {used}"
+            );
+        }
+    }
+}
+
+#[test]
+fn row_54_an_accepted_upgrade_carries_bytes_both_ways_to_the_end() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        proxy.origin.plays(Script::answer(ACCEPTED).then(Then::Echo));
+        let mut client = proxy.client();
+        client.send(UPGRADE);
+        let answer = client.answer();
+        assert_eq!(answer.status, 101, "54 ({driver}): {answer:?}");
+        assert_eq!(answer.field("upgrade"), Some("websocket"));
+        let seen = proxy.origin.seen();
+        assert_eq!((seen[0].fields("upgrade"), seen[0].fields("connection")), (vec!["websocket"], vec!["Upgrade"]));
+        let sent: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+        let mut sender = client.stream.try_clone().expect("the connection twice");
+        let bytes = sent.clone();
+        let sending = std::thread::spawn(move || {
+            std::io::Write::write_all(&mut sender, &bytes).expect("sent");
+            sender.shutdown(std::net::Shutdown::Write).expect("the end");
+        });
+        client.stream.set_read_timeout(Some(SOON)).expect("a limit");
+        let mut received = std::mem::take(&mut client.received);
+        client.stream.read_to_end(&mut received).expect("everything that is outstanding, then the end");
+        sending.join().expect("the sender");
+        assert!(received == sent, "54 ({driver}): {} of {} bytes came back", received.len(), sent.len());
+
+        // Bytes that come with the 101, and bytes sent ahead of it, arrive; the origin's end ends the tunnel.
+        proxy.origin.plays(Script::answer([ACCEPTED, "first"].concat()).then(Then::Close));
+        let mut client = proxy.client();
+        client.send([UPGRADE, "early"].concat());
+        assert_eq!(client.answer().status, 101);
+        let (rest, ended) = client.rest(SOON);
+        assert!(rest == b"first" && ended, "54 ({driver}): {:?}", rest.escape_ascii().to_string());
+    }
+}
+
+#[test]
+fn row_54_a_client_that_vanishes_ends_the_origins_side() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        proxy.origin.plays(Script::answer(ACCEPTED).then(Then::Echo));
+        let mut client = proxy.client();
+        client.send(UPGRADE);
+        assert_eq!(client.answer().status, 101);
+        let connection = proxy.origin.seen()[0].connection;
+        drop(client);
+        assert!(proxy.origin.wait(SOON, |o| o.has_ended(connection)), "54 ({driver}): the tunnel stays half open");
+    }
+}
