@@ -32,6 +32,9 @@ const SETTLE_PERIOD: Duration = Duration::from_millis(50);
 /// A file that is written without a pause is read after this many [`SETTLE_PERIOD`]s anyway.
 const SETTLE_ROUNDS_MAX: usize = 20;
 
+/// A file that changed during each of so many reads is taken as it was read.
+const TORN_READS_MAX: usize = 20;
+
 /// Where the routes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -74,8 +77,18 @@ pub async fn run(settings: FileSettings, send: UnboundedSender<Update>) {
     let mut stamps = Stamps::of(&settings.place);
     let mut loaded = false;
     let mut last_error = String::new();
+    let mut torn = 0;
     loop {
-        match load(&settings.place) {
+        let read = load(&settings.place);
+        let now = Stamps::of(&settings.place);
+        // Written to while it was being read: what was read may be the empty file in front of its new contents.
+        if settings.watch && now != stamps && torn < TORN_READS_MAX {
+            torn += 1;
+            stamps = at_rest(&settings.place, now).await;
+            continue;
+        }
+        torn = 0;
+        match read {
             Ok(merged) => {
                 loaded = true;
                 last_error.clear();

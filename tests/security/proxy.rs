@@ -160,7 +160,7 @@ pub fn routes(origin: u16, options: &Options) -> String {
         .collect();
     format!(
         "[backends.main.servers.one]\nurl = \"http://127.0.0.1:{origin}\"\n{more}\
-         [frontends.main]\nbackend = \"main\"\n{}\n[frontends.main.routes.all]\nrule = \"PathPrefix:/\"\n",
+         [frontends.main]\nbackend = \"main\"\npassHostHeader = true\n{}\n[frontends.main.routes.all]\nrule = \"PathPrefix:/\"\n",
         options.frontend
     )
 }
