@@ -1,0 +1,8 @@
+//! The built binary as its first user meets it: real sockets, curl, openssl and htpasswd, on both drivers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod process;
+mod proxy;
+mod traffic;

@@ -1,0 +1,174 @@
+//! The process: logs, pages, signals, subcommands, and what it says when it cannot start.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::proxy::{DRIVERS, Origin, Proxy};
+use crate::support::{run, wait_for};
+
+const CONFIG: &str = r#"
+logLevel = "INFO"
+[entryPoints.http]
+address = "127.0.0.1:@http@"
+[entryPoints.traefik]
+address = "127.0.0.1:@api@"
+[api]
+[api.statistics]
+[ping]
+[metrics.prometheus]
+[accessLog]
+filePath = "@dir@/access.log"
+@format@
+[file]
+[backends.one.servers.a]
+url = "http://@origin@"
+[frontends.all]
+backend = "one"
+[frontends.all.routes.r]
+rule = "PathPrefix:/"
+"#;
+
+fn start(driver: &str, origin: &Origin, format: &str) -> Proxy {
+    Proxy::start(driver, &CONFIG.replace("@format@", format), origin.address, |_| {})
+}
+
+fn access_log(proxy: &Proxy) -> String {
+    fs::read_to_string(proxy.folder.path().join("access.log")).unwrap_or_default()
+}
+
+#[test]
+fn pages_say_what_runs_and_what_ran() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let proxy = start(driver, &origin, "");
+        let page = |path: &str| proxy.curl(&[&format!("http://127.0.0.1:{}{path}", proxy.api)]);
+        assert_eq!(page("/ping"), "OK");
+        let providers: serde_json::Value = serde_json::from_str(&page("/api/providers")).expect("JSON");
+        assert_eq!(providers["file"]["frontends"]["all"]["backend"], "one", "{providers}");
+        let health: serde_json::Value = serde_json::from_str(&page("/health")).expect("JSON");
+        assert!(health["total_count"].as_u64().is_some_and(|n| n > 0), "{health}");
+        let metrics = page("/metrics");
+        assert!(metrics.contains("traefik_entrypoint_requests_total{code=\"200\",entrypoint=\"http\""), "{metrics}");
+        let file = proxy.folder.path().join("ringway.toml");
+        let check = Command::new(env!("CARGO_BIN_EXE_ringway"))
+            .arg("healthcheck")
+            .arg(format!("--configFile={}", file.display()))
+            .output();
+        let check = check.expect("it runs");
+        assert!(check.status.success(), "{check:?}");
+    }
+}
+
+#[test]
+fn access_lines_are_written_in_both_formats_and_the_file_is_reopened() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        for format in ["", "format = \"json\""] {
+            let proxy = start(driver, &origin, format);
+            proxy.curl(&["-A", "tester", &proxy.url("/looked?for=1")]);
+            let line = wait_for("a line", Duration::from_secs(5), || {
+                let text = access_log(&proxy);
+                text.lines().find(|line| line.contains("/looked?for=1")).map(str::to_owned).ok_or(text.clone())
+            });
+            if format.is_empty() {
+                assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+                assert!(line.contains("\"GET /looked?for=1 HTTP/1.1\" 200 ") && line.contains("\"tester\""), "{line}");
+            } else {
+                let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+                assert_eq!((&line["DownstreamStatus"], &line["RequestPath"]), (&200.into(), &"/looked?for=1".into()));
+            }
+            let file = proxy.folder.path().join("access.log");
+            fs::rename(&file, proxy.folder.path().join("access.log.1")).expect("moved");
+            proxy.signal("USR1");
+            wait_for("a new file with new lines", Duration::from_secs(10), || {
+                proxy.curl(&[&proxy.url("/after")]);
+                if access_log(&proxy).contains("/after") { Ok(()) } else { Err("no line".to_owned()) }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_stop_lets_requests_finish_and_ends_with_zero() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let mut proxy = start(driver, &origin, "");
+        let mut client = TcpStream::connect(("127.0.0.1", proxy.http)).expect("connected");
+        client.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+        let before = origin.requests.load(std::sync::atomic::Ordering::SeqCst);
+        wait_for("the request is under way", Duration::from_secs(5), || {
+            let now = origin.requests.load(std::sync::atomic::Ordering::SeqCst);
+            if now > before || now >= 2 { Ok(()) } else { Err(now.to_string()) }
+        });
+        proxy.signal("TERM");
+        let port = proxy.http;
+        wait_for("listeners are closed", Duration::from_secs(5), || match TcpStream::connect(("127.0.0.1", port)) {
+            Err(_) => Ok(()),
+            Ok(_) => Err("still accepted".to_owned()),
+        });
+        let mut got = String::new();
+        client.read_to_string(&mut got).expect("an answer");
+        assert!(got.starts_with("HTTP/1.1 200 OK\r\n") && got.contains("Connection: close\r\n"), "{driver}: {got}");
+        assert_eq!(proxy.wait(Duration::from_secs(5)).code(), Some(0));
+        assert!(proxy.log().contains("I have to go..."));
+    }
+}
+
+#[test]
+fn ping_says_that_the_process_is_stopping() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let config = format!("{}[lifeCycle]\nrequestAcceptGraceTimeout = \"2s\"\n", CONFIG.replace("@format@", ""));
+        let mut proxy = Proxy::start(driver, &config, origin.address, |_| {});
+        proxy.signal("TERM");
+        let ping = format!("http://127.0.0.1:{}/ping", proxy.api);
+        wait_for("503", Duration::from_secs(1), || {
+            let status = proxy.curl(&["-o", "/dev/null", "-w", "%{http_code}", &ping]);
+            if status == "503" { Ok(()) } else { Err(status) }
+        });
+        assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: still serves");
+        assert_eq!(proxy.wait(Duration::from_secs(8)).code(), Some(0));
+    }
+}
+
+#[test]
+fn after_a_kill_the_same_ports_serve_again_at_once() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let mut proxy = start(driver, &origin, "");
+        let _open = TcpStream::connect(("127.0.0.1", proxy.http)).expect("connected");
+        proxy.signal("KILL");
+        proxy.wait(Duration::from_secs(5));
+        let start = Instant::now();
+        proxy.restart(driver);
+        assert!(start.elapsed() < Duration::from_secs(5), "{driver}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let attempt = |command: &[&str], config: &str| {
+        let file = folder.path().join("ringway.toml");
+        fs::write(&file, config).expect("written");
+        let output =
+            run(env!("CARGO_BIN_EXE_ringway"), &[command, &[&format!("--configFile={}", file.display())]].concat());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    };
+    let (code, text) = attempt(&[], "[entryPoints\nhttp = 1\n");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("ringway.toml") && text.contains(":1"), "{text}");
+    let (code, text) = attempt(&["check"], "[entryPoints.http]\nadress = \":80\"\n");
+    assert!(text.contains("adress") && text.contains("address"), "{code:?} {text}");
+    let (code, text) = attempt(&["check"], "[entryPoints.http]\naddress = \":80\"\n");
+    assert_eq!(code, Some(0), "{text}");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let (code, text) = attempt(&[], &format!("[entryPoints.http]\naddress = \"{address}\"\n"));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains(&address.to_string()) && text.contains("in use"), "{text}");
+}
