@@ -138,7 +138,8 @@ impl Authority {
     }
 
     fn orders(&self) -> usize {
-        self.read_log().lines().filter(|line| line.contains("POST /order-plz")).count()
+        // Not the requests: pebble refuses one good nonce in twenty, and the client then sends the same order again.
+        self.read_log().lines().filter(|line| line.contains("Added order")).count()
     }
 }
 
