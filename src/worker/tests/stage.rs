@@ -172,6 +172,7 @@ fn check_counts(shared: &Shared) {
 pub const TIMEOUTS: Timeouts = Timeouts {
     idle: Some(Duration::from_secs(3)),
     head_read: Duration::from_secs(3),
+    body_read: None,
     stall: Duration::from_secs(3),
     dial: Duration::from_secs(3),
     response_header: None,
@@ -236,6 +237,7 @@ impl Base {
             stopping: false.into(),
             draining: false.into(),
             refused_heads: 0.into(),
+            heartbeats: Vec::new(),
             active: 0.into(),
             process_facts: ProcessFacts::default,
         }
