@@ -20,9 +20,11 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::cli::{self, Command, Invocation};
+use crate::config;
 use crate::config::fixed::{self, Fixed};
 use crate::config::snapshot::Snapshot;
-use crate::control::Control;
+use crate::control::update::{Sender, Update};
+use crate::control::{self, Control};
 use crate::net::socket;
 use crate::observe::Published;
 use crate::tls::challenge::ChallengeTable;
@@ -148,7 +150,10 @@ fn serve(
         Arc::new(ArcSwap::from_pointee(Published::new(Snapshot::empty(parts.entry_points.len()), &metrics)));
     let challenges: Arc<ArcSwap<ChallengeTable>> = Arc::default();
     let listeners = open_listeners(fixed, &parts, cores.len())?;
+    let (sender, updates) = control::update::channel();
     let control = Control {
+        updates,
+        sender: sender.clone(),
         throttle: fixed.providers_throttle_duration.positive().unwrap_or_default(),
         docker: fixed.docker.as_ref().map(|table| fixture::docker(table, &fixed.constraints)),
         file: fixed
@@ -175,6 +180,7 @@ fn serve(
         codename: CODENAME,
         host_name: process::host_name(),
         verify: worker::VerifyPool::start().map_err(|e| format!("cannot start threads: {e}"))?,
+        take_document: fixed.rest.as_ref().map(|_| rest(sender)),
         access_log: logs::access_log(fixed)?,
         start,
         stopping: false.into(),
@@ -225,6 +231,17 @@ fn open_listeners(fixed: &Fixed, parts: &fixture::Parts, workers: usize) -> Resu
         }
     }
     Ok(listeners)
+}
+
+/// The REST provider: it appears as `web` among the others (static.md 5).
+fn rest(sender: Sender) -> worker::TakeDocument {
+    Arc::new(move |document| {
+        let dynamic = config::json::read(document)?;
+        let echo = serde_json::to_string(&dynamic).map_err(|e| e.to_string())?;
+        let update = Update { provider: "web", dynamic, rejected: Vec::new() };
+        sender.send(update).map_err(|_| "the control thread has ended: restart Ringway".to_owned())?;
+        Ok(echo)
+    })
 }
 
 fn start_control(control: Control) -> Result<(), String> {

@@ -50,6 +50,14 @@ pub const UPSTREAM_IDLE_SECS: u64 = 90;
 pub const INFORMATIONAL_MAX: usize = 16;
 /// Servers tried for one request whose connection was refused, the first included.
 pub const CONNECT_ATTEMPTS_MAX: usize = 4;
+/// A body that buffering holds, whatever the configuration allows: above it 413 for a request, 500 for a response.
+pub const BUFFERED_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The body of an error page.
+pub const PAGE_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A document for the REST provider.
+pub const REST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bodies that one worker holds in memory at one time, all together.
+pub const HELD_BYTES_PER_WORKER_MAX: usize = 256 * 1024 * 1024;
 /// Tries of one request under `[retry]`, whatever `attempts` says: a refused connection costs no time, so the loop needs an end.
 pub const RETRY_ATTEMPTS_MAX: u32 = 100;
 
@@ -84,5 +92,6 @@ pub const LOG_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 const _: () = assert!(RING_ENTRIES_MIN <= RING_ENTRIES && RING_ENTRIES <= RING_COMPLETIONS);
 const _: () = assert!(COPY_BUFFER_MIN_BYTES <= COPY_BUFFER_MAX_BYTES);
+const _: () = assert!(BUFFERED_BODY_BYTES_MAX <= HELD_BYTES_PER_WORKER_MAX);
 const _: () = assert!(TARGET_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
 const _: () = assert!(HEAD_BUFFER_BYTES <= POOLED_BUFFER_BYTES_MAX);

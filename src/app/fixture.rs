@@ -59,6 +59,7 @@ pub fn build(fixed: &Fixed) -> Result<Parts, String> {
             auth: parts.auth,
             exposed: exposed(fixed, name),
             serves_challenges: serves_challenges(fixed, name),
+            serves_rest: fixed.rest.as_ref().is_some_and(|rest| rest.entry_point == *name),
             tls,
             trust: parts.trust,
         });

@@ -7,6 +7,7 @@ pub mod duration;
 pub mod compile;
 pub mod dynamic;
 pub mod fixed;
+pub mod json;
 pub mod labels;
 pub mod pem;
 pub mod snapshot;

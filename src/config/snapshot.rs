@@ -71,7 +71,10 @@ pub struct PageSource {
     pub guard: Arc<Chain>,
     pub attempt: Arc<Chain>,
     pub buffering: Option<Buffering>,
+    pub retry: Option<Retry>,
     pub pass_host: bool,
+    /// A server named `error` that no frontend leads to: it is called by its own name (dynamic.md 5.8).
+    pub is_lone: bool,
 }
 
 /// A backend: its servers and how to choose one.

@@ -33,6 +33,10 @@ use update::Update;
 /// Everything the control plane works with; made by the wiring.
 pub struct Control {
     pub fixture: Fixture,
+    /// What providers say, and where they say it.
+    pub updates: update::Receiver,
+    /// Kept for the life of the process, so that a run without providers waits instead of ending.
+    pub sender: update::Sender,
     /// Addresses that the entry points use already.
     pub interned: Interned,
     /// `providersThrottleDuration`: the least time between two applications of one provider's configurations.
@@ -55,7 +59,7 @@ impl Control {
     }
 
     async fn work(mut self) {
-        let (send, updates) = unbounded_channel();
+        let send = self.sender.clone();
         for update in self.initial.drain(..) {
             let _ = send.send(update);
         }
@@ -86,9 +90,7 @@ impl Control {
             rejected: BTreeMap::new(),
             told: BTreeSet::new(),
         };
-        // The sender stays alive here, so that a run without providers waits instead of ending.
-        merge.run(updates, events).await;
-        drop(send);
+        merge.run(events).await;
     }
 }
 
@@ -107,7 +109,7 @@ struct Merge {
 }
 
 impl Merge {
-    async fn run(mut self, mut updates: UnboundedReceiver<Update>, mut events: UnboundedReceiver<Event>) {
+    async fn run(mut self, mut events: UnboundedReceiver<Event>) {
         let mut waiting: BTreeMap<&'static str, Update> = BTreeMap::new();
         let mut applied: BTreeMap<&'static str, Instant> = BTreeMap::new();
         let mut lookups = tokio::time::interval(resolve::EVERY);
@@ -119,7 +121,7 @@ impl Merge {
             let due = |name: &'static str| applied.get(name).map_or(now, |at: &Instant| *at + throttle);
             let next = waiting.keys().map(|name| due(name)).min();
             tokio::select! {
-                Some(update) = updates.recv() => {
+                Some(update) = self.control.updates.recv() => {
                     waiting.insert(update.provider, update);
                 }
                 Some(event) = events.recv() => {

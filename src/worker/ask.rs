@@ -3,6 +3,7 @@
 use monoio::time::timeout;
 
 use super::Worker;
+use super::budget::Held;
 use super::fetch::{Errand, NotFetched, fetch};
 use super::talk::Answered;
 use super::upstream::Dial;
@@ -12,19 +13,19 @@ use crate::middleware::forward_auth::{ANSWER_BODY_BYTES_MAX, ANSWER_TIME_MAX};
 use crate::middleware::{Ask, AskAnswer};
 
 /// A server's answer, whole.
-pub struct Told {
+pub struct Told<'w> {
     answer: Answered,
-    body: Vec<u8>,
+    body: Held<'w>,
 }
 
-impl Told {
+impl Told<'_> {
     pub fn as_answer(&self) -> AskAnswer<'_> {
-        AskAnswer { head: &self.answer.head, bytes: &self.answer.bytes, body: &self.body }
+        AskAnswer { head: &self.answer.head, bytes: &self.answer.bytes, body: self.body.bytes() }
     }
 }
 
 /// Calls the authentication server. `None` when that failed: the step then answers 500.
-pub async fn call<D: Dial>(worker: &Worker<D>, ask: &Ask, server: Option<&Origin>) -> Option<Told> {
+pub async fn call<'w, D: Dial>(worker: &'w Worker<D>, ask: &Ask, server: Option<&Origin>) -> Option<Told<'w>> {
     // A chain with forward authentication is compiled together with its server.
     let origin = server?;
     let errand = Errand {

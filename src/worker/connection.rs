@@ -7,7 +7,8 @@ use std::time::Duration;
 use monoio::time::timeout;
 
 use super::Worker;
-use super::exchange::{End, exchange, reject};
+use super::exchange::{End, exchange};
+use super::local::reject;
 use super::relay::within;
 use super::talk::{Peer, Talk};
 use super::upstream::Dial;

@@ -18,6 +18,8 @@ pub struct EntryPoint {
     pub exposed: Option<Exposed>,
     /// It answers ACME's HTTP-01 challenges.
     pub serves_challenges: bool,
+    /// It takes the REST provider's documents.
+    pub serves_rest: bool,
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub trust: Trust,
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use super::Worker;
 use super::forward;
 use super::internal;
+use super::local::{Depth, Refusal, answer_locally, finish, leave};
 use super::record::Record;
-use super::relay::send;
+use super::rest;
 use super::talk::{Peer, Talk};
 use super::upstream::Dial;
 use crate::config::snapshot::{Frontend, Origin, Snapshot};
-use crate::http::forward::{ReplyPlan, write_reply};
-use crate::http::{Reply, Version};
-use crate::middleware::{Answer, Chain, Label, Progress};
-use crate::net::{Transport, WriteHalf};
+use crate::http::Reply;
+use crate::middleware::{Chain, Label, Progress};
+use crate::net::Transport;
 use crate::rule::{self, Applied, FieldEdit, Outcome};
 
 /// What becomes of the client's connection after an exchange.
@@ -27,27 +27,28 @@ pub enum End {
     Abort,
 }
 
-/// An answer made here instead of a backend's.
-pub struct Refusal {
-    pub reply: Reply,
-    /// The access log's name for it; `None` leaves the frontend's.
-    pub label: Option<Label>,
-    /// The step that gave it: the way back through the chain begins there.
-    pub at: usize,
-}
-
 /// One request whose head is in `talk`.
 pub async fn exchange<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, client: &mut T, peer: &Peer) -> End {
     if let Some(reply) = internal::answer(worker, talk, peer).await {
         return answer_locally(worker, talk, client, reply).await;
     }
+    if worker.shared.entry_points[peer.entry].serves_rest
+        && rest::provider(talk).is_some()
+        && let Some(take) = &worker.shared.take_document
+    {
+        return rest::answer(worker, talk, client, peer, take).await;
+    }
     let published = worker.snapshot();
     let mut record = Record::begin(worker, talk, peer);
     let end = match decide(worker, &published.snapshot, talk, peer).await {
         Decision::Forward(frontend) => forward::forward(worker, frontend, talk, client, peer, &mut record).await,
-        Decision::Answer { refusal, frontend } => {
-            record.refused(&refusal, frontend.map(|f| &**f));
-            answer_locally(worker, talk, client, refusal.reply).await
+        Decision::Answer { refusal, frontend: None, below } => {
+            record.refused(&refusal, None);
+            leave(worker, talk, client, peer, refusal.reply, below).await
+        }
+        Decision::Answer { refusal, frontend: Some((frontend, depth)), .. } => {
+            record.refused(&refusal, Some(&**frontend));
+            finish(worker, frontend, talk, client, peer, &mut record, refusal, depth).await
         }
     };
     record.finish(worker, &published, talk, peer);
@@ -56,30 +57,32 @@ pub async fn exchange<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk
 
 enum Decision<'a> {
     Forward(&'a Arc<Frontend>),
-    Answer { refusal: Refusal, frontend: Option<&'a Arc<Frontend>> },
+    Answer {
+        refusal: Refusal,
+        frontend: Option<(&'a Arc<Frontend>, Depth)>,
+        /// The entry point's own step that answered, if it was one.
+        below: Option<usize>,
+    },
 }
 
 /// Everything up to the backend: who may pass, and where to.
 async fn decide<'a, D: Dial>(worker: &Worker<D>, snapshot: &'a Snapshot, talk: &mut Talk, peer: &Peer) -> Decision<'a> {
     let entry = &worker.shared.entry_points[peer.entry];
     if let Err(refusal) = walk(worker, &entry.chain, entry.auth.as_deref(), talk, peer).await {
-        return Decision::Answer { refusal, frontend: None };
+        let below = Some(refusal.at);
+        return Decision::Answer { refusal, frontend: None, below };
     }
     let frontend = match route(snapshot, talk, peer) {
         Ok(frontend) => frontend,
-        Err(refusal) => return Decision::Answer { refusal, frontend: None },
+        Err(refusal) => return Decision::Answer { refusal, frontend: None, below: None },
     };
-    if let Err(mut refusal) = walk(worker, &frontend.outer, frontend.auth.as_deref(), talk, peer).await {
-        way_back(worker, &frontend.outer, &mut refusal, talk, peer);
-        return Decision::Answer { refusal, frontend: Some(frontend) };
+    if let Err(refusal) = walk(worker, &frontend.outer, frontend.auth.as_deref(), talk, peer).await {
+        return Decision::Answer { refusal, frontend: Some((frontend, Depth::Outer)), below: None };
     }
-    if let Err(mut refusal) = walk(worker, &frontend.guard, None, talk, peer).await {
-        way_back(worker, &frontend.guard, &mut refusal, talk, peer);
-        refusal.at = frontend.outer.steps().len();
-        way_back(worker, &frontend.outer, &mut refusal, talk, peer);
-        return Decision::Answer { refusal, frontend: Some(frontend) };
+    match walk(worker, &frontend.guard, None, talk, peer).await {
+        Ok(()) => Decision::Forward(frontend),
+        Err(refusal) => Decision::Answer { refusal, frontend: Some((frontend, Depth::Guard)), below: None },
     }
-    Decision::Forward(frontend)
 }
 
 /// Finds the frontend and applies its path modifiers.
@@ -164,46 +167,4 @@ pub async fn walk<D: Dial>(
             }
         };
     }
-}
-
-/// A local answer's way back through the steps outside the one that gave it.
-fn way_back<D: Dial>(worker: &Worker<D>, chain: &Chain, refusal: &mut Refusal, talk: &mut Talk, peer: &Peer) {
-    let (request, facts, passage) = talk.step(peer, worker.now());
-    let mut answer = Answer::Local(&mut refusal.reply);
-    // Error pages for local answers come with the middlewares' own issue; the status stands until then.
-    let _ = chain.on_response(refusal.at, &request, &mut answer, &facts, passage);
-}
-
-/// Sends an answer of the proxy itself. A body that the client has announced is not read, so the connection cannot go on behind it.
-pub async fn answer_locally<T: Transport, D: Dial>(
-    worker: &Worker<D>,
-    talk: &mut Talk,
-    client: &mut T,
-    reply: Reply,
-) -> End {
-    let has_body = talk.head.body != crate::http::Body::None;
-    let keep_alive = talk.head.keep_alive && !has_body && !reply.close && !worker.is_draining();
-    let is_head = talk.head.method.of(&talk.bytes) == b"HEAD";
-    let mut out = std::mem::take(&mut talk.out);
-    out.clear();
-    worker.clock.with_date(|date| {
-        let plan = ReplyPlan { version: talk.head.version, keep_alive, head_request: is_head, date: Some(date) };
-        write_reply(&mut out, &reply, &plan);
-    });
-    let (result, out) = send(client.split().1, out, worker.shared.timeouts.stall).await;
-    talk.out = out;
-    match result {
-        Ok(()) if keep_alive => End::KeepAlive,
-        Ok(()) if has_body => End::Linger,
-        _ => End::Close,
-    }
-}
-
-/// Answers bytes that are no request at all: the words of the parser, and the connection ends.
-pub async fn reject<W: WriteHalf, D: Dial>(worker: &Worker<D>, writer: &mut W, reply: &Reply, version: Version) {
-    let mut out = worker.buffers.lend();
-    let plan = ReplyPlan { version, keep_alive: false, head_request: false, date: None };
-    write_reply(&mut out, reply, &plan);
-    let (_, out) = send(writer, out, worker.shared.timeouts.stall).await;
-    worker.buffers.give_back(out);
 }

@@ -1,6 +1,7 @@
 //! One request whose answer is wanted whole in memory: what an authentication server says, an error page, a buffered exchange.
 
 use super::Worker;
+use super::budget::Held;
 use super::relay::{send, within};
 use super::respond::read_head;
 use super::talk::Answered;
@@ -27,7 +28,7 @@ pub struct Errand<'a> {
 #[derive(Debug)]
 pub enum NotFetched {
     Failed(ProxyError),
-    /// The body is longer than the errand allows. Its head has been read.
+    /// The body is longer than the errand allows, or than the worker may still hold. Its head has been read.
     TooLarge,
 }
 
@@ -41,11 +42,11 @@ impl From<ProxyError> for NotFetched {
 ///
 /// # Errors
 /// See [`NotFetched`]; the connection is closed then.
-pub async fn fetch<D: Dial>(
-    worker: &Worker<D>,
+pub async fn fetch<'w, D: Dial>(
+    worker: &'w Worker<D>,
     mut errand: Errand<'_>,
     answer: &mut Answered,
-) -> Result<Vec<u8>, NotFetched> {
+) -> Result<Held<'w>, NotFetched> {
     let origin = errand.origin;
     if let Some(pooled) = worker.pool.take(origin.pool, worker.clock.mono_nanos()) {
         match converse(worker, &mut errand, pooled, answer).await {
@@ -68,12 +69,14 @@ fn is_stale(error: &ProxyError) -> bool {
     }
 }
 
-async fn converse<D: Dial>(
-    worker: &Worker<D>,
+async fn converse<'w, D: Dial>(
+    worker: &'w Worker<D>,
     errand: &mut Errand<'_>,
     mut connection: D::Io,
     answer: &mut Answered,
-) -> Result<Vec<u8>, NotFetched> {
+) -> Result<Held<'w>, NotFetched> {
+    // A server that failed before may have begun to answer.
+    answer.inbox.discard(&worker.buffers);
     let (reader, writer) = connection.split();
     let message = std::mem::take(&mut errand.message);
     let (sent, message) = send(writer, message, worker.shared.timeouts.stall).await;
@@ -93,18 +96,18 @@ async fn converse<D: Dial>(
     body
 }
 
-async fn read_body<R: ReadHalf, D: Dial>(
-    worker: &Worker<D>,
+async fn read_body<'w, R: ReadHalf, D: Dial>(
+    worker: &'w Worker<D>,
     reader: &mut R,
     answer: &mut Answered,
     bytes_max: usize,
-) -> Result<Vec<u8>, NotFetched> {
+) -> Result<Held<'w>, NotFetched> {
     let failed = |cause| NotFetched::Failed(ProxyError::new(Phase::Await, cause));
     let mut decoder = Decoder::new(answer.head.body);
     if decoder.remaining().is_some_and(|length| length > bytes_max as u64) {
         return Err(NotFetched::TooLarge);
     }
-    let mut body = Vec::new();
+    let mut body = worker.budget.hold();
     while !decoder.is_done() {
         if answer.inbox.is_empty() {
             match within(worker.shared.timeouts.stall, answer.inbox.fill(reader, &worker.buffers)).await {
@@ -119,10 +122,10 @@ async fn read_body<R: ReadHalf, D: Dial>(
         }
         let step = decoder.decode(answer.inbox.pending()).map_err(|e| malformed(e.why()))?;
         if let Some(range) = &step.data {
-            if body.len() + range.len() > bytes_max {
+            let fits = body.bytes().len() + range.len() <= bytes_max;
+            if !fits || !body.push(&answer.inbox.pending()[range.clone()]) {
                 return Err(NotFetched::TooLarge);
             }
-            body.extend_from_slice(&answer.inbox.pending()[range.clone()]);
         }
         answer.inbox.consume(step.consumed);
     }

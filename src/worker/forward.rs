@@ -9,12 +9,15 @@ use monoio::time::timeout;
 
 use super::Worker;
 use super::both::both;
-use super::exchange::{End, Refusal, answer_locally};
+use super::buffered;
+use super::exchange::End;
+use super::local::{answer_locally, finish};
+use super::pages;
 use super::record::Record;
 use super::relay::{Pace, Relay, RelayError, send};
 use super::respond::{Asked, Responded, respond};
 use super::talk::{Peer, Talk};
-use super::tries::{GivenUp, Tries};
+use super::tries::{GivenUp, Means, Tries};
 use super::upstream::Dial;
 use crate::config::snapshot::{Frontend, Origin};
 use crate::error::{Cause, Phase, ProxyError};
@@ -22,7 +25,7 @@ use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_re
 use crate::http::h1::body::Decoder;
 use crate::http::{Body, Reply, RequestView};
 use crate::limits;
-use crate::middleware::Answer;
+use crate::middleware::error_pages::PageAsk;
 use crate::net::{ReadHalf, Transport, tunnel};
 
 /// Forwards the request in `talk` and answers the client, whatever happens.
@@ -36,7 +39,13 @@ pub async fn forward<'s, T: Transport, D: Dial>(
 ) -> End {
     let backend = &frontend.backend;
     record.frontend(frontend);
-    let mut tries = Tries::new(frontend, talk);
+    if let Some(slow) = &frontend.slow
+        && let Some(buffering) = &slow.buffering
+        && !talk.head.websocket
+    {
+        return buffered::forward(worker, frontend, buffering, talk, client, peer, record).await;
+    }
+    let mut tries = Tries::new(Means::of(frontend), talk);
     loop {
         let lease = match tries.next(worker, talk, peer, || record.retried()).await {
             Ok(lease) => lease,
@@ -46,9 +55,12 @@ pub async fn forward<'s, T: Transport, D: Dial>(
         record.origin(origin, worker);
         let cookie = backend.balancer.set_cookie(&lease);
         match attempt(worker, frontend, origin, cookie.as_deref(), talk, client, peer, record).await {
-            Ok(end) => {
+            Ok(outcome) => {
                 backend.balancer.record(&lease, record.status(), worker.clock.mono_nanos());
-                return end;
+                return match outcome {
+                    Outcome::Done(end) => end,
+                    Outcome::Page(ask) => pages::serve(worker, frontend, &ask, talk, client, peer, record).await,
+                };
             }
             Err(Failed::Client(reply)) => {
                 record.client_failed(reply.as_ref());
@@ -77,33 +89,16 @@ async fn give_up<T: Transport, D: Dial>(
     record: &mut Record<'_>,
     given_up: GivenUp,
 ) -> End {
-    let GivenUp { refusal, is_gateway } = given_up;
-    match &refusal.label {
-        Some(_) => record.refused(&refusal, None),
-        None => record.backend_failed(&refusal.reply, is_gateway),
-    }
-    finish_locally(worker, frontend, talk, client, peer, refusal, is_gateway).await
+    let GivenUp { refusal, depth } = given_up;
+    record.given_up(&refusal, depth);
+    finish(worker, frontend, talk, client, peer, record, refusal, depth).await
 }
 
-/// An answer of ours in place of the backend's, on its way back through both chains.
-async fn finish_locally<T: Transport, D: Dial>(
-    worker: &Worker<D>,
-    frontend: &Frontend,
-    talk: &mut Talk,
-    client: &mut T,
-    peer: &Peer,
-    mut refusal: Refusal,
-    is_gateway: bool,
-) -> End {
-    {
-        let (request, facts, passage) = talk.step(peer, worker.now());
-        let mut answer =
-            if is_gateway { Answer::Gateway(&mut refusal.reply) } else { Answer::Local(&mut refusal.reply) };
-        let _ = frontend.attempt.on_response(refusal.at, &request, &mut answer, &facts, passage);
-        let _ = frontend.guard.on_response(frontend.guard.steps().len(), &request, &mut answer, &facts, passage);
-        let _ = frontend.outer.on_response(frontend.outer.steps().len(), &request, &mut answer, &facts, passage);
-    }
-    answer_locally(worker, talk, client, refusal.reply).await
+/// What an attempt came to.
+enum Outcome {
+    Done(End),
+    /// The client has nothing yet: it gets this error page.
+    Page(PageAsk),
 }
 
 /// Why an attempt brought no answer to the client.
@@ -134,7 +129,7 @@ async fn attempt<T: Transport, D: Dial>(
     client: &mut T,
     peer: &Peer,
     record: &mut Record<'_>,
-) -> Result<End, Failed> {
+) -> Result<Outcome, Failed> {
     if let Some(mut pooled) = worker.pool.take(origin.pool, worker.clock.mono_nanos()) {
         match converse(worker, frontend, origin, cookie, &mut pooled, talk, client, peer, record).await {
             Err(Failed::Backend(e)) if is_repeatable(talk, &e) => {}
@@ -151,18 +146,21 @@ async fn attempt<T: Transport, D: Dial>(
 fn is_repeatable(talk: &Talk, error: &ProxyError) -> bool {
     let is_stale = matches!(&error.cause, Cause::Closed)
         || matches!(&error.cause, Cause::Io(e) if e.kind() != std::io::ErrorKind::TimedOut);
-    let is_safe =
-        matches!(talk.head.method.of(&talk.bytes), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE");
-    is_stale && is_safe && talk.head.body == Body::None && talk.answer.inbox.is_empty()
+    is_stale && is_safe(talk) && talk.head.body == Body::None && talk.answer.inbox.is_empty()
+}
+
+/// Methods that mean the same done twice (RFC 9110 9.2.2).
+pub fn is_safe(talk: &Talk) -> bool {
+    matches!(talk.head.method.of(&talk.bytes), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
 /// A connection goes back to the pool only after an exchange without anything unusual (security.md, choice d).
-fn conclude<D: Dial>(worker: &Worker<D>, origin: &Origin, connection: D::Io, done: (End, bool)) -> End {
-    let (end, is_reusable) = done;
+fn conclude<D: Dial>(worker: &Worker<D>, origin: &Origin, connection: D::Io, done: (Outcome, bool)) -> Outcome {
+    let (outcome, is_reusable) = done;
     if is_reusable && !worker.is_draining() {
         worker.pool.put(origin.pool, connection, worker.clock.mono_nanos());
     }
-    end
+    outcome
 }
 
 /// Sends the request on an open connection and brings its response to the client. Gives what becomes of both connections.
@@ -177,13 +175,13 @@ async fn converse<T: Transport, D: Dial>(
     client: &mut T,
     peer: &Peer,
     record: &mut Record<'_>,
-) -> Result<(End, bool), Failed> {
+) -> Result<(Outcome, bool), Failed> {
     let stall = worker.shared.timeouts.stall;
     // A server that failed before may have begun to answer.
     talk.answer.inbox.discard(&worker.buffers);
     let mut out = std::mem::take(&mut talk.out);
     out.clear();
-    write_head(worker, frontend, origin, talk, peer, &mut out);
+    write_head(worker, frontend, origin, talk, peer, talk.head.body, &mut out);
     let mut decoder = Decoder::new(talk.head.body);
     if talk.head.expect_continue && talk.inbox.is_empty() {
         invite_body(client, worker, stall).await?;
@@ -251,15 +249,19 @@ async fn after<T: Transport, U: Transport>(
     responded: Responded,
     sent_all: bool,
     record: &mut Record<'_>,
-) -> (End, bool) {
+) -> (Outcome, bool) {
     if responded.upgraded {
         let (from_client, from_backend) = (talk.inbox.take(), talk.answer.inbox.take());
         record.tunnel_open();
         let (down, _up) = tunnel::copy_both(client, from_client, upstream, from_backend).await;
         record.tunnelled(down);
-        return (End::Close, false);
+        return (Outcome::Done(End::Close), false);
     }
     let is_reusable = responded.upstream_ok && sent_all && talk.answer.inbox.is_empty();
+    if let Some(ask) = responded.page {
+        talk.body_read = sent_all;
+        return (Outcome::Page(ask), is_reusable);
+    }
     let end = match responded {
         Responded { is_cut: true, .. } => End::Abort,
         Responded { keep_alive: true, .. } if sent_all => End::KeepAlive,
@@ -267,16 +269,17 @@ async fn after<T: Transport, U: Transport>(
         _ if !sent_all || talk.head.websocket => End::Linger,
         _ => End::Close,
     };
-    (end, is_reusable)
+    (Outcome::Done(end), is_reusable)
 }
 
-/// The request's head as this server gets it.
-fn write_head<D: Dial>(
+/// The request's head as this server gets it; the body goes out as `body` says.
+pub fn write_head<D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
     origin: &Origin,
     talk: &Talk,
     peer: &Peer,
+    body: Body,
     out: &mut Vec<u8>,
 ) {
     let view = RequestView { head: &talk.head, bytes: &talk.bytes, edits: &talk.edits };
@@ -288,7 +291,7 @@ fn write_head<D: Dial>(
         secure: peer.secure,
         trusted: peer.trusted,
         server_name: worker.shared.host_name.as_bytes(),
-        body: talk.head.body,
+        body,
         websocket: talk.head.websocket,
         // The proxy invites the body itself, once a server has taken the request: see `invite_body`.
         expect: false,
@@ -298,7 +301,11 @@ fn write_head<D: Dial>(
 }
 
 /// `100 Continue` comes from the proxy, as soon as the request has passed the chain and a server is connected.
-async fn invite_body<T: Transport, D: Dial>(client: &mut T, worker: &Worker<D>, stall: Duration) -> Result<(), Failed> {
+pub async fn invite_body<T: Transport, D: Dial>(
+    client: &mut T,
+    worker: &Worker<D>,
+    stall: Duration,
+) -> Result<(), Failed> {
     let mut invitation = worker.buffers.lend();
     write_100_continue(&mut invitation);
     let (result, invitation) = send(client.split().1, invitation, stall).await;
@@ -318,7 +325,7 @@ async fn bounded(
 
 /// Ends when the client has gone while its answer is awaited or on its way: then nobody needs it any more (dynamic.md 6). Looking once a
 /// second costs quick requests nothing but a timer, and leaves the ring out of it.
-async fn hang_up<R: ReadHalf>(client: &mut R) -> RelayError {
+pub async fn hang_up<R: ReadHalf>(client: &mut R) -> RelayError {
     loop {
         monoio::time::sleep(Duration::from_millis(limits::CLIENT_LOOK_MILLIS)).await;
         if client.is_gone() {

@@ -20,6 +20,7 @@ use super::{Shared, Worker};
 use crate::limits;
 use crate::net::driver::{Choice, Driver, Wanted};
 use crate::net::{Pulse, Tcp, secure, socket};
+use crate::tls::session::Session;
 
 /// One worker as the wiring sees it.
 pub struct WorkerHandle {
@@ -153,11 +154,12 @@ fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::
 async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) {
     let point = &worker.shared.entry_points[entry];
     let ip = canonical(address.ip());
-    let peer = Peer {
+    let mut peer = Peer {
         entry,
         address,
         ip_text: ip.to_string().into(),
         secure: point.tls.is_some(),
+        certs: Vec::new(),
         trusted: point.trust.includes(ip),
     };
     let Some(config) = point.tls.clone() else {
@@ -165,7 +167,11 @@ async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: 
     };
     let limit = Duration::from_secs(limits::HANDSHAKE_SECS);
     match within(limit, secure::accept(tcp, config)).await {
-        Ok(stream) => connection::serve(worker, stream, peer).await,
+        Ok(stream) => {
+            let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
+            peer.certs = stream.with_session(shown);
+            connection::serve(worker, stream, peer).await;
+        }
         // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
         Err(e) => tracing::debug!(client = %address, entry_point = %point.name, "TLS handshake failed: {e}"),
     }

@@ -3,18 +3,24 @@
 pub mod access_log;
 mod ask;
 mod both;
+mod budget;
+mod buffered;
 mod clock;
 mod connection;
 mod entry;
 mod exchange;
 mod fetch;
 mod forward;
+mod gzip;
 mod inbox;
 mod internal;
 mod listen;
+mod local;
+mod pages;
 mod record;
 mod relay;
 mod respond;
+mod rest;
 mod talk;
 mod tries;
 mod upstream;
@@ -35,10 +41,12 @@ use crate::net::driver::Choice;
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerState, WorkerMetrics};
 use crate::tls::challenge::ChallengeTable;
+use budget::Budget;
 use clock::Clock;
 pub use entry::EntryPoint;
 use inbox::Buffers;
 pub use listen::{WorkerHandle, spawn};
+pub use rest::TakeDocument;
 use talk::Talk;
 pub use talk::fill_random;
 use upstream::{Dial, Pool};
@@ -76,6 +84,8 @@ pub struct Shared {
     /// For X-Forwarded-Server.
     pub host_name: String,
     pub verify: VerifyPool,
+    /// What the REST provider does with a document.
+    pub take_document: Option<TakeDocument>,
     pub access_log: Option<access_log::LogSink>,
     /// When the process started; all monotonic readings count from here.
     pub start: Instant,
@@ -106,6 +116,8 @@ pub struct Worker<D: Dial> {
     pub driver: Choice,
     pub clock: Clock,
     pub buffers: Buffers,
+    /// What it may hold of messages in memory.
+    pub budget: Budget,
     pub pool: Pool<D::Io>,
     pub dial: D,
     pub access_log: Option<access_log::WorkerLog>,
@@ -124,6 +136,7 @@ impl<D: Dial> Worker<D> {
             driver,
             clock: Clock::new(shared.start),
             buffers: Buffers::default(),
+            budget: Budget::default(),
             pool: Pool::new(shared.idle_per_server_max),
             dial,
             access_log: shared.access_log.clone().map(access_log::WorkerLog::new),

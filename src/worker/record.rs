@@ -1,7 +1,7 @@
 //! What one request was, for the counters and the access log. Filled while it walks, told once at its end.
 
 use super::Worker;
-use super::exchange::Refusal;
+use super::local::{Depth, Refusal};
 use super::relay::RelayError;
 use super::talk::{Peer, Talk};
 use super::upstream::Dial;
@@ -29,6 +29,8 @@ pub struct Record<'s> {
     status: u16,
     origin_status: Option<u16>,
     bytes: u64,
+    /// Bytes of the body before compression, if it was compressed.
+    plain_bytes: Option<u64>,
     retries: u32,
     is_tunnel: bool,
 }
@@ -48,6 +50,7 @@ impl<'s> Record<'s> {
             status: 0,
             origin_status: None,
             bytes: 0,
+            plain_bytes: None,
             retries: 0,
             is_tunnel: false,
         };
@@ -86,9 +89,38 @@ impl<'s> Record<'s> {
 
     /// The body has gone out, or not.
     pub fn delivered(&mut self, bytes: u64, result: &Result<(), RelayError>) {
-        self.bytes = bytes;
+        // Of a compressed body `packed` has noted what the client got.
+        match &mut self.plain_bytes {
+            Some(plain) => self.bytes = std::mem::replace(plain, bytes),
+            None => self.bytes = bytes,
+        }
         if matches!(result, Err(RelayError::Sink)) {
             self.status = CLIENT_CLOSED_REQUEST;
+        }
+    }
+
+    /// The body that went out was compressed to so many bytes.
+    pub fn packed(&mut self, bytes: u64) {
+        self.plain_bytes = Some(bytes);
+    }
+
+    /// A body that was held in memory: bytes from the backend, and bytes for the client.
+    pub fn delivered_whole(&mut self, plain: u64, sent: u64) {
+        self.bytes = sent;
+        self.plain_bytes = Some(plain);
+    }
+
+    /// An error page went out instead of what was there.
+    pub fn page(&mut self, reply: &Reply) {
+        self.status = reply.status;
+        self.bytes = reply.body.len() as u64;
+    }
+
+    /// No server answered, or a step of a try refused.
+    pub fn given_up(&mut self, refusal: &Refusal, depth: Depth) {
+        match &refusal.label {
+            Some(_) => self.refused(refusal, None),
+            None => self.backend_failed(&refusal.reply, depth == Depth::Gateway),
         }
     }
 
@@ -200,7 +232,7 @@ impl<'s> Record<'s> {
                 backend_url,
                 backend_addr,
                 status,
-                size: self.bytes,
+                size: self.plain_bytes.unwrap_or(self.bytes),
                 duration_nanos: backend_nanos,
                 fields: response_fields,
             }),

@@ -51,7 +51,7 @@ pub struct Pace {
 impl Pace {
     /// # Errors
     /// `TimedOut`: less than [`limits::BODY_BYTES_PER_STALL_MIN`] came in a whole `period` of waiting.
-    fn account(&mut self, period: Duration, waited: Duration, bytes: usize) -> io::Result<()> {
+    pub fn account(&mut self, period: Duration, waited: Duration, bytes: usize) -> io::Result<()> {
         self.waited += waited;
         self.bytes = self.bytes.saturating_add(bytes as u64);
         if self.waited < period {

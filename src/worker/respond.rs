@@ -5,6 +5,7 @@ use std::cell::Cell;
 use monoio::time::timeout;
 
 use super::Worker;
+use super::gzip;
 use super::record::Record;
 use super::relay::{Pace, Relay, send};
 use super::talk::{Answered, PathChange, Peer, canonical, fill_random};
@@ -17,7 +18,9 @@ use crate::http::h1::client::parse_response;
 use crate::http::h1::codec::{self, Limits, Progress};
 use crate::http::{Body, Edits, RequestHead, ResponseView};
 use crate::limits;
-use crate::middleware::{Answer, Facts, Passage, Request};
+use crate::middleware::compress::BodyPlan;
+use crate::middleware::error_pages::PageAsk;
+use crate::middleware::{Answer, Chain, Facts, Passage, Request};
 use crate::net::{ReadHalf, WriteHalf};
 
 /// Bounds of a response's head.
@@ -55,6 +58,8 @@ pub struct Responded {
     pub upgraded: bool,
     /// The client has a part of a body that only its connection's end marks.
     pub is_cut: bool,
+    /// Nothing has gone to the client: an error page takes the response's place.
+    pub page: Option<PageAsk>,
 }
 
 /// Reads a final response and passes it on.
@@ -80,25 +85,18 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
     if let Some(cookie) = asked.cookie {
         answer.edits.add(b"Set-Cookie", cookie.as_bytes());
     }
-    way_back(worker, frontend, &mut asked, answer);
-
+    let page = way_back(worker, frontend, &mut asked, answer);
+    if page.is_some() {
+        // The body that nobody wants goes with its connection, unless there is none.
+        let upstream_ok = answer.head.keep_alive && answer.head.body == Body::None;
+        return Ok(Responded { keep_alive: false, upstream_ok, upgraded: false, is_cut: false, page });
+    }
+    if asked.passage.body != BodyPlan::Plain {
+        return Ok(gzip::deliver(worker, reader, writer, &mut asked, answer, record).await);
+    }
     let outgoing = framing_for_client(asked.head.version, answer.head.body);
-    // A refused upgrade ends the connection: bytes the client sent for the new protocol must not be read as a request.
-    let keep_alive = asked.head.keep_alive
-        && asked.sent_all.get()
-        && outgoing != Body::UntilClose
-        && !asked.head.websocket
-        && !worker.is_draining();
     let mut out = std::mem::take(&mut answer.out);
-    out.clear();
-    worker.clock.with_date(|date| {
-        let view = ResponseView { head: &answer.head, bytes: &answer.bytes, edits: &answer.edits };
-        write_response(
-            &mut out,
-            view,
-            &ResponsePlan { client_version: asked.head.version, keep_alive, body: outgoing, date: Some(date) },
-        );
-    });
+    let keep_alive = write_response_head(worker, &asked, answer, outgoing, &mut out);
 
     asked.began.set(true);
     let mut decoder = Decoder::new(answer.head.body);
@@ -128,7 +126,31 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         upstream_ok: is_complete && answer.head.keep_alive && !upgraded,
         upgraded: upgraded && is_complete,
         is_cut: outgoing == Body::UntilClose && !is_complete,
+        page: None,
     })
+}
+
+/// Writes the response's head into `out`, with the body framed as `outgoing`; gives whether the connection may go on behind it.
+pub fn write_response_head<D: Dial>(
+    worker: &Worker<D>,
+    asked: &Asked<'_>,
+    answer: &Answered,
+    outgoing: Body,
+    out: &mut Vec<u8>,
+) -> bool {
+    // A refused upgrade ends the connection: bytes the client sent for the new protocol must not be read as a request.
+    let keep_alive = asked.head.keep_alive
+        && asked.sent_all.get()
+        && outgoing != Body::UntilClose
+        && !asked.head.websocket
+        && !worker.is_draining();
+    out.clear();
+    worker.clock.with_date(|date| {
+        let view = ResponseView { head: &answer.head, bytes: &answer.bytes, edits: &answer.edits };
+        let client_version = asked.head.version;
+        write_response(out, view, &ResponsePlan { client_version, keep_alive, body: outgoing, date: Some(date) });
+    });
+    keep_alive
 }
 
 /// Reads until a final response's head (or 101) is there, and moves it into `answer.bytes`. Informational ones are dropped, as v1 does.
@@ -190,10 +212,17 @@ async fn final_head<R: ReadHalf, D: Dial>(
     }
 }
 
-/// The response's way back through both chains, innermost step first.
-fn way_back<D: Dial>(worker: &Worker<D>, frontend: &Frontend, asked: &mut Asked<'_>, answer: &mut Answered) {
-    if frontend.attempt.is_empty() && frontend.outer.is_empty() && frontend.guard.is_empty() {
-        return;
+/// The response's way back through all chains, innermost step first. Gives the error page that takes its place, if one does.
+pub fn way_back<D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    asked: &mut Asked<'_>,
+    answer: &mut Answered,
+) -> Option<PageAsk> {
+    let entry = &worker.shared.entry_points[asked.peer.entry].chain;
+    let chains: [&Chain; 4] = [&frontend.attempt, &frontend.guard, &frontend.outer, entry];
+    if chains.iter().all(|chain| chain.is_empty()) {
+        return None;
     }
     let original_target = asked.head.target.of(asked.bytes);
     let facts = Facts {
@@ -206,14 +235,13 @@ fn way_back<D: Dial>(worker: &Worker<D>, frontend: &Frontend, asked: &mut Asked<
         original_target,
         path_replaced: asked.path.replaced,
         added_prefix: &asked.path.added_prefix,
-        client_certs: &[],
+        client_certs: &asked.peer.certs,
         random: fill_random,
     };
     let request = Request { head: asked.head, bytes: asked.bytes, edits: asked.edits };
     let mut received = Answer::Backend { head: &answer.head, bytes: &answer.bytes, edits: &mut answer.edits };
-    // Error pages are not compiled into chains before their own issue: there is nothing to fetch here yet.
-    let _ =
-        frontend.attempt.on_response(frontend.attempt.steps().len(), &request, &mut received, &facts, asked.passage);
-    let _ = frontend.guard.on_response(frontend.guard.steps().len(), &request, &mut received, &facts, asked.passage);
-    let _ = frontend.outer.on_response(frontend.outer.steps().len(), &request, &mut received, &facts, asked.passage);
+    chains.iter().find_map(|chain| {
+        let page = chain.on_response(chain.steps().len(), &request, &mut received, &facts, asked.passage);
+        page.map(|(ask, _)| ask)
+    })
 }

@@ -18,6 +18,8 @@ pub struct Peer {
     /// The address as text, for the fields and the log.
     pub ip_text: Box<str>,
     pub secure: bool,
+    /// The certificates it showed in its TLS handshake, in DER, its own first.
+    pub certs: Vec<Vec<u8>>,
     /// The peer's own X-Forwarded-* words count: judged by its address alone.
     pub trusted: bool,
 }
@@ -38,6 +40,8 @@ pub struct Talk {
     pub scratch: rule::Scratch,
     pub out: Vec<u8>,
     pub answer: Answered,
+    /// The request's body has been read to its end, so another request may follow.
+    pub body_read: bool,
 }
 
 /// The backend's side of it.
@@ -48,6 +52,16 @@ pub struct Answered {
     pub bytes: Vec<u8>,
     pub edits: Edits,
     pub out: Vec<u8>,
+}
+
+impl Answered {
+    /// Forgets a response; memory stays, and bytes that follow it too.
+    pub fn forget(&mut self, buffers: &Buffers) {
+        self.edits.clear();
+        if self.bytes.capacity() > 0 {
+            buffers.give_back(std::mem::take(&mut self.bytes));
+        }
+    }
 }
 
 /// What the path modifiers did.
@@ -70,12 +84,10 @@ impl Talk {
         self.path.changed = false;
         self.path.replaced = false;
         self.path.added_prefix.clear();
-        self.answer.edits.clear();
+        self.body_read = false;
+        self.answer.forget(buffers);
         // Bytes of a backend that nobody asked for must never become a response to anyone (security.md 37).
         self.answer.inbox.discard(buffers);
-        if self.answer.bytes.capacity() > 0 {
-            buffers.give_back(std::mem::take(&mut self.answer.bytes));
-        }
         // One request with a very large head must not cost its size for the life of the process.
         for buffer in [&mut self.out, &mut self.target, &mut self.answer.out] {
             if buffer.capacity() > limits::POOLED_BUFFER_BYTES_MAX {
@@ -106,7 +118,7 @@ impl Talk {
             original_target,
             path_replaced: self.path.replaced,
             added_prefix: &self.path.added_prefix,
-            client_certs: &[],
+            client_certs: &peer.certs,
             random: fill_random,
         };
         (Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits }, facts, &mut self.passage)

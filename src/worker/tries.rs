@@ -1,7 +1,8 @@
 //! The tries of one request: which server comes next, and whether another one may follow a failure (dynamic.md 5.10).
 
 use super::Worker;
-use super::exchange::{Refusal, walk};
+use super::exchange::walk;
+use super::local::{Depth, Refusal};
 use super::talk::{Peer, Talk};
 use super::upstream::Dial;
 use crate::backend::{Lease, NoServer, Tried};
@@ -9,11 +10,27 @@ use crate::config::snapshot::{Backend, Frontend};
 use crate::error::ProxyError;
 use crate::http::Reply;
 use crate::limits;
-use crate::middleware::retry::TryEnd;
+use crate::middleware::Chain;
+use crate::middleware::retry::{Retry, TryEnd};
+
+/// What tries are made with.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    pub backend: &'a Backend,
+    /// The steps that every try passes.
+    pub attempt: &'a Chain,
+    pub retry: Option<Retry>,
+}
+
+impl<'a> Means<'a> {
+    pub fn of(frontend: &'a Frontend) -> Self {
+        Means { backend: &frontend.backend, attempt: &frontend.attempt, retry: frontend.retry }
+    }
+}
 
 /// How far the tries of a request have come.
 pub struct Tries<'a> {
-    frontend: &'a Frontend,
+    means: Means<'a>,
     tried: Tried,
     /// Leases that belong to the whole request, taken before the first try.
     held: usize,
@@ -24,13 +41,12 @@ pub struct Tries<'a> {
 /// No further try: what the client gets.
 pub struct GivenUp {
     pub refusal: Refusal,
-    /// Made because a server failed, not because a step or the balancer said so.
-    pub is_gateway: bool,
+    pub depth: Depth,
 }
 
 impl<'a> Tries<'a> {
-    pub fn new(frontend: &'a Frontend, talk: &Talk) -> Self {
-        Tries { frontend, tried: Tried::default(), held: talk.passage.leases.len(), done: 0, failure: None }
+    pub fn new(means: Means<'a>, talk: &Talk) -> Self {
+        Tries { means, tried: Tried::default(), held: talk.passage.leases.len(), done: 0, failure: None }
     }
 
     /// A server for the next try, after the steps that every try passes. `retried` is called for each try that follows another.
@@ -44,22 +60,22 @@ impl<'a> Tries<'a> {
         peer: &Peer,
         mut retried: impl FnMut(),
     ) -> Result<Lease, GivenUp> {
-        let frontend = self.frontend;
+        let Means { backend, attempt, retry } = self.means;
         loop {
             if self.done > 0 {
                 retried();
             }
             self.done += 1;
             talk.passage.next_try(self.held);
-            if let Err(refusal) = walk(worker, &frontend.attempt, None, talk, peer).await {
+            if let Err(refusal) = walk(worker, attempt, None, talk, peer).await {
                 let end = TryEnd::Local(refusal.reply.status);
-                if frontend.retry.is_some_and(|retry| retry.again(self.done.max(self.limit_reached()), end)) {
+                if retry.is_some_and(|retry| retry.again(self.done.max(self.limit_reached()), end)) {
                     continue;
                 }
-                return Err(GivenUp { refusal, is_gateway: false });
+                return Err(GivenUp { refusal, depth: Depth::Attempt });
             }
             let cookies = talk.view();
-            let picked = frontend.backend.balancer.pick(cookies.all(b"Cookie"), &self.tried, worker.clock.mono_nanos());
+            let picked = backend.balancer.pick(cookies.all(b"Cookie"), &self.tried, worker.clock.mono_nanos());
             return picked.map_err(|none| self.without_server(none));
         }
     }
@@ -79,9 +95,9 @@ impl<'a> Tries<'a> {
 
     /// Tries in total. Without `[retry]` a server that cannot be connected to is passed over all the same, as long as there are others.
     fn allowed(&self) -> u32 {
-        let servers = servers(&self.frontend.backend);
+        let servers = self.means.backend.origins.len().max(1);
         let own = limits::CONNECT_ATTEMPTS_MAX.min(servers) as u32;
-        self.frontend.retry.map_or(own, |retry| retry.attempts().min(limits::RETRY_ATTEMPTS_MAX))
+        self.means.retry.map_or(own, |retry| retry.attempts().min(limits::RETRY_ATTEMPTS_MAX))
     }
 
     /// Beyond the bound of tries no policy is asked any more.
@@ -95,12 +111,7 @@ impl<'a> Tries<'a> {
             (None, NoServer::NoneUp) => (503, "Service Unavailable"),
             (None, NoServer::AllWeightsZero) => (500, "Internal Server Error"),
         };
-        let refusal =
-            Refusal { reply: Reply::text(status, body), label: None, at: self.frontend.attempt.steps().len() };
-        GivenUp { refusal, is_gateway: self.failure.is_some() }
+        let refusal = Refusal { reply: Reply::text(status, body), label: None, at: self.means.attempt.steps().len() };
+        GivenUp { refusal, depth: if self.failure.is_some() { Depth::Gateway } else { Depth::Attempt } }
     }
-}
-
-fn servers(backend: &Backend) -> usize {
-    backend.origins.len().max(1)
 }

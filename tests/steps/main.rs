@@ -4,5 +4,9 @@
 mod base;
 mod limits;
 mod auth;
+mod bodies;
+mod certs;
 mod health;
+mod pages;
+mod rest;
 mod support;

@@ -52,7 +52,9 @@ impl Ways {
             guard: Arc::clone(&frontend.guard),
             attempt: Arc::clone(&frontend.attempt),
             buffering: frontend.slow.as_ref().and_then(|slow| slow.buffering.clone()),
+            retry: frontend.retry,
             pass_host: frontend.pass_host,
+            is_lone: false,
         });
     }
 
@@ -67,7 +69,9 @@ impl Ways {
                 guard: Arc::default(),
                 attempt: Arc::default(),
                 buffering: None,
+                retry: None,
                 pass_host: true,
+                is_lone: true,
             },
         }
     }

@@ -7,18 +7,14 @@ use super::{EntryPoint, Fixed};
 type Row<T> = (&'static str, fn(&T) -> bool);
 
 /// Options of an entry point.
-const OF_ENTRY_POINT: [Row<EntryPoint>; 2] = [
-    ("compress", |entry_point| entry_point.compress),
-    ("proxyProtocol", |entry_point| entry_point.proxy_protocol.is_some()),
-];
+const OF_ENTRY_POINT: [Row<EntryPoint>; 1] = [("proxyProtocol", |entry_point| entry_point.proxy_protocol.is_some())];
 
 /// Options outside entry points.
-const ELSEWHERE: [Row<Fixed>; 14] = [
+const ELSEWHERE: [Row<Fixed>; 13] = [
     ("metrics.datadog", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
     ("metrics.statsd", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
     ("metrics.influxdb", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.influxdb.is_some())),
     ("tracing", |fixed| fixed.tracing.is_some()),
-    ("rest", |fixed| fixed.rest.is_some()),
     ("cluster", |fixed| fixed.cluster.is_some()),
     ("hostResolver", |fixed| fixed.host_resolver.is_some()),
     ("acme.tlsChallenge", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.tls_challenge.is_some())),
@@ -51,9 +47,9 @@ mod tests {
         let mut plain = Fixed::default();
         plain.resolve();
         assert_eq!(not_yet(&plain), Vec::<String>::new());
-        let text = "[tracing]\n[etcd]\nendpoint='x'\n[entryPoints.a]\naddress=':1'\ncompress=true\n[entryPoints.a.proxyProtocol]";
+        let text = "[tracing]\n[etcd]\nendpoint='x'\n[entryPoints.a]\naddress=':1'\n[entryPoints.a.proxyProtocol]";
         let mut fixed = read::<Fixed>(text, "t").expect("valid").value;
         fixed.resolve();
-        assert_eq!(not_yet(&fixed), ["entryPoints.a.compress", "entryPoints.a.proxyProtocol", "tracing"]);
+        assert_eq!(not_yet(&fixed), ["entryPoints.a.proxyProtocol", "tracing"]);
     }
 }

@@ -1,0 +1,99 @@
+//! A provider's document as JSON, the way the REST provider takes it (static.md 1.4 and 7.4): names in any case, unknown ones ignored,
+//! `null` for absent, and durations as whole nanoseconds.
+
+use serde_json::Value as Json;
+
+use super::dynamic::Dynamic;
+use super::text;
+use super::text::tree::{Entry, Node, Table, Value};
+
+/// What messages call the place of a value.
+const PLACE: &str = "the request's body";
+/// Where the one duration of a document stands; `*` is a name of the author's.
+const PERIOD: [&str; 6] = ["frontends", "*", "ratelimit", "rateset", "*", "period"];
+
+/// Reads a document. Certificates are not part of it, as in Traefik.
+///
+/// # Errors
+/// Broken JSON, or a value whose type is not the option's, in one sentence.
+pub fn read(bytes: &[u8]) -> Result<Dynamic, String> {
+    let json: Json = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    if !json.is_object() {
+        return Err("the document is no JSON object: write {\"backends\":{...},\"frontends\":{...}}".to_owned());
+    }
+    let Some(root) = node(json, &mut Vec::new())? else { return Ok(Dynamic::default()) };
+    let read = text::read_tree::<Dynamic>(&root, "", PLACE, &[]).map_err(|e| format!("{}; {}", e.message, e.help))?;
+    Ok(Dynamic { tls: Vec::new(), ..read.value })
+}
+
+/// `None` for null. `path`: the names above, in lower case.
+fn node(json: Json, path: &mut Vec<String>) -> Result<Option<Node>, String> {
+    let value = match json {
+        Json::Null => return Ok(None),
+        Json::Bool(flag) => Value::Bool(flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(nanos) if is_duration(path) => Value::Text(format!("{nanos}ns")),
+            Some(whole) => Value::Integer(whole),
+            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) if is_duration(path) && text.bytes().all(|b| b.is_ascii_digit()) => {
+            return Err(format!(
+                "{}: {text:?} has no unit: write \"{text}s\", or whole nanoseconds without quotes",
+                path.join(".")
+            ));
+        }
+        Json::String(text) => Value::Text(text),
+        Json::Array(items) => {
+            let items = items.into_iter().map(|item| node(item, path)).collect::<Result<Vec<_>, _>>()?;
+            Value::List(items.into_iter().flatten().collect())
+        }
+        Json::Object(members) => {
+            let mut entries = Vec::with_capacity(members.len());
+            for (name, member) in members {
+                path.push(name.to_ascii_lowercase());
+                if let Some(node) = node(member, path)? {
+                    entries.push(Entry { name, origin: node.origin.clone(), node });
+                }
+                path.pop();
+            }
+            Value::Table(Table { entries })
+        }
+    };
+    Ok(Some(Node::from_flag(value, PLACE)))
+}
+
+fn is_duration(path: &[String]) -> bool {
+    path.len() == PERIOD.len() && PERIOD.iter().zip(path).all(|(wanted, name)| *wanted == "*" || wanted == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::duration::GoDuration;
+
+    #[test]
+    fn the_apis_own_output_reads_back() {
+        let text = r#"{"backends":{"b":{"servers":{"s":{"url":"http://h:1","weight":3}},"loadBalancer":{"method":"wrr"},"forwardingResponse":{"flushInterval":"1s"}}},"frontends":{"f":{"entryPoints":["http"],"backend":"b","routes":{"r":{"rule":"Host:h"}},"priority":0,"basicAuth":null,"ratelimit":{"rateset":{"a":{"period":10000000000,"average":2,"burst":3}},"extractorFunc":"client.ip"}}}}"#;
+        let read = read(text.as_bytes()).expect("valid");
+        let rate = &read.frontends["f"].rate_limit.as_ref().unwrap().rate_set["a"];
+        assert_eq!((rate.period, rate.average, rate.burst), (GoDuration::from_secs(10), 2, 3));
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+
+    #[test]
+    fn gos_decoder_is_lenient_with_names_and_strict_with_types() {
+        let odd = r#"{"BACKENDS":{"Keep":{"Servers":{"s":{"URL":"http://h"}}}},"nobody":1,"tls":[{"entryPoints":["x"]}],"frontends":null}"#;
+        let lenient = read(odd.as_bytes()).expect("valid");
+        assert_eq!((lenient.backends["Keep"].servers["s"].weight, lenient.tls.len()), (0, 0));
+        let period = |text: &str| {
+            let body = format!(r#"{{"frontends":{{"f":{{"rateLimit":{{"rateSet":{{"a":{{"period":{text}}}}}}}}}}}}}"#);
+            read(body.as_bytes()).map(|d| d.frontends["f"].rate_limit.as_ref().unwrap().rate_set["a"].period.0)
+        };
+        assert_eq!((period("7"), period("\"2s\"")), (Ok(7), Ok(2_000_000_000)));
+        assert!(period("\"10\"").unwrap_err().contains("no unit"));
+        for broken in ["", "[]", "{", r#"{"backends":7}"#, r#"{"frontends":{"f":{"priority":"high"}}}"#] {
+            assert!(read(broken.as_bytes()).is_err(), "{broken}");
+        }
+        assert_eq!(read(b"{}"), Ok(Dynamic::default()));
+    }
+}

@@ -1,0 +1,241 @@
+//! Compression carried out: a body is packed while it passes, or where it lies (dynamic.md 5.13). What is compressed was decided by
+//! the entry point's step and stands in the passage.
+
+use std::io;
+use std::time::Duration;
+
+use monoio::time::timeout;
+
+use super::Worker;
+use super::inbox::{Buffers, Inbox};
+use super::record::Record;
+use super::relay::{RelayError, send};
+use super::respond::{Asked, Responded, write_response_head};
+use super::talk::Answered;
+use super::upstream::Dial;
+use crate::http::forward::framing_for_client;
+use crate::http::h1::body::{self, Decoder};
+use crate::http::{Body, Reply};
+use crate::limits;
+use crate::middleware::compress::{BodyPlan, GZIP_BYTES_MIN, Gzip, announce};
+use crate::middleware::{Answer, Passage};
+use crate::net::{ReadHalf, WriteHalf};
+
+/// A backend that pauses for so long lets the client see what there is (Traefik's flush interval).
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+/// Packs the body of an answer of ours, if it is to be packed.
+pub fn pack_reply(passage: &Passage, reply: &mut Reply) {
+    if passage.body == BodyPlan::Gzip {
+        reply.body = packed(&reply.body).into();
+    }
+}
+
+/// Packs a body that lies in memory whole, if it is to be packed; its head is changed then.
+pub fn pack(passage: &Passage, answer: &mut Answered, body: &[u8]) -> Option<Vec<u8>> {
+    match passage.body {
+        BodyPlan::Plain => return None,
+        BodyPlan::GzipIfLong if body.len() < GZIP_BYTES_MIN => return None,
+        BodyPlan::GzipIfLong => {
+            announce(&mut Answer::Backend { head: &answer.head, bytes: &answer.bytes, edits: &mut answer.edits });
+        }
+        BodyPlan::Gzip => {}
+    }
+    Some(packed(body))
+}
+
+fn packed(body: &[u8]) -> Vec<u8> {
+    let (mut gzip, mut out) = (Gzip::default(), Vec::new());
+    // Packing into memory cannot fail.
+    let _ = gzip.push(body, &mut out);
+    let _ = gzip.finish(&mut out);
+    out
+}
+
+/// Sends a response whose body is packed on its way.
+pub async fn deliver<R: ReadHalf, W: WriteHalf, D: Dial>(
+    worker: &Worker<D>,
+    reader: &mut R,
+    writer: &mut W,
+    asked: &mut Asked<'_>,
+    answer: &mut Answered,
+    record: &mut Record<'_>,
+) -> Responded {
+    let stall = worker.shared.timeouts.stall;
+    let mut inbox = std::mem::take(&mut answer.inbox);
+    let decoder = Decoder::new(answer.head.body);
+    let mut source = Source { decoder, inbox: &mut inbox, reader, buffers: &worker.buffers };
+    let mut plain = Vec::new();
+    let mut is_open = Ok(true);
+    if asked.passage.body == BodyPlan::GzipIfLong {
+        while plain.len() < GZIP_BYTES_MIN && matches!(is_open, Ok(true)) {
+            is_open = source.piece(&mut plain).await;
+        }
+    }
+    let is_short = asked.passage.body == BodyPlan::GzipIfLong && plain.len() < GZIP_BYTES_MIN;
+    let framing = match (is_short, &is_open) {
+        (true, Ok(_)) => Body::Length(plain.len() as u64),
+        _ => framing_for_client(asked.head.version, Body::Chunked),
+    };
+    if !is_short && asked.passage.body == BodyPlan::GzipIfLong {
+        announce(&mut Answer::Backend { head: &answer.head, bytes: &answer.bytes, edits: &mut answer.edits });
+    }
+    let mut out = std::mem::take(&mut answer.out);
+    let keep_alive = write_response_head(worker, asked, answer, framing, &mut out);
+    asked.began.set(true);
+    let mut moved = plain.len() as u64;
+    let result = if is_short {
+        frame(&mut out, &plain, framing);
+        let (sent, returned) = send(writer, out, stall).await;
+        out = returned;
+        is_open.and(sent.map_err(|_| RelayError::Sink))
+    } else {
+        let events = is_event_stream(answer);
+        let mut pipe = Pipe { gzip: Gzip::default(), packed: Vec::new(), out, framing, writer, stall, sent: 0 };
+        let result = pipe.run(source, plain, &mut moved, events).await;
+        record.packed(pipe.sent);
+        out = pipe.out;
+        result
+    };
+    record.delivered(moved, &result);
+    answer.out = out;
+    answer.inbox = inbox;
+    let is_complete = result.is_ok();
+    Responded {
+        keep_alive: keep_alive && is_complete,
+        upstream_ok: is_complete && answer.head.keep_alive,
+        upgraded: false,
+        is_cut: framing == Body::UntilClose && !is_complete,
+        page: None,
+    }
+}
+
+fn is_event_stream(answer: &Answered) -> bool {
+    let view = crate::http::ResponseView { head: &answer.head, bytes: &answer.bytes, edits: &answer.edits };
+    view.first(b"content-type").is_some_and(|value| value.starts_with(b"text/event-stream"))
+}
+
+/// The backend's body, piece by piece.
+struct Source<'a, R> {
+    decoder: Decoder,
+    inbox: &'a mut Inbox,
+    reader: &'a mut R,
+    buffers: &'a Buffers,
+}
+
+impl<R: ReadHalf> Source<'_, R> {
+    /// Appends the next piece; false at the body's end.
+    async fn piece(&mut self, into: &mut Vec<u8>) -> Result<bool, RelayError> {
+        let malformed = |e: body::InvalidBody| RelayError::Source(io::Error::new(io::ErrorKind::InvalidData, e));
+        loop {
+            if self.decoder.is_done() {
+                return Ok(false);
+            }
+            if self.inbox.is_empty() {
+                // No limit of time, as for bodies that pass untouched: it may be a stream of rare events.
+                if self.inbox.fill(self.reader, self.buffers).await.map_err(RelayError::Source)? == 0 {
+                    self.decoder.finish().map_err(malformed)?;
+                    return Ok(false);
+                }
+            }
+            let step = self.decoder.decode(self.inbox.pending()).map_err(malformed)?;
+            if let Some(range) = &step.data {
+                into.extend_from_slice(&self.inbox.pending()[range.clone()]);
+            }
+            self.inbox.consume(step.consumed);
+            if step.data.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The next piece has to be waited for.
+    fn must_wait(&self) -> bool {
+        self.inbox.is_empty() && !self.decoder.is_done()
+    }
+}
+
+/// The packed body on its way to the client.
+struct Pipe<'a, W> {
+    gzip: Gzip,
+    packed: Vec<u8>,
+    out: Vec<u8>,
+    framing: Body,
+    writer: &'a mut W,
+    stall: Duration,
+    sent: u64,
+}
+
+impl<W: WriteHalf> Pipe<'_, W> {
+    /// `plain`: what has been read already; `moved`: bytes of the body before packing.
+    async fn run<R: ReadHalf>(
+        &mut self,
+        mut source: Source<'_, R>,
+        mut plain: Vec<u8>,
+        moved: &mut u64,
+        events: bool,
+    ) -> Result<(), RelayError> {
+        let broken = RelayError::Source;
+        loop {
+            let is_new = !plain.is_empty();
+            self.gzip.push(&plain, &mut self.packed).map_err(broken)?;
+            plain.clear();
+            if source.must_wait() {
+                let pauses = is_new && (events || timeout(FLUSH_AFTER, source.reader.readable()).await.is_err());
+                if pauses {
+                    self.gzip.flush(&mut self.packed).map_err(broken)?;
+                }
+            }
+            if source.must_wait() || self.packed.len() >= limits::COPY_BUFFER_MIN_BYTES {
+                self.send().await?;
+            }
+            match source.piece(&mut plain).await {
+                Ok(true) => *moved += plain.len() as u64,
+                Ok(false) => break,
+                Err(e) => {
+                    // What was good still belongs to the client; the missing end tells it that there was more.
+                    let _ = self.gzip.flush(&mut self.packed);
+                    let _ = self.send().await;
+                    return Err(e);
+                }
+            }
+        }
+        std::mem::take(&mut self.gzip).finish(&mut self.packed).map_err(broken)?;
+        self.frame_packed();
+        if self.framing == Body::Chunked {
+            body::last_chunk(&mut self.out, source.decoder.trailers());
+        }
+        self.send().await
+    }
+
+    fn frame_packed(&mut self) {
+        if !self.packed.is_empty() {
+            frame(&mut self.out, &self.packed, self.framing);
+            self.sent += self.packed.len() as u64;
+            self.packed.clear();
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), RelayError> {
+        self.frame_packed();
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let (result, returned) = send(self.writer, std::mem::take(&mut self.out), self.stall).await;
+        self.out = returned;
+        self.out.clear();
+        result.map_err(|_| RelayError::Sink)
+    }
+}
+
+fn frame(out: &mut Vec<u8>, data: &[u8], framing: Body) {
+    match framing {
+        Body::Chunked if !data.is_empty() => {
+            body::chunk_prefix(out, data.len());
+            out.extend_from_slice(data);
+            out.extend_from_slice(body::CHUNK_END);
+        }
+        Body::Chunked => {}
+        _ => out.extend_from_slice(data),
+    }
+}

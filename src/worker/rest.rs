@@ -1,0 +1,78 @@
+//! The REST provider's side that meets the client: `PUT /api/providers/rest` (static.md 7.4). The document goes to the control plane,
+//! which applies it like any other provider's.
+
+use std::sync::Arc;
+
+use super::Worker;
+use super::buffered::{NotRead, collect_in_time};
+use super::exchange::{End, walk};
+use super::local::answer_locally;
+use super::talk::{Peer, Talk};
+use super::upstream::Dial;
+use crate::http::Reply;
+use crate::limits;
+use crate::net::Transport;
+
+/// Takes a document: the JSON that the client gets back, or why it was refused.
+pub type TakeDocument = Arc<dyn Fn(&[u8]) -> Result<String, String> + Send + Sync>;
+
+const PREFIX: &[u8] = b"/api/providers/";
+
+/// The provider that a request wants to write, if it is such a request.
+pub fn provider(talk: &Talk) -> Option<&[u8]> {
+    let view = talk.view();
+    if view.method() != b"PUT" {
+        return None;
+    }
+    let target = view.target();
+    let path = memchr::memchr(b'?', target).map_or(target, |at| &target[..at]);
+    path.strip_prefix(PREFIX).filter(|name| !name.is_empty() && !name.contains(&b'/'))
+}
+
+/// Answers such a request.
+pub async fn answer<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    talk: &mut Talk,
+    client: &mut T,
+    peer: &Peer,
+    take: &TakeDocument,
+) -> End {
+    let entry = &worker.shared.entry_points[peer.entry];
+    let reply = match walk(worker, &entry.guard, entry.auth.as_deref(), talk, peer).await {
+        Err(refusal) => refusal.reply,
+        Ok(()) => match take_in(worker, talk, client, take).await {
+            Some(reply) => reply,
+            None => return End::Close,
+        },
+    };
+    answer_locally(worker, talk, client, reply).await
+}
+
+/// `None` when the client is gone.
+async fn take_in<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    talk: &mut Talk,
+    client: &mut T,
+    take: &TakeDocument,
+) -> Option<Reply> {
+    match provider(talk) {
+        Some(b"rest") => {}
+        Some(b"web") => tracing::warn!("PUT /api/providers/web is an old name: use /api/providers/rest"),
+        _ => return Some(Reply::text(400, "Only 'rest' provider can be updated through the REST API")),
+    }
+    let document = match collect_in_time(worker, limits::REST_BODY_BYTES_MAX, talk, client).await {
+        Ok(body) => body.bytes().to_vec(),
+        Err(NotRead::Client(reply)) => return reply.map(Reply::closing),
+        Err(NotRead::Refused(reply)) => return Some(reply),
+    };
+    talk.body_read = true;
+    let take = Arc::clone(take);
+    // Megabytes of JSON take too long to be read between two other requests.
+    let taken = worker.shared.verify.run(move || take(&document)).await;
+    Some(match taken {
+        Some(Ok(echo)) => Reply { status: 200, body: echo.into_bytes().into(), ..Reply::default() }
+            .with("Content-Type", &b"application/json; charset=UTF-8"[..]),
+        Some(Err(why)) => Reply::text(400, format!("{why}\n")).with("X-Content-Type-Options", &b"nosniff"[..]),
+        None => Reply::text(503, "Service Unavailable"),
+    })
+}
