@@ -138,15 +138,20 @@ async fn changed(
 
 /// Waits for the end of a write that was caught half-way: an emptied file that is about to be filled would clear all routes.
 async fn at_rest(place: &Place, mut stamps: Stamps) -> Stamps {
-    for _ in 0..SETTLE_ROUNDS_MAX {
+    let mut rounds = 0;
+    loop {
         tokio::time::sleep(SETTLE_PERIOD).await;
         let now = Stamps::of(place);
         if now == stamps {
-            break;
+            return stamps;
         }
         stamps = now;
+        rounds += 1;
+        // In a storm of writes an empty file is one that is about to be filled; at rest it means what it says.
+        if rounds >= SETTLE_ROUNDS_MAX && !stamps.has_empty() {
+            return stamps;
+        }
     }
-    stamps
 }
 
 /// Lets a burst of events pass.

@@ -26,6 +26,11 @@ impl Stamps {
         let files = place.files().unwrap_or_else(|_| vec![place.path().to_owned()]);
         Stamps(files.into_iter().map(|file| (file.clone(), stamp(&file))).collect())
     }
+
+    /// One of the files holds nothing at all.
+    pub fn has_empty(&self) -> bool {
+        self.0.iter().any(|(_, stamp)| stamp.is_some_and(|stamp| stamp.size == 0))
+    }
 }
 
 fn stamp(file: &std::path::Path) -> Option<Stamp> {
