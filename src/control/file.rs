@@ -32,6 +32,9 @@ const SETTLE_PERIOD: Duration = Duration::from_millis(50);
 /// A file that is written without a pause is read after this many [`SETTLE_PERIOD`]s anyway.
 const SETTLE_ROUNDS_MAX: usize = 20;
 
+/// A file that became empty is believed to be meant so after this many quiet [`SETTLE_PERIOD`]s.
+const EMPTY_ROUNDS: usize = 20;
+
 /// A file that changed during each of so many reads is taken as it was read.
 const TORN_READS_MAX: usize = 20;
 
@@ -138,17 +141,16 @@ async fn changed(
 
 /// Waits for the end of a write that was caught half-way: an emptied file that is about to be filled would clear all routes.
 async fn at_rest(place: &Place, mut stamps: Stamps) -> Stamps {
-    let mut rounds = 0;
+    let (mut rounds, mut quiet) = (0, 0);
     loop {
         tokio::time::sleep(SETTLE_PERIOD).await;
         let now = Stamps::of(place);
-        if now == stamps {
-            return stamps;
-        }
-        stamps = now;
         rounds += 1;
-        // In a storm of writes an empty file is one that is about to be filled; at rest it means what it says.
-        if rounds >= SETTLE_ROUNDS_MAX && !stamps.has_empty() {
+        quiet = if now == stamps { quiet + 1 } else { 0 };
+        stamps = now;
+        // A disk that is busy can hold a writer between emptying and filling for longer than a file needs to look at rest.
+        let is_over = if stamps.has_empty() { quiet >= EMPTY_ROUNDS } else { quiet > 0 || rounds >= SETTLE_ROUNDS_MAX };
+        if is_over {
             return stamps;
         }
     }
