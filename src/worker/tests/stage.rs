@@ -133,7 +133,8 @@ impl<'a> Run<'a> {
         (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
         let (client, wire) = other.connect();
         let address = "192.0.2.7:4711".parse().expect("an address");
-        let peer = Peer { entry: 0, address, ip_text: "192.0.2.7".into(), secure: false, trusted: true };
+        let peer =
+            Peer { entry: 0, address, ip_text: "192.0.2.7".into(), secure: false, certs: Vec::new(), trusted: true };
         let served = monoio::time::timeout(HANG, serve(Rc::clone(&worker), wire, peer)).await;
         assert!(served.is_ok(), "the connection never ends; client heard {:?}", text(&client.borrow().heard));
 
@@ -218,6 +219,7 @@ impl Base {
             auth: None,
             exposed: None,
             serves_challenges: false,
+            serves_rest: false,
             tls: None,
             trust: Trust::Everyone,
         };
@@ -232,6 +234,7 @@ impl Base {
             codename: "test",
             host_name: "proxy".to_owned(),
             verify: self.verify.clone(),
+            take_document: None,
             access_log: None,
             start: Instant::now(),
             stopping: false.into(),
