@@ -72,7 +72,8 @@ attack() {
         [ "$open" -le "$open_max" ] || open_max=$open
         sleep 0.1
     done
-    wait "$attacker" || true
+    wait "$attacker" || { echo "faults: slowhttptest $mode failed:" && tail -n 5 "$work/attack.log"; } >&2
+    [ "$probes" -gt 5 ] || { echo "faults: the attack $mode did not run" >&2 && failed=1; }
     local spent=$(($(cpu_ticks "$pid") - ticks)) memory after
     memory=$(resident "$pid")
     sleep 6
@@ -112,7 +113,7 @@ TOML
     attack "$driver" -H "$pid" "$port" /
     attack "$driver" -B "$pid" "$port" /echo -s 8192
     attack "$driver" -R "$pid" "$port" / -a 5 -b 3000
-    attack "$driver" -X "$pid" "$port" /bytes/4000000 -k 20 -n 2 -z 8 -w 8 -y 64
+    attack "$driver" -X "$pid" "$port" /bytes/4000000 -k 10 -n 2 -z 8 -w 8 -y 64
     kill "$pid"
     wait "$pid" || true
 done

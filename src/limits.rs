@@ -72,6 +72,8 @@ pub const HEARTBEAT_SECS: u64 = 1;
 pub const HEARTBEATS_MISSED_MAX: u32 = 30;
 /// Threads that look up server names; each look-up may block one for seconds.
 pub const LOOKUP_THREADS_MAX: usize = 8;
+/// How long a start waits for a port that is still taken.
+pub const LISTEN_PATIENCE_MILLIS: u64 = 2000;
 /// The listen queue asked of the kernel (it clips to net.core.somaxconn).
 pub const LISTEN_BACKLOG: i32 = 4096;
 

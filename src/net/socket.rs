@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monoio::net::TcpStream;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
@@ -16,6 +16,9 @@ const CLIENT_KEEPALIVE: Duration = Duration::from_secs(180);
 const UPSTREAM_KEEPALIVE: Duration = Duration::from_secs(30);
 
 const IN_USE: &str = "; stop the other process on this port, or choose another address";
+
+/// How often a taken port is tried again.
+const TAKEN_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The address of an entry point: `:80` and `[::]:80` listen on IPv6 and IPv4 alike, as Go does.
 pub fn parse_address(text: &str) -> io::Result<SocketAddr> {
@@ -45,7 +48,14 @@ pub fn parse_address(text: &str) -> io::Result<SocketAddr> {
 /// The system's, with the address in its text.
 pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
     if first && address.port() != 0 {
-        refuse_taken(address)?;
+        // After a kill -9 the kernel takes a moment to cancel the accepts of a dead process's ring, and its listener lives as long.
+        let end = Instant::now() + Duration::from_millis(limits::LISTEN_PATIENCE_MILLIS);
+        while let Err(e) = refuse_taken(address) {
+            if Instant::now() >= end {
+                return Err(e);
+            }
+            std::thread::sleep(TAKEN_LOOK_EVERY);
+        }
     }
     let attempt = |address: SocketAddr| -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
