@@ -91,7 +91,7 @@ fn row_65_origins_that_stall_or_are_gone_are_answered_in_time() {
             verdict.check(&row, client.answer().body == b"ok", "it does not recover");
         }
         verdict.end();
-        // Down, a blackhole (documentation addresses lead nowhere), and one that serves: the request goes on to that one.
+        // One server is down: the request goes on to the other one at once.
         let servers = vec!["http://127.0.0.1:1".to_owned()];
         let proxy = Proxy::with(driver, &Options { tables: LIMITS.into(), servers, ..Options::default() });
         for n in 0..6 {
