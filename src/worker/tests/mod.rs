@@ -5,6 +5,7 @@ mod bodies;
 mod failures;
 mod pipe;
 mod requests;
+mod sizes;
 mod slow;
 mod stage;
 mod upgrades;
