@@ -13,9 +13,10 @@ pub const TRAILER_BYTES_MAX: usize = 16 * 1024;
 
 /// The first read of a connection: holds nearly every request and small response whole.
 pub const HEAD_BUFFER_BYTES: usize = 8 * 1024;
-/// Copy buffers of bodies grow from the first to the last size while the stream keeps filling them.
+/// What a stream that is not counted reads at a time, and what one turn of a copied body moves at the most. The second is so small that
+/// the body, its TLS records and the output stay in the core's own cache: with 256 KiB, 42 % of the time went into waiting for memory.
 pub const COPY_BUFFER_MIN_BYTES: usize = 16 * 1024;
-pub const COPY_BUFFER_MAX_BYTES: usize = 256 * 1024;
+pub const COPY_BUFFER_MAX_BYTES: usize = 80 * 1024;
 /// A body with at least this much left goes through a pipe instead of a buffer, where both ends are plain sockets.
 pub const SPLICE_MIN_BYTES: u64 = 64 * 1024;
 /// The size asked for a pipe, and how many a worker keeps.
@@ -23,6 +24,9 @@ pub const PIPE_BYTES: usize = 256 * 1024;
 pub const PIPES_POOLED_MAX: usize = 128;
 /// What one connection may splice before the others get their turn.
 pub const SPLICE_TURN_BYTES: usize = 1024 * 1024;
+
+/// Copy buffers of bodies kept by one worker, of [`COPY_BUFFER_MAX_BYTES`] each.
+pub const COPY_BUFFERS_MAX: usize = 16;
 
 /// Connections of one worker that hold a buffer while they idle, so that what comes next needs one operation less: to backends, and
 /// of clients. Those beyond it are looked at first.

@@ -28,7 +28,6 @@ pub struct SecureReader<R> {
 pub struct SecureWriter<W> {
     inner: W,
     session: Rc<RefCell<Session>>,
-    ciphertext: Vec<u8>,
 }
 
 /// Takes the server's side of a handshake to its end. The caller bounds the time.
@@ -69,7 +68,7 @@ fn over<R, W>(io: Duplex<R, W>, session: Session) -> Secure<R, W> {
             ciphertext: Vec::new(),
             spoke_http: false,
         },
-        writer: SecureWriter { inner: io.writer, session, ciphertext: Vec::new() },
+        writer: SecureWriter { inner: io.writer, session },
     }
 }
 
@@ -189,18 +188,26 @@ impl<R: ReadHalf> ReadHalf for SecureReader<R> {
     }
 }
 
+thread_local! {
+    /// Output buffers of the thread's connections: each needs one only while it sends, and a fresh one of this size would cost a page
+    /// fault for every 4 KiB that passes.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
 impl<W: WriteHalf> SecureWriter<W> {
     async fn flush(&mut self) -> io::Result<()> {
-        let mut buffer = std::mem::take(&mut self.ciphertext);
-        self.session.borrow_mut().take_output(&mut buffer);
-        if buffer.is_empty() {
+        if !self.session.borrow().wants_write() {
             return Ok(());
         }
+        let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        self.session.borrow_mut().take_output(&mut buffer);
         let (result, mut buffer) = self.inner.write_all(buffer).await;
-        if buffer.capacity() <= limits::COPY_BUFFER_MIN_BYTES {
-            buffer.clear();
-            self.ciphertext = buffer;
-        }
+        buffer.clear();
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < limits::COPY_BUFFERS_MAX {
+                spare.push(buffer);
+            }
+        });
         result
     }
 }

@@ -106,6 +106,16 @@ impl ReadHalf for TcpReader {
         }
     }
 
+    fn read_now(&mut self, buffer: &mut Vec<u8>) -> usize {
+        if self.is_reading_ahead() || buffer.len() == buffer.capacity() {
+            return 0;
+        }
+        let spare = rustix::buffer::spare_capacity(buffer);
+        let received = sys::with_socket(&self.half, |fd| rustix::net::recv(fd, spare, RecvFlags::DONTWAIT));
+        // A failure, as the end, is for the next read to tell.
+        received.map_or(0, |(_, bytes)| bytes)
+    }
+
     fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
         let ahead = self.ahead.get_or_insert_with(|| {
             let shared = Rc::clone(&self.half.0);

@@ -103,6 +103,8 @@ impl Inbox {
 #[derive(Default)]
 pub struct Buffers {
     spare: RefCell<Vec<Vec<u8>>>,
+    /// For bodies. Freshly allocated ones of this size would cost a page fault for every 4 KiB that passes.
+    large: RefCell<Vec<Vec<u8>>>,
     pub pipes: Pipes,
 }
 
@@ -110,6 +112,19 @@ impl Buffers {
     /// An empty buffer with room for a head.
     pub fn lend(&self) -> Vec<u8> {
         self.spare.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(limits::HEAD_BUFFER_BYTES))
+    }
+
+    /// An empty buffer with room for one turn of a long body.
+    pub fn lend_large(&self) -> Vec<u8> {
+        self.large.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(limits::COPY_BUFFER_MAX_BYTES))
+    }
+
+    pub fn give_back_large(&self, mut buffer: Vec<u8>) {
+        let mut large = self.large.borrow_mut();
+        if buffer.capacity() == limits::COPY_BUFFER_MAX_BYTES && large.len() < limits::COPY_BUFFERS_MAX {
+            buffer.clear();
+            large.push(buffer);
+        }
     }
 
     /// Takes a buffer back; large ones and those above the pool's bound are freed.

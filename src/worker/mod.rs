@@ -45,14 +45,15 @@ use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerState, Worker
 use crate::tls::challenge::ChallengeTable;
 use budget::Budget;
 use clock::Clock;
+pub use connection::serve;
 pub use entry::EntryPoint;
 use inbox::Buffers;
 pub use listen::{WorkerHandle, spawn};
 use pool::Pool;
 pub use rest::TakeDocument;
 use talk::Talk;
-pub use talk::fill_random;
-use upstream::Dial;
+pub use talk::{Peer, fill_random};
+pub use upstream::Dial;
 pub use verify::VerifyPool;
 
 /// Time limits of the data plane; `None` means none.

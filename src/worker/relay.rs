@@ -117,16 +117,11 @@ impl<'a> Relay<'a> {
         mut out: Vec<u8>,
     ) -> (Result<(), RelayError>, Vec<u8>) {
         loop {
-            if !out.is_empty() {
-                let (result, returned) = send(writer, out, self.stall).await;
-                out = returned;
-                if result.is_err() {
-                    return (Err(RelayError::Sink), out);
-                }
-                out.clear();
-            }
-            let moved =
-                if self.is_verbatim() { self.copy_verbatim(reader, writer).await } else { self.fill(reader).await };
+            let moved = if self.is_verbatim() {
+                self.pass_verbatim(reader, writer, &mut out).await
+            } else {
+                self.pass_piece(reader, writer, &mut out).await
+            };
             if let Err(e) = moved {
                 return (Err(e), out);
             }
@@ -135,6 +130,28 @@ impl<'a> Relay<'a> {
                 ended => return self.end(ended, writer, out).await,
             }
         }
+    }
+
+    /// Sends `out` and waits for the next piece.
+    async fn pass_piece<R: ReadHalf, W: WriteHalf>(
+        &mut self,
+        reader: &mut R,
+        writer: &mut W,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RelayError> {
+        self.flush(writer, out).await?;
+        self.fill(reader).await
+    }
+
+    /// Sends `out` and empties it.
+    async fn flush<W: WriteHalf>(&self, writer: &mut W, out: &mut Vec<u8>) -> Result<(), RelayError> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        let (result, returned) = send(writer, std::mem::take(out), self.stall).await;
+        *out = returned;
+        out.clear();
+        result.map_err(|_| RelayError::Sink)
     }
 
     /// Sends the last bytes. Good bytes in front of bad ones still belong to the receiver.
@@ -176,62 +193,98 @@ impl<'a> Relay<'a> {
         self.pace.account(period, start.elapsed(), read).map_err(RelayError::Source)
     }
 
-    /// Moves the rest of a long counted body from socket to socket through a pipe. False if this body is none of that kind.
-    async fn splice<R: ReadHalf, W: WriteHalf>(&mut self, reader: &mut R, writer: &mut W) -> Result<bool, RelayError> {
-        let Some(left) = self.decoder.remaining().filter(|&left| left >= limits::SPLICE_MIN_BYTES) else {
-            return Ok(false);
-        };
-        let (Some(from), Some(to)) = (reader.as_plain(), writer.as_plain()) else { return Ok(false) };
+    /// The rest is long, counted, and between plain sockets: it may go from one to the other without being seen.
+    fn is_spliceable<R: ReadHalf, W: WriteHalf>(&self, reader: &mut R, writer: &mut W) -> bool {
+        let is_long = self.decoder.remaining().is_some_and(|left| left >= limits::SPLICE_MIN_BYTES);
+        is_long && reader.as_plain().is_some() && writer.as_plain().is_some()
+    }
+
+    /// Moves the rest from socket to socket through a pipe.
+    async fn splice<R: ReadHalf, W: WriteHalf>(&mut self, reader: &mut R, writer: &mut W) -> Result<(), RelayError> {
+        let left = self.decoder.remaining().unwrap_or_default();
+        let (Some(from), Some(to)) = (reader.as_plain(), writer.as_plain()) else { return Ok(()) };
         let mut moved = 0;
         let result = splice::transfer(from, to, left, self.stall, &self.buffers.pipes, &mut moved).await;
         self.decoder.skip(moved);
         self.moved += moved;
-        match result {
-            Ok(()) => Ok(true),
-            Err(Broken::Source(e)) => Err(RelayError::Source(e)),
-            Err(Broken::Sink(_)) => Err(RelayError::Sink),
-        }
+        result.map_err(|broken| match broken {
+            Broken::Source(e) => RelayError::Source(e),
+            Broken::Sink(_) => RelayError::Sink,
+        })
     }
 
-    /// Copies through one buffer that grows while the stream keeps filling it, until the counted body (or the stream) ends.
-    async fn copy_verbatim<R: ReadHalf, W: WriteHalf>(
+    /// Sends `out` and the rest of a body whose bytes go out as they come in, until the counted body (or the stream) ends.
+    async fn pass_verbatim<R: ReadHalf, W: WriteHalf>(
         &mut self,
         reader: &mut R,
         writer: &mut W,
+        out: &mut Vec<u8>,
     ) -> Result<(), RelayError> {
         self.inbox.release(self.buffers);
-        if self.splice(reader, writer).await? {
-            return Ok(());
+        if self.is_spliceable(reader, writer) {
+            self.flush(writer, out).await?;
+            return self.splice(reader, writer).await;
         }
-        let mut buffer: Vec<u8> = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
-        while self.decoder.remaining() != Some(0) {
+        // The first bytes leave together with what has come since.
+        let mut buffer = self.buffers.lend_large();
+        buffer.append(out);
+        let result = self.copy(reader, writer, &mut buffer).await;
+        self.buffers.give_back_large(buffer);
+        result
+    }
+
+    /// Copies through `buffer`, which may begin with bytes to be sent.
+    async fn copy<R: ReadHalf, W: WriteHalf>(
+        &mut self,
+        reader: &mut R,
+        writer: &mut W,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), RelayError> {
+        loop {
+            self.take_at_once(reader, buffer);
+            self.flush(writer, buffer).await?;
+            if self.decoder.remaining() == Some(0) {
+                return Ok(());
+            }
+            // No buffer of this size is held while the sender is waited for.
+            self.buffers.give_back_large(std::mem::take(buffer));
             let start = self.silence.map(|limit| (limit.time, Instant::now()));
-            let reading = async { Ok(reader.read(std::mem::take(&mut buffer)).await) };
-            let (read, returned) = self.patience().bound(reading).await.map_err(RelayError::Source)?;
-            buffer = returned;
-            let read = read.map_err(RelayError::Source)?;
-            if read == 0 {
+            self.patience().bound(reader.readable()).await.map_err(RelayError::Source)?;
+            *buffer = self.buffers.lend_large();
+            if self.take_at_once(reader, buffer) == 0 && !self.take_next(reader, buffer).await? {
                 return self.decoder.finish().map_err(malformed);
             }
-            self.account(start, read)?;
-            let body_bytes = self.decoder.remaining().map_or(read as u64, |left| left.min(read as u64)) as usize;
-            if body_bytes < read {
-                // What follows the body is the next message: it stays with the sender's connection.
-                self.inbox.put_back(&buffer[body_bytes..], self.buffers);
-                buffer.truncate(body_bytes);
-            }
-            self.decoder.skip(body_bytes as u64);
-            self.moved += body_bytes as u64;
-            let was_full = buffer.len() == buffer.capacity();
-            let (result, returned) = send(writer, buffer, self.stall).await;
-            result.map_err(|_| RelayError::Sink)?;
-            buffer = returned;
-            buffer.clear();
-            if was_full && buffer.capacity() < limits::COPY_BUFFER_MAX_BYTES {
-                buffer = Vec::with_capacity(buffer.capacity() * 4);
-            }
+            self.account(start, buffer.len())?;
         }
-        Ok(())
+    }
+
+    /// Takes what has arrived of the body, without waiting.
+    fn take_at_once<R: ReadHalf>(&mut self, reader: &mut R, buffer: &mut Vec<u8>) -> usize {
+        let read = if self.decoder.remaining() == Some(0) { 0 } else { reader.read_now(buffer) };
+        self.admit(buffer, read);
+        read
+    }
+
+    /// Reads once; false at the end of the stream.
+    async fn take_next<R: ReadHalf>(&mut self, reader: &mut R, buffer: &mut Vec<u8>) -> Result<bool, RelayError> {
+        let reading = async { Ok(reader.read(std::mem::take(buffer)).await) };
+        let (read, returned) = self.patience().bound(reading).await.map_err(RelayError::Source)?;
+        *buffer = returned;
+        let read = read.map_err(RelayError::Source)?;
+        self.admit(buffer, read);
+        Ok(read > 0)
+    }
+
+    /// Counts the last `read` bytes of `buffer`. What follows the body is the next message: it stays with the sender's connection.
+    fn admit(&mut self, buffer: &mut Vec<u8>, read: usize) {
+        let body_bytes = self.decoder.remaining().map_or(read as u64, |left| left.min(read as u64));
+        let end = buffer.len() - read + body_bytes as usize;
+        if end < buffer.len() {
+            self.inbox.put_back(&buffer[end..], self.buffers);
+            buffer.truncate(end);
+        }
+        self.decoder.skip(body_bytes);
+        self.moved += body_bytes;
     }
 }
 

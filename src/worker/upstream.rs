@@ -95,6 +95,13 @@ impl ReadHalf for UpstreamReader {
         }
     }
 
+    fn read_now(&mut self, buffer: &mut Vec<u8>) -> usize {
+        match self {
+            UpstreamReader::Plain(half) => half.read_now(buffer),
+            UpstreamReader::Tls(half) => half.read_now(buffer),
+        }
+    }
+
     fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
         match self {
             UpstreamReader::Plain(half) => half.read_ahead(buffer),

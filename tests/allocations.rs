@@ -1,0 +1,66 @@
+//! A request on warm connections allocates nothing: not for its head, its route, its way through the worker, nor its answer.
+
+#[path = "support/exchange.rs"]
+mod exchange;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The system's allocator, counting what this thread asks for.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is ending has no counter any more.
+    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call is handed to the system's allocator as it came; counting touches a thread's own cell and allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Requests until buffers have their size and counters their place.
+const WARM_UP: usize = 20;
+const REQUESTS: usize = 1000;
+
+#[test]
+fn a_warm_request_allocates_nothing() {
+    let stage = exchange::Stage::new();
+    let allocated = Rc::new(Cell::new([0; 2]));
+    let seen = Rc::clone(&allocated);
+    let got = stage.serve(
+        WARM_UP + REQUESTS,
+        Rc::new(move |number| {
+            let [warm, _] = seen.get();
+            let now = COUNT.get();
+            seen.set([if number <= WARM_UP { now } else { warm }, now]);
+        }),
+    );
+    assert!(got >= (WARM_UP + REQUESTS) * exchange::answer_bytes_min(), "{got} bytes came back");
+    let [warm, end] = allocated.get();
+    assert!(warm > 0, "the counter counts");
+    assert_eq!(end - warm, 0, "allocations in {REQUESTS} requests");
+}
