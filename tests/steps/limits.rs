@@ -21,10 +21,8 @@ fn a_rate_limit_refuses_says_when_and_survives_a_reload() {
         assert_eq!(proxy.get("rl", "/").said(), (200, "through".to_owned()));
         assert_eq!(proxy.get("rl", "/").status, 200);
         let refused = proxy.get("rl", "/");
-        assert_eq!(refused.status, 429);
-        assert!(refused.text().starts_with("max rate reached: retry-in 4."), "{}", refused.text());
-        assert_eq!(refused.first("Retry-After"), Some("5"));
-        assert!(refused.first("X-Retry-In").is_some_and(|text| text.starts_with("4.") && text.ends_with('s')));
+        assert_eq!(refused.said(), (429, "max rate reached: retry-in 5s".to_owned()));
+        assert_eq!((refused.first("Retry-After"), refused.first("X-Retry-In")), (Some("5"), Some("5s")));
         let more = rules.add("other", &[origin.url()], "", "");
         proxy.reload(more.text());
         assert_eq!(proxy.get("rl", "/").status, 429, "an unrelated reload fills no bucket");
