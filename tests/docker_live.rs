@@ -15,6 +15,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
+#[path = "docker_live/swarm.rs"]
+mod swarm;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Well below the lingering of a container that stops slowly.
 const AT_ONCE: Duration = Duration::from_secs(2);

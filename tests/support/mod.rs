@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part of this module")]
 
 pub mod acme;
+pub mod containers;
 pub mod docker;
 pub mod fixture;
 
