@@ -75,7 +75,7 @@ fn chain(criterion: &mut Criterion) {
         random: |bytes| bytes.fill(4),
     };
     let (mut edits, mut answer_edits, mut passage) = (Edits::new(), Edits::new(), Passage::default());
-    let mut there = |edits: &mut Edits, passage: &mut Passage| {
+    let there = |edits: &mut Edits, passage: &mut Passage| {
         edits.clear();
         passage.clear();
         let mut request = Request { head: &head, bytes: REQUEST, edits };

@@ -248,11 +248,16 @@ impl Proxy {
     pub fn reload(&self, rules: &str) {
         let reloads = || self.process.log_text().matches("Server configuration reloaded").count();
         let before = reloads();
-        std::fs::write(self.work.path().join("rules.toml"), rules).expect("rules");
+        self.write_rules(rules);
         wait_for("the new rules are loaded", Duration::from_secs(20), || match reloads() > before {
             true => Ok(()),
             false => Err("not yet".to_owned()),
         });
+    }
+
+    /// Writes other rules, which may be of no use.
+    pub fn write_rules(&self, rules: &str) {
+        std::fs::write(self.work.path().join("rules.toml"), rules).expect("rules");
     }
 
     pub fn get(&self, host: &str, target: &str) -> Answer {
