@@ -48,10 +48,6 @@ impl Patterns {
     /// Adds the route's patterns, if it has any that a filter can use.
     pub fn add(&mut self, rank: u32, matchers: &[Matcher]) -> bool {
         let Some(texts) = texts(matchers) else { return false };
-        // Checked one by one: a group name that is used twice may be fine in two templates and is not in their combination.
-        if !texts.iter().all(|text| syntax::parse_with(text, &syntax_options()).is_ok()) {
-            return false;
-        }
         self.0.extend(texts.into_iter().map(|text| (text, rank)));
         true
     }
@@ -68,16 +64,12 @@ impl Patterns {
             .skip_cache_capacity_check(true)
             .minimum_cache_clear_count(Some(FILTER_CLEARS_MIN))
             .minimum_bytes_per_state(Some(FILTER_BYTES_PER_STATE_MIN));
-        let dfa =
-            DFA::builder().syntax(syntax_options()).thompson(program).configure(search).build_many(&texts).ok()?;
+        let bytes = syntax::Config::new().utf8(false);
+        let dfa = DFA::builder().syntax(bytes).thompson(program).configure(search).build_many(&texts).ok()?;
         let for_cache = dfa.clone();
         let make: MakeCache = Box::new(move || for_cache.create_cache());
         Some(Filter { dfa, caches: Pool::new(make), ranks, all })
     }
-}
-
-fn syntax_options() -> syntax::Config {
-    syntax::Config::new().utf8(false)
 }
 
 impl Filter {
@@ -89,6 +81,8 @@ impl Filter {
         let mut state = OverlappingState::start();
         loop {
             if self.dfa.try_search_overlapping_fwd(&mut cache, &input, &mut state).is_err() {
+                // The next search starts afresh: no client can put the filter out of action for others.
+                cache.reset(&self.dfa);
                 found.truncate(before);
                 return false;
             }
@@ -153,4 +147,68 @@ pub(crate) fn subject(host: &[u8], path: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&super::pattern::as_text(host));
     out.push(0);
     out.extend_from_slice(&super::pattern::as_text(path));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::Rule;
+
+    fn filter(rules: &[String]) -> Filter {
+        let mut patterns = Patterns::default();
+        for (rank, rule) in rules.iter().enumerate() {
+            let rule = Rule::parse(rule).expect("a valid rule");
+            assert!(patterns.add(rank as u32, &rule.matchers), "no pattern in {}", rules[rank]);
+        }
+        patterns.compile(Run { at: 0, end: rules.len() as u32 }).expect("few enough")
+    }
+
+    fn found(filter: &Filter, host: &str, path: &str) -> Option<Vec<u32>> {
+        let (mut text, mut found) = (Vec::new(), vec![99]);
+        subject(host.as_bytes(), path.as_bytes(), &mut text);
+        let is_decided = filter.find(&text, &mut found);
+        found.sort_unstable();
+        assert_eq!(found.pop(), Some(99), "what was found before stays");
+        is_decided.then_some(found)
+    }
+
+    #[test]
+    fn hosts_and_paths_are_met_together() {
+        let rules = [
+            "HostRegexp:{a:(x|y)}.test;PathPrefix:/p",
+            "HostRegexp:{a:[xy]}.test,{b:z}.test",
+            "Path:/{id:[0-9]+}/",
+            "PathPrefix:/{id:[0-9]+},/static;Method:GET",
+        ];
+        let filter = filter(&rules.map(str::to_owned));
+        assert_eq!(found(&filter, "X.test", "/p/1"), Some(vec![0, 1]));
+        assert_eq!(found(&filter, "z.TEST", "/12"), Some(vec![1, 2, 3]), "a slash may be missing");
+        assert_eq!(found(&filter, "other", "/static/x"), Some(vec![3]), "the other conditions are not its business");
+        assert_eq!(found(&filter, "other", "/x"), Some(vec![]));
+    }
+
+    #[test]
+    fn rules_without_patterns_or_with_too_many_are_left_to_others() {
+        let many: Vec<String> = (0..17).map(|n| format!("{{a}}.t{n}")).collect();
+        for rule in ["Host:a;Path:/b,/c", "Method:GET", "Query:a={x}", &format!("HostRegexp:{}", many.join(","))] {
+            let parsed = Rule::parse(rule).expect("a valid rule");
+            assert!(!Patterns::default().add(0, &parsed.matchers), "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_search_that_learns_without_an_end_is_given_up() {
+        let rules: Vec<String> =
+            (0..FILTER_ROUTES_MIN).map(|n| format!("HostRegexp:{{x:[ab]*a[ab]{{18}}}}c{n}")).collect();
+        let filter = filter(&rules);
+        assert_eq!(found(&filter, &format!("{}c7", "ba".repeat(20)), "/"), Some(vec![7]));
+        let mut state = 1_u64;
+        let mut letter = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if state >> 63 == 0 { 'a' } else { 'b' }
+        };
+        let host: String = (0..200_000).map(|_| letter()).collect();
+        assert_eq!(found(&filter, &host, "/"), None);
+        assert_eq!(found(&filter, &format!("{}c7", "ba".repeat(20)), "/"), Some(vec![7]), "the next search is its own");
+    }
 }
