@@ -67,6 +67,8 @@ fn patterns(criterion: &mut Criterion) {
     let open = table((0..size).map(|n| format!("HostRegexp:{{sub:(www|api)-{n}[.](de|com)}}")));
     let request = |n| (format!("api-{}.com", spread(n, size)), "/".to_owned());
     measure(criterion, "host patterns without a literal", size, &open, (0..REQUESTS).map(request).collect());
+    let stranger = |n| (format!("host-{n}.example.com"), "/".to_owned());
+    measure(criterion, "host patterns without a literal, unknown", size, &open, (0..REQUESTS).map(stranger).collect());
 }
 
 fn prefixes(criterion: &mut Criterion) {
@@ -76,6 +78,9 @@ fn prefixes(criterion: &mut Criterion) {
     measure(criterion, "path prefixes", size, &everywhere, (0..REQUESTS).map(requests).collect());
     let one_host = table((0..size).map(|n| format!("Host:h;PathPrefixStrip:/service-{n}/")));
     measure(criterion, "path prefixes of one host", size, &one_host, (0..REQUESTS).map(requests).collect());
+    let templates = table((0..size).map(|n| format!("PathPrefix:/{{kind:(a|b)}}/{{part:service-{n}}}/")));
+    let request = |n| ("h".to_owned(), format!("/b/service-{}/v1", spread(n, size)));
+    measure(criterion, "path prefixes with variables", size, &templates, (0..REQUESTS).map(request).collect());
     let mixed = table((0..size).flat_map(|n| {
         [format!("PathPrefix:/service-{n}/"), format!("HostRegexp:{{s}}.t{n}.x"), format!("Host:h{n}.x")]
     }));

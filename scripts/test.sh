@@ -47,7 +47,7 @@ trap clean_up EXIT
 
 step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
-scripts/packages.sh pebble curl ca-certificates gcc libc6-dev binutils openssl tar
+scripts/packages.sh pebble apache2-utils curl ca-certificates gcc libc6-dev binutils openssl tar
 
 runner=(cargo nextest run --locked)
 if ! cargo nextest --version >/dev/null 2>&1; then

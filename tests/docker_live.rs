@@ -15,11 +15,18 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
+#[path = "docker_live/swarm.rs"]
+mod swarm;
+#[path = "docker_live/table.rs"]
+mod table;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Well below the lingering of a container that stops slowly.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// The test program alone; each case tags it for itself.
 const IMAGE: &str = "plain";
+/// The same without an exposed port.
+const BARE_IMAGE: &str = "bare";
 /// The same with a health check.
 const IMAGE_WITH_CHECK: &str = "checked";
 
@@ -112,9 +119,13 @@ impl Case {
             return image;
         }
         let content = prepared().as_ref().unwrap().path().join("image.tar").to_string_lossy().into_owned();
-        let base = ["import", "--change", "EXPOSE 80", "--change", "ENTRYPOINT [\"/app\"]"];
-        let check = ["--change", "HEALTHCHECK --interval=1s CMD [\"/app\",\"probe\"]"];
-        let more = if kind == IMAGE_WITH_CHECK { &check[..] } else { &[] };
+        let base = ["import", "--change", "ENTRYPOINT [\"/app\"]"];
+        let check = ["--change", "EXPOSE 80", "--change", "HEALTHCHECK --interval=1s CMD [\"/app\",\"probe\"]"];
+        let more = match kind {
+            IMAGE_WITH_CHECK => &check[..],
+            BARE_IMAGE => &[],
+            _ => &check[..2],
+        };
         docker(&[&base, more, &[&content, &image]].concat()).unwrap();
         created.push(entry);
         image

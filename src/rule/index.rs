@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::filter::{FILTER_ROUTES_MIN, Filter, Patterns};
 use super::matcher::{Matcher, Prefix};
 use super::trie::Trie;
 
@@ -22,7 +23,24 @@ pub(crate) struct Run {
 enum Bucket {
     Flat(Run),
     /// By the literal beginning of their path; routes without one are at the empty key.
-    ByPath(Box<Trie<Run>>),
+    ByPath(Box<Trie<Leaf>>),
+}
+
+/// The routes that neither host nor literal path tells apart.
+#[derive(Debug)]
+struct Leaf {
+    /// Those to be tested in any case.
+    run: Run,
+    /// The place in [`Index::filters`] of the automaton that narrows the others.
+    filter: Option<u32>,
+}
+
+/// The routes that may be a request's, on their way through [`Index::next`].
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    runs: Vec<Run>,
+    /// Single ranks, descending.
+    found: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -36,6 +54,7 @@ pub(crate) struct Index {
     heads: Trie<Bucket>,
     /// All other routes.
     rest: Bucket,
+    filters: Vec<Filter>,
 }
 
 /// Routes by rank while the index is built.
@@ -56,8 +75,8 @@ impl Index {
         for (rank, matchers) in routes.iter().enumerate() {
             groups.add(rank as u32, matchers);
         }
-        let mut ranks = Vec::with_capacity(routes.len());
-        let mut bucket = |group: Ranks| Bucket::new(group, routes, &mut ranks);
+        let mut store = Store { routes, ranks: Vec::with_capacity(routes.len()), filters: Vec::new() };
+        let mut bucket = |group: Ranks| store.bucket(group);
         let exact = groups.exact.into_iter().map(|(name, group)| (name, bucket(group))).collect();
         let mut trie = |keys: BTreeMap<Vec<u8>, Ranks>| {
             let mut trie = Trie::new();
@@ -69,7 +88,8 @@ impl Index {
         let tails = trie(groups.tails);
         let heads = trie(groups.heads);
         let rest = bucket(groups.rest);
-        Index { ranks, exact, tails, heads, rest }
+        let Store { ranks, filters, .. } = store;
+        Index { ranks, exact, tails, heads, rest, filters }
     }
 
     /// Whether hosts are also looked up by their ends, for which [`Index::candidates`] needs them folded.
@@ -77,32 +97,80 @@ impl Index {
         !self.tails.is_empty() || !self.heads.is_empty()
     }
 
-    /// Fills `runs` with the candidates for a request. `folded` is the host that `HostRegexp` sees, lower-cased; `reversed` the same
-    /// backwards.
-    pub fn candidates(&self, host: &[u8], folded: &[u8], reversed: &[u8], path: &[u8], runs: &mut Vec<Run>) {
-        runs.clear();
-        if !host.is_empty()
-            && let Some(bucket) = self.exact.get(host)
-        {
-            bucket.collect(path, runs);
-        }
-        if self.has_host_patterns() {
-            self.tails.prefixes(reversed, |bucket| bucket.collect(path, runs));
-            self.heads.prefixes(folded, |bucket| bucket.collect(path, runs));
-        }
-        self.rest.collect(path, runs);
+    /// Whether [`Index::candidates`] needs a subject.
+    pub fn has_filters(&self) -> bool {
+        !self.filters.is_empty()
     }
 
-    /// Takes the lowest rank off the runs, from all that hold it.
-    pub fn next(&self, runs: &mut Vec<Run>) -> Option<u32> {
-        let lowest = runs.iter().map(|run| self.ranks[run.at as usize]).min()?;
+    /// Fills `out` with the candidates for a request.
+    pub fn candidates(&self, keys: &Keys<'_>, out: &mut Candidates) {
+        out.runs.clear();
+        out.found.clear();
+        if !keys.host.is_empty()
+            && let Some(bucket) = self.exact.get(keys.host)
+        {
+            self.collect(bucket, keys, out);
+        }
+        if self.has_host_patterns() {
+            self.tails.prefixes(keys.reversed, |bucket| self.collect(bucket, keys, out));
+            self.heads.prefixes(keys.folded, |bucket| self.collect(bucket, keys, out));
+        }
+        self.collect(&self.rest, keys, out);
+        if out.found.len() > 1 {
+            out.found.sort_unstable_by(|a, b| b.cmp(a));
+        }
+    }
+
+    fn collect(&self, bucket: &Bucket, keys: &Keys<'_>, out: &mut Candidates) {
+        match bucket {
+            Bucket::Flat(run) => out.add(*run),
+            Bucket::ByPath(trie) => trie.prefixes(keys.path, |leaf| {
+                out.add(leaf.run);
+                if let Some(filter) = leaf.filter {
+                    let filter = &self.filters[filter as usize];
+                    if !filter.find(keys.subject, &mut out.found) {
+                        out.add(filter.all);
+                    }
+                }
+            }),
+        }
+    }
+
+    /// Takes the lowest rank off the candidates, from all that hold it.
+    pub fn next(&self, candidates: &mut Candidates) -> Option<u32> {
+        let Candidates { runs, found } = candidates;
+        let first = runs.iter().map(|run| self.ranks[run.at as usize]);
+        let lowest = first.chain(found.last().copied()).min()?;
         runs.retain_mut(|run| {
             if self.ranks[run.at as usize] == lowest {
                 run.at += 1;
             }
             run.at < run.end
         });
+        while found.last() == Some(&lowest) {
+            found.pop();
+        }
         Some(lowest)
+    }
+}
+
+/// What a request is looked up by.
+pub(crate) struct Keys<'a> {
+    /// As `Host` compares it.
+    pub host: &'a [u8],
+    /// The host that `HostRegexp` sees, lower-cased, and the same backwards; only needed with [`Index::has_host_patterns`].
+    pub folded: &'a [u8],
+    pub reversed: &'a [u8],
+    pub path: &'a [u8],
+    /// See [`super::filter::subject`]; only needed with [`Index::has_filters`].
+    pub subject: &'a [u8],
+}
+
+impl Candidates {
+    fn add(&mut self, run: Run) {
+        if run.at < run.end {
+            self.runs.push(run);
+        }
     }
 }
 
@@ -139,30 +207,47 @@ impl Groups {
     }
 }
 
-impl Bucket {
-    fn new(group: Ranks, routes: &[&[Matcher]], ranks: &mut Vec<u32>) -> Bucket {
+/// What buckets are made into.
+struct Store<'a> {
+    routes: &'a [&'a [Matcher]],
+    ranks: Vec<u32>,
+    filters: Vec<Filter>,
+}
+
+impl Store<'_> {
+    fn bucket(&mut self, group: Ranks) -> Bucket {
         if group.len() <= FLAT_ROUTES_MAX {
-            return Bucket::Flat(store(&group, ranks));
+            return Bucket::Flat(self.run(&group));
         }
         let mut by_path: Trie<Ranks> = Trie::new();
         for rank in group {
-            for key in path_keys(routes[rank as usize]) {
+            for key in path_keys(self.routes[rank as usize]) {
                 push(by_path.entry(key, Ranks::new), rank);
             }
         }
-        Bucket::ByPath(Box::new(by_path.map(|group| store(&group, ranks))))
+        Bucket::ByPath(Box::new(by_path.map(|group| self.leaf(group))))
     }
 
-    fn collect(&self, path: &[u8], runs: &mut Vec<Run>) {
-        let mut add = |run: &Run| {
-            if run.at < run.end {
-                runs.push(*run);
-            }
-        };
-        match self {
-            Bucket::Flat(run) => add(run),
-            Bucket::ByPath(trie) => trie.prefixes(path, add),
+    fn leaf(&mut self, group: Ranks) -> Leaf {
+        if group.len() < FILTER_ROUTES_MIN {
+            return Leaf { run: self.run(&group), filter: None };
         }
+        let mut patterns = Patterns::default();
+        let (narrowed, plain): (Ranks, Ranks) =
+            group.iter().partition(|rank| patterns.add(**rank, self.routes[**rank as usize]));
+        let is_worth_it = narrowed.len() >= FILTER_ROUTES_MIN;
+        let all = self.run(&narrowed);
+        let Some(filter) = is_worth_it.then(|| patterns.compile(all)).flatten() else {
+            return Leaf { run: self.run(&group), filter: None };
+        };
+        self.filters.push(filter);
+        Leaf { run: self.run(&plain), filter: Some(self.filters.len() as u32 - 1) }
+    }
+
+    fn run(&mut self, group: &[u32]) -> Run {
+        let at = self.ranks.len() as u32;
+        self.ranks.extend_from_slice(group);
+        Run { at, end: self.ranks.len() as u32 }
     }
 }
 
@@ -187,12 +272,6 @@ fn push(group: &mut Ranks, rank: u32) {
     if group.last() != Some(&rank) {
         group.push(rank);
     }
-}
-
-fn store(group: &[u32], ranks: &mut Vec<u32>) -> Run {
-    let at = ranks.len() as u32;
-    ranks.extend_from_slice(group);
-    Run { at, end: ranks.len() as u32 }
 }
 
 /// A fast hash for host names. Not keyed: the table's keys come from the configuration, so a client cannot make them collide.

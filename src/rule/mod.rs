@@ -3,6 +3,7 @@
 //! [`Rule::parse_all`] reads a frontend's rule texts, [`Router::build`] ranks and indexes the routes of an entry point,
 //! [`Router::route`] answers for one request, and [`Modifiers::apply`] gives the target to forward. Source: dynamic.md 4.
 
+mod filter;
 mod index;
 mod matcher;
 mod modifier;

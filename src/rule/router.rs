@@ -1,6 +1,7 @@
 //! From a request to its route: host index first, then rank, which is priority, provider and name (dynamic.md 4.3).
 
-use super::index::{Index, Run};
+use super::filter;
+use super::index::{Candidates, Index, Keys};
 use super::matcher::{Headers, Matcher, Prepared};
 use super::modifier::{Modifiers, Output};
 use super::parse::Rule;
@@ -69,7 +70,8 @@ pub struct Scratch {
     host: Vec<u8>,
     folded: Vec<u8>,
     reversed: Vec<u8>,
-    runs: Vec<Run>,
+    subject: Vec<u8>,
+    candidates: Candidates,
 }
 
 /// All routes of one entry point.
@@ -113,7 +115,7 @@ impl<T> Router<T> {
 
     /// Finds the first route in rank order whose conditions all hold.
     pub fn route(&self, facts: &RequestFacts<'_>, scratch: &mut Scratch) -> Outcome<'_, T> {
-        let Scratch { path: buffers, host, folded, reversed, runs, .. } = scratch;
+        let Scratch { path: buffers, host, folded, reversed, subject, candidates, .. } = scratch;
         let Ok(view) = path::read(facts.target, self.options.sanitize_path, buffers) else { return Outcome::Refused };
         let bare_host = before_colon(facts.host);
         let request = Prepared {
@@ -130,8 +132,12 @@ impl<T> Router<T> {
             reversed.clear();
             reversed.extend(folded.iter().rev());
         }
-        self.index.candidates(request.canonical_host, folded, reversed, view.path, runs);
-        while let Some(rank) = self.index.next(runs) {
+        if self.index.has_filters() {
+            filter::subject(bare_host, view.path, subject);
+        }
+        let keys = Keys { host: request.canonical_host, folded, reversed, path: view.path, subject };
+        self.index.candidates(&keys, candidates);
+        while let Some(rank) = self.index.next(candidates) {
             if let Some(outcome) = self.routes[rank as usize].test(&request) {
                 return outcome;
             }
@@ -423,7 +429,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
         fn the_index_agrees_with_a_scan(
-            rules in prop::collection::vec((prop::collection::vec(piece(), 1..4), 0..3i64), 1..40),
+            rules in prop::collection::vec((prop::collection::vec(piece(), 1..4), 0..3i64), 1..90),
             requests in prop::collection::vec(("(a\\.x|b\\.X:80|c\\.y|x|||é\\.x|[a-c.xy]{1,4})", "/[ab/.]{0,4}(%2e|%61|%2f)?/?(\\?q=1)?"), 1..12),
             keep_trailing_slash: bool,
             sanitize_path: bool,

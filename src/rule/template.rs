@@ -37,6 +37,8 @@ pub(crate) struct Template {
     variables: Vec<Variable>,
     /// Literal text around the variables: one piece more than there are variables.
     pieces: Vec<String>,
+    /// As an expression without anchors, names and letter case, for [`super::filter`].
+    expression: String,
 }
 
 #[derive(Debug, Clone)]
@@ -73,6 +75,7 @@ impl Template {
             tail: Vec::new(),
             variables: Vec::new(),
             pieces: Vec::new(),
+            expression: String::new(),
         }
     }
 
@@ -114,6 +117,15 @@ impl Template {
 
     pub fn is_dead(&self) -> bool {
         matches!(self.form, Form::Never)
+    }
+
+    pub fn is_pattern(&self) -> bool {
+        matches!(self.form, Form::Pattern(_))
+    }
+
+    /// What it matches, without anchors and letter case; `None` for a malformed one. Of a `Path` template without its trailing slash.
+    pub fn expression(&self) -> Option<&str> {
+        (!self.is_dead()).then_some(&self.expression)
     }
 
     pub fn head(&self) -> &[u8] {
@@ -195,6 +207,7 @@ fn compile(text: &str, kind: Kind) -> Result<Template, String> {
         template.tail = template.head.clone();
         template.pieces.push(text.to_owned());
         template.form = Form::Literal(body.as_bytes().to_vec());
+        template.expression = regex::escape(body);
         return Ok(template);
     }
     let mut expression = String::from(if kind == Kind::Host { "(?i)^" } else { "^" });
@@ -202,12 +215,9 @@ fn compile(text: &str, kind: Kind) -> Result<Template, String> {
     let mut names: Vec<&str> = Vec::new();
     for (open, close) in braces {
         let variable = read_variable(&text[open..close], kind)?;
-        expression.push_str(&format!(
-            "{}(?P<v{}>{})",
-            regex::escape(&text[end..open]),
-            names.len(),
-            variable.expression
-        ));
+        let before = regex::escape(&text[end..open]);
+        expression.push_str(&format!("{before}(?P<v{}>{})", names.len(), variable.expression));
+        template.expression.push_str(&format!("{before}(?:{})", variable.expression));
         template.pieces.push(text[end..open].to_owned());
         names.push(variable.name);
         let slot = names.iter().position(|name| *name == variable.name).unwrap_or_default();
@@ -220,6 +230,7 @@ fn compile(text: &str, kind: Kind) -> Result<Template, String> {
     // A template that ends with a slash has it in its last piece; a path is compared without it.
     let rest = &body[end.min(body.len())..];
     expression.push_str(&regex::escape(rest));
+    template.expression.push_str(&regex::escape(rest));
     template.tail.extend_from_slice(rest.as_bytes());
     expression.push_str(if any_value { ".*" } else { "" });
     expression.push_str(if kind == Kind::Prefix { "" } else { "$" });

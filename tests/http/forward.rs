@@ -125,7 +125,23 @@ fn framing_is_written_anew() {
     assert_eq!(post("Content-Length: 0", Body::None), "Content-Length: 0");
     assert_eq!(post("Transfer-Encoding: chunked", Body::Chunked), "Transfer-Encoding: chunked");
     assert_eq!(post("Transfer-Encoding: chunked", Body::Length(9)), "Content-Length: 9");
-    assert_eq!(post("A: b", Body::None), "");
+    assert_eq!(post("A: b", Body::None), "Content-Length: 0", "some servers ask for one, and v1 gave it");
+    let get = send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &PLAN);
+    assert!(!get.contains("Content-Length"), "{get}");
+}
+
+#[test]
+fn trailers_are_announced_where_they_can_follow() {
+    let announced = |body| {
+        let text = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
+        send(text, &Edits::new(), &ForwardPlan { body, ..PLAN }).contains("Trailer: X-Sum\r\n")
+    };
+    assert_eq!((announced(Body::Chunked), announced(Body::Length(3))), (true, false));
+    let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-End\r\n\r\n";
+    for (client_version, expected) in [(Version::Http11, true), (Version::Http10, false)] {
+        let plan = ResponsePlan { client_version, body: Body::Chunked, ..RESPONSE };
+        assert_eq!(answer(text, false, &Edits::new(), &plan).contains("Trailer: X-End\r\n"), expected);
+    }
 }
 
 #[test]

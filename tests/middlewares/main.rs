@@ -3,6 +3,8 @@
 mod answers;
 mod auth;
 mod backend;
+#[path = "../support/mod.rs"]
+mod base;
 mod cases;
 mod chain;
 mod client_certs;

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use ringway::http::forward::{ForwardPlan, write_request};
 use ringway::http::h1::{client, codec, server};
-use ringway::http::{Edits, Reply, RequestHead, ResponseHead, ResponseView};
+use ringway::http::{Edits, Reply, RequestHead, RequestView, ResponseHead, ResponseView};
 use ringway::middleware::error_pages::PageAsk;
 use ringway::middleware::{Answer, Ask, Chain, Facts, Middleware, Now, Passage, Progress, Request};
 
@@ -140,6 +141,17 @@ impl Walk {
         let mut request = Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits };
         act(&self.chain, &mut request, &facts, &mut self.passage)
     }
+}
+
+/// The head that goes to a backend.
+pub fn forwarded(lines: &str, plan: &ForwardPlan) -> String {
+    let bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
+    let mut head = RequestHead::default();
+    let progress = server::parse_request(&bytes, &codec::Limits::default(), &mut head);
+    assert_eq!(progress.ok(), Some(codec::Progress::Complete), "{lines}");
+    let mut out = Vec::new();
+    write_request(&mut out, RequestView { head: &head, bytes: &bytes, edits: &Edits::default() }, plan);
+    text(&out)
 }
 
 fn head_values(head: &ResponseHead, bytes: &[u8], name: &[u8]) -> Vec<(String, String)> {

@@ -8,21 +8,21 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use crate::base::{free_port, stdout_of};
 use crate::support::*;
 
-/// Writes `ca.pem`, `client.pem` and `client.key`; gives the client's certificate as base64 without line ends.
-fn certificates(folder: &Path) -> String {
+/// Writes `ca.pem`, and `leaf.pem` and `leaf.key` for these names; gives the leaf as base64 without line ends.
+pub fn issued(folder: &Path, names: &[&str]) -> String {
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca.distinguished_name.push(DnType::CommonName, "steps test authority");
     let ca_key = KeyPair::generate().unwrap();
     let ca_cert = ca.self_signed(&ca_key).unwrap();
     let issuer = Issuer::new(ca, ca_key);
-    let mut client = CertificateParams::new(vec!["client.test".to_owned()]).unwrap();
-    client.distinguished_name.push(DnType::CommonName, "alice");
+    let mut leaf = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    leaf.distinguished_name.push(DnType::CommonName, "alice");
     let key = KeyPair::generate().unwrap();
-    let cert = client.signed_by(&key, &issuer).unwrap();
+    let cert = leaf.signed_by(&key, &issuer).unwrap();
     std::fs::write(folder.join("ca.pem"), ca_cert.pem()).unwrap();
-    std::fs::write(folder.join("client.pem"), cert.pem()).unwrap();
-    std::fs::write(folder.join("client.key"), key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("leaf.pem"), cert.pem()).unwrap();
+    std::fs::write(folder.join("leaf.key"), key.serialize_pem()).unwrap();
     cert.pem().lines().filter(|line| !line.starts_with("-----")).collect()
 }
 
@@ -30,7 +30,7 @@ fn certificates(folder: &Path) -> String {
 fn the_certificate_of_the_session_goes_on() {
     for driver in DRIVERS {
         let work = tempfile::tempdir().unwrap();
-        let base64 = certificates(work.path());
+        let base64 = issued(work.path(), &["client.test"]);
         let file = |name: &str| work.path().join(name).display().to_string();
         let origin = Arc::new(Origin::saying("inside"));
         let pass = "entryPoints=[\"https\",\"http\"]\n[F.passTLSClientCert]\npem=true\n[F.passTLSClientCert.infos]\nsans=true\n[F.passTLSClientCert.infos.subject]\ncommonName=true\n[F.passTLSClientCert.infos.issuer]\ncommonName=true";
@@ -44,7 +44,7 @@ fn the_certificate_of_the_session_goes_on() {
         let url = format!("https://localhost:{port}/");
         let resolve = format!("localhost:{port}:127.0.0.1");
         let forged = "X-Forwarded-Tls-Client-Cert: forged";
-        let shown: [&str; 4] = ["--cert", &file("client.pem"), "--key", &file("client.key")];
+        let shown: [&str; 4] = ["--cert", &file("leaf.pem"), "--key", &file("leaf.key")];
         let fixed: [&str; 6] = ["-sSk", "--resolve", &resolve, "-H", forged, &url];
         assert_eq!(stdout_of("curl", &[&shown[..], &fixed].concat()), "inside");
         let seen = origin.last();

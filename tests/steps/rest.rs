@@ -55,7 +55,10 @@ fn a_document_is_echoed_applied_and_replaced_whole() {
                 other => Err(other.to_string()),
             }
         });
-        // Only the route differs, so the limit and its empty bucket are the same.
+        let bad = put(&proxy, "rest", r#"{"frontends":{"f":{"backend":"b","priority":"high"}}}"#);
+        assert_eq!(bad.status, 400);
+        assert!(bad.text().contains("priority") || bad.text().contains("high"), "what is wrong: {}", bad.text());
+        // Only the route differs, so the limit and its empty bucket are the same; the bad document changed nothing.
         assert_eq!((proxy.get("other", "/x").status, proxy.get("file", "/x").status), (429, 200));
     }
 }

@@ -148,12 +148,12 @@ fn read_body(reader: &mut impl BufRead, fields: &Fields, until_close: bool) -> O
             let mut size = String::new();
             reader.read_line(&mut size).ok()?;
             let size = usize::from_str_radix(size.trim(), 16).ok()?;
+            if size == 0 {
+                return skip_trailers(reader).map(|()| body);
+            }
             let mut chunk = vec![0; size + 2];
             reader.read_exact(&mut chunk).ok()?;
             body.extend_from_slice(&chunk[..size]);
-            if size == 0 {
-                return Some(body);
-            }
         }
     }
     match value("content-length") {
@@ -165,6 +165,16 @@ fn read_body(reader: &mut impl BufRead, fields: &Fields, until_close: bool) -> O
         None => {}
     }
     Some(body)
+}
+
+fn skip_trailers(reader: &mut impl BufRead) -> Option<()> {
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        if line.trim_end().is_empty() {
+            return Some(());
+        }
+    }
 }
 
 /// A whole response with its length.
@@ -238,11 +248,16 @@ impl Proxy {
     pub fn reload(&self, rules: &str) {
         let reloads = || self.process.log_text().matches("Server configuration reloaded").count();
         let before = reloads();
-        std::fs::write(self.work.path().join("rules.toml"), rules).expect("rules");
+        self.write_rules(rules);
         wait_for("the new rules are loaded", Duration::from_secs(20), || match reloads() > before {
             true => Ok(()),
             false => Err("not yet".to_owned()),
         });
+    }
+
+    /// Writes other rules, which may be of no use.
+    pub fn write_rules(&self, rules: &str) {
+        std::fs::write(self.work.path().join("rules.toml"), rules).expect("rules");
     }
 
     pub fn get(&self, host: &str, target: &str) -> Answer {

@@ -5,7 +5,9 @@
 #![allow(dead_code, reason = "every test binary uses its own part of this module")]
 
 pub mod acme;
+pub mod containers;
 pub mod docker;
+pub mod fixture;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -111,13 +113,24 @@ pub fn docker_or_skip() -> bool {
 
 /// Whether pebble and its test DNS server are installed. Without them the test is skipped aloud, or fails if required.
 pub fn pebble_or_skip() -> bool {
-    let installed = |name: &str| {
-        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
-    };
     if ["pebble", "pebble-challtestsrv", "openssl", "curl"].into_iter().all(installed) {
         return true;
     }
     assert!(!required("RINGWAY_REQUIRE_PEBBLE"), "pebble is not installed: scripts/packages.sh pebble openssl curl");
     eprintln!("skipped: pebble is not installed (scripts/packages.sh pebble openssl curl)");
     false
+}
+
+/// Whether a tool of Debian's `package` is installed. Without it the test is skipped aloud, or fails where pebble is required too.
+pub fn tool_or_skip(name: &str, package: &str) -> bool {
+    if installed(name) {
+        return true;
+    }
+    assert!(!required("RINGWAY_REQUIRE_PEBBLE"), "{name} is not installed: scripts/packages.sh {package}");
+    eprintln!("skipped: {name} is not installed (scripts/packages.sh {package})");
+    false
+}
+
+fn installed(name: &str) -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
 }

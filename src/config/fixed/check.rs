@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use super::check_entry_points::{check_entry_points, check_user_lines};
-use super::{AccessLog, Acme, Fixed, INTERNAL_ENTRY_POINT, LogLevel};
+use super::{AccessLog, Acme, Docker, Fixed, INTERNAL_ENTRY_POINT, LogLevel};
 use crate::config::pem;
 
 /// One thing that cannot work.
@@ -50,6 +50,7 @@ pub fn check(fixed: &Fixed) -> Vec<Problem> {
     check_constraints("constraints", &fixed.constraints, &mut problems);
     if let Some(docker) = &fixed.docker {
         check_constraints("docker.constraints", &docker.constraints, &mut problems);
+        check_template(docker, &mut problems);
     }
     if let Some(file) = &fixed.file {
         check_constraints("file.constraints", &file.constraints, &mut problems);
@@ -101,6 +102,23 @@ pub fn check_files(fixed: &Fixed, read: &dyn Fn(&str) -> io::Result<String>) -> 
 /// The lines of a users file that name a user.
 fn user_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// A template of the user's decides what is open to the world: nothing may be served by other rules instead.
+fn check_template(docker: &Docker, problems: &mut Vec<Problem>) {
+    if !docker.filename.is_empty() {
+        let message = format!(
+            "{:?} is a Go template, which Ringway does not run: remove the key to have labels translated as by Traefik's own \
+             template, and write routes that labels cannot express into a file for the file provider ([file])",
+            docker.filename
+        );
+        problems.push(Problem::fatal("docker.filename", message));
+    }
+    if docker.template_version == 1 {
+        let message =
+            "only templates of one's own have a version: labels are translated as by version 2; remove the key";
+        problems.push(Problem::warning("docker.templateVersion", message));
+    }
 }
 
 fn check_names(fixed: &Fixed, problems: &mut Vec<Problem>) {

@@ -10,7 +10,7 @@ type Row<T> = (&'static str, fn(&T) -> bool);
 const OF_ENTRY_POINT: [Row<EntryPoint>; 1] = [("proxyProtocol", |entry_point| entry_point.proxy_protocol.is_some())];
 
 /// Options outside entry points.
-const ELSEWHERE: [Row<Fixed>; 13] = [
+const ELSEWHERE: [Row<Fixed>; 12] = [
     ("metrics.datadog", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
     ("metrics.statsd", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
     ("metrics.influxdb", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.influxdb.is_some())),
@@ -22,7 +22,6 @@ const ELSEWHERE: [Row<Fixed>; 13] = [
     ("acme.onDemand", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.on_demand)),
     ("acme.preferredChain", |fixed| fixed.acme.as_ref().is_some_and(|acme| !acme.preferred_chain.is_empty())),
     ("acme.overrideCertificates", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.override_certificates)),
-    ("docker.filename", |fixed| fixed.docker.as_ref().is_some_and(|docker| !docker.filename.is_empty())),
     ("file.constraints", |fixed| fixed.file.as_ref().is_some_and(|file| !file.constraints.is_empty())),
 ];
 

@@ -163,7 +163,10 @@ fn is_known(label: &str, rest: &str) -> bool {
 }
 
 fn matches_any(patterns: &[&str], option: &str) -> bool {
-    patterns.iter().any(|pattern| fill_in(pattern, option) == option)
+    patterns.iter().any(|pattern| match pattern.contains('*') {
+        true => fill_in(pattern, option) == option,
+        false => *pattern == option,
+    })
 }
 
 /// The pattern with its `*` replaced by what stands at the same place in `option`.

@@ -37,6 +37,19 @@ pub struct TaskFacts {
     pub running: bool,
     /// Network id and addresses with prefix length.
     pub attachments: Vec<(String, Vec<String>)>,
+    /// The container to be asked for its addresses, where a network's driver (macvlan) gives them out on the node itself.
+    pub ask: Option<String>,
+}
+
+impl TaskFacts {
+    /// Puts the container's own addresses, by network id, in place of those that the swarm believes in.
+    pub fn correct(&mut self, own: &BTreeMap<String, String>) {
+        for (network, addresses) in &mut self.attachments {
+            if let Some(address) = own.get(network).filter(|address| !address.is_empty()) {
+                *addresses = vec![address.clone()];
+            }
+        }
+    }
 }
 
 /// One entry for each task that runs, or for the virtual address of services that ask for it. `networks` are the
@@ -111,6 +124,7 @@ mod tests {
             slot,
             running,
             attachments: vec![("n1".into(), vec![ip.into()])],
+            ask: None,
         };
         ServiceFacts {
             name: "web".into(),

@@ -2,25 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::Range;
 
 use crate::config::dynamic::Dynamic;
 use crate::config::{Rejected, fixed};
 
 use super::invalid::Source;
+use super::rendered::rendered;
 use super::{InvalidConfig, Read, read, read_part};
 
 /// Reads a file that holds routes only.
 ///
 /// # Errors
-/// Besides what [`read`] refuses: Go template syntax, which Traefik would run and Ringway does not.
+/// Besides what [`read`] refuses: Go template syntax other than quoted text, which Traefik would run and Ringway does not.
 pub fn dedicated(text: &str, file: &str) -> Result<Read<Dynamic>, InvalidConfig> {
-    if let Some(span) = template(text) {
+    let rendered = rendered(text).map_err(|span| {
         let message = "`{{` starts a Go template, and Ringway does not run templates in configuration files".to_owned();
-        let help = "write the rendered text here, or render the file before Ringway reads it".to_owned();
-        return Err(InvalidConfig::at(&Source { text, file }, span, message, help));
-    }
-    read(text, file)
+        let help = "write the rendered text here, or render the file before Ringway reads it; braces that are meant as such are \
+                    written {{ \"{{\" }}"
+            .to_owned();
+        InvalidConfig::at(&Source { text, file }, span, message, help)
+    })?;
+    read(&rendered, file)
 }
 
 /// Reads the backends, frontends and certificates out of the main file, where they stand among the fixed options.
@@ -78,67 +80,9 @@ fn merge_names<T>(
     }
 }
 
-/// Finds `{{` outside comments.
-fn template(text: &str) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    let mut quote: Option<&[u8]> = None;
-    while at < bytes.len() {
-        let rest = &bytes[at..];
-        if rest.starts_with(b"{{") {
-            return Some(at..at + 2);
-        }
-        at += match quote {
-            None if rest[0] == b'#' => rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len()),
-            None => match opening(rest) {
-                Some(opened) => {
-                    quote = Some(opened);
-                    opened.len()
-                }
-                None => 1,
-            },
-            Some(open) if open[0] == b'"' && rest[0] == b'\\' && !rest[1..].starts_with(b"{{") => 2,
-            Some(open) if rest.starts_with(open) => {
-                quote = None;
-                open.len()
-            }
-            // A one-line string that never ends is broken TOML: start afresh, so that no comment hides behind it.
-            Some(open) if open.len() == 1 && rest[0] == b'\n' => {
-                quote = None;
-                1
-            }
-            Some(_) => 1,
-        };
-    }
-    None
-}
-
-fn opening(rest: &[u8]) -> Option<&'static [u8]> {
-    let quotes: [&'static [u8]; 4] = [b"\"\"\"", b"'''", b"\"", b"'"];
-    quotes.into_iter().find(|quote| rest.starts_with(quote))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn template_syntax_is_found_outside_comments() {
-        for (text, found) in [
-            ("a = \"x\" # {{ no }}\n", None),
-            ("# {{\nb = 1\n", None),
-            ("a = \"# {{ yes }}\"", Some(7)),
-            ("a = 'C:\\' # {{ no", None),
-            ("a = \"\\\"# {{\"", Some(9)),
-            ("a = \"\\\\\" # {{", None),
-            ("a = '''\n# {{'''", Some(10)),
-            ("{{ range }}", Some(0)),
-            ("rule = \"HostRegexp:{name:[a-z]+}.test\"", None),
-            ("a = \"open\nb = 1 # {{", None),
-        ] {
-            assert_eq!(template(text).map(|span| span.start), found, "{text:?}");
-        }
-    }
 
     #[test]
     fn the_first_definition_wins_and_certificates_add_up() {

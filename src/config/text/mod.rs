@@ -8,6 +8,7 @@ mod documents;
 mod invalid;
 mod nearest;
 mod reader;
+mod rendered;
 pub mod shape;
 pub mod tree;
 

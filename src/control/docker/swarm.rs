@@ -24,7 +24,21 @@ pub async fn list(settings: &DockerProviderSettings, version: &str) -> Result<Ve
     let networks = get(format!("/{version}/networks?{SWARM_SCOPE}")).await?;
     let services = get(format!("/{version}/services")).await?;
     let tasks = get(format!("/{version}/tasks?{SHOULD_RUN}")).await?;
-    Ok(containers(&services_of(&services, &tasks), &networks_of(&networks)))
+    let mut services = services_of(&services, &tasks);
+    for task in services.iter_mut().flat_map(|service| &mut service.tasks).filter(|task| task.running) {
+        let Some(container) = &task.ask else { continue };
+        // A container of another node is not known here: what the swarm says of it stays.
+        if let Ok(inspected) = transport::get(settings, &format!("/{version}/containers/{container}/json")).await {
+            task.correct(&own_addresses(&inspected));
+        }
+    }
+    Ok(containers(&services, &networks_of(&networks)))
+}
+
+/// Addresses by network id.
+fn own_addresses(container: &Value) -> BTreeMap<String, String> {
+    let networks = container["NetworkSettings"]["Networks"].as_object().into_iter().flatten();
+    networks.map(|(_, network)| (text(&network["NetworkID"]), text(&network["IPAddress"]))).collect()
 }
 
 /// Names by id.
@@ -72,6 +86,9 @@ fn task_of(task: &Value) -> TaskFacts {
         slot: task["Slot"].as_i64().unwrap_or(0),
         running: task["Status"]["State"] == "running",
         attachments: list_of(&task["NetworksAttachments"]).map(attachment).collect(),
+        ask: list_of(&task["NetworksAttachments"])
+            .any(|a| a["Network"]["Spec"]["DriverConfiguration"]["Name"] == "macvlan")
+            .then(|| text(&task["Status"]["ContainerStatus"]["ContainerID"])),
     }
 }
 
@@ -110,5 +127,20 @@ mod tests {
         let seen: Vec<_> = found.iter().map(|c| (c.name.as_str(), c.networks["front"].ip.as_str())).collect();
         assert_eq!(seen, [("web.3", "10.0.0.5"), ("agent.t3", "10.0.0.7")]);
         assert_eq!(found[0].label("traefik.port"), Some("80"));
+    }
+
+    #[test]
+    fn a_task_in_a_macvlan_network_has_the_address_of_its_container() {
+        let attachment = json!({"Network": {"ID": "n1", "Spec": {"DriverConfiguration": {"Name": "macvlan"}}}, "Addresses": ["10.0.0.5/24"]});
+        let mut task =
+            task_of(&json!({"ID": "t1", "Status": {"State": "running", "ContainerStatus": {"ContainerID": "c1"}},
+            "NetworksAttachments": [attachment]}));
+        assert_eq!(task.ask.as_deref(), Some("c1"));
+        let inspected =
+            json!({"NetworkSettings": {"Networks": {"vlan": {"NetworkID": "n1", "IPAddress": "192.168.1.9"}}}});
+        task.correct(&own_addresses(&inspected));
+        assert_eq!(task.attachments, [("n1".to_owned(), vec!["192.168.1.9".to_owned()])]);
+        task.correct(&own_addresses(&json!({"message": "no such container"})));
+        assert_eq!(task.attachments[0].1, ["192.168.1.9"]);
     }
 }

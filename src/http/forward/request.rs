@@ -65,7 +65,7 @@ pub fn write_request(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPla
         push_edits(out, view, plan, &mut sent);
     }
     push_client(out, view, plan, &sent);
-    push_framing(out, plan, &sent);
+    push_framing(out, view, plan, &sent);
     for (name, value) in plan.extra {
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
@@ -161,6 +161,8 @@ fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sen
             false
         }
         Known::Te => field.value.of(view.bytes).eq_ignore_ascii_case(b"trailers"),
+        // Announces what may stand behind the last chunk.
+        Known::Trailer => plan.body == Body::Chunked,
         Known::Expect => plan.expect && view.head.expect_continue,
         Known::ContentLength => {
             sent.length = true;
@@ -170,7 +172,6 @@ fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sen
         | Known::Connection
         | Known::TransferEncoding
         | Known::Upgrade
-        | Known::Trailer
         | Known::KeepAlive
         | Known::ProxyConnection
         | Known::ProxyAuthenticate
@@ -243,16 +244,20 @@ fn port_of(host: &[u8]) -> Option<&[u8]> {
     (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
 }
 
-fn push_framing(out: &mut Vec<u8>, plan: &ForwardPlan<'_>, sent: &Sent<'_>) {
+fn push_framing(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, sent: &Sent<'_>) {
     match plan.body {
         Body::Length(length) => push_length(out, length),
         // A request cannot last until the connection ends: chunks are how an unknown length travels.
         Body::Chunked | Body::UntilClose => out.extend_from_slice(CHUNKED),
-        // `Content-Length: 0` of a POST stays what it was; a GET without one gets none.
-        Body::None if sent.length => push_length(out, 0),
+        // Servers may insist on a length where a body is usual (RFC 9110 8.6); a GET gets one only if the client gave it.
+        Body::None if sent.length || usually_has_body(view.method()) => push_length(out, 0),
         Body::None => {}
     }
     if plan.websocket {
         out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
     }
+}
+
+fn usually_has_body(method: &[u8]) -> bool {
+    matches!(method, b"POST" | b"PUT" | b"PATCH")
 }

@@ -32,7 +32,8 @@ pub fn framing_for_client(version: Version, body: Body) -> Body {
 pub fn write_response(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &ResponsePlan<'_>) {
     let head = view.head;
     push_status_line(out, plan.client_version, head.status, view.reason());
-    let has_date = push_received(out, view);
+    let announces = plan.body == Body::Chunked && plan.client_version == Version::Http11;
+    let has_date = push_received(out, view, announces);
     if !view.edits.is_empty() {
         push_edits(out, view);
     }
@@ -51,13 +52,14 @@ pub fn write_response(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &Response
     out.extend_from_slice(b"\r\n");
 }
 
-/// Returns whether a Date went out.
-fn push_received(out: &mut Vec<u8>, view: ResponseView<'_>) -> bool {
+/// Returns whether a Date went out. A Trailer field goes out where chunks do, behind which trailers may stand.
+fn push_received(out: &mut Vec<u8>, view: ResponseView<'_>, with_trailer: bool) -> bool {
     let mut runs = Runs::new(view.bytes);
     let mut has_date = false;
     let edited = !view.edits.is_empty();
     for field in &view.head.fields {
-        let stays = !field.hop && !field.known.belongs_to_connection();
+        let goes_on = !field.known.belongs_to_connection() || (field.known == Known::Trailer && with_trailer);
+        let stays = !field.hop && goes_on;
         if stays && !(edited && view.edits.replaces(field.name.of(view.bytes))) {
             has_date |= field.known == Known::Date;
             runs.keep(field);

@@ -47,7 +47,7 @@ fn chunks_go_both_ways_with_trailers_and_without_extensions() {
         plans: vec![origin(&[("X-Sum: 42\r\n\r\n", down), ("\r\n\r\n", OK)])],
         client_gets: "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n<0123456789abc>[last]X-End: yes\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nok",
         origins_get: vec![
-            "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n<hello world>[last]X-Sum: 42\n\nGET / HTTP/1.1\nHost: a\n\n",
+            "POST / HTTP/1.1\nHost: a\nTrailer: X-Sum\nTransfer-Encoding: chunked\n\n<hello world>[last]X-Sum: 42\n\nGET / HTTP/1.1\nHost: a\n\n",
         ],
         pooled: 1,
         ..Case::default()

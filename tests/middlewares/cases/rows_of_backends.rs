@@ -8,6 +8,7 @@ use ringway::backend::sticky;
 use ringway::backend::{Balancer, BalancerSettings, Method, NoServer, Server, ServerState, ServerUrl, Tried};
 use ringway::config::duration::GoDuration;
 use ringway::middleware::retry::{Retry, TryEnd};
+use ringway::rule::{Outcome as Routed, RequestFacts, Router, RouterOptions, Scratch};
 use serde_json::Value;
 
 use super::{Outcome, same, string};
@@ -54,7 +55,18 @@ pub fn empty(servers: Option<u64>, wanted: &Value) -> Outcome {
 }
 
 pub fn response(case: &Value) -> Outcome {
+    if string(&case["desc"]) == "No Frontend" {
+        return no_frontend(&case["expectedStatusCode"]);
+    }
     empty(Some(u64::from(string(&case["desc"]) == "Ok")), &case["expectedStatusCode"])
+}
+
+fn no_frontend(wanted: &Value) -> Outcome {
+    let router: Router<()> = Router::build(Vec::new(), RouterOptions::default());
+    let no_headers: [(&str, &[u8]); 0] = [];
+    let facts = RequestFacts { method: b"GET", host: b"h", target: b"/", headers: &no_headers };
+    let routed = router.route(&facts, &mut Scratch::default());
+    same(matches!(routed, Routed::NotFound), wanted == 404)
 }
 
 pub fn health_sequence(case: &Value) -> Outcome {

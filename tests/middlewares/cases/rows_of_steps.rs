@@ -1,5 +1,6 @@
 //! Rows about white lists, redirects, secure headers, client certificates, error pages and compression.
 
+use rcgen::SanType;
 use ringway::middleware::client_cert::{CertInfos, ClientCert, NameInfos};
 use ringway::middleware::compress::BodyPlan;
 use ringway::middleware::error_pages::{ErrorPage, ErrorPages, StatusRanges};
@@ -99,6 +100,28 @@ fn name_infos(value: &Value) -> NameInfos {
         serial_number: flag(&value["serialNumber"]),
         common_name: flag(&value["commonName"]),
     }
+}
+
+/// A certificate with the row's names, made here: the row has them as Go's fields.
+pub fn alternative_names(cert: &Value, expected: &[String]) -> Outcome {
+    let step = ClientCert { pem: false, infos: Some(CertInfos { sans: true, ..CertInfos::default() }) };
+    if cert.is_null() {
+        return same(step.values::<&[u8]>(&[]), (None, None));
+    }
+    let mut params = rcgen::CertificateParams::new(texts(&cert["dNSNames"])).unwrap();
+    let mail = texts(&cert["emailAddresses"]).into_iter().map(|name| SanType::Rfc822Name(name.try_into().unwrap()));
+    let addresses = cert["iPAddresses"].as_array().into_iter().flatten().map(|bytes| {
+        let bytes: Vec<u8> = bytes.as_array().unwrap().iter().map(|byte| byte.as_u64().unwrap() as u8).collect();
+        let ip = std::net::Ipv6Addr::from(<[u8; 16]>::try_from(bytes).unwrap());
+        SanType::IpAddress(ip.to_ipv4_mapped().unwrap().into())
+    });
+    let uris = cert["uRIs"].as_array().into_iter().flatten();
+    let uris = uris.map(|uri| SanType::URI(string(&uri["path"]).try_into().unwrap()));
+    params.subject_alt_names.extend(mail.chain(addresses).chain(uris));
+    let der = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    let said = step.values(&[&der]).1.unwrap_or_default();
+    let shown = format!("SAN={}", expected.join(",")).replace('=', "%3D").replace(',', "%2C").replace('@', "%40");
+    same(said.ends_with(&shown), true).map_err(|_| format!("{said} does not end with {shown}"))
 }
 
 pub fn entry_point_redirect(case: &Value) -> Outcome {

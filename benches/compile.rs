@@ -1,0 +1,53 @@
+//! What a change of one container costs: the labels of 1,000 containers to a document, the document to a snapshot.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use ringway::config::compile::{Interned, compile};
+use ringway::config::dynamic::Dynamic;
+use ringway::config::labels::translate;
+use ringway::config::snapshot::Snapshot;
+
+#[path = "../tests/support/containers.rs"]
+mod containers;
+#[path = "../tests/support/fixture.rs"]
+mod fixture;
+
+const CONTAINERS: usize = 1_000;
+
+fn labels(criterion: &mut Criterion) {
+    let (facts, settings) = (containers::containers(CONTAINERS), containers::settings());
+    let made = translate(&facts, &settings);
+    assert_eq!((made.dynamic.frontends.len(), made.rejected.len()), (CONTAINERS, 0));
+    criterion.bench_function("1000 containers, labels to document", |bencher| {
+        bencher.iter(|| translate(black_box(&facts), &settings).dynamic)
+    });
+    snapshots(criterion, made.dynamic);
+}
+
+/// The first snapshot of a process, and one made anew beside its predecessor, whose states it takes over.
+fn snapshots(criterion: &mut Criterion, document: Dynamic) {
+    let documents = BTreeMap::from([("docker".to_owned(), document)]);
+    let (fixture, empty) = (fixture::fixture(), Snapshot::empty(2));
+    let before = containers::resident_bytes();
+    let first = compile(&fixture, &documents, &[], &empty, &mut Interned::default());
+    assert_eq!((first.routers[0].len(), first.rejected.len()), (CONTAINERS, 0));
+    let grown = containers::resident_bytes().saturating_sub(before);
+    println!("one snapshot of {CONTAINERS} containers: {} KiB resident", grown / 1024);
+    criterion.bench_function("1000 containers, document to snapshot", |bencher| {
+        bencher.iter(|| compile(&fixture, black_box(&documents), &[], &empty, &mut Interned::default()))
+    });
+    let mut interned = Interned::default();
+    let previous = compile(&fixture, &documents, &[], &empty, &mut interned);
+    criterion.bench_function("1000 containers, snapshot after snapshot", |bencher| {
+        bencher.iter(|| compile(&fixture, black_box(&documents), &[], &previous, &mut interned))
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).measurement_time(std::time::Duration::from_secs(3));
+    targets = labels
+}
+criterion_main!(benches);

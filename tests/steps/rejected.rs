@@ -1,0 +1,109 @@
+//! Bad input of every kind: its frontend alone is left out, and log, API and dashboard say which and why; all others serve.
+
+use serde_json::Value;
+
+use crate::support::*;
+
+/// A frontend's keys, its backend's keys, its rule (`Host:NAME` if empty), and a part of the reason.
+const BAD: &[(&str, &str, &str, &str, &str)] = &[
+    ("rule", "", "", "Bogus:x", "unknown matcher `Bogus`"),
+    ("rule-empty", "", "", "Host:", "Host"),
+    ("rule-regex", "", "", "HeadersRegexp:X,(", "regular expression `(`"),
+    ("rule-template", "", "", "Path:/{a", "unbalanced braces"),
+    ("rule-query", "", "", "Query:ab", "Query"),
+    ("cidr", "[F.whiteList]\nsourceRange=[\"10.0.0.0/33\"]", "", "", "\"10.0.0.0/33\" is no address range"),
+    ("old-cidr", "whitelistSourceRange=[\"here\"]", "", "", "\"here\" is no address range"),
+    ("basic-user", "[F.auth.basic]\nusers=[\"only-a-name\"]", "", "", "name:hash"),
+    ("old-user", "basicAuth=[\"a:b:c\"]", "", "", "name:hash"),
+    ("digest-user", "[F.auth.digest]\nusers=[\"a:b\"]", "", "", "name:realm:hash"),
+    ("users-file", "[F.auth.basic]\nusersFile=\"/nowhere/users\"", "", "", "/nowhere/users"),
+    ("forward-url", "[F.auth.forward]\naddress=\"nowhere\"", "", "", "nowhere"),
+    ("redirect-regex", "[F.redirect]\nregex=\"^(.*\"\nreplacement=\"x\"", "", "", "redirect.regex"),
+    (
+        "redirect-text",
+        "[F.redirect]\nregex=\"a\"\nreplacement=\"{{ \"{{\" }} .Env {{ \"}}\" }}\"",
+        "",
+        "",
+        "redirect.replacement",
+    ),
+    ("redirect-entry", "[F.redirect]\nentryPoint=\"nope\"", "", "", "\"nope\", which is no entry point"),
+    ("entry", "entryPoints=[\"nope\"]", "", "", "nope"),
+    ("breaker", "", "[B.circuitBreaker]\nexpression=\"Foo() > 0.5\"", "", "circuitBreaker"),
+    ("breaker-type", "", "[B.circuitBreaker]\nexpression=\"NetworkErrorRatio() > 1\"", "", "decimal point"),
+    ("retry-text", "", "[B.buffering]\nretryExpression=\"Nope()\"", "", "retryExpression"),
+    ("extractor", "", "[B.maxConn]\namount=3\nextractorFunc=\"bogus\"", "", "\"bogus\""),
+    ("no-extractor", "", "[B.maxConn]\namount=3", "", "extractorFunc"),
+    (
+        "rate",
+        "[F.ratelimit]\nextractorFunc=\"client.ip\"\n[F.ratelimit.rateSet.a]\nperiod=\"0s\"\naverage=1\nburst=1",
+        "",
+        "",
+        "greater than zero",
+    ),
+    (
+        "rate-source",
+        "[F.ratelimit]\nextractorFunc=\"ip\"\n[F.ratelimit.rateSet.a]\nperiod=\"1s\"\naverage=1\nburst=1",
+        "",
+        "",
+        "\"ip\"",
+    ),
+    ("header-name", "[F.headers.customRequestHeaders]\n\"X Y\"=\"v\"", "", "", "X Y"),
+    ("header-value", "[F.headers.customResponseHeaders]\nX-A=\"a\\nb\"", "", "", "X-A"),
+    ("weight", "", "[B.servers.w]\nurl=\"http://127.0.0.1:1\"\nweight=-1", "", "weight -1"),
+    ("server-url", "", "[B.servers.w]\nurl=\"ftp://127.0.0.1:1\"", "", "\"ftp://127.0.0.1:1\" is no server URL"),
+    ("server-port", "", "[B.servers.w]\nurl=\"http://127.0.0.1:abc\"", "", "127.0.0.1:abc"),
+    ("pass-tls-cert", "passTLSCert=true", "", "", "passTLSClientCert"),
+];
+
+fn rules(origin: &Origin) -> String {
+    let mut text = String::new();
+    for (name, frontend, backend, rule, _) in BAD {
+        let rules = Rules::default().add(name, &[origin.url()], frontend, backend);
+        let rule = if rule.is_empty() { format!("Host:{name}") } else { format!("Host:{name};{rule}") };
+        text += &rules.text().replace(&format!("rule=\"Host:{name}\""), &format!("rule={rule:?}"));
+    }
+    text + Rules::default().add("good", &[origin.url()], "", "").text()
+}
+
+#[test]
+fn bad_input_leaves_out_its_frontend_and_says_so_everywhere() {
+    let origin = Origin::saying("serves");
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver, "[api]\nentryPoint=\"http\"", &rules(&origin));
+        assert_eq!(proxy.get("good", "/x").text(), "serves");
+        let listed: Vec<Value> = serde_json::from_str(&proxy.get("x", "/api/rejected").text()).expect("a list");
+        // The dashboard draws this list: it is the data of its page.
+        let page = proxy.get("x", "/dashboard/").text();
+        assert!(page.contains("<html"), "{page}");
+        let log = proxy.process.log_text();
+        for (name, .., reason) in BAD {
+            assert_eq!(proxy.get(name, "/x").said(), (404, "404 page not found\n".to_owned()), "{name}");
+            let frontend = format!("frontend {name}");
+            let row = listed.iter().find(|row| row["name"] == frontend.as_str());
+            let row = row.unwrap_or_else(|| panic!("{name} is not among {listed:#?}"));
+            assert_eq!(row["provider"], "file");
+            let told = row["reason"].as_str().unwrap_or_default();
+            assert!(told.contains(reason), "{name}: {told:?} lacks {reason:?}");
+            let line = log.lines().find(|line| line.contains(&format!("{frontend}: ")));
+            let line = line.unwrap_or_else(|| panic!("{name} is not in the log"));
+            assert!(line.contains("level=error") && line.contains("provider=file"), "{line}");
+        }
+        assert_eq!(listed.len(), BAD.len(), "{listed:#?}");
+    }
+}
+
+#[test]
+fn a_value_of_the_wrong_type_fails_its_file_and_the_last_good_one_stays() {
+    let origin = Origin::saying("serves");
+    let good = Rules::default().add("good", &[origin.url()], "", "");
+    let proxy = Proxy::start("auto", "[api]\nentryPoint=\"http\"", good.text());
+    let period =
+        "[F.ratelimit]\nextractorFunc=\"client.ip\"\n[F.ratelimit.rateSet.a]\nperiod=\"soon\"\naverage=1\nburst=1";
+    let bad = Rules::default().add("bad", &[origin.url()], period, "");
+    proxy.write_rules(bad.text());
+    crate::base::wait_for("the duration is refused", std::time::Duration::from_secs(10), || {
+        let log = proxy.process.log_text();
+        if log.contains("the routes before it stay in force") && log.contains("soon") { Ok(()) } else { Err(log) }
+    });
+    assert_eq!((proxy.get("good", "/x").status, proxy.get("bad", "/x").status), (200, 404));
+}
