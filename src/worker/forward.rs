@@ -130,9 +130,9 @@ async fn attempt<T: Transport, D: Dial>(
     peer: &Peer,
     record: &mut Record<'_>,
 ) -> Result<Outcome, Failed> {
-    if let Some(mut pooled) = worker.pool.take(origin.pool, worker.clock.mono_nanos()) {
+    if let Some(mut pooled) = worker.kept(origin, &talk.answer) {
         match converse(worker, frontend, origin, cookie, &mut pooled, talk, client, peer, record).await {
-            Err(Failed::Backend(e)) if is_repeatable(talk, &e) => {}
+            Err(Failed::Backend(e)) if is_repeatable(talk, &e) => talk.answer.repeated = true,
             Ok(done) => return Ok(conclude(worker, origin, pooled, done)),
             Err(failed) => return Err(failed),
         }

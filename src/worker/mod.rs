@@ -47,8 +47,8 @@ pub use entry::EntryPoint;
 use inbox::Buffers;
 pub use listen::{WorkerHandle, spawn};
 pub use rest::TakeDocument;
-use talk::Talk;
 pub use talk::fill_random;
+use talk::{Answered, Talk};
 use upstream::{Dial, Pool};
 pub use verify::VerifyPool;
 
@@ -182,6 +182,11 @@ impl<D: Dial> Worker<D> {
             self.next_complaint.set(now + limits::ACCEPT_COMPLAINT_SECS * 1_000_000_000);
             tracing::error!("cannot accept connections: {error}; raise the limit of open files (ulimit -n)");
         }
+    }
+
+    /// A kept connection to the server for a request that awaits `answer`.
+    fn kept(&self, origin: &Origin, answer: &Answered) -> Option<D::Io> {
+        if answer.repeated { None } else { self.pool.take(origin.pool, self.clock.mono_nanos()) }
     }
 
     /// Counts a request as active until the guard is dropped: a stop waits for it.
