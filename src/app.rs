@@ -186,6 +186,7 @@ fn serve(
         stopping: false.into(),
         draining: false.into(),
         refused_heads: 0.into(),
+        refused_connections: 0.into(),
         active: 0.into(),
         heartbeats: cores.iter().map(|_| AtomicU64::new(0)).collect(),
         process_facts: process::facts,

@@ -249,6 +249,7 @@ impl Base {
             stopping: false.into(),
             draining: false.into(),
             refused_heads: 0.into(),
+            refused_connections: 0.into(),
             heartbeats: Vec::new(),
             active: 0.into(),
             process_facts: ProcessFacts::default,
