@@ -5,6 +5,7 @@
 #
 # RINGWAY_BINARY   a static binary to package, instead of building one
 # RINGWAY_PROFILE  the cargo profile to build with: release (default), or image, which links much faster
+# RINGWAY_SBOM     where the bill of materials goes: target/ringway.cdx.json if not given. Its SHA-256 is a label of the image.
 #
 # The instructions (entry point, ports, working directory) are those of the last stage of the Dockerfile.
 set -euo pipefail
@@ -35,7 +36,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 scripts/rootfs.sh "$binary" "$work/root"
 
-changes=()
+sbom=${RINGWAY_SBOM:-${CARGO_TARGET_DIR:-target}/ringway.cdx.json}
+mkdir -p "$(dirname "$sbom")"
+scripts/sbom.sh >"$sbom"
+
+changes=(--change "LABEL ringway.sbom.sha256=$(sha256sum "$sbom" | cut -d' ' -f1)")
 while IFS= read -r line; do
     changes+=(--change "$line")
 done < <(sed -n '/^FROM scratch/,$p' Dockerfile | grep -E '^(ENTRYPOINT|CMD|EXPOSE|WORKDIR|ENV|LABEL|USER) ')
@@ -43,7 +48,7 @@ done < <(sed -n '/^FROM scratch/,$p' Dockerfile | grep -E '^(ENTRYPOINT|CMD|EXPO
 
 tar --numeric-owner --owner=0 --group=0 -C "$work/root" -c . | docker import "${changes[@]}" - "$tag" >/dev/null
 size=$(docker image inspect --format '{{.Size}}' "$tag")
-say "$tag: $size bytes ($((size / 1024)) KiB)"
+say "$tag: $size bytes ($((size / 1024)) KiB), bill of materials in $sbom"
 if [ "$size" -gt "$size_bytes_max" ]; then
     say "that is more than the $size_bytes_max bytes an image may have" >&2
     exit 1

@@ -47,7 +47,7 @@ trap clean_up EXIT
 
 step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
-scripts/packages.sh pebble apache2-utils curl ca-certificates gcc libc6-dev binutils openssl tar
+scripts/packages.sh pebble apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq
 
 runner=(cargo nextest run --locked)
 if ! cargo nextest --version >/dev/null 2>&1; then
@@ -65,6 +65,9 @@ cargo fmt --check
 step "lints"
 cargo clippy --locked --all-targets -- -D warnings
 
+step "supply chain"
+scripts/supply-chain.sh
+
 step "image"
 RINGWAY_PROFILE=${RINGWAY_PROFILE:-image} scripts/image.sh "$image"
 export RINGWAY_IMAGE=$image
@@ -74,3 +77,6 @@ step "tests"
 
 step "documentation tests"
 cargo test --locked --doc
+
+step "fuzzing"
+scripts/fuzz.sh --secs 20

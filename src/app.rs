@@ -185,6 +185,7 @@ fn serve(
         stopping: false.into(),
         draining: false.into(),
         refused_heads: 0.into(),
+        refused_connections: 0.into(),
         vitals: cores.iter().map(|_| Vitals::default()).collect(),
         process_facts: process::facts,
     });

@@ -89,6 +89,18 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 
 /// Connections of one worker; further ones are closed at once and counted.
 pub const CONNECTIONS_PER_WORKER_MAX: usize = 100_000;
+/// Connections of one client address (IPv6: of its /64) at one worker; further ones are closed at once and counted. A load balancer in front
+/// is one address too: the bound only keeps a single one from taking all places.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = CONNECTIONS_PER_WORKER_MAX / 2;
+
+/// `traefik.*` labels of one container, and their names and values together: above either the container is left out.
+pub const LABELS_PER_CONTAINER_MAX: usize = 1000;
+pub const LABEL_BYTES_PER_CONTAINER_MAX: usize = 256 * 1024;
+/// The rule texts of one frontend: above it the frontend is left out.
+pub const RULE_BYTES_MAX: usize = 64 * 1024;
+/// Certificates that one provider may list, and that ACME may be asked for; further ones are left out, and said.
+pub const CERTIFICATES_MAX: usize = 10_000;
+
 /// Threads that verify slow password hashes, and the requests that may wait for them.
 pub const VERIFY_THREADS: usize = 2;
 pub const VERIFY_QUEUE_MAX: usize = 256;

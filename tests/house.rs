@@ -236,6 +236,19 @@ fn the_table_of_rooms_in_the_architecture_is_this_one() {
     assert_eq!(told, held, "ARCHITECTURE.md on the left, tests/house.rs on the right");
 }
 
+/// Holds also where cargo-deny is not installed. What is banned stands in deny.toml: the lock file names crates that are never built.
+#[test]
+fn every_dependency_comes_from_the_registry_with_a_checksum() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
+    let packages: Vec<&str> = lock.split("[[package]]").skip(1).collect();
+    assert!(packages.len() > 100);
+    for package in packages {
+        let name = package.split('"').nth(1).unwrap_or_default();
+        let fetched = package.contains("source = \"registry+") && package.contains("checksum = \"");
+        assert!(fetched || name == "ringway", "{name} comes from elsewhere, or has no checksum");
+    }
+}
+
 fn words_of(list: &str) -> Vec<String> {
     list.split(' ').map(str::to_owned).collect()
 }

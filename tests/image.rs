@@ -43,6 +43,8 @@ fn the_image_is_small_and_says_what_it_runs() {
     assert_eq!(inspect("{{json .Config.Entrypoint}}"), r#"["/ringway"]"#);
     assert_eq!(inspect("{{json .Config.ExposedPorts}}"), r#"{"80/tcp":{}}"#);
     assert_eq!(inspect("{{.Config.WorkingDir}}"), "/");
+    let label = inspect("{{index .Config.Labels \"ringway.sbom.sha256\"}}");
+    assert!(label.len() == 64 && label.bytes().all(|byte| byte.is_ascii_hexdigit()), "bill of materials: {label:?}");
     let version = stdout_of("docker", &["run", "--rm", "--network", "none", &image, "version"]);
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
     let by_old_name = ["run", "--rm", "--network", "none", "--entrypoint", "/traefik", &image, "version"];

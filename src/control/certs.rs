@@ -10,6 +10,7 @@ use super::acme::DomainRequest;
 use crate::config::compile::{Fixture, host_rules};
 use crate::config::dynamic::{Dynamic, TlsEntry};
 use crate::config::pem;
+use crate::limits::CERTIFICATES_MAX;
 use crate::tls::certificate::Certificate;
 use crate::tls::resolver::{CertStore, PointCerts};
 
@@ -49,7 +50,7 @@ impl Certs {
     /// Replaces a provider's `[[tls]]` certificates. One that cannot be read is left out, and said.
     pub fn set_dynamic(&mut self, provider: &str, entries: &[TlsEntry], fixture: &Fixture) {
         let mut loaded = Vec::new();
-        for entry in entries {
+        for entry in bounded("certificates", entries) {
             let Some(files) = &entry.certificate else { continue };
             let certificate = match pem::certificate(files, &*fixture.read) {
                 Ok(certificate) => Arc::new(certificate),
@@ -108,8 +109,15 @@ pub struct AcmeWishes {
 }
 
 impl AcmeWishes {
-    /// The listed domains, and with onHostRule one request per frontend rule that names hosts.
+    /// What ACME is asked for: no more than is allowed.
     pub fn requests(&self, documents: &BTreeMap<String, Dynamic>, fixture: &Fixture) -> Vec<DomainRequest> {
+        let mut requests = self.all_requests(documents, fixture);
+        requests.truncate(bounded("certificates from ACME", &requests).len());
+        requests
+    }
+
+    /// The listed domains, and with onHostRule one request per frontend rule that names hosts.
+    fn all_requests(&self, documents: &BTreeMap<String, Dynamic>, fixture: &Fixture) -> Vec<DomainRequest> {
         let mut requests = self.domains.clone();
         if !self.on_host_rule {
             return requests;
@@ -125,5 +133,28 @@ impl AcmeWishes {
             }
         }
         requests
+    }
+}
+
+/// As much of the list as is allowed; what is left out is said.
+fn bounded<'a, T>(what: &str, list: &'a [T]) -> &'a [T] {
+    if list.len() > CERTIFICATES_MAX {
+        let count = list.len();
+        tracing::error!(
+            "{count} {what} are asked for and {CERTIFICATES_MAX} allowed: those behind are left out; ask for fewer"
+        );
+    }
+    &list[..list.len().min(CERTIFICATES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_certificates_than_are_allowed_are_asked_for() {
+        let asked: Vec<usize> = (0..CERTIFICATES_MAX + 5).collect();
+        assert_eq!(bounded("certificates", &asked), &asked[..CERTIFICATES_MAX]);
+        assert_eq!(bounded("certificates", &asked[..7]), &asked[..7]);
     }
 }

@@ -134,7 +134,8 @@ fn read_hello(message: &[u8]) -> Result<Hello, InvalidHello> {
     Ok(hello)
 }
 
-/// The one host name of the list (RFC 6066 3); other kinds of names were never defined.
+/// The one host name of the list (RFC 6066 3); other kinds of names were never defined. An address is none, and counts as no name, as it
+/// does for the handshake itself.
 fn server_name(body: &[u8]) -> Result<Option<String>, InvalidHello> {
     let mut outer = Reader(body);
     let mut list = Reader(outer.vector16()?);
@@ -146,7 +147,7 @@ fn server_name(body: &[u8]) -> Result<Option<String>, InvalidHello> {
             name = Some(host_name(text)?);
         }
     }
-    Ok(name)
+    Ok(name.filter(|name| name.parse::<std::net::IpAddr>().is_err()))
 }
 
 fn host_name(text: &[u8]) -> Result<String, InvalidHello> {
@@ -249,6 +250,9 @@ mod tests {
     #[test]
     fn nothing_asked_for() {
         assert_eq!(peek(&records(&handshake(&[]), 1000)), Ok(Peek::Complete(Hello::default())));
+        for address in ["192.0.2.1", "2001:db8::1"] {
+            assert_eq!(peek(&records(&handshake(&sni(address)), 1000)), Ok(Peek::Complete(Hello::default())));
+        }
         for bytes in [&b"GET / HTTP/1.1"[..], b"\x16\x02\x00", b"\x15\x03\x01"] {
             assert_eq!(peek(bytes), Ok(Peek::NotTls));
         }

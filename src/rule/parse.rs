@@ -7,6 +7,7 @@ use super::modifier::Modifiers;
 use super::pattern;
 use super::router::lower_host_name;
 use super::template::{Kind, Template};
+use crate::limits::RULE_BYTES_MAX;
 
 /// A frontend's rule: conditions that must all hold, and what is done to the path of a request that meets them.
 #[derive(Debug, Clone)]
@@ -23,6 +24,10 @@ pub struct Rule {
 pub enum InvalidRule {
     /// No rule text at all.
     Empty,
+    /// The texts of one frontend together.
+    TooLong {
+        bytes: usize,
+    },
     /// A piece without a matcher's name.
     NoName {
         piece: String,
@@ -57,6 +62,9 @@ impl fmt::Display for InvalidRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InvalidRule::Empty => write!(f, "empty rule: write for example `Host:example.com`"),
+            InvalidRule::TooLong { bytes } => {
+                write!(f, "rule of {bytes} bytes where {RULE_BYTES_MAX} are allowed: split it into several frontends")
+            }
             InvalidRule::NoName { piece } => write!(f, "`{piece}`: no matcher: write `Name:argument`"),
             InvalidRule::UnknownName { piece, name } => {
                 write!(f, "`{piece}`: unknown matcher `{name}`: ")?;
@@ -120,6 +128,9 @@ impl Rule {
         };
         for text in texts {
             rule.text_bytes += text.len();
+            if rule.text_bytes > RULE_BYTES_MAX {
+                return Err(InvalidRule::TooLong { bytes: rule.text_bytes });
+            }
             for piece in split(text)? {
                 rule.add(piece)?;
             }
@@ -368,6 +379,9 @@ mod tests {
     fn errors_name_the_piece_and_the_way_out() {
         assert!(error("").contains("empty rule"));
         assert!(error(";;").contains("empty rule"));
+        let names = "a.example,".repeat(RULE_BYTES_MAX / 10 + 1);
+        assert!(error(&format!("Host:{names}")).contains("bytes where 65536 are allowed"));
+        assert!(Rule::parse(&format!("Host:{}", &names[..RULE_BYTES_MAX - 5])).is_ok());
         assert!(error("Host:a;:").contains("`:`: no matcher"));
         assert!(error("host:a").contains("write `Host`"));
         assert!(error("Bogus:a").contains("use one of Host, HostRegexp"));

@@ -48,10 +48,11 @@ pub async fn fetch<'w, D: Dial>(
     answer: &mut Answered,
 ) -> Result<Held<'w>, NotFetched> {
     let origin = errand.origin;
-    if let Some(pooled) = worker.pool.take(origin.pool, worker.clock.mono_nanos()) {
+    if let Some(pooled) = worker.kept(origin, answer) {
         match converse(worker, &mut errand, pooled, answer).await {
             Err(NotFetched::Failed(e)) if errand.repeatable && is_stale(&e) && answer.inbox.is_empty() => {
                 answer.inbox.release(&worker.buffers);
+                answer.repeated = true;
             }
             done => return done,
         }

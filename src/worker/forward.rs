@@ -132,15 +132,15 @@ async fn attempt<T: Transport, D: Dial>(
     peer: &Peer,
     record: &mut Record<'_>,
 ) -> Result<Outcome, Failed> {
-    let mut pooled = worker.pool.take(origin.pool, worker.clock.mono_nanos());
+    let mut kept = worker.kept(origin, &talk.answer);
     loop {
-        let is_pooled = pooled.is_some();
-        let mut connection = match pooled.take() {
+        let is_kept = kept.is_some();
+        let mut connection = match kept.take() {
             Some(connection) => connection,
             None => worker.dial(origin).await?,
         };
         match converse(worker, frontend, origin, cookie, &mut connection, talk, client, peer, record).await {
-            Err(Failed::Backend(e)) if is_pooled && is_repeatable(talk, &e) => {}
+            Err(Failed::Backend(e)) if is_kept && is_repeatable(talk, &e) => talk.answer.repeated = true,
             Ok(done) => return Ok(conclude(worker, origin, connection, done)),
             Err(failed) => return Err(failed),
         }

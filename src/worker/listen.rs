@@ -137,17 +137,14 @@ fn is_shortage(error: &io::Error) -> bool {
 
 /// One accepted connection becomes one task. A panic in it is contained: the others never notice.
 fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::TcpStream, address: SocketAddr) {
-    if worker.connections.get() >= limits::CONNECTIONS_PER_WORKER_MAX {
-        return;
-    }
-    worker.connections.set(worker.connections.get() + 1);
+    let Some(place) = worker.places.enter(address.ip()) else { return worker.turn_away(address) };
     let worker = Rc::clone(worker);
     monoio::spawn(async move {
         let serving = AssertUnwindSafe(greet(Rc::clone(&worker), entry, Tcp::new(stream), address)).catch_unwind();
         if serving.await.is_err() {
             tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
         }
-        worker.connections.set(worker.connections.get() - 1);
+        drop(place);
     });
 }
 

@@ -17,6 +17,7 @@ mod internal;
 mod listen;
 mod local;
 mod pages;
+mod places;
 mod pool;
 mod record;
 mod relay;
@@ -28,6 +29,8 @@ mod upstream;
 mod verify;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -49,9 +52,10 @@ pub use connection::serve;
 pub use entry::EntryPoint;
 use inbox::Buffers;
 pub use listen::{WorkerHandle, spawn};
+use places::Places;
 use pool::Pool;
 pub use rest::TakeDocument;
-use talk::Talk;
+use talk::{Answered, Talk};
 pub use talk::{Peer, fill_random};
 pub use upstream::Dial;
 pub use verify::VerifyPool;
@@ -109,6 +113,8 @@ pub struct Shared {
     pub draining: AtomicBool,
     /// Heads refused before they were requests: malformed, too large.
     pub refused_heads: AtomicU64,
+    /// Connections closed at once because all places were taken, or all of their address.
+    pub refused_connections: AtomicU64,
     /// One per worker.
     pub vitals: Vec<Vitals>,
     /// Process facts for `/metrics`, read by the wiring.
@@ -142,10 +148,10 @@ pub struct Worker<D: Dial> {
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
     #[expect(clippy::vec_box, reason = "connections hold boxes: a talk moves between them as a pointer")]
     spare_talks: RefCell<Vec<Box<Talk>>>,
-    connections: Cell<usize>,
+    places: Rc<Places>,
     /// Connections that wait for their next request with a buffer in hand.
     reads_ahead: Cell<usize>,
-    /// When a shortage may be told again.
+    /// When a shortage of descriptors, or of places, may be told again.
     next_complaint: Cell<u64>,
 }
 
@@ -163,7 +169,7 @@ impl<D: Dial> Worker<D> {
             access_log: shared.access_log.clone().map(access_log::WorkerLog::new),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
             spare_talks: RefCell::default(),
-            connections: Cell::new(0),
+            places: Places::new(limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX),
             reads_ahead: Cell::new(0),
             next_complaint: Cell::new(0),
             shared,
@@ -223,11 +229,32 @@ impl<D: Dial> Worker<D> {
     /// Descriptors or memory ran out: idle connections to backends are given up, and the log says so now and then, not 80 times a second.
     pub fn run_short(&self, error: &std::io::Error) {
         self.pool.clear();
-        let now = self.clock.mono_nanos();
-        if now >= self.next_complaint.get() {
-            self.next_complaint.set(now + limits::ACCEPT_COMPLAINT_SECS * 1_000_000_000);
+        if self.may_complain() {
             tracing::error!("cannot accept connections: {error}; raise the limit of open files (ulimit -n)");
         }
+    }
+
+    /// There is no place for a connection from `client`: it is closed, counted, and told now and then.
+    fn turn_away(&self, client: SocketAddr) {
+        let count = self.shared.refused_connections.fetch_add(1, Relaxed) + 1;
+        if self.may_complain() {
+            let (all, own) = (limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX);
+            tracing::error!(%client, "connections closed at once: {count} since the start; a worker has places for {all}, {own} of them for one address: find out who holds them, or add workers");
+        }
+    }
+
+    fn may_complain(&self) -> bool {
+        let now = self.clock.mono_nanos();
+        let may = now >= self.next_complaint.get();
+        if may {
+            self.next_complaint.set(now + limits::ACCEPT_COMPLAINT_SECS * 1_000_000_000);
+        }
+        may
+    }
+
+    /// A kept connection to the server for a request that awaits `answer`.
+    fn kept(&self, origin: &Origin, answer: &Answered) -> Option<D::Io> {
+        if answer.repeated { None } else { self.pool.take(origin.pool, self.clock.mono_nanos()) }
     }
 
     /// Counts a request as active until the guard is dropped: a stop waits for it.

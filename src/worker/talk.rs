@@ -52,6 +52,9 @@ pub struct Answered {
     pub bytes: Vec<u8>,
     pub edits: Edits,
     pub out: Vec<u8>,
+    /// A kept connection was dead when the request went out on it, and the request is repeated. A second kept one may be dead as well,
+    /// and a third sending is one too many: what is tried now is tried on new connections.
+    pub repeated: bool,
 }
 
 impl Answered {
@@ -86,6 +89,7 @@ impl Talk {
         self.path.added_prefix.clear();
         self.body_read = false;
         self.answer.forget(buffers);
+        self.answer.repeated = false;
         // Bytes of a backend that nobody asked for must never become a response to anyone (security.md 37).
         self.answer.inbox.discard(buffers);
         // One request with a very large head must not cost its size for the life of the process.

@@ -198,6 +198,11 @@ fn the_target_cannot_break_out_of_its_line() {
     assert!(sent.starts_with("GET /a%20b%0D%0A%23%00c HTTP/1.1\r\nHost: a\r\n"), "{sent}");
     let sent = send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"", ..PLAN });
     assert!(sent.starts_with("GET / HTTP/1.1\r\n"));
+    // What `ReplacePath:new` and `AddPrefix:pre` make of a path: no server takes a request line with a target like that.
+    let sent = send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"new?q", ..PLAN });
+    assert!(sent.starts_with("GET /new?q HTTP/1.1\r\nHost: a\r\n"), "{sent}");
+    let sent = send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"*", ..PLAN });
+    assert!(sent.starts_with("OPTIONS * HTTP/1.1\r\nHost: a\r\n"), "{sent}");
 }
 
 #[test]

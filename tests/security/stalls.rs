@@ -1,12 +1,15 @@
 //! Rows 50, 51 and 65: sides that are slow, silent or gone. Every wait ends near its limit, and memory stays flat.
 
+use std::fs;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::find;
-use crate::origin::{Script, Then};
-use crate::proxy::{Options, Proxy};
+use crate::origin::{Origin, Script, Then};
+use crate::proxy::{Options, Proxy, routes};
+use crate::support::wait_for;
 use crate::{DRIVERS, Verdict};
 
 const LIMITS: &str = "[respondingTimeouts]\nreadTimeout = \"1s\"\nidleTimeout = \"1s\"\nwriteTimeout = \"1s\"\n\
@@ -98,6 +101,74 @@ fn row_65_origins_that_stall_or_are_gone_are_answered_in_time() {
             let start = Instant::now();
             assert_eq!(proxy.get(&format!("/{n}")).status, 200, "65 refused ({driver})");
             assert!(start.elapsed() < Duration::from_millis(900), "a refused server is passed over at once");
+        }
+    }
+}
+
+/// A listener whose queue is full: the kernel drops what comes in, so that a connection is neither made nor refused.
+struct BlackHole {
+    listener: socket2::Socket,
+    filling: Vec<std::net::TcpStream>,
+}
+
+impl BlackHole {
+    fn open() -> BlackHole {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        listener.bind(&any.into()).and_then(|()| listener.listen(0)).expect("a listener");
+        let mut hole = BlackHole { listener, filling: Vec::new() };
+        for _ in 0..20 {
+            match std::net::TcpStream::connect_timeout(&hole.address(), Duration::from_millis(300)) {
+                Ok(stream) => hole.filling.push(stream),
+                Err(_) => return hole,
+            }
+        }
+        panic!("the queue of a listener does not fill");
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.listener.local_addr().ok().and_then(|address| address.as_socket()).expect("bound")
+    }
+}
+
+#[test]
+fn row_65_an_address_that_swallows_connections_is_given_up_in_time() {
+    for driver in DRIVERS {
+        let hole = BlackHole::open();
+        let proxy = proxy(driver);
+        fs::write(proxy.routes_file(), routes(hole.address().port(), &Options::default())).expect("the routes");
+        let mut client = proxy.client();
+        // Until the new routes are in force the origin answers.
+        wait_for("the routes change", Duration::from_secs(10), || {
+            let start = Instant::now();
+            client = proxy.client();
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let answer = client.answer();
+            let took = start.elapsed();
+            if answer.status == 200 {
+                return Err("still the old routes".to_owned());
+            }
+            assert_eq!(answer.status, 504, "65 black hole ({driver}): {answer:?}");
+            assert!(took > Duration::from_millis(900) && took < LATE, "65 black hole ({driver}): after {took:?}");
+            Ok(())
+        });
+        // It recovers on the same client's connection as soon as somebody takes the connections again.
+        let origin = Origin::start();
+        fs::write(proxy.routes_file(), routes(origin.port, &Options::default())).expect("the routes");
+        wait_for("the proxy serves again", Duration::from_secs(10), || {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let answer = client.answer();
+            if answer.body == b"ok" { Ok(()) } else { Err(format!("{answer:?}")) }
+        });
+        // With another server beside it, it costs a request the limit and no failure.
+        let servers = vec![format!("http://{}", hole.address())];
+        fs::write(proxy.routes_file(), routes(origin.port, &Options { servers, ..Options::default() }))
+            .expect("routes");
+        std::thread::sleep(Duration::from_millis(500));
+        for n in 0..4 {
+            let start = Instant::now();
+            assert_eq!(proxy.get(&format!("/{n}")).status, 200, "65 black hole beside a server ({driver})");
+            assert!(start.elapsed() < LATE, "65 ({driver}): {:?}", start.elapsed());
         }
     }
 }

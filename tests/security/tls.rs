@@ -1,4 +1,4 @@
-//! Rows 56 to 58: versions, the end of the stream, and handshakes that are broken or stall.
+//! Rows 56 to 58: versions, certificates by name, the end of the stream, and handshakes that are broken or stall.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 
 use crate::DRIVERS;
 use crate::client::{Client, find};
-use crate::proxy::Proxy;
+use crate::proxy::{Options, Proxy};
 
 const GET: &str = "GET /tls HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
@@ -56,10 +56,16 @@ impl ServerCertVerifier for Anybody {
 }
 
 fn connect(port: u16) -> StreamOwned<ClientConnection, TcpStream> {
+    connect_as(port, "a.test", true)
+}
+
+/// A session for `name`, which the proxy is told only with `says_name`.
+fn connect_as(port: u16, name: &'static str, says_name: bool) -> StreamOwned<ClientConnection, TcpStream> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
-    let name = ServerName::try_from("a.test").expect("a name");
+    let mut config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
+    config.enable_sni = says_name;
+    let name = ServerName::try_from(name).expect("a name");
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).expect("a session"), stream)
@@ -82,6 +88,45 @@ fn row_56_old_versions_are_refused() {
         for cipher in ["AES128-SHA", "DES-CBC3-SHA", "RC4-SHA", "NULL", "aNULL", "ECDHE-RSA-AES128-SHA"] {
             let text = format!("{cipher}:@SECLEVEL=0");
             assert!(try_with(&["-tls1_2", "-cipher", &text]), "56 {cipher} ({driver})");
+        }
+    }
+}
+
+/// The certificate that the proxy shows, after a whole exchange with it.
+fn shown(port: u16, name: &'static str, says_name: bool) -> CertificateDer<'static> {
+    let mut stream = connect_as(port, name, says_name);
+    stream.write_all(GET.as_bytes()).expect("sent");
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).expect("an answer and close_notify");
+    assert!(received.ends_with(b"ok"), "57 {name}: {:?}", received.escape_ascii().to_string());
+    stream.conn.peer_certificates().expect("certificates")[0].clone().into_owned()
+}
+
+#[test]
+fn row_57_each_name_gets_its_certificate_and_none_the_default() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = |name: &str| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        let file = |end: &str| folder.path().join(format!("{}.{end}", name.replace('*', "any")));
+        std::fs::write(file("crt"), made.cert.pem()).expect("the certificate");
+        std::fs::write(file("key"), made.signing_key.serialize_pem()).expect("the key");
+        let table = format!(
+            "[[tls]]\nentryPoints = [\"https\"]\n[tls.certificate]\ncertFile = \"{}\"\nkeyFile = \"{}\"\n",
+            file("crt").display(),
+            file("key").display()
+        );
+        (made.cert.der().clone(), table)
+    };
+    let ((known, first), (any, second)) = (written("known.test"), written("*.wild.test"));
+    for driver in DRIVERS {
+        let proxy = Proxy::with(driver, &Options { frontend: format!("{first}{second}"), ..Options::default() });
+        assert_eq!(shown(proxy.tls_port, "known.test", true), known, "57 known ({driver})");
+        assert_eq!(shown(proxy.tls_port, "KNOWN.test", true), known, "57 known in capitals ({driver})");
+        assert_eq!(shown(proxy.tls_port, "a.wild.test", true), any, "57 wild card ({driver})");
+        let default = shown(proxy.tls_port, "known.test", false);
+        assert!(default != known && default != any, "57 no name ({driver})");
+        for unknown in ["unknown.test", "a.b.wild.test", "known.test.evil.test"] {
+            assert_eq!(shown(proxy.tls_port, unknown, true), default, "57 {unknown} ({driver})");
         }
     }
 }

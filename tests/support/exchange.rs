@@ -228,6 +228,7 @@ fn shared(published: Published, metrics: Arc<Metrics>) -> Shared {
         stopping: false.into(),
         draining: false.into(),
         refused_heads: 0.into(),
+        refused_connections: 0.into(),
         vitals: vec![Vitals::default()],
         process_facts: ProcessFacts::default,
     }

@@ -4,6 +4,7 @@ use super::facts::{ContainerFacts, DockerSettings};
 use super::names::frontend_rule;
 use super::segments;
 use super::values::{Labels, parse_bool, split_list};
+use crate::limits::{LABEL_BYTES_PER_CONTAINER_MAX, LABELS_PER_CONTAINER_MAX};
 
 /// Why a container is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,20 @@ pub fn check(container: &ContainerFacts, settings: &DockerSettings) -> Result<()
         None | Some("" | "none" | "healthy") => Ok(()),
         Some(state) => Err(Skip::Health(state.to_owned())),
     }
+}
+
+/// Whether the container's labels keep to their bounds; the text says what is wrong. Looked at before anything reads them.
+pub fn check_bounds(container: &ContainerFacts) -> Result<(), String> {
+    let ours = || container.labels.iter().filter(|(name, _)| name.starts_with("traefik."));
+    let (count, bytes) = (ours().count(), ours().map(|(name, value)| name.len() + value.len()).sum::<usize>());
+    if count > LABELS_PER_CONTAINER_MAX || bytes > LABEL_BYTES_PER_CONTAINER_MAX {
+        return Err(format!(
+            "{count} traefik labels of {bytes} bytes, where {LABELS_PER_CONTAINER_MAX} labels and \
+             {LABEL_BYTES_PER_CONTAINER_MAX} bytes are allowed; the container is left out until it has fewer: put large sets of \
+             routes into the file provider"
+        ));
+    }
+    Ok(())
 }
 
 /// `traefik.enable`, or the provider's default where that is missing or no boolean.

@@ -45,6 +45,10 @@ pub fn translate(containers: &[ContainerFacts], settings: &DockerSettings) -> Tr
         Build { around: Surroundings { settings, containers }, seen: BTreeSet::new(), made: Translation::default() };
     let mut index = 0;
     for container in containers {
+        if let Err(reason) = filter::check_bounds(container) {
+            build.reject(container, reason);
+            continue;
+        }
         match filter::check(container, settings) {
             Ok(()) => {
                 build.add(container, index);
@@ -82,15 +86,15 @@ impl Build<'_> {
         match self.parts(container, index, &mut warnings) {
             Ok(parts) => parts.into_iter().for_each(|part| self.merge(part)),
             Err(bad) => {
-                let reason = format!("{bad}; the container is left out until the label is corrected");
-                self.made.rejected.push(Rejected {
-                    provider: PROVIDER.to_owned(),
-                    name: format!("container {name}"),
-                    reason,
-                });
+                self.reject(container, format!("{bad}; the container is left out until the label is corrected"));
             }
         }
         self.made.warnings.extend(warnings.into_iter().map(|text| format!("container {name}: {text}")));
+    }
+
+    fn reject(&mut self, container: &ContainerFacts, reason: String) {
+        let name = format!("container {}", container.plain_name());
+        self.made.rejected.push(Rejected { provider: PROVIDER.to_owned(), name, reason });
     }
 
     fn parts(

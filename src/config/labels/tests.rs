@@ -1,5 +1,7 @@
 //! Tests of `config/labels`.
 
+use crate::limits::{LABEL_BYTES_PER_CONTAINER_MAX, LABELS_PER_CONTAINER_MAX};
+
 use super::*;
 
 fn settings() -> DockerSettings {
@@ -175,4 +177,23 @@ fn a_stopping_container_lends_its_network_but_gets_nothing() {
     let made = translate(&[guest, main], &settings());
     assert_eq!(made.dynamic.frontends.len(), 1);
     assert_eq!(urls(&made.dynamic, "backend-guest"), ["http://10.0.0.7:80"]);
+}
+
+#[test]
+fn a_container_beyond_the_bounds_of_labels_is_left_out_and_said() {
+    let named = |count: usize| -> Vec<(String, String)> {
+        (0..count).map(|n| (format!("traefik.s{n}.port"), "80".to_owned())).collect()
+    };
+    let long =
+        vec![("traefik.frontend.rule".to_owned(), format!("Host:{}", "a".repeat(LABEL_BYTES_PER_CONTAINER_MAX)))];
+    let foreign = (0..2 * LABELS_PER_CONTAINER_MAX).map(|n| (format!("org.example.{n}"), String::new())).collect();
+    let cases = [(named(LABELS_PER_CONTAINER_MAX + 1), 1), (long, 1), (named(10), 0), (foreign, 0)];
+    for (labels, rejected) in cases {
+        let mut big = container("big", "10.0.0.1", &[]);
+        big.labels.extend(labels);
+        let made = translate(&[big, container("other", "10.0.0.2", &[])], &settings());
+        assert_eq!(made.rejected.len(), rejected);
+        assert!(made.rejected.iter().all(|r| r.name == "container big" && r.reason.contains("1000 labels")));
+        assert_eq!(urls(&made.dynamic, "backend-other"), ["http://10.0.0.2:80"]);
+    }
 }

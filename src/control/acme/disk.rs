@@ -132,14 +132,18 @@ fn journal(content: &[u8]) -> Option<&[u8]> {
     whole.then_some(document)
 }
 
-/// Where the old document ends, if an incomplete journal follows it: its marker, or the zeros that a file system
-/// shows for appended bytes that never reached the disk.
+/// Where the old document ends, if an incomplete journal follows it: the beginning of its marker, or the zeros that a file system shows
+/// for appended bytes that never reached the disk. Anything else was not written by us, and nothing is cut off.
 fn interrupted_at(content: &[u8]) -> Option<usize> {
+    if content.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
     let mut documents = serde_json::Deserializer::from_slice(content).into_iter::<serde::de::IgnoredAny>();
     documents.next()?.ok()?;
     let end = documents.byte_offset();
     let rest = content[end..].trim_ascii_start();
-    matches!(rest.first(), Some(b'#' | 0)).then_some(end)
+    let written = &rest[..memchr::memchr(0, rest).unwrap_or(rest.len()).min(JOURNAL_HEAD.len())];
+    (!rest.is_empty() && JOURNAL_HEAD.as_bytes().starts_with(written)).then_some(end)
 }
 
 /// A mount point, another file system, or a folder in which we may not write.

@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn damaged_and_foreign_files_say_so_and_stay() {
-        for content in ["{", "[]", "{} {}", r#"{"DomainsCertificate": {}}"#] {
+        for content in ["{", "[]", "{} {}", "{} # notes", "\"Account\"\0x", r#"{"DomainsCertificate": {}}"#] {
             let (_folder, path) = file(content);
             let message = Store::open(&path).unwrap_err();
             assert!(message.contains("acme.json"), "{message}");

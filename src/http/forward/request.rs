@@ -113,11 +113,11 @@ fn push_request_line(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPla
     out.extend_from_slice(b"\r\n");
 }
 
-/// What a path modifier makes of a client's path may hold anything: bytes that would end the target early go out escaped.
+/// What a path modifier makes of a client's path may be anything: a slash goes in front of it where there is none, and bytes that would
+/// end the target early go out escaped.
 fn push_target(out: &mut Vec<u8>, target: &[u8]) {
-    if target.is_empty() {
+    if target.first() != Some(&b'/') && target != b"*" {
         out.push(b'/');
-        return;
     }
     let mut rest = target;
     loop {

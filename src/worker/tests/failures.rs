@@ -36,6 +36,20 @@ fn a_get_on_a_connection_that_the_origin_closed_is_repeated_once() {
 }
 
 #[test]
+fn a_get_that_met_one_dead_connection_tries_its_luck_with_no_other_kept_one() {
+    on_both_drivers(async || {
+        let base = Base::new();
+        let client = [send(GET_TWO), until("ok"), send(GET_TWO), until("ok"), send(GET_TWO), until("ok"), Step::Close];
+        // Both servers have a kept connection, and both are dead; one of the servers is gone.
+        let plans = [stale(Step::Close), stale(Step::Close), Plan::Refuse, origin(&[("\r\n\r\n", OK)])];
+        let outcome = Run::new(&client, &plans).play(&base).await;
+        assert_eq!(outcome.client, format!("{GOT}{GOT}{GOT}"));
+        let sent: usize = outcome.origins.iter().map(|heard| heard.matches("GET /two").count()).sum();
+        assert_eq!(sent, 2 + 2, "the third request went out once, and once more: {outcome:?}");
+    });
+}
+
+#[test]
 fn a_get_is_not_repeated_a_second_time() {
     Case {
         client: vec![send(GET), until("ok"), send(GET), until("Bad Gateway"), until("Bad Gateway"), Step::Close],

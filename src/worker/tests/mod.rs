@@ -5,6 +5,7 @@ mod bodies;
 mod failures;
 mod pipe;
 mod requests;
+mod simulation;
 mod sizes;
 mod slow;
 mod stage;

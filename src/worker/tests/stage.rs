@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
         let served = monoio::time::timeout(HANG, both).await;
         assert!(served.is_ok(), "the connection never ends; client heard {:?}", text(&client.borrow().heard));
 
-        check_counts(&shared);
+        check_counts(&shared, &shared.snapshot.load());
         let pooled = worker.pool.len();
         let client = client.borrow();
         assert!(client.dropped, "the client's connection is still held");
@@ -165,9 +165,8 @@ impl<'a> Run<'a> {
 }
 
 /// After the last connection nothing may count as under way.
-fn check_counts(shared: &Shared) {
+pub fn check_counts(shared: &Shared, published: &Published) {
     assert_eq!(shared.active(), 0, "active requests");
-    let published = shared.snapshot.load();
     for backend in &published.snapshot.backends {
         for origin in &backend.origins {
             assert_eq!(origin.server.state.active(), 0, "requests under way at {}", origin.url);
@@ -190,13 +189,19 @@ pub const TIMEOUTS: Timeouts = Timeouts {
 
 /// What does not change between runs.
 pub struct Base {
-    published: Arc<Published>,
+    /// The tables that may be in force; the first one is at the start.
+    pub tables: Vec<Arc<Published>>,
     verify: VerifyPool,
     metrics: Arc<Metrics>,
 }
 
 impl Base {
     pub fn new() -> Self {
+        Base::of([document()])
+    }
+
+    /// Each document becomes a table, compiled after the one before it as by a reload.
+    pub fn of(documents: impl IntoIterator<Item = Dynamic>) -> Self {
         let entry = EntryFacts { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: false };
         let fixture = Fixture {
             entry_points: vec![entry],
@@ -211,16 +216,20 @@ impl Base {
             random: crate::worker::fill_random,
             read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
         };
-        let documents: BTreeMap<String, Dynamic> = [("test".to_owned(), document())].into();
-        let before = Snapshot::empty(1);
-        let snapshot = compile::compile(&fixture, &documents, &[], &before, &mut Interned::default());
-        assert!(snapshot.rejected.is_empty(), "{:?}", snapshot.rejected);
-        let metrics = Arc::new(metrics());
-        let published = Arc::new(Published::new(snapshot, &metrics));
-        Base { published, verify: VerifyPool::start().expect("threads"), metrics }
+        let (metrics, mut interned) = (Arc::new(metrics()), Interned::default());
+        let mut tables: Vec<Arc<Published>> = Vec::new();
+        for document in documents {
+            let documents: BTreeMap<String, Dynamic> = [("test".to_owned(), document)].into();
+            let nothing = Snapshot::empty(1);
+            let before = tables.last().map_or(&nothing, |published| &published.snapshot);
+            let snapshot = compile::compile(&fixture, &documents, &[], before, &mut interned);
+            assert!(snapshot.rejected.is_empty(), "{:?}", snapshot.rejected);
+            tables.push(Arc::new(Published::new(snapshot, &metrics)));
+        }
+        Base { tables, verify: VerifyPool::start().expect("threads"), metrics }
     }
 
-    fn shared(&self, timeouts: Timeouts) -> Shared {
+    pub fn shared(&self, timeouts: Timeouts) -> Shared {
         let point = EntryPoint {
             name: "http".to_owned(),
             chain: Chain::default(),
@@ -234,7 +243,7 @@ impl Base {
         };
         Shared {
             entry_points: vec![point],
-            snapshot: Arc::new(ArcSwap::new(Arc::clone(&self.published))),
+            snapshot: Arc::new(ArcSwap::new(Arc::clone(&self.tables[0]))),
             challenges: Arc::default(),
             metrics: Arc::clone(&self.metrics),
             timeouts,
@@ -249,6 +258,7 @@ impl Base {
             stopping: false.into(),
             draining: false.into(),
             refused_heads: 0.into(),
+            refused_connections: 0.into(),
             vitals: vec![Vitals::default()],
             process_facts: ProcessFacts::default,
         }

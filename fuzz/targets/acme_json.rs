@@ -1,0 +1,49 @@
+//! acme.json as somebody left it: a file that is not understood stays as it is, and saving a certificate keeps everything that is not ours
+//! to change.
+#![no_main]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use libfuzzer_sys::fuzz_target;
+use ringway::control::acme::store::{Store, Stored};
+use serde_json::Value;
+
+fuzz_target!(|content: &[u8]| {
+    // In memory: the store syncs what it writes.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+    let path = folder.path().join("acme.json");
+    write(&path, content);
+    let Ok(mut store) = Store::open(&path) else {
+        let left = fs::read(&path).expect("the file");
+        // What our own interrupted save has left may be cut off: it begins with this, or with zeros.
+        let rest = content.strip_prefix(&*left).expect("a damaged file was changed").trim_ascii_start();
+        return assert!(rest.is_empty() || matches!(rest[0], b'#' | 0), "a damaged file was cut");
+    };
+    let before: Option<Value> = serde_json::from_slice(content).ok();
+    let held = store.certificates();
+    let new = Stored {
+        main: "new.example".to_owned(),
+        sans: vec!["www.new.example".to_owned()],
+        certificate: b"chain".to_vec(),
+        key: b"key".to_vec(),
+    };
+    store.put(&new).expect("saved");
+
+    let again = Store::open(&path).expect("what was saved opens").certificates();
+    let others = |list: &[Stored]| -> Vec<Stored> {
+        list.iter().filter(|stored| !stored.is_for_same_names(&new)).cloned().collect()
+    };
+    assert!(again.contains(&new));
+    assert_eq!(others(&again), others(&held));
+    let after: Value = serde_json::from_slice(&fs::read(&path).expect("the file")).expect("JSON");
+    for (key, value) in before.as_ref().and_then(Value::as_object).into_iter().flatten() {
+        assert!(key == "Certificates" || after.get(key) == Some(value), "{key} was changed");
+    }
+});
+
+fn write(path: &PathBuf, content: &[u8]) {
+    fs::write(path, content).expect("written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("permissions");
+}

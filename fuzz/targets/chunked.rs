@@ -1,0 +1,50 @@
+//! Chunked bodies: the same however they arrive, read by a second, plain reader as the same payload, and still the same when sent on.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ringway::http::Body;
+use ringway_fuzz::{Payload, decode, encode};
+
+fuzz_target!(|wire: &[u8]| {
+    let whole = decode(Body::Chunked, wire, wire.len());
+    for piece in [1, 2, 3, 7] {
+        assert_eq!(decode(Body::Chunked, wire, piece), whole, "in pieces of {piece}");
+    }
+    let Ok(payload) = whole else { return };
+    if !payload.done {
+        assert_eq!(payload.len, wire.len(), "not all of an unfinished body was taken");
+        return;
+    }
+    let (data, len) = second_reading(wire);
+    assert_eq!((&payload.data, payload.len), (&data, len));
+
+    let mut sent = Vec::new();
+    encode(Body::Chunked, &payload, &mut sent);
+    let expected = Payload { len: sent.len(), ..payload };
+    assert_eq!(decode(Body::Chunked, &sent, sent.len()), Ok(expected));
+});
+
+/// Reads a body that the decoder has accepted: sizes by httparse, trailers as lines. Gives the payload and where the body ends.
+fn second_reading(wire: &[u8]) -> (Vec<u8>, usize) {
+    let (mut data, mut at) = (Vec::new(), 0);
+    loop {
+        let Ok(httparse::Status::Complete((start, size))) = httparse::parse_chunk_size(&wire[at..]) else {
+            panic!("httparse reads no chunk size at {at}");
+        };
+        at += start;
+        if size == 0 {
+            break;
+        }
+        let end = at + size as usize;
+        data.extend_from_slice(&wire[at..end]);
+        assert_eq!(&wire[end..end + 2], b"\r\n");
+        at = end + 2;
+    }
+    loop {
+        let line = wire[at..].windows(2).position(|pair| pair == b"\r\n").expect("a line");
+        at += line + 2;
+        if line == 0 {
+            return (data, at);
+        }
+    }
+}

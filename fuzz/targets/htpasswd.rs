@@ -1,0 +1,45 @@
+//! User lines. First line: `name:hash`; second: a password. What is accepted is `name:hash` with one colon, a hash made by another
+//! program matches its password and no other, and no error shows the hash.
+#![no_main]
+
+use htpasswd_verify::md5::md5_apr1_encode;
+use libfuzzer_sys::fuzz_target;
+use ringway::config::compile::credential_memory;
+use ringway::middleware::Place;
+use ringway::middleware::basic_auth::{AfterAuth, BasicAuth};
+use ringway::middleware::credentials::PasswordHash;
+
+fuzz_target!(|text: &str| {
+    let (line, password) = text.split_once('\n').unwrap_or((text, ""));
+    let label = BasicAuth::auth_label(Place::Frontend("web"));
+    let read = BasicAuth::new(&[line.to_owned()], None, AfterAuth::default(), credential_memory([7; 32]), label);
+    let trimmed = line.trim();
+    match read {
+        Ok(auth) => assert!(auth.user_names().len() <= 1),
+        Err(invalid) => {
+            assert_ne!(trimmed.matches(':').count(), 1);
+            let (user, rest) = trimmed.split_once(':').unwrap_or_default();
+            let hash = rest.split(':').next().unwrap_or_default();
+            let tells = hash.len() >= 8 && !user.contains(hash) && invalid.to_string().contains(hash);
+            assert!(!tells, "an error that tells a hash");
+        }
+    }
+    let hash = PasswordHash::parse(trimmed.split(':').nth(1).unwrap_or(trimmed));
+    // bcrypt's cost is in its text, and up to 2^20 rounds: too slow to be tried here.
+    if !matches!(hash, PasswordHash::Bcrypt(_)) {
+        hash.matches(password.as_bytes());
+    }
+    agrees_on_apr1(trimmed, password);
+});
+
+/// The salt is whatever of the line can be one.
+fn agrees_on_apr1(line: &str, password: &str) {
+    let salt: String = line.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/')).take(8).collect();
+    if salt.is_empty() || password.is_empty() {
+        return;
+    }
+    let text = format!("$apr1${salt}${}", md5_apr1_encode(password, &salt));
+    let hash = PasswordHash::parse(&text);
+    assert!(hash.matches(password.as_bytes()), "{text}");
+    assert!(!hash.matches(format!("{password}.").as_bytes()));
+}

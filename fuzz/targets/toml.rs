@@ -1,0 +1,34 @@
+//! Configuration files. Text that is no TOML for the `toml` crate is none for the reader, errors and warnings have a place inside the
+//! text, and whatever a document says compiles to a snapshot.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ringway::config::dynamic::Dynamic;
+use ringway::config::fixed::Fixed;
+use ringway::config::text::{Read, dedicated, inline, merge, read};
+use ringway_fuzz::compiled;
+
+fuzz_target!(|text: &str| {
+    let is_toml = text.parse::<toml::Table>().is_ok();
+    let fixed = read::<Fixed>(text, "traefik.toml");
+    assert!(is_toml || fixed.is_err());
+    match dedicated(text, "routes.toml") {
+        Ok(Read { value, .. }) => {
+            assert!(is_toml, "accepted what is no TOML");
+            // In the main file the same text means the same.
+            let beside = inline(text, "traefik.toml").expect("routes read from the main file too");
+            assert_eq!(beside.value, value);
+            let merged = merge([("routes.toml".to_owned(), value.clone())]);
+            assert!(merged.dynamic == value && merged.rejected.is_empty());
+            check_compiled(value);
+        }
+        Err(invalid) => assert!(!invalid.to_string().is_empty()),
+    }
+});
+
+fn check_compiled(document: Dynamic) {
+    let frontends = document.frontends.len();
+    let snapshot = compiled("file", document);
+    let routes: usize = snapshot.routers.iter().map(|router| router.len()).sum();
+    assert!(routes + snapshot.rejected.len() >= frontends, "a frontend without a route and without a reason");
+}

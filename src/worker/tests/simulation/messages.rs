@@ -1,0 +1,147 @@
+//! What the parties of a simulation say to each other: requests and answers that carry their own identity, and can be checked to the byte.
+
+use super::link::Random;
+use crate::http::h1::body::Decoder;
+use crate::http::h1::client::parse_response;
+use crate::http::h1::codec::{Limits, Progress};
+use crate::http::h1::server::parse_request;
+use crate::http::{Body, Field, RequestHead, ResponseHead};
+
+/// The bytes of the body that belongs to `id`: no two ids and no two places look alike.
+pub fn pattern(id: &str, len: usize) -> Vec<u8> {
+    let start = id.bytes().fold(7usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+    (0..len).map(|at| b'a' + ((start.wrapping_add(at.wrapping_mul(7)) >> 1) % 26) as u8).collect()
+}
+
+/// Payload lengths: mostly small, now and then beyond every buffer of a first read.
+pub fn payload_len(random: &mut Random) -> usize {
+    match random.below(20) {
+        0 => 20_000 + random.below(60_000) as usize,
+        1..5 => random.below(3000) as usize,
+        _ => random.below(60) as usize,
+    }
+}
+
+/// `payload` in chunks of random sizes, the last one included.
+pub fn chunks(payload: &[u8], random: &mut Random) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), payload);
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(rest.len().min(1 + random.below(4000) as usize));
+        out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        out.extend_from_slice(chunk);
+        out.extend_from_slice(b"\r\n");
+        rest = after;
+    }
+    out.extend_from_slice(b"0\r\n\r\n");
+    out
+}
+
+/// A message as it comes in: its head once that is there, and as much of its body.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    bytes: Vec<u8>,
+    at: usize,
+    body: Option<Decoder>,
+}
+
+/// A head that has come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Of a response.
+    pub status: u16,
+    /// Of a request.
+    pub method: String,
+    pub target: String,
+    fields: Vec<(String, String)>,
+    pub body: Body,
+}
+
+impl Head {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|field| field.0.eq_ignore_ascii_case(name)).map(|field| &*field.1)
+    }
+}
+
+/// What stands next in the stream.
+#[derive(Debug)]
+pub enum Next {
+    Nothing,
+    Head(Head),
+    /// More of the body, and whether that was all of it.
+    Data(Vec<u8>, bool),
+}
+
+impl Incoming {
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next part of a stream of requests. What the proxy sends has to be beyond doubt, so that anything else is a failure.
+    pub fn next_of_request(&mut self) -> Next {
+        if self.body.is_some() {
+            return self.data();
+        }
+        let (pending, mut head) = (&self.bytes[self.at..], RequestHead::default());
+        if pending.is_empty() {
+            return Next::Nothing;
+        }
+        match parse_request(pending, &Limits::default(), &mut head) {
+            Ok(Progress::Partial) => Next::Nothing,
+            Ok(Progress::Complete) => {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let (method, target) = (text(head.method.of(pending)), text(head.target.of(pending)));
+                let fields = texts(&head.fields, pending);
+                self.begin(head.len, head.body);
+                Next::Head(Head { status: 0, method, target, fields, body: head.body })
+            }
+            Err(refused) => panic!("the proxy sent no request: {refused:?}: {}", pending.escape_ascii()),
+        }
+    }
+
+    /// The next part of a stream of responses.
+    pub fn next_of_response(&mut self, to_head: bool) -> Next {
+        if self.body.is_some() {
+            return self.data();
+        }
+        let (pending, mut head) = (&self.bytes[self.at..], ResponseHead::default());
+        match parse_response(pending, to_head, &Limits::default(), &mut head) {
+            Ok(Progress::Partial) => Next::Nothing,
+            Ok(Progress::Complete) => {
+                let fields = texts(&head.fields, pending);
+                let (method, target) = (String::new(), String::new());
+                self.begin(head.len, head.body);
+                Next::Head(Head { status: head.status, method, target, fields, body: head.body })
+            }
+            Err(invalid) => panic!("the proxy sent no response: {invalid}: {}", pending.escape_ascii()),
+        }
+    }
+
+    fn begin(&mut self, len: usize, body: Body) {
+        self.at += len;
+        self.body = Some(Decoder::new(body));
+    }
+
+    fn data(&mut self) -> Next {
+        let Some(decoder) = &mut self.body else { return Next::Nothing };
+        let mut data = Vec::new();
+        let before = self.at;
+        while self.at < self.bytes.len() && !decoder.is_done() {
+            let pending = &self.bytes[self.at..];
+            let step = decoder.decode(pending).expect("the proxy frames bodies well");
+            data.extend_from_slice(step.data.map_or(&[][..], |range| &pending[range]));
+            self.at += step.consumed;
+        }
+        let done = decoder.is_done();
+        if done {
+            self.body = None;
+        } else if self.at == before {
+            return Next::Nothing;
+        }
+        Next::Data(data, done)
+    }
+}
+
+fn texts(fields: &[Field], bytes: &[u8]) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    fields.iter().map(|field| (text(field.name.of(bytes)), text(field.value.of(bytes)))).collect()
+}
