@@ -50,6 +50,11 @@ pub const UPSTREAM_IDLE_SECS: u64 = 90;
 pub const INFORMATIONAL_MAX: usize = 16;
 /// Servers tried for one request whose connection was refused, the first included.
 pub const CONNECT_ATTEMPTS_MAX: usize = 4;
+/// Failed connects in a row that set a server aside, and how often one request tries whether it is back.
+pub const CONNECT_FAILURES_MAX: u32 = 3;
+pub const ASIDE_SECS: u64 = 10;
+/// What `Retry-After` says when a backend has no server that is up: a container that restarts takes about so long.
+pub const RETRY_AFTER_SECS: u32 = 5;
 /// A body that buffering holds, whatever the configuration allows: above it 413 for a request, 500 for a response.
 pub const BUFFERED_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The body of an error page.

@@ -40,7 +40,7 @@ const NOTES: [(&str, &str); 31] = [
     ("docker", "routes from containers' labels"),
     ("docker.domain", "suffix of the default Host rule"),
     ("docker.exposedbydefault", "false: only containers with traefik.enable=true"),
-    ("docker.unavailablegrace", "how long routes outlive the engine"),
+    ("docker.unavailablegrace", "how long names outlive their containers, as 503"),
     ("driver", "auto, io_uring or epoll"),
     ("entrypoints", "'Name:http Address::80 TLS:cert,key Redirect.EntryPoint:https Compress:true ...'; may repeat"),
     ("file", "routes from toml files"),

@@ -213,10 +213,11 @@ async fn round<'w, 's, D: Dial>(
             Err(NotFetched::TooLarge) => return Round::TooLarge,
             Err(NotFetched::Failed(error)) => error,
         };
+        let is_broken = error.is_broken();
         talk.answer.forget(&worker.buffers);
         worker.complain(frontend, origin, &error);
         backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
-        if !tries.failed(&lease, error) {
+        if !tries.failed(&lease, error, repeatable && is_broken) {
             return Round::GivenUp(tries.give_up());
         }
     }

@@ -18,7 +18,7 @@ use super::relay::{Pace, Relay, RelayError, send};
 use super::respond::{Asked, Responded, respond};
 use super::talk::{Peer, Talk};
 use super::tries::{GivenUp, Means, Tries};
-use super::upstream::Dial;
+use super::upstream::{Dial, connect};
 use crate::config::snapshot::{Frontend, Origin};
 use crate::error::{Cause, Phase, ProxyError};
 use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_request};
@@ -54,7 +54,9 @@ pub async fn forward<'s, T: Transport, D: Dial>(
         let origin = &backend.origins[lease.index];
         record.origin(origin, worker);
         let cookie = backend.balancer.set_cookie(&lease);
-        match attempt(worker, frontend, origin, cookie.as_deref(), talk, client, peer, record).await {
+        match attempt(worker, frontend, origin, cookie.as_deref(), &mut tries.repeated, talk, client, peer, record)
+            .await
+        {
             Ok(outcome) => {
                 backend.balancer.record(&lease, record.status(), worker.clock.mono_nanos());
                 return match outcome {
@@ -70,7 +72,8 @@ pub async fn forward<'s, T: Transport, D: Dial>(
             Err(Failed::Backend(error)) => {
                 worker.complain(frontend, origin, &error);
                 backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
-                if !tries.failed(&lease, error) {
+                let repeatable = is_repeatable(talk, &error);
+                if !tries.failed(&lease, error, repeatable) {
                     let given_up = tries.give_up();
                     return give_up(worker, frontend, talk, client, peer, record, given_up).await;
                 }
@@ -125,6 +128,7 @@ async fn attempt<T: Transport, D: Dial>(
     frontend: &Frontend,
     origin: &Origin,
     cookie: Option<&str>,
+    repeated: &mut bool,
     talk: &mut Talk,
     client: &mut T,
     peer: &Peer,
@@ -132,21 +136,19 @@ async fn attempt<T: Transport, D: Dial>(
 ) -> Result<Outcome, Failed> {
     if let Some(mut pooled) = worker.pool.take(origin.pool, worker.clock.mono_nanos()) {
         match converse(worker, frontend, origin, cookie, &mut pooled, talk, client, peer, record).await {
-            Err(Failed::Backend(e)) if is_repeatable(talk, &e) => {}
+            Err(Failed::Backend(e)) if !*repeated && is_repeatable(talk, &e) => *repeated = true,
             Ok(done) => return Ok(conclude(worker, origin, pooled, done)),
             Err(failed) => return Err(failed),
         }
     }
-    let dialled = worker.dial.dial(origin, worker.shared.timeouts.dial).await;
-    let mut fresh = dialled.map_err(|cause| ProxyError::new(Phase::Connect, cause))?;
+    let mut fresh = connect(worker, origin).await?;
     let done = converse(worker, frontend, origin, cookie, &mut fresh, talk, client, peer, record).await?;
     Ok(conclude(worker, origin, fresh, done))
 }
 
+/// Whether the request may be sent again: it means the same done twice, and none of an answer has arrived.
 fn is_repeatable(talk: &Talk, error: &ProxyError) -> bool {
-    let is_stale = matches!(&error.cause, Cause::Closed)
-        || matches!(&error.cause, Cause::Io(e) if e.kind() != std::io::ErrorKind::TimedOut);
-    is_stale && is_safe(talk) && talk.head.body == Body::None && talk.answer.inbox.is_empty()
+    error.is_broken() && is_safe(talk) && talk.head.body == Body::None && talk.answer.inbox.is_empty()
 }
 
 /// Methods that mean the same done twice (RFC 9110 9.2.2).

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use monoio::time::timeout;
 
+use super::Worker;
 use crate::config::snapshot::Origin;
-use crate::error::Cause;
+use crate::error::{Cause, Phase, ProxyError};
 use crate::limits;
 use crate::net::secure::{self, SecureReader, SecureWriter};
 use crate::net::tcp::{TcpReader, TcpWriter};
@@ -46,6 +47,23 @@ impl Dial for NetworkDial {
         match timeout(limit, open(origin)).await {
             Ok(opened) => opened,
             Err(_) => Err(Cause::TimedOut),
+        }
+    }
+}
+
+/// Opens a connection to a server and remembers how that went: one that cannot be reached is set aside.
+pub async fn connect<D: Dial>(worker: &Worker<D>, origin: &Origin) -> Result<D::Io, ProxyError> {
+    let state = &origin.server.state;
+    match worker.dial.dial(origin, worker.shared.timeouts.dial).await {
+        Ok(connection) => {
+            state.note_connected();
+            Ok(connection)
+        }
+        Err(cause) => {
+            if cause.is_unreachable() {
+                state.note_connect_failed(worker.clock.mono_nanos());
+            }
+            Err(ProxyError::new(Phase::Connect, cause))
         }
     }
 }
