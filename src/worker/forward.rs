@@ -54,9 +54,7 @@ pub async fn forward<'s, T: Transport, D: Dial>(
         let origin = &backend.origins[lease.index];
         record.origin(origin, worker);
         let cookie = backend.balancer.set_cookie(&lease);
-        match attempt(worker, frontend, origin, cookie.as_deref(), &mut tries.repeated, talk, client, peer, record)
-            .await
-        {
+        match attempt(worker, frontend, origin, cookie.as_deref(), talk, client, peer, record).await {
             Ok(outcome) => {
                 backend.balancer.record(&lease, record.status(), worker.clock.mono_nanos());
                 return match outcome {
@@ -128,7 +126,6 @@ async fn attempt<T: Transport, D: Dial>(
     frontend: &Frontend,
     origin: &Origin,
     cookie: Option<&str>,
-    repeated: &mut bool,
     talk: &mut Talk,
     client: &mut T,
     peer: &Peer,
@@ -136,7 +133,7 @@ async fn attempt<T: Transport, D: Dial>(
 ) -> Result<Outcome, Failed> {
     if let Some(mut pooled) = worker.pool.take(origin.pool, worker.clock.mono_nanos()) {
         match converse(worker, frontend, origin, cookie, &mut pooled, talk, client, peer, record).await {
-            Err(Failed::Backend(e)) if !*repeated && is_repeatable(talk, &e) => *repeated = true,
+            Err(Failed::Backend(e)) if is_repeatable(talk, &e) => {}
             Ok(done) => return Ok(conclude(worker, origin, pooled, done)),
             Err(failed) => return Err(failed),
         }

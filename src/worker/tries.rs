@@ -35,8 +35,8 @@ pub struct Tries<'a> {
     /// Leases that belong to the whole request, taken before the first try.
     held: usize,
     done: u32,
-    /// A request that a server may have seen has been sent again: once is enough.
-    pub repeated: bool,
+    /// A request that a server may have seen has been sent to another one: once is enough.
+    repeated: bool,
     failure: Option<ProxyError>,
 }
 

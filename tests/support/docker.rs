@@ -69,6 +69,15 @@ impl Engine {
         image
     }
 
+    /// An image with the contents of a tar file; `changes` are instructions as in a Dockerfile. Its name.
+    pub fn imported_image(&mut self, name: &str, tarball: &str, changes: &[&str]) -> String {
+        let image = format!("{}-{name}:test", self.prefix);
+        let changes = changes.iter().flat_map(|change| ["--change", *change]);
+        stdout_of("docker", &["import"].into_iter().chain(changes).chain([tarball, &image]).collect::<Vec<_>>());
+        self.images.push(image.clone());
+        image
+    }
+
     /// An image with the whoami example and nothing else; its name.
     pub fn whoami_image(&mut self, work: &Path) -> String {
         let root = work.join("whoami-root");
