@@ -1,8 +1,6 @@
 //! Containers of one service replaced one after the other under load, on a real engine: not one request may fail. For Traefik 1.7 the
 //! same loses some hundred (an application that ends at once) to more than a thousand.
 
-#[path = "replacement/load.rs"]
-mod load;
 mod support;
 
 use std::path::Path;
@@ -10,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 use std::{fs, thread};
 
-use load::Load;
 use support::docker::Engine;
+use support::load::Load;
 use support::{Background, docker_or_skip, free_port, project, run, stdout_of, wait_for};
 
 const DRIVERS: [&str; 2] = ["io_uring", "epoll"];

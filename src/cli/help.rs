@@ -23,7 +23,7 @@ Flags (names in any case; a value follows an equals sign; a bare table flag turn
 ";
 
 /// What a flag is for, where its name does not say it.
-const NOTES: [(&str, &str); 31] = [
+const NOTES: [(&str, &str); 32] = [
     ("accesslog", "write an access log"),
     ("accesslog.bufferingsize", "lines that may wait for the writer"),
     ("accesslog.fields.names", "A=drop B=keep"),
@@ -54,6 +54,7 @@ const NOTES: [(&str, &str); 31] = [
     ("retry", "try another server when one cannot be reached"),
     ("rootcas", "PEM files that replace the system's roots"),
     ("tracing", "send traces"),
+    ("user", "become name[:group] once the ports are open"),
     ("workers", "threads; 0 is one per core"),
 ];
 

@@ -7,6 +7,7 @@ pub mod docker;
 pub mod file;
 mod health;
 mod resolve;
+pub mod standby;
 pub mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +44,8 @@ pub struct Control {
     pub throttle: Duration,
     pub docker: Option<docker::DockerProviderSettings>,
     pub file: Option<file::FileSettings>,
-    pub acme: Option<(AcmeSettings, AcmeWishes)>,
+    /// ACME, and when it has to rest.
+    pub acme: Option<(AcmeSettings, AcmeWishes, standby::Duty)>,
     pub certs: Certs,
     pub published: Arc<ArcSwap<Published>>,
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
@@ -71,12 +73,16 @@ impl Control {
         }
         let (wish, wanted) = watch::channel(acme::Wanted::default());
         let (certificates, events) = unbounded_channel();
-        let wishes = self.acme.take().map(|(settings, wishes)| {
+        let wishes = self.acme.take().map(|(settings, wishes, duty)| {
             let challenges = Arc::clone(&self.challenges);
-            tokio::task::spawn_local(async move {
-                // The room has logged why; the proxy goes on without ACME (static.md 1.8).
-                let _ = acme::run(settings, wanted, challenges, |event| drop(certificates.send(event))).await;
-            });
+            tokio::task::spawn_local(duty.run(move || {
+                let (settings, wanted) = (settings.clone(), wanted.clone());
+                let (challenges, certificates) = (Arc::clone(&challenges), certificates.clone());
+                async move {
+                    // The room has logged why; the proxy goes on without ACME (static.md 1.8).
+                    let _ = acme::run(settings, wanted, challenges, |event| drop(certificates.send(event))).await;
+                }
+            }));
             wishes
         });
         let merge = Merge {

@@ -5,6 +5,7 @@
 //! drains and exits.
 
 pub mod driver;
+pub mod handed;
 mod pulse;
 pub mod secure;
 pub mod socket;

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use monoio::io::Canceller;
 use socket2::Socket;
 
 use super::connection;
@@ -25,17 +26,6 @@ use crate::tls::session::Session;
 /// One worker as the wiring sees it.
 pub struct WorkerHandle {
     pub driver: Choice,
-    /// Its listening sockets, to be shut down when the process drains: that ends the accepts in flight (runtime.md 5).
-    listeners: Vec<Socket>,
-}
-
-impl WorkerHandle {
-    /// Stops accepting. Connections go on.
-    pub fn close_listeners(&self) {
-        for listener in &self.listeners {
-            let _ = listener.shutdown(std::net::Shutdown::Both);
-        }
-    }
 }
 
 /// Starts worker `number` on its own thread, pinned to `core` if one is given. `listeners` pairs entry points with their sockets.
@@ -49,13 +39,12 @@ pub fn spawn(
     shared: Arc<Shared>,
     listeners: Vec<(usize, Socket)>,
 ) -> io::Result<WorkerHandle> {
-    let kept = listeners.iter().map(|(_, socket)| socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
     let (ready, started) = channel();
     std::thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || run(number, core, wanted, shared, listeners, &ready))?;
     let driver = started.recv().map_err(|_| io::Error::other(format!("worker {number} ended while it started")))??;
-    Ok(WorkerHandle { driver, listeners: kept })
+    Ok(WorkerHandle { driver })
 }
 
 fn run(
@@ -80,8 +69,8 @@ fn run(
     let choice = driver.choice.clone();
     driver.block_on(async move {
         let worker = Rc::new(Worker::new(number, shared, choice.clone(), NetworkDial));
-        let opened = listeners.iter().try_for_each(|(entry, socket)| start_accepting(&worker, *entry, socket));
-        let _ = ready.send(opened.map(|()| choice));
+        let _ = ready.send(Ok(choice));
+        monoio::spawn(keep_doors(Rc::clone(&worker), listeners));
         // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (runtime.md 6).
         let mut pulse = Pulse::new();
         loop {
@@ -107,15 +96,43 @@ async fn beat(worker: &Worker<NetworkDial>, pulse: &mut io::Result<Pulse>) {
     }
 }
 
-fn start_accepting(worker: &Rc<Worker<NetworkDial>>, entry: usize, socket: &Socket) -> io::Result<()> {
+/// Accepts from when [`Shared::accepting`] says so until it says no more. Accepts are cancelled, not dropped, and the sockets are closed,
+/// not shut down: the connection that one of them has just taken is served, and another process may hold the same sockets.
+async fn keep_doors(worker: Rc<Worker<NetworkDial>>, listeners: Vec<(usize, Socket)>) {
+    let look = Duration::from_millis(limits::DOOR_LOOK_MILLIS);
+    while !worker.is_accepting() {
+        monoio::time::sleep(look).await;
+    }
+    let canceller = Canceller::new();
+    for (entry, socket) in &listeners {
+        while let Err(e) = start_accepting(&worker, *entry, socket, &canceller) {
+            worker.run_short(&e);
+            monoio::time::sleep(look).await;
+        }
+    }
+    while worker.is_accepting() {
+        monoio::time::sleep(look).await;
+    }
+    canceller.cancel();
+}
+
+fn start_accepting(
+    worker: &Rc<Worker<NetworkDial>>,
+    entry: usize,
+    socket: &Socket,
+    canceller: &Canceller,
+) -> io::Result<()> {
     let listener = Rc::new(socket::accept_from(socket)?);
-    for _ in 0..limits::ACCEPTS_IN_FLIGHT {
-        let (worker, listener) = (Rc::clone(worker), Rc::clone(&listener));
+    // On epoll one task takes all that wait, and only one could be woken.
+    let tasks = if monoio::utils::is_legacy() { 1 } else { limits::ACCEPTS_IN_FLIGHT };
+    for _ in 0..tasks {
+        let (worker, listener, cancelled) = (Rc::clone(worker), Rc::clone(&listener), canceller.handle());
+        worker.shared.accepts.fetch_add(1, Relaxed);
         monoio::spawn(async move {
             loop {
-                match listener.accept().await {
+                match listener.cancelable_accept(cancelled.clone()).await {
                     Ok((stream, address)) => take_in(&worker, entry, stream, address),
-                    Err(_) if worker.is_draining() => return,
+                    Err(_) if !worker.is_accepting() => break,
                     Err(e) => {
                         if is_shortage(&e) {
                             worker.run_short(&e);
@@ -124,6 +141,8 @@ fn start_accepting(worker: &Rc<Worker<NetworkDial>>, entry: usize, socket: &Sock
                     }
                 }
             }
+            drop(listener);
+            worker.shared.accepts.fetch_sub(1, Relaxed);
         });
     }
     Ok(())
@@ -140,13 +159,16 @@ fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::
         return;
     }
     worker.connections.set(worker.connections.get() + 1);
+    worker.shared.connections.fetch_add(1, Relaxed);
     let worker = Rc::clone(worker);
     monoio::spawn(async move {
         let serving = AssertUnwindSafe(greet(Rc::clone(&worker), entry, Tcp::new(stream), address)).catch_unwind();
         if serving.await.is_err() {
+            worker.shared.metrics.connection_panicked();
             tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
         }
         worker.connections.set(worker.connections.get() - 1);
+        worker.shared.connections.fetch_sub(1, Relaxed);
     });
 }
 

@@ -91,7 +91,13 @@ pub struct Shared {
     pub start: Instant,
     /// The process is stopping: `/ping` says so (static.md 1.7).
     pub stopping: AtomicBool,
-    /// Listeners are closed; answers end their connections.
+    /// New connections are accepted; set once and cleared once.
+    pub accepting: AtomicBool,
+    /// Tasks that accept; at zero nothing is taken from the listening sockets any more.
+    pub accepts: AtomicUsize,
+    /// Open connections of clients.
+    pub connections: AtomicUsize,
+    /// Answers end their connections.
     pub draining: AtomicBool,
     /// Heads refused before they were requests: malformed, too large.
     pub refused_heads: AtomicU64,
@@ -163,6 +169,10 @@ impl<D: Dial> Worker<D> {
 
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Relaxed)
+    }
+
+    fn is_accepting(&self) -> bool {
+        self.shared.accepting.load(Relaxed)
     }
 
     pub fn is_draining(&self) -> bool {

@@ -6,6 +6,7 @@
 
 pub mod acme;
 pub mod docker;
+pub mod load;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
