@@ -5,6 +5,7 @@ mod demo;
 mod fixture;
 mod healthcheck;
 mod logs;
+mod panics;
 mod privileges;
 mod process;
 mod stop;
@@ -106,6 +107,7 @@ fn run(invocation: Invocation, initial: Vec<crate::control::update::Update>, ann
     // Before anything is opened: descriptors that belong to the process before this one are closed here.
     let handed = HandedDown::take(&|name| std::env::var(name).ok());
     let log = logs::start(&invocation.fixed);
+    panics::install();
     tracing::info!("Ringway version {VERSION}");
     if let Some(file) = &invocation.file {
         tracing::info!("Using TOML configuration file {}", file.display());

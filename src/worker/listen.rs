@@ -21,6 +21,7 @@ use super::{Shared, Worker};
 use crate::limits;
 use crate::net::driver::{Choice, Driver, Wanted};
 use crate::net::{Pulse, Tcp, secure, socket};
+use crate::observe::metrics::Metrics;
 use crate::tls::session::Session;
 
 /// One worker as the wiring sees it.
@@ -153,7 +154,7 @@ fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
-/// One accepted connection becomes one task. A panic in it is contained: the others never notice.
+/// One accepted connection becomes one task.
 fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::TcpStream, address: SocketAddr) {
     if worker.connections.get() >= limits::CONNECTIONS_PER_WORKER_MAX {
         return;
@@ -162,14 +163,19 @@ fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::
     worker.shared.connections.fetch_add(1, Relaxed);
     let worker = Rc::clone(worker);
     monoio::spawn(async move {
-        let serving = AssertUnwindSafe(greet(Rc::clone(&worker), entry, Tcp::new(stream), address)).catch_unwind();
-        if serving.await.is_err() {
-            worker.shared.metrics.connection_panicked();
-            tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
-        }
+        let serving = greet(Rc::clone(&worker), entry, Tcp::new(stream), address);
+        contained(&worker.shared.metrics, address, serving).await;
         worker.connections.set(worker.connections.get() - 1);
         worker.shared.connections.fetch_sub(1, Relaxed);
     });
+}
+
+/// A panic in one connection is counted and told; the others never notice.
+async fn contained(metrics: &Metrics, address: SocketAddr, serving: impl Future<Output = ()>) {
+    if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+        metrics.connection_panicked();
+        tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
+    }
 }
 
 /// What stands before HTTP: TLS, where the entry point has it.
@@ -196,5 +202,24 @@ async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: 
         }
         // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
         Err(e) => tracing::debug!(client = %address, entry_point = %point.name, "TLS handshake failed: {e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::{MetricsSettings, Scrape};
+
+    #[test]
+    fn a_connection_that_panics_is_counted_and_harms_nobody() {
+        let metrics = Metrics::new(&MetricsSettings::default());
+        let address = SocketAddr::from(([127, 0, 0, 1], 4711));
+        let mut driver = Driver::build(Wanted::Auto).expect("a driver");
+        driver.block_on(async {
+            contained(&metrics, address, async { panic!("on purpose") }).await;
+            contained(&metrics, address, async {}).await;
+        });
+        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
+        assert!(page.contains("\nringway_connection_panics_total 1\n"), "{page}");
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod acme;
 pub mod docker;
+pub mod http;
 pub mod load;
 
 use std::net::{TcpListener, TcpStream};
@@ -66,6 +67,16 @@ pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The whoami example as a program that needs nothing else, in the folder; its path.
+pub fn whoami_program(folder: &Path) -> String {
+    let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let (program, source) = (folder.join("whoami"), project().join("examples/whoami.rs"));
+    let (program, source) = (program.to_string_lossy().into_owned(), source.to_string_lossy().into_owned());
+    let flags = ["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols"];
+    stdout_of(&compiler, &[&flags[..], &["-o", &program, &source]].concat());
+    program
+}
+
 /// A background process with its output in a file, ended (by its own id) when the value is dropped.
 pub struct Background {
     child: Child,
@@ -108,6 +119,15 @@ pub fn docker_or_skip() -> bool {
     assert!(!required("RINGWAY_REQUIRE_DOCKER"), "no Docker Engine answers: scripts/engine.sh starts one");
     eprintln!("skipped: no Docker Engine answers (scripts/engine.sh starts one)");
     false
+}
+
+/// Whether a test may go on that needs `tool`. Without it the test is skipped aloud, or fails if the tools are required.
+pub fn tool_or_skip(tool: &str, is_there: bool) -> bool {
+    if !is_there {
+        assert!(!required("RINGWAY_REQUIRE_TOOLS"), "{tool} is missing: scripts/test.sh installs it, as root");
+        println!("skipped: {tool} is missing");
+    }
+    is_there
 }
 
 /// Whether pebble and its test DNS server are installed. Without them the test is skipped aloud, or fails if required.
