@@ -72,8 +72,9 @@ impl Drop for OwnEngine {
         self.down();
         run("ip", &["link", "delete", BRIDGE]);
         // What the engine mounted must be gone before the folder is removed.
-        run("umount", &["-l", "-R", &self.folder.join("data").to_string_lossy()]);
-        run("umount", &["-l", "-R", &self.folder.join("exec").to_string_lossy()]);
+        for place in ["exec/netns/default", "data"] {
+            run("umount", &["-l", &self.folder.join(place).to_string_lossy()]);
+        }
     }
 }
 
