@@ -9,7 +9,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 export PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:/usr/sbin:/sbin
-export RINGWAY_REQUIRE_DOCKER=1 RINGWAY_REQUIRE_PEBBLE=1
+export RINGWAY_REQUIRE_DOCKER=1 RINGWAY_REQUIRE_PEBBLE=1 RINGWAY_REQUIRE_TOOLS=1
 started=$SECONDS
 
 step() { printf '\n== %s (at %d s)\n' "$*" $((SECONDS - started)); }
@@ -47,7 +47,7 @@ trap clean_up EXIT
 
 step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
-scripts/packages.sh pebble apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq
+scripts/packages.sh pebble apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq procps strace faketime
 
 runner=(cargo nextest run --locked)
 if ! cargo nextest --version >/dev/null 2>&1; then

@@ -5,8 +5,12 @@ mod demo;
 mod fixture;
 mod healthcheck;
 mod logs;
+mod panics;
+mod privileges;
 mod process;
 mod stop;
+mod systemd;
+mod upgrade;
 mod watchdog;
 mod whoami;
 
@@ -14,20 +18,24 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use socket2::Socket;
 
 use crate::cli::{self, Command, Invocation};
 use crate::config;
 use crate::config::fixed::{self, Fixed};
 use crate::config::snapshot::Snapshot;
+use crate::control::standby::{self, Standby};
 use crate::control::update::{Sender, Update};
 use crate::control::{self, Control};
+use crate::net::handed::HandedDown;
 use crate::net::socket;
 use crate::observe::Published;
 use crate::tls::challenge::ChallengeTable;
-use crate::worker::{self, Shared, Vitals, WorkerHandle};
+use crate::worker::{self, Shared, Vitals};
 
 /// Ringway's version, and the name of the Traefik line whose contract it keeps.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -96,7 +104,10 @@ fn check(invocation: &Invocation) -> ExitCode {
 /// Runs the proxy until a signal ends it. `initial` stands beside what the providers say; `announce` is printed once all listens.
 fn run(invocation: Invocation, initial: Vec<crate::control::update::Update>, announce: Option<String>) -> ExitCode {
     let start = Instant::now();
+    // Before anything is opened: descriptors that belong to the process before this one are closed here.
+    let handed = HandedDown::take(&|name| std::env::var(name).ok());
     let log = logs::start(&invocation.fixed);
+    panics::install();
     tracing::info!("Ringway version {VERSION}");
     if let Some(file) = &invocation.file {
         tracing::info!("Using TOML configuration file {}", file.display());
@@ -115,12 +126,12 @@ fn run(invocation: Invocation, initial: Vec<crate::control::update::Update>, ann
         Ok(signals) => signals,
         Err(e) => return log.fatal(&format!("cannot handle signals: {e}")),
     };
-    match serve(invocation, initial, start, &log) {
+    match handed.and_then(|handed| serve(invocation, initial, start, handed, &log)) {
         Ok(running) => {
             if let Some(text) = announce {
                 println!("{text}");
             }
-            signals.wait_and_stop(&running)
+            signals.wait_and_stop(running)
         }
         Err(e) => log.fatal(&e),
     }
@@ -129,8 +140,11 @@ fn run(invocation: Invocation, initial: Vec<crate::control::update::Update>, ann
 /// The proxy once it serves.
 pub struct Running {
     pub shared: Arc<Shared>,
-    pub workers: Vec<WorkerHandle>,
     pub fixed: Fixed,
+    /// All listening sockets, beside the workers' own handles of them.
+    pub listeners: Vec<Socket>,
+    pub program: upgrade::Program,
+    pub standby: Standby,
 }
 
 /// Opens the listeners, starts the workers and the control thread.
@@ -138,6 +152,7 @@ fn serve(
     invocation: Invocation,
     initial: Vec<crate::control::update::Update>,
     start: Instant,
+    mut handed: HandedDown,
     log: &logs::Log,
 ) -> Result<Running, String> {
     process::raise_open_files();
@@ -148,7 +163,18 @@ fn serve(
     let published =
         Arc::new(ArcSwap::from_pointee(Published::new(Snapshot::empty(parts.entry_points.len()), &metrics)));
     let challenges: Arc<ArcSwap<ChallengeTable>> = Arc::default();
-    let listeners = open_listeners(fixed, &parts, cores.len())?;
+    let is_handed = !handed.is_empty();
+    let listeners = open_listeners(fixed, &parts, cores.len(), &mut handed)?;
+    let program = upgrade::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
+    if !fixed.user.is_empty() {
+        privileges::drop_to(&fixed.user)?;
+    }
+    if !fixed.debug {
+        privileges::forbid_dumps();
+    }
+    let kept = copies(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
+    let providers = initial.len() + usize::from(fixed.docker.is_some()) + usize::from(fixed.file.is_some());
+    let (standby, duty) = standby::standby();
     let (sender, updates) = control::update::channel();
     let control = Control {
         updates,
@@ -159,7 +185,7 @@ fn serve(
             .file
             .as_ref()
             .and_then(|table| crate::control::file::FileSettings::new(table, invocation.file.as_deref())),
-        acme: fixture::acme(fixed),
+        acme: fixture::acme(fixed).map(|(settings, wishes)| (settings, wishes, duty)),
         certs: parts.certs,
         published: Arc::clone(&published),
         challenges: Arc::clone(&challenges),
@@ -183,6 +209,9 @@ fn serve(
         access_log: logs::access_log(fixed)?,
         start,
         stopping: false.into(),
+        accepting: (!is_handed).into(),
+        accepts: 0.into(),
+        connections: 0.into(),
         draining: false.into(),
         refused_heads: 0.into(),
         refused_connections: 0.into(),
@@ -201,35 +230,58 @@ fn serve(
     }
     watchdog::start(Arc::clone(&shared)).map_err(|e| format!("cannot start threads: {e}"))?;
     start_control(control)?;
+    if is_handed {
+        upgrade::wait_for_routes(&shared.snapshot, providers);
+        if let Some(predecessor) = handed.predecessor() {
+            predecessor.relieve();
+        }
+        shared.accepting.store(true, Relaxed);
+    }
+    systemd::ready();
     for (name, entry) in &fixed.entry_points {
         tracing::info!("Starting server on {} (entry point {name})", entry.address);
     }
-    Ok(Running { shared, workers, fixed: invocation.fixed })
+    Ok(Running { shared, fixed: invocation.fixed, listeners: kept, program, standby })
 }
 
-type Sockets = Vec<(usize, socket2::Socket)>;
+type Sockets = Vec<(usize, Socket)>;
 
-/// One socket per entry point and worker, all opened before anything serves: a taken address ends the start (static.md 1.8).
-fn open_listeners(fixed: &Fixed, parts: &fixture::Parts, workers: usize) -> Result<Vec<Sockets>, String> {
+/// The sockets of each worker, by entry point; all are open before anything serves: a taken address ends the start (static.md 1.8).
+fn open_listeners(
+    fixed: &Fixed,
+    parts: &fixture::Parts,
+    workers: usize,
+    handed: &mut HandedDown,
+) -> Result<Vec<Sockets>, String> {
     let mut listeners: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
     for (at, entry) in parts.entry_points.iter().enumerate() {
         let Some(written) = fixed.entry_points.get(&entry.name) else { continue };
+        let failed = |e: io::Error| format!("Error preparing server: entry point {}: {e}", entry.name);
         let address =
             socket::parse_address(&written.address).map_err(|e| format!("entry point {}: {e}", entry.name))?;
-        let first = socket::listen(address, true)
-            .map_err(|e| format!("Error preparing server: entry point {}: {e}", entry.name))?;
-        // Port 0 is chosen once: the other workers join the port that the first one got.
-        let bound = first.local_addr().ok().and_then(|a| a.as_socket()).unwrap_or(address);
-        for sockets in listeners.iter_mut().skip(1) {
-            let socket = socket::listen(bound, false)
-                .map_err(|e| format!("Error preparing server: entry point {}: {e}", entry.name))?;
-            sockets.push((at, socket));
-        }
-        if let Some(sockets) = listeners.first_mut() {
-            sockets.push((at, first));
+        let claimed = handed.claim(&entry.name, address);
+        let sockets = if claimed.is_empty() {
+            socket::listen_together(address, workers).map_err(failed)?
+        } else {
+            shared_out(&claimed, workers).map_err(failed)?
+        };
+        for (number, socket) in sockets.into_iter().enumerate() {
+            listeners[number % workers].push((at, socket));
         }
     }
+    for left in handed.unclaimed() {
+        tracing::warn!("the socket {left} was handed down and no entry point uses it: it is closed");
+    }
     Ok(listeners)
+}
+
+/// At least one handle for each worker, and one of each socket: what waits in a queue that nobody looks at would wait for ever.
+fn shared_out(sockets: &[Socket], workers: usize) -> io::Result<Vec<Socket>> {
+    (0..workers.max(sockets.len())).map(|at| sockets[at % sockets.len()].try_clone()).collect()
+}
+
+fn copies(listeners: &[Sockets]) -> io::Result<Vec<Socket>> {
+    listeners.iter().flatten().map(|(_, socket)| socket.try_clone()).collect()
 }
 
 /// The REST provider: it appears as `web` among the others (static.md 5).

@@ -29,6 +29,21 @@ pub enum Cause {
     Unresolved,
 }
 
+impl Cause {
+    /// Whether a connect that failed so says something about the server; a lack of descriptors here does not.
+    pub fn is_unreachable(&self) -> bool {
+        use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
+        match self {
+            Cause::TimedOut | Cause::Unresolved => true,
+            Cause::Io(e) => matches!(
+                e.kind(),
+                ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut
+            ),
+            Cause::Closed | Cause::Malformed(_) | Cause::Tls(_) => false,
+        }
+    }
+}
+
 /// A failed exchange with a backend.
 #[derive(Debug)]
 pub struct ProxyError {
@@ -44,6 +59,15 @@ impl ProxyError {
     /// Nothing of the request reached a backend: any method may be tried on another server (dynamic.md 5.10).
     pub fn is_unsent(&self) -> bool {
         self.phase == Phase::Connect
+    }
+
+    /// The connection broke off without an answer: a server that is told to stop, or one that had given the connection up.
+    pub fn is_broken(&self) -> bool {
+        match &self.cause {
+            Cause::Closed => true,
+            Cause::Io(e) => e.kind() != io::ErrorKind::TimedOut,
+            Cause::TimedOut | Cause::Malformed(_) | Cause::Tls(_) | Cause::Unresolved => false,
+        }
     }
 
     /// THE table from failure to answer (static.md 4, dynamic.md 5.2): status and body.

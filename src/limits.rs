@@ -60,6 +60,11 @@ pub const UPSTREAM_IDLE_SECS: u64 = 90;
 pub const INFORMATIONAL_MAX: usize = 16;
 /// Servers tried for one request whose connection was refused, the first included.
 pub const CONNECT_ATTEMPTS_MAX: usize = 4;
+/// Failed connects in a row that set a server aside, and how often one request tries whether it is back.
+pub const CONNECT_FAILURES_MAX: u32 = 3;
+pub const ASIDE_SECS: u64 = 10;
+/// What `Retry-After` says when a backend has no server that is up: a container that restarts takes about so long.
+pub const RETRY_AFTER_SECS: u32 = 5;
 /// A body that buffering holds, whatever the configuration allows: above it 413 for a request, 500 for a response.
 pub const BUFFERED_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The body of an error page.
@@ -75,6 +80,8 @@ pub const RETRY_ATTEMPTS_MAX: u32 = 100;
 pub const ACCEPTS_IN_FLIGHT: usize = 4;
 /// The pause after an accept failed for want of descriptors: retrying at once would spin.
 pub const ACCEPT_PAUSE_MILLIS: u64 = 50;
+/// How often a worker looks whether it is to begin or to end accepting.
+pub const DOOR_LOOK_MILLIS: u64 = 50;
 /// A shortage that lasts is told this often.
 pub const ACCEPT_COMPLAINT_SECS: u64 = 10;
 /// A worker's ring must carry one byte this often, and a worker silent for so many looks in a row has failed.
@@ -84,6 +91,13 @@ pub const HEARTBEATS_MISSED_MAX: u32 = 30;
 pub const LOOKUP_THREADS_MAX: usize = 8;
 /// How long a start waits for a port that is still taken.
 pub const LISTEN_PATIENCE_MILLIS: u64 = 2000;
+/// How long the process that takes over may take to start, and how long it waits for its first routes.
+pub const SUCCESSOR_READY_SECS: u64 = 60;
+pub const FIRST_ROUTES_SECS: u64 = 10;
+/// How long the workers may take to end accepting.
+pub const DOORS_CLOSE_SECS: u64 = 5;
+/// How long a process that was taken over from keeps connections on which nothing is asked.
+pub const IDLE_AFTER_HAND_OVER_SECS: u64 = 10;
 /// The listen queue asked of the kernel (it clips to net.core.somaxconn).
 pub const LISTEN_BACKLOG: i32 = 4096;
 

@@ -224,6 +224,7 @@ pub fn docker(table: &fixed::Docker, constraints: &[String]) -> DockerProviderSe
         tls: table.tls.clone(),
         watch: table.watch,
         swarm_refresh: Duration::from_secs(refresh),
+        unavailable_grace: table.unavailable_grace.positive().unwrap_or_default(),
         labels: DockerSettings {
             domain: table.domain.clone(),
             exposed_by_default: table.exposed_by_default,

@@ -1,14 +1,17 @@
-//! Signals, and the end: stop accepting, let active requests finish, exit 0 (static.md 1.7).
+//! Signals, and the end: stop accepting, let active requests finish, exit 0 (static.md 1.7); or hand over to another process first.
 
 use std::io;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals as SignalIterator;
 
-use super::Running;
+use super::{Running, systemd, upgrade};
+use crate::config::fixed::Fixed;
+use crate::limits;
+use crate::worker::Shared;
 
 /// How often the drain looks whether requests are still under way.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -29,40 +32,82 @@ pub struct Signals(SignalIterator);
 
 impl Signals {
     pub fn register() -> io::Result<Self> {
-        SignalIterator::new([SIGTERM, SIGINT, SIGUSR1]).map(Signals)
+        SignalIterator::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2]).map(Signals)
     }
 
-    /// Waits for SIGTERM or SIGINT, then ends the process in order.
-    pub fn wait_and_stop(mut self, running: &Running) -> ExitCode {
-        for signal in self.0.forever() {
-            if signal == SIGUSR1 {
+    /// Acts on signals until one of them ends the process in order.
+    pub fn wait_and_stop(mut self, running: Running) -> ExitCode {
+        let is_over = self.0.forever().any(|signal| match signal {
+            SIGUSR1 => {
                 REOPEN_LOG.store(true, Relaxed);
                 if let Some(log) = &running.shared.access_log {
                     log.reopen();
                 }
-                continue;
+                false
             }
+            SIGUSR2 => match upgrade::hand_over(&running) {
+                Ok(()) => true,
+                Err(e) => {
+                    tracing::error!("not taken over: {e}");
+                    false
+                }
+            },
+            _ => true,
+        });
+        debug_assert!(is_over, "signals never run out");
+        if running.shared.accepting.load(Relaxed) {
             stop(running);
-            break;
+        } else {
+            self.fade(running);
         }
         // A runtime is never dropped (runtime.md 6): the process ends with its workers still in their rings.
         std::process::exit(0)
     }
+
+    /// Another process serves: this one stays for its last requests, however long they take, unless it is told to stop.
+    fn fade(&mut self, running: Running) {
+        let shared = &running.shared;
+        drop(running.listeners);
+        shared.draining.store(true, Relaxed);
+        let mut busy = Instant::now();
+        let idle_max = Duration::from_secs(limits::IDLE_AFTER_HAND_OVER_SECS);
+        while shared.active() > 0 || (shared.connections.load(Relaxed) > 0 && busy.elapsed() < idle_max) {
+            if self.0.pending().any(|signal| signal == SIGTERM || signal == SIGINT) {
+                await_requests(shared, &running.fixed);
+                break;
+            }
+            if shared.active() > 0 {
+                busy = Instant::now();
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        end(shared);
+    }
 }
 
-fn stop(running: &Running) {
+fn stop(running: Running) {
     let shared = &running.shared;
     tracing::info!("I have to go...");
+    systemd::stopping();
     shared.stopping.store(true, Relaxed);
     if let Some(accept_on) = running.fixed.life_cycle.request_accept_grace_timeout.positive() {
         tracing::info!("Waiting {accept_on:?} for incoming requests to cease");
         std::thread::sleep(accept_on);
     }
     shared.draining.store(true, Relaxed);
-    for worker in &running.workers {
-        worker.close_listeners();
+    shared.accepting.store(false, Relaxed);
+    let end_of_doors = Instant::now() + Duration::from_secs(limits::DOORS_CLOSE_SECS);
+    while shared.accepts.load(Relaxed) > 0 && Instant::now() < end_of_doors {
+        std::thread::sleep(LOOK_EVERY);
     }
-    let grace = running.fixed.life_cycle.grace_time_out.positive().unwrap_or_default();
+    drop(running.listeners);
+    await_requests(shared, &running.fixed);
+    end(shared);
+}
+
+/// For as long as the grace time-out allows.
+fn await_requests(shared: &Shared, fixed: &Fixed) {
+    let grace = fixed.life_cycle.grace_time_out.positive().unwrap_or_default();
     let end = Instant::now() + grace;
     while shared.active() > 0 && Instant::now() < end {
         std::thread::sleep(LOOK_EVERY);
@@ -71,6 +116,9 @@ fn stop(running: &Running) {
     if cut > 0 {
         tracing::warn!("{cut} request(s) still active after the grace time-out of {grace:?}: they are cut");
     }
+}
+
+fn end(shared: &Shared) {
     tracing::info!("Server stopped");
     if let Some(log) = &shared.access_log {
         std::thread::sleep(LOG_HAND_OVER);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::drr::Dynamic;
 use super::rotation::{Rotation, Scale};
-use super::server::{Lease, Passive, Server};
+use super::server::{Lease, Server};
 use super::sticky::StickyCookie;
 use super::url::ServerUrl;
 
@@ -23,7 +23,6 @@ pub enum Method {
 pub struct BalancerSettings {
     pub method: Method,
     pub sticky: Option<StickyCookie>,
-    pub passive: Option<Passive>,
 }
 
 /// A backend's servers, ready to choose from.
@@ -146,11 +145,15 @@ impl Balancer {
     fn turn(&self, tried: &Tried, now_nanos: u64) -> Result<usize, NoServer> {
         let up = |index: usize| self.servers[index].state.is_up();
         let fresh = |index: usize| up(index) && !tried.contains(index);
-        let best = |index: usize| fresh(index) && !self.servers[index].state.is_aside(now_nanos);
+        let best = |index: usize| fresh(index) && !self.servers[index].state.is_aside();
         let len = self.servers.len();
         if self.dynamic.is_none() && (0..len).all(best) {
             let chosen = self.rotation.next(len, self.scale, |index| self.servers[index].weight);
             return chosen.ok_or(if len == 0 { NoServer::NoneUp } else { NoServer::AllWeightsZero });
+        }
+        let probes = |index: usize| self.weight(index) > 0 && self.servers[index].state.takes_probe(now_nanos);
+        if let Some(index) = (0..len).find(|&index| fresh(index) && probes(index)) {
+            return Ok(index);
         }
         let stages: [&dyn Fn(usize) -> bool; 3] = [&best, &fresh, &up];
         for takes_part in stages {

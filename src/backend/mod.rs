@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use balance::{Balancer, BalancerSettings, Method, NoServer, Tried, effective_weight};
 pub use health::HealthCheck;
-pub use server::{Lease, Passive, Server, ServerState};
+pub use server::{Lease, Server, ServerState};
 pub use sticky::StickyCookie;
 pub use url::{InvalidUrl, Scheme, ServerUrl};
 

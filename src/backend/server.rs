@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::url::ServerUrl;
+use crate::limits;
+
+const ASIDE_NANOS: u64 = limits::ASIDE_SECS * 1_000_000_000;
 
 /// One server of a backend.
 #[derive(Debug)]
@@ -25,17 +27,8 @@ pub struct ServerState {
     requests: AtomicU64,
     /// Failed connects without a successful one between them.
     failures: AtomicU32,
-    /// Set aside until this moment of the monotonic clock, in nanoseconds.
-    aside_until: AtomicU64,
-}
-
-/// When a server that cannot be reached is set aside without a health check. Traefik v1 knows no such thing, so it is off
-/// unless configured: `200 502 200 502` is what its users expect of one dead server out of two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Passive {
-    /// Failed connects in a row that set a server aside.
-    pub failures: u32,
-    pub aside: Duration,
+    /// Set aside: the moment of the monotonic clock, in nanoseconds, when the next request may try it. 0 while it is not.
+    probe_at: AtomicU64,
 }
 
 impl Default for ServerState {
@@ -45,7 +38,7 @@ impl Default for ServerState {
             active: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             failures: AtomicU32::new(0),
-            aside_until: AtomicU64::new(0),
+            probe_at: AtomicU64::new(0),
         }
     }
 }
@@ -75,25 +68,35 @@ impl ServerState {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// A connect succeeded: the server is back among the others.
     pub fn note_connected(&self) {
         // Mostly it is zero already: then no cache line is taken from another worker.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
+            self.probe_at.store(0, Ordering::Relaxed);
         }
     }
 
-    /// A connect failed. With a `passive` policy the server may be set aside.
-    pub fn note_connect_failed(&self, passive: Option<Passive>, now_nanos: u64) {
+    /// A connect failed. After a few in a row the server is set aside; only probes go there until one succeeds.
+    pub fn note_connect_failed(&self, now_nanos: u64) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if let Some(passive) = passive.filter(|passive| failures >= passive.failures) {
-            let aside = u64::try_from(passive.aside.as_nanos()).unwrap_or(u64::MAX);
-            self.aside_until.store(now_nanos.saturating_add(aside), Ordering::Relaxed);
+        if failures >= limits::CONNECT_FAILURES_MAX {
+            self.probe_at.store(now_nanos.saturating_add(ASIDE_NANOS), Ordering::Relaxed);
         }
     }
 
-    /// Whether connect failures keep the server out at this moment.
-    pub fn is_aside(&self, now_nanos: u64) -> bool {
-        self.aside_until.load(Ordering::Relaxed) > now_nanos
+    /// Whether connect failures keep the server out.
+    pub fn is_aside(&self) -> bool {
+        self.probe_at.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether this request is the one that tries a server that was set aside: one per period, whichever worker it is on.
+    pub(super) fn takes_probe(&self, now_nanos: u64) -> bool {
+        let due = self.probe_at.load(Ordering::Relaxed);
+        let next = now_nanos.saturating_add(ASIDE_NANOS);
+        due != 0
+            && due <= now_nanos
+            && self.probe_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     pub(super) fn enter(&self) {

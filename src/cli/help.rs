@@ -23,7 +23,7 @@ Flags (names in any case; a value follows an equals sign; a bare table flag turn
 ";
 
 /// What a flag is for, where its name does not say it.
-const NOTES: [(&str, &str); 31] = [
+const NOTES: [(&str, &str); 32] = [
     ("accesslog", "write an access log"),
     ("accesslog.bufferingsize", "lines that may wait for the writer"),
     ("accesslog.fields.names", "A=drop B=keep"),
@@ -40,7 +40,7 @@ const NOTES: [(&str, &str); 31] = [
     ("docker", "routes from containers' labels"),
     ("docker.domain", "suffix of the default Host rule"),
     ("docker.exposedbydefault", "false: only containers with traefik.enable=true"),
-    ("docker.unavailablegrace", "how long routes outlive the engine"),
+    ("docker.unavailablegrace", "how long names outlive their containers, as 503"),
     ("driver", "auto, io_uring or epoll"),
     ("entrypoints", "'Name:http Address::80 TLS:cert,key Redirect.EntryPoint:https Compress:true ...'; may repeat"),
     ("file", "routes from toml files"),
@@ -54,6 +54,7 @@ const NOTES: [(&str, &str); 31] = [
     ("retry", "try another server when one cannot be reached"),
     ("rootcas", "PEM files that replace the system's roots"),
     ("tracing", "send traces"),
+    ("user", "become name[:group] once the ports are open"),
     ("workers", "threads; 0 is one per core"),
 ];
 

@@ -7,6 +7,7 @@ pub mod docker;
 pub mod file;
 mod health;
 mod resolve;
+pub mod standby;
 pub mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +44,8 @@ pub struct Control {
     pub throttle: Duration,
     pub docker: Option<docker::DockerProviderSettings>,
     pub file: Option<file::FileSettings>,
-    pub acme: Option<(AcmeSettings, AcmeWishes)>,
+    /// ACME, and when it has to rest.
+    pub acme: Option<(AcmeSettings, AcmeWishes, standby::Duty)>,
     pub certs: Certs,
     pub published: Arc<ArcSwap<Published>>,
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
@@ -71,12 +73,16 @@ impl Control {
         }
         let (wish, wanted) = watch::channel(acme::Wanted::default());
         let (certificates, events) = unbounded_channel();
-        let wishes = self.acme.take().map(|(settings, wishes)| {
+        let wishes = self.acme.take().map(|(settings, wishes, duty)| {
             let challenges = Arc::clone(&self.challenges);
-            tokio::task::spawn_local(async move {
-                // The room has logged why; the proxy goes on without ACME (static.md 1.8).
-                let _ = acme::run(settings, wanted, challenges, |event| drop(certificates.send(event))).await;
-            });
+            tokio::task::spawn_local(duty.run(move || {
+                let (settings, wanted) = (settings.clone(), wanted.clone());
+                let (challenges, certificates) = (Arc::clone(&challenges), certificates.clone());
+                async move {
+                    // The room has logged why; the proxy goes on without ACME (static.md 1.8).
+                    let _ = acme::run(settings, wanted, challenges, |event| drop(certificates.send(event))).await;
+                }
+            }));
             wishes
         });
         let merge = Merge {
@@ -122,7 +128,13 @@ impl Merge {
             let next = waiting.keys().map(|name| due(name)).min();
             tokio::select! {
                 Some(update) = self.control.updates.recv() => {
-                    waiting.insert(update.provider, update);
+                    if self.documents.get(update.provider).is_some_and(|before| takes_servers_out(before, &update.dynamic)) {
+                        waiting.remove(update.provider);
+                        applied.insert(update.provider, now);
+                        self.apply(update);
+                    } else {
+                        waiting.insert(update.provider, update);
+                    }
                 }
                 Some(event) = events.recv() => {
                     if let Event::Certificates(certificates) = event {
@@ -194,5 +206,38 @@ impl Merge {
             *current = wanted;
             is_new
         });
+    }
+}
+
+/// Whether a server is gone: such a configuration does not wait for the throttle, because requests still go there.
+fn takes_servers_out(before: &Dynamic, after: &Dynamic) -> bool {
+    before.backends.iter().any(|(name, backend)| {
+        let left = after.backends.get(name);
+        let stays = |(id, url): (&String, &String)| {
+            left.is_some_and(|left| left.servers.get(id).is_some_and(|s| s.url == *url))
+        };
+        !backend.servers.iter().map(|(id, server)| (id, &server.url)).all(stays)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::dynamic::{Backend, Server};
+
+    #[test]
+    fn only_a_server_that_is_gone_makes_a_change_urgent() {
+        let document = |backends: &[(&str, &[&str])]| {
+            let server = |url: &&str| (format!("s-{url}"), Server { url: (*url).to_owned(), weight: 1 });
+            let backend = |(name, urls): &(&str, &[&str])| {
+                ((*name).to_owned(), Backend { servers: urls.iter().map(server).collect(), ..Backend::default() })
+            };
+            Dynamic { backends: backends.iter().map(backend).collect(), ..Dynamic::default() }
+        };
+        let two = document(&[("a", &["1", "2"])]);
+        assert!(!takes_servers_out(&two, &two));
+        assert!(!takes_servers_out(&two, &document(&[("a", &["1", "2", "3"]), ("b", &["4"])])), "more can wait");
+        assert!(takes_servers_out(&two, &document(&[("a", &["2", "3"])])));
+        assert!(takes_servers_out(&two, &document(&[])));
     }
 }

@@ -7,6 +7,7 @@
 mod ahead;
 pub mod deadlines;
 pub mod driver;
+pub mod handed;
 mod pulse;
 pub mod secure;
 pub mod socket;

@@ -64,9 +64,7 @@ pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
         }
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        // Accepted sockets inherit both, which saves two system calls per connection.
-        socket.set_tcp_nodelay(true)?;
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(CLIENT_KEEPALIVE))?;
+        prepare(&socket)?;
         socket.bind(&SockAddr::from(address))?;
         socket.listen(limits::LISTEN_BACKLOG)?;
         Ok(socket)
@@ -91,6 +89,26 @@ pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
         };
         io::Error::new(e.kind(), format!("cannot listen on {address}: {e}{advice}"))
     })
+}
+
+/// One socket per worker on the same address.
+///
+/// # Errors
+/// As [`listen`].
+pub fn listen_together(address: SocketAddr, workers: usize) -> io::Result<Vec<Socket>> {
+    let mut sockets = vec![listen(address, true)?];
+    // Port 0 is chosen once: the other workers join the port that the first one got.
+    let bound = sockets[0].local_addr()?.as_socket().unwrap_or(address);
+    for _ in 1..workers {
+        sockets.push(listen(bound, false)?);
+    }
+    Ok(sockets)
+}
+
+/// Options of a listening socket. Accepted ones inherit both, which saves two system calls per connection.
+pub fn prepare(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(CLIENT_KEEPALIVE))
 }
 
 /// Fails if the address is in use: two proxies on one port would each get half of the connections, and nobody would know why.

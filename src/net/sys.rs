@@ -1,8 +1,9 @@
-//! The one file with `unsafe`: what monoio's sockets do not offer through a safe interface. Each block says why it is sound.
+//! The one file with `unsafe`: what monoio's sockets do not offer through a safe interface, and descriptors that are known by number
+//! only. Each block says why it is sound.
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
@@ -35,6 +36,34 @@ pub fn with_write_socket<R>(half: &TcpOwnedWriteHalf, with: impl FnOnce(Borrowed
     // SAFETY: as in `with_socket`.
     let fd = unsafe { BorrowedFd::borrow_raw((*half.0.get()).as_raw_fd()) };
     with(fd)
+}
+
+/// Takes a descriptor that the parent process left open for this one, and keeps it from this one's children.
+///
+/// # Errors
+/// There is no such descriptor.
+pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the number is only borrowed to ask whether it is open; nothing is read or closed through it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)?;
+    // SAFETY: it is open, as the call above shows, and nobody here owns it: the caller asks once per number, at the start of the process,
+    // for numbers that the parent named.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Closes all descriptors beyond standard error that are not in `kept`: a parent on io_uring leaves its clients' connections open for its
+/// children, and a connection ends only when the last copy is closed.
+pub fn close_others(kept: &[RawFd]) {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
+    // The folder's own descriptor is in the list and is closed when the list is whole: then it is no descriptor any more.
+    let numbers: Vec<RawFd> = numbers.collect();
+    for fd in numbers.into_iter().filter(|fd| *fd > 2 && !kept.contains(fd)) {
+        drop(adopt(fd));
+    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ pub struct Metrics {
     reload_unix_secs: AtomicU64,
     reload_failures: AtomicU64,
     reload_failure_unix_secs: AtomicU64,
+    connection_panics: AtomicU64,
 }
 
 /// The counters of one backend, one block per worker.
@@ -102,6 +103,7 @@ impl Metrics {
             reload_unix_secs: AtomicU64::new(0),
             reload_failures: AtomicU64::new(0),
             reload_failure_unix_secs: AtomicU64::new(0),
+            connection_panics: AtomicU64::new(0),
             bounds,
         }
     }
@@ -138,6 +140,11 @@ impl Metrics {
     pub fn reload_failed(&self, unix_secs: u64) {
         self.reload_failures.fetch_add(1, Relaxed);
         self.reload_failure_unix_secs.store(unix_secs, Relaxed);
+    }
+
+    /// A connection ended on a bug of ours.
+    pub fn connection_panicked(&self) {
+        self.connection_panics.fetch_add(1, Relaxed);
     }
 
     /// The numbers of `/health`, all workers together.

@@ -21,4 +21,4 @@ pub use modifier::{Applied, FieldEdit, Modifiers, Rewritten, X_FORWARDED_PREFIX,
 pub use parse::{InvalidRule, Rule, parse_domains};
 pub use pattern::InvalidPattern;
 pub use redirect::moved_permanently_body;
-pub use router::{Outcome, RequestFacts, Route, Router, RouterOptions, Scratch, canonical_host};
+pub use router::{Outcome, PRIORITY_LAST, RequestFacts, Route, Router, RouterOptions, Scratch, canonical_host};

@@ -13,7 +13,7 @@ use super::template::Slash;
 #[derive(Debug, Clone)]
 pub struct Route<T> {
     pub rule: Rule,
-    /// Zero or less: the length of the rule's texts.
+    /// Zero or less: the length of the rule's texts; [`PRIORITY_LAST`]: behind all others.
     pub priority: i64,
     pub provider: String,
     pub name: String,
@@ -90,12 +90,15 @@ struct Ranked<T> {
     value: T,
 }
 
+/// The priority of a route that stands behind all others, whatever their rules.
+pub const PRIORITY_LAST: i64 = i64::MIN;
+
 impl<T> Router<T> {
     /// Sorts by priority, highest first, then by provider and name, and indexes the result. Routes equal in all three stay in
     /// the order given.
     pub fn build(mut routes: Vec<Route<T>>, options: RouterOptions) -> Router<T> {
         let priority = |route: &Route<T>| match route.priority {
-            set if set > 0 => set,
+            set if set > 0 || set == PRIORITY_LAST => set,
             _ => route.rule.default_priority(),
         };
         routes.sort_by(|a, b| {
@@ -295,12 +298,14 @@ mod tests {
             route("Host:same", 0, "docker", "frontend-9"),
             route("Host:same", 0, "docker", "frontend-10"),
             route("Host:same", 0, "a", "z"),
+            route("Host:a;PathPrefix:/x/very/long", PRIORITY_LAST, "a", "last"),
         ];
         let router = Router::build(routes, RouterOptions::default());
         assert_eq!(ask(&router, "a", "/"), "file/short");
         assert_eq!(ask(&router, "a", "/x/low"), "file/long");
         assert_eq!(ask(&router, "b", "/x/low"), "file/low");
         assert_eq!(ask(&router, "same", "/"), "a/z");
+        assert_eq!(ask(&router, "a", "/x/very/long"), "file/long", "the last one is behind all others");
         let order: Vec<_> = router.values().filter(|value| value.contains("frontend")).collect();
         assert_eq!(order, ["docker/frontend-10", "docker/frontend-9"]);
     }

@@ -211,10 +211,12 @@ async fn round<'w, 's, D: Dial>(
             Err(NotFetched::TooLarge) => return Round::TooLarge,
             Err(NotFetched::Failed(error)) => error,
         };
+        let repeats = !error.is_unsent() && repeatable && error.is_broken() && !talk.answer.repeated;
+        talk.answer.repeated |= repeats;
         talk.answer.forget(&worker.buffers);
         worker.complain(frontend, origin, &error);
         backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
-        if !tries.failed(&lease, error) {
+        if !tries.failed(&lease, error, repeats) {
             return Round::GivenUp(tries.give_up());
         }
     }

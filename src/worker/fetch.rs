@@ -5,7 +5,7 @@ use super::budget::Held;
 use super::relay::send;
 use super::respond::read_head;
 use super::talk::Answered;
-use super::upstream::Dial;
+use super::upstream::{Dial, connect};
 use crate::config::snapshot::Origin;
 use crate::error::{Cause, Phase, ProxyError};
 use crate::http::h1::body::Decoder;
@@ -50,23 +50,15 @@ pub async fn fetch<'w, D: Dial>(
     let origin = errand.origin;
     if let Some(pooled) = worker.kept(origin, answer) {
         match converse(worker, &mut errand, pooled, answer).await {
-            Err(NotFetched::Failed(e)) if errand.repeatable && is_stale(&e) && answer.inbox.is_empty() => {
+            Err(NotFetched::Failed(e)) if errand.repeatable && e.is_broken() && answer.inbox.is_empty() => {
                 answer.inbox.release(&worker.buffers);
                 answer.repeated = true;
             }
             done => return done,
         }
     }
-    let fresh = worker.dial(origin).await?;
+    let fresh = connect(worker, origin).await?;
     converse(worker, &mut errand, fresh, answer).await
-}
-
-fn is_stale(error: &ProxyError) -> bool {
-    match &error.cause {
-        Cause::Closed => true,
-        Cause::Io(e) => e.kind() != std::io::ErrorKind::TimedOut,
-        _ => false,
-    }
 }
 
 async fn converse<'w, D: Dial>(

@@ -16,7 +16,7 @@ use super::relay::{Pace, Relay, RelayError, send};
 use super::respond::{Asked, Responded, respond};
 use super::talk::{Peer, Talk};
 use super::tries::{GivenUp, Means, Tries};
-use super::upstream::Dial;
+use super::upstream::{Dial, connect};
 use crate::config::snapshot::{Frontend, Origin};
 use crate::error::{Cause, Phase, ProxyError};
 use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_request};
@@ -72,7 +72,9 @@ pub async fn forward<'s, T: Transport, D: Dial>(
             Err(Failed::Backend(error)) => {
                 worker.complain(frontend, origin, &error);
                 backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
-                if !tries.failed(&lease, error) {
+                let repeatable = !error.is_unsent() && !talk.answer.repeated && is_repeatable(talk, &error);
+                talk.answer.repeated |= repeatable;
+                if !tries.failed(&lease, error, repeatable) {
                     let given_up = tries.give_up();
                     return Box::pin(give_up(worker, frontend, talk, client, peer, record, given_up)).await;
                 }
@@ -137,7 +139,7 @@ async fn attempt<T: Transport, D: Dial>(
         let is_kept = kept.is_some();
         let mut connection = match kept.take() {
             Some(connection) => connection,
-            None => worker.dial(origin).await?,
+            None => connect(worker, origin).await?,
         };
         match converse(worker, frontend, origin, cookie, &mut connection, talk, client, peer, record).await {
             Err(Failed::Backend(e)) if is_kept && is_repeatable(talk, &e) => talk.answer.repeated = true,
@@ -147,10 +149,9 @@ async fn attempt<T: Transport, D: Dial>(
     }
 }
 
+/// Whether the request may be sent again: it means the same done twice, and none of an answer has arrived.
 fn is_repeatable(talk: &Talk, error: &ProxyError) -> bool {
-    let is_stale = matches!(&error.cause, Cause::Closed)
-        || matches!(&error.cause, Cause::Io(e) if e.kind() != std::io::ErrorKind::TimedOut);
-    is_stale && is_safe(talk) && talk.head.body == Body::None && talk.answer.inbox.is_empty()
+    error.is_broken() && is_safe(talk) && talk.head.body == Body::None && talk.answer.inbox.is_empty()
 }
 
 /// Methods that mean the same done twice (RFC 9110 9.2.2).

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use monoio::io::Canceller;
 use socket2::Socket;
 
 use super::connection;
@@ -19,22 +20,12 @@ use super::{Shared, Worker};
 use crate::limits;
 use crate::net::driver::{Choice, Driver, Wanted};
 use crate::net::{Pulse, Tcp, secure, socket};
+use crate::observe::metrics::Metrics;
 use crate::tls::session::Session;
 
 /// One worker as the wiring sees it.
 pub struct WorkerHandle {
     pub driver: Choice,
-    /// Its listening sockets, to be shut down when the process drains: that ends the accepts in flight (runtime.md 5).
-    listeners: Vec<Socket>,
-}
-
-impl WorkerHandle {
-    /// Stops accepting. Connections go on.
-    pub fn close_listeners(&self) {
-        for listener in &self.listeners {
-            let _ = listener.shutdown(std::net::Shutdown::Both);
-        }
-    }
 }
 
 /// Starts worker `number` on its own thread, pinned to `core` if one is given. `listeners` pairs entry points with their sockets.
@@ -48,13 +39,12 @@ pub fn spawn(
     shared: Arc<Shared>,
     listeners: Vec<(usize, Socket)>,
 ) -> io::Result<WorkerHandle> {
-    let kept = listeners.iter().map(|(_, socket)| socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
     let (ready, started) = channel();
     std::thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || run(number, core, wanted, shared, listeners, &ready))?;
     let driver = started.recv().map_err(|_| io::Error::other(format!("worker {number} ended while it started")))??;
-    Ok(WorkerHandle { driver, listeners: kept })
+    Ok(WorkerHandle { driver })
 }
 
 fn run(
@@ -79,10 +69,10 @@ fn run(
     let choice = driver.choice.clone();
     driver.block_on(async move {
         let worker = Rc::new(Worker::new(number, shared, choice.clone(), NetworkDial));
-        let opened = listeners.iter().try_for_each(|(entry, socket)| start_accepting(&worker, *entry, socket));
-        let _ = ready.send(opened.map(|()| choice));
+        let _ = ready.send(Ok(choice));
         let timed = Rc::clone(&worker);
         monoio::spawn(async move { timed.keep_time().await });
+        monoio::spawn(keep_doors(Rc::clone(&worker), listeners));
         // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (runtime.md 6).
         let mut pulse = Pulse::new();
         loop {
@@ -108,15 +98,43 @@ async fn beat(worker: &Worker<NetworkDial>, pulse: &mut io::Result<Pulse>) {
     }
 }
 
-fn start_accepting(worker: &Rc<Worker<NetworkDial>>, entry: usize, socket: &Socket) -> io::Result<()> {
+/// Accepts from when [`Shared::accepting`] says so until it says no more. Accepts are cancelled, not dropped, and the sockets are closed,
+/// not shut down: the connection that one of them has just taken is served, and another process may hold the same sockets.
+async fn keep_doors(worker: Rc<Worker<NetworkDial>>, listeners: Vec<(usize, Socket)>) {
+    let look = Duration::from_millis(limits::DOOR_LOOK_MILLIS);
+    while !worker.is_accepting() {
+        monoio::time::sleep(look).await;
+    }
+    let canceller = Canceller::new();
+    for (entry, socket) in &listeners {
+        while let Err(e) = start_accepting(&worker, *entry, socket, &canceller) {
+            worker.run_short(&e);
+            monoio::time::sleep(look).await;
+        }
+    }
+    while worker.is_accepting() {
+        monoio::time::sleep(look).await;
+    }
+    canceller.cancel();
+}
+
+fn start_accepting(
+    worker: &Rc<Worker<NetworkDial>>,
+    entry: usize,
+    socket: &Socket,
+    canceller: &Canceller,
+) -> io::Result<()> {
     let listener = Rc::new(socket::accept_from(socket)?);
-    for _ in 0..limits::ACCEPTS_IN_FLIGHT {
-        let (worker, listener) = (Rc::clone(worker), Rc::clone(&listener));
+    // On epoll one task takes all that wait, and only one could be woken.
+    let tasks = if monoio::utils::is_legacy() { 1 } else { limits::ACCEPTS_IN_FLIGHT };
+    for _ in 0..tasks {
+        let (worker, listener, cancelled) = (Rc::clone(worker), Rc::clone(&listener), canceller.handle());
+        worker.shared.accepts.fetch_add(1, Relaxed);
         monoio::spawn(async move {
             loop {
-                match listener.accept().await {
+                match listener.cancelable_accept(cancelled.clone()).await {
                     Ok((stream, address)) => take_in(&worker, entry, stream, address),
-                    Err(_) if worker.is_draining() => return,
+                    Err(_) if !worker.is_accepting() => break,
                     Err(e) => {
                         if is_shortage(&e) {
                             worker.run_short(&e);
@@ -125,6 +143,8 @@ fn start_accepting(worker: &Rc<Worker<NetworkDial>>, entry: usize, socket: &Sock
                     }
                 }
             }
+            drop(listener);
+            worker.shared.accepts.fetch_sub(1, Relaxed);
         });
     }
     Ok(())
@@ -135,17 +155,25 @@ fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
-/// One accepted connection becomes one task. A panic in it is contained: the others never notice.
+/// One accepted connection becomes one task.
 fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::TcpStream, address: SocketAddr) {
     let Some(place) = worker.places.enter(address.ip()) else { return worker.turn_away(address) };
+    worker.shared.connections.fetch_add(1, Relaxed);
     let worker = Rc::clone(worker);
     monoio::spawn(async move {
-        let serving = AssertUnwindSafe(greet(Rc::clone(&worker), entry, Tcp::new(stream), address)).catch_unwind();
-        if serving.await.is_err() {
-            tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
-        }
+        let serving = greet(Rc::clone(&worker), entry, Tcp::new(stream), address);
+        contained(&worker.shared.metrics, address, serving).await;
         drop(place);
+        worker.shared.connections.fetch_sub(1, Relaxed);
     });
+}
+
+/// A panic in one connection is counted and told; the others never notice.
+async fn contained(metrics: &Metrics, address: SocketAddr, serving: impl Future<Output = ()>) {
+    if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+        metrics.connection_panicked();
+        tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
+    }
 }
 
 /// What stands before HTTP: TLS, where the entry point has it.
@@ -172,5 +200,24 @@ pub async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, addre
         }
         // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
         Err(e) => tracing::debug!(client = %address, entry_point = %point.name, "TLS handshake failed: {e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::{MetricsSettings, Scrape};
+
+    #[test]
+    fn a_connection_that_panics_is_counted_and_harms_nobody() {
+        let metrics = Metrics::new(&MetricsSettings::default());
+        let address = SocketAddr::from(([127, 0, 0, 1], 4711));
+        let mut driver = Driver::build(Wanted::Auto).expect("a driver");
+        driver.block_on(async {
+            contained(&metrics, address, async { panic!("on purpose") }).await;
+            contained(&metrics, address, async {}).await;
+        });
+        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
+        assert!(page.contains("\nringway_connection_panics_total 1\n"), "{page}");
     }
 }

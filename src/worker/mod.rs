@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Cache};
 
 use crate::config::snapshot::{Frontend, Origin};
-use crate::error::{Phase, ProxyError};
+use crate::error::ProxyError;
 use crate::limits;
 use crate::middleware::Now;
 use crate::net::driver::Choice;
@@ -109,7 +109,13 @@ pub struct Shared {
     pub start: Instant,
     /// The process is stopping: `/ping` says so (static.md 1.7).
     pub stopping: AtomicBool,
-    /// Listeners are closed; answers end their connections.
+    /// New connections are accepted; set once and cleared once.
+    pub accepting: AtomicBool,
+    /// Tasks that accept; at zero nothing is taken from the listening sockets any more.
+    pub accepts: AtomicUsize,
+    /// Open connections of clients.
+    pub connections: AtomicUsize,
+    /// Answers end their connections.
     pub draining: AtomicBool,
     /// Heads refused before they were requests: malformed, too large.
     pub refused_heads: AtomicU64,
@@ -190,16 +196,6 @@ impl<D: Dial> Worker<D> {
         self.deadlines.limit(self.shared.timeouts.stall)
     }
 
-    /// Opens a connection to a server.
-    ///
-    /// # Errors
-    /// None of its addresses could be connected to in time.
-    pub async fn dial(&self, origin: &Origin) -> Result<D::Io, ProxyError> {
-        let limit = self.deadlines.limit(self.shared.timeouts.dial);
-        // Boxed, as everything that most requests do not need: it would make each connection's task larger.
-        Box::pin(self.dial.dial(origin, limit)).await.map_err(|cause| ProxyError::new(Phase::Connect, cause))
-    }
-
     /// Lets the worker's waits end in time; runs as long as its thread does.
     pub async fn keep_time(&self) {
         loop {
@@ -215,6 +211,10 @@ impl<D: Dial> Worker<D> {
 
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Relaxed)
+    }
+
+    fn is_accepting(&self) -> bool {
+        self.shared.accepting.load(Relaxed)
     }
 
     pub fn is_draining(&self) -> bool {

@@ -99,7 +99,7 @@ async fn try_servers<D: Dial>(
             Err(NotFetched::Failed(error)) => error,
         };
         tracing::warn!(backend = %backend.name, server = %origin.url, "no error page: {error}");
-        if !tries.failed(&lease, error) {
+        if !tries.failed(&lease, error, false) {
             return tries.give_up().refusal.reply;
         }
     }

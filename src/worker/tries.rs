@@ -35,6 +35,8 @@ pub struct Tries<'a> {
     /// Leases that belong to the whole request, taken before the first try.
     held: usize,
     done: u32,
+    /// A request that a server may have seen has been sent to another one: once is enough.
+    repeated: bool,
     failure: Option<ProxyError>,
 }
 
@@ -46,7 +48,14 @@ pub struct GivenUp {
 
 impl<'a> Tries<'a> {
     pub fn new(means: Means<'a>, talk: &Talk) -> Self {
-        Tries { means, tried: Tried::default(), held: talk.passage.leases.len(), done: 0, failure: None }
+        Tries {
+            means,
+            tried: Tried::default(),
+            held: talk.passage.leases.len(),
+            done: 0,
+            repeated: false,
+            failure: None,
+        }
     }
 
     /// A server for the next try, after the steps that every try passes. `retried` is called for each try that follows another.
@@ -80,12 +89,21 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// A try failed at the server: whether another one follows.
-    pub fn failed(&mut self, lease: &Lease, error: ProxyError) -> bool {
+    /// A try failed at the server: whether another one follows. A server that stops takes along what it was working on: a request that is
+    /// `repeatable` goes to another one, once.
+    pub fn failed(&mut self, lease: &Lease, error: ProxyError, repeatable: bool) -> bool {
         self.tried.add(lease.index);
         let unsent = error.is_unsent();
+        let passes_over = unsent && self.done < self.allowed();
+        let repeats = !unsent && repeatable && !self.repeated && self.has_others();
+        self.repeated |= repeats;
         self.failure = Some(error);
-        unsent && self.done < self.allowed()
+        passes_over || repeats
+    }
+
+    /// Whether there is a server that the request has not been to.
+    fn has_others(&self) -> bool {
+        (0..self.means.backend.origins.len()).any(|index| !self.tried.contains(index))
     }
 
     /// The answer after the last try.
@@ -111,7 +129,11 @@ impl<'a> Tries<'a> {
             (None, NoServer::NoneUp) => (503, "Service Unavailable"),
             (None, NoServer::AllWeightsZero) => (500, "Internal Server Error"),
         };
-        let refusal = Refusal { reply: Reply::text(status, body), label: None, at: self.means.attempt.steps().len() };
+        let mut reply = Reply::text(status, body);
+        if self.failure.is_none() && none == NoServer::NoneUp {
+            reply = reply.with("Retry-After", limits::RETRY_AFTER_SECS.to_string().into_bytes());
+        }
+        let refusal = Refusal { reply, label: None, at: self.means.attempt.steps().len() };
         GivenUp { refusal, depth: if self.failure.is_some() { Depth::Gateway } else { Depth::Attempt } }
     }
 }

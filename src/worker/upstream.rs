@@ -4,8 +4,9 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use super::Worker;
 use crate::config::snapshot::Origin;
-use crate::error::Cause;
+use crate::error::{Cause, Phase, ProxyError};
 use crate::limits;
 use crate::net::secure::{self, SecureReader, SecureWriter};
 use crate::net::tcp::{TcpReader, TcpWriter};
@@ -41,6 +42,25 @@ impl Dial for NetworkDial {
 
     async fn dial(&self, origin: &Origin, limit: TimeLimit<'_>) -> Result<Upstream, Cause> {
         limit.within(open(origin, limit)).await.unwrap_or_else(|Late| Err(Cause::TimedOut))
+    }
+}
+
+/// Opens a connection to a server and remembers how that went: one that cannot be reached is set aside.
+pub async fn connect<D: Dial>(worker: &Worker<D>, origin: &Origin) -> Result<D::Io, ProxyError> {
+    let state = &origin.server.state;
+    let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
+    // Boxed, as everything that most requests do not need: it would make each connection's task larger.
+    match Box::pin(worker.dial.dial(origin, limit)).await {
+        Ok(connection) => {
+            state.note_connected();
+            Ok(connection)
+        }
+        Err(cause) => {
+            if cause.is_unreachable() {
+                state.note_connect_failed(worker.clock.mono_nanos());
+            }
+            Err(ProxyError::new(Phase::Connect, cause))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod handover;
 mod process;
 mod proxy;
 mod traffic;

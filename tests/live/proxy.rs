@@ -137,6 +137,7 @@ impl Origin {
         let origin = Origin { address, requests: Arc::clone(&requests), sent: Arc::clone(&sent) };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                let _ = stream.set_nodelay(true);
                 let (requests, sent) = (Arc::clone(&requests), Arc::clone(&sent));
                 thread::spawn(move || answer_all(stream, &requests, &sent));
             }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use ringway::backend::health::{HealthCheck, HealthOptions, interval_is_usable, status_is_healthy};
 use ringway::backend::sticky::{cookie_name, sanitised};
 use ringway::backend::{
-    BackendState, Balancer, BalancerSettings, Lease, Method, NoServer, Passive, Scheme, Server, ServerUrl,
-    StickyCookie, Tried, effective_weight,
+    BackendState, Balancer, BalancerSettings, Lease, Method, NoServer, Scheme, Server, ServerUrl, StickyCookie, Tried,
+    effective_weight,
 };
+use ringway::limits;
 
 fn balancer(weights: &[u32], settings: BalancerSettings) -> Balancer {
     let server = |(at, &weight): (usize, &u32)| Server {
@@ -83,23 +84,32 @@ fn a_retry_goes_elsewhere_while_there_is_elsewhere() {
 }
 
 #[test]
-fn connect_failures_set_aside_only_when_asked_to() {
-    let passive = Passive { failures: 2, aside: Duration::from_secs(3) };
-    let balancer = balancer(&[1, 1], BalancerSettings { passive: Some(passive), ..Default::default() });
+fn a_server_that_cannot_be_reached_is_set_aside_and_probed_back_in() {
+    let balancer = balancer(&[1, 1, 1], BalancerSettings::default());
     let state = &balancer.servers()[0].state;
-    state.note_connect_failed(None, 0);
-    state.note_connect_failed(None, 0);
-    assert!(turns(&balancer, 4).contains('0'), "without the policy nothing is set aside");
+    let at = |secs: u64| balancer.pick([].into_iter(), &Tried::default(), secs * 1_000_000_000).unwrap().index;
+    for _ in 1..limits::CONNECT_FAILURES_MAX {
+        state.note_connect_failed(0);
+    }
+    assert!(!state.is_aside(), "a few failures are not enough");
     state.note_connected();
-    state.note_connect_failed(Some(passive), 5);
-    assert!(!state.is_aside(5));
-    state.note_connect_failed(Some(passive), 5);
-    assert_eq!((state.failures(), turns(&balancer, 4)), (2, "1111".into()));
-    let later = balancer.pick([].into_iter(), &Tried::default(), 3_000_000_005).unwrap();
-    let next = balancer.pick([].into_iter(), &Tried::default(), 3_000_000_005).unwrap();
-    assert_ne!(later.index, next.index);
+    (0..limits::CONNECT_FAILURES_MAX).for_each(|_| state.note_connect_failed(0));
+    assert!(state.is_aside() && (0..9).all(|_| at(limits::ASIDE_SECS - 1) != 0));
+    assert_eq!((0..27).filter(|_| at(limits::ASIDE_SECS) == 0).count(), 1, "one request tries it, not all");
+    assert!((0..9).all(|_| at(2 * limits::ASIDE_SECS - 1) != 0), "the probe has not come back yet");
+    assert_eq!((0..9).filter(|_| at(2 * limits::ASIDE_SECS) == 0).count(), 1, "the next one");
+    state.note_connect_failed(2 * limits::ASIDE_SECS * 1_000_000_000);
+    assert!((0..9).all(|_| at(3 * limits::ASIDE_SECS - 1) != 0), "a failed probe keeps it out");
+    state.note_connected();
+    assert_eq!((0..9).filter(|_| at(0) == 0).count(), 3, "a connection brings it back");
+}
+
+#[test]
+fn a_doubtful_server_is_better_than_none() {
+    let balancer = balancer(&[1, 1], BalancerSettings::default());
     balancer.servers()[1].state.set_up(false);
-    assert_eq!(turns(&balancer, 2), "00", "better a doubtful server than none");
+    (0..limits::CONNECT_FAILURES_MAX).for_each(|_| balancer.servers()[0].state.note_connect_failed(0));
+    assert_eq!(turns(&balancer, 2), "00");
 }
 
 fn sticky(name: &str) -> Balancer {

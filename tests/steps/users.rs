@@ -1,6 +1,6 @@
 //! Basic authentication against files that the real `htpasswd` made, lists in the configuration, and what goes on to the server.
 
-use crate::base::{stdout_of, tool_or_skip};
+use crate::base::{installed, stdout_of, tool_or_skip};
 use crate::support::*;
 
 /// name:password for curl's -u; the names say the kind of hash.
@@ -8,7 +8,7 @@ const USERS: [(&str, &str, &str); 3] = [("md5", "-m", "one"), ("sha", "-s", "two
 
 #[test]
 fn the_hashes_of_htpasswd_are_understood() {
-    if !tool_or_skip("htpasswd", "apache2-utils") {
+    if !tool_or_skip("htpasswd", installed("htpasswd")) {
         return;
     }
     for driver in DRIVERS {

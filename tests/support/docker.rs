@@ -1,6 +1,6 @@
 //! Containers, networks and images of one test, all removed when the [`Engine`] value is dropped.
 
-use super::{project, run, stdout_of, unique};
+use super::{project, run, stdout_of, unique, whoami_program};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -69,26 +69,24 @@ impl Engine {
         image
     }
 
+    /// An image with the contents of a tar file; `changes` are instructions as in a Dockerfile. Its name.
+    pub fn imported_image(&mut self, name: &str, tarball: &str, changes: &[&str]) -> String {
+        let image = format!("{}-{name}:test", self.prefix);
+        let changes = changes.iter().flat_map(|change| ["--change", *change]);
+        stdout_of("docker", &["import"].into_iter().chain(changes).chain([tarball, &image]).collect::<Vec<_>>());
+        self.images.push(image.clone());
+        image
+    }
+
     /// An image with the whoami example and nothing else; its name.
     pub fn whoami_image(&mut self, work: &Path) -> String {
         let root = work.join("whoami-root");
         std::fs::create_dir_all(&root).expect("a folder for the image");
-        let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-        let compiled = Command::new(compiler)
-            .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols"])
-            .arg("-o")
-            .arg(root.join("whoami"))
-            .arg(project().join("examples/whoami.rs"))
-            .output()
-            .expect("rustc runs");
-        assert!(compiled.status.success(), "whoami: {}", String::from_utf8_lossy(&compiled.stderr));
+        whoami_program(&root);
         let tarball = work.join("whoami.tar");
         let (tarball, root) = (tarball.to_string_lossy(), root.to_string_lossy());
         stdout_of("tar", &["-C", &root, "-cf", &tarball, "."]);
-        let image = format!("{}-whoami:test", self.prefix);
-        stdout_of("docker", &["import", "--change", "ENTRYPOINT [\"/whoami\"]", &tarball, &image]);
-        self.images.push(image.clone());
-        image
+        self.imported_image("whoami", &tarball, &["ENTRYPOINT [\"/whoami\"]"])
     }
 }
 

@@ -8,6 +8,8 @@ pub mod acme;
 pub mod containers;
 pub mod docker;
 pub mod fixture;
+pub mod http;
+pub mod load;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -67,6 +69,16 @@ pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The whoami example as a program that needs nothing else, in the folder; its path.
+pub fn whoami_program(folder: &Path) -> String {
+    let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let (program, source) = (folder.join("whoami"), project().join("examples/whoami.rs"));
+    let (program, source) = (program.to_string_lossy().into_owned(), source.to_string_lossy().into_owned());
+    let flags = ["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols"];
+    stdout_of(&compiler, &[&flags[..], &["-o", &program, &source]].concat());
+    program
+}
+
 /// A background process with its output in a file, ended (by its own id) when the value is dropped.
 pub struct Background {
     child: Child,
@@ -111,6 +123,15 @@ pub fn docker_or_skip() -> bool {
     false
 }
 
+/// Whether a test may go on that needs `tool`. Without it the test is skipped aloud, or fails if the tools are required.
+pub fn tool_or_skip(tool: &str, is_there: bool) -> bool {
+    if !is_there {
+        assert!(!required("RINGWAY_REQUIRE_TOOLS"), "{tool} is missing: scripts/test.sh installs it, as root");
+        println!("skipped: {tool} is missing");
+    }
+    is_there
+}
+
 /// Whether pebble and its test DNS server are installed. Without them the test is skipped aloud, or fails if required.
 pub fn pebble_or_skip() -> bool {
     if ["pebble", "pebble-challtestsrv", "openssl", "curl"].into_iter().all(installed) {
@@ -121,16 +142,7 @@ pub fn pebble_or_skip() -> bool {
     false
 }
 
-/// Whether a tool of Debian's `package` is installed. Without it the test is skipped aloud, or fails where pebble is required too.
-pub fn tool_or_skip(name: &str, package: &str) -> bool {
-    if installed(name) {
-        return true;
-    }
-    assert!(!required("RINGWAY_REQUIRE_PEBBLE"), "{name} is not installed: scripts/packages.sh {package}");
-    eprintln!("skipped: {name} is not installed (scripts/packages.sh {package})");
-    false
-}
-
-fn installed(name: &str) -> bool {
+/// Whether a program of that name is on the PATH.
+pub fn installed(name: &str) -> bool {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
 }

@@ -73,7 +73,7 @@ fn settings(written: &dynamic::Backend, name: &str) -> BalancerSettings {
         (None, true) => Some(StickyCookie { name: OLD_COOKIE_NAME.to_owned(), ..StickyCookie::default() }),
         (None, false) => None,
     };
-    BalancerSettings { method: Method::parse(&balancer.method).unwrap_or_default(), sticky, passive: None }
+    BalancerSettings { method: Method::parse(&balancer.method).unwrap_or_default(), sticky }
 }
 
 fn origin(fixture: &Fixture, backend: &str, server: &Arc<Server>, interned: &mut Interned) -> Result<Origin, String> {

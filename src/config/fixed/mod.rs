@@ -109,6 +109,8 @@ pub struct Fixed {
     pub driver: String,
     /// Worker threads; 0 means one per core.
     pub workers: i64,
+    /// `name`, `name:group` or numbers: whom the process becomes once its ports are open. Empty: it stays who it is.
+    pub user: String,
 }
 
 /// Stopping (static.md 1.7).
@@ -235,6 +237,7 @@ impl Default for Fixed {
             service_fabric: None,
             driver: "auto".to_owned(),
             workers: 0,
+            user: String::new(),
         }
     }
 }

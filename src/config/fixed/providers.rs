@@ -29,7 +29,7 @@ pub struct Docker {
     pub constraints: Vec<String>,
     pub trace: bool,
     pub tls: Option<ClientTls>,
-    /// Ringway's own: how long the last routes stay when the engine cannot be reached.
+    /// Ringway's own: how long names are known whose containers cannot answer.
     pub unavailable_grace: GoDuration,
 }
 

@@ -65,6 +65,11 @@ pub struct DockerSettings {
 }
 
 impl ContainerFacts {
+    /// Whether it can be given requests now: it runs, and its health check, if it has one, says so too.
+    pub fn is_able(&self) -> bool {
+        self.running && matches!(self.health.as_deref(), None | Some("" | "none" | "healthy"))
+    }
+
     /// The name without Docker's leading slash, as people know it.
     pub fn plain_name(&self) -> &str {
         self.name.strip_prefix('/').unwrap_or(&self.name)

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Rejected;
 use super::dynamic::{Backend, Dynamic, Frontend, Route, Server};
 
+pub mod absent;
 pub mod address;
 pub mod backend;
 pub mod escape;

@@ -13,6 +13,7 @@ use super::update::Update;
 use crate::config::dynamic::ClientTls;
 use crate::config::labels::{self, ContainerFacts, DockerSettings, PROVIDER};
 
+mod absent;
 mod backoff;
 mod engine;
 mod own;
@@ -22,6 +23,7 @@ mod tls;
 mod transport;
 mod watch;
 
+use absent::Absent;
 use backoff::Backoff;
 use engine::{Engine, Listing};
 use watch::{Reaction, Stopping};
@@ -42,6 +44,8 @@ pub struct DockerProviderSettings {
     pub request_timeout: Duration,
     /// The time between two listings in swarm mode.
     pub swarm_refresh: Duration,
+    /// How long a name whose containers cannot answer is still known; zero: not at all.
+    pub unavailable_grace: Duration,
     /// How labels are read; `own_networks` is found out by the provider itself.
     pub labels: DockerSettings,
 }
@@ -54,6 +58,7 @@ impl Default for DockerProviderSettings {
             watch: true,
             request_timeout: Duration::from_secs(30),
             swarm_refresh: Duration::from_secs(15),
+            unavailable_grace: Duration::ZERO,
             labels: DockerSettings { exposed_by_default: true, ..DockerSettings::default() },
         }
     }
@@ -63,7 +68,8 @@ impl Default for DockerProviderSettings {
 ///
 /// While the Engine cannot be reached nothing is published, so the last configuration stays.
 pub async fn run(settings: DockerProviderSettings, send: UnboundedSender<Update>) {
-    let mut provider = Provider { settings, send, told: BTreeSet::new() };
+    let absent = Absent::new(settings.unavailable_grace);
+    let mut provider = Provider { settings, send, absent, told: BTreeSet::new() };
     let mut backoff = Backoff::default();
     loop {
         let started = Instant::now();
@@ -87,6 +93,7 @@ pub async fn run(settings: DockerProviderSettings, send: UnboundedSender<Update>
 struct Provider {
     settings: DockerProviderSettings,
     send: UnboundedSender<Update>,
+    absent: Absent,
     /// Warnings that have been logged; each is logged once for as long as it lasts.
     told: BTreeSet<String>,
 }
@@ -138,7 +145,8 @@ impl Provider {
                     }
                     let own_networks = own::networks(&containers, own);
                     self.publish(containers, own_networks);
-                    due = stopping.next_end().unwrap_or(now + watch::RELIST_EVERY).min(now + watch::RELIST_EVERY);
+                    let ends = stopping.next_end().into_iter().chain(self.absent.next_end(now));
+                    due = ends.min().unwrap_or(now + watch::RELIST_EVERY).min(now + watch::RELIST_EVERY);
                 }
             }
         }
@@ -165,7 +173,10 @@ impl Provider {
 
     fn publish(&mut self, containers: Vec<ContainerFacts>, own_networks: BTreeSet<String>) {
         let settings = DockerSettings { own_networks, ..self.settings.labels.clone() };
-        let made = labels::translate(&containers, &settings);
+        let mut made = labels::translate(&containers, &settings);
+        let absent = self.absent.take_in(&containers, Instant::now());
+        // What there is to say of their labels has been said when they could answer.
+        labels::absent::keep(&mut made.dynamic, labels::translate(&absent, &settings).dynamic);
         let warnings: BTreeSet<String> = made.warnings.into_iter().collect();
         for warning in warnings.difference(&self.told) {
             tracing::warn!(provider = PROVIDER, "{warning}");

@@ -142,6 +142,9 @@ impl Page {
             self.head(&name, kind, help);
             self.line(&name, "", value.load(Relaxed));
         }
+        let name = "ringway_connection_panics_total";
+        self.head(name, "counter", "Connections that ended on a bug in Ringway.");
+        self.line(name, "", metrics.connection_panics.load(Relaxed));
     }
 
     fn requests(&mut self, prefix: &str, whose: &str, owners: &[Owner], metrics: &Metrics) {

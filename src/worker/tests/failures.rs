@@ -116,6 +116,50 @@ fn the_next_server_is_tried_when_one_cannot_be_reached() {
 }
 
 #[test]
+fn a_get_that_a_server_took_along_goes_to_the_next_one_once() {
+    let breaks = |end: Step| Plan::Origin(vec![until("\r\n\r\n"), end]);
+    for end in [Step::Close, Step::Reset] {
+        Case {
+            client: vec![send(GET_TWO), until("ok"), Step::Close],
+            plans: vec![breaks(end.clone()), origin(&[("\r\n\r\n", OK)])],
+            client_gets: GOT,
+            origins_get: vec!["GET /two HTTP/1.1\nHost: a\n\n"; 2],
+            pooled: 1,
+            cuts_origin: false,
+            ..Case::default()
+        }
+        .check();
+        Case {
+            client: vec![send(GET_TWO), until("Bad Gateway"), until("Bad Gateway"), Step::Close],
+            plans: vec![breaks(end.clone()), breaks(end)],
+            client_gets: BAD_GATEWAY,
+            origins_get: vec!["GET /two HTTP/1.1\nHost: a\n\n"; 2],
+            cuts_origin: false,
+            ..Case::default()
+        }
+        .check();
+    }
+}
+
+#[test]
+fn a_post_that_a_server_took_along_goes_nowhere_else() {
+    Case {
+        client: vec![
+            send("POST /two HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"),
+            until("Bad Gateway"),
+            until("Bad Gateway"),
+            Step::Close,
+        ],
+        plans: vec![Plan::Origin(vec![until("\r\n\r\n"), Step::Close])],
+        client_gets: BAD_GATEWAY,
+        origins_get: vec!["POST /two HTTP/1.1\nHost: a\nContent-Length: 0\n\n"],
+        cuts_origin: false,
+        ..Case::default()
+    }
+    .check();
+}
+
+#[test]
 fn a_post_is_sent_to_the_next_server_too_with_its_whole_body() {
     Case {
         client: vec![send("POST /two HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"), until("ok"), Step::Close],

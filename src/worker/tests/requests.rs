@@ -151,7 +151,7 @@ fn answers_of_the_proxy_keep_the_connection_when_no_body_is_announced() {
             until("Service Unavailable"),
             Step::Close,
         ],
-        client_gets: "HTTP/1.1 401 Unauthorized\nContent-Type: text/plain\nWww-Authenticate: Basic realm=\"traefik\"\nContent-Length: 17\n\n401 Unauthorized\nHTTP/1.1 307 Temporary Redirect\nContent-Type: text/plain; charset=utf-8\nLocation: http://b/new/x\nContent-Length: 18\n\nHTTP/1.1 503 Service Unavailable\nContent-Type: text/plain; charset=utf-8\nContent-Length: 19\n\nService Unavailable",
+        client_gets: "HTTP/1.1 401 Unauthorized\nContent-Type: text/plain\nWww-Authenticate: Basic realm=\"traefik\"\nContent-Length: 17\n\n401 Unauthorized\nHTTP/1.1 307 Temporary Redirect\nContent-Type: text/plain; charset=utf-8\nLocation: http://b/new/x\nContent-Length: 18\n\nHTTP/1.1 503 Service Unavailable\nContent-Type: text/plain; charset=utf-8\nRetry-After: 5\nContent-Length: 19\n\nService Unavailable",
         ..Case::default()
     }
     .check();

@@ -1,0 +1,267 @@
+//! Things break around the proxy: disks fill up, origins are killed, rings fail. It says so, serves what it can, and heals.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ringway::control::acme::disk::{self, RealDisk};
+
+use crate::proxy::{DRIVERS, Origin, Proxy};
+use crate::support::http::Client;
+use crate::support::{Background, free_port, run, tool_or_skip, wait_for, wait_for_port, whoami_program};
+
+const CONFIG: &str = r#"
+@top@
+[entryPoints.http]
+address = "127.0.0.1:@http@"
+@tables@
+[file]
+[backends.one.servers.a]
+url = "http://@origin@"
+[frontends.all]
+backend = "one"
+[frontends.all.routes.r]
+rule = "PathPrefix:/"
+"#;
+
+fn config(top: &str, tables: &str) -> String {
+    CONFIG.replace("@top@", top).replace("@tables@", tables)
+}
+
+/// A small file system of its own, unmounted at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None`, aloud, where mounting is not allowed.
+    fn mount(place: &Path) -> Option<SmallDisk> {
+        fs::create_dir_all(place).expect("a folder");
+        let mounted = run("mount", &["-t", "tmpfs", "-o", "size=128k", "ringway-test", &place.to_string_lossy()]);
+        tool_or_skip("the right to mount a file system", mounted.status.success()).then(|| SmallDisk(place.to_owned()))
+    }
+
+    /// Takes all the space that is left.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("filler")).expect("a file");
+        while file.write_all(&[b'x'; 512]).is_ok() {}
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("filler")).expect("removed");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        run("umount", &["-l", &self.0.to_string_lossy()]);
+    }
+}
+
+#[test]
+fn a_full_disk_costs_log_lines_and_no_request() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let mut small = None;
+        let tables =
+            "[traefikLog]\nfilePath = \"@dir@/logs/ringway.log\"\n[accessLog]\nfilePath = \"@dir@/logs/access.log\"";
+        let proxy = Proxy::start(driver, &config("logLevel = \"DEBUG\"", tables), origin.address, |folder| {
+            small = SmallDisk::mount(&folder.join("logs"));
+        });
+        let Some(small) = small else { return };
+        let mut client = Client::to(proxy.http);
+        small.fill();
+        for n in 0..500 {
+            assert_eq!(client.get("a", &format!("/full/{n}")).status, 200, "{driver}");
+        }
+        small.free();
+        let access = small.0.join("access.log");
+        wait_for("lines are written again", Duration::from_secs(5), || {
+            client.get("a", "/there-is-room");
+            let text = fs::read_to_string(&access).unwrap_or_default();
+            if text.contains("/there-is-room") { Ok(()) } else { Err(text.len().to_string()) }
+        });
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_certificates_as_they_were() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(small) = SmallDisk::mount(&folder.path().join("acme")) else { return };
+    let mut file = RealDisk::new(&small.0.join("acme.json"));
+    let (old, new) = (vec![b'o'; 20_000], vec![b'n'; 30_000]);
+    disk::save(&mut file, &old).expect("there is room");
+    small.fill();
+    assert!(disk::save(&mut file, &new).is_err(), "there is no room");
+    assert_eq!(disk::load(&mut file).expect("readable"), Some(old), "nothing is lost");
+    small.free();
+    disk::save(&mut file, &new).expect("there is room again");
+    assert_eq!(disk::load(&mut file).expect("readable"), Some(new));
+    let left: Vec<_> = fs::read_dir(&small.0).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["acme.json"], "nothing else is left behind");
+}
+
+/// An origin that can be killed: a process of its own.
+struct Victim(Child);
+
+impl Victim {
+    fn start(program: &str, port: u16) -> Victim {
+        let mut command = Command::new(program);
+        command.args(["--name", "victim", "--port", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        let victim = Victim(command.spawn().expect("it starts"));
+        wait_for_port(&format!("127.0.0.1:{port}"), Duration::from_secs(5));
+        victim
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_origin_that_is_killed_in_mid_body_cuts_its_clients_and_nobody_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = whoami_program(folder.path());
+    for driver in DRIVERS {
+        let (origin, port) = (Origin::start(), free_port());
+        let more = format!(
+            "{}[backends.two.servers.a]\nurl = \"http://127.0.0.1:{port}\"\n[frontends.two]\nbackend = \"two\"\n[frontends.two.routes.r]\nrule = \"PathPrefix:/bytes\"\n",
+            config("", "")
+        );
+        let proxy = Proxy::start(driver, &more, origin.address, |_| {});
+        let victim = Victim::start(&program, port);
+        let mut clients: Vec<TcpStream> = (0..10).map(|_| asks_for_much(proxy.http)).collect();
+        let mut buffer = vec![0; 256 * 1024];
+        clients.iter_mut().for_each(|client| assert!(client.read(&mut buffer).expect("a beginning") > 0));
+        drop(victim);
+        let start = Instant::now();
+        for client in &mut clients {
+            while client.read(&mut buffer).is_ok_and(|n| n > 0) {}
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{driver}: clients wait {:?}", start.elapsed());
+        assert_eq!(Client::to(proxy.http).get("a", "/other").status, 200, "{driver}: the others");
+        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 502, "{driver}: nobody is there");
+        let _back = Victim::start(&program, port);
+        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 200, "{driver}: it is back");
+    }
+}
+
+fn asks_for_much(port: u16) -> TcpStream {
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    client.set_read_timeout(Some(Duration::from_secs(10))).expect("a time limit");
+    client.write_all(b"GET /bytes/50000000 HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    client
+}
+
+const IDLE: usize = 5000;
+/// Of the proxy's memory, for one idle connection. Without optimisation the compiler keeps every value of a task in a place of its own.
+const IDLE_BYTES_MAX: u64 = if cfg!(debug_assertions) { 96 * 1024 } else { 16 * 1024 };
+
+#[test]
+fn five_thousand_idle_connections_cost_little_and_hinder_nobody() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("the hard limit");
+    if !tool_or_skip("a hard limit of 10,000 open files", limit.maximum.is_none_or(|max| max >= 2 * IDLE as u64)) {
+        return;
+    }
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let proxy = Proxy::start(driver, &config("", ""), origin.address, |_| {});
+        let before = proxy.resident_kib();
+        let mut idle: Vec<Client> = (0..IDLE).map(|_| Client::to(proxy.http)).collect();
+        // Every tenth has asked something before it fell silent.
+        idle.iter_mut().step_by(10).for_each(|client| assert_eq!(client.get("a", "/").status, 200, "{driver}"));
+        let start = Instant::now();
+        let mut busy = Client::to(proxy.http);
+        (0..200).for_each(|_| assert_eq!(busy.get("a", "/").status, 200, "{driver}"));
+        let each = (proxy.resident_kib().saturating_sub(before)) * 1024 / IDLE as u64;
+        println!("{driver}: {each} bytes for an idle connection, 200 requests beside {IDLE} in {:?}", start.elapsed());
+        assert!(each < IDLE_BYTES_MAX, "{driver}: {each} bytes for each");
+        assert_eq!(idle[IDLE - 1].get("a", "/").status, 200, "{driver}: the last one is served when it asks");
+    }
+}
+
+/// From the 2000th call on the kernel refuses a worker's ring, and it never recovers.
+#[test]
+fn a_ring_that_fails_ends_the_process_with_a_message() {
+    if !tool_or_skip("strace", Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok()) {
+        return;
+    }
+    let (folder, port, origin) = (tempfile::tempdir().expect("a folder"), free_port(), Origin::start());
+    let file = folder.path().join("ringway.toml");
+    let text = config("", "").replace("@http@", &port.to_string()).replace("@origin@", &origin.address.to_string());
+    fs::write(&file, text).expect("written");
+    let log = fs::File::create(folder.path().join("log")).expect("a log");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=io_uring_enter"]);
+    command.args(["-e", "inject=io_uring_enter:error=EBADF:when=200+", env!("CARGO_BIN_EXE_ringway")]);
+    command.arg(format!("--configFile={}", file.display())).arg("--driver=io_uring");
+    let mut child = command.stdout(log.try_clone().expect("a handle")).stderr(log).spawn().expect("it starts");
+    wait_for_port(&format!("127.0.0.1:{port}"), Duration::from_secs(20));
+    for _ in 0..100 {
+        // Sooner or later nobody answers.
+        run("curl", &["-s", "--max-time", "1", "-o", "/dev/null", &format!("http://127.0.0.1:{port}/")]);
+        if child.try_wait().is_ok_and(|status| status.is_some()) {
+            break;
+        }
+    }
+    let end = Instant::now() + Duration::from_secs(45);
+    while child.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let status = child.try_wait().expect("a child");
+    let _ = child.kill();
+    let said = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "{said}");
+    assert!(said.contains("has stopped working") && said.contains("--driver=epoll"), "{said}");
+}
+
+/// The wall clock leaps; what counts time by the monotonic one does not notice, what shows the time shows the new one.
+#[test]
+fn a_clock_that_leaps_disturbs_nobody() {
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    let library = folders.map(|folder| format!("{folder}/faketime/libfaketime.so.1"));
+    let library = library.into_iter().find(|path| Path::new(path).exists());
+    if !tool_or_skip("libfaketime", library.is_some()) {
+        return;
+    }
+    let library = library.unwrap_or_default();
+    for driver in DRIVERS {
+        let (folder, port, origin) = (tempfile::tempdir().expect("a folder"), free_port(), Origin::start());
+        let file = folder.path().join("ringway.toml");
+        let text = config("logLevel = \"INFO\"", "").replace("@http@", &port.to_string());
+        fs::write(&file, text.replace("@origin@", &origin.address.to_string())).expect("written");
+        let clock = folder.path().join("clock");
+        fs::write(&clock, "+0d").expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+        command.arg(format!("--configFile={}", file.display())).arg(format!("--driver={driver}"));
+        command.env("LD_PRELOAD", &library).env("FAKETIME_TIMESTAMP_FILE", &clock).env("FAKETIME_NO_CACHE", "1");
+        command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let proxy = Background::start(command, folder.path().join("log"));
+        wait_for("it serves", Duration::from_secs(10), || {
+            TcpStream::connect(("127.0.0.1", port)).map_err(|e| format!("{e}: {}", proxy.log_text()))?;
+            let status = Client::to(port).get("a", "/").status;
+            if status == 200 { Ok(()) } else { Err(status.to_string()) }
+        });
+        let mut client = Client::to(port);
+        let year = |client: &mut Client| {
+            client.get("a", "/").field("Date").and_then(|date| date.split(' ').nth(3)?.parse::<i32>().ok())
+        };
+        let now = year(&mut client).expect("a date");
+        for (leap, years) in [("+3653d", 10), ("-3653d", -10), ("+0d", 0)] {
+            fs::write(&clock, leap).expect("written");
+            for _ in 0..50 {
+                let seen = year(&mut client).expect("an answer with a date");
+                assert!((seen - now - years).abs() <= 1, "{driver}, {leap}: {seen}");
+            }
+        }
+        // Time-outs, pools and the watchdog count on.
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(client.get("a", "/").status, 200, "{driver}: {}", proxy.log_text());
+    }
+}

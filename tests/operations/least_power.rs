@@ -1,0 +1,257 @@
+//! As little power as will do, and nothing secret anywhere.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::proxy::{DRIVERS, Origin, Proxy};
+use crate::support::{Background, free_port, run, stdout_of, tool_or_skip, wait_for};
+
+/// Nobody, by number: it has no name in an empty image.
+const NOBODY: &str = "65534";
+/// NET_BIND_SERVICE alone, as /proc shows it.
+const ONE_CAPABILITY: &str = "0000000000000400";
+const NO_CAPABILITY: &str = "0000000000000000";
+
+const CONFIG: &str = r#"
+@top@
+[entryPoints.http]
+address = "127.0.0.1:@http@"
+[entryPoints.low]
+address = "@low@"
+[accessLog]
+filePath = "@dir@/access.log"
+[file]
+[backends.one.servers.a]
+url = "http://@origin@"
+[frontends.all]
+entryPoints = ["http", "low"]
+backend = "one"
+[frontends.all.routes.r]
+rule = "PathPrefix:/"
+"#;
+
+fn is_root() -> bool {
+    tool_or_skip("root: only root can become somebody else, which", rustix::process::geteuid().is_root())
+}
+
+/// A port below 1024 on a loopback address that no other test has.
+fn low_address() -> String {
+    let number = free_port();
+    format!("127.77.{}.{}:{}", number >> 8, number & 255, 97)
+}
+
+/// What /proc says of all threads: the field's distinct values.
+fn of_threads(pid: &str, field: &str) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a process").flatten();
+    let value = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
+    };
+    let mut values: Vec<String> = tasks.filter_map(value).collect();
+    values.sort();
+    values.dedup();
+    values
+}
+
+fn open_to_all(folder: &Path) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("its mode");
+}
+
+#[test]
+fn root_opens_the_ports_and_somebody_else_serves() {
+    if !is_root() {
+        return;
+    }
+    for driver in DRIVERS {
+        let (origin, low) = (Origin::start(), low_address());
+        let top = format!("logLevel = \"INFO\"\nuser = \"{NOBODY}:{NOBODY}\"");
+        let config = CONFIG.replace("@top@", &top).replace("@low@", &low);
+        let proxy = Proxy::start(driver, &config, origin.address, open_to_all);
+        let pid = stdout_of("pgrep", &["-f", &proxy.folder.path().display().to_string()]);
+        let everywhere = format!("{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}");
+        assert_eq!(of_threads(&pid, "Uid:"), [&*everywhere], "{driver}");
+        assert_eq!(of_threads(&pid, "Gid:"), [everywhere], "{driver}");
+        assert_eq!(of_threads(&pid, "Groups:"), [NOBODY], "{driver}");
+        assert_eq!(of_threads(&pid, "CapEff:"), [NO_CAPABILITY], "{driver}");
+        assert_eq!(of_threads(&pid, "CapPrm:"), [NO_CAPABILITY], "{driver}");
+        let low_url = format!("http://{low}/");
+        assert!(proxy.curl(&["-i", &low_url]).starts_with("HTTP/1.1 200 "), "{driver}");
+        // What it may not open any more it is given by the process before.
+        proxy.signal("USR2");
+        let successor = wait_for("the next process serves", Duration::from_secs(15), || {
+            let log = proxy.log();
+            let told = log.split("process ").nth(1).and_then(|rest| rest.split_once(" has taken over"));
+            told.map(|(pid, _)| pid.to_owned()).ok_or(log)
+        });
+        assert!(proxy.curl(&["-i", &low_url]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
+        run("kill", &["-KILL", &successor]);
+    }
+}
+
+#[test]
+fn an_ordinary_user_needs_one_capability() {
+    if !is_root() {
+        return;
+    }
+    for driver in DRIVERS {
+        let (origin, low, folder) = (Origin::start(), low_address(), tempfile::tempdir().expect("a folder"));
+        open_to_all(folder.path());
+        let program = folder.path().join("ringway");
+        fs::copy(env!("CARGO_BIN_EXE_ringway"), &program).expect("a copy that anybody may run");
+        let config = CONFIG.replace("@top@", "").replace("@low@", &low).replace("@http@", &free_port().to_string());
+        let config = config.replace("@dir@", &folder.path().display().to_string());
+        fs::write(folder.path().join("traefik.toml"), config.replace("@origin@", &origin.address.to_string()))
+            .expect("written");
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"]);
+        command.args(["inh-caps", "ambient-caps", "bounding-set"].map(|set| format!("--{set}=-all,+net_bind_service")));
+        command.arg(&program).arg(format!("--configFile={}", folder.path().join("traefik.toml").display()));
+        command.arg(format!("--driver={driver}"));
+        let proxy = Background::start(command, folder.path().join("log"));
+        let low_url = format!("http://{low}/");
+        wait_for("it serves on a low port", Duration::from_secs(10), || {
+            let got = run("curl", &["-si", "--max-time", "5", &low_url]).stdout;
+            if got.starts_with(b"HTTP/1.1 200 ") { Ok(()) } else { Err(proxy.log_text()) }
+        });
+        let pid = stdout_of("pgrep", &["-f", &format!("^{}", program.display())]);
+        assert_eq!(of_threads(&pid, "CapEff:"), [ONE_CAPABILITY], "{driver}");
+    }
+}
+
+#[test]
+fn a_wrong_user_ends_the_start() {
+    for (user, part) in [("nobody-of-that-name", "add the user"), ("12345", "write 12345:GROUP")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("traefik.toml");
+        let config = format!("user = \"{user}\"\n[entryPoints.http]\naddress = \"127.0.0.1:{}\"\n", free_port());
+        fs::write(&file, config).expect("written");
+        let output = run(env!("CARGO_BIN_EXE_ringway"), &[&format!("--configFile={}", file.display())]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(part), "{user}: {said}");
+    }
+}
+
+/// The password is "secret"; digest's line is of the same.
+const SECRETS: &str = r#"
+logLevel = "DEBUG"
+[entryPoints.http]
+address = "127.0.0.1:@http@"
+[entryPoints.https]
+address = "127.0.0.1:@https@"
+[entryPoints.https.tls]
+[entryPoints.traefik]
+address = "127.0.0.1:@api@"
+[api]
+[metrics.prometheus]
+[file]
+[backends.one.servers.a]
+url = "http://@origin@"
+[frontends.all]
+backend = "one"
+[frontends.all.routes.r]
+rule = "PathPrefix:/"
+[frontends.old]
+backend = "one"
+basicAuth = ["test:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/"]
+[frontends.old.routes.r]
+rule = "PathPrefix:/old"
+[frontends.basic]
+backend = "one"
+[frontends.basic.auth.basic]
+users = ["test:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/"]
+[frontends.basic.routes.r]
+rule = "PathPrefix:/basic"
+[frontends.digest]
+backend = "one"
+[frontends.digest.auth.digest]
+users = ["test:traefik:a2688e031edb4be6a3797f3882655c05"]
+[frontends.digest.routes.r]
+rule = "PathPrefix:/digest"
+[frontends.filed]
+backend = "one"
+[frontends.filed.auth.basic]
+usersFile = "@dir@/users"
+[frontends.filed.routes.r]
+rule = "PathPrefix:/filed"
+[frontends.asked]
+backend = "one"
+[frontends.asked.auth.forward]
+address = "https://@origin@/"
+[frontends.asked.auth.forward.tls]
+cert = """@cert@"""
+key = """@key@"""
+insecureSkipVerify = true
+[frontends.asked.routes.r]
+rule = "PathPrefix:/asked"
+[[tls]]
+entryPoints = ["https"]
+[tls.certificate]
+certFile = """@cert@"""
+keyFile = """@key@"""
+"#;
+
+#[test]
+fn no_page_and_no_log_shows_a_secret() {
+    let made = tempfile::tempdir().expect("a folder");
+    let (cert, key) = (made.path().join("c.pem"), made.path().join("k.pem"));
+    let (cert_path, key_path) = (cert.to_string_lossy(), key.to_string_lossy());
+    let ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=a.test"];
+    let out = ["-keyout", &key_path, "-out", &cert_path];
+    stdout_of("openssl", &[&["req", "-x509", "-nodes", "-days", "2"], &ec[..], &out[..]].concat());
+    let (cert, key) = (fs::read_to_string(&cert).expect("made"), fs::read_to_string(&key).expect("made"));
+    let config = SECRETS.replace("@cert@", &cert).replace("@key@", &key);
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let proxy = Proxy::start(driver, &config, origin.address, |folder| {
+            fs::write(folder.join("users"), "test:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/\n").expect("written");
+        });
+        for path in ["/old", "/basic", "/filed"] {
+            let answer = proxy.curl(&["-i", "-u", "test:secret", &proxy.url(path)]);
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+            proxy.curl(&["-u", "test:hunter2-is-wrong", &proxy.url(path)]);
+        }
+        proxy.curl(&["--digest", "-u", "test:secret", &proxy.url("/digest")]);
+        proxy.curl(&["-H", "Authorization: Bearer token-of-a-client", &proxy.url("/asked")]);
+        let pages =
+            ["/api", "/api/providers", "/api/providers/file", "/api/rejected", "/api/runtime", "/health", "/metrics"];
+        let pages = pages.into_iter().chain(["/dashboard/", "/api/providers/file/frontends/basic"]);
+        let shown = pages.map(|page| (page, proxy.curl(&[&format!("http://127.0.0.1:{}{page}", proxy.api)])));
+        let mut shown: Vec<(&str, String)> = shown.collect();
+        assert!(shown[1].1.contains("PathPrefix:/basic"), "the pages are there: {shown:?}");
+        shown.push(("the log", proxy.log()));
+        assert!(proxy.log().contains("Server configuration reloaded"), "{}", proxy.log());
+        let private = key.lines().nth(1).expect("a line of the key");
+        let secrets =
+            ["G61s9lpZAELkzUFCbj", "a2688e031edb4be6", "dGVzdDpzZWNyZXQ", "hunter2", "token-of-a-client", private];
+        for (place, text) in &shown {
+            let found = secrets.iter().find(|secret| text.contains(**secret));
+            assert_eq!(found, None, "{driver}: {place} shows it: {text}");
+        }
+    }
+}
+
+/// The status of a process that a fault ends says whether it was dumped.
+#[test]
+fn a_crash_leaves_no_core() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("traefik.toml");
+    let dumped = |top: &str| {
+        let port = free_port();
+        fs::write(&file, format!("{top}\n[entryPoints.http]\naddress = \"127.0.0.1:{port}\"\n")).expect("written");
+        let script = "ulimit -c unlimited; exec \"$0\" \"$@\"";
+        let mut command = Command::new("sh");
+        command.current_dir(folder.path()).args(["-c", script, env!("CARGO_BIN_EXE_ringway")]);
+        let mut child = command.arg(format!("--configFile={}", file.display())).spawn().expect("it starts");
+        crate::support::wait_for_port(&format!("127.0.0.1:{port}"), Duration::from_secs(10));
+        run("kill", &["-ABRT", &child.id().to_string()]);
+        child.wait().expect("it ends").core_dumped()
+    };
+    if !dumped("debug = true") {
+        println!("this machine makes no core dumps at all (core_pattern), so the other half shows little");
+    }
+    assert!(!dumped(""), "keys and passwords would lie in the core");
+}
