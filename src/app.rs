@@ -14,7 +14,6 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -28,7 +27,7 @@ use crate::control::{self, Control};
 use crate::net::socket;
 use crate::observe::Published;
 use crate::tls::challenge::ChallengeTable;
-use crate::worker::{self, Shared, WorkerHandle};
+use crate::worker::{self, Shared, Vitals, WorkerHandle};
 
 /// Ringway's version, and the name of the Traefik line whose contract it keeps.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -187,8 +186,7 @@ fn serve(
         draining: false.into(),
         refused_heads: 0.into(),
         refused_connections: 0.into(),
-        active: 0.into(),
-        heartbeats: cores.iter().map(|_| AtomicU64::new(0)).collect(),
+        vitals: cores.iter().map(|_| Vitals::default()).collect(),
         process_facts: process::facts,
     });
     let wanted = fixed.driver.parse()?;

@@ -24,6 +24,10 @@ pub const PIPES_POOLED_MAX: usize = 128;
 /// What one connection may splice before the others get their turn.
 pub const SPLICE_TURN_BYTES: usize = 1024 * 1024;
 
+/// Connections of one worker that hold a buffer while they idle, so that what comes next needs one operation less: to backends, and
+/// of clients. Those beyond it are looked at first.
+pub const READS_AHEAD_MAX: usize = 256;
+
 /// Buffers kept for the next connection by one worker, and the largest that is kept.
 pub const POOLED_BUFFERS_MAX: usize = 1024;
 pub const POOLED_BUFFER_BYTES_MAX: usize = 32 * 1024;
@@ -36,6 +40,8 @@ pub const DIAL_SECS: u64 = 30;
 pub const HANDSHAKE_SECS: u64 = 10;
 /// A peer that takes none of our bytes, or sends none of a body it announced.
 pub const STALLED_BODY_SECS: u64 = 180;
+/// The step in which the waits of a worker are measured; a limit is kept to within two of them.
+pub const DEADLINE_TICK_MILLIS: u64 = 100;
 /// How often a client whose answer is under way is looked at: one that has gone ends the request.
 pub const CLIENT_LOOK_MILLIS: u64 = 1000;
 /// The least a client sends of a body while it is waited for that long; one byte now and then must not hold a backend's connection.

@@ -64,10 +64,10 @@ fn stop(running: &Running) {
     }
     let grace = running.fixed.life_cycle.grace_time_out.positive().unwrap_or_default();
     let end = Instant::now() + grace;
-    while shared.active.load(Relaxed) > 0 && Instant::now() < end {
+    while shared.active() > 0 && Instant::now() < end {
         std::thread::sleep(LOOK_EVERY);
     }
-    let cut = shared.active.load(Relaxed);
+    let cut = shared.active();
     if cut > 0 {
         tracing::warn!("{cut} request(s) still active after the grace time-out of {grace:?}: they are cut");
     }

@@ -18,12 +18,12 @@ pub fn start(shared: Arc<Shared>) -> io::Result<()> {
 }
 
 fn watch(shared: &Shared) {
-    let mut pulses = vec![Pulse::default(); shared.heartbeats.len()];
+    let mut pulses = vec![Pulse::default(); shared.vitals.len()];
     loop {
         // Looks are counted, not seconds: a machine that was suspended, or a process that was stopped, has missed none.
         std::thread::sleep(Duration::from_secs(limits::HEARTBEAT_SECS));
-        for (number, (pulse, beats)) in pulses.iter_mut().zip(&shared.heartbeats).enumerate() {
-            if pulse.is_lost(beats) {
+        for (number, (pulse, vitals)) in pulses.iter_mut().zip(&shared.vitals).enumerate() {
+            if pulse.is_lost(&vitals.beats) {
                 fail(number);
             }
         }

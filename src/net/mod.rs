@@ -4,6 +4,8 @@
 //! a time-out ends its connection, because bytes that had already arrived are gone with it; a runtime is never dropped, the process
 //! drains and exits.
 
+mod ahead;
+pub mod deadlines;
 pub mod driver;
 mod pulse;
 pub mod secure;
@@ -16,6 +18,7 @@ pub mod tunnel;
 use std::future::Future;
 use std::io;
 
+pub use deadlines::{Deadlines, Late, TimeLimit};
 pub use pulse::Pulse;
 pub use tcp::Tcp;
 
@@ -30,6 +33,17 @@ pub trait ReadHalf {
 
     /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (security.md 37).
     fn is_quiet(&mut self) -> bool;
+
+    /// Begins a read into `buffer` that the next [`read`](Self::read) only takes the outcome of; until then the connection is quiet as
+    /// long as nothing has come of it. Gives the buffer back where that is not to be had.
+    fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
+        Some(buffer)
+    }
+
+    /// A read has been begun ahead: the next one brings its own buffer.
+    fn is_reading_ahead(&self) -> bool {
+        false
+    }
 
     /// The plain socket behind this half, if its bytes may go through a pipe unseen.
     fn as_plain(&mut self) -> Option<&mut tcp::TcpReader> {

@@ -5,16 +5,13 @@
 //! SPLICE_F_NONBLOCK covers only the pipe: both are made non-blocking for the time of a transfer and blocking again after it.
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
-use monoio::time::timeout;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
-use super::ReadHalf;
 use super::tcp::{TcpReader, TcpWriter};
+use super::{ReadHalf, TimeLimit};
 use crate::limits;
 
 /// A worker's spare pipes. Opening one costs three system calls and, past about 1024 per user, the kernel shrinks them.
@@ -64,7 +61,7 @@ pub async fn transfer(
     from: &mut TcpReader,
     to: &mut TcpWriter,
     count: u64,
-    stall: Duration,
+    stall: TimeLimit<'_>,
     pipes: &Pipes,
     moved: &mut u64,
 ) -> Result<(), Broken> {
@@ -91,7 +88,7 @@ async fn pump(
     to: &mut TcpWriter,
     pipe: &Pipe,
     count: u64,
-    stall: Duration,
+    stall: TimeLimit<'_>,
     moved: &mut u64,
 ) -> Result<(), Broken> {
     let mut left = count;
@@ -102,7 +99,7 @@ async fn pump(
             Ok(0) => return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())),
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                within(stall, from.readable()).await.map_err(Broken::Source)?;
+                stall.bound(from.readable()).await.map_err(Broken::Source)?;
                 continue;
             }
             Err(e) => return Err(Broken::Source(e)),
@@ -125,7 +122,7 @@ async fn empty(
     pipe: &Pipe,
     mut held: usize,
     more: bool,
-    stall: Duration,
+    stall: TimeLimit<'_>,
     moved: &mut u64,
 ) -> Result<(), Broken> {
     while held > 0 {
@@ -135,7 +132,7 @@ async fn empty(
                 *moved += bytes as u64;
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                within(stall, to.writable()).await.map_err(Broken::Sink)?
+                stall.bound(to.writable()).await.map_err(Broken::Sink)?
             }
             Err(e) => return Err(Broken::Sink(e)),
         }
@@ -157,13 +154,6 @@ pub(super) fn splice_once(
     Ok(splice(from, None, to, None, count, flags)?)
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    match timeout(limit, work).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
-}
-
 /// Lets the other tasks of this worker, and its ring, have their turn.
 async fn pause() {
     let mut paused = false;
@@ -181,10 +171,12 @@ async fn pause() {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::rc::Rc;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::net::driver::{Driver, Wanted};
-    use crate::net::{Duplex, Tcp};
+    use crate::net::{Deadlines, Duplex, Tcp};
 
     /// A connection of ours and its other end, which a thread uses with plain blocking calls.
     fn pair(listener: &TcpListener) -> (Tcp, TcpStream) {
@@ -192,6 +184,19 @@ mod tests {
         let (near, _) = listener.accept().expect("accepts");
         near.set_nonblocking(monoio::utils::is_legacy()).expect("mode");
         (Tcp::new(monoio::net::TcpStream::from_std(near).expect("a stream")), far)
+    }
+
+    /// A table whose time goes by.
+    fn deadlines() -> Rc<Deadlines> {
+        let (deadlines, start) = (Rc::new(Deadlines::default()), Instant::now());
+        let swept = Rc::clone(&deadlines);
+        monoio::spawn(async move {
+            loop {
+                monoio::time::sleep(Duration::from_millis(10)).await;
+                swept.sweep(start.elapsed());
+            }
+        });
+        deadlines
     }
 
     fn body(len: usize) -> Vec<u8> {
@@ -220,9 +225,9 @@ mod tests {
                 });
                 let pipes = Pipes::default();
                 let mut moved = 0;
-                transfer(&mut reader, &mut writer, 3_000_000, Duration::from_secs(10), &pipes, &mut moved)
-                    .await
-                    .expect("moves");
+                let deadlines = deadlines();
+                let stall = deadlines.limit(Duration::from_secs(10));
+                transfer(&mut reader, &mut writer, 3_000_000, stall, &pipes, &mut moved).await.expect("moves");
                 assert_eq!(moved, 3_000_000);
                 assert!(reading.join().expect("reads") == sent);
                 let (n, next) = reader.read(Vec::with_capacity(64)).await;
@@ -239,18 +244,20 @@ mod tests {
         driver.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
             let pipes = Pipes::default();
+            let deadlines = deadlines();
+            let stall = deadlines.limit(Duration::from_secs(5));
             let (Duplex { mut reader, .. }, mut source) = pair(&listener);
             let (Duplex { mut writer, .. }, sink) = pair(&listener);
             source.write_all(&body(1000)).expect("sends");
             drop(source);
             let mut moved = 0;
-            let cut = transfer(&mut reader, &mut writer, 5000, Duration::from_secs(5), &pipes, &mut moved).await;
+            let cut = transfer(&mut reader, &mut writer, 5000, stall, &pipes, &mut moved).await;
             assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
             assert_eq!(moved, 1000, "what came before the cut has been passed on");
             drop(sink);
             let (Duplex { mut reader, .. }, mut source) = pair(&listener);
             let feeding = std::thread::spawn(move || drop(source.write_all(&body(8_000_000))));
-            let gone = transfer(&mut reader, &mut writer, 8_000_000, Duration::from_secs(5), &pipes, &mut moved).await;
+            let gone = transfer(&mut reader, &mut writer, 8_000_000, stall, &pipes, &mut moved).await;
             assert!(matches!(gone, Err(Broken::Sink(_))), "{gone:?}");
             drop(reader);
             // The ring closes the socket; the thread blocks until it has.
@@ -267,8 +274,9 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
             let (Duplex { mut reader, .. }, _source) = pair(&listener);
             let (Duplex { mut writer, .. }, _sink) = pair(&listener);
-            let stalled =
-                transfer(&mut reader, &mut writer, 10, Duration::from_millis(30), &Pipes::default(), &mut 0).await;
+            let deadlines = deadlines();
+            let stall = deadlines.limit(Duration::from_millis(30));
+            let stalled = transfer(&mut reader, &mut writer, 10, stall, &Pipes::default(), &mut 0).await;
             assert!(matches!(stalled, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
         });
     }

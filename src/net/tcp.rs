@@ -1,16 +1,20 @@
 //! Plain TCP over monoio, as two halves of one socket.
 
+use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent, Splitable};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, Splitable};
 use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
 use rustix::net::sockopt::set_socket_linger;
 
+use super::ahead::{Ahead, Received};
 use super::splice::splice_once;
 use super::{Duplex, ReadHalf, WriteHalf, sys};
 use crate::limits;
@@ -20,6 +24,7 @@ pub type Tcp = Duplex<TcpReader, TcpWriter>;
 
 pub struct TcpReader {
     half: TcpOwnedReadHalf,
+    ahead: Option<Ahead>,
 }
 
 pub struct TcpWriter {
@@ -29,7 +34,7 @@ pub struct TcpWriter {
 impl Tcp {
     pub fn new(stream: TcpStream) -> Self {
         let (read, write) = stream.into_split();
-        Duplex { reader: TcpReader { half: read }, writer: TcpWriter { half: write } }
+        Duplex { reader: TcpReader { half: read, ahead: None }, writer: TcpWriter { half: write } }
     }
 }
 
@@ -63,29 +68,64 @@ fn is_not_ready(result: &io::Result<usize>) -> bool {
     matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
 }
 
+/// One read, once something is there.
+async fn receive(half: &mut TcpOwnedReadHalf, mut buffer: Vec<u8>) -> Received {
+    if buffer.capacity() == buffer.len() {
+        buffer.reserve(limits::HEAD_BUFFER_BYTES);
+    }
+    loop {
+        let spare = buffer.len()..buffer.capacity();
+        let (result, slice) = half.read(buffer.slice_mut(spare)).await;
+        buffer = slice.into_inner();
+        if !is_not_ready(&result) {
+            return (result, buffer);
+        }
+        if let Err(e) = sys::readable(half).await {
+            return (Err(e), buffer);
+        }
+    }
+}
+
 impl ReadHalf for TcpReader {
-    async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-        if buffer.capacity() == buffer.len() {
-            buffer.reserve(limits::HEAD_BUFFER_BYTES);
+    async fn read(&mut self, mut buffer: Vec<u8>) -> Received {
+        let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.is_under_way()) else {
+            return receive(&mut self.half, buffer).await;
+        };
+        let (result, received) = poll_fn(|cx| ahead.poll_take(cx)).await;
+        if buffer.is_empty() {
+            return (result, received);
         }
-        loop {
-            let spare = buffer.len()..buffer.capacity();
-            let (result, slice) = self.half.read(buffer.slice_mut(spare)).await;
-            buffer = slice.into_inner();
-            if !is_not_ready(&result) {
-                return (result, buffer);
-            }
-            if let Err(e) = self.readable().await {
-                return (Err(e), buffer);
-            }
-        }
+        buffer.extend_from_slice(&received);
+        (result, buffer)
     }
 
     async fn readable(&mut self) -> io::Result<()> {
-        sys::readable(&self.half).await
+        match self.ahead.as_mut().filter(|ahead| ahead.is_under_way()) {
+            Some(ahead) => Ok(poll_fn(|cx| ahead.poll_ready(cx)).await),
+            None => sys::readable(&self.half).await,
+        }
+    }
+
+    fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
+        let ahead = self.ahead.get_or_insert_with(|| {
+            let shared = Rc::clone(&self.half.0);
+            Ahead::new(move |buffer| {
+                let mut half = OwnedReadHalf(Rc::clone(&shared));
+                async move { receive(&mut half, buffer).await }
+            })
+        });
+        ahead.start(buffer);
+        None
+    }
+
+    fn is_reading_ahead(&self) -> bool {
+        self.ahead.as_ref().is_some_and(Ahead::is_under_way)
     }
 
     fn is_quiet(&mut self) -> bool {
+        if let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.is_under_way()) {
+            return ahead.poll_ready(&mut Context::from_waker(Waker::noop())).is_pending();
+        }
         let mut byte = [0u8; 1];
         let peeked =
             sys::with_socket(&self.half, |fd| rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT));

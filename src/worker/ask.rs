@@ -1,7 +1,5 @@
 //! The upstream call that a step of the chain asks for: forward authentication (dynamic.md 5.4).
 
-use monoio::time::timeout;
-
 use super::Worker;
 use super::budget::Held;
 use super::fetch::{Errand, NotFetched, fetch};
@@ -36,7 +34,7 @@ pub async fn call<'w, D: Dial>(worker: &'w Worker<D>, ask: &Ask, server: Option<
         origin,
     };
     let mut answer = Answered::default();
-    let fetched = match timeout(ANSWER_TIME_MAX, fetch(worker, errand, &mut answer)).await {
+    let fetched = match worker.deadlines.within(ANSWER_TIME_MAX, fetch(worker, errand, &mut answer)).await {
         Ok(fetched) => fetched,
         Err(_) => {
             tracing::warn!(server = %origin.url, "forward authentication: no answer within {} s", ANSWER_TIME_MAX.as_secs());

@@ -1,31 +1,50 @@
 //! Two halves of one exchange at the same time: a request's body goes up while its response may already come down.
 
 use std::future::Future;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// Runs both until `response` is done; `body` may end before, and is abandoned (its connection must then be closed) if it does not.
-/// Returns the response's outcome and the body's, if it had one by then.
-pub async fn both<A, B>(
-    body: impl Future<Output = A>,
-    response: impl Future<Output = B>,
-    mut is_fatal: impl FnMut(&A) -> bool,
-) -> (Option<A>, Option<B>) {
-    let mut body = pin!(body);
-    let mut response = pin!(response);
-    let mut sent = None;
-    let received = std::future::poll_fn(|cx| {
-        if sent.is_none()
-            && let Poll::Ready(outcome) = body.as_mut().poll(cx)
+/// Gives the body's outcome, if it had one by then, and the response's, unless the body's was fatal.
+pub fn both<A, B: Future, P>(body: A, response: B, is_fatal: P) -> Both<A, B, P, A::Output>
+where
+    A: Future,
+    P: FnMut(&A::Output) -> bool,
+{
+    Both { body, response, is_fatal, sent: None }
+}
+
+pin_project_lite::pin_project! {
+    /// See [`both`]. Not an `async fn`: that would hold both futures twice, as its arguments and as what it awaits.
+    pub struct Both<A, B, P, O> {
+        #[pin]
+        body: A,
+        #[pin]
+        response: B,
+        is_fatal: P,
+        sent: Option<O>,
+    }
+}
+
+impl<A, B, P> Future for Both<A, B, P, A::Output>
+where
+    A: Future,
+    B: Future,
+    P: FnMut(&A::Output) -> bool,
+{
+    type Output = (Option<A::Output>, Option<B::Output>);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.sent.is_none()
+            && let Poll::Ready(outcome) = this.body.poll(cx)
         {
-            let fatal = is_fatal(&outcome);
-            sent = Some(outcome);
-            if fatal {
-                return Poll::Ready(None);
+            let is_over = (this.is_fatal)(&outcome);
+            *this.sent = Some(outcome);
+            if is_over {
+                return Poll::Ready((this.sent.take(), None));
             }
         }
-        response.as_mut().poll(cx).map(Some)
-    })
-    .await;
-    (sent, received)
+        this.response.poll(cx).map(|received| (this.sent.take(), Some(received)))
+    }
 }

@@ -4,8 +4,6 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use monoio::time::timeout;
-
 use super::Worker;
 use super::both::both;
 use super::budget::Held;
@@ -16,7 +14,7 @@ use super::gzip;
 use super::local::{Depth, Refusal, answer_locally, finish};
 use super::pages::{self, bounded};
 use super::record::Record;
-use super::relay::{Pace, send, within};
+use super::relay::{Pace, send};
 use super::respond::{Asked, way_back};
 use super::talk::{Peer, Talk};
 use super::tries::{GivenUp, Means, Tries};
@@ -68,7 +66,7 @@ pub async fn forward<'s, T: Transport, D: Dial>(
     let mut attempt = 1;
     let ended = loop {
         let going = round(worker, frontend, buffering, &body, talk, peer, record);
-        let (_, ended) = both(hang_up(client.split().0), going, |_| true).await;
+        let (_, ended) = both(hang_up(worker, client.split().0), going, |_| true).await;
         let Some(ended) = ended else {
             record.client_failed(None);
             return End::Close;
@@ -120,7 +118,7 @@ pub async fn collect_in_time<'w, T: Transport, D: Dial>(
 ) -> Result<Held<'w>, NotRead> {
     let Some(limit) = worker.shared.timeouts.body_read else { return collect(worker, max, talk, client).await };
     let late = || NotRead::Client(Some(Reply::text(408, "Request Timeout")));
-    timeout(limit, collect(worker, max, talk, client)).await.unwrap_or_else(|_| Err(late()))
+    worker.deadlines.within(limit, collect(worker, max, talk, client)).await.unwrap_or_else(|_| Err(late()))
 }
 
 async fn collect<'w, T: Transport, D: Dial>(
@@ -129,7 +127,7 @@ async fn collect<'w, T: Transport, D: Dial>(
     talk: &mut Talk,
     client: &mut T,
 ) -> Result<Held<'w>, NotRead> {
-    let stall = worker.shared.timeouts.stall;
+    let stall = worker.stall();
     let too_large = || NotRead::Refused(Buffering::request_too_large());
     let mut body = worker.budget.hold();
     let mut decoder = Decoder::new(talk.head.body);
@@ -137,14 +135,14 @@ async fn collect<'w, T: Transport, D: Dial>(
         return Err(too_large());
     }
     if talk.head.expect_continue && talk.inbox.is_empty() {
-        invite_body(client, worker, stall).await.map_err(|_| NotRead::Client(None))?;
+        invite_body(client, worker).await.map_err(|_| NotRead::Client(None))?;
     }
     let mut pace = Pace::default();
     while !decoder.is_done() {
         if talk.inbox.is_empty() {
             let start = Instant::now();
-            let read = within(stall, talk.inbox.fill(client.split().0, &worker.buffers)).await;
-            match read.and_then(|bytes| pace.account(stall, start.elapsed(), bytes).map(|()| bytes)) {
+            let read = stall.bound(talk.inbox.fill(client.split().0, &worker.buffers)).await;
+            match read.and_then(|bytes| pace.account(stall.time, start.elapsed(), bytes).map(|()| bytes)) {
                 Ok(0) => return Err(NotRead::Client(None)),
                 Ok(_) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::TimedOut => {
@@ -255,7 +253,7 @@ async fn deliver<T: Transport, D: Dial>(
         out.extend_from_slice(body);
     }
     record.delivered_whole(response.bytes().len() as u64, body.len() as u64);
-    let (result, out) = send(client.split().1, out, worker.shared.timeouts.stall).await;
+    let (result, out) = send(client.split().1, out, worker.stall()).await;
     talk.answer.out = out;
     match result {
         Ok(()) if keep_alive => End::KeepAlive,

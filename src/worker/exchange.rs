@@ -30,13 +30,13 @@ pub enum End {
 /// One request whose head is in `talk`.
 pub async fn exchange<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, client: &mut T, peer: &Peer) -> End {
     if let Some(reply) = internal::answer(worker, talk, peer).await {
-        return answer_locally(worker, talk, client, reply).await;
+        return Box::pin(answer_locally(worker, talk, client, reply)).await;
     }
     if worker.shared.entry_points[peer.entry].serves_rest
         && rest::provider(talk).is_some()
         && let Some(take) = &worker.shared.take_document
     {
-        return rest::answer(worker, talk, client, peer, take).await;
+        return Box::pin(rest::answer(worker, talk, client, peer, take)).await;
     }
     let published = worker.snapshot();
     let mut record = Record::begin(worker, talk, peer);
@@ -44,11 +44,11 @@ pub async fn exchange<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk
         Decision::Forward(frontend) => forward::forward(worker, frontend, talk, client, peer, &mut record).await,
         Decision::Answer { refusal, frontend: None, below } => {
             record.refused(&refusal, None);
-            leave(worker, talk, client, peer, refusal.reply, below).await
+            Box::pin(leave(worker, talk, client, peer, refusal.reply, below)).await
         }
         Decision::Answer { refusal, frontend: Some((frontend, depth)), .. } => {
             record.refused(&refusal, Some(&**frontend));
-            finish(worker, frontend, talk, client, peer, &mut record, refusal, depth).await
+            Box::pin(finish(worker, frontend, talk, client, peer, &mut record, refusal, depth)).await
         }
     };
     record.finish(worker, &published, talk, peer);
@@ -153,7 +153,7 @@ pub async fn walk<D: Dial>(
             Progress::Done => return Ok(()),
             Progress::Reply { reply, label, at } => return Err(Refusal { reply, label, at }),
             Progress::Ask { ask, at } => {
-                let told = super::ask::call(worker, &ask, auth).await;
+                let told = Box::pin(super::ask::call(worker, &ask, auth)).await;
                 let answer = told.as_ref().map(super::ask::Told::as_answer);
                 let (mut request, facts, passage) = talk.step(peer, worker.now());
                 chain.on_answer(at, answer, &mut request, &facts, passage)

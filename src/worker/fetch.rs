@@ -2,7 +2,7 @@
 
 use super::Worker;
 use super::budget::Held;
-use super::relay::{send, within};
+use super::relay::send;
 use super::respond::read_head;
 use super::talk::Answered;
 use super::upstream::Dial;
@@ -57,8 +57,7 @@ pub async fn fetch<'w, D: Dial>(
             done => return done,
         }
     }
-    let dialled = worker.dial.dial(origin, worker.shared.timeouts.dial).await;
-    let fresh = dialled.map_err(|cause| ProxyError::new(Phase::Connect, cause))?;
+    let fresh = worker.dial(origin).await?;
     converse(worker, &mut errand, fresh, answer).await
 }
 
@@ -80,7 +79,7 @@ async fn converse<'w, D: Dial>(
     answer.inbox.discard(&worker.buffers);
     let (reader, writer) = connection.split();
     let message = std::mem::take(&mut errand.message);
-    let (sent, message) = send(writer, message, worker.shared.timeouts.stall).await;
+    let (sent, message) = send(writer, message, worker.stall()).await;
     errand.message = message;
     sent.map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
     read_head(worker, reader, errand.is_head, answer).await?;
@@ -92,7 +91,7 @@ async fn converse<'w, D: Dial>(
     // Bytes nobody asked for must never become an answer to anyone (security.md 37).
     drop(answer.inbox.take());
     if in_step && !worker.is_draining() {
-        worker.pool.put(errand.origin.pool, connection, worker.clock.mono_nanos());
+        worker.pool.put(errand.origin.pool, connection, worker.clock.mono_nanos(), &worker.buffers);
     }
     body
 }
@@ -111,7 +110,7 @@ async fn read_body<'w, R: ReadHalf, D: Dial>(
     let mut body = worker.budget.hold();
     while !decoder.is_done() {
         if answer.inbox.is_empty() {
-            match within(worker.shared.timeouts.stall, answer.inbox.fill(reader, &worker.buffers)).await {
+            match worker.stall().bound(answer.inbox.fill(reader, &worker.buffers)).await {
                 Ok(0) => {
                     decoder.finish().map_err(|_| failed(Cause::Closed))?;
                     break;

@@ -5,8 +5,6 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use monoio::time::timeout;
-
 use super::Worker;
 use super::both::both;
 use super::buffered;
@@ -43,13 +41,15 @@ pub async fn forward<'s, T: Transport, D: Dial>(
         && let Some(buffering) = &slow.buffering
         && !talk.head.websocket
     {
-        return buffered::forward(worker, frontend, buffering, talk, client, peer, record).await;
+        return Box::pin(buffered::forward(worker, frontend, buffering, talk, client, peer, record)).await;
     }
     let mut tries = Tries::new(Means::of(frontend), talk);
     loop {
         let lease = match tries.next(worker, talk, peer, || record.retried()).await {
             Ok(lease) => lease,
-            Err(given_up) => return give_up(worker, frontend, talk, client, peer, record, given_up).await,
+            Err(given_up) => {
+                return Box::pin(give_up(worker, frontend, talk, client, peer, record, given_up)).await;
+            }
         };
         let origin = &backend.origins[lease.index];
         record.origin(origin, worker);
@@ -59,20 +59,22 @@ pub async fn forward<'s, T: Transport, D: Dial>(
                 backend.balancer.record(&lease, record.status(), worker.clock.mono_nanos());
                 return match outcome {
                     Outcome::Done(end) => end,
-                    Outcome::Page(ask) => pages::serve(worker, frontend, &ask, talk, client, peer, record).await,
+                    Outcome::Page(ask) => {
+                        Box::pin(pages::serve(worker, frontend, &ask, talk, client, peer, record)).await
+                    }
                 };
             }
             Err(Failed::Client(reply)) => {
                 record.client_failed(reply.as_ref());
                 let Some(reply) = reply else { return End::Close };
-                return answer_locally(worker, talk, client, reply.closing()).await;
+                return Box::pin(answer_locally(worker, talk, client, reply.closing())).await;
             }
             Err(Failed::Backend(error)) => {
                 worker.complain(frontend, origin, &error);
                 backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
                 if !tries.failed(&lease, error) {
                     let given_up = tries.give_up();
-                    return give_up(worker, frontend, talk, client, peer, record, given_up).await;
+                    return Box::pin(give_up(worker, frontend, talk, client, peer, record, given_up)).await;
                 }
             }
         }
@@ -130,17 +132,19 @@ async fn attempt<T: Transport, D: Dial>(
     peer: &Peer,
     record: &mut Record<'_>,
 ) -> Result<Outcome, Failed> {
-    if let Some(mut pooled) = worker.kept(origin, &talk.answer) {
-        match converse(worker, frontend, origin, cookie, &mut pooled, talk, client, peer, record).await {
-            Err(Failed::Backend(e)) if is_repeatable(talk, &e) => talk.answer.repeated = true,
-            Ok(done) => return Ok(conclude(worker, origin, pooled, done)),
+    let mut pooled = worker.kept(origin, &talk.answer);
+    loop {
+        let is_pooled = pooled.is_some();
+        let mut connection = match pooled.take() {
+            Some(connection) => connection,
+            None => worker.dial(origin).await?,
+        };
+        match converse(worker, frontend, origin, cookie, &mut connection, talk, client, peer, record).await {
+            Err(Failed::Backend(e)) if is_pooled && is_repeatable(talk, &e) => talk.answer.repeated = true,
+            Ok(done) => return Ok(conclude(worker, origin, connection, done)),
             Err(failed) => return Err(failed),
         }
     }
-    let dialled = worker.dial.dial(origin, worker.shared.timeouts.dial).await;
-    let mut fresh = dialled.map_err(|cause| ProxyError::new(Phase::Connect, cause))?;
-    let done = converse(worker, frontend, origin, cookie, &mut fresh, talk, client, peer, record).await?;
-    Ok(conclude(worker, origin, fresh, done))
 }
 
 fn is_repeatable(talk: &Talk, error: &ProxyError) -> bool {
@@ -158,7 +162,7 @@ pub fn is_safe(talk: &Talk) -> bool {
 fn conclude<D: Dial>(worker: &Worker<D>, origin: &Origin, connection: D::Io, done: (Outcome, bool)) -> Outcome {
     let (outcome, is_reusable) = done;
     if is_reusable && !worker.is_draining() {
-        worker.pool.put(origin.pool, connection, worker.clock.mono_nanos());
+        worker.pool.put(origin.pool, connection, worker.clock.mono_nanos(), &worker.buffers);
     }
     outcome
 }
@@ -176,7 +180,7 @@ async fn converse<T: Transport, D: Dial>(
     peer: &Peer,
     record: &mut Record<'_>,
 ) -> Result<(Outcome, bool), Failed> {
-    let stall = worker.shared.timeouts.stall;
+    let stall = worker.stall();
     // A server that failed before may have begun to answer.
     talk.answer.inbox.discard(&worker.buffers);
     let mut out = std::mem::take(&mut talk.out);
@@ -184,7 +188,7 @@ async fn converse<T: Transport, D: Dial>(
     write_head(worker, frontend, origin, talk, peer, talk.head.body, &mut out);
     let mut decoder = Decoder::new(talk.head.body);
     if talk.head.expect_continue && talk.inbox.is_empty() {
-        invite_body(client, worker, stall).await?;
+        invite_body(client, worker).await?;
     }
     let Talk { inbox, head, bytes, edits, passage, answer, target, path, .. } = talk;
     let mut relay = Relay {
@@ -222,13 +226,13 @@ async fn converse<T: Transport, D: Dial>(
     }
     let asking = async {
         if !is_whole {
-            let body_limit = worker.shared.timeouts.body_read;
-            if let Err(e) = bounded(body_limit, async { relay.run(client_reader, up_writer, out).await.0 }).await {
+            let body = async { relay.run(client_reader, up_writer, out).await.0 };
+            if let Err(e) = Box::pin(in_time(worker, body)).await {
                 return e;
             }
             sent_all.set(true);
         }
-        hang_up(client_reader).await
+        hang_up(worker, client_reader).await
     };
     let responding = respond(worker, frontend, up_reader, client_writer, asked, answer, record);
     // A client that broke off ends both; a backend that takes no more may still answer.
@@ -253,7 +257,7 @@ async fn after<T: Transport, U: Transport>(
     if responded.upgraded {
         let (from_client, from_backend) = (talk.inbox.take(), talk.answer.inbox.take());
         record.tunnel_open();
-        let (down, _up) = tunnel::copy_both(client, from_client, upstream, from_backend).await;
+        let (down, _up) = Box::pin(tunnel::copy_both(client, from_client, upstream, from_backend)).await;
         record.tunnelled(down);
         return (Outcome::Done(End::Close), false);
     }
@@ -301,33 +305,29 @@ pub fn write_head<D: Dial>(
 }
 
 /// `100 Continue` comes from the proxy, as soon as the request has passed the chain and a server is connected.
-pub async fn invite_body<T: Transport, D: Dial>(
-    client: &mut T,
-    worker: &Worker<D>,
-    stall: Duration,
-) -> Result<(), Failed> {
+pub async fn invite_body<T: Transport, D: Dial>(client: &mut T, worker: &Worker<D>) -> Result<(), Failed> {
     let mut invitation = worker.buffers.lend();
     write_100_continue(&mut invitation);
-    let (result, invitation) = send(client.split().1, invitation, stall).await;
+    let (result, invitation) = send(client.split().1, invitation, worker.stall()).await;
     worker.buffers.give_back(invitation);
     result.map_err(|_| Failed::Client(None))
 }
 
-/// The whole body within `limit`, where `readTimeout` gives one (static.md 2).
-async fn bounded(
-    limit: Option<Duration>,
+/// A whole request body in the time that `readTimeout` gives, if it gives one (static.md 2).
+async fn in_time<D: Dial>(
+    worker: &Worker<D>,
     sending: impl Future<Output = Result<(), RelayError>>,
 ) -> Result<(), RelayError> {
-    let Some(limit) = limit else { return sending.await };
+    let Some(limit) = worker.shared.timeouts.body_read else { return sending.await };
     let late = || RelayError::Source(io::ErrorKind::TimedOut.into());
-    timeout(limit, sending).await.unwrap_or_else(|_| Err(late()))
+    worker.deadlines.within(limit, sending).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Ends when the client has gone while its answer is awaited or on its way: then nobody needs it any more (dynamic.md 6). Looking once a
-/// second costs quick requests nothing but a timer, and leaves the ring out of it.
-pub async fn hang_up<R: ReadHalf>(client: &mut R) -> RelayError {
+/// second costs quick requests next to nothing, and leaves the ring out of it.
+pub async fn hang_up<R: ReadHalf, D: Dial>(worker: &Worker<D>, client: &mut R) -> RelayError {
     loop {
-        monoio::time::sleep(Duration::from_millis(limits::CLIENT_LOOK_MILLIS)).await;
+        worker.deadlines.pause(Duration::from_millis(limits::CLIENT_LOOK_MILLIS)).await;
         if client.is_gone() {
             return RelayError::Source(io::ErrorKind::ConnectionAborted.into());
         }

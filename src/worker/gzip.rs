@@ -19,7 +19,7 @@ use crate::http::{Body, Reply};
 use crate::limits;
 use crate::middleware::compress::{BodyPlan, GZIP_BYTES_MIN, Gzip, announce};
 use crate::middleware::{Answer, Passage};
-use crate::net::{ReadHalf, WriteHalf};
+use crate::net::{ReadHalf, TimeLimit, WriteHalf};
 
 /// A backend that pauses for so long lets the client see what there is (Traefik's flush interval).
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
@@ -61,7 +61,7 @@ pub async fn deliver<R: ReadHalf, W: WriteHalf, D: Dial>(
     answer: &mut Answered,
     record: &mut Record<'_>,
 ) -> Responded {
-    let stall = worker.shared.timeouts.stall;
+    let stall = worker.stall();
     let mut inbox = std::mem::take(&mut answer.inbox);
     let decoder = Decoder::new(answer.head.body);
     let mut source = Source { decoder, inbox: &mut inbox, reader, buffers: &worker.buffers };
@@ -162,7 +162,7 @@ struct Pipe<'a, W> {
     out: Vec<u8>,
     framing: Body,
     writer: &'a mut W,
-    stall: Duration,
+    stall: TimeLimit<'a>,
     sent: u64,
 }
 

@@ -62,11 +62,13 @@ impl Inbox {
     /// A read that is given up takes the pending bytes with it and leaves an empty inbox.
     pub async fn fill<R: ReadHalf>(&mut self, reader: &mut R, buffers: &Buffers) -> io::Result<usize> {
         let mut bytes = self.take();
-        if bytes.capacity() == 0 {
-            bytes = buffers.lend();
-        }
-        if bytes.capacity() == bytes.len() {
-            bytes.reserve(bytes.len());
+        if !reader.is_reading_ahead() {
+            if bytes.capacity() == 0 {
+                bytes = buffers.lend();
+            }
+            if bytes.capacity() == bytes.len() {
+                bytes.reserve(bytes.len());
+            }
         }
         let (result, bytes) = reader.read(bytes).await;
         self.bytes = bytes;

@@ -46,7 +46,7 @@ fn page_reply<D: Dial>(
 ) -> Reply {
     let shared = &worker.shared;
     let published = worker.snapshot();
-    let unix_nanos = worker.clock.unix_nanos() as u64;
+    let unix_nanos = worker.clock.unix_nanos();
     let servers = if matches!(page, Page::Servers | Page::Metrics) { published.servers() } else { Vec::new() };
     let numbers = shared.metrics.health(unix_nanos / 1_000_000_000);
     let metrics_text = match page {

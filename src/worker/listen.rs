@@ -13,7 +13,6 @@ use futures_util::FutureExt;
 use socket2::Socket;
 
 use super::connection;
-use super::relay::within;
 use super::talk::{Peer, canonical};
 use super::upstream::{Dial, NetworkDial};
 use super::{Shared, Worker};
@@ -82,6 +81,8 @@ fn run(
         let worker = Rc::new(Worker::new(number, shared, choice.clone(), NetworkDial));
         let opened = listeners.iter().try_for_each(|(entry, socket)| start_accepting(&worker, *entry, socket));
         let _ = ready.send(opened.map(|()| choice));
+        let timed = Rc::clone(&worker);
+        monoio::spawn(async move { timed.keep_time().await });
         // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (runtime.md 6).
         let mut pulse = Pulse::new();
         loop {
@@ -102,8 +103,8 @@ async fn beat(worker: &Worker<NetworkDial>, pulse: &mut io::Result<Pulse>) {
             true
         }
     };
-    if is_alive && let Some(beats) = worker.shared.heartbeats.get(worker.number) {
-        beats.fetch_add(1, Relaxed);
+    if is_alive && let Some(vitals) = worker.shared.vitals.get(worker.number) {
+        vitals.beats.fetch_add(1, Relaxed);
     }
 }
 
@@ -148,7 +149,7 @@ fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::
 }
 
 /// What stands before HTTP: TLS, where the entry point has it.
-async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) {
+pub async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) {
     let point = &worker.shared.entry_points[entry];
     let ip = canonical(address.ip());
     let mut peer = Peer {
@@ -163,7 +164,7 @@ async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: 
         return connection::serve(worker, tcp, peer).await;
     };
     let limit = Duration::from_secs(limits::HANDSHAKE_SECS);
-    match within(limit, secure::accept(tcp, config)).await {
+    match worker.deadlines.limit(limit).bound(secure::accept(tcp, config)).await {
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);

@@ -113,7 +113,7 @@ pub async fn answer_locally<T: Transport, D: Dial>(
         let plan = ReplyPlan { version: talk.head.version, keep_alive, head_request: is_head, date: Some(date) };
         write_reply(&mut out, &reply, &plan);
     });
-    let (result, out) = send(client.split().1, out, worker.shared.timeouts.stall).await;
+    let (result, out) = send(client.split().1, out, worker.stall()).await;
     talk.out = out;
     match result {
         Ok(()) if keep_alive => End::KeepAlive,
@@ -127,6 +127,6 @@ pub async fn reject<W: WriteHalf, D: Dial>(worker: &Worker<D>, writer: &mut W, r
     let mut out = worker.buffers.lend();
     let plan = ReplyPlan { version, keep_alive: false, head_request: false, date: None };
     write_reply(&mut out, reply, &plan);
-    let (_, out) = send(writer, out, worker.shared.timeouts.stall).await;
+    let (_, out) = send(writer, out, worker.stall()).await;
     worker.buffers.give_back(out);
 }

@@ -18,6 +18,7 @@ mod listen;
 mod local;
 mod pages;
 mod places;
+mod pool;
 mod record;
 mod relay;
 mod respond;
@@ -37,10 +38,11 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Cache};
 
 use crate::config::snapshot::{Frontend, Origin};
-use crate::error::ProxyError;
+use crate::error::{Phase, ProxyError};
 use crate::limits;
 use crate::middleware::Now;
 use crate::net::driver::Choice;
+use crate::net::{Deadlines, TimeLimit};
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerState, WorkerMetrics};
 use crate::tls::challenge::ChallengeTable;
@@ -50,10 +52,11 @@ pub use entry::EntryPoint;
 use inbox::Buffers;
 pub use listen::{WorkerHandle, spawn};
 use places::Places;
+use pool::Pool;
 pub use rest::TakeDocument;
 pub use talk::fill_random;
 use talk::{Answered, Talk};
-use upstream::{Dial, Pool};
+use upstream::Dial;
 pub use verify::VerifyPool;
 
 /// Time limits of the data plane; `None` means none.
@@ -71,6 +74,16 @@ pub struct Timeouts {
     pub dial: Duration,
     /// `forwardingTimeouts.responseHeaderTimeout`.
     pub response_header: Option<Duration>,
+}
+
+/// What a worker shows of itself while it runs. Aligned so that no two workers write to one cache line.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+pub struct Vitals {
+    /// Requests under way, tunnels included.
+    pub active: AtomicUsize,
+    /// Its ring has carried another byte.
+    pub beats: AtomicU64,
 }
 
 /// What all workers share: made once at the start, or published by the control plane.
@@ -101,15 +114,18 @@ pub struct Shared {
     pub refused_heads: AtomicU64,
     /// Connections closed at once because all places were taken, or all of their address.
     pub refused_connections: AtomicU64,
-    /// Requests under way in all workers, tunnels included.
-    pub active: AtomicUsize,
-    /// One count per worker: its ring has carried another byte.
-    pub heartbeats: Vec<AtomicU64>,
+    /// One per worker.
+    pub vitals: Vec<Vitals>,
     /// Process facts for `/metrics`, read by the wiring.
     pub process_facts: fn() -> ProcessFacts,
 }
 
 impl Shared {
+    /// Requests under way in all workers, tunnels included.
+    pub fn active(&self) -> usize {
+        self.vitals.iter().map(|vitals| vitals.active.load(Relaxed)).sum()
+    }
+
     fn metrics_text(&self, servers: &[ServerState], _now_nanos: u64) -> Vec<u8> {
         self.metrics.prometheus_text(&Scrape { servers, process: (self.process_facts)() })
     }
@@ -121,6 +137,7 @@ pub struct Worker<D: Dial> {
     pub shared: Arc<Shared>,
     pub driver: Choice,
     pub clock: Clock,
+    pub deadlines: Deadlines,
     pub buffers: Buffers,
     /// What it may hold of messages in memory.
     pub budget: Budget,
@@ -131,6 +148,8 @@ pub struct Worker<D: Dial> {
     #[expect(clippy::vec_box, reason = "connections hold boxes: a talk moves between them as a pointer")]
     spare_talks: RefCell<Vec<Box<Talk>>>,
     places: Rc<Places>,
+    /// Connections that wait for their next request with a buffer in hand.
+    reads_ahead: Cell<usize>,
     /// When a shortage of descriptors, or of places, may be told again.
     next_complaint: Cell<u64>,
 }
@@ -141,6 +160,7 @@ impl<D: Dial> Worker<D> {
             number,
             driver,
             clock: Clock::new(shared.start),
+            deadlines: Deadlines::default(),
             buffers: Buffers::default(),
             budget: Budget::default(),
             pool: Pool::new(shared.idle_per_server_max),
@@ -149,6 +169,7 @@ impl<D: Dial> Worker<D> {
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
             spare_talks: RefCell::default(),
             places: Places::new(limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX),
+            reads_ahead: Cell::new(0),
             next_complaint: Cell::new(0),
             shared,
         }
@@ -160,7 +181,31 @@ impl<D: Dial> Worker<D> {
     }
 
     pub fn now(&self) -> Now {
-        Now { mono_nanos: self.clock.mono_nanos(), unix_secs: (self.clock.unix_nanos() / 1_000_000_000) as u64 }
+        Now { mono_nanos: self.clock.mono_nanos(), unix_secs: self.clock.unix_secs() }
+    }
+
+    /// How long either side may stand still in mid-body.
+    pub fn stall(&self) -> TimeLimit<'_> {
+        self.deadlines.limit(self.shared.timeouts.stall)
+    }
+
+    /// Opens a connection to a server.
+    ///
+    /// # Errors
+    /// None of its addresses could be connected to in time.
+    pub async fn dial(&self, origin: &Origin) -> Result<D::Io, ProxyError> {
+        let limit = self.deadlines.limit(self.shared.timeouts.dial);
+        // Boxed, as everything that most requests do not need: it would make each connection's task larger.
+        Box::pin(self.dial.dial(origin, limit)).await.map_err(|cause| ProxyError::new(Phase::Connect, cause))
+    }
+
+    /// Lets the worker's waits end in time; runs as long as its thread does.
+    pub async fn keep_time(&self) {
+        loop {
+            monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
+            self.clock.follow_wall();
+            self.deadlines.sweep(Duration::from_nanos(self.clock.mono_nanos()));
+        }
     }
 
     pub fn metrics(&self) -> WorkerMetrics<'_> {
@@ -213,8 +258,18 @@ impl<D: Dial> Worker<D> {
 
     /// Counts a request as active until the guard is dropped: a stop waits for it.
     pub fn begin_request(&self) -> Busy<'_> {
-        self.shared.active.fetch_add(1, Relaxed);
-        Busy(&self.shared.active)
+        let active = &self.shared.vitals[self.number].active;
+        active.fetch_add(1, Relaxed);
+        Busy(active)
+    }
+
+    /// A place among the connections that may hold a buffer while they idle.
+    fn take_seat(&self) -> Option<Seat<'_>> {
+        let taken = self.reads_ahead.get();
+        (taken < limits::READS_AHEAD_MAX).then(|| {
+            self.reads_ahead.set(taken + 1);
+            Seat(&self.reads_ahead)
+        })
     }
 
     fn lend_talk(&self) -> Box<Talk> {
@@ -226,6 +281,15 @@ impl<D: Dial> Worker<D> {
         if spare.len() < limits::POOLED_BUFFERS_MAX {
             spare.push(talk);
         }
+    }
+}
+
+/// One of few places; free again when it is dropped.
+struct Seat<'w>(&'w Cell<usize>);
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -17,7 +17,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// One request's notes.
 pub struct Record<'s> {
-    start_unix_nanos: i128,
+    start_unix_nanos: u64,
     start_nanos: u64,
     /// When the request went to its (last) server, and when that server's answer had passed.
     origin_nanos: Option<u64>,
@@ -39,8 +39,8 @@ impl<'s> Record<'s> {
     pub fn begin<D: Dial>(worker: &Worker<D>, talk: &Talk, peer: &Peer) -> Self {
         let view = talk.view();
         let record = Record {
+            start_nanos: worker.clock.read(),
             start_unix_nanos: worker.clock.unix_nanos(),
-            start_nanos: worker.clock.mono_nanos(),
             origin_nanos: None,
             frontend: None,
             origin: None,
@@ -149,7 +149,7 @@ impl<'s> Record<'s> {
 
     /// Counts the request and writes its line.
     pub fn finish<D: Dial>(self, worker: &Worker<D>, published: &Published, talk: &Talk, peer: &Peer) {
-        let end_nanos = worker.clock.mono_nanos();
+        let end_nanos = worker.clock.read();
         let nanos = end_nanos.saturating_sub(self.start_nanos);
         let backend_nanos = self.origin_nanos.map_or(0, |at| end_nanos.saturating_sub(at));
         let metrics = worker.metrics();
@@ -164,7 +164,7 @@ impl<'s> Record<'s> {
             nanos,
             backend_nanos,
             bytes: self.bytes,
-            unix_secs: (self.start_unix_nanos / 1_000_000_000) as u64,
+            unix_secs: self.start_unix_nanos / 1_000_000_000,
         });
         if self.retries > 0
             && let Some(counters) = self.frontend.and_then(|frontend| published.counters(frontend.backend.number))
@@ -173,7 +173,7 @@ impl<'s> Record<'s> {
         }
         if self.status >= 400 {
             let view = talk.view();
-            metrics.record_error(self.status, view.method(), view.host(), view.target(), self.start_unix_nanos as u64);
+            metrics.record_error(self.status, view.method(), view.host(), view.target(), self.start_unix_nanos);
         }
         if let Some(log) = &worker.access_log {
             log.write(|format, out, count| {
@@ -208,7 +208,7 @@ impl<'s> Record<'s> {
             _ => None,
         };
         access_log::Record {
-            start_unix_nanos: self.start_unix_nanos as u64,
+            start_unix_nanos: self.start_unix_nanos,
             local_offset_secs: 0,
             duration_nanos: nanos,
             client: std::net::SocketAddr::new(super::talk::canonical(peer.address.ip()), peer.address.port()),

@@ -1,18 +1,15 @@
 //! Moving one message's body from a reader to a writer, with bounded buffers and back-pressure: nothing is read while the other
 //! side has not taken what was read before.
 
-use std::future::Future;
 use std::io;
 use std::time::{Duration, Instant};
-
-use monoio::time::timeout;
 
 use super::inbox::{Buffers, Inbox};
 use crate::http::Body;
 use crate::http::h1::body::{self, Decoder};
 use crate::limits;
 use crate::net::splice::{self, Broken};
-use crate::net::{ReadHalf, WriteHalf};
+use crate::net::{ReadHalf, TimeLimit, WriteHalf};
 
 /// Which side ended a body early.
 #[derive(Debug)]
@@ -32,9 +29,9 @@ pub struct Relay<'a> {
     pub inbox: &'a mut Inbox,
     pub buffers: &'a Buffers,
     /// How long the receiver may take nothing.
-    pub stall: Duration,
+    pub stall: TimeLimit<'a>,
     /// How long the sender may be silent; `None` for a response, which may be a stream of rare events (v1 has no such limit either).
-    pub silence: Option<Duration>,
+    pub silence: Option<TimeLimit<'a>>,
     /// What came in that time: see [`limits::BODY_BYTES_PER_STALL_MIN`].
     pub pace: Pace,
     /// Payload bytes handed to the receiver so far.
@@ -62,7 +59,7 @@ impl Pace {
     }
 }
 
-impl Relay<'_> {
+impl<'a> Relay<'a> {
     /// Appends to `out` what has already arrived of the body, so that a head and a small body leave together. True when that is all.
     ///
     /// # Errors
@@ -106,15 +103,20 @@ impl Relay<'_> {
         writer: &mut W,
         mut out: Vec<u8>,
     ) -> (Result<(), RelayError>, Vec<u8>) {
+        match self.take_arrived(&mut out) {
+            // Few bodies are longer than what came with their head. Boxed: most connections never need the space.
+            Ok(false) => Box::pin(self.run_on(reader, writer, out)).await,
+            ended => self.end(ended, writer, out).await,
+        }
+    }
+
+    async fn run_on<R: ReadHalf, W: WriteHalf>(
+        &mut self,
+        reader: &mut R,
+        writer: &mut W,
+        mut out: Vec<u8>,
+    ) -> (Result<(), RelayError>, Vec<u8>) {
         loop {
-            let done = match self.take_arrived(&mut out) {
-                Ok(done) => done,
-                Err(e) => {
-                    // The good bytes in front of the bad ones still belong to the receiver.
-                    let (_, out) = send(writer, out, self.stall).await;
-                    return (Err(e), out);
-                }
-            };
             if !out.is_empty() {
                 let (result, returned) = send(writer, out, self.stall).await;
                 out = returned;
@@ -123,15 +125,27 @@ impl Relay<'_> {
                 }
                 out.clear();
             }
-            if done {
-                return (Ok(()), out);
-            }
             let moved =
                 if self.is_verbatim() { self.copy_verbatim(reader, writer).await } else { self.fill(reader).await };
             if let Err(e) = moved {
                 return (Err(e), out);
             }
+            match self.take_arrived(&mut out) {
+                Ok(false) => {}
+                ended => return self.end(ended, writer, out).await,
+            }
         }
+    }
+
+    /// Sends the last bytes. Good bytes in front of bad ones still belong to the receiver.
+    async fn end<W: WriteHalf>(
+        &self,
+        ended: Result<bool, RelayError>,
+        writer: &mut W,
+        out: Vec<u8>,
+    ) -> (Result<(), RelayError>, Vec<u8>) {
+        let (sent, out) = send(writer, out, self.stall).await;
+        (ended.and(sent.map_err(|_| RelayError::Sink)), out)
     }
 
     /// Counted bytes go out as they come in: then a buffer is filled by one side and sent to the other without being looked at.
@@ -143,13 +157,18 @@ impl Relay<'_> {
     }
 
     async fn fill<R: ReadHalf>(&mut self, reader: &mut R) -> Result<(), RelayError> {
-        let start = self.silence.map(|period| (period, Instant::now()));
-        let filling = self.inbox.fill(reader, self.buffers);
-        let read = within_some(self.silence, filling).await.map_err(RelayError::Source)?;
+        let start = self.silence.map(|limit| (limit.time, Instant::now()));
+        let patience = self.patience();
+        let read = patience.bound(self.inbox.fill(reader, self.buffers)).await.map_err(RelayError::Source)?;
         if read == 0 {
             return self.decoder.finish().map_err(malformed);
         }
         self.account(start, read)
+    }
+
+    /// How long the sender is waited for.
+    fn patience(&self) -> TimeLimit<'a> {
+        self.silence.unwrap_or(self.stall.with(Duration::MAX))
     }
 
     fn account(&mut self, start: Option<(Duration, Instant)>, read: usize) -> Result<(), RelayError> {
@@ -186,9 +205,9 @@ impl Relay<'_> {
         }
         let mut buffer: Vec<u8> = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
         while self.decoder.remaining() != Some(0) {
-            let start = self.silence.map(|period| (period, Instant::now()));
+            let start = self.silence.map(|limit| (limit.time, Instant::now()));
             let reading = async { Ok(reader.read(std::mem::take(&mut buffer)).await) };
-            let (read, returned) = within_some(self.silence, reading).await.map_err(RelayError::Source)?;
+            let (read, returned) = self.patience().bound(reading).await.map_err(RelayError::Source)?;
             buffer = returned;
             let read = read.map_err(RelayError::Source)?;
             if read == 0 {
@@ -217,27 +236,9 @@ impl Relay<'_> {
 }
 
 /// Sends a whole buffer, within `stall`.
-pub async fn send<W: WriteHalf>(writer: &mut W, buffer: Vec<u8>, stall: Duration) -> (io::Result<()>, Vec<u8>) {
-    match timeout(stall, writer.write_all(buffer)).await {
-        Ok(outcome) => outcome,
-        Err(_) => (Err(io::ErrorKind::TimedOut.into()), Vec::new()),
-    }
-}
-
-/// A time limit as an I/O error.
-pub async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    match timeout(limit, work).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
-}
-
-/// A time limit that may be none.
-pub async fn within_some<T>(limit: Option<Duration>, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    match limit {
-        Some(limit) => within(limit, work).await,
-        None => work.await,
-    }
+pub async fn send<W: WriteHalf>(writer: &mut W, buffer: Vec<u8>, stall: TimeLimit<'_>) -> (io::Result<()>, Vec<u8>) {
+    let sent = stall.bound(async { Ok(writer.write_all(buffer).await) }).await;
+    sent.unwrap_or_else(|late| (Err(late), Vec::new()))
 }
 
 fn malformed(error: body::InvalidBody) -> RelayError {

@@ -2,12 +2,10 @@
 
 use std::cell::Cell;
 
-use monoio::time::timeout;
-
 use super::Worker;
 use super::gzip;
 use super::record::Record;
-use super::relay::{Pace, Relay, send};
+use super::relay::{Pace, Relay};
 use super::talk::{Answered, PathChange, Peer, canonical, fill_random};
 use super::upstream::Dial;
 use crate::config::snapshot::Frontend;
@@ -81,6 +79,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
     if upgraded && !asked.head.websocket {
         return Err(ProxyError::new(Phase::Await, Cause::Malformed("101 to a request that asked for no upgrade")));
     }
+    worker.clock.read();
     record.answered(answer.head.status);
     if let Some(cookie) = asked.cookie {
         answer.edits.add(b"Set-Cookie", cookie.as_bytes());
@@ -92,7 +91,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         return Ok(Responded { keep_alive: false, upstream_ok, upgraded: false, is_cut: false, page });
     }
     if asked.passage.body != BodyPlan::Plain {
-        return Ok(gzip::deliver(worker, reader, writer, &mut asked, answer, record).await);
+        return Ok(Box::pin(gzip::deliver(worker, reader, writer, &mut asked, answer, record)).await);
     }
     let outgoing = framing_for_client(asked.head.version, answer.head.body);
     let mut out = std::mem::take(&mut answer.out);
@@ -100,7 +99,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
 
     asked.began.set(true);
     let mut decoder = Decoder::new(answer.head.body);
-    let stall = worker.shared.timeouts.stall;
+    let stall = worker.stall();
     let mut relay = Relay {
         decoder: &mut decoder,
         incoming: answer.head.body,
@@ -112,12 +111,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         pace: Pace::default(),
         moved: 0,
     };
-    let (result, out) = if answer.head.body == Body::None {
-        let (result, out) = send(writer, out, stall).await;
-        (result.map_err(|_| super::relay::RelayError::Sink), out)
-    } else {
-        relay.run(reader, writer, out).await
-    };
+    let (result, out) = relay.run(reader, writer, out).await;
     record.delivered(relay.moved, &result);
     answer.out = out;
     let is_complete = result.is_ok();
@@ -164,7 +158,7 @@ pub async fn read_head<R: ReadHalf, D: Dial>(
     let reading = final_head(worker, reader, is_head, answer);
     match worker.shared.timeouts.response_header {
         // One limit for the whole head: a server that drips must not renew it with each byte.
-        Some(limit) => timeout(limit, reading).await.unwrap_or_else(|_| Err(late())),
+        Some(limit) => worker.deadlines.within(limit, reading).await.unwrap_or_else(|_| Err(late())),
         None => reading.await,
     }
 }

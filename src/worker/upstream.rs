@@ -1,79 +1,75 @@
-//! Connections to backends: dialling, and the idle ones each worker keeps.
+//! Opening connections to backends, plain and TLS.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
-
-use monoio::time::timeout;
 
 use crate::config::snapshot::Origin;
 use crate::error::Cause;
 use crate::limits;
 use crate::net::secure::{self, SecureReader, SecureWriter};
 use crate::net::tcp::{TcpReader, TcpWriter};
-use crate::net::{Duplex, ReadHalf, Tcp, Transport, WriteHalf, socket};
+use crate::net::{Duplex, Late, ReadHalf, Tcp, TimeLimit, Transport, WriteHalf, socket};
 
 /// How a worker opens a connection to a server; tests give one that needs no network.
 pub trait Dial: 'static {
     type Io: Transport + 'static;
 
     /// Opens a connection, TLS included, within `limit`.
-    fn dial(&self, origin: &Origin, limit: Duration) -> impl Future<Output = Result<Self::Io, Cause>>;
+    fn dial(&self, origin: &Origin, limit: TimeLimit<'_>) -> impl Future<Output = Result<Self::Io, Cause>>;
 }
 
 /// Dialling over the network.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NetworkDial;
 
-/// A connection to a backend, plain or TLS.
+/// A connection to a backend, plain or TLS. It moves between pool and requests, so what is large in it is boxed.
 pub type Upstream = Duplex<UpstreamReader, UpstreamWriter>;
 
 pub enum UpstreamReader {
     Plain(TcpReader),
-    Tls(SecureReader<TcpReader>),
+    Tls(Box<SecureReader<TcpReader>>),
 }
 
 pub enum UpstreamWriter {
     Plain(TcpWriter),
-    Tls(SecureWriter<TcpWriter>),
+    Tls(Box<SecureWriter<TcpWriter>>),
 }
 
 impl Dial for NetworkDial {
     type Io = Upstream;
 
-    async fn dial(&self, origin: &Origin, limit: Duration) -> Result<Upstream, Cause> {
-        match timeout(limit, open(origin)).await {
-            Ok(opened) => opened,
-            Err(_) => Err(Cause::TimedOut),
-        }
+    async fn dial(&self, origin: &Origin, limit: TimeLimit<'_>) -> Result<Upstream, Cause> {
+        limit.within(open(origin, limit)).await.unwrap_or_else(|Late| Err(Cause::TimedOut))
     }
 }
 
 /// Tries the server's addresses in turn; a name may have several.
-async fn open(origin: &Origin) -> Result<Upstream, Cause> {
+async fn open(origin: &Origin, limit: TimeLimit<'_>) -> Result<Upstream, Cause> {
     let addresses = origin.addresses.load();
     let mut failure = Cause::Unresolved;
     for address in addresses.iter() {
         match socket::connect(*address).await {
-            Ok(tcp) => return finish(tcp, origin).await,
+            Ok(tcp) => return finish(tcp, origin, limit).await,
             Err(e) => failure = Cause::Io(e),
         }
     }
     Err(failure)
 }
 
-async fn finish(tcp: Tcp, origin: &Origin) -> Result<Upstream, Cause> {
+async fn finish(tcp: Tcp, origin: &Origin, limit: TimeLimit<'_>) -> Result<Upstream, Cause> {
     let Some((config, name)) = &origin.tls else {
         return Ok(Duplex { reader: UpstreamReader::Plain(tcp.reader), writer: UpstreamWriter::Plain(tcp.writer) });
     };
-    let handshake =
-        timeout(Duration::from_secs(limits::HANDSHAKE_SECS), secure::connect(tcp, config.clone(), name.clone()));
-    match handshake.await {
-        Ok(Ok(tls)) => Ok(Duplex { reader: UpstreamReader::Tls(tls.reader), writer: UpstreamWriter::Tls(tls.writer) }),
+    let limit = limit.with(Duration::from_secs(limits::HANDSHAKE_SECS));
+    match limit.within(secure::connect(tcp, config.clone(), name.clone())).await {
+        Ok(Ok(tls)) => Ok(Duplex {
+            reader: UpstreamReader::Tls(Box::new(tls.reader)),
+            writer: UpstreamWriter::Tls(Box::new(tls.writer)),
+        }),
         Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => Err(Cause::Tls(e.to_string())),
         Ok(Err(e)) => Err(Cause::Io(e)),
-        Err(_) => Err(Cause::TimedOut),
+        Err(Late) => Err(Cause::TimedOut),
     }
 }
 
@@ -96,6 +92,20 @@ impl ReadHalf for UpstreamReader {
         match self {
             UpstreamReader::Plain(half) => half.is_quiet(),
             UpstreamReader::Tls(half) => half.is_quiet(),
+        }
+    }
+
+    fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
+        match self {
+            UpstreamReader::Plain(half) => half.read_ahead(buffer),
+            UpstreamReader::Tls(half) => half.read_ahead(buffer),
+        }
+    }
+
+    fn is_reading_ahead(&self) -> bool {
+        match self {
+            UpstreamReader::Plain(half) => half.is_reading_ahead(),
+            UpstreamReader::Tls(half) => half.is_reading_ahead(),
         }
     }
 
@@ -142,71 +152,4 @@ impl WriteHalf for UpstreamWriter {
             UpstreamWriter::Tls(_) => None,
         }
     }
-}
-
-/// A worker's idle connections, by server. The last one put in is the first taken out: the warm ones stay warm, the rest ages out.
-pub struct Pool<C> {
-    /// By the server's number: they are small and dense.
-    idle: RefCell<Vec<Vec<Idle<C>>>>,
-    per_server_max: usize,
-}
-
-struct Idle<C> {
-    connection: C,
-    since_nanos: u64,
-}
-
-impl<C: Transport> Pool<C> {
-    /// `per_server_max`: idle connections kept for one server by this worker (`maxIdleConnsPerHost`).
-    pub fn new(per_server_max: usize) -> Self {
-        Pool { idle: RefCell::default(), per_server_max }
-    }
-
-    /// A connection that is still open and on which nothing unasked has arrived. `pool` is the server's number.
-    pub fn take(&self, pool: usize, now_nanos: u64) -> Option<C> {
-        loop {
-            let mut found = self.idle.borrow_mut().get_mut(pool)?.pop()?;
-            let is_fresh = now_nanos.saturating_sub(found.since_nanos) < idle_nanos_max();
-            if is_fresh && found.connection.split().0.is_quiet() {
-                return Some(found.connection);
-            }
-        }
-    }
-
-    /// Keeps a connection whose last exchange ended cleanly.
-    pub fn put(&self, pool: usize, connection: C, now_nanos: u64) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() <= pool {
-            idle.resize_with(pool + 1, Vec::new);
-        }
-        let list = &mut idle[pool];
-        if list.len() < self.per_server_max {
-            list.push(Idle { connection, since_nanos: now_nanos });
-        }
-    }
-
-    /// Closes what has been idle too long.
-    pub fn sweep(&self, now_nanos: u64) {
-        for list in self.idle.borrow_mut().iter_mut() {
-            list.retain(|idle| now_nanos.saturating_sub(idle.since_nanos) < idle_nanos_max());
-        }
-    }
-
-    /// Closes all of them: descriptors are wanted elsewhere.
-    pub fn clear(&self) {
-        self.idle.borrow_mut().iter_mut().for_each(Vec::clear);
-    }
-
-    /// Idle connections at this moment.
-    pub fn len(&self) -> usize {
-        self.idle.borrow().iter().map(Vec::len).sum()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-fn idle_nanos_max() -> u64 {
-    limits::UPSTREAM_IDLE_SECS * 1_000_000_000
 }

@@ -6,6 +6,7 @@ mod failures;
 mod pipe;
 mod requests;
 mod simulation;
+mod sizes;
 mod slow;
 mod stage;
 mod upgrades;

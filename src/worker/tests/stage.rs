@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,13 +18,14 @@ use crate::config::dynamic::{Backend, Dynamic, Frontend, Redirect, Route, Server
 use crate::config::snapshot::{Origin, Snapshot, Trust};
 use crate::error::Cause;
 use crate::middleware::Chain;
+use crate::net::TimeLimit;
 use crate::net::driver::Choice;
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts};
 use crate::worker::connection::serve;
 use crate::worker::talk::Peer;
 use crate::worker::upstream::Dial;
-use crate::worker::{EntryPoint, Shared, Timeouts, VerifyPool, Worker};
+use crate::worker::{EntryPoint, Shared, Timeouts, VerifyPool, Vitals, Worker};
 
 /// Longer than any exchange in memory takes; a test that gets here hangs.
 const HANG: Duration = Duration::from_secs(10);
@@ -50,7 +53,7 @@ pub struct Planned {
 impl Dial for Rc<Planned> {
     type Io = Wire;
 
-    async fn dial(&self, origin: &Origin, _limit: Duration) -> Result<Wire, Cause> {
+    async fn dial(&self, origin: &Origin, _limit: TimeLimit<'_>) -> Result<Wire, Cause> {
         self.dials.set(self.dials.get() + 1);
         self.asked.borrow_mut().push(origin.authority.clone());
         let plan = self.plans.borrow_mut().pop_front();
@@ -135,7 +138,13 @@ impl<'a> Run<'a> {
         let address = "192.0.2.7:4711".parse().expect("an address");
         let peer =
             Peer { entry: 0, address, ip_text: "192.0.2.7".into(), secure: false, certs: Vec::new(), trusted: true };
-        let served = monoio::time::timeout(HANG, serve(Rc::clone(&worker), wire, peer)).await;
+        let mut serving = pin!(serve(Rc::clone(&worker), wire, peer));
+        let mut timing = pin!(worker.keep_time());
+        let both = poll_fn(|cx| {
+            let _ = timing.as_mut().poll(cx);
+            serving.as_mut().poll(cx)
+        });
+        let served = monoio::time::timeout(HANG, both).await;
         assert!(served.is_ok(), "the connection never ends; client heard {:?}", text(&client.borrow().heard));
 
         check_counts(&shared, &shared.snapshot.load());
@@ -157,7 +166,7 @@ impl<'a> Run<'a> {
 
 /// After the last connection nothing may count as under way.
 pub fn check_counts(shared: &Shared, published: &Published) {
-    assert_eq!(shared.active.load(std::sync::atomic::Ordering::Relaxed), 0, "active requests");
+    assert_eq!(shared.active(), 0, "active requests");
     for backend in &published.snapshot.backends {
         for origin in &backend.origins {
             assert_eq!(origin.server.state.active(), 0, "requests under way at {}", origin.url);
@@ -250,8 +259,7 @@ impl Base {
             draining: false.into(),
             refused_heads: 0.into(),
             refused_connections: 0.into(),
-            heartbeats: Vec::new(),
-            active: 0.into(),
+            vitals: vec![Vitals::default()],
             process_facts: ProcessFacts::default,
         }
     }

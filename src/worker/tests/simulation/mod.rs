@@ -12,10 +12,13 @@ mod messages;
 mod origin;
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use client::Client;
@@ -27,6 +30,7 @@ use crate::config::dynamic::{Backend, Buffering, Dynamic, Frontend, Headers, Max
 use crate::config::snapshot::Origin;
 use crate::error::Cause;
 use crate::limits;
+use crate::net::TimeLimit;
 use crate::net::driver::{Choice, Driver, Wanted};
 use crate::worker::connection::serve;
 use crate::worker::talk::Peer;
@@ -105,7 +109,7 @@ struct World {
 impl Dial for Rc<World> {
     type Io = Wire<Server>;
 
-    async fn dial(&self, origin: &Origin, _limit: Duration) -> Result<Wire<Server>, Cause> {
+    async fn dial(&self, origin: &Origin, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
         let mut random = self.random.borrow_mut().split();
         looks(random.below(8)).await;
         if !self.honest && random.once_in(8) {
@@ -140,12 +144,12 @@ fn add_faults<P>(link: &Linked<P>, stalls: u64, random: &mut Random) {
 async fn looks(count: u64) {
     for _ in 0..count {
         let mut looked = false;
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             if std::mem::replace(&mut looked, true) {
-                return std::task::Poll::Ready(());
+                return Poll::Ready(());
             }
             cx.waker().wake_by_ref();
-            std::task::Poll::Pending
+            Poll::Pending
         })
         .await;
     }
@@ -195,6 +199,8 @@ async fn meet(
     let done = Rc::new(Cell::new(false));
     let swapping =
         monoio::spawn(swap(base.tables.clone(), Arc::clone(&shared), honest, random.split(), Rc::clone(&done)));
+    // It ends with its next tick, when nobody needs it any more.
+    monoio::spawn(keep_time(Rc::clone(&worker), Rc::clone(&done)));
     let mut connections = Vec::new();
     for client in clients {
         let (link, wire) = connect(client, random.split(), &world.ledger);
@@ -245,6 +251,16 @@ async fn swap(
         let choices = if honest { 2 } else { tables.len() as u64 };
         shared.snapshot.store(Arc::clone(&tables[random.below(choices) as usize]));
     }
+}
+
+/// Lets the worker's waits end in time, until the last client has gone.
+async fn keep_time(worker: Rc<Worker<Rc<World>>>, done: Rc<Cell<bool>>) {
+    let mut timing = pin!(worker.keep_time());
+    poll_fn(|cx| {
+        let _ = timing.as_mut().poll(cx);
+        if done.get() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await
 }
 
 /// What was taken in and not passed on was held at some time: no more than each connection's buffers.

@@ -1,0 +1,104 @@
+//! The idle connections to backends that a worker keeps.
+
+use std::cell::{Cell, RefCell};
+
+use super::inbox::Buffers;
+use crate::limits;
+use crate::net::{ReadHalf, Transport};
+
+/// A worker's idle connections, by server. The last one put in is the first taken out: the warm ones stay warm, the rest ages out.
+pub struct Pool<C> {
+    /// By the server's number: they are small and dense.
+    idle: RefCell<Vec<Vec<Idle<C>>>>,
+    per_server_max: usize,
+    /// How many of them hold a buffer.
+    reading_ahead: Cell<usize>,
+}
+
+struct Idle<C> {
+    connection: C,
+    since_nanos: u64,
+    /// It holds a buffer for the next answer.
+    reads_ahead: bool,
+}
+
+impl<C: Transport> Pool<C> {
+    /// `per_server_max`: idle connections kept for one server by this worker (`maxIdleConnsPerHost`).
+    pub fn new(per_server_max: usize) -> Self {
+        Pool { idle: RefCell::default(), per_server_max, reading_ahead: Cell::default() }
+    }
+
+    /// A connection that is still open and on which nothing unasked has arrived. `pool` is the server's number.
+    pub fn take(&self, pool: usize, now_nanos: u64) -> Option<C> {
+        loop {
+            let mut found = self.idle.borrow_mut().get_mut(pool)?.pop()?;
+            self.forget(&found);
+            let is_fresh = now_nanos.saturating_sub(found.since_nanos) < idle_nanos_max();
+            if is_fresh && found.connection.split().0.is_quiet() {
+                return Some(found.connection);
+            }
+        }
+    }
+
+    /// Keeps a connection whose last exchange ended cleanly.
+    pub fn put(&self, pool: usize, mut connection: C, now_nanos: u64, buffers: &Buffers) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() <= pool {
+            idle.resize_with(pool + 1, Vec::new);
+        }
+        let list = &mut idle[pool];
+        if list.len() < self.per_server_max {
+            let reads_ahead = self.read_ahead(&mut connection, buffers);
+            list.push(Idle { connection, since_nanos: now_nanos, reads_ahead });
+        }
+    }
+
+    /// Closes what has been idle too long.
+    pub fn sweep(&self, now_nanos: u64) {
+        for list in self.idle.borrow_mut().iter_mut() {
+            list.retain(|idle| {
+                let stays = now_nanos.saturating_sub(idle.since_nanos) < idle_nanos_max();
+                if !stays {
+                    self.forget(idle);
+                }
+                stays
+            });
+        }
+    }
+
+    /// Closes all of them: descriptors are wanted elsewhere.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().iter_mut().for_each(Vec::clear);
+        self.reading_ahead.set(0);
+    }
+
+    /// The next answer is received without asking the socket first, on as many connections as may hold buffers.
+    fn read_ahead(&self, connection: &mut C, buffers: &Buffers) -> bool {
+        if self.reading_ahead.get() >= limits::READS_AHEAD_MAX {
+            return false;
+        }
+        if let Some(unused) = connection.split().0.read_ahead(buffers.lend()) {
+            buffers.give_back(unused);
+            return false;
+        }
+        self.reading_ahead.set(self.reading_ahead.get() + 1);
+        true
+    }
+
+    fn forget(&self, gone: &Idle<C>) {
+        self.reading_ahead.set(self.reading_ahead.get() - usize::from(gone.reads_ahead));
+    }
+
+    /// Idle connections at this moment.
+    pub fn len(&self) -> usize {
+        self.idle.borrow().iter().map(Vec::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn idle_nanos_max() -> u64 {
+    limits::UPSTREAM_IDLE_SECS * 1_000_000_000
+}
