@@ -71,7 +71,8 @@ impl Client {
     }
 
     fn send_more(&mut self) {
-        while self.held_back.is_none() && self.sent < self.asks.len() && self.sent - self.answered.len() < self.window {
+        let waits = |client: &Client| client.gave_up || client.held_back.is_some();
+        while !waits(self) && self.sent < self.asks.len() && self.sent - self.answered.len() < self.window {
             let ask = &self.asks[self.sent];
             self.outgoing.extend_from_slice(ask.head.as_bytes());
             if ask.expects {
@@ -118,7 +119,12 @@ impl Client {
         let Some(id) = &answer.id else {
             return assert!(answer.status >= 400, "{} for {} from nobody", answer.status, ask.id);
         };
-        assert!(*id == ask.id && !ask.is_nonsense, "{} got the answer to {id}", ask.id);
+        let fits = *id == ask.id && !ask.is_nonsense;
+        assert!(
+            fits,
+            "{} got the answer to {id}, {} after {:?} of {:?}",
+            ask.id, answer.status, self.answered, self.asks
+        );
         assert_eq!(answer.data, pattern(id, answer.data.len()), "bytes of another answer to {id}");
     }
 
