@@ -101,9 +101,10 @@ impl ReadHalf for TcpReader {
 
     async fn readable(&mut self) -> io::Result<()> {
         match self.ahead.as_mut().filter(|ahead| ahead.is_under_way()) {
-            Some(ahead) => Ok(poll_fn(|cx| ahead.poll_ready(cx)).await),
-            None => sys::readable(&self.half).await,
+            Some(ahead) => poll_fn(|cx| ahead.poll_ready(cx)).await,
+            None => sys::readable(&self.half).await?,
         }
+        Ok(())
     }
 
     fn read_now(&mut self, buffer: &mut Vec<u8>) -> usize {
