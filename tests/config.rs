@@ -60,10 +60,6 @@ fn routes_of_a_running_traefik_are_read_without_warnings() {
         println!("skipped: no shared cases");
         return;
     };
-    // One line of it escapes braces for the template engine, which is refused by design; the rest has none.
-    let refused = ringway::config::text::dedicated(&text, "observed-rules.toml").expect_err("it holds a template");
-    assert!(refused.message.contains("does not run templates"), "{refused}");
-    let text: String = text.lines().filter(|line| !line.contains("{{")).flat_map(|line| [line, "\n"]).collect();
     let read = ringway::config::text::dedicated(&text, "observed-rules.toml").unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(read.warnings, []);
     assert!(read.value.frontends.len() > 10 && !read.value.backends.is_empty());

@@ -18,8 +18,8 @@ const VICTIMS_COMPARED: usize = 64;
 /// What of a request names its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The peer's address; never X-Forwarded-For. An IPv6 peer counts by its /64 network, which is what one client holds:
-    /// Traefik v1 cuts the address at its first colon and so lets all of IPv6 share a handful of buckets.
+    /// The peer's address, an IPv6 one too as a whole; never X-Forwarded-For. Traefik v1 cuts the address at its first colon and so lets
+    /// all of IPv6 share a handful of buckets.
     ClientIp,
     /// The Host as sent, port included.
     Host,
@@ -48,7 +48,7 @@ impl Source {
         match self {
             Source::ClientIp => match facts.peer.to_canonical() {
                 IpAddr::V4(address) => hasher.hash_one(address.octets()),
-                IpAddr::V6(address) => hasher.hash_one(&address.octets()[..8]),
+                IpAddr::V6(address) => hasher.hash_one(address.octets()),
             },
             Source::Host => hasher.hash_one(request.host()),
             Source::Header(name) => hasher.hash_one(request.first(name.as_bytes()).unwrap_or_default()),

@@ -23,7 +23,7 @@ pub const REQUEST_LIMITS: Limits = Limits {
 };
 
 /// Serves a connection to its end.
-pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer: Peer) {
+pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer: Box<Peer>) {
     let mut talk: Option<Box<Talk>> = None;
     let end = loop {
         // While the process drains, a request that comes all the same is served: its answer closes the connection.

@@ -180,23 +180,24 @@ async fn contained(metrics: &Metrics, address: SocketAddr, serving: impl Future<
 pub async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) {
     let point = &worker.shared.entry_points[entry];
     let ip = canonical(address.ip());
-    let mut peer = Peer {
+    let mut peer = Box::new(Peer {
         entry,
         address,
         ip_text: ip.to_string().into(),
         secure: point.tls.is_some(),
         certs: Vec::new(),
         trusted: point.trust.includes(ip),
-    };
+    });
     let Some(config) = point.tls.clone() else {
         return connection::serve(worker, tcp, peer).await;
     };
     let limit = Duration::from_secs(limits::HANDSHAKE_SECS);
-    match worker.deadlines.limit(limit).bound(secure::accept(tcp, config)).await {
+    // Boxed, both: a plain connection needs none of the room that a TLS one takes.
+    match Box::pin(worker.deadlines.limit(limit).bound(secure::accept(tcp, config))).await {
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
-            connection::serve(worker, stream, peer).await;
+            Box::pin(connection::serve(worker, stream, peer)).await;
         }
         // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
         Err(e) => tracing::debug!(client = %address, entry_point = %point.name, "TLS handshake failed: {e}"),

@@ -40,8 +40,7 @@ fn the_rate_limit_says_when_to_come_back() {
 #[test]
 fn sources_are_addresses_hosts_or_fields() {
     let mut v6 = rate_limit("client.ip", 10, 1, 1);
-    for (peer, expected) in
-        [("2001:db8::1", true), ("2001:db8::2", false), ("2001:db8:0:1::1", true), ("192.0.2.1", true)]
+    for (peer, expected) in [("2001:db8::1", true), ("2001:db8::1", false), ("2001:db8::2", true), ("192.0.2.1", true)]
     {
         v6.peer = peer.parse().unwrap();
         assert_eq!(passes(&v6.get("h", "/")), expected, "{peer}");

@@ -21,6 +21,7 @@ const fn difference(block: &'static str, what: &'static str, why: &'static str) 
 
 /// The response without a length that a newer Go flushes at once: an artefact of the recorded build (dynamic.md, build caveat).
 const FLUSHED: &str = "flushed by the recorded build before its type was known; a 502 has its text/plain";
+const NO_SERVER: &str = "the 503 of a backend without a usable server says when to come back (COMPAT.md)";
 const LOST: &str = "what was sent was not recorded";
 
 pub const DIFFERENCES: &[Difference] = &[
@@ -33,6 +34,8 @@ pub const DIFFERENCES: &[Difference] = &[
     ),
     difference("errdead / ", "field content-type", "lost with the same flush: the page's own type stays"),
     difference("badscheme", "", "a server URL of an unknown scheme rejects its frontend with a message (COMPAT.md)"),
+    difference("empty ", "field retry-after", NO_SERVER),
+    difference("hc ", "field retry-after", NO_SERVER),
     difference(" / ", "", "an empty Host field is 400 (COMPAT.md)"),
     difference("paths", "echo uri", "the recording shows the bytes of the two-byte character as two characters"),
     difference("connect", "", "CONNECT is 501 (COMPAT.md)"),

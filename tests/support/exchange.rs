@@ -56,14 +56,14 @@ impl Stage {
             reader: Asking { left: count, count, watch },
             writer: Taking { got: Rc::clone(&got), asked: Rc::default() },
         };
-        let peer = Peer {
+        let peer = Box::new(Peer {
             entry: 0,
             address: ([192, 0, 2, 7], 4711).into(),
             ip_text: "192.0.2.7".into(),
             secure: false,
             certs: Vec::new(),
             trusted: true,
-        };
+        });
         let served = pin!(serve(Rc::clone(&self.worker), client, peer)).poll(&mut Context::from_waker(Waker::noop()));
         assert!(served.is_ready(), "something was waited for");
         got.get()

@@ -136,8 +136,14 @@ impl<'a> Run<'a> {
         (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
         let (client, wire) = other.connect();
         let address = "192.0.2.7:4711".parse().expect("an address");
-        let peer =
-            Peer { entry: 0, address, ip_text: "192.0.2.7".into(), secure: false, certs: Vec::new(), trusted: true };
+        let peer = Box::new(Peer {
+            entry: 0,
+            address,
+            ip_text: "192.0.2.7".into(),
+            secure: false,
+            certs: Vec::new(),
+            trusted: true,
+        });
         let mut serving = pin!(serve(Rc::clone(&worker), wire, peer));
         let mut timing = pin!(worker.keep_time());
         let both = poll_fn(|cx| {
