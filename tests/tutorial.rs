@@ -271,7 +271,7 @@ impl Host {
             if status(&reply) == wanted { Ok(()) } else { Err(reply) }
         };
         stdout_of("docker", &["stop", "-t", "0", &container]);
-        wait_for("the stopped service is gone", limit, || answers_with("404"));
+        wait_for("the stopped service is gone", limit, || answers_with("503"));
         let blog = self.https(&self.blog, "/", &[]).expect("the other service");
         assert_eq!(status(&blog), "200", "the other service stays: {blog}");
         stdout_of("docker", &["start", &container]);

@@ -69,6 +69,10 @@ pub async fn forward<'s, T: Transport, D: Dial>(
                 let Some(reply) = reply else { return End::Close };
                 return Box::pin(answer_locally(worker, talk, client, reply.closing())).await;
             }
+            Err(Failed::Stale(error)) => {
+                talk.answer.repeated = true;
+                tries.stale(&lease, error);
+            }
             Err(Failed::Backend(error)) => {
                 worker.complain(frontend, origin, &error);
                 backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
@@ -108,6 +112,8 @@ enum Outcome {
 /// Why an attempt brought no answer to the client.
 pub enum Failed {
     Backend(ProxyError),
+    /// A kept connection was dead, and the request may be sent again: to another server.
+    Stale(ProxyError),
     /// The client broke off, or what it sent is no body: this answer if there is still somebody to read it.
     Client(Option<Reply>),
 }
@@ -134,6 +140,7 @@ async fn attempt<T: Transport, D: Dial>(
     peer: &Peer,
     record: &mut Record<'_>,
 ) -> Result<Outcome, Failed> {
+    let backend = &frontend.backend;
     let mut kept = worker.kept(origin, &talk.answer);
     loop {
         let is_kept = kept.is_some();
@@ -142,7 +149,13 @@ async fn attempt<T: Transport, D: Dial>(
             None => connect(worker, origin).await?,
         };
         match converse(worker, frontend, origin, cookie, &mut connection, talk, client, peer, record).await {
-            Err(Failed::Backend(e)) if is_kept && is_repeatable(talk, &e) => talk.answer.repeated = true,
+            Err(Failed::Backend(e)) if is_kept && is_repeatable(talk, &e) => {
+                // The server may be going: another one takes the request. A sticky client stays with its own.
+                if backend.origins.len() > 1 && backend.balancer.settings().sticky.is_none() {
+                    return Err(Failed::Stale(e));
+                }
+                talk.answer.repeated = true;
+            }
             Ok(done) => return Ok(conclude(worker, origin, connection, done)),
             Err(failed) => return Err(failed),
         }

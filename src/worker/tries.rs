@@ -89,6 +89,15 @@ impl<'a> Tries<'a> {
         }
     }
 
+    /// A kept connection to the server was dead, as they are at times: no failure of its, and no try of the request's. Another server comes
+    /// next, or this one again if there is none.
+    pub fn stale(&mut self, lease: &Lease, error: ProxyError) {
+        self.tried.add(lease.index);
+        self.done = self.done.saturating_sub(1);
+        self.repeated = true;
+        self.failure = Some(error);
+    }
+
     /// A try failed at the server: whether another one follows. A server that stops takes along what it was working on: a request that is
     /// `repeatable` goes to another one, once.
     pub fn failed(&mut self, lease: &Lease, error: ProxyError, repeatable: bool) -> bool {
