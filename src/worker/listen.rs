@@ -14,6 +14,7 @@ use monoio::io::Canceller;
 use socket2::Socket;
 
 use super::connection;
+use super::places::Place;
 use super::talk::{Peer, canonical};
 use super::upstream::{Dial, NetworkDial};
 use super::{Shared, Worker};
@@ -159,25 +160,28 @@ fn is_shortage(error: &io::Error) -> bool {
 fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::TcpStream, address: SocketAddr) {
     let Some(place) = worker.places.enter(address.ip()) else { return worker.turn_away(address) };
     worker.shared.connections.fetch_add(1, Relaxed);
-    let worker = Rc::clone(worker);
-    monoio::spawn(async move {
-        let serving = greet(Rc::clone(&worker), entry, Tcp::new(stream), address);
-        contained(&worker.shared.metrics, address, serving).await;
-        drop(place);
-        worker.shared.connections.fetch_sub(1, Relaxed);
-    });
+    monoio::spawn(look_after(Rc::clone(worker), place, entry, Tcp::new(stream), address));
 }
 
-/// A panic in one connection is counted and told; the others never notice.
-async fn contained(metrics: &Metrics, address: SocketAddr, serving: impl Future<Output = ()>) {
-    if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
-        metrics.connection_panicked();
-        tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
-    }
+/// A connection's task.
+pub async fn look_after(worker: Rc<Worker<NetworkDial>>, place: Place, entry: usize, tcp: Tcp, address: SocketAddr) {
+    contained(&worker.shared.metrics, address, greet(Rc::clone(&worker), entry, tcp, address)).await;
+    drop(place);
+    worker.shared.connections.fetch_sub(1, Relaxed);
+}
+
+/// A panic in one connection is counted and told; the others never notice. Not an `async fn`, which would hold the connection twice.
+fn contained(metrics: &Metrics, address: SocketAddr, serving: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    AssertUnwindSafe(serving).catch_unwind().map(move |outcome| {
+        if outcome.is_err() {
+            metrics.connection_panicked();
+            tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
+        }
+    })
 }
 
 /// What stands before HTTP: TLS, where the entry point has it.
-pub async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) {
+async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) {
     let point = &worker.shared.entry_points[entry];
     let ip = canonical(address.ip());
     let mut peer = Box::new(Peer {
