@@ -41,8 +41,8 @@ use crate::worker::{self, Shared, Vitals};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const CODENAME: &str = "maroilles";
 
-/// Runs the program.
-pub fn main(args: Vec<String>) -> ExitCode {
+/// Runs the program. `release_memory` gives freed memory back to the system.
+pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
     let env = |name: &str| std::env::var(name).ok();
     let invocation = match cli::parse(&args, &env, &|path: &Path| std::fs::read_to_string(path)) {
         Ok(invocation) => invocation,
@@ -53,8 +53,8 @@ pub fn main(args: Vec<String>) -> ExitCode {
         Command::Version => print(&process::version_text()),
         Command::Check => check(&invocation),
         Command::Healthcheck => healthcheck::run(&invocation.fixed),
-        Command::Demo => demo::run_demo(invocation),
-        Command::Run => run(invocation, Vec::new(), None),
+        Command::Demo => demo::run_demo(invocation, release_memory),
+        Command::Run => run(invocation, Beginning { initial: Vec::new(), announce: None, release_memory }),
     }
 }
 
@@ -101,8 +101,17 @@ fn check(invocation: &Invocation) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs the proxy until a signal ends it. `initial` stands beside what the providers say; `announce` is printed once all listens.
-fn run(invocation: Invocation, initial: Vec<crate::control::update::Update>, announce: Option<String>) -> ExitCode {
+/// What a run begins with beside its configuration.
+struct Beginning {
+    /// Stands beside what the providers say.
+    initial: Vec<Update>,
+    /// Printed once all listens.
+    announce: Option<String>,
+    release_memory: fn(),
+}
+
+/// Runs the proxy until a signal ends it.
+fn run(invocation: Invocation, mut beginning: Beginning) -> ExitCode {
     let start = Instant::now();
     // Before anything is opened: descriptors that belong to the process before this one are closed here.
     let handed = HandedDown::take(&|name| std::env::var(name).ok());
@@ -126,7 +135,8 @@ fn run(invocation: Invocation, initial: Vec<crate::control::update::Update>, ann
         Ok(signals) => signals,
         Err(e) => return log.fatal(&format!("cannot handle signals: {e}")),
     };
-    match handed.and_then(|handed| serve(invocation, initial, start, handed, &log)) {
+    let announce = beginning.announce.take();
+    match handed.and_then(|handed| serve(invocation, beginning, start, handed, &log)) {
         Ok(running) => {
             if let Some(text) = announce {
                 println!("{text}");
@@ -150,7 +160,7 @@ pub struct Running {
 /// Opens the listeners, starts the workers and the control thread.
 fn serve(
     invocation: Invocation,
-    initial: Vec<crate::control::update::Update>,
+    beginning: Beginning,
     start: Instant,
     mut handed: HandedDown,
     log: &logs::Log,
@@ -173,6 +183,7 @@ fn serve(
         privileges::forbid_dumps();
     }
     let kept = copies(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
+    let Beginning { initial, release_memory, .. } = beginning;
     let providers = initial.len() + usize::from(fixed.docker.is_some()) + usize::from(fixed.file.is_some());
     let (standby, duty) = standby::standby();
     let (sender, updates) = control::update::channel();
@@ -191,6 +202,7 @@ fn serve(
         challenges: Arc::clone(&challenges),
         metrics: Arc::clone(&metrics),
         initial,
+        release_memory,
         fixture: parts.fixture,
         interned: parts.interned,
     };

@@ -18,7 +18,10 @@ pub const HEAD_BUFFER_BYTES: usize = 8 * 1024;
 pub const COPY_BUFFER_MIN_BYTES: usize = 16 * 1024;
 pub const COPY_BUFFER_MAX_BYTES: usize = 80 * 1024;
 /// A body with at least this much left goes through a pipe instead of a buffer, where both ends are plain sockets.
-pub const SPLICE_MIN_BYTES: u64 = 64 * 1024;
+pub const SPLICE_MIN_BYTES: u64 = 32 * 1024;
+/// From so many bytes on, TLS records go from the session to a plain socket by a system call of their own: what is shorter is copied
+/// once more and leaves with the other operations of the ring.
+pub const RECORDS_AT_ONCE_MIN_BYTES: usize = 16 * 1024;
 /// The size asked for a pipe, and how many a worker keeps.
 pub const PIPE_BYTES: usize = 256 * 1024;
 pub const PIPES_POOLED_MAX: usize = 128;

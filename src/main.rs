@@ -1,10 +1,9 @@
 //! Arguments in, exit code out. No logic.
 
+mod memory;
+
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
-    ringway::app::main(std::env::args().skip(1).collect())
+    ringway::app::main(std::env::args().skip(1).collect(), memory::release)
 }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{fail, run, whoami};
+use super::{Beginning, fail, run, whoami};
 use crate::cli::Invocation;
 use crate::config::dynamic::{Backend, Dynamic, Frontend, Route, Server};
 use crate::config::fixed::{Api, Docker, EntryPoint, Fixed, INTERNAL_ENTRY_POINT, Ping, Statistics, Tls};
@@ -15,7 +15,7 @@ use crate::control::update::Update;
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
 /// Runs the demo until Ctrl-C.
-pub fn run_demo(mut invocation: Invocation) -> ExitCode {
+pub fn run_demo(mut invocation: Invocation, release_memory: fn()) -> ExitCode {
     let prepared = ports().and_then(|ports| Ok((ports, whoami::start("whoami-1")?, whoami::start("whoami-2")?)));
     let (ports, one, two) = match prepared {
         Ok(prepared) => prepared,
@@ -25,7 +25,8 @@ pub fn run_demo(mut invocation: Invocation) -> ExitCode {
     invocation.fixed = fixed(&invocation.fixed, &ports, has_docker);
     invocation.file = None;
     let announce = announcement(&ports, has_docker);
-    run(invocation, vec![routes(&[one.to_string(), two.to_string()])], Some(announce))
+    let initial = vec![routes(&[one.to_string(), two.to_string()])];
+    run(invocation, Beginning { initial, announce: Some(announce), release_memory })
 }
 
 struct Ports {

@@ -52,6 +52,8 @@ pub struct Control {
     pub metrics: Arc<Metrics>,
     /// Documents that stand from the start (the demo's).
     pub initial: Vec<Update>,
+    /// Gives freed memory back to the system.
+    pub release_memory: fn(),
 }
 
 impl Control {
@@ -95,6 +97,7 @@ impl Control {
             documents: BTreeMap::new(),
             rejected: BTreeMap::new(),
             told: BTreeSet::new(),
+            is_settled: false,
         };
         merge.run(events).await;
     }
@@ -112,6 +115,8 @@ struct Merge {
     rejected: BTreeMap<String, Vec<Rejected>>,
     /// Rejections that the log has, so that a reload repeats none.
     told: BTreeSet<(String, String, String)>,
+    /// Nothing has changed since freed memory was given back.
+    is_settled: bool,
 }
 
 impl Merge {
@@ -150,6 +155,7 @@ impl Merge {
                     }
                 }
                 _ = lookups.tick() => {
+                    self.settle();
                     self.interned.forget_unused();
                     self.lookups.start(self.interned.names());
                 }
@@ -182,6 +188,16 @@ impl Merge {
         metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
         tracing::info!(provider = %update.provider, frontends, backends, left_out, "Server configuration reloaded");
         self.publish_wishes();
+        // What reading and compiling left behind goes back to the system now, the configuration before this one when the workers have
+        // let go of it.
+        (self.control.release_memory)();
+        self.is_settled = false;
+    }
+
+    fn settle(&mut self) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            (self.control.release_memory)();
+        }
     }
 
     fn tell(&mut self, rejected: &[Rejected]) {

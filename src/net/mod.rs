@@ -4,11 +4,11 @@
 //! a time-out ends its connection, because bytes that had already arrived are gone with it; a runtime is never dropped, the process
 //! drains and exits.
 
-mod ahead;
 pub mod deadlines;
 pub mod driver;
 pub mod handed;
 mod pulse;
+pub mod resident;
 pub mod secure;
 pub mod socket;
 pub mod splice;

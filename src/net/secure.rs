@@ -3,13 +3,14 @@
 //! The halves share the session on one thread. It is borrowed only between operations, never across one.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ProtocolVersion, ServerConfig};
 
+use super::tcp::TcpWriter;
 use super::{Duplex, ReadHalf, WriteHalf};
 use crate::limits;
 use crate::tls::session::{PLAIN_HTTP_REPLY, Plain, Session, looks_like_http};
@@ -188,6 +189,23 @@ impl<R: ReadHalf> ReadHalf for SecureReader<R> {
     }
 }
 
+/// A socket as the session writes to it, without waiting.
+struct AtOnce<'a>(&'a TcpWriter);
+
+impl io::Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send_now(&[IoSlice::new(bytes)], false)
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.send_now(parts, false)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 thread_local! {
     /// Output buffers of the thread's connections: each needs one only while it sends, and a fresh one of this size would cost a page
     /// fault for every 4 KiB that passes.
@@ -195,6 +213,26 @@ thread_local! {
 }
 
 impl<W: WriteHalf> SecureWriter<W> {
+    /// Sends the records of a long piece: to a plain socket by system calls, which take them from where they were made.
+    async fn flush_long(&mut self) -> io::Result<()> {
+        let Some(socket) = self.inner.as_plain() else { return self.flush().await };
+        loop {
+            let sent = {
+                let mut session = self.session.borrow_mut();
+                if !session.wants_write() {
+                    return Ok(());
+                }
+                session.send_output(&mut AtOnce(socket))
+            };
+            match sent {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
     async fn flush(&mut self) -> io::Result<()> {
         if !self.session.borrow().wants_write() {
             return Ok(());
@@ -221,7 +259,12 @@ impl<W: WriteHalf> WriteHalf for SecureWriter<W> {
                 Ok(bytes) => sent += bytes,
                 Err(e) => return (Err(io::Error::other(e)), buffer),
             }
-            if let Err(e) = self.flush().await {
+            // Boxed: most connections never send so much at once, and their tasks need no room for it.
+            let flushed = match buffer.len() >= limits::RECORDS_AT_ONCE_MIN_BYTES {
+                true => Box::pin(self.flush_long()).await,
+                false => self.flush().await,
+            };
+            if let Err(e) = flushed {
                 return (Err(e), buffer);
             }
         }

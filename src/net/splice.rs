@@ -5,7 +5,7 @@
 //! SPLICE_F_NONBLOCK covers only the pipe: both are made non-blocking for the time of a transfer and blocking again after it.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -52,92 +52,104 @@ impl Pipes {
     }
 }
 
-/// Moves exactly `count` bytes, or says which side broke; `moved` counts the bytes that reached the sink's socket at every moment.
-/// Either side may stand still for `stall` at the most.
-///
-/// # Errors
-/// `Source` when the sender ended early or failed, `Sink` when the receiver did. No pipe to be had is the sink's failure.
-pub async fn transfer(
-    from: &mut TcpReader,
-    to: &mut TcpWriter,
-    count: u64,
-    stall: TimeLimit<'_>,
-    pipes: &Pipes,
-    moved: &mut u64,
-) -> Result<(), Broken> {
-    let pipe = pipes.lend().map_err(Broken::Sink)?;
-    let ring = !monoio::utils::is_legacy();
-    if ring {
-        from.set_nonblocking(true).map_err(Broken::Source)?;
-        to.set_nonblocking(true).map_err(Broken::Sink)?;
-    }
-    let result = pump(from, to, &pipe, count, stall, moved).await;
-    if ring {
-        // A socket that cannot be switched back is broken anyway: its next operation says so.
-        let _ = from.set_nonblocking(false);
-        let _ = to.set_nonblocking(false);
-    }
-    if result.is_ok() {
-        pipes.give_back(pipe);
-    }
-    result
+/// A transfer of a body's rest, and what goes in front of it.
+pub struct Transfer<'a> {
+    pub from: &'a mut TcpReader,
+    pub to: &'a mut TcpWriter,
+    /// The message's head and the first bytes of its body, which have been read already.
+    pub head: &'a [u8],
+    /// Bytes still to be moved from socket to socket.
+    pub count: u64,
+    /// How long either side may stand still.
+    pub stall: TimeLimit<'a>,
 }
 
-async fn pump(
-    from: &mut TcpReader,
-    to: &mut TcpWriter,
-    pipe: &Pipe,
-    count: u64,
-    stall: TimeLimit<'_>,
-    moved: &mut u64,
-) -> Result<(), Broken> {
-    let mut left = count;
-    let mut turn = 0;
-    while left > 0 {
-        let wanted = left.min(limits::PIPE_BYTES as u64) as usize;
-        let held = match from.splice_into(&pipe.writer, wanted) {
-            Ok(0) => return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())),
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                stall.bound(from.readable()).await.map_err(Broken::Source)?;
-                continue;
-            }
-            Err(e) => return Err(Broken::Source(e)),
-        };
-        left -= held as u64;
-        empty(to, pipe, held, left > 0, stall, moved).await?;
-        turn += held;
-        // A fast stream never has to wait: without a pause it would keep the core from all other connections.
-        if turn >= limits::SPLICE_TURN_BYTES && left > 0 {
-            turn = 0;
-            pause().await;
+impl Transfer<'_> {
+    /// Sends the head and moves exactly `count` bytes, or says which side broke; `moved` counts the bytes behind the head that reached the
+    /// sink's socket at every moment.
+    ///
+    /// # Errors
+    /// `Source` when the sender ended early or failed, `Sink` when the receiver did. No pipe to be had is the sink's failure.
+    pub async fn run(mut self, pipes: &Pipes, moved: &mut u64) -> Result<(), Broken> {
+        let pipe = pipes.lend().map_err(Broken::Sink)?;
+        let ring = !monoio::utils::is_legacy();
+        if ring {
+            self.from.set_nonblocking(true).map_err(Broken::Source)?;
+            self.to.set_nonblocking(true).map_err(Broken::Sink)?;
         }
+        let result = self.pump(&pipe, moved).await;
+        if ring {
+            // A socket that cannot be switched back is broken anyway: its next operation says so.
+            let _ = self.from.set_nonblocking(false);
+            let _ = self.to.set_nonblocking(false);
+        }
+        if result.is_ok() {
+            pipes.give_back(pipe);
+        }
+        result
     }
-    Ok(())
-}
 
-/// Moves `held` bytes from the pipe to the sink. `more` bytes of the body will follow, so the kernel may fill its segments.
-async fn empty(
-    to: &mut TcpWriter,
-    pipe: &Pipe,
-    mut held: usize,
-    more: bool,
-    stall: TimeLimit<'_>,
-    moved: &mut u64,
-) -> Result<(), Broken> {
-    while held > 0 {
-        match to.splice_from(&pipe.reader, held, more) {
-            Ok(bytes) => {
-                held -= bytes;
-                *moved += bytes as u64;
+    async fn pump(&mut self, pipe: &Pipe, moved: &mut u64) -> Result<(), Broken> {
+        let mut turn = 0;
+        while self.count > 0 {
+            let wanted = self.count.min(limits::PIPE_BYTES as u64) as usize;
+            let held = match self.from.splice_into(&pipe.writer, wanted) {
+                Ok(0) => return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())),
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.send_head(false).await?;
+                    self.stall.bound(self.from.readable()).await.map_err(Broken::Source)?;
+                    continue;
+                }
+                Err(e) => return Err(Broken::Source(e)),
+            };
+            // Its segments take what is in the pipe along.
+            self.send_head(true).await?;
+            self.count -= held as u64;
+            self.empty(pipe, held, moved).await?;
+            turn += held;
+            // A fast stream never has to wait: without a pause it would keep the core from all other connections.
+            if turn >= limits::SPLICE_TURN_BYTES && self.count > 0 {
+                turn = 0;
+                pause().await;
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                stall.bound(to.writable()).await.map_err(Broken::Sink)?
-            }
-            Err(e) => return Err(Broken::Sink(e)),
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Sends what is left of the head; `more` says that the next bytes are there already.
+    async fn send_head(&mut self, more: bool) -> Result<(), Broken> {
+        while !self.head.is_empty() {
+            match self.to.send_now(&[IoSlice::new(self.head)], more) {
+                Ok(bytes) => self.head = &self.head[bytes..],
+                Err(e) => self.wait_for_room(e).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves `held` bytes from the pipe to the sink.
+    async fn empty(&mut self, pipe: &Pipe, mut held: usize, moved: &mut u64) -> Result<(), Broken> {
+        // A full pipe has a successor: the kernel may fill its segments. Any other piece must not wait for one that may be long in coming.
+        let more = held == limits::PIPE_BYTES && self.count > 0;
+        while held > 0 {
+            match self.to.splice_from(&pipe.reader, held, more) {
+                Ok(bytes) => {
+                    held -= bytes;
+                    *moved += bytes as u64;
+                }
+                Err(e) => self.wait_for_room(e).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_for_room(&self, refused: io::Error) -> Result<(), Broken> {
+        if refused.kind() != io::ErrorKind::WouldBlock {
+            return Err(Broken::Sink(refused));
+        }
+        self.stall.bound(self.to.writable()).await.map_err(Broken::Sink)
+    }
 }
 
 /// One splice of at most `count` bytes between descriptors of which one is a pipe; neither side blocks.
@@ -212,7 +224,8 @@ mod tests {
                 let (Duplex { mut reader, .. }, mut source) = pair(&listener);
                 let (Duplex { mut writer, .. }, mut sink) = pair(&listener);
                 let sent = body(3_000_000);
-                let copy = sent.clone();
+                let head = sent[..1000].to_vec();
+                let copy = sent[1000..].to_vec();
                 let feeding = std::thread::spawn(move || {
                     source.write_all(&copy).expect("sends");
                     source.write_all(b"next message").expect("sends");
@@ -227,8 +240,10 @@ mod tests {
                 let mut moved = 0;
                 let deadlines = deadlines();
                 let stall = deadlines.limit(Duration::from_secs(10));
-                transfer(&mut reader, &mut writer, 3_000_000, stall, &pipes, &mut moved).await.expect("moves");
-                assert_eq!(moved, 3_000_000);
+                let (from, to) = (&mut reader, &mut writer);
+                let transfer = Transfer { from, to, head: &head, count: 2_999_000, stall };
+                transfer.run(&pipes, &mut moved).await.expect("moves");
+                assert_eq!(moved, 2_999_000);
                 assert!(reading.join().expect("reads") == sent);
                 let (n, next) = reader.read(Vec::with_capacity(64)).await;
                 assert_eq!((n.expect("reads on"), next.as_slice()), (12, &b"next message"[..]));
@@ -251,13 +266,15 @@ mod tests {
             source.write_all(&body(1000)).expect("sends");
             drop(source);
             let mut moved = 0;
-            let cut = transfer(&mut reader, &mut writer, 5000, stall, &pipes, &mut moved).await;
+            let (from, to) = (&mut reader, &mut writer);
+            let cut = Transfer { from, to, head: &[], count: 5000, stall }.run(&pipes, &mut moved).await;
             assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
             assert_eq!(moved, 1000, "what came before the cut has been passed on");
             drop(sink);
             let (Duplex { mut reader, .. }, mut source) = pair(&listener);
             let feeding = std::thread::spawn(move || drop(source.write_all(&body(8_000_000))));
-            let gone = transfer(&mut reader, &mut writer, 8_000_000, stall, &pipes, &mut moved).await;
+            let (from, to) = (&mut reader, &mut writer);
+            let gone = Transfer { from, to, head: b"head", count: 8_000_000, stall }.run(&pipes, &mut moved).await;
             assert!(matches!(gone, Err(Broken::Sink(_))), "{gone:?}");
             drop(reader);
             // The ring closes the socket; the thread blocks until it has.
@@ -273,11 +290,16 @@ mod tests {
         driver.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
             let (Duplex { mut reader, .. }, _source) = pair(&listener);
-            let (Duplex { mut writer, .. }, _sink) = pair(&listener);
+            let (Duplex { mut writer, .. }, mut sink) = pair(&listener);
             let deadlines = deadlines();
             let stall = deadlines.limit(Duration::from_millis(30));
-            let stalled = transfer(&mut reader, &mut writer, 10, stall, &Pipes::default(), &mut 0).await;
+            let (from, to) = (&mut reader, &mut writer);
+            let transfer = Transfer { from, to, head: b"head", count: 10, stall };
+            let stalled = transfer.run(&Pipes::default(), &mut 0).await;
             assert!(matches!(stalled, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
+            let mut head = [0; 4];
+            sink.read_exact(&mut head).expect("receives");
+            assert_eq!(&head, b"head", "what is there does not wait for what is not");
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Plain TCP over monoio, as two halves of one socket.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, Splitable};
 use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::RecvFlags;
 use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, sendmsg};
 
-use super::ahead::{Ahead, Received};
+use super::resident::Resident;
 use super::splice::splice_once;
 use super::{Duplex, ReadHalf, WriteHalf, sys};
 use crate::limits;
@@ -22,9 +22,14 @@ use crate::limits;
 /// A TCP connection.
 pub type Tcp = Duplex<TcpReader, TcpWriter>;
 
+/// What a read has come to: the bytes stand behind those that the buffer held.
+type Received = (io::Result<usize>, Vec<u8>);
+
 pub struct TcpReader {
     half: TcpOwnedReadHalf,
-    ahead: Option<Ahead>,
+    /// A read that is under way before anybody waits for it, and goes on when nobody does any more. On an idle connection it does two jobs
+    /// in one operation of the ring: that it is still waiting says that the connection is quiet, and it receives the next answer.
+    ahead: Option<Resident<Vec<u8>, Received>>,
 }
 
 pub struct TcpWriter {
@@ -59,6 +64,17 @@ impl TcpWriter {
 
     pub(super) async fn writable(&self) -> io::Result<()> {
         sys::writable(&self.half).await
+    }
+
+    /// Sends as much as the socket takes at once; with `more`, the kernel may keep it for what follows.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing now.
+    pub(super) fn send_now(&self, parts: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        flags.set(SendFlags::MORE, more);
+        let control = &mut SendAncillaryBuffer::default();
+        Ok(sys::with_write_socket(&self.half, |fd| sendmsg(fd, parts, control, flags))?)
     }
 }
 
@@ -120,7 +136,7 @@ impl ReadHalf for TcpReader {
     fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
         let ahead = self.ahead.get_or_insert_with(|| {
             let shared = Rc::clone(&self.half.0);
-            Ahead::new(move |buffer| {
+            Resident::new(move |buffer| {
                 let mut half = OwnedReadHalf(Rc::clone(&shared));
                 async move { receive(&mut half, buffer).await }
             })
@@ -130,7 +146,7 @@ impl ReadHalf for TcpReader {
     }
 
     fn is_reading_ahead(&self) -> bool {
-        self.ahead.as_ref().is_some_and(Ahead::is_under_way)
+        self.ahead.as_ref().is_some_and(Resident::is_under_way)
     }
 
     fn is_quiet(&mut self) -> bool {

@@ -178,6 +178,14 @@ impl Session {
         out.len() - before
     }
 
+    /// Hands what must be sent to the peer to `sink`, records as they are: as much as it takes in one call.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn send_output(&mut self, sink: &mut dyn Write) -> io::Result<usize> {
+        self.connection.write_tls(sink)
+    }
+
     /// Is there something for [`Session::take_output`]?
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()

@@ -1,4 +1,4 @@
-//! One client connection: waits for heads, hands each to the exchange, and ends it in the right way.
+//! One client connection: waits for requests, has each served, and ends in the right way.
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Worker;
 use super::exchange::{End, exchange};
+use super::handler::{Guest, Handler, Left};
 use super::local::reject;
 use super::talk::{Peer, Talk};
 use super::upstream::Dial;
@@ -23,15 +24,26 @@ pub const REQUEST_LIMITS: Limits = Limits {
 };
 
 /// Serves a connection to its end.
-pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer: Box<Peer>) {
-    let mut talk: Option<Box<Talk>> = None;
+pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<Peer>) {
     let end = loop {
         // While the process drains, a request that comes all the same is served: its answer closes the connection.
-        if talk.is_none() {
-            talk = first_bytes(&worker, &mut io).await;
+        let Some(talk) = first_bytes(&worker, &mut io).await else { break End::Close };
+        let mut handler = worker.handlers.lend(|| Handler::new(converse));
+        let left = handler.run(Guest { worker: Rc::clone(&worker), io, peer, talk }).await;
+        worker.handlers.give_back(handler);
+        (io, peer) = (left.io, left.peer);
+        if left.end != End::KeepAlive {
+            break left.end;
         }
-        let Some(current) = talk.as_mut() else { break End::Close };
-        match read_head(&worker, current, &mut io).await {
+    };
+    Box::pin(finish(&worker, &mut io, end)).await;
+}
+
+/// Serves requests until the connection idles or ends.
+pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
+    let Guest { worker, mut io, peer, mut talk } = guest;
+    let end = loop {
+        match read_head(&worker, &mut talk, &mut io).await {
             Heard::Request => {}
             Heard::Refused(reply) => {
                 Box::pin(reject(&worker, io.split().1, &reply, Version::Http11)).await;
@@ -40,29 +52,21 @@ pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer
             Heard::Nothing => break End::Close,
         }
         let busy = worker.begin_request();
-        let end = exchange(&worker, current, &mut io, &peer).await;
+        let end = exchange(&worker, &mut talk, &mut io, &peer).await;
         drop(busy);
-        current.clear(&worker.buffers);
+        talk.clear(&worker.buffers);
         if end != End::KeepAlive {
             // A close with unread bytes becomes a reset, which can destroy the answer on its way.
-            let is_read_out = current.inbox.is_empty() || end != End::Close;
+            let is_read_out = talk.inbox.is_empty() || end != End::Close;
             break if is_read_out { end } else { End::Linger };
         }
-        if current.inbox.is_empty() {
-            current.inbox.release(&worker.buffers);
-            if let Some(idle) = talk.take() {
-                worker.give_back_talk(idle);
-            }
+        if talk.inbox.is_empty() {
+            break End::KeepAlive;
         }
     };
-    if let Some(mut last) = talk {
-        last.clear(&worker.buffers);
-        if last.inbox.is_empty() {
-            last.inbox.release(&worker.buffers);
-            worker.give_back_talk(last);
-        }
-    }
-    Box::pin(finish(&worker, &mut io, end)).await;
+    talk.inbox.discard(&worker.buffers);
+    worker.give_back_talk(talk);
+    Left { io, peer, end }
 }
 
 /// Waits for the next request to begin; `None` when the client goes or has been idle too long. A few connections wait in a read, with a

@@ -12,6 +12,7 @@ mod exchange;
 mod fetch;
 mod forward;
 mod gzip;
+mod handler;
 mod inbox;
 mod internal;
 mod listen;
@@ -50,6 +51,7 @@ use budget::Budget;
 use clock::Clock;
 pub use connection::serve;
 pub use entry::EntryPoint;
+use handler::Handlers;
 use inbox::Buffers;
 pub use listen::{WorkerHandle, spawn};
 use places::Places;
@@ -154,6 +156,7 @@ pub struct Worker<D: Dial> {
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
     #[expect(clippy::vec_box, reason = "connections hold boxes: a talk moves between them as a pointer")]
     spare_talks: RefCell<Vec<Box<Talk>>>,
+    handlers: Handlers,
     places: Rc<Places>,
     /// Connections that wait for their next request with a buffer in hand.
     reads_ahead: Cell<usize>,
@@ -175,6 +178,7 @@ impl<D: Dial> Worker<D> {
             access_log: shared.access_log.clone().map(access_log::WorkerLog::new),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
             spare_talks: RefCell::default(),
+            handlers: Handlers::default(),
             places: Places::new(limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX),
             reads_ahead: Cell::new(0),
             next_complaint: Cell::new(0),

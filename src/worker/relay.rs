@@ -8,7 +8,7 @@ use super::inbox::{Buffers, Inbox};
 use crate::http::Body;
 use crate::http::h1::body::{self, Decoder};
 use crate::limits;
-use crate::net::splice::{self, Broken};
+use crate::net::splice::{Broken, Transfer};
 use crate::net::{ReadHalf, TimeLimit, WriteHalf};
 
 /// Which side ended a body early.
@@ -199,12 +199,18 @@ impl<'a> Relay<'a> {
         is_long && reader.as_plain().is_some() && writer.as_plain().is_some()
     }
 
-    /// Moves the rest from socket to socket through a pipe.
-    async fn splice<R: ReadHalf, W: WriteHalf>(&mut self, reader: &mut R, writer: &mut W) -> Result<(), RelayError> {
-        let left = self.decoder.remaining().unwrap_or_default();
+    /// Sends `head` and moves the rest from socket to socket through a pipe.
+    async fn splice<R: ReadHalf, W: WriteHalf>(
+        &mut self,
+        reader: &mut R,
+        writer: &mut W,
+        head: &[u8],
+    ) -> Result<(), RelayError> {
+        let count = self.decoder.remaining().unwrap_or_default();
         let (Some(from), Some(to)) = (reader.as_plain(), writer.as_plain()) else { return Ok(()) };
         let mut moved = 0;
-        let result = splice::transfer(from, to, left, self.stall, &self.buffers.pipes, &mut moved).await;
+        let transfer = Transfer { from, to, head, count, stall: self.stall };
+        let result = transfer.run(&self.buffers.pipes, &mut moved).await;
         self.decoder.skip(moved);
         self.moved += moved;
         result.map_err(|broken| match broken {
@@ -222,8 +228,9 @@ impl<'a> Relay<'a> {
     ) -> Result<(), RelayError> {
         self.inbox.release(self.buffers);
         if self.is_spliceable(reader, writer) {
-            self.flush(writer, out).await?;
-            return self.splice(reader, writer).await;
+            let spliced = self.splice(reader, writer, out).await;
+            out.clear();
+            return spliced;
         }
         // The first bytes leave together with what has come since.
         let mut buffer = self.buffers.lend_large();
