@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole test suite, on a fresh Debian machine with nothing but Rust: installs what the tests need, starts a Docker Engine
-# if none answers, builds the image, checks format and lints, and runs every test with nothing skipped.
+# if none answers, builds the image, checks format and lints, counts instructions, and runs every test with nothing skipped.
 #
 #   scripts/test.sh
 #
@@ -71,6 +71,9 @@ scripts/supply-chain.sh
 step "image"
 RINGWAY_PROFILE=${RINGWAY_PROFILE:-image} scripts/image.sh "$image"
 export RINGWAY_IMAGE=$image
+
+step "instructions"
+scripts/instructions.sh
 
 step "tests"
 "${runner[@]}"

@@ -223,7 +223,6 @@ fn serve(
         stopping: false.into(),
         accepting: (!is_handed).into(),
         accepts: 0.into(),
-        connections: 0.into(),
         draining: false.into(),
         refused_heads: 0.into(),
         refused_connections: 0.into(),

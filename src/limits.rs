@@ -83,6 +83,8 @@ pub const RETRY_ATTEMPTS_MAX: u32 = 100;
 pub const ACCEPTS_IN_FLIGHT: usize = 4;
 /// The pause after an accept failed for want of descriptors: retrying at once would spin.
 pub const ACCEPT_PAUSE_MILLIS: u64 = 50;
+/// Connections that other workers have passed on to one and that it has not begun; further ones are served where they were accepted.
+pub const PASSED_CONNECTIONS_MAX: usize = 128;
 /// How often a worker looks whether it is to begin or to end accepting.
 pub const DOOR_LOOK_MILLIS: u64 = 50;
 /// A shortage that lasts is told this often.

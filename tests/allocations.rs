@@ -48,10 +48,10 @@ const REQUESTS: usize = 1000;
 
 #[test]
 fn a_warm_request_allocates_nothing() {
-    let stage = exchange::Stage::new();
+    let stage = exchange::Stage::new(exchange::Play::get(12));
     let allocated = Rc::new(Cell::new([0; 2]));
     let seen = Rc::clone(&allocated);
-    let got = stage.serve(
+    stage.serve(
         WARM_UP + REQUESTS,
         Rc::new(move |number| {
             let [warm, _] = seen.get();
@@ -59,7 +59,6 @@ fn a_warm_request_allocates_nothing() {
             seen.set([if number <= WARM_UP { now } else { warm }, now]);
         }),
     );
-    assert!(got >= (WARM_UP + REQUESTS) * exchange::answer_bytes_min(), "{got} bytes came back");
     let [warm, end] = allocated.get();
     assert!(warm > 0, "the counter counts");
     assert_eq!(end - warm, 0, "allocations in {REQUESTS} requests");

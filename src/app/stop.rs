@@ -71,7 +71,7 @@ impl Signals {
         shared.draining.store(true, Relaxed);
         let mut busy = Instant::now();
         let idle_max = Duration::from_secs(limits::IDLE_AFTER_HAND_OVER_SECS);
-        while shared.active() > 0 || (shared.connections.load(Relaxed) > 0 && busy.elapsed() < idle_max) {
+        while shared.active() > 0 || (shared.connections() > 0 && busy.elapsed() < idle_max) {
             if self.0.pending().any(|signal| signal == SIGTERM || signal == SIGINT) {
                 await_requests(shared, &running.fixed);
                 break;
@@ -97,7 +97,7 @@ fn stop(running: Running) {
     shared.draining.store(true, Relaxed);
     shared.accepting.store(false, Relaxed);
     let end_of_doors = Instant::now() + Duration::from_secs(limits::DOORS_CLOSE_SECS);
-    while shared.accepts.load(Relaxed) > 0 && Instant::now() < end_of_doors {
+    while !shared.doors_are_closed() && Instant::now() < end_of_doors {
         std::thread::sleep(LOOK_EVERY);
     }
     drop(running.listeners);

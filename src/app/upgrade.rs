@@ -54,7 +54,7 @@ pub fn hand_over(running: &Running) -> Result<(), String> {
     }
     let (pid, successor) = started?;
     running.shared.accepting.store(false, Relaxed);
-    wait_until(limits::DOORS_CLOSE_SECS, || running.shared.accepts.load(Relaxed) == 0);
+    wait_until(limits::DOORS_CLOSE_SECS, || running.shared.doors_are_closed());
     successor.go();
     tracing::info!("process {pid} has taken over and serves; this one ends with its last request");
     Ok(())

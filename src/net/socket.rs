@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use monoio::net::TcpStream;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
-use super::Tcp;
+use super::{Tcp, sys};
 use crate::limits;
 
 /// TCP keep-alive on accepted connections, and towards backends (Traefik's fixed values, static.md 2).
@@ -138,6 +138,21 @@ pub fn accept_from(socket: &Socket) -> io::Result<monoio::net::TcpListener> {
     // The epoll driver needs a non-blocking socket; the ring must have a blocking one, or an empty queue completes with EAGAIN at once.
     listener.set_nonblocking(monoio::utils::is_legacy())?;
     monoio::net::TcpListener::from_std(listener)
+}
+
+/// Takes a fresh connection off this thread's ring, for another one.
+pub fn detach(stream: TcpStream) -> std::net::TcpStream {
+    sys::into_owned(stream).into()
+}
+
+/// Hands a connection to the ring of this thread.
+///
+/// # Errors
+/// The system's: on epoll there may be no memory to watch it.
+pub fn attach(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    // As for listeners, and it may come from a thread with the other driver.
+    stream.set_nonblocking(monoio::utils::is_legacy())?;
+    TcpStream::from_std(stream)
 }
 
 /// Connects to a backend's address. The caller bounds the time.

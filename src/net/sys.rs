@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
@@ -36,6 +36,12 @@ pub fn with_write_socket<R>(half: &TcpOwnedWriteHalf, with: impl FnOnce(Borrowed
     // SAFETY: as in `with_socket`.
     let fd = unsafe { BorrowedFd::borrow_raw((*half.0.get()).as_raw_fd()) };
     with(fd)
+}
+
+/// Takes the socket of a stream that nothing has been done with yet off the ring of its thread.
+pub fn into_owned(stream: TcpStream) -> OwnedFd {
+    // SAFETY: `into_raw_fd` gives up the stream's only handle without closing it, so the descriptor is open and nobody else's.
+    unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) }
 }
 
 /// Takes a descriptor that the parent process left open for this one, and keeps it from this one's children.

@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use monoio::io::Canceller;
+use monoio::net::TcpStream;
 use socket2::Socket;
 
+use super::balance::{self, Accepted};
 use super::connection;
 use super::places::Place;
 use super::talk::{Peer, canonical};
@@ -68,12 +70,17 @@ fn run(
         }
     };
     let choice = driver.choice.clone();
+    let all = Arc::clone(&shared);
+    // Also where this thread fails: no connection is passed to a worker that has gone.
+    let _open = all.vitals.get(number).map(|vitals| vitals.intake.open());
     driver.block_on(async move {
         let worker = Rc::new(Worker::new(number, shared, choice.clone(), NetworkDial));
         let _ = ready.send(Ok(choice));
         let timed = Rc::clone(&worker);
         monoio::spawn(async move { timed.keep_time().await });
         monoio::spawn(keep_doors(Rc::clone(&worker), listeners));
+        let taking = Rc::clone(&worker);
+        monoio::spawn(async move { taking.intake().take_in(|accepted| receive(&taking, accepted)).await });
         // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (runtime.md 6).
         let mut pulse = Pulse::new();
         loop {
@@ -145,7 +152,8 @@ fn start_accepting(
                 }
             }
             drop(listener);
-            worker.shared.accepts.fetch_sub(1, Relaxed);
+            // What it has passed on is seen by whoever sees that it has ended.
+            worker.shared.accepts.fetch_sub(1, Release);
         });
     }
     Ok(())
@@ -156,10 +164,29 @@ fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
-/// One accepted connection becomes one task.
-fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::TcpStream, address: SocketAddr) {
+/// One accepted connection: it stays, or goes to a worker that has clearly fewer.
+fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, address: SocketAddr) {
+    let Some(other) = balance::lighter(worker.number, &worker.shared.vitals) else {
+        return begin(worker, entry, stream, address);
+    };
+    let passed = other.offer(Accepted { entry, stream: socket::detach(stream), address });
+    if let Err(back) = passed {
+        receive(worker, back);
+    }
+}
+
+/// A connection that another worker has accepted, or that no other one would take.
+fn receive(worker: &Rc<Worker<NetworkDial>>, accepted: Accepted) {
+    match socket::attach(accepted.stream) {
+        Ok(stream) => begin(worker, accepted.entry, stream, accepted.address),
+        Err(e) => worker.run_short(&e),
+    }
+}
+
+/// A connection becomes one task.
+fn begin(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, address: SocketAddr) {
     let Some(place) = worker.places.enter(address.ip()) else { return worker.turn_away(address) };
-    worker.shared.connections.fetch_add(1, Relaxed);
+    worker.intake().begin();
     monoio::spawn(look_after(Rc::clone(worker), place, entry, Tcp::new(stream), address));
 }
 
@@ -167,7 +194,7 @@ fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: monoio::net::
 pub async fn look_after(worker: Rc<Worker<NetworkDial>>, place: Place, entry: usize, tcp: Tcp, address: SocketAddr) {
     contained(&worker.shared.metrics, address, greet(Rc::clone(&worker), entry, tcp, address)).await;
     drop(place);
-    worker.shared.connections.fetch_sub(1, Relaxed);
+    worker.intake().end();
 }
 
 /// A panic in one connection is counted and told; the others never notice. Not an `async fn`, which would hold the connection twice.

@@ -1,7 +1,9 @@
-//! The data plane: one thread, one ring each. A worker reads the published snapshot, counts into shared atomics, and talks to nobody.
+//! The data plane: one thread, one ring each. A worker reads the published snapshot and counts into shared atomics; with other workers it has
+//! nothing to do but to pass a connection on (`balance`).
 
 pub mod access_log;
 mod ask;
+mod balance;
 mod both;
 mod budget;
 mod buffered;
@@ -33,7 +35,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Cache};
@@ -47,6 +49,7 @@ use crate::net::{Deadlines, TimeLimit};
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerState, WorkerMetrics};
 use crate::tls::challenge::ChallengeTable;
+use balance::Intake;
 use budget::Budget;
 use clock::Clock;
 pub use connection::serve;
@@ -87,6 +90,8 @@ pub struct Vitals {
     pub active: AtomicUsize,
     /// Its ring has carried another byte.
     pub beats: AtomicU64,
+    /// Its connections, and those that others pass on to it.
+    intake: Intake,
 }
 
 /// What all workers share: made once at the start, or published by the control plane.
@@ -115,8 +120,6 @@ pub struct Shared {
     pub accepting: AtomicBool,
     /// Tasks that accept; at zero nothing is taken from the listening sockets any more.
     pub accepts: AtomicUsize,
-    /// Open connections of clients.
-    pub connections: AtomicUsize,
     /// Answers end their connections.
     pub draining: AtomicBool,
     /// Heads refused before they were requests: malformed, too large.
@@ -133,6 +136,16 @@ impl Shared {
     /// Requests under way in all workers, tunnels included.
     pub fn active(&self) -> usize {
         self.vitals.iter().map(|vitals| vitals.active.load(Relaxed)).sum()
+    }
+
+    /// Open connections of clients.
+    pub fn connections(&self) -> usize {
+        self.vitals.iter().map(|vitals| vitals.intake.load()).sum()
+    }
+
+    /// Nothing is taken from the listening sockets any more, and what was taken is with the worker that serves it.
+    pub fn doors_are_closed(&self) -> bool {
+        self.accepts.load(Acquire) == 0 && self.vitals.iter().all(|vitals| vitals.intake.on_the_way() == 0)
     }
 
     fn metrics_text(&self, servers: &[ServerState], _now_nanos: u64) -> Vec<u8> {
@@ -211,6 +224,10 @@ impl<D: Dial> Worker<D> {
 
     pub fn metrics(&self) -> WorkerMetrics<'_> {
         self.shared.metrics.worker(self.number)
+    }
+
+    fn intake(&self) -> &Intake {
+        &self.shared.vitals[self.number].intake
     }
 
     pub fn is_stopping(&self) -> bool {

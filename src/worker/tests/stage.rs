@@ -264,7 +264,6 @@ impl Base {
             stopping: false.into(),
             accepting: true.into(),
             accepts: 0.into(),
-            connections: 0.into(),
             draining: false.into(),
             refused_heads: 0.into(),
             refused_connections: 0.into(),

@@ -1,0 +1,106 @@
+//! All that workers share, without a file or a control plane: made from one document.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use ringway::config::compile::{self, EntryFacts, Fixture, Interned};
+use ringway::config::dynamic::{Backend, Dynamic, Frontend, Route, Server};
+use ringway::config::snapshot::{Snapshot, Trust};
+use ringway::middleware::Chain;
+use ringway::observe::Published;
+use ringway::observe::metrics::{Metrics, MetricsSettings, ProcessFacts};
+use ringway::worker::{EntryPoint, Shared, Timeouts, VerifyPool, Vitals};
+
+/// What `workers` of them share: one entry point without TLS, and the table of `document`.
+pub fn shared(document: Dynamic, workers: usize) -> Shared {
+    let metrics = Arc::new(Metrics::new(&MetricsSettings {
+        workers,
+        entry_points: vec!["http".to_owned()],
+        ..MetricsSettings::default()
+    }));
+    let published = Published::new(snapshot(document), &metrics);
+    let point = EntryPoint {
+        name: "http".to_owned(),
+        chain: Chain::default(),
+        guard: Chain::default(),
+        auth: None,
+        exposed: None,
+        serves_challenges: false,
+        serves_rest: false,
+        tls: None,
+        trust: Trust::Everyone,
+    };
+    let second = Duration::from_secs(1);
+    Shared {
+        entry_points: vec![point],
+        snapshot: Arc::new(ArcSwap::from_pointee(published)),
+        challenges: Arc::default(),
+        metrics,
+        timeouts: Timeouts {
+            idle: Some(180 * second),
+            head_read: 60 * second,
+            body_read: None,
+            stall: 180 * second,
+            dial: 30 * second,
+            response_header: None,
+        },
+        idle_per_server_max: 8,
+        version: "0",
+        codename: "memory",
+        host_name: "proxy".to_owned(),
+        verify: VerifyPool::start().expect("threads"),
+        take_document: None,
+        access_log: None,
+        start: Instant::now(),
+        stopping: false.into(),
+        accepting: true.into(),
+        accepts: 0.into(),
+        draining: false.into(),
+        refused_heads: 0.into(),
+        refused_connections: 0.into(),
+        vitals: (0..workers).map(|_| Vitals::default()).collect(),
+        process_facts: ProcessFacts::default,
+    }
+}
+
+/// A backend of one server, and `frontends` of that many hosts, each with what `finish` adds.
+pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> Dynamic {
+    let server = Server { url: server.to_owned(), weight: 1 };
+    let backend = Backend { servers: [("one".to_owned(), server)].into(), ..Backend::default() };
+    let frontend = |n: usize| {
+        let rule = format!("Host:h{n}.bench.test");
+        let mut frontend = Frontend {
+            backend: "one".to_owned(),
+            pass_host_header: true,
+            routes: [("rule".to_owned(), Route { rule })].into(),
+            ..Frontend::default()
+        };
+        finish(&mut frontend);
+        (format!("h{n}"), frontend)
+    };
+    let frontends = (0..count).map(frontend).collect();
+    Dynamic { backends: [("one".to_owned(), backend)].into(), frontends, tls: Vec::new() }
+}
+
+fn snapshot(document: Dynamic) -> Snapshot {
+    let fixture = Fixture {
+        entry_points: vec![EntryFacts { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: true }],
+        default_entry_points: vec!["http".to_owned()],
+        keep_trailing_slash: false,
+        allow_min_weight_zero: false,
+        health_interval: Duration::from_secs(30),
+        client_tls: Err("no TLS in memory".to_owned()),
+        credentials: compile::credential_memory([7; 32]),
+        auth_tls: Box::new(|_| Err("no TLS in memory".to_owned())),
+        retry: None,
+        random: |bytes| bytes.fill(7),
+        read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
+    };
+    let documents: BTreeMap<String, Dynamic> = [("file".to_owned(), document)].into();
+    let compiled = compile::compile(&fixture, &documents, &[], &Snapshot::empty(1), &mut Interned::default());
+    assert!(compiled.rejected.is_empty(), "{:?}", compiled.rejected);
+    compiled
+}
