@@ -213,8 +213,6 @@ fn serve(
         accepts: 0.into(),
         connections: 0.into(),
         draining: false.into(),
-        refused_heads: 0.into(),
-        refused_connections: 0.into(),
         vitals: cores.iter().map(|_| Vitals::default()).collect(),
         process_facts: process::facts,
     });

@@ -58,6 +58,25 @@ fn pages_say_what_runs_and_what_ran() {
 }
 
 #[test]
+fn refused_heads_are_counted_beside_the_connections_that_had_no_place() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let proxy = setup(driver, &origin, "").start();
+        for head in
+            ["GET / HTTP/1.1\r\nHost : a\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"]
+        {
+            let mut client = TcpStream::connect(("127.0.0.1", proxy.http)).expect("connected");
+            client.write_all(head.as_bytes()).expect("sent");
+            assert!(client.read(&mut [0; 512]).expect("an answer") > 0);
+        }
+        let metrics = proxy.page("/metrics");
+        for line in ["ringway_heads_refused_total 2", "ringway_connections_refused_total 0"] {
+            assert!(metrics.lines().any(|found| found == line), "{driver}: {line} in {metrics}");
+        }
+    }
+}
+
+#[test]
 fn access_lines_are_written_in_both_formats_and_the_file_is_reopened() {
     for driver in DRIVERS {
         let origin = Origin::start();

@@ -230,8 +230,6 @@ fn shared(published: Published, metrics: Arc<Metrics>) -> Shared {
         accepts: 0.into(),
         connections: 0.into(),
         draining: false.into(),
-        refused_heads: 0.into(),
-        refused_connections: 0.into(),
         vitals: vec![Vitals::default()],
         process_facts: ProcessFacts::default,
     }

@@ -1,6 +1,10 @@
 //! Servers that refuse, vanish, lie or stop, and clients that leave: one honest answer, and no request twice that may not be.
 
+use std::sync::Arc;
+
+use super::stage::TIMEOUTS;
 use super::*;
+use crate::worker::upstream::NetworkDial;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_TWO: &str = "GET /two HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -275,4 +279,13 @@ fn a_client_that_leaves_in_its_answer_costs_nothing_but_the_connection() {
             }
         }
     });
+}
+
+#[test]
+fn connections_without_a_place_are_counted() {
+    let shared = Arc::new(Base::new().shared(TIMEOUTS));
+    let worker = stage::worker(&shared, NetworkDial);
+    (1..=2).for_each(|port| worker.turn_away(([192, 0, 2, 7], port).into()));
+    let page = String::from_utf8(shared.metrics_text(&[], 0)).expect("text");
+    assert!(page.contains("\nringway_connections_refused_total 2\n"), "{page}");
 }

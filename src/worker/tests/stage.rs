@@ -130,8 +130,7 @@ impl<'a> Run<'a> {
             asked: RefCell::default(),
             dials: Cell::default(),
         });
-        let choice = Choice { name: "test", reason: String::new(), is_fallback: false };
-        let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, Rc::clone(&dial)));
+        let worker = worker(&shared, Rc::clone(&dial));
         let mut other = Other::new(self.client, self.client_chop);
         (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
         let (client, wire) = other.connect();
@@ -168,6 +167,12 @@ impl<'a> Run<'a> {
             pooled,
         }
     }
+}
+
+/// The only worker of `shared`.
+pub fn worker<D: Dial>(shared: &Arc<Shared>, dial: D) -> Rc<Worker<D>> {
+    let choice = Choice { name: "test", reason: String::new(), is_fallback: false };
+    Rc::new(Worker::new(0, Arc::clone(shared), choice, dial))
 }
 
 /// After the last connection nothing may count as under way.
@@ -266,8 +271,6 @@ impl Base {
             accepts: 0.into(),
             connections: 0.into(),
             draining: false.into(),
-            refused_heads: 0.into(),
-            refused_connections: 0.into(),
             vitals: vec![Vitals::default()],
             process_facts: ProcessFacts::default,
         }
