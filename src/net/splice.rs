@@ -53,7 +53,7 @@ impl Pipes {
 }
 
 /// Moves exactly `count` bytes, or says which side broke; `moved` counts the bytes that reached the sink's socket at every moment.
-/// Either side may stand still for `stall` at the most.
+/// Either side may stand still for `stall` at the most. `ends` is called before the last of them go to the sink.
 ///
 /// # Errors
 /// `Source` when the sender ended early or failed, `Sink` when the receiver did. No pipe to be had is the sink's failure.
@@ -64,6 +64,7 @@ pub async fn transfer(
     stall: TimeLimit<'_>,
     pipes: &Pipes,
     moved: &mut u64,
+    ends: impl FnMut(),
 ) -> Result<(), Broken> {
     let pipe = pipes.lend().map_err(Broken::Sink)?;
     let ring = !monoio::utils::is_legacy();
@@ -71,7 +72,7 @@ pub async fn transfer(
         from.set_nonblocking(true).map_err(Broken::Source)?;
         to.set_nonblocking(true).map_err(Broken::Sink)?;
     }
-    let result = pump(from, to, &pipe, count, stall, moved).await;
+    let result = pump(from, to, &pipe, count, stall, moved, ends).await;
     if ring {
         // A socket that cannot be switched back is broken anyway: its next operation says so.
         let _ = from.set_nonblocking(false);
@@ -90,6 +91,7 @@ async fn pump(
     count: u64,
     stall: TimeLimit<'_>,
     moved: &mut u64,
+    mut ends: impl FnMut(),
 ) -> Result<(), Broken> {
     let mut left = count;
     let mut turn = 0;
@@ -105,6 +107,9 @@ async fn pump(
             Err(e) => return Err(Broken::Source(e)),
         };
         left -= held as u64;
+        if left == 0 {
+            ends();
+        }
         empty(to, pipe, held, left > 0, stall, moved).await?;
         turn += held;
         // A fast stream never has to wait: without a pause it would keep the core from all other connections.
@@ -227,7 +232,7 @@ mod tests {
                 let mut moved = 0;
                 let deadlines = deadlines();
                 let stall = deadlines.limit(Duration::from_secs(10));
-                transfer(&mut reader, &mut writer, 3_000_000, stall, &pipes, &mut moved).await.expect("moves");
+                transfer(&mut reader, &mut writer, 3_000_000, stall, &pipes, &mut moved, || ()).await.expect("moves");
                 assert_eq!(moved, 3_000_000);
                 assert!(reading.join().expect("reads") == sent);
                 let (n, next) = reader.read(Vec::with_capacity(64)).await;
@@ -251,13 +256,13 @@ mod tests {
             source.write_all(&body(1000)).expect("sends");
             drop(source);
             let mut moved = 0;
-            let cut = transfer(&mut reader, &mut writer, 5000, stall, &pipes, &mut moved).await;
+            let cut = transfer(&mut reader, &mut writer, 5000, stall, &pipes, &mut moved, || ()).await;
             assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
             assert_eq!(moved, 1000, "what came before the cut has been passed on");
             drop(sink);
             let (Duplex { mut reader, .. }, mut source) = pair(&listener);
             let feeding = std::thread::spawn(move || drop(source.write_all(&body(8_000_000))));
-            let gone = transfer(&mut reader, &mut writer, 8_000_000, stall, &pipes, &mut moved).await;
+            let gone = transfer(&mut reader, &mut writer, 8_000_000, stall, &pipes, &mut moved, || ()).await;
             assert!(matches!(gone, Err(Broken::Sink(_))), "{gone:?}");
             drop(reader);
             // The ring closes the socket; the thread blocks until it has.
@@ -276,7 +281,7 @@ mod tests {
             let (Duplex { mut writer, .. }, _sink) = pair(&listener);
             let deadlines = deadlines();
             let stall = deadlines.limit(Duration::from_millis(30));
-            let stalled = transfer(&mut reader, &mut writer, 10, stall, &Pipes::default(), &mut 0).await;
+            let stalled = transfer(&mut reader, &mut writer, 10, stall, &Pipes::default(), &mut 0, || ()).await;
             assert!(matches!(stalled, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
         });
     }

@@ -113,6 +113,7 @@ pub async fn answer_locally<T: Transport, D: Dial>(
         let plan = ReplyPlan { version: talk.head.version, keep_alive, head_request: is_head, date: Some(date) };
         write_reply(&mut out, &reply, &plan);
     });
+    talk.passage.give_places_back();
     let (result, out) = send(client.split().1, out, worker.stall()).await;
     talk.out = out;
     match result {

@@ -70,7 +70,8 @@ fn a_get_that_met_a_dead_connection_goes_to_another_server_where_there_is_one() 
     on_both_drivers(async || {
         for end in [Step::Close, Step::Reset] {
             let live = || origin(&[("\r\n\r\n", OK), ("\r\n\r\n", OK)]);
-            let (dialled, sent) = one_of_three_meets_a_dead_connection(GET_TWO, &[stale(end.clone()), live(), live()]).await;
+            let (dialled, sent) =
+                one_of_three_meets_a_dead_connection(GET_TWO, &[stale(end.clone()), live(), live()]).await;
             let [first, second, third] = &dialled[..] else { panic!("{dialled:?}") };
             assert!(first != second && second == third, "the one that may be going is left alone: {dialled:?}");
             assert_eq!(sent, 4, "three requests, and one of them once more");
