@@ -115,6 +115,7 @@ fn heads_of_rows_01_to_18_and_63_are_refused() {
             let answer = client.answer();
             let (rest, ended) = client.rest(Duration::from_secs(5));
             verdict.check(&row, allowed.contains(&answer.status), format!("answered {answer:?}"));
+            verdict.check(&row, answer.field("date").is_some(), format!("no Date: {answer:?}"));
             verdict.check(&row, ended, "the connection stays open");
             verdict.check(&row, rest.is_empty(), format!("something follows: {:?}", rest.escape_ascii().to_string()));
             verdict.check(&row, proxy.origin.bytes() == 0, format!("the origin saw {:?}", proxy.origin.seen()));
