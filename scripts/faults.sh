@@ -2,57 +2,22 @@
 # Attacks a Ringway on this machine with slowhttptest in its four modes (slow headers, slow body, range, slow read), on both drivers,
 # and prints what was measured: how many connections stayed open, whether others were served meanwhile, memory, CPU, and recovery.
 #
-#   scripts/faults.sh [--secs N] [--connections N]
+#   scripts/faults.sh [--secs N] [--connections N] [--driver io_uring|epoll]
 #
 # RINGWAY=FILE attacks that binary instead of building one. Everything stays on 127.0.0.1. Ends with 1 if a request beside the
 # attack failed, or if the proxy did not come back to a few descriptors after it.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+. scripts/stage.sh
 secs=20
 connections=500
-while [ $# -gt 0 ]; do
-    case $1 in
-        --secs) secs=${2:?--secs needs a number}; shift 2 ;;
-        --connections) connections=${2:?--connections needs a number}; shift 2 ;;
-        *) echo "usage: faults.sh [--secs N] [--connections N]" >&2; exit 2 ;;
-    esac
-done
+driver="io_uring epoll"
+set_options "faults.sh [--secs N] [--connections N] [--driver io_uring|epoll]" "secs connections driver" "$@"
 scripts/packages.sh slowhttptest curl procps gcc libc6-dev
 
-target=${CARGO_TARGET_DIR:-target}
-binary=${RINGWAY:-}
-if [ -z "$binary" ]; then
-    cargo build --locked --bin ringway
-    binary=$target/debug/ringway
-fi
-mkdir -p "$target/faults"
-rustc --edition 2024 -O -o "$target/faults/whoami" examples/whoami.rs
-ulimit -n "$(ulimit -Hn)"
+set_stage faults dev
 
-work=$(mktemp -d)
-pids=()
-clean_up() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    rm -rf "$work"
-}
-trap clean_up EXIT
-
-free_port() {
-    local port
-    while port=$((20000 + RANDOM % 20000)); do
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-}
-origin=$(free_port)
-"$target/faults/whoami" --name faults --port "$origin" >"$work/origin.log" 2>&1 &
-pids+=($!)
-
-descriptors() { find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l; }
-resident() { awk '/^VmRSS/ {print $2}' "/proc/$1/status"; }
 cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{print $12 + $13}'; }
 
 failed=0
@@ -85,7 +50,7 @@ attack() {
 
 printf '| driver | mode | connections | descriptors at most | probes missed | CPU | memory | descriptors 6 s after |\n'
 printf '|---|---|---|---|---|---|---|---|\n'
-for driver in io_uring epoll; do
+for driver in $driver; do
     port=$(free_port)
     cat >"$work/ringway.toml" <<TOML
 defaultEntryPoints = ["http"]
@@ -103,13 +68,7 @@ backend = "b"
 [frontends.f.routes.r]
 rule = "PathPrefix:/"
 TOML
-    "$binary" --configFile="$work/ringway.toml" --driver="$driver" >"$work/$driver.log" 2>&1 &
-    pid=$!
-    pids+=("$pid")
-    for _ in $(seq 100); do
-        curl -sf -m 1 -o "$work/page" "http://127.0.0.1:$port/" && break
-        sleep 0.1
-    done
+    start_ringway "$driver" "$port"
     attack "$driver" -H "$pid" "$port" /
     attack "$driver" -B "$pid" "$port" /echo -s 8192
     attack "$driver" -R "$pid" "$port" / -a 5 -b 3000

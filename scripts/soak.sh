@@ -9,50 +9,21 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+. scripts/stage.sh
 minutes=30
 driver=auto
-while [ $# -gt 0 ]; do
-    case $1 in
-        --minutes) minutes=${2:?--minutes needs a number}; shift 2 ;;
-        --driver) driver=${2:?--driver needs a name}; shift 2 ;;
-        *) echo "usage: soak.sh [--minutes N] [--driver io_uring|epoll]" >&2; exit 2 ;;
-    esac
-done
+set_options "soak.sh [--minutes N] [--driver io_uring|epoll]" "minutes driver" "$@"
 scripts/packages.sh wrk curl procps gcc libc6-dev
 
-target=${CARGO_TARGET_DIR:-target}
-binary=${RINGWAY:-}
-if [ -z "$binary" ]; then
-    cargo build --release --locked --bin ringway
-    binary=$target/release/ringway
-fi
-mkdir -p "$target/soak"
-rustc --edition 2024 -O -o "$target/soak/whoami" examples/whoami.rs
-ulimit -n "$(ulimit -Hn)"
-
-work=$(mktemp -d)
+set_stage soak release
 tag=ringway-soak-${RINGWAY_RUN:-$$}
-pids=()
 clean_up() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    if [ -e "$work/has-engine" ]; then docker ps -aq --filter "name=$tag" | xargs -r docker rm -f >/dev/null 2>&1 || true; fi
-    if [ -e "$work/has-engine" ]; then docker rmi "$tag" >/dev/null 2>&1 || true; fi
-    rm -rf "$work"
+    if [ -e "$work/has-engine" ]; then
+        docker ps -aq --filter "name=$tag" | xargs -r docker rm -f >/dev/null 2>&1 || true
+        docker rmi "$tag" >/dev/null 2>&1 || true
+    fi
 }
-trap clean_up EXIT
-
-free_port() {
-    local port
-    while port=$((20000 + RANDOM % 12000)); do
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-}
-origin=$(free_port) port=$(free_port)
-"$target/soak/whoami" --name soak --port "$origin" >"$work/origin.log" 2>&1 &
-pids+=($!)
+port=$(free_port)
 
 routes() {
     printf '[backends.b.servers.s]\nurl = "http://127.0.0.1:%s"\n' "$origin"
@@ -71,13 +42,7 @@ routes 0 >"$work/routes.toml"
         printf '[docker]\ndomain = "soak.test"\nconstraints = ["tag==%s"]\nunavailableGrace = "20s"\n' "$tag"
     fi
 } >"$work/ringway.toml"
-"$binary" --configFile="$work/ringway.toml" --driver="$driver" >"$work/ringway.log" 2>&1 &
-pid=$!
-pids+=("$pid")
-for _ in $(seq 100); do
-    curl -sf -m 1 -o "$work/page" "http://127.0.0.1:$port/" && break
-    sleep 0.1
-done
+start_ringway "$driver" "$port"
 
 change_tables() {
     for n in $(seq 1000000); do
@@ -120,8 +85,8 @@ for minute in $(seq "$minutes"); do
     load
     # At rest: what is held now is held for good.
     sleep 3
-    rss=$(awk '/^VmRSS/ {print $2}' "/proc/$pid/status")
-    fds=$(find "/proc/$pid/fd" -mindepth 1 | wc -l)
+    rss=$(resident "$pid")
+    fds=$(descriptors "$pid")
     threads=$(awk '/^Threads/ {print $2}' "/proc/$pid/status")
     rate=$(awk '/Requests\/sec/ {print int($2)}' "$work/kept")
     printf '| %s | %s | %s | %s | %s |\n' "$minute" "$rate" "$rss" "$fds" "$threads"

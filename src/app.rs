@@ -224,8 +224,6 @@ fn serve(
         accepting: (!is_handed).into(),
         accepts: 0.into(),
         draining: false.into(),
-        refused_heads: 0.into(),
-        refused_connections: 0.into(),
         vitals: cores.iter().map(|_| Vitals::default()).collect(),
         process_facts: process::facts,
     });

@@ -4,15 +4,22 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use std::{fs, thread};
 
 use support::docker::Engine;
 use support::load::Load;
-use support::{Background, docker_or_skip, free_port, project, run, stdout_of, wait_for};
+use support::ringway::{DRIVERS, Ringway, Setup};
+use support::{docker_or_skip, project, stdout_of, wait_for};
 
-const DRIVERS: [&str; 2] = ["io_uring", "epoll"];
+const CONFIG: &str = r#"
+logLevel = "INFO"
+[entryPoints.http]
+address = "127.0.0.1:@http@"
+[docker]
+unavailableGrace = "6s"
+constraints = ["tag==@tag@"]
+"#;
 const RUNS: usize = 3;
 /// Requests a second at the least, or the test proves nothing.
 const RATE_MIN: f64 = 1000.0;
@@ -39,9 +46,9 @@ fn replace(application: &str) {
         engine.run(&n.to_string(), &service(&name, &image, application).iter().map(String::as_str).collect::<Vec<_>>());
     }
     for driver in DRIVERS {
-        let (_proxy, port) = proxy(driver, &engine, work.path());
+        let proxy = proxy(driver, &engine);
         for round in 0..RUNS {
-            let load = Load::start(port, "replaced.test");
+            let load = Load::start(proxy.http, "replaced.test");
             for n in 0..3 {
                 let name = format!("{}-{n}", engine.prefix);
                 stdout_of("docker", &["stop", "-t", "5", &name]);
@@ -74,7 +81,7 @@ fn a_name_whose_only_container_is_down_is_answered_503_until_it_is_back() {
     let options: Vec<&str> =
         ["--stop-signal", "SIGWINCH"].into_iter().chain(options.iter().map(String::as_str)).collect();
     let name = engine.run("one", &options);
-    let (_proxy, port) = proxy(DRIVERS[0], &engine, work.path());
+    let proxy = proxy(DRIVERS[0], &engine);
     let sick = work.path().join("sick");
     fs::write(&sick, "").expect("written");
     let (sick, inside) = (sick.to_string_lossy().into_owned(), format!("{name}:/sick"));
@@ -96,7 +103,7 @@ fn a_name_whose_only_container_is_down_is_answered_503_until_it_is_back() {
     ] {
         stdout_of("docker", &action);
         wait_for(&format!("{expected} after docker {}", action[0]), limit, || {
-            let reply = answer(port);
+            let reply = answer(&proxy);
             let (status, rest) = reply.split_once(' ').unwrap_or((&reply, ""));
             if status == expected && (status != "503" || rest.contains("5")) { Ok(()) } else { Err(reply) }
         });
@@ -104,13 +111,9 @@ fn a_name_whose_only_container_is_down_is_answered_503_until_it_is_back() {
 }
 
 /// Status and Retry-After.
-fn answer(port: u16) -> String {
-    let url = format!("http://127.0.0.1:{port}/");
+fn answer(proxy: &Ringway) -> String {
     let format = "%{http_code} %header{retry-after}";
-    let got =
-        run("curl", &["-s", "--max-time", "1", "-o", "/dev/null", "-w", format, "-H", "Host: replaced.test", &url])
-            .stdout;
-    String::from_utf8_lossy(&got).into_owned()
+    proxy.curl(&["--max-time", "1", "-o", "/dev/null", "-w", format, "-H", "Host: replaced.test", &proxy.url("/")])
 }
 
 /// Options and image of one container of the service.
@@ -133,21 +136,8 @@ fn built(work: &Path) -> String {
     tarball.into_owned()
 }
 
-fn proxy(driver: &str, engine: &Engine, work: &Path) -> (Background, u16) {
-    let port = free_port();
-    let file = work.join("traefik.toml");
-    let config = format!(
-        "logLevel = \"INFO\"\n[entryPoints.http]\naddress = \"127.0.0.1:{port}\"\n[docker]\nunavailableGrace = \"6s\"\nconstraints = [\"tag=={}\"]\n",
-        engine.prefix
-    );
-    fs::write(&file, config).expect("written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-    command.arg(format!("--configFile={}", file.display())).arg(format!("--driver={driver}"));
-    let proxy = Background::start(command, work.join("log"));
-    wait_for("the service answers", Duration::from_secs(20), || {
-        let url = format!("http://127.0.0.1:{port}/");
-        let got = run("curl", &["-s", "-H", "Host: replaced.test", &url]).stdout;
-        if got == b"ok" { Ok(()) } else { Err(String::from_utf8_lossy(&got).into_owned()) }
-    });
-    (proxy, port)
+fn proxy(driver: &str, engine: &Engine) -> Ringway {
+    let proxy = Setup::new(driver, CONFIG).fill("@tag@", &engine.prefix).spawn();
+    proxy.await_status("replaced.test", "200");
+    proxy
 }

@@ -93,6 +93,12 @@ impl Passage {
         self.takes_gzip = false;
     }
 
+    /// The last bytes of the answer are about to leave. Whoever has them may ask again at once, on any worker: the places under connection
+    /// limits are free before that, as in Traefik.
+    pub fn give_places_back(&mut self) {
+        self.leases.clear();
+    }
+
     /// Gives back what belongs to one try; called before the next one (rate limit and connections sit inside retry).
     pub fn next_try(&mut self, held_before: usize) {
         self.leases.truncate(held_before);

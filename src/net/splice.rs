@@ -66,18 +66,18 @@ pub struct Transfer<'a> {
 
 impl Transfer<'_> {
     /// Sends the head and moves exactly `count` bytes, or says which side broke; `moved` counts the bytes behind the head that reached the
-    /// sink's socket at every moment.
+    /// sink's socket at every moment. `ends` is called before the last of them go to the sink.
     ///
     /// # Errors
     /// `Source` when the sender ended early or failed, `Sink` when the receiver did. No pipe to be had is the sink's failure.
-    pub async fn run(mut self, pipes: &Pipes, moved: &mut u64) -> Result<(), Broken> {
+    pub async fn run(mut self, pipes: &Pipes, moved: &mut u64, ends: impl FnMut()) -> Result<(), Broken> {
         let pipe = pipes.lend().map_err(Broken::Sink)?;
         let ring = !monoio::utils::is_legacy();
         if ring {
             self.from.set_nonblocking(true).map_err(Broken::Source)?;
             self.to.set_nonblocking(true).map_err(Broken::Sink)?;
         }
-        let result = self.pump(&pipe, moved).await;
+        let result = self.pump(&pipe, moved, ends).await;
         if ring {
             // A socket that cannot be switched back is broken anyway: its next operation says so.
             let _ = self.from.set_nonblocking(false);
@@ -89,7 +89,7 @@ impl Transfer<'_> {
         result
     }
 
-    async fn pump(&mut self, pipe: &Pipe, moved: &mut u64) -> Result<(), Broken> {
+    async fn pump(&mut self, pipe: &Pipe, moved: &mut u64, mut ends: impl FnMut()) -> Result<(), Broken> {
         let mut turn = 0;
         while self.count > 0 {
             let wanted = self.count.min(limits::PIPE_BYTES as u64) as usize;
@@ -106,6 +106,9 @@ impl Transfer<'_> {
             // Its segments take what is in the pipe along.
             self.send_head(true).await?;
             self.count -= held as u64;
+            if self.count == 0 {
+                ends();
+            }
             self.empty(pipe, held, moved).await?;
             turn += held;
             // A fast stream never has to wait: without a pause it would keep the core from all other connections.
@@ -242,7 +245,7 @@ mod tests {
                 let stall = deadlines.limit(Duration::from_secs(10));
                 let (from, to) = (&mut reader, &mut writer);
                 let transfer = Transfer { from, to, head: &head, count: 2_999_000, stall };
-                transfer.run(&pipes, &mut moved).await.expect("moves");
+                transfer.run(&pipes, &mut moved, || ()).await.expect("moves");
                 assert_eq!(moved, 2_999_000);
                 assert!(reading.join().expect("reads") == sent);
                 let (n, next) = reader.read(Vec::with_capacity(64)).await;
@@ -267,14 +270,15 @@ mod tests {
             drop(source);
             let mut moved = 0;
             let (from, to) = (&mut reader, &mut writer);
-            let cut = Transfer { from, to, head: &[], count: 5000, stall }.run(&pipes, &mut moved).await;
+            let cut = Transfer { from, to, head: &[], count: 5000, stall }.run(&pipes, &mut moved, || ()).await;
             assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
             assert_eq!(moved, 1000, "what came before the cut has been passed on");
             drop(sink);
             let (Duplex { mut reader, .. }, mut source) = pair(&listener);
             let feeding = std::thread::spawn(move || drop(source.write_all(&body(8_000_000))));
             let (from, to) = (&mut reader, &mut writer);
-            let gone = Transfer { from, to, head: b"head", count: 8_000_000, stall }.run(&pipes, &mut moved).await;
+            let gone =
+                Transfer { from, to, head: b"head", count: 8_000_000, stall }.run(&pipes, &mut moved, || ()).await;
             assert!(matches!(gone, Err(Broken::Sink(_))), "{gone:?}");
             drop(reader);
             // The ring closes the socket; the thread blocks until it has.
@@ -295,7 +299,7 @@ mod tests {
             let stall = deadlines.limit(Duration::from_millis(30));
             let (from, to) = (&mut reader, &mut writer);
             let transfer = Transfer { from, to, head: b"head", count: 10, stall };
-            let stalled = transfer.run(&Pipes::default(), &mut 0).await;
+            let stalled = transfer.run(&Pipes::default(), &mut 0, || ()).await;
             assert!(matches!(stalled, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
             let mut head = [0; 4];
             sink.read_exact(&mut head).expect("receives");

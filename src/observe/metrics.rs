@@ -69,6 +69,8 @@ pub struct Metrics {
     reload_failures: AtomicU64,
     reload_failure_unix_secs: AtomicU64,
     connection_panics: AtomicU64,
+    heads_refused: AtomicU64,
+    connections_refused: AtomicU64,
 }
 
 /// The counters of one backend, one block per worker.
@@ -104,6 +106,8 @@ impl Metrics {
             reload_failures: AtomicU64::new(0),
             reload_failure_unix_secs: AtomicU64::new(0),
             connection_panics: AtomicU64::new(0),
+            heads_refused: AtomicU64::new(0),
+            connections_refused: AtomicU64::new(0),
             bounds,
         }
     }
@@ -145,6 +149,16 @@ impl Metrics {
     /// A connection ended on a bug of ours.
     pub fn connection_panicked(&self) {
         self.connection_panics.fetch_add(1, Relaxed);
+    }
+
+    /// A head was refused before it was a request: malformed or too large. It has no method and no log line.
+    pub fn head_refused(&self) {
+        self.heads_refused.fetch_add(1, Relaxed);
+    }
+
+    /// A connection was closed at once because all places were taken, or all of its address. Tells how many there were so far.
+    pub fn connection_refused(&self) -> u64 {
+        self.connections_refused.fetch_add(1, Relaxed) + 1
     }
 
     /// The numbers of `/health`, all workers together.

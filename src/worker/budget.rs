@@ -7,7 +7,7 @@ use crate::limits;
 /// A worker's allowance.
 #[derive(Debug, Default)]
 pub struct Budget {
-    used: Cell<usize>,
+    pub(super) used: Cell<usize>,
 }
 
 /// A body in memory; its bytes count until it is dropped.

@@ -255,6 +255,7 @@ async fn deliver<T: Transport, D: Dial>(
         out.extend_from_slice(body);
     }
     record.delivered_whole(response.bytes().len() as u64, body.len() as u64);
+    talk.passage.give_places_back();
     let (result, out) = send(client.split().1, out, worker.stall()).await;
     talk.answer.out = out;
     match result {

@@ -1,7 +1,6 @@
 //! One client connection: waits for requests, has each served, and ends in the right way.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::Worker;
@@ -111,7 +110,7 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
                     Ok(codec::Progress::Complete) => return Heard::Request,
                     Ok(codec::Progress::Partial) => {}
                     Err(refused) => {
-                        worker.shared.refused_heads.fetch_add(1, Relaxed);
+                        worker.shared.metrics.head_refused();
                         return Heard::Refused(refused.reply());
                     }
                 }

@@ -215,6 +215,7 @@ async fn converse<T: Transport, D: Dial>(
         silence: Some(stall),
         pace: Pace::default(),
         moved: 0,
+        answers: None,
     };
     let is_whole = relay.take_arrived(&mut out).map_err(client_failure)?;
     let (client_reader, client_writer) = client.split();

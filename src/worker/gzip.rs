@@ -86,12 +86,15 @@ pub async fn deliver<R: ReadHalf, W: WriteHalf, D: Dial>(
     let mut moved = plain.len() as u64;
     let result = if is_short {
         frame(&mut out, &plain, framing);
+        asked.passage.give_places_back();
         let (sent, returned) = send(writer, out, stall).await;
         out = returned;
         is_open.and(sent.map_err(|_| RelayError::Sink))
     } else {
         let events = is_event_stream(answer);
-        let mut pipe = Pipe { gzip: Gzip::default(), packed: Vec::new(), out, framing, writer, stall, sent: 0 };
+        let passage = &mut *asked.passage;
+        let mut pipe =
+            Pipe { gzip: Gzip::default(), packed: Vec::new(), out, framing, writer, stall, sent: 0, passage };
         let result = pipe.run(source, plain, &mut moved, events).await;
         record.packed(pipe.sent);
         out = pipe.out;
@@ -164,6 +167,7 @@ struct Pipe<'a, W> {
     writer: &'a mut W,
     stall: TimeLimit<'a>,
     sent: u64,
+    passage: &'a mut Passage,
 }
 
 impl<W: WriteHalf> Pipe<'_, W> {
@@ -205,6 +209,7 @@ impl<W: WriteHalf> Pipe<'_, W> {
         if self.framing == Body::Chunked {
             body::last_chunk(&mut self.out, source.decoder.trailers());
         }
+        self.passage.give_places_back();
         self.send().await
     }
 

@@ -113,6 +113,7 @@ pub async fn answer_locally<T: Transport, D: Dial>(
         let plan = ReplyPlan { version: talk.head.version, keep_alive, head_request: is_head, date: Some(date) };
         write_reply(&mut out, &reply, &plan);
     });
+    talk.passage.give_places_back();
     let (result, out) = send(client.split().1, out, worker.stall()).await;
     talk.out = out;
     match result {
@@ -125,8 +126,10 @@ pub async fn answer_locally<T: Transport, D: Dial>(
 /// Answers bytes that are no request at all: the words of the parser, and the connection ends.
 pub async fn reject<W: WriteHalf, D: Dial>(worker: &Worker<D>, writer: &mut W, reply: &Reply, version: Version) {
     let mut out = worker.buffers.lend();
-    let plan = ReplyPlan { version, keep_alive: false, head_request: false, date: None };
-    write_reply(&mut out, reply, &plan);
+    worker.clock.with_date(|date| {
+        let plan = ReplyPlan { version, keep_alive: false, head_request: false, date: Some(date) };
+        write_reply(&mut out, reply, &plan);
+    });
     let (_, out) = send(writer, out, worker.stall()).await;
     worker.buffers.give_back(out);
 }

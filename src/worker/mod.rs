@@ -122,10 +122,6 @@ pub struct Shared {
     pub accepts: AtomicUsize,
     /// Answers end their connections.
     pub draining: AtomicBool,
-    /// Heads refused before they were requests: malformed, too large.
-    pub refused_heads: AtomicU64,
-    /// Connections closed at once because all places were taken, or all of their address.
-    pub refused_connections: AtomicU64,
     /// One per worker.
     pub vitals: Vec<Vitals>,
     /// Process facts for `/metrics`, read by the wiring.
@@ -257,7 +253,7 @@ impl<D: Dial> Worker<D> {
 
     /// There is no place for a connection from `client`: it is closed, counted, and told now and then.
     fn turn_away(&self, client: SocketAddr) {
-        let count = self.shared.refused_connections.fetch_add(1, Relaxed) + 1;
+        let count = self.shared.metrics.connection_refused();
         if self.may_complain() {
             let (all, own) = (limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX);
             tracing::error!(%client, "connections closed at once: {count} since the start; a worker has places for {all}, {own} of them for one address: find out who holds them, or add workers");

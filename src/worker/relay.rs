@@ -8,6 +8,7 @@ use super::inbox::{Buffers, Inbox};
 use crate::http::Body;
 use crate::http::h1::body::{self, Decoder};
 use crate::limits;
+use crate::middleware::Passage;
 use crate::net::splice::{Broken, Transfer};
 use crate::net::{ReadHalf, TimeLimit, WriteHalf};
 
@@ -36,6 +37,8 @@ pub struct Relay<'a> {
     pub pace: Pace,
     /// Payload bytes handed to the receiver so far.
     pub moved: u64,
+    /// Whose places under limits are given back with the last bytes: those of the request that this body answers.
+    pub answers: Option<&'a mut Passage>,
 }
 
 /// Time spent waiting for a sender, against what came in it: waiting for the receiver does not count.
@@ -156,13 +159,21 @@ impl<'a> Relay<'a> {
 
     /// Sends the last bytes. Good bytes in front of bad ones still belong to the receiver.
     async fn end<W: WriteHalf>(
-        &self,
+        &mut self,
         ended: Result<bool, RelayError>,
         writer: &mut W,
         out: Vec<u8>,
     ) -> (Result<(), RelayError>, Vec<u8>) {
+        self.ends();
         let (sent, out) = send(writer, out, self.stall).await;
         (ended.and(sent.map_err(|_| RelayError::Sink)), out)
+    }
+
+    /// The last bytes are about to leave.
+    fn ends(&mut self) {
+        if let Some(passage) = &mut self.answers {
+            passage.give_places_back();
+        }
     }
 
     /// Counted bytes go out as they come in: then a buffer is filled by one side and sent to the other without being looked at.
@@ -210,7 +221,9 @@ impl<'a> Relay<'a> {
         let (Some(from), Some(to)) = (reader.as_plain(), writer.as_plain()) else { return Ok(()) };
         let mut moved = 0;
         let transfer = Transfer { from, to, head, count, stall: self.stall };
-        let result = transfer.run(&self.buffers.pipes, &mut moved).await;
+        let answers = &mut self.answers;
+        let ends = || answers.iter_mut().for_each(|passage| passage.give_places_back());
+        let result = transfer.run(&self.buffers.pipes, &mut moved, ends).await;
         self.decoder.skip(moved);
         self.moved += moved;
         result.map_err(|broken| match broken {
@@ -249,8 +262,12 @@ impl<'a> Relay<'a> {
     ) -> Result<(), RelayError> {
         loop {
             self.take_at_once(reader, buffer);
+            let is_last = self.decoder.remaining() == Some(0);
+            if is_last {
+                self.ends();
+            }
             self.flush(writer, buffer).await?;
-            if self.decoder.remaining() == Some(0) {
+            if is_last {
                 return Ok(());
             }
             // No buffer of this size is held while the sender is waited for.

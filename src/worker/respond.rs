@@ -110,6 +110,8 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         silence: None,
         pace: Pace::default(),
         moved: 0,
+        // A tunnel keeps its place to its own end.
+        answers: (!upgraded).then_some(&mut *asked.passage),
     };
     let (result, out) = relay.run(reader, writer, out).await;
     record.delivered(relay.moved, &result);

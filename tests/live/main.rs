@@ -5,5 +5,4 @@ mod support;
 
 mod handover;
 mod process;
-mod proxy;
 mod traffic;

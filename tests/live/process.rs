@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::proxy::{DRIVERS, Origin, Proxy};
-use crate::support::{run, wait_for};
+use crate::support::origin::Origin;
+use crate::support::ringway::{DRIVERS, Ringway, Setup, outcome, ringway};
+use crate::support::wait_for;
 
 const CONFIG: &str = r#"
 logLevel = "INFO"
@@ -31,20 +31,20 @@ backend = "one"
 rule = "PathPrefix:/"
 "#;
 
-fn start(driver: &str, origin: &Origin, format: &str) -> Proxy {
-    Proxy::start(driver, &CONFIG.replace("@format@", format), origin.address, |_| {})
+fn setup(driver: &str, origin: &Origin, format: &str) -> Setup {
+    Setup::new(driver, CONFIG).fill("@format@", format).fill("@origin@", origin.address)
 }
 
-fn access_log(proxy: &Proxy) -> String {
-    fs::read_to_string(proxy.folder.path().join("access.log")).unwrap_or_default()
+fn access_log(proxy: &Ringway) -> String {
+    fs::read_to_string(proxy.file("access.log")).unwrap_or_default()
 }
 
 #[test]
 fn pages_say_what_runs_and_what_ran() {
     for driver in DRIVERS {
         let origin = Origin::start();
-        let proxy = start(driver, &origin, "");
-        let page = |path: &str| proxy.curl(&[&format!("http://127.0.0.1:{}{path}", proxy.api)]);
+        let proxy = setup(driver, &origin, "").start();
+        let page = |path: &str| proxy.page(path);
         assert_eq!(page("/ping"), "OK");
         let providers: serde_json::Value = serde_json::from_str(&page("/api/providers")).expect("JSON");
         assert_eq!(providers["file"]["frontends"]["all"]["backend"], "one", "{providers}");
@@ -52,13 +52,27 @@ fn pages_say_what_runs_and_what_ran() {
         assert!(health["total_count"].as_u64().is_some_and(|n| n > 0), "{health}");
         let metrics = page("/metrics");
         assert!(metrics.contains("traefik_entrypoint_requests_total{code=\"200\",entrypoint=\"http\""), "{metrics}");
-        let file = proxy.folder.path().join("ringway.toml");
-        let check = Command::new(env!("CARGO_BIN_EXE_ringway"))
-            .arg("healthcheck")
-            .arg(format!("--configFile={}", file.display()))
-            .output();
-        let check = check.expect("it runs");
+        let check = ringway(&["healthcheck", &format!("--configFile={}", proxy.config_file().display())]);
         assert!(check.status.success(), "{check:?}");
+    }
+}
+
+#[test]
+fn refused_heads_are_counted_beside_the_connections_that_had_no_place() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let proxy = setup(driver, &origin, "").start();
+        for head in
+            ["GET / HTTP/1.1\r\nHost : a\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"]
+        {
+            let mut client = TcpStream::connect(("127.0.0.1", proxy.http)).expect("connected");
+            client.write_all(head.as_bytes()).expect("sent");
+            assert!(client.read(&mut [0; 512]).expect("an answer") > 0);
+        }
+        let metrics = proxy.page("/metrics");
+        for line in ["ringway_heads_refused_total 2", "ringway_connections_refused_total 0"] {
+            assert!(metrics.lines().any(|found| found == line), "{driver}: {line} in {metrics}");
+        }
     }
 }
 
@@ -67,7 +81,7 @@ fn access_lines_are_written_in_both_formats_and_the_file_is_reopened() {
     for driver in DRIVERS {
         let origin = Origin::start();
         for format in ["", "format = \"json\""] {
-            let proxy = start(driver, &origin, format);
+            let proxy = setup(driver, &origin, format).start();
             proxy.curl(&["-A", "tester", &proxy.url("/looked?for=1")]);
             let line = wait_for("a line", Duration::from_secs(5), || {
                 let text = access_log(&proxy);
@@ -80,8 +94,7 @@ fn access_lines_are_written_in_both_formats_and_the_file_is_reopened() {
                 let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
                 assert_eq!((&line["DownstreamStatus"], &line["RequestPath"]), (&200.into(), &"/looked?for=1".into()));
             }
-            let file = proxy.folder.path().join("access.log");
-            fs::rename(&file, proxy.folder.path().join("access.log.1")).expect("moved");
+            fs::rename(proxy.file("access.log"), proxy.file("access.log.1")).expect("moved");
             proxy.signal("USR1");
             wait_for("a new file with new lines", Duration::from_secs(10), || {
                 proxy.curl(&[&proxy.url("/after")]);
@@ -95,7 +108,7 @@ fn access_lines_are_written_in_both_formats_and_the_file_is_reopened() {
 fn a_stop_lets_requests_finish_and_ends_with_zero() {
     for driver in DRIVERS {
         let origin = Origin::start();
-        let mut proxy = start(driver, &origin, "");
+        let mut proxy = setup(driver, &origin, "").start();
         let mut client = TcpStream::connect(("127.0.0.1", proxy.http)).expect("connected");
         client.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
         let before = origin.requests.load(std::sync::atomic::Ordering::SeqCst);
@@ -121,8 +134,8 @@ fn a_stop_lets_requests_finish_and_ends_with_zero() {
 fn ping_says_that_the_process_is_stopping() {
     for driver in DRIVERS {
         let origin = Origin::start();
-        let config = format!("{}[lifeCycle]\nrequestAcceptGraceTimeout = \"2s\"\n", CONFIG.replace("@format@", ""));
-        let mut proxy = Proxy::start(driver, &config, origin.address, |_| {});
+        let grace = "[lifeCycle]\nrequestAcceptGraceTimeout = \"2s\"";
+        let mut proxy = setup(driver, &origin, grace).start();
         proxy.signal("TERM");
         let ping = format!("http://127.0.0.1:{}/ping", proxy.api);
         wait_for("503", Duration::from_secs(1), || {
@@ -138,37 +151,29 @@ fn ping_says_that_the_process_is_stopping() {
 fn after_a_kill_the_same_ports_serve_again_at_once() {
     for driver in DRIVERS {
         let origin = Origin::start();
-        let mut proxy = start(driver, &origin, "");
+        let mut proxy = setup(driver, &origin, "").start();
         let _open = TcpStream::connect(("127.0.0.1", proxy.http)).expect("connected");
         proxy.signal("KILL");
         proxy.wait(Duration::from_secs(5));
         let start = Instant::now();
-        proxy.restart(driver);
+        proxy.restart();
+        proxy.await_status("a.test", "200");
         assert!(start.elapsed() < Duration::from_secs(5), "{driver}: {:?}", start.elapsed());
     }
 }
 
 #[test]
 fn what_is_wrong_is_said_with_what_to_do() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let attempt = |command: &[&str], config: &str| {
-        let file = folder.path().join("ringway.toml");
-        fs::write(&file, config).expect("written");
-        let output =
-            run(env!("CARGO_BIN_EXE_ringway"), &[command, &[&format!("--configFile={}", file.display())]].concat());
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        (output.status.code(), text)
-    };
-    let (code, text) = attempt(&[], "[entryPoints\nhttp = 1\n");
+    let (code, text) = outcome(&[], "[entryPoints\nhttp = 1\n");
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("ringway.toml") && text.contains(":1"), "{text}");
-    let (code, text) = attempt(&["check"], "[entryPoints.http]\nadress = \":80\"\n");
+    let (code, text) = outcome(&["check"], "[entryPoints.http]\nadress = \":80\"\n");
     assert!(text.contains("adress") && text.contains("address"), "{code:?} {text}");
-    let (code, text) = attempt(&["check"], "[entryPoints.http]\naddress = \":80\"\n");
+    let (code, text) = outcome(&["check"], "[entryPoints.http]\naddress = \":80\"\n");
     assert_eq!(code, Some(0), "{text}");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
-    let (code, text) = attempt(&[], &format!("[entryPoints.http]\naddress = \"{address}\"\n"));
+    let (code, text) = outcome(&[], &format!("[entryPoints.http]\naddress = \"{address}\"\n"));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&address.to_string()) && text.contains("in use"), "{text}");
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use crate::proxy::{DRIVERS, Origin, Proxy, find, pattern};
+use crate::support::origin::{Origin, find, pattern};
+use crate::support::ringway::{DRIVERS, Ringway, Setup};
 use crate::support::{run, stdout_of, wait_for};
 
 const CONFIG: &str = r#"
@@ -69,11 +70,10 @@ fn routes(origin: &Origin) -> String {
     ROUTES.replace("@origin@", &origin.address.to_string()).replace("@users@", &users)
 }
 
-fn start(driver: &str, origin: &Origin) -> Proxy {
-    Proxy::start(driver, CONFIG, origin.address, |folder| {
-        certificate(folder, "one", "one.example");
-        fs::write(folder.join("routes.toml"), routes(origin)).expect("routes");
-    })
+fn start(driver: &str, origin: &Origin) -> Ringway {
+    let setup = Setup::new(driver, CONFIG).file("routes.toml", routes(origin));
+    certificate(setup.folder.path(), "one", "one.example");
+    setup.start()
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn tls_picks_certificates_versions_and_resumes() {
         assert!(!handshake(&["-tls1_1"]).contains("Cipher is ECDHE"));
         let resumed = handshake(&["-tls1_2", "-reconnect", "-servername", "one.example"]);
         assert!(resumed.contains("Reused, "), "{resumed}");
-        let pem = proxy.folder.path().join("one.pem").to_string_lossy().into_owned();
+        let pem = proxy.file("one.pem").to_string_lossy().into_owned();
         let resolve = format!("one.example:{}:127.0.0.1", proxy.https);
         let url = format!("https://one.example:{}/x", proxy.https);
         let seen = proxy.curl(&["--cacert", &pem, "--resolve", &resolve, &url]);
@@ -140,12 +140,12 @@ fn large_bodies_arrive_whole_both_ways_on_both_schemes() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
-        let file = proxy.folder.path().join("body");
+        let file = proxy.file("body");
         fs::write(&file, pattern(SIZE)).expect("written");
         let body = format!("@{}", file.display());
         for base in [proxy.url(""), format!("https://127.0.0.1:{}", proxy.https)] {
             for chunked in [false, true] {
-                let back = proxy.folder.path().join("back");
+                let back = proxy.file("back");
                 let back_text = back.to_string_lossy().into_owned();
                 if !chunked {
                     proxy.curl(&["-k", "-o", &back_text, &format!("{base}/bytes/{SIZE}")]);
@@ -236,7 +236,7 @@ fn two_hundred_clients_and_reloads_without_one_failed_request() {
                     }
                 });
             }
-            let file = proxy.folder.path().join("routes.toml");
+            let file = proxy.file("routes.toml");
             for round in 0..5 {
                 let more = format!(
                     "\n[frontends.new]\nbackend = \"one\"\n[frontends.new.routes.r]\nrule = \"Host:round{round}.example;Path:/gone\"\n[frontends.new.redirect]\nregex = \".*\"\nreplacement = \"http://x/{round}\"\n"

@@ -5,12 +5,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::proxy::DRIVERS;
 use crate::support::load::Load;
+use crate::support::ringway::{DRIVERS, Setup};
 use crate::support::{Background, docker_or_skip, free_port, run, stdout_of, tool_or_skip, wait_for, whoami_program};
 
 /// The test's engine must not be given the name of no bridge: an engine without one removes `docker0`, which is the other engine's.
 const BRIDGE: &str = "ringway-test0";
+
+const CONFIG: &str = r#"
+logLevel = "INFO"
+[entryPoints.http]
+address = "127.0.0.1:@http@"
+[docker]
+endpoint = "@endpoint@"
+"#;
 
 /// A second engine beside the machine's, with a bridge of its own.
 struct OwnEngine {
@@ -89,28 +97,16 @@ fn a_restart_of_the_engine_loses_no_request_and_its_news_are_heard_again() {
     let mut engine = OwnEngine::start(folder.path());
     let image = whoami(&engine, folder.path());
     for driver in DRIVERS {
-        let port = free_port();
-        let file = folder.path().join("traefik.toml");
-        let config = format!(
-            "logLevel = \"INFO\"\n[entryPoints.http]\naddress = \"127.0.0.1:{port}\"\n[docker]\nendpoint = \"{}\"\n",
-            engine.host()
-        );
-        fs::write(&file, config).expect("written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-        command.arg(format!("--configFile={}", file.display())).arg(format!("--driver={driver}"));
-        let proxy = Background::start(command, folder.path().join("proxy-log"));
+        let proxy = Setup::new(driver, CONFIG).fill("@endpoint@", engine.host()).spawn();
         serve(&engine, &format!("first-{driver}"), &image);
-        wait_for_route(port, &format!("first-{driver}"), &proxy);
-        let load = Load::start(port, &format!("first-{driver}.test"));
+        proxy.await_status(&format!("first-{driver}.test"), "200");
+        let load = Load::start(proxy.http, &format!("first-{driver}.test"));
         engine.down();
-        wait_for("it notices", Duration::from_secs(15), || {
-            let log = proxy.log_text();
-            if log.contains("the last configuration stays") { Ok(()) } else { Err(log) }
-        });
+        proxy.await_log("the last configuration stays", 1);
         std::thread::sleep(Duration::from_secs(2));
         engine.up();
         serve(&engine, &format!("second-{driver}"), &image);
-        wait_for_route(port, &format!("second-{driver}"), &proxy);
+        proxy.await_status(&format!("second-{driver}.test"), "200");
         let done = load.stop();
         println!("{driver}: {done}");
         assert!(done.failures.is_empty(), "{driver}: {done}: {:?}", done.failures.first());
@@ -132,13 +128,4 @@ fn serve(engine: &OwnEngine, name: &str, image: &str) {
     let (rule, label) = (format!("traefik.frontend.rule=Host:{name}.test"), format!("traefik.port={port}"));
     let options = ["run", "-d", "--name", name, "--network", "host", "--label", &rule, "--label", &label, image];
     engine.docker(&[&options[..], &["--name", name, "--port", &port]].concat());
-}
-
-fn wait_for_route(port: u16, name: &str, proxy: &Background) {
-    wait_for(&format!("{name} is served"), Duration::from_secs(30), || {
-        let (url, host) = (format!("http://127.0.0.1:{port}/"), format!("Host: {name}.test"));
-        let options = ["-s", "--max-time", "2", "-o", "/dev/null", "-w", "%{http_code}", "-H", &host, &url];
-        let got = run("curl", &options).stdout;
-        if got == b"200" { Ok(()) } else { Err(proxy.log_text()) }
-    });
 }

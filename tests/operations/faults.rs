@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use ringway::control::acme::disk::{self, RealDisk};
 
-use crate::proxy::{DRIVERS, Origin, Proxy};
 use crate::support::http::Client;
-use crate::support::{Background, free_port, run, tool_or_skip, wait_for, wait_for_port, whoami_program};
+use crate::support::origin::Origin;
+use crate::support::ringway::{DRIVERS, Setup};
+use crate::support::{free_port, run, tool_or_skip, wait_for, wait_for_port, whoami_program};
 
 const CONFIG: &str = r#"
 @top@
@@ -27,8 +28,8 @@ backend = "one"
 rule = "PathPrefix:/"
 "#;
 
-fn config(top: &str, tables: &str) -> String {
-    CONFIG.replace("@top@", top).replace("@tables@", tables)
+fn setup(driver: &str, origin: &Origin, top: &str, tables: &str) -> Setup {
+    Setup::new(driver, CONFIG).fill("@top@", top).fill("@tables@", tables).fill("@origin@", origin.address)
 }
 
 /// A small file system of its own, unmounted at the end.
@@ -63,13 +64,11 @@ impl Drop for SmallDisk {
 fn a_full_disk_costs_log_lines_and_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
-        let mut small = None;
         let tables =
             "[traefikLog]\nfilePath = \"@dir@/logs/ringway.log\"\n[accessLog]\nfilePath = \"@dir@/logs/access.log\"";
-        let proxy = Proxy::start(driver, &config("logLevel = \"DEBUG\"", tables), origin.address, |folder| {
-            small = SmallDisk::mount(&folder.join("logs"));
-        });
-        let Some(small) = small else { return };
+        let setup = setup(driver, &origin, "logLevel = \"DEBUG\"", tables);
+        let Some(small) = SmallDisk::mount(&setup.folder.path().join("logs")) else { return };
+        let proxy = setup.start();
         let mut client = Client::to(proxy.http);
         small.fill();
         for n in 0..500 {
@@ -102,6 +101,15 @@ fn a_full_disk_leaves_the_certificates_as_they_were() {
     assert_eq!(left, ["acme.json"], "nothing else is left behind");
 }
 
+const VICTIM: &str = r#"
+[backends.two.servers.a]
+url = "http://127.0.0.1:@victim@"
+[frontends.two]
+backend = "two"
+[frontends.two.routes.r]
+rule = "PathPrefix:/bytes"
+"#;
+
 /// An origin that can be killed: a process of its own.
 struct Victim(Child);
 
@@ -128,11 +136,9 @@ fn an_origin_that_is_killed_in_mid_body_cuts_its_clients_and_nobody_else() {
     let program = whoami_program(folder.path());
     for driver in DRIVERS {
         let (origin, port) = (Origin::start(), free_port());
-        let more = format!(
-            "{}[backends.two.servers.a]\nurl = \"http://127.0.0.1:{port}\"\n[frontends.two]\nbackend = \"two\"\n[frontends.two.routes.r]\nrule = \"PathPrefix:/bytes\"\n",
-            config("", "")
-        );
-        let proxy = Proxy::start(driver, &more, origin.address, |_| {});
+        let config = format!("{CONFIG}{VICTIM}");
+        let setup = Setup::new(driver, &config).fill("@top@", "").fill("@tables@", "").fill("@victim@", port);
+        let proxy = setup.fill("@origin@", origin.address).start();
         let victim = Victim::start(&program, port);
         let mut clients: Vec<TcpStream> = (0..10).map(|_| asks_for_much(proxy.http)).collect();
         let mut buffer = vec![0; 256 * 1024];
@@ -171,7 +177,7 @@ fn five_thousand_idle_connections_cost_little_and_hinder_nobody() {
     }
     for driver in DRIVERS {
         let origin = Origin::start();
-        let proxy = Proxy::start(driver, &config("", ""), origin.address, |_| {});
+        let proxy = setup(driver, &origin, "", "").start();
         let before = proxy.resident_kib();
         let mut idle: Vec<Client> = (0..IDLE).map(|_| Client::to(proxy.http)).collect();
         // Every tenth has asked something before it fell silent.
@@ -192,32 +198,21 @@ fn a_ring_that_fails_ends_the_process_with_a_message() {
     if !tool_or_skip("strace", Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok()) {
         return;
     }
-    let (folder, port, origin) = (tempfile::tempdir().expect("a folder"), free_port(), Origin::start());
-    let file = folder.path().join("ringway.toml");
-    let text = config("", "").replace("@http@", &port.to_string()).replace("@origin@", &origin.address.to_string());
-    fs::write(&file, text).expect("written");
-    let log = fs::File::create(folder.path().join("log")).expect("a log");
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=io_uring_enter"]);
-    command.args(["-e", "inject=io_uring_enter:error=EBADF:when=200+", env!("CARGO_BIN_EXE_ringway")]);
-    command.arg(format!("--configFile={}", file.display())).arg("--driver=io_uring");
-    let mut child = command.stdout(log.try_clone().expect("a handle")).stderr(log).spawn().expect("it starts");
-    wait_for_port(&format!("127.0.0.1:{port}"), Duration::from_secs(20));
+    let origin = Origin::start();
+    let fault = "inject=io_uring_enter:error=EBADF:when=200+";
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=io_uring_enter", "-e", fault];
+    let mut proxy = setup("io_uring", &origin, "", "").under(&strace).spawn();
+    proxy.await_port(proxy.http);
+    let log = proxy.file("log");
     for _ in 0..100 {
         // Sooner or later nobody answers.
-        run("curl", &["-s", "--max-time", "1", "-o", "/dev/null", &format!("http://127.0.0.1:{port}/")]);
-        if child.try_wait().is_ok_and(|status| status.is_some()) {
+        proxy.curl(&["--max-time", "1", "-o", "/dev/null", &proxy.url("/")]);
+        if fs::read_to_string(&log).is_ok_and(|said| said.contains("has stopped working")) {
             break;
         }
     }
-    let end = Instant::now() + Duration::from_secs(45);
-    while child.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let status = child.try_wait().expect("a child");
-    let _ = child.kill();
-    let said = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-    assert_eq!(status.and_then(|status| status.code()), Some(1), "{said}");
+    assert_eq!(proxy.wait(Duration::from_secs(45)).code(), Some(1), "{}", proxy.log());
+    let said = proxy.log();
     assert!(said.contains("has stopped working") && said.contains("--driver=epoll"), "{said}");
 }
 
@@ -232,23 +227,13 @@ fn a_clock_that_leaps_disturbs_nobody() {
     }
     let library = library.unwrap_or_default();
     for driver in DRIVERS {
-        let (folder, port, origin) = (tempfile::tempdir().expect("a folder"), free_port(), Origin::start());
-        let file = folder.path().join("ringway.toml");
-        let text = config("logLevel = \"INFO\"", "").replace("@http@", &port.to_string());
-        fs::write(&file, text.replace("@origin@", &origin.address.to_string())).expect("written");
-        let clock = folder.path().join("clock");
-        fs::write(&clock, "+0d").expect("written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-        command.arg(format!("--configFile={}", file.display())).arg(format!("--driver={driver}"));
-        command.env("LD_PRELOAD", &library).env("FAKETIME_TIMESTAMP_FILE", &clock).env("FAKETIME_NO_CACHE", "1");
-        command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        let proxy = Background::start(command, folder.path().join("log"));
-        wait_for("it serves", Duration::from_secs(10), || {
-            TcpStream::connect(("127.0.0.1", port)).map_err(|e| format!("{e}: {}", proxy.log_text()))?;
-            let status = Client::to(port).get("a", "/").status;
-            if status == 200 { Ok(()) } else { Err(status.to_string()) }
-        });
-        let mut client = Client::to(port);
+        let origin = Origin::start();
+        let setup = setup(driver, &origin, "logLevel = \"INFO\"", "").file("clock", "+0d");
+        let clock = setup.folder.path().join("clock");
+        let setup = setup.env("LD_PRELOAD", &library).env("FAKETIME_TIMESTAMP_FILE", clock.display());
+        let setup = setup.env("FAKETIME_NO_CACHE", 1).env("DONT_FAKE_MONOTONIC", 1);
+        let proxy = setup.env("FAKETIME_DONT_FAKE_MONOTONIC", 1).start();
+        let mut client = Client::to(proxy.http);
         let year = |client: &mut Client| {
             client.get("a", "/").field("Date").and_then(|date| date.split(' ').nth(3)?.parse::<i32>().ok())
         };
@@ -264,6 +249,6 @@ fn a_clock_that_leaps_disturbs_nobody() {
         }
         // Time-outs, pools and the watchdog count on.
         std::thread::sleep(Duration::from_secs(2));
-        assert_eq!(client.get("a", "/").status, 200, "{driver}: {}", proxy.log_text());
+        assert_eq!(client.get("a", "/").status, 200, "{driver}: {}", proxy.log());
     }
 }

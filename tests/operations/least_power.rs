@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::proxy::{DRIVERS, Origin, Proxy};
-use crate::support::{Background, free_port, run, stdout_of, tool_or_skip, wait_for};
+use crate::support::origin::Origin;
+use crate::support::ringway::{DRIVERS, Setup, outcome};
+use crate::support::{free_port, stdout_of, tool_or_skip};
 
 /// Nobody, by number: it has no name in an empty image.
 const NOBODY: &str = "65534";
@@ -34,6 +34,10 @@ backend = "one"
 rule = "PathPrefix:/"
 "#;
 
+fn setup(driver: &str, origin: &Origin, top: &str, low: &str) -> Setup {
+    Setup::new(driver, CONFIG).fill("@top@", top).fill("@low@", low).fill("@origin@", origin.address)
+}
+
 fn is_root() -> bool {
     tool_or_skip("root: only root can become somebody else, which", rustix::process::geteuid().is_root())
 }
@@ -45,7 +49,7 @@ fn low_address() -> String {
 }
 
 /// What /proc says of all threads: the field's distinct values.
-fn of_threads(pid: &str, field: &str) -> Vec<String> {
+fn of_threads(pid: u32, field: &str) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a process").flatten();
     let value = |task: fs::DirEntry| {
         let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
@@ -69,26 +73,22 @@ fn root_opens_the_ports_and_somebody_else_serves() {
     for driver in DRIVERS {
         let (origin, low) = (Origin::start(), low_address());
         let top = format!("logLevel = \"INFO\"\nuser = \"{NOBODY}:{NOBODY}\"");
-        let config = CONFIG.replace("@top@", &top).replace("@low@", &low);
-        let proxy = Proxy::start(driver, &config, origin.address, open_to_all);
-        let pid = stdout_of("pgrep", &["-f", &proxy.folder.path().display().to_string()]);
+        let setup = setup(driver, &origin, &top, &low);
+        open_to_all(setup.folder.path());
+        let proxy = setup.start();
+        let pid = proxy.pid();
         let everywhere = format!("{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}");
-        assert_eq!(of_threads(&pid, "Uid:"), [&*everywhere], "{driver}");
-        assert_eq!(of_threads(&pid, "Gid:"), [everywhere], "{driver}");
-        assert_eq!(of_threads(&pid, "Groups:"), [NOBODY], "{driver}");
-        assert_eq!(of_threads(&pid, "CapEff:"), [NO_CAPABILITY], "{driver}");
-        assert_eq!(of_threads(&pid, "CapPrm:"), [NO_CAPABILITY], "{driver}");
+        assert_eq!(of_threads(pid, "Uid:"), [&*everywhere], "{driver}");
+        assert_eq!(of_threads(pid, "Gid:"), [everywhere], "{driver}");
+        assert_eq!(of_threads(pid, "Groups:"), [NOBODY], "{driver}");
+        assert_eq!(of_threads(pid, "CapEff:"), [NO_CAPABILITY], "{driver}");
+        assert_eq!(of_threads(pid, "CapPrm:"), [NO_CAPABILITY], "{driver}");
         let low_url = format!("http://{low}/");
         assert!(proxy.curl(&["-i", &low_url]).starts_with("HTTP/1.1 200 "), "{driver}");
         // What it may not open any more it is given by the process before.
         proxy.signal("USR2");
-        let successor = wait_for("the next process serves", Duration::from_secs(15), || {
-            let log = proxy.log();
-            let told = log.split("process ").nth(1).and_then(|rest| rest.split_once(" has taken over"));
-            told.map(|(pid, _)| pid.to_owned()).ok_or(log)
-        });
+        let _successor = proxy.successor(1);
         assert!(proxy.curl(&["-i", &low_url]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
-        run("kill", &["-KILL", &successor]);
     }
 }
 
@@ -98,40 +98,35 @@ fn an_ordinary_user_needs_one_capability() {
         return;
     }
     for driver in DRIVERS {
-        let (origin, low, folder) = (Origin::start(), low_address(), tempfile::tempdir().expect("a folder"));
-        open_to_all(folder.path());
-        let program = folder.path().join("ringway");
-        fs::copy(env!("CARGO_BIN_EXE_ringway"), &program).expect("a copy that anybody may run");
-        let config = CONFIG.replace("@top@", "").replace("@low@", &low).replace("@http@", &free_port().to_string());
-        let config = config.replace("@dir@", &folder.path().display().to_string());
-        fs::write(folder.path().join("traefik.toml"), config.replace("@origin@", &origin.address.to_string()))
-            .expect("written");
-        let mut command = Command::new("setpriv");
-        command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"]);
-        command.args(["inh-caps", "ambient-caps", "bounding-set"].map(|set| format!("--{set}=-all,+net_bind_service")));
-        command.arg(&program).arg(format!("--configFile={}", folder.path().join("traefik.toml").display()));
-        command.arg(format!("--driver={driver}"));
-        let proxy = Background::start(command, folder.path().join("log"));
-        let low_url = format!("http://{low}/");
-        wait_for("it serves on a low port", Duration::from_secs(10), || {
-            let got = run("curl", &["-si", "--max-time", "5", &low_url]).stdout;
-            if got.starts_with(b"HTTP/1.1 200 ") { Ok(()) } else { Err(proxy.log_text()) }
-        });
-        let pid = stdout_of("pgrep", &["-f", &format!("^{}", program.display())]);
-        assert_eq!(of_threads(&pid, "CapEff:"), [ONE_CAPABILITY], "{driver}");
+        let (origin, low) = (Origin::start(), low_address());
+        let sets = ["inh-caps", "ambient-caps", "bounding-set"].map(|set| format!("--{set}=-all,+net_bind_service"));
+        let [user, group] = ["reuid", "regid"].map(|id| format!("--{id}={NOBODY}"));
+        let mut setup = setup(driver, &origin, "", &low).under(&[
+            "setpriv",
+            &user,
+            &group,
+            "--clear-groups",
+            &sets[0],
+            &sets[1],
+            &sets[2],
+        ]);
+        open_to_all(setup.folder.path());
+        // Nobody may not reach the folder in which it was built.
+        let copy = setup.folder.path().join("ringway");
+        fs::copy(&setup.program, &copy).expect("a copy");
+        setup.program = copy.display().to_string();
+        let proxy = setup.start();
+        assert!(proxy.curl(&["-i", &format!("http://{low}/")]).starts_with("HTTP/1.1 200 "), "{}", proxy.log());
+        assert_eq!(of_threads(proxy.pid(), "CapEff:"), [ONE_CAPABILITY], "{driver}");
     }
 }
 
 #[test]
 fn a_wrong_user_ends_the_start() {
     for (user, part) in [("nobody-of-that-name", "add the user"), ("12345", "write 12345:GROUP")] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("traefik.toml");
         let config = format!("user = \"{user}\"\n[entryPoints.http]\naddress = \"127.0.0.1:{}\"\n", free_port());
-        fs::write(&file, config).expect("written");
-        let output = run(env!("CARGO_BIN_EXE_ringway"), &[&format!("--configFile={}", file.display())]);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.code() == Some(1) && said.contains(part), "{user}: {said}");
+        let (code, said) = outcome(&[], &config);
+        assert!(code == Some(1) && said.contains(part), "{user}: {said}");
     }
 }
 
@@ -203,12 +198,11 @@ fn no_page_and_no_log_shows_a_secret() {
     let out = ["-keyout", &key_path, "-out", &cert_path];
     stdout_of("openssl", &[&["req", "-x509", "-nodes", "-days", "2"], &ec[..], &out[..]].concat());
     let (cert, key) = (fs::read_to_string(&cert).expect("made"), fs::read_to_string(&key).expect("made"));
-    let config = SECRETS.replace("@cert@", &cert).replace("@key@", &key);
     for driver in DRIVERS {
         let origin = Origin::start();
-        let proxy = Proxy::start(driver, &config, origin.address, |folder| {
-            fs::write(folder.join("users"), "test:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/\n").expect("written");
-        });
+        let setup =
+            Setup::new(driver, SECRETS).fill("@cert@", &cert).fill("@key@", &key).fill("@origin@", origin.address);
+        let proxy = setup.file("users", "test:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/\n").start();
         for path in ["/old", "/basic", "/filed"] {
             let answer = proxy.curl(&["-i", "-u", "test:secret", &proxy.url(path)]);
             assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
@@ -219,7 +213,7 @@ fn no_page_and_no_log_shows_a_secret() {
         let pages =
             ["/api", "/api/providers", "/api/providers/file", "/api/rejected", "/api/runtime", "/health", "/metrics"];
         let pages = pages.into_iter().chain(["/dashboard/", "/api/providers/file/frontends/basic"]);
-        let shown = pages.map(|page| (page, proxy.curl(&[&format!("http://127.0.0.1:{}{page}", proxy.api)])));
+        let shown = pages.map(|page| (page, proxy.page(page)));
         let mut shown: Vec<(&str, String)> = shown.collect();
         assert!(shown[1].1.contains("PathPrefix:/basic"), "the pages are there: {shown:?}");
         shown.push(("the log", proxy.log()));
@@ -237,18 +231,13 @@ fn no_page_and_no_log_shows_a_secret() {
 /// The status of a process that a fault ends says whether it was dumped.
 #[test]
 fn a_crash_leaves_no_core() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("traefik.toml");
     let dumped = |top: &str| {
-        let port = free_port();
-        fs::write(&file, format!("{top}\n[entryPoints.http]\naddress = \"127.0.0.1:{port}\"\n")).expect("written");
+        let config = format!("{top}\n[entryPoints.http]\naddress = \"127.0.0.1:@http@\"\n");
         let script = "ulimit -c unlimited; exec \"$0\" \"$@\"";
-        let mut command = Command::new("sh");
-        command.current_dir(folder.path()).args(["-c", script, env!("CARGO_BIN_EXE_ringway")]);
-        let mut child = command.arg(format!("--configFile={}", file.display())).spawn().expect("it starts");
-        crate::support::wait_for_port(&format!("127.0.0.1:{port}"), Duration::from_secs(10));
-        run("kill", &["-ABRT", &child.id().to_string()]);
-        child.wait().expect("it ends").core_dumped()
+        let mut proxy = Setup::new("auto", &config).under(&["sh", "-c", script]).spawn();
+        proxy.await_port(proxy.http);
+        proxy.signal("ABRT");
+        proxy.wait(Duration::from_secs(15)).core_dumped()
     };
     if !dumped("debug = true") {
         println!("this machine makes no core dumps at all (core_pattern), so the other half shows little");

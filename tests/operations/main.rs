@@ -3,9 +3,6 @@
 mod engine;
 mod faults;
 mod least_power;
-#[allow(dead_code, reason = "it is shared with tests/live")]
-#[path = "../live/proxy.rs"]
-mod proxy;
 mod reload;
 mod socket_proxy;
 #[path = "../support/mod.rs"]

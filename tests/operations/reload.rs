@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use crate::proxy::{DRIVERS, Origin, Proxy};
 use crate::support::http::Client;
+use crate::support::origin::Origin;
+use crate::support::ringway::{DRIVERS, Setup};
 use crate::support::wait_for;
 
 const CONFIG: &str = r#"
@@ -35,7 +36,7 @@ const GROWTH_KIB_MAX: u64 = 12 * 1024;
 fn thousands_of_tables_pass_under_load() {
     for driver in DRIVERS {
         let origin = Origin::start();
-        let proxy = Proxy::start(driver, CONFIG, origin.address, |_| {});
+        let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
         let mut admin = Client::to(proxy.api);
         put(&mut admin, 0, origin.address.port());
         wait_for("the first table stands", Duration::from_secs(5), || {

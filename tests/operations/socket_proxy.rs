@@ -5,14 +5,21 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
-use crate::proxy::DRIVERS;
 use crate::support::docker::Engine;
-use crate::support::{Background, docker_or_skip, free_port, project, run, stdout_of, wait_for};
+use crate::support::ringway::{DRIVERS, Setup};
+use crate::support::{docker_or_skip, project, stdout_of};
+
+const CONFIG: &str = r#"
+[entryPoints.http]
+address = "127.0.0.1:@http@"
+[docker]
+endpoint = "unix://@socket@"
+constraints = ["tag==@tag@"]
+unavailableGrace = "0s"
+"#;
 
 /// The paths of the page.
 fn listed() -> Vec<String> {
@@ -85,32 +92,14 @@ fn containers_are_served_behind_a_filter_that_passes_the_listed_requests_only() 
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     let refused = filter(&place, host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned());
     for driver in DRIVERS {
-        let port = free_port();
-        let file = work.path().join("traefik.toml");
-        let config = format!(
-            "[entryPoints.http]\naddress = \"127.0.0.1:{port}\"\n[docker]\nendpoint = \"unix://{}\"\nconstraints = [\"tag=={}\"]\nunavailableGrace = \"0s\"\n",
-            place.display(),
-            engine.prefix
-        );
-        fs::write(&file, config).expect("written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-        command.arg(format!("--configFile={}", file.display())).arg(format!("--driver={driver}"));
-        let proxy = Background::start(command, work.path().join("log"));
-        let expect = |status: &str| {
-            wait_for(status, Duration::from_secs(15), || {
-                let url = format!("http://127.0.0.1:{port}/");
-                let options = ["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: filtered.test", &url];
-                let got = String::from_utf8_lossy(&run("curl", &options).stdout).into_owned();
-                if got == status { Ok(()) } else { Err(format!("{got}: {}", proxy.log_text())) }
-            });
-        };
+        let proxy = Setup::new(driver, CONFIG).fill("@socket@", place.display()).fill("@tag@", &engine.prefix).spawn();
         let tag = format!("traefik.tags={}", engine.prefix);
         let labels =
             ["--label", &tag, "--label", "traefik.frontend.rule=Host:filtered.test", "--label", "traefik.port=80"];
         let name = engine.run(driver, &[&labels[..], &[&image]].concat());
-        expect("200");
+        proxy.await_status("filtered.test", "200");
         stdout_of("docker", &["rm", "-f", &name]);
-        expect("404");
+        proxy.await_status("filtered.test", "404");
     }
     assert_eq!(*refused.lock().expect("the list"), [""; 0]);
 }

@@ -59,7 +59,7 @@ fn a_client_that_leaves_while_it_waits_ends_the_backends_work() {
         // A client that waits patiently gets its answer however long that takes.
         proxy.origin.plays(Script::default().after(Duration::from_millis(2500)));
         assert_eq!(proxy.get("/patient").body, b"ok", "({driver})");
-        assert!(proxy.log().matches(" 499 ").count() >= 3, "({driver}): {}", proxy.log());
+        assert!(proxy.process.log().matches(" 499 ").count() >= 3, "({driver}): {}", proxy.process.log());
     }
 }
 

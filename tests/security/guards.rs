@@ -25,7 +25,7 @@ fn proxy(driver: &str) -> Proxy {
     fs::write(proxy.routes_file(), routes(proxy.origin.port)).expect("the routes");
     let end = Instant::now() + Duration::from_secs(10);
     while proxy.get("/admin").status != 401 {
-        assert!(Instant::now() < end, "the routes did not change: {}", proxy.log());
+        assert!(Instant::now() < end, "the routes did not change: {}", proxy.process.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     proxy.origin.plays(Script::default());

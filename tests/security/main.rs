@@ -17,8 +17,7 @@ mod support;
 mod tls;
 mod tunnels;
 
-/// Both drivers are product code (the ring may be denied by a container's profile), so every row holds on both.
-const DRIVERS: [&str; 2] = ["io_uring", "epoll"];
+use support::ringway::DRIVERS;
 
 /// Collects what went wrong, so that one run tells all of it.
 #[derive(Default)]

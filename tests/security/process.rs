@@ -1,7 +1,6 @@
 //! Rows 66 to 69: the process itself: out of descriptors, signals, changes under load, sudden death.
 
 use std::fs;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,20 +20,20 @@ fn row_66_a_lack_of_descriptors_heals_by_itself() {
         assert_eq!(old.send(GET).answer().status, 200);
         let crowd: Vec<Client> = (0..150).map(|_| proxy.client()).collect();
         thread::sleep(Duration::from_millis(500));
-        assert!(proxy.open_files() >= 60, "66 ({driver}): the limit is not reached");
-        let before = proxy.cpu();
+        assert!(proxy.process.open_files() >= 60, "66 ({driver}): the limit is not reached");
+        let before = proxy.process.cpu();
         thread::sleep(Duration::from_secs(2));
-        let spent = proxy.cpu() - before;
+        let spent = proxy.process.cpu() - before;
         assert!(spent < Duration::from_millis(400), "66 ({driver}): it spins, {spent:?} in 2 s");
         // An old connection lives; what its request needs may be missing for now.
         let status = old.send(GET).answer().status;
         assert!([200, 500, 502, 503].contains(&status), "66 ({driver}): {status}");
-        let complaints = proxy.log().matches("cannot accept connections").count();
+        let complaints = proxy.process.log().matches("cannot accept connections").count();
         assert!((1..=2).contains(&complaints), "66 ({driver}): told {complaints} times");
         drop(crowd);
         let end = Instant::now() + Duration::from_secs(5);
         while proxy.get("/again").status != 200 {
-            assert!(Instant::now() < end, "66 ({driver}): it does not heal: {}", proxy.log());
+            assert!(Instant::now() < end, "66 ({driver}): it does not heal: {}", proxy.process.log());
         }
         assert_eq!(old.send(GET).answer().status, 200, "66 ({driver}): the old connection");
     }
@@ -49,10 +48,10 @@ fn row_67_a_stop_lets_requests_finish() {
         client.send(GET);
         assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));
         let start = Instant::now();
-        signal(proxy.pid(), "TERM");
+        proxy.process.signal("TERM");
         let answer = client.answer();
         assert!(answer.body == b"ok" && answer.says_close(), "67 ({driver}): {answer:?}");
-        let status = proxy.child().wait().expect("it ends");
+        let status = proxy.process.wait(Duration::from_secs(15));
         assert!(status.success(), "67 ({driver}): {status}");
         assert!(start.elapsed() < Duration::from_secs(6), "67 ({driver}): {:?}", start.elapsed());
     }
@@ -128,7 +127,7 @@ fn row_69_it_comes_back_on_the_same_port_after_a_sudden_death() {
         let mut clients: Vec<Client> = (0..20).map(|_| proxy.client()).collect();
         clients.iter_mut().for_each(|c| assert_eq!(c.send(GET).answer().status, 200));
         let start = Instant::now();
-        proxy.restart(driver);
+        proxy.process.restart();
         proxy.await_routes();
         assert!(start.elapsed() < Duration::from_secs(5), "69 ({driver}): {:?}", start.elapsed());
     }
@@ -139,16 +138,11 @@ fn row_69_it_comes_back_on_the_same_port_after_a_sudden_death() {
 fn a_process_that_was_stopped_for_a_while_goes_on() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        signal(proxy.pid(), "STOP");
+        proxy.process.signal("STOP");
         thread::sleep(Duration::from_secs(3));
-        signal(proxy.pid(), "CONT");
+        proxy.process.signal("CONT");
         assert_eq!(proxy.get("/x").status, 200, "({driver})");
         thread::sleep(Duration::from_secs(2));
         assert_eq!(proxy.get("/x").status, 200, "({driver}): the watchdog took a pause for a failure");
     }
-}
-
-fn signal(pid: u32, name: &str) {
-    let done = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(done.is_ok_and(|status| status.success()));
 }

@@ -115,6 +115,7 @@ fn heads_of_rows_01_to_18_and_63_are_refused() {
             let answer = client.answer();
             let (rest, ended) = client.rest(Duration::from_secs(5));
             verdict.check(&row, allowed.contains(&answer.status), format!("answered {answer:?}"));
+            verdict.check(&row, answer.field("date").is_some(), format!("no Date: {answer:?}"));
             verdict.check(&row, ended, "the connection stays open");
             verdict.check(&row, rest.is_empty(), format!("something follows: {:?}", rest.escape_ascii().to_string()));
             verdict.check(&row, proxy.origin.bytes() == 0, format!("the origin saw {:?}", proxy.origin.seen()));
@@ -187,7 +188,7 @@ fn heads_above_the_limits_of_row_48_cost_little() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut verdict = Verdict::default();
-        let (memory, cpu) = (proxy.resident_kib(), proxy.cpu());
+        let (memory, cpu) = (proxy.process.resident_kib(), proxy.process.cpu());
         let rows: [(&str, Vec<u8>, u16); 4] = [
             ("48 100,000 fields", fields(100_000), 431),
             ("48 a field of 2 MiB", [b"GET / HTTP/1.1\r\nHost: a\r\nX: ", &vec![b'x'; 2 << 20][..]].concat(), 431),
@@ -206,8 +207,12 @@ fn heads_above_the_limits_of_row_48_cost_little() {
             verdict.check(&row, start.elapsed() < Duration::from_secs(5), format!("took {:?}", start.elapsed()));
         }
         verdict.check("48", proxy.origin.bytes() == 0, "the origin saw something");
-        verdict.check("48", proxy.cpu() - cpu < Duration::from_secs(2), format!("CPU {:?}", proxy.cpu() - cpu));
-        let grown = proxy.resident_kib().saturating_sub(memory);
+        verdict.check(
+            "48",
+            proxy.process.cpu() - cpu < Duration::from_secs(2),
+            format!("CPU {:?}", proxy.process.cpu() - cpu),
+        );
+        let grown = proxy.process.resident_kib().saturating_sub(memory);
         verdict.check("48", grown < 16 * 1024, format!("memory grew by {grown} KiB"));
         verdict.end();
     }

@@ -179,7 +179,7 @@ fn row_51_memory_stays_flat_when_a_side_does_not_read() {
     const BYTES: usize = 64 << 20;
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        let before = proxy.resident_kib();
+        let before = proxy.process.resident_kib();
         let body =
             [format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n").into_bytes(), vec![b'd'; BYTES]].concat();
         proxy.origin.plays(Script::answer(&body).then(Then::Close));
@@ -188,7 +188,7 @@ fn row_51_memory_stays_flat_when_a_side_does_not_read() {
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         }
         thread::sleep(Duration::from_millis(700));
-        let held = proxy.resident_kib().saturating_sub(before);
+        let held = proxy.process.resident_kib().saturating_sub(before);
         assert!(held < 8 * 1024, "51 download ({driver}): {held} KiB held for clients that do not read");
         let mut first = clients.remove(0);
         let mut total = 0;
@@ -201,13 +201,13 @@ fn row_51_memory_stays_flat_when_a_side_does_not_read() {
         drop(clients);
 
         let proxy = Proxy::start(driver);
-        let before = proxy.resident_kib();
+        let before = proxy.process.resident_kib();
         proxy.origin.plays(Script::answer("").early().then(Then::Keep).after(Duration::from_secs(3)));
         let mut client = proxy.client();
         client.stream.set_write_timeout(Some(Duration::from_millis(700))).expect("a limit");
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BYTES}\r\n\r\n"));
         client.send(vec![b'u'; BYTES]);
-        let held = proxy.resident_kib().saturating_sub(before);
+        let held = proxy.process.resident_kib().saturating_sub(before);
         assert!(held < 8 * 1024, "51 upload ({driver}): {held} KiB held for an origin that does not read");
     }
 }

@@ -1,8 +1,8 @@
 //! Rate limit, maximum connections, circuit breaker, retry, and their state across reloads.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -122,18 +122,43 @@ fn retry_covers_connects_and_local_answers_but_nothing_that_was_sent() {
     }
 }
 
+/// Requests on connections that were open before, so that the next one is there as soon as the last byte of an answer has come.
+const ASKED_AT_ONCE: usize = 60;
+
 #[test]
-fn a_chunk_goes_out_while_the_limit_is_held() {
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    let origin = Origin::streaming("127.0.0.1:0", move |_, out| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        out.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+fn who_has_the_whole_answer_may_ask_again_at_once() {
+    let origin = Origin::start(|seen| match seen.path() {
+        "/chunked" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec(),
+        "/copied" => response(200, &[], &"c".repeat(20_000)),
+        "/spliced" => response(200, &[], &"s".repeat(300_000)),
+        "/packed" => response(200, &["Content-Type: text/html"], &"p".repeat(5_000)),
+        _ => response(200, &[], "ok"),
     });
-    let rules = Rules::default().add("mc", &[origin.url()], "", "[B.maxConn]\namount=1\nextractorFunc=\"client.ip\"");
-    let proxy = Proxy::start("auto", "", rules.text());
-    for _ in 0..5 {
-        assert_eq!(proxy.get("mc", "/").said(), (200, "abc".to_owned()));
+    let limit = "[B.maxConn]\namount=1\nextractorFunc=\"client.ip\"";
+    let buffered = format!("{limit}\n[B.buffering]\nmaxRequestBodyBytes=1000");
+    let rules = Rules::default()
+        .add("mc", &[origin.url()], "", limit)
+        .add("buffered", &[origin.url()], "", &buffered)
+        .add("dead", &[dead_url()], "", limit);
+    for driver in DRIVERS {
+        let proxy = Proxy::with_entry_points(driver, "compress=true", "", rules.text());
+        for (host, path, encoding, status) in [
+            ("mc", "/short", "", 200),
+            ("mc", "/chunked", "", 200),
+            ("mc", "/copied", "", 200),
+            ("mc", "/spliced", "", 200),
+            ("mc", "/packed", "Accept-Encoding: gzip\r\n", 200),
+            ("mc", "/short", "Accept-Encoding: gzip\r\n", 200),
+            ("buffered", "/short", "", 200),
+            ("dead", "/", "", 502),
+        ] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{encoding}\r\n");
+            let connections: Vec<TcpStream> = (0..ASKED_AT_ONCE).map(|_| proxy.connect()).collect();
+            for (number, mut connection) in connections.into_iter().enumerate() {
+                connection.write_all(request.as_bytes()).expect("sent");
+                let answer = read_answer(connection, false);
+                assert_eq!(answer.status, status, "{driver}, {host}{path} {encoding}, request {number}");
+            }
+        }
     }
-    assert_eq!(count.load(Ordering::SeqCst), 5);
 }

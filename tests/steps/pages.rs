@@ -106,7 +106,7 @@ fn pages_that_lead_nowhere() {
     let own_words = (404, "the site's own words".to_owned());
     for host in ["own", "unknown", "bad"] {
         assert_eq!(proxy.get(host, "/404").said(), own_words, "{host}: the page is left out");
-        assert!(proxy.process.log_text().contains(&format!("frontend {host}: errors.a: ")), "{host} is not explained");
+        assert!(proxy.process.log().contains(&format!("frontend {host}: errors.a: ")), "{host} is not explained");
     }
     assert_eq!(proxy.get("old", "/404").said(), (404, "<h1>sorry</h1>".to_owned()));
     let seen = pages.last();

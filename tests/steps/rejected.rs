@@ -75,7 +75,7 @@ fn bad_input_leaves_out_its_frontend_and_says_so_everywhere() {
         // The dashboard draws this list: it is the data of its page.
         let page = proxy.get("x", "/dashboard/").text();
         assert!(page.contains("<html"), "{page}");
-        let log = proxy.process.log_text();
+        let log = proxy.process.log();
         for (name, .., reason) in BAD {
             assert_eq!(proxy.get(name, "/x").said(), (404, "404 page not found\n".to_owned()), "{name}");
             let frontend = format!("frontend {name}");
@@ -102,7 +102,7 @@ fn a_value_of_the_wrong_type_fails_its_file_and_the_last_good_one_stays() {
     let bad = Rules::default().add("bad", &[origin.url()], period, "");
     proxy.write_rules(bad.text());
     crate::base::wait_for("the duration is refused", std::time::Duration::from_secs(10), || {
-        let log = proxy.process.log_text();
+        let log = proxy.process.log();
         if log.contains("the routes before it stay in force") && log.contains("soon") { Ok(()) } else { Err(log) }
     });
     assert_eq!((proxy.get("good", "/x").status, proxy.get("bad", "/x").status), (200, 404));

@@ -53,7 +53,7 @@ fn a_servers_certificate_must_come_from_an_authority_that_is_believed() {
             });
             assert_eq!(proxy.get("by-address", "/x").said(), *expected, "{fixed}");
             if expected == &refused {
-                let log = proxy.process.log_text();
+                let log = proxy.process.log();
                 assert!(log.contains("invalid peer certificate"), "{log}");
             }
         }

@@ -2,15 +2,29 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::base::{Background, free_port, wait_for};
+use crate::base::free_port;
+pub use crate::base::ringway::DRIVERS;
+use crate::base::ringway::{Ringway, Setup};
 
-pub const DRIVERS: [&str; 2] = ["io_uring", "epoll"];
+const CONFIG: &str = r#"
+logLevel = "INFO"
+workers = 2
+providersThrottleDuration = "100ms"
+@fixed@
+[file]
+filename = "@dir@/rules.toml"
+watch = true
+[entryPoints.http]
+address = "127.0.0.1:@http@"
+@entry@
+"#;
+const RULES: &str = "rules.toml";
+const LOADED: &str = "Server configuration reloaded";
 
 /// A request as a server received it.
 #[derive(Debug, Clone, Default)]
@@ -210,8 +224,7 @@ impl Answer {
 /// A proxy of its own, ended with the value.
 pub struct Proxy {
     pub port: u16,
-    pub process: Background,
-    work: tempfile::TempDir,
+    pub process: Ringway,
 }
 
 impl Proxy {
@@ -222,42 +235,22 @@ impl Proxy {
 
     /// `entry`: more keys of the entry point `http`.
     pub fn with_entry_points(driver: &str, entry: &str, fixed: &str, rules: &str) -> Proxy {
-        let work = tempfile::tempdir().expect("a folder");
-        let port = free_port();
-        let rules_file = work.path().join("rules.toml");
-        std::fs::write(&rules_file, rules).expect("rules");
-        let text = format!(
-            "logLevel=\"INFO\"\nworkers=2\nprovidersThrottleDuration=\"100ms\"\n{fixed}\n[file]\nfilename={rules_file:?}\nwatch=true\n[entryPoints.http]\naddress=\"127.0.0.1:{port}\"\n{entry}\n"
-        );
-        let config = work.path().join("traefik.toml");
-        std::fs::write(&config, text).expect("a configuration");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-        command.arg(format!("--configFile={}", config.display())).arg(format!("--driver={driver}"));
-        let process = Background::start(command, work.path().join("log"));
-        let proxy = Proxy { port, process, work };
-        wait_for("the rules are loaded", Duration::from_secs(20), || {
-            match proxy.process.log_text().contains("Server configuration reloaded") {
-                true => Ok(()),
-                false => Err("not yet".to_owned()),
-            }
-        });
-        proxy
+        let setup = Setup::new(driver, CONFIG).fill("@fixed@", fixed).fill("@entry@", entry);
+        let process = setup.file(RULES, rules).spawn();
+        process.await_log(LOADED, 1);
+        Proxy { port: process.http, process }
     }
 
     /// Writes other rules and waits until they are in force.
     pub fn reload(&self, rules: &str) {
-        let reloads = || self.process.log_text().matches("Server configuration reloaded").count();
-        let before = reloads();
+        let before = self.process.log().matches(LOADED).count();
         self.write_rules(rules);
-        wait_for("the new rules are loaded", Duration::from_secs(20), || match reloads() > before {
-            true => Ok(()),
-            false => Err("not yet".to_owned()),
-        });
+        self.process.await_log(LOADED, before + 1);
     }
 
     /// Writes other rules, which may be of no use.
     pub fn write_rules(&self, rules: &str) {
-        std::fs::write(self.work.path().join("rules.toml"), rules).expect("rules");
+        std::fs::write(self.process.file(RULES), rules).expect("rules");
     }
 
     pub fn get(&self, host: &str, target: &str) -> Answer {

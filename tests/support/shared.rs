@@ -59,8 +59,6 @@ pub fn shared(document: Dynamic, workers: usize) -> Shared {
         accepting: true.into(),
         accepts: 0.into(),
         draining: false.into(),
-        refused_heads: 0.into(),
-        refused_connections: 0.into(),
         vitals: (0..workers).map(|_| Vitals::default()).collect(),
         process_facts: ProcessFacts::default,
     }

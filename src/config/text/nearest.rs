@@ -3,11 +3,15 @@
 /// The candidate closest to `written` by edit distance, case aside; `None` when none is close enough to be a slip.
 pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_ascii_lowercase();
+    let letters = written.chars().count();
+    let allowed = slips_allowed(letters);
     let (distance, best) = candidates
         .into_iter()
+        // A name that is longer by more slips is none of these; what a stranger wrote may be as long as its file.
+        .filter(|candidate| candidate.chars().count().abs_diff(letters) <= allowed)
         .map(|candidate| (distance(&written, &candidate.to_ascii_lowercase()), candidate))
         .min_by_key(|(distance, _)| *distance)?;
-    (distance <= slips_allowed(written.chars().count())).then_some(best)
+    (distance <= allowed).then_some(best)
 }
 
 /// One slip per three letters: more would turn every short word into every other.
@@ -62,5 +66,7 @@ mod tests {
         assert_eq!(nearest("COMPRES", names), Some("compress"));
         assert_eq!(nearest("transport", names), None);
         assert_eq!(nearest("x", []), None);
+        assert_eq!((nearest("addressing", names), nearest("addressings", names)), (Some("address"), None));
+        assert_eq!(nearest(&"address".repeat(100_000), names), None);
     }
 }

@@ -24,15 +24,16 @@ impl Notes {
     pub fn into_warnings(self, source: &Source<'_>) -> Vec<Warning> {
         let mut unknown = self.0.into_inner();
         unknown.sort_by_key(|key| key.offset);
-        unknown
-            .into_iter()
-            .map(|Unknown { key, nearest, offset }| Warning {
-                file: source.file.to_owned(),
-                line: source.position(offset).0,
-                key,
-                nearest,
-            })
-            .collect()
+        // One pass through the text for all of them.
+        let (mut line, mut rest) = (1, source.text.as_bytes());
+        let mut to_warning = |Unknown { key, nearest, offset }| {
+            let passed = source.text.len() - rest.len();
+            let (before, after) = rest.split_at_checked(offset.saturating_sub(passed)).unwrap_or((rest, &[]));
+            line += memchr::memchr_iter(b'\n', before).count();
+            rest = after;
+            Warning { file: source.file.to_owned(), line, key, nearest }
+        };
+        unknown.into_iter().map(&mut to_warning).collect()
     }
 
     fn unknown(&self, key: String, entry: &Entry, fields: &[&str], others: &[&str]) {

@@ -11,7 +11,7 @@ use super::store::{Stored, unique_names};
 const RENEW_BEFORE_SECS: i64 = 30 * 86_400;
 
 /// Names that should have a certificate together: one frontend's hosts, or one `[[acme.domains]]` entry.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct DomainRequest {
     /// The first name.
     pub main: String,

@@ -58,6 +58,7 @@ impl ServerHealth {
 pub(super) fn render(metrics: &Metrics, scrape: &Scrape) -> Vec<u8> {
     let mut page = Page { text: String::with_capacity(4096) };
     page.reloads(metrics);
+    page.own(metrics);
     let entry_points: Vec<Owner> =
         metrics.entry_points.iter().map(|(name, blocks)| Owner::new("entrypoint", name, blocks)).collect();
     page.requests("traefik_entrypoint", "an entry point", &entry_points, metrics);
@@ -142,9 +143,20 @@ impl Page {
             self.head(&name, kind, help);
             self.line(&name, "", value.load(Relaxed));
         }
-        let name = "ringway_connection_panics_total";
-        self.head(name, "counter", "Connections that ended on a bug in Ringway.");
-        self.line(name, "", metrics.connection_panics.load(Relaxed));
+    }
+
+    /// What Traefik has no name for.
+    fn own(&mut self, metrics: &Metrics) {
+        let counters = [
+            ("connection_panics", "Connections that ended on a bug in Ringway.", &metrics.connection_panics),
+            ("connections_refused", "Connections closed at once for want of a place.", &metrics.connections_refused),
+            ("heads_refused", "Request heads that were malformed or too large.", &metrics.heads_refused),
+        ];
+        for (name, help, value) in counters {
+            let name = format!("ringway_{name}_total");
+            self.head(&name, "counter", help);
+            self.line(&name, "", value.load(Relaxed));
+        }
     }
 
     fn requests(&mut self, prefix: &str, whose: &str, owners: &[Owner], metrics: &Metrics) {

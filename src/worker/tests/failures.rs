@@ -1,6 +1,10 @@
 //! Servers that refuse, vanish, lie or stop, and clients that leave: one honest answer, and no request twice that may not be.
 
+use std::sync::Arc;
+
+use super::stage::TIMEOUTS;
 use super::*;
+use crate::worker::upstream::NetworkDial;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_TWO: &str = "GET /two HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -43,9 +47,43 @@ fn a_get_that_met_one_dead_connection_tries_its_luck_with_no_other_kept_one() {
         // Both servers have a kept connection, and both are dead; one of the servers is gone.
         let plans = [stale(Step::Close), stale(Step::Close), Plan::Refuse, origin(&[("\r\n\r\n", OK)])];
         let outcome = Run::new(&client, &plans).play(&base).await;
+        let [first, second, third, fourth] = &outcome.dialled[..] else { panic!("{outcome:?}") };
+        assert!(first != second && third == second && fourth == first, "{outcome:?}");
         assert_eq!(outcome.client, format!("{GOT}{GOT}{GOT}"));
         let sent: usize = outcome.origins.iter().map(|heard| heard.matches("GET /two").count()).sum();
         assert_eq!(sent, 2 + 2, "the third request went out once, and once more: {outcome:?}");
+    });
+}
+
+/// Three requests of one client, of which one meets the connection that the first has left dead. Gives the servers dialled, and how often
+/// a request went out.
+async fn one_of_three_meets_a_dead_connection(request: &str, plans: &[Plan]) -> (Vec<String>, usize) {
+    let client = [send(request), until("ok"), send(request), until("ok"), send(request), until("ok"), Step::Close];
+    let outcome = Run::new(&client, plans).play(&Base::new()).await;
+    assert_eq!(outcome.client.matches("200 OK").count(), 3, "{outcome:?}");
+    let sent = outcome.origins.iter().map(|heard| heard.matches(" HTTP/1.1").count()).sum();
+    (outcome.dialled, sent)
+}
+
+#[test]
+fn a_get_that_met_a_dead_connection_goes_to_another_server_where_there_is_one() {
+    on_both_drivers(async || {
+        for end in [Step::Close, Step::Reset] {
+            let live = || origin(&[("\r\n\r\n", OK), ("\r\n\r\n", OK)]);
+            let (dialled, sent) =
+                one_of_three_meets_a_dead_connection(GET_TWO, &[stale(end.clone()), live(), live()]).await;
+            let [first, second, third] = &dialled[..] else { panic!("{dialled:?}") };
+            assert!(first != second && second == third, "the one that may be going is left alone: {dialled:?}");
+            assert_eq!(sent, 4, "three requests, and one of them once more");
+
+            // One client, one server: its cookie says so.
+            let sticky = "GET /sticky HTTP/1.1\r\nHost: a\r\nCookie: server=http://10.0.0.3:80\r\n\r\n";
+            let (dialled, sent) = one_of_three_meets_a_dead_connection(sticky, &[stale(end.clone()), live()]).await;
+            assert_eq!((dialled, sent), (vec!["10.0.0.3:80".to_owned(); 2], 4));
+
+            let (dialled, sent) = one_of_three_meets_a_dead_connection(GET, &[stale(end.clone()), live()]).await;
+            assert_eq!((dialled, sent), (vec!["10.0.0.1:80".to_owned(); 2], 4));
+        }
     });
 }
 
@@ -64,17 +102,19 @@ fn a_get_is_not_repeated_a_second_time() {
 
 #[test]
 fn a_post_that_may_have_been_seen_is_never_sent_again() {
-    for length in [0, 2] {
-        let post = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{}", &"hi"[..length]);
+    for (length, path, servers) in [(0, "/", 1), (2, "/", 1), (0, "/two", 2), (2, "/two", 2)] {
+        let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let post = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{}", &"hi"[..length]);
         on_both_drivers(async || {
             let base = Base::new();
-            let client = [send(GET), until("ok"), send(&post), until("Bad Gateway"), until("Bad Gateway"), Step::Close];
-            let plans = [stale(Step::Close)];
+            let mut client = vec![[send(&get), until("ok")]; servers].concat();
+            client.extend([send(&post), until("Bad Gateway"), until("Bad Gateway"), Step::Close]);
+            let plans = vec![stale(Step::Close); servers];
             let outcome = Run::new(&client, &plans).play(&base).await;
             let close = if length > 0 { "Connection: close\n" } else { "" };
             let expected = BAD_GATEWAY.replace("\n\n", &format!("\n{close}\n"));
-            assert_eq!(outcome.client, format!("{GOT}{expected}"));
-            assert_eq!((outcome.dials, outcome.pooled), (1, 0));
+            assert_eq!(outcome.client, format!("{}{expected}", GOT.repeat(servers)));
+            assert_eq!((outcome.dials, outcome.pooled), (servers, servers - 1));
         });
     }
 }
@@ -275,4 +315,13 @@ fn a_client_that_leaves_in_its_answer_costs_nothing_but_the_connection() {
             }
         }
     });
+}
+
+#[test]
+fn connections_without_a_place_are_counted() {
+    let shared = Arc::new(Base::new().shared(TIMEOUTS));
+    let worker = stage::worker(&shared, NetworkDial);
+    (1..=2).for_each(|port| worker.turn_away(([192, 0, 2, 7], port).into()));
+    let page = String::from_utf8(shared.metrics_text(&[], 0)).expect("text");
+    assert!(page.contains("\nringway_connections_refused_total 2\n"), "{page}");
 }

@@ -71,12 +71,14 @@ impl Case {
                 client: self.client_gets.to_owned(),
                 origins: self.origins_get.iter().map(|text| (*text).to_owned()).collect(),
                 dials: self.plans.len(),
+                dialled: Vec::new(),
                 ended: self.ended,
                 pooled: self.pooled,
             };
             for (client_chop, origin_chop) in self.ways() {
                 let run = Run { client_chop, origin_chop, ..Run::new(&self.client, &self.plans) };
-                let outcome = run.play(&base).await;
+                // Whose turn it is depends on the runs before.
+                let outcome = Outcome { dialled: Vec::new(), ..run.play(&base).await };
                 assert_eq!(outcome, expected, "client {client_chop:?}, origin {origin_chop:?}");
             }
         });

@@ -1,6 +1,6 @@
 //! A worker with nothing real around it: one client in memory, origins in memory, and every count that must be right at the end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use super::pipe::{Chop, Peer as Other, Shared as Heard, Step, Wire};
 use super::text;
 use crate::config::compile::{self, EntryFacts, Fixture, Interned};
-use crate::config::dynamic::{Backend, Dynamic, Frontend, Redirect, Route, Server};
+use crate::config::dynamic::{Backend, Dynamic, Frontend, LoadBalancer, Redirect, Route, Server, Stickiness};
 use crate::config::snapshot::{Origin, Snapshot, Trust};
 use crate::error::Cause;
 use crate::middleware::Chain;
@@ -47,14 +47,12 @@ pub struct Planned {
     chop: Chop,
     pub opened: RefCell<Vec<Heard>>,
     pub asked: RefCell<Vec<String>>,
-    pub dials: Cell<usize>,
 }
 
 impl Dial for Rc<Planned> {
     type Io = Wire;
 
     async fn dial(&self, origin: &Origin, _limit: TimeLimit<'_>) -> Result<Wire, Cause> {
-        self.dials.set(self.dials.get() + 1);
         self.asked.borrow_mut().push(origin.authority.clone());
         let plan = self.plans.borrow_mut().pop_front();
         let mut other = match plan.as_ref().expect("more connections to origins than the case has") {
@@ -87,6 +85,8 @@ pub struct Outcome {
     /// What each opened connection to an origin heard, in order.
     pub origins: Vec<String>,
     pub dials: usize,
+    /// Which servers those were for, in order; only [`Case`](super::Case) leaves them out.
+    pub dialled: Vec<String>,
     pub ended: Ended,
     /// Connections kept for reuse.
     pub pooled: usize,
@@ -128,10 +128,8 @@ impl<'a> Run<'a> {
             chop: self.origin_chop,
             opened: RefCell::default(),
             asked: RefCell::default(),
-            dials: Cell::default(),
         });
-        let choice = Choice { name: "test", reason: String::new(), is_fallback: false };
-        let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, Rc::clone(&dial)));
+        let worker = worker(&shared, Rc::clone(&dial));
         let mut other = Other::new(self.client, self.client_chop);
         (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
         let (client, wire) = other.connect();
@@ -157,17 +155,24 @@ impl<'a> Run<'a> {
         let pooled = worker.pool.len();
         let client = client.borrow();
         assert!(client.dropped, "the client's connection is still held");
-        let opened = dial.opened.borrow();
+        let (opened, dialled) = (dial.opened.borrow(), dial.asked.take());
         let held = opened.iter().filter(|origin| !origin.borrow().dropped).count();
         assert_eq!(held, pooled, "connections to origins that nobody holds any more");
         Outcome {
             client: text(&client.heard),
             origins: opened.iter().map(|origin| text(&origin.borrow().heard)).collect(),
-            dials: dial.dials.get(),
+            dials: dialled.len(),
+            dialled,
             ended: if client.cut { Ended::Cut } else { Ended::Orderly },
             pooled,
         }
     }
+}
+
+/// The only worker of `shared`.
+pub fn worker<D: Dial>(shared: &Arc<Shared>, dial: D) -> Rc<Worker<D>> {
+    let choice = Choice { name: "test", reason: String::new(), is_fallback: false };
+    Rc::new(Worker::new(0, Arc::clone(shared), choice, dial))
 }
 
 /// After the last connection nothing may count as under way.
@@ -265,8 +270,6 @@ impl Base {
             accepting: true.into(),
             accepts: 0.into(),
             draining: false.into(),
-            refused_heads: 0.into(),
-            refused_connections: 0.into(),
             vitals: vec![Vitals::default()],
             process_facts: ProcessFacts::default,
         }
@@ -282,7 +285,7 @@ fn metrics() -> Metrics {
     })
 }
 
-/// `/` has one server, `/two` has two, `/none` has none, `/auth` wants a password, `/moved` redirects.
+/// `/` has one server, `/two` has two, `/sticky` the same two for clients with a cookie, `/none` has none, `/auth` wants a password, `/moved` redirects.
 fn document() -> Dynamic {
     let backend = |servers: &[&str]| {
         let server = |url: &&str| ((*url).to_owned(), Server { url: format!("http://{url}"), weight: 1 });
@@ -302,17 +305,21 @@ fn document() -> Dynamic {
         replacement: "http://b/new$1".to_owned(),
         ..Redirect::default()
     };
+    let stickiness = Stickiness { cookie_name: "server".to_owned(), ..Stickiness::default() };
+    let sticky = LoadBalancer { stickiness: Some(stickiness), ..LoadBalancer::default() };
     let moved = Frontend { redirect: Some(redirect), ..frontend("one", "PathPrefix:/moved") };
     Dynamic {
         backends: [
             ("one".to_owned(), backend(&["10.0.0.1:80"])),
             ("two".to_owned(), backend(&["10.0.0.2:80", "10.0.0.3:80"])),
+            ("sticky".to_owned(), Backend { load_balancer: Some(sticky), ..backend(&["10.0.0.2:80", "10.0.0.3:80"]) }),
             ("none".to_owned(), backend(&[])),
         ]
         .into(),
         frontends: [
             ("all".to_owned(), frontend("one", "PathPrefix:/")),
             ("two".to_owned(), frontend("two", "PathPrefix:/two")),
+            ("sticky".to_owned(), frontend("sticky", "PathPrefix:/sticky")),
             ("none".to_owned(), frontend("none", "PathPrefix:/none")),
             ("auth".to_owned(), guarded),
             ("moved".to_owned(), moved),

@@ -22,13 +22,13 @@ use client::Client;
 use link::{Ledger, Random, Shared as Linked, Wire, connect};
 use origin::{Seen, Server};
 
-use super::stage::{Base, TIMEOUTS, check_counts};
+use super::stage::{self, Base, TIMEOUTS, check_counts};
 use crate::config::dynamic::{Backend, Buffering, Dynamic, Frontend, Headers, MaxConn, Route, Server as Written};
 use crate::config::snapshot::Origin;
 use crate::error::Cause;
 use crate::limits;
 use crate::net::TimeLimit;
-use crate::net::driver::{Choice, Driver, Wanted};
+use crate::net::driver::{Driver, Wanted};
 use crate::worker::connection::serve;
 use crate::worker::talk::Peer;
 use crate::worker::upstream::Dial;
@@ -191,8 +191,7 @@ async fn meet(
         seen: Seen::default(),
         servers: RefCell::default(),
     });
-    let choice = Choice { name: "test", reason: String::new(), is_fallback: false };
-    let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, Rc::clone(&world)));
+    let worker = stage::worker(&shared, Rc::clone(&world));
     let done = Rc::new(Cell::new(false));
     let swapping =
         monoio::spawn(swap(base.tables.clone(), Arc::clone(&shared), honest, random.split(), Rc::clone(&done)));
@@ -228,6 +227,7 @@ async fn meet(
     swapping.await;
     worker.pool.clear();
     base.tables.iter().for_each(|table| check_counts(&shared, table));
+    assert_eq!(worker.budget.used.get(), 0, "bytes of messages that nobody holds any more");
     assert!(world.servers.borrow().iter().all(|link| link.borrow().dropped), "a server's connection is still held");
     check_memory(&world.ledger.borrow());
     world.seen.take()

@@ -1,0 +1,106 @@
+//! A small HTTP origin that every live test can understand.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+/// `/slow` waits a second, `/bytes/N` sends N bytes, `/echo` returns the body, `/ws` switches and echoes, anything
+/// else is answered with the request's head.
+pub struct Origin {
+    pub address: SocketAddr,
+    pub requests: Arc<AtomicUsize>,
+    /// Bytes of `/bytes` handed to the system so far.
+    pub sent: Arc<AtomicUsize>,
+}
+
+impl Origin {
+    pub fn start() -> Origin {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (requests, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let origin = Origin { address, requests: Arc::clone(&requests), sent: Arc::clone(&sent) };
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let _ = stream.set_nodelay(true);
+                let (requests, sent) = (Arc::clone(&requests), Arc::clone(&sent));
+                thread::spawn(move || answer_all(stream, &requests, &sent));
+            }
+        });
+        origin
+    }
+}
+
+/// Until the client or an error ends it.
+fn answer_all(mut stream: TcpStream, requests: &AtomicUsize, sent: &AtomicUsize) -> Option<()> {
+    let mut pending = Vec::new();
+    loop {
+        let end = loop {
+            if let Some(end) = find(&pending, b"\r\n\r\n") {
+                break end + 4;
+            }
+            read_more(&mut stream, &mut pending)?;
+        };
+        requests.fetch_add(1, SeqCst);
+        let head = String::from_utf8_lossy(&pending[..end]).into_owned();
+        pending.drain(..end);
+        let path = head.split(' ').nth(1)?.to_owned();
+        let length = head.to_ascii_lowercase();
+        let length = length.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+        while pending.len() < length.unwrap_or(0) {
+            read_more(&mut stream, &mut pending)?;
+        }
+        let body: Vec<u8> = pending.drain(..length.unwrap_or(0)).collect();
+        match path.as_str() {
+            "/slow" => thread::sleep(Duration::from_secs(1)),
+            "/ws" => return tunnel(stream, pending),
+            _ => {}
+        }
+        if let Some(size) = path.strip_prefix("/bytes/") {
+            send_bytes(&mut stream, size.parse().ok()?, sent)?;
+            continue;
+        }
+        let body = if path == "/echo" { body } else { head.into_bytes() };
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-Origin: yes\r\n\r\n", body.len());
+        stream.write_all(answer.as_bytes()).ok()?;
+        stream.write_all(&body).ok()?;
+    }
+}
+
+/// The bytes of `/bytes`: a pattern that shows any loss or exchange.
+pub fn pattern(size: usize) -> Vec<u8> {
+    (0..size).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
+}
+
+fn send_bytes(stream: &mut TcpStream, size: usize, sent: &AtomicUsize) -> Option<()> {
+    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").as_bytes()).ok()?;
+    for part in pattern(size).chunks(64 << 10) {
+        stream.write_all(part).ok()?;
+        sent.fetch_add(part.len(), SeqCst);
+    }
+    Some(())
+}
+
+fn tunnel(mut stream: TcpStream, mut pending: Vec<u8>) -> Option<()> {
+    stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").ok()?;
+    loop {
+        stream.write_all(&pending).ok()?;
+        pending.clear();
+        read_more(&mut stream, &mut pending)?;
+    }
+}
+
+fn read_more(stream: &mut TcpStream, pending: &mut Vec<u8>) -> Option<()> {
+    let mut buffer = [0; 65536];
+    match stream.read(&mut buffer) {
+        Ok(n) if n > 0 => pending.extend_from_slice(&buffer[..n]),
+        _ => return None,
+    }
+    Some(())
+}
+
+pub fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
