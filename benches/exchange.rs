@@ -34,14 +34,14 @@ fn five_steps() -> Play {
             replacement: "http://www.example.org/$1".to_owned(),
             ..Redirect::default()
         });
-        frontend.headers = Some(Headers {
+        frontend.headers = Some(Box::new(Headers {
             custom_request_headers: one("X-Scheme", "http"),
             custom_response_headers: one("X-Served-By", "bench"),
             frame_deny: true,
             sts_seconds: 3600,
             force_sts_header: true,
             ..Headers::default()
-        });
+        }));
     };
     Play { dress, steps: 5, ..Play::get(12) }
 }

@@ -157,8 +157,9 @@ pub struct Frontend {
     pub whitelist_source_range: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub white_list: Option<WhiteList>,
+    /// Boxed, as the authentication: both are large, and most of a thousand frontends have neither.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub headers: Option<Headers>,
+    pub headers: Option<Box<Headers>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, ErrorPage>,
     #[serde(rename = "ratelimit", skip_serializing_if = "Option::is_none")]
@@ -166,7 +167,7 @@ pub struct Frontend {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Redirect>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub auth: Option<Auth>,
+    pub auth: Option<Box<Auth>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

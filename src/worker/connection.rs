@@ -25,10 +25,12 @@ pub const REQUEST_LIMITS: Limits = Limits {
 /// Serves a connection to its end.
 pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<Peer>) {
     let end = loop {
-        // While the process drains, a request that comes all the same is served: its answer closes the connection.
-        let Some(talk) = first_bytes(&worker, &mut io).await else { break End::Close };
+        // A few connections wait for their next request in a handler; all others hold nothing while they idle.
+        if !worker.has_seat() && worker.idle().bound(io.split().0.readable()).await.is_err() {
+            break End::Close;
+        }
         let mut handler = worker.handlers.lend(|| Handler::new(converse));
-        let left = handler.run(Guest { worker: Rc::clone(&worker), io, peer, talk }).await;
+        let left = handler.run(Guest { worker: Rc::clone(&worker), io, peer }).await;
         worker.handlers.give_back(handler);
         (io, peer) = (left.io, left.peer);
         if left.end != End::KeepAlive {
@@ -38,10 +40,16 @@ pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut i
     Box::pin(finish(&worker, &mut io, end)).await;
 }
 
-/// Serves requests until the connection idles or ends.
+/// Serves requests until the connection ends, or idles without a seat. While the process drains, a request that comes all the same is
+/// served: its answer closes the connection.
 pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
-    let Guest { worker, mut io, peer, mut talk } = guest;
+    let Guest { worker, mut io, peer } = guest;
+    let seat = worker.take_seat();
+    let mut talk = worker.lend_talk();
     let end = loop {
+        if seat.is_some() && talk.inbox.is_empty() && !await_request(&worker, &mut talk, &mut io).await {
+            break End::Close;
+        }
         match read_head(&worker, &mut talk, &mut io).await {
             Heard::Request => {}
             Heard::Refused(reply) => {
@@ -59,31 +67,21 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
             let is_read_out = talk.inbox.is_empty() || end != End::Close;
             break if is_read_out { end } else { End::Linger };
         }
-        if talk.inbox.is_empty() {
+        if seat.is_none() && talk.inbox.is_empty() {
             break End::KeepAlive;
         }
     };
     talk.inbox.discard(&worker.buffers);
     worker.give_back_talk(talk);
+    drop(seat);
     Left { io, peer, end }
 }
 
-/// Waits for the next request to begin; `None` when the client goes or has been idle too long. A few connections wait in a read, with a
-/// buffer in hand, which saves an operation of the ring for each request; all others hold nothing while they idle.
-async fn first_bytes<T: Transport, D: Dial>(worker: &Worker<D>, io: &mut T) -> Option<Box<Talk>> {
-    let idle = worker.deadlines.limit(worker.shared.timeouts.idle.unwrap_or(Duration::MAX));
-    let Some(_seat) = worker.take_seat() else {
-        idle.bound(io.split().0.readable()).await.ok()?;
-        return Some(worker.lend_talk());
-    };
-    let mut talk = worker.lend_talk();
-    let read = idle.bound(talk.inbox.fill(io.split().0, &worker.buffers)).await;
-    if matches!(read, Ok(bytes) if bytes > 0) {
-        return Some(talk);
-    }
-    talk.inbox.discard(&worker.buffers);
-    worker.give_back_talk(talk);
-    None
+/// Waits for the next request's first bytes in a read, which saves an operation of the ring for each request. False when the client goes
+/// or has been idle too long.
+async fn await_request<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T) -> bool {
+    let read = worker.idle().bound(talk.inbox.fill(io.split().0, &worker.buffers)).await;
+    matches!(read, Ok(bytes) if bytes > 0)
 }
 
 enum Heard {

@@ -1,5 +1,6 @@
 //! What serves a connection while it has something to say. A connection that idles is a small task; the much larger future that
-//! reads a request, asks a backend and answers is lent to it for as long as requests come, and then to the next one.
+//! reads a request, asks a backend and answers is lent to it for as long as requests come, and then to the next one. As many as may wait
+//! with a buffer in hand keep theirs.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -7,17 +8,16 @@ use std::rc::Rc;
 
 use super::Worker;
 use super::exchange::End;
-use super::talk::{Peer, Talk};
+use super::talk::Peer;
 use super::upstream::Dial;
 use crate::limits;
 use crate::net::resident::Resident;
 
-/// A connection whose next request has begun to arrive.
+/// A connection whose next request has begun to arrive, or may be waited for in a handler.
 pub struct Guest<T, D: Dial> {
     pub worker: Rc<Worker<D>>,
     pub io: T,
     pub peer: Box<Peer>,
-    pub talk: Box<Talk>,
 }
 
 /// The connection again: it idles, or comes to its end.

@@ -281,11 +281,19 @@ impl<D: Dial> Worker<D> {
         Busy(active)
     }
 
-    /// A place among the connections that may hold a buffer while they idle.
+    /// How long a client may be silent between two requests.
+    fn idle(&self) -> TimeLimit<'_> {
+        self.deadlines.limit(self.shared.timeouts.idle.unwrap_or(Duration::MAX))
+    }
+
+    fn has_seat(&self) -> bool {
+        self.reads_ahead.get() < limits::READS_AHEAD_MAX
+    }
+
+    /// A place among the connections that may hold a buffer and a handler while they idle.
     fn take_seat(&self) -> Option<Seat<'_>> {
-        let taken = self.reads_ahead.get();
-        (taken < limits::READS_AHEAD_MAX).then(|| {
-            self.reads_ahead.set(taken + 1);
+        self.has_seat().then(|| {
+            self.reads_ahead.set(self.reads_ahead.get() + 1);
             Seat(&self.reads_ahead)
         })
     }

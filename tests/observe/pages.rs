@@ -170,7 +170,7 @@ fn users_are_shown_to_no_one() {
     let frontend = providers.get_mut("file").unwrap().frontends.get_mut("f2").unwrap();
     frontend.basic_auth = vec!["eve:secret".into()];
     let basic = UserAuth { users: vec!["eve:secret".into()], ..UserAuth::default() };
-    frontend.auth = Some(Auth { basic: Some(basic), ..Auth::default() });
+    frontend.auth = Some(Box::new(Auth { basic: Some(basic), ..Auth::default() }));
     for path in ["", "/file", "/file/frontends", "/file/frontends/f2"] {
         let reply = ask_all(&get(&format!("/api/providers{path}")), &all(), &providers).unwrap();
         let text = String::from_utf8(reply.body.into_owned()).unwrap();

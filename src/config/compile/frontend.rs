@@ -65,7 +65,7 @@ pub fn frontend(
         outer.push(Middleware::BasicList(auth::basic(fixture, &users, "", place.label("Basic Auth"))?));
     }
     outer.extend(written.pass_tls_client_cert.as_ref().map(|pass| Middleware::ClientCert(client_cert(pass))));
-    let auth = auth::auth(fixture, written.auth.as_ref(), place, &mut states, workshop.interned)?;
+    let auth = auth::auth(fixture, written.auth.as_deref(), place, &mut states, workshop.interned)?;
     outer.extend(auth.step);
     let inner = inner(written, written_backend, place, &mut states)?;
     let has_pages = outer.iter().any(|step| matches!(step, Middleware::ErrorPages(_)));

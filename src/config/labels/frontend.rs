@@ -18,11 +18,11 @@ pub fn options(labels: &Labels) -> Result<Frontend, BadLabel> {
         pass_tls_cert: labels.flag("traefik.frontend.passTLSCert", false),
         pass_tls_client_cert: pass_tls_client_cert(labels),
         white_list: white_list(labels)?,
-        headers: super::headers::headers(labels)?,
+        headers: super::headers::headers(labels)?.map(Box::new),
         errors: backend_prefixed(error_pages(labels)?),
         rate_limit: rate_limit(labels)?,
         redirect: redirect(labels)?,
-        auth: auth(labels)?,
+        auth: auth(labels)?.map(Box::new),
         ..Frontend::default()
     })
 }

@@ -288,7 +288,7 @@ fn document(number: u64) -> Dynamic {
         let written = Frontend {
             backend: name.to_owned(),
             pass_host_header: true,
-            headers: Some(headers),
+            headers: Some(Box::new(headers)),
             routes: [("rule".to_owned(), route)].into(),
             ..Frontend::default()
         };
