@@ -25,8 +25,9 @@ pub const RECORDS_AT_ONCE_MIN_BYTES: usize = 16 * 1024;
 /// The size asked for a pipe, and how many a worker keeps.
 pub const PIPE_BYTES: usize = 256 * 1024;
 pub const PIPES_POOLED_MAX: usize = 128;
-/// What one connection may splice before the others get their turn.
+/// What one connection may splice, or copy, before the others get their turn.
 pub const SPLICE_TURN_BYTES: usize = 1024 * 1024;
+pub const COPY_TURN_BYTES: usize = 256 * 1024;
 
 /// Copy buffers of bodies kept by one worker, of [`COPY_BUFFER_MAX_BYTES`] each.
 pub const COPY_BUFFERS_MAX: usize = 16;

@@ -170,7 +170,7 @@ pub(super) fn splice_once(
 }
 
 /// Lets the other tasks of this worker, and its ring, have their turn.
-async fn pause() {
+pub async fn pause() {
     let mut paused = false;
     std::future::poll_fn(|cx| {
         if std::mem::replace(&mut paused, true) {

@@ -9,7 +9,7 @@ use crate::http::Body;
 use crate::http::h1::body::{self, Decoder};
 use crate::limits;
 use crate::middleware::Passage;
-use crate::net::splice::{Broken, Transfer};
+use crate::net::splice::{Broken, Transfer, pause};
 use crate::net::{ReadHalf, TimeLimit, WriteHalf};
 
 /// Which side ended a body early.
@@ -260,8 +260,16 @@ impl<'a> Relay<'a> {
         writer: &mut W,
         buffer: &mut Vec<u8>,
     ) -> Result<(), RelayError> {
+        let mut turn = 0;
         loop {
-            self.take_at_once(reader, buffer);
+            // What has come meanwhile goes on while buffer and session are still in the core's cache.
+            if self.take_at_once(reader, buffer) == 0 && buffer.is_empty() {
+                turn = 0;
+                if !self.await_piece(reader, buffer).await? {
+                    return self.decoder.finish().map_err(malformed);
+                }
+            }
+            turn += buffer.len();
             let is_last = self.decoder.remaining() == Some(0);
             if is_last {
                 self.ends();
@@ -270,16 +278,22 @@ impl<'a> Relay<'a> {
             if is_last {
                 return Ok(());
             }
-            // No buffer of this size is held while the sender is waited for.
-            self.buffers.give_back_large(std::mem::take(buffer));
-            let start = self.silence.map(|limit| (limit.time, Instant::now()));
-            self.patience().bound(reader.readable()).await.map_err(RelayError::Source)?;
-            *buffer = self.buffers.lend_large();
-            if self.take_at_once(reader, buffer) == 0 && !self.take_next(reader, buffer).await? {
-                return self.decoder.finish().map_err(malformed);
+            if turn >= limits::COPY_TURN_BYTES {
+                turn = 0;
+                pause().await;
             }
-            self.account(start, buffer.len())?;
         }
+    }
+
+    /// Waits for the next piece, without a buffer: none of this size is held meanwhile. False at the end of the stream.
+    async fn await_piece<R: ReadHalf>(&mut self, reader: &mut R, buffer: &mut Vec<u8>) -> Result<bool, RelayError> {
+        self.buffers.give_back_large(std::mem::take(buffer));
+        let start = self.silence.map(|limit| (limit.time, Instant::now()));
+        self.patience().bound(reader.readable()).await.map_err(RelayError::Source)?;
+        *buffer = self.buffers.lend_large();
+        let is_more = self.take_at_once(reader, buffer) > 0 || self.take_next(reader, buffer).await?;
+        self.account(start, 0)?;
+        Ok(is_more)
     }
 
     /// Takes what has arrived of the body, without waiting.
@@ -309,6 +323,7 @@ impl<'a> Relay<'a> {
         }
         self.decoder.skip(body_bytes);
         self.moved += body_bytes;
+        self.pace.bytes = self.pace.bytes.saturating_add(body_bytes);
     }
 }
 
