@@ -63,10 +63,10 @@ fn measured(instructions: usize) -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark]
-#[bench::get(args = (Play::get(12)), setup = ready, config = measured(15_061))]
-#[bench::get_with_five_steps(args = (five_steps()), setup = ready, config = measured(21_831))]
-#[bench::get_64_kib(args = (Play::get(64 << 10)), setup = ready, config = measured(85_128))]
-#[bench::post(args = (post()), setup = ready, config = measured(15_334))]
+#[bench::get(args = (Play::get(12)), setup = ready, config = measured(14_785))]
+#[bench::get_with_five_steps(args = (five_steps()), setup = ready, config = measured(21_471))]
+#[bench::get_64_kib(args = (Play::get(64 << 10)), setup = ready, config = measured(84_911))]
+#[bench::post(args = (post()), setup = ready, config = measured(14_925))]
 fn hundred_requests(stage: Stage) -> Stage {
     stage.serve(black_box(REQUESTS), Rc::new(|_| {}));
     stage

@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::limits;
@@ -14,6 +14,10 @@ use crate::observe::access_log::AccessLogFormat;
 /// A worker's buffer goes out when it holds this much, and at the latest after `FLUSH_EVERY`.
 const BATCH_BYTES: usize = 32 * 1024;
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// Room for the line that fills a batch, so that buffers do not grow.
+const LINE_BYTES_USUAL: usize = 8 * 1024;
+/// Written buffers that are kept for the next batches: fresh memory costs a page fault for every 4 KiB.
+const SPARE_BUFFERS_MAX: usize = 16;
 
 /// What all workers share of the log.
 #[derive(Clone)]
@@ -24,7 +28,11 @@ pub struct LogSink {
     /// Lines lost because the writer could not keep up.
     pub dropped: Arc<AtomicU64>,
     count: Arc<AtomicU64>,
+    spare: Spare,
 }
+
+/// Buffers on their way back from the writer; looked at once per batch.
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
 
 enum Command {
     Lines(Vec<u8>),
@@ -61,10 +69,12 @@ impl LogSink {
             queued: Arc::clone(&queued),
             dropped: Arc::clone(&dropped),
             count: Arc::default(),
+            spare: Arc::default(),
         };
+        let spare = Arc::clone(&sink.spare);
         std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || drain(&commands, destination, &queued, &dropped))?;
+            .spawn(move || drain(&commands, destination, &queued, &dropped, &spare))?;
         Ok(sink)
     }
 
@@ -81,7 +91,11 @@ impl LogSink {
         }
     }
 
-    fn hand_over(&self, lines: Vec<u8>) {
+    /// Hands the lines in `buffer` over and leaves an empty one.
+    fn hand_over(&self, buffer: &mut Vec<u8>) {
+        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+        let empty = spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES + LINE_BYTES_USUAL));
+        let lines = std::mem::replace(buffer, empty);
         let bytes = lines.len();
         if self.queued.fetch_add(bytes, Relaxed) + bytes > limits::LOG_QUEUE_BYTES_MAX {
             self.queued.fetch_sub(bytes, Relaxed);
@@ -92,15 +106,28 @@ impl LogSink {
     }
 }
 
-fn drain(commands: &Receiver<Command>, mut destination: impl Destination, queued: &AtomicUsize, dropped: &AtomicU64) {
+fn drain(
+    commands: &Receiver<Command>,
+    mut destination: impl Destination,
+    queued: &AtomicUsize,
+    dropped: &AtomicU64,
+    spare: &Spare,
+) {
     while let Ok(command) = commands.recv() {
         match command {
-            Command::Lines(lines) => {
+            Command::Lines(mut lines) => {
                 // A full disk loses lines, never requests; the count says how many.
                 if destination.write_lines(&lines).is_err() {
                     dropped.fetch_add(memchr::memchr_iter(b'\n', &lines).count() as u64, Relaxed);
                 }
                 queued.fetch_sub(lines.len(), Relaxed);
+                lines.clear();
+                if let Ok(mut spare) = spare.lock()
+                    && spare.len() < SPARE_BUFFERS_MAX
+                    && lines.capacity() <= BATCH_BYTES + LINE_BYTES_USUAL
+                {
+                    spare.push(lines);
+                }
             }
             Command::Reopen => destination.reopen(),
             Command::Flush(done) => drop(done.send(())),
@@ -126,15 +153,15 @@ impl WorkerLog {
         let mut buffer = self.buffer.borrow_mut();
         append(&self.sink.format, &mut buffer, count);
         if buffer.len() >= BATCH_BYTES {
-            self.sink.hand_over(std::mem::take(&mut buffer));
+            self.sink.hand_over(&mut buffer);
         } else if !buffer.is_empty() && !self.is_scheduled.replace(true) {
             let (sink, buffer, scheduled) = (self.sink.clone(), Rc::clone(&self.buffer), Rc::clone(&self.is_scheduled));
             monoio::spawn(async move {
                 monoio::time::sleep(FLUSH_EVERY).await;
                 scheduled.set(false);
-                let lines = std::mem::take(&mut *buffer.borrow_mut());
+                let mut lines = buffer.borrow_mut();
                 if !lines.is_empty() {
-                    sink.hand_over(lines);
+                    sink.hand_over(&mut lines);
                 }
             });
         }
@@ -142,9 +169,9 @@ impl WorkerLog {
 
     /// Hands over what is buffered, at the end of the worker.
     pub fn flush(&self) {
-        let lines = std::mem::take(&mut *self.buffer.borrow_mut());
+        let mut lines = self.buffer.borrow_mut();
         if !lines.is_empty() {
-            self.sink.hand_over(lines);
+            self.sink.hand_over(&mut lines);
         }
     }
 }

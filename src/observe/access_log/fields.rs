@@ -4,8 +4,10 @@ use std::cmp::Ordering;
 
 use crate::http::{Field, Reply};
 
-/// How many fields of one message a line tells at most; more are left out. The array for sorting them lies on the stack.
+/// How many fields of one message a line tells at most; more are left out.
 pub const LOGGED_FIELDS_MAX: usize = 128;
+/// Most heads have fewer: their list is made in one piece.
+const LOGGED_FIELDS_USUAL: usize = 24;
 
 /// Where a message's fields are.
 #[derive(Clone, Copy, Default)]
@@ -24,8 +26,7 @@ type Pair<'a> = (&'a [u8], &'a [u8]);
 
 /// Fields sorted by canonical name, the first of each name only.
 pub(super) struct SortedFields<'a> {
-    pairs: [Pair<'a>; LOGGED_FIELDS_MAX],
-    len: usize,
+    pairs: Vec<Pair<'a>>,
 }
 
 impl<'a> FieldList<'a> {
@@ -41,7 +42,8 @@ impl<'a> FieldList<'a> {
     }
 
     pub(super) fn sorted(&self) -> SortedFields<'a> {
-        let mut sorted = SortedFields { pairs: [(&[], &[]); LOGGED_FIELDS_MAX], len: 0 };
+        // Not an array: filling and moving the largest one cost more than all the rest of a line.
+        let mut sorted = SortedFields { pairs: Vec::with_capacity(LOGGED_FIELDS_USUAL) };
         self.each(|name, value| sorted.push(name, value));
         sorted.order();
         sorted
@@ -79,27 +81,19 @@ fn split_line(line: &[u8]) -> Option<Pair<'_>> {
 
 impl<'a> SortedFields<'a> {
     pub(super) fn iter(&self) -> impl Iterator<Item = Pair<'a>> + '_ {
-        let pairs = &self.pairs[..self.len];
+        let pairs = &self.pairs;
         pairs.iter().enumerate().filter(|(at, pair)| *at == 0 || !same_name(pairs[at - 1].0, pair.0)).map(|(_, p)| *p)
     }
 
     fn push(&mut self, name: &'a [u8], value: &'a [u8]) {
-        if self.len < LOGGED_FIELDS_MAX {
-            self.pairs[self.len] = (name, value);
-            self.len += 1;
+        if self.pairs.len() < LOGGED_FIELDS_MAX {
+            self.pairs.push((name, value));
         }
     }
 
-    /// Insertion keeps equal names in their order, which decides what "the first value" is, and needs no memory;
-    /// heads have some ten to thirty fields.
+    /// Equal names stay in their order, which decides what "the first value" is.
     fn order(&mut self) {
-        for at in 1..self.len {
-            let mut place = at;
-            while place > 0 && compare_canonical(self.pairs[place - 1].0, self.pairs[place].0) == Ordering::Greater {
-                self.pairs.swap(place - 1, place);
-                place -= 1;
-            }
-        }
+        self.pairs.sort_by(|a, b| compare_canonical(a.0, b.0));
     }
 }
 
