@@ -260,6 +260,16 @@ mod tests {
         assert_eq!(again.iter().map(|c| c.main.as_str()).collect::<Vec<_>>(), ["a.example", "b.example", "d.example"]);
     }
 
+    /// The fuzzer's finding: read and written inexactly, such a number is another one afterwards.
+    #[test]
+    fn numbers_of_other_programs_come_out_as_they_went_in() {
+        let (_folder, path) = file(r#"{"Later": [6e100, 6e49, 0.1, 123456789.12345679]}"#);
+        let before: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        Store::open(&path).unwrap().put(&entry("a.example", &[], "new")).unwrap();
+        let after: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(after["Later"], before["Later"]);
+    }
+
     #[test]
     fn a_missing_or_empty_file_is_created_private_and_pretty() {
         for content in [None, Some("")] {
