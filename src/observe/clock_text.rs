@@ -1,7 +1,5 @@
 //! Times and durations as texts, in the forms that Traefik's logs and API use. The time itself is always an argument.
 
-use std::io::Write;
-
 const SECOND_NANOS: u64 = 1_000_000_000;
 const DAY_SECS: i64 = 86_400;
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -156,9 +154,16 @@ fn push_clock(out: &mut Vec<u8>, t: &Civil) {
     push_padded(out, t.second, 2);
 }
 
-fn push_padded(out: &mut Vec<u8>, number: u64, width: usize) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{number:0width$}");
+/// Decimal, with zeros in front up to the width: by hand, because a log line has a dozen of these and `write!` takes 50 ns for each.
+pub fn push_padded(out: &mut Vec<u8>, number: u64, width: usize) {
+    let mut digits = [b'0'; 20];
+    let (mut rest, mut from) = (number, digits.len());
+    while rest > 0 {
+        from -= 1;
+        digits[from] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&digits[from.min(digits.len() - width)..]);
 }
 
 fn push_fraction(out: &mut Vec<u8>, fraction: u64, digits: usize) {

@@ -11,13 +11,14 @@ use std::time::Duration;
 use crate::limits;
 use crate::observe::access_log::AccessLogFormat;
 
-/// A worker's buffer goes out when it holds this much, and at the latest after `FLUSH_EVERY`.
-const BATCH_BYTES: usize = 32 * 1024;
+/// A worker's buffer goes out when it holds this much, and at the latest after `FLUSH_EVERY`. Waking the writer costs more than
+/// writing a line does: that is for a hundred of them.
+const BATCH_BYTES: usize = 128 * 1024;
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Room for the line that fills a batch, so that buffers do not grow.
 const LINE_BYTES_USUAL: usize = 8 * 1024;
 /// Written buffers that are kept for the next batches: fresh memory costs a page fault for every 4 KiB.
-const SPARE_BUFFERS_MAX: usize = 16;
+const SPARE_BUFFERS_MAX: usize = 8;
 
 /// What all workers share of the log.
 #[derive(Clone)]

@@ -41,6 +41,15 @@ impl<'a> FieldList<'a> {
         found
     }
 
+    /// Whether it is the very same head.
+    pub(super) fn is(&self, other: &FieldList) -> bool {
+        match (self, other) {
+            (FieldList::Head { fields, .. }, FieldList::Head { fields: others, .. }) => std::ptr::eq(*fields, *others),
+            (FieldList::Lines(lines), FieldList::Lines(others)) => std::ptr::eq(*lines, *others),
+            _ => false,
+        }
+    }
+
     pub(super) fn sorted(&self) -> SortedFields<'a> {
         // Not an array: filling and moving the largest one cost more than all the rest of a line.
         let mut sorted = SortedFields { pairs: Vec::with_capacity(LOGGED_FIELDS_USUAL) };
@@ -97,22 +106,40 @@ impl<'a> SortedFields<'a> {
     }
 }
 
-/// The bytes of a field's name with Go's capitals: `x-real-ip` is told as `X-Real-Ip`.
-pub(super) fn canonical(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let mut upper = true;
-    name.iter().map(move |&byte| {
-        let shown = if upper { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
-        upper = byte == b'-';
-        shown
-    })
+/// Appends a field's name with Go's capitals: `x-real-ip` is told as `X-Real-Ip`. A received name is a token (RFC 9110 5.1);
+/// other bytes would need escapes in a line, a name with them tells nothing, and they are left out.
+pub(super) fn push_canonical(out: &mut Vec<u8>, name: &[u8]) {
+    let from = out.len();
+    out.extend(name.first().map(u8::to_ascii_uppercase));
+    out.extend(name.windows(2).map(|pair| capital(pair[0], pair[1])));
+    if !name.iter().all(|&byte| is_shown(byte)) {
+        let kept: Vec<u8> = out.drain(from..).filter(|&byte| is_shown(byte)).collect();
+        out.extend_from_slice(&kept);
+    }
+}
+
+fn is_shown(byte: u8) -> bool {
+    byte.is_ascii_graphic() & (byte != b'"') & (byte != b'\\')
+}
+
+/// A letter as Go writes it behind that byte.
+fn capital(before: u8, byte: u8) -> u8 {
+    if before == b'-' { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() }
 }
 
 fn same_name(a: &[u8], b: &[u8]) -> bool {
     a.eq_ignore_ascii_case(b)
 }
 
+/// The order of the canonical names: only where they first differ do capitals matter, and before it both have the same bytes.
 fn compare_canonical(a: &[u8], b: &[u8]) -> Ordering {
-    canonical(a).cmp(canonical(b))
+    match a.iter().zip(b).position(|(x, y)| !x.eq_ignore_ascii_case(y)) {
+        None => a.len().cmp(&b.len()),
+        Some(at) => {
+            let before = if at == 0 { b'-' } else { a[at - 1] };
+            capital(before, a[at]).cmp(&capital(before, b[at]))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +149,12 @@ mod tests {
 
     fn shown(list: FieldList) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        list.sorted().iter().map(|(n, v)| (text(&canonical(n).collect::<Vec<_>>()), text(v))).collect()
+        let name = |bytes: &[u8]| {
+            let mut out = Vec::new();
+            push_canonical(&mut out, bytes);
+            text(&out)
+        };
+        list.sorted().iter().map(|(n, v)| (name(n), text(v))).collect()
     }
 
     #[test]
@@ -132,6 +164,14 @@ mod tests {
         assert_eq!(shown(FieldList::Lines(lines)), expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
         assert_eq!(FieldList::Lines(lines).first("x-a"), Some(&b"2"[..]));
         assert_eq!(FieldList::None.first("x-a"), None);
+    }
+
+    #[test]
+    fn names_are_ordered_as_they_are_shown() {
+        let lines = b"xa: 1\r\nX-a: 2\r\nX_B: 3\r\nx: 4\r\nXB: 5\r\nxA-\"c\xc3: 6\r\n\r\n";
+        let names: Vec<String> = shown(FieldList::Lines(lines)).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["X", "X-A", "X_b", "Xa", "Xa-c", "Xb"]);
+        assert!(names.is_sorted());
     }
 
     #[test]

@@ -53,44 +53,54 @@ pub enum LogField {
     StartUtc,
 }
 
-const FIELD_NAMES: [&str; 30] = [
-    "BackendAddr",
-    "BackendName",
-    "BackendURL",
-    "ClientAddr",
-    "ClientHost",
-    "ClientPort",
-    "ClientUsername",
-    "DownstreamContentSize",
-    "DownstreamStatus",
-    "DownstreamStatusLine",
-    "Duration",
-    "FrontendName",
-    "GzipRatio",
-    "OriginContentSize",
-    "OriginDuration",
-    "OriginStatus",
-    "OriginStatusLine",
-    "Overhead",
-    "RequestAddr",
-    "RequestContentSize",
-    "RequestCount",
-    "RequestHost",
-    "RequestLine",
-    "RequestMethod",
-    "RequestPath",
-    "RequestPort",
-    "RequestProtocol",
-    "RetryAttempts",
-    "StartLocal",
-    "StartUTC",
+/// As keys of a JSON line.
+const FIELD_KEYS: [&str; 30] = [
+    "\"BackendAddr\":",
+    "\"BackendName\":",
+    "\"BackendURL\":",
+    "\"ClientAddr\":",
+    "\"ClientHost\":",
+    "\"ClientPort\":",
+    "\"ClientUsername\":",
+    "\"DownstreamContentSize\":",
+    "\"DownstreamStatus\":",
+    "\"DownstreamStatusLine\":",
+    "\"Duration\":",
+    "\"FrontendName\":",
+    "\"GzipRatio\":",
+    "\"OriginContentSize\":",
+    "\"OriginDuration\":",
+    "\"OriginStatus\":",
+    "\"OriginStatusLine\":",
+    "\"Overhead\":",
+    "\"RequestAddr\":",
+    "\"RequestContentSize\":",
+    "\"RequestCount\":",
+    "\"RequestHost\":",
+    "\"RequestLine\":",
+    "\"RequestMethod\":",
+    "\"RequestPath\":",
+    "\"RequestPort\":",
+    "\"RequestProtocol\":",
+    "\"RetryAttempts\":",
+    "\"StartLocal\":",
+    "\"StartUTC\":",
 ];
 
 impl LogField {
     /// The name in JSON lines and in `fields.names`.
     pub fn name(self) -> &'static str {
-        FIELD_NAMES[self as usize]
+        name_in(self.key())
     }
+
+    /// The name with quotes and colon: a line has thirty of them.
+    pub(super) fn key(self) -> &'static str {
+        FIELD_KEYS[self as usize]
+    }
+}
+
+fn name_in(key: &str) -> &str {
+    &key[1..key.len() - 2]
 }
 
 /// What happens to a header field.
@@ -182,7 +192,7 @@ fn kept_fields(settings: &AccessLogSettings, warnings: &mut Vec<String>) -> u32 
     let default = keeps(&settings.fields_default_mode, true, "defaultMode", warnings);
     let mut kept = if default { u32::MAX } else { 0 };
     for (name, mode) in &settings.fields {
-        let Some(index) = FIELD_NAMES.iter().position(|known| known == name) else {
+        let Some(index) = FIELD_KEYS.iter().position(|key| name_in(key) == name) else {
             warnings.push(format!("accessLog.fields.names: there is no field {name:?}, it is passed over"));
             continue;
         };
@@ -271,10 +281,10 @@ mod tests {
 
     #[test]
     fn names_stand_in_json_order_and_match_the_enum() {
-        assert!(FIELD_NAMES.is_sorted());
+        assert!(FIELD_KEYS.iter().map(|key| name_in(key)).is_sorted());
         assert_eq!(LogField::BackendUrl.name(), "BackendURL");
         assert_eq!(LogField::StartUtc.name(), "StartUTC");
-        assert_eq!(LogField::StartUtc as usize + 1, FIELD_NAMES.len());
+        assert_eq!(LogField::StartUtc as usize + 1, FIELD_KEYS.len());
     }
 
     fn own((name, mode): (&str, &str)) -> (String, String) {
