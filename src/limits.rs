@@ -25,6 +25,10 @@ pub const RECORDS_AT_ONCE_MIN_BYTES: usize = 16 * 1024;
 /// The size asked for a pipe, and how many a worker keeps.
 pub const PIPE_BYTES: usize = 256 * 1024;
 pub const PIPES_POOLED_MAX: usize = 128;
+/// A sender of a long body is waited for until so much has come, or the rest, but not longer than this: one that is slower is forwarded as
+/// it sends.
+pub const LOW_WATER_BYTES: usize = 256 * 1024;
+pub const LOW_WATER_MILLIS: u64 = 5;
 /// What one connection may splice, or copy, before the others get their turn.
 pub const SPLICE_TURN_BYTES: usize = 1024 * 1024;
 pub const COPY_TURN_BYTES: usize = 256 * 1024;

@@ -7,6 +7,7 @@
 pub mod deadlines;
 pub mod driver;
 pub mod handed;
+mod low_water;
 mod pulse;
 pub mod resident;
 pub mod secure;

@@ -10,8 +10,9 @@ use std::os::fd::OwnedFd;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
+use super::TimeLimit;
+use super::low_water::LowWater;
 use super::tcp::{TcpReader, TcpWriter};
-use super::{ReadHalf, TimeLimit};
 use crate::limits;
 
 /// A worker's spare pipes. Opening one costs three system calls and, past about 1024 per user, the kernel shrinks them.
@@ -77,7 +78,9 @@ impl Transfer<'_> {
             self.from.set_nonblocking(true).map_err(Broken::Source)?;
             self.to.set_nonblocking(true).map_err(Broken::Sink)?;
         }
-        let result = self.pump(&pipe, moved, ends).await;
+        let mut water = LowWater::default();
+        let result = self.pump(&pipe, moved, &mut water, ends).await;
+        water.reset(self.from);
         if ring {
             // A socket that cannot be switched back is broken anyway: its next operation says so.
             let _ = self.from.set_nonblocking(false);
@@ -89,7 +92,13 @@ impl Transfer<'_> {
         result
     }
 
-    async fn pump(&mut self, pipe: &Pipe, moved: &mut u64, mut ends: impl FnMut()) -> Result<(), Broken> {
+    async fn pump(
+        &mut self,
+        pipe: &Pipe,
+        moved: &mut u64,
+        water: &mut LowWater,
+        mut ends: impl FnMut(),
+    ) -> Result<(), Broken> {
         let mut turn = 0;
         while self.count > 0 {
             let wanted = self.count.min(limits::PIPE_BYTES as u64) as usize;
@@ -98,7 +107,7 @@ impl Transfer<'_> {
                 Ok(bytes) => bytes,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.send_head(false).await?;
-                    self.stall.bound(self.from.readable()).await.map_err(Broken::Source)?;
+                    water.wait(self.from, self.count, self.stall).await.map_err(Broken::Source)?;
                     continue;
                 }
                 Err(e) => return Err(Broken::Source(e)),
@@ -191,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::net::driver::{Driver, Wanted};
-    use crate::net::{Deadlines, Duplex, Tcp};
+    use crate::net::{Deadlines, Duplex, ReadHalf, Tcp};
 
     /// A connection of ours and its other end, which a thread uses with plain blocking calls.
     fn pair(listener: &TcpListener) -> (Tcp, TcpStream) {
@@ -286,6 +295,44 @@ mod tests {
             feeding.join().expect("ends");
             assert!(pipes.spare.borrow().is_empty(), "a pipe that may hold bytes is not used again");
         });
+    }
+
+    /// The next piece is sent when the last one has arrived: if any of them waited for more, nothing would ever come.
+    async fn in_pieces(pieces: &'static [usize]) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let (Duplex { mut reader, .. }, mut source) = pair(&listener);
+        let (Duplex { mut writer, .. }, mut sink) = pair(&listener);
+        sink.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket option");
+        let far = std::thread::spawn(move || {
+            for len in pieces {
+                source.write_all(&vec![7; *len]).expect("sends");
+                let mut got = vec![0; *len];
+                sink.read_exact(&mut got).expect("arrives");
+                assert!(got.iter().all(|byte| *byte == 7));
+            }
+            source.write_all(b"!").expect("sends");
+            (source, sink)
+        });
+        let deadlines = deadlines();
+        let stall = deadlines.limit(Duration::from_secs(10));
+        let count = pieces.iter().sum::<usize>() as u64;
+        let transfer = Transfer { from: &mut reader, to: &mut writer, head: &[], count, stall };
+        transfer.run(&Pipes::default(), &mut 0, || ()).await.expect("moves");
+        let (n, next) = reader.read(Vec::with_capacity(64)).await;
+        assert_eq!((n.expect("reads on"), next.as_slice()), (1, &b"!"[..]), "one byte is enough again");
+        drop(far.join().expect("ends"));
+    }
+
+    #[test]
+    fn a_sender_that_waits_is_forwarded_as_it_sends() {
+        for wanted in [Wanted::IoUring, Wanted::Epoll] {
+            let mut driver = Driver::build(wanted).expect("a driver");
+            driver.block_on(async {
+                in_pieces(&[4_999_999, 1]).await;
+                in_pieces(&[600_000, 1, 300_000, 1000, 1000, 97_998, 1]).await;
+                in_pieces(&[1000, 1, 30_000]).await;
+            });
+        }
     }
 
     #[test]

@@ -38,6 +38,28 @@ pub fn with_write_socket<R>(half: &TcpOwnedWriteHalf, with: impl FnOnce(Borrowed
     with(fd)
 }
 
+/// From how many bytes on the socket of `half` counts as readable (SO_RCVLOWAT, socket(7)); its end and its failure count at once.
+///
+/// # Errors
+/// The system's.
+pub fn set_low_water(half: &TcpOwnedReadHalf, bytes: usize) -> io::Result<()> {
+    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    with_socket(half, |fd| {
+        // SAFETY: the kernel reads the `c_int` that the pointer and the length describe, and `value` lives until it has.
+        let set = unsafe {
+            let value = std::ptr::from_ref(&value).cast();
+            libc::setsockopt(
+                fd.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVLOWAT,
+                value,
+                size_of::<libc::c_int>() as u32,
+            )
+        };
+        if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    })
+}
+
 /// Takes the socket of a stream that nothing has been done with yet off the ring of its thread.
 pub fn into_owned(stream: TcpStream) -> OwnedFd {
     // SAFETY: `into_raw_fd` gives up the stream's only handle without closing it, so the descriptor is open and nobody else's.

@@ -48,6 +48,10 @@ impl TcpReader {
         Ok(sys::with_socket(&self.half, |fd| rustix::io::ioctl_fionbio(fd, on))?)
     }
 
+    pub(super) fn set_low_water(&self, bytes: usize) -> io::Result<()> {
+        sys::set_low_water(&self.half, bytes)
+    }
+
     pub(super) fn splice_into(&self, pipe: &std::os::fd::OwnedFd, count: usize) -> io::Result<usize> {
         sys::with_socket(&self.half, |fd| splice_once(fd, pipe, count, false))
     }
