@@ -46,7 +46,7 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-
 
 fn frontend() -> Arc<Frontend> {
     let document = dedicated(RULES, "bench").expect("valid rules").value;
-    let documents = BTreeMap::from([("file".to_owned(), document)]);
+    let documents = BTreeMap::from([("file".to_owned(), document.into())]);
     let snapshot = compile(&fixture::fixture(), &documents, &[], &Snapshot::empty(2), &mut Interned::default());
     assert_eq!(snapshot.rejected, [], "the bench's frontend is valid");
     let frontend = snapshot.routers[0].values().next().expect("one frontend");

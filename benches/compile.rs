@@ -28,7 +28,7 @@ fn labels(criterion: &mut Criterion) {
 
 /// The first snapshot of a process, and one made anew beside its predecessor, whose states it takes over.
 fn snapshots(criterion: &mut Criterion, document: Dynamic) {
-    let documents = BTreeMap::from([("docker".to_owned(), document)]);
+    let documents = BTreeMap::from([("docker".to_owned(), document.into())]);
     let (fixture, empty) = (fixture::fixture(), Snapshot::empty(2));
     let before = containers::resident_bytes();
     let first = compile(&fixture, &documents, &[], &empty, &mut Interned::default());

@@ -5,5 +5,6 @@ mod memory;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    memory::begin();
     ringway::app::main(std::env::args().skip(1).collect(), memory::release)
 }

@@ -24,7 +24,7 @@ fn a_thousand_containers_are_compiled_within_bounds() {
     let start = Instant::now();
     let made = translate(&facts, &containers::settings());
     assert_eq!((made.dynamic.frontends.len(), made.rejected.len(), made.warnings.len()), (CONTAINERS, 0, 0));
-    let documents = BTreeMap::from([("docker".to_owned(), made.dynamic)]);
+    let documents = BTreeMap::from([("docker".to_owned(), made.dynamic.into())]);
     let (fixture, mut interned) = (fixture::fixture(), Interned::default());
     let before = containers::resident_bytes();
     let mut snapshot = compile(&fixture, &documents, &[], &Snapshot::empty(2), &mut interned);

@@ -6,6 +6,7 @@ use serde::Serialize;
 pub mod duration;
 pub mod compile;
 pub mod dynamic;
+pub mod few;
 pub mod fixed;
 pub mod json;
 pub mod labels;

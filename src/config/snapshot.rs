@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::Rejected;
-use super::dynamic::Dynamic;
+use super::dynamic::Documents;
 use super::states::States;
 use crate::backend::{BackendState, Balancer, HealthCheck, Server};
 use crate::middleware::Chain;
@@ -23,7 +23,7 @@ pub struct Snapshot {
     /// By entry point, in the order of the fixed configuration.
     pub routers: Vec<Router<Arc<Frontend>>>,
     /// What the providers wrote, with defaults filled in: the API shows it.
-    pub providers: BTreeMap<String, Dynamic>,
+    pub providers: Documents,
     /// What was left out, and why.
     pub rejected: Vec<Rejected>,
     /// All backends, each at the place that its `number` says.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::acme::DomainRequest;
 use crate::config::compile::{Fixture, host_rules};
-use crate::config::dynamic::{Dynamic, TlsEntry};
+use crate::config::dynamic::{Documents, TlsEntry};
 use crate::config::pem;
 use crate::limits::CERTIFICATES_MAX;
 use crate::tls::certificate::Certificate;
@@ -110,18 +110,14 @@ pub struct AcmeWishes {
 
 impl AcmeWishes {
     /// What ACME is asked for: no more than is allowed.
-    pub fn requests(&self, documents: &BTreeMap<String, Dynamic>, fixture: &Fixture) -> Vec<DomainRequest> {
+    pub fn requests(&self, documents: &Documents, fixture: &Fixture) -> Vec<DomainRequest> {
         let mut requests = self.all_requests(documents, &fixture.default_entry_points);
         requests.truncate(bounded("certificates from ACME", &requests).len());
         requests
     }
 
     /// The listed domains, and with onHostRule one request per frontend rule that names hosts.
-    fn all_requests(
-        &self,
-        documents: &BTreeMap<String, Dynamic>,
-        default_entry_points: &[String],
-    ) -> Vec<DomainRequest> {
+    fn all_requests(&self, documents: &Documents, default_entry_points: &[String]) -> Vec<DomainRequest> {
         let mut requests = self.domains.clone();
         if !self.on_host_rule {
             return requests;
@@ -155,7 +151,7 @@ fn bounded<'a, T>(what: &str, list: &'a [T]) -> &'a [T] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::dynamic::{Frontend, Route};
+    use crate::config::dynamic::{Dynamic, Frontend, Route};
 
     #[test]
     fn each_list_of_hosts_is_asked_for_once_in_the_order_of_the_frontends() {
@@ -168,7 +164,7 @@ mod tests {
         let request = |n: usize| DomainRequest { main: format!("a{n}.test"), sans: vec!["b.test".to_owned()] };
         let wishes = AcmeWishes { entry_point: "https".to_owned(), on_host_rule: true, domains: vec![request(7)] };
         let start = std::time::Instant::now();
-        let requests = wishes.all_requests(&[("file".to_owned(), document)].into(), &["https".to_owned()]);
+        let requests = wishes.all_requests(&[("file".to_owned(), document.into())].into(), &["https".to_owned()]);
         println!("10,000 frontends: {:?}", start.elapsed());
         let in_order = [7].into_iter().chain((0..5_000).filter(|&n| n != 7)).map(request);
         assert!(requests.into_iter().eq(in_order));

@@ -21,8 +21,8 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::config::Rejected;
-use crate::config::compile::{Fixture, Interned, compile};
-use crate::config::dynamic::Dynamic;
+use crate::config::compile::{Fixture, Interned, compile, with_defaults};
+use crate::config::dynamic::{Documents, Dynamic};
 use crate::observe::Published;
 use crate::observe::metrics::Metrics;
 use crate::tls::challenge::ChallengeTable;
@@ -111,7 +111,7 @@ struct Merge {
     interned: Interned,
     checks: HealthChecks,
     lookups: resolve::LookUps,
-    documents: BTreeMap<String, Dynamic>,
+    documents: Documents,
     rejected: BTreeMap<String, Vec<Rejected>>,
     /// Rejections that the log has, so that a reload repeats none.
     told: BTreeSet<(String, String, String)>,
@@ -165,12 +165,13 @@ impl Merge {
 
     fn apply(&mut self, update: Update) {
         let name = update.provider.to_owned();
-        if self.documents.get(&name) == Some(&update.dynamic) && self.rejected.get(&name) == Some(&update.rejected) {
+        let document = with_defaults(Arc::new(update.dynamic), &self.control.fixture.default_entry_points);
+        if self.documents.get(&name) == Some(&document) && self.rejected.get(&name) == Some(&update.rejected) {
             tracing::debug!(provider = %name, "configuration unchanged");
             return;
         }
-        self.control.certs.set_dynamic(&name, &update.dynamic.tls, &self.control.fixture);
-        self.documents.insert(name.clone(), update.dynamic);
+        self.control.certs.set_dynamic(&name, &document.tls, &self.control.fixture);
+        self.documents.insert(name.clone(), document);
         self.rejected.insert(name, update.rejected);
         let written: Vec<Rejected> = self.rejected.values().flatten().cloned().collect();
         let previous = self.control.published.load();

@@ -8,11 +8,10 @@ mod dashboard;
 mod health;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::metrics::{HealthNumbers, ServerState};
 use crate::config::Rejected;
-use crate::config::dynamic::Dynamic;
+use crate::config::dynamic::Documents;
 use crate::http::Reply;
 pub use dashboard::Asset;
 
@@ -76,7 +75,7 @@ impl Page<'_> {
 #[derive(Clone, Copy)]
 pub struct StatusInputs<'a> {
     /// What each provider published, after normalisation.
-    pub providers: &'a BTreeMap<String, Dynamic>,
+    pub providers: &'a Documents,
     pub rejected: &'a [Rejected],
     pub servers: &'a [ServerState],
     pub version: &'a str,

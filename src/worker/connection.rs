@@ -24,26 +24,29 @@ pub const REQUEST_LIMITS: Limits = Limits {
 
 /// Serves a connection to its end.
 pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<Peer>) {
+    let mut is_new = true;
     let end = loop {
         // A few connections wait for their next request in a handler; all others hold nothing while they idle.
-        if !worker.has_seat() && worker.idle().bound(io.split().0.readable()).await.is_err() {
+        let may_wait_inside = is_new && worker.has_seat();
+        if !may_wait_inside && worker.idle().bound(io.split().0.readable()).await.is_err() {
             break End::Close;
         }
         let mut handler = worker.handlers.lend(|| Handler::new(converse));
-        let left = handler.run(Guest { worker: Rc::clone(&worker), io, peer }).await;
+        let left = handler.run(Guest { worker: Rc::clone(&worker), io, peer, is_new }).await;
         worker.handlers.give_back(handler);
         (io, peer) = (left.io, left.peer);
         if left.end != End::KeepAlive {
             break left.end;
         }
+        is_new = false;
     };
     Box::pin(finish(&worker, &mut io, end)).await;
 }
 
-/// Serves requests until the connection ends, or idles without a seat. While the process drains, a request that comes all the same is
-/// served: its answer closes the connection.
+/// Serves requests until the connection ends, or idles without a seat. Many clients ask once and no more: one that comes back keeps its
+/// seat. While the process drains, a request that comes all the same is served: its answer closes the connection.
 pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
-    let Guest { worker, mut io, peer } = guest;
+    let Guest { worker, mut io, peer, is_new } = guest;
     let seat = worker.take_seat();
     let mut talk = worker.lend_talk();
     let end = loop {
@@ -67,7 +70,7 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
             let is_read_out = talk.inbox.is_empty() || end != End::Close;
             break if is_read_out { end } else { End::Linger };
         }
-        if seat.is_none() && talk.inbox.is_empty() {
+        if (is_new || seat.is_none()) && talk.inbox.is_empty() {
             break End::KeepAlive;
         }
     };
@@ -136,6 +139,10 @@ async fn finish<T: Transport, D: Dial>(worker: &Worker<D>, io: &mut T, end: End)
     let (reader, writer) = io.split();
     if end == End::Abort {
         return reader.abort();
+    }
+    if end == End::Close && reader.as_plain().is_some() {
+        // Nothing stands unread: closing a plain socket sends the FIN as well.
+        return;
     }
     let moment = worker.deadlines.limit(Duration::from_secs(limits::LINGER_SECS));
     // A client that reads nothing would hold up the last record of TLS for ever.

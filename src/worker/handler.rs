@@ -18,6 +18,8 @@ pub struct Guest<T, D: Dial> {
     pub worker: Rc<Worker<D>>,
     pub io: T,
     pub peer: Box<Peer>,
+    /// It has not asked for anything before.
+    pub is_new: bool,
 }
 
 /// The connection again: it idles, or comes to its end.

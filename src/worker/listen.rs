@@ -10,8 +10,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::Either;
 use monoio::io::Canceller;
 use monoio::net::TcpStream;
+use rustls::ServerConfig;
 use socket2::Socket;
 
 use super::balance::{self, Accepted};
@@ -190,28 +192,44 @@ fn begin(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, addr
     monoio::spawn(look_after(Rc::clone(worker), place, entry, Tcp::new(stream), address));
 }
 
-/// A connection's task.
-pub async fn look_after(worker: Rc<Worker<NetworkDial>>, place: Place, entry: usize, tcp: Tcp, address: SocketAddr) {
-    contained(&worker.shared.metrics, address, greet(Rc::clone(&worker), entry, tcp, address)).await;
-    drop(place);
-    worker.intake().end();
-}
-
-/// A panic in one connection is counted and told; the others never notice. Not an `async fn`, which would hold the connection twice.
-fn contained(metrics: &Metrics, address: SocketAddr, serving: impl Future<Output = ()>) -> impl Future<Output = ()> {
-    AssertUnwindSafe(serving).catch_unwind().map(move |outcome| {
-        if outcome.is_err() {
-            metrics.connection_panicked();
-            tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
+/// A connection's task. Neither this nor what it is made of is an `async fn`: each would hold the connection once more.
+pub fn look_after(
+    worker: Rc<Worker<NetworkDial>>,
+    place: Place,
+    entry: usize,
+    tcp: Tcp,
+    address: SocketAddr,
+) -> impl Future<Output = ()> {
+    contained(greet(Rc::clone(&worker), entry, tcp, address)).map(move |outcome| {
+        if outcome == Outcome::Panicked {
+            tell_of_panic(&worker.shared.metrics, address);
         }
+        drop(place);
+        worker.intake().end();
     })
 }
 
-/// What stands before HTTP: TLS, where the entry point has it.
-async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) {
+#[derive(PartialEq, Eq)]
+enum Outcome {
+    Ended,
+    Panicked,
+}
+
+/// A panic in one connection is its own end; the others never notice.
+fn contained(serving: impl Future<Output = ()>) -> impl Future<Output = Outcome> {
+    AssertUnwindSafe(serving).catch_unwind().map(|ended| ended.map_or(Outcome::Panicked, |()| Outcome::Ended))
+}
+
+fn tell_of_panic(metrics: &Metrics, address: SocketAddr) {
+    metrics.connection_panicked();
+    tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
+}
+
+/// What stands before HTTP: TLS, where the entry point has it, with room of its own that a plain connection does not take.
+fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) -> impl Future<Output = ()> {
     let point = &worker.shared.entry_points[entry];
     let ip = canonical(address.ip());
-    let mut peer = Box::new(Peer {
+    let peer = Box::new(Peer {
         entry,
         address,
         ip_text: ip.to_string().into(),
@@ -219,11 +237,14 @@ async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: 
         certs: Vec::new(),
         trusted: point.trust.includes(ip),
     });
-    let Some(config) = point.tls.clone() else {
-        return connection::serve(worker, tcp, peer).await;
-    };
+    match point.tls.clone() {
+        None => Either::Left(connection::serve(worker, tcp, peer)),
+        Some(config) => Either::Right(Box::pin(greet_securely(worker, tcp, peer, config))),
+    }
+}
+
+async fn greet_securely<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<Peer>, config: Arc<ServerConfig>) {
     let limit = Duration::from_secs(limits::HANDSHAKE_SECS);
-    // Boxed, both: a plain connection needs none of the room that a TLS one takes.
     match Box::pin(worker.deadlines.limit(limit).bound(secure::accept(tcp, config))).await {
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
@@ -231,7 +252,10 @@ async fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: 
             Box::pin(connection::serve(worker, stream, peer)).await;
         }
         // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
-        Err(e) => tracing::debug!(client = %address, entry_point = %point.name, "TLS handshake failed: {e}"),
+        Err(e) => {
+            let entry_point = &worker.shared.entry_points[peer.entry].name;
+            tracing::debug!(client = %peer.address, %entry_point, "TLS handshake failed: {e}");
+        }
     }
 }
 
@@ -246,9 +270,10 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 4711));
         let mut driver = Driver::build(Wanted::Auto).expect("a driver");
         driver.block_on(async {
-            contained(&metrics, address, async { panic!("on purpose") }).await;
-            contained(&metrics, address, async {}).await;
+            assert!(contained(async { panic!("on purpose") }).await == Outcome::Panicked);
+            assert!(contained(async {}).await == Outcome::Ended);
         });
+        tell_of_panic(&metrics, address);
         let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
         assert!(page.contains("\nringway_connection_panics_total 1\n"), "{page}");
     }

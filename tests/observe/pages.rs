@@ -1,9 +1,10 @@
 //! The proxy's own pages: their routing, the API's shapes, the dashboard's files (static.md 7).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ringway::config::Rejected;
-use ringway::config::dynamic::{Auth, Backend, Dynamic, Frontend, LoadBalancer, Route, Server, UserAuth};
+use ringway::config::dynamic::{Auth, Backend, Documents, Dynamic, Frontend, LoadBalancer, Route, Server, UserAuth};
 use ringway::http::Reply;
 use ringway::observe::metrics::{HealthNumbers, RecentError, ServerHealth, ServerState};
 use ringway::observe::status::{Exposed, HealthFacts, Page, PageRequest, StatusInputs, respond, route};
@@ -23,17 +24,17 @@ fn get(path: &str) -> PageRequest<'_> {
     PageRequest { method: b"GET", path: path.as_bytes(), query, forwarded_prefix: None }
 }
 
-fn providers() -> BTreeMap<String, Dynamic> {
+fn providers() -> Documents {
     let server = Server { url: "http://127.0.0.1:21990".into(), weight: 3 };
     let backend = Backend {
-        servers: BTreeMap::from([("s1".into(), server)]),
+        servers: [("s1".into(), server)].into(),
         load_balancer: Some(LoadBalancer { method: "wrr".into(), ..LoadBalancer::default() }),
         ..Backend::default()
     };
     let frontend = Frontend {
         entry_points: vec!["http".into()],
         backend: "b1".into(),
-        routes: BTreeMap::from([("r1".into(), Route { rule: "Host:a.test".into() })]),
+        routes: [("r1".into(), Route { rule: "Host:a.test".into() })].into(),
         ..Frontend::default()
     };
     let file = Dynamic {
@@ -41,19 +42,14 @@ fn providers() -> BTreeMap<String, Dynamic> {
         frontends: BTreeMap::from([("f2".into(), frontend)]),
         ..Dynamic::default()
     };
-    BTreeMap::from([("file".into(), file)])
+    Documents::from([("file".into(), file.into())])
 }
 
-fn ask_all(request: &PageRequest, exposed: &Exposed, providers: &BTreeMap<String, Dynamic>) -> Option<Reply> {
+fn ask_all(request: &PageRequest, exposed: &Exposed, providers: &Documents) -> Option<Reply> {
     ask_while(false, request, exposed, providers)
 }
 
-fn ask_while(
-    stopping: bool,
-    request: &PageRequest,
-    exposed: &Exposed,
-    providers: &BTreeMap<String, Dynamic>,
-) -> Option<Reply> {
+fn ask_while(stopping: bool, request: &PageRequest, exposed: &Exposed, providers: &Documents) -> Option<Reply> {
     let numbers = HealthNumbers {
         status_counts: BTreeMap::from([(200, 1)]),
         total_status_counts: BTreeMap::from([(200, 3), (404, 1)]),
@@ -142,7 +138,7 @@ fn the_api_shows_the_example_of_the_contract() {
 
 #[test]
 fn the_rest_provider_is_found_under_both_names() {
-    let named = BTreeMap::from([("web".to_owned(), Dynamic::default()), ("ACME".to_owned(), Dynamic::default())]);
+    let named = ["web", "ACME"].map(|name| (name.to_owned(), Dynamic::default().into())).into();
     for path in ["/api/providers/rest", "/api/providers/web", "/api/providers/ACME"] {
         assert_eq!(&*ask_all(&get(path), &all(), &named).unwrap().body, b"{}", "{path}");
     }
@@ -167,7 +163,8 @@ fn unknown_ids_get_the_standard_answer() {
 #[test]
 fn users_are_shown_to_no_one() {
     let mut providers = providers();
-    let frontend = providers.get_mut("file").unwrap().frontends.get_mut("f2").unwrap();
+    let file = Arc::make_mut(providers.get_mut("file").unwrap());
+    let frontend = file.frontends.get_mut("f2").unwrap();
     frontend.basic_auth = vec!["eve:secret".into()];
     let basic = UserAuth { users: vec!["eve:secret".into()], ..UserAuth::default() };
     frontend.auth = Some(Box::new(Auth { basic: Some(basic), ..Auth::default() }));

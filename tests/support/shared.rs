@@ -1,13 +1,12 @@
 //! All that workers share, without a file or a control plane: made from one document.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use ringway::config::compile::{self, EntryFacts, Fixture, Interned};
-use ringway::config::dynamic::{Backend, Dynamic, Frontend, Route, Server};
+use ringway::config::dynamic::{Backend, Documents, Dynamic, Frontend, Route, Server};
 use ringway::config::snapshot::{Snapshot, Trust};
 use ringway::middleware::Chain;
 use ringway::observe::Published;
@@ -97,7 +96,7 @@ fn snapshot(document: Dynamic) -> Snapshot {
         random: |bytes| bytes.fill(7),
         read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
     };
-    let documents: BTreeMap<String, Dynamic> = [("file".to_owned(), document)].into();
+    let documents: Documents = [("file".to_owned(), document.into())].into();
     let compiled = compile::compile(&fixture, &documents, &[], &Snapshot::empty(1), &mut Interned::default());
     assert!(compiled.rejected.is_empty(), "{:?}", compiled.rejected);
     compiled

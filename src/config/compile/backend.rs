@@ -30,7 +30,7 @@ pub fn backend(
     let urls = written.servers.values().map(|server| server.url.as_str());
     let state = BackendState::carry(before.map(|b| &b.state), urls);
     let mut servers = Vec::new();
-    for (id, server) in &written.servers {
+    for (id, server) in written.servers.iter() {
         let url = ServerUrl::parse(&server.url).map_err(|e| format!("server {id} of backend {name}: {e}"))?;
         if url.scheme == Scheme::H2c {
             return Err(format!("server {id} of backend {name}: h2c is not supported yet; use http"));

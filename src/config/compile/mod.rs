@@ -16,13 +16,14 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use super::Rejected;
-use super::dynamic::{self, ClientTls, Dynamic};
+use super::dynamic::{self, ClientTls, Documents, Dynamic};
 use super::snapshot::{Addresses, Backend, Frontend, Snapshot};
 use super::states::States;
 use crate::middleware::credentials::CredentialMemory;
 use crate::rule::{Route, Router, RouterOptions, Rule};
 pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point, listen_port};
 pub use hosts::host_rules;
+pub use normalise::with_defaults;
 
 /// Reads a file as text.
 pub type ReadFile = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
@@ -97,7 +98,7 @@ impl Interned {
 /// Compiles the providers' documents into the next snapshot. States of servers whose URL is unchanged live on.
 pub fn compile(
     fixture: &Fixture,
-    providers: &BTreeMap<String, Dynamic>,
+    providers: &Documents,
     written: &[Rejected],
     previous: &Snapshot,
     interned: &mut Interned,
@@ -113,7 +114,7 @@ pub fn compile(
     };
     let mut shown = BTreeMap::new();
     for (provider, dynamic) in providers {
-        let dynamic = normalise::normalised(dynamic, &fixture.default_entry_points);
+        let dynamic = normalise::with_defaults(Arc::clone(dynamic), &fixture.default_entry_points);
         compiler.provider(provider, &dynamic);
         shown.insert(provider.clone(), dynamic);
     }

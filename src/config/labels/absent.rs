@@ -10,7 +10,7 @@ use crate::rule::PRIORITY_LAST;
 pub fn keep(live: &mut Dynamic, absent: Dynamic) {
     let lost = absent.backends.into_iter().filter(|(name, _)| !live.backends.contains_key(name));
     let lost: BTreeMap<String, Backend> =
-        lost.map(|(name, backend)| (name, Backend { servers: BTreeMap::new(), ..backend })).collect();
+        lost.map(|(name, backend)| (name, Backend { servers: Default::default(), ..backend })).collect();
     for (name, mut frontend) in absent.frontends {
         if lost.contains_key(&frontend.backend) {
             frontend.priority = PRIORITY_LAST;

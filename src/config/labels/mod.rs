@@ -2,7 +2,7 @@
 //!
 //! Where Traefik would stop updating everything because of one container's label, only that container is left out here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Rejected;
 use super::dynamic::{Backend, Dynamic, Frontend, Route, Server};
@@ -146,7 +146,7 @@ impl Build<'_> {
         let backends = &mut self.made.dynamic.backends;
         let backend = backends.entry(part.backend_name).or_insert_with(|| part.backend.unwrap_or_default());
         if let Some((name, server)) = part.server {
-            backend.servers.entry(name).or_insert(server);
+            backend.servers.add(name, server);
         }
     }
 }
@@ -162,7 +162,7 @@ fn new_frontend(
     let rule = labels.resolve("traefik.frontend.rule", &names::frontend_rule(container, labels, settings))?;
     let mut frontend = frontend::options(labels)?;
     frontend.backend = backend.to_owned();
-    frontend.routes = BTreeMap::from([(format!("route-{name}"), Route { rule })]);
+    frontend.routes = [(format!("route-{name}"), Route { rule })].into();
     Ok((name, frontend))
 }
 

@@ -1,5 +1,7 @@
 //! Tests of `config/labels`.
 
+use std::collections::BTreeMap;
+
 use crate::limits::{LABEL_BYTES_PER_CONTAINER_MAX, LABELS_PER_CONTAINER_MAX};
 
 use super::*;

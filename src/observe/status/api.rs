@@ -8,7 +8,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::StatusInputs;
 use crate::config::Rejected;
-use crate::config::dynamic::{Dynamic, Frontend};
+use crate::config::dynamic::{Documents, Dynamic, Frontend};
 use crate::http::percent;
 use crate::observe::json_text::to_json;
 use crate::observe::metrics::ServerState;
@@ -65,7 +65,7 @@ pub(super) fn servers(servers: &[ServerState]) -> Vec<u8> {
     to_json(&rows.collect::<Vec<_>>())
 }
 
-pub(super) fn providers(providers: &BTreeMap<String, Dynamic>) -> Vec<u8> {
+pub(super) fn providers(providers: &Documents) -> Vec<u8> {
     let shown: BTreeMap<&str, Shown> =
         providers.iter().map(|(name, dynamic)| (name.as_str(), Shown(dynamic))).collect();
     to_json(&shown)
@@ -89,7 +89,7 @@ pub(super) fn is_shaped(path: &[u8]) -> bool {
 const PARTS_MAX: usize = 5;
 
 /// The thing that the path names, or `None` if an id in it is unknown.
-pub(super) fn provider(providers: &BTreeMap<String, Dynamic>, path: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn provider(providers: &Documents, path: &[u8]) -> Option<Vec<u8>> {
     let mut ids = path.split(|&b| b == b'/').map(readable);
     let mut next = move || ids.next();
     let name = next()?;
@@ -110,7 +110,7 @@ fn backend<'p>(dynamic: &Dynamic, mut next: impl FnMut() -> Option<Cow<'p, str>>
     match (next().as_deref(), next()) {
         (None, _) => Some(to_json(backend)),
         (Some("servers"), None) => Some(to_json(&backend.servers)),
-        (Some("servers"), Some(server)) => backend.servers.get(&*server).map(to_json),
+        (Some("servers"), Some(server)) => backend.servers.get(&server).map(to_json),
         _ => None,
     }
 }
@@ -121,7 +121,7 @@ fn frontend<'p>(dynamic: &Dynamic, mut next: impl FnMut() -> Option<Cow<'p, str>
     match (next().as_deref(), next()) {
         (None, _) => Some(to_json(&*without_users(frontend))),
         (Some("routes"), None) => Some(to_json(&frontend.routes)),
-        (Some("routes"), Some(route)) => frontend.routes.get(&*route).map(to_json),
+        (Some("routes"), Some(route)) => frontend.routes.get(&route).map(to_json),
         _ => None,
     }
 }

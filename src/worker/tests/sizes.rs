@@ -10,7 +10,7 @@ use crate::worker::talk::Talk;
 use crate::worker::upstream::{NetworkDial, Upstream};
 
 /// A connection's task, idle or not.
-const TASK_BYTES_MAX: usize = 1152;
+const TASK_BYTES_MAX: usize = 448;
 /// What is lent to a busy one besides.
 const HANDLER_BYTES_MAX: usize = 3200;
 /// A connection to a backend moves between the pool and its requests.

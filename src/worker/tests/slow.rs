@@ -33,6 +33,21 @@ fn an_idle_client_is_closed_without_a_word() {
 }
 
 #[test]
+fn only_a_client_that_comes_back_keeps_a_handler_while_it_idles() {
+    on_both_drivers(async || {
+        let base = Base::new();
+        let timeouts = Timeouts { idle: Some(SHORT), ..TIMEOUTS };
+        let plans = [origin(&[("\r\n\r\n", OK), ("\r\n\r\n", OK)])];
+        let asks = [send(GET), until("ok"), send(GET)];
+        for (asked, seats) in [(1, 0), (3, 1)] {
+            let outcome = Run { timeouts, ..Run::new(&asks[..asked], &plans) }.play(&base).await;
+            assert!(outcome.client.ends_with("\n\nok"), "{}", outcome.client);
+            assert_eq!(base.seats.get(), seats, "after {asked} steps");
+        }
+    });
+}
+
+#[test]
 fn a_head_that_never_ends_is_closed() {
     let timeouts = Timeouts { head_read: SHORT, ..TIMEOUTS };
     within_limit(timeouts, &[send("GET / HTTP/1.1\r\nHo")], &[], usize::MAX, |outcome| {

@@ -1,7 +1,7 @@
 //! A worker with nothing real around it: one client in memory, origins in memory, and every count that must be right at the end.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -14,7 +14,9 @@ use arc_swap::ArcSwap;
 use super::pipe::{Chop, Peer as Other, Shared as Heard, Step, Wire};
 use super::text;
 use crate::config::compile::{self, EntryFacts, Fixture, Interned};
-use crate::config::dynamic::{Backend, Dynamic, Frontend, LoadBalancer, Redirect, Route, Server, Stickiness};
+use crate::config::dynamic::{
+    Backend, Documents, Dynamic, Frontend, LoadBalancer, Redirect, Route, Server, Stickiness,
+};
 use crate::config::snapshot::{Origin, Snapshot, Trust};
 use crate::error::Cause;
 use crate::middleware::Chain;
@@ -146,12 +148,17 @@ impl<'a> Run<'a> {
         let mut timing = pin!(worker.keep_time());
         let both = poll_fn(|cx| {
             let _ = timing.as_mut().poll(cx);
-            serving.as_mut().poll(cx)
+            let polled = serving.as_mut().poll(cx);
+            if polled.is_pending() {
+                base.seats.set(worker.reads_ahead.get());
+            }
+            polled
         });
         let served = monoio::time::timeout(HANG, both).await;
         assert!(served.is_ok(), "the connection never ends; client heard {:?}", text(&client.borrow().heard));
 
         check_counts(&shared, &shared.snapshot.load());
+        assert_eq!(worker.reads_ahead.get(), 0, "a seat that nobody sits in");
         let pooled = worker.pool.len();
         let client = client.borrow();
         assert!(client.dropped, "the client's connection is still held");
@@ -204,6 +211,8 @@ pub struct Base {
     pub tables: Vec<Arc<Published>>,
     verify: VerifyPool,
     metrics: Arc<Metrics>,
+    /// How many connections held a handler and a buffer when the last run waited for the last time.
+    pub seats: Cell<usize>,
 }
 
 impl Base {
@@ -230,14 +239,14 @@ impl Base {
         let (metrics, mut interned) = (Arc::new(metrics()), Interned::default());
         let mut tables: Vec<Arc<Published>> = Vec::new();
         for document in documents {
-            let documents: BTreeMap<String, Dynamic> = [("test".to_owned(), document)].into();
+            let documents: Documents = [("test".to_owned(), document.into())].into();
             let nothing = Snapshot::empty(1);
             let before = tables.last().map_or(&nothing, |published| &published.snapshot);
             let snapshot = compile::compile(&fixture, &documents, &[], before, &mut interned);
             assert!(snapshot.rejected.is_empty(), "{:?}", snapshot.rejected);
             tables.push(Arc::new(Published::new(snapshot, &metrics)));
         }
-        Base { tables, verify: VerifyPool::start().expect("threads"), metrics }
+        Base { tables, verify: VerifyPool::start().expect("threads"), metrics, seats: Cell::default() }
     }
 
     pub fn shared(&self, timeouts: Timeouts) -> Shared {

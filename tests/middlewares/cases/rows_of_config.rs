@@ -80,7 +80,7 @@ pub fn server_timeouts(case: &Value) -> Outcome {
 
 fn snapshot(text: &str) -> Snapshot {
     let document: Dynamic = dedicated(text, "row").expect("valid").value;
-    let documents = BTreeMap::from([("file".to_owned(), document)]);
+    let documents = BTreeMap::from([("file".to_owned(), document.into())]);
     compile(&fixture(), &documents, &[], &Snapshot::empty(2), &mut Interned::default())
 }
 
