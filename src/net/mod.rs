@@ -16,6 +16,7 @@ pub mod splice;
 mod sys;
 pub mod tcp;
 pub mod tunnel;
+mod unblocked;
 
 use std::future::Future;
 use std::io;

@@ -2,7 +2,7 @@
 //!
 //! Readiness comes through the driver, the system calls are made here and do not block. The ring's own splice operation runs on kernel
 //! threads, one per idle connection, and is slower than copying (runtime.md 3 and 4). Sockets under io_uring are blocking ones, and
-//! SPLICE_F_NONBLOCK covers only the pipe: both are made non-blocking for the time of a transfer and blocking again after it.
+//! SPLICE_F_NONBLOCK covers only the pipe: both are made non-blocking for the time of a transfer (`unblocked`).
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -13,12 +13,14 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use super::TimeLimit;
 use super::low_water::LowWater;
 use super::tcp::{TcpReader, TcpWriter};
+use super::unblocked::{InUse, Unblocked};
 use crate::limits;
 
 /// A worker's spare pipes. Opening one costs three system calls and, past about 1024 per user, the kernel shrinks them.
 #[derive(Default)]
 pub struct Pipes {
     spare: RefCell<Vec<Pipe>>,
+    in_use: InUse,
 }
 
 struct Pipe {
@@ -71,43 +73,40 @@ impl Transfer<'_> {
     ///
     /// # Errors
     /// `Source` when the sender ended early or failed, `Sink` when the receiver did. No pipe to be had is the sink's failure.
-    pub async fn run(mut self, pipes: &Pipes, moved: &mut u64, ends: impl FnMut()) -> Result<(), Broken> {
+    pub async fn run(self, pipes: &Pipes, moved: &mut u64, ends: impl FnMut()) -> Result<(), Broken> {
+        let Transfer { from, to, head, count, stall } = self;
         let pipe = pipes.lend().map_err(Broken::Sink)?;
-        let ring = !monoio::utils::is_legacy();
-        if ring {
-            self.from.set_nonblocking(true).map_err(Broken::Source)?;
-            self.to.set_nonblocking(true).map_err(Broken::Sink)?;
-        }
-        let mut water = LowWater::default();
-        let result = self.pump(&pipe, moved, &mut water, ends).await;
-        water.reset(self.from);
-        if ring {
-            // A socket that cannot be switched back is broken anyway: its next operation says so.
-            let _ = self.from.set_nonblocking(false);
-            let _ = self.to.set_nonblocking(false);
-        }
+        let sockets = Unblocked::new(from, to, &pipes.in_use)?;
+        let mut pump = Pump { sockets, head, count, stall, water: LowWater::default() };
+        let result = pump.run(&pipe, moved, ends).await;
+        pump.water.reset(pump.sockets.from);
         if result.is_ok() {
             pipes.give_back(pipe);
         }
         result
     }
+}
 
-    async fn pump(
-        &mut self,
-        pipe: &Pipe,
-        moved: &mut u64,
-        water: &mut LowWater,
-        mut ends: impl FnMut(),
-    ) -> Result<(), Broken> {
+/// A transfer under way.
+struct Pump<'a> {
+    sockets: Unblocked<'a>,
+    head: &'a [u8],
+    count: u64,
+    stall: TimeLimit<'a>,
+    water: LowWater,
+}
+
+impl Pump<'_> {
+    async fn run(&mut self, pipe: &Pipe, moved: &mut u64, mut ends: impl FnMut()) -> Result<(), Broken> {
         let mut turn = 0;
         while self.count > 0 {
             let wanted = self.count.min(limits::PIPE_BYTES as u64) as usize;
-            let held = match self.from.splice_into(&pipe.writer, wanted) {
+            let held = match self.sockets.from.splice_into(&pipe.writer, wanted) {
                 Ok(0) => return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())),
                 Ok(bytes) => bytes,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.send_head(false).await?;
-                    water.wait(self.from, self.count, self.stall).await.map_err(Broken::Source)?;
+                    self.water.wait(self.sockets.from, self.count, self.stall).await.map_err(Broken::Source)?;
                     continue;
                 }
                 Err(e) => return Err(Broken::Source(e)),
@@ -132,7 +131,7 @@ impl Transfer<'_> {
     /// Sends what is left of the head; `more` says that the next bytes are there already.
     async fn send_head(&mut self, more: bool) -> Result<(), Broken> {
         while !self.head.is_empty() {
-            match self.to.send_now(&[IoSlice::new(self.head)], more) {
+            match self.sockets.to.send_now(&[IoSlice::new(self.head)], more) {
                 Ok(bytes) => self.head = &self.head[bytes..],
                 Err(e) => self.wait_for_room(e).await?,
             }
@@ -145,7 +144,7 @@ impl Transfer<'_> {
         // A full pipe has a successor: the kernel may fill its segments. Any other piece must not wait for one that may be long in coming.
         let more = held == limits::PIPE_BYTES && self.count > 0;
         while held > 0 {
-            match self.to.splice_from(&pipe.reader, held, more) {
+            match self.sockets.to.splice_from(&pipe.reader, held, more) {
                 Ok(bytes) => {
                     held -= bytes;
                     *moved += bytes as u64;
@@ -160,7 +159,7 @@ impl Transfer<'_> {
         if refused.kind() != io::ErrorKind::WouldBlock {
             return Err(Broken::Sink(refused));
         }
-        self.stall.bound(self.to.writable()).await.map_err(Broken::Sink)
+        self.stall.bound(self.sockets.to.writable()).await.map_err(Broken::Sink)
     }
 }
 
@@ -193,6 +192,7 @@ pub async fn pause() {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::rc::Rc;
@@ -333,6 +333,61 @@ mod tests {
                 in_pieces(&[1000, 1, 30_000]).await;
             });
         }
+    }
+
+    #[test]
+    fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
+        let mut driver = Driver::build(Wanted::Auto).expect("a driver");
+        driver.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let (Duplex { mut reader, mut writer }, mut client) = pair(&listener);
+            let (Duplex { reader: mut back_reader, writer: mut back_writer }, mut server) = pair(&listener);
+            client.write_all(&body(25_000)).expect("sends");
+            let mut rest = client.try_clone().expect("the same socket");
+            let slow = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(200));
+                rest.write_all(&body(25_000)).expect("sends the rest, while the answer is awaited");
+            });
+            let late = std::thread::spawn(move || {
+                let mut got = vec![0; 50_000];
+                server.read_exact(&mut got).expect("the body");
+                for _ in 0..2 {
+                    std::thread::sleep(Duration::from_millis(700));
+                    server.write_all(&body(25_000)).expect("sends a part of the answer");
+                }
+                server
+            });
+            let (deadlines, pipes) = (deadlines(), Pipes::default());
+            let (longest, ticked) = (Cell::new(Duration::ZERO), Cell::new(Instant::now()));
+            let stall = deadlines.limit(Duration::from_secs(10));
+            let up = async {
+                let transfer = Transfer { from: &mut reader, to: &mut back_writer, head: &[], count: 50_000, stall };
+                transfer.run(&pipes, &mut 0, || ()).await.expect("the body moves");
+            };
+            let down = async {
+                let transfer = Transfer { from: &mut back_reader, to: &mut writer, head: &[], count: 50_000, stall };
+                transfer.run(&pipes, &mut 0, || ()).await.expect("the answer moves");
+            };
+            // A thread that waits in a system call ticks no more.
+            let ticking = async {
+                loop {
+                    longest.set(longest.get().max(ticked.replace(Instant::now()).elapsed()));
+                    monoio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            let both = async {
+                futures_util::join!(up, down);
+            };
+            futures_util::future::select(std::pin::pin!(both), std::pin::pin!(ticking)).await;
+            let longest = longest.get().max(ticked.get().elapsed());
+            assert!(longest < Duration::from_millis(500), "the thread stood still for {longest:?}");
+            assert!(pipes.in_use.is_empty(), "both sockets are as they were");
+            let mut answer = vec![0; 50_000];
+            client.read_exact(&mut answer).expect("the answer");
+            assert!(answer.chunks(25_000).all(|part| part == body(25_000)));
+            slow.join().expect("ends");
+            drop(late.join().expect("ends"));
+        });
     }
 
     #[test]

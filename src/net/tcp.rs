@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -48,6 +49,11 @@ impl TcpReader {
         Ok(sys::with_socket(&self.half, |fd| rustix::io::ioctl_fionbio(fd, on))?)
     }
 
+    /// The descriptor's number: what the kernel knows both halves by.
+    pub(super) fn number(&self) -> RawFd {
+        sys::with_socket(&self.half, |fd| fd.as_raw_fd())
+    }
+
     pub(super) fn set_low_water(&self, bytes: usize) -> io::Result<()> {
         sys::set_low_water(&self.half, bytes)
     }
@@ -58,6 +64,10 @@ impl TcpReader {
 }
 
 impl TcpWriter {
+    pub(super) fn number(&self) -> RawFd {
+        sys::with_write_socket(&self.half, |fd| fd.as_raw_fd())
+    }
+
     pub(super) fn set_nonblocking(&self, on: bool) -> io::Result<()> {
         Ok(sys::with_write_socket(&self.half, |fd| rustix::io::ioctl_fionbio(fd, on))?)
     }
