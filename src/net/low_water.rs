@@ -22,11 +22,8 @@ impl LowWater {
         let wanted = count.min(limits::LOW_WATER_BYTES as u64) as usize;
         // A body that was short from the start comes in one or two pieces anyway.
         let is_worth_it = wanted == limits::LOW_WATER_BYTES || self.told.is_some();
-        if is_worth_it && !self.is_slow {
-            if self.told != Some(wanted) {
-                from.set_low_water(wanted)?;
-                self.told = Some(wanted);
-            }
+        // A kernel that knows no such mark is worked with as it is.
+        if is_worth_it && !self.is_slow && self.tell(from, wanted) {
             let patience = Duration::from_millis(limits::LOW_WATER_MILLIS);
             if let Ok(readable) = monoio::time::timeout(patience, from.readable()).await {
                 return readable;
@@ -35,6 +32,13 @@ impl LowWater {
             self.reset(from);
         }
         stall.bound(from.readable()).await
+    }
+
+    fn tell(&mut self, from: &TcpReader, wanted: usize) -> bool {
+        if self.told != Some(wanted) && from.set_low_water(wanted).is_ok() {
+            self.told = Some(wanted);
+        }
+        self.told == Some(wanted)
     }
 
     /// Any byte counts again.

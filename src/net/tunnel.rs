@@ -5,23 +5,34 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-use super::{ReadHalf, Transport, WriteHalf};
+use super::splice::{Broken, Pipes, burst};
+use super::{ReadHalf, TimeLimit, Transport, WriteHalf};
 use crate::limits;
 
+/// What a tunnel works with.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    pub pipes: &'a Pipes,
+    /// How long a receiver that takes nothing is waited for.
+    pub patience: TimeLimit<'a>,
+}
+
 /// Copies both ways until both directions have ended or one has failed. Each end of stream is passed on as one, so that half-closed
-/// connections work; the order of bytes is kept. Returns the bytes that went (to the client, to the backend).
+/// connections work; the order of bytes is kept. What is long goes through a pipe, where both are plain sockets. Returns the bytes that went
+/// (to the client, to the backend).
 pub async fn copy_both<A: Transport, B: Transport>(
     client: &mut A,
     from_client: Vec<u8>,
     backend: &mut B,
     from_backend: Vec<u8>,
+    means: Means<'_>,
 ) -> (u64, u64) {
     let (client_reader, client_writer) = client.split();
     let (backend_reader, backend_writer) = backend.split();
     let (mut down, mut up) = (0, 0);
     {
-        let mut downward = pin!(copy_one(backend_reader, from_backend, client_writer, &mut down));
-        let mut upward = pin!(copy_one(client_reader, from_client, backend_writer, &mut up));
+        let mut downward = pin!(copy_one(backend_reader, from_backend, client_writer, means, &mut down));
+        let mut upward = pin!(copy_one(client_reader, from_client, backend_writer, means, &mut up));
         let (mut down_done, mut up_done) = (false, false);
         // A direction that fails ends the tunnel: the other one's pending read is dropped with its connection.
         std::future::poll_fn(|cx| {
@@ -48,9 +59,11 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
     from: &mut R,
     first: Vec<u8>,
     to: &mut W,
+    means: Means<'_>,
     copied: &mut u64,
 ) -> io::Result<()> {
     let mut buffer = first;
+    let mut is_full = false;
     loop {
         if !buffer.is_empty() {
             let (result, returned) = to.write_all(buffer).await;
@@ -58,6 +71,10 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
             result?;
             *copied += buffer.len() as u64;
             buffer.clear();
+        }
+        // As much as a buffer holds, and there may be more: a file that is sent through, not a message.
+        if is_full && splice(from, to, means, copied).await? {
+            return to.shutdown().await;
         }
         // An idle tunnel holds no buffer: there may be tens of thousands of them.
         if buffer.capacity() > 0 {
@@ -69,6 +86,82 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
         buffer = returned;
         if result? == 0 {
             return to.shutdown().await;
+        }
+        is_full = buffer.len() >= limits::COPY_BUFFER_MIN_BYTES;
+    }
+}
+
+/// Whether the source has ended.
+async fn splice<R: ReadHalf, W: WriteHalf>(
+    from: &mut R,
+    to: &mut W,
+    means: Means<'_>,
+    copied: &mut u64,
+) -> io::Result<bool> {
+    let (Some(from), Some(to)) = (from.as_plain(), to.as_plain()) else { return Ok(false) };
+    burst(from, to, means.pipes, means.patience, copied).await.map_err(|broken| match broken {
+        Broken::Source(e) | Broken::Sink(e) => e,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::driver::{Driver, Wanted};
+    use crate::net::{Deadlines, Tcp, socket};
+
+    /// A connection of ours and its other end.
+    fn pair() -> (Tcp, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+        far.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket option");
+        let (near, _) = listener.accept().expect("accepts");
+        (Tcp::new(socket::attach(near).expect("on this driver")), far)
+    }
+
+    /// A message now and then, long ones at once; then everything that comes the other way.
+    fn talk(mut far: TcpStream, salt: usize) -> (Vec<u8>, Vec<u8>) {
+        let sent: Vec<u8> = (0..3_000_000).map(|n| ((n * 31 + salt) % 251) as u8).collect();
+        let mut half = far.try_clone().expect("the same socket");
+        let text = sent.clone();
+        let sending = std::thread::spawn(move || {
+            let (short, long) = text.split_at(10_000);
+            for message in short.chunks(1_000) {
+                half.write_all(message).expect("sends");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            half.write_all(long).expect("sends");
+            half.shutdown(Shutdown::Write).expect("a half-closed connection");
+        });
+        let mut got = Vec::new();
+        far.read_to_end(&mut got).expect("reads to the end");
+        sending.join().expect("ends");
+        (sent, got)
+    }
+
+    #[test]
+    fn long_streams_go_both_ways_at_once_and_arrive_whole() {
+        for wanted in [Wanted::IoUring, Wanted::Epoll] {
+            let mut driver = Driver::build(wanted).expect("a driver");
+            driver.block_on(async {
+                let ((mut client, far_client), (mut backend, far_backend)) = (pair(), pair());
+                let one = std::thread::spawn(move || talk(far_client, 1));
+                let other = std::thread::spawn(move || talk(far_backend, 2));
+                let (pipes, deadlines) = (Pipes::default(), Deadlines::default());
+                let means = Means { pipes: &pipes, patience: deadlines.limit(Duration::MAX) };
+                let moved = copy_both(&mut client, b"A".to_vec(), &mut backend, b"B".to_vec(), means).await;
+                drop((client, backend));
+                monoio::time::sleep(Duration::from_millis(20)).await;
+                let ((up, got_down), (down, got_up)) = (one.join().expect("ends"), other.join().expect("ends"));
+                assert!(got_up[..1] == *b"A" && got_up[1..] == up, "the client's bytes, {} of them", got_up.len());
+                assert!(got_down[..1] == *b"B" && got_down[1..] == down, "the backend's, {}", got_down.len());
+                assert_eq!(moved, (3_000_001, 3_000_001));
+                assert!(pipes.has_spare(), "long streams went through a pipe");
+            });
         }
     }
 }

@@ -257,12 +257,13 @@ async fn converse<T: Transport, D: Dial>(
         (Some(e), None) if !began.get() => return Err(client_failure(e)),
         _ => return Err(Failed::Client(None)),
     };
-    Ok(after(upstream, talk, client, responded, sent_all.get(), record).await)
+    Ok(after(worker, upstream, talk, client, responded, sent_all.get(), record).await)
 }
 
 /// What becomes of the two connections, and the tunnel if the response opened one.
-async fn after<T: Transport, U: Transport>(
-    upstream: &mut U,
+async fn after<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    upstream: &mut D::Io,
     talk: &mut Talk,
     client: &mut T,
     responded: Responded,
@@ -272,7 +273,8 @@ async fn after<T: Transport, U: Transport>(
     if responded.upgraded {
         let (from_client, from_backend) = (talk.inbox.take(), talk.answer.inbox.take());
         record.tunnel_open();
-        let (down, _up) = Box::pin(tunnel::copy_both(client, from_client, upstream, from_backend)).await;
+        let means = tunnel::Means { pipes: &worker.buffers.pipes, patience: worker.stall().with(Duration::MAX) };
+        let (down, _up) = Box::pin(tunnel::copy_both(client, from_client, upstream, from_backend, means)).await;
         record.tunnelled(down);
         return (Outcome::Done(End::Close), false);
     }
