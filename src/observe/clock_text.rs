@@ -156,6 +156,7 @@ fn push_clock(out: &mut Vec<u8>, t: &Civil) {
 
 /// Decimal, with zeros in front up to the width: by hand, because a log line has a dozen of these and `write!` takes 50 ns for each.
 pub fn push_padded(out: &mut Vec<u8>, number: u64, width: usize) {
+    debug_assert!(width <= 20, "no number has more digits");
     let mut digits = [b'0'; 20];
     let (mut rest, mut from) = (number, digits.len());
     while rest > 0 {

@@ -94,9 +94,16 @@ impl LogSink {
 
     /// Hands the lines in `buffer` over and leaves an empty one.
     fn hand_over(&self, buffer: &mut Vec<u8>) {
-        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
-        let empty = spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES + LINE_BYTES_USUAL));
-        let lines = std::mem::replace(buffer, empty);
+        let lines = if buffer.len() < BATCH_BYTES / 4 {
+            // Few lines wait in a buffer of their size: the queue's bound counts what they say, not the room around it.
+            let lines = buffer.to_vec();
+            buffer.clear();
+            lines
+        } else {
+            let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+            let empty = spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES + LINE_BYTES_USUAL));
+            std::mem::replace(buffer, empty)
+        };
         let bytes = lines.len();
         if self.queued.fetch_add(bytes, Relaxed) + bytes > limits::LOG_QUEUE_BYTES_MAX {
             self.queued.fetch_sub(bytes, Relaxed);
@@ -125,7 +132,7 @@ fn drain(
                 lines.clear();
                 if let Ok(mut spare) = spare.lock()
                     && spare.len() < SPARE_BUFFERS_MAX
-                    && lines.capacity() <= BATCH_BYTES + LINE_BYTES_USUAL
+                    && (BATCH_BYTES..=BATCH_BYTES + LINE_BYTES_USUAL).contains(&lines.capacity())
                 {
                     spare.push(lines);
                 }

@@ -26,7 +26,7 @@ pub const REQUEST_LIMITS: Limits = Limits {
 pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<Peer>) {
     let mut is_new = true;
     let end = loop {
-        // A few connections wait for their next request in a handler; all others hold nothing while they idle.
+        // A few connections wait in a handler, for their first request or, inside of it, for later ones; all others hold nothing.
         let may_wait_inside = is_new && worker.has_seat();
         if !may_wait_inside && worker.idle().bound(io.split().0.readable()).await.is_err() {
             break End::Close;
@@ -141,7 +141,7 @@ async fn finish<T: Transport, D: Dial>(worker: &Worker<D>, io: &mut T, end: End)
         return reader.abort();
     }
     if end == End::Close && reader.as_plain().is_some() {
-        // Nothing stands unread: closing a plain socket sends the FIN as well.
+        // The writer sends the FIN when it is dropped, and nobody is waited for.
         return;
     }
     let moment = worker.deadlines.limit(Duration::from_secs(limits::LINGER_SECS));
