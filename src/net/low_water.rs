@@ -8,8 +8,7 @@ use super::tcp::TcpReader;
 use super::{ReadHalf, TimeLimit};
 use crate::limits;
 
-/// The mark of one body; `default` has none.
-#[derive(Default)]
+/// The mark of one body.
 pub(super) struct LowWater {
     /// What the socket has been told; none if nothing but its own mark of one byte.
     told: Option<usize>,
@@ -17,6 +16,11 @@ pub(super) struct LowWater {
 }
 
 impl LowWater {
+    /// Unless good pieces are wanted there is no mark at all.
+    pub(super) fn new(is_wanted: bool) -> Self {
+        LowWater { told: None, is_slow: !is_wanted }
+    }
+
     /// Waits until a good piece of the `count` bytes that are left has come, or for some moments, and then for any.
     pub(super) async fn wait(&mut self, from: &mut TcpReader, count: u64, stall: TimeLimit<'_>) -> io::Result<()> {
         let wanted = count.min(limits::LOW_WATER_BYTES as u64) as usize;

@@ -70,6 +70,8 @@ pub struct Transfer<'a> {
     pub count: u64,
     /// How long either side may stand still.
     pub stall: TimeLimit<'a>,
+    /// Good pieces are waited for (`low_water`). Not those of clients: they are slower, and an upload gains nothing.
+    pub in_good_pieces: bool,
 }
 
 impl Transfer<'_> {
@@ -84,10 +86,11 @@ impl Transfer<'_> {
 
     /// True if the source has ended, which breaks a body that is counted.
     async fn go(self, pipes: &Pipes, moved: &mut u64, until: Until, ends: impl FnMut()) -> Result<bool, Broken> {
-        let Transfer { from, to, head, count, stall } = self;
+        let Transfer { from, to, head, count, stall, in_good_pieces } = self;
         let pipe = pipes.lend().map_err(Broken::Sink)?;
         let sockets = Unblocked::new(from, to, &pipes.in_use)?;
-        let mut pump = Pump { sockets, head, count, stall, until, water: LowWater::default() };
+        let water = LowWater::new(in_good_pieces);
+        let mut pump = Pump { sockets, head, count, stall, until, water };
         let result = pump.run(&pipe, moved, ends).await;
         if result.is_ok() {
             pipes.give_back(pipe);
@@ -107,7 +110,7 @@ pub async fn burst(
     stall: TimeLimit<'_>,
     moved: &mut u64,
 ) -> Result<bool, Broken> {
-    let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall };
+    let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall, in_good_pieces: false };
     transfer.go(pipes, moved, Until::Dry, || ()).await
 }
 

@@ -220,8 +220,8 @@ impl<'a> Relay<'a> {
         let count = self.decoder.remaining().unwrap_or_default();
         let (Some(from), Some(to)) = (reader.as_plain(), writer.as_plain()) else { return Ok(()) };
         let mut moved = 0;
-        let transfer = Transfer { from, to, head, count, stall: self.stall };
         let answers = &mut self.answers;
+        let transfer = Transfer { from, to, head, count, stall: self.stall, in_good_pieces: answers.is_some() };
         let ends = || answers.iter_mut().for_each(|passage| passage.give_places_back());
         let result = transfer.run(&self.buffers.pipes, &mut moved, ends).await;
         self.decoder.skip(moved);

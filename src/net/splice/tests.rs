@@ -61,7 +61,7 @@ fn a_long_body_arrives_whole_and_the_sockets_go_on_as_before() {
             let deadlines = deadlines();
             let stall = deadlines.limit(Duration::from_secs(10));
             let (from, to) = (&mut reader, &mut writer);
-            let transfer = Transfer { from, to, head: &head, count: 2_999_000, stall };
+            let transfer = Transfer { from, to, head: &head, count: 2_999_000, stall, in_good_pieces: true };
             transfer.run(&pipes, &mut moved, || ()).await.expect("moves");
             assert_eq!(moved, 2_999_000);
             assert!(reading.join().expect("reads") == sent);
@@ -87,14 +87,18 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
         drop(source);
         let mut moved = 0;
         let (from, to) = (&mut reader, &mut writer);
-        let cut = Transfer { from, to, head: &[], count: 5000, stall }.run(&pipes, &mut moved, || ()).await;
+        let cut = Transfer { from, to, head: &[], count: 5000, stall, in_good_pieces: true }
+            .run(&pipes, &mut moved, || ())
+            .await;
         assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
         assert_eq!(moved, 1000, "what came before the cut has been passed on");
         drop(sink);
         let (Duplex { mut reader, .. }, mut source) = pair(&listener);
         let feeding = std::thread::spawn(move || drop(source.write_all(&body(8_000_000))));
         let (from, to) = (&mut reader, &mut writer);
-        let gone = Transfer { from, to, head: b"head", count: 8_000_000, stall }.run(&pipes, &mut moved, || ()).await;
+        let gone = Transfer { from, to, head: b"head", count: 8_000_000, stall, in_good_pieces: true }
+            .run(&pipes, &mut moved, || ())
+            .await;
         assert!(matches!(gone, Err(Broken::Sink(_))), "{gone:?}");
         drop(reader);
         // The ring closes the socket; the thread blocks until it has.
@@ -123,7 +127,7 @@ async fn in_pieces(pieces: &'static [usize]) {
     let deadlines = deadlines();
     let stall = deadlines.limit(Duration::from_secs(10));
     let count = pieces.iter().sum::<usize>() as u64;
-    let transfer = Transfer { from: &mut reader, to: &mut writer, head: &[], count, stall };
+    let transfer = Transfer { from: &mut reader, to: &mut writer, head: &[], count, stall, in_good_pieces: true };
     transfer.run(&Pipes::default(), &mut 0, || ()).await.expect("moves");
     let (n, next) = reader.read(Vec::with_capacity(64)).await;
     assert_eq!((n.expect("reads on"), next.as_slice()), (1, &b"!"[..]), "one byte is enough again");
@@ -168,11 +172,25 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
         let (longest, ticked) = (Cell::new(Duration::ZERO), Cell::new(Instant::now()));
         let stall = deadlines.limit(Duration::from_secs(10));
         let up = async {
-            let transfer = Transfer { from: &mut reader, to: &mut back_writer, head: &[], count: 50_000, stall };
+            let transfer = Transfer {
+                from: &mut reader,
+                to: &mut back_writer,
+                head: &[],
+                count: 50_000,
+                stall,
+                in_good_pieces: true,
+            };
             transfer.run(&pipes, &mut 0, || ()).await.expect("the body moves");
         };
         let down = async {
-            let transfer = Transfer { from: &mut back_reader, to: &mut writer, head: &[], count: 50_000, stall };
+            let transfer = Transfer {
+                from: &mut back_reader,
+                to: &mut writer,
+                head: &[],
+                count: 50_000,
+                stall,
+                in_good_pieces: true,
+            };
             transfer.run(&pipes, &mut 0, || ()).await.expect("the answer moves");
         };
         // A thread that waits in a system call ticks no more.
@@ -207,7 +225,7 @@ fn silence_has_a_limit() {
         let deadlines = deadlines();
         let stall = deadlines.limit(Duration::from_millis(30));
         let (from, to) = (&mut reader, &mut writer);
-        let transfer = Transfer { from, to, head: b"head", count: 10, stall };
+        let transfer = Transfer { from, to, head: b"head", count: 10, stall, in_good_pieces: true };
         let stalled = transfer.run(&Pipes::default(), &mut 0, || ()).await;
         assert!(matches!(stalled, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
         let mut head = [0; 4];
