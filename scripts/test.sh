@@ -44,6 +44,9 @@ clean_up() {
     exit "$status"
 }
 trap clean_up EXIT
+# Without these a run that is ended says that all passed.
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
