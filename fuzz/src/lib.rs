@@ -1,12 +1,11 @@
 //! What several fuzz targets need: comparing heads with httparse, framing a body, compiling a configuration without a world around it.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
 use ringway::config::compile::EntryFacts;
 use ringway::config::compile::{Fixture, Interned, compile, credential_memory};
-use ringway::config::dynamic::Dynamic;
+use ringway::config::dynamic::{Documents, Dynamic};
 use ringway::config::snapshot::Snapshot;
 use ringway::http::Body;
 use ringway::http::Field;
@@ -92,6 +91,6 @@ pub fn compiled(provider: &str, document: Dynamic) -> Snapshot {
         random: |bytes| bytes.fill(4),
         read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
     };
-    let documents: BTreeMap<String, Dynamic> = [(provider.to_owned(), document)].into();
+    let documents: Documents = [(provider.to_owned(), document.into())].into();
     compile(&fixture, &documents, &[], &Snapshot::empty(2), &mut Interned::default())
 }
