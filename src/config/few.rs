@@ -1,8 +1,6 @@
 //! A map for few entries with texts as keys: a sorted list. Of a thousand frontends each has its own map of routes, nearly always with one
 //! entry, and the least a `BTreeMap` takes has room for eleven.
 
-use std::ops::Index;
-
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
@@ -23,16 +21,8 @@ impl<V> Few<V> {
         self.find(key).ok().map(|at| &self.0[at].1)
     }
 
-    pub fn contains_key(&self, key: &str) -> bool {
-        self.get(key).is_some()
-    }
-
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&String, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
-    }
-
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = &String> {
-        self.iter().map(|(key, _)| key)
     }
 
     pub fn values(&self) -> impl ExactSizeIterator<Item = &V> {
@@ -63,14 +53,6 @@ impl<V> Few<V> {
 impl<V> Default for Few<V> {
     fn default() -> Self {
         Few(Vec::new())
-    }
-}
-
-impl<V> Index<&str> for Few<V> {
-    type Output = V;
-
-    fn index(&self, key: &str) -> &V {
-        self.get(key).expect("the key is there")
     }
 }
 
@@ -129,8 +111,8 @@ mod tests {
     fn it_is_sorted_and_the_last_value_of_a_key_stays() {
         let few: Few<u8> = [("b".to_owned(), 1), ("a".to_owned(), 2), ("b".to_owned(), 3)].into();
         assert_eq!(few.iter().collect::<Vec<_>>(), [(&"a".to_owned(), &2), (&"b".to_owned(), &3)]);
-        assert_eq!((few.get("b"), few.get("c"), few["a"], few.len()), (Some(&3), None, 2, 2));
-        assert!(few.contains_key("a") && !few.is_empty());
+        assert_eq!((few.get("b"), few.get("c"), few.len()), (Some(&3), None, 2));
+        assert!(!few.is_empty());
         let mut more = few.clone();
         more.add("a".to_owned(), 9);
         more.add("aa".to_owned(), 9);

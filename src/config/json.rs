@@ -84,7 +84,7 @@ mod tests {
     fn gos_decoder_is_lenient_with_names_and_strict_with_types() {
         let odd = r#"{"BACKENDS":{"Keep":{"Servers":{"s":{"URL":"http://h"}}}},"nobody":1,"tls":[{"entryPoints":["x"]}],"frontends":null}"#;
         let lenient = read(odd.as_bytes()).expect("valid");
-        assert_eq!((lenient.backends["Keep"].servers["s"].weight, lenient.tls.len()), (0, 0));
+        assert_eq!((lenient.backends["Keep"].servers.get("s").unwrap().weight, lenient.tls.len()), (0, 0));
         let period = |text: &str| {
             let body = format!(r#"{{"frontends":{{"f":{{"rateLimit":{{"rateSet":{{"a":{{"period":{text}}}}}}}}}}}}}"#);
             read(body.as_bytes()).map(|d| d.frontends["f"].rate_limit.as_ref().unwrap().rate_set["a"].period.0)

@@ -81,13 +81,20 @@ impl Transfer<'_> {
     /// # Errors
     /// `Source` when the sender ended early or failed, `Sink` when the receiver did. No pipe to be had is the sink's failure.
     pub async fn run(self, pipes: &Pipes, moved: &mut u64, ends: impl FnMut()) -> Result<(), Broken> {
-        self.go(pipes, moved, Until::Counted, ends).await.map(drop)
+        let pipe = pipes.lend().map_err(Broken::Sink)?;
+        self.go(pipe, pipes, moved, Until::Counted, ends).await.map(drop)
     }
 
     /// True if the source has ended, which breaks a body that is counted.
-    async fn go(self, pipes: &Pipes, moved: &mut u64, until: Until, ends: impl FnMut()) -> Result<bool, Broken> {
+    async fn go(
+        self,
+        pipe: Pipe,
+        pipes: &Pipes,
+        moved: &mut u64,
+        until: Until,
+        ends: impl FnMut(),
+    ) -> Result<bool, Broken> {
         let Transfer { from, to, head, count, stall, in_good_pieces } = self;
-        let pipe = pipes.lend().map_err(Broken::Sink)?;
         let sockets = Unblocked::new(from, to, &pipes.in_use)?;
         let water = LowWater::new(in_good_pieces);
         let mut pump = Pump { sockets, head, count, stall, until, water };
@@ -99,10 +106,11 @@ impl Transfer<'_> {
     }
 }
 
-/// Moves what has come, as long as more is there at once; true if the source has ended. `moved` counts what reached the sink.
+/// Moves what has come, as long as more is there at once; true if the source has ended. `moved` counts what reached the sink. Without a
+/// pipe to be had nothing is moved: the caller copies.
 ///
 /// # Errors
-/// As for [`Transfer::run`].
+/// Which side failed.
 pub async fn burst(
     from: &mut TcpReader,
     to: &mut TcpWriter,
@@ -110,8 +118,9 @@ pub async fn burst(
     stall: TimeLimit<'_>,
     moved: &mut u64,
 ) -> Result<bool, Broken> {
+    let Ok(pipe) = pipes.lend() else { return Ok(false) };
     let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall, in_good_pieces: false };
-    transfer.go(pipes, moved, Until::Dry, || ()).await
+    transfer.go(pipe, pipes, moved, Until::Dry, || ()).await
 }
 
 /// When a transfer has done its work.

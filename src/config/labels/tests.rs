@@ -32,7 +32,7 @@ fn a_plain_container_gets_a_frontend_of_its_name() {
     let made = translate(&[container("my_app", "10.0.0.1", &[])], &settings());
     assert_eq!(urls(&made.dynamic, "backend-my-app"), ["http://10.0.0.1:80"]);
     let frontend = &made.dynamic.frontends["frontend-Host-my-app-test-0"];
-    assert_eq!(frontend.routes["route-frontend-Host-my-app-test-0"].rule, "Host:my-app.test");
+    assert_eq!(frontend.routes.get("route-frontend-Host-my-app-test-0").unwrap().rule, "Host:my-app.test");
     assert!(frontend.pass_host_header);
     assert_eq!((made.rejected.len(), made.warnings.len()), (0, 0));
 }

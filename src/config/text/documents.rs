@@ -92,7 +92,7 @@ mod tests {
         let documents = [("a.toml", first), ("b.toml", second)]
             .map(|(file, read)| (file.to_owned(), read.expect("both files are valid").value));
         let merged = merge(documents);
-        assert_eq!(merged.dynamic.backends["b"].servers["s"].url, "http://1");
+        assert_eq!(merged.dynamic.backends["b"].servers.get("s").unwrap().url, "http://1");
         assert_eq!(merged.dynamic.backends.len(), 2);
         assert_eq!(merged.dynamic.tls.len(), 2);
         assert_eq!(merged.rejected.len(), 1);

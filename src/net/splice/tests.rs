@@ -216,6 +216,34 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
 }
 
 #[test]
+fn a_transfer_that_is_given_up_leaves_the_sockets_as_they_were() {
+    let mut driver = Driver::build(Wanted::IoUring).expect("the ring");
+    driver.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let (Duplex { mut reader, .. }, mut source) = pair(&listener);
+        let (Duplex { mut writer, .. }, _sink) = pair(&listener);
+        let (pipes, deadlines) = (Pipes::default(), deadlines());
+        let stall = deadlines.limit(Duration::from_secs(10));
+        let (from, to) = (&mut reader, &mut writer);
+        let transfer = Transfer { from, to, head: &[], count: 1_000_000, stall, in_good_pieces: true };
+        let mut moved = 0;
+        let running = transfer.run(&pipes, &mut moved, || ());
+        assert!(monoio::time::timeout(Duration::from_millis(2), running).await.is_err(), "nobody sends anything");
+        assert!(pipes.in_use.is_empty());
+        let waiting = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            source.write_all(b"!").expect("sends");
+            source
+        });
+        // A socket that still did not block would answer at once, one that still had the mark never.
+        let read = reader.read(Vec::with_capacity(16));
+        let (n, byte) = monoio::time::timeout(Duration::from_secs(5), read).await.expect("one byte is enough");
+        assert_eq!((n.expect("reads"), byte.as_slice()), (1, &b"!"[..]));
+        drop(waiting.join().expect("ends"));
+    });
+}
+
+#[test]
 fn silence_has_a_limit() {
     let mut driver = Driver::build(Wanted::Auto).expect("a driver");
     driver.block_on(async {

@@ -88,17 +88,13 @@ const FIELD_KEYS: [&str; 30] = [
 ];
 
 impl LogField {
-    /// The name in JSON lines and in `fields.names`.
-    pub fn name(self) -> &'static str {
-        name_in(self.key())
-    }
-
     /// The name with quotes and colon: a line has thirty of them.
     pub(super) fn key(self) -> &'static str {
         FIELD_KEYS[self as usize]
     }
 }
 
+/// The name in `fields.names`.
 fn name_in(key: &str) -> &str {
     &key[1..key.len() - 2]
 }
@@ -282,8 +278,8 @@ mod tests {
     #[test]
     fn names_stand_in_json_order_and_match_the_enum() {
         assert!(FIELD_KEYS.iter().map(|key| name_in(key)).is_sorted());
-        assert_eq!(LogField::BackendUrl.name(), "BackendURL");
-        assert_eq!(LogField::StartUtc.name(), "StartUTC");
+        assert_eq!(name_in(LogField::BackendUrl.key()), "BackendURL");
+        assert_eq!(name_in(LogField::StartUtc.key()), "StartUTC");
         assert_eq!(LogField::StartUtc as usize + 1, FIELD_KEYS.len());
     }
 
