@@ -103,6 +103,11 @@ impl Origin {
         self.seen().pop().expect("the server was asked")
     }
 
+    /// Those with that target: a request of the test's own may come before a server's first probe.
+    pub fn asked_for(&self, target: &str) -> Vec<Seen> {
+        self.seen().into_iter().filter(|seen| seen.target == target).collect()
+    }
+
     pub fn count(&self) -> usize {
         self.seen.lock().unwrap().len()
     }
