@@ -12,6 +12,7 @@ mod pulse;
 pub mod resident;
 pub mod secure;
 pub mod socket;
+pub mod spare;
 pub mod splice;
 mod sys;
 pub mod tcp;

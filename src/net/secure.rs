@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ProtocolVersion, ServerConfig};
 
+use super::spare::Spare;
 use super::tcp::TcpWriter;
 use super::{Duplex, ReadHalf, WriteHalf};
 use crate::limits;
@@ -209,7 +210,12 @@ impl io::Write for AtOnce<'_> {
 thread_local! {
     /// Output buffers of the thread's connections: each needs one only while it sends, and a fresh one of this size would cost a page
     /// fault for every 4 KiB that passes.
-    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Spare<Vec<u8>> = const { Spare::new(limits::COPY_BUFFERS_MAX) };
+}
+
+/// Lets those output buffers of the calling thread go that nobody has needed since the last call; gives their number.
+pub fn trim_spare() -> usize {
+    SPARE.with(Spare::trim)
 }
 
 impl<W: WriteHalf> SecureWriter<W> {
@@ -237,15 +243,11 @@ impl<W: WriteHalf> SecureWriter<W> {
         if !self.session.borrow().wants_write() {
             return Ok(());
         }
-        let mut buffer = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let mut buffer = SPARE.with(Spare::take).unwrap_or_default();
         self.session.borrow_mut().take_output(&mut buffer);
         let (result, mut buffer) = self.inner.write_all(buffer).await;
         buffer.clear();
-        SPARE.with_borrow_mut(|spare| {
-            if spare.len() < limits::COPY_BUFFERS_MAX {
-                spare.push(buffer);
-            }
-        });
+        SPARE.with(|spare| spare.put(buffer));
         result
     }
 }

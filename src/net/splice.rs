@@ -4,7 +4,6 @@
 //! threads, one per idle connection, and is slower than copying (runtime.md 3 and 4). Sockets under io_uring are blocking ones, and
 //! SPLICE_F_NONBLOCK covers only the pipe: both are made non-blocking for the time of a transfer (`unblocked`).
 
-use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 
@@ -12,14 +11,14 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 
 use super::TimeLimit;
 use super::low_water::LowWater;
+use super::spare::Spare;
 use super::tcp::{TcpReader, TcpWriter};
 use super::unblocked::{InUse, Unblocked};
 use crate::limits;
 
 /// A worker's spare pipes. Opening one costs three system calls and, past about 1024 per user, the kernel shrinks them.
-#[derive(Default)]
 pub struct Pipes {
-    spare: RefCell<Vec<Pipe>>,
+    spare: Spare<Pipe>,
     in_use: InUse,
 }
 
@@ -35,9 +34,15 @@ pub enum Broken {
     Sink(io::Error),
 }
 
+impl Default for Pipes {
+    fn default() -> Self {
+        Pipes { spare: Spare::new(limits::PIPES_POOLED_MAX), in_use: InUse::default() }
+    }
+}
+
 impl Pipes {
     fn lend(&self) -> io::Result<Pipe> {
-        if let Some(pipe) = self.spare.borrow_mut().pop() {
+        if let Some(pipe) = self.spare.take() {
             return Ok(pipe);
         }
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
@@ -48,15 +53,17 @@ impl Pipes {
 
     #[cfg(test)]
     pub fn has_spare(&self) -> bool {
-        !self.spare.borrow().is_empty()
+        !self.spare.is_empty()
     }
 
     /// Only an empty pipe may carry the next body.
     fn give_back(&self, pipe: Pipe) {
-        let mut spare = self.spare.borrow_mut();
-        if spare.len() < limits::PIPES_POOLED_MAX {
-            spare.push(pipe);
-        }
+        self.spare.put(pipe);
+    }
+
+    /// Closes those that nobody has needed since the last call; gives their number.
+    pub fn trim(&self) -> usize {
+        self.spare.trim()
     }
 }
 

@@ -12,6 +12,7 @@ use super::talk::Peer;
 use super::upstream::Dial;
 use crate::limits;
 use crate::net::resident::Resident;
+use crate::net::spare::Spare;
 
 /// A connection whose next request has begun to arrive, or may be waited for in a handler.
 pub struct Guest<T, D: Dial> {
@@ -35,23 +36,43 @@ pub type Handler<T, D> = Resident<Guest<T, D>, Left<T>>;
 /// A worker's handlers without a guest, a list for each kind of connection (plain, TLS).
 #[derive(Default)]
 pub struct Handlers {
-    spare: RefCell<Vec<Box<dyn Any>>>,
+    spare: RefCell<Vec<Box<dyn SpareHandlers>>>,
+}
+
+/// Those of one kind.
+trait SpareHandlers: Any {
+    fn trim(&self) -> usize;
+}
+
+impl<T: 'static> SpareHandlers for Spare<T> {
+    fn trim(&self) -> usize {
+        Spare::trim(self)
+    }
 }
 
 impl Handlers {
     /// One that has no guest, or `make`s it.
     pub fn lend<T: 'static, D: Dial>(&self, make: impl FnOnce() -> Handler<T, D>) -> Handler<T, D> {
-        let mut spare = self.spare.borrow_mut();
-        spare.iter_mut().find_map(|list| list.downcast_mut::<Vec<Handler<T, D>>>()?.pop()).unwrap_or_else(make)
+        let spare = self.spare.borrow();
+        spare.iter().find_map(|list| of_kind(&**list)?.take()).unwrap_or_else(make)
     }
 
     /// Keeps it for the next guest; it has none.
     pub fn give_back<T: 'static, D: Dial>(&self, handler: Handler<T, D>) {
-        let mut spare = self.spare.borrow_mut();
-        match spare.iter_mut().find_map(|list| list.downcast_mut::<Vec<Handler<T, D>>>()) {
-            Some(list) if list.len() >= limits::POOLED_BUFFERS_MAX => {}
-            Some(list) => list.push(handler),
-            None => spare.push(Box::new(vec![handler])),
+        if let Some(list) = self.spare.borrow().iter().find_map(|list| of_kind(&**list)) {
+            return list.put(handler);
         }
+        let list = Spare::new(limits::POOLED_BUFFERS_MAX);
+        list.put(handler);
+        self.spare.borrow_mut().push(Box::new(list));
     }
+
+    /// Lets those go that nobody has needed since the last call; gives their number.
+    pub fn trim(&self) -> usize {
+        self.spare.borrow().iter().map(|list| list.trim()).sum()
+    }
+}
+
+fn of_kind<H: 'static>(list: &dyn SpareHandlers) -> Option<&Spare<H>> {
+    (list as &dyn Any).downcast_ref()
 }

@@ -1,10 +1,10 @@
 //! Bytes received and not yet consumed, and the buffers they live in.
 
-use std::cell::RefCell;
 use std::io;
 
 use crate::limits;
 use crate::net::ReadHalf;
+use crate::net::spare::Spare;
 use crate::net::splice::Pipes;
 
 /// Received bytes in order. Consuming only moves a mark; the buffer is given back when it is empty.
@@ -100,41 +100,52 @@ impl Inbox {
 }
 
 /// A worker's spare buffers, and its pipes for bodies that need none.
-#[derive(Default)]
 pub struct Buffers {
-    spare: RefCell<Vec<Vec<u8>>>,
+    spare: Spare<Vec<u8>>,
     /// For bodies. Freshly allocated ones of this size would cost a page fault for every 4 KiB that passes.
-    large: RefCell<Vec<Vec<u8>>>,
+    large: Spare<Vec<u8>>,
     pub pipes: Pipes,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Buffers {
+            spare: Spare::new(limits::POOLED_BUFFERS_MAX),
+            large: Spare::new(limits::COPY_BUFFERS_MAX),
+            pipes: Pipes::default(),
+        }
+    }
 }
 
 impl Buffers {
     /// An empty buffer with room for a head.
     pub fn lend(&self) -> Vec<u8> {
-        self.spare.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(limits::HEAD_BUFFER_BYTES))
+        self.spare.take().unwrap_or_else(|| Vec::with_capacity(limits::HEAD_BUFFER_BYTES))
     }
 
     /// An empty buffer with room for one turn of a long body.
     pub fn lend_large(&self) -> Vec<u8> {
-        self.large.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(limits::COPY_BUFFER_MAX_BYTES))
+        self.large.take().unwrap_or_else(|| Vec::with_capacity(limits::COPY_BUFFER_MAX_BYTES))
     }
 
     pub fn give_back_large(&self, mut buffer: Vec<u8>) {
-        let mut large = self.large.borrow_mut();
-        if buffer.capacity() == limits::COPY_BUFFER_MAX_BYTES && large.len() < limits::COPY_BUFFERS_MAX {
+        if buffer.capacity() == limits::COPY_BUFFER_MAX_BYTES {
             buffer.clear();
-            large.push(buffer);
+            self.large.put(buffer);
         }
     }
 
     /// Takes a buffer back; large ones and those above the pool's bound are freed.
     pub fn give_back(&self, mut buffer: Vec<u8>) {
-        let mut spare = self.spare.borrow_mut();
-        let fits = (limits::HEAD_BUFFER_BYTES..=limits::POOLED_BUFFER_BYTES_MAX).contains(&buffer.capacity());
-        if fits && spare.len() < limits::POOLED_BUFFERS_MAX {
+        if (limits::HEAD_BUFFER_BYTES..=limits::POOLED_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
             buffer.clear();
-            spare.push(buffer);
+            self.spare.put(buffer);
         }
+    }
+
+    /// Lets those buffers and pipes go that nobody has needed since the last call; gives their number.
+    pub fn trim(&self) -> usize {
+        self.spare.trim() + self.large.trim() + self.pipes.trim()
     }
 }
 
@@ -200,8 +211,8 @@ mod tests {
     fn the_pool_keeps_no_large_buffer() {
         let buffers = Buffers::default();
         buffers.give_back(Vec::with_capacity(limits::POOLED_BUFFER_BYTES_MAX + 1));
-        assert!(buffers.spare.borrow().is_empty());
+        assert!(buffers.spare.is_empty());
         buffers.give_back(Vec::with_capacity(limits::HEAD_BUFFER_BYTES));
-        assert_eq!(buffers.spare.borrow().len(), 1);
+        assert!(!buffers.spare.is_empty());
     }
 }

@@ -85,10 +85,14 @@ fn run(
         monoio::spawn(async move { taking.intake().take_in(|accepted| receive(&taking, accepted)).await });
         // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (runtime.md 6).
         let mut pulse = Pulse::new();
+        let mut beats = 0;
         loop {
             monoio::time::sleep(Duration::from_secs(limits::HEARTBEAT_SECS)).await;
             beat(&worker, &mut pulse).await;
-            worker.pool.sweep(worker.clock.mono_nanos());
+            beats += 1;
+            if beats % limits::SPARE_LOOK_BEATS == 0 {
+                worker.trim();
+            }
         }
     });
 }

@@ -45,7 +45,8 @@ use crate::error::ProxyError;
 use crate::limits;
 use crate::middleware::Now;
 use crate::net::driver::Choice;
-use crate::net::{Deadlines, TimeLimit};
+use crate::net::spare::Spare;
+use crate::net::{Deadlines, TimeLimit, secure};
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerState, WorkerMetrics};
 use crate::tls::challenge::ChallengeTable;
@@ -126,6 +127,8 @@ pub struct Shared {
     pub vitals: Vec<Vitals>,
     /// Process facts for `/metrics`, read by the wiring.
     pub process_facts: fn() -> ProcessFacts,
+    /// Gives what the calling thread has freed back to the system.
+    pub release_memory: fn(),
 }
 
 impl Shared {
@@ -163,14 +166,15 @@ pub struct Worker<D: Dial> {
     pub dial: D,
     pub access_log: Option<access_log::WorkerLog>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
-    #[expect(clippy::vec_box, reason = "connections hold boxes: a talk moves between them as a pointer")]
-    spare_talks: RefCell<Vec<Box<Talk>>>,
+    spare_talks: Spare<Box<Talk>>,
     handlers: Handlers,
     places: Rc<Places>,
     /// Connections that wait for their next request with a buffer in hand.
     reads_ahead: Cell<usize>,
     /// When a shortage of descriptors, or of places, may be told again.
     next_complaint: Cell<u64>,
+    /// The last [`Worker::trim`] let something go.
+    has_freed: Cell<bool>,
 }
 
 impl<D: Dial> Worker<D> {
@@ -186,11 +190,12 @@ impl<D: Dial> Worker<D> {
             dial,
             access_log: shared.access_log.clone().map(access_log::WorkerLog::new),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
-            spare_talks: RefCell::default(),
+            spare_talks: Spare::new(limits::POOLED_BUFFERS_MAX),
             handlers: Handlers::default(),
             places: Places::new(limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX),
             reads_ahead: Cell::new(0),
             next_complaint: Cell::new(0),
+            has_freed: Cell::new(false),
             shared,
         }
     }
@@ -299,13 +304,21 @@ impl<D: Dial> Worker<D> {
     }
 
     fn lend_talk(&self) -> Box<Talk> {
-        self.spare_talks.borrow_mut().pop().unwrap_or_default()
+        self.spare_talks.take().unwrap_or_default()
     }
 
     fn give_back_talk(&self, talk: Box<Talk>) {
-        let mut spare = self.spare_talks.borrow_mut();
-        if spare.len() < limits::POOLED_BUFFERS_MAX {
-            spare.push(talk);
+        self.spare_talks.put(talk);
+    }
+
+    /// Lets everything go that is kept for reuse and that nobody has needed for a while.
+    fn trim(&self) {
+        let closed = self.pool.sweep(self.clock.mono_nanos());
+        let unneeded = self.handlers.trim() + self.spare_talks.trim() + self.buffers.trim() + secure::trim_spare();
+        let has_freed = closed + unneeded > 0;
+        // What an operation of the ring still held has been freed since the look before.
+        if self.has_freed.replace(has_freed) || has_freed {
+            (self.shared.release_memory)();
         }
     }
 }

@@ -53,8 +53,9 @@ impl<C: Transport> Pool<C> {
         }
     }
 
-    /// Closes what has been idle too long.
-    pub fn sweep(&self, now_nanos: u64) {
+    /// Closes what has been idle too long; gives the number of those closed.
+    pub fn sweep(&self, now_nanos: u64) -> usize {
+        let before = self.len();
         for list in self.idle.borrow_mut().iter_mut() {
             list.retain(|idle| {
                 let stays = now_nanos.saturating_sub(idle.since_nanos) < idle_nanos_max();
@@ -64,6 +65,7 @@ impl<C: Transport> Pool<C> {
                 stays
             });
         }
+        before - self.len()
     }
 
     /// Closes all of them: descriptors are wanted elsewhere.

@@ -165,6 +165,7 @@ impl<'a> Run<'a> {
         let (opened, dialled) = (dial.opened.borrow(), dial.asked.take());
         let held = opened.iter().filter(|origin| !origin.borrow().dropped).count();
         assert_eq!(held, pooled, "connections to origins that nobody holds any more");
+        check_spares(&worker);
         Outcome {
             client: text(&client.heard),
             origins: opened.iter().map(|origin| text(&origin.borrow().heard)).collect(),
@@ -180,6 +181,21 @@ impl<'a> Run<'a> {
 pub fn worker<D: Dial>(shared: &Arc<Shared>, dial: D) -> Rc<Worker<D>> {
     let choice = Choice { name: "test", reason: String::new(), is_fallback: false };
     Rc::new(Worker::new(0, Arc::clone(shared), choice, dial))
+}
+
+thread_local! {
+    /// How often this thread's workers gave memory back to the system.
+    static RELEASES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What a connection needed is kept for the next one; when none comes it goes, and its memory to the system.
+fn check_spares<D: Dial>(worker: &Worker<D>) {
+    let kept = || worker.handlers.trim() + worker.spare_talks.trim() + worker.buffers.trim();
+    assert_eq!(kept(), 0, "somebody has needed it a moment ago");
+    RELEASES.set(0);
+    worker.trim();
+    assert_eq!(RELEASES.get(), 1, "spare memory went back to the system");
+    assert_eq!(kept(), 0, "spare things that nobody needs");
 }
 
 /// After the last connection nothing may count as under way.
@@ -281,6 +297,7 @@ impl Base {
             draining: false.into(),
             vitals: vec![Vitals::default()],
             process_facts: ProcessFacts::default,
+            release_memory: || RELEASES.set(RELEASES.get() + 1),
         }
     }
 }
