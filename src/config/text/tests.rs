@@ -66,6 +66,7 @@ fn wrong_types_point_at_the_value() {
         ("graceTimeOut = 1.5", 1, 16, "graceTimeOut: expected a duration: "),
         ("# ä\nidleTimeout = '10 s'", 2, 15, "idleTimeout: \"10 s\" is not a duration: "),
         ("workers = 99999999999999999999", 1, 11, "this number is too large"),
+        ("workers = 1\nx = -2e6666", 2, 5, "this number is too large"),
         ("debug = true\nDebug = false", 1, 1, "debug is the same option as Debug"),
     ] {
         let error = refused(text);
@@ -101,6 +102,13 @@ fn durations_in_all_forms() {
     assert_eq!(read.value.idle_timeout, GoDuration::from_secs(10));
     assert_eq!(read.value.grace_time_out, GoDuration::from_secs(10));
     assert_eq!(read.value.providers_throttle_duration, GoDuration::from_secs(90));
+}
+
+#[test]
+fn fractions_in_all_forms() {
+    let read = fixed("[metrics.prometheus]\nbuckets = [0.5, 1_000.2_5, 2e2, 3, 1e308, inf, -inf]\n");
+    let buckets = read.value.metrics.and_then(|metrics| metrics.prometheus).map(|table| table.buckets);
+    assert_eq!(buckets, Some(vec![0.5, 1000.25, 200.0, 3.0, 1e308, f64::INFINITY, f64::NEG_INFINITY]));
 }
 
 #[test]

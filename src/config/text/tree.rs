@@ -134,7 +134,13 @@ fn node(written: &Spanned<DeValue<'_>>) -> Result<Node, Misfit> {
             Ok(number) => Value::Integer(number),
             Err(_) => return Err(Misfit::number_too_large(origin)),
         },
-        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Float(number) => match number.as_str().parse::<f64>() {
+            // Digits beyond the range give an infinite number, too; one that is meant is written `inf`.
+            Ok(value) if value.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) => {
+                Value::Float(value)
+            }
+            _ => return Err(Misfit::number_too_large(origin)),
+        },
         DeValue::Boolean(flag) => Value::Bool(*flag),
         DeValue::Datetime(moment) => Value::Datetime(moment.to_string()),
         DeValue::Array(items) => Value::List(items.iter().map(node).collect::<Result<_, _>>()?),
