@@ -71,6 +71,12 @@ pub trait WriteHalf {
     /// Sends all of `buffer`; the buffer comes back with its contents.
     fn write_all(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)>;
 
+    /// As [`write_all`](Self::write_all), for the last bytes of a connection that is closed or shut down as soon as this is done: they may
+    /// wait for the FIN and leave with it.
+    fn write_last(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)> {
+        self.write_all(buffer)
+    }
+
     /// Says that nothing more will be sent (FIN, after close_notify on TLS).
     fn shutdown(&mut self) -> impl Future<Output = io::Result<()>>;
 

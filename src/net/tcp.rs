@@ -1,6 +1,6 @@
 //! Plain TCP over monoio, as two halves of one socket.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
@@ -192,9 +192,9 @@ impl ReadHalf for TcpReader {
     }
 }
 
-impl WriteHalf for TcpWriter {
-    async fn write_all(&mut self, mut buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        let mut sent = 0;
+impl TcpWriter {
+    /// Sends what stands from `sent` on.
+    async fn write_from(&mut self, mut sent: usize, mut buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         while sent < buffer.len() {
             let (result, slice) = self.half.write(buffer.slice(sent..)).await;
             buffer = slice.into_inner();
@@ -211,11 +211,99 @@ impl WriteHalf for TcpWriter {
         }
         (Ok(()), buffer)
     }
+}
+
+impl WriteHalf for TcpWriter {
+    fn write_all(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)> {
+        self.write_from(0, buffer)
+    }
+
+    async fn write_last(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        // The socket takes nearly every answer at once. What it does not take, and its failure, are the ordinary way's to deal with; the
+        // kernel holds back nothing that has more bytes behind it.
+        let sent = self.send_now(&[IoSlice::new(&buffer)], true).unwrap_or(0);
+        self.write_from(sent, buffer).await
+    }
 
     async fn shutdown(&mut self) -> io::Result<()> {
         self.half.shutdown().await
     }
+
     fn as_plain(&mut self) -> Option<&mut TcpWriter> {
         Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream as StdStream};
+
+    use super::*;
+    use crate::net::driver::{Driver, Wanted};
+
+    /// A connection of ours and its other end, on each driver in turn.
+    fn on_both_drivers(test: impl AsyncFn(Tcp, StdStream)) {
+        for wanted in [Wanted::Auto, Wanted::Epoll] {
+            let mut driver = Driver::build(wanted).expect("a driver");
+            driver.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+                let far = StdStream::connect(listener.local_addr().expect("bound")).expect("connects");
+                let (near, _) = listener.accept().expect("accepts");
+                near.set_nonblocking(monoio::utils::is_legacy()).expect("mode");
+                test(Tcp::new(TcpStream::from_std(near).expect("a stream")), far).await;
+            });
+        }
+    }
+
+    #[test]
+    fn the_last_bytes_leave_with_the_end() {
+        on_both_drivers(async |Duplex { reader, mut writer }, mut far| {
+            far.set_nonblocking(true).expect("mode");
+            let mut got = [0; 16];
+            assert!(writer.write_all(b"first".to_vec()).await.0.is_ok());
+            // Over the loopback interface what has left has come.
+            assert_eq!(far.read(&mut got).expect("at once"), 5);
+            let (sent, buffer) = writer.write_last(b"last".to_vec()).await;
+            assert!(sent.is_ok() && buffer == b"last", "the buffer comes back");
+            assert!(
+                far.read(&mut got).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock),
+                "it left without the end"
+            );
+            drop((reader, writer));
+            // The ring closes the socket in its next turn.
+            monoio::time::sleep(Duration::from_millis(2)).await;
+            assert_eq!((far.read(&mut got).expect("there"), far.read(&mut got).expect("the end")), (4, 0));
+        });
+    }
+
+    #[test]
+    fn last_bytes_that_the_socket_does_not_take_at_once_arrive_whole() {
+        on_both_drivers(async |Duplex { reader, mut writer }, mut far| {
+            let body: Vec<u8> = (0..20_000_000).map(|n| (n * 31 % 251) as u8).collect();
+            let expected = body.clone();
+            let reading = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(20));
+                let mut got = Vec::new();
+                far.read_to_end(&mut got).expect("arrives");
+                got == expected
+            });
+            assert!(writer.write_last(body).await.0.is_ok());
+            assert!(writer.shutdown().await.is_ok());
+            drop((reader, writer));
+            while !reading.is_finished() {
+                monoio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(reading.join().expect("no panic"));
+        });
+    }
+
+    #[test]
+    fn last_bytes_for_a_peer_that_has_gone_fail() {
+        on_both_drivers(async |Duplex { mut writer, .. }, far| {
+            rustix::net::sockopt::set_socket_linger(&far, Some(Duration::ZERO)).expect("an option");
+            drop(far);
+            assert!(writer.write_last(b"nobody hears".to_vec()).await.0.is_err());
+        });
     }
 }

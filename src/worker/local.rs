@@ -4,7 +4,7 @@
 use super::Worker;
 use super::pages;
 use super::record::Record;
-use super::relay::send;
+use super::relay::{send, send_last};
 use super::talk::{Peer, Talk};
 use super::upstream::Dial;
 use super::{exchange::End, gzip};
@@ -114,7 +114,11 @@ pub async fn answer_locally<T: Transport, D: Dial>(
         write_reply(&mut out, &reply, &plan);
     });
     talk.passage.give_places_back();
-    let (result, out) = send(client.split().1, out, worker.stall()).await;
+    let writer = client.split().1;
+    let (result, out) = match keep_alive {
+        true => send(writer, out, worker.stall()).await,
+        false => send_last(writer, out, worker.stall()).await,
+    };
     talk.out = out;
     match result {
         Ok(()) if keep_alive => End::KeepAlive,

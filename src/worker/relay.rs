@@ -39,6 +39,8 @@ pub struct Relay<'a> {
     pub moved: u64,
     /// Whose places under limits are given back with the last bytes: those of the request that this body answers.
     pub answers: Option<&'a mut Passage>,
+    /// The receiver's connection ends with this body.
+    pub is_last: bool,
 }
 
 /// Time spent waiting for a sender, against what came in it: waiting for the receiver does not count.
@@ -165,7 +167,11 @@ impl<'a> Relay<'a> {
         out: Vec<u8>,
     ) -> (Result<(), RelayError>, Vec<u8>) {
         self.ends();
-        let (sent, out) = send(writer, out, self.stall).await;
+        // In front of bad bytes good ones must not wait for an end that may be a reset.
+        let (sent, out) = match self.is_last && ended.is_ok() {
+            true => send_last(writer, out, self.stall).await,
+            false => send(writer, out, self.stall).await,
+        };
         (ended.and(sent.map_err(|_| RelayError::Sink)), out)
     }
 
@@ -330,6 +336,16 @@ impl<'a> Relay<'a> {
 /// Sends a whole buffer, within `stall`.
 pub async fn send<W: WriteHalf>(writer: &mut W, buffer: Vec<u8>, stall: TimeLimit<'_>) -> (io::Result<()>, Vec<u8>) {
     let sent = stall.bound(async { Ok(writer.write_all(buffer).await) }).await;
+    sent.unwrap_or_else(|late| (Err(late), Vec::new()))
+}
+
+/// As [`send`], for the last bytes of a connection that is closed or shut down as soon as this is done.
+pub async fn send_last<W: WriteHalf>(
+    writer: &mut W,
+    buffer: Vec<u8>,
+    stall: TimeLimit<'_>,
+) -> (io::Result<()>, Vec<u8>) {
+    let sent = stall.bound(async { Ok(writer.write_last(buffer).await) }).await;
     sent.unwrap_or_else(|late| (Err(late), Vec::new()))
 }
 
