@@ -23,18 +23,20 @@ fn watch(shared: &Shared) {
         // Looks are counted, not seconds: a machine that was suspended, or a process that was stopped, has missed none.
         std::thread::sleep(Duration::from_secs(limits::HEARTBEAT_SECS));
         for (number, (pulse, vitals)) in pulses.iter_mut().zip(&shared.vitals).enumerate() {
+            if !vitals.is_running() {
+                fail(number, "a bug ended its thread, see above");
+            }
             if pulse.is_lost(&vitals.beats) {
-                fail(number);
+                fail(number, "its ring has failed, or something keeps its thread from working");
             }
         }
     }
 }
 
-fn fail(number: usize) -> ! {
+fn fail(number: usize, why: &str) -> ! {
     let text = format!(
-        "worker {number} has stopped working ({} heartbeats missed): its ring or its thread has failed. Ringway exits so that it can be \
-         started again; if this happens more than once, try --driver=epoll and please report it",
-        limits::HEARTBEATS_MISSED_MAX
+        "worker {number} has stopped working: {why}. Ringway exits so that it can be started again; if this happens more than once, try \
+         --driver=epoll and please report it"
     );
     tracing::error!("{text}");
     // The log may be a file or switched off; a process that ends by itself says why on standard error as well.

@@ -64,6 +64,11 @@ impl Intake {
         Opened(self)
     }
 
+    /// The worker runs.
+    pub fn is_open(&self) -> bool {
+        self.queue().is_some()
+    }
+
     /// Passes a connection on.
     ///
     /// # Errors
@@ -177,6 +182,21 @@ mod tests {
         drop(opened);
         intake.offer(last).expect_err("closed");
         assert_eq!(intake.load(), 0);
+    }
+
+    #[test]
+    fn a_worker_whose_thread_ends_on_a_bug_is_seen_to_have_ended() {
+        let vitals = Arc::new(Vitals::default());
+        assert!(!vitals.is_running(), "not started yet");
+        let (own, seen) = (Arc::clone(&vitals), Arc::clone(&vitals));
+        let worker = thread::spawn(move || {
+            let _opened = own.intake.open();
+            assert!(seen.is_running());
+            panic!("on purpose");
+        });
+        let words = worker.join().expect_err("it panics").downcast::<&str>().expect("a literal");
+        assert_eq!(*words, "on purpose");
+        assert!(!vitals.is_running());
     }
 
     #[test]

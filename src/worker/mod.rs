@@ -95,6 +95,13 @@ pub struct Vitals {
     intake: Intake,
 }
 
+impl Vitals {
+    /// The worker's thread has started and has not ended.
+    pub fn is_running(&self) -> bool {
+        self.intake.is_open()
+    }
+}
+
 /// What all workers share: made once at the start, or published by the control plane.
 pub struct Shared {
     pub entry_points: Vec<EntryPoint>,
