@@ -97,7 +97,7 @@ impl Control {
             documents: BTreeMap::new(),
             rejected: BTreeMap::new(),
             told: BTreeSet::new(),
-            is_settled: false,
+            is_settled: true,
         };
         merge.run(events).await;
     }

@@ -71,8 +71,9 @@ pub trait WriteHalf {
     /// Sends all of `buffer`; the buffer comes back with its contents.
     fn write_all(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)>;
 
-    /// As [`write_all`](Self::write_all), for the last bytes of a connection that is closed or shut down as soon as this is done: they may
-    /// wait for the FIN and leave with it.
+    /// As [`write_all`](Self::write_all), for the last bytes of a connection that is shut down as soon as this is done, as dropping this half
+    /// does too: they may wait for the FIN and leave with it. Nothing may be waited for before it; and a bare close would not do, because one
+    /// with unread bytes throws away what has not left.
     fn write_last(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)> {
         self.write_all(buffer)
     }

@@ -221,7 +221,7 @@ impl WriteHalf for TcpWriter {
     async fn write_last(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         // The socket takes nearly every answer at once. What it does not take, and its failure, are the ordinary way's to deal with; the
         // kernel holds back nothing that has more bytes behind it.
-        let sent = self.send_now(&[IoSlice::new(&buffer)], true).unwrap_or(0);
+        let sent = if buffer.is_empty() { 0 } else { self.send_now(&[IoSlice::new(&buffer)], true).unwrap_or(0) };
         self.write_from(sent, buffer).await
     }
 
@@ -236,7 +236,7 @@ impl WriteHalf for TcpWriter {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream as StdStream};
 
     use super::*;
@@ -270,10 +270,21 @@ mod tests {
                 far.read(&mut got).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock),
                 "it left without the end"
             );
-            drop((reader, writer));
-            // The ring closes the socket in its next turn.
-            monoio::time::sleep(Duration::from_millis(2)).await;
+            // Dropping the half shuts it down; the ring closes the socket later.
+            drop(writer);
             assert_eq!((far.read(&mut got).expect("there"), far.read(&mut got).expect("the end")), (4, 0));
+            drop(reader);
+        });
+    }
+
+    #[test]
+    fn the_last_bytes_arrive_also_where_the_peer_has_sent_more_than_was_read() {
+        on_both_drivers(async |Duplex { reader, mut writer }, mut far| {
+            far.write_all(b"one request too many").expect("sent");
+            assert!(writer.write_last(b"last".to_vec()).await.0.is_ok());
+            drop((writer, reader));
+            let mut got = [0; 16];
+            assert_eq!(far.read(&mut got).expect("there"), 4);
         });
     }
 

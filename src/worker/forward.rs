@@ -216,7 +216,7 @@ async fn converse<T: Transport, D: Dial>(
         pace: Pace::default(),
         moved: 0,
         answers: None,
-        is_last: false,
+        closes: false,
     };
     let is_whole = relay.take_arrived(&mut out).map_err(client_failure)?;
     let (client_reader, client_writer) = client.split();

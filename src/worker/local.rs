@@ -127,13 +127,13 @@ pub async fn answer_locally<T: Transport, D: Dial>(
     }
 }
 
-/// Answers bytes that are no request at all: the words of the parser, and the connection ends.
+/// Answers bytes that are no request at all: the words of the parser. The caller ends the connection at once.
 pub async fn reject<W: WriteHalf, D: Dial>(worker: &Worker<D>, writer: &mut W, reply: &Reply, version: Version) {
     let mut out = worker.buffers.lend();
     worker.clock.with_date(|date| {
         let plan = ReplyPlan { version, keep_alive: false, head_request: false, date: Some(date) };
         write_reply(&mut out, reply, &plan);
     });
-    let (_, out) = send(writer, out, worker.stall()).await;
+    let (_, out) = send_last(writer, out, worker.stall()).await;
     worker.buffers.give_back(out);
 }

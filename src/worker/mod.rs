@@ -134,7 +134,7 @@ pub struct Shared {
     pub vitals: Vec<Vitals>,
     /// Process facts for `/metrics`, read by the wiring.
     pub process_facts: fn() -> ProcessFacts,
-    /// Gives what the calling thread has freed back to the system.
+    /// Gives freed memory back to the system, that of the calling thread first of all.
     pub release_memory: fn(),
 }
 
@@ -180,8 +180,8 @@ pub struct Worker<D: Dial> {
     reads_ahead: Cell<usize>,
     /// When a shortage of descriptors, or of places, may be told again.
     next_complaint: Cell<u64>,
-    /// The last [`Worker::trim`] let something go.
-    has_freed: Cell<bool>,
+    /// How many things the last [`Worker::trim`] let go.
+    let_go: Cell<usize>,
 }
 
 impl<D: Dial> Worker<D> {
@@ -202,7 +202,7 @@ impl<D: Dial> Worker<D> {
             places: Places::new(limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX),
             reads_ahead: Cell::new(0),
             next_complaint: Cell::new(0),
-            has_freed: Cell::new(false),
+            let_go: Cell::new(0),
             shared,
         }
     }
@@ -322,9 +322,11 @@ impl<D: Dial> Worker<D> {
     fn trim(&self) {
         let closed = self.pool.sweep(self.clock.mono_nanos());
         let unneeded = self.handlers.trim() + self.spare_talks.trim() + self.buffers.trim() + secure::trim_spare();
-        let has_freed = closed + unneeded > 0;
-        // What an operation of the ring still held has been freed since the look before.
-        if self.has_freed.replace(has_freed) || has_freed {
+        let gone = closed + unneeded;
+        // At the next look once more: what operations of the ring still hold now is free by then.
+        let worth = gone.max(self.let_go.replace(gone)) >= limits::SPARES_WORTH_RELEASING;
+        // Until a configuration stands the allocator gives back at once, and being told ends that (`memory::begin`).
+        if worth && !self.snapshot().snapshot.providers.is_empty() {
             (self.shared.release_memory)();
         }
     }

@@ -39,8 +39,8 @@ pub struct Relay<'a> {
     pub moved: u64,
     /// Whose places under limits are given back with the last bytes: those of the request that this body answers.
     pub answers: Option<&'a mut Passage>,
-    /// The receiver's connection ends with this body.
-    pub is_last: bool,
+    /// The receiver's connection is shut down as soon as the body has left.
+    pub closes: bool,
 }
 
 /// Time spent waiting for a sender, against what came in it: waiting for the receiver does not count.
@@ -159,6 +159,17 @@ impl<'a> Relay<'a> {
         result.map_err(|_| RelayError::Sink)
     }
 
+    /// As [`flush`](Self::flush), behind which nothing follows of this body.
+    async fn flush_last<W: WriteHalf>(&self, writer: &mut W, out: &mut Vec<u8>) -> Result<(), RelayError> {
+        if !self.closes {
+            return self.flush(writer, out).await;
+        }
+        let (result, returned) = send_last(writer, std::mem::take(out), self.stall).await;
+        *out = returned;
+        out.clear();
+        result.map_err(|_| RelayError::Sink)
+    }
+
     /// Sends the last bytes. Good bytes in front of bad ones still belong to the receiver.
     async fn end<W: WriteHalf>(
         &mut self,
@@ -167,8 +178,8 @@ impl<'a> Relay<'a> {
         out: Vec<u8>,
     ) -> (Result<(), RelayError>, Vec<u8>) {
         self.ends();
-        // In front of bad bytes good ones must not wait for an end that may be a reset.
-        let (sent, out) = match self.is_last && ended.is_ok() {
+        // Behind a bad body the connection may be reset: what was good of it leaves at once.
+        let (sent, out) = match self.closes && ended.is_ok() {
             true => send_last(writer, out, self.stall).await,
             false => send(writer, out, self.stall).await,
         };
@@ -276,14 +287,11 @@ impl<'a> Relay<'a> {
                 }
             }
             turn += buffer.len();
-            let is_last = self.decoder.remaining() == Some(0);
-            if is_last {
+            if self.decoder.remaining() == Some(0) {
                 self.ends();
+                return self.flush_last(writer, buffer).await;
             }
             self.flush(writer, buffer).await?;
-            if is_last {
-                return Ok(());
-            }
             if turn >= limits::COPY_TURN_BYTES {
                 turn = 0;
                 pause().await;
@@ -339,7 +347,7 @@ pub async fn send<W: WriteHalf>(writer: &mut W, buffer: Vec<u8>, stall: TimeLimi
     sent.unwrap_or_else(|late| (Err(late), Vec::new()))
 }
 
-/// As [`send`], for the last bytes of a connection that is closed or shut down as soon as this is done.
+/// As [`send`], for the last bytes of a connection that is shut down as soon as this is done ([`WriteHalf::write_last`]).
 pub async fn send_last<W: WriteHalf>(
     writer: &mut W,
     buffer: Vec<u8>,

@@ -112,7 +112,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         moved: 0,
         // A tunnel keeps its place to its own end.
         answers: (!upgraded).then_some(&mut *asked.passage),
-        is_last: !keep_alive && !upgraded,
+        closes: !keep_alive && !upgraded,
     };
     let (result, out) = relay.run(reader, writer, out).await;
     record.delivered(relay.moved, &result);

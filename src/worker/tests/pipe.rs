@@ -57,6 +57,8 @@ pub struct Peer {
     /// Breaks off once it has heard so many bytes.
     pub breaks_at: usize,
     waker: Option<Waker>,
+    /// The proxy has said that these are its last bytes: it must say next that it sends no more, or let go of the connection.
+    pub last: bool,
     /// The proxy has said that it sends no more; it has let go of the connection; it has cut it.
     pub finished: bool,
     pub dropped: bool,
@@ -83,6 +85,7 @@ impl Peer {
             takes_max: usize::MAX,
             breaks_at: usize::MAX,
             waker: None,
+            last: false,
             finished: false,
             dropped: false,
             cut: false,
@@ -133,7 +136,13 @@ impl Peer {
         Some(size)
     }
 
+    /// Bytes that wait for the end must not be kept waiting.
+    fn check_nothing_is_held_back(&self) {
+        assert!(!self.last || self.finished, "a wait behind the last bytes");
+    }
+
     fn poll_read(&mut self, cx: &Context<'_>, room: usize) -> Poll<io::Result<Vec<u8>>> {
+        self.check_nothing_is_held_back();
         match self.due() {
             Some(Step::Send(bytes)) => {
                 let travelled = self.sent;
@@ -160,6 +169,7 @@ impl Peer {
     }
 
     fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        assert!(!self.last, "bytes after the last ones: {:?}", String::from_utf8_lossy(bytes));
         assert!(!self.finished, "bytes after the end of the stream: {:?}", String::from_utf8_lossy(bytes));
         if self.heard.len() >= self.breaks_at || self.due() == Some(Step::Reset) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -207,6 +217,7 @@ impl ReadHalf for Reader {
     async fn readable(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
             let mut peer = self.0.borrow_mut();
+            peer.check_nothing_is_held_back();
             if !peer.is_silent() {
                 return Poll::Ready(Ok(()));
             }
@@ -239,6 +250,12 @@ impl WriteHalf for Writer {
             }
         }
         (Ok(()), buffer)
+    }
+
+    async fn write_last(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        let written = self.write_all(buffer).await;
+        self.0.borrow_mut().last = written.0.is_ok();
+        written
     }
 
     async fn shutdown(&mut self) -> io::Result<()> {

@@ -25,6 +25,31 @@ fn a_get_and_another_on_the_same_two_connections() {
     .check();
 }
 
+/// Bytes that are said to be the last ones wait for the end (`pipe` sees to it that it follows at once); others must not.
+#[test]
+fn only_the_last_answer_of_a_connection_leaves_with_its_end() {
+    on_both_drivers(async || {
+        let base = Base::new();
+        let late = "HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n";
+        let long = format!("{late}{}", "x".repeat(400));
+        let closing = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        for (asked, answer, origin_chop, leaves) in [
+            (closing, OK, Chop::Whole, true),
+            (closing, &long, Chop::At(late.len()), true),
+            (closing, "nonsense", Chop::Whole, true),
+            ("GET / HTTP/1.1\r\nHost: none\r\nContent-Length: 9\r\n\r\n", OK, Chop::Whole, true),
+            ("nonsense\r\n\r\n", OK, Chop::Whole, true),
+            (GET, OK, Chop::Whole, false),
+            (GET, &long, Chop::At(late.len()), false),
+        ] {
+            let (client, plans) = ([send(asked), until("\r\n\r\n"), Step::Close], [origin(&[("\r\n\r\n", answer)])]);
+            let outcome = Run { origin_chop, ..Run::new(&client, &plans) }.play(&base).await;
+            assert!(outcome.client.starts_with("HTTP/1.1 "), "{asked}: {}", outcome.client);
+            assert_eq!(base.left_with_the_end.get(), leaves, "{asked} {answer}");
+        }
+    });
+}
+
 #[test]
 fn pipelined_requests_are_answered_in_order_one_at_a_time() {
     let pipeline = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyzGET /3 HTTP/1.1\r\nHost: a\r\n\r\n";
