@@ -14,7 +14,7 @@ use super::gzip;
 use super::local::{Depth, Refusal, answer_locally, finish};
 use super::pages::{self, bounded};
 use super::record::Record;
-use super::relay::{Pace, send, send_last};
+use super::relay::{Pace, send_answer};
 use super::respond::{Asked, way_back};
 use super::talk::{Peer, Talk};
 use super::tries::{GivenUp, Means, Tries};
@@ -256,11 +256,7 @@ async fn deliver<T: Transport, D: Dial>(
     }
     record.delivered_whole(response.bytes().len() as u64, body.len() as u64);
     talk.passage.give_places_back();
-    let writer = client.split().1;
-    let (result, out) = match keep_alive {
-        true => send(writer, out, worker.stall()).await,
-        false => send_last(writer, out, worker.stall()).await,
-    };
+    let (result, out) = send_answer(client.split().1, out, !keep_alive, worker.stall()).await;
     talk.answer.out = out;
     match result {
         Ok(()) if keep_alive => End::KeepAlive,

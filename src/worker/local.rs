@@ -4,7 +4,7 @@
 use super::Worker;
 use super::pages;
 use super::record::Record;
-use super::relay::{send, send_last};
+use super::relay::send_answer;
 use super::talk::{Peer, Talk};
 use super::upstream::Dial;
 use super::{exchange::End, gzip};
@@ -114,11 +114,7 @@ pub async fn answer_locally<T: Transport, D: Dial>(
         write_reply(&mut out, &reply, &plan);
     });
     talk.passage.give_places_back();
-    let writer = client.split().1;
-    let (result, out) = match keep_alive {
-        true => send(writer, out, worker.stall()).await,
-        false => send_last(writer, out, worker.stall()).await,
-    };
+    let (result, out) = send_answer(client.split().1, out, !keep_alive, worker.stall()).await;
     talk.out = out;
     match result {
         Ok(()) if keep_alive => End::KeepAlive,
@@ -134,6 +130,6 @@ pub async fn reject<W: WriteHalf, D: Dial>(worker: &Worker<D>, writer: &mut W, r
         let plan = ReplyPlan { version, keep_alive: false, head_request: false, date: Some(date) };
         write_reply(&mut out, reply, &plan);
     });
-    let (_, out) = send_last(writer, out, worker.stall()).await;
+    let (_, out) = send_answer(writer, out, true, worker.stall()).await;
     worker.buffers.give_back(out);
 }

@@ -159,17 +159,6 @@ impl<'a> Relay<'a> {
         result.map_err(|_| RelayError::Sink)
     }
 
-    /// As [`flush`](Self::flush), behind which nothing follows of this body.
-    async fn flush_last<W: WriteHalf>(&self, writer: &mut W, out: &mut Vec<u8>) -> Result<(), RelayError> {
-        if !self.closes {
-            return self.flush(writer, out).await;
-        }
-        let (result, returned) = send_last(writer, std::mem::take(out), self.stall).await;
-        *out = returned;
-        out.clear();
-        result.map_err(|_| RelayError::Sink)
-    }
-
     /// Sends the last bytes. Good bytes in front of bad ones still belong to the receiver.
     async fn end<W: WriteHalf>(
         &mut self,
@@ -179,10 +168,7 @@ impl<'a> Relay<'a> {
     ) -> (Result<(), RelayError>, Vec<u8>) {
         self.ends();
         // Behind a bad body the connection may be reset: what was good of it leaves at once.
-        let (sent, out) = match self.closes && ended.is_ok() {
-            true => send_last(writer, out, self.stall).await,
-            false => send(writer, out, self.stall).await,
-        };
+        let (sent, out) = send_answer(writer, out, self.closes && ended.is_ok(), self.stall).await;
         (ended.and(sent.map_err(|_| RelayError::Sink)), out)
     }
 
@@ -289,7 +275,9 @@ impl<'a> Relay<'a> {
             turn += buffer.len();
             if self.decoder.remaining() == Some(0) {
                 self.ends();
-                return self.flush_last(writer, buffer).await;
+                let (sent, returned) = send_answer(writer, std::mem::take(buffer), self.closes, self.stall).await;
+                *buffer = returned;
+                return sent.map_err(|_| RelayError::Sink);
             }
             self.flush(writer, buffer).await?;
             if turn >= limits::COPY_TURN_BYTES {
@@ -347,12 +335,17 @@ pub async fn send<W: WriteHalf>(writer: &mut W, buffer: Vec<u8>, stall: TimeLimi
     sent.unwrap_or_else(|late| (Err(late), Vec::new()))
 }
 
-/// As [`send`], for the last bytes of a connection that is shut down as soon as this is done ([`WriteHalf::write_last`]).
-pub async fn send_last<W: WriteHalf>(
+/// As [`send`]; if it `closes`, the connection is shut down as soon as this is done, and the bytes may leave with its end
+/// ([`WriteHalf::write_last`]).
+pub async fn send_answer<W: WriteHalf>(
     writer: &mut W,
     buffer: Vec<u8>,
+    closes: bool,
     stall: TimeLimit<'_>,
 ) -> (io::Result<()>, Vec<u8>) {
+    if !closes {
+        return send(writer, buffer, stall).await;
+    }
     let sent = stall.bound(async { Ok(writer.write_last(buffer).await) }).await;
     sent.unwrap_or_else(|late| (Err(late), Vec::new()))
 }
