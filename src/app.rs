@@ -226,7 +226,6 @@ fn serve(
         draining: false.into(),
         vitals: cores.iter().map(|_| Vitals::default()).collect(),
         process_facts: process::facts,
-        release_memory,
     });
     let wanted = fixed.driver.parse()?;
     let mut workers = Vec::new();
