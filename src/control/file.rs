@@ -32,8 +32,15 @@ const SETTLE_PERIOD: Duration = Duration::from_millis(50);
 /// A file that is written without a pause is read after this many [`SETTLE_PERIOD`]s anyway.
 const SETTLE_ROUNDS_MAX: usize = 20;
 
-/// A file that became empty is believed to be meant so after this many quiet [`SETTLE_PERIOD`]s.
+/// A file that became empty, or went, is believed to be meant so after this many quiet [`SETTLE_PERIOD`]s,
 const EMPTY_ROUNDS: usize = 20;
+
+/// and after this many where no event tells that whoever emptied it has closed it.
+const EMPTY_UNTOLD_ROUNDS: usize = 200;
+
+/// Whoever is known to be at work on a file is waited for this many [`SETTLE_PERIOD`]s: a busy disk can hold a writer for
+/// tens of seconds, first of all where it empties the file.
+const WRITER_ROUNDS_MAX: usize = 1200;
 
 /// A file that changed during each of so many reads is taken as it was read.
 const TORN_READS_MAX: usize = 20;
@@ -87,7 +94,7 @@ pub async fn run(settings: FileSettings, send: UnboundedSender<Update>) {
         // Written to while it was being read: what was read may be the empty file in front of its new contents.
         if settings.watch && now != stamps && torn < TORN_READS_MAX {
             torn += 1;
-            stamps = at_rest(&settings.place, now).await;
+            stamps = at_rest(&settings.place, &watches, &stamps, now).await;
             continue;
         }
         torn = 0;
@@ -134,13 +141,14 @@ async fn changed(
             watches.renew();
         }
         if now != *stamps {
-            return Some(at_rest(&settings.place, now).await);
+            return Some(at_rest(&settings.place, watches, stamps, now).await);
         }
     }
 }
 
-/// Waits for the end of a write that was caught half-way: an emptied file that is about to be filled would clear all routes.
-async fn at_rest(place: &Place, mut stamps: Stamps) -> Stamps {
+/// Waits for the end of a write that was caught half-way: an emptied file that is about to be filled would clear all routes,
+/// and one that holds its first lines only would clear some.
+async fn at_rest(place: &Place, watches: &Option<Watches>, before: &Stamps, mut stamps: Stamps) -> Stamps {
     let (mut rounds, mut quiet) = (0, 0);
     loop {
         tokio::time::sleep(SETTLE_PERIOD).await;
@@ -148,12 +156,33 @@ async fn at_rest(place: &Place, mut stamps: Stamps) -> Stamps {
         rounds += 1;
         quiet = if now == stamps { quiet + 1 } else { 0 };
         stamps = now;
-        // A disk that is busy can hold a writer between emptying and filling for longer than a file needs to look at rest.
-        let is_over = if stamps.has_empty() { quiet >= EMPTY_ROUNDS } else { quiet > 0 || rounds >= SETTLE_ROUNDS_MAX };
-        if is_over {
+        let (enough, most) = patience(place, watches, before, &stamps);
+        if quiet >= enough {
+            return stamps;
+        }
+        if rounds >= most {
+            if most == WRITER_ROUNDS_MAX {
+                let waited = SETTLE_PERIOD * WRITER_ROUNDS_MAX as u32;
+                tracing::warn!("file provider: {place} is still written to after {waited:?}: it is read as it stands");
+            }
             return stamps;
         }
     }
+}
+
+/// After how many quiet rounds the files are taken to be at rest, and after how many rounds of any kind.
+fn patience(place: &Place, watches: &Option<Watches>, before: &Stamps, stamps: &Stamps) -> (usize, usize) {
+    if watches.as_ref().is_some_and(Watches::is_being_written) || stamps.is_half_changed(before) {
+        return (usize::MAX, WRITER_ROUNDS_MAX);
+    }
+    let is_told = |(path, time)| watches.as_ref().is_some_and(|watches| watches.is_over_since(place, path, time));
+    if !stamps.emptied(before).all(is_told) {
+        return (EMPTY_UNTOLD_ROUNDS, WRITER_ROUNDS_MAX);
+    }
+    if stamps.emptied(before).next().is_some() || stamps.has_lost(before) {
+        return (EMPTY_ROUNDS, WRITER_ROUNDS_MAX);
+    }
+    (1, SETTLE_ROUNDS_MAX)
 }
 
 /// Lets a burst of events pass.
@@ -228,6 +257,14 @@ impl Place {
         }
     }
 
+    /// One name for a file, however the caller, or an event of the folder or the file, writes its path. `None`: not ours.
+    fn key(&self, path: &Path) -> Option<PathBuf> {
+        match self {
+            Place::Main(file) | Place::File(file) => (path.file_name() == file.file_name()).then(|| file.clone()),
+            Place::Directory(_) => is_routes(path).then(|| std::path::absolute(path).ok())?,
+        }
+    }
+
     /// The files to read, in their order.
     fn files(&self) -> Result<Vec<PathBuf>, LoadError> {
         match self {
@@ -239,6 +276,11 @@ impl Place {
             }
         }
     }
+}
+
+/// The names that a folder's files of routes have.
+fn is_routes(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "toml" || extension == "tmpl")
 }
 
 /// Subfolders are followed this deep: a link to a parent would lead round in circles.
@@ -257,7 +299,7 @@ fn walk(folder: &Path, depth_left: usize, files: &mut Vec<PathBuf>) -> Result<()
             if depth_left > 0 && !hidden {
                 walk(&path, depth_left - 1, files)?;
             }
-        } else if path.extension().is_some_and(|extension| extension == "toml" || extension == "tmpl") {
+        } else if is_routes(&path) {
             files.push(path);
         }
     }
