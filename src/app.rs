@@ -226,6 +226,7 @@ fn serve(
         draining: false.into(),
         vitals: cores.iter().map(|_| Vitals::default()).collect(),
         process_facts: process::facts,
+        release_memory,
     });
     let wanted = fixed.driver.parse()?;
     let mut workers = Vec::new();

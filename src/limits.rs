@@ -45,6 +45,8 @@ pub const POOLED_BUFFERS_MAX: usize = 1024;
 pub const POOLED_BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// After so many heartbeats a worker lets go what it keeps for reuse and has not needed since the last such look.
 pub const SPARE_LOOK_BEATS: u64 = 2;
+/// Where so many went, the allocator is told to give freed memory back: it looks at all pages of the thread.
+pub const SPARES_WORTH_RELEASING: usize = 16;
 
 /// A client that opened a connection and has not sent a whole head.
 pub const HEAD_READ_SECS: u64 = 60;

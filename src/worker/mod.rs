@@ -134,6 +134,8 @@ pub struct Shared {
     pub vitals: Vec<Vitals>,
     /// Process facts for `/metrics`, read by the wiring.
     pub process_facts: fn() -> ProcessFacts,
+    /// Gives freed memory back to the system, that of the calling thread first of all.
+    pub release_memory: fn(),
 }
 
 impl Shared {
@@ -178,6 +180,8 @@ pub struct Worker<D: Dial> {
     reads_ahead: Cell<usize>,
     /// When a shortage of descriptors, or of places, may be told again.
     next_complaint: Cell<u64>,
+    /// How many things the last [`Worker::trim`] let go.
+    let_go: Cell<usize>,
 }
 
 impl<D: Dial> Worker<D> {
@@ -198,6 +202,7 @@ impl<D: Dial> Worker<D> {
             places: Places::new(limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX),
             reads_ahead: Cell::new(0),
             next_complaint: Cell::new(0),
+            let_go: Cell::new(0),
             shared,
         }
     }
@@ -315,11 +320,15 @@ impl<D: Dial> Worker<D> {
 
     /// Lets everything go that is kept for reuse and that nobody has needed for a while.
     fn trim(&self) {
-        self.pool.sweep(self.clock.mono_nanos());
-        self.handlers.trim();
-        self.spare_talks.trim();
-        self.buffers.trim();
-        secure::trim_spare();
+        let closed = self.pool.sweep(self.clock.mono_nanos());
+        let unneeded = self.handlers.trim() + self.spare_talks.trim() + self.buffers.trim() + secure::trim_spare();
+        let gone = closed + unneeded;
+        // At the next look once more: what operations of the ring still hold now is free by then.
+        let worth = gone.max(self.let_go.replace(gone)) >= limits::SPARES_WORTH_RELEASING;
+        // Until a configuration stands the allocator gives back at once, and being told ends that (`memory::begin`).
+        if worth && !self.snapshot().snapshot.providers.is_empty() {
+            (self.shared.release_memory)();
+        }
     }
 }
 

@@ -60,6 +60,7 @@ pub fn shared(document: Dynamic, workers: usize) -> Shared {
         draining: false.into(),
         vitals: (0..workers).map(|_| Vitals::default()).collect(),
         process_facts: ProcessFacts::default,
+        release_memory: || (),
     }
 }
 

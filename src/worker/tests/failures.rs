@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::stage::TIMEOUTS;
 use super::*;
+use crate::limits;
 use crate::worker::upstream::NetworkDial;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -315,6 +316,25 @@ fn a_client_that_leaves_in_its_answer_costs_nothing_but_the_connection() {
             }
         }
     });
+}
+
+#[test]
+fn memory_goes_back_after_a_burst_and_once_more_at_the_look_behind_it() {
+    let shared = Arc::new(Base::new().shared(TIMEOUTS));
+    let worker = stage::worker(&shared, NetworkDial);
+    let burst = |size: usize| {
+        let lent: Vec<_> = (0..size).map(|_| worker.buffers.lend()).collect();
+        lent.into_iter().for_each(|buffer| worker.buffers.give_back(buffer));
+    };
+    let releases = || {
+        stage::RELEASES.set(0);
+        worker.trim();
+        stage::RELEASES.get()
+    };
+    burst(limits::SPARES_WORTH_RELEASING);
+    assert_eq!([releases(), releases(), releases(), releases()], [0, 1, 1, 0]);
+    burst(limits::SPARES_WORTH_RELEASING - 1);
+    assert_eq!([releases(), releases(), releases()], [0, 0, 0], "a few are not worth it");
 }
 
 #[test]

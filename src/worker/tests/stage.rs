@@ -184,6 +184,11 @@ pub fn worker<D: Dial>(shared: &Arc<Shared>, dial: D) -> Rc<Worker<D>> {
     Rc::new(Worker::new(0, Arc::clone(shared), choice, dial))
 }
 
+thread_local! {
+    /// How often this thread's workers gave memory back to the system.
+    pub static RELEASES: Cell<usize> = const { Cell::new(0) };
+}
+
 /// What a connection needed is kept for the next one; when none comes it goes.
 fn check_spares<D: Dial>(worker: &Worker<D>) {
     let kept = || worker.handlers.trim() + worker.spare_talks.trim() + worker.buffers.trim();
@@ -299,6 +304,7 @@ impl Base {
             draining: false.into(),
             vitals: vec![Vitals::default()],
             process_facts: ProcessFacts::default,
+            release_memory: || RELEASES.set(RELEASES.get() + 1),
         }
     }
 }
