@@ -34,21 +34,18 @@ impl Moment {
 
     /// `2026-11-23T15:42:17Z` or `…+01:00` (RFC 3339, whole seconds).
     pub fn push_rfc3339(self, out: &mut Vec<u8>) {
-        self.push_date_and_clock(out, b'T');
-        self.push_zone(out);
+        self.second().push(out);
     }
 
-    /// The same with the fraction of the second, without its trailing zeros.
-    pub fn push_rfc3339_nanos(self, out: &mut Vec<u8>) {
-        self.push_date_and_clock(out, b'T');
-        push_fraction(out, self.unix_nanos % SECOND_NANOS, 9);
-        self.push_zone(out);
+    /// The second it is in, as text: for those who tell several moments of the same one.
+    pub fn second(self) -> Second {
+        Second { moment: self, text: self.date_and_clock(b'T') }
     }
 
     /// `2026-11-23 15:42:17.5 +0000 UTC m=+12.345678901`: UTC time as Go prints it, with the process's age behind (static.md 7.3).
     pub fn push_go(self, uptime_nanos: u64, out: &mut Vec<u8>) {
         let utc = Moment::utc(self.unix_nanos);
-        utc.push_date_and_clock(out, b' ');
+        out.extend_from_slice(&utc.date_and_clock(b' '));
         push_fraction(out, self.unix_nanos % SECOND_NANOS, 9);
         out.extend_from_slice(b" +0000 UTC m=+");
         push_number(out, uptime_nanos / SECOND_NANOS);
@@ -56,15 +53,12 @@ impl Moment {
         push_padded(out, uptime_nanos % SECOND_NANOS, 9);
     }
 
-    fn push_date_and_clock(self, out: &mut Vec<u8>, between: u8) {
+    /// `2026-11-23T15:42:17`; years from 10000 on are not foreseen.
+    fn date_and_clock(self, between: u8) -> [u8; 19] {
         let t = self.civil();
-        push_padded(out, t.year, 4);
-        out.push(b'-');
-        push_padded(out, t.month, 2);
-        out.push(b'-');
-        push_padded(out, t.day, 2);
-        out.push(between);
-        push_clock(out, &t);
+        let [[y, e], [a, r], [m, o], [d, d2], [h, h2], [i, i2], [s, s2]] =
+            [t.year / 100, t.year % 100, t.month, t.day, t.hour, t.minute, t.second].map(two_digits);
+        [y, e, a, r, b'-', m, o, b'-', d, d2, between, h, h2, b':', i, i2, b':', s, s2]
     }
 
     fn push_zone(self, out: &mut Vec<u8>) {
@@ -87,6 +81,39 @@ impl Moment {
         let rest = secs.rem_euclid(DAY_SECS) as u64;
         Civil { year, month, day, hour: rest / 3600, minute: rest / 60 % 60, second: rest % 60 }
     }
+}
+
+/// One second of time, told.
+#[derive(Debug, Clone, Copy)]
+pub struct Second {
+    moment: Moment,
+    text: [u8; 19],
+}
+
+impl Second {
+    /// That of `moment`: the same text where it is the same second.
+    pub fn or_of(self, moment: Moment) -> Second {
+        let at = |moment: Moment| (moment.unix_nanos / SECOND_NANOS, moment.offset_secs);
+        if at(moment) == at(self.moment) { Second { moment, ..self } } else { moment.second() }
+    }
+
+    /// `2026-11-23T15:42:17Z` or `…+01:00` (RFC 3339, whole seconds).
+    pub fn push(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text);
+        self.moment.push_zone(out);
+    }
+
+    /// The same with the fraction of the second, without its trailing zeros.
+    pub fn push_nanos(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text);
+        push_fraction(out, self.moment.unix_nanos % SECOND_NANOS, 9);
+        self.moment.push_zone(out);
+    }
+}
+
+/// The last two digits of a number.
+fn two_digits(number: u64) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
 /// A duration as Go prints it: `0s`, `1.5µs`, `42ms`, `1m2.5s`, `2h0m0s`.
@@ -200,7 +227,12 @@ mod tests {
         assert_eq!(text(|o| east.push_clf(o)), "23/Nov/2026:21:12:17 +0530");
         assert_eq!(text(|o| west.push_clf(o)), "23/Nov/2026:12:12:17 -0330");
         assert_eq!(text(|o| utc.push_rfc3339(o)), "2026-11-23T15:42:17Z");
-        assert_eq!(text(|o| east.push_rfc3339_nanos(o)), "2026-11-23T21:12:17.12+05:30");
+        assert_eq!(text(|o| east.second().push_nanos(o)), "2026-11-23T21:12:17.12+05:30");
+        let later = |nanos_later| Moment { unix_nanos: nanos + nanos_later, offset_secs: 19_800 };
+        let told = |moment| text(|o| east.second().or_of(moment).push_nanos(o));
+        assert_eq!(told(later(879_999_999)), "2026-11-23T21:12:17.999999999+05:30");
+        assert_eq!(told(later(880_000_000)), "2026-11-23T21:12:18+05:30");
+        assert_eq!(told(utc), "2026-11-23T15:42:17.12Z");
         assert_eq!(text(|o| utc.push_go(12_345_678_901, o)), "2026-11-23 15:42:17.12 +0000 UTC m=+12.345678901");
     }
 

@@ -24,7 +24,7 @@ pub fn push_string(out: &mut Vec<u8>, text: &[u8]) {
 /// Appends what stands between the quotes of a JSON text.
 pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     // Nearly all texts are plain and go out as they are: a log line has thirty of them.
-    if text.iter().all(|&byte| PLAIN[usize::from(byte)]) {
+    if is_plain(text) {
         return out.extend_from_slice(text);
     }
     for chunk in text.utf8_chunks() {
@@ -35,16 +35,22 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Which bytes are ASCII that stands for itself.
-static PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = b' ';
-    while byte < 0x7f {
-        plain[byte as usize] = !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
-        byte += 1;
+/// Whether all of it is ASCII that stands for itself: in blocks, the last of which overlaps, and without a branch for each byte.
+pub fn is_plain(text: &[u8]) -> bool {
+    fn all(bytes: &[u8]) -> bool {
+        bytes.iter().fold(true, |plain, &byte| plain & is_plain_byte(byte))
     }
-    plain
-};
+    fn in_blocks<const N: usize>(text: &[u8]) -> Option<bool> {
+        let last = text.last_chunk::<N>()?;
+        Some(text.as_chunks::<N>().0.iter().all(|block| all(block)) && all(last))
+    }
+    in_blocks::<16>(text).or_else(|| in_blocks::<8>(text)).or_else(|| in_blocks::<4>(text)).unwrap_or_else(|| all(text))
+}
+
+fn is_plain_byte(byte: u8) -> bool {
+    let stands_out = (byte == b'"') | (byte == b'\\') | (byte == b'<') | (byte == b'>') | (byte == b'&');
+    (b' '..0x7f).contains(&byte) & !stands_out
+}
 
 fn push_fragment(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
@@ -142,6 +148,22 @@ mod tests {
             assert_eq!([&alone[..], b"\\u0000"].concat(), beside, "{byte:#x}");
             let quoted = [b"\"", &alone[..], b"\""].concat();
             assert_eq!(serde_json::from_slice::<String>(&quoted).unwrap().as_bytes(), [byte]);
+        }
+    }
+
+    #[test]
+    fn one_byte_that_stands_out_is_found_wherever_it_is() {
+        for len in 0..40 {
+            let mut text = vec![b'a'; len];
+            assert!(is_plain(&text));
+            for at in 0..len {
+                for byte in [b'"', b'\\', b'<', b'>', b'&', 0x1f, 0x7f, 0x80, 0xff] {
+                    text[at] = byte;
+                    assert!(!is_plain(&text), "{byte:#x} at {at} of {len}");
+                }
+                text[at] = b'~';
+                assert!(is_plain(&text));
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::http::{Field, Reply};
+use crate::observe::json_text;
 
 /// How many fields of one message a line tells at most; more are left out.
 pub const LOGGED_FIELDS_MAX: usize = 128;
@@ -89,6 +90,11 @@ fn split_line(line: &[u8]) -> Option<Pair<'_>> {
 }
 
 impl<'a> SortedFields<'a> {
+    /// Fields of the same name counted each.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Pair<'a>> + '_ {
         let pairs = &self.pairs;
         pairs.iter().enumerate().filter(|(at, pair)| *at == 0 || !same_name(pairs[at - 1].0, pair.0)).map(|(_, p)| *p)
@@ -110,9 +116,17 @@ impl<'a> SortedFields<'a> {
 /// other bytes would need escapes in a line, a name with them tells nothing, and they are left out.
 pub(super) fn push_canonical(out: &mut Vec<u8>, name: &[u8]) {
     let from = out.len();
-    out.extend(name.first().map(u8::to_ascii_uppercase));
-    out.extend(name.windows(2).map(|pair| capital(pair[0], pair[1])));
-    if !name.iter().all(|&byte| is_shown(byte)) {
+    out.extend_from_slice(name);
+    let told = &mut out[from..];
+    told.make_ascii_lowercase();
+    let mut is_first = true;
+    for byte in told.iter_mut() {
+        if is_first {
+            byte.make_ascii_uppercase();
+        }
+        is_first = *byte == b'-';
+    }
+    if !json_text::is_plain(told) {
         let kept: Vec<u8> = out.drain(from..).filter(|&byte| is_shown(byte)).collect();
         out.extend_from_slice(&kept);
     }
@@ -133,6 +147,12 @@ fn same_name(a: &[u8], b: &[u8]) -> bool {
 
 /// The order of the canonical names: only where they first differ do capitals matter, and before it both have the same bytes.
 fn compare_canonical(a: &[u8], b: &[u8]) -> Ordering {
+    // Most differ in their first letters already.
+    if let ([x, ..], [y, ..]) = (a, b)
+        && !x.eq_ignore_ascii_case(y)
+    {
+        return x.to_ascii_uppercase().cmp(&y.to_ascii_uppercase());
+    }
     match a.iter().zip(b).position(|(x, y)| !x.eq_ignore_ascii_case(y)) {
         None => a.len().cmp(&b.len()),
         Some(at) => {

@@ -2,14 +2,15 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
-use super::fields::{SortedFields, push_canonical};
+use super::fields::push_canonical;
 use super::format::{AccessLogFormat, HeaderMode, LogField};
 use super::{FieldList, Record};
 use crate::http::percent::{self, hex_byte};
 use crate::http::phrase::status_phrase;
-use crate::observe::clock_text::{Moment, push_number, push_padded};
-use crate::observe::json_text::{push_escaped, push_string};
+use crate::observe::clock_text::{Moment, Second, push_number, push_padded};
+use crate::observe::json_text::push_escaped;
 
 pub(super) fn append(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8>) {
     out.push(b'{');
@@ -19,23 +20,19 @@ pub(super) fn append(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8
     line.downstream(record);
     line.origin(record);
     line.request(record);
-    line.start(record);
-    let response = line.shown_headers(record.response_fields);
-    line.headers(b"\"downstream_", response.as_ref(), &[]);
+    let second = line.start(record);
+    let response = line.headers(b"\"downstream_", record.response_fields, &[]);
     line.out.extend_from_slice(b"\"level\":\"info\",\"msg\":\"\",");
     match &record.origin {
-        Some(origin) if origin.fields.is(&record.response_fields) => {
-            line.headers(b"\"origin_", response.as_ref(), &[]);
-        }
-        Some(origin) => line.headers(b"\"origin_", line.shown_headers(origin.fields).as_ref(), &[]),
+        Some(origin) if origin.fields.is(&record.response_fields) => line.again(b"\"origin_", &response),
+        Some(origin) => drop(line.headers(b"\"origin_", origin.fields, &[])),
         None => {}
     }
     // Go keeps these two outside of a request's fields; RequestAddr tells the host.
-    let request = line.shown_headers(record.request_fields);
-    line.headers(b"\"request_", request.as_ref(), &["Host", "Transfer-Encoding"]);
+    line.headers(b"\"request_", record.request_fields, &["Host", "Transfer-Encoding"]);
     let end_nanos = record.start_unix_nanos.saturating_add(record.duration_nanos);
     out.extend_from_slice(b"\"time\":\"");
-    Moment { unix_nanos: end_nanos, offset_secs: record.local_offset_secs }.push_rfc3339(out);
+    second.or_of(Moment { unix_nanos: end_nanos, offset_secs: record.local_offset_secs }).push(out);
     out.extend_from_slice(b"\"}\n");
 }
 
@@ -121,22 +118,23 @@ impl Line<'_, '_> {
         });
     }
 
-    fn start(&mut self, record: &Record) {
+    /// The second of the line's start, in local time.
+    fn start(&mut self, record: &Record) -> Second {
         let utc = Moment::utc(record.start_unix_nanos);
-        let local = Moment { offset_secs: record.local_offset_secs, ..utc };
-        self.quoted(LogField::StartLocal, |out| local.push_rfc3339_nanos(out));
-        self.quoted(LogField::StartUtc, |out| utc.push_rfc3339_nanos(out));
+        let local = Moment { offset_secs: record.local_offset_secs, ..utc }.second();
+        self.quoted(LogField::StartLocal, |out| local.push_nanos(out));
+        self.quoted(LogField::StartUtc, |out| local.or_of(utc).push_nanos(out));
+        local
     }
 
-    /// A list of fields in its order, if any of it can be told.
-    fn shown_headers<'a>(&self, fields: FieldList<'a>) -> Option<SortedFields<'a>> {
-        (!matches!(fields, FieldList::None) && !self.format.drops_all_headers()).then(|| fields.sorted())
-    }
-
-    /// `prefix` has the opening quote of the keys in front.
-    fn headers(&mut self, prefix: &[u8], fields: Option<&SortedFields>, except: &[&str]) {
-        let Some(fields) = fields else { return };
-        for (name, value) in fields.iter() {
+    /// `prefix` has the opening quote of the keys in front. Returns what stands behind each prefix.
+    fn headers<const N: usize>(&mut self, prefix: &[u8; N], fields: FieldList, except: &[&str]) -> Vec<Range<usize>> {
+        if matches!(fields, FieldList::None) || self.format.drops_all_headers() {
+            return Vec::new();
+        }
+        let sorted = fields.sorted();
+        let mut told = Vec::with_capacity(sorted.len());
+        for (name, value) in sorted.iter() {
             let value = match self.format.header(name) {
                 HeaderMode::Drop => continue,
                 HeaderMode::Keep => value,
@@ -146,10 +144,21 @@ impl Line<'_, '_> {
                 continue;
             }
             self.out.extend_from_slice(prefix);
+            let from = self.out.len();
             push_canonical(self.out, name);
-            self.out.extend_from_slice(b"\":");
-            push_string(self.out, value);
-            self.out.push(b',');
+            self.out.extend_from_slice(b"\":\"");
+            push_escaped(self.out, value);
+            self.out.extend_from_slice(b"\",");
+            told.push(from..self.out.len());
+        }
+        told
+    }
+
+    /// The header fields that were told in those places, with another prefix.
+    fn again<const N: usize>(&mut self, prefix: &[u8; N], told: &[Range<usize>]) {
+        for place in told {
+            self.out.extend_from_slice(prefix);
+            self.out.extend_from_within(place.clone());
         }
     }
 
@@ -157,7 +166,7 @@ impl Line<'_, '_> {
     fn key(&mut self, field: LogField) -> bool {
         let kept = self.format.keeps(field);
         if kept {
-            self.out.extend_from_slice(field.key().as_bytes());
+            field.push_key(self.out);
         }
         kept
     }
@@ -168,8 +177,8 @@ impl Line<'_, '_> {
 
     /// `push` writes what needs no escapes.
     fn quoted(&mut self, field: LogField, push: impl FnOnce(&mut Vec<u8>)) {
-        if self.key(field) {
-            self.out.push(b'"');
+        if self.format.keeps(field) {
+            field.push_key_and_quote(self.out);
             push(self.out);
             self.out.extend_from_slice(b"\",");
         }
@@ -244,19 +253,25 @@ fn push_url(out: &mut Vec<u8>, url: &[u8]) {
     // Only a path with escapes is copied, and of those only the ones that the proxy answered itself.
     let decoded = percent::decoded(path);
     let raw_path = if is_default_encoding(path) { &b""[..] } else { path };
-    for (key, value) in [("{\"Scheme\":", scheme), (",\"Opaque\":", b""), (",\"User\":null,\"Host\":", host)] {
-        out.extend_from_slice(key.as_bytes());
-        push_string(out, value);
+    let parts: [(&[u8], &[u8]); 5] = [
+        (b"{\"Scheme\":\"", scheme),
+        (b"\",\"Opaque\":\"\",\"User\":null,\"Host\":\"", host),
+        (b"\",\"Path\":\"", &decoded),
+        (b"\",\"RawPath\":\"", raw_path),
+        (
+            if query == Some(b"") {
+                b"\",\"ForceQuery\":true,\"RawQuery\":\""
+            } else {
+                b"\",\"ForceQuery\":false,\"RawQuery\":\""
+            },
+            query.unwrap_or(b""),
+        ),
+    ];
+    for (key, value) in parts {
+        out.extend_from_slice(key);
+        push_escaped(out, value);
     }
-    for (key, value) in [(",\"Path\":", &*decoded), (",\"RawPath\":", raw_path)] {
-        out.extend_from_slice(key.as_bytes());
-        push_string(out, value);
-    }
-    out.extend_from_slice(b",\"ForceQuery\":");
-    out.extend_from_slice(if query == Some(b"") { b"true" } else { b"false" });
-    out.extend_from_slice(b",\"RawQuery\":");
-    push_string(out, query.unwrap_or(b""));
-    out.extend_from_slice(b",\"Fragment\":\"\"}");
+    out.extend_from_slice(b"\",\"Fragment\":\"\"}");
 }
 
 /// Whether Go would write the decoded path back to these bytes; it tells `RawPath` only if not.

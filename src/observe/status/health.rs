@@ -82,7 +82,7 @@ fn shown(error: &RecentError) -> ShownError<'_> {
         method: &error.method,
         host: &error.host,
         path: &error.path,
-        time: text(|out| Moment::utc(error.unix_nanos).push_rfc3339_nanos(out)),
+        time: text(|out| Moment::utc(error.unix_nanos).second().push_nanos(out)),
     }
 }
 

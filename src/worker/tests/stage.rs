@@ -19,6 +19,7 @@ use crate::config::dynamic::{
 };
 use crate::config::snapshot::{Origin, Snapshot, Trust};
 use crate::error::Cause;
+use crate::limits;
 use crate::middleware::Chain;
 use crate::net::TimeLimit;
 use crate::net::driver::Choice;
@@ -167,6 +168,10 @@ impl<'a> Run<'a> {
         let held = opened.iter().filter(|origin| !origin.borrow().dropped).count();
         assert_eq!(held, pooled, "connections to origins that nobody holds any more");
         check_spares(&worker);
+        let now = worker.clock.mono_nanos();
+        let idle_end = now + limits::UPSTREAM_IDLE_SECS * 1_000_000_000;
+        assert_eq!((worker.pool.sweep(now), worker.pool.sweep(idle_end)), (0, pooled), "closed as idle too long");
+        assert!(worker.pool.is_empty());
         Outcome {
             client: text(&client.heard),
             origins: opened.iter().map(|origin| text(&origin.borrow().heard)).collect(),
