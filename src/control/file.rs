@@ -32,14 +32,14 @@ const SETTLE_PERIOD: Duration = Duration::from_millis(50);
 /// A file that is written without a pause is read after this many [`SETTLE_PERIOD`]s anyway.
 const SETTLE_ROUNDS_MAX: usize = 20;
 
-/// A file that became empty, or went, is believed to be meant so after this many quiet [`SETTLE_PERIOD`]s,
+/// A file that became empty, or went, is believed to be meant so after this many quiet [`SETTLE_PERIOD`]s.
 const EMPTY_ROUNDS: usize = 20;
 
-/// and after this many where no event tells that whoever emptied it has closed it.
-const EMPTY_UNTOLD_ROUNDS: usize = 200;
+/// A file that became empty and that no event tells to be closed, or one that somebody has open, needs as many.
+const UNTOLD_ROUNDS: usize = 200;
 
-/// Whoever is known to be at work on a file is waited for this many [`SETTLE_PERIOD`]s: a busy disk can hold a writer for
-/// tens of seconds, first of all where it empties the file.
+/// Whoever has emptied a file and is still at work on it is waited for this many [`SETTLE_PERIOD`]s: a busy disk can hold a
+/// writer for tens of seconds, first of all where it empties the file.
 const WRITER_ROUNDS_MAX: usize = 1200;
 
 /// A file that changed during each of so many reads is taken as it was read.
@@ -172,14 +172,16 @@ async fn at_rest(place: &Place, watches: &Option<Watches>, before: &Stamps, mut 
 
 /// After how many quiet rounds the files are taken to be at rest, and after how many rounds of any kind.
 fn patience(place: &Place, watches: &Option<Watches>, before: &Stamps, stamps: &Stamps) -> (usize, usize) {
-    if watches.as_ref().is_some_and(Watches::is_being_written) || stamps.is_half_changed(before) {
+    let is_open = watches.as_ref().is_some_and(Watches::is_being_written);
+    let has_emptied = stamps.emptied(before).next().is_some();
+    if stamps.is_half_changed(before) || (is_open && has_emptied) {
         return (usize::MAX, WRITER_ROUNDS_MAX);
     }
     let is_told = |(path, time)| watches.as_ref().is_some_and(|watches| watches.is_over_since(place, path, time));
-    if !stamps.emptied(before).all(is_told) {
-        return (EMPTY_UNTOLD_ROUNDS, WRITER_ROUNDS_MAX);
+    if is_open || !stamps.emptied(before).all(is_told) {
+        return (UNTOLD_ROUNDS, WRITER_ROUNDS_MAX);
     }
-    if stamps.emptied(before).next().is_some() || stamps.has_lost(before) {
+    if has_emptied || stamps.has_lost(before) {
         return (EMPTY_ROUNDS, WRITER_ROUNDS_MAX);
     }
     (1, SETTLE_ROUNDS_MAX)

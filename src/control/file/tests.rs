@@ -112,9 +112,10 @@ fn a_file_that_is_gone_is_written_by_nobody() {
         let folder = folder();
         let file = folder.path().join("routes.toml");
         let (report, _events) = unbounded_channel();
-        let watches = Watches::new(&Place::File(file.clone()), report);
+        let place = Place::File(file.clone());
+        let watches = Some(Watches::new(&place, report));
         let wait = async |wanted| {
-            while watches.is_being_written() != wanted {
+            while watches.as_ref().is_some_and(Watches::is_being_written) != wanted {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -126,6 +127,11 @@ fn a_file_that_is_gone_is_written_by_nobody() {
         let in_time = tokio::time::timeout(PATIENCE, async {
             let writer = open();
             wait(true).await;
+            let now = Stamps::of(&place);
+            assert_eq!(patience(&place, &watches, &now, &now), (UNTOLD_ROUNDS, WRITER_ROUNDS_MAX), "held open");
+            writer.set_len(0).expect("emptied");
+            let emptied = Stamps::of(&place);
+            assert_eq!(patience(&place, &watches, &now, &emptied), (usize::MAX, WRITER_ROUNDS_MAX), "emptied and open");
             fs::remove_file(&file).expect("removed");
             wait(false).await;
             drop(writer);
@@ -156,7 +162,7 @@ fn what_goes_or_becomes_empty_is_waited_for_longer_when_nobody_tells_that_it_is_
         tokio::time::sleep(Duration::from_millis(20)).await;
         write(&path("a.toml"), "");
         let emptied = Stamps::of(&place);
-        assert_eq!(patience(&place, &None, &before, &emptied), (EMPTY_UNTOLD_ROUNDS, WRITER_ROUNDS_MAX), "no events");
+        assert_eq!(patience(&place, &None, &before, &emptied), (UNTOLD_ROUNDS, WRITER_ROUNDS_MAX), "no events");
         let told = tokio::time::timeout(PATIENCE, async {
             while patience(&place, &watches, &before, &emptied) != (EMPTY_ROUNDS, WRITER_ROUNDS_MAX) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
