@@ -14,9 +14,11 @@ use super::update::Update;
 use crate::config::fixed;
 use crate::config::text::{self, InvalidConfig, Merged};
 
+mod rest;
 mod stamps;
 mod watches;
 
+use rest::at_rest;
 use stamps::Stamps;
 use watches::Watches;
 
@@ -28,19 +30,6 @@ pub const POLL_PERIOD: Duration = Duration::from_secs(5);
 
 /// Editors write a file in several steps: events this close together are one change.
 const SETTLE_PERIOD: Duration = Duration::from_millis(50);
-
-/// A file that is written without a pause is read after this many [`SETTLE_PERIOD`]s anyway.
-const SETTLE_ROUNDS_MAX: usize = 20;
-
-/// A file that became empty, or went, is believed to be meant so after this many quiet [`SETTLE_PERIOD`]s.
-const EMPTY_ROUNDS: usize = 20;
-
-/// A file that became empty and that no event tells to be closed, or one that somebody has open, needs as many.
-const UNTOLD_ROUNDS: usize = 200;
-
-/// Whoever has emptied a file and is still at work on it is waited for this many [`SETTLE_PERIOD`]s: a busy disk can hold a
-/// writer for tens of seconds, first of all where it empties the file.
-const WRITER_ROUNDS_MAX: usize = 1200;
 
 /// A file that changed during each of so many reads is taken as it was read.
 const TORN_READS_MAX: usize = 20;
@@ -93,11 +82,10 @@ pub async fn run(settings: FileSettings, send: UnboundedSender<Update>) {
         let now = Stamps::of(&settings.place);
         // Written to while it was being read: what was read may be the empty file in front of its new contents.
         if settings.watch && now != stamps && torn < TORN_READS_MAX {
-            torn += 1;
-            stamps = at_rest(&settings.place, &watches, &stamps, now).await;
+            let (newer, is_over) = at_rest(&settings.place, &watches, &stamps, now).await;
+            (stamps, torn) = (newer, if is_over { torn + 1 } else { TORN_READS_MAX });
             continue;
         }
-        torn = 0;
         match read {
             Ok(merged) => {
                 loaded = true;
@@ -115,20 +103,20 @@ pub async fn run(settings: FileSettings, send: UnboundedSender<Update>) {
         }
         // Taken before the load they describe: a write in between shows up as a difference.
         match changed(&settings, &mut watches, &mut events, &stamps, &send).await {
-            Some(newer) => stamps = newer,
+            Some((newer, is_over)) => (stamps, torn) = (newer, if is_over { 0 } else { TORN_READS_MAX }),
             None => return,
         }
     }
 }
 
-/// Waits until the files differ from `stamps`; `None` when nobody listens any more.
+/// Waits until the files differ from `stamps`, as [`at_rest`] does; `None` when nobody listens any more.
 async fn changed(
     settings: &FileSettings,
     watches: &mut Option<Watches>,
     events: &mut UnboundedReceiver<()>,
     stamps: &Stamps,
     send: &UnboundedSender<Update>,
-) -> Option<Stamps> {
+) -> Option<(Stamps, bool)> {
     loop {
         tokio::select! {
             _ = send.closed() => return None,
@@ -144,47 +132,6 @@ async fn changed(
             return Some(at_rest(&settings.place, watches, stamps, now).await);
         }
     }
-}
-
-/// Waits for the end of a write that was caught half-way: an emptied file that is about to be filled would clear all routes,
-/// and one that holds its first lines only would clear some.
-async fn at_rest(place: &Place, watches: &Option<Watches>, before: &Stamps, mut stamps: Stamps) -> Stamps {
-    let (mut rounds, mut quiet) = (0, 0);
-    loop {
-        tokio::time::sleep(SETTLE_PERIOD).await;
-        let now = Stamps::of(place);
-        rounds += 1;
-        quiet = if now == stamps { quiet + 1 } else { 0 };
-        stamps = now;
-        let (enough, most) = patience(place, watches, before, &stamps);
-        if quiet >= enough {
-            return stamps;
-        }
-        if rounds >= most {
-            if most == WRITER_ROUNDS_MAX {
-                let waited = SETTLE_PERIOD * WRITER_ROUNDS_MAX as u32;
-                tracing::warn!("file provider: {place} is still written to after {waited:?}: it is read as it stands");
-            }
-            return stamps;
-        }
-    }
-}
-
-/// After how many quiet rounds the files are taken to be at rest, and after how many rounds of any kind.
-fn patience(place: &Place, watches: &Option<Watches>, before: &Stamps, stamps: &Stamps) -> (usize, usize) {
-    let is_open = watches.as_ref().is_some_and(Watches::is_being_written);
-    let has_emptied = stamps.emptied(before).next().is_some();
-    if stamps.is_half_changed(before) || (is_open && has_emptied) {
-        return (usize::MAX, WRITER_ROUNDS_MAX);
-    }
-    let is_told = |(path, time)| watches.as_ref().is_some_and(|watches| watches.is_over_since(place, path, time));
-    if is_open || !stamps.emptied(before).all(is_told) {
-        return (UNTOLD_ROUNDS, WRITER_ROUNDS_MAX);
-    }
-    if has_emptied || stamps.has_lost(before) {
-        return (EMPTY_ROUNDS, WRITER_ROUNDS_MAX);
-    }
-    (1, SETTLE_ROUNDS_MAX)
 }
 
 /// Lets a burst of events pass.

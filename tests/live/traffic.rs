@@ -209,6 +209,8 @@ fn a_websocket_carries_bytes_both_ways() {
     }
 }
 
+const OK_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
+
 #[test]
 fn two_hundred_clients_and_reloads_without_one_failed_request() {
     for driver in DRIVERS {
@@ -230,7 +232,8 @@ fn two_hundred_clients_and_reloads_without_one_failed_request() {
                             assert!(n > 0, "closed");
                             got.extend_from_slice(&buffer[..n]);
                             // Before the rest is waited for: what is not the answer does not have its length.
-                            assert!(got.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&got));
+                            let common = got.len().min(OK_LINE.len());
+                            assert!(got[..common] == OK_LINE[..common], "{}", String::from_utf8_lossy(&got));
                         }
                         assert!(got.ends_with(&pattern(1000)));
                         done.fetch_add(1, SeqCst);

@@ -8,12 +8,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::Place;
 
 /// The status of every file of a place. Two that are equal mean that nothing needs to be read again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamps(BTreeMap<PathBuf, Option<Stamp>>);
+#[derive(Debug, Clone)]
+pub(super) struct Stamps {
+    files: BTreeMap<PathBuf, Option<Stamp>>,
+    /// When it was looked at.
+    pub taken: SystemTime,
+}
+
+impl PartialEq for Stamps {
+    fn eq(&self, other: &Stamps) -> bool {
+        self.files == other.files
+    }
+}
 
 /// A file's identity and state; links are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -23,47 +33,44 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// A file system may hold any number; one before 1970 is taken for 1970.
-    fn changed(&self) -> SystemTime {
+    /// It holds nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// When the kernel says that it changed. A file system may hold any number; one before 1970 is taken for 1970.
+    pub fn changed(&self) -> SystemTime {
         let (secs, nanos) = self.changed_nanos;
         UNIX_EPOCH + Duration::new(secs.try_into().unwrap_or(0), nanos.try_into().unwrap_or(0))
+    }
+
+    /// It is smaller than it `was`, at the same time: so ext4 shows a file that is being emptied while it waits for the disk. Two
+    /// changes within one step of the file system's clock look the same.
+    pub fn is_being_cut(&self, was: &Stamp) -> bool {
+        self.size < was.size && Stamp { size: was.size, ..*self } == *was
     }
 }
 
 impl Stamps {
     /// Looks at the files there are now; one that is gone, or a folder that cannot be read, is a state like any other.
     pub fn of(place: &Place) -> Stamps {
+        let taken = SystemTime::now();
         let files = place.files().unwrap_or_else(|_| vec![place.path().to_owned()]);
-        Stamps(files.into_iter().map(|file| (file.clone(), stamp(&file))).collect())
+        Stamps { files: files.into_iter().map(|file| (file.clone(), stamp(&file))).collect(), taken }
     }
 
-    /// A file is in the middle of a change: ext4 shows its new size, and the time of before, while it waits for the disk.
-    pub fn is_half_changed(&self, before: &Stamps) -> bool {
-        self.0.iter().any(|(path, stamp)| match (stamp, before.of_file(path)) {
-            (Some(stamp), Some(before)) => {
-                let is_same = (stamp.device, stamp.inode) == (before.device, before.inode);
-                is_same && stamp.changed_nanos == before.changed_nanos && stamp.size != before.size
-            }
-            _ => false,
-        })
+    /// The files that are not as `before`: their paths, what they were and what they are. `None`: not there.
+    pub fn differing<'a>(
+        &'a self,
+        before: &'a Stamps,
+    ) -> impl Iterator<Item = (&'a Path, Option<&'a Stamp>, Option<&'a Stamp>)> {
+        let gone = before.files.keys().filter(|path| !self.files.contains_key(*path));
+        let pairs = self.files.keys().chain(gone).map(|path| (path.as_path(), before.file(path), self.file(path)));
+        pairs.filter(|(_, was, is)| was != is)
     }
 
-    /// The files that hold nothing at all and were not so `before`, each with the time at which it changed.
-    pub fn emptied<'a>(&'a self, before: &'a Stamps) -> impl Iterator<Item = (&'a Path, SystemTime)> {
-        self.0.iter().filter_map(move |(path, stamp)| {
-            let stamp = stamp.filter(|stamp| stamp.size == 0)?;
-            let was_empty = before.of_file(path).is_some_and(|before| before.size == 0);
-            (!was_empty).then(|| (path.as_path(), stamp.changed()))
-        })
-    }
-
-    /// A file that was there `before` is gone.
-    pub fn has_lost(&self, before: &Stamps) -> bool {
-        before.0.iter().any(|(path, stamp)| stamp.is_some() && self.of_file(path).is_none())
-    }
-
-    fn of_file(&self, path: &Path) -> Option<&Stamp> {
-        self.0.get(path)?.as_ref()
+    fn file(&self, path: &Path) -> Option<&Stamp> {
+        self.files.get(path)?.as_ref()
     }
 }
 
@@ -81,10 +88,10 @@ fn stamp(file: &Path) -> Option<Stamp> {
 #[cfg(test)]
 impl Stamps {
     /// As ext4 shows a file while it is being emptied: the new size, and the times of before.
-    pub fn with_changes_of(mut self, before: &Stamps) -> Stamps {
-        for (path, stamp) in &mut self.0 {
-            if let (Some(stamp), Some(before)) = (stamp, before.of_file(path)) {
-                stamp.changed_nanos = before.changed_nanos;
+    pub fn with_times_of(mut self, before: &Stamps) -> Stamps {
+        for (path, stamp) in &mut self.files {
+            if let (Some(stamp), Some(before)) = (stamp, before.file(path)) {
+                *stamp = Stamp { size: stamp.size, ..*before };
             }
         }
         self

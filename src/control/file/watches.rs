@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -22,16 +22,19 @@ pub(super) struct Watches {
     written: Written,
 }
 
-/// What events told of the files so far.
+/// What events told of the files so far, for so many of them at the most: of those forgotten nothing is known.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<BTreeMap<PathBuf, Writing>>>);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Writing {
-    /// Written to, and not closed since.
-    Open,
-    /// Closed, or put in its place as a whole. The kernel takes the time of a file's change from the same clock.
-    Over(SystemTime),
+const WRITTEN_MAX: usize = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// Written to at this time, and not closed since.
+    Open(Instant),
+    /// Closed, or put in its place as a whole, at this time. The kernel of this machine takes the time of a change from the
+    /// same clock; a file server has its own.
+    Closed(SystemTime),
 }
 
 impl Written {
@@ -40,18 +43,31 @@ impl Written {
     }
 
     fn note(&self, place: &Place, event: &Event) {
-        let writing = match event.kind {
-            // Emptying a file while opening it is an event of this kind too; it comes when the emptying is done.
-            EventKind::Modify(ModifyKind::Data(_)) => Writing::Open,
-            EventKind::Access(AccessKind::Close(AccessMode::Write))
-            | EventKind::Modify(ModifyKind::Name(_))
-            | EventKind::Remove(_) => Writing::Over(SystemTime::now()),
-            // Events were lost, the closing of a file perhaps among them.
-            _ if event.need_rescan() => return self.files().clear(),
-            _ => return,
-        };
+        let mut files = self.files();
+        // Events were lost, the closing of a file perhaps among them.
+        if event.need_rescan() || files.len() >= WRITTEN_MAX {
+            files.clear();
+        }
         for path in event.paths.iter().filter_map(|path| place.key(path)) {
-            self.files().insert(path, writing);
+            match event.kind {
+                // Emptying a file while opening it is an event of this kind too; it comes when the emptying is done.
+                EventKind::Modify(ModifyKind::Data(_)) => drop(files.insert(path, Writing::Open(Instant::now()))),
+                EventKind::Access(AccessKind::Close(AccessMode::Write))
+                | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+                    files.insert(path, Writing::Closed(SystemTime::now()));
+                }
+                // The time of its change moves on with its owner or its mode.
+                EventKind::Modify(ModifyKind::Metadata(_)) => {
+                    if let Some(Writing::Closed(when)) = files.get_mut(&path) {
+                        *when = SystemTime::now();
+                    }
+                }
+                // Another file has this name from now on, or none.
+                EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                    files.remove(&path);
+                }
+                _ => {}
+            }
         }
     }
 }
@@ -81,15 +97,9 @@ impl Watches {
         watches
     }
 
-    /// Somebody has one of the files open and has written to it. Silent mounts never say so.
-    pub fn is_being_written(&self) -> bool {
-        self.written.files().values().any(|writing| *writing == Writing::Open)
-    }
-
-    /// Whoever wrote to the file of this path of `place` has ended it, at `time` or later.
-    pub fn is_over_since(&self, place: &Place, path: &Path, time: SystemTime) -> bool {
-        let written = place.key(path).and_then(|path| self.written.files().get(&path).copied());
-        written.is_some_and(|writing| matches!(writing, Writing::Over(when) if when >= time))
+    /// What events told last of the file of this path. Nothing where they stay silent, or come under another path.
+    pub fn writing(&self, place: &Place, path: &Path) -> Option<Writing> {
+        self.written.files().get(&place.key(path)?).copied()
     }
 
     /// Takes up watches that ended: the folder may have appeared, the file's name may lead to another file by now.
@@ -100,7 +110,9 @@ impl Watches {
         } else if !self.folder_watched {
             self.folder_watched = watcher.watch(&self.folder, self.mode).is_ok();
         }
-        if let Some(file) = &self.file {
+        // A watch is not changed under a writer: the closing of the file could fall in between.
+        let is_open = |file| matches!(self.written.files().get(file), Some(Writing::Open(_)));
+        if let Some(file) = self.file.as_ref().filter(|file| !is_open(*file)) {
             // Fails when the file is gone, or its watch went with it: then the folder's watch and the polling remain.
             let _ = watcher.unwatch(file);
             let _ = watcher.watch(file, RecursiveMode::NonRecursive);

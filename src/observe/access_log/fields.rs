@@ -126,7 +126,7 @@ pub(super) fn push_canonical(out: &mut Vec<u8>, name: &[u8]) {
         }
         is_first = *byte == b'-';
     }
-    if !json_text::is_plain(told) {
+    if !json_text::is_plain(told) || told.contains(&b' ') {
         let kept: Vec<u8> = out.drain(from..).filter(|&byte| is_shown(byte)).collect();
         out.extend_from_slice(&kept);
     }
@@ -155,10 +155,8 @@ fn compare_canonical(a: &[u8], b: &[u8]) -> Ordering {
     }
     match a.iter().zip(b).position(|(x, y)| !x.eq_ignore_ascii_case(y)) {
         None => a.len().cmp(&b.len()),
-        Some(at) => {
-            let before = if at == 0 { b'-' } else { a[at - 1] };
-            capital(before, a[at]).cmp(&capital(before, b[at]))
-        }
+        // Not the first ones, so that there is one before.
+        Some(at) => capital(a[at - 1], a[at]).cmp(&capital(a[at - 1], b[at])),
     }
 }
 
@@ -202,6 +200,9 @@ mod tests {
         let expected = vec![("Etag".to_owned(), "5".to_owned())];
         assert_eq!(shown(FieldList::Head { bytes, fields: &fields }), expected);
         assert_eq!(shown(FieldList::Reply(&reply)), expected);
+        // A name of the proxy's own is not parsed.
+        let reply = Reply::default().with("a b\"&", &b"1"[..]);
+        assert_eq!(shown(FieldList::Reply(&reply)), [("Ab&".to_owned(), "1".to_owned())]);
     }
 
     #[test]
