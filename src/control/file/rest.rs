@@ -8,8 +8,11 @@ use super::stamps::{Stamp, Stamps};
 use super::watches::{Watches, Writing};
 use super::{Place, SETTLE_PERIOD};
 
-/// No change is waited for longer than this many [`SETTLE_PERIOD`]s, the rounds in which the files are looked at.
-const ROUNDS_MAX: usize = 1200;
+/// Somebody at work is waited for this many [`SETTLE_PERIOD`]s, the rounds in which the files are looked at.
+const WORK_ROUNDS_MAX: u32 = 1200;
+
+/// A file that the kernel itself is still emptying is waited for this many: the disk decides, and nobody means an empty file yet.
+const EMPTYING_ROUNDS_MAX: u32 = 12_000;
 
 /// A file that somebody has open counts as being written for this long after the last write that was told.
 const OPEN_FOR: Duration = Duration::from_secs(10);
@@ -28,16 +31,19 @@ enum Rest {
     Untold,
     /// Somebody is at work on a file.
     AtWork,
+    /// A file is being emptied, and the disk is not done with it.
+    Emptying,
 }
 
 impl Rest {
     /// After how many rounds without a change it is over, and after how many of any kind.
-    fn rounds(self) -> (usize, usize) {
+    fn rounds(self) -> (u32, u32) {
         match self {
             Rest::Whole => (1, 20),
             Rest::Emptied => (20, 60),
             Rest::Untold => (200, 400),
-            Rest::AtWork => (usize::MAX, usize::MAX),
+            Rest::AtWork => (u32::MAX, WORK_ROUNDS_MAX),
+            Rest::Emptying => (u32::MAX, EMPTYING_ROUNDS_MAX),
         }
     }
 
@@ -64,7 +70,7 @@ impl Rest {
                     Rest::Whole
                 }
             }
-            _ if was.is_some_and(|was| is.is_being_cut(was)) => Rest::AtWork,
+            _ if is_emptied && was.is_some_and(|was| is.is_being_cut(was)) => Rest::Emptying,
             _ if is_emptied => Rest::Untold,
             _ => Rest::Whole,
         }
@@ -78,8 +84,8 @@ pub(super) async fn at_rest(
     before: &Stamps,
     mut stamps: Stamps,
 ) -> (Stamps, bool) {
-    let (mut rest, mut rounds, mut quiet) = (Rest::Whole, 0, 0);
-    for _ in 0..ROUNDS_MAX {
+    let (mut rest, mut rounds, mut quiet) = (Rest::Whole, 0u32, 0u32);
+    for _ in 0..EMPTYING_ROUNDS_MAX {
         tokio::time::sleep(SETTLE_PERIOD).await;
         let now = Stamps::of(place);
         quiet = if now == stamps { quiet + 1 } else { 0 };
@@ -89,11 +95,14 @@ pub(super) async fn at_rest(
         rounds = if rest_now == rest { rounds + 1 } else { 1 };
         rest = rest_now;
         let (enough, most) = rest.rounds();
-        if quiet >= enough || rounds >= most {
+        if quiet >= enough || (rest < Rest::AtWork && rounds >= most) {
             return (stamps, true);
         }
+        if rounds >= most {
+            break;
+        }
     }
-    let waited = SETTLE_PERIOD * ROUNDS_MAX as u32;
+    let waited = SETTLE_PERIOD * rounds;
     tracing::warn!("file provider: {place} is still being written after {waited:?}: it is read as it stands");
     (stamps, false)
 }
@@ -207,7 +216,7 @@ mod tests {
         let before = stage.look();
         drop(stage.write("a.toml", ""));
         let half = stage.look().with_times_of(&before);
-        assert_eq!(Rest::of(&stage.place, &None, &before, &half), Rest::AtWork);
+        assert_eq!(Rest::of(&stage.place, &None, &before, &half), Rest::Emptying);
         // Two saves within one step of a coarse clock: the close behind the first look tells them apart.
         drop(stage.write("a.toml", "text"));
         stage.assert_becomes(&before, Rest::Whole);
