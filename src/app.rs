@@ -2,6 +2,7 @@
 //! knows all rooms.
 
 mod demo;
+mod doors;
 mod fixture;
 mod healthcheck;
 mod logs;
@@ -18,7 +19,6 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -28,8 +28,9 @@ use crate::cli::{self, Command, Invocation};
 use crate::config;
 use crate::config::fixed::{self, Fixed};
 use crate::config::snapshot::Snapshot;
+use crate::control::file::FileSettings;
 use crate::control::standby::{self, Standby};
-use crate::control::update::{Sender, Update};
+use crate::control::update::{FirstWords, Sender, Update};
 use crate::control::{self, Control};
 use crate::net::handed::HandedDown;
 use crate::net::socket;
@@ -131,12 +132,17 @@ fn run(invocation: Invocation, mut beginning: Beginning) -> ExitCode {
     if let Some(problem) = problems.iter().find(|p| p.fatal) {
         return log.fatal(&problem.to_string());
     }
-    let signals = match stop::Signals::register() {
+    let mut signals = match stop::Signals::register() {
         Ok(signals) => signals,
         Err(e) => return log.fatal(&format!("cannot handle signals: {e}")),
     };
     let announce = beginning.announce.take();
-    match handed.and_then(|handed| serve(invocation, beginning, start, handed, &log)) {
+    let served = handed.and_then(|mut handed| {
+        let running = serve(invocation, beginning, start, &mut handed, &log)?;
+        doors::open(&running, handed.predecessor(), &mut signals)?;
+        Ok(running)
+    });
+    match served {
         Ok(running) => {
             if let Some(text) = announce {
                 println!("{text}");
@@ -155,14 +161,15 @@ pub struct Running {
     pub listeners: Vec<Socket>,
     pub program: upgrade::Program,
     pub standby: Standby,
+    pub words: Arc<FirstWords>,
 }
 
-/// Opens the listeners, starts the workers and the control thread.
+/// Opens the listeners, starts the workers and the control thread. Nothing is accepted yet.
 fn serve(
     invocation: Invocation,
     beginning: Beginning,
     start: Instant,
-    mut handed: HandedDown,
+    handed: &mut HandedDown,
     log: &logs::Log,
 ) -> Result<Running, String> {
     process::raise_open_files();
@@ -173,8 +180,7 @@ fn serve(
     let published =
         Arc::new(ArcSwap::from_pointee(Published::new(Snapshot::empty(parts.entry_points.len()), &metrics)));
     let challenges: Arc<ArcSwap<ChallengeTable>> = Arc::default();
-    let is_handed = !handed.is_empty();
-    let listeners = open_listeners(fixed, &parts, cores.len(), &mut handed)?;
+    let listeners = open_listeners(fixed, &parts, cores.len(), handed)?;
     let program = upgrade::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
     if !fixed.user.is_empty() {
         privileges::drop_to(&fixed.user)?;
@@ -184,7 +190,6 @@ fn serve(
     }
     let kept = copies(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
     let Beginning { initial, release_memory, .. } = beginning;
-    let providers = initial.len() + usize::from(fixed.docker.is_some()) + usize::from(fixed.file.is_some());
     let (standby, duty) = standby::standby();
     let (sender, updates) = control::update::channel();
     let control = Control {
@@ -192,10 +197,7 @@ fn serve(
         sender: sender.clone(),
         throttle: fixed.providers_throttle_duration.positive().unwrap_or_default(),
         docker: fixed.docker.as_ref().map(|table| fixture::docker(table, &fixed.constraints)),
-        file: fixed
-            .file
-            .as_ref()
-            .and_then(|table| crate::control::file::FileSettings::new(table, invocation.file.as_deref())),
+        file: fixed.file.as_ref().and_then(|table| FileSettings::new(table, invocation.file.as_deref())),
         acme: fixture::acme(fixed).map(|(settings, wishes)| (settings, wishes, duty)),
         certs: parts.certs,
         published: Arc::clone(&published),
@@ -221,37 +223,18 @@ fn serve(
         access_log: logs::access_log(fixed)?,
         start,
         stopping: false.into(),
-        accepting: (!is_handed).into(),
+        accepting: false.into(),
         accepts: 0.into(),
         draining: false.into(),
         vitals: cores.iter().map(|_| Vitals::default()).collect(),
         process_facts: process::facts,
         release_memory,
     });
-    let wanted = fixed.driver.parse()?;
-    let mut workers = Vec::new();
-    for (number, (core, sockets)) in cores.iter().zip(listeners).enumerate() {
-        let handle = worker::spawn(number, *core, wanted, Arc::clone(&shared), sockets);
-        workers.push(handle.map_err(|e| format!("Error preparing server: {e}"))?);
-    }
-    if let Some(first) = workers.first() {
-        let line = format!("{} worker(s) on {}", workers.len(), first.driver);
-        if first.driver.is_fallback { log.notice(&line) } else { tracing::info!("{line}") }
-    }
+    start_workers(fixed, &cores, &shared, listeners, log)?;
     watchdog::start(Arc::clone(&shared)).map_err(|e| format!("cannot start threads: {e}"))?;
+    let words = control.first_words();
     start_control(control)?;
-    if is_handed {
-        upgrade::wait_for_routes(&shared.snapshot, providers);
-        if let Some(predecessor) = handed.predecessor() {
-            predecessor.relieve();
-        }
-        shared.accepting.store(true, Relaxed);
-    }
-    systemd::ready();
-    for (name, entry) in &fixed.entry_points {
-        tracing::info!("Starting server on {} (entry point {name})", entry.address);
-    }
-    Ok(Running { shared, fixed: invocation.fixed, listeners: kept, program, standby })
+    Ok(Running { shared, fixed: invocation.fixed, listeners: kept, program, standby, words })
 }
 
 type Sockets = Vec<(usize, Socket)>;
@@ -292,6 +275,26 @@ fn shared_out(sockets: &[Socket], workers: usize) -> io::Result<Vec<Socket>> {
 
 fn copies(listeners: &[Sockets]) -> io::Result<Vec<Socket>> {
     listeners.iter().flatten().map(|(_, socket)| socket.try_clone()).collect()
+}
+
+fn start_workers(
+    fixed: &Fixed,
+    cores: &[Option<usize>],
+    shared: &Arc<Shared>,
+    listeners: Vec<Sockets>,
+    log: &logs::Log,
+) -> Result<(), String> {
+    let wanted = fixed.driver.parse()?;
+    let mut workers = Vec::new();
+    for (number, (core, sockets)) in cores.iter().zip(listeners).enumerate() {
+        let handle = worker::spawn(number, *core, wanted, Arc::clone(shared), sockets);
+        workers.push(handle.map_err(|e| format!("Error preparing server: {e}"))?);
+    }
+    if let Some(first) = workers.first() {
+        let line = format!("{} worker(s) on {}", workers.len(), first.driver);
+        if first.driver.is_fallback { log.notice(&line) } else { tracing::info!("{line}") }
+    }
+    Ok(())
 }
 
 /// The REST provider: it appears as `web` among the others (static.md 5).

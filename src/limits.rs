@@ -105,9 +105,11 @@ pub const HEARTBEATS_MISSED_MAX: u32 = 30;
 pub const LOOKUP_THREADS_MAX: usize = 8;
 /// How long a start waits for a port that is still taken.
 pub const LISTEN_PATIENCE_MILLIS: u64 = 2000;
-/// How long the process that takes over may take to start, and how long it waits for its first routes.
+/// How long the process that takes over may take to start, and how long each start waits for its first routes.
 pub const SUCCESSOR_READY_SECS: u64 = 60;
 pub const FIRST_ROUTES_SECS: u64 = 10;
+/// How long a start that takes nothing over waits for the addresses of its servers' names besides.
+pub const FIRST_NAMES_SECS: u64 = 1;
 /// How long the workers may take to end accepting.
 pub const DOORS_CLOSE_SECS: u64 = 5;
 /// How long a process that was taken over from keeps connections on which nothing is asked.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use ringway::config::dynamic::Dynamic;
 use ringway::control::docker::{DockerProviderSettings, run};
-use ringway::control::update::Update;
+use ringway::control::update::{self, Update};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 #[path = "docker_live/swarm.rs"]
@@ -159,7 +159,7 @@ impl Drop for Case {
 }
 
 fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<Update> {
-    let (send, receive) = unbounded_channel();
+    let (send, receive) = update::channel();
     tokio::spawn(run(settings, send));
     receive
 }
@@ -460,7 +460,7 @@ async fn the_event_stream_outlives_the_request_time_out() {
 #[tokio::test]
 async fn a_missing_socket_ends_with_the_receiver() {
     let settings = DockerProviderSettings { endpoint: "unix:///nowhere/docker.sock".to_owned(), ..Default::default() };
-    let (send, receive) = unbounded_channel();
+    let (send, receive) = update::channel();
     let provider = tokio::spawn(run(settings, send));
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(receive);

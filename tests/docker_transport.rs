@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use ringway::config::dynamic::ClientTls;
 use ringway::control::docker::{DockerProviderSettings, run};
-use ringway::control::update::Update;
+use ringway::control::update::{self, Update};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ fn settings(port: u16) -> DockerProviderSettings {
 }
 
 fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<Update> {
-    let (send, receive) = unbounded_channel();
+    let (send, receive) = update::channel();
     tokio::spawn(run(settings, send));
     receive
 }

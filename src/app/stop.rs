@@ -28,16 +28,26 @@ pub fn take_reopen_of_log() -> bool {
 }
 
 /// The signals this process handles, caught from the moment this exists.
-pub struct Signals(SignalIterator);
+pub struct Signals {
+    caught: SignalIterator,
+    /// Caught while something else was waited for.
+    early: Vec<i32>,
+}
 
 impl Signals {
     pub fn register() -> io::Result<Self> {
-        SignalIterator::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2]).map(Signals)
+        SignalIterator::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2]).map(|caught| Signals { caught, early: Vec::new() })
+    }
+
+    /// One that ends the process has come. Those that have come stay for [`Signals::wait_and_stop`].
+    pub fn want_an_end(&mut self) -> bool {
+        self.early.extend(self.caught.pending());
+        self.early.iter().any(|&signal| is_an_end(signal))
     }
 
     /// Acts on signals until one of them ends the process in order.
     pub fn wait_and_stop(mut self, running: Running) -> ExitCode {
-        let is_over = self.0.forever().any(|signal| match signal {
+        let is_over = self.early.drain(..).chain(self.caught.forever()).any(|signal| match signal {
             SIGUSR1 => {
                 REOPEN_LOG.store(true, Relaxed);
                 if let Some(log) = &running.shared.access_log {
@@ -72,7 +82,7 @@ impl Signals {
         let mut busy = Instant::now();
         let idle_max = Duration::from_secs(limits::IDLE_AFTER_HAND_OVER_SECS);
         while shared.active() > 0 || (shared.connections() > 0 && busy.elapsed() < idle_max) {
-            if self.0.pending().any(|signal| signal == SIGTERM || signal == SIGINT) {
+            if self.caught.pending().any(is_an_end) {
                 await_requests(shared, &running.fixed);
                 break;
             }
@@ -83,6 +93,10 @@ impl Signals {
         }
         end(shared);
     }
+}
+
+fn is_an_end(signal: i32) -> bool {
+    signal == SIGTERM || signal == SIGINT
 }
 
 fn stop(running: Running) {

@@ -5,18 +5,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
-
-use arc_swap::ArcSwap;
+use std::time::Duration;
 
 use super::Running;
-use crate::config::snapshot::Snapshot;
+use super::doors::wait_until;
 use crate::limits;
 use crate::net::handed;
-use crate::observe::Published;
-
-/// How often something that will happen in milliseconds is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The program and its arguments, as they were at the start: a new version lies at the same path later.
 pub struct Program {
@@ -84,22 +78,4 @@ fn ended(child: &mut Child, program: impl std::fmt::Display, error: &std::io::Er
         }
     };
     format!("{program} {outcome} before it could serve: its own message says why; this process goes on")
-}
-
-/// Waits until the routes are there, or long enough: connections wait in the sockets' queues meanwhile, and would be answered 404.
-pub fn wait_for_routes(published: &ArcSwap<Published>, providers: usize) {
-    wait_until(limits::FIRST_ROUTES_SECS, || is_complete(&published.load().snapshot, providers));
-}
-
-/// All providers have spoken, and all names of servers have been looked up.
-fn is_complete(snapshot: &Snapshot, providers: usize) -> bool {
-    let has_address = |origin: &crate::config::snapshot::Origin| !origin.addresses.load().is_empty();
-    snapshot.providers.len() >= providers && snapshot.backends.iter().flat_map(|b| &b.origins).all(has_address)
-}
-
-fn wait_until(secs_max: u64, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(secs_max);
-    while !holds() && Instant::now() < end {
-        std::thread::sleep(LOOK_EVERY);
-    }
 }

@@ -8,9 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::update::Update;
+use super::update::{Sender, Update};
 use crate::config::fixed;
 use crate::config::text::{self, InvalidConfig, Merged};
 
@@ -70,7 +70,7 @@ impl FileSettings {
 }
 
 /// Sends the routes, and again at each change, until the receiver is gone. Without `watch` it ends after the first good load.
-pub async fn run(settings: FileSettings, send: UnboundedSender<Update>) {
+pub async fn run(settings: FileSettings, send: Sender) {
     let (report, mut events) = unbounded_channel();
     let mut watches = settings.watch.then(|| Watches::new(&settings.place, report));
     let mut stamps = Stamps::of(&settings.place);
@@ -96,7 +96,11 @@ pub async fn run(settings: FileSettings, send: UnboundedSender<Update>) {
                     return;
                 }
             }
-            Err(error) => report_once(&mut last_error, error.to_string(), loaded),
+            Err(error) => {
+                let error = error.to_string();
+                send.cannot(PROVIDER, &error);
+                report_once(&mut last_error, error, loaded);
+            }
         }
         if !settings.watch && loaded {
             return;
@@ -115,7 +119,7 @@ async fn changed(
     watches: &mut Option<Watches>,
     events: &mut UnboundedReceiver<()>,
     stamps: &Stamps,
-    send: &UnboundedSender<Update>,
+    send: &Sender,
 ) -> Option<(Stamps, bool)> {
     loop {
         tokio::select! {

@@ -20,16 +20,16 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
-use crate::config::Rejected;
 use crate::config::compile::{Fixture, Interned, compile, with_defaults};
 use crate::config::dynamic::{Documents, Dynamic};
+use crate::config::{Rejected, labels};
 use crate::observe::Published;
 use crate::observe::metrics::Metrics;
 use crate::tls::challenge::ChallengeTable;
 use acme::{AcmeSettings, Event};
 use certs::{AcmeWishes, Certs};
 use health::HealthChecks;
-use update::Update;
+use update::{FirstWords, Update};
 
 /// Everything the control plane works with; made by the wiring.
 pub struct Control {
@@ -57,6 +57,16 @@ pub struct Control {
 }
 
 impl Control {
+    /// The providers' first words: one is awaited of each.
+    pub fn first_words(&self) -> Arc<FirstWords> {
+        let words = self.sender.words();
+        let initial = self.initial.iter().map(|update| update.provider);
+        let file = self.file.as_ref().map(|_| file::PROVIDER);
+        let docker = self.docker.as_ref().map(|_| labels::PROVIDER);
+        initial.chain(file).chain(docker).for_each(|provider| words.expect(provider));
+        Arc::clone(words)
+    }
+
     /// Runs for the life of the process.
     pub async fn run(self) {
         LocalSet::new().run_until(self.work()).await;
@@ -164,6 +174,7 @@ impl Merge {
     }
 
     fn apply(&mut self, update: Update) {
+        let provider = update.provider;
         let name = update.provider.to_owned();
         let document = with_defaults(Arc::new(update.dynamic), &self.control.fixture.default_entry_points);
         if self.documents.get(&name) == Some(&document) && self.rejected.get(&name) == Some(&update.rejected) {
@@ -187,7 +198,8 @@ impl Merge {
         self.checks.follow(&published.snapshot);
         self.control.published.store(Arc::new(published));
         metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
-        tracing::info!(provider = %update.provider, frontends, backends, left_out, "Server configuration reloaded");
+        tracing::info!(%provider, frontends, backends, left_out, "Server configuration reloaded");
+        self.control.sender.words().applied(provider);
         self.publish_wishes();
         // What reading and compiling left behind goes back to the system now, the configuration before this one when the workers have
         // let go of it.

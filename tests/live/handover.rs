@@ -105,6 +105,23 @@ fn a_process_that_cannot_be_replaced_goes_on() {
     }
 }
 
+#[test]
+fn a_process_that_would_have_fewer_routes_does_not_take_over() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
+        let file = proxy.config_file();
+        let good = fs::read_to_string(&file).expect("the file");
+        let engine = format!("unix://{}", proxy.file("no-engine.sock").display());
+        fs::write(&file, good.replace("[file]\n", &format!("[docker]\nendpoint = \"{engine}\"\n[file]\n")))
+            .expect("written");
+        proxy.signal("USR2");
+        proxy.await_log("not taken over", 1);
+        assert!(proxy.log().contains("cannot take over without all routes: docker: "), "{driver}: {}", proxy.log());
+        assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
+    }
+}
+
 /// The descriptor goes where systemd would put it, and the process id is the one that the program gets.
 fn activated(driver: &str, origin: &Origin, listener: &TcpListener, name: &str) -> Setup {
     rustix::io::fcntl_setfd(listener, rustix::io::FdFlags::empty()).expect("it can be inherited");

@@ -5,4 +5,5 @@ mod support;
 
 mod handover;
 mod process;
+mod start;
 mod traffic;

@@ -6,10 +6,9 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use super::update::Update;
+use super::update::{Sender, Update};
 use crate::config::dynamic::ClientTls;
 use crate::config::labels::{self, ContainerFacts, DockerSettings, PROVIDER};
 
@@ -67,7 +66,7 @@ impl Default for DockerProviderSettings {
 /// Publishes a complete set at the start and after every change, until the receiver is gone; with `watch = false` once.
 ///
 /// While the Engine cannot be reached nothing is published, so the last configuration stays.
-pub async fn run(settings: DockerProviderSettings, send: UnboundedSender<Update>) {
+pub async fn run(settings: DockerProviderSettings, send: Sender) {
     let absent = Absent::new(settings.unavailable_grace);
     let mut provider = Provider { settings, send, absent, told: BTreeSet::new() };
     let mut backoff = Backoff::default();
@@ -80,6 +79,7 @@ pub async fn run(settings: DockerProviderSettings, send: UnboundedSender<Update>
         if provider.send.is_closed() {
             return;
         }
+        provider.send.cannot(PROVIDER, &reason);
         let wait = backoff.after_run(started.elapsed());
         tracing::error!(provider = PROVIDER, endpoint = %provider.settings.endpoint,
             "{reason}; the last configuration stays, next attempt in {:.1} s", wait.as_secs_f64());
@@ -92,7 +92,7 @@ pub async fn run(settings: DockerProviderSettings, send: UnboundedSender<Update>
 
 struct Provider {
     settings: DockerProviderSettings,
-    send: UnboundedSender<Update>,
+    send: Sender,
     absent: Absent,
     /// Warnings that have been logged; each is logged once for as long as it lasts.
     told: BTreeSet<String>,

@@ -20,7 +20,7 @@ struct Provider {
 
 impl Provider {
     fn start(place: Place, watch: bool, poll: Duration) -> Provider {
-        let (send, updates) = unbounded_channel();
+        let (send, updates) = crate::control::update::channel();
         Provider { updates, task: tokio::spawn(run(FileSettings { place, watch, poll }, send)) }
     }
 
