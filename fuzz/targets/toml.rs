@@ -14,10 +14,13 @@ fuzz_target!(|text: &str| {
     assert!(is_toml || fixed.is_err());
     match dedicated(text, "routes.toml") {
         Ok(Read { value, .. }) => {
-            assert!(is_toml, "accepted what is no TOML");
-            // In the main file the same text means the same.
-            let beside = inline(text, "traefik.toml").expect("routes read from the main file too");
-            assert_eq!(beside.value, value);
+            // Quoted braces are rendered before the text is TOML, and only in a file of routes.
+            if !text.contains("{{") {
+                assert!(is_toml, "accepted what is no TOML");
+                // In the main file the same text means the same.
+                let beside = inline(text, "traefik.toml").expect("routes read from the main file too");
+                assert_eq!(beside.value, value);
+            }
             let merged = merge([("routes.toml".to_owned(), value.clone())]);
             assert!(merged.dynamic == value && merged.rejected.is_empty());
             check_compiled(value);
