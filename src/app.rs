@@ -200,6 +200,7 @@ fn serve(
         file: fixed.file.as_ref().and_then(|table| FileSettings::new(table, invocation.file.as_deref())),
         acme: fixture::acme(fixed).map(|(settings, wishes)| (settings, wishes, duty)),
         certs: parts.certs,
+        followed: parts.followed,
         published: Arc::clone(&published),
         challenges: Arc::clone(&challenges),
         metrics: Arc::clone(&metrics),

@@ -1,24 +1,26 @@
 //! From the fixed configuration to what the control plane and the workers work with.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use crate::config::compile::{self, EntryFacts, Fixture, Interned};
+use crate::config::compile::{self, AuthTls, EntryFacts, Fixture, Interned, ReadFile};
 use crate::config::dynamic::ClientTls;
 use crate::config::fixed::{self, Fixed};
 use crate::config::labels::DockerSettings;
 use crate::config::pem;
 use crate::control::acme::{self, AcmeSettings, DomainRequest, KeyType, Pacing, Trust};
-use crate::control::certs::{AcmeWishes, Certs};
+use crate::control::certs::{AcmeWishes, Certs, FixedPoint};
 use crate::control::docker::DockerProviderSettings;
+use crate::control::followed::FollowedFiles;
 use crate::limits;
 use crate::observe::metrics::{Metrics, MetricsSettings};
 use crate::observe::status::Exposed;
 use crate::tls::certificate::Certificate;
-use crate::tls::resolver::{CertStore, PointCerts, Resolver};
+use crate::tls::resolver::{CertStore, Resolver};
 use crate::tls::settings::{ClientSettings, ServerSettings, client_config, server_config};
 use crate::tls::tickets::Resumption;
 use crate::worker::{self, EntryPoint, Timeouts};
@@ -28,6 +30,8 @@ pub struct Parts {
     pub fixture: Fixture,
     pub entry_points: Vec<EntryPoint>,
     pub certs: Certs,
+    /// What frontends and certificates were read from.
+    pub followed: FollowedFiles,
     /// The addresses of the servers that entry points ask.
     pub interned: Interned,
 }
@@ -37,7 +41,8 @@ pub struct Parts {
 /// # Errors
 /// A sentence for the log: the process must not start (static.md 1.8).
 pub fn build(fixed: &Fixed) -> Result<Parts, String> {
-    let fixture = fixture(fixed)?;
+    let followed = FollowedFiles::default();
+    let fixture = fixture(fixed, &followed)?;
     let store: Arc<ArcSwap<CertStore>> = Arc::default();
     let mut interned = Interned::default();
     let mut points = Vec::new();
@@ -47,7 +52,7 @@ pub fn build(fixed: &Fixed) -> Result<Parts, String> {
             .map_err(|e| format!("Error preparing server: entry point {}: {}", e.name, e.reason))?;
         let tls = match &written.tls {
             Some(tls) => {
-                points.push(point_certs(name, tls));
+                points.push(FixedPoint::new(name, &tls.certificates, tls.default_certificate.as_ref()));
                 Some(Arc::new(tls_config(name, tls, &store)?))
             }
             None => None,
@@ -66,10 +71,13 @@ pub fn build(fixed: &Fixed) -> Result<Parts, String> {
     }
     let generated = if points.is_empty() { None } else { Some(Arc::new(generated()?)) };
     let acme_entry = fixed.acme.as_ref().map_or("", |acme| acme.entry_point.as_str());
-    Ok(Parts { fixture, entry_points, certs: Certs::new(points, generated, acme_entry, store), interned })
+    // An entry point's own users are read at the start only.
+    followed.forget();
+    let certs = Certs::new(points, generated, acme_entry, store, &*fixture.read);
+    Ok(Parts { fixture, entry_points, certs, followed, interned })
 }
 
-fn fixture(fixed: &Fixed) -> Result<Fixture, String> {
+fn fixture(fixed: &Fixed, followed: &FollowedFiles) -> Result<Fixture, String> {
     let facts = |(name, written): (&String, &fixed::EntryPoint)| EntryFacts {
         name: name.clone(),
         port: compile::listen_port(written),
@@ -86,19 +94,30 @@ fn fixture(fixed: &Fixed) -> Result<Fixture, String> {
         health_interval: fixed.health_check.interval.positive().unwrap_or(Duration::from_secs(30)),
         client_tls: client_tls(fixed),
         credentials: compile::credential_memory(key),
-        read: Box::new(|path| std::fs::read_to_string(path)),
-        auth_tls: Box::new(auth_tls),
+        read: reading(followed),
+        auth_tls: auth_tls(reading(followed)),
         retry: fixed.retry.as_ref().map(|retry| retry.attempts),
         random: worker::fill_random,
     })
 }
 
+fn reading(followed: &FollowedFiles) -> ReadFile {
+    let followed = followed.clone();
+    Box::new(move |path| followed.read(path))
+}
+
+fn auth_tls(read: ReadFile) -> AuthTls {
+    Box::new(move |table| client_tls_of(table, &*read))
+}
+
 /// TLS towards a forward-auth server: its own certificates, else the system's roots and nothing else (static.md 3.5).
-fn auth_tls(table: Option<&ClientTls>) -> Result<Arc<rustls::ClientConfig>, String> {
-    let read = |path: &str| std::fs::read_to_string(path);
+fn client_tls_of(
+    table: Option<&ClientTls>,
+    read: &dyn Fn(&str) -> io::Result<String>,
+) -> Result<Arc<rustls::ClientConfig>, String> {
     let table = table.cloned().unwrap_or_default();
     let pem =
-        |text: &str, name: &str| pem::content(text, &read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"));
+        |text: &str, name: &str| pem::content(text, read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"));
     let identity = match (table.cert.is_empty(), table.key.is_empty()) {
         (true, true) => None,
         (false, false) => Some((pem(&table.cert, "cert")?, pem(&table.key, "key")?)),
@@ -134,26 +153,6 @@ fn client_tls(fixed: &Fixed) -> Result<Arc<rustls::ClientConfig>, String> {
     let (system, notes) = if fixed.root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
     notes.iter().for_each(|note| tracing::debug!("system root certificates: {note}"));
     client_config(&settings, &system).map(Arc::new).map_err(|e| e.to_string())
-}
-
-/// Certificates that cannot be used are skipped; the entry point goes on (static.md 1.8).
-fn point_certs(name: &str, tls: &fixed::Tls) -> PointCerts {
-    let read = |path: &str| std::fs::read_to_string(path);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-    // What cannot be loaded has been logged by the check of the configuration.
-    let load = |files| {
-        let certificate = pem::certificate(files, &read).ok()?;
-        if let Some(warning) = certificate.expiry_warning(now) {
-            tracing::warn!("entry point {name}: {warning}");
-        }
-        Some(Arc::new(certificate))
-    };
-    PointCerts {
-        entry_point: name.to_owned(),
-        fixed: tls.certificates.iter().filter_map(load).collect(),
-        default: tls.default_certificate.as_ref().and_then(load),
-        ..PointCerts::default()
-    }
 }
 
 fn tls_config(name: &str, tls: &fixed::Tls, store: &Arc<ArcSwap<CertStore>>) -> Result<rustls::ServerConfig, String> {

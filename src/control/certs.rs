@@ -1,6 +1,7 @@
 //! The certificates of all entry points, from the fixed configuration, the providers and ACME, published as one store.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::acme::DomainRequest;
 use crate::config::compile::{Fixture, host_rules};
-use crate::config::dynamic::{Documents, TlsEntry};
+use crate::config::dynamic::{CertificateFiles, Documents, TlsEntry};
 use crate::config::pem;
 use crate::limits::CERTIFICATES_MAX;
 use crate::tls::certificate::Certificate;
@@ -16,26 +17,96 @@ use crate::tls::resolver::{CertStore, PointCerts};
 
 /// The certificates as their sources gave them.
 pub struct Certs {
-    /// One per entry point with TLS; `fixed` and `default` stay as they are.
-    points: Vec<PointCerts>,
+    points: Vec<FixedPoint>,
     generated: Option<Arc<Certificate>>,
-    /// By provider: entry point and certificate.
-    dynamic: BTreeMap<String, Vec<(String, Arc<Certificate>)>>,
+    /// By provider: the names of entry points, and the certificate.
+    dynamic: BTreeMap<String, Vec<(Vec<String>, Loaded)>>,
     /// ACME's, and the entry point they belong to.
     acme: Vec<Arc<Certificate>>,
     acme_entry_point: String,
     store: Arc<ArcSwap<CertStore>>,
 }
 
+/// An entry point with TLS, and the certificates that the fixed configuration gives it.
+pub struct FixedPoint {
+    entry_point: String,
+    certificates: Vec<CertificateFiles>,
+    default: Option<CertificateFiles>,
+    /// Of each of those the one that could be read.
+    loaded: Vec<Loaded>,
+    default_loaded: Option<Loaded>,
+}
+
+/// A certificate, and the files that it was read from.
+#[derive(Clone)]
+struct Loaded {
+    files: CertificateFiles,
+    certificate: Arc<Certificate>,
+}
+
+type Read<'a> = &'a dyn Fn(&str) -> io::Result<String>;
+
+impl FixedPoint {
+    pub fn new(entry_point: &str, certificates: &[CertificateFiles], default: Option<&CertificateFiles>) -> Self {
+        FixedPoint {
+            entry_point: entry_point.to_owned(),
+            certificates: certificates.to_vec(),
+            default: default.cloned(),
+            loaded: Vec::new(),
+            default_loaded: None,
+        }
+    }
+
+    /// Reads them all. What cannot be read is left out, or stays as it was read before.
+    fn load(&mut self, read: Read, tell: &dyn Fn(String)) {
+        let place = format!("entry point {}", self.entry_point);
+        let before: Vec<Loaded> = self.loaded.drain(..).chain(self.default_loaded.take()).collect();
+        let mut load = |files| Loaded::read(&place, files, before.iter(), read, tell);
+        self.loaded = self.certificates.iter().filter_map(&mut load).collect();
+        self.default_loaded = self.default.as_ref().and_then(&mut load);
+    }
+}
+
+impl Loaded {
+    /// Reads a certificate. What `tell` hears of cannot be read, and stays as it was read `before`, if it was.
+    fn read<'a>(
+        place: &str,
+        files: &CertificateFiles,
+        mut before: impl Iterator<Item = &'a Loaded>,
+        read: Read,
+        tell: &dyn Fn(String),
+    ) -> Option<Loaded> {
+        let certificate = match pem::certificate(files, read) {
+            Ok(certificate) => Arc::new(certificate),
+            Err(e) => {
+                let before = before.find(|loaded| loaded.files == *files).cloned();
+                let outcome = if before.is_some() { "the one read before stays in use" } else { "it is left out" };
+                tell(format!("{place}: certificate: {e}; {outcome}"));
+                return before;
+            }
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+        if let Some(warning) = certificate.expiry_warning(now) {
+            tracing::warn!("{place}: {warning}");
+        }
+        Some(Loaded { files: files.clone(), certificate })
+    }
+
+    fn certificate(&self) -> Arc<Certificate> {
+        Arc::clone(&self.certificate)
+    }
+}
+
 impl Certs {
-    /// Publishes the certificates of the fixed configuration.
+    /// Publishes the certificates of the fixed configuration. What cannot be read has been told by its check (static.md 1.8).
     pub fn new(
-        points: Vec<PointCerts>,
+        points: Vec<FixedPoint>,
         generated: Option<Arc<Certificate>>,
         acme_entry_point: &str,
         store: Arc<ArcSwap<CertStore>>,
+        read: Read,
     ) -> Self {
-        let certs = Certs {
+        let mut certs = Certs {
             points,
             generated,
             dynamic: BTreeMap::new(),
@@ -43,30 +114,31 @@ impl Certs {
             acme_entry_point: acme_entry_point.to_owned(),
             store,
         };
+        certs.points.iter_mut().for_each(|point| point.load(read, &drop));
         certs.publish();
         certs
     }
 
-    /// Replaces a provider's `[[tls]]` certificates. One that cannot be read is left out, and said.
+    /// Reads those of the fixed configuration again.
+    pub fn renew_fixed(&mut self, read: Read) {
+        self.points.iter_mut().for_each(|point| point.load(read, &|text| tracing::error!("{text}")));
+        self.publish();
+    }
+
+    /// Replaces a provider's `[[tls]]` certificates. One that cannot be read is left out, or stays as it was read before, and is said.
     pub fn set_dynamic(&mut self, provider: &str, entries: &[TlsEntry], fixture: &Fixture) {
+        let place = format!("provider {provider}: [[tls]]");
+        let before = self.dynamic.remove(provider);
         let mut loaded = Vec::new();
         for entry in bounded("certificates", entries) {
             let Some(files) = &entry.certificate else { continue };
-            let certificate = match pem::certificate(files, &*fixture.read) {
-                Ok(certificate) => Arc::new(certificate),
-                Err(e) => {
-                    tracing::error!(provider, "[[tls]] certificate: {e}; it is left out");
-                    continue;
-                }
-            };
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-            if let Some(warning) = certificate.expiry_warning(now) {
-                tracing::warn!(provider, "{warning}");
-            }
+            let known = before.iter().flatten().map(|(_, loaded)| loaded);
+            let tell = |text| tracing::error!("{text}");
+            let Some(certificate) = Loaded::read(&place, files, known, &*fixture.read, &tell) else { continue };
             let names = if entry.entry_points.is_empty() { &fixture.default_entry_points } else { &entry.entry_points };
-            loaded.extend(names.iter().map(|name| (name.clone(), Arc::clone(&certificate))));
+            loaded.push((names.clone(), certificate));
         }
-        let before = self.dynamic.insert(provider.to_owned(), loaded);
+        self.dynamic.insert(provider.to_owned(), loaded);
         if before.is_some() || !entries.is_empty() {
             self.publish();
         }
@@ -80,20 +152,23 @@ impl Certs {
 
     /// The names that the configuration's own certificates cover: ACME leaves them alone.
     pub fn covered(&self) -> Vec<String> {
-        let fixed = self.points.iter().flat_map(|point| point.fixed.iter().chain(&point.default));
-        let dynamic = self.dynamic.values().flatten().map(|(_, certificate)| certificate);
-        fixed.chain(dynamic).flat_map(|certificate| certificate.names.iter().cloned()).collect()
+        let fixed = self.points.iter().flat_map(|point| point.loaded.iter().chain(&point.default_loaded));
+        let dynamic = self.dynamic.values().flatten().map(|(_, loaded)| loaded);
+        fixed.chain(dynamic).flat_map(|loaded| loaded.certificate.names.iter().cloned()).collect()
     }
 
     fn publish(&self) {
         let points = self.points.iter().map(|point| {
-            let mut point = point.clone();
-            let mine = self.dynamic.values().flatten().filter(|(name, _)| *name == point.entry_point);
-            point.dynamic = mine.map(|(_, certificate)| Arc::clone(certificate)).collect();
-            if point.entry_point == self.acme_entry_point {
-                point.acme.clone_from(&self.acme);
+            let mine = self.dynamic.values().flatten().filter(|(names, _)| names.contains(&point.entry_point));
+            let is_acmes = point.entry_point == self.acme_entry_point;
+            PointCerts {
+                entry_point: point.entry_point.clone(),
+                fixed: point.loaded.iter().map(Loaded::certificate).collect(),
+                default: point.default_loaded.as_ref().map(Loaded::certificate),
+                dynamic: mine.map(|(_, loaded)| loaded.certificate()).collect(),
+                acme: if is_acmes { self.acme.clone() } else { Vec::new() },
+                ..PointCerts::default()
             }
-            point
         });
         self.store.store(Arc::new(CertStore::new(points, self.generated.as_ref())));
     }

@@ -5,8 +5,10 @@ pub mod acme;
 pub mod certs;
 pub mod docker;
 pub mod file;
+pub mod followed;
 mod health;
 mod resolve;
+mod stamp;
 pub mod standby;
 pub mod update;
 
@@ -28,6 +30,7 @@ use crate::observe::metrics::Metrics;
 use crate::tls::challenge::ChallengeTable;
 use acme::{AcmeSettings, Event};
 use certs::{AcmeWishes, Certs};
+use followed::FollowedFiles;
 use health::HealthChecks;
 use update::{FirstWords, Update};
 
@@ -47,6 +50,7 @@ pub struct Control {
     /// ACME, and when it has to rest.
     pub acme: Option<(AcmeSettings, AcmeWishes, standby::Duty)>,
     pub certs: Certs,
+    pub followed: FollowedFiles,
     pub published: Arc<ArcSwap<Published>>,
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
     pub metrics: Arc<Metrics>,
@@ -134,6 +138,7 @@ impl Merge {
         let mut waiting: BTreeMap<&'static str, Update> = BTreeMap::new();
         let mut applied: BTreeMap<&'static str, Instant> = BTreeMap::new();
         let mut lookups = tokio::time::interval(resolve::EVERY);
+        let mut looks = tokio::time::interval(followed::EVERY);
         self.publish_wishes();
         loop {
             // The first configuration of a provider is applied at once, later ones at most once per period, the newest only.
@@ -164,6 +169,9 @@ impl Merge {
                         self.apply(update);
                     }
                 }
+                _ = looks.tick() => if self.control.followed.have_changed() {
+                    self.reread();
+                },
                 _ = lookups.tick() => {
                     self.settle();
                     self.interned.forget_unused();
@@ -175,7 +183,7 @@ impl Merge {
 
     fn apply(&mut self, update: Update) {
         let provider = update.provider;
-        let name = update.provider.to_owned();
+        let name = provider.to_owned();
         let document = with_defaults(Arc::new(update.dynamic), &self.control.fixture.default_entry_points);
         if self.documents.get(&name) == Some(&document) && self.rejected.get(&name) == Some(&update.rejected) {
             tracing::debug!(provider = %name, "configuration unchanged");
@@ -184,6 +192,23 @@ impl Merge {
         self.control.certs.set_dynamic(&name, &document.tls, &self.control.fixture);
         self.documents.insert(name.clone(), document);
         self.rejected.insert(name, update.rejected);
+        self.put_into_force(provider);
+        self.control.sender.words().applied(provider);
+    }
+
+    /// Reads the files again that entry points and documents refer to.
+    fn reread(&mut self) {
+        tracing::info!("a file with certificates, keys or users has changed: all of them are read again");
+        self.control.followed.forget();
+        self.control.certs.renew_fixed(&*self.control.fixture.read);
+        for (provider, document) in &self.documents {
+            self.control.certs.set_dynamic(provider, &document.tls, &self.control.fixture);
+        }
+        self.put_into_force("all");
+    }
+
+    /// Compiles what the providers have said and publishes it; `provider` is the one with news.
+    fn put_into_force(&mut self, provider: &str) {
         let written: Vec<Rejected> = self.rejected.values().flatten().cloned().collect();
         let previous = self.control.published.load();
         let snapshot =
@@ -198,8 +223,7 @@ impl Merge {
         self.checks.follow(&published.snapshot);
         self.control.published.store(Arc::new(published));
         metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
-        tracing::info!(%provider, frontends, backends, left_out, "Server configuration reloaded");
-        self.control.sender.words().applied(provider);
+        tracing::info!(provider, frontends, backends, left_out, "Server configuration reloaded");
         self.publish_wishes();
         // What reading and compiling left behind goes back to the system now, the configuration before this one when the workers have
         // let go of it.

@@ -5,5 +5,6 @@ mod support;
 
 mod handover;
 mod process;
+mod renewal;
 mod start;
 mod traffic;

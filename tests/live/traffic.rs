@@ -53,7 +53,7 @@ rule = "PathPrefix:/closed"
 sourceRange = ["192.0.2.0/24"]
 "#;
 
-fn certificate(folder: &Path, file: &str, name: &str) {
+pub fn certificate(folder: &Path, file: &str, name: &str) {
     let (key, pem) = (folder.join(format!("{file}.key")), folder.join(format!("{file}.pem")));
     let arguments = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"];
     let (key, pem) = (key.to_string_lossy().into_owned(), pem.to_string_lossy().into_owned());

@@ -4,7 +4,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::stamps::{Stamp, Stamps};
+use super::super::stamp::Stamp;
+use super::stamps::Stamps;
 use super::watches::{Watches, Writing};
 use super::{Place, SETTLE_PERIOD};
 

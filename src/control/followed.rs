@@ -1,0 +1,135 @@
+//! The files that a configuration refers to: certificates, keys, users. They are read through here, so that a change of one is noticed
+//! and read again without a change of routes: a renewed certificate is in use seconds later.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::stamp::Stamp;
+
+/// How often the files' status is looked at. A change counts once two looks have found the same.
+pub const EVERY: Duration = Duration::from_secs(5);
+
+/// A file that never rests is read as it stands after so many looks: ten minutes.
+const LOOKS_MAX: u32 = 120;
+
+/// All files that were read since [`FollowedFiles::forget`]; a clone is the same list.
+#[derive(Clone, Default)]
+pub struct FollowedFiles(Arc<Mutex<Followed>>);
+
+#[derive(Default)]
+struct Followed {
+    files: BTreeMap<String, Seen>,
+    /// Looks since something has changed.
+    looks: u32,
+}
+
+/// A file's state before it was read, and at the last look. `None`: not there.
+struct Seen {
+    read: Option<Stamp>,
+    looked: Option<Stamp>,
+}
+
+impl FollowedFiles {
+    /// Reads a file and follows it from now on, also one that is not there.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read(&self, path: &str) -> io::Result<String> {
+        // Taken before: a write in between shows up as a difference.
+        let stamp = Stamp::of(Path::new(path));
+        self.with(|followed| followed.files.insert(path.to_owned(), Seen { read: stamp, looked: stamp }));
+        std::fs::read_to_string(path)
+    }
+
+    /// Follows none of them any more, before all that are still wanted are read again.
+    pub fn forget(&self) {
+        self.with(|followed| *followed = Followed::default());
+    }
+
+    /// One of them is not as it was read, and nobody is at work on any of those.
+    pub fn have_changed(&self) -> bool {
+        self.with(|followed| {
+            let (mut is_changed, mut is_at_rest) = (false, true);
+            for (path, seen) in &mut followed.files {
+                let now = Stamp::of(Path::new(path));
+                if now != seen.read {
+                    is_changed = true;
+                    let is_being_cut = now.zip(seen.read).is_some_and(|(now, read)| now.is_being_cut(&read));
+                    is_at_rest &= now == seen.looked && !is_being_cut;
+                }
+                seen.looked = now;
+            }
+            followed.looks = if is_changed { followed.looks + 1 } else { 0 };
+            is_changed && (is_at_rest || followed.looks >= LOOKS_MAX)
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Followed) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_change_counts_when_it_has_come_to_rest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let followed = FollowedFiles::default();
+        fs::write(path("users"), "a").expect("written");
+        assert_eq!(followed.read(&path("users")).expect("read"), "a");
+        assert!(followed.read(&path("later")).is_err());
+        assert!(!followed.have_changed());
+        fs::write(path("users"), "ab").expect("written");
+        assert!(!followed.have_changed(), "somebody may still be writing");
+        fs::write(path("users"), "abc").expect("written");
+        assert!(!followed.have_changed(), "and was");
+        assert!(followed.have_changed());
+        followed.forget();
+        assert!(!followed.have_changed(), "nobody wants them any more");
+        let _ = (followed.read(&path("users")), followed.read(&path("later")));
+        fs::write(path("later"), "there").expect("written");
+        assert!(!followed.have_changed());
+        fs::write(path("users"), "abcd").expect("written");
+        assert!(!followed.have_changed(), "a key may follow its certificate");
+        assert!(followed.have_changed());
+    }
+
+    #[test]
+    fn a_file_that_never_rests_is_read_in_the_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("busy").display().to_string();
+        let followed = FollowedFiles::default();
+        let _ = followed.read(&file);
+        let write = |n: u32| fs::write(&file, "x".repeat(n as usize)).expect("written");
+        let looks = (1..).find(|&n| {
+            write(n);
+            followed.have_changed()
+        });
+        assert_eq!(looks, Some(LOOKS_MAX));
+    }
+
+    #[test]
+    fn a_file_that_is_being_emptied_is_not_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("cut");
+        let followed = FollowedFiles::default();
+        fs::write(&file, "").expect("written");
+        fs::write(&file, "users").expect("written");
+        let full = Stamp::of(&file).expect("there");
+        let _ = followed.read(&file.display().to_string());
+        // What it was read as, seen from a file that has become empty at the same times.
+        fs::write(&file, "").expect("written");
+        let now = Stamp::of(&file).expect("there");
+        followed.with(|all| all.files.values_mut().for_each(|seen| seen.read = Some(full.with_times_of(&now))));
+        assert!(now.is_empty());
+        assert!((1..LOOKS_MAX).all(|_| !followed.have_changed()));
+        assert!(followed.have_changed(), "ten minutes later");
+    }
+}
