@@ -9,6 +9,7 @@ mod logs;
 mod panics;
 mod privileges;
 mod process;
+mod rest;
 mod stop;
 mod systemd;
 mod upgrade;
@@ -25,18 +26,18 @@ use arc_swap::ArcSwap;
 use socket2::Socket;
 
 use crate::cli::{self, Command, Invocation};
-use crate::config;
 use crate::config::fixed::{self, Fixed};
 use crate::config::snapshot::Snapshot;
 use crate::control::file::FileSettings;
 use crate::control::standby::{self, Standby};
-use crate::control::update::{FirstWords, Sender, Update};
+use crate::control::update::{FirstWords, Update};
 use crate::control::{self, Control};
 use crate::net::handed::HandedDown;
 use crate::net::socket;
 use crate::observe::Published;
 use crate::tls::challenge::ChallengeTable;
 use crate::worker::{self, Shared, Vitals};
+use rest::Rest;
 
 /// Ringway's version, and the name of the Traefik line whose contract it keeps.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -162,6 +163,7 @@ pub struct Running {
     pub program: upgrade::Program,
     pub standby: Standby,
     pub words: Arc<FirstWords>,
+    pub rest: Rest,
 }
 
 /// Opens the listeners, starts the workers and the control thread. Nothing is accepted yet.
@@ -189,7 +191,11 @@ fn serve(
         privileges::forbid_dumps();
     }
     let kept = copies(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
-    let Beginning { initial, release_memory, .. } = beginning;
+    let Beginning { mut initial, release_memory, .. } = beginning;
+    // Without the table nobody could put another one in its place.
+    let memory = if fixed.rest.is_some() { handed.memory() } else { Vec::new() };
+    let (rest, put) = Rest::recall(memory);
+    initial.extend(put);
     let (standby, duty) = standby::standby();
     let (sender, updates) = control::update::channel();
     let control = Control {
@@ -220,7 +226,7 @@ fn serve(
         codename: CODENAME,
         host_name: process::host_name(),
         verify: worker::VerifyPool::start().map_err(|e| format!("cannot start threads: {e}"))?,
-        take_document: fixed.rest.as_ref().map(|_| rest(sender)),
+        take_document: fixed.rest.as_ref().map(|_| rest.taker(sender)),
         access_log: logs::access_log(fixed)?,
         start,
         stopping: false.into(),
@@ -235,7 +241,7 @@ fn serve(
     watchdog::start(Arc::clone(&shared)).map_err(|e| format!("cannot start threads: {e}"))?;
     let words = control.first_words();
     start_control(control)?;
-    Ok(Running { shared, fixed: invocation.fixed, listeners: kept, program, standby, words })
+    Ok(Running { shared, fixed: invocation.fixed, listeners: kept, program, standby, words, rest })
 }
 
 type Sockets = Vec<(usize, Socket)>;
@@ -296,17 +302,6 @@ fn start_workers(
         if first.driver.is_fallback { log.notice(&line) } else { tracing::info!("{line}") }
     }
     Ok(())
-}
-
-/// The REST provider: it appears as `web` among the others (static.md 5).
-fn rest(sender: Sender) -> worker::TakeDocument {
-    Arc::new(move |document| {
-        let dynamic = config::json::read(document)?;
-        let echo = serde_json::to_string(&dynamic).map_err(|e| e.to_string())?;
-        let update = Update { provider: "web", dynamic, rejected: Vec::new() };
-        sender.send(update).map_err(|_| "the control thread has ended: restart Ringway".to_owned())?;
-        Ok(echo)
-    })
 }
 
 fn start_control(control: Control) -> Result<(), String> {

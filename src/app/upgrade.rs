@@ -56,8 +56,8 @@ pub fn hand_over(running: &Running) -> Result<(), String> {
 
 fn start(running: &Running) -> Result<(u32, handed::Successor), String> {
     let Program { path, arguments } = &running.program;
-    let spawned = handed::expose(&running.listeners, |text| {
-        Command::new(path).args(arguments).env(handed::VARIABLE, text).env_remove("LISTEN_PID").spawn()
+    let spawned = handed::expose(&running.listeners, &running.rest.memory(), |environment| {
+        Command::new(path).args(arguments).envs(environment).env_remove("LISTEN_PID").spawn()
     });
     let (mut child, mut successor) = spawned.map_err(|e| format!("{} cannot be started: {e}", path.display()))?;
     match successor.wait_until_ready(Duration::from_secs(limits::SUCCESSOR_READY_SECS)) {

@@ -1,18 +1,24 @@
 //! Listening sockets that another process opened: systemd (`LISTEN_FDS`), or the Ringway that this one takes over from.
 
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::fs::MemfdFlags;
 use rustix::io::{FdFlags, fcntl_setfd};
 use socket2::Socket;
 
 use super::{socket, sys};
 
 /// Where a process finds what its predecessor hands over: `PARENT:CHANNEL,LISTENER,LISTENER...`, a process id and descriptors.
-pub const VARIABLE: &str = "RINGWAY_HANDOVER";
+const VARIABLE: &str = "RINGWAY_HANDOVER";
+
+/// Where it finds the number of the descriptor of what the predecessor knows from no file and no provider. Beside [`VARIABLE`], so that a
+/// version without this still takes over.
+const MEMORY: &str = "RINGWAY_HANDOVER_MEMORY";
 
 /// systemd's first descriptor (sd_listen_fds(3)).
 const SYSTEMD_FIRST: RawFd = 3;
@@ -26,6 +32,7 @@ const GO: u8 = b'g';
 pub struct HandedDown {
     sockets: Vec<(Option<String>, Socket)>,
     predecessor: Option<Predecessor>,
+    memory: Vec<u8>,
 }
 
 /// The process that serves until this one is ready.
@@ -38,20 +45,18 @@ impl HandedDown {
     /// A descriptor that is no listening TCP socket.
     pub fn take(env: &dyn Fn(&str) -> Option<String>) -> Result<HandedDown, String> {
         if let Some((channel, listeners)) = env(VARIABLE).and_then(|text| predecessor(&text, parent())) {
-            let kept: Vec<RawFd> = listeners.iter().copied().chain([channel]).collect();
+            let memory = env(MEMORY).and_then(|text| text.parse().ok());
+            let kept: Vec<RawFd> = listeners.iter().copied().chain([channel]).chain(memory).collect();
             sys::close_others(&kept);
             let sockets = listeners.iter().map(|fd| listening(*fd, None)).collect::<Result<_, _>>()?;
             let channel = UnixStream::from(owned(channel)?);
-            return Ok(HandedDown { sockets, predecessor: Some(Predecessor(channel)) });
+            let memory = memory.map_or_else(|| Ok(Vec::new()), recall)?;
+            return Ok(HandedDown { sockets, predecessor: Some(Predecessor(channel)), memory });
         }
         let own = std::process::id();
         let sockets =
             from_systemd(env, own).into_iter().map(|(fd, name)| listening(fd, name)).collect::<Result<_, _>>()?;
-        Ok(HandedDown { sockets, predecessor: None })
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.sockets.is_empty()
+        Ok(HandedDown { sockets, predecessor: None, memory: Vec::new() })
     }
 
     /// The sockets for an entry point: those of its name, else those on its address.
@@ -77,6 +82,11 @@ impl HandedDown {
 
     pub fn predecessor(&mut self) -> Option<Predecessor> {
         self.predecessor.take()
+    }
+
+    /// What the predecessor gave to [`expose`].
+    pub fn memory(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.memory)
     }
 }
 
@@ -109,18 +119,37 @@ impl Successor {
     }
 }
 
-/// Runs `start` with the text for [`VARIABLE`]; a process that is started in it inherits the listeners.
+/// Runs `start` with the environment for a successor: a process that is started in it inherits the listeners, and gets `memory`.
 ///
 /// # Errors
 /// The system's, and those of `start`.
-pub fn expose<T>(listeners: &[Socket], start: impl FnOnce(&str) -> io::Result<T>) -> io::Result<(T, Successor)> {
+pub fn expose<T>(
+    listeners: &[Socket],
+    memory: &[u8],
+    start: impl FnOnce([(&'static str, String); 2]) -> io::Result<T>,
+) -> io::Result<(T, Successor)> {
     let (ours, theirs) = UnixStream::pair()?;
     let numbers: Vec<String> = listeners.iter().map(|listener| listener.as_raw_fd().to_string()).collect();
     let text = format!("{}:{},{}", std::process::id(), theirs.as_raw_fd(), numbers.join(","));
+    let memory = remember(memory)?;
     inherit(listeners, &theirs, FdFlags::empty())?;
-    let started = start(&text);
+    let started = start([(VARIABLE, text), (MEMORY, memory.as_raw_fd().to_string())]);
     inherit(listeners, &theirs, FdFlags::CLOEXEC)?;
     Ok((started?, Successor(ours)))
+}
+
+/// A file that is nowhere but in memory, and that a child inherits.
+fn remember(memory: &[u8]) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("ringway-handover", MemfdFlags::empty())?);
+    file.write_all(memory)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn recall(fd: RawFd) -> Result<Vec<u8>, String> {
+    let mut memory = Vec::new();
+    let read = File::from(owned(fd)?).read_to_end(&mut memory);
+    read.map(|_| memory).map_err(|e| format!("what the process before this one knew cannot be read: {e}"))
 }
 
 fn inherit(listeners: &[Socket], channel: &UnixStream, flags: FdFlags) -> io::Result<()> {
@@ -206,12 +235,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_remembered_is_read_whole() {
+        let memory: Vec<u8> = (0..300_000_u32).flat_map(u32::to_ne_bytes).collect();
+        for memory in [&memory[..], b""] {
+            let file = remember(memory).expect("a file");
+            let flags = rustix::io::fcntl_getfd(&file).expect("flags");
+            assert!(!flags.contains(FdFlags::CLOEXEC), "a child inherits it");
+            assert_eq!(recall(std::os::fd::IntoRawFd::into_raw_fd(file)).expect("read"), memory);
+        }
+    }
+
+    #[test]
     fn names_come_before_addresses() {
         let open = || socket::listen("127.0.0.1:0".parse().expect("an address"), true).expect("a listener");
         let (named, other) = (open(), open());
         let (at_named, at_other) = (local(&named).expect("bound"), local(&other).expect("bound"));
         let sockets = vec![(Some("http".to_owned()), named), (None, other)];
-        let mut handed = HandedDown { sockets, predecessor: None };
+        let mut handed = HandedDown { sockets, ..HandedDown::default() };
         assert_eq!(handed.claim("http", at_other).iter().filter_map(local).collect::<Vec<_>>(), [at_named]);
         assert!(handed.claim("https", at_named).is_empty());
         assert_eq!(handed.claim("https", at_other).len(), 1);

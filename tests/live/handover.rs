@@ -106,6 +106,34 @@ fn a_process_that_cannot_be_replaced_goes_on() {
 }
 
 #[test]
+fn what_was_put_over_the_api_goes_on_to_the_successor() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let config = CONFIG.replace("[ping]", "[rest]");
+        let proxy = Setup::new(driver, &config).fill("@origin@", origin.address).start();
+        let document = format!(
+            r#"{{"backends":{{"b":{{"servers":{{"s":{{"url":"http://{}","weight":1}}}}}}}},"frontends":{{"f":{{"auth":{{"basic":{{"users":["ann:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ="]}}}},"entryPoints":["http"],"backend":"b","routes":{{"r":{{"rule":"Host:put.test;AddPrefix:/put"}}}}}}}}}}"#,
+            origin.address
+        );
+        let rest = format!("http://127.0.0.1:{}/api/providers/rest", proxy.api);
+        assert!(proxy.curl(&["-X", "PUT", "-d", &document, &rest]).contains("put.test"), "{}", proxy.log());
+        let is_served =
+            || proxy.curl(&["-u", "ann:secret", "-H", "Host: put.test", &proxy.url("/")]).contains("GET /put/");
+        let await_served = |when: &str| {
+            wait_for(when, Duration::from_secs(10), || if is_served() { Ok(()) } else { Err(proxy.log()) });
+        };
+        await_served("the document is in force");
+        proxy.signal("USR2");
+        let successor = proxy.successor(1);
+        assert!(is_served(), "{driver}: {}", proxy.log());
+        // And to the successor's successor.
+        successor.signal("USR2");
+        let _last = proxy.successor(2);
+        assert!(is_served(), "{driver}: {}", proxy.log());
+    }
+}
+
+#[test]
 fn a_process_that_would_have_fewer_routes_does_not_take_over() {
     for driver in DRIVERS {
         let origin = Origin::start();
