@@ -20,6 +20,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -145,7 +146,7 @@ fn run(invocation: Invocation, mut beginning: Beginning) -> ExitCode {
     });
     match served {
         Ok(running) => {
-            if let Some(text) = announce {
+            if let Some(text) = announce.filter(|_| running.shared.accepting.load(Relaxed)) {
                 println!("{text}");
             }
             signals.wait_and_stop(running)
@@ -186,6 +187,9 @@ fn serve(
     let program = upgrade::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
     if !fixed.user.is_empty() {
         privileges::drop_to(&fixed.user)?;
+        for file in parts.followed.give_up_unseen() {
+            log.notice(&format!("{file} cannot be looked at by the user {}: once it has been renewed, restart Ringway or hand over (SIGUSR2)", fixed.user));
+        }
     }
     if !fixed.debug {
         privileges::forbid_dumps();
@@ -194,7 +198,8 @@ fn serve(
     let Beginning { mut initial, release_memory, .. } = beginning;
     // Without the table nobody could put another one in its place.
     let memory = if fixed.rest.is_some() { handed.memory() } else { Vec::new() };
-    let (rest, put) = Rest::recall(memory);
+    let (rest, put) =
+        Rest::recall(memory).map_err(|e| format!("the document that was put over REST cannot be taken over: {e}"))?;
     initial.extend(put);
     let (standby, duty) = standby::standby();
     let (sender, updates) = control::update::channel();

@@ -108,8 +108,6 @@ pub const LISTEN_PATIENCE_MILLIS: u64 = 2000;
 /// How long the process that takes over may take to start, and how long each start waits for its first routes.
 pub const SUCCESSOR_READY_SECS: u64 = 60;
 pub const FIRST_ROUTES_SECS: u64 = 10;
-/// How long a start that takes nothing over waits for the addresses of its servers' names besides.
-pub const FIRST_NAMES_SECS: u64 = 1;
 /// How long the workers may take to end accepting.
 pub const DOORS_CLOSE_SECS: u64 = 5;
 /// How long a process that was taken over from keeps connections on which nothing is asked.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::stop::Signals;
 use super::{Running, systemd};
-use crate::config::snapshot::{Origin, Snapshot};
+use crate::config::snapshot::Snapshot;
 use crate::limits;
 use crate::net::handed::Predecessor;
 
@@ -17,29 +17,36 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// the process leaves them closed.
 ///
 /// # Errors
-/// A provider has no routes for this process, and its predecessor has some: it must go on.
+/// A provider has no routes for this process, and its predecessor may have some: it must go on.
 pub fn open(running: &Running, predecessor: Option<Predecessor>, signals: &mut Signals) -> Result<(), String> {
     let (words, published) = (&running.words, &running.shared.snapshot);
-    // One that takes over has time: its predecessor serves meanwhile.
-    let names_secs_max = if predecessor.is_some() { limits::FIRST_ROUTES_SECS } else { limits::FIRST_NAMES_SECS };
-    let mut is_over = || signals.want_an_end();
-    wait_until(limits::FIRST_ROUTES_SECS, || !words.are_awaited() || is_over());
-    wait_until(names_secs_max, || has_addresses(&published.load().snapshot) || is_over());
-    if is_over() {
+    // One that takes over has time: a provider that fails may answer at its next attempt, and the predecessor serves meanwhile.
+    let are_heard = || if predecessor.is_some() { words.missing().is_empty() } else { !words.are_awaited() };
+    let is_ready = || are_heard() && are_looked_up(&published.load().snapshot);
+    let mut is_over = false;
+    wait_until(limits::FIRST_ROUTES_SECS, || {
+        is_over = signals.want_an_end();
+        is_over || is_ready()
+    });
+    if is_over {
         return Ok(());
     }
     let missing = words.missing().join("; ");
     match predecessor {
-        Some(_) if !missing.is_empty() => return Err(format!("cannot take over without all routes: {missing}")),
-        Some(predecessor) => predecessor.relieve(),
-        None if words.are_awaited() => {
-            tracing::warn!(
-                "connections are accepted before all routes are known, their names are answered 404: {missing}"
-            );
+        Some(predecessor) if !missing.is_empty() && !predecessor.has_ended() => {
+            return Err(format!("cannot take over without the routes of every provider: {missing}"));
         }
+        Some(predecessor) => predecessor.relieve(),
         None => {}
     }
+    if words.are_awaited() {
+        let secs = limits::FIRST_ROUTES_SECS;
+        tracing::error!(
+            "after {secs} s connections are accepted without all routes: see what keeps the provider ({missing}); its requests are answered 404 until it answers"
+        );
+    }
     running.shared.accepting.store(true, Relaxed);
+    words.open();
     systemd::ready();
     for (name, entry) in &running.fixed.entry_points {
         tracing::info!("Starting server on {} (entry point {name})", entry.address);
@@ -47,10 +54,9 @@ pub fn open(running: &Running, predecessor: Option<Predecessor>, signals: &mut S
     Ok(())
 }
 
-/// All names of servers have been looked up.
-fn has_addresses(snapshot: &Snapshot) -> bool {
-    let has_address = |origin: &Origin| !origin.addresses.load().is_empty();
-    snapshot.backends.iter().flat_map(|b| &b.origins).all(has_address)
+/// All names of servers, with or without success.
+fn are_looked_up(snapshot: &Snapshot) -> bool {
+    snapshot.backends.iter().flat_map(|b| &b.origins).all(|origin| origin.addresses.is_looked_up())
 }
 
 /// Waits until it holds, or for so many seconds.

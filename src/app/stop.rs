@@ -42,7 +42,12 @@ impl Signals {
     /// One that ends the process has come. Those that have come stay for [`Signals::wait_and_stop`].
     pub fn want_an_end(&mut self) -> bool {
         self.early.extend(self.caught.pending());
-        self.early.iter().any(|&signal| is_an_end(signal))
+        let is_end = self.early.iter().any(|&signal| is_an_end(signal));
+        if is_end {
+            // What came before it does not count any more: no process is started to take over from one that ends.
+            self.early.retain(|&signal| is_an_end(signal));
+        }
+        is_end
     }
 
     /// Acts on signals until one of them ends the process in order.

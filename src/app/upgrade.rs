@@ -45,6 +45,7 @@ pub fn hand_over(running: &Running) -> Result<(), String> {
     let started = start(running);
     if started.is_err() {
         running.standby.resume();
+        running.rest.resume();
     }
     let (pid, successor) = started?;
     running.shared.accepting.store(false, Relaxed);
@@ -56,7 +57,7 @@ pub fn hand_over(running: &Running) -> Result<(), String> {
 
 fn start(running: &Running) -> Result<(u32, handed::Successor), String> {
     let Program { path, arguments } = &running.program;
-    let spawned = handed::expose(&running.listeners, &running.rest.memory(), |environment| {
+    let spawned = handed::expose(&running.listeners, &running.rest.hand_over(), |environment| {
         Command::new(path).args(arguments).envs(environment).env_remove("LISTEN_PID").spawn()
     });
     let (mut child, mut successor) = spawned.map_err(|e| format!("{} cannot be started: {e}", path.display()))?;
@@ -69,7 +70,7 @@ fn start(running: &Running) -> Result<(u32, handed::Successor), String> {
 /// The new process failed; it has said why on the same log.
 fn ended(child: &mut Child, program: impl std::fmt::Display, error: &std::io::Error) -> String {
     // Its end of the channel closes a moment before it can be waited for.
-    wait_until(1, || !matches!(child.try_wait(), Ok(None)));
+    wait_until(5, || !matches!(child.try_wait(), Ok(None)));
     let outcome = match child.try_wait() {
         Ok(Some(status)) => format!("ended ({status})"),
         _ => {

@@ -4,12 +4,16 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use crate::limits;
+
 const IDLE: Duration = Duration::from_secs(120);
 const LINES_MAX: usize = 200;
 
 /// Starts one on a free loopback port.
 pub fn start(name: &'static str) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
+    // The standard library asks for 128, and somebody will measure the demo with more clients.
+    rustix::net::listen(&listener, limits::LISTEN_BACKLOG)?;
     let address = listener.local_addr()?;
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -110,13 +111,15 @@ pub struct Addresses {
     pub host: String,
     pub port: u16,
     known: ArcSwap<Vec<SocketAddr>>,
+    looked_up: AtomicBool,
 }
 
 impl Addresses {
     /// An IP address is known at once; a name has no address until it is resolved.
     pub fn new(host: &str, port: u16) -> Self {
         let known = host.parse::<IpAddr>().map(|ip| vec![SocketAddr::new(ip, port)]).unwrap_or_default();
-        Addresses { host: host.to_owned(), port, known: ArcSwap::from_pointee(known) }
+        let looked_up = (!known.is_empty()).into();
+        Addresses { host: host.to_owned(), port, known: ArcSwap::from_pointee(known), looked_up }
     }
 
     pub fn is_name(&self) -> bool {
@@ -132,6 +135,12 @@ impl Addresses {
         if !addresses.is_empty() && **self.known.load() != addresses {
             self.known.store(Arc::new(addresses));
         }
+        self.looked_up.store(true, Relaxed);
+    }
+
+    /// A look-up has ended, with an address or without.
+    pub fn is_looked_up(&self) -> bool {
+        self.looked_up.load(Relaxed)
     }
 }
 

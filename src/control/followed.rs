@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedSender;
+
 use super::stamp::Stamp;
 
 /// How often the files' status is looked at. A change counts once two looks have found the same.
@@ -40,7 +42,10 @@ impl FollowedFiles {
     pub fn read(&self, path: &str) -> io::Result<String> {
         // Taken before: a write in between shows up as a difference.
         let stamp = Stamp::of(Path::new(path));
-        self.with(|followed| followed.files.insert(path.to_owned(), Seen { read: stamp, looked: stamp }));
+        self.with(|followed| {
+            // What the first reader found counts until all read again: one of them may have an older text than the next.
+            followed.files.entry(path.to_owned()).or_insert(Seen { read: stamp, looked: stamp });
+        });
         std::fs::read_to_string(path)
     }
 
@@ -49,21 +54,50 @@ impl FollowedFiles {
         self.with(|followed| *followed = Followed::default());
     }
 
-    /// One of them is not as it was read, and nobody is at work on any of those.
-    pub fn have_changed(&self) -> bool {
+    /// Names the files that cannot be looked at any more, now that the process has become another user: they are not followed.
+    pub fn give_up_unseen(&self) -> Vec<String> {
         self.with(|followed| {
-            let (mut is_changed, mut is_at_rest) = (false, true);
+            let is_lost =
+                |(path, seen): &(&String, &mut Seen)| seen.read.is_some() && Stamp::of(Path::new(path)).is_none();
+            let lost = followed.files.iter_mut().filter(is_lost);
+            lost.map(|(path, seen)| {
+                (seen.read, seen.looked) = (None, None);
+                path.clone()
+            })
+            .collect()
+        })
+    }
+
+    /// Tells when one of them is not as it was read and nobody is at work on it, until nobody listens any more.
+    pub async fn watch(self, changed: UnboundedSender<()>) {
+        loop {
+            tokio::select! {
+                () = changed.closed() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            // Away from this thread: a disk far away may take its time.
+            let followed = self.clone();
+            if tokio::task::spawn_blocking(move || followed.have_changed()).await.unwrap_or(false) {
+                let _ = changed.send(());
+            }
+        }
+    }
+
+    /// One of them is not as it was read, and has not changed since the last look.
+    fn have_changed(&self) -> bool {
+        self.with(|followed| {
+            let (mut is_changed, mut is_at_rest) = (false, false);
             for (path, seen) in &mut followed.files {
                 let now = Stamp::of(Path::new(path));
                 if now != seen.read {
-                    is_changed = true;
                     let is_being_cut = now.zip(seen.read).is_some_and(|(now, read)| now.is_being_cut(&read));
-                    is_at_rest &= now == seen.looked && !is_being_cut;
+                    is_changed = true;
+                    is_at_rest |= now == seen.looked && !is_being_cut;
                 }
                 seen.looked = now;
             }
             followed.looks = if is_changed { followed.looks + 1 } else { 0 };
-            is_changed && (is_at_rest || followed.looks >= LOOKS_MAX)
+            is_at_rest || followed.looks >= LOOKS_MAX
         })
     }
 
@@ -97,8 +131,34 @@ mod tests {
         fs::write(path("later"), "there").expect("written");
         assert!(!followed.have_changed());
         fs::write(path("users"), "abcd").expect("written");
-        assert!(!followed.have_changed(), "a key may follow its certificate");
+        assert!(followed.have_changed(), "one that rests does not wait for the others");
+    }
+
+    #[test]
+    fn a_second_reader_does_not_hide_a_change_from_the_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("both").display().to_string();
+        let followed = FollowedFiles::default();
+        fs::write(&file, "old").expect("written");
+        assert_eq!(followed.read(&file).expect("read"), "old");
+        fs::write(&file, "newer").expect("written");
+        assert_eq!(followed.read(&file).expect("read"), "newer");
+        assert!(!followed.have_changed());
         assert!(followed.have_changed());
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_any_more_is_named_and_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let followed = FollowedFiles::default();
+        for name in ["kept", "lost"] {
+            fs::write(path(name), name).expect("written");
+            let _ = followed.read(&path(name));
+        }
+        fs::remove_file(path("lost")).expect("removed");
+        assert_eq!(followed.give_up_unseen(), [path("lost")]);
+        assert!((0..3).all(|_| !followed.have_changed()));
     }
 
     #[test]

@@ -111,6 +111,7 @@ impl Control {
             documents: BTreeMap::new(),
             rejected: BTreeMap::new(),
             told: BTreeSet::new(),
+            is_open: false,
             is_settled: true,
         };
         merge.run(events).await;
@@ -129,6 +130,8 @@ struct Merge {
     rejected: BTreeMap<String, Vec<Rejected>>,
     /// Rejections that the log has, so that a reload repeats none.
     told: BTreeSet<(String, String, String)>,
+    /// Connections are accepted: an authority's question would be answered.
+    is_open: bool,
     /// Nothing has changed since freed memory was given back.
     is_settled: bool,
 }
@@ -138,8 +141,9 @@ impl Merge {
         let mut waiting: BTreeMap<&'static str, Update> = BTreeMap::new();
         let mut applied: BTreeMap<&'static str, Instant> = BTreeMap::new();
         let mut lookups = tokio::time::interval(resolve::EVERY);
-        let mut looks = tokio::time::interval(followed::EVERY);
-        self.publish_wishes();
+        let words = Arc::clone(self.control.sender.words());
+        let (changed, mut changes) = unbounded_channel();
+        tokio::task::spawn_local(self.control.followed.clone().watch(changed));
         loop {
             // The first configuration of a provider is applied at once, later ones at most once per period, the newest only.
             let throttle = self.control.throttle;
@@ -169,9 +173,11 @@ impl Merge {
                         self.apply(update);
                     }
                 }
-                _ = looks.tick() => if self.control.followed.have_changed() {
-                    self.reread();
-                },
+                () = words.opened(), if !self.is_open => {
+                    self.is_open = true;
+                    self.publish_wishes();
+                }
+                Some(()) = changes.recv() => self.reread(),
                 _ = lookups.tick() => {
                     self.settle();
                     self.interned.forget_unused();
@@ -249,7 +255,7 @@ impl Merge {
 
     /// Which certificates ACME should see to: the configuration's own cover the rest.
     fn publish_wishes(&self) {
-        let Some(wishes) = &self.wishes else { return };
+        let Some(wishes) = self.wishes.as_ref().filter(|_| self.is_open) else { return };
         let wanted = acme::Wanted {
             requests: wishes.requests(&self.documents, &self.control.fixture),
             covered: self.control.certs.covered(),

@@ -46,6 +46,7 @@ impl LookUps {
                 Ok(Err(e)) => format!("has no address ({e})"),
                 Err(_) => format!("was not answered within {} s", LIMIT.as_secs()),
             };
+            name.resolved(Vec::new());
             if failing.borrow_mut().insert(name.host.clone()) {
                 tracing::warn!("the server name {} {reason}: its last known addresses stay in use", name.host);
             }

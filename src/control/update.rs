@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The receiving end; it takes everything at once and keeps only the newest document of each provider.
@@ -35,6 +36,7 @@ impl Sender {
     /// # Errors
     /// Nobody listens any more.
     pub fn send(&self, update: Update) -> Result<(), Closed> {
+        self.words.said(update.provider);
         self.updates.send(update).map_err(|_| Closed)
     }
 
@@ -65,11 +67,16 @@ pub struct Closed;
 /// Which providers have been heard. Whoever starts to accept connections waits for that: what comes before the first routes would be
 /// answered 404.
 #[derive(Default)]
-pub struct FirstWords(Mutex<BTreeMap<&'static str, Word>>);
+pub struct FirstWords {
+    words: Mutex<BTreeMap<&'static str, Word>>,
+    opened: Notify,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Word {
     Awaited,
+    /// Its document is on the way.
+    Said,
     Cannot(String),
     Applied,
 }
@@ -87,31 +94,48 @@ impl FirstWords {
         self.with(|words| drop(words.insert(provider, Word::Applied)));
     }
 
+    fn said(&self, provider: &'static str) {
+        self.with(|words| match words.get_mut(provider) {
+            Some(Word::Applied) | None => {}
+            Some(word) => *word = Word::Said,
+        });
+    }
+
     fn cannot(&self, provider: &'static str, reason: &str) {
         self.with(|words| match words.get_mut(provider) {
-            // What it has said stays in force.
-            Some(Word::Applied) | None => {}
+            // What it has said stays in force, or will be.
+            Some(Word::Said | Word::Applied) | None => {}
             Some(word) => *word = Word::Cannot(reason.to_owned()),
         });
     }
 
     /// One of them may speak any moment.
     pub fn are_awaited(&self) -> bool {
-        self.with(|words| words.values().any(|word| *word == Word::Awaited))
+        self.with(|words| words.values().any(|word| matches!(word, Word::Awaited | Word::Said)))
     }
 
     /// Those that have said nothing that could be put into force, each with the reason.
     pub fn missing(&self) -> Vec<String> {
         let reason = |(provider, word): (&&'static str, &Word)| match word {
             Word::Applied => None,
-            Word::Awaited => Some(format!("{provider}: nothing heard yet")),
+            Word::Awaited | Word::Said => Some(format!("{provider}: nothing heard yet")),
             Word::Cannot(reason) => Some(format!("{provider}: {reason}")),
         };
         self.with(|words| words.iter().filter_map(reason).collect())
     }
 
+    /// Connections are accepted from now on.
+    pub fn open(&self) {
+        self.opened.notify_one();
+    }
+
+    /// Waits for [`FirstWords::open`]; the control plane alone does.
+    pub async fn opened(&self) {
+        self.opened.notified().await;
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<&'static str, Word>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -133,7 +157,10 @@ mod tests {
         words.cannot("docker", "no Engine");
         assert!(!words.are_awaited());
         assert_eq!(words.missing(), ["docker: no Engine"]);
+        words.said("docker");
+        words.cannot("docker", "the stream has ended");
+        assert!(words.are_awaited(), "its document is on the way");
         words.applied("docker");
-        assert!(words.missing().is_empty());
+        assert!(!words.are_awaited() && words.missing().is_empty());
     }
 }

@@ -16,8 +16,8 @@ use super::{socket, sys};
 /// Where a process finds what its predecessor hands over: `PARENT:CHANNEL,LISTENER,LISTENER...`, a process id and descriptors.
 const VARIABLE: &str = "RINGWAY_HANDOVER";
 
-/// Where it finds the number of the descriptor of what the predecessor knows from no file and no provider. Beside [`VARIABLE`], so that a
-/// version without this still takes over.
+/// Where it finds what the predecessor knows from no file and no provider: `PARENT:DESCRIPTOR`. Beside [`VARIABLE`], so that a version
+/// without this still takes over.
 const MEMORY: &str = "RINGWAY_HANDOVER_MEMORY";
 
 /// systemd's first descriptor (sd_listen_fds(3)).
@@ -45,7 +45,8 @@ impl HandedDown {
     /// A descriptor that is no listening TCP socket.
     pub fn take(env: &dyn Fn(&str) -> Option<String>) -> Result<HandedDown, String> {
         if let Some((channel, listeners)) = env(VARIABLE).and_then(|text| predecessor(&text, parent())) {
-            let memory = env(MEMORY).and_then(|text| text.parse().ok());
+            let memory = env(MEMORY).and_then(|text| predecessor(&text, parent()));
+            let memory = memory.map(|(fd, _)| fd).filter(|fd| *fd != channel && !listeners.contains(fd));
             let kept: Vec<RawFd> = listeners.iter().copied().chain([channel]).chain(memory).collect();
             sys::close_others(&kept);
             let sockets = listeners.iter().map(|fd| listening(*fd, None)).collect::<Result<_, _>>()?;
@@ -91,6 +92,13 @@ impl HandedDown {
 }
 
 impl Predecessor {
+    /// Nobody serves in its place.
+    pub fn has_ended(&self) -> bool {
+        // It says nothing before it is relieved: what can be read is its end.
+        let is_readable = self.0.set_nonblocking(true).and_then(|()| (&self.0).read(&mut [0])).is_ok();
+        is_readable || self.0.set_nonblocking(false).is_err()
+    }
+
     /// Says that this process can serve, and returns once the other one accepts no more. One that has died accepts no more either.
     pub fn relieve(mut self) {
         let mut answer = [0];
@@ -126,14 +134,17 @@ impl Successor {
 pub fn expose<T>(
     listeners: &[Socket],
     memory: &[u8],
-    start: impl FnOnce([(&'static str, String); 2]) -> io::Result<T>,
+    start: impl FnOnce(Vec<(&'static str, String)>) -> io::Result<T>,
 ) -> io::Result<(T, Successor)> {
     let (ours, theirs) = UnixStream::pair()?;
     let numbers: Vec<String> = listeners.iter().map(|listener| listener.as_raw_fd().to_string()).collect();
-    let text = format!("{}:{},{}", std::process::id(), theirs.as_raw_fd(), numbers.join(","));
-    let memory = remember(memory)?;
+    let own = std::process::id();
+    let text = format!("{own}:{},{}", theirs.as_raw_fd(), numbers.join(","));
+    let memory = if memory.is_empty() { None } else { Some(remember(memory)?) };
+    let remembered = memory.iter().map(|file| (MEMORY, format!("{own}:{}", file.as_raw_fd())));
+    let environment = [(VARIABLE, text)].into_iter().chain(remembered).collect();
     inherit(listeners, &theirs, FdFlags::empty())?;
-    let started = start([(VARIABLE, text), (MEMORY, memory.as_raw_fd().to_string())]);
+    let started = start(environment);
     inherit(listeners, &theirs, FdFlags::CLOEXEC)?;
     Ok((started?, Successor(ours)))
 }
@@ -232,6 +243,16 @@ mod tests {
         for text in ["7:3,4,5", "", "8:", "8:3,x"] {
             assert_eq!(predecessor(text, 8), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_predecessor_that_ends_is_noticed() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let predecessor = Predecessor(theirs);
+        assert!(!predecessor.has_ended());
+        drop(ours);
+        assert!(predecessor.has_ended());
+        predecessor.relieve();
     }
 
     #[test]

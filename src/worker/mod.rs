@@ -60,7 +60,7 @@ use inbox::Buffers;
 pub use listen::{WorkerHandle, spawn};
 use places::Places;
 use pool::Pool;
-pub use rest::TakeDocument;
+pub use rest::{NotTaken, TakeDocument};
 use talk::{Answered, Talk};
 pub use talk::{Peer, fill_random};
 pub use upstream::Dial;

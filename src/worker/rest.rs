@@ -14,7 +14,16 @@ use crate::limits;
 use crate::net::Transport;
 
 /// Takes a document: the JSON that the client gets back, or why it was refused.
-pub type TakeDocument = Arc<dyn Fn(&[u8]) -> Result<String, String> + Send + Sync>;
+pub type TakeDocument = Arc<dyn Fn(&[u8]) -> Result<String, NotTaken> + Send + Sync>;
+
+/// Why a document was not taken.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// What is wrong with it.
+    Invalid(String),
+    /// Another process is about to serve in this one's place.
+    Later,
+}
 
 const PREFIX: &[u8] = b"/api/providers/";
 
@@ -72,7 +81,12 @@ async fn take_in<T: Transport, D: Dial>(
     Some(match taken {
         Some(Ok(echo)) => Reply { status: 200, body: echo.into_bytes().into(), ..Reply::default() }
             .with("Content-Type", &b"application/json; charset=UTF-8"[..]),
-        Some(Err(why)) => Reply::text(400, format!("{why}\n")).with("X-Content-Type-Options", &b"nosniff"[..]),
+        Some(Err(NotTaken::Invalid(why))) => {
+            Reply::text(400, format!("{why}\n")).with("X-Content-Type-Options", &b"nosniff"[..])
+        }
+        Some(Err(NotTaken::Later)) => Reply::text(503, "Ringway is being replaced: put the document again\n")
+            .with("Retry-After", &b"1"[..])
+            .closing(),
         None => Reply::text(503, "Service Unavailable"),
     })
 }

@@ -145,7 +145,11 @@ fn a_process_that_would_have_fewer_routes_does_not_take_over() {
             .expect("written");
         proxy.signal("USR2");
         proxy.await_log("not taken over", 1);
-        assert!(proxy.log().contains("cannot take over without all routes: docker: "), "{driver}: {}", proxy.log());
+        assert!(
+            proxy.log().contains("cannot take over without the routes of every provider: docker: "),
+            "{driver}: {}",
+            proxy.log()
+        );
         assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
     }
 }

@@ -1,6 +1,7 @@
 //! Files that the configuration refers to, renewed while the proxy runs: certificates, keys, users.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ address = "127.0.0.1:@https@"
 [[entryPoints.https.tls.certificates]]
 certFile = "@dir@/one.pem"
 keyFile = "@dir@/one.key"
+[entryPoints.https.tls.defaultCertificate]
+certFile = "@dir@/three.pem"
+keyFile = "@dir@/three.key"
 [file]
 filename = "@dir@/routes.toml"
 watch = true
@@ -52,9 +56,15 @@ fn start(driver: &str, origin: &Origin) -> Ringway {
     let folder = setup.folder.path().display().to_string();
     let routes = ROUTES.replace("@origin@", &origin.address.to_string()).replace("@dir@", &folder);
     let setup = setup.file("routes.toml", routes).file("users", user("ann"));
-    certificate(setup.folder.path(), "one", "one.example");
-    certificate(setup.folder.path(), "two", "two.example");
+    renew(setup.folder.path());
     setup.start()
+}
+
+/// The name that a certificate lies under, and the one that it is for.
+const CERTIFICATES: [(&str, &str); 3] = [("one", "one.example"), ("two", "two.example"), ("three", "default.example")];
+
+fn renew(folder: &Path) {
+    CERTIFICATES.iter().for_each(|(file, name)| certificate(folder, file, name));
 }
 
 fn user(name: &str) -> String {
@@ -83,40 +93,65 @@ fn await_shown(proxy: &Ringway, name: &str, fingerprint: &str) {
     });
 }
 
-fn status_of(proxy: &Ringway, name: &str) -> String {
-    proxy.curl(&["-o", "/dev/null", "-w", "%{http_code}", "-u", &format!("{name}:secret"), &proxy.url("/auth")])
+/// All three are the ones that lie there.
+fn await_renewed(proxy: &Ringway) {
+    for (file, name) in CERTIFICATES {
+        await_shown(proxy, name, &lying(proxy, &format!("{file}.pem")));
+    }
+}
+
+/// What `/auth` answers to these users.
+fn await_statuses(proxy: &Ringway, wanted: [(&str, &str); 2]) {
+    let status = |name: &str| {
+        let credentials = format!("{name}:secret");
+        proxy.curl(&["-o", "/dev/null", "-w", "%{http_code}", "-u", &credentials, &proxy.url("/auth")])
+    };
+    wait_for(&format!("{wanted:?}"), PATIENCE, || {
+        let got = wanted.map(|(name, _)| status(name));
+        if got == wanted.map(|(_, status)| status.to_owned()) {
+            Ok(())
+        } else {
+            Err(format!("{got:?}: {}", proxy.log()))
+        }
+    });
 }
 
 fn renewed_and_broken(driver: &str) {
     let origin = Origin::start();
     let proxy = start(driver, &origin);
-    assert_eq!(
-        (shown(&proxy, "one.example"), shown(&proxy, "two.example")),
-        (lying(&proxy, "one.pem"), lying(&proxy, "two.pem"))
-    );
-    assert_eq!((status_of(&proxy, "ann"), status_of(&proxy, "bob")), ("200".to_owned(), "401".to_owned()));
+    await_renewed(&proxy);
+    await_statuses(&proxy, [("ann", "200"), ("bob", "401")]);
 
-    certificate(proxy.folder.path(), "one", "one.example");
-    certificate(proxy.folder.path(), "two", "two.example");
+    renew(proxy.folder.path());
     fs::write(proxy.file("users"), user("bob")).expect("written");
-    let (one, two) = (lying(&proxy, "one.pem"), lying(&proxy, "two.pem"));
-    await_shown(&proxy, "one.example", &one);
-    await_shown(&proxy, "two.example", &two);
-    assert_eq!((status_of(&proxy, "ann"), status_of(&proxy, "bob")), ("401".to_owned(), "200".to_owned()));
+    await_renewed(&proxy);
+    await_statuses(&proxy, [("ann", "401"), ("bob", "200")]);
 
+    let before = CERTIFICATES.map(|(_, name)| shown(&proxy, name));
+    let already = proxy.log().len();
     fs::write(proxy.file("one.pem"), "half a certif").expect("written");
     fs::remove_file(proxy.file("two.key")).expect("removed");
-    wait_for("both are said", PATIENCE, || {
-        let log = proxy.log();
-        let said = ["entry point https: certificate:", "provider file: [[tls]]: certificate:"].iter().all(|place| {
-            log.lines().any(|line| line.contains(place) && line.contains("the one read before stays in use"))
-        });
-        if said { Ok(()) } else { Err(log) }
+    fs::remove_file(proxy.file("users")).expect("removed");
+    wait_for("all are said", PATIENCE, || {
+        let log = proxy.log().split_off(already);
+        let stays = "the one read before stays in use";
+        let said = [
+            ("entry point https: certificate:", stays),
+            ("[[tls]]: certificate:", stays),
+            ("usersFile", "lets nobody in"),
+        ];
+        let is_said =
+            |(place, outcome): &(&str, &str)| log.lines().any(|line| line.contains(place) && line.contains(outcome));
+        if said.iter().all(is_said) { Ok(()) } else { Err(log) }
     });
-    assert_eq!((shown(&proxy, "one.example"), shown(&proxy, "two.example")), (one, two), "{driver}");
+    assert_eq!(CERTIFICATES.map(|(_, name)| shown(&proxy, name)), before, "{driver}");
+    // The other frontend would serve it to everybody.
+    await_statuses(&proxy, [("ann", "401"), ("bob", "401")]);
 
-    certificate(proxy.folder.path(), "one", "one.example");
-    await_shown(&proxy, "one.example", &lying(&proxy, "one.pem"));
+    renew(proxy.folder.path());
+    fs::write(proxy.file("users"), user("ann")).expect("written");
+    await_renewed(&proxy);
+    await_statuses(&proxy, [("ann", "200"), ("bob", "401")]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use crate::support::origin::Origin;
@@ -67,6 +68,21 @@ fn a_provider_that_cannot_speak_is_not_waited_for() {
     // The whole patience is ten seconds.
     assert!(start.elapsed() < Duration::from_secs(9), "{:?}: {}", start.elapsed(), proxy.log());
     assert!(proxy.log().contains("no-engine.sock"), "{}", proxy.log());
+}
+
+#[test]
+fn an_engine_that_never_answers_holds_a_start_up_for_ten_seconds_only() {
+    let origin = Origin::start();
+    let config = CONFIG.replace("[file]", "[docker]\nendpoint = \"unix://@dir@/engine.sock\"\n[file]");
+    let setup =
+        Setup::new(DRIVERS[0], &config).file("routes.toml", ROUTES.replace("@origin@", &origin.address.to_string()));
+    // Connections wait in its queue, and nobody takes them.
+    let _engine = UnixListener::bind(setup.folder.path().join("engine.sock")).expect("a socket");
+    let start = Instant::now();
+    let proxy = setup.spawn();
+    proxy.await_log("docker: nothing heard yet", 1);
+    assert!(start.elapsed() > Duration::from_secs(9), "{:?}: {}", start.elapsed(), proxy.log());
+    proxy.await_status("a", "200");
 }
 
 #[test]

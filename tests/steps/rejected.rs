@@ -16,7 +16,6 @@ const BAD: &[(&str, &str, &str, &str, &str)] = &[
     ("basic-user", "[F.auth.basic]\nusers=[\"only-a-name\"]", "", "", "name:hash"),
     ("old-user", "basicAuth=[\"a:b:c\"]", "", "", "name:hash"),
     ("digest-user", "[F.auth.digest]\nusers=[\"a:b\"]", "", "", "name:realm:hash"),
-    ("users-file", "[F.auth.basic]\nusersFile=\"/nowhere/users\"", "", "", "/nowhere/users"),
     ("forward-url", "[F.auth.forward]\naddress=\"nowhere\"", "", "", "nowhere"),
     ("redirect-regex", "[F.redirect]\nregex=\"^(.*\"\nreplacement=\"x\"", "", "", "redirect.regex"),
     (
@@ -89,6 +88,29 @@ fn bad_input_leaves_out_its_frontend_and_says_so_everywhere() {
             assert!(line.contains("level=error") && line.contains("provider=file"), "{line}");
         }
         assert_eq!(listed.len(), BAD.len(), "{listed:#?}");
+    }
+}
+
+/// Another frontend would serve the same requests to everybody.
+#[test]
+fn authentication_whose_files_cannot_be_read_stays_closed() {
+    let origin = Origin::saying("serves");
+    let listed = "[F.auth.basic]\nusers=[\"test:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/\"]\nusersFile=\"/nowhere/users\"";
+    let digest = "[F.auth.digest]\nusersFile=\"/nowhere/users\"";
+    let asked = "[F.auth.forward]\naddress=\"https://127.0.0.1:1/\"\n[F.auth.forward.tls]\nca=\"/nowhere/ca.pem\"";
+    let rules = [("listed", listed), ("digest", digest), ("asked", asked)]
+        .into_iter()
+        .fold(Rules::default(), |rules, (name, auth)| rules.add(name, &[origin.url()], auth, ""));
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver, "[api]\nentryPoint=\"http\"", rules.text());
+        for name in ["listed", "digest", "asked"] {
+            assert_eq!(proxy.get(name, "/x").status, 401, "{name}");
+        }
+        let known = proxy.curl(&["-u", "test:test"], "listed", "/x");
+        assert_eq!(known, "serves", "users of the list are let in");
+        let told: Vec<Value> = serde_json::from_str(&proxy.get("x", "/api/rejected").text()).expect("a list");
+        let all = told.iter().filter(|row| row["reason"].as_str().is_some_and(|why| why.contains("/nowhere/")));
+        assert_eq!(all.count(), 3, "{told:#?}");
     }
 }
 

@@ -51,6 +51,19 @@ pub fn auth(
     }
 }
 
+/// What stands in for authentication whose files cannot be read: those that only a file of users knows are refused, and everybody where
+/// another server should be asked. Without it another frontend might serve the same requests to everybody. `None`: no file is to blame.
+pub fn closed(written: &dynamic::Auth) -> Option<dynamic::Auth> {
+    let without_file = |users: &UserAuth| UserAuth { users_file: String::new(), ..users.clone() };
+    let has_file = |users: &Option<UserAuth>| users.as_ref().is_some_and(|users| !users.users_file.is_empty());
+    let has_tls = written.forward.as_ref().is_some_and(|forward| forward.tls.is_some());
+    if has_file(&written.basic) || has_file(&written.digest) {
+        let (basic, digest) = (written.basic.as_ref().map(without_file), written.digest.as_ref().map(without_file));
+        return Some(dynamic::Auth { basic, digest, ..written.clone() });
+    }
+    has_tls.then(|| dynamic::Auth { basic: Some(UserAuth::default()), ..written.clone() })
+}
+
 /// Basic authentication; also for the deprecated list of a frontend.
 pub fn basic(fixture: &Fixture, users: &UserAuth, header_field: &str, label: Label) -> Result<BasicAuth, String> {
     let file = users_file(fixture, users)?;

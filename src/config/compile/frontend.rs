@@ -65,7 +65,15 @@ pub fn frontend(
         outer.push(Middleware::BasicList(auth::basic(fixture, &users, "", place.label("Basic Auth"))?));
     }
     outer.extend(written.pass_tls_client_cert.as_ref().map(|pass| Middleware::ClientCert(client_cert(pass))));
-    let auth = auth::auth(fixture, written.auth.as_deref(), place, &mut states, workshop.interned)?;
+    let auth = match auth::auth(fixture, written.auth.as_deref(), place, &mut states, workshop.interned) {
+        Ok(auth) => auth,
+        Err(reason) => {
+            let Some(closed) = written.auth.as_deref().and_then(auth::closed) else { return Err(reason) };
+            let auth = auth::auth(fixture, Some(&closed), place, &mut states, workshop.interned)?;
+            workshop.warnings.push(format!("{reason}; until that is mended it lets nobody in"));
+            auth
+        }
+    };
     outer.extend(auth.step);
     let inner = inner(written, written_backend, place, &mut states)?;
     let has_pages = outer.iter().any(|step| matches!(step, Middleware::ErrorPages(_)));
