@@ -30,6 +30,7 @@ use crate::cli::{self, Command, Invocation};
 use crate::config::fixed::{self, Fixed};
 use crate::config::snapshot::Snapshot;
 use crate::control::file::FileSettings;
+use crate::control::followed::FollowedFiles;
 use crate::control::standby::{self, Standby};
 use crate::control::update::{FirstWords, Update};
 use crate::control::{self, Control};
@@ -185,15 +186,7 @@ fn serve(
     let challenges: Arc<ArcSwap<ChallengeTable>> = Arc::default();
     let listeners = open_listeners(fixed, &parts, cores.len(), handed)?;
     let program = upgrade::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
-    if !fixed.user.is_empty() {
-        privileges::drop_to(&fixed.user)?;
-        for file in parts.followed.give_up_unseen() {
-            log.notice(&format!("{file} cannot be looked at by the user {}: once it has been renewed, restart Ringway or hand over (SIGUSR2)", fixed.user));
-        }
-    }
-    if !fixed.debug {
-        privileges::forbid_dumps();
-    }
+    give_up_power(fixed, &parts.followed, log)?;
     let kept = copies(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
     let Beginning { mut initial, release_memory, .. } = beginning;
     // Without the table nobody could put another one in its place.
@@ -287,6 +280,23 @@ fn shared_out(sockets: &[Socket], workers: usize) -> io::Result<Vec<Socket>> {
 
 fn copies(listeners: &[Sockets]) -> io::Result<Vec<Socket>> {
     listeners.iter().flatten().map(|(_, socket)| socket.try_clone()).collect()
+}
+
+/// Becomes the user that is named, and lets nobody look into the process.
+fn give_up_power(fixed: &Fixed, followed: &FollowedFiles, log: &logs::Log) -> Result<(), String> {
+    if !fixed.user.is_empty() {
+        privileges::drop_to(&fixed.user)?;
+        for file in followed.give_up_unseen() {
+            let user = &fixed.user;
+            log.notice(&format!(
+                "{file} cannot be looked at by the user {user}: restart Ringway once it is renewed, or open its folder to that user"
+            ));
+        }
+    }
+    if !fixed.debug {
+        privileges::forbid_dumps();
+    }
+    Ok(())
 }
 
 fn start_workers(

@@ -85,10 +85,13 @@ impl FollowedFiles {
 
     /// One of them is not as it was read, and has not changed since the last look.
     fn have_changed(&self) -> bool {
+        // Whoever reads meanwhile does not wait for a slow disk.
+        let paths: Vec<String> = self.with(|followed| followed.files.keys().cloned().collect());
+        let looked: Vec<_> = paths.into_iter().map(|path| (Stamp::of(Path::new(&path)), path)).collect();
         self.with(|followed| {
             let (mut is_changed, mut is_at_rest) = (false, false);
-            for (path, seen) in &mut followed.files {
-                let now = Stamp::of(Path::new(path));
+            for (now, path) in looked {
+                let Some(seen) = followed.files.get_mut(&path) else { continue };
                 if now != seen.read {
                     let is_being_cut = now.zip(seen.read).is_some_and(|(now, read)| now.is_being_cut(&read));
                     is_changed = true;

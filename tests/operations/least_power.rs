@@ -93,6 +93,48 @@ fn root_opens_the_ports_and_somebody_else_serves() {
 }
 
 #[test]
+fn a_certificate_that_the_user_cannot_see_is_served_and_said() {
+    if !is_root() {
+        return;
+    }
+    let (origin, low) = (Origin::start(), low_address());
+    let top = format!(
+        "user = \"{NOBODY}:{NOBODY}\"\n[entryPoints.https]\naddress = \"127.0.0.1:@https@\"\n[entryPoints.https.tls]\n\
+         [[entryPoints.https.tls.certificates]]\ncertFile = \"@dir@/closed/c.pem\"\nkeyFile = \"@dir@/closed/c.key\""
+    );
+    let setup = setup(DRIVERS[0], &origin, &top, &low);
+    open_to_all(setup.folder.path());
+    let closed = setup.folder.path().join("closed");
+    fs::create_dir(&closed).expect("a folder");
+    let (pem, key) = (closed.join("c.pem").display().to_string(), closed.join("c.key").display().to_string());
+    let made = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=closed.example",
+    ];
+    stdout_of("openssl", &[&made[..], &["-keyout", &key, "-out", &pem]].concat());
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("its mode");
+    let proxy = setup.start();
+    assert_eq!(
+        proxy.log().matches(&format!("cannot be looked at by the user {NOBODY}:{NOBODY}")).count(),
+        2,
+        "{}",
+        proxy.log()
+    );
+    let url = format!("https://127.0.0.1:{}/", proxy.https);
+    assert!(proxy.curl(&["-kv", "--stderr", "-", &url]).contains("closed.example"), "{}", proxy.log());
+    // Longer than two looks: what it cannot see has not changed for it.
+    std::thread::sleep(Duration::from_secs(11));
+    assert!(!proxy.log().contains("left out") && !proxy.log().contains("cannot be read"), "{}", proxy.log());
+}
+
+#[test]
 fn an_ordinary_user_needs_one_capability() {
     if !is_root() {
         return;
