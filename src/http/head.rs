@@ -169,6 +169,11 @@ pub(crate) fn is_forwarded_name(name: &[u8]) -> bool {
     name.get(..FORWARDED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORWARDED_PREFIX))
 }
 
+/// Says where a request came from, and so counts only from a peer that is trusted (RFC 7239 8.1): X-Forwarded-*, X-Real-Ip, Forwarded.
+pub fn is_claim(name: &[u8]) -> bool {
+    is_forwarded_name(name) || name.eq_ignore_ascii_case(b"x-real-ip") || name.eq_ignore_ascii_case(b"forwarded")
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Field {
     pub name: Span,

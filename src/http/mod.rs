@@ -9,5 +9,5 @@ pub mod phrase;
 pub mod reply;
 
 pub use edits::Edits;
-pub use head::{Body, Field, Known, RequestHead, RequestView, ResponseHead, ResponseView, Span, Version};
+pub use head::{Body, Field, Known, RequestHead, RequestView, ResponseHead, ResponseView, Span, Version, is_claim};
 pub use reply::Reply;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Facts, Label, Request, Verdict};
-use crate::http::{Edits, Reply, ResponseHead, ResponseView};
+use crate::http::{Edits, Reply, ResponseHead, ResponseView, is_claim};
 
 /// The authentication server's answer must come within this time (Traefik since 1.7.21).
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -90,7 +90,9 @@ impl ForwardAuth {
                 let dashed: Vec<u8> = name.iter().map(|&b| if b == b'_' { b'-' } else { b }).collect();
                 FORWARDED.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&dashed))
             };
-            if !(named(HOP_BY_HOP) || named(REPLACED) || named(FORWARDED) || hop || alias) {
+            // What an edit says is the configuration's own word.
+            let is_believed = facts.trusted || !is_claim(name) || request.edits.replaces(name);
+            if is_believed && !(named(HOP_BY_HOP) || named(REPLACED) || named(FORWARDED) || hop || alias) {
                 fields.push((name.to_vec(), value.to_vec()));
             }
         }

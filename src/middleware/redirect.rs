@@ -39,7 +39,8 @@ impl Redirect {
     }
 
     pub fn on_request(&self, request: &Request, facts: &Facts) -> Verdict {
-        let https = facts.secure || request.first(b"x-forwarded-proto") == Some(b"https");
+        let is_told = facts.trusted && request.first(b"x-forwarded-proto") == Some(b"https");
+        let https = facts.secure || is_told;
         let mut old = Vec::with_capacity(16 + request.host().len() + facts.target.len());
         old.extend_from_slice(if https { b"https://" } else { b"http://" });
         old.extend_from_slice(request.host());

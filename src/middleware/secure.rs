@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::headers::{InvalidHeader, check};
 use super::{Answer, Facts, Passage, Request, Verdict};
-use crate::http::Reply;
+use crate::http::{Reply, is_claim};
 
 /// The options as configured; the names are the toml's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,7 +76,9 @@ impl Secure {
     pub fn on_request(&self, request: &Request, facts: &Facts, passage: &mut Passage) -> Verdict {
         let options = &self.options;
         let view = request.view();
-        let mut proxied = options.hosts_proxy_headers.iter().filter_map(|name| view.first(name.as_bytes()));
+        let is_believed = |name: &str| facts.trusted || !is_claim(name.as_bytes());
+        let told = options.hosts_proxy_headers.iter().filter(|name| is_believed(name));
+        let mut proxied = told.filter_map(|name| view.first(name.as_bytes()));
         let host = proxied.find(|value| !value.is_empty()).unwrap_or(request.host());
         if !options.is_development && !self.allows(host) {
             return refuse_host();
@@ -85,7 +87,7 @@ impl Secure {
             || options
                 .ssl_proxy_headers
                 .iter()
-                .any(|(name, value)| view.first(name.as_bytes()) == Some(value.as_bytes()));
+                .any(|(name, value)| is_believed(name) && view.first(name.as_bytes()) == Some(value.as_bytes()));
         passage.counts_as_tls = tls;
         let wanted = if options.ssl_host.is_empty() { host } else { options.ssl_host.as_bytes() };
         let needs_tls = options.ssl_redirect && !tls && !options.is_development;

@@ -8,6 +8,7 @@ pub mod deadlines;
 pub mod driver;
 pub mod handed;
 mod low_water;
+mod pace;
 mod pulse;
 pub mod resident;
 pub mod secure;
@@ -23,6 +24,7 @@ use std::future::Future;
 use std::io;
 
 pub use deadlines::{Deadlines, Late, TimeLimit};
+pub use pace::Pace;
 pub use pulse::Pulse;
 pub use tcp::Tcp;
 

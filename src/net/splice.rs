@@ -6,14 +6,15 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
-use super::TimeLimit;
 use super::low_water::LowWater;
 use super::spare::Spare;
 use super::tcp::{TcpReader, TcpWriter};
 use super::unblocked::{InUse, Unblocked};
+use super::{Pace, TimeLimit};
 use crate::limits;
 
 /// A worker's spare pipes. Opening one costs three system calls and, past about 1024 per user, the kernel shrinks them.
@@ -22,7 +23,8 @@ pub struct Pipes {
     in_use: InUse,
 }
 
-struct Pipe {
+/// One of them.
+pub struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
 }
@@ -41,14 +43,15 @@ impl Default for Pipes {
 }
 
 impl Pipes {
-    fn lend(&self) -> io::Result<Pipe> {
+    /// None where there are no descriptors left: then a body is copied, which needs none.
+    pub fn lend(&self) -> Option<Pipe> {
         if let Some(pipe) = self.spare.take() {
-            return Ok(pipe);
+            return Some(pipe);
         }
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         // A smaller pipe works as well, only with more system calls.
         let _ = fcntl_setpipe_size(&writer, limits::PIPE_BYTES);
-        Ok(Pipe { reader, writer })
+        Some(Pipe { reader, writer })
     }
 
     #[cfg(test)]
@@ -79,6 +82,8 @@ pub struct Transfer<'a> {
     pub stall: TimeLimit<'a>,
     /// Good pieces are waited for (`low_water`). Not those of clients: they are slower, and an upload gains nothing.
     pub in_good_pieces: bool,
+    /// What came while the sender was waited for; kept of clients, which could hold a server for ever with a byte now and then.
+    pub pace: Option<&'a mut Pace>,
 }
 
 impl Transfer<'_> {
@@ -86,9 +91,8 @@ impl Transfer<'_> {
     /// sink's socket at every moment. `ends` is called before the last of them go to the sink.
     ///
     /// # Errors
-    /// `Source` when the sender ended early or failed, `Sink` when the receiver did. No pipe to be had is the sink's failure.
-    pub async fn run(self, pipes: &Pipes, moved: &mut u64, ends: impl FnMut()) -> Result<(), Broken> {
-        let pipe = pipes.lend().map_err(Broken::Sink)?;
+    /// `Source` when the sender ended early, failed or was too slow, `Sink` when the receiver did.
+    pub async fn run(self, pipe: Pipe, pipes: &Pipes, moved: &mut u64, ends: impl FnMut()) -> Result<(), Broken> {
         self.go(pipe, pipes, moved, Until::Counted, ends).await.map(drop)
     }
 
@@ -101,10 +105,10 @@ impl Transfer<'_> {
         until: Until,
         ends: impl FnMut(),
     ) -> Result<bool, Broken> {
-        let Transfer { from, to, head, count, stall, in_good_pieces } = self;
+        let Transfer { from, to, head, count, stall, in_good_pieces, pace } = self;
         let sockets = Unblocked::new(from, to, &pipes.in_use)?;
         let water = LowWater::new(in_good_pieces);
-        let mut pump = Pump { sockets, head, count, stall, until, water };
+        let mut pump = Pump { sockets, head, count, stall, until, water, pace };
         let result = pump.run(&pipe, moved, ends).await;
         if result.is_ok() {
             pipes.give_back(pipe);
@@ -125,8 +129,8 @@ pub async fn burst(
     stall: TimeLimit<'_>,
     moved: &mut u64,
 ) -> Result<bool, Broken> {
-    let Ok(pipe) = pipes.lend() else { return Ok(false) };
-    let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall, in_good_pieces: false };
+    let Some(pipe) = pipes.lend() else { return Ok(false) };
+    let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall, in_good_pieces: false, pace: None };
     transfer.go(pipe, pipes, moved, Until::Dry, || ()).await
 }
 
@@ -147,6 +151,7 @@ struct Pump<'a> {
     stall: TimeLimit<'a>,
     until: Until,
     water: LowWater,
+    pace: Option<&'a mut Pace>,
 }
 
 /// Also where a transfer is given up: what the sender still sends is read as before.
@@ -168,11 +173,14 @@ impl Pump<'_> {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.until == Until::Dry => return Ok(false),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.send_head(false).await?;
-                    self.water.wait(self.sockets.from, self.count, self.stall).await.map_err(Broken::Source)?;
+                    self.wait_for_more().await.map_err(Broken::Source)?;
                     continue;
                 }
                 Err(e) => return Err(Broken::Source(e)),
             };
+            if let Some(pace) = &mut self.pace {
+                pace.came(held as u64);
+            }
             // Its segments take what is in the pipe along.
             self.send_head(true).await?;
             self.count -= held as u64;
@@ -188,6 +196,16 @@ impl Pump<'_> {
             }
         }
         Ok(false)
+    }
+
+    async fn wait_for_more(&mut self) -> io::Result<()> {
+        // Only where the pace counts: the clock is not read for nothing.
+        let start = self.pace.is_some().then(Instant::now);
+        self.water.wait(self.sockets.from, self.count, self.stall).await?;
+        match (&mut self.pace, start) {
+            (Some(pace), Some(start)) => pace.waited(self.stall.time, start.elapsed()),
+            _ => Ok(()),
+        }
     }
 
     /// Sends what is left of the head; `more` says that the next bytes are there already.

@@ -4,47 +4,37 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Runs both until `response` is done; `body` may end before, and is abandoned (its connection must then be closed) if it does not.
-/// Gives the body's outcome, if it had one by then, and the response's, unless the body's was fatal.
-pub fn both<A, B: Future, P>(body: A, response: B, is_fatal: P) -> Both<A, B, P, A::Output>
-where
-    A: Future,
-    P: FnMut(&A::Output) -> bool,
-{
-    Both { body, response, is_fatal, sent: None }
+/// Runs both until `response` is done, or until `body` says that none is waited for any more; the other one is abandoned, and its connection
+/// must then be closed.
+pub fn both<A: Future, B: Future>(body: A, response: B) -> Both<A, B> {
+    Both { body, response }
+}
+
+/// Which of the two has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended<A, B> {
+    Body(A),
+    Response(B),
 }
 
 pin_project_lite::pin_project! {
     /// See [`both`]. Not an `async fn`: that would hold both futures twice, as its arguments and as what it awaits.
-    pub struct Both<A, B, P, O> {
+    pub struct Both<A, B> {
         #[pin]
         body: A,
         #[pin]
         response: B,
-        is_fatal: P,
-        sent: Option<O>,
     }
 }
 
-impl<A, B, P> Future for Both<A, B, P, A::Output>
-where
-    A: Future,
-    B: Future,
-    P: FnMut(&A::Output) -> bool,
-{
-    type Output = (Option<A::Output>, Option<B::Output>);
+impl<A: Future, B: Future> Future for Both<A, B> {
+    type Output = Ended<A::Output, B::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.sent.is_none()
-            && let Poll::Ready(outcome) = this.body.poll(cx)
-        {
-            let is_over = (this.is_fatal)(&outcome);
-            *this.sent = Some(outcome);
-            if is_over {
-                return Poll::Ready((this.sent.take(), None));
-            }
+        if let Poll::Ready(outcome) = this.body.poll(cx) {
+            return Poll::Ready(Ended::Body(outcome));
         }
-        this.response.poll(cx).map(|received| (this.sent.take(), Some(received)))
+        this.response.poll(cx).map(Ended::Response)
     }
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use super::Worker;
-use super::both::both;
+use super::both::{Ended, both};
 use super::budget::Held;
 use super::exchange::End;
 use super::fetch::{Errand, NotFetched, fetch};
@@ -14,7 +14,7 @@ use super::gzip;
 use super::local::{Depth, Refusal, answer_locally, finish};
 use super::pages::{self, bounded};
 use super::record::Record;
-use super::relay::{Pace, send_answer};
+use super::relay::send_answer;
 use super::respond::{Asked, way_back};
 use super::talk::{Peer, Talk};
 use super::tries::{GivenUp, Means, Tries};
@@ -26,7 +26,7 @@ use crate::http::{Body, Reply, ResponseView};
 use crate::limits;
 use crate::middleware::buffering::Buffering;
 use crate::middleware::error_pages::PageAsk;
-use crate::net::Transport;
+use crate::net::{Pace, Transport};
 
 /// How a round ended.
 enum Round<'w> {
@@ -66,8 +66,7 @@ pub async fn forward<'s, T: Transport, D: Dial>(
     let mut attempt = 1;
     let ended = loop {
         let going = round(worker, frontend, buffering, &body, talk, peer, record);
-        let (_, ended) = both(hang_up(worker, client.split().0), going, |_| true).await;
-        let Some(ended) = ended else {
+        let Ended::Response(ended) = both(hang_up(worker, client.split().0), going).await else {
             record.client_failed(None);
             return End::Close;
         };
@@ -142,7 +141,10 @@ async fn collect<'w, T: Transport, D: Dial>(
         if talk.inbox.is_empty() {
             let start = Instant::now();
             let read = stall.bound(talk.inbox.fill(client.split().0, &worker.buffers)).await;
-            match read.and_then(|bytes| pace.account(stall.time, start.elapsed(), bytes).map(|()| bytes)) {
+            match read.and_then(|bytes| {
+                pace.came(bytes as u64);
+                pace.waited(stall.time, start.elapsed()).map(|()| bytes)
+            }) {
                 Ok(0) => return Err(NotRead::Client(None)),
                 Ok(_) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::TimedOut => {

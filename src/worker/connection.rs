@@ -28,7 +28,7 @@ pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut i
     let end = loop {
         // A few connections wait in a handler, for their first request or, inside of it, for later ones; all others hold nothing.
         let may_wait_inside = is_new && worker.has_seat();
-        if !may_wait_inside && worker.idle().bound(io.split().0.readable()).await.is_err() {
+        if !may_wait_inside && worker.patience(is_new).bound(io.split().0.readable()).await.is_err() {
             break End::Close;
         }
         let mut handler = worker.handlers.lend(|| Handler::new(converse));
@@ -49,10 +49,13 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
     let Guest { worker, mut io, peer, is_new } = guest;
     let seat = worker.take_seat();
     let mut talk = worker.lend_talk();
+    let mut is_first = is_new;
     let end = loop {
-        if seat.is_some() && talk.inbox.is_empty() && !await_request(&worker, &mut talk, &mut io).await {
+        let waits = seat.is_some() && talk.inbox.is_empty();
+        if waits && !await_request(&worker, &mut talk, &mut io, is_first).await {
             break End::Close;
         }
+        is_first = false;
         match read_head(&worker, &mut talk, &mut io).await {
             Heard::Request => {}
             Heard::Refused(reply) => {
@@ -82,8 +85,8 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
 
 /// Waits for the next request's first bytes in a read, which saves an operation of the ring for each request. False when the client goes
 /// or has been idle too long.
-async fn await_request<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T) -> bool {
-    let read = worker.idle().bound(talk.inbox.fill(io.split().0, &worker.buffers)).await;
+async fn await_request<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T, is_first: bool) -> bool {
+    let read = worker.patience(is_first).bound(talk.inbox.fill(io.split().0, &worker.buffers)).await;
     matches!(read, Ok(bytes) if bytes > 0)
 }
 

@@ -6,13 +6,13 @@ use std::io;
 use std::time::Duration;
 
 use super::Worker;
-use super::both::both;
+use super::both::{Ended, both};
 use super::buffered;
 use super::exchange::End;
 use super::local::{answer_locally, finish};
 use super::pages;
 use super::record::Record;
-use super::relay::{Pace, Relay, RelayError, send};
+use super::relay::{Relay, RelayError, send};
 use super::respond::{Asked, Responded, respond};
 use super::talk::{Peer, Talk};
 use super::tries::{GivenUp, Means, Tries};
@@ -24,7 +24,7 @@ use crate::http::h1::body::Decoder;
 use crate::http::{Body, Reply, RequestView};
 use crate::limits;
 use crate::middleware::error_pages::PageAsk;
-use crate::net::{ReadHalf, Transport, tunnel};
+use crate::net::{Pace, ReadHalf, Transport, tunnel};
 
 /// Forwards the request in `talk` and answers the client, whatever happens.
 pub async fn forward<'s, T: Transport, D: Dial>(
@@ -243,20 +243,22 @@ async fn converse<T: Transport, D: Dial>(
     let asking = async {
         if !is_whole {
             let body = async { relay.run(client_reader, up_writer, out).await.0 };
-            if let Err(e) = Box::pin(in_time(worker, body)).await {
-                return e;
+            match Box::pin(in_time(worker, body)).await {
+                Ok(()) => sent_all.set(true),
+                Err(RelayError::Sink) => return Box::pin(refused(worker, client_reader, &began)).await,
+                Err(e) => return Over::Client(e),
             }
-            sent_all.set(true);
         }
-        hang_up(worker, client_reader).await
+        Over::Client(hang_up(worker, client_reader).await)
     };
     let responding = respond(worker, frontend, up_reader, client_writer, asked, answer, record);
-    // A client that broke off ends both; a backend that takes no more may still answer.
-    let (failed, received) = both(asking, responding, |failed| matches!(failed, RelayError::Source(_))).await;
-    let responded = match (failed, received) {
-        (_, Some(received)) => received?,
-        (Some(e), None) if !began.get() => return Err(client_failure(e)),
-        _ => return Err(Failed::Client(None)),
+    let responded = match both(asking, responding).await {
+        Ended::Response(received) => received?,
+        Ended::Body(Over::Backend) => {
+            return Err(ProxyError::new(Phase::Send, Cause::Io(io::ErrorKind::TimedOut.into())).into());
+        }
+        Ended::Body(Over::Client(e)) if !began.get() => return Err(client_failure(e)),
+        Ended::Body(Over::Client(_)) => return Err(Failed::Client(None)),
     };
     Ok(after(worker, upstream, talk, client, responded, sent_all.get(), record).await)
 }
@@ -339,6 +341,21 @@ async fn in_time<D: Dial>(
     let Some(limit) = worker.shared.timeouts.body_read else { return sending.await };
     let late = || RelayError::Source(io::ErrorKind::TimedOut.into());
     worker.deadlines.within(limit, sending).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Why a request ends without its answer.
+enum Over {
+    Client(RelayError),
+    Backend,
+}
+
+/// The backend takes no more of the request: it may still answer, but is not waited for any longer than it could have stood still.
+async fn refused<R: ReadHalf, D: Dial>(worker: &Worker<D>, client: &mut R, began: &Cell<bool>) -> Over {
+    match worker.stall().within(hang_up(worker, client)).await {
+        Ok(gone) => Over::Client(gone),
+        Err(_) if began.get() => Over::Client(hang_up(worker, client).await),
+        Err(_) => Over::Backend,
+    }
 }
 
 /// Ends when the client has gone while its answer is awaited or on its way: then nobody needs it any more (dynamic.md 6). Looking once a

@@ -293,9 +293,11 @@ impl<D: Dial> Worker<D> {
         Busy(active)
     }
 
-    /// How long a client may be silent between two requests.
-    fn idle(&self) -> TimeLimit<'_> {
-        self.deadlines.limit(self.shared.timeouts.idle.unwrap_or(Duration::MAX))
+    /// How long a client may be silent: between two requests, or before its `first` one, which has no more time than a head.
+    fn patience(&self, first: bool) -> TimeLimit<'_> {
+        let Timeouts { idle, head_read, .. } = self.shared.timeouts;
+        let idle = idle.unwrap_or(Duration::MAX);
+        self.deadlines.limit(if first { idle.min(head_read) } else { idle })
     }
 
     fn has_seat(&self) -> bool {

@@ -10,7 +10,7 @@ use super::tries::{Means, Tries};
 use super::upstream::Dial;
 use crate::config::snapshot::{Backend, Frontend, Origin, PageSource};
 use crate::http::edits::{EditRef, push_value};
-use crate::http::{Known, Reply};
+use crate::http::{Known, Reply, is_claim};
 use crate::limits;
 use crate::middleware::Answer;
 use crate::middleware::error_pages::{PAGE_HOST, PageAsk};
@@ -144,7 +144,8 @@ fn request<D: Dial>(
     let mut sent: Vec<Known> = Vec::new();
     for field in &talk.head.fields {
         let (name, value) = (field.name.of(&talk.bytes), field.value.of(&talk.bytes));
-        if !field.hop && !talk.edits.replaces(name) && goes(field.known, value, peer) {
+        let is_believed = peer.trusted || !is_claim(name);
+        if !field.hop && is_believed && !talk.edits.replaces(name) && goes(field.known, value, peer) {
             sent.push(field.known);
             push(&mut out, name, value);
         }

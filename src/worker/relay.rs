@@ -9,8 +9,8 @@ use crate::http::Body;
 use crate::http::h1::body::{self, Decoder};
 use crate::limits;
 use crate::middleware::Passage;
-use crate::net::splice::{Broken, Transfer, pause};
-use crate::net::{ReadHalf, TimeLimit, WriteHalf};
+use crate::net::splice::{Broken, Pipe, Transfer, pause};
+use crate::net::{Pace, ReadHalf, TimeLimit, WriteHalf};
 
 /// Which side ended a body early.
 #[derive(Debug)]
@@ -41,27 +41,6 @@ pub struct Relay<'a> {
     pub answers: Option<&'a mut Passage>,
     /// The receiver's connection is shut down as soon as the body has left.
     pub closes: bool,
-}
-
-/// Time spent waiting for a sender, against what came in it: waiting for the receiver does not count.
-#[derive(Debug, Default)]
-pub struct Pace {
-    waited: Duration,
-    bytes: u64,
-}
-
-impl Pace {
-    /// # Errors
-    /// `TimedOut`: less than [`limits::BODY_BYTES_PER_STALL_MIN`] came in a whole `period` of waiting.
-    pub fn account(&mut self, period: Duration, waited: Duration, bytes: usize) -> io::Result<()> {
-        self.waited += waited;
-        self.bytes = self.bytes.saturating_add(bytes as u64);
-        if self.waited < period {
-            return Ok(());
-        }
-        let Pace { bytes, .. } = std::mem::take(self);
-        if bytes < limits::BODY_BYTES_PER_STALL_MIN { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
-    }
 }
 
 impl<'a> Relay<'a> {
@@ -204,7 +183,8 @@ impl<'a> Relay<'a> {
 
     fn account(&mut self, start: Option<(Duration, Instant)>, read: usize) -> Result<(), RelayError> {
         let Some((period, start)) = start else { return Ok(()) };
-        self.pace.account(period, start.elapsed(), read).map_err(RelayError::Source)
+        self.pace.came(read as u64);
+        self.pace.waited(period, start.elapsed()).map_err(RelayError::Source)
     }
 
     /// The rest is long, counted, and between plain sockets: it may go from one to the other without being seen.
@@ -219,14 +199,17 @@ impl<'a> Relay<'a> {
         reader: &mut R,
         writer: &mut W,
         head: &[u8],
+        pipe: Pipe,
     ) -> Result<(), RelayError> {
         let count = self.decoder.remaining().unwrap_or_default();
         let (Some(from), Some(to)) = (reader.as_plain(), writer.as_plain()) else { return Ok(()) };
         let mut moved = 0;
         let answers = &mut self.answers;
-        let transfer = Transfer { from, to, head, count, stall: self.stall, in_good_pieces: answers.is_some() };
+        let pace = self.silence.is_some().then_some(&mut self.pace);
+        let in_good_pieces = answers.is_some();
+        let transfer = Transfer { from, to, head, count, stall: self.stall, in_good_pieces, pace };
         let ends = || answers.iter_mut().for_each(|passage| passage.give_places_back());
-        let result = transfer.run(&self.buffers.pipes, &mut moved, ends).await;
+        let result = transfer.run(pipe, &self.buffers.pipes, &mut moved, ends).await;
         self.decoder.skip(moved);
         self.moved += moved;
         result.map_err(|broken| match broken {
@@ -243,8 +226,10 @@ impl<'a> Relay<'a> {
         out: &mut Vec<u8>,
     ) -> Result<(), RelayError> {
         self.inbox.release(self.buffers);
-        if self.is_spliceable(reader, writer) {
-            let spliced = self.splice(reader, writer, out).await;
+        if self.is_spliceable(reader, writer)
+            && let Some(pipe) = self.buffers.pipes.lend()
+        {
+            let spliced = self.splice(reader, writer, out, pipe).await;
             out.clear();
             return spliced;
         }
@@ -325,7 +310,7 @@ impl<'a> Relay<'a> {
         }
         self.decoder.skip(body_bytes);
         self.moved += body_bytes;
-        self.pace.bytes = self.pace.bytes.saturating_add(body_bytes);
+        self.pace.came(body_bytes);
     }
 }
 
@@ -352,21 +337,4 @@ pub async fn send_answer<W: WriteHalf>(
 
 fn malformed(error: body::InvalidBody) -> RelayError {
     RelayError::Source(io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sender_that_drips_is_too_slow_and_one_that_pauses_is_not() {
-        let period = Duration::from_secs(180);
-        let mut drip = Pace::default();
-        let slow = (0..20).map(|_| drip.account(period, Duration::from_secs(10), 1)).find(Result::is_err);
-        assert!(slow.is_some_and(|e| e.is_err_and(|e| e.kind() == io::ErrorKind::TimedOut)));
-        let mut pauses = Pace::default();
-        for _ in 0..20 {
-            assert!(pauses.account(period, Duration::from_secs(170), 2048).is_ok());
-        }
-    }
 }

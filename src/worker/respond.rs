@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::Worker;
 use super::gzip;
 use super::record::Record;
-use super::relay::{Pace, Relay};
+use super::relay::Relay;
 use super::talk::{Answered, PathChange, Peer, canonical, fill_random};
 use super::upstream::Dial;
 use crate::config::snapshot::Frontend;
@@ -19,7 +19,7 @@ use crate::limits;
 use crate::middleware::compress::BodyPlan;
 use crate::middleware::error_pages::PageAsk;
 use crate::middleware::{Answer, Chain, Facts, Passage, Request};
-use crate::net::{ReadHalf, WriteHalf};
+use crate::net::{Pace, ReadHalf, WriteHalf};
 
 /// Bounds of a response's head.
 pub const RESPONSE_LIMITS: Limits = Limits {

@@ -93,6 +93,31 @@ fn a_proto_field_makes_the_matched_url_https() {
     assert_eq!(location(&mut walk, "a", "/"), None);
     let (_, fields, ..) = shown(walk.send("GET /q HTTP/1.1\nHost: a\nX-Forwarded-Proto: https"));
     assert_eq!(value(&fields, "location"), Some("https://b/q"));
+    walk.trusted = false;
+    assert!(passes(&walk.send("GET /q HTTP/1.1\nHost: a\nX-Forwarded-Proto: https")), "a stranger's word");
+}
+
+#[test]
+fn proxy_headers_of_a_stranger_do_not_count() {
+    let options = SecureOptions {
+        ssl_redirect: true,
+        allowed_hosts: strings(&["good"]),
+        hosts_proxy_headers: strings(&["X-Forwarded-Host", "X-Cdn-Host"]),
+        ssl_proxy_headers: vec![("X-Forwarded-Proto".into(), "https".into()), ("X-Cdn-Proto".into(), "https".into())],
+        ..SecureOptions::default()
+    };
+    let mut walk = secure(options);
+    let request = |host: &str, claims: &str| format!("GET / HTTP/1.1\nHost: {host}\n{claims}");
+    let claims = "X-Forwarded-Proto: https\nX-Forwarded-Host: good";
+    let of_others = "X-Cdn-Proto: https\nX-Cdn-Host: good";
+    assert!(passes(&walk.send(&request("bad", claims))), "a trusted peer's do");
+    walk.trusted = false;
+    assert!(
+        passes(&walk.send(&request("bad", of_others))),
+        "names that the proxy does not know are the author's to judge"
+    );
+    assert_eq!(shown(walk.send(&request("bad", claims))).0, 500, "the host is not allowed");
+    assert_eq!(shown(walk.send(&request("good", claims))).0, 301, "to https");
 }
 
 fn white_list(ranges: &[&str], use_xff: bool) -> Walk {

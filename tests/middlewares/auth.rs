@@ -249,6 +249,9 @@ fn forward_auth_asks_with_its_own_words() {
     let mut stranger = forward(true);
     stranger.trusted = false;
     assert_eq!(asked_fields(&mut stranger), owned(&own));
+    let claims = format!("{FORWARDED}\nX-Forwarded-Prefix: /evil\nX-Real-Ip: 6.6.6.6\nForwarded: for=evil");
+    let sent: Vec<_> = asked(stranger.send(&claims)).0.fields.iter().map(|(n, v)| (text(n), text(v))).collect();
+    assert_eq!(sent, owned(&own), "nothing that a stranger claims goes to the one who decides");
     let fields = asked_fields(&mut forward(true));
     assert_eq!(value(&fields, "x-forwarded-for"), Some("9.9.9.9, 192.0.2.7"));
     assert_eq!((value(&fields, "x-forwarded-host"), value(&fields, "x-forwarded-port")), (Some("evil"), Some("99")));

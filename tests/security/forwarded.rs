@@ -30,7 +30,7 @@ const ROWS: [Row; 26] = [
         s.fields("host") == ["a"] && s.fields("content-length") == ["2"] && s.body == b"hi" && s.fields("x-forwarded-for") == ["127.0.0.1"]
             && s.fields("x-forwarded-proto") == ["http"] && s.fields("x-real-ip") == ["127.0.0.1"] && s.fields("x-forwarded-host") == ["a"]
     }),
-    ("45 forwarding fields", b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Server: evil\r\nX-Real-Ip: 6.6.6.6\r\nX-Forwarded-Uri: /evil\r\nX-Forwarded-Method: EVIL\r\n\r\n", |s| {
+    ("45 forwarding fields", b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Server: evil\r\nX-Real-Ip: 6.6.6.6\r\nX-Forwarded-Uri: /evil\r\nX-Forwarded-Method: EVIL\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-Ssl: evil\r\nx-forwarded-tls-client-cert: evil\r\nForwarded: for=evil\r\n\r\n", |s| {
         s.fields("x-forwarded-for") == ["127.0.0.1"] && s.fields("x-real-ip") == ["127.0.0.1"] && s.fields("x-forwarded-proto") == ["http"]
             && !s.head.contains("6.6.6.6") && !s.head.to_ascii_lowercase().contains("evil")
     }),

@@ -39,6 +39,25 @@ fn row_66_a_lack_of_descriptors_heals_by_itself() {
     }
 }
 
+/// A pipe for it would be two descriptors: there are none, and it is copied.
+#[test]
+fn row_66_a_long_answer_under_way_needs_no_descriptor_more() {
+    const BYTES: usize = 1 << 20;
+    for driver in DRIVERS {
+        let proxy = Proxy::with(driver, &Options { open_files: Some(64), ..Options::default() });
+        let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n{}", "x".repeat(BYTES));
+        proxy.origin.plays(Script::answer(long).after(Duration::from_millis(1500)));
+        let mut client = proxy.client();
+        client.send(GET);
+        assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));
+        let _crowd: Vec<Client> = (0..150).map(|_| proxy.client()).collect();
+        thread::sleep(Duration::from_millis(500));
+        assert!(proxy.process.open_files() >= 63, "66 ({driver}): the limit is not reached");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.body.len()), (200, BYTES), "66 ({driver})");
+    }
+}
+
 #[test]
 fn row_67_a_stop_lets_requests_finish() {
     for driver in DRIVERS {

@@ -3,7 +3,7 @@
 use super::{CHUNKED, Runs, push_length, push_line};
 use crate::http::edits::{EditRef, push_value};
 use crate::http::h1::target_end;
-use crate::http::head::{Body, Field, Known, RequestView};
+use crate::http::head::{Body, Field, Known, RequestView, is_claim};
 
 /// What a request looks like on its way out, apart from what was received.
 #[derive(Debug, Clone, Copy)]
@@ -151,11 +151,12 @@ fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPla
 /// Whether a field goes on as it is; the cases are those of static.md 3.8.
 fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sent: &mut Sent<'_>) -> bool {
     match field.known {
-        Known::Other | Known::Authorization | Known::Cookie | Known::Date | Known::XForwardedPrefix => true,
+        Known::Other => plan.trusted || !is_claim(field.name.of(view.bytes)),
+        Known::Authorization | Known::Cookie | Known::Date => true,
         Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::XRealIp => {
             plan.trusted && !field.value.is_empty()
         }
-        Known::XForwardedUri | Known::XForwardedMethod => plan.trusted,
+        Known::XForwardedUri | Known::XForwardedMethod | Known::XForwardedPrefix => plan.trusted,
         Known::XForwardedFor => {
             sent.forwarded_for = true;
             false

@@ -61,8 +61,9 @@ fn a_long_body_arrives_whole_and_the_sockets_go_on_as_before() {
             let deadlines = deadlines();
             let stall = deadlines.limit(Duration::from_secs(10));
             let (from, to) = (&mut reader, &mut writer);
-            let transfer = Transfer { from, to, head: &head, count: 2_999_000, stall, in_good_pieces: true };
-            transfer.run(&pipes, &mut moved, || ()).await.expect("moves");
+            let transfer =
+                Transfer { from, to, head: &head, count: 2_999_000, stall, in_good_pieces: true, pace: None };
+            transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut moved, || ()).await.expect("moves");
             assert_eq!(moved, 2_999_000);
             assert!(reading.join().expect("reads") == sent);
             let (n, next) = reader.read(Vec::with_capacity(64)).await;
@@ -87,8 +88,8 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
         drop(source);
         let mut moved = 0;
         let (from, to) = (&mut reader, &mut writer);
-        let cut = Transfer { from, to, head: &[], count: 5000, stall, in_good_pieces: true }
-            .run(&pipes, &mut moved, || ())
+        let cut = Transfer { from, to, head: &[], count: 5000, stall, in_good_pieces: true, pace: None }
+            .run(pipes.lend().expect("a pipe"), &pipes, &mut moved, || ())
             .await;
         assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
         assert_eq!(moved, 1000, "what came before the cut has been passed on");
@@ -96,8 +97,8 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
         let (Duplex { mut reader, .. }, mut source) = pair(&listener);
         let feeding = std::thread::spawn(move || drop(source.write_all(&body(8_000_000))));
         let (from, to) = (&mut reader, &mut writer);
-        let gone = Transfer { from, to, head: b"head", count: 8_000_000, stall, in_good_pieces: true }
-            .run(&pipes, &mut moved, || ())
+        let gone = Transfer { from, to, head: b"head", count: 8_000_000, stall, in_good_pieces: true, pace: None }
+            .run(pipes.lend().expect("a pipe"), &pipes, &mut moved, || ())
             .await;
         assert!(matches!(gone, Err(Broken::Sink(_))), "{gone:?}");
         drop(reader);
@@ -127,8 +128,10 @@ async fn in_pieces(pieces: &'static [usize]) {
     let deadlines = deadlines();
     let stall = deadlines.limit(Duration::from_secs(10));
     let count = pieces.iter().sum::<usize>() as u64;
-    let transfer = Transfer { from: &mut reader, to: &mut writer, head: &[], count, stall, in_good_pieces: true };
-    transfer.run(&Pipes::default(), &mut 0, || ()).await.expect("moves");
+    let pipes = Pipes::default();
+    let transfer =
+        Transfer { from: &mut reader, to: &mut writer, head: &[], count, stall, in_good_pieces: true, pace: None };
+    transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await.expect("moves");
     let (n, next) = reader.read(Vec::with_capacity(64)).await;
     assert_eq!((n.expect("reads on"), next.as_slice()), (1, &b"!"[..]), "one byte is enough again");
     drop(far.join().expect("ends"));
@@ -179,8 +182,9 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
                 count: 50_000,
                 stall,
                 in_good_pieces: true,
+                pace: None,
             };
-            transfer.run(&pipes, &mut 0, || ()).await.expect("the body moves");
+            transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await.expect("the body moves");
         };
         let down = async {
             let transfer = Transfer {
@@ -190,8 +194,9 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
                 count: 50_000,
                 stall,
                 in_good_pieces: true,
+                pace: None,
             };
-            transfer.run(&pipes, &mut 0, || ()).await.expect("the answer moves");
+            transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await.expect("the answer moves");
         };
         // A thread that waits in a system call ticks no more.
         let ticking = async {
@@ -225,9 +230,9 @@ fn a_transfer_that_is_given_up_leaves_the_sockets_as_they_were() {
         let (pipes, deadlines) = (Pipes::default(), deadlines());
         let stall = deadlines.limit(Duration::from_secs(10));
         let (from, to) = (&mut reader, &mut writer);
-        let transfer = Transfer { from, to, head: &[], count: 1_000_000, stall, in_good_pieces: true };
+        let transfer = Transfer { from, to, head: &[], count: 1_000_000, stall, in_good_pieces: true, pace: None };
         let mut moved = 0;
-        let running = transfer.run(&pipes, &mut moved, || ());
+        let running = transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut moved, || ());
         assert!(monoio::time::timeout(Duration::from_millis(2), running).await.is_err(), "nobody sends anything");
         assert!(pipes.in_use.is_empty());
         let waiting = std::thread::spawn(move || {
@@ -252,12 +257,47 @@ fn silence_has_a_limit() {
         let (Duplex { mut writer, .. }, mut sink) = pair(&listener);
         let deadlines = deadlines();
         let stall = deadlines.limit(Duration::from_millis(30));
+        let pipes = Pipes::default();
         let (from, to) = (&mut reader, &mut writer);
-        let transfer = Transfer { from, to, head: b"head", count: 10, stall, in_good_pieces: true };
-        let stalled = transfer.run(&Pipes::default(), &mut 0, || ()).await;
+        let transfer = Transfer { from, to, head: b"head", count: 10, stall, in_good_pieces: true, pace: None };
+        let stalled = transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await;
         assert!(matches!(stalled, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
         let mut head = [0; 4];
         sink.read_exact(&mut head).expect("receives");
         assert_eq!(&head, b"head", "what is there does not wait for what is not");
     });
+}
+
+#[test]
+fn a_client_that_drips_is_given_up_and_one_that_is_only_slow_is_not() {
+    for wanted in [Wanted::Auto, Wanted::Epoll] {
+        let mut driver = Driver::build(wanted).expect("a driver");
+        driver.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            // Both are silent for no longer than a tenth of the limit.
+            for (piece, is_slow) in [(1, true), (4096, false)] {
+                let (deadlines, pipes) = (deadlines(), Pipes::default());
+                let stall = deadlines.limit(Duration::from_millis(200));
+                let (Duplex { mut reader, .. }, mut source) = pair(&listener);
+                let (Duplex { mut writer, .. }, sink) = pair(&listener);
+                let count = 30 * piece as u64;
+                let dripping = std::thread::spawn(move || {
+                    for _ in 0..30 {
+                        std::thread::sleep(Duration::from_millis(20));
+                        if source.write_all(&vec![7; piece]).is_err() {
+                            break;
+                        }
+                    }
+                    (source, sink)
+                });
+                let mut pace = Pace::default();
+                let (from, to, pace) = (&mut reader, &mut writer, Some(&mut pace));
+                let transfer = Transfer { from, to, head: &[], count, stall, in_good_pieces: false, pace };
+                let outcome = transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await;
+                let late = matches!(&outcome, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut);
+                assert_eq!((late, outcome.is_ok()), (is_slow, !is_slow), "{piece}: {outcome:?}");
+                drop(dripping.join().expect("ends"));
+            }
+        });
+    }
 }

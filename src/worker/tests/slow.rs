@@ -56,6 +56,25 @@ fn a_head_that_never_ends_is_closed() {
 }
 
 #[test]
+fn a_client_that_never_says_a_word_has_as_long_as_a_head() {
+    let timeouts = Timeouts { head_read: SHORT, idle: None, ..TIMEOUTS };
+    within_limit(timeouts, &[], &[], usize::MAX, |outcome| {
+        assert_eq!((outcome.client.as_str(), outcome.dials), ("", 0));
+    });
+}
+
+#[test]
+fn a_whole_body_has_its_time_where_one_is_set() {
+    let timeouts = Timeouts { body_read: Some(SHORT), ..TIMEOUTS };
+    let client =
+        [send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"), until("Request Timeout"), Step::Close];
+    let plans = [Plan::Origin(vec![until("never")])];
+    within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
+        assert!(outcome.client.starts_with("HTTP/1.1 408 Request Timeout\n"), "{}", outcome.client);
+    });
+}
+
+#[test]
 fn a_body_that_stands_still_gets_408() {
     let timeouts = Timeouts { stall: SHORT, ..TIMEOUTS };
     let client =
@@ -86,6 +105,18 @@ fn an_origin_that_takes_no_more_of_a_request_is_a_gateway_timeout() {
     within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
         assert!(outcome.client.starts_with("HTTP/1.1 504 "), "{}", outcome.client);
         assert_eq!((outcome.dials, outcome.pooled), (1, 0));
+    });
+}
+
+#[test]
+fn an_origin_that_takes_no_more_of_a_body_is_not_waited_for_for_ever() {
+    let timeouts = Timeouts { stall: SHORT, ..TIMEOUTS };
+    let post = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n{}", "x".repeat(400_000));
+    let client = [send(&post), until("Gateway Timeout"), until("Gateway Timeout"), Step::Close];
+    let plans = [Plan::Takes(1000, vec![until("never")])];
+    within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
+        assert!(outcome.client.starts_with("HTTP/1.1 504 "), "{}", outcome.client);
+        assert_eq!((outcome.dials, outcome.pooled), (1, 0), "a POST that may have been seen is not sent again");
     });
 }
 
