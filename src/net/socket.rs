@@ -11,9 +11,16 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use super::{Tcp, sys};
 use crate::limits;
 
-/// TCP keep-alive on accepted connections, and towards backends (Traefik's fixed values, static.md 2).
-const CLIENT_KEEPALIVE: Duration = Duration::from_secs(180);
-const UPSTREAM_KEEPALIVE: Duration = Duration::from_secs(30);
+/// TCP keep-alive on accepted connections, and towards backends: how long nothing has come (Traefik's fixed values, static.md 2), and how
+/// often a peer that has vanished is asked after that. The kernel's own would ask for eleven minutes.
+const CLIENT_KEEPALIVE: Keepalive = Keepalive { after: Duration::from_secs(180), every: Duration::from_secs(30) };
+const UPSTREAM_KEEPALIVE: Keepalive = Keepalive { after: Duration::from_secs(30), every: Duration::from_secs(10) };
+const KEEPALIVE_PROBES: u32 = 3;
+
+struct Keepalive {
+    after: Duration,
+    every: Duration,
+}
 
 const IN_USE: &str = "; stop the other process on this port, or choose another address";
 
@@ -108,7 +115,8 @@ pub fn listen_together(address: SocketAddr, workers: usize) -> io::Result<Vec<So
 /// Options of a listening socket. Accepted ones inherit both, which saves two system calls per connection.
 pub fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(CLIENT_KEEPALIVE))
+    let Keepalive { after, every } = CLIENT_KEEPALIVE;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after).with_interval(every).with_retries(KEEPALIVE_PROBES))
 }
 
 /// Fails if the address is in use: two proxies on one port would each get half of the connections, and nobody would know why.
@@ -159,7 +167,8 @@ pub fn attach(stream: std::net::TcpStream) -> io::Result<TcpStream> {
 pub async fn connect(address: SocketAddr) -> io::Result<Tcp> {
     let stream = TcpStream::connect_addr(address).await?;
     stream.set_nodelay(true)?;
-    stream.set_tcp_keepalive(Some(UPSTREAM_KEEPALIVE), None, None)?;
+    let Keepalive { after, every } = UPSTREAM_KEEPALIVE;
+    stream.set_tcp_keepalive(Some(after), Some(every), Some(KEEPALIVE_PROBES))?;
     Ok(Tcp::new(stream))
 }
 
@@ -174,6 +183,19 @@ mod tests {
         assert_eq!(parse_address("[::1]:443").ok(), "[::1]:443".parse().ok());
         assert!(parse_address("80").unwrap_err().to_string().contains("no port"));
         assert!(parse_address(":http").unwrap_err().to_string().contains("not a number"));
+    }
+
+    #[test]
+    fn a_peer_that_has_vanished_is_asked_for_minutes_not_for_a_quarter_of_an_hour() {
+        let listener = listen("127.0.0.1:0".parse().expect("an address"), true).expect("a listener");
+        let address = listener.local_addr().expect("bound");
+        let _peer =
+            Socket::new(Domain::IPV4, Type::STREAM, None).and_then(|peer| peer.connect(&address).map(|()| peer));
+        let (accepted, _) = listener.accept().expect("a connection");
+        let asked = accepted.tcp_keepalive_interval().expect("it inherits")
+            * accepted.tcp_keepalive_retries().expect("it inherits");
+        let all = accepted.tcp_keepalive_time().expect("it inherits") + asked;
+        assert!(accepted.keepalive().expect("on") && all == Duration::from_secs(270), "{all:?}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! How much of messages a worker may hold in memory: buffered bodies, error pages and the answers of authentication servers together.
+//! How much of messages a worker may hold in memory: buffered bodies, error pages, the answers of authentication servers and heads that have
+//! not come whole, together.
 
 use std::cell::Cell;
 
@@ -10,16 +11,47 @@ pub struct Budget {
     pub(super) used: Cell<usize>,
 }
 
+/// A part of it that is taken; it is free again when this is dropped.
+#[derive(Debug)]
+pub struct Share<'w> {
+    bytes: usize,
+    budget: &'w Budget,
+}
+
 /// A body in memory; its bytes count until it is dropped.
 #[derive(Debug)]
 pub struct Held<'w> {
     bytes: Vec<u8>,
-    budget: &'w Budget,
+    share: Share<'w>,
 }
 
 impl Budget {
     pub fn hold(&self) -> Held<'_> {
-        Held { bytes: Vec::new(), budget: self }
+        Held { bytes: Vec::new(), share: self.share() }
+    }
+
+    /// An empty share.
+    pub fn share(&self) -> Share<'_> {
+        Share { bytes: 0, budget: self }
+    }
+}
+
+impl Share<'_> {
+    /// Makes it `bytes` large; false if the worker holds too much already, and then it stays as it is.
+    pub fn set(&mut self, bytes: usize) -> bool {
+        let used = (self.budget.used.get() - self.bytes).saturating_add(bytes);
+        let fits = bytes <= self.bytes || used <= limits::HELD_BYTES_PER_WORKER_MAX;
+        if fits {
+            self.budget.used.set(used);
+            self.bytes = bytes;
+        }
+        fits
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
@@ -30,19 +62,11 @@ impl Held<'_> {
 
     /// Takes more in; false if the worker holds too much already, and then nothing is taken.
     pub fn push(&mut self, more: &[u8]) -> bool {
-        let used = self.budget.used.get().saturating_add(more.len());
-        if used > limits::HELD_BYTES_PER_WORKER_MAX {
-            return false;
+        let fits = self.share.set(self.bytes.len().saturating_add(more.len()));
+        if fits {
+            self.bytes.extend_from_slice(more);
         }
-        self.budget.used.set(used);
-        self.bytes.extend_from_slice(more);
-        true
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.budget.used.set(self.budget.used.get().saturating_sub(self.bytes.len()));
+        fits
     }
 }
 

@@ -102,8 +102,13 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
     let limit = worker.shared.timeouts.head_read;
     let work = async {
         let mut seen = 0;
+        let mut share = worker.budget.share();
         loop {
             let pending = talk.inbox.pending();
+            // Every connection has room for an ordinary head; what is beyond that is shared by all.
+            if pending.len() > limits::HEAD_BUFFER_BYTES && !share.set(pending.len()) {
+                return Heard::Refused(Reply::text(503, "Service Unavailable"));
+            }
             // After an incomplete parse only a line end or a full buffer can change the outcome: a head that drips in is not
             // parsed again for every byte.
             let worth_parsing = seen == 0

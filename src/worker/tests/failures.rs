@@ -345,3 +345,18 @@ fn connections_without_a_place_are_counted() {
     let page = String::from_utf8(shared.metrics_text(&[], 0)).expect("text");
     assert!(page.contains("\nringway_connections_refused_total 2\n"), "{page}");
 }
+
+#[test]
+fn large_heads_that_do_not_end_share_what_a_worker_may_hold() {
+    on_both_drivers(async || {
+        let base = Base::new();
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {}\r\n", "x".repeat(20_000));
+        let whole = format!("{head}\r\n");
+        let held = limits::HELD_BYTES_PER_WORKER_MAX - 10_000;
+        let refused = Run { held, ..Run::new(&[send(&head), until("Unavailable")], &[]) }.play(&base).await;
+        assert!(refused.client.starts_with("HTTP/1.1 503 "), "{}", refused.client);
+        let plans = [origin(&[("\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")])];
+        let served = Run { held: held - 20_000, ..Run::new(&[send(&whole)], &plans) }.play(&base).await;
+        assert!(served.client.starts_with("HTTP/1.1 200 "), "{}", served.client);
+    });
+}

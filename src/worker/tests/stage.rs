@@ -106,6 +106,8 @@ pub struct Run<'a> {
     pub breaks_at: usize,
     pub timeouts: Timeouts,
     pub draining: bool,
+    /// What other messages hold of the worker's memory meanwhile.
+    pub held: usize,
 }
 
 impl<'a> Run<'a> {
@@ -119,6 +121,7 @@ impl<'a> Run<'a> {
             breaks_at: usize::MAX,
             timeouts: TIMEOUTS,
             draining: false,
+            held: 0,
         }
     }
 
@@ -133,6 +136,8 @@ impl<'a> Run<'a> {
             asked: RefCell::default(),
         });
         let worker = worker(&shared, Rc::clone(&dial));
+        let mut others = worker.budget.share();
+        assert!(others.set(self.held));
         let mut other = Other::new(self.client, self.client_chop);
         (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
         let (client, wire) = other.connect();
@@ -160,6 +165,7 @@ impl<'a> Run<'a> {
 
         check_counts(&shared, &shared.snapshot.load());
         assert_eq!(worker.reads_ahead.get(), 0, "a seat that nobody sits in");
+        assert_eq!(worker.budget.used.get(), self.held, "bytes of messages that nobody holds any more");
         let pooled = worker.pool.len();
         let client = client.borrow();
         assert!(client.dropped, "the client's connection is still held");
