@@ -204,8 +204,8 @@ fn heads_above_the_limits_of_row_48_cost_little() {
             let start = Instant::now();
             client.send(&bytes);
             let answer = client.answer();
-            // What is still being sent meets a closed connection: then there may be no answer to read, never one of the origin.
-            verdict.check(&row, [status, 0].contains(&answer.status), format!("answered {answer:?}"));
+            // What is still being sent meets a closed connection. Linux lets the client read what came before the reset.
+            verdict.check(&row, answer.status == status, format!("answered {answer:?}"));
             verdict.check(&row, client.rest(Duration::from_secs(5)).1, "the connection stays open");
             verdict.check(&row, start.elapsed() < Duration::from_secs(5), format!("took {:?}", start.elapsed()));
         }
@@ -228,7 +228,7 @@ fn heads_at_the_limits_of_row_48_are_served_or_answered() {
     let rows: [(&str, Vec<u8>, u16); 7] = [
         ("48 all bytes", of_bytes(HEAD_MAX), 200),
         ("48 one byte more", of_bytes(HEAD_MAX + 1), 431),
-        // What was not read when the answer went is read before the end: a reset would take the answer along.
+        // What was not read when the answer went is read before the end: on many systems a reset takes along what was not yet read.
         ("48 many bytes more", of_bytes(HEAD_MAX + 128 * 1024), 431),
         ("48 all fields", fields(limits::HEAD_FIELDS_MAX - 1), 200),
         ("48 one field more", fields(limits::HEAD_FIELDS_MAX), 431),
@@ -246,7 +246,12 @@ fn heads_at_the_limits_of_row_48_are_served_or_answered() {
             verdict.check(&row, answer.status == *status && answer.is_whole, format!("answered {answer:?}"));
             let is_refused = *status != 200;
             verdict.check(&row, answer.says_close() == is_refused, format!("answered {answer:?}"));
-            verdict.check(&row, !is_refused || client.rest(Duration::from_secs(5)).1, "the connection stays open");
+            if is_refused {
+                verdict.check(&row, client.rest(Duration::from_secs(5)).1, "the connection stays open");
+                std::thread::sleep(Duration::from_millis(50));
+                let error = client.stream.take_error().expect("a socket");
+                verdict.check(&row, error.is_none(), format!("the end is a reset: {error:?}"));
+            }
         }
         let seen = proxy.origin.seen().len();
         verdict.check("48", seen == 3, format!("the origin saw {seen} requests"));
