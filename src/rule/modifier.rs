@@ -16,6 +16,8 @@ pub struct Modifiers {
     /// Longest first.
     strip: Vec<String>,
     add_prefix: String,
+    /// The same as it is written in a raw path.
+    add_prefix_raw: String,
     replace_regex: Option<(Regex, Replacement)>,
     replace_path: String,
     /// Set by the router: the target is read, and the outcome checked, as security.md choice b wants.
@@ -134,6 +136,7 @@ impl Modifiers {
     }
 
     pub(crate) fn add_prefix(&mut self, prefix: String) {
+        self.add_prefix_raw = prefix.replace('%', "%25");
         self.add_prefix = prefix;
     }
 
@@ -166,7 +169,8 @@ impl Modifiers {
         if !self.add_prefix.is_empty() {
             insert_front(&mut output.path, self.add_prefix.as_bytes());
             if !output.raw.is_empty() {
-                insert_front(&mut output.raw, self.add_prefix.as_bytes());
+                let prefix = if self.sanitize { &self.add_prefix_raw } else { &self.add_prefix };
+                insert_front(&mut output.raw, prefix.as_bytes());
             }
             output.modified();
         }
@@ -177,6 +181,7 @@ impl Modifiers {
                 drop(subject);
                 output.replaced_path.keep(&output.path);
                 std::mem::swap(&mut output.path, &mut output.spare);
+                self.forget_raw(output);
                 output.modified();
             }
         }
@@ -184,6 +189,7 @@ impl Modifiers {
             output.replaced_path.keep(&output.path);
             output.path.clear();
             output.path.extend_from_slice(self.replace_path.as_bytes());
+            self.forget_raw(output);
             output.modified();
         }
         Ok(())
@@ -202,7 +208,11 @@ impl Modifiers {
         output.stripped_from.keep(&output.path);
         output.prefixes[0].keep(&output.spare);
         output.path.drain(..len);
-        output.raw.drain(..len.min(output.raw.len()));
+        if self.sanitize {
+            output.cut_raw(len);
+        } else {
+            output.raw.drain(..len.min(output.raw.len()));
+        }
         output.modified();
         output.ensure_slash = true;
         Ok(())
@@ -214,12 +224,21 @@ impl Modifiers {
         let prefix = prefix.ok_or(Stop::NotFound)?;
         output.stripped_from.keep(&output.path);
         cut(&mut output.path, prefix);
-        if !output.raw.is_empty() {
+        if self.sanitize {
+            output.cut_raw(prefix.len());
+        } else if !output.raw.is_empty() {
             cut(&mut output.raw, prefix);
         }
         output.prefixes[1].keep(prefix);
         output.modified();
         Ok(())
+    }
+
+    /// The path is a new one. Without sanitising Go's rule decides, which compares the two.
+    fn forget_raw(&self, output: &mut Output) {
+        if self.sanitize {
+            output.raw.clear();
+        }
     }
 }
 
@@ -279,9 +298,24 @@ impl Output {
         self.ensure_slash = false;
     }
 
+    /// Cuts off what the first `len` bytes of the decoded path, which are gone already, are written with. The remainder keeps its
+    /// escapes, where v1 reads an encoded slash as a real one once Go's rule makes it encode the path anew. Only slashes at its front
+    /// are real and one: two would be the beginning of an authority.
+    fn cut_raw(&mut self, len: usize) {
+        let (front, slashes) = path::raw_front(&self.raw, len);
+        let slash = if self.path.first() == Some(&b'/') { "/" } else { "" };
+        if !self.raw.is_empty() {
+            self.raw.splice(..front + slashes, slash.bytes());
+        }
+    }
+
     fn write_target(&mut self, query: &[u8], sanitize: bool) {
         self.target.clear();
-        path::escaped_path(&self.path, &self.raw, &mut self.target);
+        if sanitize && !self.raw.is_empty() {
+            path::escape_illegal(&self.raw, &mut self.target);
+        } else {
+            path::escaped_path(&self.path, &self.raw, &mut self.target);
+        }
         if self.target.is_empty() {
             self.target.push(b'/');
         }
@@ -339,6 +373,7 @@ fn cut(text: &mut Vec<u8>, prefix: &[u8]) {
 mod tests {
     use super::*;
     use crate::rule::Rule;
+    use proptest::prelude::*;
 
     /// Target, prefixes and replaced path of a rewritten request; the outcome's name otherwise.
     fn apply(rule: &str, target: &str, sanitize: bool) -> String {
@@ -409,6 +444,39 @@ mod tests {
     }
 
     #[test]
+    fn a_sanitised_remainder_keeps_its_escapes() {
+        let rows = [
+            ("PathPrefixStrip:/api", "/api/a%2Fb|c", "/a%2Fb%7Cc"),
+            ("PathPrefixStrip:/api", "/api/\u{e9}%2fb", "/%C3%A9%2fb"),
+            ("PathPrefixStrip:/a/b", "/a%2Fb/x%2Fy", "/x%2Fy"),
+            ("PathPrefixStrip:/a/b", "/a//%2fb/x%2Fy", "/x%2Fy"),
+            ("PathPrefixStrip:/api", "/api/a%2F/b", "/a%2F/b"),
+            // At the front an encoded slash is read as one, as v1 does.
+            ("PathPrefixStrip:/api", "/api%2Fa%2Fb", "/a%2Fb"),
+            ("PathPrefixStrip:/api", "/api/%2Fa%2Fb", "/a%2Fb"),
+            ("PathPrefixStrip:/api", "/api%2F%2f", "/"),
+            ("PathPrefixStrip:/a b", "/a%20b/%2521%2Fy", "/%2521%2Fy"),
+            ("PathPrefixStrip:/api;AddPrefix:/50%|", "/api/a%2Fb", "/50%25%7C/a%2Fb"),
+            ("PathPrefixStrip:/api;ReplacePath:/a/b", "/api/a%2Fb", "/a/b"),
+            ("PathPrefixStripRegex:/{v}/", "/%C3%A9/x%2Fy", "/x%2Fy"),
+            ("PathPrefixStripRegex:/{v}", "/a%20b%2Fx%2Fy|", "/x%2Fy%7C"),
+        ];
+        for (rule, target, wanted) in rows {
+            assert_eq!(apply(rule, target, true).split(' ').next(), Some(wanted), "{rule}, {target}");
+        }
+        assert_eq!(apply("PathPrefixStrip:/api", "/api..%5Cx%2Fy|", true), "Refused");
+    }
+
+    /// Go's rule, byte for byte: the raw form only while it is legal and still decodes to the path.
+    #[test]
+    fn without_sanitising_a_remainder_is_encoded_as_in_v1() {
+        assert_eq!(apply("PathPrefixStrip:/api", "/api/a%2Fb", false), "/a%2Fb X-Forwarded-Prefix=/api");
+        assert_eq!(apply("PathPrefixStrip:/api", "/api/a%2Fb|c", false), "/a/b%7Cc X-Forwarded-Prefix=/api");
+        assert_eq!(apply("PathPrefixStrip:/a/b", "/a%2Fb/x%2Fy", false), "/x/y X-Forwarded-Prefix=/a/b");
+        assert_eq!(apply("PathPrefixStrip:/api", "/api%2Fbar", false), "/bar X-Forwarded-Prefix=/api");
+    }
+
+    #[test]
     fn what_the_redirect_middleware_asks_for_is_kept() {
         let mut modifiers = Rule::parse("PathPrefixStrip:/a;AddPrefix:/p").expect("valid").modifiers;
         modifiers.sanitize = true;
@@ -416,5 +484,26 @@ mod tests {
         let Applied::Forward(new) = modifiers.apply(b"/a/b", &mut scratch) else { panic!("forwarded") };
         assert_eq!(new.stripped_from, Some(&b"/a/b"[..]));
         assert_eq!(new.added_prefix, Some(&b"/p"[..]));
+    }
+
+    proptest! {
+        /// What the origin reads is what the rule left over, with every escaped slash that stood behind its front.
+        #[test]
+        fn a_sanitised_remainder_reads_as_the_path_that_is_left(
+            prefix in "/(/|%2f)?(a|%61)(p|%70)i",
+            front in "(/|%2f){0,3}",
+            rest in "([a|!\"][/a|!\"]{0,3}(%2f|%7C|%61|%25|%c3%a9|/){0,8})?",
+        ) {
+            let target = format!("{prefix}{front}{rest}");
+            let mut buffers = path::Buffers::default();
+            let mut wanted = path::read(target.as_bytes(), true, &mut buffers).expect("no dots").path.to_vec();
+            cut(&mut wanted, b"/api");
+            let forwarded = apply("PathPrefixStrip:/api", &target, true);
+            let forwarded = forwarded.split(' ').next().unwrap_or_default();
+            let view = path::read(forwarded.as_bytes(), true, &mut buffers).expect("readable");
+            prop_assert_eq!(view.path, &wanted[..], "{} -> {}", target, forwarded);
+            prop_assert!(forwarded.starts_with('/') && !forwarded.starts_with("//"), "{} -> {}", target, forwarded);
+            prop_assert_eq!(forwarded.matches("%2f").count(), rest.matches("%2f").count(), "{} -> {}", target, forwarded);
+        }
     }
 }

@@ -74,6 +74,33 @@ pub(crate) fn escaped_path(path: &[u8], raw: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a raw path of which only what may not stand in one is encoded; its escapes stay as they are.
+pub(crate) fn escape_illegal(raw: &[u8], out: &mut Vec<u8>) {
+    for &byte in raw {
+        if may_stand_raw(byte) {
+            out.push(byte);
+        } else {
+            push_escape(byte, out);
+        }
+    }
+}
+
+/// The length of what `len` bytes of the decoded path are written with at the front of the raw one, slashes merged as sanitising does,
+/// and of all slashes behind it, however they are written.
+pub(crate) fn raw_front(raw: &[u8], len: usize) -> (usize, usize) {
+    let (mut front, mut taken, mut is_after_slash) = (0, 0, false);
+    while let Some((byte, width)) = next_byte(&raw[front..]).filter(|_| taken < len) {
+        taken += usize::from(!(is_after_slash && byte == b'/'));
+        is_after_slash = byte == b'/';
+        front += width;
+    }
+    let mut end = front;
+    while let Some((b'/', width)) = next_byte(&raw[end..]) {
+        end += width;
+    }
+    (front, end - front)
+}
+
 /// Appends `path` percent-encoded as Go encodes a path: upper-case digits, and only `$&+,/:;=@-_.~` and alphanumerics stay.
 pub(crate) fn encode_into(path: &[u8], out: &mut Vec<u8>) {
     for &byte in path {
@@ -94,11 +121,7 @@ pub(crate) fn push_escape(byte: u8, out: &mut Vec<u8>) {
 pub(crate) fn has_dot_segment(raw: &[u8]) -> bool {
     let mut segment: (usize, bool) = (0, true); // length, and only dots so far
     let mut rest = raw;
-    while let Some(&first) = rest.first() {
-        let (byte, len) = match (first, escape_value(rest)) {
-            (b'%', Some(byte)) => (byte, 3),
-            _ => (first, 1),
-        };
+    while let Some((byte, len)) = next_byte(rest) {
         rest = &rest[len..];
         if matches!(byte, b'/' | b'\\') {
             if segment.1 && (1..=2).contains(&segment.0) {
@@ -142,6 +165,11 @@ pub(crate) fn decode_into(raw: &[u8], out: &mut Vec<u8>) -> Result<(), RefusedPa
 fn escape_value(text: &[u8]) -> Option<u8> {
     let [b'%', digits @ ..] = text else { return None };
     hex_byte(digits.get(..2)?)
+}
+
+/// The byte at the front of a raw path, and the length it is written with. A `%` that begins no escape stands for itself.
+fn next_byte(raw: &[u8]) -> Option<(u8, usize)> {
+    escape_value(raw).map(|byte| (byte, 3)).or_else(|| raw.first().map(|&byte| (byte, 1)))
 }
 
 fn is_unreserved(byte: u8) -> bool {

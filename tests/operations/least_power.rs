@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::origin::Origin;
-use crate::support::ringway::{DRIVERS, Setup, outcome};
-use crate::support::{free_port, stdout_of, tool_or_skip};
+use crate::support::ringway::{DRIVERS, Ringway, Setup, outcome};
+use crate::support::{free_port, stdout_of, tool_or_skip, wait_for};
 
 /// Nobody, by number: it has no name in an empty image.
 const NOBODY: &str = "65534";
@@ -183,7 +183,12 @@ address = "127.0.0.1:@https@"
 [entryPoints.traefik]
 address = "127.0.0.1:@api@"
 [api]
+[rest]
 [metrics.prometheus]
+[accessLog]
+filePath = "@dir@/access.log"
+format = "json"
+@fields@
 [file]
 [backends.one.servers.a]
 url = "http://@origin@"
@@ -231,6 +236,46 @@ certFile = """@cert@"""
 keyFile = """@key@"""
 "#;
 
+const USER_LINE: &str = "test:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/";
+
+/// A frontend of the REST provider whose users are written like this.
+fn document(users: &str) -> String {
+    let frontend = format!(r#""backend":"b","routes":{{"r":{{"rule":"PathPrefix:/put"}}}},"auth":{{"basic":{users}}}"#);
+    format!(
+        r#"{{"backends":{{"b":{{"servers":{{"s":{{"url":"http://@origin@"}}}}}}}},"frontends":{{"put":{{{frontend}}}}}}}"#
+    )
+}
+
+/// Puts documents, of which one is in force in the end, and returns what was said to each.
+fn put_documents(proxy: &Ringway, origin: &Origin) -> String {
+    let url = format!("http://127.0.0.1:{}/api/providers/rest", proxy.api);
+    let put = |users: &str| {
+        let text = document(users).replace("@origin@", &origin.address.to_string());
+        proxy.curl(&["-i", "-X", "PUT", "-d", &text, &url])
+    };
+    let wrong = [format!(r#"{{"users":{{"{USER_LINE}":1}}}}"#), format!(r#"{{"users":["{USER_LINE}"],}}"#)];
+    let wrong = wrong.map(|users| put(&users));
+    assert!(wrong.iter().all(|answer| answer.starts_with("HTTP/1.1 400 ")), "{wrong:?}");
+    let taken = put(&format!(r#"{{"users":["{USER_LINE}"]}}"#));
+    assert!(taken.starts_with("HTTP/1.1 200 ") && taken.contains("PathPrefix:/put"), "{taken}");
+    // Until then "/" answers, which asks for no password.
+    wait_for("the document is in force", Duration::from_secs(15), || {
+        let answer = proxy.curl(&["-i", &proxy.url("/put")]);
+        if answer.starts_with("HTTP/1.1 401 ") { Ok(()) } else { Err(answer) }
+    });
+    let answer = proxy.curl(&["-i", "-u", "test:secret", &proxy.url("/put")]);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    wrong.concat() + &taken
+}
+
+/// The access log in json, once the line of this path is there.
+fn access_log(proxy: &Ringway, path: &str) -> String {
+    wait_for("the last line of the access log", Duration::from_secs(10), || {
+        let log = fs::read_to_string(proxy.file("access.log")).unwrap_or_default();
+        if log.contains(&format!("\"RequestPath\":\"{path}\"")) { Ok(log) } else { Err(log) }
+    })
+}
+
 #[test]
 fn no_page_and_no_log_shows_a_secret() {
     let made = tempfile::tempdir().expect("a folder");
@@ -240,11 +285,12 @@ fn no_page_and_no_log_shows_a_secret() {
     let out = ["-keyout", &key_path, "-out", &cert_path];
     stdout_of("openssl", &[&["req", "-x509", "-nodes", "-days", "2"], &ec[..], &out[..]].concat());
     let (cert, key) = (fs::read_to_string(&cert).expect("made"), fs::read_to_string(&key).expect("made"));
-    for driver in DRIVERS {
+    let redact = "[accessLog.fields.headers.names]\nAuthorization = \"redact\"";
+    for (driver, fields) in DRIVERS.into_iter().zip(["", redact]) {
         let origin = Origin::start();
-        let setup =
-            Setup::new(driver, SECRETS).fill("@cert@", &cert).fill("@key@", &key).fill("@origin@", origin.address);
-        let proxy = setup.file("users", "test:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/\n").start();
+        let setup = Setup::new(driver, SECRETS).fill("@fields@", fields);
+        let setup = setup.fill("@cert@", &cert).fill("@key@", &key).fill("@origin@", origin.address);
+        let proxy = setup.file("users", format!("{USER_LINE}\n")).start();
         for path in ["/old", "/basic", "/filed"] {
             let answer = proxy.curl(&["-i", "-u", "test:secret", &proxy.url(path)]);
             assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
@@ -252,19 +298,33 @@ fn no_page_and_no_log_shows_a_secret() {
         }
         proxy.curl(&["--digest", "-u", "test:secret", &proxy.url("/digest")]);
         proxy.curl(&["-H", "Authorization: Bearer token-of-a-client", &proxy.url("/asked")]);
+        let said = put_documents(&proxy, &origin);
+        proxy.curl(&[&proxy.url("/last")]);
         let pages =
             ["/api", "/api/providers", "/api/providers/file", "/api/rejected", "/api/runtime", "/health", "/metrics"];
-        let pages = pages.into_iter().chain(["/dashboard/", "/api/providers/file/frontends/basic"]);
+        let pages =
+            pages.into_iter().chain(["/api/providers/rest", "/dashboard/", "/api/providers/file/frontends/basic"]);
         let shown = pages.map(|page| (page, proxy.page(page)));
         let mut shown: Vec<(&str, String)> = shown.collect();
         assert!(shown[1].1.contains("PathPrefix:/basic"), "the pages are there: {shown:?}");
+        assert!(shown[1].1.contains("PathPrefix:/put"), "the REST provider's too: {shown:?}");
         shown.push(("the log", proxy.log()));
+        shown.push(("an answer of the REST provider", said));
         assert!(proxy.log().contains("Server configuration reloaded"), "{}", proxy.log());
         let private = key.lines().nth(1).expect("a line of the key");
-        let secrets =
-            ["G61s9lpZAELkzUFCbj", "a2688e031edb4be6", "dGVzdDpzZWNyZXQ", "hunter2", "token-of-a-client", private];
+        let configured = ["G61s9lpZAELkzUFCbj", "a2688e031edb4be6", private];
+        let sent = ["dGVzdDpzZWNyZXQ", "hunter2", "dGVzdDpodW50ZXIy", "token-of-a-client"];
+        let lines = access_log(&proxy, "/last");
+        if fields.is_empty() {
+            // What clients send is kept, as in v1 (static.md 6.2); what is configured is not theirs.
+            assert!(lines.contains("\"request_Authorization\":\"Basic dGVzdDpzZWNyZXQ="), "{driver}: {lines}");
+            assert!(configured.iter().all(|secret| !lines.contains(secret)), "{driver}: {lines}");
+        } else {
+            assert!(lines.contains("\"request_Authorization\":\"REDACTED\""), "{driver}: {lines}");
+            shown.push(("the access log", lines));
+        }
         for (place, text) in &shown {
-            let found = secrets.iter().find(|secret| text.contains(**secret));
+            let found = configured.iter().chain(&sent).find(|secret| text.contains(**secret));
             assert_eq!(found, None, "{driver}: {place} shows it: {text}");
         }
     }

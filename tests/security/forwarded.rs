@@ -11,7 +11,7 @@ use crate::{DRIVERS, Verdict};
 type Row = (&'static str, &'static [u8], fn(&Seen) -> bool);
 
 /// Fields from a peer that is not trusted.
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 28] = [
     ("15 absolute form wins over Host", b"GET http://b.test/x?y HTTP/1.1\r\nHost: a.test\r\n\r\n", |s| {
         s.line() == "GET /x?y HTTP/1.1" && s.fields("host") == ["b.test"]
     }),
@@ -25,6 +25,8 @@ const ROWS: [Row; 26] = [
         ["connection", "x-one", "x-two", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer"].iter().all(|n| s.fields(n).is_empty())
             && s.fields("x-three") == ["3"]
     }),
+    ("43 TE goes on where it asks for trailers", b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n", |s| s.fields("te") == ["trailers"]),
+    ("43 also where Connection names it", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: TE\r\nTE: trailers\r\n\r\n", |s| s.fields("te") == ["trailers"] && s.fields("connection").is_empty()),
     ("43 empty first Connection line", b"GET / HTTP/1.1\r\nHost: a\r\nConnection:\r\nConnection: X-One\r\nX-One: 1\r\n\r\n", |s| s.fields("x-one").is_empty()),
     ("44 Connection names what must stay", b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Host, Content-Length, X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, X-Forwarded-Host\r\nContent-Length: 2\r\n\r\nhi", |s| {
         s.fields("host") == ["a"] && s.fields("content-length") == ["2"] && s.body == b"hi" && s.fields("x-forwarded-for") == ["127.0.0.1"]

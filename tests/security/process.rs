@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::DRIVERS;
 use crate::client::Client;
-use crate::origin::Script;
+use crate::origin::{Script, Then};
 use crate::proxy::{Options, Proxy, routes};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -73,6 +73,27 @@ fn row_67_a_stop_lets_requests_finish() {
         let status = proxy.process.wait(Duration::from_secs(15));
         assert!(status.success(), "67 ({driver}): {status}");
         assert!(start.elapsed() < Duration::from_secs(6), "67 ({driver}): {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn row_67_the_grace_time_ends_what_does_not_finish() {
+    for driver in DRIVERS {
+        let top = "[lifeCycle]\ngraceTimeOut = \"1s\"".to_owned();
+        let mut proxy = Proxy::with(driver, &Options { top, ..Options::default() });
+        proxy.origin.plays(Script::answer("").then(Then::Hold));
+        let mut client = proxy.client();
+        client.send(GET);
+        assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));
+        let start = Instant::now();
+        proxy.process.signal("TERM");
+        let status = proxy.process.wait(Duration::from_secs(15));
+        let took = start.elapsed();
+        assert!(status.success(), "67 ({driver}): {status}");
+        assert!((Duration::from_secs(1)..Duration::from_secs(4)).contains(&took), "67 ({driver}): {took:?}");
+        let log = proxy.process.log();
+        assert!(log.contains("1 request(s) still active") && log.contains("they are cut"), "67 ({driver}): {log}");
+        assert_eq!(client.answer().status, 0, "67 ({driver}): the origin said nothing");
     }
 }
 

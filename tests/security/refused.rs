@@ -1,7 +1,10 @@
 //! Rows 1 to 21, 48 and 63: what is refused. The answer is in the row's list, the connection ends, nothing behind it is executed, and
 //! the origin sees nothing.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
+
+use ringway::limits;
 
 use crate::client::find;
 use crate::proxy::Proxy;
@@ -201,8 +204,8 @@ fn heads_above_the_limits_of_row_48_cost_little() {
             let start = Instant::now();
             client.send(&bytes);
             let answer = client.answer();
-            // What is still being sent meets a closed connection: then there may be no answer to read, never one of the origin.
-            verdict.check(&row, [status, 0].contains(&answer.status), format!("answered {answer:?}"));
+            // What is still being sent meets a closed connection. Linux lets the client read what came before the reset.
+            verdict.check(&row, answer.status == status, format!("answered {answer:?}"));
             verdict.check(&row, client.rest(Duration::from_secs(5)).1, "the connection stays open");
             verdict.check(&row, start.elapsed() < Duration::from_secs(5), format!("took {:?}", start.elapsed()));
         }
@@ -218,6 +221,56 @@ fn heads_above_the_limits_of_row_48_cost_little() {
     }
 }
 
+/// A head just within a limit is served, and one beyond it answered, to a client that sends all of it before it reads.
+#[test]
+fn heads_at_the_limits_of_row_48_are_served_or_answered() {
+    const HEAD_MAX: usize = limits::REQUEST_HEAD_BYTES_MAX;
+    let rows: [(&str, Vec<u8>, u16); 7] = [
+        ("48 all bytes", of_bytes(HEAD_MAX), 200),
+        ("48 one byte more", of_bytes(HEAD_MAX + 1), 431),
+        // What was not read when the answer went is read before the end: on many systems a reset takes along what was not yet read.
+        ("48 many bytes more", of_bytes(HEAD_MAX + 128 * 1024), 431),
+        ("48 all fields", fields(limits::HEAD_FIELDS_MAX - 1), 200),
+        ("48 one field more", fields(limits::HEAD_FIELDS_MAX), 431),
+        ("48 the longest target", of_target(limits::TARGET_BYTES_MAX), 200),
+        ("48 a target one byte longer", of_target(limits::TARGET_BYTES_MAX + 1), 414),
+    ];
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        let mut verdict = Verdict::default();
+        for (name, bytes, status) in &rows {
+            let row = format!("{name} ({driver})");
+            let mut client = proxy.client();
+            verdict.check(&row, client.stream.write_all(bytes).is_ok(), "not all of it could be sent");
+            let answer = client.answer();
+            verdict.check(&row, answer.status == *status && answer.is_whole, format!("answered {answer:?}"));
+            let is_refused = *status != 200;
+            verdict.check(&row, answer.says_close() == is_refused, format!("answered {answer:?}"));
+            if is_refused {
+                verdict.check(&row, client.rest(Duration::from_secs(5)).1, "the connection stays open");
+                std::thread::sleep(Duration::from_millis(50));
+                let error = client.stream.take_error().expect("a socket");
+                verdict.check(&row, error.is_none(), format!("the end is a reset: {error:?}"));
+            }
+        }
+        let seen = proxy.origin.seen().len();
+        verdict.check("48", seen == 3, format!("the origin saw {seen} requests"));
+        verdict.end();
+    }
+}
+
+fn of_bytes(count: usize) -> Vec<u8> {
+    let mut bytes = b"GET / HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
+    bytes.resize(count - 4, b'x');
+    bytes.extend_from_slice(b"\r\n\r\n");
+    bytes
+}
+
+fn of_target(count: usize) -> Vec<u8> {
+    format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "u".repeat(count - 1)).into_bytes()
+}
+
+/// Host and so many more.
 fn fields(count: usize) -> Vec<u8> {
     let mut bytes = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
     (0..count).for_each(|n| bytes.extend_from_slice(format!("X-{n}: y\r\n").as_bytes()));

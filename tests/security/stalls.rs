@@ -1,10 +1,14 @@
-//! Rows 50, 51 and 65: sides that are slow, silent or gone. Every wait ends near its limit, and memory stays flat.
+//! Rows 42, 50, 51 and 65: sides that are slow, silent or gone, or have no end. Every wait ends near its limit, and memory stays flat.
 
 use std::fs;
-use std::io::Read;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use ringway::limits;
 
 use crate::client::find;
 use crate::origin::{Origin, Script, Then};
@@ -209,5 +213,57 @@ fn row_51_memory_stays_flat_when_a_side_does_not_read() {
         client.send(vec![b'u'; BYTES]);
         let held = proxy.process.resident_kib().saturating_sub(before);
         assert!(held < 8 * 1024, "51 upload ({driver}): {held} KiB held for an origin that does not read");
+    }
+}
+
+/// An origin whose heads have no end; it counts the connections that the proxy has closed.
+fn endless(closed: Arc<AtomicUsize>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the origin");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let closed = closed.clone();
+            thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                let mut is_open = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").is_ok();
+                while is_open {
+                    is_open = stream.write_all(&[b'x'; 64 * 1024]).is_ok();
+                }
+                closed.fetch_add(1, Relaxed);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn row_42_endless_heads_cost_no_more_than_the_limit_of_one_each() {
+    const REQUESTS: usize = 16;
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        let closed = Arc::new(AtomicUsize::new(0));
+        let port = endless(closed.clone());
+        fs::write(proxy.routes_file(), routes(port, &Options::default())).expect("the routes");
+        wait_for("the routes change", Duration::from_secs(10), || match proxy.get("/").status {
+            502 => Ok(()),
+            status => Err(format!("{status}")),
+        });
+        let before = proxy.process.peak_kib();
+        let mut clients: Vec<_> = (0..REQUESTS).map(|_| proxy.client()).collect();
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        for client in &mut clients {
+            let answer = client.answer();
+            assert!(answer.status == 502 && answer.is_whole, "42 ({driver}): {answer:?}");
+        }
+        // A buffer that grows is there twice for a moment, and the allocator keeps some of the old ones.
+        let most = (REQUESTS * 4 * limits::RESPONSE_HEAD_BYTES_MAX / 1024) as u64;
+        let grown = proxy.process.peak_kib().saturating_sub(before);
+        assert!(grown < most, "42 ({driver}): {grown} KiB for {REQUESTS} heads without an end");
+        wait_for("the origin's connections are closed", Duration::from_secs(5), || match closed.load(Relaxed) {
+            count if count > REQUESTS => Ok(()),
+            count => Err(format!("{count}")),
+        });
     }
 }

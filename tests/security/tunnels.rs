@@ -23,9 +23,11 @@ fn row_27_a_refused_upgrade_opens_no_tunnel() {
             let answer = client.answer();
             assert_eq!(&answer.head[9..12], &status[..3], "27 ({driver})");
             assert_eq!(answer.body, b"no");
-            let (rest, _) = client.rest(Duration::from_millis(200));
+            assert!(answer.says_close(), "27 ({driver}): {answer:?}");
+            let (rest, is_closed) = client.rest(SOON);
             let seen = proxy.origin.seen();
             assert!(rest.is_empty() && seen.len() == 1, "27 ({driver}): {seen:?}");
+            assert!(is_closed, "27 ({driver}): what comes next could be read as a request");
             let used = seen[0].connection;
             proxy.origin.plays(Script::default());
             assert_eq!(proxy.get("/next").body, b"ok");
