@@ -1,4 +1,4 @@
-//! The Docker provider over TCP, over TLS and in swarm mode, against an Engine made of canned answers.
+//! The Docker provider over TCP, over TLS and in swarm mode, and what it makes of events, against an Engine made of canned answers.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -14,6 +14,9 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
+
+#[path = "docker_transport/events.rs"]
+mod events;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
