@@ -41,6 +41,11 @@ pub struct Census {
 }
 
 impl Census {
+    /// Nothing has been listed yet.
+    pub fn is_empty(&self) -> bool {
+        self.listed.is_none()
+    }
+
     /// A new stream of events begins, which tells again who was told to stop; who was not is for the next listing to say.
     pub fn connected(&mut self) {
         let begun = self.begun;

@@ -12,6 +12,7 @@ use crate::config::labels::{DockerSettings, PROVIDER};
 mod absent;
 mod backoff;
 mod census;
+mod ended;
 mod engine;
 mod own;
 mod provider;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bollard::errors::Error;
 use bollard::models::EventMessage;
 use futures_util::{Stream, StreamExt};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::absent::Absent;
 use super::census::{Census, News, When};
@@ -20,6 +20,9 @@ use crate::control::update::{Sender, Update};
 
 /// How long a burst of events is collected before the containers are listed again.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// How long the first routes wait for containers that have ended.
+const ENDED_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Events that came together are published together, so many at the most.
 const EVENTS_AT_ONCE_MAX: usize = 256;
@@ -114,12 +117,33 @@ impl Provider {
             self.due = Instant::now() + RELIST_EVERY;
             self.census.begin_listing();
             let listing = self.hear(engine.list()).await?.map_err(End::Broken)?;
+            if self.census.is_empty() {
+                self.learn_ended(engine).await?;
+            }
             let now = Instant::now();
             self.census.take_in(listing, now);
             self.publish_census();
             let ends = self.census.next_end().into_iter().chain(self.absent.next_end(now));
             self.due = ends.fold(self.due, Instant::min);
         }
+    }
+
+    /// What ended before this process began is in no listing of running containers, and known all the same for its grace. A start
+    /// can do without.
+    async fn learn_ended(&mut self, engine: &Engine) -> Result<(), End> {
+        let grace = self.settings.unavailable_grace;
+        if grace.is_zero() {
+            return Ok(());
+        }
+        let answer = self.hear(timeout(ENDED_WAIT_MAX, engine.ended(grace, since_1970()))).await?;
+        match answer.unwrap_or_else(|_| Err(format!("the Docker Engine took longer than {ENDED_WAIT_MAX:?}"))) {
+            Ok(ended) => self.absent.remember(ended, Instant::now()),
+            Err(reason) => tracing::warn!(
+                provider = PROVIDER,
+                "containers that ended a short while ago stay unknown, and their names are answered 404: {reason}"
+            ),
+        }
+        Ok(())
     }
 
     /// Until the next listing is due, which events bring forward.
