@@ -25,6 +25,9 @@ mod watch;
 use backoff::Backoff;
 use provider::{End, Provider};
 
+/// An Engine that stays away is in the log once in this time, and not at each attempt.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 /// The provider's part of the static configuration (dynamic.md 1.1), and where the Engine is.
 #[derive(Debug, Clone)]
 pub struct DockerProviderSettings {
@@ -65,6 +68,7 @@ impl Default for DockerProviderSettings {
 pub async fn run(settings: DockerProviderSettings, send: Sender) {
     let mut provider = Provider::new(settings, send.clone());
     let mut backoff = Backoff::default();
+    let mut told: Option<(String, Instant)> = None;
     loop {
         let started = Instant::now();
         let reason = match provider.session().await {
@@ -73,8 +77,15 @@ pub async fn run(settings: DockerProviderSettings, send: Sender) {
         };
         send.cannot(PROVIDER, &reason);
         let wait = backoff.after_run(started.elapsed());
-        tracing::error!(provider = PROVIDER, endpoint = %provider.endpoint(),
-            "{reason}; the last configuration stays, next attempt in {:.1} s", wait.as_secs_f64());
+        if told.as_ref().is_none_or(|(before, at)| *before != reason || at.elapsed() >= TOLD_AGAIN_AFTER) {
+            tracing::error!(
+                provider = PROVIDER,
+                endpoint = provider.endpoint(),
+                "{reason}; the last configuration stays, next attempt in {:.1} s",
+                wait.as_secs_f64()
+            );
+            told = Some((reason, Instant::now()));
+        }
         if provider.rest(wait).await.is_err() {
             return;
         }
