@@ -15,6 +15,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
+#[path = "docker_live/ended.rs"]
+mod ended;
 #[path = "docker_live/swarm.rs"]
 mod swarm;
 #[path = "docker_live/table.rs"]

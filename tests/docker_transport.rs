@@ -1,4 +1,4 @@
-//! The Docker provider over TCP, over TLS and in swarm mode, against an Engine made of canned answers.
+//! The Docker provider over TCP, over TLS and in swarm mode, and what it makes of events, against an Engine made of canned answers.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -15,10 +15,18 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
+#[path = "docker_transport/events.rs"]
+mod events;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const INSPECTED: &str = r#"{"Id":"c1","Name":"/web","State":{"Running":true},"Config":{"Labels":{}},
     "NetworkSettings":{"Ports":{"80/tcp":null},"Networks":{"net":{"NetworkID":"n1","IPAddress":"10.1.2.3"}}}}"#;
+const ENDED: &str = r#"[{"Id":"late","State":"exited","Status":"Exited (0) 4 minutes ago"},
+    {"Id":"old","State":"exited","Status":"Exited (0) 6 minutes ago"},{"Id":"older","State":"exited","Status":"Exited (0) 3 weeks ago"}]"#;
+/// Longer ago than the list says.
+const INSPECTED_ENDED: &str = r#"{"Id":"late","Name":"/late","State":{"FinishedAt":"2026-01-01T00:00:00Z"},
+    "Config":{"Labels":{"traefik.port":"80"}}}"#;
 const SERVICES: &str =
     r#"[{"ID":"s1","Spec":{"Name":"api","Labels":{"traefik.port":"81"},"Mode":{"Replicated":{}}},"Endpoint":{}}]"#;
 const TASKS: &str = r#"[{"ID":"t1","ServiceID":"s1","Slot":2,"Status":{"State":"running"},
@@ -26,10 +34,12 @@ const TASKS: &str = r#"[{"ID":"t1","ServiceID":"s1","Slot":2,"Status":{"State":"
 
 /// The answer to a request line.
 fn answer(line: &str) -> (&'static str, &'static str) {
-    let path = line.split(' ').nth(1).unwrap_or_default();
-    let path = path.split('?').next().unwrap_or_default();
+    let target = line.split(' ').nth(1).unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     match path.rsplit_once("/v1.41").map_or(path, |(_, rest)| rest) {
         version if version.ends_with("/version") => ("200 OK", r#"{"ApiVersion":"1.41"}"#),
+        "/containers/json" if query.contains("all=true") => ("200 OK", ENDED),
+        "/containers/late/json" => ("200 OK", INSPECTED_ENDED),
         "/containers/json" => ("200 OK", r#"[{"Id":"gone"},{"Id":"c1"}]"#),
         "/containers/c1/json" => ("200 OK", INSPECTED),
         "/networks" => ("200 OK", r#"[{"Id":"n1","Name":"net"}]"#),
@@ -110,6 +120,18 @@ async fn plain_tcp_asks_for_events_and_leaves_out_what_is_gone() {
     let seen = seen.lock().unwrap();
     assert!(seen.iter().all(|line| line.starts_with("GET ")), "{seen:?}");
     assert!(seen.iter().any(|line| line.contains("/events?") && line.contains("since=")), "{seen:?}");
+}
+
+#[tokio::test]
+async fn of_containers_that_ended_only_the_latest_are_looked_at() {
+    let (port, seen) = engine(None);
+    let grace = Duration::from_secs(300);
+    let mut updates = follow(DockerProviderSettings { unavailable_grace: grace, ..settings(port) });
+    let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
+    assert_eq!(update.dynamic.frontends.len(), 1, "the grace of the others is over");
+    let seen = seen.lock().unwrap();
+    let asked = |id: &str| seen.iter().any(|line| line.contains(&format!("/containers/{id}/json")));
+    assert_eq!(["c1", "late", "old", "older"].map(asked), [true, true, false, false], "{seen:?}");
 }
 
 #[tokio::test]

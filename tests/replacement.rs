@@ -17,7 +17,7 @@ logLevel = "INFO"
 [entryPoints.http]
 address = "127.0.0.1:@http@"
 [docker]
-unavailableGrace = "6s"
+unavailableGrace = "@grace@"
 constraints = ["tag==@tag@"]
 "#;
 const RUNS: usize = 3;
@@ -46,7 +46,7 @@ fn replace(application: &str) {
         engine.run(&n.to_string(), &service(&name, &image, application).iter().map(String::as_str).collect::<Vec<_>>());
     }
     for driver in DRIVERS {
-        let proxy = proxy(driver, &engine);
+        let proxy = proxy(driver, &engine, "6s");
         for round in 0..RUNS {
             let load = Load::start(proxy.http, "replaced.test");
             for n in 0..3 {
@@ -80,34 +80,78 @@ fn a_name_whose_only_container_is_down_is_answered_503_until_it_is_back() {
     let options = service(&engine.prefix, &image, "finishes");
     let options: Vec<&str> =
         ["--stop-signal", "SIGWINCH"].into_iter().chain(options.iter().map(String::as_str)).collect();
-    let name = engine.run("one", &options);
-    let proxy = proxy(DRIVERS[0], &engine);
     let sick = work.path().join("sick");
     fs::write(&sick, "").expect("written");
-    let (sick, inside) = (sick.to_string_lossy().into_owned(), format!("{name}:/sick"));
-    let again = [&["run", "-d", "--name", &name], &options[..]].concat();
+    let sick = sick.to_string_lossy().into_owned();
     let (at_once, checked) = (Duration::from_secs(2), Duration::from_secs(8));
-    for (action, expected, limit) in [
-        (vec!["pause", &name], "503", at_once),
-        (vec!["unpause", &name], "200", checked),
-        (vec!["cp", &sick, &inside], "503", checked),
-        (vec!["restart", "-t", "1", &name], "503", at_once),
-        (vec!["rm", "-f", &name], "503", at_once),
-        (again, "200", checked),
-        (vec!["kill", "-s", "SIGKILL", &name], "503", at_once),
-        (vec!["start", &name], "200", checked),
-        (vec!["kill", "-s", "SIGWINCH", &name], "503", at_once),
-        (vec!["rm", "-f", &name], "503", at_once),
-        // unavailableGrace is over.
-        (vec!["version"], "404", checked),
-    ] {
-        stdout_of("docker", &action);
-        wait_for(&format!("{expected} after docker {}", action[0]), limit, || {
-            let reply = answer(&proxy);
-            let (status, rest) = reply.split_once(' ').unwrap_or((&reply, ""));
-            if status == expected && (status != "503" || rest.contains("5")) { Ok(()) } else { Err(reply) }
+    for driver in DRIVERS {
+        let name = engine.run("one", &options);
+        let proxy = proxy(driver, &engine, "6s");
+        let docker = |action: &[&str], expected: &str, limit| {
+            stdout_of("docker", action);
+            await_answer(&proxy, expected, limit, &format!("{driver}: docker {}", action[0]));
+        };
+        // A request in flight waits with the paused container, and is answered when that goes on.
+        thread::scope(|scope| {
+            let slow = scope.spawn(|| proxy.curl(&["-H", "Host: replaced.test", &proxy.url("/slow")]));
+            thread::sleep(Duration::from_millis(300));
+            docker(&["pause", &name], "503", at_once);
+            thread::sleep(Duration::from_secs(1));
+            assert!(!slow.is_finished(), "{driver}: the case proves nothing if it was answered before");
+            docker(&["unpause", &name], "200", checked);
+            assert_eq!(slow.join().expect("an answer"), "ok", "{driver}");
         });
+        docker(&["cp", &sick, &format!("{name}:/sick")], "503", checked);
+        docker(&["restart", "-t", "1", &name], "503", at_once);
+        docker(&["rm", "-f", &name], "503", at_once);
+        docker(&[&["run", "-d", "--name", &name], &options[..]].concat(), "200", checked);
+        docker(&["kill", "-s", "SIGKILL", &name], "503", at_once);
+        docker(&["start", &name], "200", checked);
+        docker(&["kill", "-s", "SIGWINCH", &name], "503", at_once);
+        docker(&["rm", "-f", &name], "503", at_once);
+        // unavailableGrace is over.
+        docker(&["version"], "404", checked);
     }
+}
+
+/// A process that has never seen the container run knows its name all the same.
+#[test]
+fn a_process_that_starts_while_the_only_container_is_down_answers_503() {
+    if !docker_or_skip() {
+        return;
+    }
+    let work = tempfile::tempdir().expect("a folder");
+    let mut engine = Engine::new("ringway-ended");
+    let image = engine.imported_image("app", &built(work.path()), &["ENTRYPOINT [\"/app\"]", "EXPOSE 80"]);
+    let options = service(&engine.prefix, &image, "at-once");
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let limit = Duration::from_secs(10);
+    for driver in DRIVERS {
+        let name = engine.run(driver, &options);
+        let mut proxy = proxy(driver, &engine, "60s");
+        stdout_of("docker", &["stop", &name]);
+        proxy.restart();
+        await_answer(&proxy, "503", limit, &format!("{driver}: a restart"));
+        proxy.signal("USR2");
+        let successor = proxy.successor(1);
+        proxy.wait(limit);
+        await_answer(&proxy, "503", limit, &format!("{driver}: a hand-over"));
+        stdout_of("docker", &["start", &name]);
+        await_answer(&proxy, "200", limit, &format!("{driver}: docker start"));
+        stdout_of("docker", &["rm", "-f", &name]);
+        successor.signal("TERM");
+        successor.wait();
+    }
+}
+
+/// Waits for the status, with a Retry-After where it is 503. A name that is known is never answered 404 before.
+fn await_answer(proxy: &Ringway, expected: &str, limit: Duration, what: &str) {
+    wait_for(&format!("{expected} after {what}"), limit, || {
+        let reply = answer(proxy);
+        let (status, rest) = reply.split_once(' ').unwrap_or((&reply, ""));
+        assert!(status != "404" || expected == "404", "{what}: {reply}");
+        if status == expected && (status != "503" || rest.contains("5")) { Ok(()) } else { Err(reply) }
+    });
 }
 
 /// Status and Retry-After.
@@ -136,8 +180,8 @@ fn built(work: &Path) -> String {
     tarball.into_owned()
 }
 
-fn proxy(driver: &str, engine: &Engine) -> Ringway {
-    let proxy = Setup::new(driver, CONFIG).fill("@tag@", &engine.prefix).spawn();
+fn proxy(driver: &str, engine: &Engine, grace: &str) -> Ringway {
+    let proxy = Setup::new(driver, CONFIG).fill("@tag@", &engine.prefix).fill("@grace@", grace).spawn();
     proxy.await_status("replaced.test", "200");
     proxy
 }

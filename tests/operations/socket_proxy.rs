@@ -18,27 +18,34 @@ address = "127.0.0.1:@http@"
 [docker]
 endpoint = "unix://@socket@"
 constraints = ["tag==@tag@"]
-unavailableGrace = "0s"
+unavailableGrace = "2s"
 "#;
 
-/// The paths of the page.
-fn listed() -> Vec<String> {
+/// The paths of the page, each with the keys of its query.
+fn listed() -> Vec<(String, Vec<String>)> {
     let page = fs::read_to_string(project().join("docs/socket-proxy.md")).expect("the page");
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `/"));
-    let paths: Vec<String> = rows.filter_map(|row| row.split_once('`')).map(|(path, _)| format!("/{path}")).collect();
+    let row = |line: &str| {
+        let (path, rest) = line.strip_prefix("| `/")?.split_once("` |")?;
+        let keys = rest.split('|').next()?.split(',').map(|key| key.trim().trim_matches('`').to_owned());
+        Some((format!("/{path}"), keys.collect()))
+    };
+    let paths: Vec<_> = page.lines().filter_map(row).collect();
     assert!(paths.len() > 4, "{paths:?}");
     paths
 }
 
 /// Whether the request is a GET of a listed path, with or without the API's version in front.
-fn is_listed(line: &str, listed: &[String]) -> bool {
+fn is_listed(line: &str, listed: &[(String, Vec<String>)]) -> bool {
     let Some((target, _)) = line.strip_prefix("GET /").and_then(|rest| rest.split_once(' ')) else { return false };
-    let path = target.split('?').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let is_version = |piece: &str| piece.strip_prefix('v').is_some_and(|rest| rest.parse::<f32>().is_ok());
     let is_id = |piece: &str| piece.len() == 64 && piece.bytes().all(|b| b.is_ascii_hexdigit());
     let path = path.split_once('/').filter(|(first, _)| is_version(first)).map_or(path, |(_, rest)| rest);
     let general: Vec<&str> = path.split('/').map(|piece| if is_id(piece) { "ID" } else { piece }).collect();
-    listed.contains(&format!("/{}", general.join("/")))
+    let general = format!("/{}", general.join("/"));
+    let mut keys = query.split('&').filter_map(|pair| pair.split('=').next()).filter(|key| !key.is_empty());
+    let row = listed.iter().find(|(path, _)| *path == general);
+    row.is_some_and(|(_, listed)| keys.all(|key| listed.iter().any(|known| known == key)))
 }
 
 /// Passes listed requests on, one per connection; everything else is refused and written down.
@@ -54,7 +61,12 @@ fn filter(place: &Path, engine: String) -> Arc<Mutex<Vec<String>>> {
     refused
 }
 
-fn carry(mut client: UnixStream, engine: &str, refused: &Mutex<Vec<String>>, listed: &[String]) -> io::Result<()> {
+fn carry(
+    mut client: UnixStream,
+    engine: &str,
+    refused: &Mutex<Vec<String>>,
+    listed: &[(String, Vec<String>)],
+) -> io::Result<()> {
     let mut head = vec![0; 8192];
     let length = client.read(&mut head)?;
     if length == 0 {
@@ -108,9 +120,14 @@ fn containers_are_served_behind_a_filter_that_passes_the_listed_requests_only() 
 fn the_filter_refuses_what_is_not_listed() {
     let listed = listed();
     assert!(is_listed("GET /v1.41/containers/json HTTP/1.1", &listed));
-    for line in
-        ["POST /v1.41/containers/create HTTP/1.1", "GET /v1.41/images/json HTTP/1.1", "DELETE /version HTTP/1.1", ""]
-    {
+    assert!(is_listed("GET /v1.41/events?since=1&filters=%7B%7D HTTP/1.1", &listed));
+    for line in [
+        "POST /v1.41/containers/create HTTP/1.1",
+        "GET /v1.41/images/json HTTP/1.1",
+        "GET /v1.41/events?until=1 HTTP/1.1",
+        "DELETE /version HTTP/1.1",
+        "",
+    ] {
         assert!(!is_listed(line, &listed), "{line}");
     }
 }

@@ -1,5 +1,5 @@
-/* An HTTP server on port 80 that takes some milliseconds per request. On SIGTERM it ends at once ("at-once"), or it accepts no more,
-   finishes what it has been asked, and ends ("finishes"). "probe" is its health check: a file /sick makes it fail. */
+/* An HTTP server on port 80 that takes some milliseconds per request, a second for /slow. On SIGTERM it ends at once ("at-once"), or
+   it accepts no more, finishes what it has been asked, and ends ("finishes"). "probe" is its health check: a file /sick makes it fail. */
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <signal.h>
@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 1024, WORK_MICROS = 4000 };
+enum { CONNECTIONS_MAX = 1024, WORK_MICROS = 4000, SLOW_MICROS = 999999 };
 
 static atomic_int connections[CONNECTIONS_MAX];
 static atomic_int open_count;
@@ -34,7 +34,7 @@ static void *serve(void *place) {
         head[got] = 0;
         if (!strstr(head, "\r\n\r\n")) continue;
         got = 0;
-        usleep(WORK_MICROS);
+        usleep(strncmp(head, "GET /slow", 9) ? WORK_MICROS : SLOW_MICROS);
         const char *answer = stopping ? "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
                                       : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         if (write(fd, answer, strlen(answer)) < 0 || stopping) break;

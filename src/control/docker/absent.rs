@@ -32,6 +32,14 @@ impl Absent {
         Absent { grace, known: HashMap::new() }
     }
 
+    /// Containers that ended before the first listing, each with how long ago.
+    pub fn remember(&mut self, ended: Vec<(ContainerFacts, Duration)>, now: Instant) {
+        for (facts, age) in ended {
+            let since = Some(now.checked_sub(age).unwrap_or(now));
+            self.known.entry(facts.id.clone()).or_insert(Known { facts, since, is_listed: false });
+        }
+    }
+
     /// Takes in a listing and gives the containers that cannot answer and are within the grace, as if they could.
     pub fn take_in(&mut self, listed: &[ContainerFacts], now: Instant) -> Vec<ContainerFacts> {
         if self.grace.is_zero() {
@@ -128,6 +136,17 @@ mod tests {
         let paused = [container("a", false, None)];
         let shown = absent.take_in(&paused, start + Duration::from_secs(903));
         assert!(shown[0].is_able(), "it is shown as if it could answer");
+    }
+
+    #[tokio::test]
+    async fn what_ended_before_the_first_listing_counts_for_what_is_left_of_the_grace() {
+        let (mut absent, start) = (Absent::new(GRACE), Instant::now());
+        let (young, old) = (Duration::from_secs(10), Duration::from_secs(290));
+        absent.remember(vec![(container("a", false, None), young), (container("b", false, None), old)], start);
+        assert_eq!(ids(&absent.take_in(&[], start)), ["b", "a"]);
+        assert_eq!(absent.next_end(start), Some(start + GRACE - old));
+        assert_eq!(ids(&absent.take_in(&[], start + GRACE - old)), ["a"]);
+        assert!(absent.take_in(&[container("a", true, None)], start + old - young).is_empty(), "it is back");
     }
 
     #[tokio::test]

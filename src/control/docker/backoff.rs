@@ -5,7 +5,9 @@ use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(500);
 const FACTOR: f64 = 1.5;
-const LONGEST: Duration = Duration::from_secs(60);
+/// Short, because what changed meanwhile is unheard until the next attempt: an Engine that was away for minutes is heard seconds after
+/// its return. An attempt that often costs it nothing worth sparing.
+const LONGEST: Duration = Duration::from_secs(5);
 /// Each wait is shortened or lengthened by up to this share, so that many proxies do not come at once.
 const JITTER: f64 = 0.5;
 /// A connection that held this long starts the waits anew.
@@ -60,6 +62,8 @@ mod tests {
             middle(&mut backoff, 29);
         }
         assert_eq!(middle(&mut backoff, 0), LONGEST);
+        let longest = backoff.after_run_with(Duration::ZERO, 1.0);
+        assert!(longest < Duration::from_secs(8), "an Engine that is back may be unheard for {longest:?}");
         assert_eq!(middle(&mut backoff, 30), FIRST);
     }
 

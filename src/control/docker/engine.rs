@@ -8,15 +8,21 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerState, EventMessage, PortMap};
-use bollard::query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions};
-use futures_util::{Stream, StreamExt, stream};
+use bollard::query_parameters::{
+    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
+};
+use futures_util::future::ready;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::watch::StopFacts;
-use super::{DockerProviderSettings, signal, transport};
+use super::{DockerProviderSettings, ended, signal, transport};
 use crate::config::labels::{BindingFacts, ContainerFacts, NetworkFacts, PortFacts};
 
 /// How many containers are inspected at the same time.
 const INSPECTIONS_MAX: usize = 8;
+
+/// How many containers that ended lately are inspected; of more than that the oldest are left out.
+const ENDED_MAX: usize = 250;
 
 /// The client's limit also covers the start of the event stream, which on some Engines answers only with the first event.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(u32::MAX as u64);
@@ -56,15 +62,33 @@ impl Engine {
         let listed = self.requests.list_containers(None::<ListContainersOptions>);
         let listed = limited(self.timeout, &self.endpoint, "list containers", listed).await?;
         let ids = listed.into_iter().filter_map(|container| container.id);
-        let mut answers = stream::iter(ids.map(|id| self.inspect(id))).buffered(INSPECTIONS_MAX);
         let mut listing = Listing { containers: Vec::new(), stops: HashMap::new() };
-        while let Some(answer) = answers.next().await {
-            if let Some((facts, stop)) = answer? {
-                listing.stops.insert(facts.id.clone(), stop);
-                listing.containers.push(facts);
-            }
+        for inspected in self.inspect_all(ids).await? {
+            let (facts, stop) = read(inspected);
+            listing.stops.insert(facts.id.clone(), stop);
+            listing.containers.push(facts);
         }
         Ok(listing)
+    }
+
+    /// The containers that have ended within `grace`, each with how long ago that was.
+    pub async fn ended(
+        &self,
+        grace: Duration,
+        since_1970: Duration,
+    ) -> Result<Vec<(ContainerFacts, Duration)>, String> {
+        let filters = HashMap::from([("status", vec!["exited"])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let listed = self.requests.list_containers(Some(options));
+        let listed = limited(self.timeout, &self.endpoint, "list ended containers", listed).await?;
+        let lately =
+            listed.into_iter().filter(|c| ended::may_be_within(c.status.as_deref().unwrap_or_default(), grace));
+        let inspected = self.inspect_all(lately.filter_map(|container| container.id).take(ENDED_MAX)).await?;
+        let with_age = inspected.into_iter().filter_map(|inspected| {
+            let age = ended::age(&inspected, since_1970).filter(|age| *age < grace)?;
+            Some((ended::facts(inspected), age))
+        });
+        Ok(with_age.collect())
     }
 
     /// Container and network events from `since` (seconds since 1970) on, without an end.
@@ -79,10 +103,16 @@ impl Engine {
         explain(&self.endpoint, doing, error)
     }
 
-    async fn inspect(&self, id: String) -> Result<Option<(ContainerFacts, StopFacts)>, String> {
+    /// In the order of the ids; those gone meanwhile are left out.
+    async fn inspect_all(&self, ids: impl Iterator<Item = String>) -> Result<Vec<ContainerInspectResponse>, String> {
+        let answers = stream::iter(ids.map(|id| self.inspect(id))).buffered(INSPECTIONS_MAX);
+        answers.try_filter_map(|found| ready(Ok(found))).try_collect().await
+    }
+
+    async fn inspect(&self, id: String) -> Result<Option<ContainerInspectResponse>, String> {
         let answer = self.requests.inspect_container(&id, None::<InspectContainerOptions>);
         match tokio::time::timeout(self.timeout, answer).await {
-            Ok(Ok(inspected)) => Ok(Some(read(inspected))),
+            Ok(Ok(inspected)) => Ok(Some(inspected)),
             Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(None),
             Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain("inspect a container", &error)),
             Ok(Err(error)) => {
@@ -146,7 +176,8 @@ fn io_kind(error: &Error) -> Option<io::ErrorKind> {
     None
 }
 
-fn read(inspected: ContainerInspectResponse) -> (ContainerFacts, StopFacts) {
+/// What is known of a container and of how it is stopped.
+pub fn read(inspected: ContainerInspectResponse) -> (ContainerFacts, StopFacts) {
     let config = inspected.config.unwrap_or_default();
     let network = inspected.network_settings.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();

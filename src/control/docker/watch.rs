@@ -30,8 +30,12 @@ pub enum Reaction {
     Relist,
     /// The container got a signal that ends it, and is gone within the time or does not go.
     Stopping(String, Duration),
-    /// The container started or ended: what was known about its stopping is over.
-    Changed(String),
+    /// The container runs anew: what was known about its stopping is over.
+    Started(String),
+    /// The container has ended, and its stopping with it.
+    Ended(String),
+    /// The container is there and cannot answer: paused, or unhealthy.
+    Unable(String),
 }
 
 /// Reads one event; `stops` are the containers of the last listing.
@@ -46,10 +50,10 @@ pub fn reaction(event: &EventMessage, stops: &HashMap<String, StopFacts>) -> Rea
                 actor.and_then(|actor| actor.attributes.as_ref()?.get("signal")).and_then(|text| signal::number(text));
             killed(id, signal, stops)
         }
-        (Some(EventMessageTypeEnum::CONTAINER), "start" | "die") => Reaction::Changed(id),
-        (Some(EventMessageTypeEnum::CONTAINER), "stop" | "pause" | "unpause" | "destroy" | "rename" | "update") => {
-            Reaction::Relist
-        }
+        (Some(EventMessageTypeEnum::CONTAINER), "start") => Reaction::Started(id),
+        (Some(EventMessageTypeEnum::CONTAINER), "die" | "stop" | "destroy") => Reaction::Ended(id),
+        (Some(EventMessageTypeEnum::CONTAINER), "pause" | "health_status: unhealthy") => Reaction::Unable(id),
+        (Some(EventMessageTypeEnum::CONTAINER), "unpause" | "rename" | "update") => Reaction::Relist,
         (Some(EventMessageTypeEnum::CONTAINER), action) if action.starts_with("health_status") => Reaction::Relist,
         _ => Reaction::Ignore,
     }
@@ -64,14 +68,15 @@ fn killed(id: String, signal: Option<u8>, stops: &HashMap<String, StopFacts>) ->
 }
 
 /// Events of the last while are asked for again at each connection: what stops now got its signal a moment ago.
-pub fn replay_from(unix_now: i64) -> i64 {
-    unix_now - STOPPING_GRACE.as_secs() as i64
+pub fn replay_from(since_1970: Duration) -> i64 {
+    i64::try_from(since_1970.saturating_sub(STOPPING_GRACE).as_secs()).unwrap_or(i64::MAX)
 }
 
-/// How long ago the event was; zero when the Engine's clock is ahead.
-pub fn age(event: &EventMessage, unix_now: i64) -> Duration {
-    let secs = event.time.map_or(0, |time| unix_now.saturating_sub(time));
-    Duration::from_secs(u64::try_from(secs).unwrap_or(0))
+/// How long ago the event was; zero when the Engine's clock is ahead, or when nothing says so.
+pub fn age(event: &EventMessage, since_1970: Duration) -> Duration {
+    let nanos = event.time_nano.and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos);
+    let secs = || event.time.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
+    nanos.or_else(secs).map_or(Duration::ZERO, |at| since_1970.saturating_sub(at))
 }
 
 /// Containers that were told to stop and have not stopped yet. They still run, but get no new requests.
@@ -92,6 +97,11 @@ impl Stopping {
 
     pub fn has(&self, id: &str) -> bool {
         self.ends.contains_key(id)
+    }
+
+    /// All of them; none is left.
+    pub fn take(&mut self) -> impl Iterator<Item = String> {
+        std::mem::take(&mut self.ends).into_keys()
     }
 
     /// Containers whose time is over survived their signal.
@@ -121,13 +131,15 @@ mod tests {
     fn every_event_that_can_change_routes_is_noticed() {
         use EventMessageTypeEnum::{CONTAINER, IMAGE, NETWORK};
         let none = HashMap::new();
-        for action in
-            ["stop", "pause", "unpause", "destroy", "rename", "update", "health_status: healthy", "health_status"]
-        {
+        for action in ["unpause", "rename", "update", "health_status: healthy", "health_status"] {
             assert_eq!(reaction(&event(CONTAINER, action, None), &none), Reaction::Relist, "{action}");
         }
-        for action in ["start", "die"] {
-            assert_eq!(reaction(&event(CONTAINER, action, None), &none), Reaction::Changed("c1".into()), "{action}");
+        assert_eq!(reaction(&event(CONTAINER, "start", None), &none), Reaction::Started("c1".into()));
+        for action in ["die", "stop", "destroy"] {
+            assert_eq!(reaction(&event(CONTAINER, action, None), &none), Reaction::Ended("c1".into()), "{action}");
+        }
+        for action in ["pause", "health_status: unhealthy"] {
+            assert_eq!(reaction(&event(CONTAINER, action, None), &none), Reaction::Unable("c1".into()), "{action}");
         }
         for action in ["connect", "disconnect"] {
             assert_eq!(reaction(&event(NETWORK, action, None), &none), Reaction::Relist, "{action}");
@@ -153,6 +165,20 @@ mod tests {
         let long = Reaction::Stopping("c1".into(), Duration::from_secs(300));
         assert_eq!(reaction(&event(CONTAINER, "kill", Some("28")), &stops), long);
         assert_eq!(reaction(&event(CONTAINER, "kill", None), &stops), Reaction::Ignore);
+    }
+
+    #[test]
+    fn an_events_age_is_told_as_exactly_as_the_engine_tells_its_time() {
+        let now = Duration::from_millis(100_500);
+        let at = |time, time_nano| EventMessage { time, time_nano, ..Default::default() };
+        for (event, age_millis) in [
+            (at(Some(100), Some(100_400_000_000)), 100),
+            (at(Some(98), None), 2500),
+            (at(Some(101), Some(101_000_000_000)), 0),
+            (at(None, None), 0),
+        ] {
+            assert_eq!(age(&event, now), Duration::from_millis(age_millis), "{event:?}");
+        }
     }
 
     #[tokio::test]

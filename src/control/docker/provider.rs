@@ -1,0 +1,260 @@
+//! What the provider does from connection to connection: it lists, waits, and all the time hears what the Engine tells.
+
+use std::collections::BTreeSet;
+use std::future;
+use std::pin::{Pin, pin};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bollard::errors::Error;
+use bollard::models::EventMessage;
+use futures_util::{Stream, StreamExt};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::absent::Absent;
+use super::census::{Census, News, When};
+use super::engine::{Engine, explain};
+use super::watch::RELIST_EVERY;
+use super::{DockerProviderSettings, own, swarm, watch};
+use crate::config::labels::{self, ContainerFacts, DockerSettings, PROVIDER};
+use crate::control::update::{Sender, Update};
+
+/// How long a burst of events is collected before the containers are listed again.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// How long the first routes wait for containers that have ended.
+const ENDED_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// Events that came together are published together, so many at the most.
+const EVENTS_AT_ONCE_MAX: usize = 256;
+
+/// Events as they come, those together that came together.
+type Events = Pin<Box<dyn Stream<Item = Vec<Result<EventMessage, Error>>> + Send>>;
+
+/// Why there is nothing more to do.
+pub enum End {
+    /// Nobody listens to the provider any more.
+    Closed,
+    /// The connection to the Engine is of no use any more, and why.
+    Broken(String),
+}
+
+pub struct Provider {
+    settings: DockerProviderSettings,
+    send: Sender,
+    /// The ids that the proxy's own container may have.
+    own: Vec<String>,
+    census: Census,
+    absent: Absent,
+    /// Those of the last connection, heard until a new one takes its place: what the Engine says of a container that stops counts
+    /// while it answers nothing else.
+    events: Option<Events>,
+    /// When the last connection was made.
+    connected: Instant,
+    /// When the containers are listed again.
+    due: Instant,
+    /// Warnings that have been logged; each is logged once for as long as it lasts.
+    told: BTreeSet<String>,
+}
+
+impl Provider {
+    pub fn new(settings: DockerProviderSettings, send: Sender) -> Self {
+        let now = Instant::now();
+        Provider {
+            absent: Absent::new(settings.unavailable_grace),
+            settings,
+            send,
+            own: own::candidates(),
+            census: Census::default(),
+            events: None,
+            connected: now,
+            due: now,
+            told: BTreeSet::new(),
+        }
+    }
+
+    pub fn endpoint(&self) -> &str {
+        &self.settings.endpoint
+    }
+
+    /// One connection to the Engine; ends well when there is nothing more to do.
+    pub async fn session(&mut self) -> Result<(), End> {
+        // Events since before the first listing are asked for, so none can fall between the two.
+        let since = watch::replay_from(since_1970());
+        let settings = self.settings.clone();
+        let engine = self.hear(Engine::connect(&settings)).await?.map_err(End::Broken)?;
+        tracing::info!(provider = PROVIDER, endpoint = self.endpoint(), "connected to the Docker Engine");
+        if settings.labels.swarm_mode {
+            return self.poll_swarm(&engine).await;
+        }
+        if !settings.watch {
+            let containers = self.hear(engine.list()).await?.map_err(End::Broken)?.containers;
+            self.publish(&containers, &containers);
+            return Ok(());
+        }
+        self.follow(&engine, since).await
+    }
+
+    /// Waits; what the Engine still tells is heard.
+    pub async fn rest(&mut self, wait: Duration) -> Result<(), End> {
+        let end = Instant::now() + wait;
+        loop {
+            match self.hear(sleep_until(end)).await {
+                // From then on there is nothing to hear, but the wait is not over.
+                Err(End::Broken(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn follow(&mut self, engine: &Engine, since: i64) -> Result<(), End> {
+        self.events = Some(Box::pin(engine.events(since).ready_chunks(EVENTS_AT_ONCE_MAX)));
+        self.connected = Instant::now();
+        self.census.connected();
+        self.due = self.connected;
+        loop {
+            self.wait().await?;
+            // An event from here on asks for one listing more.
+            self.due = Instant::now() + RELIST_EVERY;
+            self.census.begin_listing();
+            let listing = self.hear(engine.list()).await?.map_err(End::Broken)?;
+            if self.census.is_empty() {
+                self.learn_ended(engine).await?;
+            }
+            let now = Instant::now();
+            self.census.take_in(listing, now);
+            self.publish_census();
+            let ends = self.census.next_end().into_iter().chain(self.absent.next_end(now));
+            self.due = ends.fold(self.due, Instant::min);
+        }
+    }
+
+    /// What ended before this process began is in no listing of running containers, and known all the same for its grace. A start
+    /// can do without.
+    async fn learn_ended(&mut self, engine: &Engine) -> Result<(), End> {
+        let grace = self.settings.unavailable_grace;
+        if grace.is_zero() {
+            return Ok(());
+        }
+        let answer = self.hear(timeout(ENDED_WAIT_MAX, engine.ended(grace, since_1970()))).await?;
+        match answer.unwrap_or_else(|_| Err(format!("the Docker Engine took longer than {ENDED_WAIT_MAX:?}"))) {
+            Ok(ended) => self.absent.remember(ended, Instant::now()),
+            Err(reason) => tracing::warn!(
+                provider = PROVIDER,
+                "containers that ended a short while ago stay unknown, and their names are answered 404: {reason}"
+            ),
+        }
+        Ok(())
+    }
+
+    /// Until the next listing is due, which events bring forward.
+    async fn wait(&mut self) -> Result<(), End> {
+        loop {
+            let due = self.due;
+            tokio::select! {
+                biased;
+                heard = next(&mut self.events) => self.take_in(heard)?,
+                () = self.send.closed() => return Err(End::Closed),
+                () = sleep_until(due) => return Ok(()),
+            }
+        }
+    }
+
+    /// Awaits the work, and hears events meanwhile.
+    async fn hear<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                heard = next(&mut self.events) => self.take_in(heard)?,
+                () = self.send.closed() => return Err(End::Closed),
+                done = &mut work => return Ok(done),
+            }
+        }
+    }
+
+    /// Acts on what the event stream brought. A container that is out is published as such at once: to ask the Engine first would
+    /// send it requests for as long as the answer takes.
+    fn take_in(&mut self, heard: Option<Vec<Result<EventMessage, Error>>>) -> Result<(), End> {
+        let now = Instant::now();
+        let (mut news, mut end) = (News::None, None);
+        match heard {
+            None => end = Some("the Docker Engine closed the event stream".to_owned()),
+            Some(events) => {
+                for event in events {
+                    match event {
+                        Ok(event) => news = news.max(self.census.hear(&event, self.when(&event), now)),
+                        Err(error) => end = Some(explain(&self.settings.endpoint, "read events", &error)),
+                    }
+                }
+            }
+        }
+        if news > News::None {
+            self.due = self.due.min(now + DEBOUNCE);
+        }
+        if news == News::TakenOut {
+            self.publish_census();
+        }
+        match end {
+            None => Ok(()),
+            Some(reason) => {
+                self.events = None;
+                Err(End::Broken(reason))
+            }
+        }
+    }
+
+    fn when(&self, event: &EventMessage) -> When {
+        let age = watch::age(event, since_1970());
+        When { age, is_history: age > self.connected.elapsed() }
+    }
+
+    /// Services change without events of their own, so they are listed again and again.
+    async fn poll_swarm(&mut self, engine: &Engine) -> Result<(), End> {
+        loop {
+            let services = swarm::list(&self.settings, &engine.api_version()).await.map_err(End::Broken)?;
+            let around = match self.own.is_empty() {
+                true => Vec::new(),
+                false => engine.list().await.map_err(End::Broken)?.containers,
+            };
+            self.publish(&services, &around);
+            if !self.settings.watch {
+                return Ok(());
+            }
+            self.hear(sleep(self.settings.swarm_refresh)).await?;
+        }
+    }
+
+    fn publish_census(&mut self) {
+        let containers = self.census.containers();
+        self.publish(&containers, &containers);
+    }
+
+    /// `around` are the containers among which the proxy's own may be.
+    fn publish(&mut self, containers: &[ContainerFacts], around: &[ContainerFacts]) {
+        let own_networks = own::networks(around, &self.own);
+        let settings = DockerSettings { own_networks, ..self.settings.labels.clone() };
+        let mut made = labels::translate(containers, &settings);
+        let absent = self.absent.take_in(containers, Instant::now());
+        // What there is to say of their labels has been said when they could answer.
+        labels::absent::keep(&mut made.dynamic, labels::translate(&absent, &settings).dynamic);
+        let warnings: BTreeSet<String> = made.warnings.into_iter().collect();
+        for warning in warnings.difference(&self.told) {
+            tracing::warn!(provider = PROVIDER, "{warning}");
+        }
+        self.told = warnings;
+        // A closed channel means that the program ends; the loop notices.
+        let _ = self.send.send(Update { provider: PROVIDER, dynamic: made.dynamic, rejected: made.rejected });
+    }
+}
+
+/// The next events; without a stream there are none, ever.
+async fn next(events: &mut Option<Events>) -> Option<Vec<Result<EventMessage, Error>>> {
+    match events {
+        Some(events) => events.next().await,
+        None => future::pending().await,
+    }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,191 @@
+//! What an Engine tells of a container counts at once, also while it answers nothing else.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use ringway::control::update::Update;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
+
+use super::{PATIENCE, follow, settings};
+
+/// Far below any time-out and back-off of the provider.
+const AT_ONCE: Duration = Duration::from_secs(1);
+const FIRST: &str = "http://10.1.2.1:80";
+const SECOND: &str = "http://10.1.2.2:80";
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mood {
+    Answers,
+    Hangs,
+    Fails,
+}
+
+/// An Engine with two containers, c1 and c2, that answers as its mood is.
+struct Script {
+    mood: Mutex<Mood>,
+    events: Mutex<Vec<String>>,
+    listings: Mutex<usize>,
+}
+
+impl Script {
+    fn start() -> (u16, Arc<Script>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let script =
+            Arc::new(Script { mood: Mutex::new(Mood::Answers), events: Mutex::default(), listings: Mutex::default() });
+        let shared = script.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let script = shared.clone();
+                thread::spawn(move || script.serve(stream));
+            }
+        });
+        (port, script)
+    }
+
+    fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut buffer = [0; 8192];
+        let length = stream.read(&mut buffer)?;
+        let head = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let path = head.split([' ', '?']).nth(1).unwrap_or_default().trim_start_matches("/v1.41");
+        if path == "/events" {
+            return self.tell(stream);
+        }
+        if path == "/containers/json" {
+            *self.listings.lock().unwrap() += 1;
+        }
+        while *self.mood.lock().unwrap() == Mood::Hangs {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let body = match path {
+            "/version" => r#"{"ApiVersion":"1.41"}"#.to_owned(),
+            _ if *self.mood.lock().unwrap() == Mood::Fails => String::new(),
+            "/containers/json" => r#"[{"Id":"c1"},{"Id":"c2"}]"#.to_owned(),
+            "/containers/c1/json" => inspected('1'),
+            "/containers/c2/json" => inspected('2'),
+            _ => String::new(),
+        };
+        let status = if body.is_empty() { "500 Internal Server Error" } else { "200 OK" };
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    }
+
+    /// All events so far, and each that comes.
+    fn tell(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        for next in 0.. {
+            let event = loop {
+                let event = self.events.lock().unwrap().get(next).cloned();
+                match event {
+                    Some(event) => break event,
+                    None => thread::sleep(Duration::from_millis(5)),
+                }
+            };
+            write!(stream, "{:x}\r\n{event}\r\n", event.len())?;
+        }
+        Ok(())
+    }
+
+    fn happen(&self, action: &str, id: &str, ago: Duration) {
+        let at = UNIX_EPOCH.elapsed().unwrap() - ago;
+        self.events.lock().unwrap().push(format!(
+            r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"{id}","Attributes":{{"signal":"15"}}}},"time":{},"timeNano":{}}}"#,
+            at.as_secs(),
+            at.as_nanos()
+        ));
+    }
+
+    fn be(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// Rings, and waits until the listing that follows is under way.
+    async fn await_listing(&self) {
+        let before = *self.listings.lock().unwrap();
+        self.happen("rename", "c2", Duration::ZERO);
+        let end = Instant::now() + PATIENCE;
+        while *self.listings.lock().unwrap() == before {
+            assert!(Instant::now() < end, "no listing");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn inspected(n: char) -> String {
+    format!(
+        r#"{{"Id":"c{n}","Name":"/web{n}","State":{{"Running":true}},"Config":{{"Labels":{{}}}},
+        "NetworkSettings":{{"Ports":{{"80/tcp":null}},"Networks":{{"net":{{"NetworkID":"n1","IPAddress":"10.1.2.{n}"}}}}}}}}"#
+    )
+}
+
+fn urls(update: &Update) -> Vec<String> {
+    let servers = update.dynamic.backends.values().flat_map(|backend| backend.servers.values());
+    servers.map(|server| server.url.clone()).collect()
+}
+
+/// Waits for an update with just these servers.
+async fn until(updates: &mut UnboundedReceiver<Update>, wanted: &[&str], limit: Duration, what: &str) {
+    let end = Instant::now() + limit;
+    let mut last = None;
+    while let Ok(update) = timeout(end.saturating_duration_since(Instant::now()), updates.recv()).await {
+        let got = urls(&update.expect("a running provider"));
+        if got == wanted {
+            return;
+        }
+        last = Some(got);
+    }
+    panic!("{what}: no update with {wanted:?} within {limit:?}; the last one had {last:?}");
+}
+
+#[tokio::test]
+async fn a_container_that_goes_down_is_out_at_once_while_a_listing_hangs() {
+    for (action, comes_back) in
+        [("kill", false), ("pause", true), ("die", true), ("stop", true), ("health_status: unhealthy", true)]
+    {
+        let (port, script) = Script::start();
+        let mut updates = follow(settings(port));
+        until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
+        script.be(Mood::Hangs);
+        script.await_listing().await;
+        script.happen(action, "c1", Duration::ZERO);
+        until(&mut updates, &[SECOND], AT_ONCE, action).await;
+        script.be(Mood::Answers);
+        // The listing that hung had asked before; the next one tells how it is. Who was told to stop still runs, and is out all the same.
+        let update = timeout(PATIENCE, updates.recv()).await.expect("the listing that hung").expect("a provider");
+        assert_eq!(urls(&update), [SECOND], "{action}");
+        let then = if comes_back { &[FIRST, SECOND][..] } else { &[SECOND][..] };
+        until(&mut updates, then, PATIENCE, action).await;
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_goes_down_is_out_at_once_while_listings_fail_and_after() {
+    let (port, script) = Script::start();
+    let mut updates = follow(settings(port));
+    until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
+    script.be(Mood::Fails);
+    script.happen("kill", "c1", Duration::ZERO);
+    until(&mut updates, &[SECOND], AT_ONCE, "the listing fails afterwards").await;
+    script.await_listing().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    script.happen("kill", "c2", Duration::ZERO);
+    until(&mut updates, &[], AT_ONCE, "listings have failed before").await;
+}
+
+#[tokio::test]
+async fn what_was_over_before_the_connection_takes_nothing_out() {
+    let (port, script) = Script::start();
+    for action in ["kill", "die", "stop", "start", "pause", "unpause"] {
+        script.happen(action, "c1", Duration::from_secs(9));
+    }
+    let mut updates = follow(settings(port));
+    let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
+    assert_eq!(urls(&update), [FIRST, SECOND]);
+    // Events that were told after the first listing began ask for one more; nothing it says may be less.
+    while let Ok(update) = timeout(Duration::from_millis(300), updates.recv()).await {
+        assert_eq!(urls(&update.expect("a running provider")), [FIRST, SECOND]);
+    }
+}
