@@ -16,11 +16,7 @@ use crate::limits;
 use crate::net::{ReadHalf, Transport, WriteHalf};
 
 /// Bounds of a request's head.
-pub const REQUEST_LIMITS: Limits = Limits {
-    head_bytes_max: limits::REQUEST_HEAD_BYTES_MAX,
-    fields_max: limits::HEAD_FIELDS_MAX,
-    target_bytes_max: limits::TARGET_BYTES_MAX,
-};
+pub const REQUEST_LIMITS: Limits = Limits::REQUEST;
 
 /// Serves a connection to its end.
 pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<Peer>) {
