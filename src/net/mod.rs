@@ -22,7 +22,7 @@ mod unblocked;
 use std::future::Future;
 use std::io;
 
-pub use deadlines::{Deadlines, Late, TimeLimit};
+pub use deadlines::{Deadlines, Late, TimeLimit, is_late};
 pub use pulse::Pulse;
 pub use tcp::Tcp;
 

@@ -12,7 +12,7 @@ use super::upstream::Dial;
 use crate::http::h1::codec::{self, Limits};
 use crate::http::h1::server::parse_request;
 use crate::http::{Reply, Version};
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::net::{ReadHalf, Transport, WriteHalf};
 
 /// Bounds of a request's head.
@@ -24,7 +24,7 @@ pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut i
     let end = loop {
         // A few connections wait in a handler, for their first request or, inside of it, for later ones; all others hold nothing.
         let may_wait_inside = is_new && worker.has_seat();
-        if !may_wait_inside && worker.idle().bound(io.split().0.readable()).await.is_err() {
+        if !may_wait_inside && worker.timed(Bound::Idle, worker.idle().bound(io.split().0.readable()).await).is_err() {
             break End::Close;
         }
         let mut handler = worker.handlers.lend(|| Handler::new(converse));
@@ -80,7 +80,7 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
 /// or has been idle too long.
 async fn await_request<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T) -> bool {
     let read = worker.idle().bound(talk.inbox.fill(io.split().0, &worker.buffers)).await;
-    matches!(read, Ok(bytes) if bytes > 0)
+    matches!(worker.timed(Bound::Idle, read), Ok(bytes) if bytes > 0)
 }
 
 enum Heard {
@@ -122,7 +122,10 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
     let heard = match worker.deadlines.within(limit, work).await {
         Ok(heard) => heard,
         // Most slow heads are idle pre-connections of browsers: they get silence, as v1 gave.
-        Err(_) => Heard::Nothing,
+        Err(_) => {
+            worker.exceeded(Bound::HeadRead);
+            Heard::Nothing
+        }
     };
     if matches!(heard, Heard::Request) {
         talk.bytes = talk.inbox.detach(talk.head.len, &worker.buffers);

@@ -159,7 +159,8 @@ pub async fn walk<D: Dial>(
                 chain.on_answer(at, answer, &mut request, &facts, passage)
             }
             Progress::Verify { verify, at } => {
-                let Some(matches) = worker.shared.verify.run(move || verify.run()).await else {
+                let verdict = worker.shared.verify.run(move || verify.run()).await;
+                let Some(matches) = worker.verdict(verdict) else {
                     return Err(Refusal { reply: Reply::text(503, "Service Unavailable"), label: None, at });
                 };
                 let (mut request, facts, passage) = talk.step(peer, worker.now());

@@ -22,7 +22,7 @@ use crate::error::{Cause, Phase, ProxyError};
 use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_request};
 use crate::http::h1::body::Decoder;
 use crate::http::{Body, Reply, RequestView};
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::middleware::error_pages::PageAsk;
 use crate::net::{ReadHalf, Transport, tunnel};
 
@@ -218,7 +218,7 @@ async fn converse<T: Transport, D: Dial>(
         answers: None,
         closes: false,
     };
-    let is_whole = relay.take_arrived(&mut out).map_err(client_failure)?;
+    let is_whole = worker.relayed(relay.take_arrived(&mut out)).map_err(client_failure)?;
     let (client_reader, client_writer) = client.split();
     let (up_reader, up_writer) = upstream.split();
     let (sent_all, began) = (Cell::new(is_whole), Cell::new(false));
@@ -237,12 +237,12 @@ async fn converse<T: Transport, D: Dial>(
     if is_whole {
         let (result, returned) = send(up_writer, out, stall).await;
         talk.out = returned;
-        result.map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
+        worker.timed(Bound::StalledBody, result).map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
         out = Vec::new();
     }
     let asking = async {
         if !is_whole {
-            let body = async { relay.run(client_reader, up_writer, out).await.0 };
+            let body = async { worker.relayed(relay.run(client_reader, up_writer, out).await.0) };
             if let Err(e) = Box::pin(in_time(worker, body)).await {
                 return e;
             }
@@ -337,7 +337,10 @@ async fn in_time<D: Dial>(
     sending: impl Future<Output = Result<(), RelayError>>,
 ) -> Result<(), RelayError> {
     let Some(limit) = worker.shared.timeouts.body_read else { return sending.await };
-    let late = || RelayError::Source(io::ErrorKind::TimedOut.into());
+    let late = || {
+        worker.exceeded(Bound::BodyRead);
+        RelayError::Source(io::ErrorKind::TimedOut.into())
+    };
     worker.deadlines.within(limit, sending).await.unwrap_or_else(|_| Err(late()))
 }
 

@@ -111,6 +111,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         closes: !keep_alive && !upgraded,
     };
     let (result, out) = relay.run(reader, writer, out).await;
+    let result = worker.relayed(result);
     record.delivered(relay.moved, &result);
     answer.out = out;
     let is_complete = result.is_ok();
