@@ -12,7 +12,8 @@ use super::talk::{Peer, Talk};
 use super::upstream::Dial;
 use crate::config::snapshot::{Frontend, Origin, Snapshot};
 use crate::http::Reply;
-use crate::middleware::{Chain, Label, Progress};
+use crate::limits::Bound;
+use crate::middleware::{Chain, Label, Middleware, Progress};
 use crate::net::Transport;
 use crate::rule::{self, Applied, FieldEdit, Outcome};
 
@@ -81,7 +82,13 @@ async fn decide<'a, D: Dial>(worker: &Worker<D>, snapshot: &'a Snapshot, talk: &
     }
     match walk(worker, &frontend.guard, None, talk, peer).await {
         Ok(()) => Decision::Forward(frontend),
-        Err(refusal) => Decision::Answer { refusal, frontend: Some((frontend, Depth::Guard)), below: None },
+        Err(refusal) => {
+            // All that buffering refuses at this point is a body that is announced as too long.
+            if matches!(frontend.guard.steps().get(refusal.at), Some(Middleware::Buffering(_))) {
+                worker.exceeded(Bound::BufferedBody);
+            }
+            Decision::Answer { refusal, frontend: Some((frontend, Depth::Guard)), below: None }
+        }
     }
 }
 

@@ -99,6 +99,15 @@ mod tests {
     }
 
     #[test]
+    fn a_check_that_finds_the_queue_full_does_not_wait() {
+        let pool = VerifyPool::start().expect("threads");
+        pool.waiting.store(limits::VERIFY_QUEUE_MAX, Ordering::Relaxed);
+        let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
+        assert_eq!(driver.block_on(pool.run(|| true)), Err(NoVerdict::QueueFull));
+        assert_eq!(pool.waiting.load(Ordering::Relaxed), limits::VERIFY_QUEUE_MAX);
+    }
+
+    #[test]
     fn a_check_that_panics_costs_its_own_request_only() {
         let pool = VerifyPool::start().expect("threads");
         let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
