@@ -33,6 +33,9 @@ fn played(timeouts: Timeouts, client: &[Step], plans: &[Plan], takes_max: usize)
     counted.take()
 }
 
+/// What it is, the limits, what the client does, what the origin does, what the client takes, and what is counted.
+type Row<'a> = (&'a str, Timeouts, &'a [Step], &'a [Plan], usize, &'a [&'a str]);
+
 #[test]
 fn a_time_that_is_over_counts_for_its_bound() {
     let answers = [origin(&[("\r\n\r\n", OK)])];
@@ -42,7 +45,7 @@ fn a_time_that_is_over_counts_for_its_bound() {
     let half = [send(POST), send("half"), until("Request Timeout"), Step::Close];
     let (idle, head_read) = (Timeouts { idle: Some(SHORT), ..TIMEOUTS }, Timeouts { head_read: SHORT, ..TIMEOUTS });
     let (body_read, stall) = (Timeouts { body_read: Some(SHORT), ..TIMEOUTS }, Timeouts { stall: SHORT, ..TIMEOUTS });
-    let rows: [(&str, Timeouts, &[Step], &[Plan], usize, &[&str]); 7] = [
+    let rows: [Row; 7] = [
         ("nothing", TIMEOUTS, &[send(GET), until("ok"), Step::Close], &answers, usize::MAX, &[]),
         ("silent from the start", idle, &[], &[], usize::MAX, &["idle_secs 1"]),
         ("silent after a request", idle, &[send(GET)], &answers, usize::MAX, &["idle_secs 1"]),
