@@ -213,6 +213,7 @@ fn serve(
         fixture: parts.fixture,
         interned: parts.interned,
     };
+    let access_log = logs::access_log(fixed, &metrics)?;
     let shared = Arc::new(Shared {
         entry_points: parts.entry_points,
         snapshot: published,
@@ -225,7 +226,7 @@ fn serve(
         host_name: process::host_name(),
         verify: worker::VerifyPool::start().map_err(|e| format!("cannot start threads: {e}"))?,
         take_document: fixed.rest.as_ref().map(|_| rest.taker(sender)),
-        access_log: logs::access_log(fixed)?,
+        access_log,
         start,
         stopping: false.into(),
         accepting: false.into(),

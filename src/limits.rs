@@ -1,4 +1,9 @@
-//! Every bound in the program, by name, units last. A limit that exists but is not here is a bug.
+//! Every bound on what a client, a backend or a container can make grow, by name, units last: one that exists but is not here is a bug.
+//! A number that bounds nothing of theirs stands beside its only use. What is counted when one of them is exceeded: [`Bound`].
+
+mod bound;
+
+pub use bound::Bound;
 
 /// A request head: above it 431. Traefik's Go server allows about 1 MiB (static.md 11); half of that is already far past any browser.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 512 * 1024;
@@ -8,8 +13,26 @@ pub const HEAD_FIELDS_MAX: usize = 1024;
 pub const TARGET_BYTES_MAX: usize = 64 * 1024;
 /// A response head of a backend: above it 502.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 512 * 1024;
-/// Trailers of one chunked body.
+/// The method: a longer first word is garbage, not a method.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Options that all Connection fields of one head may name: each is compared with each field.
+pub const CONNECTION_OPTIONS_MAX: usize = 64;
+/// Empty lines that are skipped before a request line (RFC 9112 2.2).
+pub const LEADING_LINES_MAX: usize = 2;
+
+/// Digits of a chunk's size, leading zeros included.
+pub const CHUNK_SIZE_DIGITS_MAX: u32 = 16;
+/// Framing bytes (chunk extensions above all) that may run ahead of the payload they come with (CVE-2023-39326).
+pub const CHUNK_OVERHEAD_BYTES_MAX: u64 = 16 * 1024;
+/// Trailers of one chunked body: their lines, and how many.
 pub const TRAILER_BYTES_MAX: usize = 16 * 1024;
+pub const TRAILER_FIELDS_MAX: usize = 64;
+
+/// Plaintext that may wait as ciphertext inside a TLS session. A little over 256 KiB, so that one turn can encrypt 256 KiB (16 records
+/// and their framing) and hand them out in one piece.
+pub const TLS_OUTPUT_BYTES_MAX: usize = 288 * 1024;
+/// TLS 1.2 sessions without tickets that are remembered for one entry point.
+pub const TLS_SESSIONS_MAX: usize = 16 * 1024;
 
 /// The first read of a connection: holds nearly every request and small response whole.
 pub const HEAD_BUFFER_BYTES: usize = 8 * 1024;
@@ -81,6 +104,8 @@ pub const RETRY_AFTER_SECS: u32 = 5;
 pub const BUFFERED_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The body of an error page.
 pub const PAGE_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// An authentication server's refusal: a longer one counts as a failed call.
+pub const AUTH_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// A document for the REST provider.
 pub const REST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bodies, and heads above [`HEAD_BUFFER_BYTES`] that have not come whole, that one worker holds in memory at one time, all together.
@@ -126,9 +151,33 @@ pub const LABELS_PER_CONTAINER_MAX: usize = 1000;
 pub const LABEL_BYTES_PER_CONTAINER_MAX: usize = 256 * 1024;
 /// The rule texts of one frontend: above it the frontend is left out.
 pub const RULE_BYTES_MAX: usize = 64 * 1024;
+/// A compiled regular expression: a label cannot make the proxy hold an unbounded automaton. And how many of them one frontend's rule
+/// may have: each takes the control plane's one thread some time.
+pub const REGEX_PROGRAM_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const RULE_EXPRESSIONS_MAX: usize = 64;
+/// An automaton over many routes' patterns: the routes are tested one by one if it would take more. What it learns from requests is
+/// forgotten when it has grown to so much, in each worker.
+pub const FILTER_PROGRAM_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const FILTER_CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// An answer of the Docker Engine.
+pub const ENGINE_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// `acme.json`, when it is read: a thousand certificates are about 10 MiB.
+pub const ACME_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Certificates that one provider may list, and that ACME may be asked for; further ones are left out, and said.
 pub const CERTIFICATES_MAX: usize = 10_000;
 
+/// Sources that a rate limit or connection limit keeps apart at one time (the library behind Traefik keeps as many).
+pub const SOURCES_MAX: usize = 65_536;
+/// Nonces of digest authentication; beyond it the ones longest unused go.
+pub const NONCES_MAX: usize = 1000;
+/// Credentials of one request: longer ones are refused unread. No browser sends them, and each costs a hash.
+pub const CREDENTIAL_BYTES_MAX: usize = 4096;
+/// Right credentials that are remembered; a newer one may push out an older one.
+pub const CREDENTIALS_REMEMBERED_MAX: usize = 4096;
+/// A bcrypt cost above this takes more than a minute per request and would block a pool thread.
+pub const BCRYPT_COST_MAX: u32 = 20;
+/// Rounds beyond the first that a retryExpression may cause.
+pub const EXTRA_ROUNDS_MAX: u32 = 10;
 /// Threads that verify slow password hashes, and the requests that may wait for them.
 pub const VERIFY_THREADS: usize = 2;
 pub const VERIFY_QUEUE_MAX: usize = 256;

@@ -125,6 +125,19 @@ fn core_rooms_do_not_reach_for_the_world() {
 }
 
 #[test]
+fn every_limit_bounds_something() {
+    let sources = sources();
+    let limits = sources.iter().find(|source| source.path == "src/limits.rs").expect("src/limits.rs");
+    let (names, checks) = limits.code.split_once("const _: ()").expect("checks at the end");
+    // A comment that names a limit does not keep to it.
+    let lines = sources.iter().filter(|source| source.room != "limits").flat_map(|source| source.text.lines());
+    let used: BTreeSet<&str> = lines.filter(|line| !line.trim_start().starts_with("//")).flat_map(words).collect();
+    let named = names.split("pub const ").skip(1).filter_map(|rest| words(rest).next());
+    let unused: Vec<&str> = named.filter(|name| !used.contains(name)).collect();
+    assert!(unused.is_empty() && !checks.contains("pub const"), "limits that bound nothing: {unused:?}");
+}
+
+#[test]
 fn unsafe_stands_only_where_it_is_listed() {
     for source in sources().iter().filter(|source| !UNSAFE_FILES.contains(&source.path.as_str())) {
         assert!(!words(&source.code).any(|word| word == "unsafe"), "{}: unsafe", source.path);

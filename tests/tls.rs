@@ -8,11 +8,14 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use ringway::tls::certificate::{Certificate, CertificateError, name_covers};
 use ringway::tls::resolver::{CertStore, PointCerts, Resolver};
-use ringway::tls::session::{PLAIN_BYTES_MAX, Plain, Session, looks_like_http};
+use ringway::tls::session::{Plain, Session, looks_like_http};
 use ringway::tls::settings::{ClientSettings, ServerSettings, SettingsError, client_config, server_config};
 use ringway::tls::tickets::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
+
+/// Plaintext that rustls holds before it takes no more ciphertext.
+const PLAIN_BYTES_MAX: usize = 16 * 1024;
 
 /// Alert descriptions (RFC 8446 6).
 const ALERT_HANDSHAKE_FAILURE: u8 = 40;

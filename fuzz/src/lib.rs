@@ -10,9 +10,10 @@ use ringway::config::snapshot::Snapshot;
 use ringway::http::Body;
 use ringway::http::Field;
 use ringway::http::h1::body::{CHUNK_END, Decoder, InvalidBody, chunk_prefix, last_chunk};
+use ringway::limits::HEAD_FIELDS_MAX;
 
-/// More fields than the parser's default lets through.
-pub const SLOTS: usize = 512;
+/// More fields than a head has under the limits that run, with those that the proxy adds.
+pub const SLOTS: usize = HEAD_FIELDS_MAX + 32;
 
 /// Name and value of each field.
 pub fn pairs<'a>(fields: &[Field], bytes: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {

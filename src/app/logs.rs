@@ -14,6 +14,7 @@ use crate::config::fixed::{AccessLog, Fixed, LogLevel};
 use crate::observe::access_log::{AccessLogFormat, AccessLogSettings};
 use crate::observe::app_log::{self, AppLog};
 use crate::observe::clock_text::Moment;
+use crate::observe::metrics::Metrics;
 use crate::worker::access_log::{Destination, LogSink};
 
 /// The process's log, as far as lines outside of its filter need it.
@@ -152,7 +153,7 @@ impl Destination for ReopenedFile {
 ///
 /// # Errors
 /// A file that cannot be opened.
-pub fn access_log(fixed: &Fixed) -> Result<Option<LogSink>, String> {
+pub fn access_log(fixed: &Fixed, metrics: &Arc<Metrics>) -> Result<Option<LogSink>, String> {
     let Some(table) = &fixed.access_log else { return Ok(None) };
     let json = match table.format.as_str() {
         "" | "common" => false,
@@ -164,12 +165,13 @@ pub fn access_log(fixed: &Fixed) -> Result<Option<LogSink>, String> {
     };
     let (format, warnings) = AccessLogFormat::new(&settings(table, json));
     warnings.iter().for_each(|warning| tracing::warn!("accessLog: {warning}"));
+    let metrics = Arc::clone(metrics);
     let started = match table.file_path.as_str() {
-        "" => LogSink::start(format, io::stdout()),
+        "" => LogSink::start(format, io::stdout(), metrics),
         path => {
             let file = ReopenedFile::open(Path::new(path))
                 .map_err(|e| format!("accessLog.filePath {path} cannot be opened: {e}"))?;
-            LogSink::start(format, file)
+            LogSink::start(format, file, metrics)
         }
     };
     started.map(Some).map_err(|e| format!("cannot start the access log: {e}"))

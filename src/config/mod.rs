@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::limits::Bound;
+
 pub mod duration;
 pub mod compile;
 pub mod dynamic;
@@ -24,4 +26,7 @@ pub struct Rejected {
     pub name: String,
     /// Why, and what to do about it.
     pub reason: String,
+    /// The bound that it went beyond, if it was one; for the counters.
+    #[serde(skip)]
+    pub bound: Option<Bound>,
 }

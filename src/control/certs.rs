@@ -11,7 +11,8 @@ use super::acme::DomainRequest;
 use crate::config::compile::{Fixture, host_rules};
 use crate::config::dynamic::{CertificateFiles, Documents, TlsEntry};
 use crate::config::pem;
-use crate::limits::CERTIFICATES_MAX;
+use crate::limits::{Bound, CERTIFICATES_MAX};
+use crate::observe::metrics::Metrics;
 use crate::tls::certificate::Certificate;
 use crate::tls::resolver::{CertStore, PointCerts};
 
@@ -126,11 +127,11 @@ impl Certs {
     }
 
     /// Replaces a provider's `[[tls]]` certificates. One that cannot be read is left out, or stays as it was read before, and is said.
-    pub fn set_dynamic(&mut self, provider: &str, entries: &[TlsEntry], fixture: &Fixture) {
+    pub fn set_dynamic(&mut self, provider: &str, entries: &[TlsEntry], fixture: &Fixture, metrics: &Metrics) {
         let place = format!("provider {provider}: [[tls]]");
         let before = self.dynamic.remove(provider);
         let mut loaded = Vec::new();
-        for entry in bounded("certificates", entries) {
+        for entry in bounded("certificates", entries, metrics) {
             let Some(files) = &entry.certificate else { continue };
             let known = before.iter().flatten().map(|(_, loaded)| loaded);
             let tell = |text| tracing::error!("{text}");
@@ -185,9 +186,9 @@ pub struct AcmeWishes {
 
 impl AcmeWishes {
     /// What ACME is asked for: no more than is allowed.
-    pub fn requests(&self, documents: &Documents, fixture: &Fixture) -> Vec<DomainRequest> {
+    pub fn requests(&self, documents: &Documents, fixture: &Fixture, metrics: &Metrics) -> Vec<DomainRequest> {
         let mut requests = self.all_requests(documents, &fixture.default_entry_points);
-        requests.truncate(bounded("certificates from ACME", &requests).len());
+        requests.truncate(bounded("certificates from ACME", &requests, metrics).len());
         requests
     }
 
@@ -212,10 +213,11 @@ impl AcmeWishes {
     }
 }
 
-/// As much of the list as is allowed; what is left out is said.
-fn bounded<'a, T>(what: &str, list: &'a [T]) -> &'a [T] {
+/// As much of the list as is allowed; what is left out is said and counted.
+fn bounded<'a, T>(what: &str, list: &'a [T], metrics: &Metrics) -> &'a [T] {
     if list.len() > CERTIFICATES_MAX {
         let count = list.len();
+        metrics.exceeded(Bound::Certificates, (count - CERTIFICATES_MAX) as u64);
         tracing::error!(
             "{count} {what} are asked for and {CERTIFICATES_MAX} allowed: those behind are left out; ask for fewer"
         );
@@ -227,6 +229,7 @@ fn bounded<'a, T>(what: &str, list: &'a [T]) -> &'a [T] {
 mod tests {
     use super::*;
     use crate::config::dynamic::{Dynamic, Frontend, Route};
+    use crate::observe::metrics::{MetricsSettings, Scrape};
 
     #[test]
     fn each_list_of_hosts_is_asked_for_once_in_the_order_of_the_frontends() {
@@ -248,7 +251,10 @@ mod tests {
     #[test]
     fn no_more_certificates_than_are_allowed_are_asked_for() {
         let asked: Vec<usize> = (0..CERTIFICATES_MAX + 5).collect();
-        assert_eq!(bounded("certificates", &asked), &asked[..CERTIFICATES_MAX]);
-        assert_eq!(bounded("certificates", &asked[..7]), &asked[..7]);
+        let metrics = Metrics::new(&MetricsSettings::default());
+        assert_eq!(bounded("certificates", &asked, &metrics), &asked[..CERTIFICATES_MAX]);
+        assert_eq!(bounded("certificates", &asked[..7], &metrics), &asked[..7]);
+        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
+        assert!(page.contains("{bound=\"certificates\"} 5\n"), "{page}");
     }
 }

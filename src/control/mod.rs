@@ -195,7 +195,7 @@ impl Merge {
             tracing::debug!(provider = %name, "configuration unchanged");
             return;
         }
-        self.control.certs.set_dynamic(&name, &document.tls, &self.control.fixture);
+        self.control.certs.set_dynamic(&name, &document.tls, &self.control.fixture, &self.control.metrics);
         self.documents.insert(name.clone(), document);
         self.rejected.insert(name, update.rejected);
         self.put_into_force(provider);
@@ -208,7 +208,7 @@ impl Merge {
         self.control.followed.forget();
         self.control.certs.renew_fixed(&*self.control.fixture.read);
         for (provider, document) in &self.documents {
-            self.control.certs.set_dynamic(provider, &document.tls, &self.control.fixture);
+            self.control.certs.set_dynamic(provider, &document.tls, &self.control.fixture, &self.control.metrics);
         }
         self.put_into_force("all");
     }
@@ -246,6 +246,10 @@ impl Merge {
     fn tell(&mut self, rejected: &[Rejected]) {
         let now: BTreeSet<_> =
             rejected.iter().map(|r| (r.provider.clone(), r.name.clone(), r.reason.clone())).collect();
+        let is_new = |r: &&Rejected| !self.told.contains(&(r.provider.clone(), r.name.clone(), r.reason.clone()));
+        for bound in rejected.iter().filter(is_new).filter_map(|rejected| rejected.bound) {
+            self.control.metrics.exceeded(bound, 1);
+        }
         for (provider, name, reason) in now.difference(&self.told) {
             // At this level Traefik says that a frontend was skipped, and it is the default one.
             tracing::error!(%provider, "{name}: {reason}");
@@ -257,7 +261,7 @@ impl Merge {
     fn publish_wishes(&self) {
         let Some(wishes) = self.wishes.as_ref().filter(|_| self.is_open) else { return };
         let wanted = acme::Wanted {
-            requests: wishes.requests(&self.documents, &self.control.fixture),
+            requests: wishes.requests(&self.documents, &self.control.fixture, &self.control.metrics),
             covered: self.control.certs.covered(),
         };
         self.wish.send_if_modified(|current| {

@@ -10,10 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::credentials::{CredentialMemory, PasswordHash, Verify};
 use super::{Label, Passage, Place, Request, Verdict};
 use crate::http::Reply;
+use crate::limits::CREDENTIAL_BYTES_MAX;
 
 pub(super) const REALM: &str = "traefik";
-/// Longer credentials are refused unread: no browser sends them, and each costs a hash.
-const CREDENTIAL_BYTES_MAX: usize = 4096;
 
 /// Users and what becomes of their credentials.
 #[derive(Debug)]

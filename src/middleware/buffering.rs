@@ -4,11 +4,10 @@
 use super::expression::{self, Comparison, Expression, InvalidExpression, Literal, Operator};
 use super::{Request, Verdict};
 use crate::http::{Body, Reply};
+use crate::limits::EXTRA_ROUNDS_MAX;
 
 /// What stays in memory of a body when nothing is configured; the rest goes to a temporary file.
 pub const MEM_BYTES_DEFAULT: u64 = 1 << 20;
-/// Rounds beyond the first that a retryExpression may cause.
-pub const EXTRA_ROUNDS_MAX: u32 = 10;
 
 /// Sizes as configured, in bytes; 0 or less means no limit for the `max` ones and the default for the `mem` ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -10,11 +10,7 @@ use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
 use super::md5_crypt;
-
-/// So many right credentials are remembered; a newer one may push out an older one.
-const REMEMBERED_MAX: usize = 4096;
-/// A bcrypt cost above this takes more than a minute per request and would block a pool thread.
-const BCRYPT_COST_MAX: u32 = 20;
+use crate::limits::{BCRYPT_COST_MAX, CREDENTIALS_REMEMBERED_MAX};
 
 /// A stored hash in one of the forms of static.md 3.5. Plain text is not among them and never matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +91,7 @@ pub struct CredentialDigest([u8; 32]);
 impl CredentialMemory {
     /// `key`: random bytes, made once per process.
     pub fn new(key: [u8; 32]) -> Self {
-        let slots = (0..REMEMBERED_MAX).map(|_| RwLock::new([0; 32])).collect();
+        let slots = (0..CREDENTIALS_REMEMBERED_MAX).map(|_| RwLock::new([0; 32])).collect();
         CredentialMemory { key: hmac::Key::new(hmac::HMAC_SHA256, &key), slots }
     }
 
@@ -122,7 +118,7 @@ impl CredentialMemory {
     }
 
     fn slot(&self, digest: &CredentialDigest) -> &RwLock<[u8; 32]> {
-        let index = u16::from_be_bytes([digest.0[0], digest.0[1]]) as usize % REMEMBERED_MAX;
+        let index = u16::from_be_bytes([digest.0[0], digest.0[1]]) as usize % CREDENTIALS_REMEMBERED_MAX;
         &self.slots[index]
     }
 }

@@ -11,9 +11,8 @@ use subtle::ConstantTimeEq;
 use super::basic_auth::{AfterAuth, InvalidUser, REALM, authorization, unauthorized, user_lines};
 use super::template::split_query;
 use super::{Facts, Label, Passage, Request, Verdict};
+use crate::limits::NONCES_MAX;
 
-/// Nonces kept; beyond it the ones longest unused go.
-pub const NONCES_MAX: usize = 1000;
 /// So many of them go at once, so that a flood of first requests does not search the whole list each time.
 const NONCES_DROPPED_AT_ONCE: usize = 100;
 

@@ -9,8 +9,6 @@ use crate::http::{Edits, Reply, ResponseHead, ResponseView, is_claim};
 
 /// The authentication server's answer must come within this time (Traefik since 1.7.21).
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
-/// A refusal's body is held in memory; a longer one counts as a failed call.
-pub const ANSWER_BODY_BYTES_MAX: usize = 1 << 20;
 
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -68,7 +66,7 @@ pub struct Ask {
 pub struct AskAnswer<'a> {
     pub head: &'a ResponseHead,
     pub bytes: &'a [u8],
-    /// At most [`ANSWER_BODY_BYTES_MAX`] bytes; beyond that the call has failed.
+    /// At most [`AUTH_ANSWER_BYTES_MAX`](crate::limits::AUTH_ANSWER_BYTES_MAX) bytes; beyond that the call has failed.
     pub body: &'a [u8],
 }
 

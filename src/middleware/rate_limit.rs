@@ -235,7 +235,7 @@ mod tests {
         for source in 0..100_000 {
             let _ = state.take(spread(source), source);
         }
-        assert!(state.sources.len() <= super::super::source::SOURCES_MAX);
+        assert!(state.sources.len() <= crate::limits::SOURCES_MAX);
     }
 
     proptest! {

@@ -7,9 +7,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Facts, Request};
+use crate::limits::SOURCES_MAX;
 
-/// Sources that a limit keeps apart at one time (the library behind Traefik keeps as many).
-pub const SOURCES_MAX: usize = 65_536;
 /// Locks are per shard, so that workers rarely wait for each other.
 const SHARDS: usize = 16;
 /// When a shard is full of live sources, the one longest unseen among so many gives way.

@@ -44,6 +44,11 @@ impl From<Late> for io::Error {
     }
 }
 
+/// Whether a wait failed because its time was over. The kernel's own time-out, of a peer that has vanished, is none of ours.
+pub fn is_late(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
+}
+
 impl Deadlines {
     /// Runs `work` for `time`, and up to two ticks longer, at the most.
     ///

@@ -23,8 +23,8 @@ mod unblocked;
 use std::future::Future;
 use std::io;
 
-pub use deadlines::{Deadlines, Late, TimeLimit};
-pub use pace::Pace;
+pub use deadlines::{Deadlines, Late, TimeLimit, is_late};
+pub use pace::{Pace, TooSlow};
 pub use pulse::Pulse;
 pub use tcp::Tcp;
 

@@ -1,7 +1,7 @@
 //! How fast a sender must be: one that drips holds a connection, and whatever waits behind it, for as long as it likes.
 
-use std::io;
 use std::time::Duration;
+use std::{error, fmt, io};
 
 use crate::limits;
 
@@ -21,16 +21,34 @@ impl Pace {
     /// The sender has been waited for.
     ///
     /// # Errors
-    /// `TimedOut`: less than [`limits::BODY_BYTES_PER_STALL_MIN`] came in a whole `period` of waiting.
+    /// [`TooSlow`]: less than [`limits::BODY_BYTES_PER_STALL_MIN`] came in a whole `period` of waiting.
     pub fn waited(&mut self, period: Duration, waited: Duration) -> io::Result<()> {
         self.waited += waited;
         if self.waited < period {
             return Ok(());
         }
         let Pace { bytes, .. } = std::mem::take(self);
-        if bytes < limits::BODY_BYTES_PER_STALL_MIN { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+        if bytes < limits::BODY_BYTES_PER_STALL_MIN { Err(TooSlow.into()) } else { Ok(()) }
     }
 }
+
+/// A sender of a body was waited for, and not enough came meanwhile.
+#[derive(Debug)]
+pub struct TooSlow;
+
+impl From<TooSlow> for io::Error {
+    fn from(slow: TooSlow) -> Self {
+        io::Error::new(io::ErrorKind::TimedOut, slow)
+    }
+}
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body came too slowly")
+    }
+}
+
+impl error::Error for TooSlow {}
 
 #[cfg(test)]
 mod tests {

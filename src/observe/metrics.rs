@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::limits::Bound;
 use block::Block;
 pub use labels::{Method, Protocol};
 pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerState};
@@ -71,6 +72,8 @@ pub struct Metrics {
     connection_panics: AtomicU64,
     heads_refused: AtomicU64,
     connections_refused: AtomicU64,
+    /// By [`Bound`]. Shared by the workers: what exceeds a bound is rare, and slow anyway.
+    exceeded: [AtomicU64; Bound::ALL.len()],
 }
 
 /// The counters of one backend, one block per worker.
@@ -108,6 +111,7 @@ impl Metrics {
             connection_panics: AtomicU64::new(0),
             heads_refused: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
+            exceeded: Default::default(),
             bounds,
         }
     }
@@ -159,6 +163,11 @@ impl Metrics {
     /// A connection was closed at once because all places were taken, or all of its address. Tells how many there were so far.
     pub fn connection_refused(&self) -> u64 {
         self.connections_refused.fetch_add(1, Relaxed) + 1
+    }
+
+    /// A bound was exceeded so many times.
+    pub fn exceeded(&self, bound: Bound, count: u64) {
+        self.exceeded[bound as usize].fetch_add(count, Relaxed);
     }
 
     /// The numbers of `/health`, all workers together.

@@ -14,15 +14,12 @@ use regex_automata::{Anchored, Input, MatchKind};
 use super::index::Run;
 use super::matcher::{Matcher, Prefix};
 use super::template::Template;
+use crate::limits::{FILTER_CACHE_BYTES_MAX, FILTER_PROGRAM_BYTES_MAX};
 
 /// From so many routes with patterns in one place on, an automaton is cheaper than to test each.
 pub(crate) const FILTER_ROUTES_MIN: usize = 16;
 /// A route with more combinations of host and path patterns than this is always tested.
 const PATTERNS_PER_ROUTE_MAX: usize = 16;
-/// A filter's program may take so many bytes; its routes are tested one by one if it would take more.
-const FILTER_PROGRAM_BYTES_MAX: usize = 64 << 20;
-/// What a filter learns from requests is forgotten when it has grown to so many bytes, in each worker.
-const FILTER_CACHE_BYTES_MAX: usize = 4 << 20;
 /// After so many times of forgetting, a search that learns a new state for every few bytes is given up.
 const FILTER_CLEARS_MIN: usize = 4;
 const FILTER_BYTES_PER_STATE_MIN: usize = 4;

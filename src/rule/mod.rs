@@ -11,6 +11,7 @@ mod parse;
 mod path;
 pub mod pattern;
 mod redirect;
+mod remark;
 mod replacement;
 mod router;
 mod template;
@@ -21,4 +22,5 @@ pub use modifier::{Applied, FieldEdit, Modifiers, Rewritten, X_FORWARDED_PREFIX,
 pub use parse::{InvalidRule, Rule, parse_domains};
 pub use pattern::InvalidPattern;
 pub use redirect::moved_permanently_body;
+pub use remark::Remark;
 pub use router::{Outcome, PRIORITY_LAST, RequestFacts, Route, Router, RouterOptions, Scratch, canonical_host};

@@ -5,6 +5,7 @@ use regex::bytes::Regex;
 
 use super::path::{self, PathView};
 use super::pattern::{self, Subject};
+use super::remark::Remark;
 use super::replacement::Replacement;
 use super::router::Scratch;
 use super::template::Template;
@@ -145,13 +146,13 @@ impl Modifiers {
     }
 
     /// Reads `expression replacement`. A text that has no effect in v1 has none here, and the error says why.
-    pub(crate) fn replace_path_regex(&mut self, text: &str) -> Result<(), String> {
+    pub(crate) fn replace_path_regex(&mut self, text: &str) -> Result<(), Remark> {
         self.replace_regex = None;
         let parts: Vec<&str> = text.split(' ').collect();
         let [expression, replacement] = parts[..] else {
-            return Err("write an expression and a replacement with exactly one space between them".to_owned());
+            return Err("write an expression and a replacement with exactly one space between them".to_owned().into());
         };
-        let regex = pattern::compile(expression.trim()).map_err(|error| error.to_string())?;
+        let regex = pattern::compile(expression.trim())?;
         if !replacement.is_empty() {
             let replacement = Replacement::new(replacement, &regex);
             self.replace_regex = Some((regex, replacement));

@@ -5,9 +5,10 @@ use std::fmt;
 use super::matcher::{FIELDS_NOT_IN_HEADERS, HeaderTest, Matcher, Prefix, is_outside_headers};
 use super::modifier::Modifiers;
 use super::pattern;
+use super::remark::Remark;
 use super::router::lower_host_name;
 use super::template::{Kind, Template};
-use crate::limits::RULE_BYTES_MAX;
+use crate::limits::{Bound, RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
 
 /// A frontend's rule: conditions that must all hold, and what is done to the path of a request that meets them.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub struct Rule {
     pub(crate) modifiers: Modifiers,
     text_bytes: usize,
     hosts: Vec<String>,
-    warnings: Vec<String>,
+    warnings: Vec<Remark>,
 }
 
 /// Why a rule was not accepted: the piece of the rule, and what to do about it.
@@ -28,6 +29,8 @@ pub enum InvalidRule {
     TooLong {
         bytes: usize,
     },
+    /// The texts of one frontend together; they are not compiled.
+    TooManyExpressions,
     /// A piece without a matcher's name.
     NoName {
         piece: String,
@@ -65,6 +68,10 @@ impl fmt::Display for InvalidRule {
             InvalidRule::TooLong { bytes } => {
                 write!(f, "rule of {bytes} bytes where {RULE_BYTES_MAX} are allowed: split it into several frontends")
             }
+            InvalidRule::TooManyExpressions => write!(
+                f,
+                "rule with more than {RULE_EXPRESSIONS_MAX} regular expressions (each `{{...}}` is one): split it into several frontends"
+            ),
             InvalidRule::NoName { piece } => write!(f, "`{piece}`: no matcher: write `Name:argument`"),
             InvalidRule::UnknownName { piece, name } => {
                 write!(f, "`{piece}`: unknown matcher `{name}`: ")?;
@@ -90,6 +97,24 @@ impl fmt::Display for InvalidRule {
 }
 
 impl std::error::Error for InvalidRule {}
+
+impl InvalidRule {
+    /// The bound that the rule goes beyond, if that is what is wrong with it.
+    pub fn bound(&self) -> Option<Bound> {
+        match self {
+            InvalidRule::TooLong { .. } => Some(Bound::RuleBytes),
+            InvalidRule::TooManyExpressions => Some(Bound::RuleExpressions),
+            InvalidRule::InvalidPattern { error, .. } => error.bound,
+            InvalidRule::Empty
+            | InvalidRule::NoName { .. }
+            | InvalidRule::UnknownName { .. }
+            | InvalidRule::NoArguments { .. }
+            | InvalidRule::OddArguments { .. }
+            | InvalidRule::InvalidQuery { .. }
+            | InvalidRule::NoDomain { .. } => None,
+        }
+    }
+}
 
 /// Every name that a rule may begin with.
 const NAMES: [&str; 15] = [
@@ -126,14 +151,20 @@ impl Rule {
             hosts: Vec::new(),
             warnings: Vec::new(),
         };
+        let mut pieces = Vec::new();
         for text in texts {
             rule.text_bytes += text.len();
             if rule.text_bytes > RULE_BYTES_MAX {
                 return Err(InvalidRule::TooLong { bytes: rule.text_bytes });
             }
-            for piece in split(text)? {
-                rule.add(piece)?;
-            }
+            pieces.extend(split(text)?);
+        }
+        // Before the first one is compiled: that is what takes time.
+        if pieces.iter().map(|piece| expressions(piece.name, &piece.arguments)).sum::<usize>() > RULE_EXPRESSIONS_MAX {
+            return Err(InvalidRule::TooManyExpressions);
+        }
+        for piece in pieces {
+            rule.add(piece)?;
         }
         let mut seen = std::collections::HashSet::new();
         rule.hosts.retain(|host| seen.insert(host.clone()));
@@ -146,7 +177,7 @@ impl Rule {
     }
 
     /// What the rule's author should know: parts that never match or have no effect, which v1 accepts in silence.
-    pub fn warnings(&self) -> &[String] {
+    pub fn warnings(&self) -> &[Remark] {
         &self.warnings
     }
 
@@ -208,7 +239,8 @@ impl Rule {
             }
             _ => {
                 if let Err(problem) = self.modifiers.replace_path_regex(&last(arguments)) {
-                    self.warn(format!("`{text}`: {problem}; the path is not replaced"));
+                    let told = |problem| format!("`{text}`: {problem}; the path is not replaced");
+                    self.warnings.push(problem.reworded(told));
                 }
             }
         }
@@ -216,7 +248,7 @@ impl Rule {
     }
 
     fn warn(&mut self, warning: String) {
-        self.warnings.push(warning);
+        self.warnings.push(warning.into());
     }
 
     fn host(&mut self, arguments: Vec<String>) {
@@ -234,8 +266,7 @@ impl Rule {
         let templates = arguments.iter().map(|argument| {
             let lowered = lower_host_name(argument);
             if ["\\D", "\\S", "\\W", "\\B", "\\P"].iter().any(|class| argument.contains(class)) {
-                self.warnings
-                    .push(format!("HostRegexp `{argument}` is lower-cased as a whole, also `\\D`, `\\S`, `\\W`"));
+                self.warn(format!("HostRegexp `{argument}` is lower-cased as a whole, also `\\D`, `\\S`, `\\W`"));
             }
             self.template("HostRegexp", &lowered, Kind::Host)
         });
@@ -266,7 +297,7 @@ impl Rule {
     fn template(&mut self, matcher: &str, text: &str, kind: Kind) -> Template {
         let (template, problem) = Template::new(text, kind);
         if let Some(problem) = problem {
-            self.warn(format!("{matcher} template never matches: {problem}"));
+            self.warnings.push(problem.reworded(|problem| format!("{matcher} template never matches: {problem}")));
         }
         template
     }
@@ -358,6 +389,19 @@ fn split_piece(text: &str) -> Result<Piece<'_>, InvalidRule> {
     Ok(Piece { name, arguments, text })
 }
 
+/// How many regular expressions a piece has to be compiled to.
+fn expressions(name: &str, arguments: &[String]) -> usize {
+    let templates = |kind| arguments.iter().map(|text| Template::expressions(text, kind)).sum();
+    match name {
+        "HostRegexp" => templates(Kind::Host),
+        "Query" => templates(Kind::Query),
+        "HeadersRegexp" => arguments.len() / 2,
+        "ReplacePathRegex" => 1,
+        // Of the others only paths have templates; what else has braces is no more than counted too high.
+        _ => templates(Kind::Path),
+    }
+}
+
 fn longest_first(mut arguments: Vec<String>) -> Vec<String> {
     arguments.sort_by_key(|argument| std::cmp::Reverse(argument.len()));
     arguments
@@ -394,6 +438,43 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_has_so_many_expressions_and_no_more() {
+        let variables = "/{n:[0-9]+}".repeat(RULE_EXPRESSIONS_MAX / 2);
+        let fits = format!("PathPrefix:{variables};PathStrip:{variables}");
+        assert!(Rule::parse(&fits).expect("as many as are allowed").warnings().is_empty());
+        let one_more =
+            ["HostRegexp:{sub:[a-z]+}.d", "HeadersRegexp:A,b", "Query:a=", "Query:a={x}", "ReplacePathRegex:a b"];
+        for piece in one_more.into_iter().chain(["HostRegexp:\u{e9}.d", "PathPrefixStripRegex:/{x}"]) {
+            let refused = Rule::parse_all([fits.as_str(), piece]).expect_err(piece);
+            assert_eq!(refused.bound(), Some(Bound::RuleExpressions), "{piece}");
+            assert!(refused.to_string().contains("more than 64 regular expressions"), "{refused}");
+        }
+        let without = "Host:a,b;Path:/a,/b;Headers:A,b;Query:a=b;HostRegexp:a.d;AddPrefix:/x";
+        assert!(Rule::parse_all([fits.as_str(), without]).is_ok(), "plain text is none");
+    }
+
+    /// Each may take megabytes, and the control plane's one thread a good part of a second.
+    #[test]
+    fn expressions_are_counted_before_the_first_is_compiled() {
+        let invalid_at_first =
+            format!("HeadersRegexp:A,(;{}", r"HeadersRegexp:A,\pL{200};".repeat(RULE_EXPRESSIONS_MAX));
+        assert_eq!(Rule::parse(&invalid_at_first).expect_err("refused"), InvalidRule::TooManyExpressions);
+    }
+
+    #[test]
+    fn a_part_that_goes_beyond_a_bound_says_which() {
+        let too_large = r"\pL{1000}";
+        let refused = Rule::parse(&format!("HeadersRegexp:A,{too_large}")).expect_err("refused");
+        assert_eq!(refused.bound(), Some(Bound::RegexProgram), "{refused}");
+        let rules = [format!("Path:/{{a:{too_large}}}"), format!("ReplacePathRegex:{too_large} b")];
+        for rule in rules {
+            let parsed = Rule::parse(&rule).expect(&rule);
+            let [remark] = parsed.warnings() else { panic!("{rule}: {:?}", parsed.warnings()) };
+            assert_eq!(remark.bound, Some(Bound::RegexProgram), "{remark}");
+        }
+    }
+
+    #[test]
     fn separators_collapse_and_arguments_are_trimmed() {
         let rule = Rule::parse(";:Host: A.b , , c ;Host:::1").expect("valid");
         assert_eq!(rule.hosts(), ["a.b", "c", "1"]);
@@ -412,7 +493,9 @@ mod tests {
 
     #[test]
     fn what_never_matches_is_told() {
-        let warned = |text: &str| Rule::parse(text).expect(text).warnings().join("\n");
+        let warned = |text: &str| {
+            Rule::parse(text).expect(text).warnings().iter().map(|remark| format!("{remark}\n")).collect::<String>()
+        };
         assert_eq!(warned("Host:a;PathPrefixStrip:/b;Headers:X-A,1;ReplacePathRegex:^/a /b"), "");
         assert!(warned("Path:foo").contains("write `/foo`"));
         assert!(warned("HostRegexp:{a:[0-9]{2,3}}").contains("unbalanced braces"));

@@ -8,8 +8,8 @@ use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-/// A compiled expression may take so many bytes: a label cannot make the proxy hold an unbounded automaton.
-pub const REGEX_PROGRAM_BYTES_MAX: usize = 4 << 20;
+use crate::limits::{Bound, REGEX_PROGRAM_BYTES_MAX};
+
 /// Go refuses repetitions above this count.
 pub const REGEX_REPEAT_MAX: u32 = 1000;
 
@@ -18,6 +18,8 @@ pub const REGEX_REPEAT_MAX: u32 = 1000;
 pub struct InvalidPattern {
     pub pattern: String,
     pub reason: String,
+    /// The bound that it goes beyond, if that is what is wrong with it.
+    pub bound: Option<Bound>,
 }
 
 impl fmt::Display for InvalidPattern {
@@ -39,7 +41,8 @@ pub(crate) fn build(shown: &str, text: &str) -> Result<Regex, InvalidPattern> {
         // The crate's message draws the pattern over several lines; its last line holds the reason.
         let message = error.to_string();
         let last = message.lines().last().unwrap_or_default();
-        InvalidPattern { pattern: shown.to_owned(), reason: last.trim_start_matches("error: ").to_owned() }
+        let bound = matches!(error, regex::Error::CompiledTooBig(_)).then_some(Bound::RegexProgram);
+        InvalidPattern { pattern: shown.to_owned(), reason: last.trim_start_matches("error: ").to_owned(), bound }
     })
 }
 
@@ -125,7 +128,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn fail(&self, reason: impl Into<String>) -> InvalidPattern {
-        InvalidPattern { pattern: self.pattern.to_owned(), reason: reason.into() }
+        InvalidPattern { pattern: self.pattern.to_owned(), reason: reason.into(), bound: None }
     }
 
     fn peek(&self, ahead: usize) -> Option<char> {

@@ -2,7 +2,8 @@
 
 use regex::bytes::{Captures, Regex};
 
-use super::pattern::{self, InvalidPattern, Subject};
+use super::pattern::{self, Subject};
+use super::remark::Remark;
 
 /// What a template is matched against; it decides the pattern of a bare `{name}` and how the template is anchored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ struct Variable {
 
 impl Template {
     /// Compiles a template. A malformed one never matches; the second value then says what is wrong with it.
-    pub fn new(text: &str, kind: Kind) -> (Template, Option<String>) {
+    pub fn new(text: &str, kind: Kind) -> (Template, Option<Remark>) {
         match compile(text, kind) {
             Ok(template) => (template, None),
             Err(reason) => (Template { form: Form::Never, ..Template::empty(text) }, Some(reason)),
@@ -113,6 +114,18 @@ impl Template {
             return None;
         }
         Some(if ends_with_slash == without_slash.is_some() { Slash::Same } else { Slash::Differs })
+    }
+
+    /// How many regular expressions a text has to be compiled to, counted without compiling one: one for each `{...}`, or one for
+    /// a text that needs one for another reason.
+    pub fn expressions(text: &str, kind: Kind) -> usize {
+        let braces = outer_braces(text).map_or(0, |braces| braces.len());
+        let is_pattern = match kind {
+            Kind::Host => !text.is_ascii(),
+            Kind::Query => text.ends_with('='),
+            Kind::Path | Kind::Prefix => false,
+        };
+        braces.max(usize::from(is_pattern))
     }
 
     pub fn is_dead(&self) -> bool {
@@ -194,9 +207,9 @@ impl Template {
     }
 }
 
-fn compile(text: &str, kind: Kind) -> Result<Template, String> {
+fn compile(text: &str, kind: Kind) -> Result<Template, Remark> {
     if matches!(kind, Kind::Path | Kind::Prefix) && !text.is_empty() && !text.starts_with('/') {
-        return Err(format!("`{text}` does not begin with `/`; write `/{text}`"));
+        return Err(format!("`{text}` does not begin with `/`; write `/{text}`").into());
     }
     let braces = outer_braces(text)?;
     let body = if kind == Kind::Path { text.strip_suffix('/').unwrap_or(text) } else { text };
@@ -234,7 +247,7 @@ fn compile(text: &str, kind: Kind) -> Result<Template, String> {
     template.tail.extend_from_slice(rest.as_bytes());
     expression.push_str(if any_value { ".*" } else { "" });
     expression.push_str(if kind == Kind::Prefix { "" } else { "$" });
-    template.form = Form::Pattern(pattern::build(text, &expression).map_err(|error| error.to_string())?);
+    template.form = Form::Pattern(pattern::build(text, &expression)?);
     Ok(template)
 }
 
@@ -246,7 +259,7 @@ struct ReadVariable<'a> {
 }
 
 /// Reads one `{name}` or `{name:regex}`, braces included.
-fn read_variable(text: &str, kind: Kind) -> Result<ReadVariable<'_>, String> {
+fn read_variable(text: &str, kind: Kind) -> Result<ReadVariable<'_>, Remark> {
     let default = match kind {
         Kind::Host => "[^.]+",
         Kind::Path | Kind::Prefix => "[^/]+",
@@ -255,12 +268,11 @@ fn read_variable(text: &str, kind: Kind) -> Result<ReadVariable<'_>, String> {
     let inner = &text[1..text.len() - 1];
     let (name, written) = inner.split_once(':').unwrap_or((inner, default));
     if name.is_empty() || written.is_empty() {
-        return Err(format!("`{text}` lacks its name or its expression; write `{{name}}` or `{{name:regex}}`"));
+        return Err(format!("`{text}` lacks its name or its expression; write `{{name}}` or `{{name:regex}}`").into());
     }
-    let invalid = |error: InvalidPattern| error.to_string();
-    let translated = pattern::translate(written).map_err(invalid)?;
+    let translated = pattern::translate(written)?;
     let alone = match kind {
-        Kind::Prefix => Some(pattern::build(written, &format!("^{}$", translated.text)).map_err(invalid)?),
+        Kind::Prefix => Some(pattern::build(written, &format!("^{}$", translated.text))?),
         Kind::Host | Kind::Path | Kind::Query => None,
     };
     Ok(ReadVariable { name, expression: translated.text, tail: translated.tail, alone })
@@ -354,7 +366,7 @@ mod tests {
             ("{a:[0-9]{1", Kind::Host),
         ] {
             let (template, problem) = Template::new(text, kind);
-            assert!(problem.is_some_and(|problem| problem.contains('`')), "{text}");
+            assert!(problem.is_some_and(|problem| problem.text.contains('`')), "{text}");
             assert!(template.is_dead());
             assert!(!template.matches(kind, b"/a"));
             assert_eq!(template.concrete_prefix(b"/a", &mut Vec::new()), None);

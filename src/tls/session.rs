@@ -12,12 +12,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
-/// How much plaintext may wait as ciphertext inside the session, in bytes. A little over 256 KiB, so that one turn
-/// can encrypt 256 KiB (16 records and their framing) and hand them out in one piece.
-pub const OUTPUT_BYTES_MAX: usize = 288 * 1024;
-
-/// How much plaintext rustls holds before it refuses more ciphertext, in bytes; one record may stand above it.
-pub const PLAIN_BYTES_MAX: usize = 16 * 1024;
+use crate::limits::TLS_OUTPUT_BYTES_MAX;
 
 /// What Traefik (Go's net/http) answers to plain HTTP on a TLS port: static.md 3.3.
 pub const PLAIN_HTTP_REPLY: &[u8] =
@@ -62,13 +57,13 @@ impl Session {
     }
 
     fn over(mut connection: Connection) -> Session {
-        connection.set_buffer_limit(Some(OUTPUT_BYTES_MAX));
+        connection.set_buffer_limit(Some(TLS_OUTPUT_BYTES_MAX));
         Session { connection: Box::new(connection) }
     }
 
     /// Takes ciphertext from the peer and returns how many bytes of it were consumed.
     ///
-    /// Less than all are consumed only while at least [`PLAIN_BYTES_MAX`] of plaintext wait: call
+    /// Less than all are consumed only while at least 16 KiB of plaintext wait (rustls' own bound): call
     /// [`Session::read_plain`] and come back with the rest. Bytes after a close_notify are consumed and ignored
     /// (RFC 8446 6.1).
     ///
@@ -147,7 +142,7 @@ impl Session {
     }
 
     /// Encrypts application data and returns how many bytes were taken; fewer than all only when
-    /// [`OUTPUT_BYTES_MAX`] wait already: call [`Session::take_output`] and come back with the rest.
+    /// [`TLS_OUTPUT_BYTES_MAX`] wait already: call [`Session::take_output`] and come back with the rest.
     /// Before the handshake ends the data is held and leaves with the first flight that may carry it.
     ///
     /// # Errors

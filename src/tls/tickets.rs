@@ -5,8 +5,7 @@ use std::sync::Arc;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 
-/// How many TLS 1.2 sessions without tickets are remembered for one entry point.
-pub const SESSIONS_MAX: usize = 16 * 1024;
+use crate::limits::TLS_SESSIONS_MAX;
 
 /// The ticket keys and session memory of one entry point, shared by all workers and kept across reloads.
 ///
@@ -26,6 +25,6 @@ impl Resumption {
     /// # Errors
     /// When the system has no randomness.
     pub fn new() -> Result<Resumption, rustls::Error> {
-        Ok(Resumption { ticketer: Ticketer::new()?, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
+        Ok(Resumption { ticketer: Ticketer::new()?, sessions: ServerSessionMemoryCache::new(TLS_SESSIONS_MAX) })
     }
 }

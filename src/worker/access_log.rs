@@ -8,8 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::observe::access_log::AccessLogFormat;
+use crate::observe::metrics::Metrics;
 
 /// A worker's buffer goes out when it holds this much, and at the latest after `FLUSH_EVERY`. Waking the writer costs more than
 /// writing a line does: that is for a hundred of them.
@@ -26,8 +27,8 @@ pub struct LogSink {
     pub format: Arc<AccessLogFormat>,
     lines: Sender<Command>,
     queued: Arc<AtomicUsize>,
-    /// Lines lost because the writer could not keep up.
-    pub dropped: Arc<AtomicU64>,
+    /// Where lost lines are counted.
+    metrics: Arc<Metrics>,
     count: Arc<AtomicU64>,
     spare: Spare,
 }
@@ -60,22 +61,25 @@ impl LogSink {
     ///
     /// # Errors
     /// The system's, when no thread can be started.
-    pub fn start(format: AccessLogFormat, destination: impl Destination) -> std::io::Result<LogSink> {
+    pub fn start(
+        format: AccessLogFormat,
+        destination: impl Destination,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<LogSink> {
         let (lines, commands) = channel();
         let queued = Arc::new(AtomicUsize::new(0));
-        let dropped = Arc::new(AtomicU64::new(0));
         let sink = LogSink {
             format: Arc::new(format),
             lines,
             queued: Arc::clone(&queued),
-            dropped: Arc::clone(&dropped),
+            metrics: Arc::clone(&metrics),
             count: Arc::default(),
             spare: Arc::default(),
         };
         let spare = Arc::clone(&sink.spare);
         std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || drain(&commands, destination, &queued, &dropped, &spare))?;
+            .spawn(move || drain(&commands, destination, &queued, &metrics, &spare))?;
         Ok(sink)
     }
 
@@ -107,7 +111,7 @@ impl LogSink {
         let bytes = lines.len();
         if self.queued.fetch_add(bytes, Relaxed) + bytes > limits::LOG_QUEUE_BYTES_MAX {
             self.queued.fetch_sub(bytes, Relaxed);
-            self.dropped.fetch_add(memchr::memchr_iter(b'\n', &lines).count() as u64, Relaxed);
+            self.metrics.exceeded(Bound::LogQueue, count_of(&lines));
             return;
         }
         let _ = self.lines.send(Command::Lines(lines));
@@ -118,7 +122,7 @@ fn drain(
     commands: &Receiver<Command>,
     mut destination: impl Destination,
     queued: &AtomicUsize,
-    dropped: &AtomicU64,
+    metrics: &Metrics,
     spare: &Spare,
 ) {
     while let Ok(command) = commands.recv() {
@@ -126,7 +130,7 @@ fn drain(
             Command::Lines(mut lines) => {
                 // A full disk loses lines, never requests; the count says how many.
                 if destination.write_lines(&lines).is_err() {
-                    dropped.fetch_add(memchr::memchr_iter(b'\n', &lines).count() as u64, Relaxed);
+                    metrics.exceeded(Bound::LogFile, count_of(&lines));
                 }
                 queued.fetch_sub(lines.len(), Relaxed);
                 lines.clear();
@@ -141,6 +145,10 @@ fn drain(
             Command::Flush(done) => drop(done.send(())),
         }
     }
+}
+
+fn count_of(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
 /// One worker's side of the log.

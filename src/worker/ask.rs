@@ -7,7 +7,8 @@ use super::talk::Answered;
 use super::upstream::Dial;
 use crate::config::snapshot::Origin;
 use crate::http::edits::push_value;
-use crate::middleware::forward_auth::{ANSWER_BODY_BYTES_MAX, ANSWER_TIME_MAX};
+use crate::limits::AUTH_ANSWER_BYTES_MAX;
+use crate::middleware::forward_auth::ANSWER_TIME_MAX;
 use crate::middleware::{Ask, AskAnswer};
 
 /// A server's answer, whole.
@@ -30,7 +31,7 @@ pub async fn call<'w, D: Dial>(worker: &'w Worker<D>, ask: &Ask, server: Option<
         message: request(ask),
         is_head: false,
         repeatable: true,
-        body_bytes_max: ANSWER_BODY_BYTES_MAX,
+        body_bytes_max: AUTH_ANSWER_BYTES_MAX,
         origin,
     };
     let mut answer = Answered::default();
@@ -48,7 +49,7 @@ pub async fn call<'w, D: Dial>(worker: &'w Worker<D>, ask: &Ask, server: Option<
             None
         }
         Err(NotFetched::TooLarge) => {
-            tracing::warn!(server = %origin.url, "forward authentication: the answer's body is longer than {ANSWER_BODY_BYTES_MAX} bytes");
+            tracing::warn!(server = %origin.url, "forward authentication: the answer's body is longer than {AUTH_ANSWER_BYTES_MAX} bytes");
             None
         }
     }

@@ -23,7 +23,7 @@ use crate::config::snapshot::Frontend;
 use crate::http::forward::{ResponsePlan, write_response};
 use crate::http::h1::body::Decoder;
 use crate::http::{Body, Reply, ResponseView};
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::middleware::buffering::Buffering;
 use crate::middleware::error_pages::PageAsk;
 use crate::net::{Pace, Transport};
@@ -116,7 +116,10 @@ pub async fn collect_in_time<'w, T: Transport, D: Dial>(
     client: &mut T,
 ) -> Result<Held<'w>, NotRead> {
     let Some(limit) = worker.shared.timeouts.body_read else { return collect(worker, max, talk, client).await };
-    let late = || NotRead::Client(Some(Reply::text(408, "Request Timeout")));
+    let late = || {
+        worker.exceeded(Bound::BodyRead);
+        NotRead::Client(Some(Reply::text(408, "Request Timeout")))
+    };
     worker.deadlines.within(limit, collect(worker, max, talk, client)).await.unwrap_or_else(|_| Err(late()))
 }
 
@@ -127,7 +130,10 @@ async fn collect<'w, T: Transport, D: Dial>(
     client: &mut T,
 ) -> Result<Held<'w>, NotRead> {
     let stall = worker.stall();
-    let too_large = || NotRead::Refused(Buffering::request_too_large());
+    let too_large = || {
+        worker.exceeded(Bound::BufferedBody);
+        NotRead::Refused(Buffering::request_too_large())
+    };
     let mut body = worker.budget.hold();
     let mut decoder = Decoder::new(talk.head.body);
     if decoder.remaining().is_some_and(|length| length > max as u64) {
@@ -148,18 +154,23 @@ async fn collect<'w, T: Transport, D: Dial>(
                 Ok(0) => return Err(NotRead::Client(None)),
                 Ok(_) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::TimedOut => {
+                    worker.body_failed(&e);
                     return Err(NotRead::Client(Some(Reply::text(408, "Request Timeout"))));
                 }
                 Err(_) => return Err(NotRead::Client(None)),
             }
         }
         let step = decoder.decode(talk.inbox.pending());
-        let step = step.map_err(|_| NotRead::Client(Some(Reply::text(400, "400 Bad Request"))))?;
+        let step = step.map_err(|invalid| {
+            worker.body_refused(invalid);
+            NotRead::Client(Some(Reply::text(400, "400 Bad Request")))
+        })?;
         if let Some(range) = &step.data {
             if body.bytes().len() + range.len() > max {
                 return Err(too_large());
             }
             if !body.push(&talk.inbox.pending()[range.clone()]) {
+                worker.exceeded(Bound::HeldBytes);
                 return Err(NotRead::Refused(Reply::text(503, "Service Unavailable")));
             }
         }
@@ -260,7 +271,7 @@ async fn deliver<T: Transport, D: Dial>(
     talk.passage.give_places_back();
     let (result, out) = send_answer(client.split().1, out, !keep_alive, worker.stall()).await;
     talk.answer.out = out;
-    match result {
+    match worker.timed(Bound::StalledBody, result) {
         Ok(()) if keep_alive => End::KeepAlive,
         Ok(()) => End::Close,
         Err(_) => {

@@ -12,15 +12,11 @@ use super::upstream::Dial;
 use crate::http::h1::codec::{self, Limits};
 use crate::http::h1::server::parse_request;
 use crate::http::{Reply, Version};
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::net::{ReadHalf, Transport, WriteHalf};
 
 /// Bounds of a request's head.
-pub const REQUEST_LIMITS: Limits = Limits {
-    head_bytes_max: limits::REQUEST_HEAD_BYTES_MAX,
-    fields_max: limits::HEAD_FIELDS_MAX,
-    target_bytes_max: limits::TARGET_BYTES_MAX,
-};
+pub const REQUEST_LIMITS: Limits = Limits::REQUEST;
 
 /// Serves a connection to its end.
 pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<Peer>) {
@@ -28,7 +24,9 @@ pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut i
     let end = loop {
         // A few connections wait in a handler, for their first request or, inside of it, for later ones; all others hold nothing.
         let may_wait_inside = is_new && worker.has_seat();
-        if !may_wait_inside && worker.patience(is_new).bound(io.split().0.readable()).await.is_err() {
+        if !may_wait_inside
+            && worker.timed(silence(is_new), worker.patience(is_new).bound(io.split().0.readable()).await).is_err()
+        {
             break End::Close;
         }
         let mut handler = worker.handlers.lend(|| Handler::new(converse));
@@ -87,7 +85,12 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
 /// or has been idle too long.
 async fn await_request<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T, is_first: bool) -> bool {
     let read = worker.patience(is_first).bound(talk.inbox.fill(io.split().0, &worker.buffers)).await;
-    matches!(read, Ok(bytes) if bytes > 0)
+    matches!(worker.timed(silence(is_first), read), Ok(bytes) if bytes > 0)
+}
+
+/// What a client has exceeded that says nothing, before its first request or between two.
+fn silence(is_first: bool) -> Bound {
+    if is_first { Bound::HeadRead } else { Bound::Idle }
 }
 
 enum Heard {
@@ -107,6 +110,7 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
             let pending = talk.inbox.pending();
             // Every connection has room for an ordinary head; what is beyond that is shared by all.
             if pending.len() > limits::HEAD_BUFFER_BYTES && !share.set(pending.len()) {
+                worker.exceeded(Bound::HeldBytes);
                 return Heard::Refused(Reply::text(503, "Service Unavailable"));
             }
             // After an incomplete parse only a line end or a full buffer can change the outcome: a head that drips in is not
@@ -134,7 +138,10 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
     let heard = match worker.deadlines.within(limit, work).await {
         Ok(heard) => heard,
         // Most slow heads are idle pre-connections of browsers: they get silence, as v1 gave.
-        Err(_) => Heard::Nothing,
+        Err(_) => {
+            worker.exceeded(Bound::HeadRead);
+            Heard::Nothing
+        }
     };
     if matches!(heard, Heard::Request) {
         talk.bytes = talk.inbox.detach(talk.head.len, &worker.buffers);

@@ -12,7 +12,8 @@ use super::talk::{Peer, Talk};
 use super::upstream::Dial;
 use crate::config::snapshot::{Frontend, Origin, Snapshot};
 use crate::http::Reply;
-use crate::middleware::{Chain, Label, Progress};
+use crate::limits::Bound;
+use crate::middleware::{Chain, Label, Middleware, Progress};
 use crate::net::Transport;
 use crate::rule::{self, Applied, FieldEdit, Outcome};
 
@@ -81,7 +82,13 @@ async fn decide<'a, D: Dial>(worker: &Worker<D>, snapshot: &'a Snapshot, talk: &
     }
     match walk(worker, &frontend.guard, None, talk, peer).await {
         Ok(()) => Decision::Forward(frontend),
-        Err(refusal) => Decision::Answer { refusal, frontend: Some((frontend, Depth::Guard)), below: None },
+        Err(refusal) => {
+            // All that buffering refuses at this point is a body that is announced as too long.
+            if matches!(frontend.guard.steps().get(refusal.at), Some(Middleware::Buffering(_))) {
+                worker.exceeded(Bound::BufferedBody);
+            }
+            Decision::Answer { refusal, frontend: Some((frontend, Depth::Guard)), below: None }
+        }
     }
 }
 
@@ -159,7 +166,8 @@ pub async fn walk<D: Dial>(
                 chain.on_answer(at, answer, &mut request, &facts, passage)
             }
             Progress::Verify { verify, at } => {
-                let Some(matches) = worker.shared.verify.run(move || verify.run()).await else {
+                let verdict = worker.shared.verify.run(move || verify.run()).await;
+                let Some(matches) = worker.verdict(verdict) else {
                     return Err(Refusal { reply: Reply::text(503, "Service Unavailable"), label: None, at });
                 };
                 let (mut request, facts, passage) = talk.step(peer, worker.now());

@@ -9,6 +9,7 @@ use super::upstream::{Dial, connect};
 use crate::config::snapshot::Origin;
 use crate::error::{Cause, Phase, ProxyError};
 use crate::http::h1::body::Decoder;
+use crate::limits::Bound;
 use crate::net::{ReadHalf, Transport};
 
 /// A request ready to be sent.
@@ -73,7 +74,7 @@ async fn converse<'w, D: Dial>(
     let message = std::mem::take(&mut errand.message);
     let (sent, message) = send(writer, message, worker.stall()).await;
     errand.message = message;
-    sent.map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
+    worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
     read_head(worker, reader, errand.is_head, answer).await?;
     if answer.head.status == 101 {
         return Err(malformed("101 to a request that asked for no upgrade").into());
@@ -95,9 +96,13 @@ async fn read_body<'w, R: ReadHalf, D: Dial>(
     bytes_max: usize,
 ) -> Result<Held<'w>, NotFetched> {
     let failed = |cause| NotFetched::Failed(ProxyError::new(Phase::Await, cause));
+    let too_large = |bound| {
+        worker.exceeded(bound);
+        NotFetched::TooLarge
+    };
     let mut decoder = Decoder::new(answer.head.body);
     if decoder.remaining().is_some_and(|length| length > bytes_max as u64) {
-        return Err(NotFetched::TooLarge);
+        return Err(too_large(Bound::BufferedBody));
     }
     let mut body = worker.budget.hold();
     while !decoder.is_done() {
@@ -108,15 +113,23 @@ async fn read_body<'w, R: ReadHalf, D: Dial>(
                     break;
                 }
                 Ok(_) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::TimedOut => return Err(failed(Cause::TimedOut)),
+                Err(e) if e.kind() == std::io::ErrorKind::TimedOut => {
+                    worker.body_failed(&e);
+                    return Err(failed(Cause::TimedOut));
+                }
                 Err(e) => return Err(failed(Cause::Io(e))),
             }
         }
-        let step = decoder.decode(answer.inbox.pending()).map_err(|e| malformed(e.why()))?;
+        let step = decoder.decode(answer.inbox.pending()).map_err(|invalid| {
+            worker.body_refused(invalid);
+            malformed(invalid.why())
+        })?;
         if let Some(range) = &step.data {
-            let fits = body.bytes().len() + range.len() <= bytes_max;
-            if !fits || !body.push(&answer.inbox.pending()[range.clone()]) {
-                return Err(NotFetched::TooLarge);
+            if body.bytes().len() + range.len() > bytes_max {
+                return Err(too_large(Bound::BufferedBody));
+            }
+            if !body.push(&answer.inbox.pending()[range.clone()]) {
+                return Err(too_large(Bound::HeldBytes));
             }
         }
         answer.inbox.consume(step.consumed);

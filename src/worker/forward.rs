@@ -22,7 +22,7 @@ use crate::error::{Cause, Phase, ProxyError};
 use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_request};
 use crate::http::h1::body::Decoder;
 use crate::http::{Body, Reply, RequestView};
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::middleware::error_pages::PageAsk;
 use crate::net::{Pace, ReadHalf, Transport, tunnel};
 
@@ -218,7 +218,7 @@ async fn converse<T: Transport, D: Dial>(
         answers: None,
         closes: false,
     };
-    let is_whole = relay.take_arrived(&mut out).map_err(client_failure)?;
+    let is_whole = worker.relayed(relay.take_arrived(&mut out)).map_err(client_failure)?;
     let (client_reader, client_writer) = client.split();
     let (up_reader, up_writer) = upstream.split();
     let (sent_all, began) = (Cell::new(is_whole), Cell::new(false));
@@ -237,15 +237,15 @@ async fn converse<T: Transport, D: Dial>(
     if is_whole {
         let (result, returned) = send(up_writer, out, stall).await;
         talk.out = returned;
-        result.map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
+        worker.timed(Bound::StalledBody, result).map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
         out = Vec::new();
     }
     let asking = async {
         if !is_whole {
-            let body = async { relay.run(client_reader, up_writer, out).await.0 };
+            let body = async { worker.relayed(relay.run(client_reader, up_writer, out).await.0) };
             match Box::pin(in_time(worker, body)).await {
                 Ok(()) => sent_all.set(true),
-                Err(RelayError::Sink) => return Box::pin(refused(worker, client_reader, &began)).await,
+                Err(RelayError::Sink(e)) => return Box::pin(refused(worker, client_reader, &began, e)).await,
                 Err(e) => return Over::Client(e),
             }
         }
@@ -254,9 +254,7 @@ async fn converse<T: Transport, D: Dial>(
     let responding = respond(worker, frontend, up_reader, client_writer, asked, answer, record);
     let responded = match both(asking, responding).await {
         Ended::Response(received) => received?,
-        Ended::Body(Over::Backend) => {
-            return Err(ProxyError::new(Phase::Send, Cause::Io(io::ErrorKind::TimedOut.into())).into());
-        }
+        Ended::Body(Over::Backend(e)) => return Err(ProxyError::new(Phase::Send, Cause::Io(e)).into()),
         Ended::Body(Over::Client(e)) if !began.get() => return Err(client_failure(e)),
         Ended::Body(Over::Client(_)) => return Err(Failed::Client(None)),
     };
@@ -339,22 +337,30 @@ async fn in_time<D: Dial>(
     sending: impl Future<Output = Result<(), RelayError>>,
 ) -> Result<(), RelayError> {
     let Some(limit) = worker.shared.timeouts.body_read else { return sending.await };
-    let late = || RelayError::Source(io::ErrorKind::TimedOut.into());
+    let late = || {
+        worker.exceeded(Bound::BodyRead);
+        RelayError::Source(io::ErrorKind::TimedOut.into())
+    };
     worker.deadlines.within(limit, sending).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Why a request ends without its answer.
 enum Over {
     Client(RelayError),
-    Backend,
+    Backend(io::Error),
 }
 
 /// The backend takes no more of the request: it may still answer, but is not waited for any longer than it could have stood still.
-async fn refused<R: ReadHalf, D: Dial>(worker: &Worker<D>, client: &mut R, began: &Cell<bool>) -> Over {
+async fn refused<R: ReadHalf, D: Dial>(
+    worker: &Worker<D>,
+    client: &mut R,
+    began: &Cell<bool>,
+    error: io::Error,
+) -> Over {
     match worker.stall().within(hang_up(worker, client)).await {
         Ok(gone) => Over::Client(gone),
         Err(_) if began.get() => Over::Client(hang_up(worker, client).await),
-        Err(_) => Over::Backend,
+        Err(_) => Over::Backend(error),
     }
 }
 

@@ -89,7 +89,7 @@ pub async fn deliver<R: ReadHalf, W: WriteHalf, D: Dial>(
         asked.passage.give_places_back();
         let (sent, returned) = send(writer, out, stall).await;
         out = returned;
-        is_open.and(sent.map_err(|_| RelayError::Sink))
+        is_open.and(sent.map_err(RelayError::Sink))
     } else {
         let events = is_event_stream(answer);
         let passage = &mut *asked.passage;
@@ -100,6 +100,7 @@ pub async fn deliver<R: ReadHalf, W: WriteHalf, D: Dial>(
         out = pipe.out;
         result
     };
+    let result = worker.relayed(result);
     record.delivered(moved, &result);
     answer.out = out;
     answer.inbox = inbox;
@@ -229,7 +230,7 @@ impl<W: WriteHalf> Pipe<'_, W> {
         let (result, returned) = send(self.writer, std::mem::take(&mut self.out), self.stall).await;
         self.out = returned;
         self.out.clear();
-        result.map_err(|_| RelayError::Sink)
+        result.map_err(RelayError::Sink)
     }
 }
 

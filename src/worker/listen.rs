@@ -22,9 +22,9 @@ use super::places::Place;
 use super::talk::{Peer, canonical};
 use super::upstream::{Dial, NetworkDial};
 use super::{Shared, Worker};
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::net::driver::{Choice, Driver, Wanted};
-use crate::net::{Pulse, Tcp, secure, socket};
+use crate::net::{Pulse, Tcp, is_late, secure, socket};
 use crate::observe::metrics::Metrics;
 use crate::tls::session::Session;
 
@@ -257,6 +257,9 @@ async fn greet_securely<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<
         }
         // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
         Err(e) => {
+            if is_late(&e) {
+                worker.exceeded(Bound::Handshake);
+            }
             let entry_point = &worker.shared.entry_points[peer.entry].name;
             tracing::debug!(client = %peer.address, %entry_point, "TLS handshake failed: {e}");
         }

@@ -11,6 +11,7 @@ use super::{exchange::End, gzip};
 use crate::config::snapshot::Frontend;
 use crate::http::forward::{ReplyPlan, write_reply};
 use crate::http::{Reply, Version};
+use crate::limits::Bound;
 use crate::middleware::error_pages::PageAsk;
 use crate::middleware::{Answer, Label};
 use crate::net::{Transport, WriteHalf};
@@ -116,7 +117,7 @@ pub async fn answer_locally<T: Transport, D: Dial>(
     talk.passage.give_places_back();
     let (result, out) = send_answer(client.split().1, out, !keep_alive, worker.stall()).await;
     talk.out = out;
-    match result {
+    match worker.timed(Bound::StalledBody, result) {
         Ok(()) if keep_alive => End::KeepAlive,
         Ok(()) if is_unread => End::Linger,
         _ => End::Close,
@@ -130,6 +131,7 @@ pub async fn reject<W: WriteHalf, D: Dial>(worker: &Worker<D>, writer: &mut W, r
         let plan = ReplyPlan { version, keep_alive: false, head_request: false, date: Some(date) };
         write_reply(&mut out, reply, &plan);
     });
-    let (_, out) = send_answer(writer, out, true, worker.stall()).await;
+    let (sent, out) = send_answer(writer, out, true, worker.stall()).await;
+    let _ = worker.timed(Bound::StalledBody, sent);
     worker.buffers.give_back(out);
 }

@@ -5,6 +5,7 @@ pub mod access_log;
 mod ask;
 mod balance;
 mod both;
+mod bounds;
 mod budget;
 mod buffered;
 mod clock;

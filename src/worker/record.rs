@@ -94,7 +94,7 @@ impl<'s> Record<'s> {
             Some(plain) => self.bytes = std::mem::replace(plain, bytes),
             None => self.bytes = bytes,
         }
-        if matches!(result, Err(RelayError::Sink)) {
+        if matches!(result, Err(RelayError::Sink(_))) {
             self.status = CLIENT_CLOSED_REQUEST;
         }
     }

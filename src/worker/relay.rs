@@ -18,7 +18,7 @@ pub enum RelayError {
     /// The sender broke off, stalled, or sent something that is no body.
     Source(io::Error),
     /// The receiver broke off or stalled.
-    Sink,
+    Sink(io::Error),
 }
 
 /// A body on its way.
@@ -135,7 +135,7 @@ impl<'a> Relay<'a> {
         let (result, returned) = send(writer, std::mem::take(out), self.stall).await;
         *out = returned;
         out.clear();
-        result.map_err(|_| RelayError::Sink)
+        result.map_err(RelayError::Sink)
     }
 
     /// Sends the last bytes. Good bytes in front of bad ones still belong to the receiver.
@@ -148,7 +148,7 @@ impl<'a> Relay<'a> {
         self.ends();
         // Behind a bad body the connection may be reset: what was good of it leaves at once.
         let (sent, out) = send_answer(writer, out, self.closes && ended.is_ok(), self.stall).await;
-        (ended.and(sent.map_err(|_| RelayError::Sink)), out)
+        (ended.and(sent.map_err(RelayError::Sink)), out)
     }
 
     /// The last bytes are about to leave.
@@ -214,7 +214,7 @@ impl<'a> Relay<'a> {
         self.moved += moved;
         result.map_err(|broken| match broken {
             Broken::Source(e) => RelayError::Source(e),
-            Broken::Sink(_) => RelayError::Sink,
+            Broken::Sink(e) => RelayError::Sink(e),
         })
     }
 
@@ -262,7 +262,7 @@ impl<'a> Relay<'a> {
                 self.ends();
                 let (sent, returned) = send_answer(writer, std::mem::take(buffer), self.closes, self.stall).await;
                 *buffer = returned;
-                return sent.map_err(|_| RelayError::Sink);
+                return sent.map_err(RelayError::Sink);
             }
             self.flush(writer, buffer).await?;
             if turn >= limits::COPY_TURN_BYTES {

@@ -22,11 +22,7 @@ use crate::middleware::{Answer, Chain, Facts, Passage, Request};
 use crate::net::{Pace, ReadHalf, WriteHalf};
 
 /// Bounds of a response's head.
-pub const RESPONSE_LIMITS: Limits = Limits {
-    head_bytes_max: limits::RESPONSE_HEAD_BYTES_MAX,
-    fields_max: limits::HEAD_FIELDS_MAX,
-    target_bytes_max: limits::TARGET_BYTES_MAX,
-};
+pub const RESPONSE_LIMITS: Limits = Limits::RESPONSE;
 
 /// The request that is being answered, borrowed apart from the body that may still be on its way.
 pub struct Asked<'a> {
@@ -115,6 +111,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
         closes: !keep_alive && !upgraded,
     };
     let (result, out) = relay.run(reader, writer, out).await;
+    let result = worker.relayed(result);
     record.delivered(relay.moved, &result);
     answer.out = out;
     let is_complete = result.is_ok();

@@ -78,7 +78,7 @@ async fn take_in<T: Transport, D: Dial>(
     let take = Arc::clone(take);
     // Megabytes of JSON take too long to be read between two other requests.
     let taken = worker.shared.verify.run(move || take(&document)).await;
-    Some(match taken {
+    Some(match worker.verdict(taken) {
         Some(Ok(echo)) => Reply { status: 200, body: echo.into_bytes().into(), ..Reply::default() }
             .with("Content-Type", &b"application/json; charset=UTF-8"[..]),
         Some(Err(NotTaken::Invalid(why))) => {

@@ -43,16 +43,29 @@ impl VerifyPool {
         Ok(VerifyPool { queue, waiting: Arc::default() })
     }
 
-    /// Runs `check` on one of the threads and gives its verdict; `None` when too many wait already, or the check panicked.
-    pub async fn run<T: Send + 'static>(&self, check: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    /// Runs `check` on one of the threads and gives its verdict.
+    ///
+    /// # Errors
+    /// See [`NoVerdict`].
+    pub async fn run<T: Send + 'static>(&self, check: impl FnOnce() -> T + Send + 'static) -> Result<T, NoVerdict> {
         let place = Place::taken(&self.waiting);
         if place.ahead >= limits::VERIFY_QUEUE_MAX {
-            return None;
+            return Err(NoVerdict::QueueFull);
         }
         let (sender, verdict) = oneshot::channel();
         let job: Job = Box::new(move || drop(sender.send(check())));
-        if self.queue.send(job).is_ok() { verdict.await.ok() } else { None }
+        self.queue.send(job).map_err(|_| NoVerdict::Failed)?;
+        verdict.await.map_err(|_| NoVerdict::Failed)
     }
+}
+
+/// Why a check gave no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoVerdict {
+    /// Too many wait already.
+    QueueFull,
+    /// It panicked.
+    Failed,
 }
 
 /// A place in the queue, free again when it is dropped: also when the request is.
@@ -81,8 +94,17 @@ mod tests {
     fn a_verdict_comes_back_to_the_ring() {
         let pool = VerifyPool::start().expect("threads");
         let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
-        assert_eq!(driver.block_on(pool.run(|| 6 * 7)), Some(42));
+        assert_eq!(driver.block_on(pool.run(|| 6 * 7)), Ok(42));
         assert_eq!(pool.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_check_that_finds_the_queue_full_does_not_wait() {
+        let pool = VerifyPool::start().expect("threads");
+        pool.waiting.store(limits::VERIFY_QUEUE_MAX, Ordering::Relaxed);
+        let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
+        assert_eq!(driver.block_on(pool.run(|| true)), Err(NoVerdict::QueueFull));
+        assert_eq!(pool.waiting.load(Ordering::Relaxed), limits::VERIFY_QUEUE_MAX);
     }
 
     #[test]
@@ -90,8 +112,8 @@ mod tests {
         let pool = VerifyPool::start().expect("threads");
         let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
         for _ in 0..=limits::VERIFY_THREADS {
-            assert_eq!(driver.block_on(pool.run(|| -> bool { panic!("on purpose") })), None);
+            assert_eq!(driver.block_on(pool.run(|| -> bool { panic!("on purpose") })), Err(NoVerdict::Failed));
         }
-        assert_eq!(driver.block_on(pool.run(|| true)), Some(true));
+        assert_eq!(driver.block_on(pool.run(|| true)), Ok(true));
     }
 }

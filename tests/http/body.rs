@@ -2,9 +2,8 @@
 
 use proptest::prelude::*;
 use ringway::http::Body;
-use ringway::http::h1::body::{
-    CHUNK_END, CHUNK_OVERHEAD_BYTES_MAX, Decoder, InvalidBody, LAST_CHUNK, TRAILER_BYTES_MAX, chunk_prefix, last_chunk,
-};
+use ringway::http::h1::body::{CHUNK_END, Decoder, InvalidBody, LAST_CHUNK, chunk_prefix, last_chunk};
+use ringway::limits::{CHUNK_OVERHEAD_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// Payload, trailers, and bytes consumed.
 type Outcome = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;

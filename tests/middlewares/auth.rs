@@ -5,9 +5,10 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
+use ringway::limits::NONCES_MAX;
 use ringway::middleware::basic_auth::{AfterAuth, BasicAuth};
 use ringway::middleware::credentials::CredentialMemory;
-use ringway::middleware::digest_auth::{DigestAuth, DigestState, NONCES_MAX};
+use ringway::middleware::digest_auth::{DigestAuth, DigestState};
 use ringway::middleware::forward_auth::{AuthServer, ForwardAuth};
 use ringway::middleware::{Middleware, Place, Progress};
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ringway::http::Reply;
+use ringway::limits::EXTRA_ROUNDS_MAX;
 use ringway::middleware::breaker::{Breaker, BreakerState, Phase};
-use ringway::middleware::buffering::{Buffering, BufferingSizes, EXTRA_ROUNDS_MAX};
+use ringway::middleware::buffering::{Buffering, BufferingSizes};
 use ringway::middleware::max_conn::{ConnState, MaxConn};
 use ringway::middleware::rate_limit::{Rate, RateLimit, RateState};
 use ringway::middleware::retry::{Retry, TryEnd};

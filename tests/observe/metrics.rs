@@ -1,5 +1,6 @@
 //! The text for Prometheus, read back as a scraper does (static.md 8).
 
+use ringway::limits::Bound;
 use ringway::observe::metrics::{
     Method, Metrics, MetricsSettings, ProcessFacts, Protocol, Sample, Scrape, ServerHealth, ServerState,
 };
@@ -40,6 +41,24 @@ fn sample(nanos: u64) -> Sample<'static> {
         bytes: 10,
         unix_secs: 100,
     }
+}
+
+#[test]
+fn every_bound_is_on_the_page_from_the_start() {
+    let metrics = Metrics::new(&MetricsSettings::default());
+    let series = |bound: Bound| format!("ringway_bounds_exceeded_total{{bound=\"{}\"}}", bound.name());
+    let before = parse(&text(&metrics, &Scrape::default()));
+    for bound in Bound::ALL {
+        assert_eq!(before.get(&series(bound)), Some(&0.0), "{bound:?}");
+    }
+    for (at, bound) in Bound::ALL.into_iter().enumerate() {
+        metrics.exceeded(bound, at as u64 + 1);
+    }
+    let after = parse(&text(&metrics, &Scrape::default()));
+    for (at, bound) in Bound::ALL.into_iter().enumerate() {
+        assert_eq!(after.get(&series(bound)), Some(&(at as f64 + 1.0)), "{bound:?}");
+    }
+    assert_eq!(after.keys().filter(|name| name.starts_with("ringway_bounds")).count(), Bound::ALL.len());
 }
 
 #[test]

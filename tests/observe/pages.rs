@@ -72,7 +72,7 @@ fn ask_while(stopping: bool, request: &PageRequest, exposed: &Exposed, providers
         url: "http://127.0.0.1:21990".into(),
         health: ServerHealth::Down,
     }];
-    let rejected = [Rejected { provider: "file".into(), name: "f3".into(), reason: "no".into() }];
+    let rejected = [Rejected { provider: "file".into(), name: "f3".into(), reason: "no".into(), bound: None }];
     let inputs = StatusInputs {
         providers,
         rejected: &rejected,

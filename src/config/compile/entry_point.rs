@@ -52,7 +52,7 @@ pub fn entry_point(
     let mut states = StepStates::default();
     let mut chain = Vec::new();
     if let Some(redirect) = &written.redirect {
-        chain.extend(redirect_step(fixture, redirect, None, place).map_err(invalid)?);
+        chain.extend(redirect_step(fixture, redirect, None, place).map_err(|remark| invalid(remark.text))?);
     }
     let for_frontends = auth(fixture, written.auth.as_ref(), place, &mut states, interned).map_err(invalid)?;
     chain.extend(for_frontends.step);

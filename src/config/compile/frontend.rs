@@ -14,7 +14,7 @@ use crate::middleware::retry::Retry;
 use crate::middleware::secure::{Secure, SecureOptions};
 use crate::middleware::white_list::WhiteList;
 use crate::middleware::{Chain, Middleware, Place};
-use crate::rule::pattern;
+use crate::rule::{Remark, pattern};
 
 /// What a frontend is compiled from.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ pub fn frontend(
     backend: &Arc<Backend>,
     entry: usize,
     workshop: &mut Workshop<'_>,
-) -> Result<Frontend, String> {
+) -> Result<Frontend, Remark> {
     let Source { fixture, provider, name, document, frontend: written, written_backend } = source;
     let log_name = name.strip_prefix("frontend-").unwrap_or(name).to_owned();
     let place = Place::Frontend(&log_name);
@@ -68,7 +68,7 @@ pub fn frontend(
     let auth = match auth::auth(fixture, written.auth.as_deref(), place, &mut states, workshop.interned) {
         Ok(auth) => auth,
         Err(reason) => {
-            let Some(closed) = written.auth.as_deref().and_then(auth::closed) else { return Err(reason) };
+            let Some(closed) = written.auth.as_deref().and_then(auth::closed) else { return Err(reason.into()) };
             let auth = auth::auth(fixture, Some(&closed), place, &mut states, workshop.interned)?;
             workshop.warnings.push(format!("{reason}; until that is mended it lets nobody in"));
             auth
@@ -141,7 +141,7 @@ pub fn redirect_step(
     written: &dynamic::Redirect,
     here: Option<&EntryFacts>,
     place: Place<'_>,
-) -> Result<Option<Middleware>, String> {
+) -> Result<Option<Middleware>, Remark> {
     if !written.entry_point.is_empty() {
         if here.is_some_and(|here| here.name == written.entry_point) {
             return Ok(None);
@@ -159,7 +159,8 @@ pub fn redirect_step(
     if written.regex.is_empty() || written.replacement.is_empty() {
         return Ok(None);
     }
-    let regex = pattern::compile(&written.regex).map_err(|e| format!("redirect.regex: {e}"))?;
+    let regex = pattern::compile(&written.regex)
+        .map_err(|e| Remark::from(e).reworded(|problem| format!("redirect.regex: {problem}")))?;
     let step = Redirect::regex(regex, &written.replacement, written.permanent, place)
         .map_err(|e| format!("redirect.replacement: {e}"))?;
     Ok(Some(Middleware::Redirect(step)))

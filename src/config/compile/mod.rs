@@ -20,7 +20,7 @@ use super::dynamic::{self, ClientTls, Documents, Dynamic};
 use super::snapshot::{Addresses, Backend, Frontend, Snapshot};
 use super::states::States;
 use crate::middleware::credentials::CredentialMemory;
-use crate::rule::{Route, Router, RouterOptions, Rule};
+use crate::rule::{Remark, Route, Router, RouterOptions, Rule};
 pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point, listen_port};
 pub use hosts::host_rules;
 pub use normalise::with_defaults;
@@ -158,12 +158,12 @@ impl Compiler<'_> {
         let mut placed = Vec::new();
         let mut ways = pages::Ways::default();
         for (name, frontend) in &document.frontends {
-            let mut warnings = Vec::new();
+            let mut warnings: Vec<Remark> = Vec::new();
             let before = placed.len();
             if let Err(reason) =
                 self.place(provider, document, name, frontend, &mut compiled, &mut placed, &mut warnings)
             {
-                warnings.push(format!("{reason}; this frontend is skipped"));
+                warnings.push(reason.reworded(|reason| format!("{reason}; this frontend is skipped")));
             }
             placed[before..].iter().for_each(|made| ways.note(made.entry, &made.frontend));
             for reason in warnings {
@@ -187,9 +187,10 @@ impl Compiler<'_> {
         }
     }
 
-    fn refuse(&mut self, provider: &str, frontend: &str, reason: String) {
+    fn refuse(&mut self, provider: &str, frontend: &str, remark: Remark) {
         let name = format!("frontend {frontend}");
-        self.rejected.push(Rejected { provider: provider.to_owned(), name, reason });
+        let Remark { text: reason, bound } = remark;
+        self.rejected.push(Rejected { provider: provider.to_owned(), name, reason, bound });
     }
 
     /// One frontend on all its entry points; those that it stands on before one fails stay (dynamic.md 3.3).
@@ -202,12 +203,12 @@ impl Compiler<'_> {
         written: &'d dynamic::Frontend,
         compiled: &mut HashMap<&'d str, Arc<Backend>>,
         placed: &mut Vec<Placed<'d>>,
-        warnings: &mut Vec<String>,
-    ) -> Result<(), String> {
+        warnings: &mut Vec<Remark>,
+    ) -> Result<(), Remark> {
         let entries = self.entries(written, warnings)?;
         let rules: Vec<&str> = written.routes.values().map(|route| route.rule.as_str()).collect();
-        let rule = Rule::parse_all(rules.iter().copied()).map_err(|e| e.to_string())?;
-        warnings.extend(rule.warnings().iter().map(ToString::to_string));
+        let rule = Rule::parse_all(rules.iter().copied())?;
+        warnings.extend(rule.warnings().iter().cloned());
         let (id, written_backend) = document
             .backends
             .get_key_value(&written.backend)
@@ -232,15 +233,15 @@ impl Compiler<'_> {
             };
             let made = frontend::frontend(source, &backend, entry, &mut workshop);
             // Each entry point has the same remarks.
-            notes.retain(|note| !warnings.contains(note));
-            warnings.append(&mut notes);
+            notes.retain(|note| warnings.iter().all(|warning| warning.text != *note));
+            warnings.extend(notes.into_iter().map(Remark::from));
             placed.push(Placed { name, written, entry, rule: rule.clone(), frontend: made? });
         }
         Ok(())
     }
 
     /// The places of the frontend's entry points; unknown ones are left out and said.
-    fn entries(&self, written: &dynamic::Frontend, warnings: &mut Vec<String>) -> Result<Vec<usize>, String> {
+    fn entries(&self, written: &dynamic::Frontend, warnings: &mut Vec<Remark>) -> Result<Vec<usize>, String> {
         let place = |wanted: &String| self.fixture.entry_points.iter().position(|entry| entry.name == *wanted);
         let entries: Vec<usize> = written.entry_points.iter().filter_map(place).collect();
         let known = || self.fixture.entry_points.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -249,7 +250,8 @@ impl Compiler<'_> {
             return Err(format!("its entry points ({wanted}) do not exist: use one or more of {}", known()));
         }
         for wanted in written.entry_points.iter().filter(|wanted| place(wanted).is_none()) {
-            warnings.push(format!("there is no entry point {wanted}: it is left out; use one or more of {}", known()));
+            let note = format!("there is no entry point {wanted}: it is left out; use one or more of {}", known());
+            warnings.push(note.into());
         }
         Ok(entries)
     }
@@ -259,12 +261,12 @@ impl Compiler<'_> {
         provider: &str,
         name: &str,
         written: &dynamic::Backend,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Remark>,
     ) -> Result<Arc<Backend>, String> {
         let before = self.previous.backends.iter().find(|b| b.provider == provider && b.name == name);
         let number = self.backends.len();
         let (made, notes) = backend::backend(self.fixture, provider, name, written, number, before, self.interned)?;
-        warnings.extend(notes);
+        warnings.extend(notes.into_iter().map(Remark::from));
         let made = Arc::new(made);
         self.backends.push(Arc::clone(&made));
         Ok(made)

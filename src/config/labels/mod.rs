@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::Rejected;
 use super::dynamic::{Backend, Dynamic, Frontend, Route, Server};
+use crate::limits::Bound;
 
 pub mod absent;
 pub mod address;
@@ -47,7 +48,7 @@ pub fn translate(containers: &[ContainerFacts], settings: &DockerSettings) -> Tr
     let mut index = 0;
     for container in containers {
         if let Err(reason) = filter::check_bounds(container) {
-            build.reject(container, reason);
+            build.reject(container, reason, Some(Bound::LabelsPerContainer));
             continue;
         }
         match filter::check(container, settings) {
@@ -87,15 +88,16 @@ impl Build<'_> {
         match self.parts(container, index, &mut warnings) {
             Ok(parts) => parts.into_iter().for_each(|part| self.merge(part)),
             Err(bad) => {
-                self.reject(container, format!("{bad}; the container is left out until the label is corrected"));
+                let reason = format!("{bad}; the container is left out until the label is corrected");
+                self.reject(container, reason, None);
             }
         }
         self.made.warnings.extend(warnings.into_iter().map(|text| format!("container {name}: {text}")));
     }
 
-    fn reject(&mut self, container: &ContainerFacts, reason: String) {
+    fn reject(&mut self, container: &ContainerFacts, reason: String, bound: Option<Bound>) {
         let name = format!("container {}", container.plain_name());
-        self.made.rejected.push(Rejected { provider: PROVIDER.to_owned(), name, reason });
+        self.made.rejected.push(Rejected { provider: PROVIDER.to_owned(), name, reason, bound });
     }
 
     fn parts(

@@ -195,6 +195,7 @@ fn a_container_beyond_the_bounds_of_labels_is_left_out_and_said() {
         big.labels.extend(labels);
         let made = translate(&[big, container("other", "10.0.0.2", &[])], &settings());
         assert_eq!(made.rejected.len(), rejected);
+        assert!(made.rejected.iter().all(|r| r.bound == Some(crate::limits::Bound::LabelsPerContainer)));
         assert!(made.rejected.iter().all(|r| r.name == "container big" && r.reason.contains("1000 labels")));
         assert_eq!(urls(&made.dynamic, "backend-other"), ["http://10.0.0.2:80"]);
     }

@@ -71,6 +71,7 @@ fn merge_names<T>(
                 provider: "file".to_owned(),
                 name: format!("{kind} {name} in {file}"),
                 reason: format!("{} already defines a {kind} of this name: rename one of them", first.get()),
+                bound: None,
             }),
             Entry::Vacant(free) => {
                 free.insert(file.to_owned());

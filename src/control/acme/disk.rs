@@ -20,14 +20,13 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::limits::ACME_FILE_BYTES_MAX;
+
 /// First bytes of a journal; no JSON document starts like this.
 const JOURNAL_HEAD: &str = "#ringway journal: the document below replaces the one above\n";
 
 /// Permission bits that nobody but the owner may have.
 const OTHERS_MASK: u32 = 0o077;
-
-/// The largest file read, in bytes: a thousand certificates are about 10 MiB.
-pub const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The steps that saving is made of, so that tests can cut the power between and within them. Each returns after
 /// the change is durable.
@@ -186,8 +185,8 @@ impl RealDisk {
                 self.path.display()
             )),
             Ok(found) if !found.is_file() => Err(format!("{} is not a file", self.path.display())),
-            Ok(found) if found.len() > FILE_BYTES_MAX => {
-                Err(format!("{} is larger than {FILE_BYTES_MAX} bytes", self.path.display()))
+            Ok(found) if found.len() > ACME_FILE_BYTES_MAX => {
+                Err(format!("{} is larger than {ACME_FILE_BYTES_MAX} bytes", self.path.display()))
             }
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(format!("{}: {e}", self.path.display())),
             _ => Ok(()),

@@ -1,7 +1,8 @@
 //! Certificates from an ACME authority: obtained for wanted names, renewed in time, kept in `acme.json`.
 //!
 //! What differs from Traefik on purpose: failures are retried with growing pauses (Traefik waits for the next event
-//! or day), the account key is ECDSA P-256 beside Traefik's untouched RSA account, and the file survives crashes.
+//! or day), the account key is ECDSA P-256 beside Traefik's untouched RSA account, the file survives crashes, and what a
+//! full disk did not take is saved later.
 
 pub mod account;
 pub mod disk;
@@ -9,6 +10,7 @@ pub mod keys;
 pub mod order;
 pub mod plan;
 pub mod store;
+mod unsaved;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -33,6 +35,7 @@ pub use plan::{DomainRequest, Pacing, Wanted};
 use order::Failure;
 use plan::{Attempts, Held, Job};
 use store::{Store, Stored};
+use unsaved::Unsaved;
 
 /// How many certificates are obtained at the same time: one name that hangs must not hold up the others.
 const ORDERS_AT_ONCE: usize = 4;
@@ -98,6 +101,7 @@ pub async fn run(
     loop {
         let now_wanted = wanted.borrow_and_update().clone();
         let (ready, pause) = agent.next_jobs(&now_wanted, &busy, &notify);
+        let pause = agent.see_to_the_file().map_or(pause, |due| pause.min(due.max(LOOK_AGAIN_MIN)));
         for job in ready {
             busy.insert(job.clone());
             running.push(attempt(agent.desk.clone(), job));
@@ -128,6 +132,7 @@ struct Agent {
     held: Vec<Held>,
     attempts: Attempts,
     refused: HashSet<String>,
+    unsaved: Unsaved,
     started: Instant,
 }
 
@@ -141,7 +146,8 @@ impl Agent {
         let held: Vec<Held> = store.certificates().into_iter().map(held).collect();
         let desk = Desk { settings, ca_server, challenges, store: Mutex::new(store), account: Default::default() };
         let (attempts, refused) = (Attempts::default(), HashSet::new());
-        Ok(Agent { desk: Arc::new(desk), held, attempts, refused, started: Instant::now() })
+        let (unsaved, started) = (Unsaved::default(), Instant::now());
+        Ok(Agent { desk: Arc::new(desk), held, attempts, refused, unsaved, started })
     }
 
     fn certificates(&self) -> Vec<Arc<Certificate>> {
@@ -170,6 +176,12 @@ impl Agent {
             }
         }
         (ready, pause.max(LOOK_AGAIN_MIN))
+    }
+
+    /// Saves again what could not be saved; gives the time until the next try.
+    fn see_to_the_file(&mut self) -> Option<Duration> {
+        let mut store = self.desk.store.lock().unwrap_or_else(PoisonError::into_inner);
+        self.unsaved.see_to(&mut store, self.started.elapsed())
     }
 
     fn report_refused(&mut self, refused: &[(String, String)], notify: &impl Fn(Event)) {
@@ -233,7 +245,8 @@ impl Desk {
         // The certificate works whether or not it could be saved, so it is used either way.
         let saved = self.store.lock().unwrap_or_else(PoisonError::into_inner).put(&new.stored);
         if let Err(e) = saved {
-            error!("the certificate for {} is in use but will be gone after a restart: {e}", job.names.join(", "));
+            let names = job.names.join(", ");
+            error!("the certificate for {names} is in use but gone after a restart, unless it can be saved later: {e}");
         }
         Ok(new)
     }
@@ -267,7 +280,7 @@ impl Desk {
             );
         }
         if let Err(e) = store.set_account(Some(&credentials)) {
-            error!("the account will be registered anew after a restart: {e}");
+            error!("the account is registered anew after a restart, unless it can be saved later: {e}");
         }
         Ok(account)
     }
@@ -276,7 +289,7 @@ impl Desk {
         warn!("{} does not know our account any more: a new one will be registered", self.ca_server);
         *self.account.lock().await = None;
         if let Err(e) = self.store.lock().unwrap_or_else(PoisonError::into_inner).set_account(None) {
-            error!("the unknown account stays in the file: {e}");
+            error!("the unknown account stays in the file until that can be saved: {e}");
         }
     }
 }

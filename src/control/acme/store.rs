@@ -21,6 +21,8 @@ pub struct Store {
     disk: RealDisk,
     shown: String,
     root: Map<String, Value>,
+    /// The last save failed: the file is behind what is in memory.
+    unsaved: bool,
 }
 
 /// One entry of `Certificates`.
@@ -75,9 +77,12 @@ impl Store {
         disk.check_permissions()?;
         let found = disk::load(&mut disk).map_err(|e| format!("{shown} cannot be read: {e}"))?;
         match found {
-            Some(content) => Ok(Store { disk, root: parse(&content).map_err(|e| format!("{shown} {e}"))?, shown }),
+            Some(content) => {
+                let root = parse(&content).map_err(|e| format!("{shown} {e}"))?;
+                Ok(Store { disk, root, shown, unsaved: false })
+            }
             None => {
-                let mut store = Store { disk, root: empty(), shown };
+                let mut store = Store { disk, root: empty(), shown, unsaved: false };
                 store.save()?;
                 Ok(store)
             }
@@ -141,10 +146,20 @@ impl Store {
         self.save()
     }
 
-    fn save(&mut self) -> Result<Saved, String> {
+    /// The last save failed, and none has succeeded since.
+    pub fn is_unsaved(&self) -> bool {
+        self.unsaved
+    }
+
+    /// Writes all that is in memory.
+    ///
+    /// # Errors
+    /// A sentence for the log when the file cannot be written; see [`Store::is_unsaved`].
+    pub fn save(&mut self) -> Result<Saved, String> {
         let text = serde_json::to_vec_pretty(&self.root).map_err(|e| e.to_string())?;
-        disk::save(&mut self.disk, &text)
-            .map_err(|e| format!("{} cannot be written: {e}; make the file writable for the proxy", self.shown))
+        let saved = disk::save(&mut self.disk, &text);
+        self.unsaved = saved.is_err();
+        saved.map_err(|e| format!("{} cannot be written: {e}; make the file writable for the proxy", self.shown))
     }
 }
 

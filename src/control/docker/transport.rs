@@ -16,12 +16,10 @@ use tokio::net::UnixStream;
 use super::engine::explain;
 use super::{DockerProviderSettings, tls};
 use crate::config::dynamic::ClientTls;
+use crate::limits::ENGINE_ANSWER_BYTES_MAX;
 
 /// Without it a vanished host would leave the event stream silent for ever.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// The largest answer that is read.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
@@ -77,7 +75,7 @@ async fn get_from_socket(socket: &str, path: &str) -> Result<Response<Incoming>,
 
 async fn json_of(response: Response<Incoming>) -> Result<serde_json::Value, AnyError> {
     let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
+    let body = Limited::new(response.into_body(), ENGINE_ANSWER_BYTES_MAX).collect().await?.to_bytes();
     if !status.is_success() {
         return Err(format!("{status}: {}", String::from_utf8_lossy(&body).trim()).into());
     }

@@ -5,15 +5,7 @@ use std::ops::Range;
 use super::codec::Limits;
 use super::scan::{self, Scanned};
 use crate::http::head::{Body, Known};
-
-/// Digits of a chunk size, leading zeros included.
-pub const CHUNK_SIZE_DIGITS_MAX: u32 = 16;
-/// Framing bytes (chunk extensions above all) that may run ahead of the payload they come with (CVE-2023-39326).
-pub const CHUNK_OVERHEAD_BYTES_MAX: u64 = 16 << 10;
-/// All trailer lines of one body.
-pub const TRAILER_BYTES_MAX: usize = 16 << 10;
-/// Trailer fields of one body.
-pub const TRAILER_FIELDS_MAX: usize = 64;
+use crate::limits::{CHUNK_OVERHEAD_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
 /// What one call of [`Decoder::decode`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

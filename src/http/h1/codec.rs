@@ -1,6 +1,8 @@
 //! What reading a request and reading a response have in common: bounds, progress, and when to look again.
 
-/// Bounds of one head. static.md 11: about 1 MiB of head; everything above it is 431.
+use crate::limits;
+
+/// Bounds of one head: above them 431 or 414 for a request, 502 for a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Start line, fields and the empty line together.
@@ -9,22 +11,21 @@ pub struct Limits {
     pub target_bytes_max: usize,
 }
 
-/// Default of [`Limits::head_bytes_max`]: Go's server default, which v1 used.
-pub const HEAD_BYTES_MAX: usize = 1 << 20;
-/// Default of [`Limits::fields_max`].
-pub const FIELDS_MAX: usize = 256;
-/// Default of [`Limits::target_bytes_max`]; RFC 9112 3 asks for at least 8000 octets of request line.
-pub const TARGET_BYTES_MAX: usize = 64 << 10;
-/// Longest method; a longer first word is garbage, not a method.
-pub const METHOD_BYTES_MAX: usize = 32;
-/// Options that all Connection fields of one head may name: each is compared with each field.
-pub const CONNECTION_OPTIONS_MAX: usize = 64;
-/// Empty lines that are skipped before a request line (RFC 9112 2.2).
-pub const LEADING_LINES_MAX: usize = 2;
+impl Limits {
+    /// Those of a client's request.
+    pub const REQUEST: Limits = Limits {
+        head_bytes_max: limits::REQUEST_HEAD_BYTES_MAX,
+        fields_max: limits::HEAD_FIELDS_MAX,
+        target_bytes_max: limits::TARGET_BYTES_MAX,
+    };
+    /// Those of a backend's response.
+    pub const RESPONSE: Limits = Limits { head_bytes_max: limits::RESPONSE_HEAD_BYTES_MAX, ..Limits::REQUEST };
+}
 
+/// Tests and fuzz targets parse under the limits that run, so that what they find is what a client would.
 impl Default for Limits {
     fn default() -> Self {
-        Limits { head_bytes_max: HEAD_BYTES_MAX, fields_max: FIELDS_MAX, target_bytes_max: TARGET_BYTES_MAX }
+        Limits::REQUEST
     }
 }
 
@@ -61,6 +62,12 @@ pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_told_otherwise_is_parsed_under_the_limits_that_run() {
+        let Limits { head_bytes_max, fields_max, target_bytes_max } = Limits::default();
+        assert_eq!((head_bytes_max, fields_max, target_bytes_max), (512 * 1024, 1024, 64 * 1024));
+    }
 
     #[test]
     fn the_end_is_found_whichever_way_the_bytes_arrive() {

@@ -1,8 +1,8 @@
 //! What fields say about where a body ends and which fields end with the connection: the same care for both directions.
 
-use super::codec::CONNECTION_OPTIONS_MAX;
 use super::strict::Rule;
 use crate::http::head::{Field, Known, is_forwarded_name};
+use crate::limits::CONNECTION_OPTIONS_MAX;
 
 /// What was seen of the framing fields so far.
 #[derive(Debug, Default)]

@@ -1,12 +1,13 @@
 //! Reading the heads that clients send.
 
-use super::codec::{LEADING_LINES_MAX, Limits, METHOD_BYTES_MAX, Progress};
+use super::codec::{Limits, Progress};
 use super::framing;
 use super::host;
 use super::scan::{self, Scanned};
 pub use super::strict::Reject;
 use super::strict::Rule;
 use crate::http::head::{Body, Known, RequestHead, Span, Version};
+use crate::limits::{LEADING_LINES_MAX, METHOD_BYTES_MAX};
 
 /// Reads a request head. `bytes` starts where the request does; `head` is filled anew and keeps its memory.
 ///

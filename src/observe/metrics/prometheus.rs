@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::block::{Block, Kind, SeriesSum};
 use super::{Method, Metrics, Protocol};
+use crate::limits::Bound;
 
 /// What a scrape needs besides the counters.
 #[derive(Debug, Clone, Copy, Default)]
@@ -156,6 +157,11 @@ impl Page {
             let name = format!("ringway_{name}_total");
             self.head(&name, "counter", help);
             self.line(&name, "", value.load(Relaxed));
+        }
+        let name = "ringway_bounds_exceeded_total";
+        self.head(name, "counter", "How often a bound was exceeded and its answer given.");
+        for (bound, value) in Bound::ALL.iter().zip(&metrics.exceeded) {
+            self.line(name, &format!("bound=\"{}\"", bound.name()), value.load(Relaxed));
         }
     }
 

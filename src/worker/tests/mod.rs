@@ -2,6 +2,7 @@
 //! on both drivers, and has to give the same bytes every time.
 
 mod bodies;
+mod bounds;
 mod failures;
 mod pipe;
 mod requests;

@@ -24,7 +24,7 @@ use crate::middleware::Chain;
 use crate::net::TimeLimit;
 use crate::net::driver::Choice;
 use crate::observe::Published;
-use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts};
+use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts, Scrape};
 use crate::worker::connection::serve;
 use crate::worker::talk::Peer;
 use crate::worker::upstream::Dial;
@@ -281,6 +281,13 @@ impl Base {
             seats: Cell::default(),
             left_with_the_end: Cell::default(),
         }
+    }
+
+    /// The bounds that were exceeded so far, as `name count`.
+    pub fn exceeded(&self) -> Vec<String> {
+        let page = String::from_utf8(self.metrics.prometheus_text(&Scrape::default())).expect("text");
+        let counts = page.lines().filter_map(|line| line.strip_prefix("ringway_bounds_exceeded_total{bound=\""));
+        counts.filter(|count| !count.ends_with(" 0")).map(|count| count.replace("\"}", "")).collect()
     }
 
     pub fn shared(&self, timeouts: Timeouts) -> Shared {

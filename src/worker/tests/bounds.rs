@@ -1,0 +1,135 @@
+//! Whatever goes beyond a bound is counted, once and for the right one; whatever does not is not.
+
+use std::cell::Cell;
+use std::io;
+use std::time::Duration;
+
+use super::*;
+use crate::http::Body;
+use crate::http::h1::body::InvalidBody;
+use crate::limits::{self, Bound};
+use crate::net::TooSlow;
+use crate::worker::Timeouts;
+use crate::worker::buffered::{NotRead, collect_in_time};
+use crate::worker::relay::RelayError;
+use crate::worker::talk::Talk;
+use crate::worker::verify::NoVerdict;
+use stage::TIMEOUTS;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+const SHORT: Duration = Duration::from_millis(150);
+
+/// Plays once on both drivers; gives what was counted.
+fn played(timeouts: Timeouts, client: &[Step], plans: &[Plan], takes_max: usize) -> Vec<String> {
+    let counted = Cell::new(Vec::new());
+    on_both_drivers(async || {
+        let base = Base::new();
+        Run { timeouts, takes_max, ..Run::new(client, plans) }.play(&base).await;
+        counted.set(base.exceeded());
+    });
+    counted.take()
+}
+
+/// What it is, the limits, what the client does, what the origin does, what the client takes, and what is counted.
+type Row<'a> = (&'a str, Timeouts, &'a [Step], &'a [Plan], usize, &'a [&'a str]);
+
+#[test]
+fn a_time_that_is_over_counts_for_its_bound() {
+    let answers = [origin(&[("\r\n\r\n", OK)])];
+    let silent = [Plan::Origin(vec![until("never")])];
+    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{}", "x".repeat(5000));
+    let long = [origin(&[("\r\n\r\n", &long)])];
+    let half = [send(POST), send("half"), until("Request Timeout"), Step::Close];
+    let (idle, head_read) = (Timeouts { idle: Some(SHORT), ..TIMEOUTS }, Timeouts { head_read: SHORT, ..TIMEOUTS });
+    let (body_read, stall) = (Timeouts { body_read: Some(SHORT), ..TIMEOUTS }, Timeouts { stall: SHORT, ..TIMEOUTS });
+    let rows: [Row; 7] = [
+        ("nothing", TIMEOUTS, &[send(GET), until("ok"), Step::Close], &answers, usize::MAX, &[]),
+        ("silent from the start", idle, &[], &[], usize::MAX, &["idle_secs 1"]),
+        ("silent after a request", idle, &[send(GET)], &answers, usize::MAX, &["idle_secs 1"]),
+        ("half a head", head_read, &[send("GET / HTTP/1.1\r\nHo")], &[], usize::MAX, &["head_read_secs 1"]),
+        ("half a body", stall, &half, &silent, usize::MAX, &["stalled_body_secs 1"]),
+        ("half a body, readTimeout", body_read, &half, &silent, usize::MAX, &["body_read_secs 1"]),
+        ("takes no answer", stall, &[send(GET)], &long, 500, &["stalled_body_secs 1"]),
+    ];
+    for (name, timeouts, client, plans, takes_max, expected) in rows {
+        assert_eq!(played(timeouts, client, plans, takes_max), expected, "{name}");
+    }
+}
+
+#[test]
+fn chunks_that_are_refused_count_for_what_is_wrong_with_them() {
+    let extension = format!("1;{}\r\n", "e".repeat(limits::CHUNK_OVERHEAD_BYTES_MAX as usize + 1));
+    let trailer = format!("0\r\nA: {}\r\n\r\n", "a".repeat(limits::TRAILER_BYTES_MAX));
+    let rows = [
+        ("zz\r\n", "chunk_framing 1"),
+        ("5\r\nhelloX", "chunk_framing 1"),
+        ("0\r\nA\r\n\r\n", "chunk_framing 1"),
+        (&extension, "chunk_overhead_bytes 1"),
+        (&trailer, "trailer_bytes 1"),
+    ];
+    let plans = [Plan::Origin(vec![until("never")])];
+    for (chunks, expected) in rows {
+        let client = [send(&format!("{CHUNKED}{chunks}")), until("400 Bad Request"), Step::Close];
+        assert_eq!(played(TIMEOUTS, &client, &plans, usize::MAX), [expected], "{:.20}", chunks);
+    }
+    // It broke off: nothing was exceeded.
+    let client = [send(&format!("{CHUNKED}5\r\nhel")), Step::Close];
+    assert!(played(TIMEOUTS, &client, &plans, usize::MAX).is_empty());
+}
+
+#[test]
+fn a_body_that_finds_no_room_is_counted() {
+    on_both_drivers(async || {
+        for (max, used, status, expected) in [
+            (4, 0, 413, "buffered_body_bytes 1"),
+            (5, limits::HELD_BYTES_PER_WORKER_MAX, 503, "held_bytes_per_worker 1"),
+        ] {
+            let base = Base::new();
+            let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Nobody);
+            worker.budget.used.set(used);
+            let mut talk = Talk::default();
+            talk.head.body = Body::Length(5);
+            talk.inbox.put_back(b"hello", &worker.buffers);
+            let (_client, mut wire) = pipe::Peer::new(&[], Chop::Whole).connect();
+            let refused = collect_in_time(&worker, max, &mut talk, &mut wire).await;
+            assert!(matches!(refused, Err(NotRead::Refused(reply)) if reply.status == status), "{expected}");
+            assert_eq!(base.exceeded(), [expected]);
+        }
+    });
+}
+
+#[test]
+fn failures_that_are_no_bound_count_for_none() {
+    let base = Base::new();
+    let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Nobody);
+    let truncated = io::Error::new(io::ErrorKind::InvalidData, InvalidBody::Truncated);
+    let vanished = io::Error::from_raw_os_error(110);
+    assert_eq!(vanished.kind(), io::ErrorKind::TimedOut, "the kernel's word for a peer that is gone");
+    for error in [truncated, io::ErrorKind::BrokenPipe.into(), vanished] {
+        assert!(worker.relayed::<()>(Err(RelayError::Source(error))).is_err());
+    }
+    assert_eq!(worker.verdict::<()>(Err(NoVerdict::Failed)), None);
+    assert!(worker.timed(Bound::Idle, Ok(())).is_ok());
+    assert!(base.exceeded().is_empty(), "{:?}", base.exceeded());
+    assert_eq!(worker.verdict::<()>(Err(NoVerdict::QueueFull)), None);
+    assert!(worker.relayed::<()>(Err(RelayError::Source(TooSlow.into()))).is_err());
+    assert_eq!(base.exceeded(), ["body_bytes_per_stall 1", "verify_queue 1"]);
+}
+
+/// Leads nowhere.
+struct Nobody;
+
+impl crate::worker::Dial for Nobody {
+    type Io = pipe::Wire;
+
+    async fn dial(
+        &self,
+        _: &crate::config::snapshot::Origin,
+        _: crate::net::TimeLimit<'_>,
+    ) -> Result<pipe::Wire, crate::error::Cause> {
+        Err(crate::error::Cause::Closed)
+    }
+}
