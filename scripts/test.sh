@@ -52,7 +52,8 @@ step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
 scripts/packages.sh pebble apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq procps strace faketime
 
-runner=(cargo nextest run --locked)
+# Half of the live tests wait for something most of the time: one more at a time for every two cores.
+runner=(cargo nextest run --locked --test-threads "$(($(nproc) * 3 / 2))")
 if ! cargo nextest --version >/dev/null 2>&1; then
     # Compiling it takes as long as all of this together.
     echo "cargo-nextest is not installed: cargo test runs the tests instead"

@@ -25,7 +25,9 @@ pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut i
         // A few connections wait in a handler, for their first request or, inside of it, for later ones; all others hold nothing.
         let may_wait_inside = is_new && worker.has_seat();
         if !may_wait_inside
-            && worker.timed(silence(is_new), worker.patience(is_new).bound(io.split().0.readable()).await).is_err()
+            && worker
+                .timed(worker.silence(is_new), worker.patience(is_new).bound(io.split().0.readable()).await)
+                .is_err()
         {
             break End::Close;
         }
@@ -85,12 +87,7 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
 /// or has been idle too long.
 async fn await_request<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T, is_first: bool) -> bool {
     let read = worker.patience(is_first).bound(talk.inbox.fill(io.split().0, &worker.buffers)).await;
-    matches!(worker.timed(silence(is_first), read), Ok(bytes) if bytes > 0)
-}
-
-/// What a client has exceeded that says nothing, before its first request or between two.
-fn silence(is_first: bool) -> Bound {
-    if is_first { Bound::HeadRead } else { Bound::Idle }
+    matches!(worker.timed(worker.silence(is_first), read), Ok(bytes) if bytes > 0)
 }
 
 enum Heard {

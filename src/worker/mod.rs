@@ -43,7 +43,7 @@ use arc_swap::{ArcSwap, Cache};
 
 use crate::config::snapshot::{Frontend, Origin};
 use crate::error::ProxyError;
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::middleware::Now;
 use crate::net::driver::Choice;
 use crate::net::spare::Spare;
@@ -299,6 +299,12 @@ impl<D: Dial> Worker<D> {
         let Timeouts { idle, head_read, .. } = self.shared.timeouts;
         let idle = idle.unwrap_or(Duration::MAX);
         self.deadlines.limit(if first { idle.min(head_read) } else { idle })
+    }
+
+    /// The bound that one has exceeded who was silent for longer.
+    fn silence(&self, first: bool) -> Bound {
+        let Timeouts { idle, head_read, .. } = self.shared.timeouts;
+        if first && idle.is_none_or(|idle| head_read < idle) { Bound::HeadRead } else { Bound::Idle }
     }
 
     fn has_seat(&self) -> bool {

@@ -45,9 +45,11 @@ fn a_time_that_is_over_counts_for_its_bound() {
     let half = [send(POST), send("half"), until("Request Timeout"), Step::Close];
     let (idle, head_read) = (Timeouts { idle: Some(SHORT), ..TIMEOUTS }, Timeouts { head_read: SHORT, ..TIMEOUTS });
     let (body_read, stall) = (Timeouts { body_read: Some(SHORT), ..TIMEOUTS }, Timeouts { stall: SHORT, ..TIMEOUTS });
-    let rows: [Row; 7] = [
+    let mute = Timeouts { head_read: SHORT, idle: None, ..TIMEOUTS };
+    let rows: [Row; 8] = [
         ("nothing", TIMEOUTS, &[send(GET), until("ok"), Step::Close], &answers, usize::MAX, &[]),
         ("silent from the start", idle, &[], &[], usize::MAX, &["idle_secs 1"]),
+        ("silent from the start, never idle", mute, &[], &[], usize::MAX, &["head_read_secs 1"]),
         ("silent after a request", idle, &[send(GET)], &answers, usize::MAX, &["idle_secs 1"]),
         ("half a head", head_read, &[send("GET / HTTP/1.1\r\nHo")], &[], usize::MAX, &["head_read_secs 1"]),
         ("half a body", stall, &half, &silent, usize::MAX, &["stalled_body_secs 1"]),
