@@ -67,7 +67,7 @@ impl Control {
         let initial = self.initial.iter().map(|update| update.provider);
         let file = self.file.as_ref().map(|_| file::PROVIDER);
         let docker = self.docker.as_ref().map(|_| labels::PROVIDER);
-        initial.chain(file).chain(docker).for_each(|provider| words.expect(provider));
+        initial.chain(file).chain(docker).for_each(|provider| words.awaits(provider));
         Arc::clone(words)
     }
 

@@ -83,7 +83,7 @@ enum Word {
 
 impl FirstWords {
     /// A provider that will speak.
-    pub fn expect(&self, provider: &'static str) {
+    pub fn awaits(&self, provider: &'static str) {
         self.with(|words| {
             words.entry(provider).or_insert(Word::Awaited);
         });
@@ -147,8 +147,8 @@ mod tests {
     fn a_start_waits_for_those_that_may_still_speak() {
         let words = FirstWords::default();
         assert!(!words.are_awaited() && words.missing().is_empty(), "without providers there is nothing to wait for");
-        words.expect("docker");
-        words.expect("file");
+        words.awaits("docker");
+        words.awaits("file");
         assert!(words.are_awaited());
         words.applied("file");
         words.cannot("file", "it is broken now");
