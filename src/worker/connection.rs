@@ -15,9 +15,6 @@ use crate::http::{Reply, Version};
 use crate::limits::{self, Bound};
 use crate::net::{ReadHalf, Transport, WriteHalf};
 
-/// Bounds of a request's head.
-pub const REQUEST_LIMITS: Limits = Limits::REQUEST;
-
 /// Serves a connection to its end.
 pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<Peer>) {
     let mut is_new = true;
@@ -87,7 +84,10 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
 /// or has been idle too long.
 async fn await_request<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T, is_first: bool) -> bool {
     let read = worker.patience(is_first).bound(talk.inbox.fill(io.split().0, &worker.buffers)).await;
-    matches!(worker.timed(worker.silence(is_first), read), Ok(bytes) if bytes > 0)
+    match read {
+        Ok(bytes) => bytes > 0,
+        Err(e) => worker.timed(worker.silence(is_first), Err(e)).unwrap_or(false),
+    }
 }
 
 enum Heard {
@@ -102,11 +102,13 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
     let limit = worker.shared.timeouts.head_read;
     let work = async {
         let mut seen = 0;
-        let mut share = worker.budget.share();
+        let mut share = None;
         loop {
             let pending = talk.inbox.pending();
             // Every connection has room for an ordinary head; what is beyond that is shared by all.
-            if pending.len() > limits::HEAD_BUFFER_BYTES && !share.set(pending.len()) {
+            if pending.len() > limits::HEAD_BUFFER_BYTES
+                && !share.get_or_insert_with(|| worker.budget.share()).set(pending.len())
+            {
                 worker.exceeded(Bound::HeldBytes);
                 return Heard::Refused(Reply::text(503, "Service Unavailable"));
             }
@@ -116,7 +118,7 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
                 || codec::head_end(pending, seen).is_some()
                 || pending.len() >= limits::REQUEST_HEAD_BYTES_MAX;
             if worth_parsing && !pending.is_empty() {
-                match parse_request(pending, &REQUEST_LIMITS, &mut talk.head) {
+                match parse_request(pending, &Limits::REQUEST, &mut talk.head) {
                     Ok(codec::Progress::Complete) => return Heard::Request,
                     Ok(codec::Progress::Partial) => {}
                     Err(refused) => {

@@ -21,9 +21,6 @@ use crate::middleware::error_pages::PageAsk;
 use crate::middleware::{Answer, Chain, Facts, Passage, Request};
 use crate::net::{Pace, ReadHalf, WriteHalf};
 
-/// Bounds of a response's head.
-pub const RESPONSE_LIMITS: Limits = Limits::RESPONSE;
-
 /// The request that is being answered, borrowed apart from the body that may still be on its way.
 pub struct Asked<'a> {
     pub head: &'a RequestHead,
@@ -178,7 +175,7 @@ async fn final_head<R: ReadHalf, D: Dial>(
         let worth_parsing =
             seen == 0 || codec::head_end(pending, seen).is_some() || pending.len() >= limits::RESPONSE_HEAD_BYTES_MAX;
         if worth_parsing && !pending.is_empty() {
-            let parsed = parse_response(answer.inbox.pending(), is_head, &RESPONSE_LIMITS, &mut answer.head);
+            let parsed = parse_response(answer.inbox.pending(), is_head, &Limits::RESPONSE, &mut answer.head);
             match parsed.map_err(|e| failed(Cause::Malformed(e.why)))? {
                 Progress::Complete if answer.head.status >= 200 || answer.head.status == 101 => {
                     answer.bytes = answer.inbox.detach(answer.head.len, &worker.buffers);
