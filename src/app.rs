@@ -9,6 +9,7 @@ mod logs;
 mod panics;
 mod privileges;
 mod process;
+mod process_log;
 mod rest;
 mod stop;
 mod systemd;
@@ -119,7 +120,7 @@ fn run(invocation: Invocation, mut beginning: Beginning) -> ExitCode {
     let start = Instant::now();
     // Before anything is opened: descriptors that belong to the process before this one are closed here.
     let handed = HandedDown::take(&|name| std::env::var(name).ok());
-    let log = logs::start(&invocation.fixed);
+    let log = process_log::start(&invocation.fixed);
     panics::install();
     tracing::info!("Ringway version {VERSION}");
     if let Some(file) = &invocation.file {
@@ -174,7 +175,7 @@ fn serve(
     beginning: Beginning,
     start: Instant,
     handed: &mut HandedDown,
-    log: &logs::Log,
+    log: &process_log::Log,
 ) -> Result<Running, String> {
     process::raise_open_files();
     let fixed = &invocation.fixed;
@@ -187,6 +188,7 @@ fn serve(
     let listeners = open_listeners(fixed, &parts, cores.len(), handed)?;
     let program = upgrade::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
     give_up_power(fixed, &parts.followed, log)?;
+    log.start_writer(Arc::clone(&metrics)).map_err(|e| format!("cannot start threads: {e}"))?;
     let kept = copies(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
     let Beginning { mut initial, release_memory, .. } = beginning;
     // Without the table nobody could put another one in its place.
@@ -284,7 +286,7 @@ fn copies(listeners: &[Sockets]) -> io::Result<Vec<Socket>> {
 }
 
 /// Becomes the user that is named, and lets nobody look into the process.
-fn give_up_power(fixed: &Fixed, followed: &FollowedFiles, log: &logs::Log) -> Result<(), String> {
+fn give_up_power(fixed: &Fixed, followed: &FollowedFiles, log: &process_log::Log) -> Result<(), String> {
     if !fixed.user.is_empty() {
         privileges::drop_to(&fixed.user)?;
         for file in followed.give_up_unseen() {
@@ -305,7 +307,7 @@ fn start_workers(
     cores: &[Option<usize>],
     shared: &Arc<Shared>,
     listeners: Vec<Sockets>,
-    log: &logs::Log,
+    log: &process_log::Log,
 ) -> Result<(), String> {
     let wanted = fixed.driver.parse()?;
     let mut workers = Vec::new();

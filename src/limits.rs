@@ -188,7 +188,7 @@ pub const RING_ENTRIES_MIN: u32 = 256;
 /// Completions the ring holds before the kernel must keep them elsewhere.
 pub const RING_COMPLETIONS: u32 = 16 * 1024;
 
-/// Access log bytes waiting in memory for the writer; above it lines are dropped and counted.
+/// Bytes of one log (the access log, the process's own) waiting in memory for its writer; above it lines are dropped and counted.
 pub const LOG_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 const _: () = assert!(RING_ENTRIES_MIN <= RING_ENTRIES && RING_ENTRIES <= RING_COMPLETIONS);

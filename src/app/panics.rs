@@ -4,8 +4,10 @@
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 
+use super::process_log;
+
 /// Threads whose work nobody else does. A task of the control thread that panics would be caught by its runtime and never be missed.
-const ESSENTIAL: [&str; 3] = ["control", "access-log", "watchdog"];
+const ESSENTIAL: [&str; 4] = ["control", "log", "access-log", "watchdog"];
 
 /// From here on panics are logged, and end the process where it could not go on.
 pub fn install() {
@@ -27,6 +29,7 @@ fn report(thread: &str, info: &PanicHookInfo<'_>) {
     // The log may be a file, or switched off.
     let _ = writeln!(io::stderr(), "{text}");
     if is_essential {
+        process_log::finish();
         std::process::exit(1);
     }
 }

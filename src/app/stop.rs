@@ -2,30 +2,21 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals as SignalIterator;
 
-use super::{Running, systemd, upgrade};
+use super::{Running, process_log, systemd, upgrade};
 use crate::config::fixed::Fixed;
 use crate::limits;
 use crate::worker::Shared;
 
 /// How often the drain looks whether requests are still under way.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// How long the last access log lines may take.
-const LOG_FLUSH_MAX: Duration = Duration::from_secs(2);
 /// Workers hand over buffered log lines at least this often.
 const LOG_HAND_OVER: Duration = Duration::from_millis(150);
-
-static REOPEN_LOG: AtomicBool = AtomicBool::new(false);
-
-/// SIGUSR1 has asked for a fresh log file since the last call.
-pub fn take_reopen_of_log() -> bool {
-    REOPEN_LOG.load(Relaxed) && REOPEN_LOG.swap(false, Relaxed)
-}
 
 /// The signals this process handles, caught from the moment this exists.
 pub struct Signals {
@@ -54,9 +45,9 @@ impl Signals {
     pub fn wait_and_stop(mut self, running: Running) -> ExitCode {
         let is_over = self.early.drain(..).chain(self.caught.forever()).any(|signal| match signal {
             SIGUSR1 => {
-                REOPEN_LOG.store(true, Relaxed);
+                process_log::reopen();
                 if let Some(log) = &running.shared.access_log {
-                    log.reopen();
+                    log.queue.reopen();
                 }
                 false
             }
@@ -141,7 +132,8 @@ fn end(shared: &Shared) {
     tracing::info!("Server stopped");
     if let Some(log) = &shared.access_log {
         std::thread::sleep(LOG_HAND_OVER);
-        log.flush(LOG_FLUSH_MAX);
+        log.queue.flush(process_log::LAST_LINES_MAX);
     }
     tracing::info!("Shutting down");
+    process_log::finish();
 }

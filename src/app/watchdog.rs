@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::process_log;
 use crate::limits;
 use crate::worker::Shared;
 
@@ -41,6 +42,7 @@ fn fail(number: usize, why: &str) -> ! {
     tracing::error!("{text}");
     // The log may be a file or switched off; a process that ends by itself says why on standard error as well.
     let _ = writeln!(io::stderr(), "{text}");
+    process_log::finish();
     std::process::exit(1)
 }
 

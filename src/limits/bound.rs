@@ -28,9 +28,9 @@ pub enum Bound {
     HeldBytes,
     /// Too many requests waited for a slow password hash: 503.
     VerifyQueue,
-    /// A line of the access log that found the writer's queue full.
+    /// A line of a log that found its writer's queue full.
     LogQueue,
-    /// A line of the access log that could not be written: most often, the disk is full.
+    /// A line of a log that could not be written: most often, the disk is full.
     LogFile,
     /// A container with too many labels, or too long ones, was left out.
     LabelsPerContainer,

@@ -20,6 +20,7 @@ mod inbox;
 mod internal;
 mod listen;
 mod local;
+pub mod log_queue;
 mod pages;
 mod places;
 mod pool;

@@ -12,7 +12,7 @@ use ringway::control::acme::disk::{self, RealDisk};
 use crate::support::http::Client;
 use crate::support::origin::Origin;
 use crate::support::ringway::{DRIVERS, Setup};
-use crate::support::{free_port, run, tool_or_skip, wait_for, wait_for_port, whoami_program};
+use crate::support::{free_port, run, stdout_of, tool_or_skip, wait_for, wait_for_port, whoami_program};
 
 const CONFIG: &str = r#"
 @top@
@@ -81,6 +81,50 @@ fn a_full_disk_costs_log_lines_and_no_request() {
             let text = fs::read_to_string(&access).unwrap_or_default();
             if text.contains("/there-is-room") { Ok(()) } else { Err(text.len().to_string()) }
         });
+    }
+}
+
+const GONE: &str = r#"
+[backends.gone.servers.a]
+url = "http://127.0.0.1:@gone@"
+[frontends.gone]
+backend = "gone"
+[frontends.gone.routes.r]
+rule = "PathPrefix:/gone"
+"#;
+
+/// The log is a pipe, as a container's standard output is, and nobody reads it.
+#[test]
+fn a_reader_of_the_log_that_stands_still_stops_nobody() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let config = format!("{CONFIG}{GONE}");
+        let setup = Setup::new(driver, &config).fill("@top@", "logLevel = \"WARN\"").fill("@gone@", free_port());
+        let setup = setup.fill("@tables@", "[traefikLog]\nfilePath = \"@dir@/pipe\"").fill("@origin@", origin.address);
+        let path = setup.folder.path().join("pipe");
+        stdout_of("mkfifo", &[&path.to_string_lossy()]);
+        let mut reader = fs::OpenOptions::new().read(true).write(true).open(&path).expect("the pipe's reading end");
+        let mut proxy = setup.start();
+        let mut client = Client::to(proxy.http);
+        // Each of them leaves a line, together many times as much as a pipe holds.
+        let lines = 2000;
+        for n in 0..lines {
+            let status = client.get("a", &format!("/gone/{n}")).status;
+            assert!(status >= 500, "{driver}: {status} of a server that does not run");
+            assert_eq!(client.get("a", &format!("/there/{n}")).status, 200, "{driver}");
+        }
+        let mut text = Vec::new();
+        while memchr::memmem::find_iter(&text, "backend=gone").count() < lines {
+            let mut piece = vec![0; 64 * 1024];
+            let n = reader.read(&mut piece).expect("the pipe");
+            text.extend_from_slice(&piece[..n]);
+        }
+        for n in 0..lines {
+            client.get("a", &format!("/gone/{n}"));
+        }
+        // Its last lines have nowhere to go either, and that does not keep it.
+        proxy.signal("TERM");
+        assert!(proxy.wait(Duration::from_secs(20)).success(), "{driver}");
     }
 }
 

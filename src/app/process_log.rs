@@ -1,0 +1,222 @@
+//! The process's own log: to standard output, or to a file that SIGUSR1 reopens. While the process starts its lines are written where they
+//! are made; once requests are served a thread of their own writes them, so that a reader that stands still stops nobody else.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::logs::ReopenedFile;
+use crate::config::fixed::{Fixed, LogLevel};
+use crate::observe::app_log::{self, AppLog};
+use crate::observe::clock_text::Moment;
+use crate::observe::metrics::Metrics;
+use crate::worker::log_queue::{Destination, LogQueue};
+
+/// How long the last lines of a log may take when the process ends.
+pub const LAST_LINES_MAX: Duration = Duration::from_secs(2);
+
+/// The one log of this process. Standard output, until it says otherwise.
+static LOG: Outlet = Outlet { early: Mutex::new(None), queue: OnceLock::new() };
+
+struct Outlet {
+    /// Written to by whoever has a line, as long as there is no queue.
+    early: Mutex<Option<Stream>>,
+    queue: OnceLock<LogQueue>,
+}
+
+/// The log, as far as lines outside of its filter need it.
+pub struct Log {
+    json: bool,
+    /// The configuration names no level: it is the default that hides warnings.
+    is_level_default: bool,
+}
+
+impl Log {
+    /// The last line of a process that cannot start: level fatal on the log's own stream, exit code 1 (static.md 1.7).
+    pub fn fatal(&self, text: &str) -> ExitCode {
+        LOG.put(app_log::line(self.json, now(), "fatal", text).as_bytes());
+        finish();
+        ExitCode::FAILURE
+    }
+
+    /// A warning that an operator has to see once even at the default level, error. Who sets a level gets that level.
+    pub fn notice(&self, text: &str) {
+        if self.is_level_default {
+            LOG.put(app_log::line(self.json, now(), "warning", text).as_bytes());
+        } else {
+            tracing::warn!("{text}");
+        }
+    }
+
+    /// From here on a thread writes the lines; those that are lost are counted in `metrics`, and the log says how many.
+    ///
+    /// # Errors
+    /// The system's, when no thread can be started.
+    pub fn start_writer(&self, metrics: Arc<Metrics>) -> io::Result<()> {
+        let Some(stream) = LOG.lock_early().take() else { return Ok(()) };
+        let untold = Arc::clone(&stream.untold);
+        let queue = LogQueue::start("log", stream, move |bound, lines| {
+            untold.fetch_add(lines, Relaxed);
+            metrics.exceeded(bound, lines);
+        })?;
+        let _ = LOG.queue.set(queue);
+        Ok(())
+    }
+}
+
+/// Starts logging at the configured level. A log file that cannot be opened falls back to standard output, and says so.
+pub fn start(fixed: &Fixed) -> Log {
+    let table = fixed.traefik_log.clone().unwrap_or_default();
+    let json = table.format == "json";
+    let path = if table.file_path.is_empty() { &fixed.traefik_logs_file } else { &table.file_path };
+    let (destination, problem): (Box<dyn Destination>, _) = match path.as_str() {
+        "" => (Box::new(io::stdout()), None),
+        path => match ReopenedFile::open(Path::new(path)) {
+            Ok(file) => (Box::new(file), None),
+            Err(e) => (
+                Box::new(io::stdout()),
+                Some(format!("traefikLog.filePath {path} cannot be opened ({e}): logging to standard output")),
+            ),
+        },
+    };
+    *LOG.lock_early() = Some(Stream { destination, json, untold: Arc::default() });
+    let level = match fixed.level() {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Fatal | LogLevel::Panic => LevelFilter::OFF,
+    };
+    let format = AppLog { json, clock: now };
+    // A second start in one process (tests) keeps the first log.
+    let _ = tracing::subscriber::set_global_default(
+        tracing_subscriber::fmt().event_format(format).with_writer(Lines).with_max_level(level).finish(),
+    );
+    if let Some(problem) = problem {
+        tracing::error!("{problem}");
+    }
+    Log { json, is_level_default: fixed.log_level.is_empty() && !fixed.debug }
+}
+
+/// Follows a rotated file.
+pub fn reopen() {
+    if let Some(queue) = LOG.queue.get() {
+        queue.reopen();
+    }
+}
+
+/// Waits until what was logged so far is written, before the process ends; no longer than [`LAST_LINES_MAX`].
+pub fn finish() {
+    if let Some(queue) = LOG.queue.get() {
+        queue.flush(LAST_LINES_MAX);
+    }
+}
+
+fn now() -> Moment {
+    Moment::utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64))
+}
+
+impl Outlet {
+    fn put(&self, line: &[u8]) {
+        match self.queue.get() {
+            Some(queue) => queue.push(line.to_vec()),
+            // There is nobody to be told that the log cannot be written.
+            None => drop(self.lock_early().as_mut().map(|stream| stream.write_lines(line))),
+        }
+    }
+
+    fn lock_early(&self) -> std::sync::MutexGuard<'_, Option<Stream>> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the log goes. What is written after lines were lost begins with their number.
+struct Stream {
+    destination: Box<dyn Destination>,
+    json: bool,
+    /// Lines that were lost, and of which the log has not told yet.
+    untold: Arc<AtomicU64>,
+}
+
+impl Destination for Stream {
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        let lost = self.untold.swap(0, Relaxed);
+        if lost > 0 {
+            let text = format!("{lost} line(s) of this log were lost: it was not read, or its disk was full");
+            let told = self.destination.write_lines(app_log::line(self.json, now(), "warning", &text).as_bytes());
+            if told.is_err() {
+                self.untold.fetch_add(lost, Relaxed);
+                return told;
+            }
+        }
+        self.destination.write_lines(lines)
+    }
+
+    fn reopen(&mut self) {
+        self.destination.reopen();
+    }
+}
+
+/// One line for each event.
+struct Lines;
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&'a self) -> Lines {
+        Lines
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        LOG.put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails as often as it says, then keeps what it gets.
+    struct Disk {
+        failures: u32,
+        written: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Destination for Disk {
+        fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+            if self.failures > 0 {
+                self.failures -= 1;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.written.lock().unwrap().extend_from_slice(lines);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lost_lines_are_told_once_there_is_room() {
+        let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let disk = Disk { failures: 1, written: Arc::clone(&written) };
+        let mut stream = Stream { destination: Box::new(disk), json: false, untold: Arc::new(7.into()) };
+        assert!(stream.write_lines(b"one\n").is_err(), "not even the number can be written");
+        stream.write_lines(b"two\n").unwrap();
+        stream.write_lines(b"three\n").unwrap();
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].contains("level=warning msg=\"7 line(s) of this log were lost"), "{text}");
+        assert_eq!(&lines[1..], ["two", "three"]);
+    }
+}
