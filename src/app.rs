@@ -35,6 +35,7 @@ use crate::control::followed::FollowedFiles;
 use crate::control::standby::{self, Standby};
 use crate::control::update::{FirstWords, Update};
 use crate::control::{self, Control};
+use crate::limits;
 use crate::net::handed::HandedDown;
 use crate::net::socket;
 use crate::observe::Published;
@@ -167,6 +168,14 @@ pub struct Running {
     pub standby: Standby,
     pub words: Arc<FirstWords>,
     pub rest: Rest,
+}
+
+impl Running {
+    /// Lets ACME rest, with its file as it should be.
+    fn rest_acme(&self) {
+        self.standby.let_go();
+        doors::wait_until(limits::LAST_SAVE_SECS, || self.standby.rests());
+    }
 }
 
 /// Opens the listeners, starts the workers and the control thread. Nothing is accepted yet.
@@ -325,7 +334,7 @@ fn start_workers(
 fn start_control(control: Control) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(crate::limits::LOOKUP_THREADS_MAX)
+        .max_blocking_threads(limits::LOOKUP_THREADS_MAX)
         .build();
     let runtime = runtime.map_err(|e| format!("cannot start the control thread: {e}"))?;
     let work = move || runtime.block_on(control.run());

@@ -135,6 +135,8 @@ pub const SUCCESSOR_READY_SECS: u64 = 60;
 pub const FIRST_ROUTES_SECS: u64 = 10;
 /// How long the workers may take to end accepting.
 pub const DOORS_CLOSE_SECS: u64 = 5;
+/// How long the last save of `acme.json` may take, before a hand-over or the end.
+pub const LAST_SAVE_SECS: u64 = 2;
 /// How long a process that was taken over from keeps connections on which nothing is asked.
 pub const IDLE_AFTER_HAND_OVER_SECS: u64 = 10;
 /// The listen queue asked of the kernel (it clips to net.core.somaxconn).

@@ -25,6 +25,10 @@ use ringway::tls::challenge::ChallengeTable;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+#[path = "support/ports.rs"]
+mod ports;
+use ports::free_port;
+
 /// Longer than anything here takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -155,10 +159,6 @@ impl Drop for Authority {
 fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 // ---- the web server that answers challenges ---------------------------------------------------------------------
@@ -357,6 +357,23 @@ fn two_names_get_one_certificate_and_a_restart_orders_nothing() {
     assert_eq!(authority.orders(), orders + 1);
     assert_ne!(fs::read(&storage).unwrap(), before);
     assert_eq!(read_json(&storage)["RingwayAccount"], file["RingwayAccount"]);
+}
+
+#[test]
+fn what_could_not_be_saved_is_saved_at_the_end() {
+    let Some(authority) = Authority::start() else { return };
+    let folder = authority.path("disk");
+    fs::create_dir(&folder).unwrap();
+    let storage = folder.join("acme.json");
+    let room = Room::start(authority.settings(&storage), want(&[]), &authority.web.table);
+    assert!(room.certificates().is_empty());
+    fs::remove_dir_all(&folder).unwrap();
+    room.wanted.as_ref().unwrap().send(want(&[&["a.example"]])).unwrap();
+    assert_eq!(room.obtained(), ["a.example"], "it is in use all the same");
+    fs::create_dir(&folder).unwrap();
+    assert!(!storage.exists(), "the next try comes seconds later");
+    room.stop().unwrap();
+    assert_eq!(read_json(&storage)["Certificates"][0]["Domain"]["Main"], "a.example");
 }
 
 #[test]

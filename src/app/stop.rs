@@ -110,6 +110,7 @@ fn stop(running: Running) {
     while !shared.doors_are_closed() && Instant::now() < end_of_doors {
         std::thread::sleep(LOOK_EVERY);
     }
+    running.rest_acme();
     drop(running.listeners);
     await_requests(shared, &running.fixed);
     end(shared);

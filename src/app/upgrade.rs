@@ -41,7 +41,7 @@ pub fn hand_over(running: &Running) -> Result<(), String> {
                     container beside this one instead"
             .to_owned());
     }
-    running.standby.let_go();
+    running.rest_acme();
     let started = start(running);
     if started.is_err() {
         running.standby.resume();

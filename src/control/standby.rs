@@ -1,25 +1,37 @@
-//! ACME rests while another process takes over: two of them would write one file.
+//! ACME rests while another process takes over, as two of them would write one file, and before the process ends.
 
 use tokio::sync::watch;
 
 /// The wiring's end.
-pub struct Standby(watch::Sender<bool>);
+pub struct Standby {
+    wish: watch::Sender<bool>,
+    resting: watch::Receiver<bool>,
+}
 
 /// The end of the task that may have to rest.
-pub struct Duty(watch::Receiver<bool>);
+pub struct Duty {
+    wish: watch::Receiver<bool>,
+    resting: watch::Sender<bool>,
+}
 
 pub fn standby() -> (Standby, Duty) {
-    let (sender, receiver) = watch::channel(false);
-    (Standby(sender), Duty(receiver))
+    let (wish, wished) = watch::channel(false);
+    let (rests, resting) = watch::channel(false);
+    (Standby { wish, resting }, Duty { wish: wished, resting: rests })
 }
 
 impl Standby {
     pub fn let_go(&self) {
-        self.0.send_replace(true);
+        self.wish.send_replace(true);
+    }
+
+    /// The work has been broken off, has ended by itself or has never been.
+    pub fn rests(&self) -> bool {
+        *self.resting.borrow() || self.resting.has_changed().is_err()
     }
 
     pub fn resume(&self) {
-        self.0.send_replace(false);
+        self.wish.send_replace(false);
     }
 }
 
@@ -27,13 +39,15 @@ impl Duty {
     /// Runs `work` to its end; breaks it off to rest, and begins it anew afterwards.
     pub async fn run<F: Future<Output = ()>>(mut self, mut work: impl FnMut() -> F) {
         loop {
-            if self.0.wait_for(|rests| !rests).await.is_err() {
+            if self.wish.wait_for(|rests| !rests).await.is_err() {
                 return;
             }
+            self.resting.send_replace(false);
             tokio::select! {
                 () = work() => return,
-                rests = self.0.wait_for(|rests| *rests) => if rests.is_err() { return },
+                rests = self.wish.wait_for(|rests| *rests) => if rests.is_err() { return },
             }
+            self.resting.send_replace(true);
         }
     }
 }
@@ -56,12 +70,13 @@ mod tests {
         };
         let told = async {
             tokio::task::yield_now().await;
+            assert!(!standby.rests(), "it works");
             standby.let_go();
             tokio::task::yield_now().await;
-            assert_eq!(begun.get(), 1, "it rests");
+            assert_eq!((begun.get(), standby.rests()), (1, true));
             standby.resume();
         };
         tokio::join!(duty.run(work), told);
-        assert_eq!(begun.get(), 2);
+        assert_eq!((begun.get(), standby.rests()), (2, true), "nobody works any more");
     }
 }

@@ -11,13 +11,16 @@ pub mod fixture;
 pub mod http;
 pub mod load;
 pub mod origin;
+mod ports;
 pub mod ringway;
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
+
+pub use ports::free_port;
 
 /// Runs a program to its end. Panics when it cannot be started; the exit status is the caller's to judge.
 pub fn run(program: &str, arguments: &[&str]) -> Output {
@@ -50,12 +53,6 @@ pub fn wait_for_port(address: &str, limit: Duration) {
     wait_for(&format!("something listens on {address}"), limit, || {
         TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
     });
-}
-
-/// A TCP port that was free a moment ago on every address of this machine.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
-    listener.local_addr().expect("a bound listener has an address").port()
 }
 
 /// A name for containers, networks and images that no other run of the tests has. `RINGWAY_RUN` becomes a part of it, for

@@ -219,6 +219,18 @@ impl Agent {
     }
 }
 
+/// What could not be saved before gets its last chance: with this it is gone from memory too.
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let mut store = self.desk.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if store.is_unsaved()
+            && let Err(e) = store.save()
+        {
+            error!("certificates or an account that could not be saved are lost: {e}");
+        }
+    }
+}
+
 /// One try at one certificate, with all that belongs to it: account, order, check, file.
 async fn attempt(desk: Arc<Desk>, job: Job) -> (Job, Result<Held, Failure>) {
     let limit = desk.settings.pacing.order_max;
