@@ -13,8 +13,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::fixed::{DYNAMIC_TABLES, Fixed};
+use crate::config::nearest::nearest;
 use crate::config::text::tree::Node;
-use crate::config::text::{self, InvalidConfig, nearest};
+use crate::config::text::{self, InvalidConfig};
 
 pub use help::help;
 

@@ -1,7 +1,7 @@
 //! Splitting arguments into flags (static.md 1.5).
 
 use super::CliError;
-use crate::config::text::nearest;
+use crate::config::nearest::nearest;
 use crate::config::text::shape::Shape;
 
 /// One flag as given.

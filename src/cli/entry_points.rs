@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::CliError;
-use crate::config::text::nearest;
+use crate::config::nearest::nearest;
 use crate::config::text::tree::{Node, Table, Value};
 
 /// Every item there is, in the spelling of Traefik's manual.

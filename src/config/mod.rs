@@ -12,6 +12,7 @@ pub mod few;
 pub mod fixed;
 pub mod json;
 pub mod labels;
+pub mod nearest;
 pub mod pem;
 pub mod snapshot;
 pub mod states;

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::check::Problem;
 use super::{EntryPoint, Fixed, Tls};
 use crate::config::dynamic::Auth;
-use crate::config::text::nearest;
+use crate::config::nearest::nearest;
 use crate::tls::suites;
 
 pub(super) fn check_entry_points(fixed: &Fixed, problems: &mut Vec<Problem>) {

@@ -2,6 +2,7 @@
 //! effect in Traefik (dynamic.md 2).
 
 use super::segments::segment_of;
+use crate::config::nearest::nearest;
 
 /// Labels of the container itself.
 const CONTAINER: &[&str] = &[
@@ -128,9 +129,6 @@ const GONE: &[(&str, &str)] = &[
     ("traefik.portIndex", "traefik.port"),
 ];
 
-/// How many single-letter changes still count as a typing error.
-const TYPING_ERRORS_MAX: usize = 3;
-
 /// What is wrong with a label's name, and the nearest one that exists; `None` for labels that mean something.
 pub fn unknown(label: &str) -> Option<String> {
     let rest = prefix_of_any_case(label)?;
@@ -145,7 +143,7 @@ pub fn unknown(label: &str) -> Option<String> {
     if label.starts_with("traefik.") && is_known(label, rest) {
         return None;
     }
-    Some(match nearest(label, rest) {
+    Some(match meant(label, rest) {
         Some(instead) => format!("label {label} is unknown and has no effect: did you mean {instead}?"),
         None => format!("label {label} is unknown and has no effect: remove it or correct its name"),
     })
@@ -176,41 +174,21 @@ fn fill_in(pattern: &str, option: &str) -> String {
     filled.map(|(piece, name)| if piece == "*" { name } else { piece }).collect::<Vec<_>>().join(".")
 }
 
-fn nearest(label: &str, rest: &str) -> Option<String> {
+/// The label that was probably meant.
+fn meant(label: &str, rest: &str) -> Option<String> {
     let (start, option) = match segment_of(label) {
         Some((segment, property)) => (format!("traefik.{segment}."), property),
         None => ("traefik.".to_owned(), rest),
     };
     let frontend = FRONTEND.iter().map(|pattern| format!("frontend.{pattern}"));
     let all = CONTAINER.iter().map(|name| name.to_string()).chain(frontend);
-    let wanted = option.to_lowercase();
-    all.map(|pattern| fill_in(&pattern, option))
-        .map(|candidate| (distance(&candidate.to_lowercase(), &wanted), candidate))
-        .filter(|(changes, candidate)| *changes <= TYPING_ERRORS_MAX && *changes * 3 <= candidate.len())
-        .min()
-        .map(|(_, candidate)| format!("{start}{candidate}"))
+    nearest(option, all.map(|pattern| fill_in(&pattern, option))).map(|candidate| format!("{start}{candidate}"))
 }
 
 /// `Traefik.Enable` is as wrong as `traefik.Enable`, and as easy to overlook.
 fn prefix_of_any_case(label: &str) -> Option<&str> {
     let (prefix, rest) = label.split_once('.')?;
     prefix.eq_ignore_ascii_case("traefik").then_some(rest)
-}
-
-/// Levenshtein's distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -250,6 +228,8 @@ mod tests {
             ("traefik.http.routers.x.rule", "Traefik 2"),
             ("traefik.http.services.x.loadbalancer.server.port", "Traefik 2"),
             ("traefik.completely.different", "remove it"),
+            // Comparing two names of that length letter by letter takes 10^10 steps.
+            (&format!("traefik.frontend.errors.{}.statsu", "x".repeat(100_000)), "remove it"),
         ] {
             let text = unknown(label).unwrap_or_default();
             assert!(text.contains(hint) && text.contains(label), "{label}: {text:?}");

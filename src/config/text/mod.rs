@@ -6,7 +6,6 @@ use serde::de::DeserializeOwned;
 
 mod documents;
 mod invalid;
-mod nearest;
 mod reader;
 mod rendered;
 pub mod shape;
@@ -14,7 +13,6 @@ pub mod tree;
 
 pub use documents::{Merged, dedicated, inline, merge};
 pub use invalid::{InvalidConfig, Warning};
-pub use nearest::nearest;
 
 use invalid::Source;
 use tree::Node;

@@ -7,8 +7,8 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
 use super::invalid::{Misfit, Source, Warning};
-use super::nearest::nearest;
 use super::tree::{Entry, Node, Origin, Table, Value};
+use crate::config::nearest::nearest;
 
 /// Unknown keys met while reading.
 #[derive(Default)]
