@@ -1,4 +1,12 @@
-//! What several fuzz targets need: comparing heads with httparse, framing a body, compiling a configuration without a world around it.
+//! What several fuzz targets need: comparing heads with httparse, framing a body, compiling a configuration without a world around it. What
+//! the whole exchange needs has files of its own.
+
+pub mod reading;
+#[expect(dead_code, reason = "its thousand hosts are for benches")]
+#[path = "../../tests/support/shared.rs"]
+mod shared;
+pub mod stage;
+pub mod wire;
 
 use std::io;
 use std::time::Duration;

@@ -1,94 +1,113 @@
-//! A whole request on its way to the backend: what the backend sees is exactly one request, the same to every reader, with the proxy's
-//! own word on the client.
+//! A whole exchange over a faulty transport: a client, the proxy's own connection handler, and backends. What the backends get is the
+//! client's requests and nothing else, the same to every reader; what the client gets is whole answers, one for each request at the most.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use ringway::http::forward::{ForwardPlan, HostChoice, write_request};
-use ringway::http::h1::codec::{Limits, Progress};
-use ringway::http::h1::server::parse_request;
-use ringway::http::{Body, Edits, Known, RequestHead, RequestView};
-use ringway_fuzz::{Payload, SLOTS, assert_plain, decode, encode, pairs, their_pairs};
+use std::collections::BTreeSet;
 
-const PEER: &[u8] = b"192.0.2.1";
+use libfuzzer_sys::fuzz_target;
+use ringway_fuzz::reading::{
+    self, Answer, Request, Rest, assert_answers_agree, assert_forwarded, first_request, requests,
+};
+use ringway_fuzz::stage::{self, Client, Outcome, PEER, Play, Server};
+use ringway_fuzz::wire::Line;
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut head = RequestHead::default();
-    if parse_request(bytes, &Limits::default(), &mut head) != Ok(Progress::Complete) {
-        return;
+    let Some(play) = Play::read(bytes) else { return };
+    let Outcome { client, servers } = stage::run(&play);
+    let client = client.borrow();
+    let (asked, rest) = requests(client.taken());
+    let mut sent: Vec<(usize, Option<Request>)> = Vec::new();
+    let mut answered: Vec<Answer> = Vec::new();
+    for server in &servers {
+        let server = server.borrow();
+        let heard = heard_by(&server, &client, &asked, play.trusted);
+        let methods = heard.iter().map(|(_, request)| request.as_ref().map_or(&b"GET"[..], |known| &known.method));
+        answered.extend(reading::answers(server.taken(), server.is_at_end(), methods).0);
+        sent.extend(heard);
     }
-    // A full head has no room for what the proxy adds.
-    if head.fields.len() + 10 > Limits::default().fields_max || head.len + 2000 > Limits::default().head_bytes_max {
-        return;
-    }
-    let Ok(payload) = decode(head.body, &bytes[head.len..], usize::MAX) else { return };
-    if payload.done {
-        for trusted in [false, true] {
-            check(bytes, &head, &payload, trusted);
-        }
-    }
+    sent.sort_by_key(|(number, _)| *number);
+    check_sent(&asked, &sent);
+    check_answers(&client, &asked, rest, &answered);
 });
 
-fn check(bytes: &[u8], head: &RequestHead, payload: &Payload, trusted: bool) {
-    let host = head.host.of(bytes);
-    let plan = ForwardPlan {
-        target: head.target.of(bytes),
-        host: if host.is_empty() { HostChoice::Given(b"10.0.0.1:80") } else { HostChoice::Client },
-        client_ip: PEER,
-        secure: trusted,
-        trusted,
-        server_name: b"proxy",
-        body: head.body,
-        websocket: head.websocket,
-        expect: false,
-        extra: &[],
-    };
-    let mut out = Vec::new();
-    write_request(&mut out, RequestView { head, bytes, edits: &Edits::new() }, &plan);
-    let head_len = out.len();
-    encode(head.body, payload, &mut out);
-
-    let mut back = RequestHead::default();
-    let verdict = parse_request(&out, &Limits::default(), &mut back);
-    assert_eq!(verdict, Ok(Progress::Complete), "{}", out.escape_ascii());
-    assert_eq!((back.len, back.body, back.keep_alive, back.websocket), (head_len, head.body, true, head.websocket));
-    assert_eq!(back.method.of(&out), head.method.of(bytes));
-    let body = decode(back.body, &out[back.len..], 5).expect("a body that reads back");
-    assert_eq!(body.data, payload.data);
-    assert!(body.done && back.len + body.len == out.len(), "bytes behind the one request");
-    vouches_for_the_client(&out, &back, trusted);
-    agrees_with_httparse(&out, &back);
+/// The requests that a backend heard, each with its number; the last one may be cut, in its head even, if there is a reason.
+fn heard_by(
+    server: &Line<Server>,
+    client: &Line<Client>,
+    asked: &[Request],
+    trusted: bool,
+) -> Vec<(usize, Option<Request>)> {
+    let is_cut_off = asked.last().is_some_and(|last| !last.is_whole)
+        || [client.has_failed(), client.is_at_end(), server.has_failed(), server.is_at_end()].contains(&true)
+        || server.party.spoke_early
+        || server.is_slow();
+    let begun = &server.party.begun;
+    let ends = begun.iter().skip(1).map(|(_, at)| *at).chain([server.heard.len()]);
+    let messages = begun.iter().zip(ends).map(|((number, at), end)| (*number, &server.heard[*at..end]));
+    let read = messages.map(|(number, bytes)| {
+        let Some((request, rest)) = first_request(bytes) else {
+            assert!(is_cut_off, "a head that is cut: {}", bytes.escape_ascii());
+            return (number, None);
+        };
+        assert!(!matches!(rest, Rest::Refused | Rest::BadBody), "{rest:?}: {}", bytes.escape_ascii());
+        assert_forwarded(bytes, PEER.as_bytes(), trusted);
+        assert!(request.is_whole || is_cut_off, "a body that is cut: {}", bytes.escape_ascii());
+        let behind = &bytes[request.len..];
+        if !behind.is_empty() {
+            let start = asked.iter().map(|request| request.len).sum();
+            assert_eq!(rest, Rest::Tunnel, "bytes behind a request: {}", bytes.escape_ascii());
+            assert!(client.taken()[start..].starts_with(behind), "bytes of nobody: {}", behind.escape_ascii());
+        }
+        (number, Some(request))
+    });
+    read.collect()
 }
 
-fn vouches_for_the_client(out: &[u8], back: &RequestHead, trusted: bool) {
-    let values = |known| -> Vec<&[u8]> {
-        back.fields.iter().filter(|field| field.known == known).map(|field| field.value.of(out)).collect()
-    };
-    let connection_fields = if back.websocket { 1 } else { 0 };
-    assert_eq!(values(Known::Connection).len(), connection_fields);
-    assert!(values(Known::ForwardedAlias).is_empty() && values(Known::TransferEncoding).len() <= 1);
-    assert_eq!(values(Known::XForwardedServer), [b"proxy"]);
-    assert!(values(Known::XForwardedFor).len() == 1 && values(Known::XForwardedFor)[0].ends_with(PEER));
-    assert!(!values(Known::XRealIp).is_empty() && !values(Known::XForwardedProto).is_empty());
-    if !trusted {
-        assert_eq!(values(Known::XForwardedFor), [PEER]);
-        assert_eq!(values(Known::XRealIp), [PEER]);
-        assert_eq!(values(Known::XForwardedProto), [b"http"]);
+/// Everything that was sent is something that the client asked, in its order, once; what means the same done twice may have been sent twice.
+fn check_sent(asked: &[Request], sent: &[(usize, Option<Request>)]) {
+    // How many of them the requests so far can account for.
+    let mut accounted = BTreeSet::from([0]);
+    for ask in asked {
+        let is_sent = |at: usize| {
+            let message = sent.get(at);
+            message.is_some_and(|(_, request)| request.as_ref().is_none_or(|request| carries(request, ask)))
+        };
+        for at in accounted.clone().into_iter().filter(|at| is_sent(*at)) {
+            accounted.insert(at + 1);
+            if ask.may_repeat && is_sent(at + 1) {
+                accounted.insert(at + 2);
+            }
+        }
     }
+    assert!(accounted.contains(&sent.len()), "asked {asked:?}, sent {sent:?}");
 }
 
-fn agrees_with_httparse(out: &[u8], back: &RequestHead) {
-    let ours = pairs(&back.fields, out);
-    assert_plain(&ours);
-    if !back.target.of(out).is_ascii() {
-        return;
+/// The request is the one that the client made, as far as it came. A body that breaks its framing is never passed for whole.
+fn carries(request: &Request, ask: &Request) -> bool {
+    let same_trailers = request.trailers == ask.trailers || !request.is_chunked;
+    let same_body = match (request.is_whole, ask.is_whole) {
+        (true, whole) => whole && request.data == ask.data && same_trailers,
+        (false, true) => ask.data.starts_with(&request.data),
+        // What came of a bad one is not known here.
+        (false, false) => true,
+    };
+    let same_target = request.target == ask.target || !ask.is_plain();
+    request.method == ask.method && same_target && same_body
+}
+
+/// At most one final answer for each request, in order; a good one that passes for whole is whole, and a backend's.
+fn check_answers(client: &Line<Client>, asked: &[Request], rest: Rest, answered: &[Answer]) {
+    let heard = client.heard.escape_ascii();
+    let mut methods: Vec<&[u8]> = asked.iter().map(|request| &*request.method).collect();
+    if rest == Rest::Refused {
+        methods.push(b"GET");
     }
-    let mut slots = [httparse::EMPTY_HEADER; SLOTS];
-    let mut second = httparse::Request::new(&mut slots);
-    assert_eq!(second.parse(out), Ok(httparse::Status::Complete(back.len)));
-    assert_eq!(second.path.map(str::as_bytes), Some(back.target.of(out)));
-    assert_eq!(ours, their_pairs(second.headers));
-    assert_eq!(
-        back.body == Body::Chunked,
-        ours.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"transfer-encoding"))
-    );
+    assert_answers_agree(&client.heard, &methods);
+    let is_ended = !client.cut && !client.has_failed();
+    let (answers, end) = reading::answers(&client.heard, is_ended, methods.iter().copied());
+    assert!(answers.len() <= methods.len(), "answers that nobody asked for: {heard}");
+    assert!(!matches!(end, Rest::Refused | Rest::BadBody), "{end:?}: {heard}");
+    for answer in answers.iter().filter(|answer| answer.is_whole && answer.status < 300) {
+        assert!(answered.contains(answer), "the answer of nobody: {answer:?}: {heard}");
+    }
 }

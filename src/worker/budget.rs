@@ -30,6 +30,11 @@ impl Budget {
         Held { bytes: Vec::new(), share: self.share() }
     }
 
+    /// Bytes that are taken.
+    pub fn used(&self) -> usize {
+        self.used.get()
+    }
+
     /// An empty share.
     pub fn share(&self) -> Share<'_> {
         Share { bytes: 0, budget: self }
@@ -86,6 +91,6 @@ mod tests {
         drop(first);
         assert!(second.push(&block));
         drop(second);
-        assert_eq!(budget.used.get(), 0);
+        assert_eq!(budget.used(), 0);
     }
 }

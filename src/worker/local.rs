@@ -98,14 +98,15 @@ pub async fn leave<T: Transport, D: Dial>(
     answer_locally(worker, talk, client, reply).await
 }
 
-/// Sends an answer of the proxy itself. A body that the client has announced and nobody has read ends the connection.
+/// Sends an answer of the proxy itself. It ends the connection where the client may have sent more that belongs to the request: a body
+/// that nobody has read, or what it says in the protocol that it wanted to switch to, which must not be read as a request.
 pub async fn answer_locally<T: Transport, D: Dial>(
     worker: &Worker<D>,
     talk: &mut Talk,
     client: &mut T,
     reply: Reply,
 ) -> End {
-    let is_unread = talk.head.body != crate::http::Body::None && !talk.body_read;
+    let is_unread = talk.head.websocket || (talk.head.body != crate::http::Body::None && !talk.body_read);
     let keep_alive = talk.head.keep_alive && !is_unread && !reply.close && !worker.is_draining();
     let is_head = talk.head.method.of(&talk.bytes) == b"HEAD";
     let mut out = std::mem::take(&mut talk.out);

@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
 
         check_counts(&shared, &shared.snapshot.load());
         assert_eq!(worker.reads_ahead.get(), 0, "a seat that nobody sits in");
-        assert_eq!(worker.budget.used.get(), self.held, "bytes of messages that nobody holds any more");
+        assert_eq!(worker.budget.used(), self.held, "bytes of messages that nobody holds any more");
         let pooled = worker.pool.len();
         let client = client.borrow();
         assert!(client.dropped, "the client's connection is still held");
@@ -250,6 +250,11 @@ impl Base {
 
     /// Each document becomes a table, compiled after the one before it as by a reload.
     pub fn of(documents: impl IntoIterator<Item = Dynamic>) -> Self {
+        Base::with(&VerifyPool::start().expect("threads"), documents)
+    }
+
+    /// As [`of`](Self::of), with threads that others have too.
+    pub fn with(verify: &VerifyPool, documents: impl IntoIterator<Item = Dynamic>) -> Self {
         let entry = EntryFacts { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: false };
         let fixture = Fixture {
             entry_points: vec![entry],
@@ -274,13 +279,7 @@ impl Base {
             assert!(snapshot.rejected.is_empty(), "{:?}", snapshot.rejected);
             tables.push(Arc::new(Published::new(snapshot, &metrics)));
         }
-        Base {
-            tables,
-            verify: VerifyPool::start().expect("threads"),
-            metrics,
-            seats: Cell::default(),
-            left_with_the_end: Cell::default(),
-        }
+        Base { tables, verify: verify.clone(), metrics, seats: Cell::default(), left_with_the_end: Cell::default() }
     }
 
     /// The bounds that were exceeded so far, as `name count`.

@@ -76,6 +76,19 @@ fn a_refused_upgrade_is_an_answer_like_any_other_and_the_end() {
 }
 
 #[test]
+fn an_upgrade_that_the_proxy_itself_refuses_is_the_end_too() {
+    // What follows was written for another protocol, and another client may have chosen it.
+    Case {
+        client: vec![send(ASK), send("GET /evil HTTP/1.1\r\nHost: a\r\n\r\n")],
+        plans: vec![Plan::Refuse],
+        client_gets: "HTTP/1.1 502 Bad Gateway\nContent-Type: text/plain; charset=utf-8\nContent-Length: 11\nConnection: close\n\nBad Gateway",
+        origins_get: Vec::new(),
+        ..Case::default()
+    }
+    .check();
+}
+
+#[test]
 fn a_tunnel_that_breaks_ends_on_both_sides() {
     for (client_end, origin_end) in [(Step::Reset, Step::Close), (Step::Close, Step::Reset)] {
         on_both_drivers(async || {

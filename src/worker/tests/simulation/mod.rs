@@ -227,7 +227,7 @@ async fn meet(
     swapping.await;
     worker.pool.clear();
     base.tables.iter().for_each(|table| check_counts(&shared, table));
-    assert_eq!(worker.budget.used.get(), 0, "bytes of messages that nobody holds any more");
+    assert_eq!(worker.budget.used(), 0, "bytes of messages that nobody holds any more");
     assert!(world.servers.borrow().iter().all(|link| link.borrow().dropped), "a server's connection is still held");
     check_memory(&world.ledger.borrow());
     world.seen.take()

@@ -1,0 +1,212 @@
+//! What went over a wire, read again: by our own parser and by httparse, which have to agree.
+
+use std::fmt;
+
+use ringway::http::h1::client::parse_response;
+use ringway::http::h1::codec::{Limits, Progress};
+use ringway::http::h1::server::parse_request;
+use ringway::http::{Body, Known, RequestHead, ResponseHead};
+
+use crate::{Payload, SLOTS, assert_plain, decode, pairs, their_pairs};
+
+/// One request.
+#[derive(Clone, Default)]
+pub struct Request {
+    pub method: Vec<u8>,
+    pub target: Vec<u8>,
+    pub data: Vec<u8>,
+    pub trailers: Vec<u8>,
+    pub is_chunked: bool,
+    /// Its body has come to its end.
+    pub is_whole: bool,
+    /// Without a body, and the same when it is done twice (RFC 9110 9.2.2).
+    pub may_repeat: bool,
+    /// Bytes of head and body.
+    pub len: usize,
+}
+
+impl Request {
+    /// The router has no reason to write its target anew.
+    pub fn is_plain(&self) -> bool {
+        let unclean = [&b"//"[..], b"/.", b"%", b"\\"];
+        let has = |text: &[u8]| self.target.windows(text.len()).any(|window| window == text);
+        self.target.is_ascii() && !unclean.into_iter().any(has)
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = if self.is_whole { "whole" } else { "cut" };
+        write!(f, "{} {}, {whole}: ", self.method.escape_ascii(), self.target.escape_ascii())?;
+        write!(f, "{} [{}]", self.data.escape_ascii(), self.trailers.escape_ascii())
+    }
+}
+
+/// What stands behind what has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    Nothing,
+    /// A message that has not come whole.
+    Cut,
+    /// No message.
+    Refused,
+    /// A body that breaks its framing.
+    BadBody,
+    /// Another protocol, if the other side agreed to it.
+    Tunnel,
+}
+
+/// A stream of requests, the last of them with what has come of its body.
+pub fn requests(bytes: &[u8]) -> (Vec<Request>, Rest) {
+    let (mut requests, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let Some((request, rest)) = first_request(&bytes[at..]) else { return (requests, Rest::Cut) };
+        if rest != Rest::Refused {
+            at += request.len;
+            requests.push(request);
+        }
+        if rest != Rest::Nothing {
+            return (requests, rest);
+        }
+    }
+    (requests, Rest::Nothing)
+}
+
+/// The first request of a stream, and what ends the stream there, if something does; `None` without a whole head.
+pub fn first_request(bytes: &[u8]) -> Option<(Request, Rest)> {
+    let mut head = RequestHead::default();
+    match parse_request(bytes, &Limits::default(), &mut head) {
+        Err(_) => return Some((Request::default(), Rest::Refused)),
+        Ok(Progress::Partial) => return None,
+        Ok(Progress::Complete) => {}
+    }
+    let method = head.method.of(bytes).to_vec();
+    let is_safe = [&b"GET"[..], b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"].contains(&&*method);
+    let mut request = Request {
+        may_repeat: is_safe && head.body == Body::None,
+        method,
+        target: head.target.of(bytes).to_vec(),
+        is_chunked: head.body == Body::Chunked,
+        len: head.len,
+        ..Request::default()
+    };
+    let Ok(payload) = decode(head.body, &bytes[head.len..], usize::MAX) else { return Some((request, Rest::BadBody)) };
+    request.is_whole = payload.done;
+    request.len += payload.len;
+    Payload { data: request.data, trailers: request.trailers, .. } = payload;
+    let rest = match payload.done {
+        false => Rest::Cut,
+        true if head.websocket => Rest::Tunnel,
+        true => Rest::Nothing,
+    };
+    Some((request, rest))
+}
+
+/// The request at the beginning of `bytes` is beyond doubt, and says of the client at `peer` what the proxy knows.
+pub fn assert_forwarded(bytes: &[u8], peer: &[u8], trusted: bool) {
+    let mut head = RequestHead::default();
+    let verdict = parse_request(bytes, &Limits::default(), &mut head);
+    assert_eq!(verdict, Ok(Progress::Complete), "{}", bytes.escape_ascii());
+    assert!(head.keep_alive, "{}", bytes.escape_ascii());
+    vouches_for_the_client(bytes, &head, peer, trusted);
+    agrees_with_httparse(bytes, &head);
+}
+
+fn vouches_for_the_client(out: &[u8], back: &RequestHead, peer: &[u8], trusted: bool) {
+    let values = |known| -> Vec<&[u8]> {
+        back.fields.iter().filter(|field| field.known == known).map(|field| field.value.of(out)).collect()
+    };
+    let connection_fields = if back.websocket { 1 } else { 0 };
+    assert_eq!(values(Known::Connection).len(), connection_fields);
+    assert!(values(Known::ForwardedAlias).is_empty() && values(Known::TransferEncoding).len() <= 1);
+    assert_eq!(values(Known::XForwardedServer), [b"proxy"]);
+    assert!(values(Known::XForwardedFor).len() == 1 && values(Known::XForwardedFor)[0].ends_with(peer));
+    assert!(!values(Known::XRealIp).is_empty() && !values(Known::XForwardedProto).is_empty());
+    if !trusted {
+        assert_eq!(values(Known::XForwardedFor), [peer]);
+        assert_eq!(values(Known::XRealIp), [peer]);
+        assert_eq!(values(Known::XForwardedProto), [b"http"]);
+    }
+}
+
+fn agrees_with_httparse(out: &[u8], back: &RequestHead) {
+    let ours = pairs(&back.fields, out);
+    assert_plain(&ours);
+    if !back.target.of(out).is_ascii() {
+        return;
+    }
+    let mut slots = [httparse::EMPTY_HEADER; SLOTS];
+    let mut second = httparse::Request::new(&mut slots);
+    assert_eq!(second.parse(out), Ok(httparse::Status::Complete(back.len)));
+    assert_eq!(second.method.map(str::as_bytes), Some(back.method.of(out)));
+    assert_eq!(second.path.map(str::as_bytes), Some(back.target.of(out)));
+    assert_eq!(ours, their_pairs(second.headers));
+    assert_eq!(
+        back.body == Body::Chunked,
+        ours.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"transfer-encoding"))
+    );
+}
+
+/// One final answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub data: Vec<u8>,
+    pub is_whole: bool,
+}
+
+/// A stream of answers to requests of these methods, up to the first that is not whole. `is_ended`: the stream has come to an orderly end.
+pub fn answers<'m>(bytes: &[u8], is_ended: bool, methods: impl Iterator<Item = &'m [u8]>) -> (Vec<Answer>, Rest) {
+    let (mut answers, mut at) = (Vec::new(), 0);
+    // One more than there are methods: whoever gets that many was given an answer without a request.
+    for method in methods.chain([&b"GET"[..]]) {
+        let head = loop {
+            let (rest, mut head) = (&bytes[at..], ResponseHead::default());
+            match parse_response(rest, method == b"HEAD", &Limits::RESPONSE, &mut head) {
+                Ok(Progress::Complete) => {}
+                Ok(Progress::Partial) if rest.is_empty() => return (answers, Rest::Nothing),
+                Ok(Progress::Partial) => return (answers, Rest::Cut),
+                Err(_) => return (answers, Rest::Refused),
+            }
+            at += head.len;
+            if head.status == 101 || head.status >= 200 {
+                break head;
+            }
+        };
+        let Ok(payload) = decode(head.body, &bytes[at..], usize::MAX) else { return (answers, Rest::BadBody) };
+        at += payload.len;
+        let is_whole = payload.done || (head.body == Body::UntilClose && is_ended);
+        answers.push(Answer { status: head.status, data: payload.data, is_whole });
+        match head.status {
+            101 => return (answers, Rest::Tunnel),
+            _ if !is_whole => return (answers, Rest::Cut),
+            _ => {}
+        }
+    }
+    let rest = if at == bytes.len() { Rest::Nothing } else { Rest::Refused };
+    (answers, rest)
+}
+
+/// Each head in a stream of whole answers reads the same to httparse.
+pub fn assert_answers_agree(bytes: &[u8], methods: &[&[u8]]) {
+    let (mut at, mut method) = (0, 0);
+    while at < bytes.len() && method < methods.len() {
+        let (rest, mut head) = (&bytes[at..], ResponseHead::default());
+        let parsed = parse_response(rest, methods[method] == b"HEAD", &Limits::RESPONSE, &mut head);
+        if parsed != Ok(Progress::Complete) {
+            return;
+        }
+        let ours = pairs(&head.fields, rest);
+        assert_plain(&ours);
+        let mut slots = [httparse::EMPTY_HEADER; SLOTS];
+        let mut second = httparse::Response::new(&mut slots);
+        assert_eq!(second.parse(rest), Ok(httparse::Status::Complete(head.len)), "{}", rest.escape_ascii());
+        assert_eq!((second.code, ours), (Some(head.status), their_pairs(second.headers)));
+        let Ok(payload) = decode(head.body, &rest[head.len..], usize::MAX) else { return };
+        at += head.len + payload.len;
+        method += usize::from(head.status >= 200);
+        if head.status == 101 || !payload.done {
+            return;
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! A connection in memory whose faults stand in the fuzzer's bytes: pieces of any size, pauses, an end or a reset in mid-stream, a peer
+//! that takes nothing more.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ringway::net::{Deadlines, Duplex, ReadHalf, WriteHalf};
+
+/// How a party behaves; the character `0` stands for its best behaviour, so that a seed can be read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Conduct {
+    pub fault: Fault,
+    /// Bytes that travel at a time, both ways; 0 for all of them.
+    piece: usize,
+    pause: Pause,
+}
+
+/// What goes wrong. The number counts bytes of the connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fault {
+    #[default]
+    None,
+    /// Says that it sends no more after so many bytes.
+    Ends(usize),
+    /// Both ways end in an error once so many have travelled, or once the party has heard so many.
+    Resets(usize),
+    Breaks(usize),
+    /// Nothing travels any more, or nothing towards the party.
+    StandsStill(usize),
+    TakesNoMore(usize),
+    /// It cannot be connected to.
+    Refuses,
+    IsAway,
+}
+
+/// What lies between two pieces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Pause {
+    #[default]
+    None,
+    /// The proxy is woken and finds nothing.
+    Look,
+    Time(Duration),
+}
+
+impl Conduct {
+    pub const BYTES: usize = 5;
+
+    pub fn read(control: [u8; Self::BYTES]) -> Conduct {
+        let at = usize::from(control[3]) | usize::from(control[4] & 15) << 8;
+        let fault = match control[0] & 7 {
+            0 => Fault::None,
+            1 => Fault::Ends(at),
+            2 => Fault::Resets(at),
+            3 => Fault::Breaks(at),
+            4 => Fault::StandsStill(at),
+            5 => Fault::TakesNoMore(at),
+            6 => Fault::Refuses,
+            _ => Fault::IsAway,
+        };
+        let pause = match control[2] & 3 {
+            0 => Pause::None,
+            1 => Pause::Look,
+            2 => Pause::Time(Duration::from_millis(200)),
+            _ => Pause::Time(Duration::from_secs(2)),
+        };
+        Conduct { fault, piece: usize::from(control[1] & 15), pause }
+    }
+}
+
+/// What a party says to what it has heard.
+pub trait Party {
+    /// `heard` is all that it has heard so far. What it says is added to `says`; true if it has said its last.
+    fn hear(&mut self, heard: &[u8], says: &mut Vec<u8>) -> bool;
+}
+
+/// One connection.
+pub struct Line<P> {
+    pub party: P,
+    conduct: Conduct,
+    /// The time of all lines.
+    clock: Rc<Deadlines>,
+    /// All that the party says, and how much of it the proxy has taken.
+    says: Vec<u8>,
+    taken: usize,
+    pub heard: Vec<u8>,
+    /// It says nothing more.
+    is_done: bool,
+    /// It has gone away.
+    pub has_left: bool,
+    reader: Option<Waker>,
+    /// The proxy has said that these are its last bytes; that it sends no more; it has let go of the connection; it has cut it.
+    last: bool,
+    finished: bool,
+    pub dropped: bool,
+    pub cut: bool,
+}
+
+pub type Shared<P> = Rc<RefCell<Line<P>>>;
+pub type Wire<P> = Duplex<Reader<P>, Writer<P>>;
+
+pub struct Reader<P>(Shared<P>);
+pub struct Writer<P>(Shared<P>);
+
+/// The line of a party, and the proxy's end of it.
+pub fn connect<P: Party>(mut party: P, conduct: Conduct, clock: &Rc<Deadlines>) -> (Shared<P>, Wire<P>) {
+    let mut says = Vec::new();
+    let is_done = party.hear(&[], &mut says);
+    let line = Rc::new(RefCell::new(Line {
+        party,
+        conduct,
+        clock: Rc::clone(clock),
+        says,
+        taken: 0,
+        heard: Vec::new(),
+        is_done,
+        has_left: false,
+        reader: None,
+        last: false,
+        finished: false,
+        dropped: false,
+        cut: false,
+    }));
+    (Rc::clone(&line), Duplex { reader: Reader(Rc::clone(&line)), writer: Writer(line) })
+}
+
+impl<P: Party> Line<P> {
+    /// What the proxy has taken of what the party said.
+    pub fn taken(&self) -> &[u8] {
+        &self.says[..self.taken]
+    }
+
+    /// The proxy was told that nothing more comes, in good order.
+    pub fn is_at_end(&self) -> bool {
+        let cut_short = matches!(self.conduct.fault, Fault::Ends(at) if self.taken >= at);
+        !self.is_broken() && !self.stands_still() && (cut_short || (self.is_done && self.taken == self.says.len()))
+    }
+
+    /// Its fault has shown, or the party has gone.
+    pub fn has_failed(&self) -> bool {
+        let takes_no_more = matches!(self.conduct.fault, Fault::TakesNoMore(at) if self.heard.len() >= at);
+        self.is_broken() || self.stands_still() || takes_no_more
+    }
+
+    /// So slow that the proxy may lose its patience.
+    pub fn is_slow(&self) -> bool {
+        matches!(self.conduct.pause, Pause::Time(_))
+    }
+
+    /// It says something unasked.
+    pub fn say(&mut self, bytes: &[u8]) {
+        self.says.extend_from_slice(bytes);
+    }
+
+    /// The party goes away.
+    pub fn leave(&mut self) {
+        self.has_left = true;
+        self.wake();
+    }
+
+    fn is_broken(&self) -> bool {
+        self.has_left
+            || match self.conduct.fault {
+                Fault::Resets(at) => self.taken + self.heard.len() >= at,
+                Fault::Breaks(at) => self.heard.len() >= at,
+                _ => false,
+            }
+    }
+
+    fn stands_still(&self) -> bool {
+        matches!(self.conduct.fault, Fault::StandsStill(at) if self.taken + self.heard.len() >= at)
+    }
+
+    /// How much of `want` bytes travels at once, when `left` are left until something happens.
+    fn piece(&self, want: usize, left: usize) -> usize {
+        let piece = if self.conduct.piece == 0 { usize::MAX } else { self.conduct.piece };
+        want.min(piece).min(left)
+    }
+
+    fn can_say(&self) -> usize {
+        let left = match self.conduct.fault {
+            Fault::Ends(at) => at.saturating_sub(self.taken),
+            Fault::Resets(at) | Fault::StandsStill(at) => at.saturating_sub(self.taken + self.heard.len()),
+            _ => usize::MAX,
+        };
+        self.piece(self.says.len() - self.taken, left)
+    }
+
+    fn can_hear(&self, want: usize) -> usize {
+        let left = match self.conduct.fault {
+            Fault::Breaks(at) | Fault::TakesNoMore(at) => at.saturating_sub(self.heard.len()),
+            Fault::Resets(at) | Fault::StandsStill(at) => at.saturating_sub(self.taken + self.heard.len()),
+            _ => usize::MAX,
+        };
+        self.piece(want, left)
+    }
+
+    fn poll_read(&mut self, cx: &Context<'_>, room: usize) -> Poll<io::Result<Vec<u8>>> {
+        assert!(!self.last || self.finished, "a wait behind the last bytes");
+        if self.is_broken() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        let size = self.can_say().min(room);
+        if size > 0 {
+            self.taken += size;
+            return Poll::Ready(Ok(self.says[self.taken - size..self.taken].to_vec()));
+        }
+        if self.is_at_end() || (self.finished && !self.stands_still()) {
+            return Poll::Ready(Ok(Vec::new()));
+        }
+        self.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        assert!(!self.last && !self.finished, "bytes after the last ones: {}", bytes.escape_ascii());
+        if self.is_broken() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let size = self.can_hear(bytes.len());
+        if size == 0 {
+            return Poll::Pending;
+        }
+        self.heard.extend_from_slice(&bytes[..size]);
+        self.is_done |= self.party.hear(&self.heard, &mut self.says);
+        self.wake();
+        Poll::Ready(Ok(size))
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake();
+        }
+    }
+
+    /// Nothing to read, and no end in sight.
+    fn is_silent(&self) -> bool {
+        self.can_say() == 0 && !self.is_at_end() && !self.is_broken() && !self.finished
+    }
+}
+
+/// What lies in front of the next piece.
+async fn pause<P>(line: &Shared<P>) {
+    let (pause, clock) = (line.borrow().conduct.pause, Rc::clone(&line.borrow().clock));
+    match pause {
+        Pause::None => {}
+        Pause::Look => ringway::net::splice::pause().await,
+        Pause::Time(time) => clock.pause(time).await,
+    }
+}
+
+impl<P: Party> ReadHalf for Reader<P> {
+    async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        if buffer.capacity() == buffer.len() {
+            buffer.reserve(64);
+        }
+        pause(&self.0).await;
+        let room = buffer.capacity() - buffer.len();
+        match poll_fn(|cx| self.0.borrow_mut().poll_read(cx, room)).await {
+            Ok(bytes) => {
+                buffer.extend_from_slice(&bytes);
+                (Ok(bytes.len()), buffer)
+            }
+            Err(e) => (Err(e), buffer),
+        }
+    }
+
+    async fn readable(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            let mut line = self.0.borrow_mut();
+            if !line.is_silent() {
+                return Poll::Ready(Ok(()));
+            }
+            line.reader = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn is_quiet(&mut self) -> bool {
+        self.0.borrow().is_silent()
+    }
+
+    fn is_gone(&mut self) -> bool {
+        let line = self.0.borrow();
+        line.is_broken() || line.is_at_end()
+    }
+
+    fn abort(&mut self) {
+        self.0.borrow_mut().cut = true;
+    }
+}
+
+impl<P: Party> WriteHalf for Writer<P> {
+    async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        let mut done = 0;
+        while done < buffer.len() {
+            pause(&self.0).await;
+            match poll_fn(|_| self.0.borrow_mut().poll_write(&buffer[done..])).await {
+                Ok(size) => done += size,
+                Err(e) => return (Err(e), buffer),
+            }
+        }
+        (Ok(()), buffer)
+    }
+
+    async fn write_last(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        let written = self.write_all(buffer).await;
+        self.0.borrow_mut().last = written.0.is_ok();
+        written
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        let mut line = self.0.borrow_mut();
+        line.finished = true;
+        line.wake();
+        Ok(())
+    }
+}
+
+impl<P> Drop for Writer<P> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().dropped = true;
+    }
+}
