@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::http::Body;
 use crate::http::h1::body::InvalidBody;
+use crate::http::h1::strict::Rule;
 use crate::limits::{self, Bound};
 use crate::net::TooSlow;
 use crate::worker::Timeouts;
@@ -67,6 +68,8 @@ fn chunks_that_are_refused_count_for_what_is_wrong_with_them() {
     let trailer = format!("0\r\nA: {}\r\n\r\n", "a".repeat(limits::TRAILER_BYTES_MAX));
     let rows = [
         ("zz\r\n", "chunk_framing 1"),
+        ("00000000000000005\r\n", "chunk_framing 1"),
+        ("5;\0", "chunk_framing 1"),
         ("5\r\nhelloX", "chunk_framing 1"),
         ("0\r\nA\r\n\r\n", "chunk_framing 1"),
         (&extension, "chunk_overhead_bytes 1"),
@@ -107,7 +110,7 @@ fn a_body_that_finds_no_room_is_counted() {
 fn failures_that_are_no_bound_count_for_none() {
     let base = Base::new();
     let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Nobody);
-    let truncated = io::Error::new(io::ErrorKind::InvalidData, InvalidBody::Truncated);
+    let truncated = io::Error::new(io::ErrorKind::InvalidData, InvalidBody(Rule::BodyTruncated));
     let vanished = io::Error::from_raw_os_error(110);
     assert_eq!(vanished.kind(), io::ErrorKind::TimedOut, "the kernel's word for a peer that is gone");
     for error in [truncated, io::ErrorKind::BrokenPipe.into(), vanished] {
