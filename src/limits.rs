@@ -140,11 +140,12 @@ pub const IDLE_AFTER_HAND_OVER_SECS: u64 = 10;
 /// The listen queue asked of the kernel (it clips to net.core.somaxconn).
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-/// Connections of one worker; further ones are closed at once and counted.
+/// Connections of clients that the process holds for each of its workers, all workers and entry points counted together, unless
+/// `maxConnections` says how many; further ones are closed at once and counted.
 pub const CONNECTIONS_PER_WORKER_MAX: usize = 100_000;
-/// Connections of one client address (IPv6: of its /64) at one worker; further ones are closed at once and counted. A load balancer in front
-/// is one address too: the bound only keeps a single one from taking all places.
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = CONNECTIONS_PER_WORKER_MAX / 2;
+/// The part of all connections that one client address (IPv6: its /64) may hold unless `maxConnectionsPerAddress` says how many; further
+/// ones are closed at once and counted. A load balancer in front is one address too: this only keeps a single one from taking all places.
+pub const CONNECTIONS_PER_ADDRESS_DIVISOR: usize = 2;
 
 /// `traefik.*` labels of one container, and their names and values together: above either the container is left out.
 pub const LABELS_PER_CONTAINER_MAX: usize = 1000;

@@ -1,6 +1,7 @@
 //! What an operator relies on, on the real binary: users, secrets, full disks, engines that go away, changes under load.
 
 mod bounds;
+mod connections;
 mod engine;
 mod faults;
 mod least_power;
