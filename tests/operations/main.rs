@@ -5,6 +5,7 @@ mod connections;
 mod engine;
 mod faults;
 mod least_power;
+mod pipelining;
 mod reload;
 mod socket_proxy;
 #[path = "../support/mod.rs"]
