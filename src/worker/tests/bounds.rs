@@ -47,7 +47,10 @@ fn a_time_that_is_over_counts_for_its_bound() {
     let (idle, head_read) = (Timeouts { idle: Some(SHORT), ..TIMEOUTS }, Timeouts { head_read: SHORT, ..TIMEOUTS });
     let (body_read, stall) = (Timeouts { body_read: Some(SHORT), ..TIMEOUTS }, Timeouts { stall: SHORT, ..TIMEOUTS });
     let mute = Timeouts { head_read: SHORT, idle: None, ..TIMEOUTS };
-    let rows: [Row; 8] = [
+    let response_header = Timeouts { response_header: Some(SHORT), ..TIMEOUTS };
+    let given_up = [send(GET), until("Gateway Timeout"), Step::Close];
+    let full = [Plan::TimeOut];
+    let rows: [Row; 10] = [
         ("nothing", TIMEOUTS, &[send(GET), until("ok"), Step::Close], &answers, usize::MAX, &[]),
         ("silent from the start", idle, &[], &[], usize::MAX, &["idle_secs 1"]),
         ("silent from the start, never idle", mute, &[], &[], usize::MAX, &["head_read_secs 1"]),
@@ -56,6 +59,8 @@ fn a_time_that_is_over_counts_for_its_bound() {
         ("half a body", stall, &half, &silent, usize::MAX, &["stalled_body_secs 1"]),
         ("half a body, readTimeout", body_read, &half, &silent, usize::MAX, &["body_read_secs 1"]),
         ("takes no answer", stall, &[send(GET)], &long, 500, &["stalled_body_secs 1"]),
+        ("a server that takes no connection", TIMEOUTS, &given_up, &full, usize::MAX, &["dial_secs 1"]),
+        ("a server that does not answer", response_header, &given_up, &silent, usize::MAX, &["response_header_secs 1"]),
     ];
     for (name, timeouts, client, plans, takes_max, expected) in rows {
         assert_eq!(played(timeouts, client, plans, takes_max), expected, "{name}");
