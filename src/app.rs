@@ -231,6 +231,7 @@ fn serve(
         challenges,
         metrics,
         timeouts: fixture::timeouts(fixed),
+        places: fixture::places(fixed, cores.len()),
         idle_per_server_max: fixture::idle_per_worker(fixed, cores.len()),
         version: VERSION,
         codename: CODENAME,

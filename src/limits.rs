@@ -40,6 +40,9 @@ pub const HEAD_BUFFER_BYTES: usize = 8 * 1024;
 /// the body, its TLS records and the output stay in the core's own cache: with 256 KiB, 42 % of the time went into waiting for memory.
 pub const COPY_BUFFER_MIN_BYTES: usize = 16 * 1024;
 pub const COPY_BUFFER_MAX_BYTES: usize = 80 * 1024;
+/// What may have been read of pipelined requests, behind the one that is being answered. Requests are answered one by one, and nothing is
+/// read meanwhile: a client that sends more fills the sockets' queues, then it has to wait. No request is refused for it.
+pub const PIPELINED_BYTES_MAX: usize = COPY_BUFFER_MAX_BYTES;
 /// A body with at least this much left goes through a pipe instead of a buffer, where both ends are plain sockets.
 pub const SPLICE_MIN_BYTES: u64 = 32 * 1024;
 /// From so many bytes on, TLS records go from the session to a plain socket by a system call of their own: what is shorter is copied
@@ -142,11 +145,12 @@ pub const IDLE_AFTER_HAND_OVER_SECS: u64 = 10;
 /// The listen queue asked of the kernel (it clips to net.core.somaxconn).
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-/// Connections of one worker; further ones are closed at once and counted.
+/// Connections of clients that the process holds for each of its workers, all workers and entry points counted together, unless
+/// `maxConnections` says how many; further ones are closed at once and counted.
 pub const CONNECTIONS_PER_WORKER_MAX: usize = 100_000;
-/// Connections of one client address (IPv6: of its /64) at one worker; further ones are closed at once and counted. A load balancer in front
-/// is one address too: the bound only keeps a single one from taking all places.
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = CONNECTIONS_PER_WORKER_MAX / 2;
+/// The part of all connections that one client address (IPv6: its /64) may hold unless `maxConnectionsPerAddress` says how many; further
+/// ones are closed at once and counted. A load balancer in front is one address too: this only keeps a single one from taking all places.
+pub const CONNECTIONS_PER_ADDRESS_DIVISOR: usize = 2;
 
 /// `traefik.*` labels of one container, and their names and values together: above either the container is left out.
 pub const LABELS_PER_CONTAINER_MAX: usize = 1000;
@@ -195,6 +199,8 @@ pub const LOG_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 const _: () = assert!(RING_ENTRIES_MIN <= RING_ENTRIES && RING_ENTRIES <= RING_COMPLETIONS);
 const _: () = assert!(COPY_BUFFER_MIN_BYTES <= COPY_BUFFER_MAX_BYTES);
+// Behind a body as much may have been read as its buffer holds, behind a head as much as one that is kept for reuse.
+const _: () = assert!(COPY_BUFFER_MAX_BYTES <= PIPELINED_BYTES_MAX && POOLED_BUFFER_BYTES_MAX <= PIPELINED_BYTES_MAX);
 const _: () = assert!(BUFFERED_BODY_BYTES_MAX <= HELD_BYTES_PER_WORKER_MAX);
 const _: () = assert!(TARGET_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);
 const _: () = assert!(HEAD_BUFFER_BYTES <= POOLED_BUFFER_BYTES_MAX);

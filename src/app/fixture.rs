@@ -23,7 +23,7 @@ use crate::tls::certificate::Certificate;
 use crate::tls::resolver::{CertStore, Resolver};
 use crate::tls::settings::{ClientSettings, ServerSettings, client_config, server_config};
 use crate::tls::tickets::Resumption;
-use crate::worker::{self, EntryPoint, Timeouts};
+use crate::worker::{self, EntryPoint, Places, Timeouts};
 
 /// Everything made from the fixed configuration alone.
 pub struct Parts {
@@ -280,4 +280,12 @@ pub fn timeouts(fixed: &Fixed) -> Timeouts {
 pub fn idle_per_worker(fixed: &Fixed, workers: usize) -> usize {
     let wanted = usize::try_from(fixed.max_idle_conns_per_host).ok().filter(|&n| n > 0).unwrap_or(2);
     wanted.div_ceil(workers.max(1))
+}
+
+/// Room for the connections of clients, all workers together.
+pub fn places(fixed: &Fixed, workers: usize) -> Arc<Places> {
+    let wanted = |setting: i64| usize::try_from(setting).ok().filter(|&n| n > 0);
+    let max = wanted(fixed.max_connections).unwrap_or(limits::CONNECTIONS_PER_WORKER_MAX.saturating_mul(workers));
+    let of_address = wanted(fixed.max_connections_per_address);
+    Places::new(max, of_address.unwrap_or(max.div_ceil(limits::CONNECTIONS_PER_ADDRESS_DIVISOR)))
 }

@@ -23,7 +23,7 @@ Flags (names in any case; a value follows an equals sign; a bare table flag turn
 ";
 
 /// What a flag is for, where its name does not say it.
-const NOTES: [(&str, &str); 32] = [
+const NOTES: [(&str, &str); 34] = [
     ("accesslog", "write an access log"),
     ("accesslog.bufferingsize", "lines that may wait for the writer"),
     ("accesslog.fields.names", "A=drop B=keep"),
@@ -48,6 +48,8 @@ const NOTES: [(&str, &str); 32] = [
     ("gracetimeout", "deprecated, see lifecycle.gracetimeout"),
     ("keeptrailingslash", "do not redirect between /path and /path/"),
     ("lifecycle.gracetimeout", "for running requests when stopping"),
+    ("maxconnections", "connections of clients at one time; 0 is 100,000 for each worker"),
+    ("maxconnectionsperaddress", "those of one client address; 0 is half of all"),
     ("loglevel", "debug, info, warn, error, fatal or panic"),
     ("ping", "serve /ping"),
     ("providersthrottleduration", "least time between two configurations of one provider"),

@@ -16,6 +16,10 @@ pub enum Bound {
     StalledBody,
     /// A client sent its body too slowly: 408.
     BodyBytesPerStall,
+    /// A server did not take a connection in time, TLS handshake included: 504 if no other one took the request.
+    Dial,
+    /// A server did not answer within `responseHeaderTimeout`: 504.
+    ResponseHeader,
     /// A body whose chunks are malformed, or have sizes of too many digits.
     ChunkFraming,
     /// A body whose chunk extensions outweigh its payload.
@@ -46,13 +50,15 @@ pub enum Bound {
 
 impl Bound {
     /// In the order in which they are told.
-    pub const ALL: [Bound; 19] = [
+    pub const ALL: [Bound; 21] = [
         Bound::HeadRead,
         Bound::Idle,
         Bound::Handshake,
         Bound::BodyRead,
         Bound::StalledBody,
         Bound::BodyBytesPerStall,
+        Bound::Dial,
+        Bound::ResponseHeader,
         Bound::ChunkFraming,
         Bound::ChunkOverhead,
         Bound::Trailers,
@@ -77,6 +83,8 @@ impl Bound {
             Bound::BodyRead => "body_read_secs",
             Bound::StalledBody => "stalled_body_secs",
             Bound::BodyBytesPerStall => "body_bytes_per_stall",
+            Bound::Dial => "dial_secs",
+            Bound::ResponseHeader => "response_header_secs",
             Bound::ChunkFraming => "chunk_framing",
             Bound::ChunkOverhead => "chunk_overhead_bytes",
             Bound::Trailers => "trailer_bytes",

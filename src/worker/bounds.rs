@@ -7,6 +7,7 @@ use super::relay::RelayError;
 use super::upstream::Dial;
 use super::verify::NoVerdict;
 use crate::http::h1::body::InvalidBody;
+use crate::http::h1::strict::Rule;
 use crate::limits::Bound;
 use crate::net::{TooSlow, is_late};
 
@@ -31,10 +32,9 @@ impl<D: Dial> Worker<D> {
 
     /// Counts the bound that `error` says a body went beyond, if it says so.
     pub fn body_failed(&self, error: &io::Error) {
-        let inner = error.get_ref();
-        if let Some(invalid) = inner.and_then(|inner| inner.downcast_ref::<InvalidBody>()) {
-            self.body_refused(*invalid);
-        } else if inner.is_some_and(|inner| inner.is::<TooSlow>()) {
+        if let Some(invalid) = invalid_body(error) {
+            self.body_refused(invalid);
+        } else if error.get_ref().is_some_and(|inner| inner.is::<TooSlow>()) {
             self.exceeded(Bound::BodyBytesPerStall);
         } else if is_late(error) {
             self.exceeded(Bound::StalledBody);
@@ -42,13 +42,13 @@ impl<D: Dial> Worker<D> {
     }
 
     pub fn body_refused(&self, invalid: InvalidBody) {
-        match invalid {
-            InvalidBody::ChunkSize | InvalidBody::ChunkEnd | InvalidBody::Trailer => self.exceeded(Bound::ChunkFraming),
-            InvalidBody::ChunkOverhead => self.exceeded(Bound::ChunkOverhead),
-            InvalidBody::TrailerTooLong => self.exceeded(Bound::Trailers),
+        self.exceeded(match invalid.0 {
             // Its sender broke off: no bound of ours.
-            InvalidBody::Truncated => {}
-        }
+            Rule::BodyTruncated => return,
+            Rule::ChunkOverhead => Bound::ChunkOverhead,
+            Rule::TrailerTooLong => Bound::Trailers,
+            _ => Bound::ChunkFraming,
+        });
     }
 
     /// What a check on the pool's threads gave; counts one that found no place there.
@@ -58,4 +58,9 @@ impl<D: Dial> Worker<D> {
         }
         verdict.ok()
     }
+}
+
+/// The rule that a body broke, if that is why it ended.
+pub fn invalid_body(error: &io::Error) -> Option<InvalidBody> {
+    error.get_ref()?.downcast_ref().copied()
 }

@@ -22,6 +22,7 @@ use super::upstream::Dial;
 use crate::config::snapshot::Frontend;
 use crate::http::forward::{ResponsePlan, write_response};
 use crate::http::h1::body::Decoder;
+use crate::http::h1::strict::Reject;
 use crate::http::{Body, Reply, ResponseView};
 use crate::limits::{self, Bound};
 use crate::middleware::buffering::Buffering;
@@ -163,7 +164,7 @@ async fn collect<'w, T: Transport, D: Dial>(
         let step = decoder.decode(talk.inbox.pending());
         let step = step.map_err(|invalid| {
             worker.body_refused(invalid);
-            NotRead::Client(Some(Reply::text(400, "400 Bad Request")))
+            NotRead::Client(Some(Reject::from(invalid.0).reply()))
         })?;
         if let Some(range) = &step.data {
             if body.bytes().len() + range.len() > max {

@@ -122,7 +122,7 @@ async fn read_body<'w, R: ReadHalf, D: Dial>(
         }
         let step = decoder.decode(answer.inbox.pending()).map_err(|invalid| {
             worker.body_refused(invalid);
-            malformed(invalid.why())
+            malformed(invalid.0.why())
         })?;
         if let Some(range) = &step.data {
             if body.bytes().len() + range.len() > bytes_max {

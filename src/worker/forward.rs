@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Worker;
 use super::both::{Ended, both};
+use super::bounds::invalid_body;
 use super::buffered;
 use super::exchange::End;
 use super::local::{answer_locally, finish};
@@ -21,6 +22,7 @@ use crate::config::snapshot::{Frontend, Origin};
 use crate::error::{Cause, Phase, ProxyError};
 use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_request};
 use crate::http::h1::body::Decoder;
+use crate::http::h1::strict::Reject;
 use crate::http::{Body, Reply, RequestView};
 use crate::limits::{self, Bound};
 use crate::middleware::error_pages::PageAsk;
@@ -378,9 +380,9 @@ pub async fn hang_up<R: ReadHalf, D: Dial>(worker: &Worker<D>, client: &mut R) -
 /// The client's part of a failure: words if it is still there.
 fn client_failure(error: RelayError) -> Failed {
     let RelayError::Source(error) = error else { return Failed::Client(None) };
-    Failed::Client(match error.kind() {
-        std::io::ErrorKind::InvalidData => Some(Reply::text(400, "400 Bad Request")),
-        std::io::ErrorKind::TimedOut => Some(Reply::text(408, "Request Timeout")),
-        _ => None,
+    Failed::Client(match invalid_body(&error) {
+        Some(invalid) => Some(Reject::from(invalid.0).reply()),
+        None if error.kind() == io::ErrorKind::TimedOut => Some(Reply::text(408, "Request Timeout")),
+        None => None,
     })
 }

@@ -67,7 +67,8 @@ impl Inbox {
                 bytes = buffers.lend();
             }
             if bytes.capacity() == bytes.len() {
-                bytes.reserve(bytes.len());
+                // What comes behind a long head is not to be as long as that.
+                bytes.reserve_exact(bytes.len().min(limits::PIPELINED_BYTES_MAX));
             }
         }
         let (result, bytes) = reader.read(bytes).await;
@@ -205,6 +206,37 @@ mod tests {
         assert!(inbox.is_empty() && inbox.pending().is_empty());
         inbox.discard(&buffers);
         assert!(inbox.is_empty());
+    }
+
+    /// Whoever waits for no answer fills whatever room a read has.
+    struct Flood;
+
+    impl ReadHalf for Flood {
+        async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+            let room = buffer.capacity() - buffer.len();
+            buffer.resize(buffer.capacity(), b'x');
+            (Ok(room), buffer)
+        }
+        async fn readable(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+        fn is_quiet(&mut self) -> bool {
+            false
+        }
+        fn is_gone(&mut self) -> bool {
+            false
+        }
+        fn abort(&mut self) {}
+    }
+
+    #[test]
+    fn little_comes_behind_a_head_however_long_it_is() {
+        let (buffers, mut inbox) = (Buffers::default(), Inbox::default());
+        while inbox.pending().len() < limits::REQUEST_HEAD_BYTES_MAX {
+            let read = futures_util::FutureExt::now_or_never(inbox.fill(&mut Flood, &buffers)).expect("no wait");
+            let read = read.expect("a flood");
+            assert!((1..=limits::PIPELINED_BYTES_MAX).contains(&read), "{read} behind {}", inbox.pending().len());
+        }
     }
 
     #[test]

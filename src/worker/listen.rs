@@ -191,7 +191,10 @@ fn receive(worker: &Rc<Worker<NetworkDial>>, accepted: Accepted) {
 
 /// A connection becomes one task.
 fn begin(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, address: SocketAddr) {
-    let Some(place) = worker.places.enter(address.ip()) else { return worker.turn_away(address) };
+    let place = match worker.shared.places.enter(address.ip()) {
+        Ok(place) => place,
+        Err(why) => return worker.turn_away(address, why),
+    };
     worker.intake().begin();
     monoio::spawn(look_after(Rc::clone(worker), place, entry, Tcp::new(stream), address));
 }

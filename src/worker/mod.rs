@@ -1,5 +1,5 @@
 //! The data plane: one thread, one ring each. A worker reads the published snapshot and counts into shared atomics; with other workers it has
-//! nothing to do but to pass a connection on (`balance`).
+//! nothing to do but to pass a connection on (`balance`) and to count it (`places`).
 
 pub mod access_log;
 mod ask;
@@ -35,7 +35,6 @@ mod verify;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -60,7 +59,8 @@ pub use entry::EntryPoint;
 use handler::Handlers;
 use inbox::Buffers;
 pub use listen::{WorkerHandle, spawn};
-use places::Places;
+use places::NoPlace;
+pub use places::Places;
 use pool::Pool;
 pub use rest::{NotTaken, TakeDocument};
 use talk::{Answered, Talk};
@@ -111,6 +111,8 @@ pub struct Shared {
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
     pub metrics: Arc<Metrics>,
     pub timeouts: Timeouts,
+    /// For the connections of clients, whichever worker serves them.
+    pub places: Arc<Places>,
     /// Idle connections kept for one server by each worker.
     pub idle_per_server_max: usize,
     /// What `/api/version` says.
@@ -177,7 +179,6 @@ pub struct Worker<D: Dial> {
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
     spare_talks: Spare<Box<Talk>>,
     handlers: Handlers,
-    places: Rc<Places>,
     /// Connections that wait for their next request with a buffer in hand.
     reads_ahead: Cell<usize>,
     /// When a shortage of descriptors, or of places, may be told again.
@@ -201,7 +202,6 @@ impl<D: Dial> Worker<D> {
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
             spare_talks: Spare::new(limits::POOLED_BUFFERS_MAX),
             handlers: Handlers::default(),
-            places: Places::new(limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX),
             reads_ahead: Cell::new(0),
             next_complaint: Cell::new(0),
             let_go: Cell::new(0),
@@ -266,11 +266,10 @@ impl<D: Dial> Worker<D> {
     }
 
     /// There is no place for a connection from `client`: it is closed, counted, and told now and then.
-    fn turn_away(&self, client: SocketAddr) {
+    fn turn_away(&self, client: SocketAddr, why: NoPlace) {
         let count = self.shared.metrics.connection_refused();
         if self.may_complain() {
-            let (all, own) = (limits::CONNECTIONS_PER_WORKER_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX);
-            tracing::error!(%client, "connections closed at once: {count} since the start; a worker has places for {all}, {own} of them for one address: find out who holds them, or add workers");
+            tracing::error!(%client, "connection closed at once, one of {count} since the start: {why}");
         }
     }
 

@@ -1,14 +1,14 @@
-//! Who holds a worker's connections: how many there are, and how many of them come from one address.
+//! Who holds the process's connections: how many there are, and how many of them come from one address. The workers share the table,
+//! because a bound that each kept by itself would depend on how many there are; it is touched twice in a connection, by no request.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The places that a worker has for connections.
+/// The places that the process has for connections.
 #[derive(Debug)]
 pub struct Places {
-    taken: RefCell<Taken>,
+    taken: Mutex<Taken>,
     max: usize,
     per_address_max: usize,
 }
@@ -22,35 +22,63 @@ struct Taken {
 /// One connection's place; dropping it gives it back.
 #[derive(Debug)]
 pub struct Place {
-    places: Rc<Places>,
+    places: Arc<Places>,
     address: IpAddr,
 }
 
+/// Why there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    AllTaken { max: usize },
+    OfAddressTaken { max: usize },
+}
+
+impl std::fmt::Display for NoPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NoPlace::AllTaken { max } => {
+                write!(f, "all {max} places are taken: raise maxConnections if that is too few")
+            }
+            NoPlace::OfAddressTaken { max } => write!(
+                f,
+                "its address holds {max} places already: raise maxConnectionsPerAddress if it stands for many clients"
+            ),
+        }
+    }
+}
+
 impl Places {
-    pub fn new(max: usize, per_address_max: usize) -> Rc<Self> {
-        Rc::new(Places { taken: RefCell::default(), max, per_address_max })
+    pub fn new(max: usize, per_address_max: usize) -> Arc<Self> {
+        Arc::new(Places { taken: Mutex::default(), max, per_address_max })
     }
 
-    /// A place for a connection from `address`; `None` if all are taken, or all that one address may have.
-    pub fn enter(self: &Rc<Self>, address: IpAddr) -> Option<Place> {
+    /// A place for a connection from `address`.
+    ///
+    /// # Errors
+    /// All are taken, or all that one address may have.
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
         let address = network(address);
-        let mut taken = self.taken.borrow_mut();
+        let mut taken = self.taken();
         if taken.count >= self.max {
-            return None;
+            return Err(NoPlace::AllTaken { max: self.max });
         }
         let of_address = taken.by_address.entry(address).or_default();
         if *of_address >= self.per_address_max {
-            return None;
+            return Err(NoPlace::OfAddressTaken { max: self.per_address_max });
         }
         *of_address += 1;
         taken.count += 1;
-        Some(Place { places: Rc::clone(self), address })
+        Ok(Place { places: Arc::clone(self), address })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.borrow_mut();
+        let mut taken = self.places.taken();
         taken.count -= 1;
         if let Some(of_address) = taken.by_address.get_mut(&self.address) {
             *of_address -= 1;
@@ -81,27 +109,29 @@ mod tests {
     fn one_address_does_not_take_all_places() {
         let places = Places::new(5, 2);
         let held: Vec<Place> = ["192.0.2.1", "::ffff:192.0.2.1"].map(|text| places.enter(ip(text)).expect(text)).into();
-        assert!(places.enter(ip("192.0.2.1")).is_none());
+        let refused = places.enter(ip("192.0.2.1")).expect_err("no third one");
+        assert_eq!(refused, NoPlace::OfAddressTaken { max: 2 });
         let other = places.enter(ip("192.0.2.2")).expect("another address has its own");
         drop(held);
-        assert!(places.enter(ip("192.0.2.1")).is_some());
+        assert!(places.enter(ip("192.0.2.1")).is_ok());
         drop(other);
-        assert_eq!(places.taken.borrow().count, 0);
-        assert!(places.taken.borrow().by_address.is_empty(), "addresses that have gone cost nothing");
+        assert_eq!(places.taken().count, 0);
+        assert!(places.taken().by_address.is_empty(), "addresses that have gone cost nothing");
     }
 
     #[test]
     fn a_host_cannot_multiply_itself_within_its_network() {
         let places = Places::new(5, 2);
         let _held = ["2001:db8::1", "2001:db8::2"].map(|text| places.enter(ip(text)).expect(text));
-        assert!(places.enter(ip("2001:db8::3")).is_none());
-        assert!(places.enter(ip("2001:db8:0:1::1")).is_some());
+        assert!(places.enter(ip("2001:db8::3")).is_err());
+        assert!(places.enter(ip("2001:db8:0:1::1")).is_ok());
     }
 
     #[test]
     fn all_addresses_together_take_no_more_than_there_is() {
         let places = Places::new(2, 2);
         let _held = ["192.0.2.1", "192.0.2.2"].map(|text| places.enter(ip(text)).expect(text));
-        assert!(places.enter(ip("192.0.2.3")).is_none());
+        assert_eq!(places.enter(ip("192.0.2.3")).expect_err("both are taken"), NoPlace::AllTaken { max: 2 });
+        assert_eq!(places.taken().by_address.len(), 2, "one that is refused leaves nothing behind");
     }
 }

@@ -15,7 +15,7 @@ use crate::http::h1::body::Decoder;
 use crate::http::h1::client::parse_response;
 use crate::http::h1::codec::{self, Limits, Progress};
 use crate::http::{Body, Edits, RequestHead, ResponseView};
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::middleware::compress::BodyPlan;
 use crate::middleware::error_pages::PageAsk;
 use crate::middleware::{Answer, Chain, Facts, Passage, Request};
@@ -151,7 +151,10 @@ pub async fn read_head<R: ReadHalf, D: Dial>(
     is_head: bool,
     answer: &mut Answered,
 ) -> Result<(), ProxyError> {
-    let late = || ProxyError::new(Phase::Await, Cause::TimedOut);
+    let late = || {
+        worker.exceeded(Bound::ResponseHeader);
+        ProxyError::new(Phase::Await, Cause::TimedOut)
+    };
     let reading = final_head(worker, reader, is_head, answer);
     match worker.shared.timeouts.response_header {
         // One limit for the whole head: a server that drips must not renew it with each byte.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Worker;
 use crate::config::snapshot::Origin;
 use crate::error::{Cause, Phase, ProxyError};
-use crate::limits;
+use crate::limits::{self, Bound};
 use crate::net::secure::{self, SecureReader, SecureWriter};
 use crate::net::tcp::{TcpReader, TcpWriter};
 use crate::net::{Duplex, Late, ReadHalf, Tcp, TimeLimit, Transport, WriteHalf, socket};
@@ -56,6 +56,9 @@ pub async fn connect<D: Dial>(worker: &Worker<D>, origin: &Origin) -> Result<D::
             Ok(connection)
         }
         Err(cause) => {
+            if matches!(cause, Cause::TimedOut) {
+                worker.exceeded(Bound::Dial);
+            }
             if cause.is_unreachable() {
                 state.note_connect_failed(worker.clock.mono_nanos());
             }

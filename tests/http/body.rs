@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 use ringway::http::Body;
 use ringway::http::h1::body::{CHUNK_END, Decoder, InvalidBody, LAST_CHUNK, chunk_prefix, last_chunk};
-use ringway::limits::{CHUNK_OVERHEAD_BYTES_MAX, TRAILER_BYTES_MAX};
+use ringway::http::h1::strict::Rule;
 
 /// Payload, trailers, and bytes consumed.
-type Outcome = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;
+pub type Outcome = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;
 
 /// Feeds pieces; each piece until it is consumed or the body is done. End of input is the end of the connection.
-fn feed<'a>(body: Body, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+pub fn feed<'a>(body: Body, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut decoder = Decoder::new(body);
     let (mut payload, mut total) = (Vec::new(), 0);
     for mut piece in pieces {
@@ -30,7 +30,7 @@ fn feed<'a>(body: Body, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
 }
 
 /// Whole, byte by byte and cut at every position must agree.
-fn decode(body: Body, bytes: &[u8]) -> Outcome {
+pub fn decode(body: Body, bytes: &[u8]) -> Outcome {
     let whole = feed(body, [bytes]);
     assert_eq!(feed(body, bytes.chunks(1)), whole, "byte by byte: {}", bytes.escape_ascii());
     for cut in 0..=bytes.len() {
@@ -47,7 +47,7 @@ fn payload(text: &str) -> Vec<u8> {
 #[test]
 fn lengths() {
     assert_eq!(decode(Body::Length(3), b"abcd"), Ok((b"abc".to_vec(), vec![], 3)));
-    assert_eq!(decode(Body::Length(3), b"ab"), Err(InvalidBody::Truncated));
+    assert_eq!(decode(Body::Length(3), b"ab"), Err(InvalidBody(Rule::BodyTruncated)));
     assert_eq!(decode(Body::None, b"ab"), Ok((vec![], vec![], 0)));
     assert_eq!(decode(Body::Length(0), b"ab"), Ok((vec![], vec![], 0)));
     assert_eq!(decode(Body::UntilClose, b"abcd"), Ok((b"abcd".to_vec(), vec![], 4)));
@@ -72,47 +72,10 @@ fn a_whole_small_body_is_one_step() {
 }
 
 #[test]
-fn bad_chunks_are_never_a_whole_body() {
-    for text in [
-        "+5\r\nhello\r\n0\r\n\r\n",
-        "-5\r\nhello\r\n0\r\n\r\n",
-        "0x5\r\nhello\r\n0\r\n\r\n",
-        "5_0\r\n",
-        "\r\nhello\r\n0\r\n\r\n",
-        ";a\r\n",
-        "g\r\n",
-        " 5\r\nhello\r\n0\r\n\r\n",
-        "5 \r\nhello\r\n0\r\n\r\n",
-        "5\nhello\r\n0\r\n\r\n",
-        "5\r\nhello\n0\r\n\r\n",
-        "5\r\nhello!\r\n0\r\n\r\n",
-        "5\r\nhelloXX0\r\n\r\n",
-        "5;a\nhello\r\n0\r\n\r\n",
-        "5;a\rb\r\nhello\r\n0\r\n\r\n",
-        "5;\0\r\nhello\r\n0\r\n\r\n",
-        "5\rhello\r\n0\r\n\r\n",
-        "ffffffffffffffff\r\na",
-        "10000000000000005\r\nhello\r\n0\r\n\r\n",
-        "00000000000000005\r\nhello\r\n0\r\n\r\n",
-        "0\r\n\n",
-        "0\r\nX\r\n\r\n",
-        "0\r\n: b\r\n\r\n",
-        "0\r\nA : b\r\n\r\n",
-        "0\r\nA: b\n\r\n",
-        "0\r\nA: b\rc\r\n\r\n",
-        "0\r\n A: b\r\n\r\n",
-        "0\r\nA: b\r\n c\r\n\r\n",
-        "0\r\nA: \0\r\n\r\n",
-    ] {
-        assert!(decode(Body::Chunked, text.as_bytes()).is_err(), "{text:?}");
-    }
-}
-
-#[test]
 fn an_early_end_is_seen_wherever_it_comes() {
     let whole = b"5;x\r\nhello\r\n0\r\nA: b\r\n\r\n";
     for end in 0..whole.len() {
-        assert_eq!(decode(Body::Chunked, &whole[..end]), Err(InvalidBody::Truncated), "end {end}");
+        assert_eq!(decode(Body::Chunked, &whole[..end]), Err(InvalidBody(Rule::BodyTruncated)), "end {end}");
     }
     assert!(decode(Body::Chunked, whole).is_ok());
 }
@@ -127,18 +90,9 @@ fn only_harmless_trailers_travel() {
 }
 
 #[test]
-fn extensions_and_trailers_are_bounded() {
-    let long = format!("1;{}\r\n", "a".repeat(CHUNK_OVERHEAD_BYTES_MAX as usize + 1));
-    assert_eq!(feed(Body::Chunked, [long.as_bytes()]), Err(InvalidBody::ChunkOverhead));
-    let many = format!("1;{}\r\na\r\n", "a".repeat(1000)).repeat(30);
-    assert_eq!(feed(Body::Chunked, [many.as_bytes()]), Err(InvalidBody::ChunkOverhead));
-    // Modest extensions beside real payload may go on for ever.
+fn modest_extensions_beside_real_payload_may_go_on_for_ever() {
     let fair = format!("200;{}\r\n{}\r\n", "a".repeat(100), "b".repeat(512)).repeat(1000) + "0\r\n\r\n";
     assert_eq!(feed(Body::Chunked, [fair.as_bytes()]).unwrap().0.len(), 512_000);
-    let trailer = format!("0\r\nA: {}\r\n\r\n", "a".repeat(TRAILER_BYTES_MAX));
-    assert_eq!(feed(Body::Chunked, [trailer.as_bytes()]), Err(InvalidBody::TrailerTooLong));
-    let trailer = format!("0\r\n{}\r\n", "Host: b\r\n".repeat(65));
-    assert_eq!(feed(Body::Chunked, [trailer.as_bytes()]), Err(InvalidBody::TrailerTooLong));
 }
 
 #[test]

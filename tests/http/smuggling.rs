@@ -2,45 +2,15 @@
 
 use std::collections::HashSet;
 
+use ringway::http::Body;
+use ringway::http::h1::body::InvalidBody;
 use ringway::http::h1::codec::Limits;
-use ringway::http::h1::strict::Rule;
+use ringway::http::h1::strict::{Reject, Rule};
+use ringway::limits::{CHUNK_OVERHEAD_BYTES_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
+use super::body::{decode, feed};
 use super::request::parse;
-
-const RULES: [Rule; 32] = [
-    Rule::RequestLine,
-    Rule::Method,
-    Rule::Connect,
-    Rule::Target,
-    Rule::TargetForm,
-    Rule::TargetEscape,
-    Rule::TargetTooLong,
-    Rule::Version,
-    Rule::VersionUnknown,
-    Rule::HeadTooLong,
-    Rule::TooManyFields,
-    Rule::BareCr,
-    Rule::BareLf,
-    Rule::LeadingSpace,
-    Rule::Fold,
-    Rule::EmptyName,
-    Rule::NameByte,
-    Rule::SpaceBeforeColon,
-    Rule::NoColon,
-    Rule::ValueByte,
-    Rule::HostMissing,
-    Rule::HostRepeated,
-    Rule::HostInvalid,
-    Rule::LengthInvalid,
-    Rule::LengthRepeated,
-    Rule::LengthAndCoding,
-    Rule::CodingRepeated,
-    Rule::CodingUnknown,
-    Rule::CodingNotLast,
-    Rule::CodingInHttp10,
-    Rule::TooManyOptions,
-    Rule::Expectation,
-];
+use super::response;
 
 /// Request lines; a Host field and the empty line follow.
 const LINES: &[(&str, Rule)] = &[
@@ -139,16 +109,16 @@ const FIELDS: &[(&str, Rule)] = &[
     ("Transfer-Encoding: chunked\r\nContent-Length: 0", Rule::LengthAndCoding),
     ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Rule::CodingRepeated),
     ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", Rule::CodingRepeated),
-    ("Transfer-Encoding: gzip, chunked", Rule::CodingUnknown),
-    ("Transfer-Encoding: xchunked", Rule::CodingNotLast),
-    ("Transfer-Encoding: identity", Rule::CodingNotLast),
-    ("Transfer-Encoding:", Rule::CodingNotLast),
-    ("Transfer-Encoding: chunked, identity", Rule::CodingNotLast),
-    ("Transfer-Encoding: chunked, chunked", Rule::CodingNotLast),
-    ("Transfer-Encoding: chunked;q=1", Rule::CodingNotLast),
-    ("Transfer-Encoding: \"chunked\"", Rule::CodingNotLast),
+    ("Transfer-Encoding: gzip, chunked", Rule::CodingNotChunked),
+    ("Transfer-Encoding: xchunked", Rule::CodingNotChunked),
+    ("Transfer-Encoding: identity", Rule::CodingNotChunked),
+    ("Transfer-Encoding:", Rule::CodingNotChunked),
+    ("Transfer-Encoding: chunked, identity", Rule::CodingNotChunked),
+    ("Transfer-Encoding: chunked, chunked", Rule::CodingNotChunked),
+    ("Transfer-Encoding: chunked;q=1", Rule::CodingNotChunked),
+    ("Transfer-Encoding: \"chunked\"", Rule::CodingNotChunked),
     ("Transfer-Encoding: \x0bchunked", Rule::ValueByte),
-    ("Transfer-Encoding: ,chunked", Rule::CodingUnknown),
+    ("Transfer-Encoding: ,chunked", Rule::CodingNotChunked),
     ("Expect: 200-ok", Rule::Expectation),
     ("Expect: 100-continue, x", Rule::Expectation),
     ("Expect:", Rule::Expectation),
@@ -175,19 +145,69 @@ const HEADS: &[(&str, Rule)] = &[
     ("GET / HTTP/1.1\r\nHost: a\r\n\rX", Rule::BareCr),
 ];
 
-fn refused_as(text: &[u8], rule: Rule, limits: &Limits) {
-    let reject = parse(text, limits).expect_err(&text.escape_ascii().to_string());
-    assert_eq!(reject.rule, rule, "{}", text.escape_ascii());
+/// Chunked bodies.
+const BODIES: &[(&str, Rule)] = &[
+    ("", Rule::BodyTruncated),
+    ("5\r\nhello\r\n", Rule::BodyTruncated),
+    ("5\r\nhello\r\n0\r\n", Rule::BodyTruncated),
+    ("+5\r\nhello\r\n0\r\n\r\n", Rule::ChunkSize),
+    ("-5\r\nhello\r\n0\r\n\r\n", Rule::ChunkSize),
+    ("0x5\r\nhello\r\n0\r\n\r\n", Rule::ChunkSize),
+    ("5_0\r\n", Rule::ChunkSize),
+    ("\r\nhello\r\n0\r\n\r\n", Rule::ChunkSize),
+    (";a\r\n", Rule::ChunkSize),
+    ("g\r\n", Rule::ChunkSize),
+    (" 5\r\nhello\r\n0\r\n\r\n", Rule::ChunkSize),
+    ("5 \r\nhello\r\n0\r\n\r\n", Rule::ChunkSize),
+    ("5\nhello\r\n0\r\n\r\n", Rule::ChunkSize),
+    ("5\rhello\r\n0\r\n\r\n", Rule::ChunkSize),
+    ("5;a\rb\r\nhello\r\n0\r\n\r\n", Rule::ChunkSize),
+    ("ffffffffffffffff\r\na", Rule::ChunkSizeTooLong),
+    ("10000000000000005\r\nhello\r\n0\r\n\r\n", Rule::ChunkSizeTooLong),
+    ("00000000000000005\r\nhello\r\n0\r\n\r\n", Rule::ChunkSizeTooLong),
+    ("5;a\nhello\r\n0\r\n\r\n", Rule::ChunkExtension),
+    ("5;\0\r\nhello\r\n0\r\n\r\n", Rule::ChunkExtension),
+    ("5;\x7f\r\nhello\r\n0\r\n\r\n", Rule::ChunkExtension),
+    ("5\r\nhello\n0\r\n\r\n", Rule::ChunkEnd),
+    ("5\r\nhello!\r\n0\r\n\r\n", Rule::ChunkEnd),
+    ("5\r\nhelloXX0\r\n\r\n", Rule::ChunkEnd),
+    ("5\r\nhello\rX0\r\n\r\n", Rule::ChunkEnd),
+    ("0\r\n\n", Rule::Trailer),
+    ("0\r\nX\r\n\r\n", Rule::Trailer),
+    ("0\r\nGET / HTTP/1.1\r\n\r\n", Rule::Trailer),
+    ("0\r\n: b\r\n\r\n", Rule::Trailer),
+    ("0\r\nA : b\r\n\r\n", Rule::Trailer),
+    ("0\r\nA: b\n\r\n", Rule::Trailer),
+    ("0\r\nA: b\rc\r\n\r\n", Rule::Trailer),
+    ("0\r\n A: b\r\n\r\n", Rule::Trailer),
+    ("0\r\nA: b\r\n c\r\n\r\n", Rule::Trailer),
+    ("0\r\nA: \0\r\n\r\n", Rule::Trailer),
+];
+
+/// What the client of a request gets that breaks `rule`.
+fn answered(reject: &Reject, rule: Rule, text: &str) {
+    assert_eq!(reject.rule, rule, "{text:.100?}");
     let reply = reject.reply();
     assert_eq!((reply.status, reply.close), (rule.status(), true));
     assert!(reply.body.starts_with(rule.status().to_string().as_bytes()));
+}
+
+/// Bodies that are too much of something, too long to be cut at every byte.
+fn endless_bodies() -> [(String, Rule); 4] {
+    let (overhead, trailer) = (CHUNK_OVERHEAD_BYTES_MAX as usize + 1, TRAILER_BYTES_MAX);
+    [
+        (format!("1;{}\r\n", "a".repeat(overhead)), Rule::ChunkOverhead),
+        (format!("1;{}\r\na\r\n", "a".repeat(1000)).repeat(30), Rule::ChunkOverhead),
+        (format!("0\r\nA: {}\r\n\r\n", "a".repeat(trailer)), Rule::TrailerTooLong),
+        (format!("0\r\n{}\r\n", "Host: b\r\n".repeat(TRAILER_FIELDS_MAX + 1)), Rule::TrailerTooLong),
+    ]
 }
 
 #[test]
 fn every_rule_refuses() {
     let mut seen = HashSet::new();
     let mut check = |text: String, rule: Rule, limits: &Limits| {
-        refused_as(text.as_bytes(), rule, limits);
+        answered(&parse(text.as_bytes(), limits).expect_err(&text), rule, &text);
         seen.insert(rule);
     };
     let limits = Limits::default();
@@ -206,15 +226,25 @@ fn every_rule_refuses() {
     check(format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(9)), Rule::TooManyFields, &small);
     let options = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {}\r\n\r\n", "a,".repeat(65));
     check(options, Rule::TooManyOptions, &limits);
-    for rule in RULES {
+    for (text, rule) in BODIES {
+        let InvalidBody(broken) = decode(Body::Chunked, text.as_bytes()).expect_err(text);
+        answered(&broken.into(), *rule, text);
+        seen.insert(*rule);
+    }
+    for (text, rule) in endless_bodies() {
+        let InvalidBody(broken) = feed(Body::Chunked, [text.as_bytes()]).expect_err("too much");
+        answered(&broken.into(), rule, &text);
+        seen.insert(rule);
+    }
+    seen.insert(response::parse(b"ICY 200 OK\r\n\r\n", false).expect_err("no status line").rule);
+    for rule in Rule::ALL {
         assert!(seen.contains(&rule), "no case breaks {rule:?}");
     }
-    assert_eq!(seen.len(), RULES.len());
 }
 
 #[test]
 fn the_table_names_its_sources() {
-    for rule in RULES {
+    for rule in Rule::ALL {
         let (status, why, source) = rule.row();
         assert!((400..600).contains(&status) && !why.is_empty() && source.starts_with("RFC "), "{rule:?}");
     }

@@ -1,8 +1,10 @@
 //! What goes beyond a bound is answered as defined, and its counter says so on the running proxy.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::support::http::Client;
 use crate::support::origin::Origin;
@@ -141,6 +143,58 @@ fn what_is_too_large_is_refused_and_counted() {
         let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
         assert!(says(proxy.http, chunked, b"").starts_with("HTTP/1.1 400 "), "{driver}");
         await_count(&proxy, "chunk_framing", 1);
+    }
+}
+
+/// A port whose queue is full, so that the kernel takes no further connection, and what fills it.
+fn full_port() -> (Socket, Vec<TcpStream>) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
+    socket.listen(0).expect("listening");
+    let address = address_of(&socket);
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok();
+    let waiting = std::iter::from_fn(connect).take(100).collect::<Vec<_>>();
+    assert!(waiting.len() < 100, "its queue has no end");
+    (socket, waiting)
+}
+
+fn address_of(socket: &Socket) -> SocketAddr {
+    socket.local_addr().expect("bound").as_socket().expect("an address")
+}
+
+#[test]
+fn servers_that_are_waited_for_too_long_are_given_up_and_counted() {
+    let waiting = "\n[forwardingTimeouts]\ndialTimeout = \"1s\"\nresponseHeaderTimeout = \"1s\"\n";
+    let config = CONFIG.replace("\n[accessLog]", &format!("{waiting}[accessLog]"));
+    let backends = r#"
+[backends.full.servers.a]
+url = "http://@full@"
+[backends.mute.servers.a]
+url = "http://@mute@"
+[frontends.full]
+priority = 100
+backend = "full"
+[frontends.full.routes.r]
+rule = "Host:full"
+[frontends.mute]
+priority = 100
+backend = "mute"
+[frontends.mute.routes.r]
+rule = "Host:mute"
+"#;
+    let (full, _waiting) = full_port();
+    // The kernel takes its connections, and nobody reads from them.
+    let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let setup = Setup::new(driver, &format!("{config}{backends}")).fill("@origin@", origin.address);
+        let setup = setup.fill("@full@", address_of(&full)).fill("@mute@", mute.local_addr().expect("bound"));
+        let proxy = setup.fill("@long@", "a.test").fill("@many@", "/many").start();
+        for (host, bound) in [("full", "dial_secs"), ("mute", "response_header_secs")] {
+            let before = counted(&proxy, bound);
+            assert_eq!(Client::to(proxy.http).get(host, "/").status, 504, "{driver}: {host}");
+            assert_eq!(counted(&proxy, bound), before + 1, "{driver}: {bound}");
+        }
     }
 }
 

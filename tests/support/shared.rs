@@ -11,7 +11,7 @@ use ringway::config::snapshot::{Snapshot, Trust};
 use ringway::middleware::Chain;
 use ringway::observe::Published;
 use ringway::observe::metrics::{Metrics, MetricsSettings, ProcessFacts};
-use ringway::worker::{EntryPoint, Shared, Timeouts, VerifyPool, Vitals};
+use ringway::worker::{EntryPoint, Places, Shared, Timeouts, VerifyPool, Vitals};
 
 /// What `workers` of them share: one entry point without TLS, and the table of `document`.
 pub fn shared(document: Dynamic, workers: usize) -> Shared {
@@ -46,6 +46,7 @@ pub fn shared(document: Dynamic, workers: usize) -> Shared {
             dial: 30 * second,
             response_header: None,
         },
+        places: Places::new(usize::MAX, usize::MAX),
         idle_per_server_max: 8,
         version: "0",
         codename: "memory",

@@ -244,8 +244,13 @@ fn check_runtime(fixed: &Fixed, problems: &mut Vec<Problem>) {
         let message = format!("{:?} is unknown: use {}", fixed.driver, DRIVERS.join(", "));
         problems.push(Problem::fatal("driver", message));
     }
-    if fixed.workers < 0 {
-        let message = format!("{} is negative: use 0 for one worker per core", fixed.workers);
-        problems.push(Problem::fatal("workers", message));
+    for (key, number, zero) in [
+        ("workers", fixed.workers, "one worker per core"),
+        ("maxConnections", fixed.max_connections, "100,000 for each worker"),
+        ("maxConnectionsPerAddress", fixed.max_connections_per_address, "half of all"),
+    ] {
+        if number < 0 {
+            problems.push(Problem::fatal(key, format!("{number} is negative: use 0 for {zero}")));
+        }
     }
 }

@@ -48,6 +48,8 @@ fn what_is_fatal() {
         "[docker]\nconstraints = ['name==x']",
         "driver = 'uring'",
         "workers = -1",
+        "maxConnections = -1",
+        "maxConnectionsPerAddress = -1",
     ] {
         let problems = check(&fixed(text));
         assert!(problems.len() == 1 && problems[0].fatal, "{text}: {problems:#?}");

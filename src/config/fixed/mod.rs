@@ -109,6 +109,10 @@ pub struct Fixed {
     pub driver: String,
     /// Worker threads; 0 means one per core.
     pub workers: i64,
+    /// Connections of clients that the process holds, all entry points and workers together; 0 means 100,000 for each worker.
+    pub max_connections: i64,
+    /// Those of one client address (IPv6: of its /64); 0 means half of all.
+    pub max_connections_per_address: i64,
     /// `name`, `name:group` or numbers: whom the process becomes once its ports are open. Empty: it stays who it is.
     pub user: String,
 }
@@ -237,6 +241,8 @@ impl Default for Fixed {
             service_fabric: None,
             driver: "auto".to_owned(),
             workers: 0,
+            max_connections: 0,
+            max_connections_per_address: 0,
             user: String::new(),
         }
     }

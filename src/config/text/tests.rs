@@ -128,7 +128,7 @@ fn every_shape_is_found() {
     assert_eq!(at("acme.httpchallenge.entrypoint"), Shape::Text);
     assert!(at("kubernetes").is_raw_table());
     assert!(matches!(at("acme.domains"), Shape::List(_)));
-    assert_eq!(shape.fields().count(), 51);
+    assert_eq!(shape.fields().count(), 53);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::codec::Limits;
 use super::scan::{self, Scanned};
+use super::strict::Rule;
 use crate::http::head::{Body, Known};
 use crate::limits::{CHUNK_OVERHEAD_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
@@ -20,32 +21,17 @@ pub struct Step {
 
 /// Why a body cannot be read on. Its connection ends, on both sides: neither can know where the next message starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InvalidBody {
-    /// The connection ended before the body did (RFC 9112 8).
-    Truncated,
-    ChunkSize,
-    ChunkEnd,
-    ChunkOverhead,
-    Trailer,
-    TrailerTooLong,
-}
+pub struct InvalidBody(pub Rule);
 
-impl InvalidBody {
-    pub fn why(self) -> &'static str {
-        match self {
-            InvalidBody::Truncated => "connection ended before the body did",
-            InvalidBody::ChunkSize => "chunk size line is not `hexadecimal[;extension] CRLF`",
-            InvalidBody::ChunkEnd => "chunk data is not followed by CRLF",
-            InvalidBody::ChunkOverhead => "chunk extensions outweigh the payload",
-            InvalidBody::Trailer => "malformed trailer",
-            InvalidBody::TrailerTooLong => "trailers are longer than the limit",
-        }
+impl From<Rule> for InvalidBody {
+    fn from(rule: Rule) -> Self {
+        InvalidBody(rule)
     }
 }
 
 impl std::fmt::Display for InvalidBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.why())
+        self.0.fmt(f)
     }
 }
 
@@ -118,7 +104,7 @@ impl Decoder {
                 self.state = State::Done;
                 Ok(())
             }
-            _ => Err(InvalidBody::Truncated),
+            _ => Err(Rule::BodyTruncated.into()),
         }
     }
 
@@ -159,13 +145,13 @@ impl Decoder {
         if self.state == State::UntilClose { count } else { self.left.min(count as u64) as usize }
     }
 
-    fn framing_byte(&mut self, byte: u8) -> Result<(), InvalidBody> {
+    fn framing_byte(&mut self, byte: u8) -> Result<(), Rule> {
         match self.state {
             State::Size => self.size_byte(byte),
             State::Extension => match byte {
                 b'\r' => self.next(State::SizeLf),
                 b'\t' => self.overhead_byte(),
-                0..0x20 | 0x7f => Err(InvalidBody::ChunkSize),
+                0..0x20 | 0x7f => Err(Rule::ChunkExtension),
                 _ => self.overhead_byte(),
             },
             State::SizeLf if byte == b'\n' => {
@@ -174,58 +160,58 @@ impl Decoder {
                 self.digits = 0;
                 self.next(if self.left == 0 { State::Trailer } else { State::Data })
             }
-            State::SizeLf => Err(InvalidBody::ChunkSize),
+            State::SizeLf => Err(Rule::ChunkSize),
             State::DataCr if byte == b'\r' => self.next(State::DataLf),
             State::DataLf if byte == b'\n' => self.next(State::Size),
-            State::DataCr | State::DataLf => Err(InvalidBody::ChunkEnd),
+            State::DataCr | State::DataLf => Err(Rule::ChunkEnd),
             State::Trailer => self.trailer_byte(byte),
             State::Done | State::Length | State::UntilClose | State::Data => Ok(()),
         }
     }
 
-    fn next(&mut self, state: State) -> Result<(), InvalidBody> {
+    fn next(&mut self, state: State) -> Result<(), Rule> {
         self.state = state;
         Ok(())
     }
 
-    fn overhead_byte(&mut self) -> Result<(), InvalidBody> {
+    fn overhead_byte(&mut self) -> Result<(), Rule> {
         self.overhead += 1;
-        if self.overhead > CHUNK_OVERHEAD_BYTES_MAX { Err(InvalidBody::ChunkOverhead) } else { Ok(()) }
+        if self.overhead > CHUNK_OVERHEAD_BYTES_MAX { Err(Rule::ChunkOverhead) } else { Ok(()) }
     }
 
     /// Digits only, at least one: no sign, no `0x`, no `_`, no space (security.md 19).
-    fn size_byte(&mut self, byte: u8) -> Result<(), InvalidBody> {
+    fn size_byte(&mut self, byte: u8) -> Result<(), Rule> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
             b'A'..=b'F' => byte - b'A' + 10,
             b';' if self.digits > 0 => return self.next(State::Extension),
             b'\r' if self.digits > 0 => return self.next(State::SizeLf),
-            _ => return Err(InvalidBody::ChunkSize),
+            _ => return Err(Rule::ChunkSize),
         };
         self.digits += 1;
         // 2^60 is far above any body and leaves room for the next digit.
         if self.digits > CHUNK_SIZE_DIGITS_MAX || self.left >= 1 << 56 {
-            return Err(InvalidBody::ChunkSize);
+            return Err(Rule::ChunkSizeTooLong);
         }
         self.left = self.left * 16 + u64::from(digit);
         Ok(())
     }
 
-    fn trailer_byte(&mut self, byte: u8) -> Result<(), InvalidBody> {
+    fn trailer_byte(&mut self, byte: u8) -> Result<(), Rule> {
         let line = &self.trailers[self.trailers_end..];
         if line.last() == Some(&b'\r') && byte != b'\n' {
-            return Err(InvalidBody::Trailer);
+            return Err(Rule::Trailer);
         }
         if self.trailers.len() >= TRAILER_BYTES_MAX {
-            return Err(InvalidBody::TrailerTooLong);
+            return Err(Rule::TrailerTooLong);
         }
         self.trailers.push(byte);
         if byte == b'\n' { self.trailer_line() } else { Ok(()) }
     }
 
     /// A whole line is there: the end, a field to pass on, or one that must not travel here.
-    fn trailer_line(&mut self) -> Result<(), InvalidBody> {
+    fn trailer_line(&mut self) -> Result<(), Rule> {
         let line = &self.trailers[self.trailers_end..];
         if line == b"\r\n" {
             self.trailers.truncate(self.trailers_end);
@@ -233,13 +219,13 @@ impl Decoder {
         }
         self.trailer_fields += 1;
         if self.trailer_fields > TRAILER_FIELDS_MAX {
-            return Err(InvalidBody::TrailerTooLong);
+            return Err(Rule::TrailerTooLong);
         }
         let limits = Limits { fields_max: 1, ..Limits::default() };
         let mut fields = Vec::with_capacity(1);
         match scan::fields(line, 0, &limits, &mut fields) {
             Ok(Scanned::Partial) => {}
-            Ok(Scanned::Complete(_)) | Err(_) => return Err(InvalidBody::Trailer),
+            Ok(Scanned::Complete(_)) | Err(_) => return Err(Rule::Trailer),
         }
         let travels = fields.first().is_some_and(|field| may_trail(field.known, field.name.of(line)));
         if travels {

@@ -22,7 +22,7 @@ impl From<Rule> for InvalidResponse {
 
 impl std::fmt::Display for InvalidResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.why, self.rule.source())
+        self.rule.fmt(f)
     }
 }
 

@@ -27,13 +27,7 @@ impl Facts {
         if std::mem::replace(&mut self.chunked, true) {
             return Err(Rule::CodingRepeated);
         }
-        if value.eq_ignore_ascii_case(b"chunked") {
-            return Ok(());
-        }
-        let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        let last_is_chunked = codings.next_back().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-        let chunked_before = codings.any(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-        Err(if last_is_chunked && !chunked_before { Rule::CodingUnknown } else { Rule::CodingNotLast })
+        if value.eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(Rule::CodingNotChunked) }
     }
 }
 

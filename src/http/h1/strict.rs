@@ -1,11 +1,11 @@
-//! Every reason for which a head is refused, in one table: the answer, the log's words, and where the rule comes from.
+//! Every reason for which a message is refused, in one table: the answer, the log's words, and where the rule comes from.
 //!
 //! Ringway refuses rather than normalises wherever RFC 9112 allows both: two programs that read the same bytes differently are
 //! what request smuggling lives on.
 
 use crate::http::reply::Reply;
 
-/// One rule that a head can break.
+/// One rule that a head or a body can break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
     RequestLine,
@@ -35,16 +35,67 @@ pub enum Rule {
     LengthRepeated,
     LengthAndCoding,
     CodingRepeated,
-    CodingUnknown,
-    CodingNotLast,
+    CodingNotChunked,
     CodingInHttp10,
     TooManyOptions,
     Expectation,
     StatusLine,
+    BodyTruncated,
+    ChunkSize,
+    ChunkSizeTooLong,
+    ChunkExtension,
+    ChunkOverhead,
+    ChunkEnd,
+    Trailer,
+    TrailerTooLong,
 }
 
-/// Status, log text, source of each rule.
 impl Rule {
+    /// All rows of the table, in its order.
+    pub const ALL: [Rule; 40] = [
+        Rule::RequestLine,
+        Rule::Method,
+        Rule::Connect,
+        Rule::Target,
+        Rule::TargetForm,
+        Rule::TargetEscape,
+        Rule::TargetTooLong,
+        Rule::Version,
+        Rule::VersionUnknown,
+        Rule::HeadTooLong,
+        Rule::TooManyFields,
+        Rule::BareCr,
+        Rule::BareLf,
+        Rule::LeadingSpace,
+        Rule::Fold,
+        Rule::EmptyName,
+        Rule::NameByte,
+        Rule::SpaceBeforeColon,
+        Rule::NoColon,
+        Rule::ValueByte,
+        Rule::HostMissing,
+        Rule::HostRepeated,
+        Rule::HostInvalid,
+        Rule::LengthInvalid,
+        Rule::LengthRepeated,
+        Rule::LengthAndCoding,
+        Rule::CodingRepeated,
+        Rule::CodingNotChunked,
+        Rule::CodingInHttp10,
+        Rule::TooManyOptions,
+        Rule::Expectation,
+        Rule::StatusLine,
+        Rule::BodyTruncated,
+        Rule::ChunkSize,
+        Rule::ChunkSizeTooLong,
+        Rule::ChunkExtension,
+        Rule::ChunkOverhead,
+        Rule::ChunkEnd,
+        Rule::Trailer,
+        Rule::TrailerTooLong,
+    ];
+
+    /// Status for a request, log text, source. What a backend sends is 502 whatever it breaks, and cut off once the client has its head.
     pub fn row(self) -> (u16, &'static str, &'static str) {
         match self {
             Rule::RequestLine => (400, "request line is not `method target version`", "RFC 9112 3"),
@@ -76,12 +127,19 @@ impl Rule {
             Rule::LengthRepeated => (400, "more than one Content-Length", "RFC 9112 6.3"),
             Rule::LengthAndCoding => (400, "Content-Length together with Transfer-Encoding", "RFC 9112 6.1, 6.3"),
             Rule::CodingRepeated => (400, "more than one Transfer-Encoding", "RFC 9112 6.1, 7.1"),
-            Rule::CodingUnknown => (501, "transfer coding other than chunked", "RFC 9112 6.1"),
-            Rule::CodingNotLast => (400, "chunked is not the one, last transfer coding", "RFC 9112 6.3"),
+            Rule::CodingNotChunked => (400, "Transfer-Encoding is not exactly `chunked`", "RFC 9112 6.1, 6.3"),
             Rule::CodingInHttp10 => (400, "Transfer-Encoding in HTTP/1.0", "RFC 9112 6.1"),
             Rule::TooManyOptions => (400, "more Connection options than the limit", "RFC 9110 7.6.1"),
             Rule::Expectation => (417, "expectation other than 100-continue", "RFC 9110 10.1.1"),
             Rule::StatusLine => (502, "status line is not `version status reason`", "RFC 9112 4"),
+            Rule::BodyTruncated => (400, "connection ended before the body did", "RFC 9112 8"),
+            Rule::ChunkSize => (400, "chunk size line is not `hexadecimal[;extension] CRLF`", "RFC 9112 7.1"),
+            Rule::ChunkSizeTooLong => (400, "chunk size has more digits than the limit", "RFC 9112 7.1"),
+            Rule::ChunkExtension => (400, "control byte in a chunk extension", "RFC 9112 7.1.1"),
+            Rule::ChunkOverhead => (400, "chunk extensions outweigh the payload", "RFC 9112 7.1.1"),
+            Rule::ChunkEnd => (400, "chunk data is not followed by CRLF", "RFC 9112 7.1"),
+            Rule::Trailer => (400, "what follows the last chunk is no field line", "RFC 9112 7.1.2"),
+            Rule::TrailerTooLong => (400, "trailers are longer than the limit", "RFC 9112 7.1.2"),
         }
     }
 
@@ -91,12 +149,26 @@ impl Rule {
     pub fn why(self) -> &'static str {
         self.row().1
     }
-    pub fn source(self) -> &'static str {
-        self.row().2
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (_, why, source) = self.row();
+        write!(f, "{why} ({source})")
     }
 }
 
-/// A request that is answered without being understood; its connection ends, as nothing behind a doubtful head can be trusted.
+// `ALL` leaves no row out: the two orders are one, and the last one is in it.
+const _: () = {
+    let mut at = 0;
+    while at < Rule::ALL.len() {
+        assert!(Rule::ALL[at] as usize == at);
+        at += 1;
+    }
+    assert!(Rule::TrailerTooLong as usize + 1 == Rule::ALL.len());
+};
+
+/// A request that is answered without being understood; its connection ends, as nothing behind doubtful framing can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reject {
     pub status: u16,
@@ -131,7 +203,7 @@ impl From<Rule> for Reject {
 
 impl std::fmt::Display for Reject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.why, self.rule.source())
+        self.rule.fmt(f)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::http::Body;
 use crate::http::h1::body::InvalidBody;
+use crate::http::h1::strict::Rule;
 use crate::limits::{self, Bound};
 use crate::net::TooSlow;
 use crate::worker::Timeouts;
@@ -46,7 +47,10 @@ fn a_time_that_is_over_counts_for_its_bound() {
     let (idle, head_read) = (Timeouts { idle: Some(SHORT), ..TIMEOUTS }, Timeouts { head_read: SHORT, ..TIMEOUTS });
     let (body_read, stall) = (Timeouts { body_read: Some(SHORT), ..TIMEOUTS }, Timeouts { stall: SHORT, ..TIMEOUTS });
     let mute = Timeouts { head_read: SHORT, idle: None, ..TIMEOUTS };
-    let rows: [Row; 8] = [
+    let response_header = Timeouts { response_header: Some(SHORT), ..TIMEOUTS };
+    let given_up = [send(GET), until("Gateway Timeout"), Step::Close];
+    let full = [Plan::TimeOut];
+    let rows: [Row; 10] = [
         ("nothing", TIMEOUTS, &[send(GET), until("ok"), Step::Close], &answers, usize::MAX, &[]),
         ("silent from the start", idle, &[], &[], usize::MAX, &["idle_secs 1"]),
         ("silent from the start, never idle", mute, &[], &[], usize::MAX, &["head_read_secs 1"]),
@@ -55,6 +59,8 @@ fn a_time_that_is_over_counts_for_its_bound() {
         ("half a body", stall, &half, &silent, usize::MAX, &["stalled_body_secs 1"]),
         ("half a body, readTimeout", body_read, &half, &silent, usize::MAX, &["body_read_secs 1"]),
         ("takes no answer", stall, &[send(GET)], &long, 500, &["stalled_body_secs 1"]),
+        ("a server that takes no connection", TIMEOUTS, &given_up, &full, usize::MAX, &["dial_secs 1"]),
+        ("a server that does not answer", response_header, &given_up, &silent, usize::MAX, &["response_header_secs 1"]),
     ];
     for (name, timeouts, client, plans, takes_max, expected) in rows {
         assert_eq!(played(timeouts, client, plans, takes_max), expected, "{name}");
@@ -67,6 +73,8 @@ fn chunks_that_are_refused_count_for_what_is_wrong_with_them() {
     let trailer = format!("0\r\nA: {}\r\n\r\n", "a".repeat(limits::TRAILER_BYTES_MAX));
     let rows = [
         ("zz\r\n", "chunk_framing 1"),
+        ("00000000000000005\r\n", "chunk_framing 1"),
+        ("5;\0", "chunk_framing 1"),
         ("5\r\nhelloX", "chunk_framing 1"),
         ("0\r\nA\r\n\r\n", "chunk_framing 1"),
         (&extension, "chunk_overhead_bytes 1"),
@@ -107,7 +115,7 @@ fn a_body_that_finds_no_room_is_counted() {
 fn failures_that_are_no_bound_count_for_none() {
     let base = Base::new();
     let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Nobody);
-    let truncated = io::Error::new(io::ErrorKind::InvalidData, InvalidBody::Truncated);
+    let truncated = io::Error::new(io::ErrorKind::InvalidData, InvalidBody(Rule::BodyTruncated));
     let vanished = io::Error::from_raw_os_error(110);
     assert_eq!(vanished.kind(), io::ErrorKind::TimedOut, "the kernel's word for a peer that is gone");
     for error in [truncated, io::ErrorKind::BrokenPipe.into(), vanished] {

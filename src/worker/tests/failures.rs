@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::stage::TIMEOUTS;
 use super::*;
 use crate::limits;
+use crate::worker::places::NoPlace;
 use crate::worker::upstream::NetworkDial;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -341,7 +342,7 @@ fn memory_goes_back_after_a_burst_and_once_more_at_the_look_behind_it() {
 fn connections_without_a_place_are_counted() {
     let shared = Arc::new(Base::new().shared(TIMEOUTS));
     let worker = stage::worker(&shared, NetworkDial);
-    (1..=2).for_each(|port| worker.turn_away(([192, 0, 2, 7], port).into()));
+    (1..=2).for_each(|port| worker.turn_away(([192, 0, 2, 7], port).into(), NoPlace::AllTaken { max: 1 }));
     let page = String::from_utf8(shared.metrics_text(&[], 0)).expect("text");
     assert!(page.contains("\nringway_connections_refused_total 2\n"), "{page}");
 }

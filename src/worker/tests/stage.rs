@@ -28,7 +28,7 @@ use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts, Scrape};
 use crate::worker::connection::serve;
 use crate::worker::talk::Peer;
 use crate::worker::upstream::Dial;
-use crate::worker::{EntryPoint, Shared, Timeouts, VerifyPool, Vitals, Worker};
+use crate::worker::{EntryPoint, Places, Shared, Timeouts, VerifyPool, Vitals, Worker};
 
 /// Longer than any exchange in memory takes; a test that gets here hangs.
 const HANG: Duration = Duration::from_secs(10);
@@ -307,6 +307,7 @@ impl Base {
             challenges: Arc::default(),
             metrics: Arc::clone(&self.metrics),
             timeouts,
+            places: Places::new(usize::MAX, usize::MAX),
             idle_per_server_max: 8,
             version: "0",
             codename: "test",
