@@ -37,9 +37,16 @@ fn socket() -> String {
     host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
 }
 
+/// How long a step took, so that a slow run tells for what it waited: the Engine's own work, or the provider.
+fn tell(step: &str, started: Instant) {
+    println!("{:6.1} s: {step}", started.elapsed().as_secs_f64());
+}
+
 /// Runs the docker command; the answer is its output, or what it complained about.
 fn docker(args: &[&str]) -> Result<String, String> {
+    let started = Instant::now();
     let output = Command::new("docker").args(args).output().map_err(|error| format!("docker: {error}"))?;
+    tell(&format!("docker {}", args[..args.len().min(2)].join(" ")), started);
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
         false => Err(format!("docker {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr))),
@@ -173,6 +180,7 @@ async fn until(updates: &mut UnboundedReceiver<Update>, what: &str, wanted: impl
     while let Ok(update) = timeout(PATIENCE.saturating_sub(started.elapsed()), updates.recv()).await {
         let update = update.expect("the provider ended");
         if wanted(&update) {
+            tell(&format!("the provider's update with {what}"), started);
             return update;
         }
         last = Some(update.dynamic);

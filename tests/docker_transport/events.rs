@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -16,6 +17,7 @@ use super::{PATIENCE, follow, settings};
 const AT_ONCE: Duration = Duration::from_secs(1);
 const FIRST: &str = "http://10.1.2.1:80";
 const SECOND: &str = "http://10.1.2.2:80";
+const THIRD: &str = "http://10.1.2.3:80";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Mood {
@@ -27,6 +29,8 @@ enum Mood {
 /// An Engine with two containers, c1 and c2, that answers as its mood is.
 struct Script {
     mood: Mutex<Mood>,
+    /// With a third one, c3, while it does not answer for c1.
+    holds_first: AtomicBool,
     events: Mutex<Vec<String>>,
     listings: Mutex<usize>,
 }
@@ -35,8 +39,12 @@ impl Script {
     fn start() -> (u16, Arc<Script>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let script =
-            Arc::new(Script { mood: Mutex::new(Mood::Answers), events: Mutex::default(), listings: Mutex::default() });
+        let script = Arc::new(Script {
+            mood: Mutex::new(Mood::Answers),
+            holds_first: AtomicBool::default(),
+            events: Mutex::default(),
+            listings: Mutex::default(),
+        });
         let shared = script.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -58,15 +66,20 @@ impl Script {
         if path == "/containers/json" {
             *self.listings.lock().unwrap() += 1;
         }
-        while *self.mood.lock().unwrap() == Mood::Hangs {
+        let is_held = || path == "/containers/c1/json" && self.holds_first.load(SeqCst);
+        while *self.mood.lock().unwrap() == Mood::Hangs || is_held() {
             thread::sleep(Duration::from_millis(5));
         }
         let body = match path {
             "/version" => r#"{"ApiVersion":"1.41"}"#.to_owned(),
             _ if *self.mood.lock().unwrap() == Mood::Fails => String::new(),
+            "/containers/json" if self.holds_first.load(SeqCst) => {
+                r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned()
+            }
             "/containers/json" => r#"[{"Id":"c1"},{"Id":"c2"}]"#.to_owned(),
             "/containers/c1/json" => inspected('1'),
             "/containers/c2/json" => inspected('2'),
+            "/containers/c3/json" => inspected('3'),
             _ => String::new(),
         };
         let status = if body.is_empty() { "500 Internal Server Error" } else { "200 OK" };
@@ -159,6 +172,24 @@ async fn a_container_that_goes_down_is_out_at_once_while_a_listing_hangs() {
         let then = if comes_back { &[FIRST, SECOND][..] } else { &[SECOND][..] };
         until(&mut updates, then, PATIENCE, action).await;
     }
+}
+
+/// An Engine answers nothing for a container while it starts it or takes its network down, which on a busy host takes many seconds.
+#[tokio::test]
+async fn a_container_that_the_engine_does_not_answer_for_keeps_no_other_from_its_route() {
+    let (port, script) = Script::start();
+    let mut updates = follow(settings(port));
+    until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
+    script.holds_first.store(true, SeqCst);
+    script.happen("start", "c3", Duration::ZERO);
+    until(&mut updates, &[FIRST, SECOND, THIRD], PATIENCE, "the first one stays as it was").await;
+    script.happen("die", "c1", Duration::ZERO);
+    until(&mut updates, &[SECOND, THIRD], PATIENCE, "an event counts all the same").await;
+    let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
+    assert_eq!(urls(&after_a_listing), [SECOND, THIRD], "a listing without an answer brings nothing back");
+    script.holds_first.store(false, SeqCst);
+    script.happen("start", "c1", Duration::ZERO);
+    until(&mut updates, &[FIRST, SECOND], PATIENCE, "there is an answer again").await;
 }
 
 #[tokio::test]

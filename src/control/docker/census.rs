@@ -1,6 +1,6 @@
 //! The containers as they were listed last, and what events have said of them since.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bollard::models::EventMessage;
@@ -9,6 +9,10 @@ use tokio::time::Instant;
 use super::engine::Listing;
 use super::watch::{self, Reaction, StopFacts, Stopping};
 use crate::config::labels::ContainerFacts;
+
+/// When a container of which the Engine gave no answer is asked for again, if no event tells of it before: an answer that never comes
+/// holds something in the Engine as well.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// What an event changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +42,10 @@ pub struct Census {
     /// become of them: one that was under way may have looked at the container before.
     out: HashMap<String, u64>,
     begun: u64,
+    /// Containers of which the last listing had no answer, with when they are asked for again. They stay as they were.
+    silent: HashMap<String, Instant>,
+    /// Containers that events have told of since the last listing began.
+    heard: HashSet<String>,
 }
 
 impl Census {
@@ -61,6 +69,7 @@ impl Census {
             Reaction::Relist => return News::Relist,
             Reaction::Started(id) | Reaction::Stopping(id, _) | Reaction::Ended(id) | Reaction::Unable(id) => id,
         };
+        self.heard.insert(id.clone());
         let was_able = self.is_able(id);
         match &reaction {
             Reaction::Stopping(id, grace) => self.stopping.mark(id, now + grace.saturating_sub(at.age)),
@@ -73,18 +82,37 @@ impl Census {
         if was_able && self.is_out(id) && !at.is_history { News::TakenOut } else { News::Relist }
     }
 
-    /// From here on a listing is under way.
-    pub fn begin_listing(&mut self) {
+    /// From here on a listing is under way. The containers that it should not ask for: they gave no answer a moment ago, and nothing was
+    /// heard of them since.
+    pub fn begin_listing(&mut self, now: Instant) -> HashSet<String> {
         self.begun += 1;
+        let heard = std::mem::take(&mut self.heard);
+        let silent = self.silent.iter().filter(|(id, again)| **again > now && !heard.contains(*id));
+        silent.map(|(id, _)| id.clone()).collect()
     }
 
     /// The result of the listing that was begun last.
     pub fn take_in(&mut self, listing: Listing, now: Instant) {
-        self.listed = Some(listing.containers);
-        self.stops = listing.stops;
+        let listed = self.listed.take().into_iter().flatten();
+        let mut before: HashMap<String, ContainerFacts> = listed.map(|facts| (facts.id.clone(), facts)).collect();
+        let stops = std::mem::take(&mut self.stops);
+        let silent = std::mem::take(&mut self.silent);
+        let mut containers = Vec::new();
+        for (id, answer) in listing {
+            let known = answer.or_else(|| {
+                let again = silent.get(&id).copied().filter(|again| *again > now);
+                self.silent.insert(id.clone(), again.unwrap_or(now + ASK_AGAIN_AFTER));
+                Some((before.remove(&id)?, stops.get(&id).copied().unwrap_or_default()))
+            });
+            if let Some((facts, stop)) = known {
+                containers.push(facts);
+                self.stops.insert(id, stop);
+            }
+        }
+        self.listed = Some(containers);
         self.stopping.forget_old(now);
         let begun = self.begun;
-        self.out.retain(|_, heard| *heard >= begun);
+        self.out.retain(|id, heard| *heard >= begun || self.silent.contains_key(id));
     }
 
     /// All containers, those that are out as not running.
@@ -96,9 +124,20 @@ impl Census {
         self.listed.iter().flatten().map(shown).collect()
     }
 
-    /// When a container that survived its signal gets its requests back.
+    /// When a listing may tell more without an event: a container that survived its signal gets its requests back, a silent one is asked
+    /// for again.
     pub fn next_end(&self) -> Option<Instant> {
-        self.stopping.next_end()
+        self.stopping.next_end().into_iter().chain(self.silent.values().copied()).min()
+    }
+
+    /// What the log should have of the silent ones.
+    pub fn complaints(&self) -> impl Iterator<Item = String> {
+        self.silent.keys().map(|id| {
+            format!(
+                "container {id}: the Docker Engine gives no answer when it is inspected, so it stays as it was; if that lasts, \
+                 see what `docker inspect` says and restart the container or the Engine"
+            )
+        })
     }
 
     fn is_out(&self, id: &str) -> bool {
@@ -130,12 +169,12 @@ mod tests {
     /// The container as an Engine lists it.
     fn listing() -> Listing {
         let facts = ContainerFacts { id: "c1".into(), running: true, ..ContainerFacts::default() };
-        Listing { containers: vec![facts], stops: HashMap::new() }
+        vec![("c1".to_owned(), Some((facts, StopFacts::default())))]
     }
 
     fn listed() -> Census {
         let mut census = Census::default();
-        census.begin_listing();
+        census.begin_listing(Instant::now());
         census.take_in(listing(), Instant::now());
         assert!(runs(&census));
         census
@@ -156,7 +195,7 @@ mod tests {
             assert_eq!(hear(&mut census, action), News::TakenOut, "{action}");
             assert_eq!(hear(&mut census, action), News::Relist, "{action}: it is out already");
             assert!(!runs(&census), "{action}");
-            census.begin_listing();
+            census.begin_listing(Instant::now());
             assert!(!runs(&census), "{action}: the listing may take long");
             census.take_in(listing(), Instant::now());
             assert!(runs(&census), "{action}: the listing knows better");
@@ -166,12 +205,12 @@ mod tests {
     #[tokio::test]
     async fn a_listing_that_was_under_way_gives_no_requests_back() {
         let mut census = listed();
-        census.begin_listing();
+        census.begin_listing(Instant::now());
         assert_eq!(hear(&mut census, "die"), News::TakenOut);
         assert_eq!(hear(&mut census, "start"), News::Relist);
         census.take_in(listing(), Instant::now());
         assert!(!runs(&census), "it may have seen the container before its end, at another address");
-        census.begin_listing();
+        census.begin_listing(Instant::now());
         census.take_in(listing(), Instant::now());
         assert!(runs(&census));
     }
@@ -180,11 +219,11 @@ mod tests {
     async fn who_was_told_to_stop_is_out_until_the_end_of_its_time_or_a_new_start() {
         let mut census = listed();
         assert_eq!(hear(&mut census, "kill"), News::TakenOut);
-        census.begin_listing();
+        census.begin_listing(Instant::now());
         census.take_in(listing(), Instant::now());
         assert!(!runs(&census), "it still runs, and must get nothing");
         assert!(census.next_end().is_some());
-        census.begin_listing();
+        census.begin_listing(Instant::now());
         census.take_in(listing(), Instant::now() + watch::STOPPING_GRACE);
         assert!(runs(&census), "it has survived its signal");
         hear(&mut census, "kill");
@@ -198,7 +237,7 @@ mod tests {
         hear(&mut census, "kill");
         census.connected();
         assert!(!runs(&census));
-        census.begin_listing();
+        census.begin_listing(Instant::now());
         census.take_in(listing(), Instant::now());
         assert!(runs(&census));
     }
@@ -207,7 +246,7 @@ mod tests {
     async fn history_takes_nobody_out_but_who_may_still_be_stopping() {
         let history = When { age: Duration::from_secs(20), is_history: true };
         let mut census = listed();
-        census.begin_listing();
+        census.begin_listing(Instant::now());
         for action in ["kill", "die", "start", "pause"] {
             assert_eq!(census.hear(&event(action), history, Instant::now()), News::Relist, "{action}");
         }
@@ -215,6 +254,37 @@ mod tests {
         census.hear(&event("kill"), history, Instant::now());
         census.take_in(listing(), Instant::now());
         assert!(!runs(&census));
+    }
+
+    #[tokio::test]
+    async fn a_silent_container_stays_as_it_was_and_is_asked_for_again_later_or_after_an_event() {
+        let silent = || vec![("c1".to_owned(), None)];
+        let (mut census, now) = (listed(), Instant::now());
+        assert!(census.begin_listing(now).is_empty());
+        census.take_in(silent(), now);
+        assert!(runs(&census));
+        assert_eq!(census.next_end(), Some(now + ASK_AGAIN_AFTER));
+        assert!(census.begin_listing(now).contains("c1"), "it would give no answer again");
+        census.take_in(silent(), now + ASK_AGAIN_AFTER / 2);
+        assert_eq!(census.next_end(), Some(now + ASK_AGAIN_AFTER), "not to be asked for is no new silence");
+        assert!(census.begin_listing(now + ASK_AGAIN_AFTER).is_empty());
+        // Told of while the listing waits for it.
+        hear(&mut census, "die");
+        census.take_in(silent(), now + ASK_AGAIN_AFTER);
+        assert!(census.begin_listing(now + ASK_AGAIN_AFTER).is_empty());
+        census.take_in(silent(), now + ASK_AGAIN_AFTER);
+        assert!(!runs(&census), "only an answer brings it back");
+        census.begin_listing(now);
+        census.take_in(listing(), now);
+        assert!(runs(&census) && census.next_end().is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_known_of_a_container_that_was_silent_from_the_start() {
+        let (mut census, now) = (Census::default(), Instant::now());
+        census.begin_listing(now);
+        census.take_in(vec![("c1".to_owned(), None)], now);
+        assert!(census.containers().is_empty() && !census.is_empty());
     }
 
     #[tokio::test]

@@ -1,8 +1,9 @@
 //! The Engine's API as far as the provider needs it: list, inspect, events. Only GET requests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::error::Error as _;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -11,15 +12,18 @@ use bollard::models::{ContainerInspectResponse, ContainerState, EventMessage, Po
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
 };
-use futures_util::future::ready;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::watch::StopFacts;
 use super::{DockerProviderSettings, ended, signal, transport};
 use crate::config::labels::{BindingFacts, ContainerFacts, NetworkFacts, PortFacts};
 
-/// How many containers are inspected at the same time.
+/// How many containers are inspected at the same time. If so many give no answer, it is the Engine that does not.
 const INSPECTIONS_MAX: usize = 8;
+
+/// How long a listing waits for the inspection of one container. An Engine answers none while it starts the container or takes its
+/// network down, which on a busy host takes seconds: the others' routes do not wait for that.
+const INSPECTION_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// How many containers that ended lately are inspected; of more than that the oldest are left out.
 const ENDED_MAX: usize = 250;
@@ -35,10 +39,16 @@ pub struct Engine {
     events: Docker,
 }
 
-/// All running containers in Docker's order, and how each is stopped by id.
-pub struct Listing {
-    pub containers: Vec<ContainerFacts>,
-    pub stops: HashMap<String, StopFacts>,
+/// All running containers by id, in Docker's order. Nothing is known of those that gave no answer or were not asked for.
+pub type Listing = Vec<(String, Option<(ContainerFacts, StopFacts)>)>;
+
+/// What came of an inspection.
+enum Inspection {
+    Done(Box<ContainerInspectResponse>),
+    /// There is no such container any more.
+    Gone,
+    /// No answer in time.
+    Silent,
 }
 
 impl Engine {
@@ -57,18 +67,34 @@ impl Engine {
         format!("v{}.{}", version.major_version, version.minor_version)
     }
 
-    /// Lists the running containers and inspects each; those gone meanwhile are left out.
-    pub async fn list(&self) -> Result<Listing, String> {
+    /// All running containers, each inspected; those gone meanwhile are left out.
+    pub async fn list_all(&self) -> Result<Vec<ContainerFacts>, String> {
+        let listing = self.list(&HashSet::new(), self.timeout).await?;
+        let facts = |(_, answer): (_, Option<(ContainerFacts, StopFacts)>)| answer.map(|(facts, _)| facts);
+        let all: Option<Vec<ContainerFacts>> = listing.into_iter().map(facts).collect();
+        all.ok_or_else(|| self.explain("inspect all containers", &Error::RequestTimeoutError))
+    }
+
+    /// As [`Engine::list_all`], but does not wait long for a single one. `silent` are those not to be asked for.
+    pub async fn list_quickly(&self, silent: &HashSet<String>) -> Result<Listing, String> {
+        self.list(silent, INSPECTION_WAIT_MAX.min(self.timeout)).await
+    }
+
+    /// As [`Engine::list_all`], but one that gives no answer is no failure.
+    pub async fn list_patiently(&self) -> Result<Listing, String> {
+        self.list(&HashSet::new(), self.timeout).await
+    }
+
+    async fn list(&self, silent: &HashSet<String>, wait: Duration) -> Result<Listing, String> {
         let listed = self.requests.list_containers(None::<ListContainersOptions>);
         let listed = limited(self.timeout, &self.endpoint, "list containers", listed).await?;
         let ids = listed.into_iter().filter_map(|container| container.id);
-        let mut listing = Listing { containers: Vec::new(), stops: HashMap::new() };
-        for inspected in self.inspect_all(ids).await? {
-            let (facts, stop) = read(inspected);
-            listing.stops.insert(facts.id.clone(), stop);
-            listing.containers.push(facts);
-        }
-        Ok(listing)
+        let read = |(id, inspection)| match inspection {
+            Inspection::Done(inspected) => Some((id, Some(read(*inspected)))),
+            Inspection::Silent => Some((id, None)),
+            Inspection::Gone => None,
+        };
+        Ok(self.inspect_all(ids, silent, wait).await?.into_iter().filter_map(read).collect())
     }
 
     /// The containers that have ended within `grace`, each with how long ago that was.
@@ -83,10 +109,12 @@ impl Engine {
         let listed = limited(self.timeout, &self.endpoint, "list ended containers", listed).await?;
         let lately =
             listed.into_iter().filter(|c| ended::may_be_within(c.status.as_deref().unwrap_or_default(), grace));
-        let inspected = self.inspect_all(lately.filter_map(|container| container.id).take(ENDED_MAX)).await?;
-        let with_age = inspected.into_iter().filter_map(|inspected| {
+        let ids = lately.filter_map(|container| container.id).take(ENDED_MAX);
+        let inspections = self.inspect_all(ids, &HashSet::new(), self.timeout).await?;
+        let with_age = inspections.into_iter().filter_map(|(_, inspection)| {
+            let Inspection::Done(inspected) = inspection else { return None };
             let age = ended::age(&inspected, since_1970).filter(|age| *age < grace)?;
-            Some((ended::facts(inspected), age))
+            Some((ended::facts(*inspected), age))
         });
         Ok(with_age.collect())
     }
@@ -103,23 +131,41 @@ impl Engine {
         explain(&self.endpoint, doing, error)
     }
 
-    /// In the order of the ids; those gone meanwhile are left out.
-    async fn inspect_all(&self, ids: impl Iterator<Item = String>) -> Result<Vec<ContainerInspectResponse>, String> {
-        let answers = stream::iter(ids.map(|id| self.inspect(id))).buffered(INSPECTIONS_MAX);
-        answers.try_filter_map(|found| ready(Ok(found))).try_collect().await
+    /// In the order of the ids.
+    async fn inspect_all(
+        &self,
+        ids: impl Iterator<Item = String>,
+        silent: &HashSet<String>,
+        wait: Duration,
+    ) -> Result<Vec<(String, Inspection)>, String> {
+        let ask = async |id: String| {
+            let inspection = if silent.contains(&id) { Inspection::Silent } else { self.inspect(&id, wait).await? };
+            Ok::<_, String>((id, inspection))
+        };
+        let mut inspections = pin!(stream::iter(ids.map(ask)).buffered(INSPECTIONS_MAX));
+        let (mut all, mut unanswered) = (Vec::new(), 0);
+        while let Some((id, inspection)) = inspections.try_next().await? {
+            unanswered += usize::from(matches!(inspection, Inspection::Silent) && !silent.contains(&id));
+            if unanswered == INSPECTIONS_MAX {
+                return Err(self.explain("inspect containers", &Error::RequestTimeoutError));
+            }
+            all.push((id, inspection));
+        }
+        Ok(all)
     }
 
-    async fn inspect(&self, id: String) -> Result<Option<ContainerInspectResponse>, String> {
-        let answer = self.requests.inspect_container(&id, None::<InspectContainerOptions>);
-        match tokio::time::timeout(self.timeout, answer).await {
-            Ok(Ok(inspected)) => Ok(Some(inspected)),
-            Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(None),
+    async fn inspect(&self, id: &str, wait: Duration) -> Result<Inspection, String> {
+        let answer = self.requests.inspect_container(id, None::<InspectContainerOptions>);
+        match tokio::time::timeout(wait, answer).await {
+            Ok(Ok(inspected)) => Ok(Inspection::Done(Box::new(inspected))),
+            Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(Inspection::Gone),
+            Ok(Err(Error::RequestTimeoutError)) | Err(_) => Ok(Inspection::Silent),
             Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain("inspect a container", &error)),
             Ok(Err(error)) => {
-                tracing::warn!(provider = "docker", container = %id, "{}; it is left out", self.explain("inspect a container", &error));
-                Ok(None)
+                let reason = self.explain("inspect a container", &error);
+                tracing::warn!(provider = "docker", container = %id, "{reason}; it is left out");
+                Ok(Inspection::Gone)
             }
-            Err(_) => Err(self.explain("inspect a container", &Error::RequestTimeoutError)),
         }
     }
 }

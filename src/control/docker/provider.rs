@@ -87,7 +87,7 @@ impl Provider {
             return self.poll_swarm(&engine).await;
         }
         if !settings.watch {
-            let containers = self.hear(engine.list()).await?.map_err(End::Broken)?.containers;
+            let containers = self.hear(engine.list_all()).await?.map_err(End::Broken)?;
             self.publish(&containers, &containers);
             return Ok(());
         }
@@ -115,11 +115,16 @@ impl Provider {
             self.wait().await?;
             // An event from here on asks for one listing more.
             self.due = Instant::now() + RELIST_EVERY;
-            self.census.begin_listing();
-            let listing = self.hear(engine.list()).await?.map_err(End::Broken)?;
-            if self.census.is_empty() {
-                self.learn_ended(engine).await?;
-            }
+            let silent = self.census.begin_listing(Instant::now());
+            let listing = match self.census.is_empty() {
+                // Nothing is known of a container but what the Engine answers now.
+                true => {
+                    let listing = self.hear(engine.list_patiently()).await?.map_err(End::Broken)?;
+                    self.learn_ended(engine).await?;
+                    listing
+                }
+                false => self.hear(engine.list_quickly(&silent)).await?.map_err(End::Broken)?,
+            };
             let now = Instant::now();
             self.census.take_in(listing, now);
             self.publish_census();
@@ -214,7 +219,7 @@ impl Provider {
             let services = swarm::list(&self.settings, &engine.api_version()).await.map_err(End::Broken)?;
             let around = match self.own.is_empty() {
                 true => Vec::new(),
-                false => engine.list().await.map_err(End::Broken)?.containers,
+                false => engine.list_all().await.map_err(End::Broken)?,
             };
             self.publish(&services, &around);
             if !self.settings.watch {
@@ -237,7 +242,7 @@ impl Provider {
         let absent = self.absent.take_in(containers, Instant::now());
         // What there is to say of their labels has been said when they could answer.
         labels::absent::keep(&mut made.dynamic, labels::translate(&absent, &settings).dynamic);
-        let warnings: BTreeSet<String> = made.warnings.into_iter().collect();
+        let warnings: BTreeSet<String> = made.warnings.into_iter().chain(self.census.complaints()).collect();
         for warning in warnings.difference(&self.told) {
             tracing::warn!(provider = PROVIDER, "{warning}");
         }
