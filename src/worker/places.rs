@@ -1,22 +1,25 @@
 //! Who holds the process's connections: how many there are, and how many of them come from one address. The workers share the table,
-//! because a bound that each kept by itself would depend on how many there are; it is touched twice in a connection, by no request.
+//! because a bound that each kept by itself would depend on how many there are; it is touched twice in a connection, by no request, and in
+//! parts, so that they seldom wait for each other.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Parts of the table, each with addresses of its own.
+const PARTS: usize = 64;
 
 /// The places that the process has for connections.
 #[derive(Debug)]
 pub struct Places {
-    taken: Mutex<Taken>,
+    taken: AtomicUsize,
+    by_address: [Mutex<HashMap<IpAddr, usize>>; PARTS],
+    /// Nobody can choose addresses that share a part.
+    hash: RandomState,
     max: usize,
     per_address_max: usize,
-}
-
-#[derive(Debug, Default)]
-struct Taken {
-    count: usize,
-    by_address: HashMap<IpAddr, usize>,
 }
 
 /// One connection's place; dropping it gives it back.
@@ -49,7 +52,8 @@ impl std::fmt::Display for NoPlace {
 
 impl Places {
     pub fn new(max: usize, per_address_max: usize) -> Arc<Self> {
-        Arc::new(Places { taken: Mutex::default(), max, per_address_max })
+        let by_address = std::array::from_fn(|_| Mutex::default());
+        Arc::new(Places { taken: AtomicUsize::new(0), by_address, hash: RandomState::new(), max, per_address_max })
     }
 
     /// A place for a connection from `address`.
@@ -58,34 +62,36 @@ impl Places {
     /// All are taken, or all that one address may have.
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
         let address = network(address);
-        let mut taken = self.taken();
-        if taken.count >= self.max {
+        if self.taken.fetch_add(1, Relaxed) >= self.max {
+            self.taken.fetch_sub(1, Relaxed);
             return Err(NoPlace::AllTaken { max: self.max });
         }
-        let of_address = taken.by_address.entry(address).or_default();
+        let mut part = self.part(address);
+        let of_address = part.entry(address).or_default();
         if *of_address >= self.per_address_max {
+            self.taken.fetch_sub(1, Relaxed);
             return Err(NoPlace::OfAddressTaken { max: self.per_address_max });
         }
         *of_address += 1;
-        taken.count += 1;
         Ok(Place { places: Arc::clone(self), address })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn part(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        let number = self.hash.hash_one(address) as usize % PARTS;
+        self.by_address[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
-        taken.count -= 1;
-        if let Some(of_address) = taken.by_address.get_mut(&self.address) {
+        let mut part = self.places.part(self.address);
+        if let Some(of_address) = part.get_mut(&self.address) {
             *of_address -= 1;
             if *of_address == 0 {
-                taken.by_address.remove(&self.address);
+                part.remove(&self.address);
             }
         }
+        self.places.taken.fetch_sub(1, Relaxed);
     }
 }
 
@@ -115,8 +121,11 @@ mod tests {
         drop(held);
         assert!(places.enter(ip("192.0.2.1")).is_ok());
         drop(other);
-        assert_eq!(places.taken().count, 0);
-        assert!(places.taken().by_address.is_empty(), "addresses that have gone cost nothing");
+        assert_eq!(places.taken.load(Relaxed), 0);
+        assert!(
+            places.by_address.iter().all(|part| part.lock().unwrap().is_empty()),
+            "addresses that have gone cost nothing"
+        );
     }
 
     #[test]
@@ -132,6 +141,7 @@ mod tests {
         let places = Places::new(2, 2);
         let _held = ["192.0.2.1", "192.0.2.2"].map(|text| places.enter(ip(text)).expect(text));
         assert_eq!(places.enter(ip("192.0.2.3")).expect_err("both are taken"), NoPlace::AllTaken { max: 2 });
-        assert_eq!(places.taken().by_address.len(), 2, "one that is refused leaves nothing behind");
+        let addresses: usize = places.by_address.iter().map(|part| part.lock().unwrap().len()).sum();
+        assert_eq!(addresses, 2, "one that is refused leaves nothing behind");
     }
 }
