@@ -155,10 +155,13 @@ pub const CONNECTIONS_PER_ADDRESS_DIVISOR: usize = 2;
 /// `traefik.*` labels of one container, and their names and values together: above either the container is left out.
 pub const LABELS_PER_CONTAINER_MAX: usize = 1000;
 pub const LABEL_BYTES_PER_CONTAINER_MAX: usize = 256 * 1024;
+/// The labels that the segments of one container inherit from it, once for each segment: above it the container is left out.
+pub const INHERITED_LABEL_BYTES_PER_CONTAINER_MAX: usize = 4 * 1024 * 1024;
 /// The rule texts of one frontend: above it the frontend is left out.
 pub const RULE_BYTES_MAX: usize = 64 * 1024;
-/// A compiled regular expression: a label cannot make the proxy hold an unbounded automaton. And how many of them one frontend's rule
-/// may have: each takes the control plane's one thread some time.
+/// A compiled regular expression: a label cannot make the proxy hold an unbounded automaton. A Unicode class as often as a DNS label is
+/// long takes 2.7 MiB. And how many of them one frontend's rule may have, or all frontends of one container: those of 4 MiB take the
+/// control plane's one thread 20 ms each.
 pub const REGEX_PROGRAM_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const RULE_EXPRESSIONS_MAX: usize = 64;
 /// An automaton over many routes' patterns: the routes are tested one by one if it would take more. What it learns from requests is

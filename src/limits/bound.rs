@@ -36,11 +36,11 @@ pub enum Bound {
     LogQueue,
     /// A line of a log that could not be written: most often, the disk is full.
     LogFile,
-    /// A container with too many labels, or too long ones, was left out.
+    /// A container with too many labels, or too long ones, was left out, or one whose segments inherit too much.
     LabelsPerContainer,
     /// A frontend whose rule is too long was left out.
     RuleBytes,
-    /// A frontend whose rule has too many regular expressions was left out.
+    /// A frontend whose rule has too many regular expressions was left out, or a container whose frontends have.
     RuleExpressions,
     /// A regular expression that is too large when compiled: its frontend was left out, or that part of the rule never matches.
     RegexProgram,

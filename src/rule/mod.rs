@@ -19,7 +19,7 @@ mod trie;
 
 pub use matcher::Headers;
 pub use modifier::{Applied, FieldEdit, Modifiers, Rewritten, X_FORWARDED_PREFIX, X_REPLACED_PATH};
-pub use parse::{InvalidRule, Rule, parse_domains};
+pub use parse::{InvalidRule, Rule, expressions, parse_domains};
 pub use pattern::InvalidPattern;
 pub use redirect::moved_permanently_body;
 pub use remark::Remark;

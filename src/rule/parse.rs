@@ -160,7 +160,7 @@ impl Rule {
             pieces.extend(split(text)?);
         }
         // Before the first one is compiled: that is what takes time.
-        if pieces.iter().map(|piece| expressions(piece.name, &piece.arguments)).sum::<usize>() > RULE_EXPRESSIONS_MAX {
+        if pieces.iter().map(Piece::expressions).sum::<usize>() > RULE_EXPRESSIONS_MAX {
             return Err(InvalidRule::TooManyExpressions);
         }
         for piece in pieces {
@@ -359,10 +359,30 @@ pub fn parse_domains(text: &str) -> Result<Vec<String>, InvalidRule> {
     Ok(domains)
 }
 
+/// How many regular expressions a rule text has to be compiled to: none if its grammar is wrong, as it is not compiled then.
+pub fn expressions(text: &str) -> usize {
+    split(text).map_or(0, |pieces| pieces.iter().map(Piece::expressions).sum())
+}
+
 struct Piece<'a> {
     name: &'a str,
     arguments: Vec<String>,
     text: &'a str,
+}
+
+impl Piece<'_> {
+    /// How many regular expressions it has to be compiled to.
+    fn expressions(&self) -> usize {
+        let templates = |kind| self.arguments.iter().map(|text| Template::expressions(text, kind)).sum();
+        match self.name {
+            "HostRegexp" => templates(Kind::Host),
+            "Query" => templates(Kind::Query),
+            "HeadersRegexp" => self.arguments.len() / 2,
+            "ReplacePathRegex" => 1,
+            // Of the others only paths have templates; what else has braces is no more than counted too high.
+            _ => templates(Kind::Path),
+        }
+    }
 }
 
 /// Splits at every `;`, `:` and `,` first and drops empty pieces; the colons that remain are put back one by one.
@@ -387,19 +407,6 @@ fn split_piece(text: &str) -> Result<Piece<'_>, InvalidRule> {
         return Err(InvalidRule::NoArguments { piece: piece() });
     }
     Ok(Piece { name, arguments, text })
-}
-
-/// How many regular expressions a piece has to be compiled to.
-fn expressions(name: &str, arguments: &[String]) -> usize {
-    let templates = |kind| arguments.iter().map(|text| Template::expressions(text, kind)).sum();
-    match name {
-        "HostRegexp" => templates(Kind::Host),
-        "Query" => templates(Kind::Query),
-        "HeadersRegexp" => arguments.len() / 2,
-        "ReplacePathRegex" => 1,
-        // Of the others only paths have templates; what else has braces is no more than counted too high.
-        _ => templates(Kind::Path),
-    }
 }
 
 fn longest_first(mut arguments: Vec<String>) -> Vec<String> {

@@ -4,7 +4,7 @@ use super::facts::{ContainerFacts, DockerSettings};
 use super::names::frontend_rule;
 use super::segments;
 use super::values::{Labels, parse_bool, split_list};
-use crate::limits::{LABEL_BYTES_PER_CONTAINER_MAX, LABELS_PER_CONTAINER_MAX};
+use crate::limits::{INHERITED_LABEL_BYTES_PER_CONTAINER_MAX, LABEL_BYTES_PER_CONTAINER_MAX, LABELS_PER_CONTAINER_MAX};
 
 /// Why a container is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,15 @@ pub fn check_bounds(container: &ContainerFacts) -> Result<(), String> {
             "{count} traefik labels of {bytes} bytes, where {LABELS_PER_CONTAINER_MAX} labels and \
              {LABEL_BYTES_PER_CONTAINER_MAX} bytes are allowed; the container is left out until it has fewer: put large sets of \
              routes into the file provider"
+        ));
+    }
+    let (segments, shared) = segments::inheritance(&container.labels);
+    let inherited = segments.saturating_mul(shared);
+    if inherited > INHERITED_LABEL_BYTES_PER_CONTAINER_MAX {
+        return Err(format!(
+            "{segments} segments, each of which inherits {shared} bytes of labels: {inherited} bytes together, where \
+             {INHERITED_LABEL_BYTES_PER_CONTAINER_MAX} are allowed; the container is left out until it has less of either: put large \
+             sets of routes into the file provider"
         ));
     }
     Ok(())

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use super::Rejected;
 use super::dynamic::{Backend, Dynamic, Frontend, Route, Server};
-use crate::limits::Bound;
+use crate::limits::{Bound, RULE_EXPRESSIONS_MAX};
+use crate::rule;
 
 pub mod absent;
 pub mod address;
@@ -79,6 +80,15 @@ struct Part {
     server: Option<(String, Server)>,
 }
 
+impl Part {
+    /// How many regular expressions its frontend has to be compiled to.
+    fn expressions(&self) -> usize {
+        let Some((_, frontend)) = &self.frontend else { return 0 };
+        let redirects = frontend.redirect.iter().filter(|redirect| !redirect.regex.is_empty()).count();
+        redirects + frontend.routes.values().map(|route| rule::expressions(&route.rule)).sum::<usize>()
+    }
+}
+
 impl Build<'_> {
     /// Adds all of a container, or nothing of it.
     fn add(&mut self, container: &ContainerFacts, index: usize) {
@@ -86,7 +96,12 @@ impl Build<'_> {
         let mut warnings: Vec<String> = container.labels.keys().filter_map(|label| known::unknown(label)).collect();
         warnings.extend(wrong_enable(container));
         match self.parts(container, index, &mut warnings) {
-            Ok(parts) => parts.into_iter().for_each(|part| self.merge(part)),
+            Ok(parts) => match parts.iter().map(Part::expressions).sum::<usize>() {
+                count if count > RULE_EXPRESSIONS_MAX => {
+                    self.reject(container, too_many_expressions(count), Some(Bound::RuleExpressions));
+                }
+                _ => parts.into_iter().for_each(|part| self.merge(part)),
+            },
             Err(bad) => {
                 let reason = format!("{bad}; the container is left out until the label is corrected");
                 self.reject(container, reason, None);
@@ -166,6 +181,14 @@ fn new_frontend(
     frontend.backend = backend.to_owned();
     frontend.routes = [(format!("route-{name}"), Route { rule })].into();
     Ok((name, frontend))
+}
+
+/// What one rule may have is not to be multiplied by segments.
+fn too_many_expressions(count: usize) -> String {
+    format!(
+        "its rules have {count} regular expressions together (each `{{...}}` is one, each redirect.regex too), where {RULE_EXPRESSIONS_MAX} \
+         are allowed; the container is left out until it has fewer: put large sets of routes into the file provider"
+    )
 }
 
 fn wrong_enable(container: &ContainerFacts) -> Option<String> {

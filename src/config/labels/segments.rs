@@ -1,6 +1,6 @@
 //! Segments: several frontends on one container, `traefik.SEGMENT.port` and the like (dynamic.md 1.7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PREFIX: &str = "traefik.";
 
@@ -30,6 +30,18 @@ pub fn split(labels: &BTreeMap<String, String>) -> BTreeMap<String, BTreeMap<Str
         fill_up(own, &common);
     }
     segments
+}
+
+/// How many segments there are, and the bytes of the labels that each of them is filled up with.
+pub fn inheritance(labels: &BTreeMap<String, String>) -> (usize, usize) {
+    let (mut segments, mut shared) = (BTreeSet::new(), 0);
+    for (name, value) in labels.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+        match segment_of(name) {
+            Some((segment, _)) => drop(segments.insert(segment)),
+            None => shared += name.len() + value.len(),
+        }
+    }
+    (segments.len(), shared)
 }
 
 /// Adds the labels that the segment does not set itself.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::{LABEL_BYTES_PER_CONTAINER_MAX, LABELS_PER_CONTAINER_MAX};
+use crate::limits::{
+    INHERITED_LABEL_BYTES_PER_CONTAINER_MAX, LABEL_BYTES_PER_CONTAINER_MAX, LABELS_PER_CONTAINER_MAX,
+    RULE_EXPRESSIONS_MAX,
+};
 
 use super::*;
 
@@ -189,14 +192,58 @@ fn a_container_beyond_the_bounds_of_labels_is_left_out_and_said() {
     let long =
         vec![("traefik.frontend.rule".to_owned(), format!("Host:{}", "a".repeat(LABEL_BYTES_PER_CONTAINER_MAX)))];
     let foreign = (0..2 * LABELS_PER_CONTAINER_MAX).map(|n| (format!("org.example.{n}"), String::new())).collect();
-    let cases = [(named(LABELS_PER_CONTAINER_MAX + 1), 1), (long, 1), (named(10), 0), (foreign, 0)];
-    for (labels, rejected) in cases {
+    let shared = vec![("traefik.frontend.auth.basic.users".to_owned(), "u".repeat(LABEL_BYTES_PER_CONTAINER_MAX / 2))];
+    let inherited =
+        [named(INHERITED_LABEL_BYTES_PER_CONTAINER_MAX / LABEL_BYTES_PER_CONTAINER_MAX * 2), shared].concat();
+    let cases = [
+        (named(LABELS_PER_CONTAINER_MAX + 1), "1000 labels"),
+        (long, "262144 bytes are allowed"),
+        (inherited, "32 segments, each of which inherits 131105 bytes"),
+        (named(10), ""),
+        (foreign, ""),
+    ];
+    for (labels, refused) in cases {
         let mut big = container("big", "10.0.0.1", &[]);
         big.labels.extend(labels);
         let made = translate(&[big, container("other", "10.0.0.2", &[])], &settings());
-        assert_eq!(made.rejected.len(), rejected);
+        assert_eq!(made.rejected.is_empty(), refused.is_empty(), "{refused}: {:?}", made.rejected);
         assert!(made.rejected.iter().all(|r| r.bound == Some(crate::limits::Bound::LabelsPerContainer)));
-        assert!(made.rejected.iter().all(|r| r.name == "container big" && r.reason.contains("1000 labels")));
+        assert!(made.rejected.iter().all(|r| r.name == "container big" && r.reason.contains(refused)));
         assert_eq!(urls(&made.dynamic, "backend-other"), ["http://10.0.0.2:80"]);
+    }
+}
+
+/// Each expression may take megabytes and a good part of the control plane's time: segments must not multiply what one rule may have.
+#[test]
+fn a_container_has_so_many_expressions_in_all_its_segments() {
+    let segments = |count: usize, labels: &[(&str, &str)]| {
+        let of_one =
+            |n: usize| labels.iter().map(move |(label, value)| (format!("traefik.s{n}.{label}"), value.to_string()));
+        (0..count).flat_map(of_one).collect::<Vec<_>>()
+    };
+    let (one, port) = (("frontend.rule", "PathPrefix:/{n:[0-9]+}"), ("port", "80"));
+    let redirect = [one, ("frontend.redirect.regex", "^a"), ("frontend.redirect.replacement", "b")];
+    let with_common = |labels: Vec<(String, String)>, rule: &str| {
+        [labels, vec![("traefik.frontend.rule".to_owned(), rule.to_owned())]].concat()
+    };
+    let half = format!("PathPrefix:{}", "/{n:[0-9]+}".repeat(RULE_EXPRESSIONS_MAX / 2));
+    let cases = [
+        ("as many as are allowed", segments(RULE_EXPRESSIONS_MAX, &[one]), false),
+        ("one more", segments(RULE_EXPRESSIONS_MAX + 1, &[one]), true),
+        ("a rule and a redirect each", segments(RULE_EXPRESSIONS_MAX / 2 + 1, &redirect), true),
+        ("half of them, inherited once", with_common(segments(1, &[port]), &half), false),
+        ("half of them, inherited by three", with_common(segments(3, &[port]), &half), true),
+        ("none", segments(100, &[("frontend.rule", "Host:a.example")]), false),
+    ];
+    for (name, labels, is_refused) in cases {
+        let mut big = container("big", "10.0.0.1", &[]);
+        big.labels.extend(labels);
+        let made = translate(&[big, container("other", "10.0.0.2", &[])], &settings());
+        let refused: Vec<_> = made.rejected.iter().map(|r| (r.name.as_str(), r.bound)).collect();
+        let expected = [("container big", Some(crate::limits::Bound::RuleExpressions))];
+        assert_eq!(refused, if is_refused { &expected[..] } else { &[] }, "{name}");
+        assert!(made.rejected.iter().all(|r| r.reason.contains("where 64 are allowed")), "{name}: {:?}", made.rejected);
+        assert_eq!(urls(&made.dynamic, "backend-other"), ["http://10.0.0.2:80"], "{name}");
+        assert_eq!(made.dynamic.frontends.len() == 1, is_refused, "{name}: all of a container, or nothing");
     }
 }
