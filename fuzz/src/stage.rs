@@ -36,7 +36,8 @@ const STAY: Duration = Duration::from_secs(40);
 const HANG: Duration = Duration::from_secs(600);
 const TURNS_MAX: usize = 200_000;
 
-/// What the fuzzer's bytes say.
+/// What the fuzzer's bytes say: the conduct of the client, of the first connection to a backend and of all later ones, five bytes each, a
+/// byte of flags, then what the client says and the backends' answers in turn. Where answers run out there is one more, a good one.
 pub struct Play {
     client: Conduct,
     /// The connections to backends: the first one, and all others.
