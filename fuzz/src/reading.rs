@@ -30,7 +30,7 @@ impl Request {
     pub fn is_plain(&self) -> bool {
         let unclean = [&b"//"[..], b"/.", b"%", b"\\"];
         let has = |text: &[u8]| self.target.windows(text.len()).any(|window| window == text);
-        self.target.is_ascii() && !unclean.into_iter().any(has)
+        self.target.starts_with(b"/") && self.target.is_ascii() && !unclean.into_iter().any(has)
     }
 }
 

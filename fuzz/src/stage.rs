@@ -2,6 +2,7 @@
 //! can go on, the clock does.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -36,7 +37,8 @@ const STAY: Duration = Duration::from_secs(40);
 const HANG: Duration = Duration::from_secs(600);
 const TURNS_MAX: usize = 200_000;
 
-/// What the fuzzer's bytes say.
+/// What the fuzzer's bytes say: the conduct of the client, of the first connection to a backend and of all later ones, five bytes each, a
+/// byte of flags, then what the client says and the backends' answers in turn. Where answers run out there is one more, a good one.
 pub struct Play {
     client: Conduct,
     /// The connections to backends: the first one, and all others.
@@ -85,9 +87,8 @@ fn split(text: &[u8]) -> Vec<Vec<u8>> {
 pub struct Client(Vec<u8>);
 
 impl Party for Client {
-    fn hear(&mut self, _heard: &[u8], says: &mut Vec<u8>) -> bool {
+    fn hear(&mut self, _heard: &[u8], says: &mut Vec<u8>) {
         says.append(&mut self.0);
-        false
     }
 }
 
@@ -106,35 +107,35 @@ pub struct Server {
 /// What all backends share in one play.
 #[derive(Default)]
 struct Script {
-    answers: RefCell<Vec<Vec<u8>>>,
-    answers_early: Cell<bool>,
+    answers: RefCell<VecDeque<Vec<u8>>>,
+    answers_early: bool,
     begun: Cell<usize>,
 }
 
 impl Script {
     fn answer(&self) -> Vec<u8> {
-        let mut answers = self.answers.borrow_mut();
-        if answers.is_empty() { b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec() } else { answers.remove(0) }
+        let next = self.answers.borrow_mut().pop_front();
+        next.unwrap_or_else(|| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
     }
 }
 
 impl Party for Server {
-    fn hear(&mut self, heard: &[u8], says: &mut Vec<u8>) -> bool {
+    fn hear(&mut self, heard: &[u8], says: &mut Vec<u8>) {
         while self.answered < heard.len() {
             if self.begun.last().is_none_or(|(_, at)| *at < self.answered) {
                 self.begun.push((self.script.begun.replace(self.script.begun.get() + 1), self.answered));
             }
-            let Some((request, rest)) = reading::first_request(&heard[self.answered..]) else { return false };
+            let Some((request, rest)) = reading::first_request(&heard[self.answered..]) else { return };
             // A head that nobody can read is judged when all is over.
-            if rest == Rest::Refused || (!request.is_whole && !self.script.answers_early.get()) {
-                return false;
+            if rest == Rest::Refused || (!request.is_whole && !self.script.answers_early) {
+                return;
             }
             if !std::mem::replace(&mut self.is_ahead, true) {
                 says.extend_from_slice(&self.script.answer());
                 self.spoke_early |= !request.is_whole;
             }
             if !request.is_whole {
-                return false;
+                return;
             }
             self.is_ahead = false;
             self.answered += request.len;
@@ -143,7 +144,6 @@ impl Party for Server {
                 self.answered = usize::MAX;
             }
         }
-        false
     }
 }
 
@@ -161,8 +161,8 @@ struct World {
 
 impl World {
     fn begin(&self, play: &Play) {
-        let script = Script { answers_early: play.answers_early.into(), ..Script::default() };
-        script.answers.replace(play.answers.clone());
+        let answers = RefCell::new(play.answers.iter().cloned().collect());
+        let script = Script { answers, answers_early: play.answers_early, begun: Cell::default() };
         self.script.replace(Rc::new(script));
         self.first.set(play.first);
         self.later.set(play.later);
@@ -200,7 +200,8 @@ impl Dial for Way {
     }
 }
 
-/// The worker, and what is kept from one play to the next. Nothing of a play is left in it.
+/// The worker, and what is kept from one play to the next. What a play leaves in it is what every connection leaves in a worker: spare
+/// memory, and whose turn it is.
 struct Stage {
     shared: Arc<Shared>,
     worker: Rc<Worker<Way>>,

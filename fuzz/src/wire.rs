@@ -74,8 +74,8 @@ impl Conduct {
 
 /// What a party says to what it has heard.
 pub trait Party {
-    /// `heard` is all that it has heard so far. What it says is added to `says`; true if it has said its last.
-    fn hear(&mut self, heard: &[u8], says: &mut Vec<u8>) -> bool;
+    /// `heard` is all that it has heard so far, nothing at first. What it says is added to `says`.
+    fn hear(&mut self, heard: &[u8], says: &mut Vec<u8>);
 }
 
 /// One connection.
@@ -88,8 +88,6 @@ pub struct Line<P> {
     says: Vec<u8>,
     taken: usize,
     pub heard: Vec<u8>,
-    /// It says nothing more.
-    is_done: bool,
     /// It has gone away.
     pub has_left: bool,
     reader: Option<Waker>,
@@ -109,7 +107,7 @@ pub struct Writer<P>(Shared<P>);
 /// The line of a party, and the proxy's end of it.
 pub fn connect<P: Party>(mut party: P, conduct: Conduct, clock: &Rc<Deadlines>) -> (Shared<P>, Wire<P>) {
     let mut says = Vec::new();
-    let is_done = party.hear(&[], &mut says);
+    party.hear(&[], &mut says);
     let line = Rc::new(RefCell::new(Line {
         party,
         conduct,
@@ -117,7 +115,6 @@ pub fn connect<P: Party>(mut party: P, conduct: Conduct, clock: &Rc<Deadlines>) 
         says,
         taken: 0,
         heard: Vec::new(),
-        is_done,
         has_left: false,
         reader: None,
         last: false,
@@ -136,8 +133,8 @@ impl<P: Party> Line<P> {
 
     /// The proxy was told that nothing more comes, in good order.
     pub fn is_at_end(&self) -> bool {
-        let cut_short = matches!(self.conduct.fault, Fault::Ends(at) if self.taken >= at);
-        !self.is_broken() && !self.stands_still() && (cut_short || (self.is_done && self.taken == self.says.len()))
+        let has_ended = matches!(self.conduct.fault, Fault::Ends(at) if self.taken >= at);
+        !self.is_broken() && has_ended
     }
 
     /// Its fault has shown, or the party has gone.
@@ -226,7 +223,7 @@ impl<P: Party> Line<P> {
             return Poll::Pending;
         }
         self.heard.extend_from_slice(&bytes[..size]);
-        self.is_done |= self.party.hear(&self.heard, &mut self.says);
+        self.party.hear(&self.heard, &mut self.says);
         self.wake();
         Poll::Ready(Ok(size))
     }

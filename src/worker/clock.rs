@@ -14,6 +14,9 @@ pub struct Clock {
     wall_offset: Cell<u64>,
     date_secs: Cell<u64>,
     date: RefCell<String>,
+    /// The time that a test has set.
+    #[cfg(test)]
+    set: Cell<Option<Duration>>,
 }
 
 impl Clock {
@@ -25,6 +28,8 @@ impl Clock {
             wall_offset: Cell::default(),
             date_secs: Cell::default(),
             date: RefCell::default(),
+            #[cfg(test)]
+            set: Cell::default(),
         };
         clock.follow_wall();
         clock
@@ -32,9 +37,26 @@ impl Clock {
 
     /// Reads the clock: nanoseconds since the process started.
     pub fn read(&self) -> u64 {
-        let nanos = self.start.elapsed().as_nanos() as u64;
+        let nanos = self.elapsed().as_nanos() as u64;
         self.mono_nanos.set(nanos);
         nanos
+    }
+
+    #[cfg(not(test))]
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    #[cfg(test)]
+    fn elapsed(&self) -> Duration {
+        self.set.get().unwrap_or_else(|| self.start.elapsed())
+    }
+
+    /// From here on it is `elapsed` after the start until it is set again.
+    #[cfg(test)]
+    pub fn set(&self, elapsed: Duration) {
+        self.set.set(Some(elapsed));
+        self.read();
     }
 
     /// Reads the wall's clock too, which may be set to another time while the process runs.

@@ -185,9 +185,9 @@ impl Party for Client {
     }
 }
 
-/// The requests of client `number`. Those of an honest one can all be answered.
-pub fn asks(number: u64, honest: bool, random: &mut Random) -> Vec<Ask> {
-    let count = 1 + random.below(5);
+/// The requests of client `number`, and now and then one more that ends its connection. Those of an honest one can all be answered.
+pub fn asks(number: u64, honest: bool, requests_max: u64, random: &mut Random) -> Vec<Ask> {
+    let count = 1 + random.below(requests_max);
     let mut asks: VecDeque<Ask> = (0..count).map(|at| ask(format!("{number}-{at}"), honest, random)).collect();
     match random.below(6) {
         0 => asks.push_back(nonsense(format!("{number}-{count}"), random)),

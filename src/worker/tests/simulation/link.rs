@@ -1,12 +1,14 @@
-//! A connection in memory between the proxy and a party that may not be honest: bytes travel in random pieces, late, stand still for ever,
-//! or the connection resets, all as the seed says.
+//! A connection in memory between the proxy and a party that may not be honest: bytes travel in random pieces, late by a look or by
+//! seconds, stand still for ever, or the connection resets, all as the seed says.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use super::course::Course;
 use crate::net::{Duplex, ReadHalf, WriteHalf};
 
 /// Numbers from a seed (splitmix64).
@@ -46,20 +48,12 @@ pub trait Party {
     fn has_finished(&self) -> bool;
 }
 
-/// Bytes that all parties of one seed have sent to the proxy, and that it has passed on.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    pub taken: usize,
-    pub given: usize,
-    pub links: usize,
-}
-
 /// One connection.
-#[derive(Debug)]
 pub struct Link<P> {
     pub party: P,
     random: Random,
-    ledger: Rc<RefCell<Ledger>>,
+    course: Rc<Course>,
+    number: usize,
     /// Both ways together.
     travelled: usize,
     pub stalls_after: usize,
@@ -81,13 +75,17 @@ pub struct Writer<P>(Shared<P>);
 /// Longest pause, in looks that the proxy gets before the next piece travels.
 const PAUSE_MAX: u64 = 6;
 
+/// One piece in so many is late by up to so many milliseconds of the seed's time. No honest message is late by as much as a limit.
+const LATE_ONCE_IN: u64 = 50;
+const LATE_MILLIS_MAX: u64 = 2000;
+
 /// A link of a party without faults; give it some before it is used.
-pub fn connect<P: Party>(party: P, random: Random, ledger: &Rc<RefCell<Ledger>>) -> (Shared<P>, Wire<P>) {
-    ledger.borrow_mut().links += 1;
+pub fn connect<P: Party>(party: P, random: Random, course: &Rc<Course>) -> (Shared<P>, Wire<P>) {
     let shared = Rc::new(RefCell::new(Link {
         party,
         random,
-        ledger: Rc::clone(ledger),
+        course: Rc::clone(course),
+        number: course.open(),
         travelled: 0,
         stalls_after: usize::MAX,
         resets_after: usize::MAX,
@@ -140,7 +138,10 @@ impl<P: Party> Link<P> {
         let want = if self.stands_still() { 0 } else { self.party.outgoing().len().min(room) };
         if want > 0 {
             let Some(size) = self.piece(cx, want) else { return Poll::Pending };
-            self.ledger.borrow_mut().taken += size;
+            // Behind its last word the proxy reads on for a moment, and throws away what comes.
+            if !self.finished {
+                self.course.carried(self.number, size, true);
+            }
             return Poll::Ready(Ok(self.party.outgoing().drain(..size).collect()));
         }
         if self.finished || (self.party.has_finished() && !self.stands_still()) {
@@ -159,10 +160,16 @@ impl<P: Party> Link<P> {
             return Poll::Pending;
         }
         let Some(size) = self.piece(cx, bytes.len()) else { return Poll::Pending };
-        self.ledger.borrow_mut().given += size;
+        self.course.carried(self.number, size, false);
         self.party.hear(&bytes[..size]);
         self.wake_reader();
         Poll::Ready(Ok(size))
+    }
+
+    /// How late the next piece is.
+    fn delay(&mut self) -> Option<Duration> {
+        let is_late = self.random.once_in(LATE_ONCE_IN);
+        is_late.then(|| Duration::from_millis(self.random.below(LATE_MILLIS_MAX)))
     }
 
     pub fn wake_reader(&mut self) {
@@ -178,11 +185,21 @@ impl<P: Party> Link<P> {
     }
 }
 
+/// Lets the time go by that the next piece takes.
+async fn travel<P: Party>(link: &Shared<P>) {
+    let delay = link.borrow_mut().delay();
+    if let Some(delay) = delay {
+        let course = Rc::clone(&link.borrow().course);
+        course.deadlines.pause(delay).await;
+    }
+}
+
 impl<P: Party> ReadHalf for Reader<P> {
     async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
         if buffer.capacity() == buffer.len() {
             buffer.reserve(64);
         }
+        travel(&self.0).await;
         let room = buffer.capacity() - buffer.len();
         match poll_fn(|cx| self.0.borrow_mut().poll_read(cx, room)).await {
             Ok(bytes) => {
@@ -223,6 +240,7 @@ impl<P: Party> WriteHalf for Writer<P> {
     async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         let mut done = 0;
         while done < buffer.len() {
+            travel(&self.0).await;
             match poll_fn(|cx| self.0.borrow_mut().poll_write(cx, &buffer[done..])).await {
                 Ok(size) => done += size,
                 Err(e) => return (Err(e), buffer),
@@ -242,5 +260,15 @@ impl<P: Party> WriteHalf for Writer<P> {
 impl<P> Drop for Writer<P> {
     fn drop(&mut self) {
         self.0.borrow_mut().dropped = true;
+    }
+}
+
+/// A link stands still for ever once in `stalls`, and is reset once in ten.
+pub fn add_faults<P>(link: &Shared<P>, stalls: u64, random: &mut Random) {
+    let at = random.below(3000) as usize;
+    if random.once_in(stalls) {
+        link.borrow_mut().stalls_after = at;
+    } else if random.once_in(10) {
+        link.borrow_mut().resets_after = at;
     }
 }

@@ -7,14 +7,23 @@ use crate::http::h1::codec::{Limits, Progress};
 use crate::http::h1::server::parse_request;
 use crate::http::{Body, Field, RequestHead, ResponseHead};
 
-/// The bytes of the body that belongs to `id`: no two ids and no two places look alike.
+/// How many bytes of a body there are before they come again.
+const PERIOD: usize = 52;
+
+/// The bytes of the body that belongs to `id`: those of two ids, or of two places that are not far from each other, look different.
 pub fn pattern(id: &str, len: usize) -> Vec<u8> {
-    let start = id.bytes().fold(7usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
-    (0..len).map(|at| b'a' + ((start.wrapping_add(at.wrapping_mul(7)) >> 1) % 26) as u8).collect()
+    let start = id.bytes().fold(7usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte))) % PERIOD;
+    let period: Vec<u8> = (0..PERIOD).map(|at| b'a' + ((start + at * 7) / 2 % 26) as u8).collect();
+    let mut bytes = period.repeat(len.div_ceil(PERIOD));
+    bytes.truncate(len);
+    bytes
 }
 
-/// Payload lengths: mostly small, now and then beyond every buffer of a first read.
+/// Payload lengths: mostly small, now and then beyond every buffer of a first read, and rarely beyond what two connections' buffers hold.
 pub fn payload_len(random: &mut Random) -> usize {
+    if random.once_in(1000) {
+        return 200_000 + random.below(300_000) as usize;
+    }
     match random.below(20) {
         0 => 20_000 + random.below(60_000) as usize,
         1..5 => random.below(3000) as usize,

@@ -1,89 +1,85 @@
 //! Many connections at once over dishonest transports, with tables swapped in between, all by seed.
 //!
-//! Whatever happens, every request gets one answer, its own, or loses its connection; what may not be sent twice is not; and when the last
-//! client has gone every count is back at zero. Where all are honest, every request is served.
+//! Whatever happens, every request gets one answer, its own, or loses its connection; what may not be sent twice is not; what is held in
+//! memory stays under its bound; and when the last client has gone every count is back at zero. Where all are honest, every request is served.
 //!
-//! The seeds of a run are 0 to 9999; a failing one is printed, and `RINGWAY_SEED` runs it alone. The time of the worker's limits is the test's own; the runtime's is real, and what is late on
-//! the wire is counted in looks, not in seconds.
+//! The seeds of a run are 0 to 9999; a failing one is printed, and `RINGWAY_SEED` runs it alone. Time is the seed's own ([`course`]): no
+//! runtime and no clock takes part, so that a seed always takes the same course. Only the pace of a body is measured by the real clock,
+//! for which next to no time goes by; `tests/slow.rs` looks at that.
 
 mod client;
+mod course;
 mod link;
 mod messages;
 mod origin;
+mod world;
 
-use std::cell::{Cell, RefCell};
-use std::io;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use client::Client;
-use link::{Ledger, Random, Shared as Linked, Wire, connect};
-use origin::{Seen, Server};
+use course::{Course, Tasks, looks};
+use link::{Random, Shared as Linked, Wire, add_faults, connect};
+use world::{HELD_BYTES_MAX, LIMITED_TO, World, document};
 
-use super::stage::{self, Base, TIMEOUTS, check_counts};
-use crate::config::dynamic::{Backend, Buffering, Dynamic, Frontend, Headers, MaxConn, Route, Server as Written};
-use crate::config::snapshot::Origin;
-use crate::error::Cause;
-use crate::limits;
-use crate::net::TimeLimit;
-use crate::net::driver::{Driver, Wanted};
+use super::stage::{self, Base, TIMEOUTS, check_counts, check_leases};
+use crate::observe::Published;
 use crate::worker::connection::serve;
 use crate::worker::talk::Peer;
-use crate::worker::upstream::Dial;
-use crate::worker::{Timeouts, Worker};
+use crate::worker::{Shared, Timeouts, VerifyPool, Worker};
 
 const SEEDS: u64 = 10_000;
-/// Seeds that wait for a limit leave the processor to others.
-const THREADS: u64 = 12;
-/// Longer than any seed takes.
-const HANG: Duration = Duration::from_secs(60);
-/// For those who stand still on purpose.
-const SHORT: Duration = Duration::from_millis(60);
-/// How long a client waits before it goes away.
-const PATIENCE: Duration = Duration::from_millis(400);
-/// Honest ones are only late, never too late, however busy the machine is.
-const LONG: Duration = Duration::from_secs(50);
-/// Connections that `/limited` has in every table.
-const LIMITED_TO: i64 = 2;
+/// One seed in so many has a crowd of clients.
+const CROWD_ONCE_IN: u64 = 10;
+/// How long anybody may be silent: honest ones are only late, never too late.
+const LONG: Duration = Duration::from_secs(180);
+const SHORT: Duration = Duration::from_secs(10);
+/// How long a client waits before it goes away, at the most.
+const PATIENCE_SECS: u64 = 60;
+/// Clients come within this time.
+const ARRIVAL_MILLIS: u64 = 3000;
 
 #[test]
 fn every_seed_ends_with_every_request_answered_or_its_connection_closed() {
     let alone = std::env::var("RINGWAY_SEED").ok().map(|seed| seed.parse().expect("RINGWAY_SEED is a number"));
-    let (next, end) = match alone {
+    let (first, end) = match alone {
         Some(seed) => (seed, seed + 1),
         None => (0, SEEDS),
     };
-    let next = AtomicU64::new(next);
-    let threads = if alone.is_some() { 1 } else { THREADS };
+    let (next, verify) = (AtomicU64::new(first), VerifyPool::start().expect("threads"));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for thread in 0..threads {
-            let next = &next;
-            scope.spawn(move || run(thread, next, end));
+        for _ in 0..threads {
+            let seeds = std::iter::from_fn(|| Some(next.fetch_add(1, Relaxed)).filter(|seed| *seed < end));
+            let verify = &verify;
+            scope.spawn(move || {
+                for seed in seeds {
+                    play(seed, verify);
+                }
+            });
         }
     });
 }
 
-/// Takes seeds until there are none left. Every third thread has a ring, where the kernel gives one.
-fn run(thread: u64, next: &AtomicU64, end: u64) {
-    let wanted = if thread.is_multiple_of(3) { Wanted::IoUring } else { Wanted::Epoll };
-    let mut driver = Driver::build(wanted).or_else(|_| Driver::build(Wanted::Epoll)).expect("a driver");
-    let base = Base::of([document(0), document(1), document(2)]);
-    driver.block_on(async {
-        loop {
-            let seed = next.fetch_add(1, Relaxed);
-            if seed >= end {
-                return;
-            }
-            let announce = Announce(seed);
-            play(seed, &base).await;
-            drop(announce);
-        }
+#[test]
+fn a_seed_always_takes_the_same_course() {
+    let verify = VerifyPool::start().expect("threads");
+    let seeds = 0..2 * CROWD_ONCE_IN;
+    let first: Vec<u64> = seeds.clone().map(|seed| play(seed, &verify)).collect();
+    // In another order, and on another thread: nothing of one seed is left to the next.
+    let again = std::thread::scope(|scope| {
+        scope.spawn(|| seeds.rev().map(|seed| play(seed, &verify)).collect::<Vec<u64>>()).join().expect("the same")
     });
+    assert!(again.iter().rev().eq(&first), "{first:?}, then {again:?} from the last to the first");
+    let courses: HashSet<&u64> = first.iter().collect();
+    assert_eq!(courses.len(), first.len(), "two seeds took one course");
 }
 
-/// Names the seed when something fails.
+/// Says which seed it was when a check fails.
 struct Announce(u64);
 
 impl Drop for Announce {
@@ -94,221 +90,127 @@ impl Drop for Announce {
     }
 }
 
-/// The servers, as the worker meets them by dialling.
-struct World {
-    honest: bool,
-    random: RefCell<Random>,
-    ledger: Rc<RefCell<Ledger>>,
-    seen: Seen,
-    servers: RefCell<Vec<Linked<Server>>>,
-}
-
-impl Dial for Rc<World> {
-    type Io = Wire<Server>;
-
-    async fn dial(&self, origin: &Origin, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
-        let mut random = self.random.borrow_mut().split();
-        looks(random.below(8)).await;
-        if !self.honest && random.once_in(8) {
-            return Err(match random.below(2) {
-                0 => Cause::Io(io::ErrorKind::ConnectionRefused.into()),
-                _ => Cause::TimedOut,
-            });
-        }
-        let table = origin.authority.split('.').nth(2).and_then(|part| part.parse().ok()).expect("10.0.TABLE.x");
-        let server = Server::new(table, self.honest, random.split(), &self.seen);
-        let (link, wire) = connect(server, random.split(), &self.ledger);
-        if !self.honest {
-            // A server that stands still keeps its client waiting until that leaves: a second, so it must not happen often.
-            add_faults(&link, 40, &mut random);
-        }
-        self.servers.borrow_mut().push(link);
-        Ok(wire)
-    }
-}
-
-/// A link stands still for ever once in `stalls`, and is reset once in ten.
-fn add_faults<P>(link: &Linked<P>, stalls: u64, random: &mut Random) {
-    let at = random.below(3000) as usize;
-    if random.once_in(stalls) {
-        link.borrow_mut().stalls_after = at;
-    } else if random.once_in(10) {
-        link.borrow_mut().resets_after = at;
-    }
-}
-
-/// Lets the others run so many times.
-async fn looks(count: u64) {
-    for _ in 0..count {
-        let mut looked = false;
-        std::future::poll_fn(|cx| {
-            if std::mem::replace(&mut looked, true) {
-                return std::task::Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            std::task::Poll::Pending
-        })
-        .await;
-    }
-}
-
-async fn play(seed: u64, base: &Base) {
+/// Gives the trace of what happened.
+fn play(seed: u64, verify: &VerifyPool) -> u64 {
+    let _announce = Announce(seed);
+    let base = Base::with(verify, [document(0), document(1), document(2)]);
     let mut random = Random(seed);
     let honest = random.once_in(4);
-    let limit = if honest { LONG } else { SHORT };
-    let count = 1 + random.below(8);
+    let is_crowd = seed % CROWD_ONCE_IN == CROWD_ONCE_IN - 1;
+    let (count, requests_max) = if is_crowd { (50 + random.below(151), 1) } else { (1 + random.below(8), 5) };
     let clients = (0..count).map(|number| {
         let window = 1 + random.below(3) as usize;
-        Client::new(client::asks(number, honest, &mut random), window)
+        Client::new(client::asks(number, honest, requests_max, &mut random), window)
     });
     let clients: Vec<Client> = clients.collect();
-    let seen = meet(base, clients, honest, limit, &mut random).await;
-    for (at, (method, id)) in seen.iter().enumerate() {
-        let times = seen[..=at].iter().filter(|earlier| earlier.1 == *id).count();
-        assert!(times <= if method == "POST" { 1 } else { 2 }, "{method} {id} was sent {times} times");
+    let (seen, trace) = meet(&base, clients, honest, &mut random);
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    for (method, id) in &seen {
+        let times = times.entry(id).or_default();
+        *times += 1;
+        assert!(*times <= if method == "POST" { 1 } else { 2 }, "{method} {id} was sent {times} times");
     }
     // A place that was not given back is missed now.
     let probes = (0..LIMITED_TO).map(|n| Client::new(vec![client::get("limited", format!("probe-{n}"))], 1));
-    let seen = meet(base, probes.collect(), true, LONG, &mut random).await;
+    let (seen, _) = meet(&base, probes.collect(), true, &mut random);
     assert_eq!(seen.len(), LIMITED_TO as usize, "places under a limit were not given back");
+    trace
 }
 
-/// Serves the clients, all at once, and looks at what is left. Gives what the servers have seen.
-async fn meet(
-    base: &Base,
-    clients: Vec<Client>,
-    honest: bool,
-    limit: Duration,
-    random: &mut Random,
-) -> Vec<(String, String)> {
+/// Serves the clients, all at once, and looks at what is left. Gives what the servers have seen, and the trace.
+fn meet(base: &Base, clients: Vec<Client>, honest: bool, random: &mut Random) -> (Vec<(String, String)>, u64) {
+    let limit = if honest { LONG } else { SHORT };
     let timeouts =
         Timeouts { idle: Some(limit), head_read: limit, stall: limit, response_header: Some(limit), ..TIMEOUTS };
     let shared = Arc::new(base.shared(timeouts));
-    let world = Rc::new(World {
-        honest,
-        random: RefCell::new(random.split()),
-        ledger: Rc::default(),
-        seen: Seen::default(),
-        servers: RefCell::default(),
-    });
+    let course = Rc::<Course>::default();
+    let world = Rc::new(World::new(honest, random.split(), &course));
     let worker = stage::worker(&shared, Rc::clone(&world));
-    let done = Rc::new(Cell::new(false));
-    let swapping =
-        monoio::spawn(swap(base.tables.clone(), Arc::clone(&shared), honest, random.split(), Rc::clone(&done)));
-    monoio::spawn(pass_time(Rc::clone(&worker), honest, Rc::clone(&done)));
-    let mut connections = Vec::new();
+    worker.clock.set(Duration::ZERO);
+    let left = Rc::new(Cell::new(clients.len()));
+    let check_memory = || {
+        assert!(worker.budget.used() <= left.get() * HELD_BYTES_MAX, "{} bytes held", worker.budget.used());
+        course.check_memory(worker.budget.used());
+    };
+    let tasks = Tasks::new();
     for client in clients {
-        let (link, wire) = connect(client, random.split(), &world.ledger);
+        let (link, wire) = connect(client, random.split(), &course);
         if !honest {
             add_faults(&link, 10, random);
         }
-        let serving = monoio::spawn(serve(Rc::clone(&worker), wire, peer()));
-        connections.push((link, serving));
+        let visit = Visit { honest, link, left: Rc::clone(&left), random: random.split() };
+        tasks.push(Box::pin(visit.run(Rc::clone(&worker), &course, wire)));
     }
-    for (link, mut serving) in connections {
-        let served = match monoio::time::timeout(if honest { HANG } else { PATIENCE }, &mut serving).await {
-            Err(_) if !honest => {
-                // A response that stands still has no limit, as it may be a stream of rare events: it lasts until its client leaves.
-                link.borrow_mut().party.leave();
-                link.borrow_mut().wake_reader();
-                monoio::time::timeout(HANG, serving).await
-            }
-            served => served,
+    let tables = if honest { &base.tables[..2] } else { &base.tables };
+    tasks.push(Box::pin(swap(tables, &shared, &course, random.split(), &left, &check_memory)));
+    course.run(&worker, tasks, check_memory);
+    worker.pool.clear();
+    base.tables.iter().for_each(|table| check_leases(table));
+    check_counts(&shared, &base.tables[0]);
+    assert_eq!(worker.budget.used(), 0, "bytes of messages that nobody holds any more");
+    assert!(worker.deadlines.is_empty() && course.deadlines.is_empty(), "waits that nobody waits for");
+    (world.end(), course.trace())
+}
+
+/// One client's connection.
+struct Visit {
+    honest: bool,
+    link: Linked<Client>,
+    /// Clients that have not gone.
+    left: Rc<Cell<usize>>,
+    random: Random,
+}
+
+impl Visit {
+    async fn run(mut self, worker: Rc<Worker<Rc<World>>>, course: &Course, wire: Wire<Client>) {
+        course.deadlines.pause(Duration::from_millis(self.random.below(ARRIVAL_MILLIS))).await;
+        let patience = match self.honest {
+            true => Duration::MAX,
+            false => Duration::from_secs(1 + self.random.below(PATIENCE_SECS)),
         };
-        let mut link = link.borrow_mut();
-        assert!(served.is_ok() && link.dropped, "a connection never ends, honest {honest}: {link:?}");
+        let mut serving = Box::pin(serve(worker, wire, peer()));
+        if course.deadlines.within(patience, &mut serving).await.is_err() {
+            // A response that stands still has no limit, as it may be a stream of rare events: it lasts until its client leaves.
+            self.link.borrow_mut().party.leave();
+            self.link.borrow_mut().wake_reader();
+            serving.await;
+        }
+        let mut link = self.link.borrow_mut();
+        assert!(link.dropped, "a connection is held after its end");
         let is_whole = link.ended_in_order();
         link.party.end(is_whole);
-        if honest {
+        if self.honest {
             link.party.assert_served();
         }
-    }
-    done.set(true);
-    swapping.await;
-    worker.pool.clear();
-    base.tables.iter().for_each(|table| check_counts(&shared, table));
-    assert_eq!(worker.budget.used(), 0, "bytes of messages that nobody holds any more");
-    assert!(world.servers.borrow().iter().all(|link| link.borrow().dropped), "a server's connection is still held");
-    check_memory(&world.ledger.borrow());
-    world.seen.take()
-}
-
-/// The worker's own time: as fast as the clock's for honest ones, who must never be late, and fifty times as fast for all others.
-async fn pass_time(worker: Rc<Worker<Rc<World>>>, honest: bool, done: Rc<Cell<bool>>) {
-    let tick = Duration::from_millis(limits::DEADLINE_TICK_MILLIS);
-    let mut elapsed = Duration::ZERO;
-    while !done.get() {
-        monoio::time::sleep(if honest { tick } else { tick / 50 }).await;
-        elapsed += tick;
-        worker.deadlines.sweep(elapsed);
+        for status in &link.party.answered {
+            course.note([u64::from(*status), 0, 3]);
+        }
+        self.left.set(self.left.get() - 1);
     }
 }
 
-/// Puts one table after the other in force until the last client has gone. Honest clients ask only for what stands in all of them.
+/// Puts one table after the other in force until the last client has gone: several while everybody is busy, then none for a while. Honest
+/// clients ask only for what stands in all of them.
 async fn swap(
-    tables: Vec<Arc<crate::observe::Published>>,
-    shared: Arc<crate::worker::Shared>,
-    honest: bool,
+    tables: &[Arc<Published>],
+    shared: &Shared,
+    course: &Course,
     mut random: Random,
-    done: Rc<Cell<bool>>,
+    left: &Cell<usize>,
+    check_memory: impl Fn(),
 ) {
-    while !done.get() {
-        looks(random.below(60)).await;
-        monoio::time::sleep(Duration::from_millis(random.below(2))).await;
-        let choices = if honest { 2 } else { tables.len() as u64 };
-        shared.snapshot.store(Arc::clone(&tables[random.below(choices) as usize]));
+    while left.get() > 0 {
+        for _ in 0..random.below(8) {
+            looks(random.below(60)).await;
+            check_memory();
+            shared.snapshot.store(Arc::clone(&tables[random.below(tables.len() as u64) as usize]));
+        }
+        let rest = [10, 1000, 20_000][random.below(3) as usize];
+        course.deadlines.pause(Duration::from_millis(random.below(rest))).await;
     }
-}
-
-/// What was taken in and not passed on was held at some time: no more than each connection's buffers.
-fn check_memory(ledger: &Ledger) {
-    let held = ledger.taken.saturating_sub(ledger.given);
-    let bound = ledger.links * (limits::HEAD_BUFFER_BYTES + limits::COPY_BUFFER_MAX_BYTES);
-    assert!(held <= bound, "{ledger:?}");
 }
 
 fn peer() -> Box<Peer> {
     let address = "192.0.2.7:4711".parse().expect("an address");
     Box::new(Peer { entry: 0, address, ip_text: "192.0.2.7".into(), secure: false, certs: Vec::new(), trusted: true })
-}
-
-/// Table `number`: every server and every step of it says which table it belongs to. The last one does without `/one`.
-fn document(number: u64) -> Dynamic {
-    let backend = |places: &[u64]| {
-        let url = |place: &u64| format!("http://10.0.{number}.{place}:80");
-        let server = |place: &u64| (format!("server{place}"), Written { url: url(place), weight: 1 });
-        Backend { servers: places.iter().map(server).collect(), ..Backend::default() }
-    };
-    let frontend = |name: &str| {
-        let headers = Headers {
-            custom_request_headers: [("X-Table".to_owned(), number.to_string())].into(),
-            ..Headers::default()
-        };
-        let route = Route { rule: format!("PathPrefix:/{name}") };
-        let written = Frontend {
-            backend: name.to_owned(),
-            pass_host_header: true,
-            headers: Some(Box::new(headers)),
-            routes: [("rule".to_owned(), route)].into(),
-            ..Frontend::default()
-        };
-        (name.to_owned(), written)
-    };
-    let limit = MaxConn { amount: LIMITED_TO, extractor_func: "request.host".to_owned() };
-    let buffering = Buffering { max_request_body_bytes: 10_000, ..Buffering::default() };
-    let mut document = Dynamic {
-        backends: [
-            ("one".to_owned(), backend(&[1, 2])),
-            ("limited".to_owned(), Backend { max_conn: Some(limit), ..backend(&[3]) }),
-            ("held".to_owned(), Backend { buffering: Some(buffering), ..backend(&[4, 5]) }),
-        ]
-        .into(),
-        frontends: ["one", "limited", "held"].map(frontend).into(),
-        tls: Vec::new(),
-    };
-    if number == 2 {
-        document.frontends.remove("one");
-        document.backends.remove("one");
-    }
-    document
 }

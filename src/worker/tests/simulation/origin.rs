@@ -26,7 +26,7 @@ enum Conduct {
     /// Announces more than it sends, and ends.
     Short,
     ShortChunks,
-    /// Sends an answer that nobody asked for behind the one that was.
+    /// Sends an answer that nobody asked for behind the one that was: with it, or once that has been taken.
     Behind,
     /// Answers well and closes without having said so: the connection must not be used again.
     Stale,
@@ -54,6 +54,8 @@ pub struct Server {
     request: Option<(Head, String, Conduct)>,
     received: Vec<u8>,
     outgoing: Vec<u8>,
+    /// Comes when everything else has gone out.
+    behind: Vec<u8>,
     finished: bool,
 }
 
@@ -68,6 +70,7 @@ impl Server {
             request: None,
             received: Vec::new(),
             outgoing: Vec::new(),
+            behind: Vec::new(),
             finished: false,
         }
     }
@@ -131,7 +134,8 @@ impl Server {
             Conduct::Silent | Conduct::Vanishes => {}
         }
         if conduct == Conduct::Behind {
-            self.outgoing.extend_from_slice(b"HTTP/1.1 200 OK\r\nX-Id: evil\r\nContent-Length: 0\r\n\r\n");
+            let place = if self.random.once_in(2) { &mut self.outgoing } else { &mut self.behind };
+            place.extend_from_slice(b"HTTP/1.1 200 OK\r\nX-Id: evil\r\nContent-Length: 0\r\n\r\n");
         }
         let stays = [Conduct::Counted, Conduct::Chunked, Conduct::Early, Conduct::Behind, Conduct::Silent];
         self.finished = !stays.contains(&conduct);
@@ -151,6 +155,9 @@ impl Party for Server {
     }
 
     fn outgoing(&mut self) -> &mut Vec<u8> {
+        if self.outgoing.is_empty() {
+            self.outgoing.append(&mut self.behind);
+        }
         &mut self.outgoing
     }
 
