@@ -12,6 +12,7 @@ pub mod http;
 pub mod load;
 pub mod origin;
 pub mod ringway;
+pub mod socket_filter;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
