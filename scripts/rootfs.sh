@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lays out the image's whole content in DIR: the binary (also as /traefik), the CA bundle, a /tmp, and the two files that name lookup reads.
+# Lays out the image's whole content in DIR: the binary (also as /traefik), its bill of materials, the CA bundle, a /tmp, and the two files
+# that name lookup reads.
 #
 #   scripts/rootfs.sh BINARY DIR
 #
@@ -21,3 +22,5 @@ install -m 755 "$binary" "$root/ringway"
 strip "$root/ringway"
 # Compose files name the program in health checks and entry points: test: ["CMD", "/traefik", "healthcheck"].
 ln -s ringway "$root/traefik"
+# The label ringway.sbom of the Dockerfile says where it is.
+"$(dirname "$0")/sbom.sh" >"$root/ringway.cdx.json"

@@ -1,112 +1,193 @@
 #!/usr/bin/env bash
-# Keeps a Ringway busy for a long time: load over kept and new connections, tables that change twice a second, and containers that come
-# and go where an engine answers. Every minute it prints resident memory, descriptors and threads.
+# Keeps a Ringway of each driver busy for a long time, both at once: load over kept and new connections, tables that change twice a
+# second, and, where an engine answers, containers that come and go, and a service whose two replicas are replaced one after the other
+# under load of its own. Every minute it prints resident memory, descriptors and threads of each process.
 #
 #   scripts/soak.sh [--minutes N] [--driver io_uring|epoll]
 #
-# RINGWAY=FILE runs that binary instead of building one. Ends with 1 if a request failed, or if one of the three figures grew by more than
-# a quarter (and 16 MiB, 64 descriptors, 4 threads) from the third minute to the last.
+# RINGWAY=FILE runs that binary instead of building one. Ends with 1 if a request failed, or if one of the three figures of a process grew
+# by more than a quarter (and 16 MiB, 64 descriptors, 4 threads) from the third minute to the last.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 . scripts/stage.sh
 minutes=30
-driver=auto
+driver="io_uring epoll"
 set_options "soak.sh [--minutes N] [--driver io_uring|epoll]" "minutes driver" "$@"
+read -ra drivers <<<"$driver"
 scripts/packages.sh wrk curl procps gcc libc6-dev
 
 set_stage soak release
 tag=ringway-soak-${RINGWAY_RUN:-$$}
+service=service.soak.test
+has_engine=false
+if docker version >/dev/null 2>&1; then has_engine=true; fi
+loads=()
 clean_up() {
-    if [ -e "$work/has-engine" ]; then
+    for one in "${loads[@]}"; do kill "$one" 2>/dev/null || true; done
+    if $has_engine; then
         docker ps -aq --filter "name=$tag" | xargs -r docker rm -f >/dev/null 2>&1 || true
         docker rmi "$tag" >/dev/null 2>&1 || true
     fi
 }
-port=$(free_port)
+failed=0
+fail() {
+    echo "soak: $*" >&2
+    failed=1
+}
 
 routes() {
     printf '[backends.b.servers.s]\nurl = "http://127.0.0.1:%s"\n' "$origin"
     printf '[frontends.f]\nbackend = "b"\n[frontends.f.headers.customResponseHeaders]\nX-Table = "%s"\n' "$1"
-    printf '[frontends.f.routes.r]\nrule = "PathPrefix:/"\n'
+    printf '[frontends.f.routes.r]\nrule = "Host:127.0.0.1"\n'
     for n in $(seq 50); do
         printf '[frontends.g%s]\nbackend = "b"\n[frontends.g%s.routes.r]\nrule = "Host:g%s-%s.test"\n' "$n" "$n" "$n" "$1"
     done
 }
-routes 0 >"$work/routes.toml"
-{
-    printf 'defaultEntryPoints = ["http"]\nprovidersThrottleDuration = "100ms"\n[entryPoints.http]\naddress = "127.0.0.1:%s"\n' "$port"
-    printf '[file]\nfilename = "%s"\n' "$work/routes.toml"
-    if docker version >/dev/null 2>&1; then
-        : >"$work/has-engine"
-        printf '[docker]\ndomain = "soak.test"\nconstraints = ["tag==%s"]\nunavailableGrace = "20s"\n' "$tag"
-    fi
-} >"$work/ringway.toml"
-start_ringway "$driver" "$port"
-
 change_tables() {
     for n in $(seq 1000000); do
         routes "$n" >"$work/routes.new" && mv "$work/routes.new" "$work/routes.toml"
         sleep 0.5
     done
 }
-change_tables &
-pids+=($!)
 
-churn_containers() {
+make_image() {
     mkdir -p "$work/root"
     rustc --edition 2024 -O -C target-feature=+crt-static -o "$work/root/whoami" examples/whoami.rs
     tar -C "$work/root" -cf - . | docker import --change 'ENTRYPOINT ["/whoami"]' --change 'EXPOSE 80' - "$tag" >/dev/null
+}
+come_and_go() {
     for n in $(seq 1000000); do
         docker run -d --name "$tag-$n" --label "traefik.tags=$tag" "$tag" >/dev/null
         sleep 1
         docker rm -f "$tag-$n" >/dev/null
     done
 }
-if [ -e "$work/has-engine" ]; then
-    churn_containers >"$work/churn.log" 2>&1 &
-    pids+=($!)
-fi
-
-failed=0
-load() {
-    wrk -t 1 -c 32 -d 28 "http://127.0.0.1:$port/bytes/1000" >"$work/kept" 2>&1 &
-    local kept=$!
-    wrk -t 1 -c 8 -d 28 -H 'Connection: close' "http://127.0.0.1:$port/bytes/1000" >"$work/new" 2>&1
-    wait "$kept"
-    if grep -E 'Socket errors|Non-2xx' "$work/kept" "$work/new"; then
-        failed=1
-    fi
+# start_replica N GENERATION: and waits until every process has asked it for something.
+start_replica() {
+    local name=$tag-replica-$1 known=$tag-$1-$2 driver
+    docker run -d --name "$name" --label "traefik.tags=$tag" --label "traefik.frontend.rule=Host:$service" \
+        --label traefik.backend=service "$tag" --name "$known" >/dev/null
+    for driver in "${drivers[@]}"; do
+        for _ in $(seq 600); do
+            if curl -s -m 5 -H "Host: $service" "http://127.0.0.1:${ports[$driver]}/" | grep -cw "$known" >/dev/null; then continue 2; fi
+            sleep 0.1
+        done
+        echo "soak: $driver sends no request to $known" >&2
+        return 1
+    done
+}
+replace_replicas() {
+    for generation in $(seq 1000000); do
+        for n in 1 2; do
+            # The program does not know the signal: it serves what it has until it is killed.
+            docker stop -t 2 "$tag-replica-$n" >/dev/null
+            docker rm "$tag-replica-$n" >/dev/null
+            start_replica "$n" "$generation"
+            echo "$n $generation" >>"$work/replaced"
+        done
+    done
 }
 
-printf '| minute | requests/s | RSS KiB | descriptors | threads |\n|---|---|---|---|---|\n'
+routes 0 >"$work/routes.toml"
+declare -A ports processes
+for driver in "${drivers[@]}"; do
+    port=$(free_port)
+    {
+        printf 'defaultEntryPoints = ["http"]\nprovidersThrottleDuration = "100ms"\n[entryPoints.http]\naddress = "127.0.0.1:%s"\n' "$port"
+        printf '[file]\nfilename = "%s"\n' "$work/routes.toml"
+        # What failed, or would have in a client with less patience.
+        printf '[accessLog]\nfilePath = "%s"\n' "$work/bad-$driver.log"
+        printf '[accessLog.filters]\nstatusCodes = ["400-599"]\nminDuration = "5s"\n'
+        if $has_engine; then
+            printf '[docker]\ndomain = "soak.test"\nconstraints = ["tag==%s"]\nunavailableGrace = "20s"\n' "$tag"
+        fi
+    } >"$work/ringway.toml"
+    start_ringway "$driver" "$port"
+    ports[$driver]=$port processes[$driver]=$pid
+done
+change_tables &
+pids+=($!)
+# What keeps the containers moving: if one of them ends, there is nothing to be seen any more.
+movers=()
+if $has_engine; then
+    make_image
+    start_replica 1 0
+    start_replica 2 0
+    come_and_go >>"$work/containers.log" 2>&1 &
+    movers+=($!)
+    replace_replicas >>"$work/containers.log" 2>&1 &
+    movers+=($!)
+    pids+=("${movers[@]}")
+fi
+
+# hammer DRIVER NAME ARGUMENT...: half a minute of requests in the background, the outcome in $work/NAME-DRIVER. An answer takes 20 ms at
+# the backend, which sets the rate: at full speed the kernel drops packets to containers, and the engine needs half a minute to start
+# one. Even so the engine's bridge stands still for seconds now and then, for everybody on the host: a request may take long, but is
+# answered.
+hammer() {
+    local driver=$1 name=$2
+    shift 2
+    wrk -t 1 -d 28 --timeout 20s "$@" "http://127.0.0.1:${ports[$driver]}/slow/20" >"$work/$name-$driver" 2>&1 &
+    loads+=($!)
+}
+load() {
+    local driver one
+    loads=()
+    for driver in "${drivers[@]}"; do
+        hammer "$driver" kept -c 32
+        hammer "$driver" new -c 8 -H 'Connection: close'
+        if $has_engine; then hammer "$driver" service -c 8 -H "Host: $service"; fi
+    done
+    for one in "${loads[@]}"; do wait "$one" || fail "a load could not be made"; done
+    loads=()
+    for driver in "${drivers[@]}"; do
+        if grep -E 'Socket errors|Non-2xx' "$work"/*-"$driver"; then fail "requests failed ($driver)"; fi
+        for one in "$work"/*-"$driver"; do
+            [ "$(rate "$one")" -gt 0 ] || fail "there was no load: $(cat "$one")"
+        done
+    done
+    for one in "${movers[@]}"; do
+        kill -0 "$one" 2>/dev/null || fail "containers are not replaced any more: $(tail -n 3 "$work/containers.log")"
+    done
+}
+rate() { awk '/Requests\/sec/ {rate = int($2)} END {print rate + 0}' "$1" 2>/dev/null || echo 0; }
+
+declare -A first last
+printf '| minute | driver | requests/s | of the service | RSS KiB | descriptors | threads |\n|---|---|---|---|---|---|---|\n'
 for minute in $(seq "$minutes"); do
     load
     load
     # At rest: what is held now is held for good.
     sleep 3
-    rss=$(resident "$pid")
-    fds=$(descriptors "$pid")
-    threads=$(awk '/^Threads/ {print $2}' "/proc/$pid/status")
-    rate=$(awk '/Requests\/sec/ {print int($2)}' "$work/kept")
-    printf '| %s | %s | %s | %s | %s |\n' "$minute" "$rate" "$rss" "$fds" "$threads"
-    # The first minutes fill pools and the allocator.
-    if [ "$minute" -eq 3 ] || [ "$minutes" -lt 3 ]; then
-        rss_first=$rss fds_first=$fds threads_first=$threads
-    fi
+    for driver in "${drivers[@]}"; do
+        pid=${processes[$driver]}
+        last[$driver]="$(resident "$pid") $(descriptors "$pid") $(awk '/^Threads/ {print $2}' "/proc/$pid/status")"
+        read -r rss fds threads <<<"${last[$driver]}"
+        printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$minute" "$driver" "$(rate "$work/kept-$driver")" \
+            "$(rate "$work/service-$driver")" "$rss" "$fds" "$threads"
+        # The first minutes fill pools and the allocator.
+        if [ "$minute" -eq 3 ] || [ "$minutes" -lt 3 ]; then first[$driver]=${last[$driver]}; fi
+    done
 done
 
 grew() { # NAME FIRST LAST SLACK
-    if [ "$3" -gt $(($2 + $2 / 4 + $4)) ]; then
-        echo "soak: $1 grew from $2 to $3" >&2
-        failed=1
-    fi
+    if [ "$3" -gt $(($2 + $2 / 4 + $4)) ]; then fail "$1 grew from $2 to $3"; fi
 }
-grew "resident memory (KiB)" "$rss_first" "$rss" 16384
-grew "descriptors" "$fds_first" "$fds" 64
-grew "threads" "$threads_first" "$threads" 4
+for driver in "${drivers[@]}"; do
+    read -r rss_first fds_first threads_first <<<"${first[$driver]}"
+    read -r rss fds threads <<<"${last[$driver]}"
+    grew "$driver: resident memory (KiB)" "$rss_first" "$rss" 16384
+    grew "$driver: descriptors" "$fds_first" "$fds" 64
+    grew "$driver: threads" "$threads_first" "$threads" 4
+done
+if $has_engine; then
+    replaced=$(wc -l <"$work/replaced")
+    echo "soak: $replaced replicas replaced"
+    [ "$replaced" -gt 0 ] || fail "none was replaced"
+fi
 if [ "$failed" -ne 0 ]; then
-    tail -n 20 "$work/ringway.log" >&2
+    tail -n 20 "$work"/ringway-*.log "$work"/bad-*.log >&2
     exit 1
 fi
 echo "soak: flat, and no request failed"

@@ -54,7 +54,7 @@ end_stage() {
 
 # start_ringway DRIVER PORT: with $work/ringway.toml; sets $pid once the page at the port is there.
 start_ringway() {
-    "$binary" --configFile="$work/ringway.toml" --driver="$1" >"$work/ringway.log" 2>&1 &
+    "$binary" --configFile="$work/ringway.toml" --driver="$1" >"$work/ringway-$1.log" 2>&1 &
     pid=$!
     pids+=("$pid")
     for _ in $(seq 100); do
@@ -62,7 +62,7 @@ start_ringway() {
         sleep 0.1
     done
     echo "Ringway does not serve:" >&2
-    tail -n 20 "$work/ringway.log" >&2
+    tail -n 20 "$work/ringway-$1.log" >&2
     exit 1
 }
 

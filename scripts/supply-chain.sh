@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the dependencies: licences, banned and doubled crates, sources, and known vulnerabilities (cargo-deny, deny.toml; cargo-audit
-# over the same RustSec advisory database).
+# Checks the dependencies, of the proxy and of fuzz/: licences, banned and doubled crates, sources, and known vulnerabilities (cargo-deny,
+# deny.toml; cargo-audit over the same RustSec advisory database).
 #
 #   scripts/supply-chain.sh
 #
@@ -20,20 +20,31 @@ has() {
     cargo install --quiet --locked --debug --root "$tools" --target-dir "$tools/build" "$1@$2"
 }
 
+# check WHICH...: by cargo-deny, in both sets of dependencies.
+check() {
+    local manifest
+    for manifest in Cargo.toml fuzz/Cargo.toml; do
+        say "cargo deny check $* ($manifest)"
+        cargo deny --locked --manifest-path "$manifest" --config deny.toml check --hide-inclusion-graph "$@"
+    done
+}
+
 unchecked=()
 if ! has cargo-deny 0.20.2; then
     unchecked+=("bans, licences, sources and advisories: cargo-deny cannot be compiled here")
 else
-    cargo deny --locked check --hide-inclusion-graph bans licenses sources
+    check bans licenses sources
     # Fetching the database is the first thing it does, and says so when it fails.
     if ! cargo deny --locked fetch db >/dev/null 2>&1; then
         unchecked+=("advisories: their database cannot be fetched from here")
     else
-        cargo deny --locked check --hide-inclusion-graph advisories
+        check advisories
         if has cargo-audit 0.22.2; then
             # The exceptions stand in deny.toml alone.
             mapfile -t ignored < <(sed -n 's/.*{ id = "\(RUSTSEC-[0-9-]*\)", reason = .*/--ignore=\1/p' deny.toml)
-            cargo audit --deny warnings "${ignored[@]}"
+            for lock in Cargo.lock fuzz/Cargo.lock; do
+                cargo audit --deny warnings --file "$lock" "${ignored[@]}"
+            done
         else
             unchecked+=("advisories a second time: cargo-audit cannot be compiled here")
         fi

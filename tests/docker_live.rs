@@ -17,6 +17,8 @@ use tokio::time::timeout;
 
 #[path = "docker_live/ended.rs"]
 mod ended;
+#[path = "support/socket_filter.rs"]
+mod socket_filter;
 #[path = "docker_live/swarm.rs"]
 mod swarm;
 #[path = "docker_live/table.rs"]

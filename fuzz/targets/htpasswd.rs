@@ -2,8 +2,8 @@
 //! program matches its password and no other, and no error shows the hash.
 #![no_main]
 
-use htpasswd_verify::md5::md5_apr1_encode;
 use libfuzzer_sys::fuzz_target;
+use md5crypt::md5crypt;
 use ringway::config::compile::credential_memory;
 use ringway::middleware::Place;
 use ringway::middleware::basic_auth::{AfterAuth, BasicAuth};
@@ -34,17 +34,16 @@ fuzz_target!(|text: &str| {
     if !matches!(hash, PasswordHash::Bcrypt(_)) {
         hash.matches(password.as_bytes());
     }
-    agrees_on_apr1(trimmed, password);
+    agrees_on_md5(trimmed, password);
 });
 
-/// The salt is whatever of the line can be one.
-fn agrees_on_apr1(line: &str, password: &str) {
+/// The salt is whatever of the line can be one. Apache's form differs in its first word alone, which other tests have.
+fn agrees_on_md5(line: &str, password: &str) {
     let salt: String = line.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/')).take(8).collect();
-    // The other program reads a block of 64 bytes where it lies, and words that are not aligned are undefined behaviour there.
-    if salt.is_empty() || password.is_empty() || password.len() >= 64 {
+    if salt.is_empty() {
         return;
     }
-    let text = format!("$apr1${salt}${}", md5_apr1_encode(password, &salt));
+    let text = String::from_utf8(md5crypt(password.as_bytes(), salt.as_bytes())).expect("letters and digits");
     let hash = PasswordHash::parse(&text);
     assert!(hash.matches(password.as_bytes()), "{text}");
     assert!(!hash.matches(format!("{password}.").as_bytes()));

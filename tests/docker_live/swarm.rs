@@ -1,7 +1,10 @@
 //! Swarm mode against a single-node swarm that the test makes of the Engine, and leaves again (dynamic.md 1.6).
 
+use std::io::{Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
+use super::socket_filter::Listed;
 use super::*;
 
 /// Marks the node of a swarm that a test made, so that the next one may end what a killed test left behind.
@@ -77,6 +80,16 @@ impl Drop for Swarm {
     }
 }
 
+/// The filter's answer to a request that the provider never makes.
+fn asked(place: &Path, target: &str) -> String {
+    let mut stream = std::os::unix::net::UnixStream::connect(place).unwrap();
+    // In one piece, as the filter reads it.
+    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 fn sorted_urls(update: &Update, backend: &str) -> Vec<String> {
     let mut urls = urls(&update.dynamic, backend);
     urls.sort();
@@ -89,7 +102,11 @@ async fn services_come_grow_and_vanish() {
         return;
     }
     let Some(mut swarm) = Swarm::new() else { return };
-    let mut settings = swarm.case.settings();
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("filter.sock");
+    let seen = socket_filter::start(&place, &socket());
+    let mut settings =
+        DockerProviderSettings { endpoint: format!("unix://{}", place.display()), ..swarm.case.settings() };
     settings.labels.swarm_mode = true;
     settings.swarm_refresh = Duration::from_millis(500);
     let mut updates = follow(settings);
@@ -121,4 +138,12 @@ async fn services_come_grow_and_vanish() {
     docker(&["service", "rm", &swarm.case.name("web")]).unwrap();
     let update = until(&mut updates, "no web service", lacks(&web)).await;
     assert!(serves(&agent)(&update) && serves(&vip)(&update), "the others stay");
+
+    // All of it behind a filter that passes the documented requests only; and all that are documented for a swarm are needed.
+    assert_eq!(seen.refused(), [""; 0]);
+    let listed = Listed::read();
+    let needed = listed.paths("`swarmMode`");
+    assert!(needed.len() == 3 && needed.iter().all(|path| seen.has_passed(path)), "{needed:?}");
+    assert!(asked(&place, "/v1.41/nodes").starts_with("HTTP/1.1 403 "));
+    assert_eq!(seen.refused(), ["GET /v1.41/nodes HTTP/1.1"]);
 }

@@ -13,6 +13,7 @@ pub mod load;
 pub mod origin;
 mod ports;
 pub mod ringway;
+pub mod socket_filter;
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
