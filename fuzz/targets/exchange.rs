@@ -21,8 +21,11 @@ fuzz_target!(|bytes: &[u8]| {
     for server in &servers {
         let server = server.borrow();
         let heard = heard_by(&server, &client, &asked, play.trusted);
-        let methods = heard.iter().map(|(_, request)| request.as_ref().map_or(&b"GET"[..], |known| &known.method));
-        answered.extend(reading::answers(server.taken(), server.is_at_end(), methods).0);
+        // A backend may answer before it has heard what for.
+        for unheard in [&b"GET"[..], b"HEAD"] {
+            let methods = heard.iter().map(|(_, request)| request.as_ref().map_or(unheard, |known| &known.method));
+            answered.extend(reading::answers(server.taken(), server.is_at_end(), methods).0);
+        }
         sent.extend(heard);
     }
     sent.sort_by_key(|(number, _)| *number);
@@ -40,6 +43,7 @@ fn heard_by(
     let is_cut_off = asked.last().is_some_and(|last| !last.is_whole)
         || [client.has_failed(), client.is_at_end(), server.has_failed(), server.is_at_end()].contains(&true)
         || server.party.spoke_early
+        || client.is_slow()
         || server.is_slow();
     let begun = &server.party.begun;
     let ends = begun.iter().skip(1).map(|(_, at)| *at).chain([server.heard.len()]);
@@ -91,7 +95,11 @@ fn carries(request: &Request, ask: &Request) -> bool {
         // What came of a bad one is not known here.
         (false, false) => true,
     };
-    let same_target = request.target == ask.target || !ask.is_plain();
+    let same_target = match &*ask.target {
+        // An absolute URI without a path (RFC 9112 3.2.1, 3.2.4).
+        b"" => [&b"/"[..], b"*"].contains(&&*request.target),
+        target => request.target == target || !ask.is_plain(),
+    };
     request.method == ask.method && same_target && same_body
 }
 

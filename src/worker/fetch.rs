@@ -1,5 +1,7 @@
 //! One request whose answer is wanted whole in memory: what an authentication server says, an error page, a buffered exchange.
 
+use std::cell::Cell;
+
 use super::Worker;
 use super::budget::Held;
 use super::relay::send;
@@ -75,7 +77,7 @@ async fn converse<'w, D: Dial>(
     let (sent, message) = send(writer, message, worker.stall()).await;
     errand.message = message;
     worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
-    read_head(worker, reader, errand.is_head, answer).await?;
+    read_head(worker, reader, errand.is_head, &Cell::new(true), answer).await?;
     if answer.head.status == 101 {
         return Err(malformed("101 to a request that asked for no upgrade").into());
     }

@@ -1,6 +1,9 @@
 //! A backend's response on its way to the client: head through the chains, body in bounded steps.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use super::Worker;
 use super::gzip;
@@ -67,7 +70,7 @@ pub async fn respond<R: ReadHalf, W: WriteHalf, D: Dial>(
     record: &mut Record<'_>,
 ) -> Result<Responded, ProxyError> {
     let is_head = asked.head.method.of(asked.bytes) == b"HEAD";
-    read_head(worker, reader, is_head, answer).await?;
+    read_head(worker, reader, is_head, asked.sent_all, answer).await?;
     let upgraded = answer.head.status == 101;
     if upgraded && !asked.head.websocket {
         return Err(ProxyError::new(Phase::Await, Cause::Malformed("101 to a request that asked for no upgrade")));
@@ -145,22 +148,39 @@ pub fn write_response_head<D: Dial>(
 }
 
 /// Reads until a final response's head (or 101) is there, and moves it into `answer.bytes`. Informational ones are dropped, as v1 does.
+/// The time for it begins once `sent_all` says that the backend has the whole request.
 pub async fn read_head<R: ReadHalf, D: Dial>(
     worker: &Worker<D>,
     reader: &mut R,
     is_head: bool,
+    sent_all: &Cell<bool>,
     answer: &mut Answered,
 ) -> Result<(), ProxyError> {
     let late = || {
         worker.exceeded(Bound::ResponseHeader);
         ProxyError::new(Phase::Await, Cause::TimedOut)
     };
-    let reading = final_head(worker, reader, is_head, answer);
-    match worker.shared.timeouts.response_header {
-        // One limit for the whole head: a server that drips must not renew it with each byte.
-        Some(limit) => worker.deadlines.within(limit, reading).await.unwrap_or_else(|_| Err(late())),
-        None => reading.await,
+    let Some(limit) = worker.shared.timeouts.response_header else {
+        return final_head(worker, reader, is_head, answer).await;
+    };
+    let mut reading = pin!(final_head(worker, reader, is_head, answer));
+    if !sent_all.get()
+        && let Some(read) = unless(sent_all, reading.as_mut()).await
+    {
+        return read;
     }
+    // One limit for the whole head: a server that drips must not renew it with each byte.
+    worker.deadlines.within(limit, reading).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// What `work` comes to; `None` once `over` is set, by whoever shares its task.
+async fn unless<F: Future>(over: &Cell<bool>, mut work: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if over.get() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 async fn final_head<R: ReadHalf, D: Dial>(

@@ -164,8 +164,10 @@ fn address_of(socket: &Socket) -> SocketAddr {
 
 #[test]
 fn servers_that_are_waited_for_too_long_are_given_up_and_counted() {
-    let waiting = "\n[forwardingTimeouts]\ndialTimeout = \"1s\"\nresponseHeaderTimeout = \"1s\"\n";
+    let waiting = "\n[forwardingTimeouts]\ndialTimeout = \"1s\"\nresponseHeaderTimeout = \"2s\"\n";
     let config = CONFIG.replace("\n[accessLog]", &format!("{waiting}[accessLog]"));
+    // An upload takes its time.
+    let config = config.replace("readTimeout = \"3s\"\nwriteTimeout = \"1s\"\n", "");
     let backends = r#"
 [backends.full.servers.a]
 url = "http://@full@"
@@ -195,7 +197,24 @@ rule = "Host:mute"
             assert_eq!(Client::to(proxy.http).get(host, "/").status, 504, "{driver}: {host}");
             assert_eq!(counted(&proxy, bound), before + 1, "{driver}: {bound}");
         }
+        // A server owes no answer before it has the whole request.
+        let answer = slow_upload(proxy.http);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{driver}: {answer}");
     }
+}
+
+/// The answer to a request whose body takes three seconds.
+fn slow_upload(port: u16) -> String {
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";
+    client.write_all(head.as_bytes()).expect("sent");
+    for byte in b"hello" {
+        std::thread::sleep(Duration::from_millis(600));
+        client.write_all(&[*byte]).expect("sent");
+    }
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer and the end");
+    answer
 }
 
 #[test]
