@@ -49,6 +49,7 @@ impl<D: Dial> Worker<D> {
             Rule::TrailerTooLong => Bound::Trailers,
             _ => Bound::ChunkFraming,
         });
+        tracing::debug!("body refused: {invalid}");
     }
 
     /// What a check on the pool's threads gave; counts one that found no place there.

@@ -53,7 +53,7 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
             break End::Close;
         }
         is_first = false;
-        match read_head(&worker, &mut talk, &mut io).await {
+        match read_head(&worker, &mut talk, &mut io, &peer).await {
             Heard::Request => {}
             Heard::Refused(reply) => {
                 Box::pin(reject(&worker, io.split().1, &reply, Version::Http11)).await;
@@ -98,7 +98,7 @@ enum Heard {
 }
 
 /// Reads until a whole head is there, and moves it into `talk.bytes`.
-async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T) -> Heard {
+async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T, peer: &Peer) -> Heard {
     let limit = worker.shared.timeouts.head_read;
     let work = async {
         let mut seen = 0;
@@ -123,6 +123,7 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
                     Ok(codec::Progress::Partial) => {}
                     Err(refused) => {
                         worker.shared.metrics.head_refused();
+                        tracing::debug!(client = %peer.address, status = refused.status, "request refused: {refused}");
                         return Heard::Refused(refused.reply());
                     }
                 }

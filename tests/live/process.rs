@@ -58,10 +58,10 @@ fn pages_say_what_runs_and_what_ran() {
 }
 
 #[test]
-fn refused_heads_are_counted_beside_the_connections_that_had_no_place() {
+fn refused_heads_are_counted_beside_the_connections_that_had_no_place_and_told_at_debug() {
     for driver in DRIVERS {
         let origin = Origin::start();
-        let proxy = setup(driver, &origin, "").start();
+        let proxy = setup(driver, &origin, "").fill("INFO", "DEBUG").start();
         for head in
             ["GET / HTTP/1.1\r\nHost : a\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"]
         {
@@ -73,6 +73,8 @@ fn refused_heads_are_counted_beside_the_connections_that_had_no_place() {
         for line in ["ringway_heads_refused_total 2", "ringway_connections_refused_total 0"] {
             assert!(metrics.lines().any(|found| found == line), "{driver}: {line} in {metrics}");
         }
+        proxy.await_log("request refused: whitespace in or after a field name (RFC 9112 5.1)", 1);
+        proxy.await_log("request refused: HTTP/1.1 without Host (RFC 9112 3.2)", 1);
     }
 }
 
