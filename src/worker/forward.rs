@@ -23,7 +23,7 @@ use crate::error::{Cause, Phase, ProxyError};
 use crate::http::forward::{ForwardPlan, HostChoice, write_100_continue, write_request};
 use crate::http::h1::body::Decoder;
 use crate::http::h1::strict::Reject;
-use crate::http::{Body, Reply, RequestView};
+use crate::http::{Body, Reply, RequestView, Version};
 use crate::limits::{self, Bound};
 use crate::middleware::error_pages::PageAsk;
 use crate::net::{Pace, ReadHalf, Transport, tunnel};
@@ -70,6 +70,10 @@ pub async fn forward<'s, T: Transport, D: Dial>(
                 record.client_failed(reply.as_ref());
                 let Some(reply) = reply else { return End::Close };
                 return Box::pin(answer_locally(worker, talk, client, reply.closing())).await;
+            }
+            Err(Failed::Cut) => {
+                record.client_failed(None);
+                return End::Abort;
             }
             Err(Failed::Stale(error)) => {
                 talk.answer.repeated = true;
@@ -118,6 +122,8 @@ pub enum Failed {
     Stale(ProxyError),
     /// The client broke off, or what it sent is no body: this answer if there is still somebody to read it.
     Client(Option<Reply>),
+    /// The same in mid-answer, and of that answer only the connection's end tells where it ends.
+    Cut,
 }
 
 impl From<ProxyError> for Failed {
@@ -258,6 +264,7 @@ async fn converse<T: Transport, D: Dial>(
         Ended::Response(received) => received?,
         Ended::Body(Over::Backend(e)) => return Err(ProxyError::new(Phase::Send, Cause::Io(e)).into()),
         Ended::Body(Over::Client(e)) if !began.get() => return Err(client_failure(e)),
+        Ended::Body(Over::Client(_)) if talk.head.version == Version::Http10 => return Err(Failed::Cut),
         Ended::Body(Over::Client(_)) => return Err(Failed::Client(None)),
     };
     Ok(after(worker, upstream, talk, client, responded, sent_all.get(), record).await)

@@ -145,6 +145,19 @@ fn a_short_body_that_only_the_end_could_tell_ends_in_a_reset() {
 }
 
 #[test]
+fn so_does_one_whose_client_broke_its_request_off_and_still_listens() {
+    Case {
+        client: vec![send("POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 24\r\n\r\nhello"), until("half"), Step::Close],
+        plans: vec![Plan::Origin(vec![until("hello"), send("HTTP/1.1 200 OK\r\n\r\nhalf")])],
+        client_gets: "HTTP/1.0 200 OK\nConnection: close\n\nhalf",
+        origins_get: vec!["POST / HTTP/1.1\nHost: a\nContent-Length: 24\n\nhello"],
+        ended: Ended::Cut,
+        ..Case::default()
+    }
+    .check();
+}
+
+#[test]
 fn bytes_behind_a_response_are_never_an_answer_to_anyone() {
     let answers = [
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n~HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", GET, ASKED),
