@@ -30,6 +30,7 @@ mod respond;
 mod rest;
 mod talk;
 mod tries;
+mod upload;
 mod upstream;
 mod verify;
 
