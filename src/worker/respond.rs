@@ -160,10 +160,8 @@ pub async fn read_head<R: ReadHalf, D: Dial>(
         worker.exceeded(Bound::ResponseHeader);
         ProxyError::new(Phase::Await, Cause::TimedOut)
     };
-    let Some(limit) = worker.shared.timeouts.response_header else {
-        return final_head(worker, reader, is_head, answer).await;
-    };
     let mut reading = pin!(final_head(worker, reader, is_head, answer));
+    let Some(limit) = worker.shared.timeouts.response_header else { return reading.await };
     if !sent_all.get()
         && let Some(read) = unless(sent_all, reading.as_mut()).await
     {
