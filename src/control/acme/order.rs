@@ -8,6 +8,8 @@ use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 
+use tracing::warn;
+
 use crate::tls::challenge::ChallengeTable;
 
 use super::account::explain;
@@ -16,6 +18,10 @@ use super::store::Stored;
 
 /// The problem type of an account that the authority does not know (any more) (RFC 8555 6.7).
 const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+
+/// How often an issued certificate is asked for, and the pause between two tries.
+const DOWNLOADS_MAX: usize = 4;
+const DOWNLOAD_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why an order failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +64,23 @@ pub async fn obtain(
     }
     let key = new_key(key_type).await?;
     order.finalize_csr(&signing_request(names, &key.pair).map_err(Failure::because)?).await?;
-    let chain = order.poll_certificate(&policy).await?;
+    let chain = download(&mut order, &policy).await?;
     let [main, sans @ ..] = names else { return Err(Failure::because("no names to order")) };
     Ok(Stored { main: main.clone(), sans: sans.to_vec(), certificate: chain.into_bytes(), key: key.pem.into_bytes() })
+}
+
+/// The issued certificate with its chain. Another order would count against the authority's limits, so a download that fails is tried again.
+async fn download(order: &mut Order, policy: &RetryPolicy) -> Result<String, Error> {
+    for _ in 1..DOWNLOADS_MAX {
+        match order.poll_certificate(policy).await {
+            Err(error) if order.state().status == OrderStatus::Valid => {
+                warn!("the certificate is issued and cannot be downloaded yet: {}", explain(&error));
+                tokio::time::sleep(DOWNLOAD_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    order.poll_certificate(policy).await
 }
 
 /// Makes the key away from this thread, which serves every provider: RSA4096, the default, takes seconds.
