@@ -7,7 +7,6 @@ use arc_swap::ArcSwap;
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus, RetryPolicy,
 };
-
 use tracing::warn;
 
 use crate::tls::challenge::ChallengeTable;
