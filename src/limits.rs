@@ -109,6 +109,8 @@ pub const BUFFERED_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const PAGE_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// An authentication server's refusal: a longer one counts as a failed call.
 pub const AUTH_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The whole of an authentication server's answer (Traefik since 1.7.21): a later one counts as a failed call.
+pub const AUTH_ANSWER_SECS: u64 = 30;
 /// A document for the REST provider.
 pub const REST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bodies, and heads above [`HEAD_BUFFER_BYTES`] that have not come whole, that one worker holds in memory at one time, all together.

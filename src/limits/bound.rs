@@ -20,6 +20,8 @@ pub enum Bound {
     Dial,
     /// A server did not answer within `responseHeaderTimeout`: 504.
     ResponseHeader,
+    /// An authentication server's answer did not come whole in time: 500.
+    AuthAnswer,
     /// A body whose chunks are malformed, or have sizes of too many digits.
     ChunkFraming,
     /// A body whose chunk extensions outweigh its payload.
@@ -50,7 +52,7 @@ pub enum Bound {
 
 impl Bound {
     /// In the order in which they are told.
-    pub const ALL: [Bound; 21] = [
+    pub const ALL: [Bound; 22] = [
         Bound::HeadRead,
         Bound::Idle,
         Bound::Handshake,
@@ -59,6 +61,7 @@ impl Bound {
         Bound::BodyBytesPerStall,
         Bound::Dial,
         Bound::ResponseHeader,
+        Bound::AuthAnswer,
         Bound::ChunkFraming,
         Bound::ChunkOverhead,
         Bound::Trailers,
@@ -85,6 +88,7 @@ impl Bound {
             Bound::BodyBytesPerStall => "body_bytes_per_stall",
             Bound::Dial => "dial_secs",
             Bound::ResponseHeader => "response_header_secs",
+            Bound::AuthAnswer => "auth_answer_secs",
             Bound::ChunkFraming => "chunk_framing",
             Bound::ChunkOverhead => "chunk_overhead_bytes",
             Bound::Trailers => "trailer_bytes",

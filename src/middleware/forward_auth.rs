@@ -2,13 +2,9 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::{Facts, Label, Request, Verdict};
 use crate::http::{Edits, Reply, ResponseHead, ResponseView, is_claim};
-
-/// The authentication server's answer must come within this time (Traefik since 1.7.21).
-pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -53,7 +49,7 @@ pub struct ForwardAuth {
 }
 
 /// A call to make: `GET target` to `server` with exactly these fields, without a body, following no redirect, within
-/// [`ANSWER_TIME_MAX`].
+/// [`AUTH_ANSWER_SECS`](crate::limits::AUTH_ANSWER_SECS).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     pub server: AuthServer,

@@ -1,5 +1,7 @@
 //! The upstream call that a step of the chain asks for: forward authentication (dynamic.md 5.4).
 
+use std::time::Duration;
+
 use super::Worker;
 use super::budget::Held;
 use super::fetch::{Errand, NotFetched, fetch};
@@ -7,8 +9,7 @@ use super::talk::Answered;
 use super::upstream::Dial;
 use crate::config::snapshot::Origin;
 use crate::http::edits::push_value;
-use crate::limits::AUTH_ANSWER_BYTES_MAX;
-use crate::middleware::forward_auth::ANSWER_TIME_MAX;
+use crate::limits::{AUTH_ANSWER_BYTES_MAX, AUTH_ANSWER_SECS, Bound};
 use crate::middleware::{Ask, AskAnswer};
 
 /// A server's answer, whole.
@@ -34,11 +35,13 @@ pub async fn call<'w, D: Dial>(worker: &'w Worker<D>, ask: &Ask, server: Option<
         body_bytes_max: AUTH_ANSWER_BYTES_MAX,
         origin,
     };
+    let limit = Duration::from_secs(AUTH_ANSWER_SECS);
     let mut answer = Answered::default();
-    let fetched = match worker.deadlines.within(ANSWER_TIME_MAX, fetch(worker, errand, &mut answer)).await {
+    let fetched = match worker.deadlines.within(limit, fetch(worker, errand, &mut answer)).await {
         Ok(fetched) => fetched,
         Err(_) => {
-            tracing::warn!(server = %origin.url, "forward authentication: no answer within {} s", ANSWER_TIME_MAX.as_secs());
+            worker.exceeded(Bound::AuthAnswer);
+            tracing::warn!(server = %origin.url, "forward authentication: no answer within {AUTH_ANSWER_SECS} s");
             return None;
         }
     };

@@ -1,20 +1,27 @@
 //! Whatever goes beyond a bound is counted, once and for the right one; whatever does not is not.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::*;
+use crate::config::snapshot::Origin;
+use crate::error::Cause;
 use crate::http::Body;
 use crate::http::h1::body::InvalidBody;
 use crate::http::h1::strict::Rule;
 use crate::limits::{self, Bound};
-use crate::net::TooSlow;
-use crate::worker::Timeouts;
+use crate::middleware::Ask;
+use crate::middleware::forward_auth::AuthServer;
+use crate::net::{TimeLimit, TooSlow};
 use crate::worker::buffered::{NotRead, collect_in_time};
 use crate::worker::relay::RelayError;
 use crate::worker::talk::Talk;
 use crate::worker::verify::NoVerdict;
+use crate::worker::{Dial, Timeouts, ask};
 use stage::TIMEOUTS;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -112,6 +119,22 @@ fn a_body_that_finds_no_room_is_counted() {
 }
 
 #[test]
+fn an_authentication_server_that_does_not_answer_in_time_is_counted() {
+    let base = Base::new();
+    let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Silent);
+    let server = AuthServer { https: false, authority: "auth".to_owned(), target: "/".to_owned() };
+    let ask = Ask { server, fields: Vec::new() };
+    let mut call = pin!(ask::call(&worker, &ask, Some(&base.tables[0].snapshot.backends[0].origins[0])));
+    let mut cx = Context::from_waker(Waker::noop());
+    for (elapsed, is_over) in [(0, false), (limits::AUTH_ANSWER_SECS, false), (limits::AUTH_ANSWER_SECS + 1, true)] {
+        worker.deadlines.sweep(Duration::from_secs(elapsed));
+        let polled = call.as_mut().poll(&mut cx);
+        assert_eq!(matches!(polled, Poll::Ready(None)), is_over, "after {elapsed} s");
+    }
+    assert_eq!(base.exceeded(), ["auth_answer_secs 1"]);
+}
+
+#[test]
 fn failures_that_are_no_bound_count_for_none() {
     let base = Base::new();
     let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Nobody);
@@ -132,14 +155,21 @@ fn failures_that_are_no_bound_count_for_none() {
 /// Leads nowhere.
 struct Nobody;
 
-impl crate::worker::Dial for Nobody {
+impl Dial for Nobody {
     type Io = pipe::Wire;
 
-    async fn dial(
-        &self,
-        _: &crate::config::snapshot::Origin,
-        _: crate::net::TimeLimit<'_>,
-    ) -> Result<pipe::Wire, crate::error::Cause> {
-        Err(crate::error::Cause::Closed)
+    async fn dial(&self, _: &Origin, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
+        Err(Cause::Closed)
+    }
+}
+
+/// Leads to somebody who says nothing.
+struct Silent;
+
+impl Dial for Silent {
+    type Io = pipe::Wire;
+
+    async fn dial(&self, _: &Origin, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
+        Ok(pipe::Peer::new(&[], Chop::Whole).connect().1)
     }
 }
