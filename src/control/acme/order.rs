@@ -63,18 +63,18 @@ pub async fn obtain(
     }
     let key = new_key(key_type).await?;
     order.finalize_csr(&signing_request(names, &key.pair).map_err(Failure::because)?).await?;
-    let chain = download(&mut order, &policy).await?;
+    let chain = download(&mut order, &policy, DOWNLOAD_PAUSE).await?;
     let [main, sans @ ..] = names else { return Err(Failure::because("no names to order")) };
     Ok(Stored { main: main.clone(), sans: sans.to_vec(), certificate: chain.into_bytes(), key: key.pem.into_bytes() })
 }
 
 /// The issued certificate with its chain. Another order would count against the authority's limits, so a download that fails is tried again.
-async fn download(order: &mut Order, policy: &RetryPolicy) -> Result<String, Error> {
+async fn download(order: &mut Order, policy: &RetryPolicy, pause: Duration) -> Result<String, Error> {
     for _ in 1..DOWNLOADS_MAX {
         match order.poll_certificate(policy).await {
             Err(error) if order.state().status == OrderStatus::Valid => {
                 warn!("the certificate is issued and cannot be downloaded yet: {}", explain(&error));
-                tokio::time::sleep(DOWNLOAD_PAUSE).await;
+                tokio::time::sleep(pause).await;
             }
             outcome => return outcome,
         }
@@ -167,6 +167,13 @@ impl From<Error> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use hyper::body::Bytes;
+    use hyper::{Request, Response};
+    use instant_acme::{BodyWrapper, BytesResponse, HttpClient, NewAccount};
+
     use super::*;
 
     #[tokio::test]
@@ -184,5 +191,66 @@ mod tests {
             }
         }
         assert!(turns_of_others > 0, "the key was made on the thread that waits for it");
+    }
+
+    const CHAIN: &str = "-----BEGIN CERTIFICATE-----";
+
+    /// An authority that has issued a certificate, and hands it out after so many failures.
+    #[derive(Clone)]
+    struct Authority {
+        failures: usize,
+        downloads: Arc<AtomicUsize>,
+    }
+
+    impl Authority {
+        fn answer(&self, path: &str) -> (u16, String) {
+            match path {
+                "/directory" => {
+                    let urls = ["newNonce", "newAccount", "newOrder"].map(|name| format!(r#""{name}":"https://ca.test/{name}""#));
+                    (200, format!("{{{}}}", urls.join(",")))
+                }
+                "/newNonce" => (200, String::new()),
+                "/newAccount" => (201, r#"{"status":"valid"}"#.into()),
+                "/order" => (
+                    200,
+                    r#"{"status":"valid","authorizations":[],"finalize":"https://ca.test/none","certificate":"https://ca.test/chain"}"#
+                        .into(),
+                ),
+                "/chain" if self.downloads.fetch_add(1, Relaxed) >= self.failures => (200, CHAIN.into()),
+                "/chain" => (503, r#"{"detail":"try later"}"#.into()),
+                other => (404, format!(r#"{{"detail":"{other}"}}"#)),
+            }
+        }
+    }
+
+    impl HttpClient for Authority {
+        fn request(
+            &self,
+            request: Request<BodyWrapper<Bytes>>,
+        ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+            let (status, text) = self.answer(request.uri().path());
+            let response = Response::builder()
+                .status(status)
+                .header("Replay-Nonce", "nonce")
+                .header("Location", "https://ca.test/account")
+                .body(BodyWrapper::from(text.into_bytes()));
+            Box::pin(async { response.map(BytesResponse::from).map_err(|e| Error::Other(Box::new(e))) })
+        }
+    }
+
+    #[tokio::test]
+    async fn an_issued_certificate_whose_download_fails_is_asked_for_again() {
+        for (failures, is_got, downloads) in [(0, true, 1), (3, true, 4), (4, false, 4)] {
+            let authority = Authority { failures, downloads: Arc::default() };
+            let counted = Arc::clone(&authority.downloads);
+            let new = NewAccount { contact: &[], terms_of_service_agreed: true, only_return_existing: false };
+            let builder = Account::builder_with_http(Box::new(authority));
+            let (account, _) =
+                builder.create(&new, "https://ca.test/directory".into(), None).await.expect("an account");
+            let mut order = account.order("https://ca.test/order".into()).await.expect("an order");
+            let got = download(&mut order, &RetryPolicy::new(), Duration::ZERO).await;
+            assert_eq!(got.is_ok_and(|chain| chain == CHAIN), is_got, "{failures} failures");
+            assert_eq!(counted.load(Relaxed), downloads, "{failures} failures");
+        }
     }
 }
