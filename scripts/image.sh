@@ -5,6 +5,7 @@
 #
 # RINGWAY_BINARY   a static binary to package, instead of building one
 # RINGWAY_PROFILE  the cargo profile to build with: release (default), or image, which links much faster
+# RINGWAY_BESIDE   what cargo builds beside the binary (`--bench exchange`), so that what they share is compiled once
 # RINGWAY_SBOM     where a copy of the bill of materials goes, which is /ringway.cdx.json in the image: target/ringway.cdx.json if not given
 #
 # The instructions (entry point, ports, working directory) are those of the last stage of the Dockerfile.
@@ -22,7 +23,8 @@ binary=${RINGWAY_BINARY:-}
 if [ -z "$binary" ]; then
     # With an explicit target the flags do not reach build scripts and procedural macros, which cannot be static.
     say "building the static binary, profile $profile"
-    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --bin ringway --profile "$profile" --target "$target"
+    read -ra beside <<<"${RINGWAY_BESIDE:-}"
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --bin ringway "${beside[@]}" --profile "$profile" --target "$target"
     binary=${CARGO_TARGET_DIR:-target}/$target/$profile/ringway
 fi
 [ -x "$binary" ] || { say "$binary is no executable file" >&2; exit 1; }

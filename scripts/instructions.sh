@@ -17,8 +17,8 @@ if [ "$("$tools/bin/gungraun-runner" --version 2>/dev/null)" != "gungraun-runner
     cargo install --quiet --locked --debug --root "$tools" --target-dir "$tools/build" "gungraun-runner@$version"
 fi
 
-# Profile, flags and target of the image (scripts/image.sh), so that most of what it has compiled is used again; what tests change in the
-# features of a few crates costs a minute on two cores. Link-time optimization would cost three, and shows a change no better.
+# Profile, flags and target of the image, so that what scripts/image.sh has compiled is used again: all of it where it was told to build the
+# bench too, as scripts/test.sh does. Link-time optimization would cost three minutes more, and shows a change no better.
 target=$(rustc -vV | sed -n 's/^host: //p')
 export GUNGRAUN_RUNNER=$tools/bin/gungraun-runner RUSTFLAGS="-C target-feature=+crt-static"
 exec cargo bench --locked --profile image --target "$target" --bench exchange -- "$@"

@@ -73,7 +73,8 @@ step "supply chain"
 scripts/supply-chain.sh
 
 step "image"
-RINGWAY_PROFILE=${RINGWAY_PROFILE:-image} scripts/image.sh "$image"
+# With the bench of the next step: by itself that would compile the library once more, with the features that dev-dependencies add.
+RINGWAY_PROFILE=${RINGWAY_PROFILE:-image} RINGWAY_BESIDE="--bench exchange" scripts/image.sh "$image"
 export RINGWAY_IMAGE=$image
 
 step "instructions"
