@@ -1,6 +1,8 @@
 //! What several fuzz targets need: comparing heads with httparse, framing a body, compiling a configuration without a world around it. What
 //! the whole exchange needs has files of its own.
 
+#[path = "../../tests/support/halves.rs"]
+mod halves;
 pub mod reading;
 #[expect(dead_code, reason = "its thousand hosts are for benches")]
 #[path = "../../tests/support/shared.rs"]
@@ -19,6 +21,7 @@ use ringway::http::Body;
 use ringway::http::Field;
 use ringway::http::h1::body::{CHUNK_END, Decoder, InvalidBody, chunk_prefix, last_chunk};
 use ringway::limits::HEAD_FIELDS_MAX;
+use ringway::net::{Duplex, ReadHalf, WriteHalf};
 
 /// More fields than a head has under the limits that run, with those that the proxy adds.
 pub const SLOTS: usize = HEAD_FIELDS_MAX + 32;

@@ -253,7 +253,7 @@ impl Stage {
             trusted: play.trusted,
         });
         self.drive(serve(Rc::clone(&self.worker), wire, peer), &client);
-        assert!(client.borrow().dropped, "the client's connection is still held");
+        assert!(client.borrow().near.dropped, "the client's connection is still held");
         self.check_counts();
         Outcome { client, servers: self.world.opened.take() }
     }
@@ -289,10 +289,10 @@ impl Stage {
         assert_eq!(self.shared.active(), 0, "active requests");
         assert_eq!(self.worker.budget.used(), 0, "bytes of messages that nobody holds any more");
         assert!(self.worker.deadlines.is_empty(), "waits that nobody waits for");
-        let held = self.world.opened.borrow().iter().filter(|line| !line.borrow().dropped).count();
+        let held = self.world.opened.borrow().iter().filter(|line| !line.borrow().near.dropped).count();
         assert_eq!(held, self.worker.pool.len(), "connections to backends that nobody holds any more");
         self.worker.pool.clear();
-        assert!(self.world.opened.borrow().iter().all(|line| line.borrow().dropped), "the pool was emptied");
+        assert!(self.world.opened.borrow().iter().all(|line| line.borrow().near.dropped), "the pool was emptied");
         let published = self.shared.snapshot.load();
         for origin in published.snapshot.backends.iter().flat_map(|backend| &backend.origins) {
             assert_eq!(origin.server.state.active(), 0, "requests under way at {}", origin.url);

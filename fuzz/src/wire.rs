@@ -1,14 +1,14 @@
 //! A connection in memory whose faults stand in the fuzzer's bytes: pieces of any size, pauses, an end or a reset in mid-stream, a peer
 //! that takes nothing more.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ringway::net::{Deadlines, Duplex, ReadHalf, WriteHalf};
+use ringway::net::Deadlines;
+
+use super::halves::{self, FarEnd, NearEnd};
 
 /// How a party behaves; the character `0` stands for its best behaviour, so that a seed can be read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -90,25 +90,17 @@ pub struct Line<P> {
     pub heard: Vec<u8>,
     /// It has gone away.
     pub has_left: bool,
-    reader: Option<Waker>,
-    /// The proxy has said that these are its last bytes; that it sends no more; it has let go of the connection; it has cut it.
-    last: bool,
-    finished: bool,
-    pub dropped: bool,
-    pub cut: bool,
+    pub near: NearEnd,
 }
 
-pub type Shared<P> = Rc<RefCell<Line<P>>>;
-pub type Wire<P> = Duplex<Reader<P>, Writer<P>>;
-
-pub struct Reader<P>(Shared<P>);
-pub struct Writer<P>(Shared<P>);
+pub type Shared<P> = halves::Shared<Line<P>>;
+pub type Wire<P> = halves::Wire<Line<P>>;
 
 /// The line of a party, and the proxy's end of it.
 pub fn connect<P: Party>(mut party: P, conduct: Conduct, clock: &Rc<Deadlines>) -> (Shared<P>, Wire<P>) {
     let mut says = Vec::new();
     party.hear(&[], &mut says);
-    let line = Rc::new(RefCell::new(Line {
+    halves::connect(Line {
         party,
         conduct,
         clock: Rc::clone(clock),
@@ -116,13 +108,8 @@ pub fn connect<P: Party>(mut party: P, conduct: Conduct, clock: &Rc<Deadlines>) 
         taken: 0,
         heard: Vec::new(),
         has_left: false,
-        reader: None,
-        last: false,
-        finished: false,
-        dropped: false,
-        cut: false,
-    }));
-    (Rc::clone(&line), Duplex { reader: Reader(Rc::clone(&line)), writer: Writer(line) })
+        near: NearEnd::default(),
+    })
 }
 
 impl<P: Party> Line<P> {
@@ -156,7 +143,7 @@ impl<P: Party> Line<P> {
     /// The party goes away.
     pub fn leave(&mut self) {
         self.has_left = true;
-        self.wake();
+        self.near.wake();
     }
 
     fn is_broken(&self) -> bool {
@@ -195,9 +182,14 @@ impl<P: Party> Line<P> {
         };
         self.piece(want, left)
     }
+}
+
+impl<P: Party> FarEnd for Line<P> {
+    fn near(&mut self) -> &mut NearEnd {
+        &mut self.near
+    }
 
     fn poll_read(&mut self, cx: &Context<'_>, room: usize) -> Poll<io::Result<Vec<u8>>> {
-        assert!(!self.last || self.finished, "a wait behind the last bytes");
         if self.is_broken() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -206,15 +198,13 @@ impl<P: Party> Line<P> {
             self.taken += size;
             return Poll::Ready(Ok(self.says[self.taken - size..self.taken].to_vec()));
         }
-        if self.is_at_end() || (self.finished && !self.stands_still()) {
+        if self.is_at_end() || (self.near.finished && !self.stands_still()) {
             return Poll::Ready(Ok(Vec::new()));
         }
-        self.reader = Some(cx.waker().clone());
-        Poll::Pending
+        self.near.wait(cx)
     }
 
-    fn poll_write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        assert!(!self.last && !self.finished, "bytes after the last ones: {}", bytes.escape_ascii());
+    fn poll_write(&mut self, _cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.is_broken() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -224,103 +214,24 @@ impl<P: Party> Line<P> {
         }
         self.heard.extend_from_slice(&bytes[..size]);
         self.party.hear(&self.heard, &mut self.says);
-        self.wake();
+        self.near.wake();
         Poll::Ready(Ok(size))
     }
 
-    fn wake(&mut self) {
-        if let Some(waker) = self.reader.take() {
-            waker.wake();
-        }
-    }
-
-    /// Nothing to read, and no end in sight.
-    fn is_silent(&self) -> bool {
-        self.can_say() == 0 && !self.is_at_end() && !self.is_broken() && !self.finished
-    }
-}
-
-/// What lies in front of the next piece.
-async fn pause<P>(line: &Shared<P>) {
-    let (pause, clock) = (line.borrow().conduct.pause, Rc::clone(&line.borrow().clock));
-    match pause {
-        Pause::None => {}
-        Pause::Look => ringway::net::splice::pause().await,
-        Pause::Time(time) => clock.pause(time).await,
-    }
-}
-
-impl<P: Party> ReadHalf for Reader<P> {
-    async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-        if buffer.capacity() == buffer.len() {
-            buffer.reserve(64);
-        }
-        pause(&self.0).await;
-        let room = buffer.capacity() - buffer.len();
-        match poll_fn(|cx| self.0.borrow_mut().poll_read(cx, room)).await {
-            Ok(bytes) => {
-                buffer.extend_from_slice(&bytes);
-                (Ok(bytes.len()), buffer)
-            }
-            Err(e) => (Err(e), buffer),
-        }
-    }
-
-    async fn readable(&mut self) -> io::Result<()> {
-        poll_fn(|cx| {
-            let mut line = self.0.borrow_mut();
-            if !line.is_silent() {
-                return Poll::Ready(Ok(()));
-            }
-            line.reader = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn is_quiet(&mut self) -> bool {
-        self.0.borrow().is_silent()
+    fn is_silent(&mut self) -> bool {
+        self.can_say() == 0 && !self.is_at_end() && !self.is_broken() && !self.near.finished
     }
 
     fn is_gone(&mut self) -> bool {
-        let line = self.0.borrow();
-        line.is_broken() || line.is_at_end()
+        self.is_broken() || self.is_at_end()
     }
 
-    fn abort(&mut self) {
-        self.0.borrow_mut().cut = true;
-    }
-}
-
-impl<P: Party> WriteHalf for Writer<P> {
-    async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        let mut done = 0;
-        while done < buffer.len() {
-            pause(&self.0).await;
-            match poll_fn(|_| self.0.borrow_mut().poll_write(&buffer[done..])).await {
-                Ok(size) => done += size,
-                Err(e) => return (Err(e), buffer),
-            }
+    async fn travel(line: &Shared<P>) {
+        let (pause, clock) = (line.borrow().conduct.pause, Rc::clone(&line.borrow().clock));
+        match pause {
+            Pause::None => {}
+            Pause::Look => ringway::net::splice::pause().await,
+            Pause::Time(time) => clock.pause(time).await,
         }
-        (Ok(()), buffer)
-    }
-
-    async fn write_last(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        let written = self.write_all(buffer).await;
-        self.0.borrow_mut().last = written.0.is_ok();
-        written
-    }
-
-    async fn shutdown(&mut self) -> io::Result<()> {
-        let mut line = self.0.borrow_mut();
-        line.finished = true;
-        line.wake();
-        Ok(())
-    }
-}
-
-impl<P> Drop for Writer<P> {
-    fn drop(&mut self) {
-        self.0.borrow_mut().dropped = true;
     }
 }

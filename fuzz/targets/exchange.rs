@@ -111,7 +111,7 @@ fn check_answers(client: &Line<Client>, asked: &[Request], rest: Rest, answered:
         methods.push(b"GET");
     }
     assert_answers_agree(&client.heard, &methods);
-    let is_ended = !client.cut && !client.has_failed();
+    let is_ended = !client.near.cut && !client.has_failed();
     let (answers, end) = reading::answers(&client.heard, is_ended, methods.iter().copied());
     assert!(answers.len() <= methods.len(), "answers that nobody asked for: {heard}");
     assert!(!matches!(end, Rest::Refused | Rest::BadBody), "{end:?}: {heard}");

@@ -4,6 +4,8 @@
 mod bodies;
 mod bounds;
 mod failures;
+#[path = "../../../tests/support/halves.rs"]
+mod halves;
 mod pipe;
 mod requests;
 mod simulation;
@@ -16,6 +18,7 @@ use pipe::{Chop, Step};
 use stage::{Base, Ended, Outcome, Plan, Run};
 
 use crate::net::driver::{Driver, Wanted};
+use crate::net::{Duplex, ReadHalf, WriteHalf};
 
 /// Random ways to cut that each case is run in.
 const SEEDS: u64 = 24;

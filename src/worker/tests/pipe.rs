@@ -1,13 +1,10 @@
 //! A connection in memory that is as unkind as a network: it delivers in any pieces, late, breaks off anywhere, and resets.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use crate::net::{Duplex, ReadHalf, WriteHalf};
+use super::halves::{self, FarEnd, NearEnd};
 
 /// What the peer at the other end of a connection does, in order. After the last step it stays silent until the proxy closes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,20 +53,11 @@ pub struct Peer {
     pub takes_max: usize,
     /// Breaks off once it has heard so many bytes.
     pub breaks_at: usize,
-    waker: Option<Waker>,
-    /// The proxy has said that these are its last bytes: it must say next that it sends no more, or let go of the connection.
-    pub last: bool,
-    /// The proxy has said that it sends no more; it has let go of the connection; it has cut it.
-    pub finished: bool,
-    pub dropped: bool,
-    pub cut: bool,
+    pub near: NearEnd,
 }
 
-pub type Shared = Rc<RefCell<Peer>>;
-pub type Wire = Duplex<Reader, Writer>;
-
-pub struct Reader(Shared);
-pub struct Writer(Shared);
+pub type Shared = halves::Shared<Peer>;
+pub type Wire = halves::Wire<Peer>;
 
 impl Peer {
     pub fn new(script: &[Step], chop: Chop) -> Self {
@@ -84,18 +72,13 @@ impl Peer {
             awaited: 0,
             takes_max: usize::MAX,
             breaks_at: usize::MAX,
-            waker: None,
-            last: false,
-            finished: false,
-            dropped: false,
-            cut: false,
+            near: NearEnd::default(),
         }
     }
 
     /// The proxy's end of the connection to this peer.
     pub fn connect(self) -> (Shared, Wire) {
-        let shared = Rc::new(RefCell::new(self));
-        (Rc::clone(&shared), Duplex { reader: Reader(Rc::clone(&shared)), writer: Writer(shared) })
+        halves::connect(self)
     }
 
     fn next_random(&mut self, below: u64) -> u64 {
@@ -135,14 +118,14 @@ impl Peer {
         }
         Some(size)
     }
+}
 
-    /// Bytes that wait for the end must not be kept waiting.
-    fn check_nothing_is_held_back(&self) {
-        assert!(!self.last || self.finished, "a wait behind the last bytes");
+impl FarEnd for Peer {
+    fn near(&mut self) -> &mut NearEnd {
+        &mut self.near
     }
 
     fn poll_read(&mut self, cx: &Context<'_>, room: usize) -> Poll<io::Result<Vec<u8>>> {
-        self.check_nothing_is_held_back();
         match self.due() {
             Some(Step::Send(bytes)) => {
                 let travelled = self.sent;
@@ -160,17 +143,12 @@ impl Peer {
             }
             Some(Step::Close) => Poll::Ready(Ok(Vec::new())),
             Some(Step::Reset) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Some(Step::Await(_)) | None if self.finished => Poll::Ready(Ok(Vec::new())),
-            Some(Step::Await(_)) | None => {
-                self.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+            Some(Step::Await(_)) | None if self.near.finished => Poll::Ready(Ok(Vec::new())),
+            Some(Step::Await(_)) | None => self.near.wait(cx),
         }
     }
 
     fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        assert!(!self.last, "bytes after the last ones: {:?}", String::from_utf8_lossy(bytes));
-        assert!(!self.finished, "bytes after the end of the stream: {:?}", String::from_utf8_lossy(bytes));
         if self.heard.len() >= self.breaks_at || self.due() == Some(Step::Reset) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -184,90 +162,15 @@ impl Peer {
             return Poll::Pending;
         };
         self.heard.extend_from_slice(&bytes[..size]);
-        self.wake();
+        self.near.wake();
         Poll::Ready(Ok(size))
     }
 
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
     fn is_silent(&mut self) -> bool {
-        matches!(self.due(), Some(Step::Await(_)) | None) && !self.finished
-    }
-}
-
-impl ReadHalf for Reader {
-    async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-        if buffer.capacity() == buffer.len() {
-            buffer.reserve(64);
-        }
-        let room = buffer.capacity() - buffer.len();
-        match poll_fn(|cx| self.0.borrow_mut().poll_read(cx, room)).await {
-            Ok(bytes) => {
-                buffer.extend_from_slice(&bytes);
-                (Ok(bytes.len()), buffer)
-            }
-            Err(e) => (Err(e), buffer),
-        }
-    }
-
-    async fn readable(&mut self) -> io::Result<()> {
-        poll_fn(|cx| {
-            let mut peer = self.0.borrow_mut();
-            peer.check_nothing_is_held_back();
-            if !peer.is_silent() {
-                return Poll::Ready(Ok(()));
-            }
-            peer.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn is_quiet(&mut self) -> bool {
-        self.0.borrow_mut().is_silent()
+        matches!(self.due(), Some(Step::Await(_)) | None) && !self.near.finished
     }
 
     fn is_gone(&mut self) -> bool {
-        matches!(self.0.borrow_mut().due(), Some(Step::Close | Step::Reset))
-    }
-
-    fn abort(&mut self) {
-        self.0.borrow_mut().cut = true;
-    }
-}
-
-impl WriteHalf for Writer {
-    async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        let mut done = 0;
-        while done < buffer.len() {
-            match poll_fn(|cx| self.0.borrow_mut().poll_write(cx, &buffer[done..])).await {
-                Ok(size) => done += size,
-                Err(e) => return (Err(e), buffer),
-            }
-        }
-        (Ok(()), buffer)
-    }
-
-    async fn write_last(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        let written = self.write_all(buffer).await;
-        self.0.borrow_mut().last = written.0.is_ok();
-        written
-    }
-
-    async fn shutdown(&mut self) -> io::Result<()> {
-        let mut peer = self.0.borrow_mut();
-        peer.finished = true;
-        peer.wake();
-        Ok(())
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.0.borrow_mut().dropped = true;
+        matches!(self.due(), Some(Step::Close | Step::Reset))
     }
 }

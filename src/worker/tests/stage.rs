@@ -168,10 +168,10 @@ impl<'a> Run<'a> {
         assert_eq!(worker.budget.used(), self.held, "bytes of messages that nobody holds any more");
         let pooled = worker.pool.len();
         let client = client.borrow();
-        assert!(client.dropped, "the client's connection is still held");
-        base.left_with_the_end.set(client.last);
+        assert!(client.near.dropped, "the client's connection is still held");
+        base.left_with_the_end.set(client.near.last);
         let (opened, dialled) = (dial.opened.borrow(), dial.asked.take());
-        let held = opened.iter().filter(|origin| !origin.borrow().dropped).count();
+        let held = opened.iter().filter(|origin| !origin.borrow().near.dropped).count();
         assert_eq!(held, pooled, "connections to origins that nobody holds any more");
         check_spares(&worker);
         let now = worker.clock.mono_nanos();
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
             origins: opened.iter().map(|origin| text(&origin.borrow().heard)).collect(),
             dials: dialled.len(),
             dialled,
-            ended: if client.cut { Ended::Cut } else { Ended::Orderly },
+            ended: if client.near.cut { Ended::Cut } else { Ended::Orderly },
             pooled,
         }
     }

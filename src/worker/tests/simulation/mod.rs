@@ -172,11 +172,11 @@ impl Visit {
         if course.deadlines.within(patience, &mut serving).await.is_err() {
             // A response that stands still has no limit, as it may be a stream of rare events: it lasts until its client leaves.
             self.link.borrow_mut().party.leave();
-            self.link.borrow_mut().wake_reader();
+            self.link.borrow_mut().near.wake();
             serving.await;
         }
         let mut link = self.link.borrow_mut();
-        assert!(link.dropped, "a connection is held after its end");
+        assert!(link.near.dropped, "a connection is held after its end");
         let is_whole = link.ended_in_order();
         link.party.end(is_whole);
         if self.honest {

@@ -43,7 +43,7 @@ impl World {
 
     /// What the servers have seen; the worker holds none of them any more.
     pub fn end(&self) -> Vec<(String, String)> {
-        let is_held = |link: &Linked<Server>| !link.borrow().dropped;
+        let is_held = |link: &Linked<Server>| !link.borrow().near.dropped;
         assert!(!self.servers.borrow().iter().any(is_held), "a server's connection is still held");
         self.seen.take()
     }
