@@ -40,9 +40,13 @@ pub trait ReadHalf {
     /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (security.md 37).
     fn is_quiet(&mut self) -> bool;
 
-    /// Appends what has arrived already, as much as the buffer's spare capacity takes; 0 where that cannot be told without waiting.
-    fn read_now(&mut self, _buffer: &mut Vec<u8>) -> usize {
-        0
+    /// Appends what has arrived already, as much as the buffer's spare capacity takes; 0 where that cannot be told without waiting, and at
+    /// the end, which the next read tells.
+    ///
+    /// # Errors
+    /// Those of a read. The system tells each once: the next read knows nothing of it.
+    fn read_now(&mut self, _buffer: &mut Vec<u8>) -> io::Result<usize> {
+        Ok(0)
     }
 
     /// Begins a read into `buffer` that the next [`read`](Self::read) only takes the outcome of; until then the connection is quiet as

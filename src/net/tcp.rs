@@ -5,15 +5,14 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, Splitable};
 use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec, sendmsg};
 
 use super::resident::Resident;
 use super::splice::splice_once;
@@ -137,14 +136,17 @@ impl ReadHalf for TcpReader {
         Ok(())
     }
 
-    fn read_now(&mut self, buffer: &mut Vec<u8>) -> usize {
+    fn read_now(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         if self.is_reading_ahead() || buffer.len() == buffer.capacity() {
-            return 0;
+            return Ok(0);
         }
         let spare = rustix::buffer::spare_capacity(buffer);
         let received = sys::with_socket(&self.half, |fd| rustix::net::recv(fd, spare, RecvFlags::DONTWAIT));
-        // A failure, as the end, is for the next read to tell.
-        received.map_or(0, |(_, bytes)| bytes)
+        match received {
+            Ok((_, bytes)) => Ok(bytes),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(e) => Err(e.into()),
+        }
     }
 
     fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
@@ -170,7 +172,7 @@ impl ReadHalf for TcpReader {
         let mut byte = [0u8; 1];
         let peeked =
             sys::with_socket(&self.half, |fd| rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT));
-        matches!(peeked, Err(rustix::io::Errno::AGAIN))
+        matches!(peeked, Err(Errno::AGAIN))
     }
 
     fn as_plain(&mut self) -> Option<&mut TcpReader> {
@@ -187,8 +189,9 @@ impl ReadHalf for TcpReader {
     }
 
     fn abort(&mut self) {
-        // If it cannot be set the connection ends with a FIN: nothing better is to be had.
-        let _ = sys::with_socket(&self.half, |fd| set_socket_linger(fd, Some(Duration::ZERO)));
+        // Now, not when the socket is closed: dropping the writer sends a FIN before that, and behind one a reset tells the peer nothing. If
+        // it fails the connection ends with the FIN: nothing better is to be had.
+        let _ = sys::with_socket(&self.half, |fd| connect_unspec(fd));
     }
 }
 
@@ -238,6 +241,7 @@ impl WriteHalf for TcpWriter {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream as StdStream};
+    use std::time::Duration;
 
     use super::*;
     use crate::net::driver::{Driver, Wanted};
@@ -306,6 +310,30 @@ mod tests {
                 monoio::time::sleep(Duration::from_millis(1)).await;
             }
             assert!(reading.join().expect("no panic"));
+        });
+    }
+
+    #[test]
+    fn an_aborted_connection_ends_in_a_reset_behind_what_was_sent() {
+        on_both_drivers(async |Duplex { mut reader, mut writer }, mut far| {
+            assert!(writer.write_all(b"half".to_vec()).await.0.is_ok());
+            reader.abort();
+            drop((writer, reader));
+            let mut got = [0; 16];
+            assert_eq!(far.read(&mut got).expect("there"), 4);
+            assert_eq!(far.read(&mut got).map_err(|e| e.kind()), Err(io::ErrorKind::ConnectionReset));
+        });
+    }
+
+    #[test]
+    fn a_failure_is_told_once_also_by_a_read_that_does_not_wait() {
+        on_both_drivers(async |Duplex { mut reader, writer }, far| {
+            let mut buffer = Vec::with_capacity(16);
+            assert_eq!(reader.read_now(&mut buffer).expect("nothing yet"), 0);
+            connect_unspec(&far).expect("a reset");
+            reader.readable().await.expect("something is there");
+            assert_eq!(reader.read_now(&mut buffer).map_err(|e| e.kind()), Err(io::ErrorKind::ConnectionReset));
+            drop(writer);
         });
     }
 

@@ -251,7 +251,12 @@ impl<'a> Relay<'a> {
         let mut turn = 0;
         loop {
             // What has come meanwhile goes on while buffer and session are still in the core's cache.
-            if self.take_at_once(reader, buffer) == 0 && buffer.is_empty() {
+            let taken = self.take_at_once(reader, buffer);
+            if taken.is_err() {
+                // What came before it is good.
+                self.flush(writer, buffer).await?;
+            }
+            if taken? == 0 && buffer.is_empty() {
                 turn = 0;
                 if !self.await_piece(reader, buffer).await? {
                     return self.decoder.finish().map_err(malformed);
@@ -278,7 +283,7 @@ impl<'a> Relay<'a> {
         let start = self.silence.map(|limit| (limit.time, Instant::now()));
         self.patience().bound(reader.readable()).await.map_err(RelayError::Source)?;
         *buffer = self.buffers.lend_large();
-        let is_more = self.take_at_once(reader, buffer) > 0 || self.take_next(reader, buffer).await?;
+        let is_more = self.take_at_once(reader, buffer)? > 0 || self.take_next(reader, buffer).await?;
         self.account(start, 0)?;
         Ok(is_more)
     }
@@ -287,7 +292,7 @@ impl<'a> Relay<'a> {
     fn take_at_once<R: ReadHalf>(&mut self, reader: &mut R, buffer: &mut Vec<u8>) -> usize {
         let read = if self.decoder.remaining() == Some(0) { 0 } else { reader.read_now(buffer) };
         self.admit(buffer, read);
-        read
+        Ok(read)
     }
 
     /// Reads once; false at the end of the stream.

@@ -118,7 +118,7 @@ impl ReadHalf for UpstreamReader {
         }
     }
 
-    fn read_now(&mut self, buffer: &mut Vec<u8>) -> usize {
+    fn read_now(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             UpstreamReader::Plain(half) => half.read_now(buffer),
             UpstreamReader::Tls(half) => half.read_now(buffer),

@@ -1,5 +1,6 @@
 //! Rows 23, 26 and 34, and clients that go away: the other side is told, and nobody else notices.
 
+use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use crate::DRIVERS;
@@ -60,6 +61,30 @@ fn a_client_that_leaves_while_it_waits_ends_the_backends_work() {
         proxy.origin.plays(Script::default().after(Duration::from_millis(2500)));
         assert_eq!(proxy.get("/patient").body, b"ok", "({driver})");
         assert!(proxy.process.log().matches(" 499 ").count() >= 3, "({driver}): {}", proxy.process.log());
+    }
+}
+
+/// HTTP/1.0 has no chunks: nothing but a reset says that a body which lasts until the end is not whole.
+#[test]
+fn row_34_a_client_of_http_1_0_sees_that_its_answer_was_cut() {
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n9\r\n";
+    let rows = [
+        ("an origin that fails", "HTTP/1.0 200 OK\r\n\r\nhalf", Then::Reset),
+        ("an origin that fails in its chunks", chunks, Then::Reset),
+        ("chunks that stop", chunks, Then::Close),
+    ];
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        for (name, answer, then) in rows {
+            proxy.origin.plays(Script::answer(answer).then(then));
+            let mut client = proxy.client();
+            client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+            client.stream.set_read_timeout(Some(SOON)).expect("a limit");
+            let mut received = Vec::new();
+            let end = client.stream.read_to_end(&mut received).map_err(|e| e.kind());
+            let received = String::from_utf8_lossy(&received).into_owned();
+            assert_eq!(end, Err(ErrorKind::ConnectionReset), "34 {name} ({driver}): {received:?}");
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Then {
     /// The next request may come.
     Keep,
     Close,
+    /// Breaks the connection off, a moment later.
+    Reset,
     /// Neither reads nor writes any more, until the proxy has closed or the test is over.
     Hold,
     /// Sends back what comes.
@@ -204,6 +206,11 @@ impl Origin {
             Then::Close => false,
             Then::Hold => {
                 while self.more(stream, inbox) {}
+            Then::Reset => {
+                thread::sleep(Duration::from_millis(100));
+                rustix::net::connect_unspec(&*stream).expect("a reset");
+                false
+            }
                 false
             }
             Then::Echo => {
