@@ -43,6 +43,9 @@ pub const COPY_BUFFER_MAX_BYTES: usize = 80 * 1024;
 /// What may have been read of pipelined requests, behind the one that is being answered. Requests are answered one by one, and nothing is
 /// read meanwhile: a client that sends more fills the sockets' queues, then it has to wait. No request is refused for it.
 pub const PIPELINED_BYTES_MAX: usize = COPY_BUFFER_MAX_BYTES;
+/// What is held in memory whole goes out in pieces of this size: a peer that takes one within the time for one that stands still is not
+/// too slow.
+pub const HELD_PIECE_BYTES: usize = COPY_BUFFER_MAX_BYTES;
 /// A body with at least this much left goes through a pipe instead of a buffer, where both ends are plain sockets.
 pub const SPLICE_MIN_BYTES: u64 = 32 * 1024;
 /// From so many bytes on, TLS records go from the session to a plain socket by a system call of their own: what is shorter is copied

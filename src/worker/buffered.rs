@@ -14,8 +14,8 @@ use super::gzip;
 use super::local::{Depth, Refusal, answer_locally, finish};
 use super::pages::{self, bounded};
 use super::record::Record;
-use super::relay::send_answer;
 use super::respond::{Asked, way_back};
+use super::send::send_held;
 use super::talk::{Peer, Talk};
 use super::tries::{GivenUp, Means, Tries};
 use super::upload::{hang_up, invite_body};
@@ -266,12 +266,10 @@ async fn deliver<T: Transport, D: Dial>(
         let client_version = talk.head.version;
         write_response(&mut out, view, &ResponsePlan { client_version, keep_alive, body: framing, date: Some(date) });
     });
-    if framing != Body::None {
-        out.extend_from_slice(body);
-    }
+    let sent_body = if framing == Body::None { &[] } else { body };
     record.delivered_whole(response.bytes().len() as u64, body.len() as u64);
     talk.passage.give_places_back();
-    let (result, out) = send_answer(client.split().1, out, !keep_alive, worker.stall()).await;
+    let (result, out) = send_held(client.split().1, out, sent_body, !keep_alive, worker.stall()).await;
     talk.answer.out = out;
     match worker.timed(Bound::StalledBody, result) {
         Ok(()) if keep_alive => End::KeepAlive,

@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use super::Worker;
 use super::budget::Held;
-use super::relay::send;
 use super::respond::read_head;
+use super::send::send_whole;
 use super::talk::Answered;
 use super::upstream::{Dial, connect};
 use crate::config::snapshot::Origin;
@@ -74,7 +74,7 @@ async fn converse<'w, D: Dial>(
     answer.inbox.discard(&worker.buffers);
     let (reader, writer) = connection.split();
     let message = std::mem::take(&mut errand.message);
-    let (sent, message) = send(writer, message, worker.stall()).await;
+    let (sent, message) = send_whole(writer, message, false, worker.stall()).await;
     errand.message = message;
     worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
     read_head(worker, reader, errand.is_head, &Cell::new(true), answer).await?;

@@ -12,6 +12,7 @@ use super::pages;
 use super::record::Record;
 use super::relay::{Relay, RelayError, send};
 use super::respond::{Asked, Responded, respond};
+use super::send::send;
 use super::talk::{Peer, Talk};
 use super::tries::{GivenUp, Means, Tries};
 use super::upload::{Over, client_failure, hang_up, in_time, invite_body, refused};

@@ -4,7 +4,7 @@
 use super::Worker;
 use super::pages;
 use super::record::Record;
-use super::relay::send_answer;
+use super::send::{send_answer, send_whole};
 use super::talk::{Peer, Talk};
 use super::upstream::Dial;
 use super::{exchange::End, gzip};
@@ -116,7 +116,7 @@ pub async fn answer_locally<T: Transport, D: Dial>(
         write_reply(&mut out, &reply, &plan);
     });
     talk.passage.give_places_back();
-    let (result, out) = send_answer(client.split().1, out, !keep_alive, worker.stall()).await;
+    let (result, out) = send_whole(client.split().1, out, !keep_alive, worker.stall()).await;
     talk.out = out;
     match worker.timed(Bound::StalledBody, result) {
         Ok(()) if keep_alive => End::KeepAlive,

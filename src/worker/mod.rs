@@ -28,6 +28,7 @@ mod record;
 mod relay;
 mod respond;
 mod rest;
+mod send;
 mod talk;
 mod tries;
 mod upload;

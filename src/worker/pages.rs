@@ -1,12 +1,14 @@
 //! Error pages: another backend's page in the place of an answer, under the answer's status (dynamic.md 5.8).
 
 use super::Worker;
+use super::both::{Ended, both};
 use super::exchange::End;
 use super::fetch::{Errand, NotFetched, fetch};
 use super::local::{Refusal, leave};
 use super::record::Record;
 use super::talk::{Answered, Peer, Talk};
 use super::tries::{Means, Tries};
+use super::upload::hang_up;
 use super::upstream::Dial;
 use crate::config::snapshot::{Backend, Frontend, Origin, PageSource};
 use crate::http::edits::{EditRef, push_value};
@@ -28,7 +30,16 @@ pub async fn serve<T: Transport, D: Dial>(
 ) -> End {
     let source = frontend.slow.as_ref().and_then(|slow| slow.pages.iter().find(|page| page.name == ask.backend));
     let reply = match source.and_then(|source| source.backend.as_ref().map(|backend| (source, backend))) {
-        Some((source, backend)) => page(worker, source, backend, ask, talk, peer).await,
+        // Nobody waits for it for somebody who has gone.
+        Some((source, backend)) => {
+            match both(hang_up(worker, client.split().0), page(worker, source, backend, ask, talk, peer)).await {
+                Ended::Response(reply) => reply,
+                Ended::Body(_) => {
+                    record.client_failed(None);
+                    return End::Close;
+                }
+            }
+        }
         // No frontend of this entry point leads to the page's backend.
         None => Reply::text(500, "Internal Server Error"),
     };

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::inbox::{Buffers, Inbox};
 use crate::http::Body;
+use super::send::{send, send_answer};
 use crate::http::h1::body::{self, Decoder};
 use crate::limits;
 use crate::middleware::Passage;
@@ -317,27 +318,6 @@ impl<'a> Relay<'a> {
         self.moved += body_bytes;
         self.pace.came(body_bytes);
     }
-}
-
-/// Sends a whole buffer, within `stall`.
-pub async fn send<W: WriteHalf>(writer: &mut W, buffer: Vec<u8>, stall: TimeLimit<'_>) -> (io::Result<()>, Vec<u8>) {
-    let sent = stall.bound(async { Ok(writer.write_all(buffer).await) }).await;
-    sent.unwrap_or_else(|late| (Err(late), Vec::new()))
-}
-
-/// As [`send`]; if it `closes`, the connection is shut down as soon as this is done, and the bytes may leave with its end
-/// ([`WriteHalf::write_last`]).
-pub async fn send_answer<W: WriteHalf>(
-    writer: &mut W,
-    buffer: Vec<u8>,
-    closes: bool,
-    stall: TimeLimit<'_>,
-) -> (io::Result<()>, Vec<u8>) {
-    if !closes {
-        return send(writer, buffer, stall).await;
-    }
-    let sent = stall.bound(async { Ok(writer.write_last(buffer).await) }).await;
-    sent.unwrap_or_else(|late| (Err(late), Vec::new()))
 }
 
 fn malformed(error: body::InvalidBody) -> RelayError {

@@ -216,6 +216,57 @@ fn row_51_memory_stays_flat_when_a_side_does_not_read() {
     }
 }
 
+/// An answer that was held whole goes to a client as slow as one that passes through: only standing still is too slow.
+#[test]
+fn row_50_a_client_that_keeps_taking_an_answer_that_was_held_gets_all_of_it() {
+    const BYTES: usize = 32 << 20;
+    let frontend = "[backends.main.buffering]\nmaxResponseBodyBytes = 67108864\n".to_owned();
+    for driver in DRIVERS {
+        let proxy =
+            Proxy::with(driver, &Options { tables: LIMITS.into(), frontend: frontend.clone(), ..Options::default() });
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n");
+        proxy.origin.plays(Script::answer([head.into_bytes(), vec![b'd'; BYTES]].concat()));
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        client.stream.set_read_timeout(Some(LATE)).expect("a limit");
+        let (mut piece, mut received) = (vec![0; 256 << 10], 0);
+        while let Ok(bytes @ 1..) = client.stream.read(&mut piece) {
+            received += bytes;
+            // All of it takes four times as long as a client may stand still.
+            thread::sleep(Duration::from_millis(30) * u32::try_from(bytes).expect("a piece") / (256 << 10));
+        }
+        assert!(received > BYTES, "50 ({driver}): cut after {received} bytes");
+    }
+}
+
+/// Nobody waits for an error page for somebody who has gone.
+#[test]
+fn row_65_a_client_that_leaves_ends_the_wait_for_a_silent_error_page() {
+    // The kernel takes its connections, and nobody reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("bound"));
+    let frontend = format!(
+        "[frontends.main.errors.pages]\nstatus = [\"404\"]\nbackend = \"pages\"\nquery = \"/page\"\n\
+         [backends.pages.servers.silent]\nurl = \"{url}\"\n\
+         [frontends.pages]\nbackend = \"pages\"\n[frontends.pages.routes.r]\nrule = \"Host:pages.test\"\n"
+    );
+    for driver in DRIVERS {
+        let proxy = Proxy::with(driver, &Options { frontend: frontend.clone(), ..Options::default() });
+        proxy.origin.plays(Script::answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
+        let before = proxy.process.open_files();
+        let mut client = proxy.client();
+        client.send("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(!client.is_closed_within(Duration::from_millis(500)), "65 ({driver}): an answer without its page");
+        let during = proxy.process.open_files();
+        drop(client);
+        wait_for("its sockets are closed", LATE, || match proxy.process.open_files() {
+            // The connection to the origin is kept.
+            now if now <= before + 1 => Ok(()),
+            now => Err(format!("{before} before, {during} while it waited, now {now}")),
+        });
+    }
+}
+
 /// An origin whose heads have no end; it counts the connections that the proxy has closed.
 fn endless(closed: Arc<AtomicUsize>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the origin");
