@@ -4,6 +4,7 @@
 //! threads, one per idle connection, and is slower than copying (runtime.md 3 and 4). Sockets under io_uring are blocking ones, and
 //! SPLICE_F_NONBLOCK covers only the pipe: both are made non-blocking for the time of a transfer (`unblocked`).
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -92,7 +93,7 @@ impl Transfer<'_> {
     ///
     /// # Errors
     /// `Source` when the sender ended early, failed or was too slow, `Sink` when the receiver did.
-    pub async fn run(self, pipe: Pipe, pipes: &Pipes, moved: &mut u64, ends: impl FnMut()) -> Result<(), Broken> {
+    pub async fn run(self, pipe: Pipe, pipes: &Pipes, moved: &Cell<u64>, ends: impl FnMut()) -> Result<(), Broken> {
         self.go(pipe, pipes, moved, Until::Counted, ends).await.map(drop)
     }
 
@@ -101,7 +102,7 @@ impl Transfer<'_> {
         self,
         pipe: Pipe,
         pipes: &Pipes,
-        moved: &mut u64,
+        moved: &Cell<u64>,
         until: Until,
         ends: impl FnMut(),
     ) -> Result<bool, Broken> {
@@ -127,7 +128,7 @@ pub async fn burst(
     to: &mut TcpWriter,
     pipes: &Pipes,
     stall: TimeLimit<'_>,
-    moved: &mut u64,
+    moved: &Cell<u64>,
 ) -> Result<bool, Broken> {
     let Some(pipe) = pipes.lend() else { return Ok(false) };
     let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall, in_good_pieces: false, pace: None };
@@ -162,7 +163,7 @@ impl Drop for Pump<'_> {
 }
 
 impl Pump<'_> {
-    async fn run(&mut self, pipe: &Pipe, moved: &mut u64, mut ends: impl FnMut()) -> Result<bool, Broken> {
+    async fn run(&mut self, pipe: &Pipe, moved: &Cell<u64>, mut ends: impl FnMut()) -> Result<bool, Broken> {
         let mut turn = 0;
         while self.count > 0 {
             let wanted = self.count.min(limits::PIPE_BYTES as u64) as usize;
@@ -220,14 +221,14 @@ impl Pump<'_> {
     }
 
     /// Moves `held` bytes from the pipe to the sink.
-    async fn empty(&mut self, pipe: &Pipe, mut held: usize, moved: &mut u64) -> Result<(), Broken> {
+    async fn empty(&mut self, pipe: &Pipe, mut held: usize, moved: &Cell<u64>) -> Result<(), Broken> {
         // A full pipe has a successor: the kernel may fill its segments. Any other piece must not wait for one that may be long in coming.
         let more = held == limits::PIPE_BYTES && self.count > 0 && self.until == Until::Counted;
         while held > 0 {
             match self.sockets.to.splice_from(&pipe.reader, held, more) {
                 Ok(bytes) => {
                     held -= bytes;
-                    *moved += bytes as u64;
+                    moved.set(moved.get() + bytes as u64);
                 }
                 Err(e) => self.wait_for_room(e).await?,
             }

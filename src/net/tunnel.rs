@@ -1,9 +1,11 @@
 //! Two-way copying between two connections that no longer speak HTTP (WebSocket after its 101).
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+
+use futures_util::future::{Either, select};
 
 use super::splice::{Broken, Pipes, burst};
 use super::{ReadHalf, TimeLimit, Transport, WriteHalf};
@@ -15,11 +17,13 @@ pub struct Means<'a> {
     pub pipes: &'a Pipes,
     /// How long a receiver that takes nothing is waited for.
     pub patience: TimeLimit<'a>,
+    /// How long one direction may be silent once the other one has ended.
+    pub silence: TimeLimit<'a>,
 }
 
-/// Copies both ways until both directions have ended or one has failed. Each end of stream is passed on as one, so that half-closed
-/// connections work; the order of bytes is kept. What is long goes through a pipe, where both are plain sockets. Returns the bytes that went
-/// (to the client, to the backend).
+/// Copies both ways until both directions have ended, one has failed, or the one that is left has been silent for too long. Each end
+/// of stream is passed on as one, so that half-closed connections work; the order of bytes is kept. What is long goes through a pipe, where
+/// both are plain sockets. Returns the bytes that went (to the client, to the backend).
 pub async fn copy_both<A: Transport, B: Transport>(
     client: &mut A,
     from_client: Vec<u8>,
@@ -29,30 +33,29 @@ pub async fn copy_both<A: Transport, B: Transport>(
 ) -> (u64, u64) {
     let (client_reader, client_writer) = client.split();
     let (backend_reader, backend_writer) = backend.split();
-    let (mut down, mut up) = (0, 0);
+    let (down, up) = (Cell::new(0), Cell::new(0));
     {
-        let mut downward = pin!(copy_one(backend_reader, from_backend, client_writer, means, &mut down));
-        let mut upward = pin!(copy_one(client_reader, from_client, backend_writer, means, &mut up));
-        let (mut down_done, mut up_done) = (false, false);
+        let mut downward = pin!(copy_one(backend_reader, from_backend, client_writer, means, &down));
+        let mut upward = pin!(copy_one(client_reader, from_client, backend_writer, means, &up));
         // A direction that fails ends the tunnel: the other one's pending read is dropped with its connection.
-        std::future::poll_fn(|cx| {
-            if !down_done && let Poll::Ready(result) = downward.as_mut().poll(cx) {
-                if result.is_err() {
-                    return Poll::Ready(());
-                }
-                down_done = true;
-            }
-            if !up_done && let Poll::Ready(result) = upward.as_mut().poll(cx) {
-                if result.is_err() {
-                    return Poll::Ready(());
-                }
-                up_done = true;
-            }
-            if down_done && up_done { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        match select(downward.as_mut(), upward.as_mut()).await {
+            Either::Left((Ok(()), upward)) => outlast(upward, &up, means.silence).await,
+            Either::Right((Ok(()), downward)) => outlast(downward, &down, means.silence).await,
+            Either::Left((Err(_), _)) | Either::Right((Err(_), _)) => {}
+        }
     }
-    (down, up)
+    (down.get(), up.get())
+}
+
+/// The direction that is left, for as long as something comes of it: whoever has ended the other one may have gone altogether, which only
+/// writing to it would show.
+async fn outlast(mut left: Pin<&mut impl Future<Output = io::Result<()>>>, copied: &Cell<u64>, silence: TimeLimit<'_>) {
+    let mut before = None;
+    while before.replace(copied.get()) != Some(copied.get()) {
+        if silence.within(left.as_mut()).await.is_ok() {
+            return;
+        }
+    }
 }
 
 async fn copy_one<R: ReadHalf, W: WriteHalf>(
@@ -60,7 +63,7 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
     first: Vec<u8>,
     to: &mut W,
     means: Means<'_>,
-    copied: &mut u64,
+    copied: &Cell<u64>,
 ) -> io::Result<()> {
     let mut buffer = first;
     let mut is_full = false;
@@ -69,7 +72,7 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
             let (result, returned) = to.write_all(buffer).await;
             buffer = returned;
             result?;
-            *copied += buffer.len() as u64;
+            copied.set(copied.get() + buffer.len() as u64);
             buffer.clear();
         }
         // As much as a buffer holds, and there may be more: a file that is sent through, not a message.
@@ -96,7 +99,7 @@ async fn splice<R: ReadHalf, W: WriteHalf>(
     from: &mut R,
     to: &mut W,
     means: Means<'_>,
-    copied: &mut u64,
+    copied: &Cell<u64>,
 ) -> io::Result<bool> {
     let (Some(from), Some(to)) = (from.as_plain(), to.as_plain()) else { return Ok(false) };
     burst(from, to, means.pipes, means.patience, copied).await.map_err(|broken| match broken {
@@ -152,7 +155,11 @@ mod tests {
                 let one = std::thread::spawn(move || talk(far_client, 1));
                 let other = std::thread::spawn(move || talk(far_backend, 2));
                 let (pipes, deadlines) = (Pipes::default(), Deadlines::default());
-                let means = Means { pipes: &pipes, patience: deadlines.limit(Duration::MAX) };
+                let means = Means {
+                    pipes: &pipes,
+                    patience: deadlines.limit(Duration::MAX),
+                    silence: deadlines.limit(Duration::MAX),
+                };
                 let moved = copy_both(&mut client, b"A".to_vec(), &mut backend, b"B".to_vec(), means).await;
                 drop((client, backend));
                 monoio::time::sleep(Duration::from_millis(20)).await;

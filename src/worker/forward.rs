@@ -10,7 +10,7 @@ use super::exchange::End;
 use super::local::{answer_locally, finish};
 use super::pages;
 use super::record::Record;
-use super::relay::{Relay, RelayError, send};
+use super::relay::{Relay, RelayError};
 use super::respond::{Asked, Responded, respond};
 use super::send::send;
 use super::talk::{Peer, Talk};
@@ -281,7 +281,8 @@ async fn after<T: Transport, D: Dial>(
     if responded.upgraded {
         let (from_client, from_backend) = (talk.inbox.take(), talk.answer.inbox.take());
         record.tunnel_open();
-        let means = tunnel::Means { pipes: &worker.buffers.pipes, patience: worker.stall().with(Duration::MAX) };
+        let (patience, silence) = (worker.stall().with(Duration::MAX), worker.stall());
+        let means = tunnel::Means { pipes: &worker.buffers.pipes, patience, silence };
         let (down, _up) = Box::pin(tunnel::copy_both(client, from_client, upstream, from_backend, means)).await;
         record.tunnelled(down);
         return (Outcome::Done(End::Close), false);

@@ -1,12 +1,13 @@
 //! Moving one message's body from a reader to a writer, with bounded buffers and back-pressure: nothing is read while the other
 //! side has not taken what was read before.
 
+use std::cell::Cell;
 use std::io;
 use std::time::{Duration, Instant};
 
 use super::inbox::{Buffers, Inbox};
-use crate::http::Body;
 use super::send::{send, send_answer};
+use crate::http::Body;
 use crate::http::h1::body::{self, Decoder};
 use crate::limits;
 use crate::middleware::Passage;
@@ -204,15 +205,15 @@ impl<'a> Relay<'a> {
     ) -> Result<(), RelayError> {
         let count = self.decoder.remaining().unwrap_or_default();
         let (Some(from), Some(to)) = (reader.as_plain(), writer.as_plain()) else { return Ok(()) };
-        let mut moved = 0;
+        let moved = Cell::new(0);
         let answers = &mut self.answers;
         let pace = self.silence.is_some().then_some(&mut self.pace);
         let in_good_pieces = answers.is_some();
         let transfer = Transfer { from, to, head, count, stall: self.stall, in_good_pieces, pace };
         let ends = || answers.iter_mut().for_each(|passage| passage.give_places_back());
-        let result = transfer.run(pipe, &self.buffers.pipes, &mut moved, ends).await;
-        self.decoder.skip(moved);
-        self.moved += moved;
+        let result = transfer.run(pipe, &self.buffers.pipes, &moved, ends).await;
+        self.decoder.skip(moved.get());
+        self.moved += moved.get();
         result.map_err(|broken| match broken {
             Broken::Source(e) => RelayError::Source(e),
             Broken::Sink(e) => RelayError::Sink(e),
@@ -290,8 +291,11 @@ impl<'a> Relay<'a> {
     }
 
     /// Takes what has arrived of the body, without waiting.
-    fn take_at_once<R: ReadHalf>(&mut self, reader: &mut R, buffer: &mut Vec<u8>) -> usize {
-        let read = if self.decoder.remaining() == Some(0) { 0 } else { reader.read_now(buffer) };
+    fn take_at_once<R: ReadHalf>(&mut self, reader: &mut R, buffer: &mut Vec<u8>) -> Result<usize, RelayError> {
+        if self.decoder.remaining() == Some(0) {
+            return Ok(0);
+        }
+        let read = reader.read_now(buffer).map_err(RelayError::Source)?;
         self.admit(buffer, read);
         Ok(read)
     }

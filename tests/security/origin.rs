@@ -27,6 +27,8 @@ pub enum Then {
     Reset,
     /// Neither reads nor writes any more, until the proxy has closed or the test is over.
     Hold,
+    /// As `Hold`, and it does not notice that the proxy has closed, for longer than any test waits.
+    Deaf,
     /// Sends back what comes.
     Echo,
 }
@@ -204,13 +206,17 @@ impl Origin {
         match script.then {
             Then::Keep => true,
             Then::Close => false,
-            Then::Hold => {
-                while self.more(stream, inbox) {}
             Then::Reset => {
                 thread::sleep(Duration::from_millis(100));
                 rustix::net::connect_unspec(&*stream).expect("a reset");
                 false
             }
+            Then::Hold => {
+                while self.more(stream, inbox) {}
+                false
+            }
+            Then::Deaf => {
+                thread::sleep(Duration::from_secs(60));
                 false
             }
             Then::Echo => {

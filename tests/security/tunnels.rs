@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::DRIVERS;
 use crate::origin::{Script, Then};
-use crate::proxy::Proxy;
+use crate::proxy::{Options, Proxy};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: x\r\n\r\n";
 const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -85,5 +85,21 @@ fn row_54_a_client_that_vanishes_ends_the_origins_side() {
         let connection = proxy.origin.seen()[0].connection;
         drop(client);
         assert!(proxy.origin.wait(SOON, |o| o.has_ended(connection)), "54 ({driver}): the tunnel stays half open");
+    }
+}
+
+/// A client that has gone looks like one that has only finished sending, until something is sent to it.
+#[test]
+fn row_54_a_silent_side_is_not_waited_for_for_ever_once_the_other_has_ended() {
+    let tables = "[respondingTimeouts]\nwriteTimeout = \"1s\"\n".to_owned();
+    for driver in DRIVERS {
+        let proxy = Proxy::with(driver, &Options { tables: tables.clone(), ..Options::default() });
+        proxy.origin.plays(Script::answer(ACCEPTED).then(Then::Deaf));
+        let mut client = proxy.client();
+        client.send(UPGRADE);
+        assert_eq!(client.answer().status, 101, "54 ({driver})");
+        assert!(!client.is_closed_within(Duration::from_secs(3)), "54 ({driver}): a tunnel may be silent");
+        client.finish_sending();
+        assert!(client.is_closed_within(Duration::from_secs(10)), "54 ({driver}): the tunnel never ends");
     }
 }

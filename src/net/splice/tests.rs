@@ -1,6 +1,5 @@
 //! Tests of `net/splice`.
 
-use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
@@ -57,14 +56,14 @@ fn a_long_body_arrives_whole_and_the_sockets_go_on_as_before() {
                 got
             });
             let pipes = Pipes::default();
-            let mut moved = 0;
+            let moved = Cell::new(0);
             let deadlines = deadlines();
             let stall = deadlines.limit(Duration::from_secs(10));
             let (from, to) = (&mut reader, &mut writer);
             let transfer =
                 Transfer { from, to, head: &head, count: 2_999_000, stall, in_good_pieces: true, pace: None };
-            transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut moved, || ()).await.expect("moves");
-            assert_eq!(moved, 2_999_000);
+            transfer.run(pipes.lend().expect("a pipe"), &pipes, &moved, || ()).await.expect("moves");
+            assert_eq!(moved.get(), 2_999_000);
             assert!(reading.join().expect("reads") == sent);
             let (n, next) = reader.read(Vec::with_capacity(64)).await;
             assert_eq!((n.expect("reads on"), next.as_slice()), (12, &b"next message"[..]));
@@ -86,19 +85,19 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
         let (Duplex { mut writer, .. }, sink) = pair(&listener);
         source.write_all(&body(1000)).expect("sends");
         drop(source);
-        let mut moved = 0;
+        let moved = Cell::new(0);
         let (from, to) = (&mut reader, &mut writer);
         let cut = Transfer { from, to, head: &[], count: 5000, stall, in_good_pieces: true, pace: None }
-            .run(pipes.lend().expect("a pipe"), &pipes, &mut moved, || ())
+            .run(pipes.lend().expect("a pipe"), &pipes, &moved, || ())
             .await;
         assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
-        assert_eq!(moved, 1000, "what came before the cut has been passed on");
+        assert_eq!(moved.get(), 1000, "what came before the cut has been passed on");
         drop(sink);
         let (Duplex { mut reader, .. }, mut source) = pair(&listener);
         let feeding = std::thread::spawn(move || drop(source.write_all(&body(8_000_000))));
         let (from, to) = (&mut reader, &mut writer);
         let gone = Transfer { from, to, head: b"head", count: 8_000_000, stall, in_good_pieces: true, pace: None }
-            .run(pipes.lend().expect("a pipe"), &pipes, &mut moved, || ())
+            .run(pipes.lend().expect("a pipe"), &pipes, &moved, || ())
             .await;
         assert!(matches!(gone, Err(Broken::Sink(_))), "{gone:?}");
         drop(reader);
@@ -131,7 +130,7 @@ async fn in_pieces(pieces: &'static [usize]) {
     let pipes = Pipes::default();
     let transfer =
         Transfer { from: &mut reader, to: &mut writer, head: &[], count, stall, in_good_pieces: true, pace: None };
-    transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await.expect("moves");
+    transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await.expect("moves");
     let (n, next) = reader.read(Vec::with_capacity(64)).await;
     assert_eq!((n.expect("reads on"), next.as_slice()), (1, &b"!"[..]), "one byte is enough again");
     drop(far.join().expect("ends"));
@@ -184,7 +183,7 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
                 in_good_pieces: true,
                 pace: None,
             };
-            transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await.expect("the body moves");
+            transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await.expect("the body moves");
         };
         let down = async {
             let transfer = Transfer {
@@ -196,7 +195,7 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
                 in_good_pieces: true,
                 pace: None,
             };
-            transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await.expect("the answer moves");
+            transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await.expect("the answer moves");
         };
         // A thread that waits in a system call ticks no more.
         let ticking = async {
@@ -231,8 +230,8 @@ fn a_transfer_that_is_given_up_leaves_the_sockets_as_they_were() {
         let stall = deadlines.limit(Duration::from_secs(10));
         let (from, to) = (&mut reader, &mut writer);
         let transfer = Transfer { from, to, head: &[], count: 1_000_000, stall, in_good_pieces: true, pace: None };
-        let mut moved = 0;
-        let running = transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut moved, || ());
+        let moved = Cell::new(0);
+        let running = transfer.run(pipes.lend().expect("a pipe"), &pipes, &moved, || ());
         assert!(monoio::time::timeout(Duration::from_millis(2), running).await.is_err(), "nobody sends anything");
         assert!(pipes.in_use.is_empty());
         let waiting = std::thread::spawn(move || {
@@ -260,7 +259,7 @@ fn silence_has_a_limit() {
         let pipes = Pipes::default();
         let (from, to) = (&mut reader, &mut writer);
         let transfer = Transfer { from, to, head: b"head", count: 10, stall, in_good_pieces: true, pace: None };
-        let stalled = transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await;
+        let stalled = transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await;
         assert!(matches!(stalled, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
         let mut head = [0; 4];
         sink.read_exact(&mut head).expect("receives");
@@ -293,7 +292,7 @@ fn a_client_that_drips_is_given_up_and_one_that_is_only_slow_is_not() {
                 let mut pace = Pace::default();
                 let (from, to, pace) = (&mut reader, &mut writer, Some(&mut pace));
                 let transfer = Transfer { from, to, head: &[], count, stall, in_good_pieces: false, pace };
-                let outcome = transfer.run(pipes.lend().expect("a pipe"), &pipes, &mut 0, || ()).await;
+                let outcome = transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await;
                 let late = matches!(&outcome, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut);
                 assert_eq!((late, outcome.is_ok()), (is_slow, !is_slow), "{piece}: {outcome:?}");
                 drop(dripping.join().expect("ends"));
