@@ -116,7 +116,7 @@ pub const AUTH_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub const AUTH_ANSWER_SECS: u64 = 30;
 /// A document for the REST provider.
 pub const REST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bodies, and heads above [`HEAD_BUFFER_BYTES`] that have not come whole, that one worker holds in memory at one time, all together.
+/// Bodies, and requests' heads above [`HEAD_BUFFER_BYTES`], that one worker holds in memory at one time, all together.
 pub const HELD_BYTES_PER_WORKER_MAX: usize = 256 * 1024 * 1024;
 /// Tries of one request under `[retry]`, whatever `attempts` says: a refused connection costs no time, so the loop needs an end.
 pub const RETRY_ATTEMPTS_MAX: u32 = 100;

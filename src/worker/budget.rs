@@ -1,5 +1,5 @@
-//! How much of messages a worker may hold in memory: buffered bodies, error pages, the answers of authentication servers and heads that have
-//! not come whole, together.
+//! How much of messages a worker may hold in memory: buffered bodies, error pages, the answers of authentication servers and long heads,
+//! together.
 
 use std::cell::Cell;
 

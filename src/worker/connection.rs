@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Worker;
+use super::budget::Share;
 use super::exchange::{End, exchange};
 use super::handler::{Guest, Handler, Left};
 use super::local::reject;
@@ -53,17 +54,18 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
             break End::Close;
         }
         is_first = false;
-        match read_head(&worker, &mut talk, &mut io, &peer).await {
-            Heard::Request => {}
+        // A long head counts for as long as the request is under way.
+        let share = match read_head(&worker, &mut talk, &mut io, &peer).await {
+            Heard::Request(share) => share,
             Heard::Refused(reply) => {
                 Box::pin(reject(&worker, io.split().1, &reply, Version::Http11)).await;
                 break End::Linger;
             }
             Heard::Nothing => break End::Close,
-        }
+        };
         let busy = worker.begin_request();
         let end = exchange(&worker, &mut talk, &mut io, &peer).await;
-        drop(busy);
+        drop((busy, share));
         talk.clear(&worker.buffers);
         if end != End::KeepAlive {
             // A close with unread bytes becomes a reset, which can destroy the answer on its way.
@@ -90,15 +92,21 @@ async fn await_request<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Tal
     }
 }
 
-enum Heard {
-    Request,
+enum Heard<'w> {
+    /// With what its head takes of the worker's memory, if it is long.
+    Request(Option<Share<'w>>),
     Refused(Reply),
     /// The client closed, stalled or vanished; nobody is left to answer, or nothing was asked.
     Nothing,
 }
 
 /// Reads until a whole head is there, and moves it into `talk.bytes`.
-async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, io: &mut T, peer: &Peer) -> Heard {
+async fn read_head<'w, T: Transport, D: Dial>(
+    worker: &'w Worker<D>,
+    talk: &mut Talk,
+    io: &mut T,
+    peer: &Peer,
+) -> Heard<'w> {
     let limit = worker.shared.timeouts.head_read;
     let work = async {
         let mut seen = 0;
@@ -119,7 +127,7 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
                 || pending.len() >= limits::REQUEST_HEAD_BYTES_MAX;
             if worth_parsing && !pending.is_empty() {
                 match parse_request(pending, &Limits::REQUEST, &mut talk.head) {
-                    Ok(codec::Progress::Complete) => return Heard::Request,
+                    Ok(codec::Progress::Complete) => return Heard::Request(share),
                     Ok(codec::Progress::Partial) => {}
                     Err(refused) => {
                         worker.shared.metrics.head_refused();
@@ -143,7 +151,7 @@ async fn read_head<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, i
             Heard::Nothing
         }
     };
-    if matches!(heard, Heard::Request) {
+    if matches!(heard, Heard::Request(_)) {
         talk.bytes = talk.inbox.detach(talk.head.len, &worker.buffers);
     }
     heard

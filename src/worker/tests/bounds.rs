@@ -18,6 +18,7 @@ use crate::middleware::Ask;
 use crate::middleware::forward_auth::AuthServer;
 use crate::net::{TimeLimit, TooSlow};
 use crate::worker::buffered::{NotRead, collect_in_time};
+use crate::worker::connection::serve;
 use crate::worker::relay::RelayError;
 use crate::worker::talk::Talk;
 use crate::worker::verify::NoVerdict;
@@ -116,6 +117,19 @@ fn a_body_that_finds_no_room_is_counted() {
             assert_eq!(base.exceeded(), [expected]);
         }
     });
+}
+
+#[test]
+fn a_long_head_counts_until_its_request_is_over() {
+    let base = Base::new();
+    let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Silent);
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    let (_client, wire) = pipe::Peer::new(&[send(&head)], Chop::Whole).connect();
+    let mut serving = Box::pin(serve(std::rc::Rc::clone(&worker), wire, stage::peer()));
+    assert!(serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "nobody answers it");
+    assert_eq!(worker.budget.used(), head.len());
+    drop(serving);
+    assert_eq!(worker.budget.used(), 0);
 }
 
 #[test]

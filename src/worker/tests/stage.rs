@@ -141,16 +141,7 @@ impl<'a> Run<'a> {
         let mut other = Other::new(self.client, self.client_chop);
         (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
         let (client, wire) = other.connect();
-        let address = "192.0.2.7:4711".parse().expect("an address");
-        let peer = Box::new(Peer {
-            entry: 0,
-            address,
-            ip_text: "192.0.2.7".into(),
-            secure: false,
-            certs: Vec::new(),
-            trusted: true,
-        });
-        let mut serving = pin!(serve(Rc::clone(&worker), wire, peer));
+        let mut serving = pin!(serve(Rc::clone(&worker), wire, peer()));
         let mut timing = pin!(worker.keep_time());
         let both = poll_fn(|cx| {
             let _ = timing.as_mut().poll(cx);
@@ -187,6 +178,12 @@ impl<'a> Run<'a> {
             pooled,
         }
     }
+}
+
+/// Who the client is.
+pub fn peer() -> Box<Peer> {
+    let address = "192.0.2.7:4711".parse().expect("an address");
+    Box::new(Peer { entry: 0, address, ip_text: "192.0.2.7".into(), secure: false, certs: Vec::new(), trusted: true })
 }
 
 /// The only worker of `shared`.
