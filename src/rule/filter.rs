@@ -97,11 +97,13 @@ impl std::fmt::Debug for Filter {
     }
 }
 
-/// One pattern per combination of a host and a path of the route; `None` when neither is more than literal text.
+/// One pattern per combination of a host and a path of the route; `None` when neither is more than literal text, or when the end of one
+/// is not the end for its expression: host and path are one text here.
 fn texts(matchers: &[Matcher]) -> Option<Vec<String>> {
-    let mut is_pattern = false;
+    let (mut is_pattern, mut is_anchored) = (false, false);
     let mut host = |template: &Template| {
         is_pattern |= template.is_pattern();
+        is_anchored |= template.is_anchored();
         Some(format!("(?i:{})", template.expression()?))
     };
     let hosts: Option<Vec<String>> = matchers.iter().find_map(|matcher| match matcher {
@@ -110,6 +112,7 @@ fn texts(matchers: &[Matcher]) -> Option<Vec<String>> {
     });
     let mut path = |template: &Template, end: &str| {
         is_pattern |= template.is_pattern();
+        is_anchored |= template.is_anchored();
         Some(format!("{}{end}", template.expression()?))
     };
     let paths: Option<Vec<String>> = matchers.iter().find_map(|matcher| match matcher {
@@ -122,7 +125,7 @@ fn texts(matchers: &[Matcher]) -> Option<Vec<String>> {
     });
     let any = || vec![ANYTHING.to_owned()];
     let (hosts, paths) = (hosts.unwrap_or_else(any), paths.unwrap_or_else(any));
-    if !is_pattern || hosts.len() * paths.len() > PATTERNS_PER_ROUTE_MAX {
+    if !is_pattern || is_anchored || hosts.len() * paths.len() > PATTERNS_PER_ROUTE_MAX {
         return None;
     }
     let combined = hosts.iter().flat_map(|host| paths.iter().map(move |path| format!("^(?:{host})\\x00(?:{path})$")));

@@ -92,6 +92,8 @@ pub(crate) struct Translated {
     pub text: String,
     /// Every match ends with these bytes (in some letter case, under `(?i)`); empty when nothing is certain.
     pub tail: Vec<u8>,
+    /// It asks whether the text begins or ends somewhere: inside of a longer text it may mean something else.
+    pub is_anchored: bool,
 }
 
 /// Rewrites Go syntax, refusing what Go refuses and the `regex` crate would read differently.
@@ -104,6 +106,7 @@ pub(crate) fn translate(pattern: &str) -> Result<Translated, InvalidPattern> {
         depth: 0,
         tail: Vec::new(),
         alternates: false,
+        is_anchored: false,
     };
     while walk.at < walk.chars.len() {
         walk.step()?;
@@ -113,7 +116,7 @@ pub(crate) fn translate(pattern: &str) -> Result<Translated, InvalidPattern> {
         return Err(walk.fail("missing closing )"));
     }
     let tail = if walk.alternates { Vec::new() } else { walk.tail };
-    Ok(Translated { text: walk.text, tail })
+    Ok(Translated { text: walk.text, tail, is_anchored: walk.is_anchored })
 }
 
 struct Walk<'a> {
@@ -124,6 +127,7 @@ struct Walk<'a> {
     depth: usize,
     tail: Vec<u8>,
     alternates: bool,
+    is_anchored: bool,
 }
 
 impl Walk<'_> {
@@ -150,7 +154,10 @@ impl Walk<'_> {
                 self.alternates |= self.depth == 0;
                 self.opaque("|");
             }
-            '.' | '^' | '$' | '*' | '+' | '?' => self.opaque(c.encode_utf8(&mut [0; 4])),
+            '.' | '^' | '$' | '*' | '+' | '?' => {
+                self.is_anchored |= matches!(c, '^' | '$');
+                self.opaque(c.encode_utf8(&mut [0; 4]));
+            }
             '}' | ']' => self.literal(c),
             _ => self.literal(c),
         }
@@ -240,6 +247,7 @@ impl Walk<'_> {
                 return self.escape_value();
             }
         };
+        self.is_anchored |= matches!(c, 'A' | 'z');
         self.opaque(text);
         self.at += 2;
         Ok(())

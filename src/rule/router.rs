@@ -388,6 +388,40 @@ mod tests {
         router.routes.iter().find_map(|route| route.test(&request)).unwrap_or(Outcome::NotFound)
     }
 
+    /// As many routes of one form as make a filter: the end of a host is not the end of the text that filters search.
+    #[test]
+    fn anchors_mean_the_same_in_many_routes_as_in_one() {
+        let forms: [(fn(usize) -> String, fn(usize) -> (String, String)); 4] = [
+            (|n| format!("HostRegexp:{{h:^(www\\.)?shop{n}\\.x$}}"), |n| (format!("www.shop{n}.x"), "/".to_owned())),
+            (|n| format!("HostRegexp:{{h:shop{n}\\.x\\z}}"), |n| (format!("shop{n}.x"), "/".to_owned())),
+            (|n| format!("Path:/u{n}/{{id:[0-9]+$}}"), |n| ("any".to_owned(), format!("/u{n}/7"))),
+            (|n| format!("PathPrefix:/u{n}{{id:(/|$)}}"), |n| ("any".to_owned(), format!("/u{n}"))),
+        ];
+        for (rule, request) in forms {
+            let route = |n: usize| Route {
+                rule: Rule::parse(&rule(n)).expect("a valid rule"),
+                priority: 0,
+                provider: "p".to_owned(),
+                name: n.to_string(),
+                value: n.to_string(),
+            };
+            let router = Router::build((0..40).map(route).collect(), RouterOptions::default());
+            let mut scratch = Scratch::default();
+            for n in 0..40 {
+                let (host, target) = request(n);
+                let facts = RequestFacts {
+                    method: b"GET",
+                    host: host.as_bytes(),
+                    target: target.as_bytes(),
+                    headers: &NO_HEADERS,
+                };
+                let found = show(router.route(&facts, &mut scratch));
+                assert_eq!(found, show(scan(&router, &facts)), "{}", rule(n));
+                assert!(found.contains(&n.to_string()), "{}: {found}", rule(n));
+            }
+        }
+    }
+
     fn piece() -> impl Strategy<Value = String> {
         let host = prop::sample::select(vec!["a.x", "b.x", "c.y", "x", "A.X"]);
         let pattern = prop::sample::select(vec![
@@ -401,6 +435,10 @@ mod tests {
             "a.x",
             "{bad",
             "{s:a.x?}",
+            "{s:.*x$}",
+            "{s:^a\\.x$}",
+            "{s:^(a|b)}.x",
+            "{s:[a-c]\\.[xy]\\z}",
         ]);
         let path = prop::sample::select(vec![
             "/",
@@ -415,6 +453,8 @@ mod tests {
             "/{v}/b",
             "/{bad",
             "/a{v}/",
+            "/{v:[a-z]+$}",
+            "/{v:[ab]$}/",
         ]);
         prop_oneof![
             3 => prop::collection::vec(host, 1..3).prop_map(|args| format!("Host:{}", args.join(","))),

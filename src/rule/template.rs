@@ -40,6 +40,8 @@ pub(crate) struct Template {
     pieces: Vec<String>,
     /// As an expression without anchors, names and letter case, for [`super::filter`].
     expression: String,
+    /// One of its variables has an anchor, which would mean something else in a longer expression.
+    is_anchored: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -77,6 +79,7 @@ impl Template {
             variables: Vec::new(),
             pieces: Vec::new(),
             expression: String::new(),
+            is_anchored: false,
         }
     }
 
@@ -134,6 +137,10 @@ impl Template {
 
     pub fn is_pattern(&self) -> bool {
         matches!(self.form, Form::Pattern(_))
+    }
+
+    pub fn is_anchored(&self) -> bool {
+        self.is_anchored
     }
 
     /// What it matches, without anchors and letter case; `None` for a malformed one. Of a `Path` template without its trailing slash.
@@ -236,6 +243,7 @@ fn compile(text: &str, kind: Kind) -> Result<Template, Remark> {
         let slot = names.iter().position(|name| *name == variable.name).unwrap_or_default();
         template.variables.push(Variable { slot, alone: variable.alone });
         template.tail = variable.tail;
+        template.is_anchored |= variable.is_anchored;
         end = close;
     }
     template.pieces.push(text[end..].to_owned());
@@ -255,6 +263,7 @@ struct ReadVariable<'a> {
     name: &'a str,
     expression: String,
     tail: Vec<u8>,
+    is_anchored: bool,
     alone: Option<Regex>,
 }
 
@@ -275,7 +284,8 @@ fn read_variable(text: &str, kind: Kind) -> Result<ReadVariable<'_>, Remark> {
         Kind::Prefix => Some(pattern::build(written, &format!("^{}$", translated.text))?),
         Kind::Host | Kind::Path | Kind::Query => None,
     };
-    Ok(ReadVariable { name, expression: translated.text, tail: translated.tail, alone })
+    let pattern::Translated { text: expression, tail, is_anchored } = translated;
+    Ok(ReadVariable { name, expression, tail, is_anchored, alone })
 }
 
 /// Byte ranges of the outermost `{...}`.
