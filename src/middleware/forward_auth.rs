@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::{Facts, Label, Request, Verdict};
-use crate::http::{Edits, Reply, ResponseHead, ResponseView, is_claim};
+use crate::http::{Edits, Known, Reply, ResponseHead, ResponseView, is_claim};
 
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -139,14 +139,15 @@ impl ForwardAuth {
         Verdict::Next
     }
 
-    /// A refusal goes to the client as it is, apart from connection fields and a relative Location.
+    /// A refusal goes to the client as it is, apart from connection fields, a relative Location, and Date, which every answer of the
+    /// proxy's gets.
     fn relay(&self, answer: AskAnswer) -> Reply {
         let mut reply =
             Reply { status: answer.head.status, body: Cow::Owned(answer.body.to_vec()), ..Reply::default() };
         for field in &answer.head.fields {
             let name = field.name.of(answer.bytes);
             let hop = HOP_BY_HOP.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
-            if hop || field.hop || name.eq_ignore_ascii_case(b"content-length") {
+            if hop || field.hop || matches!(field.known, Known::ContentLength | Known::Date) {
                 continue;
             }
             let value = field.value.of(answer.bytes);

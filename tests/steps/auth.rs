@@ -37,7 +37,7 @@ fn auth_server() -> Origin {
         "/yes" => response(204, &["X-Auth: me", "X-Auth: too", "X-Not: asked for"], ""),
         "/no" => response(
             401,
-            &["X-Auth: me", "Set-Cookie: a=b", "Keep-Alive: x", "Connection: X-Hop", "X-Hop: 1"],
+            &["X-Auth: me", "Set-Cookie: a=b", "Keep-Alive: x", "Connection: X-Hop", "X-Hop: 1", "Date: yesterday"],
             "denied",
         ),
         "/red" => response(302, &["Location: /login"], "go"),
@@ -86,6 +86,8 @@ fn a_server_that_is_asked_decides() {
             (refused.first("Set-Cookie"), refused.first("X-Hop"), refused.first("Keep-Alive")),
             (Some("a=b"), None, None)
         );
+        let dates = refused.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("date"));
+        assert_eq!(dates.count(), 1, "{driver}: {:?}", refused.fields);
         let moved = proxy.get("red", "/");
         assert_eq!((moved.status, moved.first("Location")), (302, Some(format!("{}/login", server.url()).as_str())));
         assert_eq!(proxy.get("huge", "/").said(), (500, String::new()));
