@@ -80,10 +80,7 @@ impl ForwardAuth {
         for (name, value) in request.fields() {
             let named = |list: &[&str]| list.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
             let hop = hop_names.iter().any(|hop| hop.trim_ascii().eq_ignore_ascii_case(name));
-            let alias = name.contains(&b'_') && {
-                let dashed: Vec<u8> = name.iter().map(|&b| if b == b'_' { b'-' } else { b }).collect();
-                FORWARDED.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&dashed))
-            };
+            let alias = Known::of(name) == Known::ForwardedAlias;
             // What an edit says is the configuration's own word.
             let is_believed = facts.trusted || !is_claim(name) || request.edits.replaces(name);
             if is_believed && !(named(HOP_BY_HOP) || named(REPLACED) || named(FORWARDED) || hop || alias) {
