@@ -19,6 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
+    /// Why no successor would outlive this process, if so.
+    bond: Option<&'static str>,
 }
 
 impl Program {
@@ -30,7 +32,26 @@ impl Program {
             Some(path) => std::path::absolute(path)?,
             None => std::env::current_exe()?,
         };
-        Ok(Program { path, arguments: arguments.collect() })
+        let parent = std::os::unix::process::parent_id();
+        let bond = bond(std::process::id(), parent, std::env::var_os("NOTIFY_SOCKET").is_some());
+        Ok(Program { path, arguments: arguments.collect(), bond })
+    }
+}
+
+/// Whoever watches over this process ends all with it, unless it `is_told` which process to watch next. A successor's parent is its
+/// predecessor, so it is bound to nobody.
+fn bond(own: u32, parent: u32, is_told: bool) -> Option<&'static str> {
+    match parent {
+        // A parent outside has no number here.
+        _ if own == 1 || parent == 0 => Some(
+            "the first process of a container cannot be replaced, its end is the container's: start a second container \
+             beside this one instead",
+        ),
+        1 if !is_told => Some(
+            "process 1 started this one, and may end everything with it: in a container, start a second one beside it; \
+             with systemd, write Type=notify and NotifyAccess=all into the unit",
+        ),
+        _ => None,
     }
 }
 
@@ -50,10 +71,8 @@ enum Failure {
 /// # Errors
 /// A sentence for the log: this process goes on as before, or ends without a successor.
 pub fn hand_over(running: &Running, is_over: &mut dyn FnMut() -> bool) -> Result<(), String> {
-    if std::process::id() == 1 {
-        return Err("the first process of a container cannot be replaced, its end is the container's: start a second \
-                    container beside this one instead"
-            .to_owned());
+    if let Some(bond) = running.program.bond {
+        return Err(bond.to_owned());
     }
     if is_over() {
         return Err("this process was told to end".to_owned());
@@ -70,7 +89,7 @@ pub fn hand_over(running: &Running, is_over: &mut dyn FnMut() -> bool) -> Result
 }
 
 fn start(running: &Running, is_over: &mut dyn FnMut() -> bool) -> Result<u32, String> {
-    let Program { path, arguments } = &running.program;
+    let Program { path, arguments, .. } = &running.program;
     let spawned = handed::expose(&running.listeners, &running.rest.hand_over(), |environment| {
         Command::new(path).args(arguments).envs(environment).env_remove("LISTEN_PID").spawn()
     });
@@ -126,4 +145,26 @@ fn ended(child: &mut Child, program: impl std::fmt::Display, failure: Failure) -
         Failure::Late => format!("was not ready within {} s", limits::SUCCESSOR_READY_SECS),
     };
     format!("{program} {outcome} before it could serve: its own message says why; this process goes on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_ends_all_with_the_process_binds_it() {
+        for (own, parent, is_told, expected) in [
+            (1, 0, false, Some("the first process of a container")),
+            (1, 0, true, Some("the first process of a container")),
+            // In a namespace of processes that is shared with other containers.
+            (9, 0, false, Some("the first process of a container")),
+            (7, 1, false, Some("process 1 started this one")),
+            (7, 1, true, None),
+            (9, 7, false, None),
+        ] {
+            let bond = bond(own, parent, is_told);
+            assert_eq!(bond.is_some(), expected.is_some(), "{own} of {parent}");
+            assert!(bond.zip(expected).is_none_or(|(bond, expected)| bond.starts_with(expected)), "{bond:?}");
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! Hand-overs that must not happen: the process has been told to end meanwhile.
+//! Hand-overs that must not happen: nobody would outlive the one that hands over, or it has been told to end meanwhile.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::handover::CONFIG;
 use crate::start::{ROUTES, awaiting_routes};
 use crate::support::origin::Origin;
 use crate::support::ringway::{DRIVERS, Ringway, Setup};
-use crate::support::wait_for;
+use crate::support::{run, tool_or_skip, wait_for};
 
 /// Longer than anything here takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -83,5 +83,58 @@ fn a_process_that_is_told_to_end_ends_a_successor_that_is_ready() {
         proxy.signal("TERM");
         proxy.signal("CONT");
         ends_without_a_successor(driver, &mut proxy);
+    }
+}
+
+/// Its parent is process 1 of a namespace, which ends with it, and so does all in there; or stays, as systemd does, where it is notified.
+fn under_an_init(driver: &str, origin: &Origin) -> Setup {
+    let init = "\"$0\" \"$@\" & until [ -e hand-over ]; do sleep 0.1; done; kill -USR2 $!; wait $!; \
+                [ -z \"$NOTIFY_SOCKET\" ] || exec sleep 600";
+    let words = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", init];
+    Setup::new(driver, CONFIG).fill("@origin@", origin.address).under(&words)
+}
+
+fn has_namespaces() -> bool {
+    let made = run("unshare", &["--pid", "--fork", "--kill-child", "true"]);
+    tool_or_skip("the right to make a namespace of processes", made.status.success())
+}
+
+#[test]
+fn a_process_whose_init_would_end_with_it_goes_on() {
+    if !has_namespaces() {
+        return;
+    }
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let proxy = under_an_init(driver, &origin).start();
+        fs::write(proxy.file("hand-over"), "").expect("written");
+        proxy.await_log("not taken over: process 1 started this one", 1);
+        assert!(proxy.log().contains("Type=notify"), "{driver}: {}", proxy.log());
+        assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
+        assert!(!proxy.log().contains("has taken over"), "{driver}: {}", proxy.log());
+    }
+}
+
+#[test]
+fn an_init_that_is_notified_follows_the_successor() {
+    if !has_namespaces() {
+        return;
+    }
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let setup = under_an_init(driver, &origin);
+        let place = setup.folder.path().join("notify");
+        let notify = UnixDatagram::bind(&place).expect("a socket");
+        notify.set_read_timeout(Some(PATIENCE)).expect("set");
+        let proxy = setup.env("NOTIFY_SOCKET", place.display()).start();
+        let mut said = [0; 256];
+        let first = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("it says that it serves");
+        fs::write(proxy.file("hand-over"), "").expect("written");
+        let next = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("its successor does");
+        for said in [&first, &next] {
+            assert!(said.starts_with(b"READY=1\nMAINPID="), "{driver}: {}", String::from_utf8_lossy(said));
+        }
+        assert_ne!(first, next, "{driver}: another process is followed");
+        assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
     }
 }
