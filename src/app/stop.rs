@@ -43,31 +43,26 @@ impl Signals {
 
     /// Acts on signals until one of them ends the process in order.
     pub fn wait_and_stop(mut self, running: Running) -> ExitCode {
-        let is_over = self.early.drain(..).chain(self.caught.forever()).any(|signal| match signal {
-            SIGUSR1 => {
-                process_log::reopen();
-                if let Some(log) = &running.shared.access_log {
-                    log.queue.reopen();
-                }
-                false
+        loop {
+            match self.next() {
+                SIGUSR1 => reopen_logs(&running),
+                SIGUSR2 => match upgrade::hand_over(&running, &mut || self.want_an_end()) {
+                    Ok(()) => break self.fade(running),
+                    Err(e) => tracing::error!("not taken over: {e}"),
+                },
+                _ => break stop(running),
             }
-            SIGUSR2 => match upgrade::hand_over(&running) {
-                Ok(()) => true,
-                Err(e) => {
-                    tracing::error!("not taken over: {e}");
-                    false
-                }
-            },
-            _ => true,
-        });
-        debug_assert!(is_over, "signals never run out");
-        if running.shared.accepting.load(Relaxed) {
-            stop(running);
-        } else {
-            self.fade(running);
         }
         // A runtime is never dropped (runtime.md 6): the process ends with its workers still in their rings.
         std::process::exit(0)
+    }
+
+    /// Waits for one, if none has come early.
+    fn next(&mut self) -> i32 {
+        while self.early.is_empty() {
+            self.early.extend(self.caught.wait());
+        }
+        self.early.remove(0)
     }
 
     /// Another process serves: this one stays for its last requests, however long they take, unless it is told to stop.
@@ -95,12 +90,21 @@ fn is_an_end(signal: i32) -> bool {
     signal == SIGTERM || signal == SIGINT
 }
 
+fn reopen_logs(running: &Running) {
+    process_log::reopen();
+    if let Some(log) = &running.shared.access_log {
+        log.queue.reopen();
+    }
+}
+
 fn stop(running: Running) {
     let shared = &running.shared;
     tracing::info!("I have to go...");
     systemd::stopping();
     shared.stopping.store(true, Relaxed);
-    if let Some(accept_on) = running.fixed.life_cycle.request_accept_grace_timeout.positive() {
+    let grace = running.fixed.life_cycle.request_accept_grace_timeout.positive();
+    // With closed doors there is nothing to wait for.
+    if let Some(accept_on) = grace.filter(|_| shared.accepting.load(Relaxed)) {
         tracing::info!("Waiting {accept_on:?} for incoming requests to cease");
         std::thread::sleep(accept_on);
     }

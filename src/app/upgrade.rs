@@ -5,17 +5,22 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Running;
 use super::doors::wait_until;
 use crate::limits;
 use crate::net::handed;
 
+/// How often a process that waits for its successor looks whether it has been told to end.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// The program and its arguments, as they were at the start: a new version lies at the same path later.
 pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
+    /// Why no successor would outlive this process, if so.
+    bond: Option<&'static str>,
 }
 
 impl Program {
@@ -27,56 +32,139 @@ impl Program {
             Some(path) => std::path::absolute(path)?,
             None => std::env::current_exe()?,
         };
-        Ok(Program { path, arguments: arguments.collect() })
+        let parent = std::os::unix::process::parent_id();
+        let bond = bond(std::process::id(), parent, std::env::var_os("NOTIFY_SOCKET").is_some());
+        Ok(Program { path, arguments: arguments.collect(), bond })
     }
 }
 
-/// Starts the program anew and hands the listening sockets over once it can serve. Until then nothing changes here.
+/// Whoever watches over this process ends all with it, unless it `is_told` which process to watch next. A successor's parent is its
+/// predecessor, so it is bound to nobody.
+fn bond(own: u32, parent: u32, is_told: bool) -> Option<&'static str> {
+    match parent {
+        // A parent outside has no number here.
+        _ if own == 1 || parent == 0 => Some(
+            "the first process of a container cannot be replaced, its end is the container's: start a second container \
+             beside this one instead",
+        ),
+        1 if !is_told => Some(
+            "process 1 started this one, and may end everything with it: in a container, start a second one beside it; \
+             with systemd, write Type=notify and NotifyAccess=all into the unit",
+        ),
+        _ => None,
+    }
+}
+
+/// Why a new process does not take over.
+enum Failure {
+    /// It has ended.
+    Gone,
+    /// It has not said in time that it can serve.
+    Late,
+    /// This process has been told to end.
+    ToldToEnd,
+}
+
+/// Starts the program anew and hands the listening sockets over once it can serve. Until then nothing changes here. `is_over` says
+/// whether this process has been told to end: that counts until the other one has been told to serve.
 ///
 /// # Errors
-/// A sentence for the log: this process goes on as before.
-pub fn hand_over(running: &Running) -> Result<(), String> {
-    if std::process::id() == 1 {
-        return Err("the first process of a container cannot be replaced, its end is the container's: start a second \
-                    container beside this one instead"
-            .to_owned());
+/// A sentence for the log: this process goes on as before, or ends without a successor.
+pub fn hand_over(running: &Running, is_over: &mut dyn FnMut() -> bool) -> Result<(), String> {
+    if let Some(bond) = running.program.bond {
+        return Err(bond.to_owned());
+    }
+    if is_over() {
+        return Err("this process was told to end".to_owned());
     }
     running.rest_acme();
-    let started = start(running);
+    let started = start(running, is_over);
     if started.is_err() {
         running.standby.resume();
         running.rest.resume();
     }
-    let (pid, successor) = started?;
-    running.shared.accepting.store(false, Relaxed);
-    wait_until(limits::DOORS_CLOSE_SECS, || running.shared.doors_are_closed());
-    successor.go();
+    let pid = started?;
     tracing::info!("process {pid} has taken over and serves; this one ends with its last request");
     Ok(())
 }
 
-fn start(running: &Running) -> Result<(u32, handed::Successor), String> {
-    let Program { path, arguments } = &running.program;
+fn start(running: &Running, is_over: &mut dyn FnMut() -> bool) -> Result<u32, String> {
+    let Program { path, arguments, .. } = &running.program;
     let spawned = handed::expose(&running.listeners, &running.rest.hand_over(), |environment| {
         Command::new(path).args(arguments).envs(environment).env_remove("LISTEN_PID").spawn()
     });
     let (mut child, mut successor) = spawned.map_err(|e| format!("{} cannot be started: {e}", path.display()))?;
-    match successor.wait_until_ready(Duration::from_secs(limits::SUCCESSOR_READY_SECS)) {
-        Ok(()) => Ok((child.id(), successor)),
-        Err(e) => Err(ended(&mut child, path.display(), &e)),
+    match make_way(running, &mut successor, is_over) {
+        Ok(()) => {
+            successor.go();
+            Ok(child.id())
+        }
+        Err(failure) => Err(ended(&mut child, path.display(), failure)),
     }
 }
 
-/// The new process failed; it has said why on the same log.
-fn ended(child: &mut Child, program: impl std::fmt::Display, error: &std::io::Error) -> String {
-    // Its end of the channel closes a moment before it can be waited for.
-    wait_until(5, || !matches!(child.try_wait(), Ok(None)));
-    let outcome = match child.try_wait() {
-        Ok(Some(status)) => format!("ended ({status})"),
-        _ => {
-            let _ = child.kill().and_then(|()| child.wait());
-            format!("was not ready within {} s ({error})", limits::SUCCESSOR_READY_SECS)
+/// Waits until the successor can serve, and ends accepting here.
+fn make_way(
+    running: &Running,
+    successor: &mut handed::Successor,
+    is_over: &mut dyn FnMut() -> bool,
+) -> Result<(), Failure> {
+    let end = Instant::now() + Duration::from_secs(limits::SUCCESSOR_READY_SECS);
+    loop {
+        let is_ready = successor.is_ready_within(LOOK_EVERY).map_err(|_| Failure::Gone)?;
+        if is_over() {
+            return Err(Failure::ToldToEnd);
         }
+        if is_ready {
+            break;
+        }
+        if Instant::now() >= end {
+            return Err(Failure::Late);
+        }
+    }
+    running.shared.accepting.store(false, Relaxed);
+    wait_until(limits::DOORS_CLOSE_SECS, || running.shared.doors_are_closed());
+    // Doors that are closed stay closed, but whoever is told to end needs none.
+    if is_over() { Err(Failure::ToldToEnd) } else { Ok(()) }
+}
+
+/// Sees to the end of a new process that does not take over.
+fn ended(child: &mut Child, program: impl std::fmt::Display, failure: Failure) -> String {
+    if matches!(failure, Failure::Gone) {
+        // Its end of the channel closes a moment before it can be waited for.
+        wait_until(5, || !matches!(child.try_wait(), Ok(None)));
+    }
+    // One that has ended by itself keeps its status.
+    let _ = child.kill();
+    let status = child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+    let outcome = match failure {
+        Failure::ToldToEnd => {
+            return format!("this process was told to end, so {program} was ended before it served");
+        }
+        Failure::Gone => format!("ended ({status})"),
+        Failure::Late => format!("was not ready within {} s", limits::SUCCESSOR_READY_SECS),
     };
     format!("{program} {outcome} before it could serve: its own message says why; this process goes on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_ends_all_with_the_process_binds_it() {
+        for (own, parent, is_told, expected) in [
+            (1, 0, false, Some("the first process of a container")),
+            (1, 0, true, Some("the first process of a container")),
+            // In a namespace of processes that is shared with other containers.
+            (9, 0, false, Some("the first process of a container")),
+            (7, 1, false, Some("process 1 started this one")),
+            (7, 1, true, None),
+            (9, 7, false, None),
+        ] {
+            let bond = bond(own, parent, is_told);
+            assert_eq!(bond.is_some(), expected.is_some(), "{own} of {parent}");
+            assert!(bond.zip(expected).is_none_or(|(bond, expected)| bond.starts_with(expected)), "{bond:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Changes to a head, kept as a list beside the bytes that were received.
 
 use super::h1::is_token_byte;
-use super::head::Span;
+use super::head::{Span, begins_as};
 
 /// What the chain wants changed in a head, in order. Reused per connection: clearing keeps the memory.
 ///
@@ -22,6 +22,13 @@ pub enum Edit {
     Set { name: Span, value: Span },
     /// One more field of that name.
     Add { name: Span, value: Span },
+}
+
+impl Edit {
+    fn name(self) -> Span {
+        let (Edit::Remove { name } | Edit::Set { name, .. } | Edit::Add { name, .. }) = self;
+        name
+    }
 }
 
 /// An edit with its bytes.
@@ -93,6 +100,12 @@ impl Edits {
         })
     }
 
+    /// Whether a request's received fields of that name stay behind: they are gone, or a backend behind CGI rules would take them for
+    /// those that an edit is about, because their name has a `_` where that one has a `-`.
+    pub fn supersedes(&self, name: &[u8]) -> bool {
+        self.replaces(name) || self.list.iter().any(|edit| is_alias(name, edit.name().of(&self.text)))
+    }
+
     /// The values that edits give to that name, in order.
     pub fn values<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.list.iter().filter_map(move |edit| match edit {
@@ -105,10 +118,7 @@ impl Edits {
 
     fn forget(&mut self, name: &[u8]) {
         let text = &self.text;
-        self.list.retain(|edit| {
-            let (Edit::Remove { name: of } | Edit::Set { name: of, .. } | Edit::Add { name: of, .. }) = edit;
-            !of.of(text).eq_ignore_ascii_case(name)
-        });
+        self.list.retain(|edit| !edit.name().of(text).eq_ignore_ascii_case(name));
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Span {
@@ -126,6 +136,11 @@ impl Edits {
 
 fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte))
+}
+
+/// Lengths first: they tell nearly all names apart.
+fn is_alias(name: &[u8], of: &[u8]) -> bool {
+    name.len() == of.len() && begins_as(name, of) && !name.eq_ignore_ascii_case(of)
 }
 
 /// Appends a field value with every byte that could end the line early, or is a control, as a space (RFC 9110 5.5).
@@ -158,6 +173,21 @@ mod tests {
         assert!(!edits.replaces(b"X-B"));
         edits.clear();
         assert!(edits.is_empty());
+    }
+
+    #[test]
+    fn underscores_make_no_other_name() {
+        let mut edits = Edits::new();
+        edits.set(b"X-User-Id", b"1");
+        edits.add(b"X-B", b"2");
+        edits.set(b"X_C", b"3");
+        for name in [&b"x-user-id"[..], b"X_User_Id", b"X-USER_id", b"x_b", b"X_C"] {
+            assert!(edits.supersedes(name), "{}", name.escape_ascii());
+        }
+        for name in [&b"X-B"[..], b"X-C", b"X_User_Id2", b"X_User", b"XaUseraId"] {
+            assert!(!edits.supersedes(name), "{}", name.escape_ascii());
+        }
+        assert!(!edits.replaces(b"X_User_Id"), "a response may have both");
     }
 
     #[test]

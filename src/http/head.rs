@@ -157,11 +157,13 @@ const FORWARDED_PREFIX: &[u8] = b"x-forwarded-";
 
 /// X-Forwarded-* in whole or in part spelt with `_`: a backend behind CGI rules would read it as the proxy's own word.
 fn is_forwarded_alias(name: &[u8]) -> bool {
-    let same = |expected: &[u8]| {
-        name.len() >= expected.len()
-            && name.iter().zip(expected).all(|(n, e)| n.eq_ignore_ascii_case(e) || (*n == b'_' && *e == b'-'))
-    };
-    same(FORWARDED_PREFIX) || (name.len() == 9 && same(b"x-real-ip"))
+    begins_as(name, FORWARDED_PREFIX) || (name.len() == 9 && begins_as(name, b"x-real-ip"))
+}
+
+/// Whether a name begins like that where CGI rules turn `-` into `_`: any case, a `_` for a `-`.
+pub(super) fn begins_as(name: &[u8], expected: &[u8]) -> bool {
+    name.len() >= expected.len()
+        && name.iter().zip(expected).all(|(n, e)| n.eq_ignore_ascii_case(e) || (*n == b'_' && *e == b'-'))
 }
 
 /// A name of the X-Forwarded-* family, known or not.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::{Facts, Label, Request, Verdict};
-use crate::http::{Edits, Reply, ResponseHead, ResponseView, is_claim};
+use crate::http::{Edits, Known, Reply, ResponseHead, ResponseView, is_claim};
 
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -80,10 +80,7 @@ impl ForwardAuth {
         for (name, value) in request.fields() {
             let named = |list: &[&str]| list.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
             let hop = hop_names.iter().any(|hop| hop.trim_ascii().eq_ignore_ascii_case(name));
-            let alias = name.contains(&b'_') && {
-                let dashed: Vec<u8> = name.iter().map(|&b| if b == b'_' { b'-' } else { b }).collect();
-                FORWARDED.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&dashed))
-            };
+            let alias = Known::of(name) == Known::ForwardedAlias;
             // What an edit says is the configuration's own word.
             let is_believed = facts.trusted || !is_claim(name) || request.edits.replaces(name);
             if is_believed && !(named(HOP_BY_HOP) || named(REPLACED) || named(FORWARDED) || hop || alias) {
@@ -139,14 +136,15 @@ impl ForwardAuth {
         Verdict::Next
     }
 
-    /// A refusal goes to the client as it is, apart from connection fields and a relative Location.
+    /// A refusal goes to the client as it is, apart from connection fields, a relative Location, and Date, which every answer of the
+    /// proxy's gets.
     fn relay(&self, answer: AskAnswer) -> Reply {
         let mut reply =
             Reply { status: answer.head.status, body: Cow::Owned(answer.body.to_vec()), ..Reply::default() };
         for field in &answer.head.fields {
             let name = field.name.of(answer.bytes);
             let hop = HOP_BY_HOP.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
-            if hop || field.hop || name.eq_ignore_ascii_case(b"content-length") {
+            if hop || field.hop || matches!(field.known, Known::ContentLength | Known::Date) {
                 continue;
             }
             let value = field.value.of(answer.bytes);

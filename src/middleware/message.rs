@@ -37,7 +37,7 @@ impl Request<'_> {
     /// All fields as they stand now: the received ones that are left, then those of the edits.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let received = self.head.fields.iter().map(|field| (field.name.of(self.bytes), field.value.of(self.bytes)));
-        let received = received.filter(|(name, _)| !self.edits.replaces(name));
+        let received = received.filter(|(name, _)| !self.edits.supersedes(name));
         received.chain(self.edits.iter().filter_map(|edit| match edit {
             EditRef::Set { name, value } | EditRef::Add { name, value } => Some((name, value)),
             EditRef::Remove { .. } => None,

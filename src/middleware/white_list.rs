@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use super::{Facts, Label, Place, Request, Verdict};
 use crate::http::Reply;
 
-/// A list of networks. Deliberately unlike Traefik v1, X-Forwarded-For counts only when the peer itself is trusted:
-/// else every client could write itself onto the list.
+/// A list of networks. Deliberately unlike Traefik v1, X-Forwarded-For counts only when the peer itself is trusted, and of it only the
+/// last address, which that peer has seen: else every client could write itself onto the list.
 #[derive(Debug)]
 pub struct WhiteList {
     networks: Vec<IpNet>,
@@ -42,19 +42,17 @@ impl WhiteList {
     }
 
     fn lets_in(&self, request: &Request, facts: &Facts) -> bool {
-        if self.use_x_forwarded_for && facts.trusted {
-            for value in request.view().all(b"x-forwarded-for") {
-                for element in value.split(|&b| b == b',') {
-                    match forwarded_address(element) {
-                        Some(address) if self.contains(address) => return true,
-                        Some(_) => {}
-                        // What cannot be read cannot be excluded either: refused at once.
-                        None => return false,
-                    }
-                }
-            }
-        }
-        self.contains(facts.peer)
+        let forwarded = if self.use_x_forwarded_for && facts.trusted {
+            request.view().all(b"x-forwarded-for").last()
+        } else {
+            None
+        };
+        let address = match forwarded {
+            // What cannot be read cannot be on the list, and the peer does not stand in for its client.
+            Some(value) => value.rsplit(|&b| b == b',').next().and_then(forwarded_address),
+            None => Some(facts.peer),
+        };
+        address.is_some_and(|address| self.contains(address))
     }
 
     fn contains(&self, address: IpAddr) -> bool {

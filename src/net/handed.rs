@@ -1,7 +1,7 @@
 //! Listening sockets that another process opened: systemd (`LISTEN_FDS`), or the Ringway that this one takes over from.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -110,14 +110,18 @@ impl Predecessor {
 pub struct Successor(UnixStream);
 
 impl Successor {
-    /// Waits until it says that it can serve.
+    /// Waits so long at most, and says whether it has said that it can serve.
     ///
     /// # Errors
-    /// It has ended, or the time is over.
-    pub fn wait_until_ready(&mut self, limit: Duration) -> io::Result<()> {
+    /// It has ended.
+    pub fn is_ready_within(&mut self, limit: Duration) -> io::Result<bool> {
         let mut said = [0];
         self.0.set_read_timeout(Some(limit))?;
-        self.0.read_exact(&mut said)
+        match self.0.read_exact(&mut said) {
+            Ok(()) => Ok(true),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     /// Lets it accept.
@@ -253,6 +257,18 @@ mod tests {
         drop(ours);
         assert!(predecessor.has_ended());
         predecessor.relieve();
+    }
+
+    #[test]
+    fn a_successor_is_waiting_ready_or_gone() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let mut successor = Successor(ours);
+        let moment = Duration::from_millis(1);
+        assert!(!successor.is_ready_within(moment).expect("it is there"));
+        theirs.write_all(&[READY]).expect("said");
+        assert!(successor.is_ready_within(moment).expect("it is there"));
+        drop(theirs);
+        assert!(successor.is_ready_within(moment).is_err());
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn request<D: Dial>(
     for field in &talk.head.fields {
         let (name, value) = (field.name.of(&talk.bytes), field.value.of(&talk.bytes));
         let is_believed = peer.trusted || !is_claim(name);
-        if !field.hop && is_believed && !talk.edits.replaces(name) && goes(field.known, value, peer) {
+        if !field.hop && is_believed && !talk.edits.supersedes(name) && goes(field.known, value, peer) {
             sent.push(field.known);
             push(&mut out, name, value);
         }

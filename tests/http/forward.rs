@@ -189,6 +189,20 @@ fn edits_count_but_never_touch_host_or_framing() {
 }
 
 #[test]
+fn no_field_stands_in_for_an_edited_one_by_its_underscores() {
+    let mut edits = Edits::new();
+    edits.set(b"X-Web-User", b"ann");
+    edits.remove(b"x-gone-now");
+    edits.add(b"X-One-More", b"2");
+    edits.set(b"X_Own", b"1");
+    let forged = "X_Web_User: eve\r\nx-web_USER: eve\r\nX_GONE_NOW: eve\r\nX-Gone_Now: eve\r\nX_One-More: eve\r\n";
+    let kept = "X-One-More: 1\r\nX_Web_Users: u\r\nXXWebXUser: u\r\nX-Own: u\r\n";
+    let sent = send(&format!("GET / HTTP/1.1\r\nHost: a\r\n{forged}{kept}\r\n"), &edits, &PLAN);
+    let ours = "X-Web-User: ann\r\nX-One-More: 2\r\nX_Own: 1\r\n";
+    assert!(sent.starts_with(&format!("GET /t HTTP/1.1\r\nHost: a\r\n{kept}{ours}X-Forwarded-For: ")), "{sent}");
+}
+
+#[test]
 fn the_target_cannot_break_out_of_its_line() {
     let sent =
         send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"/a b\r\n#\0c", ..PLAN });

@@ -1,4 +1,4 @@
-//! One Ringway taking over from another under load, and sockets that come from systemd.
+//! One Ringway taking over from another under load, and sockets that come from systemd. Where none takes over: called_off.rs.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use crate::support::origin::Origin;
 use crate::support::ringway::{DRIVERS, Setup};
 use crate::support::wait_for;
 
-const CONFIG: &str = r#"
+pub const CONFIG: &str = r#"
 logLevel = "INFO"
 [entryPoints.http]
 address = "127.0.0.1:@http@"

@@ -19,7 +19,7 @@ filename = "@dir@/routes.toml"
 watch = false
 "#;
 
-const ROUTES: &str = r#"
+pub const ROUTES: &str = r#"
 [backends.one.servers.a]
 url = "http://@origin@"
 [frontends.all]
@@ -29,7 +29,7 @@ rule = "PathPrefix:/"
 "#;
 
 /// Its routes come from a pipe: it has none until somebody writes them.
-fn awaiting_routes(driver: &str) -> Ringway {
+pub fn awaiting_routes(driver: &str) -> Ringway {
     let setup = Setup::new(driver, CONFIG);
     let pipe = setup.folder.path().join("routes.toml");
     assert!(run("mkfifo", &[&pipe.display().to_string()]).status.success(), "{}", pipe.display());

@@ -145,10 +145,29 @@ fn forwarded_addresses_count_only_from_trusted_peers() {
         walk.trusted = trusted;
         passes(&walk.send(&format!("GET / HTTP/1.1\nHost: h\nX-Forwarded-For: {xff}")))
     };
-    assert!(sent("10.1.1.1", true) && sent("11.1.1.1, 10.1.1.1:80", true));
-    assert!(!sent("11.1.1.1", true) && !sent("junk, 10.1.1.1", true));
-    assert!(sent("10.1.1.1, junk", true), "a match before the junk lets in");
+    assert!(sent("10.1.1.1", true) && !sent("11.1.1.1", true));
     assert!(!sent("10.1.1.1", false), "a stranger cannot write itself onto the list");
+}
+
+#[test]
+fn the_last_forwarded_address_decides_alone() {
+    let mut walk = white_list(&["10.0.0.0/8"], true);
+    // On the list itself: no address that was forwarded falls back to it.
+    walk.peer = "10.0.0.1".parse().unwrap();
+    for (fields, is_let_in) in [
+        ("", true),
+        ("\nX-Forwarded-For: 11.1.1.1, 10.1.1.1:80", true),
+        ("\nX-Forwarded-For: junk, 10.1.1.1", true),
+        ("\nX-Forwarded-For: 10.1.1.1, 11.1.1.1", false),
+        ("\nX-Forwarded-For: 10.1.1.1\nX-Forwarded-For: 11.1.1.1", false),
+        ("\nX-Forwarded-For: 11.1.1.1\nX-Forwarded-For: 10.1.1.1", true),
+        ("\nX-Forwarded-For: 11.1.1.1", false),
+        ("\nX-Forwarded-For: 10.1.1.1, junk", false),
+        ("\nX-Forwarded-For: 10.1.1.1,", false),
+        ("\nX-Forwarded-For:", false),
+    ] {
+        assert_eq!(passes(&walk.send(&format!("GET / HTTP/1.1\nHost: h{fields}"))), is_let_in, "{fields:?}");
+    }
 }
 
 #[test]

@@ -226,7 +226,7 @@ fn forward(trust: bool) -> Walk {
 }
 
 const FORWARDED: &str = "POST /p?q=1 HTTP/1.1\nHost: fwd\nAccept: a\nX-Forwarded-For: 9.9.9.9\nX-Forwarded-Host: evil\n\
-    X-Forwarded-Port: 99\nX_Forwarded_Uri: /evil\nConnection: x-drop\nX-Drop: 1\nTE: trailers\nContent-Length: 4";
+    X-Forwarded-Port: 99\nX_Forwarded_Uri: /evil\nX_Real_Ip: evil\nConnection: x-drop\nX-Drop: 1\nTE: trailers\nContent-Length: 4";
 
 fn asked_fields(walk: &mut Walk) -> Vec<(String, String)> {
     asked(walk.send(FORWARDED)).0.fields.iter().map(|(name, value)| (text(name), text(value))).collect()

@@ -37,7 +37,7 @@ fn auth_server() -> Origin {
         "/yes" => response(204, &["X-Auth: me", "X-Auth: too", "X-Not: asked for"], ""),
         "/no" => response(
             401,
-            &["X-Auth: me", "Set-Cookie: a=b", "Keep-Alive: x", "Connection: X-Hop", "X-Hop: 1"],
+            &["X-Auth: me", "Set-Cookie: a=b", "Keep-Alive: x", "Connection: X-Hop", "X-Hop: 1", "Date: yesterday"],
             "denied",
         ),
         "/red" => response(302, &["Location: /login"], "go"),
@@ -86,11 +86,56 @@ fn a_server_that_is_asked_decides() {
             (refused.first("Set-Cookie"), refused.first("X-Hop"), refused.first("Keep-Alive")),
             (Some("a=b"), None, None)
         );
+        let dates = refused.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("date"));
+        assert_eq!(dates.count(), 1, "{driver}: {:?}", refused.fields);
         let moved = proxy.get("red", "/");
         assert_eq!((moved.status, moved.first("Location")), (302, Some(format!("{}/login", server.url()).as_str())));
         assert_eq!(proxy.get("huge", "/").said(), (500, String::new()));
         assert_eq!(proxy.get("dead", "/").said(), (500, String::new()));
         assert_eq!(origin.count(), 1);
+    }
+}
+
+#[test]
+fn no_client_spells_a_field_of_the_proxys_with_underscores() {
+    for driver in DRIVERS {
+        let (server, pages) = (auth_server(), Origin::saying("page"));
+        let origin = Origin::start(|_| response(404, &[], "none"));
+        let url = [origin.url()];
+        let custom = "[F.headers.customRequestHeaders]\nX-Set-Here=\"ours\"\nX-Gone-Here=\"\"";
+        let errors = "[F.errors.a]\nstatus=[\"404\"]\nbackend=\"pages\"\nquery=\"/page\"";
+        let forward = asking(&format!("{}/yes", server.url()));
+        // bob:builder
+        let basic = "[F.auth]\nheaderField=\"X-WebAuth-User\"\n[F.auth.basic]\nusers=[\"bob:{SHA}9SMYoF5RilWWASry7TjeaKwmpGg=\"]";
+        let rules = Rules::default()
+            .add("pages", &[pages.url()], "", "")
+            .add("asking", &url, &format!("{custom}\n{forward}\n{errors}"), "")
+            .add("basic", &url, basic, "");
+        let proxy = Proxy::start(driver, "", rules.text());
+        let custom = ["X_Set_Here: forged", "x-gone_here: forged"];
+        let answered = ["X_Auth: forged", "X_Other: forged"];
+        let fields = [&custom[..], &answered, &["X_Kept_Here: 1"]].concat();
+        assert_eq!(proxy.send("GET", "asking", "/", &fields, b"").said(), (404, "page".to_owned()), "{driver}");
+        let (asked, seen, page) = (server.last(), origin.last(), pages.last());
+        for (who, got, forged) in [
+            ("the one who decides", &asked, &custom[..]),
+            ("the server", &seen, &[custom, answered].concat()),
+            ("the page's server", &page, &[custom, answered].concat()),
+        ] {
+            for name in forged.iter().map(|field| field.split(':').next().unwrap()) {
+                assert_eq!(got.values(name), [""; 0], "{driver}: {who} reads {name}");
+            }
+            assert_eq!(
+                (got.values("X-Set-Here"), got.values("X_Kept_Here")),
+                (vec!["ours"], vec!["1"]),
+                "{driver}: {who}"
+            );
+        }
+        assert_eq!(seen.values("X-Auth"), ["me", "too"], "{driver}");
+        let fields = ["Authorization: Basic Ym9iOmJ1aWxkZXI=", "X_WebAuth_User: root"];
+        assert_eq!(proxy.send("GET", "basic", "/", &fields, b"").status, 404, "{driver}");
+        let seen = origin.last();
+        assert_eq!((seen.values("X-WebAuth-User"), seen.values("X_WebAuth_User")), (vec!["bob"], vec![]), "{driver}");
     }
 }
 

@@ -136,7 +136,7 @@ fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPla
     let edited = !view.edits.is_empty();
     for field in &view.head.fields {
         let stays = !field.hop && field_stays(view, field, plan, sent);
-        if stays && !(edited && view.edits.replaces(field.name.of(view.bytes))) {
+        if stays && !(edited && view.edits.supersedes(field.name.of(view.bytes))) {
             runs.keep(field);
             if field.known != Known::Other {
                 sent.note(field.known, field.value.of(view.bytes));

@@ -1,0 +1,140 @@
+//! Hand-overs that must not happen: nobody would outlive the one that hands over, or it has been told to end meanwhile.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::thread;
+use std::time::Duration;
+
+use crate::handover::CONFIG;
+use crate::start::{ROUTES, awaiting_routes};
+use crate::support::origin::Origin;
+use crate::support::ringway::{DRIVERS, Ringway, Setup};
+use crate::support::{run, tool_or_skip, wait_for};
+
+/// Longer than anything here takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// It ends in order, nobody has taken over, and nobody listens any more.
+fn ends_without_a_successor(driver: &str, proxy: &mut Ringway) {
+    assert_eq!(proxy.wait(PATIENCE).code(), Some(0), "{driver}: {}", proxy.log());
+    let left = proxy.log().contains("has taken over").then(|| proxy.successor(1));
+    assert!(left.is_none(), "{driver}: {}", proxy.log());
+    let outcome = TcpStream::connect(("127.0.0.1", proxy.http));
+    assert!(outcome.is_err(), "{driver}: somebody still listens: {}", proxy.log());
+}
+
+#[test]
+fn a_process_that_is_told_to_end_ends_the_successor_that_it_waits_for() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let mut proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
+        // The successor waits for the answer of an engine that gives none.
+        let socket = proxy.file("engine.sock");
+        let engine = UnixListener::bind(&socket).expect("a socket");
+        engine.set_nonblocking(true).expect("set");
+        let file = proxy.config_file();
+        let table = format!("[docker]\nendpoint = \"unix://{}\"\n[file]\n", socket.display());
+        let config = fs::read_to_string(&file).expect("the file").replace("[file]\n", &table);
+        fs::write(&file, config).expect("written");
+        proxy.signal("USR2");
+        let (mut asked, _) = wait_for("the successor asks", PATIENCE, || engine.accept().map_err(|e| e.to_string()));
+        proxy.signal("TERM");
+        ends_without_a_successor(driver, &mut proxy);
+        // Left alone it gives up after ten seconds, and says so.
+        assert!(!proxy.log().contains("cannot take over without"), "{driver}: {}", proxy.log());
+        assert!(proxy.log().contains("this process was told to end"), "{driver}: {}", proxy.log());
+        asked.set_nonblocking(false).expect("set");
+        asked.set_read_timeout(Some(PATIENCE)).expect("set");
+        asked.read_to_end(&mut Vec::new()).expect("its connection ends with the successor");
+    }
+}
+
+#[test]
+fn a_process_that_is_told_both_at_once_ends() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let mut proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
+        for signal in ["STOP", "USR2", "TERM", "CONT"] {
+            proxy.signal(signal);
+        }
+        ends_without_a_successor(driver, &mut proxy);
+    }
+}
+
+#[test]
+fn a_process_that_is_told_to_end_ends_a_successor_that_is_ready() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let mut proxy = awaiting_routes(driver);
+        let routes = ROUTES.replace("@origin@", &origin.address.to_string());
+        let pipe = proxy.file("routes.toml");
+        fs::write(&pipe, &routes).expect("it reads the pipe");
+        proxy.await_status("a", "200");
+        proxy.signal("USR2");
+        let mut pipe = OpenOptions::new().write(true).open(pipe).expect("the successor reads it");
+        // What the successor says from now on is heard together with the signal.
+        proxy.signal("STOP");
+        pipe.write_all(routes.as_bytes()).expect("routes");
+        drop(pipe);
+        proxy.await_log("Server configuration reloaded", 2);
+        thread::sleep(Duration::from_millis(500));
+        proxy.signal("TERM");
+        proxy.signal("CONT");
+        ends_without_a_successor(driver, &mut proxy);
+    }
+}
+
+/// Its parent is process 1 of a namespace, which ends with it, and so does all in there; or stays, as systemd does, where it is notified.
+fn under_an_init(driver: &str, origin: &Origin) -> Setup {
+    let init = "\"$0\" \"$@\" & until [ -e hand-over ]; do sleep 0.1; done; kill -USR2 $!; wait $!; \
+                [ -z \"$NOTIFY_SOCKET\" ] || exec sleep 600";
+    let words = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", init];
+    Setup::new(driver, CONFIG).fill("@origin@", origin.address).under(&words)
+}
+
+fn has_namespaces() -> bool {
+    let made = run("unshare", &["--pid", "--fork", "--kill-child", "true"]);
+    tool_or_skip("the right to make a namespace of processes", made.status.success())
+}
+
+#[test]
+fn a_process_whose_init_would_end_with_it_goes_on() {
+    if !has_namespaces() {
+        return;
+    }
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let proxy = under_an_init(driver, &origin).start();
+        fs::write(proxy.file("hand-over"), "").expect("written");
+        proxy.await_log("not taken over: process 1 started this one", 1);
+        assert!(proxy.log().contains("Type=notify"), "{driver}: {}", proxy.log());
+        assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
+        assert!(!proxy.log().contains("has taken over"), "{driver}: {}", proxy.log());
+    }
+}
+
+#[test]
+fn an_init_that_is_notified_follows_the_successor() {
+    if !has_namespaces() {
+        return;
+    }
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let setup = under_an_init(driver, &origin);
+        let place = setup.folder.path().join("notify");
+        let notify = UnixDatagram::bind(&place).expect("a socket");
+        notify.set_read_timeout(Some(PATIENCE)).expect("set");
+        let proxy = setup.env("NOTIFY_SOCKET", place.display()).start();
+        let mut said = [0; 256];
+        let first = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("it says that it serves");
+        fs::write(proxy.file("hand-over"), "").expect("written");
+        let next = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("its successor does");
+        for said in [&first, &next] {
+            assert!(said.starts_with(b"READY=1\nMAINPID="), "{driver}: {}", String::from_utf8_lossy(said));
+        }
+        assert_ne!(first, next, "{driver}: another process is followed");
+        assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
+    }
+}
