@@ -37,7 +37,7 @@ pub struct AfterAuth {
 pub struct InvalidUser {
     pub line: usize,
     pub in_file: bool,
-    pub user: String,
+    pub user: Option<String>,
     pub form: &'static str,
 }
 
@@ -150,7 +150,8 @@ pub(super) struct UserLine<'a> {
 
 impl UserLine<'_> {
     pub fn invalid(&self, form: &'static str) -> InvalidUser {
-        let user = self.text.split(':').next().unwrap_or_default().to_owned();
+        // Without a colon it may all be a password or its hash.
+        let user = self.text.split_once(':').map(|(user, _)| user.to_owned());
         InvalidUser { line: self.line, in_file: self.in_file, user, form }
     }
 }
@@ -167,7 +168,10 @@ impl fmt::Display for InvalidUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = if self.in_file { "line {} of usersFile" } else { "entry {} of users" };
         let place = source.replace("{}", &self.line.to_string());
-        write!(f, "{place} (user {:?}) cannot be read: write it as {}", self.user, self.form)
+        match &self.user {
+            Some(user) => write!(f, "{place} (user {user:?}) cannot be read: write it as {}", self.form),
+            None => write!(f, "{place} cannot be read: write it as {}", self.form),
+        }
     }
 }
 

@@ -22,7 +22,8 @@ pub struct Labels<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLabel {
     pub label: String,
-    pub value: String,
+    /// `None` of one that holds secrets: the sentence goes to the log and to the API.
+    pub value: Option<String>,
     /// What is wrong and what to write instead.
     pub advice: String,
 }
@@ -118,7 +119,8 @@ impl<'a> Labels<'a> {
 
     /// The error for a value that cannot be used, naming the label as the container has it.
     pub fn bad(&self, label: &str, value: &str, advice: &str) -> BadLabel {
-        BadLabel { label: self.name_as_written(label), value: value.to_owned(), advice: advice.to_owned() }
+        let value = (!is_secret(label)).then(|| value.to_owned());
+        BadLabel { label: self.name_as_written(label), value, advice: advice.to_owned() }
     }
 
     /// The complaints so far, each a whole sentence.
@@ -167,8 +169,17 @@ fn is_token(byte: u8) -> bool {
 
 impl fmt::Display for BadLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "label {} has the value `{}`: {}", self.label, self.value, self.advice)
+        match &self.value {
+            Some(value) => write!(f, "label {} has the value `{value}`: {}", self.label, self.advice),
+            None => write!(f, "label {} has a value that cannot be used: {}", self.label, self.advice),
+        }
     }
+}
+
+/// Holds passwords, their hashes or keys.
+fn is_secret(label: &str) -> bool {
+    const SECRET: &[&str] = &[".auth.basic", ".auth.digest", ".auth.forward.tls.", ".headers.customRequestHeaders"];
+    SECRET.iter().any(|part| label.contains(part))
 }
 
 impl std::error::Error for BadLabel {}
@@ -179,6 +190,24 @@ mod tests {
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    }
+
+    #[test]
+    fn a_value_that_holds_secrets_is_not_repeated() {
+        let quoted = "\"admin:$apr1$salt$hash\"";
+        for (label, is_secret) in [
+            ("traefik.frontend.auth.basic.users", true),
+            ("traefik.frontend.auth.basic", true),
+            ("traefik.frontend.auth.digest.users", true),
+            ("traefik.frontend.auth.forward.tls.key", true),
+            ("traefik.frontend.headers.customRequestHeaders", true),
+            ("traefik.frontend.rule", false),
+        ] {
+            let map = map(&[(label, quoted)]);
+            let told = Labels::new("", &map, &map).text(label).expect_err("a quote").to_string();
+            assert!(told.contains(label) && told.contains("quote"), "{told}");
+            assert_eq!(told.contains("$apr1$"), !is_secret, "{told}");
+        }
     }
 
     #[test]

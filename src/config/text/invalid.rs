@@ -59,13 +59,18 @@ impl InvalidConfig {
     pub(super) fn at(source: &Source<'_>, span: Range<usize>, message: String, help: String) -> Self {
         let span = clamp(source.text, span);
         let (line, column) = source.position(span.start);
+        let file = source.file.to_owned();
+        if holds_a_secret(source.line_at(span.start)) {
+            let shown = format!("{file} line {line}: {message}: {help} (the line holds a secret and is not shown)");
+            return InvalidConfig { file, line, column, message, help, shown };
+        }
         let snippet = Snippet::source(source.text)
             .path(source.file)
             .fold(true)
             .annotation(AnnotationKind::Primary.span(span).label(help.as_str()));
         let report = [Level::ERROR.primary_title(message.as_str()).element(snippet)];
         let shown = Renderer::plain().render(&report);
-        InvalidConfig { file: source.file.to_owned(), line, column, message, help, shown }
+        InvalidConfig { file, line, column, message, help, shown }
     }
 
     fn of_flag(flag: &str, message: String, help: String) -> Self {
@@ -88,12 +93,36 @@ impl Source<'_> {
         let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
         (line, before[line_start..].chars().count() + 1)
     }
+
+    /// The whole line that a byte offset is in.
+    fn line_at(&self, offset: usize) -> &str {
+        let (before, behind) = self.text.split_at(floor_char(self.text, offset));
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let end = behind.find('\n').unwrap_or(behind.len());
+        &self.text[start..before.len() + end]
+    }
+}
+
+/// Options whose values are passwords, their hashes or keys.
+const SECRET_KEYS: &[&str] = &["users", "basicAuth", "key", "keyFile"];
+
+fn is_secret(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    SECRET_KEYS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
+}
+
+/// A line that sets such an option, or is part of a list of users or of a key.
+fn holds_a_secret(line: &str) -> bool {
+    let sets_one = line.split_once('=').is_some_and(|(key, _)| key.split(['{', ',']).any(is_secret));
+    sets_one || [":$", "{SHA}", "PRIVATE KEY"].iter().any(|mark| line.contains(mark))
 }
 
 /// A value that does not fit its option, before the document's text is at hand.
 #[derive(Debug)]
 pub(super) struct Misfit {
     message: String,
+    /// What stands there instead of what was expected.
+    found: Option<String>,
     help: String,
     origin: Option<Origin>,
 }
@@ -106,23 +135,24 @@ impl Misfit {
             "write `key = value` with texts in quotes, `[table]`, or `[[list]]`"
         };
         let message = format!("this is not valid TOML: {message}");
-        Misfit { message, help: help.to_owned(), origin: Some(Origin::File(span)) }
+        Misfit { message, found: None, help: help.to_owned(), origin: Some(Origin::File(span)) }
     }
 
     pub fn number_too_large(origin: Origin) -> Self {
         let help = "write a number that fits into 64 bits".to_owned();
-        Misfit { message: "this number is too large".to_owned(), help, origin: Some(origin) }
+        Misfit { message: "this number is too large".to_owned(), found: None, help, origin: Some(origin) }
     }
 
     /// A name that occurs twice, once in another case: which one counts would be a guess.
     pub fn twice(key: &str, other: &str, origin: &Origin) -> Self {
         let message = format!("{key} is the same option as {other}");
-        Misfit { message, help: "remove one of the two".to_owned(), origin: Some(origin.clone()) }
+        Misfit { message, found: None, help: "remove one of the two".to_owned(), origin: Some(origin.clone()) }
     }
 
     pub fn wrong_type(expected: &str, help: &str, found: &Value) -> Self {
         Misfit {
-            message: format!("expected {expected}, found {}", describe(found)),
+            message: format!("expected {expected}"),
+            found: Some(describe(found)),
             help: help.to_owned(),
             origin: None,
         }
@@ -132,6 +162,8 @@ impl Misfit {
     pub fn locate(mut self, key: &str, origin: &Origin) -> Self {
         if self.origin.is_none() {
             self.origin = Some(origin.clone());
+            let found = self.found.take().filter(|_| !is_secret(key));
+            self.message.extend(found.map(|found| format!(", found {found}")));
             if !key.is_empty() {
                 self.message = format!("{key}: {}", self.message);
             }
@@ -140,17 +172,19 @@ impl Misfit {
     }
 
     pub fn show(self, source: &Source<'_>) -> InvalidConfig {
+        let message = self.to_string();
         match self.origin {
-            Some(Origin::Flag(flag)) => InvalidConfig::of_flag(&flag, self.message, self.help),
-            Some(Origin::File(span)) => InvalidConfig::at(source, span, self.message, self.help),
-            None => InvalidConfig::at(source, 0..0, self.message, self.help),
+            Some(Origin::Flag(flag)) => InvalidConfig::of_flag(&flag, message, self.help),
+            Some(Origin::File(span)) => InvalidConfig::at(source, span, message, self.help),
+            None => InvalidConfig::at(source, 0..0, message, self.help),
         }
     }
 }
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        self.found.iter().try_for_each(|found| write!(f, ", found {found}"))
     }
 }
 
@@ -158,12 +192,12 @@ impl std::error::Error for Misfit {}
 
 impl de::Error for Misfit {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Misfit { message: message.to_string(), help: "correct this value".to_owned(), origin: None }
+        Misfit { message: message.to_string(), found: None, help: "correct this value".to_owned(), origin: None }
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let message = format!("expected {expected}, found {}", describe_unexpected(unexpected));
-        Misfit { message, help: "change this value's type".to_owned(), origin: None }
+        let (message, found) = (format!("expected {expected}"), Some(describe_unexpected(unexpected)));
+        Misfit { message, found, help: "change this value's type".to_owned(), origin: None }
     }
 }
 

@@ -152,3 +152,20 @@ fn no_text_makes_the_reader_panic() {
         }
     }
 }
+
+#[test]
+fn neither_a_secret_nor_its_line_is_shown() {
+    let frontend = "[frontends.a.auth.basic]\n";
+    for text in [
+        format!("{frontend}users = 'admin:$apr1$salt$hash'\n"),
+        format!("{frontend}users = ['admin:$apr1$salt$hash'\nusersFile = 1"),
+        format!("{frontend}users = [\n'admin:$apr1$salt$hash' 'b',\n]\n"),
+        "[frontends.a]\nbasicAuth = 'admin:{SHA}hash'\n".to_owned(),
+        "[frontends.a.auth]\nbasic = { removeHeader = 1, users = ['admin:$apr1$salt$hash'] }\n".to_owned(),
+        "[frontends.a.auth.forward.tls]\nkey = ['-----BEGIN PRIVATE KEY-----hash']\n".to_owned(),
+    ] {
+        let told = read::<Dynamic>(&text, "routes.toml").expect_err(&text).to_string();
+        assert!(!told.contains("hash"), "{told}");
+        assert!(told.contains("routes.toml"), "{told}");
+    }
+}
