@@ -6,7 +6,7 @@ mod request;
 mod response;
 
 pub use reply::{ReplyPlan, write_100_continue, write_reply};
-pub use request::{ForwardPlan, HostChoice, write_request};
+pub use request::{ForwardPlan, HostChoice, push_target, write_request};
 pub use response::{ResponsePlan, framing_for_client, write_response};
 
 use super::head::Field;

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::Facts;
 use crate::http::edits::EditRef;
-use crate::http::{Edits, Reply, RequestHead, RequestView, ResponseHead, ResponseView};
+use crate::http::{Edits, Reply, RequestHead, RequestView, ResponseHead, ResponseView, is_claim};
 
 /// A request under way through the chain.
 pub struct Request<'a> {
@@ -30,6 +31,11 @@ impl<'a> Request<'a> {
     /// The first value of that name, edits included.
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
         self.view().first(name)
+    }
+
+    /// As [`first`](Self::first); of what says where a request came from, only the word of a trusted peer.
+    pub fn believed(&self, name: &[u8], facts: &Facts) -> Option<&[u8]> {
+        if facts.trusted || !is_claim(name) { self.first(name) } else { None }
     }
 }
 

@@ -22,7 +22,8 @@ pub enum Source {
     ClientIp,
     /// The Host as sent, port included.
     Host,
-    /// The first value of a field; without it, the empty text.
+    /// The first value of a field; without it, the empty text. What a peer that is not trusted claims does not count: with it, every request
+    /// could be another source.
     Header(String),
 }
 
@@ -50,7 +51,7 @@ impl Source {
                 IpAddr::V6(address) => hasher.hash_one(address.octets()),
             },
             Source::Host => hasher.hash_one(request.host()),
-            Source::Header(name) => hasher.hash_one(request.first(name.as_bytes()).unwrap_or_default()),
+            Source::Header(name) => hasher.hash_one(request.believed(name.as_bytes(), facts).unwrap_or_default()),
         }
     }
 }

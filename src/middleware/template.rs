@@ -68,7 +68,9 @@ impl Template {
                     let address = std::net::SocketAddr::new(facts.peer, facts.peer_port);
                     out.extend_from_slice(address.to_string().as_bytes());
                 }
-                Piece::Header(name) => out.extend_from_slice(request.first(name.as_bytes()).unwrap_or_default()),
+                Piece::Header(name) => {
+                    out.extend_from_slice(request.believed(name.as_bytes(), facts).unwrap_or_default())
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 use super::path::decode_query;
 use super::pattern;
 use super::template::{Kind, Slash, Template};
-use crate::http::RequestView;
+use crate::http::{RequestView, is_claim};
 
 /// The header fields of a request, as far as rules ask for them.
 pub trait Headers {
@@ -22,6 +22,15 @@ impl Headers for RequestView<'_> {
         fields
             .filter(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name.as_bytes()))
             .any(|field| test(field.value.of(self.bytes)))
+    }
+}
+
+/// Fields as received from a peer that is not trusted: what it says of where the request came from decides no route.
+pub struct Unclaimed<'a>(pub RequestView<'a>);
+
+impl Headers for Unclaimed<'_> {
+    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        !is_claim(name.as_bytes()) && self.0.any(name, test)
     }
 }
 

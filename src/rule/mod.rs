@@ -17,7 +17,7 @@ mod router;
 mod template;
 mod trie;
 
-pub use matcher::Headers;
+pub use matcher::{Headers, Unclaimed};
 pub use modifier::{Applied, FieldEdit, Modifiers, Rewritten, X_FORWARDED_PREFIX, X_REPLACED_PATH};
 pub use parse::{InvalidRule, Rule, expressions, parse_domains};
 pub use pattern::InvalidPattern;

@@ -96,7 +96,9 @@ async fn decide<'a, D: Dial>(worker: &Worker<D>, snapshot: &'a Snapshot, talk: &
 fn route<'a>(snapshot: &'a Snapshot, talk: &mut Talk, peer: &Peer) -> Result<&'a Arc<Frontend>, Refusal> {
     let refuse = |reply: Reply, label: Option<&str>| Err(Refusal { reply, label: label.map(Label::from), at: 0 });
     let view = crate::http::RequestView { head: &talk.head, bytes: &talk.bytes, edits: &talk.edits };
-    let facts = rule::RequestFacts { method: view.method(), host: view.host(), target: view.target(), headers: &view };
+    let unclaimed = rule::Unclaimed(view);
+    let headers: &dyn rule::Headers = if peer.trusted { &view } else { &unclaimed };
+    let facts = rule::RequestFacts { method: view.method(), host: view.host(), target: view.target(), headers };
     match snapshot.routers[peer.entry].route(&facts, &mut talk.scratch) {
         Outcome::Found { value, modifiers } => {
             match modifiers.apply(view.target(), &mut talk.scratch) {

@@ -12,6 +12,7 @@ use super::upload::hang_up;
 use super::upstream::Dial;
 use crate::config::snapshot::{Backend, Frontend, Origin, PageSource};
 use crate::http::edits::{EditRef, push_value};
+use crate::http::forward::push_target;
 use crate::http::{Known, Reply, is_claim};
 use crate::limits;
 use crate::middleware::Answer;
@@ -149,7 +150,7 @@ fn request<D: Dial>(
     let host = if source.pass_host { page_host } else { &origin.authority };
     let mut out = Vec::with_capacity(talk.bytes.len() + 256);
     out.extend_from_slice(b"GET ");
-    out.extend_from_slice(&ask.target);
+    push_target(&mut out, &ask.target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     push(&mut out, b"Host", host.as_bytes());
     let mut sent: Vec<Known> = Vec::new();

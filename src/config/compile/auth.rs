@@ -24,7 +24,8 @@ pub struct Auth {
 /// The first of basic, digest and forward that is set.
 ///
 /// # Errors
-/// A user line or file that cannot be read, an address that is no URL, certificates that cannot be used.
+/// None of them is set: Traefik answers every request with 500 then, and to serve everybody is not what the author meant either. A user line
+/// or file that cannot be read, an address that is no URL, certificates that cannot be used.
 pub fn auth(
     fixture: &Fixture,
     written: Option<&dynamic::Auth>,
@@ -47,12 +48,13 @@ pub fn auth(
     }
     match &written.forward {
         Some(forward) => self::forward(fixture, forward, label, interned),
-        None => Ok(Auth::default()),
+        None => Err("auth names none of basic, digest and forward: set one of them, or leave auth out".to_owned()),
     }
 }
 
-/// What stands in for authentication whose files cannot be read: those that only a file of users knows are refused, and everybody where
-/// another server should be asked. Without it another frontend might serve the same requests to everybody. `None`: no file is to blame.
+/// What stands in for authentication that names no method, or whose files cannot be read: those that only a file of users knows are
+/// refused, and everybody where another server should be asked, or nobody knows who. Without it another frontend might serve the same
+/// requests to everybody. `None`: something else is wrong.
 pub fn closed(written: &dynamic::Auth) -> Option<dynamic::Auth> {
     let without_file = |users: &UserAuth| UserAuth { users_file: String::new(), ..users.clone() };
     let has_file = |users: &Option<UserAuth>| users.as_ref().is_some_and(|users| !users.users_file.is_empty());
@@ -61,7 +63,8 @@ pub fn closed(written: &dynamic::Auth) -> Option<dynamic::Auth> {
         let (basic, digest) = (written.basic.as_ref().map(without_file), written.digest.as_ref().map(without_file));
         return Some(dynamic::Auth { basic, digest, ..written.clone() });
     }
-    has_tls.then(|| dynamic::Auth { basic: Some(UserAuth::default()), ..written.clone() })
+    let names_none = written.basic.is_none() && written.digest.is_none() && written.forward.is_none();
+    (has_tls || names_none).then(|| dynamic::Auth { basic: Some(UserAuth::default()), ..written.clone() })
 }
 
 /// Basic authentication; also for the deprecated list of a frontend.

@@ -30,7 +30,8 @@ pub struct InvalidEntryPoint {
 /// Compiles the chains and the trust of entry point `name`.
 ///
 /// # Errors
-/// A redirect to nowhere, a bad address range, a user line or file that cannot be read, an authentication server that is no URL.
+/// A redirect to nowhere, a bad address range, authentication without a method, a user line or file that cannot be read, an authentication
+/// server that is no URL.
 pub fn entry_point(
     fixture: &Fixture,
     name: &str,
@@ -39,16 +40,6 @@ pub fn entry_point(
 ) -> Result<EntryPointParts, InvalidEntryPoint> {
     let invalid = |reason: String| InvalidEntryPoint { name: name.to_owned(), reason };
     let place = Place::EntryPoint(name);
-    if let Some(auth) = &written.auth
-        && auth.basic.is_none()
-        && auth.digest.is_none()
-        && auth.forward.is_none()
-    {
-        // Traefik answers 500 to every request then; serving without authentication is not what the author meant either.
-        return Err(invalid(
-            "auth names none of basic, digest and forward: set one of them, or leave auth out".to_owned(),
-        ));
-    }
     let mut states = StepStates::default();
     let mut chain = Vec::new();
     if let Some(redirect) = &written.redirect {

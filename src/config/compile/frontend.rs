@@ -55,7 +55,7 @@ pub fn frontend(
     let owner = Owner { provider, entry_point: &facts.name, name, frontend: written, backend: written_backend };
     let mut states = workshop.states.known(workshop.previous, &owner);
     let mut outer: Vec<_> = pages::step(written, document, workshop.warnings).into_iter().collect();
-    white_list(written, place, &mut outer)?;
+    white_list(written, place, &mut outer, workshop.warnings)?;
     if let Some(redirect) = &written.redirect {
         outer.extend(redirect_step(fixture, redirect, Some(facts), place)?);
     }
@@ -124,11 +124,21 @@ fn client_cert(written: &dynamic::PassTlsClientCert) -> ClientCert {
     ClientCert { pem: written.pem, infos }
 }
 
-fn white_list(written: &dynamic::Frontend, place: Place<'_>, steps: &mut Vec<Middleware>) -> Result<(), String> {
+/// A list without ranges is none, and the old option counts (dynamic.md 3.3).
+fn white_list(
+    written: &dynamic::Frontend,
+    place: Place<'_>,
+    steps: &mut Vec<Middleware>,
+    warnings: &mut Vec<String>,
+) -> Result<(), String> {
     let (ranges, use_xff) = match &written.white_list {
-        Some(list) => (&list.source_range, list.use_x_forwarded_for),
-        None => (&written.whitelist_source_range, false),
+        Some(list) if !list.source_range.is_empty() => (&list.source_range, list.use_x_forwarded_for),
+        _ => (&written.whitelist_source_range, false),
     };
+    if ranges.is_empty() && written.white_list.is_some() {
+        warnings
+            .push("whiteList has no sourceRange and lets everybody in: list the addresses, or leave it out".to_owned());
+    }
     if !ranges.is_empty() {
         steps.push(Middleware::WhiteList(WhiteList::new(ranges, use_xff, place).map_err(|e| e.to_string())?));
     }

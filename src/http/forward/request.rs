@@ -115,7 +115,7 @@ fn push_request_line(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPla
 
 /// What a path modifier makes of a client's path may be anything: a slash goes in front of it where there is none, and bytes that would
 /// end the target early go out escaped.
-fn push_target(out: &mut Vec<u8>, target: &[u8]) {
+pub fn push_target(out: &mut Vec<u8>, target: &[u8]) {
     if target.first() != Some(&b'/') && target != b"*" {
         out.push(b'/');
     }
