@@ -156,12 +156,15 @@ impl Agent {
 
     /// The jobs to start now, and how long to sleep when nothing happens.
     fn next_jobs(&mut self, wanted: &Wanted, busy: &HashSet<Job>, notify: &impl Fn(Event)) -> (Vec<Job>, Duration) {
-        let plan = plan::jobs(wanted, &self.held, unix_secs());
+        let now_secs = unix_secs();
+        let plan = plan::jobs(wanted, &self.held, now_secs);
         self.attempts.keep_only(&plan.jobs);
         self.report_refused(&plan.refused, notify);
         let now = self.started.elapsed();
         let mut ready = Vec::new();
-        let mut pause = self.desk.settings.pacing.check_every;
+        // The next one due is not waited for longer than that: the clock may be set meanwhile.
+        let check_every = self.desk.settings.pacing.check_every;
+        let mut pause = plan::next_due(&self.held, now_secs).map_or(check_every, |due| due.min(check_every));
         let pending: HashSet<&String> = busy.iter().flat_map(|job| &job.names).collect();
         for job in plan.jobs {
             let not_before = self.attempts.not_before(&job);

@@ -84,9 +84,20 @@ pub fn jobs(wanted: &Wanted, held: &[Held], now_secs: i64) -> Plan {
 
 /// Is it time to renew: fewer than 30 days left, or than a third of its life if that is less; or is it unreadable?
 pub fn is_due(certificate: Option<&Certificate>, now_secs: i64) -> bool {
-    let Some(certificate) = certificate else { return true };
+    certificate.is_none_or(|certificate| due_from_secs(certificate) <= now_secs)
+}
+
+/// The time until the next certificate becomes due. One that is due already has its own pauses.
+pub fn next_due(held: &[Held], now_secs: i64) -> Option<Duration> {
+    let certificates = held.iter().filter_map(|old| old.certificate.as_deref());
+    let waits = certificates.filter_map(|certificate| u64::try_from(due_from_secs(certificate) - now_secs).ok());
+    waits.filter(|secs| *secs > 0).min().map(Duration::from_secs)
+}
+
+/// The first second at which it is due.
+fn due_from_secs(certificate: &Certificate) -> i64 {
     let life = certificate.not_after_secs - certificate.not_before_secs;
-    certificate.not_after_secs - now_secs < RENEW_BEFORE_SECS.min(life / 3)
+    certificate.not_after_secs - RENEW_BEFORE_SECS.min(life / 3) + 1
 }
 
 fn is_covered(name: &str, wanted: &Wanted, held: &[Held], jobs: &[Job]) -> bool {
@@ -227,6 +238,26 @@ mod tests {
     fn a_due_renewal_and_a_request_for_the_same_name_are_one_job() {
         let unreadable = Held { certificate: None, ..held(&["a.x"], 80, 90) };
         assert_eq!(names(&jobs(&want(&[&["a.x"]], &[]), &[unreadable], 0)), ["a.x"]);
+    }
+
+    #[test]
+    fn the_next_certificate_that_becomes_due_is_waited_for() {
+        let hour = Duration::from_secs(3600);
+        let wait = |held: &[Held], now| next_due(held, now);
+        // A life of 6 hours: due when less than 2 are left, so from the second after 4 of them are over.
+        let mut short = held(&["a.x"], 0, 0);
+        let made = Certificate {
+            not_before_secs: 0,
+            not_after_secs: 6 * 3600,
+            ..Arc::into_inner(short.certificate.unwrap()).unwrap()
+        };
+        short.certificate = Some(Arc::new(made));
+        let second = Duration::from_secs(1);
+        assert_eq!(wait(std::slice::from_ref(&short), 0), Some(4 * hour + second));
+        assert_eq!(wait(&[held(&["b.x"], 90, 90), short.clone()], 4 * 3600), Some(second));
+        assert!(!is_due(short.certificate.as_deref(), 4 * 3600) && is_due(short.certificate.as_deref(), 4 * 3600 + 1));
+        assert_eq!(wait(&[held(&["b.x"], 90, 90), short.clone()], 4 * 3600 + 1), Some(60 * 24 * hour - 4 * hour));
+        assert_eq!(wait(&[short, Held { certificate: None, ..held(&["c.x"], 80, 90) }], 7 * 3600), None);
     }
 
     #[test]
