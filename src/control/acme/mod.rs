@@ -12,6 +12,7 @@ pub mod plan;
 pub mod store;
 mod unsaved;
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -150,8 +151,11 @@ impl Agent {
         Ok(Agent { desk: Arc::new(desk), held, attempts, refused, unsaved, started })
     }
 
+    /// Those that last longest first: where several are for one name, handshakes get the first.
     fn certificates(&self) -> Vec<Arc<Certificate>> {
-        self.held.iter().filter_map(|held| held.certificate.clone()).collect()
+        let mut usable: Vec<Arc<Certificate>> = self.held.iter().filter_map(|held| held.certificate.clone()).collect();
+        usable.sort_by_key(|certificate| Reverse(certificate.not_after_secs));
+        usable
     }
 
     /// The jobs to start now, and how long to sleep when nothing happens.
