@@ -435,6 +435,21 @@ fn a_short_lived_certificate_is_renewed_when_it_becomes_due() {
 }
 
 #[test]
+fn of_two_entries_for_one_name_the_one_that_lasts_longest_is_used_and_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = folder.path().join("acme.json");
+    let entries = [("other.example", 40), ("twice.example", 10), ("twice.example", 60)];
+    write_private(&storage, &traefiks_file(&entries.map(|(name, days)| ending_soon(name, days))));
+    let room = Room::start(of_nobody(storage), Wanted::default(), &Arc::default());
+    let published = room.certificates();
+    let covers = |name: &str| published.iter().map(|certificate| certificate.covers(name)).collect::<Vec<_>>();
+    assert_eq!([covers("twice.example"), covers("other.example")], [[true, false], [false, true]]);
+    // Neither is due: an order would fail at once.
+    room.assert_quiet();
+    room.stop().unwrap();
+}
+
+#[test]
 fn a_failing_name_is_reported_and_retried_and_harms_no_other() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");

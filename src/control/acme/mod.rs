@@ -144,7 +144,7 @@ impl Agent {
         if rewritten {
             warn!("acme.caServer {} is retired, {ca_server} is used: change the configuration", settings.ca_server);
         }
-        let held: Vec<Held> = store.certificates().into_iter().map(held).collect();
+        let held = plan::lasting_longest(store.certificates().into_iter().map(held).collect());
         let desk = Desk { settings, ca_server, challenges, store: Mutex::new(store), account: Default::default() };
         let (attempts, refused) = (Attempts::default(), HashSet::new());
         let (unsaved, started) = (Unsaved::default(), Instant::now());

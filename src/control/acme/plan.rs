@@ -1,5 +1,6 @@
 //! What to ask the certificate authority for, and when to try again. Pure: time and random numbers are arguments.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -119,6 +120,15 @@ pub fn next_due(held: &[Held], now_secs: i64) -> Option<Duration> {
 fn due_from_secs(certificate: &Certificate) -> i64 {
     let life = certificate.not_after_secs - certificate.not_before_secs;
     certificate.not_after_secs - RENEW_BEFORE_SECS.min(life / 3) + 1
+}
+
+/// Of several certificates for the same names only the one that lasts longest: a renewal takes the place of one, and the others would
+/// be due for ever.
+pub fn lasting_longest(mut held: Vec<Held>) -> Vec<Held> {
+    held.sort_by_key(|held| Reverse(held.certificate.as_ref().map(|certificate| certificate.not_after_secs)));
+    let mut seen = HashSet::new();
+    held.retain(|held| seen.insert(held.stored.sorted_names()));
+    held
 }
 
 fn is_covered(name: &str, wanted: &Wanted, lasting: &[&Held], jobs: &[Job]) -> bool {
@@ -299,6 +309,15 @@ mod tests {
         assert_eq!(names(&plan), ["a.x,b.x", "x"]);
         assert_eq!(plan.refused.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["*.x"]);
         assert!(jobs(&Wanted::default(), &due, 0).jobs.is_empty(), "the authority would refuse it for ever");
+    }
+
+    #[test]
+    fn of_certificates_for_the_same_names_the_one_that_lasts_longest_is_kept() {
+        let unreadable = Held { certificate: None, ..held(&["a.x", "b.x"], 99, 99) };
+        let all = vec![unreadable, held(&["a.x", "b.x"], 5, 90), held(&["a.x"], 6, 90), held(&["b.x", "A.x"], 80, 90)];
+        let kept: Vec<i64> =
+            lasting_longest(all).iter().map(|held| held.certificate.as_ref().unwrap().not_after_secs).collect();
+        assert_eq!(kept, [80 * DAY, 6 * DAY]);
     }
 
     #[test]
