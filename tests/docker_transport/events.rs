@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -31,7 +31,11 @@ struct Script {
     mood: Mutex<Mood>,
     /// With a third one, c3, while it does not answer for c1.
     holds_first: AtomicBool,
+    /// c1 has been started after all that was told of it.
+    first_is_new: AtomicBool,
     events: Mutex<Vec<String>>,
+    /// How many event streams have broken; it has forgotten the events of before.
+    broken: AtomicUsize,
     listings: Mutex<usize>,
 }
 
@@ -42,7 +46,9 @@ impl Script {
         let script = Arc::new(Script {
             mood: Mutex::new(Mood::Answers),
             holds_first: AtomicBool::default(),
+            first_is_new: AtomicBool::default(),
             events: Mutex::default(),
+            broken: AtomicUsize::default(),
             listings: Mutex::default(),
         });
         let shared = script.clone();
@@ -77,22 +83,24 @@ impl Script {
                 r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned()
             }
             "/containers/json" => r#"[{"Id":"c1"},{"Id":"c2"}]"#.to_owned(),
-            "/containers/c1/json" => inspected('1'),
-            "/containers/c2/json" => inspected('2'),
-            "/containers/c3/json" => inspected('3'),
+            "/containers/c1/json" => inspected('1', self.first_is_new.load(SeqCst)),
+            "/containers/c2/json" => inspected('2', false),
+            "/containers/c3/json" => inspected('3', false),
             _ => String::new(),
         };
         let status = if body.is_empty() { "500 Internal Server Error" } else { "200 OK" };
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
     }
 
-    /// All events so far, and each that comes.
+    /// All events so far, and each that comes, until the stream breaks.
     fn tell(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let broken = self.broken.load(SeqCst);
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
         for next in 0.. {
             let event = loop {
                 let event = self.events.lock().unwrap().get(next).cloned();
                 match event {
+                    _ if self.broken.load(SeqCst) != broken => return Ok(()),
                     Some(event) => break event,
                     None => thread::sleep(Duration::from_millis(5)),
                 }
@@ -115,6 +123,13 @@ impl Script {
         *self.mood.lock().unwrap() = mood;
     }
 
+    /// The event stream ends, and what it has told is told no more.
+    fn lose_events(&self) {
+        let mut events = self.events.lock().unwrap();
+        self.broken.fetch_add(1, SeqCst);
+        events.clear();
+    }
+
     /// Rings, and waits until the listing that follows is under way.
     async fn await_listing(&self) {
         let before = *self.listings.lock().unwrap();
@@ -127,9 +142,12 @@ impl Script {
     }
 }
 
-fn inspected(n: char) -> String {
+/// Its stop time-out is longer than the time for which an Engine is asked to tell its events again.
+fn inspected(n: char, is_new: bool) -> String {
+    let started = if is_new { "2999-01-01T00:00:00Z" } else { "2020-01-01T00:00:00Z" };
     format!(
-        r#"{{"Id":"c{n}","Name":"/web{n}","State":{{"Running":true}},"Config":{{"Labels":{{}}}},
+        r#"{{"Id":"c{n}","Name":"/web{n}","State":{{"Running":true,"StartedAt":"{started}"}},
+        "Config":{{"Labels":{{}},"StopTimeout":300}},
         "NetworkSettings":{{"Ports":{{"80/tcp":null}},"Networks":{{"net":{{"NetworkID":"n1","IPAddress":"10.1.2.{n}"}}}}}}}}"#
     )
 }
@@ -190,6 +208,22 @@ async fn a_container_that_the_engine_does_not_answer_for_keeps_no_other_from_its
     script.holds_first.store(false, SeqCst);
     script.happen("start", "c1", Duration::ZERO);
     until(&mut updates, &[FIRST, SECOND], PATIENCE, "there is an answer again").await;
+}
+
+/// A break of the event stream is no news of a container, and the kill is too long ago to be told again.
+#[tokio::test]
+async fn who_takes_long_to_stop_is_out_over_a_new_connection_until_it_is_started_again() {
+    let (port, script) = Script::start();
+    let mut updates = follow(settings(port));
+    until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
+    script.happen("kill", "c1", Duration::from_secs(60));
+    until(&mut updates, &[SECOND], PATIENCE, "its stop time-out is longer").await;
+    script.lose_events();
+    let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
+    assert_eq!(urls(&after_a_listing), [SECOND], "it still stops");
+    script.first_is_new.store(true, SeqCst);
+    script.happen("rename", "c2", Duration::ZERO);
+    until(&mut updates, &[FIRST, SECOND], PATIENCE, "it has been started meanwhile").await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::watch::StopFacts;
+use super::watch::{STOPPING_MAX, StopFacts};
 use super::{DockerProviderSettings, ended, signal, transport};
 use crate::config::labels::{BindingFacts, ContainerFacts, NetworkFacts, PortFacts};
 
@@ -227,9 +227,12 @@ pub fn read(inspected: ContainerInspectResponse) -> (ContainerFacts, StopFacts) 
     let config = inspected.config.unwrap_or_default();
     let network = inspected.network_settings.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();
+    // Docker takes less than nothing for no end.
+    let timeout = |secs| u64::try_from(secs).map_or(STOPPING_MAX, Duration::from_secs).min(STOPPING_MAX);
     let stop = StopFacts {
         signal: config.stop_signal.as_deref().and_then(signal::number),
-        timeout: config.stop_timeout.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs),
+        timeout: config.stop_timeout.map(timeout),
+        started: state.started_at.as_deref().and_then(ended::moment),
     };
     let networks = network.networks.unwrap_or_default().into_iter().map(|(name, endpoint)| {
         let ip = endpoint.ip_address.unwrap_or_default();
@@ -276,7 +279,7 @@ mod tests {
 
     #[test]
     fn an_inspection_becomes_facts() {
-        let text = r#"{"Id":"i","Name":"/c","State":{"Running":true,"Health":{"Status":"starting"}},
+        let text = r#"{"Id":"i","Name":"/c","State":{"Running":true,"StartedAt":"1970-01-01T00:01:40Z","Health":{"Status":"starting"}},
             "HostConfig":{"NetworkMode":"net"},"Config":{"Labels":{"a":"b"},"StopSignal":"SIGQUIT","StopTimeout":90},
             "NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"1.2.3.4","HostPort":"81"}],"53/udp":null},
             "Networks":{"net":{"NetworkID":"n1","IPAddress":"10.0.0.2"}}}}"#;
@@ -288,7 +291,17 @@ mod tests {
         );
         assert_eq!(facts.networks["net"], NetworkFacts { id: "n1".into(), ip: "10.0.0.2".into() });
         assert_eq!(facts.ports.len(), 2);
-        assert_eq!(stop, StopFacts { signal: Some(3), timeout: Some(Duration::from_secs(90)) });
+        let (secs, started) = (Duration::from_secs(90), Some(Duration::from_secs(100)));
+        assert_eq!(stop, StopFacts { signal: Some(3), timeout: Some(secs), started });
+    }
+
+    #[test]
+    fn a_stop_time_out_without_an_end_or_beyond_any_clock_is_a_day() {
+        for (written, secs) in [("0", 0), ("86400", 86_400), ("-1", 86_400), ("9223372036854775807", 86_400)] {
+            let text = format!(r#"{{"Id":"i","Config":{{"StopTimeout":{written}}}}}"#);
+            let (_, stop) = read(serde_json::from_str(&text).unwrap());
+            assert_eq!(stop.timeout, Some(Duration::from_secs(secs)), "{written}");
+        }
     }
 
     #[test]

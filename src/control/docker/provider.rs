@@ -109,7 +109,6 @@ impl Provider {
     async fn follow(&mut self, engine: &Engine, since: i64) -> Result<(), End> {
         self.events = Some(Box::pin(engine.events(since).ready_chunks(EVENTS_AT_ONCE_MAX)));
         self.connected = Instant::now();
-        self.census.connected();
         self.due = self.connected;
         loop {
             self.wait().await?;
