@@ -29,8 +29,8 @@ enum Mood {
 /// An Engine with two containers, c1 and c2, that answers as its mood is.
 struct Script {
     mood: Mutex<Mood>,
-    /// With a third one, c3, while it does not answer for c1.
-    holds_first: AtomicBool,
+    /// Its mood for c1 alone; with a third one, c3, while it does not answer for that.
+    first: Mutex<Mood>,
     /// c1 has been started after all that was told of it.
     first_is_new: AtomicBool,
     events: Mutex<Vec<String>>,
@@ -45,7 +45,7 @@ impl Script {
         let port = listener.local_addr().unwrap().port();
         let script = Arc::new(Script {
             mood: Mutex::new(Mood::Answers),
-            holds_first: AtomicBool::default(),
+            first: Mutex::new(Mood::Answers),
             first_is_new: AtomicBool::default(),
             events: Mutex::default(),
             broken: AtomicUsize::default(),
@@ -72,16 +72,16 @@ impl Script {
         if path == "/containers/json" {
             *self.listings.lock().unwrap() += 1;
         }
-        let is_held = || path == "/containers/c1/json" && self.holds_first.load(SeqCst);
+        let first = || *self.first.lock().unwrap();
+        let is_held = || path == "/containers/c1/json" && first() == Mood::Hangs;
         while *self.mood.lock().unwrap() == Mood::Hangs || is_held() {
             thread::sleep(Duration::from_millis(5));
         }
         let body = match path {
             "/version" => r#"{"ApiVersion":"1.41"}"#.to_owned(),
             _ if *self.mood.lock().unwrap() == Mood::Fails => String::new(),
-            "/containers/json" if self.holds_first.load(SeqCst) => {
-                r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned()
-            }
+            "/containers/c1/json" if first() == Mood::Fails => String::new(),
+            "/containers/json" if first() != Mood::Answers => r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned(),
             "/containers/json" => r#"[{"Id":"c1"},{"Id":"c2"}]"#.to_owned(),
             "/containers/c1/json" => inspected('1', self.first_is_new.load(SeqCst)),
             "/containers/c2/json" => inspected('2', false),
@@ -121,6 +121,10 @@ impl Script {
 
     fn be(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
+    }
+
+    fn be_for_first(&self, mood: Mood) {
+        *self.first.lock().unwrap() = mood;
     }
 
     /// The event stream ends, and what it has told is told no more.
@@ -195,19 +199,21 @@ async fn a_container_that_goes_down_is_out_at_once_while_a_listing_hangs() {
 /// An Engine answers nothing for a container while it starts it or takes its network down, which on a busy host takes many seconds.
 #[tokio::test]
 async fn a_container_that_the_engine_does_not_answer_for_keeps_no_other_from_its_route() {
-    let (port, script) = Script::start();
-    let mut updates = follow(settings(port));
-    until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
-    script.holds_first.store(true, SeqCst);
-    script.happen("start", "c3", Duration::ZERO);
-    until(&mut updates, &[FIRST, SECOND, THIRD], PATIENCE, "the first one stays as it was").await;
-    script.happen("die", "c1", Duration::ZERO);
-    until(&mut updates, &[SECOND, THIRD], PATIENCE, "an event counts all the same").await;
-    let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
-    assert_eq!(urls(&after_a_listing), [SECOND, THIRD], "a listing without an answer brings nothing back");
-    script.holds_first.store(false, SeqCst);
-    script.happen("start", "c1", Duration::ZERO);
-    until(&mut updates, &[FIRST, SECOND], PATIENCE, "there is an answer again").await;
+    for mood in [Mood::Hangs, Mood::Fails] {
+        let (port, script) = Script::start();
+        let mut updates = follow(settings(port));
+        until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
+        script.be_for_first(mood);
+        script.happen("start", "c3", Duration::ZERO);
+        until(&mut updates, &[FIRST, SECOND, THIRD], PATIENCE, "the first one stays as it was").await;
+        script.happen("die", "c1", Duration::ZERO);
+        until(&mut updates, &[SECOND, THIRD], PATIENCE, "an event counts all the same").await;
+        let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
+        assert_eq!(urls(&after_a_listing), [SECOND, THIRD], "a listing without an answer brings nothing back");
+        script.be_for_first(Mood::Answers);
+        script.happen("start", "c1", Duration::ZERO);
+        until(&mut updates, &[FIRST, SECOND], PATIENCE, "there is an answer again").await;
+    }
 }
 
 /// A break of the event stream is no news of a container, and the kill is too long ago to be told again.

@@ -131,8 +131,10 @@ impl Census {
     /// What the log should have of the silent ones.
     pub fn complaints(&self) -> impl Iterator<Item = String> {
         self.silent.keys().map(|id| {
+            let is_known = self.listed.iter().flatten().any(|facts| facts.id == *id);
+            let fate = if is_known { "it stays as it was" } else { "it gets no requests" };
             format!(
-                "container {id}: the Docker Engine gives no answer when it is inspected, so it stays as it was; if that lasts, \
+                "container {id}: the Docker Engine gives no answer, or an error, when it is inspected, so {fate}; if that lasts, \
                  see what `docker inspect` says and restart the container or the Engine"
             )
         })
@@ -290,6 +292,8 @@ mod tests {
         census.begin_listing(now);
         census.take_in(vec![("c1".to_owned(), None)], now);
         assert!(census.containers().is_empty() && !census.is_empty());
+        let complaint = census.complaints().next().unwrap();
+        assert!(complaint.contains("c1") && complaint.contains("gets no requests"), "{complaint}");
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ pub struct Engine {
     events: Docker,
 }
 
-/// All running containers by id, in Docker's order. Nothing is known of those that gave no answer or were not asked for.
+/// All running containers by id, in Docker's order. Nothing is known of those for which there was no answer, or that were not asked for.
 pub type Listing = Vec<(String, Option<(ContainerFacts, StopFacts)>)>;
 
 /// What came of an inspection.
@@ -49,6 +49,8 @@ enum Inspection {
     Gone,
     /// No answer in time.
     Silent,
+    /// The Engine's own failure, which says nothing of the container.
+    Failed,
 }
 
 impl Engine {
@@ -90,9 +92,9 @@ impl Engine {
         let listed = limited(self.timeout, &self.endpoint, "list containers", listed).await?;
         let ids = listed.into_iter().filter_map(|container| container.id);
         let read = |(id, inspection)| match inspection {
-            Inspection::Done(inspected) => Some((id, Some(read(*inspected)))),
-            Inspection::Silent => Some((id, None)),
-            Inspection::Gone => None,
+            Some(Inspection::Done(inspected)) => Some((id, Some(read(*inspected)))),
+            Some(Inspection::Silent | Inspection::Failed) | None => Some((id, None)),
+            Some(Inspection::Gone) => None,
         };
         Ok(self.inspect_all(ids, silent, wait).await?.into_iter().filter_map(read).collect())
     }
@@ -112,7 +114,7 @@ impl Engine {
         let ids = lately.filter_map(|container| container.id).take(ENDED_MAX);
         let inspections = self.inspect_all(ids, &HashSet::new(), self.timeout).await?;
         let with_age = inspections.into_iter().filter_map(|(_, inspection)| {
-            let Inspection::Done(inspected) = inspection else { return None };
+            let Some(Inspection::Done(inspected)) = inspection else { return None };
             let age = ended::age(&inspected, since_1970).filter(|age| *age < grace)?;
             Some((ended::facts(*inspected), age))
         });
@@ -131,21 +133,21 @@ impl Engine {
         explain(&self.endpoint, doing, error)
     }
 
-    /// In the order of the ids.
+    /// In the order of the ids; `None` of those that are not asked for.
     async fn inspect_all(
         &self,
         ids: impl Iterator<Item = String>,
         silent: &HashSet<String>,
         wait: Duration,
-    ) -> Result<Vec<(String, Inspection)>, String> {
+    ) -> Result<Vec<(String, Option<Inspection>)>, String> {
         let ask = async |id: String| {
-            let inspection = if silent.contains(&id) { Inspection::Silent } else { self.inspect(&id, wait).await? };
+            let inspection = if silent.contains(&id) { None } else { Some(self.inspect(&id, wait).await?) };
             Ok::<_, String>((id, inspection))
         };
         let mut inspections = pin!(stream::iter(ids.map(ask)).buffered(INSPECTIONS_MAX));
         let (mut all, mut unanswered) = (Vec::new(), 0);
         while let Some((id, inspection)) = inspections.try_next().await? {
-            unanswered += usize::from(matches!(inspection, Inspection::Silent) && !silent.contains(&id));
+            unanswered += usize::from(matches!(inspection, Some(Inspection::Silent)));
             if unanswered == INSPECTIONS_MAX {
                 return Err(self.explain("inspect containers", &Error::RequestTimeoutError));
             }
@@ -160,6 +162,7 @@ impl Engine {
             Ok(Ok(inspected)) => Ok(Inspection::Done(Box::new(inspected))),
             Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(Inspection::Gone),
             Ok(Err(Error::RequestTimeoutError)) | Err(_) => Ok(Inspection::Silent),
+            Ok(Err(Error::DockerResponseServerError { status_code: 500.., .. })) => Ok(Inspection::Failed),
             Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain("inspect a container", &error)),
             Ok(Err(error)) => {
                 let reason = self.explain("inspect a container", &error);
