@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use ringway::control::docker::DockerProviderSettings;
 use ringway::control::update::Update;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
@@ -214,6 +215,15 @@ async fn a_container_that_the_engine_does_not_answer_for_keeps_no_other_from_its
         script.happen("start", "c1", Duration::ZERO);
         until(&mut updates, &[FIRST, SECOND], PATIENCE, "there is an answer again").await;
     }
+}
+
+#[tokio::test]
+async fn without_watching_too_such_a_container_keeps_no_other_from_its_route() {
+    let (port, script) = Script::start();
+    script.be_for_first(Mood::Hangs);
+    let request_timeout = Duration::from_secs(5);
+    let mut updates = follow(DockerProviderSettings { watch: false, request_timeout, ..settings(port) });
+    until(&mut updates, &[SECOND, THIRD], 3 * PATIENCE, "the others").await;
 }
 
 /// A break of the event stream is no news of a container, and the kill is too long ago to be told again.

@@ -50,7 +50,7 @@ enum Inspection {
     /// No answer in time.
     Silent,
     /// The Engine's own failure, which says nothing of the container.
-    Failed,
+    Failed(String),
 }
 
 impl Engine {
@@ -69,22 +69,28 @@ impl Engine {
         format!("v{}.{}", version.major_version, version.minor_version)
     }
 
-    /// All running containers, each inspected; those gone meanwhile are left out.
-    pub async fn list_all(&self) -> Result<Vec<ContainerFacts>, String> {
-        let listing = self.list(&HashSet::new(), self.timeout).await?;
-        let facts = |(_, answer): (_, Option<(ContainerFacts, StopFacts)>)| answer.map(|(facts, _)| facts);
-        let all: Option<Vec<ContainerFacts>> = listing.into_iter().map(facts).collect();
-        all.ok_or_else(|| self.explain("inspect all containers", &Error::RequestTimeoutError))
-    }
-
-    /// As [`Engine::list_all`], but does not wait long for a single one. `silent` are those not to be asked for.
+    /// All running containers, each inspected, without a long wait for a single one; those gone meanwhile are left out. `silent` are
+    /// those not to be asked for.
     pub async fn list_quickly(&self, silent: &HashSet<String>) -> Result<Listing, String> {
         self.list(silent, INSPECTION_WAIT_MAX.min(self.timeout)).await
     }
 
-    /// As [`Engine::list_all`], but one that gives no answer is no failure.
+    /// As [`Engine::list_quickly`], but waits for each, and asks for all.
     pub async fn list_patiently(&self) -> Result<Listing, String> {
         self.list(&HashSet::new(), self.timeout).await
+    }
+
+    /// The first of these that there is; the error names the one that the Engine gives no answer for.
+    pub async fn first_of(&self, ids: &[String]) -> Result<Option<ContainerFacts>, String> {
+        for id in ids {
+            match self.inspect(id, INSPECTION_WAIT_MAX.min(self.timeout)).await? {
+                Inspection::Done(inspected) => return Ok(Some(read(*inspected).0)),
+                Inspection::Gone => {}
+                Inspection::Silent => return Err(self.explain(&inspecting(id), &Error::RequestTimeoutError)),
+                Inspection::Failed(reason) => return Err(reason),
+            }
+        }
+        Ok(None)
     }
 
     async fn list(&self, silent: &HashSet<String>, wait: Duration) -> Result<Listing, String> {
@@ -93,7 +99,7 @@ impl Engine {
         let ids = listed.into_iter().filter_map(|container| container.id);
         let read = |(id, inspection)| match inspection {
             Some(Inspection::Done(inspected)) => Some((id, Some(read(*inspected)))),
-            Some(Inspection::Silent | Inspection::Failed) | None => Some((id, None)),
+            Some(Inspection::Silent | Inspection::Failed(_)) | None => Some((id, None)),
             Some(Inspection::Gone) => None,
         };
         Ok(self.inspect_all(ids, silent, wait).await?.into_iter().filter_map(read).collect())
@@ -162,15 +168,21 @@ impl Engine {
             Ok(Ok(inspected)) => Ok(Inspection::Done(Box::new(inspected))),
             Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(Inspection::Gone),
             Ok(Err(Error::RequestTimeoutError)) | Err(_) => Ok(Inspection::Silent),
-            Ok(Err(Error::DockerResponseServerError { status_code: 500.., .. })) => Ok(Inspection::Failed),
-            Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain("inspect a container", &error)),
+            Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain(&inspecting(id), &error)),
             Ok(Err(error)) => {
-                let reason = self.explain("inspect a container", &error);
+                let reason = self.explain(&inspecting(id), &error);
+                if matches!(error, Error::DockerResponseServerError { status_code: 500.., .. }) {
+                    return Ok(Inspection::Failed(reason));
+                }
                 tracing::warn!(provider = "docker", container = %id, "{reason}; it is left out");
                 Ok(Inspection::Gone)
             }
         }
     }
+}
+
+fn inspecting(id: &str) -> String {
+    format!("inspect container {id}")
 }
 
 /// The client limits only the wait for an answer's head; this limits the whole answer.
