@@ -104,6 +104,9 @@ pub const CONNECT_ATTEMPTS_MAX: usize = 4;
 /// Failed connects in a row that set a server aside, and how often one request tries whether it is back.
 pub const CONNECT_FAILURES_MAX: u32 = 3;
 pub const ASIDE_SECS: u64 = 10;
+/// The interval of a backend's health check, whatever its label says: a shorter one is raised to it, so that no container keeps the
+/// thread busy.
+pub const HEALTH_CHECK_INTERVAL_MIN_MILLIS: u64 = 10;
 /// What `Retry-After` says when a backend has no server that is up: a container that restarts takes about so long.
 pub const RETRY_AFTER_SECS: u32 = 5;
 /// A body that buffering holds, whatever the configuration allows: above it 413 for a request, 500 for a response.

@@ -283,16 +283,34 @@ fn want(requests: &[&[&str]]) -> Wanted {
     Wanted { requests, covered: Vec::new() }
 }
 
+/// Settings with an authority that is not there.
+fn of_nobody(storage: PathBuf) -> AcmeSettings {
+    AcmeSettings {
+        email: String::new(),
+        storage,
+        ca_server: "https://127.0.0.1:1/dir".into(),
+        key_type: KeyType::Ec256,
+        trust: Trust::System,
+        pacing: Pacing::default(),
+    }
+}
+
 fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 /// A certificate for `name` that ends in `days`, in the form of the file.
 fn ending_soon(name: &str, days: u64) -> Stored {
+    let day = Duration::from_secs(86_400);
+    ending(name, 80 * day, day * days as u32)
+}
+
+/// One of this age, with so much of its life left.
+fn ending(name: &str, age: Duration, left: Duration) -> Stored {
     let pair = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
-    params.not_before = (std::time::SystemTime::now() - Duration::from_secs(80 * 86_400)).into();
-    params.not_after = (std::time::SystemTime::now() + Duration::from_secs(days * 86_400)).into();
+    params.not_before = (std::time::SystemTime::now() - age).into();
+    params.not_after = (std::time::SystemTime::now() + left).into();
     let certificate = params.self_signed(&pair).unwrap().pem().into_bytes();
     Stored { main: name.into(), sans: vec![], certificate, key: pair.serialize_pem().into_bytes() }
 }
@@ -302,7 +320,14 @@ fn write_private(path: &Path, content: &Value) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn traefiks_file(certificate: &Stored) -> Value {
+fn traefiks_file(certificates: &[Stored]) -> Value {
+    let entry = |certificate: &Stored| {
+        json!({
+            "Domain": { "Main": certificate.main, "SANs": null },
+            "Certificate": BASE64_STANDARD.encode(&certificate.certificate),
+            "Key": BASE64_STANDARD.encode(&certificate.key),
+        })
+    };
     json!({
         "Account": {
             "Email": "someone@a.example",
@@ -310,11 +335,7 @@ fn traefiks_file(certificate: &Stored) -> Value {
             "PrivateKey": BASE64_STANDARD.encode("an RSA key"),
             "KeyType": "4096",
         },
-        "Certificates": [{
-            "Domain": { "Main": certificate.main, "SANs": null },
-            "Certificate": BASE64_STANDARD.encode(&certificate.certificate),
-            "Key": BASE64_STANDARD.encode(&certificate.key),
-        }],
+        "Certificates": certificates.iter().map(entry).collect::<Vec<_>>(),
         "HTTPChallenges": {},
         "TLSChallenges": {},
     })
@@ -381,7 +402,7 @@ fn a_certificate_of_traefiks_file_is_renewed_and_its_account_kept() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     let old = ending_soon("old.example", 10);
-    let before = traefiks_file(&old);
+    let before = traefiks_file(&[old]);
     write_private(&storage, &before);
     let room = Room::start(authority.settings(&storage), Wanted::default(), &authority.web.table);
     let first = room.certificates();
@@ -397,6 +418,35 @@ fn a_certificate_of_traefiks_file_is_renewed_and_its_account_kept() {
     assert_eq!(after["Certificates"].as_array().unwrap().len(), 1);
     assert_ne!(after["Certificates"][0]["Certificate"], before["Certificates"][0]["Certificate"]);
     assert_eq!(authority.orders(), 1);
+}
+
+#[test]
+fn a_short_lived_certificate_is_renewed_when_it_becomes_due() {
+    let Some(authority) = Authority::start() else { return };
+    let storage = authority.path("acme.json");
+    // A third of its life is left in a few seconds; the look at everything comes much later.
+    let short = ending("short.example", Duration::from_secs(84), Duration::from_secs(51));
+    write_private(&storage, &traefiks_file(&[short]));
+    let mut settings = authority.settings(&storage);
+    settings.pacing.check_every = Duration::from_secs(3600);
+    let room = Room::start(settings, Wanted::default(), &authority.web.table);
+    assert_eq!(room.obtained(), ["short.example"]);
+    room.stop().unwrap();
+}
+
+#[test]
+fn of_two_entries_for_one_name_the_one_that_lasts_longest_is_used_and_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = folder.path().join("acme.json");
+    let entries = [("other.example", 40), ("twice.example", 10), ("twice.example", 60)];
+    write_private(&storage, &traefiks_file(&entries.map(|(name, days)| ending_soon(name, days))));
+    let room = Room::start(of_nobody(storage), Wanted::default(), &Arc::default());
+    let published = room.certificates();
+    let covers = |name: &str| published.iter().map(|certificate| certificate.covers(name)).collect::<Vec<_>>();
+    assert_eq!([covers("twice.example"), covers("other.example")], [[true, false], [false, true]]);
+    // Neither is due: an order would fail at once.
+    room.assert_quiet();
+    room.stop().unwrap();
 }
 
 #[test]
@@ -462,15 +512,7 @@ fn an_open_file_turns_acme_off() {
     let storage = folder.path().join("acme.json");
     fs::write(&storage, "{}").unwrap();
     fs::set_permissions(&storage, fs::Permissions::from_mode(0o644)).unwrap();
-    let settings = AcmeSettings {
-        email: String::new(),
-        storage,
-        ca_server: "https://127.0.0.1:1/dir".into(),
-        key_type: KeyType::Ec256,
-        trust: Trust::System,
-        pacing: Pacing::default(),
-    };
-    let room = Room::start(settings, want(&[&["a.example"]]), &Arc::default());
+    let room = Room::start(of_nobody(storage), want(&[&["a.example"]]), &Arc::default());
     let message = room.stop().unwrap_err();
     assert!(message.starts_with("permissions 644 for ") && message.ends_with("too open, please use 600"), "{message}");
 }
@@ -485,7 +527,7 @@ fn a_file_that_is_a_mount_point_is_written_in_place() {
     }
     let folder = tempfile::tempdir().unwrap();
     let storage = folder.path().join("acme.json");
-    write_private(&storage, &traefiks_file(&ending_soon("old.example", 10)));
+    write_private(&storage, &traefiks_file(&[ending_soon("old.example", 10)]));
     let script = r#"mount --bind "$RINGWAY_TEST_MOUNTED" "$RINGWAY_TEST_MOUNTED" || exit 77; exec "$0" "$@""#;
     let child = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])

@@ -5,9 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use super::url::{InvalidUrl, Scheme, ServerUrl};
+use crate::limits;
 
 /// A probe that takes longer has failed.
 pub const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A shorter interval counts as this one.
+pub const INTERVAL_MIN: Duration = Duration::from_millis(limits::HEALTH_CHECK_INTERVAL_MIN_MILLIS);
 
 /// A backend's health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +53,8 @@ pub enum InvalidHealthCheck {
 }
 
 impl HealthCheck {
-    /// `None` without a path: no check. A bad interval is replaced by `default_interval`, see [`interval_is_usable`].
+    /// `None` without a path: no check. A bad interval is replaced by `default_interval`, see [`interval_is_usable`], and one
+    /// that is too short by [`INTERVAL_MIN`].
     pub fn new(
         options: HealthOptions,
         headers: Vec<(String, String)>,
@@ -73,7 +78,7 @@ impl HealthCheck {
             port => Some(u16::try_from(port).map_err(|_| InvalidHealthCheck::Port(port))?),
         };
         let nanos = options.interval_nanos.filter(|&nanos| nanos > 0).and_then(|nanos| u64::try_from(nanos).ok());
-        let interval = nanos.map_or(default_interval, Duration::from_nanos);
+        let interval = nanos.map_or(default_interval, Duration::from_nanos).max(INTERVAL_MIN);
         let (path, hostname) = (options.path.to_owned(), options.hostname.to_owned());
         Ok(Some(HealthCheck { interval, path, scheme, port, hostname, headers }))
     }

@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use ringway::control::docker::DockerProviderSettings;
 use ringway::control::update::Update;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
@@ -29,9 +30,13 @@ enum Mood {
 /// An Engine with two containers, c1 and c2, that answers as its mood is.
 struct Script {
     mood: Mutex<Mood>,
-    /// With a third one, c3, while it does not answer for c1.
-    holds_first: AtomicBool,
+    /// Its mood for c1 alone; with a third one, c3, while it does not answer for that.
+    first: Mutex<Mood>,
+    /// c1 has been started after all that was told of it.
+    first_is_new: AtomicBool,
     events: Mutex<Vec<String>>,
+    /// How many event streams have broken; it has forgotten the events of before.
+    broken: AtomicUsize,
     listings: Mutex<usize>,
 }
 
@@ -41,8 +46,10 @@ impl Script {
         let port = listener.local_addr().unwrap().port();
         let script = Arc::new(Script {
             mood: Mutex::new(Mood::Answers),
-            holds_first: AtomicBool::default(),
+            first: Mutex::new(Mood::Answers),
+            first_is_new: AtomicBool::default(),
             events: Mutex::default(),
+            broken: AtomicUsize::default(),
             listings: Mutex::default(),
         });
         let shared = script.clone();
@@ -66,33 +73,35 @@ impl Script {
         if path == "/containers/json" {
             *self.listings.lock().unwrap() += 1;
         }
-        let is_held = || path == "/containers/c1/json" && self.holds_first.load(SeqCst);
+        let first = || *self.first.lock().unwrap();
+        let is_held = || path == "/containers/c1/json" && first() == Mood::Hangs;
         while *self.mood.lock().unwrap() == Mood::Hangs || is_held() {
             thread::sleep(Duration::from_millis(5));
         }
         let body = match path {
             "/version" => r#"{"ApiVersion":"1.41"}"#.to_owned(),
             _ if *self.mood.lock().unwrap() == Mood::Fails => String::new(),
-            "/containers/json" if self.holds_first.load(SeqCst) => {
-                r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned()
-            }
+            "/containers/c1/json" if first() == Mood::Fails => String::new(),
+            "/containers/json" if first() != Mood::Answers => r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned(),
             "/containers/json" => r#"[{"Id":"c1"},{"Id":"c2"}]"#.to_owned(),
-            "/containers/c1/json" => inspected('1'),
-            "/containers/c2/json" => inspected('2'),
-            "/containers/c3/json" => inspected('3'),
+            "/containers/c1/json" => inspected('1', self.first_is_new.load(SeqCst)),
+            "/containers/c2/json" => inspected('2', false),
+            "/containers/c3/json" => inspected('3', false),
             _ => String::new(),
         };
         let status = if body.is_empty() { "500 Internal Server Error" } else { "200 OK" };
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
     }
 
-    /// All events so far, and each that comes.
+    /// All events so far, and each that comes, until the stream breaks.
     fn tell(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let broken = self.broken.load(SeqCst);
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
         for next in 0.. {
             let event = loop {
                 let event = self.events.lock().unwrap().get(next).cloned();
                 match event {
+                    _ if self.broken.load(SeqCst) != broken => return Ok(()),
                     Some(event) => break event,
                     None => thread::sleep(Duration::from_millis(5)),
                 }
@@ -115,6 +124,17 @@ impl Script {
         *self.mood.lock().unwrap() = mood;
     }
 
+    fn be_for_first(&self, mood: Mood) {
+        *self.first.lock().unwrap() = mood;
+    }
+
+    /// The event stream ends, and what it has told is told no more.
+    fn lose_events(&self) {
+        let mut events = self.events.lock().unwrap();
+        self.broken.fetch_add(1, SeqCst);
+        events.clear();
+    }
+
     /// Rings, and waits until the listing that follows is under way.
     async fn await_listing(&self) {
         let before = *self.listings.lock().unwrap();
@@ -127,9 +147,12 @@ impl Script {
     }
 }
 
-fn inspected(n: char) -> String {
+/// Its stop time-out is longer than the time for which an Engine is asked to tell its events again.
+fn inspected(n: char, is_new: bool) -> String {
+    let started = if is_new { "2999-01-01T00:00:00Z" } else { "2020-01-01T00:00:00Z" };
     format!(
-        r#"{{"Id":"c{n}","Name":"/web{n}","State":{{"Running":true}},"Config":{{"Labels":{{}}}},
+        r#"{{"Id":"c{n}","Name":"/web{n}","State":{{"Running":true,"StartedAt":"{started}"}},
+        "Config":{{"Labels":{{}},"StopTimeout":300}},
         "NetworkSettings":{{"Ports":{{"80/tcp":null}},"Networks":{{"net":{{"NetworkID":"n1","IPAddress":"10.1.2.{n}"}}}}}}}}"#
     )
 }
@@ -177,19 +200,46 @@ async fn a_container_that_goes_down_is_out_at_once_while_a_listing_hangs() {
 /// An Engine answers nothing for a container while it starts it or takes its network down, which on a busy host takes many seconds.
 #[tokio::test]
 async fn a_container_that_the_engine_does_not_answer_for_keeps_no_other_from_its_route() {
+    for mood in [Mood::Hangs, Mood::Fails] {
+        let (port, script) = Script::start();
+        let mut updates = follow(settings(port));
+        until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
+        script.be_for_first(mood);
+        script.happen("start", "c3", Duration::ZERO);
+        until(&mut updates, &[FIRST, SECOND, THIRD], PATIENCE, "the first one stays as it was").await;
+        script.happen("die", "c1", Duration::ZERO);
+        until(&mut updates, &[SECOND, THIRD], PATIENCE, "an event counts all the same").await;
+        let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
+        assert_eq!(urls(&after_a_listing), [SECOND, THIRD], "a listing without an answer brings nothing back");
+        script.be_for_first(Mood::Answers);
+        script.happen("start", "c1", Duration::ZERO);
+        until(&mut updates, &[FIRST, SECOND], PATIENCE, "there is an answer again").await;
+    }
+}
+
+#[tokio::test]
+async fn without_watching_too_such_a_container_keeps_no_other_from_its_route() {
+    let (port, script) = Script::start();
+    script.be_for_first(Mood::Hangs);
+    let request_timeout = Duration::from_secs(5);
+    let mut updates = follow(DockerProviderSettings { watch: false, request_timeout, ..settings(port) });
+    until(&mut updates, &[SECOND, THIRD], 3 * PATIENCE, "the others").await;
+}
+
+/// A break of the event stream is no news of a container, and the kill is too long ago to be told again.
+#[tokio::test]
+async fn who_takes_long_to_stop_is_out_over_a_new_connection_until_it_is_started_again() {
     let (port, script) = Script::start();
     let mut updates = follow(settings(port));
     until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
-    script.holds_first.store(true, SeqCst);
-    script.happen("start", "c3", Duration::ZERO);
-    until(&mut updates, &[FIRST, SECOND, THIRD], PATIENCE, "the first one stays as it was").await;
-    script.happen("die", "c1", Duration::ZERO);
-    until(&mut updates, &[SECOND, THIRD], PATIENCE, "an event counts all the same").await;
+    script.happen("kill", "c1", Duration::from_secs(60));
+    until(&mut updates, &[SECOND], PATIENCE, "its stop time-out is longer").await;
+    script.lose_events();
     let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
-    assert_eq!(urls(&after_a_listing), [SECOND, THIRD], "a listing without an answer brings nothing back");
-    script.holds_first.store(false, SeqCst);
-    script.happen("start", "c1", Duration::ZERO);
-    until(&mut updates, &[FIRST, SECOND], PATIENCE, "there is an answer again").await;
+    assert_eq!(urls(&after_a_listing), [SECOND], "it still stops");
+    script.first_is_new.store(true, SeqCst);
+    script.happen("rename", "c2", Duration::ZERO);
+    until(&mut updates, &[FIRST, SECOND], PATIENCE, "it has been started meanwhile").await;
 }
 
 #[tokio::test]

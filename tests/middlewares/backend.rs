@@ -245,6 +245,15 @@ fn probes_are_built_and_judged() {
     ] {
         assert!(new(wrong).is_err(), "{wrong:?}");
     }
+    let interval = |nanos| {
+        let options = HealthOptions { path: "/", interval_nanos: Some(nanos), ..Default::default() };
+        new(options).unwrap().unwrap().interval
+    };
+    assert_eq!(
+        [1, 10_000_000, 11_000_000].map(interval),
+        [10, 10, 11].map(Duration::from_millis),
+        "one container must not spin"
+    );
     let verdicts = [199, 200, 204, 399, 400, 503].map(status_is_healthy);
     assert_eq!(verdicts, [false, true, true, true, false, false]);
     assert!(!interval_is_usable(Some(0)) && !interval_is_usable(None) && interval_is_usable(Some(1)));

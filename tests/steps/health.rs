@@ -108,3 +108,14 @@ fn a_reload_restarts_no_unchanged_check_and_ends_a_removed_one() {
     until("a server without a check is up", &proxy, "hc", |answer| answer.text() == "a");
     assert!(start.elapsed() < SOON);
 }
+
+#[test]
+fn an_interval_that_is_too_short_is_raised_and_said() {
+    let status = Arc::new(AtomicU16::new(500));
+    let origin = server("a", &status);
+    let hasty = "[B.healthCheck]\npath=\"/health\"\ninterval=\"1ns\"";
+    let proxy = Proxy::start("auto", "", Rules::default().add("hc", &[origin.url()], "", hasty).text());
+    until("it is checked all the same", &proxy, "hc", |answer| answer.status == 503);
+    let log = proxy.process.log();
+    assert!(log.contains("of backend hc is too short: 10ms is used"), "{log}");
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::{Fixture, Interned};
-use crate::backend::health::HealthOptions;
+use crate::backend::health::{HealthOptions, INTERVAL_MIN, interval_is_usable};
 use crate::backend::sticky::{OLD_COOKIE_NAME, cookie_name};
 use crate::backend::{
     BackendState, Balancer, BalancerSettings, HealthCheck, Method, Scheme, Server, ServerUrl, StickyCookie,
@@ -108,8 +108,14 @@ fn health_check(
     notes: &mut Vec<String>,
 ) -> Option<HealthCheck> {
     let interval = GoDuration::parse_with_unit(&written.interval).ok().map(|d| d.0);
-    if !written.interval.is_empty() && interval.is_none_or(|nanos| nanos <= 0) {
-        notes.push(format!("the health check interval {:?} of backend {name} is no positive duration such as \"10s\": the global one is used", written.interval));
+    let text = &written.interval;
+    let is_short = |nanos| u64::try_from(nanos).is_ok_and(|nanos| Duration::from_nanos(nanos) < INTERVAL_MIN);
+    if !text.is_empty() && !interval_is_usable(interval) {
+        notes.push(format!("the health check interval {text:?} of backend {name} is no positive duration such as \"10s\": the global one is used"));
+    } else if interval.is_some_and(is_short) {
+        notes.push(format!(
+            "the health check interval {text:?} of backend {name} is too short: {INTERVAL_MIN:?} is used"
+        ));
     }
     let options = HealthOptions {
         path: &written.path,

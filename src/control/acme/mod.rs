@@ -12,6 +12,7 @@ pub mod plan;
 pub mod store;
 mod unsaved;
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -143,25 +144,31 @@ impl Agent {
         if rewritten {
             warn!("acme.caServer {} is retired, {ca_server} is used: change the configuration", settings.ca_server);
         }
-        let held: Vec<Held> = store.certificates().into_iter().map(held).collect();
+        let held = plan::lasting_longest(store.certificates().into_iter().map(held).collect());
         let desk = Desk { settings, ca_server, challenges, store: Mutex::new(store), account: Default::default() };
         let (attempts, refused) = (Attempts::default(), HashSet::new());
         let (unsaved, started) = (Unsaved::default(), Instant::now());
         Ok(Agent { desk: Arc::new(desk), held, attempts, refused, unsaved, started })
     }
 
+    /// Those that last longest first: where several are for one name, handshakes get the first.
     fn certificates(&self) -> Vec<Arc<Certificate>> {
-        self.held.iter().filter_map(|held| held.certificate.clone()).collect()
+        let mut usable: Vec<Arc<Certificate>> = self.held.iter().filter_map(|held| held.certificate.clone()).collect();
+        usable.sort_by_key(|certificate| Reverse(certificate.not_after_secs));
+        usable
     }
 
     /// The jobs to start now, and how long to sleep when nothing happens.
     fn next_jobs(&mut self, wanted: &Wanted, busy: &HashSet<Job>, notify: &impl Fn(Event)) -> (Vec<Job>, Duration) {
-        let plan = plan::jobs(wanted, &self.held, unix_secs());
+        let now_secs = unix_secs();
+        let plan = plan::jobs(wanted, &self.held, now_secs);
         self.attempts.keep_only(&plan.jobs);
         self.report_refused(&plan.refused, notify);
         let now = self.started.elapsed();
         let mut ready = Vec::new();
-        let mut pause = self.desk.settings.pacing.check_every;
+        // The next one due is not waited for longer than that: the clock may be set meanwhile.
+        let check_every = self.desk.settings.pacing.check_every;
+        let mut pause = plan::next_due(&self.held, now_secs).map_or(check_every, |due| due.min(check_every));
         let pending: HashSet<&String> = busy.iter().flat_map(|job| &job.names).collect();
         for job in plan.jobs {
             let not_before = self.attempts.not_before(&job);

@@ -1,6 +1,7 @@
 //! What to ask the certificate authority for, and when to try again. Pure: time and random numbers are arguments.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::tls::certificate::{Certificate, name_covers};
@@ -17,6 +18,13 @@ pub struct DomainRequest {
     pub main: String,
     /// The others.
     pub sans: Vec<String>,
+}
+
+impl DomainRequest {
+    /// In their normal form.
+    fn names(&self) -> Vec<String> {
+        unique_names(std::iter::once(&self.main).chain(&self.sans))
+    }
 }
 
 /// Everything that is wanted at the moment; the control plane publishes it anew when frontends change.
@@ -56,25 +64,17 @@ pub struct Plan {
 /// Which certificates are missing or due for renewal at `now_secs` (seconds since 1970).
 ///
 /// As in Traefik, a name is not requested when any certificate covers it, and what is left of a request becomes a
-/// certificate of its own (static.md 10). Names are also taken once only when two requests share them.
+/// certificate of its own (static.md 10). Names are also taken once only when two requests share them. A certificate that is
+/// due covers nothing: its renewal does.
 pub fn jobs(wanted: &Wanted, held: &[Held], now_secs: i64) -> Plan {
     let mut plan = Plan::default();
-    for old in held.iter().filter(|old| is_due(old.certificate.as_deref(), now_secs)) {
-        let names = old.stored.names();
-        if !names.is_empty() {
-            plan.jobs.push(Job { names });
-        }
-    }
+    let (due, lasting): (Vec<&Held>, Vec<&Held>) =
+        held.iter().partition(|old| is_due(old.certificate.as_deref(), now_secs));
+    let in_use: HashSet<String> = wanted.requests.iter().flat_map(DomainRequest::names).collect();
+    due.into_iter().for_each(|old| plan.renew(old.stored.names(), &in_use));
     for request in &wanted.requests {
-        let mut names = unique_names(std::iter::once(&request.main).chain(&request.sans));
-        names.retain(|name| !is_covered(name, wanted, held, &plan.jobs));
-        names.retain(|name| match unobtainable(name) {
-            Some(why) => {
-                plan.refused.push((name.clone(), why));
-                false
-            }
-            None => true,
-        });
+        let mut names = request.names();
+        names.retain(|name| !is_covered(name, wanted, &lasting, &plan.jobs) && plan.may_ask_for(name));
         if !names.is_empty() {
             plan.jobs.push(Job { names });
         }
@@ -82,16 +82,58 @@ pub fn jobs(wanted: &Wanted, held: &[Held], now_secs: i64) -> Plan {
     plan
 }
 
-/// Is it time to renew: fewer than 30 days left, or than a third of its life if that is less; or is it unreadable?
-pub fn is_due(certificate: Option<&Certificate>, now_secs: i64) -> bool {
-    let Some(certificate) = certificate else { return true };
-    let life = certificate.not_after_secs - certificate.not_before_secs;
-    certificate.not_after_secs - now_secs < RENEW_BEFORE_SECS.min(life / 3)
+impl Plan {
+    /// A certificate is renewed whole or not at all. One that cannot be had again, or of whose names some are in use and some
+    /// are not, would take those in use down with the rest (a name that was given up mostly leads nowhere): they get
+    /// certificates of their own. One that nobody uses is renewed, as in Traefik.
+    fn renew(&mut self, names: Vec<String>, in_use: &HashSet<String>) {
+        let obtainable = names.iter().filter(|name| self.may_ask_for(name)).count();
+        let used = names.iter().filter(|name| in_use.contains(*name)).count();
+        let is_whole = obtainable == names.len() && (used == names.len() || used == 0);
+        if is_whole && !names.is_empty() {
+            self.jobs.push(Job { names });
+        }
+    }
+
+    /// Notes why, if not.
+    fn may_ask_for(&mut self, name: &str) -> bool {
+        let why = unobtainable(name);
+        let may = why.is_none();
+        self.refused.extend(why.map(|why| (name.to_owned(), why)));
+        may
+    }
 }
 
-fn is_covered(name: &str, wanted: &Wanted, held: &[Held], jobs: &[Job]) -> bool {
+/// Is it time to renew: fewer than 30 days left, or than a third of its life if that is less; or is it unreadable?
+pub fn is_due(certificate: Option<&Certificate>, now_secs: i64) -> bool {
+    certificate.is_none_or(|certificate| due_from_secs(certificate) <= now_secs)
+}
+
+/// The time until the next certificate becomes due. One that is due already has its own pauses.
+pub fn next_due(held: &[Held], now_secs: i64) -> Option<Duration> {
+    let certificates = held.iter().filter_map(|old| old.certificate.as_deref());
+    let waits = certificates.filter_map(|certificate| u64::try_from(due_from_secs(certificate) - now_secs).ok());
+    waits.filter(|secs| *secs > 0).min().map(Duration::from_secs)
+}
+
+/// The first second at which it is due.
+fn due_from_secs(certificate: &Certificate) -> i64 {
+    let life = certificate.not_after_secs - certificate.not_before_secs;
+    certificate.not_after_secs - RENEW_BEFORE_SECS.min(life / 3) + 1
+}
+
+/// Of several certificates for the same names only the one that lasts longest: a renewal takes the place of one, and the others would
+/// be due for ever.
+pub fn lasting_longest(mut held: Vec<Held>) -> Vec<Held> {
+    held.sort_by_key(|held| Reverse(held.certificate.as_ref().map(|certificate| certificate.not_after_secs)));
+    let mut seen = HashSet::new();
+    held.retain(|held| seen.insert(held.stored.sorted_names()));
+    held
+}
+
+fn is_covered(name: &str, wanted: &Wanted, lasting: &[&Held], jobs: &[Job]) -> bool {
     wanted.covered.iter().any(|own| name_covers(&own.to_lowercase(), name))
-        || held.iter().filter_map(|old| old.certificate.as_ref()).any(|certificate| certificate.covers(name))
+        || lasting.iter().filter_map(|old| old.certificate.as_ref()).any(|certificate| certificate.covers(name))
         || jobs.iter().flat_map(|job| &job.names).any(|own| own == name)
 }
 
@@ -227,6 +269,55 @@ mod tests {
     fn a_due_renewal_and_a_request_for_the_same_name_are_one_job() {
         let unreadable = Held { certificate: None, ..held(&["a.x"], 80, 90) };
         assert_eq!(names(&jobs(&want(&[&["a.x"]], &[]), &[unreadable], 0)), ["a.x"]);
+    }
+
+    #[test]
+    fn the_next_certificate_that_becomes_due_is_waited_for() {
+        let hour = Duration::from_secs(3600);
+        let wait = |held: &[Held], now| next_due(held, now);
+        // A life of 6 hours: due when less than 2 are left, so from the second after 4 of them are over.
+        let mut short = held(&["a.x"], 0, 0);
+        let made = Certificate {
+            not_before_secs: 0,
+            not_after_secs: 6 * 3600,
+            ..Arc::into_inner(short.certificate.unwrap()).unwrap()
+        };
+        short.certificate = Some(Arc::new(made));
+        let second = Duration::from_secs(1);
+        assert_eq!(wait(std::slice::from_ref(&short), 0), Some(4 * hour + second));
+        assert_eq!(wait(&[held(&["b.x"], 90, 90), short.clone()], 4 * 3600), Some(second));
+        assert!(!is_due(short.certificate.as_deref(), 4 * 3600) && is_due(short.certificate.as_deref(), 4 * 3600 + 1));
+        assert_eq!(wait(&[held(&["b.x"], 90, 90), short.clone()], 4 * 3600 + 1), Some(60 * 24 * hour - 4 * hour));
+        assert_eq!(wait(&[short, Held { certificate: None, ..held(&["c.x"], 80, 90) }], 7 * 3600), None);
+    }
+
+    #[test]
+    fn names_that_were_given_up_take_no_other_down() {
+        let due = [held(&["a.x", "B.x."], 29, 90)];
+        let plans = |requests: &[&[&str]], due: &[Held]| names(&jobs(&want(requests, &[]), due, 0));
+        assert_eq!(plans(&[&["b.x"], &["a.x"]], &due), ["a.x,b.x"], "all are in use");
+        assert_eq!(plans(&[&["A.x"]], &due), ["a.x"], "b.x would make the renewal fail for ever");
+        assert_eq!(plans(&[&["c.x"]], &due), ["a.x,b.x", "c.x"], "nobody uses it");
+        assert_eq!(plans(&[&["a.x"]], &[due[0].clone(), held(&["a.x"], 80, 90)]), [""; 0], "a.x has its own");
+        assert_eq!(plans(&[&["a.x"]], &[held(&["a.x", "b.x"], 30, 90)]), [""; 0], "it is not due");
+    }
+
+    #[test]
+    fn hosts_of_a_wildcard_that_is_due_get_certificates_of_their_own() {
+        let due = [held(&["*.x", "x"], 29, 90)];
+        let plan = jobs(&want(&[&["a.x", "b.x"], &["x"]], &[]), &due, 0);
+        assert_eq!(names(&plan), ["a.x,b.x", "x"]);
+        assert_eq!(plan.refused.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["*.x"]);
+        assert!(jobs(&Wanted::default(), &due, 0).jobs.is_empty(), "the authority would refuse it for ever");
+    }
+
+    #[test]
+    fn of_certificates_for_the_same_names_the_one_that_lasts_longest_is_kept() {
+        let unreadable = Held { certificate: None, ..held(&["a.x", "b.x"], 99, 99) };
+        let all = vec![unreadable, held(&["a.x", "b.x"], 5, 90), held(&["a.x"], 6, 90), held(&["b.x", "A.x"], 80, 90)];
+        let kept: Vec<i64> =
+            lasting_longest(all).iter().map(|held| held.certificate.as_ref().unwrap().not_after_secs).collect();
+        assert_eq!(kept, [80 * DAY, 6 * DAY]);
     }
 
     #[test]

@@ -46,10 +46,14 @@ impl Stored {
 
     /// Is this a certificate for the same names, so that one replaces the other?
     pub fn is_for_same_names(&self, other: &Stored) -> bool {
-        let (mut own, mut others) = (self.names(), other.names());
-        own.sort_unstable();
-        others.sort_unstable();
-        own == others
+        self.sorted_names() == other.sorted_names()
+    }
+
+    /// The same for all certificates of which one replaces the other.
+    pub fn sorted_names(&self) -> Vec<String> {
+        let mut names = self.names();
+        names.sort_unstable();
+        names
     }
 }
 
@@ -95,7 +99,7 @@ impl Store {
         list.into_iter().flatten().filter_map(stored).collect()
     }
 
-    /// Adds a certificate, in the place of the one for the same names if there is one, and saves.
+    /// Adds a certificate, in the place of the first one for the same names if there is one; further ones go. Saves.
     ///
     /// # Errors
     /// A sentence for the log when the file cannot be written; the certificate is still in memory.
@@ -105,11 +109,17 @@ impl Store {
             *entry = Value::Array(Vec::new());
         }
         if let Some(list) = entry.as_array_mut() {
-            list.retain(|value| stored(value).is_some());
-            let value = |old: Option<&Value>| entry_of(new, old);
-            match list.iter_mut().find(|old| stored(old).is_some_and(|old| old.is_for_same_names(new))) {
-                Some(old) => *old = value(Some(old)),
-                None => list.push(value(None)),
+            let mut is_placed = false;
+            list.retain_mut(|entry| match stored(entry) {
+                None => false,
+                Some(old) if !old.is_for_same_names(new) => true,
+                Some(_) => {
+                    *entry = entry_of(new, Some(entry));
+                    !std::mem::replace(&mut is_placed, true)
+                }
+            });
+            if !is_placed {
+                list.push(entry_of(new, None));
             }
         }
         self.save()
@@ -273,6 +283,23 @@ mod tests {
         assert_eq!(written["Certificates"][2]["Domain"], json!({"Main": "d.example", "SANs": null}));
         let again = Store::open(&path).unwrap().certificates();
         assert_eq!(again.iter().map(|c| c.main.as_str()).collect::<Vec<_>>(), ["a.example", "b.example", "d.example"]);
+    }
+
+    #[test]
+    fn of_entries_for_the_same_names_one_is_left() {
+        let (_folder, path) = file("");
+        let mut store = Store::open(&path).unwrap();
+        store.put(&entry("a.example", &["b.example"], "first")).unwrap();
+        store.put(&entry("c.example", &[], "other")).unwrap();
+        let mut twice: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let list = twice["Certificates"].as_array_mut().unwrap();
+        list.push(entry_of(&entry("B.example.", &["a.example"], "second"), None));
+        fs::write(&path, twice.to_string()).unwrap();
+        let mut store = Store::open(&path).unwrap();
+        assert_eq!(store.certificates().len(), 3);
+        let renewed = entry("a.example", &["b.example"], "renewed");
+        store.put(&renewed).unwrap();
+        assert_eq!(Store::open(&path).unwrap().certificates(), [renewed, entry("c.example", &[], "other")]);
     }
 
     /// The fuzzer's finding: read and written inexactly, such a number is another one afterwards.

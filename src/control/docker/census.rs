@@ -32,7 +32,8 @@ pub struct When {
     pub is_history: bool,
 }
 
-/// Outlives connections to the Engine: what is out stays out until a later listing knows better.
+/// Outlives connections to the Engine: what is out stays out until a later listing knows better, and what was told to stop until its time
+/// is over or it runs anew.
 #[derive(Debug, Default)]
 pub struct Census {
     listed: Option<Vec<ContainerFacts>>,
@@ -54,12 +55,6 @@ impl Census {
         self.listed.is_none()
     }
 
-    /// A new stream of events begins, which tells again who was told to stop; who was not is for the next listing to say.
-    pub fn connected(&mut self) {
-        let begun = self.begun;
-        self.out.extend(self.stopping.take().map(|id| (id, begun)));
-    }
-
     /// Takes in an event. One of `history` was there before this connection: of it only a stop counts that may still be under way,
     /// everything else is seen better by the listings that follow.
     pub fn hear(&mut self, event: &EventMessage, at: When, now: Instant) -> News {
@@ -72,7 +67,9 @@ impl Census {
         self.heard.insert(id.clone());
         let was_able = self.is_able(id);
         match &reaction {
-            Reaction::Stopping(id, grace) => self.stopping.mark(id, now + grace.saturating_sub(at.age)),
+            Reaction::Stopping(id, grace) => {
+                self.stopping.mark(id, watch::moment(event), now + grace.saturating_sub(at.age));
+            }
             Reaction::Started(id) | Reaction::Ended(id) => self.stopping.clear(id),
             Reaction::Unable(_) | Reaction::Ignore | Reaction::Relist => {}
         }
@@ -106,6 +103,7 @@ impl Census {
             });
             if let Some((facts, stop)) = known {
                 containers.push(facts);
+                self.stopping.clear_before(&id, stop.started);
                 self.stops.insert(id, stop);
             }
         }
@@ -133,8 +131,10 @@ impl Census {
     /// What the log should have of the silent ones.
     pub fn complaints(&self) -> impl Iterator<Item = String> {
         self.silent.keys().map(|id| {
+            let is_known = self.listed.iter().flatten().any(|facts| facts.id == *id);
+            let fate = if is_known { "it stays as it was" } else { "it gets no requests" };
             format!(
-                "container {id}: the Docker Engine gives no answer when it is inspected, so it stays as it was; if that lasts, \
+                "container {id}: the Docker Engine gives no answer, or an error, when it is inspected, so {fate}; if that lasts, \
                  see what `docker inspect` says and restart the container or the Engine"
             )
         })
@@ -231,15 +231,22 @@ mod tests {
         assert!(runs(&census));
     }
 
+    /// The stream of events may break, and the Engine does not tell again what is longer ago than a moment.
     #[tokio::test]
-    async fn a_new_connection_gives_nothing_back_before_its_first_listing() {
-        let mut census = listed();
-        hear(&mut census, "kill");
-        census.connected();
-        assert!(!runs(&census));
-        census.begin_listing(Instant::now());
-        census.take_in(listing(), Instant::now());
-        assert!(runs(&census));
+    async fn who_was_told_to_stop_is_out_until_it_is_seen_to_have_been_started_since() {
+        let started = |secs: Option<u64>| {
+            let mut listing = listing();
+            listing[0].1.as_mut().unwrap().1.started = secs.map(Duration::from_secs);
+            listing
+        };
+        let (mut census, now) = (listed(), Instant::now());
+        let told = EventMessage { time: Some(100), ..event("kill") };
+        assert_eq!(census.hear(&told, When::default(), now), News::TakenOut);
+        for (secs, runs_then) in [(None, false), (Some(50), false), (Some(100), false), (Some(101), true)] {
+            census.begin_listing(now);
+            census.take_in(started(secs), now);
+            assert_eq!(runs(&census), runs_then, "started at {secs:?}");
+        }
     }
 
     #[tokio::test]
@@ -285,6 +292,8 @@ mod tests {
         census.begin_listing(now);
         census.take_in(vec![("c1".to_owned(), None)], now);
         assert!(census.containers().is_empty() && !census.is_empty());
+        let complaint = census.complaints().next().unwrap();
+        assert!(complaint.contains("c1") && complaint.contains("gets no requests"), "{complaint}");
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::watch::StopFacts;
+use super::watch::{STOPPING_MAX, StopFacts};
 use super::{DockerProviderSettings, ended, signal, transport};
 use crate::config::labels::{BindingFacts, ContainerFacts, NetworkFacts, PortFacts};
 
@@ -39,7 +39,7 @@ pub struct Engine {
     events: Docker,
 }
 
-/// All running containers by id, in Docker's order. Nothing is known of those that gave no answer or were not asked for.
+/// All running containers by id, in Docker's order. Nothing is known of those for which there was no answer, or that were not asked for.
 pub type Listing = Vec<(String, Option<(ContainerFacts, StopFacts)>)>;
 
 /// What came of an inspection.
@@ -49,6 +49,8 @@ enum Inspection {
     Gone,
     /// No answer in time.
     Silent,
+    /// The Engine's own failure, which says nothing of the container.
+    Failed(String),
 }
 
 impl Engine {
@@ -67,22 +69,28 @@ impl Engine {
         format!("v{}.{}", version.major_version, version.minor_version)
     }
 
-    /// All running containers, each inspected; those gone meanwhile are left out.
-    pub async fn list_all(&self) -> Result<Vec<ContainerFacts>, String> {
-        let listing = self.list(&HashSet::new(), self.timeout).await?;
-        let facts = |(_, answer): (_, Option<(ContainerFacts, StopFacts)>)| answer.map(|(facts, _)| facts);
-        let all: Option<Vec<ContainerFacts>> = listing.into_iter().map(facts).collect();
-        all.ok_or_else(|| self.explain("inspect all containers", &Error::RequestTimeoutError))
-    }
-
-    /// As [`Engine::list_all`], but does not wait long for a single one. `silent` are those not to be asked for.
+    /// All running containers, each inspected, without a long wait for a single one; those gone meanwhile are left out. `silent` are
+    /// those not to be asked for.
     pub async fn list_quickly(&self, silent: &HashSet<String>) -> Result<Listing, String> {
         self.list(silent, INSPECTION_WAIT_MAX.min(self.timeout)).await
     }
 
-    /// As [`Engine::list_all`], but one that gives no answer is no failure.
+    /// As [`Engine::list_quickly`], but waits for each, and asks for all.
     pub async fn list_patiently(&self) -> Result<Listing, String> {
         self.list(&HashSet::new(), self.timeout).await
+    }
+
+    /// The first of these that there is; the error names the one that the Engine gives no answer for.
+    pub async fn first_of(&self, ids: &[String]) -> Result<Option<ContainerFacts>, String> {
+        for id in ids {
+            match self.inspect(id, INSPECTION_WAIT_MAX.min(self.timeout)).await? {
+                Inspection::Done(inspected) => return Ok(Some(read(*inspected).0)),
+                Inspection::Gone => {}
+                Inspection::Silent => return Err(self.explain(&inspecting(id), &Error::RequestTimeoutError)),
+                Inspection::Failed(reason) => return Err(reason),
+            }
+        }
+        Ok(None)
     }
 
     async fn list(&self, silent: &HashSet<String>, wait: Duration) -> Result<Listing, String> {
@@ -90,9 +98,9 @@ impl Engine {
         let listed = limited(self.timeout, &self.endpoint, "list containers", listed).await?;
         let ids = listed.into_iter().filter_map(|container| container.id);
         let read = |(id, inspection)| match inspection {
-            Inspection::Done(inspected) => Some((id, Some(read(*inspected)))),
-            Inspection::Silent => Some((id, None)),
-            Inspection::Gone => None,
+            Some(Inspection::Done(inspected)) => Some((id, Some(read(*inspected)))),
+            Some(Inspection::Silent | Inspection::Failed(_)) | None => Some((id, None)),
+            Some(Inspection::Gone) => None,
         };
         Ok(self.inspect_all(ids, silent, wait).await?.into_iter().filter_map(read).collect())
     }
@@ -112,7 +120,7 @@ impl Engine {
         let ids = lately.filter_map(|container| container.id).take(ENDED_MAX);
         let inspections = self.inspect_all(ids, &HashSet::new(), self.timeout).await?;
         let with_age = inspections.into_iter().filter_map(|(_, inspection)| {
-            let Inspection::Done(inspected) = inspection else { return None };
+            let Some(Inspection::Done(inspected)) = inspection else { return None };
             let age = ended::age(&inspected, since_1970).filter(|age| *age < grace)?;
             Some((ended::facts(*inspected), age))
         });
@@ -131,21 +139,21 @@ impl Engine {
         explain(&self.endpoint, doing, error)
     }
 
-    /// In the order of the ids.
+    /// In the order of the ids; `None` of those that are not asked for.
     async fn inspect_all(
         &self,
         ids: impl Iterator<Item = String>,
         silent: &HashSet<String>,
         wait: Duration,
-    ) -> Result<Vec<(String, Inspection)>, String> {
+    ) -> Result<Vec<(String, Option<Inspection>)>, String> {
         let ask = async |id: String| {
-            let inspection = if silent.contains(&id) { Inspection::Silent } else { self.inspect(&id, wait).await? };
+            let inspection = if silent.contains(&id) { None } else { Some(self.inspect(&id, wait).await?) };
             Ok::<_, String>((id, inspection))
         };
         let mut inspections = pin!(stream::iter(ids.map(ask)).buffered(INSPECTIONS_MAX));
         let (mut all, mut unanswered) = (Vec::new(), 0);
         while let Some((id, inspection)) = inspections.try_next().await? {
-            unanswered += usize::from(matches!(inspection, Inspection::Silent) && !silent.contains(&id));
+            unanswered += usize::from(matches!(inspection, Some(Inspection::Silent)));
             if unanswered == INSPECTIONS_MAX {
                 return Err(self.explain("inspect containers", &Error::RequestTimeoutError));
             }
@@ -160,14 +168,21 @@ impl Engine {
             Ok(Ok(inspected)) => Ok(Inspection::Done(Box::new(inspected))),
             Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(Inspection::Gone),
             Ok(Err(Error::RequestTimeoutError)) | Err(_) => Ok(Inspection::Silent),
-            Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain("inspect a container", &error)),
+            Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain(&inspecting(id), &error)),
             Ok(Err(error)) => {
-                let reason = self.explain("inspect a container", &error);
+                let reason = self.explain(&inspecting(id), &error);
+                if matches!(error, Error::DockerResponseServerError { status_code: 500.., .. }) {
+                    return Ok(Inspection::Failed(reason));
+                }
                 tracing::warn!(provider = "docker", container = %id, "{reason}; it is left out");
                 Ok(Inspection::Gone)
             }
         }
     }
+}
+
+fn inspecting(id: &str) -> String {
+    format!("inspect container {id}")
 }
 
 /// The client limits only the wait for an answer's head; this limits the whole answer.
@@ -227,9 +242,12 @@ pub fn read(inspected: ContainerInspectResponse) -> (ContainerFacts, StopFacts) 
     let config = inspected.config.unwrap_or_default();
     let network = inspected.network_settings.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();
+    // Docker takes less than nothing for no end.
+    let timeout = |secs| u64::try_from(secs).map_or(STOPPING_MAX, Duration::from_secs).min(STOPPING_MAX);
     let stop = StopFacts {
         signal: config.stop_signal.as_deref().and_then(signal::number),
-        timeout: config.stop_timeout.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs),
+        timeout: config.stop_timeout.map(timeout),
+        started: state.started_at.as_deref().and_then(ended::moment),
     };
     let networks = network.networks.unwrap_or_default().into_iter().map(|(name, endpoint)| {
         let ip = endpoint.ip_address.unwrap_or_default();
@@ -276,7 +294,7 @@ mod tests {
 
     #[test]
     fn an_inspection_becomes_facts() {
-        let text = r#"{"Id":"i","Name":"/c","State":{"Running":true,"Health":{"Status":"starting"}},
+        let text = r#"{"Id":"i","Name":"/c","State":{"Running":true,"StartedAt":"1970-01-01T00:01:40Z","Health":{"Status":"starting"}},
             "HostConfig":{"NetworkMode":"net"},"Config":{"Labels":{"a":"b"},"StopSignal":"SIGQUIT","StopTimeout":90},
             "NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"1.2.3.4","HostPort":"81"}],"53/udp":null},
             "Networks":{"net":{"NetworkID":"n1","IPAddress":"10.0.0.2"}}}}"#;
@@ -288,7 +306,17 @@ mod tests {
         );
         assert_eq!(facts.networks["net"], NetworkFacts { id: "n1".into(), ip: "10.0.0.2".into() });
         assert_eq!(facts.ports.len(), 2);
-        assert_eq!(stop, StopFacts { signal: Some(3), timeout: Some(Duration::from_secs(90)) });
+        let (secs, started) = (Duration::from_secs(90), Some(Duration::from_secs(100)));
+        assert_eq!(stop, StopFacts { signal: Some(3), timeout: Some(secs), started });
+    }
+
+    #[test]
+    fn a_stop_time_out_without_an_end_or_beyond_any_clock_is_a_day() {
+        for (written, secs) in [("0", 0), ("86400", 86_400), ("-1", 86_400), ("9223372036854775807", 86_400)] {
+            let text = format!(r#"{{"Id":"i","Config":{{"StopTimeout":{written}}}}}"#);
+            let (_, stop) = read(serde_json::from_str(&text).unwrap());
+            assert_eq!(stop.timeout, Some(Duration::from_secs(secs)), "{written}");
+        }
     }
 
     #[test]

@@ -33,7 +33,10 @@ fn ids(mountinfo: &str, cgroup: &str, hostname: &str) -> Vec<String> {
     let groups = cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2));
     let long = mounted.chain(groups).filter_map(full_id);
     let short = Some(hostname).filter(|name| name.len() == SHORT_ID_DIGITS && is_hex(name));
-    long.chain(short).map(str::to_owned).collect()
+    let mut ids: Vec<String> = long.chain(short).map(str::to_owned).collect();
+    // Three files and as many groups tell the same.
+    ids.dedup();
+    ids
 }
 
 /// The last piece of a path that is a full id, as in `/docker/ID`, `docker-ID.scope` or `/containers/ID/hosts`.
@@ -55,7 +58,8 @@ mod tests {
     fn finds_the_id_where_docker_leaves_it() {
         let id = "0123456789abcdef".repeat(4);
         let mount = format!("52 40 8:1 /var/lib/docker/containers/{id}/hosts /etc/hosts rw - ext4 /dev/sda1 rw");
-        assert_eq!(ids(&mount, "", "web"), [id.as_str()]);
+        let mounts = format!("{mount}\n{}", mount.replace("hosts", "hostname"));
+        assert_eq!(ids(&mounts, "", "web"), [id.as_str()]);
         assert_eq!(ids("", &format!("4:cpu:/docker/{id}\n0::/"), "web"), [id.as_str()]);
         assert_eq!(ids("", &format!("0::/system.slice/docker-{id}.scope"), "web"), [id.as_str()]);
         assert_eq!(ids("", "0::/", "0123456789ab"), ["0123456789ab"]);

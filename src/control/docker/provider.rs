@@ -43,6 +43,8 @@ pub struct Provider {
     send: Sender,
     /// The ids that the proxy's own container may have.
     own: Vec<String>,
+    /// In swarm mode, the networks of that container, as the Engine told them last.
+    own_networks: Option<BTreeSet<String>>,
     census: Census,
     absent: Absent,
     /// Those of the last connection, heard until a new one takes its place: what the Engine says of a container that stops counts
@@ -64,6 +66,7 @@ impl Provider {
             settings,
             send,
             own: own::candidates(),
+            own_networks: None,
             census: Census::default(),
             events: None,
             connected: now,
@@ -87,8 +90,9 @@ impl Provider {
             return self.poll_swarm(&engine).await;
         }
         if !settings.watch {
-            let containers = self.hear(engine.list_all()).await?.map_err(End::Broken)?;
-            self.publish(&containers, &containers);
+            let listing = self.hear(engine.list_patiently()).await?.map_err(End::Broken)?;
+            self.census.take_in(listing, Instant::now());
+            self.publish_census();
             return Ok(());
         }
         self.follow(&engine, since).await
@@ -109,7 +113,6 @@ impl Provider {
     async fn follow(&mut self, engine: &Engine, since: i64) -> Result<(), End> {
         self.events = Some(Box::pin(engine.events(since).ready_chunks(EVENTS_AT_ONCE_MAX)));
         self.connected = Instant::now();
-        self.census.connected();
         self.due = self.connected;
         loop {
             self.wait().await?;
@@ -217,11 +220,8 @@ impl Provider {
     async fn poll_swarm(&mut self, engine: &Engine) -> Result<(), End> {
         loop {
             let services = swarm::list(&self.settings, &engine.api_version()).await.map_err(End::Broken)?;
-            let around = match self.own.is_empty() {
-                true => Vec::new(),
-                false => engine.list_all().await.map_err(End::Broken)?,
-            };
-            self.publish(&services, &around);
+            let complaint = self.learn_own_networks(engine).await?;
+            self.publish(&services, self.own_networks.clone().unwrap_or_default(), complaint);
             if !self.settings.watch {
                 return Ok(());
             }
@@ -229,20 +229,40 @@ impl Provider {
         }
     }
 
-    fn publish_census(&mut self) {
-        let containers = self.census.containers();
-        self.publish(&containers, &containers);
+    /// Those that the proxy's own container was in last stay while the Engine gives no answer for it; then the log should have why.
+    async fn learn_own_networks(&mut self, engine: &Engine) -> Result<Option<String>, End> {
+        let own = self.own.clone();
+        match self.hear(engine.first_of(&own)).await? {
+            Ok(container) => {
+                self.own_networks = Some(own::networks(container.as_slice(), &own));
+                Ok(None)
+            }
+            // Services could get addresses in networks that the proxy is not in.
+            Err(reason) if self.own_networks.is_none() => Err(End::Broken(reason)),
+            Err(reason) => Ok(Some(format!("{reason}; the proxy's own container counts as it was before"))),
+        }
     }
 
-    /// `around` are the containers among which the proxy's own may be.
-    fn publish(&mut self, containers: &[ContainerFacts], around: &[ContainerFacts]) {
-        let own_networks = own::networks(around, &self.own);
+    fn publish_census(&mut self) {
+        let containers = self.census.containers();
+        let own_networks = own::networks(&containers, &self.own);
+        let complaints: Vec<String> = self.census.complaints().collect();
+        self.publish(&containers, own_networks, complaints);
+    }
+
+    /// `complaints`: what the log should have beside the labels' own.
+    fn publish(
+        &mut self,
+        containers: &[ContainerFacts],
+        own_networks: BTreeSet<String>,
+        complaints: impl IntoIterator<Item = String>,
+    ) {
         let settings = DockerSettings { own_networks, ..self.settings.labels.clone() };
         let mut made = labels::translate(containers, &settings);
         let absent = self.absent.take_in(containers, Instant::now());
         // What there is to say of their labels has been said when they could answer.
         labels::absent::keep(&mut made.dynamic, labels::translate(&absent, &settings).dynamic);
-        let warnings: BTreeSet<String> = made.warnings.into_iter().chain(self.census.complaints()).collect();
+        let warnings: BTreeSet<String> = made.warnings.into_iter().chain(complaints).collect();
         for warning in warnings.difference(&self.told) {
             tracing::warn!(provider = PROVIDER, "{warning}");
         }
@@ -263,3 +283,6 @@ async fn next(events: &mut Option<Events>) -> Option<Vec<Result<EventMessage, Er
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

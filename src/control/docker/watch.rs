@@ -11,16 +11,21 @@ use super::signal;
 /// A container that survives a signal gets requests again after this time, or after its own stop time-out if that is longer.
 pub const STOPPING_GRACE: Duration = Duration::from_secs(30);
 
+/// It counts as stopping for so long at the most, also where its stop time-out is longer or has no end.
+pub const STOPPING_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// Everything is listed again this often even without events, in case one was lost.
 pub const RELIST_EVERY: Duration = Duration::from_secs(300);
 
-/// How a container is stopped, from its last inspection.
+/// How a container is stopped, and since when it runs, from its last inspection.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StopFacts {
     /// The image's or container's own stop signal.
     pub signal: Option<u8>,
-    /// How long Docker waits before it kills.
+    /// How long Docker waits before it kills; [`STOPPING_MAX`] at the most.
     pub timeout: Option<Duration>,
+    /// When it was started last, since 1970.
+    pub started: Option<Duration>,
 }
 
 /// What to do about an event.
@@ -72,46 +77,61 @@ pub fn replay_from(since_1970: Duration) -> i64 {
     i64::try_from(since_1970.saturating_sub(STOPPING_GRACE).as_secs()).unwrap_or(i64::MAX)
 }
 
-/// How long ago the event was; zero when the Engine's clock is ahead, or when nothing says so.
-pub fn age(event: &EventMessage, since_1970: Duration) -> Duration {
+/// When the event was, since 1970 by the Engine's clock; `None` when nothing says so.
+pub fn moment(event: &EventMessage) -> Option<Duration> {
     let nanos = event.time_nano.and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos);
     let secs = || event.time.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
-    nanos.or_else(secs).map_or(Duration::ZERO, |at| since_1970.saturating_sub(at))
+    nanos.or_else(secs)
+}
+
+/// How long ago the event was; zero when the Engine's clock is ahead, or when nothing says so.
+pub fn age(event: &EventMessage, since_1970: Duration) -> Duration {
+    moment(event).map_or(Duration::ZERO, |at| since_1970.saturating_sub(at))
 }
 
 /// Containers that were told to stop and have not stopped yet. They still run, but get no new requests.
 #[derive(Debug, Default)]
 pub struct Stopping {
-    ends: HashMap<String, Instant>,
+    marks: HashMap<String, Mark>,
+}
+
+#[derive(Debug)]
+struct Mark {
+    end: Instant,
+    /// When the Engine told the container to stop, since 1970.
+    told: Option<Duration>,
 }
 
 impl Stopping {
-    /// The container counts as stopping until `end` or until it changes state.
-    pub fn mark(&mut self, id: &str, end: Instant) {
-        self.ends.insert(id.to_owned(), end);
+    /// The container, `told` to stop at that time, counts as stopping until `end` or until it changes state.
+    pub fn mark(&mut self, id: &str, told: Option<Duration>, end: Instant) {
+        self.marks.insert(id.to_owned(), Mark { end, told });
     }
 
     pub fn clear(&mut self, id: &str) {
-        self.ends.remove(id);
+        self.marks.remove(id);
+    }
+
+    /// The container runs since then. What was told before to an earlier run of it is over, even if nobody heard of its end.
+    pub fn clear_before(&mut self, id: &str, started: Option<Duration>) {
+        let told = self.marks.get(id).and_then(|mark| mark.told);
+        if started.zip(told).is_some_and(|(started, told)| started > told) {
+            self.clear(id);
+        }
     }
 
     pub fn has(&self, id: &str) -> bool {
-        self.ends.contains_key(id)
-    }
-
-    /// All of them; none is left.
-    pub fn take(&mut self) -> impl Iterator<Item = String> {
-        std::mem::take(&mut self.ends).into_keys()
+        self.marks.contains_key(id)
     }
 
     /// Containers whose time is over survived their signal.
     pub fn forget_old(&mut self, now: Instant) {
-        self.ends.retain(|_, end| *end > now);
+        self.marks.retain(|_, mark| mark.end > now);
     }
 
     /// When the next container gets its requests back.
     pub fn next_end(&self) -> Option<Instant> {
-        self.ends.values().min().copied()
+        self.marks.values().map(|mark| mark.end).min()
     }
 }
 
@@ -153,7 +173,7 @@ mod tests {
     #[test]
     fn ending_signals_and_the_containers_own_one_mean_stopping() {
         use EventMessageTypeEnum::CONTAINER;
-        let own = StopFacts { signal: Some(28), timeout: Some(Duration::from_secs(300)) };
+        let own = StopFacts { signal: Some(28), timeout: Some(Duration::from_secs(300)), started: None };
         let stops = HashMap::from([("c1".to_owned(), own)]);
         let none = HashMap::new();
         for signal in ["15", "9", "2", "3"] {
@@ -184,8 +204,8 @@ mod tests {
     #[tokio::test]
     async fn marks_end_with_their_time() {
         let (mut stopping, now) = (Stopping::default(), Instant::now());
-        stopping.mark("a", now + Duration::from_secs(1));
-        stopping.mark("b", now + Duration::from_secs(9));
+        stopping.mark("a", None, now + Duration::from_secs(1));
+        stopping.mark("b", None, now + Duration::from_secs(9));
         assert_eq!(stopping.next_end(), Some(now + Duration::from_secs(1)));
         stopping.forget_old(now + Duration::from_secs(1));
         assert!(!stopping.has("a") && stopping.has("b"));
