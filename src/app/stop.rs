@@ -45,7 +45,7 @@ impl Signals {
     pub fn wait_and_stop(mut self, running: Running) -> ExitCode {
         loop {
             match self.next() {
-                SIGUSR1 => reopen_logs(&running),
+                SIGUSR1 => reopen_logs(&running.shared),
                 SIGUSR2 => match upgrade::hand_over(&running, &mut || self.want_an_end()) {
                     Ok(()) => break self.fade(running),
                     Err(e) => tracing::error!("not taken over: {e}"),
@@ -73,9 +73,13 @@ impl Signals {
         let mut busy = Instant::now();
         let idle_max = Duration::from_secs(limits::IDLE_AFTER_HAND_OVER_SECS);
         while shared.active() > 0 || (shared.connections() > 0 && busy.elapsed() < idle_max) {
-            if self.caught.pending().any(is_an_end) {
+            if self.want_an_end() {
                 await_requests(shared, &running.fixed);
                 break;
+            }
+            // The successor opens its own files.
+            if self.early.drain(..).any(|signal| signal == SIGUSR1) {
+                reopen_logs(shared);
             }
             if shared.active() > 0 {
                 busy = Instant::now();
@@ -90,9 +94,9 @@ fn is_an_end(signal: i32) -> bool {
     signal == SIGTERM || signal == SIGINT
 }
 
-fn reopen_logs(running: &Running) {
+fn reopen_logs(shared: &Shared) {
     process_log::reopen();
-    if let Some(log) = &running.shared.access_log {
+    if let Some(log) = &shared.access_log {
         log.queue.reopen();
     }
 }

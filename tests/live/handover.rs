@@ -67,7 +67,8 @@ fn hand_overs_under_load_lose_no_request() {
 #[test]
 fn an_idle_connection_holds_the_old_process_for_a_while_only_and_a_tunnel_for_as_long_as_it_lasts() {
     let origin = Origin::start();
-    let mut proxy = Setup::new(DRIVERS[0], CONFIG).fill("@origin@", origin.address).start();
+    let config = format!("{CONFIG}[accessLog]\nfilePath = \"@dir@/access.log\"\n");
+    let mut proxy = Setup::new(DRIVERS[0], &config).fill("@origin@", origin.address).start();
     let mut tunnel = TcpStream::connect(("127.0.0.1", proxy.http)).expect("connected");
     let upgrade = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     tunnel.write_all(upgrade.as_bytes()).expect("sent");
@@ -80,10 +81,19 @@ fn an_idle_connection_holds_the_old_process_for_a_while_only_and_a_tunnel_for_as
     tunnel.write_all(b"still there?").expect("sent");
     let n = tunnel.read(&mut buffer).expect("echoed");
     assert_eq!(&buffer[..n], b"still there?");
+    // Logs are rotated meanwhile: the line of the tunnel belongs into the new file.
+    let log = proxy.file("access.log");
+    fs::rename(&log, proxy.file("access.log.1")).expect("renamed");
+    proxy.signal("USR1");
+    wait_for("the log is opened anew", Duration::from_secs(10), || {
+        fs::metadata(&log).map(drop).map_err(|e| e.to_string())
+    });
     drop(tunnel);
     let start = Instant::now();
     assert_eq!(proxy.wait(Duration::from_secs(40)).code(), Some(0));
     assert!(start.elapsed() > Duration::from_secs(5), "the idle connection gets its time as well");
+    let lines = fs::read_to_string(&log).expect("the log");
+    assert!(lines.contains("GET /ws "), "{lines}");
 }
 
 #[test]
