@@ -104,3 +104,23 @@ fn row_26_a_bad_body_behind_a_begun_answer_ends_the_connection_without_words() {
         assert!(ended && rest.ends_with("begun"), "26 ({driver}): {rest:?}");
     }
 }
+
+/// What came with the head is the client's, however soon the end came behind it: without it a client would take its request for unanswered.
+#[test]
+fn row_34_the_beginning_of_a_long_answer_that_is_cut_arrives() {
+    let cut = format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100));
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        // Whether the end is there before the rest is asked for is a matter of luck.
+        for (then, times) in [(Then::Close, 30), (Then::Reset, 2)] {
+            for _ in 0..times {
+                proxy.origin.plays(Script::answer(&cut).then(then));
+                let mut client = proxy.client();
+                client.send("POST /cut HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+                let answer = client.answer();
+                let is_right = answer.status == 200 && answer.body == [b'x'; 100] && !answer.is_whole;
+                assert!(is_right, "34 {then:?} ({driver}): {answer:?}");
+            }
+        }
+    }
+}
