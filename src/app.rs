@@ -1,6 +1,7 @@
 //! Wiring: the command line, the fixed configuration, the control thread, the workers, signals and the drain. The only place that
 //! knows all rooms.
 
+mod client_tls;
 mod demo;
 mod doors;
 mod fixture;

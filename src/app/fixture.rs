@@ -1,18 +1,17 @@
 //! From the fixed configuration to what the control plane and the workers work with.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use crate::config::compile::{self, AuthTls, EntryFacts, Fixture, Interned, ReadFile};
-use crate::config::dynamic::ClientTls;
+use super::client_tls;
+use crate::config::compile::{self, EntryFacts, Fixture, Interned, ReadFile};
 use crate::config::fixed::{self, Fixed};
 use crate::config::labels::DockerSettings;
 use crate::config::pem;
-use crate::control::acme::{self, AcmeSettings, DomainRequest, KeyType, Pacing, Trust};
+use crate::control::acme::{AcmeSettings, DomainRequest, KeyType, Pacing, Trust};
 use crate::control::certs::{AcmeWishes, Certs, FixedPoint};
 use crate::control::docker::DockerProviderSettings;
 use crate::control::followed::FollowedFiles;
@@ -21,7 +20,7 @@ use crate::observe::metrics::{Metrics, MetricsSettings};
 use crate::observe::status::Exposed;
 use crate::tls::certificate::Certificate;
 use crate::tls::resolver::{CertStore, Resolver};
-use crate::tls::settings::{ClientSettings, ServerSettings, client_config, server_config};
+use crate::tls::settings::{ServerSettings, server_config};
 use crate::tls::tickets::Resumption;
 use crate::worker::{self, EntryPoint, Places, Timeouts};
 
@@ -92,10 +91,10 @@ fn fixture(fixed: &Fixed, followed: &FollowedFiles) -> Result<Fixture, String> {
         keep_trailing_slash: fixed.keep_trailing_slash,
         allow_min_weight_zero: fixed.allow_min_weight_zero,
         health_interval: fixed.health_check.interval.positive().unwrap_or(Duration::from_secs(30)),
-        client_tls: client_tls(fixed),
+        client_tls: client_tls::of_backends(fixed),
         credentials: compile::credential_memory(key),
         read: reading(followed),
-        auth_tls: auth_tls(reading(followed)),
+        auth_tls: client_tls::of_auth(reading(followed)),
         retry: fixed.retry.as_ref().map(|retry| retry.attempts),
         random: worker::fill_random,
     })
@@ -104,55 +103,6 @@ fn fixture(fixed: &Fixed, followed: &FollowedFiles) -> Result<Fixture, String> {
 fn reading(followed: &FollowedFiles) -> ReadFile {
     let followed = followed.clone();
     Box::new(move |path| followed.read(path))
-}
-
-fn auth_tls(read: ReadFile) -> AuthTls {
-    Box::new(move |table| client_tls_of(table, &*read))
-}
-
-/// TLS towards a forward-auth server: its own certificates, else the system's roots and nothing else (static.md 3.5).
-fn client_tls_of(
-    table: Option<&ClientTls>,
-    read: &dyn Fn(&str) -> io::Result<String>,
-) -> Result<Arc<rustls::ClientConfig>, String> {
-    let table = table.cloned().unwrap_or_default();
-    let pem =
-        |text: &str, name: &str| pem::content(text, read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"));
-    let identity = match (table.cert.is_empty(), table.key.is_empty()) {
-        (true, true) => None,
-        (false, false) => Some((pem(&table.cert, "cert")?, pem(&table.key, "key")?)),
-        _ => return Err("cert and key belong together: set both or none".to_owned()),
-    };
-    let root_cas = if table.ca.is_empty() { Vec::new() } else { vec![pem(&table.ca, "ca")?] };
-    let (system, _) = if root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
-    let settings = ClientSettings {
-        root_cas,
-        insecure_skip_verify: table.insecure_skip_verify,
-        identity,
-        alpn: vec![b"http/1.1".to_vec()],
-    };
-    client_config(&settings, &system).map(Arc::new).map_err(|e| e.to_string())
-}
-
-/// TLS towards https servers: `rootCAs` replace the system's, which may be missing as long as nobody needs them.
-fn client_tls(fixed: &Fixed) -> Result<Arc<rustls::ClientConfig>, String> {
-    let read = |path: &str| std::fs::read_to_string(path);
-    let mut root_cas = Vec::new();
-    for text in &fixed.root_cas {
-        match pem::content(text, &read) {
-            Ok(pem) => root_cas.push(pem.into_bytes()),
-            Err(e) => tracing::error!("rootCAs: {e}; it is left out"),
-        }
-    }
-    let settings = ClientSettings {
-        root_cas,
-        insecure_skip_verify: fixed.insecure_skip_verify,
-        identity: None,
-        alpn: vec![b"http/1.1".to_vec()],
-    };
-    let (system, notes) = if fixed.root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
-    notes.iter().for_each(|note| tracing::debug!("system root certificates: {note}"));
-    client_config(&settings, &system).map(Arc::new).map_err(|e| e.to_string())
 }
 
 fn tls_config(name: &str, tls: &fixed::Tls, store: &Arc<ArcSwap<CertStore>>) -> Result<rustls::ServerConfig, String> {

@@ -70,8 +70,9 @@ impl ServerState {
 
     /// A connect succeeded: the server is back among the others.
     pub fn note_connected(&self) {
-        // Mostly it is zero already: then no cache line is taken from another worker.
-        if self.failures.load(Ordering::Relaxed) != 0 {
+        // Mostly both are zero already: then no cache line is taken from another worker. One alone may be left of a failure that another
+        // worker was noting while this was called the last time.
+        if self.failures.load(Ordering::Relaxed) != 0 || self.is_aside() {
             self.failures.store(0, Ordering::Relaxed);
             self.probe_at.store(0, Ordering::Relaxed);
         }
@@ -129,5 +130,19 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.server.state.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_also_ends_what_is_left_of_a_failure_that_was_half_noted() {
+        // The third failure was counted, a success cleared both values, then the failure set the server aside.
+        let state = ServerState { probe_at: AtomicU64::new(1), ..ServerState::default() };
+        assert_eq!((state.failures(), state.is_aside()), (0, true));
+        state.note_connected();
+        assert!(!state.is_aside(), "a server that can be reached is left out for ever");
     }
 }

@@ -40,6 +40,11 @@ pub trait ReadHalf {
     /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (security.md 37).
     fn is_quiet(&mut self) -> bool;
 
+    /// Whether bytes have arrived that nobody has read, so that a close would become a reset; false where that cannot be told.
+    fn has_unread(&mut self) -> bool {
+        false
+    }
+
     /// Appends what has arrived already, as much as the buffer's spare capacity takes; 0 where that cannot be told without waiting, and at
     /// the end, which the next read tells.
     ///

@@ -181,6 +181,10 @@ impl<R: ReadHalf> ReadHalf for SecureReader<R> {
         self.ciphertext.is_empty() && !self.session.borrow_mut().has_plain() && self.inner.is_quiet()
     }
 
+    fn has_unread(&mut self) -> bool {
+        self.inner.has_unread()
+    }
+
     fn is_gone(&mut self) -> bool {
         self.inner.is_gone()
     }

@@ -167,13 +167,17 @@ impl Pump<'_> {
         let mut turn = 0;
         while self.count > 0 {
             let wanted = self.count.min(limits::PIPE_BYTES as u64) as usize;
-            let held = match self.sockets.from.splice_into(&pipe.writer, wanted) {
+            let found = self.sockets.from.splice_into(&pipe.writer, wanted);
+            // What has been read already waits for nothing, and is owed also where nothing more comes.
+            if !matches!(found, Ok(1..)) {
+                self.send_head(false).await?;
+            }
+            let held = match found {
                 Ok(0) if self.until == Until::Dry => return Ok(true),
                 Ok(0) => return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())),
                 Ok(bytes) => bytes,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.until == Until::Dry => return Ok(false),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.send_head(false).await?;
                     self.wait_for_more().await.map_err(Broken::Source)?;
                     continue;
                 }

@@ -175,6 +175,10 @@ impl ReadHalf for TcpReader {
         matches!(peeked, Err(Errno::AGAIN))
     }
 
+    fn has_unread(&mut self) -> bool {
+        sys::with_socket(&self.half, |fd| rustix::io::ioctl_fionread(fd)).is_ok_and(|bytes| bytes > 0)
+    }
+
     fn as_plain(&mut self) -> Option<&mut TcpReader> {
         Some(self)
     }

@@ -29,7 +29,8 @@ pub async fn call<'w, D: Dial>(worker: &'w Worker<D>, ask: &Ask, server: Option<
     // A chain with forward authentication is compiled together with its server.
     let origin = server?;
     let errand = Errand {
-        message: request(ask),
+        head: request(ask),
+        body: &[],
         is_head: false,
         repeatable: true,
         body_bytes_max: AUTH_ANSWER_BYTES_MAX,

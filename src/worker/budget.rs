@@ -60,7 +60,12 @@ impl Drop for Share<'_> {
     }
 }
 
-impl Held<'_> {
+impl<'w> Held<'w> {
+    /// The bytes, and what they count for as long as the share is kept.
+    pub fn into_parts(self) -> (Vec<u8>, Share<'w>) {
+        (self.bytes, self.share)
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -207,12 +207,11 @@ async fn round<'w, 's, D: Dial>(
         };
         let origin = &backend.origins[lease.index];
         record.origin(origin, worker);
-        let mut message = Vec::with_capacity(talk.bytes.len() + 512 + body.bytes().len());
-        write_head(worker, frontend, origin, talk, peer, outgoing, &mut message);
-        message.extend_from_slice(body.bytes());
+        let mut head = Vec::with_capacity(talk.bytes.len() + 512);
+        write_head(worker, frontend, origin, talk, peer, outgoing, &mut head);
         let is_head = talk.view().method() == b"HEAD";
         let repeatable = is_safe(talk) && talk.head.body == Body::None;
-        let errand = Errand { message, is_head, repeatable, body_bytes_max, origin };
+        let errand = Errand { head, body: body.bytes(), is_head, repeatable, body_bytes_max, origin };
         let error = match fetch(worker, errand, &mut talk.answer).await {
             Ok(response) => {
                 if let Some(cookie) = backend.balancer.set_cookie(&lease) {

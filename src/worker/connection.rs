@@ -69,8 +69,8 @@ pub async fn converse<T: Transport, D: Dial>(guest: Guest<T, D>) -> Left<T> {
         talk.clear(&worker.buffers);
         if end != End::KeepAlive {
             // A close with unread bytes becomes a reset, which can destroy the answer on its way.
-            let is_read_out = talk.inbox.is_empty() || end != End::Close;
-            break if is_read_out { end } else { End::Linger };
+            let is_unread = end == End::Close && (!talk.inbox.is_empty() || io.split().0.has_unread());
+            break if is_unread { End::Linger } else { end };
         }
         if (is_new || seat.is_none()) && talk.inbox.is_empty() {
             break End::KeepAlive;

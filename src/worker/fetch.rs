@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::Worker;
 use super::budget::Held;
 use super::respond::read_head;
-use super::send::send_whole;
+use super::send::send_held;
 use super::talk::Answered;
 use super::upstream::{Dial, connect};
 use crate::config::snapshot::Origin;
@@ -16,11 +16,11 @@ use crate::net::{ReadHalf, Transport};
 
 /// A request ready to be sent.
 pub struct Errand<'a> {
-    /// Head and body.
-    pub message: Vec<u8>,
+    pub head: Vec<u8>,
+    pub body: &'a [u8],
     /// It is a HEAD request: its answer has no body.
     pub is_head: bool,
-    /// Safe to be sent again when a kept connection turns out to be dead (RFC 9110 9.2.2).
+    /// Safe to be sent again when a kept connection turns out to be dead (RFC 9110 9.2.2). None that has a body is.
     pub repeatable: bool,
     /// An answer's body beyond this is not read.
     pub body_bytes_max: usize,
@@ -73,9 +73,11 @@ async fn converse<'w, D: Dial>(
     // A server that failed before may have begun to answer.
     answer.inbox.discard(&worker.buffers);
     let (reader, writer) = connection.split();
-    let message = std::mem::take(&mut errand.message);
-    let (sent, message) = send_whole(writer, message, false, worker.stall()).await;
-    errand.message = message;
+    let head = std::mem::take(&mut errand.head);
+    let (sent, head) = send_held(writer, head, errand.body, false, worker.stall()).await;
+    // As it was if there is no body, and only then it is needed again.
+    debug_assert!(errand.body.is_empty() || !errand.repeatable);
+    errand.head = head;
     worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
     read_head(worker, reader, errand.is_head, &Cell::new(true), answer).await?;
     if answer.head.status == 101 {

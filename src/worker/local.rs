@@ -115,6 +115,8 @@ pub async fn answer_locally<T: Transport, D: Dial>(
         let plan = ReplyPlan { version: talk.head.version, keep_alive, head_request: is_head, date: Some(date) };
         write_reply(&mut out, &reply, &plan);
     });
+    // A long body is not held twice while a slow client takes it.
+    drop(reply);
     talk.passage.give_places_back();
     let (result, out) = send_whole(client.split().1, out, !keep_alive, worker.stall()).await;
     talk.out = out;

@@ -2,6 +2,7 @@
 
 use super::Worker;
 use super::both::{Ended, both};
+use super::budget::{Held, Share};
 use super::exchange::End;
 use super::fetch::{Errand, NotFetched, fetch};
 use super::local::{Refusal, leave};
@@ -19,6 +20,19 @@ use crate::middleware::Answer;
 use crate::middleware::error_pages::{PAGE_HOST, PageAsk};
 use crate::net::Transport;
 
+/// What stands in the answer's place.
+struct Page<'w> {
+    reply: Reply,
+    /// What a fetched one takes of the worker's memory until it has been sent.
+    share: Option<Share<'w>>,
+}
+
+impl From<Reply> for Page<'_> {
+    fn from(reply: Reply) -> Self {
+        Page { reply, share: None }
+    }
+}
+
 /// Fetches the page and sends it. What was there to be sent before is forgotten.
 pub async fn serve<T: Transport, D: Dial>(
     worker: &Worker<D>,
@@ -30,11 +44,12 @@ pub async fn serve<T: Transport, D: Dial>(
     record: &mut Record<'_>,
 ) -> End {
     let source = frontend.slow.as_ref().and_then(|slow| slow.pages.iter().find(|page| page.name == ask.backend));
-    let reply = match source.and_then(|source| source.backend.as_ref().map(|backend| (source, backend))) {
+    let found = source.and_then(|source| source.backend.as_ref().map(|backend| (source, backend)));
+    let Page { reply, share } = match found {
         // Nobody waits for it for somebody who has gone.
         Some((source, backend)) => {
             match both(hang_up(worker, client.split().0), page(worker, source, backend, ask, talk, peer)).await {
-                Ended::Response(reply) => reply,
+                Ended::Response(page) => page,
                 Ended::Body(_) => {
                     record.client_failed(None);
                     return End::Close;
@@ -42,25 +57,27 @@ pub async fn serve<T: Transport, D: Dial>(
             }
         }
         // No frontend of this entry point leads to the page's backend.
-        None => Reply::text(500, "Internal Server Error"),
+        None => Reply::text(500, "Internal Server Error").into(),
     };
     record.page(&reply);
-    leave(worker, talk, client, peer, reply, None).await
+    let end = leave(worker, talk, client, peer, reply, None).await;
+    drop(share);
+    end
 }
 
 /// The page, with the status that asked for it; a failure on the way there only changes what the client reads.
-async fn page<D: Dial>(
-    worker: &Worker<D>,
+async fn page<'w, D: Dial>(
+    worker: &'w Worker<D>,
     source: &PageSource,
     backend: &Backend,
     ask: &PageAsk,
     talk: &mut Talk,
     peer: &Peer,
-) -> Reply {
+) -> Page<'w> {
     let (guard, attempt) = (&source.guard, &source.attempt);
     let mut is_local = true;
-    let mut reply = match super::exchange::walk(worker, guard, None, talk, peer).await {
-        Err(Refusal { reply, .. }) => reply,
+    let mut page = match super::exchange::walk(worker, guard, None, talk, peer).await {
+        Err(Refusal { reply, .. }) => reply.into(),
         Ok(()) => {
             let fetched = try_servers(worker, source, backend, ask, talk, peer).await;
             is_local = false;
@@ -69,22 +86,22 @@ async fn page<D: Dial>(
     };
     if !is_local {
         let (request, facts, passage) = talk.step(peer, worker.now());
-        let mut answer = Answer::Local(&mut reply);
+        let mut answer = Answer::Local(&mut page.reply);
         let _ = attempt.on_response(attempt.steps().len(), &request, &mut answer, &facts, passage);
         let _ = guard.on_response(guard.steps().len(), &request, &mut answer, &facts, passage);
     }
-    reply.status = ask.status;
-    reply
+    page.reply.status = ask.status;
+    page
 }
 
-async fn try_servers<D: Dial>(
-    worker: &Worker<D>,
+async fn try_servers<'w, D: Dial>(
+    worker: &'w Worker<D>,
     source: &PageSource,
     backend: &Backend,
     ask: &PageAsk,
     talk: &mut Talk,
     peer: &Peer,
-) -> Reply {
+) -> Page<'w> {
     let configured = source.buffering.as_ref().and_then(|buffering| buffering.response_bytes_max);
     let body_bytes_max =
         configured.map_or(limits::PAGE_BODY_BYTES_MAX, |max| bounded(max, limits::PAGE_BODY_BYTES_MAX));
@@ -93,26 +110,26 @@ async fn try_servers<D: Dial>(
     loop {
         let lease = match tries.next(worker, talk, peer, || {}).await {
             Ok(lease) => lease,
-            Err(given_up) => return given_up.refusal.reply,
+            Err(given_up) => return given_up.refusal.reply.into(),
         };
         let origin = &backend.origins[lease.index];
-        let message = request(worker, source, origin, ask, talk, peer);
-        let errand = Errand { message, is_head: false, repeatable: true, body_bytes_max, origin };
+        let head = request(worker, source, origin, ask, talk, peer);
+        let errand = Errand { head, body: &[], is_head: false, repeatable: true, body_bytes_max, origin };
         let mut answer = Answered::default();
         let error = match fetch(worker, errand, &mut answer).await {
             Ok(body) => {
                 let cookie = backend.balancer.set_cookie(&lease);
-                return fetched(&answer, body.bytes().to_vec(), cookie);
+                return fetched(&answer, body, cookie);
             }
             Err(NotFetched::TooLarge) => {
                 tracing::warn!(backend = %backend.name, server = %origin.url, "the error page is longer than {body_bytes_max} bytes");
-                return Reply::text(500, "Internal Server Error");
+                return Reply::text(500, "Internal Server Error").into();
             }
             Err(NotFetched::Failed(error)) => error,
         };
         tracing::warn!(backend = %backend.name, server = %origin.url, "no error page: {error}");
         if !tries.failed(&lease, error, false) {
-            return tries.give_up().refusal.reply;
+            return tries.give_up().refusal.reply.into();
         }
     }
 }
@@ -122,7 +139,8 @@ pub fn bounded(configured: u64, max: usize) -> usize {
     usize::try_from(configured).map_or(max, |bytes| bytes.min(max))
 }
 
-fn fetched(answer: &Answered, body: Vec<u8>, cookie: Option<String>) -> Reply {
+fn fetched<'w>(answer: &Answered, body: Held<'w>, cookie: Option<String>) -> Page<'w> {
+    let (body, share) = body.into_parts();
     let mut reply = Reply { status: answer.head.status, body: body.into(), ..Reply::default() };
     for field in &answer.head.fields {
         if field.hop || field.known.belongs_to_connection() || field.known == Known::Date {
@@ -131,10 +149,10 @@ fn fetched(answer: &Answered, body: Vec<u8>, cookie: Option<String>) -> Reply {
         let name = String::from_utf8_lossy(field.name.of(&answer.bytes)).into_owned();
         reply = reply.with(name, field.value.of(&answer.bytes).to_vec());
     }
-    match cookie {
-        Some(cookie) => reply.with("Set-Cookie", cookie.into_bytes()),
-        None => reply,
+    if let Some(cookie) = cookie {
+        reply = reply.with("Set-Cookie", cookie.into_bytes());
     }
+    Page { reply, share: Some(share) }
 }
 
 /// `GET` of the page with the client's own fields, but not on the client's behalf: no X-Forwarded-For and no X-Real-Ip of ours.

@@ -104,3 +104,52 @@ fn row_26_a_bad_body_behind_a_begun_answer_ends_the_connection_without_words() {
         assert!(ended && rest.ends_with("begun"), "26 ({driver}): {rest:?}");
     }
 }
+
+/// What came with the head is the client's, however soon the end came behind it: without it a client would take its request for unanswered.
+#[test]
+fn row_34_the_beginning_of_a_long_answer_that_is_cut_arrives() {
+    let cut = format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100));
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        // Whether the end is there before the rest is asked for is a matter of luck.
+        for (then, times) in [(Then::Close, 30), (Then::Reset, 2)] {
+            for _ in 0..times {
+                proxy.origin.plays(Script::answer(&cut).then(then));
+                let mut client = proxy.client();
+                client.send("POST /cut HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+                let answer = client.answer();
+                let is_right = answer.status == 200 && answer.body == [b'x'; 100] && !answer.is_whole;
+                assert!(is_right, "34 {then:?} ({driver}): {answer:?}");
+            }
+        }
+    }
+}
+
+/// A close with unread bytes is a reset, and that would take along what of the answer is still on its way.
+#[test]
+fn the_last_answer_arrives_whole_at_a_client_that_sent_more_behind_its_request() {
+    let body = vec![b'x'; 3_000_000];
+    let answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", &body[..]].concat();
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        proxy.origin.plays(Script::answer(&answer).after(Duration::from_millis(300)));
+        let mut client = proxy.client();
+        client.send("POST /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi");
+        assert!(proxy.origin.wait(SOON, |o| o.seen().len() == 1), "({driver}): the request did not arrive");
+        client.send("\r\nGET /stray HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.stream.set_read_timeout(Some(SOON)).expect("a limit");
+        let (mut received, mut piece) = (Vec::new(), [0; 16 * 1024]);
+        let end = loop {
+            // Slower than the proxy sends, so that much is still on its way when the proxy is done.
+            std::thread::sleep(Duration::from_millis(1));
+            match client.stream.read(&mut piece) {
+                Ok(0) => break Ok(()),
+                Ok(bytes) => received.extend_from_slice(&piece[..bytes]),
+                Err(e) => break Err(e.kind()),
+            }
+        };
+        assert_eq!(end, Ok(()), "({driver}): after {} bytes", received.len());
+        assert!(received.ends_with(&body), "({driver}): {} bytes", received.len());
+        assert_eq!(proxy.origin.seen().len(), 1, "({driver})");
+    }
+}

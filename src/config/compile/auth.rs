@@ -99,18 +99,15 @@ fn forward(
         Scheme::H2c => return Err("auth.forward.address: h2c is not supported; use http or https".to_owned()),
     };
     let server = AuthServer { https, authority: url.authority.clone(), target: url.target() };
-    let tls = if https {
-        let config = (fixture.auth_tls)(written.tls.as_ref()).map_err(|e| format!("auth.forward.tls: {e}"))?;
+    let (tls, pool) = if https {
+        let trust = (fixture.auth_tls)(written.tls.as_ref()).map_err(|e| format!("auth.forward.tls: {e}"))?;
         let name = ServerName::try_from(url.host.clone())
             .map_err(|_| format!("auth.forward.address: {:?} is no host name", url.host))?;
-        Some((config, name))
+        // A connection that was trusted under these certificates serves nobody with others.
+        let pool = interned.pool(&format!("{} auth {:?}", url.address, trust.digest), true);
+        (Some((trust.config, name)), pool)
     } else {
-        None
-    };
-    // A connection that was trusted under these settings serves nobody with others.
-    let pool = match https {
-        true => interned.pool(&format!("{} auth {:?}", url.address, written.tls), true),
-        false => interned.pool(&url.address, false),
+        (None, interned.pool(&url.address, false))
     };
     let origin = Origin {
         authority: url.authority.clone(),

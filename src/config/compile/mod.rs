@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::Digest;
 use rustls::ClientConfig;
 
 use super::Rejected;
@@ -29,7 +30,14 @@ pub use normalise::with_defaults;
 pub type ReadFile = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
 
 /// TLS towards a forward-auth server: its own table, or none for the system's roots.
-pub type AuthTls = Box<dyn Fn(Option<&ClientTls>) -> Result<Arc<ClientConfig>, String> + Send + Sync>;
+pub type AuthTls = Box<dyn Fn(Option<&ClientTls>) -> Result<AuthTrust, String> + Send + Sync>;
+
+/// How such a server is told from an impostor.
+pub struct AuthTrust {
+    pub config: Arc<ClientConfig>,
+    /// Of the settings and the certificates themselves: another one where a file was renewed under the same name.
+    pub digest: Digest,
+}
 
 /// What compiling needs from the fixed configuration.
 pub struct Fixture {

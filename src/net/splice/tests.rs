@@ -108,6 +108,36 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
     });
 }
 
+#[test]
+fn a_head_goes_out_also_where_its_sender_has_ended_or_failed_already() {
+    for wanted in [Wanted::Auto, Wanted::Epoll] {
+        let mut driver = Driver::build(wanted).expect("a driver");
+        driver.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let (pipes, deadlines, moved) = (Pipes::default(), deadlines(), Cell::new(0));
+            for is_reset in [false, true] {
+                let (Duplex { mut reader, .. }, source) = pair(&listener);
+                let (Duplex { mut writer, .. }, mut sink) = pair(&listener);
+                if is_reset {
+                    rustix::net::connect_unspec(&source).expect("a reset");
+                }
+                drop(source);
+                reader.readable().await.expect("the end is there");
+                let stall = deadlines.limit(Duration::from_secs(5));
+                let (from, to) = (&mut reader, &mut writer);
+                let cut = Transfer { from, to, head: b"head", count: 5000, stall, in_good_pieces: true, pace: None }
+                    .run(pipes.lend().expect("a pipe"), &pipes, &moved, || ())
+                    .await;
+                assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
+                sink.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+                let mut head = [0; 4];
+                sink.read_exact(&mut head).expect("what was read before the end");
+                assert_eq!((&head, moved.get()), (b"head", 0));
+            }
+        });
+    }
+}
+
 /// The next piece is sent when the last one has arrived: if any of them waited for more, nothing would ever come.
 async fn in_pieces(pieces: &'static [usize]) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");

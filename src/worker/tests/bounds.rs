@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::*;
+use crate::config::dynamic::{Backend, Dynamic, ErrorPage, Frontend, Route, Server};
 use crate::config::snapshot::Origin;
 use crate::error::Cause;
 use crate::http::Body;
@@ -133,6 +134,33 @@ fn a_long_head_counts_until_its_request_is_over() {
 }
 
 #[test]
+fn an_error_page_counts_until_it_has_been_sent() {
+    let of = |backend: &str| Frontend {
+        backend: backend.to_owned(),
+        routes: [("rule".to_owned(), Route { rule: format!("PathPrefix:/{backend}") })].into(),
+        ..Frontend::default()
+    };
+    let server = Server { url: "http://10.0.0.1:80".to_owned(), weight: 1 };
+    let backend = Backend { servers: [("one".to_owned(), server)].into(), ..Backend::default() };
+    let page = ErrorPage { status: vec!["500".to_owned()], backend: "pages".to_owned(), query: "/page".to_owned() };
+    let main = Frontend { errors: [("all".to_owned(), page)].into(), ..of("main") };
+    let base = Base::of([Dynamic {
+        backends: [("main".to_owned(), backend.clone()), ("pages".to_owned(), backend)].into(),
+        frontends: [("main".to_owned(), main), ("pages".to_owned(), of("pages"))].into(),
+        tls: Vec::new(),
+    }]);
+    let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Failing);
+    let mut slow = pipe::Peer::new(&[send("GET /main HTTP/1.1\r\nHost: a\r\n\r\n")], Chop::Whole);
+    slow.takes_max = 1000;
+    let (client, wire) = slow.connect();
+    let mut serving = Box::pin(serve(std::rc::Rc::clone(&worker), wire, stage::peer()));
+    assert!(serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it takes no more");
+    assert_eq!((client.borrow().heard.len(), worker.budget.used()), (1000, FAILURE_BYTES));
+    drop(serving);
+    assert_eq!(worker.budget.used(), 0);
+}
+
+#[test]
 fn an_authentication_server_that_does_not_answer_in_time_is_counted() {
     let base = Base::new();
     let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Silent);
@@ -174,6 +202,21 @@ impl Dial for Nobody {
 
     async fn dial(&self, _: &Origin, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
         Err(Cause::Closed)
+    }
+}
+
+/// Leads to somebody who has a long page for everything.
+struct Failing;
+
+const FAILURE_BYTES: usize = 20_000;
+
+impl Dial for Failing {
+    type Io = pipe::Wire;
+
+    async fn dial(&self, _: &Origin, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
+        let page = "x".repeat(FAILURE_BYTES);
+        let answer = format!("HTTP/1.1 500 Oops\r\nContent-Length: {FAILURE_BYTES}\r\n\r\n{page}");
+        Ok(pipe::Peer::new(&[until("\r\n\r\n"), send(&answer)], Chop::Whole).connect().1)
     }
 }
 

@@ -1,0 +1,121 @@
+//! TLS towards the servers that are asked: backends, and those that decide who comes in.
+
+use std::io;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{self, Digest, SHA256};
+use rustls::pki_types::CertificateDer;
+
+use crate::config::compile::{AuthTls, AuthTrust, ReadFile};
+use crate::config::dynamic::ClientTls;
+use crate::config::fixed::Fixed;
+use crate::config::pem;
+use crate::control::acme;
+use crate::tls::settings::{ClientSettings, client_config};
+
+/// TLS towards https servers: `rootCAs` replace the system's, which may be missing as long as nobody needs them.
+pub fn of_backends(fixed: &Fixed) -> Result<Arc<rustls::ClientConfig>, String> {
+    let read = |path: &str| std::fs::read_to_string(path);
+    let mut root_cas = Vec::new();
+    for text in &fixed.root_cas {
+        match pem::content(text, &read) {
+            Ok(pem) => root_cas.push(pem.into_bytes()),
+            Err(e) => tracing::error!("rootCAs: {e}; it is left out"),
+        }
+    }
+    let settings = ClientSettings {
+        root_cas,
+        insecure_skip_verify: fixed.insecure_skip_verify,
+        identity: None,
+        alpn: vec![b"http/1.1".to_vec()],
+    };
+    let (system, notes) = if fixed.root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
+    notes.iter().for_each(|note| tracing::debug!("system root certificates: {note}"));
+    client_config(&settings, &system).map(Arc::new).map_err(|e| e.to_string())
+}
+
+/// TLS towards a forward-auth server: its own certificates, else the system's roots and nothing else (static.md 3.5).
+pub fn of_auth(read: ReadFile) -> AuthTls {
+    Box::new(move |table| trust_of(table, &*read))
+}
+
+fn trust_of(table: Option<&ClientTls>, read: &dyn Fn(&str) -> io::Result<String>) -> Result<AuthTrust, String> {
+    let table = table.cloned().unwrap_or_default();
+    let pem =
+        |text: &str, name: &str| pem::content(text, read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"));
+    let identity = match (table.cert.is_empty(), table.key.is_empty()) {
+        (true, true) => None,
+        (false, false) => Some((pem(&table.cert, "cert")?, pem(&table.key, "key")?)),
+        _ => return Err("cert and key belong together: set both or none".to_owned()),
+    };
+    let root_cas = if table.ca.is_empty() { Vec::new() } else { vec![pem(&table.ca, "ca")?] };
+    let (system, _) = if root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
+    let settings = ClientSettings {
+        root_cas,
+        insecure_skip_verify: table.insecure_skip_verify,
+        identity,
+        alpn: vec![b"http/1.1".to_vec()],
+    };
+    let config = client_config(&settings, &system).map_err(|e| e.to_string())?;
+    Ok(AuthTrust { config: Arc::new(config), digest: digest_of(&settings, &system) })
+}
+
+/// Of all that decides who is believed and what is shown. A private key adds nothing to its certificate, so it stays out.
+fn digest_of(settings: &ClientSettings, system: &[CertificateDer<'_>]) -> Digest {
+    let mut all = digest::Context::new(&SHA256);
+    all.update(&[u8::from(settings.insecure_skip_verify), u8::from(settings.identity.is_some())]);
+    let shown = settings.identity.iter().map(|(certificate, _)| certificate.as_slice());
+    let believed = settings.root_cas.iter().map(Vec::as_slice).chain(system.iter().map(|der| der.as_ref()));
+    for part in shown.chain(believed) {
+        // With its length, so that no two lists read the same.
+        all.update(&part.len().to_be_bytes());
+        all.update(part);
+    }
+    all.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::fixture;
+    use crate::config::compile::{self, Interned};
+    use crate::config::dynamic::{Auth, ForwardAuth};
+    use crate::config::fixed;
+
+    /// A folder with certificates that a table names.
+    fn written(folder: &std::path::Path) -> fixed::EntryPoint {
+        let file = |name: &str| folder.join(name).display().to_string();
+        let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
+        let tls = Some(ClientTls { ca, cert, key, ..ClientTls::default() });
+        let address = "https://auth.test/".to_owned();
+        let forward = Some(ForwardAuth { address, tls, ..ForwardAuth::default() });
+        fixed::EntryPoint { auth: Some(Auth { forward, ..Auth::default() }), ..fixed::EntryPoint::default() }
+    }
+
+    #[test]
+    fn a_certificate_that_was_renewed_under_its_name_gets_connections_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let renew = |names: [&str; 2]| {
+            let made = rcgen::generate_simple_self_signed(["auth.test".to_owned()]).expect("a certificate");
+            let texts = [made.cert.pem(), made.signing_key.serialize_pem()];
+            for (name, text) in names.iter().zip(texts).filter(|(name, _)| !name.is_empty()) {
+                std::fs::write(folder.path().join(name), text).expect("written");
+            }
+        };
+        let fixture = fixture::build(&Fixed::default()).unwrap_or_else(|e| panic!("{e}")).fixture;
+        let (written, mut interned) = (written(folder.path()), Interned::default());
+        let mut pool = || {
+            let parts = compile::entry_point(&fixture, "http", &written, &mut interned).map_err(|e| e.reason);
+            parts.expect("readable").auth.expect("a server").pool
+        };
+        renew(["ca.pem", ""]);
+        renew(["cert.pem", "key.pem"]);
+        let first = pool();
+        assert_eq!(pool(), first, "nothing has changed");
+        renew(["ca.pem", ""]);
+        let second = pool();
+        renew(["cert.pem", "key.pem"]);
+        let third = pool();
+        assert!(first != second && second != third && third != first, "{first} {second} {third}");
+    }
+}
