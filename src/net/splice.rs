@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
@@ -79,7 +79,7 @@ pub struct Transfer<'a> {
     pub head: &'a [u8],
     /// Bytes still to be moved from socket to socket.
     pub count: u64,
-    /// How long either side may stand still.
+    /// How long the receiver may stand still, and a sender whose pace counts: an answer is waited for as long as its client stays.
     pub stall: TimeLimit<'a>,
     /// Good pieces are waited for (`low_water`). Not those of clients: they are slower, and an upload gains nothing.
     pub in_good_pieces: bool,
@@ -204,13 +204,13 @@ impl Pump<'_> {
     }
 
     async fn wait_for_more(&mut self) -> io::Result<()> {
-        // Only where the pace counts: the clock is not read for nothing.
-        let start = self.pace.is_some().then(Instant::now);
-        self.water.wait(self.sockets.from, self.count, self.stall).await?;
-        match (&mut self.pace, start) {
-            (Some(pace), Some(start)) => pace.waited(self.stall.time, start.elapsed()),
-            _ => Ok(()),
-        }
+        let (from, count) = (&mut *self.sockets.from, self.count);
+        let Some(pace) = &mut self.pace else {
+            return self.water.wait(from, count, self.stall.with(Duration::MAX)).await;
+        };
+        let start = Instant::now();
+        self.water.wait(from, count, self.stall).await?;
+        pace.waited(self.stall.time, start.elapsed())
     }
 
     /// Sends what is left of the head; `more` says that the next bytes are there already.

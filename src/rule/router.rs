@@ -388,10 +388,13 @@ mod tests {
         router.routes.iter().find_map(|route| route.test(&request)).unwrap_or(Outcome::NotFound)
     }
 
+    /// The rule and a request for it, of each number.
+    type Form = (fn(usize) -> String, fn(usize) -> (String, String));
+
     /// As many routes of one form as make a filter: the end of a host is not the end of the text that filters search.
     #[test]
     fn anchors_mean_the_same_in_many_routes_as_in_one() {
-        let forms: [(fn(usize) -> String, fn(usize) -> (String, String)); 4] = [
+        let forms: [Form; 4] = [
             (|n| format!("HostRegexp:{{h:^(www\\.)?shop{n}\\.x$}}"), |n| (format!("www.shop{n}.x"), "/".to_owned())),
             (|n| format!("HostRegexp:{{h:shop{n}\\.x\\z}}"), |n| (format!("shop{n}.x"), "/".to_owned())),
             (|n| format!("Path:/u{n}/{{id:[0-9]+$}}"), |n| ("any".to_owned(), format!("/u{n}/7"))),

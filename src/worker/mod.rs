@@ -284,9 +284,14 @@ impl<D: Dial> Worker<D> {
         may
     }
 
-    /// A kept connection to the server for a request that awaits `answer`.
+    /// A kept connection to the server for a request that awaits `answer`. None to one that was set aside: only a new one tells whether the
+    /// server is back.
     fn kept(&self, origin: &Origin, answer: &Answered) -> Option<D::Io> {
-        if answer.repeated { None } else { self.pool.take(origin.pool, self.clock.mono_nanos()) }
+        if answer.repeated || origin.server.state.is_aside() {
+            None
+        } else {
+            self.pool.take(origin.pool, self.clock.mono_nanos())
+        }
     }
 
     /// Counts a request as active until the guard is dropped: a stop waits for it.

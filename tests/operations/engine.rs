@@ -60,10 +60,14 @@ impl OwnEngine {
     /// In order, so that its containerd goes as well.
     fn down(&mut self) {
         let Some(daemon) = self.daemon.take() else { return };
-        let pid = fs::read_to_string(self.folder.join("pid")).unwrap_or_default();
-        run("kill", &["-TERM", pid.trim()]);
-        for _ in 0..200 {
-            if daemon.log_text().contains("Daemon shutdown complete") || !self.folder.join("pid").exists() {
+        let pid_in = |file: &str| fs::read_to_string(self.folder.join(file)).unwrap_or_default().trim().to_owned();
+        let (pid, containerd) = (pid_in("pid"), pid_in("exec/containerd/containerd.pid"));
+        run("kill", &["-TERM", &pid]);
+        // The next daemon would wait in vain for a containerd that it finds at its end.
+        let runs = |pid: &str| !pid.is_empty() && Path::new("/proc").join(pid).exists();
+        for _ in 0..400 {
+            let is_down = daemon.log_text().contains("Daemon shutdown complete") || !self.folder.join("pid").exists();
+            if is_down && !runs(&containerd) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(50));

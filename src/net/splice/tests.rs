@@ -278,7 +278,7 @@ fn a_transfer_that_is_given_up_leaves_the_sockets_as_they_were() {
 }
 
 #[test]
-fn silence_has_a_limit() {
+fn a_client_may_not_be_silent_for_ever_and_a_server_may() {
     let mut driver = Driver::build(Wanted::Auto).expect("a driver");
     driver.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -288,12 +288,21 @@ fn silence_has_a_limit() {
         let stall = deadlines.limit(Duration::from_millis(30));
         let pipes = Pipes::default();
         let (from, to) = (&mut reader, &mut writer);
-        let transfer = Transfer { from, to, head: b"head", count: 10, stall, in_good_pieces: true, pace: None };
+        let pace = &mut Pace::default();
+        let transfer = Transfer { from, to, head: b"head", count: 10, stall, in_good_pieces: true, pace: Some(pace) };
         let stalled = transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await;
         assert!(matches!(stalled, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
         let mut head = [0; 4];
         sink.read_exact(&mut head).expect("receives");
         assert_eq!(&head, b"head", "what is there does not wait for what is not");
+        let (from, to) = (&mut reader, &mut writer);
+        let transfer = Transfer { from, to, head: b"", count: 10, stall, in_good_pieces: true, pace: None };
+        let moved = Cell::new(0);
+        let waiting = transfer.run(pipes.lend().expect("a pipe"), &pipes, &moved, || ());
+        assert!(
+            monoio::time::timeout(Duration::from_millis(200), waiting).await.is_err(),
+            "it stays as long as its client"
+        );
     });
 }
 

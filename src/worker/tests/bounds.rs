@@ -221,7 +221,7 @@ impl Dial for Failing {
 }
 
 /// Leads to somebody who says nothing.
-struct Silent;
+pub struct Silent;
 
 impl Dial for Silent {
     type Io = pipe::Wire;

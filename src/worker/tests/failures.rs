@@ -361,3 +361,21 @@ fn large_heads_that_do_not_end_share_what_a_worker_may_hold() {
         assert!(served.client.starts_with("HTTP/1.1 200 "), "{}", served.client);
     });
 }
+
+#[test]
+fn a_server_that_was_set_aside_is_probed_with_a_new_connection() {
+    let base = Base::new();
+    let worker = stage::worker(&std::sync::Arc::new(base.shared(stage::TIMEOUTS)), bounds::Silent);
+    let origin = &base.tables[0].snapshot.backends[0].origins[0];
+    let keep = || {
+        let (_far, wire) = pipe::Peer::new(&[], Chop::Whole).connect();
+        worker.pool.put(origin.pool, wire, worker.clock.mono_nanos(), &worker.buffers);
+    };
+    keep();
+    assert!(worker.kept(origin, &Default::default()).is_some());
+    keep();
+    (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
+    assert!(worker.kept(origin, &Default::default()).is_none());
+    origin.server.state.note_connected();
+    assert!(worker.kept(origin, &Default::default()).is_some());
+}
