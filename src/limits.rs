@@ -83,7 +83,7 @@ pub const HEAD_READ_SECS: u64 = 60;
 pub const DIAL_SECS: u64 = 30;
 /// A TLS handshake (Traefik's fixed value, static.md 2).
 pub const HANDSHAKE_SECS: u64 = 10;
-/// A peer that takes none of our bytes, or sends none of a body it announced.
+/// A peer that takes none of our bytes, a client that sends none of a body it announced, a server that sends none of one that is held.
 pub const STALLED_BODY_SECS: u64 = 180;
 /// The step in which the waits of a worker are measured; a limit is kept to within two of them.
 pub const DEADLINE_TICK_MILLIS: u64 = 100;

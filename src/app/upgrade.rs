@@ -33,12 +33,21 @@ impl Program {
             None => std::env::current_exe()?,
         };
         let parent = std::os::unix::process::parent_id();
-        let bond = bond(std::process::id(), parent, std::env::var_os("NOTIFY_SOCKET").is_some());
+        // Any other process 1 lets those that it has adopted be.
+        let is_watched = !is_host() || std::path::Path::new("/run/systemd/system").exists();
+        let is_told = !is_watched || std::env::var_os("NOTIFY_SOCKET").is_some();
+        let bond = bond(std::process::id(), parent, is_told);
         Ok(Program { path, arguments: arguments.collect(), bond })
     }
 }
 
-/// Whoever watches over this process ends all with it, unless it `is_told` which process to watch next. A successor's parent is its
+/// The process ids are the machine's, not those of a container.
+fn is_host() -> bool {
+    // The number of the first namespace is part of the kernel's interface (PROC_PID_INIT_INO).
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace.as_os_str() == "pid:[4026531836]")
+}
+
+/// Whoever watches over this process ends all with it, unless it `is_told` which process to watch next, or watches over nobody. A successor's parent is its
 /// predecessor, so it is bound to nobody.
 fn bond(own: u32, parent: u32, is_told: bool) -> Option<&'static str> {
     match parent {

@@ -29,6 +29,8 @@ pub struct ServerState {
     failures: AtomicU32,
     /// Set aside: the moment of the monotonic clock, in nanoseconds, when the next request may try it. 0 while it is not.
     probe_at: AtomicU64,
+    /// A request was chosen to try it, and has not begun to.
+    is_probed: AtomicBool,
 }
 
 impl Default for ServerState {
@@ -39,6 +41,7 @@ impl Default for ServerState {
             requests: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             probe_at: AtomicU64::new(0),
+            is_probed: AtomicBool::new(false),
         }
     }
 }
@@ -95,9 +98,18 @@ impl ServerState {
     pub(super) fn takes_probe(&self, now_nanos: u64) -> bool {
         let due = self.probe_at.load(Ordering::Relaxed);
         let next = now_nanos.saturating_add(ASIDE_NANOS);
-        due != 0
+        let is_taken = due != 0
             && due <= now_nanos
-            && self.probe_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self.probe_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if is_taken {
+            self.is_probed.store(true, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    /// Whether this request is to take a new connection: it is the probe, and a kept one would not tell whether the server is back.
+    pub fn connects_anew(&self) -> bool {
+        self.is_probed.load(Ordering::Relaxed) && self.is_probed.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn enter(&self) {

@@ -33,9 +33,9 @@ impl<'a> Request<'a> {
         self.view().first(name)
     }
 
-    /// As [`first`](Self::first); of what says where a request came from, only the word of a trusted peer.
+    /// As [`first`](Self::first); of what says where a request came from, only the word of a trusted peer and what a step has set.
     pub fn believed(&self, name: &[u8], facts: &Facts) -> Option<&[u8]> {
-        if facts.trusted || !is_claim(name) { self.first(name) } else { None }
+        if facts.trusted || !is_claim(name) || self.edits.replaces(name) { self.first(name) } else { None }
     }
 }
 

@@ -284,10 +284,9 @@ impl<D: Dial> Worker<D> {
         may
     }
 
-    /// A kept connection to the server for a request that awaits `answer`. None to one that was set aside: only a new one tells whether the
-    /// server is back.
+    /// A kept connection to the server for a request that awaits `answer`; none for the probe of a server that was set aside.
     fn kept(&self, origin: &Origin, answer: &Answered) -> Option<D::Io> {
-        if answer.repeated || origin.server.state.is_aside() {
+        if answer.repeated || origin.server.state.connects_anew() {
             None
         } else {
             self.pool.take(origin.pool, self.clock.mono_nanos())

@@ -224,6 +224,8 @@ async fn without_watching_too_such_a_container_keeps_no_other_from_its_route() {
     let request_timeout = Duration::from_secs(5);
     let mut updates = follow(DockerProviderSettings { watch: false, request_timeout, ..settings(port) });
     until(&mut updates, &[SECOND, THIRD], 3 * PATIENCE, "the others").await;
+    script.be_for_first(Mood::Answers);
+    until(&mut updates, &[FIRST, SECOND], 3 * PATIENCE, "it is asked for again").await;
 }
 
 /// A break of the event stream is no news of a container, and the kill is too long ago to be told again.

@@ -43,7 +43,11 @@ fn what_a_stranger_claims_decides_neither_route_nor_bucket() {
         let origin = Origin::saying("inside");
         let rate = "[F.ratelimit]\nextractorFunc=\"request.header.X-Real-Ip\"\n\
                     [F.ratelimit.rateSet.a]\nperiod=\"10m\"\naverage=1\nburst=1";
+        let users = "[\"a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\", \"b:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\"]";
+        let named = rate.replace("X-Real-Ip", "X-Forwarded-User");
+        let named = format!("{named}\n[F.auth]\nheaderField=\"X-Forwarded-User\"\n[F.auth.basic]\nusers={users}");
         let rules = Rules::default().add("claims", &[origin.url()], "", "").add("rate", &[origin.url()], rate, "");
+        let rules = rules.add("named", &[origin.url()], &named, "");
         let rule = "Host:claims;HeadersRegexp:X-Real-Ip,^10";
         let rules = rules.text().replace("rule=\"Host:claims\"", &format!("rule={rule:?}"));
         let asked = |proxy: &Proxy, host: &str, ip: &str| {
@@ -59,6 +63,11 @@ fn what_a_stranger_claims_decides_neither_route_nor_bucket() {
         let strict = Proxy::with_entry_points(driver, STRANGER, "", &rules);
         assert_eq!(asked(&strict, "claims", "10.0.0.1"), 404, "{driver}");
         assert_eq!((asked(&strict, "rate", "10.0.0.1"), asked(&strict, "rate", "10.0.0.2")), (200, 429), "{driver}");
+        // What the proxy itself says is believed: each user has a bucket.
+        for (user, answer) in [("a:secret", "inside"), ("b:secret", "inside"), ("a:secret", "max rate reached")] {
+            let said = strict.curl(&["-u", user, "-H", "X-Forwarded-User: c"], "named", "/");
+            assert!(said.starts_with(answer), "{driver}: {user}: {said}");
+        }
     }
 }
 

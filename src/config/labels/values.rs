@@ -178,7 +178,8 @@ impl fmt::Display for BadLabel {
 
 /// Holds passwords, their hashes or keys.
 fn is_secret(label: &str) -> bool {
-    const SECRET: &[&str] = &[".auth.basic", ".auth.digest", ".auth.forward.tls.", ".headers.customRequestHeaders"];
+    const SECRET: &[&str] =
+        &[".auth.basic", ".auth.digest", ".auth.forward.tls.", ".headers.customRequestHeaders", ".healthcheck.headers"];
     SECRET.iter().any(|part| label.contains(part))
 }
 

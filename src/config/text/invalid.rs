@@ -60,7 +60,7 @@ impl InvalidConfig {
         let span = clamp(source.text, span);
         let (line, column) = source.position(span.start);
         let file = source.file.to_owned();
-        if holds_a_secret(source.line_at(span.start)) {
+        if source.holds_a_secret(span.start) {
             let shown = format!("{file} line {line}: {message}: {help} (the line holds a secret and is not shown)");
             return InvalidConfig { file, line, column, message, help, shown };
         }
@@ -94,27 +94,25 @@ impl Source<'_> {
         (line, before[line_start..].chars().count() + 1)
     }
 
-    /// The whole line that a byte offset is in.
-    fn line_at(&self, offset: usize) -> &str {
+    /// The line of a byte offset sets an option that holds secrets, or may be one more line of its value.
+    fn holds_a_secret(&self, offset: usize) -> bool {
         let (before, behind) = self.text.split_at(floor_char(self.text, offset));
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let end = behind.find('\n').unwrap_or(behind.len());
-        &self.text[start..before.len() + end]
+        let end = before.len() + behind.find('\n').unwrap_or(behind.len());
+        let mut lines = self.text[..end].rsplit('\n');
+        let is_marked = lines.clone().next().is_some_and(|line| SECRET_MARKS.iter().any(|mark| line.contains(mark)));
+        let key = lines.find_map(|line| line.split_once('=')).map_or("", |(key, _)| key);
+        is_marked || key.split(['{', ',']).any(is_secret)
     }
 }
 
 /// Options whose values are passwords, their hashes or keys.
-const SECRET_KEYS: &[&str] = &["users", "basicAuth", "key", "keyFile"];
+const SECRET_KEYS: &[&str] = &["users", "basicAuth", "key", "keyFile", "customRequestHeaders"];
+/// What such values look like.
+const SECRET_MARKS: &[&str] = &[":$", "{SHA}", "PRIVATE KEY"];
 
 fn is_secret(key: &str) -> bool {
     let name = key.rsplit('.').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
     SECRET_KEYS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
-}
-
-/// A line that sets such an option, or is part of a list of users or of a key.
-fn holds_a_secret(line: &str) -> bool {
-    let sets_one = line.split_once('=').is_some_and(|(key, _)| key.split(['{', ',']).any(is_secret));
-    sets_one || [":$", "{SHA}", "PRIVATE KEY"].iter().any(|mark| line.contains(mark))
 }
 
 /// A value that does not fit its option, before the document's text is at hand.

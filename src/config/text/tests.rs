@@ -160,6 +160,8 @@ fn neither_a_secret_nor_its_line_is_shown() {
         format!("{frontend}users = 'admin:$apr1$salt$hash'\n"),
         format!("{frontend}users = ['admin:$apr1$salt$hash'\nusersFile = 1"),
         format!("{frontend}users = [\n'admin:$apr1$salt$hash' 'b',\n]\n"),
+        "[frontends.a.auth.digest]\nusers = [\n'test:traefik:hash' 'b',\n]\n".to_owned(),
+        "[frontends.a.headers]\ncustomRequestHeaders = { Authorization = 'hash' x }\n".to_owned(),
         "[frontends.a]\nbasicAuth = 'admin:{SHA}hash'\n".to_owned(),
         "[frontends.a.auth]\nbasic = { removeHeader = 1, users = ['admin:$apr1$salt$hash'] }\n".to_owned(),
         "[frontends.a.auth.forward.tls]\nkey = ['-----BEGIN PRIVATE KEY-----hash']\n".to_owned(),

@@ -93,7 +93,8 @@ impl Provider {
             let listing = self.hear(engine.list_patiently()).await?.map_err(End::Broken)?;
             self.census.take_in(listing, Instant::now());
             self.publish_census();
-            return Ok(());
+            // One that gave no answer is asked for again, as after any failure.
+            return self.census.complaints().next().map_or(Ok(()), |complaint| Err(End::Broken(complaint)));
         }
         self.follow(&engine, since).await
     }

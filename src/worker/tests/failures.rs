@@ -362,20 +362,23 @@ fn large_heads_that_do_not_end_share_what_a_worker_may_hold() {
     });
 }
 
+/// Its kept connections serve meanwhile: it may be full, not gone.
 #[test]
 fn a_server_that_was_set_aside_is_probed_with_a_new_connection() {
     let base = Base::new();
-    let worker = stage::worker(&std::sync::Arc::new(base.shared(stage::TIMEOUTS)), bounds::Silent);
-    let origin = &base.tables[0].snapshot.backends[0].origins[0];
+    let worker = stage::worker(&Arc::new(base.shared(TIMEOUTS)), bounds::Silent);
+    let backend = base.tables[0].snapshot.backends.iter().find(|backend| backend.name == "one").expect("it");
+    let origin = &backend.origins[0];
     let keep = || {
         let (_far, wire) = pipe::Peer::new(&[], Chop::Whole).connect();
         worker.pool.put(origin.pool, wire, worker.clock.mono_nanos(), &worker.buffers);
     };
-    keep();
-    assert!(worker.kept(origin, &Default::default()).is_some());
-    keep();
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
-    assert!(worker.kept(origin, &Default::default()).is_none());
-    origin.server.state.note_connected();
-    assert!(worker.kept(origin, &Default::default()).is_some());
+    keep();
+    assert!(worker.kept(origin, &Default::default()).is_some(), "nobody probes yet");
+    keep();
+    let later = limits::ASIDE_SECS * 1_000_000_000;
+    let probe = backend.balancer.pick(std::iter::empty(), &Default::default(), later);
+    assert!(probe.is_ok() && worker.kept(origin, &Default::default()).is_none());
+    assert!(worker.kept(origin, &Default::default()).is_some(), "the probe is one request");
 }
