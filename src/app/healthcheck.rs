@@ -43,12 +43,18 @@ fn ask(fixed: &Fixed) -> Result<(String, String), String> {
     let host = if listen.host.is_empty() { "127.0.0.1" } else { &listen.host };
     let base = fixed.web.as_ref().map_or("/", |web| if web.path.is_empty() { "/" } else { &web.path });
     let scheme = if entry.tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{host}:{}{base}ping", listen.port);
-    let request = format!("HEAD {base}ping HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let shown = in_brackets(host);
+    let url = format!("{scheme}://{shown}:{}{base}ping", listen.port);
+    let request = format!("HEAD {base}ping HTTP/1.1\r\nHost: {shown}\r\nConnection: close\r\n\r\n");
     let address = (host, listen.port).to_socket_addrs().map_err(|e| e.to_string())?.next().ok_or("no address")?;
     let head = if entry.tls.is_some() { over_tls(address, &request)? } else { plain(address, &request)? };
     let status = head.split("\r\n").next().and_then(|line| line.split_once(' ')).map(|(_, status)| status.to_owned());
     Ok((url, status.ok_or("the answer is not HTTP")?))
+}
+
+/// As URLs and the Host field have it: an IPv6 address stands in brackets (RFC 3986 3.2.2).
+fn in_brackets(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 fn open(address: SocketAddr) -> Result<TcpStream, String> {
@@ -91,4 +97,17 @@ fn over_tls(address: SocketAddr, request: &str) -> Result<String, String> {
         }
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_is_asked_for_in_brackets() {
+        for (host, shown) in [("::", "[::]"), ("::1", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("localhost", "localhost")]
+        {
+            assert_eq!(in_brackets(host), shown);
+        }
+    }
 }

@@ -53,7 +53,7 @@ pub(super) fn parse(text: &str, shown: &str, warnings: &mut Vec<String>) -> Resu
     let mut entry_point = Table::default();
     items.text(&mut entry_point, "address", "address");
     items.flag(&mut entry_point, "compress", "compress");
-    items.flag(&mut entry_point, "sanitizepath", "sanitizePath");
+    items.sanitize_path(&mut entry_point)?;
     items.list(&mut entry_point, "whitelistsourcerange", "whitelistSourceRange");
     items.table(&mut entry_point, "tls", items.tls(warnings)?);
     items.table(&mut entry_point, "redirect", items.redirect());
@@ -117,6 +117,20 @@ impl Items<'_> {
         if self.values.contains_key(item) {
             into.set_key(key, self.node(Value::Bool(self.is_on(item))));
         }
+    }
+
+    /// On by default, so that only what clearly says so switches it off.
+    fn sanitize_path(&self, into: &mut Table) -> Result<(), CliError> {
+        let Some(value) = self.values.get("sanitizepath") else { return Ok(()) };
+        let is_off = ["false", "disable", "off"].iter().any(|off| value.eq_ignore_ascii_case(off));
+        if !is_off && !value.is_empty() && !self.is_on("sanitizepath") {
+            let shown = self.shown;
+            return Err(CliError::Usage(format!(
+                "{shown}: SanitizePath:{value} is neither true nor false: write one of them"
+            )));
+        }
+        into.set_key("sanitizePath", self.node(Value::Bool(!is_off)));
+        Ok(())
     }
 
     fn table(&self, into: &mut Table, key: &str, table: Option<Table>) {

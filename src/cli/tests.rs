@@ -73,6 +73,15 @@ fn short_flags() {
 }
 
 #[test]
+fn only_what_says_so_leaves_paths_as_they_were_sent() {
+    for (item, is_on) in [("", true), ("SanitizePath", true), ("SanitizePath:on", true), ("SanitizePath:false", false)]
+    {
+        let entry_points = fixed("", &[&format!("--entryPoints=Name:a Address::9 {item}")]).entry_points;
+        assert_eq!(entry_points["a"].sanitize_path, is_on, "{item:?}");
+    }
+}
+
+#[test]
 fn what_is_refused_says_what_to_do() {
     for (args, said) in [
         (&["--configFile", "foo"][..], "write --configFile=value"),
@@ -83,6 +92,7 @@ fn what_is_refused_says_what_to_do() {
         (&["--graceTimeOut=10 s"], "--graceTimeOut: "),
         (&["--entrypoints.http.address=:80"], "--entryPoints='Name:http"),
         (&["--entryPoints=Name:a TLS:x.pem"], "\"x.pem\" is no pair"),
+        (&["--entryPoints=Name:a SanitizePath:yes"], "SanitizePath:yes is neither true nor false"),
         (&["--accesslog.fields.names=A"], "\"A\" names no mode"),
         (&["storeconfig"], "key-value store"),
         (&["bug"], "issue tracker"),

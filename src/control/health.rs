@@ -164,6 +164,13 @@ fn request(probe: &Probe, uri: &Uri, is_first: bool) -> Result<Request<Empty<Byt
     Ok(request)
 }
 
+/// A scheme stands in front: `://` in a query, as of a login page that leads back, is none (RFC 3986 4.2).
+fn is_absolute(location: &str) -> bool {
+    let is_scheme =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    location.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
+}
+
 /// Where a redirect leads; an answer that is none ends the probe.
 fn next(from: &Uri, response: &Response<Incoming>) -> Option<Result<Uri, String>> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -172,7 +179,7 @@ fn next(from: &Uri, response: &Response<Incoming>) -> Option<Result<Uri, String>
     let location = response.headers().get(LOCATION)?;
     let led = || {
         let text = location.to_str().ok()?;
-        if text.contains("://") {
+        if is_absolute(text) {
             return text.parse().ok();
         }
         let (scheme, authority) = (from.scheme_str()?, from.authority()?);

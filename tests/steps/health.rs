@@ -14,7 +14,7 @@ fn server(name: &'static str, status: &Arc<AtomicU16>) -> Origin {
     let status = Arc::clone(status);
     Origin::start(move |seen| match seen.path() {
         "/health" => response(status.load(Ordering::SeqCst), &[], ""),
-        "/moved" => response(302, &["Location: health"], ""),
+        "/moved" => response(302, &["Location: health?back=https://app.test/"], ""),
         _ => response(200, &[], name),
     })
 }
