@@ -37,8 +37,12 @@ impl Destination for ReopenedFile {
 
     fn reopen(&mut self) {
         // A file that cannot be opened again leaves the old one in use: lines are better in the wrong place than nowhere.
-        if let Ok(fresh) = OpenOptions::new().create(true).append(true).open(&self.path) {
-            self.file = fresh;
+        match OpenOptions::new().create(true).append(true).open(&self.path) {
+            Ok(fresh) => self.file = fresh,
+            Err(e) => tracing::error!(
+                "the log {} cannot be opened again: {e}; its lines still go to the file before: let the proxy's user write there",
+                self.path.display()
+            ),
         }
     }
 }

@@ -179,3 +179,20 @@ fn what_is_wrong_is_said_with_what_to_do() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&address.to_string()) && text.contains("in use"), "{text}");
 }
+
+#[test]
+fn a_log_that_cannot_be_opened_again_is_told_and_goes_on() {
+    for driver in DRIVERS {
+        let origin = Origin::start();
+        let proxy = setup(driver, &origin, "").fill("/access.log", "/logs/access.log").start();
+        let before = proxy.file("logs");
+        fs::rename(&before, proxy.file("moved")).expect("renamed");
+        proxy.signal("USR1");
+        proxy.await_log("logs/access.log cannot be opened again", 1);
+        assert!(proxy.curl(&["-i", &proxy.url("/still")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
+        wait_for("its line", Duration::from_secs(10), || {
+            let lines = fs::read_to_string(proxy.file("moved").join("access.log")).unwrap_or_default();
+            if lines.contains("GET /still ") { Ok(()) } else { Err(lines) }
+        });
+    }
+}
