@@ -66,6 +66,7 @@ fn chain(criterion: &mut Criterion) {
         peer_port: 1234,
         secure: false,
         trusted: true,
+        proxies: &[],
         now: Now { mono_nanos: 0, unix_secs: 1_800_000_000 },
         target,
         original_target: target,

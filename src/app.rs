@@ -300,6 +300,7 @@ fn copies(listeners: &[Sockets]) -> io::Result<Vec<Socket>> {
 fn give_up_power(fixed: &Fixed, followed: &FollowedFiles, log: &process_log::Log) -> Result<(), String> {
     if !fixed.user.is_empty() {
         privileges::drop_to(&fixed.user)?;
+        log.open_as_user();
         for file in followed.give_up_unseen() {
             let user = &fixed.user;
             log.notice(&format!(

@@ -35,6 +35,8 @@ pub struct Log {
     json: bool,
     /// The configuration names no level: it is the default that hides warnings.
     is_level_default: bool,
+    /// A file that is opened once the process is its `user`.
+    later: Option<String>,
 }
 
 impl Log {
@@ -54,6 +56,19 @@ impl Log {
         }
     }
 
+    /// Goes on in the file that waited for this, if there is one: root would follow a link that the user made to a file of somebody else,
+    /// and the user could not open root's file again (SIGUSR1, a successor).
+    pub fn open_as_user(&self) {
+        let Some(path) = &self.later else { return };
+        let (destination, problem) = open(path);
+        if let Some(stream) = LOG.lock_early().as_mut() {
+            stream.destination = destination;
+        }
+        if let Some(problem) = problem {
+            tracing::error!("{problem}");
+        }
+    }
+
     /// From here on a thread writes the lines; those that are lost are counted in `metrics`, and the log says how many.
     ///
     /// # Errors
@@ -70,21 +85,14 @@ impl Log {
     }
 }
 
-/// Starts logging at the configured level. A log file that cannot be opened falls back to standard output, and says so.
+/// Starts logging at the configured level. A log file that cannot be opened falls back to standard output, and says so; with a `user` the
+/// lines go there too until [`Log::open_as_user`].
 pub fn start(fixed: &Fixed) -> Log {
     let table = fixed.traefik_log.clone().unwrap_or_default();
     let json = table.format == "json";
     let path = if table.file_path.is_empty() { &fixed.traefik_logs_file } else { &table.file_path };
-    let (destination, problem): (Box<dyn Destination>, _) = match path.as_str() {
-        "" => (Box::new(io::stdout()), None),
-        path => match ReopenedFile::open(Path::new(path)) {
-            Ok(file) => (Box::new(file), None),
-            Err(e) => (
-                Box::new(io::stdout()),
-                Some(format!("traefikLog.filePath {path} cannot be opened ({e}): logging to standard output")),
-            ),
-        },
-    };
+    let later = Some(path.clone()).filter(|path| !path.is_empty() && !fixed.user.is_empty());
+    let (destination, problem) = if later.is_some() { open("") } else { open(path) };
     *LOG.lock_early() = Some(Stream { destination, json, untold: Arc::default() });
     let level = match fixed.level() {
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -101,7 +109,21 @@ pub fn start(fixed: &Fixed) -> Log {
     if let Some(problem) = problem {
         tracing::error!("{problem}");
     }
-    Log { json, is_level_default: fixed.log_level.is_empty() && !fixed.debug }
+    Log { json, is_level_default: fixed.log_level.is_empty() && !fixed.debug, later }
+}
+
+/// The file at `path`, or standard output if that is empty or cannot be opened, and then the sentence that says so.
+fn open(path: &str) -> (Box<dyn Destination>, Option<String>) {
+    if path.is_empty() {
+        return (Box::new(io::stdout()), None);
+    }
+    match ReopenedFile::open(Path::new(path)) {
+        Ok(file) => (Box::new(file), None),
+        Err(e) => (
+            Box::new(io::stdout()),
+            Some(format!("traefikLog.filePath {path} cannot be opened ({e}): logging to standard output")),
+        ),
+    }
 }
 
 /// Follows a rotated file.

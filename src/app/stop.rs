@@ -48,7 +48,13 @@ impl Signals {
                 SIGUSR1 => reopen_logs(&running.shared),
                 SIGUSR2 => match upgrade::hand_over(&running, &mut || self.want_an_end()) {
                     Ok(()) => break self.fade(running),
-                    Err(e) => tracing::error!("not taken over: {e}"),
+                    Err(e) => {
+                        tracing::error!("not taken over: {e}");
+                        if !running.shared.accepting.load(Relaxed) && !self.want_an_end() {
+                            stop(running);
+                            std::process::exit(1);
+                        }
+                    }
                 },
                 _ => break stop(running),
             }

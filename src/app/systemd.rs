@@ -8,6 +8,11 @@ pub fn ready() {
     notify(&format!("READY=1\nMAINPID={}", std::process::id()));
 }
 
+/// The process of that id is about to serve in this one's place.
+pub fn succeeded_by(pid: u32) {
+    notify(&format!("MAINPID={pid}"));
+}
+
 /// The process ends.
 pub fn stopping() {
     notify("STOPPING=1");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Running;
 use super::doors::wait_until;
+use super::systemd;
 use crate::limits;
 use crate::net::handed;
 
@@ -32,12 +33,7 @@ impl Program {
             Some(path) => std::path::absolute(path)?,
             None => std::env::current_exe()?,
         };
-        let parent = std::os::unix::process::parent_id();
-        // Any other process 1 lets those that it has adopted be.
-        let is_watched = !is_host() || std::path::Path::new("/run/systemd/system").exists();
-        let is_told = !is_watched || std::env::var_os("NOTIFY_SOCKET").is_some();
-        let bond = bond(std::process::id(), parent, is_told);
-        Ok(Program { path, arguments: arguments.collect(), bond })
+        Ok(Program { path, arguments: arguments.collect(), bond: bond(&Watch::of_this_process()) })
     }
 }
 
@@ -47,17 +43,44 @@ fn is_host() -> bool {
     std::fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace.as_os_str() == "pid:[4026531836]")
 }
 
-/// Whoever watches over this process ends all with it, unless it `is_told` which process to watch next, or watches over nobody. A successor's parent is its
-/// predecessor, so it is bound to nobody.
-fn bond(own: u32, parent: u32, is_told: bool) -> Option<&'static str> {
+/// Who watches over this process.
+#[derive(Clone, Copy)]
+struct Watch {
+    own: u32,
+    parent: u32,
+    /// systemd started this very process, be it the machine's or a user's (`SYSTEMD_EXEC_PID`, systemd.exec(5)).
+    is_unit: bool,
+    /// Whoever watches is told which process to watch next, or watches over nobody.
+    is_told: bool,
+}
+
+impl Watch {
+    fn of_this_process() -> Watch {
+        let own = std::process::id();
+        let variable = |name: &str| std::env::var(name).ok();
+        // Any other process 1 lets those that it has adopted be.
+        let is_watched = !is_host() || std::path::Path::new("/run/systemd/system").exists();
+        Watch {
+            own,
+            parent: std::os::unix::process::parent_id(),
+            is_unit: variable("SYSTEMD_EXEC_PID").and_then(|pid| pid.parse().ok()) == Some(own),
+            is_told: !is_watched || variable("NOTIFY_SOCKET").is_some(),
+        }
+    }
+}
+
+/// Whoever watches over this process ends all with it, unless told which process to watch next. A successor's parent is its predecessor, so
+/// it is bound to nobody.
+fn bond(watch: &Watch) -> Option<&'static str> {
+    let Watch { own, parent, is_unit, is_told } = *watch;
     match parent {
         // A parent outside has no number here.
         _ if own == 1 || parent == 0 => Some(
             "the first process of a container cannot be replaced, its end is the container's: start a second container \
              beside this one instead",
         ),
-        1 if !is_told => Some(
-            "process 1 started this one, and may end everything with it: in a container, start a second one beside it; \
+        _ if (parent == 1 || is_unit) && !is_told => Some(
+            "process 1 or systemd started this one, and may end everything with it: in a container, start a second one beside it; \
              with systemd, write Type=notify and NotifyAccess=all into the unit",
         ),
         _ => None,
@@ -68,6 +91,8 @@ fn bond(own: u32, parent: u32, is_told: bool) -> Option<&'static str> {
 enum Failure {
     /// It has ended.
     Gone,
+    /// It has ended when this process had closed its doors for it.
+    GoneLate,
     /// It has not said in time that it can serve.
     Late,
     /// This process has been told to end.
@@ -103,13 +128,12 @@ fn start(running: &Running, is_over: &mut dyn FnMut() -> bool) -> Result<u32, St
         Command::new(path).args(arguments).envs(environment).env_remove("LISTEN_PID").spawn()
     });
     let (mut child, mut successor) = spawned.map_err(|e| format!("{} cannot be started: {e}", path.display()))?;
-    match make_way(running, &mut successor, is_over) {
-        Ok(()) => {
-            successor.go();
-            Ok(child.id())
-        }
-        Err(failure) => Err(ended(&mut child, path.display(), failure)),
-    }
+    let handed = make_way(running, &mut successor, is_over).and_then(|()| {
+        // systemd may take this from nobody but the process that it watches, which is still this one.
+        systemd::succeeded_by(child.id());
+        successor.go().map_err(|_| Failure::GoneLate)
+    });
+    handed.map(|()| child.id()).map_err(|failure| ended(&mut child, path.display(), failure))
 }
 
 /// Waits until the successor can serve, and ends accepting here.
@@ -139,7 +163,7 @@ fn make_way(
 
 /// Sees to the end of a new process that does not take over.
 fn ended(child: &mut Child, program: impl std::fmt::Display, failure: Failure) -> String {
-    if matches!(failure, Failure::Gone) {
+    if matches!(failure, Failure::Gone | Failure::GoneLate) {
         // Its end of the channel closes a moment before it can be waited for.
         wait_until(5, || !matches!(child.try_wait(), Ok(None)));
     }
@@ -149,6 +173,12 @@ fn ended(child: &mut Child, program: impl std::fmt::Display, failure: Failure) -
     let outcome = match failure {
         Failure::ToldToEnd => {
             return format!("this process was told to end, so {program} was ended before it served");
+        }
+        Failure::GoneLate => {
+            return format!(
+                "{program} ended ({status}) before it served, and this process has closed its doors: all ends, for \
+                 whoever watches over it to start it again"
+            );
         }
         Failure::Gone => format!("ended ({status})"),
         Failure::Late => format!("was not ready within {} s", limits::SUCCESSOR_READY_SECS),
@@ -162,16 +192,22 @@ mod tests {
 
     #[test]
     fn whoever_ends_all_with_the_process_binds_it() {
-        for (own, parent, is_told, expected) in [
-            (1, 0, false, Some("the first process of a container")),
-            (1, 0, true, Some("the first process of a container")),
+        let plain = Watch { own: 9, parent: 7, is_unit: false, is_told: false };
+        let first = Some("the first process of a container");
+        let started = Some("process 1 or systemd started this one");
+        for (watch, expected) in [
+            (plain, None),
+            (Watch { own: 1, parent: 0, ..plain }, first),
+            (Watch { own: 1, parent: 0, is_told: true, ..plain }, first),
             // In a namespace of processes that is shared with other containers.
-            (9, 0, false, Some("the first process of a container")),
-            (7, 1, false, Some("process 1 started this one")),
-            (7, 1, true, None),
-            (9, 7, false, None),
+            (Watch { parent: 0, ..plain }, first),
+            (Watch { parent: 1, ..plain }, started),
+            (Watch { parent: 1, is_told: true, ..plain }, None),
+            // Of a user's systemd.
+            (Watch { is_unit: true, ..plain }, started),
+            (Watch { is_unit: true, is_told: true, ..plain }, None),
         ] {
-            let bond = bond(own, parent, is_told);
+            let (own, parent, bond) = (watch.own, watch.parent, bond(&watch));
             assert_eq!(bond.is_some(), expected.is_some(), "{own} of {parent}");
             assert!(bond.zip(expected).is_none_or(|(bond, expected)| bond.starts_with(expected)), "{bond:?}");
         }

@@ -151,7 +151,10 @@ impl Balancer {
             let chosen = self.rotation.next(len, self.scale, |index| self.servers[index].weight);
             return chosen.ok_or(if len == 0 { NoServer::NoneUp } else { NoServer::AllWeightsZero });
         }
-        let probes = |index: usize| self.weight(index) > 0 && self.servers[index].state.takes_probe(now_nanos);
+        // A server that stands alone is asked all the same: its kept connections may serve where it takes no new ones.
+        let are_others = (0..len).filter(|&index| up(index)).nth(1).is_some();
+        let probes =
+            |index: usize| are_others && self.weight(index) > 0 && self.servers[index].state.takes_probe(now_nanos);
         if let Some(index) = (0..len).find(|&index| fresh(index) && probes(index)) {
             return Ok(index);
         }

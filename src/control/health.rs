@@ -137,8 +137,17 @@ async fn ask(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
     let mut uri: Uri = format!("{}://{}{}", first.scheme.as_str(), first.authority, first.target())
         .parse()
         .map_err(|e| format!("{}: {e}", first.text))?;
+    let first_host = uri.host().map(str::to_owned);
     for hop in 0..=REDIRECTS_MAX {
-        let request = request(probe, &uri, hop == 0)?;
+        let mut request = request(&uri);
+        // What is configured for this server may be a password: another host does not get it.
+        if uri.host() == first_host.as_deref() {
+            dress(&mut request, probe)?;
+        }
+        if hop == 0 {
+            let host = HeaderValue::try_from(probe.host.as_str());
+            request.headers_mut().insert(HOST, host.map_err(|_| format!("{:?} is no host name", probe.host))?);
+        }
         let response = client.request(request).await.map_err(|e| reason(&e))?;
         match next(&uri, &response) {
             Some(next) => uri = next?,
@@ -148,20 +157,21 @@ async fn ask(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
     Err(format!("more than {REDIRECTS_MAX} redirects"))
 }
 
-fn request(probe: &Probe, uri: &Uri, is_first: bool) -> Result<Request<Empty<Bytes>>, String> {
+fn request(uri: &Uri) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = uri.clone();
+    request
+}
+
+/// Adds the headers that are configured for the check.
+fn dress(request: &mut Request<Empty<Bytes>>, probe: &Probe) -> Result<(), String> {
     for (name, value) in &probe.headers {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is no header name"))?;
         let value = HeaderValue::try_from(value.as_str()).map_err(|_| format!("the header {name} has a bad value"))?;
         request.headers_mut().insert(name, value);
     }
-    if is_first {
-        let host = HeaderValue::try_from(probe.host.as_str());
-        request.headers_mut().insert(HOST, host.map_err(|_| format!("{:?} is no host name", probe.host))?);
-    }
-    Ok(request)
+    Ok(())
 }
 
 /// A scheme stands in front: `://` in a query, as of a login page that leads back, is none (RFC 3986 4.2).

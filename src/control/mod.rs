@@ -87,7 +87,7 @@ impl Control {
         if let Some(settings) = self.docker.take() {
             tokio::task::spawn_local(docker::run(settings, send.clone()));
         }
-        let (wish, wanted) = watch::channel(acme::Wanted::default());
+        let (wish, wanted) = watch::channel(None);
         let (certificates, events) = unbounded_channel();
         let wishes = self.acme.take().map(|(settings, wishes, duty)| {
             let challenges = Arc::clone(&self.challenges);
@@ -121,7 +121,7 @@ impl Control {
 /// What the providers said, and what became of it.
 struct Merge {
     control: Control,
-    wish: watch::Sender<acme::Wanted>,
+    wish: watch::Sender<Option<acme::Wanted>>,
     wishes: Option<AcmeWishes>,
     interned: Interned,
     checks: HealthChecks,
@@ -265,8 +265,8 @@ impl Merge {
             covered: self.control.certs.covered(),
         };
         self.wish.send_if_modified(|current| {
-            let is_new = *current != wanted;
-            *current = wanted;
+            let is_new = current.as_ref() != Some(&wanted);
+            *current = Some(wanted);
             is_new
         });
     }

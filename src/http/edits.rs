@@ -106,6 +106,14 @@ impl Edits {
         self.replaces(name) || self.list.iter().any(|edit| is_alias(name, edit.name().of(&self.text)))
     }
 
+    /// Whether any edit has a say on that name, or on one that a backend behind CGI rules would take for it.
+    pub fn concerns(&self, name: &[u8]) -> bool {
+        self.list.iter().any(|edit| {
+            let of = edit.name().of(&self.text);
+            of.eq_ignore_ascii_case(name) || is_alias(name, of)
+        })
+    }
+
     /// The values that edits give to that name, in order.
     pub fn values<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.list.iter().filter_map(move |edit| match edit {

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::max_conn::Lease;
 
 /// The two clocks as they stood when the step was called.
@@ -25,6 +27,8 @@ pub struct Facts<'a> {
     pub secure: bool,
     /// The peer's own X-Forwarded-* words count: judged by its address alone.
     pub trusted: bool,
+    /// The proxies in front whose words count; empty where everybody's do.
+    pub proxies: &'a [IpNet],
     pub now: Now,
     /// Path and query after the path modifiers.
     pub target: &'a [u8],

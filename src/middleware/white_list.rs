@@ -9,7 +9,7 @@ use super::{Facts, Label, Place, Request, Verdict};
 use crate::http::Reply;
 
 /// A list of networks. Deliberately unlike Traefik v1, X-Forwarded-For counts only when the peer itself is trusted, and of it only the
-/// last address, which that peer has seen: else every client could write itself onto the list.
+/// last address that is no trusted proxy's, which such a proxy has seen: else every client could write itself onto the list.
 #[derive(Debug)]
 pub struct WhiteList {
     networks: Vec<IpNet>,
@@ -42,17 +42,20 @@ impl WhiteList {
     }
 
     fn lets_in(&self, request: &Request, facts: &Facts) -> bool {
-        let forwarded = if self.use_x_forwarded_for && facts.trusted {
-            request.view().all(b"x-forwarded-for").last()
-        } else {
-            None
-        };
-        let address = match forwarded {
-            // What cannot be read cannot be on the list, and the peer does not stand in for its client.
-            Some(value) => value.rsplit(|&b| b == b',').next().and_then(forwarded_address),
-            None => Some(facts.peer),
-        };
-        address.is_some_and(|address| self.contains(address))
+        if !self.use_x_forwarded_for || !facts.trusted {
+            return self.contains(facts.peer);
+        }
+        let fields: Vec<&[u8]> = request.view().all(b"x-forwarded-for").collect();
+        let mut client = facts.peer;
+        for element in fields.iter().rev().flat_map(|field| field.rsplit(|&b| b == b',')) {
+            // What cannot be read cannot be on the list, and whoever wrote it does not stand in for its client.
+            let Some(address) = forwarded_address(element) else { return false };
+            client = address.to_canonical();
+            if !facts.proxies.iter().any(|proxy| proxy.contains(&client)) {
+                break;
+            }
+        }
+        self.contains(client)
     }
 
     fn contains(&self, address: IpAddr) -> bool {

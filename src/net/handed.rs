@@ -125,9 +125,11 @@ impl Successor {
     }
 
     /// Lets it accept.
-    pub fn go(mut self) {
-        // One that has just died is seen by whoever watches over it.
-        let _ = self.0.write_all(&[GO]);
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn go(mut self) -> io::Result<()> {
+        self.0.write_all(&[GO])
     }
 }
 
@@ -280,6 +282,13 @@ mod tests {
             assert!(!flags.contains(FdFlags::CLOEXEC), "a child inherits it");
             assert_eq!(recall(std::os::fd::IntoRawFd::into_raw_fd(file)).expect("read"), memory);
         }
+    }
+
+    #[test]
+    fn a_successor_that_has_ended_cannot_go() {
+        let (ours, theirs) = UnixStream::pair().expect("a channel");
+        drop(theirs);
+        assert!(Successor(ours).go().is_err());
     }
 
     #[test]

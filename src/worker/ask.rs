@@ -53,7 +53,7 @@ pub async fn call<'w, D: Dial>(worker: &'w Worker<D>, ask: &Ask, server: Option<
             None
         }
         Err(NotFetched::TooLarge) => {
-            tracing::warn!(server = %origin.url, "forward authentication: the answer's body is longer than {AUTH_ANSWER_BYTES_MAX} bytes");
+            tracing::warn!(server = %origin.url, "forward authentication: the answer's body is longer than {AUTH_ANSWER_BYTES_MAX} bytes, or too much is held in memory already");
             None
         }
     }

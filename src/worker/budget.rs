@@ -44,8 +44,17 @@ impl Budget {
 impl Share<'_> {
     /// Makes it `bytes` large; false if the worker holds too much already, and then it stays as it is.
     pub fn set(&mut self, bytes: usize) -> bool {
+        self.set_within(limits::HELD_BYTES_PER_WORKER_MAX, bytes)
+    }
+
+    /// The same for a head, which anybody can send and keep: half of the allowance is left for what the proxy itself needs.
+    pub fn set_for_head(&mut self, bytes: usize) -> bool {
+        self.set_within(limits::HELD_BYTES_PER_WORKER_MAX / 2, bytes)
+    }
+
+    fn set_within(&mut self, max: usize, bytes: usize) -> bool {
         let used = (self.budget.used.get() - self.bytes).saturating_add(bytes);
-        let fits = bytes <= self.bytes || used <= limits::HELD_BYTES_PER_WORKER_MAX;
+        let fits = bytes <= self.bytes || used <= max;
         if fits {
             self.budget.used.set(used);
             self.bytes = bytes;

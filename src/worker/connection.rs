@@ -115,7 +115,7 @@ async fn read_head<'w, T: Transport, D: Dial>(
             let pending = talk.inbox.pending();
             // Every connection has room for an ordinary head; what is beyond that is shared by all.
             if pending.len() > limits::HEAD_BUFFER_BYTES
-                && !share.get_or_insert_with(|| worker.budget.share()).set(pending.len())
+                && !share.get_or_insert_with(|| worker.budget.share()).set_for_head(pending.len())
             {
                 worker.exceeded(Bound::HeldBytes);
                 return Heard::Refused(Reply::text(503, "Service Unavailable"));

@@ -154,7 +154,7 @@ pub async fn walk<D: Dial>(
         return Ok(());
     }
     let mut progress = {
-        let (mut request, facts, passage) = talk.step(peer, worker.now());
+        let (mut request, facts, passage) = talk.step(peer, worker.proxies(peer), worker.now());
         chain.on_request(0, &mut request, &facts, passage)
     };
     loop {
@@ -164,7 +164,7 @@ pub async fn walk<D: Dial>(
             Progress::Ask { ask, at } => {
                 let told = Box::pin(super::ask::call(worker, &ask, auth)).await;
                 let answer = told.as_ref().map(super::ask::Told::as_answer);
-                let (mut request, facts, passage) = talk.step(peer, worker.now());
+                let (mut request, facts, passage) = talk.step(peer, worker.proxies(peer), worker.now());
                 chain.on_answer(at, answer, &mut request, &facts, passage)
             }
             Progress::Verify { verify, at } => {
@@ -172,7 +172,7 @@ pub async fn walk<D: Dial>(
                 let Some(matches) = worker.verdict(verdict) else {
                     return Err(Refusal { reply: Reply::text(503, "Service Unavailable"), label: None, at });
                 };
-                let (mut request, facts, passage) = talk.step(peer, worker.now());
+                let (mut request, facts, passage) = talk.step(peer, worker.proxies(peer), worker.now());
                 chain.on_verified(at, matches, &mut request, &facts, passage)
             }
         };

@@ -147,7 +147,7 @@ async fn attempt<T: Transport, D: Dial>(
     record: &mut Record<'_>,
 ) -> Result<Outcome, Failed> {
     let backend = &frontend.backend;
-    let mut kept = worker.kept(origin, &talk.answer);
+    let mut kept = worker.kept(origin, &talk.answer, may_repeat(talk));
     loop {
         let is_kept = kept.is_some();
         let mut connection = match kept.take() {
@@ -170,7 +170,11 @@ async fn attempt<T: Transport, D: Dial>(
 
 /// Whether the request may be sent again: it means the same done twice, and none of an answer has arrived.
 fn is_repeatable(talk: &Talk, error: &ProxyError) -> bool {
-    error.is_broken() && is_safe(talk) && talk.head.body == Body::None && talk.answer.inbox.is_empty()
+    error.is_broken() && may_repeat(talk) && talk.answer.inbox.is_empty()
+}
+
+fn may_repeat(talk: &Talk) -> bool {
+    talk.head.body == Body::None && is_safe(talk)
 }
 
 /// Methods that mean the same done twice (RFC 9110 9.2.2).
@@ -206,7 +210,7 @@ async fn converse<T: Transport, D: Dial>(
     let mut out = std::mem::take(&mut talk.out);
     out.clear();
     write_head(worker, frontend, origin, talk, peer, talk.head.body, &mut out);
-    let mut decoder = Decoder::new(talk.head.body);
+    let mut decoder = Decoder::of_request(talk.head.body, &talk.edits);
     if talk.head.expect_continue && talk.inbox.is_empty() {
         invite_body(client, worker).await?;
     }

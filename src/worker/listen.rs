@@ -251,7 +251,8 @@ fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: Socket
 }
 
 async fn greet_securely<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<Peer>, config: Arc<ServerConfig>) {
-    let limit = Duration::from_secs(limits::HANDSHAKE_SECS);
+    // Who says nothing has no longer than on a connection without TLS.
+    let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.patience_for_first());
     match Box::pin(worker.deadlines.limit(limit).bound(secure::accept(tcp, config))).await {
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();

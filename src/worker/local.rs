@@ -62,7 +62,7 @@ fn way_back<D: Dial>(
     refusal: &mut Refusal,
     depth: Depth,
 ) -> Option<PageAsk> {
-    let (request, facts, passage) = talk.step(peer, worker.now());
+    let (request, facts, passage) = talk.step(peer, worker.proxies(peer), worker.now());
     let (outer, guard, attempt) = (&frontend.outer, &frontend.guard, &frontend.attempt);
     let (below_outer, below_guard, below_attempt) = match depth {
         Depth::Outer => (refusal.at, 0, 0),
@@ -91,7 +91,7 @@ pub async fn leave<T: Transport, D: Dial>(
     let chain = &worker.shared.entry_points[peer.entry].chain;
     if !chain.is_empty() {
         let below = below.unwrap_or(chain.steps().len());
-        let (request, facts, passage) = talk.step(peer, worker.now());
+        let (request, facts, passage) = talk.step(peer, worker.proxies(peer), worker.now());
         let _ = chain.on_response(below, &request, &mut Answer::Local(&mut reply), &facts, passage);
         gzip::pack_reply(&talk.passage, &mut reply);
     }

@@ -42,8 +42,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, O
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Cache};
+use ipnet::IpNet;
 
-use crate::config::snapshot::{Frontend, Origin};
+use crate::config::snapshot::{Frontend, Origin, Trust};
 use crate::error::ProxyError;
 use crate::limits::{self, Bound};
 use crate::middleware::Now;
@@ -284,12 +285,21 @@ impl<D: Dial> Worker<D> {
         may
     }
 
-    /// A kept connection to the server for a request that awaits `answer`; none for the probe of a server that was set aside.
-    fn kept(&self, origin: &Origin, answer: &Answered) -> Option<D::Io> {
+    /// The proxies in front whose words count on the peer's entry point; none where everybody's do.
+    pub fn proxies(&self, peer: &Peer) -> &[IpNet] {
+        match &self.shared.entry_points[peer.entry].trust {
+            Trust::Only(networks) => networks,
+            Trust::Everyone => &[],
+        }
+    }
+
+    /// A kept connection to the server for a request that awaits `answer`; none for the probe of a server that was set aside. What cannot
+    /// be sent again if the connection has just ended is worth a closer look at it.
+    fn kept(&self, origin: &Origin, answer: &Answered, is_repeatable: bool) -> Option<D::Io> {
         if answer.repeated || origin.server.state.connects_anew() {
             None
         } else {
-            self.pool.take(origin.pool, self.clock.mono_nanos())
+            self.pool.take(origin.pool, self.clock.mono_nanos(), !is_repeatable)
         }
     }
 
@@ -302,9 +312,13 @@ impl<D: Dial> Worker<D> {
 
     /// How long a client may be silent: between two requests, or before its `first` one, which has no more time than a head.
     fn patience(&self, first: bool) -> TimeLimit<'_> {
+        let idle = self.shared.timeouts.idle.unwrap_or(Duration::MAX);
+        self.deadlines.limit(if first { self.patience_for_first() } else { idle })
+    }
+
+    fn patience_for_first(&self) -> Duration {
         let Timeouts { idle, head_read, .. } = self.shared.timeouts;
-        let idle = idle.unwrap_or(Duration::MAX);
-        self.deadlines.limit(if first { idle.min(head_read) } else { idle })
+        idle.map_or(head_read, |idle| idle.min(head_read))
     }
 
     /// The bound that one has exceeded who was silent for longer.

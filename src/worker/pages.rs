@@ -85,7 +85,7 @@ async fn page<'w, D: Dial>(
         }
     };
     if !is_local {
-        let (request, facts, passage) = talk.step(peer, worker.now());
+        let (request, facts, passage) = talk.step(peer, worker.proxies(peer), worker.now());
         let mut answer = Answer::Local(&mut page.reply);
         let _ = attempt.on_response(attempt.steps().len(), &request, &mut answer, &facts, passage);
         let _ = guard.on_response(guard.steps().len(), &request, &mut answer, &facts, passage);
@@ -122,7 +122,7 @@ async fn try_servers<'w, D: Dial>(
                 return fetched(&answer, body, cookie);
             }
             Err(NotFetched::TooLarge) => {
-                tracing::warn!(backend = %backend.name, server = %origin.url, "the error page is longer than {body_bytes_max} bytes");
+                tracing::warn!(backend = %backend.name, server = %origin.url, "the error page is longer than {body_bytes_max} bytes, or too much is held in memory already");
                 return Reply::text(500, "Internal Server Error").into();
             }
             Err(NotFetched::Failed(error)) => error,

@@ -242,6 +242,7 @@ pub fn way_back<D: Dial>(
         peer_port: asked.peer.address.port(),
         secure: asked.peer.secure,
         trusted: asked.peer.trusted,
+        proxies: worker.proxies(asked.peer),
         now: worker.now(),
         target: asked.target.map_or(original_target, Vec::as_slice),
         original_target,

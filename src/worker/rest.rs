@@ -69,12 +69,14 @@ async fn take_in<T: Transport, D: Dial>(
         Some(b"web") => tracing::warn!("PUT /api/providers/web is an old name: use /api/providers/rest"),
         _ => return Some(Reply::text(400, "Only 'rest' provider can be updated through the REST API")),
     }
-    let document = match collect_in_time(worker, limits::REST_BODY_BYTES_MAX, talk, client).await {
-        Ok(body) => body.bytes().to_vec(),
+    let body = match collect_in_time(worker, limits::REST_BODY_BYTES_MAX, talk, client).await {
+        Ok(body) => body,
         Err(NotRead::Client(reply)) => return reply.map(Reply::closing),
         Err(NotRead::Refused(reply)) => return Some(reply),
     };
     talk.body_read = true;
+    // Counted until it has been read: many may wait for their turn.
+    let (document, _share) = body.into_parts();
     let take = Arc::clone(take);
     // Megabytes of JSON take too long to be read between two other requests.
     let taken = worker.shared.verify.run(move || take(&document)).await;

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use super::inbox::{Buffers, Inbox};
 use crate::http::{Edits, RequestHead, RequestView, ResponseHead};
 use crate::limits;
@@ -110,13 +112,19 @@ impl Talk {
     }
 
     /// The request as the steps of a chain take it, with the facts beside it and room for their notes.
-    pub fn step<'a>(&'a mut self, peer: &'a Peer, now: Now) -> (Request<'a>, Facts<'a>, &'a mut Passage) {
+    pub fn step<'a>(
+        &'a mut self,
+        peer: &'a Peer,
+        proxies: &'a [IpNet],
+        now: Now,
+    ) -> (Request<'a>, Facts<'a>, &'a mut Passage) {
         let original_target = self.head.target.of(&self.bytes);
         let facts = Facts {
             peer: canonical(peer.address.ip()),
             peer_port: peer.address.port(),
             secure: peer.secure,
             trusted: peer.trusted,
+            proxies,
             now,
             target: if self.path.changed { &self.target } else { original_target },
             original_target,

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use ringway::http::Body;
+use ringway::http::edits::Edits;
 use ringway::http::h1::body::{CHUNK_END, Decoder, InvalidBody, LAST_CHUNK, chunk_prefix, last_chunk};
 use ringway::http::h1::strict::Rule;
 
@@ -87,6 +88,18 @@ fn only_harmless_trailers_travel() {
         Set-Cookie: z\r\nContent-Type: t\r\nTE: x\r\nUpgrade: y\r\nExpires:\tnever \r\n\r\n";
     let (_, trailers, _) = decode(Body::Chunked, text).unwrap();
     assert_eq!(trailers, b"Grpc-Status: 0\r\nExpires:\tnever \r\n");
+}
+
+#[test]
+fn trailers_of_requests_say_nothing_of_fields_that_the_proxy_sets() {
+    let mut edits = Edits::new();
+    edits.set(b"X-WebAuth-User", b"ann");
+    edits.add(b"X-Team", b"red");
+    edits.remove(b"X-Gone");
+    let text = b"0\r\nx-webauth-user: bob\r\nX_WebAuth_User: bob\r\nX-Team: blue\r\nX-Gone: 1\r\nX-Sum: 1\r\n\r\n";
+    let mut decoder = Decoder::of_request(Body::Chunked, &edits);
+    assert!(decoder.decode(text).expect("a body").done);
+    assert_eq!(decoder.trailers(), b"X-Sum: 1\r\n");
 }
 
 #[test]

@@ -171,6 +171,25 @@ fn the_last_forwarded_address_decides_alone() {
 }
 
 #[test]
+fn trusted_proxies_in_a_row_are_passed_over() {
+    let mut walk = white_list(&["10.0.0.0/8"], true);
+    walk.proxies = ["203.0.113.0/24", "198.51.100.7/32"].map(|network| network.parse().unwrap()).to_vec();
+    walk.peer = "198.51.100.7".parse().unwrap();
+    for (value, is_let_in) in [
+        ("10.1.1.1, 203.0.113.9", true),
+        ("10.1.1.1, 203.0.113.9, ::ffff:203.0.113.8", true),
+        ("10.1.1.1, 11.1.1.1, 203.0.113.9", false),
+        ("10.1.1.1, junk, 203.0.113.9", false),
+        ("junk, 10.1.1.1, 203.0.113.9", true),
+        // Nobody else is named: the outermost proxy asks for itself.
+        ("203.0.113.9", false),
+    ] {
+        let request = format!("GET / HTTP/1.1\nHost: h\nX-Forwarded-For: {value}");
+        assert_eq!(passes(&walk.send(&request)), is_let_in, "{value}");
+    }
+}
+
+#[test]
 fn wrong_ranges_are_named() {
     let error = WhiteList::new(&strings(&["10.0.0.1", "foo"]), false, Place::Frontend("f")).unwrap_err();
     assert!(error.to_string().contains("\"foo\""), "{error}");

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use ringway::http::forward::{ForwardPlan, write_request};
 use ringway::http::h1::{client, codec, server};
 use ringway::http::{Edits, Reply, RequestHead, RequestView, ResponseHead, ResponseView};
@@ -15,6 +16,7 @@ pub struct Walk {
     pub peer: IpAddr,
     pub secure: bool,
     pub trusted: bool,
+    pub proxies: Vec<IpNet>,
     pub now_nanos: u64,
     /// What the path modifiers made of the target, if any ran.
     pub target: Option<Vec<u8>>,
@@ -39,6 +41,7 @@ impl Walk {
             peer: "192.0.2.7".parse().unwrap(),
             secure: false,
             trusted: true,
+            proxies: Vec::new(),
             now_nanos: 0,
             target: None,
             path_replaced: false,
@@ -130,6 +133,7 @@ impl Walk {
             peer_port: 1234,
             secure: self.secure,
             trusted: self.trusted,
+            proxies: &self.proxies,
             now: Now { mono_nanos: self.now_nanos, unix_secs: 1_800_000_000 },
             target: self.target.as_deref().unwrap_or(original),
             original_target: original,

@@ -1,7 +1,7 @@
 //! As little power as will do, and nothing secret anywhere.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
@@ -90,6 +90,43 @@ fn root_opens_the_ports_and_somebody_else_serves() {
         let _successor = proxy.successor(1);
         assert!(proxy.curl(&["-i", &low_url]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
     }
+}
+
+#[test]
+fn logs_are_files_of_the_user_and_follow_a_rotation() {
+    if !is_root() {
+        return;
+    }
+    let (origin, low) = (Origin::start(), low_address());
+    let top = format!(
+        "logLevel = \"INFO\"\nuser = \"{NOBODY}:{NOBODY}\"\n[traefikLog]\nfilePath = \"@dir@/logs/process.log\""
+    );
+    let setup = setup(DRIVERS[0], &origin, &top, &low);
+    open_to_all(setup.folder.path());
+    // What the user may not write, a link of that user does not write either.
+    let (logs, closed) = (setup.folder.path().join("logs"), setup.folder.path().join("closed.txt"));
+    fs::create_dir(&logs).expect("a folder");
+    open_to_all(&logs);
+    fs::write(&closed, "").expect("a file of root");
+    symlink(&closed, logs.join("process.log")).expect("a link");
+    let proxy = setup.start();
+    proxy.await_log("process.log cannot be opened (Permission denied", 1);
+    assert_eq!(fs::read_to_string(&closed).expect("root's file"), "", "{}", proxy.log());
+    drop(proxy);
+
+    let setup = self::setup(DRIVERS[0], &origin, &top, &low);
+    open_to_all(setup.folder.path());
+    let proxy = setup.start();
+    let file = proxy.file("logs").join("process.log");
+    let said = |file: &Path| fs::read_to_string(file).unwrap_or_default();
+    wait_for("the log's file", Duration::from_secs(10), || {
+        if said(&file).contains("worker(s) on") { Ok(()) } else { Err(said(&file)) }
+    });
+    assert_eq!(fs::metadata(&file).expect("the log").uid().to_string(), NOBODY);
+    fs::rename(&file, file.with_extension("1")).expect("renamed");
+    proxy.signal("USR1");
+    wait_for("a new file", Duration::from_secs(10), || fs::metadata(&file).map(drop).map_err(|e| e.to_string()));
+    assert!(!said(&file.with_extension("1")).contains("cannot be opened"), "{}", said(&file.with_extension("1")));
 }
 
 #[test]

@@ -200,6 +200,10 @@ impl Origin {
         }
         self.remember(connection, head, body, true);
         thread::sleep(script.pause);
+        // Its end is to come in one segment with its last bytes.
+        if script.then == Then::Close && socket2::SockRef::from(&*stream).set_tcp_cork(true).is_err() {
+            return false;
+        }
         if stream.write_all(&script.bytes).is_err() {
             return false;
         }

@@ -8,6 +8,7 @@ use crate::proxy::Proxy;
 use crate::{DRIVERS, Verdict};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+const LONG_BYTES: usize = 200_000;
 const SECRET: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Stale: 1\r\n\r\nsecret";
 
 /// Number and name, the request, the origin's bytes, and what the client must get. All of these connections are unfit for reuse.
@@ -195,6 +196,35 @@ fn row_37_bytes_that_come_late_on_an_idle_connection_are_nobodys() {
             client.send(GET);
             let answer = client.answer();
             assert!(answer.body == b"ok" && answer.field("x-stale").is_none(), "37 ({driver}): {answer:?}");
+        }
+    }
+}
+
+/// A long answer is taken by its length, so that what stands behind it stays in the socket, and the next request is there already.
+fn asks_behind_a_long_answer(proxy: &Proxy, second: &str) -> [Answer; 2] {
+    let mut client = proxy.client();
+    client.send([GET, second].concat());
+    [client.answer(), client.answer()]
+}
+
+#[test]
+fn row_37_bytes_behind_a_long_answer_are_nobodys() {
+    for driver in DRIVERS {
+        let proxy = Proxy::start(driver);
+        let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG_BYTES}\r\n\r\n{}", "x".repeat(LONG_BYTES));
+        proxy.origin.plays(Script::answer([&*long, SECRET].concat()));
+        for round in 0..5 {
+            for answer in asks_behind_a_long_answer(&proxy, GET) {
+                let (bytes, stale) = (answer.body.len(), answer.field("x-stale"));
+                assert_eq!((answer.status, bytes, stale), (200, LONG_BYTES, None), "37 ({driver}), round {round}");
+            }
+        }
+        // The same of an origin that closes and does not say so: what may not be sent twice goes elsewhere at once.
+        proxy.origin.plays(Script::answer(long).then(Then::Close));
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+        for round in 0..5 {
+            let statuses = asks_behind_a_long_answer(&proxy, post).map(|answer| answer.status);
+            assert_eq!(statuses, [200, 200], "37 ({driver}), round {round}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ringway::limits;
 
-use crate::client::find;
+use crate::client::{Client, find};
 use crate::origin::{Origin, Script, Then};
 use crate::proxy::{Options, Proxy, routes};
 use crate::support::wait_for;
@@ -47,6 +47,8 @@ fn row_50_slow_clients_are_closed_near_the_limit() {
                 verdict.check(&row, took > Duration::from_millis(700) && took < LATE, format!("closed after {took:?}"));
             }
         });
+        let handshake = Client::to(proxy.tls_port).is_closed_within(LATE);
+        verdict.check(&format!("50 silent before its handshake ({driver})"), handshake, "it stays");
         let whole = proxy.origin.seen().iter().filter(|s| s.is_whole && s.head.starts_with("POST")).count();
         verdict.check("50", whole == 0, "a body that never ended counted as whole");
         verdict.end();

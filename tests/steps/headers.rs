@@ -1,5 +1,7 @@
 //! Header and security options: what the server sees, what the client gets, and which answers they leave alone (dynamic.md 5.12).
 
+use std::io::Write;
+
 use crate::support::*;
 
 fn site() -> Origin {
@@ -27,6 +29,12 @@ fn custom_headers_are_set_replaced_and_removed() {
         assert_eq!((seen.values("X-New"), seen.first("X-Gone")), (vec!["v"], None));
         assert_eq!(seen.first("X-Forwarded-For"), Some("1.2.3.4, 127.0.0.1"), "counts as the client's");
         assert_ne!(seen.first("Host"), Some("other"), "Host is the proxy's");
+        let mut stream = proxy.connect();
+        let request = "POST / HTTP/1.1\r\nHost: custom\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n\
+            X-New: mine\r\nX_New: mine\r\nX-Gone: mine\r\nX-Sum: 1\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("the proxy takes the request");
+        read_answer(stream, false);
+        assert_eq!(origin.last().trailers, ["X-Sum: 1"], "{driver}");
         let refused = proxy.get("closed", "/");
         assert_eq!((refused.status, refused.first("X-Added")), (401, None), "a local answer has none");
         let failed = proxy.get("dead", "/");

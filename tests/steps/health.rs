@@ -88,6 +88,30 @@ fn redirects_are_followed_and_other_ports_asked() {
 }
 
 #[test]
+fn another_host_does_not_get_what_is_configured_for_a_check() {
+    let status = Arc::new(AtomicU16::new(200));
+    let stranger = server("stranger", &status);
+    let leads_on = format!("Location: http://localhost:{}/health", stranger.address.port());
+    let origin = Origin::start(move |seen| match seen.path() {
+        "/health" => response(302, &["Location: /same"], ""),
+        _ => response(302, &[&leads_on], ""),
+    });
+    let secret = "[B.healthCheck.headers]\nAuthorization=\"Bearer secret\"\nX-Api-Key=\"secret\"";
+    let rules = Rules::default().add("hc", &[origin.url()], "", &check("/health", secret));
+    let _proxy = Proxy::start("auto", "", rules.text());
+    wait_for("the probe's last hop", SOON, || {
+        stranger.asked_for("/health").pop().map(drop).ok_or("not asked".to_owned())
+    });
+    let names = ["Authorization", "X-Api-Key"];
+    for path in ["/health", "/same"] {
+        let seen = origin.asked_for(path).pop().expect("asked");
+        assert_eq!(names.map(|name| seen.first(name).is_some()), [true; 2], "{path}");
+    }
+    let seen = stranger.asked_for("/health").pop().expect("asked");
+    assert_eq!(names.map(|name| seen.first(name)), [None; 2]);
+}
+
+#[test]
 fn a_reload_restarts_no_unchanged_check_and_ends_a_removed_one() {
     let status = Arc::new(AtomicU16::new(500));
     let origin = server("a", &status);

@@ -33,6 +33,8 @@ pub struct Seen {
     pub target: String,
     pub fields: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// A line each.
+    pub trailers: Vec<String>,
 }
 
 impl Seen {
@@ -136,7 +138,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
     let mut words = first.split(' ');
     let mut seen =
         Seen { method: words.next()?.to_owned(), target: words.next()?.to_owned(), fields, ..Seen::default() };
-    seen.body = read_body(reader, &seen.fields, false)?;
+    (seen.body, seen.trailers) = read_body(reader, &seen.fields, false)?;
     Some(seen)
 }
 
@@ -159,7 +161,8 @@ fn read_head(reader: &mut impl BufRead) -> Option<(String, Fields)> {
     }
 }
 
-fn read_body(reader: &mut impl BufRead, fields: &Fields, until_close: bool) -> Option<Vec<u8>> {
+/// And the trailers, a line each.
+fn read_body(reader: &mut impl BufRead, fields: &Fields, until_close: bool) -> Option<(Vec<u8>, Vec<String>)> {
     let value = |name: &str| fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
     let mut body = Vec::new();
     if value("transfer-encoding").is_some() {
@@ -168,7 +171,7 @@ fn read_body(reader: &mut impl BufRead, fields: &Fields, until_close: bool) -> O
             reader.read_line(&mut size).ok()?;
             let size = usize::from_str_radix(size.trim(), 16).ok()?;
             if size == 0 {
-                return skip_trailers(reader).map(|()| body);
+                return Some((body, read_trailers(reader)?));
             }
             let mut chunk = vec![0; size + 2];
             reader.read_exact(&mut chunk).ok()?;
@@ -183,15 +186,17 @@ fn read_body(reader: &mut impl BufRead, fields: &Fields, until_close: bool) -> O
         None if until_close => drop(reader.read_to_end(&mut body)),
         None => {}
     }
-    Some(body)
+    Some((body, Vec::new()))
 }
 
-fn skip_trailers(reader: &mut impl BufRead) -> Option<()> {
+fn read_trailers(reader: &mut impl BufRead) -> Option<Vec<String>> {
+    let mut lines = Vec::new();
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
-        if line.trim_end().is_empty() {
-            return Some(());
+        match line.trim_end() {
+            "" => return Some(lines),
+            line => lines.push(line.to_owned()),
         }
     }
 }
@@ -296,7 +301,7 @@ pub fn read_answer(stream: TcpStream, is_head: bool) -> Answer {
     let (first, fields) = read_head(&mut reader).expect("an answer");
     let status = first.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     let has_body = !is_head && !matches!(status, 204 | 304);
-    let body = if has_body { read_body(&mut reader, &fields, true).expect("a body") } else { Vec::new() };
+    let body = if has_body { read_body(&mut reader, &fields, true).expect("a body").0 } else { Vec::new() };
     Answer { status, fields, body }
 }
 

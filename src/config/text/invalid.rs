@@ -94,19 +94,30 @@ impl Source<'_> {
         (line, before[line_start..].chars().count() + 1)
     }
 
-    /// The line of a byte offset sets an option that holds secrets, or may be one more line of its value.
+    /// The line of a byte offset sets an option that holds secrets, stands in a table of them, or may be one more line of such a value.
     fn holds_a_secret(&self, offset: usize) -> bool {
         let (before, behind) = self.text.split_at(floor_char(self.text, offset));
         let end = before.len() + behind.find('\n').unwrap_or(behind.len());
-        let mut lines = self.text[..end].rsplit('\n');
-        let is_marked = lines.clone().next().is_some_and(|line| SECRET_MARKS.iter().any(|mark| line.contains(mark)));
-        let key = lines.find_map(|line| line.split_once('=')).map_or("", |(key, _)| key);
-        is_marked || key.split(['{', ',']).any(is_secret)
+        let lines = || self.text[..end].rsplit('\n');
+        let is_marked = lines().next().is_some_and(|line| SECRET_MARKS.iter().any(|mark| line.contains(mark)));
+        // Whatever stands before a `=`: an inline table has keys within.
+        let keys = lines().find(|line| line.contains('=')).into_iter().flat_map(|line| line.rsplit('=').skip(1));
+        let table = lines().map(str::trim_start).find(|line| line.starts_with('[') && line.contains(']')).unwrap_or("");
+        is_marked || keys.flat_map(|key| key.split(['{', ',', '.'])).any(is_secret) || is_table_of_secrets(table)
     }
 }
 
+/// Whatever its keys are, as in `[backends.NAME.healthCheck.headers]`.
+fn is_table_of_secrets(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    SECRET_TABLES.iter().any(|table| line.contains(table))
+}
+
 /// Options whose values are passwords, their hashes or keys.
-const SECRET_KEYS: &[&str] = &["users", "basicAuth", "key", "keyFile", "customRequestHeaders"];
+const SECRET_KEYS: &[&str] =
+    &["users", "basicAuth", "basic", "digest", "key", "keyFile", "customRequestHeaders", "headers"];
+/// In lower case.
+const SECRET_TABLES: &[&str] = &["customrequestheaders", "healthcheck.headers"];
 /// What such values look like.
 const SECRET_MARKS: &[&str] = &[":$", "{SHA}", "PRIVATE KEY"];
 

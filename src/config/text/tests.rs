@@ -164,6 +164,12 @@ fn neither_a_secret_nor_its_line_is_shown() {
         "[frontends.a.headers]\ncustomRequestHeaders = { Authorization = 'hash' x }\n".to_owned(),
         "[frontends.a]\nbasicAuth = 'admin:{SHA}hash'\n".to_owned(),
         "[frontends.a.auth]\nbasic = { removeHeader = 1, users = ['admin:$apr1$salt$hash'] }\n".to_owned(),
+        "[frontends.a.headers.customRequestHeaders]\nX-A = 'b'\nAuthorization = 'Bearer hash' x\n".to_owned(),
+        "[frontends.a]\nheaders.customRequestHeaders.Authorization = 'Bearer hash' x\n".to_owned(),
+        "[frontends.a.auth]\ndigest = ['test:traefik:hash']\n".to_owned(),
+        "[frontends.a]\nauth = { digest = { users = ['test:traefik:hash'] } } x\n".to_owned(),
+        "[backends.b.healthCheck.headers]\nAuthorization = 'Bearer hash' x\n".to_owned(),
+        "[backends.b]\nhealthCheck = { path = '/', headers = { Authorization = 'Bearer hash' } } x\n".to_owned(),
         "[frontends.a.auth.forward.tls]\nkey = ['-----BEGIN PRIVATE KEY-----hash']\n".to_owned(),
     ] {
         let told = read::<Dynamic>(&text, "routes.toml").expect_err(&text).to_string();

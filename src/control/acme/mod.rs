@@ -84,14 +84,15 @@ pub enum Event {
     },
 }
 
-/// Runs until the sender of `wanted` is dropped.
+/// Runs until the sender of `wanted` is dropped. Nothing is ordered before it is known what is wanted: of a certificate that is due some
+/// names may have been given up.
 ///
 /// # Errors
 /// When the file cannot be used at all: a sentence that has been logged; the proxy goes on without ACME
 /// (static.md 1.8).
 pub async fn run(
     settings: AcmeSettings,
-    mut wanted: watch::Receiver<Wanted>,
+    mut wanted: watch::Receiver<Option<Wanted>>,
     challenges: Arc<ArcSwap<ChallengeTable>>,
     notify: impl Fn(Event),
 ) -> Result<(), String> {
@@ -100,7 +101,12 @@ pub async fn run(
     let mut running = FuturesUnordered::new();
     let mut busy: HashSet<Job> = HashSet::new();
     loop {
-        let now_wanted = wanted.borrow_and_update().clone();
+        let Some(now_wanted) = wanted.borrow_and_update().clone() else {
+            match wanted.changed().await {
+                Ok(()) => continue,
+                Err(_) => return Ok(()),
+            }
+        };
         let (ready, pause) = agent.next_jobs(&now_wanted, &busy, &notify);
         let pause = agent.see_to_the_file().map_or(pause, |due| pause.min(due.max(LOOK_AGAIN_MIN)));
         for job in ready {
@@ -162,7 +168,7 @@ impl Agent {
     fn next_jobs(&mut self, wanted: &Wanted, busy: &HashSet<Job>, notify: &impl Fn(Event)) -> (Vec<Job>, Duration) {
         let now_secs = unix_secs();
         let plan = plan::jobs(wanted, &self.held, now_secs);
-        self.attempts.keep_only(&plan.jobs);
+        self.attempts.keep_only(&plan.jobs, &self.held);
         self.report_refused(&plan.refused, notify);
         let now = self.started.elapsed();
         let mut ready = Vec::new();

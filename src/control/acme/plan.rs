@@ -209,9 +209,10 @@ impl Attempts {
         self.failed.insert(job.clone(), (0, now + pacing.retry_max));
     }
 
-    /// Forgets jobs that nobody wants any more.
-    pub fn keep_only(&mut self, jobs: &[Job]) {
-        self.failed.retain(|job, _| jobs.contains(job));
+    /// Forgets jobs that nobody wants any more. The renewal of a certificate that is `held` pauses on: it is wanted again as soon as all of
+    /// its names are.
+    pub fn keep_only(&mut self, jobs: &[Job], held: &[Held]) {
+        self.failed.retain(|job, _| jobs.contains(job) || held.iter().any(|old| old.stored.names() == job.names));
     }
 
     /// When a job may be tried: zero when it has not failed.
@@ -346,7 +347,10 @@ mod tests {
         assert_eq!(attempts.not_before(&job), Duration::from_secs(560));
         attempts.succeeded(&job, Duration::from_secs(600), &pacing);
         assert_eq!(attempts.not_before(&job), Duration::from_secs(600) + pacing.retry_max);
-        attempts.keep_only(&[]);
+        let held = [held(&["a.x"], 0, 90)];
+        attempts.keep_only(&[], &held);
+        assert_eq!(attempts.not_before(&job), Duration::from_secs(600) + pacing.retry_max, "its renewal pauses on");
+        attempts.keep_only(&[], &[]);
         assert_eq!(attempts.not_before(&job), Duration::ZERO);
     }
 }

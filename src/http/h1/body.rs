@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::codec::Limits;
 use super::scan::{self, Scanned};
 use super::strict::Rule;
+use crate::http::edits::Edits;
 use crate::http::head::{Body, Known};
 use crate::limits::{CHUNK_OVERHEAD_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
@@ -37,7 +38,7 @@ impl std::fmt::Display for InvalidBody {
 
 impl std::error::Error for InvalidBody {}
 
-/// Where a body stands. Resumable at any byte; allocates only for trailers.
+/// Where a body stands. Resumable at any byte; allocates only for trailers, and for those of a request with fields of the proxy's own.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     state: State,
@@ -45,9 +46,18 @@ pub struct Decoder {
     left: u64,
     digits: u32,
     overhead: u64,
-    trailers: Vec<u8>,
-    trailers_end: usize,
-    trailer_fields: usize,
+    /// Boxed, like what is next: few bodies have them.
+    trailers: Option<Box<Trailers>>,
+    /// Fields that the proxy itself sets or removes in the head.
+    own: Option<Box<Edits>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Trailers {
+    bytes: Vec<u8>,
+    /// So many of them are lines that may be passed on.
+    end: usize,
+    fields: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +72,7 @@ enum State {
     DataCr,
     DataLf,
     Trailer,
+    LastLf,
 }
 
 impl Decoder {
@@ -72,7 +83,14 @@ impl Decoder {
             Body::Chunked => (State::Size, 0),
             Body::UntilClose => (State::UntilClose, 0),
         };
-        Decoder { state, left, digits: 0, overhead: 0, trailers: Vec::new(), trailers_end: 0, trailer_fields: 0 }
+        Decoder { state, left, digits: 0, overhead: 0, trailers: None, own: None }
+    }
+
+    /// For the body of a request: a trailer that `edits` has a say on does not travel either, or a server that puts trailers beside the
+    /// fields of the head would have two of a field that only the proxy may set.
+    pub fn of_request(body: Body, edits: &Edits) -> Self {
+        let own = (body == Body::Chunked && !edits.is_empty()).then(|| Box::new(edits.clone()));
+        Decoder { own, ..Decoder::new(body) }
     }
 
     /// Reads on. Call it until `consumed` is the whole input or `done`: one call returns at most one run of payload.
@@ -138,7 +156,7 @@ impl Decoder {
 
     /// The trailer fields that may be passed on, as lines that end in CRLF each; complete once the body is done.
     pub fn trailers(&self) -> &[u8] {
-        &self.trailers[..self.trailers_end]
+        self.trailers.as_ref().map_or(&[], |trailers| &trailers.bytes[..trailers.end])
     }
 
     fn left_at_most(&self, count: usize) -> usize {
@@ -164,7 +182,10 @@ impl Decoder {
             State::DataCr if byte == b'\r' => self.next(State::DataLf),
             State::DataLf if byte == b'\n' => self.next(State::Size),
             State::DataCr | State::DataLf => Err(Rule::ChunkEnd),
+            State::Trailer if byte == b'\r' && self.trailers.is_none() => self.next(State::LastLf),
             State::Trailer => self.trailer_byte(byte),
+            State::LastLf if byte == b'\n' => self.next(State::Done),
+            State::LastLf => Err(Rule::Trailer),
             State::Done | State::Length | State::UntilClose | State::Data => Ok(()),
         }
     }
@@ -199,26 +220,29 @@ impl Decoder {
     }
 
     fn trailer_byte(&mut self, byte: u8) -> Result<(), Rule> {
-        let line = &self.trailers[self.trailers_end..];
-        if line.last() == Some(&b'\r') && byte != b'\n' {
+        let trailers = self.trailers.get_or_insert_default();
+        if trailers.bytes[trailers.end..].last() == Some(&b'\r') && byte != b'\n' {
             return Err(Rule::Trailer);
         }
-        if self.trailers.len() >= TRAILER_BYTES_MAX {
+        if trailers.bytes.len() >= TRAILER_BYTES_MAX {
             return Err(Rule::TrailerTooLong);
         }
-        self.trailers.push(byte);
-        if byte == b'\n' { self.trailer_line() } else { Ok(()) }
+        trailers.bytes.push(byte);
+        let is_over = byte == b'\n' && trailers.take_line(self.own.as_deref())?;
+        if is_over { self.next(State::Done) } else { Ok(()) }
     }
+}
 
-    /// A whole line is there: the end, a field to pass on, or one that must not travel here.
-    fn trailer_line(&mut self) -> Result<(), Rule> {
-        let line = &self.trailers[self.trailers_end..];
+impl Trailers {
+    /// A whole line is there: true for the end, else a field to pass on, or one that must not travel here.
+    fn take_line(&mut self, own: Option<&Edits>) -> Result<bool, Rule> {
+        let line = &self.bytes[self.end..];
         if line == b"\r\n" {
-            self.trailers.truncate(self.trailers_end);
-            return self.next(State::Done);
+            self.bytes.truncate(self.end);
+            return Ok(true);
         }
-        self.trailer_fields += 1;
-        if self.trailer_fields > TRAILER_FIELDS_MAX {
+        self.fields += 1;
+        if self.fields > TRAILER_FIELDS_MAX {
             return Err(Rule::TrailerTooLong);
         }
         let limits = Limits { fields_max: 1, ..Limits::default() };
@@ -227,13 +251,16 @@ impl Decoder {
             Ok(Scanned::Partial) => {}
             Ok(Scanned::Complete(_)) | Err(_) => return Err(Rule::Trailer),
         }
-        let travels = fields.first().is_some_and(|field| may_trail(field.known, field.name.of(line)));
+        let travels = fields.first().is_some_and(|field| {
+            let name = field.name.of(line);
+            may_trail(field.known, name) && !own.is_some_and(|edits| edits.concerns(name))
+        });
         if travels {
-            self.trailers_end = self.trailers.len();
+            self.end = self.bytes.len();
         } else {
-            self.trailers.truncate(self.trailers_end);
+            self.bytes.truncate(self.end);
         }
-        Ok(())
+        Ok(false)
     }
 }
 
