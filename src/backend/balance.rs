@@ -151,8 +151,8 @@ impl Balancer {
             let chosen = self.rotation.next(len, self.scale, |index| self.servers[index].weight);
             return chosen.ok_or(if len == 0 { NoServer::NoneUp } else { NoServer::AllWeightsZero });
         }
-        // A server that stands alone is asked all the same: its kept connections may serve where it takes no new ones.
-        let are_others = (0..len).filter(|&index| up(index)).nth(1).is_some();
+        // Where no server takes new connections they are asked all the same: those that are kept may serve.
+        let are_others = (0..len).any(best);
         let probes =
             |index: usize| are_others && self.weight(index) > 0 && self.servers[index].state.takes_probe(now_nanos);
         if let Some(index) = (0..len).find(|&index| fresh(index) && probes(index)) {

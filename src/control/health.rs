@@ -138,10 +138,11 @@ async fn ask(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
         .parse()
         .map_err(|e| format!("{}: {e}", first.text))?;
     let first_host = uri.host().map(str::to_owned);
+    let probe_host = probe.host.rsplit_once(':').map_or(&*probe.host, |(host, _)| host);
     for hop in 0..=REDIRECTS_MAX {
         let mut request = request(&uri);
         // What is configured for this server may be a password: another host does not get it.
-        if uri.host() == first_host.as_deref() {
+        if uri.host() == first_host.as_deref() || uri.host() == Some(probe_host) {
             dress(&mut request, probe)?;
         }
         if hop == 0 {

@@ -37,9 +37,8 @@ pub trait ReadHalf {
     /// Waits until a read would return at once, holding no buffer meanwhile.
     fn readable(&mut self) -> impl Future<Output = io::Result<()>>;
 
-    /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (security.md 37). `surely` sees also what
-    /// has come in the last moment, at the price of a system call.
-    fn is_quiet(&mut self, surely: bool) -> bool;
+    /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (security.md 37).
+    fn is_quiet(&mut self) -> bool;
 
     /// Whether bytes have arrived that nobody has read, so that a close would become a reset; false where that cannot be told.
     fn has_unread(&mut self) -> bool {

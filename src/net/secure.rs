@@ -175,10 +175,10 @@ impl<R: ReadHalf> ReadHalf for SecureReader<R> {
         self.inner.readable().await
     }
 
-    fn is_quiet(&mut self, surely: bool) -> bool {
+    fn is_quiet(&mut self) -> bool {
         // Tickets of a TLS 1.3 server arrive unasked; they cannot be told from data without reading, so such a connection
         // is taken in by a read elsewhere and anything waiting here counts as not quiet.
-        self.ciphertext.is_empty() && !self.session.borrow_mut().has_plain() && self.inner.is_quiet(surely)
+        self.ciphertext.is_empty() && !self.session.borrow_mut().has_plain() && self.inner.is_quiet()
     }
 
     fn has_unread(&mut self) -> bool {

@@ -9,6 +9,8 @@ use crate::limits;
 #[derive(Debug, Default)]
 pub struct Budget {
     pub(super) used: Cell<usize>,
+    /// What heads take of it.
+    heads: Cell<usize>,
 }
 
 /// A part of it that is taken; it is free again when this is dropped.
@@ -17,6 +19,10 @@ pub struct Share<'w> {
     bytes: usize,
     budget: &'w Budget,
 }
+
+/// What a long head takes of it, which anybody can send and keep: half of the allowance is left for what the proxy itself needs.
+#[derive(Debug)]
+pub struct HeadShare<'w>(Share<'w>);
 
 /// A body in memory; its bytes count until it is dropped.
 #[derive(Debug)]
@@ -39,27 +45,42 @@ impl Budget {
     pub fn share(&self) -> Share<'_> {
         Share { bytes: 0, budget: self }
     }
+
+    /// An empty share for a head.
+    pub fn head_share(&self) -> HeadShare<'_> {
+        HeadShare(self.share())
+    }
 }
 
 impl Share<'_> {
     /// Makes it `bytes` large; false if the worker holds too much already, and then it stays as it is.
     pub fn set(&mut self, bytes: usize) -> bool {
-        self.set_within(limits::HELD_BYTES_PER_WORKER_MAX, bytes)
-    }
-
-    /// The same for a head, which anybody can send and keep: half of the allowance is left for what the proxy itself needs.
-    pub fn set_for_head(&mut self, bytes: usize) -> bool {
-        self.set_within(limits::HELD_BYTES_PER_WORKER_MAX / 2, bytes)
-    }
-
-    fn set_within(&mut self, max: usize, bytes: usize) -> bool {
         let used = (self.budget.used.get() - self.bytes).saturating_add(bytes);
-        let fits = bytes <= self.bytes || used <= max;
+        let fits = bytes <= self.bytes || used <= limits::HELD_BYTES_PER_WORKER_MAX;
         if fits {
             self.budget.used.set(used);
             self.bytes = bytes;
         }
         fits
+    }
+}
+
+impl HeadShare<'_> {
+    /// As [`Share::set`]; false also if heads take too much.
+    pub fn set(&mut self, bytes: usize) -> bool {
+        let Share { bytes: before, budget } = self.0;
+        let heads = budget.heads.get() - before + bytes;
+        let fits = heads <= limits::HELD_BYTES_PER_WORKER_MAX / 2 && self.0.set(bytes);
+        if fits {
+            budget.heads.set(heads);
+        }
+        fits
+    }
+}
+
+impl Drop for HeadShare<'_> {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
@@ -92,6 +113,20 @@ impl<'w> Held<'w> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heads_leave_half_to_others_and_bodies_leave_them_the_rest() {
+        let budget = Budget::default();
+        let half = limits::HELD_BYTES_PER_WORKER_MAX / 2;
+        let (mut first, mut second, mut body) = (budget.head_share(), budget.head_share(), budget.share());
+        assert!(first.set(half) && !second.set(1) && body.set(half) && !body.set(half + 1));
+        assert!(first.set(half - 1) && second.set(1), "what one gives up another takes");
+        drop((first, second));
+        let mut third = budget.head_share();
+        assert!(body.set(half + 100) && third.set(half - 100) && !third.set(half - 99));
+        drop((third, body));
+        assert_eq!((budget.used(), budget.heads.get()), (0, 0));
+    }
 
     #[test]
     fn what_is_dropped_may_be_held_again() {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Worker;
-use super::budget::Share;
+use super::budget::HeadShare;
 use super::exchange::{End, exchange};
 use super::handler::{Guest, Handler, Left};
 use super::local::reject;
@@ -94,7 +94,7 @@ async fn await_request<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Tal
 
 enum Heard<'w> {
     /// With what its head takes of the worker's memory, if it is long.
-    Request(Option<Share<'w>>),
+    Request(Option<HeadShare<'w>>),
     Refused(Reply),
     /// The client closed, stalled or vanished; nobody is left to answer, or nothing was asked.
     Nothing,
@@ -115,7 +115,7 @@ async fn read_head<'w, T: Transport, D: Dial>(
             let pending = talk.inbox.pending();
             // Every connection has room for an ordinary head; what is beyond that is shared by all.
             if pending.len() > limits::HEAD_BUFFER_BYTES
-                && !share.get_or_insert_with(|| worker.budget.share()).set_for_head(pending.len())
+                && !share.get_or_insert_with(|| worker.budget.head_share()).set(pending.len())
             {
                 worker.exceeded(Bound::HeldBytes);
                 return Heard::Refused(Reply::text(503, "Service Unavailable"));

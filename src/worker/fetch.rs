@@ -51,7 +51,7 @@ pub async fn fetch<'w, D: Dial>(
     answer: &mut Answered,
 ) -> Result<Held<'w>, NotFetched> {
     let origin = errand.origin;
-    if let Some(pooled) = worker.kept(origin, answer, errand.repeatable) {
+    if let Some(pooled) = worker.kept(origin, answer) {
         match converse(worker, &mut errand, pooled, answer).await {
             Err(NotFetched::Failed(e)) if errand.repeatable && e.is_broken() && answer.inbox.is_empty() => {
                 answer.inbox.release(&worker.buffers);

@@ -147,7 +147,7 @@ async fn attempt<T: Transport, D: Dial>(
     record: &mut Record<'_>,
 ) -> Result<Outcome, Failed> {
     let backend = &frontend.backend;
-    let mut kept = worker.kept(origin, &talk.answer, may_repeat(talk));
+    let mut kept = worker.kept(origin, &talk.answer);
     loop {
         let is_kept = kept.is_some();
         let mut connection = match kept.take() {
@@ -170,11 +170,7 @@ async fn attempt<T: Transport, D: Dial>(
 
 /// Whether the request may be sent again: it means the same done twice, and none of an answer has arrived.
 fn is_repeatable(talk: &Talk, error: &ProxyError) -> bool {
-    error.is_broken() && may_repeat(talk) && talk.answer.inbox.is_empty()
-}
-
-fn may_repeat(talk: &Talk) -> bool {
-    talk.head.body == Body::None && is_safe(talk)
+    error.is_broken() && is_safe(talk) && talk.head.body == Body::None && talk.answer.inbox.is_empty()
 }
 
 /// Methods that mean the same done twice (RFC 9110 9.2.2).

@@ -190,7 +190,7 @@ mod tests {
             async fn readable(&mut self) -> io::Result<()> {
                 Ok(())
             }
-            fn is_quiet(&mut self, _surely: bool) -> bool {
+            fn is_quiet(&mut self) -> bool {
                 true
             }
             fn is_gone(&mut self) -> bool {
@@ -220,7 +220,7 @@ mod tests {
         async fn readable(&mut self) -> io::Result<()> {
             Ok(())
         }
-        fn is_quiet(&mut self, _surely: bool) -> bool {
+        fn is_quiet(&mut self) -> bool {
             false
         }
         fn is_gone(&mut self) -> bool {

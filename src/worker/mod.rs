@@ -293,13 +293,12 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    /// A kept connection to the server for a request that awaits `answer`; none for the probe of a server that was set aside. What cannot
-    /// be sent again if the connection has just ended is worth a closer look at it.
-    fn kept(&self, origin: &Origin, answer: &Answered, is_repeatable: bool) -> Option<D::Io> {
+    /// A kept connection to the server for a request that awaits `answer`; none for the probe of a server that was set aside.
+    fn kept(&self, origin: &Origin, answer: &Answered) -> Option<D::Io> {
         if answer.repeated || origin.server.state.connects_anew() {
             None
         } else {
-            self.pool.take(origin.pool, self.clock.mono_nanos(), !is_repeatable)
+            self.pool.take(origin.pool, self.clock.mono_nanos())
         }
     }
 

@@ -28,14 +28,13 @@ impl<C: Transport> Pool<C> {
         Pool { idle: RefCell::default(), per_server_max, reading_ahead: Cell::default() }
     }
 
-    /// A connection that is still open and on which nothing unasked has arrived; `surely`: see [`ReadHalf::is_quiet`]. `pool` is the server's
-    /// number.
-    pub fn take(&self, pool: usize, now_nanos: u64, surely: bool) -> Option<C> {
+    /// A connection that is still open and on which nothing unasked has arrived. `pool` is the server's number.
+    pub fn take(&self, pool: usize, now_nanos: u64) -> Option<C> {
         loop {
             let mut found = self.idle.borrow_mut().get_mut(pool)?.pop()?;
             self.forget(&found);
             let is_fresh = now_nanos.saturating_sub(found.since_nanos) < idle_nanos_max();
-            if is_fresh && found.connection.split().0.is_quiet(surely) {
+            if is_fresh && found.connection.split().0.is_quiet() {
                 return Some(found.connection);
             }
         }

@@ -111,10 +111,10 @@ impl ReadHalf for UpstreamReader {
         }
     }
 
-    fn is_quiet(&mut self, surely: bool) -> bool {
+    fn is_quiet(&mut self) -> bool {
         match self {
-            UpstreamReader::Plain(half) => half.is_quiet(surely),
-            UpstreamReader::Tls(half) => half.is_quiet(surely),
+            UpstreamReader::Plain(half) => half.is_quiet(),
+            UpstreamReader::Tls(half) => half.is_quiet(),
         }
     }
 

@@ -211,6 +211,14 @@ fn a_websocket_carries_bytes_both_ways() {
 
 const OK_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
 
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 #[test]
 fn two_hundred_clients_and_reloads_without_one_failed_request() {
     for driver in DRIVERS {
@@ -240,6 +248,8 @@ fn two_hundred_clients_and_reloads_without_one_failed_request() {
                     }
                 });
             }
+            // Also when this part fails: the scope waits for the clients.
+            let _end = OnDrop(|| stop.store(true, SeqCst));
             let file = proxy.file("routes.toml");
             for round in 0..5 {
                 let more = format!(
@@ -255,7 +265,6 @@ fn two_hundred_clients_and_reloads_without_one_failed_request() {
             }
             fs::write(&file, "[frontends\nbroken").expect("routes");
             thread::sleep(Duration::from_secs(3));
-            stop.store(true, SeqCst);
         });
         assert!(done.load(SeqCst) > 200, "{driver}: {} requests", done.load(SeqCst));
         assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "old routes outlive a broken file");

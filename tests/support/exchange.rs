@@ -126,7 +126,7 @@ impl ReadHalf for Asking {
         Ok(())
     }
 
-    fn is_quiet(&mut self, _surely: bool) -> bool {
+    fn is_quiet(&mut self) -> bool {
         false
     }
 
@@ -180,7 +180,7 @@ impl ReadHalf for Replying {
         Ok(())
     }
 
-    fn is_quiet(&mut self, _surely: bool) -> bool {
+    fn is_quiet(&mut self) -> bool {
         self.given == 0 && !self.asked.get()
     }
 

@@ -111,7 +111,7 @@ impl<E: FarEnd> ReadHalf for Reader<E> {
         .await
     }
 
-    fn is_quiet(&mut self, _surely: bool) -> bool {
+    fn is_quiet(&mut self) -> bool {
         self.0.borrow_mut().is_silent()
     }
 

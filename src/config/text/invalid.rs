@@ -171,7 +171,7 @@ impl Misfit {
     pub fn locate(mut self, key: &str, origin: &Origin) -> Self {
         if self.origin.is_none() {
             self.origin = Some(origin.clone());
-            let found = self.found.take().filter(|_| !is_secret(key));
+            let found = self.found.take().filter(|_| !key.split('.').any(is_secret));
             self.message.extend(found.map(|found| format!(", found {found}")));
             if !key.is_empty() {
                 self.message = format!("{key}: {}", self.message);

@@ -353,7 +353,7 @@ fn large_heads_that_do_not_end_share_what_a_worker_may_hold() {
         let base = Base::new();
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {}\r\n", "x".repeat(20_000));
         let whole = format!("{head}\r\n");
-        let held = limits::HELD_BYTES_PER_WORKER_MAX / 2 - 10_000;
+        let held = limits::HELD_BYTES_PER_WORKER_MAX - 10_000;
         let refused = Run { held, ..Run::new(&[send(&head), until("Unavailable")], &[]) }.play(&base).await;
         assert!(refused.client.starts_with("HTTP/1.1 503 "), "{}", refused.client);
         let plans = [origin(&[("\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")])];
@@ -375,12 +375,12 @@ fn a_server_that_was_set_aside_is_probed_with_a_new_connection() {
     };
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
     keep();
-    assert!(worker.kept(origin, &Default::default(), true).is_some(), "nobody probes yet");
+    assert!(worker.kept(origin, &Default::default()).is_some(), "nobody probes yet");
     keep();
     let later = limits::ASIDE_SECS * 1_000_000_000;
     let probe = backend.balancer.pick(std::iter::empty(), &Default::default(), later);
-    assert!(probe.is_ok() && worker.kept(origin, &Default::default(), true).is_none());
-    assert!(worker.kept(origin, &Default::default(), true).is_some(), "the probe is one request");
+    assert!(probe.is_ok() && worker.kept(origin, &Default::default()).is_none());
+    assert!(worker.kept(origin, &Default::default()).is_some(), "the probe is one request");
 }
 
 /// Otherwise one request in ten seconds would fail that a kept connection serves.
@@ -395,5 +395,5 @@ fn a_server_that_stands_alone_is_not_probed() {
     worker.pool.put(origin.pool, wire, worker.clock.mono_nanos(), &worker.buffers);
     let later = limits::ASIDE_SECS * 1_000_000_000;
     assert!(backend.balancer.pick(std::iter::empty(), &Default::default(), later).is_ok());
-    assert!(worker.kept(origin, &Default::default(), true).is_some());
+    assert!(worker.kept(origin, &Default::default()).is_some());
 }

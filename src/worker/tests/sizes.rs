@@ -14,7 +14,7 @@ const TASK_BYTES_MAX: usize = 448;
 /// What is lent to a busy one besides.
 const HANDLER_BYTES_MAX: usize = 3200;
 /// A connection to a backend moves between the pool and its requests.
-const UPSTREAM_BYTES_MAX: usize = 56;
+const UPSTREAM_BYTES_MAX: usize = 48;
 
 fn bytes_of<A, B, C, D, F>(_future: fn(A, B, C, D) -> F) -> usize {
     size_of::<F>()
