@@ -4,10 +4,10 @@ use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringway::http::h1::codec::Limits;
-use ringway::http::h1::{client, server};
+use ringway::http::h1::progress::HeadLimits;
+use ringway::http::h1::{request_head, response_head};
 use ringway::http::{RequestHead, ResponseHead};
-use ringway::observe::access_log::{AccessLogFormat, AccessLogSettings, FieldList, Origin, Record};
+use ringway::observe::access_log::{AccessLogFormat, AccessLogRecord, AccessLogSettings, FieldList, UpstreamRecord};
 
 const REQUEST: &[u8] = b"GET /shop/item?id=4711 HTTP/1.1\r\nHost: www.example.org\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0)\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate, br\r\n\
@@ -18,10 +18,10 @@ const ANSWER: &[u8] =
 
 fn lines(criterion: &mut Criterion) {
     let (mut head, mut answer) = (RequestHead::default(), ResponseHead::default());
-    assert!(server::parse_request(REQUEST, &Limits::default(), &mut head).is_ok());
-    assert!(client::parse_response(ANSWER, false, &Limits::default(), &mut answer).is_ok());
+    assert!(request_head::parse_request(REQUEST, &HeadLimits::default(), &mut head).is_ok());
+    assert!(response_head::parse_response(ANSWER, false, &HeadLimits::default(), &mut answer).is_ok());
     let answer_fields = FieldList::Head { bytes: ANSWER, fields: &answer.fields };
-    let origin = Origin {
+    let origin = UpstreamRecord {
         backend_name: "backend-shop",
         backend_url: b"http://172.17.0.4:8080",
         backend_addr: "172.17.0.4:8080",
@@ -30,7 +30,7 @@ fn lines(criterion: &mut Criterion) {
         duration_nanos: 1_204_311,
         fields: answer_fields,
     };
-    let record = Record {
+    let record = AccessLogRecord {
         start_unix_nanos: 1_795_448_537_123_456_789,
         local_offset_secs: 0,
         duration_nanos: 1_310_977,

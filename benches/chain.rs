@@ -5,12 +5,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringway::config::compile::{Interned, compile};
+use ringway::config::compile::{EndpointInterner, compile};
 use ringway::config::snapshot::{Frontend, Snapshot};
 use ringway::config::text::dedicated;
-use ringway::http::h1::{client, codec, server};
+use ringway::http::h1::{progress, request_head, response_head};
 use ringway::http::{Edits, RequestHead, ResponseHead};
-use ringway::middleware::{Answer, Facts, Now, Passage, Progress, Request};
+use ringway::middleware::{ChainProgress, ChainState, Now, Request, RequestInfo, Response};
 
 #[path = "../tests/support/fixture.rs"]
 mod fixture;
@@ -47,7 +47,7 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-
 fn frontend() -> Arc<Frontend> {
     let document = dedicated(RULES, "bench").expect("valid rules").value;
     let documents = BTreeMap::from([("file".to_owned(), document.into())]);
-    let snapshot = compile(&fixture::fixture(), &documents, &[], &Snapshot::empty(2), &mut Interned::default());
+    let snapshot = compile(&fixture::fixture(), &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default());
     assert_eq!(snapshot.rejected, [], "the bench's frontend is valid");
     let frontend = snapshot.routers[0].values().next().expect("one frontend");
     assert_eq!(frontend.outer.steps().len(), STEPS);
@@ -57,11 +57,11 @@ fn frontend() -> Arc<Frontend> {
 fn chain(criterion: &mut Criterion) {
     let frontend = frontend();
     let (mut head, mut answer_head) = (RequestHead::default(), ResponseHead::default());
-    let limits = codec::Limits::default();
-    assert!(server::parse_request(REQUEST, &limits, &mut head).is_ok());
-    assert!(client::parse_response(RESPONSE, false, &limits, &mut answer_head).is_ok());
+    let limits = progress::HeadLimits::default();
+    assert!(request_head::parse_request(REQUEST, &limits, &mut head).is_ok());
+    assert!(response_head::parse_response(RESPONSE, false, &limits, &mut answer_head).is_ok());
     let target = head.target.of(REQUEST);
-    let facts = Facts {
+    let facts = RequestInfo {
         peer: "192.0.2.7".parse().expect("an address"),
         peer_port: 1234,
         secure: false,
@@ -75,18 +75,18 @@ fn chain(criterion: &mut Criterion) {
         client_certs: &[],
         random: |bytes| bytes.fill(4),
     };
-    let (mut edits, mut answer_edits, mut passage) = (Edits::new(), Edits::new(), Passage::default());
-    let there = |edits: &mut Edits, passage: &mut Passage| {
+    let (mut edits, mut answer_edits, mut passage) = (Edits::new(), Edits::new(), ChainState::default());
+    let there = |edits: &mut Edits, passage: &mut ChainState| {
         edits.clear();
         passage.clear();
         let mut request = Request { head: &head, bytes: REQUEST, edits };
         match frontend.outer.on_request(0, &mut request, black_box(&facts), passage) {
-            Progress::Done => {}
+            ChainProgress::Done => {}
             // The first request's password is verified, and remembered.
-            Progress::Verify { verify, at } => {
+            ChainProgress::Verify { verify, at } => {
                 let matches = verify.run();
                 let progress = frontend.outer.on_verified(at, matches, &mut request, &facts, passage);
-                assert!(matches!(progress, Progress::Done), "{progress:?}");
+                assert!(matches!(progress, ChainProgress::Done), "{progress:?}");
             }
             other => panic!("{other:?}"),
         }
@@ -96,7 +96,7 @@ fn chain(criterion: &mut Criterion) {
     criterion.bench_function("five steps, response", |bencher| {
         bencher.iter(|| {
             answer_edits.clear();
-            let mut answer = Answer::Backend { head: &answer_head, bytes: RESPONSE, edits: &mut answer_edits };
+            let mut answer = Response::Backend { head: &answer_head, bytes: RESPONSE, edits: &mut answer_edits };
             let request = Request { head: &head, bytes: REQUEST, edits: &mut edits };
             frontend.outer.on_response(STEPS, &request, black_box(&mut answer), &facts, &mut passage)
         })

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringway::config::compile::{Interned, compile};
-use ringway::config::dynamic::Dynamic;
+use ringway::config::compile::{EndpointInterner, compile};
+use ringway::config::dynamic::DynamicConfig;
 use ringway::config::labels::translate;
 use ringway::config::snapshot::Snapshot;
 
@@ -27,18 +27,18 @@ fn labels(criterion: &mut Criterion) {
 }
 
 /// The first snapshot of a process, and one made anew beside its predecessor, whose states it takes over.
-fn snapshots(criterion: &mut Criterion, document: Dynamic) {
+fn snapshots(criterion: &mut Criterion, document: DynamicConfig) {
     let documents = BTreeMap::from([("docker".to_owned(), document.into())]);
     let (fixture, empty) = (fixture::fixture(), Snapshot::empty(2));
     let before = containers::resident_bytes();
-    let first = compile(&fixture, &documents, &[], &empty, &mut Interned::default());
+    let first = compile(&fixture, &documents, &[], &empty, &mut EndpointInterner::default());
     assert_eq!((first.routers[0].len(), first.rejected.len()), (CONTAINERS, 0));
     let grown = containers::resident_bytes().saturating_sub(before);
     println!("one snapshot of {CONTAINERS} containers: {} KiB resident", grown / 1024);
     criterion.bench_function("1000 containers, document to snapshot", |bencher| {
-        bencher.iter(|| compile(&fixture, black_box(&documents), &[], &empty, &mut Interned::default()))
+        bencher.iter(|| compile(&fixture, black_box(&documents), &[], &empty, &mut EndpointInterner::default()))
     });
-    let mut interned = Interned::default();
+    let mut interned = EndpointInterner::default();
     let previous = compile(&fixture, &documents, &[], &empty, &mut interned);
     criterion.bench_function("1000 containers, snapshot after snapshot", |bencher| {
         bencher.iter(|| compile(&fixture, black_box(&documents), &[], &previous, &mut interned))

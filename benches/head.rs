@@ -3,10 +3,10 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringway::http::forward::{ForwardPlan, ResponsePlan, write_request, write_response};
 use ringway::http::h1::body::Decoder;
-use ringway::http::h1::client::parse_response;
-use ringway::http::h1::codec::Limits;
-use ringway::http::h1::server::parse_request;
-use ringway::http::{Body, Edits, RequestHead, RequestView, ResponseHead, ResponseView, Version};
+use ringway::http::h1::progress::HeadLimits;
+use ringway::http::h1::request_head::parse_request;
+use ringway::http::h1::response_head::parse_response;
+use ringway::http::{BodyFraming, Edits, RequestHead, RequestView, ResponseHead, ResponseView, Version};
 use std::hint::black_box;
 
 const PLAIN: &[u8] =
@@ -21,7 +21,7 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Mon, 01 Jan
     Content-Length: 128\r\nConnection: keep-alive\r\n\r\n";
 
 fn requests(c: &mut Criterion) {
-    let (limits, edits) = (Limits::default(), Edits::new());
+    let (limits, edits) = (HeadLimits::default(), Edits::new());
     for (name, bytes) in [("plain", PLAIN), ("browser", BROWSER)] {
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Bytes(bytes.len() as u64));
@@ -45,7 +45,7 @@ fn requests(c: &mut Criterion) {
 }
 
 fn responses(c: &mut Criterion) {
-    let (limits, edits) = (Limits::default(), Edits::new());
+    let (limits, edits) = (HeadLimits::default(), Edits::new());
     let mut head = ResponseHead::default();
     c.bench_function("parse_response", |b| b.iter(|| parse_response(black_box(RESPONSE), false, &limits, &mut head)));
     let plan = ResponsePlan { client_version: Version::Http11, keep_alive: true, body: head.body, date: None };
@@ -64,7 +64,7 @@ fn bodies(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(chunked.len() as u64));
     group.bench_function("decode_16_chunks", |b| {
         b.iter(|| {
-            let mut decoder = Decoder::new(Body::Chunked);
+            let mut decoder = Decoder::new(BodyFraming::Chunked);
             let mut rest = black_box(&chunked[..]);
             while let Ok(step) = decoder.decode(rest) {
                 if step.consumed == rest.len() {

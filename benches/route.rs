@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ringway::rule::{Outcome, RequestFacts, Route, Router, RouterOptions, Rule, Scratch};
+use ringway::rule::{Route, RouteOutcome, RouteRequest, Router, RouterOptions, Rule, Scratch};
 
 const NO_HEADERS: [(&str, &[u8]); 0] = [];
 /// Different requests per table, so that neither caches nor branch prediction see one of them only.
@@ -40,9 +40,9 @@ fn measure(
             let (host, target) = &requests[next % requests.len()];
             next += 1;
             let facts =
-                RequestFacts { method: b"GET", host: host.as_bytes(), target: target.as_bytes(), headers: &NO_HEADERS };
+                RouteRequest { method: b"GET", host: host.as_bytes(), target: target.as_bytes(), headers: &NO_HEADERS };
             match table.route(black_box(&facts), &mut scratch) {
-                Outcome::Found { value, .. } => *value,
+                RouteOutcome::Found { value, .. } => *value,
                 _ => usize::MAX,
             }
         })

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, Splitable};
 use monoio::net::{ListenerOpts, TcpListener, TcpStream};
-use ringway::net::driver::{Driver, Wanted};
+use ringway::net::driver::{Driver, DriverPreference};
 
 const BUFFER_BYTES: usize = 8 * 1024;
 
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: relay LISTEN ORIGIN [io_uring|epoll]".into());
     };
     let origin: SocketAddr = origin.parse()?;
-    let wanted = rest.first().map_or(Ok(Wanted::Auto), |name| name.parse())?;
+    let wanted = rest.first().map_or(Ok(DriverPreference::Auto), |name| name.parse())?;
     let listen: SocketAddr = listen.parse()?;
     Driver::build(wanted)?.block_on(async {
         let accepting = monoio::spawn(accept(listen, origin));

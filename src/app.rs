@@ -3,18 +3,18 @@
 
 mod client_tls;
 mod demo;
-mod doors;
-mod fixture;
+mod readiness;
+mod bootstrap;
 mod healthcheck;
-mod logs;
-mod panics;
+mod log_files;
+mod panic_hook;
 mod privileges;
 mod process;
 mod process_log;
-mod rest;
-mod stop;
+mod rest_provider;
+mod shutdown;
 mod systemd;
-mod upgrade;
+mod handover;
 mod watchdog;
 mod whoami;
 
@@ -29,20 +29,20 @@ use arc_swap::ArcSwap;
 use socket2::Socket;
 
 use crate::cli::{self, Command, Invocation};
-use crate::config::fixed::{self, Fixed};
 use crate::config::snapshot::Snapshot;
+use crate::config::static_config::{self, StaticConfig};
 use crate::control::file::FileSettings;
-use crate::control::followed::FollowedFiles;
-use crate::control::standby::{self, Standby};
-use crate::control::update::{FirstWords, Update};
+use crate::control::pausable::{self, PauseHandle};
+use crate::control::update::{ProviderReadiness, ProviderUpdate};
+use crate::control::watched_files::WatchedFiles;
 use crate::control::{self, Control};
 use crate::limits;
-use crate::net::handed::HandedDown;
+use crate::net::listener_handover::InheritedListeners;
 use crate::net::socket;
 use crate::observe::Published;
 use crate::tls::challenge::ChallengeTable;
-use crate::worker::{self, Shared, Vitals};
-use rest::Rest;
+use crate::worker::{self, WorkerShared, WorkerStatus};
+use rest_provider::RestProvider;
 
 /// Ringway's version, and the name of the Traefik line whose contract it keeps.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -61,7 +61,7 @@ pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
         Command::Check => check(&invocation),
         Command::Healthcheck => healthcheck::run(&invocation.fixed),
         Command::Demo => demo::run_demo(invocation, release_memory),
-        Command::Run => run(invocation, Beginning { initial: Vec::new(), announce: None, release_memory }),
+        Command::Run => run(invocation, RunOptions { initial: Vec::new(), announce: None, release_memory }),
     }
 }
 
@@ -78,15 +78,15 @@ fn print(text: &str) -> ExitCode {
 }
 
 /// All that is wrong with the configuration; `fatal` ones stop the process.
-fn problems(fixed: &Fixed) -> Vec<fixed::Problem> {
-    let mut problems = fixed::check(fixed);
-    problems.extend(fixed::check_files(fixed, &|path| std::fs::read_to_string(path)));
+fn problems(fixed: &StaticConfig) -> Vec<static_config::Problem> {
+    let mut problems = static_config::check(fixed);
+    problems.extend(static_config::check_files(fixed, &|path| std::fs::read_to_string(path)));
     problems
 }
 
 /// One sentence for each option that is set and does nothing.
-fn without_effect(fixed: &Fixed) -> impl Iterator<Item = String> {
-    fixed::not_yet(fixed)
+fn ignored_options(fixed: &StaticConfig) -> impl Iterator<Item = String> {
+    static_config::unsupported_options(fixed)
         .into_iter()
         .map(|key| format!("{key} has no effect in this version: COMPAT.md says what happens instead"))
 }
@@ -94,7 +94,7 @@ fn without_effect(fixed: &Fixed) -> impl Iterator<Item = String> {
 fn check(invocation: &Invocation) -> ExitCode {
     let problems = problems(&invocation.fixed);
     let warnings = invocation.warnings.iter().cloned();
-    for line in warnings.chain(without_effect(&invocation.fixed)) {
+    for line in warnings.chain(ignored_options(&invocation.fixed)) {
         println!("warning: {line}");
     }
     for problem in &problems {
@@ -109,26 +109,26 @@ fn check(invocation: &Invocation) -> ExitCode {
 }
 
 /// What a run begins with beside its configuration.
-struct Beginning {
+struct RunOptions {
     /// Stands beside what the providers say.
-    initial: Vec<Update>,
+    initial: Vec<ProviderUpdate>,
     /// Printed once all listens.
     announce: Option<String>,
     release_memory: fn(),
 }
 
 /// Runs the proxy until a signal ends it.
-fn run(invocation: Invocation, mut beginning: Beginning) -> ExitCode {
+fn run(invocation: Invocation, mut beginning: RunOptions) -> ExitCode {
     let start = Instant::now();
     // Before anything is opened: descriptors that belong to the process before this one are closed here.
-    let handed = HandedDown::take(&|name| std::env::var(name).ok());
+    let handed = InheritedListeners::take(&|name| std::env::var(name).ok());
     let log = process_log::start(&invocation.fixed);
-    panics::install();
+    panic_hook::install();
     tracing::info!("Ringway version {VERSION}");
     if let Some(file) = &invocation.file {
         tracing::info!("Using TOML configuration file {}", file.display());
     }
-    for line in invocation.warnings.iter().cloned().chain(without_effect(&invocation.fixed)) {
+    for line in invocation.warnings.iter().cloned().chain(ignored_options(&invocation.fixed)) {
         log.notice(&line);
     }
     let problems = problems(&invocation.fixed);
@@ -138,14 +138,14 @@ fn run(invocation: Invocation, mut beginning: Beginning) -> ExitCode {
     if let Some(problem) = problems.iter().find(|p| p.fatal) {
         return log.fatal(&problem.to_string());
     }
-    let mut signals = match stop::Signals::register() {
+    let mut signals = match shutdown::Signals::register() {
         Ok(signals) => signals,
         Err(e) => return log.fatal(&format!("cannot handle signals: {e}")),
     };
     let announce = beginning.announce.take();
     let served = handed.and_then(|mut handed| {
         let running = serve(invocation, beginning, start, &mut handed, &log)?;
-        doors::open(&running, handed.predecessor(), &mut signals)?;
+        readiness::start_accepting(&running, handed.predecessor(), &mut signals)?;
         Ok(running)
     });
     match served {
@@ -161,60 +161,60 @@ fn run(invocation: Invocation, mut beginning: Beginning) -> ExitCode {
 
 /// The proxy once it serves.
 pub struct Running {
-    pub shared: Arc<Shared>,
-    pub fixed: Fixed,
+    pub shared: Arc<WorkerShared>,
+    pub fixed: StaticConfig,
     /// All listening sockets, beside the workers' own handles of them.
     pub listeners: Vec<Socket>,
-    pub program: upgrade::Program,
-    pub standby: Standby,
-    pub words: Arc<FirstWords>,
-    pub rest: Rest,
+    pub program: handover::Program,
+    pub acme_pause: PauseHandle,
+    pub readiness: Arc<ProviderReadiness>,
+    pub rest: RestProvider,
 }
 
 impl Running {
     /// Lets ACME rest, with its file as it should be.
-    fn rest_acme(&self) {
-        self.standby.let_go();
-        doors::wait_until(limits::LAST_SAVE_SECS, || self.standby.rests());
+    fn pause_acme(&self) {
+        self.acme_pause.pause();
+        readiness::wait_until(limits::ACME_FINAL_SAVE_SECS, || self.acme_pause.is_paused());
     }
 }
 
 /// Opens the listeners, starts the workers and the control thread. Nothing is accepted yet.
 fn serve(
     invocation: Invocation,
-    beginning: Beginning,
+    beginning: RunOptions,
     start: Instant,
-    handed: &mut HandedDown,
+    handed: &mut InheritedListeners,
     log: &process_log::Log,
 ) -> Result<Running, String> {
     process::raise_open_files();
     let fixed = &invocation.fixed;
     let cores = process::worker_cores(fixed.workers);
-    let parts = fixture::build(fixed)?;
-    let metrics = Arc::new(fixture::metrics(fixed, &parts, cores.len()));
+    let parts = bootstrap::build(fixed)?;
+    let metrics = Arc::new(bootstrap::metrics(fixed, &parts, cores.len()));
     let published =
         Arc::new(ArcSwap::from_pointee(Published::new(Snapshot::empty(parts.entry_points.len()), &metrics)));
     let challenges: Arc<ArcSwap<ChallengeTable>> = Arc::default();
     let listeners = open_listeners(fixed, &parts, cores.len(), handed)?;
-    let program = upgrade::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
-    give_up_power(fixed, &parts.followed, log)?;
+    let program = handover::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
+    drop_privileges(fixed, &parts.followed, log)?;
     log.start_writer(Arc::clone(&metrics)).map_err(|e| format!("cannot start threads: {e}"))?;
-    let kept = copies(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
-    let Beginning { mut initial, release_memory, .. } = beginning;
+    let kept = clone_listeners(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
+    let RunOptions { mut initial, release_memory, .. } = beginning;
     // Without the table nobody could put another one in its place.
-    let memory = if fixed.rest.is_some() { handed.memory() } else { Vec::new() };
-    let (rest, put) =
-        Rest::recall(memory).map_err(|e| format!("the document that was put over REST cannot be taken over: {e}"))?;
+    let memory = if fixed.rest.is_some() { handed.carried_state() } else { Vec::new() };
+    let (rest, put) = RestProvider::restore(memory)
+        .map_err(|e| format!("the document that was put over REST cannot be taken over: {e}"))?;
     initial.extend(put);
-    let (standby, duty) = standby::standby();
+    let (standby, duty) = pausable::pausable();
     let (sender, updates) = control::update::channel();
     let control = Control {
         updates,
         sender: sender.clone(),
         throttle: fixed.providers_throttle_duration.positive().unwrap_or_default(),
-        docker: fixed.docker.as_ref().map(|table| fixture::docker(table, &fixed.constraints)),
+        docker: fixed.docker.as_ref().map(|table| bootstrap::docker(table, &fixed.constraints)),
         file: fixed.file.as_ref().and_then(|table| FileSettings::new(table, invocation.file.as_deref())),
-        acme: fixture::acme(fixed).map(|(settings, wishes)| (settings, wishes, duty)),
+        acme: bootstrap::acme(fixed).map(|(settings, wishes)| (settings, wishes, duty)),
         certs: parts.certs,
         followed: parts.followed,
         published: Arc::clone(&published),
@@ -225,45 +225,53 @@ fn serve(
         fixture: parts.fixture,
         interned: parts.interned,
     };
-    let access_log = logs::access_log(fixed, &metrics)?;
-    let shared = Arc::new(Shared {
+    let access_log = log_files::access_log(fixed, &metrics)?;
+    let shared = Arc::new(WorkerShared {
         entry_points: parts.entry_points,
         snapshot: published,
         challenges,
         metrics,
-        timeouts: fixture::timeouts(fixed),
-        places: fixture::places(fixed, cores.len()),
-        idle_per_server_max: fixture::idle_per_worker(fixed, cores.len()),
+        timeouts: bootstrap::timeouts(fixed),
+        connection_limiter: bootstrap::connection_limiter(fixed, cores.len()),
+        idle_per_server_max: bootstrap::idle_per_worker(fixed, cores.len()),
         version: VERSION,
         codename: CODENAME,
         host_name: process::host_name(),
         verify: worker::VerifyPool::start().map_err(|e| format!("cannot start threads: {e}"))?,
-        take_document: fixed.rest.as_ref().map(|_| rest.taker(sender)),
+        rest_handler: fixed.rest.as_ref().map(|_| rest.handler(sender)),
         access_log,
         start,
         stopping: false.into(),
         accepting: false.into(),
         accepts: 0.into(),
         draining: false.into(),
-        vitals: cores.iter().map(|_| Vitals::default()).collect(),
+        worker_status: cores.iter().map(|_| WorkerStatus::default()).collect(),
         process_facts: process::facts,
         release_memory,
     });
     start_workers(fixed, &cores, &shared, listeners, log)?;
     watchdog::start(Arc::clone(&shared)).map_err(|e| format!("cannot start threads: {e}"))?;
-    let words = control.first_words();
+    let words = control.readiness();
     start_control(control)?;
-    Ok(Running { shared, fixed: invocation.fixed, listeners: kept, program, standby, words, rest })
+    Ok(Running {
+        shared,
+        fixed: invocation.fixed,
+        listeners: kept,
+        program,
+        acme_pause: standby,
+        readiness: words,
+        rest,
+    })
 }
 
 type Sockets = Vec<(usize, Socket)>;
 
 /// The sockets of each worker, by entry point; all are open before anything serves: a taken address ends the start (static.md 1.8).
 fn open_listeners(
-    fixed: &Fixed,
-    parts: &fixture::Parts,
+    fixed: &StaticConfig,
+    parts: &bootstrap::Components,
     workers: usize,
-    handed: &mut HandedDown,
+    handed: &mut InheritedListeners,
 ) -> Result<Vec<Sockets>, String> {
     let mut listeners: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
     for (at, entry) in parts.entry_points.iter().enumerate() {
@@ -275,7 +283,7 @@ fn open_listeners(
         let sockets = if claimed.is_empty() {
             socket::listen_together(address, workers).map_err(failed)?
         } else {
-            shared_out(&claimed, workers).map_err(failed)?
+            distribute(&claimed, workers).map_err(failed)?
         };
         for (number, socket) in sockets.into_iter().enumerate() {
             listeners[number % workers].push((at, socket));
@@ -288,20 +296,20 @@ fn open_listeners(
 }
 
 /// At least one handle for each worker, and one of each socket: what waits in a queue that nobody looks at would wait for ever.
-fn shared_out(sockets: &[Socket], workers: usize) -> io::Result<Vec<Socket>> {
+fn distribute(sockets: &[Socket], workers: usize) -> io::Result<Vec<Socket>> {
     (0..workers.max(sockets.len())).map(|at| sockets[at % sockets.len()].try_clone()).collect()
 }
 
-fn copies(listeners: &[Sockets]) -> io::Result<Vec<Socket>> {
+fn clone_listeners(listeners: &[Sockets]) -> io::Result<Vec<Socket>> {
     listeners.iter().flatten().map(|(_, socket)| socket.try_clone()).collect()
 }
 
 /// Becomes the user that is named, and lets nobody look into the process.
-fn give_up_power(fixed: &Fixed, followed: &FollowedFiles, log: &process_log::Log) -> Result<(), String> {
+fn drop_privileges(fixed: &StaticConfig, followed: &WatchedFiles, log: &process_log::Log) -> Result<(), String> {
     if !fixed.user.is_empty() {
         privileges::drop_to(&fixed.user)?;
         log.open_as_user();
-        for file in followed.give_up_unseen() {
+        for file in followed.unwatch_unreadable() {
             let user = &fixed.user;
             log.notice(&format!(
                 "{file} cannot be looked at by the user {user}: restart Ringway once it is renewed, or open its folder to that user"
@@ -315,9 +323,9 @@ fn give_up_power(fixed: &Fixed, followed: &FollowedFiles, log: &process_log::Log
 }
 
 fn start_workers(
-    fixed: &Fixed,
+    fixed: &StaticConfig,
     cores: &[Option<usize>],
-    shared: &Arc<Shared>,
+    shared: &Arc<WorkerShared>,
     listeners: Vec<Sockets>,
     log: &process_log::Log,
 ) -> Result<(), String> {

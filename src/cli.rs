@@ -12,8 +12,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::fixed::{DYNAMIC_TABLES, Fixed};
-use crate::config::nearest::nearest;
+use crate::config::static_config::{DYNAMIC_TABLES, StaticConfig};
+use crate::config::suggest::did_you_mean;
 use crate::config::text::tree::Node;
 use crate::config::text::{self, InvalidConfig};
 
@@ -42,8 +42,8 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invocation {
     pub command: Command,
-    /// Resolved; [`check`](crate::config::fixed::check) has not looked at it yet.
-    pub fixed: Fixed,
+    /// Resolved; [`check`](crate::config::static_config::check) has not looked at it yet.
+    pub fixed: StaticConfig,
     /// Full sentences for the user, in the order in which they came up.
     pub warnings: Vec<String>,
     /// The configuration file in use.
@@ -95,7 +95,7 @@ pub fn parse(
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Invocation, CliError> {
     let (command, args) = command(args)?;
-    let shape = Fixed::shape();
+    let shape = StaticConfig::shape();
     let mut warnings = Vec::new();
     let flags = arguments::split(args, &shape, &mut warnings)?;
     if flags.iter().any(|flag| flag.is("help")) {
@@ -117,7 +117,7 @@ pub fn parse(
         None => Node::empty(),
     };
     overlay::lay(&flags, &shape, &mut root, &mut warnings)?;
-    let loaded = text::read_tree::<Fixed>(&root, &file_text, &name, &DYNAMIC_TABLES)?;
+    let loaded = text::read_tree::<StaticConfig>(&root, &file_text, &name, &DYNAMIC_TABLES)?;
     warnings.extend(loaded.warnings.iter().map(ToString::to_string));
     let mut fixed = loaded.value;
     warnings.extend(unread_routes(&root, &fixed, &name));
@@ -128,7 +128,7 @@ pub fn parse(
 impl Invocation {
     fn without_config(command: Command) -> Self {
         let (file, file_text) = (None, String::new());
-        Invocation { command, fixed: Fixed::default(), warnings: Vec::new(), file, file_text }
+        Invocation { command, fixed: StaticConfig::default(), warnings: Vec::new(), file, file_text }
     }
 }
 
@@ -151,7 +151,7 @@ fn command(args: &[String]) -> Result<(Command, &[String]), CliError> {
     Err(CliError::Usage(match first.as_str() {
         "storeconfig" => "storeconfig writes to a key-value store, and Ringway has none: keep the toml file".to_owned(),
         "bug" => "bug opens Traefik's issue form: report what you see to Ringway's issue tracker".to_owned(),
-        _ => match nearest(first, KNOWN.iter().map(|(name, _)| *name)) {
+        _ => match did_you_mean(first, KNOWN.iter().map(|(name, _)| *name)) {
             Some(near) => format!("command {first} not found: did you mean {near}?"),
             None => format!("command {first} not found: flags start with --"),
         },
@@ -159,7 +159,7 @@ fn command(args: &[String]) -> Result<(Command, &[String]), CliError> {
 }
 
 /// Routes in the main file count only if `[file]` names no other place (static.md 1.3), which is easy to miss.
-fn unread_routes(root: &Node, fixed: &Fixed, file: &str) -> Option<String> {
+fn unread_routes(root: &Node, fixed: &StaticConfig, file: &str) -> Option<String> {
     let table = root.as_table()?;
     let present: Vec<&str> = DYNAMIC_TABLES.into_iter().filter(|name| table.option(name).is_some()).collect();
     if present.is_empty() || fixed.file.as_ref().is_some_and(|file| file.is_inline()) {

@@ -4,7 +4,7 @@ use std::io;
 
 /// Where the exchange was when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum ExchangePhase {
     Connect,
     /// Sending the request: the backend may have seen some of it.
     Send,
@@ -47,18 +47,18 @@ impl Cause {
 /// A failed exchange with a backend.
 #[derive(Debug)]
 pub struct ProxyError {
-    pub phase: Phase,
+    pub phase: ExchangePhase,
     pub cause: Cause,
 }
 
 impl ProxyError {
-    pub fn new(phase: Phase, cause: Cause) -> Self {
+    pub fn new(phase: ExchangePhase, cause: Cause) -> Self {
         ProxyError { phase, cause }
     }
 
     /// Nothing of the request reached a backend: any method may be tried on another server (dynamic.md 5.10).
     pub fn is_unsent(&self) -> bool {
-        self.phase == Phase::Connect
+        self.phase == ExchangePhase::Connect
     }
 
     /// The connection broke off without an answer: a server that is told to stop, or one that had given the connection up.
@@ -86,10 +86,10 @@ impl ProxyError {
 impl std::fmt::Display for ProxyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let doing = match self.phase {
-            Phase::Connect => "connecting to it",
-            Phase::Send => "sending the request",
-            Phase::Await => "waiting for its response",
-            Phase::Stream => "passing its response on",
+            ExchangePhase::Connect => "connecting to it",
+            ExchangePhase::Send => "sending the request",
+            ExchangePhase::Await => "waiting for its response",
+            ExchangePhase::Stream => "passing its response on",
         };
         match &self.cause {
             Cause::Io(e) => write!(f, "{doing}: {e}"),
@@ -110,12 +110,12 @@ mod tests {
 
     #[test]
     fn the_answers_are_those_of_the_contract() {
-        let refused = ProxyError::new(Phase::Connect, Cause::Io(io::ErrorKind::ConnectionRefused.into()));
+        let refused = ProxyError::new(ExchangePhase::Connect, Cause::Io(io::ErrorKind::ConnectionRefused.into()));
         assert_eq!(refused.answer(), (502, "Bad Gateway"));
         assert!(refused.is_unsent());
-        assert_eq!(ProxyError::new(Phase::Connect, Cause::TimedOut).answer(), (504, "Gateway Timeout"));
-        assert_eq!(ProxyError::new(Phase::Connect, Cause::Tls("unknown issuer".into())).answer().0, 500);
-        let closed = ProxyError::new(Phase::Send, Cause::Closed);
+        assert_eq!(ProxyError::new(ExchangePhase::Connect, Cause::TimedOut).answer(), (504, "Gateway Timeout"));
+        assert_eq!(ProxyError::new(ExchangePhase::Connect, Cause::Tls("unknown issuer".into())).answer().0, 500);
+        let closed = ProxyError::new(ExchangePhase::Send, Cause::Closed);
         assert_eq!(closed.answer().0, 502);
         assert!(!closed.is_unsent(), "a request that may have been seen is not repeated");
     }

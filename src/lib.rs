@@ -13,7 +13,7 @@ pub mod limits;
 pub mod error;
 pub mod http;
 pub mod tls;
-pub mod preface;
+pub mod detect;
 pub mod rule;
 pub mod middleware;
 pub mod backend;

@@ -73,7 +73,7 @@ pub const READS_AHEAD_MAX: usize = 256;
 pub const POOLED_BUFFERS_MAX: usize = 1024;
 pub const POOLED_BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// After so many heartbeats a worker lets go what it keeps for reuse and has not needed since the last such look.
-pub const SPARE_LOOK_BEATS: u64 = 2;
+pub const TRIM_BEATS: u64 = 2;
 /// Where so many went, the allocator is told to give freed memory back: it looks at all pages of the thread.
 pub const SPARES_WORTH_RELEASING: usize = 16;
 
@@ -88,7 +88,7 @@ pub const STALLED_BODY_SECS: u64 = 180;
 /// The step in which the waits of a worker are measured; a limit is kept to within two of them.
 pub const DEADLINE_TICK_MILLIS: u64 = 100;
 /// How often a client whose answer is under way is looked at: one that has gone ends the request.
-pub const CLIENT_LOOK_MILLIS: u64 = 1000;
+pub const DISCONNECT_POLL_MILLIS: u64 = 1000;
 /// The least a client sends of a body while it is waited for that long; one byte now and then must not hold a backend's connection.
 pub const BODY_BYTES_PER_STALL_MIN: u64 = 1024;
 /// After an answer that could not wait for the whole request: how long, and how much, is still read before the connection closes.
@@ -103,7 +103,7 @@ pub const INFORMATIONAL_MAX: usize = 16;
 pub const CONNECT_ATTEMPTS_MAX: usize = 4;
 /// Failed connects in a row that set a server aside, and how often one request tries whether it is back.
 pub const CONNECT_FAILURES_MAX: u32 = 3;
-pub const ASIDE_SECS: u64 = 10;
+pub const EJECTION_SECS: u64 = 10;
 /// The interval of a backend's health check, whatever its label says: a shorter one is raised to it, so that no container keeps the
 /// thread busy.
 pub const HEALTH_CHECK_INTERVAL_MIN_MILLIS: u64 = 10;
@@ -129,25 +129,25 @@ pub const ACCEPTS_IN_FLIGHT: usize = 4;
 /// The pause after an accept failed for want of descriptors: retrying at once would spin.
 pub const ACCEPT_PAUSE_MILLIS: u64 = 50;
 /// Connections that other workers have passed on to one and that it has not begun; further ones are served where they were accepted.
-pub const PASSED_CONNECTIONS_MAX: usize = 128;
+pub const HANDOFF_QUEUE_MAX: usize = 128;
 /// How often a worker looks whether it is to begin or to end accepting.
-pub const DOOR_LOOK_MILLIS: u64 = 50;
+pub const ACCEPT_POLL_MILLIS: u64 = 50;
 /// A shortage that lasts is told this often.
-pub const ACCEPT_COMPLAINT_SECS: u64 = 10;
+pub const SHORTAGE_LOG_SECS: u64 = 10;
 /// A worker's ring must carry one byte this often, and a worker silent for so many looks in a row has failed.
 pub const HEARTBEAT_SECS: u64 = 1;
 pub const HEARTBEATS_MISSED_MAX: u32 = 30;
 /// Threads that look up server names; each look-up may block one for seconds.
 pub const LOOKUP_THREADS_MAX: usize = 8;
 /// How long a start waits for a port that is still taken.
-pub const LISTEN_PATIENCE_MILLIS: u64 = 2000;
+pub const BIND_RETRY_MILLIS: u64 = 2000;
 /// How long the process that takes over may take to start, and how long each start waits for its first routes.
 pub const SUCCESSOR_READY_SECS: u64 = 60;
-pub const FIRST_ROUTES_SECS: u64 = 10;
+pub const PROVIDERS_READY_SECS: u64 = 10;
 /// How long the workers may take to end accepting.
-pub const DOORS_CLOSE_SECS: u64 = 5;
+pub const ACCEPT_STOP_SECS: u64 = 5;
 /// How long the last save of `acme.json` may take, before a hand-over or the end.
-pub const LAST_SAVE_SECS: u64 = 2;
+pub const ACME_FINAL_SAVE_SECS: u64 = 2;
 /// How long a process that was taken over from keeps connections on which nothing is asked.
 pub const IDLE_AFTER_HAND_OVER_SECS: u64 = 10;
 /// The listen queue asked of the kernel (it clips to net.core.somaxconn).

@@ -1,10 +1,10 @@
 //! Arguments in, exit code out. No logic.
 
-mod memory;
+mod allocator;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    memory::begin();
-    ringway::app::main(std::env::args().skip(1).collect(), memory::release)
+    allocator::begin();
+    ringway::app::main(std::env::args().skip(1).collect(), allocator::release)
 }

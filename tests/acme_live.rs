@@ -17,9 +17,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use ringway::control::acme::disk::Saved;
+use ringway::control::acme::atomic_file::Saved;
 use ringway::control::acme::store::{Store, Stored};
-use ringway::control::acme::{self, AcmeSettings, DomainRequest, Event, KeyType, Pacing, Trust, Wanted};
+use ringway::control::acme::{
+    self, AcmeEvent, AcmeRoots, AcmeSettings, DesiredCertificates, DomainRequest, KeyType, RetrySchedule,
+};
 use ringway::tls::certificate::Certificate;
 use ringway::tls::challenge::ChallengeTable;
 use serde_json::{Value, json};
@@ -128,8 +130,13 @@ impl Authority {
             storage: storage.to_owned(),
             ca_server: format!("https://127.0.0.1:{}/dir", self.port),
             key_type: KeyType::Ec256,
-            trust: Trust::Files(vec![self.path("server.pem")]),
-            pacing: Pacing { retry_first: second, retry_max: 4 * second, check_every: second, order_max: 30 * second },
+            trust: AcmeRoots::Files(vec![self.path("server.pem")]),
+            pacing: RetrySchedule {
+                retry_first: second,
+                retry_max: 4 * second,
+                check_every: second,
+                order_max: 30 * second,
+            },
         }
     }
 
@@ -213,13 +220,17 @@ fn answer(stream: TcpStream, table: &ArcSwap<ChallengeTable>, blocked: &Mutex<Ha
 // ---- the room under test ------------------------------------------------------------------------------------------
 
 struct Room {
-    wanted: Option<watch::Sender<Option<Wanted>>>,
-    events: Receiver<Event>,
+    wanted: Option<watch::Sender<Option<DesiredCertificates>>>,
+    events: Receiver<AcmeEvent>,
     thread: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl Room {
-    fn start(settings: AcmeSettings, wanted: impl Into<Option<Wanted>>, table: &Arc<ArcSwap<ChallengeTable>>) -> Room {
+    fn start(
+        settings: AcmeSettings,
+        wanted: impl Into<Option<DesiredCertificates>>,
+        table: &Arc<ArcSwap<ChallengeTable>>,
+    ) -> Room {
         let (sender, receiver) = watch::channel(wanted.into());
         let (tell, events) = channel();
         let table = table.clone();
@@ -231,12 +242,12 @@ impl Room {
         Room { wanted: Some(sender), events, thread: Some(thread) }
     }
 
-    fn wants(&self, wanted: Wanted) {
+    fn wants(&self, wanted: DesiredCertificates) {
         self.wanted.as_ref().unwrap().send(Some(wanted)).unwrap();
     }
 
     /// Waits for the first event that `pick` takes.
-    fn wait<T>(&self, what: &str, pick: impl Fn(Event) -> Option<T>) -> T {
+    fn wait<T>(&self, what: &str, pick: impl Fn(AcmeEvent) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -249,21 +260,21 @@ impl Room {
 
     fn obtained(&self) -> Vec<String> {
         self.wait("a certificate", |event| match event {
-            Event::Obtained { names } => Some(names),
+            AcmeEvent::Obtained { names } => Some(names),
             _ => None,
         })
     }
 
     fn failed(&self) -> (Vec<String>, String, u32, Option<Duration>) {
         self.wait("a failure", |event| match event {
-            Event::Failed { names, reason, failures, retry_in } => Some((names, reason, failures, retry_in)),
+            AcmeEvent::Failed { names, reason, failures, retry_in } => Some((names, reason, failures, retry_in)),
             _ => None,
         })
     }
 
     fn certificates(&self) -> Vec<Arc<Certificate>> {
         self.wait("the certificates", |event| match event {
-            Event::Certificates(list) => Some(list),
+            AcmeEvent::Certificates(list) => Some(list),
             _ => None,
         })
     }
@@ -281,10 +292,10 @@ impl Room {
     }
 }
 
-fn want(requests: &[&[&str]]) -> Wanted {
+fn want(requests: &[&[&str]]) -> DesiredCertificates {
     let text = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
     let requests = requests.iter().map(|r| DomainRequest { main: r[0].into(), sans: text(&r[1..]) }).collect();
-    Wanted { requests, covered: Vec::new() }
+    DesiredCertificates { requests, covered: Vec::new() }
 }
 
 /// Settings with an authority that is not there.
@@ -294,8 +305,8 @@ fn of_nobody(storage: PathBuf) -> AcmeSettings {
         storage,
         ca_server: "https://127.0.0.1:1/dir".into(),
         key_type: KeyType::Ec256,
-        trust: Trust::System,
-        pacing: Pacing::default(),
+        trust: AcmeRoots::System,
+        pacing: RetrySchedule::default(),
     }
 }
 
@@ -413,7 +424,7 @@ fn a_certificate_of_traefiks_file_is_renewed_and_its_account_kept() {
     assert!(first[0].covers("old.example"), "the old certificate is in use meanwhile");
     // Its name may have been given up: nobody knows yet.
     room.assert_quiet();
-    room.wants(Wanted::default());
+    room.wants(DesiredCertificates::default());
     let renewed = room.certificates();
     assert_eq!(room.obtained(), ["old.example"]);
     assert_eq!(renewed.len(), 1);
@@ -436,7 +447,7 @@ fn a_short_lived_certificate_is_renewed_when_it_becomes_due() {
     write_private(&storage, &traefiks_file(&[short]));
     let mut settings = authority.settings(&storage);
     settings.pacing.check_every = Duration::from_secs(3600);
-    let room = Room::start(settings, Wanted::default(), &authority.web.table);
+    let room = Room::start(settings, DesiredCertificates::default(), &authority.web.table);
     assert_eq!(room.obtained(), ["short.example"]);
     room.stop().unwrap();
 }
@@ -447,7 +458,7 @@ fn of_two_entries_for_one_name_the_one_that_lasts_longest_is_used_and_comes_firs
     let storage = folder.path().join("acme.json");
     let entries = [("other.example", 40), ("twice.example", 10), ("twice.example", 60)];
     write_private(&storage, &traefiks_file(&entries.map(|(name, days)| ending_soon(name, days))));
-    let room = Room::start(of_nobody(storage), Wanted::default(), &Arc::default());
+    let room = Room::start(of_nobody(storage), DesiredCertificates::default(), &Arc::default());
     let published = room.certificates();
     let covers = |name: &str| published.iter().map(|certificate| certificate.covers(name)).collect::<Vec<_>>();
     assert_eq!([covers("twice.example"), covers("other.example")], [[true, false], [false, true]]);
@@ -468,14 +479,14 @@ fn a_failing_name_is_reported_and_retried_and_harms_no_other() {
     assert!(reason.contains("DNS challenge"), "{reason}");
     room.wait("one success and two failures", |event| {
         match event {
-            Event::Obtained { names } => assert_eq!(names, ["good.example"]),
-            Event::Failed { names, reason, failures, retry_in } => {
+            AcmeEvent::Obtained { names } => assert_eq!(names, ["good.example"]),
+            AcmeEvent::Failed { names, reason, failures, retry_in } => {
                 assert_eq!(names, ["bad.example", "half.example"]);
                 assert!(reason.contains("bad.example") && !reason.contains("half.example"), "{reason}");
                 assert!(retry_in.unwrap() >= Duration::from_secs(1));
                 return (failures == 2).then_some(());
             }
-            Event::Certificates(_) => {}
+            AcmeEvent::Certificates(_) => {}
         }
         None
     });
@@ -505,7 +516,7 @@ fn an_authority_that_forgot_the_account_gets_a_new_one() {
 #[test]
 fn an_authority_that_is_not_trusted_is_refused() {
     let Some(authority) = Authority::start() else { return };
-    let settings = AcmeSettings { trust: Trust::System, ..authority.settings(&authority.path("acme.json")) };
+    let settings = AcmeSettings { trust: AcmeRoots::System, ..authority.settings(&authority.path("acme.json")) };
     let room = Room::start(settings, want(&[&["a.example"]]), &authority.web.table);
     let (_, reason, ..) = room.failed();
     assert!(reason.contains("certificate"), "{reason}");

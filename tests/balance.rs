@@ -11,24 +11,24 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringway::net::driver::Wanted;
+use ringway::net::driver::DriverPreference;
 use ringway::net::socket;
-use ringway::worker::{Shared, spawn};
+use ringway::worker::{WorkerShared, spawn};
 
-const DRIVERS: [Wanted; 2] = [Wanted::IoUring, Wanted::Epoll];
+const DRIVERS: [DriverPreference; 2] = [DriverPreference::IoUring, DriverPreference::Epoll];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Workers that serve one address; like their threads they last as long as the process.
 struct Proxy {
     name: String,
-    shared: Arc<Shared>,
+    shared: Arc<WorkerShared>,
     address: SocketAddr,
     /// Connections wait in its queue: it takes none and answers none.
     _origin: socket2::Socket,
 }
 
 impl Proxy {
-    fn start(wanted: Wanted, workers: usize) -> Proxy {
+    fn start(wanted: DriverPreference, workers: usize) -> Proxy {
         let any = "127.0.0.1:0".parse().expect("an address");
         let origin = socket::listen(any, true).expect("an origin");
         let to = origin.local_addr().expect("bound").as_socket().expect("inet");
@@ -54,7 +54,8 @@ impl Proxy {
     fn spread(&self, count: usize) -> Vec<usize> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let spread: Vec<usize> = self.shared.vitals.iter().map(|vitals| vitals.active.load(Relaxed)).collect();
+            let spread: Vec<usize> =
+                self.shared.worker_status.iter().map(|worker_status| worker_status.active.load(Relaxed)).collect();
             if spread.iter().sum::<usize>() == count {
                 return spread;
             }

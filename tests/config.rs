@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ringway::cli;
-use ringway::config::fixed::{check, not_yet};
+use ringway::config::static_config::{check, unsupported_options};
 
 #[test]
 fn every_file_is_judged_as_expected() {
@@ -47,7 +47,7 @@ fn judge(text: &str) -> String {
     let problems = check(&invocation.fixed);
     let problems =
         problems.iter().map(|problem| format!("{}: {problem}\n", if problem.fatal { "fatal" } else { "warning" }));
-    let pending = not_yet(&invocation.fixed);
+    let pending = unsupported_options(&invocation.fixed);
     let pending = pending.iter().map(|key| format!("not yet: {key}\n"));
     warnings.chain(problems).chain(pending).collect()
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use ringway::config::dynamic::Dynamic;
+use ringway::config::dynamic::DynamicConfig;
 use ringway::control::docker::{DockerProviderSettings, run};
-use ringway::control::update::{self, Update};
+use ringway::control::update::{self, ProviderUpdate};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -169,14 +169,18 @@ impl Drop for Case {
     }
 }
 
-fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<Update> {
+fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<ProviderUpdate> {
     let (send, receive) = update::channel();
     tokio::spawn(run(settings, send));
     receive
 }
 
 /// Waits for an update with the property; others are passed over.
-async fn until(updates: &mut UnboundedReceiver<Update>, what: &str, wanted: impl Fn(&Update) -> bool) -> Update {
+async fn until(
+    updates: &mut UnboundedReceiver<ProviderUpdate>,
+    what: &str,
+    wanted: impl Fn(&ProviderUpdate) -> bool,
+) -> ProviderUpdate {
     let started = Instant::now();
     let mut last = None;
     while let Ok(update) = timeout(PATIENCE.saturating_sub(started.elapsed()), updates.recv()).await {
@@ -190,16 +194,16 @@ async fn until(updates: &mut UnboundedReceiver<Update>, what: &str, wanted: impl
     panic!("no update with {what}; the last one was {last:#?}");
 }
 
-fn urls(dynamic: &Dynamic, backend: &str) -> Vec<String> {
+fn urls(dynamic: &DynamicConfig, backend: &str) -> Vec<String> {
     let servers = dynamic.backends.get(backend).into_iter().flat_map(|backend| backend.servers.values());
     servers.map(|server| server.url.clone()).collect()
 }
 
-fn serves(backend: &str) -> impl Fn(&Update) -> bool {
+fn serves(backend: &str) -> impl Fn(&ProviderUpdate) -> bool {
     move |update| !urls(&update.dynamic, backend).is_empty()
 }
 
-fn lacks(backend: &str) -> impl Fn(&Update) -> bool {
+fn lacks(backend: &str) -> impl Fn(&ProviderUpdate) -> bool {
     move |update| !update.dynamic.backends.contains_key(backend)
 }
 
@@ -215,7 +219,7 @@ async fn start_new_labels_and_stop() {
     }
     let case = Case::new("life");
     let mut updates = follow(case.settings());
-    until(&mut updates, "nothing", |update| update.dynamic == Dynamic::default()).await;
+    until(&mut updates, "nothing", |update| update.dynamic == DynamicConfig::default()).await;
     case.start("c", &[], IMAGE, &[]);
     let update = until(&mut updates, "the new container", serves(&case.backend("c"))).await;
     let ip = docker(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", &case.name("c")]).unwrap();
@@ -301,8 +305,9 @@ async fn a_container_that_joins_its_network_gets_the_address_there() {
     let first = until(&mut updates, "an address elsewhere", serves(&case.backend("c"))).await;
     let before = urls(&first.dynamic, &case.backend("c"));
     docker(&["network", "connect", &network, &case.name("c")]).unwrap();
-    let changed =
-        |update: &Update| serves(&case.backend("c"))(update) && urls(&update.dynamic, &case.backend("c")) != before;
+    let changed = |update: &ProviderUpdate| {
+        serves(&case.backend("c"))(update) && urls(&update.dynamic, &case.backend("c")) != before
+    };
     let update = until(&mut updates, "another address", changed).await;
     let format = format!("{{{{(index .NetworkSettings.Networks {network:?}).IPAddress}}}}");
     let ip = docker(&["inspect", "-f", &format, &case.name("c")]).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringway::config::dynamic::ClientTls;
 use ringway::control::docker::{DockerProviderSettings, run};
-use ringway::control::update::{self, Update};
+use ringway::control::update::{self, ProviderUpdate};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -92,13 +92,13 @@ fn settings(port: u16) -> DockerProviderSettings {
     settings
 }
 
-fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<Update> {
+fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<ProviderUpdate> {
     let (send, receive) = update::channel();
     tokio::spawn(run(settings, send));
     receive
 }
 
-async fn first_urls(updates: &mut UnboundedReceiver<Update>) -> Vec<String> {
+async fn first_urls(updates: &mut UnboundedReceiver<ProviderUpdate>) -> Vec<String> {
     let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
     let backends = update.dynamic.backends.values();
     backends.flat_map(|backend| backend.servers.values().map(|server| server.url.clone())).collect()

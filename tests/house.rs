@@ -17,7 +17,7 @@ const USES: [(&str, &[&str]); 15] = [
     ("error", &["limits", "http"]),
     ("http", &["limits", "error"]),
     ("tls", &["limits", "error"]),
-    ("preface", &["limits", "error"]),
+    ("detect", &["limits", "error"]),
     ("rule", &["limits", "error", "http"]),
     ("middleware", &["limits", "error", "http"]),
     ("backend", &["limits", "error", "http"]),
@@ -36,7 +36,7 @@ const USES: [(&str, &[&str]); 15] = [
             "backend",
             "http",
             "tls",
-            "preface",
+            "detect",
             "observe",
         ],
     ),
@@ -57,7 +57,7 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// Rooms that get time, files, connections and random bytes as arguments.
-const SANS_IO: [&str; 8] = ["http", "tls", "preface", "rule", "middleware", "backend", "config", "observe"];
+const SANS_IO: [&str; 8] = ["http", "tls", "detect", "rule", "middleware", "backend", "config", "observe"];
 const WORLD: [&str; 8] = [
     "Instant::now",
     "SystemTime::now",
@@ -69,14 +69,14 @@ const WORLD: [&str; 8] = [
     "thread::spawn",
 ];
 
-const UNSAFE_FILES: [&str; 2] = ["src/net/sys.rs", "src/memory.rs"];
+const UNSAFE_FILES: [&str; 2] = ["src/net/sys.rs", "src/allocator.rs"];
 
 #[test]
 fn rooms_use_only_the_rooms_they_may() {
     let mut broken = Vec::new();
     for source in sources() {
         let Some((_, allowed)) = USES.iter().find(|(room, _)| *room == source.room) else {
-            if !["lib", "main", "memory"].contains(&source.room.as_str()) {
+            if !["lib", "main", "allocator"].contains(&source.room.as_str()) {
                 broken.push(format!("{}: the room {} has no line in tests/house.rs", source.path, source.room));
             }
             continue;
@@ -200,7 +200,7 @@ fn every_key_of_the_fixed_configuration_has_its_row_in_compat() {
     let rows = compat_keys();
     let parts: BTreeSet<&str> = rows.iter().flat_map(|row| row.split('.')).collect();
     let mut missing = BTreeSet::new();
-    for source in sources().iter().filter(|source| source.path.starts_with("src/config/fixed")) {
+    for source in sources().iter().filter(|source| source.path.starts_with("src/config/static_config")) {
         let read =
             |structure: &&str| structure.split("struct ").next().is_some_and(|head| head.contains("Deserialize"));
         for structure in source.code.split("#[derive(").skip(1).filter(read) {

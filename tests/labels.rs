@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringway::config::labels::address::{self, Surroundings};
-use ringway::config::labels::facts::*;
+use ringway::config::labels::address::{self, AddressContext};
+use ringway::config::labels::container::*;
 use ringway::config::labels::swarm::{self, EndpointMode, ServiceFacts, TaskFacts};
 use ringway::config::labels::values::{self, Labels};
 use ringway::config::labels::{backend, filter, frontend, headers, names, segments, translate};
@@ -176,7 +176,7 @@ fn docker_label_row(row: &Value) -> Result<(), String> {
     let segment = row["segmentName"].as_str().unwrap_or_default();
     let map = segments::split(&container.labels).remove(segment).unwrap();
     let labels = Labels::new(segment, &map, &container.labels);
-    let around = Surroundings { settings: &settings, containers: &all };
+    let around = AddressContext { settings: &settings, containers: &all };
     let actual = match row["kind"].as_str().unwrap() {
         "filter" => json!(filter::check(container, &settings).is_ok()),
         "frontendName" => json!(names::frontend_name(container, &labels, &settings, 0)),
@@ -196,7 +196,7 @@ fn docker_label_row(row: &Value) -> Result<(), String> {
 
 /// The servers of containers that share one backend.
 fn servers_row(all: &[ContainerFacts], settings: &DockerSettings, expected: &Value) -> Result<(), String> {
-    let around = Surroundings { settings, containers: all };
+    let around = AddressContext { settings, containers: all };
     let mut servers = serde_json::Map::new();
     for container in all {
         let url =

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use ringway::rule::{
-    Applied, FieldEdit, Outcome, RequestFacts, Route, Router, RouterOptions, Rule, Scratch, parse_domains,
+    FieldEdit, PathOutcome, Route, RouteOutcome, RouteRequest, Router, RouterOptions, Rule, Scratch, parse_domains,
 };
 use serde::Deserialize;
 
@@ -109,21 +109,21 @@ fn answer(rule: Rule, keep_trailing_slash: bool, request: &Request) -> Answer {
     };
     let method = if request.method.is_empty() { "GET" } else { &request.method };
     let facts =
-        RequestFacts { method: method.as_bytes(), host: host.as_bytes(), target: target.as_bytes(), headers: &headers };
+        RouteRequest { method: method.as_bytes(), host: host.as_bytes(), target: target.as_bytes(), headers: &headers };
     let mut scratch = Scratch::default();
     let status = |status| Answer { status: Some(status), ..Answer::default() };
     let modifiers = match router.route(&facts, &mut scratch) {
-        Outcome::NotFound => return status(404),
-        Outcome::Refused => return status(400),
-        Outcome::Redirect { location } => return Answer { location: Some(text(&location)), ..status(301) },
-        Outcome::Found { modifiers, .. } => modifiers,
+        RouteOutcome::NotFound => return status(404),
+        RouteOutcome::Refused => return status(400),
+        RouteOutcome::Redirect { location } => return Answer { location: Some(text(&location)), ..status(301) },
+        RouteOutcome::Found { modifiers, .. } => modifiers,
     };
     match modifiers.apply(target.as_bytes(), &mut scratch) {
-        Applied::Unchanged => Answer { request_uri: Some(target.to_owned()), ..Answer::default() },
-        Applied::NotFound => status(404),
-        Applied::Empty => status(200),
-        Applied::Refused => status(400),
-        Applied::Forward(new) => {
+        PathOutcome::Unchanged => Answer { request_uri: Some(target.to_owned()), ..Answer::default() },
+        PathOutcome::NotFound => status(404),
+        PathOutcome::Empty => status(200),
+        PathOutcome::Refused => status(400),
+        PathOutcome::Forward(new) => {
             let mut answer = Answer { request_uri: Some(text(new.target)), ..Answer::default() };
             for (name, value, edit) in new.fields() {
                 match (name, edit) {

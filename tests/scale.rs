@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ringway::config::compile::{Interned, compile};
+use ringway::config::compile::{EndpointInterner, compile};
 use ringway::config::labels::translate;
 use ringway::config::snapshot::Snapshot;
-use ringway::rule::{Outcome, RequestFacts, Scratch};
+use ringway::rule::{RouteOutcome, RouteRequest, Scratch};
 
 #[path = "support/containers.rs"]
 mod containers;
@@ -25,7 +25,7 @@ fn a_thousand_containers_are_compiled_within_bounds() {
     let made = translate(&facts, &containers::settings());
     assert_eq!((made.dynamic.frontends.len(), made.rejected.len(), made.warnings.len()), (CONTAINERS, 0, 0));
     let documents = BTreeMap::from([("docker".to_owned(), made.dynamic.into())]);
-    let (fixture, mut interned) = (fixture::fixture(), Interned::default());
+    let (fixture, mut interned) = (fixture::fixture(), EndpointInterner::default());
     let before = containers::resident_bytes();
     let mut snapshot = compile(&fixture, &documents, &[], &Snapshot::empty(2), &mut interned);
     let grown = containers::resident_bytes().saturating_sub(before);
@@ -50,14 +50,14 @@ fn every_container_is_found(snapshot: &Snapshot) {
             _ => (format!("www.app-{number}.example.org"), "/".to_owned()),
         };
         let facts =
-            RequestFacts { method: b"GET", host: host.as_bytes(), target: target.as_bytes(), headers: &no_headers };
-        let Outcome::Found { value, .. } = snapshot.routers[0].route(&facts, &mut scratch) else {
+            RouteRequest { method: b"GET", host: host.as_bytes(), target: target.as_bytes(), headers: &no_headers };
+        let RouteOutcome::Found { value, .. } = snapshot.routers[0].route(&facts, &mut scratch) else {
             panic!("{host}{target} has no route")
         };
         // Of prefixes that begin with one another the longest wins: `/part-7` is also a beginning of `/part-77`.
         let expected = format!("backend-project-service-{number}");
         assert_eq!(value.backend.name, expected, "{host}{target}");
     }
-    let facts = RequestFacts { method: b"GET", host: b"www-5.test", target: b"/", headers: &no_headers };
-    assert!(matches!(snapshot.routers[0].route(&facts, &mut scratch), Outcome::NotFound));
+    let facts = RouteRequest { method: b"GET", host: b"www-5.test", target: b"/", headers: &no_headers };
+    assert!(matches!(snapshot.routers[0].route(&facts, &mut scratch), RouteOutcome::NotFound));
 }

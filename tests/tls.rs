@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use ringway::tls::certificate::{Certificate, CertificateError, name_covers};
-use ringway::tls::resolver::{CertStore, PointCerts, Resolver};
-use ringway::tls::session::{Plain, Session, looks_like_http};
+use ringway::tls::resolver::{CertStore, EntryPointCerts, Resolver};
+use ringway::tls::session::{Plaintext, Session, looks_like_http};
 use ringway::tls::settings::{ClientSettings, ServerSettings, SettingsError, client_config, server_config};
 use ringway::tls::tickets::Resumption;
 use rustls::pki_types::ServerName;
@@ -42,7 +42,7 @@ impl Pem {
 
 fn resolver(certificates: &[&Pem], strict: bool) -> Arc<Resolver> {
     let fixed = certificates.iter().map(|pem| pem.read()).collect();
-    let store = CertStore::new([PointCerts { entry_point: "https".into(), fixed, ..Default::default() }], None);
+    let store = CertStore::new([EntryPointCerts { entry_point: "https".into(), fixed, ..Default::default() }], None);
     Arc::new(Resolver::new("https", Arc::new(ArcSwap::from_pointee(store)), strict))
 }
 
@@ -152,9 +152,9 @@ fn a_quarter_mebibyte_is_encrypted_in_one_turn() {
     assert!(consumed < wire.len() && consumed <= 3 * PLAIN_BYTES_MAX, "{consumed}");
     assert_eq!(pair.client.receive(&wire[consumed..]).unwrap(), 0);
     let mut read = Vec::new();
-    assert_eq!(pair.client.read_plain(&mut read, 10), Plain::Data(10));
-    assert!(matches!(pair.client.read_plain(&mut read, usize::MAX), Plain::Data(_)));
-    assert_eq!(pair.client.read_plain(&mut read, usize::MAX), Plain::Pending);
+    assert_eq!(pair.client.read_plain(&mut read, 10), Plaintext::Data(10));
+    assert!(matches!(pair.client.read_plain(&mut read, usize::MAX), Plaintext::Data(_)));
+    assert_eq!(pair.client.read_plain(&mut read, usize::MAX), Plaintext::Pending);
     pair.client.receive_into(&wire[consumed..], &mut read).unwrap();
     assert!(read == body);
 }
@@ -190,8 +190,8 @@ fn a_close_notify_is_a_clean_end_and_what_follows_is_ignored() {
     wire.extend_from_slice(b"garbage after the end");
     assert_eq!(pair.server.receive(&wire).unwrap(), wire.len());
     let mut read = Vec::new();
-    assert_eq!(pair.server.read_plain(&mut read, 100), Plain::Data(4));
-    assert_eq!(pair.server.read_plain(&mut read, 100), Plain::Closed);
+    assert_eq!(pair.server.read_plain(&mut read, 100), Plaintext::Data(4));
+    assert_eq!(pair.server.read_plain(&mut read, 100), Plaintext::Closed);
     assert_eq!(pair.server.receive(b"more").unwrap(), 4);
     // The other direction is still open.
     pair.server.write_plain(b"answer").unwrap();
@@ -205,7 +205,7 @@ fn without_close_notify_there_is_no_end() {
     let mut pair =
         Pair::new(&client(&[&pem], Default::default()), &server(Default::default(), &[&pem], false), "a.example");
     pair.talk().unwrap();
-    assert_eq!(pair.server.read_plain(&mut Vec::new(), 100), Plain::Pending);
+    assert_eq!(pair.server.read_plain(&mut Vec::new(), 100), Plaintext::Pending);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn sni_picks_the_certificate_and_strictness_refuses() {
 #[test]
 fn a_new_store_is_seen_by_the_next_handshake() {
     let (old, new) = (Pem::new(&["a.example"]), Pem::new(&["a.example"]));
-    let point = |pem: &Pem| PointCerts { entry_point: "e".into(), acme: vec![pem.read()], ..Default::default() };
+    let point = |pem: &Pem| EntryPointCerts { entry_point: "e".into(), acme: vec![pem.read()], ..Default::default() };
     let store = Arc::new(ArcSwap::from_pointee(CertStore::new([point(&old)], None)));
     let resolver = Arc::new(Resolver::new("e", store.clone(), true));
     let (config, _) = server_config(&Default::default(), resolver, &Resumption::new().unwrap()).unwrap();
@@ -438,7 +438,7 @@ fn the_generated_certificate_lasts_a_year_and_names_itself() {
 fn a_listener_address_stands_in_for_a_missing_name() {
     let (first, own) = (Pem::new(&["a.example"]), Pem::new(&["192.0.2.1"]));
     let fixed = vec![first.read(), own.read()];
-    let store = CertStore::new([PointCerts { entry_point: "e".into(), fixed, ..Default::default() }], None);
+    let store = CertStore::new([EntryPointCerts { entry_point: "e".into(), fixed, ..Default::default() }], None);
     let local: IpAddr = "192.0.2.1".parse().unwrap();
     let resolver = Arc::new(Resolver::for_listener("e", Arc::new(ArcSwap::from_pointee(store)), true, local));
     let (config, _) = server_config(&Default::default(), resolver, &Resumption::new().unwrap()).unwrap();

@@ -13,11 +13,11 @@ pub mod wire;
 use std::io;
 use std::time::Duration;
 
-use ringway::config::compile::EntryFacts;
-use ringway::config::compile::{Fixture, Interned, compile, credential_memory};
-use ringway::config::dynamic::{Documents, Dynamic};
+use ringway::config::compile::EntryPointInfo;
+use ringway::config::compile::{CompileContext, EndpointInterner, compile, credential_memory};
+use ringway::config::dynamic::{Documents, DynamicConfig};
 use ringway::config::snapshot::Snapshot;
-use ringway::http::Body;
+use ringway::http::BodyFraming;
 use ringway::http::Field;
 use ringway::http::h1::body::{CHUNK_END, Decoder, InvalidBody, chunk_prefix, last_chunk};
 use ringway::limits::HEAD_FIELDS_MAX;
@@ -55,7 +55,7 @@ pub struct Payload {
 }
 
 /// Decodes a body that arrives in pieces of `piece` bytes.
-pub fn decode(body: Body, wire: &[u8], piece: usize) -> Result<Payload, InvalidBody> {
+pub fn decode(body: BodyFraming, wire: &[u8], piece: usize) -> Result<Payload, InvalidBody> {
     let mut decoder = Decoder::new(body);
     let mut payload = Payload { data: Vec::new(), trailers: Vec::new(), len: 0, done: decoder.is_done() };
     for part in wire.chunks(piece.max(1)) {
@@ -73,9 +73,9 @@ pub fn decode(body: Body, wire: &[u8], piece: usize) -> Result<Payload, InvalidB
 }
 
 /// A body as the proxy sends it on, framed as `body` says.
-pub fn encode(body: Body, payload: &Payload, out: &mut Vec<u8>) {
+pub fn encode(body: BodyFraming, payload: &Payload, out: &mut Vec<u8>) {
     match body {
-        Body::Chunked => {
+        BodyFraming::Chunked => {
             for piece in payload.data.chunks(7) {
                 chunk_prefix(out, piece.len());
                 out.extend_from_slice(piece);
@@ -88,9 +88,9 @@ pub fn encode(body: Body, payload: &Payload, out: &mut Vec<u8>) {
 }
 
 /// Compiles one provider's document: whatever it says, the result is a snapshot.
-pub fn compiled(provider: &str, document: Dynamic) -> Snapshot {
-    let entry = |name: &str, port| EntryFacts { name: name.to_owned(), port, has_tls: false, sanitize_path: true };
-    let fixture = Fixture {
+pub fn compiled(provider: &str, document: DynamicConfig) -> Snapshot {
+    let entry = |name: &str, port| EntryPointInfo { name: name.to_owned(), port, has_tls: false, sanitize_path: true };
+    let fixture = CompileContext {
         entry_points: vec![entry("http", 80), entry("other", 81)],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,
@@ -104,5 +104,5 @@ pub fn compiled(provider: &str, document: Dynamic) -> Snapshot {
         read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
     };
     let documents: Documents = [(provider.to_owned(), document.into())].into();
-    compile(&fixture, &documents, &[], &Snapshot::empty(2), &mut Interned::default())
+    compile(&fixture, &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default())
 }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use ringway::http::h1::client::parse_response;
-use ringway::http::h1::codec::{Limits, Progress};
-use ringway::http::h1::server::parse_request;
-use ringway::http::{Body, Known, RequestHead, ResponseHead};
+use ringway::http::h1::progress::{HeadLimits, ParseProgress};
+use ringway::http::h1::request_head::parse_request;
+use ringway::http::h1::response_head::parse_response;
+use ringway::http::{BodyFraming, KnownField, RequestHead, ResponseHead};
 
 use crate::{Payload, SLOTS, assert_plain, decode, pairs, their_pairs};
 
@@ -75,18 +75,18 @@ pub fn requests(bytes: &[u8]) -> (Vec<Request>, Rest) {
 /// The first request of a stream, and what ends the stream there, if something does; `None` without a whole head.
 pub fn first_request(bytes: &[u8]) -> Option<(Request, Rest)> {
     let mut head = RequestHead::default();
-    match parse_request(bytes, &Limits::default(), &mut head) {
+    match parse_request(bytes, &HeadLimits::default(), &mut head) {
         Err(_) => return Some((Request::default(), Rest::Refused)),
-        Ok(Progress::Partial) => return None,
-        Ok(Progress::Complete) => {}
+        Ok(ParseProgress::Partial) => return None,
+        Ok(ParseProgress::Complete) => {}
     }
     let method = head.method.of(bytes).to_vec();
     let is_safe = [&b"GET"[..], b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"].contains(&&*method);
     let mut request = Request {
-        may_repeat: is_safe && head.body == Body::None,
+        may_repeat: is_safe && head.body == BodyFraming::None,
         method,
         target: head.target.of(bytes).to_vec(),
-        is_chunked: head.body == Body::Chunked,
+        is_chunked: head.body == BodyFraming::Chunked,
         len: head.len,
         ..Request::default()
     };
@@ -105,8 +105,8 @@ pub fn first_request(bytes: &[u8]) -> Option<(Request, Rest)> {
 /// The request at the beginning of `bytes` is beyond doubt, and says of the client at `peer` what the proxy knows.
 pub fn assert_forwarded(bytes: &[u8], peer: &[u8], trusted: bool) {
     let mut head = RequestHead::default();
-    let verdict = parse_request(bytes, &Limits::default(), &mut head);
-    assert_eq!(verdict, Ok(Progress::Complete), "{}", bytes.escape_ascii());
+    let verdict = parse_request(bytes, &HeadLimits::default(), &mut head);
+    assert_eq!(verdict, Ok(ParseProgress::Complete), "{}", bytes.escape_ascii());
     assert!(head.keep_alive, "{}", bytes.escape_ascii());
     vouches_for_the_client(bytes, &head, peer, trusted);
     agrees_with_httparse(bytes, &head);
@@ -117,15 +117,15 @@ fn vouches_for_the_client(out: &[u8], back: &RequestHead, peer: &[u8], trusted: 
         back.fields.iter().filter(|field| field.known == known).map(|field| field.value.of(out)).collect()
     };
     let connection_fields = if back.websocket { 1 } else { 0 };
-    assert_eq!(values(Known::Connection).len(), connection_fields);
-    assert!(values(Known::ForwardedAlias).is_empty() && values(Known::TransferEncoding).len() <= 1);
-    assert_eq!(values(Known::XForwardedServer), [b"proxy"]);
-    assert!(values(Known::XForwardedFor).len() == 1 && values(Known::XForwardedFor)[0].ends_with(peer));
-    assert!(!values(Known::XRealIp).is_empty() && !values(Known::XForwardedProto).is_empty());
+    assert_eq!(values(KnownField::Connection).len(), connection_fields);
+    assert!(values(KnownField::ForwardedAlias).is_empty() && values(KnownField::TransferEncoding).len() <= 1);
+    assert_eq!(values(KnownField::XForwardedServer), [b"proxy"]);
+    assert!(values(KnownField::XForwardedFor).len() == 1 && values(KnownField::XForwardedFor)[0].ends_with(peer));
+    assert!(!values(KnownField::XRealIp).is_empty() && !values(KnownField::XForwardedProto).is_empty());
     if !trusted {
-        assert_eq!(values(Known::XForwardedFor), [peer]);
-        assert_eq!(values(Known::XRealIp), [peer]);
-        assert_eq!(values(Known::XForwardedProto), [b"http"]);
+        assert_eq!(values(KnownField::XForwardedFor), [peer]);
+        assert_eq!(values(KnownField::XRealIp), [peer]);
+        assert_eq!(values(KnownField::XForwardedProto), [b"http"]);
     }
 }
 
@@ -142,7 +142,7 @@ fn agrees_with_httparse(out: &[u8], back: &RequestHead) {
     assert_eq!(second.path.map(str::as_bytes), Some(back.target.of(out)));
     assert_eq!(ours, their_pairs(second.headers));
     assert_eq!(
-        back.body == Body::Chunked,
+        back.body == BodyFraming::Chunked,
         ours.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"transfer-encoding"))
     );
 }
@@ -162,10 +162,10 @@ pub fn answers<'m>(bytes: &[u8], is_ended: bool, methods: impl Iterator<Item = &
     for method in methods.chain([&b"GET"[..]]) {
         let head = loop {
             let (rest, mut head) = (&bytes[at..], ResponseHead::default());
-            match parse_response(rest, method == b"HEAD", &Limits::RESPONSE, &mut head) {
-                Ok(Progress::Complete) => {}
-                Ok(Progress::Partial) if rest.is_empty() => return (answers, Rest::Nothing),
-                Ok(Progress::Partial) => return (answers, Rest::Cut),
+            match parse_response(rest, method == b"HEAD", &HeadLimits::RESPONSE, &mut head) {
+                Ok(ParseProgress::Complete) => {}
+                Ok(ParseProgress::Partial) if rest.is_empty() => return (answers, Rest::Nothing),
+                Ok(ParseProgress::Partial) => return (answers, Rest::Cut),
                 Err(_) => return (answers, Rest::Refused),
             }
             at += head.len;
@@ -175,7 +175,7 @@ pub fn answers<'m>(bytes: &[u8], is_ended: bool, methods: impl Iterator<Item = &
         };
         let Ok(payload) = decode(head.body, &bytes[at..], usize::MAX) else { return (answers, Rest::BadBody) };
         at += payload.len;
-        let is_whole = payload.done || (head.body == Body::UntilClose && is_ended);
+        let is_whole = payload.done || (head.body == BodyFraming::UntilClose && is_ended);
         answers.push(Answer { status: head.status, data: payload.data, is_whole });
         match head.status {
             101 => return (answers, Rest::Tunnel),
@@ -192,8 +192,8 @@ pub fn assert_answers_agree(bytes: &[u8], methods: &[&[u8]]) {
     let (mut at, mut method) = (0, 0);
     while at < bytes.len() && method < methods.len() {
         let (rest, mut head) = (&bytes[at..], ResponseHead::default());
-        let parsed = parse_response(rest, methods[method] == b"HEAD", &Limits::RESPONSE, &mut head);
-        if parsed != Ok(Progress::Complete) {
+        let parsed = parse_response(rest, methods[method] == b"HEAD", &HeadLimits::RESPONSE, &mut head);
+        if parsed != Ok(ParseProgress::Complete) {
             return;
         }
         let ours = pairs(&head.fields, rest);

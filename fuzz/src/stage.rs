@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use ringway::config::dynamic::{Backend, Buffering, Dynamic, Frontend, MaxConn, Route, Server as Written};
-use ringway::config::snapshot::Origin;
+use ringway::config::dynamic::{Backend, Buffering, DynamicConfig, Frontend, MaxConn, Route, Server as Written};
+use ringway::config::snapshot::ServerEndpoint;
 use ringway::error::Cause;
 use ringway::limits::DEADLINE_TICK_MILLIS;
-use ringway::net::driver::Choice;
+use ringway::net::driver::DriverInfo;
 use ringway::net::{Deadlines, TimeLimit};
-use ringway::worker::{Dial, Peer, Shared, Timeouts, Worker, serve};
+use ringway::worker::{ClientInfo, Dial, Timeouts, Worker, WorkerShared, serve};
 
 use crate::reading::{self, Rest};
 use crate::shared;
@@ -178,7 +178,7 @@ struct Way(Rc<World>);
 impl Dial for Way {
     type Io = Wire<Server>;
 
-    async fn dial(&self, _origin: &Origin, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
+    async fn dial(&self, _origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
         let Way(world) = self;
         let is_first = world.dials.replace(world.dials.get() + 1) == 0;
         let conduct = if is_first { world.first.get() } else { world.later.get() };
@@ -203,7 +203,7 @@ impl Dial for Way {
 /// The worker, and what is kept from one play to the next. What a play leaves in it is what every connection leaves in a worker: spare
 /// memory, and whose turn it is.
 struct Stage {
-    shared: Arc<Shared>,
+    shared: Arc<WorkerShared>,
     worker: Rc<Worker<Way>>,
     world: Rc<World>,
     elapsed: Cell<Duration>,
@@ -236,7 +236,7 @@ impl Stage {
             response_header: Some(PATIENCE),
         };
         let (shared, world) = (Arc::new(shared), Rc::<World>::default());
-        let choice = Choice { name: "none", reason: String::new(), is_fallback: false };
+        let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
         let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, Way(Rc::clone(&world))));
         Stage { shared, worker, world, elapsed: Cell::default() }
     }
@@ -244,7 +244,7 @@ impl Stage {
     fn run(&self, play: &Play) -> Outcome {
         self.world.begin(play);
         let (client, wire) = connect(Client(play.says.clone()), play.client, &self.world.clock);
-        let peer = Box::new(Peer {
+        let peer = Box::new(ClientInfo {
             entry: 0,
             address: ([192, 0, 2, 1], 4711).into(),
             ip_text: PEER.into(),
@@ -294,7 +294,7 @@ impl Stage {
         self.worker.pool.clear();
         assert!(self.world.opened.borrow().iter().all(|line| line.borrow().near.dropped), "the pool was emptied");
         let published = self.shared.snapshot.load();
-        for origin in published.snapshot.backends.iter().flat_map(|backend| &backend.origins) {
+        for origin in published.snapshot.backends.iter().flat_map(|backend| &backend.endpoints) {
             assert_eq!(origin.server.state.active(), 0, "requests under way at {}", origin.url);
             // Those who could not be reached are all right in the next play.
             origin.server.state.note_connected();
@@ -311,7 +311,7 @@ impl Wake for Alarm {
 }
 
 /// `/` has one server, `/two` has two, `/held` is buffered, `/limited` serves one request at a time.
-fn document() -> Dynamic {
+fn document() -> DynamicConfig {
     let backend = |servers: &[&str]| {
         let server = |url: &&str| ((*url).to_owned(), Written { url: format!("http://{url}"), weight: 1 });
         Backend { servers: servers.iter().map(server).collect(), ..Backend::default() }
@@ -322,7 +322,7 @@ fn document() -> Dynamic {
     };
     let buffering = Buffering { max_request_body_bytes: 1000, max_response_body_bytes: 1000, ..Buffering::default() };
     let limit = MaxConn { amount: 1, extractor_func: "request.host".to_owned() };
-    Dynamic {
+    DynamicConfig {
         backends: [
             ("one".to_owned(), backend(&["10.0.0.1:80"])),
             ("two".to_owned(), backend(&["10.0.0.2:80", "10.0.0.3:80"])),

@@ -2,13 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::http::Body;
+use ringway::http::BodyFraming;
 use ringway_fuzz::{Payload, decode, encode};
 
 fuzz_target!(|wire: &[u8]| {
-    let whole = decode(Body::Chunked, wire, wire.len());
+    let whole = decode(BodyFraming::Chunked, wire, wire.len());
     for piece in [1, 2, 3, 7] {
-        assert_eq!(decode(Body::Chunked, wire, piece), whole, "in pieces of {piece}");
+        assert_eq!(decode(BodyFraming::Chunked, wire, piece), whole, "in pieces of {piece}");
     }
     let Ok(payload) = whole else { return };
     if !payload.done {
@@ -19,9 +19,9 @@ fuzz_target!(|wire: &[u8]| {
     assert_eq!((&payload.data, payload.len), (&data, len));
 
     let mut sent = Vec::new();
-    encode(Body::Chunked, &payload, &mut sent);
+    encode(BodyFraming::Chunked, &payload, &mut sent);
     let expected = Payload { len: sent.len(), ..payload };
-    assert_eq!(decode(Body::Chunked, &sent, sent.len()), Ok(expected));
+    assert_eq!(decode(BodyFraming::Chunked, &sent, sent.len()), Ok(expected));
 });
 
 /// Reads a body that the decoder has accepted: sizes by httparse, trailers as lines. Gives the payload and where the body ends.

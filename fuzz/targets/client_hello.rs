@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::preface::{Hello, Peek, peek_hello};
+use ringway::detect::{ClientHelloInfo, Peek, peek_hello};
 use rustls::server::Acceptor;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 /// What rustls makes of it; `None` where it wants more than this reader looks at.
-fn second_reading(bytes: &[u8]) -> Option<Hello> {
+fn second_reading(bytes: &[u8]) -> Option<ClientHelloInfo> {
     let mut acceptor = Acceptor::default();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -36,7 +36,7 @@ fn second_reading(bytes: &[u8]) -> Option<Hello> {
                 let theirs = accepted.client_hello();
                 let name = theirs.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
                 let alpn = theirs.alpn().map(|names| names.map(<[u8]>::to_vec).collect());
-                return Some(Hello { server_name: name, alpn: alpn.unwrap_or_default() });
+                return Some(ClientHelloInfo { server_name: name, alpn: alpn.unwrap_or_default() });
             }
             Ok(None) => {}
             Err(_) => return None,

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::middleware::breaker::{BreakerState, Phase};
+use ringway::middleware::breaker::{BreakerPhase, BreakerState};
 use ringway::middleware::expression::{Comparison, parse};
 
 const SECOND: u64 = 1_000_000_000;
@@ -41,9 +41,9 @@ fn run(breaker: &BreakerState, responses: &[u8]) {
         now += u64::from(response[2]) * SECOND / 16;
         let admits = breaker.admits(now);
         match breaker.phase() {
-            Phase::Standby => assert!(admits),
-            Phase::Tripped { until_nanos } => assert!(!admits && now < until_nanos),
-            Phase::Recovering { since_nanos } => assert!(since_nanos <= now && now - since_nanos <= 10 * SECOND),
+            BreakerPhase::Standby => assert!(admits),
+            BreakerPhase::Tripped { until_nanos } => assert!(!admits && now < until_nanos),
+            BreakerPhase::Recovering { since_nanos } => assert!(since_nanos <= now && now - since_nanos <= 10 * SECOND),
         }
         if admits {
             let status = [200, 302, 404, 500, 502, 503, 504, 599][usize::from(response[0] & 7)];

@@ -5,15 +5,15 @@
 use libfuzzer_sys::fuzz_target;
 use md5crypt::md5crypt;
 use ringway::config::compile::credential_memory;
-use ringway::middleware::Place;
-use ringway::middleware::basic_auth::{AfterAuth, BasicAuth};
+use ringway::middleware::ChainScope;
+use ringway::middleware::basic_auth::{AuthEdits, BasicAuth};
 use ringway::middleware::credentials::PasswordHash;
 
 fuzz_target!(|text: &str| {
     let (line, password) = text.split_once('\n').unwrap_or((text, ""));
     let read = |line: &str| {
-        let label = BasicAuth::auth_label(Place::Frontend("web"));
-        BasicAuth::new(&[line.to_owned()], None, AfterAuth::default(), credential_memory([7; 32]), label)
+        let label = BasicAuth::auth_label(ChainScope::Frontend("web"));
+        BasicAuth::new(&[line.to_owned()], None, AuthEdits::default(), credential_memory([7; 32]), label)
     };
     let trimmed = line.trim();
     match read(line) {

@@ -4,20 +4,20 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use ringway::preface::proxy::{V1_BYTES_MAX, V2_BYTES_MAX};
-use ringway::preface::{Addresses, Proxy, parse_proxy};
+use ringway::detect::proxy_protocol::{V1_BYTES_MAX, V2_BYTES_MAX};
+use ringway::detect::{ProxiedAddresses, ProxyHeader, parse_proxy};
 
 fuzz_target!(|bytes: &[u8]| {
     let whole = parse_proxy(bytes);
     for cut in (0..bytes.len()).filter(|cut| bytes.len() <= 300 || cut % 13 == 0) {
         match parse_proxy(&bytes[..cut]) {
-            Ok(Proxy::Partial) => {}
+            Ok(ProxyHeader::Partial) => {}
             verdict => assert_eq!(verdict, whole, "cut at {cut}"),
         }
     }
     match whole {
-        Ok(Proxy::Partial) => assert!(bytes.len() < V2_BYTES_MAX),
-        Ok(Proxy::Complete { len, addresses }) => {
+        Ok(ProxyHeader::Partial) => assert!(bytes.len() < V2_BYTES_MAX),
+        Ok(ProxyHeader::Complete { len, addresses }) => {
             let bound = if bytes.starts_with(b"PROXY ") { V1_BYTES_MAX } else { V2_BYTES_MAX };
             assert!(len <= bytes.len() && len <= bound);
             // What follows the header has no say in it.
@@ -26,16 +26,16 @@ fuzz_target!(|bytes: &[u8]| {
                 reads_back(addresses);
             }
         }
-        Ok(Proxy::Absent) | Err(_) => {}
+        Ok(ProxyHeader::Absent) | Err(_) => {}
     }
 });
 
-fn reads_back(addresses: Addresses) {
-    let Addresses { source, destination } = addresses;
+fn reads_back(addresses: ProxiedAddresses) {
+    let ProxiedAddresses { source, destination } = addresses;
     let family = if source.is_ipv6() { "TCP6" } else { "TCP4" };
     let (from, to) = (source.ip(), destination.ip());
     let line = format!("PROXY {family} {from} {to} {} {}\r\n", source.port(), destination.port());
-    assert_eq!(parse_proxy(line.as_bytes()), Ok(Proxy::Complete { len: line.len(), addresses: Some(addresses) }));
+    assert_eq!(parse_proxy(line.as_bytes()), Ok(ProxyHeader::Complete { len: line.len(), addresses: Some(addresses) }));
 
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21".to_vec();
     header.push(if source.is_ipv6() { 0x21 } else { 0x11 });
@@ -50,5 +50,5 @@ fn reads_back(addresses: Addresses) {
     payload.extend_from_slice(&destination.port().to_be_bytes());
     header.extend_from_slice(&(payload.len() as u16).to_be_bytes());
     header.extend_from_slice(&payload);
-    assert_eq!(parse_proxy(&header), Ok(Proxy::Complete { len: header.len(), addresses: Some(addresses) }));
+    assert_eq!(parse_proxy(&header), Ok(ProxyHeader::Complete { len: header.len(), addresses: Some(addresses) }));
 }

@@ -2,23 +2,23 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::http::h1::codec::{Limits, Progress};
-use ringway::http::h1::server::parse_request;
-use ringway::http::{Body, Known, RequestHead, Version};
+use ringway::http::h1::progress::{HeadLimits, ParseProgress};
+use ringway::http::h1::request_head::parse_request;
+use ringway::http::{BodyFraming, KnownField, RequestHead, Version};
 use ringway_fuzz::{SLOTS, assert_plain, pairs, their_pairs};
 
 fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits::default();
+    let limits = HeadLimits::default();
     let mut head = RequestHead::default();
     let whole = parse_request(bytes, &limits, &mut head);
     let mut early = RequestHead::default();
     for cut in (0..bytes.len()).filter(|cut| bytes.len() <= 200 || cut % 17 == 0) {
         match parse_request(&bytes[..cut], &limits, &mut early) {
-            Ok(Progress::Partial) => {}
+            Ok(ParseProgress::Partial) => {}
             verdict => assert_eq!((verdict, early == head), (whole, true), "cut at {cut}"),
         }
     }
-    if whole == Ok(Progress::Complete) {
+    if whole == Ok(ParseProgress::Complete) {
         check(bytes, &head);
     }
 });
@@ -27,9 +27,11 @@ fn check(bytes: &[u8], head: &RequestHead) {
     let ours = pairs(&head.fields, bytes);
     assert_plain(&ours);
     let count = |known| head.fields.iter().filter(|field| field.known == known).count();
-    assert!(count(Known::Host) <= 1 && (count(Known::Host) == 1 || head.version == Version::Http10));
-    assert!(count(Known::ContentLength) + count(Known::TransferEncoding) <= 1, "framed twice");
-    assert!(head.body != Body::UntilClose && (head.body != Body::Chunked || head.version == Version::Http11));
+    assert!(count(KnownField::Host) <= 1 && (count(KnownField::Host) == 1 || head.version == Version::Http10));
+    assert!(count(KnownField::ContentLength) + count(KnownField::TransferEncoding) <= 1, "framed twice");
+    assert!(
+        head.body != BodyFraming::UntilClose && (head.body != BodyFraming::Chunked || head.version == Version::Http11)
+    );
     let target = head.target.of(bytes);
     assert!(!target.iter().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'#')), "{}", target.escape_ascii());
 

@@ -3,23 +3,23 @@
 
 use libfuzzer_sys::fuzz_target;
 use ringway::http::forward::{ResponsePlan, framing_for_client, write_response};
-use ringway::http::h1::client::parse_response;
-use ringway::http::h1::codec::{Limits, Progress};
-use ringway::http::{Body, Edits, Known, ResponseHead, ResponseView, Version};
+use ringway::http::h1::progress::{HeadLimits, ParseProgress};
+use ringway::http::h1::response_head::parse_response;
+use ringway::http::{BodyFraming, Edits, KnownField, ResponseHead, ResponseView, Version};
 use ringway_fuzz::{SLOTS, assert_plain, pairs, their_pairs};
 
 fuzz_target!(|bytes: &[u8]| {
     for to_head in [false, true] {
         let mut head = ResponseHead::default();
-        let whole = parse_response(bytes, to_head, &Limits::default(), &mut head);
+        let whole = parse_response(bytes, to_head, &HeadLimits::default(), &mut head);
         let mut early = ResponseHead::default();
         for cut in (0..bytes.len()).filter(|cut| bytes.len() <= 200 || cut % 17 == 0) {
-            match parse_response(&bytes[..cut], to_head, &Limits::default(), &mut early) {
-                Ok(Progress::Partial) => {}
+            match parse_response(&bytes[..cut], to_head, &HeadLimits::default(), &mut early) {
+                Ok(ParseProgress::Partial) => {}
                 verdict => assert_eq!((verdict, early == head), (whole, true), "cut at {cut}"),
             }
         }
-        if whole == Ok(Progress::Complete) {
+        if whole == Ok(ParseProgress::Complete) {
             agrees_with_httparse(bytes, &head);
             for version in [Version::Http10, Version::Http11] {
                 reads_back(bytes, &head, to_head, version);
@@ -48,18 +48,18 @@ fn reads_back(bytes: &[u8], head: &ResponseHead, to_head: bool, client_version: 
     let mut out = Vec::new();
     write_response(&mut out, ResponseView { head, bytes, edits: &Edits::new() }, &plan);
     let mut back = ResponseHead::default();
-    let verdict = parse_response(&out, to_head, &Limits::default(), &mut back);
+    let verdict = parse_response(&out, to_head, &HeadLimits::default(), &mut back);
     // One field is added to a head that may be full already.
-    if head.fields.len() + 4 >= Limits::default().fields_max {
+    if head.fields.len() + 4 >= HeadLimits::default().fields_max {
         return;
     }
-    assert_eq!(verdict, Ok(Progress::Complete), "{}", out.escape_ascii());
+    assert_eq!(verdict, Ok(ParseProgress::Complete), "{}", out.escape_ascii());
     assert_eq!((back.len, back.status, back.version), (out.len(), head.status, client_version));
     assert_eq!(back.body, plan.body);
     // A switch of protocols is no end, and an informational response says nothing of its connection.
     if head.status >= 200 {
-        assert_eq!(back.keep_alive, plan.body != Body::UntilClose);
+        assert_eq!(back.keep_alive, plan.body != BodyFraming::UntilClose);
     }
     let framings = |known| back.fields.iter().filter(|field| field.known == known).count();
-    assert!(framings(Known::ContentLength) + framings(Known::TransferEncoding) <= 1, "framed twice");
+    assert!(framings(KnownField::ContentLength) + framings(KnownField::TransferEncoding) <= 1, "framed twice");
 }

@@ -6,10 +6,12 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use ringway::http::forward::{ForwardPlan, write_request};
-use ringway::http::h1::codec::{Limits, Progress};
-use ringway::http::h1::server::parse_request;
+use ringway::http::h1::progress::{HeadLimits, ParseProgress};
+use ringway::http::h1::request_head::parse_request;
 use ringway::http::{Edits, RequestHead, RequestView};
-use ringway::rule::{Applied, Outcome, RequestFacts, Route, Router, RouterOptions, Rule, Scratch, canonical_host};
+use ringway::rule::{
+    PathOutcome, Route, RouteOutcome, RouteRequest, Router, RouterOptions, Rule, Scratch, canonical_host,
+};
 
 static OTHERS: LazyLock<[Rule; 3]> = LazyLock::new(|| {
     ["Host:other.example", "PathPrefix:/", "HostRegexp:{any:[a-z]}"].map(|text| Rule::parse(text).expect(text))
@@ -25,7 +27,7 @@ fuzz_target!(|text: &str| {
     assert!(rule.hosts().iter().all(|host| *host == host.to_lowercase()));
     let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\nX-A: b\r\n\r\n", target.unwrap_or("/"), host.unwrap_or("a"));
     let mut head = RequestHead::default();
-    if parse_request(request.as_bytes(), &Limits::default(), &mut head) != Ok(Progress::Complete) {
+    if parse_request(request.as_bytes(), &HeadLimits::default(), &mut head) != Ok(ParseProgress::Complete) {
         return;
     }
     for sanitize_path in [true, false] {
@@ -52,10 +54,10 @@ fn check(rule: &Rule, head: &RequestHead, bytes: &[u8], options: RouterOptions) 
     let crowd = router(&[rule, &OTHERS[0], &OTHERS[1], &OTHERS[2]], options);
     let headers = RequestView { head, bytes, edits: &Edits::new() };
     let (host, target) = (head.host.of(bytes), head.target.of(bytes));
-    let facts = RequestFacts { method: b"GET", host, target, headers: &headers };
+    let facts = RouteRequest { method: b"GET", host, target, headers: &headers };
     let (mut scratch, mut second) = (Scratch::default(), Scratch::default());
     match (alone.route(&facts, &mut scratch), crowd.route(&facts, &mut second)) {
-        (Outcome::Found { modifiers, .. }, Outcome::Found { value: 0, .. }) => {
+        (RouteOutcome::Found { modifiers, .. }, RouteOutcome::Found { value: 0, .. }) => {
             let mut canonical = Vec::new();
             let host = canonical_host(host, &mut canonical);
             let named = rule.hosts().iter().any(|name| name.as_bytes() == host);
@@ -63,9 +65,10 @@ fn check(rule: &Rule, head: &RequestHead, bytes: &[u8], options: RouterOptions) 
             let first = made(modifiers.apply(target, &mut scratch), &headers, options);
             assert_eq!(first, made(modifiers.apply(target, &mut scratch), &headers, options), "a second time");
         }
-        (Outcome::NotFound, Outcome::Found { value, .. }) => assert_ne!(*value, 0),
-        (Outcome::NotFound, Outcome::NotFound | Outcome::Redirect { .. }) | (Outcome::Refused, Outcome::Refused) => {}
-        (Outcome::Redirect { location }, Outcome::Redirect { location: same }) => {
+        (RouteOutcome::NotFound, RouteOutcome::Found { value, .. }) => assert_ne!(*value, 0),
+        (RouteOutcome::NotFound, RouteOutcome::NotFound | RouteOutcome::Redirect { .. })
+        | (RouteOutcome::Refused, RouteOutcome::Refused) => {}
+        (RouteOutcome::Redirect { location }, RouteOutcome::Redirect { location: same }) => {
             assert_eq!(location, same);
             assert!(!location.iter().any(|byte| matches!(byte, b'\r' | b'\n')), "{}", location.escape_ascii());
         }
@@ -74,13 +77,13 @@ fn check(rule: &Rule, head: &RequestHead, bytes: &[u8], options: RouterOptions) 
 }
 
 /// The new target, if there is one, as it goes out.
-fn made(applied: Applied<'_>, view: &RequestView<'_>, options: RouterOptions) -> Option<Vec<u8>> {
-    let Applied::Forward(rewritten) = applied else { return None };
+fn made(applied: PathOutcome<'_>, view: &RequestView<'_>, options: RouterOptions) -> Option<Vec<u8>> {
+    let PathOutcome::Forward(rewritten) = applied else { return None };
     let mut out = Vec::new();
     write_request(&mut out, *view, &ForwardPlan { target: rewritten.target, ..ForwardPlan::default() });
     let mut head = RequestHead::default();
-    let verdict = parse_request(&out, &Limits::default(), &mut head);
-    assert!(verdict == Ok(Progress::Complete) && head.len == out.len(), "{verdict:?}: {}", out.escape_ascii());
+    let verdict = parse_request(&out, &HeadLimits::default(), &mut head);
+    assert!(verdict == Ok(ParseProgress::Complete) && head.len == out.len(), "{verdict:?}: {}", out.escape_ascii());
     let target = head.target.of(&out);
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
     let climbs = |segment: &[u8]| matches!(segment, b"." | b"..");

@@ -3,17 +3,17 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::config::dynamic::Dynamic;
-use ringway::config::fixed::Fixed;
-use ringway::config::text::{Read, dedicated, inline, merge, read};
+use ringway::config::dynamic::DynamicConfig;
+use ringway::config::static_config::StaticConfig;
+use ringway::config::text::{ParsedConfig, dedicated, inline, merge, read};
 use ringway_fuzz::compiled;
 
 fuzz_target!(|text: &str| {
     let is_toml = text.parse::<toml::Table>().is_ok();
-    let fixed = read::<Fixed>(text, "traefik.toml");
+    let fixed = read::<StaticConfig>(text, "traefik.toml");
     assert!(is_toml || fixed.is_err());
     match dedicated(text, "routes.toml") {
-        Ok(Read { value, .. }) => {
+        Ok(ParsedConfig { value, .. }) => {
             // Quoted braces are rendered before the text is TOML, and only in a file of routes.
             if !text.contains("{{") {
                 assert!(is_toml, "accepted what is no TOML");
@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-fn check_compiled(document: Dynamic) {
+fn check_compiled(document: DynamicConfig) {
     let frontends = document.frontends.len();
     let snapshot = compiled("file", document);
     let routes: usize = snapshot.routers.iter().map(|router| router.len()).sum();

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{self, Digest, SHA256};
 use rustls::pki_types::CertificateDer;
 
-use crate::config::compile::{AuthTls, AuthTrust, ReadFile};
+use crate::config::compile::{AuthTls, AuthTlsConfig, ReadFile};
 use crate::config::dynamic::ClientTls;
-use crate::config::fixed::Fixed;
 use crate::config::pem;
+use crate::config::static_config::StaticConfig;
 use crate::control::acme;
 use crate::tls::settings::{ClientSettings, client_config};
 
 /// TLS towards https servers: `rootCAs` replace the system's, which may be missing as long as nobody needs them.
-pub fn of_backends(fixed: &Fixed) -> Result<Arc<rustls::ClientConfig>, String> {
+pub fn of_backends(fixed: &StaticConfig) -> Result<Arc<rustls::ClientConfig>, String> {
     let read = |path: &str| std::fs::read_to_string(path);
     let mut root_cas = Vec::new();
     for text in &fixed.root_cas {
@@ -39,7 +39,7 @@ pub fn of_auth(read: ReadFile) -> AuthTls {
     Box::new(move |table| trust_of(table, &*read))
 }
 
-fn trust_of(table: Option<&ClientTls>, read: &dyn Fn(&str) -> io::Result<String>) -> Result<AuthTrust, String> {
+fn trust_of(table: Option<&ClientTls>, read: &dyn Fn(&str) -> io::Result<String>) -> Result<AuthTlsConfig, String> {
     let table = table.cloned().unwrap_or_default();
     let pem =
         |text: &str, name: &str| pem::content(text, read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"));
@@ -57,7 +57,7 @@ fn trust_of(table: Option<&ClientTls>, read: &dyn Fn(&str) -> io::Result<String>
         alpn: vec![b"http/1.1".to_vec()],
     };
     let config = client_config(&settings, &system).map_err(|e| e.to_string())?;
-    Ok(AuthTrust { config: Arc::new(config), digest: digest_of(&settings, &system) })
+    Ok(AuthTlsConfig { config: Arc::new(config), digest: digest_of(&settings, &system) })
 }
 
 /// Of all that decides who is believed and what is shown. A private key adds nothing to its certificate, so it stays out.
@@ -77,19 +77,22 @@ fn digest_of(settings: &ClientSettings, system: &[CertificateDer<'_>]) -> Digest
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::fixture;
-    use crate::config::compile::{self, Interned};
+    use crate::app::bootstrap;
+    use crate::config::compile::{self, EndpointInterner};
     use crate::config::dynamic::{Auth, ForwardAuth};
-    use crate::config::fixed;
+    use crate::config::static_config;
 
     /// A folder with certificates that a table names.
-    fn written(folder: &std::path::Path) -> fixed::EntryPoint {
+    fn written(folder: &std::path::Path) -> static_config::EntryPoint {
         let file = |name: &str| folder.join(name).display().to_string();
         let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
         let tls = Some(ClientTls { ca, cert, key, ..ClientTls::default() });
         let address = "https://auth.test/".to_owned();
         let forward = Some(ForwardAuth { address, tls, ..ForwardAuth::default() });
-        fixed::EntryPoint { auth: Some(Auth { forward, ..Auth::default() }), ..fixed::EntryPoint::default() }
+        static_config::EntryPoint {
+            auth: Some(Auth { forward, ..Auth::default() }),
+            ..static_config::EntryPoint::default()
+        }
     }
 
     #[test]
@@ -102,8 +105,8 @@ mod tests {
                 std::fs::write(folder.path().join(name), text).expect("written");
             }
         };
-        let fixture = fixture::build(&Fixed::default()).unwrap_or_else(|e| panic!("{e}")).fixture;
-        let (written, mut interned) = (written(folder.path()), Interned::default());
+        let fixture = bootstrap::build(&StaticConfig::default()).unwrap_or_else(|e| panic!("{e}")).fixture;
+        let (written, mut interned) = (written(folder.path()), EndpointInterner::default());
         let mut pool = || {
             let parts = compile::entry_point(&fixture, "http", &written, &mut interned).map_err(|e| e.reason);
             parts.expect("readable").auth.expect("a server").pool

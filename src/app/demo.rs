@@ -6,11 +6,13 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Beginning, fail, run, whoami};
+use super::{RunOptions, fail, run, whoami};
 use crate::cli::Invocation;
-use crate::config::dynamic::{Backend, Dynamic, Frontend, Route, Server};
-use crate::config::fixed::{Api, Docker, EntryPoint, Fixed, INTERNAL_ENTRY_POINT, Ping, Statistics, Tls};
-use crate::control::update::Update;
+use crate::config::dynamic::{Backend, DynamicConfig, Frontend, Route, Server};
+use crate::config::static_config::{
+    Api, Docker, EntryPoint, INTERNAL_ENTRY_POINT, Ping, StaticConfig, Statistics, Tls,
+};
+use crate::control::update::ProviderUpdate;
 
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
@@ -26,7 +28,7 @@ pub fn run_demo(mut invocation: Invocation, release_memory: fn()) -> ExitCode {
     invocation.file = None;
     let announce = announcement(&ports, has_docker);
     let initial = vec![routes(&[one.to_string(), two.to_string()])];
-    run(invocation, Beginning { initial, announce: Some(announce), release_memory })
+    run(invocation, RunOptions { initial, announce: Some(announce), release_memory })
 }
 
 struct Ports {
@@ -44,13 +46,13 @@ fn ports() -> io::Result<Ports> {
     Ok(Ports { http: free(8000)?, https: free(8443)?, dashboard: free(8080)? })
 }
 
-fn fixed(given: &Fixed, ports: &Ports, has_docker: bool) -> Fixed {
+fn fixed(given: &StaticConfig, ports: &Ports, has_docker: bool) -> StaticConfig {
     let point = |port: u16| EntryPoint::on(&format!("127.0.0.1:{port}"));
-    let mut fixed = Fixed {
+    let mut fixed = StaticConfig {
         driver: given.driver.clone(),
         workers: given.workers,
         log_level: "INFO".to_owned(),
-        ..Fixed::default()
+        ..StaticConfig::default()
     };
     if !given.log_level.is_empty() {
         fixed.log_level.clone_from(&given.log_level);
@@ -67,7 +69,7 @@ fn fixed(given: &Fixed, ports: &Ports, has_docker: bool) -> Fixed {
     fixed
 }
 
-fn routes(addresses: &[String]) -> Update {
+fn routes(addresses: &[String]) -> ProviderUpdate {
     let server = |address: &String| Server { url: format!("http://{address}"), weight: 1 };
     let named = addresses.iter().enumerate().map(|(n, address)| (format!("whoami-{}", n + 1), server(address)));
     let backend = Backend { servers: named.collect(), ..Backend::default() };
@@ -78,12 +80,12 @@ fn routes(addresses: &[String]) -> Update {
         ..Frontend::default()
     };
     let frontends = [("whoami", "Host:whoami.localhost"), ("everything-else", "PathPrefix:/")];
-    let dynamic = Dynamic {
+    let dynamic = DynamicConfig {
         backends: [("whoami".to_owned(), backend)].into(),
         frontends: frontends.into_iter().map(|(name, rule)| (name.to_owned(), frontend(rule))).collect(),
         tls: Vec::new(),
     };
-    Update { provider: "demo", dynamic, rejected: Vec::new() }
+    ProviderUpdate { provider: "demo", dynamic, rejected: Vec::new() }
 }
 
 fn announcement(ports: &Ports, has_docker: bool) -> String {

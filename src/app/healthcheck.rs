@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use crate::config::fixed::Fixed;
-use crate::tls::session::{Plain, Session};
+use crate::config::static_config::StaticConfig;
+use crate::tls::session::{Plaintext, Session};
 use crate::tls::settings::{ClientSettings, client_config};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Sends `HEAD /ping` to the ping entry point; 0 for 200, else 1 and the reason.
-pub fn run(fixed: &Fixed) -> ExitCode {
+pub fn run(fixed: &StaticConfig) -> ExitCode {
     match ask(fixed) {
         Ok((url, status)) if status.starts_with("200") => {
             println!("OK: {url}");
@@ -33,7 +33,7 @@ pub fn run(fixed: &Fixed) -> ExitCode {
     }
 }
 
-fn ask(fixed: &Fixed) -> Result<(String, String), String> {
+fn ask(fixed: &StaticConfig) -> Result<(String, String), String> {
     let ping = fixed.ping.as_ref().ok_or("please enable `ping` to use health check")?;
     let entry = fixed
         .entry_points
@@ -92,8 +92,8 @@ fn over_tls(address: SocketAddr, request: &str) -> Result<String, String> {
             break;
         }
         match session.receive_into(&buffer[..read], &mut head).map_err(|e| e.to_string())? {
-            Plain::Closed => break,
-            Plain::Data(_) | Plain::Pending => {}
+            Plaintext::Closed => break,
+            Plaintext::Data(_) | Plaintext::Pending => {}
         }
     }
     Ok(String::from_utf8_lossy(&head).into_owned())

@@ -11,20 +11,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::logs::ReopenedFile;
-use crate::config::fixed::{Fixed, LogLevel};
-use crate::observe::app_log::{self, AppLog};
-use crate::observe::clock_text::Moment;
+use super::log_files::ReopenedFile;
+use crate::config::static_config::{LogLevel, StaticConfig};
 use crate::observe::metrics::Metrics;
+use crate::observe::process_log::{self, ProcessLogFormat};
+use crate::observe::time_format::Timestamp;
 use crate::worker::log_queue::{Destination, LogQueue};
 
 /// How long the last lines of a log may take when the process ends.
 pub const LAST_LINES_MAX: Duration = Duration::from_secs(2);
 
 /// The one log of this process. Standard output, until it says otherwise.
-static LOG: Outlet = Outlet { early: Mutex::new(None), queue: OnceLock::new() };
+static LOG: LogOutput = LogOutput { early: Mutex::new(None), queue: OnceLock::new() };
 
-struct Outlet {
+struct LogOutput {
     /// Written to by whoever has a line, as long as there is no queue.
     early: Mutex<Option<Stream>>,
     queue: OnceLock<LogQueue>,
@@ -36,13 +36,13 @@ pub struct Log {
     /// The configuration names no level: it is the default that hides warnings.
     is_level_default: bool,
     /// A file that is opened once the process is its `user`.
-    later: Option<String>,
+    deferred_file: Option<String>,
 }
 
 impl Log {
     /// The last line of a process that cannot start: level fatal on the log's own stream, exit code 1 (static.md 1.7).
     pub fn fatal(&self, text: &str) -> ExitCode {
-        LOG.put(app_log::line(self.json, now(), "fatal", text).as_bytes());
+        LOG.put(process_log::line(self.json, now(), "fatal", text).as_bytes());
         finish();
         ExitCode::FAILURE
     }
@@ -50,7 +50,7 @@ impl Log {
     /// A warning that an operator has to see once even at the default level, error. Who sets a level gets that level.
     pub fn notice(&self, text: &str) {
         if self.is_level_default {
-            LOG.put(app_log::line(self.json, now(), "warning", text).as_bytes());
+            LOG.put(process_log::line(self.json, now(), "warning", text).as_bytes());
         } else {
             tracing::warn!("{text}");
         }
@@ -59,7 +59,7 @@ impl Log {
     /// Goes on in the file that waited for this, if there is one: root would follow a link that the user made to a file of somebody else,
     /// and the user could not open root's file again (SIGUSR1, a successor).
     pub fn open_as_user(&self) {
-        let Some(path) = &self.later else { return };
+        let Some(path) = &self.deferred_file else { return };
         let (destination, problem) = open(path);
         if let Some(stream) = LOG.lock_early().as_mut() {
             stream.destination = destination;
@@ -75,7 +75,7 @@ impl Log {
     /// The system's, when no thread can be started.
     pub fn start_writer(&self, metrics: Arc<Metrics>) -> io::Result<()> {
         let Some(stream) = LOG.lock_early().take() else { return Ok(()) };
-        let untold = Arc::clone(&stream.untold);
+        let untold = Arc::clone(&stream.unreported);
         let queue = LogQueue::start("log", stream, move |bound, lines| {
             untold.fetch_add(lines, Relaxed);
             metrics.exceeded(bound, lines);
@@ -87,13 +87,13 @@ impl Log {
 
 /// Starts logging at the configured level. A log file that cannot be opened falls back to standard output, and says so; with a `user` the
 /// lines go there too until [`Log::open_as_user`].
-pub fn start(fixed: &Fixed) -> Log {
+pub fn start(fixed: &StaticConfig) -> Log {
     let table = fixed.traefik_log.clone().unwrap_or_default();
     let json = table.format == "json";
     let path = if table.file_path.is_empty() { &fixed.traefik_logs_file } else { &table.file_path };
     let later = Some(path.clone()).filter(|path| !path.is_empty() && !fixed.user.is_empty());
     let (destination, problem) = if later.is_some() { open("") } else { open(path) };
-    *LOG.lock_early() = Some(Stream { destination, json, untold: Arc::default() });
+    *LOG.lock_early() = Some(Stream { destination, json, unreported: Arc::default() });
     let level = match fixed.level() {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Info => LevelFilter::INFO,
@@ -101,7 +101,7 @@ pub fn start(fixed: &Fixed) -> Log {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Fatal | LogLevel::Panic => LevelFilter::OFF,
     };
-    let format = AppLog { json, clock: now };
+    let format = ProcessLogFormat { json, clock: now };
     // A second start in one process (tests) keeps the first log.
     let _ = tracing::subscriber::set_global_default(
         tracing_subscriber::fmt().event_format(format).with_writer(Lines).with_max_level(level).finish(),
@@ -109,7 +109,7 @@ pub fn start(fixed: &Fixed) -> Log {
     if let Some(problem) = problem {
         tracing::error!("{problem}");
     }
-    Log { json, is_level_default: fixed.log_level.is_empty() && !fixed.debug, later }
+    Log { json, is_level_default: fixed.log_level.is_empty() && !fixed.debug, deferred_file: later }
 }
 
 /// The file at `path`, or standard output if that is empty or cannot be opened, and then the sentence that says so.
@@ -140,11 +140,11 @@ pub fn finish() {
     }
 }
 
-fn now() -> Moment {
-    Moment::utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64))
+fn now() -> Timestamp {
+    Timestamp::utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64))
 }
 
-impl Outlet {
+impl LogOutput {
     fn put(&self, line: &[u8]) {
         match self.queue.get() {
             Some(queue) => queue.push(line.to_vec()),
@@ -163,17 +163,17 @@ struct Stream {
     destination: Box<dyn Destination>,
     json: bool,
     /// Lines that were lost, and of which the log has not told yet.
-    untold: Arc<AtomicU64>,
+    unreported: Arc<AtomicU64>,
 }
 
 impl Destination for Stream {
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        let lost = self.untold.swap(0, Relaxed);
+        let lost = self.unreported.swap(0, Relaxed);
         if lost > 0 {
             let text = format!("{lost} line(s) of this log were lost: it was not read, or its disk was full");
-            let told = self.destination.write_lines(app_log::line(self.json, now(), "warning", &text).as_bytes());
+            let told = self.destination.write_lines(process_log::line(self.json, now(), "warning", &text).as_bytes());
             if told.is_err() {
-                self.untold.fetch_add(lost, Relaxed);
+                self.unreported.fetch_add(lost, Relaxed);
                 return told;
             }
         }
@@ -232,7 +232,7 @@ mod tests {
     fn lost_lines_are_told_once_there_is_room() {
         let written: Arc<Mutex<Vec<u8>>> = Arc::default();
         let disk = Disk { failures: 1, written: Arc::clone(&written) };
-        let mut stream = Stream { destination: Box::new(disk), json: false, untold: Arc::new(7.into()) };
+        let mut stream = Stream { destination: Box::new(disk), json: false, unreported: Arc::new(7.into()) };
         assert!(stream.write_lines(b"one\n").is_err(), "not even the number can be written");
         stream.write_lines(b"two\n").unwrap();
         stream.write_lines(b"three\n").unwrap();

@@ -9,7 +9,7 @@ pub fn ready() {
 }
 
 /// The process of that id is about to serve in this one's place.
-pub fn succeeded_by(pid: u32) {
+pub fn set_main_pid(pid: u32) {
     notify(&format!("MAINPID={pid}"));
 }
 

@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use super::process_log;
 use crate::limits;
-use crate::worker::Shared;
+use crate::worker::WorkerShared;
 
 /// Starts the watching thread.
 ///
 /// # Errors
 /// The system's, when no thread can be started.
-pub fn start(shared: Arc<Shared>) -> io::Result<()> {
+pub fn start(shared: Arc<WorkerShared>) -> io::Result<()> {
     std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || watch(&shared)).map(drop)
 }
 
-fn watch(shared: &Shared) {
-    let mut pulses = vec![Pulse::default(); shared.vitals.len()];
+fn watch(shared: &WorkerShared) {
+    let mut pulses = vec![MissedBeats::default(); shared.worker_status.len()];
     loop {
         // Looks are counted, not seconds: a machine that was suspended, or a process that was stopped, has missed none.
         std::thread::sleep(Duration::from_secs(limits::HEARTBEAT_SECS));
-        for (number, (pulse, vitals)) in pulses.iter_mut().zip(&shared.vitals).enumerate() {
+        for (number, (pulse, vitals)) in pulses.iter_mut().zip(&shared.worker_status).enumerate() {
             if !vitals.is_running() {
                 fail(number, "a bug ended its thread, see above");
             }
-            if pulse.is_lost(&vitals.beats) {
+            if pulse.is_stalled(&vitals.beats) {
                 fail(number, "its ring has failed, or something keeps its thread from working");
             }
         }
@@ -48,13 +48,13 @@ fn fail(number: usize, why: &str) -> ! {
 
 /// What was last seen of one worker.
 #[derive(Debug, Clone, Default)]
-struct Pulse {
+struct MissedBeats {
     seen: u64,
     missed: u32,
 }
 
-impl Pulse {
-    fn is_lost(&mut self, beats: &AtomicU64) -> bool {
+impl MissedBeats {
+    fn is_stalled(&mut self, beats: &AtomicU64) -> bool {
         let now = beats.load(Relaxed);
         self.missed = if now == self.seen { self.missed + 1 } else { 0 };
         self.seen = now;
@@ -69,15 +69,15 @@ mod tests {
     #[test]
     fn only_a_worker_that_stays_silent_is_lost() {
         let beats = AtomicU64::new(0);
-        let mut pulse = Pulse::default();
+        let mut pulse = MissedBeats::default();
         for _ in 1..limits::HEARTBEATS_MISSED_MAX {
-            assert!(!pulse.is_lost(&beats));
+            assert!(!pulse.is_stalled(&beats));
         }
         beats.store(1, Relaxed);
-        assert!(!pulse.is_lost(&beats), "one beat is enough");
+        assert!(!pulse.is_stalled(&beats), "one beat is enough");
         for _ in 1..limits::HEARTBEATS_MISSED_MAX {
-            assert!(!pulse.is_lost(&beats));
+            assert!(!pulse.is_stalled(&beats));
         }
-        assert!(pulse.is_lost(&beats));
+        assert!(pulse.is_stalled(&beats));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::drr::Dynamic;
+use super::drr::DynamicWeights;
 use super::rotation::{Rotation, Scale};
 use super::server::{Lease, Server};
 use super::sticky::StickyCookie;
@@ -10,7 +10,7 @@ use super::url::ServerUrl;
 
 /// How servers take turns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Method {
+pub enum BalanceMethod {
     /// By weight.
     #[default]
     Wrr,
@@ -21,7 +21,7 @@ pub enum Method {
 /// What of the balancing is configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BalancerSettings {
-    pub method: Method,
+    pub method: BalanceMethod,
     pub sticky: Option<StickyCookie>,
 }
 
@@ -33,30 +33,30 @@ pub struct Balancer {
     rotation: Rotation,
     /// The scale of the configured weights, for the usual case that all servers take part.
     scale: Scale,
-    dynamic: Option<Dynamic>,
+    dynamic: Option<DynamicWeights>,
 }
 
 /// Servers that a request has been to. Reused per connection.
 #[derive(Debug, Clone, Default)]
-pub struct Tried {
+pub struct TriedServers {
     indexes: Vec<usize>,
 }
 
 /// Why no server was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoServer {
+pub enum PickError {
     /// There is none, or none is up: 503.
     NoneUp,
     /// All weights are 0: 500.
     AllWeightsZero,
 }
 
-impl Method {
+impl BalanceMethod {
     /// `wrr` and `drr` in any case; anything else is no method, and wrr takes its place (Traefik warns).
     pub fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
-            "wrr" => Some(Method::Wrr),
-            "drr" => Some(Method::Drr),
+            "wrr" => Some(BalanceMethod::Wrr),
+            "drr" => Some(BalanceMethod::Drr),
             _ => None,
         }
     }
@@ -70,7 +70,7 @@ pub fn effective_weight(configured: i64, allow_zero: bool) -> Option<u32> {
     }
 }
 
-impl Tried {
+impl TriedServers {
     pub fn add(&mut self, index: usize) {
         self.indexes.push(index);
     }
@@ -90,7 +90,7 @@ impl Balancer {
         servers.sort_by(|a, b| a.name.cmp(&b.name));
         let weights = || servers.iter().map(|server| server.weight);
         let scale = Scale::of(weights());
-        let dynamic = (settings.method == Method::Drr).then(|| Dynamic::new(weights().collect()));
+        let dynamic = (settings.method == BalanceMethod::Drr).then(|| DynamicWeights::new(weights().collect()));
         let servers = servers.into_iter().map(Arc::new).collect();
         Balancer { servers, settings, rotation: Rotation::default(), scale, dynamic }
     }
@@ -110,9 +110,9 @@ impl Balancer {
     pub fn pick<'a>(
         &self,
         mut cookies: impl Iterator<Item = &'a [u8]>,
-        tried: &Tried,
+        tried: &TriedServers,
         now_nanos: u64,
-    ) -> Result<Lease, NoServer> {
+    ) -> Result<Lease, PickError> {
         if let Some(cookie) = &self.settings.sticky {
             let bound = cookies.find_map(|field| self.bound(cookie.value_in(field)?));
             if let Some(index) = bound.filter(|&index| !tried.contains(index)) {
@@ -142,19 +142,19 @@ impl Balancer {
         self.servers.iter().position(|server| server.state.is_up() && parsed.names_same_server(&server.url))
     }
 
-    fn turn(&self, tried: &Tried, now_nanos: u64) -> Result<usize, NoServer> {
+    fn turn(&self, tried: &TriedServers, now_nanos: u64) -> Result<usize, PickError> {
         let up = |index: usize| self.servers[index].state.is_up();
         let fresh = |index: usize| up(index) && !tried.contains(index);
-        let best = |index: usize| fresh(index) && !self.servers[index].state.is_aside();
+        let best = |index: usize| fresh(index) && !self.servers[index].state.is_ejected();
         let len = self.servers.len();
         if self.dynamic.is_none() && (0..len).all(best) {
             let chosen = self.rotation.next(len, self.scale, |index| self.servers[index].weight);
-            return chosen.ok_or(if len == 0 { NoServer::NoneUp } else { NoServer::AllWeightsZero });
+            return chosen.ok_or(if len == 0 { PickError::NoneUp } else { PickError::AllWeightsZero });
         }
         // Where no server takes new connections they are asked all the same: those that are kept may serve.
         let are_others = (0..len).any(best);
         let probes =
-            |index: usize| are_others && self.weight(index) > 0 && self.servers[index].state.takes_probe(now_nanos);
+            |index: usize| are_others && self.weight(index) > 0 && self.servers[index].state.try_claim_probe(now_nanos);
         if let Some(index) = (0..len).find(|&index| fresh(index) && probes(index)) {
             return Ok(index);
         }
@@ -168,7 +168,7 @@ impl Balancer {
                 return Ok(index);
             }
         }
-        Err(if (0..len).any(up) { NoServer::AllWeightsZero } else { NoServer::NoneUp })
+        Err(if (0..len).any(up) { PickError::AllWeightsZero } else { PickError::NoneUp })
     }
 
     fn weight(&self, index: usize) -> u32 {

@@ -18,7 +18,7 @@ const SENTINEL: f64 = 0.005;
 
 /// The weights of a balancer's servers and the failures that move them.
 #[derive(Debug)]
-pub(super) struct Dynamic {
+pub(super) struct DynamicWeights {
     weights: Box<[AtomicU32]>,
     inner: Mutex<Inner>,
 }
@@ -43,11 +43,11 @@ struct Slot {
     failures: u32,
 }
 
-impl Dynamic {
+impl DynamicWeights {
     pub fn new(configured: Vec<u32>) -> Self {
         let weights = configured.iter().map(|&weight| AtomicU32::new(weight)).collect();
         let windows = vec![Window::default(); configured.len()];
-        Dynamic { weights, inner: Mutex::new(Inner { configured, windows, changed_nanos: None }) }
+        DynamicWeights { weights, inner: Mutex::new(Inner { configured, windows, changed_nanos: None }) }
     }
 
     pub fn weight(&self, index: usize) -> u32 {
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     /// `statuses`: what each server answers, ten times a second for so many seconds.
-    fn run(dynamic: &Dynamic, from_sec: u64, secs: u64, statuses: &[u16]) {
+    fn run(dynamic: &DynamicWeights, from_sec: u64, secs: u64, statuses: &[u16]) {
         for tick in 0..secs * 10 {
             for (index, &status) in statuses.iter().enumerate() {
                 dynamic.record(index, status, from_sec * SECOND + tick * SECOND / 10);
@@ -160,13 +160,13 @@ mod tests {
         }
     }
 
-    fn weights(dynamic: &Dynamic) -> Vec<u32> {
+    fn weights(dynamic: &DynamicWeights) -> Vec<u32> {
         (0..dynamic.weights.len()).map(|at| dynamic.weight(at)).collect()
     }
 
     #[test]
     fn failing_servers_lose_and_win_back() {
-        let dynamic = Dynamic::new(vec![1, 1, 1]);
+        let dynamic = DynamicWeights::new(vec![1, 1, 1]);
         run(&dynamic, 0, 9, &[200, 200, 503]);
         assert_eq!(weights(&dynamic), [4, 4, 1]);
         run(&dynamic, 9, 11, &[200, 200, 503]);
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn weights_are_bounded() {
-        let dynamic = Dynamic::new(vec![3, 1]);
+        let dynamic = DynamicWeights::new(vec![3, 1]);
         run(&dynamic, 0, 200, &[200, 500]);
         assert!(dynamic.weight(0) <= WEIGHT_MAX && dynamic.weight(0) > 512);
         assert_eq!(dynamic.weight(1), 1);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn equals_are_left_alone() {
-        let dynamic = Dynamic::new(vec![2, 1]);
+        let dynamic = DynamicWeights::new(vec![2, 1]);
         run(&dynamic, 0, 60, &[200, 200]);
         assert_eq!(weights(&dynamic), [2, 1]);
         run(&dynamic, 60, 60, &[500, 500]);

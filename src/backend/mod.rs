@@ -13,7 +13,7 @@ mod rotation;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use balance::{Balancer, BalancerSettings, Method, NoServer, Tried, effective_weight};
+pub use balance::{BalanceMethod, Balancer, BalancerSettings, PickError, TriedServers, effective_weight};
 pub use health::HealthCheck;
 pub use server::{Lease, Server, ServerState};
 pub use sticky::StickyCookie;

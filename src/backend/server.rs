@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use super::url::ServerUrl;
 use crate::limits;
 
-const ASIDE_NANOS: u64 = limits::ASIDE_SECS * 1_000_000_000;
+const EJECTION_NANOS: u64 = limits::EJECTION_SECS * 1_000_000_000;
 
 /// One server of a backend.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl ServerState {
     pub fn note_connected(&self) {
         // Mostly both are zero already: then no cache line is taken from another worker. One alone may be left of a failure that another
         // worker was noting while this was called the last time.
-        if self.failures.load(Ordering::Relaxed) != 0 || self.is_aside() {
+        if self.failures.load(Ordering::Relaxed) != 0 || self.is_ejected() {
             self.failures.store(0, Ordering::Relaxed);
             self.probe_at.store(0, Ordering::Relaxed);
         }
@@ -85,19 +85,19 @@ impl ServerState {
     pub fn note_connect_failed(&self, now_nanos: u64) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if failures >= limits::CONNECT_FAILURES_MAX {
-            self.probe_at.store(now_nanos.saturating_add(ASIDE_NANOS), Ordering::Relaxed);
+            self.probe_at.store(now_nanos.saturating_add(EJECTION_NANOS), Ordering::Relaxed);
         }
     }
 
     /// Whether connect failures keep the server out.
-    pub fn is_aside(&self) -> bool {
+    pub fn is_ejected(&self) -> bool {
         self.probe_at.load(Ordering::Relaxed) != 0
     }
 
     /// Whether this request is the one that tries a server that was set aside: one per period, whichever worker it is on.
-    pub(super) fn takes_probe(&self, now_nanos: u64) -> bool {
+    pub(super) fn try_claim_probe(&self, now_nanos: u64) -> bool {
         let due = self.probe_at.load(Ordering::Relaxed);
-        let next = now_nanos.saturating_add(ASIDE_NANOS);
+        let next = now_nanos.saturating_add(EJECTION_NANOS);
         let is_taken = due != 0
             && due <= now_nanos
             && self.probe_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
@@ -108,7 +108,7 @@ impl ServerState {
     }
 
     /// Whether this request is to take a new connection: it is the probe, and a kept one would not tell whether the server is back.
-    pub fn connects_anew(&self) -> bool {
+    pub fn needs_new_connection(&self) -> bool {
         self.is_probed.load(Ordering::Relaxed) && self.is_probed.swap(false, Ordering::Relaxed)
     }
 
@@ -153,8 +153,8 @@ mod tests {
     fn a_connection_also_ends_what_is_left_of_a_failure_that_was_half_noted() {
         // The third failure was counted, a success cleared both values, then the failure set the server aside.
         let state = ServerState { probe_at: AtomicU64::new(1), ..ServerState::default() };
-        assert_eq!((state.failures(), state.is_aside()), (0, true));
+        assert_eq!((state.failures(), state.is_ejected()), (0, true));
         state.note_connected();
-        assert!(!state.is_aside(), "a server that can be reached is left out for ever");
+        assert!(!state.is_ejected(), "a server that can be reached is left out for ever");
     }
 }

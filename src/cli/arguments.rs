@@ -1,7 +1,7 @@
 //! Splitting arguments into flags (static.md 1.5).
 
 use super::CliError;
-use crate::config::nearest::nearest;
+use crate::config::suggest::did_you_mean;
 use crate::config::text::shape::Shape;
 
 /// One flag as given.
@@ -96,7 +96,7 @@ fn unknown(name: &str, shown: &str, shape: &Shape) -> CliError {
     }
     let known = super::help::flag_names(shape);
     let known = known.iter().map(String::as_str).chain(APART);
-    CliError::Usage(match nearest(name, known) {
+    CliError::Usage(match did_you_mean(name, known) {
         Some(near) => format!("unknown flag: {shown}: did you mean --{near}?"),
         None => format!("unknown flag: {shown}"),
     })

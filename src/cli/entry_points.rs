@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::CliError;
-use crate::config::nearest::nearest;
+use crate::config::suggest::did_you_mean;
 use crate::config::text::tree::{Node, Table, Value};
 
 /// Every item there is, in the spelling of Traefik's manual.
@@ -75,7 +75,7 @@ fn split<'t>(text: &'t str, shown: &str, warnings: &mut Vec<String>) -> BTreeMap
         let (key, value) = item.split_once(':').unwrap_or((item, ""));
         let known = ITEMS.iter().any(|known| known.eq_ignore_ascii_case(key));
         if !known {
-            warnings.push(match nearest(key, ITEMS) {
+            warnings.push(match did_you_mean(key, ITEMS) {
                 Some(near) => format!("{shown}: unknown item {key}: did you mean {near}?"),
                 None => format!("{shown}: unknown item {key}: it is ignored"),
             });

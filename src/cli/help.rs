@@ -1,6 +1,6 @@
 //! The text of `--help`: the flags come from the configuration's types, so none can be forgotten.
 
-use crate::config::fixed::Fixed;
+use crate::config::static_config::StaticConfig;
 use crate::config::text::shape::Shape;
 
 const INTRODUCTION: &str = "\
@@ -64,7 +64,7 @@ const NOTES: [(&str, &str); 34] = [
 pub fn help() -> String {
     let mut text = INTRODUCTION.to_owned();
     let mut flags = Vec::new();
-    collect(&Fixed::shape(), "", &mut flags);
+    collect(&StaticConfig::shape(), "", &mut flags);
     flags.push(("configfile".to_owned(), "=text"));
     flags.push(("help".to_owned(), ""));
     flags.sort();

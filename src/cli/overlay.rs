@@ -3,7 +3,7 @@
 use super::arguments::{Flag, Target, target};
 use super::{CliError, entry_points};
 use crate::config::text::shape::Shape;
-use crate::config::text::tree::{Node, Origin, Table, Value};
+use crate::config::text::tree::{Node, SourceLocation, Table, Value};
 
 pub(super) fn lay(flags: &[Flag], shape: &Shape, root: &mut Node, warnings: &mut Vec<String>) -> Result<(), CliError> {
     let mut found = Vec::with_capacity(flags.len());
@@ -70,7 +70,7 @@ fn lay_list(flag: &Flag, target: &Target<'_>, item: &Shape, repeated: bool, root
     }
     let (last, parents) = target.path.split_last().unwrap_or((&flag.name, &[]));
     let Some(table) = place(root, parents, &flag.shown) else { return Ok(()) };
-    let origin = Origin::Flag(flag.shown.clone());
+    let origin = SourceLocation::Flag(flag.shown.clone());
     if repeated && let Value::List(before) = &mut table.option_or_table(last, &origin).value {
         before.append(&mut items);
         return Ok(());
@@ -157,7 +157,7 @@ fn set(root: &mut Node, path: &[String], shown: &str, value: Value) {
 
 /// The table at a path, with every table on the way. `None` when the file has something else there: reading will say so.
 fn place<'n>(root: &'n mut Node, path: &[String], shown: &str) -> Option<&'n mut Table> {
-    let origin = Origin::Flag(shown.to_owned());
+    let origin = SourceLocation::Flag(shown.to_owned());
     let mut node = root;
     for step in path {
         node = node.as_table_mut()?.option_or_table(step, &origin);

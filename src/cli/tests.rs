@@ -13,7 +13,7 @@ fn with_file(toml: &str, args: &[&str]) -> Result<Invocation, CliError> {
     parse(&args, &|_| None, &read)
 }
 
-fn fixed(toml: &str, args: &[&str]) -> Fixed {
+fn fixed(toml: &str, args: &[&str]) -> StaticConfig {
     with_file(toml, args).unwrap_or_else(|error| panic!("{args:?}: {error}")).fixed
 }
 
@@ -41,7 +41,7 @@ fn long_flags() {
             "--entrypoints=Name:a Address::1",
         ],
     );
-    assert!(seen.debug && seen.level() == crate::config::fixed::LogLevel::Info);
+    assert!(seen.debug && seen.level() == crate::config::static_config::LogLevel::Info);
     assert_eq!(seen.api.expect("on").statistics.expect("on").recent_errors, 16);
     assert_eq!(seen.responding_timeouts.idle_timeout, GoDuration::from_millis(180));
     assert!(!seen.docker.expect("on").exposed_by_default);

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::duration::GoDuration;
-use super::few::Few;
+use super::small_map::SmallMap;
 
 /// The documents of all providers by the provider's name: the control plane and the snapshot hold the same ones.
-pub type Documents = BTreeMap<String, Arc<Dynamic>>;
+pub type Documents = BTreeMap<String, Arc<DynamicConfig>>;
 
 /// One provider's whole document. Providers always publish complete ones.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Dynamic {
+pub struct DynamicConfig {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub backends: BTreeMap<String, Backend>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -29,8 +29,8 @@ pub struct Dynamic {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Backend {
-    #[serde(skip_serializing_if = "Few::is_empty")]
-    pub servers: Few<Server>,
+    #[serde(skip_serializing_if = "SmallMap::is_empty")]
+    pub servers: SmallMap<Server>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub circuit_breaker: Option<CircuitBreaker>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,8 +145,8 @@ pub struct Frontend {
     pub entry_points: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub backend: String,
-    #[serde(skip_serializing_if = "Few::is_empty")]
-    pub routes: Few<Route>,
+    #[serde(skip_serializing_if = "SmallMap::is_empty")]
+    pub routes: SmallMap<Route>,
     /// False when a file omits it, true when a container does (dynamic.md 8.1).
     #[serde(skip_serializing_if = "is_false")]
     pub pass_host_header: bool,

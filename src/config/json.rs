@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use super::dynamic::Dynamic;
+use super::dynamic::DynamicConfig;
 use super::text;
 use super::text::tree::{Entry, Node, Table, Value};
 
@@ -16,14 +16,15 @@ const PERIOD: [&str; 6] = ["frontends", "*", "ratelimit", "rateset", "*", "perio
 ///
 /// # Errors
 /// Broken JSON, or a value whose type is not the option's, in one sentence.
-pub fn read(bytes: &[u8]) -> Result<Dynamic, String> {
+pub fn read(bytes: &[u8]) -> Result<DynamicConfig, String> {
     let json: Json = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     if !json.is_object() {
         return Err("the document is no JSON object: write {\"backends\":{...},\"frontends\":{...}}".to_owned());
     }
-    let Some(root) = node(json, &mut Vec::new())? else { return Ok(Dynamic::default()) };
-    let read = text::read_tree::<Dynamic>(&root, "", PLACE, &[]).map_err(|e| format!("{}; {}", e.message, e.help))?;
-    Ok(Dynamic { tls: Vec::new(), ..read.value })
+    let Some(root) = node(json, &mut Vec::new())? else { return Ok(DynamicConfig::default()) };
+    let read =
+        text::read_tree::<DynamicConfig>(&root, "", PLACE, &[]).map_err(|e| format!("{}; {}", e.message, e.help))?;
+    Ok(DynamicConfig { tls: Vec::new(), ..read.value })
 }
 
 /// `None` for null. `path`: the names above, in lower case.
@@ -94,6 +95,6 @@ mod tests {
         for broken in ["", "[]", "{", r#"{"backends":7}"#, r#"{"frontends":{"f":{"priority":"high"}}}"#] {
             assert!(read(broken.as_bytes()).is_err(), "{broken}");
         }
-        assert_eq!(read(b"{}"), Ok(Dynamic::default()));
+        assert_eq!(read(b"{}"), Ok(DynamicConfig::default()));
     }
 }

@@ -8,14 +8,14 @@ use crate::limits::Bound;
 pub mod duration;
 pub mod compile;
 pub mod dynamic;
-pub mod few;
-pub mod fixed;
+pub mod small_map;
+pub mod static_config;
 pub mod json;
 pub mod labels;
-pub mod nearest;
+pub mod suggest;
 pub mod pem;
 pub mod snapshot;
-pub mod states;
+pub mod middleware_states;
 pub mod text;
 
 /// A piece of a provider's document that cannot be used; the rest of the document is (dynamic.md 3.3).

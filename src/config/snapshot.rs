@@ -12,11 +12,11 @@ use rustls::pki_types::ServerName;
 
 use super::Rejected;
 use super::dynamic::Documents;
-use super::states::States;
+use super::middleware_states::MiddlewareStates;
 use crate::backend::{BackendState, Balancer, HealthCheck, Server};
 use crate::middleware::Chain;
 use crate::middleware::buffering::Buffering;
-use crate::middleware::retry::Retry;
+use crate::middleware::retry::RetryPolicy;
 use crate::rule::{Router, RouterOptions};
 
 /// One state of the whole dynamic configuration.
@@ -30,7 +30,7 @@ pub struct Snapshot {
     /// All backends, each at the place that its `number` says.
     pub backends: Vec<Arc<Backend>>,
     /// What the steps remember; the next snapshot takes it over.
-    pub states: States,
+    pub states: MiddlewareStates,
 }
 
 /// A frontend: what happens to its requests, and where they go.
@@ -44,38 +44,38 @@ pub struct Frontend {
     /// Steps taken once per request.
     pub outer: Chain,
     /// Circuit breaker and buffering, between the frontend's own steps and its tries.
-    pub guard: Arc<Chain>,
+    pub inner: Arc<Chain>,
     /// Steps taken once per try: rate limit and connections sit inside retry (dynamic.md 5.1).
     pub attempt: Arc<Chain>,
     /// `[retry]`; without it only servers that cannot be connected to are passed over.
-    pub retry: Option<Retry>,
+    pub retry: Option<RetryPolicy>,
     /// The server that forward authentication asks.
-    pub auth: Option<Box<Origin>>,
+    pub auth: Option<Box<ServerEndpoint>>,
     /// What makes an exchange more than passing bytes on; most frontends have nothing of it.
-    pub slow: Option<Box<Slow>>,
+    pub slow: Option<Box<SlowPath>>,
 }
 
 /// Options under which messages are held in memory or exchanged for others.
 #[derive(Default)]
-pub struct Slow {
+pub struct SlowPath {
     pub buffering: Option<Buffering>,
     /// Where the error pages come from, by the name of their backend.
-    pub pages: Vec<PageSource>,
+    pub pages: Vec<ErrorPageSource>,
 }
 
 /// The way to an error page: the backend's inner chain, as its first frontend on the same entry point has it (dynamic.md 5.8).
 #[derive(Clone)]
-pub struct PageSource {
+pub struct ErrorPageSource {
     pub name: Arc<str>,
     /// `None`: no frontend leads there; the page is 500.
     pub backend: Option<Arc<Backend>>,
-    pub guard: Arc<Chain>,
+    pub inner: Arc<Chain>,
     pub attempt: Arc<Chain>,
     pub buffering: Option<Buffering>,
-    pub retry: Option<Retry>,
+    pub retry: Option<RetryPolicy>,
     pub pass_host: bool,
     /// A server named `error` that no frontend leads to: it is called by its own name (dynamic.md 5.8).
-    pub is_lone: bool,
+    pub is_unrouted: bool,
 }
 
 /// A backend: its servers and how to choose one.
@@ -86,19 +86,19 @@ pub struct Backend {
     pub number: usize,
     pub balancer: Balancer,
     /// Where each of the balancer's servers is, in the same order.
-    pub origins: Vec<Origin>,
+    pub endpoints: Vec<ServerEndpoint>,
     /// What the next snapshot takes over.
     pub state: BackendState,
     pub health_check: Option<HealthCheck>,
 }
 
 /// Where a server is and how to get there.
-pub struct Origin {
+pub struct ServerEndpoint {
     pub server: Arc<Server>,
     /// `host:port` as the backend's own Host.
     pub authority: String,
     pub url: String,
-    pub addresses: Arc<Addresses>,
+    pub addresses: Arc<ResolvedAddresses>,
     /// Connections with the same number are interchangeable.
     pub pool: usize,
     /// The client's side of TLS, for an https server.
@@ -107,19 +107,19 @@ pub struct Origin {
 
 /// The addresses of one `host:port`. Names are resolved by the control plane: a look-up would block a worker's ring.
 #[derive(Debug)]
-pub struct Addresses {
+pub struct ResolvedAddresses {
     pub host: String,
     pub port: u16,
     known: ArcSwap<Vec<SocketAddr>>,
     looked_up: AtomicBool,
 }
 
-impl Addresses {
+impl ResolvedAddresses {
     /// An IP address is known at once; a name has no address until it is resolved.
     pub fn new(host: &str, port: u16) -> Self {
         let known = host.parse::<IpAddr>().map(|ip| vec![SocketAddr::new(ip, port)]).unwrap_or_default();
         let looked_up = (!known.is_empty()).into();
-        Addresses { host: host.to_owned(), port, known: ArcSwap::from_pointee(known), looked_up }
+        ResolvedAddresses { host: host.to_owned(), port, known: ArcSwap::from_pointee(known), looked_up }
     }
 
     pub fn is_name(&self) -> bool {
@@ -146,16 +146,16 @@ impl Addresses {
 
 /// Whose X-Forwarded-* words count (static.md 3.8): judged by the socket's address alone, never by what a header says.
 #[derive(Debug, Clone)]
-pub enum Trust {
+pub enum TrustedPeers {
     Everyone,
     Only(Vec<IpNet>),
 }
 
-impl Trust {
+impl TrustedPeers {
     pub fn includes(&self, peer: IpAddr) -> bool {
         match self {
-            Trust::Everyone => true,
-            Trust::Only(networks) => networks.iter().any(|network| network.contains(&peer)),
+            TrustedPeers::Everyone => true,
+            TrustedPeers::Only(networks) => networks.iter().any(|network| network.contains(&peer)),
         }
     }
 }
@@ -168,7 +168,7 @@ impl Snapshot {
             providers: BTreeMap::new(),
             rejected: Vec::new(),
             backends: Vec::new(),
-            states: States::default(),
+            states: MiddlewareStates::default(),
         }
     }
 }
@@ -179,10 +179,10 @@ mod tests {
 
     #[test]
     fn an_address_is_known_at_once_and_a_name_only_when_resolved() {
-        let literal = Addresses::new("10.0.0.7", 80);
+        let literal = ResolvedAddresses::new("10.0.0.7", 80);
         assert_eq!(literal.load().as_slice(), ["10.0.0.7:80".parse().unwrap()]);
-        assert_eq!(Addresses::new("::1", 80).load().len(), 1);
-        let name = Addresses::new("db.internal", 5432);
+        assert_eq!(ResolvedAddresses::new("::1", 80).load().len(), 1);
+        let name = ResolvedAddresses::new("db.internal", 5432);
         assert!(name.is_name() && name.load().is_empty());
         name.resolved(vec!["10.0.0.8:5432".parse().unwrap()]);
         name.resolved(Vec::new());

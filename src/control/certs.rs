@@ -8,17 +8,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use super::acme::DomainRequest;
-use crate::config::compile::{Fixture, host_rules};
+use crate::config::compile::{CompileContext, host_rules};
 use crate::config::dynamic::{CertificateFiles, Documents, TlsEntry};
 use crate::config::pem;
 use crate::limits::{Bound, CERTIFICATES_MAX};
 use crate::observe::metrics::Metrics;
 use crate::tls::certificate::Certificate;
-use crate::tls::resolver::{CertStore, PointCerts};
+use crate::tls::resolver::{CertStore, EntryPointCerts};
 
 /// The certificates as their sources gave them.
-pub struct Certs {
-    points: Vec<FixedPoint>,
+pub struct CertificateSources {
+    points: Vec<StaticCertificates>,
     generated: Option<Arc<Certificate>>,
     /// By provider: the names of entry points, and the certificate.
     dynamic: BTreeMap<String, Vec<(Vec<String>, Loaded)>>,
@@ -29,7 +29,7 @@ pub struct Certs {
 }
 
 /// An entry point with TLS, and the certificates that the fixed configuration gives it.
-pub struct FixedPoint {
+pub struct StaticCertificates {
     entry_point: String,
     certificates: Vec<CertificateFiles>,
     default: Option<CertificateFiles>,
@@ -47,9 +47,9 @@ struct Loaded {
 
 type Read<'a> = &'a dyn Fn(&str) -> io::Result<String>;
 
-impl FixedPoint {
+impl StaticCertificates {
     pub fn new(entry_point: &str, certificates: &[CertificateFiles], default: Option<&CertificateFiles>) -> Self {
-        FixedPoint {
+        StaticCertificates {
             entry_point: entry_point.to_owned(),
             certificates: certificates.to_vec(),
             default: default.cloned(),
@@ -98,16 +98,16 @@ impl Loaded {
     }
 }
 
-impl Certs {
+impl CertificateSources {
     /// Publishes the certificates of the fixed configuration. What cannot be read has been told by its check (static.md 1.8).
     pub fn new(
-        points: Vec<FixedPoint>,
+        points: Vec<StaticCertificates>,
         generated: Option<Arc<Certificate>>,
         acme_entry_point: &str,
         store: Arc<ArcSwap<CertStore>>,
         read: Read,
     ) -> Self {
-        let mut certs = Certs {
+        let mut certs = CertificateSources {
             points,
             generated,
             dynamic: BTreeMap::new(),
@@ -121,13 +121,13 @@ impl Certs {
     }
 
     /// Reads those of the fixed configuration again.
-    pub fn renew_fixed(&mut self, read: Read) {
+    pub fn reload_static(&mut self, read: Read) {
         self.points.iter_mut().for_each(|point| point.load(read, &|text| tracing::error!("{text}")));
         self.publish();
     }
 
     /// Replaces a provider's `[[tls]]` certificates. One that cannot be read is left out, or stays as it was read before, and is said.
-    pub fn set_dynamic(&mut self, provider: &str, entries: &[TlsEntry], fixture: &Fixture, metrics: &Metrics) {
+    pub fn set_dynamic(&mut self, provider: &str, entries: &[TlsEntry], fixture: &CompileContext, metrics: &Metrics) {
         let place = format!("provider {provider}: [[tls]]");
         let before = self.dynamic.remove(provider);
         let mut loaded = Vec::new();
@@ -162,13 +162,13 @@ impl Certs {
         let points = self.points.iter().map(|point| {
             let mine = self.dynamic.values().flatten().filter(|(names, _)| names.contains(&point.entry_point));
             let is_acmes = point.entry_point == self.acme_entry_point;
-            PointCerts {
+            EntryPointCerts {
                 entry_point: point.entry_point.clone(),
                 fixed: point.loaded.iter().map(Loaded::certificate).collect(),
                 default: point.default_loaded.as_ref().map(Loaded::certificate),
                 dynamic: mine.map(|(_, loaded)| loaded.certificate()).collect(),
                 acme: if is_acmes { self.acme.clone() } else { Vec::new() },
-                ..PointCerts::default()
+                ..EntryPointCerts::default()
             }
         });
         self.store.store(Arc::new(CertStore::new(points, self.generated.as_ref())));
@@ -176,7 +176,7 @@ impl Certs {
 }
 
 /// Which names ACME is asked for (static.md 10).
-pub struct AcmeWishes {
+pub struct AcmeDomainSources {
     /// The entry point whose frontends count.
     pub entry_point: String,
     pub on_host_rule: bool,
@@ -184,9 +184,9 @@ pub struct AcmeWishes {
     pub domains: Vec<DomainRequest>,
 }
 
-impl AcmeWishes {
+impl AcmeDomainSources {
     /// What ACME is asked for: no more than is allowed.
-    pub fn requests(&self, documents: &Documents, fixture: &Fixture, metrics: &Metrics) -> Vec<DomainRequest> {
+    pub fn requests(&self, documents: &Documents, fixture: &CompileContext, metrics: &Metrics) -> Vec<DomainRequest> {
         let mut requests = self.all_requests(documents, &fixture.default_entry_points);
         requests.truncate(bounded("certificates from ACME", &requests, metrics).len());
         requests
@@ -228,7 +228,7 @@ fn bounded<'a, T>(what: &str, list: &'a [T], metrics: &Metrics) -> &'a [T] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::dynamic::{Dynamic, Frontend, Route};
+    use crate::config::dynamic::{DynamicConfig, Frontend, Route};
     use crate::observe::metrics::{MetricsSettings, Scrape};
 
     #[test]
@@ -238,9 +238,10 @@ mod tests {
             let routes = [("r".to_owned(), Route { rule })].into();
             (format!("{n:05}"), Frontend { routes, ..Frontend::default() })
         };
-        let document = Dynamic { frontends: (0..10_000).map(frontend).collect(), ..Dynamic::default() };
+        let document = DynamicConfig { frontends: (0..10_000).map(frontend).collect(), ..DynamicConfig::default() };
         let request = |n: usize| DomainRequest { main: format!("a{n}.test"), sans: vec!["b.test".to_owned()] };
-        let wishes = AcmeWishes { entry_point: "https".to_owned(), on_host_rule: true, domains: vec![request(7)] };
+        let wishes =
+            AcmeDomainSources { entry_point: "https".to_owned(), on_host_rule: true, domains: vec![request(7)] };
         let start = std::time::Instant::now();
         let requests = wishes.all_requests(&[("file".to_owned(), document.into())].into(), &["https".to_owned()]);
         println!("10,000 frontends: {:?}", start.elapsed());

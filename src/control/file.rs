@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::update::{Sender, Update};
-use crate::config::fixed;
+use super::update::{ProviderUpdate, UpdateSender};
+use crate::config::static_config;
 use crate::config::text::{self, InvalidConfig, Merged};
 
-mod rest;
+mod settle;
 mod stamps;
 mod watches;
 
-use rest::at_rest;
-use stamps::Stamps;
-use watches::Watches;
+use settle::wait_until_settled;
+use stamps::FileStamps;
+use watches::FileWatcher;
 
 /// The name of this provider in the API.
 pub const PROVIDER: &str = "file";
@@ -36,7 +36,7 @@ const TORN_READS_MAX: usize = 20;
 
 /// Where the routes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum RoutesLocation {
     /// In the main configuration file, among the fixed options.
     Main(PathBuf),
     /// In a file of their own.
@@ -48,7 +48,7 @@ pub enum Place {
 /// What the provider needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSettings {
-    pub place: Place,
+    pub place: RoutesLocation,
     /// Whether changes are followed.
     pub watch: bool,
     /// See [`POLL_PERIOD`].
@@ -57,32 +57,32 @@ pub struct FileSettings {
 
 impl FileSettings {
     /// Settings from the `[file]` table. `None` when the routes stand in the main file and there is none.
-    pub fn new(table: &fixed::File, main: Option<&Path>) -> Option<FileSettings> {
+    pub fn new(table: &static_config::File, main: Option<&Path>) -> Option<FileSettings> {
         let place = if !table.directory.is_empty() {
-            Place::Directory(PathBuf::from(&table.directory))
+            RoutesLocation::Directory(PathBuf::from(&table.directory))
         } else if !table.filename.is_empty() {
-            Place::File(PathBuf::from(&table.filename))
+            RoutesLocation::File(PathBuf::from(&table.filename))
         } else {
-            Place::Main(main?.to_owned())
+            RoutesLocation::Main(main?.to_owned())
         };
         Some(FileSettings { place, watch: table.watch, poll: POLL_PERIOD })
     }
 }
 
 /// Sends the routes, and again at each change, until the receiver is gone. Without `watch` it ends after the first good load.
-pub async fn run(settings: FileSettings, send: Sender) {
+pub async fn run(settings: FileSettings, send: UpdateSender) {
     let (report, mut events) = unbounded_channel();
-    let mut watches = settings.watch.then(|| Watches::new(&settings.place, report));
-    let mut stamps = Stamps::of(&settings.place);
+    let mut watches = settings.watch.then(|| FileWatcher::new(&settings.place, report));
+    let mut stamps = FileStamps::of(&settings.place);
     let mut loaded = false;
     let mut last_error = String::new();
     let mut torn = 0;
     loop {
         let read = load(&settings.place);
-        let now = Stamps::of(&settings.place);
+        let now = FileStamps::of(&settings.place);
         // Written to while it was being read: what was read may be the empty file in front of its new contents.
         if settings.watch && now != stamps && torn < TORN_READS_MAX {
-            let (newer, is_over) = at_rest(&settings.place, &watches, &stamps, now).await;
+            let (newer, is_over) = wait_until_settled(&settings.place, &watches, &stamps, now).await;
             (stamps, torn) = (newer, if is_over { torn + 1 } else { TORN_READS_MAX });
             continue;
         }
@@ -91,14 +91,16 @@ pub async fn run(settings: FileSettings, send: Sender) {
                 loaded = true;
                 last_error.clear();
                 tracing::info!("file provider: routes loaded from {}", settings.place);
-                if send.send(Update { provider: PROVIDER, dynamic: merged.dynamic, rejected: merged.rejected }).is_err()
+                if send
+                    .send(ProviderUpdate { provider: PROVIDER, dynamic: merged.dynamic, rejected: merged.rejected })
+                    .is_err()
                 {
                     return;
                 }
             }
             Err(error) => {
                 let error = error.to_string();
-                send.cannot(PROVIDER, &error);
+                send.report_unavailable(PROVIDER, &error);
                 report_once(&mut last_error, error, loaded);
             }
         }
@@ -116,11 +118,11 @@ pub async fn run(settings: FileSettings, send: Sender) {
 /// Waits until the files differ from `stamps`, as [`at_rest`] does; `None` when nobody listens any more.
 async fn changed(
     settings: &FileSettings,
-    watches: &mut Option<Watches>,
+    watches: &mut Option<FileWatcher>,
     events: &mut UnboundedReceiver<()>,
-    stamps: &Stamps,
-    send: &Sender,
-) -> Option<(Stamps, bool)> {
+    stamps: &FileStamps,
+    send: &UpdateSender,
+) -> Option<(FileStamps, bool)> {
     loop {
         tokio::select! {
             _ = send.closed() => return None,
@@ -128,12 +130,12 @@ async fn changed(
             Some(()) = events.recv() => settle(events).await,
             _ = tokio::time::sleep(settings.poll) => {}
         }
-        let now = Stamps::of(&settings.place);
+        let now = FileStamps::of(&settings.place);
         if let Some(watches) = watches {
             watches.renew();
         }
         if now != *stamps {
-            return Some(at_rest(&settings.place, watches, stamps, now).await);
+            return Some(wait_until_settled(&settings.place, watches, stamps, now).await);
         }
     }
 }
@@ -179,15 +181,15 @@ impl std::error::Error for LoadError {}
 ///
 /// # Errors
 /// A file that cannot be read or understood.
-pub fn load(place: &Place) -> Result<Merged, LoadError> {
+pub fn load(place: &RoutesLocation) -> Result<Merged, LoadError> {
     let mut documents = Vec::new();
     for path in place.files()? {
         let contents =
             std::fs::read_to_string(&path).map_err(|error| LoadError::Unreadable { path: path.clone(), error })?;
         let name = path.display().to_string();
         let read = match place {
-            Place::Main(_) => text::inline(&contents, &name),
-            Place::File(_) | Place::Directory(_) => text::dedicated(&contents, &name),
+            RoutesLocation::Main(_) => text::inline(&contents, &name),
+            RoutesLocation::File(_) | RoutesLocation::Directory(_) => text::dedicated(&contents, &name),
         };
         let read = read.map_err(LoadError::Invalid)?;
         for warning in &read.warnings {
@@ -202,27 +204,29 @@ pub fn load(place: &Place) -> Result<Merged, LoadError> {
     Ok(merged)
 }
 
-impl Place {
+impl RoutesLocation {
     /// The path as it was configured.
     pub fn path(&self) -> &Path {
         match self {
-            Place::Main(path) | Place::File(path) | Place::Directory(path) => path,
+            RoutesLocation::Main(path) | RoutesLocation::File(path) | RoutesLocation::Directory(path) => path,
         }
     }
 
     /// One name for a file, however the caller, or an event of the folder or the file, writes its path. `None`: not ours.
     fn key(&self, path: &Path) -> Option<PathBuf> {
         match self {
-            Place::Main(file) | Place::File(file) => (path.file_name() == file.file_name()).then(|| file.clone()),
-            Place::Directory(_) => is_routes(path).then(|| std::path::absolute(path).ok())?,
+            RoutesLocation::Main(file) | RoutesLocation::File(file) => {
+                (path.file_name() == file.file_name()).then(|| file.clone())
+            }
+            RoutesLocation::Directory(_) => is_routes(path).then(|| std::path::absolute(path).ok())?,
         }
     }
 
     /// The files to read, in their order.
     fn files(&self) -> Result<Vec<PathBuf>, LoadError> {
         match self {
-            Place::Main(path) | Place::File(path) => Ok(vec![path.clone()]),
-            Place::Directory(path) => {
+            RoutesLocation::Main(path) | RoutesLocation::File(path) => Ok(vec![path.clone()]),
+            RoutesLocation::Directory(path) => {
                 let mut files = Vec::new();
                 walk(path, DIRECTORY_DEPTH_MAX, &mut files)?;
                 Ok(files)
@@ -259,7 +263,7 @@ fn walk(folder: &Path, depth_left: usize, files: &mut Vec<PathBuf>) -> Result<()
     Ok(())
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RoutesLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.path().display().fmt(f)
     }

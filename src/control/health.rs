@@ -49,7 +49,7 @@ impl HealthChecks {
         for backend in &snapshot.backends {
             let Some(check) = &backend.health_check else { continue };
             let key = (backend.provider.clone(), backend.name.clone());
-            let same = before.remove(&key).filter(|running| running.serves(check, backend));
+            let same = before.remove(&key).filter(|running| running.matches(check, backend));
             let running = match same {
                 Some(running) => running,
                 None => self.start(check, backend),
@@ -74,7 +74,7 @@ impl HealthChecks {
 
 impl Running {
     /// The same questions to the same servers. The states are looked at too: they are what the workers read.
-    fn serves(&self, check: &HealthCheck, backend: &Backend) -> bool {
+    fn matches(&self, check: &HealthCheck, backend: &Backend) -> bool {
         let servers = backend.balancer.servers();
         let same = |(a, b): (&Arc<Server>, &Arc<Server>)| a.url.text == b.url.text && Arc::ptr_eq(&a.state, &b.state);
         self.check == *check && self.servers.len() == servers.len() && self.servers.iter().zip(servers).all(same)
@@ -101,12 +101,12 @@ async fn watch(client: Result<HttpClient, String>, backend: String, check: Healt
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         rounds.tick().await;
-        join_all(servers.iter().map(|server| judge(&client, &backend, &check, server))).await;
+        join_all(servers.iter().map(|server| probe_server(&client, &backend, &check, server))).await;
     }
 }
 
 /// One server's turn: its state changes by one answer, both ways, and the log tells changes only.
-async fn judge(client: &Result<HttpClient, String>, backend: &str, check: &HealthCheck, server: &Server) {
+async fn probe_server(client: &Result<HttpClient, String>, backend: &str, check: &HealthCheck, server: &Server) {
     let outcome = async {
         let probe = check.probe(&server.url).map_err(|e| e.to_string())?;
         let client = client.as_ref().map_err(Clone::clone)?;
@@ -143,7 +143,7 @@ async fn ask(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
         let mut request = request(&uri);
         // What is configured for this server may be a password: another host does not get it.
         if uri.host() == first_host.as_deref() || uri.host() == Some(probe_host) {
-            dress(&mut request, probe)?;
+            add_headers(&mut request, probe)?;
         }
         if hop == 0 {
             let host = HeaderValue::try_from(probe.host.as_str());
@@ -166,7 +166,7 @@ fn request(uri: &Uri) -> Request<Empty<Bytes>> {
 }
 
 /// Adds the headers that are configured for the check.
-fn dress(request: &mut Request<Empty<Bytes>>, probe: &Probe) -> Result<(), String> {
+fn add_headers(request: &mut Request<Empty<Bytes>>, probe: &Probe) -> Result<(), String> {
     for (name, value) in &probe.headers {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is no header name"))?;
         let value = HeaderValue::try_from(value.as_str()).map_err(|_| format!("the header {name} has a bad value"))?;

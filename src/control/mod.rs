@@ -5,11 +5,11 @@ pub mod acme;
 pub mod certs;
 pub mod docker;
 pub mod file;
-pub mod followed;
+pub mod watched_files;
 mod health;
-mod resolve;
-mod stamp;
-pub mod standby;
+mod dns;
+mod file_stamp;
+pub mod pausable;
 pub mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,52 +22,52 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
-use crate::config::compile::{Fixture, Interned, compile, with_defaults};
-use crate::config::dynamic::{Documents, Dynamic};
+use crate::config::compile::{CompileContext, EndpointInterner, compile, with_defaults};
+use crate::config::dynamic::{Documents, DynamicConfig};
 use crate::config::{Rejected, labels};
 use crate::observe::Published;
 use crate::observe::metrics::Metrics;
 use crate::tls::challenge::ChallengeTable;
-use acme::{AcmeSettings, Event};
-use certs::{AcmeWishes, Certs};
-use followed::FollowedFiles;
+use acme::{AcmeEvent, AcmeSettings};
+use certs::{AcmeDomainSources, CertificateSources};
 use health::HealthChecks;
-use update::{FirstWords, Update};
+use update::{ProviderReadiness, ProviderUpdate};
+use watched_files::WatchedFiles;
 
 /// Everything the control plane works with; made by the wiring.
 pub struct Control {
-    pub fixture: Fixture,
+    pub fixture: CompileContext,
     /// What providers say, and where they say it.
-    pub updates: update::Receiver,
+    pub updates: update::UpdateReceiver,
     /// Kept for the life of the process, so that a run without providers waits instead of ending.
-    pub sender: update::Sender,
+    pub sender: update::UpdateSender,
     /// Addresses that the entry points use already.
-    pub interned: Interned,
+    pub interned: EndpointInterner,
     /// `providersThrottleDuration`: the least time between two applications of one provider's configurations.
     pub throttle: Duration,
     pub docker: Option<docker::DockerProviderSettings>,
     pub file: Option<file::FileSettings>,
     /// ACME, and when it has to rest.
-    pub acme: Option<(AcmeSettings, AcmeWishes, standby::Duty)>,
-    pub certs: Certs,
-    pub followed: FollowedFiles,
+    pub acme: Option<(AcmeSettings, AcmeDomainSources, pausable::PausableTask)>,
+    pub certs: CertificateSources,
+    pub followed: WatchedFiles,
     pub published: Arc<ArcSwap<Published>>,
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
     pub metrics: Arc<Metrics>,
     /// Documents that stand from the start (the demo's).
-    pub initial: Vec<Update>,
+    pub initial: Vec<ProviderUpdate>,
     /// Gives freed memory back to the system.
     pub release_memory: fn(),
 }
 
 impl Control {
     /// The providers' first words: one is awaited of each.
-    pub fn first_words(&self) -> Arc<FirstWords> {
-        let words = self.sender.words();
+    pub fn readiness(&self) -> Arc<ProviderReadiness> {
+        let words = self.sender.readiness();
         let initial = self.initial.iter().map(|update| update.provider);
         let file = self.file.as_ref().map(|_| file::PROVIDER);
         let docker = self.docker.as_ref().map(|_| labels::PROVIDER);
-        initial.chain(file).chain(docker).for_each(|provider| words.awaits(provider));
+        initial.chain(file).chain(docker).for_each(|provider| words.expect(provider));
         Arc::clone(words)
     }
 
@@ -101,13 +101,13 @@ impl Control {
             }));
             wishes
         });
-        let merge = Merge {
+        let merge = Merger {
             interned: std::mem::take(&mut self.interned),
             checks: HealthChecks::new(self.fixture.client_tls.clone()),
             control: self,
             wish,
             wishes,
-            lookups: resolve::LookUps::default(),
+            lookups: dns::NameResolver::default(),
             documents: BTreeMap::new(),
             rejected: BTreeMap::new(),
             told: BTreeSet::new(),
@@ -119,13 +119,13 @@ impl Control {
 }
 
 /// What the providers said, and what became of it.
-struct Merge {
+struct Merger {
     control: Control,
-    wish: watch::Sender<Option<acme::Wanted>>,
-    wishes: Option<AcmeWishes>,
-    interned: Interned,
+    wish: watch::Sender<Option<acme::DesiredCertificates>>,
+    wishes: Option<AcmeDomainSources>,
+    interned: EndpointInterner,
     checks: HealthChecks,
-    lookups: resolve::LookUps,
+    lookups: dns::NameResolver,
     documents: Documents,
     rejected: BTreeMap<String, Vec<Rejected>>,
     /// Rejections that the log has, so that a reload repeats none.
@@ -136,12 +136,12 @@ struct Merge {
     is_settled: bool,
 }
 
-impl Merge {
-    async fn run(mut self, mut events: UnboundedReceiver<Event>) {
-        let mut waiting: BTreeMap<&'static str, Update> = BTreeMap::new();
+impl Merger {
+    async fn run(mut self, mut events: UnboundedReceiver<AcmeEvent>) {
+        let mut waiting: BTreeMap<&'static str, ProviderUpdate> = BTreeMap::new();
         let mut applied: BTreeMap<&'static str, Instant> = BTreeMap::new();
-        let mut lookups = tokio::time::interval(resolve::EVERY);
-        let words = Arc::clone(self.control.sender.words());
+        let mut lookups = tokio::time::interval(dns::EVERY);
+        let words = Arc::clone(self.control.sender.readiness());
         let (changed, mut changes) = unbounded_channel();
         tokio::task::spawn_local(self.control.followed.clone().watch(changed));
         loop {
@@ -152,7 +152,7 @@ impl Merge {
             let next = waiting.keys().map(|name| due(name)).min();
             tokio::select! {
                 Some(update) = self.control.updates.recv() => {
-                    if self.documents.get(update.provider).is_some_and(|before| takes_servers_out(before, &update.dynamic)) {
+                    if self.documents.get(update.provider).is_some_and(|before| removes_servers(before, &update.dynamic)) {
                         waiting.remove(update.provider);
                         applied.insert(update.provider, now);
                         self.apply(update);
@@ -161,7 +161,7 @@ impl Merge {
                     }
                 }
                 Some(event) = events.recv() => {
-                    if let Event::Certificates(certificates) = event {
+                    if let AcmeEvent::Certificates(certificates) = event {
                         self.control.certs.set_acme(certificates);
                     }
                 }
@@ -175,7 +175,7 @@ impl Merge {
                 }
                 () = words.opened(), if !self.is_open => {
                     self.is_open = true;
-                    self.publish_wishes();
+                    self.publish_acme_domains();
                 }
                 Some(()) = changes.recv() => self.reread(),
                 _ = lookups.tick() => {
@@ -187,7 +187,7 @@ impl Merge {
         }
     }
 
-    fn apply(&mut self, update: Update) {
+    fn apply(&mut self, update: ProviderUpdate) {
         let provider = update.provider;
         let name = provider.to_owned();
         let document = with_defaults(Arc::new(update.dynamic), &self.control.fixture.default_entry_points);
@@ -198,28 +198,28 @@ impl Merge {
         self.control.certs.set_dynamic(&name, &document.tls, &self.control.fixture, &self.control.metrics);
         self.documents.insert(name.clone(), document);
         self.rejected.insert(name, update.rejected);
-        self.put_into_force(provider);
-        self.control.sender.words().applied(provider);
+        self.compile_and_publish(provider);
+        self.control.sender.readiness().applied(provider);
     }
 
     /// Reads the files again that entry points and documents refer to.
     fn reread(&mut self) {
         tracing::info!("a file with certificates, keys or users has changed: all of them are read again");
-        self.control.followed.forget();
-        self.control.certs.renew_fixed(&*self.control.fixture.read);
+        self.control.followed.clear();
+        self.control.certs.reload_static(&*self.control.fixture.read);
         for (provider, document) in &self.documents {
             self.control.certs.set_dynamic(provider, &document.tls, &self.control.fixture, &self.control.metrics);
         }
-        self.put_into_force("all");
+        self.compile_and_publish("all");
     }
 
     /// Compiles what the providers have said and publishes it; `provider` is the one with news.
-    fn put_into_force(&mut self, provider: &str) {
+    fn compile_and_publish(&mut self, provider: &str) {
         let written: Vec<Rejected> = self.rejected.values().flatten().cloned().collect();
         let previous = self.control.published.load();
         let snapshot =
             compile(&self.control.fixture, &self.documents, &written, &previous.snapshot, &mut self.interned);
-        self.tell(&snapshot.rejected);
+        self.log_rejections(&snapshot.rejected);
         self.lookups.start_new(self.interned.names());
         let metrics = &self.control.metrics;
         let published = Published::new(snapshot, metrics);
@@ -230,7 +230,7 @@ impl Merge {
         self.control.published.store(Arc::new(published));
         metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
         tracing::info!(provider, frontends, backends, left_out, "Server configuration reloaded");
-        self.publish_wishes();
+        self.publish_acme_domains();
         // What reading and compiling left behind goes back to the system now, the configuration before this one when the workers have
         // let go of it.
         (self.control.release_memory)();
@@ -243,7 +243,7 @@ impl Merge {
         }
     }
 
-    fn tell(&mut self, rejected: &[Rejected]) {
+    fn log_rejections(&mut self, rejected: &[Rejected]) {
         let now: BTreeSet<_> =
             rejected.iter().map(|r| (r.provider.clone(), r.name.clone(), r.reason.clone())).collect();
         let is_new = |r: &&Rejected| !self.told.contains(&(r.provider.clone(), r.name.clone(), r.reason.clone()));
@@ -258,9 +258,9 @@ impl Merge {
     }
 
     /// Which certificates ACME should see to: the configuration's own cover the rest.
-    fn publish_wishes(&self) {
+    fn publish_acme_domains(&self) {
         let Some(wishes) = self.wishes.as_ref().filter(|_| self.is_open) else { return };
-        let wanted = acme::Wanted {
+        let wanted = acme::DesiredCertificates {
             requests: wishes.requests(&self.documents, &self.control.fixture, &self.control.metrics),
             covered: self.control.certs.covered(),
         };
@@ -273,7 +273,7 @@ impl Merge {
 }
 
 /// Whether a server is gone: such a configuration does not wait for the throttle, because requests still go there.
-fn takes_servers_out(before: &Dynamic, after: &Dynamic) -> bool {
+fn removes_servers(before: &DynamicConfig, after: &DynamicConfig) -> bool {
     before.backends.iter().any(|(name, backend)| {
         let left = after.backends.get(name);
         let stays = |(id, url): (&String, &String)| {
@@ -295,12 +295,12 @@ mod tests {
             let backend = |(name, urls): &(&str, &[&str])| {
                 ((*name).to_owned(), Backend { servers: urls.iter().map(server).collect(), ..Backend::default() })
             };
-            Dynamic { backends: backends.iter().map(backend).collect(), ..Dynamic::default() }
+            DynamicConfig { backends: backends.iter().map(backend).collect(), ..DynamicConfig::default() }
         };
         let two = document(&[("a", &["1", "2"])]);
-        assert!(!takes_servers_out(&two, &two));
-        assert!(!takes_servers_out(&two, &document(&[("a", &["1", "2", "3"]), ("b", &["4"])])), "more can wait");
-        assert!(takes_servers_out(&two, &document(&[("a", &["2", "3"])])));
-        assert!(takes_servers_out(&two, &document(&[])));
+        assert!(!removes_servers(&two, &two));
+        assert!(!removes_servers(&two, &document(&[("a", &["1", "2", "3"]), ("b", &["4"])])), "more can wait");
+        assert!(removes_servers(&two, &document(&[("a", &["2", "3"])])));
+        assert!(removes_servers(&two, &document(&[])));
     }
 }

@@ -7,41 +7,41 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The receiving end; it takes everything at once and keeps only the newest document of each provider.
-pub type Receiver = UnboundedReceiver<Update>;
+pub type UpdateReceiver = UnboundedReceiver<ProviderUpdate>;
 
 /// One provider's complete document and what it could not use.
 #[derive(Debug)]
-pub struct Update {
+pub struct ProviderUpdate {
     pub provider: &'static str,
-    pub dynamic: crate::config::dynamic::Dynamic,
+    pub dynamic: crate::config::dynamic::DynamicConfig,
     pub rejected: Vec<crate::config::Rejected>,
 }
 
 /// Where providers send what they say; also from other threads.
 #[derive(Clone)]
-pub struct Sender {
-    updates: UnboundedSender<Update>,
-    words: Arc<FirstWords>,
+pub struct UpdateSender {
+    updates: UnboundedSender<ProviderUpdate>,
+    words: Arc<ProviderReadiness>,
 }
 
 /// The way from providers to the merging side.
-pub fn channel() -> (Sender, Receiver) {
+pub fn channel() -> (UpdateSender, UpdateReceiver) {
     let (updates, receiver) = unbounded_channel();
-    (Sender { updates, words: Arc::default() }, receiver)
+    (UpdateSender { updates, words: Arc::default() }, receiver)
 }
 
-impl Sender {
+impl UpdateSender {
     /// A new document, in place of the provider's last one.
     ///
     /// # Errors
     /// Nobody listens any more.
-    pub fn send(&self, update: Update) -> Result<(), Closed> {
-        self.words.said(update.provider);
+    pub fn send(&self, update: ProviderUpdate) -> Result<(), Closed> {
+        self.words.received(update.provider);
         self.updates.send(update).map_err(|_| Closed)
     }
 
     /// The provider has nothing to say for now, and why: a start does not wait for it any longer.
-    pub fn cannot(&self, provider: &'static str, reason: &str) {
+    pub fn report_unavailable(&self, provider: &'static str, reason: &str) {
         self.words.cannot(provider, reason);
     }
 
@@ -55,7 +55,7 @@ impl Sender {
         self.updates.closed().await;
     }
 
-    pub fn words(&self) -> &Arc<FirstWords> {
+    pub fn readiness(&self) -> &Arc<ProviderReadiness> {
         &self.words
     }
 }
@@ -67,59 +67,59 @@ pub struct Closed;
 /// Which providers have been heard. Whoever starts to accept connections waits for that: what comes before the first routes would be
 /// answered 404.
 #[derive(Default)]
-pub struct FirstWords {
-    words: Mutex<BTreeMap<&'static str, Word>>,
+pub struct ProviderReadiness {
+    words: Mutex<BTreeMap<&'static str, ProviderState>>,
     opened: Notify,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Word {
-    Awaited,
+enum ProviderState {
+    Pending,
     /// Its document is on the way.
-    Said,
-    Cannot(String),
+    Received,
+    Unavailable(String),
     Applied,
 }
 
-impl FirstWords {
+impl ProviderReadiness {
     /// A provider that will speak.
-    pub fn awaits(&self, provider: &'static str) {
+    pub fn expect(&self, provider: &'static str) {
         self.with(|words| {
-            words.entry(provider).or_insert(Word::Awaited);
+            words.entry(provider).or_insert(ProviderState::Pending);
         });
     }
 
     /// Its first document is in force.
     pub fn applied(&self, provider: &'static str) {
-        self.with(|words| drop(words.insert(provider, Word::Applied)));
+        self.with(|words| drop(words.insert(provider, ProviderState::Applied)));
     }
 
-    fn said(&self, provider: &'static str) {
+    fn received(&self, provider: &'static str) {
         self.with(|words| match words.get_mut(provider) {
-            Some(Word::Applied) | None => {}
-            Some(word) => *word = Word::Said,
+            Some(ProviderState::Applied) | None => {}
+            Some(word) => *word = ProviderState::Received,
         });
     }
 
     fn cannot(&self, provider: &'static str, reason: &str) {
         self.with(|words| match words.get_mut(provider) {
             // What it has said stays in force, or will be.
-            Some(Word::Said | Word::Applied) | None => {}
-            Some(word) => *word = Word::Cannot(reason.to_owned()),
+            Some(ProviderState::Received | ProviderState::Applied) | None => {}
+            Some(word) => *word = ProviderState::Unavailable(reason.to_owned()),
         });
     }
 
     /// One of them may speak any moment.
-    pub fn are_awaited(&self) -> bool {
-        self.with(|words| words.values().any(|word| matches!(word, Word::Awaited | Word::Said)))
+    pub fn has_pending(&self) -> bool {
+        self.with(|words| words.values().any(|word| matches!(word, ProviderState::Pending | ProviderState::Received)))
     }
 
     /// Those that have said nothing that could be put into force, each with the reason.
-    pub fn missing(&self) -> Vec<String> {
-        let reason = |(provider, word): (&&'static str, &Word)| match word {
-            Word::Applied => None,
-            Word::Awaited | Word::Said => Some(format!("{provider}: nothing heard yet")),
-            Word::Cannot(reason) => Some(format!("{provider}: {reason}")),
+    pub fn not_ready(&self) -> Vec<String> {
+        let reason = |(provider, word): (&&'static str, &ProviderState)| match word {
+            ProviderState::Applied => None,
+            ProviderState::Pending | ProviderState::Received => Some(format!("{provider}: nothing heard yet")),
+            ProviderState::Unavailable(reason) => Some(format!("{provider}: {reason}")),
         };
         self.with(|words| words.iter().filter_map(reason).collect())
     }
@@ -134,7 +134,7 @@ impl FirstWords {
         self.opened.notified().await;
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<&'static str, Word>) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<&'static str, ProviderState>) -> T) -> T {
         work(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -145,22 +145,22 @@ mod tests {
 
     #[test]
     fn a_start_waits_for_those_that_may_still_speak() {
-        let words = FirstWords::default();
-        assert!(!words.are_awaited() && words.missing().is_empty(), "without providers there is nothing to wait for");
-        words.awaits("docker");
-        words.awaits("file");
-        assert!(words.are_awaited());
+        let words = ProviderReadiness::default();
+        assert!(!words.has_pending() && words.not_ready().is_empty(), "without providers there is nothing to wait for");
+        words.expect("docker");
+        words.expect("file");
+        assert!(words.has_pending());
         words.applied("file");
         words.cannot("file", "it is broken now");
         words.cannot("web", "nobody waits for it");
-        assert_eq!(words.missing(), ["docker: nothing heard yet"]);
+        assert_eq!(words.not_ready(), ["docker: nothing heard yet"]);
         words.cannot("docker", "no Engine");
-        assert!(!words.are_awaited());
-        assert_eq!(words.missing(), ["docker: no Engine"]);
-        words.said("docker");
+        assert!(!words.has_pending());
+        assert_eq!(words.not_ready(), ["docker: no Engine"]);
+        words.received("docker");
         words.cannot("docker", "the stream has ended");
-        assert!(words.are_awaited(), "its document is on the way");
+        assert!(words.has_pending(), "its document is on the way");
         words.applied("docker");
-        assert!(!words.are_awaited() && words.missing().is_empty());
+        assert!(!words.has_pending() && words.not_ready().is_empty());
     }
 }

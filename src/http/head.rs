@@ -33,7 +33,7 @@ pub enum Version {
 
 /// Fields that the proxy itself looks at, found once while parsing so that later steps compare one byte.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownField {
     #[default]
     Other,
     Host,
@@ -64,72 +64,72 @@ pub enum Known {
     ForwardedAlias,
 }
 
-impl Known {
+impl KnownField {
     /// Which field a name means; any case. Names that only become a forwarding field when `_` is read as `-` are aliases.
-    pub fn of(name: &[u8]) -> Known {
-        Known::of_name(name, name.contains(&b'_'))
+    pub fn of(name: &[u8]) -> KnownField {
+        KnownField::of_name(name, name.contains(&b'_'))
     }
 
     /// As [`Known::of`], for a caller that already knows whether a `_` is in the name.
-    pub(crate) fn of_name(name: &[u8], underscore: bool) -> Known {
+    pub(crate) fn of_name(name: &[u8], underscore: bool) -> KnownField {
         if underscore {
-            return if is_forwarded_alias(name) { Known::ForwardedAlias } else { Known::Other };
+            return if is_forwarded_alias(name) { KnownField::ForwardedAlias } else { KnownField::Other };
         }
-        let Some(first) = name.first() else { return Known::Other };
-        let candidates: &[Known] = match (name.len(), first | 0x20) {
-            (2, b't') => &[Known::Te],
-            (4, b'h') => &[Known::Host],
-            (4, b'd') => &[Known::Date],
-            (6, b'c') => &[Known::Cookie],
-            (6, b'e') => &[Known::Expect],
-            (7, b'u') => &[Known::Upgrade],
-            (7, b't') => &[Known::Trailer],
-            (9, b'x') => &[Known::XRealIp],
-            (10, b'c') => &[Known::Connection],
-            (10, b'k') => &[Known::KeepAlive],
-            (13, b'a') => &[Known::Authorization],
-            (14, b'c') => &[Known::ContentLength],
-            (15, b'x') => &[Known::XForwardedFor, Known::XForwardedUri],
-            (16, b'x') => &[Known::XForwardedHost, Known::XForwardedPort],
-            (16, b'p') => &[Known::ProxyConnection],
-            (17, b't') => &[Known::TransferEncoding],
-            (17, b'x') => &[Known::XForwardedProto],
-            (18, b'x') => &[Known::XForwardedServer, Known::XForwardedMethod, Known::XForwardedPrefix],
-            (18, b'p') => &[Known::ProxyAuthenticate],
-            (19, b'p') => &[Known::ProxyAuthorization],
+        let Some(first) = name.first() else { return KnownField::Other };
+        let candidates: &[KnownField] = match (name.len(), first | 0x20) {
+            (2, b't') => &[KnownField::Te],
+            (4, b'h') => &[KnownField::Host],
+            (4, b'd') => &[KnownField::Date],
+            (6, b'c') => &[KnownField::Cookie],
+            (6, b'e') => &[KnownField::Expect],
+            (7, b'u') => &[KnownField::Upgrade],
+            (7, b't') => &[KnownField::Trailer],
+            (9, b'x') => &[KnownField::XRealIp],
+            (10, b'c') => &[KnownField::Connection],
+            (10, b'k') => &[KnownField::KeepAlive],
+            (13, b'a') => &[KnownField::Authorization],
+            (14, b'c') => &[KnownField::ContentLength],
+            (15, b'x') => &[KnownField::XForwardedFor, KnownField::XForwardedUri],
+            (16, b'x') => &[KnownField::XForwardedHost, KnownField::XForwardedPort],
+            (16, b'p') => &[KnownField::ProxyConnection],
+            (17, b't') => &[KnownField::TransferEncoding],
+            (17, b'x') => &[KnownField::XForwardedProto],
+            (18, b'x') => &[KnownField::XForwardedServer, KnownField::XForwardedMethod, KnownField::XForwardedPrefix],
+            (18, b'p') => &[KnownField::ProxyAuthenticate],
+            (19, b'p') => &[KnownField::ProxyAuthorization],
             _ => &[],
         };
-        candidates.iter().copied().find(|known| name.eq_ignore_ascii_case(known.name())).unwrap_or(Known::Other)
+        candidates.iter().copied().find(|known| name.eq_ignore_ascii_case(known.name())).unwrap_or(KnownField::Other)
     }
 
     /// The field's name in lower case; empty for `Other` and `ForwardedAlias`.
     pub fn name(self) -> &'static [u8] {
         match self {
-            Known::Other | Known::ForwardedAlias => b"",
-            Known::Host => b"host",
-            Known::Connection => b"connection",
-            Known::ContentLength => b"content-length",
-            Known::TransferEncoding => b"transfer-encoding",
-            Known::Expect => b"expect",
-            Known::Upgrade => b"upgrade",
-            Known::Te => b"te",
-            Known::Trailer => b"trailer",
-            Known::KeepAlive => b"keep-alive",
-            Known::ProxyConnection => b"proxy-connection",
-            Known::ProxyAuthenticate => b"proxy-authenticate",
-            Known::ProxyAuthorization => b"proxy-authorization",
-            Known::Authorization => b"authorization",
-            Known::Cookie => b"cookie",
-            Known::Date => b"date",
-            Known::XForwardedFor => b"x-forwarded-for",
-            Known::XForwardedProto => b"x-forwarded-proto",
-            Known::XForwardedHost => b"x-forwarded-host",
-            Known::XForwardedPort => b"x-forwarded-port",
-            Known::XForwardedServer => b"x-forwarded-server",
-            Known::XForwardedUri => b"x-forwarded-uri",
-            Known::XForwardedMethod => b"x-forwarded-method",
-            Known::XForwardedPrefix => b"x-forwarded-prefix",
-            Known::XRealIp => b"x-real-ip",
+            KnownField::Other | KnownField::ForwardedAlias => b"",
+            KnownField::Host => b"host",
+            KnownField::Connection => b"connection",
+            KnownField::ContentLength => b"content-length",
+            KnownField::TransferEncoding => b"transfer-encoding",
+            KnownField::Expect => b"expect",
+            KnownField::Upgrade => b"upgrade",
+            KnownField::Te => b"te",
+            KnownField::Trailer => b"trailer",
+            KnownField::KeepAlive => b"keep-alive",
+            KnownField::ProxyConnection => b"proxy-connection",
+            KnownField::ProxyAuthenticate => b"proxy-authenticate",
+            KnownField::ProxyAuthorization => b"proxy-authorization",
+            KnownField::Authorization => b"authorization",
+            KnownField::Cookie => b"cookie",
+            KnownField::Date => b"date",
+            KnownField::XForwardedFor => b"x-forwarded-for",
+            KnownField::XForwardedProto => b"x-forwarded-proto",
+            KnownField::XForwardedHost => b"x-forwarded-host",
+            KnownField::XForwardedPort => b"x-forwarded-port",
+            KnownField::XForwardedServer => b"x-forwarded-server",
+            KnownField::XForwardedUri => b"x-forwarded-uri",
+            KnownField::XForwardedMethod => b"x-forwarded-method",
+            KnownField::XForwardedPrefix => b"x-forwarded-prefix",
+            KnownField::XRealIp => b"x-real-ip",
         }
     }
 
@@ -138,16 +138,16 @@ impl Known {
     pub fn belongs_to_connection(self) -> bool {
         matches!(
             self,
-            Known::Connection
-                | Known::ContentLength
-                | Known::TransferEncoding
-                | Known::Upgrade
-                | Known::Te
-                | Known::Trailer
-                | Known::KeepAlive
-                | Known::ProxyConnection
-                | Known::ProxyAuthenticate
-                | Known::ProxyAuthorization
+            KnownField::Connection
+                | KnownField::ContentLength
+                | KnownField::TransferEncoding
+                | KnownField::Upgrade
+                | KnownField::Te
+                | KnownField::Trailer
+                | KnownField::KeepAlive
+                | KnownField::ProxyConnection
+                | KnownField::ProxyAuthenticate
+                | KnownField::ProxyAuthorization
         )
     }
 }
@@ -172,7 +172,7 @@ pub(crate) fn is_forwarded_name(name: &[u8]) -> bool {
 }
 
 /// Says where a request came from, and so counts only from a peer that is trusted (RFC 7239 8.1): X-Forwarded-*, X-Real-Ip, Forwarded.
-pub fn is_claim(name: &[u8]) -> bool {
+pub fn is_forwarding_field(name: &[u8]) -> bool {
     is_forwarded_name(name) || name.eq_ignore_ascii_case(b"x-real-ip") || name.eq_ignore_ascii_case(b"forwarded")
 }
 
@@ -180,14 +180,14 @@ pub fn is_claim(name: &[u8]) -> bool {
 pub struct Field {
     pub name: Span,
     pub value: Span,
-    pub known: Known,
+    pub known: KnownField,
     /// Named by a Connection field, and not one of those that must stay (security.md 44).
     pub hop: bool,
 }
 
 /// How the body behind a head is framed (RFC 9112 6.3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Body {
+pub enum BodyFraming {
     #[default]
     None,
     /// So many bytes, more than zero.
@@ -209,7 +209,7 @@ pub struct RequestHead {
     /// The host that routes: the absolute-form authority if there is one, else the Host field; port included, as sent.
     pub host: Span,
     pub fields: Vec<Field>,
-    pub body: Body,
+    pub body: BodyFraming,
     /// The client's connection may carry another request after this one.
     pub keep_alive: bool,
     /// `Expect: 100-continue` from an HTTP/1.1 client with a body.
@@ -228,7 +228,7 @@ pub struct ResponseHead {
     pub reason: Span,
     pub version: Version,
     pub fields: Vec<Field>,
-    pub body: Body,
+    pub body: BodyFraming,
     /// The origin's connection may be used again after this response's body.
     pub keep_alive: bool,
     /// A Date field is there.
@@ -281,7 +281,7 @@ impl<'a> RequestView<'a> {
     }
 
     /// The first value of a field that the parser knows; edits count.
-    pub fn known(&self, known: Known) -> Option<&'a [u8]> {
+    pub fn known(&self, known: KnownField) -> Option<&'a [u8]> {
         first_known(&self.head.fields, self.bytes, self.edits, known)
     }
 }
@@ -306,7 +306,7 @@ impl<'a> ResponseView<'a> {
     }
 
     /// The first value of a field that the parser knows; edits count.
-    pub fn known(&self, known: Known) -> Option<&'a [u8]> {
+    pub fn known(&self, known: KnownField) -> Option<&'a [u8]> {
         first_known(&self.head.fields, self.bytes, self.edits, known)
     }
 }
@@ -325,12 +325,12 @@ fn values<'a, 'n>(
         .chain(edits.values(name))
 }
 
-fn first_known<'a>(fields: &'a [Field], bytes: &'a [u8], edits: &'a Edits, known: Known) -> Option<&'a [u8]> {
+fn first_known<'a>(fields: &'a [Field], bytes: &'a [u8], edits: &'a Edits, known: KnownField) -> Option<&'a [u8]> {
     if edits.is_empty() {
         return fields.iter().find(|field| field.known == known).map(|field| field.value.of(bytes));
     }
     match known {
-        Known::Other | Known::ForwardedAlias => None,
+        KnownField::Other | KnownField::ForwardedAlias => None,
         _ => values(fields, bytes, edits, known.name()).next(),
     }
 }

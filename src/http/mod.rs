@@ -9,5 +9,8 @@ pub mod phrase;
 pub mod reply;
 
 pub use edits::Edits;
-pub use head::{Body, Field, Known, RequestHead, RequestView, ResponseHead, ResponseView, Span, Version, is_claim};
+pub use head::{
+    BodyFraming, Field, KnownField, RequestHead, RequestView, ResponseHead, ResponseView, Span, Version,
+    is_forwarding_field,
+};
 pub use reply::Reply;

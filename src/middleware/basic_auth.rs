@@ -7,8 +7,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::credentials::{CredentialMemory, PasswordHash, Verify};
-use super::{Label, Passage, Place, Request, Verdict};
+use super::credentials::{CredentialCache, PasswordHash, VerifyJob};
+use super::{ChainScope, ChainState, Label, Request, Verdict};
 use crate::http::Reply;
 use crate::limits::CREDENTIAL_BYTES_MAX;
 
@@ -18,14 +18,14 @@ pub(super) const REALM: &str = "traefik";
 #[derive(Debug)]
 pub struct BasicAuth {
     users: HashMap<Vec<u8>, PasswordHash>,
-    after: AfterAuth,
-    memory: Arc<CredentialMemory>,
+    after: AuthEdits,
+    memory: Arc<CredentialCache>,
     label: Label,
 }
 
 /// What a successful authentication does to the request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AfterAuth {
+pub struct AuthEdits {
     /// This field carries the user's name to the backend, spelled as written; empty: none does.
     pub header_field: String,
     /// Authorization is not forwarded.
@@ -47,8 +47,8 @@ impl BasicAuth {
     pub fn new(
         users: &[String],
         users_file: Option<&str>,
-        after: AfterAuth,
-        memory: Arc<CredentialMemory>,
+        after: AuthEdits,
+        memory: Arc<CredentialCache>,
         label: Label,
     ) -> Result<Self, InvalidUser> {
         let mut known = HashMap::new();
@@ -63,11 +63,11 @@ impl BasicAuth {
     }
 
     /// The label of the deprecated list is `Basic Auth for ...`, that of `auth` is `Auth for ...`.
-    pub fn list_label(place: Place) -> Label {
+    pub fn list_label(place: ChainScope) -> Label {
         place.label("Basic Auth")
     }
 
-    pub fn auth_label(place: Place) -> Label {
+    pub fn auth_label(place: ChainScope) -> Label {
         place.label("Auth")
     }
 
@@ -78,7 +78,7 @@ impl BasicAuth {
         names
     }
 
-    pub fn on_request(&self, request: &mut Request, passage: &mut Passage) -> Verdict {
+    pub fn on_request(&self, request: &mut Request, passage: &mut ChainState) -> Verdict {
         let Some(credentials) = credentials(request) else { return self.refuse() };
         let Some(colon) = credentials.iter().position(|&b| b == b':') else { return self.refuse() };
         let (user, password) = (&credentials[..colon], &credentials[colon + 1..]);
@@ -93,11 +93,11 @@ impl BasicAuth {
             return self.on_verified(true, request, passage);
         }
         let (hash, password, memory) = (hash.clone(), password.to_vec(), self.memory.clone());
-        Verdict::Verify(Box::new(Verify { hash, password, digest, memory }))
+        Verdict::Verify(Box::new(VerifyJob { hash, password, digest, memory }))
     }
 
     /// The end of a comparison that [`BasicAuth::on_request`] began.
-    pub fn on_verified(&self, matches: bool, request: &mut Request, passage: &mut Passage) -> Verdict {
+    pub fn on_verified(&self, matches: bool, request: &mut Request, passage: &mut ChainState) -> Verdict {
         if !matches {
             passage.user.clear();
             return self.refuse();
@@ -111,7 +111,7 @@ impl BasicAuth {
     }
 }
 
-impl AfterAuth {
+impl AuthEdits {
     pub(super) fn apply(&self, request: &mut Request, user: &[u8]) {
         if !self.header_field.is_empty() {
             request.edits.set(self.header_field.as_bytes(), user);

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::expression::{self, Comparison, Expression, InvalidExpression, Literal, Operator};
-use super::rolling::{Histogram, Rolling};
-use super::{Facts, Passage, Verdict};
+use super::rolling_window::{Histogram, Rolling};
+use super::{ChainState, RequestInfo, Verdict};
 use crate::http::Reply;
 
 const SECOND: u64 = 1_000_000_000;
@@ -40,7 +40,7 @@ pub struct BreakerState {
 
 /// Where a breaker stands; for metrics and messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum BreakerPhase {
     Standby,
     Tripped { until_nanos: u64 },
     Recovering { since_nanos: u64 },
@@ -48,7 +48,7 @@ pub enum Phase {
 
 #[derive(Debug)]
 struct Inner {
-    phase: Phase,
+    phase: BreakerPhase,
     last_check_nanos: Option<u64>,
     admitted: u64,
     refused: u64,
@@ -76,7 +76,7 @@ impl BreakerState {
         let mut uses_latency = false;
         expression.visit(&mut |test| uses_latency |= matches!(test, Test::Latency { .. }));
         let inner = Inner {
-            phase: Phase::Standby,
+            phase: BreakerPhase::Standby,
             last_check_nanos: None,
             admitted: 0,
             refused: 0,
@@ -92,7 +92,7 @@ impl BreakerState {
         &self.text
     }
 
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> BreakerPhase {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).phase
     }
 
@@ -102,17 +102,17 @@ impl BreakerState {
             return true;
         }
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Phase::Tripped { until_nanos } = inner.phase {
+        if let BreakerPhase::Tripped { until_nanos } = inner.phase {
             if now_nanos < until_nanos {
                 return false;
             }
             (inner.admitted, inner.refused) = (0, 0);
-            inner.phase = Phase::Recovering { since_nanos: now_nanos };
+            inner.phase = BreakerPhase::Recovering { since_nanos: now_nanos };
         }
-        let Phase::Recovering { since_nanos } = inner.phase else { return true };
+        let BreakerPhase::Recovering { since_nanos } = inner.phase else { return true };
         let elapsed = now_nanos.saturating_sub(since_nanos);
         if elapsed > RECOVERY_NANOS {
-            inner.phase = Phase::Standby;
+            inner.phase = BreakerPhase::Standby;
             self.standby.store(true, Ordering::Relaxed);
             return true;
         }
@@ -124,12 +124,12 @@ impl BreakerState {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         self.count(&mut inner, status, latency_nanos, now_nanos);
         let early = inner.last_check_nanos.is_some_and(|last| now_nanos.saturating_sub(last) < CHECK_NANOS);
-        if early || matches!(inner.phase, Phase::Tripped { .. }) {
+        if early || matches!(inner.phase, BreakerPhase::Tripped { .. }) {
             return;
         }
         inner.last_check_nanos = Some(now_nanos);
         if self.holds(&mut inner, now_nanos) {
-            inner.phase = Phase::Tripped { until_nanos: now_nanos + TRIPPED_NANOS };
+            inner.phase = BreakerPhase::Tripped { until_nanos: now_nanos + TRIPPED_NANOS };
             inner.ratios.clear();
             inner.latencies.clear();
             self.standby.store(false, Ordering::Relaxed);
@@ -203,7 +203,7 @@ impl Breaker {
         Breaker { state }
     }
 
-    pub fn on_request(&self, facts: &Facts, passage: &mut Passage) -> Verdict {
+    pub fn on_request(&self, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
         if self.state.admits(facts.now.mono_nanos) {
             passage.breaker_entered_nanos = facts.now.mono_nanos;
             return Verdict::Next;
@@ -211,7 +211,7 @@ impl Breaker {
         Verdict::Reply { reply: Reply::text(503, "Service Unavailable"), label: None }
     }
 
-    pub fn on_response(&self, status: u16, facts: &Facts, passage: &Passage) {
+    pub fn on_response(&self, status: u16, facts: &RequestInfo, passage: &ChainState) {
         let now = facts.now.mono_nanos;
         self.state.record(status, now.saturating_sub(passage.breaker_entered_nanos), now);
     }

@@ -3,7 +3,7 @@
 
 use super::expression::{self, Comparison, Expression, InvalidExpression, Literal, Operator};
 use super::{Request, Verdict};
-use crate::http::{Body, Reply};
+use crate::http::{BodyFraming, Reply};
 use crate::limits::EXTRA_ROUNDS_MAX;
 
 /// What stays in memory of a body when nothing is configured; the rest goes to a temporary file.
@@ -54,7 +54,7 @@ impl Buffering {
     /// A declared length above the limit is refused before a byte is read.
     pub fn on_request(&self, request: &Request) -> Verdict {
         match (request.head.body, self.request_bytes_max) {
-            (Body::Length(bytes), Some(max)) if bytes > max => {
+            (BodyFraming::Length(bytes), Some(max)) if bytes > max => {
                 Verdict::Reply { reply: Buffering::request_too_large(), label: None }
             }
             _ => Verdict::Next,

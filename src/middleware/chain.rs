@@ -1,7 +1,9 @@
 //! A chain of steps in the fixed order, and the walk through it in both directions.
 
-use super::error_pages::PageAsk;
-use super::{Answer, Ask, AskAnswer, Facts, Label, Middleware, Passage, Request, Verdict, Verify};
+use super::error_pages::ErrorPageRequest;
+use super::{
+    AuthRequest, AuthResponse, ChainState, Label, Middleware, Request, RequestInfo, Response, Verdict, VerifyJob,
+};
 use crate::http::Reply;
 
 /// Compiled steps. A frontend has two: `outer` (once per request) and `attempt` (once per try: connections and rate);
@@ -13,7 +15,7 @@ pub struct Chain {
 
 /// How far a request came. `at` is the step that stopped it: the way back begins there.
 #[derive(Debug)]
-pub enum Progress {
+pub enum ChainProgress {
     /// All steps passed.
     Done,
     Reply {
@@ -22,11 +24,11 @@ pub enum Progress {
         at: usize,
     },
     Ask {
-        ask: Box<Ask>,
+        ask: Box<AuthRequest>,
         at: usize,
     },
     Verify {
-        verify: Box<Verify>,
+        verify: Box<VerifyJob>,
         at: usize,
     },
 }
@@ -47,25 +49,31 @@ impl Chain {
     }
 
     /// Walks a request in, starting at step `from` (0 for a new request).
-    pub fn on_request(&self, from: usize, request: &mut Request, facts: &Facts, passage: &mut Passage) -> Progress {
+    pub fn on_request(
+        &self,
+        from: usize,
+        request: &mut Request,
+        facts: &RequestInfo,
+        passage: &mut ChainState,
+    ) -> ChainProgress {
         for (at, step) in self.steps.iter().enumerate().skip(from) {
             match step.on_request(request, facts, passage) {
                 Verdict::Next => {}
                 verdict => return stopped(verdict, at),
             }
         }
-        Progress::Done
+        ChainProgress::Done
     }
 
     /// Goes on after an [`Ask`] of step `at`. `None`: the call failed.
     pub fn on_answer(
         &self,
         at: usize,
-        answer: Option<AskAnswer>,
+        answer: Option<AuthResponse>,
         request: &mut Request,
-        facts: &Facts,
-        passage: &mut Passage,
-    ) -> Progress {
+        facts: &RequestInfo,
+        passage: &mut ChainState,
+    ) -> ChainProgress {
         let verdict = match self.steps.get(at) {
             Some(Middleware::Forward(step)) => step.on_answer(answer, request),
             // Only forward auth asks; anything else handed back here was never asked for.
@@ -80,9 +88,9 @@ impl Chain {
         at: usize,
         matches: bool,
         request: &mut Request,
-        facts: &Facts,
-        passage: &mut Passage,
-    ) -> Progress {
+        facts: &RequestInfo,
+        passage: &mut ChainState,
+    ) -> ChainProgress {
         let verdict = match self.steps.get(at) {
             Some(Middleware::Basic(step) | Middleware::BasicList(step)) => step.on_verified(matches, request, passage),
             _ => refuse_unasked(),
@@ -99,10 +107,10 @@ impl Chain {
         &self,
         below: usize,
         request: &Request,
-        answer: &mut Answer,
-        facts: &Facts,
-        passage: &mut Passage,
-    ) -> Option<(PageAsk, usize)> {
+        answer: &mut Response,
+        facts: &RequestInfo,
+        passage: &mut ChainState,
+    ) -> Option<(ErrorPageRequest, usize)> {
         for (at, step) in self.steps.iter().enumerate().take(below).rev() {
             if let Some(page) = step.on_response(request, answer, facts, passage) {
                 return Some((page, at));
@@ -116,9 +124,9 @@ impl Chain {
         at: usize,
         verdict: Verdict,
         request: &mut Request,
-        facts: &Facts,
-        passage: &mut Passage,
-    ) -> Progress {
+        facts: &RequestInfo,
+        passage: &mut ChainState,
+    ) -> ChainProgress {
         match verdict {
             Verdict::Next => self.on_request(at + 1, request, facts, passage),
             verdict => stopped(verdict, at),
@@ -126,12 +134,12 @@ impl Chain {
     }
 }
 
-fn stopped(verdict: Verdict, at: usize) -> Progress {
+fn stopped(verdict: Verdict, at: usize) -> ChainProgress {
     match verdict {
-        Verdict::Next => Progress::Done,
-        Verdict::Reply { reply, label } => Progress::Reply { reply, label, at },
-        Verdict::Ask(ask) => Progress::Ask { ask, at },
-        Verdict::Verify(verify) => Progress::Verify { verify, at },
+        Verdict::Next => ChainProgress::Done,
+        Verdict::Reply { reply, label } => ChainProgress::Reply { reply, label, at },
+        Verdict::Ask(ask) => ChainProgress::Ask { ask, at },
+        Verdict::Verify(verify) => ChainProgress::Verify { verify, at },
     }
 }
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 use x509_parser::x509::X509Name;
 
-use super::{Facts, Request, Verdict};
+use super::{Request, RequestInfo, Verdict};
 
 const CERT_FIELD: &str = "X-Forwarded-Tls-Client-Cert";
 const INFOS_FIELD: &str = "X-Forwarded-Tls-Client-Cert-Infos";
@@ -40,7 +40,7 @@ pub struct NameInfos {
 }
 
 impl ClientCert {
-    pub fn on_request(&self, request: &mut Request, facts: &Facts) -> Verdict {
+    pub fn on_request(&self, request: &mut Request, facts: &RequestInfo) -> Verdict {
         let (cert, infos) = self.values(facts.client_certs);
         for (name, value) in [(CERT_FIELD, cert), (INFOS_FIELD, infos)] {
             match value {

@@ -5,15 +5,15 @@ use std::io::{self, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{Answer, Passage, Request, Verdict};
-use crate::http::Body;
+use super::{ChainState, Request, Response, Verdict};
+use crate::http::BodyFraming;
 
 /// Shorter responses are sent as they are: gzip would not pay.
 pub const GZIP_BYTES_MIN: usize = 512;
 
 /// What happens to a response's body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum BodyPlan {
+pub enum CompressionPlan {
     /// Passes untouched.
     #[default]
     Plain,
@@ -25,7 +25,7 @@ pub enum BodyPlan {
 }
 
 /// Takes note of whether the client can read gzip.
-pub fn on_request(request: &Request, passage: &mut Passage) -> Verdict {
+pub fn on_request(request: &Request, passage: &mut ChainState) -> Verdict {
     let grpc = request.first(b"content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
     let websocket = request.head.websocket;
     passage.takes_gzip = !grpc && !websocket && request.view().all(b"accept-encoding").any(accepts_gzip);
@@ -33,9 +33,9 @@ pub fn on_request(request: &Request, passage: &mut Passage) -> Verdict {
 }
 
 /// Adds `Vary` and decides about the body.
-pub fn on_response(request: &Request, answer: &mut Answer, passage: &mut Passage) {
+pub fn on_response(request: &Request, answer: &mut Response, passage: &mut ChainState) {
     // An error page may come in place of an answer that was planned for already.
-    passage.body = BodyPlan::Plain;
+    passage.body = CompressionPlan::Plain;
     if answer.status() == 101 {
         return;
     }
@@ -47,24 +47,24 @@ pub fn on_response(request: &Request, answer: &mut Answer, passage: &mut Passage
     }
     let events = answer.first(b"content-type").is_some_and(|value| value.starts_with(b"text/event-stream"));
     let body = match answer {
-        Answer::Backend { head, .. } => head.body,
-        Answer::Gateway(reply) | Answer::Local(reply) => Body::Length(reply.body.len() as u64),
+        Response::Backend { head, .. } => head.body,
+        Response::Gateway(reply) | Response::Local(reply) => BodyFraming::Length(reply.body.len() as u64),
     };
     passage.body = match body {
-        Body::None => BodyPlan::Plain,
-        Body::Length(bytes) if bytes < GZIP_BYTES_MIN as u64 => BodyPlan::Plain,
-        Body::Length(_) => BodyPlan::Gzip,
+        BodyFraming::None => CompressionPlan::Plain,
+        BodyFraming::Length(bytes) if bytes < GZIP_BYTES_MIN as u64 => CompressionPlan::Plain,
+        BodyFraming::Length(_) => CompressionPlan::Gzip,
         // Events must not wait for company: they are compressed from the first byte, and flushed one by one.
-        Body::Chunked | Body::UntilClose if events => BodyPlan::Gzip,
-        Body::Chunked | Body::UntilClose => BodyPlan::GzipIfLong,
+        BodyFraming::Chunked | BodyFraming::UntilClose if events => CompressionPlan::Gzip,
+        BodyFraming::Chunked | BodyFraming::UntilClose => CompressionPlan::GzipIfLong,
     };
-    if passage.body == BodyPlan::Gzip {
+    if passage.body == CompressionPlan::Gzip {
         announce(answer);
     }
 }
 
 /// Changes a head for a body that goes through [`Gzip`].
-pub fn announce(answer: &mut Answer) {
+pub fn announce(answer: &mut Response) {
     answer.set("Content-Encoding", b"gzip");
     answer.remove("Content-Length");
     answer.remove("Accept-Ranges");

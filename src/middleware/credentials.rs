@@ -79,7 +79,7 @@ impl PasswordHash {
 /// Credentials that were right, as keyed digests of user, stored hash and password: a dump of the memory shows no password
 /// and the digest cannot be tried offline without the key. A changed hash makes a new digest, so the memory may outlive
 /// any reload.
-pub struct CredentialMemory {
+pub struct CredentialCache {
     key: hmac::Key,
     slots: Box<[RwLock<[u8; 32]>]>,
 }
@@ -88,11 +88,11 @@ pub struct CredentialMemory {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CredentialDigest([u8; 32]);
 
-impl CredentialMemory {
+impl CredentialCache {
     /// `key`: random bytes, made once per process.
     pub fn new(key: [u8; 32]) -> Self {
         let slots = (0..CREDENTIALS_REMEMBERED_MAX).map(|_| RwLock::new([0; 32])).collect();
-        CredentialMemory { key: hmac::Key::new(hmac::HMAC_SHA256, &key), slots }
+        CredentialCache { key: hmac::Key::new(hmac::HMAC_SHA256, &key), slots }
     }
 
     pub fn digest(&self, user: &[u8], hash: &PasswordHash, password: &[u8]) -> CredentialDigest {
@@ -123,21 +123,21 @@ impl CredentialMemory {
     }
 }
 
-impl fmt::Debug for CredentialMemory {
+impl fmt::Debug for CredentialCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CredentialMemory")
     }
 }
 
 /// A slow comparison, owned, for a thread of a pool. The pool should be small and its queue bounded: anybody can ask.
-pub struct Verify {
+pub struct VerifyJob {
     pub(super) hash: PasswordHash,
     pub(super) password: Vec<u8>,
     pub(super) digest: CredentialDigest,
-    pub(super) memory: Arc<CredentialMemory>,
+    pub(super) memory: Arc<CredentialCache>,
 }
 
-impl Verify {
+impl VerifyJob {
     /// Blocks for up to some hundred milliseconds. A right credential is remembered.
     pub fn run(self) -> bool {
         let matches = self.hash.matches(&self.password);
@@ -148,7 +148,7 @@ impl Verify {
     }
 }
 
-impl Drop for Verify {
+impl Drop for VerifyJob {
     /// Best effort: the password's own bytes are overwritten before the memory is given back.
     fn drop(&mut self) {
         self.password.fill(0);
@@ -156,7 +156,7 @@ impl Drop for Verify {
     }
 }
 
-impl fmt::Debug for Verify {
+impl fmt::Debug for VerifyJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Verify")
     }

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 
-use super::basic_auth::{AfterAuth, InvalidUser, REALM, authorization, unauthorized, user_lines};
-use super::template::split_query;
-use super::{Facts, Label, Passage, Request, Verdict};
+use super::basic_auth::{AuthEdits, InvalidUser, REALM, authorization, unauthorized, user_lines};
+use super::redirect_template::split_query;
+use super::{ChainState, Label, Request, RequestInfo, Verdict};
 use crate::limits::NONCES_MAX;
 
 /// So many of them go at once, so that a flood of first requests does not search the whole list each time.
@@ -20,7 +20,7 @@ const NONCES_DROPPED_AT_ONCE: usize = 100;
 #[derive(Debug)]
 pub struct DigestAuth {
     users: HashMap<Vec<u8>, String>,
-    after: AfterAuth,
+    after: AuthEdits,
     state: Arc<DigestState>,
     label: Label,
 }
@@ -93,7 +93,7 @@ impl DigestAuth {
     pub fn new(
         users: &[String],
         users_file: Option<&str>,
-        after: AfterAuth,
+        after: AuthEdits,
         state: Arc<DigestState>,
         label: Label,
     ) -> Result<Self, InvalidUser> {
@@ -115,7 +115,7 @@ impl DigestAuth {
         names
     }
 
-    pub fn on_request(&self, request: &mut Request, facts: &Facts, passage: &mut Passage) -> Verdict {
+    pub fn on_request(&self, request: &mut Request, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
         let Some(user) = self.user_of(request, facts) else {
             let nonce = self.state.issue(facts.now.mono_nanos, facts.random);
             let opaque = &self.state.opaque;
@@ -131,7 +131,7 @@ impl DigestAuth {
     }
 
     /// The user, if the credentials are right.
-    fn user_of(&self, request: &Request, facts: &Facts) -> Option<Vec<u8>> {
+    fn user_of(&self, request: &Request, facts: &RequestInfo) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(authorization(request)?.strip_prefix(b"Digest ")?).ok()?;
         let params = parameters(text);
         let param = |name: &str| params.get(name).map(String::as_str);
@@ -155,7 +155,7 @@ impl DigestAuth {
 }
 
 /// The signed uri's path must be the request's path or the beginning of it, before or after the path modifiers.
-fn covers(uri: &str, facts: &Facts) -> bool {
+fn covers(uri: &str, facts: &RequestInfo) -> bool {
     let path = match uri.split_once("://") {
         Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
         None => uri,

@@ -27,7 +27,7 @@ pub struct StatusRanges(Vec<(u16, u16)>);
 /// [`PAGE_HOST`], and without X-Forwarded-For and X-Real-Ip. The client gets `status` with the page's fields and body;
 /// the page's own status does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageAsk {
+pub struct ErrorPageRequest {
     pub backend: Arc<str>,
     pub target: Vec<u8>,
     pub status: u16,
@@ -41,7 +41,7 @@ impl ErrorPages {
         ErrorPages { pages }
     }
 
-    pub fn page_for(&self, status: u16) -> Option<PageAsk> {
+    pub fn page_for(&self, status: u16) -> Option<ErrorPageRequest> {
         self.pages.iter().find(|page| page.statuses.contains(status)).map(|page| page.ask(status))
     }
 }
@@ -54,9 +54,9 @@ impl ErrorPage {
         Ok(ErrorPage { statuses, backend: backend.into(), query: format!("{slash}{query}") })
     }
 
-    fn ask(&self, status: u16) -> PageAsk {
+    fn ask(&self, status: u16) -> ErrorPageRequest {
         let target = self.query.replace("{status}", &status.to_string()).into_bytes();
-        PageAsk { backend: self.backend.clone(), target, status }
+        ErrorPageRequest { backend: self.backend.clone(), target, status }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{Facts, Label, Request, Verdict};
-use crate::http::{Edits, Known, Reply, ResponseHead, ResponseView, is_claim};
+use super::{Label, Request, RequestInfo, Verdict};
+use crate::http::{Edits, KnownField, Reply, ResponseHead, ResponseView, is_forwarding_field};
 
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -51,7 +51,7 @@ pub struct ForwardAuth {
 /// A call to make: `GET target` to `server` with exactly these fields, without a body, following no redirect, within
 /// [`AUTH_ANSWER_SECS`](crate::limits::AUTH_ANSWER_SECS).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct AuthRequest {
     pub server: AuthServer,
     /// Names and values in order, Host first.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
@@ -59,7 +59,7 @@ pub struct Ask {
 
 /// The server's answer, read whole.
 #[derive(Clone, Copy)]
-pub struct AskAnswer<'a> {
+pub struct AuthResponse<'a> {
     pub head: &'a ResponseHead,
     pub bytes: &'a [u8],
     /// At most [`AUTH_ANSWER_BYTES_MAX`](crate::limits::AUTH_ANSWER_BYTES_MAX) bytes; beyond that the call has failed.
@@ -73,25 +73,25 @@ impl ForwardAuth {
         ForwardAuth { server, trust_forward_header, response_headers, label }
     }
 
-    pub fn on_request(&self, request: &Request, facts: &Facts) -> Verdict {
+    pub fn on_request(&self, request: &Request, facts: &RequestInfo) -> Verdict {
         let mut fields = vec![(b"Host".to_vec(), self.server.authority.clone().into_bytes())];
         let view = request.view();
         let hop_names: Vec<&[u8]> = view.all(b"connection").flat_map(|value| value.split(|&b| b == b',')).collect();
         for (name, value) in request.fields() {
             let named = |list: &[&str]| list.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
             let hop = hop_names.iter().any(|hop| hop.trim_ascii().eq_ignore_ascii_case(name));
-            let alias = Known::of(name) == Known::ForwardedAlias;
+            let alias = KnownField::of(name) == KnownField::ForwardedAlias;
             // What an edit says is the configuration's own word.
-            let is_believed = facts.trusted || !is_claim(name) || request.edits.replaces(name);
+            let is_believed = facts.trusted || !is_forwarding_field(name) || request.edits.replaces(name);
             if is_believed && !(named(HOP_BY_HOP) || named(REPLACED) || named(FORWARDED) || hop || alias) {
                 fields.push((name.to_vec(), value.to_vec()));
             }
         }
         self.add_forwarded(request, facts, &mut fields);
-        Verdict::Ask(Box::new(Ask { server: self.server.clone(), fields }))
+        Verdict::Ask(Box::new(AuthRequest { server: self.server.clone(), fields }))
     }
 
-    fn add_forwarded(&self, request: &Request, facts: &Facts, fields: &mut Vec<(Vec<u8>, Vec<u8>)>) {
+    fn add_forwarded(&self, request: &Request, facts: &RequestInfo, fields: &mut Vec<(Vec<u8>, Vec<u8>)>) {
         let trusted = self.trust_forward_header && facts.trusted;
         let sent = |name: &str| request.first(name.as_bytes()).filter(|value| trusted && !value.is_empty());
         let mut push = |name: &str, value: &[u8]| fields.push((name.as_bytes().to_vec(), value.to_vec()));
@@ -118,7 +118,7 @@ impl ForwardAuth {
     }
 
     /// What the answer means. `None`: the call failed.
-    pub fn on_answer(&self, answer: Option<AskAnswer>, request: &mut Request) -> Verdict {
+    pub fn on_answer(&self, answer: Option<AuthResponse>, request: &mut Request) -> Verdict {
         let Some(answer) = answer else {
             return Verdict::reply(Reply { status: 500, ..Reply::default() }, &self.label);
         };
@@ -138,13 +138,13 @@ impl ForwardAuth {
 
     /// A refusal goes to the client as it is, apart from connection fields, a relative Location, and Date, which every answer of the
     /// proxy's gets.
-    fn relay(&self, answer: AskAnswer) -> Reply {
+    fn relay(&self, answer: AuthResponse) -> Reply {
         let mut reply =
             Reply { status: answer.head.status, body: Cow::Owned(answer.body.to_vec()), ..Reply::default() };
         for field in &answer.head.fields {
             let name = field.name.of(answer.bytes);
             let hop = HOP_BY_HOP.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
-            if hop || field.hop || matches!(field.known, Known::ContentLength | Known::Date) {
+            if hop || field.hop || matches!(field.known, KnownField::ContentLength | KnownField::Date) {
                 continue;
             }
             let value = field.value.of(answer.bytes);

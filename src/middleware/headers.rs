@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Answer, Request, Verdict};
+use super::{Request, Response, Verdict};
 
 /// Fields that belong to the connection or to the framing of the message; a configured value cannot change them.
 const REQUEST_FIXED: &[&str] = &[
@@ -77,8 +77,8 @@ impl CustomHeaders {
     }
 
     /// Changes what the backend answered, and what was answered in its place; neither local answers nor WebSocket handshakes.
-    pub fn on_response(&self, answer: &mut Answer) {
-        if matches!(answer, Answer::Local(_)) || answer.status() == 101 {
+    pub fn on_response(&self, answer: &mut Response) {
+        if matches!(answer, Response::Local(_)) || answer.status() == 101 {
             return;
         }
         for (name, value) in &self.fields {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::source::Source;
-use super::{Facts, Label, Passage, Place, Request, Verdict};
+use super::source_extractor::SourceExtractor;
+use super::{ChainScope, ChainState, Label, Request, RequestInfo, Verdict};
 use crate::http::Reply;
 
 const SHARDS: usize = 16;
@@ -14,7 +14,7 @@ const SHARDS: usize = 16;
 #[derive(Debug)]
 pub struct MaxConn {
     amount: i64,
-    source: Source,
+    source: SourceExtractor,
     state: Arc<ConnState>,
     label: Label,
 }
@@ -28,18 +28,18 @@ pub struct ConnState {
 
 /// One place under the limit; dropping gives it back.
 #[derive(Debug)]
-pub struct Lease {
+pub struct RequestPermit {
     state: Arc<ConnState>,
     key: u64,
 }
 
 impl MaxConn {
     /// A negative `amount` refuses everything, as in Traefik v1; the caller leaves the step out when it is 0.
-    pub fn new(amount: i64, source: Source, state: Arc<ConnState>, place: Place) -> Self {
+    pub fn new(amount: i64, source: SourceExtractor, state: Arc<ConnState>, place: ChainScope) -> Self {
         MaxConn { amount, source, state, label: place.label("connection limit") }
     }
 
-    pub fn on_request(&self, request: &Request, facts: &Facts, passage: &mut Passage) -> Verdict {
+    pub fn on_request(&self, request: &Request, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
         let key = self.source.key(&self.state.hasher, request, facts);
         match self.state.enter(key, self.amount) {
             Some(lease) => {
@@ -66,14 +66,14 @@ impl ConnState {
         self.shards.iter().map(count).sum()
     }
 
-    fn enter(self: &Arc<Self>, key: u64, amount: i64) -> Option<Lease> {
+    fn enter(self: &Arc<Self>, key: u64, amount: i64) -> Option<RequestPermit> {
         let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
         let active = shard.get(&key).copied().unwrap_or(0);
         if i64::from(active) >= amount {
             return None;
         }
         shard.insert(key, active + 1);
-        Some(Lease { state: self.clone(), key })
+        Some(RequestPermit { state: self.clone(), key })
     }
 
     fn shard(&self, key: u64) -> &Mutex<HashMap<u64, u32>> {
@@ -81,7 +81,7 @@ impl ConnState {
     }
 }
 
-impl Drop for Lease {
+impl Drop for RequestPermit {
     fn drop(&mut self) {
         let mut shard = self.state.shard(self.key).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(active) = shard.get_mut(&self.key) {

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Facts;
+use super::RequestInfo;
 use crate::http::edits::EditRef;
-use crate::http::{Edits, Reply, RequestHead, RequestView, ResponseHead, ResponseView, is_claim};
+use crate::http::{Edits, Reply, RequestHead, RequestView, ResponseHead, ResponseView, is_forwarding_field};
 
 /// A request under way through the chain.
 pub struct Request<'a> {
@@ -34,8 +34,8 @@ impl<'a> Request<'a> {
     }
 
     /// As [`first`](Self::first); of what says where a request came from, only the word of a trusted peer and what a step has set.
-    pub fn believed(&self, name: &[u8], facts: &Facts) -> Option<&[u8]> {
-        if facts.trusted || !is_claim(name) || self.edits.replaces(name) { self.first(name) } else { None }
+    pub fn trusted_first(&self, name: &[u8], facts: &RequestInfo) -> Option<&[u8]> {
+        if facts.trusted || !is_forwarding_field(name) || self.edits.replaces(name) { self.first(name) } else { None }
     }
 }
 
@@ -52,7 +52,7 @@ impl Request<'_> {
 }
 
 /// Who made the response that goes back through the chain.
-pub enum Answer<'a> {
+pub enum Response<'a> {
     /// Received from the backend.
     Backend { head: &'a ResponseHead, bytes: &'a [u8], edits: &'a mut Edits },
     /// Made here because the backend failed (500, 502, 504).
@@ -61,19 +61,19 @@ pub enum Answer<'a> {
     Local(&'a mut Reply),
 }
 
-impl Answer<'_> {
+impl Response<'_> {
     pub fn status(&self) -> u16 {
         match self {
-            Answer::Backend { head, .. } => head.status,
-            Answer::Gateway(reply) | Answer::Local(reply) => reply.status,
+            Response::Backend { head, .. } => head.status,
+            Response::Gateway(reply) | Response::Local(reply) => reply.status,
         }
     }
 
     /// The first value of that name.
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
         match self {
-            Answer::Backend { head, bytes, edits } => ResponseView { head, bytes, edits }.first(name),
-            Answer::Gateway(reply) | Answer::Local(reply) => {
+            Response::Backend { head, bytes, edits } => ResponseView { head, bytes, edits }.first(name),
+            Response::Gateway(reply) | Response::Local(reply) => {
                 let field = reply.fields.iter().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name));
                 field.map(|(_, value)| value.as_ref())
             }
@@ -83,8 +83,8 @@ impl Answer<'_> {
     /// All fields of that name go, one with this value comes.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         match self {
-            Answer::Backend { edits, .. } => edits.set(name.as_bytes(), value),
-            Answer::Gateway(_) | Answer::Local(_) => {
+            Response::Backend { edits, .. } => edits.set(name.as_bytes(), value),
+            Response::Gateway(_) | Response::Local(_) => {
                 self.remove(name);
                 self.add(name, value);
             }
@@ -94,8 +94,8 @@ impl Answer<'_> {
     /// One more field of that name.
     pub fn add(&mut self, name: &str, value: &[u8]) {
         match self {
-            Answer::Backend { edits, .. } => edits.add(name.as_bytes(), value),
-            Answer::Gateway(reply) | Answer::Local(reply) => {
+            Response::Backend { edits, .. } => edits.add(name.as_bytes(), value),
+            Response::Gateway(reply) | Response::Local(reply) => {
                 reply.fields.push((Cow::Owned(name.to_owned()), Cow::Owned(value.to_vec())));
             }
         }
@@ -104,8 +104,8 @@ impl Answer<'_> {
     /// All fields of that name go.
     pub fn remove(&mut self, name: &str) {
         match self {
-            Answer::Backend { edits, .. } => edits.remove(name.as_bytes()),
-            Answer::Gateway(reply) | Answer::Local(reply) => {
+            Response::Backend { edits, .. } => edits.remove(name.as_bytes()),
+            Response::Gateway(reply) | Response::Local(reply) => {
                 reply.fields.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
             }
         }

@@ -14,7 +14,7 @@ pub mod credentials;
 pub mod digest_auth;
 pub mod error_pages;
 pub mod expression;
-pub mod facts;
+pub mod request_info;
 pub mod forward_auth;
 pub mod headers;
 pub mod max_conn;
@@ -23,21 +23,21 @@ pub mod message;
 pub mod rate_limit;
 pub mod redirect;
 pub mod retry;
-pub mod secure;
-pub mod source;
-pub mod template;
+pub mod security_headers;
+pub mod source_extractor;
+pub mod redirect_template;
 pub mod white_list;
 
-mod rolling;
+mod rolling_window;
 
-pub use chain::{Chain, Progress};
-pub use credentials::Verify;
-pub use facts::{Facts, Label, Now, Passage, Place};
-pub use forward_auth::{Ask, AskAnswer};
-pub use message::{Answer, Request};
+pub use chain::{Chain, ChainProgress};
+pub use credentials::VerifyJob;
+pub use forward_auth::{AuthRequest, AuthResponse};
+pub use message::{Request, Response};
+pub use request_info::{ChainScope, ChainState, Label, Now, RequestInfo};
 
 use crate::http::Reply;
-use error_pages::PageAsk;
+use error_pages::ErrorPageRequest;
 
 /// One step of a chain; [`Chain::new`] puts steps into their fixed order.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub enum Middleware {
     Redirect(redirect::Redirect),
     RequestHeaders(headers::CustomHeaders),
     ResponseHeaders(headers::CustomHeaders),
-    Secure(Box<secure::Secure>),
+    Secure(Box<security_headers::SecurityHeaders>),
     /// The deprecated `basicAuth` list, which comes before `auth` and does not replace it.
     BasicList(basic_auth::BasicAuth),
     ClientCert(client_cert::ClientCert),
@@ -73,9 +73,9 @@ pub enum Verdict {
     /// This answer, and no further steps. Without a label the access log names frontend and backend as usual.
     Reply { reply: Reply, label: Option<Label> },
     /// One call to another server; its answer goes to [`Chain::on_answer`].
-    Ask(Box<Ask>),
+    Ask(Box<AuthRequest>),
     /// Work for a thread pool; its result goes to [`Chain::on_verified`].
-    Verify(Box<Verify>),
+    Verify(Box<VerifyJob>),
 }
 
 impl Verdict {
@@ -86,7 +86,7 @@ impl Verdict {
 
 impl Middleware {
     /// The step's turn on the way in.
-    pub fn on_request(&self, request: &mut Request, facts: &Facts, passage: &mut Passage) -> Verdict {
+    pub fn on_request(&self, request: &mut Request, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
         match self {
             Middleware::WhiteList(step) | Middleware::EntryWhiteList(step) => step.on_request(request, facts),
             Middleware::Redirect(step) => step.on_request(request, facts),
@@ -110,10 +110,10 @@ impl Middleware {
     pub fn on_response(
         &self,
         request: &Request,
-        answer: &mut Answer,
-        facts: &Facts,
-        passage: &mut Passage,
-    ) -> Option<PageAsk> {
+        answer: &mut Response,
+        facts: &RequestInfo,
+        passage: &mut ChainState,
+    ) -> Option<ErrorPageRequest> {
         match self {
             Middleware::ErrorPages(step) => return step.page_for(answer.status()),
             Middleware::Secure(step) => step.on_response(answer, facts, passage),

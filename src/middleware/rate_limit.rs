@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::source::{Source, Sources};
-use super::{Facts, Label, Place, Request, Verdict};
+use super::source_extractor::{PerSource, SourceExtractor};
+use super::{ChainScope, Label, Request, RequestInfo, Verdict};
 use crate::http::Reply;
 
 /// A rate limit: a request passes when every bucket of its source has a token.
 #[derive(Debug)]
 pub struct RateLimit {
     rates: Arc<[Rate]>,
-    source: Source,
+    source: SourceExtractor,
     state: Arc<RateState>,
     label: Label,
 }
@@ -37,7 +37,7 @@ pub enum InvalidRate {
 #[derive(Debug)]
 pub struct RateState {
     rates: Arc<[Rate]>,
-    sources: Sources<Box<[Bucket]>>,
+    sources: PerSource<Box<[Bucket]>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ impl RateState {
         }
         let longest = kept.iter().map(|rate| rate.period.as_nanos() as u64).max().ok_or(InvalidRate::NoRates)?;
         let idle = longest.saturating_mul(10).saturating_add(1_000_000_000);
-        Ok(RateState { rates: kept.into(), sources: Sources::new(idle) })
+        Ok(RateState { rates: kept.into(), sources: PerSource::new(idle) })
     }
 
     /// Whether these are the rates that the buckets were made for.
@@ -122,7 +122,7 @@ impl Bucket {
 }
 
 impl RateLimit {
-    pub fn new(source: Source, state: Arc<RateState>, place: Place) -> Self {
+    pub fn new(source: SourceExtractor, state: Arc<RateState>, place: ChainScope) -> Self {
         RateLimit { rates: state.rates.clone(), source, state, label: place.label("rate limit") }
     }
 
@@ -131,7 +131,7 @@ impl RateLimit {
         &self.rates
     }
 
-    pub fn on_request(&self, request: &Request, facts: &Facts) -> Verdict {
+    pub fn on_request(&self, request: &Request, facts: &RequestInfo) -> Verdict {
         let key = self.source.key(&self.state.sources.hasher, request, facts);
         let Err(wait) = self.state.take(key, facts.now.mono_nanos) else { return Verdict::Next };
         let text = go_duration(wait);

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use regex::bytes::Regex;
 
-use super::template::{InvalidTemplate, Template, split_query};
-use super::{Facts, Label, Place, Request, Verdict};
+use super::redirect_template::{InvalidTemplate, Template, split_query};
+use super::{ChainScope, Label, Request, RequestInfo, Verdict};
 use crate::http::Reply;
 
 /// A redirect of all requests whose URL it matches. A URL it would not change goes on to the backend.
@@ -24,7 +24,7 @@ enum Form {
 
 impl Redirect {
     /// To the same host and target on another entry point. The port is always written, `:443` and `:80` too.
-    pub fn entry_point(target_port: u16, target_tls: bool, permanent: bool, place: Place) -> Self {
+    pub fn entry_point(target_port: u16, target_tls: bool, permanent: bool, place: ChainScope) -> Self {
         let scheme = if target_tls { "https" } else { "http" };
         Redirect { form: Form::EntryPoint { scheme, port: target_port }, permanent, label: place.redirect() }
     }
@@ -33,12 +33,12 @@ impl Redirect {
     ///
     /// # Errors
     /// A template expression in the replacement that is not understood.
-    pub fn regex(regex: Regex, replacement: &str, permanent: bool, place: Place) -> Result<Self, InvalidTemplate> {
+    pub fn regex(regex: Regex, replacement: &str, permanent: bool, place: ChainScope) -> Result<Self, InvalidTemplate> {
         let form = Form::Regex { regex, replacement: Template::new(replacement)? };
         Ok(Redirect { form, permanent, label: place.redirect() })
     }
 
-    pub fn on_request(&self, request: &Request, facts: &Facts) -> Verdict {
+    pub fn on_request(&self, request: &Request, facts: &RequestInfo) -> Verdict {
         let is_told = facts.trusted && request.first(b"x-forwarded-proto") == Some(b"https");
         let https = facts.secure || is_told;
         let mut old = Vec::with_capacity(16 + request.host().len() + facts.target.len());
@@ -61,7 +61,7 @@ impl Redirect {
     }
 
     /// The new URL, or nothing when the URL does not match.
-    fn rewrite(&self, old: &[u8], request: &Request, facts: &Facts) -> Option<Vec<u8>> {
+    fn rewrite(&self, old: &[u8], request: &Request, facts: &RequestInfo) -> Option<Vec<u8>> {
         match &self.form {
             Form::EntryPoint { scheme, port } => {
                 let host = plain_host(request.host())?;
@@ -115,7 +115,7 @@ fn plain_host(host: &[u8]) -> Option<&[u8]> {
 
 /// What goes into the Location field: the new URL, with the path led back to what the client asked for when modifiers
 /// changed it. `None` when the result is no URL.
-fn location(new: &[u8], facts: &Facts) -> Option<Vec<u8>> {
+fn location(new: &[u8], facts: &RequestInfo) -> Option<Vec<u8>> {
     let (authority_end, path_end) = parts(new)?;
     let mut path = &new[authority_end..path_end];
     if facts.path_replaced {

@@ -3,7 +3,7 @@
 
 /// How one try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TryEnd {
+pub enum AttemptEnd {
     /// The backend answered, whatever the status.
     Answered,
     /// Nothing of the request was sent: connecting or the TLS handshake failed or took too long.
@@ -16,20 +16,20 @@ pub enum TryEnd {
 
 /// The total number of tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retry {
+pub struct RetryPolicy {
     attempts: u32,
 }
 
-impl Retry {
+impl RetryPolicy {
     /// `configured`: 0 or less means one try per configured server.
     pub fn new(configured: i64, servers: usize) -> Self {
         let attempts = if configured > 0 { u32::try_from(configured).ok() } else { u32::try_from(servers).ok() };
-        Retry { attempts: attempts.unwrap_or(u32::MAX).max(1) }
+        RetryPolicy { attempts: attempts.unwrap_or(u32::MAX).max(1) }
     }
 
     /// One try and no more: without `[retry]`.
     pub fn off() -> Self {
-        Retry { attempts: 1 }
+        RetryPolicy { attempts: 1 }
     }
 
     pub fn attempts(self) -> u32 {
@@ -37,13 +37,13 @@ impl Retry {
     }
 
     /// Whether the `done`-th try (the first is 1) that ended so is followed by another one.
-    pub fn again(self, done: u32, end: TryEnd) -> bool {
+    pub fn again(self, done: u32, end: AttemptEnd) -> bool {
         done < self.attempts
             && match end {
-                TryEnd::NotSent => true,
+                AttemptEnd::NotSent => true,
                 // Without any server another try finds none either; every other local answer counts as a failed try.
-                TryEnd::Local(status) => status != 503,
-                TryEnd::Answered | TryEnd::Sent => false,
+                AttemptEnd::Local(status) => status != 503,
+                AttemptEnd::Answered | AttemptEnd::Sent => false,
             }
     }
 }

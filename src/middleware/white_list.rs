@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Facts, Label, Place, Request, Verdict};
+use super::{ChainScope, Label, Request, RequestInfo, Verdict};
 use crate::http::Reply;
 
 /// A list of networks. Deliberately unlike Traefik v1, X-Forwarded-For counts only when the peer itself is trusted, and of it only the
@@ -26,7 +26,7 @@ pub enum InvalidWhiteList {
 
 impl WhiteList {
     /// Reads addresses (`10.0.0.1`) and networks (`10.0.0.0/8`; bits behind the mask are ignored, as in `1.2.3.4/24`).
-    pub fn new(ranges: &[String], use_x_forwarded_for: bool, place: Place) -> Result<Self, InvalidWhiteList> {
+    pub fn new(ranges: &[String], use_x_forwarded_for: bool, place: ChainScope) -> Result<Self, InvalidWhiteList> {
         if ranges.is_empty() {
             return Err(InvalidWhiteList::Empty);
         }
@@ -34,14 +34,14 @@ impl WhiteList {
         Ok(WhiteList { networks, use_x_forwarded_for, label: place.label("ipwhitelister") })
     }
 
-    pub fn on_request(&self, request: &Request, facts: &Facts) -> Verdict {
+    pub fn on_request(&self, request: &Request, facts: &RequestInfo) -> Verdict {
         if self.lets_in(request, facts) {
             return Verdict::Next;
         }
         Verdict::reply(Reply::text(403, "Forbidden"), &self.label)
     }
 
-    fn lets_in(&self, request: &Request, facts: &Facts) -> bool {
+    fn lets_in(&self, request: &Request, facts: &RequestInfo) -> bool {
         if !self.use_x_forwarded_for || !facts.trusted {
             return self.contains(facts.peer);
         }

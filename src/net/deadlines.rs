@@ -36,16 +36,16 @@ pub struct TimeLimit<'d> {
 
 /// The time was over before the work was done. The work has been dropped, and with it what it had lent to the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Late;
+pub struct Elapsed;
 
-impl From<Late> for io::Error {
-    fn from(_: Late) -> Self {
+impl From<Elapsed> for io::Error {
+    fn from(_: Elapsed) -> Self {
         io::ErrorKind::TimedOut.into()
     }
 }
 
 /// Whether a wait failed because its time was over. The kernel's own time-out, of a peer that has vanished, is none of ours.
-pub fn is_late(error: &io::Error) -> bool {
+pub fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
 }
 
@@ -55,7 +55,7 @@ impl Deadlines {
     /// # Errors
     /// [`Late`] when the time is over first.
     pub fn within<F: Future>(&self, time: Duration, work: F) -> Within<'_, F> {
-        Within { work, time, held: Held { table: self, key: None } }
+        Within { work, time, held: SlotGuard { table: self, key: None } }
     }
 
     /// `time` as a limit to be handed on.
@@ -130,7 +130,7 @@ impl<'d> TimeLimit<'d> {
     ///
     /// # Errors
     /// Those of `work`, and `TimedOut`.
-    pub fn bound<T, F: Future<Output = io::Result<T>>>(self, work: F) -> impl Future<Output = io::Result<T>> {
+    pub fn within_io<T, F: Future<Output = io::Result<T>>>(self, work: F) -> impl Future<Output = io::Result<T>> {
         self.within(work).map(|outcome| outcome?)
     }
 }
@@ -145,12 +145,12 @@ pin_project_lite::pin_project! {
         #[pin]
         work: F,
         time: Duration,
-        held: Held<'d>,
+        held: SlotGuard<'d>,
     }
 }
 
 impl<F: Future> Future for Within<'_, F> {
-    type Output = Result<F::Output, Late>;
+    type Output = Result<F::Output, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -160,7 +160,7 @@ impl<F: Future> Future for Within<'_, F> {
         let table = this.held.table;
         match this.held.key {
             None => this.held.key = Some(table.enter(*this.time, cx.waker())),
-            Some(key) if table.is_over(key, cx.waker()) => return Poll::Ready(Err(Late)),
+            Some(key) if table.is_over(key, cx.waker()) => return Poll::Ready(Err(Elapsed)),
             Some(_) => {}
         }
         Poll::Pending
@@ -168,12 +168,12 @@ impl<F: Future> Future for Within<'_, F> {
 }
 
 /// A place in the table, free again when the wait ends in whatever way.
-struct Held<'d> {
+struct SlotGuard<'d> {
     table: &'d Deadlines,
     key: Option<usize>,
 }
 
-impl Drop for Held<'_> {
+impl Drop for SlotGuard<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             let slot = self.table.slots.borrow_mut().remove(key);

@@ -12,7 +12,7 @@ use crate::limits;
 
 /// What the user asked for with `--driver`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Wanted {
+pub enum DriverPreference {
     /// io_uring where the kernel and the container allow it, else epoll.
     #[default]
     Auto,
@@ -20,14 +20,14 @@ pub enum Wanted {
     Epoll,
 }
 
-impl FromStr for Wanted {
+impl FromStr for DriverPreference {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
-            "auto" | "" => Ok(Wanted::Auto),
-            "io_uring" | "iouring" | "uring" => Ok(Wanted::IoUring),
-            "epoll" => Ok(Wanted::Epoll),
+            "auto" | "" => Ok(DriverPreference::Auto),
+            "io_uring" | "iouring" | "uring" => Ok(DriverPreference::IoUring),
+            "epoll" => Ok(DriverPreference::Epoll),
             _ => Err(format!("unknown driver {text:?}: use auto, io_uring or epoll")),
         }
     }
@@ -36,7 +36,7 @@ impl FromStr for Wanted {
 /// A worker's runtime, and why it is the one it is.
 pub struct Driver {
     runtime: AnyRuntime,
-    pub choice: Choice,
+    pub choice: DriverInfo,
 }
 
 enum AnyRuntime {
@@ -46,7 +46,7 @@ enum AnyRuntime {
 
 /// Which driver runs, for the log line and the dashboard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct DriverInfo {
     /// `io_uring` or `epoll`.
     pub name: &'static str,
     /// Why, in words: the ring's size, or what kept io_uring away.
@@ -55,7 +55,7 @@ pub struct Choice {
     pub is_fallback: bool,
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for DriverInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.reason)
     }
@@ -66,20 +66,20 @@ impl Driver {
     ///
     /// # Errors
     /// When the forced driver is not to be had, or not even epoll is.
-    pub fn build(wanted: Wanted) -> io::Result<Driver> {
-        if wanted == Wanted::Epoll {
+    pub fn build(wanted: DriverPreference) -> io::Result<Driver> {
+        if wanted == DriverPreference::Epoll {
             return epoll("asked for with --driver=epoll".to_owned(), false);
         }
         let failure = match ring() {
             Ok((runtime, reason)) => {
                 return Ok(Driver {
                     runtime: AnyRuntime::IoUring(runtime),
-                    choice: Choice { name: "io_uring", reason, is_fallback: false },
+                    choice: DriverInfo { name: "io_uring", reason, is_fallback: false },
                 });
             }
             Err(failure) => failure,
         };
-        if wanted == Wanted::IoUring {
+        if wanted == DriverPreference::IoUring {
             return Err(io::Error::new(failure.kind(), format!("io_uring is not available: {}", explain(&failure))));
         }
         epoll(format!("io_uring is not available: {}", explain(&failure)), true)
@@ -96,7 +96,7 @@ impl Driver {
 
 fn epoll(reason: String, is_fallback: bool) -> io::Result<Driver> {
     let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?;
-    Ok(Driver { runtime: AnyRuntime::Epoll(runtime), choice: Choice { name: "epoll", reason, is_fallback } })
+    Ok(Driver { runtime: AnyRuntime::Epoll(runtime), choice: DriverInfo { name: "epoll", reason, is_fallback } })
 }
 
 /// The largest ring that the kernel grants. New kernels charge rings to RLIMIT_MEMLOCK, so a small one may pass where a large one fails.
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn every_rung_runs_a_future() {
-        for wanted in [Wanted::Auto, Wanted::Epoll] {
+        for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
             let mut driver = Driver::build(wanted).expect("a driver");
             assert_eq!(driver.block_on(async { 7 }), 7);
             assert!(!driver.choice.reason.is_empty());
@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn reads_the_flag() {
-        assert_eq!("io_uring".parse(), Ok(Wanted::IoUring));
-        assert_eq!("EPOLL".parse(), Ok(Wanted::Epoll));
-        assert!("kqueue".parse::<Wanted>().unwrap_err().contains("auto, io_uring or epoll"));
+        assert_eq!("io_uring".parse(), Ok(DriverPreference::IoUring));
+        assert_eq!("EPOLL".parse(), Ok(DriverPreference::Epoll));
+        assert!("kqueue".parse::<DriverPreference>().unwrap_err().contains("auto, io_uring or epoll"));
     }
 }

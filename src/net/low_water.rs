@@ -35,7 +35,7 @@ impl LowWater {
             self.is_slow = true;
             self.reset(from);
         }
-        stall.bound(from.readable()).await
+        stall.within_io(from.readable()).await
     }
 
     fn tell(&mut self, from: &TcpReader, wanted: usize) -> bool {

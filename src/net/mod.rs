@@ -6,26 +6,26 @@
 
 pub mod deadlines;
 pub mod driver;
-pub mod handed;
+pub mod listener_handover;
 mod low_water;
-mod pace;
-mod pulse;
-pub mod resident;
-pub mod secure;
+mod min_rate;
+mod ring_probe;
+pub mod reusable_future;
+pub mod tls_stream;
 pub mod socket;
-pub mod spare;
+pub mod free_list;
 pub mod splice;
 mod sys;
 pub mod tcp;
 pub mod tunnel;
-mod unblocked;
+mod nonblocking;
 
 use std::future::Future;
 use std::io;
 
-pub use deadlines::{Deadlines, Late, TimeLimit, is_late};
-pub use pace::{Pace, TooSlow};
-pub use pulse::Pulse;
+pub use deadlines::{Deadlines, Elapsed, TimeLimit, is_timeout};
+pub use min_rate::{MinRate, RateTooLow};
+pub use ring_probe::RingProbe;
 pub use tcp::Tcp;
 
 /// The receiving side of a connection.
@@ -38,7 +38,7 @@ pub trait ReadHalf {
     fn readable(&mut self) -> impl Future<Output = io::Result<()>>;
 
     /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (security.md 37).
-    fn is_quiet(&mut self) -> bool;
+    fn is_reusable(&mut self) -> bool;
 
     /// Whether bytes have arrived that nobody has read, so that a close would become a reset; false where that cannot be told.
     fn has_unread(&mut self) -> bool {
@@ -50,7 +50,7 @@ pub trait ReadHalf {
     ///
     /// # Errors
     /// Those of a read. The system tells each once: the next read knows nothing of it.
-    fn read_now(&mut self, _buffer: &mut Vec<u8>) -> io::Result<usize> {
+    fn try_read(&mut self, _buffer: &mut Vec<u8>) -> io::Result<usize> {
         Ok(0)
     }
 
@@ -71,7 +71,7 @@ pub trait ReadHalf {
     }
 
     /// Whether the peer has closed its side or the connection has failed, even behind bytes that nobody has read yet.
-    fn is_gone(&mut self) -> bool;
+    fn is_closed_by_peer(&mut self) -> bool;
 
     /// Makes the connection end in a reset: the one way to tell a peer that a body which lasts until the end is not whole.
     fn abort(&mut self);

@@ -56,7 +56,7 @@ pub fn parse_address(text: &str) -> io::Result<SocketAddr> {
 pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
     if first && address.port() != 0 {
         // After a kill -9 the kernel takes a moment to cancel the accepts of a dead process's ring, and its listener lives as long.
-        let end = Instant::now() + Duration::from_millis(limits::LISTEN_PATIENCE_MILLIS);
+        let end = Instant::now() + Duration::from_millis(limits::BIND_RETRY_MILLIS);
         while let Err(e) = refuse_taken(address) {
             if Instant::now() >= end {
                 return Err(e);

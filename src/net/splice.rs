@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
+use super::free_list::FreeList;
 use super::low_water::LowWater;
-use super::spare::Spare;
+use super::nonblocking::{NonblockingPair, TransferCounts};
 use super::tcp::{TcpReader, TcpWriter};
-use super::unblocked::{InUse, Unblocked};
-use super::{Pace, TimeLimit};
+use super::{MinRate, TimeLimit};
 use crate::limits;
 
 /// A worker's spare pipes. Opening one costs three system calls and, past about 1024 per user, the kernel shrinks them.
-pub struct Pipes {
-    spare: Spare<Pipe>,
-    in_use: InUse,
+pub struct PipePool {
+    spare: FreeList<Pipe>,
+    in_use: TransferCounts,
 }
 
 /// One of them.
@@ -32,18 +32,18 @@ pub struct Pipe {
 
 /// Which side ended a transfer early; what had been moved by then has been moved.
 #[derive(Debug)]
-pub enum Broken {
+pub enum SpliceError {
     Source(io::Error),
     Sink(io::Error),
 }
 
-impl Default for Pipes {
+impl Default for PipePool {
     fn default() -> Self {
-        Pipes { spare: Spare::new(limits::PIPES_POOLED_MAX), in_use: InUse::default() }
+        PipePool { spare: FreeList::new(limits::PIPES_POOLED_MAX), in_use: TransferCounts::default() }
     }
 }
 
-impl Pipes {
+impl PipePool {
     /// None where there are no descriptors left: then a body is copied, which needs none.
     pub fn lend(&self) -> Option<Pipe> {
         if let Some(pipe) = self.spare.take() {
@@ -84,7 +84,7 @@ pub struct Transfer<'a> {
     /// Good pieces are waited for (`low_water`). Not those of clients: they are slower, and an upload gains nothing.
     pub in_good_pieces: bool,
     /// What came while the sender was waited for; kept of clients, which could hold a server for ever with a byte now and then.
-    pub pace: Option<&'a mut Pace>,
+    pub pace: Option<&'a mut MinRate>,
 }
 
 impl Transfer<'_> {
@@ -93,7 +93,13 @@ impl Transfer<'_> {
     ///
     /// # Errors
     /// `Source` when the sender ended early, failed or was too slow, `Sink` when the receiver did.
-    pub async fn run(self, pipe: Pipe, pipes: &Pipes, moved: &Cell<u64>, ends: impl FnMut()) -> Result<(), Broken> {
+    pub async fn run(
+        self,
+        pipe: Pipe,
+        pipes: &PipePool,
+        moved: &Cell<u64>,
+        ends: impl FnMut(),
+    ) -> Result<(), SpliceError> {
         self.go(pipe, pipes, moved, Until::Counted, ends).await.map(drop)
     }
 
@@ -101,15 +107,15 @@ impl Transfer<'_> {
     async fn go(
         self,
         pipe: Pipe,
-        pipes: &Pipes,
+        pipes: &PipePool,
         moved: &Cell<u64>,
         until: Until,
         ends: impl FnMut(),
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, SpliceError> {
         let Transfer { from, to, head, count, stall, in_good_pieces, pace } = self;
-        let sockets = Unblocked::new(from, to, &pipes.in_use)?;
+        let sockets = NonblockingPair::new(from, to, &pipes.in_use)?;
         let water = LowWater::new(in_good_pieces);
-        let mut pump = Pump { sockets, head, count, stall, until, water, pace };
+        let mut pump = Splicer { sockets, head, count, stall, until, water, pace };
         let result = pump.run(&pipe, moved, ends).await;
         if result.is_ok() {
             pipes.give_back(pipe);
@@ -126,10 +132,10 @@ impl Transfer<'_> {
 pub async fn burst(
     from: &mut TcpReader,
     to: &mut TcpWriter,
-    pipes: &Pipes,
+    pipes: &PipePool,
     stall: TimeLimit<'_>,
     moved: &Cell<u64>,
-) -> Result<bool, Broken> {
+) -> Result<bool, SpliceError> {
     let Some(pipe) = pipes.lend() else { return Ok(false) };
     let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall, in_good_pieces: false, pace: None };
     transfer.go(pipe, pipes, moved, Until::Dry, || ()).await
@@ -145,25 +151,25 @@ enum Until {
 }
 
 /// A transfer under way.
-struct Pump<'a> {
-    sockets: Unblocked<'a>,
+struct Splicer<'a> {
+    sockets: NonblockingPair<'a>,
     head: &'a [u8],
     count: u64,
     stall: TimeLimit<'a>,
     until: Until,
     water: LowWater,
-    pace: Option<&'a mut Pace>,
+    pace: Option<&'a mut MinRate>,
 }
 
 /// Also where a transfer is given up: what the sender still sends is read as before.
-impl Drop for Pump<'_> {
+impl Drop for Splicer<'_> {
     fn drop(&mut self) {
         self.water.reset(self.sockets.from);
     }
 }
 
-impl Pump<'_> {
-    async fn run(&mut self, pipe: &Pipe, moved: &Cell<u64>, mut ends: impl FnMut()) -> Result<bool, Broken> {
+impl Splicer<'_> {
+    async fn run(&mut self, pipe: &Pipe, moved: &Cell<u64>, mut ends: impl FnMut()) -> Result<bool, SpliceError> {
         let mut turn = 0;
         while self.count > 0 {
             let wanted = self.count.min(limits::PIPE_BYTES as u64) as usize;
@@ -174,17 +180,17 @@ impl Pump<'_> {
             }
             let held = match found {
                 Ok(0) if self.until == Until::Dry => return Ok(true),
-                Ok(0) => return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())),
+                Ok(0) => return Err(SpliceError::Source(io::ErrorKind::UnexpectedEof.into())),
                 Ok(bytes) => bytes,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.until == Until::Dry => return Ok(false),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait_for_more().await.map_err(Broken::Source)?;
+                    self.wait_for_more().await.map_err(SpliceError::Source)?;
                     continue;
                 }
-                Err(e) => return Err(Broken::Source(e)),
+                Err(e) => return Err(SpliceError::Source(e)),
             };
             if let Some(pace) = &mut self.pace {
-                pace.came(held as u64);
+                pace.add_bytes(held as u64);
             }
             // Its segments take what is in the pipe along.
             self.send_head(true).await?;
@@ -210,13 +216,13 @@ impl Pump<'_> {
         };
         let start = Instant::now();
         self.water.wait(from, count, self.stall).await?;
-        pace.waited(self.stall.time, start.elapsed())
+        pace.add_wait(self.stall.time, start.elapsed())
     }
 
     /// Sends what is left of the head; `more` says that the next bytes are there already.
-    async fn send_head(&mut self, more: bool) -> Result<(), Broken> {
+    async fn send_head(&mut self, more: bool) -> Result<(), SpliceError> {
         while !self.head.is_empty() {
-            match self.sockets.to.send_now(&[IoSlice::new(self.head)], more) {
+            match self.sockets.to.try_write(&[IoSlice::new(self.head)], more) {
                 Ok(bytes) => self.head = &self.head[bytes..],
                 Err(e) => self.wait_for_room(e).await?,
             }
@@ -225,7 +231,7 @@ impl Pump<'_> {
     }
 
     /// Moves `held` bytes from the pipe to the sink.
-    async fn empty(&mut self, pipe: &Pipe, mut held: usize, moved: &Cell<u64>) -> Result<(), Broken> {
+    async fn empty(&mut self, pipe: &Pipe, mut held: usize, moved: &Cell<u64>) -> Result<(), SpliceError> {
         // A full pipe has a successor: the kernel may fill its segments. Any other piece must not wait for one that may be long in coming.
         let more = held == limits::PIPE_BYTES && self.count > 0 && self.until == Until::Counted;
         while held > 0 {
@@ -240,11 +246,11 @@ impl Pump<'_> {
         Ok(())
     }
 
-    async fn wait_for_room(&self, refused: io::Error) -> Result<(), Broken> {
+    async fn wait_for_room(&self, refused: io::Error) -> Result<(), SpliceError> {
         if refused.kind() != io::ErrorKind::WouldBlock {
-            return Err(Broken::Sink(refused));
+            return Err(SpliceError::Sink(refused));
         }
-        self.stall.bound(self.sockets.to.writable()).await.map_err(Broken::Sink)
+        self.stall.within_io(self.sockets.to.writable()).await.map_err(SpliceError::Sink)
     }
 }
 

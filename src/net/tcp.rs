@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec, sendmsg};
 
-use super::resident::Resident;
+use super::reusable_future::ReusableFuture;
 use super::splice::splice_once;
 use super::{Duplex, ReadHalf, WriteHalf, sys};
 use crate::limits;
@@ -29,7 +29,7 @@ pub struct TcpReader {
     half: TcpOwnedReadHalf,
     /// A read that is under way before anybody waits for it, and goes on when nobody does any more. On an idle connection it does two jobs
     /// in one operation of the ring: that it is still waiting says that the connection is quiet, and it receives the next answer.
-    ahead: Option<Resident<Vec<u8>, Received>>,
+    ahead: Option<ReusableFuture<Vec<u8>, Received>>,
 }
 
 pub struct TcpWriter {
@@ -83,7 +83,7 @@ impl TcpWriter {
     ///
     /// # Errors
     /// `WouldBlock` when it takes nothing now.
-    pub(super) fn send_now(&self, parts: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+    pub(super) fn try_write(&self, parts: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         flags.set(SendFlags::MORE, more);
         let control = &mut SendAncillaryBuffer::default();
@@ -117,10 +117,10 @@ async fn receive(half: &mut TcpOwnedReadHalf, mut buffer: Vec<u8>) -> Received {
 
 impl ReadHalf for TcpReader {
     async fn read(&mut self, mut buffer: Vec<u8>) -> Received {
-        let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.is_under_way()) else {
+        let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.is_busy()) else {
             return receive(&mut self.half, buffer).await;
         };
-        let (result, received) = poll_fn(|cx| ahead.poll_take(cx)).await;
+        let (result, received) = poll_fn(|cx| ahead.poll_output(cx)).await;
         if buffer.is_empty() {
             return (result, received);
         }
@@ -129,14 +129,14 @@ impl ReadHalf for TcpReader {
     }
 
     async fn readable(&mut self) -> io::Result<()> {
-        match self.ahead.as_mut().filter(|ahead| ahead.is_under_way()) {
+        match self.ahead.as_mut().filter(|ahead| ahead.is_busy()) {
             Some(ahead) => poll_fn(|cx| ahead.poll_ready(cx)).await,
             None => sys::readable(&self.half).await?,
         }
         Ok(())
     }
 
-    fn read_now(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    fn try_read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         if self.is_reading_ahead() || buffer.len() == buffer.capacity() {
             return Ok(0);
         }
@@ -152,7 +152,7 @@ impl ReadHalf for TcpReader {
     fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
         let ahead = self.ahead.get_or_insert_with(|| {
             let shared = Rc::clone(&self.half.0);
-            Resident::new(move |buffer| {
+            ReusableFuture::new(move |buffer| {
                 let mut half = OwnedReadHalf(Rc::clone(&shared));
                 async move { receive(&mut half, buffer).await }
             })
@@ -162,11 +162,11 @@ impl ReadHalf for TcpReader {
     }
 
     fn is_reading_ahead(&self) -> bool {
-        self.ahead.as_ref().is_some_and(Resident::is_under_way)
+        self.ahead.as_ref().is_some_and(ReusableFuture::is_busy)
     }
 
-    fn is_quiet(&mut self) -> bool {
-        let ahead = self.ahead.as_mut().filter(|ahead| ahead.is_under_way());
+    fn is_reusable(&mut self) -> bool {
+        let ahead = self.ahead.as_mut().filter(|ahead| ahead.is_busy());
         if ahead.is_some_and(|ahead| ahead.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready()) {
             return false;
         }
@@ -186,7 +186,7 @@ impl ReadHalf for TcpReader {
         Some(self)
     }
 
-    fn is_gone(&mut self) -> bool {
+    fn is_closed_by_peer(&mut self) -> bool {
         let ends = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
         sys::with_socket(&self.half, |fd| {
             let mut watched = [PollFd::from_borrowed_fd(fd, ends)];
@@ -231,7 +231,7 @@ impl WriteHalf for TcpWriter {
     async fn write_last(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         // The socket takes nearly every answer at once. What it does not take, and its failure, are the ordinary way's to deal with; the
         // kernel holds back nothing that has more bytes behind it.
-        let sent = if buffer.is_empty() { 0 } else { self.send_now(&[IoSlice::new(&buffer)], true).unwrap_or(0) };
+        let sent = if buffer.is_empty() { 0 } else { self.try_write(&[IoSlice::new(&buffer)], true).unwrap_or(0) };
         self.write_from(sent, buffer).await
     }
 
@@ -251,11 +251,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::net::driver::{Driver, Wanted};
+    use crate::net::driver::{Driver, DriverPreference};
 
     /// A connection of ours and its other end, on each driver in turn.
     fn on_both_drivers(test: impl AsyncFn(Tcp, StdStream)) {
-        for wanted in [Wanted::Auto, Wanted::Epoll] {
+        for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
             let mut driver = Driver::build(wanted).expect("a driver");
             driver.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -336,10 +336,10 @@ mod tests {
     fn a_failure_is_told_once_also_by_a_read_that_does_not_wait() {
         on_both_drivers(async |Duplex { mut reader, writer }, far| {
             let mut buffer = Vec::with_capacity(16);
-            assert_eq!(reader.read_now(&mut buffer).expect("nothing yet"), 0);
+            assert_eq!(reader.try_read(&mut buffer).expect("nothing yet"), 0);
             connect_unspec(&far).expect("a reset");
             reader.readable().await.expect("something is there");
-            assert_eq!(reader.read_now(&mut buffer).map_err(|e| e.kind()), Err(io::ErrorKind::ConnectionReset));
+            assert_eq!(reader.try_read(&mut buffer).map_err(|e| e.kind()), Err(io::ErrorKind::ConnectionReset));
             drop(writer);
         });
     }

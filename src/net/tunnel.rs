@@ -7,18 +7,18 @@ use std::pin::{Pin, pin};
 
 use futures_util::future::{Either, select};
 
-use super::splice::{Broken, Pipes, burst};
+use super::splice::{PipePool, SpliceError, burst};
 use super::{ReadHalf, TimeLimit, Transport, WriteHalf};
 use crate::limits;
 
 /// What a tunnel works with.
 #[derive(Clone, Copy)]
-pub struct Means<'a> {
-    pub pipes: &'a Pipes,
+pub struct TunnelOptions<'a> {
+    pub pipes: &'a PipePool,
     /// How long a receiver that takes nothing is waited for.
-    pub patience: TimeLimit<'a>,
+    pub read_timeout: TimeLimit<'a>,
     /// How long one direction may be silent once the other one has ended.
-    pub silence: TimeLimit<'a>,
+    pub idle_timeout: TimeLimit<'a>,
 }
 
 /// Copies both ways until both directions have ended, one has failed, or the one that is left has been silent for too long. Each end
@@ -29,7 +29,7 @@ pub async fn copy_both<A: Transport, B: Transport>(
     from_client: Vec<u8>,
     backend: &mut B,
     from_backend: Vec<u8>,
-    means: Means<'_>,
+    means: TunnelOptions<'_>,
 ) -> (u64, u64) {
     let (client_reader, client_writer) = client.split();
     let (backend_reader, backend_writer) = backend.split();
@@ -39,8 +39,8 @@ pub async fn copy_both<A: Transport, B: Transport>(
         let mut upward = pin!(copy_one(client_reader, from_client, backend_writer, means, &up));
         // A direction that fails ends the tunnel: the other one's pending read is dropped with its connection.
         match select(downward.as_mut(), upward.as_mut()).await {
-            Either::Left((Ok(()), upward)) => outlast(upward, &up, means.silence).await,
-            Either::Right((Ok(()), downward)) => outlast(downward, &down, means.silence).await,
+            Either::Left((Ok(()), upward)) => drain_remaining(upward, &up, means.idle_timeout).await,
+            Either::Right((Ok(()), downward)) => drain_remaining(downward, &down, means.idle_timeout).await,
             Either::Left((Err(_), _)) | Either::Right((Err(_), _)) => {}
         }
     }
@@ -49,7 +49,11 @@ pub async fn copy_both<A: Transport, B: Transport>(
 
 /// The direction that is left, for as long as something comes of it: whoever has ended the other one may have gone altogether, which only
 /// writing to it would show.
-async fn outlast(mut left: Pin<&mut impl Future<Output = io::Result<()>>>, copied: &Cell<u64>, silence: TimeLimit<'_>) {
+async fn drain_remaining(
+    mut left: Pin<&mut impl Future<Output = io::Result<()>>>,
+    copied: &Cell<u64>,
+    silence: TimeLimit<'_>,
+) {
     let mut before = None;
     while before.replace(copied.get()) != Some(copied.get()) {
         if silence.within(left.as_mut()).await.is_ok() {
@@ -62,7 +66,7 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
     from: &mut R,
     first: Vec<u8>,
     to: &mut W,
-    means: Means<'_>,
+    means: TunnelOptions<'_>,
     copied: &Cell<u64>,
 ) -> io::Result<()> {
     let mut buffer = first;
@@ -98,12 +102,12 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
 async fn splice<R: ReadHalf, W: WriteHalf>(
     from: &mut R,
     to: &mut W,
-    means: Means<'_>,
+    means: TunnelOptions<'_>,
     copied: &Cell<u64>,
 ) -> io::Result<bool> {
     let (Some(from), Some(to)) = (from.as_plain(), to.as_plain()) else { return Ok(false) };
-    burst(from, to, means.pipes, means.patience, copied).await.map_err(|broken| match broken {
-        Broken::Source(e) | Broken::Sink(e) => e,
+    burst(from, to, means.pipes, means.read_timeout, copied).await.map_err(|broken| match broken {
+        SpliceError::Source(e) | SpliceError::Sink(e) => e,
     })
 }
 
@@ -114,7 +118,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::net::driver::{Driver, Wanted};
+    use crate::net::driver::{Driver, DriverPreference};
     use crate::net::{Deadlines, Tcp, socket};
 
     /// A connection of ours and its other end.
@@ -148,17 +152,17 @@ mod tests {
 
     #[test]
     fn long_streams_go_both_ways_at_once_and_arrive_whole() {
-        for wanted in [Wanted::IoUring, Wanted::Epoll] {
+        for wanted in [DriverPreference::IoUring, DriverPreference::Epoll] {
             let mut driver = Driver::build(wanted).expect("a driver");
             driver.block_on(async {
                 let ((mut client, far_client), (mut backend, far_backend)) = (pair(), pair());
                 let one = std::thread::spawn(move || talk(far_client, 1));
                 let other = std::thread::spawn(move || talk(far_backend, 2));
-                let (pipes, deadlines) = (Pipes::default(), Deadlines::default());
-                let means = Means {
+                let (pipes, deadlines) = (PipePool::default(), Deadlines::default());
+                let means = TunnelOptions {
                     pipes: &pipes,
-                    patience: deadlines.limit(Duration::MAX),
-                    silence: deadlines.limit(Duration::MAX),
+                    read_timeout: deadlines.limit(Duration::MAX),
+                    idle_timeout: deadlines.limit(Duration::MAX),
                 };
                 let moved = copy_both(&mut client, b"A".to_vec(), &mut backend, b"B".to_vec(), means).await;
                 drop((client, backend));

@@ -16,7 +16,7 @@ pub use format::{AccessLogFormat, AccessLogSettings, LogField};
 
 /// Everything one line can say about one request. All times are in nanoseconds.
 #[derive(Clone, Copy)]
-pub struct Record<'a> {
+pub struct AccessLogRecord<'a> {
     /// When the request's head was complete, since 1970 UTC.
     pub start_unix_nanos: u64,
     /// What local time is ahead of UTC, in seconds.
@@ -42,7 +42,7 @@ pub struct Record<'a> {
     /// The frontend's name, or the label of a proxy-made answer (static.md 6.3); `None` if no handler took the request.
     pub frontend_name: Option<&'a str>,
     /// Who produced the response; `None` if no handler did.
-    pub origin: Option<Origin<'a>>,
+    pub origin: Option<UpstreamRecord<'a>>,
     /// The status sent to the client; 499 if the client went away first.
     pub status: u16,
     /// Bytes of the body sent to the client.
@@ -56,7 +56,7 @@ pub struct Record<'a> {
 
 /// The server, or the proxy's own handler, behind a response.
 #[derive(Clone, Copy)]
-pub struct Origin<'a> {
+pub struct UpstreamRecord<'a> {
     /// The backend's name; `Traefik` for an answer made by the proxy itself.
     pub backend_name: &'a str,
     /// The server's URL; the request target for an answer made by the proxy itself.
@@ -72,7 +72,7 @@ pub struct Origin<'a> {
 
 impl AccessLogFormat {
     /// Appends the record's line, newline included. Returns false, and appends nothing, if the filters leave it out.
-    pub fn append(&self, record: &Record, out: &mut Vec<u8>) -> bool {
+    pub fn append(&self, record: &AccessLogRecord, out: &mut Vec<u8>) -> bool {
         if !self.passes(record.status, record.retry_attempts, record.duration_nanos) {
             return false;
         }
@@ -85,7 +85,7 @@ impl AccessLogFormat {
     }
 }
 
-impl<'a> Record<'a> {
+impl<'a> AccessLogRecord<'a> {
     /// The frontend's name as the log shows it.
     fn frontend_shown(&self) -> Option<&'a str> {
         self.frontend_name.map(|name| name.strip_prefix("frontend-").unwrap_or(name))

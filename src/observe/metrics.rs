@@ -8,7 +8,7 @@
 mod block;
 mod labels;
 mod prometheus;
-mod tally;
+mod health_counters;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::Bound;
 use block::Block;
+use health_counters::HealthCounters;
+pub use health_counters::{HealthTotals, RecentError};
 pub use labels::{Method, Protocol};
-pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerState};
-use tally::Tally;
-pub use tally::{HealthNumbers, RecentError};
+pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
 
 /// Traefik's default bounds of the duration histogram, in seconds (static.md 8).
 pub const DEFAULT_BUCKETS: [f64; 4] = [0.1, 0.3, 1.2, 5.0];
@@ -63,7 +63,7 @@ pub struct Metrics {
     bounds: Arc<Bounds>,
     entry_points: Vec<(String, Box<[Block]>)>,
     backends: Mutex<BTreeMap<String, Arc<BackendMetrics>>>,
-    tallies: Box<[Tally]>,
+    tallies: Box<[HealthCounters]>,
     recent_errors: usize,
     reloads: AtomicU64,
     reload_unix_secs: AtomicU64,
@@ -102,7 +102,7 @@ impl Metrics {
         Metrics {
             entry_points: settings.entry_points.iter().map(|name| (name.clone(), blocks())).collect(),
             backends: Mutex::default(),
-            tallies: (0..workers).map(|_| Tally::new(settings.recent_errors)).collect(),
+            tallies: (0..workers).map(|_| HealthCounters::new(settings.recent_errors)).collect(),
             recent_errors: settings.recent_errors,
             reloads: AtomicU64::new(0),
             reload_unix_secs: AtomicU64::new(0),
@@ -171,8 +171,8 @@ impl Metrics {
     }
 
     /// The numbers of `/health`, all workers together.
-    pub fn health(&self, unix_secs: u64) -> HealthNumbers {
-        tally::sum(&self.tallies, unix_secs, self.recent_errors)
+    pub fn health(&self, unix_secs: u64) -> HealthTotals {
+        health_counters::sum(&self.tallies, unix_secs, self.recent_errors)
     }
 
     /// The body of `/metrics` (static.md 8), content type `text/plain; version=0.0.4`.

@@ -3,10 +3,10 @@
 //! Values in, bytes out: times, process facts and configurations are arguments, and the bytes are written by others.
 
 pub mod access_log;
-pub mod app_log;
+pub mod process_log;
 
-pub mod clock_text;
-pub mod json_text;
+pub mod time_format;
+pub mod go_json;
 pub mod metrics;
 
 pub mod status;

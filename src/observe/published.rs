@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::metrics::{BackendMetrics, Metrics, ServerHealth, ServerState};
+use super::metrics::{BackendMetrics, Metrics, ServerHealth, ServerSample};
 use crate::config::snapshot::Snapshot;
 
 /// One published state. A request holds it from its head to its log line.
@@ -25,15 +25,15 @@ impl Published {
     }
 
     /// All servers with what is known of their health.
-    pub fn servers(&self) -> Vec<ServerState> {
+    pub fn servers(&self) -> Vec<ServerSample> {
         let backends = self.snapshot.backends.iter();
         let of = |backend: &Arc<crate::config::snapshot::Backend>| {
             let is_checked = backend.health_check.is_some();
             let (provider, name) = (backend.provider.clone(), backend.name.clone());
             let servers: Vec<_> = backend
-                .origins
+                .endpoints
                 .iter()
-                .map(|origin| ServerState {
+                .map(|origin| ServerSample {
                     provider: provider.clone(),
                     backend: name.clone(),
                     server: origin.server.name.clone(),

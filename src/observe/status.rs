@@ -9,7 +9,7 @@ mod health;
 
 use std::borrow::Cow;
 
-use super::metrics::{HealthNumbers, ServerState};
+use super::metrics::{HealthTotals, ServerSample};
 use crate::config::Rejected;
 use crate::config::dynamic::Documents;
 use crate::http::Reply;
@@ -17,7 +17,7 @@ pub use dashboard::Asset;
 
 /// Which of the pages an entry point carries, and how it treats paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Exposed {
+pub struct ExposedRoutes {
     pub api: bool,
     pub dashboard: bool,
     pub ping: bool,
@@ -30,7 +30,7 @@ pub struct Exposed {
 
 /// What the routing of a request to these pages looks at.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct PageRequest<'a> {
+pub struct InternalRequest<'a> {
     pub method: &'a [u8],
     /// The target's path, as sent.
     pub path: &'a [u8],
@@ -42,7 +42,7 @@ pub struct PageRequest<'a> {
 
 /// A request that is answered here and not by a frontend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Page<'a> {
+pub enum InternalRoute<'a> {
     Ping,
     Metrics,
     Health,
@@ -64,10 +64,10 @@ pub enum Page<'a> {
     WithoutSlash,
 }
 
-impl Page<'_> {
+impl InternalRoute<'_> {
     /// Ping is answered ahead of the entry point's white list and authentication, all else behind them (static.md 7.4).
     pub fn is_guarded(&self) -> bool {
-        !matches!(self, Page::Ping)
+        !matches!(self, InternalRoute::Ping)
     }
 }
 
@@ -77,7 +77,7 @@ pub struct StatusInputs<'a> {
     /// What each provider published, after normalisation.
     pub providers: &'a Documents,
     pub rejected: &'a [Rejected],
-    pub servers: &'a [ServerState],
+    pub servers: &'a [ServerSample],
     pub version: &'a str,
     pub codename: &'a str,
     /// `io_uring` or `epoll`, and why it is that one.
@@ -98,11 +98,11 @@ pub struct HealthFacts<'a> {
     pub uptime_nanos: u64,
     /// Now, in nanoseconds since 1970.
     pub unix_nanos: u64,
-    pub numbers: &'a HealthNumbers,
+    pub numbers: &'a HealthTotals,
 }
 
 /// Whether one of the pages answers this request; `None` leaves it to the frontends.
-pub fn route<'a>(request: &PageRequest<'a>, exposed: &Exposed) -> Option<Page<'a>> {
+pub fn route<'a>(request: &InternalRequest<'a>, exposed: &ExposedRoutes) -> Option<InternalRoute<'a>> {
     if !matches!(request.method, b"GET" | b"HEAD") {
         return None;
     }
@@ -113,60 +113,62 @@ pub fn route<'a>(request: &PageRequest<'a>, exposed: &Exposed) -> Option<Page<'a
     }
     let bare = rest.strip_suffix(b"/")?;
     let redirects = !exposed.keep_trailing_slash && !bare.is_empty() && page_at(bare, exposed).is_some();
-    redirects.then_some(Page::WithoutSlash)
+    redirects.then_some(InternalRoute::WithoutSlash)
 }
 
 /// The page's answer. Its body is that of a GET; for HEAD it stays unwritten, like any body.
-pub fn reply(page: &Page, request: &PageRequest, exposed: &Exposed, inputs: &StatusInputs) -> Reply {
+pub fn reply(page: &InternalRoute, request: &InternalRequest, exposed: &ExposedRoutes, inputs: &StatusInputs) -> Reply {
     match *page {
-        Page::Ping if inputs.stopping => plain(503, "Service Unavailable"),
-        Page::Ping => plain(200, "OK"),
-        Page::Metrics => Reply { status: 200, body: Cow::Owned(inputs.metrics_text.to_vec()), ..Reply::default() }
-            .with("Content-Type", &b"text/plain; version=0.0.4"[..]),
-        Page::Health => json(health::body(&inputs.health)),
-        Page::Version => json(api::version(inputs)),
-        Page::Providers => json(api::providers(inputs.providers)),
-        Page::Provider(path) => api::provider(inputs.providers, path).map_or_else(not_found, json),
-        Page::Rejected => json(api::rejected(inputs.rejected)),
-        Page::Servers => json(api::servers(inputs.servers)),
-        Page::Runtime => json(api::runtime(inputs)),
-        Page::Dashboard(asset) => dashboard::asset(asset),
-        Page::ToDashboard => dashboard::redirect(request, exposed),
-        Page::WithoutSlash => without_slash(request),
+        InternalRoute::Ping if inputs.stopping => plain(503, "Service Unavailable"),
+        InternalRoute::Ping => plain(200, "OK"),
+        InternalRoute::Metrics => {
+            Reply { status: 200, body: Cow::Owned(inputs.metrics_text.to_vec()), ..Reply::default() }
+                .with("Content-Type", &b"text/plain; version=0.0.4"[..])
+        }
+        InternalRoute::Health => json(health::body(&inputs.health)),
+        InternalRoute::Version => json(api::version(inputs)),
+        InternalRoute::Providers => json(api::providers(inputs.providers)),
+        InternalRoute::Provider(path) => api::provider(inputs.providers, path).map_or_else(not_found, json),
+        InternalRoute::Rejected => json(api::rejected(inputs.rejected)),
+        InternalRoute::Servers => json(api::servers(inputs.servers)),
+        InternalRoute::Runtime => json(api::runtime(inputs)),
+        InternalRoute::Dashboard(asset) => dashboard::asset(asset),
+        InternalRoute::ToDashboard => dashboard::redirect(request, exposed),
+        InternalRoute::WithoutSlash => without_slash(request),
     }
 }
 
 /// Both steps at once.
-pub fn respond(request: &PageRequest, exposed: &Exposed, inputs: &StatusInputs) -> Option<Reply> {
+pub fn respond(request: &InternalRequest, exposed: &ExposedRoutes, inputs: &StatusInputs) -> Option<Reply> {
     route(request, exposed).map(|page| reply(&page, request, exposed, inputs))
 }
 
-fn page_at<'a>(path: &'a [u8], exposed: &Exposed) -> Option<Page<'a>> {
+fn page_at<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute<'a>> {
     match path {
-        b"ping" if exposed.ping => Some(Page::Ping),
-        b"metrics" if exposed.metrics => Some(Page::Metrics),
-        b"" | b"dashboard/status" if exposed.api && exposed.dashboard => Some(Page::ToDashboard),
+        b"ping" if exposed.ping => Some(InternalRoute::Ping),
+        b"metrics" if exposed.metrics => Some(InternalRoute::Metrics),
+        b"" | b"dashboard/status" if exposed.api && exposed.dashboard => Some(InternalRoute::ToDashboard),
         _ if !exposed.api => None,
-        b"health" => Some(Page::Health),
-        b"api" | b"api/providers" => Some(Page::Providers),
-        b"api/version" => Some(Page::Version),
-        b"api/rejected" => Some(Page::Rejected),
-        b"api/servers" => Some(Page::Servers),
-        b"api/runtime" => Some(Page::Runtime),
+        b"health" => Some(InternalRoute::Health),
+        b"api" | b"api/providers" => Some(InternalRoute::Providers),
+        b"api/version" => Some(InternalRoute::Version),
+        b"api/rejected" => Some(InternalRoute::Rejected),
+        b"api/servers" => Some(InternalRoute::Servers),
+        b"api/runtime" => Some(InternalRoute::Runtime),
         _ => nested_page(path, exposed),
     }
 }
 
-fn nested_page<'a>(path: &'a [u8], exposed: &Exposed) -> Option<Page<'a>> {
+fn nested_page<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute<'a>> {
     if let Some(provider) = path.strip_prefix(b"api/providers/") {
-        return api::is_shaped(provider).then_some(Page::Provider(provider));
+        return api::is_shaped(provider).then_some(InternalRoute::Provider(provider));
     }
     let file = path.strip_prefix(b"dashboard/").filter(|_| exposed.dashboard)?;
-    Some(Page::Dashboard(Asset::of(file)))
+    Some(InternalRoute::Dashboard(Asset::of(file)))
 }
 
 /// Relative, as the router of Traefik redirects: the query stays.
-fn without_slash(request: &PageRequest) -> Reply {
+fn without_slash(request: &InternalRequest) -> Reply {
     let bare = request.path.strip_suffix(b"/").unwrap_or(request.path);
     let mut location = bare.to_vec();
     if let Some(query) = request.query {

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::filter::{FILTER_ROUTES_MIN, Filter, Patterns};
 use super::matcher::{Matcher, Prefix};
+use super::prefilter::{FILTER_ROUTES_MIN, Patterns, Prefilter};
 use super::trie::Trie;
 
 /// Up to so many routes a bucket is tested one by one: comparing beats walking a tree.
@@ -13,7 +13,7 @@ const FLAT_ROUTES_MAX: usize = 4;
 
 /// A range of ranks in [`Index::ranks`], ascending.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Run {
+pub(crate) struct RankRange {
     pub at: u32,
     pub end: u32,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Run {
 /// The routes of one host (or host ending, or of all hosts).
 #[derive(Debug)]
 enum Bucket {
-    Flat(Run),
+    Flat(RankRange),
     /// By the literal beginning of their path; routes without one are at the empty key.
     ByPath(Box<Trie<Leaf>>),
 }
@@ -30,7 +30,7 @@ enum Bucket {
 #[derive(Debug)]
 struct Leaf {
     /// Those to be tested in any case.
-    run: Run,
+    run: RankRange,
     /// The place in [`Index::filters`] of the automaton that narrows the others.
     filter: Option<u32>,
 }
@@ -38,7 +38,7 @@ struct Leaf {
 /// The routes that may be a request's, on their way through [`Index::next`].
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    runs: Vec<Run>,
+    runs: Vec<RankRange>,
     /// Single ranks, descending.
     found: Vec<u32>,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Index {
     heads: Trie<Bucket>,
     /// All other routes.
     rest: Bucket,
-    filters: Vec<Filter>,
+    filters: Vec<Prefilter>,
 }
 
 /// Routes by rank while the index is built.
@@ -162,12 +162,12 @@ pub(crate) struct Keys<'a> {
     pub folded: &'a [u8],
     pub reversed: &'a [u8],
     pub path: &'a [u8],
-    /// See [`super::filter::subject`]; only needed with [`Index::has_filters`].
+    /// See [`super::prefilter::subject`]; only needed with [`Index::has_filters`].
     pub subject: &'a [u8],
 }
 
 impl Candidates {
-    fn add(&mut self, run: Run) {
+    fn add(&mut self, run: RankRange) {
         if run.at < run.end {
             self.runs.push(run);
         }
@@ -211,7 +211,7 @@ impl Groups {
 struct Store<'a> {
     routes: &'a [&'a [Matcher]],
     ranks: Vec<u32>,
-    filters: Vec<Filter>,
+    filters: Vec<Prefilter>,
 }
 
 impl Store<'_> {
@@ -244,10 +244,10 @@ impl Store<'_> {
         Leaf { run: self.run(&plain), filter: Some(self.filters.len() as u32 - 1) }
     }
 
-    fn run(&mut self, group: &[u32]) -> Run {
+    fn run(&mut self, group: &[u32]) -> RankRange {
         let at = self.ranks.len() as u32;
         self.ranks.extend_from_slice(group);
-        Run { at, end: self.ranks.len() as u32 }
+        RankRange { at, end: self.ranks.len() as u32 }
     }
 }
 

@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 use super::path::decode_query;
 use super::pattern;
 use super::template::{Kind, Slash, Template};
-use crate::http::{RequestView, is_claim};
+use crate::http::{RequestView, is_forwarding_field};
 
 /// The header fields of a request, as far as rules ask for them.
 pub trait Headers {
@@ -26,11 +26,11 @@ impl Headers for RequestView<'_> {
 }
 
 /// Fields as received from a peer that is not trusted: what it says of where the request came from decides no route.
-pub struct Unclaimed<'a>(pub RequestView<'a>);
+pub struct UntrustedHeaders<'a>(pub RequestView<'a>);
 
-impl Headers for Unclaimed<'_> {
+impl Headers for UntrustedHeaders<'_> {
     fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        !is_claim(name.as_bytes()) && self.0.any(name, test)
+        !is_forwarding_field(name.as_bytes()) && self.0.any(name, test)
     }
 }
 
@@ -55,7 +55,7 @@ impl Headers for Vec<(&str, &[u8])> {
 }
 
 /// A request prepared for matching.
-pub(crate) struct Prepared<'a> {
+pub(crate) struct MatchInput<'a> {
     pub method: &'a [u8],
     /// Without port, lower-cased.
     pub canonical_host: &'a [u8],
@@ -97,7 +97,7 @@ pub(crate) enum HeaderTest {
 
 impl Matcher {
     /// Whether the request meets this condition; `Slash::Differs` asks for a redirect instead of the route.
-    pub fn test(&self, request: &Prepared<'_>) -> Option<Slash> {
+    pub fn test(&self, request: &MatchInput<'_>) -> Option<Slash> {
         let met = match self {
             Matcher::Path(templates) => {
                 let keep = request.keep_trailing_slash;
@@ -188,8 +188,8 @@ fn decoded(text: &[u8]) -> Option<Cow<'_, [u8]>> {
 mod tests {
     use super::*;
 
-    fn prepared<'a>(query: &'a [u8], headers: &'a dyn Headers) -> Prepared<'a> {
-        Prepared {
+    fn prepared<'a>(query: &'a [u8], headers: &'a dyn Headers) -> MatchInput<'a> {
+        MatchInput {
             method: b"GET",
             canonical_host: b"h",
             bare_host: b"h",

@@ -3,9 +3,9 @@
 
 use regex::bytes::Regex;
 
+use super::diagnostic::Diagnostic;
 use super::path::{self, PathView};
 use super::pattern::{self, Subject};
-use super::remark::Remark;
 use super::replacement::Replacement;
 use super::router::Scratch;
 use super::template::Template;
@@ -27,7 +27,7 @@ pub struct Modifiers {
 
 /// What becomes of a request's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Applied<'a> {
+pub enum PathOutcome<'a> {
     /// Forward the target byte for byte.
     Unchanged,
     Forward(Rewritten<'a>),
@@ -99,17 +99,17 @@ impl Modifiers {
 
     /// Applies the modifiers to the raw target of a request that was routed here. Must be asked also when there are none: a target
     /// with dot segments, without a path or with raw non-ASCII bytes is not forwarded as received.
-    pub fn apply<'a>(&'a self, target: &[u8], scratch: &'a mut Scratch) -> Applied<'a> {
+    pub fn apply<'a>(&'a self, target: &[u8], scratch: &'a mut Scratch) -> PathOutcome<'a> {
         let Scratch { path: buffers, output, .. } = scratch;
-        let Ok(view) = path::read(target, self.sanitize, buffers) else { return Applied::Refused };
+        let Ok(view) = path::read(target, self.sanitize, buffers) else { return PathOutcome::Refused };
         if self.is_empty() {
             return unmodified(target, &view, output);
         }
         output.begin(&view);
         match self.walk(output) {
             Ok(()) => {}
-            Err(Stop::NotFound) => return Applied::NotFound,
-            Err(Stop::Empty) => return Applied::Empty,
+            Err(Stop::NotFound) => return PathOutcome::NotFound,
+            Err(Stop::Empty) => return PathOutcome::Empty,
         }
         if !output.changed {
             return unmodified(target, &view, output);
@@ -117,9 +117,9 @@ impl Modifiers {
         output.write_target(view.query, self.sanitize);
         let path_len = output.target.len() - view.query.len();
         if self.sanitize && path::has_dot_segment(&output.target[..path_len]) {
-            return Applied::Refused;
+            return PathOutcome::Refused;
         }
-        Applied::Forward(Rewritten {
+        PathOutcome::Forward(Rewritten {
             target: &output.target,
             prefixes: [output.prefixes[0].value(), output.prefixes[1].value()],
             replaced_path: output.replaced_path.value(),
@@ -146,7 +146,7 @@ impl Modifiers {
     }
 
     /// Reads `expression replacement`. A text that has no effect in v1 has none here, and the error says why.
-    pub(crate) fn replace_path_regex(&mut self, text: &str) -> Result<(), Remark> {
+    pub(crate) fn replace_path_regex(&mut self, text: &str) -> Result<(), Diagnostic> {
         self.replace_regex = None;
         let parts: Vec<&str> = text.split(' ').collect();
         let [expression, replacement] = parts[..] else {
@@ -332,11 +332,11 @@ impl Output {
 }
 
 /// A target without modifiers: forwarded as received, but for what may not be (dot segments, no path, raw non-ASCII bytes).
-fn unmodified<'a>(target: &[u8], view: &PathView<'_>, output: &'a mut Output) -> Applied<'a> {
+fn unmodified<'a>(target: &[u8], view: &PathView<'_>, output: &'a mut Output) -> PathOutcome<'a> {
     let received = &target[..target.len() - view.query.len()];
     let raw = if view.rewritten { view.raw } else { received };
     if !view.rewritten && raw.is_ascii() {
-        return Applied::Unchanged;
+        return PathOutcome::Unchanged;
     }
     output.target.clear();
     for &byte in raw {
@@ -347,7 +347,7 @@ fn unmodified<'a>(target: &[u8], view: &PathView<'_>, output: &'a mut Output) ->
         }
     }
     output.target.extend_from_slice(view.query);
-    Applied::Forward(Rewritten {
+    PathOutcome::Forward(Rewritten {
         target: &output.target,
         prefixes: [None; 2],
         replaced_path: None,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use super::diagnostic::Diagnostic;
 use super::matcher::{FIELDS_NOT_IN_HEADERS, HeaderTest, Matcher, Prefix, is_outside_headers};
 use super::modifier::Modifiers;
 use super::pattern;
-use super::remark::Remark;
 use super::router::lower_host_name;
 use super::template::{Kind, Template};
 use crate::limits::{Bound, RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
@@ -17,7 +17,7 @@ pub struct Rule {
     pub(crate) modifiers: Modifiers,
     text_bytes: usize,
     hosts: Vec<String>,
-    warnings: Vec<Remark>,
+    warnings: Vec<Diagnostic>,
 }
 
 /// Why a rule was not accepted: the piece of the rule, and what to do about it.
@@ -177,7 +177,7 @@ impl Rule {
     }
 
     /// What the rule's author should know: parts that never match or have no effect, which v1 accepts in silence.
-    pub fn warnings(&self) -> &[Remark] {
+    pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
     }
 

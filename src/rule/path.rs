@@ -9,7 +9,7 @@ pub struct RefusedPath;
 
 /// Memory for one path, kept between requests.
 #[derive(Debug, Default)]
-pub(crate) struct Buffers {
+pub(crate) struct PathBuffers {
     decoded: Vec<u8>,
     clean: Vec<u8>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct PathView<'a> {
 pub(crate) fn read<'a>(
     target: &'a [u8],
     sanitize: bool,
-    buffers: &'a mut Buffers,
+    buffers: &'a mut PathBuffers,
 ) -> Result<PathView<'a>, RefusedPath> {
     let (raw, query) = target.split_at(memchr::memchr(b'?', target).unwrap_or(target.len()));
     if raw.is_empty() {
@@ -273,7 +273,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read_text(target: &str, sanitize: bool) -> Result<(String, String, bool), RefusedPath> {
-        let mut buffers = Buffers::default();
+        let mut buffers = PathBuffers::default();
         let view = read(target.as_bytes(), sanitize, &mut buffers)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((text(view.path), text(view.raw), view.rewritten))
@@ -363,14 +363,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_sanitised_path_never_holds_a_traversal_and_is_stable(target in "/([./a]|%2e|%2f|%61|%5c|\\\\|%){0,12}") {
-            let mut buffers = Buffers::default();
+            let mut buffers = PathBuffers::default();
             if let Ok(view) = read(target.as_bytes(), true, &mut buffers) {
                 prop_assert!(!has_dot_segment(view.raw), "{:?}", String::from_utf8_lossy(view.raw));
                 prop_assert!(view.path.starts_with(b"/"));
                 prop_assert!(!view.path.windows(2).any(|pair| pair == b"//"));
                 let raw = view.raw.to_vec();
                 let path = view.path.to_vec();
-                let mut again = Buffers::default();
+                let mut again = PathBuffers::default();
                 let second = read(&raw, true, &mut again).expect("a resolved path is readable");
                 prop_assert_eq!(second.path, &path[..]);
                 prop_assert!(!second.rewritten);

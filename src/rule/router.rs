@@ -1,11 +1,11 @@
 //! From a request to its route: host index first, then rank, which is priority, provider and name (dynamic.md 4.3).
 
-use super::filter;
 use super::index::{Candidates, Index, Keys};
-use super::matcher::{Headers, Matcher, Prepared};
+use super::matcher::{Headers, MatchInput, Matcher};
 use super::modifier::{Modifiers, Output};
 use super::parse::Rule;
 use super::path;
+use super::prefilter;
 use super::redirect;
 use super::template::Slash;
 
@@ -37,7 +37,7 @@ impl Default for RouterOptions {
 
 /// What routing may look at.
 #[derive(Clone, Copy)]
-pub struct RequestFacts<'a> {
+pub struct RouteRequest<'a> {
     pub method: &'a [u8],
     /// As received, port included; empty if there is none.
     pub host: &'a [u8],
@@ -47,7 +47,7 @@ pub struct RequestFacts<'a> {
 }
 
 #[derive(Debug)]
-pub enum Outcome<'a, T> {
+pub enum RouteOutcome<'a, T> {
     /// The route of this request. Its modifiers must be applied to the target even when they are empty.
     Found {
         value: &'a T,
@@ -65,7 +65,7 @@ pub enum Outcome<'a, T> {
 /// Memory for routing and modifying, one per worker; a warm one makes both free of allocation.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    pub(crate) path: path::Buffers,
+    pub(crate) path: path::PathBuffers,
     pub(crate) output: Output,
     host: Vec<u8>,
     folded: Vec<u8>,
@@ -117,11 +117,13 @@ impl<T> Router<T> {
     }
 
     /// Finds the first route in rank order whose conditions all hold.
-    pub fn route(&self, facts: &RequestFacts<'_>, scratch: &mut Scratch) -> Outcome<'_, T> {
+    pub fn route(&self, facts: &RouteRequest<'_>, scratch: &mut Scratch) -> RouteOutcome<'_, T> {
         let Scratch { path: buffers, host, folded, reversed, subject, candidates, .. } = scratch;
-        let Ok(view) = path::read(facts.target, self.options.sanitize_path, buffers) else { return Outcome::Refused };
+        let Ok(view) = path::read(facts.target, self.options.sanitize_path, buffers) else {
+            return RouteOutcome::Refused;
+        };
         let bare_host = before_colon(facts.host);
-        let request = Prepared {
+        let request = MatchInput {
             method: facts.method,
             canonical_host: canonical_host(facts.host, host),
             bare_host,
@@ -136,7 +138,7 @@ impl<T> Router<T> {
             reversed.extend(folded.iter().rev());
         }
         if self.index.has_filters() {
-            filter::subject(bare_host, view.path, subject);
+            prefilter::subject(bare_host, view.path, subject);
         }
         let keys = Keys { host: request.canonical_host, folded, reversed, path: view.path, subject };
         self.index.candidates(&keys, candidates);
@@ -145,7 +147,7 @@ impl<T> Router<T> {
                 return outcome;
             }
         }
-        Outcome::NotFound
+        RouteOutcome::NotFound
     }
 
     /// All values in rank order.
@@ -163,7 +165,7 @@ impl<T> Router<T> {
 }
 
 impl<T> Ranked<T> {
-    fn test(&self, request: &Prepared<'_>) -> Option<Outcome<'_, T>> {
+    fn test(&self, request: &MatchInput<'_>) -> Option<RouteOutcome<'_, T>> {
         let mut slash = Slash::Same;
         for matcher in &self.matchers {
             if matcher.test(request)? == Slash::Differs {
@@ -171,8 +173,8 @@ impl<T> Ranked<T> {
             }
         }
         Some(match slash {
-            Slash::Same => Outcome::Found { value: &self.value, modifiers: &self.modifiers },
-            Slash::Differs => Outcome::Redirect { location: redirect::location(request.path, request.query) },
+            Slash::Same => RouteOutcome::Found { value: &self.value, modifiers: &self.modifiers },
+            Slash::Differs => RouteOutcome::Redirect { location: redirect::location(request.path, request.query) },
         })
     }
 }
@@ -255,16 +257,16 @@ mod tests {
     /// Short names for the tests' tables: the value, or what came instead.
     fn ask<T: std::fmt::Display>(router: &Router<T>, host: &str, target: &str) -> String {
         let facts =
-            RequestFacts { method: b"GET", host: host.as_bytes(), target: target.as_bytes(), headers: &NO_HEADERS };
+            RouteRequest { method: b"GET", host: host.as_bytes(), target: target.as_bytes(), headers: &NO_HEADERS };
         show(router.route(&facts, &mut Scratch::default()))
     }
 
-    fn show<T: std::fmt::Display>(outcome: Outcome<'_, T>) -> String {
+    fn show<T: std::fmt::Display>(outcome: RouteOutcome<'_, T>) -> String {
         match outcome {
-            Outcome::Found { value, .. } => value.to_string(),
-            Outcome::Redirect { location } => format!("-> {}", String::from_utf8_lossy(&location)),
-            Outcome::NotFound => "404".to_owned(),
-            Outcome::Refused => "400".to_owned(),
+            RouteOutcome::Found { value, .. } => value.to_string(),
+            RouteOutcome::Redirect { location } => format!("-> {}", String::from_utf8_lossy(&location)),
+            RouteOutcome::NotFound => "404".to_owned(),
+            RouteOutcome::Refused => "400".to_owned(),
         }
     }
 
@@ -370,13 +372,13 @@ mod tests {
     }
 
     /// The definition that the index must agree with: every route in rank order.
-    fn scan<'a, T>(router: &'a Router<T>, facts: &RequestFacts<'_>) -> Outcome<'a, T> {
-        let mut buffers = path::Buffers::default();
+    fn scan<'a, T>(router: &'a Router<T>, facts: &RouteRequest<'_>) -> RouteOutcome<'a, T> {
+        let mut buffers = path::PathBuffers::default();
         let Ok(view) = path::read(facts.target, router.options.sanitize_path, &mut buffers) else {
-            return Outcome::Refused;
+            return RouteOutcome::Refused;
         };
         let mut host = Vec::new();
-        let request = Prepared {
+        let request = MatchInput {
             method: facts.method,
             canonical_host: canonical_host(facts.host, &mut host),
             bare_host: before_colon(facts.host),
@@ -385,7 +387,7 @@ mod tests {
             headers: facts.headers,
             keep_trailing_slash: router.options.keep_trailing_slash,
         };
-        router.routes.iter().find_map(|route| route.test(&request)).unwrap_or(Outcome::NotFound)
+        router.routes.iter().find_map(|route| route.test(&request)).unwrap_or(RouteOutcome::NotFound)
     }
 
     /// The rule and a request for it, of each number.
@@ -412,7 +414,7 @@ mod tests {
             let mut scratch = Scratch::default();
             for n in 0..40 {
                 let (host, target) = request(n);
-                let facts = RequestFacts {
+                let facts = RouteRequest {
                     method: b"GET",
                     host: host.as_bytes(),
                     target: target.as_bytes(),
@@ -492,7 +494,7 @@ mod tests {
             let router = Router::build(routes.collect(), RouterOptions { keep_trailing_slash, sanitize_path });
             let mut scratch = Scratch::default();
             for (host, target) in requests {
-                let facts = RequestFacts { method: b"GET", host: host.as_bytes(), target: target.as_bytes(), headers: &NO_HEADERS };
+                let facts = RouteRequest { method: b"GET", host: host.as_bytes(), target: target.as_bytes(), headers: &NO_HEADERS };
                 prop_assert_eq!(show(router.route(&facts, &mut scratch)), show(scan(&router, &facts)), "{} {}", host, target);
             }
         }

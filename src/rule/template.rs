@@ -2,8 +2,8 @@
 
 use regex::bytes::{Captures, Regex};
 
+use super::diagnostic::Diagnostic;
 use super::pattern::{self, Subject};
-use super::remark::Remark;
 
 /// What a template is matched against; it decides the pattern of a bare `{name}` and how the template is anchored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) struct Template {
     variables: Vec<Variable>,
     /// Literal text around the variables: one piece more than there are variables.
     pieces: Vec<String>,
-    /// As an expression without anchors, names and letter case, for [`super::filter`].
+    /// As an expression without anchors, names and letter case, for [`super::prefilter`].
     expression: String,
     /// One of its variables has an anchor, which would mean something else in a longer expression.
     is_anchored: bool,
@@ -63,7 +63,7 @@ struct Variable {
 
 impl Template {
     /// Compiles a template. A malformed one never matches; the second value then says what is wrong with it.
-    pub fn new(text: &str, kind: Kind) -> (Template, Option<Remark>) {
+    pub fn new(text: &str, kind: Kind) -> (Template, Option<Diagnostic>) {
         match compile(text, kind) {
             Ok(template) => (template, None),
             Err(reason) => (Template { form: Form::Never, ..Template::empty(text) }, Some(reason)),
@@ -214,7 +214,7 @@ impl Template {
     }
 }
 
-fn compile(text: &str, kind: Kind) -> Result<Template, Remark> {
+fn compile(text: &str, kind: Kind) -> Result<Template, Diagnostic> {
     if matches!(kind, Kind::Path | Kind::Prefix) && !text.is_empty() && !text.starts_with('/') {
         return Err(format!("`{text}` does not begin with `/`; write `/{text}`").into());
     }
@@ -268,7 +268,7 @@ struct ReadVariable<'a> {
 }
 
 /// Reads one `{name}` or `{name:regex}`, braces included.
-fn read_variable(text: &str, kind: Kind) -> Result<ReadVariable<'_>, Remark> {
+fn read_variable(text: &str, kind: Kind) -> Result<ReadVariable<'_>, Diagnostic> {
     let default = match kind {
         Kind::Host => "[^.]+",
         Kind::Path | Kind::Prefix => "[^/]+",

@@ -19,7 +19,7 @@ const NAME_BYTES_MAX: usize = 253;
 
 /// The certificates bound to one entry point, as written. [`CertStore::new`] makes an index of them.
 #[derive(Debug, Clone, Default)]
-pub struct PointCerts {
+pub struct EntryPointCerts {
     /// The entry point's name.
     pub entry_point: String,
     /// `entryPoints.X.tls.certificates`, in file order.
@@ -59,8 +59,8 @@ pub struct Resolver {
 
 impl CertStore {
     /// Indexes certificates by entry point. `generated` is what entry points without any certificate show.
-    pub fn new(points: impl IntoIterator<Item = PointCerts>, generated: Option<&Arc<Certificate>>) -> CertStore {
-        let index = |point: PointCerts| (point.entry_point.as_str().into(), PointIndex::new(&point, generated));
+    pub fn new(points: impl IntoIterator<Item = EntryPointCerts>, generated: Option<&Arc<Certificate>>) -> CertStore {
+        let index = |point: EntryPointCerts| (point.entry_point.as_str().into(), PointIndex::new(&point, generated));
         CertStore { points: points.into_iter().map(index).collect() }
     }
 
@@ -77,7 +77,7 @@ impl CertStore {
 }
 
 impl PointIndex {
-    fn new(point: &PointCerts, generated: Option<&Arc<Certificate>>) -> PointIndex {
+    fn new(point: &EntryPointCerts, generated: Option<&Arc<Certificate>>) -> PointIndex {
         let mut index = PointIndex::default();
         // First come, first kept: so the order here is the order of precedence.
         for certificate in point.fixed.iter().chain(&point.dynamic).chain(&point.acme) {
@@ -199,9 +199,9 @@ mod tests {
         Arc::new(Certificate::from_pem(pem.as_bytes(), pair.serialize_pem().as_bytes()).unwrap())
     }
 
-    fn resolver(point: PointCerts, strict: bool) -> Resolver {
+    fn resolver(point: EntryPointCerts, strict: bool) -> Resolver {
         let generated = Arc::new(Certificate::generated([7; 32], std::time::SystemTime::UNIX_EPOCH).unwrap());
-        let point = PointCerts { entry_point: "https".into(), ..point };
+        let point = EntryPointCerts { entry_point: "https".into(), ..point };
         Resolver::new("https", Arc::new(ArcSwap::from_pointee(CertStore::new([point], Some(&generated)))), strict)
     }
 
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn exact_beats_one_star_beats_two() {
         let (exact, one, two) = (certificate(&["a.b.c"]), certificate(&["*.b.c"]), certificate(&["*.*.c"]));
-        let point = PointCerts { dynamic: vec![two.clone(), one.clone(), exact.clone()], ..Default::default() };
+        let point = EntryPointCerts { dynamic: vec![two.clone(), one.clone(), exact.clone()], ..Default::default() };
         let resolver = resolver(point, false);
         assert!(is(resolver.certificate(Some("a.b.c")), &exact));
         assert!(is(resolver.certificate(Some("A.B.C")), &exact));
@@ -226,7 +226,7 @@ mod tests {
     fn static_beats_dynamic_beats_acme_for_the_same_name_only() {
         let (fixed, dynamic, acme) =
             (certificate(&["*.b.c"]), certificate(&["a.b.c", "*.b.c"]), certificate(&["a.b.c"]));
-        let point = PointCerts {
+        let point = EntryPointCerts {
             fixed: vec![fixed.clone()],
             dynamic: vec![dynamic.clone()],
             acme: vec![acme],
@@ -240,22 +240,22 @@ mod tests {
     #[test]
     fn without_a_match_the_default_or_a_refusal() {
         let (first, given) = (certificate(&["a.b"]), certificate(&["d.e"]));
-        let point = PointCerts { fixed: vec![first.clone()], ..Default::default() };
+        let point = EntryPointCerts { fixed: vec![first.clone()], ..Default::default() };
         assert!(is(resolver(point.clone(), false).certificate(Some("x.y")), &first));
         assert!(is(resolver(point.clone(), false).certificate(None), &first));
         assert!(resolver(point.clone(), true).certificate(Some("x.y")).is_none());
         assert!(resolver(point.clone(), true).certificate(None).is_none());
         assert!(is(resolver(point.clone(), true).certificate(Some("a.b")), &first));
-        let point = PointCerts { default: Some(given.clone()), ..point };
+        let point = EntryPointCerts { default: Some(given.clone()), ..point };
         assert!(is(resolver(point, false).certificate(Some("x.y")), &given));
-        assert!(resolver(PointCerts::default(), false).certificate(Some("x.y")).is_some());
+        assert!(resolver(EntryPointCerts::default(), false).certificate(Some("x.y")).is_some());
     }
 
     #[test]
     fn a_pending_challenge_wins_over_all() {
         let (fixed, challenge) = (certificate(&["a.b.c"]), certificate(&["a.b.c"]));
         let challenges = vec![("a.b.c".to_owned(), challenge.clone())];
-        let point = PointCerts { fixed: vec![fixed], challenges, ..Default::default() };
+        let point = EntryPointCerts { fixed: vec![fixed], challenges, ..Default::default() };
         assert!(is(resolver(point, true).certificate(Some("a.b.c")), &challenge));
     }
 
@@ -263,7 +263,7 @@ mod tests {
     fn a_listener_on_one_address_knows_its_certificate_without_sni() {
         let (first, own) = (certificate(&["a.b"]), certificate(&["192.0.2.1"]));
         let fixed = vec![first.clone(), own.clone()];
-        let store = CertStore::new([PointCerts { entry_point: "e".into(), fixed, ..Default::default() }], None);
+        let store = CertStore::new([EntryPointCerts { entry_point: "e".into(), fixed, ..Default::default() }], None);
         let store = Arc::new(ArcSwap::from_pointee(store));
         let at = |ip: &str| Resolver::for_listener("e", store.clone(), true, ip.parse().unwrap());
         assert!(is(at("192.0.2.1").certificate(None), &own));
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn long_and_odd_names_match_nothing() {
-        let point = PointCerts { fixed: vec![certificate(&["*.b.c"])], ..Default::default() };
+        let point = EntryPointCerts { fixed: vec![certificate(&["*.b.c"])], ..Default::default() };
         let resolver = resolver(point, true);
         assert!(resolver.certificate(Some(&"a.".repeat(200))).is_none());
         assert!(resolver.certificate(Some("")).is_none());

@@ -26,7 +26,7 @@ pub struct Session {
 
 /// What [`Session::read_plain`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plain {
+pub enum Plaintext {
     /// This many bytes (at least one) were appended.
     Data(usize),
     /// Nothing now; more may come.
@@ -90,7 +90,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::receive`]; plaintext from before the failure has been appended.
-    pub fn receive_into(&mut self, ciphertext: &[u8], plain: &mut Vec<u8>) -> Result<Plain, Error> {
+    pub fn receive_into(&mut self, ciphertext: &[u8], plain: &mut Vec<u8>) -> Result<Plaintext, Error> {
         let before = plain.len();
         let mut rest = ciphertext;
         loop {
@@ -98,24 +98,24 @@ impl Session {
             let state = self.read_plain(plain, usize::MAX);
             let consumed = received?;
             rest = &rest[consumed..];
-            let moved = consumed > 0 || matches!(state, Plain::Data(_));
+            let moved = consumed > 0 || matches!(state, Plaintext::Data(_));
             if !rest.is_empty() && moved {
                 continue;
             }
             return Ok(match plain.len() - before {
                 0 => state,
-                bytes => Plain::Data(bytes),
+                bytes => Plaintext::Data(bytes),
             });
         }
     }
 
     /// Appends at most `max` bytes of decrypted application data to `out`.
-    pub fn read_plain(&mut self, out: &mut Vec<u8>, max: usize) -> Plain {
+    pub fn read_plain(&mut self, out: &mut Vec<u8>, max: usize) -> Plaintext {
         let mut taken = 0;
         let mut reader = self.connection.reader();
         while taken < max {
             let chunk = match reader.fill_buf() {
-                Ok([]) if taken == 0 => return Plain::Closed,
+                Ok([]) if taken == 0 => return Plaintext::Closed,
                 Ok([]) => break,
                 Ok(chunk) => chunk,
                 Err(_) => break,
@@ -126,8 +126,8 @@ impl Session {
             taken += bytes;
         }
         match taken {
-            0 => Plain::Pending,
-            bytes => Plain::Data(bytes),
+            0 => Plaintext::Pending,
+            bytes => Plaintext::Data(bytes),
         }
     }
 

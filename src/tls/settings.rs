@@ -79,8 +79,8 @@ pub fn server_config(
 ) -> Result<(ServerConfig, Vec<String>), SettingsError> {
     let mut warnings = Vec::new();
     let suites = suites::choose(&settings.cipher_suites).map_err(|e| SettingsError::UnknownCipherSuite(e.0))?;
-    if !suites.left_out.is_empty() {
-        let names = suites.left_out.join(", ");
+    if !suites.ignored.is_empty() {
+        let names = suites.ignored.join(", ");
         warnings.push(format!("cipherSuites: not offered because they are weak: {names}; remove them from the list"));
     }
     let mut versions = versions(&settings.min_version, &mut warnings);

@@ -59,7 +59,7 @@ pub struct Suites {
     /// For rustls' provider.
     pub chosen: Vec<SupportedCipherSuite>,
     /// Known to Traefik, not offered here.
-    pub left_out: Vec<String>,
+    pub ignored: Vec<String>,
 }
 
 /// A name that Traefik does not know either: fatal in both (static.md 1.8).
@@ -71,7 +71,7 @@ pub struct UnknownSuite(pub String);
 /// # Errors
 /// The first name that is not a Go constant.
 pub fn choose(names: &[String]) -> Result<Suites, UnknownSuite> {
-    let mut suites = Suites { chosen: TLS13.to_vec(), left_out: Vec::new() };
+    let mut suites = Suites { chosen: TLS13.to_vec(), ignored: Vec::new() };
     if names.is_empty() {
         suites.chosen.extend(TLS12.iter().map(|(_, suite)| *suite));
         return Ok(suites);
@@ -87,7 +87,7 @@ pub fn choose(names: &[String]) -> Result<Suites, UnknownSuite> {
                 suites.chosen.push(*suite);
             }
         } else if LEFT_OUT.contains(&plain.as_str()) {
-            suites.left_out.push(name.clone());
+            suites.ignored.push(name.clone());
         } else if !WITHOUT_EFFECT.contains(&plain.as_str()) {
             return Err(UnknownSuite(name.clone()));
         }
@@ -107,7 +107,7 @@ mod tests {
     fn an_empty_list_offers_everything_good() {
         let suites = choose(&[]).unwrap();
         assert_eq!(suites.chosen.len(), 9);
-        assert!(suites.left_out.is_empty());
+        assert!(suites.ignored.is_empty());
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn weak_names_are_listed_and_unknown_ones_fatal() {
         let suites = choose(&names(&["TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_AES_128_GCM_SHA256"])).unwrap();
-        assert_eq!(suites.left_out, ["TLS_RSA_WITH_AES_128_CBC_SHA"]);
+        assert_eq!(suites.ignored, ["TLS_RSA_WITH_AES_128_CBC_SHA"]);
         assert_eq!(suites.chosen.len(), 3);
         // The manual shows this name; Go has no such constant.
         let wrong = "TLS_RSA_WITH_AES_128_GCM_SHA384";

@@ -5,11 +5,11 @@ use std::io;
 use super::Worker;
 use super::relay::RelayError;
 use super::upstream::Dial;
-use super::verify::NoVerdict;
+use super::verify::VerifyError;
 use crate::http::h1::body::InvalidBody;
-use crate::http::h1::strict::Rule;
+use crate::http::h1::violation::Violation;
 use crate::limits::Bound;
-use crate::net::{TooSlow, is_late};
+use crate::net::{RateTooLow, is_timeout};
 
 impl<D: Dial> Worker<D> {
     pub fn exceeded(&self, bound: Bound) {
@@ -19,7 +19,7 @@ impl<D: Dial> Worker<D> {
     /// Passes `waited` on; counts it for `bound` if the time was over.
     pub fn timed<T>(&self, bound: Bound, waited: io::Result<T>) -> io::Result<T> {
         waited.inspect_err(|error| {
-            if is_late(error) {
+            if is_timeout(error) {
                 self.exceeded(bound);
             }
         })
@@ -34,9 +34,9 @@ impl<D: Dial> Worker<D> {
     pub fn body_failed(&self, error: &io::Error) {
         if let Some(invalid) = invalid_body(error) {
             self.body_refused(invalid);
-        } else if error.get_ref().is_some_and(|inner| inner.is::<TooSlow>()) {
+        } else if error.get_ref().is_some_and(|inner| inner.is::<RateTooLow>()) {
             self.exceeded(Bound::BodyBytesPerStall);
-        } else if is_late(error) {
+        } else if is_timeout(error) {
             self.exceeded(Bound::StalledBody);
         }
     }
@@ -44,17 +44,17 @@ impl<D: Dial> Worker<D> {
     pub fn body_refused(&self, invalid: InvalidBody) {
         self.exceeded(match invalid.0 {
             // Its sender broke off: no bound of ours.
-            Rule::BodyTruncated => return,
-            Rule::ChunkOverhead => Bound::ChunkOverhead,
-            Rule::TrailerTooLong => Bound::Trailers,
+            Violation::BodyTruncated => return,
+            Violation::ChunkOverhead => Bound::ChunkOverhead,
+            Violation::TrailerTooLong => Bound::Trailers,
             _ => Bound::ChunkFraming,
         });
         tracing::debug!("body refused: {invalid}");
     }
 
     /// What a check on the pool's threads gave; counts one that found no place there.
-    pub fn verdict<T>(&self, verdict: Result<T, NoVerdict>) -> Option<T> {
-        if matches!(verdict, Err(NoVerdict::QueueFull)) {
+    pub fn verdict<T>(&self, verdict: Result<T, VerifyError>) -> Option<T> {
+        if matches!(verdict, Err(VerifyError::QueueFull)) {
             self.exceeded(Bound::VerifyQueue);
         }
         verdict.ok()

@@ -7,7 +7,7 @@ use crate::limits;
 
 /// A worker's allowance.
 #[derive(Debug, Default)]
-pub struct Budget {
+pub struct MemoryBudget {
     pub(super) used: Cell<usize>,
     /// What heads take of it.
     heads: Cell<usize>,
@@ -15,25 +15,25 @@ pub struct Budget {
 
 /// A part of it that is taken; it is free again when this is dropped.
 #[derive(Debug)]
-pub struct Share<'w> {
+pub struct Reservation<'w> {
     bytes: usize,
-    budget: &'w Budget,
+    budget: &'w MemoryBudget,
 }
 
 /// What a long head takes of it, which anybody can send and keep: half of the allowance is left for what the proxy itself needs.
 #[derive(Debug)]
-pub struct HeadShare<'w>(Share<'w>);
+pub struct HeadReservation<'w>(Reservation<'w>);
 
 /// A body in memory; its bytes count until it is dropped.
 #[derive(Debug)]
-pub struct Held<'w> {
+pub struct BufferedBody<'w> {
     bytes: Vec<u8>,
-    share: Share<'w>,
+    share: Reservation<'w>,
 }
 
-impl Budget {
-    pub fn hold(&self) -> Held<'_> {
-        Held { bytes: Vec::new(), share: self.share() }
+impl MemoryBudget {
+    pub fn buffer_body(&self) -> BufferedBody<'_> {
+        BufferedBody { bytes: Vec::new(), share: self.reserve() }
     }
 
     /// Bytes that are taken.
@@ -42,17 +42,17 @@ impl Budget {
     }
 
     /// An empty share.
-    pub fn share(&self) -> Share<'_> {
-        Share { bytes: 0, budget: self }
+    pub fn reserve(&self) -> Reservation<'_> {
+        Reservation { bytes: 0, budget: self }
     }
 
     /// An empty share for a head.
-    pub fn head_share(&self) -> HeadShare<'_> {
-        HeadShare(self.share())
+    pub fn reserve_head(&self) -> HeadReservation<'_> {
+        HeadReservation(self.reserve())
     }
 }
 
-impl Share<'_> {
+impl Reservation<'_> {
     /// Makes it `bytes` large; false if the worker holds too much already, and then it stays as it is.
     pub fn set(&mut self, bytes: usize) -> bool {
         let used = (self.budget.used.get() - self.bytes).saturating_add(bytes);
@@ -65,10 +65,10 @@ impl Share<'_> {
     }
 }
 
-impl HeadShare<'_> {
+impl HeadReservation<'_> {
     /// As [`Share::set`]; false also if heads take too much.
     pub fn set(&mut self, bytes: usize) -> bool {
-        let Share { bytes: before, budget } = self.0;
+        let Reservation { bytes: before, budget } = self.0;
         let heads = budget.heads.get() - before + bytes;
         let fits = heads <= limits::HELD_BYTES_PER_WORKER_MAX / 2 && self.0.set(bytes);
         if fits {
@@ -78,21 +78,21 @@ impl HeadShare<'_> {
     }
 }
 
-impl Drop for HeadShare<'_> {
+impl Drop for HeadReservation<'_> {
     fn drop(&mut self) {
         self.set(0);
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.set(0);
     }
 }
 
-impl<'w> Held<'w> {
+impl<'w> BufferedBody<'w> {
     /// The bytes, and what they count for as long as the share is kept.
-    pub fn into_parts(self) -> (Vec<u8>, Share<'w>) {
+    pub fn into_parts(self) -> (Vec<u8>, Reservation<'w>) {
         (self.bytes, self.share)
     }
 
@@ -116,13 +116,13 @@ mod tests {
 
     #[test]
     fn heads_leave_half_to_others_and_bodies_leave_them_the_rest() {
-        let budget = Budget::default();
+        let budget = MemoryBudget::default();
         let half = limits::HELD_BYTES_PER_WORKER_MAX / 2;
-        let (mut first, mut second, mut body) = (budget.head_share(), budget.head_share(), budget.share());
+        let (mut first, mut second, mut body) = (budget.reserve_head(), budget.reserve_head(), budget.reserve());
         assert!(first.set(half) && !second.set(1) && body.set(half) && !body.set(half + 1));
         assert!(first.set(half - 1) && second.set(1), "what one gives up another takes");
         drop((first, second));
-        let mut third = budget.head_share();
+        let mut third = budget.reserve_head();
         assert!(body.set(half + 100) && third.set(half - 100) && !third.set(half - 99));
         drop((third, body));
         assert_eq!((budget.used(), budget.heads.get()), (0, 0));
@@ -130,11 +130,11 @@ mod tests {
 
     #[test]
     fn what_is_dropped_may_be_held_again() {
-        let budget = Budget::default();
+        let budget = MemoryBudget::default();
         let block = vec![0; limits::HELD_BYTES_PER_WORKER_MAX / 2 + 1];
-        let mut first = budget.hold();
+        let mut first = budget.buffer_body();
         assert!(first.push(&block));
-        let mut second = budget.hold();
+        let mut second = budget.buffer_body();
         assert!(!second.push(&block) && second.push(b"a little"));
         assert_eq!(second.bytes(), b"a little");
         drop(first);

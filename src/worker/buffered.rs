@@ -5,106 +5,106 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use super::Worker;
-use super::both::{Ended, both};
-use super::budget::Held;
-use super::exchange::End;
-use super::fetch::{Errand, NotFetched, fetch};
-use super::forward::{is_safe, write_head};
+use super::budget::BufferedBody;
+use super::context::{ClientInfo, ExchangeContext};
+use super::error_pages::{self, bounded};
+use super::exchange::ConnectionDisposition;
+use super::fetch::{FetchError, FetchRequest, fetch};
+use super::forward::{is_idempotent, write_request_head};
 use super::gzip;
-use super::local::{Depth, Refusal, answer_locally, finish};
-use super::pages::{self, bounded};
-use super::record::Record;
-use super::respond::{Asked, way_back};
-use super::send::send_held;
-use super::talk::{Peer, Talk};
-use super::tries::{GivenUp, Means, Tries};
-use super::upload::{hang_up, invite_body};
+use super::local_reply::{LocalReply, ReplySource, send_from_frontend, send_reply};
+use super::race::{First, race};
+use super::request_body::{send_100_continue, wait_for_disconnect};
+use super::request_record::RequestRecord;
+use super::response::ResponseContext;
+use super::retry_state::{AttemptTarget, FinalReply, RetryState};
+use super::send::send_in_chunks;
 use super::upstream::Dial;
 use crate::config::snapshot::Frontend;
 use crate::http::forward::{ResponsePlan, write_response};
 use crate::http::h1::body::Decoder;
-use crate::http::h1::strict::Reject;
-use crate::http::{Body, Reply, ResponseView};
+use crate::http::h1::violation::RejectedRequest;
+use crate::http::{BodyFraming, Reply, ResponseView};
 use crate::limits::{self, Bound};
 use crate::middleware::buffering::Buffering;
-use crate::middleware::error_pages::PageAsk;
-use crate::net::{Pace, Transport};
+use crate::middleware::error_pages::ErrorPageRequest;
+use crate::net::{MinRate, Transport};
 
 /// How a round ended.
-enum Round<'w> {
-    /// The response: its head is in `talk.answer`.
-    Whole(Held<'w>),
+enum BufferedAttempt<'w> {
+    /// The response: its head is in `ctx.answer`.
+    Whole(BufferedBody<'w>),
     TooLarge,
-    GivenUp(GivenUp),
+    GivenUp(FinalReply),
 }
 
-/// Forwards the request in `talk` under `buffering` and answers the client, whatever happens.
+/// Forwards the request in `ctx` under `buffering` and answers the client, whatever happens.
 pub async fn forward<'s, T: Transport, D: Dial>(
     worker: &Worker<D>,
     frontend: &'s Frontend,
     buffering: &Buffering,
-    talk: &mut Talk,
+    ctx: &mut ExchangeContext,
     client: &mut T,
-    peer: &Peer,
-    record: &mut Record<'s>,
-) -> End {
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'s>,
+) -> ConnectionDisposition {
     let bytes_max = buffering
         .request_bytes_max
         .map_or(limits::BUFFERED_BODY_BYTES_MAX, |max| bounded(max, limits::BUFFERED_BODY_BYTES_MAX));
-    let body = match collect_in_time(worker, bytes_max, talk, client).await {
+    let body = match collect_in_time(worker, bytes_max, ctx, client).await {
         Ok(body) => body,
-        Err(NotRead::Client(reply)) => {
+        Err(RequestBodyError::Client(reply)) => {
             record.client_failed(reply.as_ref());
-            let Some(reply) = reply else { return End::Close };
-            return answer_locally(worker, talk, client, reply.closing()).await;
+            let Some(reply) = reply else { return ConnectionDisposition::Close };
+            return send_reply(worker, ctx, client, reply.closing()).await;
         }
-        Err(NotRead::Refused(reply)) => {
+        Err(RequestBodyError::Refused(reply)) => {
             let refusal = refusal(frontend, reply);
-            record.refused(&refusal, None);
-            return finish(worker, frontend, talk, client, peer, record, refusal, Depth::Guard).await;
+            record.local_reply(&refusal, None);
+            return send_from_frontend(worker, frontend, ctx, client, peer, record, refusal, ReplySource::Guard).await;
         }
     };
-    talk.body_read = true;
+    ctx.body_read = true;
     let mut attempt = 1;
     let ended = loop {
-        let going = round(worker, frontend, buffering, &body, talk, peer, record);
-        let Ended::Response(ended) = both(hang_up(worker, client.split().0), going).await else {
+        let going = attempt_servers(worker, frontend, buffering, &body, ctx, peer, record);
+        let First::Response(ended) = race(wait_for_disconnect(worker, client.split().0), going).await else {
             record.client_failed(None);
-            return End::Close;
+            return ConnectionDisposition::Close;
         };
         let status = match &ended {
-            Round::Whole(_) => talk.answer.head.status,
-            Round::GivenUp(given_up) => given_up.refusal.reply.status,
-            Round::TooLarge => break ended,
+            BufferedAttempt::Whole(_) => ctx.response.head.status,
+            BufferedAttempt::GivenUp(given_up) => given_up.local_reply.reply.status,
+            BufferedAttempt::TooLarge => break ended,
         };
-        if !buffering.again(attempt, talk.view().method(), status) {
+        if !buffering.again(attempt, ctx.view().method(), status) {
             break ended;
         }
         attempt += 1;
         record.retried();
-        talk.answer.forget(&worker.buffers);
+        ctx.response.forget(&worker.buffers);
     };
     match ended {
-        Round::Whole(response) => deliver(worker, frontend, response, talk, client, peer, record).await,
-        Round::TooLarge => {
+        BufferedAttempt::Whole(response) => deliver(worker, frontend, response, ctx, client, peer, record).await,
+        BufferedAttempt::TooLarge => {
             let refusal = refusal(frontend, Buffering::response_too_large());
-            record.refused(&refusal, None);
-            finish(worker, frontend, talk, client, peer, record, refusal, Depth::Guard).await
+            record.local_reply(&refusal, None);
+            send_from_frontend(worker, frontend, ctx, client, peer, record, refusal, ReplySource::Guard).await
         }
-        Round::GivenUp(GivenUp { refusal, depth }) => {
-            record.given_up(&refusal, depth);
-            finish(worker, frontend, talk, client, peer, record, refusal, depth).await
+        BufferedAttempt::GivenUp(FinalReply { local_reply: refusal, source: depth }) => {
+            record.final_reply(&refusal, depth);
+            send_from_frontend(worker, frontend, ctx, client, peer, record, refusal, depth).await
         }
     }
 }
 
 /// An answer of the buffering step, the innermost of the guard.
-fn refusal(frontend: &Frontend, reply: Reply) -> Refusal {
-    Refusal { reply, label: None, at: frontend.guard.steps().len().saturating_sub(1) }
+fn refusal(frontend: &Frontend, reply: Reply) -> LocalReply {
+    LocalReply { reply, log_label: None, chain_index: frontend.inner.steps().len().saturating_sub(1) }
 }
 
 /// Why the request's body is not there.
-pub enum NotRead {
+pub enum RequestBodyError {
     /// The client broke off or sent something that is no body: words, if somebody is left to read them.
     Client(Option<Reply>),
     Refused(Reply),
@@ -114,124 +114,124 @@ pub enum NotRead {
 pub async fn collect_in_time<'w, T: Transport, D: Dial>(
     worker: &'w Worker<D>,
     max: usize,
-    talk: &mut Talk,
+    ctx: &mut ExchangeContext,
     client: &mut T,
-) -> Result<Held<'w>, NotRead> {
-    let Some(limit) = worker.shared.timeouts.body_read else { return collect(worker, max, talk, client).await };
+) -> Result<BufferedBody<'w>, RequestBodyError> {
+    let Some(limit) = worker.shared.timeouts.body_read else { return collect(worker, max, ctx, client).await };
     let late = || {
         worker.exceeded(Bound::BodyRead);
-        NotRead::Client(Some(Reply::text(408, "Request Timeout")))
+        RequestBodyError::Client(Some(Reply::text(408, "Request Timeout")))
     };
-    worker.deadlines.within(limit, collect(worker, max, talk, client)).await.unwrap_or_else(|_| Err(late()))
+    worker.deadlines.within(limit, collect(worker, max, ctx, client)).await.unwrap_or_else(|_| Err(late()))
 }
 
 async fn collect<'w, T: Transport, D: Dial>(
     worker: &'w Worker<D>,
     max: usize,
-    talk: &mut Talk,
+    ctx: &mut ExchangeContext,
     client: &mut T,
-) -> Result<Held<'w>, NotRead> {
+) -> Result<BufferedBody<'w>, RequestBodyError> {
     let stall = worker.stall();
     let too_large = || {
         worker.exceeded(Bound::BufferedBody);
-        NotRead::Refused(Buffering::request_too_large())
+        RequestBodyError::Refused(Buffering::request_too_large())
     };
-    let mut body = worker.budget.hold();
-    let mut decoder = Decoder::new(talk.head.body);
+    let mut body = worker.budget.buffer_body();
+    let mut decoder = Decoder::new(ctx.head.body);
     if decoder.remaining().is_some_and(|length| length > max as u64) {
         return Err(too_large());
     }
-    if talk.head.expect_continue && talk.inbox.is_empty() {
-        invite_body(client, worker).await.map_err(|_| NotRead::Client(None))?;
+    if ctx.head.expect_continue && ctx.read_buffer.is_empty() {
+        send_100_continue(client, worker).await.map_err(|_| RequestBodyError::Client(None))?;
     }
-    let mut pace = Pace::default();
+    let mut pace = MinRate::default();
     while !decoder.is_done() {
-        if talk.inbox.is_empty() {
+        if ctx.read_buffer.is_empty() {
             let start = Instant::now();
-            let read = stall.bound(talk.inbox.fill(client.split().0, &worker.buffers)).await;
+            let read = stall.within_io(ctx.read_buffer.fill(client.split().0, &worker.buffers)).await;
             match read.and_then(|bytes| {
-                pace.came(bytes as u64);
-                pace.waited(stall.time, start.elapsed()).map(|()| bytes)
+                pace.add_bytes(bytes as u64);
+                pace.add_wait(stall.time, start.elapsed()).map(|()| bytes)
             }) {
-                Ok(0) => return Err(NotRead::Client(None)),
+                Ok(0) => return Err(RequestBodyError::Client(None)),
                 Ok(_) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::TimedOut => {
                     worker.body_failed(&e);
-                    return Err(NotRead::Client(Some(Reply::text(408, "Request Timeout"))));
+                    return Err(RequestBodyError::Client(Some(Reply::text(408, "Request Timeout"))));
                 }
-                Err(_) => return Err(NotRead::Client(None)),
+                Err(_) => return Err(RequestBodyError::Client(None)),
             }
         }
-        let step = decoder.decode(talk.inbox.pending());
+        let step = decoder.decode(ctx.read_buffer.pending());
         let step = step.map_err(|invalid| {
             worker.body_refused(invalid);
-            NotRead::Client(Some(Reject::from(invalid.0).reply()))
+            RequestBodyError::Client(Some(RejectedRequest::from(invalid.0).reply()))
         })?;
         if let Some(range) = &step.data {
             if body.bytes().len() + range.len() > max {
                 return Err(too_large());
             }
-            if !body.push(&talk.inbox.pending()[range.clone()]) {
+            if !body.push(&ctx.read_buffer.pending()[range.clone()]) {
                 worker.exceeded(Bound::HeldBytes);
-                return Err(NotRead::Refused(Reply::text(503, "Service Unavailable")));
+                return Err(RequestBodyError::Refused(Reply::text(503, "Service Unavailable")));
             }
         }
-        talk.inbox.consume(step.consumed);
+        ctx.read_buffer.consume(step.consumed);
     }
     Ok(body)
 }
 
 /// One round: servers in turn, as `[retry]` has it, until one answers.
-async fn round<'w, 's, D: Dial>(
+async fn attempt_servers<'w, 's, D: Dial>(
     worker: &'w Worker<D>,
     frontend: &'s Frontend,
     buffering: &Buffering,
-    body: &Held<'w>,
-    talk: &mut Talk,
-    peer: &Peer,
-    record: &mut Record<'s>,
-) -> Round<'w> {
+    body: &BufferedBody<'w>,
+    ctx: &mut ExchangeContext,
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'s>,
+) -> BufferedAttempt<'w> {
     let backend = &frontend.backend;
     let body_bytes_max = buffering
         .response_bytes_max
         .map_or(limits::BUFFERED_BODY_BYTES_MAX, |max| bounded(max, limits::BUFFERED_BODY_BYTES_MAX));
-    let outgoing = match talk.head.body {
-        Body::None => Body::None,
-        _ => Body::Length(body.bytes().len() as u64),
+    let outgoing = match ctx.head.body {
+        BodyFraming::None => BodyFraming::None,
+        _ => BodyFraming::Length(body.bytes().len() as u64),
     };
-    let mut tries = Tries::new(Means::of(frontend), talk);
+    let mut tries = RetryState::new(AttemptTarget::of(frontend), ctx);
     loop {
-        let lease = match tries.next(worker, talk, peer, || record.retried()).await {
+        let lease = match tries.next(worker, ctx, peer, || record.retried()).await {
             Ok(lease) => lease,
-            Err(given_up) => return Round::GivenUp(given_up),
+            Err(given_up) => return BufferedAttempt::GivenUp(given_up),
         };
-        let origin = &backend.origins[lease.index];
+        let origin = &backend.endpoints[lease.index];
         record.origin(origin, worker);
-        let mut head = Vec::with_capacity(talk.bytes.len() + 512);
-        write_head(worker, frontend, origin, talk, peer, outgoing, &mut head);
-        let is_head = talk.view().method() == b"HEAD";
-        let repeatable = is_safe(talk) && talk.head.body == Body::None;
-        let errand = Errand { head, body: body.bytes(), is_head, repeatable, body_bytes_max, origin };
-        let error = match fetch(worker, errand, &mut talk.answer).await {
+        let mut head = Vec::with_capacity(ctx.bytes.len() + 512);
+        write_request_head(worker, frontend, origin, ctx, peer, outgoing, &mut head);
+        let is_head = ctx.view().method() == b"HEAD";
+        let repeatable = is_idempotent(ctx) && ctx.head.body == BodyFraming::None;
+        let errand = FetchRequest { head, body: body.bytes(), is_head, repeatable, body_bytes_max, origin };
+        let error = match fetch(worker, errand, &mut ctx.response).await {
             Ok(response) => {
                 if let Some(cookie) = backend.balancer.set_cookie(&lease) {
-                    talk.answer.edits.add(b"Set-Cookie", cookie.as_bytes());
+                    ctx.response.edits.add(b"Set-Cookie", cookie.as_bytes());
                 }
-                let status = talk.answer.head.status;
-                record.answered(status);
+                let status = ctx.response.head.status;
+                record.response_received(status);
                 backend.balancer.record(&lease, status, worker.clock.mono_nanos());
-                return Round::Whole(response);
+                return BufferedAttempt::Whole(response);
             }
-            Err(NotFetched::TooLarge) => return Round::TooLarge,
-            Err(NotFetched::Failed(error)) => error,
+            Err(FetchError::TooLarge) => return BufferedAttempt::TooLarge,
+            Err(FetchError::Failed(error)) => error,
         };
-        let repeats = !error.is_unsent() && repeatable && error.is_broken() && !talk.answer.repeated;
-        talk.answer.repeated |= repeats;
-        talk.answer.forget(&worker.buffers);
-        worker.complain(frontend, origin, &error);
+        let repeats = !error.is_unsent() && repeatable && error.is_broken() && !ctx.response.repeated;
+        ctx.response.repeated |= repeats;
+        ctx.response.forget(&worker.buffers);
+        worker.log_upstream_error(frontend, origin, &error);
         backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
-        if !tries.failed(&lease, error, repeats) {
-            return Round::GivenUp(tries.give_up());
+        if !tries.on_failure(&lease, error, repeats) {
+            return BufferedAttempt::GivenUp(tries.final_reply());
         }
     }
 }
@@ -240,65 +240,65 @@ async fn round<'w, 's, D: Dial>(
 async fn deliver<T: Transport, D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
-    response: Held<'_>,
-    talk: &mut Talk,
+    response: BufferedBody<'_>,
+    ctx: &mut ExchangeContext,
     client: &mut T,
-    peer: &Peer,
-    record: &mut Record<'_>,
-) -> End {
-    if let Some(ask) = through_the_chains(worker, frontend, talk, peer) {
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'_>,
+) -> ConnectionDisposition {
+    if let Some(ask) = run_response_chain(worker, frontend, ctx, peer) {
         drop(response);
-        return pages::serve(worker, frontend, &ask, talk, client, peer, record).await;
+        return error_pages::serve(worker, frontend, &ask, ctx, client, peer, record).await;
     }
-    let packed = gzip::pack(&talk.passage, &mut talk.answer, response.bytes());
+    let packed = gzip::compress(&ctx.chain_state, &mut ctx.response, response.bytes());
     let body = packed.as_deref().unwrap_or(response.bytes());
-    let framing = match talk.answer.head.body {
-        Body::None => Body::None,
-        _ => Body::Length(body.len() as u64),
+    let framing = match ctx.response.head.body {
+        BodyFraming::None => BodyFraming::None,
+        _ => BodyFraming::Length(body.len() as u64),
     };
-    let keep_alive = talk.head.keep_alive && !worker.is_draining();
-    let mut out = std::mem::take(&mut talk.answer.out);
+    let keep_alive = ctx.head.keep_alive && !worker.is_draining();
+    let mut out = std::mem::take(&mut ctx.response.out);
     out.clear();
     worker.clock.with_date(|date| {
-        let answer = &talk.answer;
+        let answer = &ctx.response;
         let view = ResponseView { head: &answer.head, bytes: &answer.bytes, edits: &answer.edits };
-        let client_version = talk.head.version;
+        let client_version = ctx.head.version;
         write_response(&mut out, view, &ResponsePlan { client_version, keep_alive, body: framing, date: Some(date) });
     });
-    let sent_body = if framing == Body::None { &[] } else { body };
+    let sent_body = if framing == BodyFraming::None { &[] } else { body };
     record.delivered_whole(response.bytes().len() as u64, body.len() as u64);
-    talk.passage.give_places_back();
-    let (result, out) = send_held(client.split().1, out, sent_body, !keep_alive, worker.stall()).await;
-    talk.answer.out = out;
+    ctx.chain_state.release_permits();
+    let (result, out) = send_in_chunks(client.split().1, out, sent_body, !keep_alive, worker.stall()).await;
+    ctx.response.out = out;
     match worker.timed(Bound::StalledBody, result) {
-        Ok(()) if keep_alive => End::KeepAlive,
-        Ok(()) => End::Close,
+        Ok(()) if keep_alive => ConnectionDisposition::KeepAlive,
+        Ok(()) => ConnectionDisposition::Close,
         Err(_) => {
             record.client_failed(None);
-            End::Close
+            ConnectionDisposition::Close
         }
     }
 }
 
-fn through_the_chains<D: Dial>(
+fn run_response_chain<D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
-    talk: &mut Talk,
-    peer: &Peer,
-) -> Option<PageAsk> {
-    let Talk { head, bytes, edits, passage, answer, target, path, .. } = talk;
+    ctx: &mut ExchangeContext,
+    peer: &ClientInfo,
+) -> Option<ErrorPageRequest> {
+    let ExchangeContext { head, bytes, edits, chain_state: passage, response: answer, target, path, .. } = ctx;
     let (sent_all, began) = (Cell::new(true), Cell::new(false));
-    let mut asked = Asked {
+    let mut asked = ResponseContext {
         head,
         bytes,
         edits,
-        passage,
+        chain_state: passage,
         target: if path.changed { Some(target) } else { None },
         path,
         peer,
         cookie: None,
-        sent_all: &sent_all,
-        began: &began,
+        request_sent: &sent_all,
+        response_started: &began,
     };
-    way_back(worker, frontend, &mut asked, answer)
+    super::response::run_response_chain(worker, frontend, &mut asked, answer)
 }

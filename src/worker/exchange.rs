@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use super::Worker;
+use super::context::{ClientInfo, ExchangeContext};
 use super::forward;
 use super::internal;
-use super::local::{Depth, Refusal, answer_locally, finish, leave};
-use super::record::Record;
-use super::rest;
-use super::talk::{Peer, Talk};
+use super::local_reply::{LocalReply, ReplySource, send_from_entry_point, send_from_frontend, send_reply};
+use super::request_record::RequestRecord;
+use super::rest_api;
 use super::upstream::Dial;
-use crate::config::snapshot::{Frontend, Origin, Snapshot};
+use crate::config::snapshot::{Frontend, ServerEndpoint, Snapshot};
 use crate::http::Reply;
 use crate::limits::Bound;
-use crate::middleware::{Chain, Label, Middleware, Progress};
+use crate::middleware::{Chain, ChainProgress, Label, Middleware};
 use crate::net::Transport;
-use crate::rule::{self, Applied, FieldEdit, Outcome};
+use crate::rule::{self, FieldEdit, PathOutcome, RouteOutcome};
 
 /// What becomes of the client's connection after an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ConnectionDisposition {
     KeepAlive,
     Close,
     /// Close after reading on for a moment: the client still sends, and a reset would destroy the answer on its way.
@@ -28,103 +28,119 @@ pub enum End {
     Abort,
 }
 
-/// One request whose head is in `talk`.
-pub async fn exchange<T: Transport, D: Dial>(worker: &Worker<D>, talk: &mut Talk, client: &mut T, peer: &Peer) -> End {
-    if let Some(reply) = internal::answer(worker, talk, peer).await {
-        return Box::pin(answer_locally(worker, talk, client, reply)).await;
+/// One request whose head is in `ctx`.
+pub async fn handle_request<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    ctx: &mut ExchangeContext,
+    client: &mut T,
+    peer: &ClientInfo,
+) -> ConnectionDisposition {
+    if let Some(reply) = internal::answer(worker, ctx, peer).await {
+        return Box::pin(send_reply(worker, ctx, client, reply)).await;
     }
     if worker.shared.entry_points[peer.entry].serves_rest
-        && rest::provider(talk).is_some()
-        && let Some(take) = &worker.shared.take_document
+        && rest_api::provider(ctx).is_some()
+        && let Some(take) = &worker.shared.rest_handler
     {
-        return Box::pin(rest::answer(worker, talk, client, peer, take)).await;
+        return Box::pin(rest_api::answer(worker, ctx, client, peer, take)).await;
     }
     let published = worker.snapshot();
-    let mut record = Record::begin(worker, talk, peer);
-    let end = match decide(worker, &published.snapshot, talk, peer).await {
-        Decision::Forward(frontend) => forward::forward(worker, frontend, talk, client, peer, &mut record).await,
-        Decision::Answer { refusal, frontend: None, below } => {
-            record.refused(&refusal, None);
-            Box::pin(leave(worker, talk, client, peer, refusal.reply, below)).await
+    let mut record = RequestRecord::begin(worker, ctx, peer);
+    let end = match route_request(worker, &published.snapshot, ctx, peer).await {
+        Decision::Forward(frontend) => forward::forward(worker, frontend, ctx, client, peer, &mut record).await,
+        Decision::Reply { refusal, frontend: None, below } => {
+            record.local_reply(&refusal, None);
+            Box::pin(send_from_entry_point(worker, ctx, client, peer, refusal.reply, below)).await
         }
-        Decision::Answer { refusal, frontend: Some((frontend, depth)), .. } => {
-            record.refused(&refusal, Some(&**frontend));
-            Box::pin(finish(worker, frontend, talk, client, peer, &mut record, refusal, depth)).await
+        Decision::Reply { refusal, frontend: Some((frontend, depth)), .. } => {
+            record.local_reply(&refusal, Some(&**frontend));
+            Box::pin(send_from_frontend(worker, frontend, ctx, client, peer, &mut record, refusal, depth)).await
         }
     };
-    record.finish(worker, &published, talk, peer);
+    record.finish(worker, &published, ctx, peer);
     end
 }
 
 enum Decision<'a> {
     Forward(&'a Arc<Frontend>),
-    Answer {
-        refusal: Refusal,
-        frontend: Option<(&'a Arc<Frontend>, Depth)>,
+    Reply {
+        refusal: LocalReply,
+        frontend: Option<(&'a Arc<Frontend>, ReplySource)>,
         /// The entry point's own step that answered, if it was one.
         below: Option<usize>,
     },
 }
 
 /// Everything up to the backend: who may pass, and where to.
-async fn decide<'a, D: Dial>(worker: &Worker<D>, snapshot: &'a Snapshot, talk: &mut Talk, peer: &Peer) -> Decision<'a> {
+async fn route_request<'a, D: Dial>(
+    worker: &Worker<D>,
+    snapshot: &'a Snapshot,
+    ctx: &mut ExchangeContext,
+    peer: &ClientInfo,
+) -> Decision<'a> {
     let entry = &worker.shared.entry_points[peer.entry];
-    if let Err(refusal) = walk(worker, &entry.chain, entry.auth.as_deref(), talk, peer).await {
-        let below = Some(refusal.at);
-        return Decision::Answer { refusal, frontend: None, below };
+    if let Err(refusal) = run_request_chain(worker, &entry.chain, entry.auth.as_deref(), ctx, peer).await {
+        let below = Some(refusal.chain_index);
+        return Decision::Reply { refusal, frontend: None, below };
     }
-    let frontend = match route(snapshot, talk, peer) {
+    let frontend = match route(snapshot, ctx, peer) {
         Ok(frontend) => frontend,
-        Err(refusal) => return Decision::Answer { refusal, frontend: None, below: None },
+        Err(refusal) => return Decision::Reply { refusal, frontend: None, below: None },
     };
-    if let Err(refusal) = walk(worker, &frontend.outer, frontend.auth.as_deref(), talk, peer).await {
-        return Decision::Answer { refusal, frontend: Some((frontend, Depth::Outer)), below: None };
+    if let Err(refusal) = run_request_chain(worker, &frontend.outer, frontend.auth.as_deref(), ctx, peer).await {
+        return Decision::Reply { refusal, frontend: Some((frontend, ReplySource::Outer)), below: None };
     }
-    match walk(worker, &frontend.guard, None, talk, peer).await {
+    match run_request_chain(worker, &frontend.inner, None, ctx, peer).await {
         Ok(()) => Decision::Forward(frontend),
         Err(refusal) => {
             // All that buffering refuses at this point is a body that is announced as too long.
-            if matches!(frontend.guard.steps().get(refusal.at), Some(Middleware::Buffering(_))) {
+            if matches!(frontend.inner.steps().get(refusal.chain_index), Some(Middleware::Buffering(_))) {
                 worker.exceeded(Bound::BufferedBody);
             }
-            Decision::Answer { refusal, frontend: Some((frontend, Depth::Guard)), below: None }
+            Decision::Reply { refusal, frontend: Some((frontend, ReplySource::Guard)), below: None }
         }
     }
 }
 
 /// Finds the frontend and applies its path modifiers.
-fn route<'a>(snapshot: &'a Snapshot, talk: &mut Talk, peer: &Peer) -> Result<&'a Arc<Frontend>, Refusal> {
-    let refuse = |reply: Reply, label: Option<&str>| Err(Refusal { reply, label: label.map(Label::from), at: 0 });
-    let view = crate::http::RequestView { head: &talk.head, bytes: &talk.bytes, edits: &talk.edits };
-    let unclaimed = rule::Unclaimed(view);
+fn route<'a>(
+    snapshot: &'a Snapshot,
+    ctx: &mut ExchangeContext,
+    peer: &ClientInfo,
+) -> Result<&'a Arc<Frontend>, LocalReply> {
+    let refuse = |reply: Reply, label: Option<&str>| {
+        Err(LocalReply { reply, log_label: label.map(Label::from), chain_index: 0 })
+    };
+    let view = crate::http::RequestView { head: &ctx.head, bytes: &ctx.bytes, edits: &ctx.edits };
+    let unclaimed = rule::UntrustedHeaders(view);
     let headers: &dyn rule::Headers = if peer.trusted { &view } else { &unclaimed };
-    let facts = rule::RequestFacts { method: view.method(), host: view.host(), target: view.target(), headers };
-    match snapshot.routers[peer.entry].route(&facts, &mut talk.scratch) {
-        Outcome::Found { value, modifiers } => {
-            match modifiers.apply(view.target(), &mut talk.scratch) {
-                Applied::Unchanged => return Ok(value),
-                Applied::NotFound => return refuse(not_found(), Some("backend not found")),
-                Applied::Refused => {
+    let facts = rule::RouteRequest { method: view.method(), host: view.host(), target: view.target(), headers };
+    match snapshot.routers[peer.entry].route(&facts, &mut ctx.scratch) {
+        RouteOutcome::Found { value, modifiers } => {
+            match modifiers.apply(view.target(), &mut ctx.scratch) {
+                PathOutcome::Unchanged => return Ok(value),
+                PathOutcome::NotFound => return refuse(not_found(), Some("backend not found")),
+                PathOutcome::Refused => {
                     return refuse(Reply::text(400, "400 Bad Request").closing(), Some("bad request path"));
                 }
-                Applied::Empty => return refuse(Reply { status: 200, ..Reply::default() }, None),
-                Applied::Forward(rewritten) => {
-                    talk.target.clear();
-                    talk.target.extend_from_slice(rewritten.target);
-                    talk.path.changed = true;
-                    talk.path.replaced = rewritten.stripped_from.is_some() || rewritten.replaced_path.is_some();
-                    talk.path.added_prefix.extend_from_slice(rewritten.added_prefix.unwrap_or_default());
+                PathOutcome::Empty => return refuse(Reply { status: 200, ..Reply::default() }, None),
+                PathOutcome::Forward(rewritten) => {
+                    ctx.target.clear();
+                    ctx.target.extend_from_slice(rewritten.target);
+                    ctx.path.changed = true;
+                    ctx.path.replaced = rewritten.stripped_from.is_some() || rewritten.replaced_path.is_some();
+                    ctx.path.added_prefix.extend_from_slice(rewritten.added_prefix.unwrap_or_default());
                     for (name, value, edit) in rewritten.fields() {
                         match edit {
-                            FieldEdit::Add => talk.edits.add(name.as_bytes(), value),
-                            FieldEdit::Set => talk.edits.set(name.as_bytes(), value),
+                            FieldEdit::Add => ctx.edits.add(name.as_bytes(), value),
+                            FieldEdit::Set => ctx.edits.set(name.as_bytes(), value),
                         }
                     }
                 }
             }
             Ok(value)
         }
-        Outcome::Redirect { location } => {
+        RouteOutcome::Redirect { location } => {
             let mut reply = Reply { status: 301, ..Reply::default() };
             if matches!(view.method(), b"GET" | b"HEAD") {
                 reply = reply.with("Content-Type", &b"text/html; charset=utf-8"[..]);
@@ -132,8 +148,8 @@ fn route<'a>(snapshot: &'a Snapshot, talk: &mut Talk, peer: &Peer) -> Result<&'a
             }
             refuse(reply.with("Location", location), None)
         }
-        Outcome::NotFound => refuse(not_found(), Some("backend not found")),
-        Outcome::Refused => refuse(Reply::text(400, "400 Bad Request").closing(), Some("bad request path")),
+        RouteOutcome::NotFound => refuse(not_found(), Some("backend not found")),
+        RouteOutcome::Refused => refuse(Reply::text(400, "400 Bad Request").closing(), Some("bad request path")),
     }
 }
 
@@ -143,36 +159,42 @@ pub fn not_found() -> Reply {
 }
 
 /// Walks a chain inwards, doing what a step asks for on the way. `auth` is the server that its forward authentication asks.
-pub async fn walk<D: Dial>(
+pub async fn run_request_chain<D: Dial>(
     worker: &Worker<D>,
     chain: &Chain,
-    auth: Option<&Origin>,
-    talk: &mut Talk,
-    peer: &Peer,
-) -> Result<(), Refusal> {
+    auth: Option<&ServerEndpoint>,
+    ctx: &mut ExchangeContext,
+    peer: &ClientInfo,
+) -> Result<(), LocalReply> {
     if chain.is_empty() {
         return Ok(());
     }
     let mut progress = {
-        let (mut request, facts, passage) = talk.step(peer, worker.proxies(peer), worker.now());
+        let (mut request, facts, passage) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
         chain.on_request(0, &mut request, &facts, passage)
     };
     loop {
         progress = match progress {
-            Progress::Done => return Ok(()),
-            Progress::Reply { reply, label, at } => return Err(Refusal { reply, label, at }),
-            Progress::Ask { ask, at } => {
-                let told = Box::pin(super::ask::call(worker, &ask, auth)).await;
-                let answer = told.as_ref().map(super::ask::Told::as_answer);
-                let (mut request, facts, passage) = talk.step(peer, worker.proxies(peer), worker.now());
+            ChainProgress::Done => return Ok(()),
+            ChainProgress::Reply { reply, label, at } => {
+                return Err(LocalReply { reply, log_label: label, chain_index: at });
+            }
+            ChainProgress::Ask { ask, at } => {
+                let told = Box::pin(super::forward_auth::call(worker, &ask, auth)).await;
+                let answer = told.as_ref().map(super::forward_auth::FetchedAuthResponse::as_auth_response);
+                let (mut request, facts, passage) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
                 chain.on_answer(at, answer, &mut request, &facts, passage)
             }
-            Progress::Verify { verify, at } => {
+            ChainProgress::Verify { verify, at } => {
                 let verdict = worker.shared.verify.run(move || verify.run()).await;
                 let Some(matches) = worker.verdict(verdict) else {
-                    return Err(Refusal { reply: Reply::text(503, "Service Unavailable"), label: None, at });
+                    return Err(LocalReply {
+                        reply: Reply::text(503, "Service Unavailable"),
+                        log_label: None,
+                        chain_index: at,
+                    });
                 };
-                let (mut request, facts, passage) = talk.step(peer, worker.proxies(peer), worker.now());
+                let (mut request, facts, passage) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
                 chain.on_verified(at, matches, &mut request, &facts, passage)
             }
         };

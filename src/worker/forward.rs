@@ -4,87 +4,89 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::Worker;
-use super::both::{Ended, both};
 use super::buffered;
-use super::exchange::End;
-use super::local::{answer_locally, finish};
-use super::pages;
-use super::record::Record;
+use super::context::{ClientInfo, ExchangeContext};
+use super::error_pages;
+use super::exchange::ConnectionDisposition;
+use super::local_reply::{send_from_frontend, send_reply};
+use super::race::{First, race};
 use super::relay::{Relay, RelayError};
-use super::respond::{Asked, Responded, respond};
+use super::request_body::{
+    UploadError, await_early_response, downstream_error, send_100_continue, wait_for_disconnect, with_body_timeout,
+};
+use super::request_record::RequestRecord;
+use super::response::{ResponseContext, ResponseOutcome, forward_response};
+use super::retry_state::{AttemptTarget, FinalReply, RetryState};
 use super::send::send;
-use super::talk::{Peer, Talk};
-use super::tries::{GivenUp, Means, Tries};
-use super::upload::{Over, client_failure, hang_up, in_time, invite_body, refused};
 use super::upstream::{Dial, connect};
-use crate::config::snapshot::{Frontend, Origin};
-use crate::error::{Cause, Phase, ProxyError};
+use crate::config::snapshot::{Frontend, ServerEndpoint};
+use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::forward::{ForwardPlan, HostChoice, write_request};
 use crate::http::h1::body::Decoder;
-use crate::http::{Body, Reply, RequestView, Version};
+use crate::http::{BodyFraming, Reply, RequestView, Version};
 use crate::limits::Bound;
-use crate::middleware::error_pages::PageAsk;
-use crate::net::{Pace, Transport, tunnel};
+use crate::middleware::error_pages::ErrorPageRequest;
+use crate::net::{MinRate, Transport, tunnel};
 
-/// Forwards the request in `talk` and answers the client, whatever happens.
+/// Forwards the request in `ctx` and answers the client, whatever happens.
 pub async fn forward<'s, T: Transport, D: Dial>(
     worker: &Worker<D>,
     frontend: &'s Frontend,
-    talk: &mut Talk,
+    ctx: &mut ExchangeContext,
     client: &mut T,
-    peer: &Peer,
-    record: &mut Record<'s>,
-) -> End {
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'s>,
+) -> ConnectionDisposition {
     let backend = &frontend.backend;
     record.frontend(frontend);
     if let Some(slow) = &frontend.slow
         && let Some(buffering) = &slow.buffering
-        && !talk.head.websocket
+        && !ctx.head.websocket
     {
-        return Box::pin(buffered::forward(worker, frontend, buffering, talk, client, peer, record)).await;
+        return Box::pin(buffered::forward(worker, frontend, buffering, ctx, client, peer, record)).await;
     }
-    let mut tries = Tries::new(Means::of(frontend), talk);
+    let mut tries = RetryState::new(AttemptTarget::of(frontend), ctx);
     loop {
-        let lease = match tries.next(worker, talk, peer, || record.retried()).await {
+        let lease = match tries.next(worker, ctx, peer, || record.retried()).await {
             Ok(lease) => lease,
             Err(given_up) => {
-                return Box::pin(give_up(worker, frontend, talk, client, peer, record, given_up)).await;
+                return Box::pin(send_final_reply(worker, frontend, ctx, client, peer, record, given_up)).await;
             }
         };
-        let origin = &backend.origins[lease.index];
+        let origin = &backend.endpoints[lease.index];
         record.origin(origin, worker);
         let cookie = backend.balancer.set_cookie(&lease);
-        match attempt(worker, frontend, origin, cookie.as_deref(), talk, client, peer, record).await {
+        match attempt(worker, frontend, origin, cookie.as_deref(), ctx, client, peer, record).await {
             Ok(outcome) => {
                 backend.balancer.record(&lease, record.status(), worker.clock.mono_nanos());
                 return match outcome {
-                    Outcome::Done(end) => end,
-                    Outcome::Page(ask) => {
-                        Box::pin(pages::serve(worker, frontend, &ask, talk, client, peer, record)).await
+                    AttemptOutcome::Done(end) => end,
+                    AttemptOutcome::ErrorPage(ask) => {
+                        Box::pin(error_pages::serve(worker, frontend, &ask, ctx, client, peer, record)).await
                     }
                 };
             }
-            Err(Failed::Client(reply)) => {
+            Err(AttemptError::Downstream(reply)) => {
                 record.client_failed(reply.as_ref());
-                let Some(reply) = reply else { return End::Close };
-                return Box::pin(answer_locally(worker, talk, client, reply.closing())).await;
+                let Some(reply) = reply else { return ConnectionDisposition::Close };
+                return Box::pin(send_reply(worker, ctx, client, reply.closing())).await;
             }
-            Err(Failed::Cut) => {
+            Err(AttemptError::Truncated) => {
                 record.client_failed(None);
-                return End::Abort;
+                return ConnectionDisposition::Abort;
             }
-            Err(Failed::Stale(error)) => {
-                talk.answer.repeated = true;
-                tries.stale(&lease, error);
+            Err(AttemptError::StaleConnection(error)) => {
+                ctx.response.repeated = true;
+                tries.on_stale(&lease, error);
             }
-            Err(Failed::Backend(error)) => {
-                worker.complain(frontend, origin, &error);
+            Err(AttemptError::Upstream(error)) => {
+                worker.log_upstream_error(frontend, origin, &error);
                 backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
-                let repeatable = !error.is_unsent() && !talk.answer.repeated && is_repeatable(talk, &error);
-                talk.answer.repeated |= repeatable;
-                if !tries.failed(&lease, error, repeatable) {
-                    let given_up = tries.give_up();
-                    return Box::pin(give_up(worker, frontend, talk, client, peer, record, given_up)).await;
+                let repeatable = !error.is_unsent() && !ctx.response.repeated && is_repeatable(ctx, &error);
+                ctx.response.repeated |= repeatable;
+                if !tries.on_failure(&lease, error, repeatable) {
+                    let given_up = tries.final_reply();
+                    return Box::pin(send_final_reply(worker, frontend, ctx, client, peer, record, given_up)).await;
                 }
             }
         }
@@ -92,41 +94,41 @@ pub async fn forward<'s, T: Transport, D: Dial>(
 }
 
 /// No server answered: the client gets what the tries ended with.
-async fn give_up<T: Transport, D: Dial>(
+async fn send_final_reply<T: Transport, D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
-    talk: &mut Talk,
+    ctx: &mut ExchangeContext,
     client: &mut T,
-    peer: &Peer,
-    record: &mut Record<'_>,
-    given_up: GivenUp,
-) -> End {
-    let GivenUp { refusal, depth } = given_up;
-    record.given_up(&refusal, depth);
-    finish(worker, frontend, talk, client, peer, record, refusal, depth).await
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'_>,
+    given_up: FinalReply,
+) -> ConnectionDisposition {
+    let FinalReply { local_reply: refusal, source: depth } = given_up;
+    record.final_reply(&refusal, depth);
+    send_from_frontend(worker, frontend, ctx, client, peer, record, refusal, depth).await
 }
 
 /// What an attempt came to.
-enum Outcome {
-    Done(End),
+enum AttemptOutcome {
+    Done(ConnectionDisposition),
     /// The client has nothing yet: it gets this error page.
-    Page(PageAsk),
+    ErrorPage(ErrorPageRequest),
 }
 
 /// Why an attempt brought no answer to the client.
-pub enum Failed {
-    Backend(ProxyError),
+pub enum AttemptError {
+    Upstream(ProxyError),
     /// A kept connection was dead, and the request may be sent again: to another server.
-    Stale(ProxyError),
+    StaleConnection(ProxyError),
     /// The client broke off, or what it sent is no body: this answer if there is still somebody to read it.
-    Client(Option<Reply>),
+    Downstream(Option<Reply>),
     /// The same in mid-answer, and of that answer only the connection's end tells where it ends.
-    Cut,
+    Truncated,
 }
 
-impl From<ProxyError> for Failed {
+impl From<ProxyError> for AttemptError {
     fn from(error: ProxyError) -> Self {
-        Failed::Backend(error)
+        AttemptError::Upstream(error)
     }
 }
 
@@ -139,47 +141,52 @@ impl From<ProxyError> for Failed {
 async fn attempt<T: Transport, D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
-    origin: &Origin,
+    origin: &ServerEndpoint,
     cookie: Option<&str>,
-    talk: &mut Talk,
+    ctx: &mut ExchangeContext,
     client: &mut T,
-    peer: &Peer,
-    record: &mut Record<'_>,
-) -> Result<Outcome, Failed> {
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'_>,
+) -> Result<AttemptOutcome, AttemptError> {
     let backend = &frontend.backend;
-    let mut kept = worker.kept(origin, &talk.answer);
+    let mut kept = worker.take_pooled(origin, &ctx.response);
     loop {
         let is_kept = kept.is_some();
         let mut connection = match kept.take() {
             Some(connection) => connection,
             None => connect(worker, origin).await?,
         };
-        match converse(worker, frontend, origin, cookie, &mut connection, talk, client, peer, record).await {
-            Err(Failed::Backend(e)) if is_kept && is_repeatable(talk, &e) => {
+        match send_and_respond(worker, frontend, origin, cookie, &mut connection, ctx, client, peer, record).await {
+            Err(AttemptError::Upstream(e)) if is_kept && is_repeatable(ctx, &e) => {
                 // The server may be going: another one takes the request. A sticky client stays with its own.
-                if backend.origins.len() > 1 && backend.balancer.settings().sticky.is_none() {
-                    return Err(Failed::Stale(e));
+                if backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none() {
+                    return Err(AttemptError::StaleConnection(e));
                 }
-                talk.answer.repeated = true;
+                ctx.response.repeated = true;
             }
-            Ok(done) => return Ok(conclude(worker, origin, connection, done)),
+            Ok(done) => return Ok(pool_if_reusable(worker, origin, connection, done)),
             Err(failed) => return Err(failed),
         }
     }
 }
 
 /// Whether the request may be sent again: it means the same done twice, and none of an answer has arrived.
-fn is_repeatable(talk: &Talk, error: &ProxyError) -> bool {
-    error.is_broken() && is_safe(talk) && talk.head.body == Body::None && talk.answer.inbox.is_empty()
+fn is_repeatable(ctx: &ExchangeContext, error: &ProxyError) -> bool {
+    error.is_broken() && is_idempotent(ctx) && ctx.head.body == BodyFraming::None && ctx.response.read_buffer.is_empty()
 }
 
 /// Methods that mean the same done twice (RFC 9110 9.2.2).
-pub fn is_safe(talk: &Talk) -> bool {
-    matches!(talk.head.method.of(&talk.bytes), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+pub fn is_idempotent(ctx: &ExchangeContext) -> bool {
+    matches!(ctx.head.method.of(&ctx.bytes), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
 /// A connection goes back to the pool only after an exchange without anything unusual (security.md, choice d).
-fn conclude<D: Dial>(worker: &Worker<D>, origin: &Origin, connection: D::Io, done: (Outcome, bool)) -> Outcome {
+fn pool_if_reusable<D: Dial>(
+    worker: &Worker<D>,
+    origin: &ServerEndpoint,
+    connection: D::Io,
+    done: (AttemptOutcome, bool),
+) -> AttemptOutcome {
     let (outcome, is_reusable) = done;
     if is_reusable && !worker.is_draining() {
         worker.pool.put(origin.pool, connection, worker.clock.mono_nanos(), &worker.buffers);
@@ -189,28 +196,38 @@ fn conclude<D: Dial>(worker: &Worker<D>, origin: &Origin, connection: D::Io, don
 
 /// Sends the request on an open connection and brings its response to the client. Gives what becomes of both connections.
 #[expect(clippy::too_many_arguments, reason = "as above")]
-async fn converse<T: Transport, D: Dial>(
+async fn send_and_respond<T: Transport, D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
-    origin: &Origin,
+    origin: &ServerEndpoint,
     cookie: Option<&str>,
     upstream: &mut D::Io,
-    talk: &mut Talk,
+    ctx: &mut ExchangeContext,
     client: &mut T,
-    peer: &Peer,
-    record: &mut Record<'_>,
-) -> Result<(Outcome, bool), Failed> {
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'_>,
+) -> Result<(AttemptOutcome, bool), AttemptError> {
     let stall = worker.stall();
     // A server that failed before may have begun to answer.
-    talk.answer.inbox.discard(&worker.buffers);
-    let mut out = std::mem::take(&mut talk.out);
+    ctx.response.read_buffer.discard(&worker.buffers);
+    let mut out = std::mem::take(&mut ctx.out);
     out.clear();
-    write_head(worker, frontend, origin, talk, peer, talk.head.body, &mut out);
-    let mut decoder = Decoder::of_request(talk.head.body, &talk.edits);
-    if talk.head.expect_continue && talk.inbox.is_empty() {
-        invite_body(client, worker).await?;
+    write_request_head(worker, frontend, origin, ctx, peer, ctx.head.body, &mut out);
+    let mut decoder = Decoder::of_request(ctx.head.body, &ctx.edits);
+    if ctx.head.expect_continue && ctx.read_buffer.is_empty() {
+        send_100_continue(client, worker).await?;
     }
-    let Talk { inbox, head, bytes, edits, passage, answer, target, path, .. } = talk;
+    let ExchangeContext {
+        read_buffer: inbox,
+        head,
+        bytes,
+        edits,
+        chain_state: passage,
+        response: answer,
+        target,
+        path,
+        ..
+    } = ctx;
     let mut relay = Relay {
         decoder: &mut decoder,
         incoming: head.body,
@@ -218,111 +235,116 @@ async fn converse<T: Transport, D: Dial>(
         inbox,
         buffers: &worker.buffers,
         stall,
-        silence: Some(stall),
-        pace: Pace::default(),
+        idle_timeout: Some(stall),
+        min_rate: MinRate::default(),
         moved: 0,
-        answers: None,
+        permits: None,
         closes: false,
     };
-    let is_whole = worker.relayed(relay.take_arrived(&mut out)).map_err(client_failure)?;
+    let is_whole = worker.relayed(relay.take_buffered(&mut out)).map_err(downstream_error)?;
     let (client_reader, client_writer) = client.split();
     let (up_reader, up_writer) = upstream.split();
     let (sent_all, began) = (Cell::new(is_whole), Cell::new(false));
-    let asked = Asked {
+    let asked = ResponseContext {
         head,
         bytes,
         edits,
-        passage,
+        chain_state: passage,
         target: if path.changed { Some(target) } else { None },
         path,
         peer,
         cookie,
-        sent_all: &sent_all,
-        began: &began,
+        request_sent: &sent_all,
+        response_started: &began,
     };
     if is_whole {
         let (result, returned) = send(up_writer, out, stall).await;
-        talk.out = returned;
-        worker.timed(Bound::StalledBody, result).map_err(|e| ProxyError::new(Phase::Send, Cause::Io(e)))?;
+        ctx.out = returned;
+        worker.timed(Bound::StalledBody, result).map_err(|e| ProxyError::new(ExchangePhase::Send, Cause::Io(e)))?;
         out = Vec::new();
     }
     let asking = async {
         if !is_whole {
             let body = async { worker.relayed(relay.run(client_reader, up_writer, out).await.0) };
-            match Box::pin(in_time(worker, body)).await {
+            match Box::pin(with_body_timeout(worker, body)).await {
                 Ok(()) => sent_all.set(true),
-                Err(RelayError::Sink(e)) => return Box::pin(refused(worker, client_reader, &began, e)).await,
-                Err(e) => return Over::Client(e),
+                Err(RelayError::Sink(e)) => {
+                    return Box::pin(await_early_response(worker, client_reader, &began, e)).await;
+                }
+                Err(e) => return UploadError::Client(e),
             }
         }
-        Over::Client(hang_up(worker, client_reader).await)
+        UploadError::Client(wait_for_disconnect(worker, client_reader).await)
     };
-    let responding = respond(worker, frontend, up_reader, client_writer, asked, answer, record);
-    let responded = match both(asking, responding).await {
-        Ended::Response(received) => received?,
-        Ended::Body(Over::Backend(e)) => return Err(ProxyError::new(Phase::Send, Cause::Io(e)).into()),
-        Ended::Body(Over::Client(e)) if !began.get() => return Err(client_failure(e)),
-        Ended::Body(Over::Client(_)) if talk.head.version == Version::Http10 => return Err(Failed::Cut),
-        Ended::Body(Over::Client(_)) => return Err(Failed::Client(None)),
+    let responding = forward_response(worker, frontend, up_reader, client_writer, asked, answer, record);
+    let responded = match race(asking, responding).await {
+        First::Response(received) => received?,
+        First::Upload(UploadError::Backend(e)) => return Err(ProxyError::new(ExchangePhase::Send, Cause::Io(e)).into()),
+        First::Upload(UploadError::Client(e)) if !began.get() => return Err(downstream_error(e)),
+        First::Upload(UploadError::Client(_)) if ctx.head.version == Version::Http10 => {
+            return Err(AttemptError::Truncated);
+        }
+        First::Upload(UploadError::Client(_)) => return Err(AttemptError::Downstream(None)),
     };
-    Ok(after(worker, upstream, talk, client, responded, sent_all.get(), record).await)
+    Ok(finish_attempt(worker, upstream, ctx, client, responded, sent_all.get(), record).await)
 }
 
 /// What becomes of the two connections, and the tunnel if the response opened one.
-async fn after<T: Transport, D: Dial>(
+async fn finish_attempt<T: Transport, D: Dial>(
     worker: &Worker<D>,
     upstream: &mut D::Io,
-    talk: &mut Talk,
+    ctx: &mut ExchangeContext,
     client: &mut T,
-    responded: Responded,
+    responded: ResponseOutcome,
     sent_all: bool,
-    record: &mut Record<'_>,
-) -> (Outcome, bool) {
+    record: &mut RequestRecord<'_>,
+) -> (AttemptOutcome, bool) {
     if responded.upgraded {
-        let (from_client, from_backend) = (talk.inbox.take(), talk.answer.inbox.take());
+        let (from_client, from_backend) = (ctx.read_buffer.take(), ctx.response.read_buffer.take());
         record.tunnel_open();
         let (patience, silence) = (worker.stall().with(Duration::MAX), worker.stall());
-        let means = tunnel::Means { pipes: &worker.buffers.pipes, patience, silence };
+        let means =
+            tunnel::TunnelOptions { pipes: &worker.buffers.pipes, read_timeout: patience, idle_timeout: silence };
         let (down, _up) = Box::pin(tunnel::copy_both(client, from_client, upstream, from_backend, means)).await;
         record.tunnelled(down);
-        return (Outcome::Done(End::Close), false);
+        return (AttemptOutcome::Done(ConnectionDisposition::Close), false);
     }
-    let is_reusable = responded.upstream_ok && sent_all && talk.answer.inbox.is_empty();
+    let is_reusable = responded.upstream_ok && sent_all && ctx.response.read_buffer.is_empty();
     if let Some(ask) = responded.page {
-        talk.body_read = sent_all;
-        return (Outcome::Page(ask), is_reusable);
+        ctx.body_read = sent_all;
+        return (AttemptOutcome::ErrorPage(ask), is_reusable);
     }
     let end = match responded {
-        Responded { is_cut: true, .. } => End::Abort,
-        Responded { keep_alive: true, .. } if sent_all => End::KeepAlive,
+        ResponseOutcome { is_cut: true, .. } => ConnectionDisposition::Abort,
+        ResponseOutcome { keep_alive: true, .. } if sent_all => ConnectionDisposition::KeepAlive,
         // A client that still sends, be it a body or the protocol it wanted to switch to, must not lose the answer to a reset.
-        _ if !sent_all || talk.head.websocket => End::Linger,
-        _ => End::Close,
+        _ if !sent_all || ctx.head.websocket => ConnectionDisposition::Linger,
+        _ => ConnectionDisposition::Close,
     };
-    (Outcome::Done(end), is_reusable)
+    (AttemptOutcome::Done(end), is_reusable)
 }
 
 /// The request's head as this server gets it; the body goes out as `body` says.
-pub fn write_head<D: Dial>(
+pub fn write_request_head<D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
-    origin: &Origin,
-    talk: &Talk,
-    peer: &Peer,
-    body: Body,
+    origin: &ServerEndpoint,
+    ctx: &ExchangeContext,
+    peer: &ClientInfo,
+    body: BodyFraming,
     out: &mut Vec<u8>,
 ) {
-    let view = RequestView { head: &talk.head, bytes: &talk.bytes, edits: &talk.edits };
-    let passes_host = frontend.pass_host && !talk.head.host.is_empty();
+    let view = RequestView { head: &ctx.head, bytes: &ctx.bytes, edits: &ctx.edits };
+    let passes_host = frontend.pass_host && !ctx.head.host.is_empty();
     let plan = ForwardPlan {
-        target: talk.target(),
+        target: ctx.target(),
         host: if passes_host { HostChoice::Client } else { HostChoice::Given(origin.authority.as_bytes()) },
         client_ip: peer.ip_text.as_bytes(),
         secure: peer.secure,
         trusted: peer.trusted,
         server_name: worker.shared.host_name.as_bytes(),
         body,
-        websocket: talk.head.websocket,
+        websocket: ctx.head.websocket,
         // The proxy invites the body itself, once a server has taken the request: see `invite_body`.
         expect: false,
         extra: &[],

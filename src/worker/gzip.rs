@@ -7,45 +7,45 @@ use std::time::Duration;
 use monoio::time::timeout;
 
 use super::Worker;
-use super::inbox::{Buffers, Inbox};
-use super::record::Record;
+use super::context::UpstreamResponse;
+use super::read_buffer::{BufferPool, ReadBuffer};
 use super::relay::RelayError;
-use super::respond::{Asked, Responded, write_response_head};
+use super::request_record::RequestRecord;
+use super::response::{ResponseContext, ResponseOutcome, write_response_head};
 use super::send::send;
-use super::talk::Answered;
 use super::upstream::Dial;
 use crate::http::forward::framing_for_client;
 use crate::http::h1::body::{self, Decoder};
-use crate::http::{Body, Reply};
+use crate::http::{BodyFraming, Reply};
 use crate::limits;
-use crate::middleware::compress::{BodyPlan, GZIP_BYTES_MIN, Gzip, announce};
-use crate::middleware::{Answer, Passage};
+use crate::middleware::compress::{CompressionPlan, GZIP_BYTES_MIN, Gzip, announce};
+use crate::middleware::{ChainState, Response};
 use crate::net::{ReadHalf, TimeLimit, WriteHalf};
 
 /// A backend that pauses for so long lets the client see what there is (Traefik's flush interval).
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
 /// Packs the body of an answer of ours, if it is to be packed.
-pub fn pack_reply(passage: &Passage, reply: &mut Reply) {
-    if passage.body == BodyPlan::Gzip {
-        reply.body = packed(&reply.body).into();
+pub fn compress_reply(passage: &ChainState, reply: &mut Reply) {
+    if passage.body == CompressionPlan::Gzip {
+        reply.body = compressed(&reply.body).into();
     }
 }
 
 /// Packs a body that lies in memory whole, if it is to be packed; its head is changed then.
-pub fn pack(passage: &Passage, answer: &mut Answered, body: &[u8]) -> Option<Vec<u8>> {
+pub fn compress(passage: &ChainState, answer: &mut UpstreamResponse, body: &[u8]) -> Option<Vec<u8>> {
     match passage.body {
-        BodyPlan::Plain => return None,
-        BodyPlan::GzipIfLong if body.len() < GZIP_BYTES_MIN => return None,
-        BodyPlan::GzipIfLong => {
-            announce(&mut Answer::Backend { head: &answer.head, bytes: &answer.bytes, edits: &mut answer.edits });
+        CompressionPlan::Plain => return None,
+        CompressionPlan::GzipIfLong if body.len() < GZIP_BYTES_MIN => return None,
+        CompressionPlan::GzipIfLong => {
+            announce(&mut Response::Backend { head: &answer.head, bytes: &answer.bytes, edits: &mut answer.edits });
         }
-        BodyPlan::Gzip => {}
+        CompressionPlan::Gzip => {}
     }
-    Some(packed(body))
+    Some(compressed(body))
 }
 
-fn packed(body: &[u8]) -> Vec<u8> {
+fn compressed(body: &[u8]) -> Vec<u8> {
     let (mut gzip, mut out) = (Gzip::default(), Vec::new());
     // Packing into memory cannot fail.
     let _ = gzip.push(body, &mut out);
@@ -58,77 +58,77 @@ pub async fn deliver<R: ReadHalf, W: WriteHalf, D: Dial>(
     worker: &Worker<D>,
     reader: &mut R,
     writer: &mut W,
-    asked: &mut Asked<'_>,
-    answer: &mut Answered,
-    record: &mut Record<'_>,
-) -> Responded {
+    asked: &mut ResponseContext<'_>,
+    answer: &mut UpstreamResponse,
+    record: &mut RequestRecord<'_>,
+) -> ResponseOutcome {
     let stall = worker.stall();
-    let mut inbox = std::mem::take(&mut answer.inbox);
+    let mut inbox = std::mem::take(&mut answer.read_buffer);
     let decoder = Decoder::new(answer.head.body);
-    let mut source = Source { decoder, inbox: &mut inbox, reader, buffers: &worker.buffers };
+    let mut source = BodyReader { decoder, inbox: &mut inbox, reader, buffers: &worker.buffers };
     let mut plain = Vec::new();
     let mut is_open = Ok(true);
-    if asked.passage.body == BodyPlan::GzipIfLong {
+    if asked.chain_state.body == CompressionPlan::GzipIfLong {
         while plain.len() < GZIP_BYTES_MIN && matches!(is_open, Ok(true)) {
             is_open = source.piece(&mut plain).await;
         }
     }
-    let is_short = asked.passage.body == BodyPlan::GzipIfLong && plain.len() < GZIP_BYTES_MIN;
+    let is_short = asked.chain_state.body == CompressionPlan::GzipIfLong && plain.len() < GZIP_BYTES_MIN;
     let framing = match (is_short, &is_open) {
-        (true, Ok(_)) => Body::Length(plain.len() as u64),
-        _ => framing_for_client(asked.head.version, Body::Chunked),
+        (true, Ok(_)) => BodyFraming::Length(plain.len() as u64),
+        _ => framing_for_client(asked.head.version, BodyFraming::Chunked),
     };
-    if !is_short && asked.passage.body == BodyPlan::GzipIfLong {
-        announce(&mut Answer::Backend { head: &answer.head, bytes: &answer.bytes, edits: &mut answer.edits });
+    if !is_short && asked.chain_state.body == CompressionPlan::GzipIfLong {
+        announce(&mut Response::Backend { head: &answer.head, bytes: &answer.bytes, edits: &mut answer.edits });
     }
     let mut out = std::mem::take(&mut answer.out);
     let keep_alive = write_response_head(worker, asked, answer, framing, &mut out);
-    asked.began.set(true);
+    asked.response_started.set(true);
     let mut moved = plain.len() as u64;
     let result = if is_short {
         frame(&mut out, &plain, framing);
-        asked.passage.give_places_back();
+        asked.chain_state.release_permits();
         let (sent, returned) = send(writer, out, stall).await;
         out = returned;
         is_open.and(sent.map_err(RelayError::Sink))
     } else {
         let events = is_event_stream(answer);
-        let passage = &mut *asked.passage;
+        let passage = &mut *asked.chain_state;
         let mut pipe =
-            Pipe { gzip: Gzip::default(), packed: Vec::new(), out, framing, writer, stall, sent: 0, passage };
+            GzipWriter { gzip: Gzip::default(), packed: Vec::new(), out, framing, writer, stall, sent: 0, passage };
         let result = pipe.run(source, plain, &mut moved, events).await;
-        record.packed(pipe.sent);
+        record.compressed(pipe.sent);
         out = pipe.out;
         result
     };
     let result = worker.relayed(result);
     record.delivered(moved, &result);
     answer.out = out;
-    answer.inbox = inbox;
+    answer.read_buffer = inbox;
     let is_complete = result.is_ok();
-    Responded {
+    ResponseOutcome {
         keep_alive: keep_alive && is_complete,
         upstream_ok: is_complete && answer.head.keep_alive,
         upgraded: false,
-        is_cut: framing == Body::UntilClose && !is_complete,
+        is_cut: framing == BodyFraming::UntilClose && !is_complete,
         page: None,
     }
 }
 
-fn is_event_stream(answer: &Answered) -> bool {
+fn is_event_stream(answer: &UpstreamResponse) -> bool {
     let view = crate::http::ResponseView { head: &answer.head, bytes: &answer.bytes, edits: &answer.edits };
     view.first(b"content-type").is_some_and(|value| value.starts_with(b"text/event-stream"))
 }
 
 /// The backend's body, piece by piece.
-struct Source<'a, R> {
+struct BodyReader<'a, R> {
     decoder: Decoder,
-    inbox: &'a mut Inbox,
+    inbox: &'a mut ReadBuffer,
     reader: &'a mut R,
-    buffers: &'a Buffers,
+    buffers: &'a BufferPool,
 }
 
-impl<R: ReadHalf> Source<'_, R> {
+impl<R: ReadHalf> BodyReader<'_, R> {
     /// Appends the next piece; false at the body's end.
     async fn piece(&mut self, into: &mut Vec<u8>) -> Result<bool, RelayError> {
         let malformed = |e: body::InvalidBody| RelayError::Source(io::Error::new(io::ErrorKind::InvalidData, e));
@@ -161,22 +161,22 @@ impl<R: ReadHalf> Source<'_, R> {
 }
 
 /// The packed body on its way to the client.
-struct Pipe<'a, W> {
+struct GzipWriter<'a, W> {
     gzip: Gzip,
     packed: Vec<u8>,
     out: Vec<u8>,
-    framing: Body,
+    framing: BodyFraming,
     writer: &'a mut W,
     stall: TimeLimit<'a>,
     sent: u64,
-    passage: &'a mut Passage,
+    passage: &'a mut ChainState,
 }
 
-impl<W: WriteHalf> Pipe<'_, W> {
+impl<W: WriteHalf> GzipWriter<'_, W> {
     /// `plain`: what has been read already; `moved`: bytes of the body before packing.
     async fn run<R: ReadHalf>(
         &mut self,
-        mut source: Source<'_, R>,
+        mut source: BodyReader<'_, R>,
         mut plain: Vec<u8>,
         moved: &mut u64,
         events: bool,
@@ -208,10 +208,10 @@ impl<W: WriteHalf> Pipe<'_, W> {
         }
         std::mem::take(&mut self.gzip).finish(&mut self.packed).map_err(broken)?;
         self.frame_packed();
-        if self.framing == Body::Chunked {
+        if self.framing == BodyFraming::Chunked {
             body::last_chunk(&mut self.out, source.decoder.trailers());
         }
-        self.passage.give_places_back();
+        self.passage.release_permits();
         self.send().await
     }
 
@@ -235,14 +235,14 @@ impl<W: WriteHalf> Pipe<'_, W> {
     }
 }
 
-fn frame(out: &mut Vec<u8>, data: &[u8], framing: Body) {
+fn frame(out: &mut Vec<u8>, data: &[u8], framing: BodyFraming) {
     match framing {
-        Body::Chunked if !data.is_empty() => {
+        BodyFraming::Chunked if !data.is_empty() => {
             body::chunk_prefix(out, data.len());
             out.extend_from_slice(data);
             out.extend_from_slice(body::CHUNK_END);
         }
-        Body::Chunked => {}
+        BodyFraming::Chunked => {}
         _ => out.extend_from_slice(data),
     }
 }

@@ -7,50 +7,50 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::Worker;
-use super::exchange::End;
-use super::talk::Peer;
+use super::context::ClientInfo;
+use super::exchange::ConnectionDisposition;
 use super::upstream::Dial;
 use crate::limits;
-use crate::net::resident::Resident;
-use crate::net::spare::Spare;
+use crate::net::free_list::FreeList;
+use crate::net::reusable_future::ReusableFuture;
 
 /// A connection whose next request has begun to arrive, or may be waited for in a handler.
-pub struct Guest<T, D: Dial> {
+pub struct HandlerInput<T, D: Dial> {
     pub worker: Rc<Worker<D>>,
     pub io: T,
-    pub peer: Box<Peer>,
+    pub peer: Box<ClientInfo>,
     /// It has not asked for anything before.
     pub is_new: bool,
 }
 
 /// The connection again: it idles, or comes to its end.
-pub struct Left<T> {
+pub struct HandlerOutput<T> {
     pub io: T,
-    pub peer: Box<Peer>,
-    pub end: End,
+    pub peer: Box<ClientInfo>,
+    pub end: ConnectionDisposition,
 }
 
 /// Serves one guest after the other.
-pub type Handler<T, D> = Resident<Guest<T, D>, Left<T>>;
+pub type Handler<T, D> = ReusableFuture<HandlerInput<T, D>, HandlerOutput<T>>;
 
 /// A worker's handlers without a guest, a list for each kind of connection (plain, TLS).
 #[derive(Default)]
-pub struct Handlers {
-    spare: RefCell<Vec<Box<dyn SpareHandlers>>>,
+pub struct HandlerPool {
+    spare: RefCell<Vec<Box<dyn FreeHandlers>>>,
 }
 
 /// Those of one kind.
-trait SpareHandlers: Any {
+trait FreeHandlers: Any {
     fn trim(&self) -> usize;
 }
 
-impl<T: 'static> SpareHandlers for Spare<T> {
+impl<T: 'static> FreeHandlers for FreeList<T> {
     fn trim(&self) -> usize {
-        Spare::trim(self)
+        FreeList::trim(self)
     }
 }
 
-impl Handlers {
+impl HandlerPool {
     /// One that has no guest, or `make`s it.
     pub fn lend<T: 'static, D: Dial>(&self, make: impl FnOnce() -> Handler<T, D>) -> Handler<T, D> {
         let spare = self.spare.borrow();
@@ -62,7 +62,7 @@ impl Handlers {
         if let Some(list) = self.spare.borrow().iter().find_map(|list| of_kind(&**list)) {
             return list.put(handler);
         }
-        let list = Spare::new(limits::POOLED_BUFFERS_MAX);
+        let list = FreeList::new(limits::POOLED_BUFFERS_MAX);
         list.put(handler);
         self.spare.borrow_mut().push(Box::new(list));
     }
@@ -73,6 +73,6 @@ impl Handlers {
     }
 }
 
-fn of_kind<H: 'static>(list: &dyn SpareHandlers) -> Option<&Spare<H>> {
+fn of_kind<H: 'static>(list: &dyn FreeHandlers) -> Option<&FreeList<H>> {
     (list as &dyn Any).downcast_ref()
 }

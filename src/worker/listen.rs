@@ -16,21 +16,21 @@ use monoio::net::TcpStream;
 use rustls::ServerConfig;
 use socket2::Socket;
 
-use super::balance::{self, Accepted};
 use super::connection;
-use super::places::Place;
-use super::talk::{Peer, canonical};
+use super::connection_balancer::{self, AcceptedConnection};
+use super::connection_limiter::ConnectionPermit;
+use super::context::{ClientInfo, unmap_ipv4};
 use super::upstream::{Dial, NetworkDial};
-use super::{Shared, Worker};
+use super::{Worker, WorkerShared};
 use crate::limits::{self, Bound};
-use crate::net::driver::{Choice, Driver, Wanted};
-use crate::net::{Pulse, Tcp, is_late, secure, socket};
+use crate::net::driver::{Driver, DriverInfo, DriverPreference};
+use crate::net::{RingProbe, Tcp, is_timeout, socket, tls_stream};
 use crate::observe::metrics::Metrics;
 use crate::tls::session::Session;
 
 /// One worker as the wiring sees it.
 pub struct WorkerHandle {
-    pub driver: Choice,
+    pub driver: DriverInfo,
 }
 
 /// Starts worker `number` on its own thread, pinned to `core` if one is given. `listeners` pairs entry points with their sockets.
@@ -40,8 +40,8 @@ pub struct WorkerHandle {
 pub fn spawn(
     number: usize,
     core: Option<usize>,
-    wanted: Wanted,
-    shared: Arc<Shared>,
+    wanted: DriverPreference,
+    shared: Arc<WorkerShared>,
     listeners: Vec<(usize, Socket)>,
 ) -> io::Result<WorkerHandle> {
     let (ready, started) = channel();
@@ -55,10 +55,10 @@ pub fn spawn(
 fn run(
     number: usize,
     core: Option<usize>,
-    wanted: Wanted,
-    shared: Arc<Shared>,
+    wanted: DriverPreference,
+    shared: Arc<WorkerShared>,
     listeners: Vec<(usize, Socket)>,
-    ready: &Sender<io::Result<Choice>>,
+    ready: &Sender<io::Result<DriverInfo>>,
 ) {
     if let Some(core) = core {
         // A worker that cannot be pinned still works.
@@ -74,23 +74,23 @@ fn run(
     let choice = driver.choice.clone();
     let all = Arc::clone(&shared);
     // Also where this thread fails: no connection is passed to a worker that has gone.
-    let _open = all.vitals.get(number).map(|vitals| vitals.intake.open());
+    let _open = all.worker_status.get(number).map(|vitals| vitals.handoff_queue.open());
     driver.block_on(async move {
         let worker = Rc::new(Worker::new(number, shared, choice.clone(), NetworkDial));
         let _ = ready.send(Ok(choice));
         let timed = Rc::clone(&worker);
-        monoio::spawn(async move { timed.keep_time().await });
-        monoio::spawn(keep_doors(Rc::clone(&worker), listeners));
+        monoio::spawn(async move { timed.run_timers().await });
+        monoio::spawn(run_acceptors(Rc::clone(&worker), listeners));
         let taking = Rc::clone(&worker);
-        monoio::spawn(async move { taking.intake().take_in(|accepted| receive(&taking, accepted)).await });
+        monoio::spawn(async move { taking.handoff_queue().run(|accepted| adopt(&taking, accepted)).await });
         // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (runtime.md 6).
-        let mut pulse = Pulse::new();
+        let mut pulse = RingProbe::new();
         let mut beats = 0;
         loop {
             monoio::time::sleep(Duration::from_secs(limits::HEARTBEAT_SECS)).await;
             beat(&worker, &mut pulse).await;
             beats += 1;
-            if beats % limits::SPARE_LOOK_BEATS == 0 {
+            if beats % limits::TRIM_BEATS == 0 {
                 worker.trim();
             }
         }
@@ -99,30 +99,30 @@ fn run(
 
 /// Timers run without the ring, so a heartbeat is a byte that went through it. A shortage of descriptors when the pulse is made is no
 /// failure of the ring: it is made again next time.
-async fn beat(worker: &Worker<NetworkDial>, pulse: &mut io::Result<Pulse>) {
+async fn beat(worker: &Worker<NetworkDial>, pulse: &mut io::Result<RingProbe>) {
     let is_alive = match pulse {
-        Ok(pulse) => pulse.beat().await.is_ok(),
+        Ok(pulse) => pulse.probe().await.is_ok(),
         Err(_) => {
-            *pulse = Pulse::new();
+            *pulse = RingProbe::new();
             true
         }
     };
-    if is_alive && let Some(vitals) = worker.shared.vitals.get(worker.number) {
+    if is_alive && let Some(vitals) = worker.shared.worker_status.get(worker.number) {
         vitals.beats.fetch_add(1, Relaxed);
     }
 }
 
 /// Accepts from when [`Shared::accepting`] says so until it says no more. Accepts are cancelled, not dropped, and the sockets are closed,
 /// not shut down: the connection that one of them has just taken is served, and another process may hold the same sockets.
-async fn keep_doors(worker: Rc<Worker<NetworkDial>>, listeners: Vec<(usize, Socket)>) {
-    let look = Duration::from_millis(limits::DOOR_LOOK_MILLIS);
+async fn run_acceptors(worker: Rc<Worker<NetworkDial>>, listeners: Vec<(usize, Socket)>) {
+    let look = Duration::from_millis(limits::ACCEPT_POLL_MILLIS);
     while !worker.is_accepting() {
         monoio::time::sleep(look).await;
     }
     let canceller = Canceller::new();
     for (entry, socket) in &listeners {
         while let Err(e) = start_accepting(&worker, *entry, socket, &canceller) {
-            worker.run_short(&e);
+            worker.on_resource_shortage(&e);
             monoio::time::sleep(look).await;
         }
     }
@@ -147,11 +147,11 @@ fn start_accepting(
         monoio::spawn(async move {
             loop {
                 match listener.cancelable_accept(cancelled.clone()).await {
-                    Ok((stream, address)) => take_in(&worker, entry, stream, address),
+                    Ok((stream, address)) => on_accept(&worker, entry, stream, address),
                     Err(_) if !worker.is_accepting() => break,
                     Err(e) => {
                         if is_shortage(&e) {
-                            worker.run_short(&e);
+                            worker.on_resource_shortage(&e);
                         }
                         monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
                     }
@@ -171,72 +171,72 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// One accepted connection: it stays, or goes to a worker that has clearly fewer.
-fn take_in(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, address: SocketAddr) {
-    let Some(other) = balance::lighter(worker.number, &worker.shared.vitals) else {
-        return begin(worker, entry, stream, address);
+fn on_accept(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, address: SocketAddr) {
+    let Some(other) = connection_balancer::less_loaded(worker.number, &worker.shared.worker_status) else {
+        return spawn_connection(worker, entry, stream, address);
     };
-    let passed = other.offer(Accepted { entry, stream: socket::detach(stream), address });
+    let passed = other.try_push(AcceptedConnection { entry, stream: socket::detach(stream), address });
     if let Err(back) = passed {
-        receive(worker, back);
+        adopt(worker, back);
     }
 }
 
 /// A connection that another worker has accepted, or that no other one would take.
-fn receive(worker: &Rc<Worker<NetworkDial>>, accepted: Accepted) {
+fn adopt(worker: &Rc<Worker<NetworkDial>>, accepted: AcceptedConnection) {
     match socket::attach(accepted.stream) {
-        Ok(stream) => begin(worker, accepted.entry, stream, accepted.address),
-        Err(e) => worker.run_short(&e),
+        Ok(stream) => spawn_connection(worker, accepted.entry, stream, accepted.address),
+        Err(e) => worker.on_resource_shortage(&e),
     }
 }
 
 /// A connection becomes one task.
-fn begin(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, address: SocketAddr) {
-    let place = match worker.shared.places.enter(address.ip()) {
+fn spawn_connection(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, address: SocketAddr) {
+    let place = match worker.shared.connection_limiter.try_acquire(address.ip()) {
         Ok(place) => place,
-        Err(why) => return worker.turn_away(address, why),
+        Err(why) => return worker.refuse_connection(address, why),
     };
-    worker.intake().begin();
-    monoio::spawn(look_after(Rc::clone(worker), place, entry, Tcp::new(stream), address));
+    worker.handoff_queue().begin();
+    monoio::spawn(connection_task(Rc::clone(worker), place, entry, Tcp::new(stream), address));
 }
 
 /// A connection's task. Neither this nor what it is made of is an `async fn`: each would hold the connection once more.
-pub fn look_after(
+pub fn connection_task(
     worker: Rc<Worker<NetworkDial>>,
-    place: Place,
+    place: ConnectionPermit,
     entry: usize,
     tcp: Tcp,
     address: SocketAddr,
 ) -> impl Future<Output = ()> {
-    contained(greet(Rc::clone(&worker), entry, tcp, address)).map(move |outcome| {
-        if outcome == Outcome::Panicked {
-            tell_of_panic(&worker.shared.metrics, address);
+    catch_panic(handshake(Rc::clone(&worker), entry, tcp, address)).map(move |outcome| {
+        if outcome == TaskOutcome::Panicked {
+            log_panic(&worker.shared.metrics, address);
         }
         drop(place);
-        worker.intake().end();
+        worker.handoff_queue().end();
     })
 }
 
 #[derive(PartialEq, Eq)]
-enum Outcome {
+enum TaskOutcome {
     Ended,
     Panicked,
 }
 
 /// A panic in one connection is its own end; the others never notice.
-fn contained(serving: impl Future<Output = ()>) -> impl Future<Output = Outcome> {
-    AssertUnwindSafe(serving).catch_unwind().map(|ended| ended.map_or(Outcome::Panicked, |()| Outcome::Ended))
+fn catch_panic(serving: impl Future<Output = ()>) -> impl Future<Output = TaskOutcome> {
+    AssertUnwindSafe(serving).catch_unwind().map(|ended| ended.map_or(TaskOutcome::Panicked, |()| TaskOutcome::Ended))
 }
 
-fn tell_of_panic(metrics: &Metrics, address: SocketAddr) {
+fn log_panic(metrics: &Metrics, address: SocketAddr) {
     metrics.connection_panicked();
     tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
 }
 
 /// What stands before HTTP: TLS, where the entry point has it, with room of its own that a plain connection does not take.
-fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) -> impl Future<Output = ()> {
+fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) -> impl Future<Output = ()> {
     let point = &worker.shared.entry_points[entry];
-    let ip = canonical(address.ip());
-    let peer = Box::new(Peer {
+    let ip = unmap_ipv4(address.ip());
+    let peer = Box::new(ClientInfo {
         entry,
         address,
         ip_text: ip.to_string().into(),
@@ -246,14 +246,14 @@ fn greet<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: Socket
     });
     match point.tls.clone() {
         None => Either::Left(connection::serve(worker, tcp, peer)),
-        Some(config) => Either::Right(Box::pin(greet_securely(worker, tcp, peer, config))),
+        Some(config) => Either::Right(Box::pin(tls_handshake(worker, tcp, peer, config))),
     }
 }
 
-async fn greet_securely<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<Peer>, config: Arc<ServerConfig>) {
+async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<ClientInfo>, config: Arc<ServerConfig>) {
     // Who says nothing has no longer than on a connection without TLS.
-    let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.patience_for_first());
-    match Box::pin(worker.deadlines.limit(limit).bound(secure::accept(tcp, config))).await {
+    let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.first_idle_timeout());
+    match Box::pin(worker.deadlines.limit(limit).within_io(tls_stream::accept(tcp, config))).await {
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
@@ -261,7 +261,7 @@ async fn greet_securely<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<
         }
         // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
         Err(e) => {
-            if is_late(&e) {
+            if is_timeout(&e) {
                 worker.exceeded(Bound::Handshake);
             }
             let entry_point = &worker.shared.entry_points[peer.entry].name;
@@ -279,12 +279,12 @@ mod tests {
     fn a_connection_that_panics_is_counted_and_harms_nobody() {
         let metrics = Metrics::new(&MetricsSettings::default());
         let address = SocketAddr::from(([127, 0, 0, 1], 4711));
-        let mut driver = Driver::build(Wanted::Auto).expect("a driver");
+        let mut driver = Driver::build(DriverPreference::Auto).expect("a driver");
         driver.block_on(async {
-            assert!(contained(async { panic!("on purpose") }).await == Outcome::Panicked);
-            assert!(contained(async {}).await == Outcome::Ended);
+            assert!(catch_panic(async { panic!("on purpose") }).await == TaskOutcome::Panicked);
+            assert!(catch_panic(async {}).await == TaskOutcome::Ended);
         });
-        tell_of_panic(&metrics, address);
+        log_panic(&metrics, address);
         let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
         assert!(page.contains("\nringway_connection_panics_total 1\n"), "{page}");
     }

@@ -19,7 +19,7 @@ const SPARE_BUFFERS_MAX: usize = 8;
 type Lost = Arc<dyn Fn(Bound, u64) + Send + Sync>;
 
 /// Buffers on their way back from the writer; looked at once per batch.
-type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+type FreeBuffers = Arc<Mutex<Vec<Vec<u8>>>>;
 
 /// One log's queue and its writer.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub struct LogQueue {
     /// Bytes handed over and not yet written.
     queued: Arc<AtomicUsize>,
     lost: Lost,
-    spare: Spare,
+    spare: FreeBuffers,
 }
 
 enum Command {
@@ -118,7 +118,7 @@ struct Writer<D> {
     destination: D,
     queued: Arc<AtomicUsize>,
     lost: Lost,
-    spare: Spare,
+    spare: FreeBuffers,
 }
 
 impl<D: Destination> Writer<D> {

@@ -2,36 +2,36 @@
 //! nothing to do but to pass a connection on (`balance`) and to count it (`places`).
 
 pub mod access_log;
-mod ask;
-mod balance;
-mod both;
+mod forward_auth;
+mod connection_balancer;
+mod race;
 mod bounds;
 mod budget;
 mod buffered;
 mod clock;
 mod connection;
-mod entry;
+mod entry_point;
 mod exchange;
 mod fetch;
 mod forward;
 mod gzip;
 mod handler;
-mod inbox;
+mod read_buffer;
 mod internal;
 mod listen;
-mod local;
+mod local_reply;
 pub mod log_queue;
-mod pages;
-mod places;
+mod error_pages;
+mod connection_limiter;
 mod pool;
-mod record;
+mod request_record;
 mod relay;
-mod respond;
-mod rest;
+mod response;
+mod rest_api;
 mod send;
-mod talk;
-mod tries;
-mod upload;
+mod context;
+mod retry_state;
+mod request_body;
 mod upstream;
 mod verify;
 
@@ -44,30 +44,30 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Cache};
 use ipnet::IpNet;
 
-use crate::config::snapshot::{Frontend, Origin, Trust};
+use crate::config::snapshot::{Frontend, ServerEndpoint, TrustedPeers};
 use crate::error::ProxyError;
 use crate::limits::{self, Bound};
 use crate::middleware::Now;
-use crate::net::driver::Choice;
-use crate::net::spare::Spare;
-use crate::net::{Deadlines, TimeLimit, secure};
+use crate::net::driver::DriverInfo;
+use crate::net::free_list::FreeList;
+use crate::net::{Deadlines, TimeLimit, tls_stream};
 use crate::observe::Published;
-use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerState, WorkerMetrics};
+use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, WorkerMetrics};
 use crate::tls::challenge::ChallengeTable;
-use balance::Intake;
-use budget::Budget;
+use budget::MemoryBudget;
 use clock::Clock;
 pub use connection::serve;
-pub use entry::EntryPoint;
-use handler::Handlers;
-use inbox::Buffers;
+use connection_balancer::HandoffQueue;
+use connection_limiter::ConnectionLimitError;
+pub use connection_limiter::ConnectionLimiter;
+pub use context::{ClientInfo, fill_random};
+use context::{ExchangeContext, UpstreamResponse};
+pub use entry_point::EntryPoint;
+use handler::HandlerPool;
 pub use listen::{WorkerHandle, spawn};
-use places::NoPlace;
-pub use places::Places;
 use pool::Pool;
-pub use rest::{NotTaken, TakeDocument};
-use talk::{Answered, Talk};
-pub use talk::{Peer, fill_random};
+use read_buffer::BufferPool;
+pub use rest_api::{RestHandler, RestUpdateError};
 pub use upstream::Dial;
 pub use verify::VerifyPool;
 
@@ -91,31 +91,31 @@ pub struct Timeouts {
 /// What a worker shows of itself while it runs. Aligned so that no two workers write to one cache line.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-pub struct Vitals {
+pub struct WorkerStatus {
     /// Requests under way, tunnels included.
     pub active: AtomicUsize,
     /// Its ring has carried another byte.
     pub beats: AtomicU64,
     /// Its connections, and those that others pass on to it.
-    intake: Intake,
+    handoff_queue: HandoffQueue,
 }
 
-impl Vitals {
+impl WorkerStatus {
     /// The worker's thread has started and has not ended.
     pub fn is_running(&self) -> bool {
-        self.intake.is_open()
+        self.handoff_queue.is_open()
     }
 }
 
 /// What all workers share: made once at the start, or published by the control plane.
-pub struct Shared {
+pub struct WorkerShared {
     pub entry_points: Vec<EntryPoint>,
     pub snapshot: Arc<ArcSwap<Published>>,
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
     pub metrics: Arc<Metrics>,
     pub timeouts: Timeouts,
     /// For the connections of clients, whichever worker serves them.
-    pub places: Arc<Places>,
+    pub connection_limiter: Arc<ConnectionLimiter>,
     /// Idle connections kept for one server by each worker.
     pub idle_per_server_max: usize,
     /// What `/api/version` says.
@@ -125,7 +125,7 @@ pub struct Shared {
     pub host_name: String,
     pub verify: VerifyPool,
     /// What the REST provider does with a document.
-    pub take_document: Option<TakeDocument>,
+    pub rest_handler: Option<RestHandler>,
     pub access_log: Option<access_log::LogSink>,
     /// When the process started; all monotonic readings count from here.
     pub start: Instant,
@@ -138,30 +138,31 @@ pub struct Shared {
     /// Answers end their connections.
     pub draining: AtomicBool,
     /// One per worker.
-    pub vitals: Vec<Vitals>,
+    pub worker_status: Vec<WorkerStatus>,
     /// Process facts for `/metrics`, read by the wiring.
     pub process_facts: fn() -> ProcessFacts,
     /// Gives freed memory back to the system, that of the calling thread first of all.
     pub release_memory: fn(),
 }
 
-impl Shared {
+impl WorkerShared {
     /// Requests under way in all workers, tunnels included.
     pub fn active(&self) -> usize {
-        self.vitals.iter().map(|vitals| vitals.active.load(Relaxed)).sum()
+        self.worker_status.iter().map(|vitals| vitals.active.load(Relaxed)).sum()
     }
 
     /// Open connections of clients.
     pub fn connections(&self) -> usize {
-        self.vitals.iter().map(|vitals| vitals.intake.load()).sum()
+        self.worker_status.iter().map(|vitals| vitals.handoff_queue.load()).sum()
     }
 
     /// Nothing is taken from the listening sockets any more, and what was taken is with the worker that serves it.
-    pub fn doors_are_closed(&self) -> bool {
-        self.accepts.load(Acquire) == 0 && self.vitals.iter().all(|vitals| vitals.intake.on_the_way() == 0)
+    pub fn has_stopped_accepting(&self) -> bool {
+        self.accepts.load(Acquire) == 0
+            && self.worker_status.iter().all(|vitals| vitals.handoff_queue.in_transit() == 0)
     }
 
-    fn metrics_text(&self, servers: &[ServerState], _now_nanos: u64) -> Vec<u8> {
+    fn metrics_text(&self, servers: &[ServerSample], _now_nanos: u64) -> Vec<u8> {
         self.metrics.prometheus_text(&Scrape { servers, process: (self.process_facts)() })
     }
 }
@@ -169,45 +170,45 @@ impl Shared {
 /// One worker. Everything in it belongs to its thread.
 pub struct Worker<D: Dial> {
     number: usize,
-    pub shared: Arc<Shared>,
-    pub driver: Choice,
+    pub shared: Arc<WorkerShared>,
+    pub driver: DriverInfo,
     pub clock: Clock,
     pub deadlines: Deadlines,
-    pub buffers: Buffers,
+    pub buffers: BufferPool,
     /// What it may hold of messages in memory.
-    pub budget: Budget,
+    pub budget: MemoryBudget,
     pub pool: Pool<D::Io>,
     pub dial: D,
     pub access_log: Option<access_log::WorkerLog>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
-    spare_talks: Spare<Box<Talk>>,
-    handlers: Handlers,
+    free_contexts: FreeList<Box<ExchangeContext>>,
+    handler_pool: HandlerPool,
     /// Connections that wait for their next request with a buffer in hand.
     reads_ahead: Cell<usize>,
     /// When a shortage of descriptors, or of places, may be told again.
-    next_complaint: Cell<u64>,
+    next_log_nanos: Cell<u64>,
     /// How many things the last [`Worker::trim`] let go.
-    let_go: Cell<usize>,
+    last_trimmed: Cell<usize>,
 }
 
 impl<D: Dial> Worker<D> {
-    pub fn new(number: usize, shared: Arc<Shared>, driver: Choice, dial: D) -> Self {
+    pub fn new(number: usize, shared: Arc<WorkerShared>, driver: DriverInfo, dial: D) -> Self {
         Worker {
             number,
             driver,
             clock: Clock::new(shared.start),
             deadlines: Deadlines::default(),
-            buffers: Buffers::default(),
-            budget: Budget::default(),
+            buffers: BufferPool::default(),
+            budget: MemoryBudget::default(),
             pool: Pool::new(shared.idle_per_server_max),
             dial,
             access_log: shared.access_log.clone().map(access_log::WorkerLog::new),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
-            spare_talks: Spare::new(limits::POOLED_BUFFERS_MAX),
-            handlers: Handlers::default(),
+            free_contexts: FreeList::new(limits::POOLED_BUFFERS_MAX),
+            handler_pool: HandlerPool::default(),
             reads_ahead: Cell::new(0),
-            next_complaint: Cell::new(0),
-            let_go: Cell::new(0),
+            next_log_nanos: Cell::new(0),
+            last_trimmed: Cell::new(0),
             shared,
         }
     }
@@ -227,7 +228,7 @@ impl<D: Dial> Worker<D> {
     }
 
     /// Lets the worker's waits end in time; runs as long as its thread does.
-    pub async fn keep_time(&self) {
+    pub async fn run_timers(&self) {
         loop {
             monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
             self.clock.follow_wall();
@@ -239,8 +240,8 @@ impl<D: Dial> Worker<D> {
         self.shared.metrics.worker(self.number)
     }
 
-    fn intake(&self) -> &Intake {
-        &self.shared.vitals[self.number].intake
+    fn handoff_queue(&self) -> &HandoffQueue {
+        &self.shared.worker_status[self.number].handoff_queue
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -256,46 +257,46 @@ impl<D: Dial> Worker<D> {
     }
 
     /// Says in the log which server failed, for whom and how.
-    pub fn complain(&self, frontend: &Frontend, origin: &Origin, error: &ProxyError) {
+    pub fn log_upstream_error(&self, frontend: &Frontend, origin: &ServerEndpoint, error: &ProxyError) {
         tracing::warn!(frontend = %frontend.name, backend = %frontend.backend.name, server = %origin.url, "backend server failed: {error}");
     }
 
     /// Descriptors or memory ran out: idle connections to backends are given up, and the log says so now and then, not 80 times a second.
-    pub fn run_short(&self, error: &std::io::Error) {
+    pub fn on_resource_shortage(&self, error: &std::io::Error) {
         self.pool.clear();
-        if self.may_complain() {
+        if self.may_log() {
             tracing::error!("cannot accept connections: {error}; raise the limit of open files (ulimit -n)");
         }
     }
 
     /// There is no place for a connection from `client`: it is closed, counted, and told now and then.
-    fn turn_away(&self, client: SocketAddr, why: NoPlace) {
+    fn refuse_connection(&self, client: SocketAddr, why: ConnectionLimitError) {
         let count = self.shared.metrics.connection_refused();
-        if self.may_complain() {
+        if self.may_log() {
             tracing::error!(%client, "connection closed at once, one of {count} since the start: {why}");
         }
     }
 
-    fn may_complain(&self) -> bool {
+    fn may_log(&self) -> bool {
         let now = self.clock.mono_nanos();
-        let may = now >= self.next_complaint.get();
+        let may = now >= self.next_log_nanos.get();
         if may {
-            self.next_complaint.set(now + limits::ACCEPT_COMPLAINT_SECS * 1_000_000_000);
+            self.next_log_nanos.set(now + limits::SHORTAGE_LOG_SECS * 1_000_000_000);
         }
         may
     }
 
     /// The proxies in front whose words count on the peer's entry point; none where everybody's do.
-    pub fn proxies(&self, peer: &Peer) -> &[IpNet] {
+    pub fn proxies(&self, peer: &ClientInfo) -> &[IpNet] {
         match &self.shared.entry_points[peer.entry].trust {
-            Trust::Only(networks) => networks,
-            Trust::Everyone => &[],
+            TrustedPeers::Only(networks) => networks,
+            TrustedPeers::Everyone => &[],
         }
     }
 
     /// A kept connection to the server for a request that awaits `answer`; none for the probe of a server that was set aside.
-    fn kept(&self, origin: &Origin, answer: &Answered) -> Option<D::Io> {
-        if answer.repeated || origin.server.state.connects_anew() {
+    fn take_pooled(&self, origin: &ServerEndpoint, answer: &UpstreamResponse) -> Option<D::Io> {
+        if answer.repeated || origin.server.state.needs_new_connection() {
             None
         } else {
             self.pool.take(origin.pool, self.clock.mono_nanos())
@@ -303,56 +304,59 @@ impl<D: Dial> Worker<D> {
     }
 
     /// Counts a request as active until the guard is dropped: a stop waits for it.
-    pub fn begin_request(&self) -> Busy<'_> {
-        let active = &self.shared.vitals[self.number].active;
+    pub fn begin_request(&self) -> ActiveRequestGuard<'_> {
+        let active = &self.shared.worker_status[self.number].active;
         active.fetch_add(1, Relaxed);
-        Busy(active)
+        ActiveRequestGuard(active)
     }
 
     /// How long a client may be silent: between two requests, or before its `first` one, which has no more time than a head.
-    fn patience(&self, first: bool) -> TimeLimit<'_> {
+    fn idle_timeout(&self, first: bool) -> TimeLimit<'_> {
         let idle = self.shared.timeouts.idle.unwrap_or(Duration::MAX);
-        self.deadlines.limit(if first { self.patience_for_first() } else { idle })
+        self.deadlines.limit(if first { self.first_idle_timeout() } else { idle })
     }
 
-    fn patience_for_first(&self) -> Duration {
+    fn first_idle_timeout(&self) -> Duration {
         let Timeouts { idle, head_read, .. } = self.shared.timeouts;
         idle.map_or(head_read, |idle| idle.min(head_read))
     }
 
     /// The bound that one has exceeded who was silent for longer.
-    fn silence(&self, first: bool) -> Bound {
+    fn idle_limit(&self, first: bool) -> Bound {
         let Timeouts { idle, head_read, .. } = self.shared.timeouts;
         if first && idle.is_none_or(|idle| head_read < idle) { Bound::HeadRead } else { Bound::Idle }
     }
 
-    fn has_seat(&self) -> bool {
+    fn may_idle_read(&self) -> bool {
         self.reads_ahead.get() < limits::READS_AHEAD_MAX
     }
 
     /// A place among the connections that may hold a buffer and a handler while they idle.
-    fn take_seat(&self) -> Option<Seat<'_>> {
-        self.has_seat().then(|| {
+    fn try_idle_read(&self) -> Option<IdleReadPermit<'_>> {
+        self.may_idle_read().then(|| {
             self.reads_ahead.set(self.reads_ahead.get() + 1);
-            Seat(&self.reads_ahead)
+            IdleReadPermit(&self.reads_ahead)
         })
     }
 
-    fn lend_talk(&self) -> Box<Talk> {
-        self.spare_talks.take().unwrap_or_default()
+    fn lend_context(&self) -> Box<ExchangeContext> {
+        self.free_contexts.take().unwrap_or_default()
     }
 
-    fn give_back_talk(&self, talk: Box<Talk>) {
-        self.spare_talks.put(talk);
+    fn give_back_context(&self, ctx: Box<ExchangeContext>) {
+        self.free_contexts.put(ctx);
     }
 
     /// Lets everything go that is kept for reuse and that nobody has needed for a while.
     fn trim(&self) {
         let closed = self.pool.sweep(self.clock.mono_nanos());
-        let unneeded = self.handlers.trim() + self.spare_talks.trim() + self.buffers.trim() + secure::trim_spare();
+        let unneeded = self.handler_pool.trim()
+            + self.free_contexts.trim()
+            + self.buffers.trim()
+            + tls_stream::trim_free_buffers();
         let gone = closed + unneeded;
         // At the next look once more: what operations of the ring still hold now is free by then.
-        let worth = gone.max(self.let_go.replace(gone)) >= limits::SPARES_WORTH_RELEASING;
+        let worth = gone.max(self.last_trimmed.replace(gone)) >= limits::SPARES_WORTH_RELEASING;
         // Until a configuration stands the allocator gives back at once, and being told ends that (`memory::begin`).
         if worth && !self.snapshot().snapshot.providers.is_empty() {
             (self.shared.release_memory)();
@@ -361,18 +365,18 @@ impl<D: Dial> Worker<D> {
 }
 
 /// One of few places; free again when it is dropped.
-struct Seat<'w>(&'w Cell<usize>);
+struct IdleReadPermit<'w>(&'w Cell<usize>);
 
-impl Drop for Seat<'_> {
+impl Drop for IdleReadPermit<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
 /// A request under way.
-pub struct Busy<'a>(&'a AtomicUsize);
+pub struct ActiveRequestGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Busy<'_> {
+impl Drop for ActiveRequestGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

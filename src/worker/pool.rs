@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::inbox::Buffers;
+use super::read_buffer::BufferPool;
 use crate::limits;
 use crate::net::{ReadHalf, Transport};
 
@@ -34,14 +34,14 @@ impl<C: Transport> Pool<C> {
             let mut found = self.idle.borrow_mut().get_mut(pool)?.pop()?;
             self.forget(&found);
             let is_fresh = now_nanos.saturating_sub(found.since_nanos) < idle_nanos_max();
-            if is_fresh && found.connection.split().0.is_quiet() {
+            if is_fresh && found.connection.split().0.is_reusable() {
                 return Some(found.connection);
             }
         }
     }
 
     /// Keeps a connection whose last exchange ended cleanly.
-    pub fn put(&self, pool: usize, mut connection: C, now_nanos: u64, buffers: &Buffers) {
+    pub fn put(&self, pool: usize, mut connection: C, now_nanos: u64, buffers: &BufferPool) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() <= pool {
             idle.resize_with(pool + 1, Vec::new);
@@ -75,7 +75,7 @@ impl<C: Transport> Pool<C> {
     }
 
     /// The next answer is received without asking the socket first, on as many connections as may hold buffers.
-    fn read_ahead(&self, connection: &mut C, buffers: &Buffers) -> bool {
+    fn read_ahead(&self, connection: &mut C, buffers: &BufferPool) -> bool {
         if self.reading_ahead.get() >= limits::READS_AHEAD_MAX {
             return false;
         }

@@ -5,14 +5,14 @@ use std::cell::Cell;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::inbox::{Buffers, Inbox};
-use super::send::{send, send_answer};
-use crate::http::Body;
+use super::read_buffer::{BufferPool, ReadBuffer};
+use super::send::{send, send_final};
+use crate::http::BodyFraming;
 use crate::http::h1::body::{self, Decoder};
 use crate::limits;
-use crate::middleware::Passage;
-use crate::net::splice::{Broken, Pipe, Transfer, pause};
-use crate::net::{Pace, ReadHalf, TimeLimit, WriteHalf};
+use crate::middleware::ChainState;
+use crate::net::splice::{Pipe, SpliceError, Transfer, pause};
+use crate::net::{MinRate, ReadHalf, TimeLimit, WriteHalf};
 
 /// Which side ended a body early.
 #[derive(Debug)]
@@ -27,20 +27,20 @@ pub enum RelayError {
 pub struct Relay<'a> {
     pub decoder: &'a mut Decoder,
     /// How the sender frames it, and how the receiver gets it.
-    pub incoming: Body,
-    pub outgoing: Body,
-    pub inbox: &'a mut Inbox,
-    pub buffers: &'a Buffers,
+    pub incoming: BodyFraming,
+    pub outgoing: BodyFraming,
+    pub inbox: &'a mut ReadBuffer,
+    pub buffers: &'a BufferPool,
     /// How long the receiver may take nothing.
     pub stall: TimeLimit<'a>,
     /// How long the sender may be silent; `None` for a response, which may be a stream of rare events (v1 has no such limit either).
-    pub silence: Option<TimeLimit<'a>>,
+    pub idle_timeout: Option<TimeLimit<'a>>,
     /// What came in that time: see [`limits::BODY_BYTES_PER_STALL_MIN`].
-    pub pace: Pace,
+    pub min_rate: MinRate,
     /// Payload bytes handed to the receiver so far.
     pub moved: u64,
     /// Whose places under limits are given back with the last bytes: those of the request that this body answers.
-    pub answers: Option<&'a mut Passage>,
+    pub permits: Option<&'a mut ChainState>,
     /// The receiver's connection is shut down as soon as the body has left.
     pub closes: bool,
 }
@@ -50,25 +50,25 @@ impl<'a> Relay<'a> {
     ///
     /// # Errors
     /// `Source`: what arrived is no body in this framing.
-    pub fn take_arrived(&mut self, out: &mut Vec<u8>) -> Result<bool, RelayError> {
+    pub fn take_buffered(&mut self, out: &mut Vec<u8>) -> Result<bool, RelayError> {
         loop {
             let step = self.decoder.decode(self.inbox.pending()).map_err(malformed)?;
             if let Some(range) = &step.data {
                 let data = &self.inbox.pending()[range.clone()];
                 self.moved += data.len() as u64;
                 match self.outgoing {
-                    Body::Chunked => {
+                    BodyFraming::Chunked => {
                         body::chunk_prefix(out, data.len());
                         out.extend_from_slice(data);
                         out.extend_from_slice(body::CHUNK_END);
                     }
-                    Body::Length(_) | Body::UntilClose => out.extend_from_slice(data),
-                    Body::None => {}
+                    BodyFraming::Length(_) | BodyFraming::UntilClose => out.extend_from_slice(data),
+                    BodyFraming::None => {}
                 }
             }
             self.inbox.consume(step.consumed);
             if step.done {
-                if self.outgoing == Body::Chunked {
+                if self.outgoing == BodyFraming::Chunked {
                     body::last_chunk(out, self.decoder.trailers());
                 }
                 return Ok(true);
@@ -89,7 +89,7 @@ impl<'a> Relay<'a> {
         writer: &mut W,
         mut out: Vec<u8>,
     ) -> (Result<(), RelayError>, Vec<u8>) {
-        match self.take_arrived(&mut out) {
+        match self.take_buffered(&mut out) {
             // Few bodies are longer than what came with their head. Boxed: most connections never need the space.
             Ok(false) => Box::pin(self.run_on(reader, writer, out)).await,
             ended => self.end(ended, writer, out).await,
@@ -111,7 +111,7 @@ impl<'a> Relay<'a> {
             if let Err(e) = moved {
                 return (Err(e), out);
             }
-            match self.take_arrived(&mut out) {
+            match self.take_buffered(&mut out) {
                 Ok(false) => {}
                 ended => return self.end(ended, writer, out).await,
             }
@@ -147,16 +147,16 @@ impl<'a> Relay<'a> {
         writer: &mut W,
         out: Vec<u8>,
     ) -> (Result<(), RelayError>, Vec<u8>) {
-        self.ends();
+        self.release_permits();
         // Behind a bad body the connection may be reset: what was good of it leaves at once.
-        let (sent, out) = send_answer(writer, out, self.closes && ended.is_ok(), self.stall).await;
+        let (sent, out) = send_final(writer, out, self.closes && ended.is_ok(), self.stall).await;
         (ended.and(sent.map_err(RelayError::Sink)), out)
     }
 
     /// The last bytes are about to leave.
-    fn ends(&mut self) {
-        if let Some(passage) = &mut self.answers {
-            passage.give_places_back();
+    fn release_permits(&mut self) {
+        if let Some(passage) = &mut self.permits {
+            passage.release_permits();
         }
     }
 
@@ -164,14 +164,14 @@ impl<'a> Relay<'a> {
     fn is_verbatim(&self) -> bool {
         matches!(
             (self.incoming, self.outgoing),
-            (Body::Length(_), Body::Length(_)) | (Body::UntilClose, Body::UntilClose)
+            (BodyFraming::Length(_), BodyFraming::Length(_)) | (BodyFraming::UntilClose, BodyFraming::UntilClose)
         )
     }
 
     async fn fill<R: ReadHalf>(&mut self, reader: &mut R) -> Result<(), RelayError> {
-        let start = self.silence.map(|limit| (limit.time, Instant::now()));
-        let patience = self.patience();
-        let read = patience.bound(self.inbox.fill(reader, self.buffers)).await.map_err(RelayError::Source)?;
+        let start = self.idle_timeout.map(|limit| (limit.time, Instant::now()));
+        let patience = self.read_timeout();
+        let read = patience.within_io(self.inbox.fill(reader, self.buffers)).await.map_err(RelayError::Source)?;
         if read == 0 {
             return self.decoder.finish().map_err(malformed);
         }
@@ -179,14 +179,14 @@ impl<'a> Relay<'a> {
     }
 
     /// How long the sender is waited for.
-    fn patience(&self) -> TimeLimit<'a> {
-        self.silence.unwrap_or(self.stall.with(Duration::MAX))
+    fn read_timeout(&self) -> TimeLimit<'a> {
+        self.idle_timeout.unwrap_or(self.stall.with(Duration::MAX))
     }
 
     fn account(&mut self, start: Option<(Duration, Instant)>, read: usize) -> Result<(), RelayError> {
         let Some((period, start)) = start else { return Ok(()) };
-        self.pace.came(read as u64);
-        self.pace.waited(period, start.elapsed()).map_err(RelayError::Source)
+        self.min_rate.add_bytes(read as u64);
+        self.min_rate.add_wait(period, start.elapsed()).map_err(RelayError::Source)
     }
 
     /// The rest is long, counted, and between plain sockets: it may go from one to the other without being seen.
@@ -206,17 +206,17 @@ impl<'a> Relay<'a> {
         let count = self.decoder.remaining().unwrap_or_default();
         let (Some(from), Some(to)) = (reader.as_plain(), writer.as_plain()) else { return Ok(()) };
         let moved = Cell::new(0);
-        let answers = &mut self.answers;
-        let pace = self.silence.is_some().then_some(&mut self.pace);
+        let answers = &mut self.permits;
+        let pace = self.idle_timeout.is_some().then_some(&mut self.min_rate);
         let in_good_pieces = answers.is_some();
         let transfer = Transfer { from, to, head, count, stall: self.stall, in_good_pieces, pace };
-        let ends = || answers.iter_mut().for_each(|passage| passage.give_places_back());
+        let ends = || answers.iter_mut().for_each(|passage| passage.release_permits());
         let result = transfer.run(pipe, &self.buffers.pipes, &moved, ends).await;
         self.decoder.skip(moved.get());
         self.moved += moved.get();
         result.map_err(|broken| match broken {
-            Broken::Source(e) => RelayError::Source(e),
-            Broken::Sink(e) => RelayError::Sink(e),
+            SpliceError::Source(e) => RelayError::Source(e),
+            SpliceError::Sink(e) => RelayError::Sink(e),
         })
     }
 
@@ -266,8 +266,8 @@ impl<'a> Relay<'a> {
             }
             turn += buffer.len();
             if self.decoder.remaining() == Some(0) {
-                self.ends();
-                let (sent, returned) = send_answer(writer, std::mem::take(buffer), self.closes, self.stall).await;
+                self.release_permits();
+                let (sent, returned) = send_final(writer, std::mem::take(buffer), self.closes, self.stall).await;
                 *buffer = returned;
                 return sent.map_err(RelayError::Sink);
             }
@@ -282,8 +282,8 @@ impl<'a> Relay<'a> {
     /// Waits for the next piece, without a buffer: none of this size is held meanwhile. False at the end of the stream.
     async fn await_piece<R: ReadHalf>(&mut self, reader: &mut R, buffer: &mut Vec<u8>) -> Result<bool, RelayError> {
         self.buffers.give_back_large(std::mem::take(buffer));
-        let start = self.silence.map(|limit| (limit.time, Instant::now()));
-        self.patience().bound(reader.readable()).await.map_err(RelayError::Source)?;
+        let start = self.idle_timeout.map(|limit| (limit.time, Instant::now()));
+        self.read_timeout().within_io(reader.readable()).await.map_err(RelayError::Source)?;
         *buffer = self.buffers.lend_large();
         let is_more = self.take_at_once(reader, buffer)? > 0 || self.take_next(reader, buffer).await?;
         self.account(start, 0)?;
@@ -295,7 +295,7 @@ impl<'a> Relay<'a> {
         if self.decoder.remaining() == Some(0) {
             return Ok(0);
         }
-        let read = reader.read_now(buffer).map_err(RelayError::Source)?;
+        let read = reader.try_read(buffer).map_err(RelayError::Source)?;
         self.admit(buffer, read);
         Ok(read)
     }
@@ -303,7 +303,7 @@ impl<'a> Relay<'a> {
     /// Reads once; false at the end of the stream.
     async fn take_next<R: ReadHalf>(&mut self, reader: &mut R, buffer: &mut Vec<u8>) -> Result<bool, RelayError> {
         let reading = async { Ok(reader.read(std::mem::take(buffer)).await) };
-        let (read, returned) = self.patience().bound(reading).await.map_err(RelayError::Source)?;
+        let (read, returned) = self.read_timeout().within_io(reading).await.map_err(RelayError::Source)?;
         *buffer = returned;
         let read = read.map_err(RelayError::Source)?;
         self.admit(buffer, read);
@@ -315,12 +315,12 @@ impl<'a> Relay<'a> {
         let body_bytes = self.decoder.remaining().map_or(read as u64, |left| left.min(read as u64));
         let end = buffer.len() - read + body_bytes as usize;
         if end < buffer.len() {
-            self.inbox.put_back(&buffer[end..], self.buffers);
+            self.inbox.unread(&buffer[end..], self.buffers);
             buffer.truncate(end);
         }
         self.decoder.skip(body_bytes);
         self.moved += body_bytes;
-        self.pace.came(body_bytes);
+        self.min_rate.add_bytes(body_bytes);
     }
 }
 

@@ -7,13 +7,13 @@ use crate::net::{TimeLimit, WriteHalf};
 
 /// Sends a whole buffer, within `stall`.
 pub async fn send<W: WriteHalf>(writer: &mut W, buffer: Vec<u8>, stall: TimeLimit<'_>) -> (io::Result<()>, Vec<u8>) {
-    let sent = stall.bound(async { Ok(writer.write_all(buffer).await) }).await;
+    let sent = stall.within_io(async { Ok(writer.write_all(buffer).await) }).await;
     sent.unwrap_or_else(|late| (Err(late), Vec::new()))
 }
 
 /// As [`send`]; if it `closes`, the connection is shut down as soon as this is done, and the bytes may leave with its end
 /// ([`WriteHalf::write_last`]).
-pub async fn send_answer<W: WriteHalf>(
+pub async fn send_final<W: WriteHalf>(
     writer: &mut W,
     buffer: Vec<u8>,
     closes: bool,
@@ -22,13 +22,13 @@ pub async fn send_answer<W: WriteHalf>(
     if !closes {
         return send(writer, buffer, stall).await;
     }
-    let sent = stall.bound(async { Ok(writer.write_last(buffer).await) }).await;
+    let sent = stall.within_io(async { Ok(writer.write_last(buffer).await) }).await;
     sent.unwrap_or_else(|late| (Err(late), Vec::new()))
 }
 
 /// As [`send_answer`], for what is held in memory: it goes out in pieces, and each has the time of `stall` as the pieces of a body have that
 /// is passed on. One limit for all of it would cut off whoever takes a long answer at the speed of its line. `out`, the head, goes first.
-pub async fn send_held<W: WriteHalf>(
+pub async fn send_in_chunks<W: WriteHalf>(
     writer: &mut W,
     mut out: Vec<u8>,
     mut body: &[u8],
@@ -41,7 +41,7 @@ pub async fn send_held<W: WriteHalf>(
         out.extend_from_slice(next);
         body = rest;
         if body.is_empty() {
-            return send_answer(writer, out, closes, stall).await;
+            return send_final(writer, out, closes, stall).await;
         }
         let (sent, returned) = send(writer, out, stall).await;
         out = returned;
@@ -60,9 +60,9 @@ pub async fn send_whole<W: WriteHalf>(
     stall: TimeLimit<'_>,
 ) -> (io::Result<()>, Vec<u8>) {
     if message.len() <= limits::HELD_PIECE_BYTES {
-        return send_answer(writer, message, closes, stall).await;
+        return send_final(writer, message, closes, stall).await;
     }
     // Boxed: few are so long.
-    let (sent, _) = Box::pin(send_held(writer, Vec::new(), &message, closes, stall)).await;
+    let (sent, _) = Box::pin(send_in_chunks(writer, Vec::new(), &message, closes, stall)).await;
     (sent, message)
 }

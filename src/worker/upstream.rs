@@ -5,19 +5,19 @@ use std::io;
 use std::time::Duration;
 
 use super::Worker;
-use crate::config::snapshot::Origin;
-use crate::error::{Cause, Phase, ProxyError};
+use crate::config::snapshot::ServerEndpoint;
+use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::limits::{self, Bound};
-use crate::net::secure::{self, SecureReader, SecureWriter};
 use crate::net::tcp::{TcpReader, TcpWriter};
-use crate::net::{Duplex, Late, ReadHalf, Tcp, TimeLimit, Transport, WriteHalf, socket};
+use crate::net::tls_stream::{self, TlsReader, TlsWriter};
+use crate::net::{Duplex, Elapsed, ReadHalf, Tcp, TimeLimit, Transport, WriteHalf, socket};
 
 /// How a worker opens a connection to a server; tests give one that needs no network.
 pub trait Dial: 'static {
     type Io: Transport + 'static;
 
     /// Opens a connection, TLS included, within `limit`.
-    fn dial(&self, origin: &Origin, limit: TimeLimit<'_>) -> impl Future<Output = Result<Self::Io, Cause>>;
+    fn dial(&self, origin: &ServerEndpoint, limit: TimeLimit<'_>) -> impl Future<Output = Result<Self::Io, Cause>>;
 }
 
 /// Dialling over the network.
@@ -25,28 +25,28 @@ pub trait Dial: 'static {
 pub struct NetworkDial;
 
 /// A connection to a backend, plain or TLS. It moves between pool and requests, so what is large in it is boxed.
-pub type Upstream = Duplex<UpstreamReader, UpstreamWriter>;
+pub type UpstreamConnection = Duplex<UpstreamReader, UpstreamWriter>;
 
 pub enum UpstreamReader {
     Plain(TcpReader),
-    Tls(Box<SecureReader<TcpReader>>),
+    Tls(Box<TlsReader<TcpReader>>),
 }
 
 pub enum UpstreamWriter {
     Plain(TcpWriter),
-    Tls(Box<SecureWriter<TcpWriter>>),
+    Tls(Box<TlsWriter<TcpWriter>>),
 }
 
 impl Dial for NetworkDial {
-    type Io = Upstream;
+    type Io = UpstreamConnection;
 
-    async fn dial(&self, origin: &Origin, limit: TimeLimit<'_>) -> Result<Upstream, Cause> {
-        limit.within(open(origin, limit)).await.unwrap_or_else(|Late| Err(Cause::TimedOut))
+    async fn dial(&self, origin: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
+        limit.within(open(origin, limit)).await.unwrap_or_else(|Elapsed| Err(Cause::TimedOut))
     }
 }
 
 /// Opens a connection to a server and remembers how that went: one that cannot be reached is set aside.
-pub async fn connect<D: Dial>(worker: &Worker<D>, origin: &Origin) -> Result<D::Io, ProxyError> {
+pub async fn connect<D: Dial>(worker: &Worker<D>, origin: &ServerEndpoint) -> Result<D::Io, ProxyError> {
     let state = &origin.server.state;
     let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
     // Boxed, as everything that most requests do not need: it would make each connection's task larger.
@@ -62,13 +62,13 @@ pub async fn connect<D: Dial>(worker: &Worker<D>, origin: &Origin) -> Result<D::
             if cause.is_unreachable() {
                 state.note_connect_failed(worker.clock.mono_nanos());
             }
-            Err(ProxyError::new(Phase::Connect, cause))
+            Err(ProxyError::new(ExchangePhase::Connect, cause))
         }
     }
 }
 
 /// Tries the server's addresses in turn; a name may have several.
-async fn open(origin: &Origin, limit: TimeLimit<'_>) -> Result<Upstream, Cause> {
+async fn open(origin: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
     let addresses = origin.addresses.load();
     let mut failure = Cause::Unresolved;
     for address in addresses.iter() {
@@ -80,19 +80,19 @@ async fn open(origin: &Origin, limit: TimeLimit<'_>) -> Result<Upstream, Cause> 
     Err(failure)
 }
 
-async fn finish(tcp: Tcp, origin: &Origin, limit: TimeLimit<'_>) -> Result<Upstream, Cause> {
+async fn finish(tcp: Tcp, origin: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
     let Some((config, name)) = &origin.tls else {
         return Ok(Duplex { reader: UpstreamReader::Plain(tcp.reader), writer: UpstreamWriter::Plain(tcp.writer) });
     };
     let limit = limit.with(Duration::from_secs(limits::HANDSHAKE_SECS));
-    match limit.within(secure::connect(tcp, config.clone(), name.clone())).await {
+    match limit.within(tls_stream::connect(tcp, config.clone(), name.clone())).await {
         Ok(Ok(tls)) => Ok(Duplex {
             reader: UpstreamReader::Tls(Box::new(tls.reader)),
             writer: UpstreamWriter::Tls(Box::new(tls.writer)),
         }),
         Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => Err(Cause::Tls(e.to_string())),
         Ok(Err(e)) => Err(Cause::Io(e)),
-        Err(Late) => Err(Cause::TimedOut),
+        Err(Elapsed) => Err(Cause::TimedOut),
     }
 }
 
@@ -111,17 +111,17 @@ impl ReadHalf for UpstreamReader {
         }
     }
 
-    fn is_quiet(&mut self) -> bool {
+    fn is_reusable(&mut self) -> bool {
         match self {
-            UpstreamReader::Plain(half) => half.is_quiet(),
-            UpstreamReader::Tls(half) => half.is_quiet(),
+            UpstreamReader::Plain(half) => half.is_reusable(),
+            UpstreamReader::Tls(half) => half.is_reusable(),
         }
     }
 
-    fn read_now(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    fn try_read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self {
-            UpstreamReader::Plain(half) => half.read_now(buffer),
-            UpstreamReader::Tls(half) => half.read_now(buffer),
+            UpstreamReader::Plain(half) => half.try_read(buffer),
+            UpstreamReader::Tls(half) => half.try_read(buffer),
         }
     }
 
@@ -146,10 +146,10 @@ impl ReadHalf for UpstreamReader {
         }
     }
 
-    fn is_gone(&mut self) -> bool {
+    fn is_closed_by_peer(&mut self) -> bool {
         match self {
-            UpstreamReader::Plain(half) => half.is_gone(),
-            UpstreamReader::Tls(half) => half.is_gone(),
+            UpstreamReader::Plain(half) => half.is_closed_by_peer(),
+            UpstreamReader::Tls(half) => half.is_closed_by_peer(),
         }
     }
 

@@ -47,21 +47,21 @@ impl VerifyPool {
     ///
     /// # Errors
     /// See [`NoVerdict`].
-    pub async fn run<T: Send + 'static>(&self, check: impl FnOnce() -> T + Send + 'static) -> Result<T, NoVerdict> {
-        let place = Place::taken(&self.waiting);
+    pub async fn run<T: Send + 'static>(&self, check: impl FnOnce() -> T + Send + 'static) -> Result<T, VerifyError> {
+        let place = QueueSlot::taken(&self.waiting);
         if place.ahead >= limits::VERIFY_QUEUE_MAX {
-            return Err(NoVerdict::QueueFull);
+            return Err(VerifyError::QueueFull);
         }
         let (sender, verdict) = oneshot::channel();
         let job: Job = Box::new(move || drop(sender.send(check())));
-        self.queue.send(job).map_err(|_| NoVerdict::Failed)?;
-        verdict.await.map_err(|_| NoVerdict::Failed)
+        self.queue.send(job).map_err(|_| VerifyError::Failed)?;
+        verdict.await.map_err(|_| VerifyError::Failed)
     }
 }
 
 /// Why a check gave no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoVerdict {
+pub enum VerifyError {
     /// Too many wait already.
     QueueFull,
     /// It panicked.
@@ -69,18 +69,18 @@ pub enum NoVerdict {
 }
 
 /// A place in the queue, free again when it is dropped: also when the request is.
-struct Place<'a> {
+struct QueueSlot<'a> {
     waiting: &'a AtomicUsize,
     ahead: usize,
 }
 
-impl<'a> Place<'a> {
+impl<'a> QueueSlot<'a> {
     fn taken(waiting: &'a AtomicUsize) -> Self {
-        Place { waiting, ahead: waiting.fetch_add(1, Ordering::Relaxed) }
+        QueueSlot { waiting, ahead: waiting.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn a_verdict_comes_back_to_the_ring() {
         let pool = VerifyPool::start().expect("threads");
-        let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
+        let mut driver =
+            crate::net::driver::Driver::build(crate::net::driver::DriverPreference::Auto).expect("a driver");
         assert_eq!(driver.block_on(pool.run(|| 6 * 7)), Ok(42));
         assert_eq!(pool.waiting.load(Ordering::Relaxed), 0);
     }
@@ -102,17 +103,19 @@ mod tests {
     fn a_check_that_finds_the_queue_full_does_not_wait() {
         let pool = VerifyPool::start().expect("threads");
         pool.waiting.store(limits::VERIFY_QUEUE_MAX, Ordering::Relaxed);
-        let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
-        assert_eq!(driver.block_on(pool.run(|| true)), Err(NoVerdict::QueueFull));
+        let mut driver =
+            crate::net::driver::Driver::build(crate::net::driver::DriverPreference::Auto).expect("a driver");
+        assert_eq!(driver.block_on(pool.run(|| true)), Err(VerifyError::QueueFull));
         assert_eq!(pool.waiting.load(Ordering::Relaxed), limits::VERIFY_QUEUE_MAX);
     }
 
     #[test]
     fn a_check_that_panics_costs_its_own_request_only() {
         let pool = VerifyPool::start().expect("threads");
-        let mut driver = crate::net::driver::Driver::build(crate::net::driver::Wanted::Auto).expect("a driver");
+        let mut driver =
+            crate::net::driver::Driver::build(crate::net::driver::DriverPreference::Auto).expect("a driver");
         for _ in 0..=limits::VERIFY_THREADS {
-            assert_eq!(driver.block_on(pool.run(|| -> bool { panic!("on purpose") })), Err(NoVerdict::Failed));
+            assert_eq!(driver.block_on(pool.run(|| -> bool { panic!("on purpose") })), Err(VerifyError::Failed));
         }
         assert_eq!(driver.block_on(pool.run(|| true)), Ok(true));
     }

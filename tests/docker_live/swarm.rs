@@ -90,7 +90,7 @@ fn asked(place: &Path, target: &str) -> String {
     answer
 }
 
-fn sorted_urls(update: &Update, backend: &str) -> Vec<String> {
+fn sorted_urls(update: &ProviderUpdate, backend: &str) -> Vec<String> {
     let mut urls = urls(&update.dynamic, backend);
     urls.sort();
     urls
@@ -110,7 +110,7 @@ async fn services_come_grow_and_vanish() {
     settings.labels.swarm_mode = true;
     settings.swarm_refresh = Duration::from_millis(500);
     let mut updates = follow(settings);
-    until(&mut updates, "nothing", |update| update.dynamic == Dynamic::default()).await;
+    until(&mut updates, "nothing", |update| update.dynamic == DynamicConfig::default()).await;
 
     swarm.service("web", &["--replicas", "2"]);
     let web = swarm.case.backend("web");

@@ -17,7 +17,7 @@ fn address(case: &Case, name: &str) -> String {
 }
 
 /// The frontends of a container that has no segments, by the backend they lead to.
-fn frontends<'a>(update: &'a Update, backend: &str) -> Vec<&'a Frontend> {
+fn frontends<'a>(update: &'a ProviderUpdate, backend: &str) -> Vec<&'a Frontend> {
     update.dynamic.frontends.values().filter(|frontend| frontend.backend == backend).collect()
 }
 

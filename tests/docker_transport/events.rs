@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use ringway::control::docker::DockerProviderSettings;
-use ringway::control::update::Update;
+use ringway::control::update::ProviderUpdate;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -157,13 +157,13 @@ fn inspected(n: char, is_new: bool) -> String {
     )
 }
 
-fn urls(update: &Update) -> Vec<String> {
+fn urls(update: &ProviderUpdate) -> Vec<String> {
     let servers = update.dynamic.backends.values().flat_map(|backend| backend.servers.values());
     servers.map(|server| server.url.clone()).collect()
 }
 
 /// Waits for an update with just these servers.
-async fn until(updates: &mut UnboundedReceiver<Update>, wanted: &[&str], limit: Duration, what: &str) {
+async fn until(updates: &mut UnboundedReceiver<ProviderUpdate>, wanted: &[&str], limit: Duration, what: &str) {
     let end = Instant::now() + limit;
     let mut last = None;
     while let Ok(update) = timeout(end.saturating_duration_since(Instant::now()), updates.recv()).await {

@@ -1,16 +1,16 @@
 //! Bodies, at every cut.
 
 use proptest::prelude::*;
-use ringway::http::Body;
+use ringway::http::BodyFraming;
 use ringway::http::edits::Edits;
 use ringway::http::h1::body::{CHUNK_END, Decoder, InvalidBody, LAST_CHUNK, chunk_prefix, last_chunk};
-use ringway::http::h1::strict::Rule;
+use ringway::http::h1::violation::Violation;
 
 /// Payload, trailers, and bytes consumed.
 pub type Outcome = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;
 
 /// Feeds pieces; each piece until it is consumed or the body is done. End of input is the end of the connection.
-pub fn feed<'a>(body: Body, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+pub fn feed<'a>(body: BodyFraming, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut decoder = Decoder::new(body);
     let (mut payload, mut total) = (Vec::new(), 0);
     for mut piece in pieces {
@@ -31,7 +31,7 @@ pub fn feed<'a>(body: Body, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outco
 }
 
 /// Whole, byte by byte and cut at every position must agree.
-pub fn decode(body: Body, bytes: &[u8]) -> Outcome {
+pub fn decode(body: BodyFraming, bytes: &[u8]) -> Outcome {
     let whole = feed(body, [bytes]);
     assert_eq!(feed(body, bytes.chunks(1)), whole, "byte by byte: {}", bytes.escape_ascii());
     for cut in 0..=bytes.len() {
@@ -42,16 +42,16 @@ pub fn decode(body: Body, bytes: &[u8]) -> Outcome {
 }
 
 fn payload(text: &str) -> Vec<u8> {
-    decode(Body::Chunked, text.as_bytes()).unwrap_or_else(|e| panic!("{e}: {text:?}")).0
+    decode(BodyFraming::Chunked, text.as_bytes()).unwrap_or_else(|e| panic!("{e}: {text:?}")).0
 }
 
 #[test]
 fn lengths() {
-    assert_eq!(decode(Body::Length(3), b"abcd"), Ok((b"abc".to_vec(), vec![], 3)));
-    assert_eq!(decode(Body::Length(3), b"ab"), Err(InvalidBody(Rule::BodyTruncated)));
-    assert_eq!(decode(Body::None, b"ab"), Ok((vec![], vec![], 0)));
-    assert_eq!(decode(Body::Length(0), b"ab"), Ok((vec![], vec![], 0)));
-    assert_eq!(decode(Body::UntilClose, b"abcd"), Ok((b"abcd".to_vec(), vec![], 4)));
+    assert_eq!(decode(BodyFraming::Length(3), b"abcd"), Ok((b"abc".to_vec(), vec![], 3)));
+    assert_eq!(decode(BodyFraming::Length(3), b"ab"), Err(InvalidBody(Violation::BodyTruncated)));
+    assert_eq!(decode(BodyFraming::None, b"ab"), Ok((vec![], vec![], 0)));
+    assert_eq!(decode(BodyFraming::Length(0), b"ab"), Ok((vec![], vec![], 0)));
+    assert_eq!(decode(BodyFraming::UntilClose, b"abcd"), Ok((b"abcd".to_vec(), vec![], 4)));
 }
 
 #[test]
@@ -61,13 +61,13 @@ fn chunks() {
     assert_eq!(payload("0005\r\nhello\r\n0000\r\n\r\n"), b"hello");
     assert_eq!(payload("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n").len(), 20);
     assert_eq!(payload("5;a=b;c=\"d e\"\r\nhello\r\n0;x\t\r\n\r\n"), b"hello");
-    let (_, _, consumed) = decode(Body::Chunked, b"1\r\na\r\n0\r\n\r\nGET /").unwrap();
+    let (_, _, consumed) = decode(BodyFraming::Chunked, b"1\r\na\r\n0\r\n\r\nGET /").unwrap();
     assert_eq!(consumed, 11);
 }
 
 #[test]
 fn a_whole_small_body_is_one_step() {
-    let mut decoder = Decoder::new(Body::Chunked);
+    let mut decoder = Decoder::new(BodyFraming::Chunked);
     let step = decoder.decode(b"5\r\nhello\r\n0\r\n\r\nX").unwrap();
     assert_eq!((step.consumed, step.data, step.done), (15, Some(3..8), true));
 }
@@ -76,9 +76,13 @@ fn a_whole_small_body_is_one_step() {
 fn an_early_end_is_seen_wherever_it_comes() {
     let whole = b"5;x\r\nhello\r\n0\r\nA: b\r\n\r\n";
     for end in 0..whole.len() {
-        assert_eq!(decode(Body::Chunked, &whole[..end]), Err(InvalidBody(Rule::BodyTruncated)), "end {end}");
+        assert_eq!(
+            decode(BodyFraming::Chunked, &whole[..end]),
+            Err(InvalidBody(Violation::BodyTruncated)),
+            "end {end}"
+        );
     }
-    assert!(decode(Body::Chunked, whole).is_ok());
+    assert!(decode(BodyFraming::Chunked, whole).is_ok());
 }
 
 #[test]
@@ -86,7 +90,7 @@ fn only_harmless_trailers_travel() {
     let text = b"0\r\nGrpc-Status: 0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: b\r\nX-Forwarded-For: c\r\n\
         X_Forwarded_For: c\r\nX-Real-Ip: d\r\nX-Forwarded-Ssl: on\r\nConnection: x\r\nTrailer: y\r\nAuthorization: z\r\nCookie: z\r\n\
         Set-Cookie: z\r\nContent-Type: t\r\nTE: x\r\nUpgrade: y\r\nExpires:\tnever \r\n\r\n";
-    let (_, trailers, _) = decode(Body::Chunked, text).unwrap();
+    let (_, trailers, _) = decode(BodyFraming::Chunked, text).unwrap();
     assert_eq!(trailers, b"Grpc-Status: 0\r\nExpires:\tnever \r\n");
 }
 
@@ -97,7 +101,7 @@ fn trailers_of_requests_say_nothing_of_fields_that_the_proxy_sets() {
     edits.add(b"X-Team", b"red");
     edits.remove(b"X-Gone");
     let text = b"0\r\nx-webauth-user: bob\r\nX_WebAuth_User: bob\r\nX-Team: blue\r\nX-Gone: 1\r\nX-Sum: 1\r\n\r\n";
-    let mut decoder = Decoder::of_request(Body::Chunked, &edits);
+    let mut decoder = Decoder::of_request(BodyFraming::Chunked, &edits);
     assert!(decoder.decode(text).expect("a body").done);
     assert_eq!(decoder.trailers(), b"X-Sum: 1\r\n");
 }
@@ -105,12 +109,12 @@ fn trailers_of_requests_say_nothing_of_fields_that_the_proxy_sets() {
 #[test]
 fn modest_extensions_beside_real_payload_may_go_on_for_ever() {
     let fair = format!("200;{}\r\n{}\r\n", "a".repeat(100), "b".repeat(512)).repeat(1000) + "0\r\n\r\n";
-    assert_eq!(feed(Body::Chunked, [fair.as_bytes()]).unwrap().0.len(), 512_000);
+    assert_eq!(feed(BodyFraming::Chunked, [fair.as_bytes()]).unwrap().0.len(), 512_000);
 }
 
 #[test]
 fn bytes_moved_elsewhere_count() {
-    let mut decoder = Decoder::new(Body::Length(10));
+    let mut decoder = Decoder::new(BodyFraming::Length(10));
     assert_eq!(decoder.remaining(), Some(10));
     decoder.skip(4);
     assert_eq!(decoder.decode(b"abc").unwrap().data, Some(0..3));
@@ -119,7 +123,7 @@ fn bytes_moved_elsewhere_count() {
     assert!(decoder.is_done());
     assert_eq!(decoder.finish(), Ok(()));
 
-    let mut decoder = Decoder::new(Body::Chunked);
+    let mut decoder = Decoder::new(BodyFraming::Chunked);
     assert_eq!(decoder.remaining(), None);
     decoder.decode(b"100\r\n").unwrap();
     assert_eq!(decoder.remaining(), Some(256));
@@ -139,7 +143,7 @@ proptest! {
         wire.extend_from_slice(LAST_CHUNK);
         let cut = usize::from(cut) % wire.len();
         let (a, b) = wire.split_at(cut);
-        prop_assert_eq!(feed(Body::Chunked, [a, b]), Ok((pieces.concat(), vec![], wire.len())));
+        prop_assert_eq!(feed(BodyFraming::Chunked, [a, b]), Ok((pieces.concat(), vec![], wire.len())));
     }
 
     #[test]
@@ -152,7 +156,7 @@ proptest! {
 
     #[test]
     fn garbage_never_panics_and_cuts_never_matter(bytes in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'0'), Just(b'1'), Just(b';'), any::<u8>()], 0..40)) {
-        let _ = decode(Body::Chunked, &bytes);
+        let _ = decode(BodyFraming::Chunked, &bytes);
     }
 }
 
@@ -160,5 +164,5 @@ proptest! {
 fn the_last_chunk_carries_trailers() {
     let mut wire = Vec::new();
     last_chunk(&mut wire, b"A: b\r\n");
-    assert_eq!(decode(Body::Chunked, &wire), Ok((vec![], b"A: b\r\n".to_vec(), wire.len())));
+    assert_eq!(decode(BodyFraming::Chunked, &wire), Ok((vec![], b"A: b\r\n".to_vec(), wire.len())));
 }

@@ -1,7 +1,7 @@
 //! Heads as they go out.
 
 use ringway::http::forward::*;
-use ringway::http::{Body, Edits, Reply, RequestView, ResponseView, Version};
+use ringway::http::{BodyFraming, Edits, Reply, RequestView, ResponseView, Version};
 
 use super::{request, response};
 
@@ -12,7 +12,7 @@ const PLAN: ForwardPlan<'static> = ForwardPlan {
     secure: false,
     trusted: false,
     server_name: b"proxy-1",
-    body: Body::None,
+    body: BodyFraming::None,
     websocket: false,
     expect: true,
     extra: &[],
@@ -118,11 +118,11 @@ fn framing_is_written_anew() {
             sent.split("\r\n").filter(|l| l.starts_with("Content-Length") || l.starts_with("Transfer-Encoding"));
         framing.collect::<Vec<_>>().join("|")
     };
-    assert_eq!(post("content-length: 007", Body::Length(7)), "Content-Length: 7");
-    assert_eq!(post("Content-Length: 0", Body::None), "Content-Length: 0");
-    assert_eq!(post("Transfer-Encoding: chunked", Body::Chunked), "Transfer-Encoding: chunked");
-    assert_eq!(post("Transfer-Encoding: chunked", Body::Length(9)), "Content-Length: 9");
-    assert_eq!(post("A: b", Body::None), "Content-Length: 0", "some servers ask for one, and v1 gave it");
+    assert_eq!(post("content-length: 007", BodyFraming::Length(7)), "Content-Length: 7");
+    assert_eq!(post("Content-Length: 0", BodyFraming::None), "Content-Length: 0");
+    assert_eq!(post("Transfer-Encoding: chunked", BodyFraming::Chunked), "Transfer-Encoding: chunked");
+    assert_eq!(post("Transfer-Encoding: chunked", BodyFraming::Length(9)), "Content-Length: 9");
+    assert_eq!(post("A: b", BodyFraming::None), "Content-Length: 0", "some servers ask for one, and v1 gave it");
     let get = send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &PLAN);
     assert!(!get.contains("Content-Length"), "{get}");
 }
@@ -133,10 +133,10 @@ fn trailers_are_announced_where_they_can_follow() {
         let text = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
         send(text, &Edits::new(), &ForwardPlan { body, ..PLAN }).contains("Trailer: X-Sum\r\n")
     };
-    assert_eq!((announced(Body::Chunked), announced(Body::Length(3))), (true, false));
+    assert_eq!((announced(BodyFraming::Chunked), announced(BodyFraming::Length(3))), (true, false));
     let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-End\r\n\r\n";
     for (client_version, expected) in [(Version::Http11, true), (Version::Http10, false)] {
-        let plan = ResponsePlan { client_version, body: Body::Chunked, ..RESPONSE };
+        let plan = ResponsePlan { client_version, body: BodyFraming::Chunked, ..RESPONSE };
         assert_eq!(answer(text, false, &Edits::new(), &plan).contains("Trailer: X-End\r\n"), expected);
     }
 }
@@ -144,7 +144,7 @@ fn trailers_are_announced_where_they_can_follow() {
 #[test]
 fn expectations_go_on_if_asked_for() {
     let text = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
-    let sent = |expect| send(text, &Edits::new(), &ForwardPlan { body: Body::Length(5), expect, ..PLAN });
+    let sent = |expect| send(text, &Edits::new(), &ForwardPlan { body: BodyFraming::Length(5), expect, ..PLAN });
     assert!(sent(true).contains("Expect: 100-continue\r\n"));
     assert!(!sent(false).contains("Expect"));
     assert!(!send(&text.replace("Content-Length: 5\r\n", ""), &Edits::new(), &PLAN).contains("Expect"));
@@ -174,7 +174,7 @@ fn edits_count_but_never_touch_host_or_framing() {
     edits.set(b"X-Forwarded-Proto", b"gopher");
     edits.add(b"X-Forwarded-For", b"10.9.9.9");
     let text = "POST / HTTP/1.1\r\nHost: a\r\nUser-Agent: u\r\nA: 1\r\nx-set: old\r\nX-Set: older\r\nContent-Length: 3\r\n\r\n";
-    let plan = ForwardPlan { body: Body::Length(3), extra: &[(b"X-Extra", b"e\nf")], ..PLAN };
+    let plan = ForwardPlan { body: BodyFraming::Length(3), extra: &[(b"X-Extra", b"e\nf")], ..PLAN };
     assert_eq!(
         send(text, &edits, &plan),
         "POST /t HTTP/1.1\r\nHost: a\r\nA: 1\r\nX-Set: new  Injected: 1\r\nA: 3\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Host: a\r\n\
@@ -235,17 +235,17 @@ fn views_read_through_edits() {
     let view = RequestView { head: &head, bytes: text.as_bytes(), edits: &edits };
     assert_eq!((view.method(), view.target(), view.host()), (&b"GET"[..], &b"/"[..], &b"h"[..]));
     assert_eq!(view.all(b"A").collect::<Vec<_>>(), [b"1", b"2"]);
-    assert_eq!(view.known(ringway::http::Known::Cookie), Some(&b"c"[..]));
+    assert_eq!(view.known(ringway::http::KnownField::Cookie), Some(&b"c"[..]));
     edits.set(b"cookie", b"d");
     edits.add(b"A", b"3");
     let view = RequestView { head: &head, bytes: text.as_bytes(), edits: &edits };
     assert_eq!(view.all(b"A").collect::<Vec<_>>(), [b"1", b"2", b"3"]);
-    assert_eq!(view.known(ringway::http::Known::Cookie), Some(&b"d"[..]));
+    assert_eq!(view.known(ringway::http::KnownField::Cookie), Some(&b"d"[..]));
     assert_eq!(view.first(b"none"), None);
 }
 
 const RESPONSE: ResponsePlan<'static> =
-    ResponsePlan { client_version: Version::Http11, keep_alive: true, body: Body::None, date: Some(b"D") };
+    ResponsePlan { client_version: Version::Http11, keep_alive: true, body: BodyFraming::None, date: Some(b"D") };
 
 fn answer(text: &str, to_head: bool, edits: &Edits, plan: &ResponsePlan<'_>) -> String {
     let head = response::parse(text.as_bytes(), to_head).unwrap();
@@ -258,7 +258,7 @@ fn answer(text: &str, to_head: bool, edits: &Edits, plan: &ResponsePlan<'_>) -> 
 fn a_plain_response_word_for_word() {
     let text = "HTTP/1.0 203 Fine\r\nserver: x\r\nConnection: close, x-hop\r\nSet-Cookie: a\r\nX-Hop: h\r\nset-cookie: b\r\nDate: theirs\r\n\
                 Content-Length: 5\r\nKeep-Alive: 3\r\nUpgrade: h2c\r\nTrailer: t\r\n\r\n";
-    let plan = ResponsePlan { body: Body::Length(5), ..RESPONSE };
+    let plan = ResponsePlan { body: BodyFraming::Length(5), ..RESPONSE };
     assert_eq!(
         answer(text, false, &Edits::new(), &plan),
         "HTTP/1.1 203 Fine\r\nserver: x\r\nSet-Cookie: a\r\nset-cookie: b\r\nDate: theirs\r\nContent-Length: 5\r\n\r\n"
@@ -277,16 +277,16 @@ fn response_framing() {
         answer(&text, to_head, &Edits::new(), &plan).split("Date: x\r\n").nth(1).unwrap().replace("\r\n", "|")
     };
     let (v11, v10) = (Version::Http11, Version::Http10);
-    assert_eq!(framed("", false, v11, Body::Chunked), "Transfer-Encoding: chunked||");
-    assert_eq!(framed("", false, v11, Body::UntilClose), "Connection: close||");
-    assert_eq!(framed("Transfer-Encoding: chunked\r\n", false, v10, Body::UntilClose), "Connection: close||");
+    assert_eq!(framed("", false, v11, BodyFraming::Chunked), "Transfer-Encoding: chunked||");
+    assert_eq!(framed("", false, v11, BodyFraming::UntilClose), "Connection: close||");
+    assert_eq!(framed("Transfer-Encoding: chunked\r\n", false, v10, BodyFraming::UntilClose), "Connection: close||");
     assert_eq!(
-        framed("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", false, v11, Body::Chunked),
+        framed("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", false, v11, BodyFraming::Chunked),
         "Transfer-Encoding: chunked||"
     );
-    assert_eq!(framed("Content-Length: 0\r\n", false, v11, Body::None), "Content-Length: 0||");
-    assert_eq!(framed("Content-Length: 9\r\n", true, v11, Body::None), "Content-Length: 9||");
-    assert_eq!(framed("Content-Length: 9\r\n", false, v11, Body::None), "Content-Length: 0||");
+    assert_eq!(framed("Content-Length: 0\r\n", false, v11, BodyFraming::None), "Content-Length: 0||");
+    assert_eq!(framed("Content-Length: 9\r\n", true, v11, BodyFraming::None), "Content-Length: 9||");
+    assert_eq!(framed("Content-Length: 9\r\n", false, v11, BodyFraming::None), "Content-Length: 0||");
     let text = "HTTP/1.1 204 No\r\nContent-Length: 9\r\nDate: x\r\n\r\n";
     assert_eq!(answer(text, false, &Edits::new(), &RESPONSE), "HTTP/1.1 204 No\r\nDate: x\r\n\r\n");
     let text = "HTTP/1.1 304 No\r\nContent-Length: 9\r\nDate: x\r\n\r\n";
@@ -294,9 +294,9 @@ fn response_framing() {
         answer(text, false, &Edits::new(), &RESPONSE),
         "HTTP/1.1 304 No\r\nDate: x\r\nContent-Length: 9\r\n\r\n"
     );
-    assert_eq!(framing_for_client(v11, Body::UntilClose), Body::Chunked);
-    assert_eq!(framing_for_client(v10, Body::Chunked), Body::UntilClose);
-    assert_eq!(framing_for_client(v10, Body::Length(3)), Body::Length(3));
+    assert_eq!(framing_for_client(v11, BodyFraming::UntilClose), BodyFraming::Chunked);
+    assert_eq!(framing_for_client(v10, BodyFraming::Chunked), BodyFraming::UntilClose);
+    assert_eq!(framing_for_client(v10, BodyFraming::Length(3)), BodyFraming::Length(3));
 }
 
 #[test]

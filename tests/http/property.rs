@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use ringway::http::forward::*;
-use ringway::http::h1::client::parse_response;
-use ringway::http::h1::codec::{Limits, Progress};
-use ringway::http::h1::server::parse_request;
-use ringway::http::{Body, Edits, Known, RequestHead, RequestView, ResponseHead, ResponseView, Version};
+use ringway::http::h1::progress::{HeadLimits, ParseProgress};
+use ringway::http::h1::request_head::parse_request;
+use ringway::http::h1::response_head::parse_response;
+use ringway::http::{BodyFraming, Edits, KnownField, RequestHead, RequestView, ResponseHead, ResponseView, Version};
 
 type Fields = Vec<(String, String)>;
 
@@ -52,7 +52,12 @@ fn pairs<'a>(fields: &'a [ringway::http::Field], bytes: &'a [u8]) -> Vec<(&'a [u
 
 /// The end-to-end fields that the proxy does not write itself.
 fn end_to_end<'a>(fields: &'a [ringway::http::Field], bytes: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {
-    let own = |known| matches!(known, Known::Other | Known::Cookie | Known::Authorization | Known::XForwardedPrefix);
+    let own = |known| {
+        matches!(
+            known,
+            KnownField::Other | KnownField::Cookie | KnownField::Authorization | KnownField::XForwardedPrefix
+        )
+    };
     fields.iter().filter(|f| own(f.known) && !f.hop).map(|f| (f.name.of(bytes), f.value.of(bytes))).collect()
 }
 
@@ -63,9 +68,9 @@ proptest! {
     fn requests_read_back(fields in fields(), framing in framing(), trusted in any::<bool>(), secure in any::<bool>()) {
         let line = "POST /a?b HTTP/1.1\r\nHost: h.example:8";
         let bytes = text(line, &fields, framing);
-        let (limits, edits) = (Limits::default(), Edits::new());
+        let (limits, edits) = (HeadLimits::default(), Edits::new());
         let mut head = RequestHead::default();
-        if parse_request(&bytes, &limits, &mut head) != Ok(Progress::Complete) {
+        if parse_request(&bytes, &limits, &mut head) != Ok(ParseProgress::Complete) {
             return Ok(());
         }
         let plan = ForwardPlan {
@@ -75,29 +80,29 @@ proptest! {
         let mut out = Vec::new();
         write_request(&mut out, RequestView { head: &head, bytes: &bytes, edits: &edits }, &plan);
         let mut back = RequestHead::default();
-        prop_assert_eq!(parse_request(&out, &limits, &mut back), Ok(Progress::Complete), "{}", out.escape_ascii());
+        prop_assert_eq!(parse_request(&out, &limits, &mut back), Ok(ParseProgress::Complete), "{}", out.escape_ascii());
         prop_assert_eq!(back.len, out.len());
         prop_assert_eq!((back.body, back.keep_alive, back.websocket), (head.body, true, head.websocket));
         prop_assert_eq!((back.method.of(&out), back.target.of(&out)), (head.method.of(&bytes), head.target.of(&bytes)));
         prop_assert_eq!(back.host.of(&out), head.host.of(&bytes));
         prop_assert_eq!(end_to_end(&back.fields, &out), end_to_end(&head.fields, &bytes));
-        prop_assert!(!back.fields.iter().any(|f| f.hop || f.known == Known::ForwardedAlias));
-        for known in [Known::XForwardedServer, Known::XForwardedFor] {
+        prop_assert!(!back.fields.iter().any(|f| f.hop || f.known == KnownField::ForwardedAlias));
+        for known in [KnownField::XForwardedServer, KnownField::XForwardedFor] {
             prop_assert_eq!(back.fields.iter().filter(|f| f.known == known).count(), 1);
         }
         if !trusted {
             let view = RequestView { head: &back, bytes: &out, edits: &edits };
-            prop_assert_eq!(view.known(Known::XForwardedFor), Some(&b"192.0.2.1"[..]));
-            prop_assert_eq!(view.known(Known::XRealIp), Some(&b"192.0.2.1"[..]));
+            prop_assert_eq!(view.known(KnownField::XForwardedFor), Some(&b"192.0.2.1"[..]));
+            prop_assert_eq!(view.known(KnownField::XRealIp), Some(&b"192.0.2.1"[..]));
         }
     }
 
     #[test]
     fn responses_read_back(fields in fields(), framing in framing(), status in 200u16..600, to_head in any::<bool>(), old in any::<bool>()) {
         let bytes = text(&format!("HTTP/1.1 {status} Some reason"), &fields, framing);
-        let (limits, edits) = (Limits::default(), Edits::new());
+        let (limits, edits) = (HeadLimits::default(), Edits::new());
         let mut head = ResponseHead::default();
-        if parse_response(&bytes, to_head, &limits, &mut head) != Ok(Progress::Complete) {
+        if parse_response(&bytes, to_head, &limits, &mut head) != Ok(ParseProgress::Complete) {
             return Ok(());
         }
         let client_version = if old { Version::Http10 } else { Version::Http11 };
@@ -105,10 +110,10 @@ proptest! {
         let mut out = Vec::new();
         write_response(&mut out, ResponseView { head: &head, bytes: &bytes, edits: &edits }, &plan);
         let mut back = ResponseHead::default();
-        prop_assert_eq!(parse_response(&out, to_head, &limits, &mut back), Ok(Progress::Complete), "{}", out.escape_ascii());
+        prop_assert_eq!(parse_response(&out, to_head, &limits, &mut back), Ok(ParseProgress::Complete), "{}", out.escape_ascii());
         prop_assert_eq!((back.len, back.status, back.version), (out.len(), head.status, client_version));
         prop_assert_eq!(back.body, plan.body);
-        prop_assert_eq!(back.keep_alive, plan.body != Body::UntilClose);
+        prop_assert_eq!(back.keep_alive, plan.body != BodyFraming::UntilClose);
         prop_assert!(back.has_date);
         prop_assert_eq!(end_to_end(&back.fields, &out), end_to_end(&head.fields, &bytes));
     }
@@ -117,7 +122,7 @@ proptest! {
     fn httparse_agrees_on_what_is_accepted(fields in fields(), framing in framing()) {
         let bytes = text("GET /a HTTP/1.1\r\nHost: h", &fields, framing);
         let mut head = RequestHead::default();
-        if parse_request(&bytes, &Limits::default(), &mut head) == Ok(Progress::Complete) {
+        if parse_request(&bytes, &HeadLimits::default(), &mut head) == Ok(ParseProgress::Complete) {
             let mut slots = [httparse::EMPTY_HEADER; 32];
             let mut second = httparse::Request::new(&mut slots);
             prop_assert_eq!(second.parse(&bytes), Ok(httparse::Status::Complete(head.len)));
@@ -127,7 +132,7 @@ proptest! {
         }
         let bytes = text("HTTP/1.1 200 OK", &fields, framing);
         let mut head = ResponseHead::default();
-        if parse_response(&bytes, false, &Limits::default(), &mut head) == Ok(Progress::Complete) {
+        if parse_response(&bytes, false, &HeadLimits::default(), &mut head) == Ok(ParseProgress::Complete) {
             let mut slots = [httparse::EMPTY_HEADER; 32];
             let mut second = httparse::Response::new(&mut slots);
             prop_assert_eq!(second.parse(&bytes), Ok(httparse::Status::Complete(head.len)));
@@ -138,7 +143,7 @@ proptest! {
 
     #[test]
     fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), flip in any::<(u8, u8)>()) {
-        let limits = Limits::default();
+        let limits = HeadLimits::default();
         let _ = parse_request(&bytes, &limits, &mut RequestHead::default());
         let _ = parse_response(&bytes, false, &limits, &mut ResponseHead::default());
         // One byte of a good head changed: whatever is accepted is still what httparse reads.
@@ -146,7 +151,7 @@ proptest! {
         let at = usize::from(flip.0) % near.len();
         near[at] = flip.1;
         let mut head = RequestHead::default();
-        let accepted = parse_request(&near, &limits, &mut head) == Ok(Progress::Complete);
+        let accepted = parse_request(&near, &limits, &mut head) == Ok(ParseProgress::Complete);
         // Like Go, and unlike httparse, we let bytes above 0x7f pass in a target that are no UTF-8.
         if accepted && head.target.of(&near).is_ascii() {
             let mut slots = [httparse::EMPTY_HEADER; 32];

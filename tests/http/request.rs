@@ -1,18 +1,18 @@
 //! What a request head means when it is accepted.
 
-use ringway::http::h1::codec::{Limits, Progress};
-use ringway::http::h1::server::{Reject, parse_request};
-use ringway::http::{Body, Known, RequestHead, Version};
+use ringway::http::h1::progress::{HeadLimits, ParseProgress};
+use ringway::http::h1::request_head::{RejectedRequest, parse_request};
+use ringway::http::{BodyFraming, KnownField, RequestHead, Version};
 
 /// Parses whole, byte by byte and cut once at every position: all ways must agree, and no proper prefix of a head may be complete.
-pub fn parse(bytes: &[u8], limits: &Limits) -> Result<RequestHead, Reject> {
+pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedRequest> {
     let whole = outcome(bytes, limits);
     let mut head = RequestHead::default();
     let mut dripped = Ok(None);
     for end in 0..=bytes.len() {
         match parse_request(&bytes[..end], limits, &mut head) {
-            Ok(Progress::Partial) => {}
-            Ok(Progress::Complete) => {
+            Ok(ParseProgress::Partial) => {}
+            Ok(ParseProgress::Complete) => {
                 dripped = Ok(Some(head.clone()));
                 break;
             }
@@ -33,16 +33,16 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<RequestHead, Reject> {
     whole.map(|head| head.unwrap_or_else(|| panic!("never complete: {}", bytes.escape_ascii())))
 }
 
-fn outcome(bytes: &[u8], limits: &Limits) -> Result<Option<RequestHead>, Reject> {
+fn outcome(bytes: &[u8], limits: &HeadLimits) -> Result<Option<RequestHead>, RejectedRequest> {
     let mut head = RequestHead::default();
     Ok(match parse_request(bytes, limits, &mut head)? {
-        Progress::Complete => Some(head),
-        Progress::Partial => None,
+        ParseProgress::Complete => Some(head),
+        ParseProgress::Partial => None,
     })
 }
 
 pub fn good(text: &str) -> RequestHead {
-    parse(text.as_bytes(), &Limits::default()).unwrap_or_else(|reject| panic!("{reject}: {text:?}"))
+    parse(text.as_bytes(), &HeadLimits::default()).unwrap_or_else(|reject| panic!("{reject}: {text:?}"))
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_browsers_request() {
     assert_eq!(head.method.of(bytes), b"GET");
     assert_eq!(head.target.of(bytes), b"/a?b=%zz");
     assert_eq!(head.host.of(bytes), b"example.org:8080");
-    assert_eq!((head.version, head.body, head.keep_alive), (Version::Http11, Body::None, true));
+    assert_eq!((head.version, head.body, head.keep_alive), (Version::Http11, BodyFraming::None, true));
     let values: Vec<_> = head.fields.iter().map(|f| f.value.of(bytes)).collect();
     assert_eq!(values, [&b"example.org:8080"[..], b"x y", b"*/*", b""]);
     assert!(!head.websocket && !head.expect_continue && !head.target_is_empty);
@@ -99,12 +99,12 @@ fn http10_needs_no_host_and_closes() {
 #[test]
 fn bodies() {
     for (fields, body) in [
-        ("Content-Length: 0", Body::None),
-        ("Content-Length: 12", Body::Length(12)),
-        ("content-length:9223372036854775807", Body::Length(i64::MAX as u64)),
-        ("Transfer-Encoding: chunked", Body::Chunked),
-        ("transfer-encoding: Chunked ", Body::Chunked),
-        ("X: y", Body::None),
+        ("Content-Length: 0", BodyFraming::None),
+        ("Content-Length: 12", BodyFraming::Length(12)),
+        ("content-length:9223372036854775807", BodyFraming::Length(i64::MAX as u64)),
+        ("Transfer-Encoding: chunked", BodyFraming::Chunked),
+        ("transfer-encoding: Chunked ", BodyFraming::Chunked),
+        ("X: y", BodyFraming::None),
     ] {
         assert_eq!(good(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")).body, body, "{fields}");
     }
@@ -148,54 +148,54 @@ fn websockets() {
 #[test]
 fn known_names_and_aliases() {
     for (name, known) in [
-        ("COOKIE", Known::Cookie),
-        ("x-forwarded-for", Known::XForwardedFor),
-        ("X-Forwarded-Ssl", Known::Other),
-        ("X_Forwarded_For", Known::ForwardedAlias),
-        ("X-Forwarded_Proto", Known::ForwardedAlias),
-        ("x_real-ip", Known::ForwardedAlias),
-        ("x_forwarded-tls_client", Known::ForwardedAlias),
-        ("X_Other", Known::Other),
-        ("Accept", Known::Other),
-        ("Proxy-Authorization", Known::ProxyAuthorization),
+        ("COOKIE", KnownField::Cookie),
+        ("x-forwarded-for", KnownField::XForwardedFor),
+        ("X-Forwarded-Ssl", KnownField::Other),
+        ("X_Forwarded_For", KnownField::ForwardedAlias),
+        ("X-Forwarded_Proto", KnownField::ForwardedAlias),
+        ("x_real-ip", KnownField::ForwardedAlias),
+        ("x_forwarded-tls_client", KnownField::ForwardedAlias),
+        ("X_Other", KnownField::Other),
+        ("Accept", KnownField::Other),
+        ("Proxy-Authorization", KnownField::ProxyAuthorization),
     ] {
         let head = good(&format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: v\r\n\r\n"));
         assert_eq!(head.fields[1].known, known, "{name}");
-        assert_eq!(Known::of(name.as_bytes()), known, "{name}");
+        assert_eq!(KnownField::of(name.as_bytes()), known, "{name}");
     }
 }
 
 #[test]
 fn every_known_name_is_found() {
     let all = [
-        Known::Host,
-        Known::Connection,
-        Known::ContentLength,
-        Known::TransferEncoding,
-        Known::Expect,
-        Known::Upgrade,
-        Known::Te,
-        Known::Trailer,
-        Known::KeepAlive,
-        Known::ProxyConnection,
-        Known::ProxyAuthenticate,
-        Known::ProxyAuthorization,
-        Known::Authorization,
-        Known::Cookie,
-        Known::Date,
-        Known::XForwardedFor,
-        Known::XForwardedProto,
-        Known::XForwardedHost,
-        Known::XForwardedPort,
-        Known::XForwardedServer,
-        Known::XForwardedUri,
-        Known::XForwardedMethod,
-        Known::XForwardedPrefix,
-        Known::XRealIp,
+        KnownField::Host,
+        KnownField::Connection,
+        KnownField::ContentLength,
+        KnownField::TransferEncoding,
+        KnownField::Expect,
+        KnownField::Upgrade,
+        KnownField::Te,
+        KnownField::Trailer,
+        KnownField::KeepAlive,
+        KnownField::ProxyConnection,
+        KnownField::ProxyAuthenticate,
+        KnownField::ProxyAuthorization,
+        KnownField::Authorization,
+        KnownField::Cookie,
+        KnownField::Date,
+        KnownField::XForwardedFor,
+        KnownField::XForwardedProto,
+        KnownField::XForwardedHost,
+        KnownField::XForwardedPort,
+        KnownField::XForwardedServer,
+        KnownField::XForwardedUri,
+        KnownField::XForwardedMethod,
+        KnownField::XForwardedPrefix,
+        KnownField::XRealIp,
     ];
     for known in all {
-        assert_eq!(Known::of(known.name()), known);
-        assert_eq!(Known::of(&known.name().to_ascii_uppercase()), known);
+        assert_eq!(KnownField::of(known.name()), known);
+        assert_eq!(KnownField::of(&known.name().to_ascii_uppercase()), known);
     }
 }
 
@@ -212,27 +212,27 @@ fn connection_marks_what_it_names_but_not_the_proxys_own_fields() {
 fn large_but_legal_heads_are_served() {
     let text = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(7980));
     let mut head = RequestHead::default();
-    assert_eq!(parse_request(text.as_bytes(), &Limits::default(), &mut head), Ok(Progress::Complete));
+    assert_eq!(parse_request(text.as_bytes(), &HeadLimits::default(), &mut head), Ok(ParseProgress::Complete));
     let fields: String = (0..100).map(|n| format!("X-Field-{n}: {}\r\n", "v".repeat(110))).collect();
     let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-    assert_eq!(parse_request(text.as_bytes(), &Limits::default(), &mut head), Ok(Progress::Complete));
+    assert_eq!(parse_request(text.as_bytes(), &HeadLimits::default(), &mut head), Ok(ParseProgress::Complete));
     assert_eq!(head.fields.len(), 101);
 }
 
 #[test]
 fn limits_hold_to_the_byte() {
     let text = "GET /123 HTTP/1.1\r\nHost: a\r\n\r\n";
-    let exact = Limits { head_bytes_max: text.len(), fields_max: 1, target_bytes_max: 4 };
+    let exact = HeadLimits { head_bytes_max: text.len(), fields_max: 1, target_bytes_max: 4 };
     assert!(parse(text.as_bytes(), &exact).is_ok());
     for (limits, status) in [
-        (Limits { head_bytes_max: text.len() - 1, ..exact }, 431),
-        (Limits { fields_max: 0, ..exact }, 431),
-        (Limits { target_bytes_max: 3, ..exact }, 414),
+        (HeadLimits { head_bytes_max: text.len() - 1, ..exact }, 431),
+        (HeadLimits { fields_max: 0, ..exact }, 431),
+        (HeadLimits { target_bytes_max: 3, ..exact }, 414),
     ] {
         assert_eq!(parse(text.as_bytes(), &limits).unwrap_err().status, status);
     }
     let endless = "GET / HTTP/1.1\r\nX: ".to_owned() + &"y".repeat(200);
-    let limits = Limits { head_bytes_max: 100, ..Limits::default() };
+    let limits = HeadLimits { head_bytes_max: 100, ..HeadLimits::default() };
     assert_eq!(parse(endless.as_bytes(), &limits).unwrap_err().status, 431);
 }
 
@@ -240,16 +240,16 @@ fn limits_hold_to_the_byte() {
 fn a_second_parse_allocates_nothing_new() {
     let mut head = RequestHead::default();
     let text = b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nC: d\r\n\r\n";
-    parse_request(text, &Limits::default(), &mut head).unwrap();
+    parse_request(text, &HeadLimits::default(), &mut head).unwrap();
     let before = (head.fields.as_ptr(), head.fields.capacity());
-    parse_request(text, &Limits::default(), &mut head).unwrap();
+    parse_request(text, &HeadLimits::default(), &mut head).unwrap();
     assert_eq!((head.fields.as_ptr(), head.fields.capacity()), before);
     assert_eq!(head.fields.len(), 3);
 }
 
 #[test]
 fn a_dripping_head_is_parsed_twice_only() {
-    use ringway::http::h1::codec::head_end;
+    use ringway::http::h1::progress::head_end;
     let fields: String = (0..50).map(|n| format!("X-{n}: v\r\n")).collect();
     for text in [
         format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"),
@@ -257,16 +257,16 @@ fn a_dripping_head_is_parsed_twice_only() {
         format!("GET / HTTP/1.1\r\nHost: a\n{fields}\n"),
     ] {
         let (mut head, mut parses, mut decided) = (RequestHead::default(), 0, 0);
-        let whole = outcome(text.as_bytes(), &Limits::default());
+        let whole = outcome(text.as_bytes(), &HeadLimits::default());
         for len in 1..=text.len() {
             let bytes = &text.as_bytes()[..len];
             if len > 1 && head_end(bytes, len - 1).is_none() {
                 continue;
             }
             parses += 1;
-            match parse_request(bytes, &Limits::default(), &mut head) {
-                Ok(Progress::Partial) => {}
-                Ok(Progress::Complete) => {
+            match parse_request(bytes, &HeadLimits::default(), &mut head) {
+                Ok(ParseProgress::Partial) => {}
+                Ok(ParseProgress::Complete) => {
                     assert_eq!(whole, Ok(Some(head.clone())));
                     decided = len;
                     break;

@@ -1,15 +1,15 @@
 //! Heads from origins: what is accepted, what is 502.
 
-use ringway::http::h1::client::{InvalidResponse, parse_response};
-use ringway::http::h1::codec::{Limits, Progress};
-use ringway::http::{Body, ResponseHead, Version};
+use ringway::http::h1::progress::{HeadLimits, ParseProgress};
+use ringway::http::h1::response_head::{InvalidResponse, parse_response};
+use ringway::http::{BodyFraming, ResponseHead, Version};
 
 /// As `request::parse`: all ways of cutting must agree.
 pub fn parse(bytes: &[u8], to_head: bool) -> Result<ResponseHead, InvalidResponse> {
-    let limits = Limits::default();
+    let limits = HeadLimits::default();
     let outcome = |bytes: &[u8]| {
         let mut head = ResponseHead::default();
-        parse_response(bytes, to_head, &limits, &mut head).map(|p| (p == Progress::Complete).then_some(head))
+        parse_response(bytes, to_head, &limits, &mut head).map(|p| (p == ParseProgress::Complete).then_some(head))
     };
     let whole = outcome(bytes);
     for cut in 0..bytes.len() {
@@ -30,7 +30,7 @@ fn an_ordinary_response() {
     let text =
         "HTTP/1.1 404 Not  found\u{e4}\r\nDate: x\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 3\r\n\r\nabc";
     let head = good(text);
-    assert_eq!((head.status, head.version, head.body), (404, Version::Http11, Body::Length(3)));
+    assert_eq!((head.status, head.version, head.body), (404, Version::Http11, BodyFraming::Length(3)));
     assert_eq!(head.reason.of(text.as_bytes()), "Not  found\u{e4}".as_bytes());
     assert_eq!(head.len, text.len() - 3);
     assert!(head.keep_alive && head.has_date);
@@ -39,23 +39,23 @@ fn an_ordinary_response() {
 #[test]
 fn bodies() {
     for (text, body, keep_alive) in [
-        ("HTTP/1.1 200 OK\r\n\r\n", Body::UntilClose, false),
-        ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", Body::None, true),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n", Body::Chunked, true),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 7\r\n\r\n", Body::Chunked, false),
-        ("HTTP/1.1 204 No\r\nContent-Length: 7\r\n\r\n", Body::None, true),
-        ("HTTP/1.1 304 No\r\nContent-Length: 7\r\n\r\n", Body::None, true),
-        ("HTTP/1.1 100 Continue\r\n\r\n", Body::None, true),
-        ("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", Body::None, false),
-        ("HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\n", Body::Length(7), false),
-        ("HTTP/1.0 200 OK\r\nContent-Length: 7\r\nConnection: keep-alive\r\n\r\n", Body::Length(7), true),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: Close\r\n\r\n", Body::Length(7), false),
+        ("HTTP/1.1 200 OK\r\n\r\n", BodyFraming::UntilClose, false),
+        ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", BodyFraming::None, true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n", BodyFraming::Chunked, true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 7\r\n\r\n", BodyFraming::Chunked, false),
+        ("HTTP/1.1 204 No\r\nContent-Length: 7\r\n\r\n", BodyFraming::None, true),
+        ("HTTP/1.1 304 No\r\nContent-Length: 7\r\n\r\n", BodyFraming::None, true),
+        ("HTTP/1.1 100 Continue\r\n\r\n", BodyFraming::None, true),
+        ("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", BodyFraming::None, false),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\n", BodyFraming::Length(7), false),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 7\r\nConnection: keep-alive\r\n\r\n", BodyFraming::Length(7), true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: Close\r\n\r\n", BodyFraming::Length(7), false),
     ] {
         let head = good(text);
         assert_eq!((head.body, head.keep_alive), (body, keep_alive), "{text:?}");
     }
     let to_head = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", true).unwrap();
-    assert_eq!((to_head.body, to_head.keep_alive), (Body::None, true));
+    assert_eq!((to_head.body, to_head.keep_alive), (BodyFraming::None, true));
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn unusable_heads_are_refused() {
 
 #[test]
 fn an_endless_head_is_refused_at_the_limit() {
-    let limits = Limits { head_bytes_max: 64, fields_max: 4, target_bytes_max: 0 };
+    let limits = HeadLimits { head_bytes_max: 64, fields_max: 4, target_bytes_max: 0 };
     let mut head = ResponseHead::default();
     let text = "HTTP/1.1 200 OK\r\nX: ".to_owned() + &"y".repeat(100);
-    assert_eq!(parse_response(&text.as_bytes()[..63], false, &limits, &mut head), Ok(Progress::Partial));
+    assert_eq!(parse_response(&text.as_bytes()[..63], false, &limits, &mut head), Ok(ParseProgress::Partial));
     assert!(parse_response(&text.as_bytes()[..64], false, &limits, &mut head).is_err());
     let text = "HTTP/1.1 200 OK\r\n".to_owned() + &"a:b\r\n".repeat(5);
     assert!(parse_response(text.as_bytes(), false, &limits, &mut head).is_err());

@@ -4,9 +4,9 @@ use ringway::http::Reply;
 use ringway::middleware::error_pages::{ErrorPage, ErrorPages, StatusRanges};
 use ringway::middleware::headers::CustomHeaders;
 use ringway::middleware::redirect::Redirect;
-use ringway::middleware::secure::{Secure, SecureOptions};
+use ringway::middleware::security_headers::{SecureOptions, SecurityHeaders};
 use ringway::middleware::white_list::WhiteList;
-use ringway::middleware::{Middleware, Place};
+use ringway::middleware::{ChainScope, Middleware};
 use ringway::rule::pattern;
 
 use crate::support::*;
@@ -14,12 +14,12 @@ use crate::support::*;
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 fn redirect_to_https(permanent: bool) -> Walk {
-    Walk::new(vec![Middleware::Redirect(Redirect::entry_point(443, true, permanent, Place::EntryPoint("http")))])
+    Walk::new(vec![Middleware::Redirect(Redirect::entry_point(443, true, permanent, ChainScope::EntryPoint("http")))])
 }
 
 fn regex(regex: &str, replacement: &str) -> Walk {
     let compiled = pattern::compile(regex).unwrap();
-    let step = Redirect::regex(compiled, replacement, false, Place::Frontend("web")).unwrap();
+    let step = Redirect::regex(compiled, replacement, false, ChainScope::Frontend("web")).unwrap();
     Walk::new(vec![Middleware::Redirect(step)])
 }
 
@@ -83,7 +83,7 @@ fn regex_redirects_expand_groups_and_never_run_client_text() {
     // Go's rule: `$1x` is the group named "1x", which is empty.
     assert_eq!(location(&mut regex("^http://a/(.*)$", "http://b/$1x/"), "a", "/y").as_deref(), Some("http://b//"));
     let compiled = pattern::compile("x").unwrap();
-    let unknown = Redirect::regex(compiled, "{{ .Foo }}", false, Place::Frontend("f")).unwrap_err();
+    let unknown = Redirect::regex(compiled, "{{ .Foo }}", false, ChainScope::Frontend("f")).unwrap_err();
     assert!(unknown.to_string().contains(".Request.Host"));
 }
 
@@ -121,7 +121,7 @@ fn proxy_headers_of_a_stranger_do_not_count() {
 }
 
 fn white_list(ranges: &[&str], use_xff: bool) -> Walk {
-    let step = WhiteList::new(&strings(ranges), use_xff, Place::Frontend("f")).unwrap();
+    let step = WhiteList::new(&strings(ranges), use_xff, ChainScope::Frontend("f")).unwrap();
     Walk::new(vec![Middleware::WhiteList(step)])
 }
 
@@ -191,13 +191,13 @@ fn trusted_proxies_in_a_row_are_passed_over() {
 
 #[test]
 fn wrong_ranges_are_named() {
-    let error = WhiteList::new(&strings(&["10.0.0.1", "foo"]), false, Place::Frontend("f")).unwrap_err();
+    let error = WhiteList::new(&strings(&["10.0.0.1", "foo"]), false, ChainScope::Frontend("f")).unwrap_err();
     assert!(error.to_string().contains("\"foo\""), "{error}");
-    assert!(WhiteList::new(&[], false, Place::Frontend("f")).is_err());
+    assert!(WhiteList::new(&[], false, ChainScope::Frontend("f")).is_err());
 }
 
 fn secure(options: SecureOptions) -> Walk {
-    Walk::new(vec![Middleware::Secure(Secure::new(options).unwrap().unwrap())])
+    Walk::new(vec![Middleware::Secure(SecurityHeaders::new(options).unwrap().unwrap())])
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn custom_headers_set_and_delete() {
 
 #[test]
 fn custom_headers_win_over_secure_ones() {
-    let secure = Secure::new(SecureOptions { frame_deny: true, ..Default::default() }).unwrap().unwrap();
+    let secure = SecurityHeaders::new(SecureOptions { frame_deny: true, ..Default::default() }).unwrap().unwrap();
     let custom = CustomHeaders::on_responses([("X-Frame-Options", "MINE")]).unwrap();
     let mut walk = Walk::new(vec![Middleware::Secure(secure), Middleware::ResponseHeaders(custom)]);
     assert!(passes(&walk.get("a", "/")));

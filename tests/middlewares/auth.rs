@@ -6,11 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use ringway::limits::NONCES_MAX;
-use ringway::middleware::basic_auth::{AfterAuth, BasicAuth};
-use ringway::middleware::credentials::CredentialMemory;
+use ringway::middleware::basic_auth::{AuthEdits, BasicAuth};
+use ringway::middleware::credentials::CredentialCache;
 use ringway::middleware::digest_auth::{DigestAuth, DigestState};
 use ringway::middleware::forward_auth::{AuthServer, ForwardAuth};
-use ringway::middleware::{Middleware, Place, Progress};
+use ringway::middleware::{ChainProgress, ChainScope, Middleware};
 
 use crate::support::*;
 
@@ -21,12 +21,12 @@ const CAROL: &str = "carol:$2y$04$jfQS6BvDkeSp9QwbUlxNsur1n0wQmID4szOG5yf3RSfy1D
 /// MD5 of dave:traefik:digger.
 const DAVE: &str = "dave:traefik:f8f0dffa36b3eab435cf21afefda5f57";
 
-fn memory() -> Arc<CredentialMemory> {
-    Arc::new(CredentialMemory::new([7; 32]))
+fn memory() -> Arc<CredentialCache> {
+    Arc::new(CredentialCache::new([7; 32]))
 }
 
-fn basic(users: &[&str], file: Option<&str>, after: AfterAuth) -> Walk {
-    let label = BasicAuth::auth_label(Place::EntryPoint("http"));
+fn basic(users: &[&str], file: Option<&str>, after: AuthEdits) -> Walk {
+    let label = BasicAuth::auth_label(ChainScope::EntryPoint("http"));
     let step = BasicAuth::new(&strings(users), file, after, memory(), label).unwrap();
     Walk::new(vec![Middleware::Basic(step)])
 }
@@ -50,21 +50,21 @@ fn every_hash_form_of_htpasswd() {
     for (right, wrong) in
         [("alice:wonder", "alice:wonder1"), ("bob:builder", "bob:Builder"), ("carol:singer", "carol:")]
     {
-        let mut walk = basic(&all, None, AfterAuth::default());
+        let mut walk = basic(&all, None, AuthEdits::default());
         assert!(lets_in(&mut walk, &credentials(right)), "{right}");
         assert!(!lets_in(&mut walk, &credentials(wrong)), "{wrong}");
     }
     for magic in ["$2a$", "$2b$", "$2x$"] {
-        let mut walk = basic(&[&CAROL.replace("$2y$", magic)], None, AfterAuth::default());
+        let mut walk = basic(&[&CAROL.replace("$2y$", magic)], None, AuthEdits::default());
         assert!(lets_in(&mut walk, &credentials("carol:singer")), "{magic}");
     }
     assert!(
-        !lets_in(&mut basic(&["eve:plain"], None, AfterAuth::default()), &credentials("eve:plain")),
+        !lets_in(&mut basic(&["eve:plain"], None, AuthEdits::default()), &credentials("eve:plain")),
         "no plain text"
     );
-    assert!(!lets_in(&mut basic(&["eve:"], None, AfterAuth::default()), &credentials("eve:")), "no empty hash");
-    assert!(!lets_in(&mut basic(&["eve:$2y$99$x"], None, AfterAuth::default()), &credentials("eve:x")));
-    assert!(!lets_in(&mut basic(&["eve:{SHA}"], None, AfterAuth::default()), &credentials("eve:")));
+    assert!(!lets_in(&mut basic(&["eve:"], None, AuthEdits::default()), &credentials("eve:")), "no empty hash");
+    assert!(!lets_in(&mut basic(&["eve:$2y$99$x"], None, AuthEdits::default()), &credentials("eve:x")));
+    assert!(!lets_in(&mut basic(&["eve:{SHA}"], None, AuthEdits::default()), &credentials("eve:")));
 }
 
 #[test]
@@ -79,37 +79,37 @@ fn refusals_are_exact() {
         "Basic YWxpY2U6d29uZGVy, Basic x",
     ] {
         let (status, fields, body, label) =
-            shown(basic(&[ALICE], None, AfterAuth::default()).send(&with(authorization)));
+            shown(basic(&[ALICE], None, AuthEdits::default()).send(&with(authorization)));
         assert_eq!((status, body.as_str()), (401, "401 Unauthorized\n"), "{authorization}");
         let expected = [("Content-Type", "text/plain"), ("Www-Authenticate", "Basic realm=\"traefik\"")];
         assert_eq!(fields, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(label.as_deref(), Some("Auth for entrypoint http"));
     }
     let two = format!("{}\nAuthorization: {}", with(&credentials("bob:builder")), credentials("eve:x"));
-    assert_eq!(shown(basic(&[BOB], None, AfterAuth::default()).send(&two)).0, 401, "two Authorization fields");
-    assert!(!lets_in(&mut basic(&[], None, AfterAuth::default()), &credentials("a:b")), "no users: nobody");
+    assert_eq!(shown(basic(&[BOB], None, AuthEdits::default()).send(&two)).0, 401, "two Authorization fields");
+    assert!(!lets_in(&mut basic(&[], None, AuthEdits::default()), &credentials("a:b")), "no users: nobody");
 }
 
 #[test]
 fn a_warm_credential_needs_no_hashing() {
-    let mut walk = basic(&[CAROL], None, AfterAuth::default());
+    let mut walk = basic(&[CAROL], None, AuthEdits::default());
     let cold = walk.send(&with(&credentials("carol:singer")));
-    assert!(matches!(cold, Progress::Verify { .. }));
+    assert!(matches!(cold, ChainProgress::Verify { .. }));
     assert!(passes(&walk.settle(cold)));
     assert!(passes(&walk.send(&with(&credentials("carol:singer")))), "remembered");
     let wrong = walk.send(&with(&credentials("carol:wrong")));
-    assert!(matches!(wrong, Progress::Verify { .. }), "another password is another credential");
+    assert!(matches!(wrong, ChainProgress::Verify { .. }), "another password is another credential");
     assert_eq!(shown(walk.settle(wrong)).0, 401);
     let again = walk.send(&with(&credentials("carol:wrong")));
-    assert!(matches!(again, Progress::Verify { .. }), "wrong ones are not remembered as right");
+    assert!(matches!(again, ChainProgress::Verify { .. }), "wrong ones are not remembered as right");
 }
 
 #[test]
 fn a_new_hash_ends_the_memory_of_the_old_password() {
     let shared = memory();
     let build = |line: &str| {
-        let label = BasicAuth::auth_label(Place::Frontend("f"));
-        let step = BasicAuth::new(&strings(&[line]), None, AfterAuth::default(), shared.clone(), label).unwrap();
+        let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+        let step = BasicAuth::new(&strings(&[line]), None, AuthEdits::default(), shared.clone(), label).unwrap();
         Walk::new(vec![Middleware::Basic(step)])
     };
     assert!(lets_in(&mut build(CAROL), &credentials("carol:singer")));
@@ -119,14 +119,14 @@ fn a_new_hash_ends_the_memory_of_the_old_password() {
 
 #[test]
 fn success_names_the_user_and_may_drop_the_field() {
-    let after = AfterAuth { header_field: "x-WebAuth-user".into(), remove_header: true };
+    let after = AuthEdits { header_field: "x-WebAuth-user".into(), remove_header: true };
     let mut walk = basic(&[BOB], None, after);
     let lines = format!("{}\nX-Webauth-User: fake", with(&credentials("bob:builder")));
     assert!(passes(&walk.send(&lines)));
     assert_eq!(walk.field("X-WebAuth-User").as_deref(), Some("bob"));
     assert_eq!(walk.field("authorization"), None);
     assert_eq!(walk.passage.user, b"bob");
-    let mut walk = basic(&[BOB], None, AfterAuth::default());
+    let mut walk = basic(&[BOB], None, AuthEdits::default());
     assert!(lets_in(&mut walk, &credentials("bob:builder")) && walk.field("authorization").is_some());
     walk.send(&with(&credentials("bob:wrong")));
     assert!(walk.passage.user.is_empty(), "a refused user is nobody");
@@ -135,11 +135,11 @@ fn success_names_the_user_and_may_drop_the_field() {
 #[test]
 fn files_win_over_lists_and_bad_lines_are_named() {
     let file = format!("# users\n\n  {}\r\n{CAROL}\n", BOB.replace("bob", "alice"));
-    let mut walk = basic(&[ALICE], Some(&file), AfterAuth::default());
+    let mut walk = basic(&[ALICE], Some(&file), AuthEdits::default());
     assert!(lets_in(&mut walk, &credentials("alice:builder")) && !lets_in(&mut walk, &credentials("alice:wonder")));
     let new = |users: &[&str], file| {
-        let label = BasicAuth::auth_label(Place::Frontend("f"));
-        BasicAuth::new(&strings(users), file, AfterAuth::default(), memory(), label).map(|step| step.user_names())
+        let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+        BasicAuth::new(&strings(users), file, AuthEdits::default(), memory(), label).map(|step| step.user_names())
     };
     let error = new(&[BOB], Some("ok:x\neve:secret:more")).unwrap_err().to_string();
     assert!(error.contains("line 2 of usersFile") && error.contains("eve") && !error.contains("secret"), "{error}");
@@ -148,8 +148,8 @@ fn files_win_over_lists_and_bad_lines_are_named() {
 
 fn digest() -> Walk {
     let state = Arc::new(DigestState::new([9; 12]));
-    let label = BasicAuth::auth_label(Place::Frontend("f"));
-    let after = AfterAuth { header_field: "X-User".into(), remove_header: false };
+    let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+    let after = AuthEdits { header_field: "X-User".into(), remove_header: false };
     let step = DigestAuth::new(&strings(&[DAVE]), None, after, state, label).unwrap();
     Walk::new(vec![Middleware::Digest(step)])
 }
@@ -220,7 +220,7 @@ fn digest_keeps_a_bounded_number_of_nonces() {
 
 fn forward(trust: bool) -> Walk {
     let server = AuthServer { https: false, authority: "auth.test:9000".into(), target: "/check/in?x=1".into() };
-    let label = BasicAuth::auth_label(Place::Frontend("f"));
+    let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
     let step = ForwardAuth::new(server, trust, strings(&["X-Auth", "X-Other"]), label);
     Walk::new(vec![Middleware::Forward(step)])
 }

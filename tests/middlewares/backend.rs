@@ -6,8 +6,8 @@ use std::time::Duration;
 use ringway::backend::health::{HealthCheck, HealthOptions, interval_is_usable, status_is_healthy};
 use ringway::backend::sticky::{cookie_name, sanitised};
 use ringway::backend::{
-    BackendState, Balancer, BalancerSettings, Lease, Method, NoServer, Scheme, Server, ServerUrl, StickyCookie, Tried,
-    effective_weight,
+    BackendState, BalanceMethod, Balancer, BalancerSettings, Lease, PickError, Scheme, Server, ServerUrl, StickyCookie,
+    TriedServers, effective_weight,
 };
 use ringway::limits;
 
@@ -24,8 +24,8 @@ fn balancer(weights: &[u32], settings: BalancerSettings) -> Balancer {
     Balancer::new(servers, settings)
 }
 
-fn pick(balancer: &Balancer) -> Result<Lease, NoServer> {
-    balancer.pick([].into_iter(), &Tried::default(), 0)
+fn pick(balancer: &Balancer) -> Result<Lease, PickError> {
+    balancer.pick([].into_iter(), &TriedServers::default(), 0)
 }
 
 fn turns(balancer: &Balancer, count: usize) -> String {
@@ -37,8 +37,8 @@ fn turns_follow_weights_and_names() {
     assert_eq!(turns(&balancer(&[1, 3], BalancerSettings::default()), 8), "11011101");
     assert_eq!(turns(&balancer(&[1, 1, 1], BalancerSettings::default()), 6), "012012");
     assert_eq!(turns(&balancer(&[0, 2], BalancerSettings::default()), 4), "1111");
-    assert_eq!(pick(&balancer(&[], BalancerSettings::default())).unwrap_err(), NoServer::NoneUp);
-    assert_eq!(pick(&balancer(&[0, 0], BalancerSettings::default())).unwrap_err(), NoServer::AllWeightsZero);
+    assert_eq!(pick(&balancer(&[], BalancerSettings::default())).unwrap_err(), PickError::NoneUp);
+    assert_eq!(pick(&balancer(&[0, 0], BalancerSettings::default())).unwrap_err(), PickError::AllWeightsZero);
     assert_eq!(
         [effective_weight(0, false), effective_weight(0, true), effective_weight(-1, true)],
         [Some(1), Some(0), None]
@@ -63,7 +63,7 @@ fn servers_that_are_down_are_left_out_and_come_back() {
     assert!(balancer.servers()[1].state.set_up(false) && !balancer.servers()[1].state.set_up(false));
     assert!(!turns(&balancer, 9).contains('1'));
     balancer.servers().iter().for_each(|server| assert!(server.state.set_up(false) || !server.state.is_up()));
-    assert_eq!(pick(&balancer).unwrap_err(), NoServer::NoneUp);
+    assert_eq!(pick(&balancer).unwrap_err(), PickError::NoneUp);
     balancer.servers()[1].state.set_up(true);
     assert_eq!(turns(&balancer, 3), "111");
 }
@@ -71,7 +71,7 @@ fn servers_that_are_down_are_left_out_and_come_back() {
 #[test]
 fn a_retry_goes_elsewhere_while_there_is_elsewhere() {
     let balancer = balancer(&[1, 1], BalancerSettings::default());
-    let mut tried = Tried::default();
+    let mut tried = TriedServers::default();
     for _ in 0..5 {
         tried.clear();
         let first = balancer.pick([].into_iter(), &tried, 0).unwrap();
@@ -87,19 +87,19 @@ fn a_retry_goes_elsewhere_while_there_is_elsewhere() {
 fn a_server_that_cannot_be_reached_is_set_aside_and_probed_back_in() {
     let balancer = balancer(&[1, 1, 1], BalancerSettings::default());
     let state = &balancer.servers()[0].state;
-    let at = |secs: u64| balancer.pick([].into_iter(), &Tried::default(), secs * 1_000_000_000).unwrap().index;
+    let at = |secs: u64| balancer.pick([].into_iter(), &TriedServers::default(), secs * 1_000_000_000).unwrap().index;
     for _ in 1..limits::CONNECT_FAILURES_MAX {
         state.note_connect_failed(0);
     }
-    assert!(!state.is_aside(), "a few failures are not enough");
+    assert!(!state.is_ejected(), "a few failures are not enough");
     state.note_connected();
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| state.note_connect_failed(0));
-    assert!(state.is_aside() && (0..9).all(|_| at(limits::ASIDE_SECS - 1) != 0));
-    assert_eq!((0..27).filter(|_| at(limits::ASIDE_SECS) == 0).count(), 1, "one request tries it, not all");
-    assert!((0..9).all(|_| at(2 * limits::ASIDE_SECS - 1) != 0), "the probe has not come back yet");
-    assert_eq!((0..9).filter(|_| at(2 * limits::ASIDE_SECS) == 0).count(), 1, "the next one");
-    state.note_connect_failed(2 * limits::ASIDE_SECS * 1_000_000_000);
-    assert!((0..9).all(|_| at(3 * limits::ASIDE_SECS - 1) != 0), "a failed probe keeps it out");
+    assert!(state.is_ejected() && (0..9).all(|_| at(limits::EJECTION_SECS - 1) != 0));
+    assert_eq!((0..27).filter(|_| at(limits::EJECTION_SECS) == 0).count(), 1, "one request tries it, not all");
+    assert!((0..9).all(|_| at(2 * limits::EJECTION_SECS - 1) != 0), "the probe has not come back yet");
+    assert_eq!((0..9).filter(|_| at(2 * limits::EJECTION_SECS) == 0).count(), 1, "the next one");
+    state.note_connect_failed(2 * limits::EJECTION_SECS * 1_000_000_000);
+    assert!((0..9).all(|_| at(3 * limits::EJECTION_SECS - 1) != 0), "a failed probe keeps it out");
     state.note_connected();
     assert_eq!((0..9).filter(|_| at(0) == 0).count(), 3, "a connection brings it back");
 }
@@ -122,8 +122,9 @@ fn a_cookie_binds_to_a_server_in_use() {
     let balancer = sticky("_aa88b");
     let fresh = pick(&balancer).unwrap();
     assert_eq!(balancer.set_cookie(&fresh).as_deref(), Some("_aa88b=http://127.0.0.0:80; Path=/"));
-    let with =
-        |cookies: &str| balancer.pick([&b"x=y"[..], cookies.as_bytes()].into_iter(), &Tried::default(), 0).unwrap();
+    let with = |cookies: &str| {
+        balancer.pick([&b"x=y"[..], cookies.as_bytes()].into_iter(), &TriedServers::default(), 0).unwrap()
+    };
     for _ in 0..3 {
         let bound = with("a=b; _aa88b=http://127.0.0.1:80; c=d");
         assert_eq!((bound.index, balancer.set_cookie(&bound)), (1, None));
@@ -137,7 +138,7 @@ fn a_cookie_binds_to_a_server_in_use() {
     let moved = with("_aa88b=http://127.0.0.1:80");
     assert_eq!((moved.index, moved.set_cookie), (0, true));
     balancer.servers()[1].state.set_up(true);
-    let mut tried = Tried::default();
+    let mut tried = TriedServers::default();
     tried.add(1);
     let other = balancer.pick([&b"_aa88b=http://127.0.0.1:80"[..]].into_iter(), &tried, 0).unwrap();
     assert_eq!((other.index, other.set_cookie), (0, true));
@@ -155,7 +156,7 @@ fn cookies_are_named_and_dressed() {
 
 #[test]
 fn drr_shifts_towards_what_works() {
-    let balancer = balancer(&[1, 1, 1], BalancerSettings { method: Method::Drr, ..Default::default() });
+    let balancer = balancer(&[1, 1, 1], BalancerSettings { method: BalanceMethod::Drr, ..Default::default() });
     for tick in 0..2000u64 {
         let lease = pick(&balancer).unwrap();
         let status = if lease.server.name == "s2" { 503 } else { 200 };
@@ -164,8 +165,8 @@ fn drr_shifts_towards_what_works() {
     let bad = turns(&balancer, 300).matches('2').count();
     assert!((1..40).contains(&bad), "{bad}");
     assert_eq!(
-        (Method::parse("Drr"), Method::parse("WRR"), Method::parse("x")),
-        (Some(Method::Drr), Some(Method::Wrr), None)
+        (BalanceMethod::parse("Drr"), BalanceMethod::parse("WRR"), BalanceMethod::parse("x")),
+        (Some(BalanceMethod::Drr), Some(BalanceMethod::Wrr), None)
     );
 }
 

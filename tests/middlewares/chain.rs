@@ -2,31 +2,31 @@
 
 use std::sync::Arc;
 
-use ringway::middleware::basic_auth::{AfterAuth, BasicAuth};
-use ringway::middleware::credentials::CredentialMemory;
+use ringway::middleware::basic_auth::{AuthEdits, BasicAuth};
+use ringway::middleware::credentials::CredentialCache;
 use ringway::middleware::error_pages::{ErrorPage, ErrorPages};
 use ringway::middleware::redirect::Redirect;
 use ringway::middleware::white_list::WhiteList;
-use ringway::middleware::{Middleware, Place, Progress};
+use ringway::middleware::{ChainProgress, ChainScope, Middleware};
 
 use crate::support::*;
 
 fn white_list() -> WhiteList {
-    WhiteList::new(&strings(&["10.0.0.0/8"]), false, Place::Frontend("f")).unwrap()
+    WhiteList::new(&strings(&["10.0.0.0/8"]), false, ChainScope::Frontend("f")).unwrap()
 }
 
 fn basic() -> BasicAuth {
-    let memory = Arc::new(CredentialMemory::new([0; 32]));
-    let label = BasicAuth::auth_label(Place::Frontend("f"));
-    BasicAuth::new(&[], None, AfterAuth::default(), memory, label).unwrap()
+    let memory = Arc::new(CredentialCache::new([0; 32]));
+    let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+    BasicAuth::new(&[], None, AuthEdits::default(), memory, label).unwrap()
 }
 
 fn redirect() -> Redirect {
-    Redirect::entry_point(443, true, false, Place::EntryPoint("http"))
+    Redirect::entry_point(443, true, false, ChainScope::EntryPoint("http"))
 }
 
-fn stopped_by(progress: Progress) -> (u16, usize) {
-    let Progress::Reply { reply, at, .. } = progress else { panic!("{progress:?}") };
+fn stopped_by(progress: ChainProgress) -> (u16, usize) {
+    let ChainProgress::Reply { reply, at, .. } = progress else { panic!("{progress:?}") };
     (reply.status, at)
 }
 
@@ -50,7 +50,7 @@ fn steps_come_in_the_fixed_order() {
 fn only_outer_steps_see_a_local_answer() {
     let page = |status: &str| ErrorPages::new(vec![ErrorPage::new(&strings(&[status]), "e", "/{status}").unwrap()]);
     let mut walk = Walk::new(vec![Middleware::WhiteList(white_list()), Middleware::ErrorPages(page("403"))]);
-    let Progress::Reply { mut reply, at, .. } = walk.get("h", "/") else { panic!("refused") };
+    let ChainProgress::Reply { mut reply, at, .. } = walk.get("h", "/") else { panic!("refused") };
     assert_eq!(walk.respond_local(&mut reply).map(|page| page.status), Some(403));
     assert_eq!(at, 1);
     assert_eq!(walk.respond("HTTP/1.1 200 OK\nContent-Length: 0").1, None);

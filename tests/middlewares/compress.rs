@@ -3,21 +3,21 @@
 use std::io::Read;
 
 use ringway::http::{Edits, Reply, RequestHead};
-use ringway::middleware::compress::{BodyPlan, Gzip};
+use ringway::middleware::compress::{CompressionPlan, Gzip};
 use ringway::middleware::{Middleware, Request};
 
 use crate::support::*;
 
 const LONG: &str = "Content-Length: 512";
 
-fn plan(request: &str, response: &str) -> (Vec<(String, String)>, BodyPlan) {
+fn plan(request: &str, response: &str) -> (Vec<(String, String)>, CompressionPlan) {
     let mut walk = Walk::new(vec![Middleware::Compress]);
     assert!(passes(&walk.send(&format!("{request} / HTTP/1.1\nHost: h").replace("GET,", "GET"))));
     let (fields, _) = walk.respond(response);
     (fields, walk.passage.body)
 }
 
-fn plan_with(fields: &str, response: &str) -> (Vec<(String, String)>, BodyPlan) {
+fn plan_with(fields: &str, response: &str) -> (Vec<(String, String)>, CompressionPlan) {
     let mut walk = Walk::new(vec![Middleware::Compress]);
     assert!(passes(&walk.send(&format!("GET / HTTP/1.1\nHost: h\n{fields}"))));
     let (fields, _) = walk.respond(response);
@@ -28,7 +28,7 @@ fn plan_with(fields: &str, response: &str) -> (Vec<(String, String)>, BodyPlan) 
 fn long_answers_to_willing_clients_are_compressed() {
     let (fields, body) =
         plan_with("Accept-Encoding: br, GZIP;q=0.5", &format!("HTTP/1.1 200 OK\nContent-Type: image/png\n{LONG}"));
-    assert_eq!(body, BodyPlan::Gzip);
+    assert_eq!(body, CompressionPlan::Gzip);
     assert_eq!((value(&fields, "content-encoding"), value(&fields, "content-length")), (Some("gzip"), None));
     assert_eq!(value(&fields, "vary"), Some("Accept-Encoding"));
 }
@@ -46,21 +46,21 @@ fn others_pass_untouched_but_vary() {
         ("Accept-Encoding: gzip\nContent-Type: application/grpc+proto", LONG),
     ] {
         let (fields, body) = plan_with(request, &format!("HTTP/1.1 200 OK\n{response}"));
-        assert_eq!(body, BodyPlan::Plain, "{request} {response}");
+        assert_eq!(body, CompressionPlan::Plain, "{request} {response}");
         assert_eq!(value(&fields, "vary"), Some("Accept-Encoding"));
         assert!(value(&fields, "content-length").is_some());
     }
-    assert_eq!(plan_with(gzip, "HTTP/1.1 206 Partial\nContent-Length: 900").1, BodyPlan::Plain);
-    assert_eq!(plan("HEAD", &format!("HTTP/1.1 200 OK\n{LONG}")).1, BodyPlan::Plain);
+    assert_eq!(plan_with(gzip, "HTTP/1.1 206 Partial\nContent-Length: 900").1, CompressionPlan::Plain);
+    assert_eq!(plan("HEAD", &format!("HTTP/1.1 200 OK\n{LONG}")).1, CompressionPlan::Plain);
 }
 
 #[test]
 fn unknown_lengths_wait_and_events_do_not() {
     let gzip = "Accept-Encoding: gzip";
-    assert_eq!(plan_with(gzip, "HTTP/1.1 200 OK\nTransfer-Encoding: chunked").1, BodyPlan::GzipIfLong);
+    assert_eq!(plan_with(gzip, "HTTP/1.1 200 OK\nTransfer-Encoding: chunked").1, CompressionPlan::GzipIfLong);
     let (fields, body) =
         plan_with(gzip, "HTTP/1.1 200 OK\nContent-Type: text/event-stream\nTransfer-Encoding: chunked");
-    assert_eq!((body, value(&fields, "content-encoding")), (BodyPlan::Gzip, Some("gzip")));
+    assert_eq!((body, value(&fields, "content-encoding")), (CompressionPlan::Gzip, Some("gzip")));
 }
 
 #[test]
@@ -68,9 +68,9 @@ fn a_later_answer_of_the_same_walk_decides_anew() {
     let mut walk = Walk::new(vec![Middleware::Compress]);
     walk.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
     walk.respond(&format!("HTTP/1.1 200 OK\n{LONG}"));
-    assert_eq!(walk.passage.body, BodyPlan::Gzip);
+    assert_eq!(walk.passage.body, CompressionPlan::Gzip);
     walk.respond_local(&mut Reply::text(502, "Bad Gateway"));
-    assert_eq!(walk.passage.body, BodyPlan::Plain);
+    assert_eq!(walk.passage.body, CompressionPlan::Plain);
 }
 
 #[test]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use ringway::http::Reply;
 use ringway::limits::EXTRA_ROUNDS_MAX;
-use ringway::middleware::breaker::{Breaker, BreakerState, Phase};
+use ringway::middleware::breaker::{Breaker, BreakerPhase, BreakerState};
 use ringway::middleware::buffering::{Buffering, BufferingSizes};
 use ringway::middleware::max_conn::{ConnState, MaxConn};
 use ringway::middleware::rate_limit::{Rate, RateLimit, RateState};
-use ringway::middleware::retry::{Retry, TryEnd};
-use ringway::middleware::source::Source;
-use ringway::middleware::{Middleware, Place};
+use ringway::middleware::retry::{AttemptEnd, RetryPolicy};
+use ringway::middleware::source_extractor::SourceExtractor;
+use ringway::middleware::{ChainScope, Middleware};
 
 use crate::support::*;
 
@@ -19,7 +19,7 @@ const SECOND: u64 = 1_000_000_000;
 fn rate_limit(source: &str, period_secs: i64, average: i64, burst: i64) -> Walk {
     let rate = Rate::new(period_secs * SECOND as i64, average, burst).unwrap();
     let state = Arc::new(RateState::new(&[rate]).unwrap());
-    let step = RateLimit::new(Source::parse(source).unwrap(), state, Place::Frontend("f"));
+    let step = RateLimit::new(SourceExtractor::parse(source).unwrap(), state, ChainScope::Frontend("f"));
     Walk::new(vec![Middleware::RateLimit(step)])
 }
 
@@ -52,7 +52,7 @@ fn sources_are_addresses_hosts_or_fields() {
     assert!(passes(&field.get("a", "/")) && !passes(&field.get("a", "/")), "no field is a source too");
     assert!(passes(&field.send("GET / HTTP/1.1\nHost: h\nX-Key: 1")));
     for wrong in ["", "client.IP", "request.header.", "request.path"] {
-        assert!(Source::parse(wrong).unwrap_err().to_string().contains("client.ip"), "{wrong}");
+        assert!(SourceExtractor::parse(wrong).unwrap_err().to_string().contains("client.ip"), "{wrong}");
     }
 }
 
@@ -60,7 +60,7 @@ fn sources_are_addresses_hosts_or_fields() {
 fn connections_are_leased_and_given_back() {
     let state = Arc::new(ConnState::default());
     let limited = |amount| {
-        let step = MaxConn::new(amount, Source::Host, state.clone(), Place::Frontend("f"));
+        let step = MaxConn::new(amount, SourceExtractor::Host, state.clone(), ChainScope::Frontend("f"));
         Walk::new(vec![Middleware::MaxConn(step)])
     };
     let (mut first, mut second) = (limited(1), limited(1));
@@ -71,7 +71,7 @@ fn connections_are_leased_and_given_back() {
     assert_eq!(label.as_deref(), Some("connection limit for f"));
     assert!(passes(&second.get("other", "/")));
     first.passage.clear();
-    second.passage.next_try(0);
+    second.passage.begin_attempt(0);
     assert_eq!(state.active(), 0);
     assert!(passes(&second.get("h", "/")));
     assert_eq!(shown(limited(-1).get("x", "/")).2, "max connections reached: -1");
@@ -89,7 +89,7 @@ fn one_failure_trips_and_recovery_admits_a_growing_share() {
     let (mut walk, state) = breaker("ResponseCodeRatio(500, 600, 0, 600) > 0.5");
     assert!(passes(&walk.get("h", "/")));
     walk.respond("HTTP/1.1 500 Oops\nContent-Length: 0");
-    assert_eq!(state.phase(), Phase::Tripped { until_nanos: 10 * SECOND });
+    assert_eq!(state.phase(), BreakerPhase::Tripped { until_nanos: 10 * SECOND });
     let (status, _, body, label) = shown(walk.get("h", "/"));
     assert_eq!((status, body.as_str(), label), (503, "Service Unavailable", None));
     // Twenty requests a second through the recovery: none at first, then more and more, half of them at the end.
@@ -106,7 +106,7 @@ fn one_failure_trips_and_recovery_admits_a_growing_share() {
     assert!((80..=100).contains(&total), "{admitted:?}");
     walk.now_nanos = 21 * SECOND;
     assert!(passes(&walk.get("h", "/")));
-    assert_eq!(state.phase(), Phase::Standby);
+    assert_eq!(state.phase(), BreakerPhase::Standby);
 }
 
 #[test]
@@ -116,9 +116,9 @@ fn a_failure_during_recovery_trips_again() {
     assert!(!state.admits(9 * SECOND));
     let admitted = (0..100).filter(|tick| state.admits(10 * SECOND + tick * SECOND / 20)).count();
     assert!((1..50).contains(&admitted), "{admitted}");
-    assert!(matches!(state.phase(), Phase::Recovering { .. }));
+    assert!(matches!(state.phase(), BreakerPhase::Recovering { .. }));
     state.record(504, 0, 15 * SECOND);
-    assert_eq!(state.phase(), Phase::Tripped { until_nanos: 25 * SECOND });
+    assert_eq!(state.phase(), BreakerPhase::Tripped { until_nanos: 25 * SECOND });
 }
 
 #[test]
@@ -126,12 +126,12 @@ fn gateway_errors_and_local_answers_count() {
     let (mut walk, state) = breaker("NetworkErrorRatio() > 0.5");
     assert!(passes(&walk.get("h", "/")));
     walk.respond_local(&mut Reply::text(429, "x"));
-    assert_eq!(state.phase(), Phase::Standby);
+    assert_eq!(state.phase(), BreakerPhase::Standby);
     for _ in 0..2 {
         walk.now_nanos += SECOND;
         walk.respond_gateway(&mut Reply::text(502, "Bad Gateway"));
     }
-    assert!(matches!(state.phase(), Phase::Tripped { .. }));
+    assert!(matches!(state.phase(), BreakerPhase::Tripped { .. }));
 }
 
 #[test]
@@ -139,23 +139,23 @@ fn checks_are_a_tenth_of_a_second_apart() {
     let state = BreakerState::new("NetworkErrorRatio() > 0.5").unwrap();
     state.record(200, 0, 0);
     (1..5).for_each(|n| state.record(502, 0, n));
-    assert_eq!(state.phase(), Phase::Standby);
+    assert_eq!(state.phase(), BreakerPhase::Standby);
     state.record(502, 0, SECOND / 10);
-    assert!(matches!(state.phase(), Phase::Tripped { .. }));
+    assert!(matches!(state.phase(), BreakerPhase::Tripped { .. }));
 }
 
 #[test]
 fn latency_trips_and_old_failures_are_forgotten() {
     let state = BreakerState::new("LatencyAtQuantileMS(50.0) > 100 && NetworkErrorRatio() < 0.5").unwrap();
     state.record(200, 90_000_000, 0);
-    assert_eq!(state.phase(), Phase::Standby);
+    assert_eq!(state.phase(), BreakerPhase::Standby);
     (1..4).for_each(|n| state.record(200, 150_000_000, n * SECOND));
-    assert!(matches!(state.phase(), Phase::Tripped { .. }));
+    assert!(matches!(state.phase(), BreakerPhase::Tripped { .. }));
     let state = BreakerState::new("ResponseCodeRatio(500, 600, 0, 600) > 0.4").unwrap();
     (0..3).for_each(|_| state.record(200, 0, 0));
     (0..3).for_each(|_| state.record(500, 0, 1));
     state.record(200, 0, 11 * SECOND);
-    assert_eq!(state.phase(), Phase::Standby);
+    assert_eq!(state.phase(), BreakerPhase::Standby);
 }
 
 #[test]
@@ -211,9 +211,20 @@ fn buffering_refuses_and_repeats() {
 
 #[test]
 fn only_unsent_requests_are_tried_again() {
-    let retry = Retry::new(3, 9);
-    assert!(retry.again(1, TryEnd::NotSent) && retry.again(2, TryEnd::NotSent) && !retry.again(3, TryEnd::NotSent));
-    assert!(!retry.again(1, TryEnd::Sent) && !retry.again(1, TryEnd::Answered) && !retry.again(1, TryEnd::Local(503)));
-    assert!(retry.again(1, TryEnd::Local(429)));
-    assert_eq!((Retry::new(0, 4).attempts(), Retry::new(-1, 0).attempts(), Retry::off().attempts()), (4, 1, 1));
+    let retry = RetryPolicy::new(3, 9);
+    assert!(
+        retry.again(1, AttemptEnd::NotSent)
+            && retry.again(2, AttemptEnd::NotSent)
+            && !retry.again(3, AttemptEnd::NotSent)
+    );
+    assert!(
+        !retry.again(1, AttemptEnd::Sent)
+            && !retry.again(1, AttemptEnd::Answered)
+            && !retry.again(1, AttemptEnd::Local(503))
+    );
+    assert!(retry.again(1, AttemptEnd::Local(429)));
+    assert_eq!(
+        (RetryPolicy::new(0, 4).attempts(), RetryPolicy::new(-1, 0).attempts(), RetryPolicy::off().attempts()),
+        (4, 1, 1)
+    );
 }

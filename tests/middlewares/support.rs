@@ -4,14 +4,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use ringway::http::forward::{ForwardPlan, write_request};
-use ringway::http::h1::{client, codec, server};
+use ringway::http::h1::{progress, request_head, response_head};
 use ringway::http::{Edits, Reply, RequestHead, RequestView, ResponseHead, ResponseView};
-use ringway::middleware::error_pages::PageAsk;
-use ringway::middleware::{Answer, Ask, Chain, Facts, Middleware, Now, Passage, Progress, Request};
+use ringway::middleware::error_pages::ErrorPageRequest;
+use ringway::middleware::{
+    AuthRequest, Chain, ChainProgress, ChainState, Middleware, Now, Request, RequestInfo, Response,
+};
 
 pub struct Walk {
     pub chain: Chain,
-    pub passage: Passage,
+    pub passage: ChainState,
     pub edits: Edits,
     pub peer: IpAddr,
     pub secure: bool,
@@ -36,7 +38,7 @@ impl Walk {
     pub fn new(steps: Vec<Middleware>) -> Self {
         Walk {
             chain: Chain::new(steps),
-            passage: Passage::default(),
+            passage: ChainState::default(),
             edits: Edits::default(),
             peer: "192.0.2.7".parse().unwrap(),
             secure: false,
@@ -53,41 +55,41 @@ impl Walk {
     }
 
     /// Sends a head through the chain; lines are given without the last empty one.
-    pub fn send(&mut self, lines: &str) -> Progress {
+    pub fn send(&mut self, lines: &str) -> ChainProgress {
         self.bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
-        let progress = server::parse_request(&self.bytes, &codec::Limits::default(), &mut self.head);
-        assert_eq!(progress.ok(), Some(codec::Progress::Complete), "{lines}");
+        let progress = request_head::parse_request(&self.bytes, &progress::HeadLimits::default(), &mut self.head);
+        assert_eq!(progress.ok(), Some(progress::ParseProgress::Complete), "{lines}");
         self.edits.clear();
         self.passage.clear();
         self.step(|chain, request, facts, passage| chain.on_request(0, request, facts, passage))
     }
 
-    pub fn get(&mut self, host: &str, target: &str) -> Progress {
+    pub fn get(&mut self, host: &str, target: &str) -> ChainProgress {
         self.send(&format!("GET {target} HTTP/1.1\nHost: {host}"))
     }
 
     /// Runs a slow comparison where it stands and goes on.
-    pub fn settle(&mut self, progress: Progress) -> Progress {
-        let Progress::Verify { verify, at } = progress else { return progress };
+    pub fn settle(&mut self, progress: ChainProgress) -> ChainProgress {
+        let ChainProgress::Verify { verify, at } = progress else { return progress };
         let matches = verify.run();
         self.step(|chain, request, facts, passage| chain.on_verified(at, matches, request, facts, passage))
     }
 
     /// Hands an answer to the step that asked; `None` for a failed call.
-    pub fn answer_ask(&mut self, at: usize, answer: Option<(&str, &str)>) -> Progress {
+    pub fn answer_ask(&mut self, at: usize, answer: Option<(&str, &str)>) -> ChainProgress {
         let Some((lines, body)) = answer else {
             return self.step(|chain, request, facts, passage| chain.on_answer(at, None, request, facts, passage));
         };
         let (head, bytes) = response(lines);
-        let answer = ringway::middleware::AskAnswer { head: &head, bytes: &bytes, body: body.as_bytes() };
+        let answer = ringway::middleware::AuthResponse { head: &head, bytes: &bytes, body: body.as_bytes() };
         self.step(|chain, request, facts, passage| chain.on_answer(at, Some(answer), request, facts, passage))
     }
 
     /// Sends a backend's response back out; gives its fields as they end up, and an error page to fetch.
-    pub fn respond(&mut self, lines: &str) -> (Vec<(String, String)>, Option<PageAsk>) {
+    pub fn respond(&mut self, lines: &str) -> (Vec<(String, String)>, Option<ErrorPageRequest>) {
         let (head, bytes) = response(lines);
         let mut edits = Edits::default();
-        let mut answer = Answer::Backend { head: &head, bytes: &bytes, edits: &mut edits };
+        let mut answer = Response::Backend { head: &head, bytes: &bytes, edits: &mut edits };
         let page = self.back(&mut answer);
         let mut fields = Vec::new();
         let view = ResponseView { head: &head, bytes: &bytes, edits: &edits };
@@ -106,12 +108,12 @@ impl Walk {
         (fields, page)
     }
 
-    pub fn respond_gateway(&mut self, reply: &mut Reply) -> Option<PageAsk> {
-        self.back(&mut Answer::Gateway(reply))
+    pub fn respond_gateway(&mut self, reply: &mut Reply) -> Option<ErrorPageRequest> {
+        self.back(&mut Response::Gateway(reply))
     }
 
-    pub fn respond_local(&mut self, reply: &mut Reply) -> Option<PageAsk> {
-        self.back(&mut Answer::Local(reply))
+    pub fn respond_local(&mut self, reply: &mut Reply) -> Option<ErrorPageRequest> {
+        self.back(&mut Response::Local(reply))
     }
 
     /// The value of a request field as the backend would get it.
@@ -120,15 +122,15 @@ impl Walk {
         request.first(name.as_bytes()).map(text)
     }
 
-    fn back(&mut self, answer: &mut Answer) -> Option<PageAsk> {
+    fn back(&mut self, answer: &mut Response) -> Option<ErrorPageRequest> {
         self.step(|chain, request, facts, passage| {
             chain.on_response(chain.steps().len(), request, answer, facts, passage).map(|(page, _)| page)
         })
     }
 
-    fn step<R>(&mut self, act: impl FnOnce(&Chain, &mut Request, &Facts, &mut Passage) -> R) -> R {
+    fn step<R>(&mut self, act: impl FnOnce(&Chain, &mut Request, &RequestInfo, &mut ChainState) -> R) -> R {
         let original = self.head.target.of(&self.bytes);
-        let facts = Facts {
+        let facts = RequestInfo {
             peer: self.peer,
             peer_port: 1234,
             secure: self.secure,
@@ -151,8 +153,8 @@ impl Walk {
 pub fn forwarded(lines: &str, plan: &ForwardPlan) -> String {
     let bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
     let mut head = RequestHead::default();
-    let progress = server::parse_request(&bytes, &codec::Limits::default(), &mut head);
-    assert_eq!(progress.ok(), Some(codec::Progress::Complete), "{lines}");
+    let progress = request_head::parse_request(&bytes, &progress::HeadLimits::default(), &mut head);
+    assert_eq!(progress.ok(), Some(progress::ParseProgress::Complete), "{lines}");
     let mut out = Vec::new();
     write_request(&mut out, RequestView { head: &head, bytes: &bytes, edits: &Edits::default() }, plan);
     text(&out)
@@ -166,8 +168,8 @@ fn head_values(head: &ResponseHead, bytes: &[u8], name: &[u8]) -> Vec<(String, S
 fn response(lines: &str) -> (ResponseHead, Vec<u8>) {
     let bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
     let mut head = ResponseHead::default();
-    let progress = client::parse_response(&bytes, false, &codec::Limits::default(), &mut head);
-    assert_eq!(progress.ok(), Some(codec::Progress::Complete), "{lines}");
+    let progress = response_head::parse_response(&bytes, false, &progress::HeadLimits::default(), &mut head);
+    assert_eq!(progress.ok(), Some(progress::ParseProgress::Complete), "{lines}");
     (head, bytes)
 }
 
@@ -176,8 +178,8 @@ pub fn text(bytes: &[u8]) -> String {
 }
 
 /// Status, fields, body and label of a local answer.
-pub fn shown(progress: Progress) -> (u16, Vec<(String, String)>, String, Option<String>) {
-    let Progress::Reply { reply, label, .. } = progress else { panic!("no answer but {progress:?}") };
+pub fn shown(progress: ChainProgress) -> (u16, Vec<(String, String)>, String, Option<String>) {
+    let ChainProgress::Reply { reply, label, .. } = progress else { panic!("no answer but {progress:?}") };
     let fields = reply.fields.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     (reply.status, fields, text(&reply.body), label.map(|label| label.to_string()))
 }
@@ -186,12 +188,12 @@ pub fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> 
     fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-pub fn passes(progress: &Progress) -> bool {
-    matches!(progress, Progress::Done)
+pub fn passes(progress: &ChainProgress) -> bool {
+    matches!(progress, ChainProgress::Done)
 }
 
-pub fn asked(progress: Progress) -> (Ask, usize) {
-    let Progress::Ask { ask, at } = progress else { panic!("no question but {progress:?}") };
+pub fn asked(progress: ChainProgress) -> (AuthRequest, usize) {
+    let ChainProgress::Ask { ask, at } = progress else { panic!("no question but {progress:?}") };
     (*ask, at)
 }
 

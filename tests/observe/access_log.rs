@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use ringway::observe::access_log::{AccessLogFormat, AccessLogSettings, FieldList, Origin, Record};
+use ringway::observe::access_log::{AccessLogFormat, AccessLogRecord, AccessLogSettings, FieldList, UpstreamRecord};
 
 const REQUEST: &[u8] =
     b"GET / HTTP/1.1\r\nHost: a.test:8080\r\nuser-agent: curl/7.88.1\r\nAuthorization: Basic c2VjcmV0\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n";
 
-fn record<'a>() -> Record<'a> {
-    Record {
+fn record<'a>() -> AccessLogRecord<'a> {
+    AccessLogRecord {
         start_unix_nanos: 1_795_448_537_120_000_000,
         local_offset_secs: 3600,
         duration_nanos: 2_500_000,
@@ -23,7 +23,7 @@ fn record<'a>() -> Record<'a> {
         request_size: 0,
         request_fields: FieldList::Lines(REQUEST),
         frontend_name: Some("frontend-f1"),
-        origin: Some(Origin {
+        origin: Some(UpstreamRecord {
             backend_name: "b1",
             backend_url: b"http://127.0.0.1:21990",
             backend_addr: "127.0.0.1:21990",
@@ -40,7 +40,7 @@ fn record<'a>() -> Record<'a> {
     }
 }
 
-fn line(settings: &AccessLogSettings, record: &Record) -> String {
+fn line(settings: &AccessLogSettings, record: &AccessLogRecord) -> String {
     let (format, warnings) = AccessLogFormat::new(settings);
     assert_eq!(warnings, Vec::<String>::new());
     let mut out = b"before".to_vec();
@@ -52,8 +52,8 @@ fn map(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
     pairs.iter().map(|(name, mode)| (name.to_string(), mode.to_string())).collect()
 }
 
-fn origin_of_the_proxy<'a>(target: &'a [u8]) -> Origin<'a> {
-    Origin {
+fn origin_of_the_proxy<'a>(target: &'a [u8]) -> UpstreamRecord<'a> {
+    UpstreamRecord {
         backend_name: "Traefik",
         backend_url: target,
         backend_addr: "",
@@ -72,7 +72,7 @@ fn common_lines_of_the_contract() {
         "127.0.0.1 - alice [23/Nov/2026:15:42:17 +0000] \"GET / HTTP/1.1\" 200 307 \"-\" \"curl/7.88.1\" 37 \"f1\" \
          \"http://127.0.0.1:21990\" 2ms\n"
     );
-    let unknown = Record {
+    let unknown = AccessLogRecord {
         username: None,
         target: b"/nope",
         frontend_name: Some("backend not found"),
@@ -86,7 +86,8 @@ fn common_lines_of_the_contract() {
         "127.0.0.1 - - [23/Nov/2026:15:42:17 +0000] \"GET /nope HTTP/1.1\" 404 19 \"-\" \"curl/7.88.1\" 1 \
          \"backend not found\" \"/nope\" 0ms\n"
     );
-    let unhandled = Record { frontend_name: None, origin: None, username: None, duration_nanos: 0, ..record() };
+    let unhandled =
+        AccessLogRecord { frontend_name: None, origin: None, username: None, duration_nanos: 0, ..record() };
     assert_eq!(
         line(&clf, &unhandled),
         "127.0.0.1 - - [23/Nov/2026:15:42:17 +0000] \"GET / HTTP/1.1\" - - \"-\" \"curl/7.88.1\" 37 - - 0ms\n"
@@ -114,7 +115,7 @@ fn dropped_fields_are_dashes_and_local_time_stands_in() {
 
 #[test]
 fn a_client_cannot_forge_a_line() {
-    let forged = Record {
+    let forged = AccessLogRecord {
         forwarded_for: Some(b"1.2.3.4, 5.6.7.8\n9.9.9.9"),
         target: b"/\" 200 1 \"x\r\n\x1b[2J\\\xc3\xa9",
         request_fields: FieldList::Lines(b"Referer: \"\x07\r\n"),
@@ -162,10 +163,10 @@ fn the_json_line_in_full() {
 #[test]
 fn json_without_an_origin_and_with_everything_dropped() {
     let json = AccessLogSettings { json: true, ..Default::default() };
-    let bare = Record { origin: None, frontend_name: None, username: None, host: b"", ..record() };
+    let bare = AccessLogRecord { origin: None, frontend_name: None, username: None, host: b"", ..record() };
     let value: serde_json::Value = serde_json::from_str(&line(&json, &bare)).unwrap();
     let keys = value.as_object().unwrap();
-    for absent in ["Origin", "Backend", "Frontend", "RequestHost", "RequestPort", "RequestAddr", "Gzip"] {
+    for absent in ["UpstreamRecord", "Backend", "Frontend", "RequestHost", "RequestPort", "RequestAddr", "Gzip"] {
         assert!(!keys.keys().any(|key| key.starts_with(absent)), "{absent}");
     }
     assert_eq!((&value["ClientUsername"], &value["Overhead"]), (&"-".into(), &2_500_000.into()));
@@ -176,11 +177,11 @@ fn json_without_an_origin_and_with_everything_dropped() {
 #[test]
 fn parts_of_urls_hosts_and_ratios() {
     let json = AccessLogSettings { json: true, ..Default::default() };
-    let odd = Record {
+    let odd = AccessLogRecord {
         host: b"[::1]",
         size: 100,
         frontend_name: Some("backend not found"),
-        origin: Some(Origin { size: 250, ..origin_of_the_proxy(b"/a%2fb%20c?x=1&y") }),
+        origin: Some(UpstreamRecord { size: 250, ..origin_of_the_proxy(b"/a%2fb%20c?x=1&y") }),
         ..record()
     };
     let value: serde_json::Value = serde_json::from_str(&line(&json, &odd)).unwrap();
@@ -189,7 +190,7 @@ fn parts_of_urls_hosts_and_ratios() {
     let url = &value["BackendURL"];
     assert_eq!((&url["Path"], &url["RawPath"]), (&"/a/b c".into(), &"/a%2fb%20c".into()));
     assert_eq!((&url["RawQuery"], &url["Host"], &url["Scheme"]), (&"x=1&y".into(), &"".into(), &"".into()));
-    let plain = Record { origin: Some(origin_of_the_proxy(b"/a%20b?")), host: b"[::1]:81", ..odd };
+    let plain = AccessLogRecord { origin: Some(origin_of_the_proxy(b"/a%20b?")), host: b"[::1]:81", ..odd };
     let value: serde_json::Value = serde_json::from_str(&line(&json, &plain)).unwrap();
     assert_eq!((&value["BackendURL"]["RawPath"], &value["BackendURL"]["ForceQuery"]), (&"".into(), &true.into()));
     assert_eq!((&value["RequestHost"], &value["RequestPort"]), (&"::1".into(), &"81".into()));
@@ -202,5 +203,5 @@ fn a_filtered_record_leaves_the_buffer_alone() {
     let mut out = b"x".to_vec();
     assert!(!format.append(&record(), &mut out));
     assert_eq!(out, b"x");
-    assert!(format.append(&Record { status: 502, ..record() }, &mut out));
+    assert!(format.append(&AccessLogRecord { status: 502, ..record() }, &mut out));
 }

@@ -2,7 +2,7 @@
 
 use ringway::limits::Bound;
 use ringway::observe::metrics::{
-    Method, Metrics, MetricsSettings, ProcessFacts, Protocol, Sample, Scrape, ServerHealth, ServerState,
+    Method, Metrics, MetricsSettings, ProcessFacts, Protocol, Sample, Scrape, ServerHealth, ServerSample,
 };
 
 fn text(metrics: &Metrics, scrape: &Scrape) -> String {
@@ -110,7 +110,8 @@ fn the_page_adds_the_workers_up_under_the_names_of_the_contract() {
 #[test]
 fn servers_and_process_facts() {
     let metrics = Metrics::new(&MetricsSettings::default());
-    let server = |url: &str, health| ServerState { backend: "b".into(), url: url.into(), health, ..Default::default() };
+    let server =
+        |url: &str, health| ServerSample { backend: "b".into(), url: url.into(), health, ..Default::default() };
     let servers = [
         server("http://1", ServerHealth::Up),
         server("http://2", ServerHealth::Down),

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringway::config::Rejected;
-use ringway::config::dynamic::{Auth, Backend, Documents, Dynamic, Frontend, LoadBalancer, Route, Server, UserAuth};
+use ringway::config::dynamic::{
+    Auth, Backend, Documents, DynamicConfig, Frontend, LoadBalancer, Route, Server, UserAuth,
+};
 use ringway::http::Reply;
-use ringway::observe::metrics::{HealthNumbers, RecentError, ServerHealth, ServerState};
-use ringway::observe::status::{Exposed, HealthFacts, Page, PageRequest, StatusInputs, respond, route};
+use ringway::observe::metrics::{HealthTotals, RecentError, ServerHealth, ServerSample};
+use ringway::observe::status::{
+    ExposedRoutes, HealthFacts, InternalRequest, InternalRoute, StatusInputs, respond, route,
+};
 
 const EXAMPLE: &str = concat!(
     r#"{"file":{"backends":{"b1":{"servers":{"s1":{"url":"http://127.0.0.1:21990","weight":3}},"#,
@@ -15,13 +19,13 @@ const EXAMPLE: &str = concat!(
     r#""routes":{"r1":{"rule":"Host:a.test"}},"priority":0,"basicAuth":null}}}}"#
 );
 
-fn all() -> Exposed {
-    Exposed { api: true, dashboard: true, ping: true, metrics: true, ..Exposed::default() }
+fn all() -> ExposedRoutes {
+    ExposedRoutes { api: true, dashboard: true, ping: true, metrics: true, ..ExposedRoutes::default() }
 }
 
-fn get(path: &str) -> PageRequest<'_> {
+fn get(path: &str) -> InternalRequest<'_> {
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query.as_bytes())));
-    PageRequest { method: b"GET", path: path.as_bytes(), query, forwarded_prefix: None }
+    InternalRequest { method: b"GET", path: path.as_bytes(), query, forwarded_prefix: None }
 }
 
 fn providers() -> Documents {
@@ -37,20 +41,25 @@ fn providers() -> Documents {
         routes: [("r1".into(), Route { rule: "Host:a.test".into() })].into(),
         ..Frontend::default()
     };
-    let file = Dynamic {
+    let file = DynamicConfig {
         backends: BTreeMap::from([("b1".into(), backend)]),
         frontends: BTreeMap::from([("f2".into(), frontend)]),
-        ..Dynamic::default()
+        ..DynamicConfig::default()
     };
     Documents::from([("file".into(), file.into())])
 }
 
-fn ask_all(request: &PageRequest, exposed: &Exposed, providers: &Documents) -> Option<Reply> {
+fn ask_all(request: &InternalRequest, exposed: &ExposedRoutes, providers: &Documents) -> Option<Reply> {
     ask_while(false, request, exposed, providers)
 }
 
-fn ask_while(stopping: bool, request: &PageRequest, exposed: &Exposed, providers: &Documents) -> Option<Reply> {
-    let numbers = HealthNumbers {
+fn ask_while(
+    stopping: bool,
+    request: &InternalRequest,
+    exposed: &ExposedRoutes,
+    providers: &Documents,
+) -> Option<Reply> {
+    let numbers = HealthTotals {
         status_counts: BTreeMap::from([(200, 1)]),
         total_status_counts: BTreeMap::from([(200, 3), (404, 1)]),
         count: 1,
@@ -65,7 +74,7 @@ fn ask_while(stopping: bool, request: &PageRequest, exposed: &Exposed, providers
             unix_nanos: 1_795_448_537_120_000_000,
         }]),
     };
-    let servers = [ServerState {
+    let servers = [ServerSample {
         provider: "file".into(),
         backend: "b1".into(),
         server: "s1".into(),
@@ -138,7 +147,7 @@ fn the_api_shows_the_example_of_the_contract() {
 
 #[test]
 fn the_rest_provider_is_found_under_both_names() {
-    let named = ["web", "ACME"].map(|name| (name.to_owned(), Dynamic::default().into())).into();
+    let named = ["web", "ACME"].map(|name| (name.to_owned(), DynamicConfig::default().into())).into();
     for path in ["/api/providers/rest", "/api/providers/web", "/api/providers/ACME"] {
         assert_eq!(&*ask_all(&get(path), &all(), &named).unwrap().body, b"{}", "{path}");
     }
@@ -195,42 +204,45 @@ fn health_in_full() {
 #[test]
 fn which_requests_are_answered_here() {
     let rows = [
-        ("GET", "/ping", Some(Page::Ping)),
-        ("HEAD", "/ping", Some(Page::Ping)),
+        ("GET", "/ping", Some(InternalRoute::Ping)),
+        ("HEAD", "/ping", Some(InternalRoute::Ping)),
         ("POST", "/ping", None),
-        ("GET", "/metrics", Some(Page::Metrics)),
-        ("GET", "/health", Some(Page::Health)),
+        ("GET", "/metrics", Some(InternalRoute::Metrics)),
+        ("GET", "/health", Some(InternalRoute::Health)),
         ("PUT", "/api/providers/rest", None),
-        ("GET", "/api", Some(Page::Providers)),
-        ("GET", "/api/providers/", Some(Page::WithoutSlash)),
-        ("GET", "/ping/", Some(Page::WithoutSlash)),
-        ("GET", "/api/providers/p/backends/", Some(Page::WithoutSlash)),
-        ("GET", "/api/providers/p", Some(Page::Provider(b"p"))),
+        ("GET", "/api", Some(InternalRoute::Providers)),
+        ("GET", "/api/providers/", Some(InternalRoute::WithoutSlash)),
+        ("GET", "/ping/", Some(InternalRoute::WithoutSlash)),
+        ("GET", "/api/providers/p/backends/", Some(InternalRoute::WithoutSlash)),
+        ("GET", "/api/providers/p", Some(InternalRoute::Provider(b"p"))),
         ("GET", "/api/providers/p/other", None),
         ("GET", "/api/other", None),
         ("GET", "/apis", None),
         ("GET", "//", None),
-        ("GET", "/", Some(Page::ToDashboard)),
+        ("GET", "/", Some(InternalRoute::ToDashboard)),
         ("GET", "/dashboard", None),
-        ("GET", "/dashboard/status", Some(Page::ToDashboard)),
+        ("GET", "/dashboard/status", Some(InternalRoute::ToDashboard)),
         ("GET", "*", None),
         ("GET", "", None),
     ];
     for (method, path, page) in rows {
-        let request = PageRequest { method: method.as_bytes(), ..get(path) };
+        let request = InternalRequest { method: method.as_bytes(), ..get(path) };
         assert_eq!(route(&request, &all()), page, "{method} {path}");
     }
-    let keep = Exposed { keep_trailing_slash: true, ..all() };
+    let keep = ExposedRoutes { keep_trailing_slash: true, ..all() };
     assert_eq!(route(&get("/api/"), &keep), None);
-    let ping = Exposed { ping: true, ..Exposed::default() };
+    let ping = ExposedRoutes { ping: true, ..ExposedRoutes::default() };
     for path in ["/", "/api", "/health", "/metrics", "/dashboard/"] {
         assert_eq!(route(&get(path), &ping), None, "{path}");
     }
-    assert!(!Page::Ping.is_guarded() && Page::Health.is_guarded());
-    let based = Exposed { base: "/pp/".into(), ..all() };
-    for (path, page) in
-        [("/pp/api", Some(Page::Providers)), ("/api", None), ("/pp", None), ("/pp/", Some(Page::ToDashboard))]
-    {
+    assert!(!InternalRoute::Ping.is_guarded() && InternalRoute::Health.is_guarded());
+    let based = ExposedRoutes { base: "/pp/".into(), ..all() };
+    for (path, page) in [
+        ("/pp/api", Some(InternalRoute::Providers)),
+        ("/api", None),
+        ("/pp", None),
+        ("/pp/", Some(InternalRoute::ToDashboard)),
+    ] {
         assert_eq!(route(&get(path), &based), page, "{path}");
     }
 }
@@ -248,7 +260,7 @@ fn redirects_stay_on_this_host() {
         ("//evil.test", "/dashboard/"),
         ("https://evil.test/x", "/dashboard/"),
     ] {
-        let request = PageRequest { forwarded_prefix: Some(prefix.as_bytes()), ..get("/") };
+        let request = InternalRequest { forwarded_prefix: Some(prefix.as_bytes()), ..get("/") };
         let reply = ask_all(&request, &all(), &providers()).unwrap();
         assert_eq!((reply.status, field(&reply, "Location")), (302, location), "{prefix}");
     }

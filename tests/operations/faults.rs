@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ringway::control::acme::disk::{self, RealDisk};
+use ringway::control::acme::atomic_file::{self, OsFile};
 
 use crate::support::http::Client;
 use crate::support::origin::Origin;
@@ -132,15 +132,15 @@ fn a_reader_of_the_log_that_stands_still_stops_nobody() {
 fn a_full_disk_leaves_the_certificates_as_they_were() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some(small) = SmallDisk::mount(&folder.path().join("acme")) else { return };
-    let mut file = RealDisk::new(&small.0.join("acme.json"));
+    let mut file = OsFile::new(&small.0.join("acme.json"));
     let (old, new) = (vec![b'o'; 20_000], vec![b'n'; 30_000]);
-    disk::save(&mut file, &old).expect("there is room");
+    atomic_file::save(&mut file, &old).expect("there is room");
     small.fill();
-    assert!(disk::save(&mut file, &new).is_err(), "there is no room");
-    assert_eq!(disk::load(&mut file).expect("readable"), Some(old), "nothing is lost");
+    assert!(atomic_file::save(&mut file, &new).is_err(), "there is no room");
+    assert_eq!(atomic_file::load(&mut file).expect("readable"), Some(old), "nothing is lost");
     small.free();
-    disk::save(&mut file, &new).expect("there is room again");
-    assert_eq!(disk::load(&mut file).expect("readable"), Some(new));
+    atomic_file::save(&mut file, &new).expect("there is room again");
+    assert_eq!(atomic_file::load(&mut file).expect("readable"), Some(new));
     let left: Vec<_> = fs::read_dir(&small.0).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["acme.json"], "nothing else is left behind");
 }

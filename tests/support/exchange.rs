@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use ringway::config::dynamic::Frontend;
-use ringway::config::snapshot::Origin;
+use ringway::config::snapshot::ServerEndpoint;
 use ringway::error::Cause;
-use ringway::net::driver::Choice;
+use ringway::net::driver::DriverInfo;
 use ringway::net::{Duplex, ReadHalf, TimeLimit, WriteHalf};
-use ringway::worker::{Dial, Peer, Worker, serve};
+use ringway::worker::{ClientInfo, Dial, Worker, serve};
 
 const HOSTS: usize = 1000;
 /// What a buffer without room grows by.
@@ -64,7 +64,7 @@ impl Stage {
             frontends.values().all(|frontend| frontend.outer.steps().len() == play.steps),
             "other steps than expected"
         );
-        let choice = Choice { name: "none", reason: String::new(), is_fallback: false };
+        let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
         let answer_bytes = play.answer.len();
         let worker = Rc::new(Worker::new(0, Arc::new(shared), choice, Answering(play.answer.into())));
         Stage { worker, request: play.request.into(), answer_bytes }
@@ -77,7 +77,7 @@ impl Stage {
             reader: Asking { request: Rc::clone(&self.request), left: count, count, watch },
             writer: Taking { got: Rc::clone(&got), asked: Rc::default() },
         };
-        let peer = Box::new(Peer {
+        let peer = Box::new(ClientInfo {
             entry: 0,
             address: ([192, 0, 2, 7], 4711).into(),
             ip_text: "192.0.2.7".into(),
@@ -97,7 +97,7 @@ struct Answering(Rc<[u8]>);
 impl Dial for Answering {
     type Io = Duplex<Replying, Taking>;
 
-    async fn dial(&self, _origin: &Origin, _limit: TimeLimit<'_>) -> Result<Self::Io, Cause> {
+    async fn dial(&self, _origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Self::Io, Cause> {
         let asked = Rc::new(Cell::new(false));
         let reader = Replying { asked: Rc::clone(&asked), answer: Rc::clone(&self.0), given: 0 };
         Ok(Duplex { reader, writer: Taking { got: Rc::default(), asked } })
@@ -126,11 +126,11 @@ impl ReadHalf for Asking {
         Ok(())
     }
 
-    fn is_quiet(&mut self) -> bool {
+    fn is_reusable(&mut self) -> bool {
         false
     }
 
-    fn is_gone(&mut self) -> bool {
+    fn is_closed_by_peer(&mut self) -> bool {
         false
     }
 
@@ -180,11 +180,11 @@ impl ReadHalf for Replying {
         Ok(())
     }
 
-    fn is_quiet(&mut self) -> bool {
+    fn is_reusable(&mut self) -> bool {
         self.given == 0 && !self.asked.get()
     }
 
-    fn is_gone(&mut self) -> bool {
+    fn is_closed_by_peer(&mut self) -> bool {
         false
     }
 

@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use ringway::config::compile::{EntryFacts, Fixture, credential_memory};
+use ringway::config::compile::{CompileContext, EntryPointInfo, credential_memory};
 
-pub fn fixture() -> Fixture {
-    let entry = |name: &str, port, has_tls| EntryFacts { name: name.to_owned(), port, has_tls, sanitize_path: true };
-    Fixture {
+pub fn fixture() -> CompileContext {
+    let entry =
+        |name: &str, port, has_tls| EntryPointInfo { name: name.to_owned(), port, has_tls, sanitize_path: true };
+    CompileContext {
         entry_points: vec![entry("http", 80, false), entry("https", 443, true)],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,

@@ -111,11 +111,11 @@ impl<E: FarEnd> ReadHalf for Reader<E> {
         .await
     }
 
-    fn is_quiet(&mut self) -> bool {
+    fn is_reusable(&mut self) -> bool {
         self.0.borrow_mut().is_silent()
     }
 
-    fn is_gone(&mut self) -> bool {
+    fn is_closed_by_peer(&mut self) -> bool {
         self.0.borrow_mut().is_gone()
     }
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use ringway::config::compile::{self, EntryFacts, Fixture, Interned};
-use ringway::config::dynamic::{Backend, Documents, Dynamic, Frontend, Route, Server};
-use ringway::config::snapshot::{Snapshot, Trust};
+use ringway::config::compile::{self, CompileContext, EndpointInterner, EntryPointInfo};
+use ringway::config::dynamic::{Backend, Documents, DynamicConfig, Frontend, Route, Server};
+use ringway::config::snapshot::{Snapshot, TrustedPeers};
 use ringway::middleware::Chain;
 use ringway::observe::Published;
 use ringway::observe::metrics::{Metrics, MetricsSettings, ProcessFacts};
-use ringway::worker::{EntryPoint, Places, Shared, Timeouts, VerifyPool, Vitals};
+use ringway::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, WorkerShared, WorkerStatus};
 
 /// What `workers` of them share: one entry point without TLS, and the table of `document`.
-pub fn shared(document: Dynamic, workers: usize) -> Shared {
+pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
     let metrics = Arc::new(Metrics::new(&MetricsSettings {
         workers,
         entry_points: vec!["http".to_owned()],
@@ -24,16 +24,16 @@ pub fn shared(document: Dynamic, workers: usize) -> Shared {
     let point = EntryPoint {
         name: "http".to_owned(),
         chain: Chain::default(),
-        guard: Chain::default(),
+        internal_chain: Chain::default(),
         auth: None,
         exposed: None,
         serves_challenges: false,
         serves_rest: false,
         tls: None,
-        trust: Trust::Everyone,
+        trust: TrustedPeers::Everyone,
     };
     let second = Duration::from_secs(1);
-    Shared {
+    WorkerShared {
         entry_points: vec![point],
         snapshot: Arc::new(ArcSwap::from_pointee(published)),
         challenges: Arc::default(),
@@ -46,27 +46,27 @@ pub fn shared(document: Dynamic, workers: usize) -> Shared {
             dial: 30 * second,
             response_header: None,
         },
-        places: Places::new(usize::MAX, usize::MAX),
+        connection_limiter: ConnectionLimiter::new(usize::MAX, usize::MAX),
         idle_per_server_max: 8,
         version: "0",
         codename: "memory",
         host_name: "proxy".to_owned(),
         verify: VerifyPool::start().expect("threads"),
-        take_document: None,
+        rest_handler: None,
         access_log: None,
         start: Instant::now(),
         stopping: false.into(),
         accepting: true.into(),
         accepts: 0.into(),
         draining: false.into(),
-        vitals: (0..workers).map(|_| Vitals::default()).collect(),
+        worker_status: (0..workers).map(|_| WorkerStatus::default()).collect(),
         process_facts: ProcessFacts::default,
         release_memory: || (),
     }
 }
 
 /// A backend of one server, and `frontends` of that many hosts, each with what `finish` adds.
-pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> Dynamic {
+pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> DynamicConfig {
     let server = Server { url: server.to_owned(), weight: 1 };
     let backend = Backend { servers: [("one".to_owned(), server)].into(), ..Backend::default() };
     let frontend = |n: usize| {
@@ -81,12 +81,12 @@ pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> Dyna
         (format!("h{n}"), frontend)
     };
     let frontends = (0..count).map(frontend).collect();
-    Dynamic { backends: [("one".to_owned(), backend)].into(), frontends, tls: Vec::new() }
+    DynamicConfig { backends: [("one".to_owned(), backend)].into(), frontends, tls: Vec::new() }
 }
 
-fn snapshot(document: Dynamic) -> Snapshot {
-    let fixture = Fixture {
-        entry_points: vec![EntryFacts { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: true }],
+fn snapshot(document: DynamicConfig) -> Snapshot {
+    let fixture = CompileContext {
+        entry_points: vec![EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: true }],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,
         allow_min_weight_zero: false,
@@ -99,7 +99,7 @@ fn snapshot(document: Dynamic) -> Snapshot {
         read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
     };
     let documents: Documents = [("file".to_owned(), document.into())].into();
-    let compiled = compile::compile(&fixture, &documents, &[], &Snapshot::empty(1), &mut Interned::default());
+    let compiled = compile::compile(&fixture, &documents, &[], &Snapshot::empty(1), &mut EndpointInterner::default());
     assert!(compiled.rejected.is_empty(), "{:?}", compiled.rejected);
     compiled
 }

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
-use super::{Fixture, Interned};
+use super::{CompileContext, EndpointInterner};
 use crate::backend::{Scheme, Server, ServerUrl};
 use crate::config::dynamic::{self, UserAuth};
-use crate::config::snapshot::Origin;
-use crate::config::states::StepStates;
-use crate::middleware::basic_auth::{AfterAuth, BasicAuth};
+use crate::config::middleware_states::FrontendStates;
+use crate::config::snapshot::ServerEndpoint;
+use crate::middleware::basic_auth::{AuthEdits, BasicAuth};
 use crate::middleware::digest_auth::DigestAuth;
 use crate::middleware::forward_auth::{AuthServer, ForwardAuth};
-use crate::middleware::{Label, Middleware, Place};
+use crate::middleware::{ChainScope, Label, Middleware};
 
 /// A step, and the server that it asks.
 #[derive(Default)]
 pub struct Auth {
     pub step: Option<Middleware>,
-    pub server: Option<Box<Origin>>,
+    pub server: Option<Box<ServerEndpoint>>,
 }
 
 /// The first of basic, digest and forward that is set.
@@ -27,11 +27,11 @@ pub struct Auth {
 /// None of them is set: Traefik answers every request with 500 then, and to serve everybody is not what the author meant either. A user line
 /// or file that cannot be read, an address that is no URL, certificates that cannot be used.
 pub fn auth(
-    fixture: &Fixture,
+    fixture: &CompileContext,
     written: Option<&dynamic::Auth>,
-    place: Place<'_>,
-    states: &mut StepStates,
-    interned: &mut Interned,
+    place: ChainScope<'_>,
+    states: &mut FrontendStates,
+    interned: &mut EndpointInterner,
 ) -> Result<Auth, String> {
     let Some(written) = written else { return Ok(Auth::default()) };
     let label = place.label("Auth");
@@ -55,7 +55,7 @@ pub fn auth(
 /// What stands in for authentication that names no method, or whose files cannot be read: those that only a file of users knows are
 /// refused, and everybody where another server should be asked, or nobody knows who. Without it another frontend might serve the same
 /// requests to everybody. `None`: something else is wrong.
-pub fn closed(written: &dynamic::Auth) -> Option<dynamic::Auth> {
+pub fn deny_all(written: &dynamic::Auth) -> Option<dynamic::Auth> {
     let without_file = |users: &UserAuth| UserAuth { users_file: String::new(), ..users.clone() };
     let has_file = |users: &Option<UserAuth>| users.as_ref().is_some_and(|users| !users.users_file.is_empty());
     let has_tls = written.forward.as_ref().is_some_and(|forward| forward.tls.is_some());
@@ -68,18 +68,23 @@ pub fn closed(written: &dynamic::Auth) -> Option<dynamic::Auth> {
 }
 
 /// Basic authentication; also for the deprecated list of a frontend.
-pub fn basic(fixture: &Fixture, users: &UserAuth, header_field: &str, label: Label) -> Result<BasicAuth, String> {
+pub fn basic(
+    fixture: &CompileContext,
+    users: &UserAuth,
+    header_field: &str,
+    label: Label,
+) -> Result<BasicAuth, String> {
     let file = users_file(fixture, users)?;
     let credentials = Arc::clone(&fixture.credentials);
     BasicAuth::new(&users.users, file.as_deref(), after(users, header_field), credentials, label)
         .map_err(|e| e.to_string())
 }
 
-fn after(users: &UserAuth, header_field: &str) -> AfterAuth {
-    AfterAuth { header_field: header_field.to_owned(), remove_header: users.remove_header }
+fn after(users: &UserAuth, header_field: &str) -> AuthEdits {
+    AuthEdits { header_field: header_field.to_owned(), remove_header: users.remove_header }
 }
 
-fn users_file(fixture: &Fixture, users: &UserAuth) -> Result<Option<String>, String> {
+fn users_file(fixture: &CompileContext, users: &UserAuth) -> Result<Option<String>, String> {
     match users.users_file.as_str() {
         "" => Ok(None),
         path => (fixture.read)(path).map(Some).map_err(|e| format!("usersFile {path} cannot be read: {e}")),
@@ -87,10 +92,10 @@ fn users_file(fixture: &Fixture, users: &UserAuth) -> Result<Option<String>, Str
 }
 
 fn forward(
-    fixture: &Fixture,
+    fixture: &CompileContext,
     written: &dynamic::ForwardAuth,
     label: Label,
-    interned: &mut Interned,
+    interned: &mut EndpointInterner,
 ) -> Result<Auth, String> {
     let url = ServerUrl::parse(&written.address).map_err(|e| format!("auth.forward.address: {e}"))?;
     let https = match url.scheme {
@@ -109,7 +114,7 @@ fn forward(
     } else {
         (None, interned.pool(&url.address, false))
     };
-    let origin = Origin {
+    let origin = ServerEndpoint {
         authority: url.authority.clone(),
         url: url.text.clone(),
         addresses: interned.addresses(&url.host, url.port),

@@ -5,26 +5,26 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use super::{Fixture, Interned};
+use super::{CompileContext, EndpointInterner};
 use crate::backend::health::{HealthOptions, INTERVAL_MIN, interval_is_usable};
 use crate::backend::sticky::{OLD_COOKIE_NAME, cookie_name};
 use crate::backend::{
-    BackendState, Balancer, BalancerSettings, HealthCheck, Method, Scheme, Server, ServerUrl, StickyCookie,
+    BackendState, BalanceMethod, Balancer, BalancerSettings, HealthCheck, Scheme, Server, ServerUrl, StickyCookie,
     effective_weight,
 };
 use crate::config::duration::GoDuration;
 use crate::config::dynamic;
-use crate::config::snapshot::{Backend, Origin};
+use crate::config::snapshot::{Backend, ServerEndpoint};
 
 /// Compiles one backend. The notes say which parts were left out while the rest serves.
 pub fn backend(
-    fixture: &Fixture,
+    fixture: &CompileContext,
     provider: &str,
     name: &str,
     written: &dynamic::Backend,
     number: usize,
     before: Option<&Arc<Backend>>,
-    interned: &mut Interned,
+    interned: &mut EndpointInterner,
 ) -> Result<(Backend, Vec<String>), String> {
     let mut notes = Vec::new();
     let urls = written.servers.values().map(|server| server.url.as_str());
@@ -53,7 +53,7 @@ pub fn backend(
             provider: provider.to_owned(),
             number,
             balancer,
-            origins,
+            endpoints: origins,
             state,
             health_check,
         },
@@ -73,10 +73,15 @@ fn settings(written: &dynamic::Backend, name: &str) -> BalancerSettings {
         (None, true) => Some(StickyCookie { name: OLD_COOKIE_NAME.to_owned(), ..StickyCookie::default() }),
         (None, false) => None,
     };
-    BalancerSettings { method: Method::parse(&balancer.method).unwrap_or_default(), sticky }
+    BalancerSettings { method: BalanceMethod::parse(&balancer.method).unwrap_or_default(), sticky }
 }
 
-fn origin(fixture: &Fixture, backend: &str, server: &Arc<Server>, interned: &mut Interned) -> Result<Origin, String> {
+fn origin(
+    fixture: &CompileContext,
+    backend: &str,
+    server: &Arc<Server>,
+    interned: &mut EndpointInterner,
+) -> Result<ServerEndpoint, String> {
     let url = &server.url;
     let is_tls = url.scheme == Scheme::Https;
     let tls = if is_tls {
@@ -90,7 +95,7 @@ fn origin(fixture: &Fixture, backend: &str, server: &Arc<Server>, interned: &mut
     } else {
         None
     };
-    Ok(Origin {
+    Ok(ServerEndpoint {
         authority: url.authority.clone(),
         url: url.text.clone(),
         addresses: interned.addresses(&url.host, url.port),
@@ -102,7 +107,7 @@ fn origin(fixture: &Fixture, backend: &str, server: &Arc<Server>, interned: &mut
 
 /// A check that cannot be read is left out, and said: its servers then count as up (dynamic.md 5.11).
 fn health_check(
-    fixture: &Fixture,
+    fixture: &CompileContext,
     written: &dynamic::HealthCheck,
     name: &str,
     notes: &mut Vec<String>,

@@ -4,20 +4,20 @@ use ipnet::IpNet;
 
 use super::auth::auth;
 use super::frontend::redirect_step;
-use super::{Fixture, Interned};
-use crate::config::fixed;
-use crate::config::snapshot::{Origin, Trust};
-use crate::config::states::StepStates;
+use super::{CompileContext, EndpointInterner};
+use crate::config::middleware_states::FrontendStates;
+use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
+use crate::config::static_config;
 use crate::middleware::white_list::WhiteList;
-use crate::middleware::{Chain, Middleware, Place};
+use crate::middleware::{Chain, ChainScope, Middleware};
 
 /// The parts of an entry point that come from its own table.
 pub struct EntryPointParts {
     pub chain: Chain,
     pub guard: Chain,
     /// The server that forward authentication asks.
-    pub auth: Option<Box<Origin>>,
-    pub trust: Trust,
+    pub auth: Option<Box<ServerEndpoint>>,
+    pub trust: TrustedPeers,
 }
 
 /// Why an entry point cannot be used.
@@ -33,14 +33,14 @@ pub struct InvalidEntryPoint {
 /// A redirect to nowhere, a bad address range, authentication without a method, a user line or file that cannot be read, an authentication
 /// server that is no URL.
 pub fn entry_point(
-    fixture: &Fixture,
+    fixture: &CompileContext,
     name: &str,
-    written: &fixed::EntryPoint,
-    interned: &mut Interned,
+    written: &static_config::EntryPoint,
+    interned: &mut EndpointInterner,
 ) -> Result<EntryPointParts, InvalidEntryPoint> {
     let invalid = |reason: String| InvalidEntryPoint { name: name.to_owned(), reason };
-    let place = Place::EntryPoint(name);
-    let mut states = StepStates::default();
+    let place = ChainScope::EntryPoint(name);
+    let mut states = FrontendStates::default();
     let mut chain = Vec::new();
     if let Some(redirect) = &written.redirect {
         chain.extend(redirect_step(fixture, redirect, None, place).map_err(|remark| invalid(remark.text))?);
@@ -64,7 +64,7 @@ pub fn entry_point(
     })
 }
 
-fn white_list(written: &fixed::EntryPoint, place: Place<'_>) -> Result<Option<WhiteList>, String> {
+fn white_list(written: &static_config::EntryPoint, place: ChainScope<'_>) -> Result<Option<WhiteList>, String> {
     match &written.white_list {
         Some(list) => {
             WhiteList::new(&list.source_range, list.use_x_forwarded_for, place).map(Some).map_err(|e| e.to_string())
@@ -74,13 +74,13 @@ fn white_list(written: &fixed::EntryPoint, place: Place<'_>) -> Result<Option<Wh
 }
 
 /// No table: everybody is trusted, as in v1. A table that trusts nobody means just that.
-fn trust(written: &fixed::EntryPoint) -> Result<Trust, String> {
-    let Some(table) = &written.forwarded_headers else { return Ok(Trust::Everyone) };
+fn trust(written: &static_config::EntryPoint) -> Result<TrustedPeers, String> {
+    let Some(table) = &written.forwarded_headers else { return Ok(TrustedPeers::Everyone) };
     if table.insecure {
-        return Ok(Trust::Everyone);
+        return Ok(TrustedPeers::Everyone);
     }
     let networks = table.trusted_ips.iter().map(|text| network(text)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Trust::Only(networks))
+    Ok(TrustedPeers::Only(networks))
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
@@ -91,6 +91,6 @@ fn network(text: &str) -> Result<IpNet, String> {
 }
 
 /// The port that redirects to this entry point name.
-pub fn listen_port(written: &fixed::EntryPoint) -> u16 {
+pub fn listen_port(written: &static_config::EntryPoint) -> u16 {
     written.listen().map_or(80, |address| address.port)
 }

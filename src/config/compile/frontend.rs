@@ -2,37 +2,37 @@
 
 use std::sync::Arc;
 
-use super::inner::inner;
-use super::{EntryFacts, Fixture, Interned, auth, pages};
-use crate::config::dynamic::{self, Dynamic, UserAuth};
-use crate::config::snapshot::{Backend, Frontend, Slow};
-use crate::config::states::{Owner, States};
+use super::backend_chains::inner;
+use super::{CompileContext, EndpointInterner, EntryPointInfo, auth, error_pages};
+use crate::config::dynamic::{self, DynamicConfig, UserAuth};
+use crate::config::middleware_states::{MiddlewareStates, StateOwner};
+use crate::config::snapshot::{Backend, Frontend, SlowPath};
 use crate::middleware::client_cert::{CertInfos, ClientCert, NameInfos};
 use crate::middleware::headers::CustomHeaders;
 use crate::middleware::redirect::Redirect;
-use crate::middleware::retry::Retry;
-use crate::middleware::secure::{Secure, SecureOptions};
+use crate::middleware::retry::RetryPolicy;
+use crate::middleware::security_headers::{SecureOptions, SecurityHeaders};
 use crate::middleware::white_list::WhiteList;
-use crate::middleware::{Chain, Middleware, Place};
-use crate::rule::{Remark, pattern};
+use crate::middleware::{Chain, ChainScope, Middleware};
+use crate::rule::{Diagnostic, pattern};
 
 /// What a frontend is compiled from.
 #[derive(Clone, Copy)]
-pub struct Source<'a> {
-    pub fixture: &'a Fixture,
+pub struct FrontendInput<'a> {
+    pub fixture: &'a CompileContext,
     pub provider: &'a str,
     pub name: &'a str,
-    pub document: &'a Dynamic,
+    pub document: &'a DynamicConfig,
     pub frontend: &'a dynamic::Frontend,
     pub written_backend: &'a dynamic::Backend,
 }
 
 /// What compiling carries along.
-pub struct Workshop<'a> {
-    pub interned: &'a mut Interned,
+pub struct CompileState<'a> {
+    pub interned: &'a mut EndpointInterner,
     /// The states of the snapshot before, and of the one in the making.
-    pub previous: &'a States,
-    pub states: &'a mut States,
+    pub previous: &'a MiddlewareStates,
+    pub states: &'a mut MiddlewareStates,
     /// Notes for the user.
     pub warnings: &'a mut Vec<String>,
 }
@@ -42,19 +42,19 @@ pub struct Workshop<'a> {
 /// # Errors
 /// A sentence that names the option: the frontend is skipped (dynamic.md 3.3).
 pub fn frontend(
-    source: Source<'_>,
+    source: FrontendInput<'_>,
     backend: &Arc<Backend>,
     entry: usize,
-    workshop: &mut Workshop<'_>,
-) -> Result<Frontend, Remark> {
-    let Source { fixture, provider, name, document, frontend: written, written_backend } = source;
+    workshop: &mut CompileState<'_>,
+) -> Result<Frontend, Diagnostic> {
+    let FrontendInput { fixture, provider, name, document, frontend: written, written_backend } = source;
     let log_name = name.strip_prefix("frontend-").unwrap_or(name).to_owned();
-    let place = Place::Frontend(&log_name);
+    let place = ChainScope::Frontend(&log_name);
     refuse_unbuilt(written)?;
     let facts = &fixture.entry_points[entry];
-    let owner = Owner { provider, entry_point: &facts.name, name, frontend: written, backend: written_backend };
-    let mut states = workshop.states.known(workshop.previous, &owner);
-    let mut outer: Vec<_> = pages::step(written, document, workshop.warnings).into_iter().collect();
+    let owner = StateOwner { provider, entry_point: &facts.name, name, frontend: written, backend: written_backend };
+    let mut states = workshop.states.carry_over(workshop.previous, &owner);
+    let mut outer: Vec<_> = error_pages::step(written, document, workshop.warnings).into_iter().collect();
     white_list(written, place, &mut outer, workshop.warnings)?;
     if let Some(redirect) = &written.redirect {
         outer.extend(redirect_step(fixture, redirect, Some(facts), place)?);
@@ -68,7 +68,7 @@ pub fn frontend(
     let auth = match auth::auth(fixture, written.auth.as_deref(), place, &mut states, workshop.interned) {
         Ok(auth) => auth,
         Err(reason) => {
-            let Some(closed) = written.auth.as_deref().and_then(auth::closed) else { return Err(reason.into()) };
+            let Some(closed) = written.auth.as_deref().and_then(auth::deny_all) else { return Err(reason.into()) };
             let auth = auth::auth(fixture, Some(&closed), place, &mut states, workshop.interned)?;
             workshop.warnings.push(format!("{reason}; until that is mended it lets nobody in"));
             auth
@@ -78,18 +78,18 @@ pub fn frontend(
     let inner = inner(written, written_backend, place, &mut states)?;
     let has_pages = outer.iter().any(|step| matches!(step, Middleware::ErrorPages(_)));
     let is_slow = has_pages || inner.buffering.is_some();
-    workshop.states.keep(&owner, states);
+    workshop.states.store(&owner, states);
     Ok(Frontend {
         name: name.to_owned(),
         provider: provider.to_owned(),
         pass_host: written.pass_host_header,
         backend: Arc::clone(backend),
         outer: Chain::new(outer),
-        guard: Arc::new(inner.guard),
+        inner: Arc::new(inner.guard),
         attempt: Arc::new(inner.attempt),
-        retry: fixture.retry.map(|attempts| Retry::new(attempts, backend.origins.len())),
+        retry: fixture.retry.map(|attempts| RetryPolicy::new(attempts, backend.endpoints.len())),
         auth: auth.server,
-        slow: is_slow.then(|| Box::new(Slow { buffering: inner.buffering, pages: Vec::new() })),
+        slow: is_slow.then(|| Box::new(SlowPath { buffering: inner.buffering, pages: Vec::new() })),
         log_name,
     })
 }
@@ -127,7 +127,7 @@ fn client_cert(written: &dynamic::PassTlsClientCert) -> ClientCert {
 /// A list without ranges is none, and the old option counts (dynamic.md 3.3).
 fn white_list(
     written: &dynamic::Frontend,
-    place: Place<'_>,
+    place: ChainScope<'_>,
     steps: &mut Vec<Middleware>,
     warnings: &mut Vec<String>,
 ) -> Result<(), String> {
@@ -147,11 +147,11 @@ fn white_list(
 
 /// A redirect to an entry point or by regex; `None` where it would lead to where the request already is.
 pub fn redirect_step(
-    fixture: &Fixture,
+    fixture: &CompileContext,
     written: &dynamic::Redirect,
-    here: Option<&EntryFacts>,
-    place: Place<'_>,
-) -> Result<Option<Middleware>, Remark> {
+    here: Option<&EntryPointInfo>,
+    place: ChainScope<'_>,
+) -> Result<Option<Middleware>, Diagnostic> {
     if !written.entry_point.is_empty() {
         if here.is_some_and(|here| here.name == written.entry_point) {
             return Ok(None);
@@ -170,7 +170,7 @@ pub fn redirect_step(
         return Ok(None);
     }
     let regex = pattern::compile(&written.regex)
-        .map_err(|e| Remark::from(e).reworded(|problem| format!("redirect.regex: {problem}")))?;
+        .map_err(|e| Diagnostic::from(e).reworded(|problem| format!("redirect.regex: {problem}")))?;
     let step = Redirect::regex(regex, &written.replacement, written.permanent, place)
         .map_err(|e| format!("redirect.replacement: {e}"))?;
     Ok(Some(Middleware::Redirect(step)))
@@ -196,7 +196,7 @@ fn headers(written: &dynamic::Frontend, steps: &mut Vec<Middleware>, warnings: &
     if !responses.is_empty() {
         steps.push(Middleware::ResponseHeaders(responses));
     }
-    let secure = Secure::new(secure_options(headers)).map_err(|e| e.to_string())?;
+    let secure = SecurityHeaders::new(secure_options(headers)).map_err(|e| e.to_string())?;
     steps.extend(secure.map(Middleware::Secure));
     Ok(())
 }

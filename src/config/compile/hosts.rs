@@ -1,10 +1,10 @@
 //! The host names that rules name literally: what `acme.onHostRule` asks certificates for.
 
-use crate::config::dynamic::Dynamic;
+use crate::config::dynamic::DynamicConfig;
 use crate::rule::parse_domains;
 
 /// One list per rule of the frontends on `entry_point`, in the order of the frontends' names; rules without literal hosts give none.
-pub fn host_rules(document: &Dynamic, entry_point: &str, default_entry_points: &[String]) -> Vec<Vec<String>> {
+pub fn host_rules(document: &DynamicConfig, entry_point: &str, default_entry_points: &[String]) -> Vec<Vec<String>> {
     let serves = |names: &Vec<String>| {
         let names = if names.is_empty() { default_entry_points } else { names.as_slice() };
         names.iter().any(|name| name == entry_point)
@@ -21,7 +21,7 @@ mod tests {
 
     #[test]
     fn only_frontends_of_the_entry_point_and_only_literal_hosts_count() {
-        let mut document = Dynamic::default();
+        let mut document = DynamicConfig::default();
         for (name, rule, entry) in [
             ("a", "Host:a.test,b.test;PathPrefix:/x", "https"),
             ("b", "HostRegexp:{s:.+}.test", "https"),

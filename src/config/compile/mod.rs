@@ -5,9 +5,9 @@ mod backend;
 mod entry_point;
 mod frontend;
 mod hosts;
-mod inner;
-mod normalise;
-mod pages;
+mod backend_chains;
+mod defaults;
+mod error_pages;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -17,31 +17,31 @@ use aws_lc_rs::digest::Digest;
 use rustls::ClientConfig;
 
 use super::Rejected;
-use super::dynamic::{self, ClientTls, Documents, Dynamic};
-use super::snapshot::{Addresses, Backend, Frontend, Snapshot};
-use super::states::States;
-use crate::middleware::credentials::CredentialMemory;
-use crate::rule::{Remark, Route, Router, RouterOptions, Rule};
+use super::dynamic::{self, ClientTls, Documents, DynamicConfig};
+use super::middleware_states::MiddlewareStates;
+use super::snapshot::{Backend, Frontend, ResolvedAddresses, Snapshot};
+use crate::middleware::credentials::CredentialCache;
+use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
+pub use defaults::with_defaults;
 pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point, listen_port};
 pub use hosts::host_rules;
-pub use normalise::with_defaults;
 
 /// Reads a file as text.
 pub type ReadFile = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
 
 /// TLS towards a forward-auth server: its own table, or none for the system's roots.
-pub type AuthTls = Box<dyn Fn(Option<&ClientTls>) -> Result<AuthTrust, String> + Send + Sync>;
+pub type AuthTls = Box<dyn Fn(Option<&ClientTls>) -> Result<AuthTlsConfig, String> + Send + Sync>;
 
 /// How such a server is told from an impostor.
-pub struct AuthTrust {
+pub struct AuthTlsConfig {
     pub config: Arc<ClientConfig>,
     /// Of the settings and the certificates themselves: another one where a file was renewed under the same name.
     pub digest: Digest,
 }
 
 /// What compiling needs from the fixed configuration.
-pub struct Fixture {
-    pub entry_points: Vec<EntryFacts>,
+pub struct CompileContext {
+    pub entry_points: Vec<EntryPointInfo>,
     pub default_entry_points: Vec<String>,
     pub keep_trailing_slash: bool,
     pub allow_min_weight_zero: bool,
@@ -50,7 +50,7 @@ pub struct Fixture {
     /// TLS towards https servers; the text says why there is none.
     pub client_tls: Result<Arc<ClientConfig>, String>,
     /// Recognises credentials that were verified before.
-    pub credentials: Arc<CredentialMemory>,
+    pub credentials: Arc<CredentialCache>,
     /// Reads a file that a configuration names: users, certificates.
     pub read: ReadFile,
     pub auth_tls: AuthTls,
@@ -62,7 +62,7 @@ pub struct Fixture {
 
 /// What frontends may refer to.
 #[derive(Debug, Clone)]
-pub struct EntryFacts {
+pub struct EntryPointInfo {
     pub name: String,
     pub port: u16,
     pub has_tls: bool,
@@ -70,30 +70,30 @@ pub struct EntryFacts {
 }
 
 /// The memory of verified credentials; `key` is random and made once per process.
-pub fn credential_memory(key: [u8; 32]) -> Arc<CredentialMemory> {
-    Arc::new(CredentialMemory::new(key))
+pub fn credential_memory(key: [u8; 32]) -> Arc<CredentialCache> {
+    Arc::new(CredentialCache::new(key))
 }
 
 /// Numbers and addresses that outlive a snapshot, so that warm connections and resolved names do too.
 #[derive(Default)]
-pub struct Interned {
+pub struct EndpointInterner {
     pools: HashMap<(String, bool), usize>,
-    addresses: HashMap<(String, u16), Arc<Addresses>>,
+    addresses: HashMap<(String, u16), Arc<ResolvedAddresses>>,
 }
 
-impl Interned {
+impl EndpointInterner {
     fn pool(&mut self, address: &str, tls: bool) -> usize {
         let next = self.pools.len();
         *self.pools.entry((address.to_owned(), tls)).or_insert(next)
     }
 
-    fn addresses(&mut self, host: &str, port: u16) -> Arc<Addresses> {
+    fn addresses(&mut self, host: &str, port: u16) -> Arc<ResolvedAddresses> {
         let key = (host.to_owned(), port);
-        Arc::clone(self.addresses.entry(key).or_insert_with(|| Arc::new(Addresses::new(host, port))))
+        Arc::clone(self.addresses.entry(key).or_insert_with(|| Arc::new(ResolvedAddresses::new(host, port))))
     }
 
     /// The names that must be resolved.
-    pub fn names(&self) -> Vec<Arc<Addresses>> {
+    pub fn names(&self) -> Vec<Arc<ResolvedAddresses>> {
         self.addresses.values().filter(|a| a.is_name()).cloned().collect()
     }
 
@@ -105,11 +105,11 @@ impl Interned {
 
 /// Compiles the providers' documents into the next snapshot. States of servers whose URL is unchanged live on.
 pub fn compile(
-    fixture: &Fixture,
+    fixture: &CompileContext,
     providers: &Documents,
     written: &[Rejected],
     previous: &Snapshot,
-    interned: &mut Interned,
+    interned: &mut EndpointInterner,
 ) -> Snapshot {
     let mut compiler = Compiler {
         fixture,
@@ -117,16 +117,16 @@ pub fn compile(
         interned,
         rejected: written.to_vec(),
         backends: Vec::new(),
-        states: States::default(),
+        states: MiddlewareStates::default(),
         routes: fixture.entry_points.iter().map(|_| Vec::new()).collect(),
     };
     let mut shown = BTreeMap::new();
     for (provider, dynamic) in providers {
-        let dynamic = normalise::with_defaults(Arc::clone(dynamic), &fixture.default_entry_points);
+        let dynamic = defaults::with_defaults(Arc::clone(dynamic), &fixture.default_entry_points);
         compiler.provider(provider, &dynamic);
         shown.insert(provider.clone(), dynamic);
     }
-    let options = |entry: &EntryFacts| RouterOptions {
+    let options = |entry: &EntryPointInfo| RouterOptions {
         keep_trailing_slash: fixture.keep_trailing_slash,
         sanitize_path: entry.sanitize_path,
     };
@@ -141,17 +141,17 @@ pub fn compile(
 
 /// A snapshot in the making.
 struct Compiler<'a> {
-    fixture: &'a Fixture,
+    fixture: &'a CompileContext,
     previous: &'a Snapshot,
-    interned: &'a mut Interned,
+    interned: &'a mut EndpointInterner,
     rejected: Vec<Rejected>,
     backends: Vec<Arc<Backend>>,
-    states: States,
+    states: MiddlewareStates,
     routes: Vec<Vec<Route<Arc<Frontend>>>>,
 }
 
 /// A frontend on one entry point, before its route is made.
-struct Placed<'d> {
+struct PlacedFrontend<'d> {
     name: &'d str,
     written: &'d dynamic::Frontend,
     entry: usize,
@@ -161,12 +161,12 @@ struct Placed<'d> {
 
 impl Compiler<'_> {
     /// One provider: all frontends first, then their error pages, which lead through other frontends' chains.
-    fn provider(&mut self, provider: &str, document: &Dynamic) {
+    fn provider(&mut self, provider: &str, document: &DynamicConfig) {
         let mut compiled: HashMap<&str, Arc<Backend>> = HashMap::new();
         let mut placed = Vec::new();
-        let mut ways = pages::Ways::default();
+        let mut ways = error_pages::ErrorPageSources::default();
         for (name, frontend) in &document.frontends {
-            let mut warnings: Vec<Remark> = Vec::new();
+            let mut warnings: Vec<Diagnostic> = Vec::new();
             let before = placed.len();
             if let Err(reason) =
                 self.place(provider, document, name, frontend, &mut compiled, &mut placed, &mut warnings)
@@ -180,9 +180,9 @@ impl Compiler<'_> {
         }
         for mut made in placed {
             if let Some(slow) = &mut made.frontend.slow {
-                slow.pages = pages::backend_names(made.written)
+                slow.pages = error_pages::backend_names(made.written)
                     .filter(|name| document.backends.contains_key(*name))
-                    .map(|name| ways.to(made.entry, name, || self.lone(provider, document, name)))
+                    .map(|name| ways.to(made.entry, name, || self.unrouted_backend(provider, document, name)))
                     .collect();
             }
             self.routes[made.entry].push(Route {
@@ -195,9 +195,9 @@ impl Compiler<'_> {
         }
     }
 
-    fn refuse(&mut self, provider: &str, frontend: &str, remark: Remark) {
+    fn refuse(&mut self, provider: &str, frontend: &str, remark: Diagnostic) {
         let name = format!("frontend {frontend}");
-        let Remark { text: reason, bound } = remark;
+        let Diagnostic { text: reason, bound } = remark;
         self.rejected.push(Rejected { provider: provider.to_owned(), name, reason, bound });
     }
 
@@ -206,13 +206,13 @@ impl Compiler<'_> {
     fn place<'d>(
         &mut self,
         provider: &str,
-        document: &'d Dynamic,
+        document: &'d DynamicConfig,
         name: &'d str,
         written: &'d dynamic::Frontend,
         compiled: &mut HashMap<&'d str, Arc<Backend>>,
-        placed: &mut Vec<Placed<'d>>,
-        warnings: &mut Vec<Remark>,
-    ) -> Result<(), Remark> {
+        placed: &mut Vec<PlacedFrontend<'d>>,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<(), Diagnostic> {
         let entries = self.entries(written, warnings)?;
         let rules: Vec<&str> = written.routes.values().map(|route| route.rule.as_str()).collect();
         let rule = Rule::parse_all(rules.iter().copied())?;
@@ -231,9 +231,10 @@ impl Compiler<'_> {
         };
         for entry in entries {
             let fixture = self.fixture;
-            let source = frontend::Source { fixture, provider, name, document, frontend: written, written_backend };
+            let source =
+                frontend::FrontendInput { fixture, provider, name, document, frontend: written, written_backend };
             let mut notes = Vec::new();
-            let mut workshop = frontend::Workshop {
+            let mut workshop = frontend::CompileState {
                 interned: self.interned,
                 previous: &self.previous.states,
                 states: &mut self.states,
@@ -242,14 +243,14 @@ impl Compiler<'_> {
             let made = frontend::frontend(source, &backend, entry, &mut workshop);
             // Each entry point has the same remarks.
             notes.retain(|note| warnings.iter().all(|warning| warning.text != *note));
-            warnings.extend(notes.into_iter().map(Remark::from));
-            placed.push(Placed { name, written, entry, rule: rule.clone(), frontend: made? });
+            warnings.extend(notes.into_iter().map(Diagnostic::from));
+            placed.push(PlacedFrontend { name, written, entry, rule: rule.clone(), frontend: made? });
         }
         Ok(())
     }
 
     /// The places of the frontend's entry points; unknown ones are left out and said.
-    fn entries(&self, written: &dynamic::Frontend, warnings: &mut Vec<Remark>) -> Result<Vec<usize>, String> {
+    fn entries(&self, written: &dynamic::Frontend, warnings: &mut Vec<Diagnostic>) -> Result<Vec<usize>, String> {
         let place = |wanted: &String| self.fixture.entry_points.iter().position(|entry| entry.name == *wanted);
         let entries: Vec<usize> = written.entry_points.iter().filter_map(place).collect();
         let known = || self.fixture.entry_points.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -269,19 +270,19 @@ impl Compiler<'_> {
         provider: &str,
         name: &str,
         written: &dynamic::Backend,
-        warnings: &mut Vec<Remark>,
+        warnings: &mut Vec<Diagnostic>,
     ) -> Result<Arc<Backend>, String> {
         let before = self.previous.backends.iter().find(|b| b.provider == provider && b.name == name);
         let number = self.backends.len();
         let (made, notes) = backend::backend(self.fixture, provider, name, written, number, before, self.interned)?;
-        warnings.extend(notes.into_iter().map(Remark::from));
+        warnings.extend(notes.into_iter().map(Diagnostic::from));
         let made = Arc::new(made);
         self.backends.push(Arc::clone(&made));
         Ok(made)
     }
 
     /// The server named `error` of a backend that no frontend leads to, for error pages in the old spelling.
-    fn lone(&mut self, provider: &str, document: &Dynamic, name: &str) -> Option<Arc<Backend>> {
+    fn unrouted_backend(&mut self, provider: &str, document: &DynamicConfig, name: &str) -> Option<Arc<Backend>> {
         let server = document.backends.get(name)?.servers.get("error")?.clone();
         let written =
             dynamic::Backend { servers: [("error".to_owned(), server)].into(), ..dynamic::Backend::default() };

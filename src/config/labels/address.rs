@@ -1,14 +1,14 @@
 //! Where a container is reached: address, port and URL (dynamic.md 1.5).
 
-use super::facts::{BindingFacts, ContainerFacts, DockerSettings};
-use super::values::{BadLabel, Labels};
+use super::container::{BindingFacts, ContainerFacts, DockerSettings};
+use super::values::{InvalidLabel, Labels};
 
 /// How many `container:X` links are followed; Docker allows no cycle, a damaged answer might.
 const CONTAINER_LINKS_MAX: usize = 8;
 
 /// Everything that an address depends on besides the container's own labels.
 #[derive(Debug, Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct AddressContext<'a> {
     pub settings: &'a DockerSettings,
     /// All containers, to find the ones whose network others share.
     pub containers: &'a [ContainerFacts],
@@ -18,8 +18,8 @@ pub struct Surroundings<'a> {
 pub fn server_url(
     container: &ContainerFacts,
     labels: &Labels,
-    around: &Surroundings,
-) -> Result<Option<String>, BadLabel> {
+    around: &AddressContext,
+) -> Result<Option<String>, InvalidLabel> {
     let port = port(container, labels);
     if !port.is_empty() && !is_port(&port) {
         return Err(labels.bad("traefik.port", &port, "it is no port: write a number from 1 to 65535"));
@@ -57,7 +57,7 @@ pub fn published<'a>(container: &'a ContainerFacts, port: &str, settings: &Docke
 }
 
 /// The container's address: named network, host, other container's network, shared network, first network; empty if none.
-pub fn ip_address(container: &ContainerFacts, labels: &Labels, around: &Surroundings) -> String {
+pub fn ip_address(container: &ContainerFacts, labels: &Labels, around: &AddressContext) -> String {
     let wanted = container.label("traefik.docker.network").unwrap_or(&around.settings.network);
     if !wanted.is_empty() {
         if let Some(network) = container.networks.get(wanted) {
@@ -86,7 +86,7 @@ pub fn ip_address(container: &ContainerFacts, labels: &Labels, around: &Surround
     address
 }
 
-fn without_named_network(container: &ContainerFacts, around: &Surroundings) -> String {
+fn without_named_network(container: &ContainerFacts, around: &AddressContext) -> String {
     let mut current = container;
     for _ in 0..CONTAINER_LINKS_MAX {
         if current.network_mode == "host" {
@@ -126,7 +126,7 @@ fn find<'a>(containers: &'a [ContainerFacts], id_or_name: &str) -> Option<&'a Co
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::labels::facts::{NetworkFacts, PortFacts};
+    use crate::config::labels::container::{NetworkFacts, PortFacts};
 
     fn container(networks: &[(&str, &str)]) -> ContainerFacts {
         let networks = networks
@@ -138,7 +138,7 @@ mod tests {
 
     fn address(container: &ContainerFacts, settings: &DockerSettings, others: &[ContainerFacts]) -> String {
         let labels = Labels::whole(&container.labels);
-        ip_address(container, &labels, &Surroundings { settings, containers: others })
+        ip_address(container, &labels, &AddressContext { settings, containers: others })
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
             let bindings = vec![BindingFacts { host_ip: host_ip.into(), host_port: "8000".into() }];
             c.ports = vec![PortFacts { port: 80, protocol: "tcp".into(), bindings }];
             let labels = Labels::whole(&c.labels);
-            let url = server_url(&c, &labels, &Surroundings { settings: &settings, containers: &[] });
+            let url = server_url(&c, &labels, &AddressContext { settings: &settings, containers: &[] });
             assert_eq!(url.unwrap().as_deref(), Some(expected));
         }
     }
@@ -181,7 +181,7 @@ mod tests {
         c.labels.insert("traefik.port".into(), "abc".into());
         let settings = DockerSettings::default();
         let labels = Labels::whole(&c.labels);
-        let error = server_url(&c, &labels, &Surroundings { settings: &settings, containers: &[] }).unwrap_err();
+        let error = server_url(&c, &labels, &AddressContext { settings: &settings, containers: &[] }).unwrap_err();
         assert!(error.to_string().contains("traefik.port") && error.to_string().contains("abc"), "{error}");
     }
 }

@@ -1,12 +1,12 @@
 //! Backend options, which exist at container level only (dynamic.md 2.1).
 
-use super::values::{BadLabel, Labels};
+use super::values::{InvalidLabel, Labels};
 use crate::config::dynamic::{
     Backend, Buffering, CircuitBreaker, HealthCheck, LoadBalancer, MaxConn, ResponseForwarding, Stickiness,
 };
 
 /// Everything about the backend but its servers.
-pub fn options(labels: &Labels) -> Result<Backend, BadLabel> {
+pub fn options(labels: &Labels) -> Result<Backend, InvalidLabel> {
     Ok(Backend {
         servers: Default::default(),
         circuit_breaker: circuit_breaker(labels)?,
@@ -19,13 +19,13 @@ pub fn options(labels: &Labels) -> Result<Backend, BadLabel> {
 }
 
 /// `traefik.backend.circuitbreaker.expression`.
-pub fn circuit_breaker(labels: &Labels) -> Result<Option<CircuitBreaker>, BadLabel> {
+pub fn circuit_breaker(labels: &Labels) -> Result<Option<CircuitBreaker>, InvalidLabel> {
     let expression = labels.text("traefik.backend.circuitbreaker.expression")?;
     Ok((!expression.is_empty()).then_some(CircuitBreaker { expression }))
 }
 
 /// `traefik.backend.loadbalancer.*`; any of them makes the block.
-pub fn load_balancer(labels: &Labels) -> Result<Option<LoadBalancer>, BadLabel> {
+pub fn load_balancer(labels: &Labels) -> Result<Option<LoadBalancer>, InvalidLabel> {
     if !labels.any("traefik.backend.loadbalancer") {
         return Ok(None);
     }
@@ -38,7 +38,7 @@ pub fn load_balancer(labels: &Labels) -> Result<Option<LoadBalancer>, BadLabel> 
     }))
 }
 
-fn stickiness(labels: &Labels) -> Result<Stickiness, BadLabel> {
+fn stickiness(labels: &Labels) -> Result<Stickiness, InvalidLabel> {
     Ok(Stickiness {
         cookie_name: labels.text("traefik.backend.loadbalancer.stickiness.cookieName")?,
         secure: labels.flag("traefik.backend.loadbalancer.stickiness.secure", false),
@@ -48,7 +48,7 @@ fn stickiness(labels: &Labels) -> Result<Stickiness, BadLabel> {
 }
 
 /// `traefik.backend.maxconn.*`; nothing without an amount.
-pub fn max_conn(labels: &Labels) -> Result<Option<MaxConn>, BadLabel> {
+pub fn max_conn(labels: &Labels) -> Result<Option<MaxConn>, InvalidLabel> {
     let amount = labels.number("traefik.backend.maxconn.amount", i64::MIN);
     if amount == i64::MIN {
         return Ok(None);
@@ -59,7 +59,7 @@ pub fn max_conn(labels: &Labels) -> Result<Option<MaxConn>, BadLabel> {
 }
 
 /// `traefik.backend.healthcheck.*`; nothing without a path.
-pub fn health_check(labels: &Labels) -> Result<Option<HealthCheck>, BadLabel> {
+pub fn health_check(labels: &Labels) -> Result<Option<HealthCheck>, InvalidLabel> {
     let path = labels.text("traefik.backend.healthcheck.path")?;
     if path.is_empty() {
         return Ok(None);
@@ -75,7 +75,7 @@ pub fn health_check(labels: &Labels) -> Result<Option<HealthCheck>, BadLabel> {
 }
 
 /// `traefik.backend.buffering.*`; any of them makes the block.
-pub fn buffering(labels: &Labels) -> Result<Option<Buffering>, BadLabel> {
+pub fn buffering(labels: &Labels) -> Result<Option<Buffering>, InvalidLabel> {
     if !labels.any("traefik.backend.buffering") {
         return Ok(None);
     }
@@ -88,7 +88,7 @@ pub fn buffering(labels: &Labels) -> Result<Option<Buffering>, BadLabel> {
     }))
 }
 
-fn response_forwarding(labels: &Labels) -> Result<Option<ResponseForwarding>, BadLabel> {
+fn response_forwarding(labels: &Labels) -> Result<Option<ResponseForwarding>, InvalidLabel> {
     let flush_interval = labels.text("traefik.backend.responseForwarding.flushInterval")?;
     Ok((!flush_interval.is_empty()).then_some(ResponseForwarding { flush_interval }))
 }

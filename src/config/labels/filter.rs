@@ -1,6 +1,6 @@
 //! Which containers are used at all (dynamic.md 1.3), and the constraint language.
 
-use super::facts::{ContainerFacts, DockerSettings};
+use super::container::{ContainerFacts, DockerSettings};
 use super::names::frontend_rule;
 use super::segments;
 use super::values::{Labels, parse_bool, split_list};
@@ -8,7 +8,7 @@ use crate::limits::{INHERITED_LABEL_BYTES_PER_CONTAINER_MAX, LABEL_BYTES_PER_CON
 
 /// Why a container is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Skip {
+pub enum SkipReason {
     NotRunning,
     Disabled,
     NoRule,
@@ -18,29 +18,29 @@ pub enum Skip {
 }
 
 /// Decides in Traefik's order; `Ok` means that the container is used.
-pub fn check(container: &ContainerFacts, settings: &DockerSettings) -> Result<(), Skip> {
+pub fn check(container: &ContainerFacts, settings: &DockerSettings) -> Result<(), SkipReason> {
     if !container.running {
-        return Err(Skip::NotRunning);
+        return Err(SkipReason::NotRunning);
     }
     if !is_enabled(container, settings.exposed_by_default) {
-        return Err(Skip::Disabled);
+        return Err(SkipReason::Disabled);
     }
     let sets = segments::split(&container.labels);
     let all = || sets.iter().map(|(segment, labels)| Labels::new(segment, labels, &container.labels));
     if all().any(|labels| frontend_rule(container, &labels, settings).is_empty()) {
-        return Err(Skip::NoRule);
+        return Err(SkipReason::NoRule);
     }
     // Traefik looks at one segment, chosen at random; one that has a port is enough here, the others are left out later.
     if container.ports.is_empty() && !all().any(|labels| has_port_label(&labels)) {
-        return Err(Skip::NoPort);
+        return Err(SkipReason::NoPort);
     }
     let tags = split_list(container.label("traefik.tags").unwrap_or_default());
     if let Some(failed) = settings.constraints.iter().find(|constraint| !holds(constraint, &tags)) {
-        return Err(Skip::Constraint(failed.clone()));
+        return Err(SkipReason::Constraint(failed.clone()));
     }
     match container.health.as_deref() {
         None | Some("" | "none" | "healthy") => Ok(()),
-        Some(state) => Err(Skip::Health(state.to_owned())),
+        Some(state) => Err(SkipReason::Health(state.to_owned())),
     }
 }
 
@@ -150,6 +150,6 @@ mod tests {
         }
         container.health = None;
         container.running = false;
-        assert_eq!(check(&container, &settings), Err(Skip::NotRunning));
+        assert_eq!(check(&container, &settings), Err(SkipReason::NotRunning));
     }
 }

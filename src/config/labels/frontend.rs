@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::values::{BadLabel, Labels, split_list};
+use super::values::{InvalidLabel, Labels, split_list};
 use crate::config::duration::GoDuration;
 use crate::config::dynamic::{
     Auth, ClientCertInfos, ClientTls, DistinguishedNameInfos, ErrorPage, ForwardAuth, Frontend, PassTlsClientCert,
@@ -10,7 +10,7 @@ use crate::config::dynamic::{
 };
 
 /// Everything about the frontend but its backend and its route.
-pub fn options(labels: &Labels) -> Result<Frontend, BadLabel> {
+pub fn options(labels: &Labels) -> Result<Frontend, InvalidLabel> {
     Ok(Frontend {
         entry_points: labels.list("traefik.frontend.entryPoints")?,
         priority: labels.number("traefik.frontend.priority", 0),
@@ -28,7 +28,7 @@ pub fn options(labels: &Labels) -> Result<Frontend, BadLabel> {
 }
 
 /// Basic wins over digest, digest over forward, whichever has any label.
-pub fn auth(labels: &Labels) -> Result<Option<Auth>, BadLabel> {
+pub fn auth(labels: &Labels) -> Result<Option<Auth>, InvalidLabel> {
     let mut auth = Auth { header_field: labels.text("traefik.frontend.auth.headerField")?, ..Auth::default() };
     if labels.any("traefik.frontend.auth.basic") {
         auth.basic = Some(basic(labels)?);
@@ -42,7 +42,7 @@ pub fn auth(labels: &Labels) -> Result<Option<Auth>, BadLabel> {
     Ok(Some(auth))
 }
 
-fn basic(labels: &Labels) -> Result<UserAuth, BadLabel> {
+fn basic(labels: &Labels) -> Result<UserAuth, InvalidLabel> {
     // The deprecated label wins over the new one, as in Traefik.
     let users = match labels.raw("traefik.frontend.auth.basic") {
         Some(_) => labels.list("traefik.frontend.auth.basic")?,
@@ -55,7 +55,7 @@ fn basic(labels: &Labels) -> Result<UserAuth, BadLabel> {
     })
 }
 
-fn digest(labels: &Labels) -> Result<UserAuth, BadLabel> {
+fn digest(labels: &Labels) -> Result<UserAuth, InvalidLabel> {
     Ok(UserAuth {
         users: labels.list("traefik.frontend.auth.digest.users")?,
         users_file: labels.text("traefik.frontend.auth.digest.usersFile")?,
@@ -63,7 +63,7 @@ fn digest(labels: &Labels) -> Result<UserAuth, BadLabel> {
     })
 }
 
-fn forward(labels: &Labels) -> Result<ForwardAuth, BadLabel> {
+fn forward(labels: &Labels) -> Result<ForwardAuth, InvalidLabel> {
     Ok(ForwardAuth {
         address: labels.text("traefik.frontend.auth.forward.address")?,
         tls: if labels.any("traefik.frontend.auth.forward.tls.") { Some(forward_tls(labels)?) } else { None },
@@ -72,7 +72,7 @@ fn forward(labels: &Labels) -> Result<ForwardAuth, BadLabel> {
     })
 }
 
-fn forward_tls(labels: &Labels) -> Result<ClientTls, BadLabel> {
+fn forward_tls(labels: &Labels) -> Result<ClientTls, InvalidLabel> {
     Ok(ClientTls {
         ca: labels.text("traefik.frontend.auth.forward.tls.ca")?,
         ca_optional: labels.flag("traefik.frontend.auth.forward.tls.caOptional", false),
@@ -83,7 +83,7 @@ fn forward_tls(labels: &Labels) -> Result<ClientTls, BadLabel> {
 }
 
 /// The list of addresses let in; the deprecated label is read where the new one has no entries.
-pub fn white_list(labels: &Labels) -> Result<Option<WhiteList>, BadLabel> {
+pub fn white_list(labels: &Labels) -> Result<Option<WhiteList>, InvalidLabel> {
     let source_range = labels.list("traefik.frontend.whiteList.sourceRange")?;
     if !source_range.is_empty() {
         let use_x_forwarded_for = labels.flag("traefik.frontend.whiteList.useXForwardedFor", false);
@@ -94,7 +94,7 @@ pub fn white_list(labels: &Labels) -> Result<Option<WhiteList>, BadLabel> {
 }
 
 /// To an entry point, or by regex and replacement together.
-pub fn redirect(labels: &Labels) -> Result<Option<Redirect>, BadLabel> {
+pub fn redirect(labels: &Labels) -> Result<Option<Redirect>, InvalidLabel> {
     let entry_point = labels.text("traefik.frontend.redirect.entryPoint")?;
     let permanent = labels.flag("traefik.frontend.redirect.permanent", false);
     if !entry_point.is_empty() {
@@ -107,7 +107,7 @@ pub fn redirect(labels: &Labels) -> Result<Option<Redirect>, BadLabel> {
 }
 
 /// `errors.NAME.FIELD`, with the backends as the labels name them.
-pub fn error_pages(labels: &Labels) -> Result<BTreeMap<String, ErrorPage>, BadLabel> {
+pub fn error_pages(labels: &Labels) -> Result<BTreeMap<String, ErrorPage>, InvalidLabel> {
     let mut pages: BTreeMap<String, ErrorPage> = BTreeMap::new();
     for (label, name, field, value) in named(labels, "traefik.frontend.errors.") {
         let page = pages.entry(labels.resolve(label, name)?).or_default();
@@ -133,7 +133,7 @@ fn backend_prefixed(mut pages: BTreeMap<String, ErrorPage>) -> BTreeMap<String, 
 }
 
 /// Nothing without an extractor function.
-pub fn rate_limit(labels: &Labels) -> Result<Option<RateLimit>, BadLabel> {
+pub fn rate_limit(labels: &Labels) -> Result<Option<RateLimit>, InvalidLabel> {
     let extractor_func = labels.text("traefik.frontend.rateLimit.extractorFunc")?;
     if extractor_func.is_empty() {
         return Ok(None);
@@ -142,7 +142,7 @@ pub fn rate_limit(labels: &Labels) -> Result<Option<RateLimit>, BadLabel> {
 }
 
 /// `rateLimit.rateSet.NAME.FIELD`.
-pub fn rate_set(labels: &Labels) -> Result<BTreeMap<String, Rate>, BadLabel> {
+pub fn rate_set(labels: &Labels) -> Result<BTreeMap<String, Rate>, InvalidLabel> {
     let mut rates: BTreeMap<String, Rate> = BTreeMap::new();
     for (label, name, field, value) in named(labels, "traefik.frontend.rateLimit.rateSet.") {
         let rate = rates.entry(labels.resolve(label, name)?).or_default();

@@ -1,10 +1,10 @@
 //! `traefik.frontend.headers.*` (dynamic.md 2.2, meaning in 5.12).
 
-use super::values::{BadLabel, Labels};
+use super::values::{InvalidLabel, Labels};
 use crate::config::dynamic::Headers;
 
 /// The block exists only if at least one option is set to something.
-pub fn headers(labels: &Labels) -> Result<Option<Headers>, BadLabel> {
+pub fn headers(labels: &Labels) -> Result<Option<Headers>, InvalidLabel> {
     if !labels.any("traefik.frontend.headers.") {
         return Ok(None);
     }
@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    fn read(pairs: &[(&str, &str)]) -> Result<Option<Headers>, BadLabel> {
+    fn read(pairs: &[(&str, &str)]) -> Result<Option<Headers>, InvalidLabel> {
         let map: BTreeMap<String, String> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         headers(&Labels::whole(&map))
     }

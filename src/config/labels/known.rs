@@ -2,7 +2,7 @@
 //! effect in Traefik (dynamic.md 2).
 
 use super::segments::segment_of;
-use crate::config::nearest::nearest;
+use crate::config::suggest::did_you_mean;
 
 /// Labels of the container itself.
 const CONTAINER: &[&str] = &[
@@ -182,7 +182,7 @@ fn meant(label: &str, rest: &str) -> Option<String> {
     };
     let frontend = FRONTEND.iter().map(|pattern| format!("frontend.{pattern}"));
     let all = CONTAINER.iter().map(|name| name.to_string()).chain(frontend);
-    nearest(option, all.map(|pattern| fill_in(&pattern, option))).map(|candidate| format!("{start}{candidate}"))
+    did_you_mean(option, all.map(|pattern| fill_in(&pattern, option))).map(|candidate| format!("{start}{candidate}"))
 }
 
 /// `Traefik.Enable` is as wrong as `traefik.Enable`, and as easy to overlook.

@@ -5,15 +5,15 @@
 use std::collections::BTreeSet;
 
 use super::Rejected;
-use super::dynamic::{Backend, Dynamic, Frontend, Route, Server};
+use super::dynamic::{Backend, DynamicConfig, Frontend, Route, Server};
 use crate::limits::{Bound, RULE_EXPRESSIONS_MAX};
 use crate::rule;
 
-pub mod absent;
+pub mod unavailable;
 pub mod address;
 pub mod backend;
 pub mod escape;
-pub mod facts;
+pub mod container;
 pub mod filter;
 pub mod frontend;
 pub mod headers;
@@ -23,11 +23,11 @@ pub mod segments;
 pub mod swarm;
 pub mod values;
 
-pub use facts::{BindingFacts, ContainerFacts, DockerSettings, NetworkFacts, PortFacts};
+pub use container::{BindingFacts, ContainerFacts, DockerSettings, NetworkFacts, PortFacts};
 
-use address::Surroundings;
-use filter::Skip;
-use values::{BadLabel, Labels};
+use address::AddressContext;
+use filter::SkipReason;
+use values::{InvalidLabel, Labels};
 
 /// The provider's name in Traefik's API and in log lines.
 pub const PROVIDER: &str = "docker";
@@ -35,7 +35,7 @@ pub const PROVIDER: &str = "docker";
 /// What the labels say.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Translation {
-    pub dynamic: Dynamic,
+    pub dynamic: DynamicConfig,
     /// Containers that are left out because of a label.
     pub rejected: Vec<Rejected>,
     /// Things to tell the operator that change nothing: misspelt labels, values replaced by defaults.
@@ -45,7 +45,7 @@ pub struct Translation {
 /// Builds the complete configuration of all containers, which come in Docker's order (newest first).
 pub fn translate(containers: &[ContainerFacts], settings: &DockerSettings) -> Translation {
     let mut build =
-        Build { around: Surroundings { settings, containers }, seen: BTreeSet::new(), made: Translation::default() };
+        Build { around: AddressContext { settings, containers }, seen: BTreeSet::new(), made: Translation::default() };
     let mut index = 0;
     for container in containers {
         if let Err(reason) = filter::check_bounds(container) {
@@ -64,14 +64,14 @@ pub fn translate(containers: &[ContainerFacts], settings: &DockerSettings) -> Tr
 }
 
 struct Build<'a> {
-    around: Surroundings<'a>,
+    around: AddressContext<'a>,
     /// Keys of the services that have their frontend already.
     seen: BTreeSet<String>,
     made: Translation,
 }
 
 /// What one segment of one container contributes.
-struct Part {
+struct SegmentConfig {
     key: String,
     frontend: Option<(String, Frontend)>,
     backend_name: String,
@@ -80,7 +80,7 @@ struct Part {
     server: Option<(String, Server)>,
 }
 
-impl Part {
+impl SegmentConfig {
     /// How many regular expressions its frontend has to be compiled to.
     fn expressions(&self) -> usize {
         let Some((_, frontend)) = &self.frontend else { return 0 };
@@ -96,7 +96,7 @@ impl Build<'_> {
         let mut warnings: Vec<String> = container.labels.keys().filter_map(|label| known::unknown(label)).collect();
         warnings.extend(wrong_enable(container));
         match self.parts(container, index, &mut warnings) {
-            Ok(parts) => match parts.iter().map(Part::expressions).sum::<usize>() {
+            Ok(parts) => match parts.iter().map(SegmentConfig::expressions).sum::<usize>() {
                 count if count > RULE_EXPRESSIONS_MAX => {
                     self.reject(container, too_many_expressions(count), Some(Bound::RuleExpressions));
                 }
@@ -120,8 +120,8 @@ impl Build<'_> {
         container: &ContainerFacts,
         index: usize,
         warnings: &mut Vec<String>,
-    ) -> Result<Vec<Part>, BadLabel> {
-        let mut parts: Vec<Part> = Vec::new();
+    ) -> Result<Vec<SegmentConfig>, InvalidLabel> {
+        let mut parts: Vec<SegmentConfig> = Vec::new();
         for (segment, map) in segments::split(&container.labels) {
             let labels = Labels::new(&segment, &map, &container.labels);
             if container.ports.is_empty() && !filter::has_port_label(&labels) {
@@ -135,7 +135,7 @@ impl Build<'_> {
         Ok(parts)
     }
 
-    fn part(&self, container: &ContainerFacts, labels: &Labels, index: usize) -> Result<Part, BadLabel> {
+    fn part(&self, container: &ContainerFacts, labels: &Labels, index: usize) -> Result<SegmentConfig, InvalidLabel> {
         let settings = self.around.settings;
         let backend_name = format!("backend-{}", names::backend_name(container, labels));
         let key = names::service_key(container, settings.swarm_mode, labels.segment);
@@ -151,10 +151,10 @@ impl Build<'_> {
             let weight = labels.number("traefik.weight", 1);
             (names::server_name(container, &url), Server { url, weight })
         });
-        Ok(Part { key, frontend, backend_name, backend, server })
+        Ok(SegmentConfig { key, frontend, backend_name, backend, server })
     }
 
-    fn merge(&mut self, part: Part) {
+    fn merge(&mut self, part: SegmentConfig) {
         if let Some((name, frontend)) = part.frontend {
             self.seen.insert(part.key);
             // Two services can share a rule and an index only through a shared name; the first one keeps it.
@@ -174,7 +174,7 @@ fn new_frontend(
     settings: &DockerSettings,
     index: usize,
     backend: &str,
-) -> Result<(String, Frontend), BadLabel> {
+) -> Result<(String, Frontend), InvalidLabel> {
     let name = format!("frontend-{}", names::frontend_name(container, labels, settings, index));
     let rule = labels.resolve("traefik.frontend.rule", &names::frontend_rule(container, labels, settings))?;
     let mut frontend = frontend::options(labels)?;
@@ -202,16 +202,18 @@ fn wrong_enable(container: &ContainerFacts) -> Option<String> {
 }
 
 /// Containers are skipped silently for reasons their owner chose, and loudly when they seem meant to be served.
-fn skip_warning(container: &ContainerFacts, skip: &Skip) -> Option<String> {
+fn skip_warning(container: &ContainerFacts, skip: &SkipReason) -> Option<String> {
     let meant = container
         .labels
         .keys()
         .any(|label| segments::segment_of(label).is_some() || label.starts_with("traefik.frontend."))
         || container.label("traefik.enable").and_then(values::parse_bool) == Some(true);
     let advice = match skip {
-        Skip::NoRule => "it has no rule: set traefik.frontend.rule or traefik.domain, or the provider's domain",
-        Skip::NoPort => "it exposes no port: set the label traefik.port, or EXPOSE a port in its image",
-        Skip::NotRunning | Skip::Disabled | Skip::Constraint(_) | Skip::Health(_) => return None,
+        SkipReason::NoRule => "it has no rule: set traefik.frontend.rule or traefik.domain, or the provider's domain",
+        SkipReason::NoPort => "it exposes no port: set the label traefik.port, or EXPOSE a port in its image",
+        SkipReason::NotRunning | SkipReason::Disabled | SkipReason::Constraint(_) | SkipReason::Health(_) => {
+            return None;
+        }
     };
     meant.then(|| format!("container {}: it gets no requests because {advice}", container.plain_name()))
 }

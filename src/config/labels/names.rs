@@ -2,7 +2,7 @@
 
 use md5::{Digest, Md5};
 
-use super::facts::{ContainerFacts, DockerSettings};
+use super::container::{ContainerFacts, DockerSettings};
 use super::values::Labels;
 
 /// Splits at every character that is neither letter nor number, drops empty pieces, joins with `-`; case is kept.

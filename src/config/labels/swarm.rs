@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{ContainerFacts, NetworkFacts};
+use super::container::{ContainerFacts, NetworkFacts};
 use super::values::parse_bool;
 
 /// One swarm service.

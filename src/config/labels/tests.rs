@@ -25,7 +25,7 @@ fn container(name: &str, ip: &str, labels: &[(&str, &str)]) -> ContainerFacts {
     }
 }
 
-fn urls(dynamic: &Dynamic, backend: &str) -> Vec<String> {
+fn urls(dynamic: &DynamicConfig, backend: &str) -> Vec<String> {
     let servers = dynamic.backends.get(backend).map(|b| b.servers.values()).into_iter().flatten();
     servers.map(|server| server.url.clone()).collect()
 }
@@ -71,7 +71,7 @@ fn quotes_line_breaks_and_bad_ports_reject_too() {
     ] {
         // The path makes the health check exist, so that its other labels are read.
         let made = translate(&[container("c", "10.0.0.1", &[(label, value)])], &settings());
-        assert_eq!(made.dynamic, Dynamic::default(), "{label}={value:?}");
+        assert_eq!(made.dynamic, DynamicConfig::default(), "{label}={value:?}");
         assert!(made.rejected[0].reason.contains(label), "{}", made.rejected[0].reason);
     }
 }

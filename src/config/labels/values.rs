@@ -20,7 +20,7 @@ pub struct Labels<'a> {
 
 /// A value that cannot be used: the whole container is left out because of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadLabel {
+pub struct InvalidLabel {
     pub label: String,
     /// `None` of one that holds secrets: the sentence goes to the log and to the API.
     pub value: Option<String>,
@@ -57,7 +57,7 @@ impl<'a> Labels<'a> {
     }
 
     /// The text with its escapes resolved; empty when missing.
-    pub fn text(&self, label: &str) -> Result<String, BadLabel> {
+    pub fn text(&self, label: &str) -> Result<String, InvalidLabel> {
         self.raw(label).map_or(Ok(String::new()), |value| self.resolve(label, value))
     }
 
@@ -80,13 +80,13 @@ impl<'a> Labels<'a> {
     }
 
     /// Comma-separated texts with their escapes resolved; empty pieces are dropped.
-    pub fn list(&self, label: &str) -> Result<Vec<String>, BadLabel> {
+    pub fn list(&self, label: &str) -> Result<Vec<String>, InvalidLabel> {
         let pieces = split_list(self.raw(label).unwrap_or_default());
         pieces.into_iter().map(|piece| self.resolve(label, piece)).collect()
     }
 
     /// `Name: value || Name: value`, names in canonical header form.
-    pub fn header_map(&self, label: &str) -> Result<BTreeMap<String, String>, BadLabel> {
+    pub fn header_map(&self, label: &str) -> Result<BTreeMap<String, String>, InvalidLabel> {
         let mut headers = BTreeMap::new();
         for entry in self.raw(label).into_iter().flat_map(|value| value.split("||")) {
             let Some((name, value)) = entry.split_once(':') else {
@@ -104,7 +104,7 @@ impl<'a> Labels<'a> {
     }
 
     /// Resolves the escapes of `value`, a piece of the label.
-    pub fn resolve(&self, label: &str, value: &str) -> Result<String, BadLabel> {
+    pub fn resolve(&self, label: &str, value: &str) -> Result<String, InvalidLabel> {
         unescape(value).map_err(|invalid| self.bad(label, value, &invalid.to_string()))
     }
 
@@ -118,9 +118,9 @@ impl<'a> Labels<'a> {
     }
 
     /// The error for a value that cannot be used, naming the label as the container has it.
-    pub fn bad(&self, label: &str, value: &str, advice: &str) -> BadLabel {
+    pub fn bad(&self, label: &str, value: &str, advice: &str) -> InvalidLabel {
         let value = (!is_secret(label)).then(|| value.to_owned());
-        BadLabel { label: self.name_as_written(label), value, advice: advice.to_owned() }
+        InvalidLabel { label: self.name_as_written(label), value, advice: advice.to_owned() }
     }
 
     /// The complaints so far, each a whole sentence.
@@ -167,7 +167,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-impl fmt::Display for BadLabel {
+impl fmt::Display for InvalidLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
             Some(value) => write!(f, "label {} has the value `{value}`: {}", self.label, self.advice),
@@ -183,7 +183,7 @@ fn is_secret(label: &str) -> bool {
     SECRET.iter().any(|part| label.contains(part))
 }
 
-impl std::error::Error for BadLabel {}
+impl std::error::Error for InvalidLabel {}
 
 #[cfg(test)]
 mod tests {

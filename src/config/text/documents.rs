@@ -3,34 +3,34 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crate::config::dynamic::Dynamic;
-use crate::config::{Rejected, fixed};
+use crate::config::dynamic::DynamicConfig;
+use crate::config::{Rejected, static_config};
 
-use super::invalid::Source;
-use super::rendered::rendered;
-use super::{InvalidConfig, Read, read, read_part};
+use super::go_template::rendered;
+use super::invalid::SourceText;
+use super::{InvalidConfig, ParsedConfig, read, read_part};
 
 /// Reads a file that holds routes only.
 ///
 /// # Errors
 /// Besides what [`read`] refuses: Go template syntax other than quoted text, which Traefik would run and Ringway does not.
-pub fn dedicated(text: &str, file: &str) -> Result<Read<Dynamic>, InvalidConfig> {
+pub fn dedicated(text: &str, file: &str) -> Result<ParsedConfig<DynamicConfig>, InvalidConfig> {
     let rendered = rendered(text).map_err(|span| {
         let message = "`{{` starts a Go template, and Ringway does not run templates in configuration files".to_owned();
         let help = "write the rendered text here, or render the file before Ringway reads it; braces that are meant as such are \
                     written {{ \"{{\" }}"
             .to_owned();
-        InvalidConfig::at(&Source { text, file }, span, message, help)
+        InvalidConfig::at(&SourceText { text, file }, span, message, help)
     })?;
     read(&rendered, file)
 }
 
 /// Reads the backends, frontends and certificates out of the main file, where they stand among the fixed options.
 /// Braces are ordinary text here, as in Traefik.
-pub fn inline(text: &str, file: &str) -> Result<Read<Dynamic>, InvalidConfig> {
-    let fixed: Vec<&str> = fixed::Fixed::shape().fields().collect();
+pub fn inline(text: &str, file: &str) -> Result<ParsedConfig<DynamicConfig>, InvalidConfig> {
+    let fixed: Vec<&str> = static_config::StaticConfig::shape().fields().collect();
     // The main file's unknown keys are reported once, by the reader of the fixed options.
-    read_part(text, file, &fixed).map(|read| Read {
+    read_part(text, file, &fixed).map(|read| ParsedConfig {
         warnings: read.warnings.into_iter().filter(|warning| warning.key.contains('.')).collect(),
         ..read
     })
@@ -39,13 +39,13 @@ pub fn inline(text: &str, file: &str) -> Result<Read<Dynamic>, InvalidConfig> {
 /// What several files say together.
 #[derive(Debug, Default, PartialEq)]
 pub struct Merged {
-    pub dynamic: Dynamic,
+    pub dynamic: DynamicConfig,
     /// Second definitions of a name.
     pub rejected: Vec<Rejected>,
 }
 
 /// Merges documents in their order: the first definition of a name wins, certificates add up.
-pub fn merge(documents: impl IntoIterator<Item = (String, Dynamic)>) -> Merged {
+pub fn merge(documents: impl IntoIterator<Item = (String, DynamicConfig)>) -> Merged {
     let mut merged = Merged::default();
     let mut owners = BTreeMap::new();
     for (file, document) in documents {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::de::{self, Expected, Unexpected};
 
-use super::tree::{Origin, Value};
+use super::tree::{SourceLocation, Value};
 
 /// A key that no option has. Traefik v1 ignores those without a word; Ringway ignores them and says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl std::error::Error for InvalidConfig {}
 
 impl InvalidConfig {
     /// An error at a byte range of a file's text.
-    pub(super) fn at(source: &Source<'_>, span: Range<usize>, message: String, help: String) -> Self {
+    pub(super) fn at(source: &SourceText<'_>, span: Range<usize>, message: String, help: String) -> Self {
         let span = clamp(source.text, span);
         let (line, column) = source.position(span.start);
         let file = source.file.to_owned();
@@ -80,12 +80,12 @@ impl InvalidConfig {
 }
 
 /// The text that spans point into, and its name.
-pub(super) struct Source<'a> {
+pub(super) struct SourceText<'a> {
     pub text: &'a str,
     pub file: &'a str,
 }
 
-impl Source<'_> {
+impl SourceText<'_> {
     /// Line and column of a byte offset, both counted from 1.
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let before = &self.text[..floor_char(self.text, offset)];
@@ -128,15 +128,15 @@ fn is_secret(key: &str) -> bool {
 
 /// A value that does not fit its option, before the document's text is at hand.
 #[derive(Debug)]
-pub(super) struct Misfit {
+pub(super) struct TypeMismatch {
     message: String,
     /// What stands there instead of what was expected.
     found: Option<String>,
     help: String,
-    origin: Option<Origin>,
+    origin: Option<SourceLocation>,
 }
 
-impl Misfit {
+impl TypeMismatch {
     pub fn broken_toml(message: &str, span: Range<usize>) -> Self {
         let help = if message.contains("duplicate") {
             "remove one of the two"
@@ -144,22 +144,22 @@ impl Misfit {
             "write `key = value` with texts in quotes, `[table]`, or `[[list]]`"
         };
         let message = format!("this is not valid TOML: {message}");
-        Misfit { message, found: None, help: help.to_owned(), origin: Some(Origin::File(span)) }
+        TypeMismatch { message, found: None, help: help.to_owned(), origin: Some(SourceLocation::File(span)) }
     }
 
-    pub fn number_too_large(origin: Origin) -> Self {
+    pub fn number_too_large(origin: SourceLocation) -> Self {
         let help = "write a number that fits into 64 bits".to_owned();
-        Misfit { message: "this number is too large".to_owned(), found: None, help, origin: Some(origin) }
+        TypeMismatch { message: "this number is too large".to_owned(), found: None, help, origin: Some(origin) }
     }
 
     /// A name that occurs twice, once in another case: which one counts would be a guess.
-    pub fn twice(key: &str, other: &str, origin: &Origin) -> Self {
+    pub fn twice(key: &str, other: &str, origin: &SourceLocation) -> Self {
         let message = format!("{key} is the same option as {other}");
-        Misfit { message, found: None, help: "remove one of the two".to_owned(), origin: Some(origin.clone()) }
+        TypeMismatch { message, found: None, help: "remove one of the two".to_owned(), origin: Some(origin.clone()) }
     }
 
     pub fn wrong_type(expected: &str, help: &str, found: &Value) -> Self {
-        Misfit {
+        TypeMismatch {
             message: format!("expected {expected}"),
             found: Some(describe(found)),
             help: help.to_owned(),
@@ -168,7 +168,7 @@ impl Misfit {
     }
 
     /// Adds the place, unless a deeper value already did.
-    pub fn locate(mut self, key: &str, origin: &Origin) -> Self {
+    pub fn locate(mut self, key: &str, origin: &SourceLocation) -> Self {
         if self.origin.is_none() {
             self.origin = Some(origin.clone());
             let found = self.found.take().filter(|_| !key.split('.').any(is_secret));
@@ -180,33 +180,33 @@ impl Misfit {
         self
     }
 
-    pub fn show(self, source: &Source<'_>) -> InvalidConfig {
+    pub fn show(self, source: &SourceText<'_>) -> InvalidConfig {
         let message = self.to_string();
         match self.origin {
-            Some(Origin::Flag(flag)) => InvalidConfig::of_flag(&flag, message, self.help),
-            Some(Origin::File(span)) => InvalidConfig::at(source, span, message, self.help),
+            Some(SourceLocation::Flag(flag)) => InvalidConfig::of_flag(&flag, message, self.help),
+            Some(SourceLocation::File(span)) => InvalidConfig::at(source, span, message, self.help),
             None => InvalidConfig::at(source, 0..0, message, self.help),
         }
     }
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         self.found.iter().try_for_each(|found| write!(f, ", found {found}"))
     }
 }
 
-impl std::error::Error for Misfit {}
+impl std::error::Error for TypeMismatch {}
 
-impl de::Error for Misfit {
+impl de::Error for TypeMismatch {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Misfit { message: message.to_string(), found: None, help: "correct this value".to_owned(), origin: None }
+        TypeMismatch { message: message.to_string(), found: None, help: "correct this value".to_owned(), origin: None }
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let (message, found) = (format!("expected {expected}"), Some(describe_unexpected(unexpected)));
-        Misfit { message, found, help: "change this value's type".to_owned(), origin: None }
+        TypeMismatch { message, found, help: "change this value's type".to_owned(), origin: None }
     }
 }
 

@@ -7,19 +7,19 @@ use serde::de::DeserializeOwned;
 mod documents;
 mod invalid;
 mod reader;
-mod rendered;
+mod go_template;
 pub mod shape;
 pub mod tree;
 
 pub use documents::{Merged, dedicated, inline, merge};
 pub use invalid::{InvalidConfig, Warning};
 
-use invalid::Source;
+use invalid::SourceText;
 use tree::Node;
 
 /// A value together with what its reader did not understand.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Read<T> {
+pub struct ParsedConfig<T> {
     pub value: T,
     /// In the order of the lines.
     pub warnings: Vec<Warning>,
@@ -29,20 +29,24 @@ pub struct Read<T> {
 ///
 /// # Errors
 /// Broken TOML, or a value whose type is not the option's; the error's text shows the place.
-pub fn read<T: DeserializeOwned>(text: &str, file: &str) -> Result<Read<T>, InvalidConfig> {
+pub fn read<T: DeserializeOwned>(text: &str, file: &str) -> Result<ParsedConfig<T>, InvalidConfig> {
     read_part(text, file, &[])
 }
 
 /// Like [`read`], for a document that holds other tables besides `T`'s: the top-level keys in `others` pass without a
 /// warning, in any case.
-pub fn read_part<T: DeserializeOwned>(text: &str, file: &str, others: &[&str]) -> Result<Read<T>, InvalidConfig> {
+pub fn read_part<T: DeserializeOwned>(
+    text: &str,
+    file: &str,
+    others: &[&str],
+) -> Result<ParsedConfig<T>, InvalidConfig> {
     let root = parse(text, file)?;
     read_tree(&root, text, file, others)
 }
 
 /// Parses a document without giving it a type yet, so that flags can be laid over it.
 pub fn parse(text: &str, file: &str) -> Result<Node, InvalidConfig> {
-    tree::parse(text).map_err(|broken| broken.show(&Source { text, file }))
+    tree::parse(text).map_err(|broken| broken.show(&SourceText { text, file }))
 }
 
 /// Gives a parsed document its type. `text` is what `root` was parsed from, for showing lines.
@@ -51,13 +55,13 @@ pub fn read_tree<T: DeserializeOwned>(
     text: &str,
     file: &str,
     others: &[&str],
-) -> Result<Read<T>, InvalidConfig> {
-    let source = Source { text, file };
-    let notes = reader::Notes::default();
+) -> Result<ParsedConfig<T>, InvalidConfig> {
+    let source = SourceText { text, file };
+    let notes = reader::UnknownKeys::default();
     let value =
         T::deserialize(reader::Reader::root(root.clone(), &notes, others)).map_err(|misfit| misfit.show(&source))?;
     let warnings = notes.into_warnings(&source);
-    Ok(Read { value, warnings })
+    Ok(ParsedConfig { value, warnings })
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
-use super::invalid::{Misfit, Source, Warning};
-use super::tree::{Entry, Node, Origin, Table, Value};
-use crate::config::nearest::nearest;
+use super::invalid::{SourceText, TypeMismatch, Warning};
+use super::tree::{Entry, Node, SourceLocation, Table, Value};
+use crate::config::suggest::did_you_mean;
 
 /// Unknown keys met while reading.
 #[derive(Default)]
-pub(super) struct Notes(RefCell<Vec<Unknown>>);
+pub(super) struct UnknownKeys(RefCell<Vec<Unknown>>);
 
 struct Unknown {
     key: String,
@@ -20,8 +20,8 @@ struct Unknown {
     offset: usize,
 }
 
-impl Notes {
-    pub fn into_warnings(self, source: &Source<'_>) -> Vec<Warning> {
+impl UnknownKeys {
+    pub fn into_warnings(self, source: &SourceText<'_>) -> Vec<Warning> {
         let mut unknown = self.0.into_inner();
         unknown.sort_by_key(|key| key.offset);
         // One pass through the text for all of them.
@@ -38,8 +38,8 @@ impl Notes {
 
     fn unknown(&self, key: String, entry: &Entry, fields: &[&str], others: &[&str]) {
         // A flag is looked up before it becomes a node, so only files reach this.
-        let Origin::File(span) = &entry.origin else { return };
-        let nearest = nearest(&entry.name, fields.iter().chain(others).copied()).map(str::to_owned);
+        let SourceLocation::File(span) = &entry.origin else { return };
+        let nearest = did_you_mean(&entry.name, fields.iter().chain(others).copied()).map(str::to_owned);
         self.0.borrow_mut().push(Unknown { key, nearest, offset: span.start });
     }
 }
@@ -49,22 +49,22 @@ pub(super) struct Reader<'n> {
     node: Node,
     /// Dotted path from the root; empty at the root.
     key: String,
-    notes: &'n Notes,
+    notes: &'n UnknownKeys,
     /// Keys at the root that belong to another reader.
     others: &'n [&'n str],
 }
 
 impl<'n> Reader<'n> {
-    pub fn root(node: Node, notes: &'n Notes, others: &'n [&'n str]) -> Self {
+    pub fn root(node: Node, notes: &'n UnknownKeys, others: &'n [&'n str]) -> Self {
         Reader { node, key: String::new(), notes, others }
     }
 
-    fn wrong_type<T>(&self, expected: &str, help: &str) -> Result<T, Misfit> {
-        Err(Misfit::wrong_type(expected, help, &self.node.value).locate(&self.key, &self.node.origin))
+    fn wrong_type<T>(&self, expected: &str, help: &str) -> Result<T, TypeMismatch> {
+        Err(TypeMismatch::wrong_type(expected, help, &self.node.value).locate(&self.key, &self.node.origin))
     }
 
     /// Pairs each entry with the field it means: the exact name first, else the name in another case.
-    fn claim(&self, table: Table, fields: &'static [&'static str]) -> Result<Vec<Named>, Misfit> {
+    fn claim(&self, table: Table, fields: &'static [&'static str]) -> Result<Vec<Named>, TypeMismatch> {
         let mut claimed = Claimed::default();
         for entry in table.entries {
             let exact = fields.iter().find(|field| **field == entry.name);
@@ -78,7 +78,7 @@ impl<'n> Reader<'n> {
     }
 
     /// A map's entries under their own names.
-    fn named(&self, table: Table) -> Result<Vec<Named>, Misfit> {
+    fn named(&self, table: Table) -> Result<Vec<Named>, TypeMismatch> {
         let mut named = Claimed::default();
         for entry in table.entries {
             self.add(&mut named, entry.name.clone(), entry)?;
@@ -87,7 +87,7 @@ impl<'n> Reader<'n> {
     }
 
     /// Two tables whose names differ in case only are one table, as in Traefik; two values are a contradiction.
-    fn add(&self, claimed: &mut Claimed, name: String, entry: Entry) -> Result<(), Misfit> {
+    fn add(&self, claimed: &mut Claimed, name: String, entry: Entry) -> Result<(), TypeMismatch> {
         let Some(&at) = claimed.places.get(&name) else {
             claimed.places.insert(name.clone(), claimed.entries.len());
             claimed.entries.push((name, entry));
@@ -98,7 +98,7 @@ impl<'n> Reader<'n> {
             (Value::Table(first), Value::Table(second)) => first.entries.extend(second.entries),
             _ => {
                 let (key, other) = (join(&self.key, &entry.name), join(&self.key, &first.name));
-                return Err(Misfit::twice(&key, &other, &entry.origin));
+                return Err(TypeMismatch::twice(&key, &other, &entry.origin));
             }
         }
         Ok(())
@@ -135,9 +135,9 @@ fn join(key: &str, name: &str) -> String {
 const HELP_TABLE: &str = "write it as a table: `[name]`, or `name = { key = value }`";
 
 impl<'de> Deserializer<'de> for Reader<'_> {
-    type Error = Misfit;
+    type Error = TypeMismatch;
 
-    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TypeMismatch> {
         let (key, origin) = (self.key.clone(), self.node.origin.clone());
         match self.take() {
             Value::Text(text) | Value::Datetime(text) => visitor.visit_string(text),
@@ -153,21 +153,21 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         .map_err(|misfit| misfit.locate(&key, &origin))
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         match self.node.value {
             Value::Bool(flag) => visitor.visit_bool(flag),
             _ => self.wrong_type("true or false", "write true or false, without quotes"),
         }
     }
 
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         match self.node.value {
             Value::Integer(number) => visitor.visit_i64(number),
             _ => self.wrong_type("a whole number", "write digits only, without quotes"),
         }
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         match self.node.value {
             Value::Float(number) => visitor.visit_f64(number),
             Value::Integer(number) => visitor.visit_f64(number as f64),
@@ -175,26 +175,30 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         match &self.node.value {
             Value::Text(text) => visitor.visit_str(text),
             _ => self.wrong_type("a text", "put it in quotes"),
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, TypeMismatch> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TypeMismatch> {
         match self.take() {
             Value::List(items) => visitor.visit_seq(self.into_items(items)),
             other => {
@@ -204,7 +208,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
-    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TypeMismatch> {
         match self.take() {
             Value::Table(table) => {
                 let entries = self.named(table)?;
@@ -222,7 +226,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    ) -> Result<V::Value, TypeMismatch> {
         let (key, origin) = (self.key.clone(), self.node.origin.clone());
         match self.take() {
             Value::Table(table) => {
@@ -236,7 +240,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         visitor.visit_unit()
     }
 
@@ -247,14 +251,14 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
 struct Items<'n> {
     key: String,
-    notes: &'n Notes,
+    notes: &'n UnknownKeys,
     items: std::iter::Enumerate<std::vec::IntoIter<Node>>,
 }
 
 impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = Misfit;
+    type Error = TypeMismatch;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, TypeMismatch> {
         let Some((index, node)) = self.items.next() else { return Ok(None) };
         let key = format!("{}[{index}]", self.key);
         seed.deserialize(Reader { node, key, notes: self.notes, others: &[] }).map(Some)
@@ -263,22 +267,22 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 
 struct Entries<'n> {
     key: String,
-    notes: &'n Notes,
+    notes: &'n UnknownKeys,
     left: std::vec::IntoIter<Named>,
     value: Option<Named>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
-    type Error = Misfit;
+    type Error = TypeMismatch;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, TypeMismatch> {
         self.value = self.left.next();
         let Some((name, _)) = &self.value else { return Ok(None) };
-        let name: StrDeserializer<'_, Misfit> = name.as_str().into_deserializer();
+        let name: StrDeserializer<'_, TypeMismatch> = name.as_str().into_deserializer();
         seed.deserialize(name).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, TypeMismatch> {
         let Some((name, entry)) = self.value.take() else {
             return Err(serde::de::Error::custom("a value was asked for before its key"));
         };

@@ -3,15 +3,15 @@
 use super::shape::Shape;
 use super::*;
 use crate::config::duration::GoDuration;
-use crate::config::dynamic::Dynamic;
-use crate::config::fixed::Fixed;
+use crate::config::dynamic::DynamicConfig;
+use crate::config::static_config::StaticConfig;
 
-fn fixed(text: &str) -> Read<Fixed> {
+fn fixed(text: &str) -> ParsedConfig<StaticConfig> {
     read(text, "traefik.toml").unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn refused(text: &str) -> InvalidConfig {
-    read::<Fixed>(text, "traefik.toml").expect_err(text)
+    read::<StaticConfig>(text, "traefik.toml").expect_err(text)
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn an_empty_table_turns_a_feature_on_and_nothing_below_it() {
 #[test]
 fn unknown_keys_are_told_with_line_path_and_guess() {
     let text = "debug = true\n\n[entryPoints.http]\naddres = ':80'\n[entryPoints.http.transport]\nx = 1\n[frontend]\n";
-    let read = read_part::<Fixed>(text, "traefik.toml", &["frontends"]).expect("valid");
+    let read = read_part::<StaticConfig>(text, "traefik.toml", &["frontends"]).expect("valid");
     let told: Vec<String> = read.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
@@ -48,7 +48,7 @@ fn unknown_keys_are_told_with_line_path_and_guess() {
             "traefik.toml line 7: unknown key frontend: did you mean frontends?",
         ]
     );
-    let read = super::read::<Dynamic>("[[tls]]\n[tls.certificate]\ncertfil = 'x'\n", "r.toml").expect("valid");
+    let read = super::read::<DynamicConfig>("[[tls]]\n[tls.certificate]\ncertfil = 'x'\n", "r.toml").expect("valid");
     assert_eq!(read.warnings[0].key, "tls[0].certificate.certfil");
 }
 
@@ -113,7 +113,7 @@ fn fractions_in_all_forms() {
 
 #[test]
 fn every_shape_is_found() {
-    let shape = Fixed::shape();
+    let shape = StaticConfig::shape();
     let at = |path: &str| {
         let mut shape = &shape;
         for step in path.split('.') {
@@ -146,7 +146,7 @@ fn no_text_makes_the_reader_panic() {
     for cut in (0..good.len()).filter(|cut| good.is_char_boundary(*cut)) {
         for tail in ["", "\"", "[", "\n=", "é", "\u{0}", "{"] {
             let text = format!("{}{tail}", &good[..cut]);
-            if let Err(error) = read::<Fixed>(&text, "t") {
+            if let Err(error) = read::<StaticConfig>(&text, "t") {
                 assert!(error.line >= 1 && error.line <= text.lines().count() + 1, "{text:?}: {error}");
             }
         }
@@ -173,7 +173,7 @@ fn neither_a_secret_nor_its_line_is_shown() {
         "[backends.b.healthCheck.headers]\nX-Api-Key = 0xdeadbeef\n".to_owned(),
         "[frontends.a.auth.forward.tls]\nkey = ['-----BEGIN PRIVATE KEY-----hash']\n".to_owned(),
     ] {
-        let told = read::<Dynamic>(&text, "routes.toml").expect_err(&text).to_string();
+        let told = read::<DynamicConfig>(&text, "routes.toml").expect_err(&text).to_string();
         assert!(!told.contains("hash") && !told.contains("3735928559"), "{told}");
         assert!(told.contains("routes.toml"), "{told}");
     }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::invalid::Misfit;
+use super::invalid::TypeMismatch;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Origin {
+pub enum SourceLocation {
     /// Byte range in the file's text.
     File(Range<usize>),
     /// The flag as the user would look it up, e.g. `--api.dashboard`.
@@ -19,7 +19,7 @@ pub enum Origin {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     pub value: Value,
-    pub origin: Origin,
+    pub origin: SourceLocation,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -44,19 +44,19 @@ pub struct Table {
 pub struct Entry {
     pub name: String,
     /// Where the name stands.
-    pub origin: Origin,
+    pub origin: SourceLocation,
     pub node: Node,
 }
 
 impl Node {
     /// A value given on the command line.
     pub fn from_flag(value: Value, flag: &str) -> Node {
-        Node { value, origin: Origin::Flag(flag.to_owned()) }
+        Node { value, origin: SourceLocation::Flag(flag.to_owned()) }
     }
 
     /// The document that says nothing.
     pub fn empty() -> Node {
-        Node { value: Value::Table(Table::default()), origin: Origin::File(0..0) }
+        Node { value: Value::Table(Table::default()), origin: SourceLocation::File(0..0) }
     }
 
     pub fn as_table_mut(&mut self) -> Option<&mut Table> {
@@ -94,7 +94,7 @@ impl Table {
     }
 
     /// The option's value, put there as an empty table when it is absent.
-    pub fn option_or_table(&mut self, name: &str, origin: &Origin) -> &mut Node {
+    pub fn option_or_table(&mut self, name: &str, origin: &SourceLocation) -> &mut Node {
         let at = self.position(name).unwrap_or_else(|| {
             let node = Node { value: Value::Table(Table::default()), origin: origin.clone() };
             self.entries.push(Entry { name: name.to_owned(), origin: origin.clone(), node });
@@ -109,37 +109,38 @@ impl Table {
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Node, Misfit> {
+pub(super) fn parse(text: &str) -> Result<Node, TypeMismatch> {
     let root = DeTable::parse(text).map_err(|error| {
         let span = error.span().unwrap_or(text.len()..text.len());
-        Misfit::broken_toml(error.message(), span)
+        TypeMismatch::broken_toml(error.message(), span)
     })?;
-    Ok(Node { value: Value::Table(table(root.get_ref())?), origin: Origin::File(0..0) })
+    Ok(Node { value: Value::Table(table(root.get_ref())?), origin: SourceLocation::File(0..0) })
 }
 
-fn table(table: &DeTable<'_>) -> Result<Table, Misfit> {
+fn table(table: &DeTable<'_>) -> Result<Table, TypeMismatch> {
     let mut entries = Vec::with_capacity(table.len());
     for (name, value) in table.iter() {
-        let entry = Entry { name: name.get_ref().to_string(), origin: Origin::File(name.span()), node: node(value)? };
+        let entry =
+            Entry { name: name.get_ref().to_string(), origin: SourceLocation::File(name.span()), node: node(value)? };
         entries.push(entry);
     }
     Ok(Table { entries })
 }
 
-fn node(written: &Spanned<DeValue<'_>>) -> Result<Node, Misfit> {
-    let origin = Origin::File(written.span());
+fn node(written: &Spanned<DeValue<'_>>) -> Result<Node, TypeMismatch> {
+    let origin = SourceLocation::File(written.span());
     let value = match written.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number),
-            Err(_) => return Err(Misfit::number_too_large(origin)),
+            Err(_) => return Err(TypeMismatch::number_too_large(origin)),
         },
         DeValue::Float(number) => match number.as_str().parse::<f64>() {
             // Digits beyond the range give an infinite number, too; one that is meant is written `inf`.
             Ok(value) if value.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) => {
                 Value::Float(value)
             }
-            _ => return Err(Misfit::number_too_large(origin)),
+            _ => return Err(TypeMismatch::number_too_large(origin)),
         },
         DeValue::Boolean(flag) => Value::Bool(*flag),
         DeValue::Datetime(moment) => Value::Datetime(moment.to_string()),

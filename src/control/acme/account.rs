@@ -17,7 +17,7 @@ pub const DEFAULT_CA_SERVER: &str = "https://acme-v02.api.letsencrypt.org/direct
 
 /// Whose certificates the authority's server may show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Trust {
+pub enum AcmeRoots {
     /// The system's roots, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
     #[default]
     System,
@@ -25,12 +25,12 @@ pub enum Trust {
     Files(Vec<PathBuf>),
 }
 
-impl Trust {
+impl AcmeRoots {
     /// From the value of `LEGO_CA_CERTIFICATES`, a list of paths as in `PATH`, which Traefik honours too.
-    pub fn from_variable(lego_ca_certificates: Option<&OsStr>) -> Trust {
+    pub fn from_variable(lego_ca_certificates: Option<&OsStr>) -> AcmeRoots {
         match lego_ca_certificates {
-            Some(list) if !list.is_empty() => Trust::Files(std::env::split_paths(list).collect()),
-            _ => Trust::System,
+            Some(list) if !list.is_empty() => AcmeRoots::Files(std::env::split_paths(list).collect()),
+            _ => AcmeRoots::System,
         }
     }
 }
@@ -62,7 +62,7 @@ pub fn current_ca_server(configured: &str) -> (String, bool) {
 ///
 /// # Errors
 /// A sentence for the log.
-pub async fn restore(trust: &Trust, credentials: AccountCredentials) -> Result<Account, String> {
+pub async fn restore(trust: &AcmeRoots, credentials: AccountCredentials) -> Result<Account, String> {
     builder(trust)?.from_credentials(credentials).await.map_err(|e| explain(&e))
 }
 
@@ -70,7 +70,11 @@ pub async fn restore(trust: &Trust, credentials: AccountCredentials) -> Result<A
 ///
 /// # Errors
 /// A sentence for the log.
-pub async fn register(trust: &Trust, ca_server: &str, email: &str) -> Result<(Account, AccountCredentials), String> {
+pub async fn register(
+    trust: &AcmeRoots,
+    ca_server: &str,
+    email: &str,
+) -> Result<(Account, AccountCredentials), String> {
     let contact = format!("mailto:{email}");
     let contact: &[&str] = if email.is_empty() { &[] } else { &[&contact] };
     let new = NewAccount { contact, terms_of_service_agreed: true, only_return_existing: false };
@@ -92,10 +96,10 @@ pub fn explain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn builder(trust: &Trust) -> Result<AccountBuilder, String> {
+fn builder(trust: &AcmeRoots) -> Result<AccountBuilder, String> {
     let (settings, roots) = match trust {
-        Trust::System => (ClientSettings::default(), system_roots().0),
-        Trust::Files(paths) => (ClientSettings { root_cas: read_all(paths)?, ..Default::default() }, Vec::new()),
+        AcmeRoots::System => (ClientSettings::default(), system_roots().0),
+        AcmeRoots::Files(paths) => (ClientSettings { root_cas: read_all(paths)?, ..Default::default() }, Vec::new()),
     };
     if settings.root_cas.is_empty() && roots.is_empty() {
         return Err("there are no root certificates to check the certificate authority's server with: install \
@@ -143,10 +147,10 @@ mod tests {
 
     #[test]
     fn the_variable_is_a_list_of_paths() {
-        assert_eq!(Trust::from_variable(None), Trust::System);
-        assert_eq!(Trust::from_variable(Some(OsStr::new(""))), Trust::System);
-        let both = Trust::from_variable(Some(OsStr::new("/a.pem:/b.pem")));
-        assert_eq!(both, Trust::Files(vec!["/a.pem".into(), "/b.pem".into()]));
+        assert_eq!(AcmeRoots::from_variable(None), AcmeRoots::System);
+        assert_eq!(AcmeRoots::from_variable(Some(OsStr::new(""))), AcmeRoots::System);
+        let both = AcmeRoots::from_variable(Some(OsStr::new("/a.pem:/b.pem")));
+        assert_eq!(both, AcmeRoots::Files(vec!["/a.pem".into(), "/b.pem".into()]));
     }
 
     #[test]

@@ -5,12 +5,12 @@
 //! full disk did not take is saved later.
 
 pub mod account;
-pub mod disk;
+pub mod atomic_file;
 pub mod keys;
 pub mod order;
 pub mod plan;
 pub mod store;
-mod unsaved;
+mod save_retry;
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -29,14 +29,14 @@ use tracing::{error, info, warn};
 use crate::tls::certificate::Certificate;
 use crate::tls::challenge::ChallengeTable;
 
-pub use account::{DEFAULT_CA_SERVER, Trust, system_roots};
+pub use account::{AcmeRoots, DEFAULT_CA_SERVER, system_roots};
 pub use keys::KeyType;
-pub use plan::{DomainRequest, Pacing, Wanted};
+pub use plan::{DesiredCertificates, DomainRequest, RetrySchedule};
 
-use order::Failure;
-use plan::{Attempts, Held, Job};
+use order::OrderError;
+use plan::{CertificateOrder, FailureHistory, ManagedCertificate};
+use save_retry::SaveRetry;
 use store::{Store, Stored};
-use unsaved::Unsaved;
 
 /// How many certificates are obtained at the same time: one name that hangs must not hold up the others.
 const ORDERS_AT_ONCE: usize = 4;
@@ -56,14 +56,14 @@ pub struct AcmeSettings {
     /// For certificates.
     pub key_type: KeyType,
     /// Whom to trust when talking to the authority.
-    pub trust: Trust,
+    pub trust: AcmeRoots,
     /// Pauses; tests shorten them.
-    pub pacing: Pacing,
+    pub pacing: RetrySchedule,
 }
 
 /// What [`run`] tells its caller. The log already has it.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum AcmeEvent {
     /// All usable certificates of the file: publish them. Comes once at the start and after every change.
     Certificates(Vec<Arc<Certificate>>),
     /// A certificate was obtained or renewed.
@@ -92,14 +92,14 @@ pub enum Event {
 /// (static.md 1.8).
 pub async fn run(
     settings: AcmeSettings,
-    mut wanted: watch::Receiver<Option<Wanted>>,
+    mut wanted: watch::Receiver<Option<DesiredCertificates>>,
     challenges: Arc<ArcSwap<ChallengeTable>>,
-    notify: impl Fn(Event),
+    notify: impl Fn(AcmeEvent),
 ) -> Result<(), String> {
-    let mut agent = Agent::open(settings, challenges).inspect_err(|e| error!("ACME is off: {e}"))?;
-    notify(Event::Certificates(agent.certificates()));
+    let mut agent = AcmeManager::open(settings, challenges).inspect_err(|e| error!("ACME is off: {e}"))?;
+    notify(AcmeEvent::Certificates(agent.certificates()));
     let mut running = FuturesUnordered::new();
-    let mut busy: HashSet<Job> = HashSet::new();
+    let mut busy: HashSet<CertificateOrder> = HashSet::new();
     loop {
         let Some(now_wanted) = wanted.borrow_and_update().clone() else {
             match wanted.changed().await {
@@ -108,7 +108,7 @@ pub async fn run(
             }
         };
         let (ready, pause) = agent.next_jobs(&now_wanted, &busy, &notify);
-        let pause = agent.see_to_the_file().map_or(pause, |due| pause.min(due.max(LOOK_AGAIN_MIN)));
+        let pause = agent.retry_save().map_or(pause, |due| pause.min(due.max(LOOK_AGAIN_MIN)));
         for job in ready {
             busy.insert(job.clone());
             running.push(attempt(agent.desk.clone(), job));
@@ -125,7 +125,7 @@ pub async fn run(
 }
 
 /// What all attempts share.
-struct Desk {
+struct AcmeContext {
     settings: AcmeSettings,
     ca_server: String,
     challenges: Arc<ArcSwap<ChallengeTable>>,
@@ -134,27 +134,28 @@ struct Desk {
     account: tokio::sync::Mutex<Option<Account>>,
 }
 
-struct Agent {
-    desk: Arc<Desk>,
-    held: Vec<Held>,
-    attempts: Attempts,
+struct AcmeManager {
+    desk: Arc<AcmeContext>,
+    held: Vec<ManagedCertificate>,
+    attempts: FailureHistory,
     refused: HashSet<String>,
-    unsaved: Unsaved,
+    unsaved: SaveRetry,
     started: Instant,
 }
 
-impl Agent {
-    fn open(settings: AcmeSettings, challenges: Arc<ArcSwap<ChallengeTable>>) -> Result<Agent, String> {
+impl AcmeManager {
+    fn open(settings: AcmeSettings, challenges: Arc<ArcSwap<ChallengeTable>>) -> Result<AcmeManager, String> {
         let store = Store::open(&settings.storage)?;
         let (ca_server, rewritten) = account::current_ca_server(&settings.ca_server);
         if rewritten {
             warn!("acme.caServer {} is retired, {ca_server} is used: change the configuration", settings.ca_server);
         }
         let held = plan::lasting_longest(store.certificates().into_iter().map(held).collect());
-        let desk = Desk { settings, ca_server, challenges, store: Mutex::new(store), account: Default::default() };
-        let (attempts, refused) = (Attempts::default(), HashSet::new());
-        let (unsaved, started) = (Unsaved::default(), Instant::now());
-        Ok(Agent { desk: Arc::new(desk), held, attempts, refused, unsaved, started })
+        let desk =
+            AcmeContext { settings, ca_server, challenges, store: Mutex::new(store), account: Default::default() };
+        let (attempts, refused) = (FailureHistory::default(), HashSet::new());
+        let (unsaved, started) = (SaveRetry::default(), Instant::now());
+        Ok(AcmeManager { desk: Arc::new(desk), held, attempts, refused, unsaved, started })
     }
 
     /// Those that last longest first: where several are for one name, handshakes get the first.
@@ -165,9 +166,14 @@ impl Agent {
     }
 
     /// The jobs to start now, and how long to sleep when nothing happens.
-    fn next_jobs(&mut self, wanted: &Wanted, busy: &HashSet<Job>, notify: &impl Fn(Event)) -> (Vec<Job>, Duration) {
+    fn next_jobs(
+        &mut self,
+        wanted: &DesiredCertificates,
+        busy: &HashSet<CertificateOrder>,
+        notify: &impl Fn(AcmeEvent),
+    ) -> (Vec<CertificateOrder>, Duration) {
         let now_secs = unix_secs();
-        let plan = plan::jobs(wanted, &self.held, now_secs);
+        let plan = plan::plan_orders(wanted, &self.held, now_secs);
         self.attempts.keep_only(&plan.jobs, &self.held);
         self.report_refused(&plan.refused, notify);
         let now = self.started.elapsed();
@@ -192,23 +198,28 @@ impl Agent {
     }
 
     /// Saves again what could not be saved; gives the time until the next try.
-    fn see_to_the_file(&mut self) -> Option<Duration> {
+    fn retry_save(&mut self) -> Option<Duration> {
         let mut store = self.desk.store.lock().unwrap_or_else(PoisonError::into_inner);
-        self.unsaved.see_to(&mut store, self.started.elapsed())
+        self.unsaved.retry_if_due(&mut store, self.started.elapsed())
     }
 
-    fn report_refused(&mut self, refused: &[(String, String)], notify: &impl Fn(Event)) {
+    fn report_refused(&mut self, refused: &[(String, String)], notify: &impl Fn(AcmeEvent)) {
         self.refused.retain(|old| refused.iter().any(|(name, _)| name == old));
         for (name, reason) in refused {
             if self.refused.insert(name.clone()) {
                 error!("no certificate will be requested for {name}: {reason}");
                 let names = vec![name.clone()];
-                notify(Event::Failed { names, reason: reason.clone(), failures: 0, retry_in: None });
+                notify(AcmeEvent::Failed { names, reason: reason.clone(), failures: 0, retry_in: None });
             }
         }
     }
 
-    fn settle(&mut self, job: Job, outcome: Result<Held, Failure>, notify: &impl Fn(Event)) {
+    fn settle(
+        &mut self,
+        job: CertificateOrder,
+        outcome: Result<ManagedCertificate, OrderError>,
+        notify: &impl Fn(AcmeEvent),
+    ) {
         match outcome {
             Ok(new) => {
                 self.attempts.succeeded(&job, self.started.elapsed(), &self.desk.settings.pacing);
@@ -217,8 +228,8 @@ impl Agent {
                     None => self.held.push(new),
                 }
                 info!("certificate obtained for {}", job.names.join(", "));
-                notify(Event::Certificates(self.certificates()));
-                notify(Event::Obtained { names: job.names });
+                notify(AcmeEvent::Certificates(self.certificates()));
+                notify(AcmeEvent::Obtained { names: job.names });
             }
             Err(failure) => {
                 let pacing = self.desk.settings.pacing;
@@ -226,14 +237,14 @@ impl Agent {
                 let (names, reason) = (job.names.join(", "), &failure.reason);
                 error!("no certificate for {names} (try {failures}): {reason}; next try in {} s", pause.as_secs());
                 let (names, reason) = (job.names, failure.reason);
-                notify(Event::Failed { names, reason, failures, retry_in: Some(pause) });
+                notify(AcmeEvent::Failed { names, reason, failures, retry_in: Some(pause) });
             }
         }
     }
 }
 
 /// What could not be saved before gets its last chance: with this it is gone from memory too.
-impl Drop for Agent {
+impl Drop for AcmeManager {
     fn drop(&mut self) {
         let mut store = self.desk.store.lock().unwrap_or_else(PoisonError::into_inner);
         if store.is_unsaved()
@@ -245,18 +256,21 @@ impl Drop for Agent {
 }
 
 /// One try at one certificate, with all that belongs to it: account, order, check, file.
-async fn attempt(desk: Arc<Desk>, job: Job) -> (Job, Result<Held, Failure>) {
+async fn attempt(
+    desk: Arc<AcmeContext>,
+    job: CertificateOrder,
+) -> (CertificateOrder, Result<ManagedCertificate, OrderError>) {
     let limit = desk.settings.pacing.order_max;
     let outcome = match tokio::time::timeout(limit, desk.obtain(&job)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Failure::because(format!("the authority did not finish within {} s", limit.as_secs()))),
+        Err(_) => Err(OrderError::because(format!("the authority did not finish within {} s", limit.as_secs()))),
     };
     (job, outcome)
 }
 
-impl Desk {
-    async fn obtain(&self, job: &Job) -> Result<Held, Failure> {
-        let account = self.account().await.map_err(Failure::because)?;
+impl AcmeContext {
+    async fn obtain(&self, job: &CertificateOrder) -> Result<ManagedCertificate, OrderError> {
+        let account = self.account().await.map_err(OrderError::because)?;
         let (settings, challenges) = (&self.settings, &self.challenges);
         let patience = settings.pacing.order_max;
         let obtained = order::obtain(&account, &job.names, settings.key_type, challenges, patience).await;
@@ -265,7 +279,7 @@ impl Desk {
         }
         let new = held(obtained?);
         if new.certificate.is_none() {
-            return Err(Failure::because("the authority sent a certificate that cannot be read"));
+            return Err(OrderError::because("the authority sent a certificate that cannot be read"));
         }
         // The certificate works whether or not it could be saved, so it is used either way.
         let saved = self.store.lock().unwrap_or_else(PoisonError::into_inner).put(&new.stored);
@@ -319,12 +333,12 @@ impl Desk {
     }
 }
 
-fn held(stored: Stored) -> Held {
+fn held(stored: Stored) -> ManagedCertificate {
     let certificate = Certificate::from_pem(&stored.certificate, &stored.key);
     if let Err(e) = &certificate {
         error!("the stored certificate for {} is not used and will be renewed: {e}", stored.main);
     }
-    Held { stored, certificate: certificate.ok().map(Arc::new) }
+    ManagedCertificate { stored, certificate: certificate.ok().map(Arc::new) }
 }
 
 fn unix_secs() -> i64 {

@@ -24,7 +24,7 @@ const DOWNLOAD_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why an order failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct OrderError {
     /// A sentence for the log.
     pub reason: String,
     /// The account is unknown to the authority: register anew before the next try.
@@ -43,7 +43,7 @@ pub async fn obtain(
     key_type: KeyType,
     challenges: &Arc<ArcSwap<ChallengeTable>>,
     patience: Duration,
-) -> Result<Stored, Failure> {
+) -> Result<Stored, OrderError> {
     let identifiers: Vec<Identifier> = names.iter().map(|name| Identifier::Dns(name.clone())).collect();
     let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
     let policy = RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(patience);
@@ -53,18 +53,18 @@ pub async fn obtain(
         OrderStatus::Ready => OrderStatus::Ready,
         _ => match order.poll_ready(&policy).await {
             Ok(status) => status,
-            Err(error) => return Err(with_reasons(&mut order, Failure::from(error)).await),
+            Err(error) => return Err(with_reasons(&mut order, OrderError::from(error)).await),
         },
     };
     drop(answers);
     if status != OrderStatus::Ready {
-        let failure = Failure::because(format!("the order became {status:?}"));
+        let failure = OrderError::because(format!("the order became {status:?}"));
         return Err(with_reasons(&mut order, failure).await);
     }
     let key = new_key(key_type).await?;
-    order.finalize_csr(&signing_request(names, &key.pair).map_err(Failure::because)?).await?;
+    order.finalize_csr(&signing_request(names, &key.pair).map_err(OrderError::because)?).await?;
     let chain = download(&mut order, &policy, DOWNLOAD_PAUSE).await?;
-    let [main, sans @ ..] = names else { return Err(Failure::because("no names to order")) };
+    let [main, sans @ ..] = names else { return Err(OrderError::because("no names to order")) };
     Ok(Stored { main: main.clone(), sans: sans.to_vec(), certificate: chain.into_bytes(), key: key.pem.into_bytes() })
 }
 
@@ -83,9 +83,9 @@ async fn download(order: &mut Order, policy: &RetryPolicy, pause: Duration) -> R
 }
 
 /// Makes the key away from this thread, which serves every provider: RSA4096, the default, takes seconds.
-async fn new_key(key_type: KeyType) -> Result<NewKey, Failure> {
+async fn new_key(key_type: KeyType) -> Result<NewKey, OrderError> {
     let made = tokio::task::spawn_blocking(move || key_type.generate()).await;
-    made.map_err(|e| Failure::because(e.to_string()))?.map_err(Failure::because)
+    made.map_err(|e| OrderError::because(e.to_string()))?.map_err(OrderError::because)
 }
 
 /// The answers of one order; dropping them takes them back.
@@ -102,22 +102,26 @@ impl Drop for Answers {
     }
 }
 
-async fn answer_all(order: &mut Order, challenges: &Arc<ArcSwap<ChallengeTable>>) -> Result<Answers, Failure> {
+async fn answer_all(order: &mut Order, challenges: &Arc<ArcSwap<ChallengeTable>>) -> Result<Answers, OrderError> {
     let mut answers = Answers { table: challenges.clone(), given: Vec::new() };
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization?;
         let host = match &authorization.identifier().identifier {
             Identifier::Dns(name) => name.clone(),
-            other => return Err(Failure::because(format!("the authority asks for {other:?}, which was not ordered"))),
+            other => {
+                return Err(OrderError::because(format!("the authority asks for {other:?}, which was not ordered")));
+            }
         };
         match authorization.status {
             AuthorizationStatus::Valid => continue,
             AuthorizationStatus::Pending => {}
-            other => return Err(Failure::because(format!("{host}: the authorisation is {other:?}"))),
+            other => return Err(OrderError::because(format!("{host}: the authorisation is {other:?}"))),
         }
         let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
-            return Err(Failure::because(format!("{host}: the authority offers no http-01 challenge for this name")));
+            return Err(OrderError::because(format!(
+                "{host}: the authority offers no http-01 challenge for this name"
+            )));
         };
         let (token, answer) = (challenge.token.clone(), challenge.key_authorization());
         challenges.rcu(|table| table.with(&token, &host, answer.as_str()));
@@ -128,7 +132,7 @@ async fn answer_all(order: &mut Order, challenges: &Arc<ArcSwap<ChallengeTable>>
 }
 
 /// Adds what the authority says about each failed name: the order itself only says that it failed.
-async fn with_reasons(order: &mut Order, failure: Failure) -> Failure {
+async fn with_reasons(order: &mut Order, failure: OrderError) -> OrderError {
     // The order's copy of the authorisations is from before the validation.
     let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();
@@ -142,7 +146,7 @@ async fn with_reasons(order: &mut Order, failure: Failure) -> Failure {
     if reasons.is_empty() {
         return failure;
     }
-    Failure { reason: reasons.join("; "), ..failure }
+    OrderError { reason: reasons.join("; "), ..failure }
 }
 
 fn signing_request(names: &[String], pair: &rcgen::KeyPair) -> Result<Vec<u8>, String> {
@@ -151,17 +155,17 @@ fn signing_request(names: &[String], pair: &rcgen::KeyPair) -> Result<Vec<u8>, S
     Ok(params.serialize_request(pair).map_err(|e| e.to_string())?.der().to_vec())
 }
 
-impl Failure {
+impl OrderError {
     /// A failure with a plain reason.
-    pub fn because(reason: impl Into<String>) -> Failure {
-        Failure { reason: reason.into(), account_is_gone: false }
+    pub fn because(reason: impl Into<String>) -> OrderError {
+        OrderError { reason: reason.into(), account_is_gone: false }
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
+impl From<Error> for OrderError {
+    fn from(error: Error) -> OrderError {
         let account_is_gone = matches!(&error, Error::Api(problem) if problem.r#type.as_deref() == Some(NO_ACCOUNT));
-        Failure { reason: explain(&error), account_is_gone }
+        OrderError { reason: explain(&error), account_is_gone }
     }
 }
 

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use instant_acme::AccountCredentials;
 use serde_json::{Map, Value, json};
 
-use super::disk::{self, RealDisk, Saved};
+use super::atomic_file::{self, OsFile, Saved};
 
 /// Where our own account stands. Traefik's is an RSA key, which our ACME client cannot sign with.
 const OWN_ACCOUNT: &str = "RingwayAccount";
@@ -18,7 +18,7 @@ const OWN_ACCOUNT: &str = "RingwayAccount";
 /// The file and what it holds.
 #[derive(Debug)]
 pub struct Store {
-    disk: RealDisk,
+    disk: OsFile,
     shown: String,
     root: Map<String, Value>,
     /// The last save failed: the file is behind what is in memory.
@@ -76,10 +76,10 @@ impl Store {
     /// # Errors
     /// A sentence for the log; ACME is then off and the proxy goes on (static.md 1.8).
     pub fn open(path: &Path) -> Result<Store, String> {
-        let mut disk = RealDisk::new(path);
+        let mut disk = OsFile::new(path);
         let shown = path.display().to_string();
         disk.check_permissions()?;
-        let found = disk::load(&mut disk).map_err(|e| format!("{shown} cannot be read: {e}"))?;
+        let found = atomic_file::load(&mut disk).map_err(|e| format!("{shown} cannot be read: {e}"))?;
         match found {
             Some(content) => {
                 let root = parse(&content).map_err(|e| format!("{shown} {e}"))?;
@@ -167,7 +167,7 @@ impl Store {
     /// A sentence for the log when the file cannot be written; see [`Store::is_unsaved`].
     pub fn save(&mut self) -> Result<Saved, String> {
         let text = serde_json::to_vec_pretty(&self.root).map_err(|e| e.to_string())?;
-        let saved = disk::save(&mut self.disk, &text);
+        let saved = atomic_file::save(&mut self.disk, &text);
         self.unsaved = saved.is_err();
         saved.map_err(|e| format!("{} cannot be written: {e}; make the file writable for the proxy", self.shown))
     }

@@ -14,8 +14,8 @@ use bollard::query_parameters::{
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::watch::{STOPPING_MAX, StopFacts};
-use super::{DockerProviderSettings, ended, signal, transport};
+use super::events::{STOPPING_MAX, StopFacts};
+use super::{DockerProviderSettings, exited, signal, transport};
 use crate::config::labels::{BindingFacts, ContainerFacts, NetworkFacts, PortFacts};
 
 /// How many containers are inspected at the same time. If so many give no answer, it is the Engine that does not.
@@ -48,7 +48,7 @@ enum Inspection {
     /// There is no such container any more.
     Gone,
     /// No answer in time.
-    Silent,
+    TimedOut,
     /// The Engine's own failure, which says nothing of the container.
     Failed(String),
 }
@@ -71,12 +71,12 @@ impl Engine {
 
     /// All running containers, each inspected, without a long wait for a single one; those gone meanwhile are left out. `silent` are
     /// those not to be asked for.
-    pub async fn list_quickly(&self, silent: &HashSet<String>) -> Result<Listing, String> {
+    pub async fn list_skipping_slow(&self, silent: &HashSet<String>) -> Result<Listing, String> {
         self.list(silent, INSPECTION_WAIT_MAX.min(self.timeout)).await
     }
 
     /// As [`Engine::list_quickly`], but waits for each, and asks for all.
-    pub async fn list_patiently(&self) -> Result<Listing, String> {
+    pub async fn list_all(&self) -> Result<Listing, String> {
         self.list(&HashSet::new(), self.timeout).await
     }
 
@@ -86,7 +86,7 @@ impl Engine {
             match self.inspect(id, INSPECTION_WAIT_MAX.min(self.timeout)).await? {
                 Inspection::Done(inspected) => return Ok(Some(read(*inspected).0)),
                 Inspection::Gone => {}
-                Inspection::Silent => return Err(self.explain(&inspecting(id), &Error::RequestTimeoutError)),
+                Inspection::TimedOut => return Err(self.explain(&inspecting(id), &Error::RequestTimeoutError)),
                 Inspection::Failed(reason) => return Err(reason),
             }
         }
@@ -99,7 +99,7 @@ impl Engine {
         let ids = listed.into_iter().filter_map(|container| container.id);
         let read = |(id, inspection)| match inspection {
             Some(Inspection::Done(inspected)) => Some((id, Some(read(*inspected)))),
-            Some(Inspection::Silent | Inspection::Failed(_)) | None => Some((id, None)),
+            Some(Inspection::TimedOut | Inspection::Failed(_)) | None => Some((id, None)),
             Some(Inspection::Gone) => None,
         };
         Ok(self.inspect_all(ids, silent, wait).await?.into_iter().filter_map(read).collect())
@@ -116,13 +116,13 @@ impl Engine {
         let listed = self.requests.list_containers(Some(options));
         let listed = limited(self.timeout, &self.endpoint, "list ended containers", listed).await?;
         let lately =
-            listed.into_iter().filter(|c| ended::may_be_within(c.status.as_deref().unwrap_or_default(), grace));
+            listed.into_iter().filter(|c| exited::may_be_within(c.status.as_deref().unwrap_or_default(), grace));
         let ids = lately.filter_map(|container| container.id).take(ENDED_MAX);
         let inspections = self.inspect_all(ids, &HashSet::new(), self.timeout).await?;
         let with_age = inspections.into_iter().filter_map(|(_, inspection)| {
             let Some(Inspection::Done(inspected)) = inspection else { return None };
-            let age = ended::age(&inspected, since_1970).filter(|age| *age < grace)?;
-            Some((ended::facts(*inspected), age))
+            let age = exited::age(&inspected, since_1970).filter(|age| *age < grace)?;
+            Some((exited::facts(*inspected), age))
         });
         Ok(with_age.collect())
     }
@@ -153,7 +153,7 @@ impl Engine {
         let mut inspections = pin!(stream::iter(ids.map(ask)).buffered(INSPECTIONS_MAX));
         let (mut all, mut unanswered) = (Vec::new(), 0);
         while let Some((id, inspection)) = inspections.try_next().await? {
-            unanswered += usize::from(matches!(inspection, Some(Inspection::Silent)));
+            unanswered += usize::from(matches!(inspection, Some(Inspection::TimedOut)));
             if unanswered == INSPECTIONS_MAX {
                 return Err(self.explain("inspect containers", &Error::RequestTimeoutError));
             }
@@ -167,7 +167,7 @@ impl Engine {
         match tokio::time::timeout(wait, answer).await {
             Ok(Ok(inspected)) => Ok(Inspection::Done(Box::new(inspected))),
             Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(Inspection::Gone),
-            Ok(Err(Error::RequestTimeoutError)) | Err(_) => Ok(Inspection::Silent),
+            Ok(Err(Error::RequestTimeoutError)) | Err(_) => Ok(Inspection::TimedOut),
             Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain(&inspecting(id), &error)),
             Ok(Err(error)) => {
                 let reason = self.explain(&inspecting(id), &error);
@@ -247,7 +247,7 @@ pub fn read(inspected: ContainerInspectResponse) -> (ContainerFacts, StopFacts) 
     let stop = StopFacts {
         signal: config.stop_signal.as_deref().and_then(signal::number),
         timeout: config.stop_timeout.map(timeout),
-        started: state.started_at.as_deref().and_then(ended::moment),
+        started: state.started_at.as_deref().and_then(exited::moment),
     };
     let networks = network.networks.unwrap_or_default().into_iter().map(|(name, endpoint)| {
         let ip = endpoint.ip_address.unwrap_or_default();

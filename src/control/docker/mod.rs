@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::update::Sender;
+use super::update::UpdateSender;
 use crate::config::dynamic::ClientTls;
 use crate::config::labels::{DockerSettings, PROVIDER};
 
-mod absent;
+mod unavailable;
 mod backoff;
-mod census;
-mod ended;
+mod inventory;
+mod exited;
 mod engine;
-mod own;
+mod self_container;
 mod provider;
 mod signal;
 mod swarm;
 mod tls;
 mod transport;
-mod watch;
+mod events;
 
 use backoff::Backoff;
-use provider::{End, Provider};
+use provider::{Provider, SessionEnd};
 
 /// An Engine that stays away is in the log once in this time, and not at each attempt.
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -65,17 +65,17 @@ impl Default for DockerProviderSettings {
 ///
 /// While the Engine cannot be reached nothing is published, so the last configuration stays; where it tells events and answers nothing
 /// else, those still take containers out.
-pub async fn run(settings: DockerProviderSettings, send: Sender) {
+pub async fn run(settings: DockerProviderSettings, send: UpdateSender) {
     let mut provider = Provider::new(settings, send.clone());
     let mut backoff = Backoff::default();
     let mut told: Option<(String, Instant)> = None;
     loop {
         let started = Instant::now();
         let reason = match provider.session().await {
-            Ok(()) | Err(End::Closed) => return,
-            Err(End::Broken(reason)) => reason,
+            Ok(()) | Err(SessionEnd::Closed) => return,
+            Err(SessionEnd::Broken(reason)) => reason,
         };
-        send.cannot(PROVIDER, &reason);
+        send.report_unavailable(PROVIDER, &reason);
         let wait = backoff.after_run(started.elapsed());
         if told.as_ref().is_none_or(|(before, at)| *before != reason || at.elapsed() >= TOLD_AGAIN_AFTER) {
             tracing::error!(
@@ -86,7 +86,7 @@ pub async fn run(settings: DockerProviderSettings, send: Sender) {
             );
             told = Some((reason, Instant::now()));
         }
-        if provider.rest(wait).await.is_err() {
+        if provider.wait_to_reconnect(wait).await.is_err() {
             return;
         }
     }

@@ -14,12 +14,12 @@ fn with_backends(names: &[&str]) -> String {
 }
 
 struct Provider {
-    updates: UnboundedReceiver<Update>,
+    updates: UnboundedReceiver<ProviderUpdate>,
     task: JoinHandle<()>,
 }
 
 impl Provider {
-    fn start(place: Place, watch: bool, poll: Duration) -> Provider {
+    fn start(place: RoutesLocation, watch: bool, poll: Duration) -> Provider {
         let (send, updates) = crate::control::update::channel();
         Provider { updates, task: tokio::spawn(run(FileSettings { place, watch, poll }, send)) }
     }
@@ -54,7 +54,7 @@ fn rewriting_renaming_emptying_and_deleting() {
         let file = folder.path().join("routes.toml");
         write(&file, &with_backends(&["a"]));
         // The poll is too slow to help: inotify must do it.
-        let mut provider = Provider::start(Place::File(file.clone()), true, Duration::from_secs(3600));
+        let mut provider = Provider::start(RoutesLocation::File(file.clone()), true, Duration::from_secs(3600));
         assert_eq!(provider.backends().await, ["a"]);
         write(&file, &with_backends(&["b"]));
         assert_eq!(provider.backends().await, ["b"]);
@@ -87,8 +87,8 @@ fn a_writer_that_pauses_is_waited_for() {
         let (first, second) = (with_backends(&["a"]), with_backends(&["b"]));
         write(&file, &first);
         let never = Duration::from_secs(3600);
-        let mut single = Provider::start(Place::File(file.clone()), true, never);
-        let mut whole = Provider::start(Place::Directory(folder.path().to_owned()), true, never);
+        let mut single = Provider::start(RoutesLocation::File(file.clone()), true, never);
+        let mut whole = Provider::start(RoutesLocation::Directory(folder.path().to_owned()), true, never);
         assert_eq!(single.backends().await, ["a"]);
         assert_eq!(whole.backends().await, ["a"]);
         // As a busy disk does it: longer in each step than a file needs to look at rest.
@@ -117,8 +117,8 @@ fn a_swapped_link_is_noticed_as_kubernetes_makes_it() {
         link("..1", "..data");
         link("..data/routes.toml", "routes.toml");
         let never = Duration::from_secs(3600);
-        let mut single = Provider::start(Place::File(path("routes.toml")), true, never);
-        let mut whole = Provider::start(Place::Directory(folder.path().to_owned()), true, never);
+        let mut single = Provider::start(RoutesLocation::File(path("routes.toml")), true, never);
+        let mut whole = Provider::start(RoutesLocation::Directory(folder.path().to_owned()), true, never);
         assert_eq!(single.backends().await, ["a"]);
         assert_eq!(whole.backends().await, ["a"]);
         link("..2", "..data_tmp");
@@ -135,7 +135,7 @@ fn polling_alone_suffices_and_a_bad_first_file_is_waited_out() {
         let file = folder.path().join("routes.toml");
         write(&file, "[backends.x\n");
         // Without watches, as on a mount that sends no events.
-        let mut provider = Provider::start(Place::File(file.clone()), false, Duration::from_millis(20));
+        let mut provider = Provider::start(RoutesLocation::File(file.clone()), false, Duration::from_millis(20));
         provider.assert_quiet().await;
         write(&file, &with_backends(&["a"]));
         assert_eq!(provider.backends().await, ["a"]);
@@ -148,7 +148,8 @@ fn a_place_that_appears_later_is_found() {
     block_on(async {
         let folder = folder();
         let later = folder.path().join("later");
-        let mut provider = Provider::start(Place::File(later.join("routes.toml")), true, Duration::from_millis(50));
+        let mut provider =
+            Provider::start(RoutesLocation::File(later.join("routes.toml")), true, Duration::from_millis(50));
         provider.assert_quiet().await;
         fs::create_dir(&later).expect("created");
         write(&later.join("routes.toml"), &with_backends(&["a"]));
@@ -165,7 +166,7 @@ fn a_folder_is_read_in_order_with_subfolders() {
     write(&path("a.toml"), &with_backends(&["one"]));
     write(&path("sub/c.toml"), &with_backends(&["three"]));
     write(&path("notes.txt"), "not toml");
-    let place = Place::Directory(folder.path().to_owned());
+    let place = RoutesLocation::Directory(folder.path().to_owned());
     let merged = load(&place).expect("all files are good");
     assert_eq!(merged.dynamic.backends.keys().collect::<Vec<_>>(), ["one", "three", "two"]);
     assert_eq!(merged.rejected.len(), 1);
@@ -182,11 +183,11 @@ fn the_main_file_gives_its_routes_only_and_may_hold_braces() {
     let main = folder.path().join("traefik.toml");
     let text = "[file]\n[entryPoints.http.redirect]\nreplacement = '{{ x }}'\n";
     write(&main, &(text.to_owned() + &with_backends(&["a"])));
-    let settings = FileSettings::new(&fixed::File::default(), Some(&main)).expect("there is a main file");
-    assert_eq!(settings.place, Place::Main(main));
+    let settings = FileSettings::new(&static_config::File::default(), Some(&main)).expect("there is a main file");
+    assert_eq!(settings.place, RoutesLocation::Main(main));
     let merged = load(&settings.place).expect("good");
     assert_eq!(merged.dynamic.backends.len(), 1);
-    assert_eq!(FileSettings::new(&fixed::File::default(), None), None);
+    assert_eq!(FileSettings::new(&static_config::File::default(), None), None);
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn an_error_that_stays_is_told_once_and_reading_makes_no_noise() {
         let file = folder.path().join("routes.toml");
         write(&file, "");
         let (report, mut events) = unbounded_channel();
-        let mut watches = Watches::new(&Place::File(file.clone()), report);
+        let mut watches = FileWatcher::new(&RoutesLocation::File(file.clone()), report);
         tokio::time::sleep(Duration::from_millis(100)).await;
         while events.try_recv().is_ok() {}
         for _ in 0..3 {

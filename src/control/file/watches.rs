@@ -9,9 +9,9 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Place;
+use super::RoutesLocation;
 
-pub(super) struct Watches {
+pub(super) struct FileWatcher {
     /// `None` when the kernel gives no inotify instance; polling then does it alone.
     watcher: Option<RecommendedWatcher>,
     folder: PathBuf,
@@ -42,7 +42,7 @@ impl Written {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, place: &Place, event: &Event) {
+    fn note(&self, place: &RoutesLocation, event: &Event) {
         let mut files = self.files();
         // Events were lost, the closing of a file perhaps among them.
         if event.need_rescan() || files.len() >= WRITTEN_MAX {
@@ -72,9 +72,9 @@ impl Written {
     }
 }
 
-impl Watches {
+impl FileWatcher {
     /// Starts watching; each change puts a `()` into `report`.
-    pub fn new(place: &Place, report: UnboundedSender<()>) -> Watches {
+    pub fn new(place: &RoutesLocation, report: UnboundedSender<()>) -> FileWatcher {
         let written = Written::default();
         let (noted, whose) = (written.clone(), place.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -89,16 +89,18 @@ impl Watches {
         let watcher =
             watcher.inspect_err(|error| tracing::warn!("file provider: no inotify, polling only: {error}")).ok();
         let (folder, mode, file) = match place {
-            Place::Directory(folder) => (folder.clone(), RecursiveMode::Recursive, None),
-            Place::Main(file) | Place::File(file) => (folder_of(file), RecursiveMode::NonRecursive, Some(file.clone())),
+            RoutesLocation::Directory(folder) => (folder.clone(), RecursiveMode::Recursive, None),
+            RoutesLocation::Main(file) | RoutesLocation::File(file) => {
+                (folder_of(file), RecursiveMode::NonRecursive, Some(file.clone()))
+            }
         };
-        let mut watches = Watches { watcher, folder, mode, file, folder_watched: false, written };
+        let mut watches = FileWatcher { watcher, folder, mode, file, folder_watched: false, written };
         watches.renew();
         watches
     }
 
     /// What events told last of the file of this path. Nothing where they stay silent, or come under another path.
-    pub fn writing(&self, place: &Place, path: &Path) -> Option<Writing> {
+    pub fn writing(&self, place: &RoutesLocation, path: &Path) -> Option<Writing> {
         self.written.files().get(&place.key(path)?).copied()
     }
 

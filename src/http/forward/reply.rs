@@ -2,7 +2,7 @@
 
 use super::{push_length, push_number};
 use crate::http::edits::push_value;
-use crate::http::head::{Known, Version};
+use crate::http::head::{KnownField, Version};
 use crate::http::phrase::status_phrase;
 use crate::http::reply::Reply;
 
@@ -23,7 +23,7 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply, plan: &ReplyPlan<'_>) {
     let close = reply.close || !plan.keep_alive;
     for (name, value) in &reply.fields {
         // Length and connection are written here and nowhere else.
-        if Known::of(name.as_bytes()).belongs_to_connection() {
+        if KnownField::of(name.as_bytes()).belongs_to_connection() {
             continue;
         }
         out.extend_from_slice(name.as_bytes());

@@ -3,7 +3,7 @@
 use super::{CHUNKED, Runs, push_length, push_line};
 use crate::http::edits::{EditRef, push_value};
 use crate::http::h1::target_end;
-use crate::http::head::{Body, Field, Known, RequestView, is_claim};
+use crate::http::head::{BodyFraming, Field, KnownField, RequestView, is_forwarding_field};
 
 /// What a request looks like on its way out, apart from what was received.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ pub struct ForwardPlan<'a> {
     /// This machine's name, for X-Forwarded-Server.
     pub server_name: &'a [u8],
     /// How the body goes out. A chunk-framed body that was buffered goes out with its length, for instance.
-    pub body: Body,
+    pub body: BodyFraming,
     /// The upgrade goes on to the origin; only if the head's `websocket` is set.
     pub websocket: bool,
     /// `Expect: 100-continue` goes on to the origin, if the client sent it.
@@ -39,7 +39,7 @@ impl Default for ForwardPlan<'_> {
             secure: false,
             trusted: false,
             server_name: b"",
-            body: Body::None,
+            body: BodyFraming::None,
             websocket: false,
             expect: true,
             extra: &[],
@@ -59,7 +59,7 @@ pub enum HostChoice<'a> {
 /// Appends the whole head, empty line included. `bytes` of the view may hold more than the head.
 pub fn write_request(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>) {
     push_request_line(out, view, plan);
-    let mut sent = Sent::default();
+    let mut sent = ForwardedSoFar::default();
     push_received(out, view, plan, &mut sent);
     if !view.edits.is_empty() {
         push_edits(out, view, plan, &mut sent);
@@ -77,7 +77,7 @@ pub fn write_request(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPla
 
 /// What the fields that went out already say, so that the proxy says only what is missing.
 #[derive(Default)]
-struct Sent<'a> {
+struct ForwardedSoFar<'a> {
     proto: Option<&'a [u8]>,
     port: bool,
     host: bool,
@@ -88,14 +88,14 @@ struct Sent<'a> {
     length: bool,
 }
 
-impl<'a> Sent<'a> {
+impl<'a> ForwardedSoFar<'a> {
     /// Takes note of a trusted, non-empty forwarding field.
-    fn note(&mut self, known: Known, value: &'a [u8]) {
+    fn note(&mut self, known: KnownField, value: &'a [u8]) {
         match known {
-            Known::XForwardedProto => self.proto = self.proto.or(Some(value)),
-            Known::XForwardedPort => self.port = true,
-            Known::XForwardedHost => self.host = true,
-            Known::XRealIp => self.real_ip = true,
+            KnownField::XForwardedProto => self.proto = self.proto.or(Some(value)),
+            KnownField::XForwardedPort => self.port = true,
+            KnownField::XForwardedHost => self.host = true,
+            KnownField::XRealIp => self.real_ip = true,
             _ => {}
         }
     }
@@ -131,14 +131,14 @@ pub fn push_target(out: &mut Vec<u8>, target: &[u8]) {
 }
 
 /// The fields as received, in order, case and number, without those that end here.
-fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, sent: &mut Sent<'a>) {
+fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, sent: &mut ForwardedSoFar<'a>) {
     let mut runs = Runs::new(view.bytes);
     let edited = !view.edits.is_empty();
     for field in &view.head.fields {
         let stays = !field.hop && field_stays(view, field, plan, sent);
         if stays && !(edited && view.edits.supersedes(field.name.of(view.bytes))) {
             runs.keep(field);
-            if field.known != Known::Other {
+            if field.known != KnownField::Other {
                 sent.note(field.known, field.value.of(view.bytes));
             }
         } else {
@@ -149,54 +149,55 @@ fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPla
 }
 
 /// Whether a field goes on as it is; the cases are those of static.md 3.8.
-fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sent: &mut Sent<'_>) -> bool {
+fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sent: &mut ForwardedSoFar<'_>) -> bool {
     match field.known {
-        Known::Other => plan.trusted || !is_claim(field.name.of(view.bytes)),
-        Known::Authorization | Known::Cookie | Known::Date => true,
-        Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::XRealIp => {
+        KnownField::Other => plan.trusted || !is_forwarding_field(field.name.of(view.bytes)),
+        KnownField::Authorization | KnownField::Cookie | KnownField::Date => true,
+        KnownField::XForwardedProto | KnownField::XForwardedHost | KnownField::XForwardedPort | KnownField::XRealIp => {
             plan.trusted && !field.value.is_empty()
         }
-        Known::XForwardedUri | Known::XForwardedMethod | Known::XForwardedPrefix => plan.trusted,
-        Known::XForwardedFor => {
+        KnownField::XForwardedUri | KnownField::XForwardedMethod | KnownField::XForwardedPrefix => plan.trusted,
+        KnownField::XForwardedFor => {
             sent.forwarded_for = true;
             false
         }
-        Known::Te => field.value.of(view.bytes).eq_ignore_ascii_case(b"trailers"),
+        KnownField::Te => field.value.of(view.bytes).eq_ignore_ascii_case(b"trailers"),
         // Announces what may stand behind the last chunk.
-        Known::Trailer => plan.body == Body::Chunked,
-        Known::Expect => plan.expect && view.head.expect_continue,
-        Known::ContentLength => {
+        KnownField::Trailer => plan.body == BodyFraming::Chunked,
+        KnownField::Expect => plan.expect && view.head.expect_continue,
+        KnownField::ContentLength => {
             sent.length = true;
             false
         }
-        Known::Host
-        | Known::Connection
-        | Known::TransferEncoding
-        | Known::Upgrade
-        | Known::KeepAlive
-        | Known::ProxyConnection
-        | Known::ProxyAuthenticate
-        | Known::ProxyAuthorization
-        | Known::XForwardedServer
-        | Known::ForwardedAlias => false,
+        KnownField::Host
+        | KnownField::Connection
+        | KnownField::TransferEncoding
+        | KnownField::Upgrade
+        | KnownField::KeepAlive
+        | KnownField::ProxyConnection
+        | KnownField::ProxyAuthenticate
+        | KnownField::ProxyAuthorization
+        | KnownField::XForwardedServer
+        | KnownField::ForwardedAlias => false,
     }
 }
 
 /// What the chain sets. A forwarding field counts as if the client had sent it (dynamic.md 5.12), and none touches Host or framing.
-fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, sent: &mut Sent<'a>) {
+fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, sent: &mut ForwardedSoFar<'a>) {
     for edit in view.edits.iter() {
         let (EditRef::Set { name, value } | EditRef::Add { name, value }) = edit else { continue };
-        let known = Known::of(name);
+        let known = KnownField::of(name);
         let goes = match known {
-            Known::XForwardedFor => {
+            KnownField::XForwardedFor => {
                 sent.forwarded_for = true;
                 false
             }
-            Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::XRealIp => {
-                plan.trusted && !value.is_empty()
-            }
-            Known::XForwardedUri | Known::XForwardedMethod => plan.trusted,
-            Known::Host | Known::Expect | Known::XForwardedServer | Known::ForwardedAlias => false,
+            KnownField::XForwardedProto
+            | KnownField::XForwardedHost
+            | KnownField::XForwardedPort
+            | KnownField::XRealIp => plan.trusted && !value.is_empty(),
+            KnownField::XForwardedUri | KnownField::XForwardedMethod => plan.trusted,
+            KnownField::Host | KnownField::Expect | KnownField::XForwardedServer | KnownField::ForwardedAlias => false,
             other => !other.belongs_to_connection(),
         };
         if goes {
@@ -210,10 +211,10 @@ fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'
 
 /// The proxy's own word on where the request came from (static.md 3.8). WebSocket requests get the same fields as all others: v1 left
 /// X-Forwarded-For out there, by mistake.
-fn push_client(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, sent: &Sent<'_>) {
+fn push_client(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, sent: &ForwardedSoFar<'_>) {
     out.extend_from_slice(b"X-Forwarded-For: ");
     if plan.trusted && sent.forwarded_for {
-        for value in view.all(Known::XForwardedFor.name()).filter(|value| !value.is_empty()) {
+        for value in view.all(KnownField::XForwardedFor.name()).filter(|value| !value.is_empty()) {
             out.extend_from_slice(value);
             out.extend_from_slice(b", ");
         }
@@ -245,14 +246,14 @@ fn port_of(host: &[u8]) -> Option<&[u8]> {
     (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
 }
 
-fn push_framing(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, sent: &Sent<'_>) {
+fn push_framing(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, sent: &ForwardedSoFar<'_>) {
     match plan.body {
-        Body::Length(length) => push_length(out, length),
+        BodyFraming::Length(length) => push_length(out, length),
         // A request cannot last until the connection ends: chunks are how an unknown length travels.
-        Body::Chunked | Body::UntilClose => out.extend_from_slice(CHUNKED),
+        BodyFraming::Chunked | BodyFraming::UntilClose => out.extend_from_slice(CHUNKED),
         // Servers may insist on a length where a body is usual (RFC 9110 8.6); a GET gets one only if the client gave it.
-        Body::None if sent.length || usually_has_body(view.method()) => push_length(out, 0),
-        Body::None => {}
+        BodyFraming::None if sent.length || usually_has_body(view.method()) => push_length(out, 0),
+        BodyFraming::None => {}
     }
     if plan.websocket {
         out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");

@@ -3,7 +3,7 @@
 use super::reply::{push_connection, push_status_line};
 use super::{CHUNKED, Runs, push_length, push_line};
 use crate::http::edits::EditRef;
-use crate::http::head::{Body, Known, ResponseView, Version};
+use crate::http::head::{BodyFraming, KnownField, ResponseView, Version};
 
 /// What a response looks like on its way out, apart from what was received.
 #[derive(Debug, Clone, Copy)]
@@ -12,17 +12,17 @@ pub struct ResponsePlan<'a> {
     /// The client's connection may carry another request. A body that lasts until the connection ends overrules it.
     pub keep_alive: bool,
     /// How the body goes out: see [`framing_for_client`].
-    pub body: Body,
+    pub body: BodyFraming,
     /// Date in IMF-fixdate form (RFC 9110 5.6.7); written only when the response has none.
     pub date: Option<&'a [u8]>,
 }
 
 /// How a body received as `body` goes out to a client of that version: an end that only the connection marks becomes chunks, and
 /// chunks become such an end for HTTP/1.0 (RFC 9112 6.1), which ends the connection.
-pub fn framing_for_client(version: Version, body: Body) -> Body {
+pub fn framing_for_client(version: Version, body: BodyFraming) -> BodyFraming {
     match (version, body) {
-        (Version::Http11, Body::UntilClose) => Body::Chunked,
-        (Version::Http10, Body::Chunked) => Body::UntilClose,
+        (Version::Http11, BodyFraming::UntilClose) => BodyFraming::Chunked,
+        (Version::Http10, BodyFraming::Chunked) => BodyFraming::UntilClose,
         (_, body) => body,
     }
 }
@@ -32,7 +32,7 @@ pub fn framing_for_client(version: Version, body: Body) -> Body {
 pub fn write_response(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &ResponsePlan<'_>) {
     let head = view.head;
     push_status_line(out, plan.client_version, head.status, view.reason());
-    let announces = plan.body == Body::Chunked && plan.client_version == Version::Http11;
+    let announces = plan.body == BodyFraming::Chunked && plan.client_version == Version::Http11;
     let has_date = push_received(out, view, announces);
     if !view.edits.is_empty() {
         push_edits(out, view);
@@ -58,10 +58,10 @@ fn push_received(out: &mut Vec<u8>, view: ResponseView<'_>, with_trailer: bool) 
     let mut has_date = false;
     let edited = !view.edits.is_empty();
     for field in &view.head.fields {
-        let goes_on = !field.known.belongs_to_connection() || (field.known == Known::Trailer && with_trailer);
+        let goes_on = !field.known.belongs_to_connection() || (field.known == KnownField::Trailer && with_trailer);
         let stays = !field.hop && goes_on;
         if stays && !(edited && view.edits.replaces(field.name.of(view.bytes))) {
-            has_date |= field.known == Known::Date;
+            has_date |= field.known == KnownField::Date;
             runs.keep(field);
         } else {
             runs.leave_out(out, field);
@@ -74,7 +74,7 @@ fn push_received(out: &mut Vec<u8>, view: ResponseView<'_>, with_trailer: bool) 
 fn push_edits(out: &mut Vec<u8>, view: ResponseView<'_>) {
     for edit in view.edits.iter() {
         let (EditRef::Set { name, value } | EditRef::Add { name, value }) = edit else { continue };
-        if !Known::of(name).belongs_to_connection() {
+        if !KnownField::of(name).belongs_to_connection() {
             out.extend_from_slice(name);
             out.extend_from_slice(b": ");
             push_line(out, value, b"");
@@ -84,10 +84,10 @@ fn push_edits(out: &mut Vec<u8>, view: ResponseView<'_>) {
 
 fn push_framing(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &ResponsePlan<'_>) {
     match plan.body {
-        Body::Length(length) => push_length(out, length),
-        Body::Chunked if plan.client_version == Version::Http11 => out.extend_from_slice(CHUNKED),
-        Body::Chunked | Body::UntilClose => {}
-        Body::None => push_length_without_body(out, view),
+        BodyFraming::Length(length) => push_length(out, length),
+        BodyFraming::Chunked if plan.client_version == Version::Http11 => out.extend_from_slice(CHUNKED),
+        BodyFraming::Chunked | BodyFraming::UntilClose => {}
+        BodyFraming::None => push_length_without_body(out, view),
     }
 }
 
@@ -98,19 +98,21 @@ fn push_length_without_body(out: &mut Vec<u8>, view: ResponseView<'_>) {
     if head.status == 204 {
         return;
     }
-    let received = head.fields.iter().find(|field| field.known == Known::ContentLength && !field.hop);
+    let received = head.fields.iter().find(|field| field.known == KnownField::ContentLength && !field.hop);
     match received {
-        Some(field) if head.body == Body::None => push_line(out, b"Content-Length: ", field.value.of(view.bytes)),
+        Some(field) if head.body == BodyFraming::None => {
+            push_line(out, b"Content-Length: ", field.value.of(view.bytes))
+        }
         // The body was there and does not go out.
-        _ if head.body != Body::None => push_length(out, 0),
+        _ if head.body != BodyFraming::None => push_length(out, 0),
         _ => {}
     }
 }
 
 fn lasts_until_close(plan: &ResponsePlan<'_>) -> bool {
     match plan.body {
-        Body::UntilClose => true,
-        Body::Chunked => plan.client_version == Version::Http10,
-        Body::None | Body::Length(_) => false,
+        BodyFraming::UntilClose => true,
+        BodyFraming::Chunked => plan.client_version == Version::Http10,
+        BodyFraming::None | BodyFraming::Length(_) => false,
     }
 }

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use super::codec::Limits;
+use super::progress::HeadLimits;
 use super::scan::{self, Scanned};
-use super::strict::Rule;
+use super::violation::Violation;
 use crate::http::edits::Edits;
-use crate::http::head::{Body, Known};
+use crate::http::head::{BodyFraming, KnownField};
 use crate::limits::{CHUNK_OVERHEAD_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
 /// What one call of [`Decoder::decode`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Step {
+pub struct DecodeStep {
     /// Bytes of the input that belong to this body and are dealt with, payload and framing.
     pub consumed: usize,
     /// Payload, as a range of the input.
@@ -22,10 +22,10 @@ pub struct Step {
 
 /// Why a body cannot be read on. Its connection ends, on both sides: neither can know where the next message starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidBody(pub Rule);
+pub struct InvalidBody(pub Violation);
 
-impl From<Rule> for InvalidBody {
-    fn from(rule: Rule) -> Self {
+impl From<Violation> for InvalidBody {
+    fn from(rule: Violation) -> Self {
         InvalidBody(rule)
     }
 }
@@ -76,26 +76,26 @@ enum State {
 }
 
 impl Decoder {
-    pub fn new(body: Body) -> Self {
+    pub fn new(body: BodyFraming) -> Self {
         let (state, left) = match body {
-            Body::None | Body::Length(0) => (State::Done, 0),
-            Body::Length(length) => (State::Length, length),
-            Body::Chunked => (State::Size, 0),
-            Body::UntilClose => (State::UntilClose, 0),
+            BodyFraming::None | BodyFraming::Length(0) => (State::Done, 0),
+            BodyFraming::Length(length) => (State::Length, length),
+            BodyFraming::Chunked => (State::Size, 0),
+            BodyFraming::UntilClose => (State::UntilClose, 0),
         };
         Decoder { state, left, digits: 0, overhead: 0, trailers: None, own: None }
     }
 
     /// For the body of a request: a trailer that `edits` has a say on does not travel either, or a server that puts trailers beside the
     /// fields of the head would have two of a field that only the proxy may set.
-    pub fn of_request(body: Body, edits: &Edits) -> Self {
-        let own = (body == Body::Chunked && !edits.is_empty()).then(|| Box::new(edits.clone()));
+    pub fn of_request(body: BodyFraming, edits: &Edits) -> Self {
+        let own = (body == BodyFraming::Chunked && !edits.is_empty()).then(|| Box::new(edits.clone()));
         Decoder { own, ..Decoder::new(body) }
     }
 
     /// Reads on. Call it until `consumed` is the whole input or `done`: one call returns at most one run of payload.
-    pub fn decode(&mut self, input: &[u8]) -> Result<Step, InvalidBody> {
-        let mut step = Step::default();
+    pub fn decode(&mut self, input: &[u8]) -> Result<DecodeStep, InvalidBody> {
+        let mut step = DecodeStep::default();
         while step.consumed < input.len() && self.state != State::Done {
             if matches!(self.state, State::Length | State::Data | State::UntilClose) {
                 if step.data.is_some() {
@@ -122,7 +122,7 @@ impl Decoder {
                 self.state = State::Done;
                 Ok(())
             }
-            _ => Err(Rule::BodyTruncated.into()),
+            _ => Err(Violation::BodyTruncated.into()),
         }
     }
 
@@ -163,13 +163,13 @@ impl Decoder {
         if self.state == State::UntilClose { count } else { self.left.min(count as u64) as usize }
     }
 
-    fn framing_byte(&mut self, byte: u8) -> Result<(), Rule> {
+    fn framing_byte(&mut self, byte: u8) -> Result<(), Violation> {
         match self.state {
             State::Size => self.size_byte(byte),
             State::Extension => match byte {
                 b'\r' => self.next(State::SizeLf),
                 b'\t' => self.overhead_byte(),
-                0..0x20 | 0x7f => Err(Rule::ChunkExtension),
+                0..0x20 | 0x7f => Err(Violation::ChunkExtension),
                 _ => self.overhead_byte(),
             },
             State::SizeLf if byte == b'\n' => {
@@ -178,54 +178,54 @@ impl Decoder {
                 self.digits = 0;
                 self.next(if self.left == 0 { State::Trailer } else { State::Data })
             }
-            State::SizeLf => Err(Rule::ChunkSize),
+            State::SizeLf => Err(Violation::ChunkSize),
             State::DataCr if byte == b'\r' => self.next(State::DataLf),
             State::DataLf if byte == b'\n' => self.next(State::Size),
-            State::DataCr | State::DataLf => Err(Rule::ChunkEnd),
+            State::DataCr | State::DataLf => Err(Violation::ChunkEnd),
             State::Trailer if byte == b'\r' && self.trailers.is_none() => self.next(State::LastLf),
             State::Trailer => self.trailer_byte(byte),
             State::LastLf if byte == b'\n' => self.next(State::Done),
-            State::LastLf => Err(Rule::Trailer),
+            State::LastLf => Err(Violation::Trailer),
             State::Done | State::Length | State::UntilClose | State::Data => Ok(()),
         }
     }
 
-    fn next(&mut self, state: State) -> Result<(), Rule> {
+    fn next(&mut self, state: State) -> Result<(), Violation> {
         self.state = state;
         Ok(())
     }
 
-    fn overhead_byte(&mut self) -> Result<(), Rule> {
+    fn overhead_byte(&mut self) -> Result<(), Violation> {
         self.overhead += 1;
-        if self.overhead > CHUNK_OVERHEAD_BYTES_MAX { Err(Rule::ChunkOverhead) } else { Ok(()) }
+        if self.overhead > CHUNK_OVERHEAD_BYTES_MAX { Err(Violation::ChunkOverhead) } else { Ok(()) }
     }
 
     /// Digits only, at least one: no sign, no `0x`, no `_`, no space (security.md 19).
-    fn size_byte(&mut self, byte: u8) -> Result<(), Rule> {
+    fn size_byte(&mut self, byte: u8) -> Result<(), Violation> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
             b'A'..=b'F' => byte - b'A' + 10,
             b';' if self.digits > 0 => return self.next(State::Extension),
             b'\r' if self.digits > 0 => return self.next(State::SizeLf),
-            _ => return Err(Rule::ChunkSize),
+            _ => return Err(Violation::ChunkSize),
         };
         self.digits += 1;
         // 2^60 is far above any body and leaves room for the next digit.
         if self.digits > CHUNK_SIZE_DIGITS_MAX || self.left >= 1 << 56 {
-            return Err(Rule::ChunkSizeTooLong);
+            return Err(Violation::ChunkSizeTooLong);
         }
         self.left = self.left * 16 + u64::from(digit);
         Ok(())
     }
 
-    fn trailer_byte(&mut self, byte: u8) -> Result<(), Rule> {
+    fn trailer_byte(&mut self, byte: u8) -> Result<(), Violation> {
         let trailers = self.trailers.get_or_insert_default();
         if trailers.bytes[trailers.end..].last() == Some(&b'\r') && byte != b'\n' {
-            return Err(Rule::Trailer);
+            return Err(Violation::Trailer);
         }
         if trailers.bytes.len() >= TRAILER_BYTES_MAX {
-            return Err(Rule::TrailerTooLong);
+            return Err(Violation::TrailerTooLong);
         }
         trailers.bytes.push(byte);
         let is_over = byte == b'\n' && trailers.take_line(self.own.as_deref())?;
@@ -235,7 +235,7 @@ impl Decoder {
 
 impl Trailers {
     /// A whole line is there: true for the end, else a field to pass on, or one that must not travel here.
-    fn take_line(&mut self, own: Option<&Edits>) -> Result<bool, Rule> {
+    fn take_line(&mut self, own: Option<&Edits>) -> Result<bool, Violation> {
         let line = &self.bytes[self.end..];
         if line == b"\r\n" {
             self.bytes.truncate(self.end);
@@ -243,13 +243,13 @@ impl Trailers {
         }
         self.fields += 1;
         if self.fields > TRAILER_FIELDS_MAX {
-            return Err(Rule::TrailerTooLong);
+            return Err(Violation::TrailerTooLong);
         }
-        let limits = Limits { fields_max: 1, ..Limits::default() };
+        let limits = HeadLimits { fields_max: 1, ..HeadLimits::default() };
         let mut fields = Vec::with_capacity(1);
         match scan::fields(line, 0, &limits, &mut fields) {
             Ok(Scanned::Partial) => {}
-            Ok(Scanned::Complete(_)) | Err(_) => return Err(Rule::Trailer),
+            Ok(Scanned::Complete(_)) | Err(_) => return Err(Violation::Trailer),
         }
         let travels = fields.first().is_some_and(|field| {
             let name = field.name.of(line);
@@ -266,7 +266,7 @@ impl Trailers {
 
 /// Whether a field may be passed on as a trailer: none that frames, routes, authenticates or describes the content
 /// (RFC 9110 6.5.1), and none that the proxy itself vouches for.
-fn may_trail(known: Known, name: &[u8]) -> bool {
+fn may_trail(known: KnownField, name: &[u8]) -> bool {
     const NEVER: [&[u8]; 14] = [
         b"set-cookie",
         b"content-encoding",
@@ -284,7 +284,9 @@ fn may_trail(known: Known, name: &[u8]) -> bool {
         b"sec-websocket-key",
     ];
     let forwarded = name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
-    matches!(known, Known::Other | Known::Date) && !forwarded && !NEVER.iter().any(|n| name.eq_ignore_ascii_case(n))
+    matches!(known, KnownField::Other | KnownField::Date)
+        && !forwarded
+        && !NEVER.iter().any(|n| name.eq_ignore_ascii_case(n))
 }
 
 /// What ends a chunk's data.

@@ -1,33 +1,33 @@
 //! What fields say about where a body ends and which fields end with the connection: the same care for both directions.
 
-use super::strict::Rule;
-use crate::http::head::{Field, Known, is_forwarded_name};
+use super::violation::Violation;
+use crate::http::head::{Field, KnownField, is_forwarded_name};
 use crate::limits::CONNECTION_OPTIONS_MAX;
 
 /// What was seen of the framing fields so far.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct FramingFields {
     pub length: Option<u64>,
     pub chunked: bool,
     pub has_connection: bool,
 }
 
-impl Facts {
+impl FramingFields {
     /// Digits only and once (RFC 9110 8.6). Equal repetitions are legal to merge; they are refused as only a broken or hostile sender makes them.
-    pub fn content_length(&mut self, value: &[u8]) -> Result<(), Rule> {
-        let number = decimal(value).ok_or(Rule::LengthInvalid)?;
+    pub fn content_length(&mut self, value: &[u8]) -> Result<(), Violation> {
+        let number = decimal(value).ok_or(Violation::LengthInvalid)?;
         if self.length.replace(number).is_some() {
-            return Err(Rule::LengthRepeated);
+            return Err(Violation::LengthRepeated);
         }
         Ok(())
     }
 
     /// Exactly `chunked`, once (RFC 9112 6.1): the one coding that every recipient reads alike.
-    pub fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Rule> {
+    pub fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Violation> {
         if std::mem::replace(&mut self.chunked, true) {
-            return Err(Rule::CodingRepeated);
+            return Err(Violation::CodingRepeated);
         }
-        if value.eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(Rule::CodingNotChunked) }
+        if value.eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(Violation::CodingNotChunked) }
     }
 }
 
@@ -52,14 +52,18 @@ pub(super) struct Options {
 }
 
 /// Reads all Connection fields (RFC 9110 7.6.1) and marks the fields that they name as ending here.
-pub(super) fn connection_options(bytes: &[u8], fields: &mut [Field], facts: &Facts) -> Result<Options, Rule> {
+pub(super) fn connection_options(
+    bytes: &[u8],
+    fields: &mut [Field],
+    facts: &FramingFields,
+) -> Result<Options, Violation> {
     let mut options = Options::default();
     if !facts.has_connection {
         return Ok(options);
     }
     let mut count = 0;
     for at in 0..fields.len() {
-        if fields[at].known != Known::Connection {
+        if fields[at].known != KnownField::Connection {
             continue;
         }
         let value = fields[at].value.of(bytes);
@@ -69,7 +73,7 @@ pub(super) fn connection_options(bytes: &[u8], fields: &mut [Field], facts: &Fac
             }
             count += 1;
             if count > CONNECTION_OPTIONS_MAX {
-                return Err(Rule::TooManyOptions);
+                return Err(Violation::TooManyOptions);
             }
             if option.eq_ignore_ascii_case(b"close") {
                 options.close = true;
@@ -95,8 +99,14 @@ fn mark(bytes: &[u8], fields: &mut [Field], option: &[u8]) {
 }
 
 /// Fields that no Connection option removes: who is asked, how the body is framed, and who the client is (security.md 44).
-fn stays(known: Known, name: &[u8]) -> bool {
-    let framing =
-        matches!(known, Known::Host | Known::ContentLength | Known::TransferEncoding | Known::Expect | Known::Te);
-    framing || known == Known::XRealIp || is_forwarded_name(name)
+fn stays(known: KnownField, name: &[u8]) -> bool {
+    let framing = matches!(
+        known,
+        KnownField::Host
+            | KnownField::ContentLength
+            | KnownField::TransferEncoding
+            | KnownField::Expect
+            | KnownField::Te
+    );
+    framing || known == KnownField::XRealIp || is_forwarded_name(name)
 }

@@ -1,12 +1,12 @@
 //! HTTP/1.x on the wire (RFC 9112): machines that are fed bytes.
 
 pub mod body;
-pub mod client;
-pub mod codec;
+pub mod response_head;
+pub mod progress;
 mod framing;
 mod host;
 mod scan;
-pub mod server;
-pub mod strict;
+pub mod request_head;
+pub mod violation;
 
 pub(crate) use scan::{is_token_byte, target_end};

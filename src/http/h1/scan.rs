@@ -1,8 +1,8 @@
 //! The bytes of a field block, read once from left to right.
 
-use super::codec::Limits;
-use super::strict::Rule;
-use crate::http::head::{Field, Known, Span};
+use super::progress::HeadLimits;
+use super::violation::Violation;
+use crate::http::head::{Field, KnownField, Span};
 
 /// Where a scan of a field block stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,12 @@ pub(super) enum Scanned {
 }
 
 /// Reads field lines from `at` up to and with the empty line. `fields` is appended to.
-pub(super) fn fields(bytes: &[u8], mut at: usize, limits: &Limits, fields: &mut Vec<Field>) -> Result<Scanned, Rule> {
+pub(super) fn fields(
+    bytes: &[u8],
+    mut at: usize,
+    limits: &HeadLimits,
+    fields: &mut Vec<Field>,
+) -> Result<Scanned, Violation> {
     loop {
         match bytes.get(at) {
             None => return Ok(Scanned::Partial),
@@ -21,16 +26,16 @@ pub(super) fn fields(bytes: &[u8], mut at: usize, limits: &Limits, fields: &mut 
                 return match bytes.get(at + 1) {
                     None => Ok(Scanned::Partial),
                     Some(b'\n') => Ok(Scanned::Complete(at + 2)),
-                    Some(_) => Err(Rule::BareCr),
+                    Some(_) => Err(Violation::BareCr),
                 };
             }
-            Some(b'\n') => return Err(Rule::BareLf),
-            Some(b' ' | b'\t') if fields.is_empty() => return Err(Rule::LeadingSpace),
-            Some(b' ' | b'\t') => return Err(Rule::Fold),
+            Some(b'\n') => return Err(Violation::BareLf),
+            Some(b' ' | b'\t') if fields.is_empty() => return Err(Violation::LeadingSpace),
+            Some(b' ' | b'\t') => return Err(Violation::Fold),
             Some(_) => {}
         }
         if fields.len() >= limits.fields_max {
-            return Err(Rule::TooManyFields);
+            return Err(Violation::TooManyFields);
         }
         match field_line(bytes, at)? {
             Some((field, next)) => {
@@ -43,15 +48,15 @@ pub(super) fn fields(bytes: &[u8], mut at: usize, limits: &Limits, fields: &mut 
 }
 
 /// One field line at `at`, and where the next line starts.
-fn field_line(bytes: &[u8], at: usize) -> Result<Option<(Field, usize)>, Rule> {
+fn field_line(bytes: &[u8], at: usize) -> Result<Option<(Field, usize)>, Violation> {
     let (name_end, underscore) = name_end(bytes, at);
     match bytes.get(name_end) {
         None => return Ok(None),
-        Some(b':') if name_end == at => return Err(Rule::EmptyName),
+        Some(b':') if name_end == at => return Err(Violation::EmptyName),
         Some(b':') => {}
-        Some(b' ' | b'\t') => return Err(Rule::SpaceBeforeColon),
-        Some(b'\r' | b'\n') => return Err(Rule::NoColon),
-        Some(_) => return Err(Rule::NameByte),
+        Some(b' ' | b'\t') => return Err(Violation::SpaceBeforeColon),
+        Some(b'\r' | b'\n') => return Err(Violation::NoColon),
+        Some(_) => return Err(Violation::NameByte),
     }
     let mut start = name_end + 1;
     while let Some(b' ' | b'\t') = bytes.get(start) {
@@ -62,27 +67,27 @@ fn field_line(bytes: &[u8], at: usize) -> Result<Option<(Field, usize)>, Rule> {
     while end > start && matches!(bytes[end - 1], b' ' | b'\t') {
         end -= 1;
     }
-    let known = Known::of_name(&bytes[at..name_end], underscore);
+    let known = KnownField::of_name(&bytes[at..name_end], underscore);
     let field = Field { name: Span::new(at, name_end), value: Span::new(start, end), known, hop: false };
     Ok(Some((field, next)))
 }
 
 /// The end of a value (or reason phrase) that begins at `at`, and the start of the line behind its CRLF.
-pub(super) fn value_line_end(bytes: &[u8], mut at: usize) -> Result<Option<(usize, usize)>, Rule> {
+pub(super) fn value_line_end(bytes: &[u8], mut at: usize) -> Result<Option<(usize, usize)>, Violation> {
     loop {
         at = first_control(bytes, at);
         match bytes.get(at) {
             None => return Ok(None),
             Some(b'\t') => at += 1,
-            Some(b'\n') => return Err(Rule::BareLf),
+            Some(b'\n') => return Err(Violation::BareLf),
             Some(b'\r') => {
                 return match bytes.get(at + 1) {
                     None => Ok(None),
                     Some(b'\n') => Ok(Some((at, at + 2))),
-                    Some(_) => Err(Rule::BareCr),
+                    Some(_) => Err(Violation::BareCr),
                 };
             }
-            Some(_) => return Err(Rule::ValueByte),
+            Some(_) => return Err(Violation::ValueByte),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::net::driver::{Driver, Wanted};
+use crate::net::driver::{Driver, DriverPreference};
 use crate::net::{Deadlines, Duplex, ReadHalf, Tcp};
 
 /// A connection of ours and its other end, which a thread uses with plain blocking calls.
@@ -36,7 +36,7 @@ fn body(len: usize) -> Vec<u8> {
 
 #[test]
 fn a_long_body_arrives_whole_and_the_sockets_go_on_as_before() {
-    for wanted in [Wanted::Auto, Wanted::Epoll] {
+    for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
         let mut driver = Driver::build(wanted).expect("a driver");
         driver.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -55,7 +55,7 @@ fn a_long_body_arrives_whole_and_the_sockets_go_on_as_before() {
                 sink.read_exact(&mut got).expect("receives");
                 got
             });
-            let pipes = Pipes::default();
+            let pipes = PipePool::default();
             let moved = Cell::new(0);
             let deadlines = deadlines();
             let stall = deadlines.limit(Duration::from_secs(10));
@@ -75,10 +75,10 @@ fn a_long_body_arrives_whole_and_the_sockets_go_on_as_before() {
 
 #[test]
 fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
-    let mut driver = Driver::build(Wanted::Auto).expect("a driver");
+    let mut driver = Driver::build(DriverPreference::Auto).expect("a driver");
     driver.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let pipes = Pipes::default();
+        let pipes = PipePool::default();
         let deadlines = deadlines();
         let stall = deadlines.limit(Duration::from_secs(5));
         let (Duplex { mut reader, .. }, mut source) = pair(&listener);
@@ -90,7 +90,7 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
         let cut = Transfer { from, to, head: &[], count: 5000, stall, in_good_pieces: true, pace: None }
             .run(pipes.lend().expect("a pipe"), &pipes, &moved, || ())
             .await;
-        assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
+        assert!(matches!(cut, Err(SpliceError::Source(_))), "{cut:?}");
         assert_eq!(moved.get(), 1000, "what came before the cut has been passed on");
         drop(sink);
         let (Duplex { mut reader, .. }, mut source) = pair(&listener);
@@ -99,7 +99,7 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
         let gone = Transfer { from, to, head: b"head", count: 8_000_000, stall, in_good_pieces: true, pace: None }
             .run(pipes.lend().expect("a pipe"), &pipes, &moved, || ())
             .await;
-        assert!(matches!(gone, Err(Broken::Sink(_))), "{gone:?}");
+        assert!(matches!(gone, Err(SpliceError::Sink(_))), "{gone:?}");
         drop(reader);
         // The ring closes the socket; the thread blocks until it has.
         monoio::time::sleep(Duration::from_millis(50)).await;
@@ -110,11 +110,11 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
 
 #[test]
 fn a_head_goes_out_also_where_its_sender_has_ended_or_failed_already() {
-    for wanted in [Wanted::Auto, Wanted::Epoll] {
+    for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
         let mut driver = Driver::build(wanted).expect("a driver");
         driver.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-            let (pipes, deadlines, moved) = (Pipes::default(), deadlines(), Cell::new(0));
+            let (pipes, deadlines, moved) = (PipePool::default(), deadlines(), Cell::new(0));
             for is_reset in [false, true] {
                 let (Duplex { mut reader, .. }, source) = pair(&listener);
                 let (Duplex { mut writer, .. }, mut sink) = pair(&listener);
@@ -128,7 +128,7 @@ fn a_head_goes_out_also_where_its_sender_has_ended_or_failed_already() {
                 let cut = Transfer { from, to, head: b"head", count: 5000, stall, in_good_pieces: true, pace: None }
                     .run(pipes.lend().expect("a pipe"), &pipes, &moved, || ())
                     .await;
-                assert!(matches!(cut, Err(Broken::Source(_))), "{cut:?}");
+                assert!(matches!(cut, Err(SpliceError::Source(_))), "{cut:?}");
                 sink.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
                 let mut head = [0; 4];
                 sink.read_exact(&mut head).expect("what was read before the end");
@@ -157,7 +157,7 @@ async fn in_pieces(pieces: &'static [usize]) {
     let deadlines = deadlines();
     let stall = deadlines.limit(Duration::from_secs(10));
     let count = pieces.iter().sum::<usize>() as u64;
-    let pipes = Pipes::default();
+    let pipes = PipePool::default();
     let transfer =
         Transfer { from: &mut reader, to: &mut writer, head: &[], count, stall, in_good_pieces: true, pace: None };
     transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await.expect("moves");
@@ -168,7 +168,7 @@ async fn in_pieces(pieces: &'static [usize]) {
 
 #[test]
 fn a_sender_that_waits_is_forwarded_as_it_sends() {
-    for wanted in [Wanted::IoUring, Wanted::Epoll] {
+    for wanted in [DriverPreference::IoUring, DriverPreference::Epoll] {
         let mut driver = Driver::build(wanted).expect("a driver");
         driver.block_on(async {
             in_pieces(&[4_999_999, 1]).await;
@@ -180,7 +180,7 @@ fn a_sender_that_waits_is_forwarded_as_it_sends() {
 
 #[test]
 fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
-    let mut driver = Driver::build(Wanted::Auto).expect("a driver");
+    let mut driver = Driver::build(DriverPreference::Auto).expect("a driver");
     driver.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let (Duplex { mut reader, mut writer }, mut client) = pair(&listener);
@@ -200,7 +200,7 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
             }
             server
         });
-        let (deadlines, pipes) = (deadlines(), Pipes::default());
+        let (deadlines, pipes) = (deadlines(), PipePool::default());
         let (longest, ticked) = (Cell::new(Duration::ZERO), Cell::new(Instant::now()));
         let stall = deadlines.limit(Duration::from_secs(10));
         let up = async {
@@ -251,12 +251,12 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
 
 #[test]
 fn a_transfer_that_is_given_up_leaves_the_sockets_as_they_were() {
-    let mut driver = Driver::build(Wanted::IoUring).expect("the ring");
+    let mut driver = Driver::build(DriverPreference::IoUring).expect("the ring");
     driver.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let (Duplex { mut reader, .. }, mut source) = pair(&listener);
         let (Duplex { mut writer, .. }, _sink) = pair(&listener);
-        let (pipes, deadlines) = (Pipes::default(), deadlines());
+        let (pipes, deadlines) = (PipePool::default(), deadlines());
         let stall = deadlines.limit(Duration::from_secs(10));
         let (from, to) = (&mut reader, &mut writer);
         let transfer = Transfer { from, to, head: &[], count: 1_000_000, stall, in_good_pieces: true, pace: None };
@@ -279,19 +279,19 @@ fn a_transfer_that_is_given_up_leaves_the_sockets_as_they_were() {
 
 #[test]
 fn a_client_may_not_be_silent_for_ever_and_a_server_may() {
-    let mut driver = Driver::build(Wanted::Auto).expect("a driver");
+    let mut driver = Driver::build(DriverPreference::Auto).expect("a driver");
     driver.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let (Duplex { mut reader, .. }, _source) = pair(&listener);
         let (Duplex { mut writer, .. }, mut sink) = pair(&listener);
         let deadlines = deadlines();
         let stall = deadlines.limit(Duration::from_millis(30));
-        let pipes = Pipes::default();
+        let pipes = PipePool::default();
         let (from, to) = (&mut reader, &mut writer);
-        let pace = &mut Pace::default();
+        let pace = &mut MinRate::default();
         let transfer = Transfer { from, to, head: b"head", count: 10, stall, in_good_pieces: true, pace: Some(pace) };
         let stalled = transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await;
-        assert!(matches!(stalled, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
+        assert!(matches!(stalled, Err(SpliceError::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
         let mut head = [0; 4];
         sink.read_exact(&mut head).expect("receives");
         assert_eq!(&head, b"head", "what is there does not wait for what is not");
@@ -308,13 +308,13 @@ fn a_client_may_not_be_silent_for_ever_and_a_server_may() {
 
 #[test]
 fn a_client_that_drips_is_given_up_and_one_that_is_only_slow_is_not() {
-    for wanted in [Wanted::Auto, Wanted::Epoll] {
+    for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
         let mut driver = Driver::build(wanted).expect("a driver");
         driver.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
             // Both are silent for no longer than a tenth of the limit.
             for (piece, is_slow) in [(1, true), (4096, false)] {
-                let (deadlines, pipes) = (deadlines(), Pipes::default());
+                let (deadlines, pipes) = (deadlines(), PipePool::default());
                 let stall = deadlines.limit(Duration::from_millis(200));
                 let (Duplex { mut reader, .. }, mut source) = pair(&listener);
                 let (Duplex { mut writer, .. }, sink) = pair(&listener);
@@ -328,11 +328,11 @@ fn a_client_that_drips_is_given_up_and_one_that_is_only_slow_is_not() {
                     }
                     (source, sink)
                 });
-                let mut pace = Pace::default();
+                let mut pace = MinRate::default();
                 let (from, to, pace) = (&mut reader, &mut writer, Some(&mut pace));
                 let transfer = Transfer { from, to, head: &[], count, stall, in_good_pieces: false, pace };
                 let outcome = transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await;
-                let late = matches!(&outcome, Err(Broken::Source(e)) if e.kind() == io::ErrorKind::TimedOut);
+                let late = matches!(&outcome, Err(SpliceError::Source(e)) if e.kind() == io::ErrorKind::TimedOut);
                 assert_eq!((late, outcome.is_ok()), (is_slow, !is_slow), "{piece}: {outcome:?}");
                 drop(dripping.join().expect("ends"));
             }

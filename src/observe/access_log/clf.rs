@@ -3,14 +3,14 @@
 use std::io::Write;
 
 use super::format::{AccessLogFormat, HeaderMode, LogField};
-use super::{FieldList, Record};
-use crate::observe::clock_text::{Moment, push_number};
-use crate::observe::json_text::push_hex;
+use super::{AccessLogRecord, FieldList};
+use crate::observe::go_json::push_hex;
+use crate::observe::time_format::{Timestamp, push_number};
 
 /// Milliseconds are what the last column tells.
 const MILLI_NANOS: u64 = 1_000_000;
 
-pub(super) fn append(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8>) {
+pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &mut Vec<u8>) {
     push_client(format, record, out);
     out.extend_from_slice(b" [");
     push_time(format, record, out);
@@ -42,7 +42,7 @@ pub(super) fn append(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8
     out.extend_from_slice(b"ms\n");
 }
 
-fn push_client(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8>) {
+fn push_client(format: &AccessLogFormat, record: &AccessLogRecord, out: &mut Vec<u8>) {
     match record.forwarded_for.filter(|list| !list.is_empty()) {
         _ if !format.keeps(LogField::ClientHost) => out.push(b'-'),
         Some(list) => push_escaped(out, list),
@@ -54,8 +54,8 @@ fn push_client(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8>) {
     push_text_or_dash(out, record.username.filter(|_| format.keeps(LogField::ClientUsername)));
 }
 
-fn push_time(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8>) {
-    let mut start = Moment::utc(record.start_unix_nanos);
+fn push_time(format: &AccessLogFormat, record: &AccessLogRecord, out: &mut Vec<u8>) {
+    let mut start = Timestamp::utc(record.start_unix_nanos);
     if format.keeps(LogField::StartUtc) {
         start.push_clf(out);
     } else if format.keeps(LogField::StartLocal) {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::http::{Field, Reply};
-use crate::observe::json_text;
+use crate::observe::go_json;
 
 /// How many fields of one message a line tells at most; more are left out.
 pub const LOGGED_FIELDS_MAX: usize = 128;
@@ -126,7 +126,7 @@ pub(super) fn push_canonical(out: &mut Vec<u8>, name: &[u8]) {
         }
         is_first = *byte == b'-';
     }
-    if !json_text::is_plain(told) || told.contains(&b' ') {
+    if !go_json::is_plain(told) || told.contains(&b' ') {
         let kept: Vec<u8> = out.drain(from..).filter(|&byte| is_shown(byte)).collect();
         out.extend_from_slice(&kept);
     }
@@ -163,7 +163,7 @@ fn compare_canonical(a: &[u8], b: &[u8]) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Known, Span};
+    use crate::http::{KnownField, Span};
 
     fn shown(list: FieldList) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn heads_and_replies_tell_the_same() {
         let bytes = b"etag: 5 ";
-        let fields = [Field { name: Span::new(0, 4), value: Span::new(5, 8), known: Known::Other, hop: false }];
+        let fields = [Field { name: Span::new(0, 4), value: Span::new(5, 8), known: KnownField::Other, hop: false }];
         let reply = Reply { status: 200, ..Reply::default() }.with("Etag", &b"5"[..]);
         let expected = vec![("Etag".to_owned(), "5".to_owned())];
         assert_eq!(shown(FieldList::Head { bytes, fields: &fields }), expected);

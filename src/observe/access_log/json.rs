@@ -6,13 +6,13 @@ use std::ops::Range;
 
 use super::fields::push_canonical;
 use super::format::{AccessLogFormat, HeaderMode, LogField};
-use super::{FieldList, Record};
+use super::{AccessLogRecord, FieldList};
 use crate::http::percent::{self, hex_byte};
 use crate::http::phrase::status_phrase;
-use crate::observe::clock_text::{Moment, Second, push_number, push_padded};
-use crate::observe::json_text::push_escaped;
+use crate::observe::go_json::push_escaped;
+use crate::observe::time_format::{FormattedSecond, Timestamp, push_number, push_padded};
 
-pub(super) fn append(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8>) {
+pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &mut Vec<u8>) {
     out.push(b'{');
     let mut line = Line { format, out };
     line.backend(record);
@@ -32,7 +32,7 @@ pub(super) fn append(format: &AccessLogFormat, record: &Record, out: &mut Vec<u8
     line.headers(b"\"request_", record.request_fields, &["Host", "Transfer-Encoding"]);
     let end_nanos = record.start_unix_nanos.saturating_add(record.duration_nanos);
     out.extend_from_slice(b"\"time\":\"");
-    second.or_of(Moment { unix_nanos: end_nanos, offset_secs: record.local_offset_secs }).push(out);
+    second.or_of(Timestamp { unix_nanos: end_nanos, offset_secs: record.local_offset_secs }).push(out);
     out.extend_from_slice(b"\"}\n");
 }
 
@@ -42,7 +42,7 @@ struct Line<'f, 'o> {
 }
 
 impl Line<'_, '_> {
-    fn backend(&mut self, record: &Record) {
+    fn backend(&mut self, record: &AccessLogRecord) {
         let Some(origin) = &record.origin else { return };
         self.text(LogField::BackendAddr, origin.backend_addr.as_bytes());
         self.text(LogField::BackendName, origin.backend_name.as_bytes());
@@ -52,7 +52,7 @@ impl Line<'_, '_> {
         }
     }
 
-    fn client(&mut self, record: &Record) {
+    fn client(&mut self, record: &AccessLogRecord) {
         let (ip, port) = (record.client.ip(), record.client.port());
         self.quoted(LogField::ClientAddr, |out| push_address(out, record.client));
         match record.forwarded_for.filter(|list| !list.is_empty()) {
@@ -63,7 +63,7 @@ impl Line<'_, '_> {
         self.text(LogField::ClientUsername, record.username.filter(|name| !name.is_empty()).unwrap_or(b"-"));
     }
 
-    fn downstream(&mut self, record: &Record) {
+    fn downstream(&mut self, record: &AccessLogRecord) {
         self.number(LogField::DownstreamContentSize, record.size);
         self.number(LogField::DownstreamStatus, record.status.into());
         self.status_line(LogField::DownstreamStatusLine, record.status);
@@ -77,7 +77,7 @@ impl Line<'_, '_> {
         }
     }
 
-    fn origin(&mut self, record: &Record) {
+    fn origin(&mut self, record: &AccessLogRecord) {
         if let Some(origin) = &record.origin {
             self.number(LogField::OriginContentSize, origin.size);
             self.number(LogField::OriginDuration, origin.duration_nanos);
@@ -88,7 +88,7 @@ impl Line<'_, '_> {
         self.number(LogField::Overhead, record.duration_nanos.saturating_sub(origin_nanos));
     }
 
-    fn request(&mut self, record: &Record) {
+    fn request(&mut self, record: &AccessLogRecord) {
         let address = Some(record.host).filter(|host| !host.is_empty()).map(|host| (host, split_port(host)));
         if let Some((host, _)) = address {
             self.text(LogField::RequestAddr, host);
@@ -108,7 +108,7 @@ impl Line<'_, '_> {
         self.number(LogField::RetryAttempts, record.retry_attempts.into());
     }
 
-    fn request_line(&mut self, record: &Record) {
+    fn request_line(&mut self, record: &AccessLogRecord) {
         self.quoted(LogField::RequestLine, |out| {
             push_escaped(out, record.method);
             out.push(b' ');
@@ -119,9 +119,9 @@ impl Line<'_, '_> {
     }
 
     /// The second of the line's start, in local time.
-    fn start(&mut self, record: &Record) -> Second {
-        let utc = Moment::utc(record.start_unix_nanos);
-        let local = Moment { offset_secs: record.local_offset_secs, ..utc }.second();
+    fn start(&mut self, record: &AccessLogRecord) -> FormattedSecond {
+        let utc = Timestamp::utc(record.start_unix_nanos);
+        let local = Timestamp { offset_secs: record.local_offset_secs, ..utc }.second();
         self.quoted(LogField::StartLocal, |out| local.push_nanos(out));
         self.quoted(LogField::StartUtc, |out| local.or_of(utc).push_nanos(out));
         local

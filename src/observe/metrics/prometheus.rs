@@ -11,13 +11,13 @@ use crate::limits::Bound;
 /// What a scrape needs besides the counters.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scrape<'a> {
-    pub servers: &'a [ServerState],
+    pub servers: &'a [ServerSample],
     pub process: ProcessFacts,
 }
 
 /// One server of a backend as health checks see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ServerState {
+pub struct ServerSample {
     pub provider: String,
     pub backend: String,
     /// The server's id in its backend.
@@ -211,7 +211,7 @@ impl Page {
         }
     }
 
-    fn servers(&mut self, servers: &[ServerState]) {
+    fn servers(&mut self, servers: &[ServerSample]) {
         let name = "traefik_backend_server_up";
         self.head(name, "gauge", "Whether a server is up (1) or down (0); 1 without a health check.");
         // Two servers with one URL are one series: it is up if any of them is.

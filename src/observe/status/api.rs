@@ -8,10 +8,10 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::StatusInputs;
 use crate::config::Rejected;
-use crate::config::dynamic::{Documents, Dynamic, Frontend};
+use crate::config::dynamic::{Documents, DynamicConfig, Frontend};
 use crate::http::percent;
-use crate::observe::json_text::to_json;
-use crate::observe::metrics::ServerState;
+use crate::observe::go_json::to_json;
+use crate::observe::metrics::ServerSample;
 
 pub(super) fn version(inputs: &StatusInputs) -> Vec<u8> {
     #[derive(Serialize)]
@@ -46,7 +46,7 @@ pub(super) fn rejected(rejected: &[Rejected]) -> Vec<u8> {
     to_json(rejected)
 }
 
-pub(super) fn servers(servers: &[ServerState]) -> Vec<u8> {
+pub(super) fn servers(servers: &[ServerSample]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Server<'a> {
         provider: &'a str,
@@ -104,7 +104,7 @@ pub(super) fn provider(providers: &Documents, path: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-fn backend<'p>(dynamic: &Dynamic, mut next: impl FnMut() -> Option<Cow<'p, str>>) -> Option<Vec<u8>> {
+fn backend<'p>(dynamic: &DynamicConfig, mut next: impl FnMut() -> Option<Cow<'p, str>>) -> Option<Vec<u8>> {
     let Some(id) = next() else { return Some(to_json(&dynamic.backends)) };
     let backend = dynamic.backends.get(&*id)?;
     match (next().as_deref(), next()) {
@@ -115,7 +115,7 @@ fn backend<'p>(dynamic: &Dynamic, mut next: impl FnMut() -> Option<Cow<'p, str>>
     }
 }
 
-fn frontend<'p>(dynamic: &Dynamic, mut next: impl FnMut() -> Option<Cow<'p, str>>) -> Option<Vec<u8>> {
+fn frontend<'p>(dynamic: &DynamicConfig, mut next: impl FnMut() -> Option<Cow<'p, str>>) -> Option<Vec<u8>> {
     let Some(id) = next() else { return Some(to_json(&ShownFrontends(&dynamic.frontends))) };
     let frontend = dynamic.frontends.get(&*id)?;
     match (next().as_deref(), next()) {
@@ -127,7 +127,7 @@ fn frontend<'p>(dynamic: &Dynamic, mut next: impl FnMut() -> Option<Cow<'p, str>
 }
 
 /// A provider's configuration as the API shows it.
-struct Shown<'a>(&'a Dynamic);
+struct Shown<'a>(&'a DynamicConfig);
 
 struct ShownFrontends<'a>(&'a BTreeMap<String, Frontend>);
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Exposed, PageRequest, moved, not_found};
+use super::{ExposedRoutes, InternalRequest, moved, not_found};
 use crate::http::Reply;
 
 /// One of the dashboard's files.
@@ -53,7 +53,7 @@ pub(super) fn asset(asset: Asset) -> Reply {
 }
 
 /// To `<prefix>/dashboard/` (static.md 7.1; the prefix only without a host part, 13).
-pub(super) fn redirect(request: &PageRequest, exposed: &Exposed) -> Reply {
+pub(super) fn redirect(request: &InternalRequest, exposed: &ExposedRoutes) -> Reply {
     let mut location = request.forwarded_prefix.and_then(safe_prefix).unwrap_or(b"").to_vec();
     location.extend_from_slice(if exposed.base.is_empty() { b"/" } else { exposed.base.as_bytes() });
     location.extend_from_slice(b"dashboard/");

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::HealthFacts;
 use crate::http::phrase::status_phrase;
-use crate::observe::clock_text::{Moment, push_go_duration};
-use crate::observe::json_text::to_json;
+use crate::observe::go_json::to_json;
 use crate::observe::metrics::RecentError;
+use crate::observe::time_format::{Timestamp, push_go_duration};
 
 const SECOND_NANOS: u64 = 1_000_000_000;
 
@@ -57,7 +57,7 @@ pub(super) fn body(facts: &HealthFacts) -> Vec<u8> {
         hostname: "",
         uptime: duration(facts.uptime_nanos),
         uptime_sec: seconds(facts.uptime_nanos),
-        time: text(|out| Moment::utc(facts.unix_nanos).push_go(facts.uptime_nanos, out)),
+        time: text(|out| Timestamp::utc(facts.unix_nanos).push_go(facts.uptime_nanos, out)),
         unixtime: facts.unix_nanos / SECOND_NANOS,
         status_code_count: &numbers.status_counts,
         total_status_code_count: &numbers.total_status_counts,
@@ -82,7 +82,7 @@ fn shown(error: &RecentError) -> ShownError<'_> {
         method: &error.method,
         host: &error.host,
         path: &error.path,
-        time: text(|out| Moment::utc(error.unix_nanos).second().push_nanos(out)),
+        time: text(|out| Timestamp::utc(error.unix_nanos).second().push_nanos(out)),
     }
 }
 

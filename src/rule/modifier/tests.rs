@@ -11,7 +11,7 @@ fn apply(rule: &str, target: &str, sanitize: bool) -> String {
     let mut scratch = Scratch::default();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match modifiers.apply(target.as_bytes(), &mut scratch) {
-        Applied::Forward(new) => {
+        PathOutcome::Forward(new) => {
             let fields = new.fields().map(|(name, value, _)| format!(" {name}={}", text(value)));
             text(new.target) + &fields.collect::<String>()
         }
@@ -109,7 +109,7 @@ fn what_the_redirect_middleware_asks_for_is_kept() {
     let mut modifiers = Rule::parse("PathPrefixStrip:/a;AddPrefix:/p").expect("valid").modifiers;
     modifiers.sanitize = true;
     let mut scratch = Scratch::default();
-    let Applied::Forward(new) = modifiers.apply(b"/a/b", &mut scratch) else { panic!("forwarded") };
+    let PathOutcome::Forward(new) = modifiers.apply(b"/a/b", &mut scratch) else { panic!("forwarded") };
     assert_eq!(new.stripped_from, Some(&b"/a/b"[..]));
     assert_eq!(new.added_prefix, Some(&b"/p"[..]));
 }
@@ -123,7 +123,7 @@ proptest! {
         rest in "([a|!\"][/a|!\"]{0,3}(%2f|%7C|%61|%25|%c3%a9|/){0,8})?",
     ) {
         let target = format!("{prefix}{front}{rest}");
-        let mut buffers = path::Buffers::default();
+        let mut buffers = path::PathBuffers::default();
         let mut wanted = path::read(target.as_bytes(), true, &mut buffers).expect("no dots").path.to_vec();
         cut(&mut wanted, b"/api");
         let forwarded = apply("PathPrefixStrip:/api", &target, true);

@@ -8,22 +8,22 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::*;
-use crate::config::dynamic::{Backend, Dynamic, ErrorPage, Frontend, Route, Server};
-use crate::config::snapshot::Origin;
+use crate::config::dynamic::{Backend, DynamicConfig, ErrorPage, Frontend, Route, Server};
+use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
-use crate::http::Body;
+use crate::http::BodyFraming;
 use crate::http::h1::body::InvalidBody;
-use crate::http::h1::strict::Rule;
+use crate::http::h1::violation::Violation;
 use crate::limits::{self, Bound};
-use crate::middleware::Ask;
+use crate::middleware::AuthRequest;
 use crate::middleware::forward_auth::AuthServer;
-use crate::net::{TimeLimit, TooSlow};
-use crate::worker::buffered::{NotRead, collect_in_time};
+use crate::net::{RateTooLow, TimeLimit};
+use crate::worker::buffered::{RequestBodyError, collect_in_time};
 use crate::worker::connection::serve;
+use crate::worker::context::ExchangeContext;
 use crate::worker::relay::RelayError;
-use crate::worker::talk::Talk;
-use crate::worker::verify::NoVerdict;
-use crate::worker::{Dial, Timeouts, ask};
+use crate::worker::verify::VerifyError;
+use crate::worker::{Dial, Timeouts, forward_auth};
 use stage::TIMEOUTS;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -109,12 +109,12 @@ fn a_body_that_finds_no_room_is_counted() {
             let base = Base::new();
             let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Nobody);
             worker.budget.used.set(used);
-            let mut talk = Talk::default();
-            talk.head.body = Body::Length(5);
-            talk.inbox.put_back(b"hello", &worker.buffers);
+            let mut ctx = ExchangeContext::default();
+            ctx.head.body = BodyFraming::Length(5);
+            ctx.read_buffer.unread(b"hello", &worker.buffers);
             let (_client, mut wire) = pipe::Peer::new(&[], Chop::Whole).connect();
-            let refused = collect_in_time(&worker, max, &mut talk, &mut wire).await;
-            assert!(matches!(refused, Err(NotRead::Refused(reply)) if reply.status == status), "{expected}");
+            let refused = collect_in_time(&worker, max, &mut ctx, &mut wire).await;
+            assert!(matches!(refused, Err(RequestBodyError::Refused(reply)) if reply.status == status), "{expected}");
             assert_eq!(base.exceeded(), [expected]);
         }
     });
@@ -144,7 +144,7 @@ fn an_error_page_counts_until_it_has_been_sent() {
     let backend = Backend { servers: [("one".to_owned(), server)].into(), ..Backend::default() };
     let page = ErrorPage { status: vec!["500".to_owned()], backend: "pages".to_owned(), query: "/page".to_owned() };
     let main = Frontend { errors: [("all".to_owned(), page)].into(), ..of("main") };
-    let base = Base::of([Dynamic {
+    let base = Base::of([DynamicConfig {
         backends: [("main".to_owned(), backend.clone()), ("pages".to_owned(), backend)].into(),
         frontends: [("main".to_owned(), main), ("pages".to_owned(), of("pages"))].into(),
         tls: Vec::new(),
@@ -165,8 +165,8 @@ fn an_authentication_server_that_does_not_answer_in_time_is_counted() {
     let base = Base::new();
     let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Silent);
     let server = AuthServer { https: false, authority: "auth".to_owned(), target: "/".to_owned() };
-    let ask = Ask { server, fields: Vec::new() };
-    let mut call = pin!(ask::call(&worker, &ask, Some(&base.tables[0].snapshot.backends[0].origins[0])));
+    let ask = AuthRequest { server, fields: Vec::new() };
+    let mut call = pin!(forward_auth::call(&worker, &ask, Some(&base.tables[0].snapshot.backends[0].endpoints[0])));
     let mut cx = Context::from_waker(Waker::noop());
     for (elapsed, is_over) in [(0, false), (limits::AUTH_ANSWER_SECS, false), (limits::AUTH_ANSWER_SECS + 1, true)] {
         worker.deadlines.sweep(Duration::from_secs(elapsed));
@@ -180,17 +180,17 @@ fn an_authentication_server_that_does_not_answer_in_time_is_counted() {
 fn failures_that_are_no_bound_count_for_none() {
     let base = Base::new();
     let worker = stage::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Nobody);
-    let truncated = io::Error::new(io::ErrorKind::InvalidData, InvalidBody(Rule::BodyTruncated));
+    let truncated = io::Error::new(io::ErrorKind::InvalidData, InvalidBody(Violation::BodyTruncated));
     let vanished = io::Error::from_raw_os_error(110);
     assert_eq!(vanished.kind(), io::ErrorKind::TimedOut, "the kernel's word for a peer that is gone");
     for error in [truncated, io::ErrorKind::BrokenPipe.into(), vanished] {
         assert!(worker.relayed::<()>(Err(RelayError::Source(error))).is_err());
     }
-    assert_eq!(worker.verdict::<()>(Err(NoVerdict::Failed)), None);
+    assert_eq!(worker.verdict::<()>(Err(VerifyError::Failed)), None);
     assert!(worker.timed(Bound::Idle, Ok(())).is_ok());
     assert!(base.exceeded().is_empty(), "{:?}", base.exceeded());
-    assert_eq!(worker.verdict::<()>(Err(NoVerdict::QueueFull)), None);
-    assert!(worker.relayed::<()>(Err(RelayError::Source(TooSlow.into()))).is_err());
+    assert_eq!(worker.verdict::<()>(Err(VerifyError::QueueFull)), None);
+    assert!(worker.relayed::<()>(Err(RelayError::Source(RateTooLow.into()))).is_err());
     assert_eq!(base.exceeded(), ["body_bytes_per_stall 1", "verify_queue 1"]);
 }
 
@@ -200,7 +200,7 @@ struct Nobody;
 impl Dial for Nobody {
     type Io = pipe::Wire;
 
-    async fn dial(&self, _: &Origin, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
+    async fn dial(&self, _: &ServerEndpoint, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
         Err(Cause::Closed)
     }
 }
@@ -213,7 +213,7 @@ const FAILURE_BYTES: usize = 20_000;
 impl Dial for Failing {
     type Io = pipe::Wire;
 
-    async fn dial(&self, _: &Origin, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
+    async fn dial(&self, _: &ServerEndpoint, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
         let page = "x".repeat(FAILURE_BYTES);
         let answer = format!("HTTP/1.1 500 Oops\r\nContent-Length: {FAILURE_BYTES}\r\n\r\n{page}");
         Ok(pipe::Peer::new(&[until("\r\n\r\n"), send(&answer)], Chop::Whole).connect().1)
@@ -226,7 +226,7 @@ pub struct Silent;
 impl Dial for Silent {
     type Io = pipe::Wire;
 
-    async fn dial(&self, _: &Origin, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
+    async fn dial(&self, _: &ServerEndpoint, _: TimeLimit<'_>) -> Result<pipe::Wire, Cause> {
         Ok(pipe::Peer::new(&[], Chop::Whole).connect().1)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::stage::TIMEOUTS;
 use super::*;
 use crate::limits;
-use crate::worker::places::NoPlace;
+use crate::worker::connection_limiter::ConnectionLimitError;
 use crate::worker::upstream::NetworkDial;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -342,7 +342,9 @@ fn memory_goes_back_after_a_burst_and_once_more_at_the_look_behind_it() {
 fn connections_without_a_place_are_counted() {
     let shared = Arc::new(Base::new().shared(TIMEOUTS));
     let worker = stage::worker(&shared, NetworkDial);
-    (1..=2).for_each(|port| worker.turn_away(([192, 0, 2, 7], port).into(), NoPlace::AllTaken { max: 1 }));
+    (1..=2).for_each(|port| {
+        worker.refuse_connection(([192, 0, 2, 7], port).into(), ConnectionLimitError::Total { max: 1 })
+    });
     let page = String::from_utf8(shared.metrics_text(&[], 0)).expect("text");
     assert!(page.contains("\nringway_connections_refused_total 2\n"), "{page}");
 }
@@ -368,19 +370,19 @@ fn a_server_that_was_set_aside_is_probed_with_a_new_connection() {
     let base = Base::new();
     let worker = stage::worker(&Arc::new(base.shared(TIMEOUTS)), bounds::Silent);
     let backend = base.tables[0].snapshot.backends.iter().find(|backend| backend.name == "two").expect("it");
-    let origin = &backend.origins[0];
+    let origin = &backend.endpoints[0];
     let keep = || {
         let (_far, wire) = pipe::Peer::new(&[], Chop::Whole).connect();
         worker.pool.put(origin.pool, wire, worker.clock.mono_nanos(), &worker.buffers);
     };
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
     keep();
-    assert!(worker.kept(origin, &Default::default()).is_some(), "nobody probes yet");
+    assert!(worker.take_pooled(origin, &Default::default()).is_some(), "nobody probes yet");
     keep();
-    let later = limits::ASIDE_SECS * 1_000_000_000;
+    let later = limits::EJECTION_SECS * 1_000_000_000;
     let probe = backend.balancer.pick(std::iter::empty(), &Default::default(), later);
-    assert!(probe.is_ok() && worker.kept(origin, &Default::default()).is_none());
-    assert!(worker.kept(origin, &Default::default()).is_some(), "the probe is one request");
+    assert!(probe.is_ok() && worker.take_pooled(origin, &Default::default()).is_none());
+    assert!(worker.take_pooled(origin, &Default::default()).is_some(), "the probe is one request");
 }
 
 /// Otherwise one request in ten seconds would fail that a kept connection serves.
@@ -389,11 +391,11 @@ fn a_server_that_stands_alone_is_not_probed() {
     let base = Base::new();
     let worker = stage::worker(&Arc::new(base.shared(TIMEOUTS)), bounds::Silent);
     let backend = base.tables[0].snapshot.backends.iter().find(|backend| backend.name == "one").expect("it");
-    let origin = &backend.origins[0];
+    let origin = &backend.endpoints[0];
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
     let (_far, wire) = pipe::Peer::new(&[], Chop::Whole).connect();
     worker.pool.put(origin.pool, wire, worker.clock.mono_nanos(), &worker.buffers);
-    let later = limits::ASIDE_SECS * 1_000_000_000;
+    let later = limits::EJECTION_SECS * 1_000_000_000;
     assert!(backend.balancer.pick(std::iter::empty(), &Default::default(), later).is_ok());
-    assert!(worker.kept(origin, &Default::default()).is_some());
+    assert!(worker.take_pooled(origin, &Default::default()).is_some());
 }

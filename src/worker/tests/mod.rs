@@ -17,7 +17,7 @@ mod upgrades;
 use pipe::{Chop, Step};
 use stage::{Base, Ended, Outcome, Plan, Run};
 
-use crate::net::driver::{Driver, Wanted};
+use crate::net::driver::{Driver, DriverPreference};
 use crate::net::{Duplex, ReadHalf, WriteHalf};
 
 /// Random ways to cut that each case is run in.
@@ -120,7 +120,7 @@ impl Case {
 
 fn on_both_drivers(mut work: impl AsyncFnMut()) {
     let mut ran = 0;
-    for wanted in [Wanted::Epoll, Wanted::IoUring] {
+    for wanted in [DriverPreference::Epoll, DriverPreference::IoUring] {
         match Driver::build(wanted) {
             Ok(mut driver) => {
                 driver.block_on(work());

@@ -2,12 +2,12 @@
 //! large as the largest moment of a request, so what few requests need is boxed. `cargo nextest run sizes --no-capture` shows the figures.
 
 use crate::net::tcp::{TcpReader, TcpWriter};
-use crate::net::{Duplex, secure};
-use crate::worker::connection::{converse, serve};
-use crate::worker::exchange::exchange;
-use crate::worker::listen::look_after;
-use crate::worker::talk::Talk;
-use crate::worker::upstream::{NetworkDial, Upstream};
+use crate::net::{Duplex, tls_stream};
+use crate::worker::connection::{serve, serve_requests};
+use crate::worker::context::ExchangeContext;
+use crate::worker::exchange::handle_request;
+use crate::worker::listen::connection_task;
+use crate::worker::upstream::{NetworkDial, UpstreamConnection};
 
 /// A connection's task, idle or not.
 const TASK_BYTES_MAX: usize = 448;
@@ -35,21 +35,21 @@ fn bytes_of_three<A, B, C, F>(_future: fn(A, B, C) -> F) -> usize {
 #[test]
 fn a_connection_is_small() {
     type Plain = Duplex<TcpReader, TcpWriter>;
-    type Tls = secure::Secure<TcpReader, TcpWriter>;
-    let task = bytes_of_five(look_after);
-    let handler = bytes_of_one(converse::<Plain, NetworkDial>);
+    type Tls = tls_stream::TlsStream<TcpReader, TcpWriter>;
+    let task = bytes_of_five(connection_task);
+    let handler = bytes_of_one(serve_requests::<Plain, NetworkDial>);
     let rows = [
         ("task of a connection", task),
         ("handler of a plain one", handler),
-        ("handler of a TLS one", bytes_of_one(converse::<Tls, NetworkDial>)),
+        ("handler of a TLS one", bytes_of_one(serve_requests::<Tls, NetworkDial>)),
         ("serving a plain one", bytes_of_three(serve::<Plain, NetworkDial>)),
         ("serving a TLS one", bytes_of_three(serve::<Tls, NetworkDial>)),
-        ("exchange of a plain one", bytes_of(exchange::<Plain, NetworkDial>)),
-        ("talk, while a request is under way", size_of::<Talk>()),
-        ("connection to a backend", size_of::<Upstream>()),
+        ("exchange of a plain one", bytes_of(handle_request::<Plain, NetworkDial>)),
+        ("ctx, while a request is under way", size_of::<ExchangeContext>()),
+        ("connection to a backend", size_of::<UpstreamConnection>()),
     ];
     rows.iter().for_each(|(what, bytes)| println!("{what}: {bytes} bytes"));
     assert!(task <= TASK_BYTES_MAX, "{rows:?}");
     assert!(handler <= HANDLER_BYTES_MAX, "{rows:?}");
-    assert!(size_of::<Upstream>() <= UPSTREAM_BYTES_MAX, "{rows:?}");
+    assert!(size_of::<UpstreamConnection>() <= UPSTREAM_BYTES_MAX, "{rows:?}");
 }

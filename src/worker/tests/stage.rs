@@ -13,22 +13,22 @@ use arc_swap::ArcSwap;
 
 use super::pipe::{Chop, Peer as Other, Shared as Heard, Step, Wire};
 use super::text;
-use crate::config::compile::{self, EntryFacts, Fixture, Interned};
+use crate::config::compile::{self, CompileContext, EndpointInterner, EntryPointInfo};
 use crate::config::dynamic::{
-    Backend, Documents, Dynamic, Frontend, LoadBalancer, Redirect, Route, Server, Stickiness,
+    Backend, Documents, DynamicConfig, Frontend, LoadBalancer, Redirect, Route, Server, Stickiness,
 };
-use crate::config::snapshot::{Origin, Snapshot, Trust};
+use crate::config::snapshot::{ServerEndpoint, Snapshot, TrustedPeers};
 use crate::error::Cause;
 use crate::limits;
 use crate::middleware::Chain;
 use crate::net::TimeLimit;
-use crate::net::driver::Choice;
+use crate::net::driver::DriverInfo;
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts, Scrape};
 use crate::worker::connection::serve;
-use crate::worker::talk::Peer;
+use crate::worker::context::ClientInfo;
 use crate::worker::upstream::Dial;
-use crate::worker::{EntryPoint, Places, Shared, Timeouts, VerifyPool, Vitals, Worker};
+use crate::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, Worker, WorkerShared, WorkerStatus};
 
 /// Longer than any exchange in memory takes; a test that gets here hangs.
 const HANG: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ pub struct Planned {
 impl Dial for Rc<Planned> {
     type Io = Wire;
 
-    async fn dial(&self, origin: &Origin, _limit: TimeLimit<'_>) -> Result<Wire, Cause> {
+    async fn dial(&self, origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire, Cause> {
         self.asked.borrow_mut().push(origin.authority.clone());
         let plan = self.plans.borrow_mut().pop_front();
         let mut other = match plan.as_ref().expect("more connections to origins than the case has") {
@@ -136,13 +136,13 @@ impl<'a> Run<'a> {
             asked: RefCell::default(),
         });
         let worker = worker(&shared, Rc::clone(&dial));
-        let mut others = worker.budget.share();
+        let mut others = worker.budget.reserve();
         assert!(others.set(self.held));
         let mut other = Other::new(self.client, self.client_chop);
         (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
         let (client, wire) = other.connect();
         let mut serving = pin!(serve(Rc::clone(&worker), wire, peer()));
-        let mut timing = pin!(worker.keep_time());
+        let mut timing = pin!(worker.run_timers());
         let both = poll_fn(|cx| {
             let _ = timing.as_mut().poll(cx);
             let polled = serving.as_mut().poll(cx);
@@ -181,14 +181,21 @@ impl<'a> Run<'a> {
 }
 
 /// Who the client is.
-pub fn peer() -> Box<Peer> {
+pub fn peer() -> Box<ClientInfo> {
     let address = "192.0.2.7:4711".parse().expect("an address");
-    Box::new(Peer { entry: 0, address, ip_text: "192.0.2.7".into(), secure: false, certs: Vec::new(), trusted: true })
+    Box::new(ClientInfo {
+        entry: 0,
+        address,
+        ip_text: "192.0.2.7".into(),
+        secure: false,
+        certs: Vec::new(),
+        trusted: true,
+    })
 }
 
 /// The only worker of `shared`.
-pub fn worker<D: Dial>(shared: &Arc<Shared>, dial: D) -> Rc<Worker<D>> {
-    let choice = Choice { name: "test", reason: String::new(), is_fallback: false };
+pub fn worker<D: Dial>(shared: &Arc<WorkerShared>, dial: D) -> Rc<Worker<D>> {
+    let choice = DriverInfo { name: "test", reason: String::new(), is_fallback: false };
     Rc::new(Worker::new(0, Arc::clone(shared), choice, dial))
 }
 
@@ -199,14 +206,14 @@ thread_local! {
 
 /// What a connection needed is kept for the next one; when none comes it goes.
 fn check_spares<D: Dial>(worker: &Worker<D>) {
-    let kept = || worker.handlers.trim() + worker.spare_talks.trim() + worker.buffers.trim();
+    let kept = || worker.handler_pool.trim() + worker.free_contexts.trim() + worker.buffers.trim();
     assert_eq!(kept(), 0, "somebody has needed it a moment ago");
     worker.trim();
     assert_eq!(kept(), 0, "spare things that nobody needs");
 }
 
 /// After the last connection nothing may count as under way.
-pub fn check_counts(shared: &Shared, published: &Published) {
+pub fn check_counts(shared: &WorkerShared, published: &Published) {
     assert_eq!(shared.active(), 0, "active requests");
     check_leases(published);
     let page = String::from_utf8(shared.metrics_text(&[], 0)).expect("text");
@@ -218,7 +225,7 @@ pub fn check_counts(shared: &Shared, published: &Published) {
 /// No server has a request under way.
 pub fn check_leases(published: &Published) {
     for backend in &published.snapshot.backends {
-        for origin in &backend.origins {
+        for origin in &backend.endpoints {
             assert_eq!(origin.server.state.active(), 0, "requests under way at {}", origin.url);
         }
     }
@@ -251,14 +258,14 @@ impl Base {
     }
 
     /// Each document becomes a table, compiled after the one before it as by a reload.
-    pub fn of(documents: impl IntoIterator<Item = Dynamic>) -> Self {
+    pub fn of(documents: impl IntoIterator<Item = DynamicConfig>) -> Self {
         Base::with(&VerifyPool::start().expect("threads"), documents)
     }
 
     /// As [`of`](Self::of), with threads that others have too.
-    pub fn with(verify: &VerifyPool, documents: impl IntoIterator<Item = Dynamic>) -> Self {
-        let entry = EntryFacts { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: false };
-        let fixture = Fixture {
+    pub fn with(verify: &VerifyPool, documents: impl IntoIterator<Item = DynamicConfig>) -> Self {
+        let entry = EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: false };
+        let fixture = CompileContext {
             entry_points: vec![entry],
             default_entry_points: vec!["http".to_owned()],
             keep_trailing_slash: false,
@@ -271,7 +278,7 @@ impl Base {
             random: crate::worker::fill_random,
             read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
         };
-        let (metrics, mut interned) = (Arc::new(metrics()), Interned::default());
+        let (metrics, mut interned) = (Arc::new(metrics()), EndpointInterner::default());
         let mut tables: Vec<Arc<Published>> = Vec::new();
         for document in documents {
             let documents: Documents = [("test".to_owned(), document.into())].into();
@@ -291,38 +298,38 @@ impl Base {
         counts.filter(|count| !count.ends_with(" 0")).map(|count| count.replace("\"}", "")).collect()
     }
 
-    pub fn shared(&self, timeouts: Timeouts) -> Shared {
+    pub fn shared(&self, timeouts: Timeouts) -> WorkerShared {
         let point = EntryPoint {
             name: "http".to_owned(),
             chain: Chain::default(),
-            guard: Chain::default(),
+            internal_chain: Chain::default(),
             auth: None,
             exposed: None,
             serves_challenges: false,
             serves_rest: false,
             tls: None,
-            trust: Trust::Everyone,
+            trust: TrustedPeers::Everyone,
         };
-        Shared {
+        WorkerShared {
             entry_points: vec![point],
             snapshot: Arc::new(ArcSwap::new(Arc::clone(&self.tables[0]))),
             challenges: Arc::default(),
             metrics: Arc::clone(&self.metrics),
             timeouts,
-            places: Places::new(usize::MAX, usize::MAX),
+            connection_limiter: ConnectionLimiter::new(usize::MAX, usize::MAX),
             idle_per_server_max: 8,
             version: "0",
             codename: "test",
             host_name: "proxy".to_owned(),
             verify: self.verify.clone(),
-            take_document: None,
+            rest_handler: None,
             access_log: None,
             start: Instant::now(),
             stopping: false.into(),
             accepting: true.into(),
             accepts: 0.into(),
             draining: false.into(),
-            vitals: vec![Vitals::default()],
+            worker_status: vec![WorkerStatus::default()],
             process_facts: ProcessFacts::default,
             release_memory: || RELEASES.set(RELEASES.get() + 1),
         }
@@ -339,7 +346,7 @@ fn metrics() -> Metrics {
 }
 
 /// `/` has one server, `/two` has two, `/sticky` the same two for clients with a cookie, `/none` has none, `/auth` wants a password, `/moved` redirects.
-fn document() -> Dynamic {
+fn document() -> DynamicConfig {
     let backend = |servers: &[&str]| {
         let server = |url: &&str| ((*url).to_owned(), Server { url: format!("http://{url}"), weight: 1 });
         Backend { servers: servers.iter().map(server).collect(), ..Backend::default() }
@@ -361,7 +368,7 @@ fn document() -> Dynamic {
     let stickiness = Stickiness { cookie_name: "server".to_owned(), ..Stickiness::default() };
     let sticky = LoadBalancer { stickiness: Some(stickiness), ..LoadBalancer::default() };
     let moved = Frontend { redirect: Some(redirect), ..frontend("one", "PathPrefix:/moved") };
-    Dynamic {
+    DynamicConfig {
         backends: [
             ("one".to_owned(), backend(&["10.0.0.1:80"])),
             ("two".to_owned(), backend(&["10.0.0.2:80", "10.0.0.3:80"])),

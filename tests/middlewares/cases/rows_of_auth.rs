@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use ringway::middleware::basic_auth::{AfterAuth, BasicAuth};
-use ringway::middleware::credentials::CredentialMemory;
+use ringway::middleware::basic_auth::{AuthEdits, BasicAuth};
+use ringway::middleware::credentials::CredentialCache;
 use ringway::middleware::digest_auth::{DigestAuth, DigestState};
 use ringway::middleware::forward_auth::{AuthServer, ForwardAuth};
-use ringway::middleware::{Middleware, Place};
+use ringway::middleware::{ChainScope, Middleware};
 use serde_json::Value;
 
 use super::{Outcome, flag, same, string, texts};
 use crate::support::*;
 
 fn label() -> Arc<str> {
-    BasicAuth::auth_label(Place::Frontend("f"))
+    BasicAuth::auth_label(ChainScope::Frontend("f"))
 }
 
 pub fn users_file(case: &Value) -> Outcome {
-    let (file, after) = (Some(string(&case["usersStr"])), AfterAuth::default());
+    let (file, after) = (Some(string(&case["usersStr"])), AuthEdits::default());
     let names = match string(&case["authType"]) {
         "digest" => DigestAuth::new(&[], file, after, Arc::new(DigestState::new([0; 12])), label())
             .map(|step| step.user_names()),
-        _ => BasicAuth::new(&[], file, after, Arc::new(CredentialMemory::new([0; 32])), label())
+        _ => BasicAuth::new(&[], file, after, Arc::new(CredentialCache::new([0; 32])), label())
             .map(|step| step.user_names()),
     };
     let mut expected = texts(&case["userKeys"]);

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use ringway::backend::health::{HealthCheck, HealthOptions, status_is_healthy};
 use ringway::backend::sticky;
-use ringway::backend::{Balancer, BalancerSettings, Method, NoServer, Server, ServerState, ServerUrl, Tried};
+use ringway::backend::{
+    BalanceMethod, Balancer, BalancerSettings, PickError, Server, ServerState, ServerUrl, TriedServers,
+};
 use ringway::config::duration::GoDuration;
-use ringway::middleware::retry::{Retry, TryEnd};
-use ringway::rule::{Outcome as Routed, RequestFacts, Router, RouterOptions, Scratch};
+use ringway::middleware::retry::{AttemptEnd, RetryPolicy};
+use ringway::rule::{RouteOutcome as Routed, RouteRequest, Router, RouterOptions, Scratch};
 use serde_json::Value;
 
 use super::{Outcome, same, string};
 
-fn balancer(servers: u64, method: Method) -> Balancer {
+fn balancer(servers: u64, method: BalanceMethod) -> Balancer {
     let server = |number| Server {
         name: format!("s{number}"),
         url: ServerUrl::parse("http://127.0.0.1:80").unwrap(),
@@ -26,30 +28,31 @@ fn balancer(servers: u64, method: Method) -> Balancer {
 /// The worker's loop in small: the first servers cannot be reached, the last one answers.
 pub fn retry(case: &Value, faulty: &str, attempts: &str) -> Outcome {
     let faulty = case[faulty].as_u64().unwrap();
-    let policy = Retry::new(case["maxRequestAttempts"].as_i64().unwrap(), 0);
-    let balancer = balancer(faulty + 1, Method::Wrr);
-    let (mut tried, mut tries) = (Tried::default(), 0);
+    let policy = RetryPolicy::new(case["maxRequestAttempts"].as_i64().unwrap(), 0);
+    let balancer = balancer(faulty + 1, BalanceMethod::Wrr);
+    let (mut tried, mut tries) = (TriedServers::default(), 0);
     let end = loop {
         tries += 1;
         let lease = balancer.pick([].into_iter(), &tried, 0).map_err(|none| format!("{none:?}"))?;
         tried.add(lease.index);
-        let end = if (lease.index as u64) < faulty { TryEnd::NotSent } else { TryEnd::Answered };
+        let end = if (lease.index as u64) < faulty { AttemptEnd::NotSent } else { AttemptEnd::Answered };
         if !policy.again(tries, end) {
             break end;
         }
     };
     let wanted =
         [&case["wantResponseStatus"], &case["expectedResponseStatus"]].into_iter().find_map(Value::as_u64).unwrap();
-    same(end == TryEnd::Answered, wanted < 500)?;
+    same(end == AttemptEnd::Answered, wanted < 500)?;
     same(u64::from(tries - 1), case[attempts].as_u64().unwrap())
 }
 
 pub fn empty(servers: Option<u64>, wanted: &Value) -> Outcome {
-    let picked = balancer(servers.unwrap_or_default(), Method::Wrr).pick([].into_iter(), &Tried::default(), 0);
+    let picked =
+        balancer(servers.unwrap_or_default(), BalanceMethod::Wrr).pick([].into_iter(), &TriedServers::default(), 0);
     let status = match picked {
         Ok(_) => 200,
-        Err(NoServer::NoneUp) => 503,
-        Err(NoServer::AllWeightsZero) => 500,
+        Err(PickError::NoneUp) => 503,
+        Err(PickError::AllWeightsZero) => 500,
     };
     same(status, wanted.as_u64().unwrap())
 }
@@ -64,7 +67,7 @@ pub fn response(case: &Value) -> Outcome {
 fn no_frontend(wanted: &Value) -> Outcome {
     let router: Router<()> = Router::build(Vec::new(), RouterOptions::default());
     let no_headers: [(&str, &[u8]); 0] = [];
-    let facts = RequestFacts { method: b"GET", host: b"h", target: b"/", headers: &no_headers };
+    let facts = RouteRequest { method: b"GET", host: b"h", target: b"/", headers: &no_headers };
     let routed = router.route(&facts, &mut Scratch::default());
     same(matches!(routed, Routed::NotFound), wanted == 404)
 }
@@ -123,8 +126,8 @@ pub fn health_options(case: &Value) -> Outcome {
 }
 
 pub fn method(case: &Value) -> Outcome {
-    let method = Method::parse(string(&case["lb"]["method"])).unwrap_or_default();
-    same(Some(method), Method::parse(string(&case["expectedMethod"])))
+    let method = BalanceMethod::parse(string(&case["lb"]["method"])).unwrap_or_default();
+    same(Some(method), BalanceMethod::parse(string(&case["expectedMethod"])))
 }
 
 pub fn cookie_name(case: &Value) -> Outcome {

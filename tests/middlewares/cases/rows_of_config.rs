@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ringway::config::compile::{Interned, compile, entry_point};
-use ringway::config::dynamic::{Dynamic, PassTlsClientCert};
-use ringway::config::fixed::{EntryPoint, Fixed, check};
+use ringway::config::compile::{EndpointInterner, compile, entry_point};
+use ringway::config::dynamic::{DynamicConfig, PassTlsClientCert};
 use ringway::config::labels::{filter, names};
 use ringway::config::snapshot::Snapshot;
+use ringway::config::static_config::{EntryPoint, StaticConfig, check};
 use ringway::config::text::{dedicated, read};
-use ringway::control::acme::plan::{DomainRequest, Wanted, jobs};
+use ringway::control::acme::plan::{DesiredCertificates, DomainRequest, plan_orders};
 use ringway::http::forward::ForwardPlan;
 use ringway::middleware::Middleware;
 use ringway::tls::certificate::name_covers;
@@ -36,8 +36,8 @@ pub fn certificate_name(case: &Value) -> Outcome {
     same(name_covers(string(&case["certDomain"]), string(&case["domain"])), flag(&case["expected"]))
 }
 
-fn fixed(text: &str) -> Fixed {
-    let mut fixed = read::<Fixed>(text, "row").expect("valid").value;
+fn fixed(text: &str) -> StaticConfig {
+    let mut fixed = read::<StaticConfig>(text, "row").expect("valid").value;
     fixed.resolve();
     fixed
 }
@@ -46,7 +46,8 @@ pub fn entry_point_white_list(case: &Value) -> Outcome {
     let ranges = texts(&case["entrypoint"]["whitelistSourceRange"]);
     let fixed = fixed(&format!("[entryPoints.test]\naddress=':0'\nwhitelistSourceRange={ranges:?}"));
     let written: &EntryPoint = &fixed.entry_points["test"];
-    let parts = entry_point(&fixture(), "test", written, &mut Interned::default()).map_err(|error| error.reason)?;
+    let parts =
+        entry_point(&fixture(), "test", written, &mut EndpointInterner::default()).map_err(|error| error.reason)?;
     let has_list = parts.chain.steps().iter().any(|step| matches!(step, Middleware::EntryWhiteList(_)));
     same(has_list, flag(&case["expectMiddleware"]))
 }
@@ -79,9 +80,9 @@ pub fn server_timeouts(case: &Value) -> Outcome {
 }
 
 fn snapshot(text: &str) -> Snapshot {
-    let document: Dynamic = dedicated(text, "row").expect("valid").value;
+    let document: DynamicConfig = dedicated(text, "row").expect("valid").value;
     let documents = BTreeMap::from([("file".to_owned(), document.into())]);
-    compile(&fixture(), &documents, &[], &Snapshot::empty(2), &mut Interned::default())
+    compile(&fixture(), &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default())
 }
 
 /// Both methods, without a check and with one.
@@ -109,8 +110,11 @@ pub fn empty_basic_auth() -> Outcome {
 
 /// The names of one certificate, main first.
 pub fn domain(main: &str, sans: Vec<String>, expected: &Value) -> Outcome {
-    let wanted = Wanted { requests: vec![DomainRequest { main: main.to_owned(), sans }], ..Wanted::default() };
-    let ordered: Vec<String> = jobs(&wanted, &[], 0).jobs.into_iter().flat_map(|job| job.names).collect();
+    let wanted = DesiredCertificates {
+        requests: vec![DomainRequest { main: main.to_owned(), sans }],
+        ..DesiredCertificates::default()
+    };
+    let ordered: Vec<String> = plan_orders(&wanted, &[], 0).jobs.into_iter().flat_map(|job| job.names).collect();
     same(ordered, texts(expected))
 }
 
@@ -149,7 +153,7 @@ pub fn forwarded_fields(case: &Value) -> Outcome {
         format!("trustedIPs={:?}", texts(&case["trustedIPs"]))
     };
     let fixed = fixed(&format!("[entryPoints.test]\naddress=':0'\n[entryPoints.test.forwardedHeaders]\n{table}"));
-    let parts = entry_point(&fixture(), "test", &fixed.entry_points["test"], &mut Interned::default())
+    let parts = entry_point(&fixture(), "test", &fixed.entry_points["test"], &mut EndpointInterner::default())
         .map_err(|error| error.reason)?;
     let peer: std::net::SocketAddr = string(&case["remoteAddr"]).parse().map_err(|_| "a peer has a port".to_owned())?;
     let ip = peer.ip().to_string();

@@ -1,7 +1,8 @@
 //! Rows about path modifiers and hosts: run through a rule, as a configuration would.
 
 use ringway::rule::{
-    Applied, FieldEdit, Outcome as Routed, RequestFacts, Route, Router, RouterOptions, Rule, Scratch, canonical_host,
+    FieldEdit, PathOutcome, Route, RouteOutcome as Routed, RouteRequest, Router, RouterOptions, Rule, Scratch,
+    canonical_host,
 };
 use serde_json::Value;
 
@@ -15,12 +16,12 @@ fn forwarded(rule: &str, path: &str) -> Result<Forwarded, String> {
     let route = Route { rule, priority: 0, provider: String::new(), name: String::new(), value: () };
     let router = Router::build(vec![route], RouterOptions { sanitize_path: false, keep_trailing_slash: true });
     let no_headers: [(&str, &[u8]); 0] = [];
-    let facts = RequestFacts { method: b"GET", host: b"h", target: path.as_bytes(), headers: &no_headers };
+    let facts = RouteRequest { method: b"GET", host: b"h", target: path.as_bytes(), headers: &no_headers };
     let mut scratch = Scratch::default();
     let Routed::Found { modifiers, .. } = router.route(&facts, &mut scratch) else { return Ok(Err(404)) };
     let mut fields = (String::new(), String::new());
     let target = match modifiers.apply(path.as_bytes(), &mut scratch) {
-        Applied::Forward(new) => {
+        PathOutcome::Forward(new) => {
             for (name, value, edit) in new.fields() {
                 let value = String::from_utf8_lossy(value).into_owned();
                 match (name, edit) {
@@ -31,8 +32,8 @@ fn forwarded(rule: &str, path: &str) -> Result<Forwarded, String> {
             }
             String::from_utf8_lossy(new.target).into_owned()
         }
-        Applied::Unchanged => path.to_owned(),
-        Applied::NotFound => return Ok(Err(404)),
+        PathOutcome::Unchanged => path.to_owned(),
+        PathOutcome::NotFound => return Ok(Err(404)),
         other => return Err(format!("{other:?}")),
     };
     Ok(Ok((target, fields.0, fields.1)))

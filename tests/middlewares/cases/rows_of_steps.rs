@@ -2,12 +2,12 @@
 
 use rcgen::SanType;
 use ringway::middleware::client_cert::{CertInfos, ClientCert, NameInfos};
-use ringway::middleware::compress::BodyPlan;
+use ringway::middleware::compress::CompressionPlan;
 use ringway::middleware::error_pages::{ErrorPage, ErrorPages, StatusRanges};
 use ringway::middleware::redirect::Redirect;
-use ringway::middleware::secure::{Secure, SecureOptions};
+use ringway::middleware::security_headers::{SecureOptions, SecurityHeaders};
 use ringway::middleware::white_list::WhiteList;
-use ringway::middleware::{Middleware, Place, Progress};
+use ringway::middleware::{ChainProgress, ChainScope, Middleware};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
@@ -15,14 +15,14 @@ use serde_json::Value;
 use super::{Outcome, flag, same, string, texts};
 use crate::support::*;
 
-const PLACE: Place = Place::Frontend("f");
+const PLACE: ChainScope = ChainScope::Frontend("f");
 
 pub fn compress(already: bool) -> Outcome {
     let mut walk = Walk::new(vec![Middleware::Compress]);
     walk.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
     let encoding = if already { "\nContent-Encoding: gzip" } else { "" };
     walk.respond(&format!("HTTP/1.1 201 Created\nContent-Length: 100000{encoding}"));
-    same(walk.passage.body, if already { BodyPlan::Plain } else { BodyPlan::Gzip })
+    same(walk.passage.body, if already { CompressionPlan::Plain } else { CompressionPlan::Gzip })
 }
 
 pub fn white_list_builds(case: &Value, error: &str) -> Outcome {
@@ -50,7 +50,7 @@ pub fn white_list(case: &Value) -> Outcome {
 
 pub fn ssl_host(case: &Value) -> Outcome {
     let options = &case["secureMiddleware"]["opt"];
-    let step = Secure::new(SecureOptions {
+    let step = SecurityHeaders::new(SecureOptions {
         ssl_redirect: flag(&options["sSLRedirect"]),
         ssl_force_host: flag(&options["sSLForceHost"]),
         ssl_host: string(&options["sSLHost"]).to_owned(),
@@ -201,6 +201,6 @@ pub fn status_contained(case: &Value) -> Outcome {
     same(ranges.contains(case["statusCode"].as_u64().unwrap() as u16), flag(&case["contains"]))
 }
 
-fn status(progress: Progress) -> u16 {
+fn status(progress: ChainProgress) -> u16 {
     if passes(&progress) { 200 } else { shown(progress).0 }
 }

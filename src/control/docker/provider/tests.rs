@@ -81,7 +81,7 @@ async fn serve(manager: Arc<Manager>, mut stream: TcpStream) -> std::io::Result<
     stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await
 }
 
-async fn next_urls(updates: &mut update::Receiver) -> Vec<String> {
+async fn next_urls(updates: &mut update::UpdateReceiver) -> Vec<String> {
     let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
     let servers = update.dynamic.backends.values().flat_map(|backend| backend.servers.values());
     servers.map(|server| server.url.clone()).collect()
@@ -92,7 +92,7 @@ async fn services_are_followed_while_the_engine_holds_on_to_a_container_even_the
     let (settings, manager) = Manager::start().await;
     let (send, mut updates) = update::channel();
     let mut provider = Provider { own: vec!["own1".to_owned()], ..Provider::new(settings, send) };
-    let Err(End::Broken(reason)) = provider.session().await else { panic!("nothing is known of its networks") };
+    let Err(SessionEnd::Broken(reason)) = provider.session().await else { panic!("nothing is known of its networks") };
     assert!(reason.contains("inspect container own1"), "{reason}");
     manager.mood.store(1, SeqCst);
     tokio::spawn(async move { provider.session().await });

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::link::{Party, Random};
 use super::messages::{Incoming, Next, chunks, pattern, payload_len};
-use crate::http::Body;
+use crate::http::BodyFraming;
 
 /// One request.
 #[derive(Clone)]
@@ -160,7 +160,7 @@ impl Party for Client {
                         id: head.field("X-Id").map(str::to_owned),
                         len: head.field("X-Len").and_then(|len| len.parse().ok()),
                         data: Vec::new(),
-                        lasts_until_close: head.body == Body::UntilClose,
+                        lasts_until_close: head.body == BodyFraming::UntilClose,
                     });
                 }
                 Next::Data(data, done) => {

@@ -2,10 +2,10 @@
 
 use super::link::Random;
 use crate::http::h1::body::Decoder;
-use crate::http::h1::client::parse_response;
-use crate::http::h1::codec::{Limits, Progress};
-use crate::http::h1::server::parse_request;
-use crate::http::{Body, Field, RequestHead, ResponseHead};
+use crate::http::h1::progress::{HeadLimits, ParseProgress};
+use crate::http::h1::request_head::parse_request;
+use crate::http::h1::response_head::parse_response;
+use crate::http::{BodyFraming, Field, RequestHead, ResponseHead};
 
 /// How many bytes of a body there are before they come again.
 const PERIOD: usize = 52;
@@ -62,7 +62,7 @@ pub struct Head {
     pub method: String,
     pub target: String,
     fields: Vec<(String, String)>,
-    pub body: Body,
+    pub body: BodyFraming,
 }
 
 impl Head {
@@ -94,9 +94,9 @@ impl Incoming {
         if pending.is_empty() {
             return Next::Nothing;
         }
-        match parse_request(pending, &Limits::default(), &mut head) {
-            Ok(Progress::Partial) => Next::Nothing,
-            Ok(Progress::Complete) => {
+        match parse_request(pending, &HeadLimits::default(), &mut head) {
+            Ok(ParseProgress::Partial) => Next::Nothing,
+            Ok(ParseProgress::Complete) => {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let (method, target) = (text(head.method.of(pending)), text(head.target.of(pending)));
                 let fields = texts(&head.fields, pending);
@@ -113,9 +113,9 @@ impl Incoming {
             return self.data();
         }
         let (pending, mut head) = (&self.bytes[self.at..], ResponseHead::default());
-        match parse_response(pending, to_head, &Limits::default(), &mut head) {
-            Ok(Progress::Partial) => Next::Nothing,
-            Ok(Progress::Complete) => {
+        match parse_response(pending, to_head, &HeadLimits::default(), &mut head) {
+            Ok(ParseProgress::Partial) => Next::Nothing,
+            Ok(ParseProgress::Complete) => {
                 let fields = texts(&head.fields, pending);
                 let (method, target) = (String::new(), String::new());
                 self.begin(head.len, head.body);
@@ -125,7 +125,7 @@ impl Incoming {
         }
     }
 
-    fn begin(&mut self, len: usize, body: Body) {
+    fn begin(&mut self, len: usize, body: BodyFraming) {
         self.at += len;
         self.body = Some(Decoder::new(body));
     }

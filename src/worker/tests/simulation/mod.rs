@@ -29,8 +29,8 @@ use world::{HELD_BYTES_MAX, LIMITED_TO, World, document};
 use super::stage::{self, Base, TIMEOUTS, check_counts, check_leases};
 use crate::observe::Published;
 use crate::worker::connection::serve;
-use crate::worker::talk::Peer;
-use crate::worker::{Shared, Timeouts, VerifyPool, Worker};
+use crate::worker::context::ClientInfo;
+use crate::worker::{Timeouts, VerifyPool, Worker, WorkerShared};
 
 const SEEDS: u64 = 10_000;
 /// One seed in so many has a crowd of clients.
@@ -193,7 +193,7 @@ impl Visit {
 /// clients ask only for what stands in all of them.
 async fn swap(
     tables: &[Arc<Published>],
-    shared: &Shared,
+    shared: &WorkerShared,
     course: &Course,
     mut random: Random,
     left: &Cell<usize>,
@@ -210,7 +210,14 @@ async fn swap(
     }
 }
 
-fn peer() -> Box<Peer> {
+fn peer() -> Box<ClientInfo> {
     let address = "192.0.2.7:4711".parse().expect("an address");
-    Box::new(Peer { entry: 0, address, ip_text: "192.0.2.7".into(), secure: false, certs: Vec::new(), trusted: true })
+    Box::new(ClientInfo {
+        entry: 0,
+        address,
+        ip_text: "192.0.2.7".into(),
+        secure: false,
+        certs: Vec::new(),
+        trusted: true,
+    })
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use super::course::{Course, looks};
 use super::link::{Random, Shared as Linked, Wire, add_faults, connect};
 use super::origin::{Seen, Server};
-use crate::config::dynamic::{Backend, Buffering, Dynamic, Frontend, Headers, MaxConn, Route, Server as Written};
-use crate::config::snapshot::Origin;
+use crate::config::dynamic::{Backend, Buffering, DynamicConfig, Frontend, Headers, MaxConn, Route, Server as Written};
+use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
 use crate::net::TimeLimit;
 use crate::worker::upstream::Dial;
@@ -52,7 +52,7 @@ impl World {
 impl Dial for Rc<World> {
     type Io = Wire<Server>;
 
-    async fn dial(&self, origin: &Origin, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
+    async fn dial(&self, origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
         let mut random = self.random.borrow_mut().split();
         looks(random.below(8)).await;
         if !self.honest && random.once_in(8) {
@@ -74,7 +74,7 @@ impl Dial for Rc<World> {
 }
 
 /// Table `number`: every server and every step of it says which table it belongs to. The last one does without `/one`.
-pub fn document(number: u64) -> Dynamic {
+pub fn document(number: u64) -> DynamicConfig {
     let backend = |places: &[u64]| {
         let url = |place: &u64| format!("http://10.0.{number}.{place}:80");
         let server = |place: &u64| (format!("server{place}"), Written { url: url(place), weight: 1 });
@@ -101,7 +101,7 @@ pub fn document(number: u64) -> Dynamic {
         max_response_body_bytes: HELD_RESPONSE_BYTES_MAX,
         ..Buffering::default()
     };
-    let mut document = Dynamic {
+    let mut document = DynamicConfig {
         backends: [
             ("one".to_owned(), backend(&[1, 2])),
             ("limited".to_owned(), Backend { max_conn: Some(limit), ..backend(&[3]) }),

@@ -1,0 +1,245 @@
+//! From the fixed configuration to what the control plane and the workers work with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+
+use super::client_tls;
+use crate::config::compile::{self, CompileContext, EndpointInterner, EntryPointInfo, ReadFile};
+use crate::config::labels::DockerSettings;
+use crate::config::pem;
+use crate::config::static_config::{self, StaticConfig};
+use crate::control::acme::{AcmeRoots, AcmeSettings, DomainRequest, KeyType, RetrySchedule};
+use crate::control::certs::{AcmeDomainSources, CertificateSources, StaticCertificates};
+use crate::control::docker::DockerProviderSettings;
+use crate::control::watched_files::WatchedFiles;
+use crate::limits;
+use crate::observe::metrics::{Metrics, MetricsSettings};
+use crate::observe::status::ExposedRoutes;
+use crate::tls::certificate::Certificate;
+use crate::tls::resolver::{CertStore, Resolver};
+use crate::tls::settings::{ServerSettings, server_config};
+use crate::tls::tickets::Resumption;
+use crate::worker::{self, ConnectionLimiter, EntryPoint, Timeouts};
+
+/// Everything made from the fixed configuration alone.
+pub struct Components {
+    pub fixture: CompileContext,
+    pub entry_points: Vec<EntryPoint>,
+    pub certs: CertificateSources,
+    /// What frontends and certificates were read from.
+    pub followed: WatchedFiles,
+    /// The addresses of the servers that entry points ask.
+    pub interned: EndpointInterner,
+}
+
+/// Builds the parts.
+///
+/// # Errors
+/// A sentence for the log: the process must not start (static.md 1.8).
+pub fn build(fixed: &StaticConfig) -> Result<Components, String> {
+    let followed = WatchedFiles::default();
+    let fixture = fixture(fixed, &followed)?;
+    let store: Arc<ArcSwap<CertStore>> = Arc::default();
+    let mut interned = EndpointInterner::default();
+    let mut points = Vec::new();
+    let mut entry_points = Vec::new();
+    for (name, written) in &fixed.entry_points {
+        let parts = compile::entry_point(&fixture, name, written, &mut interned)
+            .map_err(|e| format!("Error preparing server: entry point {}: {}", e.name, e.reason))?;
+        let tls = match &written.tls {
+            Some(tls) => {
+                points.push(StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()));
+                Some(Arc::new(tls_config(name, tls, &store)?))
+            }
+            None => None,
+        };
+        entry_points.push(EntryPoint {
+            name: name.clone(),
+            chain: parts.chain,
+            internal_chain: parts.guard,
+            auth: parts.auth,
+            exposed: exposed(fixed, name),
+            serves_challenges: serves_challenges(fixed, name),
+            serves_rest: fixed.rest.as_ref().is_some_and(|rest| rest.entry_point == *name),
+            tls,
+            trust: parts.trust,
+        });
+    }
+    let generated = if points.is_empty() { None } else { Some(Arc::new(generated()?)) };
+    let acme_entry = fixed.acme.as_ref().map_or("", |acme| acme.entry_point.as_str());
+    // An entry point's own users are read at the start only.
+    followed.clear();
+    let certs = CertificateSources::new(points, generated, acme_entry, store, &*fixture.read);
+    Ok(Components { fixture, entry_points, certs, followed, interned })
+}
+
+fn fixture(fixed: &StaticConfig, followed: &WatchedFiles) -> Result<CompileContext, String> {
+    let facts = |(name, written): (&String, &static_config::EntryPoint)| EntryPointInfo {
+        name: name.clone(),
+        port: compile::listen_port(written),
+        has_tls: written.tls.is_some(),
+        sanitize_path: written.sanitize_path,
+    };
+    let mut key = [0; 32];
+    aws_lc_rs::rand::fill(&mut key).map_err(|_| "the system has no source of randomness")?;
+    Ok(CompileContext {
+        entry_points: fixed.entry_points.iter().map(facts).collect(),
+        default_entry_points: fixed.default_entry_points.clone(),
+        keep_trailing_slash: fixed.keep_trailing_slash,
+        allow_min_weight_zero: fixed.allow_min_weight_zero,
+        health_interval: fixed.health_check.interval.positive().unwrap_or(Duration::from_secs(30)),
+        client_tls: client_tls::of_backends(fixed),
+        credentials: compile::credential_memory(key),
+        read: reading(followed),
+        auth_tls: client_tls::of_auth(reading(followed)),
+        retry: fixed.retry.as_ref().map(|retry| retry.attempts),
+        random: worker::fill_random,
+    })
+}
+
+fn reading(followed: &WatchedFiles) -> ReadFile {
+    let followed = followed.clone();
+    Box::new(move |path| followed.read(path))
+}
+
+fn tls_config(
+    name: &str,
+    tls: &static_config::Tls,
+    store: &Arc<ArcSwap<CertStore>>,
+) -> Result<rustls::ServerConfig, String> {
+    let invalid = |e: String| format!("Error preparing server: entry point {name}: {e}");
+    let read = |path: &str| std::fs::read_to_string(path);
+    let files = tls.client_ca.as_ref().map(|ca| ca.files.as_slice()).unwrap_or_default();
+    let client_ca = files.iter().map(|file| pem::content(file, &read).map(String::into_bytes));
+    let settings = ServerSettings {
+        min_version: tls.min_version.clone(),
+        cipher_suites: tls.cipher_suites.clone(),
+        client_ca: client_ca.collect::<Result<_, _>>().map_err(|e| invalid(format!("clientCA: {e}")))?,
+        client_ca_optional: tls.client_ca.as_ref().is_some_and(|ca| ca.optional),
+        alpn: vec![b"http/1.1".to_vec()],
+    };
+    let resumption = Resumption::new().map_err(|e| invalid(e.to_string()))?;
+    let resolver = Arc::new(Resolver::new(name, Arc::clone(store), tls.sni_strict));
+    let (config, warnings) = server_config(&settings, resolver, &resumption).map_err(|e| invalid(e.to_string()))?;
+    warnings.iter().for_each(|warning| tracing::warn!("entry point {name}: {warning}"));
+    Ok(config)
+}
+
+fn generated() -> Result<Certificate, String> {
+    let mut random = [0; 32];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system has no source of randomness")?;
+    Certificate::generated(random, SystemTime::now()).map_err(|e| e.to_string())
+}
+
+fn exposed(fixed: &StaticConfig, name: &str) -> Option<ExposedRoutes> {
+    let api = fixed.api.as_ref().filter(|api| api.entry_point == name);
+    let exposed = ExposedRoutes {
+        api: api.is_some(),
+        dashboard: api.is_some_and(|api| api.dashboard),
+        ping: fixed.ping.as_ref().is_some_and(|ping| ping.entry_point == name),
+        metrics: fixed.metrics.as_ref().and_then(|m| m.prometheus.as_ref()).is_some_and(|p| p.entry_point == name),
+        keep_trailing_slash: fixed.keep_trailing_slash,
+        base: fixed.web.as_ref().map_or_else(String::new, |web| web.path.clone()),
+    };
+    (exposed.api || exposed.ping || exposed.metrics).then_some(exposed)
+}
+
+fn serves_challenges(fixed: &StaticConfig, name: &str) -> bool {
+    fixed
+        .acme
+        .as_ref()
+        .and_then(|acme| acme.http_challenge.as_ref())
+        .is_some_and(|challenge| challenge.entry_point == name)
+}
+
+pub fn metrics(fixed: &StaticConfig, parts: &Components, workers: usize) -> Metrics {
+    let statistics = fixed.api.as_ref().and_then(|api| api.statistics.as_ref());
+    Metrics::new(&MetricsSettings {
+        workers,
+        entry_points: parts.entry_points.iter().map(|entry| entry.name.clone()).collect(),
+        buckets: fixed
+            .metrics
+            .as_ref()
+            .and_then(|m| m.prometheus.as_ref())
+            .map(|p| p.buckets.clone())
+            .unwrap_or_default(),
+        recent_errors: statistics.map_or(0, |s| usize::try_from(s.recent_errors).unwrap_or(0)),
+    })
+}
+
+pub fn docker(table: &static_config::Docker, constraints: &[String]) -> DockerProviderSettings {
+    let refresh = u64::try_from(table.swarm_mode_refresh_seconds).ok().filter(|&secs| secs > 0).unwrap_or(15);
+    DockerProviderSettings {
+        endpoint: table.endpoint.clone(),
+        tls: table.tls.clone(),
+        watch: table.watch,
+        swarm_refresh: Duration::from_secs(refresh),
+        unavailable_grace: table.unavailable_grace.positive().unwrap_or_default(),
+        labels: DockerSettings {
+            domain: table.domain.clone(),
+            exposed_by_default: table.exposed_by_default,
+            use_bind_port_ip: table.use_bind_port_ip,
+            swarm_mode: table.swarm_mode,
+            network: table.network.clone(),
+            constraints: table.constraints.iter().chain(constraints).cloned().collect(),
+            own_networks: Default::default(),
+        },
+        ..DockerProviderSettings::default()
+    }
+}
+
+/// ACME's settings and wishes; `None` without the table, or without a challenge that is built.
+pub fn acme(fixed: &StaticConfig) -> Option<(AcmeSettings, AcmeDomainSources)> {
+    let table = fixed.acme.as_ref()?;
+    if table.http_challenge.is_none() {
+        tracing::error!("acme: only httpChallenge is supported so far, and it is not configured: ACME is off");
+        return None;
+    }
+    let settings = AcmeSettings {
+        email: table.email.clone(),
+        storage: PathBuf::from(&table.storage),
+        ca_server: table.ca_server.clone(),
+        key_type: KeyType::parse(&table.key_type),
+        trust: AcmeRoots::from_variable(std::env::var_os("LEGO_CA_CERTIFICATES").as_deref()),
+        pacing: RetrySchedule::default(),
+    };
+    let name = |text: &String| text.trim_end_matches('.').to_ascii_lowercase();
+    let domains =
+        table.domains.iter().map(|d| DomainRequest { main: name(&d.main), sans: d.sans.iter().map(name).collect() });
+    let wishes = AcmeDomainSources {
+        entry_point: table.entry_point.clone(),
+        on_host_rule: table.on_host_rule,
+        domains: domains.collect(),
+    };
+    Some((settings, wishes))
+}
+
+pub fn timeouts(fixed: &StaticConfig) -> Timeouts {
+    let responding = &fixed.responding_timeouts;
+    let forwarding = &fixed.forwarding_timeouts;
+    Timeouts {
+        idle: responding.idle_timeout.positive(),
+        head_read: responding.read_timeout.positive().unwrap_or(Duration::from_secs(limits::HEAD_READ_SECS)),
+        body_read: responding.read_timeout.positive(),
+        stall: responding.write_timeout.positive().unwrap_or(Duration::from_secs(limits::STALLED_BODY_SECS)),
+        dial: forwarding.dial_timeout.positive().unwrap_or(Duration::from_secs(limits::DIAL_SECS)),
+        response_header: forwarding.response_header_timeout.positive(),
+    }
+}
+
+/// `maxIdleConnsPerHost` is the process's number; each worker keeps its share. 0 means Go's default of 2 (static.md 2).
+pub fn idle_per_worker(fixed: &StaticConfig, workers: usize) -> usize {
+    let wanted = usize::try_from(fixed.max_idle_conns_per_host).ok().filter(|&n| n > 0).unwrap_or(2);
+    wanted.div_ceil(workers.max(1))
+}
+
+/// Room for the connections of clients, all workers together.
+pub fn connection_limiter(fixed: &StaticConfig, workers: usize) -> Arc<ConnectionLimiter> {
+    let wanted = |setting: i64| usize::try_from(setting).ok().filter(|&n| n > 0);
+    let max = wanted(fixed.max_connections).unwrap_or(limits::CONNECTIONS_PER_WORKER_MAX.saturating_mul(workers));
+    let of_address = wanted(fixed.max_connections_per_address);
+    ConnectionLimiter::new(max, of_address.unwrap_or(max.div_ceil(limits::CONNECTIONS_PER_ADDRESS_DIVISOR)))
+}

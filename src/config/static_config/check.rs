@@ -1,0 +1,256 @@
+//! What in a configuration cannot work (static.md 1.8): the same things are fatal as in Traefik v1, said more clearly, and
+//! two of its panics (a redirect to itself, an auth table without users) are fatal errors.
+
+use std::fmt;
+use std::io;
+
+use super::check_entry_points::{check_entry_points, check_user_lines};
+use super::{AccessLog, Acme, Docker, INTERNAL_ENTRY_POINT, LogLevel, StaticConfig};
+use crate::config::pem;
+
+/// One thing that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Whether the proxy must not start.
+    pub fatal: bool,
+    /// The option, e.g. `entryPoints.http.redirect.entryPoint`.
+    pub key: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn fatal(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Problem { fatal: true, key: key.into(), message: message.into() }
+    }
+
+    pub(super) fn warning(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Problem { fatal: false, key: key.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+/// Looks at a resolved configuration; see [`check_files`] for what needs other files' contents.
+pub fn check(fixed: &StaticConfig) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    check_entry_points(fixed, &mut problems);
+    check_names(fixed, &mut problems);
+    check_level(fixed, &mut problems);
+    if let Some(log) = &fixed.access_log {
+        check_access_log(log, &mut problems);
+    }
+    if let Some(acme) = &fixed.acme {
+        check_acme(fixed, acme, &mut problems);
+    }
+    check_constraints("constraints", &fixed.constraints, &mut problems);
+    if let Some(docker) = &fixed.docker {
+        check_constraints("docker.constraints", &docker.constraints, &mut problems);
+        check_template(docker, &mut problems);
+    }
+    if let Some(file) = &fixed.file {
+        check_constraints("file.constraints", &file.constraints, &mut problems);
+    }
+    check_runtime(fixed, &mut problems);
+    problems
+}
+
+/// Looks into the files that a configuration names, through `read`: users and client CAs must be readable, certificates
+/// and root CAs need not be usable (static.md 1.8).
+pub fn check_files(fixed: &StaticConfig, read: &dyn Fn(&str) -> io::Result<String>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, entry_point) in &fixed.entry_points {
+        let prefix = format!("entryPoints.{name}");
+        if let Some(auth) = &entry_point.auth {
+            for (kind, users) in [("basic", &auth.basic), ("digest", &auth.digest)] {
+                let Some(users) = users.as_ref().filter(|users| !users.users_file.is_empty()) else { continue };
+                let key = format!("{prefix}.auth.{kind}.usersFile");
+                match read(&users.users_file) {
+                    Ok(text) => check_user_lines(&key, kind, user_lines(&text), &mut problems),
+                    Err(error) => problems.push(Problem::fatal(key, pem::unreadable(&users.users_file, &error))),
+                }
+            }
+        }
+        let Some(tls) = &entry_point.tls else { continue };
+        let client_cas = tls.client_ca.iter().flat_map(|ca| &ca.files);
+        for file in client_cas {
+            if let Err(message) = pem::content(file, read) {
+                problems.push(Problem::fatal(format!("{prefix}.tls.clientCA.files"), message));
+            }
+        }
+        let listed = tls.certificates.iter().map(|files| ("certificates", files));
+        for (key, files) in listed.chain(tls.default_certificate.iter().map(|files| ("defaultCertificate", files))) {
+            if let Err(reason) = pem::certificate(files, read) {
+                let message =
+                    format!("{reason}; the entry point serves without it, with a certificate of its own making");
+                problems.push(Problem::warning(format!("{prefix}.tls.{key}"), message));
+            }
+        }
+    }
+    for file in &fixed.root_cas {
+        if let Err(message) = pem::content(file, read) {
+            problems.push(Problem::warning("rootCAs", message));
+        }
+    }
+    problems
+}
+
+/// The lines of a users file that name a user.
+fn user_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// A template of the user's decides what is open to the world: nothing may be served by other rules instead.
+fn check_template(docker: &Docker, problems: &mut Vec<Problem>) {
+    if !docker.filename.is_empty() {
+        let message = format!(
+            "{:?} is a Go template, which Ringway does not run: remove the key to have labels translated as by Traefik's own \
+             template, and write routes that labels cannot express into a file for the file provider ([file])",
+            docker.filename
+        );
+        problems.push(Problem::fatal("docker.filename", message));
+    }
+    if docker.template_version == 1 {
+        let message =
+            "only templates of one's own have a version: labels are translated as by version 2; remove the key";
+        problems.push(Problem::warning("docker.templateVersion", message));
+    }
+}
+
+fn check_names(fixed: &StaticConfig, problems: &mut Vec<Problem>) {
+    let known = |name: &str| fixed.entry_points.contains_key(name);
+    let all = || fixed.entry_points.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    for name in fixed.default_entry_points.iter().filter(|name| !known(name)) {
+        let message = format!("there is no entry point {name}: use one of {}", all());
+        problems.push(Problem::warning("defaultEntryPoints", message));
+    }
+    let prometheus = fixed.metrics.as_ref().and_then(|metrics| metrics.prometheus.as_ref());
+    let services = [
+        ("api", fixed.api.as_ref().map(|api| &api.entry_point)),
+        ("ping", fixed.ping.as_ref().map(|ping| &ping.entry_point)),
+        ("rest", fixed.rest.as_ref().map(|rest| &rest.entry_point)),
+        ("metrics.prometheus", prometheus.map(|prometheus| &prometheus.entry_point)),
+    ];
+    for (service, name) in services {
+        let Some(name) = name.filter(|name| !known(name) && *name != INTERNAL_ENTRY_POINT) else { continue };
+        let message = format!("there is no entry point {name:?}, so it cannot be reached: use one of {}", all());
+        problems.push(Problem::warning(format!("{service}.entryPoint"), message));
+    }
+}
+
+fn check_level(fixed: &StaticConfig, problems: &mut Vec<Problem>) {
+    if !fixed.log_level.is_empty() && LogLevel::parse(&fixed.log_level).is_none() {
+        let message =
+            format!("{:?} is no level, error is used: use debug, info, warn, error, fatal or panic", fixed.log_level);
+        problems.push(Problem::warning("logLevel", message));
+    }
+}
+
+fn check_access_log(log: &AccessLog, problems: &mut Vec<Problem>) {
+    for codes in log.filters.iter().flat_map(|filters| &filters.status_codes) {
+        let (low, high) = codes.split_once('-').unwrap_or((codes, codes));
+        let valid = matches!((low.parse::<u16>(), high.parse::<u16>()), (Ok(low), Ok(high)) if low <= high);
+        if !valid {
+            let message = format!("{codes:?} is no status: write \"404\" or \"500-599\"");
+            problems.push(Problem::warning("accessLog.filters.statusCodes", message));
+        }
+    }
+    let Some(fields) = &log.fields else { return };
+    let mut mode = |key: &str, mode: &str, known: &[&str]| {
+        if !known.contains(&mode) {
+            let message = format!("{mode:?} is no mode: use {}", known.join(" or "));
+            problems.push(Problem::warning(format!("accessLog.fields.{key}"), message));
+        }
+    };
+    let (of_fields, of_headers) = (["keep", "drop"], ["keep", "drop", "redact"]);
+    mode("defaultMode", &fields.default_mode, &of_fields);
+    for (name, chosen) in &fields.names {
+        mode(&format!("names.{name}"), chosen, &of_fields);
+    }
+    let Some(headers) = &fields.headers else { return };
+    mode("headers.defaultMode", &headers.default_mode, &of_headers);
+    for (name, chosen) in &headers.names {
+        mode(&format!("headers.names.{name}"), chosen, &of_headers);
+    }
+}
+
+const KEY_TYPES: [&str; 5] = ["EC256", "EC384", "RSA2048", "RSA4096", "RSA8192"];
+
+fn check_acme(fixed: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
+    match fixed.entry_points.get(&acme.entry_point) {
+        None => {
+            let message = format!("there is no entry point {:?}: name the one that serves HTTPS", acme.entry_point);
+            problems.push(Problem::fatal("acme.entryPoint", message));
+        }
+        Some(entry_point) if entry_point.tls.is_none() => {
+            let name = &acme.entry_point;
+            let message = format!("entry point {name} has no TLS: add an empty [entryPoints.{name}.tls]");
+            problems.push(Problem::fatal("acme.entryPoint", message));
+        }
+        Some(_) => {}
+    }
+    if acme.storage.is_empty() {
+        let message = "is missing, so no certificate is requested: name the JSON file to keep certificates in";
+        problems.push(Problem::warning("acme.storage", message));
+    }
+    if !KEY_TYPES.contains(&acme.key_type.as_str()) {
+        let message = format!("{:?} is unknown, RSA4096 is used: use one of {}", acme.key_type, KEY_TYPES.join(", "));
+        problems.push(Problem::warning("acme.keyType", message));
+    }
+    check_challenge(fixed, acme, problems);
+}
+
+fn check_challenge(fixed: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
+    if acme.http_challenge.is_none() && acme.tls_challenge.is_none() && acme.dns_challenge.is_none() {
+        let message = "no challenge is chosen, so every request will fail: add [acme.httpChallenge]";
+        problems.push(Problem::warning("acme", message));
+    }
+    let http = acme.http_challenge.as_ref().map(|challenge| &challenge.entry_point);
+    if let Some(name) = http.filter(|name| !fixed.entry_points.contains_key(*name)) {
+        let message = format!("there is no entry point {name:?}: name the one on port 80");
+        problems.push(Problem::warning("acme.httpChallenge.entryPoint", message));
+    }
+    for domain in &acme.domains {
+        for name in std::iter::once(&domain.main).chain(&domain.sans) {
+            if name.starts_with("*.*") {
+                let message = format!("{name}: no authority signs two wildcards: use one");
+                problems.push(Problem::warning("acme.domains", message));
+            } else if name.starts_with("*.") && acme.dns_challenge.is_none() {
+                let message = format!("{name}: a wildcard needs [acme.dnsChallenge]: list the names one by one");
+                problems.push(Problem::warning("acme.domains", message));
+            }
+        }
+    }
+}
+
+fn check_constraints(key: &str, constraints: &[String], problems: &mut Vec<Problem>) {
+    for constraint in constraints {
+        let parts = constraint.split_once("==").or_else(|| constraint.split_once("!="));
+        if !matches!(parts, Some(("tag", glob)) if !glob.is_empty()) {
+            let message = format!("{constraint:?} is no constraint: write \"tag==api\" or \"tag!=us-*\"");
+            problems.push(Problem::fatal(key, message));
+        }
+    }
+}
+
+const DRIVERS: [&str; 3] = ["auto", "io_uring", "epoll"];
+
+fn check_runtime(fixed: &StaticConfig, problems: &mut Vec<Problem>) {
+    if !DRIVERS.contains(&fixed.driver.as_str()) {
+        let message = format!("{:?} is unknown: use {}", fixed.driver, DRIVERS.join(", "));
+        problems.push(Problem::fatal("driver", message));
+    }
+    for (key, number, zero) in [
+        ("workers", fixed.workers, "one worker per core"),
+        ("maxConnections", fixed.max_connections, "100,000 for each worker"),
+        ("maxConnectionsPerAddress", fixed.max_connections_per_address, "half of all"),
+    ] {
+        if number < 0 {
+            problems.push(Problem::fatal(key, format!("{number} is negative: use 0 for {zero}")));
+        }
+    }
+}

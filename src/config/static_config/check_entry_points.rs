@@ -1,0 +1,195 @@
+//! What in an entry point cannot work (static.md 1.8, 3).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::check::Problem;
+use super::{EntryPoint, StaticConfig, Tls};
+use crate::config::dynamic::Auth;
+use crate::config::suggest::did_you_mean;
+use crate::tls::suites;
+
+pub(super) fn check_entry_points(fixed: &StaticConfig, problems: &mut Vec<Problem>) {
+    let mut owners = BTreeMap::new();
+    for (name, entry_point) in &fixed.entry_points {
+        let mut look = EntryPointChecker { key: format!("entryPoints.{name}"), problems };
+        look.address(name, entry_point, &mut owners);
+        look.redirect(name, entry_point, fixed);
+        look.white_list(entry_point);
+        look.trust(entry_point);
+        if let Some(tls) = &entry_point.tls {
+            look.tls(tls);
+        }
+        if let Some(auth) = &entry_point.auth {
+            look.auth(auth);
+        }
+    }
+}
+
+/// A user's line is `name:hash`, for digest `name:realm:hash` (static.md 3.5). The line itself is a secret and not shown.
+pub(super) fn check_user_lines<'a>(
+    key: &str,
+    kind: &str,
+    lines: impl Iterator<Item = &'a str>,
+    problems: &mut Vec<Problem>,
+) {
+    let (colons, form) = if kind == "digest" { (2, "name:traefik:hash") } else { (1, "name:hash") };
+    for (index, line) in lines.enumerate() {
+        if line.matches(':').count() != colons {
+            let message = format!("user {} is not of the form {form}: write it with htpasswd or htdigest", index + 1);
+            problems.push(Problem::fatal(key, message));
+        }
+    }
+}
+
+struct EntryPointChecker<'p> {
+    key: String,
+    problems: &'p mut Vec<Problem>,
+}
+
+impl EntryPointChecker<'_> {
+    fn fatal(&mut self, key: &str, message: String) {
+        self.problems.push(Problem::fatal(format!("{}.{key}", self.key), message));
+    }
+
+    fn warning(&mut self, key: &str, message: String) {
+        self.problems.push(Problem::warning(format!("{}.{key}", self.key), message));
+    }
+
+    fn address<'a>(&mut self, name: &'a str, entry_point: &EntryPoint, owners: &mut BTreeMap<(String, u16), &'a str>) {
+        let listen = match entry_point.listen() {
+            Ok(listen) => listen,
+            Err(invalid) => return self.fatal("address", invalid.to_string()),
+        };
+        if entry_point.address.is_empty() {
+            let message = "is missing, so a random port is taken on every interface: write \":80\"".to_owned();
+            return self.warning("address", message);
+        }
+        let host = match listen.host.as_str() {
+            "0.0.0.0" | "::" => String::new(),
+            host => host.to_ascii_lowercase(),
+        };
+        if listen.port == 0 {
+            return;
+        }
+        if let Some(owner) = owners.insert((host, listen.port), name) {
+            let message = format!("{} is taken by entry point {owner}: choose another port", entry_point.address);
+            self.fatal("address", message);
+        }
+    }
+
+    fn redirect(&mut self, name: &str, entry_point: &EntryPoint, fixed: &StaticConfig) {
+        let Some(redirect) = &entry_point.redirect else { return };
+        let target = &redirect.entry_point;
+        if target == name {
+            let message = format!("{name} redirects to itself: name another entry point, or remove the table");
+            return self.fatal("redirect.entryPoint", message);
+        }
+        if !target.is_empty() {
+            if !fixed.entry_points.contains_key(target) {
+                let names = || fixed.entry_points.keys().map(String::as_str).filter(|other| *other != name);
+                let hint = match did_you_mean(target, names()) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("define it, or use one of {}", names().collect::<Vec<_>>().join(", ")),
+                };
+                self.fatal("redirect.entryPoint", format!("there is no entry point {target:?}: {hint}"));
+            }
+            return;
+        }
+        if redirect.regex.is_empty() {
+            let message = "names neither entryPoint nor regex, so nothing is redirected: add one of them".to_owned();
+            return self.warning("redirect", message);
+        }
+        if let Err(error) = regex::Regex::new(&redirect.regex) {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let message = format!("{:?} is no regular expression ({reason}): correct it", redirect.regex);
+            self.fatal("redirect.regex", message);
+        }
+    }
+
+    fn white_list(&mut self, entry_point: &EntryPoint) {
+        let Some(list) = &entry_point.white_list else { return };
+        if list.source_range.is_empty() {
+            let message = "is empty, nobody would get in: list addresses, or remove the whiteList table".to_owned();
+            self.fatal("whiteList.sourceRange", message);
+        }
+        for range in list.source_range.iter().filter(|range| !is_range(range)) {
+            self.fatal("whiteList.sourceRange", no_range(range));
+        }
+    }
+
+    fn trust(&mut self, entry_point: &EntryPoint) {
+        if let Some(proxy) = &entry_point.proxy_protocol {
+            if !proxy.insecure && proxy.trusted_ips.is_empty() {
+                let message = "trusts nobody: list trustedIPs, or set insecure = true to trust everybody".to_owned();
+                self.fatal("proxyProtocol", message);
+            }
+            for range in proxy.trusted_ips.iter().filter(|range| !is_range(range)) {
+                self.fatal("proxyProtocol.trustedIPs", no_range(range));
+            }
+        }
+        let Some(headers) = &entry_point.forwarded_headers else { return };
+        if !headers.insecure && headers.trusted_ips.is_empty() {
+            let message =
+                "trusts nobody, and then Traefik serves no frontend here: list trustedIPs, set insecure = true, \
+                           or remove the table"
+                    .to_owned();
+            self.warning("forwardedHeaders", message);
+        }
+        for range in headers.trusted_ips.iter().filter(|range| !is_range(range)) {
+            self.warning("forwardedHeaders.trustedIPs", no_range(range));
+        }
+    }
+
+    fn tls(&mut self, tls: &Tls) {
+        const VERSIONS: [&str; 4] = ["VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"];
+        if !tls.min_version.is_empty() && !VERSIONS.contains(&tls.min_version.as_str()) {
+            let message = format!("{:?} is unknown and ignored: use one of {}", tls.min_version, VERSIONS.join(", "));
+            self.warning("tls.minVersion", message);
+        }
+        for suite in tls.cipher_suites.iter().filter(|suite| !suites::is_known(suite)) {
+            let hint = match did_you_mean(suite, suites::known_names()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "use a name such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".to_owned(),
+            };
+            self.fatal("tls.cipherSuites", format!("there is no cipher suite {suite:?}: {hint}"));
+        }
+        if tls.client_ca.as_ref().is_some_and(|ca| ca.files.is_empty()) {
+            let message = "names no file, so no client certificate is asked for: list PEM files".to_owned();
+            self.warning("tls.clientCA.files", message);
+        }
+    }
+
+    fn auth(&mut self, auth: &Auth) {
+        if auth.basic.is_none() && auth.digest.is_none() && auth.forward.is_none() {
+            let message =
+                "names nobody, every request would fail: add basic, digest or forward, or remove it".to_owned();
+            self.fatal("auth", message);
+        }
+        for (kind, users) in [("basic", &auth.basic), ("digest", &auth.digest)] {
+            let Some(users) = users else { continue };
+            let key = format!("{}.auth.{kind}.users", self.key);
+            check_user_lines(&key, kind, users.users.iter().map(String::as_str), self.problems);
+        }
+        let forward = auth.forward.as_ref().and_then(|forward| forward.tls.as_ref());
+        if forward.is_some_and(|tls| !tls.insecure_skip_verify && tls.cert.is_empty() != tls.key.is_empty()) {
+            self.warning("auth.forward.tls", "has only one of cert and key: give both".to_owned());
+        }
+    }
+}
+
+/// An address or a CIDR range, as Traefik's lists take them.
+fn is_range(text: &str) -> bool {
+    text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok()
+}
+
+fn no_range(text: &str) -> String {
+    format!("{text:?} is no address range: write \"10.0.0.0/8\", \"192.168.1.7\" or \"fd00::/8\"")
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -1,0 +1,116 @@
+//! Tests of `config/fixed/check`.
+
+use std::io;
+
+use crate::config::static_config::{Problem, StaticConfig, check, check_files};
+use crate::config::text::read;
+
+fn fixed(text: &str) -> StaticConfig {
+    let mut fixed = read::<StaticConfig>(text, "t").unwrap_or_else(|error| panic!("{error}")).value;
+    fixed.resolve();
+    fixed
+}
+
+/// What is found for one entry point `a` with the given inside.
+fn in_entry_point(inside: &str) -> Vec<Problem> {
+    check(&fixed(&format!(
+        "defaultEntryPoints = ['a']\n[entryPoints.b]\naddress = ':2'\n[entryPoints.a]\naddress = ':1'\n{inside}"
+    )))
+}
+
+#[test]
+fn what_is_fatal() {
+    for (inside, key) in [
+        ("[entryPoints.a.redirect]\nentryPoint = 'c'", "redirect.entryPoint"),
+        ("[entryPoints.a.redirect]\nentryPoint = 'a'", "redirect.entryPoint"),
+        ("[entryPoints.a.redirect]\nregex = '('\nreplacement = 'x'", "redirect.regex"),
+        ("[entryPoints.a.whiteList]", "whiteList.sourceRange"),
+        ("[entryPoints.a.whiteList]\nsourceRange = ['10.0.0.0/33']", "whiteList.sourceRange"),
+        ("[entryPoints.a.proxyProtocol]", "proxyProtocol"),
+        ("[entryPoints.a.proxyProtocol]\ntrustedIPs = ['x']", "proxyProtocol.trustedIPs"),
+        ("[entryPoints.a.tls]\ncipherSuites = ['TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA384']", "tls.cipherSuites"),
+        ("[entryPoints.a.auth]", "auth"),
+        ("[entryPoints.a.auth.basic]\nusers = ['x']", "auth.basic.users"),
+        ("[entryPoints.a.auth.digest]\nusers = ['x:y']", "auth.digest.users"),
+        ("[entryPoints.c]\naddress = 'nonsense'", "address"),
+    ] {
+        let problems = in_entry_point(inside);
+        assert_eq!(problems.len(), 1, "{inside}: {problems:#?}");
+        assert!(problems[0].fatal, "{inside}");
+        assert!(problems[0].key.ends_with(&format!(".{key}")), "{inside}: {}", problems[0].key);
+    }
+    let taken = in_entry_point("[entryPoints.c]\naddress = '0.0.0.0:1'");
+    assert!(taken.len() == 1 && taken[0].fatal && taken[0].message.contains("entry point a"), "{taken:#?}");
+    for text in [
+        "[acme]\nstorage='x'\nentryPoint='no'\n[acme.tlsChallenge]",
+        "[acme]\nstorage='x'\nentryPoint='http'\n[acme.tlsChallenge]",
+        "constraints = ['tag=x']",
+        "[docker]\nconstraints = ['name==x']",
+        "driver = 'uring'",
+        "workers = -1",
+        "maxConnections = -1",
+        "maxConnectionsPerAddress = -1",
+    ] {
+        let problems = check(&fixed(text));
+        assert!(problems.len() == 1 && problems[0].fatal, "{text}: {problems:#?}");
+    }
+}
+
+#[test]
+fn what_is_not_fatal() {
+    for (inside, key) in [
+        ("[entryPoints.a.redirect]", "entryPoints.a.redirect"),
+        ("[entryPoints.a.forwardedHeaders]", "entryPoints.a.forwardedHeaders"),
+        ("[entryPoints.a.forwardedHeaders]\ntrustedIPs = ['x']", "entryPoints.a.forwardedHeaders.trustedIPs"),
+        ("[entryPoints.a.tls]\nminVersion = 'TLS12'", "entryPoints.a.tls.minVersion"),
+        ("[entryPoints.c]", "entryPoints.c.address"),
+        ("[api]\nentryPoint = 'x'", "api.entryPoint"),
+        ("[accessLog.filters]\nstatusCodes = ['200', '300-302', 'abc']", "accessLog.filters.statusCodes"),
+        ("[accessLog.fields.headers.names]\nA = 'redacted'", "accessLog.fields.headers.names.A"),
+    ] {
+        let problems = in_entry_point(inside);
+        assert!(problems.len() == 1 && !problems[0].fatal && problems[0].key == key, "{inside}: {problems:#?}");
+    }
+    let problems = check(&fixed("logLevel = 'loud'\n[entryPoints.web]\naddress=':1'"));
+    let keys: Vec<_> = problems.iter().map(|problem| (problem.fatal, problem.key.as_str())).collect();
+    assert_eq!(keys, [(false, "defaultEntryPoints"), (false, "logLevel")]);
+}
+
+#[test]
+fn what_is_fine() {
+    let problems = in_entry_point(
+        "[entryPoints.a.redirect]\nentryPoint = 'b'\n[entryPoints.a.whiteList]\nsourceRange = ['10.1.2.3/8', '::1']\n\
+         [entryPoints.a.proxyProtocol]\ninsecure = true\n[entryPoints.b.tls]\ncipherSuites = ['TLS_RSA_WITH_RC4_128_SHA']\n\
+         [entryPoints.a.auth.basic]\nusers = ['a:{SHA}x=']\n[acme]\nstorage = 'x'\nentryPoint = 'b'\n[acme.httpChallenge]\n\
+         entryPoint = 'a'\n[entryPoints.c]\naddress = '127.0.0.1:3'\n[entryPoints.d]\naddress = '127.0.0.2:3'\n",
+    );
+    assert_eq!(problems, []);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let problems = in_entry_point("[entryPoints.a.auth.basic]\nusers = ['s3cret']");
+    assert!(!problems[0].to_string().contains("s3cret"), "{}", problems[0]);
+}
+
+#[test]
+fn files_are_looked_into() {
+    let read = |file: &str| match file {
+        "users" => Ok("# comment\n\n a:b \nbad\n".to_owned()),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    let fixed = fixed(
+        "rootCAs = ['gone.pem', '-----BEGIN CERTIFICATE-----']\n[entryPoints.a]\naddress = ':1'\n[entryPoints.a.auth.basic]\n\
+         usersFile = 'users'\n[entryPoints.a.tls.clientCA]\nfiles = ['gone']\n[entryPoints.b.auth.digest]\nusersFile = 'gone'\n\
+         [[entryPoints.a.tls.certificates]]\ncertFile = 'gone'\nkeyFile = '-----BEGIN KEY-----'\n",
+    );
+    let found: Vec<_> = check_files(&fixed, &read).iter().map(|problem| (problem.fatal, problem.key.clone())).collect();
+    let expected = [
+        (true, "entryPoints.a.auth.basic.usersFile"),
+        (true, "entryPoints.a.tls.clientCA.files"),
+        (false, "entryPoints.a.tls.certificates"),
+        (true, "entryPoints.b.auth.digest.usersFile"),
+        (false, "rootCAs"),
+    ];
+    assert_eq!(found, expected.map(|(fatal, key)| (fatal, key.to_owned())));
+}

@@ -1,0 +1,277 @@
+//! From what was written to what is meant: deprecated names folded into current ones, implied entry points added
+//! (static.md 1.1, 2, 7.5, 10).
+
+use super::{
+    AccessLog, Acme, Api, ClientCa, DnsChallenge, EntryPoint, ForwardedHeaders, INTERNAL_ENTRY_POINT, Metrics, Ping,
+    StaticConfig, Tls, Web,
+};
+use crate::config::duration::GoDuration;
+use crate::config::dynamic::{CertificateFiles, WhiteList};
+
+impl StaticConfig {
+    /// Folds deprecated options into current ones and fills in what is implied. Returns what the user should know.
+    ///
+    /// Afterwards: there is an entry point, `traefik` exists if something listens there, every entry point has
+    /// `forwardedHeaders`, ACME has at most one challenge, and no deprecated option holds anything. Resolving twice
+    /// changes nothing.
+    pub fn resolve(&mut self) -> Vec<String> {
+        let mut notes = Vec::new();
+        resolve_time_outs(self, &mut notes);
+        resolve_logs(self, &mut notes);
+        resolve_web(self, &mut notes);
+        resolve_entry_points(self, &mut notes);
+        if let Some(acme) = &mut self.acme {
+            resolve_acme(acme, &mut notes);
+        }
+        resolve_providers(self, &mut notes);
+        resolve_push_intervals(self, &mut notes);
+        if let Some(api) = &mut self.api {
+            api.debug = self.debug;
+        }
+        if self.max_idle_conns_per_host == 0 {
+            self.max_idle_conns_per_host = GO_IDLE_CONNS_PER_HOST;
+        }
+        notes
+    }
+}
+
+/// What Go's transport uses when told 0 (static.md 2, `maxIdleConnsPerHost`).
+const GO_IDLE_CONNS_PER_HOST: i64 = 2;
+const SWARM_REFRESH_SECS: i64 = 15;
+
+fn resolve_time_outs(fixed: &mut StaticConfig, notes: &mut Vec<String>) {
+    if fixed.grace_time_out.0 > 0 {
+        notes.push("graceTimeOut is deprecated: write it as lifeCycle.graceTimeOut".to_owned());
+        fixed.life_cycle.grace_time_out = std::mem::take(&mut fixed.grace_time_out);
+    }
+    if fixed.idle_timeout.0 > 0 {
+        notes.push("idleTimeout is deprecated: write it as respondingTimeouts.idleTimeout".to_owned());
+        fixed.responding_timeouts.idle_timeout = std::mem::take(&mut fixed.idle_timeout);
+    }
+}
+
+fn resolve_logs(fixed: &mut StaticConfig, notes: &mut Vec<String>) {
+    if !fixed.access_logs_file.is_empty() {
+        notes.push("accessLogsFile is deprecated and replaces [accessLog]: write it as accessLog.filePath".to_owned());
+        let file_path = std::mem::take(&mut fixed.access_logs_file);
+        fixed.access_log = Some(AccessLog { file_path, ..AccessLog::default() });
+    }
+    if !fixed.traefik_logs_file.is_empty() {
+        notes.push("traefikLogsFile is deprecated: write it as traefikLog.filePath".to_owned());
+        let file_path = std::mem::take(&mut fixed.traefik_logs_file);
+        let log = fixed.traefik_log.get_or_insert_default();
+        if log.file_path.is_empty() {
+            log.file_path = file_path;
+        }
+    }
+    let unknown_format = fixed.access_log.take_if(|log| log.format != "common" && log.format != "json");
+    if let Some(log) = unknown_format {
+        let format = log.format;
+        notes.push(format!(
+            "accessLog.format {format:?} is unknown, no access log is written: use \"common\" or \"json\""
+        ));
+    }
+}
+
+fn resolve_web(fixed: &mut StaticConfig, notes: &mut Vec<String>) {
+    let Some(web) = &mut fixed.web else { return };
+    if fixed.api.is_some() || fixed.metrics.is_some() || fixed.ping.is_some() || fixed.rest.is_some() {
+        // A web table that was resolved before has nothing left to say.
+        if *web != (Web { path: web.path.clone(), ..Web::default() }) {
+            notes.push("[web] is ignored, because [api], [metrics], [ping] or [rest] is present: remove it".to_owned());
+        }
+        return;
+    }
+    notes.push("[web] is deprecated: write [api], [ping] and [metrics] in its place".to_owned());
+    let path = match std::mem::take(&mut web.path) {
+        path if path.is_empty() || path.ends_with('/') => path,
+        path => path + "/",
+    };
+    let web = std::mem::replace(web, Web { path, ..Web::default() });
+    let tls = (!web.cert_file.is_empty()).then(|| Tls {
+        certificates: vec![CertificateFiles { cert_file: web.cert_file, key_file: web.key_file }],
+        ..Tls::default()
+    });
+    let entry_point = EntryPoint { tls, auth: web.auth, ..EntryPoint::on(&web.address) };
+    // The default listener is decided before [web] adds its own (static.md 1.1).
+    add_default_entry_point(fixed);
+    fixed.entry_points.insert(INTERNAL_ENTRY_POINT.to_owned(), entry_point);
+    fixed.api = Some(Api { statistics: web.statistics, ..Api::default() });
+    fixed.ping = Some(Ping::default());
+    fixed.metrics = web.metrics;
+}
+
+fn resolve_entry_points(fixed: &mut StaticConfig, notes: &mut Vec<String>) {
+    add_default_entry_point(fixed);
+    if uses_internal_entry_point(fixed) && !fixed.entry_points.contains_key(INTERNAL_ENTRY_POINT) {
+        fixed.entry_points.insert(INTERNAL_ENTRY_POINT.to_owned(), EntryPoint::on(":8080"));
+    }
+    for (name, entry_point) in &mut fixed.entry_points {
+        resolve_entry_point(name, entry_point, notes);
+    }
+}
+
+fn add_default_entry_point(fixed: &mut StaticConfig) {
+    if fixed.entry_points.is_empty() {
+        fixed.entry_points.insert("http".to_owned(), EntryPoint::on(":80"));
+        fixed.default_entry_points = vec!["http".to_owned()];
+    }
+}
+
+fn uses_internal_entry_point(fixed: &StaticConfig) -> bool {
+    let prometheus = fixed.metrics.as_ref().and_then(|metrics| metrics.prometheus.as_ref());
+    let used = [
+        fixed.api.as_ref().map(|api| &api.entry_point),
+        fixed.ping.as_ref().map(|ping| &ping.entry_point),
+        fixed.rest.as_ref().map(|rest| &rest.entry_point),
+        prometheus.map(|prometheus| &prometheus.entry_point),
+    ];
+    used.into_iter().flatten().any(|name| name == INTERNAL_ENTRY_POINT)
+}
+
+fn resolve_entry_point(name: &str, entry_point: &mut EntryPoint, notes: &mut Vec<String>) {
+    let ranges = std::mem::take(&mut entry_point.whitelist_source_range);
+    if !ranges.is_empty() {
+        let key = format!("entryPoints.{name}.whitelistSourceRange");
+        if entry_point.white_list.is_some() {
+            notes.push(format!("{key} is ignored, because whiteList is present: remove it"));
+        } else {
+            notes.push(format!("{key} is deprecated: write it as whiteList.sourceRange"));
+            entry_point.white_list = Some(WhiteList { source_range: ranges, use_x_forwarded_for: false });
+        }
+    }
+    if let Some(tls) = &mut entry_point.tls {
+        let files = std::mem::take(&mut tls.client_ca_files);
+        if !files.is_empty() {
+            notes.push(format!("entryPoints.{name}.tls.clientCAFiles is deprecated: write it as clientCA.files"));
+            tls.client_ca = Some(ClientCa { files, optional: false });
+        }
+    }
+    entry_point.forwarded_headers.get_or_insert(ForwardedHeaders { insecure: true, trusted_ips: Vec::new() });
+}
+
+fn resolve_acme(acme: &mut Acme, notes: &mut Vec<String>) {
+    let storage_file = std::mem::take(&mut acme.storage_file);
+    if !storage_file.is_empty() {
+        notes.push("acme.storageFile is deprecated: write it as acme.storage".to_owned());
+        if acme.storage.is_empty() {
+            acme.storage = storage_file;
+        }
+    }
+    let provider = std::mem::take(&mut acme.dns_provider);
+    let delay_before_check = std::mem::take(&mut acme.delay_dont_check_dns);
+    if !provider.is_empty() {
+        notes.push("acme.dnsProvider is deprecated: write it as acme.dnsChallenge.provider".to_owned());
+        acme.dns_challenge = Some(DnsChallenge { provider, delay_before_check, ..DnsChallenge::default() });
+    } else if delay_before_check != GoDuration(0) {
+        notes.push(
+            "acme.delayDontCheckDNS is ignored without dnsProvider: write dnsChallenge.delayBeforeCheck".to_owned(),
+        );
+    }
+    resolve_challenges(acme, notes);
+    for (old, new) in ACME_V1_SERVERS {
+        if acme.ca_server.starts_with(old) {
+            notes.push(format!("acme.caServer {} has been shut down, {new} is used: change it", acme.ca_server));
+            acme.ca_server = new.to_owned();
+        }
+    }
+    resolve_domains(acme, notes);
+}
+
+const ACME_V1_SERVERS: [(&str, &str); 2] = [
+    ("https://acme-v01.api.letsencrypt.org", "https://acme-v02.api.letsencrypt.org/directory"),
+    ("https://acme-staging.api.letsencrypt.org", "https://acme-staging-v02.api.letsencrypt.org/directory"),
+];
+
+/// DNS beats TLS and HTTP, TLS beats HTTP (static.md 10).
+fn resolve_challenges(acme: &mut Acme, notes: &mut Vec<String>) {
+    if acme.dns_challenge.is_some() && acme.tls_challenge.take().is_some() {
+        notes.push("acme.tlsChallenge is ignored, because acme.dnsChallenge is present: remove one of them".to_owned());
+    }
+    let winner = if acme.dns_challenge.is_some() { "dnsChallenge" } else { "tlsChallenge" };
+    let beaten = acme.dns_challenge.is_some() || acme.tls_challenge.is_some();
+    if beaten && acme.http_challenge.take().is_some() {
+        notes.push(format!("acme.httpChallenge is ignored, because acme.{winner} is present: remove one of them"));
+    }
+}
+
+/// Names in lower case without a final dot; a certificate whose main name another one already covers is dropped.
+fn resolve_domains(acme: &mut Acme, notes: &mut Vec<String>) {
+    let tidy = |name: &mut String| *name = name.trim_end_matches('.').to_ascii_lowercase();
+    for domain in &mut acme.domains {
+        tidy(&mut domain.main);
+        domain.sans.iter_mut().for_each(tidy);
+    }
+    let wildcards: Vec<String> =
+        acme.domains.iter().filter_map(|domain| domain.main.strip_prefix("*.").map(str::to_owned)).collect();
+    let mut seen: Vec<String> = Vec::new();
+    acme.domains.retain_mut(|domain| {
+        let own_wildcard = domain.main.strip_prefix("*.").map(str::to_owned);
+        let covered = |name: &str| {
+            let base = name.split_once('.').map(|(_, base)| base);
+            let wildcard = wildcards.iter().any(|wildcard| Some(wildcard.as_str()) == base);
+            wildcard && !name.starts_with("*.") && own_wildcard.as_deref() != base
+        };
+        if seen.contains(&domain.main) || covered(&domain.main) {
+            notes.push(format!("acme.domains: {} is left out, another entry covers it: remove it", domain.main));
+            return false;
+        }
+        domain.sans.retain(|san| {
+            let keep = !seen.contains(san) && !covered(san);
+            if !keep {
+                notes.push(format!("acme.domains: {san} is left out, another entry covers it: remove it"));
+            }
+            keep
+        });
+        seen.push(domain.main.clone());
+        seen.extend(domain.sans.iter().cloned());
+        true
+    });
+}
+
+fn resolve_providers(fixed: &mut StaticConfig, notes: &mut Vec<String>) {
+    for name in fixed.unsupported_providers() {
+        notes.push(format!(
+            "[{name}] is not supported by Ringway, which has docker and file only: the table is ignored"
+        ));
+    }
+    if let Some(docker) = &mut fixed.docker {
+        if docker.swarm_mode_refresh_seconds <= 0 {
+            docker.swarm_mode_refresh_seconds = SWARM_REFRESH_SECS;
+        }
+        if !docker.filename.is_empty() && docker.template_version != 2 {
+            docker.template_version = 1;
+        }
+    }
+    let Some(file) = &fixed.file else { return };
+    if !file.filename.is_empty() && !file.directory.is_empty() {
+        notes.push("file.filename is ignored, because file.directory is present: remove one of them".to_owned());
+    }
+}
+
+fn resolve_push_intervals(fixed: &mut StaticConfig, notes: &mut Vec<String>) {
+    let Some(metrics) = &mut fixed.metrics else { return };
+    let intervals = [
+        ("datadog", metrics.datadog.as_mut().map(|datadog| &mut datadog.push_interval)),
+        ("statsd", metrics.statsd.as_mut().map(|statsd| &mut statsd.push_interval)),
+        ("influxdb", metrics.influxdb.as_mut().map(|influxdb| &mut influxdb.push_interval)),
+    ];
+    for (name, interval) in intervals {
+        let Some(interval) = interval else { continue };
+        if let Err(invalid) = GoDuration::parse_with_unit(interval) {
+            notes.push(format!("metrics.{name}.pushInterval: {invalid}; 10s is used"));
+            *interval = "10s".to_owned();
+        }
+    }
+}
+
+/// Whether a metrics table asks for anything: `[metrics]` alone enables nothing (static.md 1.2).
+impl Metrics {
+    pub fn is_empty(&self) -> bool {
+        *self == Metrics::default()
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

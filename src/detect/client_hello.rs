@@ -1,0 +1,302 @@
+//! A look at the first message of a TLS handshake (RFC 8446 4.1.2) without answering it: which name and which protocols the client asks
+//! for, so that a connection can be passed on as it is.
+
+use std::borrow::Cow;
+
+/// Longest ClientHello that is read. Post-quantum key shares make ordinary ones about 2 KiB.
+pub const HELLO_BYTES_MAX: usize = 32 << 10;
+/// RFC 8446 5.1: no record carries more plaintext.
+const RECORD_BYTES_MAX: usize = 1 << 14;
+/// Records that one ClientHello may be cut into.
+const RECORDS_MAX: usize = 64;
+
+const HANDSHAKE_RECORD: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+const SERVER_NAME: u16 = 0;
+const ALPN: u16 = 16;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peek {
+    /// The connection does not start with a TLS handshake.
+    NotTls,
+    /// More bytes are needed.
+    Partial,
+    Complete(ClientHelloInfo),
+}
+
+/// What the client asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientHelloInfo {
+    /// In lower case, without a final dot (RFC 6066 3).
+    pub server_name: Option<String>,
+    /// In the client's order (RFC 7301 3.1).
+    pub alpn: Vec<Vec<u8>>,
+}
+
+/// A handshake that no server could go on with: the connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidHello {
+    /// For the log.
+    pub why: &'static str,
+}
+
+impl std::fmt::Display for InvalidHello {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.why)
+    }
+}
+
+impl std::error::Error for InvalidHello {}
+
+const MALFORMED: InvalidHello = InvalidHello { why: "malformed ClientHello" };
+
+/// Looks at the bytes that a connection starts with. The outcome does not depend on how they were cut, into segments or TLS records.
+pub fn peek_hello(bytes: &[u8]) -> Result<Peek, InvalidHello> {
+    match bytes {
+        [] => return Ok(Peek::Partial),
+        [HANDSHAKE_RECORD] => return Ok(Peek::Partial),
+        [HANDSHAKE_RECORD, 3, ..] => {}
+        _ => return Ok(Peek::NotTls),
+    }
+    let Some(message) = message(bytes)? else { return Ok(Peek::Partial) };
+    Ok(Peek::Complete(read_hello(&message)?))
+}
+
+/// The ClientHello's body, put together from as many records as it was cut into; borrowed if it is one.
+fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, InvalidHello> {
+    let mut joined: Cow<'_, [u8]> = Cow::Borrowed(&[]);
+    let mut rest = bytes;
+    for _ in 0..RECORDS_MAX {
+        let Some((fragment, next)) = record(rest)? else { return Ok(None) };
+        if joined.is_empty() {
+            joined = Cow::Borrowed(fragment);
+        } else {
+            joined.to_mut().extend_from_slice(fragment);
+        }
+        if joined[0] != CLIENT_HELLO {
+            return Err(InvalidHello { why: "handshake does not start with a ClientHello" });
+        }
+        if let [_, a, b, c, body @ ..] = &*joined {
+            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+            if length > HELLO_BYTES_MAX {
+                return Err(InvalidHello { why: "ClientHello is longer than the limit" });
+            }
+            if body.len() >= length {
+                return Ok(Some(match joined {
+                    Cow::Borrowed(all) => Cow::Borrowed(&all[4..4 + length]),
+                    Cow::Owned(all) => Cow::Owned(all[4..4 + length].to_vec()),
+                }));
+            }
+        }
+        rest = next;
+    }
+    Err(InvalidHello { why: "ClientHello is cut into too many records" })
+}
+
+/// Payload and rest.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
+/// The payload of the record at the start of `bytes`, and what follows it.
+fn record(bytes: &[u8]) -> Result<Option<Split<'_>>, InvalidHello> {
+    let Some((header, rest)) = bytes.split_first_chunk::<5>() else { return Ok(None) };
+    let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+    if header[0] != HANDSHAKE_RECORD || header[1] != 3 || length == 0 || length > RECORD_BYTES_MAX {
+        return Err(InvalidHello { why: "malformed TLS record" });
+    }
+    Ok(rest.split_at_checked(length))
+}
+
+fn read_hello(message: &[u8]) -> Result<ClientHelloInfo, InvalidHello> {
+    let mut hello = ClientHelloInfo::default();
+    let mut reader = Reader(message);
+    reader.take(2 + 32)?;
+    reader.vector8()?;
+    reader.vector16()?;
+    reader.vector8()?;
+    if reader.0.is_empty() {
+        return Ok(hello);
+    }
+    let mut extensions = Reader(reader.vector16()?);
+    if !reader.0.is_empty() {
+        return Err(MALFORMED);
+    }
+    let (mut named, mut negotiated) = (false, false);
+    while !extensions.0.is_empty() {
+        let kind = extensions.number16()?;
+        let body = extensions.vector16()?;
+        match kind {
+            SERVER_NAME if !std::mem::replace(&mut named, true) => hello.server_name = server_name(body)?,
+            ALPN if !std::mem::replace(&mut negotiated, true) => hello.alpn = protocols(body)?,
+            SERVER_NAME | ALPN => return Err(InvalidHello { why: "repeated extension in ClientHello" }),
+            _ => {}
+        }
+    }
+    Ok(hello)
+}
+
+/// The one host name of the list (RFC 6066 3); other kinds of names were never defined. An address is none, and counts as no name, as it
+/// does for the handshake itself.
+fn server_name(body: &[u8]) -> Result<Option<String>, InvalidHello> {
+    let mut outer = Reader(body);
+    let mut list = Reader(outer.vector16()?);
+    let mut name = None;
+    while !list.0.is_empty() {
+        let kind = list.take(1)?[0];
+        let text = list.vector16()?;
+        if kind == 0 && name.is_none() {
+            name = Some(host_name(text)?);
+        }
+    }
+    Ok(name.filter(|name| name.parse::<std::net::IpAddr>().is_err()))
+}
+
+fn host_name(text: &[u8]) -> Result<String, InvalidHello> {
+    let text = text.strip_suffix(b".").unwrap_or(text);
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
+    if text.is_empty() || text.len() > 255 || !text.iter().all(fits) {
+        return Err(InvalidHello { why: "server name in ClientHello is no host name" });
+    }
+    Ok(text.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect())
+}
+
+fn protocols(body: &[u8]) -> Result<Vec<Vec<u8>>, InvalidHello> {
+    let mut outer = Reader(body);
+    let mut list = Reader(outer.vector16()?);
+    let mut names = Vec::new();
+    while !list.0.is_empty() {
+        names.push(list.vector8()?.to_vec());
+    }
+    Ok(names)
+}
+
+/// Takes from the front; anything short is malformed, as the whole message is there.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], InvalidHello> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(MALFORMED)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn number16(&mut self) -> Result<u16, InvalidHello> {
+        let (number, rest) = self.0.split_first_chunk::<2>().ok_or(MALFORMED)?;
+        self.0 = rest;
+        Ok(u16::from_be_bytes(*number))
+    }
+
+    fn vector8(&mut self) -> Result<&'a [u8], InvalidHello> {
+        let length = self.take(1)?[0];
+        self.take(usize::from(length))
+    }
+
+    fn vector16(&mut self) -> Result<&'a [u8], InvalidHello> {
+        let length = self.number16()?;
+        self.take(usize::from(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u16).to_be_bytes(), bytes].concat()
+    }
+
+    fn extension(kind: u16, body: &[u8]) -> Vec<u8> {
+        [&kind.to_be_bytes()[..], &vector(body)].concat()
+    }
+
+    fn sni(name: &str) -> Vec<u8> {
+        extension(SERVER_NAME, &vector(&[&[0][..], &vector(name.as_bytes())].concat()))
+    }
+
+    fn handshake(extensions: &[u8]) -> Vec<u8> {
+        let body = [&[3, 3][..], &[7; 32], &[0], &vector(&[0x13, 1]), &[1, 0], &vector(extensions)].concat();
+        [&[CLIENT_HELLO][..], &(body.len() as u32).to_be_bytes()[1..], &body].concat()
+    }
+
+    /// As TLS records of at most `size` bytes.
+    fn records(message: &[u8], size: usize) -> Vec<u8> {
+        message.chunks(size).flat_map(|part| [&[HANDSHAKE_RECORD, 3, 1][..], &vector(part)].concat()).collect()
+    }
+
+    fn peek(bytes: &[u8]) -> Result<Peek, InvalidHello> {
+        let whole = peek_hello(bytes);
+        for cut in 0..bytes.len() {
+            match peek_hello(&bytes[..cut]) {
+                Ok(Peek::Partial) => {}
+                decided => assert_eq!(decided, whole, "cut at {cut}"),
+            }
+        }
+        whole
+    }
+
+    #[test]
+    fn name_and_protocols_however_it_is_cut() {
+        let message = handshake(
+            &[sni("Www.Example.ORG"), extension(43, &[2, 3, 4]), extension(ALPN, &vector(b"\x02h2\x08http/1.1"))]
+                .concat(),
+        );
+        let expected = ClientHelloInfo {
+            server_name: Some("www.example.org".to_owned()),
+            alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
+        for size in [2, 3, 5, 50, 1000] {
+            assert_eq!(peek(&records(&message, size)), Ok(Peek::Complete(expected.clone())), "records of {size}");
+        }
+        assert!(peek(&records(&message, 1)).is_err());
+    }
+
+    #[test]
+    fn nothing_asked_for() {
+        assert_eq!(peek(&records(&handshake(&[]), 1000)), Ok(Peek::Complete(ClientHelloInfo::default())));
+        for address in ["192.0.2.1", "2001:db8::1"] {
+            assert_eq!(peek(&records(&handshake(&sni(address)), 1000)), Ok(Peek::Complete(ClientHelloInfo::default())));
+        }
+        for bytes in [&b"GET / HTTP/1.1"[..], b"\x16\x02\x00", b"\x15\x03\x01"] {
+            assert_eq!(peek(bytes), Ok(Peek::NotTls));
+        }
+    }
+
+    #[test]
+    fn broken_handshakes() {
+        for extensions in [
+            [sni("a"), sni("a")].concat(),
+            sni(""),
+            sni("a b"),
+            sni("a\0"),
+            extension(SERVER_NAME, &[0, 9, 0]),
+            extension(ALPN, &vector(b"\x09h2")),
+            vec![0, 0, 0],
+        ] {
+            assert!(peek(&records(&handshake(&extensions), 1000)).is_err(), "{extensions:?}");
+        }
+        assert!(peek(&[22, 3, 1, 0, 0]).is_err());
+        assert!(peek(&[22, 3, 1, 0x40, 1]).is_err());
+        assert!(peek(&[22, 3, 1, 0, 1, 2]).is_err());
+        assert!(peek(&[22, 3, 1, 0, 4, 1, 1, 0, 0]).is_err());
+        assert!(peek(&[22, 3, 1, 0, 4, 1, 0, 0, 1, 23, 3, 3, 0, 1, 0]).is_err());
+        let long = [&handshake(&[])[..], b"more"].concat();
+        assert!(matches!(peek(&records(&long, 1000)), Ok(Peek::Complete(_))));
+    }
+
+    #[test]
+    fn a_real_client_is_understood() {
+        let name = rustls::pki_types::ServerName::try_from("real.example").unwrap();
+        let mut config =
+            rustls::ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth();
+        config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+        let mut client = rustls::ClientConnection::new(config.into(), name).unwrap();
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).unwrap();
+        let expected =
+            ClientHelloInfo { server_name: Some("real.example".to_owned()), alpn: vec![b"acme-tls/1".to_vec()] };
+        assert_eq!(peek(&bytes), Ok(Peek::Complete(expected)));
+    }
+}

@@ -1,0 +1,131 @@
+//! Reading the heads that origins send.
+
+use super::framing;
+use super::progress::{HeadLimits, ParseProgress};
+use super::scan::{self, Scanned};
+use super::violation::Violation;
+use crate::http::head::{BodyFraming, KnownField, ResponseHead, Span, Version};
+
+/// A response that cannot be used: the client gets 502 and the origin's connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidResponse {
+    /// For the log.
+    pub why: &'static str,
+    pub rule: Violation,
+}
+
+impl From<Violation> for InvalidResponse {
+    fn from(rule: Violation) -> Self {
+        InvalidResponse { why: rule.why(), rule }
+    }
+}
+
+impl std::fmt::Display for InvalidResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.rule.fmt(f)
+    }
+}
+
+impl std::error::Error for InvalidResponse {}
+
+/// Reads a response head. `bytes` starts where the response does; `head` is filled anew and keeps its memory. Interim responses
+/// (1xx) are heads like any other, without a body; what follows them is the next head, and what follows a 101 is another protocol.
+///
+/// # Errors
+/// The rules of [`super::violation`] that concern fields and framing: nothing is repaired, the answer to the client is 502. The one
+/// tolerance is Content-Length beside Transfer-Encoding (RFC 9112 6.3): the length is marked to be dropped, and the connection is not reused.
+pub fn parse_response(
+    bytes: &[u8],
+    request_method_is_head: bool,
+    limits: &HeadLimits,
+    head: &mut ResponseHead,
+) -> Result<ParseProgress, InvalidResponse> {
+    head.fields.clear();
+    let window = &bytes[..bytes.len().min(limits.head_bytes_max)];
+    let complete = parse_window(window, request_method_is_head, limits, head)?;
+    match complete {
+        true => Ok(ParseProgress::Complete),
+        false if bytes.len() >= limits.head_bytes_max => Err(Violation::HeadTooLong.into()),
+        false => Ok(ParseProgress::Partial),
+    }
+}
+
+fn parse_window(bytes: &[u8], to_head: bool, limits: &HeadLimits, head: &mut ResponseHead) -> Result<bool, Violation> {
+    let Some(next) = status_line(bytes, head)? else { return Ok(false) };
+    let Scanned::Complete(len) = scan::fields(bytes, next, limits, &mut head.fields)? else { return Ok(false) };
+    head.len = len;
+    read_fields(bytes, to_head, head)?;
+    Ok(true)
+}
+
+/// `HTTP/1.x SP status [SP reason] CRLF` (RFC 9112 4); the space before an empty reason is often left out, and nothing hangs on it.
+fn status_line(bytes: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, Violation> {
+    const PATTERN: &[u8] = b"HTTP/1.d ddd";
+    for (byte, expected) in bytes.iter().zip(PATTERN) {
+        let fits = if *expected == b'd' { byte.is_ascii_digit() } else { byte == expected };
+        if !fits {
+            return Err(Violation::StatusLine);
+        }
+    }
+    let Some(text) = bytes.get(..PATTERN.len()) else { return Ok(None) };
+    head.version = match text[7] {
+        b'0' => Version::Http10,
+        b'1' => Version::Http11,
+        _ => return Err(Violation::StatusLine),
+    };
+    head.status = text[9..].iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    if head.status < 100 {
+        return Err(Violation::StatusLine);
+    }
+    let start = match bytes.get(PATTERN.len()) {
+        None => return Ok(None),
+        Some(b' ') => PATTERN.len() + 1,
+        Some(b'\r') => PATTERN.len(),
+        Some(_) => return Err(Violation::StatusLine),
+    };
+    let Some((end, next)) = scan::value_line_end(bytes, start)? else { return Ok(None) };
+    head.reason = Span::new(start, end);
+    Ok(Some(next))
+}
+
+fn read_fields(bytes: &[u8], to_head: bool, head: &mut ResponseHead) -> Result<(), Violation> {
+    let mut facts = framing::FramingFields::default();
+    head.has_date = false;
+    for field in &head.fields {
+        let value = field.value.of(bytes);
+        match field.known {
+            KnownField::ContentLength => facts.content_length(value)?,
+            KnownField::TransferEncoding => facts.transfer_encoding(value)?,
+            KnownField::Connection => facts.has_connection = true,
+            KnownField::Date => head.has_date = true,
+            _ => {}
+        }
+    }
+    if facts.chunked && head.version == Version::Http10 {
+        return Err(Violation::CodingInHttp10);
+    }
+    let options = framing::connection_options(bytes, &mut head.fields, &facts)?;
+    let doubly_framed = facts.chunked && facts.length.is_some();
+    if doubly_framed {
+        for field in head.fields.iter_mut().filter(|field| field.known == KnownField::ContentLength) {
+            field.hop = true;
+        }
+    }
+    head.body = response_body(&facts, to_head, head.status);
+    let persistent = !options.close && (head.version == Version::Http11 || options.keep_alive);
+    head.keep_alive = persistent && !doubly_framed && head.body != BodyFraming::UntilClose && head.status != 101;
+    Ok(())
+}
+
+/// RFC 9112 6.3, in its order.
+fn response_body(facts: &framing::FramingFields, to_head: bool, status: u16) -> BodyFraming {
+    if to_head || matches!(status, 100..200 | 204 | 304) {
+        return BodyFraming::None;
+    }
+    match (facts.chunked, facts.length) {
+        (true, _) => BodyFraming::Chunked,
+        (false, Some(0)) => BodyFraming::None,
+        (false, Some(length)) => BodyFraming::Length(length),
+        (false, None) => BodyFraming::UntilClose,
+    }
+}

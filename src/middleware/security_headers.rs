@@ -1,0 +1,213 @@
+//! The security headers and host checks of a frontend's `headers` table (dynamic.md 5.12).
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use super::headers::{InvalidHeader, check};
+use super::{ChainState, Request, RequestInfo, Response, Verdict};
+use crate::http::{Reply, is_forwarding_field};
+
+/// The options as configured; the names are the toml's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecureOptions {
+    pub allowed_hosts: Vec<String>,
+    pub hosts_proxy_headers: Vec<String>,
+    pub ssl_redirect: bool,
+    pub ssl_temporary_redirect: bool,
+    pub ssl_host: String,
+    pub ssl_proxy_headers: Vec<(String, String)>,
+    pub ssl_force_host: bool,
+    pub sts_seconds: i64,
+    pub sts_include_subdomains: bool,
+    pub sts_preload: bool,
+    pub force_sts_header: bool,
+    pub frame_deny: bool,
+    pub custom_frame_options_value: String,
+    pub content_type_nosniff: bool,
+    pub browser_xss_filter: bool,
+    pub custom_browser_xss_value: String,
+    pub content_security_policy: String,
+    pub public_key: String,
+    pub referrer_policy: String,
+    pub is_development: bool,
+}
+
+/// The options compiled: which fields every response gets, and which only one over TLS.
+#[derive(Debug)]
+pub struct SecurityHeaders {
+    options: SecureOptions,
+    always: Vec<(&'static str, Vec<u8>)>,
+    on_tls: Vec<(&'static str, Vec<u8>)>,
+    policy: Option<Policy>,
+    /// `http://SSLHost`, whose Location is led to https.
+    insecure_base: Vec<u8>,
+}
+
+/// A content security policy whose `$NONCE` differs per response.
+#[derive(Debug)]
+struct Policy {
+    parts: Vec<Vec<u8>>,
+}
+
+impl SecurityHeaders {
+    /// Without any option set there is no step.
+    pub fn new(options: SecureOptions) -> Result<Option<Box<Self>>, InvalidHeader> {
+        if options == SecureOptions::default() {
+            return Ok(None);
+        }
+        let (always, on_tls) = static_fields(&options);
+        for (name, value) in always.iter().chain(&on_tls) {
+            check(name, &String::from_utf8_lossy(value))?;
+        }
+        check("Content-Security-Policy", &options.content_security_policy)?;
+        check("Location", &options.ssl_host)?;
+        for name in options.hosts_proxy_headers.iter().chain(options.ssl_proxy_headers.iter().map(|(name, _)| name)) {
+            check(name, "")?;
+        }
+        let text = &options.content_security_policy;
+        let parts = || text.split("$NONCE").map(|part| part.as_bytes().to_vec()).collect();
+        let policy = (!text.is_empty()).then(|| Policy { parts: parts() });
+        let insecure_base = format!("http://{}", options.ssl_host).into_bytes();
+        Ok(Some(Box::new(SecurityHeaders { options, always, on_tls, policy, insecure_base })))
+    }
+
+    pub fn on_request(&self, request: &Request, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
+        let options = &self.options;
+        let view = request.view();
+        let is_believed = |name: &str| facts.trusted || !is_forwarding_field(name.as_bytes());
+        let told = options.hosts_proxy_headers.iter().filter(|name| is_believed(name));
+        let mut proxied = told.filter_map(|name| view.first(name.as_bytes()));
+        let host = proxied.find(|value| !value.is_empty()).unwrap_or(request.host());
+        if !options.is_development && !self.allows(host) {
+            return refuse_host();
+        }
+        let tls = facts.secure
+            || options
+                .ssl_proxy_headers
+                .iter()
+                .any(|(name, value)| is_believed(name) && view.first(name.as_bytes()) == Some(value.as_bytes()));
+        passage.counts_as_tls = tls;
+        let wanted = if options.ssl_host.is_empty() { host } else { options.ssl_host.as_bytes() };
+        let needs_tls = options.ssl_redirect && !tls && !options.is_development;
+        let needs_host = options.ssl_force_host && wanted != host;
+        if needs_tls || needs_host {
+            return self.redirect(request.method(), wanted, facts);
+        }
+        Verdict::Next
+    }
+
+    /// All fields replace the backend's; generated answers and WebSocket handshakes stay without.
+    pub fn on_response(&self, answer: &mut Response, facts: &RequestInfo, passage: &ChainState) {
+        if !matches!(answer, Response::Backend { .. }) || answer.status() == 101 {
+            return;
+        }
+        let tls_fields = if passage.counts_as_tls { &self.on_tls[..] } else { &[] };
+        for (name, value) in self.always.iter().chain(tls_fields) {
+            answer.set(name, value);
+        }
+        if let Some(policy) = &self.policy {
+            answer.set("Content-Security-Policy", &policy.text(facts));
+        }
+        if passage.counts_as_tls && !self.options.ssl_host.is_empty() {
+            self.lead_to_https(answer);
+        }
+    }
+
+    fn allows(&self, host: &[u8]) -> bool {
+        let allowed = &self.options.allowed_hosts;
+        allowed.is_empty() || allowed.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(host))
+    }
+
+    fn redirect(&self, method: &[u8], host: &[u8], facts: &RequestInfo) -> Verdict {
+        let (status, text) = match self.options.ssl_temporary_redirect {
+            true => (307, "Temporary Redirect"),
+            false => (301, "Moved Permanently"),
+        };
+        let mut location = b"https://".to_vec();
+        location.extend_from_slice(host);
+        location.extend_from_slice(facts.target);
+        let mut reply = Reply { status, ..Reply::default() };
+        if method == b"GET" || method == b"HEAD" {
+            reply = reply.with("Content-Type", &b"text/html; charset=utf-8"[..]);
+        }
+        if method == b"GET" {
+            let mut body = b"<a href=\"".to_vec();
+            escape_html(&location, &mut body);
+            body.extend_from_slice(format!("\">{text}</a>.\n\n").as_bytes());
+            reply.body = Cow::Owned(body);
+        }
+        Verdict::Reply { reply: reply.with("Location", location), label: None }
+    }
+
+    fn lead_to_https(&self, answer: &mut Response) {
+        let Some(rest) = answer.first(b"location").and_then(|value| value.strip_prefix(&self.insecure_base[..])) else {
+            return;
+        };
+        if !rest.is_empty() && rest[0] != b'/' {
+            return;
+        }
+        let location = [b"https://", self.options.ssl_host.as_bytes(), rest].concat();
+        answer.set("Location", &location);
+    }
+}
+
+impl Policy {
+    fn text(&self, facts: &RequestInfo) -> Vec<u8> {
+        if let [whole] = &self.parts[..] {
+            return whole.clone();
+        }
+        let mut random = [0; 16];
+        (facts.random)(&mut random);
+        let nonce = format!("'nonce-{}'", STANDARD_NO_PAD.encode(random));
+        self.parts.join(nonce.as_bytes())
+    }
+}
+
+type Fields = Vec<(&'static str, Vec<u8>)>;
+
+/// Fields that are the same in each response: those for all, and those for TLS only.
+fn static_fields(options: &SecureOptions) -> (Fields, Fields) {
+    let (mut always, mut on_tls) = (Fields::new(), Fields::new());
+    if options.sts_seconds != 0 && !options.is_development {
+        let mut value = format!("max-age={}", options.sts_seconds);
+        value += if options.sts_include_subdomains { "; includeSubDomains" } else { "" };
+        value += if options.sts_preload { "; preload" } else { "" };
+        let list = if options.force_sts_header { &mut always } else { &mut on_tls };
+        list.push(("Strict-Transport-Security", value.into_bytes()));
+    }
+    if !options.public_key.is_empty() && !options.is_development {
+        on_tls.push(("Public-Key-Pins", options.public_key.clone().into_bytes()));
+    }
+    let mut choose = |name, custom: &str, standard: bool, value: &str| {
+        if !custom.is_empty() {
+            always.push((name, custom.as_bytes().to_vec()));
+        } else if standard {
+            always.push((name, value.as_bytes().to_vec()));
+        }
+    };
+    choose("X-Frame-Options", &options.custom_frame_options_value, options.frame_deny, "DENY");
+    choose("X-Content-Type-Options", "", options.content_type_nosniff, "nosniff");
+    choose("X-XSS-Protection", &options.custom_browser_xss_value, options.browser_xss_filter, "1; mode=block");
+    choose("Referrer-Policy", &options.referrer_policy, false, "");
+    (always, on_tls)
+}
+
+fn refuse_host() -> Verdict {
+    let reply = Reply::text(500, "Bad Host\n").with("X-Content-Type-Options", &b"nosniff"[..]);
+    Verdict::Reply { reply, label: None }
+}
+
+fn escape_html(text: &[u8], out: &mut Vec<u8>) {
+    for &byte in text {
+        match byte {
+            b'&' => out.extend_from_slice(b"&amp;"),
+            b'<' => out.extend_from_slice(b"&lt;"),
+            b'>' => out.extend_from_slice(b"&gt;"),
+            b'"' => out.extend_from_slice(b"&#34;"),
+            b'\'' => out.extend_from_slice(b"&#39;"),
+            _ => out.push(byte),
+        }
+    }
+}
