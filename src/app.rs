@@ -65,7 +65,7 @@ pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
     }
 }
 
-/// A failure before logging is up: one plain line on standard error, exit code 1 (static.md 1.7).
+/// A failure before logging is up: one plain line on standard error, exit code 1 (docs/reference/command-line.md#signals-and-exit-codes).
 pub fn fail(text: &str) -> ExitCode {
     eprintln!("{text}");
     ExitCode::FAILURE
@@ -266,7 +266,7 @@ fn serve(
 
 type Sockets = Vec<(usize, Socket)>;
 
-/// The sockets of each worker, by entry point; all are open before anything serves: a taken address ends the start (static.md 1.8).
+/// The sockets of each worker, by entry point; all are open before anything serves: a taken address ends the start (docs/reference/static-configuration.md#errors).
 fn open_listeners(
     fixed: &StaticConfig,
     parts: &bootstrap::Components,

@@ -1,4 +1,4 @@
-//! The command line, with Traefik v1's flags and their precedence: flags over file over defaults (static.md 1).
+//! The command line, with Traefik v1's flags and their precedence: flags over file over defaults (docs/reference/command-line.md#sources-and-precedence).
 //!
 //! [`parse`] is pure: environment and files come in through closures.
 
@@ -52,7 +52,7 @@ pub struct Invocation {
     pub file_text: String,
 }
 
-/// Why a command line cannot be followed; the text says what to do. The exit code is 1 (static.md 1.7).
+/// Why a command line cannot be followed; the text says what to do. The exit code is 1 (docs/reference/command-line.md#signals-and-exit-codes).
 #[derive(Debug, Clone, PartialEq)]
 pub enum CliError {
     /// The command line itself is wrong.
@@ -158,7 +158,7 @@ fn command(args: &[String]) -> Result<(Command, &[String]), CliError> {
     }))
 }
 
-/// Routes in the main file count only if `[file]` names no other place (static.md 1.3), which is easy to miss.
+/// Routes in the main file count only if `[file]` names no other place (docs/reference/static-configuration.md#toml), which is easy to miss.
 fn unread_routes(root: &Node, fixed: &StaticConfig, file: &str) -> Option<String> {
     let table = root.as_table()?;
     let present: Vec<&str> = DYNAMIC_TABLES.into_iter().filter(|name| table.option(name).is_some()).collect();

@@ -56,7 +56,7 @@ impl ProxyError {
         ProxyError { phase, cause }
     }
 
-    /// Nothing of the request reached a backend: any method may be tried on another server (dynamic.md 5.10).
+    /// Nothing of the request reached a backend: any method may be tried on another server (docs/reference/backends.md#retry).
     pub fn is_unsent(&self) -> bool {
         self.phase == ExchangePhase::Connect
     }
@@ -70,13 +70,13 @@ impl ProxyError {
         }
     }
 
-    /// THE table from failure to answer (static.md 4, dynamic.md 5.2): status and body.
+    /// THE table from failure to answer (docs/reference/entry-points.md#backend-and-client-failures, docs/reference/backends.md#failures): status and body.
     pub fn answer(&self) -> (u16, &'static str) {
         match &self.cause {
             Cause::TimedOut => (504, "Gateway Timeout"),
             Cause::Io(e) if e.kind() == io::ErrorKind::TimedOut => (504, "Gateway Timeout"),
             Cause::Io(_) | Cause::Closed | Cause::Unresolved => (502, "Bad Gateway"),
-            // Traefik answers 500 to a response it cannot parse; security.md 31 and 32 ask for 502, the honest code.
+            // Traefik answers 500 to a response it cannot parse; docs/reference/security-promises.md#malformed-response ask for 502, the honest code.
             Cause::Malformed(_) => (502, "Bad Gateway"),
             Cause::Tls(_) => (500, "Internal Server Error"),
         }

@@ -5,7 +5,7 @@ mod bound;
 
 pub use bound::Bound;
 
-/// A request head: above it 431. Traefik's Go server allows about 1 MiB (static.md 11); half of that is already far past any browser.
+/// A request head: above it 431. Traefik's Go server allows about 1 MiB (docs/reference/entry-points.md#sizes); half of that is already far past any browser.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 512 * 1024;
 /// Fields of one head: above it 431.
 pub const HEAD_FIELDS_MAX: usize = 1024;
@@ -79,9 +79,9 @@ pub const SPARES_WORTH_RELEASING: usize = 16;
 
 /// A client that opened a connection and has not sent a whole head.
 pub const HEAD_READ_SECS: u64 = 60;
-/// Opening a connection to a backend (Traefik's default, static.md 2).
+/// Opening a connection to a backend (Traefik's default, docs/reference/static-configuration.md#timeouts).
 pub const DIAL_SECS: u64 = 30;
-/// A TLS handshake (Traefik's fixed value, static.md 2).
+/// A TLS handshake (Traefik's fixed value, docs/reference/entry-points.md#waits).
 pub const HANDSHAKE_SECS: u64 = 10;
 /// A peer that takes none of our bytes, a client that sends none of a body it announced, a server that sends none of one that is held.
 pub const STALLED_BODY_SECS: u64 = 180;
@@ -95,7 +95,7 @@ pub const BODY_BYTES_PER_STALL_MIN: u64 = 1024;
 pub const LINGER_SECS: u64 = 2;
 pub const LINGER_BYTES_MAX: usize = 256 * 1024;
 
-/// An idle upstream connection (Traefik's fixed value, static.md 2).
+/// An idle upstream connection (Traefik's fixed value, docs/reference/static-configuration.md#timeouts).
 pub const UPSTREAM_IDLE_SECS: u64 = 90;
 /// Informational responses (1xx) in front of one final response.
 pub const INFORMATIONAL_MAX: usize = 16;
@@ -199,7 +199,7 @@ pub const EXTRA_ROUNDS_MAX: u32 = 10;
 pub const VERIFY_THREADS: usize = 2;
 pub const VERIFY_QUEUE_MAX: usize = 256;
 
-/// Ring entries asked for first; halved down to the second on ENOMEM (runtime.md 2).
+/// Ring entries asked for first; halved down to the second on ENOMEM (docs/reference/drivers.md#memlock).
 pub const RING_ENTRIES: u32 = 2048;
 pub const RING_ENTRIES_MIN: u32 = 256;
 /// Completions the ring holds before the kernel must keep them elsewhere.

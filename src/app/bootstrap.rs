@@ -38,7 +38,7 @@ pub struct Components {
 /// Builds the parts.
 ///
 /// # Errors
-/// A sentence for the log: the process must not start (static.md 1.8).
+/// A sentence for the log: the process must not start (docs/reference/static-configuration.md#errors).
 pub fn build(fixed: &StaticConfig) -> Result<Components, String> {
     let followed = WatchedFiles::default();
     let fixture = fixture(fixed, &followed)?;
@@ -230,7 +230,7 @@ pub fn timeouts(fixed: &StaticConfig) -> Timeouts {
     }
 }
 
-/// `maxIdleConnsPerHost` is the process's number; each worker keeps its share. 0 means Go's default of 2 (static.md 2).
+/// `maxIdleConnsPerHost` is the process's number; each worker keeps its share. 0 means Go's default of 2 (docs/reference/static-configuration.md#connections).
 pub fn idle_per_worker(fixed: &StaticConfig, workers: usize) -> usize {
     let wanted = usize::try_from(fixed.max_idle_conns_per_host).ok().filter(|&n| n > 0).unwrap_or(2);
     wanted.div_ceil(workers.max(1))

@@ -34,7 +34,7 @@ pub fn of_backends(fixed: &StaticConfig) -> Result<Arc<rustls::ClientConfig>, St
     client_config(&settings, &system).map(Arc::new).map_err(|e| e.to_string())
 }
 
-/// TLS towards a forward-auth server: its own certificates, else the system's roots and nothing else (static.md 3.5).
+/// TLS towards a forward-auth server: its own certificates, else the system's roots and nothing else (docs/reference/entry-points.md#authentication).
 pub fn of_auth(read: ReadFile) -> AuthTls {
     Box::new(move |table| trust_of(table, &*read))
 }

@@ -1,4 +1,4 @@
-//! `ringway healthcheck`: asks the running proxy's ping (static.md 1.6). For a HEALTHCHECK in an image without a shell or curl.
+//! `ringway healthcheck`: asks the running proxy's ping (docs/reference/command-line.md#healthcheck). For a HEALTHCHECK in an image without a shell or curl.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};

@@ -47,7 +47,7 @@ impl Destination for ReopenedFile {
     }
 }
 
-/// The access log, if one is configured. An unknown format is a warning and no log (static.md 1.8).
+/// The access log, if one is configured. An unknown format is a warning and no log (docs/reference/logs.md#access-log, docs/reference/static-configuration.md#errors).
 ///
 /// # Errors
 /// A file that cannot be opened.

@@ -6,7 +6,7 @@ use crate::observe::metrics::ProcessFacts;
 
 use super::{CODENAME, VERSION};
 
-/// The five lines of `version` (static.md 1.6).
+/// The five lines of `version` (docs/reference/command-line.md#commands).
 pub fn version_text() -> String {
     format!(
         "Version:      {VERSION}\nCodename:     {CODENAME}\nRust version: {}\nBuilt:        {}\nOS/Arch:      {}/{}\n",

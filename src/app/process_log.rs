@@ -40,7 +40,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// The last line of a process that cannot start: level fatal on the log's own stream, exit code 1 (static.md 1.7).
+    /// The last line of a process that cannot start: level fatal on the log's own stream, exit code 1 (docs/reference/logs.md#lines-outside-the-level, docs/reference/command-line.md#signals-and-exit-codes).
     pub fn fatal(&self, text: &str) -> ExitCode {
         LOG.put(process_log::line(self.json, now(), "fatal", text).as_bytes());
         finish();

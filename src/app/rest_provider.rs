@@ -1,4 +1,4 @@
-//! The REST provider's documents (static.md 7.4): from a request to the control thread, and from a process to its successor. They stand in
+//! The REST provider's documents (docs/reference/providers.md#rest): from a request to the control thread, and from a process to its successor. They stand in
 //! no file, and whoever put one would have to put it again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use crate::config;
 use crate::control::update::{ProviderUpdate, UpdateSender};
 use crate::worker::{RestHandler, RestUpdateError};
 
-/// Its name among the providers (static.md 5).
+/// Its name among the providers (docs/reference/providers.md#rest, docs/reference/api.md#provider-names).
 const PROVIDER: &str = "web";
 
 /// The document that was taken last, as it was written: what the API shows of one leaves its passwords out.

@@ -1,4 +1,4 @@
-//! Signals, and the end: stop accepting, let active requests finish, exit 0 (static.md 1.7); or hand over to another process first.
+//! Signals, and the end: stop accepting, let active requests finish, exit 0 (docs/reference/command-line.md#signals-and-exit-codes); or hand over to another process first.
 
 use std::io;
 use std::process::ExitCode;
@@ -59,7 +59,7 @@ impl Signals {
                 _ => break shut_down(running),
             }
         }
-        // A runtime is never dropped (runtime.md 6): the process ends with its workers still in their rings.
+        // A runtime is never dropped (docs/reference/drivers.md#buffers-and-cancelled-operations): the process ends with its workers still in their rings.
         std::process::exit(0)
     }
 

@@ -1,4 +1,4 @@
-//! The balancer: whose turn it is, and who stays with whom (dynamic.md 5.11).
+//! The balancer: whose turn it is, and who stays with whom (docs/reference/backends.md#balancing).
 
 use std::sync::Arc;
 

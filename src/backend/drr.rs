@@ -1,4 +1,4 @@
-//! Dynamic weights: servers with clearly fewer 5xx than the others get more (dynamic.md 5.11, "drr").
+//! Dynamic weights: servers with clearly fewer 5xx than the others get more (docs/reference/backends.md#balancing, "drr").
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};

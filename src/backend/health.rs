@@ -1,4 +1,4 @@
-//! Health checks as values: when to ask, what to ask, and what the answer means (dynamic.md 5.11). The asking is the
+//! Health checks as values: when to ask, what to ask, and what the answer means (docs/reference/backends.md#health-checks). The asking is the
 //! control plane's.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Which server: balancing, stickiness, health (dynamic.md 5.11). Pure: workers share it through atomics, and what must
+//! Which server: balancing, stickiness, health (docs/reference/backends.md#balancing). Pure: workers share it through atomics, and what must
 //! outlive a reload is carried over by URL.
 
 pub mod balance;

@@ -1,4 +1,4 @@
-//! The classic interleaved weighted round robin, shared by all workers through one atomic number (dynamic.md 5.11).
+//! The classic interleaved weighted round robin, shared by all workers through one atomic number (docs/reference/backends.md#balancing).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn one_to_three() {
-        // The cycle `2 2 1 2` of dynamic.md 5.11, entered at the first server by name.
+        // The cycle `2 2 1 2` of docs/reference/backends.md#balancing, entered at the first server by name.
         assert_eq!(turns(&[1, 3], 8), [1, 1, 0, 1, 1, 1, 0, 1]);
         assert_eq!(turns(&[1, 1], 4), [0, 1, 0, 1]);
         assert_eq!(turns(&[5, 5, 10], 8), [2, 0, 1, 2, 2, 0, 1, 2]);

@@ -1,4 +1,4 @@
-//! Sticky sessions: a cookie that names the server (dynamic.md 5.11).
+//! Sticky sessions: a cookie that names the server (docs/reference/backends.md#sticky-sessions).
 
 use sha1::{Digest, Sha1};
 

@@ -1,4 +1,4 @@
-//! The URL of a server: where to connect and what to call it (dynamic.md 6, "target").
+//! The URL of a server: where to connect and what to call it (docs/reference/backends.md#url, "target").
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -102,7 +102,7 @@ impl ServerUrl {
         }
     }
 
-    /// Whether both name the same server: scheme, host, port and path (dynamic.md 5.11).
+    /// Whether both name the same server: scheme, host, port and path (docs/reference/backends.md#sticky-sessions).
     pub fn names_same_server(&self, other: &ServerUrl) -> bool {
         self.scheme == other.scheme && self.authority == other.authority && self.path == other.path
     }

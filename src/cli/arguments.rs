@@ -1,4 +1,4 @@
-//! Splitting arguments into flags (static.md 1.5).
+//! Splitting arguments into flags (docs/reference/command-line.md#flags).
 
 use super::CliError;
 use crate::config::suggest::did_you_mean;

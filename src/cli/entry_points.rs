@@ -1,4 +1,4 @@
-//! The text form of an entry point, `--entryPoints='Name:http Address::80 TLS'` (static.md 1.5).
+//! The text form of an entry point, `--entryPoints='Name:http Address::80 TLS'` (docs/reference/command-line.md#entry-points-in-one-text).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Laying flags over the file's document (static.md 1.2): each option's own type says how its text is read.
+//! Laying flags over the file's document (docs/reference/command-line.md#merge-rules): each option's own type says how its text is read.
 
 use super::arguments::{Flag, Target, target};
 use super::{CliError, entry_points};
@@ -79,7 +79,7 @@ fn lay_list(flag: &Flag, target: &Target<'_>, item: &Shape, repeated: bool, root
     Ok(())
 }
 
-/// `main,san1,san2` is one certificate (static.md 1.4).
+/// `main,san1,san2` is one certificate (docs/reference/static-configuration.md#values).
 fn domain(text: &str, shown: &str) -> Node {
     let mut names = text
         .split([',', ';'])
@@ -112,7 +112,7 @@ fn scalar(flag: &Flag, shape: &Shape, text: &str) -> Result<Value, CliError> {
     })
 }
 
-/// Go's `ParseBool` (static.md 1.4).
+/// Go's `ParseBool` (docs/reference/static-configuration.md#values).
 fn bool(flag: &Flag, text: &str) -> Result<bool, CliError> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
@@ -135,7 +135,7 @@ fn integer(text: &str) -> Option<i64> {
     i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
 }
 
-/// `A=drop B=keep`, perhaps in quotes of its own (static.md 1.4).
+/// `A=drop B=keep`, perhaps in quotes of its own (docs/reference/static-configuration.md#values).
 fn modes(flag: &Flag, text: &str) -> Result<Value, CliError> {
     let mut table = Table::default();
     for item in text.trim_matches(['"', '\'']).split_whitespace() {

@@ -1,4 +1,4 @@
-//! Finding the configuration file (static.md 1.1).
+//! Finding the configuration file (docs/reference/command-line.md#sources-and-precedence).
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

@@ -125,7 +125,7 @@ fn commands() {
     }
 }
 
-/// static.md 1.2.
+/// docs/reference/command-line.md#merge-rules.
 #[test]
 fn flags_over_file() {
     let toml = "[api]\nentryPoint = 'x'\ndashboard = false\n[docker]\ndomain = 'd'\nwatch = false\n\

@@ -1,4 +1,4 @@
-//! Go's duration texts, as Traefik v1 reads them (static.md 1.4).
+//! Go's duration texts, as Traefik v1 reads them (docs/reference/static-configuration.md#values).
 
 use std::fmt;
 use std::time::Duration;

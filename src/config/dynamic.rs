@@ -1,5 +1,5 @@
 //! What providers write: backends, frontends and certificates, 1:1 with Traefik v1's toml, labels and API JSON
-//! (dynamic.md 2 and 3.2; the order of fields is the order of static.md 7.2).
+//! (docs/reference/labels.md#labels and docs/reference/providers.md#file-schema; the order of fields is the order of docs/reference/api.md#configuration-json).
 //!
 //! Reading is case-insensitive through the toml loader; writing gives the API's JSON, without user lists and keys.
 
@@ -147,7 +147,7 @@ pub struct Frontend {
     pub backend: String,
     #[serde(skip_serializing_if = "SmallMap::is_empty")]
     pub routes: SmallMap<Route>,
-    /// False when a file omits it, true when a container does (dynamic.md 8.1).
+    /// False when a file omits it, true when a container does (docs/reference/providers.md#differences-from-labels).
     #[serde(skip_serializing_if = "is_false")]
     pub pass_host_header: bool,
     #[serde(rename = "passTLSCert", skip_serializing_if = "is_false")]
@@ -214,7 +214,7 @@ pub struct DistinguishedNameInfos {
     pub domain_component: bool,
 }
 
-/// The list of addresses let in; also an entry point's table (static.md 3.6).
+/// The list of addresses let in; also an entry point's table (docs/reference/entry-points.md#white-list).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WhiteList {
@@ -301,7 +301,7 @@ pub struct Rate {
     pub burst: i64,
 }
 
-/// A frontend's or an entry point's redirect (static.md 3.4, dynamic.md 5.3).
+/// A frontend's or an entry point's redirect (docs/reference/entry-points.md#redirect, docs/reference/middlewares.md#redirect).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Redirect {
@@ -315,7 +315,7 @@ pub struct Redirect {
     pub permanent: bool,
 }
 
-/// Authentication of a frontend or an entry point (static.md 3.5, dynamic.md 5.4).
+/// Authentication of a frontend or an entry point (docs/reference/entry-points.md#authentication, docs/reference/middlewares.md#authentication).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Auth {
@@ -378,7 +378,7 @@ pub struct TlsEntry {
     pub certificate: Option<CertificateFiles>,
 }
 
-/// A certificate and its key: each the path of a PEM file, or the PEM text itself (static.md 1.4, FileOrContent).
+/// A certificate and its key: each the path of a PEM file, or the PEM text itself (docs/reference/static-configuration.md#values, FileOrContent).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CertificateFiles {

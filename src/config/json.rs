@@ -1,4 +1,4 @@
-//! A provider's document as JSON, the way the REST provider takes it (static.md 1.4 and 7.4): names in any case, unknown ones ignored,
+//! A provider's document as JSON, the way the REST provider takes it (docs/reference/providers.md#rest, docs/reference/static-configuration.md#values): names in any case, unknown ones ignored,
 //! `null` for absent, and durations as whole nanoseconds.
 
 use serde_json::Value as Json;

@@ -23,7 +23,7 @@ pub struct FrontendStates {
 
 /// All states of a snapshot.
 ///
-/// Frontends of a provider that differ only in entry points and routes share theirs on an entry point (dynamic.md 3.4). Unlike
+/// Frontends of a provider that differ only in entry points and routes share theirs on an entry point (docs/reference/providers.md#state-across-reloads). Unlike
 /// Traefik, which forgets everything at each reload, a state lives on while its step's settings stay the same.
 #[derive(Debug, Default)]
 pub struct MiddlewareStates {

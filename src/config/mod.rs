@@ -18,7 +18,7 @@ pub mod snapshot;
 pub mod middleware_states;
 pub mod text;
 
-/// A piece of a provider's document that cannot be used; the rest of the document is (dynamic.md 3.3).
+/// A piece of a provider's document that cannot be used; the rest of the document is (docs/reference/providers.md#rejected-objects).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rejected {
     /// The provider's name as the API shows it: `file`, `docker`.

@@ -1,4 +1,4 @@
-//! Certificates, keys and authorities as options name them: a file's path, or the PEM text itself (static.md 1.4).
+//! Certificates, keys and authorities as options name them: a file's path, or the PEM text itself (docs/reference/static-configuration.md#values).
 
 use std::io;
 

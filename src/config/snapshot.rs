@@ -37,7 +37,7 @@ pub struct Snapshot {
 pub struct Frontend {
     pub name: String,
     pub provider: String,
-    /// The access log's name: without a leading `frontend-` (static.md 6.3).
+    /// The access log's name: without a leading `frontend-` (docs/reference/logs.md#clf).
     pub log_name: String,
     pub pass_host: bool,
     pub backend: Arc<Backend>,
@@ -45,7 +45,7 @@ pub struct Frontend {
     pub outer: Chain,
     /// Circuit breaker and buffering, between the frontend's own steps and its tries.
     pub inner: Arc<Chain>,
-    /// Steps taken once per try: rate limit and connections sit inside retry (dynamic.md 5.1).
+    /// Steps taken once per try: rate limit and connections sit inside retry (docs/reference/middlewares.md#order).
     pub attempt: Arc<Chain>,
     /// `[retry]`; without it only servers that cannot be connected to are passed over.
     pub retry: Option<RetryPolicy>,
@@ -63,7 +63,7 @@ pub struct SlowPath {
     pub pages: Vec<ErrorPageSource>,
 }
 
-/// The way to an error page: the backend's inner chain, as its first frontend on the same entry point has it (dynamic.md 5.8).
+/// The way to an error page: the backend's inner chain, as its first frontend on the same entry point has it (docs/reference/middlewares.md#error-pages).
 #[derive(Clone)]
 pub struct ErrorPageSource {
     pub name: Arc<str>,
@@ -74,7 +74,7 @@ pub struct ErrorPageSource {
     pub buffering: Option<Buffering>,
     pub retry: Option<RetryPolicy>,
     pub pass_host: bool,
-    /// A server named `error` that no frontend leads to: it is called by its own name (dynamic.md 5.8).
+    /// A server named `error` that no frontend leads to: it is called by its own name (docs/reference/middlewares.md#error-pages).
     pub is_unrouted: bool,
 }
 
@@ -144,7 +144,7 @@ impl ResolvedAddresses {
     }
 }
 
-/// Whose X-Forwarded-* words count (static.md 3.8): judged by the socket's address alone, never by what a header says.
+/// Whose X-Forwarded-* words count (docs/reference/entry-points.md#forwarded-headers): judged by the socket's address alone, never by what a header says.
 #[derive(Debug, Clone)]
 pub enum TrustedPeers {
     Everyone,

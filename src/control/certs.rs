@@ -99,7 +99,7 @@ impl Loaded {
 }
 
 impl CertificateSources {
-    /// Publishes the certificates of the fixed configuration. What cannot be read has been told by its check (static.md 1.8).
+    /// Publishes the certificates of the fixed configuration. What cannot be read has been told by its check (docs/reference/static-configuration.md#errors).
     pub fn new(
         points: Vec<StaticCertificates>,
         generated: Option<Arc<Certificate>>,
@@ -175,7 +175,7 @@ impl CertificateSources {
     }
 }
 
-/// Which names ACME is asked for (static.md 10).
+/// Which names ACME is asked for (docs/reference/acme.md#which-names).
 pub struct AcmeDomainSources {
     /// The entry point whose frontends count.
     pub entry_point: String,

@@ -1,4 +1,4 @@
-//! Names of servers, resolved away from the workers: a look-up there would block a ring (runtime.md, accept and connect).
+//! Names of servers, resolved away from the workers: a look-up there would block a ring (docs/reference/drivers.md#name-look-ups, accept and connect).
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

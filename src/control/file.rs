@@ -1,4 +1,4 @@
-//! The file provider (dynamic.md 3.1): routes from the main file, a dedicated file, or a folder of files.
+//! The file provider (docs/reference/providers.md#file): routes from the main file, a dedicated file, or a folder of files.
 //!
 //! A file that cannot be read changes nothing: the last good routes stay. Changes are noticed through inotify on the file
 //! and on its folder, and through a look at the files' status every few seconds for mounts where inotify stays silent.

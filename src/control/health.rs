@@ -1,4 +1,4 @@
-//! Active health checks: asks servers in their intervals and tells the balancers (dynamic.md 5.11). What is asked, and what an answer
+//! Active health checks: asks servers in their intervals and tells the balancers (docs/reference/backends.md#health-checks). What is asked, and what an answer
 //! means, is decided in `backend::health`.
 
 use std::collections::HashMap;

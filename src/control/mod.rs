@@ -95,7 +95,7 @@ impl Control {
                 let (settings, wanted) = (settings.clone(), wanted.clone());
                 let (challenges, certificates) = (Arc::clone(&challenges), certificates.clone());
                 async move {
-                    // The room has logged why; the proxy goes on without ACME (static.md 1.8).
+                    // The room has logged why; the proxy goes on without ACME (docs/reference/acme.md#when-acme-is-off, docs/reference/static-configuration.md#errors).
                     let _ = acme::run(settings, wanted, challenges, |event| drop(certificates.send(event))).await;
                 }
             }));

@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2 (haproxy's proxy-protocol.txt): who the client behind a load balancer is.
 //!
-//! static.md 3.7: v1 read version 1 only; version 2 is ours. Whether the peer may say so is the caller's question: from an untrusted
+//! docs/reference/entry-points.md#proxy-protocol: v1 read version 1 only; version 2 is ours. Whether the peer may say so is the caller's question: from an untrusted
 //! peer the header is skipped and its addresses are ignored.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

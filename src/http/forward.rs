@@ -1,5 +1,5 @@
 //! Heads as they go out to the other side: written in one pass from what was received, with one Host, at most one framing field, no
-//! field that belongs to the other connection, and the proxy's own word on who the client is (static.md 3.8).
+//! field that belongs to the other connection, and the proxy's own word on who the client is (docs/reference/entry-points.md#forwarded-headers).
 
 mod reply;
 mod request;

@@ -181,7 +181,7 @@ pub struct Field {
     pub name: Span,
     pub value: Span,
     pub known: KnownField,
-    /// Named by a Connection field, and not one of those that must stay (security.md 44).
+    /// Named by a Connection field, and not one of those that must stay (docs/reference/security-promises.md#connection-named-fields).
     pub hop: bool,
 }
 

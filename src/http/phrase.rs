@@ -1,6 +1,6 @@
 //! The words that stand beside a status code: on the wire, in logs and in the list of recent errors.
 
-/// The phrase of a status code in the words of Go, which v1's clients and log readers know (static.md 4; 499 is the proxy's own), or
+/// The phrase of a status code in the words of Go, which v1's clients and log readers know (docs/reference/entry-points.md#reason-phrases; 499 is the proxy's own), or
 /// an empty text.
 pub fn status_phrase(status: u16) -> &'static str {
     match status {

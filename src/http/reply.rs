@@ -1,4 +1,4 @@
-//! An answer made by the proxy itself (static.md 4, dynamic.md 5.2).
+//! An answer made by the proxy itself (docs/reference/entry-points.md#local-replies, docs/reference/middlewares.md#local-replies).
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Basic authentication (RFC 7617; static.md 3.5, dynamic.md 5.4).
+//! Basic authentication (RFC 7617; docs/reference/entry-points.md#basic-and-digest, docs/reference/middlewares.md#basic).
 
 use std::collections::HashMap;
 use std::fmt;

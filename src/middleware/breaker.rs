@@ -1,4 +1,4 @@
-//! The circuit breaker and its expression (dynamic.md 5.6).
+//! The circuit breaker and its expression (docs/reference/middlewares.md#circuit-breaker).
 //!
 //! Standby: all pass, and after responses (at most every 100 ms) the expression is checked. When it holds the breaker trips:
 //! 503 for 10 s. Then it recovers for 10 s, letting a share pass that grows from 0 to a half, and trips again if a check

@@ -1,4 +1,4 @@
-//! Limits for whole bodies and repeated exchanges (dynamic.md 5.7). The worker does the buffering; what may be kept, what
+//! Limits for whole bodies and repeated exchanges (docs/reference/middlewares.md#buffering). The worker does the buffering; what may be kept, what
 //! is refused and when the exchange is repeated is decided here.
 
 use super::expression::{self, Comparison, Expression, InvalidExpression, Literal, Operator};

@@ -34,7 +34,7 @@ pub enum ChainProgress {
 }
 
 impl Chain {
-    /// Puts the steps into the order of dynamic.md 5.1, whatever order they come in.
+    /// Puts the steps into the order of docs/reference/middlewares.md#order, whatever order they come in.
     pub fn new(mut steps: Vec<Middleware>) -> Self {
         steps.sort_by_key(Middleware::rank);
         Chain { steps: steps.into() }

@@ -1,4 +1,4 @@
-//! What the client's TLS certificate says, passed to the backend in two fields (dynamic.md 5.12, last paragraph).
+//! What the client's TLS certificate says, passed to the backend in two fields (docs/reference/middlewares.md#client-certificate, last paragraph).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Compression of responses with gzip (static.md 3.9, dynamic.md 5.13): the decision, and the machine that carries it out.
+//! Compression of responses with gzip (docs/reference/entry-points.md#compression, docs/reference/middlewares.md#compression): the decision, and the machine that carries it out.
 
 use std::io::{self, Write};
 

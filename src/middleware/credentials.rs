@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use super::md5_crypt;
 use crate::limits::{BCRYPT_COST_MAX, CREDENTIALS_REMEMBERED_MAX};
 
-/// A stored hash in one of the forms of static.md 3.5. Plain text is not among them and never matches.
+/// A stored hash in one of the forms of docs/reference/entry-points.md#authentication. Plain text is not among them and never matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PasswordHash {
     /// `{SHA}` and the SHA-1 in base64.

@@ -1,4 +1,4 @@
-//! Digest authentication with MD5 and qop auth (RFC 7616 3.4; static.md 3.5, dynamic.md 5.4).
+//! Digest authentication with MD5 and qop auth (RFC 7616 3.4; docs/reference/entry-points.md#basic-and-digest, docs/reference/middlewares.md#digest).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

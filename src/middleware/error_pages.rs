@@ -1,4 +1,4 @@
-//! Error pages: which statuses are caught and what is fetched instead (dynamic.md 5.8).
+//! Error pages: which statuses are caught and what is fetched instead (docs/reference/middlewares.md#error-pages).
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The expressions of circuit breakers and buffering retries (dynamic.md 5.6, 5.7): comparisons `Function(args) op literal`
+//! The expressions of circuit breakers and buffering retries (docs/reference/middlewares.md#expressions): comparisons `Function(args) op literal`
 //! joined by `&&` and `||`, with parentheses. A recursive descent over bytes; what the functions mean is the caller's.
 
 use std::fmt;
@@ -24,7 +24,7 @@ pub enum Operator {
     GreaterEqual,
 }
 
-/// Literals keep their type: `1` and `1.0` are not the same (dynamic.md 5.6).
+/// Literals keep their type: `1` and `1.0` are not the same (docs/reference/middlewares.md#expressions).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Literal {
     Int(i64),

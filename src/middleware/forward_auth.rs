@@ -1,4 +1,4 @@
-//! Forward authentication: another server decides (static.md 3.5, dynamic.md 5.4).
+//! Forward authentication: another server decides (docs/reference/entry-points.md#forward-authentication, docs/reference/middlewares.md#forward).
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Custom request and response headers (dynamic.md 5.12).
+//! Custom request and response headers (docs/reference/middlewares.md#custom-headers).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How many requests of one source may be under way at once (dynamic.md 5.6).
+//! How many requests of one source may be under way at once (docs/reference/middlewares.md#connection-limit).
 
 use std::collections::HashMap;
 use std::hash::RandomState;

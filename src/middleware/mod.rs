@@ -1,5 +1,5 @@
 //! What to do with a head: the middlewares of Traefik v1 as steps of one closed enum, compiled once, in one fixed order
-//! (dynamic.md 5.1). Pure: a step may count in its own state, but does no I/O; time and random bytes come with [`Facts`].
+//! (docs/reference/middlewares.md#order). Pure: a step may count in its own state, but does no I/O; time and random bytes come with [`Facts`].
 //!
 //! A step answers with a [`Verdict`]. What it cannot do itself it hands out as a value: one upstream call ([`Ask`]) or a
 //! piece of work that takes long ([`Verify`]); the worker does it and hands the result back.
@@ -57,7 +57,7 @@ pub enum Middleware {
     Forward(forward_auth::ForwardAuth),
     /// Entry points only.
     Compress,
-    /// The last of an entry point's chain: a 401 is sent before the list is looked at (static.md 3.2).
+    /// The last of an entry point's chain: a 401 is sent before the list is looked at (docs/reference/entry-points.md#request-path).
     EntryWhiteList(white_list::WhiteList),
     Breaker(breaker::Breaker),
     Buffering(buffering::Buffering),

@@ -1,4 +1,4 @@
-//! Token buckets per source (dynamic.md 5.6).
+//! Token buckets per source (docs/reference/middlewares.md#rate-limit).
 
 use std::fmt;
 use std::sync::Arc;

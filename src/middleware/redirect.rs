@@ -1,4 +1,4 @@
-//! Redirects to another entry point or by regular expression (static.md 3.4, dynamic.md 5.3).
+//! Redirects to another entry point or by regular expression (docs/reference/entry-points.md#redirect, docs/reference/middlewares.md#redirect).
 
 use std::borrow::Cow;
 
@@ -93,7 +93,7 @@ impl Redirect {
     }
 }
 
-/// The two status codes of static.md 3.4: HEAD counts as "anything else".
+/// The two status codes of docs/reference/entry-points.md#redirect: HEAD counts as "anything else".
 fn moved(method: &[u8], permanent: bool, location: Vec<u8>) -> Reply {
     let (status, text) = match (method == b"GET", permanent) {
         (true, false) => (302, "Found"),

@@ -34,7 +34,7 @@ pub struct RequestInfo<'a> {
     pub target: &'a [u8],
     /// Path and query as the client sent them.
     pub original_target: &'a [u8],
-    /// A strip or replace modifier ran, so a redirect must lead back to the original path (dynamic.md 5.3).
+    /// A strip or replace modifier ran, so a redirect must lead back to the original path (docs/reference/middlewares.md#redirect).
     pub path_replaced: bool,
     /// What an AddPrefix modifier put in front; empty if none ran.
     pub added_prefix: &'a [u8],
@@ -44,7 +44,7 @@ pub struct RequestInfo<'a> {
     pub random: fn(&mut [u8]),
 }
 
-/// Where a chain sits: it names itself in the access log (static.md 6.3).
+/// Where a chain sits: it names itself in the access log (docs/reference/logs.md#labels-of-local-replies).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainScope<'a> {
     EntryPoint(&'a str),

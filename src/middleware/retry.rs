@@ -1,4 +1,4 @@
-//! When a failed try is followed by another one (dynamic.md 5.10). A policy for the worker, not a step: the attempt chain,
+//! When a failed try is followed by another one (docs/reference/backends.md#retry). A policy for the worker, not a step: the attempt chain,
 //! the choice of a server and the exchange are inside it.
 
 /// How one try ended.

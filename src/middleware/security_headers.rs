@@ -1,4 +1,4 @@
-//! The security headers and host checks of a frontend's `headers` table (dynamic.md 5.12).
+//! The security headers and host checks of a frontend's `headers` table (docs/reference/middlewares.md#security-headers).
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Who a request counts for: the `extractorFunc` of rate limits and connection limits (dynamic.md 5.6).
+//! Who a request counts for: the `extractorFunc` of rate limits and connection limits (docs/reference/middlewares.md#source-of-a-request).
 
 use std::collections::HashMap;
 use std::fmt;

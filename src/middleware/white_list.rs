@@ -1,4 +1,4 @@
-//! Addresses that are let in (static.md 3.6, dynamic.md 5.5).
+//! Addresses that are let in (docs/reference/entry-points.md#white-list, docs/reference/middlewares.md#white-list).
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! The driver ladder: io_uring with the wanted ring, smaller rings, then epoll; each step down is reported (runtime.md 1, 2 and 11).
+//! The driver ladder: io_uring with the wanted ring, smaller rings, then epoll; each step down is reported (docs/reference/drivers.md#driver-ladder, docs/reference/drivers.md#memlock).
 
 use std::fmt;
 use std::future::Future;
@@ -85,7 +85,7 @@ impl Driver {
         epoll(format!("io_uring is not available: {}", explain(&failure)), true)
     }
 
-    /// Runs `main` to its end. `main` should only wait; work belongs into spawned tasks (runtime.md).
+    /// Runs `main` to its end. `main` should only wait; work belongs into spawned tasks (docs/reference/drivers.md#main-future).
     pub fn block_on<F: Future>(&mut self, main: F) -> F::Output {
         match &mut self.runtime {
             AnyRuntime::IoUring(runtime) => runtime.block_on(main),

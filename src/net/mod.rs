@@ -1,6 +1,6 @@
 //! Bytes in and out over the ring. The only room where buffers are lent to the kernel; it knows nothing of HTTP or configuration.
 //!
-//! *The ring rule* (runtime.md 5 and 6): a buffer goes into an operation and comes back with its result. A read that loses a race or
+//! *The ring rule* (docs/reference/drivers.md#buffers-and-cancelled-operations, docs/reference/drivers.md#dropped-reads): a buffer goes into an operation and comes back with its result. A read that loses a race or
 //! a time-out ends its connection, because bytes that had already arrived are gone with it; a runtime is never dropped, the process
 //! drains and exits.
 
@@ -37,7 +37,7 @@ pub trait ReadHalf {
     /// Waits until a read would return at once, holding no buffer meanwhile.
     fn readable(&mut self) -> impl Future<Output = io::Result<()>>;
 
-    /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (security.md 37).
+    /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (docs/reference/security-promises.md#unsolicited-response).
     fn is_reusable(&mut self) -> bool;
 
     /// Whether bytes have arrived that nobody has read, so that a close would become a reset; false where that cannot be told.

@@ -1,4 +1,4 @@
-//! A byte that goes through the driver and comes back: proof that this thread's ring still moves data (runtime.md 8).
+//! A byte that goes through the driver and comes back: proof that this thread's ring still moves data (docs/reference/drivers.md#park-errors).
 
 use std::io;
 

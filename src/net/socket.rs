@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use super::{Tcp, sys};
 use crate::limits;
 
-/// TCP keep-alive on accepted connections, and towards backends: how long nothing has come (Traefik's fixed values, static.md 2), and how
+/// TCP keep-alive on accepted connections, and towards backends: how long nothing has come (Traefik's fixed values, docs/reference/static-configuration.md#timeouts), and how
 /// often a peer that has vanished is asked after that. The kernel's own would ask for eleven minutes.
 const CLIENT_KEEPALIVE: Keepalive = Keepalive { after: Duration::from_secs(180), every: Duration::from_secs(30) };
 const UPSTREAM_KEEPALIVE: Keepalive = Keepalive { after: Duration::from_secs(30), every: Duration::from_secs(10) };

@@ -1,7 +1,7 @@
 //! Long bodies between two plain sockets without copying them through user space: socket to pipe to socket (splice(2)).
 //!
 //! Readiness comes through the driver, the system calls are made here and do not block. The ring's own splice operation runs on kernel
-//! threads, one per idle connection, and is slower than copying (runtime.md 3 and 4). Sockets under io_uring are blocking ones, and
+//! threads, one per idle connection, and is slower than copying (docs/reference/drivers.md#splice-on-ready-sockets, docs/reference/drivers.md#why-not-splice-through-the-ring). Sockets under io_uring are blocking ones, and
 //! SPLICE_F_NONBLOCK covers only the pipe: both are made non-blocking for the time of a transfer (`unblocked`).
 
 use std::cell::Cell;

@@ -171,7 +171,7 @@ impl ReadHalf for TcpReader {
             return false;
         }
         // One that was begun a moment ago waits for the ring's next turn and has not looked at the socket: what came behind the last answer
-        // must not become the next request's (security.md 37). Half a microsecond at the most, of the ten and more that a request takes.
+        // must not become the next request's (docs/reference/security-promises.md#unsolicited-response). Half a microsecond at the most, of the ten and more that a request takes.
         let mut byte = [0u8; 1];
         let peeked =
             sys::with_socket(&self.half, |fd| rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT));

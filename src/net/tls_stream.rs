@@ -23,7 +23,7 @@ pub struct TlsReader<R> {
     inner: R,
     session: Rc<RefCell<Session>>,
     ciphertext: Vec<u8>,
-    /// The first bytes were plain HTTP: the client deserves words rather than an alert (static.md 3.3).
+    /// The first bytes were plain HTTP: the client deserves words rather than an alert (docs/reference/entry-points.md#plain-http-on-a-tls-port).
     spoke_http: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The access log: one record in, one line out (static.md 6.2 to 6.4).
+//! The access log: one record in, one line out (docs/reference/logs.md#access-log).
 //!
 //! A line is appended to the caller's buffer; nothing else is allocated. Two differences from Traefik, both on purpose: quotes,
 //! backslashes, control bytes and bytes outside ASCII are written as `\x22` in CLF lines, so that a client cannot forge a line,
@@ -39,7 +39,7 @@ pub struct AccessLogRecord<'a> {
     /// Bytes of the request's body that were read.
     pub request_size: u64,
     pub request_fields: FieldList<'a>,
-    /// The frontend's name, or the label of a proxy-made answer (static.md 6.3); `None` if no handler took the request.
+    /// The frontend's name, or the label of a proxy-made answer (docs/reference/logs.md#labels-of-local-replies); `None` if no handler took the request.
     pub frontend_name: Option<&'a str>,
     /// Who produced the response; `None` if no handler did.
     pub origin: Option<UpstreamRecord<'a>>,

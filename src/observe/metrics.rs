@@ -21,7 +21,7 @@ pub use health_counters::{HealthTotals, RecentError};
 pub use labels::{Method, Protocol};
 pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
 
-/// Traefik's default bounds of the duration histogram, in seconds (static.md 8).
+/// Traefik's default bounds of the duration histogram, in seconds (docs/reference/metrics.md#keys).
 pub const DEFAULT_BUCKETS: [f64; 4] = [0.1, 0.3, 1.2, 5.0];
 
 /// How many bounds a histogram has at most; further ones are passed over.
@@ -175,7 +175,7 @@ impl Metrics {
         health_counters::sum(&self.tallies, unix_secs, self.recent_errors)
     }
 
-    /// The body of `/metrics` (static.md 8), content type `text/plain; version=0.0.4`.
+    /// The body of `/metrics` (docs/reference/metrics.md#prometheus), content type `text/plain; version=0.0.4`.
     pub fn prometheus_text(&self, scrape: &Scrape) -> Vec<u8> {
         prometheus::render(self, scrape)
     }

@@ -1,4 +1,4 @@
-//! The lines of the process's own log, in Traefik's two forms (static.md 6.1).
+//! The lines of the process's own log, in Traefik's two forms (docs/reference/logs.md#process-log).
 //!
 //! Common: `time="2026-11-23T15:42:15Z" level=info msg="…"`; JSON: `{"level":"info","msg":"…","time":"…"}`. Further fields of
 //! an event follow as `name=value`, or as members. The coloured form for terminals is not made.

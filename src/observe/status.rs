@@ -1,4 +1,4 @@
-//! The proxy's own pages: ping, health, API, metrics and dashboard (static.md 7 and 8). Values in, bytes out.
+//! The proxy's own pages: ping, health, API, metrics and dashboard (docs/reference/metrics.md#prometheus, docs/reference/api.md#paths). Values in, bytes out.
 //!
 //! Two steps, because they belong to two moments: [`route`] is asked for every request of an entry point that carries these
 //! pages, looks at the path only and allocates nothing; [`reply`] makes the page, from values that are gathered only then.
@@ -65,7 +65,7 @@ pub enum InternalRoute<'a> {
 }
 
 impl InternalRoute<'_> {
-    /// Ping is answered ahead of the entry point's white list and authentication, all else behind them (static.md 7.4).
+    /// Ping is answered ahead of the entry point's white list and authentication, all else behind them (docs/reference/api.md#ping).
     pub fn is_guarded(&self) -> bool {
         !matches!(self, InternalRoute::Ping)
     }
@@ -208,7 +208,7 @@ fn json(body: Vec<u8>) -> Reply {
         .with("Content-Type", &b"application/json; charset=UTF-8"[..])
 }
 
-/// The standard answer of static.md 4.
+/// The standard answer of docs/reference/entry-points.md#entry-point-and-router.
 fn not_found() -> Reply {
     Reply::text(404, "404 page not found\n").with("X-Content-Type-Options", &b"nosniff"[..])
 }

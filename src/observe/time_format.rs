@@ -18,7 +18,7 @@ impl Timestamp {
         Timestamp { unix_nanos, offset_secs: 0 }
     }
 
-    /// `23/Nov/2026:15:42:17 +0000`: the time of an access log line (static.md 6.3).
+    /// `23/Nov/2026:15:42:17 +0000`: the time of an access log line (docs/reference/logs.md#clf).
     pub fn push_clf(self, out: &mut Vec<u8>) {
         let t = self.civil();
         push_padded(out, t.day, 2);
@@ -42,7 +42,7 @@ impl Timestamp {
         FormattedSecond { moment: self, text: self.date_and_clock(b'T') }
     }
 
-    /// `2026-11-23 15:42:17.5 +0000 UTC m=+12.345678901`: UTC time as Go prints it, with the process's age behind (static.md 7.3).
+    /// `2026-11-23 15:42:17.5 +0000 UTC m=+12.345678901`: UTC time as Go prints it, with the process's age behind (docs/reference/api.md#health).
     pub fn push_go(self, uptime_nanos: u64, out: &mut Vec<u8>) {
         let utc = Timestamp::utc(self.unix_nanos);
         out.extend_from_slice(&utc.date_and_clock(b' '));

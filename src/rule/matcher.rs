@@ -1,4 +1,4 @@
-//! One condition of a rule, and the request as conditions see it (dynamic.md 4.2).
+//! One condition of a rule, and the request as conditions see it (docs/reference/rules.md#matchers).
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! Rules: Traefik v1's rule text, compiled; the table of routes; and what a route does to the path.
 //!
 //! [`Rule::parse_all`] reads a frontend's rule texts, [`Router::build`] ranks and indexes the routes of an entry point,
-//! [`Router::route`] answers for one request, and [`Modifiers::apply`] gives the target to forward. Source: dynamic.md 4.
+//! [`Router::route`] answers for one request, and [`Modifiers::apply`] gives the target to forward. Source: docs/reference/rules.md.
 
 mod prefilter;
 mod index;

@@ -1,4 +1,4 @@
-//! What a route does to the path before the request is forwarded, in v1's fixed order (dynamic.md 4.5):
+//! What a route does to the path before the request is forwarded, in v1's fixed order (docs/reference/rules.md#path-modifiers):
 //! strip by template, strip, add a prefix, replace by expression, replace.
 
 use regex::bytes::Regex;
@@ -21,7 +21,7 @@ pub struct Modifiers {
     add_prefix_raw: String,
     replace_regex: Option<(Regex, Replacement)>,
     replace_path: String,
-    /// Set by the router: the target is read, and the outcome checked, as security.md choice b wants.
+    /// Set by the router: the target is read, and the outcome checked, as docs/reference/security-promises.md#path-traversal, docs/reference/rules.md#path-handling wants.
     pub(crate) sanitize: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct Rewritten<'a> {
     pub prefixes: [Option<&'a [u8]>; 2],
     /// Value of `X-Replaced-Path`, which replaces the client's: the decoded path before the replacement.
     pub replaced_path: Option<&'a [u8]>,
-    /// The decoded path before the last strip, for the redirect middleware (dynamic.md 5.3).
+    /// The decoded path before the last strip, for the redirect middleware (docs/reference/middlewares.md#redirect).
     pub stripped_from: Option<&'a [u8]>,
     /// The prefix that was added, for the redirect middleware.
     pub added_prefix: Option<&'a [u8]>,

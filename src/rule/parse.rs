@@ -1,4 +1,4 @@
-//! The rule grammar, its one parser and its error (dynamic.md 4.1).
+//! The rule grammar, its one parser and its error (docs/reference/rules.md#grammar).
 
 use std::fmt;
 
@@ -181,7 +181,7 @@ impl Rule {
         &self.warnings
     }
 
-    /// The priority of a route that sets none: the length of its rule texts in bytes (dynamic.md 4.3).
+    /// The priority of a route that sets none: the length of its rule texts in bytes (docs/reference/rules.md#order).
     pub fn default_priority(&self) -> i64 {
         self.text_bytes as i64
     }
@@ -342,7 +342,7 @@ impl Rule {
     }
 }
 
-/// The names of a rule's `Host` matchers for certificates (static.md, ACME `onHostRule`): lower-cased, in order, empty without a
+/// The names of a rule's `Host` matchers for certificates (docs/reference/acme.md#which-names, ACME `onHostRule`): lower-cased, in order, empty without a
 /// `Host`. Only the grammar is checked; a `Host` that names nothing is an error.
 pub fn parse_domains(text: &str) -> Result<Vec<String>, InvalidRule> {
     let mut is_host_rule = false;

@@ -1,5 +1,5 @@
 //! Reading and writing the path of a request target: percent-decoding, Go's re-encoding, and the resolving of dot segments
-//! (security.md choice b and 60; RFC 3986 sections 2.3, 3.3 and 5.2.4).
+//! (docs/reference/security-promises.md#path-traversal, docs/reference/rules.md#path-handling; RFC 3986 sections 2.3, 3.3 and 5.2.4).
 
 use crate::http::percent::hex_byte;
 

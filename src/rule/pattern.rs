@@ -1,4 +1,4 @@
-//! Regular expressions as Go's `regexp` reads them, compiled by the `regex` crate (dynamic.md 4.2).
+//! Regular expressions as Go's `regexp` reads them, compiled by the `regex` crate (docs/reference/rules.md#patterns).
 //!
 //! The two dialects differ in places that rules really use: `\d`, `\w`, `\s` and `\b` are ASCII in Go, a `{` that opens no repetition
 //! and a `[` inside a class are ordinary characters, and `\<` is a plain `<`. The text is rewritten once, at compile time.

@@ -1,4 +1,4 @@
-//! The trailing-slash redirect (dynamic.md 4.4): where it leads, and the page that says so.
+//! The trailing-slash redirect (docs/reference/rules.md#trailing-slash): where it leads, and the page that says so.
 
 use super::path;
 

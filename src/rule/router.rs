@@ -1,4 +1,4 @@
-//! From a request to its route: host index first, then rank, which is priority, provider and name (dynamic.md 4.3).
+//! From a request to its route: host index first, then rank, which is priority, provider and name (docs/reference/rules.md#order).
 
 use super::index::{Candidates, Index, Keys};
 use super::matcher::{Headers, MatchInput, Matcher};
@@ -25,7 +25,7 @@ pub struct Route<T> {
 pub struct RouterOptions {
     /// A path that differs from a `Path` rule only by its trailing slash does not match, instead of being redirected.
     pub keep_trailing_slash: bool,
-    /// Resolve dot segments before matching and refuse ambiguous ones (security.md choice b); false is v1's byte-exact matching.
+    /// Resolve dot segments before matching and refuse ambiguous ones (docs/reference/security-promises.md#path-traversal, docs/reference/rules.md#path-handling); false is v1's byte-exact matching.
     pub sanitize_path: bool,
 }
 

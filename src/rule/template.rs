@@ -1,4 +1,4 @@
-//! Templates: literal text with `{name}` and `{name:regex}` in it, compiled once (dynamic.md 4.1 and 4.2).
+//! Templates: literal text with `{name}` and `{name:regex}` in it, compiled once (docs/reference/rules.md#templates).
 
 use regex::bytes::{Captures, Regex};
 
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slash {
     Same,
-    /// The path matches but for its trailing slash: a redirect adds or removes it (dynamic.md 4.4).
+    /// The path matches but for its trailing slash: a redirect adds or removes it (docs/reference/rules.md#trailing-slash).
     Differs,
 }
 
@@ -49,7 +49,7 @@ enum Form {
     /// No variables. Of a `Path` template without its trailing slash, as in `Pattern`.
     Literal(Vec<u8>),
     Pattern(Regex),
-    /// Malformed: the router answers as if the text was not there (dynamic.md 4.1).
+    /// Malformed: the router answers as if the text was not there (docs/reference/rules.md#templates).
     Never,
 }
 

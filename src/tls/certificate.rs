@@ -14,10 +14,10 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-/// The common name of the certificate made for entry points without any (static.md 3.3).
+/// The common name of the certificate made for entry points without any (docs/reference/entry-points.md#generated-certificate).
 pub const DEFAULT_COMMON_NAME: &str = "TRAEFIK DEFAULT CERT";
 
-/// The suffix of that certificate's only subject alternative name (static.md 3.3).
+/// The suffix of that certificate's only subject alternative name (docs/reference/entry-points.md#generated-certificate).
 pub const DEFAULT_NAME_SUFFIX: &str = "traefik.default";
 
 /// How long that certificate lasts: one year.
@@ -88,7 +88,7 @@ impl Certificate {
         Ok(Certificate { key: Arc::new(CertifiedKey::new(chain, key)), names, not_before_secs, not_after_secs })
     }
 
-    /// Makes the self-signed certificate of an entry point that has none (static.md 3.3). ECDSA P-256 where Traefik
+    /// Makes the self-signed certificate of an entry point that has none (docs/reference/entry-points.md#generated-certificate). ECDSA P-256 where Traefik
     /// makes RSA 2048: a documented difference, every client of TLS 1.2 knows it and it costs a tenth of the time.
     ///
     /// `random` becomes the name; the key itself comes from the crypto library's own generator.
@@ -146,14 +146,14 @@ impl Certificate {
     }
 
     /// Does one of this certificate's names cover `name`? Exactly, or with leading labels of `name` replaced one
-    /// after another by `*` (static.md 3.3).
+    /// after another by `*` (docs/reference/entry-points.md#certificate-selection).
     pub fn covers(&self, name: &str) -> bool {
         self.names.iter().any(|own| name_covers(own, name))
     }
 }
 
 /// Does the certificate name `pattern` match `name`: equal, or `*` for one or more leading labels, each written
-/// (`*.c.d`, `*.*.d`). Both are expected lower-cased (static.md 3.3).
+/// (`*.c.d`, `*.*.d`). Both are expected lower-cased (docs/reference/entry-points.md#certificate-selection).
 pub fn name_covers(pattern: &str, name: &str) -> bool {
     let pattern = pattern.trim_end_matches('.');
     let (mut pattern_rest, mut name_rest) = (pattern, name);

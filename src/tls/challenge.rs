@@ -20,7 +20,7 @@ struct Answer {
 
 impl ChallengeTable {
     /// The key authorisation for `token` on `host`. `host` is compared without port and case, as Traefik does
-    /// (static.md 10.2).
+    /// (docs/reference/acme.md#http-challenge).
     pub fn lookup(&self, token: &str, host: &str) -> Option<&str> {
         let host = without_port(host);
         let answers = self.answers.get(token)?;
@@ -33,7 +33,7 @@ impl ChallengeTable {
         self.lookup(path.strip_prefix(HTTP01_PREFIX)?, host)
     }
 
-    /// Is this a path that a challenge could have? An empty token is none (static.md 10.2).
+    /// Is this a path that a challenge could have? An empty token is none (docs/reference/acme.md#http-challenge).
     pub fn is_challenge_path(path: &str) -> bool {
         path.strip_prefix(HTTP01_PREFIX).is_some_and(|token| !token.is_empty())
     }

@@ -1,4 +1,4 @@
-//! Which certificate a handshake gets: static.md 3.3.
+//! Which certificate a handshake gets: docs/reference/entry-points.md#certificate-selection.
 //!
 //! Everything that could be searched is indexed when the store is published, so a handshake costs a hash lookup for
 //! the exact name and one more per leading label, without allocation.
@@ -24,13 +24,13 @@ pub struct EntryPointCerts {
     pub entry_point: String,
     /// `entryPoints.X.tls.certificates`, in file order.
     pub fixed: Vec<Arc<Certificate>>,
-    /// Of the file provider's `[[tls]]` and of other providers; the first wins for a name (dynamic.md 3.2).
+    /// Of the file provider's `[[tls]]` and of other providers; the first wins for a name (docs/reference/providers.md#certificate-keys).
     pub dynamic: Vec<Arc<Certificate>>,
     /// From ACME; they yield to `dynamic` for the same name.
     pub acme: Vec<Arc<Certificate>>,
     /// `entryPoints.X.tls.defaultCertificate`; without it the first of `fixed`, without those the generated one.
     pub default: Option<Arc<Certificate>>,
-    /// Pending TLS-ALPN-01 challenges: name and certificate. They win over everything (static.md 3.3 step 1).
+    /// Pending TLS-ALPN-01 challenges: name and certificate. They win over everything (docs/reference/entry-points.md#certificate-selection).
     pub challenges: Vec<(String, Arc<Certificate>)>,
 }
 

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerCon
 
 use crate::limits::TLS_OUTPUT_BYTES_MAX;
 
-/// What Traefik (Go's net/http) answers to plain HTTP on a TLS port: static.md 3.3.
+/// What Traefik (Go's net/http) answers to plain HTTP on a TLS port: docs/reference/entry-points.md#plain-http-on-a-tls-port.
 pub const PLAIN_HTTP_REPLY: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 

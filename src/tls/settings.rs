@@ -23,7 +23,7 @@ static ONLY_13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
 /// Tickets sent after a TLS 1.3 handshake, as many as Go sends.
 const TICKETS_SENT: usize = 1;
 
-/// The `tls` table of an entry point, without its certificates (static.md 3.3).
+/// The `tls` table of an entry point, without its certificates (docs/reference/entry-points.md#tls).
 #[derive(Debug, Clone, Default)]
 pub struct ServerSettings {
     /// `minVersion` as written; empty when absent.
@@ -51,7 +51,7 @@ pub struct ClientSettings {
     pub alpn: Vec<Vec<u8>>,
 }
 
-/// Options that cannot be honoured at all: Traefik refuses to start with them too (static.md 1.8).
+/// Options that cannot be honoured at all: Traefik refuses to start with them too (docs/reference/static-configuration.md#errors).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingsError {
     /// A cipher suite name that does not exist.
@@ -71,7 +71,7 @@ pub enum SettingsError {
 /// Never early data (its requests can be replayed) and never half-RTT data (the client is not verified yet).
 ///
 /// # Errors
-/// [`SettingsError`]; all are fatal at start (static.md 1.8).
+/// [`SettingsError`]; all are fatal at start (docs/reference/static-configuration.md#errors).
 pub fn server_config(
     settings: &ServerSettings,
     resolver: Arc<dyn ResolvesServerCert>,

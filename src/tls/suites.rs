@@ -1,4 +1,4 @@
-//! Cipher suites by the names that Traefik's configuration uses, which are Go's constants (static.md 3.3).
+//! Cipher suites by the names that Traefik's configuration uses, which are Go's constants (docs/reference/entry-points.md#cipher-suites).
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::aws_lc_rs::cipher_suite as suite;
@@ -62,7 +62,7 @@ pub struct Suites {
     pub ignored: Vec<String>,
 }
 
-/// A name that Traefik does not know either: fatal in both (static.md 1.8).
+/// A name that Traefik does not know either: fatal in both (docs/reference/static-configuration.md#errors).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownSuite(pub String);
 
@@ -77,7 +77,7 @@ pub fn choose(names: &[String]) -> Result<Suites, UnknownSuite> {
         return Ok(suites);
     }
     for name in names {
-        // Traefik 1.7.22 and later also take the ChaCha names with their hash (static.md 13).
+        // Traefik 1.7.22 and later also take the ChaCha names with their hash (docs/reference/entry-points.md#cipher-suites).
         let plain = match name.strip_suffix("_CHACHA20_POLY1305_SHA256") {
             Some(start) if name.starts_with("TLS_ECDHE") => format!("{start}_CHACHA20_POLY1305"),
             _ => name.clone(),

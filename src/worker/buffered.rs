@@ -1,5 +1,5 @@
 //! Buffering: the whole request is read before a backend sees it, the whole response before the client does, and an expression may ask
-//! for the exchange again (dynamic.md 5.7). Bodies stay in memory, under bounds of their own; nothing is written to disk.
+//! for the exchange again (docs/reference/middlewares.md#buffering). Bodies stay in memory, under bounds of their own; nothing is written to disk.
 
 use std::cell::Cell;
 use std::time::Instant;

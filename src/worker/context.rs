@@ -73,7 +73,7 @@ impl UpstreamResponse {
 #[derive(Debug, Default)]
 pub struct PathRewrite {
     pub changed: bool,
-    /// A strip or a replacement ran: redirects lead back to the original path (dynamic.md 5.3).
+    /// A strip or a replacement ran: redirects lead back to the original path (docs/reference/middlewares.md#redirect).
     pub replaced: bool,
     pub added_prefix: Vec<u8>,
 }
@@ -92,7 +92,7 @@ impl ExchangeContext {
         self.body_read = false;
         self.response.forget(buffers);
         self.response.repeated = false;
-        // Bytes of a backend that nobody asked for must never become a response to anyone (security.md 37).
+        // Bytes of a backend that nobody asked for must never become a response to anyone (docs/reference/security-promises.md#unsolicited-response).
         self.response.read_buffer.discard(buffers);
         // One request with a very large head must not cost its size for the life of the process.
         for buffer in [&mut self.out, &mut self.target, &mut self.response.out] {

@@ -1,4 +1,4 @@
-//! Error pages: another backend's page in the place of an answer, under the answer's status (dynamic.md 5.8).
+//! Error pages: another backend's page in the place of an answer, under the answer's status (docs/reference/middlewares.md#error-pages).
 
 use super::Worker;
 use super::budget::{BufferedBody, Reservation};

@@ -153,7 +153,7 @@ fn route<'a>(
     }
 }
 
-/// static.md 4: no frontend matches.
+/// docs/reference/entry-points.md#entry-point-and-router: no frontend matches.
 pub fn not_found() -> Reply {
     Reply::text(404, "404 page not found\n").with("X-Content-Type-Options", &b"nosniff"[..])
 }

@@ -85,7 +85,7 @@ async fn send_and_read<'w, D: Dial>(
     }
     let body = read_body(worker, reader, answer, errand.body_bytes_max).await;
     let in_step = body.is_ok() && answer.head.keep_alive && answer.read_buffer.is_empty();
-    // Bytes nobody asked for must never become an answer to anyone (security.md 37).
+    // Bytes nobody asked for must never become an answer to anyone (docs/reference/security-promises.md#unsolicited-response).
     drop(answer.read_buffer.take());
     if in_step && !worker.is_draining() {
         worker.pool.put(errand.origin.pool, connection, worker.clock.mono_nanos(), &worker.buffers);

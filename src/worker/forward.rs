@@ -180,7 +180,7 @@ pub fn is_idempotent(ctx: &ExchangeContext) -> bool {
     matches!(ctx.head.method.of(&ctx.bytes), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
-/// A connection goes back to the pool only after an exchange without anything unusual (security.md, choice d).
+/// A connection goes back to the pool only after an exchange without anything unusual (docs/reference/security-promises.md#connection-reuse).
 fn pool_if_reusable<D: Dial>(
     worker: &Worker<D>,
     origin: &ServerEndpoint,

@@ -1,4 +1,4 @@
-//! The upstream call that a step of the chain asks for: forward authentication (dynamic.md 5.4).
+//! The upstream call that a step of the chain asks for: forward authentication (docs/reference/middlewares.md#forward).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Compression carried out: a body is packed while it passes, or where it lies (dynamic.md 5.13). What is compressed was decided by
+//! Compression carried out: a body is packed while it passes, or where it lies (docs/reference/middlewares.md#compression). What is compressed was decided by
 //! the entry point's step and stands in the passage.
 
 use std::io;

@@ -1,5 +1,5 @@
 //! Requests that the proxy answers itself, by path and ahead of every frontend: ACME challenges, ping, and behind the entry point's
-//! white list and authentication the API, health, metrics and dashboard (static.md 3.2, 7, 10.2).
+//! white list and authentication the API, health, metrics and dashboard (docs/reference/acme.md#http-challenge, docs/reference/api.md#paths).
 
 use super::Worker;
 use super::context::{ClientInfo, ExchangeContext};

@@ -83,7 +83,7 @@ fn run(
         monoio::spawn(run_acceptors(Rc::clone(&worker), listeners));
         let taking = Rc::clone(&worker);
         monoio::spawn(async move { taking.handoff_queue().run(|accepted| adopt(&taking, accepted)).await });
-        // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (runtime.md 6).
+        // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (docs/reference/drivers.md#buffers-and-cancelled-operations).
         let mut pulse = RingProbe::new();
         let mut beats = 0;
         loop {

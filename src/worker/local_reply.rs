@@ -31,7 +31,7 @@ pub enum ReplySource {
     Outer,
     Guard,
     Attempt,
-    /// The backend failed: the answer stands for the backend's (dynamic.md 5.12).
+    /// The backend failed: the answer stands for the backend's (docs/reference/middlewares.md#middlewares-on-local-replies).
     Gateway,
 }
 

@@ -129,7 +129,7 @@ pub struct WorkerShared {
     pub access_log: Option<access_log::LogSink>,
     /// When the process started; all monotonic readings count from here.
     pub start: Instant,
-    /// The process is stopping: `/ping` says so (static.md 1.7).
+    /// The process is stopping: `/ping` says so (docs/reference/api.md#ping, docs/reference/command-line.md#signals-and-exit-codes).
     pub stopping: AtomicBool,
     /// New connections are accepted; set once and cleared once.
     pub accepting: AtomicBool,

@@ -26,7 +26,7 @@ pub async fn send_100_continue<T: Transport, D: Dial>(client: &mut T, worker: &W
     result.map_err(|_| AttemptError::Downstream(None))
 }
 
-/// A whole request body in the time that `readTimeout` gives, if it gives one (static.md 2).
+/// A whole request body in the time that `readTimeout` gives, if it gives one (docs/reference/static-configuration.md#timeouts).
 pub async fn with_body_timeout<D: Dial>(
     worker: &Worker<D>,
     sending: impl Future<Output = Result<(), RelayError>>,
@@ -59,7 +59,7 @@ pub async fn await_early_response<R: ReadHalf, D: Dial>(
     }
 }
 
-/// Ends when the client has gone while its answer is awaited or on its way: then nobody needs it any more (dynamic.md 6). Looking once a
+/// Ends when the client has gone while its answer is awaited or on its way: then nobody needs it any more (docs/reference/backends.md#client-disconnect). Looking once a
 /// second costs quick requests next to nothing, and leaves the ring out of it.
 pub async fn wait_for_disconnect<R: ReadHalf, D: Dial>(worker: &Worker<D>, client: &mut R) -> RelayError {
     loop {

@@ -12,7 +12,7 @@ use crate::observe::Published;
 use crate::observe::access_log::{self, FieldList};
 use crate::observe::metrics::{Method, Protocol, Sample};
 
-/// Traefik's status for a client that went away before its answer: in logs and counters only (static.md 4).
+/// Traefik's status for a client that went away before its answer: in logs and counters only (docs/reference/logs.md#status-of-a-client-that-went-away, docs/reference/entry-points.md#backend-and-client-failures).
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// One request's notes.
@@ -157,7 +157,7 @@ impl<'s> RequestRecord<'s> {
         metrics.record(&Sample {
             entry_point: peer.entry,
             backend: self.endpoint.and(self.frontend).and_then(|frontend| published.counters(frontend.backend.number)),
-            // A tunnel that ran counts as 200 (static.md 8).
+            // A tunnel that ran counts as 200 (docs/reference/metrics.md#labels).
             status: if self.is_tunnel { 200 } else { self.status },
             method: self.method,
             protocol: self.protocol,

@@ -59,7 +59,7 @@ pub struct ResponseOutcome {
 /// Reads a final response and passes it on.
 ///
 /// # Errors
-/// As long as nothing has gone to the client: afterwards only closing its connection tells it (security.md 34).
+/// As long as nothing has gone to the client: afterwards only closing its connection tells it (docs/reference/security-promises.md#truncated-response).
 pub async fn forward_response<R: ReadHalf, W: WriteHalf, D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,

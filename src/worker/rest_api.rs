@@ -1,4 +1,4 @@
-//! The REST provider's side that meets the client: `PUT /api/providers/rest` (static.md 7.4). The document goes to the control plane,
+//! The REST provider's side that meets the client: `PUT /api/providers/rest` (docs/reference/providers.md#rest). The document goes to the control plane,
 //! which applies it like any other provider's.
 
 use std::sync::Arc;

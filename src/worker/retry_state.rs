@@ -1,4 +1,4 @@
-//! The tries of one request: which server comes next, and whether another one may follow a failure (dynamic.md 5.10).
+//! The tries of one request: which server comes next, and whether another one may follow a failure (docs/reference/backends.md#retry).
 
 use super::Worker;
 use super::context::{ClientInfo, ExchangeContext};

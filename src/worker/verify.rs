@@ -1,4 +1,4 @@
-//! Slow checks (bcrypt takes 50 to 300 ms) on a few threads of their own, so that no ring waits for them (runtime.md 9).
+//! Slow checks (bcrypt takes 50 to 300 ms) on a few threads of their own, so that no ring waits for them (docs/reference/drivers.md#blocking-work).
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

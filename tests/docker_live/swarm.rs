@@ -1,4 +1,4 @@
-//! Swarm mode against a single-node swarm that the test makes of the Engine, and leaves again (dynamic.md 1.6).
+//! Swarm mode against a single-node swarm that the test makes of the Engine, and leaves again (docs/reference/providers.md#swarm).
 
 use std::io::{Read, Write};
 use std::path::Path;

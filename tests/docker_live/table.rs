@@ -1,4 +1,4 @@
-//! What labels, networks and ports of real containers become: the table of dynamic.md 7.
+//! What labels, networks and ports of real containers become: the table of docs/reference/providers.md#examples.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The exact local answers of dynamic.md 5.2 and 5.3, and the header steps of 5.12.
+//! The exact local answers of docs/reference/middlewares.md#local-replies, and the header steps of 5.12.
 
 use ringway::http::Reply;
 use ringway::middleware::error_pages::{ErrorPage, ErrorPages, StatusRanges};

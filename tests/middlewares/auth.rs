@@ -1,4 +1,4 @@
-//! Basic, digest and forward authentication (dynamic.md 5.4).
+//! Basic, digest and forward authentication (docs/reference/middlewares.md#authentication).
 
 use std::sync::Arc;
 

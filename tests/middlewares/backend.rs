@@ -1,4 +1,4 @@
-//! Balancing, stickiness, carried state, health checks and server URLs (dynamic.md 5.11).
+//! Balancing, stickiness, carried state, health checks and server URLs (docs/reference/backends.md#balancing).
 
 use std::sync::Arc;
 use std::time::Duration;

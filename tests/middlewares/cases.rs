@@ -25,7 +25,7 @@ const EXPECTED_TO_DIFFER: &[(&str, usize, &str)] = &[
     (
         "TestStripPrefix",
         7,
-        "the row's step is given its prefixes unsorted; a rule's longest prefix comes first (dynamic.md 4.5)",
+        "the row's step is given its prefixes unsorted; a rule's longest prefix comes first (docs/reference/rules.md#path-modifiers)",
     ),
     (
         "TestIPWhiteLister_ServeHTTP",

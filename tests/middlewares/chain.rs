@@ -1,4 +1,4 @@
-//! The fixed order, and the walk in and out (dynamic.md 5.1).
+//! The fixed order, and the walk in and out (docs/reference/middlewares.md#order).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Client certificates in fields (dynamic.md 5.12).
+//! Client certificates in fields (docs/reference/middlewares.md#client-certificate).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

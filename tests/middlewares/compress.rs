@@ -1,4 +1,4 @@
-//! Compression (dynamic.md 5.13).
+//! Compression (docs/reference/middlewares.md#compression).
 
 use std::io::Read;
 

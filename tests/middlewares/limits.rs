@@ -1,4 +1,4 @@
-//! Rate limits, connection limits, breakers, buffering and retries (dynamic.md 5.6, 5.7, 5.10).
+//! Rate limits, connection limits, breakers, buffering and retries (docs/reference/middlewares.md#rate-limit, docs/reference/backends.md#retry).
 
 use std::sync::Arc;
 

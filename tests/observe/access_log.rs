@@ -1,4 +1,4 @@
-//! Exact lines of the access log (static.md 6.3 and 6.4).
+//! Exact lines of the access log (docs/reference/logs.md#clf, docs/reference/logs.md#json).
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! The text for Prometheus, read back as a scraper does (static.md 8).
+//! The text for Prometheus, read back as a scraper does (docs/reference/metrics.md#prometheus).
 
 use ringway::limits::Bound;
 use ringway::observe::metrics::{

@@ -72,7 +72,7 @@ fn shown(value: Option<&Value>) -> String {
 }
 
 /// The fields that the server saw. Traefik invents an Accept-Encoding and a User-Agent towards servers, and `vm` is the machine of
-/// the recording (dynamic.md 6).
+/// the recording (docs/reference/backends.md#forwarding).
 fn fields(headers: Option<Value>, is_recorded: bool) -> Vec<(String, Value)> {
     let Some(Value::Object(headers)) = headers else { return Vec::new() };
     let mut fields: Vec<(String, Value)> = headers.into_iter().collect();

@@ -19,7 +19,7 @@ const fn difference(block: &'static str, what: &'static str, why: &'static str) 
     Difference { block, what, why }
 }
 
-/// The response without a length that a newer Go flushes at once: an artefact of the recorded build (dynamic.md, build caveat).
+/// The response without a length that a newer Go flushes at once: an artefact of the recorded build (docs/reference/middlewares.md#flushing, build caveat).
 const FLUSHED: &str = "flushed by the recorded build before its type was known; a 502 has its text/plain";
 const NO_SERVER: &str = "the 503 of a backend without a usable server says when to come back (COMPAT.md)";
 const LOST: &str = "what was sent was not recorded";
@@ -30,7 +30,7 @@ pub const DIFFERENCES: &[Difference] = &[
     difference(
         "errdead / ",
         "status",
-        "flushed with 200 before its status was known (dynamic.md 5.9): the status is 502",
+        "flushed with 200 before its status was known (docs/reference/middlewares.md#flushing): the status is 502",
     ),
     difference("errdead / ", "field content-type", "lost with the same flush: the page's own type stays"),
     difference("badscheme", "", "a server URL of an unknown scheme rejects its frontend with a message (COMPAT.md)"),

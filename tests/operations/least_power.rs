@@ -353,7 +353,7 @@ fn no_page_and_no_log_shows_a_secret() {
         let sent = ["dGVzdDpzZWNyZXQ", "hunter2", "dGVzdDpodW50ZXIy", "token-of-a-client"];
         let lines = access_log(&proxy, "/last");
         if fields.is_empty() {
-            // What clients send is kept, as in v1 (static.md 6.2); what is configured is not theirs.
+            // What clients send is kept, as in v1 (docs/reference/logs.md#access-log); what is configured is not theirs.
             assert!(lines.contains("\"request_Authorization\":\"Basic dGVzdDpzZWNyZXQ="), "{driver}: {lines}");
             assert!(configured.iter().all(|secret| !lines.contains(secret)), "{driver}: {lines}");
         } else {

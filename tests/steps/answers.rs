@@ -1,4 +1,4 @@
-//! The proxy's own answers, word for word (dynamic.md 5.2). Those that need a state of their own (limits, breakers, sizes, passwords)
+//! The proxy's own answers, word for word (docs/reference/middlewares.md#local-replies). Those that need a state of their own (limits, breakers, sizes, passwords)
 //! stand with their steps.
 
 use std::time::Duration;

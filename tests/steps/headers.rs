@@ -1,4 +1,4 @@
-//! Header and security options: what the server sees, what the client gets, and which answers they leave alone (dynamic.md 5.12).
+//! Header and security options: what the server sees, what the client gets, and which answers they leave alone (docs/reference/middlewares.md#headers).
 
 use std::io::Write;
 

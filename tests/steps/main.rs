@@ -1,4 +1,4 @@
-//! The middlewares in the running proxy: what the client gets, what the server sees, and in which order (dynamic.md 5).
+//! The middlewares in the running proxy: what the client gets, what the server sees, and in which order (docs/reference/middlewares.md#order).
 
 #[path = "../support/mod.rs"]
 mod base;

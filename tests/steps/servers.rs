@@ -1,4 +1,4 @@
-//! https servers: whose certificate is believed, and what the client hears when it is not (dynamic.md 6).
+//! https servers: whose certificate is believed, and what the client hears when it is not (docs/reference/backends.md#tls-to-servers).
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Authentication of a frontend or an entry point: basic, digest, or a server that is asked (dynamic.md 5.4, static.md 3.5).
+//! Authentication of a frontend or an entry point: basic, digest, or a server that is asked (docs/reference/middlewares.md#authentication, docs/reference/entry-points.md#authentication).
 
 use std::sync::Arc;
 

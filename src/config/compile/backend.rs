@@ -105,7 +105,7 @@ fn origin(
     })
 }
 
-/// A check that cannot be read is left out, and said: its servers then count as up (dynamic.md 5.11).
+/// A check that cannot be read is left out, and said: its servers then count as up (docs/reference/backends.md#health-checks).
 fn health_check(
     fixture: &CompileContext,
     written: &dynamic::HealthCheck,

@@ -1,5 +1,5 @@
 //! What stands between a frontend's own steps and its servers: circuit breaker and buffering once per request, connections and rate
-//! once per try (dynamic.md 5.1, 5.6, 5.7).
+//! once per try (docs/reference/middlewares.md#order).
 
 use crate::config::dynamic::{self, Frontend};
 use crate::config::middleware_states::FrontendStates;
@@ -20,7 +20,7 @@ pub struct BackendChains {
 /// Compiles them.
 ///
 /// # Errors
-/// An expression, an extractor or a rate that cannot be used: the frontend would not be protected as its author means (dynamic.md 3.3).
+/// An expression, an extractor or a rate that cannot be used: the frontend would not be protected as its author means (docs/reference/providers.md#rejected-objects).
 pub fn inner(
     frontend: &Frontend,
     backend: &dynamic::Backend,

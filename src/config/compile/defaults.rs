@@ -1,4 +1,4 @@
-//! Defaults filled in, as Traefik's API shows them (static.md 7.2).
+//! Defaults filled in, as Traefik's API shows them (docs/reference/api.md#configuration-json).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! An entry point of the fixed configuration, compiled once at the start. What is wrong here stops the process (static.md 1.8).
+//! An entry point of the fixed configuration, compiled once at the start. What is wrong here stops the process (docs/reference/static-configuration.md#errors).
 
 use ipnet::IpNet;
 

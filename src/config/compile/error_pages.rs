@@ -1,4 +1,4 @@
-//! Error pages: which statuses a frontend catches, and which backend's chain serves the page (dynamic.md 5.8).
+//! Error pages: which statuses a frontend catches, and which backend's chain serves the page (docs/reference/middlewares.md#error-pages).
 
 use std::collections::HashMap;
 use std::sync::Arc;

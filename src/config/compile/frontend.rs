@@ -40,7 +40,7 @@ pub struct CompileState<'a> {
 /// Compiles a frontend for the entry point at `entry`. Its error pages have no sources yet: they need the other frontends.
 ///
 /// # Errors
-/// A sentence that names the option: the frontend is skipped (dynamic.md 3.3).
+/// A sentence that names the option: the frontend is skipped (docs/reference/providers.md#rejected-objects).
 pub fn frontend(
     source: FrontendInput<'_>,
     backend: &Arc<Backend>,
@@ -124,7 +124,7 @@ fn client_cert(written: &dynamic::PassTlsClientCert) -> ClientCert {
     ClientCert { pem: written.pem, infos }
 }
 
-/// A list without ranges is none, and the old option counts (dynamic.md 3.3).
+/// A list without ranges is none, and the old option counts (docs/reference/providers.md#frontend-keys).
 fn white_list(
     written: &dynamic::Frontend,
     place: ChainScope<'_>,

@@ -201,7 +201,7 @@ impl Compiler<'_> {
         self.rejected.push(Rejected { provider: provider.to_owned(), name, reason, bound });
     }
 
-    /// One frontend on all its entry points; those that it stands on before one fails stay (dynamic.md 3.3).
+    /// One frontend on all its entry points; those that it stands on before one fails stay (docs/reference/providers.md#rejected-objects).
     #[expect(clippy::too_many_arguments, reason = "the caller's loop variables, used nowhere else")]
     fn place<'d>(
         &mut self,

@@ -1,4 +1,4 @@
-//! Where a container is reached: address, port and URL (dynamic.md 1.5).
+//! Where a container is reached: address, port and URL (docs/reference/providers.md#server-address).
 
 use super::container::{BindingFacts, ContainerFacts, DockerSettings};
 use super::values::{InvalidLabel, Labels};

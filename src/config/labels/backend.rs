@@ -1,4 +1,4 @@
-//! Backend options, which exist at container level only (dynamic.md 2.1).
+//! Backend options, which exist at container level only (docs/reference/labels.md#backend-labels).
 
 use super::values::{InvalidLabel, Labels};
 use crate::config::dynamic::{

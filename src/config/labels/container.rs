@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One container, or one swarm service or task shown as a container (dynamic.md 1.2, 1.6).
+/// One container, or one swarm service or task shown as a container (docs/reference/providers.md#docker-life-cycle, docs/reference/providers.md#swarm).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContainerFacts {
     pub id: String,
@@ -49,7 +49,7 @@ pub struct BindingFacts {
     pub host_port: String,
 }
 
-/// The provider's options that decide how labels are read (dynamic.md 1.1).
+/// The provider's options that decide how labels are read (docs/reference/providers.md#docker).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DockerSettings {
     pub domain: String,
@@ -75,7 +75,7 @@ impl ContainerFacts {
         self.name.strip_prefix('/').unwrap_or(&self.name)
     }
 
-    /// A label's text; `None` when it is missing or empty, which mean the same (dynamic.md 2).
+    /// A label's text; `None` when it is missing or empty, which mean the same (docs/reference/labels.md#labels).
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }

@@ -1,5 +1,5 @@
 //! The escapes that label values may carry. Traefik pastes values between the quotes of generated toml, so a rule that needs `\d`
-//! is written `\\d` in labels (dynamic.md 1.10).
+//! is written `\\d` in labels (docs/reference/labels.md#label-text).
 
 use std::fmt;
 

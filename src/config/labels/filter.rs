@@ -1,4 +1,4 @@
-//! Which containers are used at all (dynamic.md 1.3), and the constraint language.
+//! Which containers are used at all (docs/reference/providers.md#container-selection), and the constraint language.
 
 use super::container::{ContainerFacts, DockerSettings};
 use super::names::frontend_rule;

@@ -1,4 +1,4 @@
-//! Frontend options: `traefik.frontend.X` and `traefik.SEGMENT.frontend.X` (dynamic.md 2.2).
+//! Frontend options: `traefik.frontend.X` and `traefik.SEGMENT.frontend.X` (docs/reference/labels.md#frontend-labels).
 
 use std::collections::BTreeMap;
 

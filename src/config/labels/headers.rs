@@ -1,4 +1,4 @@
-//! `traefik.frontend.headers.*` (dynamic.md 2.2, meaning in 5.12).
+//! `traefik.frontend.headers.*` (docs/reference/labels.md#frontend-labels, meaning in docs/reference/middlewares.md#headers, meaning in 5.12).
 
 use super::values::{InvalidLabel, Labels};
 use crate::config::dynamic::Headers;

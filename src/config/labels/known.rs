@@ -1,5 +1,5 @@
 //! All labels that mean something, to find misspelt ones: names are case-sensitive and a wrong one is silently without
-//! effect in Traefik (dynamic.md 2).
+//! effect in Traefik (docs/reference/labels.md#labels).
 
 use super::segments::segment_of;
 use crate::config::suggest::did_you_mean;

@@ -1,4 +1,4 @@
-//! Container labels to configuration: a pure function of facts and settings (dynamic.md 1 and 2).
+//! Container labels to configuration: a pure function of facts and settings (docs/reference/providers.md#docker and docs/reference/labels.md#labels).
 //!
 //! Where Traefik would stop updating everything because of one container's label, only that container is left out here.
 

@@ -1,4 +1,4 @@
-//! Names of frontends, backends and servers, and the default rule (dynamic.md 1.4).
+//! Names of frontends, backends and servers, and the default rule (docs/reference/providers.md#names-and-default-rule).
 
 use md5::{Digest, Md5};
 

@@ -1,4 +1,4 @@
-//! Segments: several frontends on one container, `traefik.SEGMENT.port` and the like (dynamic.md 1.7).
+//! Segments: several frontends on one container, `traefik.SEGMENT.port` and the like (docs/reference/labels.md#segments).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Swarm services and tasks shown as containers (dynamic.md 1.6).
+//! Swarm services and tasks shown as containers (docs/reference/providers.md#swarm).
 
 use std::collections::BTreeMap;
 

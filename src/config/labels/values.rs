@@ -1,4 +1,4 @@
-//! Reading one value of a label set: texts, switches, numbers, lists and maps with Go's rules (dynamic.md 2).
+//! Reading one value of a label set: texts, switches, numbers, lists and maps with Go's rules (docs/reference/labels.md#labels).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

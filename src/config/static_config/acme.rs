@@ -1,4 +1,4 @@
-//! ACME as written (static.md 10).
+//! ACME as written (docs/reference/acme.md#keys).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What in a configuration cannot work (static.md 1.8): the same things are fatal as in Traefik v1, said more clearly, and
+//! What in a configuration cannot work (docs/reference/static-configuration.md#errors): the same things are fatal as in Traefik v1, said more clearly, and
 //! two of its panics (a redirect to itself, an auth table without users) are fatal errors.
 
 use std::fmt;
@@ -60,7 +60,7 @@ pub fn check(fixed: &StaticConfig) -> Vec<Problem> {
 }
 
 /// Looks into the files that a configuration names, through `read`: users and client CAs must be readable, certificates
-/// and root CAs need not be usable (static.md 1.8).
+/// and root CAs need not be usable (docs/reference/static-configuration.md#errors).
 pub fn check_files(fixed: &StaticConfig, read: &dyn Fn(&str) -> io::Result<String>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, entry_point) in &fixed.entry_points {

@@ -1,4 +1,4 @@
-//! What in an entry point cannot work (static.md 1.8, 3).
+//! What in an entry point cannot work (docs/reference/static-configuration.md#errors).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ pub(super) fn check_entry_points(fixed: &StaticConfig, problems: &mut Vec<Proble
     }
 }
 
-/// A user's line is `name:hash`, for digest `name:realm:hash` (static.md 3.5). The line itself is a secret and not shown.
+/// A user's line is `name:hash`, for digest `name:realm:hash` (docs/reference/entry-points.md#authentication). The line itself is a secret and not shown.
 pub(super) fn check_user_lines<'a>(
     key: &str,
     kind: &str,

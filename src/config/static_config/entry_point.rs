@@ -1,4 +1,4 @@
-//! Entry points as written (static.md 3.1).
+//! Entry points as written (docs/reference/entry-points.md#keys).
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub struct EntryPoint {
     pub sanitize_path: bool,
 }
 
-/// TLS of an entry point (static.md 3.3).
+/// TLS of an entry point (docs/reference/entry-points.md#tls).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Tls {
@@ -52,7 +52,7 @@ pub struct ClientCa {
     pub optional: bool,
 }
 
-/// Whose PROXY protocol line is believed (static.md 3.7).
+/// Whose PROXY protocol line is believed (docs/reference/entry-points.md#proxy-protocol).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProxyProtocol {
@@ -61,7 +61,7 @@ pub struct ProxyProtocol {
     pub trusted_ips: Vec<String>,
 }
 
-/// Whose `X-Forwarded-*` headers are believed (static.md 3.8).
+/// Whose `X-Forwarded-*` headers are believed (docs/reference/entry-points.md#forwarded-headers).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ForwardedHeaders {

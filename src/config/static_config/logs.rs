@@ -1,4 +1,4 @@
-//! The process log and the access log as written (static.md 6).
+//! The process log and the access log as written (docs/reference/logs.md#access-log, docs/reference/logs.md#process-log).
 
 use std::collections::BTreeMap;
 

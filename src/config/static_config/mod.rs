@@ -1,4 +1,4 @@
-//! The fixed (static) configuration: everything that needs a restart to change, 1:1 with Traefik v1.7's toml (static.md 2).
+//! The fixed (static) configuration: everything that needs a restart to change, 1:1 with Traefik v1.7's toml (docs/reference/static-configuration.md#top-level-keys).
 //!
 //! [`Fixed`] is first read as it was written; [`Fixed::resolve`] then folds deprecated names into current ones and adds
 //! what is implied. After that nothing needs to know about deprecated keys. [`check`] says what cannot work.
@@ -34,7 +34,7 @@ pub use unsupported::unsupported_options;
 /// The name Traefik's own services listen on unless told otherwise.
 pub const INTERNAL_ENTRY_POINT: &str = "traefik";
 
-/// Top-level tables of the main file that belong to the file provider (static.md 1.3).
+/// Top-level tables of the main file that belong to the file provider (docs/reference/static-configuration.md#toml).
 pub const DYNAMIC_TABLES: [&str; 3] = ["backends", "frontends", "tls"];
 
 /// The whole fixed configuration.
@@ -117,7 +117,7 @@ pub struct StaticConfig {
     pub user: String,
 }
 
-/// Stopping (static.md 1.7).
+/// Stopping (docs/reference/command-line.md#signals-and-exit-codes).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LifeCycle {
@@ -158,7 +158,7 @@ impl StaticConfig {
         Shape::of::<StaticConfig>()
     }
 
-    /// The log level in force (static.md 2). A text that names none gives `error`; [`check`] reports it.
+    /// The log level in force (docs/reference/static-configuration.md#general). A text that names none gives `error`; [`check`] reports it.
     pub fn level(&self) -> LogLevel {
         match LogLevel::parse(&self.log_level) {
             Some(level) => level,

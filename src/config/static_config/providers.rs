@@ -1,4 +1,4 @@
-//! Providers as written (dynamic.md 1.1 and 3.1).
+//! Providers as written (docs/reference/providers.md#docker and docs/reference/providers.md#file).
 
 use serde::{Deserialize, Serialize};
 

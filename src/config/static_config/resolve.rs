@@ -1,5 +1,5 @@
 //! From what was written to what is meant: deprecated names folded into current ones, implied entry points added
-//! (static.md 1.1, 2, 7.5, 10).
+//! (docs/reference/acme.md#keys, docs/reference/static-configuration.md#deprecated-keys).
 
 use super::{
     AccessLog, Acme, Api, ClientCa, DnsChallenge, EntryPoint, ForwardedHeaders, INTERNAL_ENTRY_POINT, Metrics, Ping,
@@ -35,7 +35,7 @@ impl StaticConfig {
     }
 }
 
-/// What Go's transport uses when told 0 (static.md 2, `maxIdleConnsPerHost`).
+/// What Go's transport uses when told 0 (docs/reference/static-configuration.md#connections, `maxIdleConnsPerHost`).
 const GO_IDLE_CONNS_PER_HOST: i64 = 2;
 const SWARM_REFRESH_SECS: i64 = 15;
 
@@ -93,7 +93,7 @@ fn resolve_web(fixed: &mut StaticConfig, notes: &mut Vec<String>) {
         ..Tls::default()
     });
     let entry_point = EntryPoint { tls, auth: web.auth, ..EntryPoint::on(&web.address) };
-    // The default listener is decided before [web] adds its own (static.md 1.1).
+    // The default listener is decided before [web] adds its own (docs/reference/api.md#web, docs/reference/static-configuration.md#implied-entry-points).
     add_default_entry_point(fixed);
     fixed.entry_points.insert(INTERNAL_ENTRY_POINT.to_owned(), entry_point);
     fixed.api = Some(Api { statistics: web.statistics, ..Api::default() });
@@ -183,7 +183,7 @@ const ACME_V1_SERVERS: [(&str, &str); 2] = [
     ("https://acme-staging.api.letsencrypt.org", "https://acme-staging-v02.api.letsencrypt.org/directory"),
 ];
 
-/// DNS beats TLS and HTTP, TLS beats HTTP (static.md 10).
+/// DNS beats TLS and HTTP, TLS beats HTTP (docs/reference/acme.md#several-challenges).
 fn resolve_challenges(acme: &mut Acme, notes: &mut Vec<String>) {
     if acme.dns_challenge.is_some() && acme.tls_challenge.take().is_some() {
         notes.push("acme.tlsChallenge is ignored, because acme.dnsChallenge is present: remove one of them".to_owned());
@@ -265,7 +265,7 @@ fn resolve_push_intervals(fixed: &mut StaticConfig, notes: &mut Vec<String>) {
     }
 }
 
-/// Whether a metrics table asks for anything: `[metrics]` alone enables nothing (static.md 1.2).
+/// Whether a metrics table asks for anything: `[metrics]` alone enables nothing (docs/reference/metrics.md#keys, docs/reference/static-configuration.md#toml).
 impl Metrics {
     pub fn is_empty(&self) -> bool {
         *self == Metrics::default()

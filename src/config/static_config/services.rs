@@ -1,4 +1,4 @@
-//! The proxy's own services as written: API, ping, REST, metrics, tracing, retry (static.md 2, 7, 8, 9).
+//! The proxy's own services as written: API, ping, REST, metrics, tracing, retry (docs/reference/metrics.md#keys, docs/reference/api.md#keys).
 
 use serde::{Deserialize, Serialize};
 
@@ -149,7 +149,7 @@ pub struct Cluster {
     pub node: String,
 }
 
-/// The deprecated all-in-one table (static.md 7.5).
+/// The deprecated all-in-one table (docs/reference/api.md#web).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Web {

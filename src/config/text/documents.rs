@@ -1,4 +1,4 @@
-//! The file provider's documents (dynamic.md 3.1): a dedicated file, the dynamic part of the main file, many files merged.
+//! The file provider's documents (docs/reference/providers.md#file): a dedicated file, the dynamic part of the main file, many files merged.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -1,4 +1,4 @@
-//! Reading TOML text into the configuration's types, the way Traefik v1 does (static.md 1.3), but talkative:
+//! Reading TOML text into the configuration's types, the way Traefik v1 does (docs/reference/static-configuration.md#toml), but talkative:
 //! names match in any case, an unknown key becomes a warning that guesses what was meant, and a value of the wrong type
 //! is shown in its line with what to write instead.
 

@@ -12,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use crate::tls::certificate::chain_from_pem;
 use crate::tls::settings::{ClientSettings, client_config};
 
-/// Where Traefik's default `caServer` points (static.md 10).
+/// Where Traefik's default `caServer` points (docs/reference/acme.md#keys).
 pub const DEFAULT_CA_SERVER: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// Whose certificates the authority's server may show.

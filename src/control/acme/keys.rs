@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
-/// `acme.keyType` (static.md 10).
+/// `acme.keyType` (docs/reference/acme.md#keys).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeyType {
     /// `EC256`.

@@ -44,7 +44,7 @@ const ORDERS_AT_ONCE: usize = 4;
 /// The shortest sleep between two looks at what is due.
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(50);
 
-/// The `[acme]` table (static.md 10), as far as this room needs it.
+/// The `[acme]` table (docs/reference/acme.md#keys), as far as this room needs it.
 #[derive(Debug, Clone)]
 pub struct AcmeSettings {
     /// Contact for the account; may be empty.
@@ -89,7 +89,7 @@ pub enum AcmeEvent {
 ///
 /// # Errors
 /// When the file cannot be used at all: a sentence that has been logged; the proxy goes on without ACME
-/// (static.md 1.8).
+/// (docs/reference/acme.md#when-acme-is-off, docs/reference/static-configuration.md#errors).
 pub async fn run(
     settings: AcmeSettings,
     mut wanted: watch::Receiver<Option<DesiredCertificates>>,

@@ -8,7 +8,7 @@ use crate::tls::certificate::{Certificate, name_covers};
 
 use super::store::{Stored, unique_names};
 
-/// Certificates with less left are renewed (static.md 10), unless they live so short that a third is less.
+/// Certificates with less left are renewed (docs/reference/acme.md#orders-and-renewal), unless they live so short that a third is less.
 const RENEW_BEFORE_SECS: i64 = 30 * 86_400;
 
 /// Names that should have a certificate together: one frontend's hosts, or one `[[acme.domains]]` entry.
@@ -64,7 +64,7 @@ pub struct OrderPlan {
 /// Which certificates are missing or due for renewal at `now_secs` (seconds since 1970).
 ///
 /// As in Traefik, a name is not requested when any certificate covers it, and what is left of a request becomes a
-/// certificate of its own (static.md 10). Names are also taken once only when two requests share them. A certificate that is
+/// certificate of its own (docs/reference/acme.md#which-names). Names are also taken once only when two requests share them. A certificate that is
 /// due covers nothing: its renewal does.
 pub fn plan_orders(wanted: &DesiredCertificates, held: &[ManagedCertificate], now_secs: i64) -> OrderPlan {
     let mut plan = OrderPlan::default();

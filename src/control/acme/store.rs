@@ -1,4 +1,4 @@
-//! `acme.json` in Traefik's layout (static.md 10.1).
+//! `acme.json` in Traefik's layout (docs/reference/acme.md#acme-json).
 //!
 //! The file stays one that Traefik 1.7 can take back: its own account is never touched, ours stands under a key that
 //! Traefik ignores, and what is unknown to us is written back as it was.
@@ -57,7 +57,7 @@ impl Stored {
     }
 }
 
-/// Lower-cased names without trailing dots and blanks, each once, in order (static.md 10).
+/// Lower-cased names without trailing dots and blanks, each once, in order (docs/reference/acme.md#which-names).
 pub fn unique_names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut unique = Vec::new();
     for name in names {
@@ -74,7 +74,7 @@ impl Store {
     /// any other is left byte for byte until there is something to save.
     ///
     /// # Errors
-    /// A sentence for the log; ACME is then off and the proxy goes on (static.md 1.8).
+    /// A sentence for the log; ACME is then off and the proxy goes on (docs/reference/acme.md#when-acme-is-off, docs/reference/static-configuration.md#errors).
     pub fn open(path: &Path) -> Result<Store, String> {
         let mut disk = OsFile::new(path);
         let shown = path.display().to_string();
@@ -93,7 +93,7 @@ impl Store {
         }
     }
 
-    /// All usable entries; those without certificate or key are dropped (static.md 10.1).
+    /// All usable entries; those without certificate or key are dropped (docs/reference/acme.md#acme-json).
     pub fn certificates(&self) -> Vec<Stored> {
         let list = self.root.get("Certificates").and_then(Value::as_array);
         list.into_iter().flatten().filter_map(stored).collect()

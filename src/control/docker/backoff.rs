@@ -1,4 +1,4 @@
-//! How long to wait before the Engine is tried again (dynamic.md 1.2, point 4).
+//! How long to wait before the Engine is tried again (docs/reference/providers.md#back-off, point 4).
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;

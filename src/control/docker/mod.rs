@@ -1,5 +1,5 @@
 //! The Docker provider: follows an Engine and publishes the configuration that its containers' labels ask for
-//! (dynamic.md 1). It only ever reads: every request is a GET.
+//! (docs/reference/providers.md#docker). It only ever reads: every request is a GET.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use provider::{Provider, SessionEnd};
 /// An Engine that stays away is in the log once in this time, and not at each attempt.
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// The provider's part of the static configuration (dynamic.md 1.1), and where the Engine is.
+/// The provider's part of the static configuration (docs/reference/providers.md#docker), and where the Engine is.
 #[derive(Debug, Clone)]
 pub struct DockerProviderSettings {
     /// `unix:///path`, `tcp://host:port`.

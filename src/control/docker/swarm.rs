@@ -1,4 +1,4 @@
-//! Swarm mode: services, their tasks and networks from the API of a manager node (dynamic.md 1.6).
+//! Swarm mode: services, their tasks and networks from the API of a manager node (docs/reference/providers.md#swarm).
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,4 @@
-//! TLS towards the Engine (dynamic.md 1.1, `tls.*`).
+//! TLS towards the Engine (docs/reference/providers.md#docker-tls, `tls.*`).
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Answers of the proxy itself (static.md 4).
+//! Answers of the proxy itself (docs/reference/entry-points.md#local-replies).
 
 use super::{push_length, push_number};
 use crate::http::edits::push_value;

@@ -15,7 +15,7 @@ pub struct ForwardPlan<'a> {
     pub client_ip: &'a [u8],
     /// The client speaks TLS to us.
     pub secure: bool,
-    /// The peer's own forwarding fields count (static.md 3.8).
+    /// The peer's own forwarding fields count (docs/reference/entry-points.md#forwarded-headers).
     pub trusted: bool,
     /// This machine's name, for X-Forwarded-Server.
     pub server_name: &'a [u8],
@@ -148,7 +148,7 @@ fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPla
     runs.flush(out, view.head.len.saturating_sub(2));
 }
 
-/// Whether a field goes on as it is; the cases are those of static.md 3.8.
+/// Whether a field goes on as it is; the cases are those of docs/reference/entry-points.md#forwarded-headers.
 fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sent: &mut ForwardedSoFar<'_>) -> bool {
     match field.known {
         KnownField::Other => plan.trusted || !is_forwarding_field(field.name.of(view.bytes)),
@@ -182,7 +182,7 @@ fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sen
     }
 }
 
-/// What the chain sets. A forwarding field counts as if the client had sent it (dynamic.md 5.12), and none touches Host or framing.
+/// What the chain sets. A forwarding field counts as if the client had sent it (docs/reference/middlewares.md#custom-headers), and none touches Host or framing.
 fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, sent: &mut ForwardedSoFar<'a>) {
     for edit in view.edits.iter() {
         let (EditRef::Set { name, value } | EditRef::Add { name, value }) = edit else { continue };
@@ -209,7 +209,7 @@ fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'
     }
 }
 
-/// The proxy's own word on where the request came from (static.md 3.8). WebSocket requests get the same fields as all others: v1 left
+/// The proxy's own word on where the request came from (docs/reference/entry-points.md#forwarded-headers). WebSocket requests get the same fields as all others: v1 left
 /// X-Forwarded-For out there, by mistake.
 fn push_client(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, sent: &ForwardedSoFar<'_>) {
     out.extend_from_slice(b"X-Forwarded-For: ");

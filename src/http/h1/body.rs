@@ -200,7 +200,7 @@ impl Decoder {
         if self.overhead > CHUNK_OVERHEAD_BYTES_MAX { Err(Violation::ChunkOverhead) } else { Ok(()) }
     }
 
-    /// Digits only, at least one: no sign, no `0x`, no `_`, no space (security.md 19).
+    /// Digits only, at least one: no sign, no `0x`, no `_`, no space (docs/reference/security-promises.md#chunk-size).
     fn size_byte(&mut self, byte: u8) -> Result<(), Violation> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',

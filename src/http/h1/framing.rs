@@ -98,7 +98,7 @@ fn mark(bytes: &[u8], fields: &mut [Field], option: &[u8]) {
     }
 }
 
-/// Fields that no Connection option removes: who is asked, how the body is framed, and who the client is (security.md 44).
+/// Fields that no Connection option removes: who is asked, how the body is framed, and who the client is (docs/reference/security-promises.md#connection-named-fields).
 fn stays(known: KnownField, name: &[u8]) -> bool {
     let framing = matches!(
         known,

@@ -179,7 +179,7 @@ pub struct RejectedRequest {
 }
 
 impl RejectedRequest {
-    /// The answer: v1's words (static.md 4), `Connection: close`. v1 sent no Date with it.
+    /// The answer: v1's words (docs/reference/entry-points.md#refused-requests), `Connection: close`. v1 sent no Date with it.
     pub fn reply(&self) -> Reply {
         Reply::text(self.status, self.body).closing()
     }

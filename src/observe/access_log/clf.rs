@@ -1,4 +1,4 @@
-//! The common log format with Traefik's additions (static.md 6.3).
+//! The common log format with Traefik's additions (docs/reference/logs.md#clf).
 
 use std::io::Write;
 

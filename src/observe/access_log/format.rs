@@ -1,4 +1,4 @@
-//! What a line tells, compiled from the `[accessLog]` table (static.md 6.2).
+//! What a line tells, compiled from the `[accessLog]` table (docs/reference/logs.md#access-log).
 
 use std::collections::BTreeMap;
 

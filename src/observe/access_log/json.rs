@@ -1,4 +1,4 @@
-//! One JSON object per line, its keys sorted (static.md 6.4).
+//! One JSON object per line, its keys sorted (docs/reference/logs.md#json).
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};

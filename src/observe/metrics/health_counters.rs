@@ -1,4 +1,4 @@
-//! The numbers of `/health` (static.md 7.3): one worker's sums, and what all workers' come to.
+//! The numbers of `/health` (docs/reference/api.md#health): one worker's sums, and what all workers' come to.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -15,7 +15,7 @@ pub enum Method {
     Trace,
 }
 
-/// The protocol label (static.md 8).
+/// The protocol label (docs/reference/metrics.md#labels).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     Http,

@@ -1,4 +1,4 @@
-//! The text that Prometheus reads (exposition format 0.0.4) with the names of static.md 8.
+//! The text that Prometheus reads (exposition format 0.0.4) with the names of docs/reference/metrics.md#prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -26,7 +26,7 @@ pub struct ServerSample {
     pub health: ServerHealth,
 }
 
-/// What is known of a server. Without a health check nothing is: it counts as up (static.md 8).
+/// What is known of a server. Without a health check nothing is: it counts as up (docs/reference/metrics.md#requests).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ServerHealth {
     Up,

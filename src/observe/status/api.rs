@@ -1,4 +1,4 @@
-//! The API's JSON (static.md 7.1 and 7.2).
+//! The API's JSON (docs/reference/api.md#configuration-json, docs/reference/api.md#paths).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ pub(super) fn provider(providers: &Documents, path: &[u8]) -> Option<Vec<u8>> {
     let mut ids = path.split(|&b| b == b'/').map(readable);
     let mut next = move || ids.next();
     let name = next()?;
-    // The REST provider's name in the API is an old one; its new name finds it too (static.md 7.1).
+    // The REST provider's name in the API is an old one; its new name finds it too (docs/reference/api.md#provider-names).
     let name = if name == "rest" && !providers.contains_key("rest") { Cow::Borrowed("web") } else { name };
     let dynamic = providers.get(&*name)?;
     match next().as_deref() {
@@ -150,7 +150,7 @@ impl Serialize for ShownFrontends<'_> {
     }
 }
 
-/// User lines hold password hashes and are shown to no one, wherever they were written (static.md 7.2). The deprecated list is
+/// User lines hold password hashes and are shown to no one, wherever they were written (docs/reference/api.md#hidden-values). The deprecated list is
 /// the one place where the configuration's own writer would still show them.
 fn without_users(frontend: &Frontend) -> Cow<'_, Frontend> {
     if frontend.basic_auth.is_empty() {

@@ -52,7 +52,7 @@ pub(super) fn asset(asset: Asset) -> Reply {
         .with("Cache-Control", &b"no-cache"[..])
 }
 
-/// To `<prefix>/dashboard/` (static.md 7.1; the prefix only without a host part, 13).
+/// To `<prefix>/dashboard/` (docs/reference/api.md#dashboard; the prefix only without a host part, 13).
 pub(super) fn redirect(request: &InternalRequest, exposed: &ExposedRoutes) -> Reply {
     let mut location = request.forwarded_prefix.and_then(safe_prefix).unwrap_or(b"").to_vec();
     location.extend_from_slice(if exposed.base.is_empty() { b"/" } else { exposed.base.as_bytes() });

@@ -1,4 +1,4 @@
-//! The body of `/health` (static.md 7.3).
+//! The body of `/health` (docs/reference/api.md#health).
 
 use std::collections::BTreeMap;
 

@@ -80,7 +80,7 @@ fn stripped(rule: &str, case: &Value) -> Outcome {
         status => Err(status.unwrap_or_default() as u16),
     };
     let given = forwarded(rule, string(&case["path"]))?;
-    // The field has no slash at its end (dynamic.md 4.5): the rows have the middleware's argument as it was given.
+    // The field has no slash at its end (docs/reference/rules.md#path-modifiers): the rows have the middleware's argument as it was given.
     let expected = expected.map(|(path, prefix)| (path, prefix.trim_end_matches('/').to_owned()));
     same(given.map(|given| (given.0, given.1.trim_end_matches('/').to_owned())), expected)
 }
