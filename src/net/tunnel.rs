@@ -1,4 +1,4 @@
-//! Two-way copying between two connections that no longer speak HTTP (WebSocket after its 101).
+//! Copies both ways between two connections that no longer speak HTTP (WebSocket after its 101).
 
 use std::cell::Cell;
 use std::future::Future;
@@ -8,55 +8,58 @@ use std::pin::{Pin, pin};
 use futures_util::future::{Either, select};
 
 use super::splice::{PipePool, SpliceError, burst};
-use super::{ReadHalf, TimeLimit, Transport, WriteHalf};
+use super::{ReadHalf, TimeLimit, WriteHalf};
 use crate::limits;
 
-/// What a tunnel works with.
+/// The pipes and time limits of a tunnel.
 #[derive(Clone, Copy)]
 pub struct TunnelOptions<'a> {
     pub pipes: &'a PipePool,
-    /// How long a receiver that takes nothing is waited for.
-    pub read_timeout: TimeLimit<'a>,
-    /// How long one direction may be silent once the other one has ended.
+    /// How long a receiver may take nothing.
+    pub send_timeout: TimeLimit<'a>,
+    /// How long one direction may carry nothing once the other one has ended.
     pub idle_timeout: TimeLimit<'a>,
 }
 
-/// Copies both ways until both directions have ended, one has failed, or the one that is left has been silent for too long. Each end
-/// of stream is passed on as one, so that half-closed connections work; the order of bytes is kept. What is long goes through a pipe, where
-/// both are plain sockets. Returns the bytes that went (to the client, to the backend).
-pub async fn copy_both<A: Transport, B: Transport>(
-    client: &mut A,
-    from_client: Vec<u8>,
-    backend: &mut B,
-    from_backend: Vec<u8>,
-    means: TunnelOptions<'_>,
+/// One end of a tunnel: a connection, and the bytes that have been received on it and have not been passed on.
+pub struct TunnelEnd<'a, R, W> {
+    pub reader: &'a mut R,
+    pub writer: &'a mut W,
+    pub received: Vec<u8>,
+}
+
+/// Copies both ways until both directions have ended, one has failed, or the one that is left has been silent for too long. The end of one
+/// direction is passed on as an end, so that half-closed connections work; the order of bytes is kept. Long transfers go through a pipe if
+/// both sides are plain sockets. Returns the bytes that went (to the client, to the server).
+pub async fn copy_both<R: ReadHalf, W: WriteHalf, S: ReadHalf, T: WriteHalf>(
+    client: TunnelEnd<'_, R, W>,
+    server: TunnelEnd<'_, S, T>,
+    options: TunnelOptions<'_>,
 ) -> (u64, u64) {
-    let (client_reader, client_writer) = client.split();
-    let (backend_reader, backend_writer) = backend.split();
     let (down, up) = (Cell::new(0), Cell::new(0));
     {
-        let mut downward = pin!(copy_one(backend_reader, from_backend, client_writer, means, &down));
-        let mut upward = pin!(copy_one(client_reader, from_client, backend_writer, means, &up));
+        let mut downward = pin!(copy_one(server.reader, server.received, client.writer, options, &down));
+        let mut upward = pin!(copy_one(client.reader, client.received, server.writer, options, &up));
         // A direction that fails ends the tunnel: the other one's pending read is dropped with its connection.
         match select(downward.as_mut(), upward.as_mut()).await {
-            Either::Left((Ok(()), upward)) => drain_remaining(upward, &up, means.idle_timeout).await,
-            Either::Right((Ok(()), downward)) => drain_remaining(downward, &down, means.idle_timeout).await,
+            Either::Left((Ok(()), upward)) => drain_remaining(upward, &up, options.idle_timeout).await,
+            Either::Right((Ok(()), downward)) => drain_remaining(downward, &down, options.idle_timeout).await,
             Either::Left((Err(_), _)) | Either::Right((Err(_), _)) => {}
         }
     }
     (down.get(), up.get())
 }
 
-/// The direction that is left, for as long as something comes of it: whoever has ended the other one may have gone altogether, which only
+/// Copies the direction that is left for as long as bytes come: the peer that ended the other direction may have gone altogether, which only
 /// writing to it would show.
 async fn drain_remaining(
     mut left: Pin<&mut impl Future<Output = io::Result<()>>>,
     copied: &Cell<u64>,
-    silence: TimeLimit<'_>,
+    idle_timeout: TimeLimit<'_>,
 ) {
     let mut before = None;
     while before.replace(copied.get()) != Some(copied.get()) {
-        if silence.within(left.as_mut()).await.is_ok() {
+        if idle_timeout.within(left.as_mut()).await.is_ok() {
             return;
         }
     }
@@ -66,7 +69,7 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
     from: &mut R,
     first: Vec<u8>,
     to: &mut W,
-    means: TunnelOptions<'_>,
+    options: TunnelOptions<'_>,
     copied: &Cell<u64>,
 ) -> io::Result<()> {
     let mut buffer = first;
@@ -79,11 +82,11 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
             copied.set(copied.get() + buffer.len() as u64);
             buffer.clear();
         }
-        // As much as a buffer holds, and there may be more: a file that is sent through, not a message.
-        if is_full && splice(from, to, means, copied).await? {
+        // A full buffer means that more may be waiting: a file that is sent through, not a message.
+        if is_full && splice(from, to, options, copied).await? {
             return to.shutdown().await;
         }
-        // An idle tunnel holds no buffer: there may be tens of thousands of them.
+        // An idle tunnel holds no buffer: there may be tens of thousands of tunnels.
         if buffer.capacity() > 0 {
             buffer = Vec::new();
         }
@@ -98,15 +101,15 @@ async fn copy_one<R: ReadHalf, W: WriteHalf>(
     }
 }
 
-/// Whether the source has ended.
+/// Moves what has come through a pipe; true if the source has ended.
 async fn splice<R: ReadHalf, W: WriteHalf>(
     from: &mut R,
     to: &mut W,
-    means: TunnelOptions<'_>,
+    options: TunnelOptions<'_>,
     copied: &Cell<u64>,
 ) -> io::Result<bool> {
     let (Some(from), Some(to)) = (from.as_plain(), to.as_plain()) else { return Ok(false) };
-    burst(from, to, means.pipes, means.read_timeout, copied).await.map_err(|broken| match broken {
+    burst(from, to, options.pipes, options.send_timeout, copied).await.map_err(|broken| match broken {
         SpliceError::Source(e) | SpliceError::Sink(e) => e,
     })
 }
@@ -119,6 +122,7 @@ mod tests {
 
     use super::*;
     use crate::net::driver::{Driver, DriverPreference};
+    use crate::net::tcp::{TcpReader, TcpWriter};
     use crate::net::{Deadlines, Tcp, socket};
 
     /// A connection of ours and its other end.
@@ -128,6 +132,10 @@ mod tests {
         far.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket option");
         let (near, _) = listener.accept().expect("accepts");
         (Tcp::new(socket::attach(near).expect("on this driver")), far)
+    }
+
+    fn end<'a>(tcp: &'a mut Tcp, received: &[u8]) -> TunnelEnd<'a, TcpReader, TcpWriter> {
+        TunnelEnd { reader: &mut tcp.reader, writer: &mut tcp.writer, received: received.to_vec() }
     }
 
     /// A message now and then, long ones at once; then everything that comes the other way.
@@ -159,12 +167,12 @@ mod tests {
                 let one = std::thread::spawn(move || talk(far_client, 1));
                 let other = std::thread::spawn(move || talk(far_backend, 2));
                 let (pipes, deadlines) = (PipePool::default(), Deadlines::default());
-                let means = TunnelOptions {
+                let options = TunnelOptions {
                     pipes: &pipes,
-                    read_timeout: deadlines.limit(Duration::MAX),
+                    send_timeout: deadlines.limit(Duration::MAX),
                     idle_timeout: deadlines.limit(Duration::MAX),
                 };
-                let moved = copy_both(&mut client, b"A".to_vec(), &mut backend, b"B".to_vec(), means).await;
+                let moved = copy_both(end(&mut client, b"A"), end(&mut backend, b"B"), options).await;
                 drop((client, backend));
                 monoio::time::sleep(Duration::from_millis(20)).await;
                 let ((up, got_down), (down, got_up)) = (one.join().expect("ends"), other.join().expect("ends"));

@@ -1,13 +1,12 @@
-//! Which bound a failure says was exceeded, and its counter. A request that exceeds none passes here only with results that are good.
+//! Which bound a failure exceeded, and its counter. A request that exceeds none passes here only with results that are good.
 
 use std::io;
 
-use super::Worker;
-use super::relay::RelayError;
-use super::upstream::Dial;
-use super::verify::VerifyError;
-use crate::http::h1::body::InvalidBody;
-use crate::http::h1::violation::Violation;
+use super::message::stream::RelayError;
+use super::resources::dial::Dial;
+use super::resources::verify::VerifyError;
+use super::worker::Worker;
+use crate::http::{InvalidBody, Violation};
 use crate::limits::Bound;
 use crate::net::{RateTooLow, is_timeout};
 

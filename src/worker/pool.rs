@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::read_buffer::BufferPool;
+use super::resources::buffers::BufferPool;
 use crate::limits;
 use crate::net::{ReadHalf, Transport};
 

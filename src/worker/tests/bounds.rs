@@ -12,18 +12,21 @@ use crate::config::dynamic::{Backend, DynamicConfig, ErrorPage, Frontend, Route,
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
 use crate::http::BodyFraming;
-use crate::http::h1::body::InvalidBody;
-use crate::http::h1::violation::Violation;
+use crate::http::InvalidBody;
+use crate::http::Violation;
 use crate::limits::{self, Bound};
 use crate::middleware::AuthRequest;
 use crate::middleware::forward_auth::AuthServer;
 use crate::net::{RateTooLow, TimeLimit};
-use crate::worker::buffered::{RequestBodyError, collect_in_time};
-use crate::worker::connection::serve;
-use crate::worker::context::ExchangeContext;
-use crate::worker::relay::RelayError;
-use crate::worker::verify::VerifyError;
-use crate::worker::{Dial, Timeouts, forward_auth};
+use crate::worker::downstream::h1::serve;
+use crate::worker::message::h1;
+use crate::worker::message::h1::read_buffer::ReadBuffer;
+use crate::worker::message::stream::RelayError;
+use crate::worker::request::buffered::{RequestBodyError, collect_in_time};
+use crate::worker::request::forward_auth;
+use crate::worker::resources::context::ExchangeContext;
+use crate::worker::resources::verify::VerifyError;
+use crate::worker::{Dial, Timeouts};
 use stage::TIMEOUTS;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -111,9 +114,11 @@ fn a_body_that_finds_no_room_is_counted() {
             worker.budget.used.set(used);
             let mut ctx = ExchangeContext::default();
             ctx.head.body = BodyFraming::Length(5);
-            ctx.read_buffer.unread(b"hello", &worker.buffers);
+            let mut buffer = ReadBuffer::default();
+            buffer.unread(b"hello", &worker.buffers);
             let (_client, mut wire) = pipe::Peer::new(&[], Chop::Whole).connect();
-            let refused = collect_in_time(&worker, max, &mut ctx, &mut wire).await;
+            let mut stream = h1::Stream::downstream(&mut wire, &mut buffer, &worker.buffers, &ctx.head);
+            let refused = collect_in_time(&worker, max, &ctx, &mut stream).await;
             assert!(matches!(refused, Err(RequestBodyError::Refused(reply)) if reply.status == status), "{expected}");
             assert_eq!(base.exceeded(), [expected]);
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::stage::TIMEOUTS;
 use super::*;
 use crate::limits;
-use crate::worker::connection_limiter::ConnectionLimitError;
-use crate::worker::upstream::NetworkDial;
+use crate::worker::resources::connection_limiter::ConnectionLimitError;
+use crate::worker::upstream::connection::NetworkDial;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_TWO: &str = "GET /two HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -377,12 +377,12 @@ fn a_server_that_was_set_aside_is_probed_with_a_new_connection() {
     };
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
     keep();
-    assert!(worker.take_pooled(origin, &Default::default()).is_some(), "nobody probes yet");
+    assert!(worker.take_pooled(origin).is_some(), "nobody probes yet");
     keep();
     let later = limits::EJECTION_SECS * 1_000_000_000;
     let probe = backend.balancer.pick(std::iter::empty(), &Default::default(), later);
-    assert!(probe.is_ok() && worker.take_pooled(origin, &Default::default()).is_none());
-    assert!(worker.take_pooled(origin, &Default::default()).is_some(), "the probe is one request");
+    assert!(probe.is_ok() && worker.take_pooled(origin).is_none());
+    assert!(worker.take_pooled(origin).is_some(), "the probe is one request");
 }
 
 /// Otherwise one request in ten seconds would fail that a kept connection serves.
@@ -397,5 +397,5 @@ fn a_server_that_stands_alone_is_not_probed() {
     worker.pool.put(origin.pool, wire, worker.clock.mono_nanos(), &worker.buffers);
     let later = limits::EJECTION_SECS * 1_000_000_000;
     assert!(backend.balancer.pick(std::iter::empty(), &Default::default(), later).is_ok());
-    assert!(worker.take_pooled(origin, &Default::default()).is_some());
+    assert!(worker.take_pooled(origin).is_some());
 }

@@ -3,11 +3,12 @@
 
 use crate::net::tcp::{TcpReader, TcpWriter};
 use crate::net::{Duplex, tls_stream};
-use crate::worker::connection::{serve, serve_requests};
-use crate::worker::context::ExchangeContext;
-use crate::worker::exchange::handle_request;
-use crate::worker::listen::connection_task;
-use crate::worker::upstream::{NetworkDial, UpstreamConnection};
+use crate::worker::downstream::h1::{serve, serve_requests};
+use crate::worker::handshake::connection_task;
+use crate::worker::message::h1;
+use crate::worker::request::exchange::handle_request;
+use crate::worker::resources::context::ExchangeContext;
+use crate::worker::upstream::connection::{NetworkDial, UpstreamConnection};
 
 /// A connection's task, idle or not.
 const TASK_BYTES_MAX: usize = 448;
@@ -44,7 +45,7 @@ fn a_connection_is_small() {
         ("handler of a TLS one", bytes_of_one(serve_requests::<Tls, NetworkDial>)),
         ("serving a plain one", bytes_of_three(serve::<Plain, NetworkDial>)),
         ("serving a TLS one", bytes_of_three(serve::<Tls, NetworkDial>)),
-        ("exchange of a plain one", bytes_of(handle_request::<Plain, NetworkDial>)),
+        ("exchange of a plain one", bytes_of(handle_request::<h1::Stream<'static, TcpReader, TcpWriter>, NetworkDial>)),
         ("ctx, while a request is under way", size_of::<ExchangeContext>()),
         ("connection to a backend", size_of::<UpstreamConnection>()),
     ];

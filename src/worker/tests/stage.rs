@@ -25,9 +25,9 @@ use crate::net::TimeLimit;
 use crate::net::driver::DriverInfo;
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts, Scrape};
-use crate::worker::connection::serve;
-use crate::worker::context::ClientInfo;
-use crate::worker::upstream::Dial;
+use crate::worker::downstream::h1::serve;
+use crate::worker::resources::client_info::ClientInfo;
+use crate::worker::resources::dial::Dial;
 use crate::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, Worker, WorkerShared, WorkerStatus};
 
 /// Longer than any exchange in memory takes; a test that gets here hangs.

@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::limits;
 use crate::net::Deadlines;
 use crate::worker::Worker;
-use crate::worker::upstream::Dial;
+use crate::worker::resources::dial::Dial;
 
 /// What goes on at the same time.
 pub type Tasks<'f> = FuturesUnordered<LocalBoxFuture<'f, ()>>;

@@ -28,8 +28,8 @@ use world::{HELD_BYTES_MAX, LIMITED_TO, World, document};
 
 use super::stage::{self, Base, TIMEOUTS, check_counts, check_leases};
 use crate::observe::Published;
-use crate::worker::connection::serve;
-use crate::worker::context::ClientInfo;
+use crate::worker::downstream::h1::serve;
+use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::{Timeouts, VerifyPool, Worker, WorkerShared};
 
 const SEEDS: u64 = 10_000;

@@ -11,7 +11,7 @@ use crate::config::dynamic::{Backend, Buffering, DynamicConfig, Frontend, Header
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
 use crate::net::TimeLimit;
-use crate::worker::upstream::Dial;
+use crate::worker::resources::dial::Dial;
 
 /// Connections that `/limited` has in every table.
 pub const LIMITED_TO: i64 = 2;

@@ -1,0 +1,228 @@
+//! Every reason for which a message is refused, in one table: the answer, the log's words, and where the rule comes from.
+//!
+//! Ringway refuses rather than normalises wherever RFC 9112 allows both: two programs that read the same bytes differently are
+//! what request smuggling lives on.
+
+use super::reply::Reply;
+
+/// One rule that a head or a body can break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Violation {
+    RequestLine,
+    Method,
+    Connect,
+    Target,
+    TargetForm,
+    TargetEscape,
+    TargetTooLong,
+    Version,
+    VersionUnknown,
+    HeadTooLong,
+    TooManyFields,
+    BareCr,
+    BareLf,
+    LeadingSpace,
+    Fold,
+    EmptyName,
+    NameByte,
+    SpaceBeforeColon,
+    NoColon,
+    ValueByte,
+    HostMissing,
+    HostRepeated,
+    HostInvalid,
+    LengthInvalid,
+    LengthRepeated,
+    LengthAndCoding,
+    CodingRepeated,
+    CodingNotChunked,
+    CodingInHttp10,
+    TooManyOptions,
+    Expectation,
+    StatusLine,
+    BodyTruncated,
+    ChunkSize,
+    ChunkSizeTooLong,
+    ChunkExtension,
+    ChunkOverhead,
+    ChunkEnd,
+    Trailer,
+    TrailerTooLong,
+}
+
+impl Violation {
+    /// All rows of the table, in its order.
+    pub const ALL: [Violation; 40] = [
+        Violation::RequestLine,
+        Violation::Method,
+        Violation::Connect,
+        Violation::Target,
+        Violation::TargetForm,
+        Violation::TargetEscape,
+        Violation::TargetTooLong,
+        Violation::Version,
+        Violation::VersionUnknown,
+        Violation::HeadTooLong,
+        Violation::TooManyFields,
+        Violation::BareCr,
+        Violation::BareLf,
+        Violation::LeadingSpace,
+        Violation::Fold,
+        Violation::EmptyName,
+        Violation::NameByte,
+        Violation::SpaceBeforeColon,
+        Violation::NoColon,
+        Violation::ValueByte,
+        Violation::HostMissing,
+        Violation::HostRepeated,
+        Violation::HostInvalid,
+        Violation::LengthInvalid,
+        Violation::LengthRepeated,
+        Violation::LengthAndCoding,
+        Violation::CodingRepeated,
+        Violation::CodingNotChunked,
+        Violation::CodingInHttp10,
+        Violation::TooManyOptions,
+        Violation::Expectation,
+        Violation::StatusLine,
+        Violation::BodyTruncated,
+        Violation::ChunkSize,
+        Violation::ChunkSizeTooLong,
+        Violation::ChunkExtension,
+        Violation::ChunkOverhead,
+        Violation::ChunkEnd,
+        Violation::Trailer,
+        Violation::TrailerTooLong,
+    ];
+
+    /// Status for a request, log text, source. What a backend sends is 502 whatever it breaks, and cut off once the client has its head.
+    pub fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Violation::RequestLine => (400, "request line is not `method target version`", "RFC 9112 3"),
+            Violation::Method => (400, "method is no token or too long", "RFC 9112 3.1"),
+            Violation::Connect => {
+                (501, "CONNECT: this proxy opens no tunnels to addresses of the client's choice", "RFC 9110 9.3.6")
+            }
+            Violation::Target => (400, "byte that no request target may hold", "RFC 9112 3.2"),
+            Violation::TargetForm => (400, "target is neither a path, an http(s) URI, nor `OPTIONS *`", "RFC 9112 3.2"),
+            Violation::TargetEscape => (400, "bad percent escape in the path", "RFC 3986 2.1"),
+            Violation::TargetTooLong => (414, "target is longer than the limit", "RFC 9110 15.5.15"),
+            Violation::Version => (400, "no HTTP version after the target", "RFC 9112 2.3"),
+            Violation::VersionUnknown => (505, "version is neither HTTP/1.1 nor HTTP/1.0", "RFC 9110 15.6.6"),
+            Violation::HeadTooLong => (431, "head is longer than the limit", "RFC 6585 5"),
+            Violation::TooManyFields => (431, "more fields than the limit", "RFC 6585 5"),
+            Violation::BareCr => (400, "CR without LF", "RFC 9112 2.2"),
+            Violation::BareLf => (400, "line ended by LF alone", "RFC 9112 2.2"),
+            Violation::LeadingSpace => (400, "whitespace before the first field", "RFC 9112 2.2"),
+            Violation::Fold => (400, "folded field line", "RFC 9112 5.2"),
+            Violation::EmptyName => (400, "empty field name", "RFC 9110 5.1"),
+            Violation::NameByte => (400, "byte that no field name may hold", "RFC 9110 5.1"),
+            Violation::SpaceBeforeColon => (400, "whitespace in or after a field name", "RFC 9112 5.1"),
+            Violation::NoColon => (400, "field line without colon", "RFC 9112 5"),
+            Violation::ValueByte => (400, "control byte in a field value", "RFC 9110 5.5"),
+            Violation::HostMissing => (400, "HTTP/1.1 without Host", "RFC 9112 3.2"),
+            Violation::HostRepeated => (400, "more than one Host", "RFC 9112 3.2"),
+            Violation::HostInvalid => (400, "invalid host", "RFC 9112 3.2, RFC 9110 4.2.1"),
+            Violation::LengthInvalid => (400, "Content-Length is no decimal number below 2^63", "RFC 9110 8.6"),
+            Violation::LengthRepeated => (400, "more than one Content-Length", "RFC 9112 6.3"),
+            Violation::LengthAndCoding => (400, "Content-Length together with Transfer-Encoding", "RFC 9112 6.1, 6.3"),
+            Violation::CodingRepeated => (400, "more than one Transfer-Encoding", "RFC 9112 6.1, 7.1"),
+            Violation::CodingNotChunked => (400, "Transfer-Encoding is not exactly `chunked`", "RFC 9112 6.1, 6.3"),
+            Violation::CodingInHttp10 => (400, "Transfer-Encoding in HTTP/1.0", "RFC 9112 6.1"),
+            Violation::TooManyOptions => (400, "more Connection options than the limit", "RFC 9110 7.6.1"),
+            Violation::Expectation => (417, "expectation other than 100-continue", "RFC 9110 10.1.1"),
+            Violation::StatusLine => (502, "status line is not `version status reason`", "RFC 9112 4"),
+            Violation::BodyTruncated => (400, "connection ended before the body did", "RFC 9112 8"),
+            Violation::ChunkSize => (400, "chunk size line is not `hexadecimal[;extension] CRLF`", "RFC 9112 7.1"),
+            Violation::ChunkSizeTooLong => (400, "chunk size has more digits than the limit", "RFC 9112 7.1"),
+            Violation::ChunkExtension => (400, "control byte in a chunk extension", "RFC 9112 7.1.1"),
+            Violation::ChunkOverhead => (400, "chunk extensions outweigh the payload", "RFC 9112 7.1.1"),
+            Violation::ChunkEnd => (400, "chunk data is not followed by CRLF", "RFC 9112 7.1"),
+            Violation::Trailer => (400, "what follows the last chunk is no field line", "RFC 9112 7.1.2"),
+            Violation::TrailerTooLong => (400, "trailers are longer than the limit", "RFC 9112 7.1.2"),
+        }
+    }
+
+    pub fn status(self) -> u16 {
+        self.row().0
+    }
+    pub fn why(self) -> &'static str {
+        self.row().1
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (_, why, source) = self.row();
+        write!(f, "{why} ({source})")
+    }
+}
+
+// `ALL` leaves no row out: the two orders are one, and the last one is in it.
+const _: () = {
+    let mut at = 0;
+    while at < Violation::ALL.len() {
+        assert!(Violation::ALL[at] as usize == at);
+        at += 1;
+    }
+    assert!(Violation::TrailerTooLong as usize + 1 == Violation::ALL.len());
+};
+
+/// A request that is answered without being understood; its connection ends, as nothing behind doubtful framing can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RejectedRequest {
+    pub status: u16,
+    pub body: &'static str,
+    /// For the log.
+    pub why: &'static str,
+    pub rule: Violation,
+}
+
+impl RejectedRequest {
+    /// The answer: v1's words (docs/reference/entry-points.md#refused-requests), `Connection: close`. v1 sent no Date with it.
+    pub fn reply(&self) -> Reply {
+        Reply::text(self.status, self.body).closing()
+    }
+}
+
+impl From<Violation> for RejectedRequest {
+    fn from(rule: Violation) -> Self {
+        let (status, why, _) = rule.row();
+        let body = match (rule, status) {
+            (Violation::HostMissing, _) => "400 Bad Request: missing required Host header",
+            (_, 414) => "414 URI Too Long",
+            (_, 417) => "417 Expectation Failed",
+            (_, 431) => "431 Request Header Fields Too Large",
+            (_, 501) => "501 Not Implemented",
+            (_, 505) => "505 HTTP Version Not Supported",
+            _ => "400 Bad Request",
+        };
+        RejectedRequest { status, body, why, rule }
+    }
+}
+
+impl std::fmt::Display for RejectedRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.rule.fmt(f)
+    }
+}
+
+impl std::error::Error for RejectedRequest {}
+
+/// Why a body cannot be read on. Its connection ends, on both sides: neither can know where the next message starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidBody(pub Violation);
+
+impl From<Violation> for InvalidBody {
+    fn from(rule: Violation) -> Self {
+        InvalidBody(rule)
+    }
+}
+
+impl std::fmt::Display for InvalidBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for InvalidBody {}

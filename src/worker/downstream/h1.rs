@@ -1,0 +1,217 @@
+//! An HTTP/1 connection of a client: waits for requests, has each of them handled, and closes the connection in the right way.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::handler::{Handler, HandlerInput, HandlerOutput};
+use crate::http::forward::{ReplyPlan, write_reply};
+use crate::http::h1::progress::{self, HeadLimits, ParseProgress};
+use crate::http::h1::request_head::parse_request;
+use crate::http::{Reply, Version};
+use crate::limits::{self, Bound};
+use crate::net::{ReadHalf, Transport, WriteHalf};
+use crate::worker::message::h1;
+use crate::worker::message::h1::read_buffer::ReadBuffer;
+use crate::worker::message::stream::ConnectionDisposition;
+use crate::worker::request::exchange::handle_request;
+use crate::worker::resources::client_info::ClientInfo;
+use crate::worker::resources::context::ExchangeContext;
+use crate::worker::resources::dial::Dial;
+use crate::worker::resources::memory_budget::HeadReservation;
+use crate::worker::worker::Worker;
+
+/// Serves a connection to its end.
+pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<ClientInfo>) {
+    let mut is_new = true;
+    let end = loop {
+        // A few connections wait in a handler, for their first request or, inside of the handler, for later ones; all others hold nothing.
+        let may_wait_inside = is_new && worker.may_idle_read();
+        if !may_wait_inside
+            && worker
+                .timed(worker.idle_limit(is_new), worker.idle_timeout(is_new).within_io(io.split().0.readable()).await)
+                .is_err()
+        {
+            break ConnectionDisposition::Close;
+        }
+        let mut handler = worker.handler_pool.lend(|| Handler::new(serve_requests));
+        let left = handler.run(HandlerInput { worker: Rc::clone(&worker), io, peer, is_new }).await;
+        worker.handler_pool.give_back(handler);
+        (io, peer) = (left.io, left.peer);
+        if left.end != ConnectionDisposition::KeepAlive {
+            break left.end;
+        }
+        is_new = false;
+    };
+    Box::pin(close(&worker, &mut io, end)).await;
+}
+
+/// Serves requests until the connection ends, or idles without a permit to wait in a read. Many clients send one request and no more: a
+/// connection that comes back keeps its permit. While the process drains, a request that arrives all the same is served, and its response
+/// closes the connection.
+pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) -> HandlerOutput<T> {
+    let HandlerInput { worker, mut io, peer, is_new } = input;
+    let permit = worker.try_idle_read();
+    let mut ctx = worker.lend_context();
+    let mut buffer = ReadBuffer::default();
+    let mut is_first = is_new;
+    let end = loop {
+        let waits = permit.is_some() && buffer.is_empty();
+        if waits && !await_request(&worker, &mut buffer, &mut io, is_first).await {
+            break ConnectionDisposition::Close;
+        }
+        is_first = false;
+        // A long head counts for as long as its request is under way.
+        let reservation = match read_head(&worker, &mut ctx, &mut buffer, &mut io, &peer).await {
+            HeadRead::Request(reservation) => reservation,
+            HeadRead::Refused(reply) => {
+                Box::pin(refuse(&worker, io.split().1, &reply)).await;
+                break ConnectionDisposition::Linger;
+            }
+            HeadRead::Nothing => break ConnectionDisposition::Close,
+        };
+        let active = worker.begin_request();
+        let end = {
+            let mut stream = h1::Stream::downstream(&mut io, &mut buffer, &worker.buffers, &ctx.head);
+            handle_request(&worker, &mut ctx, &mut stream, &peer).await
+        };
+        drop((active, reservation));
+        ctx.clear(&worker.buffers);
+        if end != ConnectionDisposition::KeepAlive {
+            // A close with unread bytes becomes a reset, which can destroy the response on its way.
+            let is_unread = end == ConnectionDisposition::Close && (!buffer.is_empty() || io.split().0.has_unread());
+            break if is_unread { ConnectionDisposition::Linger } else { end };
+        }
+        if (is_new || permit.is_none()) && buffer.is_empty() {
+            break ConnectionDisposition::KeepAlive;
+        }
+    };
+    buffer.discard(&worker.buffers);
+    worker.give_back_context(ctx);
+    drop(permit);
+    HandlerOutput { io, peer, end }
+}
+
+/// Waits for the next request's first bytes in a read, which saves an operation of the ring for each request. False if the client goes or has
+/// been idle for too long.
+async fn await_request<T: Transport, D: Dial>(
+    worker: &Worker<D>,
+    buffer: &mut ReadBuffer,
+    io: &mut T,
+    is_first: bool,
+) -> bool {
+    let read = worker.idle_timeout(is_first).within_io(buffer.fill(io.split().0, &worker.buffers)).await;
+    match read {
+        Ok(bytes) => bytes > 0,
+        Err(e) => worker.timed(worker.idle_limit(is_first), Err(e)).unwrap_or(false),
+    }
+}
+
+enum HeadRead<'w> {
+    /// A request, with what its head takes of the worker's memory, if the head is long.
+    Request(Option<HeadReservation<'w>>),
+    Refused(Reply),
+    /// The client closed, stalled or vanished; nobody is left to respond to, or nothing was asked.
+    Nothing,
+}
+
+/// Reads until a whole head is there, and moves its bytes into `ctx.bytes`.
+async fn read_head<'w, T: Transport, D: Dial>(
+    worker: &'w Worker<D>,
+    ctx: &mut ExchangeContext,
+    buffer: &mut ReadBuffer,
+    io: &mut T,
+    peer: &ClientInfo,
+) -> HeadRead<'w> {
+    let limit = worker.shared.timeouts.head_read;
+    let work = async {
+        let mut seen = 0;
+        let mut reservation = None;
+        loop {
+            let pending = buffer.pending();
+            // Every connection has room for an ordinary head; all connections share the memory beyond that.
+            if pending.len() > limits::HEAD_BUFFER_BYTES
+                && !reservation.get_or_insert_with(|| worker.budget.reserve_head()).set(pending.len())
+            {
+                worker.exceeded(Bound::HeldBytes);
+                return HeadRead::Refused(Reply::text(503, "Service Unavailable"));
+            }
+            // After an incomplete parse only a line end or a full buffer can change the outcome: a head that drips in is not
+            // parsed again for every byte.
+            let worth_parsing = seen == 0
+                || progress::head_end(pending, seen).is_some()
+                || pending.len() >= limits::REQUEST_HEAD_BYTES_MAX;
+            if worth_parsing && !pending.is_empty() {
+                match parse_request(pending, &HeadLimits::REQUEST, &mut ctx.head) {
+                    Ok(ParseProgress::Complete) => return HeadRead::Request(reservation),
+                    Ok(ParseProgress::Partial) => {}
+                    Err(refused) => {
+                        worker.shared.metrics.head_refused();
+                        tracing::debug!(client = %peer.address, status = refused.status, "request refused: {refused}");
+                        return HeadRead::Refused(refused.reply());
+                    }
+                }
+            }
+            seen = pending.len();
+            match buffer.fill(io.split().0, &worker.buffers).await {
+                Ok(n) if n > 0 => {}
+                _ => return HeadRead::Nothing,
+            }
+        }
+    };
+    let outcome = match worker.deadlines.within(limit, work).await {
+        Ok(outcome) => outcome,
+        // Most slow heads are idle pre-connections of browsers: they get no response, as Traefik 1.7 gives none.
+        Err(_) => {
+            worker.exceeded(Bound::HeadRead);
+            HeadRead::Nothing
+        }
+    };
+    if matches!(outcome, HeadRead::Request(_)) {
+        ctx.bytes = buffer.detach(ctx.head.len, &worker.buffers);
+    }
+    outcome
+}
+
+/// Sends the reply to bytes that are no request. The caller lingers, then closes the connection.
+async fn refuse<W: WriteHalf, D: Dial>(worker: &Worker<D>, writer: &mut W, reply: &Reply) {
+    let mut out = worker.buffers.lend();
+    worker.clock.with_date(|date| {
+        let plan = ReplyPlan { version: Version::Http11, keep_alive: false, head_request: false, date: Some(date) };
+        write_reply(&mut out, reply, &plan);
+    });
+    let sent = h1::send_final(writer, &mut out, true, worker.stall()).await;
+    let _ = worker.timed(Bound::StalledBody, sent);
+    worker.buffers.give_back(out);
+}
+
+/// Closes the connection: FIN first, and for a client that still sends a moment of reading.
+async fn close<T: Transport, D: Dial>(worker: &Worker<D>, io: &mut T, end: ConnectionDisposition) {
+    let (reader, writer) = io.split();
+    if end == ConnectionDisposition::Abort {
+        return reader.abort();
+    }
+    if end == ConnectionDisposition::Close && reader.as_plain().is_some() {
+        // The writer sends the FIN when it is dropped; nothing is waited for.
+        return;
+    }
+    let moment = worker.deadlines.limit(Duration::from_secs(limits::LINGER_SECS));
+    // A client that reads nothing would hold up the last record of TLS indefinitely.
+    if moment.within_io(writer.shutdown()).await.is_err() || end != ConnectionDisposition::Linger {
+        return;
+    }
+    let drain = async {
+        let mut left = limits::LINGER_BYTES_MAX;
+        let mut buffer = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
+        while left > 0 {
+            let (result, returned) = reader.read(buffer).await;
+            buffer = returned;
+            match result? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+            buffer.clear();
+        }
+        Ok(())
+    };
+    let _ = moment.within_io(drain).await;
+}

@@ -1,0 +1,29 @@
+//! A handler is the large future (about 3 KiB) that reads a request, forwards it and writes the response. An idle connection holds none: it
+//! takes one from the worker's pool for its requests. Up to `READS_AHEAD_MAX` connections per worker keep theirs while idle.
+
+use std::rc::Rc;
+
+use crate::net::reusable_future::ReusableFuture;
+use crate::worker::message::stream::ConnectionDisposition;
+use crate::worker::resources::client_info::ClientInfo;
+use crate::worker::resources::dial::Dial;
+use crate::worker::worker::Worker;
+
+/// A connection whose next request has begun to arrive, or may be waited for in a handler.
+pub struct HandlerInput<T, D: Dial> {
+    pub worker: Rc<Worker<D>>,
+    pub io: T,
+    pub peer: Box<ClientInfo>,
+    /// It has not asked for anything before.
+    pub is_new: bool,
+}
+
+/// The connection again: it idles, or comes to its end.
+pub struct HandlerOutput<T> {
+    pub io: T,
+    pub peer: Box<ClientInfo>,
+    pub end: ConnectionDisposition,
+}
+
+/// Serves one guest after the other.
+pub type Handler<T, D> = ReusableFuture<HandlerInput<T, D>, HandlerOutput<T>>;

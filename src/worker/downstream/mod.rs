@@ -1,0 +1,4 @@
+//! Connections of clients, by protocol version.
+
+mod handler;
+pub mod h1;

@@ -1,0 +1,115 @@
+//! A connection's task, from its acceptance to its end: TLS where the entry point has it, then the client's protocol.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::Either;
+use rustls::ServerConfig;
+
+use super::downstream::h1::serve;
+use super::resources::client_info::{ClientInfo, unmap_ipv4};
+use super::resources::connection_limiter::ConnectionPermit;
+use super::resources::dial::Dial;
+use super::upstream::connection::NetworkDial;
+use super::worker::Worker;
+use crate::limits::{self, Bound};
+use crate::net::{Tcp, is_timeout, tls_stream};
+use crate::observe::metrics::Metrics;
+use crate::tls::session::Session;
+
+/// A connection's task. Neither this nor what it is made of is an `async fn`: each would hold the connection once more.
+pub fn connection_task(
+    worker: Rc<Worker<NetworkDial>>,
+    place: ConnectionPermit,
+    entry: usize,
+    tcp: Tcp,
+    address: SocketAddr,
+) -> impl Future<Output = ()> {
+    catch_panic(handshake(Rc::clone(&worker), entry, tcp, address)).map(move |outcome| {
+        if outcome == TaskOutcome::Panicked {
+            log_panic(&worker.shared.metrics, address);
+        }
+        drop(place);
+        worker.handoff_queue().end();
+    })
+}
+
+#[derive(PartialEq, Eq)]
+enum TaskOutcome {
+    Ended,
+    Panicked,
+}
+
+/// A panic in one connection is its own end; the others never notice.
+fn catch_panic(serving: impl Future<Output = ()>) -> impl Future<Output = TaskOutcome> {
+    AssertUnwindSafe(serving).catch_unwind().map(|ended| ended.map_or(TaskOutcome::Panicked, |()| TaskOutcome::Ended))
+}
+
+fn log_panic(metrics: &Metrics, address: SocketAddr) {
+    metrics.connection_panicked();
+    tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
+}
+
+/// What stands before HTTP: TLS, where the entry point has it, with room of its own that a plain connection does not take.
+fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) -> impl Future<Output = ()> {
+    let point = &worker.shared.entry_points[entry];
+    let ip = unmap_ipv4(address.ip());
+    let peer = Box::new(ClientInfo {
+        entry,
+        address,
+        ip_text: ip.to_string().into(),
+        secure: point.tls.is_some(),
+        certs: Vec::new(),
+        trusted: point.trust.includes(ip),
+    });
+    match point.tls.clone() {
+        None => Either::Left(serve(worker, tcp, peer)),
+        Some(config) => Either::Right(Box::pin(tls_handshake(worker, tcp, peer, config))),
+    }
+}
+
+async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<ClientInfo>, config: Arc<ServerConfig>) {
+    // Who says nothing has no longer than on a connection without TLS.
+    let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.first_idle_timeout());
+    match Box::pin(worker.deadlines.limit(limit).within_io(tls_stream::accept(tcp, config))).await {
+        Ok(stream) => {
+            let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
+            peer.certs = stream.with_session(shown);
+            Box::pin(serve(worker, stream, peer)).await;
+        }
+        // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
+        Err(e) => {
+            if is_timeout(&e) {
+                worker.exceeded(Bound::Handshake);
+            }
+            let entry_point = &worker.shared.entry_points[peer.entry].name;
+            tracing::debug!(client = %peer.address, %entry_point, "TLS handshake failed: {e}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::driver::{Driver, DriverPreference};
+    use crate::observe::metrics::{MetricsSettings, Scrape};
+
+    #[test]
+    fn a_connection_that_panics_is_counted_and_harms_nobody() {
+        let metrics = Metrics::new(&MetricsSettings::default());
+        let address = SocketAddr::from(([127, 0, 0, 1], 4711));
+        let mut driver = Driver::build(DriverPreference::Auto).expect("a driver");
+        driver.block_on(async {
+            assert!(catch_panic(async { panic!("on purpose") }).await == TaskOutcome::Panicked);
+            assert!(catch_panic(async {}).await == TaskOutcome::Ended);
+        });
+        log_panic(&metrics, address);
+        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
+        assert!(page.contains("\nringway_connection_panics_total 1\n"), "{page}");
+    }
+}

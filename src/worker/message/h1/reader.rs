@@ -1,0 +1,158 @@
+//! The body of an HTTP/1 message as it arrives.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::is_counted;
+use super::read_buffer::ReadBuffer;
+use crate::http::h1::body::Decoder;
+use crate::http::{BodyFraming, Edits, InvalidBody};
+use crate::limits;
+use crate::net::{Deadlines, MinRate, ReadHalf, TimeLimit};
+use crate::worker::message::limits::RelayLimits;
+use crate::worker::message::stream::{BodyReader, BodySink, Delivered, MessageWriter, RelayError};
+use crate::worker::resources::buffers::BufferPool;
+
+/// The receiving side of one exchange.
+pub struct Reader<'a, R> {
+    pub(super) half: &'a mut R,
+    pub(super) buffer: &'a mut ReadBuffer,
+    pub(super) pool: &'a BufferPool,
+    pub(super) decoder: Decoder,
+    /// The body's bytes follow each other without framing between them.
+    pub(super) is_counted: bool,
+    /// Bytes of payload handed over so far.
+    pub(super) payload_bytes: u64,
+    /// The least that must come in time ([`limits::BODY_BYTES_PER_STALL_MIN`]): asked of clients, which could hold a server indefinitely
+    /// with a byte now and then.
+    pub(super) min_rate: Option<MinRate>,
+}
+
+impl<'a, R: ReadHalf> Reader<'a, R> {
+    pub fn of_request(half: &'a mut R, buffer: &'a mut ReadBuffer, pool: &'a BufferPool, framing: BodyFraming) -> Self {
+        let min_rate = Some(MinRate::default());
+        Reader {
+            half,
+            buffer,
+            pool,
+            decoder: Decoder::new(framing),
+            is_counted: is_counted(framing),
+            payload_bytes: 0,
+            min_rate,
+        }
+    }
+
+    /// A reader without a body until [`ResponseReader::read_head`](super::super::stream::ResponseReader::read_head) has found one.
+    pub fn of_response(half: &'a mut R, buffer: &'a mut ReadBuffer, pool: &'a BufferPool) -> Self {
+        let decoder = Decoder::new(BodyFraming::None);
+        Reader { half, buffer, pool, decoder, is_counted: false, payload_bytes: 0, min_rate: None }
+    }
+
+    /// The half, and what has arrived on it and has not been taken.
+    pub(super) fn raw_parts(&mut self) -> (&mut R, Vec<u8>) {
+        (self.half, self.buffer.take())
+    }
+
+    /// When waiting began, if the sender's rate counts.
+    pub(super) fn start_waiting(&self) -> Option<Instant> {
+        self.min_rate.is_some().then(Instant::now)
+    }
+
+    /// Accounts for `read` bytes that were waited for since `start`.
+    pub(super) fn stop_waiting(
+        &mut self,
+        start: Option<Instant>,
+        period: Duration,
+        read: usize,
+    ) -> Result<(), RelayError> {
+        let (Some(rate), Some(start)) = (&mut self.min_rate, start) else { return Ok(()) };
+        rate.add_bytes(read as u64);
+        rate.add_wait(period, start.elapsed()).map_err(RelayError::Source)
+    }
+
+    /// The connection ended: an error unless that was the end of the body.
+    pub(super) fn end_of_stream(&mut self) -> Result<(), RelayError> {
+        self.decoder.finish().map_err(malformed)
+    }
+}
+
+impl<R: ReadHalf> BodyReader for Reader<'_, R> {
+    fn read_into(&mut self, sink: &mut impl BodySink) -> Result<Delivered, RelayError> {
+        loop {
+            let step = self.decoder.decode(self.buffer.pending()).map_err(malformed)?;
+            if let Some(range) = &step.data {
+                let payload = &self.buffer.pending()[range.clone()];
+                if !sink.push(payload) {
+                    return Ok(Delivered::Refused);
+                }
+                self.payload_bytes += payload.len() as u64;
+            }
+            self.buffer.consume(step.consumed);
+            if step.done {
+                return Ok(Delivered::All);
+            }
+            if step.consumed == 0 || self.buffer.is_empty() {
+                return Ok(Delivered::Part);
+            }
+        }
+    }
+
+    async fn fill(&mut self, limit: TimeLimit<'_>) -> Result<(), RelayError> {
+        let start = self.start_waiting();
+        let read = limit.within_io(self.buffer.fill(self.half, self.pool)).await.map_err(RelayError::Source)?;
+        if read == 0 {
+            return self.end_of_stream();
+        }
+        self.stop_waiting(start, limit.time, read)
+    }
+
+    fn readable(&mut self) -> impl Future<Output = io::Result<()>> {
+        self.half.readable()
+    }
+
+    async fn pass_raw<W: MessageWriter>(
+        &mut self,
+        sink: &mut W,
+        limits: &mut RelayLimits<'_>,
+    ) -> Result<bool, RelayError> {
+        if !self.is_counted {
+            return Ok(false);
+        }
+        let Some(raw) = sink.as_raw() else { return Ok(false) };
+        self.pass_verbatim(raw, limits).await.map(|()| true)
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.decoder.remaining()
+    }
+
+    fn has_buffered(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    fn payload_bytes(&self) -> u64 {
+        self.payload_bytes
+    }
+
+    fn trailers(&self) -> &[u8] {
+        self.decoder.trailers()
+    }
+
+    fn drop_edited_trailers(&mut self, edits: &Edits) {
+        self.decoder.drop_edited_trailers(edits);
+    }
+
+    /// Looking once in [`limits::DISCONNECT_POLL_MILLIS`] costs quick requests next to nothing, and leaves the ring out of it.
+    async fn disconnected(&mut self, deadlines: &Deadlines) {
+        loop {
+            deadlines.pause(Duration::from_millis(limits::DISCONNECT_POLL_MILLIS)).await;
+            if self.half.is_closed_by_peer() {
+                return;
+            }
+        }
+    }
+}
+
+fn malformed(error: InvalidBody) -> RelayError {
+    RelayError::Source(io::Error::new(io::ErrorKind::InvalidData, error))
+}

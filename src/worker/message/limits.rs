@@ -1,0 +1,26 @@
+//! The time limits of a body that is relayed, and what its end releases.
+
+use crate::middleware::ChainState;
+use crate::net::TimeLimit;
+
+/// How a body is relayed from its reader to its writer.
+pub struct RelayLimits<'a> {
+    /// How long the receiver may take nothing.
+    pub stall: TimeLimit<'a>,
+    /// How long the sender may be silent. `Duration::MAX` for a response, which may be a stream of rare events (Traefik has no such limit
+    /// either).
+    pub read_timeout: TimeLimit<'a>,
+    /// Holds the permits that are released with the last bytes: those of the request that this body answers.
+    pub permits: Option<&'a mut ChainState>,
+    /// The receiver's connection is shut down as soon as the body has left.
+    pub closes: bool,
+}
+
+impl RelayLimits<'_> {
+    /// Releases the request's permits; called just before the last bytes leave.
+    pub fn release_permits(&mut self) {
+        if let Some(state) = &mut self.permits {
+            state.release_permits();
+        }
+    }
+}

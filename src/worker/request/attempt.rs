@@ -1,0 +1,193 @@
+//! One server's turn: a connection, the request on its way to the server, and the response on its way to the client.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use super::attempt_error::{AttemptError, downstream_error};
+use super::outbound::{is_idempotent, write_request_head};
+use super::race::{First, race};
+use super::request_body::{
+    UploadError, await_early_response, send_100_continue, wait_for_disconnect, with_body_timeout,
+};
+use super::request_record::RequestRecord;
+use super::response::forward_response;
+use super::response_context::{ResponseContext, ResponseOutcome};
+use crate::config::snapshot::{Frontend, ServerEndpoint};
+use crate::error::{Cause, ExchangePhase, ProxyError};
+use crate::http::BodyFraming;
+use crate::limits::Bound;
+use crate::middleware::error_pages::ErrorPageRequest;
+use crate::net::tunnel::{TunnelOptions, copy_both};
+use crate::worker::message::limits::RelayLimits;
+use crate::worker::message::relay::relay;
+use crate::worker::message::stream::{
+    BodyReader, ConnectionDisposition, Delivered, HeadKind, MessageStream, MessageWriter, RelayError, ResponseReader,
+};
+use crate::worker::resources::client_info::ClientInfo;
+use crate::worker::resources::context::ExchangeContext;
+use crate::worker::resources::dial::Dial;
+use crate::worker::upstream::connection::{Lent, connect};
+use crate::worker::worker::Worker;
+
+/// The result of an attempt.
+pub enum AttemptOutcome {
+    Done(ConnectionDisposition),
+    /// The client has nothing yet: it gets this error page.
+    ErrorPage(ErrorPageRequest),
+}
+
+/// One server's turn. The server may have closed a pooled connection as the request went out: then an idempotent request is sent again once on
+/// a new connection (RFC 9112 9.3.1); a request that may have been processed and is not idempotent never is.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are one request's whole context; a struct of them would be unpacked at once"
+)]
+pub async fn attempt<C: MessageStream, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    endpoint: &ServerEndpoint,
+    cookie: Option<&str>,
+    ctx: &mut ExchangeContext,
+    client: &mut C,
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'_>,
+) -> Result<AttemptOutcome, AttemptError> {
+    let backend = &frontend.backend;
+    let mut pooled = if ctx.response.repeated { None } else { worker.take_pooled(endpoint) };
+    loop {
+        let is_pooled = pooled.is_some();
+        let mut connection = match pooled.take() {
+            Some(connection) => Lent::new(connection),
+            None => Lent::new(connect(worker, endpoint).await?),
+        };
+        let result = {
+            let mut upstream = connection.stream(&worker.buffers);
+            send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record).await
+        };
+        ctx.response.has_begun = connection.has_received();
+        match result {
+            Err(AttemptError::Upstream(e)) if is_pooled && is_repeatable(ctx, &e) => {
+                // The server may be shutting down: another server takes the request. A sticky client stays with its own.
+                if backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none() {
+                    return Err(AttemptError::StaleConnection(e));
+                }
+                ctx.response.repeated = true;
+            }
+            Ok((outcome, is_reusable)) => {
+                connection.release(worker, endpoint, is_reusable);
+                return Ok(outcome);
+            }
+            Err(failed) => return Err(failed),
+        }
+    }
+}
+
+/// Whether the request may be sent again: it is idempotent, it has no body, and no byte of a response has arrived.
+pub fn is_repeatable(ctx: &ExchangeContext, error: &ProxyError) -> bool {
+    error.is_broken() && is_idempotent(ctx) && ctx.head.body == BodyFraming::None && !ctx.response.has_begun
+}
+
+/// Sends the request on an open connection and brings its response to the client. Gives the outcome, and whether the server's connection may
+/// be used again.
+#[expect(clippy::too_many_arguments, reason = "as above")]
+async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseReader>, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    endpoint: &ServerEndpoint,
+    cookie: Option<&str>,
+    upstream: &mut U,
+    ctx: &mut ExchangeContext,
+    client: &mut C,
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'_>,
+) -> Result<(AttemptOutcome, bool), AttemptError> {
+    let stall = worker.stall();
+    let (client_reader, client_writer) = client.split();
+    let (up_reader, up_writer) = upstream.split();
+    write_request_head(worker, frontend, endpoint, ctx, peer, ctx.head.body, up_writer.head());
+    up_writer.head_complete(HeadKind::Final(ctx.head.body));
+    if ctx.head.expect_continue && !client_reader.has_buffered() {
+        send_100_continue(client_writer, stall).await?;
+    }
+    client_reader.drop_edited_trailers(&ctx.edits);
+    let arrived = worker.relayed(client_reader.read_into(up_writer)).map_err(downstream_error)?;
+    let is_whole = arrived == Delivered::All;
+    let ExchangeContext { head, bytes, edits, chain_state, response, target, path, .. } = ctx;
+    let (request_sent, response_started) = (Cell::new(is_whole), Cell::new(false));
+    let context = ResponseContext {
+        head,
+        bytes,
+        edits,
+        chain_state,
+        target: if path.changed { Some(target) } else { None },
+        path,
+        peer,
+        cookie,
+        request_sent: &request_sent,
+        response_started: &response_started,
+    };
+    if is_whole {
+        let sent = up_writer.finish(client_reader.trailers(), false, stall).await;
+        worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(ExchangePhase::Send, Cause::Io(e)))?;
+    }
+    let uploading = async {
+        if !is_whole {
+            let mut limits = RelayLimits { stall, read_timeout: stall, permits: None, closes: false };
+            let body = async { worker.relayed(relay(client_reader, up_writer, &mut limits).await) };
+            match Box::pin(with_body_timeout(worker, body)).await {
+                Ok(()) => request_sent.set(true),
+                Err(RelayError::Sink(e)) => {
+                    return Box::pin(await_early_response(worker, client_reader, &response_started, e)).await;
+                }
+                Err(e) => return UploadError::Downstream(e),
+            }
+        }
+        UploadError::Downstream(wait_for_disconnect(worker, client_reader).await)
+    };
+    let responding = forward_response(worker, frontend, up_reader, client_writer, context, response, record);
+    let outcome = match race(uploading, responding).await {
+        First::Response(outcome) => outcome?,
+        First::Upload(UploadError::Upstream(e)) => {
+            return Err(ProxyError::new(ExchangePhase::Send, Cause::Io(e)).into());
+        }
+        First::Upload(UploadError::Downstream(e)) if !response_started.get() => return Err(downstream_error(e)),
+        First::Upload(UploadError::Downstream(_)) if client.split().1.needs_reset_when_cut() => {
+            return Err(AttemptError::Truncated);
+        }
+        First::Upload(UploadError::Downstream(_)) => return Err(AttemptError::Downstream(None)),
+    };
+    Ok(finish_attempt(worker, upstream, ctx, client, outcome, request_sent.get(), record).await)
+}
+
+/// Decides what happens to the two connections, and runs the tunnel if the response opened one.
+async fn finish_attempt<C: MessageStream, U: MessageStream, D: Dial>(
+    worker: &Worker<D>,
+    upstream: &mut U,
+    ctx: &mut ExchangeContext,
+    client: &mut C,
+    outcome: ResponseOutcome,
+    request_sent: bool,
+    record: &mut RequestRecord<'_>,
+) -> (AttemptOutcome, bool) {
+    if outcome.upgraded {
+        record.tunnel_open();
+        let (send_timeout, idle_timeout) = (worker.stall().with(Duration::MAX), worker.stall());
+        let options = TunnelOptions { pipes: &worker.buffers.pipes, send_timeout, idle_timeout };
+        let (down, _up) = Box::pin(copy_both(client.tunnel_end(), upstream.tunnel_end(), options)).await;
+        record.tunnelled(down);
+        return (AttemptOutcome::Done(ConnectionDisposition::Close), false);
+    }
+    let is_reusable = outcome.upstream_ok && request_sent;
+    if let Some(page) = outcome.page {
+        ctx.body_read = request_sent;
+        return (AttemptOutcome::ErrorPage(page), is_reusable);
+    }
+    let end = match outcome {
+        ResponseOutcome { is_cut: true, .. } => ConnectionDisposition::Abort,
+        ResponseOutcome { keep_alive: true, .. } if request_sent => ConnectionDisposition::KeepAlive,
+        // A client that still sends, be it a body or the protocol that it wanted to switch to, must not lose the response to a reset.
+        _ if !request_sent || ctx.head.websocket => ConnectionDisposition::Linger,
+        _ => ConnectionDisposition::Close,
+    };
+    (AttemptOutcome::Done(end), is_reusable)
+}

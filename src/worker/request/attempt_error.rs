@@ -1,0 +1,35 @@
+//! Why an attempt brought no response to the client.
+
+use std::io;
+
+use crate::error::ProxyError;
+use crate::http::{RejectedRequest, Reply};
+use crate::worker::bounds::invalid_body;
+use crate::worker::message::stream::RelayError;
+
+/// Why an attempt brought no response to the client.
+pub enum AttemptError {
+    Upstream(ProxyError),
+    /// A pooled connection was stale, and the request may be sent again: to another server.
+    StaleConnection(ProxyError),
+    /// The client broke off, or what it sent is no body: this reply if the client is still there to read it.
+    Downstream(Option<Reply>),
+    /// The client failed in the middle of a response, and only a reset tells it that the response was cut.
+    Truncated,
+}
+
+impl From<ProxyError> for AttemptError {
+    fn from(error: ProxyError) -> Self {
+        AttemptError::Upstream(error)
+    }
+}
+
+/// The client's part of a failure: a reply if the client is still there.
+pub fn downstream_error(error: RelayError) -> AttemptError {
+    let RelayError::Source(error) = error else { return AttemptError::Downstream(None) };
+    AttemptError::Downstream(match invalid_body(&error) {
+        Some(invalid) => Some(RejectedRequest::from(invalid.0).reply()),
+        None if error.kind() == io::ErrorKind::TimedOut => Some(Reply::text(408, "Request Timeout")),
+        None => None,
+    })
+}

@@ -1,0 +1,58 @@
+//! The request's way through a chain of middlewares.
+
+use super::forward_auth;
+use super::local_reply::LocalReply;
+use crate::config::snapshot::ServerEndpoint;
+use crate::http::Reply;
+use crate::middleware::{Chain, ChainProgress};
+use crate::worker::resources::client_info::ClientInfo;
+use crate::worker::resources::context::ExchangeContext;
+use crate::worker::resources::dial::Dial;
+use crate::worker::worker::Worker;
+
+/// Runs a chain on the request, and does the work that a middleware asks for on the way. `auth` is the server of the chain's forward
+/// authentication.
+///
+/// # Errors
+/// The local reply that a middleware gives instead of letting the request pass.
+pub async fn run_request_chain<D: Dial>(
+    worker: &Worker<D>,
+    chain: &Chain,
+    auth: Option<&ServerEndpoint>,
+    ctx: &mut ExchangeContext,
+    peer: &ClientInfo,
+) -> Result<(), LocalReply> {
+    if chain.is_empty() {
+        return Ok(());
+    }
+    let mut progress = {
+        let (mut request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
+        chain.on_request(0, &mut request, &info, state)
+    };
+    loop {
+        progress = match progress {
+            ChainProgress::Done => return Ok(()),
+            ChainProgress::Reply { reply, label, at } => {
+                return Err(LocalReply { reply, log_label: label, chain_index: at });
+            }
+            ChainProgress::Ask { ask, at } => {
+                let told = Box::pin(forward_auth::call(worker, &ask, auth)).await;
+                let answer = told.as_ref().map(forward_auth::FetchedAuthResponse::as_auth_response);
+                let (mut request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
+                chain.on_answer(at, answer, &mut request, &info, state)
+            }
+            ChainProgress::Verify { verify, at } => {
+                let verdict = worker.shared.verify.run(move || verify.run()).await;
+                let Some(matches) = worker.verdict(verdict) else {
+                    return Err(LocalReply {
+                        reply: Reply::text(503, "Service Unavailable"),
+                        log_label: None,
+                        chain_index: at,
+                    });
+                };
+                let (mut request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
+                chain.on_verified(at, matches, &mut request, &info, state)
+            }
+        };
+    }
+}

@@ -1,0 +1,97 @@
+//! A request on its way to its backend: picks servers and makes attempts until one responds. Another server follows where the first never got the
+//! request.
+
+use super::attempt::{AttemptOutcome, attempt, is_repeatable};
+use super::attempt_error::AttemptError;
+use super::buffered;
+use super::error_pages;
+use super::frontend_reply::send_from_frontend;
+use super::reply::send_reply;
+use super::request_record::RequestRecord;
+use super::retry_state::{AttemptTarget, FinalReply, RetryState};
+use crate::config::snapshot::Frontend;
+use crate::worker::message::stream::{ConnectionDisposition, MessageStream};
+use crate::worker::resources::client_info::ClientInfo;
+use crate::worker::resources::context::ExchangeContext;
+use crate::worker::resources::dial::Dial;
+use crate::worker::worker::Worker;
+
+/// Forwards the request in `ctx` and answers the client, whatever happens.
+pub async fn forward<'s, C: MessageStream, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &'s Frontend,
+    ctx: &mut ExchangeContext,
+    client: &mut C,
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'s>,
+) -> ConnectionDisposition {
+    let backend = &frontend.backend;
+    record.frontend(frontend);
+    if let Some(slow) = &frontend.slow
+        && let Some(buffering) = &slow.buffering
+        && !ctx.head.websocket
+    {
+        return Box::pin(buffered::forward(worker, frontend, buffering, ctx, client, peer, record)).await;
+    }
+    let mut retries = RetryState::new(AttemptTarget::of(frontend), ctx);
+    loop {
+        let lease = match retries.next(worker, ctx, peer, || record.retried()).await {
+            Ok(lease) => lease,
+            Err(final_reply) => {
+                return Box::pin(send_final_reply(worker, frontend, ctx, client, peer, record, final_reply)).await;
+            }
+        };
+        let endpoint = &backend.endpoints[lease.index];
+        record.endpoint(endpoint, worker);
+        let cookie = backend.balancer.set_cookie(&lease);
+        match attempt(worker, frontend, endpoint, cookie.as_deref(), ctx, client, peer, record).await {
+            Ok(outcome) => {
+                backend.balancer.record(&lease, record.status(), worker.clock.mono_nanos());
+                return match outcome {
+                    AttemptOutcome::Done(end) => end,
+                    AttemptOutcome::ErrorPage(ask) => {
+                        Box::pin(error_pages::serve(worker, frontend, &ask, ctx, client, peer, record)).await
+                    }
+                };
+            }
+            Err(AttemptError::Downstream(reply)) => {
+                record.client_failed(reply.as_ref());
+                let Some(reply) = reply else { return ConnectionDisposition::Close };
+                return Box::pin(send_reply(worker, ctx, client, reply.closing())).await;
+            }
+            Err(AttemptError::Truncated) => {
+                record.client_failed(None);
+                return ConnectionDisposition::Abort;
+            }
+            Err(AttemptError::StaleConnection(error)) => {
+                ctx.response.repeated = true;
+                retries.on_stale(&lease, error);
+            }
+            Err(AttemptError::Upstream(error)) => {
+                worker.log_upstream_error(frontend, endpoint, &error);
+                backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
+                let repeatable = !error.is_unsent() && !ctx.response.repeated && is_repeatable(ctx, &error);
+                ctx.response.repeated |= repeatable;
+                if !retries.on_failure(&lease, error, repeatable) {
+                    let final_reply = retries.final_reply();
+                    return Box::pin(send_final_reply(worker, frontend, ctx, client, peer, record, final_reply)).await;
+                }
+            }
+        }
+    }
+}
+
+/// No server answered: the client gets what the retries ended with.
+async fn send_final_reply<C: MessageStream, D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    ctx: &mut ExchangeContext,
+    client: &mut C,
+    peer: &ClientInfo,
+    record: &mut RequestRecord<'_>,
+    final_reply: FinalReply,
+) -> ConnectionDisposition {
+    let FinalReply { local_reply: refusal, source: depth } = final_reply;
+    record.final_reply(&refusal, depth);
+    send_from_frontend(worker, frontend, ctx, client, peer, record, refusal, depth).await
+}

@@ -1,0 +1,195 @@
+//! Compression carried out: a body is compressed while it passes, or where it is in memory (docs/reference/middlewares.md#compression). The entry
+//! point's middleware has decided what is compressed; its decision is in the chain state.
+
+use std::time::Duration;
+
+use monoio::time::timeout;
+
+use super::request_record::RequestRecord;
+use super::response_context::{ResponseContext, ResponseOutcome, write_response_head};
+use crate::http::{BodyFraming, Reply};
+use crate::middleware::compress::{CompressionPlan, GZIP_BYTES_MIN, Gzip, announce};
+use crate::middleware::{ChainState, Response};
+use crate::net::TimeLimit;
+use crate::worker::message::stream::{BodyReader, Delivered, MessageWriter, RelayError};
+use crate::worker::resources::context::UpstreamResponse;
+use crate::worker::resources::dial::Dial;
+use crate::worker::worker::Worker;
+
+/// If the server pauses for this long, the client gets what there is (Traefik's flush interval).
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+/// Compresses the body of a local reply, if the chain state says so.
+pub fn compress_reply(state: &ChainState, reply: &mut Reply) {
+    if state.body == CompressionPlan::Gzip {
+        reply.body = compressed(&reply.body).into();
+    }
+}
+
+/// Compresses a body that is in memory, if the chain state says so; the response's head is changed then.
+pub fn compress(state: &ChainState, response: &mut UpstreamResponse, body: &[u8]) -> Option<Vec<u8>> {
+    match state.body {
+        CompressionPlan::Plain => return None,
+        CompressionPlan::GzipIfLong if body.len() < GZIP_BYTES_MIN => return None,
+        CompressionPlan::GzipIfLong => {
+            announce(&mut Response::Backend {
+                head: &response.head,
+                bytes: &response.bytes,
+                edits: &mut response.edits,
+            });
+        }
+        CompressionPlan::Gzip => {}
+    }
+    Some(compressed(body))
+}
+
+fn compressed(body: &[u8]) -> Vec<u8> {
+    let (mut gzip, mut out) = (Gzip::default(), Vec::new());
+    // Writing into memory cannot fail.
+    let _ = gzip.push(body, &mut out);
+    let _ = gzip.finish(&mut out);
+    out
+}
+
+/// Sends a response whose body is compressed on its way.
+pub async fn deliver<R: BodyReader, W: MessageWriter, D: Dial>(
+    worker: &Worker<D>,
+    reader: &mut R,
+    writer: &mut W,
+    context: &mut ResponseContext<'_>,
+    response: &mut UpstreamResponse,
+    record: &mut RequestRecord<'_>,
+) -> ResponseOutcome {
+    let stall = worker.stall();
+    // A body that passes has no limit of time, as if it were not compressed: it may be a stream of rare events.
+    let read_timeout = stall.with(Duration::MAX);
+    let mut plain = Vec::new();
+    let mut arrived = reader.read_into(&mut plain);
+    if context.chain_state.body == CompressionPlan::GzipIfLong {
+        while plain.len() < GZIP_BYTES_MIN && matches!(arrived, Ok(Delivered::Part)) {
+            arrived = read_more(reader, &mut plain, read_timeout).await;
+        }
+    }
+    let is_short = context.chain_state.body == CompressionPlan::GzipIfLong && plain.len() < GZIP_BYTES_MIN;
+    let framing = match (is_short, &arrived) {
+        (true, Ok(_)) => BodyFraming::Length(plain.len() as u64),
+        _ => writer.framing_for(BodyFraming::Chunked),
+    };
+    if !is_short && context.chain_state.body == CompressionPlan::GzipIfLong {
+        announce(&mut Response::Backend { head: &response.head, bytes: &response.bytes, edits: &mut response.edits });
+    }
+    let keep_alive = write_response_head(worker, context, response, framing, writer);
+    context.response_started.set(true);
+    let result = if is_short {
+        writer.push(&plain);
+        context.chain_state.release_permits();
+        let sent = match &arrived {
+            Ok(_) => writer.finish(&[], false, stall).await,
+            // The missing end tells the client that there was more.
+            Err(_) => writer.send(stall).await,
+        };
+        arrived.and(sent.map(|()| Delivered::All).map_err(RelayError::Sink))
+    } else {
+        let is_events = is_event_stream(response);
+        let state = &mut *context.chain_state;
+        let mut gzip =
+            GzipWriter { gzip: Gzip::default(), compressed: Vec::new(), writer, stall, sent_bytes: 0, state };
+        let result = gzip.run(reader, plain, arrived, read_timeout, is_events).await;
+        record.compressed(gzip.sent_bytes);
+        result
+    };
+    let result = worker.relayed(result.map(drop));
+    record.delivered(reader.payload_bytes(), &result);
+    let is_complete = result.is_ok();
+    ResponseOutcome {
+        keep_alive: keep_alive && is_complete,
+        upstream_ok: is_complete && response.head.keep_alive,
+        upgraded: false,
+        is_cut: framing == BodyFraming::UntilClose && !is_complete,
+        page: None,
+    }
+}
+
+fn is_event_stream(response: &UpstreamResponse) -> bool {
+    let view = crate::http::ResponseView { head: &response.head, bytes: &response.bytes, edits: &response.edits };
+    view.first(b"content-type").is_some_and(|value| value.starts_with(b"text/event-stream"))
+}
+
+/// Appends what has arrived of the body, and waits for more if nothing has.
+async fn read_more<R: BodyReader>(
+    reader: &mut R,
+    plain: &mut Vec<u8>,
+    limit: TimeLimit<'_>,
+) -> Result<Delivered, RelayError> {
+    loop {
+        let before = plain.len();
+        let delivered = reader.read_into(plain)?;
+        if delivered == Delivered::All || plain.len() > before {
+            return Ok(delivered);
+        }
+        reader.fill(limit).await?;
+    }
+}
+
+/// The compressed body on its way to the client.
+struct GzipWriter<'a, W> {
+    gzip: Gzip,
+    compressed: Vec<u8>,
+    writer: &'a mut W,
+    stall: TimeLimit<'a>,
+    /// Bytes of the compressed body.
+    sent_bytes: u64,
+    state: &'a mut ChainState,
+}
+
+impl<W: MessageWriter> GzipWriter<'_, W> {
+    /// Compresses `plain`, which has been read already with the outcome `arrived`, and the rest of the body.
+    async fn run<R: BodyReader>(
+        &mut self,
+        reader: &mut R,
+        mut plain: Vec<u8>,
+        mut arrived: Result<Delivered, RelayError>,
+        read_timeout: TimeLimit<'_>,
+        is_events: bool,
+    ) -> Result<Delivered, RelayError> {
+        let broken = RelayError::Source;
+        loop {
+            let is_new = !plain.is_empty();
+            self.gzip.push(&plain, &mut self.compressed).map_err(broken)?;
+            plain.clear();
+            match arrived {
+                Ok(Delivered::Part) => {}
+                Ok(_) => break,
+                Err(e) => {
+                    // The good bytes still belong to the client; the missing end tells it that there was more.
+                    let _ = self.gzip.flush(&mut self.compressed);
+                    let _ = self.send().await;
+                    return Err(e);
+                }
+            }
+            if is_new && (is_events || timeout(FLUSH_AFTER, reader.readable()).await.is_err()) {
+                self.gzip.flush(&mut self.compressed).map_err(broken)?;
+            }
+            self.send().await?;
+            arrived = read_more(reader, &mut plain, read_timeout).await;
+        }
+        std::mem::take(&mut self.gzip).finish(&mut self.compressed).map_err(broken)?;
+        self.push_compressed();
+        self.state.release_permits();
+        let sent = self.writer.finish(reader.trailers(), false, self.stall).await;
+        sent.map(|()| Delivered::All).map_err(RelayError::Sink)
+    }
+
+    fn push_compressed(&mut self) {
+        if !self.compressed.is_empty() {
+            self.writer.push(&self.compressed);
+            self.sent_bytes += self.compressed.len() as u64;
+            self.compressed.clear();
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), RelayError> {
+        self.push_compressed();
+        self.writer.send(self.stall).await.map_err(RelayError::Sink)
+    }
+}

@@ -1,0 +1,25 @@
+//! The path of one request, from its head to its log line: internal routes, the entry point's chain, the route, the frontend's chains, and the
+//! attempts on the backend's servers. The files of this folder name no protocol version: messages are `message::stream`'s.
+
+mod attempt;
+mod attempt_error;
+pub mod buffered;
+mod chain;
+mod error_pages;
+pub mod exchange;
+mod fetch;
+mod forward;
+pub mod forward_auth;
+mod frontend_reply;
+mod gzip;
+mod internal;
+mod local_reply;
+mod outbound;
+mod race;
+mod reply;
+mod request_body;
+mod request_record;
+mod response;
+mod response_context;
+mod rest_api;
+mod retry_state;

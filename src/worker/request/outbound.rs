@@ -1,0 +1,42 @@
+//! The request as a server gets it.
+
+use crate::config::snapshot::{Frontend, ServerEndpoint};
+use crate::http::forward::{ForwardPlan, HostChoice, write_request};
+use crate::http::{BodyFraming, RequestView};
+use crate::worker::resources::client_info::ClientInfo;
+use crate::worker::resources::context::ExchangeContext;
+use crate::worker::resources::dial::Dial;
+use crate::worker::worker::Worker;
+
+/// Appends the request's head as this server gets it; `body` is how the body goes out.
+pub fn write_request_head<D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    endpoint: &ServerEndpoint,
+    ctx: &ExchangeContext,
+    peer: &ClientInfo,
+    body: BodyFraming,
+    out: &mut Vec<u8>,
+) {
+    let view = RequestView { head: &ctx.head, bytes: &ctx.bytes, edits: &ctx.edits };
+    let passes_host = frontend.pass_host && !ctx.head.host.is_empty();
+    let plan = ForwardPlan {
+        target: ctx.target(),
+        host: if passes_host { HostChoice::Client } else { HostChoice::Given(endpoint.authority.as_bytes()) },
+        client_ip: peer.ip_text.as_bytes(),
+        secure: peer.secure,
+        trusted: peer.trusted,
+        server_name: worker.shared.host_name.as_bytes(),
+        body,
+        websocket: ctx.head.websocket,
+        // The proxy invites the body itself, once a server has taken the request: see `invite_body`.
+        expect: false,
+        extra: &[],
+    };
+    write_request(out, view, &plan);
+}
+
+/// Whether the request's method is idempotent: repeating the request has the same effect (RFC 9110 9.2.2).
+pub fn is_idempotent(ctx: &ExchangeContext) -> bool {
+    matches!(ctx.head.method.of(&ctx.bytes), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+}

@@ -1,0 +1,247 @@
+//! What one request was, for the counters and the access log: filled on the request path, reported once at its end.
+
+use super::local_reply::{LocalReply, ReplySource};
+use crate::config::snapshot::{Frontend, ServerEndpoint};
+use crate::http::{KnownField, Reply};
+use crate::middleware::Label;
+use crate::observe::Published;
+use crate::observe::access_log::{self, FieldList};
+use crate::observe::metrics::{Method, Protocol, Sample};
+use crate::worker::message::stream::RelayError;
+use crate::worker::resources::client_info::{ClientInfo, unmap_ipv4};
+use crate::worker::resources::context::ExchangeContext;
+use crate::worker::resources::dial::Dial;
+use crate::worker::worker::Worker;
+
+/// Traefik's status for a client that went away before its answer: in logs and counters only (docs/reference/logs.md#status-of-a-client-that-went-away, docs/reference/entry-points.md#backend-and-client-failures).
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// One request's notes.
+pub struct RequestRecord<'s> {
+    start_unix_nanos: u64,
+    start_nanos: u64,
+    /// When the request went to its (last) server, and when that server's answer had passed.
+    upstream_nanos: Option<u64>,
+    frontend: Option<&'s Frontend>,
+    endpoint: Option<&'s ServerEndpoint>,
+    label: Option<Label>,
+    method: Method,
+    protocol: Protocol,
+    status: u16,
+    upstream_status: Option<u16>,
+    bytes: u64,
+    /// Bytes of the body before compression, if it was compressed.
+    plain_bytes: Option<u64>,
+    retries: u32,
+    is_tunnel: bool,
+}
+
+impl<'s> RequestRecord<'s> {
+    pub fn begin<D: Dial>(worker: &Worker<D>, ctx: &ExchangeContext, peer: &ClientInfo) -> Self {
+        let view = ctx.view();
+        let record = RequestRecord {
+            start_nanos: worker.clock.read(),
+            start_unix_nanos: worker.clock.unix_nanos(),
+            upstream_nanos: None,
+            frontend: None,
+            endpoint: None,
+            label: None,
+            method: Method::of(view.method()),
+            protocol: Protocol::of(ctx.head.websocket, view.first(b"Accept")),
+            status: 0,
+            upstream_status: None,
+            bytes: 0,
+            plain_bytes: None,
+            retries: 0,
+            is_tunnel: false,
+        };
+        worker.metrics().opened(peer.entry, record.method, record.protocol);
+        record
+    }
+
+    pub fn frontend(&mut self, frontend: &'s Frontend) {
+        self.frontend = Some(frontend);
+    }
+
+    pub fn endpoint<D: Dial>(&mut self, endpoint: &'s ServerEndpoint, worker: &Worker<D>) {
+        self.endpoint = Some(endpoint);
+        self.upstream_nanos = Some(worker.clock.mono_nanos());
+    }
+
+    pub fn retried(&mut self) {
+        self.retries += 1;
+    }
+
+    /// A step of a chain, or the router, answered.
+    pub fn local_reply(&mut self, refusal: &LocalReply, frontend: Option<&'s Frontend>) {
+        self.status = refusal.reply.status;
+        self.bytes = refusal.reply.body.len() as u64;
+        self.label.clone_from(&refusal.log_label);
+        if frontend.is_some() {
+            self.frontend = frontend;
+        }
+    }
+
+    /// The backend's head is there.
+    pub fn response_received(&mut self, status: u16) {
+        self.status = status;
+        self.upstream_status = Some(status);
+    }
+
+    /// The body has gone out, or not.
+    pub fn delivered(&mut self, bytes: u64, result: &Result<(), RelayError>) {
+        // Of a compressed body `packed` has noted what the client got.
+        match &mut self.plain_bytes {
+            Some(plain) => self.bytes = std::mem::replace(plain, bytes),
+            None => self.bytes = bytes,
+        }
+        if matches!(result, Err(RelayError::Sink(_))) {
+            self.status = CLIENT_CLOSED_REQUEST;
+        }
+    }
+
+    /// The body that went out was compressed to so many bytes.
+    pub fn compressed(&mut self, bytes: u64) {
+        self.plain_bytes = Some(bytes);
+    }
+
+    /// A body that was held in memory: bytes from the backend, and bytes for the client.
+    pub fn delivered_whole(&mut self, plain: u64, sent: u64) {
+        self.bytes = sent;
+        self.plain_bytes = Some(plain);
+    }
+
+    /// An error page went out instead of what was there.
+    pub fn page(&mut self, reply: &Reply) {
+        self.status = reply.status;
+        self.bytes = reply.body.len() as u64;
+    }
+
+    /// No server answered, or a step of a try refused.
+    pub fn final_reply(&mut self, refusal: &LocalReply, depth: ReplySource) {
+        match &refusal.log_label {
+            Some(_) => self.local_reply(refusal, None),
+            None => self.backend_failed(&refusal.reply, depth == ReplySource::Gateway),
+        }
+    }
+
+    /// The status so far; 0 before there is one.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub fn backend_failed(&mut self, reply: &Reply, was_tried: bool) {
+        self.status = reply.status;
+        self.bytes = reply.body.len() as u64;
+        self.upstream_status = was_tried.then_some(reply.status);
+    }
+
+    pub fn client_failed(&mut self, reply: Option<&Reply>) {
+        self.status = reply.map_or(CLIENT_CLOSED_REQUEST, |reply| reply.status);
+    }
+
+    pub fn tunnel_open(&mut self) {
+        self.is_tunnel = true;
+    }
+
+    pub fn tunnelled(&mut self, bytes: u64) {
+        self.bytes = bytes;
+    }
+
+    /// Counts the request and writes its line.
+    pub fn finish<D: Dial>(self, worker: &Worker<D>, published: &Published, ctx: &ExchangeContext, peer: &ClientInfo) {
+        let end_nanos = worker.clock.read();
+        let nanos = end_nanos.saturating_sub(self.start_nanos);
+        let backend_nanos = self.upstream_nanos.map_or(0, |at| end_nanos.saturating_sub(at));
+        let metrics = worker.metrics();
+        metrics.closed(peer.entry, self.method, self.protocol);
+        metrics.record(&Sample {
+            entry_point: peer.entry,
+            backend: self.endpoint.and(self.frontend).and_then(|frontend| published.counters(frontend.backend.number)),
+            // A tunnel that ran counts as 200 (docs/reference/metrics.md#labels).
+            status: if self.is_tunnel { 200 } else { self.status },
+            method: self.method,
+            protocol: self.protocol,
+            nanos,
+            backend_nanos,
+            bytes: self.bytes,
+            unix_secs: self.start_unix_nanos / 1_000_000_000,
+        });
+        if self.retries > 0
+            && let Some(counters) = self.frontend.and_then(|frontend| published.counters(frontend.backend.number))
+        {
+            (0..self.retries).for_each(|_| metrics.retried(counters));
+        }
+        if self.status >= 400 {
+            let view = ctx.view();
+            metrics.record_error(self.status, view.method(), view.host(), view.target(), self.start_unix_nanos);
+        }
+        if let Some(log) = &worker.access_log {
+            log.write(|format, out, count| {
+                format.append(&self.line(ctx, peer, nanos, backend_nanos, count), out);
+            });
+        }
+    }
+
+    fn line<'a>(
+        &'a self,
+        ctx: &'a ExchangeContext,
+        peer: &ClientInfo,
+        nanos: u64,
+        backend_nanos: u64,
+        count: u64,
+    ) -> access_log::AccessLogRecord<'a> {
+        let head = &ctx.head;
+        let request_fields = FieldList::Head { bytes: &ctx.bytes, fields: &head.fields };
+        let response_fields = match self.upstream_status {
+            Some(_) if !ctx.response.bytes.is_empty() => {
+                FieldList::Head { bytes: &ctx.response.bytes, fields: &ctx.response.head.fields }
+            }
+            _ => FieldList::None,
+        };
+        let target = head.target.of(&ctx.bytes);
+        let upstream = match (&self.label, self.endpoint, self.frontend) {
+            (Some(_), ..) => Some(("Traefik", target, "", self.status)),
+            (None, Some(endpoint), Some(frontend)) => {
+                let status = self.upstream_status.unwrap_or(self.status);
+                Some((frontend.backend.name.as_str(), endpoint.url.as_bytes(), endpoint.authority.as_str(), status))
+            }
+            _ => None,
+        };
+        access_log::AccessLogRecord {
+            start_unix_nanos: self.start_unix_nanos,
+            local_offset_secs: 0,
+            duration_nanos: nanos,
+            client: std::net::SocketAddr::new(unmap_ipv4(peer.address.ip()), peer.address.port()),
+            forwarded_for: ctx.view().known(KnownField::XForwardedFor),
+            username: (!ctx.chain_state.user.is_empty()).then_some(&ctx.chain_state.user[..]),
+            host: head.host.of(&ctx.bytes),
+            method: head.method.of(&ctx.bytes),
+            target,
+            protocol: head.version.as_str(),
+            request_size: match head.body {
+                crate::http::BodyFraming::Length(bytes) => bytes,
+                _ => 0,
+            },
+            request_fields,
+            frontend_name: self
+                .label
+                .as_deref()
+                .or(self.frontend.map(|f| f.log_name.as_str()).filter(|_| upstream.is_some())),
+            origin: upstream.map(|(backend_name, backend_url, backend_addr, status)| access_log::UpstreamRecord {
+                backend_name,
+                backend_url,
+                backend_addr,
+                status,
+                size: self.plain_bytes.unwrap_or(self.bytes),
+                duration_nanos: backend_nanos,
+                fields: response_fields,
+            }),
+            status: self.status,
+            size: self.bytes,
+            response_fields,
+            request_count: count,
+            retry_attempts: self.retries,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a response needs to know of its request, and the response chain.
+
+use std::cell::Cell;
+
+use crate::config::snapshot::Frontend;
+use crate::http::forward::{ResponsePlan, write_response};
+use crate::http::{BodyFraming, Edits, RequestHead, ResponseView};
+use crate::middleware::error_pages::ErrorPageRequest;
+use crate::middleware::{Chain, ChainState, Request, RequestInfo, Response};
+use crate::worker::message::stream::{HeadKind, MessageWriter};
+use crate::worker::resources::client_info::{ClientInfo, fill_random, unmap_ipv4};
+use crate::worker::resources::context::{PathRewrite, UpstreamResponse};
+use crate::worker::resources::dial::Dial;
+use crate::worker::worker::Worker;
+
+/// The request of a response, borrowed apart from the request's body, which may still be on its way.
+pub struct ResponseContext<'a> {
+    pub head: &'a RequestHead,
+    pub bytes: &'a [u8],
+    pub edits: &'a mut Edits,
+    pub chain_state: &'a mut ChainState,
+    /// The target after path modifiers, if one changed it.
+    pub target: Option<&'a Vec<u8>>,
+    pub path: &'a PathRewrite,
+    pub peer: &'a ClientInfo,
+    /// The sticky cookie that this response sets.
+    pub cookie: Option<&'a str>,
+    /// The request's body has been sent whole.
+    pub request_sent: &'a Cell<bool>,
+    /// The response is on its way to the client: from here on nothing else may be written to the client.
+    pub response_started: &'a Cell<bool>,
+}
+
+/// The result of forwarding a response.
+pub struct ResponseOutcome {
+    /// The client has all of the response, and its connection may carry another request.
+    pub keep_alive: bool,
+    /// The server's connection may carry another request, if the request has been sent whole.
+    pub upstream_ok: bool,
+    /// The response was 101: both connections are a tunnel from now on.
+    pub upgraded: bool,
+    /// The client got part of a body that only the connection's end delimits.
+    pub is_cut: bool,
+    /// The client has nothing yet: this error page takes the response's place.
+    pub page: Option<ErrorPageRequest>,
+}
+
+/// Writes the response's head, with the body framed as `outgoing`; gives whether the client's connection may carry another request.
+pub fn write_response_head<W: MessageWriter, D: Dial>(
+    worker: &Worker<D>,
+    context: &ResponseContext<'_>,
+    response: &UpstreamResponse,
+    outgoing: BodyFraming,
+    writer: &mut W,
+) -> bool {
+    // A refused upgrade ends the connection: bytes that the client sent for the new protocol must not be read as a request.
+    let keep_alive = context.head.keep_alive
+        && context.request_sent.get()
+        && outgoing != BodyFraming::UntilClose
+        && !context.head.websocket
+        && !worker.is_draining();
+    let out = writer.head();
+    worker.clock.with_date(|date| {
+        let view = ResponseView { head: &response.head, bytes: &response.bytes, edits: &response.edits };
+        let client_version = context.head.version;
+        write_response(out, view, &ResponsePlan { client_version, keep_alive, body: outgoing, date: Some(date) });
+    });
+    writer.head_complete(HeadKind::Final(outgoing));
+    keep_alive
+}
+
+/// Runs the response side of all chains, innermost middleware first. Gives the error page that takes the response's place, if there is one.
+pub fn run_response_chain<D: Dial>(
+    worker: &Worker<D>,
+    frontend: &Frontend,
+    context: &mut ResponseContext<'_>,
+    response: &mut UpstreamResponse,
+) -> Option<ErrorPageRequest> {
+    let entry = &worker.shared.entry_points[context.peer.entry].chain;
+    let chains: [&Chain; 4] = [&frontend.attempt, &frontend.inner, &frontend.outer, entry];
+    if chains.iter().all(|chain| chain.is_empty()) {
+        return None;
+    }
+    let original_target = context.head.target.of(context.bytes);
+    let info = RequestInfo {
+        peer: unmap_ipv4(context.peer.address.ip()),
+        peer_port: context.peer.address.port(),
+        secure: context.peer.secure,
+        trusted: context.peer.trusted,
+        proxies: worker.proxies(context.peer),
+        now: worker.now(),
+        target: context.target.map_or(original_target, Vec::as_slice),
+        original_target,
+        path_replaced: context.path.replaced,
+        added_prefix: &context.path.added_prefix,
+        client_certs: &context.peer.certs,
+        random: fill_random,
+    };
+    let request = Request { head: context.head, bytes: context.bytes, edits: context.edits };
+    let mut received = Response::Backend { head: &response.head, bytes: &response.bytes, edits: &mut response.edits };
+    chains.iter().find_map(|chain| {
+        let page = chain.on_response(chain.steps().len(), &request, &mut received, &info, context.chain_state);
+        page.map(|(page, _)| page)
+    })
+}

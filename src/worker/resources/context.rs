@@ -1,0 +1,117 @@
+//! The reusable memory and state of one exchange. A context is kept between requests and lent to another connection when its own is idle, so
+//! that a warm request allocates nothing and an idle connection holds nothing.
+
+use ipnet::IpNet;
+
+use super::buffers::BufferPool;
+use super::client_info::{ClientInfo, fill_random, unmap_ipv4};
+use crate::http::{Edits, RequestHead, RequestView, ResponseHead};
+use crate::limits;
+use crate::middleware::{ChainState, Now, Request, RequestInfo};
+use crate::rule;
+
+/// The memory of one exchange.
+#[derive(Default)]
+pub struct ExchangeContext {
+    pub head: RequestHead,
+    /// The bytes of the request's head; the head's ranges point in here.
+    pub bytes: Vec<u8>,
+    pub edits: Edits,
+    /// The target after the path modifiers; only meaningful if `path.changed`.
+    pub target: Vec<u8>,
+    pub path: PathRewrite,
+    pub chain_state: ChainState,
+    pub scratch: rule::Scratch,
+    pub response: UpstreamResponse,
+    /// The request's body has been read to its end, so another request may follow.
+    pub body_read: bool,
+}
+
+/// A server's response, without its body.
+#[derive(Default)]
+pub struct UpstreamResponse {
+    pub head: ResponseHead,
+    /// The bytes of the response's head; the head's ranges point in here.
+    pub bytes: Vec<u8>,
+    pub edits: Edits,
+    /// The server of the last attempt has sent bytes, so the request is not sent again.
+    pub has_begun: bool,
+    /// A pooled connection was stale when the request went out on it, and the request is sent again. Other pooled connections may be stale
+    /// as well, and a third sending is one too many: further attempts use new connections.
+    pub repeated: bool,
+}
+
+impl UpstreamResponse {
+    /// Forgets a response; memory stays.
+    pub fn forget(&mut self, buffers: &BufferPool) {
+        self.edits.clear();
+        self.has_begun = false;
+        if self.bytes.capacity() > 0 {
+            buffers.give_back(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// What the path modifiers changed.
+#[derive(Debug, Default)]
+pub struct PathRewrite {
+    pub changed: bool,
+    /// A strip or a replacement ran: redirects lead back to the original path (docs/reference/middlewares.md#redirect).
+    pub replaced: bool,
+    pub added_prefix: Vec<u8>,
+}
+
+impl ExchangeContext {
+    /// Forgets the last request; memory stays.
+    pub fn clear(&mut self, buffers: &BufferPool) {
+        if self.bytes.capacity() > 0 {
+            buffers.give_back(std::mem::take(&mut self.bytes));
+        }
+        self.edits.clear();
+        self.chain_state.clear();
+        self.path.changed = false;
+        self.path.replaced = false;
+        self.path.added_prefix.clear();
+        self.body_read = false;
+        self.response.forget(buffers);
+        self.response.repeated = false;
+        // One request with a very long target must not cost its size for the life of the process.
+        if self.target.capacity() > limits::POOLED_BUFFER_BYTES_MAX {
+            self.target = Vec::new();
+        }
+    }
+
+    pub fn view(&self) -> RequestView<'_> {
+        RequestView { head: &self.head, bytes: &self.bytes, edits: &self.edits }
+    }
+
+    /// The target as it goes to the server.
+    pub fn target(&self) -> &[u8] {
+        if self.path.changed { &self.target } else { self.head.target.of(&self.bytes) }
+    }
+
+    /// The request as the middlewares of a chain take it, the read-only facts about it, and the chain's state.
+    pub fn chain_input<'a>(
+        &'a mut self,
+        peer: &'a ClientInfo,
+        proxies: &'a [IpNet],
+        now: Now,
+    ) -> (Request<'a>, RequestInfo<'a>, &'a mut ChainState) {
+        let original_target = self.head.target.of(&self.bytes);
+        let facts = RequestInfo {
+            peer: unmap_ipv4(peer.address.ip()),
+            peer_port: peer.address.port(),
+            secure: peer.secure,
+            trusted: peer.trusted,
+            proxies,
+            now,
+            target: if self.path.changed { &self.target } else { original_target },
+            original_target,
+            path_replaced: self.path.replaced,
+            added_prefix: &self.path.added_prefix,
+            client_certs: &peer.certs,
+            random: fill_random,
+        };
+        (Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits }, facts, &mut self.chain_state)
+    }
+}

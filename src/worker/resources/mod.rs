@@ -1,0 +1,16 @@
+//! What a worker lends to its exchanges: buffers, contexts, handlers, memory, permits, clocks and logs. Nothing here knows a protocol.
+
+pub mod access_log;
+pub mod buffers;
+pub mod client_info;
+pub mod clock;
+pub mod connection_balancer;
+pub mod connection_limiter;
+pub mod context;
+pub mod dial;
+pub mod entry_point;
+pub mod handler_pool;
+pub mod log_queue;
+pub mod memory_budget;
+pub mod rest_handler;
+pub mod verify;

@@ -1,0 +1,4 @@
+//! Connections to servers: opened, taken from the pool, and given back to it.
+
+pub mod connection;
+pub mod response_head;

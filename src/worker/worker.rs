@@ -1,0 +1,328 @@
+//! One worker, and what all workers share. A worker reads the published snapshot and counts into shared atomics; with other workers it shares
+//! nothing but the hand-off queues of connections and the connection limiter.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Cache};
+use ipnet::IpNet;
+
+use super::pool::Pool;
+use super::resources::access_log::{LogSink, WorkerLog};
+use super::resources::buffers::BufferPool;
+use super::resources::client_info::ClientInfo;
+use super::resources::clock::Clock;
+use super::resources::connection_balancer::{HandoffQueue, WorkerStatus};
+use super::resources::connection_limiter::{ConnectionLimitError, ConnectionLimiter};
+use super::resources::context::ExchangeContext;
+use super::resources::dial::Dial;
+use super::resources::entry_point::EntryPoint;
+use super::resources::handler_pool::HandlerPool;
+use super::resources::memory_budget::MemoryBudget;
+use super::resources::rest_handler::RestHandler;
+use super::resources::verify::VerifyPool;
+use crate::config::snapshot::{Frontend, ServerEndpoint, TrustedPeers};
+use crate::error::ProxyError;
+use crate::limits::{self, Bound};
+use crate::middleware::Now;
+use crate::net::driver::DriverInfo;
+use crate::net::free_list::FreeList;
+use crate::net::{Deadlines, TimeLimit, tls_stream};
+use crate::observe::Published;
+use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, WorkerMetrics};
+use crate::tls::challenge::ChallengeTable;
+
+/// Time limits of the data plane; `None` means none.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// A client's connection between requests (`respondingTimeouts.idleTimeout`).
+    pub idle: Option<Duration>,
+    /// From the first look at a connection to a whole head (`respondingTimeouts.readTimeout`, or ours).
+    pub head_read: Duration,
+    /// A whole request body, where `respondingTimeouts.readTimeout` is set.
+    pub body_read: Option<Duration>,
+    /// Either side standing still in mid-body.
+    pub stall: Duration,
+    /// `forwardingTimeouts.dialTimeout`.
+    pub dial: Duration,
+    /// `forwardingTimeouts.responseHeaderTimeout`.
+    pub response_header: Option<Duration>,
+}
+
+/// What all workers share: made once at the start, or published by the control plane.
+pub struct WorkerShared {
+    pub entry_points: Vec<EntryPoint>,
+    pub snapshot: Arc<ArcSwap<Published>>,
+    pub challenges: Arc<ArcSwap<ChallengeTable>>,
+    pub metrics: Arc<Metrics>,
+    pub timeouts: Timeouts,
+    /// For the connections of clients, whichever worker serves them.
+    pub connection_limiter: Arc<ConnectionLimiter>,
+    /// Idle connections kept for one server by each worker.
+    pub idle_per_server_max: usize,
+    /// What `/api/version` says.
+    pub version: &'static str,
+    pub codename: &'static str,
+    /// For X-Forwarded-Server.
+    pub host_name: String,
+    pub verify: VerifyPool,
+    /// What the REST provider does with a document.
+    pub rest_handler: Option<RestHandler>,
+    pub access_log: Option<LogSink>,
+    /// When the process started; all monotonic readings count from here.
+    pub start: Instant,
+    /// The process is stopping: `/ping` says so (docs/reference/api.md#ping, docs/reference/command-line.md#signals-and-exit-codes).
+    pub stopping: AtomicBool,
+    /// New connections are accepted; set once and cleared once.
+    pub accepting: AtomicBool,
+    /// Tasks that accept; at zero nothing is taken from the listening sockets any more.
+    pub accepts: AtomicUsize,
+    /// Answers end their connections.
+    pub draining: AtomicBool,
+    /// One per worker.
+    pub worker_status: Vec<WorkerStatus>,
+    /// Process facts for `/metrics`, read by the wiring.
+    pub process_facts: fn() -> ProcessFacts,
+    /// Gives freed memory back to the system, that of the calling thread first of all.
+    pub release_memory: fn(),
+}
+
+impl WorkerShared {
+    /// Requests under way in all workers, tunnels included.
+    pub fn active(&self) -> usize {
+        self.worker_status.iter().map(|vitals| vitals.active.load(Relaxed)).sum()
+    }
+
+    /// Open connections of clients.
+    pub fn connections(&self) -> usize {
+        self.worker_status.iter().map(|vitals| vitals.handoff_queue.load()).sum()
+    }
+
+    /// Nothing is taken from the listening sockets any more, and what was taken is with the worker that serves it.
+    pub fn has_stopped_accepting(&self) -> bool {
+        self.accepts.load(Acquire) == 0
+            && self.worker_status.iter().all(|vitals| vitals.handoff_queue.in_transit() == 0)
+    }
+
+    pub(super) fn metrics_text(&self, servers: &[ServerSample], _now_nanos: u64) -> Vec<u8> {
+        self.metrics.prometheus_text(&Scrape { servers, process: (self.process_facts)() })
+    }
+}
+
+/// One worker. Everything in it belongs to its thread.
+pub struct Worker<D: Dial> {
+    pub(super) number: usize,
+    pub shared: Arc<WorkerShared>,
+    pub driver: DriverInfo,
+    pub clock: Clock,
+    pub deadlines: Deadlines,
+    pub buffers: BufferPool,
+    /// What it may hold of messages in memory.
+    pub budget: MemoryBudget,
+    pub pool: Pool<D::Io>,
+    pub dial: D,
+    pub access_log: Option<WorkerLog>,
+    snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
+    pub(super) free_contexts: FreeList<Box<ExchangeContext>>,
+    pub(super) handler_pool: HandlerPool,
+    /// Connections that wait for their next request with a buffer in hand.
+    pub(super) reads_ahead: Cell<usize>,
+    /// When a shortage of descriptors, or of places, may be told again.
+    next_log_nanos: Cell<u64>,
+    /// How many things the last [`Worker::trim`] let go.
+    last_trimmed: Cell<usize>,
+}
+
+impl<D: Dial> Worker<D> {
+    pub fn new(number: usize, shared: Arc<WorkerShared>, driver: DriverInfo, dial: D) -> Self {
+        Worker {
+            number,
+            driver,
+            clock: Clock::new(shared.start),
+            deadlines: Deadlines::default(),
+            buffers: BufferPool::default(),
+            budget: MemoryBudget::default(),
+            pool: Pool::new(shared.idle_per_server_max),
+            dial,
+            access_log: shared.access_log.clone().map(WorkerLog::new),
+            snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
+            free_contexts: FreeList::new(limits::POOLED_BUFFERS_MAX),
+            handler_pool: HandlerPool::default(),
+            reads_ahead: Cell::new(0),
+            next_log_nanos: Cell::new(0),
+            last_trimmed: Cell::new(0),
+            shared,
+        }
+    }
+
+    /// The configuration in force. A request holds it to its end, so it sees one configuration.
+    pub fn snapshot(&self) -> Arc<Published> {
+        Arc::clone(self.snapshot.borrow_mut().load())
+    }
+
+    pub fn now(&self) -> Now {
+        Now { mono_nanos: self.clock.mono_nanos(), unix_secs: self.clock.unix_secs() }
+    }
+
+    /// How long either side may stand still in mid-body.
+    pub fn stall(&self) -> TimeLimit<'_> {
+        self.deadlines.limit(self.shared.timeouts.stall)
+    }
+
+    /// Lets the worker's waits end in time; runs as long as its thread does.
+    pub async fn run_timers(&self) {
+        loop {
+            monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
+            self.clock.follow_wall();
+            self.deadlines.sweep(Duration::from_nanos(self.clock.mono_nanos()));
+        }
+    }
+
+    pub fn metrics(&self) -> WorkerMetrics<'_> {
+        self.shared.metrics.worker(self.number)
+    }
+
+    pub(super) fn handoff_queue(&self) -> &HandoffQueue {
+        &self.shared.worker_status[self.number].handoff_queue
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Relaxed)
+    }
+
+    pub(super) fn is_accepting(&self) -> bool {
+        self.shared.accepting.load(Relaxed)
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.load(Relaxed)
+    }
+
+    /// Says in the log which server failed, for whom and how.
+    pub fn log_upstream_error(&self, frontend: &Frontend, origin: &ServerEndpoint, error: &ProxyError) {
+        tracing::warn!(frontend = %frontend.name, backend = %frontend.backend.name, server = %origin.url, "backend server failed: {error}");
+    }
+
+    /// Descriptors or memory ran out: idle connections to backends are given up, and the log says so now and then, not 80 times a second.
+    pub fn on_resource_shortage(&self, error: &std::io::Error) {
+        self.pool.clear();
+        if self.may_log() {
+            tracing::error!("cannot accept connections: {error}; raise the limit of open files (ulimit -n)");
+        }
+    }
+
+    /// There is no place for a connection from `client`: it is closed, counted, and told now and then.
+    pub(super) fn refuse_connection(&self, client: SocketAddr, why: ConnectionLimitError) {
+        let count = self.shared.metrics.connection_refused();
+        if self.may_log() {
+            tracing::error!(%client, "connection closed at once, one of {count} since the start: {why}");
+        }
+    }
+
+    fn may_log(&self) -> bool {
+        let now = self.clock.mono_nanos();
+        let may = now >= self.next_log_nanos.get();
+        if may {
+            self.next_log_nanos.set(now + limits::SHORTAGE_LOG_SECS * 1_000_000_000);
+        }
+        may
+    }
+
+    /// The proxies in front whose words count on the peer's entry point; none where everybody's do.
+    pub fn proxies(&self, peer: &ClientInfo) -> &[IpNet] {
+        match &self.shared.entry_points[peer.entry].trust {
+            TrustedPeers::Only(networks) => networks,
+            TrustedPeers::Everyone => &[],
+        }
+    }
+
+    /// A pooled connection to the server; none if the server needs a new one: the probe of a server that was ejected.
+    pub fn take_pooled(&self, endpoint: &ServerEndpoint) -> Option<D::Io> {
+        if endpoint.server.state.needs_new_connection() {
+            None
+        } else {
+            self.pool.take(endpoint.pool, self.clock.mono_nanos())
+        }
+    }
+
+    /// Counts a request as active until the guard is dropped: a stop waits for it.
+    pub fn begin_request(&self) -> ActiveRequestGuard<'_> {
+        let active = &self.shared.worker_status[self.number].active;
+        active.fetch_add(1, Relaxed);
+        ActiveRequestGuard(active)
+    }
+
+    /// How long a client may be silent: between two requests, or before its `first` one, which has no more time than a head.
+    pub(super) fn idle_timeout(&self, first: bool) -> TimeLimit<'_> {
+        let idle = self.shared.timeouts.idle.unwrap_or(Duration::MAX);
+        self.deadlines.limit(if first { self.first_idle_timeout() } else { idle })
+    }
+
+    pub(super) fn first_idle_timeout(&self) -> Duration {
+        let Timeouts { idle, head_read, .. } = self.shared.timeouts;
+        idle.map_or(head_read, |idle| idle.min(head_read))
+    }
+
+    /// The bound that one has exceeded who was silent for longer.
+    pub(super) fn idle_limit(&self, first: bool) -> Bound {
+        let Timeouts { idle, head_read, .. } = self.shared.timeouts;
+        if first && idle.is_none_or(|idle| head_read < idle) { Bound::HeadRead } else { Bound::Idle }
+    }
+
+    pub(super) fn may_idle_read(&self) -> bool {
+        self.reads_ahead.get() < limits::READS_AHEAD_MAX
+    }
+
+    /// A place among the connections that may hold a buffer and a handler while they idle.
+    pub(super) fn try_idle_read(&self) -> Option<IdleReadPermit<'_>> {
+        self.may_idle_read().then(|| {
+            self.reads_ahead.set(self.reads_ahead.get() + 1);
+            IdleReadPermit(&self.reads_ahead)
+        })
+    }
+
+    pub(super) fn lend_context(&self) -> Box<ExchangeContext> {
+        self.free_contexts.take().unwrap_or_default()
+    }
+
+    pub(super) fn give_back_context(&self, ctx: Box<ExchangeContext>) {
+        self.free_contexts.put(ctx);
+    }
+
+    /// Lets everything go that is kept for reuse and that nobody has needed for a while.
+    pub(super) fn trim(&self) {
+        let closed = self.pool.sweep(self.clock.mono_nanos());
+        let unneeded = self.handler_pool.trim()
+            + self.free_contexts.trim()
+            + self.buffers.trim()
+            + tls_stream::trim_free_buffers();
+        let gone = closed + unneeded;
+        // At the next look once more: what operations of the ring still hold now is free by then.
+        let worth = gone.max(self.last_trimmed.replace(gone)) >= limits::SPARES_WORTH_RELEASING;
+        // Until a configuration stands the allocator gives back at once, and being told ends that (`memory::begin`).
+        if worth && !self.snapshot().snapshot.providers.is_empty() {
+            (self.shared.release_memory)();
+        }
+    }
+}
+
+/// One of few places; free again when it is dropped.
+pub struct IdleReadPermit<'w>(&'w Cell<usize>);
+
+impl Drop for IdleReadPermit<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A request under way.
+pub struct ActiveRequestGuard<'a>(&'a AtomicUsize);
+
+impl Drop for ActiveRequestGuard<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
