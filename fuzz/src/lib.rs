@@ -17,9 +17,8 @@ use ringway::config::compile::EntryPointInfo;
 use ringway::config::compile::{CompileContext, EndpointInterner, compile, credential_memory};
 use ringway::config::dynamic::{Documents, DynamicConfig};
 use ringway::config::snapshot::Snapshot;
-use ringway::http::BodyFraming;
-use ringway::http::Field;
-use ringway::http::h1::body::{CHUNK_END, Decoder, InvalidBody, chunk_prefix, last_chunk};
+use ringway::http::h1::body::{CHUNK_END, Decoder, chunk_prefix, last_chunk};
+use ringway::http::{BodyFraming, Field, InvalidBody};
 use ringway::limits::HEAD_FIELDS_MAX;
 use ringway::net::{Duplex, ReadHalf, WriteHalf};
 

@@ -1,7 +1,8 @@
 //! Changes to a head, kept as a list beside the bytes that were received.
 
-use super::h1::is_token_byte;
-use super::head::{Span, begins_as};
+use super::known::begins_as;
+use super::span::Span;
+use super::token::is_token_byte;
 
 /// What the chain wants changed in a head, in order. Reused per connection: clearing keeps the memory.
 ///

@@ -5,7 +5,7 @@ mod reply;
 mod request;
 mod response;
 
-pub use reply::{ReplyPlan, write_100_continue, write_reply};
+pub use reply::{ReplyPlan, write_100_continue, write_reply, write_reply_head};
 pub use request::{ForwardPlan, HostChoice, push_target, write_request};
 pub use response::{ResponsePlan, framing_for_client, write_response};
 

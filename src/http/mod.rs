@@ -4,13 +4,17 @@ pub mod edits;
 pub mod forward;
 pub mod h1;
 pub mod head;
+pub mod known;
 pub mod percent;
 pub mod phrase;
 pub mod reply;
+pub mod span;
+mod token;
+pub mod violation;
 
 pub use edits::Edits;
-pub use head::{
-    BodyFraming, Field, KnownField, RequestHead, RequestView, ResponseHead, ResponseView, Span, Version,
-    is_forwarding_field,
-};
+pub use head::{BodyFraming, Field, RequestHead, RequestView, ResponseHead, ResponseView, Version};
+pub use known::{KnownField, is_forwarding_field};
 pub use reply::Reply;
+pub use span::Span;
+pub use violation::{InvalidBody, RejectedRequest, Violation};

@@ -6,8 +6,7 @@ use super::Worker;
 use super::relay::RelayError;
 use super::upstream::Dial;
 use super::verify::VerifyError;
-use crate::http::h1::body::InvalidBody;
-use crate::http::h1::violation::Violation;
+use crate::http::{InvalidBody, Violation};
 use crate::limits::Bound;
 use crate::net::{RateTooLow, is_timeout};
 

@@ -16,7 +16,7 @@ use super::send::send;
 use super::upstream::Dial;
 use crate::http::forward::framing_for_client;
 use crate::http::h1::body::{self, Decoder};
-use crate::http::{BodyFraming, Reply};
+use crate::http::{BodyFraming, InvalidBody, Reply};
 use crate::limits;
 use crate::middleware::compress::{CompressionPlan, GZIP_BYTES_MIN, Gzip, announce};
 use crate::middleware::{ChainState, Response};
@@ -131,7 +131,7 @@ struct BodyReader<'a, R> {
 impl<R: ReadHalf> BodyReader<'_, R> {
     /// Appends the next piece; false at the body's end.
     async fn piece(&mut self, into: &mut Vec<u8>) -> Result<bool, RelayError> {
-        let malformed = |e: body::InvalidBody| RelayError::Source(io::Error::new(io::ErrorKind::InvalidData, e));
+        let malformed = |e: InvalidBody| RelayError::Source(io::Error::new(io::ErrorKind::InvalidData, e));
         loop {
             if self.decoder.is_done() {
                 return Ok(false);

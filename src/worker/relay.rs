@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::read_buffer::{BufferPool, ReadBuffer};
 use super::send::{send, send_final};
-use crate::http::BodyFraming;
 use crate::http::h1::body::{self, Decoder};
+use crate::http::{BodyFraming, InvalidBody};
 use crate::limits;
 use crate::middleware::ChainState;
 use crate::net::splice::{Pipe, SpliceError, Transfer, pause};
@@ -324,6 +324,6 @@ impl<'a> Relay<'a> {
     }
 }
 
-fn malformed(error: body::InvalidBody) -> RelayError {
+fn malformed(error: InvalidBody) -> RelayError {
     RelayError::Source(io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -11,9 +11,9 @@ use super::forward::AttemptError;
 use super::relay::RelayError;
 use super::send::send;
 use super::upstream::Dial;
+use crate::http::RejectedRequest;
 use crate::http::Reply;
 use crate::http::forward::write_100_continue;
-use crate::http::h1::violation::RejectedRequest;
 use crate::limits::{self, Bound};
 use crate::net::{ReadHalf, Transport};
 

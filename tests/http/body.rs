@@ -1,10 +1,9 @@
 //! Bodies, at every cut.
 
 use proptest::prelude::*;
-use ringway::http::BodyFraming;
 use ringway::http::edits::Edits;
-use ringway::http::h1::body::{CHUNK_END, Decoder, InvalidBody, LAST_CHUNK, chunk_prefix, last_chunk};
-use ringway::http::h1::violation::Violation;
+use ringway::http::h1::body::{CHUNK_END, Decoder, LAST_CHUNK, chunk_prefix, last_chunk};
+use ringway::http::{BodyFraming, InvalidBody, Violation};
 
 /// Payload, trailers, and bytes consumed.
 pub type Outcome = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;

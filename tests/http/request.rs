@@ -1,8 +1,8 @@
 //! What a request head means when it is accepted.
 
 use ringway::http::h1::progress::{HeadLimits, ParseProgress};
-use ringway::http::h1::request_head::{RejectedRequest, parse_request};
-use ringway::http::{BodyFraming, KnownField, RequestHead, Version};
+use ringway::http::h1::request_head::parse_request;
+use ringway::http::{BodyFraming, KnownField, RejectedRequest, RequestHead, Version};
 
 /// Parses whole, byte by byte and cut once at every position: all ways must agree, and no proper prefix of a head may be complete.
 pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedRequest> {

@@ -1,11 +1,9 @@
-//! Every rule of the table in `h1::strict`, each with the bytes that break it.
+//! Every rule of the table in `http::violation`, each with the bytes that break it.
 
 use std::collections::HashSet;
 
-use ringway::http::BodyFraming;
-use ringway::http::h1::body::InvalidBody;
 use ringway::http::h1::progress::HeadLimits;
-use ringway::http::h1::violation::{RejectedRequest, Violation};
+use ringway::http::{BodyFraming, InvalidBody, RejectedRequest, Violation};
 use ringway::limits::{CHUNK_OVERHEAD_BYTES_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
 use super::body::{decode, feed};

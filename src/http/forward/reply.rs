@@ -2,7 +2,8 @@
 
 use super::{push_length, push_number};
 use crate::http::edits::push_value;
-use crate::http::head::{KnownField, Version};
+use crate::http::head::Version;
+use crate::http::known::KnownField;
 use crate::http::phrase::status_phrase;
 use crate::http::reply::Reply;
 
@@ -17,8 +18,16 @@ pub struct ReplyPlan<'a> {
     pub date: Option<&'a [u8]>,
 }
 
-/// Appends the whole answer, body included.
+/// Appends the whole response, body included.
 pub fn write_reply(out: &mut Vec<u8>, reply: &Reply, plan: &ReplyPlan<'_>) {
+    if write_reply_head(out, reply, plan) {
+        out.extend_from_slice(&reply.body);
+    }
+}
+
+/// Appends the head of the response, empty line included. Returns whether the body follows: it does not for a HEAD request or a
+/// status without content (1xx, 204, 304).
+pub fn write_reply_head(out: &mut Vec<u8>, reply: &Reply, plan: &ReplyPlan<'_>) -> bool {
     push_status_line(out, plan.version, reply.status, status_phrase(reply.status).as_bytes());
     let close = reply.close || !plan.keep_alive;
     for (name, value) in &reply.fields {
@@ -40,9 +49,7 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply, plan: &ReplyPlan<'_>) {
     }
     push_connection(out, plan.version, !close);
     out.extend_from_slice(b"\r\n");
-    if !bodiless && !plan.head_request {
-        out.extend_from_slice(&reply.body);
-    }
+    !bodiless && !plan.head_request
 }
 
 /// Appends the interim answer that lets a client send its body (RFC 9110 10.1.1).
@@ -60,10 +67,8 @@ pub(super) fn push_connection(out: &mut Vec<u8>, version: Version, keep_alive: b
 }
 
 pub(super) fn push_status_line(out: &mut Vec<u8>, version: Version, status: u16, reason: &[u8]) {
-    out.extend_from_slice(match version {
-        Version::Http10 => b"HTTP/1.0 ",
-        Version::Http11 => b"HTTP/1.1 ",
-    });
+    out.extend_from_slice(version.as_str().as_bytes());
+    out.push(b' ');
     push_number(out, u64::from(status));
     out.push(b' ');
     out.extend_from_slice(reason);

@@ -3,7 +3,8 @@
 use super::{CHUNKED, Runs, push_length, push_line};
 use crate::http::edits::{EditRef, push_value};
 use crate::http::h1::target_end;
-use crate::http::head::{BodyFraming, Field, KnownField, RequestView, is_forwarding_field};
+use crate::http::head::{BodyFraming, Field, RequestView};
+use crate::http::known::{KnownField, is_forwarding_field};
 
 /// What a request looks like on its way out, apart from what was received.
 #[derive(Debug, Clone, Copy)]

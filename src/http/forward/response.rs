@@ -3,7 +3,8 @@
 use super::reply::{push_connection, push_status_line};
 use super::{CHUNKED, Runs, push_length, push_line};
 use crate::http::edits::EditRef;
-use crate::http::head::{BodyFraming, KnownField, ResponseView, Version};
+use crate::http::head::{BodyFraming, ResponseView, Version};
+use crate::http::known::KnownField;
 
 /// What a response looks like on its way out, apart from what was received.
 #[derive(Debug, Clone, Copy)]

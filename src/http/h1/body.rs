@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::progress::HeadLimits;
 use super::scan::{self, Scanned};
-use super::violation::Violation;
 use crate::http::edits::Edits;
-use crate::http::head::{BodyFraming, KnownField};
+use crate::http::head::BodyFraming;
+use crate::http::known::KnownField;
+use crate::http::violation::{InvalidBody, Violation};
 use crate::limits::{CHUNK_OVERHEAD_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
 /// What one call of [`Decoder::decode`] found.
@@ -19,24 +20,6 @@ pub struct DecodeStep {
     /// The body is over; what follows `consumed` belongs to the next message.
     pub done: bool,
 }
-
-/// Why a body cannot be read on. Its connection ends, on both sides: neither can know where the next message starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidBody(pub Violation);
-
-impl From<Violation> for InvalidBody {
-    fn from(rule: Violation) -> Self {
-        InvalidBody(rule)
-    }
-}
-
-impl std::fmt::Display for InvalidBody {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for InvalidBody {}
 
 /// Where a body stands. Resumable at any byte; allocates only for trailers, and for those of a request with fields of the proxy's own.
 #[derive(Debug, Clone)]
@@ -89,8 +72,17 @@ impl Decoder {
     /// For the body of a request: a trailer that `edits` has a say on does not travel either, or a server that puts trailers beside the
     /// fields of the head would have two of a field that only the proxy may set.
     pub fn of_request(body: BodyFraming, edits: &Edits) -> Self {
-        let own = (body == BodyFraming::Chunked && !edits.is_empty()).then(|| Box::new(edits.clone()));
-        Decoder { own, ..Decoder::new(body) }
+        let mut decoder = Decoder::new(body);
+        decoder.drop_edited_trailers(edits);
+        decoder
+    }
+
+    /// Makes a decoder of [`Decoder::new`], before its first byte, one of [`Decoder::of_request`]. Changes nothing unless the body is
+    /// chunked and there are edits.
+    pub fn drop_edited_trailers(&mut self, edits: &Edits) {
+        if self.is_chunked() && !edits.is_empty() {
+            self.own = Some(Box::new(edits.clone()));
+        }
     }
 
     /// Reads on. Call it until `consumed` is the whole input or `done`: one call returns at most one run of payload.
@@ -124,6 +116,10 @@ impl Decoder {
             }
             _ => Err(Violation::BodyTruncated.into()),
         }
+    }
+
+    fn is_chunked(&self) -> bool {
+        !matches!(self.state, State::Done | State::Length | State::UntilClose)
     }
 
     pub fn is_done(&self) -> bool {

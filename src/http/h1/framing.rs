@@ -1,7 +1,8 @@
 //! What fields say about where a body ends and which fields end with the connection: the same care for both directions.
 
-use super::violation::Violation;
-use crate::http::head::{Field, KnownField, is_forwarded_name};
+use crate::http::head::Field;
+use crate::http::known::{KnownField, is_forwarded_name};
+use crate::http::violation::Violation;
 use crate::limits::CONNECTION_OPTIONS_MAX;
 
 /// What was seen of the framing fields so far.

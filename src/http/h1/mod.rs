@@ -7,6 +7,5 @@ mod framing;
 mod host;
 mod scan;
 pub mod request_head;
-pub mod violation;
 
-pub(crate) use scan::{is_token_byte, target_end};
+pub(crate) use scan::target_end;

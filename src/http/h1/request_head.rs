@@ -4,9 +4,11 @@ use super::framing;
 use super::host;
 use super::progress::{HeadLimits, ParseProgress};
 use super::scan::{self, Scanned};
-pub use super::violation::RejectedRequest;
-use super::violation::Violation;
-use crate::http::head::{BodyFraming, KnownField, RequestHead, Span, Version};
+use crate::http::head::{BodyFraming, RequestHead, Version};
+use crate::http::known::KnownField;
+use crate::http::span::Span;
+use crate::http::token::is_token_byte;
+use crate::http::violation::{RejectedRequest, Violation};
 use crate::limits::{LEADING_LINES_MAX, METHOD_BYTES_MAX};
 
 /// Reads a request head. `bytes` starts where the request does; `head` is filled anew and keeps its memory.
@@ -15,7 +17,7 @@ use crate::limits::{LEADING_LINES_MAX, METHOD_BYTES_MAX};
 /// `Partial` the caller reads more and asks again, best when [`super::progress::head_end`] says so.
 ///
 /// # Errors
-/// The rules of [`super::violation`]. The outcome depends on the bytes alone, never on how they were cut.
+/// The rules of [`crate::http::violation`]. The outcome depends on the bytes alone, never on how they were cut.
 pub fn parse_request(
     bytes: &[u8],
     limits: &HeadLimits,
@@ -92,7 +94,7 @@ fn request_line(bytes: &[u8], start: usize, limits: &HeadLimits) -> Result<Optio
 
 fn method_end(bytes: &[u8], start: usize) -> Result<Option<usize>, Violation> {
     let mut end = start;
-    while bytes.get(end).is_some_and(|byte| scan::is_token_byte(*byte)) {
+    while bytes.get(end).is_some_and(|byte| is_token_byte(*byte)) {
         end += 1;
         if end - start > METHOD_BYTES_MAX {
             return Err(Violation::Method);

@@ -3,8 +3,10 @@
 use super::framing;
 use super::progress::{HeadLimits, ParseProgress};
 use super::scan::{self, Scanned};
-use super::violation::Violation;
-use crate::http::head::{BodyFraming, KnownField, ResponseHead, Span, Version};
+use crate::http::head::{BodyFraming, ResponseHead, Version};
+use crate::http::known::KnownField;
+use crate::http::span::Span;
+use crate::http::violation::Violation;
 
 /// A response that cannot be used: the client gets 502 and the origin's connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,7 @@ impl std::error::Error for InvalidResponse {}
 /// (1xx) are heads like any other, without a body; what follows them is the next head, and what follows a 101 is another protocol.
 ///
 /// # Errors
-/// The rules of [`super::violation`] that concern fields and framing: nothing is repaired, the answer to the client is 502. The one
+/// The rules of [`crate::http::violation`] that concern fields and framing: nothing is repaired, the answer to the client is 502. The one
 /// tolerance is Content-Length beside Transfer-Encoding (RFC 9112 6.3): the length is marked to be dropped, and the connection is not reused.
 pub fn parse_response(
     bytes: &[u8],

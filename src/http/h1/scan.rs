@@ -1,8 +1,11 @@
 //! The bytes of a field block, read once from left to right.
 
 use super::progress::HeadLimits;
-use super::violation::Violation;
-use crate::http::head::{Field, KnownField, Span};
+use crate::http::head::Field;
+use crate::http::known::KnownField;
+use crate::http::span::Span;
+use crate::http::token::token_end;
+use crate::http::violation::Violation;
 
 /// Where a scan of a field block stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub(super) fn fields(
 
 /// One field line at `at`, and where the next line starts.
 fn field_line(bytes: &[u8], at: usize) -> Result<Option<(Field, usize)>, Violation> {
-    let (name_end, underscore) = name_end(bytes, at);
+    let (name_end, underscore) = token_end(bytes, at);
     match bytes.get(name_end) {
         None => return Ok(None),
         Some(b':') if name_end == at => return Err(Violation::EmptyName),
@@ -90,47 +93,6 @@ pub(super) fn value_line_end(bytes: &[u8], mut at: usize) -> Result<Option<(usiz
             Some(_) => return Err(Violation::ValueByte),
         }
     }
-}
-
-/// Where the token that starts at `at` ends, and whether a `_` was in it.
-fn name_end(bytes: &[u8], at: usize) -> (usize, bool) {
-    let mut seen = 0;
-    let mut end = at;
-    for &byte in &bytes[at..] {
-        let class = TOKEN[byte as usize];
-        if class == 0 {
-            break;
-        }
-        seen |= class;
-        end += 1;
-    }
-    (end, seen & UNDERSCORE != 0)
-}
-
-/// A byte that RFC 9110 5.6.2 allows in a token.
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    TOKEN[byte as usize] != 0
-}
-
-const UNDERSCORE: u8 = 2;
-
-/// Per byte: 0 no token byte, 1 token byte, 2 the underscore.
-static TOKEN: [u8; 256] = token_table();
-
-const fn token_table() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let c = byte as u8;
-        table[byte] = match c {
-            b'_' => UNDERSCORE,
-            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => 1,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'`' | b'|' | b'~' => 1,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    table
 }
 
 /// The first byte at or after `at` that is below 0x20 or DEL; the length if there is none.

@@ -3,7 +3,7 @@
 //! Ringway refuses rather than normalises wherever RFC 9112 allows both: two programs that read the same bytes differently are
 //! what request smuggling lives on.
 
-use crate::http::reply::Reply;
+use super::reply::Reply;
 
 /// One rule that a head or a body can break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -208,3 +208,21 @@ impl std::fmt::Display for RejectedRequest {
 }
 
 impl std::error::Error for RejectedRequest {}
+
+/// Why a body cannot be read on. Its connection ends, on both sides: neither can know where the next message starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidBody(pub Violation);
+
+impl From<Violation> for InvalidBody {
+    fn from(rule: Violation) -> Self {
+        InvalidBody(rule)
+    }
+}
+
+impl std::fmt::Display for InvalidBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for InvalidBody {}
