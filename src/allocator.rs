@@ -12,9 +12,9 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 /// The delay when the process started: mimalloc's default, or the value of its environment variable.
 static INITIAL_DELAY: AtomicI64 = AtomicI64::new(0);
 
-/// Sets the purge delay to 0 until the first [`release`], so that memory freed during the start goes back at once. With the initial delay the
-/// first configuration would be spread thinly over pages that parsing has touched and freed: 5 MiB more with 1,000 routes. A delay of 0 for
-/// the whole run would make each request 1 to 3 % slower.
+/// Sets the purge delay to 0 until the first [`release`], so that memory freed during the start goes back at once. With the initial delay
+/// the first configuration would be spread thinly over pages that parsing has touched and freed: 5 MiB more with 1,000 routes. A delay of 0
+/// for the whole run would make each request 1 to 3 % slower.
 pub fn begin() {
     // SAFETY: neither call takes a pointer, and no other thread runs yet.
     unsafe {
@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn purge_delay_has_the_option_number_of_this_mimalloc() {
-        // Another version may number its options differently. Other tests change the delay in this process, so a new process reads it.
+        // Another version of mimalloc may number its options differently. The variable is read at the start of a process, so the test
+        // starts one.
         let output = std::process::Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "allocator::tests::print_purge_delay", "--ignored", "--nocapture"])
             .env("MIMALLOC_PURGE_DELAY", "4711")

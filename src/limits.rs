@@ -24,7 +24,7 @@ pub const LEADING_LINES_MAX: usize = 2;
 
 /// Digits of a chunk's size, leading zeros included.
 pub const CHUNK_SIZE_DIGITS_MAX: u32 = 16;
-/// Bytes by which chunk framing (mainly chunk extensions) may exceed the payload that it frames (CVE-2023-39326).
+/// Bytes of the chunk extensions of one body beyond what each chunk is granted, twice its size plus 16 bytes (CVE-2023-39326).
 pub const CHUNK_OVERHEAD_BYTES_MAX: u64 = 16 * 1024;
 /// Bytes of the trailer lines of one chunked body.
 pub const TRAILER_BYTES_MAX: usize = 16 * 1024;
