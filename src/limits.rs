@@ -168,8 +168,9 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// Client connections of the process per worker, all workers and entry points counted together, unless `maxConnections` is set. Further
 /// connections are closed at once and counted.
 pub const CONNECTIONS_PER_WORKER_MAX: usize = 100_000;
-/// One client address (IPv6: its /64) may hold all connections divided by this, unless `maxConnectionsPerAddress` is set. Further ones are
-/// closed at once and counted. A load balancer in front is one address too: this only keeps one address from taking all connections.
+/// Divides the limit of all connections to give that of one client address (IPv6: its /64), unless `maxConnectionsPerAddress` is set.
+/// Further connections are closed at once and counted. A load balancer in front is one address too: this only keeps one address from taking
+/// all connections.
 pub const CONNECTIONS_PER_ADDRESS_DIVISOR: usize = 2;
 
 /// `traefik.*` labels of one container: the container is rejected above it.

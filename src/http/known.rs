@@ -103,7 +103,7 @@ impl KnownField {
     }
 
     /// Whether the field belongs to one connection and is never copied to the other one (RFC 9110 7.6.1). Includes the framing fields,
-    /// which are written anew for each connection.
+    /// which are written separately for each connection.
     pub fn belongs_to_connection(self) -> bool {
         matches!(
             self,

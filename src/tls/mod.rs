@@ -2,7 +2,7 @@
 //!
 //! No code in this module reads a file, a clock or a socket: PEM text, time and random bytes are arguments.
 //!
-//! * [`session`] — one connection: ciphertext in and out, plaintext in and out;
+//! * [`session`] — a connection as a state machine: ciphertext in and out, plaintext in and out;
 //! * [`certificate`] — certificates with their names, made from PEM text;
 //! * [`resolver`] — selects the certificate of a handshake from an immutable, published store;
 //! * [`challenge`] — responses to HTTP-01 challenges, published likewise;

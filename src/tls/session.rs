@@ -1,4 +1,4 @@
-//! One TLS connection as a state machine: ciphertext in and out, plaintext in and out, no socket and no clock.
+//! A TLS connection as a state machine: ciphertext in and out, plaintext in and out, no socket and no clock.
 //!
 //! For a stream over a socket the order of calls is always the same: [`Session::receive`] takes the bytes that arrived,
 //! [`Session::read_plain`] returns the plaintext, and [`Session::take_output`] returns the bytes to send (handshake records, tickets,
@@ -17,7 +17,7 @@ use crate::limits::TLS_OUTPUT_BYTES_MAX;
 pub const PLAIN_HTTP_REPLY: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
-/// One TLS connection, server or client side.
+/// The server or client side of a TLS connection.
 pub struct Session {
     // Boxed because rustls' connection is larger than 1 KiB and sessions are stored in futures.
     connection: Box<Connection>,

@@ -87,9 +87,9 @@ struct SeenFields<'a> {
     host: bool,
     /// X-Real-Ip was forwarded.
     real_ip: bool,
-    /// X-Forwarded-For is preseen. It was not forwarded: its values are joined with the peer's address.
+    /// X-Forwarded-For is present. It was not forwarded: its values are joined with the peer's address.
     forwarded_for: bool,
-    /// The client sent a Content-Length. It was not forwarded: the framing is written anew.
+    /// The client sent a Content-Length. It was not forwarded: [`push_framing`] writes the length.
     length: bool,
 }
 

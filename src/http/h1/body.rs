@@ -203,7 +203,8 @@ impl Decoder {
         if self.overhead > CHUNK_OVERHEAD_BYTES_MAX { Err(Violation::ChunkOverhead) } else { Ok(()) }
     }
 
-    /// Digits only, at least one: no sign, no `0x`, no `_`, no space (docs/reference/security-promises.md#chunk-size).
+    /// Reads a byte of a chunk size: hexadecimal digits only, at least one; no sign, no `0x`, no `_`, no space
+    /// (docs/reference/security-promises.md#chunk-size).
     fn size_byte(&mut self, byte: u8) -> Result<(), Violation> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
