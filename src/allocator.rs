@@ -1,4 +1,4 @@
-//! The allocator of the program.
+//! The program's memory allocator (mimalloc), and when it gives freed memory back to the system.
 #![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -6,31 +6,32 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// `mi_option_purge_delay` of mimalloc 3 (its mimalloc.h), which the bindings do not name: after how many milliseconds freed memory goes
+/// `mi_option_purge_delay` of mimalloc 3 (its mimalloc.h), which the bindings do not name: the milliseconds after which freed memory goes
 /// back to the system.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-/// What it was at the start: mimalloc's own choice, or that of its environment variable.
-static USUAL_DELAY: AtomicI64 = AtomicI64::new(0);
+/// The delay when the process started: mimalloc's default, or the value of its environment variable.
+static INITIAL_DELAY: AtomicI64 = AtomicI64::new(0);
 
-/// For the start: until the first [`release`] freed memory goes back at once. With the usual delay the parts of the first configuration
-/// come to lie thinly in pages that its reading has touched and freed: 5 MiB more with 1,000 routes. For ever, it would cost each request
-/// 1 to 3 %.
+/// Sets the purge delay to 0 until the first [`release`], so that memory freed during the start goes back at once. With the initial delay
+/// the first configuration would be spread thinly over pages that parsing has touched and freed: 5 MiB more with 1,000 routes. A delay of 0
+/// for the whole run would make each request 1 to 3 % slower.
 pub fn begin() {
-    // SAFETY: neither takes a pointer, and no other thread runs yet.
+    // SAFETY: neither call takes a pointer, and no other thread runs yet.
     unsafe {
-        USUAL_DELAY.store(libmimalloc_sys::mi_option_get(PURGE_DELAY), Relaxed);
+        INITIAL_DELAY.store(libmimalloc_sys::mi_option_get(PURGE_DELAY), Relaxed);
         libmimalloc_sys::mi_option_set(PURGE_DELAY, 0);
     }
 }
 
-/// Gives what the calling thread has freed back to the system. Reading and compiling a configuration leaves more behind than it keeps,
-/// on a thread that then sleeps: the allocator itself gives back only while its thread works.
+/// Gives the memory that the calling thread has freed back to the system, and restores the initial purge delay. Parsing and compiling a
+/// configuration frees more than it keeps, on a thread that then sleeps: the allocator by itself gives memory back only while its thread
+/// works.
 pub fn release() {
-    // SAFETY: neither takes a pointer. The first concerns only memory that has been freed; the second is one machine word, of which another
-    // thread reads the old value or the new one.
+    // SAFETY: neither call takes a pointer. The first concerns only memory that has been freed; the second sets one machine word, of which
+    // another thread reads the old value or the new one.
     unsafe {
         libmimalloc_sys::mi_collect(true);
-        libmimalloc_sys::mi_option_set(PURGE_DELAY, USUAL_DELAY.load(Relaxed));
+        libmimalloc_sys::mi_option_set(PURGE_DELAY, INITIAL_DELAY.load(Relaxed));
     }
 }
 
@@ -39,22 +40,22 @@ mod tests {
     use super::{PURGE_DELAY, begin, release};
 
     fn resident_pages() -> usize {
-        let statm = std::fs::read_to_string("/proc/self/statm").expect("the process's own numbers");
-        statm.split_whitespace().nth(1).expect("the second").parse().expect("a number")
+        let statm = std::fs::read_to_string("/proc/self/statm").expect("/proc/self/statm");
+        statm.split_whitespace().nth(1).expect("resident pages").parse().expect("a number")
     }
 
     fn delay() -> std::ffi::c_long {
-        // SAFETY: it takes no pointer.
+        // SAFETY: the call takes no pointer.
         unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) }
     }
 
     #[test]
-    fn what_was_freed_goes_back_to_the_system_and_what_is_in_use_stays() {
-        let usual = delay();
+    fn release_returns_freed_memory_and_keeps_memory_in_use() {
+        let initial = delay();
         begin();
-        assert_eq!(delay(), 0, "the start");
+        assert_eq!(delay(), 0, "during the start");
         release();
-        assert!(usual > 0 && delay() == usual, "{usual} and {}", delay());
+        assert!(initial > 0 && delay() == initial, "{initial} and {}", delay());
         let kept = vec![7u8; 1 << 20];
         let many: Vec<Vec<u8>> = (0..50_000).map(|n| vec![n as u8; 1024]).collect();
         let full = resident_pages();
@@ -66,10 +67,11 @@ mod tests {
     }
 
     #[test]
-    fn the_option_has_the_number_that_this_version_gives_it() {
-        // Another version may count its options anew. Nobody has set this one: a process of its own asks.
+    fn purge_delay_has_the_option_number_of_this_mimalloc() {
+        // Another version of mimalloc may number its options differently. The variable is read at the start of a process, so the test
+        // starts one.
         let output = std::process::Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "memory::tests::tells_the_delay", "--ignored", "--nocapture"])
+            .args(["--exact", "allocator::tests::print_purge_delay", "--ignored", "--nocapture"])
             .env("MIMALLOC_PURGE_DELAY", "4711")
             .output()
             .expect("a second run");
@@ -78,7 +80,7 @@ mod tests {
 
     #[test]
     #[ignore = "a helper of the test above"]
-    fn tells_the_delay() {
+    fn print_purge_delay() {
         println!("delay is {}", delay());
     }
 }

@@ -1,5 +1,5 @@
-//! What precedes HTTP on a connection: a PROXY protocol header, and the first message of a TLS handshake. Read, never consumed here:
-//! the caller owns the bytes.
+//! Detects what precedes HTTP on a connection: a PROXY protocol header, and the first message of a TLS handshake. The functions only look
+//! at the bytes: the caller owns and consumes them.
 
 pub mod client_hello;
 pub mod proxy_protocol;

@@ -1,36 +1,36 @@
-//! What can go wrong between a client and a backend: whose fault, at which point, and what the client is told.
+//! Errors of an exchange with a backend server: cause, phase, and the response that the client gets.
 
 use std::io;
 
-/// Where the exchange was when it failed.
+/// The phase of the exchange in which it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExchangePhase {
     Connect,
-    /// Sending the request: the backend may have seen some of it.
+    /// Sending the request: the server may have received a part of it.
     Send,
     /// Waiting for the response head.
     Await,
-    /// The response's head has gone to the client: only closing is left.
+    /// Forwarding the response: its head has been sent to the client, so the connection can only be closed.
     Stream,
 }
 
-/// The cause, as far as it changes the answer.
+/// The cause, as far as it changes the response to the client.
 #[derive(Debug)]
 pub enum Cause {
     Io(io::Error),
     TimedOut,
-    /// The backend closed before the message was complete.
+    /// The server closed the connection before the message was complete.
     Closed,
-    /// What the backend sent is no HTTP response we accept.
+    /// The server sent a response that violates HTTP, for this reason.
     Malformed(&'static str),
-    /// The backend's certificate or handshake.
+    /// The TLS handshake failed, or the server's certificate was refused.
     Tls(String),
-    /// The backend's name has no address.
+    /// The server's host name has no IP address.
     Unresolved,
 }
 
 impl Cause {
-    /// Whether a connect that failed so says something about the server; a lack of descriptors here does not.
+    /// Whether a failed connect with this cause counts against the server. A lack of file descriptors in this process does not.
     pub fn is_unreachable(&self) -> bool {
         use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
         match self {
@@ -44,7 +44,7 @@ impl Cause {
     }
 }
 
-/// A failed exchange with a backend.
+/// A failed exchange with a backend server.
 #[derive(Debug)]
 pub struct ProxyError {
     pub phase: ExchangePhase,
@@ -56,12 +56,12 @@ impl ProxyError {
         ProxyError { phase, cause }
     }
 
-    /// Nothing of the request reached a backend: any method may be tried on another server (docs/reference/backends.md#retry).
+    /// Whether no byte of the request was sent: then any method may be retried on another server (docs/reference/backends.md#retry).
     pub fn is_unsent(&self) -> bool {
         self.phase == ExchangePhase::Connect
     }
 
-    /// The connection broke off without an answer: a server that is told to stop, or one that had given the connection up.
+    /// Whether the connection broke without a response: the server is shutting down, or had closed an idle connection.
     pub fn is_broken(&self) -> bool {
         match &self.cause {
             Cause::Closed => true,
@@ -70,13 +70,15 @@ impl ProxyError {
         }
     }
 
-    /// THE table from failure to answer (docs/reference/entry-points.md#backend-and-client-failures, docs/reference/backends.md#failures): status and body.
+    /// Status and body of the response to the client, for every failure (docs/reference/entry-points.md#backend-and-client-failures,
+    /// docs/reference/backends.md#failures).
     pub fn answer(&self) -> (u16, &'static str) {
         match &self.cause {
             Cause::TimedOut => (504, "Gateway Timeout"),
             Cause::Io(e) if e.kind() == io::ErrorKind::TimedOut => (504, "Gateway Timeout"),
             Cause::Io(_) | Cause::Closed | Cause::Unresolved => (502, "Bad Gateway"),
-            // Traefik answers 500 to a response it cannot parse; docs/reference/security-promises.md#malformed-response ask for 502, the honest code.
+            // Traefik sends 500 for a response that it cannot parse. 502 says whose fault it is
+            // (docs/reference/security-promises.md#malformed-response).
             Cause::Malformed(_) => (502, "Bad Gateway"),
             Cause::Tls(_) => (500, "Internal Server Error"),
         }
@@ -89,15 +91,15 @@ impl std::fmt::Display for ProxyError {
             ExchangePhase::Connect => "connecting to it",
             ExchangePhase::Send => "sending the request",
             ExchangePhase::Await => "waiting for its response",
-            ExchangePhase::Stream => "passing its response on",
+            ExchangePhase::Stream => "forwarding its response",
         };
         match &self.cause {
             Cause::Io(e) => write!(f, "{doing}: {e}"),
             Cause::TimedOut => write!(f, "{doing}: timed out"),
-            Cause::Closed => write!(f, "{doing}: it closed the connection"),
+            Cause::Closed => write!(f, "{doing}: the server closed the connection"),
             Cause::Malformed(what) => write!(f, "{doing}: malformed response: {what}"),
             Cause::Tls(what) => write!(f, "{doing}: TLS: {what}"),
-            Cause::Unresolved => write!(f, "{doing}: its name has no address"),
+            Cause::Unresolved => write!(f, "{doing}: the server name has no IP address"),
         }
     }
 }
@@ -109,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answers_are_those_of_the_contract() {
+    fn failures_map_to_documented_responses() {
         let refused = ProxyError::new(ExchangePhase::Connect, Cause::Io(io::ErrorKind::ConnectionRefused.into()));
         assert_eq!(refused.answer(), (502, "Bad Gateway"));
         assert!(refused.is_unsent());
@@ -117,6 +119,6 @@ mod tests {
         assert_eq!(ProxyError::new(ExchangePhase::Connect, Cause::Tls("unknown issuer".into())).answer().0, 500);
         let closed = ProxyError::new(ExchangePhase::Send, Cause::Closed);
         assert_eq!(closed.answer().0, 502);
-        assert!(!closed.is_unsent(), "a request that may have been seen is not repeated");
+        assert!(!closed.is_unsent(), "a request that the server may have received is not repeated");
     }
 }

@@ -1,9 +1,9 @@
 //! Ringway: a reverse proxy on io_uring with Traefik v1's toml and label contract.
 //!
-//! The rooms, in dependency order (tests/house.rs enforces who may use whom; ARCHITECTURE.md explains why):
+//! The modules, in dependency order (tests/house.rs enforces which module may use which; ARCHITECTURE.md explains why):
 //!
 //! * *core* — bytes, values and decisions; no sockets, no clock, no runtime:
-//!   [`limits`], [`error`], [`http`], [`tls`], [`preface`], [`rule`], [`middleware`], [`backend`], [`config`], [`observe`];
+//!   [`limits`], [`error`], [`http`], [`tls`], [`detect`], [`rule`], [`middleware`], [`backend`], [`config`], [`observe`];
 //! * *data plane* — monoio worker threads, one ring each: [`net`], [`worker`];
 //! * *control plane* — one thread with a tokio runtime: [`control`];
 //! * *wiring* — [`cli`], [`app`].

@@ -1,4 +1,4 @@
-//! Arguments in, exit code out. No logic.
+//! The program: passes its arguments to [`ringway::app::main`] and returns the exit code. No logic.
 
 mod allocator;
 

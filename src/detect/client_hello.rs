@@ -1,13 +1,13 @@
-//! A look at the first message of a TLS handshake (RFC 8446 4.1.2) without answering it: which name and which protocols the client asks
-//! for, so that a connection can be passed on as it is.
+//! Parses the first message of a TLS handshake (RFC 8446 4.1.2) without answering it. Server name and protocols of the client are then
+//! known, and the connection can be passed on as it is.
 
 use std::borrow::Cow;
 
-/// Longest ClientHello that is read. Post-quantum key shares make ordinary ones about 2 KiB.
+/// Longest ClientHello that is accepted. Usual ones have about 2 KiB, because of post-quantum key shares.
 pub const HELLO_BYTES_MAX: usize = 32 << 10;
-/// RFC 8446 5.1: no record carries more plaintext.
+/// Longest plaintext of a record (RFC 8446 5.1).
 const RECORD_BYTES_MAX: usize = 1 << 14;
-/// Records that one ClientHello may be cut into.
+/// Records into which one ClientHello may be split.
 const RECORDS_MAX: usize = 64;
 
 const HANDSHAKE_RECORD: u8 = 22;
@@ -15,6 +15,7 @@ const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 
+/// The result of [`peek_hello`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peek {
     /// The connection does not start with a TLS handshake.
@@ -24,16 +25,16 @@ pub enum Peek {
     Complete(ClientHelloInfo),
 }
 
-/// What the client asks for.
+/// The contents of a ClientHello that the proxy uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientHelloInfo {
-    /// In lower case, without a final dot (RFC 6066 3).
+    /// The name of the server_name extension, in lower case, without a final dot (RFC 6066 3).
     pub server_name: Option<String>,
-    /// In the client's order (RFC 7301 3.1).
+    /// The application protocols that the client offers, in its order of preference (RFC 7301 3.1).
     pub alpn: Vec<Vec<u8>>,
 }
 
-/// A handshake that no server could go on with: the connection ends.
+/// A handshake that no server could continue: the connection closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidHello {
     /// For the log.
@@ -50,7 +51,7 @@ impl std::error::Error for InvalidHello {}
 
 const MALFORMED: InvalidHello = InvalidHello { why: "malformed ClientHello" };
 
-/// Looks at the bytes that a connection starts with. The outcome does not depend on how they were cut, into segments or TLS records.
+/// Parses the bytes with which a connection starts. The outcome does not depend on how they were split into segments or TLS records.
 pub fn peek_hello(bytes: &[u8]) -> Result<Peek, InvalidHello> {
     match bytes {
         [] => return Ok(Peek::Partial),
@@ -62,7 +63,7 @@ pub fn peek_hello(bytes: &[u8]) -> Result<Peek, InvalidHello> {
     Ok(Peek::Complete(read_hello(&message)?))
 }
 
-/// The ClientHello's body, put together from as many records as it was cut into; borrowed if it is one.
+/// The body of the ClientHello, joined from its records; borrowed if there is only one.
 fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, InvalidHello> {
     let mut joined: Cow<'_, [u8]> = Cow::Borrowed(&[]);
     let mut rest = bytes;
@@ -90,13 +91,13 @@ fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, InvalidHello> {
         }
         rest = next;
     }
-    Err(InvalidHello { why: "ClientHello is cut into too many records" })
+    Err(InvalidHello { why: "ClientHello is split into too many records" })
 }
 
-/// Payload and rest.
+/// The payload of a record, and the bytes that follow the record.
 type Split<'a> = (&'a [u8], &'a [u8]);
 
-/// The payload of the record at the start of `bytes`, and what follows it.
+/// Splits `bytes` after the record at its start; `None` if more bytes are needed.
 fn record(bytes: &[u8]) -> Result<Option<Split<'_>>, InvalidHello> {
     let Some((header, rest)) = bytes.split_first_chunk::<5>() else { return Ok(None) };
     let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
@@ -120,13 +121,13 @@ fn read_hello(message: &[u8]) -> Result<ClientHelloInfo, InvalidHello> {
     if !reader.0.is_empty() {
         return Err(MALFORMED);
     }
-    let (mut named, mut negotiated) = (false, false);
+    let (mut has_server_name, mut has_alpn) = (false, false);
     while !extensions.0.is_empty() {
         let kind = extensions.number16()?;
         let body = extensions.vector16()?;
         match kind {
-            SERVER_NAME if !std::mem::replace(&mut named, true) => hello.server_name = server_name(body)?,
-            ALPN if !std::mem::replace(&mut negotiated, true) => hello.alpn = protocols(body)?,
+            SERVER_NAME if !std::mem::replace(&mut has_server_name, true) => hello.server_name = server_name(body)?,
+            ALPN if !std::mem::replace(&mut has_alpn, true) => hello.alpn = protocols(body)?,
             SERVER_NAME | ALPN => return Err(InvalidHello { why: "repeated extension in ClientHello" }),
             _ => {}
         }
@@ -134,8 +135,8 @@ fn read_hello(message: &[u8]) -> Result<ClientHelloInfo, InvalidHello> {
     Ok(hello)
 }
 
-/// The one host name of the list (RFC 6066 3); other kinds of names were never defined. An address is none, and counts as no name, as it
-/// does for the handshake itself.
+/// The first host name of the list (RFC 6066 3); other kinds of names were never defined. `None` for an IP address, which the handshake
+/// itself ignores too.
 fn server_name(body: &[u8]) -> Result<Option<String>, InvalidHello> {
     let mut outer = Reader(body);
     let mut list = Reader(outer.vector16()?);
@@ -154,7 +155,7 @@ fn host_name(text: &[u8]) -> Result<String, InvalidHello> {
     let text = text.strip_suffix(b".").unwrap_or(text);
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
     if text.is_empty() || text.len() > 255 || !text.iter().all(fits) {
-        return Err(InvalidHello { why: "server name in ClientHello is no host name" });
+        return Err(InvalidHello { why: "server name in ClientHello is not a host name" });
     }
     Ok(text.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect())
 }
@@ -169,7 +170,7 @@ fn protocols(body: &[u8]) -> Result<Vec<Vec<u8>>, InvalidHello> {
     Ok(names)
 }
 
-/// Takes from the front; anything short is malformed, as the whole message is there.
+/// Reads from the front of a complete message. A read beyond its end means that the message is malformed.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -217,7 +218,7 @@ mod tests {
         [&[CLIENT_HELLO][..], &(body.len() as u32).to_be_bytes()[1..], &body].concat()
     }
 
-    /// As TLS records of at most `size` bytes.
+    /// Splits `message` into TLS records of at most `size` bytes.
     fn records(message: &[u8], size: usize) -> Vec<u8> {
         message.chunks(size).flat_map(|part| [&[HANDSHAKE_RECORD, 3, 1][..], &vector(part)].concat()).collect()
     }
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn name_and_protocols_however_it_is_cut() {
+    fn name_and_alpn_are_found_for_every_split() {
         let message = handshake(
             &[sni("Www.Example.ORG"), extension(43, &[2, 3, 4]), extension(ALPN, &vector(b"\x02h2\x08http/1.1"))]
                 .concat(),
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_for() {
+    fn hello_without_extensions_or_with_an_address_has_no_name() {
         assert_eq!(peek(&records(&handshake(&[]), 1000)), Ok(Peek::Complete(ClientHelloInfo::default())));
         for address in ["192.0.2.1", "2001:db8::1"] {
             assert_eq!(peek(&records(&handshake(&sni(address)), 1000)), Ok(Peek::Complete(ClientHelloInfo::default())));
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_handshakes() {
+    fn malformed_hellos_are_refused() {
         for extensions in [
             [sni("a"), sni("a")].concat(),
             sni(""),
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_client_is_understood() {
+    fn rustls_client_hello_is_parsed() {
         let name = rustls::pki_types::ServerName::try_from("real.example").unwrap();
         let mut config =
             rustls::ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())

@@ -1,27 +1,28 @@
-//! The PROXY protocol, versions 1 and 2 (haproxy's proxy-protocol.txt): who the client behind a load balancer is.
+//! Parses the PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt), with which a load balancer passes on the client's address.
 //!
-//! docs/reference/entry-points.md#proxy-protocol: v1 read version 1 only; version 2 is ours. Whether the peer may say so is the caller's question: from an untrusted
-//! peer the header is skipped and its addresses are ignored.
+//! Traefik v1 supported version 1 only (docs/reference/entry-points.md#proxy-protocol). The caller decides whether the peer is trusted:
+//! from an untrusted peer the header is skipped and its addresses are ignored.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Longest version 1 line, CRLF included (proxy-protocol.txt 2.1).
 pub const V1_BYTES_MAX: usize = 107;
-/// Longest version 2 header that is read; the addresses take 52 bytes, the rest is for extensions that are skipped.
+/// Longest version 2 header that is accepted: 52 bytes with IPv6 addresses, and the rest for extensions, which are skipped.
 pub const V2_BYTES_MAX: usize = 4096;
 
 const V1_START: &[u8] = b"PROXY ";
 const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Signature, version and command, family, length.
+/// Bytes of signature, version and command, family, and length.
 const V2_FIXED_BYTES: usize = 16;
 
+/// The result of [`parse_proxy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyHeader {
     /// The connection does not start with a PROXY header.
     Absent,
-    /// More bytes are needed to tell.
+    /// More bytes are needed.
     Partial,
-    /// The first `len` bytes are the header. Without addresses (`UNKNOWN`, `LOCAL`, UNIX sockets) the socket's own count.
+    /// The first `len` bytes are the header. If it has no addresses (`UNKNOWN`, `LOCAL`, UNIX sockets), those of the socket apply.
     Complete { len: usize, addresses: Option<ProxiedAddresses> },
 }
 
@@ -31,14 +32,14 @@ pub struct ProxiedAddresses {
     pub destination: SocketAddr,
 }
 
-/// A header that started like one and is none: the connection ends.
+/// An invalid PROXY header: the connection closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidProxy {
     /// A version 1 line that is too long or not `PROXY TCP4|TCP6 source destination port port`.
     Line,
     /// A version 2 header with an unknown version, command or family, or too short for its addresses.
     Header,
-    /// A version 2 header above [`V2_BYTES_MAX`].
+    /// A version 2 header longer than [`V2_BYTES_MAX`].
     TooLong,
 }
 
@@ -60,7 +61,7 @@ impl std::fmt::Display for InvalidProxy {
 
 impl std::error::Error for InvalidProxy {}
 
-/// Reads the header at the start of a connection, if there is one. The outcome does not depend on how the bytes were cut.
+/// Parses the header at the start of a connection, if there is one. The outcome does not depend on how the bytes were split into reads.
 pub fn parse_proxy(bytes: &[u8]) -> Result<ProxyHeader, InvalidProxy> {
     if bytes.starts_with(V1_START) {
         return parse_line(bytes);
@@ -82,7 +83,7 @@ fn parse_line(bytes: &[u8]) -> Result<ProxyHeader, InvalidProxy> {
     let len = lf + 1;
     let (family, rest) = text.split_once(' ').unwrap_or((text, ""));
     match family {
-        // Whatever follows is to be ignored.
+        // The receiver must ignore the rest of the line.
         "UNKNOWN" => Ok(ProxyHeader::Complete { len, addresses: None }),
         "TCP4" | "TCP6" => {
             let addresses = line_addresses(rest, family == "TCP6").ok_or(InvalidProxy::Line)?;
@@ -104,7 +105,7 @@ fn line_addresses(text: &str, v6: bool) -> Option<ProxiedAddresses> {
     })
 }
 
-/// Decimal digits only: `u16::from_str` would take a sign.
+/// Parses a port of decimal digits only; `u16::from_str` alone would accept a sign.
 fn port(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -151,7 +152,7 @@ fn binary_addresses<const N: usize>(
 mod tests {
     use super::*;
 
-    /// Whole and at every cut: a prefix is undecided or decides the same.
+    /// Parses the whole and every prefix: each prefix must be `Partial` or give the same result.
     fn parse(bytes: &[u8]) -> Result<ProxyHeader, InvalidProxy> {
         let whole = parse_proxy(bytes);
         for cut in 0..bytes.len() {
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn lines() {
+    fn version_1_lines_are_parsed() {
         let line = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\nGET /";
         assert_eq!(
             parse(line),
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_lines() {
+    fn malformed_version_1_lines_are_refused() {
         for line in [
             "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n",
             "PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n",
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn absence() {
+    fn other_protocols_have_no_header() {
         for bytes in [
             &b"GET / HTTP/1.1\r\n"[..],
             b"PROPFIND / HTTP/1.1",
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn binary_headers() {
+    fn version_2_headers_are_parsed() {
         let v4 = [192, 0, 2, 1, 192, 0, 2, 2, 0, 80, 1, 187];
         let with_extension = [&v4[..], &[4, 0, 1, 9]].concat();
         for payload in [&v4[..], &with_extension] {
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_binary_headers() {
+    fn malformed_version_2_headers_are_refused() {
         for bytes in
             [binary(0x21, 0x11, &[0; 11]), binary(0x21, 0x21, &[0; 35]), binary(0x11, 0, b""), binary(0x22, 0, b"")]
         {

@@ -1,14 +1,14 @@
-//! Changes to a head, kept as a list beside the bytes that were received.
+//! Changes to a head, stored as a list beside the received bytes.
 
 use super::known::begins_as;
 use super::span::Span;
 use super::token::is_token_byte;
 
-/// What the chain wants changed in a head, in order. Reused per connection: clearing keeps the memory.
+/// The changes that the chain makes to a head, in order. Reused per connection: [`Edits::clear`] keeps the memory.
 ///
-/// A later edit wins: setting or removing a name forgets what earlier edits did to it. Whatever the values were made of (a label, a
-/// client's URL through a regular expression), none can break the head's framing: control bytes in a value become spaces, and an
-/// edit whose name is no token is not taken.
+/// A later edit wins: setting or removing a name discards the earlier edits of that name. No value can break the head's framing, whatever
+/// its source (a label, a client's URL through a regular expression): control bytes in a value become spaces, and an edit whose name is not
+/// a token is ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
     text: Vec<u8>,
@@ -17,11 +17,11 @@ pub struct Edits {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edit {
-    /// All fields of that name go.
+    /// Removes all fields of that name.
     Remove { name: Span },
-    /// All fields of that name go, one with this value comes.
+    /// Replaces all fields of that name by one with this value.
     Set { name: Span, value: Span },
-    /// One more field of that name.
+    /// Adds one more field of that name.
     Add { name: Span, value: Span },
 }
 
@@ -32,7 +32,7 @@ impl Edit {
     }
 }
 
-/// An edit with its bytes.
+/// An [`Edit`] with its name and value as bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EditRef<'a> {
     Remove { name: &'a [u8] },
@@ -45,36 +45,36 @@ impl Edits {
         Edits::default()
     }
 
-    /// One field of that name, with this value, instead of all that were there.
+    /// Replaces all fields of that name by one with this value.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         if !is_token(name) {
             return;
         }
-        self.forget(name);
-        let (name, value) = (self.keep(name), self.keep_value(value));
+        self.discard(name);
+        let (name, value) = (self.store(name), self.store_value(value));
         self.list.push(Edit::Set { name, value });
     }
 
-    /// One more field of that name.
+    /// Adds one more field of that name.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         if !is_token(name) {
             return;
         }
-        let (name, value) = (self.keep(name), self.keep_value(value));
+        let (name, value) = (self.store(name), self.store_value(value));
         self.list.push(Edit::Add { name, value });
     }
 
-    /// No field of that name.
+    /// Removes all fields of that name.
     pub fn remove(&mut self, name: &[u8]) {
         if !is_token(name) {
             return;
         }
-        self.forget(name);
-        let name = self.keep(name);
+        self.discard(name);
+        let name = self.store(name);
         self.list.push(Edit::Remove { name });
     }
 
-    /// Forgets all edits and keeps the memory.
+    /// Discards all edits and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.list.clear();
@@ -84,7 +84,7 @@ impl Edits {
         self.list.is_empty()
     }
 
-    /// The edits in force, in order; a name has at most one Remove or Set, and it stands before its Adds unless they came first.
+    /// The edits in order. A name has at most one Remove or Set, and its Adds follow that: a Remove or Set discards the earlier Adds.
     pub fn iter(&self) -> impl Iterator<Item = EditRef<'_>> {
         self.list.iter().map(|edit| match *edit {
             Edit::Remove { name } => EditRef::Remove { name: name.of(&self.text) },
@@ -93,7 +93,7 @@ impl Edits {
         })
     }
 
-    /// Whether the received fields of that name are gone.
+    /// Whether the received fields of that name are removed or replaced.
     pub fn replaces(&self, name: &[u8]) -> bool {
         self.list.iter().any(|edit| match edit {
             Edit::Remove { name: of } | Edit::Set { name: of, .. } => of.of(&self.text).eq_ignore_ascii_case(name),
@@ -101,13 +101,13 @@ impl Edits {
         })
     }
 
-    /// Whether a request's received fields of that name stay behind: they are gone, or a backend behind CGI rules would take them for
-    /// those that an edit is about, because their name has a `_` where that one has a `-`.
+    /// Whether a request's received fields of that name are not forwarded: either an edit removes or replaces them, or their name has a `_`
+    /// where an edited name has a `-`, so that a backend that follows CGI rules would take them for the edited field.
     pub fn supersedes(&self, name: &[u8]) -> bool {
         self.replaces(name) || self.list.iter().any(|edit| is_alias(name, edit.name().of(&self.text)))
     }
 
-    /// Whether any edit has a say on that name, or on one that a backend behind CGI rules would take for it.
+    /// Whether an edit has that name, or a name that a backend that follows CGI rules cannot tell from it.
     pub fn concerns(&self, name: &[u8]) -> bool {
         self.list.iter().any(|edit| {
             let of = edit.name().of(&self.text);
@@ -125,18 +125,18 @@ impl Edits {
         })
     }
 
-    fn forget(&mut self, name: &[u8]) {
+    fn discard(&mut self, name: &[u8]) {
         let text = &self.text;
         self.list.retain(|edit| !edit.name().of(text).eq_ignore_ascii_case(name));
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Span {
+    fn store(&mut self, bytes: &[u8]) -> Span {
         let start = self.text.len();
         self.text.extend_from_slice(bytes);
         Span::new(start, self.text.len())
     }
 
-    fn keep_value(&mut self, value: &[u8]) -> Span {
+    fn store_value(&mut self, value: &[u8]) -> Span {
         let start = self.text.len();
         push_value(&mut self.text, value);
         Span::new(start, self.text.len())
@@ -147,12 +147,12 @@ fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// Lengths first: they tell nearly all names apart.
+/// Whether `name` differs from `of` only by `_` in place of `-`. Compares the lengths first: they distinguish nearly all names.
 fn is_alias(name: &[u8], of: &[u8]) -> bool {
     name.len() == of.len() && begins_as(name, of) && !name.eq_ignore_ascii_case(of)
 }
 
-/// Appends a field value with every byte that could end the line early, or is a control, as a space (RFC 9110 5.5).
+/// Appends a field value. Control bytes except tab become spaces (RFC 9110 5.5): CR and LF could end the line early.
 pub fn push_value(out: &mut Vec<u8>, value: &[u8]) {
     let start = out.len();
     out.extend_from_slice(value);
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_on_a_name_counts() {
+    fn later_edit_of_a_name_wins() {
         let mut edits = Edits::new();
         edits.add(b"X-A", b"0");
         edits.set(b"x-a", b"1");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn underscores_make_no_other_name() {
+    fn underscore_alias_of_an_edited_name_is_superseded() {
         let mut edits = Edits::new();
         edits.set(b"X-User-Id", b"1");
         edits.add(b"X-B", b"2");
@@ -196,11 +196,11 @@ mod tests {
         for name in [&b"X-B"[..], b"X-C", b"X_User_Id2", b"X_User", b"XaUseraId"] {
             assert!(!edits.supersedes(name), "{}", name.escape_ascii());
         }
-        assert!(!edits.replaces(b"X_User_Id"), "a response may have both");
+        assert!(!edits.replaces(b"X_User_Id"), "replaces() ignores aliases: a response may have both names");
     }
 
     #[test]
-    fn no_edit_breaks_a_line() {
+    fn edit_with_control_bytes_cannot_break_a_line() {
         let mut edits = Edits::new();
         edits.set(b"Location", b"/a\r\nSet-Cookie: b\0\x7f\tc");
         assert_eq!(edits.values(b"location").next(), Some(&b"/a  Set-Cookie: b  \tc"[..]));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cleared_list_keeps_its_memory() {
+    fn clear_keeps_the_memory() {
         let mut edits = Edits::new();
         edits.set(b"X-Name", b"some value");
         let before = (edits.text.capacity(), edits.list.capacity());

@@ -1,5 +1,5 @@
-//! Heads as they go out to the other side: written in one pass from what was received, with one Host, at most one framing field, no
-//! field that belongs to the other connection, and the proxy's own word on who the client is (docs/reference/entry-points.md#forwarded-headers).
+//! Writes heads for the other side, each in one pass from the received head: with one Host, at most one framing field, no field that
+//! belongs to the other connection, and the proxy's own forwarding fields (docs/reference/entry-points.md#forwarded-headers).
 
 mod reply;
 mod request;
@@ -11,10 +11,10 @@ pub use response::{ResponsePlan, framing_for_client, write_response};
 
 use super::head::Field;
 
-/// Lines of a received head, copied in as few runs as there are gaps between them.
+/// Copies the kept lines of a received head in as few runs as possible: adjacent lines are copied together.
 struct Runs<'a> {
     bytes: &'a [u8],
-    /// Where the run that is being collected starts; `None` while lines are left out.
+    /// Start of the current run; `None` if the previous line was dropped.
     start: Option<usize>,
 }
 
@@ -23,19 +23,19 @@ impl<'a> Runs<'a> {
         Runs { bytes, start: None }
     }
 
-    /// The line of `field` goes out as received, after all lines kept so far.
+    /// Forwards the line of `field` as received, after the lines kept before.
     fn keep(&mut self, field: &Field) {
         if self.start.is_none() {
             self.start = Some(field.name.start as usize);
         }
     }
 
-    /// The line of `field` does not go out: what was collected before it does.
-    fn leave_out(&mut self, out: &mut Vec<u8>, field: &Field) {
+    /// Drops the line of `field`, and appends the run that ends before it.
+    fn drop_line(&mut self, out: &mut Vec<u8>, field: &Field) {
         self.flush(out, field.name.start as usize);
     }
 
-    /// The lines end at `end`.
+    /// Appends the current run, which ends at `end`.
     fn flush(&mut self, out: &mut Vec<u8>, end: usize) {
         if let Some(run) = self.start.take().and_then(|start| self.bytes.get(start..end)) {
             out.extend_from_slice(run);
@@ -43,11 +43,17 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Appends `name: value` with its line end. The name comes with colon and space.
-fn push_line(out: &mut Vec<u8>, name_colon: &[u8], value: &[u8]) {
-    out.extend_from_slice(name_colon);
+/// Appends a field line. `prefix` is the name with colon and space.
+fn push_line(out: &mut Vec<u8>, prefix: &[u8], value: &[u8]) {
+    out.extend_from_slice(prefix);
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a field line whose name is not known in advance.
+fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    push_line(out, b": ", value);
 }
 
 fn push_number(out: &mut Vec<u8>, number: u64) {

@@ -1,4 +1,4 @@
-//! The head of a message as ranges into the one buffer it was received in: nothing is copied, order, case and duplicates stay.
+//! Message heads, parsed into ranges of the buffer that received them. Nothing is copied; order, case and duplicates of fields are kept.
 
 use super::edits::Edits;
 use super::known::KnownField;
@@ -12,7 +12,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// The version as a start line carries it.
+    /// The version as it is written in a start line.
     pub fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
@@ -26,46 +26,48 @@ pub struct Field {
     pub name: Span,
     pub value: Span,
     pub known: KnownField,
-    /// Named by a Connection field, and not one of those that must stay (docs/reference/security-promises.md#connection-named-fields).
+    /// A Connection field names this field, so it is not forwarded. Never set for a field that Connection cannot remove
+    /// (docs/reference/security-promises.md#connection-named-fields).
     pub hop: bool,
 }
 
-/// How the body behind a head is framed (RFC 9112 6.3).
+/// The framing of a message body (RFC 9112 6.3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BodyFraming {
     #[default]
     None,
-    /// So many bytes, more than zero.
+    /// This number of bytes, at least one.
     Length(u64),
     Chunked,
-    /// Responses only: all bytes until the connection ends.
+    /// Responses only: the body lasts until the connection closes.
     UntilClose,
 }
 
-/// A parsed request head. Kept per connection and filled anew, so that a warm connection allocates nothing.
+/// A parsed request head. Reused for all requests of a connection, so that later requests allocate nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
-    /// Bytes of the head in the buffer, the empty line included: the body starts there.
+    /// Length of the head in bytes, with leading empty lines and the final one: the body starts at this offset.
     pub len: usize,
     pub method: Span,
-    /// The target in origin form (`/path?query`) or `*`; for an absolute-form target its path and query (empty path: see `target_is_empty`).
+    /// The target in origin form (`/path?query`) or `*`. For an absolute-form target its path and query, which may be empty: see
+    /// `target_is_empty`.
     pub target: Span,
     pub version: Version,
-    /// The host that routes: the absolute-form authority if there is one, else the Host field; port included, as sent.
+    /// The host for routing, as sent, port included: the authority of an absolute-form target, else the Host field.
     pub host: Span,
     pub fields: Vec<Field>,
     pub body: BodyFraming,
-    /// The client's connection may carry another request after this one.
+    /// The client's connection may be used for another request.
     pub keep_alive: bool,
-    /// `Expect: 100-continue` from an HTTP/1.1 client with a body.
+    /// The HTTP/1.1 client sent `Expect: 100-continue`, and the request has a body.
     pub expect_continue: bool,
-    /// A well-formed WebSocket upgrade: `Connection: upgrade`, `Upgrade: websocket`, no body.
+    /// The request is a well-formed WebSocket upgrade: GET with `Connection: upgrade` and `Upgrade: websocket`, HTTP/1.1, no body.
     pub websocket: bool,
-    /// An absolute-form target without a path (`GET http://h HTTP/1.1`): forwarded as `/`.
+    /// The target is in absolute form without a path (`GET http://h HTTP/1.1`): see [`RequestView::target`].
     pub target_is_empty: bool,
 }
 
-/// A parsed response head.
+/// A parsed response head. Reused like [`RequestHead`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResponseHead {
     pub len: usize,
@@ -74,21 +76,22 @@ pub struct ResponseHead {
     pub version: Version,
     pub fields: Vec<Field>,
     pub body: BodyFraming,
-    /// The origin's connection may be used again after this response's body.
+    /// The upstream connection may be reused after the body of this response.
     pub keep_alive: bool,
-    /// A Date field is there.
+    /// The response has a Date field.
     pub has_date: bool,
 }
 
-/// A request as the steps of the chain see it: what was received, with the edits made so far laid over it.
+/// A request as the middlewares see it: the received head with the edits made so far.
 #[derive(Clone, Copy)]
 pub struct RequestView<'a> {
     pub head: &'a RequestHead,
-    /// The buffer of the head; its ranges point in here.
+    /// The buffer of the head, to which the spans of `head` refer.
     pub bytes: &'a [u8],
     pub edits: &'a Edits,
 }
 
+/// A response as the middlewares see it: the received head with the edits made so far.
 #[derive(Clone, Copy)]
 pub struct ResponseView<'a> {
     pub head: &'a ResponseHead,
@@ -110,22 +113,22 @@ impl<'a> RequestView<'a> {
         }
     }
 
-    /// The host that routes, port included, as sent; empty for HTTP/1.0 without one.
+    /// The host for routing, as sent, port included; empty for an HTTP/1.0 request without a host.
     pub fn host(&self) -> &'a [u8] {
         self.head.host.of(self.bytes)
     }
 
-    /// The first value of a field, any case; edits count.
+    /// The first value of a field after the edits; the name in any case.
     pub fn first(&self, name: &[u8]) -> Option<&'a [u8]> {
         self.all(name).next()
     }
 
-    /// All values of a field in order, any case; edits count.
+    /// All values of a field after the edits, in order; the name in any case.
     pub fn all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         values(&self.head.fields, self.bytes, self.edits, name)
     }
 
-    /// The first value of a field that the parser knows; edits count.
+    /// The first value of a [`KnownField`] after the edits.
     pub fn known(&self, known: KnownField) -> Option<&'a [u8]> {
         first_known(&self.head.fields, self.bytes, self.edits, known)
     }
@@ -140,17 +143,17 @@ impl<'a> ResponseView<'a> {
         self.head.reason.of(self.bytes)
     }
 
-    /// The first value of a field, any case; edits count.
+    /// The first value of a field after the edits; the name in any case.
     pub fn first(&self, name: &[u8]) -> Option<&'a [u8]> {
         self.all(name).next()
     }
 
-    /// All values of a field in order, any case; edits count.
+    /// All values of a field after the edits, in order; the name in any case.
     pub fn all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         values(&self.head.fields, self.bytes, self.edits, name)
     }
 
-    /// The first value of a field that the parser knows; edits count.
+    /// The first value of a [`KnownField`] after the edits.
     pub fn known(&self, known: KnownField) -> Option<&'a [u8]> {
         first_known(&self.head.fields, self.bytes, self.edits, known)
     }

@@ -1,6 +1,6 @@
 //! The field names that the proxy itself interprets, and the names of forwarding fields.
 
-/// Fields that the proxy itself looks at, found once while parsing so that later steps compare one byte.
+/// A field name that the proxy interprets. The parser identifies it once, so that later code compares one byte.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum KnownField {
     #[default]
@@ -29,17 +29,17 @@ pub enum KnownField {
     XForwardedMethod,
     XForwardedPrefix,
     XRealIp,
-    /// A name that becomes one of the X-Forwarded-* or X-Real-Ip names when `_` is read as `-`: never forwarded (GHSA-5m6w).
+    /// A name that becomes an X-Forwarded-* name or X-Real-Ip when `_` is read as `-`: never forwarded (GHSA-5m6w).
     ForwardedAlias,
 }
 
 impl KnownField {
-    /// Which field a name means; any case. Names that only become a forwarding field when `_` is read as `-` are aliases.
+    /// The field that a name means, in any case. A name that means a forwarding field only when `_` is read as `-` is an alias.
     pub fn of(name: &[u8]) -> KnownField {
         KnownField::of_name(name, name.contains(&b'_'))
     }
 
-    /// As [`KnownField::of`], for a caller that already knows whether a `_` is in the name.
+    /// As [`KnownField::of`], for a caller that knows whether the name contains a `_`.
     pub(crate) fn of_name(name: &[u8], underscore: bool) -> KnownField {
         if underscore {
             return if is_forwarded_alias(name) { KnownField::ForwardedAlias } else { KnownField::Other };
@@ -102,8 +102,8 @@ impl KnownField {
         }
     }
 
-    /// Fields that belong to one connection and are never copied to the next (RFC 9110 7.6.1), framing and Host included, which are
-    /// written anew.
+    /// Whether the field belongs to one connection and is never copied to the other one (RFC 9110 7.6.1). Includes the framing fields,
+    /// which are written separately for each connection.
     pub fn belongs_to_connection(self) -> bool {
         matches!(
             self,
@@ -121,26 +121,28 @@ impl KnownField {
     }
 }
 
-/// The prefix that names of forwarding fields share.
+/// The common prefix of the names of forwarding fields.
 const FORWARDED_PREFIX: &[u8] = b"x-forwarded-";
 
-/// X-Forwarded-* in whole or in part spelt with `_`: a backend behind CGI rules would read it as the proxy's own word.
+/// Whether a name is X-Forwarded-* or X-Real-Ip with `_` for one or more `-`: a backend that follows CGI rules would take the field for the
+/// proxy's own.
 fn is_forwarded_alias(name: &[u8]) -> bool {
     begins_as(name, FORWARDED_PREFIX) || (name.len() == 9 && begins_as(name, b"x-real-ip"))
 }
 
-/// Whether a name begins like that where CGI rules turn `-` into `_`: any case, a `_` for a `-`.
+/// Whether a name starts with `expected` for a reader that follows CGI rules: in any case, with `_` or `-` for each `-`.
 pub(super) fn begins_as(name: &[u8], expected: &[u8]) -> bool {
     name.len() >= expected.len()
         && name.iter().zip(expected).all(|(n, e)| n.eq_ignore_ascii_case(e) || (*n == b'_' && *e == b'-'))
 }
 
-/// A name of the X-Forwarded-* family, known or not.
+/// Whether a name starts with X-Forwarded-, whether or not it is a [`KnownField`].
 pub(crate) fn is_forwarded_name(name: &[u8]) -> bool {
     name.get(..FORWARDED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORWARDED_PREFIX))
 }
 
-/// Says where a request came from, and so counts only from a peer that is trusted (RFC 7239 8.1): X-Forwarded-*, X-Real-Ip, Forwarded.
+/// Whether a field says where a request came from (X-Forwarded-*, X-Real-Ip, Forwarded). Such a field counts only from a trusted peer
+/// (RFC 7239 8.1).
 pub fn is_forwarding_field(name: &[u8]) -> bool {
     is_forwarded_name(name) || name.eq_ignore_ascii_case(b"x-real-ip") || name.eq_ignore_ascii_case(b"forwarded")
 }

@@ -1,4 +1,4 @@
-//! Messages and their wire format: no sockets, no configuration, and no clock except as an argument.
+//! HTTP messages and their wire format. This module uses no sockets and no configuration; time is an argument.
 
 pub mod edits;
 pub mod forward;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The text without its escapes; what looks like one but is none stays. Copies only a text that has some.
+/// Decodes the escapes of a text. A `%` that no valid escape follows stays. Copies only a text that contains a `%`.
 pub fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'%') {
         return Cow::Borrowed(text);
@@ -24,7 +24,7 @@ pub fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(bytes)
 }
 
-/// The byte that two hexadecimal digits stand for.
+/// The value of two hexadecimal digits, or `None` for any other text.
 pub fn hex_byte(digits: &[u8]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     match digits {
@@ -38,7 +38,7 @@ mod tests {
     use super::decoded;
 
     #[test]
-    fn escapes_are_read_and_other_percent_signs_stay() {
+    fn escapes_are_decoded_and_other_percent_signs_stay() {
         for (text, expected) in [("a%2Fb%20c", "a/b c"), ("100%", "100%"), ("%zz%+1%4", "%zz%+1%4"), ("%2525", "%25")] {
             assert_eq!(decoded(text.as_bytes()), expected.as_bytes());
         }

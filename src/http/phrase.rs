@@ -1,7 +1,7 @@
-//! The words that stand beside a status code: on the wire, in logs and in the list of recent errors.
+//! Reason phrases of status codes, for status lines, logs and the list of recent errors.
 
-/// The phrase of a status code in the words of Go, which v1's clients and log readers know (docs/reference/entry-points.md#reason-phrases; 499 is the proxy's own), or
-/// an empty text.
+/// The reason phrase of a status code, or an empty text. The phrases are Go's, as v1 sent them to clients and logs
+/// (docs/reference/entry-points.md#reason-phrases); 499 is the proxy's own.
 pub fn status_phrase(status: u16) -> &'static str {
     match status {
         100..=199 => informational(status),
@@ -111,7 +111,7 @@ mod tests {
     use super::status_phrase;
 
     #[test]
-    fn known_codes_have_their_phrase_and_others_none() {
+    fn known_codes_have_a_phrase_and_others_none() {
         for (status, phrase) in
             [(101, "Switching Protocols"), (200, "OK"), (308, "Permanent Redirect"), (404, "Not Found")]
         {

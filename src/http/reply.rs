@@ -1,19 +1,20 @@
-//! An answer made by the proxy itself (docs/reference/entry-points.md#local-replies, docs/reference/middlewares.md#local-replies).
+//! Local replies: responses made by the proxy itself (docs/reference/entry-points.md#local-replies,
+//! docs/reference/middlewares.md#local-replies).
 
 use std::borrow::Cow;
 
-/// Status, fields and body of a local answer. Date, Content-Length and Connection are added when it is written.
+/// Status, fields and body of a local reply. Date, Content-Length and Connection are added when the reply is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reply {
     pub status: u16,
     pub fields: Vec<(Cow<'static, str>, Cow<'static, [u8]>)>,
     pub body: Cow<'static, [u8]>,
-    /// The connection ends after this answer.
+    /// The connection closes after this reply.
     pub close: bool,
 }
 
 impl Reply {
-    /// A plain text answer: `Content-Type: text/plain; charset=utf-8`.
+    /// A plain text reply: `Content-Type: text/plain; charset=utf-8`.
     pub fn text(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
         let body = match body.into() {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),

@@ -1,6 +1,6 @@
-//! Byte ranges into the buffer that holds a head, used instead of copies.
+//! Byte ranges: the parsed parts of a head refer to its buffer instead of copying from it.
 
-/// A range of bytes in the head's own buffer. Offsets count from the head's first byte.
+/// A range of bytes in the buffer of a head. Offsets count from the first byte of the head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
     pub start: u32,

@@ -1,6 +1,6 @@
 //! Tokens (RFC 9110 5.6.2): the characters of methods and field names.
 
-/// Where the token that starts at `at` ends, and whether a `_` was in it.
+/// The end of the token that starts at `at`, and whether the token contains a `_`.
 pub(super) fn token_end(bytes: &[u8], at: usize) -> (usize, bool) {
     let mut seen = 0;
     let mut end = at;
@@ -15,14 +15,14 @@ pub(super) fn token_end(bytes: &[u8], at: usize) -> (usize, bool) {
     (end, seen & UNDERSCORE != 0)
 }
 
-/// A byte that RFC 9110 5.6.2 allows in a token.
+/// Whether RFC 9110 5.6.2 allows the byte in a token.
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize] != 0
 }
 
 const UNDERSCORE: u8 = 2;
 
-/// Per byte: 0 no token byte, 1 token byte, 2 the underscore.
+/// The class of each byte: 0 is not a token byte, 1 is a token byte, 2 is the underscore.
 static TOKEN: [u8; 256] = token_table();
 
 const fn token_table() -> [u8; 256] {

@@ -1,11 +1,11 @@
-//! Every reason for which a message is refused, in one table: the answer, the log's words, and where the rule comes from.
+//! Violations of HTTP for which a message is refused, in one table: status, log text, and the source of the rule.
 //!
-//! Ringway refuses rather than normalises wherever RFC 9112 allows both: two programs that read the same bytes differently are
-//! what request smuggling lives on.
+//! Where RFC 9112 allows both, Ringway refuses a message rather than normalising it: request smuggling exploits two programs that parse the
+//! same bytes differently.
 
 use super::reply::Reply;
 
-/// One rule that a head or a body can break.
+/// A rule of HTTP that a head or a body violates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Violation {
     RequestLine,
@@ -51,7 +51,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// All rows of the table, in its order.
+    /// All violations, in the order of their declaration.
     pub const ALL: [Violation; 40] = [
         Violation::RequestLine,
         Violation::Method,
@@ -95,15 +95,16 @@ impl Violation {
         Violation::TrailerTooLong,
     ];
 
-    /// Status for a request, log text, source. What a backend sends is 502 whatever it breaks, and cut off once the client has its head.
+    /// The status of the response to such a request, the text for the log, and the source of the rule. For a backend's response the status
+    /// is always 502; if the client has received its head, the response is cut off.
     pub fn row(self) -> (u16, &'static str, &'static str) {
         match self {
             Violation::RequestLine => (400, "request line is not `method target version`", "RFC 9112 3"),
-            Violation::Method => (400, "method is no token or too long", "RFC 9112 3.1"),
+            Violation::Method => (400, "method is not a token, or longer than the limit", "RFC 9112 3.1"),
             Violation::Connect => {
-                (501, "CONNECT: this proxy opens no tunnels to addresses of the client's choice", "RFC 9110 9.3.6")
+                (501, "CONNECT is not supported: this proxy opens no tunnels to other addresses", "RFC 9110 9.3.6")
             }
-            Violation::Target => (400, "byte that no request target may hold", "RFC 9112 3.2"),
+            Violation::Target => (400, "invalid byte in the request target", "RFC 9112 3.2"),
             Violation::TargetForm => (400, "target is neither a path, an http(s) URI, nor `OPTIONS *`", "RFC 9112 3.2"),
             Violation::TargetEscape => (400, "bad percent escape in the path", "RFC 3986 2.1"),
             Violation::TargetTooLong => (414, "target is longer than the limit", "RFC 9110 15.5.15"),
@@ -116,14 +117,14 @@ impl Violation {
             Violation::LeadingSpace => (400, "whitespace before the first field", "RFC 9112 2.2"),
             Violation::Fold => (400, "folded field line", "RFC 9112 5.2"),
             Violation::EmptyName => (400, "empty field name", "RFC 9110 5.1"),
-            Violation::NameByte => (400, "byte that no field name may hold", "RFC 9110 5.1"),
+            Violation::NameByte => (400, "invalid byte in a field name", "RFC 9110 5.1"),
             Violation::SpaceBeforeColon => (400, "whitespace in or after a field name", "RFC 9112 5.1"),
             Violation::NoColon => (400, "field line without colon", "RFC 9112 5"),
             Violation::ValueByte => (400, "control byte in a field value", "RFC 9110 5.5"),
             Violation::HostMissing => (400, "HTTP/1.1 without Host", "RFC 9112 3.2"),
             Violation::HostRepeated => (400, "more than one Host", "RFC 9112 3.2"),
             Violation::HostInvalid => (400, "invalid host", "RFC 9112 3.2, RFC 9110 4.2.1"),
-            Violation::LengthInvalid => (400, "Content-Length is no decimal number below 2^63", "RFC 9110 8.6"),
+            Violation::LengthInvalid => (400, "Content-Length is not a decimal number below 2^63", "RFC 9110 8.6"),
             Violation::LengthRepeated => (400, "more than one Content-Length", "RFC 9112 6.3"),
             Violation::LengthAndCoding => (400, "Content-Length together with Transfer-Encoding", "RFC 9112 6.1, 6.3"),
             Violation::CodingRepeated => (400, "more than one Transfer-Encoding", "RFC 9112 6.1, 7.1"),
@@ -132,13 +133,13 @@ impl Violation {
             Violation::TooManyOptions => (400, "more Connection options than the limit", "RFC 9110 7.6.1"),
             Violation::Expectation => (417, "expectation other than 100-continue", "RFC 9110 10.1.1"),
             Violation::StatusLine => (502, "status line is not `version status reason`", "RFC 9112 4"),
-            Violation::BodyTruncated => (400, "connection ended before the body did", "RFC 9112 8"),
+            Violation::BodyTruncated => (400, "connection closed before the end of the body", "RFC 9112 8"),
             Violation::ChunkSize => (400, "chunk size line is not `hexadecimal[;extension] CRLF`", "RFC 9112 7.1"),
             Violation::ChunkSizeTooLong => (400, "chunk size has more digits than the limit", "RFC 9112 7.1"),
             Violation::ChunkExtension => (400, "control byte in a chunk extension", "RFC 9112 7.1.1"),
             Violation::ChunkOverhead => (400, "chunk extensions outweigh the payload", "RFC 9112 7.1.1"),
             Violation::ChunkEnd => (400, "chunk data is not followed by CRLF", "RFC 9112 7.1"),
-            Violation::Trailer => (400, "what follows the last chunk is no field line", "RFC 9112 7.1.2"),
+            Violation::Trailer => (400, "invalid field line in the trailers", "RFC 9112 7.1.2"),
             Violation::TrailerTooLong => (400, "trailers are longer than the limit", "RFC 9112 7.1.2"),
         }
     }
@@ -158,7 +159,7 @@ impl std::fmt::Display for Violation {
     }
 }
 
-// `ALL` leaves no row out: the two orders are one, and the last one is in it.
+// `ALL` lists every variant, in declaration order.
 const _: () = {
     let mut at = 0;
     while at < Violation::ALL.len() {
@@ -168,7 +169,8 @@ const _: () = {
     assert!(Violation::TrailerTooLong as usize + 1 == Violation::ALL.len());
 };
 
-/// A request that is answered without being understood; its connection ends, as nothing behind doubtful framing can be trusted.
+/// A request that is refused because it violates HTTP. Its connection closes: nothing that follows a request with doubtful framing can be
+/// trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RejectedRequest {
     pub status: u16,
@@ -179,7 +181,8 @@ pub struct RejectedRequest {
 }
 
 impl RejectedRequest {
-    /// The answer: v1's words (docs/reference/entry-points.md#refused-requests), `Connection: close`. v1 sent no Date with it.
+    /// The local reply: the text that v1 sent (docs/reference/entry-points.md#refused-requests), with `Connection: close`. Unlike v1's, it
+    /// is sent with a Date.
     pub fn reply(&self) -> Reply {
         Reply::text(self.status, self.body).closing()
     }
@@ -209,7 +212,7 @@ impl std::fmt::Display for RejectedRequest {
 
 impl std::error::Error for RejectedRequest {}
 
-/// Why a body cannot be read on. Its connection ends, on both sides: neither can know where the next message starts.
+/// The violation for which a body cannot be decoded further. Both connections close: neither side can know where the next message starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidBody(pub Violation);
 

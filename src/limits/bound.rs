@@ -1,57 +1,57 @@
-//! What is counted as `ringway_bounds_exceeded_total{bound="..."}`: for each bound there is a defined answer, and this number says how
-//! often it had to be given.
+//! The bounds that `ringway_bounds_exceeded_total{bound="..."}` counts: the proxy has a defined reaction to each, and the counter says how
+//! often it happened.
 
 /// A bound that was exceeded, named after its constant in [`limits`](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// A client began a head and did not end it in time: its connection was closed.
+    /// A client did not send a whole head within `readTimeout`: its connection was closed.
     HeadRead,
-    /// A client asked nothing for `idleTimeout`: its connection was closed.
+    /// A client sent no request for `idleTimeout`: its connection was closed.
     Idle,
     /// A client's TLS handshake took too long: its connection was closed.
     Handshake,
-    /// A request's body did not come whole within `readTimeout`: 408.
+    /// A request body was not complete within `readTimeout`: 408.
     BodyRead,
-    /// A peer took none of a message for too long, or sent none of a body.
+    /// A peer took no bytes of a message, or sent no bytes of a body, for the stall timeout.
     StalledBody,
-    /// A client sent its body too slowly: 408.
+    /// A client sent its body below the minimum data rate: 408.
     BodyBytesPerStall,
-    /// A server did not take a connection in time, TLS handshake included: 504 if no other one took the request.
+    /// A connect to a server, TLS handshake included, was not complete in time: 504 unless another server took the request.
     Dial,
-    /// A server did not answer within `responseHeaderTimeout`: 504.
+    /// A server sent no response head within `responseHeaderTimeout`: 504.
     ResponseHeader,
-    /// An authentication server's answer did not come whole in time: 500.
+    /// An authentication server's response was not complete in time: 500.
     AuthAnswer,
-    /// A body whose chunks are malformed, or have sizes of too many digits.
+    /// A body has a malformed chunk, or a chunk size with too many digits.
     ChunkFraming,
-    /// A body whose chunk extensions outweigh its payload.
+    /// A body's chunk extensions exceed its payload by too much.
     ChunkOverhead,
-    /// A body with too many trailers, or too long ones.
+    /// A body has too many trailers, or too long ones.
     Trailers,
-    /// A body that had to be held whole was longer than may be held of one.
+    /// A body that had to be held whole was longer than allowed for one body.
     BufferedBody,
-    /// The worker held too many bodies to take in another piece: 503, or 500 for a response.
+    /// The worker's memory budget for bodies and heads was used up: 503, or 500 for a response.
     HeldBytes,
-    /// Too many requests waited for a slow password hash: 503.
+    /// The queue for slow password hashes was full: 503.
     VerifyQueue,
-    /// A line of a log that found its writer's queue full.
+    /// A log line was dropped because its writer's queue was full.
     LogQueue,
-    /// A line of a log that could not be written: most often, the disk is full.
+    /// A log line could not be written: most often because the disk is full.
     LogFile,
-    /// A container with too many labels, or too long ones, was left out, or one whose segments inherit too much.
+    /// A container was rejected: too many labels, too long ones, or segments that inherit too much.
     LabelsPerContainer,
-    /// A frontend whose rule is too long was left out.
+    /// A frontend was rejected: its rule is too long.
     RuleBytes,
-    /// A frontend whose rule has too many regular expressions was left out, or a container whose frontends have.
+    /// A frontend was rejected because its rule has too many regular expressions, or a container because its frontends together have.
     RuleExpressions,
-    /// A regular expression that is too large when compiled: its frontend was left out, or that part of the rule never matches.
+    /// A compiled regular expression was too large: its frontend was rejected, or that part of the rule never matches.
     RegexProgram,
-    /// A certificate that was left out, or not asked for, because there are too many.
+    /// A certificate was rejected, or not requested from ACME, because there are too many.
     Certificates,
 }
 
 impl Bound {
-    /// In the order in which they are told.
+    /// All bounds, in the order in which `/metrics` lists them.
     pub const ALL: [Bound; 22] = [
         Bound::HeadRead,
         Bound::Idle,
@@ -106,7 +106,7 @@ impl Bound {
     }
 }
 
-// A bound is counted at its place in the list: the two orders are one, and the last one is in it.
+// Counters are indexed by discriminant: `ALL` lists every variant, in declaration order.
 const _: () = {
     let mut at = 0;
     while at < Bound::ALL.len() {

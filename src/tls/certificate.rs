@@ -1,4 +1,4 @@
-//! A certificate with its key, made from PEM text, and the names it answers for.
+//! A certificate with its key and its names, made from PEM text.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,21 +14,22 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-/// The common name of the certificate made for entry points without any (docs/reference/entry-points.md#generated-certificate).
+/// The common name of the certificate that is generated for entry points without one
+/// (docs/reference/entry-points.md#generated-certificate).
 pub const DEFAULT_COMMON_NAME: &str = "TRAEFIK DEFAULT CERT";
 
 /// The suffix of that certificate's only subject alternative name (docs/reference/entry-points.md#generated-certificate).
 pub const DEFAULT_NAME_SUFFIX: &str = "traefik.default";
 
-/// How long that certificate lasts: one year.
+/// The lifetime of that certificate: one year.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A certificate chain with its private key, ready for handshakes.
 #[derive(Debug, Clone)]
 pub struct Certificate {
-    /// What rustls signs and sends with.
+    /// Chain and key in the form that rustls uses.
     pub key: Arc<CertifiedKey>,
-    /// Common name, DNS names and IP addresses of the subject, lower-cased, without trailing dots, sorted, unique.
+    /// Common name, DNS names and IP addresses of the subject: lower-cased, without trailing dots, sorted, unique.
     pub names: Vec<String>,
     /// Start of validity, seconds since 1970 (may be negative).
     pub not_before_secs: i64,
@@ -36,28 +37,28 @@ pub struct Certificate {
     pub not_after_secs: i64,
 }
 
-/// Why PEM text gave no [`Certificate`]. The text says which part is bad and what to do.
+/// The reason why a [`Certificate`] cannot be made. The message says which part is bad and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateError {
     /// The certificate text holds no CERTIFICATE block.
     NoCertificate,
-    /// The certificate text is not PEM, or a block in it is not a certificate: the reason.
+    /// The certificate text is not PEM, or a block in it is not a certificate, for this reason.
     BadCertificate(String),
     /// The key text holds no private key block.
     NoKey,
-    /// The key is damaged, encrypted or of an unknown kind: the reason.
+    /// The key is damaged, encrypted or of an unknown kind, for this reason.
     BadKey(String),
-    /// Certificate and key are fine but do not belong together.
+    /// Certificate and key are valid but do not belong together.
     Mismatch,
-    /// Making a certificate failed: the reason.
+    /// Generating a certificate failed for this reason.
     Generation(String),
 }
 
 impl Certificate {
     /// Reads a chain (end entity first) and its key, PKCS#8, PKCS#1 or SEC1, from PEM text.
     ///
-    /// An expired certificate is no error, see [`Certificate::expiry_warning`]: Traefik serves it too, and refusing
-    /// would take a site down harder than an old certificate does.
+    /// An expired certificate is not an error, see [`Certificate::expiry_warning`]: Traefik serves it too, and a site with an expired
+    /// certificate is better than no site.
     ///
     /// # Errors
     /// [`CertificateError`] naming the bad part.
@@ -77,7 +78,7 @@ impl Certificate {
         let Some(first) = chain.first() else { return Err(CertificateError::NoCertificate) };
         let (_, parsed) =
             X509Certificate::from_der(first).map_err(|e| CertificateError::BadCertificate(e.to_string()))?;
-        // Compared here and not by rustls, whose parser refuses the X.509 v1 certificates that Go serves.
+        // Compared here because the parser of rustls refuses X.509 v1 certificates, which Go serves.
         let matches = key.public_key().is_none_or(|public| public.as_ref() == parsed.public_key().raw);
         if !matches {
             return Err(CertificateError::Mismatch);
@@ -88,13 +89,14 @@ impl Certificate {
         Ok(Certificate { key: Arc::new(CertifiedKey::new(chain, key)), names, not_before_secs, not_after_secs })
     }
 
-    /// Makes the self-signed certificate of an entry point that has none (docs/reference/entry-points.md#generated-certificate). ECDSA P-256 where Traefik
-    /// makes RSA 2048: a documented difference, every client of TLS 1.2 knows it and it costs a tenth of the time.
+    /// Generates the self-signed certificate of an entry point that has none (docs/reference/entry-points.md#generated-certificate). Its
+    /// key is ECDSA P-256 where Traefik uses RSA 2048, a documented difference: every TLS 1.2 client supports it, and it takes a tenth of
+    /// the time.
     ///
-    /// `random` becomes the name; the key itself comes from the crypto library's own generator.
+    /// `random` becomes the name; the key comes from the generator of the crypto library.
     ///
     /// # Errors
-    /// Only when the crypto library fails.
+    /// The crypto library failed.
     pub fn generated(random: [u8; 32], now: SystemTime) -> Result<Certificate, CertificateError> {
         let failed = |e: rcgen::Error| CertificateError::Generation(e.to_string());
         let name = format!("{}.{}.{DEFAULT_NAME_SUFFIX}", hex(&random[..16]), hex(&random[16..]));
@@ -108,11 +110,11 @@ impl Certificate {
         Certificate::from_rcgen(&certificate, &pair)
     }
 
-    /// The challenge certificate of TLS-ALPN-01 (RFC 8737 3): self-signed for `name` alone, carrying the SHA-256
-    /// `digest` of the key authorisation.
+    /// Generates the challenge certificate of TLS-ALPN-01 (RFC 8737 3): self-signed for `name` alone, with the SHA-256 `digest` of the key
+    /// authorisation.
     ///
     /// # Errors
-    /// When `name` cannot stand in a certificate.
+    /// `name` is not valid in a certificate.
     pub fn alpn_challenge(name: &str, digest: &[u8; 32]) -> Result<Certificate, CertificateError> {
         let failed = |e: rcgen::Error| CertificateError::Generation(e.to_string());
         let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).map_err(failed)?;
@@ -128,7 +130,7 @@ impl Certificate {
         Certificate::from_chain(vec![certificate.der().clone()], key)
     }
 
-    /// A sentence for the log when the certificate is not valid at `now_secs` (seconds since 1970).
+    /// A message for the log if the certificate is not valid at `now_secs` (seconds since 1970).
     pub fn expiry_warning(&self, now_secs: i64) -> Option<String> {
         let names = self.names.join(", ");
         if now_secs > self.not_after_secs {
@@ -145,15 +147,14 @@ impl Certificate {
         None
     }
 
-    /// Does one of this certificate's names cover `name`? Exactly, or with leading labels of `name` replaced one
-    /// after another by `*` (docs/reference/entry-points.md#certificate-selection).
+    /// Whether one of the certificate's names covers `name`: see [`name_covers`].
     pub fn covers(&self, name: &str) -> bool {
         self.names.iter().any(|own| name_covers(own, name))
     }
 }
 
-/// Does the certificate name `pattern` match `name`: equal, or `*` for one or more leading labels, each written
-/// (`*.c.d`, `*.*.d`). Both are expected lower-cased (docs/reference/entry-points.md#certificate-selection).
+/// Whether the certificate name `pattern` covers `name`: the two are equal, or `pattern` has one `*` for each of one or more leading labels
+/// of `name` (`*.c.d`, `*.*.d`). Both must be lower-case (docs/reference/entry-points.md#certificate-selection).
 pub fn name_covers(pattern: &str, name: &str) -> bool {
     let pattern = pattern.trim_end_matches('.');
     let (mut pattern_rest, mut name_rest) = (pattern, name);
@@ -170,7 +171,7 @@ pub fn name_covers(pattern: &str, name: &str) -> bool {
 /// All certificates of a PEM text, in order.
 ///
 /// # Errors
-/// [`CertificateError::NoCertificate`] for a text without any, [`CertificateError::BadCertificate`] for a damaged one.
+/// [`CertificateError::NoCertificate`] for a text without certificates, [`CertificateError::BadCertificate`] for a damaged one.
 pub fn chain_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match chain {
@@ -197,7 +198,7 @@ fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, CertificateError> {
 fn is_encrypted(pem: &[u8]) -> bool {
     ["ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"]
         .iter()
-        .any(|mark| memchr::memmem::find(pem, mark.as_bytes()).is_some())
+        .any(|marker| memchr::memmem::find(pem, marker.as_bytes()).is_some())
 }
 
 fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
@@ -205,7 +206,7 @@ fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
     for common_name in certificate.subject().iter_common_name() {
         names.extend(common_name.as_str().ok().map(canonical));
     }
-    // A certificate whose names cannot be read has none: it can still be the default certificate.
+    // A certificate whose names cannot be parsed has no names: it can still be the default certificate.
     if let Ok(Some(alternatives)) = certificate.subject_alternative_name() {
         for name in &alternatives.value.general_names {
             match name {
@@ -253,7 +254,7 @@ impl fmt::Display for CertificateError {
             CertificateError::Mismatch => {
                 f.write_str("the private key does not belong to the certificate: check that both come from one request")
             }
-            CertificateError::Generation(why) => write!(f, "a certificate could not be made ({why})"),
+            CertificateError::Generation(why) => write!(f, "cannot generate a certificate ({why})"),
         }
     }
 }

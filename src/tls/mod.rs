@@ -1,13 +1,14 @@
-//! TLS without sockets: rustls kept as a machine, and the values it needs made from plain bytes.
+//! TLS without sockets: rustls as a state machine, and its configuration made from plain bytes.
 //!
-//! Nothing here reads a file, a clock or a socket: PEM text, time and random bytes are arguments.
+//! No code in this module reads a file, a clock or a socket: PEM text, time and random bytes are arguments.
 //!
-//! * [`session`] — one connection, ciphertext in and out;
-//! * [`certificate`] — PEM text to a certificate with its names;
-//! * [`resolver`] — which certificate a handshake gets, published as an immutable store;
-//! * [`challenge`] — answers to HTTP-01 challenges, published likewise;
-//! * [`settings`] — options as written to rustls configurations;
-//! * [`tickets`] — what lets clients resume, shared by all workers.
+//! * [`session`] — a connection as a state machine: ciphertext in and out, plaintext in and out;
+//! * [`certificate`] — certificates with their names, made from PEM text;
+//! * [`resolver`] — selects the certificate of a handshake from an immutable, published store;
+//! * [`challenge`] — responses to HTTP-01 challenges, published likewise;
+//! * [`settings`] — rustls configurations made from the options as written;
+//! * [`suites`] — cipher suites by their names in the configuration;
+//! * [`tickets`] — session resumption, shared by all workers.
 
 pub mod session;
 pub mod certificate;

@@ -1,7 +1,7 @@
-//! Which certificate a handshake gets: docs/reference/entry-points.md#certificate-selection.
+//! Selects the certificate of a handshake (docs/reference/entry-points.md#certificate-selection).
 //!
-//! Everything that could be searched is indexed when the store is published, so a handshake costs a hash lookup for
-//! the exact name and one more per leading label, without allocation.
+//! All names are indexed when the store is made: a handshake needs one hash lookup for the exact name and one more for each leading label,
+//! and no allocation.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,24 +17,26 @@ use super::certificate::Certificate;
 /// The longest name that SNI can carry, in bytes (RFC 1035 2.3.4).
 const NAME_BYTES_MAX: usize = 253;
 
-/// The certificates bound to one entry point, as written. [`CertStore::new`] makes an index of them.
+/// The certificates of one entry point, by source. [`CertStore::new`] indexes them.
 #[derive(Debug, Clone, Default)]
 pub struct EntryPointCerts {
     /// The entry point's name.
     pub entry_point: String,
     /// `entryPoints.X.tls.certificates`, in file order.
     pub fixed: Vec<Arc<Certificate>>,
-    /// Of the file provider's `[[tls]]` and of other providers; the first wins for a name (docs/reference/providers.md#certificate-keys).
+    /// Certificates of the file provider's `[[tls]]` and of other providers. For a name the first wins
+    /// (docs/reference/providers.md#certificate-keys).
     pub dynamic: Vec<Arc<Certificate>>,
-    /// From ACME; they yield to `dynamic` for the same name.
+    /// Certificates from ACME. For the same name `dynamic` wins.
     pub acme: Vec<Arc<Certificate>>,
-    /// `entryPoints.X.tls.defaultCertificate`; without it the first of `fixed`, without those the generated one.
+    /// `entryPoints.X.tls.defaultCertificate`; if unset, the first of `fixed` is the default, and without any the generated certificate.
     pub default: Option<Arc<Certificate>>,
-    /// Pending TLS-ALPN-01 challenges: name and certificate. They win over everything (docs/reference/entry-points.md#certificate-selection).
+    /// Names and certificates of pending TLS-ALPN-01 challenges, which win over all others
+    /// (docs/reference/entry-points.md#certificate-selection).
     pub challenges: Vec<(String, Arc<Certificate>)>,
 }
 
-/// All certificates of all entry points, indexed. Immutable: a change is a new store, published through `ArcSwap`.
+/// An index of the certificates of all entry points. Immutable: a change makes a new store, published through `ArcSwap`.
 #[derive(Debug, Default)]
 pub struct CertStore {
     points: HashMap<Box<str>, PointIndex>,
@@ -44,21 +46,22 @@ pub struct CertStore {
 struct PointIndex {
     challenges: HashMap<Box<str>, Arc<CertifiedKey>>,
     names: HashMap<Box<str>, Arc<CertifiedKey>>,
-    /// The most leading `*` labels of any name here: longer searches cannot succeed.
+    /// Highest number of leading `*` labels in any of `names`, which bounds the search.
     stars_max: usize,
     default: Option<Arc<CertifiedKey>>,
 }
 
-/// rustls' view of one entry point (or of one listener of it).
+/// Selects certificates for the handshakes of one entry point, or of one of its listeners.
 pub struct Resolver {
     entry_point: Box<str>,
     store: Arc<ArcSwap<CertStore>>,
     strict: bool,
+    /// The address of the listener, which clients without SNI are taken to ask for.
     local: Option<Box<str>>,
 }
 
 impl CertStore {
-    /// Indexes certificates by entry point. `generated` is what entry points without any certificate show.
+    /// Indexes certificates by entry point. `generated` is the default certificate of entry points without certificates.
     pub fn new(points: impl IntoIterator<Item = EntryPointCerts>, generated: Option<&Arc<Certificate>>) -> CertStore {
         let index = |point: EntryPointCerts| (point.entry_point.as_str().into(), PointIndex::new(&point, generated));
         CertStore { points: points.into_iter().map(index).collect() }
@@ -70,7 +73,7 @@ impl CertStore {
         self.points.get(entry_point)?.find(name)
     }
 
-    /// The certificate shown when nothing matches.
+    /// The certificate of the entry point if no name matches.
     pub fn default_of(&self, entry_point: &str) -> Option<&Arc<CertifiedKey>> {
         self.points.get(entry_point)?.default.as_ref()
     }
@@ -79,7 +82,7 @@ impl CertStore {
 impl PointIndex {
     fn new(point: &EntryPointCerts, generated: Option<&Arc<Certificate>>) -> PointIndex {
         let mut index = PointIndex::default();
-        // First come, first kept: so the order here is the order of precedence.
+        // The first certificate of a name is kept: the order is that of precedence.
         for certificate in point.fixed.iter().chain(&point.dynamic).chain(&point.acme) {
             for name in &certificate.names {
                 index.stars_max = index.stars_max.max(leading_stars(name));
@@ -94,8 +97,8 @@ impl PointIndex {
         index
     }
 
-    /// Traefik takes the lexicographically greatest matching name. `*` sorts before every character that a host
-    /// name can start with, so that is the exact name, then one star, then two: the order of this search.
+    /// The certificate for a name. Traefik selects the lexicographically greatest matching name. `*` sorts before every character with
+    /// which a host name can start, so that means the exact name, then one star, then two: the order of this search.
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let mut lowered = [0u8; NAME_BYTES_MAX];
         let name = lower(name, &mut lowered)?;
@@ -105,7 +108,7 @@ impl PointIndex {
         let mut candidate = [0u8; 2 * NAME_BYTES_MAX];
         let mut rest = name;
         for stars in 1..=self.stars_max {
-            // The last label has nothing behind it: `*`, `*.*` and so on, which Traefik tries too.
+            // After the last label the tail is empty: Traefik also tries `*`, `*.*` and so on.
             let (_, tail) = rest.split_once('.').unwrap_or((rest, ""));
             let pattern = starred(stars, tail, &mut candidate)?;
             if let Some(found) = self.names.get(pattern) {
@@ -121,14 +124,15 @@ impl PointIndex {
 }
 
 impl Resolver {
-    /// The resolver of one entry point. `strict` is `sniStrict`: no match, or no SNI, refuses the handshake.
+    /// The resolver of one entry point. With `strict` (`sniStrict`), a handshake whose name matches no certificate, or without SNI, is
+    /// refused.
     pub fn new(entry_point: &str, store: Arc<ArcSwap<CertStore>>, strict: bool) -> Resolver {
         Resolver { entry_point: entry_point.into(), store, strict, local: None }
     }
 
-    /// As [`Resolver::new`] for a listener bound to one address: clients without SNI get the certificate for that
-    /// address if there is one, as in Traefik. rustls' ClientHello does not say to which address a client came, so
-    /// a listener on all addresses cannot have this and shows the default certificate.
+    /// As [`Resolver::new`], for a listener that is bound to one address: clients without SNI get the certificate for that address if there
+    /// is one, as in Traefik. rustls' ClientHello does not contain the address to which a client connected, so for a listener on all
+    /// addresses such clients get the default certificate.
     pub fn for_listener(entry_point: &str, store: Arc<ArcSwap<CertStore>>, strict: bool, local: IpAddr) -> Resolver {
         let local = (!local.is_unspecified()).then(|| local.to_string().into());
         Resolver { local, ..Resolver::new(entry_point, store, strict) }
@@ -163,27 +167,27 @@ fn leading_stars(name: &str) -> usize {
     name.split('.').take_while(|label| *label == "*").count()
 }
 
-/// Lower-cases ASCII into `buffer`; names longer than SNI allows match nothing.
+/// Writes `name` to `buffer` in lower case (ASCII); `None` for a name longer than SNI allows.
 fn lower<'a>(name: &str, buffer: &'a mut [u8; NAME_BYTES_MAX]) -> Option<&'a str> {
-    let space = buffer.get_mut(..name.len())?;
-    space.copy_from_slice(name.as_bytes());
-    space.make_ascii_lowercase();
-    std::str::from_utf8(space).ok()
+    let lowered = buffer.get_mut(..name.len())?;
+    lowered.copy_from_slice(name.as_bytes());
+    lowered.make_ascii_lowercase();
+    std::str::from_utf8(lowered).ok()
 }
 
-/// Writes `stars` times `*`, then `tail`, joined by dots.
+/// Writes a pattern to `buffer`: `stars` times `*`, then `tail` unless it is empty, joined by dots.
 fn starred<'a>(stars: usize, tail: &str, buffer: &'a mut [u8; 2 * NAME_BYTES_MAX]) -> Option<&'a str> {
     let head = 2 * stars - 1;
     let length = if tail.is_empty() { head } else { head + 1 + tail.len() };
-    let space = buffer.get_mut(..length)?;
-    for (at, byte) in space[..head].iter_mut().enumerate() {
+    let pattern = buffer.get_mut(..length)?;
+    for (at, byte) in pattern[..head].iter_mut().enumerate() {
         *byte = if at % 2 == 0 { b'*' } else { b'.' };
     }
     if !tail.is_empty() {
-        space[head] = b'.';
-        space[head + 1..].copy_from_slice(tail.as_bytes());
+        pattern[head] = b'.';
+        pattern[head + 1..].copy_from_slice(tail.as_bytes());
     }
-    std::str::from_utf8(space).ok()
+    std::str::from_utf8(pattern).ok()
 }
 
 #[cfg(test)]
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_beats_one_star_beats_two() {
+    fn exact_name_wins_over_one_star_and_that_over_two() {
         let (exact, one, two) = (certificate(&["a.b.c"]), certificate(&["*.b.c"]), certificate(&["*.*.c"]));
         let point = EntryPointCerts { dynamic: vec![two.clone(), one.clone(), exact.clone()], ..Default::default() };
         let resolver = resolver(point, false);
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn static_beats_dynamic_beats_acme_for_the_same_name_only() {
+    fn static_wins_over_dynamic_over_acme_for_the_same_name() {
         let (fixed, dynamic, acme) =
             (certificate(&["*.b.c"]), certificate(&["a.b.c", "*.b.c"]), certificate(&["a.b.c"]));
         let point = EntryPointCerts {
@@ -238,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_match_the_default_or_a_refusal() {
+    fn no_match_gives_the_default_or_a_refusal_if_strict() {
         let (first, given) = (certificate(&["a.b"]), certificate(&["d.e"]));
         let point = EntryPointCerts { fixed: vec![first.clone()], ..Default::default() };
         assert!(is(resolver(point.clone(), false).certificate(Some("x.y")), &first));
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pending_challenge_wins_over_all() {
+    fn pending_challenge_wins_over_all_certificates() {
         let (fixed, challenge) = (certificate(&["a.b.c"]), certificate(&["a.b.c"]));
         let challenges = vec![("a.b.c".to_owned(), challenge.clone())];
         let point = EntryPointCerts { fixed: vec![fixed], challenges, ..Default::default() };
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_on_one_address_knows_its_certificate_without_sni() {
+    fn listener_on_one_address_has_a_certificate_without_sni() {
         let (first, own) = (certificate(&["a.b"]), certificate(&["192.0.2.1"]));
         let fixed = vec![first.clone(), own.clone()];
         let store = CertStore::new([EntryPointCerts { entry_point: "e".into(), fixed, ..Default::default() }], None);
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn long_and_odd_names_match_nothing() {
+    fn overlong_and_empty_names_match_nothing() {
         let point = EntryPointCerts { fixed: vec![certificate(&["*.b.c"])], ..Default::default() };
         let resolver = resolver(point, true);
         assert!(resolver.certificate(Some(&"a.".repeat(200))).is_none());
@@ -282,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_entry_point_has_nothing() {
+    fn unknown_entry_point_has_no_certificate() {
         let store = Arc::new(ArcSwap::from_pointee(CertStore::default()));
         assert!(Resolver::new("nowhere", store, false).certificate(Some("a.b")).is_none());
     }

@@ -1,9 +1,8 @@
-//! One TLS connection as a machine: ciphertext in and out, plaintext in and out, no socket and no clock of its own.
+//! A TLS connection as a state machine: ciphertext in and out, plaintext in and out, no socket and no clock.
 //!
-//! The order of calls for a stream over a socket is always the same: [`Session::receive`] what arrived,
-//! [`Session::read_plain`] what became readable, [`Session::take_output`] whatever the machine wants to say
-//! (handshake records, tickets, alerts, encrypted application data) and send it. After an error the output still
-//! holds the alert that tells the peer why: send it, then close.
+//! For a stream over a socket the order of calls is always the same: [`Session::receive`] takes the bytes that arrived,
+//! [`Session::read_plain`] returns the plaintext, and [`Session::take_output`] returns the bytes to send (handshake records, tickets,
+//! alerts, encrypted application data). After an error the output still contains the alert that tells the peer why: send it, then close.
 
 use std::fmt;
 use std::io::{self, BufRead, IoSlice, Write};
@@ -14,28 +13,28 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerCon
 
 use crate::limits::TLS_OUTPUT_BYTES_MAX;
 
-/// What Traefik (Go's net/http) answers to plain HTTP on a TLS port: docs/reference/entry-points.md#plain-http-on-a-tls-port.
+/// The response of Traefik (Go's net/http) to plain HTTP on a TLS port (docs/reference/entry-points.md#plain-http-on-a-tls-port).
 pub const PLAIN_HTTP_REPLY: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
-/// One TLS connection, server or client side.
+/// The server or client side of a TLS connection.
 pub struct Session {
-    // Boxed because rustls' connection is over a kilobyte and sessions live inside futures.
+    // Boxed because rustls' connection is larger than 1 KiB and sessions are stored in futures.
     connection: Box<Connection>,
 }
 
-/// What [`Session::read_plain`] found.
+/// The result of [`Session::read_plain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plaintext {
     /// This many bytes (at least one) were appended.
     Data(usize),
-    /// Nothing now; more may come.
+    /// No plaintext now; more may arrive.
     Pending,
-    /// The peer said close_notify and everything before it has been read: a clean end (RFC 8446 6.1).
+    /// The peer sent close_notify, and all data before it has been read: a clean end (RFC 8446 6.1).
     Closed,
 }
 
-/// Why a TLS connection cannot go on. The alert for the peer, if any, waits in [`Session::take_output`].
+/// The error that ended a TLS connection. The alert for the peer, if there is one, is in the output of [`Session::take_output`].
 #[derive(Debug, Clone)]
 pub struct Error(pub rustls::Error);
 
@@ -43,15 +42,15 @@ impl Session {
     /// The server side of a new connection.
     ///
     /// # Errors
-    /// When the configuration cannot be used at all (not caused by a peer).
+    /// The configuration cannot be used at all (never caused by a peer).
     pub fn server(config: Arc<ServerConfig>) -> Result<Session, Error> {
         ServerConnection::new(config).map(|c| Session::over(Connection::Server(c))).map_err(Error)
     }
 
-    /// The client side of a new connection; the ClientHello is ready in [`Session::take_output`] at once.
+    /// The client side of a new connection. [`Session::take_output`] has the ClientHello at once.
     ///
     /// # Errors
-    /// When the configuration cannot be used with this name (not caused by a peer).
+    /// The configuration cannot be used with this name (never caused by a peer).
     pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Session, Error> {
         ClientConnection::new(config, name).map(|c| Session::over(Connection::Client(c))).map_err(Error)
     }
@@ -61,22 +60,21 @@ impl Session {
         Session { connection: Box::new(connection) }
     }
 
-    /// Takes ciphertext from the peer and returns how many bytes of it were consumed.
+    /// Takes ciphertext from the peer and returns the number of bytes that were consumed.
     ///
-    /// Less than all are consumed only while at least 16 KiB of plaintext wait (rustls' own bound): call
-    /// [`Session::read_plain`] and come back with the rest. Bytes after a close_notify are consumed and ignored
-    /// (RFC 8446 6.1).
+    /// Fewer than all bytes are consumed only while at least 16 KiB of plaintext wait (rustls' own bound): call [`Session::read_plain`],
+    /// then pass the rest. Bytes after a close_notify are consumed and ignored (RFC 8446 6.1).
     ///
     /// # Errors
-    /// The handshake or a record failed. Plaintext from before stays readable and the alert is in the output.
+    /// The handshake or a record failed. Earlier plaintext stays readable, and the alert is in the output.
     pub fn receive(&mut self, ciphertext: &[u8]) -> Result<usize, Error> {
         let mut rest = ciphertext;
         while !rest.is_empty() {
             match self.connection.read_tls(&mut rest) {
-                // rustls takes nothing more once the peer has closed.
+                // rustls takes no more bytes after the peer's close_notify.
                 Ok(0) => return Ok(ciphertext.len()),
                 Ok(_) => {}
-                // The only other failure of reading from memory: a handshake message above rustls' bound.
+                // A handshake message is longer than rustls allows.
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(oversized()),
                 Err(_) => break,
             }
@@ -85,11 +83,11 @@ impl Session {
         Ok(ciphertext.len() - rest.len())
     }
 
-    /// As [`Session::receive`] and [`Session::read_plain`] together: consumes all of `ciphertext` and appends
-    /// everything that became readable, so never more plaintext than there was ciphertext plus one record.
+    /// [`Session::receive`] and [`Session::read_plain`] together: consumes all of `ciphertext` and appends all plaintext, which is never
+    /// more than the length of `ciphertext` plus one record.
     ///
     /// # Errors
-    /// As [`Session::receive`]; plaintext from before the failure has been appended.
+    /// As [`Session::receive`]. Plaintext from before the failure has been appended.
     pub fn receive_into(&mut self, ciphertext: &[u8], plain: &mut Vec<u8>) -> Result<Plaintext, Error> {
         let before = plain.len();
         let mut rest = ciphertext;
@@ -98,8 +96,8 @@ impl Session {
             let state = self.read_plain(plain, usize::MAX);
             let consumed = received?;
             rest = &rest[consumed..];
-            let moved = consumed > 0 || matches!(state, Plaintext::Data(_));
-            if !rest.is_empty() && moved {
+            let has_progressed = consumed > 0 || matches!(state, Plaintext::Data(_));
+            if !rest.is_empty() && has_progressed {
                 continue;
             }
             return Ok(match plain.len() - before {
@@ -131,19 +129,19 @@ impl Session {
         }
     }
 
-    /// Has decrypted application data, or the clean end, already been received?
+    /// Whether decrypted application data, or the clean end, has been received.
     pub fn has_plain(&mut self) -> bool {
         !matches!(self.connection.reader().fill_buf(), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Is this the server's side?
+    /// Whether this is the server side.
     pub fn is_server(&self) -> bool {
         matches!(&*self.connection, Connection::Server(_))
     }
 
-    /// Encrypts application data and returns how many bytes were taken; fewer than all only when
-    /// [`TLS_OUTPUT_BYTES_MAX`] wait already: call [`Session::take_output`] and come back with the rest.
-    /// Before the handshake ends the data is held and leaves with the first flight that may carry it.
+    /// Encrypts application data and returns the number of bytes that were taken. That is fewer than all only if [`TLS_OUTPUT_BYTES_MAX`]
+    /// wait already: call [`Session::take_output`], then pass the rest. Before the handshake is complete the data is held, and is sent with
+    /// the first flight that may carry it.
     ///
     /// # Errors
     /// The connection has failed before.
@@ -151,8 +149,8 @@ impl Session {
         self.connection.writer().write(plain).map_err(from_io)
     }
 
-    /// As [`Session::write_plain`] for several pieces that should share records: a head and a small body then cost
-    /// one record instead of two.
+    /// As [`Session::write_plain`], for several pieces that should share records: a head and a small body then need one record instead of
+    /// two.
     ///
     /// # Errors
     /// The connection has failed before.
@@ -160,48 +158,48 @@ impl Session {
         self.connection.writer().write_vectored(parts).map_err(from_io)
     }
 
-    /// Appends everything that must be sent to the peer; returns the number of bytes.
+    /// Appends all bytes that must be sent to the peer, and returns their number.
     pub fn take_output(&mut self, out: &mut Vec<u8>) -> usize {
         let before = out.len();
         while self.connection.wants_write() {
             match self.connection.write_tls(out) {
                 Ok(n) if n > 0 => {}
-                // Writing into memory neither fails nor stalls; leaving is the safe answer if it ever did.
+                // Writing to memory neither fails nor stalls. If it ever did, the loop must end.
                 _ => break,
             }
         }
         out.len() - before
     }
 
-    /// Hands what must be sent to the peer to `sink`, records as they are: as much as it takes in one call.
+    /// Writes bytes that must be sent to the peer directly to `sink`: as many as `sink` takes in one call.
     ///
     /// # Errors
-    /// Those of `sink`.
+    /// The errors of `sink`.
     pub fn send_output(&mut self, sink: &mut dyn Write) -> io::Result<usize> {
         self.connection.write_tls(sink)
     }
 
-    /// Is there something for [`Session::take_output`]?
+    /// Whether [`Session::take_output`] would return bytes.
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
     }
 
-    /// The handshake is not over: application data neither comes nor goes yet.
+    /// Whether the handshake is not complete, so that no application data can be exchanged yet.
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
 
-    /// Queues a close_notify (once); it waits in [`Session::take_output`] behind the data written before.
+    /// Queues a close_notify (once), which [`Session::take_output`] returns after the data written before.
     pub fn close_notify(&mut self) {
         self.connection.send_close_notify();
     }
 
-    /// The application protocol agreed on, e.g. `http/1.1`; `None` when none was negotiated.
+    /// The negotiated application protocol, for example `http/1.1`.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.connection.alpn_protocol()
     }
 
-    /// The name the client asked for (server side only), lower-cased by rustls.
+    /// The server name that the client sent (server side only), lower-cased by rustls.
     pub fn server_name(&self) -> Option<&str> {
         match &*self.connection {
             Connection::Server(server) => server.server_name(),
@@ -209,35 +207,35 @@ impl Session {
         }
     }
 
-    /// The peer's certificate chain, end entity first; empty when it gave none.
+    /// The peer's certificate chain, end entity first; empty if the peer sent none.
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         self.connection.peer_certificates().unwrap_or_default()
     }
 
-    /// The agreed protocol version, `TLSv1_2` or `TLSv1_3`, once known.
+    /// The negotiated protocol version, `TLSv1_2` or `TLSv1_3`, once known.
     pub fn version(&self) -> Option<rustls::ProtocolVersion> {
         self.connection.protocol_version()
     }
 
-    /// The agreed cipher suite, once known.
+    /// The negotiated cipher suite, once known.
     pub fn cipher_suite(&self) -> Option<rustls::CipherSuite> {
         self.connection.negotiated_cipher_suite().map(|suite| suite.suite())
     }
 
-    /// The handshake was shortened by a ticket or session from before.
+    /// Whether the handshake resumed an earlier session.
     pub fn is_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 }
 
-/// Do the first bytes of a connection look like a plain HTTP request? Then [`PLAIN_HTTP_REPLY`] is a kinder answer
-/// than an alert. Five bytes decide, the length of a TLS record header, as in Go.
+/// Whether the first bytes of a connection look like a plain HTTP request: then [`PLAIN_HTTP_REPLY`] helps the client more than an alert.
+/// The first five bytes decide, the length of a TLS record header, as in Go.
 pub fn looks_like_http(first: &[u8]) -> bool {
     [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"].iter().any(|start| first.starts_with(*start))
 }
 
 impl Error {
-    /// The peer closed or failed by its own alert, so there is no news for the log of the operator.
+    /// Whether the peer ended the connection with an alert: then there is nothing to log for the operator.
     pub fn is_peers_alert(&self) -> bool {
         matches!(self.0, rustls::Error::AlertReceived(_))
     }

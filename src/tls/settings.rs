@@ -1,4 +1,4 @@
-//! TLS options as written in the configuration, made into rustls configurations. PEM text comes as bytes.
+//! Makes rustls configurations from the TLS options as written in the configuration. PEM text is passed as bytes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use super::certificate::{Certificate, chain_from_pem};
 use super::suites;
 use super::tickets::Resumption;
 
-/// What rustls offers at all: TLS 1.0 and 1.1 do not exist in it (RFC 8996).
-static MODERN: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
-static ONLY_13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+/// All versions that rustls supports: TLS 1.0 and 1.1 are not among them (RFC 8996).
+static TLS12_AND_13: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+static TLS13_ONLY: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
 
-/// Tickets sent after a TLS 1.3 handshake, as many as Go sends.
+/// Tickets that are sent after a TLS 1.3 handshake: the same number as Go sends.
 const TICKETS_SENT: usize = 1;
 
 /// The `tls` table of an entry point, without its certificates (docs/reference/entry-points.md#tls).
@@ -30,48 +30,48 @@ pub struct ServerSettings {
     pub min_version: String,
     /// `cipherSuites` as written; empty when absent.
     pub cipher_suites: Vec<String>,
-    /// Contents of `clientCA.files`, one PEM text each; empty when client certificates are not asked for.
+    /// Contents of `clientCA.files`, one PEM text each; if empty, no client certificate is requested.
     pub client_ca: Vec<Vec<u8>>,
-    /// `clientCA.optional`: verified if given.
+    /// `clientCA.optional`: a client may connect without a certificate; a certificate that it sends is verified.
     pub client_ca_optional: bool,
-    /// Application protocols offered, most wanted first, e.g. `http/1.1`.
+    /// Application protocols to offer, in order of preference, for example `http/1.1`.
     pub alpn: Vec<Vec<u8>>,
 }
 
-/// How to trust and greet an https backend, forward-auth server or the like.
+/// TLS options for connections to https servers: backends, forward authentication and the like.
 #[derive(Debug, Clone, Default)]
 pub struct ClientSettings {
-    /// Contents of `rootCAs`; when not empty they replace the system's roots.
+    /// Contents of `rootCAs`; if not empty, they replace the system's roots.
     pub root_cas: Vec<Vec<u8>>,
-    /// `insecureSkipVerify`: any certificate will do. Wins over `root_cas`.
+    /// `insecureSkipVerify`: any certificate is accepted, whatever `root_cas` says.
     pub insecure_skip_verify: bool,
-    /// PEM texts of certificate and key to show when asked.
+    /// PEM texts of the client certificate and its key, for servers that request one.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
-    /// Application protocols offered; empty offers none.
+    /// Application protocols to offer; if empty, none are offered.
     pub alpn: Vec<Vec<u8>>,
 }
 
-/// Options that cannot be honoured at all: Traefik refuses to start with them too (docs/reference/static-configuration.md#errors).
+/// An error of the options with which Traefik refuses to start too (docs/reference/static-configuration.md#errors).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingsError {
-    /// A cipher suite name that does not exist.
+    /// No cipher suite has this name.
     UnknownCipherSuite(String),
-    /// A text of `clientCA.files` holds no usable certificate: its position from 0, and why.
+    /// A text of `clientCA.files` contains no usable certificate: its position from 0, and the reason.
     ClientCa(usize, String),
-    /// A text of `rootCAs` holds no usable certificate: its position from 0, and why.
+    /// A text of `rootCAs` contains no usable certificate: its position from 0, and the reason.
     RootCa(usize, String),
-    /// The client certificate or its key is bad.
+    /// The client certificate or its key is unusable, for this reason.
     Identity(String),
-    /// rustls refuses the combination: the reason.
+    /// rustls refuses the combination of options, for this reason.
     Refused(String),
 }
 
-/// Makes the configuration of an entry point. The warnings are sentences for the log, without the entry point's name.
+/// Makes the configuration of an entry point. The warnings are messages for the log, without the entry point's name.
 ///
-/// Never early data (its requests can be replayed) and never half-RTT data (the client is not verified yet).
+/// Early data is always off, because its requests can be replayed, and half-RTT data too, because the client is not verified yet.
 ///
 /// # Errors
-/// [`SettingsError`]; all are fatal at start (docs/reference/static-configuration.md#errors).
+/// [`SettingsError`]; each is fatal at start (docs/reference/static-configuration.md#errors).
 pub fn server_config(
     settings: &ServerSettings,
     resolver: Arc<dyn ResolvesServerCert>,
@@ -81,13 +81,13 @@ pub fn server_config(
     let suites = suites::choose(&settings.cipher_suites).map_err(|e| SettingsError::UnknownCipherSuite(e.0))?;
     if !suites.ignored.is_empty() {
         let names = suites.ignored.join(", ");
-        warnings.push(format!("cipherSuites: not offered because they are weak: {names}; remove them from the list"));
+        warnings.push(format!("cipherSuites: ignored because they are weak: {names}; remove them from the list"));
     }
     let mut versions = versions(&settings.min_version, &mut warnings);
     let has_tls12 = suites.chosen.iter().any(|suite| suite.tls13().is_none());
     if !has_tls12 && versions.len() > 1 {
-        versions = &ONLY_13;
-        warnings.push("cipherSuites: none left for TLS 1.2, so only TLS 1.3 clients can connect; add one".into());
+        versions = &TLS13_ONLY;
+        warnings.push("cipherSuites: no suite for TLS 1.2 is left, only TLS 1.3 clients can connect: add one".into());
     }
     let provider = Arc::new(CryptoProvider { cipher_suites: suites.chosen, ..aws_lc_rs::default_provider() });
     let verifier = client_verifier(settings, &provider)?;
@@ -106,8 +106,8 @@ pub fn server_config(
     Ok((config, warnings))
 }
 
-/// Makes a client configuration. `system_roots` are the trust anchors of the machine, read by the caller; damaged
-/// ones among them are skipped, and with none at all every verification fails, which is not an error here.
+/// Makes a client configuration. `system_roots` are the trust anchors of the machine, which the caller reads. Damaged trust anchors are
+/// skipped. Without any, every verification fails, but the configuration is valid.
 ///
 /// # Errors
 /// [`SettingsError::RootCa`] or [`SettingsError::Identity`] for bad PEM.
@@ -146,13 +146,13 @@ pub fn client_config(
 fn versions(minimum: &str, warnings: &mut Vec<String>) -> &'static [&'static SupportedProtocolVersion] {
     match minimum {
         "" | "VersionTLS12" => {}
-        "VersionTLS13" => return &ONLY_13,
+        "VersionTLS13" => return &TLS13_ONLY,
         "VersionTLS10" | "VersionTLS11" => warnings.push(format!(
-            "minVersion {minimum}: TLS 1.0 and 1.1 are not offered (RFC 8996), clients need 1.2; set VersionTLS12"
+            "minVersion {minimum}: TLS 1.0 and 1.1 are not supported (RFC 8996), clients need TLS 1.2; set VersionTLS12"
         )),
         unknown => warnings.push(format!("minVersion {unknown:?} is unknown and ignored: TLS 1.2 is the minimum")),
     }
-    &MODERN
+    &TLS12_AND_13
 }
 
 fn client_verifier(
@@ -182,8 +182,8 @@ fn refused(error: rustls::Error) -> SettingsError {
     SettingsError::Refused(error.to_string())
 }
 
-/// The verifier of `insecureSkipVerify`. The handshake's signature is still checked: it costs nothing to require that
-/// the other side holds the key of the certificate it shows.
+/// The verifier for `insecureSkipVerify`. The signature of the handshake is still verified: it costs nothing to require that the server has
+/// the key of the certificate that it sends.
 #[derive(Debug)]
 struct AnyCertificate {
     provider: Arc<CryptoProvider>,

@@ -1,4 +1,4 @@
-//! Answers of the proxy itself (docs/reference/entry-points.md#local-replies).
+//! Writes local replies (docs/reference/entry-points.md#local-replies).
 
 use super::{push_length, push_number};
 use crate::http::edits::push_value;
@@ -7,31 +7,32 @@ use crate::http::known::KnownField;
 use crate::http::phrase::status_phrase;
 use crate::http::reply::Reply;
 
+/// How a local reply is written to this client.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplyPlan<'a> {
     pub version: Version,
-    /// The connection may carry another request; the reply's own `close` overrules it.
+    /// The connection may be used for another request, unless the reply's own `close` is set.
     pub keep_alive: bool,
-    /// The answer is to a HEAD request: all fields, no body.
+    /// The reply is to a HEAD request: all fields, no body.
     pub head_request: bool,
     /// Date in IMF-fixdate form (RFC 9110 5.6.7).
     pub date: Option<&'a [u8]>,
 }
 
-/// Appends the whole response, body included.
+/// Appends the whole reply, body included.
 pub fn write_reply(out: &mut Vec<u8>, reply: &Reply, plan: &ReplyPlan<'_>) {
     if write_reply_head(out, reply, plan) {
         out.extend_from_slice(&reply.body);
     }
 }
 
-/// Appends the head of the response, empty line included. Returns whether the body follows: it does not for a HEAD request or a
-/// status without content (1xx, 204, 304).
+/// Appends the head of the reply, empty line included. Returns whether the body is to follow: not after a HEAD request, nor with a status
+/// that has no content (1xx, 204, 304).
 pub fn write_reply_head(out: &mut Vec<u8>, reply: &Reply, plan: &ReplyPlan<'_>) -> bool {
     push_status_line(out, plan.version, reply.status, status_phrase(reply.status).as_bytes());
     let close = reply.close || !plan.keep_alive;
     for (name, value) in &reply.fields {
-        // Length and connection are written here and nowhere else.
+        // Content-Length and Connection are written below.
         if KnownField::of(name.as_bytes()).belongs_to_connection() {
             continue;
         }
@@ -52,12 +53,12 @@ pub fn write_reply_head(out: &mut Vec<u8>, reply: &Reply, plan: &ReplyPlan<'_>) 
     !bodiless && !plan.head_request
 }
 
-/// Appends the interim answer that lets a client send its body (RFC 9110 10.1.1).
+/// Appends the interim response that asks a client to send its body (RFC 9110 10.1.1).
 pub fn write_100_continue(out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-/// What differs from the version's own default is said.
+/// Appends a Connection field if persistence differs from the default of the version.
 pub(super) fn push_connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     match (version, keep_alive) {
         (_, false) => out.extend_from_slice(b"Connection: close\r\n"),

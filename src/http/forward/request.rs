@@ -1,37 +1,37 @@
-//! Requests towards an origin.
+//! Writes request heads for backend servers.
 
-use super::{CHUNKED, Runs, push_length, push_line};
+use super::{CHUNKED, Runs, push_field, push_length, push_line};
 use crate::http::edits::{EditRef, push_value};
 use crate::http::h1::target_end;
 use crate::http::head::{BodyFraming, Field, RequestView};
 use crate::http::known::{KnownField, is_forwarding_field};
 
-/// What a request looks like on its way out, apart from what was received.
+/// How a forwarded request head differs from the received one.
 #[derive(Debug, Clone, Copy)]
 pub struct ForwardPlan<'a> {
     /// The request target, after all path modifiers: `/path?query` or `*`.
     pub target: &'a [u8],
     pub host: HostChoice<'a>,
-    /// Text of the peer's address, IPv6 without zone and brackets.
+    /// The peer's address as text, IPv6 without zone and brackets.
     pub client_ip: &'a [u8],
-    /// The client speaks TLS to us.
+    /// The client's connection uses TLS.
     pub secure: bool,
-    /// The peer's own forwarding fields count (docs/reference/entry-points.md#forwarded-headers).
+    /// The peer is trusted: its forwarding fields are kept (docs/reference/entry-points.md#forwarded-headers).
     pub trusted: bool,
-    /// This machine's name, for X-Forwarded-Server.
+    /// This machine's host name, for X-Forwarded-Server.
     pub server_name: &'a [u8],
-    /// How the body goes out. A chunk-framed body that was buffered goes out with its length, for instance.
+    /// Framing of the body that is sent; differs from the received framing if, for example, a chunked body was buffered.
     pub body: BodyFraming,
-    /// The upgrade goes on to the origin; only if the head's `websocket` is set.
+    /// Requests the WebSocket upgrade from the server. Only for a head whose `websocket` is set.
     pub websocket: bool,
-    /// `Expect: 100-continue` goes on to the origin, if the client sent it.
+    /// Forwards `Expect: 100-continue` if the client sent it.
     pub expect: bool,
-    /// More fields, names and values; they come last.
+    /// Names and values of further fields, which are written last.
     pub extra: &'a [(&'a [u8], &'a [u8])],
 }
 
 impl Default for ForwardPlan<'_> {
-    /// Nothing is trusted, the client's Host goes on, no body.
+    /// An untrusted peer, the client's Host, no body.
     fn default() -> Self {
         ForwardPlan {
             target: b"/",
@@ -50,23 +50,23 @@ impl Default for ForwardPlan<'_> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostChoice<'a> {
-    /// The host that routed: the absolute-form authority, else the client's Host field. For a request of HTTP/1.0 without one the
-    /// caller gives the server's.
+    /// The host that was used for routing: the authority of an absolute-form target, else the client's Host field. For an HTTP/1.0
+    /// request without a host the caller passes [`HostChoice::Given`].
     Client,
-    /// `host:port` of the server.
+    /// This text, usually `host:port` of the server.
     Given(&'a [u8]),
 }
 
 /// Appends the whole head, empty line included. `bytes` of the view may hold more than the head.
 pub fn write_request(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>) {
     push_request_line(out, view, plan);
-    let mut sent = ForwardedSoFar::default();
-    push_received(out, view, plan, &mut sent);
+    let mut seen = SeenFields::default();
+    push_received(out, view, plan, &mut seen);
     if !view.edits.is_empty() {
-        push_edits(out, view, plan, &mut sent);
+        push_edits(out, view, plan, &mut seen);
     }
-    push_client(out, view, plan, &sent);
-    push_framing(out, view, plan, &sent);
+    push_forwarding_fields(out, view, plan, &seen);
+    push_framing(out, view, plan, &seen);
     for (name, value) in plan.extra {
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
@@ -76,21 +76,25 @@ pub fn write_request(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPla
     out.extend_from_slice(b"\r\n");
 }
 
-/// What the fields that went out already say, so that the proxy says only what is missing.
+/// Fields of the client and of the chain that decide which fields the proxy adds.
 #[derive(Default)]
-struct ForwardedSoFar<'a> {
+struct SeenFields<'a> {
+    /// The first X-Forwarded-Proto that was forwarded.
     proto: Option<&'a [u8]>,
+    /// X-Forwarded-Port was forwarded.
     port: bool,
+    /// X-Forwarded-Host was forwarded.
     host: bool,
+    /// X-Real-Ip was forwarded.
     real_ip: bool,
-    /// X-Forwarded-For values are there to be joined.
+    /// X-Forwarded-For is present. It was not forwarded: its values are joined with the peer's address.
     forwarded_for: bool,
-    /// The client gave a Content-Length.
+    /// The client sent a Content-Length. It was not forwarded: [`push_framing`] writes the length.
     length: bool,
 }
 
-impl<'a> ForwardedSoFar<'a> {
-    /// Takes note of a trusted, non-empty forwarding field.
+impl<'a> SeenFields<'a> {
+    /// Notes that a trusted, non-empty forwarding field was forwarded.
     fn note(&mut self, known: KnownField, value: &'a [u8]) {
         match known {
             KnownField::XForwardedProto => self.proto = self.proto.or(Some(value)),
@@ -114,8 +118,8 @@ fn push_request_line(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPla
     out.extend_from_slice(b"\r\n");
 }
 
-/// What a path modifier makes of a client's path may be anything: a slash goes in front of it where there is none, and bytes that would
-/// end the target early go out escaped.
+/// Appends a request target. A path modifier can turn a client's path into anything: a missing leading slash is added, and bytes that would
+/// end the target early are percent-encoded.
 pub fn push_target(out: &mut Vec<u8>, target: &[u8]) {
     if target.first() != Some(&b'/') && target != b"*" {
         out.push(b'/');
@@ -131,26 +135,26 @@ pub fn push_target(out: &mut Vec<u8>, target: &[u8]) {
     }
 }
 
-/// The fields as received, in order, case and number, without those that end here.
-fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, sent: &mut ForwardedSoFar<'a>) {
+/// Appends the fields as received, in the same order, case and number, without those that are not forwarded.
+fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, seen: &mut SeenFields<'a>) {
     let mut runs = Runs::new(view.bytes);
     let edited = !view.edits.is_empty();
     for field in &view.head.fields {
-        let stays = !field.hop && field_stays(view, field, plan, sent);
-        if stays && !(edited && view.edits.supersedes(field.name.of(view.bytes))) {
+        let is_kept = !field.hop && keeps_field(view, field, plan, seen);
+        if is_kept && !(edited && view.edits.supersedes(field.name.of(view.bytes))) {
             runs.keep(field);
             if field.known != KnownField::Other {
-                sent.note(field.known, field.value.of(view.bytes));
+                seen.note(field.known, field.value.of(view.bytes));
             }
         } else {
-            runs.leave_out(out, field);
+            runs.drop_line(out, field);
         }
     }
     runs.flush(out, view.head.len.saturating_sub(2));
 }
 
-/// Whether a field goes on as it is; the cases are those of docs/reference/entry-points.md#forwarded-headers.
-fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sent: &mut ForwardedSoFar<'_>) -> bool {
+/// Whether a field is forwarded as received; the cases are those of docs/reference/entry-points.md#forwarded-headers.
+fn keeps_field(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, seen: &mut SeenFields<'_>) -> bool {
     match field.known {
         KnownField::Other => plan.trusted || !is_forwarding_field(field.name.of(view.bytes)),
         KnownField::Authorization | KnownField::Cookie | KnownField::Date => true,
@@ -159,15 +163,15 @@ fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sen
         }
         KnownField::XForwardedUri | KnownField::XForwardedMethod | KnownField::XForwardedPrefix => plan.trusted,
         KnownField::XForwardedFor => {
-            sent.forwarded_for = true;
+            seen.forwarded_for = true;
             false
         }
         KnownField::Te => field.value.of(view.bytes).eq_ignore_ascii_case(b"trailers"),
-        // Announces what may stand behind the last chunk.
+        // Announces trailers, which only a chunked body can have.
         KnownField::Trailer => plan.body == BodyFraming::Chunked,
         KnownField::Expect => plan.expect && view.head.expect_continue,
         KnownField::ContentLength => {
-            sent.length = true;
+            seen.length = true;
             false
         }
         KnownField::Host
@@ -183,14 +187,15 @@ fn field_stays(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, sen
     }
 }
 
-/// What the chain sets. A forwarding field counts as if the client had sent it (docs/reference/middlewares.md#custom-headers), and none touches Host or framing.
-fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, sent: &mut ForwardedSoFar<'a>) {
+/// Appends the fields that the chain sets. A forwarding field counts as if the client had sent it
+/// (docs/reference/middlewares.md#custom-headers), and no edit changes Host or framing.
+fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, seen: &mut SeenFields<'a>) {
     for edit in view.edits.iter() {
         let (EditRef::Set { name, value } | EditRef::Add { name, value }) = edit else { continue };
         let known = KnownField::of(name);
-        let goes = match known {
+        let is_forwarded = match known {
             KnownField::XForwardedFor => {
-                sent.forwarded_for = true;
+                seen.forwarded_for = true;
                 false
             }
             KnownField::XForwardedProto
@@ -201,59 +206,59 @@ fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'
             KnownField::Host | KnownField::Expect | KnownField::XForwardedServer | KnownField::ForwardedAlias => false,
             other => !other.belongs_to_connection(),
         };
-        if goes {
-            sent.note(known, value);
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            push_line(out, value, b"");
+        if is_forwarded {
+            seen.note(known, value);
+            push_field(out, name, value);
         }
     }
 }
 
-/// The proxy's own word on where the request came from (docs/reference/entry-points.md#forwarded-headers). WebSocket requests get the same fields as all others: v1 left
-/// X-Forwarded-For out there, by mistake.
-fn push_client(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, sent: &ForwardedSoFar<'_>) {
+/// Appends the proxy's own forwarding fields (docs/reference/entry-points.md#forwarded-headers). WebSocket requests get the same fields as
+/// all others; v1 omitted X-Forwarded-For there by mistake.
+fn push_forwarding_fields(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, seen: &SeenFields<'_>) {
     out.extend_from_slice(b"X-Forwarded-For: ");
-    if plan.trusted && sent.forwarded_for {
+    if plan.trusted && seen.forwarded_for {
         for value in view.all(KnownField::XForwardedFor.name()).filter(|value| !value.is_empty()) {
             out.extend_from_slice(value);
             out.extend_from_slice(b", ");
         }
     }
-    push_line(out, plan.client_ip, b"");
-    let proto = sent.proto.unwrap_or(if plan.secure { b"https" } else { b"http" });
+    out.extend_from_slice(plan.client_ip);
+    out.extend_from_slice(b"\r\n");
+    let proto = seen.proto.unwrap_or(if plan.secure { b"https" } else { b"http" });
     let host = view.host();
-    if !sent.host && !host.is_empty() {
+    if !seen.host && !host.is_empty() {
         push_line(out, b"X-Forwarded-Host: ", host);
     }
-    if !sent.port {
+    if !seen.port {
         let secure = plan.secure || proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss");
         let port = port_of(host).unwrap_or(if secure { b"443" } else { b"80" });
         push_line(out, b"X-Forwarded-Port: ", port);
     }
-    if sent.proto.is_none() {
+    if seen.proto.is_none() {
         push_line(out, b"X-Forwarded-Proto: ", proto);
     }
     push_line(out, b"X-Forwarded-Server: ", plan.server_name);
-    if !sent.real_ip {
+    if !seen.real_ip {
         push_line(out, b"X-Real-Ip: ", plan.client_ip);
     }
 }
 
-/// The digits behind the last colon of `host:port`; none for a bare IPv6 address in brackets.
+/// The digits after the last colon of `host:port`; `None` for an IPv6 address in brackets without a port.
 fn port_of(host: &[u8]) -> Option<&[u8]> {
     let colon = memchr::memrchr(b':', host)?;
     let port = &host[colon + 1..];
     (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
 }
 
-fn push_framing(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, sent: &ForwardedSoFar<'_>) {
+fn push_framing(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>, seen: &SeenFields<'_>) {
     match plan.body {
         BodyFraming::Length(length) => push_length(out, length),
-        // A request cannot last until the connection ends: chunks are how an unknown length travels.
+        // A request body cannot last until the connection closes: a body of unknown length is sent in chunks.
         BodyFraming::Chunked | BodyFraming::UntilClose => out.extend_from_slice(CHUNKED),
-        // Servers may insist on a length where a body is usual (RFC 9110 8.6); a GET gets one only if the client gave it.
-        BodyFraming::None if sent.length || usually_has_body(view.method()) => push_length(out, 0),
+        // Servers may require a Content-Length with methods that usually have a body (RFC 9110 8.6); other methods get one only if the
+        // client sent one.
+        BodyFraming::None if seen.length || usually_has_body(view.method()) => push_length(out, 0),
         BodyFraming::None => {}
     }
     if plan.websocket {

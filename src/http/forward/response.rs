@@ -1,25 +1,25 @@
-//! Responses towards a client.
+//! Writes response heads for clients.
 
 use super::reply::{push_connection, push_status_line};
-use super::{CHUNKED, Runs, push_length, push_line};
+use super::{CHUNKED, Runs, push_field, push_length, push_line};
 use crate::http::edits::EditRef;
 use crate::http::head::{BodyFraming, ResponseView, Version};
 use crate::http::known::KnownField;
 
-/// What a response looks like on its way out, apart from what was received.
+/// How a response head differs from the received one.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponsePlan<'a> {
     pub client_version: Version,
-    /// The client's connection may carry another request. A body that lasts until the connection ends overrules it.
+    /// The client's connection may be used for another request. Overruled by a body that lasts until the connection closes.
     pub keep_alive: bool,
-    /// How the body goes out: see [`framing_for_client`].
+    /// Framing of the body that is sent: see [`framing_for_client`].
     pub body: BodyFraming,
-    /// Date in IMF-fixdate form (RFC 9110 5.6.7); written only when the response has none.
+    /// Date in IMF-fixdate form (RFC 9110 5.6.7); written only if the response has no Date.
     pub date: Option<&'a [u8]>,
 }
 
-/// How a body received as `body` goes out to a client of that version: an end that only the connection marks becomes chunks, and
-/// chunks become such an end for HTTP/1.0 (RFC 9112 6.1), which ends the connection.
+/// The framing towards a client of that version for a body that was received as `body`. A body that lasts until the connection closes is
+/// sent in chunks; a chunked body to an HTTP/1.0 client lasts until the connection closes (RFC 9112 6.1).
 pub fn framing_for_client(version: Version, body: BodyFraming) -> BodyFraming {
     match (version, body) {
         (Version::Http11, BodyFraming::UntilClose) => BodyFraming::Chunked,
@@ -28,13 +28,13 @@ pub fn framing_for_client(version: Version, body: BodyFraming) -> BodyFraming {
     }
 }
 
-/// Appends the whole head, empty line included. Fields go out in order, case and number as received, without those that ended with the
-/// origin's connection; status and reason as received, the version our own (RFC 9110 6.2).
+/// Appends the whole head, empty line included. Status, reason and fields are forwarded as received, in the same order, case and number,
+/// but without the fields of the upstream connection. The version is the proxy's own (RFC 9110 6.2).
 pub fn write_response(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &ResponsePlan<'_>) {
     let head = view.head;
     push_status_line(out, plan.client_version, head.status, view.reason());
-    let announces = plan.body == BodyFraming::Chunked && plan.client_version == Version::Http11;
-    let has_date = push_received(out, view, announces);
+    let sends_chunks = plan.body == BodyFraming::Chunked && plan.client_version == Version::Http11;
+    let has_date = push_received(out, view, sends_chunks);
     if !view.edits.is_empty() {
         push_edits(out, view);
     }
@@ -53,19 +53,20 @@ pub fn write_response(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &Response
     out.extend_from_slice(b"\r\n");
 }
 
-/// Returns whether a Date went out. A Trailer field goes out where chunks do, behind which trailers may stand.
+/// Returns whether a Date was forwarded. A Trailer field is forwarded only with a chunked body, which may have trailers.
 fn push_received(out: &mut Vec<u8>, view: ResponseView<'_>, with_trailer: bool) -> bool {
     let mut runs = Runs::new(view.bytes);
     let mut has_date = false;
     let edited = !view.edits.is_empty();
     for field in &view.head.fields {
-        let goes_on = !field.known.belongs_to_connection() || (field.known == KnownField::Trailer && with_trailer);
-        let stays = !field.hop && goes_on;
-        if stays && !(edited && view.edits.replaces(field.name.of(view.bytes))) {
+        let is_end_to_end =
+            !field.known.belongs_to_connection() || (field.known == KnownField::Trailer && with_trailer);
+        let is_kept = !field.hop && is_end_to_end;
+        if is_kept && !(edited && view.edits.replaces(field.name.of(view.bytes))) {
             has_date |= field.known == KnownField::Date;
             runs.keep(field);
         } else {
-            runs.leave_out(out, field);
+            runs.drop_line(out, field);
         }
     }
     runs.flush(out, view.head.len.saturating_sub(2));
@@ -76,9 +77,7 @@ fn push_edits(out: &mut Vec<u8>, view: ResponseView<'_>) {
     for edit in view.edits.iter() {
         let (EditRef::Set { name, value } | EditRef::Add { name, value }) = edit else { continue };
         if !KnownField::of(name).belongs_to_connection() {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            push_line(out, value, b"");
+            push_field(out, name, value);
         }
     }
 }
@@ -92,8 +91,9 @@ fn push_framing(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &ResponsePlan<'
     }
 }
 
-/// A response to HEAD and a 304 say how long the body would have been, a 204 says nothing (RFC 9110 8.6), and any other response
-/// without a body is zero bytes long.
+/// Appends the Content-Length of a response that is sent without a body. If the received response had no body either, its field is
+/// forwarded: with HEAD and 304 it is the length that the body would have. If a body was received and is not sent, the length is zero.
+/// A 204 gets no Content-Length (RFC 9110 8.6).
 fn push_length_without_body(out: &mut Vec<u8>, view: ResponseView<'_>) {
     let head = view.head;
     if head.status == 204 {
@@ -104,7 +104,7 @@ fn push_length_without_body(out: &mut Vec<u8>, view: ResponseView<'_>) {
         Some(field) if head.body == BodyFraming::None => {
             push_line(out, b"Content-Length: ", field.value.of(view.bytes))
         }
-        // The body was there and does not go out.
+        // A body was received and is not sent.
         _ if head.body != BodyFraming::None => push_length(out, 0),
         _ => {}
     }

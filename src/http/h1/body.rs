@@ -1,4 +1,4 @@
-//! Bodies on the wire: by length, chunked (RFC 9112 7.1), or until the connection ends.
+//! Message bodies on the wire: with a length, chunked (RFC 9112 7.1), or until the connection closes.
 
 use std::ops::Range;
 
@@ -10,36 +10,41 @@ use crate::http::known::KnownField;
 use crate::http::violation::{InvalidBody, Violation};
 use crate::limits::{CHUNK_OVERHEAD_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
-/// What one call of [`Decoder::decode`] found.
+/// The result of one call of [`Decoder::decode`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DecodeStep {
-    /// Bytes of the input that belong to this body and are dealt with, payload and framing.
+    /// Bytes of the input that were decoded, payload and framing.
     pub consumed: usize,
-    /// Payload, as a range of the input.
+    /// The payload among them, as a range of the input.
     pub data: Option<Range<usize>>,
-    /// The body is over; what follows `consumed` belongs to the next message.
+    /// The body is complete; the input after `consumed` belongs to the next message.
     pub done: bool,
 }
 
-/// Where a body stands. Resumable at any byte; allocates only for trailers, and for those of a request with fields of the proxy's own.
+/// Decodes a body from input that may be cut at any byte. Allocates only for trailers, and for the edits that [`Decoder::of_request`]
+/// copies.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     state: State,
-    /// Bytes left of the body (Length) or of the chunk that is being read; while its size is read, the size so far.
+    /// Payload bytes left of the body or of the current chunk; while a chunk size is read, the size so far.
     left: u64,
+    /// Digits of the current chunk size.
     digits: u32,
+    /// Bytes of chunk extensions that count towards [`CHUNK_OVERHEAD_BYTES_MAX`].
     overhead: u64,
-    /// Boxed, like what is next: few bodies have them.
+    /// Boxed, as `own` is: few bodies have trailers.
     trailers: Option<Box<Trailers>>,
-    /// Fields that the proxy itself sets or removes in the head.
+    /// Edits of the request head: trailers with an edited name are dropped.
     own: Option<Box<Edits>>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Trailers {
+    /// The lines that may be forwarded, then the line that is being read.
     bytes: Vec<u8>,
-    /// So many of them are lines that may be passed on.
+    /// End of the lines that may be forwarded.
     end: usize,
+    /// Number of lines read, dropped ones included.
     fields: usize,
 }
 
@@ -69,23 +74,23 @@ impl Decoder {
         Decoder { state, left, digits: 0, overhead: 0, trailers: None, own: None }
     }
 
-    /// For the body of a request: a trailer that `edits` has a say on does not travel either, or a server that puts trailers beside the
-    /// fields of the head would have two of a field that only the proxy may set.
+    /// A decoder for a request body. Trailers with a name that `edits` concerns are dropped: a server that adds trailers to the fields of
+    /// the head would otherwise see a client's value of a field that only the proxy may set.
     pub fn of_request(body: BodyFraming, edits: &Edits) -> Self {
         let mut decoder = Decoder::new(body);
         decoder.drop_edited_trailers(edits);
         decoder
     }
 
-    /// Makes a decoder of [`Decoder::new`], before its first byte, one of [`Decoder::of_request`]. Changes nothing unless the body is
-    /// chunked and there are edits.
+    /// Makes this decoder drop trailers as [`Decoder::of_request`] does. Call it before the first byte is decoded. Has no effect unless the
+    /// body is chunked and there are edits.
     pub fn drop_edited_trailers(&mut self, edits: &Edits) {
         if self.is_chunked() && !edits.is_empty() {
             self.own = Some(Box::new(edits.clone()));
         }
     }
 
-    /// Reads on. Call it until `consumed` is the whole input or `done`: one call returns at most one run of payload.
+    /// Decodes input, at most one run of payload per call. Call again with the rest of the input until all is consumed or `done` is set.
     pub fn decode(&mut self, input: &[u8]) -> Result<DecodeStep, InvalidBody> {
         let mut step = DecodeStep::default();
         while step.consumed < input.len() && self.state != State::Done {
@@ -94,7 +99,7 @@ impl Decoder {
                     break;
                 }
                 let rest = input.len() - step.consumed;
-                let run = self.left_at_most(rest);
+                let run = self.payload_within(rest);
                 step.data = Some(step.consumed..step.consumed + run);
                 step.consumed += run;
                 self.skip(run as u64);
@@ -107,7 +112,10 @@ impl Decoder {
         Ok(step)
     }
 
-    /// The connection ended. An error unless that, or something before it, was the body's end.
+    /// Notes that the connection has closed.
+    ///
+    /// # Errors
+    /// [`Violation::BodyTruncated`] unless the body was complete, or lasts until the connection closes.
     pub fn finish(&mut self) -> Result<(), InvalidBody> {
         match self.state {
             State::Done | State::UntilClose => {
@@ -126,8 +134,8 @@ impl Decoder {
         self.state == State::Done
     }
 
-    /// Payload bytes that come next without any framing between them: all that is left of a body with a length, all that is left of
-    /// the current chunk. `None` while framing comes next and for a body that lasts until the connection ends.
+    /// Payload bytes that follow without framing in between: the rest of a body with a length, or of the current chunk. `None` if framing
+    /// comes next, and for a body that lasts until the connection closes.
     pub fn remaining(&self) -> Option<u64> {
         match self.state {
             State::Length | State::Data => Some(self.left),
@@ -136,8 +144,7 @@ impl Decoder {
         }
     }
 
-    /// Accounts for `count` payload bytes that were moved past this decoder (splice). Never more than [`Decoder::remaining`]:
-    /// what is above it is ignored.
+    /// Accounts for `count` payload bytes that were spliced past this decoder. A count above [`Decoder::remaining`] counts as that.
     pub fn skip(&mut self, count: u64) {
         match self.state {
             State::Length | State::Data => {
@@ -150,12 +157,12 @@ impl Decoder {
         }
     }
 
-    /// The trailer fields that may be passed on, as lines that end in CRLF each; complete once the body is done.
+    /// The trailer fields that may be forwarded, as lines that each end in CRLF. Complete once the body is done.
     pub fn trailers(&self) -> &[u8] {
         self.trailers.as_ref().map_or(&[], |trailers| &trailers.bytes[..trailers.end])
     }
 
-    fn left_at_most(&self, count: usize) -> usize {
+    fn payload_within(&self, count: usize) -> usize {
         if self.state == State::UntilClose { count } else { self.left.min(count as u64) as usize }
     }
 
@@ -169,7 +176,7 @@ impl Decoder {
                 _ => self.overhead_byte(),
             },
             State::SizeLf if byte == b'\n' => {
-                // A small chunk pays for the framing that any sender needs; only what exceeds it adds up.
+                // Each chunk is granted twice its size plus 16 bytes, which any sender may need: only the excess adds up.
                 self.overhead = self.overhead.saturating_sub(self.left.saturating_mul(2).saturating_add(16));
                 self.digits = 0;
                 self.next(if self.left == 0 { State::Trailer } else { State::Data })
@@ -196,7 +203,8 @@ impl Decoder {
         if self.overhead > CHUNK_OVERHEAD_BYTES_MAX { Err(Violation::ChunkOverhead) } else { Ok(()) }
     }
 
-    /// Digits only, at least one: no sign, no `0x`, no `_`, no space (docs/reference/security-promises.md#chunk-size).
+    /// Reads a byte of a chunk size: hexadecimal digits only, at least one; no sign, no `0x`, no `_`, no space
+    /// (docs/reference/security-promises.md#chunk-size).
     fn size_byte(&mut self, byte: u8) -> Result<(), Violation> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
@@ -207,7 +215,7 @@ impl Decoder {
             _ => return Err(Violation::ChunkSize),
         };
         self.digits += 1;
-        // 2^60 is far above any body and leaves room for the next digit.
+        // The limit of 2^60 is far above any body, and the multiplication below it cannot overflow.
         if self.digits > CHUNK_SIZE_DIGITS_MAX || self.left >= 1 << 56 {
             return Err(Violation::ChunkSizeTooLong);
         }
@@ -230,7 +238,7 @@ impl Decoder {
 }
 
 impl Trailers {
-    /// A whole line is there: true for the end, else a field to pass on, or one that must not travel here.
+    /// Handles a complete line: true for the empty line at the end; otherwise keeps the field if it may be forwarded, or drops it.
     fn take_line(&mut self, own: Option<&Edits>) -> Result<bool, Violation> {
         let line = &self.bytes[self.end..];
         if line == b"\r\n" {
@@ -247,11 +255,11 @@ impl Trailers {
             Ok(Scanned::Partial) => {}
             Ok(Scanned::Complete(_)) | Err(_) => return Err(Violation::Trailer),
         }
-        let travels = fields.first().is_some_and(|field| {
+        let is_forwarded = fields.first().is_some_and(|field| {
             let name = field.name.of(line);
-            may_trail(field.known, name) && !own.is_some_and(|edits| edits.concerns(name))
+            is_allowed_trailer(field.known, name) && !own.is_some_and(|edits| edits.concerns(name))
         });
-        if travels {
+        if is_forwarded {
             self.end = self.bytes.len();
         } else {
             self.bytes.truncate(self.end);
@@ -260,9 +268,9 @@ impl Trailers {
     }
 }
 
-/// Whether a field may be passed on as a trailer: none that frames, routes, authenticates or describes the content
-/// (RFC 9110 6.5.1), and none that the proxy itself vouches for.
-fn may_trail(known: KnownField, name: &[u8]) -> bool {
+/// Whether a field may be forwarded as a trailer: not if it frames, routes, authenticates or describes the content (RFC 9110 6.5.1), and
+/// not if it is a forwarding field, for which the proxy is responsible.
+fn is_allowed_trailer(known: KnownField, name: &[u8]) -> bool {
     const NEVER: [&[u8]; 14] = [
         b"set-cookie",
         b"content-encoding",
@@ -285,13 +293,13 @@ fn may_trail(known: KnownField, name: &[u8]) -> bool {
         && !NEVER.iter().any(|n| name.eq_ignore_ascii_case(n))
 }
 
-/// What ends a chunk's data.
+/// The bytes that end a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// What ends a chunked body without trailers.
+/// The bytes that end a chunked body without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Appends the line before a chunk of `len` bytes. Zero is the last chunk's size: nothing is appended for it.
+/// Appends the line before a chunk of `len` bytes. Appends nothing for zero, which is the size of the last chunk.
 pub fn chunk_prefix(out: &mut Vec<u8>, len: usize) {
     if len == 0 {
         return;
@@ -303,7 +311,7 @@ pub fn chunk_prefix(out: &mut Vec<u8>, len: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the last chunk with `trailers`, lines that end in CRLF each as from [`Decoder::trailers`].
+/// Appends the last chunk with `trailers`: lines that each end in CRLF, as from [`Decoder::trailers`].
 pub fn last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers);

@@ -1,11 +1,11 @@
-//! What fields say about where a body ends and which fields end with the connection: the same care for both directions.
+//! Fields that frame a body or belong to the connection, read with the same strictness in requests and responses.
 
 use crate::http::head::Field;
 use crate::http::known::{KnownField, is_forwarded_name};
 use crate::http::violation::Violation;
 use crate::limits::CONNECTION_OPTIONS_MAX;
 
-/// What was seen of the framing fields so far.
+/// The framing fields of a head, as far as it has been read.
 #[derive(Debug, Default)]
 pub(super) struct FramingFields {
     pub length: Option<u64>,
@@ -14,7 +14,8 @@ pub(super) struct FramingFields {
 }
 
 impl FramingFields {
-    /// Digits only and once (RFC 9110 8.6). Equal repetitions are legal to merge; they are refused as only a broken or hostile sender makes them.
+    /// Notes a Content-Length: digits only, and only once (RFC 9110 8.6). Equal values may legally be merged; they are refused because only
+    /// a broken or hostile sender repeats them.
     pub fn content_length(&mut self, value: &[u8]) -> Result<(), Violation> {
         let number = decimal(value).ok_or(Violation::LengthInvalid)?;
         if self.length.replace(number).is_some() {
@@ -23,7 +24,7 @@ impl FramingFields {
         Ok(())
     }
 
-    /// Exactly `chunked`, once (RFC 9112 6.1): the one coding that every recipient reads alike.
+    /// Notes a Transfer-Encoding: exactly `chunked`, and only once (RFC 9112 6.1). All recipients interpret only this coding alike.
     pub fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Violation> {
         if std::mem::replace(&mut self.chunked, true) {
             return Err(Violation::CodingRepeated);
@@ -32,7 +33,7 @@ impl FramingFields {
     }
 }
 
-/// 1*DIGIT below 2^63.
+/// Parses 1*DIGIT below 2^63.
 fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
@@ -44,7 +45,7 @@ fn decimal(text: &[u8]) -> Option<u64> {
     i64::try_from(number).ok().map(|_| number)
 }
 
-/// The Connection options that mean something to the proxy itself.
+/// The Connection options that the proxy interprets.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     pub close: bool,
@@ -52,14 +53,14 @@ pub(super) struct Options {
     pub upgrade: bool,
 }
 
-/// Reads all Connection fields (RFC 9110 7.6.1) and marks the fields that they name as ending here.
+/// Reads all Connection fields (RFC 9110 7.6.1), and sets [`Field::hop`] of the fields that they name.
 pub(super) fn connection_options(
     bytes: &[u8],
     fields: &mut [Field],
-    facts: &FramingFields,
+    framing: &FramingFields,
 ) -> Result<Options, Violation> {
     let mut options = Options::default();
-    if !facts.has_connection {
+    if !framing.has_connection {
         return Ok(options);
     }
     let mut count = 0;
@@ -83,25 +84,26 @@ pub(super) fn connection_options(
             } else if option.eq_ignore_ascii_case(b"upgrade") {
                 options.upgrade = true;
             } else {
-                mark(bytes, fields, option);
+                mark_hop(bytes, fields, option);
             }
         }
     }
     Ok(options)
 }
 
-fn mark(bytes: &[u8], fields: &mut [Field], option: &[u8]) {
+fn mark_hop(bytes: &[u8], fields: &mut [Field], option: &[u8]) {
     for field in fields {
         let name = field.name.of(bytes);
-        if name.eq_ignore_ascii_case(option) && !stays(field.known, name) {
+        if name.eq_ignore_ascii_case(option) && !is_protected(field.known, name) {
             field.hop = true;
         }
     }
 }
 
-/// Fields that no Connection option removes: who is asked, how the body is framed, and who the client is (docs/reference/security-promises.md#connection-named-fields).
-fn stays(known: KnownField, name: &[u8]) -> bool {
-    let framing = matches!(
+/// Whether no Connection option removes the field: Host, fields that concern the body's transfer, X-Forwarded-* and X-Real-Ip
+/// (docs/reference/security-promises.md#connection-named-fields).
+fn is_protected(known: KnownField, name: &[u8]) -> bool {
+    let is_needed = matches!(
         known,
         KnownField::Host
             | KnownField::ContentLength
@@ -109,5 +111,5 @@ fn stays(known: KnownField, name: &[u8]) -> bool {
             | KnownField::Expect
             | KnownField::Te
     );
-    framing || known == KnownField::XRealIp || is_forwarded_name(name)
+    is_needed || known == KnownField::XRealIp || is_forwarded_name(name)
 }

@@ -1,28 +1,29 @@
-//! What may stand in a Host field or an authority (RFC 9110 4.2.1, RFC 3986 3.2.2).
+//! Validates the value of a Host field or an authority (RFC 9110 4.2.1, RFC 3986 3.2.2).
 
 use std::net::Ipv6Addr;
 
-/// Longest DNS name in text form.
+/// Longest host name that is accepted, in bytes: the limit of DNS (RFC 1035 2.3.4).
 const NAME_BYTES_MAX: usize = 255;
 
-/// `host[:port]`, the host not empty: a name, an IPv4 address, or an IPv6 address in brackets.
+/// Whether the value is `host[:port]` with a host that is a name, an IPv4 address, or an IPv6 address in brackets.
 ///
-/// Narrower than the grammar: no percent escapes, no comma, no userinfo. No name that resolves has one, and another reader may cut there.
+/// Stricter than the grammar: no percent escapes, no comma, no userinfo. No name that resolves contains them, and another parser may split
+/// the value there.
 pub(super) fn is_valid(value: &[u8]) -> bool {
     if value.first() == Some(&b'[') {
         let Some(close) = memchr::memchr(b']', value) else { return false };
         let address = std::str::from_utf8(&value[1..close]).ok().and_then(|text| text.parse::<Ipv6Addr>().ok());
-        return address.is_some() && is_port_or_nothing(&value[close + 1..]);
+        return address.is_some() && is_empty_or_port(&value[close + 1..]);
     }
     let end = value.iter().position(|byte| *byte == b':').unwrap_or(value.len());
     let (name, port) = value.split_at(end);
     !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
         && name.iter().all(|byte| NAME[*byte as usize])
-        && is_port_or_nothing(port)
+        && is_empty_or_port(port)
 }
 
-fn is_port_or_nothing(text: &[u8]) -> bool {
+fn is_empty_or_port(text: &[u8]) -> bool {
     match text {
         [] => true,
         [b':', digits @ ..] => {
@@ -35,6 +36,7 @@ fn is_port_or_nothing(text: &[u8]) -> bool {
     }
 }
 
+/// Whether each byte may be in a host name.
 static NAME: [bool; 256] = name_table();
 
 const fn name_table() -> [bool; 256] {
@@ -57,7 +59,7 @@ mod tests {
     use super::is_valid;
 
     #[test]
-    fn hosts() {
+    fn valid_hosts_are_accepted_and_others_refused() {
         let good: [&[u8]; 10] =
             [b"a", b"A.Example", b"a.b:80", b"a:", b"a_b", b"127.0.0.1:8080", b"[::1]", b"[::1]:80", b"a.", b"a:65535"];
         for host in good {

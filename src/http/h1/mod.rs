@@ -1,4 +1,4 @@
-//! HTTP/1.x on the wire (RFC 9112): machines that are fed bytes.
+//! The wire format of HTTP/1.x (RFC 9112): parsers and decoders that are fed bytes.
 
 pub mod body;
 pub mod response_head;

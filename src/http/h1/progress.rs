@@ -1,8 +1,8 @@
-//! What reading a request and reading a response have in common: bounds, progress, and when to look again.
+//! Shared by the parsers of request and response heads: limits, progress, and when to parse again.
 
 use crate::limits;
 
-/// Bounds of one head: above them 431 or 414 for a request, 502 for a response.
+/// Limits of one head: above them 431 or 414 for a request, 502 for a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Start line, fields and the empty line together.
@@ -12,18 +12,18 @@ pub struct HeadLimits {
 }
 
 impl HeadLimits {
-    /// Those of a client's request.
+    /// The limits of a client's request.
     pub const REQUEST: HeadLimits = HeadLimits {
         head_bytes_max: limits::REQUEST_HEAD_BYTES_MAX,
         fields_max: limits::HEAD_FIELDS_MAX,
         target_bytes_max: limits::TARGET_BYTES_MAX,
     };
-    /// Those of a backend's response.
+    /// The limits of a backend's response.
     pub const RESPONSE: HeadLimits =
         HeadLimits { head_bytes_max: limits::RESPONSE_HEAD_BYTES_MAX, ..HeadLimits::REQUEST };
 }
 
-/// Tests and fuzz targets parse under the limits that run, so that what they find is what a client would.
+/// Tests and fuzz targets parse under the limits of production, so that their findings are valid there.
 impl Default for HeadLimits {
     fn default() -> Self {
         HeadLimits::REQUEST
@@ -32,19 +32,19 @@ impl Default for HeadLimits {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParseProgress {
-    /// The head is whole; its `len` says where the body starts.
+    /// The head is complete; its `len` says where the body starts.
     Complete,
-    /// More bytes are needed; the head's contents mean nothing yet.
+    /// More bytes are needed; the contents of the head are meaningless.
     Partial,
 }
 
-/// Where the first empty line ends, looking only at what came after the first `from` bytes.
+/// The end of the first empty line that ends after the first `from` bytes.
 ///
-/// A caller whose last parse of `from` bytes was `Partial` asks this after each read, and parses again when it gets an answer or
-/// when `bytes` has reached `head_bytes_max`: a head that drips in byte by byte is then scanned twice, not once per byte. A bare LF
-/// counts as a line end here so that the parse comes soon and refuses it.
+/// A caller whose parse of `from` bytes was `Partial` calls this after each read, and parses again if the result is `Some` or if `bytes`
+/// has reached `head_bytes_max`. A head that arrives byte by byte is then scanned twice, not once per byte. A bare LF counts as a line end,
+/// so that the head is parsed soon and refused.
 pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
-    // The LF of the line before may have come earlier, with a CR behind it.
+    // The first `from` bytes may end with the LF of the previous line, or with that LF and a CR.
     let mut at = from.saturating_sub(2).min(bytes.len());
     while let Some(found) = memchr::memchr(b'\n', &bytes[at..]) {
         at += found + 1;
@@ -65,13 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_told_otherwise_is_parsed_under_the_limits_that_run() {
+    fn default_limits_are_those_of_production() {
         let HeadLimits { head_bytes_max, fields_max, target_bytes_max } = HeadLimits::default();
         assert_eq!((head_bytes_max, fields_max, target_bytes_max), (512 * 1024, 1024, 64 * 1024));
     }
 
     #[test]
-    fn the_end_is_found_whichever_way_the_bytes_arrive() {
+    fn head_end_is_found_for_every_split_of_the_input() {
         let text = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
         let end = text.len() - 4;
         for from in 0..end {

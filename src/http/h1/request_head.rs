@@ -1,4 +1,4 @@
-//! Reading the heads that clients send.
+//! Parses the request heads that clients send.
 
 use super::framing;
 use super::host;
@@ -11,13 +11,13 @@ use crate::http::token::is_token_byte;
 use crate::http::violation::{RejectedRequest, Violation};
 use crate::limits::{LEADING_LINES_MAX, METHOD_BYTES_MAX};
 
-/// Reads a request head. `bytes` starts where the request does; `head` is filled anew and keeps its memory.
+/// Parses a request head. `bytes` starts with the request; `head` is overwritten and keeps its memory.
 ///
 /// On `Complete` the body starts at `head.len`. Empty lines before the request count as part of the head (RFC 9112 2.2). On
-/// `Partial` the caller reads more and asks again, best when [`super::progress::head_end`] says so.
+/// `Partial` the caller reads more and parses again, best when [`super::progress::head_end`] says so.
 ///
 /// # Errors
-/// The rules of [`crate::http::violation`]. The outcome depends on the bytes alone, never on how they were cut.
+/// The violations of [`crate::http::violation`]. The outcome depends on the bytes alone, never on how they were cut into reads.
 pub fn parse_request(
     bytes: &[u8],
     limits: &HeadLimits,
@@ -47,7 +47,7 @@ fn parse_window(bytes: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Re
     Ok(true)
 }
 
-/// The request line's parts and where the next line starts.
+/// The parts of the request line, and the start of the next line.
 struct RequestLine {
     method: Span,
     target: Span,
@@ -68,11 +68,11 @@ fn skip_empty_lines(bytes: &[u8]) -> Result<Option<usize>, Violation> {
     Ok(Some(at))
 }
 
-/// `method SP target SP version CRLF`, one space each (RFC 9112 3).
+/// Parses `method SP target SP version CRLF` with exactly one space each (RFC 9112 3).
 fn request_line(bytes: &[u8], start: usize, limits: &HeadLimits) -> Result<Option<RequestLine>, Violation> {
     let Some(method_end) = method_end(bytes, start)? else { return Ok(None) };
     let target_start = method_end + 1;
-    // One byte more than allowed is looked at, so that a target of just the limit still sees its end.
+    // Scans one byte more than allowed, to find the space after a target of exactly the limit.
     let bound = bytes.len().min(target_start.saturating_add(limits.target_bytes_max).saturating_add(1));
     let target_end = scan::target_end(&bytes[..bound], target_start);
     let length = target_end - target_start.min(target_end);
@@ -107,8 +107,8 @@ fn method_end(bytes: &[u8], start: usize) -> Result<Option<usize>, Violation> {
     }
 }
 
-/// The version at `at` and where the line behind its CRLF starts. Judged when all of `HTTP/x.y CRLF` is there, or at the first byte
-/// that cannot be in it.
+/// The version at `at`, and the start of the line after its CRLF. `None` until all of `HTTP/x.y CRLF` has arrived, unless a byte differs
+/// from it.
 fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)>, Violation> {
     const PATTERN: &[u8] = b"HTTP/0.0\r\n";
     let rest = &bytes[at..];
@@ -134,7 +134,7 @@ fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)>, Violatio
 struct TargetForm {
     target: Span,
     is_empty: bool,
-    /// Of an absolute-form target: it routes, whatever Host says (RFC 9112 3.2.2).
+    /// The authority of an absolute-form target, which overrides Host (RFC 9112 3.2.2).
     authority: Option<Span>,
 }
 
@@ -165,7 +165,7 @@ fn target_form(bytes: &[u8], line: &RequestLine) -> Result<TargetForm, Violation
     })
 }
 
-/// `%` in the path is followed by two hexadecimal digits; the query is the origin's affair.
+/// Checks that each `%` in the path is followed by two hexadecimal digits. The query is left to the server.
 fn check_escapes(target: &[u8]) -> Result<(), Violation> {
     let path = &target[..memchr::memchr(b'?', target).unwrap_or(target.len())];
     for at in memchr::memchr_iter(b'%', path) {
@@ -177,43 +177,47 @@ fn check_escapes(target: &[u8]) -> Result<(), Violation> {
     Ok(())
 }
 
-/// What the fields say about host, body, connection and upgrade.
+/// Interprets the fields that concern host, body, connection and upgrade.
 fn read_fields(bytes: &[u8], head: &mut RequestHead, authority: Option<Span>) -> Result<(), Violation> {
-    let mut facts = framing::FramingFields::default();
+    let mut framing_fields = framing::FramingFields::default();
     let mut host: Option<Span> = None;
-    let mut expects = false;
-    let mut upgrade = (0, false);
+    let mut expects_continue = false;
+    let (mut upgrade_fields, mut is_websocket) = (0, false);
     for field in &head.fields {
         let value = field.value.of(bytes);
         match field.known {
             KnownField::Host if host.is_some() => return Err(Violation::HostRepeated),
             KnownField::Host => host = Some(field.value),
-            KnownField::Expect if value.eq_ignore_ascii_case(b"100-continue") => expects = true,
+            KnownField::Expect if value.eq_ignore_ascii_case(b"100-continue") => expects_continue = true,
             KnownField::Expect => return Err(Violation::Expectation),
-            KnownField::Upgrade => upgrade = (upgrade.0 + 1, value.eq_ignore_ascii_case(b"websocket")),
-            KnownField::ContentLength => facts.content_length(value)?,
-            KnownField::TransferEncoding => facts.transfer_encoding(value)?,
-            KnownField::Connection => facts.has_connection = true,
+            KnownField::Upgrade => {
+                upgrade_fields += 1;
+                is_websocket = value.eq_ignore_ascii_case(b"websocket");
+            }
+            KnownField::ContentLength => framing_fields.content_length(value)?,
+            KnownField::TransferEncoding => framing_fields.transfer_encoding(value)?,
+            KnownField::Connection => framing_fields.has_connection = true,
             _ => {}
         }
     }
     head.host = effective_host(bytes, head.version, host, authority)?;
-    head.body = request_body(&facts, head.version)?;
-    let options = framing::connection_options(bytes, &mut head.fields, &facts)?;
+    head.body = request_body(&framing_fields, head.version)?;
+    let options = framing::connection_options(bytes, &mut head.fields, &framing_fields)?;
     let http11 = head.version == Version::Http11;
     head.keep_alive = !options.close && (http11 || options.keep_alive);
-    head.expect_continue = expects && http11 && head.body != BodyFraming::None;
+    head.expect_continue = expects_continue && http11 && head.body != BodyFraming::None;
     head.websocket = options.upgrade
-        && upgrade == (1, true)
+        && upgrade_fields == 1
+        && is_websocket
         && http11
         && head.body == BodyFraming::None
         && head.method.of(bytes) == b"GET";
     Ok(())
 }
 
-/// A request never lasts until the connection ends: without framing it has no body (RFC 9112 6.3).
-fn request_body(facts: &framing::FramingFields, version: Version) -> Result<BodyFraming, Violation> {
-    match (facts.chunked, facts.length) {
+/// The framing of a request body. A request without framing fields has no body (RFC 9112 6.3).
+fn request_body(fields: &framing::FramingFields, version: Version) -> Result<BodyFraming, Violation> {
+    match (fields.chunked, fields.length) {
         (true, _) if version == Version::Http10 => Err(Violation::CodingInHttp10),
         (true, Some(_)) => Err(Violation::LengthAndCoding),
         (true, None) => Ok(BodyFraming::Chunked),
@@ -222,7 +226,7 @@ fn request_body(facts: &framing::FramingFields, version: Version) -> Result<Body
     }
 }
 
-/// The one host that everything after this uses; all that are there must be valid.
+/// The host for routing: the authority if there is one, else the Host field. Both must be valid.
 fn effective_host(
     bytes: &[u8],
     version: Version,
@@ -231,7 +235,7 @@ fn effective_host(
 ) -> Result<Span, Violation> {
     if let Some(field) = host {
         let value = field.of(bytes);
-        // HTTP/1.0 knows no Host: an empty one says as little as none.
+        // HTTP/1.0 does not define Host: an empty one is the same as none.
         let absent = value.is_empty() && version == Version::Http10;
         if !absent && !host::is_valid(value) {
             return Err(Violation::HostInvalid);

@@ -1,4 +1,4 @@
-//! Reading the heads that origins send.
+//! Parses the response heads that backend servers send.
 
 use super::framing;
 use super::progress::{HeadLimits, ParseProgress};
@@ -8,7 +8,7 @@ use crate::http::known::KnownField;
 use crate::http::span::Span;
 use crate::http::violation::Violation;
 
-/// A response that cannot be used: the client gets 502 and the origin's connection ends.
+/// A response that cannot be used: the client gets 502, and the upstream connection closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidResponse {
     /// For the log.
@@ -30,12 +30,12 @@ impl std::fmt::Display for InvalidResponse {
 
 impl std::error::Error for InvalidResponse {}
 
-/// Reads a response head. `bytes` starts where the response does; `head` is filled anew and keeps its memory. Interim responses
-/// (1xx) are heads like any other, without a body; what follows them is the next head, and what follows a 101 is another protocol.
+/// Parses a response head. `bytes` starts with the response; `head` is overwritten and keeps its memory. An interim response (1xx) is a
+/// head without a body, which the next head follows; a 101 is followed by another protocol.
 ///
 /// # Errors
-/// The rules of [`crate::http::violation`] that concern fields and framing: nothing is repaired, the answer to the client is 502. The one
-/// tolerance is Content-Length beside Transfer-Encoding (RFC 9112 6.3): the length is marked to be dropped, and the connection is not reused.
+/// The violations of [`crate::http::violation`] that concern fields and framing. Nothing is repaired, with one exception: Content-Length
+/// together with Transfer-Encoding (RFC 9112 6.3) is tolerated. The length is then marked to be dropped, and the connection is not reused.
 pub fn parse_response(
     bytes: &[u8],
     request_method_is_head: bool,
@@ -60,7 +60,8 @@ fn parse_window(bytes: &[u8], to_head: bool, limits: &HeadLimits, head: &mut Res
     Ok(true)
 }
 
-/// `HTTP/1.x SP status [SP reason] CRLF` (RFC 9112 4); the space before an empty reason is often left out, and nothing hangs on it.
+/// Parses `HTTP/1.x SP status [SP reason] CRLF` (RFC 9112 4). The space before an empty reason is optional: many servers omit it, and it
+/// does not matter.
 fn status_line(bytes: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, Violation> {
     const PATTERN: &[u8] = b"HTTP/1.d ddd";
     for (byte, expected) in bytes.iter().zip(PATTERN) {
@@ -91,40 +92,40 @@ fn status_line(bytes: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, V
 }
 
 fn read_fields(bytes: &[u8], to_head: bool, head: &mut ResponseHead) -> Result<(), Violation> {
-    let mut facts = framing::FramingFields::default();
+    let mut framing_fields = framing::FramingFields::default();
     head.has_date = false;
     for field in &head.fields {
         let value = field.value.of(bytes);
         match field.known {
-            KnownField::ContentLength => facts.content_length(value)?,
-            KnownField::TransferEncoding => facts.transfer_encoding(value)?,
-            KnownField::Connection => facts.has_connection = true,
+            KnownField::ContentLength => framing_fields.content_length(value)?,
+            KnownField::TransferEncoding => framing_fields.transfer_encoding(value)?,
+            KnownField::Connection => framing_fields.has_connection = true,
             KnownField::Date => head.has_date = true,
             _ => {}
         }
     }
-    if facts.chunked && head.version == Version::Http10 {
+    if framing_fields.chunked && head.version == Version::Http10 {
         return Err(Violation::CodingInHttp10);
     }
-    let options = framing::connection_options(bytes, &mut head.fields, &facts)?;
-    let doubly_framed = facts.chunked && facts.length.is_some();
+    let options = framing::connection_options(bytes, &mut head.fields, &framing_fields)?;
+    let doubly_framed = framing_fields.chunked && framing_fields.length.is_some();
     if doubly_framed {
         for field in head.fields.iter_mut().filter(|field| field.known == KnownField::ContentLength) {
             field.hop = true;
         }
     }
-    head.body = response_body(&facts, to_head, head.status);
+    head.body = response_body(&framing_fields, to_head, head.status);
     let persistent = !options.close && (head.version == Version::Http11 || options.keep_alive);
     head.keep_alive = persistent && !doubly_framed && head.body != BodyFraming::UntilClose && head.status != 101;
     Ok(())
 }
 
-/// RFC 9112 6.3, in its order.
-fn response_body(facts: &framing::FramingFields, to_head: bool, status: u16) -> BodyFraming {
+/// The framing of a response body: the rules of RFC 9112 6.3, in their order.
+fn response_body(fields: &framing::FramingFields, to_head: bool, status: u16) -> BodyFraming {
     if to_head || matches!(status, 100..200 | 204 | 304) {
         return BodyFraming::None;
     }
-    match (facts.chunked, facts.length) {
+    match (fields.chunked, fields.length) {
         (true, _) => BodyFraming::Chunked,
         (false, Some(0)) => BodyFraming::None,
         (false, Some(length)) => BodyFraming::Length(length),

@@ -1,4 +1,4 @@
-//! The bytes of a field block, read once from left to right.
+//! Scans field lines, reading each byte once from left to right.
 
 use super::progress::HeadLimits;
 use crate::http::head::Field;
@@ -7,15 +7,16 @@ use crate::http::span::Span;
 use crate::http::token::token_end;
 use crate::http::violation::Violation;
 
-/// Where a scan of a field block stopped.
+/// The result of a scan of field lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scanned {
-    /// The empty line ends before this offset.
+    /// The fields are complete; the body starts at this offset, after the empty line.
     Complete(usize),
+    /// More bytes are needed.
     Partial,
 }
 
-/// Reads field lines from `at` up to and with the empty line. `fields` is appended to.
+/// Reads field lines from `at` up to and including the empty line, and appends them to `fields`.
 pub(super) fn fields(
     bytes: &[u8],
     mut at: usize,
@@ -50,7 +51,7 @@ pub(super) fn fields(
     }
 }
 
-/// One field line at `at`, and where the next line starts.
+/// The field line at `at`, and the start of the next line; `None` if more bytes are needed.
 fn field_line(bytes: &[u8], at: usize) -> Result<Option<(Field, usize)>, Violation> {
     let (name_end, underscore) = token_end(bytes, at);
     match bytes.get(name_end) {
@@ -75,7 +76,7 @@ fn field_line(bytes: &[u8], at: usize) -> Result<Option<(Field, usize)>, Violati
     Ok(Some((field, next)))
 }
 
-/// The end of a value (or reason phrase) that begins at `at`, and the start of the line behind its CRLF.
+/// The end of a value (or reason phrase) that begins at `at`, and the start of the line after its CRLF; `None` if more bytes are needed.
 pub(super) fn value_line_end(bytes: &[u8], mut at: usize) -> Result<Option<(usize, usize)>, Violation> {
     loop {
         at = first_control(bytes, at);
@@ -97,7 +98,7 @@ pub(super) fn value_line_end(bytes: &[u8], mut at: usize) -> Result<Option<(usiz
 
 /// The first byte at or after `at` that is below 0x20 or DEL; the length if there is none.
 pub(super) fn first_control(bytes: &[u8], mut at: usize) -> usize {
-    // Long values first go by in blocks that the compiler turns into vector compares.
+    // Long values are scanned first in blocks that the compiler turns into vector comparisons.
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
         let hit = block.iter().fold(0, |hit, byte| hit | u8::from(*byte < 0x20) | u8::from(*byte == 0x7f));
         if hit != 0 {
@@ -108,7 +109,7 @@ pub(super) fn first_control(bytes: &[u8], mut at: usize) -> usize {
     first(bytes, at, |word| below(word, 0x20) | equal(word, 0x7f), |byte| byte < 0x20 || byte == 0x7f)
 }
 
-/// The first byte at or after `at` that cannot be in a request target: a control, a space, DEL, `#`.
+/// The first byte at or after `at` that cannot be in a request target: a control, a space, DEL, `#`; the length if there is none.
 pub(crate) fn target_end(bytes: &[u8], at: usize) -> usize {
     first(
         bytes,
@@ -118,17 +119,18 @@ pub(crate) fn target_end(bytes: &[u8], at: usize) -> usize {
     )
 }
 
-/// Eight bytes at a time while there are eight, then one by one. A borrow can mark bytes above a real hit, never below it, so that
-/// the lowest mark is always right.
-fn first(bytes: &[u8], mut at: usize, eight: impl Fn(u64) -> u64, one: impl Fn(u8) -> bool) -> usize {
+/// The first byte at or after `at` that matches; the length if there is none. `mark_word` sets the highest bit of each matching byte of
+/// eight, and `matches_byte` tests one byte of a shorter rest. A borrow in `mark_word` can mark bytes above a real match, never below
+/// it, so the lowest mark is always right.
+fn first(bytes: &[u8], mut at: usize, mark_word: impl Fn(u64) -> u64, matches_byte: impl Fn(u8) -> bool) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let marks = eight(u64::from_le_bytes(*chunk));
+        let marks = mark_word(u64::from_le_bytes(*chunk));
         if marks != 0 {
             return at + (marks.trailing_zeros() / 8) as usize;
         }
         at += 8;
     }
-    while at < bytes.len() && !one(bytes[at]) {
+    while at < bytes.len() && !matches_byte(bytes[at]) {
         at += 1;
     }
     at
@@ -137,10 +139,12 @@ fn first(bytes: &[u8], mut at: usize, eight: impl Fn(u64) -> u64, one: impl Fn(u
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
+/// Marks the bytes of `word` that are below `bound`.
 fn below(word: u64, bound: u8) -> u64 {
     word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGHS
 }
 
+/// Marks the bytes of `word` that equal `byte`.
 fn equal(word: u64, byte: u8) -> u64 {
     let difference = word ^ (ONES * u64::from(byte));
     difference.wrapping_sub(ONES) & !difference & HIGHS
@@ -153,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn eight_at_a_time_is_one_at_a_time(bytes in proptest::collection::vec(any::<u8>(), 0..64), at in 0usize..64) {
+        fn word_scan_finds_the_same_byte_as_a_byte_scan(bytes in proptest::collection::vec(any::<u8>(), 0..64), at in 0usize..64) {
             let at = at.min(bytes.len());
             let slow = |stop: fn(u8) -> bool| {
                 bytes[at..].iter().position(|b| stop(*b)).map_or(bytes.len(), |n| n + at)
