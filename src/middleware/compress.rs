@@ -1,28 +1,8 @@
 //! Compression of responses with gzip (docs/reference/entry-points.md#compression, docs/reference/middlewares.md#compression): the decision, and the machine that carries it out.
 
-use std::io::{self, Write};
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
+use super::gzip::{CompressionPlan, GZIP_BYTES_MIN};
 use super::{ChainState, Request, Response, Verdict};
 use crate::http::BodyFraming;
-
-/// Shorter responses are sent as they are: gzip would not pay.
-pub const GZIP_BYTES_MIN: usize = 512;
-
-/// What happens to a response's body.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CompressionPlan {
-    /// Passes untouched.
-    #[default]
-    Plain,
-    /// Goes through [`Gzip`]; the head has been changed already. The body is sent chunked.
-    Gzip,
-    /// Its length is unknown: the worker collects [`GZIP_BYTES_MIN`] bytes before it sends the head. If they come, it calls
-    /// [`announce`] and goes on as with [`BodyPlan::Gzip`]; if the body ends before, it passes untouched.
-    GzipIfLong,
-}
 
 /// Takes note of whether the client can read gzip.
 pub fn on_request(request: &Request, passage: &mut ChainState) -> Verdict {
@@ -83,43 +63,4 @@ fn accepts_gzip(value: &[u8]) -> bool {
 fn weight_above_zero(parameter: &[u8]) -> bool {
     let Some(digits) = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q=")) else { return true };
     std::str::from_utf8(digits).ok().and_then(|text| text.trim().parse::<f32>().ok()).is_some_and(|q| q > 0.0)
-}
-
-/// The body filter: plain bytes in, gzip bytes appended to the caller's buffer.
-#[derive(Debug)]
-pub struct Gzip {
-    encoder: GzEncoder<Vec<u8>>,
-}
-
-impl Default for Gzip {
-    fn default() -> Self {
-        Gzip { encoder: GzEncoder::new(Vec::new(), Compression::default()) }
-    }
-}
-
-impl Gzip {
-    /// Takes a piece; `out` may stay empty until enough has come.
-    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        self.encoder.write_all(piece)?;
-        self.drain(out);
-        Ok(())
-    }
-
-    /// Everything taken so far becomes readable for the client: called when the backend pauses.
-    pub fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        self.encoder.flush()?;
-        self.drain(out);
-        Ok(())
-    }
-
-    /// The end of the body.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        self.encoder.try_finish()?;
-        self.drain(out);
-        Ok(())
-    }
-
-    fn drain(&mut self, out: &mut Vec<u8>) {
-        out.append(self.encoder.get_mut());
-    }
 }

@@ -18,7 +18,8 @@ use crate::http::forward::framing_for_client;
 use crate::http::h1::body::{self, Decoder};
 use crate::http::{BodyFraming, Reply};
 use crate::limits;
-use crate::middleware::compress::{CompressionPlan, GZIP_BYTES_MIN, Gzip, announce};
+use crate::middleware::compress::announce;
+use crate::middleware::gzip::{CompressionPlan, GZIP_BYTES_MIN, Gzip};
 use crate::middleware::{ChainState, Response};
 use crate::net::{ReadHalf, TimeLimit, WriteHalf};
 

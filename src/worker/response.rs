@@ -19,8 +19,8 @@ use crate::http::h1::progress::{self, HeadLimits, ParseProgress};
 use crate::http::h1::response_head::parse_response;
 use crate::http::{BodyFraming, Edits, RequestHead, ResponseView};
 use crate::limits::{self, Bound};
-use crate::middleware::compress::CompressionPlan;
 use crate::middleware::error_pages::ErrorPageRequest;
+use crate::middleware::gzip::CompressionPlan;
 use crate::middleware::{Chain, ChainState, Request, RequestInfo, Response};
 use crate::net::{MinRate, ReadHalf, WriteHalf};
 
