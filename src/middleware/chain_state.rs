@@ -3,14 +3,14 @@
 use super::gzip::CompressionPlan;
 use super::request_permit::RequestPermit;
 
-/// Notes of one request's walk, kept per connection: clearing keeps the memory.
+/// The notes of a chain about one request. A connection reuses them for each request: clearing keeps the memory.
 #[derive(Debug, Default)]
 pub struct ChainState {
     /// The authenticated user, for the access log and for `headerField`; empty if none.
     pub user: Vec<u8>,
-    /// Places held in connection limits until the response has ended. Dropping gives them back.
+    /// Permits of connection limits, held until the response has ended. Dropping them releases the permits.
     pub leases: Vec<RequestPermit>,
-    /// The chain's decision about the response body; [`super::gzip::Gzip`] carries it out.
+    /// The chain's decision about the response body; the worker carries it out with [`super::gzip::Gzip`].
     pub body: CompressionPlan,
     pub(super) breaker_entered_nanos: u64,
     pub(super) counts_as_tls: bool,
@@ -18,7 +18,7 @@ pub struct ChainState {
 }
 
 impl ChainState {
-    /// Forgets the request. Its leases are given back.
+    /// Forgets the request and releases its permits.
     pub fn clear(&mut self) {
         self.user.clear();
         self.leases.clear();
@@ -28,13 +28,14 @@ impl ChainState {
         self.takes_gzip = false;
     }
 
-    /// The last bytes of the answer are about to leave. Whoever has them may ask again at once, on any worker: the places under connection
-    /// limits are free before that, as in Traefik.
+    /// Releases the request's permits just before the last response bytes are sent: a client that has them may send its next request at
+    /// once, possibly to another worker, and must not be refused because of this one. As in Traefik.
     pub fn release_permits(&mut self) {
         self.leases.clear();
     }
 
-    /// Gives back what belongs to one try; called before the next one (rate limit and connections sit inside retry).
+    /// Releases the permits of the last attempt before the next one: the connection limit is inside retry. `held_before` is the number of
+    /// permits that the request held before its first attempt.
     pub fn begin_attempt(&mut self, held_before: usize) {
         self.leases.truncate(held_before);
     }

@@ -1,27 +1,28 @@
-//! Whether a response's body is compressed, and the gzip encoder that compresses it.
+//! How a response's body is sent, plain or compressed, and the gzip encoder that compresses it.
 
 use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Shorter responses are sent as they are: gzip would not pay.
+/// Responses shorter than this are sent plain: compressing them would not save anything.
 pub const GZIP_BYTES_MIN: usize = 512;
 
-/// What happens to a response's body.
+/// How a response's body is sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CompressionPlan {
-    /// Passes untouched.
+    /// Unchanged.
     #[default]
     Plain,
-    /// Goes through [`Gzip`]; the head has been changed already. The body is sent chunked.
+    /// Compressed by [`Gzip`] and sent chunked. The fields of the head have been changed already.
     Gzip,
-    /// Its length is unknown: the worker collects [`GZIP_BYTES_MIN`] bytes before it sends the head. If they come, it calls
-    /// [`announce`] and goes on as with [`BodyPlan::Gzip`]; if the body ends before, it passes untouched.
+    /// For a body of unknown length: the worker collects [`GZIP_BYTES_MIN`] bytes before it sends the head. If they arrive, it calls
+    /// [`announce`](super::compress::announce) and continues as with [`CompressionPlan::Gzip`]; if the body ends before, the body is
+    /// sent plain.
     GzipIfLong,
 }
 
-/// The body filter: plain bytes in, gzip bytes appended to the caller's buffer.
+/// The encoder of one body: takes plain bytes and appends gzip bytes to the caller's buffer.
 #[derive(Debug)]
 pub struct Gzip {
     encoder: GzEncoder<Vec<u8>>,
@@ -34,21 +35,21 @@ impl Default for Gzip {
 }
 
 impl Gzip {
-    /// Takes a piece; `out` may stay empty until enough has come.
+    /// Compresses `piece`; `out` may stay empty until the encoder has enough input for a block.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         self.encoder.write_all(piece)?;
         self.drain(out);
         Ok(())
     }
 
-    /// Everything taken so far becomes readable for the client: called when the backend pauses.
+    /// Writes out all input so far, so that the client can read it: called when the backend pauses.
     pub fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         self.encoder.flush()?;
         self.drain(out);
         Ok(())
     }
 
-    /// The end of the body.
+    /// Ends the body and writes its trailer.
     pub fn finish(mut self, out: &mut Vec<u8>) -> io::Result<()> {
         self.encoder.try_finish()?;
         self.drain(out);

@@ -1,4 +1,4 @@
-//! How many requests of one source may be under way at once (docs/reference/middlewares.md#connection-limit).
+//! The connection limit: how many requests of one source may be active at once (docs/reference/middlewares.md#connection-limit).
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::source_extractor::SourceExtractor;
 use super::{ChainScope, ChainState, Label, Request, RequestInfo, Verdict};
 use crate::http::Reply;
 
-/// A limit of requests under way per source, upgraded connections included.
+/// A limit of active requests per source, upgraded connections included.
 #[derive(Debug)]
 pub struct MaxConn {
     amount: i64,
@@ -17,16 +17,16 @@ pub struct MaxConn {
 }
 
 impl MaxConn {
-    /// A negative `amount` refuses everything, as in Traefik v1; the caller leaves the step out when it is 0.
-    pub fn new(amount: i64, source: SourceExtractor, state: Arc<ConnState>, place: ChainScope) -> Self {
-        MaxConn { amount, source, state, label: place.label("connection limit") }
+    /// A negative `amount` refuses all requests, as in Traefik v1. If it is 0 there is no limit, and the caller makes no middleware.
+    pub fn new(amount: i64, source: SourceExtractor, state: Arc<ConnState>, scope: ChainScope) -> Self {
+        MaxConn { amount, source, state, label: scope.label("connection limit") }
     }
 
-    pub fn on_request(&self, request: &Request, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
-        let key = self.source.key(&self.state.hasher, request, facts);
+    pub fn on_request(&self, request: &Request, info: &RequestInfo, chain_state: &mut ChainState) -> Verdict {
+        let key = self.source.key(&self.state.hasher, request, info);
         match self.state.try_acquire(key, self.amount) {
-            Some(lease) => {
-                passage.leases.push(lease);
+            Some(permit) => {
+                chain_state.leases.push(permit);
                 Verdict::Next
             }
             None => Verdict::reply(Reply::text(429, format!("max connections reached: {}", self.amount)), &self.label),

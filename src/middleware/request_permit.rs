@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const SHARDS: usize = 16;
 
-/// Requests under way by source. As many entries as requests: what is not under way takes no room.
+/// The number of active requests per source. A source without active requests has no entry, so that idle sources cost no memory.
 #[derive(Debug)]
 pub struct ConnState {
     pub(super) hasher: RandomState,
     shards: [Mutex<HashMap<u64, u32>>; SHARDS],
 }
 
-/// One place under the limit; dropping gives it back.
+/// A permit for one request under a connection limit. Dropping it releases the permit.
 #[derive(Debug)]
 pub struct RequestPermit {
     state: Arc<ConnState>,
@@ -27,7 +27,7 @@ impl Default for ConnState {
 }
 
 impl ConnState {
-    /// Requests under way, of all sources.
+    /// Number of active requests of all sources.
     pub fn active(&self) -> usize {
         let count = |shard: &Mutex<HashMap<u64, u32>>| {
             shard.lock().unwrap_or_else(PoisonError::into_inner).values().map(|&n| n as usize).sum::<usize>()
@@ -35,6 +35,7 @@ impl ConnState {
         self.shards.iter().map(count).sum()
     }
 
+    /// A permit for one more request of the source `key`, or `None` if `amount` requests are active already.
     pub(super) fn try_acquire(self: &Arc<Self>, key: u64, amount: i64) -> Option<RequestPermit> {
         let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
         let active = shard.get(&key).copied().unwrap_or(0);

@@ -89,8 +89,8 @@ async fn page<'w, D: Dial>(
     if !is_local {
         let (request, facts, passage) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
         let mut answer = Response::Local(&mut page.reply);
-        let _ = attempt.on_response(attempt.steps().len(), &request, &mut answer, &facts, passage);
-        let _ = guard.on_response(guard.steps().len(), &request, &mut answer, &facts, passage);
+        let _ = attempt.on_response(attempt.middlewares().len(), &request, &mut answer, &facts, passage);
+        let _ = guard.on_response(guard.middlewares().len(), &request, &mut answer, &facts, passage);
     }
     page.reply.status = ask.status;
     page

@@ -94,7 +94,7 @@ async fn route_request<'a, D: Dial>(
         Ok(()) => Decision::Forward(frontend),
         Err(refusal) => {
             // All that buffering refuses at this point is a body that is announced as too long.
-            if matches!(frontend.inner.steps().get(refusal.chain_index), Some(Middleware::Buffering(_))) {
+            if matches!(frontend.inner.middlewares().get(refusal.chain_index), Some(Middleware::Buffering(_))) {
                 worker.exceeded(Bound::BufferedBody);
             }
             Decision::Reply { refusal, frontend: Some((frontend, ReplySource::Guard)), below: None }
@@ -179,8 +179,8 @@ pub async fn run_request_chain<D: Dial>(
             ChainProgress::Reply { reply, label, at } => {
                 return Err(LocalReply { reply, log_label: label, chain_index: at });
             }
-            ChainProgress::Ask { ask, at } => {
-                let told = Box::pin(super::forward_auth::call(worker, &ask, auth)).await;
+            ChainProgress::Call { call, at } => {
+                let told = Box::pin(super::forward_auth::call(worker, &call, auth)).await;
                 let answer = told.as_ref().map(super::forward_auth::FetchedAuthResponse::as_auth_response);
                 let (mut request, facts, passage) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
                 chain.on_answer(at, answer, &mut request, &facts, passage)

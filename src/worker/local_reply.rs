@@ -66,8 +66,10 @@ fn run_response_chain<D: Dial>(
     let (outer, guard, attempt) = (&frontend.outer, &frontend.inner, &frontend.attempt);
     let (below_outer, below_guard, below_attempt) = match depth {
         ReplySource::Outer => (refusal.chain_index, 0, 0),
-        ReplySource::Guard => (outer.steps().len(), refusal.chain_index, 0),
-        ReplySource::Attempt | ReplySource::Gateway => (outer.steps().len(), guard.steps().len(), refusal.chain_index),
+        ReplySource::Guard => (outer.middlewares().len(), refusal.chain_index, 0),
+        ReplySource::Attempt | ReplySource::Gateway => {
+            (outer.middlewares().len(), guard.middlewares().len(), refusal.chain_index)
+        }
     };
     let mut answer = match depth {
         ReplySource::Gateway => Response::Gateway(&mut refusal.reply),
@@ -90,7 +92,7 @@ pub async fn send_from_entry_point<T: Transport, D: Dial>(
 ) -> ConnectionDisposition {
     let chain = &worker.shared.entry_points[peer.entry].chain;
     if !chain.is_empty() {
-        let below = below.unwrap_or(chain.steps().len());
+        let below = below.unwrap_or(chain.middlewares().len());
         let (request, facts, passage) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
         let _ = chain.on_response(below, &request, &mut Response::Local(&mut reply), &facts, passage);
         gzip::compress_reply(&ctx.chain_state, &mut reply);

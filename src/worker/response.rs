@@ -258,7 +258,7 @@ pub fn run_response_chain<D: Dial>(
     let request = Request { head: asked.head, bytes: asked.bytes, edits: asked.edits };
     let mut received = Response::Backend { head: &answer.head, bytes: &answer.bytes, edits: &mut answer.edits };
     chains.iter().find_map(|chain| {
-        let page = chain.on_response(chain.steps().len(), &request, &mut received, &facts, asked.chain_state);
+        let page = chain.on_response(chain.middlewares().len(), &request, &mut received, &facts, asked.chain_state);
         page.map(|(ask, _)| ask)
     })
 }
