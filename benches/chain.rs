@@ -50,7 +50,7 @@ fn frontend() -> Arc<Frontend> {
     let snapshot = compile(&fixture::fixture(), &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default());
     assert_eq!(snapshot.rejected, [], "the bench's frontend is valid");
     let frontend = snapshot.routers[0].values().next().expect("one frontend");
-    assert_eq!(frontend.outer.steps().len(), STEPS);
+    assert_eq!(frontend.outer.middlewares().len(), STEPS);
     Arc::clone(frontend)
 }
 

@@ -9,8 +9,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::dynamic::{Backend, Frontend};
 use crate::middleware::breaker::BreakerState;
 use crate::middleware::digest_auth::DigestState;
-use crate::middleware::max_conn::ConnState;
 use crate::middleware::rate_limit::{InvalidRate, Rate, RateState};
+use crate::middleware::request_permit::ConnState;
 
 /// The states of one frontend on one entry point, each with the settings that it was made for.
 #[derive(Debug, Clone, Default)]

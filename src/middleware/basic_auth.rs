@@ -1,4 +1,4 @@
-//! Basic authentication (RFC 7617; docs/reference/entry-points.md#basic-and-digest, docs/reference/middlewares.md#basic).
+//! Basic authentication (RFC 7617; docs/reference/middlewares.md#basic).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,25 +14,25 @@ use crate::limits::CREDENTIAL_BYTES_MAX;
 
 pub(super) const REALM: &str = "traefik";
 
-/// Users and what becomes of their credentials.
+/// The users with their password hashes, and the changes to a request whose user is authenticated.
 #[derive(Debug)]
 pub struct BasicAuth {
     users: HashMap<Vec<u8>, PasswordHash>,
-    after: AuthEdits,
-    memory: Arc<CredentialCache>,
+    edits: AuthEdits,
+    cache: Arc<CredentialCache>,
     label: Label,
 }
 
-/// What a successful authentication does to the request.
+/// Changes to the request after a successful authentication.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuthEdits {
-    /// This field carries the user's name to the backend, spelled as written; empty: none does.
+    /// Name of the field that carries the user's name to the backend, spelled as written; empty if there is none.
     pub header_field: String,
-    /// Authorization is not forwarded.
+    /// Whether Authorization is removed before the request is forwarded.
     pub remove_header: bool,
 }
 
-/// A line of a user list that cannot be read. It names the user only, never the hash.
+/// A line of a user list that cannot be parsed. The error names the user only, never the hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidUser {
     pub line: usize,
@@ -42,67 +42,68 @@ pub struct InvalidUser {
 }
 
 impl BasicAuth {
-    /// `users`: `name:hash` lines; `users_file`: the text of a file of such lines, which win over the list.
-    /// A set without users refuses everybody.
+    /// `users`: `name:hash` lines; `users_file`: the text of a file of such lines. For a user in both, the file's line counts.
+    /// Without any user all requests get 401.
     pub fn new(
         users: &[String],
         users_file: Option<&str>,
-        after: AuthEdits,
-        memory: Arc<CredentialCache>,
+        edits: AuthEdits,
+        cache: Arc<CredentialCache>,
         label: Label,
     ) -> Result<Self, InvalidUser> {
-        let mut known = HashMap::new();
+        let mut parsed = HashMap::new();
         for line in user_lines(users, users_file) {
             let mut parts = line.text.split(':');
             let (Some(name), Some(hash), None) = (parts.next(), parts.next(), parts.next()) else {
                 return Err(line.invalid("name:hash, with exactly one colon"));
             };
-            known.insert(name.as_bytes().to_vec(), PasswordHash::parse(hash));
+            parsed.insert(name.as_bytes().to_vec(), PasswordHash::parse(hash));
         }
-        Ok(BasicAuth { users: known, after, memory, label })
+        Ok(BasicAuth { users: parsed, edits, cache, label })
     }
 
-    /// The label of the deprecated list is `Basic Auth for ...`, that of `auth` is `Auth for ...`.
-    pub fn list_label(place: ChainScope) -> Label {
-        place.label("Basic Auth")
+    /// The access-log label of the deprecated list: `Basic Auth for ...`.
+    pub fn list_label(scope: ChainScope) -> Label {
+        scope.label("Basic Auth")
     }
 
-    pub fn auth_label(place: ChainScope) -> Label {
-        place.label("Auth")
+    /// The access-log label of `auth`: `Auth for ...`.
+    pub fn auth_label(scope: ChainScope) -> Label {
+        scope.label("Auth")
     }
 
-    /// Names of the users, sorted; for messages and tests.
+    /// Names of all users, sorted; for messages and tests.
     pub fn user_names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.users.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         names.sort();
         names
     }
 
-    pub fn on_request(&self, request: &mut Request, passage: &mut ChainState) -> Verdict {
+    pub fn on_request(&self, request: &mut Request, chain_state: &mut ChainState) -> Verdict {
         let Some(credentials) = credentials(request) else { return self.refuse() };
         let Some(colon) = credentials.iter().position(|&b| b == b':') else { return self.refuse() };
         let (user, password) = (&credentials[..colon], &credentials[colon + 1..]);
         let Some(hash) = self.users.get(user) else { return self.refuse() };
-        passage.user.clear();
-        passage.user.extend_from_slice(user);
+        chain_state.user.clear();
+        chain_state.user.extend_from_slice(user);
         if !hash.is_slow() {
-            return self.on_verified(hash.matches(password), request, passage);
+            return self.on_verified(hash.matches(password), request, chain_state);
         }
-        let digest = self.memory.digest(user, hash, password);
-        if self.memory.knows(&digest) {
-            return self.on_verified(true, request, passage);
+        let digest = self.cache.digest(user, hash, password);
+        if self.cache.knows(&digest) {
+            return self.on_verified(true, request, chain_state);
         }
-        let (hash, password, memory) = (hash.clone(), password.to_vec(), self.memory.clone());
-        Verdict::Verify(Box::new(VerifyJob { hash, password, digest, memory }))
+        let (hash, password, cache) = (hash.clone(), password.to_vec(), self.cache.clone());
+        Verdict::Verify(Box::new(VerifyJob { hash, password, digest, cache }))
     }
 
-    /// The end of a comparison that [`BasicAuth::on_request`] began.
-    pub fn on_verified(&self, matches: bool, request: &mut Request, passage: &mut ChainState) -> Verdict {
+    /// Continues with the result of the password check that [`BasicAuth::on_request`] returned as [`Verdict::Verify`].
+    pub fn on_verified(&self, matches: bool, request: &mut Request, chain_state: &mut ChainState) -> Verdict {
         if !matches {
-            passage.user.clear();
+            chain_state.user.clear();
             return self.refuse();
         }
-        self.after.apply(request, &passage.user);
+        self.edits.apply(request, &chain_state.user);
         Verdict::Next
     }
 
@@ -122,14 +123,15 @@ impl AuthEdits {
     }
 }
 
-/// The 401 of basic and digest: its type carries no charset.
+/// The 401 of basic and digest authentication. As in Traefik its Content-Type has no charset.
 pub(super) fn unauthorized(challenge: String) -> Reply {
     let mut reply = Reply { status: 401, body: b"401 Unauthorized\n".into(), ..Reply::default() };
     reply = reply.with("Content-Type", &b"text/plain"[..]);
     reply.with("Www-Authenticate", challenge.into_bytes())
 }
 
-/// The one Authorization value. Two of them are refused: proxy and backend might read different ones.
+/// The value of Authorization. `None` if there are two fields, as proxy and backend might read different ones, or if the value is
+/// longer than [`CREDENTIAL_BYTES_MAX`].
 pub(super) fn authorization<'a>(request: &'a Request) -> Option<&'a [u8]> {
     let view = request.view();
     let mut values = view.all(b"authorization");
@@ -141,7 +143,7 @@ fn credentials(request: &Request) -> Option<Vec<u8>> {
     STANDARD.decode(authorization(request)?.strip_prefix(b"Basic ")?).ok()
 }
 
-/// A user line and where it stands.
+/// A user line with its position.
 pub(super) struct UserLine<'a> {
     pub text: &'a str,
     line: usize,
@@ -150,27 +152,27 @@ pub(super) struct UserLine<'a> {
 
 impl UserLine<'_> {
     pub fn invalid(&self, form: &'static str) -> InvalidUser {
-        // Without a colon it may all be a password or its hash.
+        // Without a colon the whole line may be a password or its hash: do not show it.
         let user = self.text.split_once(':').map(|(user, _)| user.to_owned());
         InvalidUser { line: self.line, in_file: self.in_file, user, form }
     }
 }
 
-/// The list's lines, then the file's: trimmed, without blank ones and `#` comments in the file.
+/// The lines of the list, then those of the file, which are trimmed; blank lines and `#` comments of the file are ignored.
 pub(super) fn user_lines<'a>(users: &'a [String], file: Option<&'a str>) -> impl Iterator<Item = UserLine<'a>> {
-    let listed = users.iter().enumerate().map(|(at, text)| UserLine { text, line: at + 1, in_file: false });
-    let filed = file.unwrap_or_default().lines().enumerate().map(|(at, text)| (at, text.trim()));
-    let filed = filed.filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
-    listed.chain(filed.map(|(at, text)| UserLine { text, line: at + 1, in_file: true }))
+    let from_list = users.iter().enumerate().map(|(at, text)| UserLine { text, line: at + 1, in_file: false });
+    let from_file = file.unwrap_or_default().lines().enumerate().map(|(at, text)| (at, text.trim()));
+    let from_file = from_file.filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
+    from_list.chain(from_file.map(|(at, text)| UserLine { text, line: at + 1, in_file: true }))
 }
 
 impl fmt::Display for InvalidUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = if self.in_file { "line {} of usersFile" } else { "entry {} of users" };
-        let place = source.replace("{}", &self.line.to_string());
+        let position = source.replace("{}", &self.line.to_string());
         match &self.user {
-            Some(user) => write!(f, "{place} (user {user:?}) cannot be read: write it as {}", self.form),
-            None => write!(f, "{place} cannot be read: write it as {}", self.form),
+            Some(user) => write!(f, "{position} (user {user:?}) cannot be read: write it as {}", self.form),
+            None => write!(f, "{position} cannot be read: write it as {}", self.form),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The circuit breaker and its expression (docs/reference/middlewares.md#circuit-breaker).
 //!
-//! Standby: all pass, and after responses (at most every 100 ms) the expression is checked. When it holds the breaker trips:
-//! 503 for 10 s. Then it recovers for 10 s, letting a share pass that grows from 0 to a half, and trips again if a check
-//! finds the expression true; else it is back in standby. It changes only when requests come.
+//! Standby: all requests pass; after responses, at most every 100 ms, the expression is evaluated. If it holds, the breaker trips: all
+//! requests get 503 for 10 s. Then the breaker recovers for 10 s: a share of the requests passes that grows from 0 to a half. If the
+//! expression holds meanwhile, the breaker trips again; otherwise it returns to standby. The phase changes only when requests arrive or
+//! responses are counted, never by a timer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ const SECOND: u64 = 1_000_000_000;
 const TRIPPED_NANOS: u64 = 10 * SECOND;
 const RECOVERY_NANOS: u64 = 10 * SECOND;
 const CHECK_NANOS: u64 = SECOND / 10;
-/// The admitted share at the end of the recovery.
+/// The admitted share of requests at the end of the recovery.
 const RECOVERY_SHARE: f64 = 0.5;
 const COUNTER_SLOTS: usize = 10;
 const LATENCY_SLOTS: usize = 6;
@@ -27,18 +28,18 @@ pub struct Breaker {
     state: Arc<BreakerState>,
 }
 
-/// Phase and counters; lives across reloads as long as the expression stays the same.
+/// Phase and counters of a breaker. Survives reloads as long as the expression stays the same.
 #[derive(Debug)]
 pub struct BreakerState {
     text: String,
     expression: Expression<Test>,
     uses_latency: bool,
-    /// Read by every request without the lock: a breaker in standby costs one load.
+    /// Whether the phase is standby. Every request reads this without taking the lock: a breaker in standby costs one atomic load.
     standby: AtomicBool,
     inner: Mutex<Inner>,
 }
 
-/// Where a breaker stands; for metrics and messages.
+/// The phase of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerPhase {
     Standby,
@@ -52,7 +53,7 @@ struct Inner {
     last_check_nanos: Option<u64>,
     admitted: u64,
     refused: u64,
-    /// Per slot and ratio of the expression: numerator and denominator.
+    /// Numerator and denominator of each ratio of the expression, per time slot.
     ratios: Rolling<Vec<(u64, u64)>>,
     latencies: Rolling<Histogram>,
 }
@@ -87,7 +88,7 @@ impl BreakerState {
         Ok(BreakerState { text: text.to_owned(), expression, uses_latency, standby, inner: Mutex::new(inner) })
     }
 
-    /// The expression as written: a state is carried over to a breaker with the same one.
+    /// The expression as written. A reload carries the state over to the breaker with the same text.
     pub fn expression(&self) -> &str {
         &self.text
     }
@@ -96,7 +97,7 @@ impl BreakerState {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).phase
     }
 
-    /// Whether a request may pass now.
+    /// Whether a request may pass at `now_nanos`. Ends the tripped phase and the recovery when their time has elapsed.
     pub fn admits(&self, now_nanos: u64) -> bool {
         if self.standby.load(Ordering::Relaxed) {
             return true;
@@ -119,12 +120,13 @@ impl BreakerState {
         inner.admits_share(elapsed)
     }
 
-    /// Counts a response and checks the expression when it is time to.
+    /// Counts a response, then evaluates the expression, unless the breaker is tripped or the last evaluation is less than `CHECK_NANOS`
+    /// ago.
     pub fn record(&self, status: u16, latency_nanos: u64, now_nanos: u64) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         self.count(&mut inner, status, latency_nanos, now_nanos);
-        let early = inner.last_check_nanos.is_some_and(|last| now_nanos.saturating_sub(last) < CHECK_NANOS);
-        if early || matches!(inner.phase, BreakerPhase::Tripped { .. }) {
+        let is_too_soon = inner.last_check_nanos.is_some_and(|last| now_nanos.saturating_sub(last) < CHECK_NANOS);
+        if is_too_soon || matches!(inner.phase, BreakerPhase::Tripped { .. }) {
             return;
         }
         inner.last_check_nanos = Some(now_nanos);
@@ -175,7 +177,7 @@ impl BreakerState {
 }
 
 impl Inner {
-    /// Keeps the admitted share under its target, which grows with the time.
+    /// Whether one more request keeps the admitted share below its target, which grows with the time since the recovery began.
     fn admits_share(&mut self, elapsed: u64) -> bool {
         let target = RECOVERY_SHARE * elapsed as f64 / RECOVERY_NANOS as f64;
         let share = (self.admitted + 1) as f64 / (self.admitted + self.refused + 1) as f64;
@@ -203,23 +205,23 @@ impl Breaker {
         Breaker { state }
     }
 
-    pub fn on_request(&self, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
-        if self.state.admits(facts.now.mono_nanos) {
-            passage.breaker_entered_nanos = facts.now.mono_nanos;
+    pub fn on_request(&self, info: &RequestInfo, chain_state: &mut ChainState) -> Verdict {
+        if self.state.admits(info.now.mono_nanos) {
+            chain_state.breaker_entered_nanos = info.now.mono_nanos;
             return Verdict::Next;
         }
         Verdict::Reply { reply: Reply::text(503, "Service Unavailable"), label: None }
     }
 
-    pub fn on_response(&self, status: u16, facts: &RequestInfo, passage: &ChainState) {
-        let now = facts.now.mono_nanos;
-        self.state.record(status, now.saturating_sub(passage.breaker_entered_nanos), now);
+    pub fn on_response(&self, status: u16, info: &RequestInfo, chain_state: &ChainState) {
+        let now = info.now.mono_nanos;
+        self.state.record(status, now.saturating_sub(chain_state.breaker_entered_nanos), now);
     }
 }
 
 fn compile(comparison: Comparison, ratios: &mut usize) -> Result<Test, String> {
     let Comparison { function, arguments, operator: Some(operator), literal: Some(literal) } = comparison else {
-        return Err("a comparison".into());
+        return Err("a comparison, as in NetworkErrorRatio() > 0.5".into());
     };
     let ratio = match (function.as_str(), &arguments[..]) {
         ("NetworkErrorRatio", []) => Ratio::NetworkErrors,

@@ -1,15 +1,15 @@
-//! Limits for whole bodies and repeated exchanges (docs/reference/middlewares.md#buffering). The worker does the buffering; what may be kept, what
-//! is refused and when the exchange is repeated is decided here.
+//! Limits of buffered bodies and the decision to repeat an exchange (docs/reference/middlewares.md#buffering). The worker reads and holds
+//! the bodies; this file decides how large they may be, which are refused and when the exchange is repeated.
 
 use super::expression::{self, Comparison, Expression, InvalidExpression, Literal, Operator};
 use super::{Request, Verdict};
 use crate::http::{BodyFraming, Reply};
 use crate::limits::EXTRA_ROUNDS_MAX;
 
-/// What stays in memory of a body when nothing is configured; the rest goes to a temporary file.
+/// Traefik's default for the `mem` sizes. Without effect here: a body is held in memory whole, nothing is written to disk.
 pub const MEM_BYTES_DEFAULT: u64 = 1 << 20;
 
-/// Sizes as configured, in bytes; 0 or less means no limit for the `max` ones and the default for the `mem` ones.
+/// Configured sizes in bytes. 0 or less: no limit of its own for a `max` size (the worker's limits remain), the default for a `mem` size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BufferingSizes {
     pub max_request: i64,
@@ -20,8 +20,9 @@ pub struct BufferingSizes {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Buffering {
-    /// `None`: no limit.
+    /// `None`: only the worker's own limit, `BUFFERED_BODY_BYTES_MAX`, applies.
     pub request_bytes_max: Option<u64>,
+    /// Without effect, as is `response_mem_bytes`: see [`MEM_BYTES_DEFAULT`].
     pub request_mem_bytes: u64,
     pub response_bytes_max: Option<u64>,
     pub response_mem_bytes: u64,
@@ -33,12 +34,12 @@ enum Test {
     Method(Operator, String),
     Attempts(Operator, i64),
     Status(Operator, i64),
-    /// `IsNetworkError()` stands alone, without operator.
+    /// `IsNetworkError()`, a predicate without operator and literal.
     NetworkError,
 }
 
 impl Buffering {
-    /// `retry_expression`: empty for none.
+    /// `retry_expression`: empty if the exchange is never repeated.
     pub fn new(sizes: BufferingSizes, retry_expression: &str) -> Result<Self, InvalidExpression> {
         let limit = |bytes: i64| u64::try_from(bytes).ok().filter(|&bytes| bytes > 0);
         let retry = (!retry_expression.is_empty()).then(|| parse(retry_expression)).transpose()?;
@@ -51,7 +52,7 @@ impl Buffering {
         })
     }
 
-    /// A declared length above the limit is refused before a byte is read.
+    /// Refuses a request whose `Content-Length` is above the limit, before its body is read.
     pub fn on_request(&self, request: &Request) -> Verdict {
         match (request.head.body, self.request_bytes_max) {
             (BodyFraming::Length(bytes), Some(max)) if bytes > max => {
@@ -61,17 +62,17 @@ impl Buffering {
         }
     }
 
-    /// The answer to a body that turns out to be too large.
+    /// The local reply to a request whose body is too large.
     pub fn request_too_large() -> Reply {
         Reply::text(413, "Request Entity Too Large")
     }
 
-    /// The answer in place of a response that is too large.
+    /// The local reply in place of a response whose body is too large.
     pub fn response_too_large() -> Reply {
         Reply::text(500, "Internal Server Error")
     }
 
-    /// Whether the exchange is repeated after the `attempt`-th round (the first is 1) ended with `status`.
+    /// Whether the exchange is repeated after round `attempt` (the first is 1) ended with `status`.
     pub fn again(&self, attempt: u32, method: &[u8], status: u16) -> bool {
         let Some(retry) = &self.retry else { return false };
         attempt <= EXTRA_ROUNDS_MAX
@@ -83,7 +84,7 @@ impl Buffering {
             })
     }
 
-    /// Request bodies must be kept for a possible further round.
+    /// Whether a request may be sent again, so that its body must be held until the last round.
     pub fn may_repeat(&self) -> bool {
         self.retry.is_some()
     }

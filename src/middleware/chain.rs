@@ -1,4 +1,4 @@
-//! A chain of steps in the fixed order, and the walk through it in both directions.
+//! A chain of middlewares in the fixed order, which runs on the request path and, in reverse, on the response path.
 
 use super::error_pages::ErrorPageRequest;
 use super::{
@@ -6,25 +6,26 @@ use super::{
 };
 use crate::http::Reply;
 
-/// Compiled steps. A frontend has two: `outer` (once per request) and `attempt` (once per try: connections and rate);
-/// an entry point has one of its own (redirect, auth, compress, white list).
+/// Compiled middlewares in their order. A frontend has three chains: `outer` and `inner` (breaker, buffering) run once per request,
+/// `attempt` (connection limit, rate limit) once per attempt. An entry point has one (redirect, auth, compress, white list).
 #[derive(Debug, Default)]
 pub struct Chain {
-    steps: Box<[Middleware]>,
+    middlewares: Box<[Middleware]>,
 }
 
-/// How far a request came. `at` is the step that stopped it: the way back begins there.
+/// The result of a chain on the request path. `at` is the index of the middleware that stopped the request: the response path begins
+/// there.
 #[derive(Debug)]
 pub enum ChainProgress {
-    /// All steps passed.
+    /// All middlewares let the request pass.
     Done,
     Reply {
         reply: Reply,
         label: Option<Label>,
         at: usize,
     },
-    Ask {
-        ask: Box<AuthRequest>,
+    Call {
+        call: Box<AuthRequest>,
         at: usize,
     },
     Verify {
@@ -34,86 +35,88 @@ pub enum ChainProgress {
 }
 
 impl Chain {
-    /// Puts the steps into the order of docs/reference/middlewares.md#order, whatever order they come in.
-    pub fn new(mut steps: Vec<Middleware>) -> Self {
-        steps.sort_by_key(Middleware::rank);
-        Chain { steps: steps.into() }
+    /// Sorts `middlewares` into the order of docs/reference/middlewares.md#order.
+    pub fn new(mut middlewares: Vec<Middleware>) -> Self {
+        middlewares.sort_by_key(Middleware::rank);
+        Chain { middlewares: middlewares.into() }
     }
 
-    pub fn steps(&self) -> &[Middleware] {
-        &self.steps
+    pub fn middlewares(&self) -> &[Middleware] {
+        &self.middlewares
     }
 
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.middlewares.is_empty()
     }
 
-    /// Walks a request in, starting at step `from` (0 for a new request).
+    /// Runs the request path, beginning with the middleware at index `from` (0 for a new request).
     pub fn on_request(
         &self,
         from: usize,
         request: &mut Request,
-        facts: &RequestInfo,
-        passage: &mut ChainState,
+        info: &RequestInfo,
+        chain_state: &mut ChainState,
     ) -> ChainProgress {
-        for (at, step) in self.steps.iter().enumerate().skip(from) {
-            match step.on_request(request, facts, passage) {
+        for (at, middleware) in self.middlewares.iter().enumerate().skip(from) {
+            match middleware.on_request(request, info, chain_state) {
                 Verdict::Next => {}
-                verdict => return stopped(verdict, at),
+                verdict => return stopped_by(verdict, at),
             }
         }
         ChainProgress::Done
     }
 
-    /// Goes on after an [`Ask`] of step `at`. `None`: the call failed.
+    /// Continues after the [`Verdict::Call`] of the middleware at index `at`, with the server's response, or `None` if the call failed.
     pub fn on_answer(
         &self,
         at: usize,
-        answer: Option<AuthResponse>,
+        response: Option<AuthResponse>,
         request: &mut Request,
-        facts: &RequestInfo,
-        passage: &mut ChainState,
+        info: &RequestInfo,
+        chain_state: &mut ChainState,
     ) -> ChainProgress {
-        let verdict = match self.steps.get(at) {
-            Some(Middleware::Forward(step)) => step.on_answer(answer, request),
-            // Only forward auth asks; anything else handed back here was never asked for.
-            _ => refuse_unasked(),
+        let verdict = match self.middlewares.get(at) {
+            Some(Middleware::Forward(middleware)) => middleware.on_answer(response, request),
+            // Only forward authentication makes calls: a response for any other middleware is a mistake of the caller.
+            _ => reject_unexpected_result(),
         };
-        self.resume(at, verdict, request, facts, passage)
+        self.resume(at, verdict, request, info, chain_state)
     }
 
-    /// Goes on after a [`Verify`] of step `at`.
+    /// Continues after the [`Verdict::Verify`] of the middleware at index `at`. `matches`: the result of the job.
     pub fn on_verified(
         &self,
         at: usize,
         matches: bool,
         request: &mut Request,
-        facts: &RequestInfo,
-        passage: &mut ChainState,
+        info: &RequestInfo,
+        chain_state: &mut ChainState,
     ) -> ChainProgress {
-        let verdict = match self.steps.get(at) {
-            Some(Middleware::Basic(step) | Middleware::BasicList(step)) => step.on_verified(matches, request, passage),
-            _ => refuse_unasked(),
+        let verdict = match self.middlewares.get(at) {
+            Some(Middleware::Basic(middleware) | Middleware::BasicList(middleware)) => {
+                middleware.on_verified(matches, request, chain_state)
+            }
+            _ => reject_unexpected_result(),
         };
-        self.resume(at, verdict, request, facts, passage)
+        self.resume(at, verdict, request, info, chain_state)
     }
 
-    /// Walks an answer back out, innermost step first. `below` is the number of steps it passes: all of them
-    /// ([`Chain::steps`]'s length) for a backend's answer, `at` for an answer that step `at` gave.
+    /// Runs the response path, innermost middleware first. `below` is the number of middlewares that see the response: all (the length of
+    /// [`Chain::middlewares`]) for a backend's response, `at` for a local reply of the middleware at index `at`.
     ///
-    /// Gives the error page to fetch instead, if one catches the status, and the step it belongs to: the page's way back
-    /// begins there.
+    /// Returns the error page to fetch instead, if one replaces this status, and the index of its middleware: the response path of the
+    /// page begins there.
     pub fn on_response(
         &self,
         below: usize,
         request: &Request,
-        answer: &mut Response,
-        facts: &RequestInfo,
-        passage: &mut ChainState,
+        response: &mut Response,
+        info: &RequestInfo,
+        chain_state: &mut ChainState,
     ) -> Option<(ErrorPageRequest, usize)> {
-        for (at, step) in self.steps.iter().enumerate().take(below).rev() {
-            if let Some(page) = step.on_response(request, answer, facts, passage) {
-                return Some((page, at));
+        for (at, middleware) in self.middlewares.iter().enumerate().take(below).rev() {
+            if let Some(error_page) = middleware.on_response(request, response, info, chain_state) {
+                return Some((error_page, at));
             }
         }
         None
@@ -124,26 +127,27 @@ impl Chain {
         at: usize,
         verdict: Verdict,
         request: &mut Request,
-        facts: &RequestInfo,
-        passage: &mut ChainState,
+        info: &RequestInfo,
+        chain_state: &mut ChainState,
     ) -> ChainProgress {
         match verdict {
-            Verdict::Next => self.on_request(at + 1, request, facts, passage),
-            verdict => stopped(verdict, at),
+            Verdict::Next => self.on_request(at + 1, request, info, chain_state),
+            verdict => stopped_by(verdict, at),
         }
     }
 }
 
-fn stopped(verdict: Verdict, at: usize) -> ChainProgress {
+fn stopped_by(verdict: Verdict, at: usize) -> ChainProgress {
     match verdict {
         Verdict::Next => ChainProgress::Done,
         Verdict::Reply { reply, label } => ChainProgress::Reply { reply, label, at },
-        Verdict::Ask(ask) => ChainProgress::Ask { ask, at },
+        Verdict::Call(call) => ChainProgress::Call { call, at },
         Verdict::Verify(verify) => ChainProgress::Verify { verify, at },
     }
 }
 
-/// A result for a step that asked nothing is a mistake of the caller's; letting the request pass would open the door.
-fn refuse_unasked() -> Verdict {
+/// The verdict if a result is passed to a middleware that did not request one, a mistake of the caller: 500, because letting the request
+/// pass would bypass authentication.
+fn reject_unexpected_result() -> Verdict {
     Verdict::Reply { reply: Reply::text(500, "Internal Server Error"), label: None }
 }

@@ -1,4 +1,4 @@
-//! What the client's TLS certificate says, passed to the backend in two fields (docs/reference/middlewares.md#client-certificate, last paragraph).
+//! Passes the client's TLS certificates and their data to the backend in two fields (docs/reference/middlewares.md#client-certificate).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,14 +10,14 @@ use super::{Request, RequestInfo, Verdict};
 const CERT_FIELD: &str = "X-Forwarded-Tls-Client-Cert";
 const INFOS_FIELD: &str = "X-Forwarded-Tls-Client-Cert-Infos";
 
-/// Which of the two fields are sent. Both are always taken from what the client sent itself.
+/// Which of the two fields are sent. Fields of these names that the client sent are always removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientCert {
     pub pem: bool,
     pub infos: Option<CertInfos>,
 }
 
-/// Which facts of each certificate are named.
+/// The data of each certificate that `X-Forwarded-Tls-Client-Cert-Infos` contains.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CertInfos {
     pub not_after: bool,
@@ -27,7 +27,7 @@ pub struct CertInfos {
     pub issuer: Option<NameInfos>,
 }
 
-/// Which parts of a distinguished name are named.
+/// The attributes of a distinguished name that `X-Forwarded-Tls-Client-Cert-Infos` contains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NameInfos {
     pub domain_component: bool,
@@ -40,8 +40,8 @@ pub struct NameInfos {
 }
 
 impl ClientCert {
-    pub fn on_request(&self, request: &mut Request, facts: &RequestInfo) -> Verdict {
-        let (cert, infos) = self.values(facts.client_certs);
+    pub fn on_request(&self, request: &mut Request, info: &RequestInfo) -> Verdict {
+        let (cert, infos) = self.values(info.client_certs);
         for (name, value) in [(CERT_FIELD, cert), (INFOS_FIELD, infos)] {
             match value {
                 Some(value) => request.edits.set(name.as_bytes(), value.as_bytes()),
@@ -51,12 +51,12 @@ impl ClientCert {
         Verdict::Next
     }
 
-    /// The two field values for a chain in DER: the certificates, and what they say.
+    /// The values of the two fields for a certificate chain in DER: the certificates, and their data.
     pub fn values<C: AsRef<[u8]>>(&self, chain: &[C]) -> (Option<String>, Option<String>) {
         if chain.is_empty() {
             return (None, None);
         }
-        // The base64 of the DER is the PEM's text without markers and line ends.
+        // Base64 of the DER is the PEM text without its markers and line ends.
         let cert =
             || chain.iter().map(|der| query_escape(&STANDARD.encode(der.as_ref()))).collect::<Vec<_>>().join(",");
         let infos = |wanted: &CertInfos| {
@@ -93,7 +93,7 @@ impl CertInfos {
 impl NameInfos {
     fn text(&self, name: &X509Name) -> String {
         let mut parts = Vec::new();
-        // Of a serial number or a common name that occurs several times Go keeps the last one.
+        // Go keeps only the last of several serial numbers or common names.
         let kinds: [(bool, &str, &str, bool); 7] = [
             (self.domain_component, "DC", "0.9.2342.19200300.100.1.25", false),
             (self.country, "C", "2.5.4.6", false),
@@ -121,7 +121,7 @@ fn values_of(name: &X509Name, oid: &str) -> Vec<String> {
     of_kind.filter_map(|attribute| attribute.as_str().ok().map(str::to_owned)).collect()
 }
 
-/// Alternative names in Go's order: DNS names, mail addresses, IP addresses, URIs.
+/// Subject alternative names in Go's order: DNS names, mail addresses, IP addresses, URIs.
 fn sans(cert: &X509Certificate) -> Vec<String> {
     let mut kinds: [Vec<String>; 4] = Default::default();
     for extension in cert.extensions() {
@@ -147,7 +147,7 @@ fn address_text(bytes: &[u8]) -> Option<String> {
     Some(std::net::IpAddr::from(v6).to_canonical().to_string())
 }
 
-/// Go's `url.QueryEscape`: a blank becomes `+`.
+/// Percent-encodes as Go's `url.QueryEscape` does: a blank becomes `+`.
 fn query_escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for byte in text.bytes() {

@@ -1,76 +1,56 @@
-//! Compression of responses with gzip (docs/reference/entry-points.md#compression, docs/reference/middlewares.md#compression): the decision, and the machine that carries it out.
+//! Decides which responses are compressed with gzip (docs/reference/middlewares.md#compression). [`super::gzip`] holds the encoder.
 
-use std::io::{self, Write};
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
+use super::gzip::{CompressionPlan, GZIP_BYTES_MIN};
 use super::{ChainState, Request, Response, Verdict};
 use crate::http::BodyFraming;
 
-/// Shorter responses are sent as they are: gzip would not pay.
-pub const GZIP_BYTES_MIN: usize = 512;
-
-/// What happens to a response's body.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CompressionPlan {
-    /// Passes untouched.
-    #[default]
-    Plain,
-    /// Goes through [`Gzip`]; the head has been changed already. The body is sent chunked.
-    Gzip,
-    /// Its length is unknown: the worker collects [`GZIP_BYTES_MIN`] bytes before it sends the head. If they come, it calls
-    /// [`announce`] and goes on as with [`BodyPlan::Gzip`]; if the body ends before, it passes untouched.
-    GzipIfLong,
-}
-
-/// Takes note of whether the client can read gzip.
-pub fn on_request(request: &Request, passage: &mut ChainState) -> Verdict {
-    let grpc = request.first(b"content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
-    let websocket = request.head.websocket;
-    passage.takes_gzip = !grpc && !websocket && request.view().all(b"accept-encoding").any(accepts_gzip);
+/// Notes in `chain_state` whether the client accepts gzip.
+pub fn on_request(request: &Request, chain_state: &mut ChainState) -> Verdict {
+    let is_grpc = request.first(b"content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
+    let is_websocket = request.head.websocket;
+    chain_state.takes_gzip = !is_grpc && !is_websocket && request.view().all(b"accept-encoding").any(accepts_gzip);
     Verdict::Next
 }
 
-/// Adds `Vary` and decides about the body.
-pub fn on_response(request: &Request, answer: &mut Response, passage: &mut ChainState) {
-    // An error page may come in place of an answer that was planned for already.
-    passage.body = CompressionPlan::Plain;
-    if answer.status() == 101 {
+/// Adds `Vary` to the response and plans its body: plain or compressed.
+pub fn on_response(request: &Request, response: &mut Response, chain_state: &mut ChainState) {
+    // An error page may replace a response whose body was planned already.
+    chain_state.body = CompressionPlan::Plain;
+    if response.status() == 101 {
         return;
     }
-    answer.add("Vary", b"Accept-Encoding");
-    // A part of a resource stays as it is: its ranges count bytes of the original.
-    let has_body = request.method() != b"HEAD" && !matches!(answer.status(), 204 | 206 | 304);
-    if !passage.takes_gzip || !has_body || answer.first(b"content-encoding").is_some() {
+    response.add("Vary", b"Accept-Encoding");
+    // A partial response (206) is not compressed: its ranges count bytes of the original representation.
+    let has_body = request.method() != b"HEAD" && !matches!(response.status(), 204 | 206 | 304);
+    if !chain_state.takes_gzip || !has_body || response.first(b"content-encoding").is_some() {
         return;
     }
-    let events = answer.first(b"content-type").is_some_and(|value| value.starts_with(b"text/event-stream"));
-    let body = match answer {
+    let is_event_stream = response.first(b"content-type").is_some_and(|value| value.starts_with(b"text/event-stream"));
+    let body = match response {
         Response::Backend { head, .. } => head.body,
         Response::Gateway(reply) | Response::Local(reply) => BodyFraming::Length(reply.body.len() as u64),
     };
-    passage.body = match body {
+    chain_state.body = match body {
         BodyFraming::None => CompressionPlan::Plain,
         BodyFraming::Length(bytes) if bytes < GZIP_BYTES_MIN as u64 => CompressionPlan::Plain,
         BodyFraming::Length(_) => CompressionPlan::Gzip,
-        // Events must not wait for company: they are compressed from the first byte, and flushed one by one.
-        BodyFraming::Chunked | BodyFraming::UntilClose if events => CompressionPlan::Gzip,
+        // Server-sent events must not wait until `GZIP_BYTES_MIN` bytes are there: compressed from the first byte, flushed one by one.
+        BodyFraming::Chunked | BodyFraming::UntilClose if is_event_stream => CompressionPlan::Gzip,
         BodyFraming::Chunked | BodyFraming::UntilClose => CompressionPlan::GzipIfLong,
     };
-    if passage.body == CompressionPlan::Gzip {
-        announce(answer);
+    if chain_state.body == CompressionPlan::Gzip {
+        announce(response);
     }
 }
 
-/// Changes a head for a body that goes through [`Gzip`].
-pub fn announce(answer: &mut Response) {
-    answer.set("Content-Encoding", b"gzip");
-    answer.remove("Content-Length");
-    answer.remove("Accept-Ranges");
+/// Changes a response's fields for a body that is compressed with gzip.
+pub fn announce(response: &mut Response) {
+    response.set("Content-Encoding", b"gzip");
+    response.remove("Content-Length");
+    response.remove("Accept-Ranges");
 }
 
-/// An element of Accept-Encoding names gzip with a weight above zero.
+/// Whether an element of an Accept-Encoding value names gzip with a weight above zero.
 fn accepts_gzip(value: &[u8]) -> bool {
     value.split(|&b| b == b',').any(|element| {
         let mut parts = element.split(|&b| b == b';');
@@ -79,47 +59,8 @@ fn accepts_gzip(value: &[u8]) -> bool {
     })
 }
 
-/// Everything but `q=0`, `q=0.0` and so on; a weight that cannot be read counts as none.
+/// Whether a parameter leaves the coding acceptable: `q=0`, `q=0.0` and a weight that is no number do not.
 fn weight_above_zero(parameter: &[u8]) -> bool {
     let Some(digits) = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q=")) else { return true };
     std::str::from_utf8(digits).ok().and_then(|text| text.trim().parse::<f32>().ok()).is_some_and(|q| q > 0.0)
-}
-
-/// The body filter: plain bytes in, gzip bytes appended to the caller's buffer.
-#[derive(Debug)]
-pub struct Gzip {
-    encoder: GzEncoder<Vec<u8>>,
-}
-
-impl Default for Gzip {
-    fn default() -> Self {
-        Gzip { encoder: GzEncoder::new(Vec::new(), Compression::default()) }
-    }
-}
-
-impl Gzip {
-    /// Takes a piece; `out` may stay empty until enough has come.
-    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        self.encoder.write_all(piece)?;
-        self.drain(out);
-        Ok(())
-    }
-
-    /// Everything taken so far becomes readable for the client: called when the backend pauses.
-    pub fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        self.encoder.flush()?;
-        self.drain(out);
-        Ok(())
-    }
-
-    /// The end of the body.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        self.encoder.try_finish()?;
-        self.drain(out);
-        Ok(())
-    }
-
-    fn drain(&mut self, out: &mut Vec<u8>) {
-        out.append(self.encoder.get_mut());
-    }
 }

@@ -1,4 +1,4 @@
-//! Password hashes of htpasswd files, and a memory of credentials that were right, so that a warm request need not hash.
+//! Password hashes of htpasswd files, and a cache of verified credentials, so that a repeated request need not compute a hash.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use super::md5_crypt;
 use crate::limits::{BCRYPT_COST_MAX, CREDENTIALS_REMEMBERED_MAX};
 
-/// A stored hash in one of the forms of docs/reference/entry-points.md#authentication. Plain text is not among them and never matches.
+/// A stored hash in one of the forms of docs/reference/entry-points.md#authentication. A password in plain text is none and never matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PasswordHash {
     /// `{SHA}` and the SHA-1 in base64.
@@ -21,7 +21,7 @@ pub enum PasswordHash {
     Bcrypt(String),
     /// `$1$salt$...` or `$apr1$salt$...`.
     Md5Crypt { magic: &'static str, salt: String, text: String },
-    /// A hash in no known form: nothing matches it. Traefik v1 loads such users too and refuses them at each request.
+    /// A hash in an unknown form: no password matches. As in Traefik v1 such a user is loaded, and gets 401 at each request.
     Unknown,
 }
 
@@ -44,7 +44,7 @@ impl PasswordHash {
         PasswordHash::Unknown
     }
 
-    /// Compares a password. bcrypt takes 50-300 ms by its very purpose, the MD5 form a fraction of one.
+    /// Compares a password with the hash. bcrypt takes 50-300 ms by design, MD5 crypt a fraction of a millisecond.
     pub fn matches(&self, password: &[u8]) -> bool {
         match self {
             PasswordHash::Sha1(expected) => {
@@ -59,7 +59,7 @@ impl PasswordHash {
         }
     }
 
-    /// Too slow to be done between two other requests.
+    /// Whether a comparison takes too long for a worker's thread and belongs in a thread pool.
     pub fn is_slow(&self) -> bool {
         match self {
             PasswordHash::Bcrypt(_) | PasswordHash::Md5Crypt { .. } => true,
@@ -76,15 +76,14 @@ impl PasswordHash {
     }
 }
 
-/// Credentials that were right, as keyed digests of user, stored hash and password: a dump of the memory shows no password
-/// and the digest cannot be tried offline without the key. A changed hash makes a new digest, so the memory may outlive
-/// any reload.
+/// Verified credentials, as keyed digests of user, stored hash and password. A memory dump shows no password, and passwords cannot be
+/// tried against a digest offline without the key. A changed hash makes another digest, so the cache survives reloads.
 pub struct CredentialCache {
     key: hmac::Key,
     slots: Box<[RwLock<[u8; 32]>]>,
 }
 
-/// What a credential is remembered by.
+/// The keyed digest of one credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CredentialDigest([u8; 32]);
 
@@ -97,7 +96,7 @@ impl CredentialCache {
 
     pub fn digest(&self, user: &[u8], hash: &PasswordHash, password: &[u8]) -> CredentialDigest {
         let mut context = hmac::Context::with_key(&self.key);
-        // Lengths first: "ab"+"c" and "a"+"bc" must differ.
+        // Each part is preceded by its length: "ab"+"c" and "a"+"bc" must differ.
         for part in [user, hash.text()] {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
@@ -125,31 +124,32 @@ impl CredentialCache {
 
 impl fmt::Debug for CredentialCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CredentialMemory")
+        f.write_str("CredentialCache")
     }
 }
 
-/// A slow comparison, owned, for a thread of a pool. The pool should be small and its queue bounded: anybody can ask.
+/// A slow password check with all its data, to run in a thread pool. The pool should be small and its queue bounded: every client can
+/// cause such checks.
 pub struct VerifyJob {
     pub(super) hash: PasswordHash,
     pub(super) password: Vec<u8>,
     pub(super) digest: CredentialDigest,
-    pub(super) memory: Arc<CredentialCache>,
+    pub(super) cache: Arc<CredentialCache>,
 }
 
 impl VerifyJob {
-    /// Blocks for up to some hundred milliseconds. A right credential is remembered.
+    /// Blocks for up to some hundred milliseconds. Credentials that match are added to the cache.
     pub fn run(self) -> bool {
         let matches = self.hash.matches(&self.password);
         if matches {
-            self.memory.remember(self.digest);
+            self.cache.remember(self.digest);
         }
         matches
     }
 }
 
 impl Drop for VerifyJob {
-    /// Best effort: the password's own bytes are overwritten before the memory is given back.
+    /// Overwrites the password before its memory is freed; best effort.
     fn drop(&mut self) {
         self.password.fill(0);
         std::hint::black_box(&self.password);
@@ -158,6 +158,6 @@ impl Drop for VerifyJob {
 
 impl fmt::Debug for VerifyJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Verify")
+        f.write_str("VerifyJob")
     }
 }

@@ -1,4 +1,4 @@
-//! Digest authentication with MD5 and qop auth (RFC 7616 3.4; docs/reference/entry-points.md#basic-and-digest, docs/reference/middlewares.md#digest).
+//! Digest authentication with MD5 and qop auth (RFC 7616 3.4; docs/reference/middlewares.md#digest).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,19 +13,19 @@ use super::redirect_template::split_query;
 use super::{ChainState, Label, Request, RequestInfo, Verdict};
 use crate::limits::NONCES_MAX;
 
-/// So many of them go at once, so that a flood of first requests does not search the whole list each time.
-const NONCES_DROPPED_AT_ONCE: usize = 100;
+/// Nonces evicted together when the list is full, so that a flood of first requests does not search the whole list each time.
+const NONCES_EVICTED_AT_ONCE: usize = 100;
 
 /// Users by name and realm, with HA1 = MD5(name:realm:password).
 #[derive(Debug)]
 pub struct DigestAuth {
     users: HashMap<Vec<u8>, String>,
-    after: AuthEdits,
+    edits: AuthEdits,
     state: Arc<DigestState>,
     label: Label,
 }
 
-/// The nonces handed out; lives across reloads.
+/// The nonces that were issued, with their counts. Survives reloads of the configuration.
 #[derive(Debug)]
 pub struct DigestState {
     opaque: String,
@@ -39,35 +39,35 @@ struct Nonce {
 }
 
 impl DigestState {
-    /// `random`: bytes nobody can predict; they make the `opaque` value.
+    /// `random`: unpredictable bytes, from which the `opaque` value is made.
     pub fn new(random: [u8; 12]) -> Self {
         DigestState { opaque: STANDARD.encode(random), nonces: Mutex::default() }
     }
 
-    /// A new nonce of random bytes, known from now on.
+    /// Makes a nonce of 12 random bytes and stores it. When the list is full, the nonces that were unused longest are evicted.
     pub fn issue(&self, now_nanos: u64, fill: impl FnOnce(&mut [u8])) -> String {
         let mut random = [0; 12];
         fill(&mut random);
         let nonce = STANDARD.encode(random);
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         if nonces.len() >= NONCES_MAX {
-            drop_oldest(&mut nonces);
+            evict_oldest(&mut nonces);
         }
         nonces.insert(nonce.clone(), Nonce { last_count: 0, used_nanos: now_nanos });
         nonce
     }
 
-    /// How many nonces are known.
+    /// Number of stored nonces.
     pub fn nonces(&self) -> usize {
         self.nonces.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Takes a nonce's next count: it must be ours and the count must rise, else the request is a replay.
-    fn take(&self, nonce: &str, count: u64, now_nanos: u64) -> bool {
+    /// Records `count` for `nonce`. False if the nonce was not issued here or the count does not rise: the request may be a replay.
+    fn use_nonce(&self, nonce: &str, count: u64, now_nanos: u64) -> bool {
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         match nonces.get_mut(nonce) {
-            Some(known) if known.last_count < count => {
-                *known = Nonce { last_count: count, used_nanos: now_nanos };
+            Some(entry) if entry.last_count < count => {
+                *entry = Nonce { last_count: count, used_nanos: now_nanos };
                 true
             }
             _ => false,
@@ -75,63 +75,63 @@ impl DigestState {
     }
 }
 
-fn drop_oldest(nonces: &mut HashMap<String, Nonce>) {
+fn evict_oldest(nonces: &mut HashMap<String, Nonce>) {
     let mut ages: Vec<u64> = nonces.values().map(|nonce| nonce.used_nanos).collect();
-    let (_, limit, _) = ages.select_nth_unstable(NONCES_DROPPED_AT_ONCE - 1);
+    let (_, limit, _) = ages.select_nth_unstable(NONCES_EVICTED_AT_ONCE - 1);
     let limit = *limit;
-    // Several may share the limit's moment; no more than the wanted number of them goes.
-    let mut left = NONCES_DROPPED_AT_ONCE;
+    // Several nonces may have the same time as the limit; no more than `NONCES_EVICTED_AT_ONCE` are evicted.
+    let mut remaining = NONCES_EVICTED_AT_ONCE;
     nonces.retain(|_, nonce| {
-        let goes = nonce.used_nanos <= limit && left > 0;
-        left -= usize::from(goes);
-        !goes
+        let is_dropped = nonce.used_nanos <= limit && remaining > 0;
+        remaining -= usize::from(is_dropped);
+        !is_dropped
     });
 }
 
 impl DigestAuth {
-    /// `users`: `name:realm:ha1` lines; `users_file`: the text of a file of such lines, which win over the list.
+    /// `users`: `name:realm:ha1` lines; `users_file`: the text of a file of such lines. For a user in both, the file's line counts.
     pub fn new(
         users: &[String],
         users_file: Option<&str>,
-        after: AuthEdits,
+        edits: AuthEdits,
         state: Arc<DigestState>,
         label: Label,
     ) -> Result<Self, InvalidUser> {
-        let mut known = HashMap::new();
+        let mut parsed = HashMap::new();
         for line in user_lines(users, users_file) {
             let parts: Vec<&str> = line.text.split(':').collect();
             let [name, realm, ha1] = parts[..] else {
                 return Err(line.invalid("name:realm:hash, with exactly two colons (htdigest writes it)"));
             };
-            known.insert(format!("{name}:{realm}").into_bytes(), ha1.to_owned());
+            parsed.insert(format!("{name}:{realm}").into_bytes(), ha1.to_owned());
         }
-        Ok(DigestAuth { users: known, after, state, label })
+        Ok(DigestAuth { users: parsed, edits, state, label })
     }
 
-    /// `name:realm` of the users, sorted; for messages and tests.
+    /// `name:realm` of all users, sorted; for messages and tests.
     pub fn user_names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.users.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         names.sort();
         names
     }
 
-    pub fn on_request(&self, request: &mut Request, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
-        let Some(user) = self.user_of(request, facts) else {
-            let nonce = self.state.issue(facts.now.mono_nanos, facts.random);
+    pub fn on_request(&self, request: &mut Request, info: &RequestInfo, chain_state: &mut ChainState) -> Verdict {
+        let Some(user) = self.user_of(request, info) else {
+            let nonce = self.state.issue(info.now.mono_nanos, info.random);
             let opaque = &self.state.opaque;
             let challenge = format!(
                 "Digest realm=\"{REALM}\", nonce=\"{nonce}\", opaque=\"{opaque}\", algorithm=\"MD5\", qop=\"auth\""
             );
             return Verdict::reply(unauthorized(challenge), &self.label);
         };
-        passage.user.clear();
-        passage.user.extend_from_slice(&user);
-        self.after.apply(request, &passage.user);
+        chain_state.user.clear();
+        chain_state.user.extend_from_slice(&user);
+        self.edits.apply(request, &chain_state.user);
         Verdict::Next
     }
 
-    /// The user, if the credentials are right.
-    fn user_of(&self, request: &Request, facts: &RequestInfo) -> Option<Vec<u8>> {
+    /// The user's name, if the credentials match.
+    fn user_of(&self, request: &Request, info: &RequestInfo) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(authorization(request)?.strip_prefix(b"Digest ")?).ok()?;
         let params = parameters(text);
         let param = |name: &str| params.get(name).map(String::as_str);
@@ -140,31 +140,31 @@ impl DigestAuth {
             return None;
         }
         let (user, uri, count) = (param("username")?, param("uri")?, param("nc")?);
-        if !covers(uri, facts) {
+        if !covers_target(uri, info) {
             return None;
         }
         let ha1 = self.users.get(format!("{user}:{REALM}").as_bytes())?;
         let ha2 = md5_hex(&[request.method(), b":", uri.as_bytes()]);
         let (nonce, cnonce) = (param("nonce")?, param("cnonce")?);
         let expected = md5_hex(&[format!("{ha1}:{nonce}:{count}:{cnonce}:auth:{ha2}").as_bytes()]);
-        let right: bool = expected.as_bytes().ct_eq(param("response")?.as_bytes()).into();
+        let matches: bool = expected.as_bytes().ct_eq(param("response")?.as_bytes()).into();
         let number = u64::from_str_radix(count, 16).ok()?;
-        // The nonce is taken last: a wrong answer must not use up the right client's count.
-        (right && self.state.take(nonce, number, facts.now.mono_nanos)).then(|| user.as_bytes().to_vec())
+        // The count is recorded last: a request with a wrong response must not use up the count of the real client.
+        (matches && self.state.use_nonce(nonce, number, info.now.mono_nanos)).then(|| user.as_bytes().to_vec())
     }
 }
 
-/// The signed uri's path must be the request's path or the beginning of it, before or after the path modifiers.
-fn covers(uri: &str, facts: &RequestInfo) -> bool {
+/// Whether the path of the signed `uri` is the request's path or a prefix of it, before or after the path modifiers.
+fn covers_target(uri: &str, info: &RequestInfo) -> bool {
     let path = match uri.split_once("://") {
         Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
         None => uri,
     };
     let path = split_query(path.as_bytes()).0;
-    [facts.original_target, facts.target].iter().any(|target| split_query(target).0.starts_with(path))
+    [info.original_target, info.target].iter().any(|target| split_query(target).0.starts_with(path))
 }
 
-/// `name=value` and `name="value"` pairs between commas; a comma inside quotes does not part them.
+/// Parses `name=value` and `name="value"` pairs separated by commas; a comma inside quotes does not separate.
 fn parameters(text: &str) -> HashMap<String, String> {
     let mut params = HashMap::new();
     let mut rest = text.trim_start();
@@ -188,7 +188,7 @@ fn parameters(text: &str) -> HashMap<String, String> {
     params
 }
 
-/// The text up to the closing quote without its backslashes, and how many bytes it took, the quote included.
+/// The text up to the closing quote with its backslash escapes resolved, and the number of bytes read, closing quote included.
 fn quoted_value(text: &str) -> (String, usize) {
     let mut value = String::new();
     let mut chars = text.char_indices();

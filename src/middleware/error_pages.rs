@@ -1,12 +1,12 @@
-//! Error pages: which statuses are caught and what is fetched instead (docs/reference/middlewares.md#error-pages).
+//! Error pages: which statuses are replaced, and the page that is fetched instead (docs/reference/middlewares.md#error-pages).
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The Host and X-Forwarded-Host that a page request carries.
+/// Host and X-Forwarded-Host of the request for an error page.
 pub const PAGE_HOST: &str = "0.0.0.0";
 
-/// A frontend's error pages; the first one whose ranges hold the status is fetched.
+/// A frontend's error pages. The first page whose ranges contain the status is fetched.
 #[derive(Debug, Default)]
 pub struct ErrorPages {
     pages: Vec<ErrorPage>,
@@ -19,13 +19,13 @@ pub struct ErrorPage {
     query: String,
 }
 
-/// Statuses such as `404` and `500-599`, both ends included.
+/// Ranges of statuses such as `404` and `500-599`, both ends included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatusRanges(Vec<(u16, u16)>);
 
-/// A page to fetch with `GET`, no body, the client's own request fields, Host [`PAGE_HOST`], X-Forwarded-Host
-/// [`PAGE_HOST`], and without X-Forwarded-For and X-Real-Ip. The client gets `status` with the page's fields and body;
-/// the page's own status does not count.
+/// A request for an error page: `GET target` without body, with the client's request fields, [`PAGE_HOST`] as Host and
+/// X-Forwarded-Host, and without X-Forwarded-For and X-Real-Ip. The client gets `status` with the page's fields and body;
+/// the status of the page's own response is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorPageRequest {
     pub backend: Arc<str>,
@@ -42,19 +42,19 @@ impl ErrorPages {
     }
 
     pub fn page_for(&self, status: u16) -> Option<ErrorPageRequest> {
-        self.pages.iter().find(|page| page.statuses.contains(status)).map(|page| page.ask(status))
+        self.pages.iter().find(|page| page.statuses.contains(status)).map(|page| page.request(status))
     }
 }
 
 impl ErrorPage {
-    /// `backend`: the name of the backend that serves the page; `query`: its path, in which `{status}` stands for the status.
+    /// `backend`: name of the backend that serves the page; `query`: path of the page, in which `{status}` is replaced by the status.
     pub fn new(statuses: &[String], backend: &str, query: &str) -> Result<Self, InvalidStatus> {
         let statuses = StatusRanges::parse(statuses)?;
         let slash = if query.starts_with('/') { "" } else { "/" };
         Ok(ErrorPage { statuses, backend: backend.into(), query: format!("{slash}{query}") })
     }
 
-    fn ask(&self, status: u16) -> ErrorPageRequest {
+    fn request(&self, status: u16) -> ErrorPageRequest {
         let target = self.query.replace("{status}", &status.to_string()).into_bytes();
         ErrorPageRequest { backend: self.backend.clone(), target, status }
     }
@@ -74,7 +74,7 @@ impl StatusRanges {
         self.0.iter().any(|&(from, to)| (from..=to).contains(&status))
     }
 
-    /// The ranges as pairs, ends included.
+    /// The ranges as pairs, both ends included.
     pub fn pairs(&self) -> &[(u16, u16)] {
         &self.0
     }

@@ -1,9 +1,9 @@
-//! The expressions of circuit breakers and buffering retries (docs/reference/middlewares.md#expressions): comparisons `Function(args) op literal`
-//! joined by `&&` and `||`, with parentheses. A recursive descent over bytes; what the functions mean is the caller's.
+//! Parser of the expressions of circuit breakers and buffering retries (docs/reference/middlewares.md#expressions): comparisons
+//! `Function(args) op literal`, joined by `&&` and `||`, with parentheses. A recursive descent; the caller defines the functions.
 
 use std::fmt;
 
-/// Parentheses may nest so deep; a configuration cannot exhaust the stack.
+/// Maximum nesting of parentheses, so that no configuration exhausts the stack.
 const DEPTH_MAX: usize = 64;
 
 /// A parsed expression over comparisons of type `T`.
@@ -24,7 +24,7 @@ pub enum Operator {
     GreaterEqual,
 }
 
-/// Literals keep their type: `1` and `1.0` are not the same (docs/reference/middlewares.md#expressions).
+/// A literal with its type: `1` and `1.0` are not the same (docs/reference/middlewares.md#expressions).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Literal {
     Int(i64),
@@ -32,12 +32,12 @@ pub enum Literal {
     Text(String),
 }
 
-/// One comparison as written; the caller's table turns it into its own type.
+/// A comparison as written; the caller compiles it into its own type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     pub function: String,
     pub arguments: Vec<Literal>,
-    /// Absent for a predicate, a function that is a test by itself.
+    /// `None` for a predicate, a function that is a test by itself.
     pub operator: Option<Operator>,
     pub literal: Option<Literal>,
 }
@@ -45,7 +45,7 @@ pub struct Comparison {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidExpression {
     pub text: String,
-    /// Byte offset of the trouble.
+    /// Byte offset of the error.
     pub at: usize,
     pub expected: String,
 }
@@ -83,7 +83,7 @@ impl<T> Expression<T> {
     }
 }
 
-/// Parses `text`; `compile` checks one comparison's function and types, and says what it wants instead.
+/// Parses `text`. `compile` checks the function and the types of one comparison; its error says what is expected instead.
 pub fn parse<T>(
     text: &str,
     compile: impl FnMut(Comparison) -> Result<T, String>,
@@ -91,14 +91,14 @@ pub fn parse<T>(
     parse_with_predicates(text, &[], compile)
 }
 
-/// As [`parse`]; the functions named in `predicates` stand without operator and literal.
+/// As [`parse`]; the functions in `predicates` are written without operator and literal.
 pub fn parse_with_predicates<T>(
     text: &str,
     predicates: &'static [&'static str],
     mut compile: impl FnMut(Comparison) -> Result<T, String>,
 ) -> Result<Expression<T>, InvalidExpression> {
     let mut parser = Parser { text, at: 0, depth: 0, predicates };
-    let expression = parser.either(&mut compile)?;
+    let expression = parser.disjunction(&mut compile)?;
     parser.skip_blanks();
     if parser.at < text.len() {
         return Err(parser.expected("&&, || or the end"));
@@ -116,46 +116,46 @@ struct Parser<'a> {
 type Parsed<T> = Result<T, InvalidExpression>;
 
 impl Parser<'_> {
-    fn either<T>(&mut self, compile: &mut impl FnMut(Comparison) -> Result<T, String>) -> Parsed<Expression<T>> {
-        let mut left = self.both(compile)?;
-        while self.takes("||") {
-            left = Expression::Or(Box::new(left), Box::new(self.both(compile)?));
+    fn disjunction<T>(&mut self, compile: &mut impl FnMut(Comparison) -> Result<T, String>) -> Parsed<Expression<T>> {
+        let mut left = self.conjunction(compile)?;
+        while self.accept("||") {
+            left = Expression::Or(Box::new(left), Box::new(self.conjunction(compile)?));
         }
         Ok(left)
     }
 
-    fn both<T>(&mut self, compile: &mut impl FnMut(Comparison) -> Result<T, String>) -> Parsed<Expression<T>> {
+    fn conjunction<T>(&mut self, compile: &mut impl FnMut(Comparison) -> Result<T, String>) -> Parsed<Expression<T>> {
         let mut left = self.term(compile)?;
-        while self.takes("&&") {
+        while self.accept("&&") {
             left = Expression::And(Box::new(left), Box::new(self.term(compile)?));
         }
         Ok(left)
     }
 
     fn term<T>(&mut self, compile: &mut impl FnMut(Comparison) -> Result<T, String>) -> Parsed<Expression<T>> {
-        if !self.takes("(") {
+        if !self.accept("(") {
             let begin = self.at;
             let comparison = self.comparison()?;
-            let refused = |expected| InvalidExpression { text: self.text.to_owned(), at: begin, expected };
-            return compile(comparison).map(Expression::Test).map_err(refused);
+            let invalid = |expected| InvalidExpression { text: self.text.to_owned(), at: begin, expected };
+            return compile(comparison).map(Expression::Test).map_err(invalid);
         }
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(self.expected("fewer parentheses"));
+            return Err(self.expected(&format!("at most {DEPTH_MAX} nested parentheses")));
         }
-        let inside = self.either(compile)?;
+        let inside = self.disjunction(compile)?;
         self.depth -= 1;
-        if self.takes(")") { Ok(inside) } else { Err(self.expected(")")) }
+        if self.accept(")") { Ok(inside) } else { Err(self.expected(")")) }
     }
 
     fn comparison(&mut self) -> Parsed<Comparison> {
         let function = self.name()?;
-        if !self.takes("(") {
+        if !self.accept("(") {
             return Err(self.expected("( after the function's name"));
         }
         let mut arguments = Vec::new();
-        while !self.takes(")") {
-            if !arguments.is_empty() && !self.takes(",") {
+        while !self.accept(")") {
+            if !arguments.is_empty() && !self.accept(",") {
                 return Err(self.expected(", or )"));
             }
             arguments.push(self.literal()?);
@@ -179,7 +179,7 @@ impl Parser<'_> {
     }
 
     fn operator(&mut self) -> Parsed<Operator> {
-        // The two-byte ones first: "<=" begins like "<".
+        // Longer operators first: "<=" begins like "<".
         const OPERATORS: [(&str, Operator); 6] = [
             ("==", Operator::Equal),
             ("!=", Operator::NotEqual),
@@ -188,7 +188,7 @@ impl Parser<'_> {
             ("<", Operator::Less),
             (">", Operator::Greater),
         ];
-        let found = OPERATORS.iter().find(|(sign, _)| self.takes(sign));
+        let found = OPERATORS.iter().find(|(sign, _)| self.accept(sign));
         found.map(|(_, operator)| *operator).ok_or_else(|| self.expected("==, !=, <, <=, > or >="))
     }
 
@@ -211,7 +211,7 @@ impl Parser<'_> {
         literal.ok_or_else(|| self.expected("a number or a quoted text"))
     }
 
-    fn takes(&mut self, sign: &str) -> bool {
+    fn accept(&mut self, sign: &str) -> bool {
         self.skip_blanks();
         let found = self.text[self.at..].starts_with(sign);
         self.at += if found { sign.len() } else { 0 };

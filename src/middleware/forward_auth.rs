@@ -1,4 +1,4 @@
-//! Forward authentication: another server decides (docs/reference/entry-points.md#forward-authentication, docs/reference/middlewares.md#forward).
+//! Forward authentication: another server allows or refuses the request (docs/reference/middlewares.md#forward).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -18,9 +18,9 @@ const HOP_BY_HOP: &[&str] = &[
     "transfer-encoding",
     "upgrade",
 ];
-/// Not the client's to say, because the call has no body and a host of its own.
+/// Not copied from the client: the call has its own host and no body.
 const REPLACED: &[&str] = &["host", "content-length", "expect"];
-/// Written anew for the call.
+/// Not copied from the client: the call's values are written by `ForwardAuth::add_forwarded`.
 const FORWARDED: &[&str] = &[
     "x-forwarded-for",
     "x-forwarded-method",
@@ -30,11 +30,11 @@ const FORWARDED: &[&str] = &[
     "x-forwarded-port",
 ];
 
-/// The server asked, as its address was compiled.
+/// The authentication server, from its configured address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthServer {
     pub https: bool,
-    /// `host:port` as written in the address: the Host field.
+    /// `host:port` as written in the address; the Host field of the call.
     pub authority: String,
     /// Path and query of the address, at least `/`.
     pub target: String,
@@ -48,8 +48,8 @@ pub struct ForwardAuth {
     label: Label,
 }
 
-/// A call to make: `GET target` to `server` with exactly these fields, without a body, following no redirect, within
-/// [`AUTH_ANSWER_SECS`](crate::limits::AUTH_ANSWER_SECS).
+/// A call that the worker makes: `GET target` to `server` with exactly these fields and no body. Redirects are not followed; the time
+/// limit is [`AUTH_ANSWER_SECS`](crate::limits::AUTH_ANSWER_SECS).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthRequest {
     pub server: AuthServer,
@@ -57,42 +57,43 @@ pub struct AuthRequest {
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// The server's answer, read whole.
+/// The authentication server's response with its whole body.
 #[derive(Clone, Copy)]
 pub struct AuthResponse<'a> {
     pub head: &'a ResponseHead,
     pub bytes: &'a [u8],
-    /// At most [`AUTH_ANSWER_BYTES_MAX`](crate::limits::AUTH_ANSWER_BYTES_MAX) bytes; beyond that the call has failed.
+    /// At most [`AUTH_ANSWER_BYTES_MAX`](crate::limits::AUTH_ANSWER_BYTES_MAX) bytes; with a longer body the call has failed.
     pub body: &'a [u8],
 }
 
 impl ForwardAuth {
-    /// `trust_forward_header`: X-Forwarded-* of the client are passed on, provided that the peer is trusted at all
-    /// (Traefik v1 asks only for the option; a stranger could then name any address).
+    /// `trust_forward_header`: the client's X-Forwarded-* fields are passed on, provided that the peer is trusted. Traefik v1 passes
+    /// them on for any peer if the option is set: every client could then name any address.
     pub fn new(server: AuthServer, trust_forward_header: bool, response_headers: Vec<String>, label: Label) -> Self {
         ForwardAuth { server, trust_forward_header, response_headers, label }
     }
 
-    pub fn on_request(&self, request: &Request, facts: &RequestInfo) -> Verdict {
+    pub fn on_request(&self, request: &Request, info: &RequestInfo) -> Verdict {
         let mut fields = vec![(b"Host".to_vec(), self.server.authority.clone().into_bytes())];
         let view = request.view();
-        let hop_names: Vec<&[u8]> = view.all(b"connection").flat_map(|value| value.split(|&b| b == b',')).collect();
+        let connection_names: Vec<&[u8]> =
+            view.all(b"connection").flat_map(|value| value.split(|&b| b == b',')).collect();
         for (name, value) in request.fields() {
-            let named = |list: &[&str]| list.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
-            let hop = hop_names.iter().any(|hop| hop.trim_ascii().eq_ignore_ascii_case(name));
+            let is_in = |list: &[&str]| list.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
+            let hop = connection_names.iter().any(|hop| hop.trim_ascii().eq_ignore_ascii_case(name));
             let alias = KnownField::of(name) == KnownField::ForwardedAlias;
-            // What an edit says is the configuration's own word.
-            let is_believed = facts.trusted || !is_forwarding_field(name) || request.edits.replaces(name);
-            if is_believed && !(named(HOP_BY_HOP) || named(REPLACED) || named(FORWARDED) || hop || alias) {
+            // The value of an edit comes from the configuration or an earlier middleware, not from the client.
+            let is_trusted = info.trusted || !is_forwarding_field(name) || request.edits.replaces(name);
+            if is_trusted && !(is_in(HOP_BY_HOP) || is_in(REPLACED) || is_in(FORWARDED) || hop || alias) {
                 fields.push((name.to_vec(), value.to_vec()));
             }
         }
-        self.add_forwarded(request, facts, &mut fields);
-        Verdict::Ask(Box::new(AuthRequest { server: self.server.clone(), fields }))
+        self.add_forwarded(request, info, &mut fields);
+        Verdict::Call(Box::new(AuthRequest { server: self.server.clone(), fields }))
     }
 
-    fn add_forwarded(&self, request: &Request, facts: &RequestInfo, fields: &mut Vec<(Vec<u8>, Vec<u8>)>) {
-        let trusted = self.trust_forward_header && facts.trusted;
+    fn add_forwarded(&self, request: &Request, info: &RequestInfo, fields: &mut Vec<(Vec<u8>, Vec<u8>)>) {
+        let trusted = self.trust_forward_header && info.trusted;
         let sent = |name: &str| request.first(name.as_bytes()).filter(|value| trusted && !value.is_empty());
         let mut push = |name: &str, value: &[u8]| fields.push((name.as_bytes().to_vec(), value.to_vec()));
         let mut addresses: Vec<u8> = Vec::new();
@@ -102,10 +103,10 @@ impl ForwardAuth {
                 addresses.extend_from_slice(b", ");
             }
         }
-        addresses.extend_from_slice(peer_text(facts.peer).as_bytes());
+        addresses.extend_from_slice(peer_text(info.peer).as_bytes());
         push("X-Forwarded-For", &addresses);
         push("X-Forwarded-Method", sent("x-forwarded-method").unwrap_or(request.method()));
-        let proto: &[u8] = if facts.secure { b"https" } else { b"http" };
+        let proto: &[u8] = if info.secure { b"https" } else { b"http" };
         push("X-Forwarded-Proto", sent("x-forwarded-proto").unwrap_or(proto));
         if let Some(port) = sent("x-forwarded-port") {
             push("X-Forwarded-Port", port);
@@ -114,19 +115,19 @@ impl ForwardAuth {
         if !host.is_empty() {
             push("X-Forwarded-Host", host);
         }
-        push("X-Forwarded-Uri", sent("x-forwarded-uri").unwrap_or(facts.target));
+        push("X-Forwarded-Uri", sent("x-forwarded-uri").unwrap_or(info.target));
     }
 
-    /// What the answer means. `None`: the call failed.
-    pub fn on_answer(&self, answer: Option<AuthResponse>, request: &mut Request) -> Verdict {
-        let Some(answer) = answer else {
+    /// Continues with the server's response, or with `None` if the call failed. A 2xx status allows the request.
+    pub fn on_answer(&self, response: Option<AuthResponse>, request: &mut Request) -> Verdict {
+        let Some(response) = response else {
             return Verdict::reply(Reply { status: 500, ..Reply::default() }, &self.label);
         };
-        if !(200..300).contains(&answer.head.status) {
-            return Verdict::reply(self.relay(answer), &self.label);
+        if !(200..300).contains(&response.head.status) {
+            return Verdict::reply(self.relay(response), &self.label);
         }
         let edits = Edits::default();
-        let view = ResponseView { head: answer.head, bytes: answer.bytes, edits: &edits };
+        let view = ResponseView { head: response.head, bytes: response.bytes, edits: &edits };
         for name in &self.response_headers {
             request.edits.remove(name.as_bytes());
             for value in view.all(name.as_bytes()) {
@@ -136,24 +137,25 @@ impl ForwardAuth {
         Verdict::Next
     }
 
-    /// A refusal goes to the client as it is, apart from connection fields, a relative Location, and Date, which every answer of the
-    /// proxy's gets.
-    fn relay(&self, answer: AuthResponse) -> Reply {
+    /// The local reply that carries the server's refusal to the client: without connection fields, with an absolute Location, and
+    /// without Date, which every local reply gets anyway.
+    fn relay(&self, response: AuthResponse) -> Reply {
         let mut reply =
-            Reply { status: answer.head.status, body: Cow::Owned(answer.body.to_vec()), ..Reply::default() };
-        for field in &answer.head.fields {
-            let name = field.name.of(answer.bytes);
+            Reply { status: response.head.status, body: Cow::Owned(response.body.to_vec()), ..Reply::default() };
+        for field in &response.head.fields {
+            let name = field.name.of(response.bytes);
             let hop = HOP_BY_HOP.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
             if hop || field.hop || matches!(field.known, KnownField::ContentLength | KnownField::Date) {
                 continue;
             }
-            let value = field.value.of(answer.bytes);
+            let value = field.value.of(response.bytes);
             let value = if name.eq_ignore_ascii_case(b"location") { self.absolute(value) } else { value.to_vec() };
             reply = reply.with(String::from_utf8_lossy(name).into_owned(), value);
         }
         reply
     }
 
+    /// Resolves a Location against the address of the authentication server.
     fn absolute(&self, location: &[u8]) -> Vec<u8> {
         let has_scheme = location.iter().position(|&b| b == b':').is_some_and(|colon| {
             colon > 0 && location[..colon].iter().all(|&b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
@@ -178,7 +180,7 @@ impl ForwardAuth {
     }
 }
 
-/// A relative path under `folder`, its dot segments resolved (RFC 3986 5.2.4).
+/// Appends a relative path to `folder` and resolves its dot segments (RFC 3986 5.2.4).
 fn merge(folder: &str, relative: &[u8]) -> Vec<u8> {
     let path_len = relative.iter().position(|b| b"?#".contains(b)).unwrap_or(relative.len());
     let (path, rest) = relative.split_at(path_len);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Request, Response, Verdict};
 
-/// Fields that belong to the connection or to the framing of the message; a configured value cannot change them.
+/// Request fields of the connection or of the message's framing: a configured value for them is ignored.
 const REQUEST_FIXED: &[&str] = &[
     "host",
     "content-length",
@@ -18,10 +18,11 @@ const REQUEST_FIXED: &[&str] = &[
     "proxy-authenticate",
     "proxy-authorization",
 ];
+/// Response fields of the connection or of the message's framing: a configured value for them is ignored.
 const RESPONSE_FIXED: &[&str] =
     &["content-length", "transfer-encoding", "connection", "trailer", "upgrade", "keep-alive"];
 
-/// Fields to set, or with an empty value to delete.
+/// Fields to set; a field with an empty value is removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CustomHeaders {
     fields: Vec<(String, Vec<u8>)>,
@@ -57,7 +58,7 @@ impl CustomHeaders {
         Ok(headers)
     }
 
-    /// Configured names without effect, because they belong to the connection: worth a warning.
+    /// Configured names that are ignored because they belong to the connection or the framing; the caller warns of them.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
@@ -76,21 +77,21 @@ impl CustomHeaders {
         Verdict::Next
     }
 
-    /// Changes what the backend answered, and what was answered in its place; neither local answers nor WebSocket handshakes.
-    pub fn on_response(&self, answer: &mut Response) {
-        if matches!(answer, Response::Local(_)) || answer.status() == 101 {
+    /// Changes the backend's response, or the local reply after the backend failed. Other local replies and 101 responses stay unchanged.
+    pub fn on_response(&self, response: &mut Response) {
+        if matches!(response, Response::Local(_)) || response.status() == 101 {
             return;
         }
         for (name, value) in &self.fields {
             match value.is_empty() {
-                true => answer.remove(name),
-                false => answer.set(name, value),
+                true => response.remove(name),
+                false => response.set(name, value),
             }
         }
     }
 }
 
-/// A name must be a token and a value free of control characters (RFC 9110 5.1, 5.5), or it would end the field early.
+/// Checks that `name` is a token and `value` has no control character (RFC 9110 5.1, 5.5): a line break would end the field early.
 pub(super) fn check(name: &str, value: &str) -> Result<(), InvalidHeader> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(token) {
@@ -109,7 +110,7 @@ impl fmt::Display for InvalidHeader {
                 write!(f, "{name:?} is no header name: use letters, digits and - (no blanks, no colon)")
             }
             InvalidHeader::Value(name) => {
-                write!(f, "the value of header {name:?} holds a control character: write it on one line")
+                write!(f, "the value of header {name:?} contains a control character: write it on one line")
             }
         }
     }

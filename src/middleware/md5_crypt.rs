@@ -1,17 +1,17 @@
-//! The MD5 form of crypt(3): `$1$salt$hash`, and Apache's variant `$apr1$`. Written after the published algorithm.
+//! MD5 crypt, the MD5 form of crypt(3): `$1$salt$hash`, and Apache's variant `$apr1$`. Written after the published algorithm.
 
 use md5::{Digest, Md5};
 
-/// crypt's own alphabet for six bits.
+/// The alphabet of crypt(3): one character for six bits.
 const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const SALT_BYTES_MAX: usize = 8;
 const ROUNDS: usize = 1000;
 
-/// The whole hash text, `magic` and salt included. `magic` is `$1$` or `$apr1$`.
+/// Returns the whole hash text, `magic` and salt included. `magic` is `$1$` or `$apr1$`.
 pub fn hash(magic: &str, salt: &[u8], password: &[u8]) -> String {
     let salt = &salt[..salt.len().min(SALT_BYTES_MAX)];
     let mut digest = first_digest(magic.as_bytes(), salt, password);
-    // A thousand rounds make guessing slower; what goes into each depends on its number.
+    // A thousand rounds make guessing slower; the input of each depends on its number.
     for round in 0..ROUNDS {
         let mut md5 = Md5::new();
         md5.update(if round % 2 == 1 { password } else { &digest });
@@ -51,7 +51,7 @@ fn first_digest(magic: &[u8], salt: &[u8], password: &[u8]) -> [u8; 16] {
     md5.finalize().into()
 }
 
-/// 128 bits in the order that crypt writes them: 22 characters.
+/// Appends 128 bits in the order of crypt(3): 22 characters.
 fn push_digest(digest: &[u8; 16], text: &mut String) {
     const ORDER: [(usize, usize, usize); 5] = [(0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5)];
     let mut push = |bits: u32, count: usize| {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn agrees_with_other_programs() {
+    fn hash_equals_that_of_openssl() {
         // Made with `openssl passwd -apr1` and `-1`, openssl 3.
         for (magic, salt, password, expected) in VECTORS {
             assert_eq!(hash(magic, salt.as_bytes(), password.as_bytes()), *expected, "{password:?}");

@@ -1,4 +1,4 @@
-//! The two messages as the steps handle them: readable with the edits so far, and open for more.
+//! Request and response as middlewares see them: with the edits so far, and with methods to add more.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,10 @@ use super::RequestInfo;
 use crate::http::edits::EditRef;
 use crate::http::{Edits, Reply, RequestHead, RequestView, ResponseHead, ResponseView, is_forwarding_field};
 
-/// A request under way through the chain.
+/// The request that runs through a chain.
 pub struct Request<'a> {
     pub head: &'a RequestHead,
-    /// The buffer of the head.
+    /// The buffer that the head's spans point into.
     pub bytes: &'a [u8],
     pub edits: &'a mut Edits,
 }
@@ -23,24 +23,25 @@ impl<'a> Request<'a> {
         self.head.method.of(self.bytes)
     }
 
-    /// The host that routes, port included, as sent.
+    /// The host that the router uses, as sent, with its port.
     pub fn host(&self) -> &'a [u8] {
         self.head.host.of(self.bytes)
     }
 
-    /// The first value of that name, edits included.
+    /// The first value of the field `name`, edits included.
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
         self.view().first(name)
     }
 
-    /// As [`first`](Self::first); of what says where a request came from, only the word of a trusted peer and what a step has set.
-    pub fn trusted_first(&self, name: &[u8], facts: &RequestInfo) -> Option<&[u8]> {
-        if facts.trusted || !is_forwarding_field(name) || self.edits.replaces(name) { self.first(name) } else { None }
+    /// As [`first`](Self::first), but a forwarding field (X-Forwarded-*, X-Real-Ip, Forwarded) counts only if the peer is trusted or a
+    /// middleware has set it.
+    pub fn trusted_first(&self, name: &[u8], info: &RequestInfo) -> Option<&[u8]> {
+        if info.trusted || !is_forwarding_field(name) || self.edits.replaces(name) { self.first(name) } else { None }
     }
 }
 
 impl Request<'_> {
-    /// All fields as they stand now: the received ones that are left, then those of the edits.
+    /// All fields, edits included: received fields that no edit replaces, then those of the edits.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let received = self.head.fields.iter().map(|field| (field.name.of(self.bytes), field.value.of(self.bytes)));
         let received = received.filter(|(name, _)| !self.edits.supersedes(name));
@@ -51,13 +52,13 @@ impl Request<'_> {
     }
 }
 
-/// Who made the response that goes back through the chain.
+/// The response that runs back through a chain, by its origin.
 pub enum Response<'a> {
-    /// Received from the backend.
+    /// A response of the backend.
     Backend { head: &'a ResponseHead, bytes: &'a [u8], edits: &'a mut Edits },
-    /// Made here because the backend failed (500, 502, 504).
+    /// A local reply because the backend failed (500, 502, 504).
     Gateway(&'a mut Reply),
-    /// Made here by a step of the chain, or because there was no server.
+    /// A local reply of a middleware, or because no server was available.
     Local(&'a mut Reply),
 }
 
@@ -69,7 +70,7 @@ impl Response<'_> {
         }
     }
 
-    /// The first value of that name.
+    /// The first value of the field `name`.
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
         match self {
             Response::Backend { head, bytes, edits } => ResponseView { head, bytes, edits }.first(name),
@@ -80,7 +81,7 @@ impl Response<'_> {
         }
     }
 
-    /// All fields of that name go, one with this value comes.
+    /// Replaces all fields `name` by one with this value.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         match self {
             Response::Backend { edits, .. } => edits.set(name.as_bytes(), value),
@@ -91,7 +92,7 @@ impl Response<'_> {
         }
     }
 
-    /// One more field of that name.
+    /// Adds a field.
     pub fn add(&mut self, name: &str, value: &[u8]) {
         match self {
             Response::Backend { edits, .. } => edits.add(name.as_bytes(), value),
@@ -101,7 +102,7 @@ impl Response<'_> {
         }
     }
 
-    /// All fields of that name go.
+    /// Removes all fields `name`.
     pub fn remove(&mut self, name: &str) {
         match self {
             Response::Backend { edits, .. } => edits.remove(name.as_bytes()),

@@ -1,13 +1,15 @@
-//! What to do with a head: the middlewares of Traefik v1 as steps of one closed enum, compiled once, in one fixed order
-//! (docs/reference/middlewares.md#order). Pure: a step may count in its own state, but does no I/O; time and random bytes come with [`Facts`].
+//! The middlewares of Traefik v1, which decide by the head of a request or response. They are variants of one closed enum, compiled once,
+//! and run in one fixed order (docs/reference/middlewares.md#order). A middleware does no I/O, but may count in its own state; time and
+//! random bytes are arguments ([`RequestInfo`]).
 //!
-//! A step answers with a [`Verdict`]. What it cannot do itself it hands out as a value: one upstream call ([`Ask`]) or a
-//! piece of work that takes long ([`Verify`]); the worker does it and hands the result back.
+//! A middleware returns a [`Verdict`]. Work that it cannot do itself it returns as a value: a call to another server ([`AuthRequest`]) or
+//! a slow computation ([`VerifyJob`]). The worker does the work and passes the result back to the [`Chain`].
 
 pub mod basic_auth;
 pub mod breaker;
 pub mod buffering;
 pub mod chain;
+pub mod chain_state;
 pub mod client_cert;
 pub mod compress;
 pub mod credentials;
@@ -16,12 +18,14 @@ pub mod error_pages;
 pub mod expression;
 pub mod request_info;
 pub mod forward_auth;
+pub mod gzip;
 pub mod headers;
 pub mod max_conn;
 pub mod md5_crypt;
 pub mod message;
 pub mod rate_limit;
 pub mod redirect;
+pub mod request_permit;
 pub mod retry;
 pub mod security_headers;
 pub mod source_extractor;
@@ -31,25 +35,26 @@ pub mod white_list;
 mod rolling_window;
 
 pub use chain::{Chain, ChainProgress};
+pub use chain_state::ChainState;
 pub use credentials::VerifyJob;
 pub use forward_auth::{AuthRequest, AuthResponse};
 pub use message::{Request, Response};
-pub use request_info::{ChainScope, ChainState, Label, Now, RequestInfo};
+pub use request_info::{ChainScope, Label, Now, RequestInfo};
 
 use crate::http::Reply;
 use error_pages::ErrorPageRequest;
 
-/// One step of a chain; [`Chain::new`] puts steps into their fixed order.
+/// An element of a chain. [`Chain::new`] sorts middlewares into their fixed order.
 #[derive(Debug)]
 pub enum Middleware {
     ErrorPages(error_pages::ErrorPages),
-    /// A frontend's white list, which comes early; an entry point's is [`Middleware::EntryWhiteList`].
+    /// The white list of a frontend, which runs early. That of an entry point is [`Middleware::EntryWhiteList`].
     WhiteList(white_list::WhiteList),
     Redirect(redirect::Redirect),
     RequestHeaders(headers::CustomHeaders),
     ResponseHeaders(headers::CustomHeaders),
     Secure(Box<security_headers::SecurityHeaders>),
-    /// The deprecated `basicAuth` list, which comes before `auth` and does not replace it.
+    /// The deprecated `basicAuth` list, which runs before `auth` and does not replace it.
     BasicList(basic_auth::BasicAuth),
     ClientCert(client_cert::ClientCert),
     Basic(basic_auth::BasicAuth),
@@ -57,7 +62,7 @@ pub enum Middleware {
     Forward(forward_auth::ForwardAuth),
     /// Entry points only.
     Compress,
-    /// The last of an entry point's chain: a 401 is sent before the list is looked at (docs/reference/entry-points.md#request-path).
+    /// The last middleware of an entry point: a 401 is sent before this list is checked (docs/reference/entry-points.md#request-path).
     EntryWhiteList(white_list::WhiteList),
     Breaker(breaker::Breaker),
     Buffering(buffering::Buffering),
@@ -65,16 +70,16 @@ pub enum Middleware {
     RateLimit(rate_limit::RateLimit),
 }
 
-/// What a step wants.
+/// The decision of a middleware about a request.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The next step, or the backend.
+    /// Continue with the next middleware, or forward the request.
     Next,
-    /// This answer, and no further steps. Without a label the access log names frontend and backend as usual.
+    /// Send this local reply and run no further middleware. Without a label the access log names frontend and backend as usual.
     Reply { reply: Reply, label: Option<Label> },
-    /// One call to another server; its answer goes to [`Chain::on_answer`].
-    Ask(Box<AuthRequest>),
-    /// Work for a thread pool; its result goes to [`Chain::on_verified`].
+    /// Make one call to another server and pass its response to [`Chain::on_answer`].
+    Call(Box<AuthRequest>),
+    /// Run this job in a thread pool and pass its result to [`Chain::on_verified`].
     Verify(Box<VerifyJob>),
 }
 
@@ -85,43 +90,48 @@ impl Verdict {
 }
 
 impl Middleware {
-    /// The step's turn on the way in.
-    pub fn on_request(&self, request: &mut Request, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
+    /// Runs the middleware on the request path.
+    pub fn on_request(&self, request: &mut Request, info: &RequestInfo, chain_state: &mut ChainState) -> Verdict {
         match self {
-            Middleware::WhiteList(step) | Middleware::EntryWhiteList(step) => step.on_request(request, facts),
-            Middleware::Redirect(step) => step.on_request(request, facts),
-            Middleware::RequestHeaders(step) => step.on_request(request),
-            Middleware::Secure(step) => step.on_request(request, facts, passage),
-            Middleware::BasicList(step) | Middleware::Basic(step) => step.on_request(request, passage),
-            Middleware::Digest(step) => step.on_request(request, facts, passage),
-            Middleware::Forward(step) => step.on_request(request, facts),
-            Middleware::ClientCert(step) => step.on_request(request, facts),
-            Middleware::Breaker(step) => step.on_request(facts, passage),
-            Middleware::Buffering(step) => step.on_request(request),
-            Middleware::MaxConn(step) => step.on_request(request, facts, passage),
-            Middleware::RateLimit(step) => step.on_request(request, facts),
-            Middleware::Compress => compress::on_request(request, passage),
+            Middleware::WhiteList(middleware) | Middleware::EntryWhiteList(middleware) => {
+                middleware.on_request(request, info)
+            }
+            Middleware::Redirect(middleware) => middleware.on_request(request, info),
+            Middleware::RequestHeaders(middleware) => middleware.on_request(request),
+            Middleware::Secure(middleware) => middleware.on_request(request, info, chain_state),
+            Middleware::BasicList(middleware) | Middleware::Basic(middleware) => {
+                middleware.on_request(request, chain_state)
+            }
+            Middleware::Digest(middleware) => middleware.on_request(request, info, chain_state),
+            Middleware::Forward(middleware) => middleware.on_request(request, info),
+            Middleware::ClientCert(middleware) => middleware.on_request(request, info),
+            Middleware::Breaker(middleware) => middleware.on_request(info, chain_state),
+            Middleware::Buffering(middleware) => middleware.on_request(request),
+            Middleware::MaxConn(middleware) => middleware.on_request(request, info, chain_state),
+            Middleware::RateLimit(middleware) => middleware.on_request(request, info),
+            Middleware::Compress => compress::on_request(request, chain_state),
             // These two act on responses only.
             Middleware::ErrorPages(_) | Middleware::ResponseHeaders(_) => Verdict::Next,
         }
     }
 
-    /// The step's turn on the way back. An error page asks for its own request; the answer so far is then dropped.
+    /// Runs the middleware on the response path. `Some` if an error page replaces the response: the caller drops the response and fetches
+    /// the page.
     pub fn on_response(
         &self,
         request: &Request,
-        answer: &mut Response,
-        facts: &RequestInfo,
-        passage: &mut ChainState,
+        response: &mut Response,
+        info: &RequestInfo,
+        chain_state: &mut ChainState,
     ) -> Option<ErrorPageRequest> {
         match self {
-            Middleware::ErrorPages(step) => return step.page_for(answer.status()),
-            Middleware::Secure(step) => step.on_response(answer, facts, passage),
-            Middleware::ResponseHeaders(step) => step.on_response(answer),
-            Middleware::Breaker(step) => step.on_response(answer.status(), facts, passage),
-            Middleware::Compress => compress::on_response(request, answer, passage),
-            // These decide about requests only. Buffering's work on bodies is the worker's, by `Buffering`'s own methods;
-            // a connection's lease is given back when the passage is cleared.
+            Middleware::ErrorPages(middleware) => return middleware.page_for(response.status()),
+            Middleware::Secure(middleware) => middleware.on_response(response, info, chain_state),
+            Middleware::ResponseHeaders(middleware) => middleware.on_response(response),
+            Middleware::Breaker(middleware) => middleware.on_response(response.status(), info, chain_state),
+            Middleware::Compress => compress::on_response(request, response, chain_state),
+            // These act on requests only. The worker buffers bodies with `Buffering`'s own methods; the permit of a connection limit is
+            // released by `ChainState`.
             Middleware::WhiteList(_)
             | Middleware::EntryWhiteList(_)
             | Middleware::Redirect(_)
@@ -138,14 +148,14 @@ impl Middleware {
         None
     }
 
-    /// The place in the fixed order.
+    /// The position in the fixed order.
     fn rank(&self) -> u8 {
         match self {
             Middleware::ErrorPages(_) => 0,
             Middleware::WhiteList(_) => 1,
             Middleware::Redirect(_) => 2,
             Middleware::RequestHeaders(_) => 3,
-            // Before `Secure`, so that on the way back it comes after it: a custom header wins.
+            // Before `Secure`, so that it runs after `Secure` on the response path: a custom header wins.
             Middleware::ResponseHeaders(_) => 4,
             Middleware::Secure(_) => 5,
             Middleware::BasicList(_) => 6,
@@ -163,5 +173,5 @@ impl Middleware {
     }
 }
 
-// A chain is one run of memory: a step that outgrows the others belongs in a box.
+// A chain is one block of memory, in which each middleware takes the size of the largest: box a variant that is larger than the others.
 const _: () = assert!(size_of::<Middleware>() <= 256);

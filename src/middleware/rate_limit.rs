@@ -1,4 +1,4 @@
-//! Token buckets per source (docs/reference/middlewares.md#rate-limit).
+//! The rate limit: token buckets per source (docs/reference/middlewares.md#rate-limit).
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::source_extractor::{PerSource, SourceExtractor};
 use super::{ChainScope, Label, Request, RequestInfo, Verdict};
 use crate::http::Reply;
 
-/// A rate limit: a request passes when every bucket of its source has a token.
+/// A rate limit: a request passes if every bucket of its source has a token.
 #[derive(Debug)]
 pub struct RateLimit {
     rates: Arc<[Rate]>,
@@ -17,7 +17,7 @@ pub struct RateLimit {
     label: Label,
 }
 
-/// `average` requests in each `period`, and `burst` of them at once.
+/// A bucket of `burst` tokens that gains `average` tokens in each `period`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub period: Duration,
@@ -33,7 +33,7 @@ pub enum InvalidRate {
     TooFast,
 }
 
-/// The buckets of all sources; lives across reloads as long as the rates stay the same.
+/// The buckets of all sources. Survives reloads as long as the rates stay the same.
 #[derive(Debug)]
 pub struct RateState {
     rates: Arc<[Rate]>,
@@ -43,12 +43,12 @@ pub struct RateState {
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     tokens: u64,
-    /// The moment up to which tokens have been credited.
+    /// The time up to which tokens have been credited.
     credited_nanos: u64,
 }
 
 impl Rate {
-    /// Checks configured values: nanoseconds, requests, requests.
+    /// Checks configured values: a period in nanoseconds, and two numbers of requests.
     pub fn new(period_nanos: i64, average: i64, burst: i64) -> Result<Self, InvalidRate> {
         let invalid = InvalidRate::NotPositive { period: period_nanos, average, burst };
         let positive = |value: i64| u64::try_from(value).ok().filter(|&value| value > 0).ok_or(invalid.clone());
@@ -66,31 +66,31 @@ impl Rate {
 }
 
 impl RateState {
-    /// One bucket per period: of rates with the same period the last one counts.
+    /// Makes one bucket per period: of several rates with the same period the last one counts.
     pub fn new(rates: &[Rate]) -> Result<Self, InvalidRate> {
-        let mut kept: Vec<Rate> = Vec::new();
+        let mut unique: Vec<Rate> = Vec::new();
         for rate in rates {
-            kept.retain(|other| other.period != rate.period);
-            kept.push(*rate);
+            unique.retain(|other| other.period != rate.period);
+            unique.push(*rate);
         }
-        let longest = kept.iter().map(|rate| rate.period.as_nanos() as u64).max().ok_or(InvalidRate::NoRates)?;
+        let longest = unique.iter().map(|rate| rate.period.as_nanos() as u64).max().ok_or(InvalidRate::NoRates)?;
         let idle = longest.saturating_mul(10).saturating_add(1_000_000_000);
-        Ok(RateState { rates: kept.into(), sources: PerSource::new(idle) })
+        Ok(RateState { rates: unique.into(), sources: PerSource::new(idle) })
     }
 
-    /// Whether these are the rates that the buckets were made for.
+    /// Whether the buckets were made for these rates, so that a reload may carry the state over.
     pub fn serves(&self, rates: &[Rate]) -> bool {
         RateState::new(rates).is_ok_and(|other| other.rates == self.rates)
     }
 
-    /// Takes a token from every bucket of `key`, or none and says how many nanoseconds to wait: as in Traefik the time that the
-    /// missing token takes as a whole, whatever of it has passed.
+    /// Takes a token from every bucket of the source `key`. If a bucket is empty, takes none and returns the nanoseconds to wait: as in
+    /// Traefik the whole time that one token takes, even if part of it has elapsed.
     fn take(&self, key: u64, now_nanos: u64) -> Result<(), u64> {
-        let full = || {
-            let fresh = |rate: &Rate| Bucket { tokens: rate.burst, credited_nanos: now_nanos };
-            self.rates.iter().map(fresh).collect::<Box<[_]>>()
+        let full_buckets = || {
+            let full_bucket = |rate: &Rate| Bucket { tokens: rate.burst, credited_nanos: now_nanos };
+            self.rates.iter().map(full_bucket).collect::<Box<[_]>>()
         };
-        self.sources.with(key, now_nanos, full, |buckets| {
+        self.sources.with(key, now_nanos, full_buckets, |buckets| {
             let mut wait = 0;
             for (bucket, rate) in buckets.iter_mut().zip(self.rates.iter()) {
                 bucket.credit(rate, now_nanos);
@@ -112,7 +112,7 @@ impl Bucket {
         let token = rate.token_nanos();
         let earned = now_nanos.saturating_sub(self.credited_nanos) / token;
         self.tokens = self.tokens.saturating_add(earned);
-        // The rest of a token stays due; only a full bucket earns nothing meanwhile.
+        // A fraction of a token stays credited for later, unless the bucket is full.
         self.credited_nanos += earned * token;
         if self.tokens >= rate.burst {
             self.tokens = rate.burst;
@@ -122,18 +122,18 @@ impl Bucket {
 }
 
 impl RateLimit {
-    pub fn new(source: SourceExtractor, state: Arc<RateState>, place: ChainScope) -> Self {
-        RateLimit { rates: state.rates.clone(), source, state, label: place.label("rate limit") }
+    pub fn new(source: SourceExtractor, state: Arc<RateState>, scope: ChainScope) -> Self {
+        RateLimit { rates: state.rates.clone(), source, state, label: scope.label("rate limit") }
     }
 
-    /// The rates that count.
+    /// The effective rates, one per period.
     pub fn rates(&self) -> &[Rate] {
         &self.rates
     }
 
-    pub fn on_request(&self, request: &Request, facts: &RequestInfo) -> Verdict {
-        let key = self.source.key(&self.state.sources.hasher, request, facts);
-        let Err(wait) = self.state.take(key, facts.now.mono_nanos) else { return Verdict::Next };
+    pub fn on_request(&self, request: &Request, info: &RequestInfo) -> Verdict {
+        let key = self.source.key(&self.state.sources.hasher, request, info);
+        let Err(wait) = self.state.take(key, info.now.mono_nanos) else { return Verdict::Next };
         let text = go_duration(wait);
         let secs = (wait as f64 / 1e9).round_ties_even() as u64;
         let reply = Reply::text(429, format!("max rate reached: retry-in {text}"))
@@ -143,7 +143,7 @@ impl RateLimit {
     }
 }
 
-/// A duration the way Go prints it: `5s`, `1m30s`, `1.5s`, `250ms`, `10µs`.
+/// Formats a duration as Go does: `5s`, `1m30s`, `1.5s`, `250ms`, `10µs`.
 fn go_duration(nanos: u64) -> String {
     let fraction = |value: u64, unit: u64| {
         let digits = unit.ilog10() as usize;
@@ -177,9 +177,7 @@ impl fmt::Display for InvalidRate {
                 f,
                 "period ({period} ns), average ({average}) and burst ({burst}) of a rate must all be greater than zero"
             ),
-            InvalidRate::TooFast => {
-                f.write_str("the rate is above one request per nanosecond: leave the rate limit out")
-            }
+            InvalidRate::TooFast => f.write_str("the rate is above one request per nanosecond: remove the rate limit"),
         }
     }
 }
@@ -192,7 +190,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn durations_read_like_gos() {
+    fn duration_is_formatted_as_in_go() {
         for (nanos, text) in [
             (5_000_000_000, "5s"),
             (90_000_000_000, "1m30s"),
@@ -208,19 +206,19 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_request_takes_from_no_bucket() {
+    fn refused_request_takes_no_token() {
         let slow = Rate::new(10_000_000_000, 1, 1).unwrap();
         let fast = Rate::new(1_000_000_000, 1, 2).unwrap();
         let state = RateState::new(&[slow, fast]).unwrap();
         assert_eq!(state.take(1, 0), Ok(()));
-        // The slow bucket is empty: the fast one keeps its second token.
+        // The slow bucket is empty: the second token of the fast bucket stays.
         assert_eq!(state.take(1, 1), Err(10_000_000_000));
         assert_eq!(state.take(1, 10_000_000_000), Ok(()));
         assert_eq!(state.take(2, 1), Ok(()), "another source has buckets of its own");
     }
 
     #[test]
-    fn one_bucket_per_period() {
+    fn last_rate_of_a_period_counts() {
         let first = Rate::new(1_000_000_000, 1, 1).unwrap();
         let second = Rate::new(1_000_000_000, 9, 9).unwrap();
         assert_eq!(&*RateState::new(&[first, second]).unwrap().rates, &[second]);
@@ -229,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_bounded() {
+    fn number_of_sources_is_bounded() {
         let state = RateState::new(&[Rate::new(1_000_000_000, 1, 1).unwrap()]).unwrap();
         let spread = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         for source in 0..100_000 {
@@ -240,7 +238,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_above_the_rate(burst in 1u64..20, average in 1u64..50, gaps in prop::collection::vec(0u64..200_000_000, 1..300)) {
+        fn passed_requests_never_exceed_the_rate(
+            burst in 1u64..20,
+            average in 1u64..50,
+            gaps in prop::collection::vec(0u64..200_000_000, 1..300),
+        ) {
             let rate = Rate { period: Duration::from_secs(1), average, burst };
             let state = RateState::new(&[rate]).unwrap();
             let mut now = 0;

@@ -1,7 +1,7 @@
-//! The replacement of a redirect: text with `$1` groups, and the template expressions Traefik v1's users write in it.
+//! The replacement of a redirect: text with `$1` groups, and the template expressions that users of Traefik v1 write in it.
 //!
-//! Traefik runs a Go template over the *result*, client text included, so that a client could write `{{...}}` into its own
-//! URL. Here the expressions are read from the configuration only, and what a client sends is inserted literally.
+//! Traefik runs a Go template over the *result*, which contains text of the client: a client can send `{{...}}` in its URL. Here
+//! expressions are read from the configuration only, and text of the client is inserted literally.
 
 use std::fmt;
 
@@ -29,12 +29,12 @@ enum Piece {
     Header(String),
 }
 
-/// A template expression that is not understood.
+/// A template expression that is not supported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidTemplate(String);
 
 impl Template {
-    /// Reads `text`; expressions stand between `{{` and `}}`.
+    /// Parses `text`, in which expressions are written between `{{` and `}}`.
     pub fn new(text: &str) -> Result<Self, InvalidTemplate> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -54,29 +54,29 @@ impl Template {
     }
 
     /// Appends the replacement of one match.
-    pub fn expand(&self, groups: &Captures, request: &Request, facts: &RequestInfo, out: &mut Vec<u8>) {
+    pub fn expand(&self, groups: &Captures, request: &Request, info: &RequestInfo, out: &mut Vec<u8>) {
         for piece in &self.pieces {
             match piece {
                 Piece::Expand(text) => groups.expand(text, out),
                 Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
                 Piece::Host => out.extend_from_slice(request.host()),
                 Piece::Method => out.extend_from_slice(request.method()),
-                Piece::RequestUri => out.extend_from_slice(facts.target),
-                Piece::Path => out.extend_from_slice(split_query(facts.target).0),
-                Piece::Query => out.extend_from_slice(split_query(facts.target).1),
+                Piece::RequestUri => out.extend_from_slice(info.target),
+                Piece::Path => out.extend_from_slice(split_query(info.target).0),
+                Piece::Query => out.extend_from_slice(split_query(info.target).1),
                 Piece::RemoteAddr => {
-                    let address = std::net::SocketAddr::new(facts.peer, facts.peer_port);
+                    let address = std::net::SocketAddr::new(info.peer, info.peer_port);
                     out.extend_from_slice(address.to_string().as_bytes());
                 }
                 Piece::Header(name) => {
-                    out.extend_from_slice(request.trusted_first(name.as_bytes(), facts).unwrap_or_default())
+                    out.extend_from_slice(request.trusted_first(name.as_bytes(), info).unwrap_or_default())
                 }
             }
         }
     }
 }
 
-/// Path, and query without its question mark.
+/// Splits a target into its path and its query, without the question mark.
 pub(super) fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
     match target.iter().position(|&b| b == b'?') {
         Some(at) => (&target[..at], &target[at + 1..]),

@@ -1,33 +1,31 @@
-//! What a step knows beside the head: arguments in, notes out. No step asks the world for anything.
+//! The facts about a request that middlewares get beside its head. Middlewares read no clock and no socket: all facts are arguments.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::max_conn::RequestPermit;
-
-/// The two clocks as they stood when the step was called.
+/// The two clocks, read before the chain was called.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Nanoseconds of a clock that only goes forward; all workers must read the same one.
+    /// Nanoseconds of a monotonic clock; all workers must read the same one.
     pub mono_nanos: u64,
     /// Seconds since 1970, UTC.
     pub unix_secs: u64,
 }
 
-/// What is true of one request outside of its head.
+/// Facts about one request that are not in its head.
 #[derive(Clone, Copy)]
 pub struct RequestInfo<'a> {
-    /// The peer's address: the socket's, or what a trusted PROXY line said. Never X-Forwarded-For.
+    /// The peer's address: that of the socket, or that of a trusted PROXY protocol header. Never X-Forwarded-For.
     pub peer: IpAddr,
-    /// The peer's port, of the same source.
+    /// The peer's port, from the same source as its address.
     pub peer_port: u16,
-    /// The client's connection is TLS.
+    /// Whether the client's connection is TLS.
     pub secure: bool,
-    /// The peer's own X-Forwarded-* words count: judged by its address alone.
+    /// Whether X-Forwarded-* fields of the peer count; its address alone decides that.
     pub trusted: bool,
-    /// The proxies in front whose words count; empty where everybody's do.
+    /// The trusted proxies in front of this one; empty if every peer is trusted.
     pub proxies: &'a [IpNet],
     pub now: Now,
     /// Path and query after the path modifiers.
@@ -36,26 +34,26 @@ pub struct RequestInfo<'a> {
     pub original_target: &'a [u8],
     /// A strip or replace modifier ran, so a redirect must lead back to the original path (docs/reference/middlewares.md#redirect).
     pub path_replaced: bool,
-    /// What an AddPrefix modifier put in front; empty if none ran.
+    /// The prefix that an AddPrefix modifier added; empty if none ran.
     pub added_prefix: &'a [u8],
     /// The client's certificates in DER, its own first; empty without client TLS authentication.
     pub client_certs: &'a [Vec<u8>],
-    /// Fills a slice with bytes nobody can predict. Called only by the steps that need some.
+    /// Fills a slice with unpredictable bytes. Only the middlewares that need some call it.
     pub random: fn(&mut [u8]),
 }
 
-/// Where a chain sits: it names itself in the access log (docs/reference/logs.md#labels-of-local-replies).
+/// The owner of a chain, which the access log names after a local reply (docs/reference/logs.md#labels-of-local-replies).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainScope<'a> {
     EntryPoint(&'a str),
     Frontend(&'a str),
 }
 
-/// The name an answer carries in the access log instead of the frontend's.
+/// The name of a local reply in the access log, in place of the frontend's name.
 pub type Label = Arc<str>;
 
 impl ChainScope<'_> {
-    /// `redirect`'s label: `entrypoint redirect for http`, `frontend redirect for web`.
+    /// The label of a redirect: `entrypoint redirect for http`, `frontend redirect for web`.
     pub fn redirect(self) -> Label {
         match self {
             ChainScope::EntryPoint(name) => format!("entrypoint redirect for {name}").into(),
@@ -63,48 +61,11 @@ impl ChainScope<'_> {
         }
     }
 
-    /// `Auth for entrypoint http`, `Auth for web`, `ipwhitelister for entrypoint http` and so on.
+    /// The label of any other middleware: `Auth for entrypoint http`, `Auth for web`, `ipwhitelister for entrypoint http` and so on.
     pub fn label(self, what: &str) -> Label {
         match self {
             ChainScope::EntryPoint(name) => format!("{what} for entrypoint {name}").into(),
             ChainScope::Frontend(name) => format!("{what} for {name}").into(),
         }
-    }
-}
-
-/// Notes of one request's walk, kept per connection: clearing keeps the memory.
-#[derive(Debug, Default)]
-pub struct ChainState {
-    /// The authenticated user, for the access log and for `headerField`; empty if none.
-    pub user: Vec<u8>,
-    /// Places held in connection limits until the response has ended. Dropping gives them back.
-    pub leases: Vec<RequestPermit>,
-    /// The chain's decision about the response body; [`super::compress::Gzip`] carries it out.
-    pub body: super::compress::CompressionPlan,
-    pub(super) breaker_entered_nanos: u64,
-    pub(super) counts_as_tls: bool,
-    pub(super) takes_gzip: bool,
-}
-
-impl ChainState {
-    /// Forgets the request. Its leases are given back.
-    pub fn clear(&mut self) {
-        self.user.clear();
-        self.leases.clear();
-        self.body = super::compress::CompressionPlan::default();
-        self.breaker_entered_nanos = 0;
-        self.counts_as_tls = false;
-        self.takes_gzip = false;
-    }
-
-    /// The last bytes of the answer are about to leave. Whoever has them may ask again at once, on any worker: the places under connection
-    /// limits are free before that, as in Traefik.
-    pub fn release_permits(&mut self) {
-        self.leases.clear();
-    }
-
-    /// Gives back what belongs to one try; called before the next one (rate limit and connections sit inside retry).
-    pub fn begin_attempt(&mut self, held_before: usize) {
-        self.leases.truncate(held_before);
     }
 }

@@ -1,33 +1,33 @@
-//! When a failed try is followed by another one (docs/reference/backends.md#retry). A policy for the worker, not a step: the attempt chain,
-//! the choice of a server and the exchange are inside it.
+//! The retry policy: whether a failed attempt is followed by another one (docs/reference/backends.md#retry). The worker applies it; it is
+//! not a middleware, because each attempt runs the attempt chain, chooses a server and forwards the request.
 
-/// How one try ended.
+/// The end of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptEnd {
-    /// The backend answered, whatever the status.
+    /// The backend responded, with whatever status.
     Answered,
-    /// Nothing of the request was sent: connecting or the TLS handshake failed or took too long.
+    /// No byte of the request was sent: connecting or the TLS handshake failed or timed out.
     NotSent,
     /// The backend failed after request bytes had been written: it may have acted on them.
     Sent,
-    /// A step of the attempt chain answered, or no server could be asked, with this status.
+    /// A local reply with this status: a middleware of the attempt chain made it, or no server was available.
     Local(u16),
 }
 
-/// The total number of tries.
+/// The maximum number of attempts per request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     attempts: u32,
 }
 
 impl RetryPolicy {
-    /// `configured`: 0 or less means one try per configured server.
+    /// `configured`: 0 or less means one attempt per configured server, at least one.
     pub fn new(configured: i64, servers: usize) -> Self {
         let attempts = if configured > 0 { u32::try_from(configured).ok() } else { u32::try_from(servers).ok() };
         RetryPolicy { attempts: attempts.unwrap_or(u32::MAX).max(1) }
     }
 
-    /// One try and no more: without `[retry]`.
+    /// A single attempt, for a configuration without `[retry]`.
     pub fn off() -> Self {
         RetryPolicy { attempts: 1 }
     }
@@ -36,12 +36,12 @@ impl RetryPolicy {
         self.attempts
     }
 
-    /// Whether the `done`-th try (the first is 1) that ended so is followed by another one.
+    /// Whether attempt `done` (the first is 1), which ended with `end`, is followed by another one.
     pub fn again(self, done: u32, end: AttemptEnd) -> bool {
         done < self.attempts
             && match end {
                 AttemptEnd::NotSent => true,
-                // Without any server another try finds none either; every other local answer counts as a failed try.
+                // 503 means that no server is up: another attempt would find none either. Every other local reply is a failed attempt.
                 AttemptEnd::Local(status) => status != 503,
                 AttemptEnd::Answered | AttemptEnd::Sent => false,
             }

@@ -9,7 +9,7 @@ use super::headers::{InvalidHeader, check};
 use super::{ChainState, Request, RequestInfo, Response, Verdict};
 use crate::http::{Reply, is_forwarding_field};
 
-/// The options as configured; the names are the toml's.
+/// The options as configured, named as in toml.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SecureOptions {
     pub allowed_hosts: Vec<String>,
@@ -34,25 +34,25 @@ pub struct SecureOptions {
     pub is_development: bool,
 }
 
-/// The options compiled: which fields every response gets, and which only one over TLS.
+/// The compiled options: fields of every response, and fields of responses over TLS only.
 #[derive(Debug)]
 pub struct SecurityHeaders {
     options: SecureOptions,
     always: Vec<(&'static str, Vec<u8>)>,
     on_tls: Vec<(&'static str, Vec<u8>)>,
     policy: Option<Policy>,
-    /// `http://SSLHost`, whose Location is led to https.
+    /// `http://SSLHost`: a Location that begins with it is rewritten to https.
     insecure_base: Vec<u8>,
 }
 
-/// A content security policy whose `$NONCE` differs per response.
+/// A content security policy, split at each `$NONCE`: every response gets a nonce of its own.
 #[derive(Debug)]
 struct Policy {
     parts: Vec<Vec<u8>>,
 }
 
 impl SecurityHeaders {
-    /// Without any option set there is no step.
+    /// `None` if no option is set: the frontend then has no such middleware.
     pub fn new(options: SecureOptions) -> Result<Option<Box<Self>>, InvalidHeader> {
         if options == SecureOptions::default() {
             return Ok(None);
@@ -73,45 +73,45 @@ impl SecurityHeaders {
         Ok(Some(Box::new(SecurityHeaders { options, always, on_tls, policy, insecure_base })))
     }
 
-    pub fn on_request(&self, request: &Request, facts: &RequestInfo, passage: &mut ChainState) -> Verdict {
+    pub fn on_request(&self, request: &Request, info: &RequestInfo, chain_state: &mut ChainState) -> Verdict {
         let options = &self.options;
         let view = request.view();
-        let is_believed = |name: &str| facts.trusted || !is_forwarding_field(name.as_bytes());
-        let told = options.hosts_proxy_headers.iter().filter(|name| is_believed(name));
-        let mut proxied = told.filter_map(|name| view.first(name.as_bytes()));
-        let host = proxied.find(|value| !value.is_empty()).unwrap_or(request.host());
+        let is_trusted = |name: &str| info.trusted || !is_forwarding_field(name.as_bytes());
+        let trusted_names = options.hosts_proxy_headers.iter().filter(|name| is_trusted(name));
+        let mut forwarded_hosts = trusted_names.filter_map(|name| view.first(name.as_bytes()));
+        let host = forwarded_hosts.find(|value| !value.is_empty()).unwrap_or(request.host());
         if !options.is_development && !self.allows(host) {
             return refuse_host();
         }
-        let tls = facts.secure
+        let tls = info.secure
             || options
                 .ssl_proxy_headers
                 .iter()
-                .any(|(name, value)| is_believed(name) && view.first(name.as_bytes()) == Some(value.as_bytes()));
-        passage.counts_as_tls = tls;
+                .any(|(name, value)| is_trusted(name) && view.first(name.as_bytes()) == Some(value.as_bytes()));
+        chain_state.counts_as_tls = tls;
         let wanted = if options.ssl_host.is_empty() { host } else { options.ssl_host.as_bytes() };
         let needs_tls = options.ssl_redirect && !tls && !options.is_development;
         let needs_host = options.ssl_force_host && wanted != host;
         if needs_tls || needs_host {
-            return self.redirect(request.method(), wanted, facts);
+            return self.redirect(request.method(), wanted, info);
         }
         Verdict::Next
     }
 
-    /// All fields replace the backend's; generated answers and WebSocket handshakes stay without.
-    pub fn on_response(&self, answer: &mut Response, facts: &RequestInfo, passage: &ChainState) {
-        if !matches!(answer, Response::Backend { .. }) || answer.status() == 101 {
+    /// Sets the fields, in place of the backend's fields of the same names. Local replies and 101 responses stay unchanged.
+    pub fn on_response(&self, response: &mut Response, info: &RequestInfo, chain_state: &ChainState) {
+        if !matches!(response, Response::Backend { .. }) || response.status() == 101 {
             return;
         }
-        let tls_fields = if passage.counts_as_tls { &self.on_tls[..] } else { &[] };
+        let tls_fields = if chain_state.counts_as_tls { &self.on_tls[..] } else { &[] };
         for (name, value) in self.always.iter().chain(tls_fields) {
-            answer.set(name, value);
+            response.set(name, value);
         }
         if let Some(policy) = &self.policy {
-            answer.set("Content-Security-Policy", &policy.text(facts));
+            response.set("Content-Security-Policy", &policy.text(info));
         }
-        if passage.counts_as_tls && !self.options.ssl_host.is_empty() {
-            self.lead_to_https(answer);
+        if chain_state.counts_as_tls && !self.options.ssl_host.is_empty() {
+            self.rewrite_location_to_https(response);
         }
     }
 
@@ -120,14 +120,14 @@ impl SecurityHeaders {
         allowed.is_empty() || allowed.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(host))
     }
 
-    fn redirect(&self, method: &[u8], host: &[u8], facts: &RequestInfo) -> Verdict {
+    fn redirect(&self, method: &[u8], host: &[u8], info: &RequestInfo) -> Verdict {
         let (status, text) = match self.options.ssl_temporary_redirect {
             true => (307, "Temporary Redirect"),
             false => (301, "Moved Permanently"),
         };
         let mut location = b"https://".to_vec();
         location.extend_from_slice(host);
-        location.extend_from_slice(facts.target);
+        location.extend_from_slice(info.target);
         let mut reply = Reply { status, ..Reply::default() };
         if method == b"GET" || method == b"HEAD" {
             reply = reply.with("Content-Type", &b"text/html; charset=utf-8"[..]);
@@ -141,25 +141,26 @@ impl SecurityHeaders {
         Verdict::Reply { reply: reply.with("Location", location), label: None }
     }
 
-    fn lead_to_https(&self, answer: &mut Response) {
-        let Some(rest) = answer.first(b"location").and_then(|value| value.strip_prefix(&self.insecure_base[..])) else {
+    fn rewrite_location_to_https(&self, response: &mut Response) {
+        let Some(rest) = response.first(b"location").and_then(|value| value.strip_prefix(&self.insecure_base[..]))
+        else {
             return;
         };
         if !rest.is_empty() && rest[0] != b'/' {
             return;
         }
         let location = [b"https://", self.options.ssl_host.as_bytes(), rest].concat();
-        answer.set("Location", &location);
+        response.set("Location", &location);
     }
 }
 
 impl Policy {
-    fn text(&self, facts: &RequestInfo) -> Vec<u8> {
+    fn text(&self, info: &RequestInfo) -> Vec<u8> {
         if let [whole] = &self.parts[..] {
             return whole.clone();
         }
         let mut random = [0; 16];
-        (facts.random)(&mut random);
+        (info.random)(&mut random);
         let nonce = format!("'nonce-{}'", STANDARD_NO_PAD.encode(random));
         self.parts.join(nonce.as_bytes())
     }
@@ -167,7 +168,7 @@ impl Policy {
 
 type Fields = Vec<(&'static str, Vec<u8>)>;
 
-/// Fields that are the same in each response: those for all, and those for TLS only.
+/// The fields that do not vary: first those of every response, then those of responses over TLS only.
 fn static_fields(options: &SecureOptions) -> (Fields, Fields) {
     let (mut always, mut on_tls) = (Fields::new(), Fields::new());
     if options.sts_seconds != 0 && !options.is_development {

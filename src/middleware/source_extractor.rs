@@ -1,4 +1,5 @@
-//! Who a request counts for: the `extractorFunc` of rate limits and connection limits (docs/reference/middlewares.md#source-of-a-request).
+//! The source that a request counts for: `extractorFunc` of rate limits and connection limits
+//! (docs/reference/middlewares.md#source-of-a-request).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,25 +10,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Request, RequestInfo};
 use crate::limits::SOURCES_MAX;
 
-/// Locks are per shard, so that workers rarely wait for each other.
+/// Number of shards, each with its own lock, so that workers rarely wait for each other.
 const SHARDS: usize = 16;
-/// When a shard is full of live sources, the one longest unseen among so many gives way.
-const VICTIMS_COMPARED: usize = 64;
+/// When a shard is full, the source unseen for longest among this many is evicted.
+const EVICTION_SAMPLE: usize = 64;
 
-/// What of a request names its source.
+/// The part of a request that names its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceExtractor {
-    /// The peer's address, an IPv6 one too as a whole; never X-Forwarded-For. Traefik v1 cuts the address at its first colon and so lets
-    /// all of IPv6 share a handful of buckets.
+    /// The peer's whole address, IPv4 or IPv6; never X-Forwarded-For. Traefik v1 cuts the address at its first colon, so that all IPv6
+    /// clients share a handful of buckets.
     ClientIp,
     /// The Host as sent, port included.
     Host,
-    /// The first value of a field; without it, the empty text. What a peer that is not trusted claims does not count: with it, every request
-    /// could be another source.
+    /// The first value of a field, or the empty text if the field is absent. A forwarding field counts only from a trusted peer:
+    /// otherwise a client could make each of its requests another source.
     Header(String),
 }
 
-/// An extractor that does not exist.
+/// The name of an extractor that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidSource(String);
 
@@ -43,22 +44,23 @@ impl SourceExtractor {
         }
     }
 
-    /// The source as a number: texts of any length cost the same memory. The hash is keyed, so nobody can aim at another's.
-    pub(super) fn key(&self, hasher: &RandomState, request: &Request, facts: &RequestInfo) -> u64 {
+    /// The source as a number, so that texts of any length cost the same memory. The hash is keyed: no client can provoke a collision
+    /// with another source.
+    pub(super) fn key(&self, hasher: &RandomState, request: &Request, info: &RequestInfo) -> u64 {
         match self {
-            SourceExtractor::ClientIp => match facts.peer.to_canonical() {
+            SourceExtractor::ClientIp => match info.peer.to_canonical() {
                 IpAddr::V4(address) => hasher.hash_one(address.octets()),
                 IpAddr::V6(address) => hasher.hash_one(address.octets()),
             },
             SourceExtractor::Host => hasher.hash_one(request.host()),
             SourceExtractor::Header(name) => {
-                hasher.hash_one(request.trusted_first(name.as_bytes(), facts).unwrap_or_default())
+                hasher.hash_one(request.trusted_first(name.as_bytes(), info).unwrap_or_default())
             }
         }
     }
 }
 
-/// A bounded table of something per source.
+/// A bounded table with one value per source.
 #[derive(Debug)]
 pub(super) struct PerSource<T> {
     pub hasher: RandomState,
@@ -75,30 +77,30 @@ struct Entry<T> {
 }
 
 impl<T> PerSource<T> {
-    /// A source not seen for `idle_nanos` is forgotten when room is needed, and starts anew when it comes back.
+    /// A source that was not seen for `idle_nanos` is evicted when the table is full, and begins with a new value when seen again.
     pub fn new(idle_nanos: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         PerSource { hasher: RandomState::new(), shards, idle_nanos }
     }
 
-    /// Runs `act` on the source's value, made by `fresh` if it is new.
-    pub fn with<R>(&self, key: u64, now_nanos: u64, fresh: impl FnOnce() -> T, act: impl FnOnce(&mut T) -> R) -> R {
+    /// Runs `update` on the value of the source `key`, which `fresh` makes if the source is new or was idle.
+    pub fn with<R>(&self, key: u64, now_nanos: u64, fresh: impl FnOnce() -> T, update: impl FnOnce(&mut T) -> R) -> R {
         let mut shard = self.shard(key);
-        let idle = |entry: &Entry<T>| now_nanos.saturating_sub(entry.seen_nanos) > self.idle_nanos;
+        let is_idle = |entry: &Entry<T>| now_nanos.saturating_sub(entry.seen_nanos) > self.idle_nanos;
         if !shard.contains_key(&key) && shard.len() >= SOURCES_MAX / SHARDS {
-            make_room(&mut shard, idle);
+            evict(&mut shard, is_idle);
         }
         match shard.entry(key) {
-            std::collections::hash_map::Entry::Occupied(mut found) => {
-                let entry = found.get_mut();
-                if idle(entry) {
+            std::collections::hash_map::Entry::Occupied(mut occupied) => {
+                let entry = occupied.get_mut();
+                if is_idle(entry) {
                     entry.value = fresh();
                 }
                 entry.seen_nanos = now_nanos;
-                act(&mut entry.value)
+                update(&mut entry.value)
             }
-            std::collections::hash_map::Entry::Vacant(place) => {
-                act(&mut place.insert(Entry { value: fresh(), seen_nanos: now_nanos }).value)
+            std::collections::hash_map::Entry::Vacant(vacant) => {
+                update(&mut vacant.insert(Entry { value: fresh(), seen_nanos: now_nanos }).value)
             }
         }
     }
@@ -109,17 +111,17 @@ impl<T> PerSource<T> {
     }
 
     fn shard(&self, key: u64) -> MutexGuard<'_, Shard<T>> {
-        // The map uses the lower bits itself.
+        // The upper bits choose the shard: the map uses the lower ones.
         self.shards[(key >> 60) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn make_room<T>(shard: &mut Shard<T>, idle: impl Fn(&Entry<T>) -> bool) {
-    let victim = shard.iter().take(VICTIMS_COMPARED).min_by_key(|(_, entry)| entry.seen_nanos).map(|(key, _)| *key);
+fn evict<T>(shard: &mut Shard<T>, is_idle: impl Fn(&Entry<T>) -> bool) {
+    let victim = shard.iter().take(EVICTION_SAMPLE).min_by_key(|(_, entry)| entry.seen_nanos).map(|(key, _)| *key);
     let Some(victim) = victim else { return };
-    // One idle source is a hint of many: then all of them go, and the next search is long in coming.
-    if shard.get(&victim).is_some_and(&idle) {
-        shard.retain(|_, entry| !idle(entry));
+    // If one source is idle, many probably are: evicting all of them puts off the next eviction for long.
+    if shard.get(&victim).is_some_and(&is_idle) {
+        shard.retain(|_, entry| !is_idle(entry));
     }
     shard.remove(&victim);
 }

@@ -1,4 +1,4 @@
-//! Addresses that are let in (docs/reference/entry-points.md#white-list, docs/reference/middlewares.md#white-list).
+//! White lists: requests of other addresses get 403 (docs/reference/middlewares.md#white-list).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,8 +8,9 @@ use ipnet::IpNet;
 use super::{ChainScope, Label, Request, RequestInfo, Verdict};
 use crate::http::Reply;
 
-/// A list of networks. Deliberately unlike Traefik v1, X-Forwarded-For counts only when the peer itself is trusted, and of it only the
-/// last address that is no trusted proxy's, which such a proxy has seen: else every client could write itself onto the list.
+/// A list of networks. Deliberately unlike Traefik v1, X-Forwarded-For counts only if the peer itself is trusted, and in it only the
+/// last address that does not belong to a trusted proxy: a trusted proxy has seen that address. Any other address may have been
+/// written by the client itself.
 #[derive(Debug)]
 pub struct WhiteList {
     networks: Vec<IpNet>,
@@ -17,7 +18,7 @@ pub struct WhiteList {
     label: Label,
 }
 
-/// Why a list cannot be used.
+/// Why a white list cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidWhiteList {
     Empty,
@@ -25,33 +26,33 @@ pub enum InvalidWhiteList {
 }
 
 impl WhiteList {
-    /// Reads addresses (`10.0.0.1`) and networks (`10.0.0.0/8`; bits behind the mask are ignored, as in `1.2.3.4/24`).
-    pub fn new(ranges: &[String], use_x_forwarded_for: bool, place: ChainScope) -> Result<Self, InvalidWhiteList> {
+    /// Parses addresses (`10.0.0.1`) and networks (`10.0.0.0/8`; bits behind the mask are ignored, as in `1.2.3.4/24`).
+    pub fn new(ranges: &[String], use_x_forwarded_for: bool, scope: ChainScope) -> Result<Self, InvalidWhiteList> {
         if ranges.is_empty() {
             return Err(InvalidWhiteList::Empty);
         }
         let networks = ranges.iter().map(|range| network(range)).collect::<Result<Vec<_>, _>>()?;
-        Ok(WhiteList { networks, use_x_forwarded_for, label: place.label("ipwhitelister") })
+        Ok(WhiteList { networks, use_x_forwarded_for, label: scope.label("ipwhitelister") })
     }
 
-    pub fn on_request(&self, request: &Request, facts: &RequestInfo) -> Verdict {
-        if self.lets_in(request, facts) {
+    pub fn on_request(&self, request: &Request, info: &RequestInfo) -> Verdict {
+        if self.allows(request, info) {
             return Verdict::Next;
         }
         Verdict::reply(Reply::text(403, "Forbidden"), &self.label)
     }
 
-    fn lets_in(&self, request: &Request, facts: &RequestInfo) -> bool {
-        if !self.use_x_forwarded_for || !facts.trusted {
-            return self.contains(facts.peer);
+    fn allows(&self, request: &Request, info: &RequestInfo) -> bool {
+        if !self.use_x_forwarded_for || !info.trusted {
+            return self.contains(info.peer);
         }
         let fields: Vec<&[u8]> = request.view().all(b"x-forwarded-for").collect();
-        let mut client = facts.peer;
+        let mut client = info.peer;
         for element in fields.iter().rev().flat_map(|field| field.rsplit(|&b| b == b',')) {
-            // What cannot be read cannot be on the list, and whoever wrote it does not stand in for its client.
+            // An element that is no address hides the client's address: the address of the proxy that wrote it must not count instead.
             let Some(address) = forwarded_address(element) else { return false };
             client = address.to_canonical();
-            if !facts.proxies.iter().any(|proxy| proxy.contains(&client)) {
+            if !info.proxies.iter().any(|proxy| proxy.contains(&client)) {
                 break;
             }
         }
@@ -73,7 +74,7 @@ fn network(range: &str) -> Result<IpNet, InvalidWhiteList> {
     parsed.ok_or_else(|| InvalidWhiteList::Range(range.to_owned()))
 }
 
-/// An element of X-Forwarded-For: an address, or one with a port.
+/// Parses an element of X-Forwarded-For: an address with or without a port.
 fn forwarded_address(element: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(element).ok()?.trim();
     if let Ok(address) = text.parse() {
@@ -86,7 +87,7 @@ impl fmt::Display for InvalidWhiteList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InvalidWhiteList::Empty => {
-                f.write_str("the white list is empty: name at least one address, or leave it out")
+                f.write_str("the white list is empty: list at least one address, or remove the white list")
             }
             InvalidWhiteList::Range(text) => {
                 write!(f, "{text:?} is no address range: write an IP (10.0.0.1) or a network (10.0.0.0/8)")

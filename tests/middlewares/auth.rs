@@ -187,7 +187,7 @@ fn digest_lets_in_once_per_count() {
     // The test's random bytes repeat, so a refused request renews this nonce; a real one does not.
     assert!(try_it("digger", "/a", "0000000a"), "a prefix of the path");
     assert!(!try_it("digger", "/other", "0000000b"));
-    assert_eq!(walk.chain.steps().len(), 1);
+    assert_eq!(walk.chain.middlewares().len(), 1);
 }
 
 #[test]

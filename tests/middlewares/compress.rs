@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use ringway::http::{Edits, Reply, RequestHead};
-use ringway::middleware::compress::{CompressionPlan, Gzip};
+use ringway::middleware::gzip::{CompressionPlan, Gzip};
 use ringway::middleware::{Middleware, Request};
 
 use crate::support::*;

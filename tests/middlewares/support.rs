@@ -124,7 +124,7 @@ impl Walk {
 
     fn back(&mut self, answer: &mut Response) -> Option<ErrorPageRequest> {
         self.step(|chain, request, facts, passage| {
-            chain.on_response(chain.steps().len(), request, answer, facts, passage).map(|(page, _)| page)
+            chain.on_response(chain.middlewares().len(), request, answer, facts, passage).map(|(page, _)| page)
         })
     }
 
@@ -193,8 +193,8 @@ pub fn passes(progress: &ChainProgress) -> bool {
 }
 
 pub fn asked(progress: ChainProgress) -> (AuthRequest, usize) {
-    let ChainProgress::Ask { ask, at } = progress else { panic!("no question but {progress:?}") };
-    (*ask, at)
+    let ChainProgress::Call { call, at } = progress else { panic!("no question but {progress:?}") };
+    (*call, at)
 }
 
 pub fn strings(texts: &[&str]) -> Vec<String> {

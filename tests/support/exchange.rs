@@ -61,7 +61,7 @@ impl Stage {
         let shared = shared::shared(shared::hosts("http://10.0.0.1:80", HOSTS, play.dress), 1);
         let frontends = &shared.snapshot.load().snapshot.routers[0];
         assert!(
-            frontends.values().all(|frontend| frontend.outer.steps().len() == play.steps),
+            frontends.values().all(|frontend| frontend.outer.middlewares().len() == play.steps),
             "other steps than expected"
         );
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };

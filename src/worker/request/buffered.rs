@@ -100,7 +100,7 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
 
 /// An answer of the buffering step, the innermost of the guard.
 fn refusal(frontend: &Frontend, reply: Reply) -> LocalReply {
-    LocalReply { reply, log_label: None, chain_index: frontend.inner.steps().len().saturating_sub(1) }
+    LocalReply { reply, log_label: None, chain_index: frontend.inner.middlewares().len().saturating_sub(1) }
 }
 
 /// Why the request's body is not there.

@@ -143,7 +143,7 @@ impl<'a> RetryState<'a> {
         if self.failure.is_none() && none == PickError::NoneUp {
             reply = reply.with("Retry-After", limits::RETRY_AFTER_SECS.to_string().into_bytes());
         }
-        let refusal = LocalReply { reply, log_label: None, chain_index: self.means.attempt.steps().len() };
+        let refusal = LocalReply { reply, log_label: None, chain_index: self.means.attempt.middlewares().len() };
         FinalReply {
             local_reply: refusal,
             source: if self.failure.is_some() { ReplySource::Gateway } else { ReplySource::Attempt },

@@ -48,7 +48,7 @@ pub fn entry_point_white_list(case: &Value) -> Outcome {
     let written: &EntryPoint = &fixed.entry_points["test"];
     let parts =
         entry_point(&fixture(), "test", written, &mut EndpointInterner::default()).map_err(|error| error.reason)?;
-    let has_list = parts.chain.steps().iter().any(|step| matches!(step, Middleware::EntryWhiteList(_)));
+    let has_list = parts.chain.middlewares().iter().any(|step| matches!(step, Middleware::EntryWhiteList(_)));
     same(has_list, flag(&case["expectMiddleware"]))
 }
 

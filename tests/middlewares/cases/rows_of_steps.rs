@@ -2,8 +2,8 @@
 
 use rcgen::SanType;
 use ringway::middleware::client_cert::{CertInfos, ClientCert, NameInfos};
-use ringway::middleware::compress::CompressionPlan;
 use ringway::middleware::error_pages::{ErrorPage, ErrorPages, StatusRanges};
+use ringway::middleware::gzip::CompressionPlan;
 use ringway::middleware::redirect::Redirect;
 use ringway::middleware::security_headers::{SecureOptions, SecurityHeaders};
 use ringway::middleware::white_list::WhiteList;
