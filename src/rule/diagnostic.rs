@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::parse::InvalidRule;
+use super::invalid::InvalidRule;
 use super::pattern::InvalidPattern;
 use crate::limits::Bound;
 

@@ -6,17 +6,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::matcher::{Matcher, Prefix};
 use super::prefilter::{FILTER_ROUTES_MIN, Patterns, Prefilter};
+use super::rank_range::RankRange;
 use super::trie::Trie;
 
 /// Up to so many routes a bucket is tested one by one: comparing beats walking a tree.
 const FLAT_ROUTES_MAX: usize = 4;
-
-/// A range of ranks in [`Index::ranks`], ascending.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RankRange {
-    pub at: u32,
-    pub end: u32,
-}
 
 /// The routes of one host (or host ending, or of all hosts).
 #[derive(Debug)]

@@ -4,10 +4,11 @@
 use regex::bytes::Regex;
 
 use super::diagnostic::Diagnostic;
+use super::output::Output;
 use super::path::{self, PathView};
 use super::pattern::{self, Subject};
 use super::replacement::Replacement;
-use super::router::Scratch;
+use super::scratch::Scratch;
 use super::template::Template;
 
 /// The path modifiers of one rule. Empty for a rule that only matches.
@@ -58,29 +59,6 @@ pub struct Rewritten<'a> {
 pub const X_FORWARDED_PREFIX: &str = "X-Forwarded-Prefix";
 /// Name of the field that tells the origin which path was replaced.
 pub const X_REPLACED_PATH: &str = "X-Replaced-Path";
-
-/// The outcome's memory, kept between requests.
-#[derive(Debug, Default)]
-pub(crate) struct Output {
-    path: Vec<u8>,
-    /// The encoded path while it is not simply the encoding of `path`; else empty (Go's `URL.RawPath`).
-    raw: Vec<u8>,
-    spare: Vec<u8>,
-    target: Vec<u8>,
-    prefixes: [Kept; 2],
-    stripped_from: Kept,
-    replaced_path: Kept,
-    /// The path may lack its leading slash, the target gets one.
-    ensure_slash: bool,
-    changed: bool,
-}
-
-/// A value that a request may have or not; its memory stays either way.
-#[derive(Debug, Default)]
-struct Kept {
-    text: Vec<u8>,
-    there: bool,
-}
 
 /// Why a modifier ended the request.
 enum Stop {
@@ -173,25 +151,25 @@ impl Modifiers {
                 let prefix = if self.sanitize { &self.add_prefix_raw } else { &self.add_prefix };
                 insert_front(&mut output.raw, prefix.as_bytes());
             }
-            output.modified();
+            output.set_changed();
         }
         if let Some((regex, replacement)) = &self.replace_regex {
             let Output { path, spare, .. } = output;
             let subject = Subject::new(path);
             if replacement.replace_all(regex, &subject, path, spare) {
                 drop(subject);
-                output.replaced_path.keep(&output.path);
+                output.replaced_path.set(&output.path);
                 std::mem::swap(&mut output.path, &mut output.spare);
                 self.forget_raw(output);
-                output.modified();
+                output.set_changed();
             }
         }
         if !self.replace_path.is_empty() {
-            output.replaced_path.keep(&output.path);
+            output.replaced_path.set(&output.path);
             output.path.clear();
             output.path.extend_from_slice(self.replace_path.as_bytes());
             self.forget_raw(output);
-            output.modified();
+            output.set_changed();
         }
         Ok(())
     }
@@ -206,15 +184,15 @@ impl Modifiers {
             Some(rebuilt) if !rebuilt || len > output.path.len() => return Err(Stop::Empty),
             Some(_) => {}
         }
-        output.stripped_from.keep(&output.path);
-        output.prefixes[0].keep(&output.spare);
+        output.stripped_from.set(&output.path);
+        output.prefixes[0].set(&output.spare);
         output.path.drain(..len);
         if self.sanitize {
             output.cut_raw(len);
         } else {
             output.raw.drain(..len.min(output.raw.len()));
         }
-        output.modified();
+        output.set_changed();
         output.ensure_slash = true;
         Ok(())
     }
@@ -223,15 +201,15 @@ impl Modifiers {
     fn cut_prefix(&self, output: &mut Output) -> Result<(), Stop> {
         let prefix = self.strip.iter().map(|prefix| prefix.as_bytes()).find(|prefix| output.path.starts_with(prefix));
         let prefix = prefix.ok_or(Stop::NotFound)?;
-        output.stripped_from.keep(&output.path);
+        output.stripped_from.set(&output.path);
         cut(&mut output.path, prefix);
         if self.sanitize {
             output.cut_raw(prefix.len());
         } else if !output.raw.is_empty() {
             cut(&mut output.raw, prefix);
         }
-        output.prefixes[1].keep(prefix);
-        output.modified();
+        output.prefixes[1].set(prefix);
+        output.set_changed();
         Ok(())
     }
 
@@ -255,80 +233,6 @@ impl<'a> Rewritten<'a> {
 pub enum FieldEdit {
     Add,
     Set,
-}
-
-impl Kept {
-    /// Keeps a decoded path for a header field. Control bytes, which no field may carry, stay percent-encoded.
-    fn keep(&mut self, path: &[u8]) {
-        self.there = true;
-        self.text.clear();
-        for &byte in path.trim_ascii() {
-            if byte.is_ascii_control() {
-                path::push_escape(byte, &mut self.text);
-            } else {
-                self.text.push(byte);
-            }
-        }
-    }
-
-    fn value(&self) -> Option<&[u8]> {
-        self.there.then_some(&*self.text)
-    }
-}
-
-impl Output {
-    fn begin(&mut self, view: &PathView<'_>) {
-        self.path.clear();
-        self.path.extend_from_slice(view.path);
-        self.spare.clear();
-        path::encode_into(view.path, &mut self.spare);
-        self.raw.clear();
-        if self.spare != view.raw {
-            self.raw.extend_from_slice(view.raw);
-        }
-        let [template, literal] = &mut self.prefixes;
-        for kept in [template, literal, &mut self.stripped_from, &mut self.replaced_path] {
-            kept.there = false;
-        }
-        self.ensure_slash = false;
-        self.changed = false;
-    }
-
-    fn modified(&mut self) {
-        self.changed = true;
-        self.ensure_slash = false;
-    }
-
-    /// Cuts off what the first `len` bytes of the decoded path, which are gone already, are written with. The remainder keeps its
-    /// escapes, where v1 reads an encoded slash as a real one once Go's rule makes it encode the path anew. Only slashes at its front
-    /// are real and one: two would be the beginning of an authority.
-    fn cut_raw(&mut self, len: usize) {
-        let (front, slashes) = path::raw_front(&self.raw, len);
-        let slash = if self.path.first() == Some(&b'/') { "/" } else { "" };
-        if !self.raw.is_empty() {
-            self.raw.splice(..front + slashes, slash.bytes());
-        }
-    }
-
-    fn write_target(&mut self, query: &[u8], sanitize: bool) {
-        self.target.clear();
-        if sanitize && !self.raw.is_empty() {
-            path::escape_illegal(&self.raw, &mut self.target);
-        } else {
-            path::escaped_path(&self.path, &self.raw, &mut self.target);
-        }
-        if self.target.is_empty() {
-            self.target.push(b'/');
-        }
-        if self.ensure_slash && self.target[0] != b'/' {
-            self.target.insert(0, b'/');
-        }
-        if sanitize {
-            let slashes = self.target.iter().take_while(|byte| **byte == b'/').count();
-            self.target.splice(..slashes, *b"/");
-        }
-        self.target.extend_from_slice(query);
-    }
 }
 
 /// A target without modifiers: forwarded as received, but for what may not be (dot segments, no path, raw non-ASCII bytes).

@@ -1,14 +1,13 @@
-//! The rule grammar, its one parser and its error (docs/reference/rules.md#grammar).
-
-use std::fmt;
+//! The rule grammar and its one parser (docs/reference/rules.md#grammar).
 
 use super::diagnostic::Diagnostic;
+use super::host::lower_host_name;
+use super::invalid::{InvalidRule, NAMES};
 use super::matcher::{FIELDS_NOT_IN_HEADERS, HeaderTest, Matcher, Prefix, is_outside_headers};
 use super::modifier::Modifiers;
 use super::pattern;
-use super::router::lower_host_name;
 use super::template::{Kind, Template};
-use crate::limits::{Bound, RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
+use crate::limits::{RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
 
 /// A frontend's rule: conditions that must all hold, and what is done to the path of a request that meets them.
 #[derive(Debug, Clone)]
@@ -19,121 +18,6 @@ pub struct Rule {
     hosts: Vec<String>,
     warnings: Vec<Diagnostic>,
 }
-
-/// Why a rule was not accepted: the piece of the rule, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InvalidRule {
-    /// No rule text at all.
-    Empty,
-    /// The texts of one frontend together.
-    TooLong {
-        bytes: usize,
-    },
-    /// The texts of one frontend together; they are not compiled.
-    TooManyExpressions,
-    /// A piece without a matcher's name.
-    NoName {
-        piece: String,
-    },
-    UnknownName {
-        piece: String,
-        name: String,
-    },
-    NoArguments {
-        piece: String,
-    },
-    /// `Headers` and `HeadersRegexp` take pairs.
-    OddArguments {
-        piece: String,
-        count: usize,
-    },
-    InvalidPattern {
-        piece: String,
-        error: pattern::InvalidPattern,
-    },
-    InvalidQuery {
-        piece: String,
-        argument: String,
-    },
-    /// Only from [`parse_domains`]: a `Host` without a single name.
-    NoDomain {
-        text: String,
-    },
-}
-
-impl fmt::Display for InvalidRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            InvalidRule::Empty => write!(f, "empty rule: write for example `Host:example.com`"),
-            InvalidRule::TooLong { bytes } => {
-                write!(f, "rule of {bytes} bytes where {RULE_BYTES_MAX} are allowed: split it into several frontends")
-            }
-            InvalidRule::TooManyExpressions => write!(
-                f,
-                "rule with more than {RULE_EXPRESSIONS_MAX} regular expressions (each `{{...}}` is one): split it into several frontends"
-            ),
-            InvalidRule::NoName { piece } => write!(f, "`{piece}`: no matcher: write `Name:argument`"),
-            InvalidRule::UnknownName { piece, name } => {
-                write!(f, "`{piece}`: unknown matcher `{name}`: ")?;
-                match NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)) {
-                    Some(known) => write!(f, "names are case-sensitive, write `{known}`"),
-                    None => write!(f, "use one of {}", NAMES.join(", ")),
-                }
-            }
-            InvalidRule::NoArguments { piece } => write!(f, "`{piece}`: no argument: write `Name:argument`"),
-            InvalidRule::OddArguments { piece, count } => write!(
-                f,
-                "`{piece}`: {count} arguments where pairs of field name and value are needed (a value cannot hold `,`)"
-            ),
-            InvalidRule::InvalidPattern { piece, error } => write!(f, "`{piece}`: {error}: correct the expression"),
-            InvalidRule::InvalidQuery { piece, argument } => {
-                write!(f, "`{piece}`: `{argument}` needs exactly one `=`: write `key=value`")
-            }
-            InvalidRule::NoDomain { text } => {
-                write!(f, "`{text}`: no domain in the Host rule: write `Host:example.com`")
-            }
-        }
-    }
-}
-
-impl std::error::Error for InvalidRule {}
-
-impl InvalidRule {
-    /// The bound that the rule goes beyond, if that is what is wrong with it.
-    pub fn bound(&self) -> Option<Bound> {
-        match self {
-            InvalidRule::TooLong { .. } => Some(Bound::RuleBytes),
-            InvalidRule::TooManyExpressions => Some(Bound::RuleExpressions),
-            InvalidRule::InvalidPattern { error, .. } => error.bound,
-            InvalidRule::Empty
-            | InvalidRule::NoName { .. }
-            | InvalidRule::UnknownName { .. }
-            | InvalidRule::NoArguments { .. }
-            | InvalidRule::OddArguments { .. }
-            | InvalidRule::InvalidQuery { .. }
-            | InvalidRule::NoDomain { .. } => None,
-        }
-    }
-}
-
-/// Every name that a rule may begin with.
-const NAMES: [&str; 15] = [
-    "Host",
-    "HostRegexp",
-    "Path",
-    "PathStrip",
-    "PathStripRegex",
-    "PathPrefix",
-    "PathPrefixStrip",
-    "PathPrefixStripRegex",
-    "Method",
-    "Headers",
-    "HeadersRegexp",
-    "Query",
-    "AddPrefix",
-    "ReplacePath",
-    "ReplacePathRegex",
-];
 
 impl Rule {
     /// Parses one rule text.
@@ -421,6 +305,7 @@ fn last(mut arguments: Vec<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Bound;
 
     fn error(text: &str) -> String {
         Rule::parse(text).expect_err(text).to_string()

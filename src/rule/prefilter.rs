@@ -11,8 +11,8 @@ use regex_automata::util::pool::Pool;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
 
-use super::index::RankRange;
 use super::matcher::{Matcher, Prefix};
+use super::rank_range::RankRange;
 use super::template::Template;
 use crate::limits::{FILTER_CACHE_BYTES_MAX, FILTER_PROGRAM_BYTES_MAX};
 

@@ -1,12 +1,14 @@
 //! From a request to its route: host index first, then rank, which is priority, provider and name (docs/reference/rules.md#order).
 
-use super::index::{Candidates, Index, Keys};
+use super::host::{before_colon, canonical_host, fold, fold_char};
+use super::index::{Index, Keys};
 use super::matcher::{Headers, MatchInput, Matcher};
-use super::modifier::{Modifiers, Output};
+use super::modifier::Modifiers;
 use super::parse::Rule;
 use super::path;
 use super::prefilter;
 use super::redirect;
+use super::scratch::Scratch;
 use super::template::Slash;
 
 /// One frontend's way in.
@@ -60,18 +62,6 @@ pub enum RouteOutcome<'a, T> {
     NotFound,
     /// 400: a malformed escape, or a traversal that cannot be read safely.
     Refused,
-}
-
-/// Memory for routing and modifying, one per worker; a warm one makes both free of allocation.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    pub(crate) path: path::PathBuffers,
-    pub(crate) output: Output,
-    host: Vec<u8>,
-    folded: Vec<u8>,
-    reversed: Vec<u8>,
-    subject: Vec<u8>,
-    candidates: Candidates,
 }
 
 /// All routes of one entry point.
@@ -179,59 +169,6 @@ impl<T> Ranked<T> {
     }
 }
 
-/// The host that `Host` rules compare: without port and brackets, trimmed, lower-cased. The trailing dot stays. What is not of the
-/// form `name:port` or `[address]:port` is taken whole.
-pub fn canonical_host<'a>(host: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    fold(without_port(host).trim_ascii(), lower_char, scratch);
-    scratch
-}
-
-/// A name in a rule as it is compared: trimmed and lower-cased.
-pub(crate) fn lower_host_name(name: &str) -> String {
-    name.trim().chars().map(lower_char).collect()
-}
-
-fn without_port(host: &[u8]) -> &[u8] {
-    let Some(colon) = memchr::memrchr(b':', host) else { return host };
-    let name = &host[..colon];
-    match name {
-        [b'[', inner @ .., b']'] if !inner.iter().any(|byte| matches!(byte, b'[' | b']')) => inner,
-        _ if name.iter().any(|byte| matches!(byte, b':' | b'[' | b']')) => host,
-        _ => name,
-    }
-}
-
-fn before_colon(host: &[u8]) -> &[u8] {
-    &host[..memchr::memchr(b':', host).unwrap_or(host.len())]
-}
-
-/// Lower-cases; bytes outside of UTF-8 stay as they are.
-fn fold(host: &[u8], change: fn(char) -> char, out: &mut Vec<u8>) {
-    out.clear();
-    if host.is_ascii() {
-        out.extend_from_slice(host);
-        out.make_ascii_lowercase();
-        return;
-    }
-    for chunk in host.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            out.extend_from_slice(change(c).encode_utf8(&mut [0; 4]).as_bytes());
-        }
-        out.extend_from_slice(chunk.invalid());
-    }
-}
-
-/// One character for one, as Go lower-cases.
-fn lower_char(c: char) -> char {
-    c.to_lowercase().next().unwrap_or(c)
-}
-
-/// The ASCII letter that a case-insensitive expression takes this character for, or the lower-cased character: the index must find
-/// every host that the expression can match.
-fn fold_char(c: char) -> char {
-    if c == '\u{17f}' { 's' } else { lower_char(c) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,20 +205,6 @@ mod tests {
             RouteOutcome::NotFound => "404".to_owned(),
             RouteOutcome::Refused => "400".to_owned(),
         }
-    }
-
-    #[test]
-    fn hosts_are_canonical() {
-        let canonical =
-            |host: &str| String::from_utf8_lossy(canonical_host(host.as_bytes(), &mut Vec::new())).into_owned();
-        assert_eq!(canonical("FOO.Bar:8080"), "foo.bar");
-        assert_eq!(canonical("foo.bar:"), "foo.bar");
-        assert_eq!(canonical("foo.bar."), "foo.bar.");
-        assert_eq!(canonical("[::1]:80"), "::1");
-        assert_eq!(canonical("[::1]"), "[::1]");
-        assert_eq!(canonical("::1"), "::1");
-        assert_eq!(canonical(" MÜNCHEN.de "), "münchen.de");
-        assert_eq!(canonical(""), "");
     }
 
     #[test]
