@@ -1,13 +1,13 @@
-//! Host names of requests and rules: the port cut off, letters folded (docs/reference/rules.md#matchers).
+//! Host names of requests and rules: removal of the port, and lower-casing (docs/reference/rules.md#matchers).
 
-/// The host that `Host` rules compare: without port and brackets, trimmed, lower-cased. The trailing dot stays. What is not of the
-/// form `name:port` or `[address]:port` is taken whole.
+/// The host that `Host` rules are compared with: without port and brackets, trimmed, lower-cased. The trailing dot stays. A text that
+/// is not of the form `name:port` or `[address]:port` is taken whole.
 pub fn canonical_host<'a>(host: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     fold(without_port(host).trim_ascii(), lower_char, scratch);
     scratch
 }
 
-/// A name in a rule as it is compared: trimmed and lower-cased.
+/// The form in which the name in a rule is compared: trimmed and lower-cased.
 pub(super) fn lower_host_name(name: &str) -> String {
     name.trim().chars().map(lower_char).collect()
 }
@@ -26,7 +26,7 @@ pub(super) fn before_colon(host: &[u8]) -> &[u8] {
     &host[..memchr::memchr(b':', host).unwrap_or(host.len())]
 }
 
-/// Lower-cases; bytes outside of UTF-8 stay as they are.
+/// Writes `host` lower-cased to `out`: characters outside ASCII by `change`; bytes that are not UTF-8 stay as they are.
 pub(super) fn fold(host: &[u8], change: fn(char) -> char, out: &mut Vec<u8>) {
     out.clear();
     if host.is_ascii() {
@@ -42,13 +42,13 @@ pub(super) fn fold(host: &[u8], change: fn(char) -> char, out: &mut Vec<u8>) {
     }
 }
 
-/// One character for one, as Go lower-cases.
+/// Lower-cases a character to exactly one character, as Go does.
 fn lower_char(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
 
-/// The ASCII letter that a case-insensitive expression takes this character for, or the lower-cased character: the index must find
-/// every host that the expression can match.
+/// The ASCII letter that a case-insensitive expression considers equal to this character, else the lower-cased character. The index
+/// must find every host that such an expression can match.
 pub(super) fn fold_char(c: char) -> char {
     if c == '\u{17f}' { 's' } else { lower_char(c) }
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_canonical() {
+    fn canonical_host_has_no_port_and_is_lower_case() {
         let canonical =
             |host: &str| String::from_utf8_lossy(canonical_host(host.as_bytes(), &mut Vec::new())).into_owned();
         assert_eq!(canonical("FOO.Bar:8080"), "foo.bar");

@@ -1,11 +1,11 @@
-//! Why a rule is rejected, as its author reads it (docs/reference/rules.md#grammar).
+//! The error of a rejected rule, as the rule's author reads it (docs/reference/rules.md#grammar).
 
 use std::fmt;
 
 use super::pattern::InvalidPattern;
 use crate::limits::{Bound, RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
 
-/// Every name that a rule may begin with.
+/// The names that a piece of a rule may begin with.
 pub(super) const NAMES: [&str; 15] = [
     "Host",
     "HostRegexp",
@@ -24,16 +24,16 @@ pub(super) const NAMES: [&str; 15] = [
     "ReplacePathRegex",
 ];
 
-/// Why a rule was not accepted: the piece of the rule, and what to do about it.
+/// Why a rule is rejected: the faulty piece of the rule and how to correct it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidRule {
     /// No rule text at all.
     Empty,
-    /// The texts of one frontend together.
+    /// The rule texts of one frontend together have more than `RULE_BYTES_MAX` bytes.
     TooLong {
         bytes: usize,
     },
-    /// The texts of one frontend together; they are not compiled.
+    /// The rule texts of one frontend together have more than `RULE_EXPRESSIONS_MAX` expressions; none of them is compiled.
     TooManyExpressions,
     /// A piece without a matcher's name.
     NoName {
@@ -46,7 +46,7 @@ pub enum InvalidRule {
     NoArguments {
         piece: String,
     },
-    /// `Headers` and `HeadersRegexp` take pairs.
+    /// `Headers` or `HeadersRegexp`, which need pairs, with an odd number of arguments.
     OddArguments {
         piece: String,
         count: usize,
@@ -59,7 +59,7 @@ pub enum InvalidRule {
         piece: String,
         argument: String,
     },
-    /// Only from [`super::parse_domains`]: a `Host` without a single name.
+    /// A rule with `Host` but without a single name; only [`super::parse_domains`] returns it.
     NoDomain {
         text: String,
     },
@@ -103,7 +103,7 @@ impl fmt::Display for InvalidRule {
 impl std::error::Error for InvalidRule {}
 
 impl InvalidRule {
-    /// The bound that the rule goes beyond, if that is what is wrong with it.
+    /// The bound that the rule exceeds, if that is the reason for its rejection.
     pub fn bound(&self) -> Option<Bound> {
         match self {
             InvalidRule::TooLong { .. } => Some(Bound::RuleBytes),

@@ -1,7 +1,7 @@
-//! Rules: Traefik v1's rule text, compiled; the table of routes; and what a route does to the path.
+//! Rules in the language of Traefik v1: parsing, routing, and the path modifiers of a route (docs/reference/rules.md).
 //!
-//! [`Rule::parse_all`] reads a frontend's rule texts, [`Router::build`] ranks and indexes the routes of an entry point,
-//! [`Router::route`] answers for one request, and [`Modifiers::apply`] gives the target to forward. Source: docs/reference/rules.md.
+//! [`Rule::parse_all`] parses the rule texts of a frontend, [`Router::build`] ranks and indexes the routes of an entry point,
+//! [`Router::route`] finds the route of a request, and [`Modifiers::apply`] returns the target to forward.
 
 mod diagnostic;
 mod host;
