@@ -99,9 +99,9 @@ pub const LINGER_BYTES_MAX: usize = 256 * 1024;
 pub const UPSTREAM_IDLE_SECS: u64 = 90;
 /// Informational responses (1xx) in front of one final response.
 pub const INFORMATIONAL_MAX: usize = 16;
-/// Servers tried for one request whose connection was refused, the first included.
+/// Servers that one request tries if it cannot connect (refused, unreachable, timed out or failed handshake), the first included.
 pub const CONNECT_ATTEMPTS_MAX: usize = 4;
-/// Failed connects in a row that set a server aside, and how often one request tries whether it is back.
+/// Connect failures in a row that eject a server, and the interval in which one request probes whether it is back.
 pub const CONNECT_FAILURES_MAX: u32 = 3;
 pub const EJECTION_SECS: u64 = 10;
 /// The interval of a backend's health check, whatever its label says: a shorter one is raised to it, so that no container keeps the

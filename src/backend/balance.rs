@@ -63,8 +63,8 @@ impl BalanceMethod {
     }
 }
 
-/// The weight in use for a configured one: 0 becomes 1 unless `allow_zero` (`allowMinWeightZero`). `None` if the weight is negative or above
-/// `u32::MAX`.
+/// The weight in use for a configured one: 0 becomes 1 unless `allow_zero` (`allowMinWeightZero`). `None` if the weight is negative or
+/// above `u32::MAX`.
 pub fn effective_weight(configured: i64, allow_zero: bool) -> Option<u32> {
     match configured {
         0 => Some(u32::from(!allow_zero)),

@@ -1,4 +1,5 @@
-//! Dynamic weights: servers with clearly fewer failures (statuses 500 to 504) than the others get more requests (docs/reference/backends.md#balancing, "drr").
+//! Dynamic weights: servers with clearly fewer failures (statuses 500 to 504) than the others get more requests
+//! (docs/reference/backends.md#balancing, "drr").
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn servers_take_turns_by_weight() {
-        // The cycle `2 2 1 2` of docs/reference/backends.md#balancing, entered at the first server by name.
+        // The cycle `b b a b` of docs/reference/backends.md#balancing.
         assert_eq!(turns(&[1, 3], 8), [1, 1, 0, 1, 1, 1, 0, 1]);
         assert_eq!(turns(&[1, 1], 4), [0, 1, 0, 1]);
         assert_eq!(turns(&[5, 5, 10], 8), [2, 0, 1, 2, 2, 0, 1, 2]);

@@ -30,7 +30,7 @@ pub struct ServerState {
     failures: AtomicU32,
     /// The time (monotonic clock, in nanoseconds) from which on the next request may probe the ejected server; 0 unless it is ejected.
     probe_at: AtomicU64,
-    /// A request has been picked to probe the server and has not yet asked for its connection.
+    /// A request has been picked to probe the server and has not yet called `needs_new_connection`.
     probe_pending: AtomicBool,
 }
 
@@ -110,7 +110,7 @@ impl ServerState {
     }
 
     /// Whether this request must open a new connection, because it is the probe: a pooled connection would not prove that the server can
-    /// be reached. Returns true to one request for each claimed probe.
+    /// be reached. True once for each claimed probe.
     pub fn needs_new_connection(&self) -> bool {
         self.probe_pending.load(Ordering::Relaxed) && self.probe_pending.swap(false, Ordering::Relaxed)
     }

@@ -26,7 +26,8 @@ pub(super) fn before_colon(host: &[u8]) -> &[u8] {
     &host[..memchr::memchr(b':', host).unwrap_or(host.len())]
 }
 
-/// Writes `host` lower-cased to `out`: characters outside ASCII by `change`; bytes that are not UTF-8 stay as they are.
+/// Writes `host` lower-cased to `out`. Unless all of it is ASCII, each character is mapped by `change`; bytes that are not UTF-8 stay
+/// as they are.
 pub(super) fn fold(host: &[u8], change: fn(char) -> char, out: &mut Vec<u8>) {
     out.clear();
     if host.is_ascii() {

@@ -216,7 +216,7 @@ struct Store<'a> {
 impl Store<'_> {
     fn bucket(&mut self, group: Ranks) -> Bucket {
         if group.len() <= FLAT_ROUTES_MAX {
-            return Bucket::Flat(self.range(&group));
+            return Bucket::Flat(self.store_ranks(&group));
         }
         let mut by_path: Trie<Ranks> = Trie::new();
         for rank in group {
@@ -229,21 +229,22 @@ impl Store<'_> {
 
     fn leaf(&mut self, group: Ranks) -> Leaf {
         if group.len() < FILTER_ROUTES_MIN {
-            return Leaf { unfiltered: self.range(&group), filter: None };
+            return Leaf { unfiltered: self.store_ranks(&group), filter: None };
         }
         let mut patterns = Patterns::default();
         let (narrowed, plain): (Ranks, Ranks) =
             group.iter().partition(|rank| patterns.add(**rank, self.routes[**rank as usize]));
         let is_worth_it = narrowed.len() >= FILTER_ROUTES_MIN;
-        let all = self.range(&narrowed);
+        let all = self.store_ranks(&narrowed);
         let Some(filter) = is_worth_it.then(|| patterns.compile(all)).flatten() else {
-            return Leaf { unfiltered: self.range(&group), filter: None };
+            return Leaf { unfiltered: self.store_ranks(&group), filter: None };
         };
         self.filters.push(filter);
-        Leaf { unfiltered: self.range(&plain), filter: Some(self.filters.len() as u32 - 1) }
+        Leaf { unfiltered: self.store_ranks(&plain), filter: Some(self.filters.len() as u32 - 1) }
     }
 
-    fn range(&mut self, group: &[u32]) -> RankRange {
+    /// Appends the ranks of a group to all ranks, and returns their range.
+    fn store_ranks(&mut self, group: &[u32]) -> RankRange {
         let at = self.ranks.len() as u32;
         self.ranks.extend_from_slice(group);
         RankRange { at, end: self.ranks.len() as u32 }

@@ -29,7 +29,7 @@ pub struct RouterOptions {
     /// If true, a path that differs from a `Path` rule only by its trailing slash does not match. If false, it is redirected.
     pub keep_trailing_slash: bool,
     /// If true, dot segments are resolved before matching, and a target with ambiguous ones gets 400
-    /// (docs/reference/security-promises.md#path-traversal). If false, paths are matched byte for byte, as in Traefik v1.
+    /// (docs/reference/security-promises.md#path-traversal). If false, paths are only percent-decoded, as in Traefik v1.
     pub sanitize_path: bool,
 }
 
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn unsanitised_paths_match_byte_for_byte() {
+    fn unsanitised_paths_are_only_percent_decoded() {
         let table = router(v1(false), &["PathPrefix:/admin", "PathPrefix:/"]);
         assert_eq!(routed(&table, "h", "/public/../admin"), "1");
         assert_eq!(routed(&table, "h", "/%61dmin"), "0");
