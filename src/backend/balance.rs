@@ -1,4 +1,4 @@
-//! The balancer: whose turn it is, and who stays with whom (docs/reference/backends.md#balancing).
+//! The balancer: picks the server of a request by weighted turns or by sticky cookie (docs/reference/backends.md#balancing).
 
 use std::sync::Arc;
 
@@ -8,51 +8,52 @@ use super::server::{Lease, Server};
 use super::sticky::StickyCookie;
 use super::url::ServerUrl;
 
-/// How servers take turns.
+/// The balancing method of a backend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BalanceMethod {
-    /// By weight.
+    /// Weighted round robin.
     #[default]
     Wrr,
-    /// By weight, raised for those that fail less.
+    /// Dynamic round robin: the weights of servers with fewer failures are raised.
     Drr,
 }
 
-/// What of the balancing is configured.
+/// The configured options of a balancer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BalancerSettings {
     pub method: BalanceMethod,
     pub sticky: Option<StickyCookie>,
 }
 
-/// A backend's servers, ready to choose from.
+/// The servers of a backend, from which each request gets one.
 #[derive(Debug)]
 pub struct Balancer {
     servers: Box<[Arc<Server>]>,
     settings: BalancerSettings,
     rotation: Rotation,
-    /// The scale of the configured weights, for the usual case that all servers take part.
+    /// The scale of the configured weights, for the usual case that all servers take part in the rotation.
     scale: Scale,
+    /// The weights under [`BalanceMethod::Drr`].
     dynamic: Option<DynamicWeights>,
 }
 
-/// Servers that a request has been to. Reused per connection.
+/// The servers that a request has been sent to, by their index in the balancer.
 #[derive(Debug, Clone, Default)]
 pub struct TriedServers {
     indexes: Vec<usize>,
 }
 
-/// Why no server was chosen.
+/// Why no server was picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PickError {
-    /// There is none, or none is up: 503.
+    /// The backend has no server, or none that is up: 503.
     NoneUp,
-    /// All weights are 0: 500.
+    /// All servers that are up have weight 0: 500.
     AllWeightsZero,
 }
 
 impl BalanceMethod {
-    /// `wrr` and `drr` in any case; anything else is no method, and wrr takes its place (Traefik warns).
+    /// Parses `wrr` or `drr` in any letter case. Returns `None` for any other text; the caller then uses wrr, without a message.
     pub fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
             "wrr" => Some(BalanceMethod::Wrr),
@@ -62,7 +63,8 @@ impl BalanceMethod {
     }
 }
 
-/// A configured weight in use: 0 acts as 1 unless `allow_zero` (allowMinWeightZero); a negative one is refused.
+/// The weight in use for a configured one: 0 becomes 1 unless `allow_zero` (`allowMinWeightZero`). `None` if the weight is negative or
+/// above `u32::MAX`.
 pub fn effective_weight(configured: i64, allow_zero: bool) -> Option<u32> {
     match configured {
         0 => Some(u32::from(!allow_zero)),
@@ -85,7 +87,7 @@ impl TriedServers {
 }
 
 impl Balancer {
-    /// The order of turns follows the servers' names.
+    /// A balancer whose servers take turns in the order of their names.
     pub fn new(mut servers: Vec<Server>, settings: BalancerSettings) -> Self {
         servers.sort_by(|a, b| a.name.cmp(&b.name));
         let weights = || servers.iter().map(|server| server.weight);
@@ -103,10 +105,11 @@ impl Balancer {
         &self.settings
     }
 
-    /// A server for one try. `cookies`: the values of the request's Cookie fields; `now_nanos`: the monotonic clock.
+    /// Picks a server for one attempt. `cookies` are the values of the request's Cookie fields, `now_nanos` is the monotonic clock.
     ///
-    /// Servers already tried are avoided while others are left, and so are those set aside. A sticky client leaves its
-    /// server only when that has been tried, and then gets a new cookie: Traefik v1 would send it to the same one again.
+    /// Tried and ejected servers are avoided as long as there are others. A client with a sticky cookie gets the server of its cookie,
+    /// also an ejected one, unless that server has been tried; it then gets another server and a new cookie. Traefik v1 would send it to
+    /// the same server again.
     pub fn pick<'a>(
         &self,
         mut cookies: impl Iterator<Item = &'a [u8]>,
@@ -114,53 +117,55 @@ impl Balancer {
         now_nanos: u64,
     ) -> Result<Lease, PickError> {
         if let Some(cookie) = &self.settings.sticky {
-            let bound = cookies.find_map(|field| self.bound(cookie.value_in(field)?));
-            if let Some(index) = bound.filter(|&index| !tried.contains(index)) {
+            let sticky = cookies.find_map(|field| self.sticky_server(cookie.value_in(field)?));
+            if let Some(index) = sticky.filter(|&index| !tried.contains(index)) {
                 return Ok(Lease::new(self.servers[index].clone(), index, false));
             }
         }
-        let index = self.turn(tried, now_nanos)?;
+        let index = self.next_turn(tried, now_nanos)?;
         Ok(Lease::new(self.servers[index].clone(), index, self.settings.sticky.is_some()))
     }
 
-    /// The value of Set-Cookie for a lease that wants one.
+    /// The value of Set-Cookie for a lease with `set_cookie`.
     pub fn set_cookie(&self, lease: &Lease) -> Option<String> {
         let cookie = self.settings.sticky.as_ref().filter(|_| lease.set_cookie)?;
         Some(cookie.set_cookie(&lease.server.url))
     }
 
-    /// Counts an answer towards the dynamic weights; does nothing under wrr.
+    /// Counts a response for the dynamic weights; does nothing under wrr.
     pub fn record(&self, lease: &Lease, status: u16, now_nanos: u64) {
         if let Some(dynamic) = &self.dynamic {
             dynamic.record(lease.index, status, now_nanos);
         }
     }
 
-    /// The server in use that a cookie's value names.
-    fn bound(&self, value: &str) -> Option<usize> {
+    /// The server that is up and that a cookie's value names.
+    fn sticky_server(&self, value: &str) -> Option<usize> {
         let parsed = ServerUrl::parse(value).ok()?;
         self.servers.iter().position(|server| server.state.is_up() && parsed.names_same_server(&server.url))
     }
 
-    fn turn(&self, tried: &TriedServers, now_nanos: u64) -> Result<usize, PickError> {
-        let up = |index: usize| self.servers[index].state.is_up();
-        let fresh = |index: usize| up(index) && !tried.contains(index);
-        let best = |index: usize| fresh(index) && !self.servers[index].state.is_ejected();
+    /// The server whose turn it is.
+    fn next_turn(&self, tried: &TriedServers, now_nanos: u64) -> Result<usize, PickError> {
+        let is_up = |index: usize| self.servers[index].state.is_up();
+        let is_untried = |index: usize| is_up(index) && !tried.contains(index);
+        let is_preferred = |index: usize| is_untried(index) && !self.servers[index].state.is_ejected();
         let len = self.servers.len();
-        if self.dynamic.is_none() && (0..len).all(best) {
+        if self.dynamic.is_none() && (0..len).all(is_preferred) {
             let chosen = self.rotation.next(len, self.scale, |index| self.servers[index].weight);
             return chosen.ok_or(if len == 0 { PickError::NoneUp } else { PickError::AllWeightsZero });
         }
-        // Where no server takes new connections they are asked all the same: those that are kept may serve.
-        let are_others = (0..len).any(best);
-        let probes =
-            |index: usize| are_others && self.weight(index) > 0 && self.servers[index].state.try_claim_probe(now_nanos);
-        if let Some(index) = (0..len).find(|&index| fresh(index) && probes(index)) {
+        // If every server is ejected, the stages below use them all the same: their pooled connections may still work.
+        let has_preferred = (0..len).any(is_preferred);
+        let claims_probe = |index: usize| {
+            has_preferred && self.weight(index) > 0 && self.servers[index].state.try_claim_probe(now_nanos)
+        };
+        if let Some(index) = (0..len).find(|&index| is_untried(index) && claims_probe(index)) {
             return Ok(index);
         }
-        let stages: [&dyn Fn(usize) -> bool; 3] = [&best, &fresh, &up];
+        let stages: [&dyn Fn(usize) -> bool; 3] = [&is_preferred, &is_untried, &is_up];
         for takes_part in stages {
-            // Read once: a server that goes down while turns are counted must not leave the count without an end.
+            // The weights are read once: if a server went down during the rotation, its loop might not end.
             let weights = (0..len).map(|index| if takes_part(index) { self.weight(index) } else { 0 });
             let weights: Vec<u32> = weights.collect();
             let scale = Scale::of(weights.iter().copied());
@@ -168,7 +173,7 @@ impl Balancer {
                 return Ok(index);
             }
         }
-        Err(if (0..len).any(up) { PickError::AllWeightsZero } else { PickError::NoneUp })
+        Err(if (0..len).any(is_up) { PickError::AllWeightsZero } else { PickError::NoneUp })
     }
 
     fn weight(&self, index: usize) -> u32 {

@@ -1,22 +1,24 @@
-//! Dynamic weights: servers with clearly fewer 5xx than the others get more (docs/reference/backends.md#balancing, "drr").
+//! Dynamic weights: servers with clearly fewer failures (statuses 500 to 504) than the others get more requests
+//! (docs/reference/backends.md#balancing, "drr").
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Weights never grow beyond this.
+/// The largest dynamic weight.
 const WEIGHT_MAX: u32 = 4096;
-/// One step of raising or lowering a weight.
+/// The factor by which a weight is raised or lowered at once.
 const FACTOR: u32 = 4;
 const SECOND: u64 = 1_000_000_000;
-/// Weights stay for so long after a change.
+/// The time after a change of the weights during which they are not changed again.
 const PAUSE_NANOS: u64 = 10 * SECOND;
+/// The time over which requests and failures are counted.
 const WINDOW_SECS: usize = 10;
-/// A failure rate counts as bad when it exceeds median plus deviation by this factor.
+/// A failure rate is bad if it is above this factor times the sum of the median of the rates and their median deviation.
 const THRESHOLD: f64 = 1.5;
-/// Joins an even set of rates, so that one of the two middle ones is not taken for the norm.
+/// A rate that is added to an even number of rates, so that the median is not the higher one of the two in the middle.
 const SENTINEL: f64 = 0.005;
 
-/// The weights of a balancer's servers and the failures that move them.
+/// The weights of a balancer's servers, and the failures from which they follow.
 #[derive(Debug)]
 pub(super) struct DynamicWeights {
     weights: Box<[AtomicU32]>,
@@ -27,10 +29,11 @@ pub(super) struct DynamicWeights {
 struct Inner {
     configured: Vec<u32>,
     windows: Vec<Window>,
+    /// The time of the last change of the weights.
     changed_nanos: Option<u64>,
 }
 
-/// Requests and failures of the last seconds, one slot each.
+/// The requests and failures of the last [`WINDOW_SECS`] seconds, one slot for each second.
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
     slots: [Slot; WINDOW_SECS],
@@ -54,36 +57,38 @@ impl DynamicWeights {
         self.weights[index].load(Ordering::Relaxed)
     }
 
-    /// Counts an answer and moves the weights when it is time to.
+    /// Counts a response. Changes the weights if the last change is at least [`PAUSE_NANOS`] ago and every window is ready.
     pub fn record(&self, index: usize, status: u16, now_nanos: u64) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now_nanos / SECOND;
         if let Some(window) = inner.windows.get_mut(index) {
             window.count(now, (500..=504).contains(&status));
         }
-        let resting = inner.changed_nanos.is_some_and(|at| now_nanos.saturating_sub(at) < PAUSE_NANOS);
-        if resting || inner.windows.len() < 2 || !inner.windows.iter().all(|window| window.is_ready(now)) {
+        let is_pausing = inner.changed_nanos.is_some_and(|at| now_nanos.saturating_sub(at) < PAUSE_NANOS);
+        if is_pausing || inner.windows.len() < 2 || !inner.windows.iter().all(|window| window.is_ready(now)) {
             return;
         }
-        if let Some(weights) = self.moved(&inner, now) {
-            for (place, weight) in self.weights.iter().zip(weights) {
-                place.store(weight, Ordering::Relaxed);
+        if let Some(weights) = self.next_weights(&inner, now) {
+            for (current, weight) in self.weights.iter().zip(weights) {
+                current.store(weight, Ordering::Relaxed);
             }
             inner.changed_nanos = Some(now_nanos);
         }
     }
 
-    /// The weights that follow from the failures, if they differ from those in use.
-    fn moved(&self, inner: &Inner, now: u64) -> Option<Vec<u32>> {
+    /// The weights that follow from the failures, or `None` if they are those in use.
+    fn next_weights(&self, inner: &Inner, now: u64) -> Option<Vec<u32>> {
         let current: Vec<u32> = (0..self.weights.len()).map(|at| self.weight(at)).collect();
         let rates: Vec<f64> = inner.windows.iter().map(|window| window.failure_rate(now)).collect();
-        let good = good_ones(&rates);
-        let mixed = good.iter().any(|&g| g) && !good.iter().all(|&g| g);
-        let next: Vec<u32> = match mixed {
+        let good = good_servers(&rates);
+        let is_mixed = good.iter().any(|&g| g) && !good.iter().all(|&g| g);
+        let next: Vec<u32> = match is_mixed {
             true => current.iter().zip(&good).map(|(&weight, &good)| raised(weight, good)).collect(),
-            false => {
-                current.iter().zip(&inner.configured).map(|(&weight, &goal)| (weight / FACTOR).max(goal)).collect()
-            }
+            false => current
+                .iter()
+                .zip(&inner.configured)
+                .map(|(&weight, &configured)| (weight / FACTOR).max(configured))
+                .collect(),
         };
         (next != current).then(|| reduced(next))
     }
@@ -94,7 +99,7 @@ fn raised(weight: u32, good: bool) -> u32 {
     if good && more <= WEIGHT_MAX { more } else { weight }
 }
 
-/// Divided by their common divisor, so that equal weights stay small.
+/// The weights divided by their greatest common divisor, so that equal weights stay small.
 fn reduced(weights: Vec<u32>) -> Vec<u32> {
     let divisor = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
     weights.into_iter().map(|weight| weight / divisor).collect()
@@ -104,7 +109,8 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-fn good_ones(rates: &[f64]) -> Vec<bool> {
+/// For each rate, whether it is not bad in comparison with the others: see [`THRESHOLD`].
+fn good_servers(rates: &[f64]) -> Vec<bool> {
     let mut set = rates.to_vec();
     if set.len().is_multiple_of(2) {
         set.push(SENTINEL);
@@ -130,11 +136,12 @@ impl Window {
         slot.failures += u32::from(failed);
     }
 
+    /// The slots with requests within the window.
     fn live(&self, now: u64) -> impl Iterator<Item = &Slot> {
         self.slots.iter().filter(move |slot| slot.requests > 0 && slot.second + WINDOW_SECS as u64 > now)
     }
 
-    /// Requests in most of the window's seconds: fewer say nothing yet.
+    /// Whether there were requests in at least half of the window's seconds; with fewer the rate is not meaningful.
     fn is_ready(&self, now: u64) -> bool {
         self.live(now).count() >= WINDOW_SECS / 2
     }
@@ -151,7 +158,7 @@ impl Window {
 mod tests {
     use super::*;
 
-    /// `statuses`: what each server answers, ten times a second for so many seconds.
+    /// Records the status of each server ten times per second for `secs` seconds.
     fn run(dynamic: &DynamicWeights, from_sec: u64, secs: u64, statuses: &[u16]) {
         for tick in 0..secs * 10 {
             for (index, &status) in statuses.iter().enumerate() {
@@ -165,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn failing_servers_lose_and_win_back() {
+    fn failing_server_loses_and_regains_its_share() {
         let dynamic = DynamicWeights::new(vec![1, 1, 1]);
         run(&dynamic, 0, 9, &[200, 200, 503]);
         assert_eq!(weights(&dynamic), [4, 4, 1]);
@@ -184,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_are_left_alone() {
+    fn equal_failure_rates_keep_configured_weights() {
         let dynamic = DynamicWeights::new(vec![2, 1]);
         run(&dynamic, 0, 60, &[200, 200]);
         assert_eq!(weights(&dynamic), [2, 1]);

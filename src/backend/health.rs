@@ -1,5 +1,5 @@
-//! Health checks as values: when to ask, what to ask, and what the answer means (docs/reference/backends.md#health-checks). The asking is the
-//! control plane's.
+//! Active health checks as values: the interval, the probe and the meaning of its response (docs/reference/backends.md#health-checks). The
+//! control plane sends the probes.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::url::{InvalidUrl, Scheme, ServerUrl};
 use crate::limits;
 
-/// A probe that takes longer has failed.
+/// The timeout of a probe, after which it has failed.
 pub const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// A shorter interval counts as this one.
+/// The shortest interval; a shorter configured one is raised to this.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(limits::HEALTH_CHECK_INTERVAL_MIN_MILLIS);
 
-/// A backend's health check.
+/// The health check of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
     pub interval: Duration,
@@ -24,26 +24,27 @@ pub struct HealthCheck {
     headers: Vec<(String, String)>,
 }
 
-/// The options as written; empty and 0 mean absent.
+/// The options as written. An empty text or 0 means that the option is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HealthOptions<'a> {
     pub path: &'a str,
     pub scheme: &'a str,
     pub port: i64,
     pub hostname: &'a str,
-    /// In nanoseconds, as parsed; `None` if the text is no duration.
+    /// The parsed interval in nanoseconds; `None` if the text is not a duration.
     pub interval_nanos: Option<i64>,
 }
 
-/// One request to make. Redirects are followed.
+/// The request that checks a server. Redirects are followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     pub url: ServerUrl,
-    /// The Host field: the configured host name or the probed URL's.
+    /// The Host field: the configured host name, else that of the URL.
     pub host: String,
     pub headers: Vec<(String, String)>,
 }
 
+/// Why a health check is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidHealthCheck {
     Path(String),
@@ -53,8 +54,8 @@ pub enum InvalidHealthCheck {
 }
 
 impl HealthCheck {
-    /// `None` without a path: no check. A bad interval is replaced by `default_interval`, see [`interval_is_usable`], and one
-    /// that is too short by [`INTERVAL_MIN`].
+    /// `None` if there is no path, and therefore no check. An interval that is not [usable](interval_is_usable) is replaced by
+    /// `default_interval`, and one that is too short by [`INTERVAL_MIN`].
     pub fn new(
         options: HealthOptions,
         headers: Vec<(String, String)>,
@@ -64,7 +65,7 @@ impl HealthCheck {
             return Ok(None);
         }
         let bad_path = || InvalidHealthCheck::Path(options.path.to_owned());
-        // Without a slash a colon in the first segment would make the rest a scheme.
+        // A colon in the first segment of a path without a leading slash would end a scheme.
         let first_segment = options.path.split(['/', '?']).next().unwrap_or_default();
         if first_segment.contains(':') || options.path.bytes().any(|b| b <= b' ' || b == 0x7f) {
             return Err(bad_path());
@@ -83,7 +84,7 @@ impl HealthCheck {
         Ok(Some(HealthCheck { interval, path, scheme, port, hostname, headers }))
     }
 
-    /// The request that probes this server.
+    /// The probe of this server.
     pub fn probe(&self, server: &ServerUrl) -> Result<Probe, InvalidHealthCheck> {
         let scheme = self.scheme.unwrap_or(server.scheme).as_str();
         let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
@@ -93,7 +94,7 @@ impl HealthCheck {
         };
         let path = match self.path.starts_with('/') {
             true => self.path.clone(),
-            // Relative to the folder of the server's own path, as a link would be.
+            // The path is relative to the folder of the server's own path, as a link would be.
             false => format!("{}/{}", server.path.rsplit_once('/').map_or("", |(folder, _)| folder), self.path),
         };
         let url = ServerUrl::parse(&format!("{scheme}://{authority}{path}")).map_err(InvalidHealthCheck::Url)?;
@@ -102,7 +103,7 @@ impl HealthCheck {
     }
 }
 
-/// Whether a configured interval counts, or the global one takes its place (worth an error in the log).
+/// Whether a configured interval is used. If not, the global interval is used instead, and the caller logs an error.
 pub fn interval_is_usable(nanos: Option<i64>) -> bool {
     nanos.is_some_and(|nanos| nanos > 0)
 }
@@ -116,7 +117,7 @@ impl fmt::Display for InvalidHealthCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InvalidHealthCheck::Path(path) => {
-                write!(f, "the health check's path {path:?} is no URL path: begin it with /")
+                write!(f, "the health check's path {path:?} is not a URL path: begin it with /")
             }
             InvalidHealthCheck::Scheme(text) => {
                 write!(f, "the health check's scheme {text:?} is not http, https or h2c")

@@ -1,5 +1,5 @@
-//! Which server: balancing, stickiness, health (docs/reference/backends.md#balancing). Pure: workers share it through atomics, and what must
-//! outlive a reload is carried over by URL.
+//! Backends: balancing, sticky sessions and the health of servers (docs/reference/backends.md#balancing). The module performs no I/O.
+//! Workers share a backend through atomics. The state of a server outlives a reload of the configuration if its URL stays the same.
 
 pub mod balance;
 pub mod health;
@@ -19,16 +19,16 @@ pub use server::{Lease, Server, ServerState};
 pub use sticky::StickyCookie;
 pub use url::{InvalidUrl, Scheme, ServerUrl};
 
-/// The states of a backend's servers by URL text: what a reload carries over.
+/// The states of a backend's servers by the text of their URLs, which a reload of the configuration carries over.
 #[derive(Debug, Clone, Default)]
 pub struct BackendState {
     servers: HashMap<String, Arc<ServerState>>,
 }
 
 impl BackendState {
-    /// States for the servers with these URLs: the previous ones where the URL is known, new ones otherwise.
+    /// The states for the servers with these URLs: the previous state if the URL is known, else a new one.
     pub fn carry<'a>(previous: Option<&BackendState>, urls: impl IntoIterator<Item = &'a str>) -> Self {
-        let state = |url: &str| previous.and_then(|known| known.servers.get(url)).cloned().unwrap_or_default();
+        let state = |url: &str| previous.and_then(|states| states.servers.get(url)).cloned().unwrap_or_default();
         BackendState { servers: urls.into_iter().map(|url| (url.to_owned(), state(url))).collect() }
     }
 

@@ -1,16 +1,16 @@
-//! The classic interleaved weighted round robin, shared by all workers through one atomic number (docs/reference/backends.md#balancing).
+//! Interleaved weighted round robin, shared by all workers through one atomic number (docs/reference/backends.md#balancing).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where the rotation stands: the last index and the current weight. In one round, with the current weight falling from
-/// the largest weight by the common divisor, each server whose weight reaches it gets a turn.
+/// The position of a rotation: the last index and the current weight. The current weight begins at the largest weight and falls by the
+/// greatest common divisor with each pass over the servers. In a pass, each server of at least the current weight gets a turn.
 #[derive(Debug, Default)]
 pub(super) struct Rotation {
-    /// Index in the upper half, one more than the last server's so that 0 is the beginning; current weight in the lower.
+    /// In the upper half the index of the last server plus one, so that 0 is the beginning; in the lower half the current weight.
     position: AtomicU64,
 }
 
-/// Largest weight and greatest common divisor of the weights that take part.
+/// The largest weight and the greatest common divisor of the weights that take part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Scale {
     max: u32,
@@ -25,26 +25,27 @@ impl Scale {
 }
 
 impl Rotation {
-    /// The next index below `len` by `weight`; an index of weight 0 is never chosen. `None` if all weights are 0.
+    /// The next index below `len` in a rotation by `weight`. An index of weight 0 is never returned. `None` if all weights are 0.
     pub fn next(&self, len: usize, scale: Scale, weight: impl Fn(usize) -> u32) -> Option<usize> {
         if scale.max == 0 || len == 0 {
             return None;
         }
         let mut seen = self.position.load(Ordering::Relaxed);
         loop {
-            let (index, current) = step(seen, len, scale, &weight);
+            let (index, current) = next_turn(seen, len, scale, &weight);
             let next = ((index as u64 + 1) << 32) | u64::from(current);
             match self.position.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(index),
-                // Another worker took this turn: the next one is ours.
+                // Another worker took this turn: try the next one.
                 Err(moved) => seen = moved,
             }
         }
     }
 }
 
-fn step(position: u64, len: usize, scale: Scale, weight: &impl Fn(usize) -> u32) -> (usize, u32) {
-    // The set of servers may have changed since the position was written: then it is brought into range.
+/// The index and the current weight that follow a position.
+fn next_turn(position: u64, len: usize, scale: Scale, weight: &impl Fn(usize) -> u32) -> (usize, u32) {
+    // Other servers may have taken part when the position was written: it is brought into the range of these.
     let mut index = (position >> 32) as usize % (len + 1);
     let mut current = (position as u32).min(scale.max);
     loop {
@@ -58,7 +59,7 @@ fn step(position: u64, len: usize, scale: Scale, weight: &impl Fn(usize) -> u32)
             return (index, current);
         }
         index += 1;
-        // A position from another set may hold a current weight of zero: the next round sets it.
+        // A position written for other servers may have a current weight of 0, which the next pass replaces.
     }
 }
 
@@ -78,22 +79,22 @@ mod tests {
     }
 
     #[test]
-    fn one_to_three() {
-        // The cycle `2 2 1 2` of docs/reference/backends.md#balancing, entered at the first server by name.
+    fn servers_take_turns_by_weight() {
+        // The cycle `b b a b` of docs/reference/backends.md#balancing.
         assert_eq!(turns(&[1, 3], 8), [1, 1, 0, 1, 1, 1, 0, 1]);
         assert_eq!(turns(&[1, 1], 4), [0, 1, 0, 1]);
         assert_eq!(turns(&[5, 5, 10], 8), [2, 0, 1, 2, 2, 0, 1, 2]);
     }
 
     #[test]
-    fn nothing_weighs_anything() {
+    fn no_index_is_returned_if_all_weights_are_zero() {
         assert_eq!(Rotation::default().next(2, Scale::of([0, 0].into_iter()), |_| 0), None);
         assert_eq!(Rotation::default().next(0, Scale::of([].into_iter()), |_| 0), None);
     }
 
     proptest! {
         #[test]
-        fn shares_are_proportional(weights in prop::collection::vec(0u32..40, 1..8), rounds in 1usize..4) {
+        fn turns_are_proportional_to_weights(weights in prop::collection::vec(0u32..40, 1..8), rounds in 1usize..4) {
             prop_assume!(weights.iter().any(|&w| w > 0));
             let scale = Scale::of(weights.iter().copied());
             let cycle: u32 = weights.iter().sum::<u32>() / scale.gcd;
@@ -105,7 +106,7 @@ mod tests {
         }
 
         #[test]
-        fn any_position_leads_on(position in any::<u64>(), weights in prop::collection::vec(0u32..40, 1..8)) {
+        fn any_position_leads_to_a_server_with_weight(position in any::<u64>(), weights in prop::collection::vec(0u32..40, 1..8)) {
             prop_assume!(weights.iter().any(|&w| w > 0));
             let rotation = Rotation { position: AtomicU64::new(position) };
             let scale = Scale::of(weights.iter().copied());

@@ -1,4 +1,4 @@
-//! A server and what is known of it, shared by all workers.
+//! A server and its state, shared by all workers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,24 +13,25 @@ const EJECTION_NANOS: u64 = limits::EJECTION_SECS * 1_000_000_000;
 pub struct Server {
     pub name: String,
     pub url: ServerUrl,
-    /// As configured, at least 0.
+    /// The configured weight, see [`super::effective_weight`].
     pub weight: u32,
     pub state: Arc<ServerState>,
 }
 
-/// What is known of a server; lives across reloads as long as its URL stays the same.
+/// The state of a server. A reload of the configuration keeps it as long as the server's URL stays the same.
 #[derive(Debug)]
 pub struct ServerState {
-    /// The health check's word; servers count as up until it says otherwise.
+    /// The result of the last health check; true before the first one.
     up: AtomicBool,
+    /// Requests in flight.
     active: AtomicU32,
     requests: AtomicU64,
-    /// Failed connects without a successful one between them.
+    /// Connect failures in a row.
     failures: AtomicU32,
-    /// Set aside: the moment of the monotonic clock, in nanoseconds, when the next request may try it. 0 while it is not.
+    /// The time (monotonic clock, in nanoseconds) from which on the next request may probe the ejected server; 0 unless it is ejected.
     probe_at: AtomicU64,
-    /// A request was chosen to try it, and has not begun to.
-    is_probed: AtomicBool,
+    /// A request has been picked to probe the server and has not yet called `needs_new_connection`.
+    probe_pending: AtomicBool,
 }
 
 impl Default for ServerState {
@@ -41,47 +42,48 @@ impl Default for ServerState {
             requests: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             probe_at: AtomicU64::new(0),
-            is_probed: AtomicBool::new(false),
+            probe_pending: AtomicBool::new(false),
         }
     }
 }
 
-// Every value stands for itself and orders no other memory, so relaxed loads and stores are enough.
+// Each value is independent and orders no other memory, so relaxed loads and stores are enough.
 impl ServerState {
     pub fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// The health check's result. Gives whether that is news.
+    /// Stores the result of a health check. Returns whether it has changed.
     pub fn set_up(&self, up: bool) -> bool {
         self.up.swap(up, Ordering::Relaxed) != up
     }
 
-    /// Requests under way.
+    /// Requests in flight.
     pub fn active(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Requests ever sent here.
+    /// All requests to the server since its state was created.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// Connect failures in a row.
     pub fn failures(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// A connect succeeded: the server is back among the others.
+    /// Records a successful connect, which ends an ejection.
     pub fn note_connected(&self) {
-        // Mostly both are zero already: then no cache line is taken from another worker. One alone may be left of a failure that another
-        // worker was noting while this was called the last time.
+        // Usually both values are 0; without a store, no cache line is taken from another worker. A single value may differ from 0 if
+        // another worker was recording a failure during the previous call.
         if self.failures.load(Ordering::Relaxed) != 0 || self.is_ejected() {
             self.failures.store(0, Ordering::Relaxed);
             self.probe_at.store(0, Ordering::Relaxed);
         }
     }
 
-    /// A connect failed. After a few in a row the server is set aside; only probes go there until one succeeds.
+    /// Records a connect failure. `CONNECT_FAILURES_MAX` in a row eject the server: it gets only probes until one of them connects.
     pub fn note_connect_failed(&self, now_nanos: u64) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if failures >= limits::CONNECT_FAILURES_MAX {
@@ -89,27 +91,28 @@ impl ServerState {
         }
     }
 
-    /// Whether connect failures keep the server out.
+    /// Whether the server is ejected because of connect failures.
     pub fn is_ejected(&self) -> bool {
         self.probe_at.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether this request is the one that tries a server that was set aside: one per period, whichever worker it is on.
+    /// Whether this request is to probe an ejected server: one request of all workers in each `EJECTION_SECS`.
     pub(super) fn try_claim_probe(&self, now_nanos: u64) -> bool {
         let due = self.probe_at.load(Ordering::Relaxed);
         let next = now_nanos.saturating_add(EJECTION_NANOS);
-        let is_taken = due != 0
+        let is_claimed = due != 0
             && due <= now_nanos
             && self.probe_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if is_taken {
-            self.is_probed.store(true, Ordering::Relaxed);
+        if is_claimed {
+            self.probe_pending.store(true, Ordering::Relaxed);
         }
-        is_taken
+        is_claimed
     }
 
-    /// Whether this request is to take a new connection: it is the probe, and a kept one would not tell whether the server is back.
+    /// Whether this request must open a new connection, because it is the probe: a pooled connection would not prove that the server can
+    /// be reached. True once for each claimed probe.
     pub fn needs_new_connection(&self) -> bool {
-        self.is_probed.load(Ordering::Relaxed) && self.is_probed.swap(false, Ordering::Relaxed)
+        self.probe_pending.load(Ordering::Relaxed) && self.probe_pending.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn enter(&self) {
@@ -122,13 +125,13 @@ impl ServerState {
     }
 }
 
-/// One request's hold on a server; dropping ends it.
+/// A request in flight on a server; dropping the lease ends it.
 #[derive(Debug)]
 pub struct Lease {
     pub server: Arc<Server>,
-    /// The server's place in its balancer, for [`super::Tried`].
+    /// The index of the server in its balancer, for [`super::TriedServers`].
     pub index: usize,
-    /// The client gets the sticky cookie: it had none that names a server in use.
+    /// The response gets the sticky cookie, because the client has none that names a usable server.
     pub set_cookie: bool,
 }
 
@@ -150,11 +153,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_also_ends_what_is_left_of_a_failure_that_was_half_noted() {
-        // The third failure was counted, a success cleared both values, then the failure set the server aside.
+    fn connect_ends_ejection_of_half_recorded_failure() {
+        // The third failure was counted, a success cleared both values, then the failure ejected the server.
         let state = ServerState { probe_at: AtomicU64::new(1), ..ServerState::default() };
         assert_eq!((state.failures(), state.is_ejected()), (0, true));
         state.note_connected();
-        assert!(!state.is_ejected(), "a server that can be reached is left out for ever");
+        assert!(!state.is_ejected(), "a reachable server stays ejected indefinitely");
     }
 }

@@ -1,23 +1,23 @@
-//! Sticky sessions: a cookie that names the server (docs/reference/backends.md#sticky-sessions).
+//! Sticky sessions: a cookie that names the server of a client (docs/reference/backends.md#sticky-sessions).
 
 use sha1::{Digest, Sha1};
 
 use super::url::ServerUrl;
 
-/// The cookie of the deprecated `sticky = true`.
+/// The name of the cookie of the deprecated option `sticky = true`.
 pub const OLD_COOKIE_NAME: &str = "_TRAEFIK_BACKEND";
 
-/// Name and attributes of the cookie.
+/// The name and attributes of the cookie.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StickyCookie {
     pub name: String,
     pub secure: bool,
     pub http_only: bool,
-    /// `none`, `lax` or `strict`, any case; others are left out.
+    /// `none`, `lax` or `strict`, in any letter case; any other text is ignored.
     pub same_site: String,
 }
 
-/// The cookie's name: the configured one sanitised, or `_` and five hex digits of the backend name's hash.
+/// The cookie's name: the configured name, sanitised, or `_` and five hex digits of a hash of the backend's name.
 pub fn cookie_name(configured: &str, backend: &str) -> String {
     if !configured.is_empty() {
         return sanitised(configured);
@@ -27,7 +27,7 @@ pub fn cookie_name(configured: &str, backend: &str) -> String {
     format!("_{}", &hex[..5])
 }
 
-/// Every character that a cookie name may not hold becomes `_`.
+/// A cookie name in which `_` replaces every character that is not allowed.
 pub fn sanitised(name: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^`|~".contains(c);
     name.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
@@ -48,7 +48,7 @@ impl StickyCookie {
         text
     }
 
-    /// The cookie's value in one Cookie field.
+    /// The cookie's value in a Cookie field.
     pub fn value_in<'a>(&self, cookies: &'a [u8]) -> Option<&'a str> {
         let value = cookies.split(|&b| b == b';').find_map(|pair| {
             let pair = pair.trim_ascii();

@@ -1,8 +1,9 @@
-//! The URL of a server: where to connect and what to call it (docs/reference/backends.md#url, "target").
+//! The URL of a server: its address, and its name in the Host field (docs/reference/backends.md#url, "target").
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
+/// The protocol of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     Http,
@@ -11,28 +12,28 @@ pub enum Scheme {
     H2c,
 }
 
-/// A server's URL in parts. Path and query are kept for cookies and for URLs that are not servers (forward auth); proxying
-/// ignores them.
+/// The parts of a server's URL. Sticky cookies use the path, and URLs that are not those of servers (forward auth) path and query; proxying
+/// ignores both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     pub scheme: Scheme,
-    /// Name or address; IPv6 without brackets.
+    /// The name or IP address; IPv6 without brackets.
     pub host: String,
-    /// The port as written, or the scheme's.
+    /// The port as written, else the default of the scheme.
     pub port: u16,
-    /// `host:port` as written: the Host field when passHostHeader is off.
+    /// Host and port as written: the Host field if `passHostHeader` is off.
     pub authority: String,
-    /// Where to connect: `host:port`, with the port always there and IPv6 in brackets.
+    /// The address to connect to: `host:port`, always with a port, and with IPv6 in brackets.
     pub address: String,
-    /// Path as written, maybe empty.
+    /// The path as written; may be empty.
     pub path: String,
-    /// Query without its question mark.
+    /// The query without its question mark.
     pub query: Option<String>,
-    /// The whole text as written: names the server in cookies, logs and the carried-over state.
+    /// The whole URL as written: it names the server in cookies, logs and the state that reloads carry over.
     pub text: String,
 }
 
-/// Why a text is no server URL.
+/// Why a text is not a server URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidUrl {
     text: String,
@@ -64,7 +65,7 @@ impl ServerUrl {
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         let invalid = |cause| InvalidUrl { text: text.to_owned(), cause };
         if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
-            return Err(invalid("it holds a blank or a control character"));
+            return Err(invalid("it contains a blank or a control character"));
         }
         let (scheme, rest) = text.split_once("://").ok_or_else(|| invalid("it has no scheme"))?;
         let scheme = Scheme::parse(scheme).ok_or_else(|| invalid("its scheme is not http, https or h2c"))?;
@@ -72,7 +73,7 @@ impl ServerUrl {
         let authority_len = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at(authority_len);
         if authority.contains('@') {
-            return Err(invalid("it holds a user name, which is not supported"));
+            return Err(invalid("it contains a user name, which is not supported"));
         }
         let (host, port) = host_and_port(authority).map_err(invalid)?;
         let port = port.unwrap_or(scheme.default_port());
@@ -93,7 +94,7 @@ impl ServerUrl {
         })
     }
 
-    /// Path and query for a request to exactly this URL; at least `/`.
+    /// The target of a request to exactly this URL: path and query, at least `/`.
     pub fn target(&self) -> String {
         let path = if self.path.is_empty() { "/" } else { &self.path };
         match &self.query {
@@ -102,19 +103,19 @@ impl ServerUrl {
         }
     }
 
-    /// Whether both name the same server: scheme, host, port and path (docs/reference/backends.md#sticky-sessions).
+    /// Whether both URLs name the same server, by scheme, host, port and path (docs/reference/backends.md#sticky-sessions).
     pub fn names_same_server(&self, other: &ServerUrl) -> bool {
         self.scheme == other.scheme && self.authority == other.authority && self.path == other.path
     }
 }
 
-/// Host without brackets, and the port if one is written.
+/// The host without brackets, and the port if there is one.
 fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or("the bracket of its IPv6 address is not closed")?;
             let address = host.split('%').next().unwrap_or_default();
-            address.parse::<Ipv6Addr>().map_err(|_| "what stands in brackets is no IPv6 address")?;
+            address.parse::<Ipv6Addr>().map_err(|_| "the text in brackets is not an IPv6 address")?;
             let port = match after.strip_prefix(':') {
                 Some(port) => Some(port),
                 None if after.is_empty() => None,
@@ -132,7 +133,7 @@ fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
         return Err("it has no host");
     }
     if host.bytes().any(|b| b"%<>\"\\^`{|}[]".contains(&b) && !(b == b'%' && host.contains(':'))) {
-        return Err("its host holds a character that no host name has");
+        return Err("its host contains a character that is not allowed in a host name");
     }
     let port = port.filter(|digits| !digits.is_empty());
     let number = |digits: &str| digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
@@ -144,7 +145,7 @@ fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
 
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no server URL: {}; write it as http://host:port", self.text, self.cause)
+        write!(f, "{:?} is not a server URL: {}; write it as http://host:port", self.text, self.cause)
     }
 }
 

@@ -1,12 +1,12 @@
-//! What is to be told to the author of a rule.
+//! Findings about a rule that its author should read.
 
 use std::fmt;
 
-use super::parse::InvalidRule;
+use super::invalid::InvalidRule;
 use super::pattern::InvalidPattern;
 use crate::limits::Bound;
 
-/// What is wrong with a rule or a part of it, and which bound it went beyond, if it was one.
+/// A problem of a rule or of a part of it, with the bound that was exceeded, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     pub text: String,
@@ -14,9 +14,9 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// The same remark in other words.
-    pub fn reworded(self, words: impl FnOnce(String) -> String) -> Diagnostic {
-        Diagnostic { text: words(self.text), bound: self.bound }
+    /// The same diagnostic with its text changed by `rewrite`.
+    pub fn reworded(self, rewrite: impl FnOnce(String) -> String) -> Diagnostic {
+        Diagnostic { text: rewrite(self.text), bound: self.bound }
     }
 }
 

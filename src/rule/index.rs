@@ -1,65 +1,62 @@
-//! Which routes can match at all: found by host, then by the literal beginning of the path, so that a request pays for the routes
-//! that resemble it and not for the size of the table.
+//! An index over the routes of an entry point: finds the candidates for a request by host, then by the literal beginning of the path.
+//! The cost of a request depends on the number of its candidates, not on the number of routes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::matcher::{Matcher, Prefix};
 use super::prefilter::{FILTER_ROUTES_MIN, Patterns, Prefilter};
+use super::rank_range::RankRange;
 use super::trie::Trie;
 
-/// Up to so many routes a bucket is tested one by one: comparing beats walking a tree.
+/// A bucket of up to this many routes has no trie: testing each of them is faster than a look-up.
 const FLAT_ROUTES_MAX: usize = 4;
 
-/// A range of ranks in [`Index::ranks`], ascending.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RankRange {
-    pub at: u32,
-    pub end: u32,
-}
-
-/// The routes of one host (or host ending, or of all hosts).
+/// The routes of one host, of one literal end or beginning of hosts, or of any host.
 #[derive(Debug)]
 enum Bucket {
     Flat(RankRange),
-    /// By the literal beginning of their path; routes without one are at the empty key.
+    /// The routes by the literal beginning of their path. A route without one has the empty key.
     ByPath(Box<Trie<Leaf>>),
 }
 
-/// The routes that neither host nor literal path tells apart.
+/// The routes that have the same host key and the same literal beginning of the path.
 #[derive(Debug)]
 struct Leaf {
-    /// Those to be tested in any case.
-    run: RankRange,
-    /// The place in [`Index::filters`] of the automaton that narrows the others.
+    /// The routes that no prefilter covers: all of them are candidates.
+    unfiltered: RankRange,
+    /// The position in [`Index::filters`] of the prefilter that selects candidates from the other routes.
     filter: Option<u32>,
 }
 
-/// The routes that may be a request's, on their way through [`Index::next`].
+/// The routes that may match a request; [`Index::next`] removes them in rank order.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    runs: Vec<RankRange>,
-    /// Single ranks, descending.
+    ranges: Vec<RankRange>,
+    /// Ranks found by prefilters, descending.
     found: Vec<u32>,
 }
 
+/// Finds the candidates for a request.
 #[derive(Debug)]
 pub(crate) struct Index {
+    /// The ranks of all leaves and flat buckets one after the other, to which each [`RankRange`] refers.
     ranks: Vec<u32>,
-    /// Routes with a `Host` condition, by each name of it.
+    /// Routes with a `Host` condition, under each of its names.
     exact: HashMap<Box<[u8]>, Bucket, BuildHasherDefault<HostHasher>>,
-    /// Routes with a `HostRegexp` condition, by the literal that their hosts end with, reversed.
+    /// Routes with a `HostRegexp` condition, by the literal text that their hosts end with, reversed.
     tails: Trie<Bucket>,
-    /// The same by the literal that their hosts begin with, when the end is variable.
+    /// Routes with a `HostRegexp` condition whose end is variable, by the literal text that their hosts begin with.
     heads: Trie<Bucket>,
     /// All other routes.
     rest: Bucket,
     filters: Vec<Prefilter>,
 }
 
-/// Routes by rank while the index is built.
+/// Ranks of routes, ascending, while the index is built.
 type Ranks = Vec<u32>;
 
+/// The routes by host while the index is built; the fields are those of [`Index`].
 #[derive(Default)]
 struct Groups {
     exact: HashMap<Box<[u8]>, Ranks, BuildHasherDefault<HostHasher>>,
@@ -69,7 +66,7 @@ struct Groups {
 }
 
 impl Index {
-    /// Builds the index over routes given in rank order by their conditions.
+    /// Builds the index over `routes`: the conditions of each route, in rank order.
     pub fn build(routes: &[&[Matcher]]) -> Index {
         let mut groups = Groups::default();
         for (rank, matchers) in routes.iter().enumerate() {
@@ -92,19 +89,20 @@ impl Index {
         Index { ranks, exact, tails, heads, rest, filters }
     }
 
-    /// Whether hosts are also looked up by their ends, for which [`Index::candidates`] needs them folded.
+    /// Whether hosts are also looked up by their end or beginning. [`Index::candidates`] then needs [`Keys::folded`] and
+    /// [`Keys::reversed`].
     pub fn has_host_patterns(&self) -> bool {
         !self.tails.is_empty() || !self.heads.is_empty()
     }
 
-    /// Whether [`Index::candidates`] needs a subject.
+    /// Whether [`Index::candidates`] needs [`Keys::subject`].
     pub fn has_filters(&self) -> bool {
         !self.filters.is_empty()
     }
 
     /// Fills `out` with the candidates for a request.
     pub fn candidates(&self, keys: &Keys<'_>, out: &mut Candidates) {
-        out.runs.clear();
+        out.ranges.clear();
         out.found.clear();
         if !keys.host.is_empty()
             && let Some(bucket) = self.exact.get(keys.host)
@@ -123,9 +121,9 @@ impl Index {
 
     fn collect(&self, bucket: &Bucket, keys: &Keys<'_>, out: &mut Candidates) {
         match bucket {
-            Bucket::Flat(run) => out.add(*run),
+            Bucket::Flat(range) => out.add(*range),
             Bucket::ByPath(trie) => trie.prefixes(keys.path, |leaf| {
-                out.add(leaf.run);
+                out.add(leaf.unfiltered);
                 if let Some(filter) = leaf.filter {
                     let filter = &self.filters[filter as usize];
                     if !filter.find(keys.subject, &mut out.found) {
@@ -136,16 +134,16 @@ impl Index {
         }
     }
 
-    /// Takes the lowest rank off the candidates, from all that hold it.
+    /// Removes the lowest rank from all lists of candidates that contain it, and returns it.
     pub fn next(&self, candidates: &mut Candidates) -> Option<u32> {
-        let Candidates { runs, found } = candidates;
-        let first = runs.iter().map(|run| self.ranks[run.at as usize]);
+        let Candidates { ranges, found } = candidates;
+        let first = ranges.iter().map(|range| self.ranks[range.at as usize]);
         let lowest = first.chain(found.last().copied()).min()?;
-        runs.retain_mut(|run| {
-            if self.ranks[run.at as usize] == lowest {
-                run.at += 1;
+        ranges.retain_mut(|range| {
+            if self.ranks[range.at as usize] == lowest {
+                range.at += 1;
             }
-            run.at < run.end
+            range.at < range.end
         });
         while found.last() == Some(&lowest) {
             found.pop();
@@ -154,28 +152,29 @@ impl Index {
     }
 }
 
-/// What a request is looked up by.
+/// The keys by which a request is looked up.
 pub(crate) struct Keys<'a> {
-    /// As `Host` compares it.
+    /// The host that `Host` rules are compared with.
     pub host: &'a [u8],
-    /// The host that `HostRegexp` sees, lower-cased, and the same backwards; only needed with [`Index::has_host_patterns`].
+    /// The host that `HostRegexp` rules are matched against, lower-cased. Not used unless [`Index::has_host_patterns`].
     pub folded: &'a [u8],
+    /// The bytes of `folded` in reverse order.
     pub reversed: &'a [u8],
     pub path: &'a [u8],
-    /// See [`super::prefilter::subject`]; only needed with [`Index::has_filters`].
+    /// The text made by [`super::prefilter::subject`]. Not used unless [`Index::has_filters`].
     pub subject: &'a [u8],
 }
 
 impl Candidates {
-    fn add(&mut self, run: RankRange) {
-        if run.at < run.end {
-            self.runs.push(run);
+    fn add(&mut self, range: RankRange) {
+        if range.at < range.end {
+            self.ranges.push(range);
         }
     }
 }
 
 impl Groups {
-    /// Files a route under its most telling condition on the host.
+    /// Adds a route under its most selective condition on the host: the `Host` with the fewest names, else the first `HostRegexp`.
     fn add(&mut self, rank: u32, matchers: &[Matcher]) {
         let names = matchers.iter().filter_map(|matcher| match matcher {
             Matcher::Host(names) => Some(names),
@@ -193,11 +192,11 @@ impl Groups {
         });
         let Some(templates) = patterns else { return self.rest.push(rank) };
         for template in templates.iter().filter(|template| !template.is_dead()) {
-            let usable = |literal: &[u8]| !literal.is_empty() && literal.is_ascii();
-            let group = if usable(template.tail()) {
+            let is_usable = |literal: &[u8]| !literal.is_empty() && literal.is_ascii();
+            let group = if is_usable(template.tail()) {
                 let key = template.tail().iter().rev().map(u8::to_ascii_lowercase).collect();
                 self.tails.entry(key).or_default()
-            } else if usable(template.head()) {
+            } else if is_usable(template.head()) {
                 self.heads.entry(template.head().to_ascii_lowercase()).or_default()
             } else {
                 &mut self.rest
@@ -207,7 +206,7 @@ impl Groups {
     }
 }
 
-/// What buckets are made into.
+/// Builds buckets and collects the ranks and prefilters to which they refer.
 struct Store<'a> {
     routes: &'a [&'a [Matcher]],
     ranks: Vec<u32>,
@@ -217,7 +216,7 @@ struct Store<'a> {
 impl Store<'_> {
     fn bucket(&mut self, group: Ranks) -> Bucket {
         if group.len() <= FLAT_ROUTES_MAX {
-            return Bucket::Flat(self.run(&group));
+            return Bucket::Flat(self.store_ranks(&group));
         }
         let mut by_path: Trie<Ranks> = Trie::new();
         for rank in group {
@@ -230,28 +229,29 @@ impl Store<'_> {
 
     fn leaf(&mut self, group: Ranks) -> Leaf {
         if group.len() < FILTER_ROUTES_MIN {
-            return Leaf { run: self.run(&group), filter: None };
+            return Leaf { unfiltered: self.store_ranks(&group), filter: None };
         }
         let mut patterns = Patterns::default();
         let (narrowed, plain): (Ranks, Ranks) =
             group.iter().partition(|rank| patterns.add(**rank, self.routes[**rank as usize]));
         let is_worth_it = narrowed.len() >= FILTER_ROUTES_MIN;
-        let all = self.run(&narrowed);
+        let all = self.store_ranks(&narrowed);
         let Some(filter) = is_worth_it.then(|| patterns.compile(all)).flatten() else {
-            return Leaf { run: self.run(&group), filter: None };
+            return Leaf { unfiltered: self.store_ranks(&group), filter: None };
         };
         self.filters.push(filter);
-        Leaf { run: self.run(&plain), filter: Some(self.filters.len() as u32 - 1) }
+        Leaf { unfiltered: self.store_ranks(&plain), filter: Some(self.filters.len() as u32 - 1) }
     }
 
-    fn run(&mut self, group: &[u32]) -> RankRange {
+    /// Appends the ranks of a group to all ranks, and returns their range.
+    fn store_ranks(&mut self, group: &[u32]) -> RankRange {
         let at = self.ranks.len() as u32;
         self.ranks.extend_from_slice(group);
         RankRange { at, end: self.ranks.len() as u32 }
     }
 }
 
-/// What the paths of a route begin with: one key per alternative of its first condition on the path.
+/// The literal beginnings of the paths that a route can match: one key per alternative of its first condition on the path.
 fn path_keys(matchers: &[Matcher]) -> Vec<&[u8]> {
     for matcher in matchers {
         match matcher {
@@ -267,14 +267,16 @@ fn path_keys(matchers: &[Matcher]) -> Vec<&[u8]> {
     vec![b""]
 }
 
-/// Ranks arrive in ascending order; two alternatives of one route may have the same key.
+/// Adds a rank unless it is the last one of the group: two alternatives of one route may have the same key. Ranks arrive in ascending
+/// order.
 fn push(group: &mut Ranks, rank: u32) {
     if group.last() != Some(&rank) {
         group.push(rank);
     }
 }
 
-/// A fast hash for host names. Not keyed: the table's keys come from the configuration, so a client cannot make them collide.
+/// A fast hash for host names. It has no secret key: the keys of the table come from the configuration, so a client cannot make them
+/// collide.
 #[derive(Debug, Default, Clone, Copy)]
 struct HostHasher(u64);
 
@@ -286,9 +288,9 @@ impl HostHasher {
 
 impl Hasher for HostHasher {
     fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.mix(u64::from_le_bytes(*word));
+        let (chunks, rest) = bytes.as_chunks::<8>();
+        for chunk in chunks {
+            self.mix(u64::from_le_bytes(*chunk));
         }
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
@@ -300,7 +302,7 @@ impl Hasher for HostHasher {
     }
 
     fn finish(&self) -> u64 {
-        // The table takes its bucket from the low bits, where a product is weakest.
+        // The hash table selects a bucket by the low bits, which a multiplication mixes least.
         self.0 ^ (self.0 >> 32)
     }
 }

@@ -1,4 +1,4 @@
-//! One condition of a rule, and the request as conditions see it (docs/reference/rules.md#matchers).
+//! The conditions of a rule, and the form of a request that they test (docs/reference/rules.md#matchers).
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use super::pattern;
 use super::template::{Kind, Slash, Template};
 use crate::http::{RequestView, is_forwarding_field};
 
-/// The header fields of a request, as far as rules ask for them.
+/// The header fields of a request, as rules test them.
 pub trait Headers {
     /// True if `test` accepts the value of any field called `name` (in any letter case).
     fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool;
 }
 
-/// Fields as received: routing comes before any step that edits the head.
+/// The fields as received: a request is routed before any middleware edits its head.
 impl Headers for RequestView<'_> {
     fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         let fields = self.head.fields.iter();
@@ -25,7 +25,8 @@ impl Headers for RequestView<'_> {
     }
 }
 
-/// Fields as received from a peer that is not trusted: what it says of where the request came from decides no route.
+/// The fields received from a client that is not trusted. Rules do not see its forwarding fields (`X-Forwarded-*` and the like): a
+/// client must not choose its route by a claimed origin.
 pub struct UntrustedHeaders<'a>(pub RequestView<'a>);
 
 impl Headers for UntrustedHeaders<'_> {
@@ -34,14 +35,14 @@ impl Headers for UntrustedHeaders<'_> {
     }
 }
 
-/// Fields as name and value pairs.
+/// The fields as pairs of name and value.
 impl Headers for [(&str, &[u8])] {
     fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         self.iter().filter(|field| field.0.eq_ignore_ascii_case(name)).any(|field| test(field.1))
     }
 }
 
-/// Vectors and arrays of pairs, so that a reference to one is a `&dyn Headers`.
+/// Implemented for arrays and vectors of pairs, so that a reference to one is a `&dyn Headers`.
 impl<const N: usize> Headers for [(&str, &[u8]); N] {
     fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         self.as_slice().any(name, test)
@@ -57,21 +58,22 @@ impl Headers for Vec<(&str, &[u8])> {
 /// A request prepared for matching.
 pub(crate) struct MatchInput<'a> {
     pub method: &'a [u8],
-    /// Without port, lower-cased.
+    /// The host for `Host`: see [`super::canonical_host`]. Empty if the request has none.
     pub canonical_host: &'a [u8],
-    /// As received up to the first colon.
+    /// The host for `HostRegexp`: as received, up to the first colon.
     pub bare_host: &'a [u8],
-    /// Decoded.
+    /// The path, percent-decoded.
     pub path: &'a [u8],
-    /// With its `?`, not decoded.
+    /// The query with its `?`, not decoded.
     pub query: &'a [u8],
     pub headers: &'a dyn Headers,
     pub keep_trailing_slash: bool,
 }
 
+/// A condition of a rule.
 #[derive(Debug, Clone)]
 pub(crate) enum Matcher {
-    /// Lower-cased names; the request's must be one of them.
+    /// Lower-cased names, one of which must be the request's host.
     Host(Vec<String>),
     HostRegexp(Vec<Template>),
     Path(Vec<Template>),
@@ -81,24 +83,26 @@ pub(crate) enum Matcher {
     Query(Vec<(String, Template)>),
 }
 
+/// An argument of a `PathPrefix` condition.
 #[derive(Debug, Clone)]
 pub(crate) enum Prefix {
     Literal(String),
     Template(Template),
 }
 
+/// The test of a header field's value.
 #[derive(Debug, Clone)]
 pub(crate) enum HeaderTest {
-    /// An empty value only asks for the field.
+    /// The field must exist; written as an empty value.
     Present,
     Exactly(String),
     Pattern(Regex),
 }
 
 impl Matcher {
-    /// Whether the request meets this condition; `Slash::Differs` asks for a redirect instead of the route.
+    /// Returns `None` unless the request meets this condition. `Slash::Differs` means that the request is redirected if the rule matches.
     pub fn test(&self, request: &MatchInput<'_>) -> Option<Slash> {
-        let met = match self {
+        let matches = match self {
             Matcher::Path(templates) => {
                 let keep = request.keep_trailing_slash;
                 return templates.iter().find_map(|template| template.matches_path(request.path, keep));
@@ -113,7 +117,7 @@ impl Matcher {
             Matcher::Headers(tests) => tests.iter().all(|(name, test)| test.accepts(name, request.headers)),
             Matcher::Query(tests) => tests.iter().all(|(key, template)| query_matches(key, template, request.query)),
         };
-        met.then_some(Slash::Same)
+        matches.then_some(Slash::Same)
     }
 }
 
@@ -125,7 +129,7 @@ impl Prefix {
         }
     }
 
-    /// Every matching path begins with this.
+    /// The literal text with which every matching path begins.
     pub fn head(&self) -> &[u8] {
         match self {
             Prefix::Literal(literal) => literal.as_bytes(),
@@ -133,12 +137,13 @@ impl Prefix {
         }
     }
 
+    /// Whether no path can match, because the template is malformed.
     pub fn is_dead(&self) -> bool {
         matches!(self, Prefix::Template(template) if template.is_dead())
     }
 }
 
-/// Fields that v1's HTTP library takes out of the header map, so that no rule on them ever matched.
+/// The fields that the HTTP library of Traefik v1 removes from the header map: a rule on one of them never matches.
 pub(crate) const FIELDS_NOT_IN_HEADERS: [&str; 3] = ["Host", "Transfer-Encoding", "Trailer"];
 
 pub(crate) fn is_outside_headers(name: &str) -> bool {
@@ -158,7 +163,7 @@ impl HeaderTest {
     }
 }
 
-/// The first well-formed pair with that key decides; a pair with a semicolon in it is malformed.
+/// Whether the query meets a condition. The first well-formed pair with this key decides; a pair that contains a semicolon is malformed.
 fn query_matches(key: &str, template: &Template, query: &[u8]) -> bool {
     let query = query.strip_prefix(b"?").unwrap_or(query);
     for pair in query.split(|byte| *byte == b'&') {
@@ -188,7 +193,7 @@ fn decoded(text: &[u8]) -> Option<Cow<'_, [u8]>> {
 mod tests {
     use super::*;
 
-    fn prepared<'a>(query: &'a [u8], headers: &'a dyn Headers) -> MatchInput<'a> {
+    fn input<'a>(query: &'a [u8], headers: &'a dyn Headers) -> MatchInput<'a> {
         MatchInput {
             method: b"GET",
             canonical_host: b"h",
@@ -203,11 +208,11 @@ mod tests {
     fn query(rule: &str, query: &str) -> bool {
         let key = rule.split('=').next().unwrap_or_default();
         let matcher = Matcher::Query(vec![(key.to_owned(), Template::new(rule, Kind::Query).0)]);
-        matcher.test(&prepared(query.as_bytes(), &[])).is_some()
+        matcher.test(&input(query.as_bytes(), &[])).is_some()
     }
 
     #[test]
-    fn the_first_value_of_a_key_decides() {
+    fn query_with_repeated_key_is_decided_by_first_value() {
         assert!(query("a=1", "?a=1&a=2"));
         assert!(!query("a=1", "?a=2&a=1"));
         assert!(query("a=1", "?a=%zz&a=1"));
@@ -221,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_look_at_every_field_of_the_name_but_never_at_host() {
+    fn headers_test_every_field_of_a_name_but_never_host() {
         let fields: [(&str, &[u8]); 3] = [("x-a", b"1"), ("X-A", b"2"), ("Host", b"h")];
         let accepts = |name: &str, test: HeaderTest| test.accepts(name, &fields);
         assert!(accepts("X-A", HeaderTest::Exactly("2".into())));
@@ -233,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_view_of_a_received_head_answers_for_its_fields() {
+    fn request_view_gives_all_fields_of_a_received_head() {
         use crate::http::{Edits, Field, RequestHead, Span};
         let bytes = b"X-A: one\r\nx-a: two";
         let field = |name: (usize, usize), value: (usize, usize)| Field {
@@ -250,7 +255,7 @@ mod tests {
     #[test]
     fn methods_are_compared_exactly() {
         let matcher = Matcher::Method(vec!["GET".into()]);
-        let mut request = prepared(b"", &[]);
+        let mut request = input(b"", &[]);
         assert!(matcher.test(&request).is_some());
         request.method = b"get";
         assert!(matcher.test(&request).is_none());

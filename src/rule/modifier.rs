@@ -1,52 +1,55 @@
-//! What a route does to the path before the request is forwarded, in v1's fixed order (docs/reference/rules.md#path-modifiers):
-//! strip by template, strip, add a prefix, replace by expression, replace.
+//! Path modifiers: how a route changes the path of a request before it is forwarded (docs/reference/rules.md#path-modifiers). Their order
+//! is that of Traefik v1: strip by template, strip, add a prefix, replace by expression, replace.
 
 use regex::bytes::Regex;
 
 use super::diagnostic::Diagnostic;
+use super::output::Output;
 use super::path::{self, PathView};
 use super::pattern::{self, Subject};
 use super::replacement::Replacement;
-use super::router::Scratch;
+use super::scratch::Scratch;
 use super::template::Template;
 
-/// The path modifiers of one rule. Empty for a rule that only matches.
+/// The path modifiers of one rule; empty if the rule has matchers only.
 #[derive(Debug, Clone, Default)]
 pub struct Modifiers {
     strip_regex: Vec<Template>,
-    /// Longest first.
+    /// Literal prefixes, longest first.
     strip: Vec<String>,
     add_prefix: String,
-    /// The same as it is written in a raw path.
+    /// `add_prefix` as it is written in a raw path.
     add_prefix_raw: String,
     replace_regex: Option<(Regex, Replacement)>,
     replace_path: String,
-    /// Set by the router: the target is read, and the outcome checked, as docs/reference/security-promises.md#path-traversal, docs/reference/rules.md#path-handling wants.
+    /// `sanitizePath` of the entry point, set by the router: dot segments of the target are resolved, and the new path is rejected if it
+    /// has one (docs/reference/security-promises.md#path-traversal).
     pub(crate) sanitize: bool,
 }
 
-/// What becomes of a request's target.
+/// The result of applying path modifiers to a request's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathOutcome<'a> {
     /// Forward the target byte for byte.
     Unchanged,
+    /// Forward this target instead.
     Forward(Rewritten<'a>),
-    /// No prefix to strip: 404 as for an unknown route.
+    /// The path has none of the prefixes to strip: 404, as for an unknown route.
     NotFound,
-    /// The prefix cannot be rebuilt from its variables: v1 answers 200 without a body.
+    /// The prefix to strip cannot be rebuilt from the variables of its template: 200 without a body, as in Traefik v1.
     Empty,
-    /// The new path would hold a traversal, or the target is malformed: 400.
+    /// The new path would contain a dot segment, or the target is malformed: 400.
     Refused,
 }
 
-/// A new target, and what later steps need to know of the old one.
+/// A new target, and facts about the old one for middlewares and header fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rewritten<'a> {
     /// The raw target in origin form, query included.
     pub target: &'a [u8],
-    /// Values of `X-Forwarded-Prefix`, to be added after the client's own, in this order.
+    /// Values of `X-Forwarded-Prefix`, to be added in this order after those of the client.
     pub prefixes: [Option<&'a [u8]>; 2],
-    /// Value of `X-Replaced-Path`, which replaces the client's: the decoded path before the replacement.
+    /// Value of `X-Replaced-Path`, which replaces that of the client: the decoded path before the replacement.
     pub replaced_path: Option<&'a [u8]>,
     /// The decoded path before the last strip, for the redirect middleware (docs/reference/middlewares.md#redirect).
     pub stripped_from: Option<&'a [u8]>,
@@ -54,35 +57,12 @@ pub struct Rewritten<'a> {
     pub added_prefix: Option<&'a [u8]>,
 }
 
-/// Name of the field that tells the origin which prefix was cut off.
+/// The field that names the stripped prefix to the server.
 pub const X_FORWARDED_PREFIX: &str = "X-Forwarded-Prefix";
-/// Name of the field that tells the origin which path was replaced.
+/// The field that names the replaced path to the server.
 pub const X_REPLACED_PATH: &str = "X-Replaced-Path";
 
-/// The outcome's memory, kept between requests.
-#[derive(Debug, Default)]
-pub(crate) struct Output {
-    path: Vec<u8>,
-    /// The encoded path while it is not simply the encoding of `path`; else empty (Go's `URL.RawPath`).
-    raw: Vec<u8>,
-    spare: Vec<u8>,
-    target: Vec<u8>,
-    prefixes: [Kept; 2],
-    stripped_from: Kept,
-    replaced_path: Kept,
-    /// The path may lack its leading slash, the target gets one.
-    ensure_slash: bool,
-    changed: bool,
-}
-
-/// A value that a request may have or not; its memory stays either way.
-#[derive(Debug, Default)]
-struct Kept {
-    text: Vec<u8>,
-    there: bool,
-}
-
-/// Why a modifier ended the request.
+/// The outcome of a request for which no further modifier is applied.
 enum Stop {
     NotFound,
     Empty,
@@ -97,8 +77,8 @@ impl Modifiers {
             && self.replace_path.is_empty()
     }
 
-    /// Applies the modifiers to the raw target of a request that was routed here. Must be asked also when there are none: a target
-    /// with dot segments, without a path or with raw non-ASCII bytes is not forwarded as received.
+    /// Applies the modifiers to the raw target of a request on this route. The caller must do so even if there are no modifiers: a
+    /// target with dot segments, without a path or with raw non-ASCII bytes is not forwarded as received.
     pub fn apply<'a>(&'a self, target: &[u8], scratch: &'a mut Scratch) -> PathOutcome<'a> {
         let Scratch { path: buffers, output, .. } = scratch;
         let Ok(view) = path::read(target, self.sanitize, buffers) else { return PathOutcome::Refused };
@@ -106,7 +86,7 @@ impl Modifiers {
             return unmodified(target, &view, output);
         }
         output.begin(&view);
-        match self.walk(output) {
+        match self.apply_all(output) {
             Ok(()) => {}
             Err(Stop::NotFound) => return PathOutcome::NotFound,
             Err(Stop::Empty) => return PathOutcome::Empty,
@@ -145,7 +125,7 @@ impl Modifiers {
         self.replace_path = path;
     }
 
-    /// Reads `expression replacement`. A text that has no effect in v1 has none here, and the error says why.
+    /// Parses `expression replacement`. A text that has no effect in Traefik v1 has none here either; the error says why.
     pub(crate) fn replace_path_regex(&mut self, text: &str) -> Result<(), Diagnostic> {
         self.replace_regex = None;
         let parts: Vec<&str> = text.split(' ').collect();
@@ -160,7 +140,7 @@ impl Modifiers {
         Ok(())
     }
 
-    fn walk(&self, output: &mut Output) -> Result<(), Stop> {
+    fn apply_all(&self, output: &mut Output) -> Result<(), Stop> {
         if !self.strip_regex.is_empty() {
             self.cut_template(output)?;
         }
@@ -173,30 +153,30 @@ impl Modifiers {
                 let prefix = if self.sanitize { &self.add_prefix_raw } else { &self.add_prefix };
                 insert_front(&mut output.raw, prefix.as_bytes());
             }
-            output.modified();
+            output.set_changed();
         }
         if let Some((regex, replacement)) = &self.replace_regex {
             let Output { path, spare, .. } = output;
             let subject = Subject::new(path);
             if replacement.replace_all(regex, &subject, path, spare) {
                 drop(subject);
-                output.replaced_path.keep(&output.path);
+                output.replaced_path.set(&output.path);
                 std::mem::swap(&mut output.path, &mut output.spare);
-                self.forget_raw(output);
-                output.modified();
+                self.clear_raw(output);
+                output.set_changed();
             }
         }
         if !self.replace_path.is_empty() {
-            output.replaced_path.keep(&output.path);
+            output.replaced_path.set(&output.path);
             output.path.clear();
             output.path.extend_from_slice(self.replace_path.as_bytes());
-            self.forget_raw(output);
-            output.modified();
+            self.clear_raw(output);
+            output.set_changed();
         }
         Ok(())
     }
 
-    /// Cuts the concrete prefix of the first template that matches, by length.
+    /// Removes the concrete prefix of the first template that matches: as many bytes as the rebuilt prefix has.
     fn cut_template(&self, output: &mut Output) -> Result<(), Stop> {
         let Output { path, spare, .. } = output;
         let rebuilt = self.strip_regex.iter().find_map(|template| template.concrete_prefix(path, spare));
@@ -206,37 +186,38 @@ impl Modifiers {
             Some(rebuilt) if !rebuilt || len > output.path.len() => return Err(Stop::Empty),
             Some(_) => {}
         }
-        output.stripped_from.keep(&output.path);
-        output.prefixes[0].keep(&output.spare);
+        output.stripped_from.set(&output.path);
+        output.prefixes[0].set(&output.spare);
         output.path.drain(..len);
         if self.sanitize {
             output.cut_raw(len);
         } else {
             output.raw.drain(..len.min(output.raw.len()));
         }
-        output.modified();
+        output.set_changed();
         output.ensure_slash = true;
         Ok(())
     }
 
-    /// Cuts the first, hence longest, prefix that the decoded path begins with.
+    /// Removes the first, hence longest, prefix with which the decoded path begins.
     fn cut_prefix(&self, output: &mut Output) -> Result<(), Stop> {
         let prefix = self.strip.iter().map(|prefix| prefix.as_bytes()).find(|prefix| output.path.starts_with(prefix));
         let prefix = prefix.ok_or(Stop::NotFound)?;
-        output.stripped_from.keep(&output.path);
+        output.stripped_from.set(&output.path);
         cut(&mut output.path, prefix);
         if self.sanitize {
             output.cut_raw(prefix.len());
         } else if !output.raw.is_empty() {
             cut(&mut output.raw, prefix);
         }
-        output.prefixes[1].keep(prefix);
-        output.modified();
+        output.prefixes[1].set(prefix);
+        output.set_changed();
         Ok(())
     }
 
-    /// The path is a new one. Without sanitising Go's rule decides, which compares the two.
-    fn forget_raw(&self, output: &mut Output) {
+    /// Clears the raw path after a replacement of the path. Without `sanitize` it stays: [`path::escaped_path`] uses it only while it
+    /// still decodes to the path, as Go does.
+    fn clear_raw(&self, output: &mut Output) {
         if self.sanitize {
             output.raw.clear();
         }
@@ -244,94 +225,24 @@ impl Modifiers {
 }
 
 impl<'a> Rewritten<'a> {
-    /// The fields that go with the new target: name, value, and whether it is added to those of the client or replaces them.
+    /// The header fields that accompany the new target: name, value, and whether the value is added to those of the client or replaces
+    /// them.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'a [u8], FieldEdit)> + use<'a> {
-        let added = self.prefixes.into_iter().flatten().map(|value| (X_FORWARDED_PREFIX, value, FieldEdit::Add));
-        added.chain(self.replaced_path.map(|value| (X_REPLACED_PATH, value, FieldEdit::Set)))
+        let forwarded_prefixes =
+            self.prefixes.into_iter().flatten().map(|value| (X_FORWARDED_PREFIX, value, FieldEdit::Add));
+        forwarded_prefixes.chain(self.replaced_path.map(|value| (X_REPLACED_PATH, value, FieldEdit::Set)))
     }
 }
 
+/// How a field value is written into the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldEdit {
     Add,
     Set,
 }
 
-impl Kept {
-    /// Keeps a decoded path for a header field. Control bytes, which no field may carry, stay percent-encoded.
-    fn keep(&mut self, path: &[u8]) {
-        self.there = true;
-        self.text.clear();
-        for &byte in path.trim_ascii() {
-            if byte.is_ascii_control() {
-                path::push_escape(byte, &mut self.text);
-            } else {
-                self.text.push(byte);
-            }
-        }
-    }
-
-    fn value(&self) -> Option<&[u8]> {
-        self.there.then_some(&*self.text)
-    }
-}
-
-impl Output {
-    fn begin(&mut self, view: &PathView<'_>) {
-        self.path.clear();
-        self.path.extend_from_slice(view.path);
-        self.spare.clear();
-        path::encode_into(view.path, &mut self.spare);
-        self.raw.clear();
-        if self.spare != view.raw {
-            self.raw.extend_from_slice(view.raw);
-        }
-        let [template, literal] = &mut self.prefixes;
-        for kept in [template, literal, &mut self.stripped_from, &mut self.replaced_path] {
-            kept.there = false;
-        }
-        self.ensure_slash = false;
-        self.changed = false;
-    }
-
-    fn modified(&mut self) {
-        self.changed = true;
-        self.ensure_slash = false;
-    }
-
-    /// Cuts off what the first `len` bytes of the decoded path, which are gone already, are written with. The remainder keeps its
-    /// escapes, where v1 reads an encoded slash as a real one once Go's rule makes it encode the path anew. Only slashes at its front
-    /// are real and one: two would be the beginning of an authority.
-    fn cut_raw(&mut self, len: usize) {
-        let (front, slashes) = path::raw_front(&self.raw, len);
-        let slash = if self.path.first() == Some(&b'/') { "/" } else { "" };
-        if !self.raw.is_empty() {
-            self.raw.splice(..front + slashes, slash.bytes());
-        }
-    }
-
-    fn write_target(&mut self, query: &[u8], sanitize: bool) {
-        self.target.clear();
-        if sanitize && !self.raw.is_empty() {
-            path::escape_illegal(&self.raw, &mut self.target);
-        } else {
-            path::escaped_path(&self.path, &self.raw, &mut self.target);
-        }
-        if self.target.is_empty() {
-            self.target.push(b'/');
-        }
-        if self.ensure_slash && self.target[0] != b'/' {
-            self.target.insert(0, b'/');
-        }
-        if sanitize {
-            let slashes = self.target.iter().take_while(|byte| **byte == b'/').count();
-            self.target.splice(..slashes, *b"/");
-        }
-        self.target.extend_from_slice(query);
-    }
-}
-
-/// A target without modifiers: forwarded as received, but for what may not be (dot segments, no path, raw non-ASCII bytes).
+/// The outcome if no modifier changed the path: the target is forwarded as received, except for dot segments, a missing path and raw
+/// non-ASCII bytes.
 fn unmodified<'a>(target: &[u8], view: &PathView<'_>, output: &'a mut Output) -> PathOutcome<'a> {
     let received = &target[..target.len() - view.query.len()];
     let raw = if view.rewritten { view.raw } else { received };
@@ -360,7 +271,7 @@ fn insert_front(text: &mut Vec<u8>, prefix: &[u8]) {
     text.splice(..0, prefix.iter().copied());
 }
 
-/// Removes `prefix` where it is there, then makes sure of one leading slash.
+/// Removes `prefix` from the front of `text` if it is there, and adds a leading slash if none is left.
 fn cut(text: &mut Vec<u8>, prefix: &[u8]) {
     if text.starts_with(prefix) {
         text.drain(..prefix.len());

@@ -1,16 +1,15 @@
-//! The rule grammar, its one parser and its error (docs/reference/rules.md#grammar).
-
-use std::fmt;
+//! The rule grammar and its one parser (docs/reference/rules.md#grammar).
 
 use super::diagnostic::Diagnostic;
+use super::host::lower_host_name;
+use super::invalid::{InvalidRule, NAMES};
 use super::matcher::{FIELDS_NOT_IN_HEADERS, HeaderTest, Matcher, Prefix, is_outside_headers};
 use super::modifier::Modifiers;
 use super::pattern;
-use super::router::lower_host_name;
 use super::template::{Kind, Template};
-use crate::limits::{Bound, RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
+use crate::limits::{RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
 
-/// A frontend's rule: conditions that must all hold, and what is done to the path of a request that meets them.
+/// The rule of a frontend: conditions that must all hold, and the modifiers of the path of a request that meets them.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub(crate) matchers: Vec<Matcher>,
@@ -20,129 +19,14 @@ pub struct Rule {
     warnings: Vec<Diagnostic>,
 }
 
-/// Why a rule was not accepted: the piece of the rule, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InvalidRule {
-    /// No rule text at all.
-    Empty,
-    /// The texts of one frontend together.
-    TooLong {
-        bytes: usize,
-    },
-    /// The texts of one frontend together; they are not compiled.
-    TooManyExpressions,
-    /// A piece without a matcher's name.
-    NoName {
-        piece: String,
-    },
-    UnknownName {
-        piece: String,
-        name: String,
-    },
-    NoArguments {
-        piece: String,
-    },
-    /// `Headers` and `HeadersRegexp` take pairs.
-    OddArguments {
-        piece: String,
-        count: usize,
-    },
-    InvalidPattern {
-        piece: String,
-        error: pattern::InvalidPattern,
-    },
-    InvalidQuery {
-        piece: String,
-        argument: String,
-    },
-    /// Only from [`parse_domains`]: a `Host` without a single name.
-    NoDomain {
-        text: String,
-    },
-}
-
-impl fmt::Display for InvalidRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            InvalidRule::Empty => write!(f, "empty rule: write for example `Host:example.com`"),
-            InvalidRule::TooLong { bytes } => {
-                write!(f, "rule of {bytes} bytes where {RULE_BYTES_MAX} are allowed: split it into several frontends")
-            }
-            InvalidRule::TooManyExpressions => write!(
-                f,
-                "rule with more than {RULE_EXPRESSIONS_MAX} regular expressions (each `{{...}}` is one): split it into several frontends"
-            ),
-            InvalidRule::NoName { piece } => write!(f, "`{piece}`: no matcher: write `Name:argument`"),
-            InvalidRule::UnknownName { piece, name } => {
-                write!(f, "`{piece}`: unknown matcher `{name}`: ")?;
-                match NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)) {
-                    Some(known) => write!(f, "names are case-sensitive, write `{known}`"),
-                    None => write!(f, "use one of {}", NAMES.join(", ")),
-                }
-            }
-            InvalidRule::NoArguments { piece } => write!(f, "`{piece}`: no argument: write `Name:argument`"),
-            InvalidRule::OddArguments { piece, count } => write!(
-                f,
-                "`{piece}`: {count} arguments where pairs of field name and value are needed (a value cannot hold `,`)"
-            ),
-            InvalidRule::InvalidPattern { piece, error } => write!(f, "`{piece}`: {error}: correct the expression"),
-            InvalidRule::InvalidQuery { piece, argument } => {
-                write!(f, "`{piece}`: `{argument}` needs exactly one `=`: write `key=value`")
-            }
-            InvalidRule::NoDomain { text } => {
-                write!(f, "`{text}`: no domain in the Host rule: write `Host:example.com`")
-            }
-        }
-    }
-}
-
-impl std::error::Error for InvalidRule {}
-
-impl InvalidRule {
-    /// The bound that the rule goes beyond, if that is what is wrong with it.
-    pub fn bound(&self) -> Option<Bound> {
-        match self {
-            InvalidRule::TooLong { .. } => Some(Bound::RuleBytes),
-            InvalidRule::TooManyExpressions => Some(Bound::RuleExpressions),
-            InvalidRule::InvalidPattern { error, .. } => error.bound,
-            InvalidRule::Empty
-            | InvalidRule::NoName { .. }
-            | InvalidRule::UnknownName { .. }
-            | InvalidRule::NoArguments { .. }
-            | InvalidRule::OddArguments { .. }
-            | InvalidRule::InvalidQuery { .. }
-            | InvalidRule::NoDomain { .. } => None,
-        }
-    }
-}
-
-/// Every name that a rule may begin with.
-const NAMES: [&str; 15] = [
-    "Host",
-    "HostRegexp",
-    "Path",
-    "PathStrip",
-    "PathStripRegex",
-    "PathPrefix",
-    "PathPrefixStrip",
-    "PathPrefixStripRegex",
-    "Method",
-    "Headers",
-    "HeadersRegexp",
-    "Query",
-    "AddPrefix",
-    "ReplacePath",
-    "ReplacePathRegex",
-];
-
 impl Rule {
     /// Parses one rule text.
     pub fn parse(text: &str) -> Result<Rule, InvalidRule> {
         Rule::parse_all([text])
     }
 
-    /// Parses the rule texts of one frontend; all of them must match, and of repeated path modifiers the last one counts.
-    /// No text at all is a rule that matches every request.
+    /// Parses the rule texts of one frontend. A request must match all of them; if a path modifier is repeated, the last one counts.
+    /// Without any text the rule matches every request.
     pub fn parse_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Rule, InvalidRule> {
         let mut rule = Rule {
             matchers: Vec::new(),
@@ -159,7 +43,7 @@ impl Rule {
             }
             pieces.extend(split(text)?);
         }
-        // Before the first one is compiled: that is what takes time.
+        // Checked before any expression is compiled, because compiling takes the time.
         if pieces.iter().map(Piece::expressions).sum::<usize>() > RULE_EXPRESSIONS_MAX {
             return Err(InvalidRule::TooManyExpressions);
         }
@@ -171,17 +55,17 @@ impl Rule {
         Ok(rule)
     }
 
-    /// The literal names of all `Host` matchers, lower-cased, each once.
+    /// The names of all `Host` matchers, lower-cased, without duplicates.
     pub fn hosts(&self) -> &[String] {
         &self.hosts
     }
 
-    /// What the rule's author should know: parts that never match or have no effect, which v1 accepts in silence.
+    /// Diagnostics about parts of the rule that never match or have no effect; Traefik v1 accepts them without a message.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
     }
 
-    /// The priority of a route that sets none: the length of its rule texts in bytes (docs/reference/rules.md#order).
+    /// The priority of a route without a configured one: the length of its rule texts in bytes (docs/reference/rules.md#order).
     pub fn default_priority(&self) -> i64 {
         self.text_bytes as i64
     }
@@ -223,7 +107,8 @@ impl Rule {
                 let prefix = last(arguments);
                 if !prefix.starts_with('/') {
                     self.warn(format!(
-                        "`{text}`: the prefix has no leading slash, the forwarded path would not be valid"
+                        "`{text}`: the prefix has no leading slash: write `/{prefix}` \
+                         (with sanitizePath = false the forwarded path is not valid)"
                     ));
                 }
                 self.modifiers.add_prefix(prefix);
@@ -232,15 +117,16 @@ impl Rule {
                 let path = last(arguments);
                 if !path.starts_with('/') {
                     self.warn(format!(
-                        "`{text}`: the path has no leading slash, the forwarded path would not be valid"
+                        "`{text}`: the path has no leading slash: write `/{path}` \
+                         (with sanitizePath = false the forwarded path is not valid)"
                     ));
                 }
                 self.modifiers.replace_path(path);
             }
             _ => {
                 if let Err(problem) = self.modifiers.replace_path_regex(&last(arguments)) {
-                    let told = |problem| format!("`{text}`: {problem}; the path is not replaced");
-                    self.warnings.push(problem.reworded(told));
+                    let rewrite = |problem| format!("`{text}`: {problem}; the path is not replaced");
+                    self.warnings.push(problem.reworded(rewrite));
                 }
             }
         }
@@ -266,7 +152,9 @@ impl Rule {
         let templates = arguments.iter().map(|argument| {
             let lowered = lower_host_name(argument);
             if ["\\D", "\\S", "\\W", "\\B", "\\P"].iter().any(|class| argument.contains(class)) {
-                self.warn(format!("HostRegexp `{argument}` is lower-cased as a whole, also `\\D`, `\\S`, `\\W`"));
+                self.warn(format!(
+                    "HostRegexp `{argument}` is lower-cased as a whole, also `\\D`, `\\S`, `\\W`: write a class such as `[^0-9]`"
+                ));
             }
             self.template("HostRegexp", &lowered, Kind::Host)
         });
@@ -342,8 +230,8 @@ impl Rule {
     }
 }
 
-/// The names of a rule's `Host` matchers for certificates (docs/reference/acme.md#which-names, ACME `onHostRule`): lower-cased, in order, empty without a
-/// `Host`. Only the grammar is checked; a `Host` that names nothing is an error.
+/// The names of a rule's `Host` matchers, for which ACME's `onHostRule` orders certificates (docs/reference/acme.md#which-names):
+/// lower-cased, in the order of the rule, empty without a `Host`. Only the grammar is checked; `Host` matchers without a name are an error.
 pub fn parse_domains(text: &str) -> Result<Vec<String>, InvalidRule> {
     let mut is_host_rule = false;
     let mut domains = Vec::new();
@@ -359,19 +247,21 @@ pub fn parse_domains(text: &str) -> Result<Vec<String>, InvalidRule> {
     Ok(domains)
 }
 
-/// How many regular expressions a rule text has to be compiled to: none if its grammar is wrong, as it is not compiled then.
+/// The number of regular expressions that a rule text is compiled to. 0 if its grammar is wrong: the rule is then not compiled.
 pub fn expressions(text: &str) -> usize {
     split(text).map_or(0, |pieces| pieces.iter().map(Piece::expressions).sum())
 }
 
+/// A matcher or modifier of a rule, with its arguments.
 struct Piece<'a> {
     name: &'a str,
     arguments: Vec<String>,
+    /// The piece as written.
     text: &'a str,
 }
 
 impl Piece<'_> {
-    /// How many regular expressions it has to be compiled to.
+    /// The number of regular expressions that the piece is compiled to.
     fn expressions(&self) -> usize {
         let templates = |kind| self.arguments.iter().map(|text| Template::expressions(text, kind)).sum();
         match self.name {
@@ -379,13 +269,13 @@ impl Piece<'_> {
             "Query" => templates(Kind::Query),
             "HeadersRegexp" => self.arguments.len() / 2,
             "ReplacePathRegex" => 1,
-            // Of the others only paths have templates; what else has braces is no more than counted too high.
+            // Of the other pieces only paths have templates. If another argument has braces, the count is merely too high.
             _ => templates(Kind::Path),
         }
     }
 }
 
-/// Splits at every `;`, `:` and `,` first and drops empty pieces; the colons that remain are put back one by one.
+/// Splits a rule into its pieces at every `;`. Empty pieces are ignored.
 fn split(text: &str) -> Result<Vec<Piece<'_>>, InvalidRule> {
     let pieces: Vec<&str> = text.split(';').filter(|piece| !piece.is_empty()).collect();
     if pieces.is_empty() {
@@ -394,6 +284,8 @@ fn split(text: &str) -> Result<Vec<Piece<'_>>, InvalidRule> {
     pieces.into_iter().map(split_piece).collect()
 }
 
+/// Splits a piece at every `:` into its name and its arguments, and those at every `,`. Empty parts are ignored: a run of colons inside of
+/// an argument becomes a single one.
 fn split_piece(text: &str) -> Result<Piece<'_>, InvalidRule> {
     let piece = || text.to_owned();
     let mut parts = text.split(':').filter(|part| !part.is_empty());
@@ -421,13 +313,14 @@ fn last(mut arguments: Vec<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Bound;
 
     fn error(text: &str) -> String {
         Rule::parse(text).expect_err(text).to_string()
     }
 
     #[test]
-    fn errors_name_the_piece_and_the_way_out() {
+    fn error_names_the_piece_and_its_correction() {
         assert!(error("").contains("empty rule"));
         assert!(error(";;").contains("empty rule"));
         let names = "a.example,".repeat(RULE_BYTES_MAX / 10 + 1);
@@ -445,39 +338,39 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_has_so_many_expressions_and_no_more() {
+    fn rule_with_too_many_expressions_is_rejected() {
         let variables = "/{n:[0-9]+}".repeat(RULE_EXPRESSIONS_MAX / 2);
         let fits = format!("PathPrefix:{variables};PathStrip:{variables}");
         assert!(Rule::parse(&fits).expect("as many as are allowed").warnings().is_empty());
         let one_more =
             ["HostRegexp:{sub:[a-z]+}.d", "HeadersRegexp:A,b", "Query:a=", "Query:a={x}", "ReplacePathRegex:a b"];
         for piece in one_more.into_iter().chain(["HostRegexp:\u{e9}.d", "PathPrefixStripRegex:/{x}"]) {
-            let refused = Rule::parse_all([fits.as_str(), piece]).expect_err(piece);
-            assert_eq!(refused.bound(), Some(Bound::RuleExpressions), "{piece}");
-            assert!(refused.to_string().contains("more than 64 regular expressions"), "{refused}");
+            let rejected = Rule::parse_all([fits.as_str(), piece]).expect_err(piece);
+            assert_eq!(rejected.bound(), Some(Bound::RuleExpressions), "{piece}");
+            assert!(rejected.to_string().contains("more than 64 regular expressions"), "{rejected}");
         }
         let without = "Host:a,b;Path:/a,/b;Headers:A,b;Query:a=b;HostRegexp:a.d;AddPrefix:/x";
-        assert!(Rule::parse_all([fits.as_str(), without]).is_ok(), "plain text is none");
+        assert!(Rule::parse_all([fits.as_str(), without]).is_ok(), "plain text has no expressions");
     }
 
-    /// Each may take megabytes, and the control plane's one thread a good part of a second.
+    /// An expression may take megabytes of memory and a considerable part of a second of the only thread of the control plane.
     #[test]
     fn expressions_are_counted_before_the_first_is_compiled() {
         let invalid_at_first =
             format!("HeadersRegexp:A,(;{}", r"HeadersRegexp:A,\pL{200};".repeat(RULE_EXPRESSIONS_MAX));
-        assert_eq!(Rule::parse(&invalid_at_first).expect_err("refused"), InvalidRule::TooManyExpressions);
+        assert_eq!(Rule::parse(&invalid_at_first).expect_err("rejected"), InvalidRule::TooManyExpressions);
     }
 
     #[test]
-    fn a_part_that_goes_beyond_a_bound_says_which() {
+    fn oversized_expression_reports_its_bound() {
         let too_large = r"\pL{1000}";
-        let refused = Rule::parse(&format!("HeadersRegexp:A,{too_large}")).expect_err("refused");
-        assert_eq!(refused.bound(), Some(Bound::RegexProgram), "{refused}");
+        let rejected = Rule::parse(&format!("HeadersRegexp:A,{too_large}")).expect_err("rejected");
+        assert_eq!(rejected.bound(), Some(Bound::RegexProgram), "{rejected}");
         let rules = [format!("Path:/{{a:{too_large}}}"), format!("ReplacePathRegex:{too_large} b")];
         for rule in rules {
             let parsed = Rule::parse(&rule).expect(&rule);
-            let [remark] = parsed.warnings() else { panic!("{rule}: {:?}", parsed.warnings()) };
-            assert_eq!(remark.bound, Some(Bound::RegexProgram), "{remark}");
+            let [diagnostic] = parsed.warnings() else { panic!("{rule}: {:?}", parsed.warnings()) };
+            assert_eq!(diagnostic.bound, Some(Bound::RegexProgram), "{diagnostic}");
         }
     }
 
@@ -490,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_a_frontend_add_up() {
+    fn rule_texts_of_a_frontend_are_combined() {
         let rule = Rule::parse_all(["Host:a", "PathPrefix:/b"]).expect("valid");
         assert_eq!(rule.matchers.len(), 2);
         assert_eq!(rule.default_priority(), 19);
@@ -499,9 +392,14 @@ mod tests {
     }
 
     #[test]
-    fn what_never_matches_is_told() {
+    fn part_that_never_matches_gives_a_warning() {
         let warned = |text: &str| {
-            Rule::parse(text).expect(text).warnings().iter().map(|remark| format!("{remark}\n")).collect::<String>()
+            Rule::parse(text)
+                .expect(text)
+                .warnings()
+                .iter()
+                .map(|diagnostic| format!("{diagnostic}\n"))
+                .collect::<String>()
         };
         assert_eq!(warned("Host:a;PathPrefixStrip:/b;Headers:X-A,1;ReplacePathRegex:^/a /b"), "");
         assert!(warned("Path:foo").contains("write `/foo`"));
@@ -516,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn domains_come_from_host_rules_only() {
+    fn domains_come_from_host_matchers_only() {
         assert_eq!(parse_domains("Host: Foo.Bar ,b;Path:/x"), Ok(vec!["foo.bar".into(), "b".into()]));
         assert_eq!(parse_domains("Path:/x;Headers:odd"), Ok(vec![]));
         assert!(matches!(parse_domains("Host: ;Path:/x"), Err(InvalidRule::NoDomain { .. })));

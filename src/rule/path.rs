@@ -1,34 +1,35 @@
-//! Reading and writing the path of a request target: percent-decoding, Go's re-encoding, and the resolving of dot segments
+//! Reading and writing the path of a request target: percent-decoding, encoding as Go does, and resolution of dot segments
 //! (docs/reference/security-promises.md#path-traversal, docs/reference/rules.md#path-handling; RFC 3986 sections 2.3, 3.3 and 5.2.4).
 
 use crate::http::percent::hex_byte;
 
-/// The target cannot be read safely; the answer is 400.
+/// The error of a target that cannot be read safely; the response is 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefusedPath;
 
-/// Memory for one path, kept between requests.
+/// Memory for one path, which later requests reuse.
 #[derive(Debug, Default)]
 pub(crate) struct PathBuffers {
     decoded: Vec<u8>,
     clean: Vec<u8>,
 }
 
-/// One reading of a target: matching and modifying use the same one.
+/// The path and query of a target, as both matchers and modifiers use them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PathView<'a> {
     /// The percent-decoded path that rules are matched against.
     pub path: &'a [u8],
-    /// The path still encoded; with sanitising on, the resolved form.
+    /// The encoded path; if it was sanitised, with dot segments resolved and slashes merged.
     pub raw: &'a [u8],
-    /// The query with its `?`, or nothing.
+    /// The query with its `?`, or empty.
     pub query: &'a [u8],
-    /// The target must not be forwarded as received: it had dot segments, or no path at all.
+    /// Whether the target must not be forwarded as received: it has dot segments or no path.
     pub rewritten: bool,
 }
 
-/// Reads a raw target. A path with a malformed escape is refused; with `sanitize` also one whose dot segments depend on how an
-/// encoded slash or a backslash is read. Without an escape, dot segment or double slash nothing is copied.
+/// Reads a raw target. A path with a malformed escape is an error. With `sanitize`, so is a path whose dot segments depend on whether
+/// encoded slashes and backslashes count as separators. Nothing is copied unless the path has an escape, or `sanitize` is set and it has a
+/// dot segment, a double slash or a backslash.
 pub(crate) fn read<'a>(
     target: &'a [u8],
     sanitize: bool,
@@ -41,9 +42,9 @@ pub(crate) fn read<'a>(
     if raw == b"*" {
         return Ok(PathView { path: raw, raw, query, rewritten: false });
     }
-    let escaped = memchr::memchr(b'%', raw).is_some();
+    let has_escape = memchr::memchr(b'%', raw).is_some();
     if !sanitize {
-        if !escaped {
+        if !has_escape {
             return Ok(PathView { path: raw, raw, query, rewritten: false });
         }
         buffers.decoded.clear();
@@ -53,7 +54,7 @@ pub(crate) fn read<'a>(
     if raw[0] != b'/' {
         return Err(RefusedPath);
     }
-    if !escaped && !looks_unclean(raw) {
+    if !has_escape && !looks_unclean(raw) {
         return Ok(PathView { path: raw, raw, query, rewritten: false });
     }
     let rewritten = resolve(raw, &mut buffers.clean)?;
@@ -63,9 +64,9 @@ pub(crate) fn read<'a>(
     Ok(PathView { path: &buffers.decoded, raw: &buffers.clean, query, rewritten })
 }
 
-/// Go's `URL.EscapedPath`: the raw form while it still decodes to the path, else the path encoded anew.
+/// Appends the encoded path as Go's `URL.EscapedPath` does: the raw form if it is legal and decodes to `path`, else the encoding of `path`.
 pub(crate) fn escaped_path(path: &[u8], raw: &[u8], out: &mut Vec<u8>) {
-    if !raw.is_empty() && raw.iter().all(|byte| may_stand_raw(*byte)) && decodes_to(raw, path) {
+    if !raw.is_empty() && raw.iter().all(|byte| is_legal_raw(*byte)) && decodes_to(raw, path) {
         out.extend_from_slice(raw);
     } else if path == b"*" {
         out.push(b'*');
@@ -74,10 +75,10 @@ pub(crate) fn escaped_path(path: &[u8], raw: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a raw path of which only what may not stand in one is encoded; its escapes stay as they are.
+/// Appends a raw path with illegal bytes percent-encoded; its escapes stay as they are.
 pub(crate) fn escape_illegal(raw: &[u8], out: &mut Vec<u8>) {
     for &byte in raw {
-        if may_stand_raw(byte) {
+        if is_legal_raw(byte) {
             out.push(byte);
         } else {
             push_escape(byte, out);
@@ -85,8 +86,8 @@ pub(crate) fn escape_illegal(raw: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The length of what `len` bytes of the decoded path are written with at the front of the raw one, slashes merged as sanitising does,
-/// and of all slashes behind it, however they are written.
+/// Two lengths in a raw path: of the front that decodes to the first `len` bytes of the path, with adjacent slashes merged as
+/// sanitising does, and of all slashes that follow, encoded or not.
 pub(crate) fn raw_front(raw: &[u8], len: usize) -> (usize, usize) {
     let (mut front, mut taken, mut is_after_slash) = (0, 0, false);
     while let Some((byte, width)) = next_byte(&raw[front..]).filter(|_| taken < len) {
@@ -101,7 +102,7 @@ pub(crate) fn raw_front(raw: &[u8], len: usize) -> (usize, usize) {
     (front, end - front)
 }
 
-/// Appends `path` percent-encoded as Go encodes a path: upper-case digits, and only `$&+,/:;=@-_.~` and alphanumerics stay.
+/// Appends `path` percent-encoded as Go does: with upper-case digits; alphanumerics and `$&+,/:;=@-_.~` are not encoded.
 pub(crate) fn encode_into(path: &[u8], out: &mut Vec<u8>) {
     for &byte in path {
         if is_unreserved(byte) || b"$&+,/:;=@".contains(&byte) {
@@ -117,9 +118,9 @@ pub(crate) fn push_escape(byte: u8, out: &mut Vec<u8>) {
     out.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
 }
 
-/// A segment `.` or `..` is left in this encoded path, however separators and dots are written.
+/// Whether this encoded path contains a segment `.` or `..`. Slashes and dots count encoded or not, and a backslash counts as a slash.
 pub(crate) fn has_dot_segment(raw: &[u8]) -> bool {
-    let mut segment: (usize, bool) = (0, true); // length, and only dots so far
+    let mut segment: (usize, bool) = (0, true); // length, and whether all of it is dots
     let mut rest = raw;
     while let Some((byte, len)) = next_byte(rest) {
         rest = &rest[len..];
@@ -135,7 +136,7 @@ pub(crate) fn has_dot_segment(raw: &[u8]) -> bool {
     segment.1 && (1..=2).contains(&segment.0)
 }
 
-/// Appends the decoded form of a query component: `+` is a space. None if an escape is malformed.
+/// Appends the decoded form of a query component; `+` is a space. Returns `None` if an escape is malformed.
 pub(crate) fn decode_query(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
@@ -161,13 +162,13 @@ pub(crate) fn decode_into(raw: &[u8], out: &mut Vec<u8>) -> Result<(), RefusedPa
     Ok(())
 }
 
-/// The byte that the escape at the front stands for.
+/// The byte that the escape at the front of `text` encodes, or `None` if there is no valid escape.
 fn escape_value(text: &[u8]) -> Option<u8> {
     let [b'%', digits @ ..] = text else { return None };
     hex_byte(digits.get(..2)?)
 }
 
-/// The byte at the front of a raw path, and the length it is written with. A `%` that begins no escape stands for itself.
+/// The first byte of a raw path, decoded, and the length of its encoded form. A `%` without a valid escape is a literal `%`.
 fn next_byte(raw: &[u8]) -> Option<(u8, usize)> {
     escape_value(raw).map(|byte| (byte, 3)).or_else(|| raw.first().map(|&byte| (byte, 1)))
 }
@@ -176,14 +177,14 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte)
 }
 
-/// Bytes that Go accepts in the raw form of a path without encoding everything anew.
-fn may_stand_raw(byte: u8) -> bool {
+/// Whether Go accepts this byte in the raw form of a path; any other byte makes it encode the whole path again.
+fn is_legal_raw(byte: u8) -> bool {
     is_unreserved(byte) || b"$&+,/:;=@!'()*[]%".contains(&byte)
 }
 
 fn decodes_to(raw: &[u8], path: &[u8]) -> bool {
     let mut rest = raw;
-    for &wanted in path {
+    for &expected in path {
         let (byte, len) = match rest.first() {
             None => return false,
             Some(b'%') => match escape_value(rest) {
@@ -192,7 +193,7 @@ fn decodes_to(raw: &[u8], path: &[u8]) -> bool {
             },
             Some(&byte) => (byte, 1),
         };
-        if byte != wanted {
+        if byte != expected {
             return false;
         }
         rest = &rest[len..];
@@ -200,7 +201,7 @@ fn decodes_to(raw: &[u8], path: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// A segment may begin with a dot, be empty, or hold a backslash: the slow reading decides.
+/// Whether a segment begins with a dot, is empty, or contains a backslash. [`resolve`] must then examine the path.
 fn looks_unclean(raw: &[u8]) -> bool {
     let mut after_slash = false;
     for &byte in raw {
@@ -212,13 +213,13 @@ fn looks_unclean(raw: &[u8]) -> bool {
     false
 }
 
-/// Writes the resolved form of a path that begins with a slash: dot segments gone, slashes merged, unreserved characters decoded.
-/// Says whether there were dot segments.
+/// Writes the resolved form of a path that begins with a slash: dot segments removed, slashes merged, unreserved characters decoded.
+/// Returns whether there were dot segments.
 fn resolve(raw: &[u8], out: &mut Vec<u8>) -> Result<bool, RefusedPath> {
     out.clear();
-    let mut dots = false;
+    let mut has_dots = false;
     let mut hidden_separator = false;
-    let mut open = true; // the last segment ends with a slash, or there is none yet
+    let mut open = true; // the path ends with a slash, or has no segment yet
     for segment in raw[1..].split(|byte| *byte == b'/') {
         let start = out.len();
         out.push(b'/');
@@ -242,11 +243,11 @@ fn resolve(raw: &[u8], out: &mut Vec<u8>) -> Result<bool, RefusedPath> {
         match &out[start + 1..] {
             b"" => out.truncate(start),
             b"." => {
-                dots = true;
+                has_dots = true;
                 out.truncate(start);
             }
             b".." => {
-                dots = true;
+                has_dots = true;
                 out.truncate(start);
                 out.truncate(memchr::memrchr(b'/', out).unwrap_or(0));
             }
@@ -256,11 +257,11 @@ fn resolve(raw: &[u8], out: &mut Vec<u8>) -> Result<bool, RefusedPath> {
     if open {
         out.push(b'/');
     }
-    // Who splits at `%2f` or a backslash sees other segments than who does not: no reading of such a traversal is right for both.
-    if hidden_separator && (dots || has_dot_segment(out)) {
+    // A server that splits at `%2f` or at a backslash sees other segments than one that does not: no resolution is right for both.
+    if hidden_separator && (has_dots || has_dot_segment(out)) {
         return Err(RefusedPath);
     }
-    Ok(dots)
+    Ok(has_dots)
 }
 
 fn merge_slashes(path: &mut Vec<u8>) {
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn without_sanitising_only_escapes_are_read() {
+    fn unsanitised_path_is_only_percent_decoded() {
         assert_eq!(read_text("/a/../b%2f%41//?x=%zz", false), ok("/a/../b/A//", "/a/../b%2f%41//", false));
         assert_eq!(read_text("/a%zz", false), Err(RefusedPath));
         assert_eq!(read_text("/a%4", false), Err(RefusedPath));
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn sanitising_merges_slashes_and_reads_unreserved_escapes_without_rewriting() {
+    fn merged_slashes_and_unreserved_escapes_do_not_rewrite() {
         assert_eq!(clean("//admin"), ok("/admin", "/admin", false));
         assert_eq!(clean("/%61dmin//x/"), ok("/admin/x/", "/admin/x/", false));
         assert_eq!(clean("/a%2Fb"), ok("/a/b", "/a%2Fb", false));
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_traversal_with_a_hidden_separator_is_refused() {
+    fn traversal_with_encoded_separator_is_refused() {
         for target in [
             "/public%2f..%2fadmin",
             "/public/..%2fadmin",
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn escaped_path_keeps_the_raw_form_only_while_it_fits() {
+    fn escaped_path_uses_raw_form_only_if_it_decodes_to_path() {
         let escaped = |path: &[u8], raw: &[u8]| {
             let mut out = Vec::new();
             escaped_path(path, raw, &mut out);
@@ -362,7 +363,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_sanitised_path_never_holds_a_traversal_and_is_stable(target in "/([./a]|%2e|%2f|%61|%5c|\\\\|%){0,12}") {
+        fn sanitised_path_has_no_traversal_and_is_stable(target in "/([./a]|%2e|%2f|%61|%5c|\\\\|%){0,12}") {
             let mut buffers = PathBuffers::default();
             if let Ok(view) = read(target.as_bytes(), true, &mut buffers) {
                 prop_assert!(!has_dot_segment(view.raw), "{:?}", String::from_utf8_lossy(view.raw));
@@ -371,7 +372,7 @@ mod tests {
                 let raw = view.raw.to_vec();
                 let path = view.path.to_vec();
                 let mut again = PathBuffers::default();
-                let second = read(&raw, true, &mut again).expect("a resolved path is readable");
+                let second = read(&raw, true, &mut again).expect("a resolved path can be read again");
                 prop_assert_eq!(second.path, &path[..]);
                 prop_assert!(!second.rewritten);
             }

@@ -1,7 +1,7 @@
-//! Regular expressions as Go's `regexp` reads them, compiled by the `regex` crate (docs/reference/rules.md#patterns).
+//! Regular expressions in the syntax of Go's `regexp`, compiled by the `regex` crate (docs/reference/rules.md#patterns).
 //!
-//! The two dialects differ in places that rules really use: `\d`, `\w`, `\s` and `\b` are ASCII in Go, a `{` that opens no repetition
-//! and a `[` inside a class are ordinary characters, and `\<` is a plain `<`. The text is rewritten once, at compile time.
+//! The two dialects differ where rules make use of them: in Go `\d`, `\w`, `\s` and `\b` are ASCII, a `{` that opens no repetition and a
+//! `[` inside a class are ordinary characters, and `\<` is a plain `<`. An expression is translated once, when it is compiled.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,15 +10,15 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::limits::{Bound, REGEX_PROGRAM_BYTES_MAX};
 
-/// Go refuses repetitions above this count.
+/// The largest count of a repetition that Go accepts.
 pub const REGEX_REPEAT_MAX: u32 = 1000;
 
-/// Why an expression was not accepted.
+/// Why a regular expression is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidPattern {
     pub pattern: String,
     pub reason: String,
-    /// The bound that it goes beyond, if that is what is wrong with it.
+    /// The bound that the expression exceeds, if that is the reason for its rejection.
     pub bound: Option<Bound>,
 }
 
@@ -30,15 +30,15 @@ impl fmt::Display for InvalidPattern {
 
 impl std::error::Error for InvalidPattern {}
 
-/// Compiles an expression in Go's syntax; the match is unanchored.
+/// Compiles an expression in Go's syntax. Matches are unanchored.
 pub fn compile(pattern: &str) -> Result<Regex, InvalidPattern> {
     build(pattern, &translate(pattern)?.text)
 }
 
-/// Compiles text that is already in the `regex` crate's own syntax; `shown` is what an error quotes.
+/// Compiles a text in the syntax of the `regex` crate. An error quotes `shown` instead.
 pub(crate) fn build(shown: &str, text: &str) -> Result<Regex, InvalidPattern> {
     RegexBuilder::new(text).size_limit(REGEX_PROGRAM_BYTES_MAX).build().map_err(|error| {
-        // The crate's message draws the pattern over several lines; its last line holds the reason.
+        // The crate's message shows the pattern on several lines; its last line is the reason.
         let message = error.to_string();
         let last = message.lines().last().unwrap_or_default();
         let bound = matches!(error, regex::Error::CompiledTooBig(_)).then_some(Bound::RegexProgram);
@@ -46,15 +46,15 @@ pub(crate) fn build(shown: &str, text: &str) -> Result<Regex, InvalidPattern> {
     })
 }
 
-/// Bytes as Go's regexp sees them: each byte that is not part of valid UTF-8 reads as U+FFFD.
+/// Bytes as Go's `regexp` reads them: each byte that is not part of valid UTF-8 becomes U+FFFD.
 pub(crate) fn as_text(bytes: &[u8]) -> Cow<'_, [u8]> {
     Subject::new(bytes).text
 }
 
-/// A text to match together with the way back from its offsets to those of the original bytes.
+/// A text to match, and the mapping from its offsets to those of the original bytes.
 pub(crate) struct Subject<'a> {
     pub text: Cow<'a, [u8]>,
-    /// Original offset of each byte of `text`, and of its end; absent when both are the same.
+    /// The original offset of each byte of `text`, and of its end; `None` if all offsets are the same.
     offsets: Option<Vec<usize>>,
 }
 
@@ -82,23 +82,24 @@ impl<'a> Subject<'a> {
         Subject { text: Cow::Owned(text), offsets: Some(offsets) }
     }
 
+    /// The offset in the original bytes.
     pub fn original(&self, offset: usize) -> usize {
         self.offsets.as_ref().map_or(offset, |offsets| offsets[offset])
     }
 }
 
-/// An expression in the `regex` crate's syntax.
+/// An expression translated to the syntax of the `regex` crate.
 pub(crate) struct Translated {
     pub text: String,
-    /// Every match ends with these bytes (in some letter case, under `(?i)`); empty when nothing is certain.
+    /// The bytes with which every match ends (in any letter case, under `(?i)`); empty if they are not known.
     pub tail: Vec<u8>,
-    /// It asks whether the text begins or ends somewhere: inside of a longer text it may mean something else.
+    /// Whether the expression has an anchor: as a part of a longer expression it may mean something else.
     pub is_anchored: bool,
 }
 
-/// Rewrites Go syntax, refusing what Go refuses and the `regex` crate would read differently.
+/// Translates an expression in Go's syntax. Rejects syntax that Go rejects and that the `regex` crate would accept with another meaning.
 pub(crate) fn translate(pattern: &str) -> Result<Translated, InvalidPattern> {
-    let mut walk = Walk {
+    let mut translator = Translator {
         pattern,
         chars: pattern.chars().collect(),
         at: 0,
@@ -108,29 +109,33 @@ pub(crate) fn translate(pattern: &str) -> Result<Translated, InvalidPattern> {
         alternates: false,
         is_anchored: false,
     };
-    while walk.at < walk.chars.len() {
-        walk.step()?;
+    while translator.at < translator.chars.len() {
+        translator.translate_next()?;
     }
-    // Checked here and not left to the compiler: a template puts the text into a group, where `a)(b` would look balanced.
-    if walk.depth > 0 {
-        return Err(walk.fail("missing closing )"));
+    // Checked here and not by the compiler: a template puts the text into a group, where `a)(b` would be balanced.
+    if translator.depth > 0 {
+        return Err(translator.fail("missing closing )"));
     }
-    let tail = if walk.alternates { Vec::new() } else { walk.tail };
-    Ok(Translated { text: walk.text, tail, is_anchored: walk.is_anchored })
+    let tail = if translator.alternates { Vec::new() } else { translator.tail };
+    Ok(Translated { text: translator.text, tail, is_anchored: translator.is_anchored })
 }
 
-struct Walk<'a> {
+/// The state of a translation.
+struct Translator<'a> {
     pattern: &'a str,
     chars: Vec<char>,
+    /// The position in `chars`.
     at: usize,
     text: String,
+    /// The number of groups that are open.
     depth: usize,
     tail: Vec<u8>,
+    /// Whether there is a `|` outside of any group; `tail` is then that of the last alternative only.
     alternates: bool,
     is_anchored: bool,
 }
 
-impl Walk<'_> {
+impl Translator<'_> {
     fn fail(&self, reason: impl Into<String>) -> InvalidPattern {
         InvalidPattern { pattern: self.pattern.to_owned(), reason: reason.into(), bound: None }
     }
@@ -139,7 +144,7 @@ impl Walk<'_> {
         self.chars.get(self.at + ahead).copied()
     }
 
-    fn step(&mut self) -> Result<(), InvalidPattern> {
+    fn translate_next(&mut self) -> Result<(), InvalidPattern> {
         let c = self.chars[self.at];
         match c {
             '\\' => return self.escape(),
@@ -148,29 +153,31 @@ impl Walk<'_> {
             '(' => self.group()?,
             ')' => {
                 self.depth = self.depth.checked_sub(1).ok_or_else(|| self.fail("unexpected )"))?;
-                self.opaque(")");
+                self.push_syntax(")");
             }
             '|' => {
                 self.alternates |= self.depth == 0;
-                self.opaque("|");
+                self.push_syntax("|");
             }
             '.' | '^' | '$' | '*' | '+' | '?' => {
                 self.is_anchored |= matches!(c, '^' | '$');
-                self.opaque(c.encode_utf8(&mut [0; 4]));
+                self.push_syntax(c.encode_utf8(&mut [0; 4]));
             }
-            '}' | ']' => self.literal(c),
-            _ => self.literal(c),
+            '}' | ']' => self.push_literal(c),
+            _ => self.push_literal(c),
         }
         self.at += 1;
         Ok(())
     }
 
-    fn opaque(&mut self, text: &str) {
+    /// Appends text that does not match literally: it ends the known tail.
+    fn push_syntax(&mut self, text: &str) {
         self.tail.clear();
         self.text.push_str(text);
     }
 
-    fn literal(&mut self, c: char) {
+    /// Appends a character that matches itself.
+    fn push_literal(&mut self, c: char) {
         if self.depth == 0 {
             self.tail.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         }
@@ -179,7 +186,7 @@ impl Walk<'_> {
 
     fn group(&mut self) -> Result<(), InvalidPattern> {
         self.depth += 1;
-        self.opaque("(");
+        self.push_syntax("(");
         if self.peek(1) != Some('?') {
             return Ok(());
         }
@@ -188,9 +195,9 @@ impl Walk<'_> {
         }
         let flags = self.chars[self.at + 2..].iter().take_while(|c| !matches!(c, ':' | ')')).collect::<String>();
         if let Some(bad) = flags.chars().find(|c| !"imsU-".contains(*c)) {
-            return Err(self.fail(format!("`(?{bad}` is no group that Go knows")));
+            return Err(self.fail(format!("`(?{bad}` is not a group of Go's syntax")));
         }
-        // A flag setting such as `(?i)` closes at once; its letters are copied here so that they do not count as literal text.
+        // The letters of a flag setting such as `(?i)` are copied here, because they must not count as literal text.
         self.text.push('?');
         self.text.push_str(&flags);
         self.at += 1 + flags.len();
@@ -207,7 +214,7 @@ impl Walk<'_> {
         let (low, high) = rest.split_once(',').unwrap_or((&rest, ""));
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if !closed || !digits(low) || !(high.is_empty() || digits(high)) {
-            self.literal('{');
+            self.push_literal('{');
             self.at += 1;
             return Ok(());
         }
@@ -216,7 +223,7 @@ impl Walk<'_> {
                 return Err(self.fail(format!("repetition {{{rest}}} is above {REGEX_REPEAT_MAX}")));
             }
         }
-        self.opaque(&format!("{{{rest}}}"));
+        self.push_syntax(&format!("{{{rest}}}"));
         self.at += rest.len() + 2;
         Ok(())
     }
@@ -227,7 +234,7 @@ impl Walk<'_> {
             return self.quoted();
         }
         if c.is_ascii() && !c.is_ascii_alphanumeric() {
-            self.literal(c);
+            self.push_literal(c);
             self.at += 2;
             return Ok(());
         }
@@ -248,12 +255,12 @@ impl Walk<'_> {
             }
         };
         self.is_anchored |= matches!(c, 'A' | 'z');
-        self.opaque(text);
+        self.push_syntax(text);
         self.at += 2;
         Ok(())
     }
 
-    /// `\Q...\E`: literal text up to `\E` or the end.
+    /// Translates `\Q...\E`: literal text up to `\E` or the end.
     fn quoted(&mut self) -> Result<(), InvalidPattern> {
         self.at += 2;
         while let Some(c) = self.peek(0) {
@@ -261,13 +268,13 @@ impl Walk<'_> {
                 self.at += 2;
                 return Ok(());
             }
-            self.literal(c);
+            self.push_literal(c);
             self.at += 1;
         }
         Ok(())
     }
 
-    /// Escapes that stand for one character or one Unicode class, inside and outside of brackets.
+    /// Translates an escape for one character or one Unicode class; it is the same inside and outside of brackets.
     fn escape_value(&mut self) -> Result<(), InvalidPattern> {
         let c = self.peek(1).unwrap_or_default();
         match c {
@@ -289,7 +296,7 @@ impl Walk<'_> {
                 }
             }
             '0'..='7' => return self.octal(),
-            _ => return Err(self.fail(format!("`\\{c}` is no escape that Go knows"))),
+            _ => return Err(self.fail(format!("`\\{c}` is not an escape of Go's syntax"))),
         }
         Ok(())
     }
@@ -306,7 +313,7 @@ impl Walk<'_> {
     }
 
     fn class(&mut self) -> Result<(), InvalidPattern> {
-        self.opaque("[");
+        self.push_syntax("[");
         self.at += 1;
         if self.peek(0) == Some('^') {
             self.text.push('^');
@@ -337,7 +344,7 @@ impl Walk<'_> {
                 }
                 self.text.push_str("\\[");
             }
-            // The crate reads `--`, `&&`, `~~` and nested brackets as set operations; Go reads them as characters.
+            // To the crate, `--`, `&&`, `~~` and nested brackets are set operations; to Go, they are characters.
             '[' | ']' | '&' | '~' => self.text.extend(['\\', c]),
             '-' if self.peek(1) == Some('-') => {
                 self.text.push_str("-\\-");
@@ -391,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_only_one_dialect_finds_special() {
+    fn characters_special_in_one_dialect_match_as_in_go() {
         assert!(matches(r"^a{b}$", "a{b}"));
         assert!(matches(r"^a{,2}$", "a{,2}"));
         assert!(matches(r"^a{2}$", "aa"));
@@ -406,14 +413,14 @@ mod tests {
     }
 
     #[test]
-    fn what_go_refuses_is_refused() {
+    fn expression_that_go_rejects_is_rejected() {
         for pattern in ["(", "[a", "a\\", r"\1", r"\e", r"\u0041", "(?x) a", "(?<n>a)", "a{1001}", "*a", "a)", r"\é"] {
             assert!(compile(pattern).is_err(), "{pattern}");
         }
     }
 
     #[test]
-    fn a_tail_is_only_reported_when_every_match_ends_with_it() {
+    fn tail_is_known_only_if_every_match_ends_with_it() {
         let tail = |pattern: &str| String::from_utf8(translate(pattern).expect(pattern).tail).expect("ascii");
         assert_eq!(tail(r"(www|api)\.d\.com"), ".d.com");
         assert_eq!(tail(r"(foo\.)?bar"), "bar");
@@ -427,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_utf8_reads_as_one_replacement_character_per_byte_and_offsets_lead_back() {
+    fn invalid_utf8_becomes_one_replacement_character_per_byte() {
         let subject = Subject::new(b"/a\xe2\x82/\xc3\xa9");
         assert_eq!(String::from_utf8_lossy(&subject.text), "/a\u{fffd}\u{fffd}/é");
         assert_eq!(subject.original(8), 4);

@@ -1,7 +1,8 @@
-//! Many patterns in one automaton: which of them a request meets, at a cost that does not grow with their number.
+//! A prefilter: one automaton over the patterns of many routes, which finds the routes whose patterns match a request. The cost of a
+//! search does not grow with the number of patterns.
 //!
-//! It only narrows the choice. A route that is found is tested as any other, and where the automaton finds no end within its
-//! memory, all its routes are.
+//! The prefilter only selects candidates. The router tests every candidate completely; if a search exceeds the memory of the automaton,
+//! all routes of the prefilter are candidates.
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -11,16 +12,17 @@ use regex_automata::util::pool::Pool;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
 
-use super::index::RankRange;
 use super::matcher::{Matcher, Prefix};
+use super::rank_range::RankRange;
 use super::template::Template;
 use crate::limits::{FILTER_CACHE_BYTES_MAX, FILTER_PROGRAM_BYTES_MAX};
 
-/// From so many routes with patterns in one place on, an automaton is cheaper than to test each.
+/// The number of routes with patterns in one leaf of the index from which on a prefilter is cheaper than a test of each route.
 pub(crate) const FILTER_ROUTES_MIN: usize = 16;
-/// A route with more combinations of host and path patterns than this is always tested.
+/// A route with more combinations of host and path patterns than this is in no prefilter: it is always a candidate.
 const PATTERNS_PER_ROUTE_MAX: usize = 16;
-/// After so many times of forgetting, a search that learns a new state for every few bytes is given up.
+/// When its cache of states is full, a search fails if the cache has been cleared this many times and fewer than
+/// [`FILTER_BYTES_PER_STATE_MIN`] bytes per state have been searched since the last time.
 const FILTER_CLEARS_MIN: usize = 4;
 const FILTER_BYTES_PER_STATE_MIN: usize = 4;
 
@@ -29,27 +31,27 @@ type MakeCache = Box<dyn Fn() -> Cache + Send + Sync + UnwindSafe + RefUnwindSaf
 /// The patterns of several routes over `host NUL path`.
 pub(crate) struct Prefilter {
     dfa: DFA,
-    /// What was learned so far; one for each worker that asks at the same time.
+    /// The states made so far: one cache for each worker that searches at the same time.
     caches: Pool<Cache, MakeCache>,
     /// The rank of each pattern's route.
     ranks: Vec<u32>,
-    /// All the routes.
+    /// All routes of the prefilter.
     pub all: RankRange,
 }
 
-/// Patterns to be compiled together, with the rank of each one's route.
+/// Patterns to be compiled together, each with the rank of its route.
 #[derive(Default)]
 pub(crate) struct Patterns(Vec<(String, u32)>);
 
 impl Patterns {
-    /// Adds the route's patterns, if it has any that a filter can use.
+    /// Adds the patterns of a route. Returns false if the route has none that a prefilter can use.
     pub fn add(&mut self, rank: u32, matchers: &[Matcher]) -> bool {
         let Some(texts) = texts(matchers) else { return false };
         self.0.extend(texts.into_iter().map(|text| (text, rank)));
         true
     }
 
-    /// Compiles them; `None` when that would take too much memory.
+    /// Compiles the patterns; `None` if the automaton would exceed `FILTER_PROGRAM_BYTES_MAX`.
     pub fn compile(self, all: RankRange) -> Option<Prefilter> {
         let (texts, ranks): (Vec<String>, Vec<u32>) = self.0.into_iter().unzip();
         let program = thompson::Config::new()
@@ -70,7 +72,8 @@ impl Patterns {
 }
 
 impl Prefilter {
-    /// Adds the ranks of the routes whose patterns `subject` meets; false when it could not be found out.
+    /// Appends to `found` the ranks of the routes whose patterns match `subject`. Returns false, with nothing appended, if the search
+    /// fails.
     pub fn find(&self, subject: &[u8], found: &mut Vec<u32>) -> bool {
         let before = found.len();
         let mut cache = self.caches.get();
@@ -78,7 +81,7 @@ impl Prefilter {
         let mut state = OverlappingState::start();
         loop {
             if self.dfa.try_search_overlapping_fwd(&mut cache, &input, &mut state).is_err() {
-                // The next search starts afresh: no client can put the filter out of action for others.
+                // The next search begins with an empty cache: a client cannot disable the prefilter for others.
                 cache.reset(&self.dfa);
                 found.truncate(before);
                 return false;
@@ -93,12 +96,13 @@ impl Prefilter {
 
 impl std::fmt::Debug for Prefilter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Filter").field("patterns", &self.ranks.len()).finish_non_exhaustive()
+        f.debug_struct("Prefilter").field("patterns", &self.ranks.len()).finish_non_exhaustive()
     }
 }
 
-/// One pattern per combination of a host and a path of the route; `None` when neither is more than literal text, or when the end of one
-/// is not the end for its expression: host and path are one text here.
+/// One pattern per combination of a host and a path of the route. `None` if all of them are literal text, if there are more than
+/// [`PATTERNS_PER_ROUTE_MAX`], or if an expression has an anchor: host and path are parts of one text here, so an anchor would not match
+/// at their ends.
 fn texts(matchers: &[Matcher]) -> Option<Vec<String>> {
     let (mut is_pattern, mut is_anchored) = (false, false);
     let mut host = |template: &Template| {
@@ -116,7 +120,7 @@ fn texts(matchers: &[Matcher]) -> Option<Vec<String>> {
         Some(format!("{}{end}", template.expression()?))
     };
     let paths: Option<Vec<String>> = matchers.iter().find_map(|matcher| match matcher {
-        // A trailing slash may be too much or missing: the route then answers with a redirect.
+        // The path may have a surplus trailing slash or lack one: the router then redirects.
         Matcher::Path(templates) => Some(templates.iter().filter_map(|template| path(template, "/?")).collect()),
         Matcher::PathPrefix(prefixes) => {
             Some(prefixes.iter().filter_map(|prefix| beginning(prefix, &mut path)).collect())
@@ -132,8 +136,10 @@ fn texts(matchers: &[Matcher]) -> Option<Vec<String>> {
     Some(combined.collect())
 }
 
+/// Matches any text.
 const ANYTHING: &str = "(?s-u:.)*";
 
+/// The expression of the paths that begin with `prefix`.
 fn beginning(prefix: &Prefix, path: &mut impl FnMut(&Template, &str) -> Option<String>) -> Option<String> {
     match prefix {
         Prefix::Literal(literal) => Some(format!("{}{ANYTHING}", regex::escape(literal))),
@@ -141,7 +147,8 @@ fn beginning(prefix: &Prefix, path: &mut impl FnMut(&Template, &str) -> Option<S
     }
 }
 
-/// What filters search: the host that `HostRegexp` sees and the decoded path, both as expressions read them.
+/// Writes the text that prefilters search: the host that `HostRegexp` rules are matched against, a NUL byte, and the decoded path. Both are
+/// converted by [`super::pattern::as_text`].
 pub(crate) fn subject(host: &[u8], path: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&super::pattern::as_text(host));
@@ -168,12 +175,12 @@ mod tests {
         subject(host.as_bytes(), path.as_bytes(), &mut text);
         let is_decided = filter.find(&text, &mut found);
         found.sort_unstable();
-        assert_eq!(found.pop(), Some(99), "what was found before stays");
+        assert_eq!(found.pop(), Some(99), "earlier ranks stay");
         is_decided.then_some(found)
     }
 
     #[test]
-    fn hosts_and_paths_are_met_together() {
+    fn host_and_path_patterns_match_together() {
         let rules = [
             "HostRegexp:{a:(x|y)}.test;PathPrefix:/p",
             "HostRegexp:{a:[xy]}.test,{b:z}.test",
@@ -183,12 +190,12 @@ mod tests {
         let filter = filter(&rules.map(str::to_owned));
         assert_eq!(found(&filter, "X.test", "/p/1"), Some(vec![0, 1]));
         assert_eq!(found(&filter, "z.TEST", "/12"), Some(vec![1, 2, 3]), "a slash may be missing");
-        assert_eq!(found(&filter, "other", "/static/x"), Some(vec![3]), "the other conditions are not its business");
+        assert_eq!(found(&filter, "other", "/static/x"), Some(vec![3]), "other conditions are not tested");
         assert_eq!(found(&filter, "other", "/x"), Some(vec![]));
     }
 
     #[test]
-    fn rules_without_patterns_or_with_too_many_are_left_to_others() {
+    fn rule_without_patterns_or_with_too_many_is_not_added() {
         let many: Vec<String> = (0..17).map(|n| format!("{{a}}.t{n}")).collect();
         for rule in ["Host:a;Path:/b,/c", "Method:GET", "Query:a={x}", &format!("HostRegexp:{}", many.join(","))] {
             let parsed = Rule::parse(rule).expect("a valid rule");
@@ -197,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_learns_without_an_end_is_given_up() {
+    fn search_that_makes_too_many_states_fails() {
         let rules: Vec<String> =
             (0..FILTER_ROUTES_MIN).map(|n| format!("HostRegexp:{{x:[ab]*a[ab]{{18}}}}c{n}")).collect();
         let filter = filter(&rules);
@@ -209,6 +216,6 @@ mod tests {
         };
         let host: String = (0..200_000).map(|_| letter()).collect();
         assert_eq!(found(&filter, &host, "/"), None);
-        assert_eq!(found(&filter, &format!("{}c7", "ba".repeat(20)), "/"), Some(vec![7]), "the next search is its own");
+        assert_eq!(found(&filter, &format!("{}c7", "ba".repeat(20)), "/"), Some(vec![7]), "the next search succeeds");
     }
 }

@@ -1,10 +1,10 @@
-//! The trailing-slash redirect (docs/reference/rules.md#trailing-slash): where it leads, and the page that says so.
+//! The trailing-slash redirect (docs/reference/rules.md#trailing-slash): its location and its body.
 
 use super::path;
 
 /// `Location` of the redirect that adds or removes the trailing slash of `path` (decoded); `query` keeps its `?`.
 ///
-/// The path is always cleaned of double slashes and dot segments, so that a location never begins with `//` and names another host.
+/// Double slashes and dot segments are always removed, so that a location cannot begin with `//` and thereby name another host.
 pub(crate) fn location(decoded: &[u8], query: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(decoded.len() + query.len() + 1);
     let (bare, slash) = match decoded.strip_suffix(b"/") {
@@ -25,7 +25,7 @@ pub(crate) fn location(decoded: &[u8], query: &[u8]) -> Vec<u8> {
     location
 }
 
-/// The body of a 301 to `location`, for a GET request; other methods get none.
+/// The body of a 301 to `location` for a GET request, as in Traefik v1. Responses to other methods have no body.
 pub fn moved_permanently_body(location: &[u8]) -> Vec<u8> {
     let mut body = b"<a href=\"".to_vec();
     for &byte in location {
@@ -42,7 +42,7 @@ pub fn moved_permanently_body(location: &[u8]) -> Vec<u8> {
     body
 }
 
-/// The shortest equal rooted path, without a trailing slash unless it is the root.
+/// The shortest equivalent absolute path. Only the root has a trailing slash.
 fn cleaned(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     for segment in path.split(|byte| *byte == b'/') {
@@ -65,31 +65,31 @@ fn cleaned(path: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn leads(path: &str, query: &str) -> String {
+    fn redirected(path: &str, query: &str) -> String {
         String::from_utf8(location(path.as_bytes(), query.as_bytes())).expect("ascii")
     }
 
     #[test]
-    fn the_slash_is_toggled_and_the_query_kept() {
-        assert_eq!(leads("/foo/", "?q=a%20b"), "/foo?q=a%20b");
-        assert_eq!(leads("/foo", "?"), "/foo/?");
-        assert_eq!(leads("/", ""), "/");
-        assert_eq!(leads("/a b/é/", ""), "/a%20b/%C3%A9");
-        assert_eq!(leads("/x/", "?é"), "/x?%c3%a9");
+    fn location_toggles_slash_and_keeps_query() {
+        assert_eq!(redirected("/foo/", "?q=a%20b"), "/foo?q=a%20b");
+        assert_eq!(redirected("/foo", "?"), "/foo/?");
+        assert_eq!(redirected("/", ""), "/");
+        assert_eq!(redirected("/a b/é/", ""), "/a%20b/%C3%A9");
+        assert_eq!(redirected("/x/", "?é"), "/x?%c3%a9");
     }
 
     #[test]
-    fn a_location_never_leaves_the_host() {
-        assert_eq!(leads("//evil.com/", ""), "/evil.com");
-        assert_eq!(leads("//evil.com", ""), "/evil.com/");
-        assert_eq!(leads("/..//evil.com/", ""), "/evil.com");
-        assert_eq!(leads("/\\evil.com/", ""), "/%5Cevil.com");
-        assert_eq!(leads("/a//", ""), "/a/");
-        assert_eq!(leads("///", ""), "/");
+    fn location_never_names_another_host() {
+        assert_eq!(redirected("//evil.com/", ""), "/evil.com");
+        assert_eq!(redirected("//evil.com", ""), "/evil.com/");
+        assert_eq!(redirected("/..//evil.com/", ""), "/evil.com");
+        assert_eq!(redirected("/\\evil.com/", ""), "/%5Cevil.com");
+        assert_eq!(redirected("/a//", ""), "/a/");
+        assert_eq!(redirected("///", ""), "/");
     }
 
     #[test]
-    fn the_page_is_that_of_v1() {
+    fn body_is_that_of_traefik() {
         assert_eq!(moved_permanently_body(b"/x"), b"<a href=\"/x\">Moved Permanently</a>.\n\n");
         assert_eq!(
             moved_permanently_body(b"/x?a=<b>&'\""),

@@ -4,7 +4,7 @@ use regex::bytes::Regex;
 
 use super::pattern::Subject;
 
-/// A replacement text, read once for the expression whose groups it names.
+/// A replacement text, parsed for the expression whose groups it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Replacement {
     pieces: Vec<Piece>,
@@ -17,7 +17,7 @@ enum Piece {
 }
 
 impl Replacement {
-    /// References to groups that the expression does not have stand for nothing; a malformed reference is plain text.
+    /// Parses a replacement text. A reference to a group that the expression does not have is empty; a malformed reference is plain text.
     pub fn new(text: &str, regex: &Regex) -> Self {
         let mut pieces = Vec::new();
         let mut plain = Vec::new();
@@ -43,7 +43,7 @@ impl Replacement {
         Replacement { pieces }
     }
 
-    /// Writes `original` with every match replaced into `out`; false, with nothing to use, if there is no match.
+    /// Writes `original` with every match replaced to `out`. Returns false if there is no match: `out` then has no meaning.
     pub fn replace_all(&self, regex: &Regex, subject: &Subject<'_>, original: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
         let mut end = 0;
@@ -70,12 +70,12 @@ impl Replacement {
     }
 }
 
-/// The name behind a `$`, as long as possible, and what follows it.
+/// The name behind a `$`, as long as possible, and the text behind the reference.
 fn reference(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('{');
-    let name_on = inner.unwrap_or(text);
-    let len = name_on.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(name_on.len());
-    let (name, after) = name_on.split_at(len);
+    let from_name = inner.unwrap_or(text);
+    let len = from_name.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(from_name.len());
+    let (name, after) = from_name.split_at(len);
     if name.is_empty() {
         return None;
     }
@@ -83,6 +83,7 @@ fn reference(text: &str) -> Option<(&str, &str)> {
     Some((name, after))
 }
 
+/// The number of the group that a reference names.
 fn group_of(name: &str, regex: &Regex) -> Option<usize> {
     let is_number = name.bytes().all(|b| b.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
     if is_number {
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn every_match_is_replaced() {
+    fn replace_all_replaces_every_match() {
         assert_eq!(replaced("a*", "x", "baac"), "xbxcx");
         assert_eq!(replaced("/", "//", "/a/b"), "//a//b");
     }

@@ -1,31 +1,35 @@
-//! From a request to its route: host index first, then rank, which is priority, provider and name (docs/reference/rules.md#order).
+//! The table of routes of an entry point. The route of a request is the first one that matches in the order of ranks: priority, then
+//! provider, then name (docs/reference/rules.md#order).
 
-use super::index::{Candidates, Index, Keys};
+use super::host::{before_colon, canonical_host, fold, fold_char};
+use super::index::{Index, Keys};
 use super::matcher::{Headers, MatchInput, Matcher};
-use super::modifier::{Modifiers, Output};
+use super::modifier::Modifiers;
 use super::parse::Rule;
 use super::path;
 use super::prefilter;
 use super::redirect;
+use super::scratch::Scratch;
 use super::template::Slash;
 
-/// One frontend's way in.
+/// The rule of a frontend with its priority, and the value that stands for the frontend.
 #[derive(Debug, Clone)]
 pub struct Route<T> {
     pub rule: Rule,
-    /// Zero or less: the length of the rule's texts; [`PRIORITY_LAST`]: behind all others.
+    /// Replaced by the length of the rule's texts if it is zero or less, unless it is [`PRIORITY_LAST`].
     pub priority: i64,
     pub provider: String,
     pub name: String,
     pub value: T,
 }
 
-/// How an entry point reads paths.
+/// How the router of an entry point interprets paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouterOptions {
-    /// A path that differs from a `Path` rule only by its trailing slash does not match, instead of being redirected.
+    /// If true, a path that differs from a `Path` rule only by its trailing slash does not match. If false, it is redirected.
     pub keep_trailing_slash: bool,
-    /// Resolve dot segments before matching and refuse ambiguous ones (docs/reference/security-promises.md#path-traversal, docs/reference/rules.md#path-handling); false is v1's byte-exact matching.
+    /// If true, dot segments are resolved before matching, and a target with ambiguous ones gets 400
+    /// (docs/reference/security-promises.md#path-traversal). If false, paths are only percent-decoded, as in Traefik v1.
     pub sanitize_path: bool,
 }
 
@@ -35,54 +39,40 @@ impl Default for RouterOptions {
     }
 }
 
-/// What routing may look at.
+/// The parts of a request that rules can match.
 #[derive(Clone, Copy)]
 pub struct RouteRequest<'a> {
     pub method: &'a [u8],
-    /// As received, port included; empty if there is none.
+    /// The host as received, with its port; empty if there is none.
     pub host: &'a [u8],
-    /// The raw target in origin form, `*`, or empty or only a query when an absolute-form target had no path.
+    /// The raw target in origin form, or `*`. If the target was in absolute form without a path, it is empty or only a query here.
     pub target: &'a [u8],
     pub headers: &'a dyn Headers,
 }
 
+/// The result of routing a request.
 #[derive(Debug)]
 pub enum RouteOutcome<'a, T> {
-    /// The route of this request. Its modifiers must be applied to the target even when they are empty.
-    Found {
-        value: &'a T,
-        modifiers: &'a Modifiers,
-    },
-    /// 301 to this relative location; bypasses the frontend.
-    Redirect {
-        location: Vec<u8>,
-    },
+    /// The route of the request. Its modifiers must be applied to the target even if they are empty.
+    Found { value: &'a T, modifiers: &'a Modifiers },
+    /// 301 to this relative location, without any middleware of the frontend.
+    Redirect { location: Vec<u8> },
+    /// 404: no route matches.
     NotFound,
-    /// 400: a malformed escape, or a traversal that cannot be read safely.
+    /// 400: the target has a malformed escape or ambiguous dot segments.
     Refused,
-}
-
-/// Memory for routing and modifying, one per worker; a warm one makes both free of allocation.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    pub(crate) path: path::PathBuffers,
-    pub(crate) output: Output,
-    host: Vec<u8>,
-    folded: Vec<u8>,
-    reversed: Vec<u8>,
-    subject: Vec<u8>,
-    candidates: Candidates,
 }
 
 /// All routes of one entry point.
 #[derive(Debug)]
 pub struct Router<T> {
-    /// By rank.
+    /// The routes in rank order: the rank of a route is its position here.
     routes: Vec<Ranked<T>>,
     index: Index,
     options: RouterOptions,
 }
 
+/// A route of the table.
 #[derive(Debug)]
 struct Ranked<T> {
     matchers: Vec<Matcher>,
@@ -90,15 +80,15 @@ struct Ranked<T> {
     value: T,
 }
 
-/// The priority of a route that stands behind all others, whatever their rules.
+/// The priority of a route that comes after all others, whatever their rules.
 pub const PRIORITY_LAST: i64 = i64::MIN;
 
 impl<T> Router<T> {
-    /// Sorts by priority, highest first, then by provider and name, and indexes the result. Routes equal in all three stay in
-    /// the order given.
+    /// Sorts the routes by priority, highest first, then by provider and name, and indexes them. Routes equal in all three keep their
+    /// order.
     pub fn build(mut routes: Vec<Route<T>>, options: RouterOptions) -> Router<T> {
         let priority = |route: &Route<T>| match route.priority {
-            set if set > 0 || set == PRIORITY_LAST => set,
+            configured if configured > 0 || configured == PRIORITY_LAST => configured,
             _ => route.rule.default_priority(),
         };
         routes.sort_by(|a, b| {
@@ -116,20 +106,20 @@ impl<T> Router<T> {
         Router { routes, index, options }
     }
 
-    /// Finds the first route in rank order whose conditions all hold.
-    pub fn route(&self, facts: &RouteRequest<'_>, scratch: &mut Scratch) -> RouteOutcome<'_, T> {
+    /// Finds the first route in rank order all of whose conditions hold.
+    pub fn route(&self, request: &RouteRequest<'_>, scratch: &mut Scratch) -> RouteOutcome<'_, T> {
         let Scratch { path: buffers, host, folded, reversed, subject, candidates, .. } = scratch;
-        let Ok(view) = path::read(facts.target, self.options.sanitize_path, buffers) else {
+        let Ok(view) = path::read(request.target, self.options.sanitize_path, buffers) else {
             return RouteOutcome::Refused;
         };
-        let bare_host = before_colon(facts.host);
-        let request = MatchInput {
-            method: facts.method,
-            canonical_host: canonical_host(facts.host, host),
+        let bare_host = before_colon(request.host);
+        let input = MatchInput {
+            method: request.method,
+            canonical_host: canonical_host(request.host, host),
             bare_host,
             path: view.path,
             query: view.query,
-            headers: facts.headers,
+            headers: request.headers,
             keep_trailing_slash: self.options.keep_trailing_slash,
         };
         if self.index.has_host_patterns() {
@@ -140,17 +130,17 @@ impl<T> Router<T> {
         if self.index.has_filters() {
             prefilter::subject(bare_host, view.path, subject);
         }
-        let keys = Keys { host: request.canonical_host, folded, reversed, path: view.path, subject };
+        let keys = Keys { host: input.canonical_host, folded, reversed, path: view.path, subject };
         self.index.candidates(&keys, candidates);
         while let Some(rank) = self.index.next(candidates) {
-            if let Some(outcome) = self.routes[rank as usize].test(&request) {
+            if let Some(outcome) = self.routes[rank as usize].test(&input) {
                 return outcome;
             }
         }
         RouteOutcome::NotFound
     }
 
-    /// All values in rank order.
+    /// The values of all routes in rank order.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.routes.iter().map(|route| &route.value)
     }
@@ -165,71 +155,19 @@ impl<T> Router<T> {
 }
 
 impl<T> Ranked<T> {
-    fn test(&self, request: &MatchInput<'_>) -> Option<RouteOutcome<'_, T>> {
+    /// The outcome of a request, or `None` if a condition of the route does not hold.
+    fn test(&self, input: &MatchInput<'_>) -> Option<RouteOutcome<'_, T>> {
         let mut slash = Slash::Same;
         for matcher in &self.matchers {
-            if matcher.test(request)? == Slash::Differs {
+            if matcher.test(input)? == Slash::Differs {
                 slash = Slash::Differs;
             }
         }
         Some(match slash {
             Slash::Same => RouteOutcome::Found { value: &self.value, modifiers: &self.modifiers },
-            Slash::Differs => RouteOutcome::Redirect { location: redirect::location(request.path, request.query) },
+            Slash::Differs => RouteOutcome::Redirect { location: redirect::location(input.path, input.query) },
         })
     }
-}
-
-/// The host that `Host` rules compare: without port and brackets, trimmed, lower-cased. The trailing dot stays. What is not of the
-/// form `name:port` or `[address]:port` is taken whole.
-pub fn canonical_host<'a>(host: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    fold(without_port(host).trim_ascii(), lower_char, scratch);
-    scratch
-}
-
-/// A name in a rule as it is compared: trimmed and lower-cased.
-pub(crate) fn lower_host_name(name: &str) -> String {
-    name.trim().chars().map(lower_char).collect()
-}
-
-fn without_port(host: &[u8]) -> &[u8] {
-    let Some(colon) = memchr::memrchr(b':', host) else { return host };
-    let name = &host[..colon];
-    match name {
-        [b'[', inner @ .., b']'] if !inner.iter().any(|byte| matches!(byte, b'[' | b']')) => inner,
-        _ if name.iter().any(|byte| matches!(byte, b':' | b'[' | b']')) => host,
-        _ => name,
-    }
-}
-
-fn before_colon(host: &[u8]) -> &[u8] {
-    &host[..memchr::memchr(b':', host).unwrap_or(host.len())]
-}
-
-/// Lower-cases; bytes outside of UTF-8 stay as they are.
-fn fold(host: &[u8], change: fn(char) -> char, out: &mut Vec<u8>) {
-    out.clear();
-    if host.is_ascii() {
-        out.extend_from_slice(host);
-        out.make_ascii_lowercase();
-        return;
-    }
-    for chunk in host.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            out.extend_from_slice(change(c).encode_utf8(&mut [0; 4]).as_bytes());
-        }
-        out.extend_from_slice(chunk.invalid());
-    }
-}
-
-/// One character for one, as Go lower-cases.
-fn lower_char(c: char) -> char {
-    c.to_lowercase().next().unwrap_or(c)
-}
-
-/// The ASCII letter that a case-insensitive expression takes this character for, or the lower-cased character: the index must find
-/// every host that the expression can match.
-fn fold_char(c: char) -> char {
-    if c == '\u{17f}' { 's' } else { lower_char(c) }
 }
 
 #[cfg(test)]
@@ -254,8 +192,8 @@ mod tests {
         RouterOptions { keep_trailing_slash, sanitize_path: false }
     }
 
-    /// Short names for the tests' tables: the value, or what came instead.
-    fn ask<T: std::fmt::Display>(router: &Router<T>, host: &str, target: &str) -> String {
+    /// The value of the route that a GET request gets, or another outcome as text.
+    fn routed<T: std::fmt::Display>(router: &Router<T>, host: &str, target: &str) -> String {
         let facts =
             RouteRequest { method: b"GET", host: host.as_bytes(), target: target.as_bytes(), headers: &NO_HEADERS };
         show(router.route(&facts, &mut Scratch::default()))
@@ -268,20 +206,6 @@ mod tests {
             RouteOutcome::NotFound => "404".to_owned(),
             RouteOutcome::Refused => "400".to_owned(),
         }
-    }
-
-    #[test]
-    fn hosts_are_canonical() {
-        let canonical =
-            |host: &str| String::from_utf8_lossy(canonical_host(host.as_bytes(), &mut Vec::new())).into_owned();
-        assert_eq!(canonical("FOO.Bar:8080"), "foo.bar");
-        assert_eq!(canonical("foo.bar:"), "foo.bar");
-        assert_eq!(canonical("foo.bar."), "foo.bar.");
-        assert_eq!(canonical("[::1]:80"), "::1");
-        assert_eq!(canonical("[::1]"), "[::1]");
-        assert_eq!(canonical("::1"), "::1");
-        assert_eq!(canonical(" MÜNCHEN.de "), "münchen.de");
-        assert_eq!(canonical(""), "");
     }
 
     #[test]
@@ -303,17 +227,17 @@ mod tests {
             route("Host:a;PathPrefix:/x/very/long", PRIORITY_LAST, "a", "last"),
         ];
         let router = Router::build(routes, RouterOptions::default());
-        assert_eq!(ask(&router, "a", "/"), "file/short");
-        assert_eq!(ask(&router, "a", "/x/low"), "file/long");
-        assert_eq!(ask(&router, "b", "/x/low"), "file/low");
-        assert_eq!(ask(&router, "same", "/"), "a/z");
-        assert_eq!(ask(&router, "a", "/x/very/long"), "file/long", "the last one is behind all others");
+        assert_eq!(routed(&router, "a", "/"), "file/short");
+        assert_eq!(routed(&router, "a", "/x/low"), "file/long");
+        assert_eq!(routed(&router, "b", "/x/low"), "file/low");
+        assert_eq!(routed(&router, "same", "/"), "a/z");
+        assert_eq!(routed(&router, "a", "/x/very/long"), "file/long", "PRIORITY_LAST comes after all others");
         let order: Vec<_> = router.values().filter(|value| value.contains("frontend")).collect();
         assert_eq!(order, ["docker/frontend-10", "docker/frontend-9"]);
     }
 
     #[test]
-    fn protected_prefixes_cannot_be_reached_around() {
+    fn protected_prefix_cannot_be_bypassed() {
         let table = router(RouterOptions::default(), &["PathPrefix:/admin", "PathPrefix:/public", "PathPrefix:/"]);
         for (target, expected) in [
             ("/admin/x", "0"),
@@ -328,50 +252,50 @@ mod tests {
             ("/%zz", "400"),
             ("/public?x=/../%zz", "1"),
         ] {
-            assert_eq!(ask(&table, "h", target), expected, "{target}");
+            assert_eq!(routed(&table, "h", target), expected, "{target}");
         }
     }
 
     #[test]
-    fn byte_exact_matching_when_sanitising_is_off() {
+    fn unsanitised_paths_are_only_percent_decoded() {
         let table = router(v1(false), &["PathPrefix:/admin", "PathPrefix:/"]);
-        assert_eq!(ask(&table, "h", "/public/../admin"), "1");
-        assert_eq!(ask(&table, "h", "/%61dmin"), "0");
-        assert_eq!(ask(&table, "h", "/%zz"), "400");
+        assert_eq!(routed(&table, "h", "/public/../admin"), "1");
+        assert_eq!(routed(&table, "h", "/%61dmin"), "0");
+        assert_eq!(routed(&table, "h", "/%zz"), "400");
     }
 
     #[test]
-    fn slash_redirects() {
+    fn trailing_slash_is_redirected_unless_kept() {
         let table = router(v1(false), &["Path:/foo,/bar/", "Path:/{x:.*};Method:POST"]);
-        assert_eq!(ask(&table, "h", "/foo/?q=a%20b"), "-> /foo?q=a%20b");
-        assert_eq!(ask(&table, "h", "/bar"), "-> /bar/");
-        assert_eq!(ask(&table, "h", "/foo"), "0");
+        assert_eq!(routed(&table, "h", "/foo/?q=a%20b"), "-> /foo?q=a%20b");
+        assert_eq!(routed(&table, "h", "/bar"), "-> /bar/");
+        assert_eq!(routed(&table, "h", "/foo"), "0");
         // The second route's template also matches but its method does not: its redirect must not leak.
-        assert_eq!(ask(&table, "h", "/z/"), "404");
-        assert_eq!(ask(&router(v1(true), &["Path:/foo,/bar/"]), "h", "/bar"), "404");
-        assert_eq!(ask(&router(v1(false), &["Path:/{x:.*}"]), "h", "//evil.com/"), "-> /evil.com");
+        assert_eq!(routed(&table, "h", "/z/"), "404");
+        assert_eq!(routed(&router(v1(true), &["Path:/foo,/bar/"]), "h", "/bar"), "404");
+        assert_eq!(routed(&router(v1(false), &["Path:/{x:.*}"]), "h", "//evil.com/"), "-> /evil.com");
     }
 
     #[test]
-    fn hosts_outside_ascii_reach_the_patterns_that_fold_to_them() {
+    fn non_ascii_host_matches_pattern_that_folds_to_it() {
         let table = router(v1(false), &["HostRegexp:{x}.bistro", "HostRegexp:{x:.*}.kiosk"]);
-        assert_eq!(ask(&table, "a.bi\u{17f}tro", "/"), "0");
-        assert_eq!(ask(&table, "a.\u{212a}iosk", "/"), "1");
-        assert_eq!(ask(&table, "A.BISTRO:81", "/"), "0");
+        assert_eq!(routed(&table, "a.bi\u{17f}tro", "/"), "0");
+        assert_eq!(routed(&table, "a.\u{212a}iosk", "/"), "1");
+        assert_eq!(routed(&table, "A.BISTRO:81", "/"), "0");
     }
 
     #[test]
-    fn a_host_with_many_routes_is_indexed_by_path() {
+    fn host_with_many_routes_is_indexed_by_path() {
         let rules: Vec<String> = (0..50).map(|n| format!("Host:h;PathPrefix:/p{n:02}/")).collect();
         let mut rules: Vec<&str> = rules.iter().map(String::as_str).collect();
         rules.push("Host:h");
         let table = router(RouterOptions::default(), &rules);
-        assert_eq!(ask(&table, "h", "/p17/x"), "17");
-        assert_eq!(ask(&table, "h", "/p17"), "50");
-        assert_eq!(ask(&table, "g", "/p17/x"), "404");
+        assert_eq!(routed(&table, "h", "/p17/x"), "17");
+        assert_eq!(routed(&table, "h", "/p17"), "50");
+        assert_eq!(routed(&table, "g", "/p17/x"), "404");
     }
 
-    /// The definition that the index must agree with: every route in rank order.
+    /// The result that the index must not change: a test of every route in rank order.
     fn scan<'a, T>(router: &'a Router<T>, facts: &RouteRequest<'_>) -> RouteOutcome<'a, T> {
         let mut buffers = path::PathBuffers::default();
         let Ok(view) = path::read(facts.target, router.options.sanitize_path, &mut buffers) else {
@@ -390,12 +314,12 @@ mod tests {
         router.routes.iter().find_map(|route| route.test(&request)).unwrap_or(RouteOutcome::NotFound)
     }
 
-    /// The rule and a request for it, of each number.
+    /// The rule with a given number, and the host and target of a request that it matches.
     type Form = (fn(usize) -> String, fn(usize) -> (String, String));
 
-    /// As many routes of one form as make a filter: the end of a host is not the end of the text that filters search.
+    /// There are enough routes of each form for a prefilter; the end of a host is not the end of the text that a prefilter searches.
     #[test]
-    fn anchors_mean_the_same_in_many_routes_as_in_one() {
+    fn anchored_pattern_matches_alike_in_many_routes() {
         let forms: [Form; 4] = [
             (|n| format!("HostRegexp:{{h:^(www\\.)?shop{n}\\.x$}}"), |n| (format!("www.shop{n}.x"), "/".to_owned())),
             (|n| format!("HostRegexp:{{h:shop{n}\\.x\\z}}"), |n| (format!("shop{n}.x"), "/".to_owned())),
@@ -478,7 +402,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
-        fn the_index_agrees_with_a_scan(
+        fn index_agrees_with_a_scan(
             rules in prop::collection::vec((prop::collection::vec(piece(), 1..4), 0..3i64), 1..90),
             requests in prop::collection::vec(("(a\\.x|b\\.X:80|c\\.y|x|||é\\.x|[a-c.xy]{1,4})", "/[ab/.]{0,4}(%2e|%61|%2f)?/?(\\?q=1)?"), 1..12),
             keep_trailing_slash: bool,

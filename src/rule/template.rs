@@ -1,11 +1,11 @@
-//! Templates: literal text with `{name}` and `{name:regex}` in it, compiled once (docs/reference/rules.md#templates).
+//! Templates: literal text with variables `{name}` and `{name:regex}`, compiled once (docs/reference/rules.md#templates).
 
 use regex::bytes::{Captures, Regex};
 
 use super::diagnostic::Diagnostic;
 use super::pattern::{self, Subject};
 
-/// What a template is matched against; it decides the pattern of a bare `{name}` and how the template is anchored.
+/// The kind of text that a template matches. It determines the pattern of a bare `{name}` and the anchors of the template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The whole host in any letter case; `{name}` is `[^.]+`.
@@ -18,51 +18,53 @@ pub(crate) enum Kind {
     Query,
 }
 
-/// How a path agrees with a `Path` template.
+/// Whether a path that matches a `Path` template agrees with it in the trailing slash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slash {
     Same,
-    /// The path matches but for its trailing slash: a redirect adds or removes it (docs/reference/rules.md#trailing-slash).
+    /// The path matches except for its trailing slash, which a redirect adds or removes (docs/reference/rules.md#trailing-slash).
     Differs,
 }
 
+/// A compiled template.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
-    /// As written, trimmed.
+    /// The template as written, trimmed.
     text: String,
     form: Form,
-    /// Every matching text begins with this; of a `Path` template without its trailing slash.
+    /// The literal text with which every matching text begins; for a `Path` template without the trailing slash.
     head: Vec<u8>,
-    /// Every matching text ends with this; only known for hosts.
+    /// The literal text with which every matching text ends. Only used for hosts.
     tail: Vec<u8>,
     variables: Vec<Variable>,
-    /// Literal text around the variables: one piece more than there are variables.
+    /// The literal text around the variables: one piece more than there are variables.
     pieces: Vec<String>,
-    /// As an expression without anchors, names and letter case, for [`super::prefilter`].
+    /// The template as an expression without anchors, group names and flags, for [`super::prefilter`].
     expression: String,
-    /// One of its variables has an anchor, which would mean something else in a longer expression.
+    /// Whether a variable has an anchor, which would have another meaning in a longer expression.
     is_anchored: bool,
 }
 
+/// How a template is matched.
 #[derive(Debug, Clone)]
 enum Form {
-    /// No variables. Of a `Path` template without its trailing slash, as in `Pattern`.
+    /// The template has no variables. For a `Path` template without the trailing slash, as also in `Pattern`.
     Literal(Vec<u8>),
     Pattern(Regex),
-    /// Malformed: the router answers as if the text was not there (docs/reference/rules.md#templates).
+    /// The template is malformed and matches nothing (docs/reference/rules.md#templates).
     Never,
 }
 
 #[derive(Debug, Clone)]
 struct Variable {
-    /// The first variable of the same name: they share one value, the last one found.
+    /// The index of the first variable of the same name. Variables of one name share one value: the last one found.
     slot: usize,
-    /// Checks a value by itself; only prefixes are rebuilt and need it.
+    /// The expression of the variable, to check a value by itself. Only `Prefix` templates have it, because only they are rebuilt.
     alone: Option<Regex>,
 }
 
 impl Template {
-    /// Compiles a template. A malformed one never matches; the second value then says what is wrong with it.
+    /// Compiles a template. A malformed template never matches; the second value is then the reason.
     pub fn new(text: &str, kind: Kind) -> (Template, Option<Diagnostic>) {
         match compile(text, kind) {
             Ok(template) => (template, None),
@@ -83,7 +85,7 @@ impl Template {
         }
     }
 
-    /// Matches a host (cut at its first colon), a path by prefix, or a decoded `key=value`.
+    /// Whether the template matches a host (up to its first colon), a path, the beginning of a path, or a decoded `key=value`.
     pub fn matches(&self, kind: Kind, text: &[u8]) -> bool {
         match (&self.form, kind) {
             (Form::Never, _) => false,
@@ -94,7 +96,7 @@ impl Template {
         }
     }
 
-    /// Matches the decoded key and value of a query.
+    /// Whether the template matches the decoded key and value of a query.
     pub fn matches_pair(&self, key: &[u8], value: &[u8]) -> bool {
         match &self.form {
             Form::Literal(literal) => {
@@ -104,7 +106,7 @@ impl Template {
         }
     }
 
-    /// Matches a whole path. With `keep_trailing_slash` a path that differs in it does not match.
+    /// Matches a whole path. With `keep_trailing_slash`, a path that differs in its trailing slash does not match.
     pub fn matches_path(&self, path: &[u8], keep_trailing_slash: bool) -> Option<Slash> {
         let without_slash = path.strip_suffix(b"/");
         let bare = |path: &[u8]| self.matches(Kind::Path, path);
@@ -119,8 +121,8 @@ impl Template {
         Some(if ends_with_slash == without_slash.is_some() { Slash::Same } else { Slash::Differs })
     }
 
-    /// How many regular expressions a text has to be compiled to, counted without compiling one: one for each `{...}`, or one for
-    /// a text that needs one for another reason.
+    /// The number of regular expressions that a text is compiled to, counted without compiling: one for each `{...}`, or one for a text
+    /// without `{...}` that is nevertheless compiled to an expression.
     pub fn expressions(text: &str, kind: Kind) -> usize {
         let braces = outer_braces(text).map_or(0, |braces| braces.len());
         let is_pattern = match kind {
@@ -131,6 +133,7 @@ impl Template {
         braces.max(usize::from(is_pattern))
     }
 
+    /// Whether the template is malformed, so that nothing matches.
     pub fn is_dead(&self) -> bool {
         matches!(self.form, Form::Never)
     }
@@ -143,7 +146,8 @@ impl Template {
         self.is_anchored
     }
 
-    /// What it matches, without anchors and letter case; `None` for a malformed one. Of a `Path` template without its trailing slash.
+    /// The template as an expression without anchors and flags, and for a `Path` template without the trailing slash. `None` if the
+    /// template is malformed.
     pub fn expression(&self) -> Option<&str> {
         (!self.is_dead()).then_some(&self.expression)
     }
@@ -156,8 +160,8 @@ impl Template {
         &self.tail
     }
 
-    /// The concrete prefix of `path` that this `Prefix` template stands for, rebuilt from its variables into `out`.
-    /// `None`: does not match. `Some(false)`: matches, but the variables do not give the prefix back.
+    /// Writes the concrete prefix of `path` that this `Prefix` template matches to `out`, rebuilt from the values of the variables. Returns
+    /// `None` if the template does not match, and `Some(false)` if it matches but the prefix cannot be rebuilt.
     pub fn concrete_prefix(&self, path: &[u8], out: &mut Vec<u8>) -> Option<bool> {
         out.clear();
         match &self.form {
@@ -197,7 +201,8 @@ impl Template {
         fits.then_some(())
     }
 
-    /// Values by name, as the v1 router finds them: groups that end no later than the one before are taken for nested ones.
+    /// The range of each variable's value, as Traefik v1 finds it: a group that ends no later than the group before it counts as nested and
+    /// is ignored.
     fn values(&self, captures: &Captures<'_>) -> Vec<Option<(usize, usize)>> {
         let mut values = vec![None; self.variables.len()];
         let mut found = self.variables.iter();
@@ -220,9 +225,9 @@ fn compile(text: &str, kind: Kind) -> Result<Template, Diagnostic> {
     }
     let braces = outer_braces(text)?;
     let body = if kind == Kind::Path { text.strip_suffix('/').unwrap_or(text) } else { text };
-    let any_value = kind == Kind::Query && text.ends_with('=');
+    let takes_any_value = kind == Kind::Query && text.ends_with('=');
     let mut template = Template::empty(text);
-    if braces.is_empty() && !any_value && (kind != Kind::Host || text.is_ascii()) {
+    if braces.is_empty() && !takes_any_value && (kind != Kind::Host || text.is_ascii()) {
         template.head = body.as_bytes().to_vec();
         template.tail = template.head.clone();
         template.pieces.push(text.to_owned());
@@ -234,7 +239,7 @@ fn compile(text: &str, kind: Kind) -> Result<Template, Diagnostic> {
     let mut end = 0;
     let mut names: Vec<&str> = Vec::new();
     for (open, close) in braces {
-        let variable = read_variable(&text[open..close], kind)?;
+        let variable = parse_variable(&text[open..close], kind)?;
         let before = regex::escape(&text[end..open]);
         expression.push_str(&format!("{before}(?P<v{}>{})", names.len(), variable.expression));
         template.expression.push_str(&format!("{before}(?:{})", variable.expression));
@@ -248,18 +253,19 @@ fn compile(text: &str, kind: Kind) -> Result<Template, Diagnostic> {
     }
     template.pieces.push(text[end..].to_owned());
     template.head = template.pieces[0].as_bytes().to_vec();
-    // A template that ends with a slash has it in its last piece; a path is compared without it.
+    // The last piece includes a trailing slash of the template; paths are compared without it.
     let rest = &body[end.min(body.len())..];
     expression.push_str(&regex::escape(rest));
     template.expression.push_str(&regex::escape(rest));
     template.tail.extend_from_slice(rest.as_bytes());
-    expression.push_str(if any_value { ".*" } else { "" });
+    expression.push_str(if takes_any_value { ".*" } else { "" });
     expression.push_str(if kind == Kind::Prefix { "" } else { "$" });
     template.form = Form::Pattern(pattern::build(text, &expression)?);
     Ok(template)
 }
 
-struct ReadVariable<'a> {
+/// A variable as parsed.
+struct ParsedVariable<'a> {
     name: &'a str,
     expression: String,
     tail: Vec<u8>,
@@ -267,8 +273,8 @@ struct ReadVariable<'a> {
     alone: Option<Regex>,
 }
 
-/// Reads one `{name}` or `{name:regex}`, braces included.
-fn read_variable(text: &str, kind: Kind) -> Result<ReadVariable<'_>, Diagnostic> {
+/// Parses one `{name}` or `{name:regex}`, braces included.
+fn parse_variable(text: &str, kind: Kind) -> Result<ParsedVariable<'_>, Diagnostic> {
     let default = match kind {
         Kind::Host => "[^.]+",
         Kind::Path | Kind::Prefix => "[^/]+",
@@ -285,10 +291,10 @@ fn read_variable(text: &str, kind: Kind) -> Result<ReadVariable<'_>, Diagnostic>
         Kind::Host | Kind::Path | Kind::Query => None,
     };
     let pattern::Translated { text: expression, tail, is_anchored } = translated;
-    Ok(ReadVariable { name, expression, tail, is_anchored, alone })
+    Ok(ParsedVariable { name, expression, tail, is_anchored, alone })
 }
 
-/// Byte ranges of the outermost `{...}`.
+/// The byte ranges of the outermost `{...}`.
 fn outer_braces(text: &str) -> Result<Vec<(usize, usize)>, String> {
     let mut ranges = Vec::new();
     let mut depth = 0_usize;
@@ -321,50 +327,50 @@ fn unbalanced(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn made(text: &str, kind: Kind) -> Template {
+    fn template(text: &str, kind: Kind) -> Template {
         let (template, problem) = Template::new(text, kind);
         assert_eq!(problem, None, "{text}");
         template
     }
 
     #[test]
-    fn hosts_match_whole_and_in_any_case() {
-        let host = made("{sub:[a-z]+}.foo.bar", Kind::Host);
+    fn host_template_matches_whole_host_in_any_case() {
+        let host = template("{sub:[a-z]+}.foo.bar", Kind::Host);
         assert!(host.matches(Kind::Host, b"A.Foo.bar"));
         assert!(!host.matches(Kind::Host, b"a.b.foo.bar"));
         assert!(!host.matches(Kind::Host, b"a.foo.bar."));
         assert_eq!(host.tail(), b".foo.bar");
-        assert_eq!(made(r"{sub:(www|api)\.foo}.bar", Kind::Host).tail(), b".foo.bar");
-        assert!(made("foo.bar", Kind::Host).matches(Kind::Host, b"FOO.bar"));
-        assert!(made("{any:.*}", Kind::Host).matches(Kind::Host, b""));
-        assert!(made("münchen.{x}", Kind::Host).matches(Kind::Host, "MÜNCHEN.de".as_bytes()));
+        assert_eq!(template(r"{sub:(www|api)\.foo}.bar", Kind::Host).tail(), b".foo.bar");
+        assert!(template("foo.bar", Kind::Host).matches(Kind::Host, b"FOO.bar"));
+        assert!(template("{any:.*}", Kind::Host).matches(Kind::Host, b""));
+        assert!(template("münchen.{x}", Kind::Host).matches(Kind::Host, "MÜNCHEN.de".as_bytes()));
     }
 
     #[test]
-    fn a_tail_ends_where_the_last_variable_begins() {
-        assert_eq!(made("{a}-x.{b:[a-z]+}", Kind::Host).tail(), b"");
-        assert_eq!(made("{a}-x.{b}z", Kind::Host).tail(), b"z");
-        assert_eq!(made("{a:x|y}z", Kind::Host).tail(), b"z");
+    fn tail_does_not_extend_before_last_variable() {
+        assert_eq!(template("{a}-x.{b:[a-z]+}", Kind::Host).tail(), b"");
+        assert_eq!(template("{a}-x.{b}z", Kind::Host).tail(), b"z");
+        assert_eq!(template("{a:x|y}z", Kind::Host).tail(), b"z");
     }
 
     #[test]
-    fn paths_differ_in_a_trailing_slash() {
-        let path = made("/foo/{id}", Kind::Path);
+    fn path_template_reports_differing_trailing_slash() {
+        let path = template("/foo/{id}", Kind::Path);
         assert_eq!(path.matches_path(b"/foo/a", false), Some(Slash::Same));
         assert_eq!(path.matches_path(b"/foo/a/", false), Some(Slash::Differs));
         assert_eq!(path.matches_path(b"/foo/a/", true), None);
         assert_eq!(path.matches_path(b"/foo/a/b", false), None);
-        let slash = made("/foo/", Kind::Path);
+        let slash = template("/foo/", Kind::Path);
         assert_eq!(slash.matches_path(b"/foo", false), Some(Slash::Differs));
         assert_eq!(slash.matches_path(b"/foo/", false), Some(Slash::Same));
         assert_eq!(slash.matches_path(b"/foo", true), None);
         assert_eq!(slash.matches_path(b"/foo/", true), Some(Slash::Same));
-        assert_eq!(made("/{x}/", Kind::Path).matches_path(b"/a/", true), Some(Slash::Same));
-        assert_eq!(made("/", Kind::Path).matches_path(b"/", true), Some(Slash::Same));
+        assert_eq!(template("/{x}/", Kind::Path).matches_path(b"/a/", true), Some(Slash::Same));
+        assert_eq!(template("/", Kind::Path).matches_path(b"/", true), Some(Slash::Same));
     }
 
     #[test]
-    fn malformed_templates_never_match_and_say_why() {
+    fn malformed_template_never_matches_and_gives_a_reason() {
         for (text, kind) in [
             ("/{a", Kind::Path),
             ("/a}", Kind::Path),
@@ -384,10 +390,10 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_are_rebuilt_from_their_variables() {
+    fn prefix_is_rebuilt_from_its_variables() {
         let mut out = Vec::new();
         let mut rebuilt = |text: &str, path: &[u8]| {
-            let done = made(text, Kind::Prefix).concrete_prefix(path, &mut out);
+            let done = template(text, Kind::Prefix).concrete_prefix(path, &mut out);
             done.map(|done| (done, String::from_utf8_lossy(&out).into_owned()))
         };
         assert_eq!(rebuilt("/one/{two}/{three:[0-9]+}", b"/one/x/12/y"), Some((true, "/one/x/12".into())));
@@ -395,15 +401,15 @@ mod tests {
         assert_eq!(rebuilt("/{a:(x|y)z}/{b}", b"/xz/q/r"), Some((true, "/xz/q".into())));
         assert_eq!(rebuilt("/{a}", b"/"), None);
         assert_eq!(rebuilt("/{a}/{a}", b"/x/y").map(|found| found.0), Some(true));
-        // The v1 router takes the second, equally long group for a nested one and finds no value for `b`.
+        // The second group ends where the first one ends: it counts as nested, as in Traefik v1, and `b` has no value.
         assert_eq!(rebuilt("/{a:x*}{b:y*}", b"/").map(|found| found.0), Some(false));
     }
 
     #[test]
-    fn query_templates_take_any_value_when_none_is_given() {
-        assert!(made("a=", Kind::Query).matches(Kind::Query, b"a=1"));
-        assert!(!made("a=", Kind::Query).matches(Kind::Query, b""));
-        assert!(made("a={x}", Kind::Query).matches(Kind::Query, b"a="));
-        assert!(!made("a=1", Kind::Query).matches(Kind::Query, b"a=12"));
+    fn query_template_without_value_matches_any_value() {
+        assert!(template("a=", Kind::Query).matches(Kind::Query, b"a=1"));
+        assert!(!template("a=", Kind::Query).matches(Kind::Query, b""));
+        assert!(template("a={x}", Kind::Query).matches(Kind::Query, b"a="));
+        assert!(!template("a=1", Kind::Query).matches(Kind::Query, b"a=12"));
     }
 }

@@ -1,6 +1,6 @@
-//! A radix tree over bytes: finds every stored key that a text begins with in one walk, whatever the number of keys.
+//! A radix tree over bytes: finds all stored keys with which a text begins in one pass over the text.
 
-/// Maps byte strings to values; lookups cost the length of the text, not the number of keys.
+/// A map from byte strings to values. The cost of a look-up depends on the length of the text, not on the number of keys.
 #[derive(Debug)]
 pub(crate) struct Trie<V> {
     nodes: Vec<Node<V>>,
@@ -8,10 +8,10 @@ pub(crate) struct Trie<V> {
 
 #[derive(Debug)]
 struct Node<V> {
-    /// Bytes between the parent and this node; empty for the root only.
+    /// The bytes between the parent and this node; empty for the root only.
     label: Box<[u8]>,
     value: Option<V>,
-    /// First byte of a child's label and the child, sorted by that byte.
+    /// The first byte of each child's label and the index of the child, sorted by that byte.
     children: Vec<(u8, u32)>,
 }
 
@@ -20,9 +20,9 @@ impl<V> Trie<V> {
         Trie { nodes: vec![Node { label: Box::default(), value: None, children: Vec::new() }] }
     }
 
-    /// The value of `key`, made by `make` when the key is new.
+    /// The value of `key`, made by `make` if the key is new.
     pub fn entry(&mut self, key: &[u8], make: impl FnOnce() -> V) -> &mut V {
-        let node = self.place(key);
+        let node = self.node_of(key);
         self.nodes[node].value.get_or_insert_with(make)
     }
 
@@ -46,15 +46,15 @@ impl<V> Trie<V> {
         self.nodes.len() == 1 && self.nodes[0].value.is_none()
     }
 
-    /// Turns every value into another one.
+    /// Replaces every value by `change` of it.
     pub fn map<W>(self, mut change: impl FnMut(V) -> W) -> Trie<W> {
         let nodes = self.nodes.into_iter();
         let nodes = nodes.map(|n| Node { label: n.label, value: n.value.map(&mut change), children: n.children });
         Trie { nodes: nodes.collect() }
     }
 
-    /// The node of exactly this key; splits an edge where needed.
-    fn place(&mut self, key: &[u8]) -> usize {
+    /// The node of exactly this key. Adds nodes, and splits an edge, if there is none.
+    fn node_of(&mut self, key: &[u8]) -> usize {
         let mut at = 0;
         let mut rest = key;
         while let Some(&first) = rest.first() {
@@ -73,6 +73,7 @@ impl<V> Trie<V> {
         at
     }
 
+    /// Adds a leaf to `parent`, at position `slot` of its children.
     fn attach(&mut self, parent: usize, slot: usize, label: &[u8]) -> usize {
         let new = self.nodes.len();
         self.nodes.push(Node { label: label.into(), value: None, children: Vec::new() });
@@ -80,7 +81,7 @@ impl<V> Trie<V> {
         new
     }
 
-    /// Cuts the edge to `node` after `len` bytes: `node` becomes the upper half, its content moves to a new lower half.
+    /// Splits the edge to `node` after `len` bytes: `node` becomes the upper half, and its content moves to a new lower half.
     fn split(&mut self, node: usize, len: usize) {
         let lower = self.nodes.len();
         let upper = &mut self.nodes[node];
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn all_prefixes_of_a_text_are_found_shortest_first() {
+    fn prefixes_of_a_text_are_found_shortest_first() {
         let mut trie = Trie::new();
         assert!(trie.is_empty());
         for key in ["/foo/bar", "/foo", "/", "/fob", "", "/foo/baz"] {
@@ -120,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_a_scan_over_all_keys(keys in prop::collection::vec("[ab]{0,5}", 0..30), text in "[ab]{0,8}") {
+        fn prefixes_equal_a_scan_over_all_keys(keys in prop::collection::vec("[ab]{0,5}", 0..30), text in "[ab]{0,8}") {
             let mut trie = Trie::new();
             for key in &keys {
                 trie.entry(key.as_bytes(), || key.clone());

@@ -49,7 +49,7 @@ const BAD: &[(&str, &str, &str, &str, &str)] = &[
     ("header-name", "[F.headers.customRequestHeaders]\n\"X Y\"=\"v\"", "", "", "X Y"),
     ("header-value", "[F.headers.customResponseHeaders]\nX-A=\"a\\nb\"", "", "", "X-A"),
     ("weight", "", "[B.servers.w]\nurl=\"http://127.0.0.1:1\"\nweight=-1", "", "weight -1"),
-    ("server-url", "", "[B.servers.w]\nurl=\"ftp://127.0.0.1:1\"", "", "\"ftp://127.0.0.1:1\" is no server URL"),
+    ("server-url", "", "[B.servers.w]\nurl=\"ftp://127.0.0.1:1\"", "", "\"ftp://127.0.0.1:1\" is not a server URL"),
     ("server-port", "", "[B.servers.w]\nurl=\"http://127.0.0.1:abc\"", "", "127.0.0.1:abc"),
     ("pass-tls-cert", "passTLSCert=true", "", "", "passTLSClientCert"),
 ];

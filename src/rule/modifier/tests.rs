@@ -4,7 +4,7 @@ use super::*;
 use crate::rule::Rule;
 use proptest::prelude::*;
 
-/// Target, prefixes and replaced path of a rewritten request; the outcome's name otherwise.
+/// The target and the fields of a rewritten request as text, or the name of another outcome.
 fn apply(rule: &str, target: &str, sanitize: bool) -> String {
     let mut modifiers = Rule::parse(rule).expect(rule).modifiers;
     modifiers.sanitize = sanitize;
@@ -20,7 +20,7 @@ fn apply(rule: &str, target: &str, sanitize: bool) -> String {
 }
 
 #[test]
-fn without_modifiers_only_what_must_change_changes() {
+fn target_without_modifiers_changes_only_if_unsafe() {
     for target in ["/a%2fb/%41?x=%zz", "*", "/a/../b", "/a//b;x?y?z", "/a!|{}\"?q"] {
         assert_eq!(apply("Host:h", target, false), "Unchanged", "{target}");
     }
@@ -33,7 +33,7 @@ fn without_modifiers_only_what_must_change_changes() {
 }
 
 #[test]
-fn all_modifiers_in_their_order() {
+fn modifiers_apply_in_fixed_order() {
     let rule = "PathPrefixStripRegex:/{v:v[0-9]};PathPrefixStrip:/api;AddPrefix:/new;ReplacePathRegex:^/new/(.*) /r/$1";
     assert_eq!(
         apply(rule, "/v1/api/x?q", false),
@@ -45,23 +45,23 @@ fn all_modifiers_in_their_order() {
 }
 
 #[test]
-fn variables_that_cannot_be_rebuilt_give_an_empty_answer() {
+fn strip_by_ambiguous_template_gives_empty_response() {
     assert_eq!(apply("PathPrefixStripRegex:/{a:x*}{b:y*}", "/q", false), "Empty");
 }
 
 #[test]
-fn invalid_utf8_is_cut_and_replaced_by_bytes() {
+fn invalid_utf8_is_stripped_and_replaced_bytewise() {
     assert_eq!(apply("PathPrefixStripRegex:/{a}", "/%e9x/y", false).split(' ').next(), Some("/y"));
     assert_eq!(apply("ReplacePathRegex:^/(.)(.*)$ /$2", "/%e9%e8x", false).split(' ').next(), Some("/%E8x"));
 }
 
 #[test]
-fn field_values_never_carry_control_bytes() {
+fn field_values_have_control_bytes_encoded() {
     assert_eq!(apply("ReplacePath:/z", "/a%0d%0aX: y", false), "/z X-Replaced-Path=/a%0D%0AX: y");
 }
 
 #[test]
-fn sanitised_remainders_begin_with_one_slash_and_hold_no_traversal() {
+fn sanitised_remainder_has_one_slash_and_no_traversal() {
     assert_eq!(apply("PathPrefixStrip:/api", "/api../admin", true), "Refused");
     assert_eq!(apply("PathPrefixStrip:/api", "/api/../admin", true), "NotFound");
     assert_eq!(apply("PathPrefixStrip:/api", "/api//x", true), "/x X-Forwarded-Prefix=/api");
@@ -72,14 +72,14 @@ fn sanitised_remainders_begin_with_one_slash_and_hold_no_traversal() {
 }
 
 #[test]
-fn a_sanitised_remainder_keeps_its_escapes() {
+fn sanitised_remainder_keeps_its_escapes() {
     let rows = [
         ("PathPrefixStrip:/api", "/api/a%2Fb|c", "/a%2Fb%7Cc"),
         ("PathPrefixStrip:/api", "/api/\u{e9}%2fb", "/%C3%A9%2fb"),
         ("PathPrefixStrip:/a/b", "/a%2Fb/x%2Fy", "/x%2Fy"),
         ("PathPrefixStrip:/a/b", "/a//%2fb/x%2Fy", "/x%2Fy"),
         ("PathPrefixStrip:/api", "/api/a%2F/b", "/a%2F/b"),
-        // At the front an encoded slash is read as one, as v1 does.
+        // At the front of the remainder an encoded slash counts as a slash, as in Traefik v1.
         ("PathPrefixStrip:/api", "/api%2Fa%2Fb", "/a%2Fb"),
         ("PathPrefixStrip:/api", "/api/%2Fa%2Fb", "/a%2Fb"),
         ("PathPrefixStrip:/api", "/api%2F%2f", "/"),
@@ -95,9 +95,9 @@ fn a_sanitised_remainder_keeps_its_escapes() {
     assert_eq!(apply("PathPrefixStrip:/api", "/api..%5Cx%2Fy|", true), "Refused");
 }
 
-/// Go's rule, byte for byte: the raw form only while it is legal and still decodes to the path.
+/// Go's rule: the raw form is used only while it is legal and still decodes to the path.
 #[test]
-fn without_sanitising_a_remainder_is_encoded_as_in_v1() {
+fn unsanitised_remainder_is_encoded_as_in_traefik() {
     assert_eq!(apply("PathPrefixStrip:/api", "/api/a%2Fb", false), "/a%2Fb X-Forwarded-Prefix=/api");
     assert_eq!(apply("PathPrefixStrip:/api", "/api/a%2Fb|c", false), "/a/b%7Cc X-Forwarded-Prefix=/api");
     assert_eq!(apply("PathPrefixStrip:/a/b", "/a%2Fb/x%2Fy", false), "/x/y X-Forwarded-Prefix=/a/b");
@@ -105,7 +105,7 @@ fn without_sanitising_a_remainder_is_encoded_as_in_v1() {
 }
 
 #[test]
-fn what_the_redirect_middleware_asks_for_is_kept() {
+fn outcome_has_stripped_path_and_added_prefix() {
     let mut modifiers = Rule::parse("PathPrefixStrip:/a;AddPrefix:/p").expect("valid").modifiers;
     modifiers.sanitize = true;
     let mut scratch = Scratch::default();
@@ -115,9 +115,9 @@ fn what_the_redirect_middleware_asks_for_is_kept() {
 }
 
 proptest! {
-    /// What the origin reads is what the rule left over, with every escaped slash that stood behind its front.
+    /// The server decodes the new target to the path without its prefix, and gets every encoded slash behind the front of that path.
     #[test]
-    fn a_sanitised_remainder_reads_as_the_path_that_is_left(
+    fn sanitised_target_decodes_to_remaining_path(
         prefix in "/(/|%2f)?(a|%61)(p|%70)i",
         front in "(/|%2f){0,3}",
         rest in "([a|!\"][/a|!\"]{0,3}(%2f|%7C|%61|%25|%c3%a9|/){0,8})?",
