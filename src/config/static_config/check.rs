@@ -1,39 +1,12 @@
 //! What in a configuration cannot work (docs/reference/static-configuration.md#errors): the same things are fatal as in Traefik v1, said more clearly, and
 //! two of its panics (a redirect to itself, an auth table without users) are fatal errors.
 
-use std::fmt;
 use std::io;
 
 use super::check_entry_points::{check_entry_points, check_user_lines};
+use super::problem::Problem;
 use super::{AccessLog, Acme, Docker, INTERNAL_ENTRY_POINT, LogLevel, StaticConfig};
 use crate::config::pem;
-
-/// One thing that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Whether the proxy must not start.
-    pub fatal: bool,
-    /// The option, e.g. `entryPoints.http.redirect.entryPoint`.
-    pub key: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl Problem {
-    pub(super) fn fatal(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Problem { fatal: true, key: key.into(), message: message.into() }
-    }
-
-    pub(super) fn warning(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Problem { fatal: false, key: key.into(), message: message.into() }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.message)
-    }
-}
 
 /// Looks at a resolved configuration; see [`check_files`] for what needs other files' contents.
 pub fn check(fixed: &StaticConfig) -> Vec<Problem> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::check::Problem;
+use super::problem::Problem;
 use super::{EntryPoint, StaticConfig, Tls};
 use crate::config::dynamic::Auth;
 use crate::config::suggest::did_you_mean;

@@ -8,10 +8,11 @@ mod check;
 mod check_entry_points;
 mod entry_point;
 mod logs;
-mod unsupported;
+mod problem;
 mod providers;
 mod resolve;
 mod services;
+mod unsupported;
 
 use std::collections::BTreeMap;
 
@@ -21,9 +22,10 @@ use super::duration::GoDuration;
 use super::text::shape::Shape;
 
 pub use acme::{Acme, AcmeDomain, DnsChallenge, HttpChallenge, TlsChallenge};
-pub use check::{Problem, check, check_files};
+pub use check::{check, check_files};
 pub use entry_point::{ClientCa, EntryPoint, ForwardedHeaders, InvalidAddress, ListenAddress, ProxyProtocol, Tls};
 pub use logs::{AccessLog, Fields, Filters, HeaderFields, LogLevel, TraefikLog};
+pub use problem::Problem;
 pub use providers::{Docker, File, RawTable};
 pub use services::{
     Api, Cluster, DataDog, DataDogTracing, HostResolver, InfluxDb, JaegerTracing, Metrics, Ping, Prometheus, Rest,

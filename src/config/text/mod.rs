@@ -5,9 +5,10 @@
 use serde::de::DeserializeOwned;
 
 mod documents;
-mod invalid;
-mod reader;
 mod go_template;
+mod invalid;
+mod parse;
+mod reader;
 pub mod shape;
 pub mod tree;
 
@@ -46,7 +47,7 @@ pub fn read_part<T: DeserializeOwned>(
 
 /// Parses a document without giving it a type yet, so that flags can be laid over it.
 pub fn parse(text: &str, file: &str) -> Result<Node, InvalidConfig> {
-    tree::parse(text).map_err(|broken| broken.show(&SourceText { text, file }))
+    parse::parse(text).map_err(|broken| broken.show(&SourceText { text, file }))
 }
 
 /// Gives a parsed document its type. `text` is what `root` was parsed from, for showing lines.
