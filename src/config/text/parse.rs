@@ -33,14 +33,14 @@ fn node(written: &Spanned<DeValue<'_>>) -> Result<Node, TypeMismatch> {
             Err(_) => return Err(TypeMismatch::number_too_large(origin)),
         },
         DeValue::Float(number) => match number.as_str().parse::<f64>() {
-            // Digits beyond the range give an infinite number, too; one that is meant is written `inf`.
+            // Digits beyond the range of `f64` parse to infinity, too; an infinity that is meant is written `inf`.
             Ok(value) if value.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) => {
                 Value::Float(value)
             }
             _ => return Err(TypeMismatch::number_too_large(origin)),
         },
         DeValue::Boolean(flag) => Value::Bool(*flag),
-        DeValue::Datetime(moment) => Value::Datetime(moment.to_string()),
+        DeValue::Datetime(date) => Value::Datetime(date.to_string()),
         DeValue::Array(items) => Value::List(items.iter().map(node).collect::<Result<_, _>>()?),
         DeValue::Table(inner) => Value::Table(table(inner)?),
     };

@@ -7,7 +7,7 @@ use std::ops::Range;
 pub enum SourceLocation {
     /// Byte range in the file's text.
     File(Range<usize>),
-    /// The flag as the user would look it up, e.g. `--api.dashboard`.
+    /// The flag with its dashes, e.g. `--api.dashboard`.
     Flag(String),
 }
 
@@ -23,13 +23,13 @@ pub enum Value {
     Integer(i64),
     Float(f64),
     Bool(bool),
-    /// No option has this type; the text is kept for messages.
+    /// No option has this type; messages show the text.
     Datetime(String),
     List(Vec<Node>),
     Table(Table),
 }
 
-/// Named values; names are unique byte for byte, but may differ in case only.
+/// Named values. No two names are equal byte for byte, but two names may differ in case only.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
     pub entries: Vec<Entry>,
@@ -38,7 +38,7 @@ pub struct Table {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     pub name: String,
-    /// Where the name stands.
+    /// Where the name was written.
     pub origin: SourceLocation,
     pub node: Node,
 }
@@ -49,7 +49,7 @@ impl Node {
         Node { value, origin: SourceLocation::Flag(flag.to_owned()) }
     }
 
-    /// The document that says nothing.
+    /// An empty document.
     pub fn empty() -> Node {
         Node { value: Value::Table(Table::default()), origin: SourceLocation::File(0..0) }
     }
@@ -70,25 +70,25 @@ impl Node {
 }
 
 impl Table {
-    /// The value of an option: the exact name if it is there, else the name in another case.
+    /// Finds an option's value: by its exact name, else by its name in another case.
     pub fn option(&self, name: &str) -> Option<&Node> {
         self.position(name).map(|at| &self.entries[at].node)
     }
 
-    /// Sets an option, replacing it in whatever case it was written.
+    /// Sets an option and removes its earlier values, whatever their case.
     pub fn set_option(&mut self, name: &str, node: Node) {
         self.entries.retain(|entry| !entry.name.eq_ignore_ascii_case(name));
         self.set_key(name, node);
     }
 
-    /// Sets a map's key, whose case matters.
+    /// Sets a key of a map, where case matters.
     pub fn set_key(&mut self, name: &str, node: Node) {
         self.entries.retain(|entry| entry.name != name);
         let origin = node.origin.clone();
         self.entries.push(Entry { name: name.to_owned(), origin, node });
     }
 
-    /// The option's value, put there as an empty table when it is absent.
+    /// Returns the option's value, after inserting an empty table if the option is absent.
     pub fn option_or_table(&mut self, name: &str, origin: &SourceLocation) -> &mut Node {
         let at = self.position(name).unwrap_or_else(|| {
             let node = Node { value: Value::Table(Table::default()), origin: origin.clone() };
