@@ -1,15 +1,15 @@
-//! A finding of the configuration check.
+//! A problem that the check of the configuration found.
 
 use std::fmt;
 
-/// One thing that cannot work.
+/// An option, or a combination of options, that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Whether the proxy must not start.
+    /// Whether the process must not start.
     pub fatal: bool,
     /// The option, e.g. `entryPoints.http.redirect.entryPoint`.
     pub key: String,
-    /// What is wrong and what to do.
+    /// The mistake and what to do about it.
     pub message: String,
 }
 
