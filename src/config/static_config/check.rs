@@ -79,7 +79,7 @@ fn user_lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A custom template decides which containers are reachable. Translating labels by the built-in rules instead could expose a
-/// container that the template leaves out, so `docker.filename` is fatal.
+/// container that the template excludes, so `docker.filename` is fatal.
 fn check_template(docker: &Docker, problems: &mut Vec<Problem>) {
     if !docker.filename.is_empty() {
         let message = format!(

@@ -109,7 +109,7 @@ impl SourceText<'_> {
     }
 }
 
-/// Whether a table's header says that all its values are secrets, as in `[backends.NAME.healthCheck.headers]`.
+/// Whether a line is the header of a table whose values are all secrets, as `[backends.NAME.healthCheck.headers]`.
 fn is_table_of_secrets(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
     SECRET_TABLES.iter().any(|table| line.contains(table))
