@@ -1,6 +1,7 @@
-//! The command line, with Traefik v1's flags and their precedence: flags over file over defaults (docs/reference/command-line.md#sources-and-precedence).
+//! Parses the command line, with Traefik v1's flags and their precedence: flags over file over defaults
+//! (docs/reference/command-line.md#sources-and-precedence).
 //!
-//! [`parse`] is pure: environment and files come in through closures.
+//! [`parse`] does no I/O of its own: closures look up environment variables and read files.
 
 mod arguments;
 mod entry_points;
@@ -21,16 +22,16 @@ pub use help::help;
 
 use arguments::Flag;
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Run the proxy.
     Run,
-    /// Read and judge the configuration, print what was found, and end.
+    /// Read and check the configuration, print all warnings and errors, and exit.
     Check,
-    /// Ask the running proxy's ping.
+    /// Request `/ping` from the running proxy.
     Healthcheck,
-    /// Run with made-up backends.
+    /// Run the proxy with two example backends.
     Demo,
     /// Print the version; no configuration is read.
     Version,
@@ -38,28 +39,29 @@ pub enum Command {
     Help,
 }
 
-/// A command line that was understood.
+/// A parsed command line, with the configuration that follows from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invocation {
     pub command: Command,
-    /// Resolved; [`check`](crate::config::static_config::check) has not looked at it yet.
+    /// The resolved static configuration, before [`check`](crate::config::static_config::check).
     pub fixed: StaticConfig,
-    /// Full sentences for the user, in the order in which they came up.
+    /// Full sentences for the user, in the order in which they were found.
     pub warnings: Vec<String>,
     /// The configuration file in use.
     pub file: Option<PathBuf>,
-    /// Its contents; empty without a file.
+    /// The configuration file's text; empty without a file.
     pub file_text: String,
 }
 
-/// Why a command line cannot be followed; the text says what to do. The exit code is 1 (docs/reference/command-line.md#signals-and-exit-codes).
+/// The error of a command line or configuration file that cannot be used; its text says what to do. The exit code is 1
+/// (docs/reference/command-line.md#signals-and-exit-codes).
 #[derive(Debug, Clone, PartialEq)]
 pub enum CliError {
     /// The command line itself is wrong.
     Usage(String),
-    /// The file, or a flag's value, is.
+    /// The configuration file, or a flag's value, is wrong.
     Config(InvalidConfig),
-    /// The file is there but cannot be read.
+    /// The configuration file exists but cannot be read.
     Unreadable { file: PathBuf, reason: String },
 }
 
@@ -83,9 +85,9 @@ impl From<InvalidConfig> for CliError {
     }
 }
 
-/// Understands the arguments (without the program's name), finds and reads the configuration file, and lays the flags over it.
+/// Parses the arguments (without the program's name), finds and reads the configuration file, and applies the flags to it.
 ///
-/// `env` looks up a variable of the environment; `read` reads a file as `std::fs::read_to_string` does.
+/// `env` looks up an environment variable; `read` reads a file as `std::fs::read_to_string` does.
 ///
 /// # Errors
 /// An unknown command or flag, a flag without its value, a file that cannot be read, broken TOML, a value of the wrong type.
@@ -103,7 +105,7 @@ pub fn parse(
     }
     if command == Command::Version {
         return match flags.first() {
-            Some(flag) => Err(CliError::Usage(format!("version takes no flags: remove {}", flag.shown))),
+            Some(flag) => Err(CliError::Usage(format!("version takes no flags: remove {}", flag.display_name))),
             None => Ok(Invocation::without_config(Command::Version)),
         };
     }
@@ -116,13 +118,13 @@ pub fn parse(
         Some(_) => text::parse(&file_text, &name)?,
         None => Node::empty(),
     };
-    overlay::lay(&flags, &shape, &mut root, &mut warnings)?;
-    let loaded = text::read_tree::<StaticConfig>(&root, &file_text, &name, &DYNAMIC_TABLES)?;
-    warnings.extend(loaded.warnings.iter().map(ToString::to_string));
-    let mut fixed = loaded.value;
-    warnings.extend(unread_routes(&root, &fixed, &name));
-    warnings.extend(fixed.resolve());
-    Ok(Invocation { command, fixed, warnings, file, file_text })
+    overlay::apply_flags(&flags, &shape, &mut root, &mut warnings)?;
+    let parsed = text::read_tree::<StaticConfig>(&root, &file_text, &name, &DYNAMIC_TABLES)?;
+    warnings.extend(parsed.warnings.iter().map(ToString::to_string));
+    let mut config = parsed.value;
+    warnings.extend(ignored_routes(&root, &config, &name));
+    warnings.extend(config.resolve());
+    Ok(Invocation { command, fixed: config, warnings, file, file_text })
 }
 
 impl Invocation {
@@ -134,7 +136,7 @@ impl Invocation {
 
 /// The first argument is a command unless it starts with a dash.
 fn command(args: &[String]) -> Result<(Command, &[String]), CliError> {
-    const KNOWN: [(&str, Command); 6] = [
+    const COMMANDS: [(&str, Command); 6] = [
         ("version", Command::Version),
         ("healthcheck", Command::Healthcheck),
         ("check", Command::Check),
@@ -145,30 +147,33 @@ fn command(args: &[String]) -> Result<(Command, &[String]), CliError> {
     let Some((first, rest)) = args.split_first().filter(|(first, _)| !first.starts_with('-')) else {
         return Ok((Command::Run, args));
     };
-    if let Some((_, command)) = KNOWN.iter().find(|(name, _)| name == first) {
+    if let Some((_, command)) = COMMANDS.iter().find(|(name, _)| name == first) {
         return Ok((*command, rest));
     }
     Err(CliError::Usage(match first.as_str() {
         "storeconfig" => "storeconfig writes to a key-value store, and Ringway has none: keep the toml file".to_owned(),
         "bug" => "bug opens Traefik's issue form: report what you see to Ringway's issue tracker".to_owned(),
-        _ => match did_you_mean(first, KNOWN.iter().map(|(name, _)| *name)) {
+        _ => match did_you_mean(first, COMMANDS.iter().map(|(name, _)| *name)) {
             Some(near) => format!("command {first} not found: did you mean {near}?"),
             None => format!("command {first} not found: flags start with --"),
         },
     }))
 }
 
-/// Routes in the main file count only if `[file]` names no other place (docs/reference/static-configuration.md#toml), which is easy to miss.
-fn unread_routes(root: &Node, fixed: &StaticConfig, file: &str) -> Option<String> {
+/// A warning about routes in the main file that are ignored. They take effect only if `[file]` is present and names neither a file
+/// nor a directory (docs/reference/static-configuration.md#toml), which is easy to miss.
+fn ignored_routes(root: &Node, config: &StaticConfig, file: &str) -> Option<String> {
     let table = root.as_table()?;
     let present: Vec<&str> = DYNAMIC_TABLES.into_iter().filter(|name| table.option(name).is_some()).collect();
-    if present.is_empty() || fixed.file.as_ref().is_some_and(|file| file.is_inline()) {
+    if present.is_empty() || config.file.as_ref().is_some_and(|file| file.is_inline()) {
         return None;
     }
     let tables = present.join(", ");
-    Some(match &fixed.file {
+    Some(match &config.file {
         None => format!("{file}: {tables} are ignored without [file]: add an empty [file] table"),
-        Some(_) => format!("{file}: {tables} are ignored, because [file] names another place: move them there"),
+        Some(_) => {
+            format!("{file}: {tables} are ignored, because [file] sets filename or directory: move them there")
+        }
     })
 }
 

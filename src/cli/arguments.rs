@@ -1,10 +1,10 @@
-//! Splitting arguments into flags (docs/reference/command-line.md#flags).
+//! Splits arguments into flags (docs/reference/command-line.md#flags).
 
 use super::CliError;
 use crate::config::suggest::did_you_mean;
 use crate::config::text::shape::Shape;
 
-/// One flag as given.
+/// A flag as the user gave it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Flag {
     /// The long name in lower case, without dashes.
@@ -12,21 +12,21 @@ pub(super) struct Flag {
     /// `None` for a bare flag.
     pub value: Option<String>,
     /// As the user wrote it, without the value.
-    pub shown: String,
+    pub display_name: String,
 }
 
-/// What a flag's name leads to.
+/// The option that a flag's name denotes.
 #[derive(Debug, PartialEq)]
 pub(super) struct Target<'s> {
-    /// Proper spelling of each step.
+    /// The keys from the root to the option, in their proper spelling.
     pub path: Vec<String>,
     pub shape: &'s Shape,
 }
 
-/// Flags that are no options of the configuration.
-const APART: [&str; 2] = ["configfile", "help"];
+/// Flags that set no option of the configuration.
+const NON_OPTION_FLAGS: [&str; 2] = ["configfile", "help"];
 
-const SHORT: [(char, &str); 5] =
+const SHORT_FLAGS: [(char, &str); 5] =
     [('c', "configfile"), ('d', "debug"), ('g', "gracetimeout"), ('l', "loglevel"), ('h', "help")];
 
 pub(super) fn split(args: &[String], shape: &Shape, warnings: &mut Vec<String>) -> Result<Vec<Flag>, CliError> {
@@ -49,12 +49,12 @@ pub(super) fn split(args: &[String], shape: &Shape, warnings: &mut Vec<String>) 
 pub(super) fn target<'s>(name: &str, root: &'s Shape) -> Option<Target<'s>> {
     let mut path = Vec::new();
     let mut shape = root;
-    for step in name.split('.') {
+    for key in name.split('.') {
         if shape.is_raw_table() {
-            path.push(step.to_owned());
+            path.push(key.to_owned());
             continue;
         }
-        let (spelling, inner) = shape.field(step)?;
+        let (spelling, inner) = shape.field(key)?;
         path.push(spelling.to_owned());
         shape = inner;
     }
@@ -66,69 +66,69 @@ fn long_flag(long: &str, shape: &Shape) -> Result<Flag, CliError> {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (long, None),
     };
-    let shown = format!("--{name}");
+    let display_name = format!("--{name}");
     let name = name.to_ascii_lowercase();
-    let may_be_bare = if APART.contains(&name.as_str()) {
+    let may_be_bare = if NON_OPTION_FLAGS.contains(&name.as_str()) {
         name == "help"
     } else {
-        let Some(target) = target(&name, shape) else { return Err(unknown(&name, &shown, shape)) };
-        switches(target.shape)
+        let Some(target) = target(&name, shape) else { return Err(unknown_flag(&name, &display_name, shape)) };
+        allows_bare_flag(target.shape)
     };
     if value.is_none() && !may_be_bare {
         return Err(CliError::Usage(format!(
-            "flag needs an argument: write {shown}=value; a space does not join them"
+            "flag needs an argument: write {display_name}=value; a space does not join them"
         )));
     }
-    Ok(Flag { name, value, shown })
+    Ok(Flag { name, value, display_name })
 }
 
-/// Whether the bare flag makes sense: it sets a bool, or turns a table on.
-fn switches(shape: &Shape) -> bool {
+/// Whether a flag of this shape may have no value: it then sets a bool to true, or turns a table on.
+fn allows_bare_flag(shape: &Shape) -> bool {
     matches!(shape, Shape::Bool | Shape::Table(_)) || shape.is_raw_table()
 }
 
-fn unknown(name: &str, shown: &str, shape: &Shape) -> CliError {
+fn unknown_flag(name: &str, display_name: &str, shape: &Shape) -> CliError {
     if name.starts_with("entrypoints.") {
         let message = format!(
-            "unknown flag: {shown}: entry points are written in one text, --entryPoints='Name:http Address::80 Compress:true'"
+            "unknown flag: {display_name}: entry points are written in one text, --entryPoints='Name:http Address::80 Compress:true'"
         );
         return CliError::Usage(message);
     }
-    let known = super::help::flag_names(shape);
-    let known = known.iter().map(String::as_str).chain(APART);
-    CliError::Usage(match did_you_mean(name, known) {
-        Some(near) => format!("unknown flag: {shown}: did you mean --{near}?"),
-        None => format!("unknown flag: {shown}"),
+    let names = super::help::flag_names(shape);
+    let names = names.iter().map(String::as_str).chain(NON_OPTION_FLAGS);
+    CliError::Usage(match did_you_mean(name, names) {
+        Some(near) => format!("unknown flag: {display_name}: did you mean --{near}?"),
+        None => format!("unknown flag: {display_name}"),
     })
 }
 
-/// Short flags may be joined, `-dc file`; the last one may have its value joined too, `-cfile`.
+/// Splits joined short flags, `-dc file`. The value of the last one may be joined, too: `-cfile`.
 fn short_flags<'a>(
     short: &str,
     args: &mut impl Iterator<Item = &'a String>,
     flags: &mut Vec<Flag>,
 ) -> Result<(), CliError> {
     for (at, letter) in short.char_indices() {
-        let shown = format!("-{letter}");
-        let Some((_, name)) = SHORT.iter().find(|(known, _)| *known == letter) else {
-            let message = format!("unknown flag: {shown} in -{short}: long flags take two dashes, --{short}");
+        let display_name = format!("-{letter}");
+        let Some((_, name)) = SHORT_FLAGS.iter().find(|(short_letter, _)| *short_letter == letter) else {
+            let message = format!("unknown flag: {display_name} in -{short}: long flags take two dashes, --{short}");
             return Err(CliError::Usage(message));
         };
         let name = (*name).to_owned();
         let rest = &short[at + letter.len_utf8()..];
         if name == "debug" || name == "help" {
             if rest.starts_with('=') {
-                return Err(CliError::Usage(format!("{shown} takes no value: write --{name}{rest}")));
+                return Err(CliError::Usage(format!("{display_name} takes no value: write --{name}{rest}")));
             }
-            flags.push(Flag { name, value: None, shown });
+            flags.push(Flag { name, value: None, display_name });
             continue;
         }
         let joined = rest.strip_prefix('=').unwrap_or(rest);
         let value = if rest.is_empty() { args.next().cloned() } else { Some(joined.to_owned()) };
         if value.is_none() {
-            return Err(CliError::Usage(format!("flag needs an argument: write {shown} value")));
+            return Err(CliError::Usage(format!("flag needs an argument: write {display_name} value")));
         }
-        flags.push(Flag { name, value, shown });
+        flags.push(Flag { name, value, display_name });
         return Ok(());
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! The text form of an entry point, `--entryPoints='Name:http Address::80 TLS'` (docs/reference/command-line.md#entry-points-in-one-text).
+//! Parses the text form of an entry point, `--entryPoints='Name:http Address::80 TLS'`
+//! (docs/reference/command-line.md#entry-points-in-one-text).
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use super::CliError;
 use crate::config::suggest::did_you_mean;
 use crate::config::text::tree::{Node, Table, Value};
 
-/// Every item there is, in the spelling of Traefik's manual.
+/// All items, in the spelling of Traefik's manual.
 const ITEMS: [&str; 36] = [
     "Name",
     "Address",
@@ -46,10 +47,10 @@ const ITEMS: [&str; 36] = [
     "SanitizePath",
 ];
 
-/// Reads one entry point: its name and its table.
-pub(super) fn parse(text: &str, shown: &str, warnings: &mut Vec<String>) -> Result<(String, Node), CliError> {
+/// Parses one entry point; returns its name and its table.
+pub(super) fn parse(text: &str, display_name: &str, warnings: &mut Vec<String>) -> Result<(String, Node), CliError> {
     let text = text.trim_matches(['\'', '"']);
-    let items = Items { values: split(text, shown, warnings), shown };
+    let items = Items { values: split(text, display_name, warnings), display_name };
     let mut entry_point = Table::default();
     items.text(&mut entry_point, "address", "address");
     items.flag(&mut entry_point, "compress", "compress");
@@ -63,21 +64,21 @@ pub(super) fn parse(text: &str, shown: &str, warnings: &mut Vec<String>) -> Resu
     items.table(&mut entry_point, "auth", items.auth());
     let name = items.value("name").unwrap_or_default().to_owned();
     if name.is_empty() {
-        warnings.push(format!("{shown}: an entry point without a name cannot be used: add Name:http"));
+        warnings.push(format!("{display_name}: an entry point without a name cannot be used: add Name:http"));
     }
-    Ok((name, Node::from_flag(Value::Table(entry_point), shown)))
+    Ok((name, Node::from_flag(Value::Table(entry_point), display_name)))
 }
 
-/// Lower-case keys with their texts; an item without a colon has none.
-fn split<'t>(text: &'t str, shown: &str, warnings: &mut Vec<String>) -> BTreeMap<String, &'t str> {
+/// Splits a text into items: lower-case names with their values. The value of an item without a colon is empty.
+fn split<'t>(text: &'t str, display_name: &str, warnings: &mut Vec<String>) -> BTreeMap<String, &'t str> {
     let mut values = BTreeMap::new();
     for item in text.split_whitespace() {
         let (key, value) = item.split_once(':').unwrap_or((item, ""));
-        let known = ITEMS.iter().any(|known| known.eq_ignore_ascii_case(key));
-        if !known {
+        let is_known = ITEMS.iter().any(|item| item.eq_ignore_ascii_case(key));
+        if !is_known {
             warnings.push(match did_you_mean(key, ITEMS) {
-                Some(near) => format!("{shown}: unknown item {key}: did you mean {near}?"),
-                None => format!("{shown}: unknown item {key}: it is ignored"),
+                Some(near) => format!("{display_name}: unknown item {key}: did you mean {near}?"),
+                None => format!("{display_name}: unknown item {key}: it is ignored"),
             });
         }
         values.insert(key.to_ascii_lowercase(), value);
@@ -87,17 +88,17 @@ fn split<'t>(text: &'t str, shown: &str, warnings: &mut Vec<String>) -> BTreeMap
 
 struct Items<'t> {
     values: BTreeMap<String, &'t str>,
-    shown: &'t str,
+    display_name: &'t str,
 }
 
 impl Items<'_> {
-    /// The item's text, if it is there and not empty.
+    /// The item's value, if the item is present and its value is not empty.
     fn value(&self, item: &str) -> Option<&str> {
         self.values.get(item).copied().filter(|value| !value.is_empty())
     }
 
     fn node(&self, value: Value) -> Node {
-        Node::from_flag(value, self.shown)
+        Node::from_flag(value, self.display_name)
     }
 
     fn text(&self, into: &mut Table, item: &str, key: &str) {
@@ -119,14 +120,15 @@ impl Items<'_> {
         }
     }
 
-    /// On by default, so that only what clearly says so switches it off.
+    /// Sets `sanitizePath`. The option is on by default, and only a value that clearly means off switches it off; an unclear value is
+    /// an error.
     fn sanitize_path(&self, into: &mut Table) -> Result<(), CliError> {
         let Some(value) = self.values.get("sanitizepath") else { return Ok(()) };
         let is_off = ["false", "disable", "off"].iter().any(|off| value.eq_ignore_ascii_case(off));
         if !is_off && !value.is_empty() && !self.is_on("sanitizepath") {
-            let shown = self.shown;
+            let display_name = self.display_name;
             return Err(CliError::Usage(format!(
-                "{shown}: SanitizePath:{value} is neither true nor false: write one of them"
+                "{display_name}: SanitizePath:{value} is neither true nor false: write one of them"
             )));
         }
         into.set_key("sanitizePath", self.node(Value::Bool(!is_off)));
@@ -139,7 +141,7 @@ impl Items<'_> {
         }
     }
 
-    /// True only for these words, in any case.
+    /// Whether the item's value is `true`, `enable` or `on`, in any case.
     fn is_on(&self, item: &str) -> bool {
         let value = self.value(item).unwrap_or_default();
         ["true", "enable", "on"].iter().any(|on| value.eq_ignore_ascii_case(on))
@@ -147,12 +149,12 @@ impl Items<'_> {
 
     fn tls(&self, warnings: &mut Vec<String>) -> Result<Option<Table>, CliError> {
         let Some(pairs) = self.values.get("tls") else {
-            let lost = ITEMS.iter().find(|item| {
+            let without_effect = ITEMS.iter().find(|item| {
                 let part = item.starts_with("TLS.") || item.starts_with("CA");
                 part && self.values.contains_key(&item.to_ascii_lowercase())
             });
-            if let Some(item) = lost {
-                warnings.push(format!("{}: {item} is ignored without TLS: add the item TLS", self.shown));
+            if let Some(item) = without_effect {
+                warnings.push(format!("{}: {item} is ignored without TLS: add the item TLS", self.display_name));
             }
             return Ok(None);
         };
@@ -179,7 +181,9 @@ impl Items<'_> {
     fn certificate(&self, pair: &str) -> Result<Node, CliError> {
         match pair.split(',').collect::<Vec<_>>()[..] {
             [cert, key] => Ok(self.pair(cert, key)),
-            _ => Err(CliError::Usage(format!("{}: {pair:?} is no pair: write TLS:cert.pem,key.pem", self.shown))),
+            _ => {
+                Err(CliError::Usage(format!("{}: {pair:?} is no pair: write TLS:cert.pem,key.pem", self.display_name)))
+            }
         }
     }
 
@@ -217,7 +221,7 @@ impl Items<'_> {
         (!proxy.entries.is_empty()).then_some(proxy)
     }
 
-    /// Everybody is trusted, unless some are named and `Insecure` is not said.
+    /// The table `forwardedHeaders`, if one of its items is present. Without it every peer is trusted.
     fn forwarded_headers(&self) -> Option<Table> {
         let mut headers = Table::default();
         self.list(&mut headers, "forwardedheaders.trustedips", "trustedIPs");

@@ -1,4 +1,4 @@
-//! The text of `--help`: the flags come from the configuration's types, so none can be forgotten.
+//! The text of `--help`. The list of flags comes from the configuration's types, so that it is complete.
 
 use crate::config::static_config::StaticConfig;
 use crate::config::text::shape::Shape;
@@ -11,8 +11,8 @@ Usage: ringway [command] [--flag=value]...
 Commands:
   (none), run    run the proxy
   check          read the configuration, print everything that is wrong or ignored
-  healthcheck    ask the running proxy's /ping; needs [ping]
-  demo           run with made-up backends
+  healthcheck    request /ping from the running proxy; needs [ping]
+  demo           run the proxy with two example backends
   version        print the version
 
 Short flags: -c configFile, -d debug, -g graceTimeOut, -l logLevel, -h help.
@@ -22,42 +22,42 @@ Flags win over the file, the file wins over defaults. The file is the first of -
 Flags (names in any case; a value follows an equals sign; a bare table flag turns the table on with its defaults):
 ";
 
-/// What a flag is for, where its name does not say it.
-const NOTES: [(&str, &str); 34] = [
+/// Descriptions of the flags whose names do not say enough.
+const DESCRIPTIONS: [(&str, &str); 34] = [
     ("accesslog", "write an access log"),
-    ("accesslog.bufferingsize", "lines that may wait for the writer"),
+    ("accesslog.bufferingsize", "ignored: lines always go to a writer thread"),
     ("accesslog.fields.names", "A=drop B=keep"),
-    ("accesslog.filters.statuscodes", "keep only these, as in 404,500-599"),
-    ("acme", "certificates from an ACME authority"),
+    ("accesslog.filters.statuscodes", "log requests with these, as in 404,500-599"),
+    ("acme", "get certificates from an ACME authority"),
     ("acme.domains", "main,san1,san2 is one certificate; may repeat"),
-    ("acme.onhostrule", "ask for the names in Host rules"),
+    ("acme.onhostrule", "request certificates for the names in Host rules"),
     ("acme.storage", "JSON file of account and certificates"),
     ("allowminweightzero", "a server of weight 0 gets no traffic"),
     ("api", "serve the API and the dashboard"),
     ("constraints", "tag==glob or tag!=glob"),
-    ("debug", "log more, serve /debug"),
-    ("defaultentrypoints", "for frontends that name none"),
+    ("debug", "log level debug unless logLevel is set; allow core dumps"),
+    ("defaultentrypoints", "entry points of frontends that name none"),
     ("docker", "routes from containers' labels"),
     ("docker.domain", "suffix of the default Host rule"),
     ("docker.exposedbydefault", "false: only containers with traefik.enable=true"),
-    ("docker.unavailablegrace", "how long names outlive their containers, as 503"),
+    ("docker.unavailablegrace", "how long routes of unavailable containers answer 503"),
     ("driver", "auto, io_uring or epoll"),
     ("entrypoints", "'Name:http Address::80 TLS:cert,key Redirect.EntryPoint:https Compress:true ...'; may repeat"),
     ("file", "routes from toml files"),
-    ("forwardingtimeouts.dialtimeout", "for connecting to a server"),
+    ("forwardingtimeouts.dialtimeout", "time to connect to a server; 0 is 30s"),
     ("gracetimeout", "deprecated, see lifecycle.gracetimeout"),
     ("keeptrailingslash", "do not redirect between /path and /path/"),
-    ("lifecycle.gracetimeout", "for running requests when stopping"),
-    ("maxconnections", "connections of clients at one time; 0 is 100,000 for each worker"),
-    ("maxconnectionsperaddress", "those of one client address; 0 is half of all"),
+    ("lifecycle.gracetimeout", "time for active requests when stopping"),
+    ("maxconnections", "client connections at one time; 0 is 100,000 for each worker"),
+    ("maxconnectionsperaddress", "connections from one client address; 0 is half of all"),
     ("loglevel", "debug, info, warn, error, fatal or panic"),
     ("ping", "serve /ping"),
     ("providersthrottleduration", "least time between two configurations of one provider"),
-    ("retry", "try another server when one cannot be reached"),
+    ("retry", "retry a request of which nothing was sent to a server"),
     ("rootcas", "PEM files that replace the system's roots"),
-    ("tracing", "send traces"),
-    ("user", "become name[:group] once the ports are open"),
-    ("workers", "threads; 0 is one per core"),
+    ("tracing", "ignored: no traces are sent"),
+    ("user", "switch to name[:group] once the ports are open"),
+    ("workers", "worker threads; 0 is one per core"),
 ];
 
 /// The whole help text.
@@ -70,8 +70,8 @@ pub fn help() -> String {
     flags.sort();
     for (name, form) in flags {
         let flag = format!("--{name}{form}");
-        match NOTES.iter().find(|(noted, _)| *noted == name) {
-            Some((_, note)) => text.push_str(&format!("  {flag:<48} {note}\n")),
+        match DESCRIPTIONS.iter().find(|(described, _)| *described == name) {
+            Some((_, description)) => text.push_str(&format!("  {flag:<48} {description}\n")),
             None => text.push_str(&format!("  {flag}\n")),
         }
     }

@@ -1,4 +1,4 @@
-//! Finding the configuration file (docs/reference/command-line.md#sources-and-precedence).
+//! Finds the configuration file (docs/reference/command-line.md#sources-and-precedence).
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use super::CliError;
 
 const FILE_NAME: &str = "traefik.toml";
 
-/// The first file of the search order that exists, with its text. A `--configFile` that does not exist is no error: the
-/// search goes on, with a warning.
+/// Returns the first file of the search order that exists, with its text. A `--configFile` that does not exist is no error: the
+/// search continues, with a warning.
 pub(super) fn find(
     config_file: Option<&str>,
     env: &dyn Fn(&str) -> Option<String>,
@@ -16,28 +16,28 @@ pub(super) fn find(
     warnings: &mut Vec<String>,
 ) -> Result<Option<(PathBuf, String)>, CliError> {
     let mut folders = Vec::new();
-    let asked = config_file.map(|file| expand(file, env)).filter(|file| !file.is_empty()).map(PathBuf::from);
-    if let Some(file) = &asked
+    let requested = config_file.map(|file| expand(file, env)).filter(|file| !file.is_empty()).map(PathBuf::from);
+    if let Some(file) = &requested
         && let Some(found) = try_file(file, read, &mut folders)?
     {
         return Ok(Some(found));
     }
     let home = env("HOME").map(|home| Path::new(&home).join(".traefik").join(FILE_NAME));
-    let usual = [Some(Path::new("/etc/traefik").join(FILE_NAME)), home, Some(Path::new(".").join(FILE_NAME))];
+    let default_files = [Some(Path::new("/etc/traefik").join(FILE_NAME)), home, Some(Path::new(".").join(FILE_NAME))];
     let mut found = None;
-    for file in usual.into_iter().flatten() {
+    for file in default_files.into_iter().flatten() {
         found = try_file(&file, read, &mut folders)?;
         if found.is_some() {
             break;
         }
     }
-    if let Some(asked) = asked {
-        let asked = asked.display();
+    if let Some(requested) = requested {
+        let requested = requested.display();
         warnings.push(match &found {
             Some((file, _)) => {
-                format!("--configFile {asked} names no file, {} is used: correct the path", file.display())
+                format!("--configFile {requested} names no file, {} is used: correct the path", file.display())
             }
-            None => format!("--configFile {asked} names no file, the defaults are used: correct the path"),
+            None => format!("--configFile {requested} names no file, the defaults are used: correct the path"),
         });
     }
     warnings.extend(folders.iter().map(|folder| {
@@ -49,7 +49,7 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Reads a file, or the usual file in a folder. `None` if there is none. Folders that bear a file's name are noted.
+/// Reads a file, or `traefik.toml` in a folder; `None` if it does not exist. Adds a folder that has a file's name to `folders`.
 fn try_file(
     file: &Path,
     read: &dyn Fn(&Path) -> io::Result<String>,
@@ -82,7 +82,7 @@ fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> String {
     while let Some((before, after)) = rest.split_once('$') {
         expanded.push_str(before);
         let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-        let (name, behind) = braced.unwrap_or_else(|| {
+        let (name, after_name) = braced.unwrap_or_else(|| {
             let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
             after.split_at(end)
         });
@@ -90,7 +90,7 @@ fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> String {
             "" => expanded.push('$'),
             name => expanded.push_str(&env(name).unwrap_or_default()),
         }
-        rest = behind;
+        rest = after_name;
     }
     expanded + rest
 }

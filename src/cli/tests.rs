@@ -3,8 +3,8 @@
 use super::*;
 use crate::config::duration::GoDuration;
 
-/// Parses with `/etc/traefik/traefik.toml` holding `toml`, unless that is empty.
-fn with_file(toml: &str, args: &[&str]) -> Result<Invocation, CliError> {
+/// Parses with `toml` in `/etc/traefik/traefik.toml`; without a file if `toml` is empty.
+fn parse_with_file(toml: &str, args: &[&str]) -> Result<Invocation, CliError> {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let read = |file: &Path| match file.to_str() {
         Some("/etc/traefik/traefik.toml") if !toml.is_empty() => Ok(toml.to_owned()),
@@ -13,17 +13,17 @@ fn with_file(toml: &str, args: &[&str]) -> Result<Invocation, CliError> {
     parse(&args, &|_| None, &read)
 }
 
-fn fixed(toml: &str, args: &[&str]) -> StaticConfig {
-    with_file(toml, args).unwrap_or_else(|error| panic!("{args:?}: {error}")).fixed
+fn config(toml: &str, args: &[&str]) -> StaticConfig {
+    parse_with_file(toml, args).unwrap_or_else(|error| panic!("{args:?}: {error}")).fixed
 }
 
-fn refused(args: &[&str]) -> String {
-    with_file("", args).expect_err(&format!("{args:?}")).to_string()
+fn usage_error(args: &[&str]) -> String {
+    parse_with_file("", args).expect_err(&format!("{args:?}")).to_string()
 }
 
 #[test]
-fn long_flags() {
-    let seen = fixed(
+fn long_flags_set_options() {
+    let config = config(
         "",
         &[
             "--DEBUG",
@@ -41,49 +41,49 @@ fn long_flags() {
             "--entrypoints=Name:a Address::1",
         ],
     );
-    assert!(seen.debug && seen.level() == crate::config::static_config::LogLevel::Info);
-    assert_eq!(seen.api.expect("on").statistics.expect("on").recent_errors, 16);
-    assert_eq!(seen.responding_timeouts.idle_timeout, GoDuration::from_millis(180));
-    assert!(!seen.docker.expect("on").exposed_by_default);
-    assert_eq!(seen.default_entry_points, ["a", "b", "c"]);
-    assert_eq!(seen.metrics.expect("on").prometheus.expect("on").buckets, [0.5, 2.0]);
-    let domains = seen.acme.expect("on").domains;
+    assert!(config.debug && config.level() == crate::config::static_config::LogLevel::Info);
+    assert_eq!(config.api.expect("on").statistics.expect("on").recent_errors, 16);
+    assert_eq!(config.responding_timeouts.idle_timeout, GoDuration::from_millis(180));
+    assert!(!config.docker.expect("on").exposed_by_default);
+    assert_eq!(config.default_entry_points, ["a", "b", "c"]);
+    assert_eq!(config.metrics.expect("on").prometheus.expect("on").buckets, [0.5, 2.0]);
+    let domains = config.acme.expect("on").domains;
     assert_eq!(
         (domains.len(), domains[0].main.as_str(), domains[0].sans.join(" ")),
         (2, "m.test", "s.test".to_owned())
     );
-    let headers = seen.access_log.and_then(|log| log.fields).and_then(|fields| fields.headers).expect("on");
+    let headers = config.access_log.and_then(|log| log.fields).and_then(|fields| fields.headers).expect("on");
     assert_eq!(headers.names["B"], "redact");
-    assert_eq!(seen.driver, "epoll");
+    assert_eq!(config.driver, "epoll");
 }
 
 #[test]
-fn short_flags() {
-    let seen = fixed("", &["-dl", "warn", "-g7"]);
-    assert!(seen.debug && seen.log_level == "warn");
-    assert_eq!(seen.life_cycle.grace_time_out, GoDuration::from_secs(7));
-    for (args, said) in [
+fn short_flags_set_options() {
+    let config = config("", &["-dl", "warn", "-g7"]);
+    assert!(config.debug && config.log_level == "warn");
+    assert_eq!(config.life_cycle.grace_time_out, GoDuration::from_secs(7));
+    for (args, expected) in [
         (&["-d=false"][..], "--debug=false"),
         (&["-c"], "needs an argument"),
         (&["-debug"], "--debug"),
         (&["-x"], "unknown flag"),
     ] {
-        assert!(refused(args).contains(said), "{args:?}: {}", refused(args));
+        assert!(usage_error(args).contains(expected), "{args:?}: {}", usage_error(args));
     }
 }
 
 #[test]
-fn only_what_says_so_leaves_paths_as_they_were_sent() {
+fn sanitize_path_is_off_only_for_a_clear_value() {
     for (item, is_on) in [("", true), ("SanitizePath", true), ("SanitizePath:on", true), ("SanitizePath:false", false)]
     {
-        let entry_points = fixed("", &[&format!("--entryPoints=Name:a Address::9 {item}")]).entry_points;
+        let entry_points = config("", &[&format!("--entryPoints=Name:a Address::9 {item}")]).entry_points;
         assert_eq!(entry_points["a"].sanitize_path, is_on, "{item:?}");
     }
 }
 
 #[test]
-fn what_is_refused_says_what_to_do() {
-    for (args, said) in [
+fn usage_error_says_what_to_do() {
+    for (args, expected) in [
         (&["--configFile", "foo"][..], "write --configFile=value"),
         (&["--dokcer"], "did you mean --docker?"),
         (&["--docker.domian=x"], "did you mean --docker.domain?"),
@@ -99,14 +99,18 @@ fn what_is_refused_says_what_to_do() {
         (&["chekc"], "command chekc not found: did you mean check?"),
         (&["version", "--debug"], "version takes no flags"),
     ] {
-        assert!(refused(args).contains(said), "{args:?}: {}", refused(args));
+        assert!(usage_error(args).contains(expected), "{args:?}: {}", usage_error(args));
     }
-    let seen = with_file("", &["--debug", "false"]).expect("only a warning");
-    assert!(seen.fixed.debug && seen.warnings[0].contains("\"false\" is ignored"), "{:?}", seen.warnings);
+    let invocation = parse_with_file("", &["--debug", "false"]).expect("only a warning");
+    assert!(
+        invocation.fixed.debug && invocation.warnings[0].contains("\"false\" is ignored"),
+        "{:?}",
+        invocation.warnings
+    );
 }
 
 #[test]
-fn commands() {
+fn first_argument_selects_command() {
     for (args, command) in [
         (&[][..], Command::Run),
         (&["--debug"], Command::Run),
@@ -117,7 +121,7 @@ fn commands() {
         (&["-h"], Command::Help),
         (&["check", "--help"], Command::Help),
     ] {
-        assert_eq!(with_file("", args).map(|seen| seen.command), Ok(command), "{args:?}");
+        assert_eq!(parse_with_file("", args).map(|invocation| invocation.command), Ok(command), "{args:?}");
     }
     let help = help();
     for flag in ["--configfile=text", "--docker.domain=text", "--api.dashboard[=true|false]", "--workers=number"] {
@@ -125,50 +129,58 @@ fn commands() {
     }
 }
 
-/// docs/reference/command-line.md#merge-rules.
+/// The merge rules (docs/reference/command-line.md#merge-rules).
 #[test]
-fn flags_over_file() {
+fn flags_override_file() {
     let toml = "[api]\nentryPoint = 'x'\ndashboard = false\n[docker]\ndomain = 'd'\nwatch = false\n\
                 [entryPoints.a]\naddress = ':1'\ncompress = true\n[entryPoints.b]\naddress = ':2'\n";
-    let api = |args: &[&str]| fixed(toml, args).api.map(|api| (api.entry_point, api.dashboard));
+    let api = |args: &[&str]| config(toml, args).api.map(|api| (api.entry_point, api.dashboard));
     assert_eq!(api(&["--api"]), Some(("traefik".to_owned(), true)));
     assert_eq!(api(&["--api.dashboard"]), Some(("x".to_owned(), true)));
     assert_eq!(api(&["--api=false"]), Some(("x".to_owned(), false)));
-    let docker = fixed(toml, &["--docker.domain=e", "--DOCKER"]).docker.expect("on");
+    let docker = config(toml, &["--docker.domain=e", "--DOCKER"]).docker.expect("on");
     assert_eq!((docker.domain.as_str(), docker.watch), ("e", true));
-    let merged = fixed(toml, &["--entryPoints=Name:a Address::9", "--entryPoints=Name:c Address::3"]).entry_points;
+    let merged = config(toml, &["--entryPoints=Name:a Address::9", "--entryPoints=Name:c Address::3"]).entry_points;
     let addresses: Vec<_> =
-        merged.iter().map(|(name, one)| (name.as_str(), one.address.as_str(), one.compress)).collect();
+        merged.iter().map(|(name, point)| (name.as_str(), point.address.as_str(), point.compress)).collect();
     assert_eq!(
         addresses,
         [("a", ":9", false), ("b", ":2", false), ("c", ":3", false), ("traefik", ":8080", false)][..3]
     );
-    assert_eq!(fixed("defaultEntryPoints = ['x']", &["--defaultEntryPoints=y"]).default_entry_points, ["http"]);
+    assert_eq!(config("defaultEntryPoints = ['x']", &["--defaultEntryPoints=y"]).default_entry_points, ["http"]);
     let list = format!("defaultEntryPoints = ['x']\n{toml}");
-    assert_eq!(fixed(&list, &["--defaultEntryPoints=y"]).default_entry_points, ["y"]);
-    assert_eq!(fixed("LOGLEVEL = 'info'", &["--loglevel=debug"]).log_level, "debug");
-    assert_eq!(fixed("", &["--api=false"]).api, None);
+    assert_eq!(config(&list, &["--defaultEntryPoints=y"]).default_entry_points, ["y"]);
+    assert_eq!(config("LOGLEVEL = 'info'", &["--loglevel=debug"]).log_level, "debug");
+    assert_eq!(config("", &["--api=false"]).api, None);
 }
 
 #[test]
-fn the_file_that_is_not_there() {
-    let seen = with_file("debug = true", &["--configFile=no.toml"]).expect("no error");
-    assert_eq!(seen.file.as_deref(), Some(Path::new("/etc/traefik/traefik.toml")));
-    assert!(seen.fixed.debug && seen.warnings[0].contains("no.toml names no file"), "{:?}", seen.warnings);
-    let seen = with_file("", &["-c", "no.toml"]).expect("no error");
-    assert!(seen.file.is_none() && seen.warnings[0].contains("the defaults are used"), "{:?}", seen.warnings);
-    // What Docker leaves where a mounted file does not exist on the host.
-    let folder = |_: &Path| Err(io::ErrorKind::IsADirectory.into());
-    let seen = parse(&[], &|_| None, &folder).expect("no error");
+fn missing_config_file_gives_warning() {
+    let invocation = parse_with_file("debug = true", &["--configFile=no.toml"]).expect("no error");
+    assert_eq!(invocation.file.as_deref(), Some(Path::new("/etc/traefik/traefik.toml")));
     assert!(
-        seen.file.is_none() && seen.warnings[0].contains("/etc/traefik/traefik.toml is a folder"),
+        invocation.fixed.debug && invocation.warnings[0].contains("no.toml names no file"),
         "{:?}",
-        seen.warnings
+        invocation.warnings
+    );
+    let invocation = parse_with_file("", &["-c", "no.toml"]).expect("no error");
+    assert!(
+        invocation.file.is_none() && invocation.warnings[0].contains("the defaults are used"),
+        "{:?}",
+        invocation.warnings
+    );
+    // Docker makes a folder where a mounted file does not exist on the host.
+    let folder = |_: &Path| Err(io::ErrorKind::IsADirectory.into());
+    let invocation = parse(&[], &|_| None, &folder).expect("no error");
+    assert!(
+        invocation.file.is_none() && invocation.warnings[0].contains("/etc/traefik/traefik.toml is a folder"),
+        "{:?}",
+        invocation.warnings
     );
 }
 
 #[test]
-fn the_search_order() {
+fn config_file_is_searched_in_order() {
     let search = |present: &'static [&'static str], arg: Option<&str>| {
         let read = |file: &Path| match file.to_str() {
             Some("/conf") | Some("/denied") if arg == Some("--configfile=$DIR") => {
@@ -184,7 +196,7 @@ fn the_search_order() {
             _ => None,
         };
         let args: Vec<String> = arg.into_iter().map(str::to_owned).collect();
-        parse(&args, &env, &read).map(|seen| seen.file.map(|file| file.display().to_string()))
+        parse(&args, &env, &read).map(|invocation| invocation.file.map(|file| file.display().to_string()))
     };
     let home = "/root/.traefik/traefik.toml";
     assert_eq!(search(&["./traefik.toml"], None), Ok(Some("./traefik.toml".to_owned())));
@@ -197,58 +209,68 @@ fn the_search_order() {
 }
 
 #[test]
-fn routes_in_a_file_that_does_not_ask_for_them() {
+fn routes_without_inline_file_table_give_warning() {
     let routes = "[backends.b.servers.s]\nurl = 'http://a'\n";
-    let warned = |file: &str| with_file(&format!("{file}\n{routes}"), &[]).expect("valid").warnings;
-    assert!(warned("")[0].contains("backends are ignored without [file]"));
-    assert!(warned("[file]\nfilename = 'x'")[0].contains("names another place"));
-    assert_eq!(warned("[file]"), Vec::<String>::new());
-    assert_eq!(with_file(routes, &["--file"]).expect("valid").warnings, Vec::<String>::new());
+    let warnings = |file: &str| parse_with_file(&format!("{file}\n{routes}"), &[]).expect("valid").warnings;
+    assert!(warnings("")[0].contains("backends are ignored without [file]"));
+    assert!(warnings("[file]\nfilename = 'x'")[0].contains("sets filename or directory"));
+    assert_eq!(warnings("[file]"), Vec::<String>::new());
+    assert_eq!(parse_with_file(routes, &["--file"]).expect("valid").warnings, Vec::<String>::new());
 }
 
 #[test]
-fn entry_points_in_one_text() {
+fn entry_point_text_sets_all_options() {
     let text = "name:https  ADDRESS:127.0.0.1:443 TLS:a.crt,a.key;b.crt,b.key tls.minversion:VersionTLS12 CA:x,y CA.Optional:ON \
                 TLS.SniStrict:yes TLS.DefaultCertificate.Cert:d TLS.DefaultCertificate.Key:k Redirect.Regex:^http://(.*) \
                 Redirect.Replacement:https://$1 Redirect.Permanent:true Compress:Enable WhiteList.SourceRange:10.0.0.0/8,::1 \
                 ProxyProtocol.Insecure:true ForwardedHeaders.TrustedIPs:10.0.0.1 Auth.Basic.Users:a:b,c:d Auth.HeaderField:X-User \
                 Auth.Forward.Address:http://auth Auth.Forward.TLS.Cert:c Auth.Forward.TLS.Key:k";
     let flag = format!("--entryPoints='{text}'");
-    let seen = with_file("", &[&flag]).expect("valid");
-    assert_eq!(seen.warnings, Vec::<String>::new());
-    let one = &seen.fixed.entry_points["https"];
-    assert_eq!((one.address.as_str(), one.compress, one.sanitize_path), ("127.0.0.1:443", true, true));
-    let tls = one.tls.as_ref().expect("on");
+    let invocation = parse_with_file("", &[&flag]).expect("valid");
+    assert_eq!(invocation.warnings, Vec::<String>::new());
+    let entry_point = &invocation.fixed.entry_points["https"];
+    assert_eq!(
+        (entry_point.address.as_str(), entry_point.compress, entry_point.sanitize_path),
+        ("127.0.0.1:443", true, true)
+    );
+    let tls = entry_point.tls.as_ref().expect("on");
     assert_eq!((tls.certificates.len(), tls.min_version.as_str(), tls.sni_strict), (2, "VersionTLS12", false));
     assert_eq!(tls.default_certificate.as_ref().map(|pair| pair.key_file.as_str()), Some("k"));
     assert_eq!(tls.client_ca.as_ref().map(|ca| (ca.files.len(), ca.optional)), Some((2, true)));
-    let redirect = one.redirect.as_ref().expect("on");
+    let redirect = entry_point.redirect.as_ref().expect("on");
     assert_eq!((redirect.regex.as_str(), redirect.replacement.as_str()), ("^http://(.*)", "https://$1"));
-    assert!(redirect.permanent && one.proxy_protocol.as_ref().is_some_and(|proxy| proxy.insecure));
-    assert_eq!(one.white_list.as_ref().map(|list| list.source_range.len()), Some(2));
-    assert!(one.forwarded_headers.as_ref().is_some_and(|headers| !headers.insecure));
-    let auth = one.auth.as_ref().expect("on");
+    assert!(redirect.permanent && entry_point.proxy_protocol.as_ref().is_some_and(|proxy| proxy.insecure));
+    assert_eq!(entry_point.white_list.as_ref().map(|list| list.source_range.len()), Some(2));
+    assert!(entry_point.forwarded_headers.as_ref().is_some_and(|headers| !headers.insecure));
+    let auth = entry_point.auth.as_ref().expect("on");
     assert_eq!(auth.basic.as_ref().map(|basic| basic.users.join(" ")), Some("a:b c:d".to_owned()));
     assert_eq!(auth.header_field, "X-User");
     assert!(auth.forward.as_ref().and_then(|forward| forward.tls.as_ref()).is_some());
 }
 
 #[test]
-fn entry_points_in_one_text_less_usual() {
-    let seen = with_file("", &["--entryPoints=Name:a Adress::1 TLS.SniStrict:true", "--entryPoints=Name:b TLS"])
-        .expect("valid");
-    let told = seen.warnings.join("\n");
-    assert!(told.contains("did you mean Address?") && told.contains("TLS.SniStrict is ignored without TLS"), "{told}");
-    assert!(seen.fixed.entry_points["a"].tls.is_none());
-    assert!(seen.fixed.entry_points["b"].tls.as_ref().is_some_and(|tls| tls.certificates.is_empty()));
-    assert!(seen.fixed.entry_points["b"].forwarded_headers.as_ref().is_some_and(|headers| headers.insecure));
-    let nameless = with_file("", &["--entryPoints=Address::1"]).expect("valid");
+fn mistakes_in_entry_point_text_give_warnings() {
+    let invocation =
+        parse_with_file("", &["--entryPoints=Name:a Adress::1 TLS.SniStrict:true", "--entryPoints=Name:b TLS"])
+            .expect("valid");
+    let warnings = invocation.warnings.join("\n");
+    assert!(warnings.contains("did you mean Address?"), "{warnings}");
+    assert!(warnings.contains("TLS.SniStrict is ignored without TLS"), "{warnings}");
+    assert!(invocation.fixed.entry_points["a"].tls.is_none());
+    assert!(invocation.fixed.entry_points["b"].tls.as_ref().is_some_and(|tls| tls.certificates.is_empty()));
+    assert!(invocation.fixed.entry_points["b"].forwarded_headers.as_ref().is_some_and(|headers| headers.insecure));
+    let nameless = parse_with_file("", &["--entryPoints=Address::1"]).expect("valid");
     assert!(nameless.fixed.entry_points.contains_key(""));
 }
 
 #[test]
-fn unknown_providers_take_any_flag() {
-    let seen = with_file("", &["--kubernetes", "--consul.endpoint=x", "--rancher.metadata.prefix=y"]).expect("valid");
-    assert!(seen.fixed.kubernetes.is_some() && seen.fixed.consul.is_some() && seen.fixed.rancher.is_some());
-    assert_eq!(seen.warnings.len(), 3, "{:?}", seen.warnings);
+fn unsupported_providers_accept_any_flag() {
+    let invocation =
+        parse_with_file("", &["--kubernetes", "--consul.endpoint=x", "--rancher.metadata.prefix=y"]).expect("valid");
+    assert!(
+        invocation.fixed.kubernetes.is_some()
+            && invocation.fixed.consul.is_some()
+            && invocation.fixed.rancher.is_some()
+    );
+    assert_eq!(invocation.warnings.len(), 3, "{:?}", invocation.warnings);
 }

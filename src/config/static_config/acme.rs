@@ -1,4 +1,4 @@
-//! ACME as written (docs/reference/acme.md#keys).
+//! The ACME options as written (docs/reference/acme.md#keys).
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub struct Acme {
     /// `EC256`, `EC384`, `RSA2048`, `RSA4096` or `RSA8192`.
     pub key_type: String,
     pub on_host_rule: bool,
-    /// Deprecated: certificates during the handshake, for any name.
+    /// Deprecated and ignored: in Traefik, requests certificates during the handshake, for any name.
     pub on_demand: bool,
     pub acme_logging: bool,
     pub override_certificates: bool,
@@ -34,7 +34,7 @@ pub struct Acme {
     pub delay_dont_check_dns: GoDuration,
 }
 
-/// One certificate to ask for.
+/// The names of one certificate to request.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AcmeDomain {

@@ -1,69 +1,42 @@
-//! What in a configuration cannot work (docs/reference/static-configuration.md#errors): the same things are fatal as in Traefik v1, said more clearly, and
-//! two of its panics (a redirect to itself, an auth table without users) are fatal errors.
+//! Finds options that cannot work (docs/reference/static-configuration.md#errors). The same mistakes are fatal as in Traefik v1,
+//! with clearer messages; two of its panics (a redirect to itself, an auth table without users) are fatal errors, too.
 
-use std::fmt;
 use std::io;
 
 use super::check_entry_points::{check_entry_points, check_user_lines};
+use super::problem::Problem;
 use super::{AccessLog, Acme, Docker, INTERNAL_ENTRY_POINT, LogLevel, StaticConfig};
 use crate::config::pem;
 
-/// One thing that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Whether the proxy must not start.
-    pub fatal: bool,
-    /// The option, e.g. `entryPoints.http.redirect.entryPoint`.
-    pub key: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl Problem {
-    pub(super) fn fatal(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Problem { fatal: true, key: key.into(), message: message.into() }
-    }
-
-    pub(super) fn warning(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Problem { fatal: false, key: key.into(), message: message.into() }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.message)
-    }
-}
-
-/// Looks at a resolved configuration; see [`check_files`] for what needs other files' contents.
-pub fn check(fixed: &StaticConfig) -> Vec<Problem> {
+/// Checks a resolved configuration without reading files; [`check_files`] checks the files that it names.
+pub fn check(config: &StaticConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
-    check_entry_points(fixed, &mut problems);
-    check_names(fixed, &mut problems);
-    check_level(fixed, &mut problems);
-    if let Some(log) = &fixed.access_log {
+    check_entry_points(config, &mut problems);
+    check_names(config, &mut problems);
+    check_level(config, &mut problems);
+    if let Some(log) = &config.access_log {
         check_access_log(log, &mut problems);
     }
-    if let Some(acme) = &fixed.acme {
-        check_acme(fixed, acme, &mut problems);
+    if let Some(acme) = &config.acme {
+        check_acme(config, acme, &mut problems);
     }
-    check_constraints("constraints", &fixed.constraints, &mut problems);
-    if let Some(docker) = &fixed.docker {
+    check_constraints("constraints", &config.constraints, &mut problems);
+    if let Some(docker) = &config.docker {
         check_constraints("docker.constraints", &docker.constraints, &mut problems);
         check_template(docker, &mut problems);
     }
-    if let Some(file) = &fixed.file {
+    if let Some(file) = &config.file {
         check_constraints("file.constraints", &file.constraints, &mut problems);
     }
-    check_runtime(fixed, &mut problems);
+    check_runtime(config, &mut problems);
     problems
 }
 
-/// Looks into the files that a configuration names, through `read`: users and client CAs must be readable, certificates
-/// and root CAs need not be usable (docs/reference/static-configuration.md#errors).
-pub fn check_files(fixed: &StaticConfig, read: &dyn Fn(&str) -> io::Result<String>) -> Vec<Problem> {
+/// Checks the files that a configuration names; `read` reads them. Files of users and client CAs that cannot be read are fatal;
+/// certificates and root CAs that cannot be used are warnings (docs/reference/static-configuration.md#errors).
+pub fn check_files(config: &StaticConfig, read: &dyn Fn(&str) -> io::Result<String>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (name, entry_point) in &fixed.entry_points {
+    for (name, entry_point) in &config.entry_points {
         let prefix = format!("entryPoints.{name}");
         if let Some(auth) = &entry_point.auth {
             for (kind, users) in [("basic", &auth.basic), ("digest", &auth.digest)] {
@@ -85,13 +58,14 @@ pub fn check_files(fixed: &StaticConfig, read: &dyn Fn(&str) -> io::Result<Strin
         let listed = tls.certificates.iter().map(|files| ("certificates", files));
         for (key, files) in listed.chain(tls.default_certificate.iter().map(|files| ("defaultCertificate", files))) {
             if let Err(reason) = pem::certificate(files, read) {
-                let message =
-                    format!("{reason}; the entry point serves without it, with a certificate of its own making");
+                let message = format!(
+                    "{reason}; the certificate is ignored, and a self-signed one is served if there is no other one"
+                );
                 problems.push(Problem::warning(format!("{prefix}.tls.{key}"), message));
             }
         }
     }
-    for file in &fixed.root_cas {
+    for file in &config.root_cas {
         if let Err(message) = pem::content(file, read) {
             problems.push(Problem::warning("rootCAs", message));
         }
@@ -104,7 +78,8 @@ fn user_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// A template of the user's decides what is open to the world: nothing may be served by other rules instead.
+/// A custom template decides which containers are reachable. Translating labels by the built-in rules instead could expose a
+/// container that the template excludes, so `docker.filename` is fatal.
 fn check_template(docker: &Docker, problems: &mut Vec<Problem>) {
     if !docker.filename.is_empty() {
         let message = format!(
@@ -116,36 +91,36 @@ fn check_template(docker: &Docker, problems: &mut Vec<Problem>) {
     }
     if docker.template_version == 1 {
         let message =
-            "only templates of one's own have a version: labels are translated as by version 2; remove the key";
+            "1 is ignored, because Ringway runs no templates: labels are translated as by version 2; remove the key";
         problems.push(Problem::warning("docker.templateVersion", message));
     }
 }
 
-fn check_names(fixed: &StaticConfig, problems: &mut Vec<Problem>) {
-    let known = |name: &str| fixed.entry_points.contains_key(name);
-    let all = || fixed.entry_points.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    for name in fixed.default_entry_points.iter().filter(|name| !known(name)) {
+fn check_names(config: &StaticConfig, problems: &mut Vec<Problem>) {
+    let exists = |name: &str| config.entry_points.contains_key(name);
+    let all = || config.entry_points.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    for name in config.default_entry_points.iter().filter(|name| !exists(name)) {
         let message = format!("there is no entry point {name}: use one of {}", all());
         problems.push(Problem::warning("defaultEntryPoints", message));
     }
-    let prometheus = fixed.metrics.as_ref().and_then(|metrics| metrics.prometheus.as_ref());
+    let prometheus = config.metrics.as_ref().and_then(|metrics| metrics.prometheus.as_ref());
     let services = [
-        ("api", fixed.api.as_ref().map(|api| &api.entry_point)),
-        ("ping", fixed.ping.as_ref().map(|ping| &ping.entry_point)),
-        ("rest", fixed.rest.as_ref().map(|rest| &rest.entry_point)),
+        ("api", config.api.as_ref().map(|api| &api.entry_point)),
+        ("ping", config.ping.as_ref().map(|ping| &ping.entry_point)),
+        ("rest", config.rest.as_ref().map(|rest| &rest.entry_point)),
         ("metrics.prometheus", prometheus.map(|prometheus| &prometheus.entry_point)),
     ];
     for (service, name) in services {
-        let Some(name) = name.filter(|name| !known(name) && *name != INTERNAL_ENTRY_POINT) else { continue };
-        let message = format!("there is no entry point {name:?}, so it cannot be reached: use one of {}", all());
+        let Some(name) = name.filter(|name| !exists(name) && *name != INTERNAL_ENTRY_POINT) else { continue };
+        let message = format!("there is no entry point {name:?}, so {service} cannot be reached: use one of {}", all());
         problems.push(Problem::warning(format!("{service}.entryPoint"), message));
     }
 }
 
-fn check_level(fixed: &StaticConfig, problems: &mut Vec<Problem>) {
-    if !fixed.log_level.is_empty() && LogLevel::parse(&fixed.log_level).is_none() {
+fn check_level(config: &StaticConfig, problems: &mut Vec<Problem>) {
+    if !config.log_level.is_empty() && LogLevel::parse(&config.log_level).is_none() {
         let message =
-            format!("{:?} is no level, error is used: use debug, info, warn, error, fatal or panic", fixed.log_level);
+            format!("{:?} is no level, error is used: use debug, info, warn, error, fatal or panic", config.log_level);
         problems.push(Problem::warning("logLevel", message));
     }
 }
@@ -166,22 +141,22 @@ fn check_access_log(log: &AccessLog, problems: &mut Vec<Problem>) {
             problems.push(Problem::warning(format!("accessLog.fields.{key}"), message));
         }
     };
-    let (of_fields, of_headers) = (["keep", "drop"], ["keep", "drop", "redact"]);
-    mode("defaultMode", &fields.default_mode, &of_fields);
+    let (field_modes, header_modes) = (["keep", "drop"], ["keep", "drop", "redact"]);
+    mode("defaultMode", &fields.default_mode, &field_modes);
     for (name, chosen) in &fields.names {
-        mode(&format!("names.{name}"), chosen, &of_fields);
+        mode(&format!("names.{name}"), chosen, &field_modes);
     }
     let Some(headers) = &fields.headers else { return };
-    mode("headers.defaultMode", &headers.default_mode, &of_headers);
+    mode("headers.defaultMode", &headers.default_mode, &header_modes);
     for (name, chosen) in &headers.names {
-        mode(&format!("headers.names.{name}"), chosen, &of_headers);
+        mode(&format!("headers.names.{name}"), chosen, &header_modes);
     }
 }
 
 const KEY_TYPES: [&str; 5] = ["EC256", "EC384", "RSA2048", "RSA4096", "RSA8192"];
 
-fn check_acme(fixed: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
-    match fixed.entry_points.get(&acme.entry_point) {
+fn check_acme(config: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
+    match config.entry_points.get(&acme.entry_point) {
         None => {
             let message = format!("there is no entry point {:?}: name the one that serves HTTPS", acme.entry_point);
             problems.push(Problem::fatal("acme.entryPoint", message));
@@ -201,16 +176,16 @@ fn check_acme(fixed: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
         let message = format!("{:?} is unknown, RSA4096 is used: use one of {}", acme.key_type, KEY_TYPES.join(", "));
         problems.push(Problem::warning("acme.keyType", message));
     }
-    check_challenge(fixed, acme, problems);
+    check_challenge(config, acme, problems);
 }
 
-fn check_challenge(fixed: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
+fn check_challenge(config: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
     if acme.http_challenge.is_none() && acme.tls_challenge.is_none() && acme.dns_challenge.is_none() {
-        let message = "no challenge is chosen, so every request will fail: add [acme.httpChallenge]";
+        let message = "no challenge is chosen, so no certificate can be requested: add [acme.httpChallenge]";
         problems.push(Problem::warning("acme", message));
     }
     let http = acme.http_challenge.as_ref().map(|challenge| &challenge.entry_point);
-    if let Some(name) = http.filter(|name| !fixed.entry_points.contains_key(*name)) {
+    if let Some(name) = http.filter(|name| !config.entry_points.contains_key(*name)) {
         let message = format!("there is no entry point {name:?}: name the one on port 80");
         problems.push(Problem::warning("acme.httpChallenge.entryPoint", message));
     }
@@ -239,15 +214,15 @@ fn check_constraints(key: &str, constraints: &[String], problems: &mut Vec<Probl
 
 const DRIVERS: [&str; 3] = ["auto", "io_uring", "epoll"];
 
-fn check_runtime(fixed: &StaticConfig, problems: &mut Vec<Problem>) {
-    if !DRIVERS.contains(&fixed.driver.as_str()) {
-        let message = format!("{:?} is unknown: use {}", fixed.driver, DRIVERS.join(", "));
+fn check_runtime(config: &StaticConfig, problems: &mut Vec<Problem>) {
+    if !DRIVERS.contains(&config.driver.as_str()) {
+        let message = format!("{:?} is unknown: use {}", config.driver, DRIVERS.join(", "));
         problems.push(Problem::fatal("driver", message));
     }
     for (key, number, zero) in [
-        ("workers", fixed.workers, "one worker per core"),
-        ("maxConnections", fixed.max_connections, "100,000 for each worker"),
-        ("maxConnectionsPerAddress", fixed.max_connections_per_address, "half of all"),
+        ("workers", config.workers, "one worker per core"),
+        ("maxConnections", config.max_connections, "100,000 for each worker"),
+        ("maxConnectionsPerAddress", config.max_connections_per_address, "half of all"),
     ] {
         if number < 0 {
             problems.push(Problem::fatal(key, format!("{number} is negative: use 0 for {zero}")));

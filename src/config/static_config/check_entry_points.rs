@@ -1,34 +1,35 @@
-//! What in an entry point cannot work (docs/reference/static-configuration.md#errors).
+//! Finds options of entry points that cannot work (docs/reference/static-configuration.md#errors).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::check::Problem;
+use super::problem::Problem;
 use super::{EntryPoint, StaticConfig, Tls};
 use crate::config::dynamic::Auth;
 use crate::config::suggest::did_you_mean;
 use crate::tls::suites;
 
-pub(super) fn check_entry_points(fixed: &StaticConfig, problems: &mut Vec<Problem>) {
+pub(super) fn check_entry_points(config: &StaticConfig, problems: &mut Vec<Problem>) {
     let mut owners = BTreeMap::new();
-    for (name, entry_point) in &fixed.entry_points {
-        let mut look = EntryPointChecker { key: format!("entryPoints.{name}"), problems };
-        look.address(name, entry_point, &mut owners);
-        look.redirect(name, entry_point, fixed);
-        look.white_list(entry_point);
-        look.trust(entry_point);
+    for (name, entry_point) in &config.entry_points {
+        let mut checker = EntryPointChecker { key: format!("entryPoints.{name}"), problems };
+        checker.address(name, entry_point, &mut owners);
+        checker.redirect(name, entry_point, config);
+        checker.white_list(entry_point);
+        checker.trust(entry_point);
         if let Some(tls) = &entry_point.tls {
-            look.tls(tls);
+            checker.tls(tls);
         }
         if let Some(auth) = &entry_point.auth {
-            look.auth(auth);
+            checker.auth(auth);
         }
     }
 }
 
-/// A user's line is `name:hash`, for digest `name:realm:hash` (docs/reference/entry-points.md#authentication). The line itself is a secret and not shown.
+/// Checks that each user's line is `name:hash`, for digest `name:realm:hash` (docs/reference/entry-points.md#authentication). Messages
+/// do not show the line: it is a secret.
 pub(super) fn check_user_lines<'a>(
     key: &str,
     kind: &str,
@@ -80,7 +81,7 @@ impl EntryPointChecker<'_> {
         }
     }
 
-    fn redirect(&mut self, name: &str, entry_point: &EntryPoint, fixed: &StaticConfig) {
+    fn redirect(&mut self, name: &str, entry_point: &EntryPoint, config: &StaticConfig) {
         let Some(redirect) = &entry_point.redirect else { return };
         let target = &redirect.entry_point;
         if target == name {
@@ -88,8 +89,8 @@ impl EntryPointChecker<'_> {
             return self.fatal("redirect.entryPoint", message);
         }
         if !target.is_empty() {
-            if !fixed.entry_points.contains_key(target) {
-                let names = || fixed.entry_points.keys().map(String::as_str).filter(|other| *other != name);
+            if !config.entry_points.contains_key(target) {
+                let names = || config.entry_points.keys().map(String::as_str).filter(|other| *other != name);
                 let hint = match did_you_mean(target, names()) {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("define it, or use one of {}", names().collect::<Vec<_>>().join(", ")),
@@ -113,34 +114,35 @@ impl EntryPointChecker<'_> {
     fn white_list(&mut self, entry_point: &EntryPoint) {
         let Some(list) = &entry_point.white_list else { return };
         if list.source_range.is_empty() {
-            let message = "is empty, nobody would get in: list addresses, or remove the whiteList table".to_owned();
+            let message = "is empty and denies every client: list addresses, or remove the whiteList table".to_owned();
             self.fatal("whiteList.sourceRange", message);
         }
         for range in list.source_range.iter().filter(|range| !is_range(range)) {
-            self.fatal("whiteList.sourceRange", no_range(range));
+            self.fatal("whiteList.sourceRange", not_a_range(range));
         }
     }
 
     fn trust(&mut self, entry_point: &EntryPoint) {
         if let Some(proxy) = &entry_point.proxy_protocol {
             if !proxy.insecure && proxy.trusted_ips.is_empty() {
-                let message = "trusts nobody: list trustedIPs, or set insecure = true to trust everybody".to_owned();
+                let message =
+                    "trusts no address: list trustedIPs, or set insecure = true to trust every address".to_owned();
                 self.fatal("proxyProtocol", message);
             }
             for range in proxy.trusted_ips.iter().filter(|range| !is_range(range)) {
-                self.fatal("proxyProtocol.trustedIPs", no_range(range));
+                self.fatal("proxyProtocol.trustedIPs", not_a_range(range));
             }
         }
         let Some(headers) = &entry_point.forwarded_headers else { return };
         if !headers.insecure && headers.trusted_ips.is_empty() {
             let message =
-                "trusts nobody, and then Traefik serves no frontend here: list trustedIPs, set insecure = true, \
+                "trusts no address, and then Traefik serves no frontend here: list trustedIPs, set insecure = true, \
                            or remove the table"
                     .to_owned();
             self.warning("forwardedHeaders", message);
         }
         for range in headers.trusted_ips.iter().filter(|range| !is_range(range)) {
-            self.warning("forwardedHeaders.trustedIPs", no_range(range));
+            self.warning("forwardedHeaders.trustedIPs", not_a_range(range));
         }
     }
 
@@ -166,7 +168,8 @@ impl EntryPointChecker<'_> {
     fn auth(&mut self, auth: &Auth) {
         if auth.basic.is_none() && auth.digest.is_none() && auth.forward.is_none() {
             let message =
-                "names nobody, every request would fail: add basic, digest or forward, or remove it".to_owned();
+                "names no method and denies every request: add basic, digest or forward, or remove the auth table"
+                    .to_owned();
             self.fatal("auth", message);
         }
         for (kind, users) in [("basic", &auth.basic), ("digest", &auth.digest)] {
@@ -181,12 +184,12 @@ impl EntryPointChecker<'_> {
     }
 }
 
-/// An address or a CIDR range, as Traefik's lists take them.
+/// Whether a text is an address or a CIDR range, as an entry of Traefik's lists must be.
 fn is_range(text: &str) -> bool {
     text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok()
 }
 
-fn no_range(text: &str) -> String {
+fn not_a_range(text: &str) -> String {
     format!("{text:?} is no address range: write \"10.0.0.0/8\", \"192.168.1.7\" or \"fd00::/8\"")
 }
 

@@ -1,25 +1,25 @@
-//! Tests of `config/fixed/check`.
+//! Tests of `config/static_config/check` and `check_entry_points`.
 
 use std::io;
 
 use crate::config::static_config::{Problem, StaticConfig, check, check_files};
 use crate::config::text::read;
 
-fn fixed(text: &str) -> StaticConfig {
-    let mut fixed = read::<StaticConfig>(text, "t").unwrap_or_else(|error| panic!("{error}")).value;
-    fixed.resolve();
-    fixed
+fn resolved(text: &str) -> StaticConfig {
+    let mut config = read::<StaticConfig>(text, "t").unwrap_or_else(|error| panic!("{error}")).value;
+    config.resolve();
+    config
 }
 
-/// What is found for one entry point `a` with the given inside.
+/// The problems of a configuration whose entry point `a` has the given options.
 fn in_entry_point(inside: &str) -> Vec<Problem> {
-    check(&fixed(&format!(
+    check(&resolved(&format!(
         "defaultEntryPoints = ['a']\n[entryPoints.b]\naddress = ':2'\n[entryPoints.a]\naddress = ':1'\n{inside}"
     )))
 }
 
 #[test]
-fn what_is_fatal() {
+fn unusable_options_are_fatal() {
     for (inside, key) in [
         ("[entryPoints.a.redirect]\nentryPoint = 'c'", "redirect.entryPoint"),
         ("[entryPoints.a.redirect]\nentryPoint = 'a'", "redirect.entryPoint"),
@@ -51,13 +51,13 @@ fn what_is_fatal() {
         "maxConnections = -1",
         "maxConnectionsPerAddress = -1",
     ] {
-        let problems = check(&fixed(text));
+        let problems = check(&resolved(text));
         assert!(problems.len() == 1 && problems[0].fatal, "{text}: {problems:#?}");
     }
 }
 
 #[test]
-fn what_is_not_fatal() {
+fn mistakes_with_fallback_are_warnings() {
     for (inside, key) in [
         ("[entryPoints.a.redirect]", "entryPoints.a.redirect"),
         ("[entryPoints.a.forwardedHeaders]", "entryPoints.a.forwardedHeaders"),
@@ -71,13 +71,13 @@ fn what_is_not_fatal() {
         let problems = in_entry_point(inside);
         assert!(problems.len() == 1 && !problems[0].fatal && problems[0].key == key, "{inside}: {problems:#?}");
     }
-    let problems = check(&fixed("logLevel = 'loud'\n[entryPoints.web]\naddress=':1'"));
+    let problems = check(&resolved("logLevel = 'loud'\n[entryPoints.web]\naddress=':1'"));
     let keys: Vec<_> = problems.iter().map(|problem| (problem.fatal, problem.key.as_str())).collect();
     assert_eq!(keys, [(false, "defaultEntryPoints"), (false, "logLevel")]);
 }
 
 #[test]
-fn what_is_fine() {
+fn valid_entry_points_have_no_problems() {
     let problems = in_entry_point(
         "[entryPoints.a.redirect]\nentryPoint = 'b'\n[entryPoints.a.whiteList]\nsourceRange = ['10.1.2.3/8', '::1']\n\
          [entryPoints.a.proxyProtocol]\ninsecure = true\n[entryPoints.b.tls]\ncipherSuites = ['TLS_RSA_WITH_RC4_128_SHA']\n\
@@ -88,23 +88,24 @@ fn what_is_fine() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn message_does_not_show_user_line() {
     let problems = in_entry_point("[entryPoints.a.auth.basic]\nusers = ['s3cret']");
     assert!(!problems[0].to_string().contains("s3cret"), "{}", problems[0]);
 }
 
 #[test]
-fn files_are_looked_into() {
+fn unusable_file_is_reported_with_its_option() {
     let read = |file: &str| match file {
         "users" => Ok("# comment\n\n a:b \nbad\n".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     };
-    let fixed = fixed(
+    let config = resolved(
         "rootCAs = ['gone.pem', '-----BEGIN CERTIFICATE-----']\n[entryPoints.a]\naddress = ':1'\n[entryPoints.a.auth.basic]\n\
          usersFile = 'users'\n[entryPoints.a.tls.clientCA]\nfiles = ['gone']\n[entryPoints.b.auth.digest]\nusersFile = 'gone'\n\
          [[entryPoints.a.tls.certificates]]\ncertFile = 'gone'\nkeyFile = '-----BEGIN KEY-----'\n",
     );
-    let found: Vec<_> = check_files(&fixed, &read).iter().map(|problem| (problem.fatal, problem.key.clone())).collect();
+    let found: Vec<_> =
+        check_files(&config, &read).iter().map(|problem| (problem.fatal, problem.key.clone())).collect();
     let expected = [
         (true, "entryPoints.a.auth.basic.usersFile"),
         (true, "entryPoints.a.tls.clientCA.files"),

@@ -1,4 +1,4 @@
-//! Entry points as written (docs/reference/entry-points.md#keys).
+//! Options of entry points as written (docs/reference/entry-points.md#keys).
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::dynamic::{Auth, CertificateFiles, Redirect, WhiteList};
 
-/// A listener and what happens to every request on it.
+/// A listener with its address, its TLS settings and the middlewares for all its requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EntryPoint {
@@ -20,9 +20,9 @@ pub struct EntryPoint {
     pub redirect: Option<Redirect>,
     pub auth: Option<Auth>,
     pub proxy_protocol: Option<ProxyProtocol>,
-    /// Absent as written means that everybody is trusted; present once resolved.
+    /// If the table is absent, every peer is trusted: resolving adds a table that says so.
     pub forwarded_headers: Option<ForwardedHeaders>,
-    /// Ringway's own: whether `//`, `/./` and `/../` are resolved before a path is matched.
+    /// Only in Ringway: whether `//`, `/./` and `/../` are resolved before a path is matched.
     pub sanitize_path: bool,
 }
 
@@ -42,17 +42,17 @@ pub struct Tls {
     pub sni_strict: bool,
 }
 
-/// Who may sign client certificates.
+/// The authorities that may sign client certificates.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientCa {
     /// PEM files or PEM texts.
     pub files: Vec<String>,
-    /// False: a certificate is required; true: it is verified if one is given.
+    /// False: a client certificate is required. True: a certificate is verified if the client sends one.
     pub optional: bool,
 }
 
-/// Whose PROXY protocol line is believed (docs/reference/entry-points.md#proxy-protocol).
+/// The peers whose PROXY protocol header is trusted (docs/reference/entry-points.md#proxy-protocol).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProxyProtocol {
@@ -61,11 +61,11 @@ pub struct ProxyProtocol {
     pub trusted_ips: Vec<String>,
 }
 
-/// Whose `X-Forwarded-*` headers are believed (docs/reference/entry-points.md#forwarded-headers).
+/// The peers whose `X-Forwarded-*` headers are trusted (docs/reference/entry-points.md#forwarded-headers).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ForwardedHeaders {
-    /// Believe everybody.
+    /// Trusts every peer.
     pub insecure: bool,
     #[serde(rename = "trustedIPs")]
     pub trusted_ips: Vec<String>,
@@ -88,7 +88,7 @@ impl Default for EntryPoint {
     }
 }
 
-/// An address to listen on, taken apart. Names are resolved by whoever opens the socket.
+/// The parts of an address to listen on. A host name is resolved when the socket is opened.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListenAddress {
     /// Empty means every interface, in both address families.
@@ -97,7 +97,7 @@ pub struct ListenAddress {
     pub port: u16,
 }
 
-/// Why a text is no address to listen on.
+/// The error of a text that is no address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidAddress(String);
 
@@ -110,12 +110,12 @@ impl fmt::Display for InvalidAddress {
 impl std::error::Error for InvalidAddress {}
 
 impl EntryPoint {
-    /// A listener with nothing but an address.
+    /// An entry point with an address and the defaults of all other options.
     pub fn on(address: &str) -> Self {
         EntryPoint { address: address.to_owned(), ..EntryPoint::default() }
     }
 
-    /// The address, taken apart as Go's `net.Listen` does; an empty one means any port on every interface.
+    /// Parses the address as Go's `net.Listen` does; an empty address means any port on every interface.
     pub fn listen(&self) -> Result<ListenAddress, InvalidAddress> {
         let invalid = || InvalidAddress(self.address.clone());
         if self.address.is_empty() {
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_apart() {
+    fn listen_address_is_parsed_as_by_go() {
         for (text, host, port) in [
             (":80", "", 80),
             ("", "", 0),
@@ -160,7 +160,7 @@ mod tests {
             assert_eq!(listen, Ok(ListenAddress { host: host.to_owned(), port }), "{text}");
         }
         for text in ["80", ":", ":99999", ":x", "::1:80", "[::1:80", "http://a:80", ":-1", "a b:80"] {
-            assert!(EntryPoint::on(text).listen().is_err(), "{text:?} must be refused");
+            assert!(EntryPoint::on(text).listen().is_err(), "{text:?} must be rejected");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The process log and the access log as written (docs/reference/logs.md#access-log, docs/reference/logs.md#process-log).
+//! Options of the process log and the access log as written (docs/reference/logs.md#process-log, docs/reference/logs.md#access-log).
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::duration::GoDuration;
 
-/// How much the process log says.
+/// The level of the process log, from the fewest lines to the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     Panic,
@@ -18,7 +18,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// Reads a name in any case; `None` for what is none.
+    /// Parses a level's name in any case; `None` if the text names no level.
     pub fn parse(text: &str) -> Option<LogLevel> {
         Some(match text.to_ascii_lowercase().as_str() {
             "panic" => LogLevel::Panic,
@@ -37,7 +37,7 @@ impl LogLevel {
 pub struct TraefikLog {
     /// Empty means standard output.
     pub file_path: String,
-    /// `json`; anything else is the common form.
+    /// `json`; any other text means the common format.
     pub format: String,
 }
 
@@ -48,9 +48,9 @@ pub struct AccessLog {
     pub file_path: String,
     /// `common` or `json`.
     pub format: String,
-    /// Lines that may wait for the writer; 0 writes at once.
+    /// Ignored: lines always go to a writer thread.
     pub buffering_size: i64,
-    /// Any one that matches keeps the line; none set keeps all.
+    /// A request is logged if any of the filters matches it, or if no filter is set.
     pub filters: Option<Filters>,
     pub fields: Option<Fields>,
 }

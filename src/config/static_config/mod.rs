@@ -1,17 +1,19 @@
-//! The fixed (static) configuration: everything that needs a restart to change, 1:1 with Traefik v1.7's toml (docs/reference/static-configuration.md#top-level-keys).
+//! The static configuration: the options whose change needs a restart, 1:1 with Traefik v1.7's toml
+//! (docs/reference/static-configuration.md#top-level-keys).
 //!
-//! [`Fixed`] is first read as it was written; [`Fixed::resolve`] then folds deprecated names into current ones and adds
-//! what is implied. After that nothing needs to know about deprecated keys. [`check`] says what cannot work.
+//! [`StaticConfig`] is first read as written. [`StaticConfig::resolve`] then moves deprecated options to current ones and adds
+//! implied values, so that later code need not know deprecated keys. [`check`] finds options that cannot work.
 
 mod acme;
 mod check;
 mod check_entry_points;
 mod entry_point;
 mod logs;
-mod unsupported;
+mod problem;
 mod providers;
 mod resolve;
 mod services;
+mod unsupported;
 
 use std::collections::BTreeMap;
 
@@ -21,9 +23,10 @@ use super::duration::GoDuration;
 use super::text::shape::Shape;
 
 pub use acme::{Acme, AcmeDomain, DnsChallenge, HttpChallenge, TlsChallenge};
-pub use check::{Problem, check, check_files};
+pub use check::{check, check_files};
 pub use entry_point::{ClientCa, EntryPoint, ForwardedHeaders, InvalidAddress, ListenAddress, ProxyProtocol, Tls};
 pub use logs::{AccessLog, Fields, Filters, HeaderFields, LogLevel, TraefikLog};
+pub use problem::Problem;
 pub use providers::{Docker, File, RawTable};
 pub use services::{
     Api, Cluster, DataDog, DataDogTracing, HostResolver, InfluxDb, JaegerTracing, Metrics, Ping, Prometheus, Rest,
@@ -31,25 +34,25 @@ pub use services::{
 };
 pub use unsupported::unsupported_options;
 
-/// The name Traefik's own services listen on unless told otherwise.
+/// The default entry point of the API, ping, the REST provider and Prometheus metrics.
 pub const INTERNAL_ENTRY_POINT: &str = "traefik";
 
 /// Top-level tables of the main file that belong to the file provider (docs/reference/static-configuration.md#toml).
 pub const DYNAMIC_TABLES: [&str; 3] = ["backends", "frontends", "tls"];
 
-/// The whole fixed configuration.
+/// The whole static configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StaticConfig {
     pub debug: bool,
-    /// Empty means `error`, or `debug` when `debug` is set; see [`Fixed::level`].
+    /// Empty means `error`, or `debug` when `debug` is set; see [`StaticConfig::level`].
     pub log_level: String,
     pub check_new_version: bool,
     pub send_anonymous_usage: bool,
     pub default_entry_points: Vec<String>,
-    /// How long a provider's newest document waits after the one before it was applied.
+    /// Least time between two applied configurations of one provider; the newest one is applied.
     pub providers_throttle_duration: GoDuration,
-    /// Idle upstream connections kept per host; 0 means 2, as in Go.
+    /// Idle upstream connections in the pool per server; 0 means 2, as in Go.
     pub max_idle_conns_per_host: i64,
     pub insecure_skip_verify: bool,
     /// PEM files or PEM texts that replace the system's roots.
@@ -88,7 +91,7 @@ pub struct StaticConfig {
     pub docker: Option<Docker>,
     pub file: Option<File>,
 
-    // Providers that Ringway knows by name only.
+    // Tables of providers that Ringway does not support.
     pub marathon: Option<RawTable>,
     pub consul: Option<RawTable>,
     pub consul_catalog: Option<RawTable>,
@@ -104,61 +107,67 @@ pub struct StaticConfig {
     pub dynamo_db: Option<RawTable>,
     pub service_fabric: Option<RawTable>,
 
-    // Ringway's own.
-    /// Which kernel interface moves the bytes: `auto`, `io_uring` or `epoll`.
+    // Options that Traefik does not have.
+    /// The kernel's interface for network I/O: `auto`, `io_uring` or `epoll`.
     pub driver: String,
     /// Worker threads; 0 means one per core.
     pub workers: i64,
-    /// Connections of clients that the process holds, all entry points and workers together; 0 means 100,000 for each worker.
+    /// Maximum of client connections, all entry points and workers together; 0 means 100,000 for each worker.
     pub max_connections: i64,
-    /// Those of one client address (IPv6: of its /64); 0 means half of all.
+    /// Maximum of connections from one client address (IPv6: from one /64); 0 means half of the maximum of all, rounded up.
     pub max_connections_per_address: i64,
-    /// `name`, `name:group` or numbers: whom the process becomes once its ports are open. Empty: it stays who it is.
+    /// The user that the process switches to once its ports are open: `name`, `name:group` or numbers. Empty: no switch.
     pub user: String,
 }
 
-/// Stopping (docs/reference/command-line.md#signals-and-exit-codes).
+/// Graceful shutdown (docs/reference/command-line.md#signals-and-exit-codes).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LifeCycle {
-    /// How long requests are still accepted after the signal.
+    /// Time after the shutdown signal during which requests are still accepted.
     pub request_accept_grace_timeout: GoDuration,
-    /// How long running requests may take to end; zero cuts them at once.
+    /// Time that active requests have after accepting has stopped; zero closes their connections at once.
     pub grace_time_out: GoDuration,
 }
 
-/// Time-outs towards clients; zero switches one off.
+/// Time-outs towards clients (docs/reference/static-configuration.md#timeouts). Zero switches off only `idleTimeout` and the limit
+/// of the request body; other waits have a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RespondingTimeouts {
-    /// For the whole request, body included.
+    /// For the whole request head and, if greater than zero, for the request body too. Zero: 60 s for the head.
     pub read_timeout: GoDuration,
+    /// For a body without progress: the client sends or takes nothing, or the server takes nothing. Zero: 180 s.
     pub write_timeout: GoDuration,
+    /// For the next request on a connection. Zero: no limit.
     pub idle_timeout: GoDuration,
 }
 
-/// Time-outs towards servers; zero switches one off.
+/// Time-outs towards servers (docs/reference/static-configuration.md#timeouts).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ForwardingTimeouts {
+    /// For connecting, TLS handshake included. Zero: 30 s.
     pub dial_timeout: GoDuration,
+    /// For the whole response head, once the server has the whole request. Zero: no limit.
     pub response_header_timeout: GoDuration,
 }
 
-/// What a backend's health check uses when it names no interval.
+/// Defaults of the backends' health checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HealthCheckDefaults {
+    /// Time between two checks of a backend whose health check sets no interval.
     pub interval: GoDuration,
 }
 
 impl StaticConfig {
-    /// Every option there is, by name and type.
+    /// The names and types of all options.
     pub fn shape() -> Shape {
         Shape::of::<StaticConfig>()
     }
 
-    /// The log level in force (docs/reference/static-configuration.md#general). A text that names none gives `error`; [`check`] reports it.
+    /// The effective log level (docs/reference/static-configuration.md#general). An unknown text gives `error`; [`check`] reports it.
     pub fn level(&self) -> LogLevel {
         match LogLevel::parse(&self.log_level) {
             Some(level) => level,
@@ -167,7 +176,7 @@ impl StaticConfig {
         }
     }
 
-    /// The tables of providers that Ringway does not have, by name.
+    /// Names of the tables that are present and belong to providers that Ringway does not support.
     pub fn unsupported_providers(&self) -> Vec<&'static str> {
         let tables = [
             ("marathon", &self.marathon),

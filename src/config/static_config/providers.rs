@@ -1,11 +1,11 @@
-//! Providers as written (docs/reference/providers.md#docker and docs/reference/providers.md#file).
+//! Options of the Docker and the file provider as written (docs/reference/providers.md#docker, docs/reference/providers.md#file).
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::duration::GoDuration;
 use crate::config::dynamic::ClientTls;
 
-/// The table of a provider that Ringway does not have: kept as it is, reported, and not used.
+/// The table of a provider that Ringway does not support: ignored, whatever its contents, with a warning.
 pub type RawTable = toml::Table;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,23 +22,23 @@ pub struct Docker {
     pub swarm_mode: bool,
     pub swarm_mode_refresh_seconds: i64,
     pub network: String,
-    /// A Go template in place of the built-in one.
+    /// A Go template in place of the built-in one: a fatal error, because Ringway runs no templates.
     pub filename: String,
     pub template_version: i64,
     pub debug_log_generated_template: bool,
     pub constraints: Vec<String>,
     pub trace: bool,
     pub tls: Option<ClientTls>,
-    /// Ringway's own: how long names are known whose containers cannot answer.
+    /// Only in Ringway: how long the routes of an unavailable container are kept; they answer 503.
     pub unavailable_grace: GoDuration,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct File {
-    /// A dedicated file; neither this nor `directory` means the main file itself.
+    /// A dedicated file. If neither this nor `directory` is set, the routes are in the main file.
     pub filename: String,
-    /// Wins over `filename`.
+    /// Takes precedence over `filename`.
     pub directory: String,
     pub watch: bool,
     pub constraints: Vec<String>,
@@ -84,7 +84,7 @@ impl Default for File {
 }
 
 impl File {
-    /// Whether the routes stand in the main file itself.
+    /// Whether the routes are in the main file.
     pub fn is_inline(&self) -> bool {
         self.filename.is_empty() && self.directory.is_empty()
     }

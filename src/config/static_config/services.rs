@@ -1,4 +1,5 @@
-//! The proxy's own services as written: API, ping, REST, metrics, tracing, retry (docs/reference/metrics.md#keys, docs/reference/api.md#keys).
+//! Options of the proxy's own services as written: API, ping, REST, metrics, tracing, retry (docs/reference/metrics.md#keys,
+//! docs/reference/api.md#keys).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use crate::config::dynamic::Auth;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Retry {
-    /// Tries in total; 0 means as many as the backend has servers.
+    /// Attempts in total; 0 means as many as the backend has servers.
     pub attempts: i64,
 }
 
@@ -33,7 +34,7 @@ pub struct Api {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Statistics {
-    /// How many failed requests `/health` shows.
+    /// Number of failed requests that `/health` shows.
     pub recent_errors: i64,
 }
 
@@ -70,7 +71,7 @@ pub struct Prometheus {
 #[serde(rename_all = "camelCase", default)]
 pub struct DataDog {
     pub address: String,
-    /// A duration with a unit; digits alone are refused.
+    /// A duration with a unit; any other text is replaced by `10s`, with a warning.
     pub push_interval: String,
 }
 
@@ -78,7 +79,7 @@ pub struct DataDog {
 #[serde(rename_all = "camelCase", default)]
 pub struct Statsd {
     pub address: String,
-    /// A duration with a unit; digits alone are refused.
+    /// A duration with a unit; any other text is replaced by `10s`, with a warning.
     pub push_interval: String,
 }
 
@@ -88,7 +89,7 @@ pub struct InfluxDb {
     pub address: String,
     /// `udp` or `http`.
     pub protocol: String,
-    /// A duration with a unit; digits alone are refused.
+    /// A duration with a unit; any other text is replaced by `10s`, with a warning.
     pub push_interval: String,
     pub database: String,
     pub retention_policy: String,
@@ -139,7 +140,7 @@ pub struct DataDogTracing {
     #[serde(rename = "parentIDHeaderName")]
     pub parent_id_header_name: String,
     pub sampling_priority_header_name: String,
-    /// Spelled so in Traefik.
+    /// Traefik's spelling.
     pub bagage_prefix_header_name: String,
 }
 
@@ -149,14 +150,14 @@ pub struct Cluster {
     pub node: String,
 }
 
-/// The deprecated all-in-one table (docs/reference/api.md#web).
+/// The deprecated table that stands for `[api]`, `[ping]` and `[metrics]` (docs/reference/api.md#web).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Web {
     pub address: String,
     pub cert_file: String,
     pub key_file: String,
-    /// Without effect, as in Traefik.
+    /// Ignored, as in Traefik.
     pub read_only: bool,
     pub statistics: Option<Statistics>,
     pub metrics: Option<Metrics>,

@@ -1,5 +1,5 @@
-//! Options that are read and checked, but have no effect: not built yet, or refused (COMPAT.md says which). THE list: remove a row
-//! when its effect exists.
+//! The list of options that are read and checked, but ignored: they are not implemented yet, or refused (COMPAT.md says which).
+//! Remove an option's row when the option takes effect.
 
 use super::{EntryPoint, StaticConfig};
 
@@ -7,33 +7,34 @@ use super::{EntryPoint, StaticConfig};
 type Row<T> = (&'static str, fn(&T) -> bool);
 
 /// Options of an entry point.
-const OF_ENTRY_POINT: [Row<EntryPoint>; 1] = [("proxyProtocol", |entry_point| entry_point.proxy_protocol.is_some())];
+const ENTRY_POINT_OPTIONS: [Row<EntryPoint>; 1] =
+    [("proxyProtocol", |entry_point| entry_point.proxy_protocol.is_some())];
 
 /// Options outside entry points.
-const ELSEWHERE: [Row<StaticConfig>; 12] = [
-    ("metrics.datadog", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
-    ("metrics.statsd", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
-    ("metrics.influxdb", |fixed| fixed.metrics.as_ref().is_some_and(|metrics| metrics.influxdb.is_some())),
-    ("tracing", |fixed| fixed.tracing.is_some()),
-    ("cluster", |fixed| fixed.cluster.is_some()),
-    ("hostResolver", |fixed| fixed.host_resolver.is_some()),
-    ("acme.tlsChallenge", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.tls_challenge.is_some())),
-    ("acme.dnsChallenge", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.dns_challenge.is_some())),
-    ("acme.onDemand", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.on_demand)),
-    ("acme.preferredChain", |fixed| fixed.acme.as_ref().is_some_and(|acme| !acme.preferred_chain.is_empty())),
-    ("acme.overrideCertificates", |fixed| fixed.acme.as_ref().is_some_and(|acme| acme.override_certificates)),
-    ("file.constraints", |fixed| fixed.file.as_ref().is_some_and(|file| !file.constraints.is_empty())),
+const OTHER_OPTIONS: [Row<StaticConfig>; 12] = [
+    ("metrics.datadog", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
+    ("metrics.statsd", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
+    ("metrics.influxdb", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.influxdb.is_some())),
+    ("tracing", |config| config.tracing.is_some()),
+    ("cluster", |config| config.cluster.is_some()),
+    ("hostResolver", |config| config.host_resolver.is_some()),
+    ("acme.tlsChallenge", |config| config.acme.as_ref().is_some_and(|acme| acme.tls_challenge.is_some())),
+    ("acme.dnsChallenge", |config| config.acme.as_ref().is_some_and(|acme| acme.dns_challenge.is_some())),
+    ("acme.onDemand", |config| config.acme.as_ref().is_some_and(|acme| acme.on_demand)),
+    ("acme.preferredChain", |config| config.acme.as_ref().is_some_and(|acme| !acme.preferred_chain.is_empty())),
+    ("acme.overrideCertificates", |config| config.acme.as_ref().is_some_and(|acme| acme.override_certificates)),
+    ("file.constraints", |config| config.file.as_ref().is_some_and(|file| !file.constraints.is_empty())),
 ];
 
-/// The options that this configuration sets and Ringway does not act on, by path. Takes a resolved configuration.
-/// Providers that Ringway does not have are reported by [`Fixed::resolve`].
-pub fn unsupported_options(fixed: &StaticConfig) -> Vec<String> {
-    let of_entry_points = fixed.entry_points.iter().flat_map(|(name, entry_point)| {
-        let set = OF_ENTRY_POINT.iter().filter(|(_, is_set)| is_set(entry_point));
+/// The paths of the options that a resolved configuration sets and Ringway ignores. [`StaticConfig::resolve`] reports the tables of
+/// providers that Ringway does not support.
+pub fn unsupported_options(config: &StaticConfig) -> Vec<String> {
+    let of_entry_points = config.entry_points.iter().flat_map(|(name, entry_point)| {
+        let set = ENTRY_POINT_OPTIONS.iter().filter(|(_, is_set)| is_set(entry_point));
         set.map(move |(key, _)| format!("entryPoints.{name}.{key}"))
     });
-    let elsewhere = ELSEWHERE.iter().filter(|(_, is_set)| is_set(fixed)).map(|(key, _)| (*key).to_owned());
-    of_entry_points.chain(elsewhere).collect()
+    let others = OTHER_OPTIONS.iter().filter(|(_, is_set)| is_set(config)).map(|(key, _)| (*key).to_owned());
+    of_entry_points.chain(others).collect()
 }
 
 #[cfg(test)]
@@ -42,13 +43,13 @@ mod tests {
     use crate::config::text::read;
 
     #[test]
-    fn only_what_is_set_is_listed() {
+    fn only_options_that_are_set_are_listed() {
         let mut plain = StaticConfig::default();
         plain.resolve();
         assert_eq!(unsupported_options(&plain), Vec::<String>::new());
         let text = "[tracing]\n[etcd]\nendpoint='x'\n[entryPoints.a]\naddress=':1'\n[entryPoints.a.proxyProtocol]";
-        let mut fixed = read::<StaticConfig>(text, "t").expect("valid").value;
-        fixed.resolve();
-        assert_eq!(unsupported_options(&fixed), ["entryPoints.a.proxyProtocol", "tracing"]);
+        let mut config = read::<StaticConfig>(text, "t").expect("valid").value;
+        config.resolve();
+        assert_eq!(unsupported_options(&config), ["entryPoints.a.proxyProtocol", "tracing"]);
     }
 }

@@ -1,4 +1,5 @@
-//! The file provider's documents (docs/reference/providers.md#file): a dedicated file, the dynamic part of the main file, many files merged.
+//! The documents of the file provider (docs/reference/providers.md#file): a dedicated file, the dynamic part of the main file,
+//! or several files merged.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,18 +7,18 @@ use std::collections::btree_map::Entry;
 use crate::config::dynamic::DynamicConfig;
 use crate::config::{Rejected, static_config};
 
-use super::go_template::rendered;
+use super::go_template::replace_quoted_text;
 use super::invalid::SourceText;
 use super::{InvalidConfig, ParsedConfig, read, read_part};
 
-/// Reads a file that holds routes only.
+/// Reads a file that holds dynamic configuration only.
 ///
 /// # Errors
-/// Besides what [`read`] refuses: Go template syntax other than quoted text, which Traefik would run and Ringway does not.
+/// The errors of [`read`], and Go template syntax other than quoted text: Traefik runs templates, Ringway does not.
 pub fn dedicated(text: &str, file: &str) -> Result<ParsedConfig<DynamicConfig>, InvalidConfig> {
-    let rendered = rendered(text).map_err(|span| {
+    let rendered = replace_quoted_text(text).map_err(|span| {
         let message = "`{{` starts a Go template, and Ringway does not run templates in configuration files".to_owned();
-        let help = "write the rendered text here, or render the file before Ringway reads it; braces that are meant as such are \
+        let help = "write the rendered text here, or render the file before Ringway reads it; literal braces are \
                     written {{ \"{{\" }}"
             .to_owned();
         InvalidConfig::at(&SourceText { text, file }, span, message, help)
@@ -25,22 +26,22 @@ pub fn dedicated(text: &str, file: &str) -> Result<ParsedConfig<DynamicConfig>, 
     read(&rendered, file)
 }
 
-/// Reads the backends, frontends and certificates out of the main file, where they stand among the fixed options.
-/// Braces are ordinary text here, as in Traefik.
+/// Reads the backends, frontends and certificates of the main file, which also holds the static configuration. Braces are
+/// ordinary text here, as in Traefik.
 pub fn inline(text: &str, file: &str) -> Result<ParsedConfig<DynamicConfig>, InvalidConfig> {
-    let fixed: Vec<&str> = static_config::StaticConfig::shape().fields().collect();
-    // The main file's unknown keys are reported once, by the reader of the fixed options.
-    read_part(text, file, &fixed).map(|read| ParsedConfig {
+    let static_keys: Vec<&str> = static_config::StaticConfig::shape().fields().collect();
+    // Unknown top-level keys are not reported here: the reader of the static configuration reports them.
+    read_part(text, file, &static_keys).map(|read| ParsedConfig {
         warnings: read.warnings.into_iter().filter(|warning| warning.key.contains('.')).collect(),
         ..read
     })
 }
 
-/// What several files say together.
+/// The documents of several files merged into one.
 #[derive(Debug, Default, PartialEq)]
 pub struct Merged {
     pub dynamic: DynamicConfig,
-    /// Second definitions of a name.
+    /// Every definition of a name but the first.
     pub rejected: Vec<Rejected>,
 }
 
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_definition_wins_and_certificates_add_up() {
+    fn merge_keeps_first_definition_and_all_certificates() {
         let first =
             dedicated("[backends.b.servers.s]\nurl='http://1'\n[[tls]]\n[tls.certificate]\ncertFile='x'", "a.toml");
         let second = dedicated("[backends.b.servers.s]\nurl='http://2'\n[backends.c]\n[[tls]]\n", "b.toml");

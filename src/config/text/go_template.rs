@@ -1,16 +1,16 @@
-//! Go template syntax in a file of routes. Traefik runs it; here only quoted text such as `{{ "{{" }}`, the way to write braces
-//! that are meant for a redirect's replacement, is put in its place.
+//! Go template syntax in a file of the file provider. Traefik runs the file as a template. Ringway replaces only expressions that
+//! are quoted text, such as `{{ "{{" }}`: with them a file for Traefik writes the literal braces of a redirect's replacement.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The text with quoted text in place of its expressions; the error is where an expression that is anything else begins.
-pub(super) fn rendered(text: &str) -> Result<Cow<'_, str>, Range<usize>> {
+/// Replaces each expression that is quoted text by that text. The error is the span of the `{{` that begins another expression.
+pub(super) fn replace_quoted_text(text: &str) -> Result<Cow<'_, str>, Range<usize>> {
     let mut out = String::new();
     let mut copied = 0;
-    let mut scan = Scan { bytes: text.as_bytes(), at: 0, quote: None };
+    let mut scan = BraceScanner { bytes: text.as_bytes(), at: 0, quote: None };
     while let Some(open) = scan.next() {
-        let Some((literal, end)) = quoted(&text[open..]) else { return Err(open..open + 2) };
+        let Some((literal, end)) = parse_quoted(&text[open..]) else { return Err(open..open + 2) };
         out.push_str(&text[copied..open]);
         out.push_str(literal);
         copied = open + end;
@@ -23,9 +23,9 @@ pub(super) fn rendered(text: &str) -> Result<Cow<'_, str>, Range<usize>> {
     Ok(Cow::Owned(out))
 }
 
-/// What `{{ "text" }}` at the beginning of `text` stands for, and where it ends. Without escapes, and on one line, so that the
-/// line numbers of messages stay true.
-fn quoted(text: &str) -> Option<(&str, usize)> {
+/// Parses `{{ "literal" }}` at the beginning of `text`: returns the literal and the offset of the expression's end. The literal has
+/// no escapes and no line break, so that the line numbers of messages stay true.
+fn parse_quoted(text: &str) -> Option<(&str, usize)> {
     let blank = [' ', '\t'];
     let inside = text.strip_prefix("{{")?.trim_start_matches(blank);
     let quote = inside.chars().next().filter(|quote| matches!(quote, '"' | '`'))?;
@@ -35,14 +35,14 @@ fn quoted(text: &str) -> Option<(&str, usize)> {
 }
 
 /// Finds `{{` outside comments.
-struct Scan<'a> {
+struct BraceScanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// What ends the string that `at` is in.
+    /// The delimiter that ends the string that `at` is in; `None` outside strings.
     quote: Option<&'static [u8]>,
 }
 
-impl Iterator for Scan<'_> {
+impl Iterator for BraceScanner<'_> {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
@@ -51,18 +51,19 @@ impl Iterator for Scan<'_> {
             if rest.starts_with(b"{{") {
                 return Some(self.at);
             }
-            self.at += self.step(rest);
+            self.at += self.next_token(rest);
         }
         None
     }
 }
 
-impl Scan<'_> {
-    fn step(&mut self, rest: &[u8]) -> usize {
+impl BraceScanner<'_> {
+    /// Updates `quote` for the token at the beginning of `rest`, and returns the token's length.
+    fn next_token(&mut self, rest: &[u8]) -> usize {
         match self.quote {
             None if rest[0] == b'#' => rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len()),
             None => {
-                self.quote = opening(rest);
+                self.quote = opening_quote(rest);
                 self.quote.map_or(1, <[u8]>::len)
             }
             Some(open) if open[0] == b'"' && rest[0] == b'\\' && !rest[1..].starts_with(b"{{") => 2,
@@ -70,7 +71,7 @@ impl Scan<'_> {
                 self.quote = None;
                 open.len()
             }
-            // A one-line string that never ends is broken TOML: start afresh, so that no comment hides behind it.
+            // A one-line string without an end is broken TOML: it ends here, so that comments in later lines are recognised.
             Some(open) if open.len() == 1 && rest[0] == b'\n' => {
                 self.quote = None;
                 1
@@ -80,7 +81,7 @@ impl Scan<'_> {
     }
 }
 
-fn opening(rest: &[u8]) -> Option<&'static [u8]> {
+fn opening_quote(rest: &[u8]) -> Option<&'static [u8]> {
     let quotes: [&'static [u8]; 4] = [b"\"\"\"", b"'''", b"\"", b"'"];
     quotes.into_iter().find(|quote| rest.starts_with(quote))
 }
@@ -103,12 +104,12 @@ mod tests {
             ("rule = \"HostRegexp:{name:[a-z]+}.test\"", None),
             ("a = \"open\nb = 1 # {{", None),
         ] {
-            assert_eq!(rendered(text).err().map(|span| span.start), found, "{text:?}");
+            assert_eq!(replace_quoted_text(text).err().map(|span| span.start), found, "{text:?}");
         }
     }
 
     #[test]
-    fn quoted_text_takes_the_place_of_its_expression() {
+    fn quoted_text_replaces_its_expression() {
         for (text, expected) in [
             (r#"r = "x/{{ "{{" }} .Host {{ "}}" }}""#, Ok(r#"r = "x/{{ .Host }}""#)),
             ("{{`a\"b`}}c", Ok("a\"bc")),
@@ -121,7 +122,7 @@ mod tests {
             (r#"{{ "open"#, Err(0..2)),
             ("{{", Err(0..2)),
         ] {
-            assert_eq!(rendered(text).as_deref(), expected.as_ref().copied(), "{text}");
+            assert_eq!(replace_quoted_text(text).as_deref(), expected.as_ref().copied(), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration text, and how it is told.
+//! Errors and warnings about a configuration text, and their messages.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,15 +8,15 @@ use serde::de::{self, Expected, Unexpected};
 
 use super::tree::{SourceLocation, Value};
 
-/// A key that no option has. Traefik v1 ignores those without a word; Ringway ignores them and says so.
+/// A key that no option has. Traefik v1 ignores such a key silently; Ringway ignores it with this warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     pub file: String,
     /// Counted from 1.
     pub line: usize,
-    /// The whole path, e.g. `entryPoints.http.adress`.
+    /// The full path, e.g. `entryPoints.http.adress`.
     pub key: String,
-    /// The name that was probably meant.
+    /// The known name that was probably meant, if one is similar.
     pub nearest: Option<String>,
 }
 
@@ -30,25 +30,26 @@ impl fmt::Display for Warning {
     }
 }
 
-/// A configuration that cannot be read. Its text shows file, line and column, the line itself, what is wrong and what to do.
+/// The error of a configuration that cannot be read. The displayed text shows file, line and column, the line itself, what is
+/// wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidConfig {
     /// The file's name, or the flag.
     pub file: String,
-    /// Counted from 1; 0 when a flag is at fault.
+    /// Counted from 1; 0 if the error is in a flag.
     pub line: usize,
-    /// In characters, counted from 1; 0 when a flag is at fault.
+    /// In characters, counted from 1; 0 if the error is in a flag.
     pub column: usize,
-    /// What is wrong, in one line.
+    /// The mistake, in one line.
     pub message: String,
-    /// What to do about it.
+    /// The remedy, e.g. `put it in quotes`.
     pub help: String,
-    shown: String,
+    rendered: String,
 }
 
 impl fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        f.write_str(&self.rendered)
     }
 }
 
@@ -60,26 +61,26 @@ impl InvalidConfig {
         let span = clamp(source.text, span);
         let (line, column) = source.position(span.start);
         let file = source.file.to_owned();
-        if source.holds_a_secret(span.start) {
-            let shown = format!("{file} line {line}: {message}: {help} (the line holds a secret and is not shown)");
-            return InvalidConfig { file, line, column, message, help, shown };
+        if source.may_hold_secret(span.start) {
+            let rendered = format!("{file} line {line}: {message}: {help} (the line holds a secret and is not shown)");
+            return InvalidConfig { file, line, column, message, help, rendered };
         }
         let snippet = Snippet::source(source.text)
             .path(source.file)
             .fold(true)
             .annotation(AnnotationKind::Primary.span(span).label(help.as_str()));
         let report = [Level::ERROR.primary_title(message.as_str()).element(snippet)];
-        let shown = Renderer::plain().render(&report);
-        InvalidConfig { file, line, column, message, help, shown }
+        let rendered = Renderer::plain().render(&report);
+        InvalidConfig { file, line, column, message, help, rendered }
     }
 
     fn of_flag(flag: &str, message: String, help: String) -> Self {
-        let shown = format!("{flag}: {message}: {help}");
-        InvalidConfig { file: flag.to_owned(), line: 0, column: 0, message, help, shown }
+        let rendered = format!("{flag}: {message}: {help}");
+        InvalidConfig { file: flag.to_owned(), line: 0, column: 0, message, help, rendered }
     }
 }
 
-/// The text that spans point into, and its name.
+/// The text that byte spans refer to, and the name of its file.
 pub(super) struct SourceText<'a> {
     pub text: &'a str,
     pub file: &'a str,
@@ -94,20 +95,21 @@ impl SourceText<'_> {
         (line, before[line_start..].chars().count() + 1)
     }
 
-    /// The line of a byte offset sets an option that holds secrets, stands in a table of them, or may be one more line of such a value.
-    fn holds_a_secret(&self, offset: usize) -> bool {
-        let (before, behind) = self.text.split_at(floor_char(self.text, offset));
-        let end = before.len() + behind.find('\n').unwrap_or(behind.len());
+    /// Whether the line at a byte offset may hold a secret: it sets an option whose value is secret, belongs to a table of
+    /// secrets, or may continue such a value.
+    fn may_hold_secret(&self, offset: usize) -> bool {
+        let (before, after) = self.text.split_at(floor_char(self.text, offset));
+        let end = before.len() + after.find('\n').unwrap_or(after.len());
         let lines = || self.text[..end].rsplit('\n');
         let is_marked = lines().next().is_some_and(|line| SECRET_MARKS.iter().any(|mark| line.contains(mark)));
-        // Whatever stands before a `=`: an inline table has keys within.
+        // Each text before a `=` ends with a key: an inline table has several keys on one line.
         let keys = lines().find(|line| line.contains('=')).into_iter().flat_map(|line| line.rsplit('=').skip(1));
         let table = lines().map(str::trim_start).find(|line| line.starts_with('[') && line.contains(']')).unwrap_or("");
         is_marked || keys.flat_map(|key| key.split(['{', ',', '.'])).any(is_secret) || is_table_of_secrets(table)
     }
 }
 
-/// Whatever its keys are, as in `[backends.NAME.healthCheck.headers]`.
+/// Whether a line is the header of a table whose values are all secrets, as `[backends.NAME.healthCheck.headers]`.
 fn is_table_of_secrets(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
     SECRET_TABLES.iter().any(|table| line.contains(table))
@@ -116,9 +118,9 @@ fn is_table_of_secrets(line: &str) -> bool {
 /// Options whose values are passwords, their hashes or keys.
 const SECRET_KEYS: &[&str] =
     &["users", "basicAuth", "basic", "digest", "key", "keyFile", "customRequestHeaders", "headers"];
-/// In lower case.
+/// Tables whose values are all secrets, in lower case.
 const SECRET_TABLES: &[&str] = &["customrequestheaders", "healthcheck.headers"];
-/// What such values look like.
+/// Texts that mark a value as a secret.
 const SECRET_MARKS: &[&str] = &[":$", "{SHA}", "PRIVATE KEY"];
 
 fn is_secret(key: &str) -> bool {
@@ -126,11 +128,11 @@ fn is_secret(key: &str) -> bool {
     SECRET_KEYS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
 }
 
-/// A value that does not fit its option, before the document's text is at hand.
+/// A value that does not fit its option. [`TypeMismatch::into_error`] adds the document's text.
 #[derive(Debug)]
 pub(super) struct TypeMismatch {
     message: String,
-    /// What stands there instead of what was expected.
+    /// Description of the value that was found instead.
     found: Option<String>,
     help: String,
     origin: Option<SourceLocation>,
@@ -152,8 +154,8 @@ impl TypeMismatch {
         TypeMismatch { message: "this number is too large".to_owned(), found: None, help, origin: Some(origin) }
     }
 
-    /// A name that occurs twice, once in another case: which one counts would be a guess.
-    pub fn twice(key: &str, other: &str, origin: &SourceLocation) -> Self {
+    /// An option that occurs twice, in different case: which of the two values is meant would be a guess.
+    pub fn duplicate_option(key: &str, other: &str, origin: &SourceLocation) -> Self {
         let message = format!("{key} is the same option as {other}");
         TypeMismatch { message, found: None, help: "remove one of the two".to_owned(), origin: Some(origin.clone()) }
     }
@@ -167,7 +169,7 @@ impl TypeMismatch {
         }
     }
 
-    /// Adds the place, unless a deeper value already did.
+    /// Adds key and location, unless a nested value has already added its own. The value of a secret key is not described.
     pub fn locate(mut self, key: &str, origin: &SourceLocation) -> Self {
         if self.origin.is_none() {
             self.origin = Some(origin.clone());
@@ -180,7 +182,7 @@ impl TypeMismatch {
         self
     }
 
-    pub fn show(self, source: &SourceText<'_>) -> InvalidConfig {
+    pub fn into_error(self, source: &SourceText<'_>) -> InvalidConfig {
         let message = self.to_string();
         match self.origin {
             Some(SourceLocation::Flag(flag)) => InvalidConfig::of_flag(&flag, message, self.help),
@@ -216,7 +218,7 @@ fn describe(value: &Value) -> String {
         Value::Integer(number) => format!("the number {number}"),
         Value::Float(number) => format!("the fraction {number:?}"),
         Value::Bool(flag) => format!("{flag}"),
-        Value::Datetime(moment) => format!("the date {moment}"),
+        Value::Datetime(date) => format!("the date {date}"),
         Value::List(_) => "an array".to_owned(),
         Value::Table(_) => "a table".to_owned(),
     }
@@ -234,7 +236,7 @@ fn describe_unexpected(unexpected: Unexpected<'_>) -> String {
     }
 }
 
-/// Texts may be whole certificates: the message shows their beginning.
+/// Quotes a text, at most `SHOWN_CHARS_MAX` characters of it: a text may be a whole certificate.
 fn describe_text(text: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 40;
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
@@ -243,7 +245,8 @@ fn describe_text(text: &str) -> String {
     }
 }
 
-/// Spans come from a parser that may point one past the end, or between two bytes of a character.
+/// Moves a span's ends to character boundaries within the text, and its end into the line where it starts. The parser's spans
+/// may point one past the text's end, or between two bytes of a character.
 fn clamp(text: &str, span: Range<usize>) -> Range<usize> {
     let start = floor_char(text, span.start);
     let end = floor_char(text, span.end).max(start);

@@ -1,13 +1,14 @@
-//! Reading TOML text into the configuration's types, the way Traefik v1 does (docs/reference/static-configuration.md#toml), but talkative:
-//! names match in any case, an unknown key becomes a warning that guesses what was meant, and a value of the wrong type
-//! is shown in its line with what to write instead.
+//! Reads TOML text into the configuration's types by Traefik v1's rules (docs/reference/static-configuration.md#toml): option
+//! names match in any case. Other than Traefik, it reports mistakes: an unknown key gives a warning with the name that was
+//! probably meant, and a value of the wrong type gives an error that shows its line and what to write instead.
 
 use serde::de::DeserializeOwned;
 
 mod documents;
-mod invalid;
-mod reader;
 mod go_template;
+mod invalid;
+mod parse;
+mod reader;
 pub mod shape;
 pub mod tree;
 
@@ -17,50 +18,50 @@ pub use invalid::{InvalidConfig, Warning};
 use invalid::SourceText;
 use tree::Node;
 
-/// A value together with what its reader did not understand.
+/// A parsed configuration with the warnings about its unknown keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParsedConfig<T> {
     pub value: T,
-    /// In the order of the lines.
+    /// Sorted by line.
     pub warnings: Vec<Warning>,
 }
 
 /// Reads a whole TOML document; `file` is its name for messages.
 ///
 /// # Errors
-/// Broken TOML, or a value whose type is not the option's; the error's text shows the place.
+/// Broken TOML, or a value of another type than its option's. The error's text shows file, line and column.
 pub fn read<T: DeserializeOwned>(text: &str, file: &str) -> Result<ParsedConfig<T>, InvalidConfig> {
     read_part(text, file, &[])
 }
 
-/// Like [`read`], for a document that holds other tables besides `T`'s: the top-level keys in `others` pass without a
-/// warning, in any case.
+/// Like [`read`], for a document that also holds tables of another type: the top-level keys in `other_keys` (in any case)
+/// give no warning.
 pub fn read_part<T: DeserializeOwned>(
     text: &str,
     file: &str,
-    others: &[&str],
+    other_keys: &[&str],
 ) -> Result<ParsedConfig<T>, InvalidConfig> {
     let root = parse(text, file)?;
-    read_tree(&root, text, file, others)
+    read_tree(&root, text, file, other_keys)
 }
 
-/// Parses a document without giving it a type yet, so that flags can be laid over it.
+/// Parses a document into a tree, in which flags can replace values before [`read_tree`] checks the types.
 pub fn parse(text: &str, file: &str) -> Result<Node, InvalidConfig> {
-    tree::parse(text).map_err(|broken| broken.show(&SourceText { text, file }))
+    parse::parse(text).map_err(|mismatch| mismatch.into_error(&SourceText { text, file }))
 }
 
-/// Gives a parsed document its type. `text` is what `root` was parsed from, for showing lines.
+/// Deserializes a parsed document. `text` is the text that `root` was parsed from: error messages show its lines.
 pub fn read_tree<T: DeserializeOwned>(
     root: &Node,
     text: &str,
     file: &str,
-    others: &[&str],
+    other_keys: &[&str],
 ) -> Result<ParsedConfig<T>, InvalidConfig> {
     let source = SourceText { text, file };
-    let notes = reader::UnknownKeys::default();
-    let value =
-        T::deserialize(reader::Reader::root(root.clone(), &notes, others)).map_err(|misfit| misfit.show(&source))?;
-    let warnings = notes.into_warnings(&source);
+    let unknown_keys = reader::UnknownKeys::default();
+    let value = T::deserialize(reader::Reader::root(root.clone(), &unknown_keys, other_keys))
+        .map_err(|mismatch| mismatch.into_error(&source))?;
+    let warnings = unknown_keys.into_warnings(&source);
     Ok(ParsedConfig { value, warnings })
 }
 

@@ -1,4 +1,4 @@
-//! The serde side: hands a [`Node`]'s values to the types, matching names in any case and noting what nobody asked for.
+//! The serde deserializer of a [`Node`] tree: matches option names in any case and records unknown keys.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ impl UnknownKeys {
     pub fn into_warnings(self, source: &SourceText<'_>) -> Vec<Warning> {
         let mut unknown = self.0.into_inner();
         unknown.sort_by_key(|key| key.offset);
-        // One pass through the text for all of them.
+        // The keys are sorted, so that one pass through the text finds the lines of all of them.
         let (mut line, mut rest) = (1, source.text.as_bytes());
         let mut to_warning = |Unknown { key, nearest, offset }| {
             let passed = source.text.len() - rest.len();
@@ -36,96 +36,97 @@ impl UnknownKeys {
         unknown.into_iter().map(&mut to_warning).collect()
     }
 
-    fn unknown(&self, key: String, entry: &Entry, fields: &[&str], others: &[&str]) {
-        // A flag is looked up before it becomes a node, so only files reach this.
+    fn record(&self, key: String, entry: &Entry, fields: &[&str], other_keys: &[&str]) {
+        // An unknown flag is rejected before it becomes a node, so the key is in a file.
         let SourceLocation::File(span) = &entry.origin else { return };
-        let nearest = did_you_mean(&entry.name, fields.iter().chain(others).copied()).map(str::to_owned);
+        let nearest = did_you_mean(&entry.name, fields.iter().chain(other_keys).copied()).map(str::to_owned);
         self.0.borrow_mut().push(Unknown { key, nearest, offset: span.start });
     }
 }
 
-/// One value on its way into a type.
+/// Deserializes one value.
 pub(super) struct Reader<'n> {
     node: Node,
     /// Dotted path from the root; empty at the root.
     key: String,
-    notes: &'n UnknownKeys,
+    unknown_keys: &'n UnknownKeys,
     /// Keys at the root that belong to another reader.
-    others: &'n [&'n str],
+    other_keys: &'n [&'n str],
 }
 
 impl<'n> Reader<'n> {
-    pub fn root(node: Node, notes: &'n UnknownKeys, others: &'n [&'n str]) -> Self {
-        Reader { node, key: String::new(), notes, others }
+    pub fn root(node: Node, unknown_keys: &'n UnknownKeys, other_keys: &'n [&'n str]) -> Self {
+        Reader { node, key: String::new(), unknown_keys, other_keys }
     }
 
     fn wrong_type<T>(&self, expected: &str, help: &str) -> Result<T, TypeMismatch> {
         Err(TypeMismatch::wrong_type(expected, help, &self.node.value).locate(&self.key, &self.node.origin))
     }
 
-    /// Pairs each entry with the field it means: the exact name first, else the name in another case.
-    fn claim(&self, table: Table, fields: &'static [&'static str]) -> Result<Vec<Named>, TypeMismatch> {
-        let mut claimed = Claimed::default();
+    /// Matches each entry with a field: by its exact name, else by its name in another case. Records entries without a field.
+    fn match_fields(&self, table: Table, fields: &'static [&'static str]) -> Result<Vec<NamedEntry>, TypeMismatch> {
+        let mut matched = NamedEntries::default();
         for entry in table.entries {
             let exact = fields.iter().find(|field| **field == entry.name);
             match exact.or_else(|| fields.iter().find(|field| field.eq_ignore_ascii_case(&entry.name))) {
-                Some(field) => self.add(&mut claimed, (*field).to_owned(), entry)?,
-                None if self.others.iter().any(|other| other.eq_ignore_ascii_case(&entry.name)) => {}
-                None => self.notes.unknown(join(&self.key, &entry.name), &entry, fields, self.others),
+                Some(field) => self.add(&mut matched, (*field).to_owned(), entry)?,
+                None if self.other_keys.iter().any(|other| other.eq_ignore_ascii_case(&entry.name)) => {}
+                None => self.unknown_keys.record(join(&self.key, &entry.name), &entry, fields, self.other_keys),
             }
         }
-        Ok(claimed.entries)
+        Ok(matched.entries)
     }
 
-    /// A map's entries under their own names.
-    fn named(&self, table: Table) -> Result<Vec<Named>, TypeMismatch> {
-        let mut named = Claimed::default();
+    /// Collects a map's entries under their own names.
+    fn map_entries(&self, table: Table) -> Result<Vec<NamedEntry>, TypeMismatch> {
+        let mut named = NamedEntries::default();
         for entry in table.entries {
             self.add(&mut named, entry.name.clone(), entry)?;
         }
         Ok(named.entries)
     }
 
-    /// Two tables whose names differ in case only are one table, as in Traefik; two values are a contradiction.
-    fn add(&self, claimed: &mut Claimed, name: String, entry: Entry) -> Result<(), TypeMismatch> {
-        let Some(&at) = claimed.places.get(&name) else {
-            claimed.places.insert(name.clone(), claimed.entries.len());
-            claimed.entries.push((name, entry));
+    /// Adds an entry. Two tables of one name are merged, as in Traefik: their names differ in case only. Two values of one name
+    /// are an error.
+    fn add(&self, named: &mut NamedEntries, name: String, entry: Entry) -> Result<(), TypeMismatch> {
+        let Some(&at) = named.positions.get(&name) else {
+            named.positions.insert(name.clone(), named.entries.len());
+            named.entries.push((name, entry));
             return Ok(());
         };
-        let first = &mut claimed.entries[at].1;
+        let first = &mut named.entries[at].1;
         match (&mut first.node.value, entry.node.value) {
             (Value::Table(first), Value::Table(second)) => first.entries.extend(second.entries),
             _ => {
                 let (key, other) = (join(&self.key, &entry.name), join(&self.key, &first.name));
-                return Err(TypeMismatch::twice(&key, &other, &entry.origin));
+                return Err(TypeMismatch::duplicate_option(&key, &other, &entry.origin));
             }
         }
         Ok(())
     }
 
     fn into_items(self, items: Vec<Node>) -> Items<'n> {
-        Items { key: self.key, notes: self.notes, items: items.into_iter().enumerate() }
+        Items { key: self.key, unknown_keys: self.unknown_keys, items: items.into_iter().enumerate() }
     }
 
-    fn into_entries(self, entries: Vec<Named>) -> Entries<'n> {
-        Entries { key: self.key, notes: self.notes, left: entries.into_iter(), value: None }
+    fn into_entries(self, entries: Vec<NamedEntry>) -> Entries<'n> {
+        Entries { key: self.key, unknown_keys: self.unknown_keys, remaining: entries.into_iter(), value: None }
     }
 
-    /// The value, leaving an empty text in its place.
-    fn take(&mut self) -> Value {
+    /// Takes the value and leaves an empty text in its place.
+    fn take_value(&mut self) -> Value {
         std::mem::replace(&mut self.node.value, Value::Text(String::new()))
     }
 }
 
-/// An entry and the name under which the type knows it.
-type Named = (String, Entry);
+/// An entry with the name of its field, or of its key in a map.
+type NamedEntry = (String, Entry);
 
-/// Entries in the order they were met, found by name: a file may hold thousands of backends.
+/// Entries in the order of the document, with their positions by name: a file may hold thousands of backends.
 #[derive(Default)]
-struct Claimed {
-    entries: Vec<Named>,
-    places: HashMap<String, usize>,
+struct NamedEntries {
+    entries: Vec<NamedEntry>,
+    positions: HashMap<String, usize>,
 }
 
 fn join(key: &str, name: &str) -> String {
@@ -139,18 +140,18 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TypeMismatch> {
         let (key, origin) = (self.key.clone(), self.node.origin.clone());
-        match self.take() {
+        match self.take_value() {
             Value::Text(text) | Value::Datetime(text) => visitor.visit_string(text),
             Value::Integer(number) => visitor.visit_i64(number),
             Value::Float(number) => visitor.visit_f64(number),
             Value::Bool(flag) => visitor.visit_bool(flag),
             Value::List(items) => visitor.visit_seq(self.into_items(items)),
             Value::Table(table) => {
-                let entries = self.named(table)?;
+                let entries = self.map_entries(table)?;
                 visitor.visit_map(self.into_entries(entries))
             }
         }
-        .map_err(|misfit| misfit.locate(&key, &origin))
+        .map_err(|mismatch| mismatch.locate(&key, &origin))
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
@@ -199,7 +200,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TypeMismatch> {
-        match self.take() {
+        match self.take_value() {
             Value::List(items) => visitor.visit_seq(self.into_items(items)),
             other => {
                 self.node.value = other;
@@ -209,9 +210,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, TypeMismatch> {
-        match self.take() {
+        match self.take_value() {
             Value::Table(table) => {
-                let entries = self.named(table)?;
+                let entries = self.map_entries(table)?;
                 visitor.visit_map(self.into_entries(entries))
             }
             other => {
@@ -228,10 +229,10 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value, TypeMismatch> {
         let (key, origin) = (self.key.clone(), self.node.origin.clone());
-        match self.take() {
+        match self.take_value() {
             Value::Table(table) => {
-                let claimed = self.claim(table, fields)?;
-                visitor.visit_map(self.into_entries(claimed)).map_err(|misfit| misfit.locate(&key, &origin))
+                let entries = self.match_fields(table, fields)?;
+                visitor.visit_map(self.into_entries(entries)).map_err(|mismatch| mismatch.locate(&key, &origin))
             }
             other => {
                 self.node.value = other;
@@ -251,7 +252,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
 struct Items<'n> {
     key: String,
-    notes: &'n UnknownKeys,
+    unknown_keys: &'n UnknownKeys,
     items: std::iter::Enumerate<std::vec::IntoIter<Node>>,
 }
 
@@ -261,22 +262,22 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, TypeMismatch> {
         let Some((index, node)) = self.items.next() else { return Ok(None) };
         let key = format!("{}[{index}]", self.key);
-        seed.deserialize(Reader { node, key, notes: self.notes, others: &[] }).map(Some)
+        seed.deserialize(Reader { node, key, unknown_keys: self.unknown_keys, other_keys: &[] }).map(Some)
     }
 }
 
 struct Entries<'n> {
     key: String,
-    notes: &'n UnknownKeys,
-    left: std::vec::IntoIter<Named>,
-    value: Option<Named>,
+    unknown_keys: &'n UnknownKeys,
+    remaining: std::vec::IntoIter<NamedEntry>,
+    value: Option<NamedEntry>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = TypeMismatch;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, TypeMismatch> {
-        self.value = self.left.next();
+        self.value = self.remaining.next();
         let Some((name, _)) = &self.value else { return Ok(None) };
         let name: StrDeserializer<'_, TypeMismatch> = name.as_str().into_deserializer();
         seed.deserialize(name).map(Some)
@@ -284,9 +285,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, TypeMismatch> {
         let Some((name, entry)) = self.value.take() else {
-            return Err(serde::de::Error::custom("a value was asked for before its key"));
+            return Err(serde::de::Error::custom("a value was requested before its key"));
         };
         let key = join(&self.key, &name);
-        seed.deserialize(Reader { node: entry.node, key, notes: self.notes, others: &[] })
+        seed.deserialize(Reader { node: entry.node, key, unknown_keys: self.unknown_keys, other_keys: &[] })
     }
 }

@@ -1,4 +1,4 @@
-//! Which options a type has, learned from the type itself, so that flags and help need no second list.
+//! The options of a configuration type, found by deserializing that type from a probe, so that flags and help need no second list.
 
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
@@ -10,35 +10,35 @@ pub enum Shape {
     Integer,
     Float,
     Text,
-    /// Several forms will do; of our options only durations are like this.
+    /// A value of several forms. Among the options only durations accept any form.
     Duration,
     List(Box<Shape>),
-    /// Names are the user's own.
+    /// A table whose keys the user chooses.
     Map(Box<Shape>),
     Table(Vec<(&'static str, Shape)>),
 }
 
 impl Shape {
-    /// Asks a type for its shape, by reading it from a document that answers every question.
+    /// Finds a type's shape by deserializing the type from a probe, which gives a value for each request and records its form.
     pub fn of<T: DeserializeOwned>() -> Shape {
         let mut shape = Shape::Table(Vec::new());
-        // The answer is in `shape`; the value made of zeros and empty texts is of no use, nor is the refusal of one.
+        // The result is in `shape`. The value, made of zeros and empty texts, is of no use, nor is an error about it.
         let _ = T::deserialize(Probe(&mut shape));
         shape
     }
 
-    /// A table whose contents are not known: everything below it is taken as text.
+    /// Whether this is a table with unknown contents: flags below it take any name, and their values are text.
     pub fn is_raw_table(&self) -> bool {
         matches!(self, Shape::Map(inner) if **inner == Shape::Duration)
     }
 
-    /// The field of that name in any case, with its proper spelling.
+    /// Finds a field by its name in any case; returns its proper spelling and its shape.
     pub fn field(&self, name: &str) -> Option<(&'static str, &Shape)> {
         let Shape::Table(fields) = self else { return None };
         fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(field, shape)| (*field, shape))
     }
 
-    /// The names of a table's fields; nothing for other shapes.
+    /// The names of a table's fields; no name for other shapes.
     pub fn fields(&self) -> impl Iterator<Item = &'static str> + '_ {
         let fields = match self {
             Shape::Table(fields) => fields.as_slice(),
@@ -92,14 +92,14 @@ impl<'de> Deserializer<'de> for Probe<'_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let mut item = Shape::Text;
-        let value = visitor.visit_seq(Once(Some(&mut item)));
+        let value = visitor.visit_seq(SingleEntry(Some(&mut item)));
         *self.0 = Shape::List(Box::new(item));
         value
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let mut value_shape = Shape::Text;
-        let value = visitor.visit_map(Once(Some(&mut value_shape)));
+        let value = visitor.visit_map(SingleEntry(Some(&mut value_shape)));
         *self.0 = Shape::Map(Box::new(value_shape));
         value
     }
@@ -122,10 +122,10 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 }
 
-/// One item of a list, or one entry of a map.
-struct Once<'s>(Option<&'s mut Shape>);
+/// Supplies the only item of a list, or the only entry of a map.
+struct SingleEntry<'s>(Option<&'s mut Shape>);
 
-impl<'de> SeqAccess<'de> for Once<'_> {
+impl<'de> SeqAccess<'de> for SingleEntry<'_> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
@@ -133,7 +133,7 @@ impl<'de> SeqAccess<'de> for Once<'_> {
     }
 }
 
-impl<'de> MapAccess<'de> for Once<'_> {
+impl<'de> MapAccess<'de> for SingleEntry<'_> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
@@ -147,7 +147,7 @@ impl<'de> MapAccess<'de> for Once<'_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         match self.0.take() {
             Some(shape) => seed.deserialize(Probe(shape)),
-            None => Err(serde::de::Error::custom("a value was asked for before its key")),
+            None => Err(serde::de::Error::custom("a value was requested before its key")),
         }
     }
 }

@@ -6,17 +6,17 @@ use crate::config::duration::GoDuration;
 use crate::config::dynamic::DynamicConfig;
 use crate::config::static_config::StaticConfig;
 
-fn fixed(text: &str) -> ParsedConfig<StaticConfig> {
+fn parsed(text: &str) -> ParsedConfig<StaticConfig> {
     read(text, "traefik.toml").unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn refused(text: &str) -> InvalidConfig {
+fn parse_error(text: &str) -> InvalidConfig {
     read::<StaticConfig>(text, "traefik.toml").expect_err(text)
 }
 
 #[test]
-fn option_names_match_in_any_case_and_map_keys_keep_theirs() {
-    let read = fixed("DEBUG = true\nkeeptrailingslash = true\n[ENTRYPOINTS.Web]\nADDRESS = ':1'\n[entryPoints.web]\n");
+fn option_names_match_in_any_case_and_map_keys_keep_case() {
+    let read = parsed("DEBUG = true\nkeeptrailingslash = true\n[ENTRYPOINTS.Web]\nADDRESS = ':1'\n[entryPoints.web]\n");
     assert_eq!(read.warnings, []);
     assert!(read.value.debug && read.value.keep_trailing_slash);
     assert_eq!(read.value.entry_points["Web"].address, ":1");
@@ -24,8 +24,8 @@ fn option_names_match_in_any_case_and_map_keys_keep_theirs() {
 }
 
 #[test]
-fn an_empty_table_turns_a_feature_on_and_nothing_below_it() {
-    let read = fixed("[api]\n[accessLog]\n[metrics]\n[docker]\nwatch = false\n");
+fn empty_table_enables_feature_but_no_nested_table() {
+    let read = parsed("[api]\n[accessLog]\n[metrics]\n[docker]\nwatch = false\n");
     let api = read.value.api.expect("named");
     assert!(api.dashboard && api.entry_point == "traefik" && api.statistics.is_none());
     assert_eq!(read.value.access_log.expect("named").filters, None);
@@ -36,12 +36,12 @@ fn an_empty_table_turns_a_feature_on_and_nothing_below_it() {
 }
 
 #[test]
-fn unknown_keys_are_told_with_line_path_and_guess() {
+fn unknown_keys_warn_with_line_path_and_suggestion() {
     let text = "debug = true\n\n[entryPoints.http]\naddres = ':80'\n[entryPoints.http.transport]\nx = 1\n[frontend]\n";
     let read = read_part::<StaticConfig>(text, "traefik.toml", &["frontends"]).expect("valid");
-    let told: Vec<String> = read.warnings.iter().map(ToString::to_string).collect();
+    let warnings: Vec<String> = read.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
-        told,
+        warnings,
         [
             "traefik.toml line 4: unknown key entryPoints.http.addres: did you mean address?",
             "traefik.toml line 5: unknown key entryPoints.http.transport: it is ignored",
@@ -53,7 +53,7 @@ fn unknown_keys_are_told_with_line_path_and_guess() {
 }
 
 #[test]
-fn wrong_types_point_at_the_value() {
+fn wrong_type_error_points_at_value() {
     for (text, line, column, message) in [
         ("debug = 'yes'", 1, 9, "debug: expected true or false, found the text \"yes\""),
         ("\n  workers = 1.5", 2, 13, "workers: expected a whole number, found the fraction 1.5"),
@@ -69,7 +69,7 @@ fn wrong_types_point_at_the_value() {
         ("workers = 1\nx = -2e6666", 2, 5, "this number is too large"),
         ("debug = true\nDebug = false", 1, 1, "debug is the same option as Debug"),
     ] {
-        let error = refused(text);
+        let error = parse_error(text);
         assert!(error.message.starts_with(message), "{text}: {}", error.message);
         assert_eq!((error.line, error.column), (line, column), "{text}");
         let shown = error.to_string();
@@ -79,7 +79,7 @@ fn wrong_types_point_at_the_value() {
 }
 
 #[test]
-fn broken_toml_is_shown_in_its_line() {
+fn broken_toml_error_shows_line() {
     for (text, line) in [
         ("debug = ", 1),
         ("[a\nb = 1", 1),
@@ -89,7 +89,7 @@ fn broken_toml_is_shown_in_its_line() {
         ("a = \"\n", 1),
         ("\u{1}", 1),
     ] {
-        let error = refused(text);
+        let error = parse_error(text);
         assert_eq!(error.line, line, "{text:?}: {error}");
         assert!(error.message.starts_with("this is not valid TOML: "), "{error}");
         assert!(error.to_string().contains("traefik.toml:"), "{error}");
@@ -97,27 +97,27 @@ fn broken_toml_is_shown_in_its_line() {
 }
 
 #[test]
-fn durations_in_all_forms() {
-    let read = fixed("idleTimeout = 10\ngraceTimeOut = '10'\nprovidersThrottleDuration = '1m30s'\n");
+fn durations_parse_in_all_forms() {
+    let read = parsed("idleTimeout = 10\ngraceTimeOut = '10'\nprovidersThrottleDuration = '1m30s'\n");
     assert_eq!(read.value.idle_timeout, GoDuration::from_secs(10));
     assert_eq!(read.value.grace_time_out, GoDuration::from_secs(10));
     assert_eq!(read.value.providers_throttle_duration, GoDuration::from_secs(90));
 }
 
 #[test]
-fn fractions_in_all_forms() {
-    let read = fixed("[metrics.prometheus]\nbuckets = [0.5, 1_000.2_5, 2e2, 3, 1e308, inf, -inf]\n");
+fn fractions_parse_in_all_forms() {
+    let read = parsed("[metrics.prometheus]\nbuckets = [0.5, 1_000.2_5, 2e2, 3, 1e308, inf, -inf]\n");
     let buckets = read.value.metrics.and_then(|metrics| metrics.prometheus).map(|table| table.buckets);
     assert_eq!(buckets, Some(vec![0.5, 1000.25, 200.0, 3.0, 1e308, f64::INFINITY, f64::NEG_INFINITY]));
 }
 
 #[test]
-fn every_shape_is_found() {
+fn shape_of_static_config_has_every_option() {
     let shape = StaticConfig::shape();
     let at = |path: &str| {
         let mut shape = &shape;
-        for step in path.split('.') {
-            shape = shape.field(step).unwrap_or_else(|| panic!("{path}")).1;
+        for name in path.split('.') {
+            shape = shape.field(name).unwrap_or_else(|| panic!("{path}")).1;
         }
         shape.clone()
     };
@@ -132,15 +132,15 @@ fn every_shape_is_found() {
 }
 
 #[test]
-fn a_provider_table_that_is_not_ours_is_taken_whole() {
-    let read = fixed("[kubernetes]\nnamespaces = ['a']\n[kubernetes.x]\ny = 1.5\nz = 2026-01-01\n");
+fn unsupported_provider_table_is_kept_whole() {
+    let read = parsed("[kubernetes]\nnamespaces = ['a']\n[kubernetes.x]\ny = 1.5\nz = 2026-01-01\n");
     assert_eq!(read.warnings, []);
     assert_eq!(read.value.kubernetes.map(|table| table.len()), Some(2));
 }
 
-/// Texts cut short anywhere and bytes changed anywhere must give a value or an error, whose place lies in the text.
+/// A text that is cut anywhere and continued wrongly must give a value, or an error whose line lies in the text.
 #[test]
-fn no_text_makes_the_reader_panic() {
+fn broken_text_never_panics() {
     let good =
         "[entryPoints.\"ä\"]\naddress = ':1' # é\n[[acme.domains]]\nmain = \"\"\"\nx\"\"\"\nsans = [ 'a', 'b' ]\n";
     for cut in (0..good.len()).filter(|cut| good.is_char_boundary(*cut)) {
@@ -154,7 +154,7 @@ fn no_text_makes_the_reader_panic() {
 }
 
 #[test]
-fn neither_a_secret_nor_its_line_is_shown() {
+fn secret_and_its_line_are_not_shown() {
     let frontend = "[frontends.a.auth.basic]\n";
     for text in [
         format!("{frontend}users = 'admin:$apr1$salt$hash'\n"),
@@ -173,8 +173,8 @@ fn neither_a_secret_nor_its_line_is_shown() {
         "[backends.b.healthCheck.headers]\nX-Api-Key = 0xdeadbeef\n".to_owned(),
         "[frontends.a.auth.forward.tls]\nkey = ['-----BEGIN PRIVATE KEY-----hash']\n".to_owned(),
     ] {
-        let told = read::<DynamicConfig>(&text, "routes.toml").expect_err(&text).to_string();
-        assert!(!told.contains("hash") && !told.contains("3735928559"), "{told}");
-        assert!(told.contains("routes.toml"), "{told}");
+        let error = read::<DynamicConfig>(&text, "routes.toml").expect_err(&text).to_string();
+        assert!(!error.contains("hash") && !error.contains("3735928559"), "{error}");
+        assert!(error.contains("routes.toml"), "{error}");
     }
 }

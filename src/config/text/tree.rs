@@ -2,17 +2,12 @@
 
 use std::ops::Range;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
-use super::invalid::TypeMismatch;
-
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceLocation {
     /// Byte range in the file's text.
     File(Range<usize>),
-    /// The flag as the user would look it up, e.g. `--api.dashboard`.
+    /// The flag with its dashes, e.g. `--api.dashboard`.
     Flag(String),
 }
 
@@ -28,13 +23,13 @@ pub enum Value {
     Integer(i64),
     Float(f64),
     Bool(bool),
-    /// No option has this type; the text is kept for messages.
+    /// No option has this type; messages show the text.
     Datetime(String),
     List(Vec<Node>),
     Table(Table),
 }
 
-/// Named values; names are unique byte for byte, but may differ in case only.
+/// Named values. No two names are equal byte for byte, but two names may differ in case only.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
     pub entries: Vec<Entry>,
@@ -43,7 +38,7 @@ pub struct Table {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     pub name: String,
-    /// Where the name stands.
+    /// Where the name was written.
     pub origin: SourceLocation,
     pub node: Node,
 }
@@ -54,7 +49,7 @@ impl Node {
         Node { value, origin: SourceLocation::Flag(flag.to_owned()) }
     }
 
-    /// The document that says nothing.
+    /// An empty document.
     pub fn empty() -> Node {
         Node { value: Value::Table(Table::default()), origin: SourceLocation::File(0..0) }
     }
@@ -75,25 +70,25 @@ impl Node {
 }
 
 impl Table {
-    /// The value of an option: the exact name if it is there, else the name in another case.
+    /// Finds an option's value: by its exact name, else by its name in another case.
     pub fn option(&self, name: &str) -> Option<&Node> {
         self.position(name).map(|at| &self.entries[at].node)
     }
 
-    /// Sets an option, replacing it in whatever case it was written.
+    /// Sets an option and removes its earlier values, whatever their case.
     pub fn set_option(&mut self, name: &str, node: Node) {
         self.entries.retain(|entry| !entry.name.eq_ignore_ascii_case(name));
         self.set_key(name, node);
     }
 
-    /// Sets a map's key, whose case matters.
+    /// Sets a key of a map, where case matters.
     pub fn set_key(&mut self, name: &str, node: Node) {
         self.entries.retain(|entry| entry.name != name);
         let origin = node.origin.clone();
         self.entries.push(Entry { name: name.to_owned(), origin, node });
     }
 
-    /// The option's value, put there as an empty table when it is absent.
+    /// Returns the option's value, after inserting an empty table if the option is absent.
     pub fn option_or_table(&mut self, name: &str, origin: &SourceLocation) -> &mut Node {
         let at = self.position(name).unwrap_or_else(|| {
             let node = Node { value: Value::Table(Table::default()), origin: origin.clone() };
@@ -107,45 +102,4 @@ impl Table {
         let exact = self.entries.iter().position(|entry| entry.name == name);
         exact.or_else(|| self.entries.iter().position(|entry| entry.name.eq_ignore_ascii_case(name)))
     }
-}
-
-pub(super) fn parse(text: &str) -> Result<Node, TypeMismatch> {
-    let root = DeTable::parse(text).map_err(|error| {
-        let span = error.span().unwrap_or(text.len()..text.len());
-        TypeMismatch::broken_toml(error.message(), span)
-    })?;
-    Ok(Node { value: Value::Table(table(root.get_ref())?), origin: SourceLocation::File(0..0) })
-}
-
-fn table(table: &DeTable<'_>) -> Result<Table, TypeMismatch> {
-    let mut entries = Vec::with_capacity(table.len());
-    for (name, value) in table.iter() {
-        let entry =
-            Entry { name: name.get_ref().to_string(), origin: SourceLocation::File(name.span()), node: node(value)? };
-        entries.push(entry);
-    }
-    Ok(Table { entries })
-}
-
-fn node(written: &Spanned<DeValue<'_>>) -> Result<Node, TypeMismatch> {
-    let origin = SourceLocation::File(written.span());
-    let value = match written.get_ref() {
-        DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Value::Integer(number),
-            Err(_) => return Err(TypeMismatch::number_too_large(origin)),
-        },
-        DeValue::Float(number) => match number.as_str().parse::<f64>() {
-            // Digits beyond the range give an infinite number, too; one that is meant is written `inf`.
-            Ok(value) if value.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) => {
-                Value::Float(value)
-            }
-            _ => return Err(TypeMismatch::number_too_large(origin)),
-        },
-        DeValue::Boolean(flag) => Value::Bool(*flag),
-        DeValue::Datetime(moment) => Value::Datetime(moment.to_string()),
-        DeValue::Array(items) => Value::List(items.iter().map(node).collect::<Result<_, _>>()?),
-        DeValue::Table(inner) => Value::Table(table(inner)?),
-    };
-    Ok(Node { value, origin })
 }
