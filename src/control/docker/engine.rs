@@ -1,22 +1,21 @@
 //! The Engine's API as far as the provider needs it: list, inspect, events. Only GET requests.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::error::Error as _;
-use std::io;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerState, EventMessage, PortMap};
+use bollard::models::{ContainerInspectResponse, EventMessage};
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::events::{STOPPING_MAX, StopFacts};
-use super::{DockerProviderSettings, exited, signal, transport};
-use crate::config::labels::{BindingFacts, ContainerFacts, NetworkFacts, PortFacts};
+use super::events::StopFacts;
+use super::failure::{explain, is_broken_connection};
+use super::{DockerProviderSettings, exited, inspected, transport};
+use crate::config::labels::ContainerFacts;
 
 /// How many containers are inspected at the same time. If so many give no answer, it is the Engine that does not.
 const INSPECTIONS_MAX: usize = 8;
@@ -84,7 +83,7 @@ impl Engine {
     pub async fn first_of(&self, ids: &[String]) -> Result<Option<ContainerFacts>, String> {
         for id in ids {
             match self.inspect(id, INSPECTION_WAIT_MAX.min(self.timeout)).await? {
-                Inspection::Done(inspected) => return Ok(Some(read(*inspected).0)),
+                Inspection::Done(inspected) => return Ok(Some(inspected::read(*inspected).0)),
                 Inspection::Gone => {}
                 Inspection::TimedOut => return Err(self.explain(&inspecting(id), &Error::RequestTimeoutError)),
                 Inspection::Failed(reason) => return Err(reason),
@@ -98,7 +97,7 @@ impl Engine {
         let listed = limited(self.timeout, &self.endpoint, "list containers", listed).await?;
         let ids = listed.into_iter().filter_map(|container| container.id);
         let read = |(id, inspection)| match inspection {
-            Some(Inspection::Done(inspected)) => Some((id, Some(read(*inspected)))),
+            Some(Inspection::Done(inspected)) => Some((id, Some(inspected::read(*inspected)))),
             Some(Inspection::TimedOut | Inspection::Failed(_)) | None => Some((id, None)),
             Some(Inspection::Gone) => None,
         };
@@ -194,146 +193,4 @@ async fn limited<T>(
 ) -> Result<T, String> {
     let answer = tokio::time::timeout(timeout, answer).await.unwrap_or(Err(Error::RequestTimeoutError));
     answer.map_err(|error| explain(endpoint, doing, &error))
-}
-
-/// What failed, where, and what to do about it.
-pub fn explain(endpoint: &str, doing: &str, error: &Error) -> String {
-    let advice = match (error, io_kind(error)) {
-        (_, Some(io::ErrorKind::PermissionDenied)) => {
-            "permission denied: run the proxy as a user of the group that owns the socket, or correct the socket's mode"
-        }
-        (_, Some(io::ErrorKind::NotFound)) | (Error::SocketNotFoundError(_), _) => {
-            "there is no such socket: start the Docker Engine, or mount its socket into the proxy's container, or correct docker.endpoint"
-        }
-        (_, Some(io::ErrorKind::ConnectionRefused)) => {
-            "nobody listens there: start the Docker Engine or correct docker.endpoint"
-        }
-        (Error::RequestTimeoutError, _) => {
-            "the Docker Engine did not answer in time: check its log and the host's load"
-        }
-        (Error::DockerResponseServerError { status_code: 401 | 403, .. }, _) => {
-            "access refused: allow GET on /version, /events and /containers for the proxy"
-        }
-        _ => "check that the Docker Engine runs and is reachable",
-    };
-    format!("cannot {doing} at {endpoint}: {error}: {advice}")
-}
-
-fn is_broken_connection(error: &Error) -> bool {
-    io_kind(error).is_some() || !matches!(error, Error::DockerResponseServerError { .. } | Error::JsonDataError { .. })
-}
-
-fn io_kind(error: &Error) -> Option<io::ErrorKind> {
-    if let Error::IOError { err } = error {
-        return Some(err.kind());
-    }
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        cause = inner.source();
-    }
-    None
-}
-
-/// What is known of a container and of how it is stopped.
-pub fn read(inspected: ContainerInspectResponse) -> (ContainerFacts, StopFacts) {
-    let config = inspected.config.unwrap_or_default();
-    let network = inspected.network_settings.unwrap_or_default();
-    let state = inspected.state.unwrap_or_default();
-    // Docker takes less than nothing for no end.
-    let timeout = |secs| u64::try_from(secs).map_or(STOPPING_MAX, Duration::from_secs).min(STOPPING_MAX);
-    let stop = StopFacts {
-        signal: config.stop_signal.as_deref().and_then(signal::number),
-        timeout: config.stop_timeout.map(timeout),
-        started: state.started_at.as_deref().and_then(exited::moment),
-    };
-    let networks = network.networks.unwrap_or_default().into_iter().map(|(name, endpoint)| {
-        let ip = endpoint.ip_address.unwrap_or_default();
-        (name, NetworkFacts { id: endpoint.network_id.unwrap_or_default(), ip })
-    });
-    let facts = ContainerFacts {
-        id: inspected.id.unwrap_or_default(),
-        name: inspected.name.unwrap_or_default(),
-        service: None,
-        labels: config.labels.unwrap_or_default().into_iter().collect(),
-        running: accepts_requests(&state),
-        health: state.health.and_then(|health| health.status).map(|status| status.to_string()),
-        network_mode: inspected.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
-        networks: networks.collect::<BTreeMap<_, _>>(),
-        ports: ports(network.ports.unwrap_or_default()),
-        node_ip: None,
-    };
-    (facts, stop)
-}
-
-/// Docker says of paused and restarting containers that they run.
-fn accepts_requests(state: &ContainerState) -> bool {
-    let is = |flag: Option<bool>| flag.unwrap_or(false);
-    is(state.running) && !is(state.paused) && !is(state.restarting) && !is(state.dead)
-}
-
-/// `80/tcp` to bindings; what is no port is left out.
-fn ports(map: PortMap) -> Vec<PortFacts> {
-    let read = |(name, bindings): (String, Option<Vec<_>>)| {
-        let (port, protocol) = name.split_once('/').unwrap_or((&name, "tcp"));
-        let (port, protocol) = (port.parse().ok()?, protocol.to_owned());
-        let binding = |b: bollard::models::PortBinding| BindingFacts {
-            host_ip: b.host_ip.unwrap_or_default(),
-            host_port: b.host_port.unwrap_or_default(),
-        };
-        Some(PortFacts { port, protocol, bindings: bindings.unwrap_or_default().into_iter().map(binding).collect() })
-    };
-    map.into_iter().filter_map(read).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_inspection_becomes_facts() {
-        let text = r#"{"Id":"i","Name":"/c","State":{"Running":true,"StartedAt":"1970-01-01T00:01:40Z","Health":{"Status":"starting"}},
-            "HostConfig":{"NetworkMode":"net"},"Config":{"Labels":{"a":"b"},"StopSignal":"SIGQUIT","StopTimeout":90},
-            "NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"1.2.3.4","HostPort":"81"}],"53/udp":null},
-            "Networks":{"net":{"NetworkID":"n1","IPAddress":"10.0.0.2"}}}}"#;
-        let (facts, stop) = read(serde_json::from_str(text).unwrap());
-        assert!(facts.running);
-        assert_eq!(
-            (facts.name.as_str(), facts.health.as_deref(), facts.network_mode.as_str()),
-            ("/c", Some("starting"), "net")
-        );
-        assert_eq!(facts.networks["net"], NetworkFacts { id: "n1".into(), ip: "10.0.0.2".into() });
-        assert_eq!(facts.ports.len(), 2);
-        let (secs, started) = (Duration::from_secs(90), Some(Duration::from_secs(100)));
-        assert_eq!(stop, StopFacts { signal: Some(3), timeout: Some(secs), started });
-    }
-
-    #[test]
-    fn a_stop_time_out_without_an_end_or_beyond_any_clock_is_a_day() {
-        for (written, secs) in [("0", 0), ("86400", 86_400), ("-1", 86_400), ("9223372036854775807", 86_400)] {
-            let text = format!(r#"{{"Id":"i","Config":{{"StopTimeout":{written}}}}}"#);
-            let (_, stop) = read(serde_json::from_str(&text).unwrap());
-            assert_eq!(stop.timeout, Some(Duration::from_secs(secs)), "{written}");
-        }
-    }
-
-    #[test]
-    fn paused_and_restarting_containers_accept_nothing() {
-        let running = ContainerState { running: Some(true), ..Default::default() };
-        assert!(accepts_requests(&running));
-        assert!(!accepts_requests(&ContainerState { paused: Some(true), ..running.clone() }));
-        assert!(!accepts_requests(&ContainerState { restarting: Some(true), ..running }));
-        assert!(!accepts_requests(&ContainerState::default()));
-    }
-
-    #[test]
-    fn errors_say_what_where_and_what_to_do() {
-        let denied = Error::IOError { err: io::Error::from(io::ErrorKind::PermissionDenied) };
-        let text = explain("unix:///x.sock", "list containers", &denied);
-        for part in ["list containers", "unix:///x.sock", "group that owns the socket"] {
-            assert!(text.contains(part), "{part:?} is missing in {text}");
-        }
-    }
 }

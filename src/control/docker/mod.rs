@@ -9,18 +9,21 @@ use super::update::UpdateSender;
 use crate::config::dynamic::ClientTls;
 use crate::config::labels::{DockerSettings, PROVIDER};
 
-mod unavailable;
 mod backoff;
-mod inventory;
-mod exited;
 mod engine;
-mod self_container;
+mod events;
+mod exited;
+mod failure;
+mod inspected;
+mod inventory;
 mod provider;
+mod self_container;
 mod signal;
 mod swarm;
+mod timestamp;
 mod tls;
 mod transport;
-mod events;
+mod unavailable;
 
 use backoff::Backoff;
 use provider::{Provider, SessionEnd};

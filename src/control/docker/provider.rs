@@ -10,8 +10,9 @@ use bollard::models::EventMessage;
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::engine::{Engine, explain};
+use super::engine::Engine;
 use super::events::RELIST_EVERY;
+use super::failure::explain;
 use super::inventory::{ContainerInventory, EventEffect, EventTime};
 use super::unavailable::UnavailableContainers;
 use super::{DockerProviderSettings, events, self_container, swarm};

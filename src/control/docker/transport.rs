@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
 
-use super::engine::explain;
+use super::failure::explain;
 use super::{DockerProviderSettings, tls};
 use crate::config::dynamic::ClientTls;
 use crate::limits::ENGINE_ANSWER_BYTES_MAX;
