@@ -5,7 +5,7 @@ use std::io;
 
 use bollard::errors::Error;
 
-/// What failed, where, and what to do about it.
+/// The error's text: what failed, where, and what to do about it.
 pub fn explain(endpoint: &str, doing: &str, error: &Error) -> String {
     let advice = match (error, io_kind(error)) {
         (_, Some(io::ErrorKind::PermissionDenied)) => {
@@ -15,7 +15,7 @@ pub fn explain(endpoint: &str, doing: &str, error: &Error) -> String {
             "there is no such socket: start the Docker Engine, or mount its socket into the proxy's container, or correct docker.endpoint"
         }
         (_, Some(io::ErrorKind::ConnectionRefused)) => {
-            "nobody listens there: start the Docker Engine or correct docker.endpoint"
+            "nothing listens there: start the Docker Engine or correct docker.endpoint"
         }
         (Error::RequestTimeoutError, _) => {
             "the Docker Engine did not answer in time: check its log and the host's load"
@@ -28,10 +28,12 @@ pub fn explain(endpoint: &str, doing: &str, error: &Error) -> String {
     format!("cannot {doing} at {endpoint}: {error}: {advice}")
 }
 
+/// Whether the error means that the connection to the Engine is of no further use.
 pub fn is_broken_connection(error: &Error) -> bool {
     io_kind(error).is_some() || !matches!(error, Error::DockerResponseServerError { .. } | Error::JsonDataError { .. })
 }
 
+/// The kind of the I/O error that is the error itself or among its causes.
 fn io_kind(error: &Error) -> Option<io::ErrorKind> {
     if let Error::IOError { err } = error {
         return Some(err.kind());
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_say_what_where_and_what_to_do() {
+    fn explained_error_says_what_where_and_what_to_do() {
         let denied = Error::IOError { err: io::Error::from(io::ErrorKind::PermissionDenied) };
         let text = explain("unix:///x.sock", "list containers", &denied);
         for part in ["list containers", "unix:///x.sock", "group that owns the socket"] {

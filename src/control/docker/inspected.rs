@@ -1,4 +1,4 @@
-//! The result of `docker inspect` as the facts that the provider needs.
+//! Reads inspect responses (`GET /containers/ID/json`) into the facts that the provider needs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use super::events::{STOPPING_MAX, StopFacts};
 use super::{signal, timestamp};
 use crate::config::labels::{BindingFacts, ContainerFacts, NetworkFacts, PortFacts};
 
-/// What is known of a container and of how it is stopped.
+/// Reads the facts about a container and about how it is stopped.
 pub fn read(inspected: ContainerInspectResponse) -> (ContainerFacts, StopFacts) {
     let config = inspected.config.unwrap_or_default();
     let network = inspected.network_settings.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();
-    // Docker takes less than nothing for no end.
+    // A negative stop timeout means none: Docker never kills the container.
     let timeout = |secs| u64::try_from(secs).map_or(STOPPING_MAX, Duration::from_secs).min(STOPPING_MAX);
     let stop = StopFacts {
         signal: config.stop_signal.as_deref().and_then(signal::number),
@@ -40,13 +40,13 @@ pub fn read(inspected: ContainerInspectResponse) -> (ContainerFacts, StopFacts) 
     (facts, stop)
 }
 
-/// Docker says of paused and restarting containers that they run.
+/// Whether the container runs and is neither paused nor restarting nor dead. Docker reports paused and restarting containers as running.
 fn accepts_requests(state: &ContainerState) -> bool {
     let is = |flag: Option<bool>| flag.unwrap_or(false);
     is(state.running) && !is(state.paused) && !is(state.restarting) && !is(state.dead)
 }
 
-/// `80/tcp` to bindings; what is no port is left out.
+/// Reads the map from ports (`80/tcp`) to their bindings. Keys that are no port are ignored.
 fn ports(map: PortMap) -> Vec<PortFacts> {
     let read = |(name, bindings): (String, Option<Vec<_>>)| {
         let (port, protocol) = name.split_once('/').unwrap_or((&name, "tcp"));
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_inspection_becomes_facts() {
+    fn inspect_response_becomes_facts() {
         let text = r#"{"Id":"i","Name":"/c","State":{"Running":true,"StartedAt":"1970-01-01T00:01:40Z","Health":{"Status":"starting"}},
             "HostConfig":{"NetworkMode":"net"},"Config":{"Labels":{"a":"b"},"StopSignal":"SIGQUIT","StopTimeout":90},
             "NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"1.2.3.4","HostPort":"81"}],"53/udp":null},
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_time_out_without_an_end_or_beyond_any_clock_is_a_day() {
+    fn negative_or_huge_stop_timeout_is_one_day() {
         for (written, secs) in [("0", 0), ("86400", 86_400), ("-1", 86_400), ("9223372036854775807", 86_400)] {
             let text = format!(r#"{{"Id":"i","Config":{{"StopTimeout":{written}}}}}"#);
             let (_, stop) = read(serde_json::from_str(&text).unwrap());
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn paused_and_restarting_containers_accept_nothing() {
+    fn paused_or_restarting_container_accepts_no_requests() {
         let running = ContainerState { running: Some(true), ..Default::default() };
         assert!(accepts_requests(&running));
         assert!(!accepts_requests(&ContainerState { paused: Some(true), ..running.clone() }));

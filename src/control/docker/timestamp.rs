@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Since 1970, of `2026-11-23T15:42:17.123Z` or `...+01:00`; `None` for Docker's year 1, which means never.
+/// Parses `2026-11-23T15:42:17.123Z` or `...+01:00` into the time since 1970. `None` if the text is no timestamp, or is one of Docker's
+/// year 1, which means never.
 pub fn parse(text: &str) -> Option<Duration> {
     let (date, rest) = text.split_once('T')?;
     let numbers = |text: &str, between| text.split(between).map(|part| part.parse().ok()).collect::<Option<Vec<i64>>>();
@@ -28,7 +29,7 @@ pub fn parse(text: &str) -> Option<Duration> {
     u64::try_from(secs).ok().map(|secs| Duration::new(secs, nanos))
 }
 
-/// Days since 1970; the year begins with March, so that the leap day is its last.
+/// The number of days from 1970-01-01 to the date. The calculation starts the year in March, so that the leap day is the year's last day.
 fn day_number(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_read_as_engines_write_them() {
+    fn parse_engine_timestamp_returns_time_since_1970() {
         for (text, since_1970) in [
             ("2026-11-23T15:42:17.123456789Z", Some((1_795_448_537, 123_456_789))),
             ("2026-11-23T16:42:17.5+01:00", Some((1_795_448_537, 500_000_000))),
