@@ -1,7 +1,7 @@
 //! The file provider (docs/reference/providers.md#file): routes from the main file, a dedicated file, or a folder of files.
 //!
-//! A file that cannot be read changes nothing: the last good routes stay. Changes are noticed through inotify on the file
-//! and on its folder, and through a look at the files' status every few seconds for mounts where inotify stays silent.
+//! If a file cannot be read, the last good routes stay. Changes are noticed through inotify on the file and on its folder. The files'
+//! status is also polled every [`POLL_PERIOD`], for mounts that deliver no inotify events.
 
 use std::fmt;
 use std::io;
@@ -25,72 +25,74 @@ use watches::FileWatcher;
 /// The name of this provider in the API.
 pub const PROVIDER: &str = "file";
 
-/// How often the files' status is looked at, for mounts without inotify events.
+/// How often the files' status is polled, for mounts that deliver no inotify events.
 pub const POLL_PERIOD: Duration = Duration::from_secs(5);
 
-/// Editors write a file in several steps: events this close together are one change.
+/// Events this close together are one change, because editors write a file in several steps. Also the interval at which the files' status
+/// is polled while a change is being written.
 const SETTLE_PERIOD: Duration = Duration::from_millis(50);
 
-/// A file that changed during each of so many reads is taken as it was read.
+/// After this many successive reads during which the files changed, the next read is used even if the files change during it.
 const TORN_READS_MAX: usize = 20;
 
-/// Where the routes are.
+/// The file or folder that has the routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoutesLocation {
-    /// In the main configuration file, among the fixed options.
+    /// The main configuration file, where the routes are among the static options.
     Main(PathBuf),
-    /// In a file of their own.
+    /// A file that has only routes.
     File(PathBuf),
-    /// In all `.toml` and `.tmpl` files of a folder and its subfolders, in the order of their paths.
+    /// A folder: all its `.toml` and `.tmpl` files and those of its subfolders, in the order of their paths.
     Directory(PathBuf),
 }
 
-/// What the provider needs to know.
+/// The settings of the file provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSettings {
-    pub place: RoutesLocation,
+    pub location: RoutesLocation,
     /// Whether changes are followed.
     pub watch: bool,
-    /// See [`POLL_PERIOD`].
+    /// How often the files' status is polled; see [`POLL_PERIOD`].
     pub poll: Duration,
 }
 
 impl FileSettings {
-    /// Settings from the `[file]` table. `None` when the routes stand in the main file and there is none.
+    /// Reads the settings from the `[file]` table. `None` if the routes would be in the main file and there is none.
     pub fn new(table: &static_config::File, main: Option<&Path>) -> Option<FileSettings> {
-        let place = if !table.directory.is_empty() {
+        let location = if !table.directory.is_empty() {
             RoutesLocation::Directory(PathBuf::from(&table.directory))
         } else if !table.filename.is_empty() {
             RoutesLocation::File(PathBuf::from(&table.filename))
         } else {
             RoutesLocation::Main(main?.to_owned())
         };
-        Some(FileSettings { place, watch: table.watch, poll: POLL_PERIOD })
+        Some(FileSettings { location, watch: table.watch, poll: POLL_PERIOD })
     }
 }
 
-/// Sends the routes, and again at each change, until the receiver is gone. Without `watch` it ends after the first good load.
+/// Sends the routes at the start and after each change, until the receiver is dropped. Without `watch` the function returns after the
+/// first successful load.
 pub async fn run(settings: FileSettings, send: UpdateSender) {
     let (report, mut events) = unbounded_channel();
-    let mut watches = settings.watch.then(|| FileWatcher::new(&settings.place, report));
-    let mut stamps = FileStamps::of(&settings.place);
+    let mut watcher = settings.watch.then(|| FileWatcher::new(&settings.location, report));
+    let mut stamps = FileStamps::of(&settings.location);
     let mut loaded = false;
     let mut last_error = String::new();
     let mut torn = 0;
     loop {
-        let read = load(&settings.place);
-        let now = FileStamps::of(&settings.place);
-        // Written to while it was being read: what was read may be the empty file in front of its new contents.
+        let read = load(&settings.location);
+        let now = FileStamps::of(&settings.location);
+        // A file was written while it was being read, so the content read may be that of a file emptied for its new content.
         if settings.watch && now != stamps && torn < TORN_READS_MAX {
-            let (newer, is_over) = wait_until_settled(&settings.place, &watches, &stamps, now).await;
-            (stamps, torn) = (newer, if is_over { torn + 1 } else { TORN_READS_MAX });
+            let (newer, is_settled) = wait_until_settled(&settings.location, &watcher, &stamps, now).await;
+            (stamps, torn) = (newer, if is_settled { torn + 1 } else { TORN_READS_MAX });
             continue;
         }
         match read {
             Ok(merged) => {
                 loaded = true;
                 last_error.clear();
-                tracing::info!("file provider: routes loaded from {}", settings.place);
+                tracing::info!("file provider: routes loaded from {}", settings.location);
                 if send
                     .send(ProviderUpdate { provider: PROVIDER, dynamic: merged.dynamic, rejected: merged.rejected })
                     .is_err()
@@ -107,18 +109,19 @@ pub async fn run(settings: FileSettings, send: UpdateSender) {
         if !settings.watch && loaded {
             return;
         }
-        // Taken before the load they describe: a write in between shows up as a difference.
-        match changed(&settings, &mut watches, &mut events, &stamps, &send).await {
-            Some((newer, is_over)) => (stamps, torn) = (newer, if is_over { 0 } else { TORN_READS_MAX }),
+        // The stamps were taken before the load that they describe, so that a write in between appears as a difference.
+        match changed(&settings, &mut watcher, &mut events, &stamps, &send).await {
+            Some((newer, is_settled)) => (stamps, torn) = (newer, if is_settled { 0 } else { TORN_READS_MAX }),
             None => return,
         }
     }
 }
 
-/// Waits until the files differ from `stamps`, as [`at_rest`] does; `None` when nobody listens any more.
+/// Waits until the files differ from `stamps` and the change is over. Gives the result of [`wait_until_settled`], or `None` if the receiver
+/// of the updates has been dropped.
 async fn changed(
     settings: &FileSettings,
-    watches: &mut Option<FileWatcher>,
+    watcher: &mut Option<FileWatcher>,
     events: &mut UnboundedReceiver<()>,
     stamps: &FileStamps,
     send: &UpdateSender,
@@ -126,38 +129,38 @@ async fn changed(
     loop {
         tokio::select! {
             _ = send.closed() => return None,
-            // Without watches the sending half is gone and this arm stays off.
-            Some(()) = events.recv() => settle(events).await,
+            // Without a watcher the sender of the events has been dropped, which disables this branch.
+            Some(()) = events.recv() => drain_burst(events).await,
             _ = tokio::time::sleep(settings.poll) => {}
         }
-        let now = FileStamps::of(&settings.place);
-        if let Some(watches) = watches {
-            watches.renew();
+        let now = FileStamps::of(&settings.location);
+        if let Some(watcher) = watcher {
+            watcher.renew();
         }
         if now != *stamps {
-            return Some(wait_until_settled(&settings.place, watches, stamps, now).await);
+            return Some(wait_until_settled(&settings.location, watcher, stamps, now).await);
         }
     }
 }
 
-/// Lets a burst of events pass.
-async fn settle(events: &mut UnboundedReceiver<()>) {
+/// Waits for [`SETTLE_PERIOD`] and discards the events that have arrived by then.
+async fn drain_burst(events: &mut UnboundedReceiver<()>) {
     tokio::time::sleep(SETTLE_PERIOD).await;
     while events.try_recv().is_ok() {}
 }
 
-/// A broken file is looked at again and again; its error is logged when it changes.
+/// Logs the error of a load unless it is the one logged last, because a broken file is read again at every change.
 fn report_once(last_error: &mut String, error: String, loaded: bool) {
     if *last_error == error {
         return;
     }
     let outcome =
-        if loaded { "the routes before it stay in force" } else { "there are no routes from files until it is good" };
+        if loaded { "keeping the previous routes" } else { "no routes are loaded from files until this is fixed" };
     tracing::error!("file provider: {outcome}: {error}");
     *last_error = error;
 }
 
-/// Why the routes cannot be loaded; the text says where and what to do.
+/// The reason why the routes cannot be loaded. Its text says where and what to do.
 #[derive(Debug)]
 pub enum LoadError {
     Unreadable { path: PathBuf, error: io::Error },
@@ -177,17 +180,17 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Reads everything there is now. One bad file fails the whole load, as in Traefik.
+/// Reads and merges all files of the location. One bad file fails the whole load, as in Traefik.
 ///
 /// # Errors
-/// A file that cannot be read or understood.
-pub fn load(place: &RoutesLocation) -> Result<Merged, LoadError> {
+/// A file or folder cannot be read, or a file is not valid.
+pub fn load(location: &RoutesLocation) -> Result<Merged, LoadError> {
     let mut documents = Vec::new();
-    for path in place.files()? {
+    for path in location.files()? {
         let contents =
             std::fs::read_to_string(&path).map_err(|error| LoadError::Unreadable { path: path.clone(), error })?;
         let name = path.display().to_string();
-        let read = match place {
+        let read = match location {
             RoutesLocation::Main(_) => text::inline(&contents, &name),
             RoutesLocation::File(_) | RoutesLocation::Directory(_) => text::dedicated(&contents, &name),
         };
@@ -199,7 +202,7 @@ pub fn load(place: &RoutesLocation) -> Result<Merged, LoadError> {
     }
     let merged = text::merge(documents);
     for rejected in &merged.rejected {
-        tracing::warn!("file provider: {} is skipped: {}", rejected.name, rejected.reason);
+        tracing::warn!("file provider: {} rejected: {}", rejected.name, rejected.reason);
     }
     Ok(merged)
 }
@@ -212,51 +215,52 @@ impl RoutesLocation {
         }
     }
 
-    /// One name for a file, however the caller, or an event of the folder or the file, writes its path. `None`: not ours.
+    /// The canonical form of a file's path, which callers and events of the folder or of the file may write in different ways. `None` if
+    /// the file does not belong to this location.
     fn key(&self, path: &Path) -> Option<PathBuf> {
         match self {
             RoutesLocation::Main(file) | RoutesLocation::File(file) => {
                 (path.file_name() == file.file_name()).then(|| file.clone())
             }
-            RoutesLocation::Directory(_) => is_routes(path).then(|| std::path::absolute(path).ok())?,
+            RoutesLocation::Directory(_) => is_routes_file(path).then(|| std::path::absolute(path).ok())?,
         }
     }
 
-    /// The files to read, in their order.
+    /// The files to read, in the order in which they are merged.
     fn files(&self) -> Result<Vec<PathBuf>, LoadError> {
         match self {
             RoutesLocation::Main(path) | RoutesLocation::File(path) => Ok(vec![path.clone()]),
             RoutesLocation::Directory(path) => {
                 let mut files = Vec::new();
-                walk(path, DIRECTORY_DEPTH_MAX, &mut files)?;
+                collect_files(path, DIRECTORY_DEPTH_MAX, &mut files)?;
                 Ok(files)
             }
         }
     }
 }
 
-/// The names that a folder's files of routes have.
-fn is_routes(path: &Path) -> bool {
+/// Whether a file in a folder has the name of a routes file: `*.toml` or `*.tmpl`.
+fn is_routes_file(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml" || extension == "tmpl")
 }
 
-/// Subfolders are followed this deep: a link to a parent would lead round in circles.
+/// How deep subfolders are read. Without a limit, a link to a parent folder would never end.
 const DIRECTORY_DEPTH_MAX: usize = 16;
 
-fn walk(folder: &Path, depth_left: usize, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
+fn collect_files(folder: &Path, depth_left: usize, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
     let unreadable = |error| LoadError::Unreadable { path: folder.to_owned(), error };
     let entries = std::fs::read_dir(folder).map_err(unreadable)?;
     let mut paths =
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     paths.sort();
     for path in paths {
-        // Kubernetes keeps a mounted folder's generations in names that start with two dots; its plain names link there.
+        // Kubernetes stores the versions of a mounted volume in folders whose names start with two dots. The plain names link into them.
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
         if path.is_dir() {
             if depth_left > 0 && !hidden {
-                walk(&path, depth_left - 1, files)?;
+                collect_files(&path, depth_left - 1, files)?;
             }
-        } else if is_routes(&path) {
+        } else if is_routes_file(&path) {
             files.push(path);
         }
     }

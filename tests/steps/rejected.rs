@@ -125,7 +125,7 @@ fn a_value_of_the_wrong_type_fails_its_file_and_the_last_good_one_stays() {
     proxy.write_rules(bad.text());
     crate::base::wait_for("the duration is refused", std::time::Duration::from_secs(10), || {
         let log = proxy.process.log();
-        if log.contains("the routes before it stay in force") && log.contains("soon") { Ok(()) } else { Err(log) }
+        if log.contains("keeping the previous routes") && log.contains("soon") { Ok(()) } else { Err(log) }
     });
     assert_eq!((proxy.get("good", "/x").status, proxy.get("bad", "/x").status), (200, 404));
 }

@@ -1,4 +1,4 @@
-//! What Docker's events mean for the configuration, and which containers are on their way out.
+//! Interprets Docker's events, and tracks which containers are stopping.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,42 +8,42 @@ use tokio::time::Instant;
 
 use super::signal;
 
-/// A container that survives a signal gets requests again after this time, or after its own stop time-out if that is longer.
+/// A container that survives its stop signal gets requests again after this time, or after its own stop timeout if that is longer.
 pub const STOPPING_GRACE: Duration = Duration::from_secs(30);
 
-/// It counts as stopping for so long at the most, also where its stop time-out is longer or has no end.
+/// The longest time that a container counts as stopping, even if its stop timeout is longer or infinite.
 pub const STOPPING_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Everything is listed again this often even without events, in case one was lost.
+/// How often the containers are listed again without an event, in case one was lost.
 pub const RELIST_EVERY: Duration = Duration::from_secs(300);
 
-/// How a container is stopped, and since when it runs, from its last inspection.
+/// How a container is stopped and when it was started, from its last inspection.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StopFacts {
     /// The image's or container's own stop signal.
     pub signal: Option<u8>,
-    /// How long Docker waits before it kills; [`STOPPING_MAX`] at the most.
+    /// How long Docker waits after the stop signal before it kills the container; at most [`STOPPING_MAX`].
     pub timeout: Option<Duration>,
-    /// When it was started last, since 1970.
+    /// The time of the container's last start, since 1970.
     pub started: Option<Duration>,
 }
 
-/// What to do about an event.
+/// The reaction that an event requires.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventAction {
     Ignore,
     Relist,
-    /// The container got a signal that ends it, and is gone within the time or does not go.
+    /// The container got a stop signal. If it is still running after the given time, it has survived the signal.
     Stopping(String, Duration),
-    /// The container runs anew: what was known about its stopping is over.
+    /// The container was started: it is not stopping any more.
     Started(String),
-    /// The container has ended, and its stopping with it.
-    Ended(String),
-    /// The container is there and cannot answer: paused, or unhealthy.
-    Unable(String),
+    /// The container has exited: it is not stopping any more.
+    Exited(String),
+    /// The container exists but is unavailable: it is paused or unhealthy.
+    Unavailable(String),
 }
 
-/// Reads one event; `stops` are the containers of the last listing.
+/// Decides what an event requires. `stops` has the containers of the last listing.
 pub fn action_of(event: &EventMessage, stops: &HashMap<String, StopFacts>) -> EventAction {
     let action = event.action.as_deref().unwrap_or_default();
     let actor = event.actor.as_ref();
@@ -53,43 +53,45 @@ pub fn action_of(event: &EventMessage, stops: &HashMap<String, StopFacts>) -> Ev
         (Some(EventMessageTypeEnum::CONTAINER), "kill") => {
             let signal =
                 actor.and_then(|actor| actor.attributes.as_ref()?.get("signal")).and_then(|text| signal::number(text));
-            killed(id, signal, stops)
+            on_kill(id, signal, stops)
         }
         (Some(EventMessageTypeEnum::CONTAINER), "start") => EventAction::Started(id),
-        (Some(EventMessageTypeEnum::CONTAINER), "die" | "stop" | "destroy") => EventAction::Ended(id),
-        (Some(EventMessageTypeEnum::CONTAINER), "pause" | "health_status: unhealthy") => EventAction::Unable(id),
+        (Some(EventMessageTypeEnum::CONTAINER), "die" | "stop" | "destroy") => EventAction::Exited(id),
+        (Some(EventMessageTypeEnum::CONTAINER), "pause" | "health_status: unhealthy") => EventAction::Unavailable(id),
         (Some(EventMessageTypeEnum::CONTAINER), "unpause" | "rename" | "update") => EventAction::Relist,
         (Some(EventMessageTypeEnum::CONTAINER), action) if action.starts_with("health_status") => EventAction::Relist,
         _ => EventAction::Ignore,
     }
 }
 
-/// A signal counts when it ends most programs or is the container's own way to be stopped; others, as for a reload, do not.
-fn killed(id: String, signal: Option<u8>, stops: &HashMap<String, StopFacts>) -> EventAction {
+/// The action for a `kill` event. A signal counts as a stop signal if it ends most programs or is the container's own stop signal. Other
+/// signals, such as one for a reload, are ignored.
+fn on_kill(id: String, signal: Option<u8>, stops: &HashMap<String, StopFacts>) -> EventAction {
     let known = stops.get(&id).copied().unwrap_or_default();
     let ends = signal.is_some_and(|signal| signal::ENDING.contains(&signal) || known.signal == Some(signal));
     let grace = known.timeout.map_or(STOPPING_GRACE, |timeout| STOPPING_GRACE.max(timeout));
     if ends { EventAction::Stopping(id, grace) } else { EventAction::Ignore }
 }
 
-/// Events of the last while are asked for again at each connection: what stops now got its signal a moment ago.
+/// The time, in seconds since 1970, from which each connection requests events: [`STOPPING_GRACE`] ago, because a container that is
+/// stopping now got its signal before the connection.
 pub fn replay_from(since_1970: Duration) -> i64 {
     i64::try_from(since_1970.saturating_sub(STOPPING_GRACE).as_secs()).unwrap_or(i64::MAX)
 }
 
-/// When the event was, since 1970 by the Engine's clock; `None` when nothing says so.
-pub fn moment(event: &EventMessage) -> Option<Duration> {
+/// The time of the event since 1970 by the Engine's clock; `None` if the event has no time.
+pub fn sent_at(event: &EventMessage) -> Option<Duration> {
     let nanos = event.time_nano.and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos);
     let secs = || event.time.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
     nanos.or_else(secs)
 }
 
-/// How long ago the event was; zero when the Engine's clock is ahead, or when nothing says so.
+/// The age of the event; zero if the Engine's clock is ahead or the event has no time.
 pub fn age(event: &EventMessage, since_1970: Duration) -> Duration {
-    moment(event).map_or(Duration::ZERO, |at| since_1970.saturating_sub(at))
+    sent_at(event).map_or(Duration::ZERO, |at| since_1970.saturating_sub(at))
 }
 
-/// Containers that were told to stop and have not stopped yet. They still run, but get no new requests.
+/// Containers that got a stop signal and have not exited yet. They still run, but get no new requests.
 #[derive(Debug, Default)]
 pub struct StoppingContainers {
     marks: HashMap<String, StopMark>,
@@ -97,41 +99,43 @@ pub struct StoppingContainers {
 
 #[derive(Debug)]
 struct StopMark {
-    end: Instant,
-    /// When the Engine told the container to stop, since 1970.
-    told: Option<Duration>,
+    /// When the container counts as having survived its signal.
+    until: Instant,
+    /// When the Engine sent the signal, since 1970.
+    signalled: Option<Duration>,
 }
 
 impl StoppingContainers {
-    /// The container, `told` to stop at that time, counts as stopping until `end` or until it changes state.
-    pub fn mark(&mut self, id: &str, told: Option<Duration>, end: Instant) {
-        self.marks.insert(id.to_owned(), StopMark { end, told });
+    /// Marks the container, which got its stop signal at `signalled`, as stopping until `until` or until it exits or starts.
+    pub fn mark(&mut self, id: &str, signalled: Option<Duration>, until: Instant) {
+        self.marks.insert(id.to_owned(), StopMark { until, signalled });
     }
 
     pub fn clear(&mut self, id: &str) {
         self.marks.remove(id);
     }
 
-    /// The container runs since then. What was told before to an earlier run of it is over, even if nobody heard of its end.
+    /// Clears the container's mark if its signal is older than `started`, the time of the container's last start. Such a signal ended an
+    /// earlier run, even if the events of that exit and start were lost.
     pub fn clear_before(&mut self, id: &str, started: Option<Duration>) {
-        let told = self.marks.get(id).and_then(|mark| mark.told);
-        if started.zip(told).is_some_and(|(started, told)| started > told) {
+        let signalled = self.marks.get(id).and_then(|mark| mark.signalled);
+        if started.zip(signalled).is_some_and(|(started, signalled)| started > signalled) {
             self.clear(id);
         }
     }
 
-    pub fn has(&self, id: &str) -> bool {
+    pub fn contains(&self, id: &str) -> bool {
         self.marks.contains_key(id)
     }
 
-    /// Containers whose time is over survived their signal.
-    pub fn forget_old(&mut self, now: Instant) {
-        self.marks.retain(|_, mark| mark.end > now);
+    /// Removes the marks whose time is over: those containers have survived their signal.
+    pub fn remove_elapsed(&mut self, now: Instant) {
+        self.marks.retain(|_, mark| mark.until > now);
     }
 
-    /// When the next container gets its requests back.
-    pub fn next_end(&self) -> Option<Instant> {
-        self.marks.values().map(|mark| mark.end).min()
+    /// The next time at which a container that survived its signal gets requests again.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.marks.values().map(|mark| mark.until).min()
     }
 }
 
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_that_can_change_routes_is_noticed() {
+    fn event_that_can_change_routes_is_not_ignored() {
         use EventMessageTypeEnum::{CONTAINER, IMAGE, NETWORK};
         let none = HashMap::new();
         for action in ["unpause", "rename", "update", "health_status: healthy", "health_status"] {
@@ -156,10 +160,14 @@ mod tests {
         }
         assert_eq!(action_of(&event(CONTAINER, "start", None), &none), EventAction::Started("c1".into()));
         for action in ["die", "stop", "destroy"] {
-            assert_eq!(action_of(&event(CONTAINER, action, None), &none), EventAction::Ended("c1".into()), "{action}");
+            assert_eq!(action_of(&event(CONTAINER, action, None), &none), EventAction::Exited("c1".into()), "{action}");
         }
         for action in ["pause", "health_status: unhealthy"] {
-            assert_eq!(action_of(&event(CONTAINER, action, None), &none), EventAction::Unable("c1".into()), "{action}");
+            assert_eq!(
+                action_of(&event(CONTAINER, action, None), &none),
+                EventAction::Unavailable("c1".into()),
+                "{action}"
+            );
         }
         for action in ["connect", "disconnect"] {
             assert_eq!(action_of(&event(NETWORK, action, None), &none), EventAction::Relist, "{action}");
@@ -171,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn ending_signals_and_the_containers_own_one_mean_stopping() {
+    fn ending_or_own_stop_signal_means_stopping() {
         use EventMessageTypeEnum::CONTAINER;
         let own = StopFacts { signal: Some(28), timeout: Some(Duration::from_secs(300)), started: None };
         let stops = HashMap::from([("c1".to_owned(), own)]);
@@ -180,7 +188,7 @@ mod tests {
             let stopping = EventAction::Stopping("c1".into(), STOPPING_GRACE);
             assert_eq!(action_of(&event(CONTAINER, "kill", Some(signal)), &none), stopping, "{signal}");
         }
-        assert_eq!(action_of(&event(CONTAINER, "kill", Some("1")), &stops), EventAction::Ignore, "HUP reloads");
+        assert_eq!(action_of(&event(CONTAINER, "kill", Some("1")), &stops), EventAction::Ignore, "HUP means reload");
         assert_eq!(action_of(&event(CONTAINER, "kill", Some("28")), &none), EventAction::Ignore);
         let long = EventAction::Stopping("c1".into(), Duration::from_secs(300));
         assert_eq!(action_of(&event(CONTAINER, "kill", Some("28")), &stops), long);
@@ -188,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_events_age_is_told_as_exactly_as_the_engine_tells_its_time() {
+    fn event_age_uses_the_most_exact_time_available() {
         let now = Duration::from_millis(100_500);
         let at = |time, time_nano| EventMessage { time, time_nano, ..Default::default() };
         for (event, age_millis) in [
@@ -202,14 +210,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn marks_end_with_their_time() {
+    async fn stop_marks_are_removed_when_elapsed() {
         let (mut stopping, now) = (StoppingContainers::default(), Instant::now());
         stopping.mark("a", None, now + Duration::from_secs(1));
         stopping.mark("b", None, now + Duration::from_secs(9));
-        assert_eq!(stopping.next_end(), Some(now + Duration::from_secs(1)));
-        stopping.forget_old(now + Duration::from_secs(1));
-        assert!(!stopping.has("a") && stopping.has("b"));
+        assert_eq!(stopping.next_expiry(), Some(now + Duration::from_secs(1)));
+        stopping.remove_elapsed(now + Duration::from_secs(1));
+        assert!(!stopping.contains("a") && stopping.contains("b"));
         stopping.clear("b");
-        assert_eq!(stopping.next_end(), None);
+        assert_eq!(stopping.next_expiry(), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The Docker provider: follows an Engine and publishes the configuration that its containers' labels ask for
-//! (docs/reference/providers.md#docker). It only ever reads: every request is a GET.
+//! The Docker provider: follows a Docker Engine and publishes the configuration that its containers' labels describe
+//! (docs/reference/providers.md#docker). The provider only reads: every request to the Engine is a GET.
 
 use std::time::Duration;
 
@@ -9,41 +9,44 @@ use super::update::UpdateSender;
 use crate::config::dynamic::ClientTls;
 use crate::config::labels::{DockerSettings, PROVIDER};
 
-mod unavailable;
 mod backoff;
-mod inventory;
-mod exited;
 mod engine;
-mod self_container;
+mod events;
+mod exited;
+mod failure;
+mod inspected;
+mod inventory;
 mod provider;
+mod self_container;
 mod signal;
 mod swarm;
+mod timestamp;
 mod tls;
 mod transport;
-mod events;
+mod unavailable;
 
 use backoff::Backoff;
 use provider::{Provider, SessionEnd};
 
-/// An Engine that stays away is in the log once in this time, and not at each attempt.
-const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// While attempts keep failing for the same reason, the error is logged again only after this time.
+const LOG_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// The provider's part of the static configuration (docs/reference/providers.md#docker), and where the Engine is.
+/// The provider's part of the static configuration (docs/reference/providers.md#docker), including the Engine's endpoint.
 #[derive(Debug, Clone)]
 pub struct DockerProviderSettings {
-    /// `unix:///path`, `tcp://host:port`.
+    /// The Engine's address: `unix:///path` or `tcp://host:port`.
     pub endpoint: String,
-    /// TLS over tcp.
+    /// TLS settings for an endpoint over TCP.
     pub tls: Option<ClientTls>,
-    /// False: one listing, never again.
+    /// False: the containers are listed once, and events are not followed.
     pub watch: bool,
-    /// How long the Engine may take to answer one request; the event stream has no limit.
+    /// The timeout of one request to the Engine; the event stream has none.
     pub request_timeout: Duration,
     /// The time between two listings in swarm mode.
     pub swarm_refresh: Duration,
-    /// How long a name whose containers cannot answer is still known; zero: not at all.
+    /// How long the frontends of a service without available containers are kept; zero: not at all.
     pub unavailable_grace: Duration,
-    /// How labels are read; `own_networks` is found out by the provider itself.
+    /// How labels are read. The provider sets `own_networks` itself.
     pub labels: DockerSettings,
 }
 
@@ -61,14 +64,14 @@ impl Default for DockerProviderSettings {
     }
 }
 
-/// Publishes a complete set at the start and after every change, until the receiver is gone; with `watch = false` once.
+/// Publishes a complete configuration at the start and after every change, until the receiver is dropped; with `watch = false` only once.
 ///
-/// While the Engine cannot be reached nothing is published, so the last configuration stays; where it tells events and answers nothing
-/// else, those still take containers out.
+/// While the Engine cannot be reached nothing is published, so the last configuration stays. While the Engine sends events but does not
+/// answer requests, events still remove containers.
 pub async fn run(settings: DockerProviderSettings, send: UpdateSender) {
     let mut provider = Provider::new(settings, send.clone());
     let mut backoff = Backoff::default();
-    let mut told: Option<(String, Instant)> = None;
+    let mut last_logged: Option<(String, Instant)> = None;
     loop {
         let started = Instant::now();
         let reason = match provider.session().await {
@@ -77,14 +80,14 @@ pub async fn run(settings: DockerProviderSettings, send: UpdateSender) {
         };
         send.report_unavailable(PROVIDER, &reason);
         let wait = backoff.after_run(started.elapsed());
-        if told.as_ref().is_none_or(|(before, at)| *before != reason || at.elapsed() >= TOLD_AGAIN_AFTER) {
+        if last_logged.as_ref().is_none_or(|(before, at)| *before != reason || at.elapsed() >= LOG_AGAIN_AFTER) {
             tracing::error!(
                 provider = PROVIDER,
                 endpoint = provider.endpoint(),
                 "{reason}; the last configuration stays, next attempt in {:.1} s",
                 wait.as_secs_f64()
             );
-            told = Some((reason, Instant::now()));
+            last_logged = Some((reason, Instant::now()));
         }
         if provider.wait_to_reconnect(wait).await.is_err() {
             return;

@@ -1,4 +1,4 @@
-//! What the provider does from connection to connection: it lists, waits, and all the time hears what the Engine tells.
+//! The provider's loop over connections to the Engine: it lists containers and waits, and handles the Engine's events all the time.
 
 use std::collections::BTreeSet;
 use std::future;
@@ -10,31 +10,32 @@ use bollard::models::EventMessage;
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::engine::{Engine, explain};
+use super::engine::Engine;
 use super::events::RELIST_EVERY;
+use super::failure::explain;
 use super::inventory::{ContainerInventory, EventEffect, EventTime};
 use super::unavailable::UnavailableContainers;
 use super::{DockerProviderSettings, events, self_container, swarm};
 use crate::config::labels::{self, ContainerFacts, DockerSettings, PROVIDER};
 use crate::control::update::{ProviderUpdate, UpdateSender};
 
-/// How long a burst of events is collected before the containers are listed again.
+/// How long events are collected before the containers are listed again.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
-/// How long the first routes wait for containers that have ended.
-const ENDED_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long the first configuration waits for the list of exited containers.
+const EXITED_WAIT_MAX: Duration = Duration::from_secs(3);
 
-/// Events that came together are published together, so many at the most.
-const EVENTS_AT_ONCE_MAX: usize = 256;
+/// The largest number of events that are handled, and published, together.
+const EVENT_BATCH_MAX: usize = 256;
 
-/// Events as they come, those together that came together.
+/// The event stream in batches: each batch has the events that are available at once.
 type Events = Pin<Box<dyn Stream<Item = Vec<Result<EventMessage, Error>>> + Send>>;
 
-/// Why there is nothing more to do.
+/// Why a session with the Engine ended.
 pub enum SessionEnd {
-    /// Nobody listens to the provider any more.
+    /// The receiver of the provider's updates was dropped.
     Closed,
-    /// The connection to the Engine is of no use any more, and why.
+    /// The connection to the Engine failed, and why.
     Broken(String),
 }
 
@@ -42,36 +43,36 @@ pub struct Provider {
     settings: DockerProviderSettings,
     send: UpdateSender,
     /// The ids that the proxy's own container may have.
-    own: Vec<String>,
-    /// In swarm mode, the networks of that container, as the Engine told them last.
+    own_ids: Vec<String>,
+    /// In swarm mode, the last known networks of the proxy's own container.
     own_networks: Option<BTreeSet<String>>,
-    census: ContainerInventory,
-    absent: UnavailableContainers,
-    /// Those of the last connection, heard until a new one takes its place: what the Engine says of a container that stops counts
-    /// while it answers nothing else.
+    inventory: ContainerInventory,
+    unavailable: UnavailableContainers,
+    /// The event stream of the last connection, which is read until the next connection replaces it: stopping containers must be removed
+    /// even while the Engine does not answer requests.
     events: Option<Events>,
-    /// When the last connection was made.
+    /// The time of the last connection.
     connected: Instant,
-    /// When the containers are listed again.
-    due: Instant,
-    /// Warnings that have been logged; each is logged once for as long as it lasts.
-    told: BTreeSet<String>,
+    /// The time of the next listing.
+    next_listing: Instant,
+    /// The warnings of the last configuration. A warning is logged only if it is not among them.
+    logged: BTreeSet<String>,
 }
 
 impl Provider {
     pub fn new(settings: DockerProviderSettings, send: UpdateSender) -> Self {
         let now = Instant::now();
         Provider {
-            absent: UnavailableContainers::new(settings.unavailable_grace),
+            unavailable: UnavailableContainers::new(settings.unavailable_grace),
             settings,
             send,
-            own: self_container::candidates(),
+            own_ids: self_container::candidates(),
             own_networks: None,
-            census: ContainerInventory::default(),
+            inventory: ContainerInventory::default(),
             events: None,
             connected: now,
-            due: now,
-            told: BTreeSet::new(),
+            next_listing: now,
+            logged: BTreeSet::new(),
         }
     }
 
@@ -79,9 +80,9 @@ impl Provider {
         &self.settings.endpoint
     }
 
-    /// One connection to the Engine; ends well when there is nothing more to do.
+    /// Runs one connection to the Engine. Returns `Ok` only if the containers or services were to be read once and have been.
     pub async fn session(&mut self) -> Result<(), SessionEnd> {
-        // Events since before the first listing are asked for, so none can fall between the two.
+        // The event stream starts before the first listing, so that no event is missed between the two.
         let since = events::replay_from(since_1970());
         let settings = self.settings.clone();
         let engine = self.run_with_events(Engine::connect(&settings)).await?.map_err(SessionEnd::Broken)?;
@@ -91,116 +92,120 @@ impl Provider {
         }
         if !settings.watch {
             let listing = self.run_with_events(engine.list_all()).await?.map_err(SessionEnd::Broken)?;
-            self.census.apply_listing(listing, Instant::now());
+            self.inventory.apply_listing(listing, Instant::now());
             self.publish_inventory();
-            // One that gave no answer is asked for again, as after any failure.
-            return self.census.warnings().next().map_or(Ok(()), |complaint| Err(SessionEnd::Broken(complaint)));
+            // If an inspection failed, everything is listed again after a back-off, as after any failure.
+            return self.inventory.warnings().next().map_or(Ok(()), |warning| Err(SessionEnd::Broken(warning)));
         }
-        self.follow(&engine, since).await
+        self.follow_events(&engine, since).await
     }
 
-    /// Waits; what the Engine still tells is heard.
+    /// Waits, and meanwhile handles events of the last connection.
     pub async fn wait_to_reconnect(&mut self, wait: Duration) -> Result<(), SessionEnd> {
         let end = Instant::now() + wait;
         loop {
             match self.run_with_events(sleep_until(end)).await {
-                // From then on there is nothing to hear, but the wait is not over.
+                // The event stream is closed, but the wait is not over.
                 Err(SessionEnd::Broken(_)) => {}
                 other => return other,
             }
         }
     }
 
-    async fn follow(&mut self, engine: &Engine, since: i64) -> Result<(), SessionEnd> {
-        self.events = Some(Box::pin(engine.events(since).ready_chunks(EVENTS_AT_ONCE_MAX)));
+    /// Lists the containers whenever a listing is due, and publishes the result. Events make the next listing due earlier.
+    async fn follow_events(&mut self, engine: &Engine, since: i64) -> Result<(), SessionEnd> {
+        self.events = Some(Box::pin(engine.events(since).ready_chunks(EVENT_BATCH_MAX)));
         self.connected = Instant::now();
-        self.due = self.connected;
+        self.next_listing = self.connected;
         loop {
-            self.wait().await?;
-            // An event from here on asks for one listing more.
-            self.due = Instant::now() + RELIST_EVERY;
-            let silent = self.census.begin_listing(Instant::now());
-            let listing = match self.census.is_empty() {
-                // Nothing is known of a container but what the Engine answers now.
+            self.wait_until_due().await?;
+            // An event from here on requests one more listing.
+            self.next_listing = Instant::now() + RELIST_EVERY;
+            let skipped = self.inventory.begin_listing(Instant::now());
+            let listing = match self.inventory.is_empty() {
+                // Without an earlier listing there is no last known state for a container whose inspection is skipped or times out.
                 true => {
                     let listing = self.run_with_events(engine.list_all()).await?.map_err(SessionEnd::Broken)?;
                     self.load_exited(engine).await?;
                     listing
                 }
-                false => self.run_with_events(engine.list_skipping_slow(&silent)).await?.map_err(SessionEnd::Broken)?,
+                false => {
+                    self.run_with_events(engine.list_skipping_slow(&skipped)).await?.map_err(SessionEnd::Broken)?
+                }
             };
             let now = Instant::now();
-            self.census.apply_listing(listing, now);
+            self.inventory.apply_listing(listing, now);
             self.publish_inventory();
-            let ends = self.census.next_end().into_iter().chain(self.absent.next_end(now));
-            self.due = ends.fold(self.due, Instant::min);
+            let changes = self.inventory.next_listing().into_iter().chain(self.unavailable.next_expiry(now));
+            self.next_listing = changes.fold(self.next_listing, Instant::min);
         }
     }
 
-    /// What ended before this process began is in no listing of running containers, and known all the same for its grace. A start
-    /// can do without.
+    /// Adds the containers that exited before this process started to the unavailable ones: no listing of running containers has them. If
+    /// that fails, the start continues without them.
     async fn load_exited(&mut self, engine: &Engine) -> Result<(), SessionEnd> {
         let grace = self.settings.unavailable_grace;
         if grace.is_zero() {
             return Ok(());
         }
-        let answer = self.run_with_events(timeout(ENDED_WAIT_MAX, engine.ended(grace, since_1970()))).await?;
-        match answer.unwrap_or_else(|_| Err(format!("the Docker Engine took longer than {ENDED_WAIT_MAX:?}"))) {
-            Ok(ended) => self.absent.remember(ended, Instant::now()),
+        let exited =
+            self.run_with_events(timeout(EXITED_WAIT_MAX, engine.recently_exited(grace, since_1970()))).await?;
+        match exited.unwrap_or_else(|_| Err(format!("the Docker Engine took longer than {EXITED_WAIT_MAX:?}"))) {
+            Ok(exited) => self.unavailable.add_exited(exited, Instant::now()),
             Err(reason) => tracing::warn!(
                 provider = PROVIDER,
-                "containers that ended a short while ago stay unknown, and their names are answered 404: {reason}"
+                "cannot list recently exited containers (404 instead of 503 for them): {reason}"
             ),
         }
         Ok(())
     }
 
-    /// Until the next listing is due, which events bring forward.
-    async fn wait(&mut self) -> Result<(), SessionEnd> {
+    /// Waits until the next listing is due. Events make it due earlier.
+    async fn wait_until_due(&mut self) -> Result<(), SessionEnd> {
         loop {
-            let due = self.due;
+            let due = self.next_listing;
             tokio::select! {
                 biased;
-                heard = next(&mut self.events) => self.on_events(heard)?,
+                batch = next_events(&mut self.events) => self.on_events(batch)?,
                 () = self.send.closed() => return Err(SessionEnd::Closed),
                 () = sleep_until(due) => return Ok(()),
             }
         }
     }
 
-    /// Awaits the work, and hears events meanwhile.
+    /// Awaits the work, and meanwhile handles events.
     async fn run_with_events<T>(&mut self, work: impl Future<Output = T>) -> Result<T, SessionEnd> {
         let mut work = pin!(work);
         loop {
             tokio::select! {
                 biased;
-                heard = next(&mut self.events) => self.on_events(heard)?,
+                batch = next_events(&mut self.events) => self.on_events(batch)?,
                 () = self.send.closed() => return Err(SessionEnd::Closed),
                 done = &mut work => return Ok(done),
             }
         }
     }
 
-    /// Acts on what the event stream brought. A container that is out is published as such at once: to ask the Engine first would
-    /// send it requests for as long as the answer takes.
-    fn on_events(&mut self, heard: Option<Vec<Result<EventMessage, Error>>>) -> Result<(), SessionEnd> {
+    /// Handles a batch of events, or the end of the event stream. A configuration without a removed container is published at once: if the
+    /// Engine were asked first, the container would get requests until the Engine answered.
+    fn on_events(&mut self, batch: Option<Vec<Result<EventMessage, Error>>>) -> Result<(), SessionEnd> {
         let now = Instant::now();
-        let (mut news, mut end) = (EventEffect::None, None);
-        match heard {
+        let (mut effect, mut end) = (EventEffect::None, None);
+        match batch {
             None => end = Some("the Docker Engine closed the event stream".to_owned()),
             Some(events) => {
                 for event in events {
                     match event {
-                        Ok(event) => news = news.max(self.census.on_event(&event, self.when(&event), now)),
+                        Ok(event) => effect = effect.max(self.inventory.on_event(&event, self.time_of(&event), now)),
                         Err(error) => end = Some(explain(&self.settings.endpoint, "read events", &error)),
                     }
                 }
             }
         }
-        if news > EventEffect::None {
-            self.due = self.due.min(now + DEBOUNCE);
+        if effect > EventEffect::None {
+            self.next_listing = self.next_listing.min(now + DEBOUNCE);
         }
-        if news == EventEffect::TakenOut {
+        if effect == EventEffect::Removed {
             self.publish_inventory();
         }
         match end {
@@ -212,17 +217,17 @@ impl Provider {
         }
     }
 
-    fn when(&self, event: &EventMessage) -> EventTime {
+    fn time_of(&self, event: &EventMessage) -> EventTime {
         let age = events::age(event, since_1970());
         EventTime { age, is_history: age > self.connected.elapsed() }
     }
 
-    /// Services change without events of their own, so they are listed again and again.
+    /// Lists and publishes the services every `swarm_refresh`. In swarm mode the provider reads no events.
     async fn poll_swarm(&mut self, engine: &Engine) -> Result<(), SessionEnd> {
         loop {
             let services = swarm::list(&self.settings, &engine.api_version()).await.map_err(SessionEnd::Broken)?;
-            let complaint = self.learn_own_networks(engine).await?;
-            self.publish(&services, self.own_networks.clone().unwrap_or_default(), complaint);
+            let warning = self.load_own_networks(engine).await?;
+            self.publish(&services, self.own_networks.clone().unwrap_or_default(), warning);
             if !self.settings.watch {
                 return Ok(());
             }
@@ -230,51 +235,56 @@ impl Provider {
         }
     }
 
-    /// Those that the proxy's own container was in last stay while the Engine gives no answer for it; then the log should have why.
-    async fn learn_own_networks(&mut self, engine: &Engine) -> Result<Option<String>, SessionEnd> {
-        let own = self.own.clone();
-        match self.run_with_events(engine.first_of(&own)).await? {
+    /// Loads the networks of the proxy's own container. If its inspection fails, the last known networks stay, and the result is a warning
+    /// for the log.
+    async fn load_own_networks(&mut self, engine: &Engine) -> Result<Option<String>, SessionEnd> {
+        let own_ids = self.own_ids.clone();
+        match self.run_with_events(engine.inspect_first(&own_ids)).await? {
             Ok(container) => {
-                self.own_networks = Some(self_container::networks(container.as_slice(), &own));
+                self.own_networks = Some(self_container::networks(container.as_slice(), &own_ids));
                 Ok(None)
             }
-            // Services could get addresses in networks that the proxy is not in.
+            // Without known networks, services could get addresses in networks that the proxy is not in.
             Err(reason) if self.own_networks.is_none() => Err(SessionEnd::Broken(reason)),
-            Err(reason) => Ok(Some(format!("{reason}; the proxy's own container counts as it was before"))),
+            Err(reason) => Ok(Some(format!("{reason}; using the last known networks of the proxy's own container"))),
         }
     }
 
     fn publish_inventory(&mut self) {
-        let containers = self.census.containers();
-        let own_networks = self_container::networks(&containers, &self.own);
-        let complaints: Vec<String> = self.census.warnings().collect();
-        self.publish(&containers, own_networks, complaints);
+        let containers = self.inventory.containers();
+        let own_networks = self_container::networks(&containers, &self.own_ids);
+        let warnings: Vec<String> = self.inventory.warnings().collect();
+        self.publish(&containers, own_networks, warnings);
     }
 
-    /// `complaints`: what the log should have beside the labels' own.
+    /// Publishes the configuration that the containers' labels describe. `warnings` are logged together with those about labels.
     fn publish(
         &mut self,
         containers: &[ContainerFacts],
         own_networks: BTreeSet<String>,
-        complaints: impl IntoIterator<Item = String>,
+        warnings: impl IntoIterator<Item = String>,
     ) {
         let settings = DockerSettings { own_networks, ..self.settings.labels.clone() };
-        let mut made = labels::translate(containers, &settings);
-        let absent = self.absent.apply_listing(containers, Instant::now());
-        // What there is to say of their labels has been said when they could answer.
-        labels::unavailable::keep(&mut made.dynamic, labels::translate(&absent, &settings).dynamic);
-        let warnings: BTreeSet<String> = made.warnings.into_iter().chain(complaints).collect();
-        for warning in warnings.difference(&self.told) {
+        let mut translated = labels::translate(containers, &settings);
+        let unavailable = self.unavailable.apply_listing(containers, Instant::now());
+        // Warnings about their labels were logged while these containers were available.
+        labels::unavailable::keep(&mut translated.dynamic, labels::translate(&unavailable, &settings).dynamic);
+        let warnings: BTreeSet<String> = translated.warnings.into_iter().chain(warnings).collect();
+        for warning in warnings.difference(&self.logged) {
             tracing::warn!(provider = PROVIDER, "{warning}");
         }
-        self.told = warnings;
-        // A closed channel means that the program ends; the loop notices.
-        let _ = self.send.send(ProviderUpdate { provider: PROVIDER, dynamic: made.dynamic, rejected: made.rejected });
+        self.logged = warnings;
+        // A closed channel means that the process is shutting down; the loop notices that.
+        let _ = self.send.send(ProviderUpdate {
+            provider: PROVIDER,
+            dynamic: translated.dynamic,
+            rejected: translated.rejected,
+        });
     }
 }
 
-/// The next events; without a stream there are none, ever.
-async fn next(events: &mut Option<Events>) -> Option<Vec<Result<EventMessage, Error>>> {
+/// Waits for the next batch of events; without a stream, indefinitely.
+async fn next_events(events: &mut Option<Events>) -> Option<Vec<Result<EventMessage, Error>>> {
     match events {
         Some(events) => events.next().await,
         None => future::pending().await,

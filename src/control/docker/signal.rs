@@ -1,4 +1,4 @@
-//! Signals by the names that images use in `STOPSIGNAL`.
+//! Signal numbers by the names that images use in `STOPSIGNAL`.
 
 /// Signals that end most programs: INT, QUIT, KILL, TERM.
 pub const ENDING: [u8; 4] = [2, 3, 9, 15];
@@ -15,10 +15,10 @@ const NAMES: [(&str, u8); 9] = [
     ("PWR", 30),
 ];
 
-/// The first real-time signal as glibc and Docker count them.
+/// The number of `SIGRTMIN` in glibc and Docker.
 const REAL_TIME_FIRST: u8 = 34;
 
-/// `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`; `None` for anything else.
+/// Parses a signal such as `SIGTERM`, `TERM`, `15` or `SIGRTMIN+3`; `None` for anything else.
 pub fn number(text: &str) -> Option<u8> {
     if let Ok(number) = text.parse() {
         return Some(number);
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_images_write() {
+    fn signal_names_of_images_are_parsed() {
         for (text, expected) in [
             ("SIGTERM", Some(15)),
             ("quit", Some(3)),

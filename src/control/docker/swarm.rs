@@ -13,11 +13,11 @@ const SWARM_SCOPE: &str = "filters=%7B%22scope%22%3A%5B%22swarm%22%5D%7D";
 /// `filters={"desired-state":["running"]}`.
 const SHOULD_RUN: &str = "filters=%7B%22desired-state%22%3A%5B%22running%22%5D%7D";
 
-/// All services as containers; the error says what to do.
+/// Lists all services as containers. The error says what to do.
 pub async fn list(settings: &DockerProviderSettings, version: &str) -> Result<Vec<ContainerFacts>, String> {
     let get = async |path: String| {
-        let answer = transport::get(settings, &path).await;
-        answer.map_err(|error| {
+        let response = transport::get(settings, &path).await;
+        response.map_err(|error| {
             format!("{error}: swarm mode needs the Docker Engine of a manager node, or set swarmMode = false")
         })
     };
@@ -27,7 +27,7 @@ pub async fn list(settings: &DockerProviderSettings, version: &str) -> Result<Ve
     let mut services = services_of(&services, &tasks);
     for task in services.iter_mut().flat_map(|service| &mut service.tasks).filter(|task| task.running) {
         let Some(container) = &task.ask else { continue };
-        // A container of another node is not known here: what the swarm says of it stays.
+        // The Engine does not know containers of other nodes. Their tasks keep the addresses that the swarm reports.
         if let Ok(inspected) = transport::get(settings, &format!("/{version}/containers/{container}/json")).await {
             task.correct(&own_addresses(&inspected));
         }
@@ -35,15 +35,15 @@ pub async fn list(settings: &DockerProviderSettings, version: &str) -> Result<Ve
     Ok(containers(&services, &networks_of(&networks)))
 }
 
-/// Addresses by network id.
+/// The container's addresses by network id.
 fn own_addresses(container: &Value) -> BTreeMap<String, String> {
     let networks = container["NetworkSettings"]["Networks"].as_object().into_iter().flatten();
     networks.map(|(_, network)| (text(&network["NetworkID"]), text(&network["IPAddress"]))).collect()
 }
 
-/// Names by id.
-fn networks_of(answer: &Value) -> BTreeMap<String, String> {
-    list_of(answer).map(|network| (text(&network["Id"]), text(&network["Name"]))).collect()
+/// The names of the networks by id.
+fn networks_of(networks: &Value) -> BTreeMap<String, String> {
+    list_of(networks).map(|network| (text(&network["Id"]), text(&network["Name"]))).collect()
 }
 
 fn services_of(services: &Value, tasks: &Value) -> Vec<ServiceFacts> {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_become_one_container_for_each_running_task() {
+    fn each_running_task_becomes_one_container() {
         let services = json!([
             {"ID": "s1", "Spec": {"Name": "web", "Labels": {"traefik.port": "80"}, "Mode": {"Replicated": {}},
              "EndpointSpec": {"Mode": "vip"}}, "Endpoint": {"VirtualIPs": [{"NetworkID": "n1", "Addr": "10.0.0.2/24"}]}},
@@ -130,8 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn a_task_in_a_macvlan_network_has_the_address_of_its_container() {
-        let attachment = json!({"Network": {"ID": "n1", "Spec": {"DriverConfiguration": {"Name": "macvlan"}}}, "Addresses": ["10.0.0.5/24"]});
+    fn macvlan_task_gets_the_address_of_its_container() {
+        let network = json!({"ID": "n1", "Spec": {"DriverConfiguration": {"Name": "macvlan"}}});
+        let attachment = json!({"Network": network, "Addresses": ["10.0.0.5/24"]});
         let mut task =
             task_of(&json!({"ID": "t1", "Status": {"State": "running", "ContainerStatus": {"ContainerID": "c1"}},
             "NetworksAttachments": [attachment]}));

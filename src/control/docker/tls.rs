@@ -1,4 +1,4 @@
-//! TLS towards the Engine (docs/reference/providers.md#docker-tls, `tls.*`).
+//! TLS to the Engine (docs/reference/providers.md#docker-tls, `tls.*`).
 
 use std::fs;
 
@@ -9,7 +9,8 @@ use crate::config::pem;
 use crate::control::acme::system_roots;
 use crate::tls::settings::{self, ClientSettings};
 
-/// Reads certificates and key; each is a file's path or the PEM text itself. The error names the key of `[docker.tls]`.
+/// Builds the TLS configuration of the client. Each certificate and key is given as a file's path or as the PEM text itself. The error
+/// names the key of `[docker.tls]`.
 pub fn client_config(tls: &ClientTls) -> Result<ClientConfig, String> {
     let content = |key: &str, source: &str| {
         let text = pem::content(source, &|path| fs::read_to_string(path));
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn incomplete_settings_are_refused_with_their_key() {
+    fn incomplete_tls_settings_fail_naming_the_key() {
         let tls = |ca: &str, cert: &str, key: &str, skip| ClientTls {
             ca: ca.into(),
             cert: cert.into(),

@@ -1,4 +1,4 @@
-//! The way to the Engine: a Unix socket, or TCP with or without TLS.
+//! The transport to the Engine: a Unix socket, or TCP with or without TLS.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,34 +13,36 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
 
-use super::engine::explain;
+use super::failure::explain;
 use super::{DockerProviderSettings, tls};
 use crate::config::dynamic::ClientTls;
 use crate::limits::ENGINE_ANSWER_BYTES_MAX;
 
-/// Without it a vanished host would leave the event stream silent for ever.
+/// The interval of TCP keep-alive probes. Without them a connection to a vanished host would never fail, and the event stream would stay
+/// open without events indefinitely.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
-/// Where the Engine is.
-enum Place<'a> {
+/// The parsed endpoint of the Engine.
+enum Endpoint<'a> {
+    /// The path of a Unix socket.
     Socket(&'a str),
     /// `http://host:port` or `https://host:port`.
     Url(String),
 }
 
-/// A client for the endpoint; nothing is sent yet.
+/// Creates a client for the endpoint. Sends nothing yet.
 pub fn client(settings: &DockerProviderSettings) -> Result<Docker, String> {
     let timeout = settings.request_timeout.as_secs().max(1);
-    let connected = match place(settings)? {
-        Place::Socket(path) => Docker::connect_with_unix(path, timeout, API_DEFAULT_VERSION),
-        Place::Url(url) => {
+    let connected = match parse_endpoint(settings)? {
+        Endpoint::Socket(path) => Docker::connect_with_unix(path, timeout, API_DEFAULT_VERSION),
+        Endpoint::Url(url) => {
             let client =
                 Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector(&settings.tls)?);
             let transport = move |request: BollardRequest| {
-                let answer = client.request(request);
-                async move { answer.await.map_err(bollard::errors::Error::from) }
+                let response = client.request(request);
+                async move { response.await.map_err(bollard::errors::Error::from) }
             };
             Docker::connect_with_custom_transport(transport, Some(url), timeout, API_DEFAULT_VERSION)
         }
@@ -48,27 +50,27 @@ pub fn client(settings: &DockerProviderSettings) -> Result<Docker, String> {
     connected.map_err(|error| explain(&settings.endpoint, "connect", &error))
 }
 
-/// One GET whose answer is JSON, for answers of which bollard's types know too little.
+/// Sends one GET and gives the JSON of its response, for responses with fields that bollard's types do not have.
 pub async fn get(settings: &DockerProviderSettings, path: &str) -> Result<serde_json::Value, String> {
-    let answer = async {
-        let response = match place(settings)? {
-            Place::Socket(socket) => get_from_socket(socket, path).await?,
-            Place::Url(url) => {
+    let json = async {
+        let response = match parse_endpoint(settings)? {
+            Endpoint::Socket(socket) => get_from_socket(socket, path).await?,
+            Endpoint::Url(url) => {
                 let client = Client::builder(TokioExecutor::new()).build(connector(&settings.tls)?);
                 client.request(Request::get(format!("{url}{path}")).body(Empty::<Bytes>::new())?).await?
             }
         };
         json_of(response).await
     };
-    let answer = tokio::time::timeout(settings.request_timeout, answer).await;
-    let answer = answer.unwrap_or_else(|_| Err("the Docker Engine did not answer in time".into()));
-    answer.map_err(|error| format!("cannot get {path} at {}: {error}", settings.endpoint))
+    let json = tokio::time::timeout(settings.request_timeout, json).await;
+    let json = json.unwrap_or_else(|_| Err("the Docker Engine did not answer in time".into()));
+    json.map_err(|error| format!("cannot get {path} at {}: {error}", settings.endpoint))
 }
 
 async fn get_from_socket(socket: &str, path: &str) -> Result<Response<Incoming>, AnyError> {
     let stream = TokioIo::new(UnixStream::connect(socket).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-    // It ends with the sender; what goes wrong on it comes out of the request.
+    // The connection's task ends when the sender is dropped. An error of the connection is returned by the request.
     tokio::spawn(connection);
     Ok(sender.send_request(Request::get(path).header("Host", "docker").body(Empty::<Bytes>::new())?).await?)
 }
@@ -82,14 +84,14 @@ async fn json_of(response: Response<Incoming>) -> Result<serde_json::Value, AnyE
     Ok(serde_json::from_slice(&body)?)
 }
 
-fn place(settings: &DockerProviderSettings) -> Result<Place<'_>, String> {
+fn parse_endpoint(settings: &DockerProviderSettings) -> Result<Endpoint<'_>, String> {
     let endpoint = settings.endpoint.as_str();
     let (scheme, address) = endpoint.split_once("://").unwrap_or(("", endpoint));
     let address = address.trim_end_matches('/');
     match (scheme, &settings.tls) {
-        ("unix", _) => Ok(Place::Socket(address)),
-        ("tcp" | "http", None) => Ok(Place::Url(format!("http://{address}"))),
-        ("tcp" | "https", Some(_)) => Ok(Place::Url(format!("https://{address}"))),
+        ("unix", _) => Ok(Endpoint::Socket(address)),
+        ("tcp" | "http", None) => Ok(Endpoint::Url(format!("http://{address}"))),
+        ("tcp" | "https", Some(_)) => Ok(Endpoint::Url(format!("https://{address}"))),
         _ => Err(format!(
             "docker.endpoint {endpoint:?} cannot be used: write unix:///var/run/docker.sock or tcp://host:port"
         )),
@@ -100,8 +102,8 @@ fn connector(settings: &Option<ClientTls>) -> Result<HttpsConnector<HttpConnecto
     let mut tcp = HttpConnector::new();
     tcp.set_keepalive(Some(TCP_KEEPALIVE));
     tcp.enforce_http(false);
-    // Without settings the URL is plain http and this configuration is never used.
-    let never = ClientTls { insecure_skip_verify: true, ..ClientTls::default() };
-    let config = tls::client_config(settings.as_ref().unwrap_or(&never))?;
+    // Without TLS settings the URL is plain http, and this configuration is never used.
+    let unused = ClientTls { insecure_skip_verify: true, ..ClientTls::default() };
+    let config = tls::client_config(settings.as_ref().unwrap_or(&unused))?;
     Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(tcp))
 }

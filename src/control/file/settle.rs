@@ -1,115 +1,122 @@
-//! When a change of files is over. Files are written in steps: one that was emptied and is about to be filled would clear all
-//! routes, one that holds its first lines only would clear some. A busy disk can hold a writer between two steps for tens of
-//! seconds, while the file looks at rest.
+//! Waits until a change of files is complete. Files are written in steps: reading a file that has been emptied and not yet written would
+//! remove all routes, and reading its first lines only would remove some. A busy disk can delay a writer between two steps for tens of
+//! seconds, during which the file does not change.
 
 use std::time::{Duration, SystemTime};
 
 use super::super::file_stamp::Stamp;
 use super::stamps::FileStamps;
-use super::watches::{FileWatcher, Writing};
+use super::watches::{FileWatcher, LastWrite};
 use super::{RoutesLocation, SETTLE_PERIOD};
 
-/// Somebody at work is waited for this many [`SETTLE_PERIOD`]s, the rounds in which the files are looked at.
-const WORK_ROUNDS_MAX: u32 = 1200;
+/// How many rounds of [`SETTLE_PERIOD`] a writer that has a file open is waited for. In each round the files' status is read once.
+const WRITING_ROUNDS_MAX: u32 = 1200;
 
-/// A file that the kernel itself is still emptying is waited for this many: the disk decides, and nobody means an empty file yet.
-const EMPTYING_ROUNDS_MAX: u32 = 12_000;
+/// How many rounds a file is waited for that the kernel is still truncating. The disk decides how long that takes, and the file is
+/// certainly not complete.
+const TRUNCATING_ROUNDS_MAX: u32 = 12_000;
 
-/// A file that somebody has open counts as being written for this long after the last write that was told.
+/// How long after its last reported write an open file counts as being written.
 const OPEN_FOR: Duration = Duration::from_secs(10);
 
-/// The same for a file that was emptied.
+/// [`OPEN_FOR`] for a file that was emptied.
 const EMPTIED_FOR: Duration = Duration::from_secs(60);
 
-/// How a change looks, from what may be read at once to what should not be read yet.
+/// The state of a change, in order from one that may be read at once to one that must not be read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum WriteState {
-    /// New contents, and nobody is known to be at work on them.
-    Whole,
-    /// A file was emptied and closed, or is gone: it may come back.
+    /// A file has new contents, and no writer is known to have it open.
+    Complete,
+    /// A file was emptied and closed, or is gone. It may come back.
     Emptied,
-    /// A file was emptied, and nothing tells whether its writer is done.
-    Untold,
-    /// Somebody is at work on a file.
-    AtWork,
-    /// A file is being emptied, and the disk is not done with it.
-    Emptying,
+    /// A file was emptied, and no event reports whether its writer has closed it.
+    EmptiedUnknown,
+    /// A writer has a file open.
+    Writing,
+    /// The kernel is truncating a file, and the disk has not finished that.
+    Truncating,
 }
 
 impl WriteState {
-    /// After how many rounds without a change it is over, and after how many of any kind.
+    /// The number of successive rounds without a change after which the change is over, and the largest number of rounds in this state.
     fn rounds(self) -> (u32, u32) {
         match self {
-            WriteState::Whole => (1, 20),
+            WriteState::Complete => (1, 20),
             WriteState::Emptied => (20, 60),
-            WriteState::Untold => (200, 400),
-            WriteState::AtWork => (u32::MAX, WORK_ROUNDS_MAX),
-            WriteState::Emptying => (u32::MAX, EMPTYING_ROUNDS_MAX),
+            WriteState::EmptiedUnknown => (200, 400),
+            WriteState::Writing => (u32::MAX, WRITING_ROUNDS_MAX),
+            WriteState::Truncating => (u32::MAX, TRUNCATING_ROUNDS_MAX),
         }
     }
 
-    /// That of the change from `before` to `stamps`: the least restful of the files that differ.
+    /// The state of the change from `before` to `stamps`: the highest state of the files that differ.
     fn of(
-        place: &RoutesLocation,
-        watches: &Option<FileWatcher>,
+        location: &RoutesLocation,
+        watcher: &Option<FileWatcher>,
         before: &FileStamps,
         stamps: &FileStamps,
     ) -> WriteState {
         let files = stamps.differing(before).map(|(path, was, is)| {
-            let writing = watches.as_ref().and_then(|watches| watches.writing(place, path));
-            WriteState::of_file(was, is, writing, before.taken)
+            let last_write = watcher.as_ref().and_then(|watcher| watcher.last_write(location, path));
+            WriteState::of_file(was, is, last_write, before.taken)
         });
-        files.max().unwrap_or(WriteState::Whole)
+        files.max().unwrap_or(WriteState::Complete)
     }
 
-    /// `looked`: when the file was as it `was`.
-    fn of_file(was: Option<&Stamp>, is: Option<&Stamp>, writing: Option<Writing>, looked: SystemTime) -> WriteState {
+    /// The state of one file. `taken` is when the earlier status, `was`, was read.
+    fn of_file(
+        was: Option<&Stamp>,
+        is: Option<&Stamp>,
+        last_write: Option<LastWrite>,
+        taken: SystemTime,
+    ) -> WriteState {
         let Some(is) = is else { return WriteState::Emptied };
         let is_emptied = is.is_empty() && was.is_some_and(|was| !was.is_empty());
         let open_for = if is_emptied { EMPTIED_FOR } else { OPEN_FOR };
-        match writing {
-            Some(Writing::Open(last)) if last.elapsed() < open_for => WriteState::AtWork,
-            Some(Writing::Closed(when)) if when >= is.changed() && when > looked => {
+        match last_write {
+            Some(LastWrite::Open(last)) if last.elapsed() < open_for => WriteState::Writing,
+            Some(LastWrite::Closed(when)) if when >= is.changed() && when > taken => {
                 if is_emptied {
                     WriteState::Emptied
                 } else {
-                    WriteState::Whole
+                    WriteState::Complete
                 }
             }
-            _ if is_emptied && was.is_some_and(|was| is.is_being_cut(was)) => WriteState::Emptying,
-            _ if is_emptied => WriteState::Untold,
-            _ => WriteState::Whole,
+            _ if is_emptied && was.is_some_and(|was| is.is_being_cut(was)) => WriteState::Truncating,
+            _ if is_emptied => WriteState::EmptiedUnknown,
+            _ => WriteState::Complete,
         }
     }
 }
 
-/// Waits for the end of a change of what was as `before`. Gives the files' status then, and false if there was no end to wait for.
+/// Waits until the change since `before` is over. Gives the files' status then, and false if the change was not over after the largest
+/// number of rounds.
 pub(super) async fn wait_until_settled(
-    place: &RoutesLocation,
-    watches: &Option<FileWatcher>,
+    location: &RoutesLocation,
+    watcher: &Option<FileWatcher>,
     before: &FileStamps,
     mut stamps: FileStamps,
 ) -> (FileStamps, bool) {
-    let (mut rest, mut rounds, mut quiet) = (WriteState::Whole, 0u32, 0u32);
-    for _ in 0..EMPTYING_ROUNDS_MAX {
+    let (mut state, mut rounds, mut unchanged) = (WriteState::Complete, 0u32, 0u32);
+    for _ in 0..TRUNCATING_ROUNDS_MAX {
         tokio::time::sleep(SETTLE_PERIOD).await;
-        let now = FileStamps::of(place);
-        quiet = if now == stamps { quiet + 1 } else { 0 };
+        let now = FileStamps::of(location);
+        unchanged = if now == stamps { unchanged + 1 } else { 0 };
         stamps = now;
-        let rest_now = WriteState::of(place, watches, before, &stamps);
-        // What was waited for so far says nothing about how long the next step takes.
-        rounds = if rest_now == rest { rounds + 1 } else { 1 };
-        rest = rest_now;
-        let (enough, most) = rest.rounds();
-        if quiet >= enough || (rest < WriteState::AtWork && rounds >= most) {
+        let state_now = WriteState::of(location, watcher, before, &stamps);
+        // The time spent in one state says nothing about how long the next state takes, so each state has its own rounds.
+        rounds = if state_now == state { rounds + 1 } else { 1 };
+        state = state_now;
+        let (unchanged_enough, rounds_max) = state.rounds();
+        if unchanged >= unchanged_enough || (state < WriteState::Writing && rounds >= rounds_max) {
             return (stamps, true);
         }
-        if rounds >= most {
+        if rounds >= rounds_max {
             break;
         }
     }
     let waited = SETTLE_PERIOD * rounds;
-    tracing::warn!("file provider: {place} is still being written after {waited:?}: it is read as it stands");
+    tracing::warn!("file provider: {location} is still being written after {waited:?}: reading it as it is");
     (stamps, false)
 }
 
@@ -121,20 +128,20 @@ mod tests {
 
     use super::*;
 
-    /// A folder of files under watch.
-    struct Stage {
+    /// A folder of files with a watcher.
+    struct WatchedFolder {
         folder: tempfile::TempDir,
-        place: RoutesLocation,
-        watches: Option<FileWatcher>,
+        location: RoutesLocation,
+        watcher: Option<FileWatcher>,
     }
 
-    impl Stage {
-        fn new() -> Stage {
+    impl WatchedFolder {
+        fn new() -> WatchedFolder {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let place = RoutesLocation::Directory(folder.path().to_owned());
+            let location = RoutesLocation::Directory(folder.path().to_owned());
             let (report, _) = tokio::sync::mpsc::unbounded_channel();
-            let watches = Some(FileWatcher::new(&place, report));
-            Stage { folder, place, watches }
+            let watcher = Some(FileWatcher::new(&location, report));
+            WatchedFolder { folder, location, watcher }
         }
 
         fn write(&self, name: &str, text: &str) -> File {
@@ -143,21 +150,21 @@ mod tests {
             file
         }
 
-        /// The status as it is, after longer than a file system's clock and the events' thread need.
-        fn look(&self) -> FileStamps {
+        /// The files' status after 30 ms, which is longer than the file system's clock and the watcher's thread need.
+        fn stamps(&self) -> FileStamps {
             std::thread::sleep(Duration::from_millis(30));
-            FileStamps::of(&self.place)
+            FileStamps::of(&self.location)
         }
 
-        fn rest(&self, before: &FileStamps) -> WriteState {
-            WriteState::of(&self.place, &self.watches, before, &self.look())
+        fn state(&self, before: &FileStamps) -> WriteState {
+            WriteState::of(&self.location, &self.watcher, before, &self.stamps())
         }
 
-        /// Events come when they come.
+        /// Asserts that the state becomes the expected one within half of [`OPEN_FOR`], because events arrive late.
         fn assert_becomes(&self, before: &FileStamps, expected: WriteState) {
             let start = std::time::Instant::now();
-            while self.rest(before) != expected && start.elapsed() < OPEN_FOR / 2 {}
-            assert_eq!(self.rest(before), expected);
+            while self.state(before) != expected && start.elapsed() < OPEN_FOR / 2 {}
+            assert_eq!(self.state(before), expected);
         }
 
         fn remove(&self, name: &str) {
@@ -166,74 +173,78 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_is_at_work_until_it_closes() {
-        let stage = Stage::new();
-        drop((stage.write("a.toml", "long text"), stage.write("b.toml", "x")));
-        let before = stage.look();
-        assert_eq!(stage.rest(&before), WriteState::Whole);
-        let a = stage.write("a.toml", "new");
-        stage.assert_becomes(&before, WriteState::AtWork);
-        // Not the writer's affair: it has not touched that one.
-        let other = stage.write("notes.txt", "x");
+    fn file_is_being_written_until_writer_closes_it() {
+        let watched = WatchedFolder::new();
+        drop((watched.write("a.toml", "long text"), watched.write("b.toml", "x")));
+        let before = watched.stamps();
+        assert_eq!(watched.state(&before), WriteState::Complete);
+        let a = watched.write("a.toml", "new");
+        watched.assert_becomes(&before, WriteState::Writing);
+        // A file that is no routes file does not count, although it is still open.
+        let other = watched.write("notes.txt", "x");
         drop(a);
-        stage.assert_becomes(&before, WriteState::Whole);
-        let before = stage.look();
-        let _held = stage.write("c.toml", "held open for ever");
-        stage.assert_becomes(&before, WriteState::AtWork);
-        let before = stage.look();
-        drop(File::create(stage.folder.path().join("b.toml")));
-        stage.assert_becomes(&before, WriteState::Emptied);
-        // Another file takes the name of the one that is held open.
-        let before = stage.look();
-        stage.remove("c.toml");
-        let path = |name| stage.folder.path().join(name);
+        watched.assert_becomes(&before, WriteState::Complete);
+        let before = watched.stamps();
+        let _held = watched.write("c.toml", "never closed");
+        watched.assert_becomes(&before, WriteState::Writing);
+        let before = watched.stamps();
+        drop(File::create(watched.folder.path().join("b.toml")));
+        watched.assert_becomes(&before, WriteState::Emptied);
+        // Another file replaces the one that is still open.
+        let before = watched.stamps();
+        watched.remove("c.toml");
+        let path = |name| watched.folder.path().join(name);
         fs::hard_link(path("a.toml"), path("c.toml")).expect("linked");
-        stage.assert_becomes(&before, WriteState::Whole);
+        watched.assert_becomes(&before, WriteState::Complete);
         drop(other);
     }
 
     #[test]
-    fn an_emptied_file_is_told_by_its_close_and_a_new_one_of_its_name_is_not() {
-        let stage = Stage::new();
-        drop(stage.write("a.toml", "x"));
-        let before = stage.look();
-        let path = stage.folder.path().join("a.toml");
+    fn emptied_file_is_recognised_by_its_close_event() {
+        let watched = WatchedFolder::new();
+        drop(watched.write("a.toml", "x"));
+        let before = watched.stamps();
+        let path = watched.folder.path().join("a.toml");
         drop(File::create(&path).expect("emptied"));
-        stage.assert_becomes(&before, WriteState::Emptied);
+        watched.assert_becomes(&before, WriteState::Emptied);
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("another mode");
-        stage.assert_becomes(&before, WriteState::Emptied);
-        assert_eq!(WriteState::of(&stage.place, &None, &before, &stage.look()), WriteState::Untold, "no events");
-        stage.remove("a.toml");
-        stage.assert_becomes(&before, WriteState::Emptied);
+        watched.assert_becomes(&before, WriteState::Emptied);
+        assert_eq!(
+            WriteState::of(&watched.location, &None, &before, &watched.stamps()),
+            WriteState::EmptiedUnknown,
+            "no events"
+        );
+        watched.remove("a.toml");
+        watched.assert_becomes(&before, WriteState::Emptied);
         let begun = File::create(&path).expect("the next one");
-        stage.assert_becomes(&before, WriteState::Untold);
+        watched.assert_becomes(&before, WriteState::EmptiedUnknown);
         drop(begun);
-        stage.assert_becomes(&before, WriteState::Emptied);
-        drop(stage.write("b.toml", ""));
-        let before = stage.look();
-        drop(stage.write("b.toml", ""));
-        stage.assert_becomes(&before, WriteState::Whole);
+        watched.assert_becomes(&before, WriteState::Emptied);
+        drop(watched.write("b.toml", ""));
+        let before = watched.stamps();
+        drop(watched.write("b.toml", ""));
+        watched.assert_becomes(&before, WriteState::Complete);
     }
 
     #[test]
-    fn a_file_that_is_being_emptied_shows_its_size_before_its_time() {
-        let stage = Stage::new();
-        drop(stage.write("a.toml", "long text"));
-        let before = stage.look();
-        drop(stage.write("a.toml", ""));
-        let half = stage.look().with_times_of(&before);
-        assert_eq!(WriteState::of(&stage.place, &None, &before, &half), WriteState::Emptying);
-        // Two saves within one step of a coarse clock: the close behind the first look tells them apart.
-        drop(stage.write("a.toml", "text"));
-        stage.assert_becomes(&before, WriteState::Whole);
-        let same_second = stage.look().with_times_of(&before);
-        assert_eq!(WriteState::of(&stage.place, &stage.watches, &before, &same_second), WriteState::Whole);
+    fn truncating_file_has_new_size_and_earlier_times() {
+        let watched = WatchedFolder::new();
+        drop(watched.write("a.toml", "long text"));
+        let before = watched.stamps();
+        drop(watched.write("a.toml", ""));
+        let half = watched.stamps().with_times_of(&before);
+        assert_eq!(WriteState::of(&watched.location, &None, &before, &half), WriteState::Truncating);
+        // Two saves within one tick of a coarse file system clock: the close event after the first look distinguishes them.
+        drop(watched.write("a.toml", "text"));
+        watched.assert_becomes(&before, WriteState::Complete);
+        let same_second = watched.stamps().with_times_of(&before);
+        assert_eq!(WriteState::of(&watched.location, &watched.watcher, &before, &same_second), WriteState::Complete);
     }
 
     #[test]
-    fn a_single_file_is_known_by_its_own_name() {
-        let place = RoutesLocation::File("routes.toml".into());
-        assert_eq!(place.key(Path::new("/some/where/./routes.toml")), Some("routes.toml".into()));
-        assert_eq!(place.key(Path::new("/some/where/draft")), None);
+    fn single_file_is_matched_by_its_file_name() {
+        let location = RoutesLocation::File("routes.toml".into());
+        assert_eq!(location.key(Path::new("/some/where/./routes.toml")), Some("routes.toml".into()));
+        assert_eq!(location.key(Path::new("/some/where/draft")), None);
     }
 }

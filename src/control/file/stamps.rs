@@ -1,4 +1,4 @@
-//! Noticing that the files of a place changed.
+//! Detects changes of the files of a location from their status.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,12 @@ use std::time::SystemTime;
 use super::super::file_stamp::Stamp;
 use super::RoutesLocation;
 
-/// The status of every file of a place. Two that are equal mean that nothing needs to be read again.
+/// The status of every file of a location. If two of them are equal, the files need not be read again.
 #[derive(Debug, Clone)]
 pub(super) struct FileStamps {
+    /// `None`: the file does not exist, or its status cannot be read.
     files: BTreeMap<PathBuf, Option<Stamp>>,
-    /// When it was looked at.
+    /// When the status was read.
     pub taken: SystemTime,
 }
 
@@ -22,14 +23,14 @@ impl PartialEq for FileStamps {
 }
 
 impl FileStamps {
-    /// Looks at the files there are now; one that is gone, or a folder that cannot be read, is a state like any other.
-    pub fn of(place: &RoutesLocation) -> FileStamps {
+    /// Reads the status of the location's files. A file that is gone, or a folder that cannot be read, is a state like any other.
+    pub fn of(location: &RoutesLocation) -> FileStamps {
         let taken = SystemTime::now();
-        let files = place.files().unwrap_or_else(|_| vec![place.path().to_owned()]);
+        let files = location.files().unwrap_or_else(|_| vec![location.path().to_owned()]);
         FileStamps { files: files.into_iter().map(|file| (file.clone(), Stamp::of(&file))).collect(), taken }
     }
 
-    /// The files that are not as `before`: their paths, what they were and what they are. `None`: not there.
+    /// The files whose status differs from `before`: path, earlier status and status now. `None`: the file does not exist.
     pub fn differing<'a>(
         &'a self,
         before: &'a FileStamps,
@@ -46,7 +47,7 @@ impl FileStamps {
 
 #[cfg(test)]
 impl FileStamps {
-    /// As ext4 shows a file while it is being emptied: the new size, and the times of before.
+    /// The status as ext4 shows it while a file is being truncated: the new size with the earlier times.
     pub fn with_times_of(mut self, before: &FileStamps) -> FileStamps {
         for (path, stamp) in &mut self.files {
             if let (Some(stamp), Some(before)) = (stamp, before.file(path)) {

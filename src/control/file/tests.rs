@@ -1,4 +1,4 @@
-//! Tests of `control/file`.
+//! Unit tests of the file provider.
 
 use super::*;
 use std::fs;
@@ -6,8 +6,8 @@ use std::io::Write;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-/// Long enough for a slow machine; a passing test waits for events, not for this.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long tests wait for an update. Long enough for a slow machine; a passing test never waits this long.
+const UPDATE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 fn with_backends(names: &[&str]) -> String {
     names.iter().map(|name| format!("[backends.{name}.servers.s]\nurl = \"http://127.0.0.1:1\"\n")).collect()
@@ -19,13 +19,13 @@ struct Provider {
 }
 
 impl Provider {
-    fn start(place: RoutesLocation, watch: bool, poll: Duration) -> Provider {
+    fn start(location: RoutesLocation, watch: bool, poll: Duration) -> Provider {
         let (send, updates) = crate::control::update::channel();
-        Provider { updates, task: tokio::spawn(run(FileSettings { place, watch, poll }, send)) }
+        Provider { updates, task: tokio::spawn(run(FileSettings { location, watch, poll }, send)) }
     }
 
     async fn backends(&mut self) -> Vec<String> {
-        let update = tokio::time::timeout(PATIENCE, self.updates.recv()).await.expect("no update in time");
+        let update = tokio::time::timeout(UPDATE_WAIT_MAX, self.updates.recv()).await.expect("no update in time");
         update.expect("the provider ended").dynamic.backends.into_keys().collect()
     }
 
@@ -48,12 +48,12 @@ fn write(path: &Path, text: &str) {
 }
 
 #[test]
-fn rewriting_renaming_emptying_and_deleting() {
+fn rewritten_renamed_and_emptied_file_is_reloaded() {
     block_on(async {
         let folder = folder();
         let file = folder.path().join("routes.toml");
         write(&file, &with_backends(&["a"]));
-        // The poll is too slow to help: inotify must do it.
+        // Polling is too slow to help, so inotify must notice the changes.
         let mut provider = Provider::start(RoutesLocation::File(file.clone()), true, Duration::from_secs(3600));
         assert_eq!(provider.backends().await, ["a"]);
         write(&file, &with_backends(&["b"]));
@@ -75,12 +75,15 @@ fn rewriting_renaming_emptying_and_deleting() {
         provider.assert_quiet().await;
 
         drop(provider.updates);
-        tokio::time::timeout(PATIENCE, provider.task).await.expect("it ends when nobody listens").expect("no panic");
+        tokio::time::timeout(UPDATE_WAIT_MAX, provider.task)
+            .await
+            .expect("the provider ends when the receiver is dropped")
+            .expect("no panic");
     });
 }
 
 #[test]
-fn a_writer_that_pauses_is_waited_for() {
+fn pausing_writer_is_waited_for() {
     block_on(async {
         let folder = folder();
         let file = folder.path().join("routes.toml");
@@ -91,7 +94,7 @@ fn a_writer_that_pauses_is_waited_for() {
         let mut whole = Provider::start(RoutesLocation::Directory(folder.path().to_owned()), true, never);
         assert_eq!(single.backends().await, ["a"]);
         assert_eq!(whole.backends().await, ["a"]);
-        // As a busy disk does it: longer in each step than a file needs to look at rest.
+        // As on a busy disk, each write takes longer than the provider waits for an unchanged file.
         let mut writer = fs::File::create(&file).expect("emptied");
         for part in [&first, &second] {
             tokio::time::sleep(SETTLE_PERIOD * 25).await;
@@ -105,7 +108,7 @@ fn a_writer_that_pauses_is_waited_for() {
 }
 
 #[test]
-fn a_swapped_link_is_noticed_as_kubernetes_makes_it() {
+fn link_swapped_as_by_kubernetes_is_noticed() {
     block_on(async {
         let folder = folder();
         let path = |name: &str| folder.path().join(name);
@@ -129,22 +132,25 @@ fn a_swapped_link_is_noticed_as_kubernetes_makes_it() {
 }
 
 #[test]
-fn polling_alone_suffices_and_a_bad_first_file_is_waited_out() {
+fn polling_alone_notices_corrected_first_file() {
     block_on(async {
         let folder = folder();
         let file = folder.path().join("routes.toml");
         write(&file, "[backends.x\n");
-        // Without watches, as on a mount that sends no events.
+        // Without a watcher, as on a mount that delivers no events.
         let mut provider = Provider::start(RoutesLocation::File(file.clone()), false, Duration::from_millis(20));
         provider.assert_quiet().await;
         write(&file, &with_backends(&["a"]));
         assert_eq!(provider.backends().await, ["a"]);
-        tokio::time::timeout(PATIENCE, provider.task).await.expect("it ends without watch").expect("no panic");
+        tokio::time::timeout(UPDATE_WAIT_MAX, provider.task)
+            .await
+            .expect("the provider ends without watch")
+            .expect("no panic");
     });
 }
 
 #[test]
-fn a_place_that_appears_later_is_found() {
+fn folder_that_appears_later_is_found() {
     block_on(async {
         let folder = folder();
         let later = folder.path().join("later");
@@ -158,7 +164,7 @@ fn a_place_that_appears_later_is_found() {
 }
 
 #[test]
-fn a_folder_is_read_in_order_with_subfolders() {
+fn folder_is_read_in_path_order_with_subfolders() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     fs::create_dir(path("sub")).expect("created");
@@ -166,48 +172,48 @@ fn a_folder_is_read_in_order_with_subfolders() {
     write(&path("a.toml"), &with_backends(&["one"]));
     write(&path("sub/c.toml"), &with_backends(&["three"]));
     write(&path("notes.txt"), "not toml");
-    let place = RoutesLocation::Directory(folder.path().to_owned());
-    let merged = load(&place).expect("all files are good");
+    let location = RoutesLocation::Directory(folder.path().to_owned());
+    let merged = load(&location).expect("all files are good");
     assert_eq!(merged.dynamic.backends.keys().collect::<Vec<_>>(), ["one", "three", "two"]);
     assert_eq!(merged.rejected.len(), 1);
     assert!(merged.rejected[0].name.ends_with("b.toml"), "{:?}", merged.rejected);
 
     write(&path("sub/d.tmpl"), "{{ range . }}\n");
-    let error = load(&place).expect_err("a template is refused").to_string();
+    let error = load(&location).expect_err("a template is rejected").to_string();
     assert!(error.contains("d.tmpl:1:1") && error.contains("does not run templates"), "{error}");
 }
 
 #[test]
-fn the_main_file_gives_its_routes_only_and_may_hold_braces() {
+fn main_file_yields_only_routes_and_may_have_braces() {
     let folder = folder();
     let main = folder.path().join("traefik.toml");
     let text = "[file]\n[entryPoints.http.redirect]\nreplacement = '{{ x }}'\n";
     write(&main, &(text.to_owned() + &with_backends(&["a"])));
     let settings = FileSettings::new(&static_config::File::default(), Some(&main)).expect("there is a main file");
-    assert_eq!(settings.place, RoutesLocation::Main(main));
-    let merged = load(&settings.place).expect("good");
+    assert_eq!(settings.location, RoutesLocation::Main(main));
+    let merged = load(&settings.location).expect("good");
     assert_eq!(merged.dynamic.backends.len(), 1);
     assert_eq!(FileSettings::new(&static_config::File::default(), None), None);
 }
 
 #[test]
-fn an_error_that_stays_is_told_once_and_reading_makes_no_noise() {
+fn reading_a_file_is_no_change_and_error_is_logged_once() {
     block_on(async {
         let folder = folder();
         let file = folder.path().join("routes.toml");
         write(&file, "");
         let (report, mut events) = unbounded_channel();
-        let mut watches = FileWatcher::new(&RoutesLocation::File(file.clone()), report);
+        let mut watcher = FileWatcher::new(&RoutesLocation::File(file.clone()), report);
         tokio::time::sleep(Duration::from_millis(100)).await;
         while events.try_recv().is_ok() {}
         for _ in 0..3 {
-            watches.renew();
+            watcher.renew();
             fs::read_to_string(&file).expect("readable");
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(events.try_recv().is_err(), "looking at the file must not look like a change");
+        assert!(events.try_recv().is_err(), "reading the file must not count as a change");
         write(&file, "x = 1");
-        tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time").expect("an event");
+        tokio::time::timeout(UPDATE_WAIT_MAX, events.recv()).await.expect("in time").expect("an event");
     });
     let mut last = String::new();
     report_once(&mut last, "bad".to_owned(), true);

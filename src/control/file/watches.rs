@@ -1,4 +1,5 @@
-//! inotify on a place: the folder tells about renames, the file itself about writes through a mount of that one file.
+//! Watches a location with inotify. The folder's watch reports renames, and the file's own watch reports writes through a bind mount of
+//! that one file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,58 +12,61 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::RoutesLocation;
 
+/// The inotify watches of a location.
 pub(super) struct FileWatcher {
-    /// `None` when the kernel gives no inotify instance; polling then does it alone.
+    /// `None` if the kernel gives no inotify instance. Changes are then noticed by polling alone.
     watcher: Option<RecommendedWatcher>,
     folder: PathBuf,
     mode: RecursiveMode,
-    /// The single file, if it is one.
+    /// The file, if the location is a single file.
     file: Option<PathBuf>,
     folder_watched: bool,
-    written: Written,
+    writes: WriteLog,
 }
 
-/// What events told of the files so far, for so many of them at the most: of those forgotten nothing is known.
+/// The last write to each file that events have reported. If that is known of [`WRITES_MAX`] files, the next event clears the log.
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<BTreeMap<PathBuf, Writing>>>);
+struct WriteLog(Arc<Mutex<BTreeMap<PathBuf, LastWrite>>>);
 
-const WRITTEN_MAX: usize = 4096;
+/// The largest number of files in a [`WriteLog`].
+const WRITES_MAX: usize = 4096;
 
+/// The last reported write to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writing {
-    /// Written to at this time, and not closed since.
+pub(super) enum LastWrite {
+    /// The file was written to at this time and has not been closed since.
     Open(Instant),
-    /// Closed, or put in its place as a whole, at this time. The kernel of this machine takes the time of a change from the
-    /// same clock; a file server has its own.
+    /// The file was closed by its writer, or moved to its path complete, at this time. The kernel takes the change times of local files
+    /// from the same clock; a file server has its own.
     Closed(SystemTime),
 }
 
-impl Written {
-    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Writing>> {
+impl WriteLog {
+    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, LastWrite>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, place: &RoutesLocation, event: &Event) {
+    fn record(&self, location: &RoutesLocation, event: &Event) {
         let mut files = self.files();
-        // Events were lost, the closing of a file perhaps among them.
-        if event.need_rescan() || files.len() >= WRITTEN_MAX {
+        // Events were lost, perhaps including the closing of a file.
+        if event.need_rescan() || files.len() >= WRITES_MAX {
             files.clear();
         }
-        for path in event.paths.iter().filter_map(|path| place.key(path)) {
+        for path in event.paths.iter().filter_map(|path| location.key(path)) {
             match event.kind {
-                // Emptying a file while opening it is an event of this kind too; it comes when the emptying is done.
-                EventKind::Modify(ModifyKind::Data(_)) => drop(files.insert(path, Writing::Open(Instant::now()))),
+                // Truncating a file on open is an event of this kind too. The event is sent when the truncation is done.
+                EventKind::Modify(ModifyKind::Data(_)) => drop(files.insert(path, LastWrite::Open(Instant::now()))),
                 EventKind::Access(AccessKind::Close(AccessMode::Write))
                 | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
-                    files.insert(path, Writing::Closed(SystemTime::now()));
+                    files.insert(path, LastWrite::Closed(SystemTime::now()));
                 }
-                // The time of its change moves on with its owner or its mode.
+                // A change of owner or mode sets the file's change time as well.
                 EventKind::Modify(ModifyKind::Metadata(_)) => {
-                    if let Some(Writing::Closed(when)) = files.get_mut(&path) {
+                    if let Some(LastWrite::Closed(when)) = files.get_mut(&path) {
                         *when = SystemTime::now();
                     }
                 }
-                // Another file has this name from now on, or none.
+                // From now on the path is that of another file, or of none.
                 EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
                     files.remove(&path);
                 }
@@ -73,38 +77,39 @@ impl Written {
 }
 
 impl FileWatcher {
-    /// Starts watching; each change puts a `()` into `report`.
-    pub fn new(place: &RoutesLocation, report: UnboundedSender<()>) -> FileWatcher {
-        let written = Written::default();
-        let (noted, whose) = (written.clone(), place.clone());
+    /// Starts watching. Each change sends a `()` to `report`.
+    pub fn new(location: &RoutesLocation, report: UnboundedSender<()>) -> FileWatcher {
+        let writes = WriteLog::default();
+        let (recorded, watched) = (writes.clone(), location.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if let Ok(event) = &event {
-                noted.note(&whose, event);
+                recorded.record(&watched, event);
             }
-            if event.as_ref().map_or(true, |event| matters(&event.kind)) {
-                // Nobody listening means that the provider is about to end.
+            if event.as_ref().map_or(true, |event| is_change(&event.kind)) {
+                // A dropped receiver means that the provider is about to end.
                 let _ = report.send(());
             }
         });
         let watcher =
             watcher.inspect_err(|error| tracing::warn!("file provider: no inotify, polling only: {error}")).ok();
-        let (folder, mode, file) = match place {
+        let (folder, mode, file) = match location {
             RoutesLocation::Directory(folder) => (folder.clone(), RecursiveMode::Recursive, None),
             RoutesLocation::Main(file) | RoutesLocation::File(file) => {
                 (folder_of(file), RecursiveMode::NonRecursive, Some(file.clone()))
             }
         };
-        let mut watches = FileWatcher { watcher, folder, mode, file, folder_watched: false, written };
-        watches.renew();
-        watches
+        let mut watcher = FileWatcher { watcher, folder, mode, file, folder_watched: false, writes };
+        watcher.renew();
+        watcher
     }
 
-    /// What events told last of the file of this path. Nothing where they stay silent, or come under another path.
-    pub fn writing(&self, place: &RoutesLocation, path: &Path) -> Option<Writing> {
-        self.written.files().get(&place.key(path)?).copied()
+    /// The last reported write to the file of this path. `None` if no event has reported one: some mounts deliver no events, or deliver
+    /// them under another path.
+    pub fn last_write(&self, location: &RoutesLocation, path: &Path) -> Option<LastWrite> {
+        self.writes.files().get(&location.key(path)?).copied()
     }
 
-    /// Takes up watches that ended: the folder may have appeared, the file's name may lead to another file by now.
+    /// Renews the watches: the folder may have appeared, and the file's path may be that of another file by now.
     pub fn renew(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         if !self.folder.exists() {
@@ -112,18 +117,19 @@ impl FileWatcher {
         } else if !self.folder_watched {
             self.folder_watched = watcher.watch(&self.folder, self.mode).is_ok();
         }
-        // A watch is not changed under a writer: the closing of the file could fall in between.
-        let is_open = |file| matches!(self.written.files().get(file), Some(Writing::Open(_)));
+        // The file's watch is not replaced while a writer has the file open, because the close event could be missed in between.
+        let is_open = |file| matches!(self.writes.files().get(file), Some(LastWrite::Open(_)));
         if let Some(file) = self.file.as_ref().filter(|file| !is_open(*file)) {
-            // Fails when the file is gone, or its watch went with it: then the folder's watch and the polling remain.
+            // These calls fail if the file is gone, or its watch with it. The folder's watch and polling then remain.
             let _ = watcher.unwatch(file);
             let _ = watcher.watch(file, RecursiveMode::NonRecursive);
         }
     }
 }
 
-/// Reading the files is an event too, and would set us off for ever.
-fn matters(kind: &EventKind) -> bool {
+/// Whether an event is a change of a file. Reading a file is an event too and must not count, because the provider reads the files after
+/// each change.
+fn is_change(kind: &EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Access(_) => false,
@@ -131,7 +137,7 @@ fn matters(kind: &EventKind) -> bool {
     }
 }
 
-/// A bare file name stands in the current folder.
+/// The folder of a file; the current folder for a bare file name.
 fn folder_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),

@@ -1,4 +1,4 @@
-//! Swarm mode where the Engine gives no answer for the proxy's own container, against an Engine made of canned answers.
+//! Swarm mode while inspecting the proxy's own container times out or fails, against a scripted Engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::control::update;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const UPDATE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 const SERVICES: &str =
     r#"[{"ID":"s1","Spec":{"Name":"api","Labels":{"traefik.port":"81"},"Mode":{"Replicated":{}}},"Endpoint":{}}]"#;
@@ -18,11 +18,12 @@ const TASKS: &str = r#"[{"ID":"t1","ServiceID":"s1","Slot":2,"Status":{"State":"
 const OWN: &str = r#"{"Id":"own1","NetworkSettings":{"Networks":{"b":{"NetworkID":"n2","IPAddress":"10.9.2.2"}}}}"#;
 const OWN_URL: &str = "http://10.9.2.4:81";
 
-/// A manager node with one service, in two networks, and two containers: the proxy's own, and one that it never answers for.
+/// A scripted manager node with one service in two networks, and two containers: the proxy's own, and one whose inspection never ends.
 #[derive(Default)]
 struct Manager {
-    /// How it answers for the proxy's own: not at all, well, with an error.
-    mood: AtomicUsize,
+    /// The response to an inspection of the proxy's own container: 0: none, 1: the container, 2: an error.
+    own_response: AtomicUsize,
+    /// How many inspections of the proxy's own container got an error.
     errors: AtomicUsize,
 }
 
@@ -44,15 +45,15 @@ impl Manager {
         (settings, manager)
     }
 
-    /// `None`: no answer.
-    fn answer(&self, path: &str) -> Option<(&'static str, &'static str)> {
+    /// The status and body of the response; `None`: the Engine never answers.
+    fn response(&self, path: &str) -> Option<(&'static str, &'static str)> {
         let body = match path.trim_start_matches("/v1.41") {
             "/version" => r#"{"ApiVersion":"1.41"}"#,
             "/networks" => r#"[{"Id":"n1","Name":"a"},{"Id":"n2","Name":"b"}]"#,
             "/services" => SERVICES,
             "/tasks" => TASKS,
             "/containers/json" => r#"[{"Id":"own1"},{"Id":"held"}]"#,
-            "/containers/own1/json" => match self.mood.load(SeqCst) {
+            "/containers/own1/json" => match self.own_response.load(SeqCst) {
                 0 => return None,
                 1 => OWN,
                 _ => {
@@ -74,7 +75,7 @@ async fn serve(manager: Arc<Manager>, mut stream: TcpStream) -> std::io::Result<
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let Some((status, body)) = manager.answer(head.split([' ', '?']).nth(1).unwrap_or_default()) else {
+    let Some((status, body)) = manager.response(head.split([' ', '?']).nth(1).unwrap_or_default()) else {
         return future::pending().await;
     };
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
@@ -82,27 +83,29 @@ async fn serve(manager: Arc<Manager>, mut stream: TcpStream) -> std::io::Result<
 }
 
 async fn next_urls(updates: &mut update::UpdateReceiver) -> Vec<String> {
-    let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
+    let update = timeout(UPDATE_WAIT_MAX, updates.recv()).await.expect("an update").expect("a running provider");
     let servers = update.dynamic.backends.values().flat_map(|backend| backend.servers.values());
     servers.map(|server| server.url.clone()).collect()
 }
 
 #[tokio::test]
-async fn services_are_followed_while_the_engine_holds_on_to_a_container_even_the_proxys_own() {
+async fn services_update_while_own_container_inspection_fails() {
     let (settings, manager) = Manager::start().await;
     let (send, mut updates) = update::channel();
-    let mut provider = Provider { own: vec!["own1".to_owned()], ..Provider::new(settings, send) };
-    let Err(SessionEnd::Broken(reason)) = provider.session().await else { panic!("nothing is known of its networks") };
+    let mut provider = Provider { own_ids: vec!["own1".to_owned()], ..Provider::new(settings, send) };
+    let Err(SessionEnd::Broken(reason)) = provider.session().await else {
+        panic!("no networks of the own container are known")
+    };
     assert!(reason.contains("inspect container own1"), "{reason}");
-    manager.mood.store(1, SeqCst);
+    manager.own_response.store(1, SeqCst);
     tokio::spawn(async move { provider.session().await });
-    assert_eq!(next_urls(&mut updates).await, [OWN_URL], "in the network that the proxy is in too");
-    manager.mood.store(2, SeqCst);
+    assert_eq!(next_urls(&mut updates).await, [OWN_URL], "the address is in the network that the proxy shares");
+    manager.own_response.store(2, SeqCst);
     while manager.errors.load(SeqCst) == 0 {
         assert_eq!(next_urls(&mut updates).await, [OWN_URL]);
     }
     // The last of these was published after the error.
     for _ in 0..=updates.len() {
-        assert_eq!(next_urls(&mut updates).await, [OWN_URL], "its networks are what they were");
+        assert_eq!(next_urls(&mut updates).await, [OWN_URL], "the last known networks stay");
     }
 }
