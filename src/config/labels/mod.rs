@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Rejected;
+use super::{Rejected, Severity};
 use super::dynamic::{Backend, DynamicConfig, Frontend, Route, Server};
 use crate::limits::{Bound, RULE_EXPRESSIONS_MAX};
 use crate::rule;
@@ -112,7 +112,13 @@ impl Build<'_> {
 
     fn reject(&mut self, container: &ContainerFacts, reason: String, bound: Option<Bound>) {
         let name = format!("container {}", container.plain_name());
-        self.made.rejected.push(Rejected { provider: PROVIDER.to_owned(), name, reason, bound });
+        self.made.rejected.push(Rejected {
+            provider: PROVIDER.to_owned(),
+            name,
+            reason,
+            severity: Severity::Rejected,
+            bound,
+        });
     }
 
     fn parts(
