@@ -1,4 +1,4 @@
-//! Go's duration texts, as Traefik v1 reads them (docs/reference/static-configuration.md#values).
+//! Reads Go's duration texts as Traefik v1 does (docs/reference/static-configuration.md#values).
 
 use std::fmt;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A span of time in nanoseconds as the configuration writes it; it may be negative, as in Go.
 ///
-/// Reads `"10s"`, `"1m30s"`, `"100ms"`, `"10"` (seconds) and the integer `10` (seconds); writes an integer of nanoseconds,
-/// which is what Traefik's API shows.
+/// Deserializing reads `"10s"`, `"1m30s"`, `"100ms"`, `"10"` (seconds) and the integer `10` (seconds); serializing writes an integer of
+/// nanoseconds, as Traefik's API shows durations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration(pub i64);
 
-/// Why a text is no duration.
+/// The error for a text that is no duration; it holds the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidDuration(String);
 
@@ -28,12 +28,12 @@ impl GoDuration {
         GoDuration(millis.saturating_mul(1_000_000))
     }
 
-    /// The span for a timer; `None` for zero and negative ones, which switch a time-out off.
+    /// The span for a timer; `None` for zero and negative durations, which switch a time-out off.
     pub fn positive(self) -> Option<Duration> {
         u64::try_from(self.0).ok().filter(|&n| n > 0).map(Duration::from_nanos)
     }
 
-    /// Reads a text with units only (Go's `time.ParseDuration`): `"0"` is the one number without a unit.
+    /// Reads a text in which every number has a unit (Go's `time.ParseDuration`); only `"0"` may stand without one.
     pub fn parse_with_unit(text: &str) -> Result<Self, InvalidDuration> {
         let invalid = || InvalidDuration(text.to_owned());
         let (negative, mut rest) = match text.as_bytes().first() {
@@ -63,7 +63,7 @@ impl GoDuration {
         Ok(GoDuration(if negative { -nanos } else { nanos }))
     }
 
-    /// Reads either form: with units, or bare digits that mean seconds.
+    /// Reads a text with units, or bare digits, which mean seconds.
     pub fn parse(text: &str) -> Result<Self, InvalidDuration> {
         if let Ok(secs) = text.parse::<i64>() {
             return Ok(GoDuration::from_secs(secs));
@@ -100,8 +100,8 @@ impl Serialize for GoDuration {
 
 impl<'de> Deserialize<'de> for GoDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
+        struct DurationVisitor;
+        impl Visitor<'_> for DurationVisitor {
             type Value = GoDuration;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -117,7 +117,7 @@ impl<'de> Deserialize<'de> for GoDuration {
                 GoDuration::parse(text).map_err(E::custom)
             }
         }
-        deserializer.deserialize_any(Text)
+        deserializer.deserialize_any(DurationVisitor)
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_forms_of_static_md_1_4() {
+    fn parse_accepts_units_and_bare_seconds_only() {
         for (text, nanos) in [
             ("10s", 10_000_000_000),
             ("1m30s", 90_000_000_000),
@@ -139,7 +139,7 @@ mod tests {
             assert_eq!(GoDuration::parse(text), Ok(GoDuration(nanos)), "{text}");
         }
         for text in ["", "10 s", "1.5", "10x", "s", "-", "1h 2m"] {
-            assert!(GoDuration::parse(text).is_err(), "{text:?} must be refused");
+            assert!(GoDuration::parse(text).is_err(), "{text:?} must not be accepted");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What providers write: backends, frontends and certificates, 1:1 with Traefik v1's toml, labels and API JSON
-//! (docs/reference/labels.md#labels and docs/reference/providers.md#file-schema; the order of fields is the order of docs/reference/api.md#configuration-json).
+//! The dynamic configuration as providers write it: backends, frontends and certificates, 1:1 with Traefik v1's toml, labels and API JSON
+//! (docs/reference/labels.md#labels and docs/reference/providers.md#file-schema). The order of fields is the order of
+//! docs/reference/api.md#configuration-json.
 //!
-//! Reading is case-insensitive through the toml loader; writing gives the API's JSON, without user lists and keys.
+//! The toml loader reads names case-insensitively; serializing gives the API's JSON, without user lists and keys.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::duration::GoDuration;
 use super::small_map::SmallMap;
 
-/// The documents of all providers by the provider's name: the control plane and the snapshot hold the same ones.
+/// The documents of all providers by the provider's name; the control plane and the snapshot share them.
 pub type Documents = BTreeMap<String, Arc<DynamicConfig>>;
 
-/// One provider's whole document. Providers always publish complete ones.
+/// The complete configuration of a provider. Every update of a provider replaces the whole document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DynamicConfig {
@@ -55,7 +56,7 @@ pub struct Backend {
 pub struct Server {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub url: String,
-    /// 0 acts as 1 unless `allowMinWeightZero` is set; a negative one rejects the frontend.
+    /// 0 acts as 1 unless `allowMinWeightZero` is set; a negative weight rejects every frontend of the backend.
     pub weight: i64,
 }
 
@@ -162,7 +163,7 @@ pub struct Frontend {
     pub whitelist_source_range: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub white_list: Option<WhiteList>,
-    /// Boxed, as the authentication: both are large, and most of a thousand frontends have neither.
+    /// Boxed, as `auth` is: both are large, and most frontends have neither.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<Box<Headers>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -214,7 +215,7 @@ pub struct DistinguishedNameInfos {
     pub domain_component: bool,
 }
 
-/// The list of addresses let in; also an entry point's table (docs/reference/entry-points.md#white-list).
+/// The list of allowed client addresses; also an entry point's table (docs/reference/entry-points.md#white-list).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WhiteList {
@@ -315,7 +316,8 @@ pub struct Redirect {
     pub permanent: bool,
 }
 
-/// Authentication of a frontend or an entry point (docs/reference/entry-points.md#authentication, docs/reference/middlewares.md#authentication).
+/// Authentication of a frontend or an entry point (docs/reference/entry-points.md#authentication,
+/// docs/reference/middlewares.md#authentication).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Auth {
@@ -329,7 +331,7 @@ pub struct Auth {
     pub header_field: String,
 }
 
-/// Users of basic and digest authentication; the lines themselves are never written out.
+/// Users of basic and digest authentication; the user lines are never serialized.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UserAuth {
@@ -354,7 +356,7 @@ pub struct ForwardAuth {
     pub auth_response_headers: Vec<String>,
 }
 
-/// TLS towards a server we call: forward auth and the Docker endpoint.
+/// TLS options for a connection that the proxy opens: to a forward-auth server or the Docker endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClientTls {
@@ -370,7 +372,7 @@ pub struct ClientTls {
     pub insecure_skip_verify: bool,
 }
 
-/// One `[[tls]]` certificate of a provider.
+/// A `[[tls]]` certificate of a provider.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TlsEntry {
@@ -378,7 +380,8 @@ pub struct TlsEntry {
     pub certificate: Option<CertificateFiles>,
 }
 
-/// A certificate and its key: each the path of a PEM file, or the PEM text itself (docs/reference/static-configuration.md#values, FileOrContent).
+/// A certificate and its key: each the path of a PEM file, or the PEM text itself (FileOrContent,
+/// docs/reference/static-configuration.md#values).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CertificateFiles {

@@ -1,5 +1,5 @@
-//! A provider's document as JSON, the way the REST provider takes it (docs/reference/providers.md#rest, docs/reference/static-configuration.md#values): names in any case, unknown ones ignored,
-//! `null` for absent, and durations as whole nanoseconds.
+//! Reads a provider's document from JSON for the REST provider (docs/reference/providers.md#rest): names in any case, unknown names
+//! ignored, `null` for absent, and durations as whole nanoseconds (docs/reference/static-configuration.md#values).
 
 use serde_json::Value as Json;
 
@@ -7,15 +7,15 @@ use super::dynamic::DynamicConfig;
 use super::text;
 use super::text::tree::{Entry, Node, Table, Value};
 
-/// What messages call the place of a value.
-const PLACE: &str = "the request's body";
-/// Where the one duration of a document stands; `*` is a name of the author's.
-const PERIOD: [&str; 6] = ["frontends", "*", "ratelimit", "rateset", "*", "period"];
+/// The source of every value, as messages name it.
+const SOURCE: &str = "the request's body";
+/// The path of the only duration in a document; `*` stands for a name that the author chooses.
+const PERIOD_PATH: [&str; 6] = ["frontends", "*", "ratelimit", "rateset", "*", "period"];
 
-/// Reads a document. Certificates are not part of it, as in Traefik.
+/// Reads a document. Its certificates are ignored, as in Traefik.
 ///
 /// # Errors
-/// Broken JSON, or a value whose type is not the option's, in one sentence.
+/// Invalid JSON, or a value whose type is not the option's, in one sentence.
 pub fn read(bytes: &[u8]) -> Result<DynamicConfig, String> {
     let json: Json = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     if !json.is_object() {
@@ -23,11 +23,11 @@ pub fn read(bytes: &[u8]) -> Result<DynamicConfig, String> {
     }
     let Some(root) = node(json, &mut Vec::new())? else { return Ok(DynamicConfig::default()) };
     let read =
-        text::read_tree::<DynamicConfig>(&root, "", PLACE, &[]).map_err(|e| format!("{}; {}", e.message, e.help))?;
+        text::read_tree::<DynamicConfig>(&root, "", SOURCE, &[]).map_err(|e| format!("{}; {}", e.message, e.help))?;
     Ok(DynamicConfig { tls: Vec::new(), ..read.value })
 }
 
-/// `None` for null. `path`: the names above, in lower case.
+/// Converts a JSON value; `None` for null. `path` holds the names of the enclosing members, in lower case.
 fn node(json: Json, path: &mut Vec<String>) -> Result<Option<Node>, String> {
     let value = match json {
         Json::Null => return Ok(None),
@@ -60,11 +60,12 @@ fn node(json: Json, path: &mut Vec<String>) -> Result<Option<Node>, String> {
             Value::Table(Table { entries })
         }
     };
-    Ok(Some(Node::from_flag(value, PLACE)))
+    Ok(Some(Node::from_flag(value, SOURCE)))
 }
 
 fn is_duration(path: &[String]) -> bool {
-    path.len() == PERIOD.len() && PERIOD.iter().zip(path).all(|(wanted, name)| *wanted == "*" || wanted == name)
+    path.len() == PERIOD_PATH.len()
+        && PERIOD_PATH.iter().zip(path).all(|(wanted, name)| *wanted == "*" || wanted == name)
 }
 
 #[cfg(test)]
@@ -73,7 +74,7 @@ mod tests {
     use crate::config::duration::GoDuration;
 
     #[test]
-    fn the_apis_own_output_reads_back() {
+    fn api_output_reads_back_unchanged() {
         let text = r#"{"backends":{"b":{"servers":{"s":{"url":"http://h:1","weight":3}},"loadBalancer":{"method":"wrr"},"forwardingResponse":{"flushInterval":"1s"}}},"frontends":{"f":{"entryPoints":["http"],"backend":"b","routes":{"r":{"rule":"Host:h"}},"priority":0,"basicAuth":null,"ratelimit":{"rateset":{"a":{"period":10000000000,"average":2,"burst":3}},"extractorFunc":"client.ip"}}}}"#;
         let read = read(text.as_bytes()).expect("valid");
         let rate = &read.frontends["f"].rate_limit.as_ref().unwrap().rate_set["a"];
@@ -82,9 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn gos_decoder_is_lenient_with_names_and_strict_with_types() {
-        let odd = r#"{"BACKENDS":{"Keep":{"Servers":{"s":{"URL":"http://h"}}}},"nobody":1,"tls":[{"entryPoints":["x"]}],"frontends":null}"#;
-        let lenient = read(odd.as_bytes()).expect("valid");
+    fn names_match_in_any_case_and_types_strictly() {
+        let body = r#"{"BACKENDS":{"Keep":{"Servers":{"s":{"URL":"http://h"}}}},"nobody":1,"tls":[{"entryPoints":["x"]}],"frontends":null}"#;
+        let lenient = read(body.as_bytes()).expect("valid");
         assert_eq!((lenient.backends["Keep"].servers.get("s").unwrap().weight, lenient.tls.len()), (0, 0));
         let period = |text: &str| {
             let body = format!(r#"{{"frontends":{{"f":{{"rateLimit":{{"rateSet":{{"a":{{"period":{text}}}}}}}}}}}}}"#);

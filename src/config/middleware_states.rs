@@ -1,5 +1,5 @@
-//! What steps remember, kept from one snapshot to the next: a reload for the sake of one container must not open every circuit
-//! breaker's eyes anew or fill every rate limit's buckets.
+//! The state of middlewares, carried over from one snapshot to the next: a reload because of one container must not reset all circuit
+//! breakers or refill all rate-limit buckets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::middleware::digest_auth::DigestState;
 use crate::middleware::rate_limit::{InvalidRate, Rate, RateState};
 use crate::middleware::request_permit::ConnState;
 
-/// The states of one frontend on one entry point, each with the settings that it was made for.
+/// The middleware states of one frontend on one entry point, each with the settings that it was made for.
 #[derive(Debug, Clone, Default)]
 pub struct FrontendStates {
     rate: Option<(String, Arc<RateState>)>,
@@ -21,18 +21,19 @@ pub struct FrontendStates {
     digest: Option<Arc<DigestState>>,
 }
 
-/// All states of a snapshot.
+/// All middleware states of a snapshot.
 ///
-/// Frontends of a provider that differ only in entry points and routes share theirs on an entry point (docs/reference/providers.md#state-across-reloads). Unlike
-/// Traefik, which forgets everything at each reload, a state lives on while its step's settings stay the same.
+/// Frontends of a provider that differ only in entry points and routes share their states on an entry point
+/// (docs/reference/providers.md#state-across-reloads). A state is kept while the settings of its middleware stay the same; Traefik drops
+/// all states at each reload.
 #[derive(Debug, Default)]
 pub struct MiddlewareStates {
-    shared: HashMap<Key, SharedStates>,
-    /// Where a frontend's states are, by provider, entry point and name.
-    places: HashMap<(String, String, String), Key>,
+    shared: HashMap<SettingsDigest, SharedStates>,
+    /// The settings of each frontend, by provider, entry point and name: the key of its states in `shared`.
+    settings: HashMap<(String, String, String), SettingsDigest>,
 }
 
-type Key = [u8; 32];
+type SettingsDigest = [u8; 32];
 
 #[derive(Debug, Default)]
 struct SharedStates {
@@ -40,7 +41,7 @@ struct SharedStates {
     frontends: usize,
 }
 
-/// A frontend on an entry point, as far as its states are concerned.
+/// A frontend on an entry point: the facts that decide which states it gets.
 #[derive(Clone, Copy)]
 pub struct StateOwner<'a> {
     pub provider: &'a str,
@@ -51,51 +52,52 @@ pub struct StateOwner<'a> {
 }
 
 impl StateOwner<'_> {
-    /// A digest: the settings hold password hashes, which need not lie around a second time.
-    fn key(&self) -> Key {
+    /// A digest of the settings. The settings hold password hashes, so they are not stored a second time.
+    fn settings_digest(&self) -> SettingsDigest {
         let settings = Frontend { entry_points: Vec::new(), routes: Default::default(), ..self.frontend.clone() };
         let Backend { max_conn, circuit_breaker, .. } = self.backend;
         let text = format!("{:?}", (self.provider, self.entry_point, settings, max_conn, circuit_breaker));
-        let mut key = Key::default();
-        key.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-        key
+        let mut bytes = SettingsDigest::default();
+        bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+        bytes
     }
 
-    fn place(&self) -> (String, String, String) {
+    fn qualified_name(&self) -> (String, String, String) {
         (self.provider.to_owned(), self.entry_point.to_owned(), self.name.to_owned())
     }
 }
 
 impl MiddlewareStates {
-    /// What is known already for this frontend: from an equal one of this snapshot, else from the one before.
+    /// The states that exist already for this frontend: those of a frontend with equal settings in this snapshot or in the previous one,
+    /// else those of the frontend with the same name in the previous one.
     pub fn carry_over(&self, previous: &MiddlewareStates, owner: &StateOwner<'_>) -> FrontendStates {
-        let key = owner.key();
-        if let Some(equal) = self.shared.get(&key).or_else(|| previous.shared.get(&key)) {
+        let digest = owner.settings_digest();
+        if let Some(equal) = self.shared.get(&digest).or_else(|| previous.shared.get(&digest)) {
             return equal.states.clone();
         }
-        let before = previous.places.get(&owner.place()).and_then(|key| previous.shared.get(key));
-        // States that several frontends shared stay with those whose settings did not change.
-        before.filter(|shared| shared.frontends == 1).map(|shared| shared.states.clone()).unwrap_or_default()
+        let same_name = previous.settings.get(&owner.qualified_name()).and_then(|digest| previous.shared.get(digest));
+        // States that several frontends shared stay with the frontends whose settings did not change.
+        same_name.filter(|shared| shared.frontends == 1).map(|shared| shared.states.clone()).unwrap_or_default()
     }
 
-    /// Keeps a frontend's states for its equals and for the next snapshot.
+    /// Stores a frontend's states for frontends with equal settings and for the next snapshot.
     pub fn store(&mut self, owner: &StateOwner<'_>, states: FrontendStates) {
-        let key = owner.key();
-        let shared = self.shared.entry(key).or_default();
+        let digest = owner.settings_digest();
+        let shared = self.shared.entry(digest).or_default();
         shared.states = states;
         shared.frontends += 1;
-        self.places.insert(owner.place(), key);
+        self.settings.insert(owner.qualified_name(), digest);
     }
 }
 
 impl FrontendStates {
-    /// Buckets for these rates, counted per `source`.
+    /// The rate limit's buckets for `rates`, one set per `source`.
     ///
     /// # Errors
-    /// No rates.
+    /// `rates` is empty.
     pub fn rate(&mut self, source: &str, rates: &[Rate]) -> Result<Arc<RateState>, InvalidRate> {
-        if let Some((known, state)) = &self.rate
-            && known == source
+        if let Some((state_source, state)) = &self.rate
+            && state_source == source
             && state.serves(rates)
         {
             return Ok(Arc::clone(state));
@@ -105,15 +107,15 @@ impl FrontendStates {
         Ok(state)
     }
 
-    /// The count of requests under way per `source`.
+    /// The number of requests in progress per `source`.
     pub fn conn(&mut self, source: &str) -> Arc<ConnState> {
         match &self.conn {
-            Some((known, state)) if known == source => Arc::clone(state),
+            Some((state_source, state)) if state_source == source => Arc::clone(state),
             _ => Arc::clone(&self.conn.insert((source.to_owned(), Arc::default())).1),
         }
     }
 
-    /// The breaker of this expression.
+    /// The state of a circuit breaker with this expression.
     ///
     /// # Errors
     /// The expression cannot be read.
@@ -125,14 +127,14 @@ impl FrontendStates {
         Ok(Arc::clone(self.breaker.insert(state)))
     }
 
-    /// The nonces of digest authentication; they stand for no particular users.
+    /// The nonces of digest authentication; they do not depend on the users.
     pub fn digest(&mut self, random: fn(&mut [u8])) -> Arc<DigestState> {
-        let fresh = || {
+        let new_state = || {
             let mut bytes = [0; 12];
             random(&mut bytes);
             Arc::new(DigestState::new(bytes))
         };
-        Arc::clone(self.digest.get_or_insert_with(fresh))
+        Arc::clone(self.digest.get_or_insert_with(new_state))
     }
 }
 
@@ -145,37 +147,47 @@ mod tests {
         StateOwner { provider: "file", entry_point: "http", name, frontend, backend }
     }
 
-    fn made(states: &mut MiddlewareStates, previous: &MiddlewareStates, owner: &StateOwner<'_>) -> Arc<ConnState> {
-        let mut known = states.carry_over(previous, owner);
-        let conn = known.conn("client.ip");
-        states.store(owner, known);
+    fn conn_state(
+        states: &mut MiddlewareStates,
+        previous: &MiddlewareStates,
+        owner: &StateOwner<'_>,
+    ) -> Arc<ConnState> {
+        let mut carried = states.carry_over(previous, owner);
+        let conn = carried.conn("client.ip");
+        states.store(owner, carried);
         conn
     }
 
     #[test]
-    fn equals_share_and_a_reload_keeps() {
+    fn equal_frontends_share_states_and_reload_keeps_them() {
         let backend = Backend::default();
         let plain = Frontend { backend: "b".into(), ..Frontend::default() };
         let routed = Frontend { routes: [("r".to_owned(), Route { rule: "Host:x".into() })].into(), ..plain.clone() };
         let changed = Frontend { priority: 7, ..plain.clone() };
         let mut first = MiddlewareStates::default();
-        let a = made(&mut first, &MiddlewareStates::default(), &owner("a", &plain, &backend));
-        let b = made(&mut first, &MiddlewareStates::default(), &owner("b", &routed, &backend));
-        let c = made(&mut first, &MiddlewareStates::default(), &owner("c", &changed, &backend));
+        let a = conn_state(&mut first, &MiddlewareStates::default(), &owner("a", &plain, &backend));
+        let b = conn_state(&mut first, &MiddlewareStates::default(), &owner("b", &routed, &backend));
+        let c = conn_state(&mut first, &MiddlewareStates::default(), &owner("c", &changed, &backend));
         assert!(Arc::ptr_eq(&a, &b) && !Arc::ptr_eq(&a, &c));
         let mut second = MiddlewareStates::default();
-        let renamed = made(&mut second, &first, &owner("d", &plain, &backend));
-        assert!(Arc::ptr_eq(&a, &renamed), "names of containers' frontends change with the others that come and go");
+        let renamed = conn_state(&mut second, &first, &owner("d", &plain, &backend));
+        assert!(
+            Arc::ptr_eq(&a, &renamed),
+            "a container's frontend gets another index in its name when others start or stop"
+        );
         let other = Frontend { priority: 9, ..plain.clone() };
-        assert!(Arc::ptr_eq(&c, &made(&mut second, &first, &owner("c", &other, &backend))), "same name, other option");
+        assert!(
+            Arc::ptr_eq(&c, &conn_state(&mut second, &first, &owner("c", &other, &backend))),
+            "same name, other option"
+        );
         assert!(!Arc::ptr_eq(
             &a,
-            &made(&mut second, &first, &owner("a", &Frontend { priority: 3, ..plain.clone() }, &backend))
+            &conn_state(&mut second, &first, &owner("a", &Frontend { priority: 3, ..plain.clone() }, &backend))
         ));
     }
 
     #[test]
-    fn other_settings_of_a_step_make_a_new_state() {
+    fn changed_middleware_settings_make_a_new_state() {
         let mut states = FrontendStates::default();
         let rate = |average| Rate::new(1_000_000_000, average, 1).unwrap();
         let first = states.rate("client.ip", &[rate(1)]).unwrap();

@@ -1,5 +1,5 @@
-//! Configuration: what was written ([`fixed`], [`dynamic`]) and what it means ([`snapshot`]), with one pure function between.
-//! No I/O here: texts and facts come in as values.
+//! Configuration: as written ([`static_config`], [`dynamic`]) and as compiled ([`snapshot`]), with one pure function between the two.
+//! This module does no I/O: texts and facts are passed in as values.
 
 use serde::Serialize;
 
@@ -18,16 +18,28 @@ pub mod snapshot;
 pub mod middleware_states;
 pub mod text;
 
-/// A piece of a provider's document that cannot be used; the rest of the document is (docs/reference/providers.md#rejected-objects).
+/// An object of a provider's configuration that cannot be applied as written; the rest of the configuration is applied
+/// (docs/reference/providers.md#rejected-objects).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rejected {
     /// The provider's name as the API shows it: `file`, `docker`.
     pub provider: String,
-    /// What was refused, as its author would call it: `frontend web`, `container shop-1`.
+    /// The object, as its author would call it: `frontend web`, `container shop-1`.
     pub name: String,
-    /// Why, and what to do about it.
+    /// The cause, and what to do about it.
     pub reason: String,
-    /// The bound that it went beyond, if it was one; for the counters.
+    pub severity: Severity,
+    /// The bound that was exceeded, if that is the cause; for the counters.
     #[serde(skip)]
     pub bound: Option<Bound>,
+}
+
+/// How much of a [`Rejected`] object is not applied (docs/reference/api.md#rejected).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The object is not applied at all.
+    Rejected,
+    /// The object is applied without some part, or with a default in place of a part.
+    Partial,
 }

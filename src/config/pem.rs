@@ -1,4 +1,5 @@
-//! Certificates, keys and authorities as options name them: a file's path, or the PEM text itself (docs/reference/static-configuration.md#values).
+//! Reads certificates, keys and authorities as options name them: a file's path, or the PEM text itself
+//! (docs/reference/static-configuration.md#values).
 
 use std::io;
 
@@ -13,10 +14,10 @@ pub fn certificate(files: &CertificateFiles, read: &dyn Fn(&str) -> io::Result<S
     let certificate = content(&files.cert_file, read).map_err(|e| format!("certFile {e}"))?;
     let key = content(&files.key_file, read).map_err(|e| format!("keyFile {e}"))?;
     Certificate::from_pem(certificate.as_bytes(), key.as_bytes())
-        .map_err(|e| format!("{}: {e}", shown(&files.cert_file)))
+        .map_err(|e| format!("{}: {e}", display_name(&files.cert_file)))
 }
 
-/// A file's content, or the text itself when it is PEM.
+/// Returns the file's content, or `file_or_text` itself if it is PEM text.
 ///
 /// # Errors
 /// A sentence that names the file.
@@ -30,13 +31,13 @@ pub fn content(file_or_text: &str, read: &dyn Fn(&str) -> io::Result<String>) ->
     read(file_or_text).map_err(|error| unreadable(file_or_text, &error))
 }
 
-/// What to say about a file that cannot be read.
+/// The message about a file that cannot be read.
 pub fn unreadable(file: &str, error: &io::Error) -> String {
     format!("{file} cannot be read ({error}): correct the path or the file's permissions")
 }
 
-/// A path is shown, a PEM text is not: it may be a key.
-fn shown(file_or_text: &str) -> &str {
+/// A name for messages. A path is shown; a PEM text is not, because it may be a key.
+fn display_name(file_or_text: &str) -> &str {
     if file_or_text.contains("-----BEGIN") { "the certificate given as text" } else { file_or_text }
 }
 
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_taken_as_they_are_and_files_are_named() {
+    fn pem_text_is_used_and_files_are_named_in_errors() {
         let read = |file: &str| match file {
             "there" => Ok("content".to_owned()),
             _ => Err(io::Error::from(io::ErrorKind::NotFound)),

@@ -1,10 +1,10 @@
-//! A map for few entries with texts as keys: a sorted list. Of a thousand frontends each has its own map of routes, nearly always with one
-//! entry, and the least a `BTreeMap` takes has room for eleven.
+//! A map for few entries with texts as keys: a sorted list. Every frontend has its own map of routes, nearly always with one entry; the
+//! smallest node of a `BTreeMap` has space for eleven.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// Entries by key, in the order of the keys.
+/// A map from texts to values, sorted by key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmallMap<V>(Vec<(String, V)>);
 
@@ -29,14 +29,14 @@ impl<V> SmallMap<V> {
         self.iter().map(|(_, value)| value)
     }
 
-    /// Puts a value in, unless the key has one.
+    /// Inserts a value, unless the key has one.
     pub fn add(&mut self, key: String, value: V) {
         if let Err(at) = self.find(&key) {
             self.0.insert(at, (key, value));
         }
     }
 
-    /// Puts a value in, instead of the one that the key may have.
+    /// Inserts a value, or replaces the value that the key has.
     pub fn insert(&mut self, key: String, value: V) {
         match self.find(&key) {
             Ok(at) => self.0[at].1 = value,
@@ -44,9 +44,9 @@ impl<V> SmallMap<V> {
         }
     }
 
-    /// Where the key is, or belongs.
+    /// The index of the key, or the index at which it would be inserted.
     fn find(&self, key: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(known, _)| known.as_str().cmp(key))
+        self.0.binary_search_by(|(entry_key, _)| entry_key.as_str().cmp(key))
     }
 }
 
@@ -56,13 +56,13 @@ impl<V> Default for SmallMap<V> {
     }
 }
 
-/// The last value of a key stays.
+/// If a key occurs twice, the map keeps the last value.
 impl<V> FromIterator<(String, V)> for SmallMap<V> {
     fn from_iter<I: IntoIterator<Item = (String, V)>>(entries: I) -> Self {
-        let mut few = SmallMap::default();
-        entries.into_iter().for_each(|(key, value)| few.insert(key, value));
-        few.0.shrink_to_fit();
-        few
+        let mut map = SmallMap::default();
+        entries.into_iter().for_each(|(key, value)| map.insert(key, value));
+        map.0.shrink_to_fit();
+        map
     }
 }
 
@@ -80,26 +80,26 @@ impl<V: Serialize> Serialize for SmallMap<V> {
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for SmallMap<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<V>(std::marker::PhantomData<V>);
+        struct MapVisitor<V>(std::marker::PhantomData<V>);
 
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for MapVisitor<V> {
             type Value = SmallMap<V>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
                 f.write_str("a table")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SmallMap<V>, A::Error> {
-                let mut few = SmallMap::default();
-                while let Some((key, value)) = map.next_entry()? {
-                    few.insert(key, value);
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<SmallMap<V>, A::Error> {
+                let mut map = SmallMap::default();
+                while let Some((key, value)) = access.next_entry()? {
+                    map.insert(key, value);
                 }
-                few.0.shrink_to_fit();
-                Ok(few)
+                map.0.shrink_to_fit();
+                Ok(map)
             }
         }
 
-        deserializer.deserialize_map(Entries(std::marker::PhantomData))
+        deserializer.deserialize_map(MapVisitor(std::marker::PhantomData))
     }
 }
 
@@ -108,20 +108,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_sorted_and_the_last_value_of_a_key_stays() {
-        let few: SmallMap<u8> = [("b".to_owned(), 1), ("a".to_owned(), 2), ("b".to_owned(), 3)].into();
-        assert_eq!(few.iter().collect::<Vec<_>>(), [(&"a".to_owned(), &2), (&"b".to_owned(), &3)]);
-        assert_eq!((few.get("b"), few.get("c"), few.len()), (Some(&3), None, 2));
-        assert!(!few.is_empty());
-        let mut more = few.clone();
+    fn entries_are_sorted_and_last_value_of_a_key_wins() {
+        let map: SmallMap<u8> = [("b".to_owned(), 1), ("a".to_owned(), 2), ("b".to_owned(), 3)].into();
+        assert_eq!(map.iter().collect::<Vec<_>>(), [(&"a".to_owned(), &2), (&"b".to_owned(), &3)]);
+        assert_eq!((map.get("b"), map.get("c"), map.len()), (Some(&3), None, 2));
+        assert!(!map.is_empty());
+        let mut more = map.clone();
         more.add("a".to_owned(), 9);
         more.add("aa".to_owned(), 9);
         assert_eq!(
             more.iter().map(|(key, value)| (key.as_str(), *value)).collect::<Vec<_>>(),
             [("a", 2), ("aa", 9), ("b", 3)]
         );
-        let text = serde_json::to_string(&few).expect("a map");
+        let text = serde_json::to_string(&map).expect("a map");
         assert_eq!(text, r#"{"a":2,"b":3}"#);
-        assert_eq!(serde_json::from_str::<SmallMap<u8>>(r#"{"b":1,"a":2,"b":3}"#).expect("a map"), few);
+        assert_eq!(serde_json::from_str::<SmallMap<u8>>(r#"{"b":1,"a":2,"b":3}"#).expect("a map"), map);
     }
 }

@@ -1,4 +1,4 @@
-//! What the configuration means: compiled once, immutable, read by the workers without a lock. No text here still needs parsing.
+//! The compiled configuration: immutable, read by the workers without a lock. All texts of the written configuration are parsed here.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,107 +19,110 @@ use crate::middleware::buffering::Buffering;
 use crate::middleware::retry::RetryPolicy;
 use crate::rule::{Router, RouterOptions};
 
-/// One state of the whole dynamic configuration.
+/// The whole dynamic configuration, compiled.
 pub struct Snapshot {
-    /// By entry point, in the order of the fixed configuration.
+    /// The routers of the entry points, in the order of the static configuration.
     pub routers: Vec<Router<Arc<Frontend>>>,
-    /// What the providers wrote, with defaults filled in: the API shows it.
+    /// The providers' documents, with defaults filled in: the API shows them.
     pub providers: Documents,
-    /// What was left out, and why.
+    /// The objects that are not applied, or not as written, and why.
     pub rejected: Vec<Rejected>,
-    /// All backends, each at the place that its `number` says.
+    /// All backends, each at the index `number`.
     pub backends: Vec<Arc<Backend>>,
-    /// What the steps remember; the next snapshot takes it over.
+    /// The state of the middlewares; the next snapshot carries it over.
     pub states: MiddlewareStates,
 }
 
-/// A frontend: what happens to its requests, and where they go.
+/// A frontend: the middlewares that its requests pass, and the backend that they go to.
 pub struct Frontend {
     pub name: String,
     pub provider: String,
-    /// The access log's name: without a leading `frontend-` (docs/reference/logs.md#clf).
+    /// The frontend's name in the access log: without a leading `frontend-` (docs/reference/logs.md#clf).
     pub log_name: String,
     pub pass_host: bool,
     pub backend: Arc<Backend>,
-    /// Steps taken once per request.
+    /// The frontend's own middlewares; they run once per request.
     pub outer: Chain,
-    /// Circuit breaker and buffering, between the frontend's own steps and its tries.
+    /// Circuit breaker and buffering; they run once per request, after `outer` and before the first attempt.
     pub inner: Arc<Chain>,
-    /// Steps taken once per try: rate limit and connections sit inside retry (docs/reference/middlewares.md#order).
+    /// Connection limit and rate limit; they run once per attempt, inside retry (docs/reference/middlewares.md#order).
     pub attempt: Arc<Chain>,
-    /// `[retry]`; without it only servers that cannot be connected to are passed over.
+    /// The policy of `[retry]`; without it, the next server is tried only if no connection can be made.
     pub retry: Option<RetryPolicy>,
-    /// The server that forward authentication asks.
+    /// The server that forward authentication sends its requests to.
     pub auth: Option<Box<ServerEndpoint>>,
-    /// What makes an exchange more than passing bytes on; most frontends have nothing of it.
+    /// The options that need more than forwarding bytes; most frontends have none of them.
     pub slow: Option<Box<SlowPath>>,
 }
 
-/// Options under which messages are held in memory or exchanged for others.
+/// Options under which messages are buffered in memory or replaced by others.
 #[derive(Default)]
 pub struct SlowPath {
     pub buffering: Option<Buffering>,
-    /// Where the error pages come from, by the name of their backend.
+    /// The sources of the error pages, one per backend that serves some.
     pub pages: Vec<ErrorPageSource>,
 }
 
-/// The way to an error page: the backend's inner chain, as its first frontend on the same entry point has it (docs/reference/middlewares.md#error-pages).
+/// The backend of an error page, and the chains through which the page is fetched: those of the backend's first frontend on the same entry
+/// point (docs/reference/middlewares.md#error-pages).
 #[derive(Clone)]
 pub struct ErrorPageSource {
+    /// The backend's name.
     pub name: Arc<str>,
-    /// `None`: no frontend leads there; the page is 500.
+    /// `None` if no frontend leads to the backend and it has no server named `error`: the page is 500.
     pub backend: Option<Arc<Backend>>,
     pub inner: Arc<Chain>,
     pub attempt: Arc<Chain>,
     pub buffering: Option<Buffering>,
     pub retry: Option<RetryPolicy>,
     pub pass_host: bool,
-    /// A server named `error` that no frontend leads to: it is called by its own name (docs/reference/middlewares.md#error-pages).
+    /// Whether no frontend leads to the backend: its server named `error` gets the page request, with its own name as Host
+    /// (docs/reference/middlewares.md#error-pages).
     pub is_unrouted: bool,
 }
 
-/// A backend: its servers and how to choose one.
+/// A backend: its servers and the balancer that chooses among them.
 pub struct Backend {
     pub name: String,
     pub provider: String,
-    /// Its place in [`Snapshot::backends`].
+    /// The backend's index in [`Snapshot::backends`].
     pub number: usize,
     pub balancer: Balancer,
-    /// Where each of the balancer's servers is, in the same order.
+    /// The endpoints of the balancer's servers, in the same order.
     pub endpoints: Vec<ServerEndpoint>,
-    /// What the next snapshot takes over.
+    /// The state that the next snapshot carries over.
     pub state: BackendState,
     pub health_check: Option<HealthCheck>,
 }
 
-/// Where a server is and how to get there.
+/// A server's addresses, connection pool and TLS configuration.
 pub struct ServerEndpoint {
     pub server: Arc<Server>,
-    /// `host:port` as the backend's own Host.
+    /// `host:port`, the Host of requests that do not keep the client's.
     pub authority: String,
     pub url: String,
     pub addresses: Arc<ResolvedAddresses>,
-    /// Connections with the same number are interchangeable.
+    /// The number of the connection pool; servers with the same number share pooled connections.
     pub pool: usize,
-    /// The client's side of TLS, for an https server.
+    /// The TLS client configuration and the name to verify, for an https server.
     pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
-/// The addresses of one `host:port`. Names are resolved by the control plane: a look-up would block a worker's ring.
+/// The addresses of one `host:port`. The control plane resolves names, because a look-up would block a worker's ring.
 #[derive(Debug)]
 pub struct ResolvedAddresses {
     pub host: String,
     pub port: u16,
-    known: ArcSwap<Vec<SocketAddr>>,
+    current: ArcSwap<Vec<SocketAddr>>,
     looked_up: AtomicBool,
 }
 
 impl ResolvedAddresses {
-    /// An IP address is known at once; a name has no address until it is resolved.
+    /// Makes the entry for `host:port`. An IP address needs no look-up; a name has no address until it is resolved.
     pub fn new(host: &str, port: u16) -> Self {
-        let known = host.parse::<IpAddr>().map(|ip| vec![SocketAddr::new(ip, port)]).unwrap_or_default();
-        let looked_up = (!known.is_empty()).into();
-        ResolvedAddresses { host: host.to_owned(), port, known: ArcSwap::from_pointee(known), looked_up }
+        let addresses = host.parse::<IpAddr>().map(|ip| vec![SocketAddr::new(ip, port)]).unwrap_or_default();
+        let looked_up = (!addresses.is_empty()).into();
+        ResolvedAddresses { host: host.to_owned(), port, current: ArcSwap::from_pointee(addresses), looked_up }
     }
 
     pub fn is_name(&self) -> bool {
@@ -127,24 +130,25 @@ impl ResolvedAddresses {
     }
 
     pub fn load(&self) -> arc_swap::Guard<Arc<Vec<SocketAddr>>> {
-        self.known.load()
+        self.current.load()
     }
 
-    /// Publishes what a look-up gave. An empty answer keeps the old addresses: a resolver's hiccup must not stop a backend.
+    /// Stores the result of a look-up. An empty result keeps the old addresses, so that a resolver's short failure does not stop a backend.
     pub fn resolved(&self, addresses: Vec<SocketAddr>) {
-        if !addresses.is_empty() && **self.known.load() != addresses {
-            self.known.store(Arc::new(addresses));
+        if !addresses.is_empty() && **self.current.load() != addresses {
+            self.current.store(Arc::new(addresses));
         }
         self.looked_up.store(true, Relaxed);
     }
 
-    /// A look-up has ended, with an address or without.
+    /// Whether a look-up has ended, with an address or without.
     pub fn is_looked_up(&self) -> bool {
         self.looked_up.load(Relaxed)
     }
 }
 
-/// Whose X-Forwarded-* words count (docs/reference/entry-points.md#forwarded-headers): judged by the socket's address alone, never by what a header says.
+/// The peers whose X-Forwarded-* fields are trusted (docs/reference/entry-points.md#forwarded-headers). The socket's address alone decides,
+/// never a header field.
 #[derive(Debug, Clone)]
 pub enum TrustedPeers {
     Everyone,
@@ -161,7 +165,7 @@ impl TrustedPeers {
 }
 
 impl Snapshot {
-    /// The state before any provider has spoken.
+    /// The snapshot before any provider has delivered a configuration.
     pub fn empty(entry_points: usize) -> Self {
         Snapshot {
             routers: (0..entry_points).map(|_| Router::build(Vec::new(), RouterOptions::default())).collect(),
@@ -178,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_known_at_once_and_a_name_only_when_resolved() {
+    fn name_has_no_address_until_resolved_and_keeps_the_last() {
         let literal = ResolvedAddresses::new("10.0.0.7", 80);
         assert_eq!(literal.load().as_slice(), ["10.0.0.7:80".parse().unwrap()]);
         assert_eq!(ResolvedAddresses::new("::1", 80).load().len(), 1);
@@ -186,6 +190,6 @@ mod tests {
         assert!(name.is_name() && name.load().is_empty());
         name.resolved(vec!["10.0.0.8:5432".parse().unwrap()]);
         name.resolved(Vec::new());
-        assert_eq!(name.load().len(), 1, "an empty answer keeps the old one");
+        assert_eq!(name.load().len(), 1, "an empty result keeps the old address");
     }
 }

@@ -1,25 +1,26 @@
-//! Guessing which name was meant.
+//! Suggests the name that was probably meant by a misspelt one.
 
-/// One slip per three letters and no more than these: more would turn every short word into every other.
-const SLIPS_MAX: usize = 3;
-/// Letters of the longest name that is guessed at. Whoever writes longer ones is not helped by a guess, and comparing takes time.
+/// The largest edit distance of a suggestion; one edit per three letters is allowed. With more, any two short words would match.
+const EDITS_MAX: usize = 3;
+/// Letters of the longest name that gets a suggestion. Comparing a longer name takes time and does not help its author.
 const LETTERS_MAX: usize = 200;
 
-/// The candidate closest to `written` by edit distance, case aside; `None` when none is close enough to be a slip.
+/// The candidate closest to `written` by edit distance, regardless of case; `None` if no candidate is close enough to be a misspelling.
 pub fn did_you_mean<S: AsRef<str>>(written: &str, candidates: impl IntoIterator<Item = S>) -> Option<S> {
     let written: Vec<char> = written.chars().take(LETTERS_MAX + 1).map(|letter| letter.to_ascii_lowercase()).collect();
     if written.len() > LETTERS_MAX {
         return None;
     }
-    let allowed = written.len().div_ceil(3).min(SLIPS_MAX);
+    let allowed = written.len().div_ceil(3).min(EDITS_MAX);
     let close = |candidate: S| {
         let letters = candidate.as_ref().chars().map(|letter| letter.to_ascii_lowercase());
-        edit_distance(&written, &letters.collect::<Vec<_>>(), allowed).map(|slips| (slips, candidate))
+        edit_distance(&written, &letters.collect::<Vec<_>>(), allowed).map(|edits| (edits, candidate))
     };
-    candidates.into_iter().filter_map(close).min_by_key(|(slips, _)| *slips).map(|(_, best)| best)
+    candidates.into_iter().filter_map(close).min_by_key(|(edits, _)| *edits).map(|(_, best)| best)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that lead from one text to the other; `None` for more than are allowed.
+/// The number of insertions, deletions, replacements and swaps of neighbours that turn one text into the other; `None` if it is above
+/// `allowed`.
 fn edit_distance(from: &[char], to: &[char], allowed: usize) -> Option<usize> {
     if from.len().abs_diff(to.len()) > allowed {
         return None;
@@ -36,13 +37,13 @@ fn edit_distance(from: &[char], to: &[char], allowed: usize) -> Option<usize> {
             }
             current[column + 1] = best;
         }
-        // What a row has exceeded no later one makes good, but for a swap, which begins in the row before.
-        if current.iter().chain(&last).all(|slips| *slips > allowed) {
+        // If two rows in sequence exceed the bound everywhere, all later rows do. One row is not enough: a swap starts from the row before.
+        if current.iter().chain(&last).all(|edits| *edits > allowed) {
             return None;
         }
         before_last = std::mem::replace(&mut last, current);
     }
-    Some(last[to.len()]).filter(|slips| *slips <= allowed)
+    Some(last[to.len()]).filter(|edits| *edits <= allowed)
 }
 
 #[cfg(test)]
@@ -50,8 +51,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_slips() {
-        for (from, to, slips) in [
+    fn edit_distance_counts_edits_up_to_the_bound() {
+        for (from, to, edits) in [
             ("", "abc", 3),
             ("adress", "address", 1),
             ("watch", "watch", 0),
@@ -60,10 +61,10 @@ mod tests {
         ] {
             let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
             for (from, to) in [(&from, &to), (&to, &from)] {
-                assert_eq!(super::edit_distance(from, to, slips), Some(slips), "{from:?} -> {to:?}");
-                assert_eq!(super::edit_distance(from, to, 9), Some(slips), "{from:?} -> {to:?}");
+                assert_eq!(super::edit_distance(from, to, edits), Some(edits), "{from:?} -> {to:?}");
+                assert_eq!(super::edit_distance(from, to, 9), Some(edits), "{from:?} -> {to:?}");
                 assert_eq!(
-                    slips.checked_sub(1).and_then(|fewer| super::edit_distance(from, to, fewer)),
+                    edits.checked_sub(1).and_then(|fewer| super::edit_distance(from, to, fewer)),
                     None,
                     "{from:?} -> {to:?}"
                 );
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_only_what_is_close() {
+    fn did_you_mean_suggests_close_names_only() {
         let names = ["address", "compress", "tls"];
         assert_eq!(did_you_mean("adress", names), Some("address"));
         assert_eq!(did_you_mean("COMPRES", names), Some("compress"));

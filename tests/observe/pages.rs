@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ringway::config::Rejected;
 use ringway::config::dynamic::{
     Auth, Backend, Documents, DynamicConfig, Frontend, LoadBalancer, Route, Server, UserAuth,
 };
+use ringway::config::{Rejected, Severity};
 use ringway::http::Reply;
 use ringway::observe::metrics::{HealthTotals, RecentError, ServerHealth, ServerSample};
 use ringway::observe::status::{
@@ -81,7 +81,13 @@ fn ask_while(
         url: "http://127.0.0.1:21990".into(),
         health: ServerHealth::Down,
     }];
-    let rejected = [Rejected { provider: "file".into(), name: "f3".into(), reason: "no".into(), bound: None }];
+    let rejected = [("f3", Severity::Rejected), ("f4", Severity::Partial)].map(|(name, severity)| Rejected {
+        provider: "file".into(),
+        name: name.into(),
+        reason: "no".into(),
+        severity,
+        bound: None,
+    });
     let inputs = StatusInputs {
         providers,
         rejected: &rejected,
@@ -140,7 +146,10 @@ fn the_api_shows_the_example_of_the_contract() {
     assert_eq!(body("/api/providers/file/frontends/f2/routes"), r#"{"r1":{"rule":"Host:a.test"}}"#);
     assert_eq!(body("/api/providers/file/frontends/f2/routes/r1"), r#"{"rule":"Host:a.test"}"#);
     assert_eq!(body("/api/version"), r#"{"Version":"1.2.3","Codename":"ring"}"#);
-    assert_eq!(body("/api/rejected"), r#"[{"provider":"file","name":"f3","reason":"no"}]"#);
+    assert_eq!(
+        body("/api/rejected"),
+        r#"[{"provider":"file","name":"f3","reason":"no","severity":"rejected"},{"provider":"file","name":"f4","reason":"no","severity":"partial"}]"#
+    );
     assert!(body("/api/servers").contains(r#""url":"http://127.0.0.1:21990","health":"down"}"#));
     assert!(body("/api/runtime").contains(r#""driver":"epoll","driverReason":"io_uring is denied""#));
 }

@@ -1,4 +1,4 @@
-//! Bad input of every kind: its frontend alone is left out, and log, API and dashboard say which and why; all others serve.
+//! Bad input of every kind: its frontend alone is rejected, and log, API and dashboard say which and why; all others serve.
 
 use serde_json::Value;
 
@@ -80,15 +80,53 @@ fn bad_input_leaves_out_its_frontend_and_says_so_everywhere() {
             let frontend = format!("frontend {name}");
             let row = listed.iter().find(|row| row["name"] == frontend.as_str());
             let row = row.unwrap_or_else(|| panic!("{name} is not among {listed:#?}"));
-            assert_eq!(row["provider"], "file");
+            // A template that never matches is ignored: the frontend stays, but gets no request.
+            let severity = if *name == "rule-template" { "partial" } else { "rejected" };
+            assert_eq!((&row["provider"], &row["severity"]), (&"file".into(), &severity.into()), "{name}");
             let told = row["reason"].as_str().unwrap_or_default();
             assert!(told.contains(reason), "{name}: {told:?} lacks {reason:?}");
+            assert_eq!(told.ends_with("; frontend rejected"), severity == "rejected", "{name}: {told:?}");
             let line = log.lines().find(|line| line.contains(&format!("{frontend}: ")));
             let line = line.unwrap_or_else(|| panic!("{name} is not in the log"));
             assert!(line.contains("level=error") && line.contains("provider=file"), "{line}");
         }
         assert_eq!(listed.len(), BAD.len(), "{listed:#?}");
     }
+}
+
+/// A frontend with a fault in one part serves without it; every entry of a frontend that is not served is `rejected`.
+#[test]
+fn severity_tells_rejected_frontends_from_partly_rejected_ones() {
+    let origin = Origin::saying("serves");
+    let unknown = "entryPoints=[\"http\",\"nope\"]";
+    let page = "[F.errors.e]\nstatus=[\"500\"]\nbackend=\"nowhere\"";
+    let check = "[B.healthCheck]\npath=\"/h\"\ninterval=\"soon\"";
+    let rules = Rules::default()
+        .add("entry", &[origin.url()], unknown, "")
+        .add("page", &[origin.url()], page, "")
+        .add("check", &[origin.url()], "", check)
+        .add("gone", &[origin.url()], &format!("{unknown}\npassTLSCert=true"), "");
+    let proxy = Proxy::start("auto", "[api]\nentryPoint=\"http\"", rules.text());
+    let listed: Vec<Value> = serde_json::from_str(&proxy.get("x", "/api/rejected").text()).expect("a list");
+    let rows: Vec<_> = listed
+        .iter()
+        .map(|row| ["name", "severity", "reason"].map(|member| row[member].as_str().unwrap_or_default()))
+        .collect();
+    for (name, severity, start, status) in [
+        ("entry", "partial", "unknown entry point nope ignored: use one of ", 200),
+        ("page", "partial", "error page errors.e ignored: there is no backend \"nowhere\"", 200),
+        ("check", "partial", "health check interval \"soon\" of backend check ignored: ", 200),
+        ("gone", "rejected", "unknown entry point nope ignored: use one of ", 404),
+        ("gone", "rejected", "passTLSCert is not supported", 404),
+    ] {
+        let is_listed =
+            |row: &[&str; 3]| row[..2] == [&*format!("frontend {name}"), severity] && row[2].starts_with(start);
+        assert!(rows.iter().any(is_listed), "{name}: {rows:#?}");
+        assert_eq!(proxy.get(name, "/x").status, status, "{name}");
+    }
+    assert_eq!(rows.len(), 5, "{rows:#?}");
+    assert!(proxy.get("x", "/dashboard/").text().contains("Rejected configuration"));
+    assert!(proxy.get("x", "/dashboard/app.js").text().contains("item.severity"));
 }
 
 /// Another frontend would serve the same requests to everybody.
@@ -109,8 +147,18 @@ fn authentication_whose_files_cannot_be_read_stays_closed() {
         let known = proxy.curl(&["-u", "test:test"], "listed", "/x");
         assert_eq!(known, "serves", "users of the list are let in");
         let told: Vec<Value> = serde_json::from_str(&proxy.get("x", "/api/rejected").text()).expect("a list");
-        let all = told.iter().filter(|row| row["reason"].as_str().is_some_and(|why| why.contains("/nowhere/")));
-        assert_eq!(all.count(), 3, "{told:#?}");
+        for (name, effect) in [
+            ("listed", "; no user of its usersFile can log in until this is fixed"),
+            ("digest", "; no user of its usersFile can log in until this is fixed"),
+            ("asked", "; all its requests are denied until this is fixed"),
+        ] {
+            let row = told.iter().find(|row| row["name"] == format!("frontend {name}").as_str());
+            let row = row.unwrap_or_else(|| panic!("{name} is not among {told:#?}"));
+            let reason = row["reason"].as_str().unwrap_or_default();
+            assert!(reason.contains("/nowhere/") && reason.ends_with(effect), "{name}: {reason}");
+            assert_eq!(row["severity"], "partial", "{name}: the frontend is served");
+        }
+        assert_eq!(told.len(), 3, "{told:#?}");
     }
 }
 

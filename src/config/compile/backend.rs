@@ -1,4 +1,4 @@
-//! A backend's servers, compiled.
+//! Compiles a backend: its servers, its balancer and its health check.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,20 @@ use crate::config::duration::GoDuration;
 use crate::config::dynamic;
 use crate::config::snapshot::{Backend, ServerEndpoint};
 
-/// Compiles one backend. The notes say which parts were left out while the rest serves.
+/// Compiles one backend. The texts are warnings about parts that are ignored or replaced while the rest is applied.
+///
+/// # Errors
+/// A server that cannot be used: every frontend of the backend is rejected.
 pub fn backend(
-    fixture: &CompileContext,
+    ctx: &CompileContext,
     provider: &str,
     name: &str,
     written: &dynamic::Backend,
     number: usize,
     before: Option<&Arc<Backend>>,
-    interned: &mut EndpointInterner,
+    interner: &mut EndpointInterner,
 ) -> Result<(Backend, Vec<String>), String> {
-    let mut notes = Vec::new();
+    let mut warnings = Vec::new();
     let urls = written.servers.values().map(|server| server.url.as_str());
     let state = BackendState::carry(before.map(|b| &b.state), urls);
     let mut servers = Vec::new();
@@ -35,16 +38,16 @@ pub fn backend(
         if url.scheme == Scheme::H2c {
             return Err(format!("server {id} of backend {name}: h2c is not supported yet; use http"));
         }
-        let weight = effective_weight(server.weight, fixture.allow_min_weight_zero).ok_or_else(|| {
+        let weight = effective_weight(server.weight, ctx.allow_min_weight_zero).ok_or_else(|| {
             format!("server {id} of backend {name} has the weight {}: write 0 or more", server.weight)
         })?;
         servers.push(Server { name: id.clone(), url, weight, state: state.server(&server.url) });
     }
     let balancer = Balancer::new(servers, settings(written, name));
-    let origins =
-        balancer.servers().iter().map(|server| origin(fixture, name, server, interned)).collect::<Result<_, _>>()?;
+    let endpoints =
+        balancer.servers().iter().map(|server| endpoint(ctx, name, server, interner)).collect::<Result<_, _>>()?;
     let health_check = match &written.health_check {
-        Some(check) => health_check(fixture, check, name, &mut notes),
+        Some(check) => health_check(ctx, check, name, &mut warnings),
         None => None,
     };
     Ok((
@@ -53,11 +56,11 @@ pub fn backend(
             provider: provider.to_owned(),
             number,
             balancer,
-            endpoints: origins,
+            endpoints,
             state,
             health_check,
         },
-        notes,
+        warnings,
     ))
 }
 
@@ -76,19 +79,19 @@ fn settings(written: &dynamic::Backend, name: &str) -> BalancerSettings {
     BalancerSettings { method: BalanceMethod::parse(&balancer.method).unwrap_or_default(), sticky }
 }
 
-fn origin(
-    fixture: &CompileContext,
+fn endpoint(
+    ctx: &CompileContext,
     backend: &str,
     server: &Arc<Server>,
-    interned: &mut EndpointInterner,
+    interner: &mut EndpointInterner,
 ) -> Result<ServerEndpoint, String> {
     let url = &server.url;
     let is_tls = url.scheme == Scheme::Https;
     let tls = if is_tls {
-        let config = fixture
+        let config = ctx
             .client_tls
             .clone()
-            .map_err(|e| format!("server {} of backend {backend} wants TLS: {e}", server.name))?;
+            .map_err(|e| format!("server {} of backend {backend} needs TLS: {e}", server.name))?;
         let name = ServerName::try_from(url.host.clone())
             .map_err(|_| format!("server {} of backend {backend}: {:?} is no host name", server.name, url.host))?;
         Some((config, name))
@@ -98,29 +101,32 @@ fn origin(
     Ok(ServerEndpoint {
         authority: url.authority.clone(),
         url: url.text.clone(),
-        addresses: interned.addresses(&url.host, url.port),
-        pool: interned.pool(&url.address, is_tls),
+        addresses: interner.addresses(&url.host, url.port),
+        pool: interner.pool(&url.address, is_tls),
         tls,
         server: Arc::clone(server),
     })
 }
 
-/// A check that cannot be read is left out, and said: its servers then count as up (docs/reference/backends.md#health-checks).
+/// Compiles a health check. A check that cannot be read is ignored, with a warning: the servers then count as up
+/// (docs/reference/backends.md#health-checks).
 fn health_check(
-    fixture: &CompileContext,
+    ctx: &CompileContext,
     written: &dynamic::HealthCheck,
     name: &str,
-    notes: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> Option<HealthCheck> {
     let interval = GoDuration::parse_with_unit(&written.interval).ok().map(|d| d.0);
     let text = &written.interval;
     let is_short = |nanos| u64::try_from(nanos).is_ok_and(|nanos| Duration::from_nanos(nanos) < INTERVAL_MIN);
     if !text.is_empty() && !interval_is_usable(interval) {
-        notes.push(format!("the health check interval {text:?} of backend {name} is no positive duration such as \"10s\": the global one is used"));
-    } else if interval.is_some_and(is_short) {
-        notes.push(format!(
-            "the health check interval {text:?} of backend {name} is too short: {INTERVAL_MIN:?} is used"
+        warnings.push(format!(
+            "health check interval {text:?} of backend {name} ignored: it is no positive duration such as \"10s\"; \
+             healthCheck.interval is used"
         ));
+    } else if interval.is_some_and(is_short) {
+        warnings
+            .push(format!("health check interval {text:?} of backend {name} is too short: {INTERVAL_MIN:?} is used"));
     }
     let options = HealthOptions {
         path: &written.path,
@@ -130,10 +136,9 @@ fn health_check(
         interval_nanos: interval,
     };
     let headers = written.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let default_interval =
-        if fixture.health_interval.is_zero() { Duration::from_secs(30) } else { fixture.health_interval };
+    let default_interval = if ctx.health_interval.is_zero() { Duration::from_secs(30) } else { ctx.health_interval };
     HealthCheck::new(options, headers, default_interval).unwrap_or_else(|e| {
-        notes.push(format!("the health check of backend {name} is left out: {e}"));
+        warnings.push(format!("health check of backend {name} ignored: {e}"));
         None
     })
 }

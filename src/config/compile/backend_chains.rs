@@ -1,5 +1,5 @@
-//! What stands between a frontend's own steps and its servers: circuit breaker and buffering once per request, connections and rate
-//! once per try (docs/reference/middlewares.md#order).
+//! Compiles the chains between a frontend's own middlewares and its servers: circuit breaker and buffering once per request, connection
+//! limit and rate limit once per attempt (docs/reference/middlewares.md#order).
 
 use crate::config::dynamic::{self, Frontend};
 use crate::config::middleware_states::FrontendStates;
@@ -10,35 +10,38 @@ use crate::middleware::rate_limit::{Rate, RateLimit};
 use crate::middleware::source_extractor::SourceExtractor;
 use crate::middleware::{Chain, ChainScope, Middleware};
 
-/// The compiled parts.
+/// The compiled chains, and the buffering options that one of them contains.
 pub struct BackendChains {
-    pub guard: Chain,
+    /// Middlewares that run once per request.
+    pub inner: Chain,
+    /// Middlewares that run once per attempt.
     pub attempt: Chain,
     pub buffering: Option<Buffering>,
 }
 
-/// Compiles them.
+/// Compiles both chains.
 ///
 /// # Errors
-/// An expression, an extractor or a rate that cannot be used: the frontend would not be protected as its author means (docs/reference/providers.md#rejected-objects).
-pub fn inner(
+/// An expression, an extractor or a rate that cannot be used: the frontend would not be protected as its author means
+/// (docs/reference/providers.md#rejected-objects).
+pub fn backend_chains(
     frontend: &Frontend,
     backend: &dynamic::Backend,
-    place: ChainScope<'_>,
+    scope: ChainScope<'_>,
     states: &mut FrontendStates,
 ) -> Result<BackendChains, String> {
     let buffering = buffering(backend)?;
-    let mut guard = Vec::new();
+    let mut inner = Vec::new();
     if let Some(breaker) = &backend.circuit_breaker {
         let state = states.breaker(&breaker.expression).map_err(|e| format!("circuitBreaker: {e}"))?;
-        guard.push(Middleware::Breaker(Breaker::new(state)));
+        inner.push(Middleware::Breaker(Breaker::new(state)));
     }
-    guard.extend(buffering.clone().map(Middleware::Buffering));
+    inner.extend(buffering.clone().map(Middleware::Buffering));
     let mut attempt = Vec::new();
     if let Some(limit) = backend.max_conn.as_ref().filter(|limit| limit.amount != 0) {
         let source = SourceExtractor::parse(&limit.extractor_func).map_err(|e| format!("maxConn: {e}"))?;
         let state = states.conn(&limit.extractor_func);
-        attempt.push(Middleware::MaxConn(MaxConn::new(limit.amount, source, state, place)));
+        attempt.push(Middleware::MaxConn(MaxConn::new(limit.amount, source, state, scope)));
     }
     if let Some(limit) = frontend.rate_limit.as_ref().filter(|limit| !limit.rate_set.is_empty()) {
         let source = SourceExtractor::parse(&limit.extractor_func).map_err(|e| format!("rateLimit: {e}"))?;
@@ -47,12 +50,12 @@ pub fn inner(
         });
         let rates = rates.collect::<Result<Vec<_>, _>>()?;
         let state = states.rate(&limit.extractor_func, &rates).map_err(|e| format!("rateLimit: {e}"))?;
-        attempt.push(Middleware::RateLimit(RateLimit::new(source, state, place)));
+        attempt.push(Middleware::RateLimit(RateLimit::new(source, state, scope)));
     }
-    Ok(BackendChains { guard: Chain::new(guard), attempt: Chain::new(attempt), buffering })
+    Ok(BackendChains { inner: Chain::new(inner), attempt: Chain::new(attempt), buffering })
 }
 
-/// The table's presence turns buffering on, whatever it holds.
+/// Compiles buffering; a `buffering` table turns it on, even an empty one.
 fn buffering(backend: &dynamic::Backend) -> Result<Option<Buffering>, String> {
     let Some(written) = &backend.buffering else { return Ok(None) };
     let sizes = BufferingSizes {

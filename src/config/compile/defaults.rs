@@ -1,15 +1,15 @@
-//! Defaults filled in, as Traefik's API shows them (docs/reference/api.md#configuration-json).
+//! Fills defaults into a document, as Traefik's API shows them (docs/reference/api.md#configuration-json).
 
 use std::sync::Arc;
 
 use crate::config::dynamic::{Backend, DynamicConfig, LoadBalancer};
 
-/// The document with entry points and load balancers filled in. One that has them stays the same; one that nobody else holds is not
-/// copied.
+/// Returns the document with entry points and load balancers filled in. A document that has them is returned as it is; a document with
+/// only one owner is changed without a copy.
 pub fn with_defaults(mut document: Arc<DynamicConfig>, default_entry_points: &[String]) -> Arc<DynamicConfig> {
-    let is_whole = document.frontends.values().all(|frontend| !frontend.entry_points.is_empty())
+    let is_complete = document.frontends.values().all(|frontend| !frontend.entry_points.is_empty())
         && document.backends.values().all(has_method);
-    if !is_whole {
+    if !is_complete {
         fill_in(Arc::make_mut(&mut document), default_entry_points);
     }
     document
@@ -35,15 +35,18 @@ mod tests {
     use crate::config::dynamic::Frontend;
 
     #[test]
-    fn the_example_of_static_md_7_2() {
+    fn defaults_fill_in_entry_points_and_wrr() {
         let mut dynamic = DynamicConfig::default();
         dynamic.backends.insert("b1".into(), Backend::default());
         dynamic.frontends.insert("f".into(), Frontend { backend: "b1".into(), ..Frontend::default() });
         let written = Arc::new(dynamic);
         let entry_points = ["http".to_owned()];
         let filled_in = with_defaults(Arc::clone(&written), &entry_points);
-        assert_eq!(written.frontends["f"].entry_points, [""; 0], "what somebody else holds stays as it is");
-        assert!(Arc::ptr_eq(&filled_in, &with_defaults(Arc::clone(&filled_in), &entry_points)), "it is whole");
+        assert_eq!(written.frontends["f"].entry_points, [""; 0], "a shared document is not changed");
+        assert!(
+            Arc::ptr_eq(&filled_in, &with_defaults(Arc::clone(&filled_in), &entry_points)),
+            "a complete document is not copied"
+        );
         let shown = serde_json::to_string(&*filled_in).unwrap();
         assert_eq!(
             shown,

@@ -1,9 +1,10 @@
-//! An entry point of the fixed configuration, compiled once at the start. What is wrong here stops the process (docs/reference/static-configuration.md#errors).
+//! Compiles an entry point of the static configuration, once at the start. An error here ends the process
+//! (docs/reference/static-configuration.md#errors).
 
 use ipnet::IpNet;
 
 use super::auth::auth;
-use super::frontend::redirect_step;
+use super::frontend::redirect_middleware;
 use super::{CompileContext, EndpointInterner};
 use crate::config::middleware_states::FrontendStates;
 use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
@@ -13,68 +14,71 @@ use crate::middleware::{Chain, ChainScope, Middleware};
 
 /// The parts of an entry point that come from its own table.
 pub struct EntryPointParts {
+    /// The middlewares in front of the frontends.
     pub chain: Chain,
+    /// The middlewares in front of the proxy's own pages: white list and authentication.
     pub guard: Chain,
-    /// The server that forward authentication asks.
+    /// The server that forward authentication sends its requests to.
     pub auth: Option<Box<ServerEndpoint>>,
     pub trust: TrustedPeers,
 }
 
-/// Why an entry point cannot be used.
+/// An entry point that cannot be used, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidEntryPoint {
     pub name: String,
     pub reason: String,
 }
 
-/// Compiles the chains and the trust of entry point `name`.
+/// Compiles the chains and the trusted peers of entry point `name`.
 ///
 /// # Errors
-/// A redirect to nowhere, a bad address range, authentication without a method, a user line or file that cannot be read, an authentication
-/// server that is no URL.
+/// A redirect to an unknown entry point, an invalid address range, authentication without a method, a user line or file that cannot be
+/// read, an authentication server that is no URL.
 pub fn entry_point(
-    fixture: &CompileContext,
+    ctx: &CompileContext,
     name: &str,
     written: &static_config::EntryPoint,
-    interned: &mut EndpointInterner,
+    interner: &mut EndpointInterner,
 ) -> Result<EntryPointParts, InvalidEntryPoint> {
     let invalid = |reason: String| InvalidEntryPoint { name: name.to_owned(), reason };
-    let place = ChainScope::EntryPoint(name);
+    let scope = ChainScope::EntryPoint(name);
     let mut states = FrontendStates::default();
     let mut chain = Vec::new();
     if let Some(redirect) = &written.redirect {
-        chain.extend(redirect_step(fixture, redirect, None, place).map_err(|remark| invalid(remark.text))?);
+        let redirect = redirect_middleware(ctx, redirect, None, scope);
+        chain.extend(redirect.map_err(|diagnostic| invalid(diagnostic.text))?);
     }
-    let for_frontends = auth(fixture, written.auth.as_ref(), place, &mut states, interned).map_err(invalid)?;
-    chain.extend(for_frontends.step);
+    let frontend_auth = auth(ctx, written.auth.as_ref(), scope, &mut states, interner).map_err(invalid)?;
+    chain.extend(frontend_auth.middleware);
     if written.compress {
         chain.push(Middleware::Compress);
     }
-    if let Some(list) = white_list(written, place).map_err(invalid)? {
+    if let Some(list) = white_list(written, scope).map_err(invalid)? {
         chain.push(Middleware::EntryWhiteList(list));
     }
     let mut guard = Vec::new();
-    guard.extend(white_list(written, place).map_err(invalid)?.map(Middleware::WhiteList));
-    guard.extend(auth(fixture, written.auth.as_ref(), place, &mut states, interned).map_err(invalid)?.step);
+    guard.extend(white_list(written, scope).map_err(invalid)?.map(Middleware::WhiteList));
+    guard.extend(auth(ctx, written.auth.as_ref(), scope, &mut states, interner).map_err(invalid)?.middleware);
     Ok(EntryPointParts {
         chain: Chain::new(chain),
         guard: Chain::new(guard),
-        auth: for_frontends.server,
-        trust: trust(written).map_err(invalid)?,
+        auth: frontend_auth.server,
+        trust: trusted_peers(written).map_err(invalid)?,
     })
 }
 
-fn white_list(written: &static_config::EntryPoint, place: ChainScope<'_>) -> Result<Option<WhiteList>, String> {
+fn white_list(written: &static_config::EntryPoint, scope: ChainScope<'_>) -> Result<Option<WhiteList>, String> {
     match &written.white_list {
         Some(list) => {
-            WhiteList::new(&list.source_range, list.use_x_forwarded_for, place).map(Some).map_err(|e| e.to_string())
+            WhiteList::new(&list.source_range, list.use_x_forwarded_for, scope).map(Some).map_err(|e| e.to_string())
         }
         None => Ok(None),
     }
 }
 
-/// No table: everybody is trusted, as in v1. A table that trusts nobody means just that.
-fn trust(written: &static_config::EntryPoint) -> Result<TrustedPeers, String> {
+/// Compiles `forwardedHeaders`. Without the table every peer is trusted, as in v1. A table without addresses trusts no peer.
+fn trusted_peers(written: &static_config::EntryPoint) -> Result<TrustedPeers, String> {
     let Some(table) = &written.forwarded_headers else { return Ok(TrustedPeers::Everyone) };
     if table.insecure {
         return Ok(TrustedPeers::Everyone);
@@ -90,7 +94,7 @@ fn network(text: &str) -> Result<IpNet, String> {
     })
 }
 
-/// The port that redirects to this entry point name.
+/// The port that redirects to this entry point put into their URL.
 pub fn listen_port(written: &static_config::EntryPoint) -> u16 {
     written.listen().map_or(80, |address| address.port)
 }

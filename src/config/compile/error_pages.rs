@@ -1,4 +1,5 @@
-//! Error pages: which statuses a frontend catches, and which backend's chain serves the page (docs/reference/middlewares.md#error-pages).
+//! Compiles error pages: the statuses that a frontend catches, and the backend whose chain serves the page
+//! (docs/reference/middlewares.md#error-pages).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,12 +9,16 @@ use crate::config::snapshot::{Backend, ErrorPageSource, Frontend};
 use crate::middleware::Middleware;
 use crate::middleware::error_pages::{ErrorPage, ErrorPages};
 
-/// The step, if a page is left after those that cannot be used; they are said in `warnings`.
-pub fn step(frontend: &dynamic::Frontend, document: &DynamicConfig, warnings: &mut Vec<String>) -> Option<Middleware> {
+/// Compiles the error-page middleware. A page that cannot be used is ignored, with a warning; `None` if no page remains.
+pub fn middleware(
+    frontend: &dynamic::Frontend,
+    document: &DynamicConfig,
+    warnings: &mut Vec<String>,
+) -> Option<Middleware> {
     let mut pages = Vec::new();
     for (name, page) in &frontend.errors {
-        let refused = if page.backend == frontend.backend {
-            Some("its backend is the frontend's own, which is the one that failed".to_owned())
+        let problem = if page.backend == frontend.backend {
+            Some("its backend is the frontend's own, the one that failed; name another backend".to_owned())
         } else if !document.backends.contains_key(&page.backend) {
             Some(format!("there is no backend {:?} in this provider", page.backend))
         } else {
@@ -25,28 +30,28 @@ pub fn step(frontend: &dynamic::Frontend, document: &DynamicConfig, warnings: &m
                 Err(e) => Some(e.to_string()),
             }
         };
-        warnings.extend(refused.map(|why| format!("errors.{name}: {why}; this error page is left out")));
+        warnings.extend(problem.map(|why| format!("error page errors.{name} ignored: {why}")));
     }
     (!pages.is_empty()).then(|| Middleware::ErrorPages(ErrorPages::new(pages)))
 }
 
-/// The names of the backends that the frontend's pages come from.
+/// The names of the backends that serve the frontend's error pages.
 pub fn backend_names(frontend: &dynamic::Frontend) -> impl Iterator<Item = &str> {
     let names = frontend.errors.values().map(|page| page.backend.as_str());
     names.filter(|name| *name != frontend.backend)
 }
 
-/// How an entry point reaches the backends of a provider: by the chain of the first frontend of each.
+/// The sources of error pages by entry point and backend of one provider: the chains of each backend's first frontend.
 #[derive(Default)]
 pub struct ErrorPageSources {
-    ways: HashMap<(usize, String), ErrorPageSource>,
+    sources: HashMap<(usize, String), ErrorPageSource>,
 }
 
 impl ErrorPageSources {
-    /// Takes note of a frontend on `entry`; the first one of a backend counts.
-    pub fn note(&mut self, entry: usize, frontend: &Frontend) {
+    /// Adds the chains of a frontend on `entry`, unless a frontend of the same backend has been added before.
+    pub fn add(&mut self, entry: usize, frontend: &Frontend) {
         let key = (entry, frontend.backend.name.clone());
-        self.ways.entry(key).or_insert_with(|| ErrorPageSource {
+        self.sources.entry(key).or_insert_with(|| ErrorPageSource {
             name: frontend.backend.name.as_str().into(),
             backend: Some(Arc::clone(&frontend.backend)),
             inner: Arc::clone(&frontend.inner),
@@ -58,14 +63,19 @@ impl ErrorPageSources {
         });
     }
 
-    /// Where the page comes from. A backend without a frontend here answers only by its server named `error` (the old spelling), which
-    /// `lone` compiles; without one the page is 500.
-    pub fn to(&self, entry: usize, name: &str, lone: impl FnOnce() -> Option<Arc<Backend>>) -> ErrorPageSource {
-        match self.ways.get(&(entry, name.to_owned())) {
-            Some(way) => way.clone(),
+    /// The source of the pages of backend `name`. A backend without a frontend on this entry point serves pages only by its server named
+    /// `error` (the old spelling), which `unrouted_backend` compiles; without that server the page is 500.
+    pub fn get(
+        &self,
+        entry: usize,
+        name: &str,
+        unrouted_backend: impl FnOnce() -> Option<Arc<Backend>>,
+    ) -> ErrorPageSource {
+        match self.sources.get(&(entry, name.to_owned())) {
+            Some(source) => source.clone(),
             None => ErrorPageSource {
                 name: name.into(),
-                backend: lone(),
+                backend: unrouted_backend(),
                 inner: Arc::default(),
                 attempt: Arc::default(),
                 buffering: None,

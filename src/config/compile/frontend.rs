@@ -1,8 +1,8 @@
-//! A frontend's chains: which steps its options ask for, compiled.
+//! Compiles a frontend: the middlewares that its options ask for, in chains.
 
 use std::sync::Arc;
 
-use super::backend_chains::inner;
+use super::backend_chains::backend_chains;
 use super::{CompileContext, EndpointInterner, EntryPointInfo, auth, error_pages};
 use crate::config::dynamic::{self, DynamicConfig, UserAuth};
 use crate::config::middleware_states::{MiddlewareStates, StateOwner};
@@ -16,10 +16,10 @@ use crate::middleware::white_list::WhiteList;
 use crate::middleware::{Chain, ChainScope, Middleware};
 use crate::rule::{Diagnostic, pattern};
 
-/// What a frontend is compiled from.
+/// The parts that a frontend is compiled from.
 #[derive(Clone, Copy)]
 pub struct FrontendInput<'a> {
-    pub fixture: &'a CompileContext,
+    pub ctx: &'a CompileContext,
     pub provider: &'a str,
     pub name: &'a str,
     pub document: &'a DynamicConfig,
@@ -27,75 +27,77 @@ pub struct FrontendInput<'a> {
     pub written_backend: &'a dynamic::Backend,
 }
 
-/// What compiling carries along.
+/// The state that compiling a frontend reads and updates.
 pub struct CompileState<'a> {
-    pub interned: &'a mut EndpointInterner,
-    /// The states of the snapshot before, and of the one in the making.
+    pub interner: &'a mut EndpointInterner,
+    /// The middleware states of the previous snapshot.
     pub previous: &'a MiddlewareStates,
+    /// The middleware states of the snapshot that is being compiled.
     pub states: &'a mut MiddlewareStates,
-    /// Notes for the user.
+    /// Reports for the user about parts that are not applied.
     pub warnings: &'a mut Vec<String>,
 }
 
-/// Compiles a frontend for the entry point at `entry`. Its error pages have no sources yet: they need the other frontends.
+/// Compiles a frontend for the entry point at index `entry`. Its error pages have no sources yet: they need the other frontends.
 ///
 /// # Errors
-/// A sentence that names the option: the frontend is skipped (docs/reference/providers.md#rejected-objects).
+/// A sentence that names the option: the frontend is rejected (docs/reference/providers.md#rejected-objects).
 pub fn frontend(
-    source: FrontendInput<'_>,
+    input: FrontendInput<'_>,
     backend: &Arc<Backend>,
     entry: usize,
-    workshop: &mut CompileState<'_>,
+    state: &mut CompileState<'_>,
 ) -> Result<Frontend, Diagnostic> {
-    let FrontendInput { fixture, provider, name, document, frontend: written, written_backend } = source;
+    let FrontendInput { ctx, provider, name, document, frontend: written, written_backend } = input;
     let log_name = name.strip_prefix("frontend-").unwrap_or(name).to_owned();
-    let place = ChainScope::Frontend(&log_name);
-    refuse_unbuilt(written)?;
-    let facts = &fixture.entry_points[entry];
-    let owner = StateOwner { provider, entry_point: &facts.name, name, frontend: written, backend: written_backend };
-    let mut states = workshop.states.carry_over(workshop.previous, &owner);
-    let mut outer: Vec<_> = error_pages::step(written, document, workshop.warnings).into_iter().collect();
-    white_list(written, place, &mut outer, workshop.warnings)?;
+    let scope = ChainScope::Frontend(&log_name);
+    reject_unsupported(written)?;
+    let entry_point = &ctx.entry_points[entry];
+    let owner =
+        StateOwner { provider, entry_point: &entry_point.name, name, frontend: written, backend: written_backend };
+    let mut states = state.states.carry_over(state.previous, &owner);
+    let mut outer: Vec<_> = error_pages::middleware(written, document, state.warnings).into_iter().collect();
+    white_list(written, scope, &mut outer, state.warnings)?;
     if let Some(redirect) = &written.redirect {
-        outer.extend(redirect_step(fixture, redirect, Some(facts), place)?);
+        outer.extend(redirect_middleware(ctx, redirect, Some(entry_point), scope)?);
     }
-    headers(written, &mut outer, workshop.warnings)?;
+    headers(written, &mut outer, state.warnings)?;
     if !written.basic_auth.is_empty() {
         let users = UserAuth { users: written.basic_auth.clone(), ..UserAuth::default() };
-        outer.push(Middleware::BasicList(auth::basic(fixture, &users, "", place.label("Basic Auth"))?));
+        outer.push(Middleware::BasicList(auth::basic(ctx, &users, "", scope.label("Basic Auth"))?));
     }
     outer.extend(written.pass_tls_client_cert.as_ref().map(|pass| Middleware::ClientCert(client_cert(pass))));
-    let auth = match auth::auth(fixture, written.auth.as_deref(), place, &mut states, workshop.interned) {
+    let auth = match auth::auth(ctx, written.auth.as_deref(), scope, &mut states, state.interner) {
         Ok(auth) => auth,
         Err(reason) => {
-            let Some(closed) = written.auth.as_deref().and_then(auth::deny_all) else { return Err(reason.into()) };
-            let auth = auth::auth(fixture, Some(&closed), place, &mut states, workshop.interned)?;
-            workshop.warnings.push(format!("{reason}; until that is mended it lets nobody in"));
+            let Some(stand_in) = written.auth.as_deref().and_then(auth::fail_closed) else { return Err(reason.into()) };
+            let auth = auth::auth(ctx, Some(&stand_in.auth), scope, &mut states, state.interner)?;
+            state.warnings.push(format!("{reason}; {} until this is fixed", stand_in.effect));
             auth
         }
     };
-    outer.extend(auth.step);
-    let inner = inner(written, written_backend, place, &mut states)?;
-    let has_pages = outer.iter().any(|step| matches!(step, Middleware::ErrorPages(_)));
-    let is_slow = has_pages || inner.buffering.is_some();
-    workshop.states.store(&owner, states);
+    outer.extend(auth.middleware);
+    let chains = backend_chains(written, written_backend, scope, &mut states)?;
+    let has_pages = outer.iter().any(|middleware| matches!(middleware, Middleware::ErrorPages(_)));
+    let is_slow = has_pages || chains.buffering.is_some();
+    state.states.store(&owner, states);
     Ok(Frontend {
         name: name.to_owned(),
         provider: provider.to_owned(),
         pass_host: written.pass_host_header,
         backend: Arc::clone(backend),
         outer: Chain::new(outer),
-        inner: Arc::new(inner.guard),
-        attempt: Arc::new(inner.attempt),
-        retry: fixture.retry.map(|attempts| RetryPolicy::new(attempts, backend.endpoints.len())),
+        inner: Arc::new(chains.inner),
+        attempt: Arc::new(chains.attempt),
+        retry: ctx.retry.map(|attempts| RetryPolicy::new(attempts, backend.endpoints.len())),
         auth: auth.server,
-        slow: is_slow.then(|| Box::new(SlowPath { buffering: inner.buffering, pages: Vec::new() })),
+        slow: is_slow.then(|| Box::new(SlowPath { buffering: chains.buffering, pages: Vec::new() })),
         log_name,
     })
 }
 
-/// Options that guard something: without them the frontend would be open, so it is not served at all.
-fn refuse_unbuilt(written: &dynamic::Frontend) -> Result<(), String> {
+/// Rejects a frontend with an option that protects something but is not supported: without the option the frontend would be open.
+fn reject_unsupported(written: &dynamic::Frontend) -> Result<(), String> {
     if written.pass_tls_cert {
         return Err("passTLSCert is not supported, and the backend would not know its client without it; \
              use passTLSClientCert, which passes the client's certificate in a header (COMPAT.md)"
@@ -124,11 +126,11 @@ fn client_cert(written: &dynamic::PassTlsClientCert) -> ClientCert {
     ClientCert { pem: written.pem, infos }
 }
 
-/// A list without ranges is none, and the old option counts (docs/reference/providers.md#frontend-keys).
+/// Adds the white list. A `whiteList` without ranges is ignored, and the old option applies (docs/reference/providers.md#frontend-keys).
 fn white_list(
     written: &dynamic::Frontend,
-    place: ChainScope<'_>,
-    steps: &mut Vec<Middleware>,
+    scope: ChainScope<'_>,
+    middlewares: &mut Vec<Middleware>,
     warnings: &mut Vec<String>,
 ) -> Result<(), String> {
     let (ranges, use_xff) = match &written.white_list {
@@ -136,34 +138,36 @@ fn white_list(
         _ => (&written.whitelist_source_range, false),
     };
     if ranges.is_empty() && written.white_list.is_some() {
-        warnings
-            .push("whiteList has no sourceRange and lets everybody in: list the addresses, or leave it out".to_owned());
+        let warning =
+            "whiteList has no sourceRange and is ignored, all clients are allowed: list addresses, or remove whiteList";
+        warnings.push(warning.to_owned());
     }
     if !ranges.is_empty() {
-        steps.push(Middleware::WhiteList(WhiteList::new(ranges, use_xff, place).map_err(|e| e.to_string())?));
+        middlewares.push(Middleware::WhiteList(WhiteList::new(ranges, use_xff, scope).map_err(|e| e.to_string())?));
     }
     Ok(())
 }
 
-/// A redirect to an entry point or by regex; `None` where it would lead to where the request already is.
-pub fn redirect_step(
-    fixture: &CompileContext,
+/// Compiles a redirect to an entry point or by regex. `None` if the redirect names the entry point `here`, on which the request has
+/// arrived, or has only one of `regex` and `replacement`.
+pub fn redirect_middleware(
+    ctx: &CompileContext,
     written: &dynamic::Redirect,
     here: Option<&EntryPointInfo>,
-    place: ChainScope<'_>,
+    scope: ChainScope<'_>,
 ) -> Result<Option<Middleware>, Diagnostic> {
     if !written.entry_point.is_empty() {
         if here.is_some_and(|here| here.name == written.entry_point) {
             return Ok(None);
         }
-        let target = fixture.entry_points.iter().find(|e| e.name == written.entry_point);
+        let target = ctx.entry_points.iter().find(|e| e.name == written.entry_point);
         let target = target
             .ok_or_else(|| format!("redirect.entryPoint names {:?}, which is no entry point", written.entry_point))?;
         return Ok(Some(Middleware::Redirect(Redirect::entry_point(
             target.port,
             target.has_tls,
             written.permanent,
-            place,
+            scope,
         ))));
     }
     if written.regex.is_empty() || written.replacement.is_empty() {
@@ -171,12 +175,16 @@ pub fn redirect_step(
     }
     let regex = pattern::compile(&written.regex)
         .map_err(|e| Diagnostic::from(e).reworded(|problem| format!("redirect.regex: {problem}")))?;
-    let step = Redirect::regex(regex, &written.replacement, written.permanent, place)
+    let redirect = Redirect::regex(regex, &written.replacement, written.permanent, scope)
         .map_err(|e| format!("redirect.replacement: {e}"))?;
-    Ok(Some(Middleware::Redirect(step)))
+    Ok(Some(Middleware::Redirect(redirect)))
 }
 
-fn headers(written: &dynamic::Frontend, steps: &mut Vec<Middleware>, warnings: &mut Vec<String>) -> Result<(), String> {
+fn headers(
+    written: &dynamic::Frontend,
+    middlewares: &mut Vec<Middleware>,
+    warnings: &mut Vec<String>,
+) -> Result<(), String> {
     let Some(headers) = &written.headers else { return Ok(()) };
     let pairs = |map: &std::collections::BTreeMap<String, String>| {
         map.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
@@ -188,16 +196,16 @@ fn headers(written: &dynamic::Frontend, steps: &mut Vec<Middleware>, warnings: &
     let responses = CustomHeaders::on_responses(responses.iter().map(|(k, v)| (k.as_str(), v.as_str())))
         .map_err(|e| e.to_string())?;
     for ignored in requests.ignored().iter().chain(responses.ignored()) {
-        warnings.push(format!("the custom header {ignored} is left to the proxy and not set"));
+        warnings.push(format!("custom header {ignored} ignored: only the proxy sets this field; remove it"));
     }
     if !requests.is_empty() {
-        steps.push(Middleware::RequestHeaders(requests));
+        middlewares.push(Middleware::RequestHeaders(requests));
     }
     if !responses.is_empty() {
-        steps.push(Middleware::ResponseHeaders(responses));
+        middlewares.push(Middleware::ResponseHeaders(responses));
     }
     let secure = SecurityHeaders::new(secure_options(headers)).map_err(|e| e.to_string())?;
-    steps.extend(secure.map(Middleware::Secure));
+    middlewares.extend(secure.map(Middleware::Secure));
     Ok(())
 }
 

@@ -1,9 +1,10 @@
-//! The host names that rules name literally: what `acme.onHostRule` asks certificates for.
+//! Lists the host names that rules name literally: `acme.onHostRule` requests certificates for them.
 
 use crate::config::dynamic::DynamicConfig;
 use crate::rule::parse_domains;
 
-/// One list per rule of the frontends on `entry_point`, in the order of the frontends' names; rules without literal hosts give none.
+/// Lists the hosts of each rule of the frontends on `entry_point`, in the order of the frontends' names. Rules without literal hosts are
+/// not in the list.
 pub fn host_rules(document: &DynamicConfig, entry_point: &str, default_entry_points: &[String]) -> Vec<Vec<String>> {
     let serves = |names: &Vec<String>| {
         let names = if names.is_empty() { default_entry_points } else { names.as_slice() };
@@ -20,7 +21,7 @@ mod tests {
     use crate::config::dynamic::{Frontend, Route};
 
     #[test]
-    fn only_frontends_of_the_entry_point_and_only_literal_hosts_count() {
+    fn host_rules_lists_literal_hosts_of_one_entry_point() {
         let mut document = DynamicConfig::default();
         for (name, rule, entry) in [
             ("a", "Host:a.test,b.test;PathPrefix:/x", "https"),

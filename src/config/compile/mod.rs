@@ -1,4 +1,5 @@
-//! From what was written to what it means: one pure function. It never fails as a whole; what cannot be used is left out and said.
+//! Compiles the providers' documents into a [`Snapshot`]: one pure function. It never fails as a whole: an object that cannot be used is
+//! rejected, with a reason, and all others are applied.
 
 mod auth;
 mod backend;
@@ -16,10 +17,10 @@ use std::sync::Arc;
 use aws_lc_rs::digest::Digest;
 use rustls::ClientConfig;
 
-use super::Rejected;
 use super::dynamic::{self, ClientTls, Documents, DynamicConfig};
 use super::middleware_states::MiddlewareStates;
 use super::snapshot::{Backend, Frontend, ResolvedAddresses, Snapshot};
+use super::{Rejected, Severity};
 use crate::middleware::credentials::CredentialCache;
 use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
 pub use defaults::with_defaults;
@@ -29,38 +30,38 @@ pub use hosts::host_rules;
 /// Reads a file as text.
 pub type ReadFile = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
 
-/// TLS towards a forward-auth server: its own table, or none for the system's roots.
+/// Makes the TLS configuration for a forward-auth server from its own table; `None` stands for the system's roots.
 pub type AuthTls = Box<dyn Fn(Option<&ClientTls>) -> Result<AuthTlsConfig, String> + Send + Sync>;
 
-/// How such a server is told from an impostor.
+/// The TLS configuration that verifies a forward-auth server.
 pub struct AuthTlsConfig {
     pub config: Arc<ClientConfig>,
-    /// Of the settings and the certificates themselves: another one where a file was renewed under the same name.
+    /// A digest of the settings and of the certificates' content: it changes if a file is renewed under the same name.
     pub digest: Digest,
 }
 
-/// What compiling needs from the fixed configuration.
+/// The part of the static configuration that compiling needs.
 pub struct CompileContext {
     pub entry_points: Vec<EntryPointInfo>,
     pub default_entry_points: Vec<String>,
     pub keep_trailing_slash: bool,
     pub allow_min_weight_zero: bool,
-    /// `healthCheck.interval`
+    /// `healthCheck.interval`.
     pub health_interval: std::time::Duration,
-    /// TLS towards https servers; the text says why there is none.
+    /// The TLS configuration for https servers; the text says why there is none.
     pub client_tls: Result<Arc<ClientConfig>, String>,
-    /// Recognises credentials that were verified before.
+    /// The cache of verified credentials.
     pub credentials: Arc<CredentialCache>,
     /// Reads a file that a configuration names: users, certificates.
     pub read: ReadFile,
     pub auth_tls: AuthTls,
-    /// `[retry]` and its attempts; 0 means one per server.
+    /// The attempts of `[retry]`, `None` without that table; 0 means one per server.
     pub retry: Option<i64>,
-    /// Fills a slice with bytes that nobody can predict.
+    /// Fills a slice with unpredictable bytes.
     pub random: fn(&mut [u8]),
 }
 
-/// What frontends may refer to.
+/// The facts about an entry point that frontends refer to.
 #[derive(Debug, Clone)]
 pub struct EntryPointInfo {
     pub name: String,
@@ -69,12 +70,12 @@ pub struct EntryPointInfo {
     pub sanitize_path: bool,
 }
 
-/// The memory of verified credentials; `key` is random and made once per process.
+/// Makes the cache of verified credentials; `key` is random and made once per process.
 pub fn credential_memory(key: [u8; 32]) -> Arc<CredentialCache> {
     Arc::new(CredentialCache::new(key))
 }
 
-/// Numbers and addresses that outlive a snapshot, so that warm connections and resolved names do too.
+/// Pool numbers and addresses that outlive a snapshot, so that pooled connections and resolved names outlive it too.
 #[derive(Default)]
 pub struct EndpointInterner {
     pools: HashMap<(String, bool), usize>,
@@ -92,58 +93,59 @@ impl EndpointInterner {
         Arc::clone(self.addresses.entry(key).or_insert_with(|| Arc::new(ResolvedAddresses::new(host, port))))
     }
 
-    /// The names that must be resolved.
+    /// The entries that have a name instead of an IP address and must be resolved.
     pub fn names(&self) -> Vec<Arc<ResolvedAddresses>> {
         self.addresses.values().filter(|a| a.is_name()).cloned().collect()
     }
 
-    /// Forgets addresses that no snapshot uses any more.
+    /// Removes addresses that no snapshot uses any more.
     pub fn forget_unused(&mut self) {
         self.addresses.retain(|_, addresses| Arc::strong_count(addresses) > 1);
     }
 }
 
-/// Compiles the providers' documents into the next snapshot. States of servers whose URL is unchanged live on.
+/// Compiles the providers' documents into the next snapshot. `rejected_by_providers` are the objects that the providers have rejected
+/// already. States of servers whose URL is unchanged are carried over from `previous`.
 pub fn compile(
-    fixture: &CompileContext,
+    ctx: &CompileContext,
     providers: &Documents,
-    written: &[Rejected],
+    rejected_by_providers: &[Rejected],
     previous: &Snapshot,
-    interned: &mut EndpointInterner,
+    interner: &mut EndpointInterner,
 ) -> Snapshot {
     let mut compiler = Compiler {
-        fixture,
+        ctx,
         previous,
-        interned,
-        rejected: written.to_vec(),
+        interner,
+        rejected: rejected_by_providers.to_vec(),
         backends: Vec::new(),
         states: MiddlewareStates::default(),
-        routes: fixture.entry_points.iter().map(|_| Vec::new()).collect(),
+        routes: ctx.entry_points.iter().map(|_| Vec::new()).collect(),
     };
     let mut shown = BTreeMap::new();
     for (provider, dynamic) in providers {
-        let dynamic = defaults::with_defaults(Arc::clone(dynamic), &fixture.default_entry_points);
-        compiler.provider(provider, &dynamic);
+        let dynamic = defaults::with_defaults(Arc::clone(dynamic), &ctx.default_entry_points);
+        compiler.compile_provider(provider, &dynamic);
         shown.insert(provider.clone(), dynamic);
     }
     let options = |entry: &EntryPointInfo| RouterOptions {
-        keep_trailing_slash: fixture.keep_trailing_slash,
+        keep_trailing_slash: ctx.keep_trailing_slash,
         sanitize_path: entry.sanitize_path,
     };
     let Compiler { rejected, backends, states, routes, .. } = compiler;
     let routers = routes
         .into_iter()
-        .zip(&fixture.entry_points)
+        .zip(&ctx.entry_points)
         .map(|(routes, entry)| Router::build(routes, options(entry)))
         .collect();
     Snapshot { routers, providers: shown, rejected, backends, states }
 }
 
-/// A snapshot in the making.
+/// The parts of the next snapshot, collected while the providers' documents are compiled.
 struct Compiler<'a> {
-    fixture: &'a CompileContext,
+    ctx: &'a CompileContext,
     previous: &'a Snapshot,
-    interned: &'a mut EndpointInterner,
+    interner: &'a mut EndpointInterner,
     rejected: Vec<Rejected>,
     backends: Vec<Arc<Backend>>,
     states: MiddlewareStates,
@@ -154,66 +156,73 @@ struct Compiler<'a> {
 struct PlacedFrontend<'d> {
     name: &'d str,
     written: &'d dynamic::Frontend,
+    /// The index of the entry point.
     entry: usize,
     rule: Rule,
     frontend: Frontend,
 }
 
 impl Compiler<'_> {
-    /// One provider: all frontends first, then their error pages, which lead through other frontends' chains.
-    fn provider(&mut self, provider: &str, document: &DynamicConfig) {
-        let mut compiled: HashMap<&str, Arc<Backend>> = HashMap::new();
+    /// Compiles one provider's document: all frontends first, then their error pages, which are fetched through other frontends' chains.
+    fn compile_provider(&mut self, provider: &str, document: &DynamicConfig) {
+        let mut backends: HashMap<&str, Arc<Backend>> = HashMap::new();
         let mut placed = Vec::new();
-        let mut ways = error_pages::ErrorPageSources::default();
+        let mut sources = error_pages::ErrorPageSources::default();
         for (name, frontend) in &document.frontends {
             let mut warnings: Vec<Diagnostic> = Vec::new();
             let before = placed.len();
-            if let Err(reason) =
-                self.place(provider, document, name, frontend, &mut compiled, &mut placed, &mut warnings)
-            {
-                warnings.push(reason.reworded(|reason| format!("{reason}; this frontend is skipped")));
+            let outcome =
+                self.place_frontend(provider, document, name, frontend, &mut backends, &mut placed, &mut warnings);
+            let added = &placed[before..];
+            added.iter().for_each(|placed| sources.add(placed.entry, &placed.frontend));
+            let (severity, effect) = match added.is_empty() {
+                true => (Severity::Rejected, "frontend rejected"),
+                false => (Severity::Partial, "frontend rejected on its other entry points"),
+            };
+            if let Err(reason) = outcome {
+                warnings.push(reason.reworded(|reason| format!("{reason}; {effect}")));
             }
-            placed[before..].iter().for_each(|made| ways.note(made.entry, &made.frontend));
-            for reason in warnings {
-                self.refuse(provider, name, reason);
+            for warning in warnings {
+                self.report(provider, name, severity, warning);
             }
         }
-        for mut made in placed {
-            if let Some(slow) = &mut made.frontend.slow {
-                slow.pages = error_pages::backend_names(made.written)
+        for mut placed in placed {
+            if let Some(slow) = &mut placed.frontend.slow {
+                slow.pages = error_pages::backend_names(placed.written)
                     .filter(|name| document.backends.contains_key(*name))
-                    .map(|name| ways.to(made.entry, name, || self.unrouted_backend(provider, document, name)))
+                    .map(|name| sources.get(placed.entry, name, || self.unrouted_backend(provider, document, name)))
                     .collect();
             }
-            self.routes[made.entry].push(Route {
-                rule: made.rule,
-                priority: made.written.priority,
+            self.routes[placed.entry].push(Route {
+                rule: placed.rule,
+                priority: placed.written.priority,
                 provider: provider.to_owned(),
-                name: made.name.to_owned(),
-                value: Arc::new(made.frontend),
+                name: placed.name.to_owned(),
+                value: Arc::new(placed.frontend),
             });
         }
     }
 
-    fn refuse(&mut self, provider: &str, frontend: &str, remark: Diagnostic) {
+    fn report(&mut self, provider: &str, frontend: &str, severity: Severity, diagnostic: Diagnostic) {
         let name = format!("frontend {frontend}");
-        let Diagnostic { text: reason, bound } = remark;
-        self.rejected.push(Rejected { provider: provider.to_owned(), name, reason, bound });
+        let Diagnostic { text: reason, bound } = diagnostic;
+        self.rejected.push(Rejected { provider: provider.to_owned(), name, reason, severity, bound });
     }
 
-    /// One frontend on all its entry points; those that it stands on before one fails stay (docs/reference/providers.md#rejected-objects).
+    /// Adds a frontend to `placed`, once for each of its entry points. If it fails on one of them, it stays on those before
+    /// (docs/reference/providers.md#rejected-objects).
     #[expect(clippy::too_many_arguments, reason = "the caller's loop variables, used nowhere else")]
-    fn place<'d>(
+    fn place_frontend<'d>(
         &mut self,
         provider: &str,
         document: &'d DynamicConfig,
         name: &'d str,
         written: &'d dynamic::Frontend,
-        compiled: &mut HashMap<&'d str, Arc<Backend>>,
+        backends: &mut HashMap<&'d str, Arc<Backend>>,
         placed: &mut Vec<PlacedFrontend<'d>>,
         warnings: &mut Vec<Diagnostic>,
     ) -> Result<(), Diagnostic> {
-        let entries = self.entries(written, warnings)?;
+        let entries = self.entry_points_of(written, warnings)?;
         let rules: Vec<&str> = written.routes.values().map(|route| route.rule.as_str()).collect();
         let rule = Rule::parse_all(rules.iter().copied())?;
         warnings.extend(rule.warnings().iter().cloned());
@@ -221,51 +230,53 @@ impl Compiler<'_> {
             .backends
             .get_key_value(&written.backend)
             .ok_or_else(|| format!("there is no backend {:?} in this provider", written.backend))?;
-        let backend = match compiled.get(id.as_str()) {
+        let backend = match backends.get(id.as_str()) {
             Some(backend) => Arc::clone(backend),
             None => {
-                let backend = self.backend(provider, id, written_backend, warnings)?;
-                compiled.insert(id, Arc::clone(&backend));
+                let backend = self.compile_backend(provider, id, written_backend, warnings)?;
+                backends.insert(id, Arc::clone(&backend));
                 backend
             }
         };
         for entry in entries {
-            let fixture = self.fixture;
-            let source =
-                frontend::FrontendInput { fixture, provider, name, document, frontend: written, written_backend };
-            let mut notes = Vec::new();
-            let mut workshop = frontend::CompileState {
-                interned: self.interned,
+            let input =
+                frontend::FrontendInput { ctx: self.ctx, provider, name, document, frontend: written, written_backend };
+            let mut new_warnings = Vec::new();
+            let mut state = frontend::CompileState {
+                interner: self.interner,
                 previous: &self.previous.states,
                 states: &mut self.states,
-                warnings: &mut notes,
+                warnings: &mut new_warnings,
             };
-            let made = frontend::frontend(source, &backend, entry, &mut workshop);
-            // Each entry point has the same remarks.
-            notes.retain(|note| warnings.iter().all(|warning| warning.text != *note));
-            warnings.extend(notes.into_iter().map(Diagnostic::from));
-            placed.push(PlacedFrontend { name, written, entry, rule: rule.clone(), frontend: made? });
+            let frontend = frontend::frontend(input, &backend, entry, &mut state);
+            // Every entry point gives the same warnings: each is reported once.
+            new_warnings.retain(|new| warnings.iter().all(|warning| warning.text != *new));
+            warnings.extend(new_warnings.into_iter().map(Diagnostic::from));
+            placed.push(PlacedFrontend { name, written, entry, rule: rule.clone(), frontend: frontend? });
         }
         Ok(())
     }
 
-    /// The places of the frontend's entry points; unknown ones are left out and said.
-    fn entries(&self, written: &dynamic::Frontend, warnings: &mut Vec<Diagnostic>) -> Result<Vec<usize>, String> {
-        let place = |wanted: &String| self.fixture.entry_points.iter().position(|entry| entry.name == *wanted);
-        let entries: Vec<usize> = written.entry_points.iter().filter_map(place).collect();
-        let known = || self.fixture.entry_points.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
+    /// The indices of the frontend's entry points; unknown names are ignored, with a warning.
+    fn entry_points_of(
+        &self,
+        written: &dynamic::Frontend,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<Vec<usize>, String> {
+        let index = |wanted: &String| self.ctx.entry_points.iter().position(|entry| entry.name == *wanted);
+        let entries: Vec<usize> = written.entry_points.iter().filter_map(index).collect();
+        let known = || self.ctx.entry_points.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
         if entries.is_empty() {
             let wanted = written.entry_points.join(", ");
             return Err(format!("its entry points ({wanted}) do not exist: use one or more of {}", known()));
         }
-        for wanted in written.entry_points.iter().filter(|wanted| place(wanted).is_none()) {
-            let note = format!("there is no entry point {wanted}: it is left out; use one or more of {}", known());
-            warnings.push(note.into());
+        for wanted in written.entry_points.iter().filter(|wanted| index(wanted).is_none()) {
+            warnings.push(format!("unknown entry point {wanted} ignored: use one of {}", known()).into());
         }
         Ok(entries)
     }
 
-    fn backend(
+    fn compile_backend(
         &mut self,
         provider: &str,
         name: &str,
@@ -274,21 +285,22 @@ impl Compiler<'_> {
     ) -> Result<Arc<Backend>, String> {
         let before = self.previous.backends.iter().find(|b| b.provider == provider && b.name == name);
         let number = self.backends.len();
-        let (made, notes) = backend::backend(self.fixture, provider, name, written, number, before, self.interned)?;
-        warnings.extend(notes.into_iter().map(Diagnostic::from));
-        let made = Arc::new(made);
-        self.backends.push(Arc::clone(&made));
-        Ok(made)
+        let (backend, new_warnings) =
+            backend::backend(self.ctx, provider, name, written, number, before, self.interner)?;
+        warnings.extend(new_warnings.into_iter().map(Diagnostic::from));
+        let backend = Arc::new(backend);
+        self.backends.push(Arc::clone(&backend));
+        Ok(backend)
     }
 
-    /// The server named `error` of a backend that no frontend leads to, for error pages in the old spelling.
+    /// Compiles the server named `error` of a backend that no frontend leads to, for error pages in the old spelling.
     fn unrouted_backend(&mut self, provider: &str, document: &DynamicConfig, name: &str) -> Option<Arc<Backend>> {
         let server = document.backends.get(name)?.servers.get("error")?.clone();
         let written =
             dynamic::Backend { servers: [("error".to_owned(), server)].into(), ..dynamic::Backend::default() };
-        // It has no counters of its own, as no frontend's requests go there.
+        // This backend has no counters of its own, because no frontend's requests go there.
         let number = usize::MAX;
-        let (made, _) = backend::backend(self.fixture, provider, name, &written, number, None, self.interned).ok()?;
-        Some(Arc::new(made))
+        let (backend, _) = backend::backend(self.ctx, provider, name, &written, number, None, self.interner).ok()?;
+        Some(Arc::new(backend))
     }
 }

@@ -1,24 +1,24 @@
-//! Where a container is reached: address, port and URL (docs/reference/providers.md#server-address).
+//! Finds the address, port and URL of a container's server (docs/reference/providers.md#server-address).
 
 use super::container::{BindingFacts, ContainerFacts, DockerSettings};
 use super::values::{InvalidLabel, Labels};
 
-/// How many `container:X` links are followed; Docker allows no cycle, a damaged answer might.
+/// The number of `container:X` links that are followed. Docker allows no cycle, but a damaged response might contain one.
 const CONTAINER_LINKS_MAX: usize = 8;
 
-/// Everything that an address depends on besides the container's own labels.
+/// The facts besides the container's own labels that decide its address.
 #[derive(Debug, Clone, Copy)]
 pub struct AddressContext<'a> {
     pub settings: &'a DockerSettings,
-    /// All containers, to find the ones whose network others share.
+    /// All containers, to find those whose network another container uses.
     pub containers: &'a [ContainerFacts],
 }
 
-/// The server's URL; `Ok(None)`, with a complaint, when the container has no address.
+/// The server's URL; `Ok(None)`, with a warning, if the container has no address.
 pub fn server_url(
     container: &ContainerFacts,
     labels: &Labels,
-    around: &AddressContext,
+    ctx: &AddressContext,
 ) -> Result<Option<String>, InvalidLabel> {
     let port = port(container, labels);
     if !port.is_empty() && !is_port(&port) {
@@ -28,9 +28,9 @@ pub fn server_url(
         protocol if protocol.is_empty() => "http".to_owned(),
         protocol => protocol,
     };
-    let (ip, port) = match published(container, &port, around.settings) {
+    let (ip, port) = match published(container, &port, ctx.settings) {
         Some(binding) => (binding.host_ip.clone(), binding.host_port.clone()),
-        None => (ip_address(container, labels, around), port),
+        None => (ip_address(container, labels, ctx), port),
     };
     if ip.is_empty() {
         return Ok(None);
@@ -46,7 +46,8 @@ pub fn port(container: &ContainerFacts, labels: &Labels) -> String {
     container.ports.iter().map(|exposed| exposed.port).min().map(|port| port.to_string()).unwrap_or_default()
 }
 
-/// The host's address of the port when `usebindportip` asks for it and there is one that is not a wildcard.
+/// The host's address and port under which the container's port is published, if `usebindportip` is set. `None` if the first published
+/// address is empty or `0.0.0.0`.
 pub fn published<'a>(container: &'a ContainerFacts, port: &str, settings: &DockerSettings) -> Option<&'a BindingFacts> {
     if !settings.use_bind_port_ip {
         return None;
@@ -56,16 +57,17 @@ pub fn published<'a>(container: &'a ContainerFacts, port: &str, settings: &Docke
     (!binding.host_ip.is_empty() && binding.host_ip != "0.0.0.0").then_some(binding)
 }
 
-/// The container's address: named network, host, other container's network, shared network, first network; empty if none.
-pub fn ip_address(container: &ContainerFacts, labels: &Labels, around: &AddressContext) -> String {
-    let wanted = container.label("traefik.docker.network").unwrap_or(&around.settings.network);
+/// The container's address. The first of these that applies counts: the named network, the host, another container's network, a network
+/// that the proxy shares, the first network by name. Empty if none gives an address.
+pub fn ip_address(container: &ContainerFacts, labels: &Labels, ctx: &AddressContext) -> String {
+    let wanted = container.label("traefik.docker.network").unwrap_or(&ctx.settings.network);
     if !wanted.is_empty() {
         if let Some(network) = container.networks.get(wanted) {
             if network.ip.is_empty() {
-                labels.complain(
+                labels.warn(
                     "traefik.docker.network",
                     wanted,
-                    "the container has no address there: choose another network",
+                    "no server created: the container has no IP address in this network; choose another one",
                 );
             }
             return network.ip.clone();
@@ -73,34 +75,34 @@ pub fn ip_address(container: &ContainerFacts, labels: &Labels, around: &AddressC
         let present = container.networks.keys().cloned().collect::<Vec<_>>().join(", ");
         let advice =
             format!("the container is not attached to it, only to [{present}]: use the full name, as in project_net");
-        labels.complain("traefik.docker.network", wanted, &advice);
+        labels.warn("traefik.docker.network", wanted, &advice);
     }
-    let address = without_named_network(container, around);
+    let address = address_by_network_mode(container, ctx);
     if address.is_empty() {
-        labels.complain(
+        labels.warn(
             "traefik.docker.network",
             wanted,
-            "the container has no address in any network and gets no requests",
+            "no server created: no IP address in any network; attach the container to a network of the proxy",
         );
     }
     address
 }
 
-fn without_named_network(container: &ContainerFacts, around: &AddressContext) -> String {
+fn address_by_network_mode(container: &ContainerFacts, ctx: &AddressContext) -> String {
     let mut current = container;
     for _ in 0..CONTAINER_LINKS_MAX {
         if current.network_mode == "host" {
             return current.node_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| "127.0.0.1".to_owned());
         }
         let Some(other) = current.network_mode.strip_prefix("container:") else {
-            return attached(current, around.settings);
+            return shared_or_first_address(current, ctx.settings);
         };
-        match find(around.containers, other) {
+        match find(ctx.containers, other) {
             Some(next) => current = next,
             None => return String::new(),
         }
-        // The other container may name its own network.
-        let wanted = current.label("traefik.docker.network").unwrap_or(&around.settings.network);
+        // A label of the other container may name a network.
+        let wanted = current.label("traefik.docker.network").unwrap_or(&ctx.settings.network);
         if let Some(network) = current.networks.get(wanted) {
             return network.ip.clone();
         }
@@ -108,8 +110,8 @@ fn without_named_network(container: &ContainerFacts, around: &AddressContext) ->
     String::new()
 }
 
-/// The address in a network that the proxy shares, else in the first one by name. Traefik picks a random one.
-fn attached(container: &ContainerFacts, settings: &DockerSettings) -> String {
+/// The address in a network that the proxy shares, else in the first network by name. Traefik picks a random one.
+fn shared_or_first_address(container: &ContainerFacts, settings: &DockerSettings) -> String {
     let usable = || container.networks.iter().filter(|(_, network)| !network.ip.is_empty());
     let shared = usable().find(|(name, _)| settings.own_networks.contains(*name));
     shared.or_else(|| usable().next()).map(|(_, network)| network.ip.clone()).unwrap_or_default()
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_shared_with_the_proxy_wins_over_the_first_by_name() {
+    fn network_shared_with_proxy_wins_over_first_by_name() {
         let two = container(&[("a", "10.0.0.1"), ("b", "10.0.0.2"), ("0", "")]);
         let mut settings = DockerSettings::default();
         assert_eq!(address(&two, &settings, &[]), "10.0.0.1");
@@ -151,17 +153,17 @@ mod tests {
     }
 
     #[test]
-    fn the_network_of_another_container_is_followed_but_not_for_ever() {
+    fn container_network_links_are_followed_up_to_a_bound() {
         let mut guest = container(&[]);
         guest.network_mode = "container:main".into();
         let main = ContainerFacts { id: "main".into(), ..container(&[("a", "10.0.0.9")]) };
         assert_eq!(address(&guest, &DockerSettings::default(), &[main]), "10.0.0.9");
-        let circle = ContainerFacts { id: "main".into(), ..guest.clone() };
-        assert_eq!(address(&guest, &DockerSettings::default(), &[circle]), "");
+        let cycle = ContainerFacts { id: "main".into(), ..guest.clone() };
+        assert_eq!(address(&guest, &DockerSettings::default(), &[cycle]), "");
     }
 
     #[test]
-    fn published_addresses_are_used_unless_they_are_wildcards() {
+    fn published_address_is_used_unless_it_is_0_0_0_0() {
         let settings = DockerSettings { use_bind_port_ip: true, ..Default::default() };
         for (host_ip, expected) in
             [("127.0.0.1", "http://127.0.0.1:8000"), ("0.0.0.0", "http://10.0.0.1:80"), ("::", "http://[::]:8000")]
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_no_number_is_refused_with_its_label() {
+    fn port_that_is_no_number_is_an_error_naming_the_label() {
         let mut c = container(&[("a", "10.0.0.1")]);
         c.labels.insert("traefik.port".into(), "abc".into());
         let settings = DockerSettings::default();

@@ -1,11 +1,11 @@
-//! Backend options, which exist at container level only (docs/reference/labels.md#backend-labels).
+//! Reads backend options, which exist at container level only (docs/reference/labels.md#backend-labels).
 
 use super::values::{InvalidLabel, Labels};
 use crate::config::dynamic::{
     Backend, Buffering, CircuitBreaker, HealthCheck, LoadBalancer, MaxConn, ResponseForwarding, Stickiness,
 };
 
-/// Everything about the backend but its servers.
+/// Reads all backend options; the servers stay empty.
 pub fn options(labels: &Labels) -> Result<Backend, InvalidLabel> {
     Ok(Backend {
         servers: Default::default(),
@@ -18,13 +18,13 @@ pub fn options(labels: &Labels) -> Result<Backend, InvalidLabel> {
     })
 }
 
-/// `traefik.backend.circuitbreaker.expression`.
+/// Reads `traefik.backend.circuitbreaker.expression`.
 pub fn circuit_breaker(labels: &Labels) -> Result<Option<CircuitBreaker>, InvalidLabel> {
     let expression = labels.text("traefik.backend.circuitbreaker.expression")?;
     Ok((!expression.is_empty()).then_some(CircuitBreaker { expression }))
 }
 
-/// `traefik.backend.loadbalancer.*`; any of them makes the block.
+/// Reads `traefik.backend.loadbalancer.*`; `None` if none of these labels is set.
 pub fn load_balancer(labels: &Labels) -> Result<Option<LoadBalancer>, InvalidLabel> {
     if !labels.any("traefik.backend.loadbalancer") {
         return Ok(None);
@@ -47,7 +47,7 @@ fn stickiness(labels: &Labels) -> Result<Stickiness, InvalidLabel> {
     })
 }
 
-/// `traefik.backend.maxconn.*`; nothing without an amount.
+/// Reads `traefik.backend.maxconn.*`; `None` without an amount.
 pub fn max_conn(labels: &Labels) -> Result<Option<MaxConn>, InvalidLabel> {
     let amount = labels.number("traefik.backend.maxconn.amount", i64::MIN);
     if amount == i64::MIN {
@@ -58,7 +58,7 @@ pub fn max_conn(labels: &Labels) -> Result<Option<MaxConn>, InvalidLabel> {
     Ok(Some(MaxConn { amount, extractor_func }))
 }
 
-/// `traefik.backend.healthcheck.*`; nothing without a path.
+/// Reads `traefik.backend.healthcheck.*`; `None` without a path.
 pub fn health_check(labels: &Labels) -> Result<Option<HealthCheck>, InvalidLabel> {
     let path = labels.text("traefik.backend.healthcheck.path")?;
     if path.is_empty() {
@@ -74,7 +74,7 @@ pub fn health_check(labels: &Labels) -> Result<Option<HealthCheck>, InvalidLabel
     }))
 }
 
-/// `traefik.backend.buffering.*`; any of them makes the block.
+/// Reads `traefik.backend.buffering.*`; `None` if none of these labels is set.
 pub fn buffering(labels: &Labels) -> Result<Option<Buffering>, InvalidLabel> {
     if !labels.any("traefik.backend.buffering") {
         return Ok(None);
@@ -105,19 +105,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_of_nothing() {
+    fn no_option_labels_give_the_default_backend() {
         assert_eq!(read(&[("traefik.backend", "x")], options).unwrap(), Backend::default());
     }
 
     #[test]
-    fn a_broken_amount_leaves_max_conn_unset() {
+    fn unreadable_amount_leaves_max_conn_unset() {
         assert_eq!(read(&[("traefik.backend.maxconn.amount", "many")], max_conn).unwrap(), None);
         let zero = read(&[("traefik.backend.maxconn.amount", "0")], max_conn).unwrap().unwrap();
         assert_eq!((zero.amount, zero.extractor_func.as_str()), (0, "request.host"));
     }
 
     #[test]
-    fn cookie_options_need_the_switch() {
+    fn cookie_options_need_the_stickiness_label() {
         let name = ("traefik.backend.loadbalancer.stickiness.cookieName", "c");
         assert_eq!(read(&[name], load_balancer).unwrap().unwrap().stickiness, None);
         let on = [name, ("traefik.backend.loadbalancer.stickiness", "1")];
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_escape_names_the_label() {
+    fn bad_escape_error_names_the_label() {
         let error = read(&[("traefik.backend.circuitbreaker.expression", "a\"b")], options).unwrap_err();
         assert_eq!(error.label, "traefik.backend.circuitbreaker.expression");
     }

@@ -1,8 +1,10 @@
-//! What the provider knows about containers and about itself: plain values, independent of any Docker client.
+//! The facts about containers, and the provider's settings, from which the configuration is made: plain values, independent of any Docker
+//! client.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One container, or one swarm service or task shown as a container (docs/reference/providers.md#docker-life-cycle, docs/reference/providers.md#swarm).
+/// A container, or a swarm service or task in the form of a container (docs/reference/providers.md#docker-life-cycle,
+/// docs/reference/providers.md#swarm).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContainerFacts {
     pub id: String,
@@ -11,13 +13,13 @@ pub struct ContainerFacts {
     /// The swarm service that the task belongs to; `None` for plain containers, whose service is their own name.
     pub service: Option<String>,
     pub labels: BTreeMap<String, String>,
-    /// False for a container that must get no new requests: stopped, paused or being stopped.
+    /// False if the container must get no new requests: it is stopped, paused or being stopped.
     pub running: bool,
-    /// `starting`, `healthy`, `unhealthy`; `None` when the container has no health check.
+    /// `starting`, `healthy`, `unhealthy`; `None` if the container has no health check.
     pub health: Option<String>,
     /// `bridge`, `host`, `container:ID`, a network's name...
     pub network_mode: String,
-    /// By network name.
+    /// The networks that the container is attached to, by name.
     pub networks: BTreeMap<String, NetworkFacts>,
     /// Exposed and published ports, in no particular order.
     pub ports: Vec<PortFacts>,
@@ -25,15 +27,15 @@ pub struct ContainerFacts {
     pub node_ip: Option<String>,
 }
 
-/// The container's place in one network.
+/// The container's address in one network.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkFacts {
     pub id: String,
-    /// The IPv4 address; empty when the container has none there.
+    /// The IPv4 address; empty if the container has none in this network.
     pub ip: String,
 }
 
-/// One exposed port and where the host publishes it.
+/// An exposed port and the host addresses under which it is published.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PortFacts {
     pub port: u16,
@@ -42,7 +44,7 @@ pub struct PortFacts {
     pub bindings: Vec<BindingFacts>,
 }
 
-/// One published address of a port, as Docker writes it.
+/// A published address of a port, as Docker writes it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BindingFacts {
     pub host_ip: String,
@@ -56,31 +58,31 @@ pub struct DockerSettings {
     pub exposed_by_default: bool,
     pub use_bind_port_ip: bool,
     pub swarm_mode: bool,
-    /// The network whose address is used when no label names one.
+    /// The network whose address is used if no label names a network.
     pub network: String,
-    /// `tag==GLOB` and `tag!=GLOB`: the provider's and the global ones together; all must hold.
+    /// `tag==GLOB` and `tag!=GLOB`: the provider's and the global constraints together; all must hold.
     pub constraints: Vec<String>,
-    /// Names of the networks that the proxy itself is attached to; empty when it runs on the host.
+    /// Names of the networks that the proxy itself is attached to; empty if it runs on the host.
     pub own_networks: BTreeSet<String>,
 }
 
 impl ContainerFacts {
-    /// Whether it can be given requests now: it runs, and its health check, if it has one, says so too.
+    /// Whether the container can serve requests now: it is running, and `healthy` if it has a health check.
     pub fn is_available(&self) -> bool {
         self.running && matches!(self.health.as_deref(), None | Some("" | "none" | "healthy"))
     }
 
-    /// The name without Docker's leading slash, as people know it.
+    /// The name without Docker's leading slash, as `docker ps` shows it.
     pub fn plain_name(&self) -> &str {
         self.name.strip_prefix('/').unwrap_or(&self.name)
     }
 
-    /// A label's text; `None` when it is missing or empty, which mean the same (docs/reference/labels.md#labels).
+    /// A label's text; `None` if the label is missing or empty, which mean the same (docs/reference/labels.md#labels).
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The compose service and project, when the container has both labels.
+    /// The compose service and project, if the container has both labels.
     pub fn compose(&self) -> Option<(&str, &str)> {
         let service = self.label("com.docker.compose.service")?;
         Some((service, self.label("com.docker.compose.project")?))

@@ -1,18 +1,18 @@
-//! The escapes that label values may carry. Traefik pastes values between the quotes of generated toml, so a rule that needs `\d`
-//! is written `\\d` in labels (docs/reference/labels.md#label-text).
+//! Resolves the escapes in label values. Traefik puts values between the quotes of generated toml, so a rule that needs `\d` is written
+//! `\\d` in labels (docs/reference/labels.md#label-text).
 
 use std::fmt;
 
-/// Why a label's value could not stand between the quotes of a toml string.
+/// The reason why a label's value cannot stand between the quotes of a toml string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidEscape {
     /// A `"` without a backslash.
     Quote,
     /// A line break; it must be written `\n`.
     LineBreak,
-    /// A backslash followed by something that is no escape; empty when the value ends with the backslash.
+    /// A backslash followed by a character that makes no escape; the text is empty if the value ends with the backslash.
     Unknown(String),
-    /// `\uXXXX` or `\UXXXXXXXX` without enough hex digits, or naming no character.
+    /// `\uXXXX` or `\UXXXXXXXX` without enough hex digits, or with a number that is no character.
     NoCharacter(String),
 }
 
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resolves_every_escape() {
+    fn unescape_resolves_every_escape() {
         let all = "a\\b\\t\\n\\f\\r\\\"\\\\\\u00e9\\U0001F600z";
         assert_eq!(unescape(all).unwrap(), "a\u{8}\t\n\u{c}\r\"\\\u{e9}\u{1f600}z");
         assert_eq!(unescape("Path:/{id:\\\\d+}").unwrap(), "Path:/{id:\\d+}");
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_break_the_toml() {
+    fn unescape_rejects_text_that_breaks_toml() {
         assert_eq!(unescape("a\"b"), Err(InvalidEscape::Quote));
         assert_eq!(unescape("a\nb"), Err(InvalidEscape::LineBreak));
         assert_eq!(unescape("\\d"), Err(InvalidEscape::Unknown("d".into())));

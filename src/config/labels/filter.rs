@@ -1,4 +1,4 @@
-//! Which containers are used at all (docs/reference/providers.md#container-selection), and the constraint language.
+//! Decides which containers are used (docs/reference/providers.md#container-selection), and evaluates constraints.
 
 use super::container::{ContainerFacts, DockerSettings};
 use super::names::frontend_rule;
@@ -6,7 +6,7 @@ use super::segments;
 use super::values::{Labels, parse_bool, split_list};
 use crate::limits::{INHERITED_LABEL_BYTES_PER_CONTAINER_MAX, LABEL_BYTES_PER_CONTAINER_MAX, LABELS_PER_CONTAINER_MAX};
 
-/// Why a container is not used.
+/// The reason why a container is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SkipReason {
     NotRunning,
@@ -17,7 +17,7 @@ pub enum SkipReason {
     Health(String),
 }
 
-/// Decides in Traefik's order; `Ok` means that the container is used.
+/// Checks the conditions in Traefik's order; `Ok` means that the container is used.
 pub fn check(container: &ContainerFacts, settings: &DockerSettings) -> Result<(), SkipReason> {
     if !container.running {
         return Err(SkipReason::NotRunning);
@@ -30,7 +30,7 @@ pub fn check(container: &ContainerFacts, settings: &DockerSettings) -> Result<()
     if all().any(|labels| frontend_rule(container, &labels, settings).is_empty()) {
         return Err(SkipReason::NoRule);
     }
-    // Traefik looks at one segment, chosen at random; one that has a port is enough here, the others are left out later.
+    // Traefik checks one segment, chosen at random. Here one segment with a port is enough; segments without a port are ignored later.
     if container.ports.is_empty() && !all().any(|labels| has_port_label(&labels)) {
         return Err(SkipReason::NoPort);
     }
@@ -44,15 +44,18 @@ pub fn check(container: &ContainerFacts, settings: &DockerSettings) -> Result<()
     }
 }
 
-/// Whether the container's labels keep to their bounds; the text says what is wrong. Looked at before anything reads them.
+/// Checks the bounds on the container's labels, before anything else reads the labels.
+///
+/// # Errors
+/// A sentence that says which bound is exceeded.
 pub fn check_bounds(container: &ContainerFacts) -> Result<(), String> {
-    let ours = || container.labels.iter().filter(|(name, _)| name.starts_with("traefik."));
-    let (count, bytes) = (ours().count(), ours().map(|(name, value)| name.len() + value.len()).sum::<usize>());
+    let traefik_labels = || container.labels.iter().filter(|(name, _)| name.starts_with("traefik."));
+    let (count, bytes) =
+        (traefik_labels().count(), traefik_labels().map(|(name, value)| name.len() + value.len()).sum::<usize>());
     if count > LABELS_PER_CONTAINER_MAX || bytes > LABEL_BYTES_PER_CONTAINER_MAX {
         return Err(format!(
             "{count} traefik labels of {bytes} bytes, where {LABELS_PER_CONTAINER_MAX} labels and \
-             {LABEL_BYTES_PER_CONTAINER_MAX} bytes are allowed; the container is left out until it has fewer: put large sets of \
-             routes into the file provider"
+             {LABEL_BYTES_PER_CONTAINER_MAX} bytes are allowed; container rejected: put large sets of routes into the file provider"
         ));
     }
     let (segments, shared) = segments::inheritance(&container.labels);
@@ -60,24 +63,23 @@ pub fn check_bounds(container: &ContainerFacts) -> Result<(), String> {
     if inherited > INHERITED_LABEL_BYTES_PER_CONTAINER_MAX {
         return Err(format!(
             "{segments} segments, each of which inherits {shared} bytes of labels: {inherited} bytes together, where \
-             {INHERITED_LABEL_BYTES_PER_CONTAINER_MAX} are allowed; the container is left out until it has less of either: put large \
-             sets of routes into the file provider"
+             {INHERITED_LABEL_BYTES_PER_CONTAINER_MAX} are allowed; container rejected: put large sets of routes into the file provider"
         ));
     }
     Ok(())
 }
 
-/// `traefik.enable`, or the provider's default where that is missing or no boolean.
+/// The value of `traefik.enable`, or the provider's default if the label is missing or no boolean.
 pub fn is_enabled(container: &ContainerFacts, default: bool) -> bool {
     container.labels.get("traefik.enable").and_then(|value| parse_bool(value)).unwrap_or(default)
 }
 
-/// Whether the label names a port as a whole number; needed where the container exposes none.
+/// Whether `traefik.port` is a whole number; required if the container exposes no port.
 pub fn has_port_label(labels: &Labels) -> bool {
     labels.raw("traefik.port").is_some_and(|port| port.parse::<i64>().is_ok())
 }
 
-/// Whether the tags satisfy one constraint. An unreadable one holds for nothing, so that a typing error exposes nothing.
+/// Whether the tags satisfy one constraint. An unreadable constraint is never satisfied, so that a typing error exposes no container.
 pub fn holds(constraint: &str, tags: &[&str]) -> bool {
     let any = |pattern: &str| tags.iter().any(|tag| glob(pattern, tag));
     if let Some((key, pattern)) = constraint.split_once("==") {
@@ -89,7 +91,7 @@ pub fn holds(constraint: &str, tags: &[&str]) -> bool {
     }
 }
 
-/// `*` stands for any run of characters; everything else for itself.
+/// Whether the text matches the pattern: `*` matches any run of characters, all other characters match themselves.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else {
         return pattern == text;
@@ -100,7 +102,7 @@ fn glob(pattern: &str, text: &str) -> bool {
     let Some((middle, last)) = tail.rsplit_once('*') else {
         return rest.len() >= tail.len() && rest.ends_with(tail);
     };
-    // The earliest place of every middle piece leaves the most room for the ones after it.
+    // Matching each middle piece as early as possible leaves the longest rest for the pieces after it.
     for piece in middle.split('*') {
         match rest.find(piece) {
             Some(at) => rest = &rest[at + piece.len()..],
@@ -115,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn constraints_follow_dynamic_md_1_3() {
+    fn constraint_compares_whole_tags_with_a_glob() {
         for (constraint, tags, expected) in [
             ("tag==api", vec!["api"], true),
             ("tag==api", vec!["web", "api"], true),
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn health_hides_what_is_not_healthy() {
+    fn check_skips_unhealthy_and_stopped_containers() {
         let settings = DockerSettings { domain: "d".into(), exposed_by_default: true, ..Default::default() };
         let mut container = ContainerFacts { name: "/x".into(), running: true, ..Default::default() };
         container.labels.insert("traefik.port".into(), "80".into());

@@ -1,4 +1,4 @@
-//! Frontend options: `traefik.frontend.X` and `traefik.SEGMENT.frontend.X` (docs/reference/labels.md#frontend-labels).
+//! Reads frontend options: `traefik.frontend.X` and `traefik.SEGMENT.frontend.X` (docs/reference/labels.md#frontend-labels).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::config::dynamic::{
     Rate, RateLimit, Redirect, UserAuth, WhiteList,
 };
 
-/// Everything about the frontend but its backend and its route.
+/// Reads all frontend options; backend and route stay empty.
 pub fn options(labels: &Labels) -> Result<Frontend, InvalidLabel> {
     Ok(Frontend {
         entry_points: labels.list("traefik.frontend.entryPoints")?,
@@ -27,7 +27,7 @@ pub fn options(labels: &Labels) -> Result<Frontend, InvalidLabel> {
     })
 }
 
-/// Basic wins over digest, digest over forward, whichever has any label.
+/// Reads `traefik.frontend.auth.*`. If labels of several methods are set, basic wins over digest and digest over forward.
 pub fn auth(labels: &Labels) -> Result<Option<Auth>, InvalidLabel> {
     let mut auth = Auth { header_field: labels.text("traefik.frontend.auth.headerField")?, ..Auth::default() };
     if labels.any("traefik.frontend.auth.basic") {
@@ -82,7 +82,7 @@ fn forward_tls(labels: &Labels) -> Result<ClientTls, InvalidLabel> {
     })
 }
 
-/// The list of addresses let in; the deprecated label is read where the new one has no entries.
+/// Reads the list of allowed addresses; the deprecated label is read if the new one has no entries.
 pub fn white_list(labels: &Labels) -> Result<Option<WhiteList>, InvalidLabel> {
     let source_range = labels.list("traefik.frontend.whiteList.sourceRange")?;
     if !source_range.is_empty() {
@@ -93,7 +93,7 @@ pub fn white_list(labels: &Labels) -> Result<Option<WhiteList>, InvalidLabel> {
     Ok((!source_range.is_empty()).then_some(WhiteList { source_range, use_x_forwarded_for: false }))
 }
 
-/// To an entry point, or by regex and replacement together.
+/// Reads a redirect: to an entry point, or by regex and replacement together.
 pub fn redirect(labels: &Labels) -> Result<Option<Redirect>, InvalidLabel> {
     let entry_point = labels.text("traefik.frontend.redirect.entryPoint")?;
     let permanent = labels.flag("traefik.frontend.redirect.permanent", false);
@@ -106,7 +106,7 @@ pub fn redirect(labels: &Labels) -> Result<Option<Redirect>, InvalidLabel> {
     Ok(complete.then_some(Redirect { regex, replacement, permanent, ..Redirect::default() }))
 }
 
-/// `errors.NAME.FIELD`, with the backends as the labels name them.
+/// Reads `errors.NAME.FIELD`, with the backends as the labels name them.
 pub fn error_pages(labels: &Labels) -> Result<BTreeMap<String, ErrorPage>, InvalidLabel> {
     let mut pages: BTreeMap<String, ErrorPage> = BTreeMap::new();
     for (label, name, field, value) in named(labels, "traefik.frontend.errors.") {
@@ -118,13 +118,13 @@ pub fn error_pages(labels: &Labels) -> Result<BTreeMap<String, ErrorPage>, Inval
             }
             "backend" => page.backend = labels.resolve(label, value)?,
             "query" => page.query = labels.resolve(label, value)?,
-            _ => labels.complain(label, value, "there is no such field; use status, backend or query"),
+            _ => labels.warn(label, value, "there is no such field; use status, backend or query"),
         }
     }
     Ok(pages)
 }
 
-/// Labels name an error page's backend without its prefix.
+/// Adds the prefix `backend-` to the error pages' backends: labels name them without it.
 fn backend_prefixed(mut pages: BTreeMap<String, ErrorPage>) -> BTreeMap<String, ErrorPage> {
     for page in pages.values_mut() {
         page.backend.insert_str(0, "backend-");
@@ -132,7 +132,7 @@ fn backend_prefixed(mut pages: BTreeMap<String, ErrorPage>) -> BTreeMap<String, 
     pages
 }
 
-/// Nothing without an extractor function.
+/// Reads `traefik.frontend.rateLimit.*`; `None` without an extractor function.
 pub fn rate_limit(labels: &Labels) -> Result<Option<RateLimit>, InvalidLabel> {
     let extractor_func = labels.text("traefik.frontend.rateLimit.extractorFunc")?;
     if extractor_func.is_empty() {
@@ -141,7 +141,7 @@ pub fn rate_limit(labels: &Labels) -> Result<Option<RateLimit>, InvalidLabel> {
     Ok(Some(RateLimit { rate_set: rate_set(labels)?, extractor_func }))
 }
 
-/// `rateLimit.rateSet.NAME.FIELD`.
+/// Reads `rateLimit.rateSet.NAME.FIELD`.
 pub fn rate_set(labels: &Labels) -> Result<BTreeMap<String, Rate>, InvalidLabel> {
     let mut rates: BTreeMap<String, Rate> = BTreeMap::new();
     for (label, name, field, value) in named(labels, "traefik.frontend.rateLimit.rateSet.") {
@@ -149,17 +149,18 @@ pub fn rate_set(labels: &Labels) -> Result<BTreeMap<String, Rate>, InvalidLabel>
         match field {
             "period" => match GoDuration::parse(value) {
                 Ok(period) => rate.period = period,
-                Err(invalid) => labels.complain(label, value, &invalid.to_string()),
+                Err(invalid) => labels.warn(label, value, &invalid.to_string()),
             },
             "average" => rate.average = labels.number(label, 0),
             "burst" => rate.burst = labels.number(label, 0),
-            _ => labels.complain(label, value, "there is no such field; use period, average or burst"),
+            _ => labels.warn(label, value, "there is no such field; use period, average or burst"),
         }
     }
     Ok(rates)
 }
 
-/// The labels `PREFIX NAME.FIELD`: full label, name, field, value. Names and fields have no dot and no space.
+/// The labels `PREFIX NAME.FIELD`, each as full label, name, field and value. Labels whose name or field is empty or has a dot or a space
+/// are not among them.
 fn named<'a>(labels: &Labels<'a>, prefix: &str) -> impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)> {
     let length = prefix.len();
     labels.starting(prefix).filter_map(move |(label, value)| {
@@ -169,7 +170,7 @@ fn named<'a>(labels: &Labels<'a>, prefix: &str) -> impl Iterator<Item = (&'a str
     })
 }
 
-/// Any label with the prefix turns it on.
+/// Reads `traefik.frontend.passTLSClientCert.*`; `None` if none of these labels is set.
 pub fn pass_tls_client_cert(labels: &Labels) -> Option<PassTlsClientCert> {
     const INFOS: &str = "traefik.frontend.passTLSClientCert.infos";
     if !labels.any("traefik.frontend.passTLSClientCert") {
@@ -208,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn a_container_passes_the_host_header_by_default() {
+    fn pass_host_header_defaults_to_true() {
         let plain = read(&[], options).unwrap();
         assert_eq!(plain, Frontend { pass_host_header: true, ..Frontend::default() });
     }
 
     #[test]
-    fn basic_wins_over_digest_and_the_deprecated_label_over_users() {
+    fn basic_wins_over_digest_and_old_label_over_users() {
         let labels = [
             ("traefik.frontend.auth.basic", "old:hash"),
             ("traefik.frontend.auth.basic.users", "new:hash"),
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn error_pages_get_the_backend_prefix_without_normalizing() {
+    fn error_page_backend_gets_prefix_and_keeps_its_dots() {
         let labels =
             [("traefik.frontend.errors.a.backend", "x.y"), ("traefik.frontend.errors.a.status", "404, 500-599")];
         let page = read(&labels, options).unwrap().errors.remove("a").unwrap();
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_period_without_unit_is_seconds_and_a_bad_one_stays_zero() {
+    fn rate_period_without_unit_is_seconds_and_bad_one_is_zero() {
         let base = "traefik.frontend.rateLimit.rateSet";
         let good = (&*format!("{base}.a.period"), "10");
         let bad = (&*format!("{base}.b.period"), "ten");

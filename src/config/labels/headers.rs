@@ -1,9 +1,9 @@
-//! `traefik.frontend.headers.*` (docs/reference/labels.md#frontend-labels, meaning in docs/reference/middlewares.md#headers, meaning in 5.12).
+//! Reads `traefik.frontend.headers.*` (docs/reference/labels.md#frontend-labels; their meaning: docs/reference/middlewares.md#headers).
 
 use super::values::{InvalidLabel, Labels};
 use crate::config::dynamic::Headers;
 
-/// The block exists only if at least one option is set to something.
+/// Reads all header options; `None` if every option has its default.
 pub fn headers(labels: &Labels) -> Result<Option<Headers>, InvalidLabel> {
     if !labels.any("traefik.frontend.headers.") {
         return Ok(None);
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_say_nothing_make_no_block() {
+    fn headers_are_none_if_all_options_are_defaults() {
         assert_eq!(read(&[("traefik.frontend.headers.frameDeny", "false")]).unwrap(), None);
         assert_eq!(read(&[("traefik.frontend.headers.framedeny", "true")]).unwrap(), None, "names are case-sensitive");
         let deny = read(&[("traefik.frontend.headers.frameDeny", "true")]).unwrap().unwrap();
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn header_names_become_canonical_and_values_keep_their_colons() {
+    fn header_names_become_canonical_and_values_keep_colons() {
         let label = "traefik.frontend.headers.customRequestHeaders";
         let read = read(&[(label, "x-a:b:c||Authorization:")]).unwrap().unwrap();
         assert_eq!(read.custom_request_headers["X-A"], "b:c");

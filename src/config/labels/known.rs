@@ -1,5 +1,5 @@
-//! All labels that mean something, to find misspelt ones: names are case-sensitive and a wrong one is silently without
-//! effect in Traefik (docs/reference/labels.md#labels).
+//! Lists all labels that are read, to find misspelt ones: names are case-sensitive, and Traefik ignores a wrong name without a message
+//! (docs/reference/labels.md#labels).
 
 use super::segments::segment_of;
 use crate::config::suggest::did_you_mean;
@@ -39,7 +39,7 @@ const CONTAINER: &[&str] = &[
     "backend.responseForwarding.flushInterval",
 ];
 
-/// What follows `traefik.frontend.` and `traefik.SEGMENT.frontend.`; `*` stands for a name of the user's.
+/// Options after `traefik.frontend.` and `traefik.SEGMENT.frontend.`; `*` stands for a name that the user chooses.
 const FRONTEND: &[&str] = &[
     "rule",
     "entryPoints",
@@ -121,18 +121,18 @@ const FRONTEND: &[&str] = &[
 /// Properties of a segment besides `frontend.*`.
 const SEGMENT: &[&str] = &["port", "weight", "protocol", "backend"];
 
-/// Labels that older versions of Traefik read, and what to use now.
-const GONE: &[(&str, &str)] = &[
+/// Labels that older versions of Traefik read, and the labels to use instead.
+const REMOVED: &[(&str, &str)] = &[
     ("traefik.backend.circuitbreaker", "traefik.backend.circuitbreaker.expression"),
     ("traefik.backend.id", "traefik.backend"),
     ("traefik.portName", "traefik.port"),
     ("traefik.portIndex", "traefik.port"),
 ];
 
-/// What is wrong with a label's name, and the nearest one that exists; `None` for labels that mean something.
+/// The warning about a label's name, with the most similar known one; `None` for a label that is known or not Traefik's.
 pub fn unknown(label: &str) -> Option<String> {
-    let rest = prefix_of_any_case(label)?;
-    if let Some((_, instead)) = GONE.iter().find(|(gone, _)| *gone == label) {
+    let rest = after_prefix_of_any_case(label)?;
+    if let Some((_, instead)) = REMOVED.iter().find(|(removed, _)| *removed == label) {
         return Some(format!("label {label} is no longer read: use {instead}"));
     }
     if ["http.", "tcp.", "udp."].iter().any(|kind| rest.starts_with(kind)) {
@@ -143,7 +143,7 @@ pub fn unknown(label: &str) -> Option<String> {
     if label.starts_with("traefik.") && is_known(label, rest) {
         return None;
     }
-    Some(match meant(label, rest) {
+    Some(match suggestion(label, rest) {
         Some(instead) => format!("label {label} is unknown and has no effect: did you mean {instead}?"),
         None => format!("label {label} is unknown and has no effect: remove it or correct its name"),
     })
@@ -167,7 +167,7 @@ fn matches_any(patterns: &[&str], option: &str) -> bool {
     })
 }
 
-/// The pattern with its `*` replaced by what stands at the same place in `option`.
+/// The pattern with each `*` replaced by the piece at the same position in `option`.
 fn fill_in(pattern: &str, option: &str) -> String {
     let names = option.split('.').map(|name| if name.is_empty() { "*" } else { name });
     let filled = pattern.split('.').zip(names.chain(std::iter::repeat("*")));
@@ -175,7 +175,7 @@ fn fill_in(pattern: &str, option: &str) -> String {
 }
 
 /// The label that was probably meant.
-fn meant(label: &str, rest: &str) -> Option<String> {
+fn suggestion(label: &str, rest: &str) -> Option<String> {
     let (start, option) = match segment_of(label) {
         Some((segment, property)) => (format!("traefik.{segment}."), property),
         None => ("traefik.".to_owned(), rest),
@@ -185,8 +185,9 @@ fn meant(label: &str, rest: &str) -> Option<String> {
     did_you_mean(option, all.map(|pattern| fill_in(&pattern, option))).map(|candidate| format!("{start}{candidate}"))
 }
 
-/// `Traefik.Enable` is as wrong as `traefik.Enable`, and as easy to overlook.
-fn prefix_of_any_case(label: &str) -> Option<&str> {
+/// The label's name after `traefik.`, with this prefix in any case: `Traefik.Enable` is as wrong as `traefik.Enable`, and as easy to
+/// overlook.
+fn after_prefix_of_any_case(label: &str) -> Option<&str> {
     let (prefix, rest) = label.split_once('.')?;
     prefix.eq_ignore_ascii_case("traefik").then_some(rest)
 }
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_labels_are_silent() {
+    fn known_labels_give_no_warning() {
         for label in [
             "traefik.enable",
             "traefik.frontend.rule",
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_labels_get_the_nearest_name() {
+    fn misspelt_labels_get_the_most_similar_name() {
         for (label, hint) in [
             ("traefik.frontend.Rule", "traefik.frontend.rule?"),
             ("traefik.frontend.passhostheader", "traefik.frontend.passHostHeader?"),
@@ -228,7 +229,7 @@ mod tests {
             ("traefik.http.routers.x.rule", "Traefik 2"),
             ("traefik.http.services.x.loadbalancer.server.port", "Traefik 2"),
             ("traefik.completely.different", "remove it"),
-            // Comparing two names of that length letter by letter takes 10^10 steps.
+            // Comparing two names of this length letter by letter takes 10^10 operations.
             (&format!("traefik.frontend.errors.{}.statsu", "x".repeat(100_000)), "remove it"),
         ] {
             let text = unknown(label).unwrap_or_default();

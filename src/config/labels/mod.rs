@@ -1,11 +1,12 @@
-//! Container labels to configuration: a pure function of facts and settings (docs/reference/providers.md#docker and docs/reference/labels.md#labels).
+//! Translates container labels into configuration: a pure function of facts and settings (docs/reference/providers.md#docker and
+//! docs/reference/labels.md#labels).
 //!
-//! Where Traefik would stop updating everything because of one container's label, only that container is left out here.
+//! If a label makes Traefik stop all updates, only its container is rejected here.
 
 use std::collections::BTreeSet;
 
-use super::Rejected;
 use super::dynamic::{Backend, DynamicConfig, Frontend, Route, Server};
+use super::{Rejected, Severity};
 use crate::limits::{Bound, RULE_EXPRESSIONS_MAX};
 use crate::rule;
 
@@ -32,56 +33,56 @@ use values::{InvalidLabel, Labels};
 /// The provider's name in Traefik's API and in log lines.
 pub const PROVIDER: &str = "docker";
 
-/// What the labels say.
+/// The configuration that the labels make.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Translation {
     pub dynamic: DynamicConfig,
-    /// Containers that are left out because of a label.
+    /// Containers that are rejected because of a label.
     pub rejected: Vec<Rejected>,
-    /// Things to tell the operator that change nothing: misspelt labels, values replaced by defaults.
+    /// Messages for the operator that reject nothing: misspelt labels, values replaced by defaults.
     pub warnings: Vec<String>,
 }
 
 /// Builds the complete configuration of all containers, which come in Docker's order (newest first).
 pub fn translate(containers: &[ContainerFacts], settings: &DockerSettings) -> Translation {
-    let mut build =
-        Build { around: AddressContext { settings, containers }, seen: BTreeSet::new(), made: Translation::default() };
+    let ctx = AddressContext { settings, containers };
+    let mut translator = Translator { ctx, services: BTreeSet::new(), output: Translation::default() };
     let mut index = 0;
     for container in containers {
         if let Err(reason) = filter::check_bounds(container) {
-            build.reject(container, reason, Some(Bound::LabelsPerContainer));
+            translator.reject(container, reason, Some(Bound::LabelsPerContainer));
             continue;
         }
         match filter::check(container, settings) {
             Ok(()) => {
-                build.add(container, index);
+                translator.add(container, index);
                 index += 1;
             }
-            Err(skip) => build.made.warnings.extend(skip_warning(container, &skip)),
+            Err(skip) => translator.output.warnings.extend(skip_warning(container, &skip)),
         }
     }
-    build.made
+    translator.output
 }
 
-struct Build<'a> {
-    around: AddressContext<'a>,
-    /// Keys of the services that have their frontend already.
-    seen: BTreeSet<String>,
-    made: Translation,
+struct Translator<'a> {
+    ctx: AddressContext<'a>,
+    /// Keys of the services that have a frontend already.
+    services: BTreeSet<String>,
+    output: Translation,
 }
 
-/// What one segment of one container contributes.
+/// The configuration that one segment of one container adds.
 struct SegmentConfig {
-    key: String,
+    service_key: String,
     frontend: Option<(String, Frontend)>,
     backend_name: String,
-    /// The backend's options, when this container is its first.
+    /// The backend's options, if this container is the backend's first.
     backend: Option<Backend>,
     server: Option<(String, Server)>,
 }
 
 impl SegmentConfig {
-    /// How many regular expressions its frontend has to be compiled to.
+    /// The number of regular expressions that the segment's frontend is compiled to.
     fn expressions(&self) -> usize {
         let Some((_, frontend)) = &self.frontend else { return 0 };
         let redirects = frontend.redirect.iter().filter(|redirect| !redirect.regex.is_empty()).count();
@@ -89,80 +90,92 @@ impl SegmentConfig {
     }
 }
 
-impl Build<'_> {
-    /// Adds all of a container, or nothing of it.
+impl Translator<'_> {
+    /// Adds the configuration of all segments of a container, or rejects the container.
     fn add(&mut self, container: &ContainerFacts, index: usize) {
         let name = container.plain_name().to_owned();
         let mut warnings: Vec<String> = container.labels.keys().filter_map(|label| known::unknown(label)).collect();
-        warnings.extend(wrong_enable(container));
-        match self.parts(container, index, &mut warnings) {
-            Ok(parts) => match parts.iter().map(SegmentConfig::expressions).sum::<usize>() {
+        warnings.extend(enable_warning(container));
+        match self.segment_configs(container, index, &mut warnings) {
+            Ok(segments) => match segments.iter().map(SegmentConfig::expressions).sum::<usize>() {
                 count if count > RULE_EXPRESSIONS_MAX => {
                     self.reject(container, too_many_expressions(count), Some(Bound::RuleExpressions));
                 }
-                _ => parts.into_iter().for_each(|part| self.merge(part)),
+                _ => segments.into_iter().for_each(|segment| self.merge(segment)),
             },
-            Err(bad) => {
-                let reason = format!("{bad}; the container is left out until the label is corrected");
+            Err(invalid) => {
+                let reason = format!("{invalid}; container rejected: correct the label");
                 self.reject(container, reason, None);
             }
         }
-        self.made.warnings.extend(warnings.into_iter().map(|text| format!("container {name}: {text}")));
+        self.output.warnings.extend(warnings.into_iter().map(|text| format!("container {name}: {text}")));
     }
 
     fn reject(&mut self, container: &ContainerFacts, reason: String, bound: Option<Bound>) {
         let name = format!("container {}", container.plain_name());
-        self.made.rejected.push(Rejected { provider: PROVIDER.to_owned(), name, reason, bound });
+        self.output.rejected.push(Rejected {
+            provider: PROVIDER.to_owned(),
+            name,
+            reason,
+            severity: Severity::Rejected,
+            bound,
+        });
     }
 
-    fn parts(
+    fn segment_configs(
         &self,
         container: &ContainerFacts,
         index: usize,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<SegmentConfig>, InvalidLabel> {
-        let mut parts: Vec<SegmentConfig> = Vec::new();
+        let mut configs: Vec<SegmentConfig> = Vec::new();
         for (segment, map) in segments::split(&container.labels) {
             let labels = Labels::new(&segment, &map, &container.labels);
             if container.ports.is_empty() && !filter::has_port_label(&labels) {
-                warnings.push(format!("segment {segment} has no port: set the label traefik.{segment}.port"));
+                warnings
+                    .push(format!("segment {segment} ignored: it has no port; set the label traefik.{segment}.port"));
                 continue;
             }
-            let part = self.part(container, &labels, index);
-            warnings.extend(labels.into_complaints());
-            parts.push(part?);
+            let config = self.segment_config(container, &labels, index);
+            warnings.extend(labels.into_warnings());
+            configs.push(config?);
         }
-        Ok(parts)
+        Ok(configs)
     }
 
-    fn part(&self, container: &ContainerFacts, labels: &Labels, index: usize) -> Result<SegmentConfig, InvalidLabel> {
-        let settings = self.around.settings;
+    fn segment_config(
+        &self,
+        container: &ContainerFacts,
+        labels: &Labels,
+        index: usize,
+    ) -> Result<SegmentConfig, InvalidLabel> {
+        let settings = self.ctx.settings;
         let backend_name = format!("backend-{}", names::backend_name(container, labels));
-        let key = names::service_key(container, settings.swarm_mode, labels.segment);
-        let frontend = match self.seen.contains(&key) {
+        let service_key = names::service_key(container, settings.swarm_mode, labels.segment);
+        let frontend = match self.services.contains(&service_key) {
             true => None,
             false => Some(new_frontend(container, labels, settings, index, &backend_name)?),
         };
-        let backend = match self.made.dynamic.backends.contains_key(&backend_name) {
+        let backend = match self.output.dynamic.backends.contains_key(&backend_name) {
             true => None,
             false => Some(backend::options(labels)?),
         };
-        let server = address::server_url(container, labels, &self.around)?.map(|url| {
+        let server = address::server_url(container, labels, &self.ctx)?.map(|url| {
             let weight = labels.number("traefik.weight", 1);
             (names::server_name(container, &url), Server { url, weight })
         });
-        Ok(SegmentConfig { key, frontend, backend_name, backend, server })
+        Ok(SegmentConfig { service_key, frontend, backend_name, backend, server })
     }
 
-    fn merge(&mut self, part: SegmentConfig) {
-        if let Some((name, frontend)) = part.frontend {
-            self.seen.insert(part.key);
-            // Two services can share a rule and an index only through a shared name; the first one keeps it.
-            self.made.dynamic.frontends.entry(name).or_insert(frontend);
+    fn merge(&mut self, segment: SegmentConfig) {
+        if let Some((name, frontend)) = segment.frontend {
+            self.services.insert(segment.service_key);
+            // Frontends of two services may have the same name after normalising; the first one counts.
+            self.output.dynamic.frontends.entry(name).or_insert(frontend);
         }
-        let backends = &mut self.made.dynamic.backends;
-        let backend = backends.entry(part.backend_name).or_insert_with(|| part.backend.unwrap_or_default());
-        if let Some((name, server)) = part.server {
+        let backends = &mut self.output.dynamic.backends;
+        let backend = backends.entry(segment.backend_name).or_insert_with(|| segment.backend.unwrap_or_default());
+        if let Some((name, server)) = segment.server {
             backend.servers.add(name, server);
         }
     }
@@ -183,15 +196,15 @@ fn new_frontend(
     Ok((name, frontend))
 }
 
-/// What one rule may have is not to be multiplied by segments.
+/// The reason for rejecting a container with too many regular expressions: the bound of one frontend holds for all segments together.
 fn too_many_expressions(count: usize) -> String {
     format!(
-        "its rules have {count} regular expressions together (each `{{...}}` is one, each redirect.regex too), where {RULE_EXPRESSIONS_MAX} \
-         are allowed; the container is left out until it has fewer: put large sets of routes into the file provider"
+        "its rules have {count} regular expressions together (each `{{...}}` is one, each redirect.regex too), where \
+         {RULE_EXPRESSIONS_MAX} are allowed; container rejected: put large sets of routes into the file provider"
     )
 }
 
-fn wrong_enable(container: &ContainerFacts) -> Option<String> {
+fn enable_warning(container: &ContainerFacts) -> Option<String> {
     let value = container.labels.get("traefik.enable")?;
     let text = || {
         format!(
@@ -201,21 +214,21 @@ fn wrong_enable(container: &ContainerFacts) -> Option<String> {
     values::parse_bool(value).is_none().then(text)
 }
 
-/// Containers are skipped silently for reasons their owner chose, and loudly when they seem meant to be served.
+/// The warning about a container that is not used. `None` if its owner chose the reason, or nothing shows that it was meant to be served.
 fn skip_warning(container: &ContainerFacts, skip: &SkipReason) -> Option<String> {
-    let meant = container
+    let seems_meant = container
         .labels
         .keys()
         .any(|label| segments::segment_of(label).is_some() || label.starts_with("traefik.frontend."))
         || container.label("traefik.enable").and_then(values::parse_bool) == Some(true);
-    let advice = match skip {
-        SkipReason::NoRule => "it has no rule: set traefik.frontend.rule or traefik.domain, or the provider's domain",
-        SkipReason::NoPort => "it exposes no port: set the label traefik.port, or EXPOSE a port in its image",
+    let reason = match skip {
+        SkipReason::NoRule => "it has no rule; set the label traefik.frontend.rule or traefik.domain, or docker.domain",
+        SkipReason::NoPort => "it exposes no port; set the label traefik.port, or EXPOSE a port in its image",
         SkipReason::NotRunning | SkipReason::Disabled | SkipReason::Constraint(_) | SkipReason::Health(_) => {
             return None;
         }
     };
-    meant.then(|| format!("container {}: it gets no requests because {advice}", container.plain_name()))
+    seems_meant.then(|| format!("container {}: no route created: {reason}", container.plain_name()))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! Names of frontends, backends and servers, and the default rule (docs/reference/providers.md#names-and-default-rule).
+//! Makes the names of frontends, backends and servers, and the default rule (docs/reference/providers.md#names-and-default-rule).
 
 use md5::{Digest, Md5};
 
 use super::container::{ContainerFacts, DockerSettings};
 use super::values::Labels;
 
-/// Splits at every character that is neither letter nor number, drops empty pieces, joins with `-`; case is kept.
+/// Splits the text at every character that is neither letter nor number, drops empty pieces and joins the rest with `-`; case is kept.
 ///
-/// Letters are those of Unicode's Alphabetic property: unlike in Go, vowel signs of Indic scripts stay inside their word.
+/// Letters are the characters with Unicode's Alphabetic property: unlike in Go, vowel signs of Indic scripts do not split a word.
 pub fn normalize(text: &str) -> String {
     let pieces = text.split(|c: char| !c.is_alphanumeric()).filter(|piece| !piece.is_empty());
     pieces.collect::<Vec<_>>().join("-")
@@ -18,7 +18,7 @@ pub fn sub_domain(name: &str) -> String {
     name.strip_prefix('/').unwrap_or(name).replace(['/', '_'], "-")
 }
 
-/// What the container serves: `SERVICE_PROJECT` under compose, its swarm service, or its own name.
+/// The name of the container's service: `SERVICE_PROJECT` under compose, else the swarm service, else the container's own name.
 pub fn service_name(container: &ContainerFacts) -> String {
     match container.compose() {
         Some((service, project)) => format!("{service}_{project}"),
@@ -26,7 +26,7 @@ pub fn service_name(container: &ContainerFacts) -> String {
     }
 }
 
-/// Containers with the same key share one frontend.
+/// The key of the service and segment; containers with the same key share one frontend.
 pub fn service_key(container: &ContainerFacts, swarm_mode: bool, segment: &str) -> String {
     match swarm_mode {
         true => format!("{}{segment}", own_service(container)),
@@ -34,7 +34,8 @@ pub fn service_key(container: &ContainerFacts, swarm_mode: bool, segment: &str) 
     }
 }
 
-/// The rule of the label, else one made of compose labels or the name; empty when neither gives one.
+/// The rule of the label, else a default rule made of the compose labels, or of name and domain. Empty if the container has neither
+/// compose labels nor a domain.
 pub fn frontend_rule(container: &ContainerFacts, labels: &Labels, settings: &DockerSettings) -> String {
     if let Some(rule) = labels.raw("traefik.frontend.rule") {
         return rule.to_owned();
@@ -50,7 +51,7 @@ pub fn frontend_rule(container: &ContainerFacts, labels: &Labels, settings: &Doc
     }
 }
 
-/// The frontend's name without its `frontend-` prefix; `index` is the container's place in the filtered list.
+/// The frontend's name without its `frontend-` prefix; `index` is the container's index among the containers that are used.
 pub fn frontend_name(container: &ContainerFacts, labels: &Labels, settings: &DockerSettings, index: usize) -> String {
     match labels.segment {
         "" => normalize(&format!("{}-{index}", frontend_rule(container, labels, settings))),
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn normalize_keeps_letters_and_numbers_of_every_script() {
+    fn normalize_keeps_letters_and_numbers_of_all_scripts() {
         assert_eq!(normalize("Host:foo.bar/ x_y-0"), "Host-foo-bar-x-y-0");
         assert_eq!(normalize("größe·²√ю"), "größe-²-ю");
         assert_eq!(normalize("--"), "");
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn server_names_carry_the_md5_of_the_url() {
+    fn server_name_ends_with_md5_of_the_url() {
         let container = ContainerFacts { name: "/my_c".into(), ..Default::default() };
         assert_eq!(server_name(&container, ""), "server-my-c-d41d8cd98f00b204e9800998ecf8427e");
     }

@@ -1,4 +1,5 @@
-//! Segments: several frontends on one container, `traefik.SEGMENT.port` and the like (docs/reference/labels.md#segments).
+//! Splits a container's labels into segments: several frontends on one container, by labels like `traefik.SEGMENT.port`
+//! (docs/reference/labels.md#segments).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +8,8 @@ const PREFIX: &str = "traefik.";
 /// Labels that a segment may set besides `frontend.*`.
 const PROPERTIES: [&str; 6] = ["port", "portIndex", "portName", "weight", "protocol", "backend"];
 
-/// The container's label sets by segment name, each filled up with the container's own labels. Without segments there is
-/// one unnamed set; with any, the unnamed one is dropped.
+/// The container's label sets by segment name, each with the container's own labels added. Without segment labels there is one unnamed set;
+/// with segment labels there is no unnamed set.
 pub fn split(labels: &BTreeMap<String, String>) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut common = BTreeMap::new();
     let mut segments: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -32,7 +33,7 @@ pub fn split(labels: &BTreeMap<String, String>) -> BTreeMap<String, BTreeMap<Str
     segments
 }
 
-/// How many segments there are, and the bytes of the labels that each of them is filled up with.
+/// The number of segments, and the bytes of the container's own labels, which every segment inherits.
 pub fn inheritance(labels: &BTreeMap<String, String>) -> (usize, usize) {
     let (mut segments, mut shared) = (BTreeSet::new(), 0);
     for (name, value) in labels.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
@@ -44,7 +45,7 @@ pub fn inheritance(labels: &BTreeMap<String, String>) -> (usize, usize) {
     (segments.len(), shared)
 }
 
-/// Adds the labels that the segment does not set itself.
+/// Adds the labels of `common` that the segment does not set itself.
 pub fn fill_up(own: &mut BTreeMap<String, String>, common: &BTreeMap<String, String>) {
     for (name, value) in common {
         own.entry(name.clone()).or_insert_with(|| value.clone());
@@ -53,7 +54,7 @@ pub fn fill_up(own: &mut BTreeMap<String, String>, common: &BTreeMap<String, Str
 
 /// The segment's name and the property of a segment label; `None` for a label of the container itself.
 ///
-/// The name is the shortest that leaves a known property, and may contain dots.
+/// The name may contain dots; if there are several ways to split the label, the shortest name counts.
 pub fn segment_of(label: &str) -> Option<(&str, &str)> {
     let rest = label.strip_prefix(PREFIX)?;
     if rest.starts_with("frontend.") || rest.starts_with("backend.") {
@@ -61,8 +62,9 @@ pub fn segment_of(label: &str) -> Option<(&str, &str)> {
     }
     rest.match_indices('.').filter(|(at, _)| *at > 0).find_map(|(at, _)| {
         let property = &rest[at + 1..];
-        let known = PROPERTIES.contains(&property) || property.strip_prefix("frontend.").is_some_and(|x| !x.is_empty());
-        known.then_some((&rest[..at], property))
+        let is_known =
+            PROPERTIES.contains(&property) || property.strip_prefix("frontend.").is_some_and(|x| !x.is_empty());
+        is_known.then_some((&rest[..at], property))
     })
 }
 
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recognises_segment_labels() {
+    fn segment_of_recognises_segment_labels() {
         for (label, expected) in [
             ("traefik.web.port", Some(("web", "port"))),
             ("traefik.a.b.port", Some(("a.b", "port"))),
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_container_fills_what_a_segment_leaves_open() {
+    fn segment_inherits_labels_that_it_does_not_set() {
         let labels = BTreeMap::from(
             [("traefik.port", "1"), ("traefik.weight", "2"), ("traefik.a.port", "3"), ("x", "y")]
                 .map(|(k, v)| (k.to_owned(), v.to_owned())),

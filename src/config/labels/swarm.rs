@@ -1,26 +1,26 @@
-//! Swarm services and tasks shown as containers (docs/reference/providers.md#swarm).
+//! Converts swarm services and tasks into container facts (docs/reference/providers.md#swarm).
 
 use std::collections::BTreeMap;
 
 use super::container::{ContainerFacts, NetworkFacts};
 use super::values::parse_bool;
 
-/// One swarm service.
+/// A swarm service.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServiceFacts {
     pub id: String,
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub endpoint_mode: EndpointMode,
-    /// One task on every node, instead of numbered replicas.
+    /// Whether the service has one task on every node, instead of numbered replicas.
     pub global: bool,
-    /// Network id and address with prefix length, as in `10.0.0.2/24`.
+    /// Network ids and addresses with prefix length, as in `10.0.0.2/24`.
     pub virtual_ips: Vec<(String, String)>,
-    /// The tasks that should run.
+    /// The tasks whose desired state is `running`.
     pub tasks: Vec<TaskFacts>,
 }
 
-/// How the service's name is resolved inside the swarm.
+/// The way in which the service's name is resolved inside the swarm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EndpointMode {
     #[default]
@@ -28,45 +28,45 @@ pub enum EndpointMode {
     DnsRoundRobin,
 }
 
-/// One task of a service.
+/// A task of a service.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskFacts {
     pub id: String,
     pub slot: i64,
-    /// Whether its state is `running`.
+    /// Whether the task's state is `running`.
     pub running: bool,
-    /// Network id and addresses with prefix length.
+    /// Network ids, each with the addresses in that network and their prefix length.
     pub attachments: Vec<(String, Vec<String>)>,
-    /// The container to be asked for its addresses, where a network's driver (macvlan) gives them out on the node itself.
+    /// The container to inspect for its addresses, if a network's driver (macvlan) assigns them on the node itself.
     pub ask: Option<String>,
 }
 
 impl TaskFacts {
-    /// Puts the container's own addresses, by network id, in place of those that the swarm believes in.
-    pub fn correct(&mut self, own: &BTreeMap<String, String>) {
+    /// Replaces the addresses that the swarm reports with those that the container has, given by network id.
+    pub fn correct(&mut self, container_addresses: &BTreeMap<String, String>) {
         for (network, addresses) in &mut self.attachments {
-            if let Some(address) = own.get(network).filter(|address| !address.is_empty()) {
+            if let Some(address) = container_addresses.get(network).filter(|address| !address.is_empty()) {
                 *addresses = vec![address.clone()];
             }
         }
     }
 }
 
-/// One entry for each task that runs, or for the virtual address of services that ask for it. `networks` are the
-/// swarm's networks by id, with their names.
+/// Makes one entry per running task, or one per service whose label asks for the virtual address. `networks` holds the names of the swarm's
+/// networks by id.
 pub fn containers(services: &[ServiceFacts], networks: &BTreeMap<String, String>) -> Vec<ContainerFacts> {
-    let mut found = Vec::new();
+    let mut containers = Vec::new();
     for service in services {
         let common = service_container(service, networks);
         if !wants_virtual_ip(service) {
             let running = service.tasks.iter().filter(|task| task.running);
             let tasks = running.map(|task| task_container(service, task, networks));
-            found.extend(tasks.filter(|task| !task.networks.is_empty()));
+            containers.extend(tasks.filter(|task| !task.networks.is_empty()));
         } else if !common.networks.is_empty() {
-            found.push(common);
+            containers.push(common);
         }
     }
-    found
+    containers
 }
 
 /// Whether `traefik.backend.loadbalancer.swarm` asks for the service's virtual address instead of its tasks.
@@ -74,7 +74,7 @@ pub fn wants_virtual_ip(service: &ServiceFacts) -> bool {
     service.labels.get("traefik.backend.loadbalancer.swarm").and_then(|value| parse_bool(value)).unwrap_or(false)
 }
 
-/// The service with its virtual addresses; it has none under `dnsrr`.
+/// The service as a container, with its virtual addresses; a service has none under `dnsrr`.
 pub fn service_container(service: &ServiceFacts, networks: &BTreeMap<String, String>) -> ContainerFacts {
     let addresses = match service.endpoint_mode {
         EndpointMode::VirtualIp => service.virtual_ips.iter().map(|(id, address)| (id, address)).collect(),
@@ -91,7 +91,7 @@ pub fn service_container(service: &ServiceFacts, networks: &BTreeMap<String, Str
     }
 }
 
-/// One task: `SERVICE.SLOT`, for global services `SERVICE.TASKID`, with its own addresses.
+/// A task as a container, with its own addresses. The name is `SERVICE.SLOT`, for global services `SERVICE.TASKID`.
 pub fn task_container(service: &ServiceFacts, task: &TaskFacts, networks: &BTreeMap<String, String>) -> ContainerFacts {
     let number = if service.global { task.id.clone() } else { task.slot.to_string() };
     let all = task.attachments.iter();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_that_run_are_servers() {
+    fn running_tasks_become_containers() {
         let networks = BTreeMap::from([("n1".to_owned(), "net".to_owned())]);
         let [task] = &containers(&[service()], &networks)[..] else { panic!("one task runs") };
         assert_eq!((task.name.as_str(), task.service.as_deref()), ("web.1", Some("web")));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_virtual_address_needs_the_label_the_mode_and_a_network() {
+    fn virtual_address_needs_label_endpoint_mode_and_network() {
         let networks = BTreeMap::from([("n1".to_owned(), "net".to_owned())]);
         let mut service = service();
         service.labels.insert("traefik.backend.loadbalancer.swarm".into(), "true".into());

@@ -31,7 +31,7 @@ fn urls(dynamic: &DynamicConfig, backend: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_plain_container_gets_a_frontend_of_its_name() {
+fn plain_container_gets_frontend_of_its_name() {
     let made = translate(&[container("my_app", "10.0.0.1", &[])], &settings());
     assert_eq!(urls(&made.dynamic, "backend-my-app"), ["http://10.0.0.1:80"]);
     let frontend = &made.dynamic.frontends["frontend-Host-my-app-test-0"];
@@ -41,7 +41,7 @@ fn a_plain_container_gets_a_frontend_of_its_name() {
 }
 
 #[test]
-fn a_bad_label_rejects_its_container_alone_and_completely() {
+fn bad_label_rejects_whole_container_and_no_other() {
     let bad = container("bad", "10.0.0.2", &[("traefik.a.port", "80"), ("traefik.b.frontend.rule", "Path:/\\d")]);
     let good = container("good", "10.0.0.1", &[("traefik.frontend.rule", "Path:/{n:\\\\d+}")]);
     let made = translate(&[bad, good], &settings());
@@ -57,7 +57,7 @@ fn a_bad_label_rejects_its_container_alone_and_completely() {
 }
 
 #[test]
-fn quotes_line_breaks_and_bad_ports_reject_too() {
+fn quotes_line_breaks_and_bad_ports_reject_container() {
     for (label, value) in [
         ("traefik.frontend.rule", "Host:a\"b"),
         ("traefik.frontend.rule", "Host:a\nb"),
@@ -77,7 +77,7 @@ fn quotes_line_breaks_and_bad_ports_reject_too() {
 }
 
 #[test]
-fn the_next_container_of_a_service_takes_over_when_the_first_is_bad() {
+fn second_container_of_service_defines_it_if_first_is_rejected() {
     let compose = [("com.docker.compose.project", "p"), ("com.docker.compose.service", "s")];
     let bad = container(
         "one",
@@ -103,7 +103,7 @@ fn containers_of_one_service_share_frontend_and_backend() {
 }
 
 #[test]
-fn a_shared_backend_has_one_frontend_for_each_container() {
+fn shared_backend_has_one_frontend_per_container() {
     let shared = [("traefik.backend", "shared.be")];
     let heavy = [("traefik.backend", "shared.be"), ("traefik.weight", "3")];
     let made = translate(&[container("s1", "10.0.0.1", &heavy), container("s2", "10.0.0.2", &shared)], &settings());
@@ -131,7 +131,7 @@ fn segments_replace_the_container_level_frontend() {
 }
 
 #[test]
-fn a_segment_without_port_is_left_out_where_nothing_is_exposed() {
+fn segment_without_port_is_ignored_if_nothing_is_exposed() {
     let mut c = container("c", "10.0.0.1", &[("traefik.a.port", "81"), ("traefik.b.weight", "2")]);
     c.ports.clear();
     let made = translate(&[c], &settings());
@@ -140,7 +140,7 @@ fn a_segment_without_port_is_left_out_where_nothing_is_exposed() {
 }
 
 #[test]
-fn wrong_values_and_names_are_warned_about_without_effect() {
+fn wrong_values_and_names_are_ignored_with_a_warning() {
     let labels = [
         ("traefik.enable", "foo"),
         ("traefik.weight", "heavy"),
@@ -156,15 +156,15 @@ fn wrong_values_and_names_are_warned_about_without_effect() {
 }
 
 #[test]
-fn a_container_without_address_keeps_its_frontend_and_says_so() {
+fn container_without_address_keeps_frontend_with_a_warning() {
     let made = translate(&[container("c", "", &[("traefik.port", "80")])], &settings());
     assert_eq!(made.dynamic.frontends.len(), 1);
     assert_eq!(urls(&made.dynamic, "backend-c"), [""; 0]);
-    assert!(made.warnings[0].contains("no address"), "{:?}", made.warnings);
+    assert!(made.warnings[0].contains("no IP address"), "{:?}", made.warnings);
 }
 
 #[test]
-fn skipped_containers_are_mentioned_only_when_they_seem_meant() {
+fn skipped_container_is_logged_only_if_meant_to_be_served() {
     let mut plain = container("database", "10.0.0.1", &[]);
     plain.ports.clear();
     assert_eq!(translate(&[plain.clone()], &settings()).warnings, [""; 0]);
@@ -173,7 +173,7 @@ fn skipped_containers_are_mentioned_only_when_they_seem_meant() {
 }
 
 #[test]
-fn a_stopping_container_lends_its_network_but_gets_nothing() {
+fn stopping_container_shares_its_network_but_has_no_route() {
     let mut main = container("main", "10.0.0.7", &[]);
     main.running = false;
     let mut guest = container("guest", "", &[]);
@@ -185,7 +185,7 @@ fn a_stopping_container_lends_its_network_but_gets_nothing() {
 }
 
 #[test]
-fn a_container_beyond_the_bounds_of_labels_is_left_out_and_said() {
+fn container_beyond_label_bounds_is_rejected() {
     let named = |count: usize| -> Vec<(String, String)> {
         (0..count).map(|n| (format!("traefik.s{n}.port"), "80".to_owned())).collect()
     };
@@ -202,20 +202,20 @@ fn a_container_beyond_the_bounds_of_labels_is_left_out_and_said() {
         (named(10), ""),
         (foreign, ""),
     ];
-    for (labels, refused) in cases {
+    for (labels, reason) in cases {
         let mut big = container("big", "10.0.0.1", &[]);
         big.labels.extend(labels);
         let made = translate(&[big, container("other", "10.0.0.2", &[])], &settings());
-        assert_eq!(made.rejected.is_empty(), refused.is_empty(), "{refused}: {:?}", made.rejected);
+        assert_eq!(made.rejected.is_empty(), reason.is_empty(), "{reason}: {:?}", made.rejected);
         assert!(made.rejected.iter().all(|r| r.bound == Some(crate::limits::Bound::LabelsPerContainer)));
-        assert!(made.rejected.iter().all(|r| r.name == "container big" && r.reason.contains(refused)));
+        assert!(made.rejected.iter().all(|r| r.name == "container big" && r.reason.contains(reason)));
         assert_eq!(urls(&made.dynamic, "backend-other"), ["http://10.0.0.2:80"]);
     }
 }
 
-/// Each expression may take megabytes and a good part of the control plane's time: segments must not multiply what one rule may have.
+/// Each expression may take megabytes and much of the control plane's time: segments must not multiply the number that one rule may have.
 #[test]
-fn a_container_has_so_many_expressions_in_all_its_segments() {
+fn container_expressions_are_bounded_over_all_segments() {
     let segments = |count: usize, labels: &[(&str, &str)]| {
         let of_one =
             |n: usize| labels.iter().map(move |(label, value)| (format!("traefik.s{n}.{label}"), value.to_string()));
@@ -235,15 +235,15 @@ fn a_container_has_so_many_expressions_in_all_its_segments() {
         ("half of them, inherited by three", with_common(segments(3, &[port]), &half), true),
         ("none", segments(100, &[("frontend.rule", "Host:a.example")]), false),
     ];
-    for (name, labels, is_refused) in cases {
+    for (name, labels, is_rejected) in cases {
         let mut big = container("big", "10.0.0.1", &[]);
         big.labels.extend(labels);
         let made = translate(&[big, container("other", "10.0.0.2", &[])], &settings());
-        let refused: Vec<_> = made.rejected.iter().map(|r| (r.name.as_str(), r.bound)).collect();
+        let rejected: Vec<_> = made.rejected.iter().map(|r| (r.name.as_str(), r.bound)).collect();
         let expected = [("container big", Some(crate::limits::Bound::RuleExpressions))];
-        assert_eq!(refused, if is_refused { &expected[..] } else { &[] }, "{name}");
+        assert_eq!(rejected, if is_rejected { &expected[..] } else { &[] }, "{name}");
         assert!(made.rejected.iter().all(|r| r.reason.contains("where 64 are allowed")), "{name}: {:?}", made.rejected);
         assert_eq!(urls(&made.dynamic, "backend-other"), ["http://10.0.0.2:80"], "{name}");
-        assert_eq!(made.dynamic.frontends.len() == 1, is_refused, "{name}: all of a container, or nothing");
+        assert_eq!(made.dynamic.frontends.len() == 1, is_rejected, "{name}: all of a container, or nothing");
     }
 }

@@ -1,4 +1,4 @@
-//! Reading one value of a label set: texts, switches, numbers, lists and maps with Go's rules (docs/reference/labels.md#labels).
+//! Reads single values of a label set: texts, booleans, numbers, lists and maps by Go's rules (docs/reference/labels.md#labels).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::escape::unescape;
 
-/// The labels of one segment (already filled up with the container's), and what was found wrong with them.
+/// The labels of one segment, the container's own included, and the warnings about their values.
 #[derive(Debug)]
 pub struct Labels<'a> {
     /// Empty for a container without segments.
@@ -14,24 +14,24 @@ pub struct Labels<'a> {
     map: &'a BTreeMap<String, String>,
     /// The container's labels as written, to name the right one in messages.
     written: &'a BTreeMap<String, String>,
-    /// Values that were replaced by the default.
-    complaints: RefCell<Vec<String>>,
+    /// Messages about values that are ignored or replaced by the default.
+    warnings: RefCell<Vec<String>>,
 }
 
-/// A value that cannot be used: the whole container is left out because of it.
+/// A label whose value cannot be used; its whole container is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidLabel {
     pub label: String,
-    /// `None` of one that holds secrets: the sentence goes to the log and to the API.
+    /// `None` for a label that holds secrets: log and API show this error.
     pub value: Option<String>,
-    /// What is wrong and what to write instead.
+    /// The problem, and what to write instead.
     pub advice: String,
 }
 
 impl<'a> Labels<'a> {
     /// The label set `map` of `segment`, which was split from `written`.
     pub fn new(segment: &'a str, map: &'a BTreeMap<String, String>, written: &'a BTreeMap<String, String>) -> Self {
-        Labels { segment, map, written, complaints: RefCell::default() }
+        Labels { segment, map, written, warnings: RefCell::default() }
     }
 
     /// The labels of a container without segments.
@@ -39,42 +39,42 @@ impl<'a> Labels<'a> {
         Labels::new("", map, map)
     }
 
-    /// The text as written, escapes included; `None` when missing or empty.
+    /// The text as written, escapes included; `None` if the label is missing or empty.
     pub fn raw(&self, label: &str) -> Option<&'a str> {
         self.map.get(label).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether any label that starts so has a value.
+    /// Whether any label that starts with `prefix` has a value.
     pub fn any(&self, prefix: &str) -> bool {
         self.starting(prefix).any(|(_, value)| !value.is_empty())
     }
 
-    /// All labels that start so, with their values.
+    /// All labels that start with `prefix`, with their values.
     pub fn starting(&self, prefix: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let prefix = prefix.to_owned();
         let all = self.map.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         all.filter(move |(name, _)| name.starts_with(&prefix))
     }
 
-    /// The text with its escapes resolved; empty when missing.
+    /// The text with its escapes resolved; empty if the label is missing.
     pub fn text(&self, label: &str) -> Result<String, InvalidLabel> {
         self.raw(label).map_or(Ok(String::new()), |value| self.resolve(label, value))
     }
 
-    /// A switch as Go's `ParseBool` reads it; anything else is the default, with a complaint.
+    /// A boolean as Go's `ParseBool` reads it; any other value is replaced by the default, with a warning.
     pub fn flag(&self, label: &str, default: bool) -> bool {
         let Some(value) = self.map.get(label) else { return default };
         parse_bool(value).unwrap_or_else(|| {
-            self.complain(label, value, &format!("it is neither true nor false; {default} is used"));
+            self.warn(label, value, &format!("it is neither true nor false; {default} is used"));
             default
         })
     }
 
-    /// A whole number; anything else is the default, with a complaint.
+    /// A whole number; any other value is ignored, with a warning, and the default is returned.
     pub fn number(&self, label: &str, default: i64) -> i64 {
         let Some(value) = self.map.get(label) else { return default };
         value.parse().unwrap_or_else(|_| {
-            self.complain(label, value, "it is no whole number; it is ignored");
+            self.warn(label, value, "ignored: it is no whole number");
             default
         })
     }
@@ -85,12 +85,12 @@ impl<'a> Labels<'a> {
         pieces.into_iter().map(|piece| self.resolve(label, piece)).collect()
     }
 
-    /// `Name: value || Name: value`, names in canonical header form.
+    /// Header fields written as `Name: value || Name: value`; names get their canonical form.
     pub fn header_map(&self, label: &str) -> Result<BTreeMap<String, String>, InvalidLabel> {
         let mut headers = BTreeMap::new();
         for entry in self.raw(label).into_iter().flat_map(|value| value.split("||")) {
             let Some((name, value)) = entry.split_once(':') else {
-                self.complain(label, entry, "the entry has no colon and is skipped; write Name: value");
+                self.warn(label, entry, "entry ignored: it has no colon; write Name: value");
                 continue;
             };
             let name = name.trim();
@@ -108,24 +108,24 @@ impl<'a> Labels<'a> {
         unescape(value).map_err(|invalid| self.bad(label, value, &invalid.to_string()))
     }
 
-    /// Notes a value that is not used.
-    pub fn complain(&self, label: &str, value: &str, advice: &str) {
+    /// Adds a warning about a value that is not used, unless there is the same one already.
+    pub fn warn(&self, label: &str, value: &str, advice: &str) {
         let text = self.bad(label, value, advice).to_string();
-        let mut complaints = self.complaints.borrow_mut();
-        if !complaints.contains(&text) {
-            complaints.push(text);
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&text) {
+            warnings.push(text);
         }
     }
 
-    /// The error for a value that cannot be used, naming the label as the container has it.
+    /// The error for a value that cannot be used. It names the label as the container has it.
     pub fn bad(&self, label: &str, value: &str, advice: &str) -> InvalidLabel {
         let value = (!is_secret(label)).then(|| value.to_owned());
         InvalidLabel { label: self.name_as_written(label), value, advice: advice.to_owned() }
     }
 
-    /// The complaints so far, each a whole sentence.
-    pub fn into_complaints(self) -> Vec<String> {
-        self.complaints.into_inner()
+    /// The warnings so far, each a whole sentence.
+    pub fn into_warnings(self) -> Vec<String> {
+        self.warnings.into_inner()
     }
 
     fn name_as_written(&self, label: &str) -> String {
@@ -151,7 +151,7 @@ pub fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Upper case at the start and after each hyphen, lower case elsewhere (Go's `CanonicalHeaderKey`).
+/// The name with upper case at the start and after each hyphen, lower case elsewhere (Go's `CanonicalHeaderKey`).
 pub fn canonical_header(name: &str) -> String {
     let mut start = true;
     let canonical = |c: char| {
@@ -162,7 +162,7 @@ pub fn canonical_header(name: &str) -> String {
     name.chars().map(canonical).collect()
 }
 
-/// A character of a token, RFC 9110 section 5.6.2.
+/// Whether the byte is a character of a token (RFC 9110 section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -176,7 +176,7 @@ impl fmt::Display for InvalidLabel {
     }
 }
 
-/// Holds passwords, their hashes or keys.
+/// Whether the label may hold passwords, their hashes or keys.
 fn is_secret(label: &str) -> bool {
     const SECRET: &[&str] =
         &[".auth.basic", ".auth.digest", ".auth.forward.tls.", ".headers.customRequestHeaders", ".healthcheck.headers"];
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_holds_secrets_is_not_repeated() {
+    fn errors_do_not_repeat_values_of_secret_labels() {
         let quoted = "\"admin:$apr1$salt$hash\"";
         for (label, is_secret) in [
             ("traefik.frontend.auth.basic.users", true),
@@ -205,37 +205,37 @@ mod tests {
             ("traefik.frontend.rule", false),
         ] {
             let map = map(&[(label, quoted)]);
-            let told = Labels::new("", &map, &map).text(label).expect_err("a quote").to_string();
-            assert!(told.contains(label) && told.contains("quote"), "{told}");
-            assert_eq!(told.contains("$apr1$"), !is_secret, "{told}");
+            let message = Labels::new("", &map, &map).text(label).expect_err("a quote").to_string();
+            assert!(message.contains(label) && message.contains("quote"), "{message}");
+            assert_eq!(message.contains("$apr1$"), !is_secret, "{message}");
         }
     }
 
     #[test]
-    fn wrong_values_fall_back_and_are_named_as_written() {
+    fn wrong_value_gives_default_and_warning_as_written() {
         let written = map(&[("traefik.web.weight", "heavy"), ("traefik.web.port", "80")]);
         let split = super::super::segments::split(&written);
         let labels = Labels::new("web", &split["web"], &written);
         assert_eq!(labels.number("traefik.weight", 1), 1);
         assert_eq!(labels.number("traefik.port", 0), 80);
         assert!(labels.flag("traefik.missing", true));
-        let complaints = labels.into_complaints();
-        assert_eq!(complaints.len(), 1);
-        assert!(complaints[0].contains("traefik.web.weight") && complaints[0].contains("`heavy`"), "{complaints:?}");
+        let warnings = labels.into_warnings();
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("traefik.web.weight") && warnings[0].contains("`heavy`"), "{warnings:?}");
     }
 
     #[test]
-    fn header_maps_take_the_first_colon_and_canonical_names() {
+    fn header_map_splits_at_first_colon_and_canonicalizes_names() {
         let all = map(&[("h", "x-FOO: a:b || bad || Y.z:"), ("empty", ": x"), ("blank", "a b: x")]);
         let labels = Labels::whole(&all);
         assert_eq!(labels.header_map("h").unwrap(), map(&[("X-Foo", "a:b"), ("Y.z", "")]));
         assert!(labels.header_map("empty").unwrap_err().to_string().contains("no header name"));
         assert!(labels.header_map("blank").is_err());
-        assert_eq!(labels.into_complaints().len(), 1);
+        assert_eq!(labels.into_warnings().len(), 1);
     }
 
     #[test]
-    fn lists_are_split_before_escapes_are_resolved() {
+    fn list_is_split_before_escapes_are_resolved() {
         let all = map(&[("l", " a\\u002cb ,, c ")]);
         assert_eq!(Labels::whole(&all).list("l").unwrap(), ["a,b", "c"]);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::config::dynamic::DynamicConfig;
-use crate::config::{Rejected, static_config};
+use crate::config::{Rejected, Severity, static_config};
 
 use super::go_template::replace_quoted_text;
 use super::invalid::SourceText;
@@ -72,6 +72,7 @@ fn merge_names<T>(
                 provider: "file".to_owned(),
                 name: format!("{kind} {name} in {file}"),
                 reason: format!("{} already defines a {kind} of this name: rename one of them", first.get()),
+                severity: Severity::Rejected,
                 bound: None,
             }),
             Entry::Vacant(free) => {

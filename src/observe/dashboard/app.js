@@ -3,8 +3,8 @@
 
 const PROVIDERS_EVERY_MS = 2000, HEALTH_EVERY_MS = 3000, ITEMS_MAX = 100, POINTS_MAX = 120;
 const HIDDEN_PROVIDERS = ['ACME', 'acme'];
-// How the reason of a frontend ends that is not served at all; others are served without a part.
-const SKIPPED = 'this frontend is skipped';
+// How the page calls the API's severities.
+const SEVERITY_WORDS = { rejected: 'rejected', partial: 'partly rejected' };
 const state = { providers: {}, servers: [], rejected: [], provider: null, filter: '', details: new Set(), runtime: {}, points: [], shown: '' };
 const at = (id) => document.getElementById(id);
 
@@ -20,6 +20,7 @@ function make(name, attributes, ...children) {
 
 const code = (text) => make('code', {}, text);
 const tag = (text, kind) => make('span', { class: kind ? `tag ${kind}` : 'tag' }, text);
+const severityTag = (severity, title) => make('span', { class: severity === 'rejected' ? 'tag health down' : 'tag health warn', title }, SEVERITY_WORDS[severity] || severity);
 const list = (items) => make('ul', {}, ...items.map((item) => make('li', {}, item)));
 const yes = (value) => (value ? 'yes' : 'no');
 const entries = (object) => Object.entries(object || {});
@@ -86,10 +87,10 @@ function frontendCard(provider, id, frontend, backends) {
     ['Entry points', make('span', {}, ...(frontend.entryPoints || []).map((name) => tag(name)))],
     ['Backend', make('span', {}, code(frontend.backend || '(none)'), missing ? ' ' : null, missing ? tag('not found', 'health down') : null)],
   ]);
-  const reasons = state.rejected.filter((item) => item.provider === provider && item.name === `frontend ${id}`).map((item) => item.reason);
-  const skipped = reasons.some((reason) => reason.endsWith(SKIPPED));
-  const badge = reasons.length ? make('span', { class: skipped ? 'tag health down' : 'tag health warn', title: reasons.join('\n') }, skipped ? 'left out' : 'in part') : null;
-  return card(`f/${provider}/${id}`, id, badge, missing || skipped, main, () => frontendDetails(frontend));
+  const found = state.rejected.filter((item) => item.provider === provider && item.name === `frontend ${id}`);
+  const isRejected = found.some((item) => item.severity === 'rejected');
+  const badge = found.length ? severityTag(isRejected ? 'rejected' : 'partial', found.map((item) => item.reason).join('\n')) : null;
+  return card(`f/${provider}/${id}`, id, badge, missing || isRejected, main, () => frontendDetails(frontend));
 }
 
 function frontendDetails(frontend) {
@@ -184,14 +185,15 @@ function renderSummary() {
     tile('Backends', count((provider) => entries(provider.backends).length)),
     tile('Servers', count((provider) => entries(provider.backends).reduce((sum, [, backend]) => sum + entries(backend.servers).length, 0))),
     tile('Servers down', down, down > 0),
-    tile('Left out', state.rejected.length, state.rejected.length > 0));
+    tile('Rejected', state.rejected.length, state.rejected.length > 0));
 }
 
 function renderRejected() {
   at('rejected').hidden = state.rejected.length === 0;
   at('rejected-count').textContent = state.rejected.length;
   at('rejected-rows').replaceChildren(...state.rejected.slice(0, ITEMS_MAX).map((item) => make('tr', {},
-    make('td', { class: 'fixed' }, item.provider), make('td', { class: 'name' }, code(item.name)), make('td', {}, item.reason))));
+    make('td', { class: 'fixed' }, item.provider), make('td', { class: 'name' }, code(item.name)),
+    make('td', { class: 'fixed' }, severityTag(item.severity)), make('td', {}, item.reason))));
 }
 
 function renderTabs() {
