@@ -197,8 +197,8 @@ impl AcmeDomainSources {
         requests
     }
 
-    /// One request per `[[acme.domains]]` entry and, with `on_host_rule`, one per frontend rule that names hosts. Equal frontend requests
-    /// count once.
+    /// The requests without the limit: one per `[[acme.domains]]` entry and, with `on_host_rule`, one per frontend rule that names hosts.
+    /// A frontend's request that equals an earlier request is not added.
     fn all_requests(&self, documents: &Documents, default_entry_points: &[String]) -> Vec<DomainRequest> {
         let mut requests = self.domains.clone();
         if !self.on_host_rule {

@@ -123,7 +123,10 @@ async fn probe_server(client: &Result<HttpClient, String>, backend: &str, check:
     let has_changed = server.state.set_up(failure.is_none());
     match failure {
         Some(reason) if has_changed => {
-            tracing::warn!(%backend, server = %server.url.text, "Health check failed: {reason}; the server gets no requests until a check succeeds");
+            tracing::warn!(
+                %backend, server = %server.url.text,
+                "Health check failed: {reason}; the server gets no requests until a check succeeds"
+            );
         }
         None if has_changed => {
             tracing::warn!(%backend, server = %server.url.text, "Health check up: the server gets requests again");

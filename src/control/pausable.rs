@@ -3,7 +3,7 @@
 
 use tokio::sync::watch;
 
-/// Pauses and resumes a [`PausableTask`]; held by `app`.
+/// Pauses and resumes a [`PausableTask`]; used by `app`.
 pub struct PauseHandle {
     pause_requested: watch::Sender<bool>,
     paused: watch::Receiver<bool>,

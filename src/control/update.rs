@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// The receiving end of the channel. The merger takes every update at once and keeps only the newest of each provider.
 pub type UpdateReceiver = UnboundedReceiver<ProviderUpdate>;
 
-/// One provider's complete configuration, and the objects that the provider rejected.
+/// The complete configuration of one provider, and the objects that the provider rejected.
 #[derive(Debug)]
 pub struct ProviderUpdate {
     pub provider: &'static str,

@@ -62,7 +62,7 @@ pub struct AcmeSettings {
     pub pacing: RetrySchedule,
 }
 
-/// An event that [`run`] reports to its caller. The log already has it.
+/// An event that [`run`] reports to its caller. Events are in the log already.
 #[derive(Debug, Clone)]
 pub enum AcmeEvent {
     /// All usable certificates of the file, for the caller to publish. Sent once at the start and after every change.
@@ -151,7 +151,10 @@ impl AcmeManager {
         let store = Store::open(&settings.storage)?;
         let (ca_server, rewritten) = account::current_ca_server(&settings.ca_server);
         if rewritten {
-            warn!("acme.caServer {} is retired, {ca_server} is used: change the configuration", settings.ca_server);
+            warn!(
+                "acme.caServer {} is retired, {ca_server} is used instead: change the configuration",
+                settings.ca_server
+            );
         }
         let certificates = plan::lasting_longest(store.certificates().into_iter().map(parse_stored).collect());
         let context =
@@ -212,7 +215,7 @@ impl AcmeManager {
         self.save_retry.retry_if_due(&mut store, self.started_at.elapsed())
     }
 
-    /// Logs and reports each name that cannot be obtained, once for as long as the name is desired.
+    /// Logs and reports each name that cannot be obtained once, and again only after a plan without that name.
     fn report_refused(&mut self, refused: &[(String, String)], notify: &impl Fn(AcmeEvent)) {
         self.logged_refusals.retain(|old| refused.iter().any(|(name, _)| name == old));
         for (name, reason) in refused {
@@ -265,7 +268,7 @@ impl Drop for AcmeManager {
     }
 }
 
-/// One attempt to obtain one certificate, limited to `order_max`: account, order, validation, saving.
+/// Makes one attempt to obtain one certificate, within `order_max`: account, order, validation, saving.
 async fn attempt(
     context: Arc<AcmeContext>,
     order: CertificateOrder,

@@ -47,7 +47,7 @@ pub struct ManagedCertificate {
     pub certificate: Option<std::sync::Arc<Certificate>>,
 }
 
-/// One certificate to order. The first name is the main one.
+/// A certificate to order. The first name is the main one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CertificateOrder {
     /// At least one name; lower-cased and unique.
@@ -321,7 +321,7 @@ mod tests {
     fn unused_names_do_not_block_renewal_of_used_names() {
         let due = [managed(&["a.x", "B.x."], 29, 90)];
         let plans =
-            |requests: &[&[&str]], due: &[ManagedCertificate]| names(&plan_orders(&want(requests, &[]), due, 0));
+            |requests: &[&[&str]], due: &[ManagedCertificate]| names(&plan_orders(&desire(requests, &[]), due, 0));
         assert_eq!(plans(&[&["b.x"], &["a.x"]], &due), ["a.x,b.x"], "all are in use");
         assert_eq!(plans(&[&["A.x"]], &due), ["a.x"], "b.x would make every renewal fail");
         assert_eq!(plans(&[&["c.x"]], &due), ["a.x,b.x", "c.x"], "none of its names is in use");

@@ -26,7 +26,7 @@ pub struct Store {
     unsaved: bool,
 }
 
-/// One entry of `Certificates`.
+/// An entry of `Certificates`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// `Domain.Main`.
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn traefik_file_is_read_and_not_changed() {
-        let (_folder, path) = file(TRAEFIKS);
+        let (_folder, path) = file_with(TRAEFIKS);
         let store = Store::open(&path).unwrap();
         assert_eq!(store.certificates(), [entry("a.example", &[], "cert"), entry("b.example", &["c.example"], "cert")]);
         assert!(store.has_traefik_account());
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn save_keeps_unknown_fields_and_replaces_by_names() {
-        let (_folder, path) = file(TRAEFIKS);
+        let (_folder, path) = file_with(TRAEFIKS);
         let mut store = Store::open(&path).unwrap();
         store.put(&entry("a.example", &[], "renewed")).unwrap();
         store.put(&entry("d.example", &[], "new")).unwrap();
@@ -309,7 +309,7 @@ mod tests {
     /// A finding of the fuzzer: if such a number is read or written inexactly, its value changes.
     #[test]
     fn unknown_numbers_are_saved_with_the_same_value() {
-        let (_folder, path) = file(r#"{"Later": [6e100, 6e49, 0.1, 123456789.12345679]}"#);
+        let (_folder, path) = file_with(r#"{"Later": [6e100, 6e49, 0.1, 123456789.12345679]}"#);
         let before: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         Store::open(&path).unwrap().put(&entry("a.example", &[], "new")).unwrap();
         let after: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn missing_or_empty_file_is_created_with_mode_600_and_indent() {
         for content in [None, Some("")] {
-            let (_folder, path) = file(content.unwrap_or_default());
+            let (_folder, path) = file_with(content.unwrap_or_default());
             if content.is_none() {
                 fs::remove_file(&path).unwrap();
             }
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn damaged_or_foreign_file_is_an_error_and_unchanged() {
         for content in ["{", "[]", "{} {}", "{} # notes", "\"Account\"\0x", r#"{"DomainsCertificate": {}}"#] {
-            let (_folder, path) = file(content);
+            let (_folder, path) = file_with(content);
             let message = Store::open(&path).unwrap_err();
             assert!(message.contains("acme.json"), "{message}");
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
