@@ -19,7 +19,7 @@ use crate::tls::resolver::{CertStore, EntryPointCerts};
 /// The certificates by source: static configuration, providers, ACME.
 pub struct CertificateSources {
     entry_points: Vec<StaticCertificates>,
-    /// The self-signed certificate of entry points without a default certificate.
+    /// The self-signed certificate for entry points to which the static configuration gives no certificate.
     generated: Option<Arc<Certificate>>,
     /// By provider: the names of the entry points, and the certificate.
     dynamic: BTreeMap<String, Vec<(Vec<String>, Loaded)>>,
