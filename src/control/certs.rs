@@ -1,4 +1,4 @@
-//! The certificates of all entry points, from the fixed configuration, the providers and ACME, published as one store.
+//! Collects the certificates of all entry points from the static configuration, the providers and ACME, and publishes them as one store.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -16,29 +16,30 @@ use crate::observe::metrics::Metrics;
 use crate::tls::certificate::Certificate;
 use crate::tls::resolver::{CertStore, EntryPointCerts};
 
-/// The certificates as their sources gave them.
+/// The certificates by source: static configuration, providers, ACME.
 pub struct CertificateSources {
-    points: Vec<StaticCertificates>,
+    entry_points: Vec<StaticCertificates>,
+    /// The self-signed certificate for entry points to which the static configuration gives no certificate.
     generated: Option<Arc<Certificate>>,
-    /// By provider: the names of entry points, and the certificate.
+    /// By provider: the names of the entry points, and the certificate.
     dynamic: BTreeMap<String, Vec<(Vec<String>, Loaded)>>,
-    /// ACME's, and the entry point they belong to.
     acme: Vec<Arc<Certificate>>,
+    /// The entry point that serves the certificates of ACME.
     acme_entry_point: String,
     store: Arc<ArcSwap<CertStore>>,
 }
 
-/// An entry point with TLS, and the certificates that the fixed configuration gives it.
+/// The certificates that the static configuration gives an entry point with TLS.
 pub struct StaticCertificates {
     entry_point: String,
     certificates: Vec<CertificateFiles>,
     default: Option<CertificateFiles>,
-    /// Of each of those the one that could be read.
+    /// The certificates of `certificates` that could be read.
     loaded: Vec<Loaded>,
     default_loaded: Option<Loaded>,
 }
 
-/// A certificate, and the files that it was read from.
+/// A certificate and the files it was read from.
 #[derive(Clone)]
 struct Loaded {
     files: CertificateFiles,
@@ -58,32 +59,33 @@ impl StaticCertificates {
         }
     }
 
-    /// Reads them all. What cannot be read is left out, or stays as it was read before.
-    fn load(&mut self, read: Read, tell: &dyn Fn(String)) {
+    /// Reads all certificates. A certificate that cannot be read is reported to `log`; its previous version is kept if there is one,
+    /// otherwise it is rejected.
+    fn load(&mut self, read: Read, log: &dyn Fn(String)) {
         let place = format!("entry point {}", self.entry_point);
-        let before: Vec<Loaded> = self.loaded.drain(..).chain(self.default_loaded.take()).collect();
-        let mut load = |files| Loaded::read(&place, files, before.iter(), read, tell);
+        let previous: Vec<Loaded> = self.loaded.drain(..).chain(self.default_loaded.take()).collect();
+        let mut load = |files| Loaded::read(&place, files, previous.iter(), read, log);
         self.loaded = self.certificates.iter().filter_map(&mut load).collect();
         self.default_loaded = self.default.as_ref().and_then(&mut load);
     }
 }
 
 impl Loaded {
-    /// Reads a certificate. What `tell` hears of cannot be read, and stays as it was read `before`, if it was.
+    /// Reads a certificate. If that fails, the reason goes to `log` and the result is the entry of `previous` for the same files, if any.
     fn read<'a>(
         place: &str,
         files: &CertificateFiles,
-        mut before: impl Iterator<Item = &'a Loaded>,
+        mut previous: impl Iterator<Item = &'a Loaded>,
         read: Read,
-        tell: &dyn Fn(String),
+        log: &dyn Fn(String),
     ) -> Option<Loaded> {
         let certificate = match pem::certificate(files, read) {
             Ok(certificate) => Arc::new(certificate),
             Err(e) => {
-                let before = before.find(|loaded| loaded.files == *files).cloned();
-                let outcome = if before.is_some() { "the one read before stays in use" } else { "it is left out" };
-                tell(format!("{place}: certificate: {e}; {outcome}"));
-                return before;
+                let kept = previous.find(|loaded| loaded.files == *files).cloned();
+                let outcome = if kept.is_some() { "keeping the previous certificate" } else { "certificate rejected" };
+                log(format!("{place}: certificate: {e}; {outcome}"));
+                return kept;
             }
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
@@ -99,111 +101,115 @@ impl Loaded {
 }
 
 impl CertificateSources {
-    /// Publishes the certificates of the fixed configuration. What cannot be read has been told by its check (docs/reference/static-configuration.md#errors).
+    /// Reads and publishes the certificates of the static configuration. Unreadable files are not logged here: the check of the static
+    /// configuration has logged them (docs/reference/static-configuration.md#errors).
     pub fn new(
-        points: Vec<StaticCertificates>,
+        entry_points: Vec<StaticCertificates>,
         generated: Option<Arc<Certificate>>,
         acme_entry_point: &str,
         store: Arc<ArcSwap<CertStore>>,
         read: Read,
     ) -> Self {
         let mut certs = CertificateSources {
-            points,
+            entry_points,
             generated,
             dynamic: BTreeMap::new(),
             acme: Vec::new(),
             acme_entry_point: acme_entry_point.to_owned(),
             store,
         };
-        certs.points.iter_mut().for_each(|point| point.load(read, &drop));
+        certs.entry_points.iter_mut().for_each(|point| point.load(read, &drop));
         certs.publish();
         certs
     }
 
-    /// Reads those of the fixed configuration again.
+    /// Reads the certificates of the static configuration again and publishes them.
     pub fn reload_static(&mut self, read: Read) {
-        self.points.iter_mut().for_each(|point| point.load(read, &|text| tracing::error!("{text}")));
+        self.entry_points.iter_mut().for_each(|point| point.load(read, &|text| tracing::error!("{text}")));
         self.publish();
     }
 
-    /// Replaces a provider's `[[tls]]` certificates. One that cannot be read is left out, or stays as it was read before, and is said.
+    /// Replaces a provider's `[[tls]]` certificates. An unreadable certificate is logged; its previous version is kept if there is one,
+    /// otherwise it is rejected.
     pub fn set_dynamic(&mut self, provider: &str, entries: &[TlsEntry], fixture: &CompileContext, metrics: &Metrics) {
         let place = format!("provider {provider}: [[tls]]");
-        let before = self.dynamic.remove(provider);
+        let previous = self.dynamic.remove(provider);
         let mut loaded = Vec::new();
         for entry in bounded("certificates", entries, metrics) {
             let Some(files) = &entry.certificate else { continue };
-            let known = before.iter().flatten().map(|(_, loaded)| loaded);
-            let tell = |text| tracing::error!("{text}");
-            let Some(certificate) = Loaded::read(&place, files, known, &*fixture.read, &tell) else { continue };
+            let candidates = previous.iter().flatten().map(|(_, loaded)| loaded);
+            let log = |text| tracing::error!("{text}");
+            let Some(certificate) = Loaded::read(&place, files, candidates, &*fixture.read, &log) else { continue };
             let names = if entry.entry_points.is_empty() { &fixture.default_entry_points } else { &entry.entry_points };
             loaded.push((names.clone(), certificate));
         }
         self.dynamic.insert(provider.to_owned(), loaded);
-        if before.is_some() || !entries.is_empty() {
+        if previous.is_some() || !entries.is_empty() {
             self.publish();
         }
     }
 
-    /// Replaces ACME's certificates.
+    /// Replaces the certificates of ACME.
     pub fn set_acme(&mut self, certificates: Vec<Arc<Certificate>>) {
         self.acme = certificates;
         self.publish();
     }
 
-    /// The names that the configuration's own certificates cover: ACME leaves them alone.
+    /// The names that certificates of the static configuration and of providers cover: ACME does not request these.
     pub fn covered(&self) -> Vec<String> {
-        let fixed = self.points.iter().flat_map(|point| point.loaded.iter().chain(&point.default_loaded));
+        let fixed = self.entry_points.iter().flat_map(|point| point.loaded.iter().chain(&point.default_loaded));
         let dynamic = self.dynamic.values().flatten().map(|(_, loaded)| loaded);
         fixed.chain(dynamic).flat_map(|loaded| loaded.certificate.names.iter().cloned()).collect()
     }
 
     fn publish(&self) {
-        let points = self.points.iter().map(|point| {
-            let mine = self.dynamic.values().flatten().filter(|(names, _)| names.contains(&point.entry_point));
-            let is_acmes = point.entry_point == self.acme_entry_point;
+        let entry_points = self.entry_points.iter().map(|point| {
+            let dynamic = self.dynamic.values().flatten().filter(|(names, _)| names.contains(&point.entry_point));
+            let serves_acme = point.entry_point == self.acme_entry_point;
             EntryPointCerts {
                 entry_point: point.entry_point.clone(),
                 fixed: point.loaded.iter().map(Loaded::certificate).collect(),
                 default: point.default_loaded.as_ref().map(Loaded::certificate),
-                dynamic: mine.map(|(_, loaded)| loaded.certificate()).collect(),
-                acme: if is_acmes { self.acme.clone() } else { Vec::new() },
+                dynamic: dynamic.map(|(_, loaded)| loaded.certificate()).collect(),
+                acme: if serves_acme { self.acme.clone() } else { Vec::new() },
                 ..EntryPointCerts::default()
             }
         });
-        self.store.store(Arc::new(CertStore::new(points, self.generated.as_ref())));
+        self.store.store(Arc::new(CertStore::new(entry_points, self.generated.as_ref())));
     }
 }
 
-/// Which names ACME is asked for (docs/reference/acme.md#which-names).
+/// The sources of the names for which ACME requests certificates (docs/reference/acme.md#which-names).
 pub struct AcmeDomainSources {
-    /// The entry point whose frontends count.
+    /// `acme.entryPoint`: with `on_host_rule`, certificates are requested for the frontends on this entry point.
     pub entry_point: String,
+    /// `acme.onHostRule`
     pub on_host_rule: bool,
     /// `[[acme.domains]]`
     pub domains: Vec<DomainRequest>,
 }
 
 impl AcmeDomainSources {
-    /// What ACME is asked for: no more than is allowed.
+    /// The certificates to request from ACME, at most [`CERTIFICATES_MAX`].
     pub fn requests(&self, documents: &Documents, fixture: &CompileContext, metrics: &Metrics) -> Vec<DomainRequest> {
         let mut requests = self.all_requests(documents, &fixture.default_entry_points);
         requests.truncate(bounded("certificates from ACME", &requests, metrics).len());
         requests
     }
 
-    /// The listed domains, and with onHostRule one request per frontend rule that names hosts.
+    /// The requests without the limit: one per `[[acme.domains]]` entry and, with `on_host_rule`, one per frontend rule that names hosts.
+    /// A frontend's request that equals an earlier request is not added.
     fn all_requests(&self, documents: &Documents, default_entry_points: &[String]) -> Vec<DomainRequest> {
         let mut requests = self.domains.clone();
         if !self.on_host_rule {
             return requests;
         }
-        let mut known: HashSet<DomainRequest> = requests.iter().cloned().collect();
+        let mut seen: HashSet<DomainRequest> = requests.iter().cloned().collect();
         for document in documents.values() {
             for hosts in host_rules(document, &self.entry_point, default_entry_points) {
                 if let Some((main, sans)) = hosts.split_first() {
                     let request = DomainRequest { main: main.clone(), sans: sans.to_vec() };
-                    if known.insert(request.clone()) {
+                    if seen.insert(request.clone()) {
                         requests.push(request);
                     }
                 }
@@ -213,13 +219,13 @@ impl AcmeDomainSources {
     }
 }
 
-/// As much of the list as is allowed; what is left out is said and counted.
+/// The first [`CERTIFICATES_MAX`] entries of `list`. The rest is rejected: logged and counted.
 fn bounded<'a, T>(what: &str, list: &'a [T], metrics: &Metrics) -> &'a [T] {
     if list.len() > CERTIFICATES_MAX {
         let count = list.len();
         metrics.exceeded(Bound::Certificates, (count - CERTIFICATES_MAX) as u64);
         tracing::error!(
-            "{count} {what} are asked for and {CERTIFICATES_MAX} allowed: those behind are left out; ask for fewer"
+            "{count} {what} requested, the limit is {CERTIFICATES_MAX}: the rest is rejected; reduce the list"
         );
     }
     &list[..list.len().min(CERTIFICATES_MAX)]
@@ -232,7 +238,7 @@ mod tests {
     use crate::observe::metrics::{MetricsSettings, Scrape};
 
     #[test]
-    fn each_list_of_hosts_is_asked_for_once_in_the_order_of_the_frontends() {
+    fn equal_host_lists_are_requested_once_in_frontend_order() {
         let frontend = |n: usize| {
             let rule = format!("Host:a{}.test,b.test", n / 2);
             let routes = [("r".to_owned(), Route { rule })].into();
@@ -240,21 +246,21 @@ mod tests {
         };
         let document = DynamicConfig { frontends: (0..10_000).map(frontend).collect(), ..DynamicConfig::default() };
         let request = |n: usize| DomainRequest { main: format!("a{n}.test"), sans: vec!["b.test".to_owned()] };
-        let wishes =
+        let domains =
             AcmeDomainSources { entry_point: "https".to_owned(), on_host_rule: true, domains: vec![request(7)] };
         let start = std::time::Instant::now();
-        let requests = wishes.all_requests(&[("file".to_owned(), document.into())].into(), &["https".to_owned()]);
+        let requests = domains.all_requests(&[("file".to_owned(), document.into())].into(), &["https".to_owned()]);
         println!("10,000 frontends: {:?}", start.elapsed());
         let in_order = [7].into_iter().chain((0..5_000).filter(|&n| n != 7)).map(request);
         assert!(requests.into_iter().eq(in_order));
     }
 
     #[test]
-    fn no_more_certificates_than_are_allowed_are_asked_for() {
-        let asked: Vec<usize> = (0..CERTIFICATES_MAX + 5).collect();
+    fn certificates_above_the_limit_are_rejected_and_counted() {
+        let requested: Vec<usize> = (0..CERTIFICATES_MAX + 5).collect();
         let metrics = Metrics::new(&MetricsSettings::default());
-        assert_eq!(bounded("certificates", &asked, &metrics), &asked[..CERTIFICATES_MAX]);
-        assert_eq!(bounded("certificates", &asked[..7], &metrics), &asked[..7]);
+        assert_eq!(bounded("certificates", &requested, &metrics), &requested[..CERTIFICATES_MAX]);
+        assert_eq!(bounded("certificates", &requested[..7], &metrics), &requested[..7]);
         let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
         assert!(page.contains("{bound=\"certificates\"} 5\n"), "{page}");
     }

@@ -1,4 +1,5 @@
-//! Names of servers, resolved away from the workers: a look-up there would block a ring (docs/reference/drivers.md#name-look-ups, accept and connect).
+//! Resolves the names of servers on the control plane's thread: a look-up on a worker would block its ring
+//! (docs/reference/drivers.md#name-look-ups).
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -8,43 +9,43 @@ use std::time::Duration;
 
 use crate::config::snapshot::ResolvedAddresses;
 
-/// How often names are looked up again. The system's resolver does not tell their lifetime.
-pub const EVERY: Duration = Duration::from_secs(10);
-/// One look-up.
-const LIMIT: Duration = Duration::from_secs(5);
+/// The time between two look-ups of a name. The system's resolver does not report the records' TTL.
+pub const LOOK_UP_INTERVAL: Duration = Duration::from_secs(10);
+/// The time-out of one look-up.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The look-ups, and which of the names failed last time: each failure is told once for as long as it lasts.
+/// Starts look-ups and remembers the names whose last look-up failed: a failure is logged once until a look-up succeeds.
 #[derive(Default)]
 pub struct NameResolver {
     failing: Rc<RefCell<BTreeSet<String>>>,
 }
 
 impl NameResolver {
-    /// Looks all of them up, each in a task of its own: one slow name must not hold up the others.
-    pub fn start(&self, names: Vec<Arc<ResolvedAddresses>>) {
-        // Names that no configuration has any more are forgotten.
+    /// Looks up all `names`, each in a task of its own: a slow look-up must not delay the others.
+    pub fn look_up_all(&self, names: Vec<Arc<ResolvedAddresses>>) {
+        // Forgets the failures of names that no configuration has any more.
         self.failing.borrow_mut().retain(|host| names.iter().any(|name| name.host == *host));
         for name in names {
-            self.one(name);
+            self.look_up(name);
         }
     }
 
-    /// As [`LookUps::start`], for names that have just come with a configuration: their first requests are waiting.
-    pub fn start_new(&self, names: Vec<Arc<ResolvedAddresses>>) {
-        names.into_iter().filter(|name| name.load().is_empty()).for_each(|name| self.one(name));
+    /// Looks up the names that have no address yet, because they are new in the configuration: their first requests may be waiting.
+    pub fn look_up_new(&self, names: Vec<Arc<ResolvedAddresses>>) {
+        names.into_iter().filter(|name| name.load().is_empty()).for_each(|name| self.look_up(name));
     }
 
-    fn one(&self, name: Arc<ResolvedAddresses>) {
+    fn look_up(&self, name: Arc<ResolvedAddresses>) {
         let failing = Rc::clone(&self.failing);
         tokio::task::spawn_local(async move {
-            let looked = tokio::time::timeout(LIMIT, tokio::net::lookup_host((name.host.as_str(), name.port))).await;
-            let reason = match looked {
+            let look_up = tokio::net::lookup_host((name.host.as_str(), name.port));
+            let reason = match tokio::time::timeout(LOOK_UP_TIMEOUT, look_up).await {
                 Ok(Ok(found)) => {
                     failing.borrow_mut().remove(&name.host);
                     return name.resolved(found.collect());
                 }
                 Ok(Err(e)) => format!("has no address ({e})"),
-                Err(_) => format!("was not answered within {} s", LIMIT.as_secs()),
+                Err(_) => format!("could not be looked up within {} s", LOOK_UP_TIMEOUT.as_secs()),
             };
             name.resolved(Vec::new());
             if failing.borrow_mut().insert(name.host.clone()) {

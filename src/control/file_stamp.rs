@@ -1,22 +1,22 @@
-//! Noticing that a file changed, from its status alone.
+//! Detects that a file has changed, from its status (`stat`) alone.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A file's identity and state; links are followed. Two that are equal mean that nothing needs to be read again.
+/// A file's identity and status; symbolic links are followed. If two stamps of a path are equal, the file need not be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
     modified_nanos: (i64, i64),
-    /// Set by the kernel at every change of contents or status; unlike the time above no program can set it back.
+    /// The kernel sets this time at every change of contents or status. Unlike `modified_nanos`, no program can set it back.
     changed_nanos: (i64, i64),
 }
 
 impl Stamp {
-    /// `None`: there is none, or it cannot be looked at.
+    /// Reads the status of `file`. `None` if there is no such file or its status cannot be read.
     pub fn of(file: &Path) -> Option<Stamp> {
         let status = std::fs::metadata(file).ok()?;
         Some(Stamp {
@@ -28,24 +28,24 @@ impl Stamp {
         })
     }
 
-    /// It holds nothing at all.
+    /// Whether the file has no contents.
     pub fn is_empty(&self) -> bool {
         self.size == 0
     }
 
-    /// When the kernel says that it changed. A file system may hold any number; one before 1970 is taken for 1970.
+    /// The kernel's time of the last change. A file system may hold any number: a time before 1970 counts as 1970.
     pub fn changed(&self) -> SystemTime {
         let (secs, nanos) = self.changed_nanos;
         UNIX_EPOCH + Duration::new(secs.try_into().unwrap_or(0), nanos.try_into().unwrap_or(0))
     }
 
-    /// It is smaller than it `was`, at the same time: so ext4 shows a file that is being emptied while it waits for the disk. Two
-    /// changes within one step of the file system's clock look the same.
+    /// Whether the file is smaller than in the stamp `was`, with the same times. ext4 shows a file like this while it is being truncated
+    /// and the kernel waits for the disk. Two changes within one tick of the file system's clock look the same.
     pub fn is_being_cut(&self, was: &Stamp) -> bool {
         self.size < was.size && Stamp { size: was.size, ..*self } == *was
     }
 
-    /// As ext4 shows a file while it is being emptied: the new size, and the times of before.
+    /// A stamp as ext4 shows it while a file is being truncated: the new size, with the times of `before`.
     #[cfg(test)]
     pub fn with_times_of(self, before: &Stamp) -> Stamp {
         Stamp { size: self.size, ..*before }

@@ -1,5 +1,5 @@
-//! Active health checks: asks servers in their intervals and tells the balancers (docs/reference/backends.md#health-checks). What is asked, and what an answer
-//! means, is decided in `backend::health`.
+//! Active health checks: sends a probe to each server at its backend's interval and sets the server's state, which the balancers read
+//! (docs/reference/backends.md#health-checks). `backend::health` decides what a probe requests and which status is healthy.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,17 +20,19 @@ use crate::backend::health::{PROBE_TIME_MAX, Probe, status_is_healthy};
 use crate::backend::{HealthCheck, Server};
 use crate::config::snapshot::{Backend, Snapshot};
 
-/// Redirects followed by one probe, as many as Go's client follows.
+/// The maximum number of redirects that one probe follows, as in Go's HTTP client.
 const REDIRECTS_MAX: usize = 10;
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
-/// The checks that run.
+/// The running health checks.
 pub struct HealthChecks {
     client: Result<HttpClient, String>,
+    /// By provider and name of the backend.
     running: HashMap<(String, String), Running>,
 }
 
+/// The task that checks one backend; dropping it stops the task.
 struct Running {
     check: HealthCheck,
     servers: Vec<Arc<Server>>,
@@ -38,26 +40,26 @@ struct Running {
 }
 
 impl HealthChecks {
-    /// `tls`: how https servers are trusted; the text says why there is no way to.
+    /// `tls`: the TLS configuration for https servers, or the reason why there is none.
     pub fn new(tls: Result<Arc<ClientConfig>, String>) -> Self {
         HealthChecks { client: tls.map(|config| client(&config)), running: HashMap::new() }
     }
 
-    /// Follows a new configuration: checks of unchanged backends go on undisturbed.
-    pub fn follow(&mut self, snapshot: &Snapshot) {
-        let mut before = std::mem::take(&mut self.running);
+    /// Starts and stops checks as the new snapshot requires. Checks of unchanged backends keep running.
+    pub fn apply(&mut self, snapshot: &Snapshot) {
+        let mut previous = std::mem::take(&mut self.running);
         for backend in &snapshot.backends {
             let Some(check) = &backend.health_check else { continue };
             let key = (backend.provider.clone(), backend.name.clone());
-            let same = before.remove(&key).filter(|running| running.matches(check, backend));
+            let same = previous.remove(&key).filter(|running| running.matches(check, backend));
             let running = match same {
                 Some(running) => running,
                 None => self.start(check, backend),
             };
             self.running.insert(key, running);
         }
-        // What is left is checked no more (its task ends with it), so nothing could ever call it up again.
-        for server in before.values().flat_map(|running| &running.servers) {
+        // The remaining checks end here. A server that no check covers any more counts as up: otherwise it would stay down indefinitely.
+        for server in previous.values().flat_map(|running| &running.servers) {
             let is_checked = |other: &Running| other.servers.iter().any(|s| Arc::ptr_eq(&s.state, &server.state));
             if !self.running.values().any(is_checked) {
                 server.state.set_up(true);
@@ -73,7 +75,7 @@ impl HealthChecks {
 }
 
 impl Running {
-    /// The same questions to the same servers. The states are looked at too: they are what the workers read.
+    /// Whether this task runs the same check on the same servers, with the same state objects: the workers read those.
     fn matches(&self, check: &HealthCheck, backend: &Backend) -> bool {
         let servers = backend.balancer.servers();
         let same = |(a, b): (&Arc<Server>, &Arc<Server>)| a.url.text == b.url.text && Arc::ptr_eq(&a.state, &b.state);
@@ -91,39 +93,42 @@ fn client(tls: &ClientConfig) -> HttpClient {
     let mut config = tls.clone();
     config.alpn_protocols.clear();
     let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
-    // A kept connection would prove that the server lived a while ago.
+    // A pooled connection would only prove that the server was alive some time ago.
     Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)
 }
 
-/// Asks all servers of a backend at once, the first time immediately.
+/// Probes all servers of a backend concurrently at every interval, the first time immediately. Does not return.
 async fn watch(client: Result<HttpClient, String>, backend: String, check: HealthCheck, servers: Vec<Arc<Server>>) {
-    let mut rounds = tokio::time::interval(check.interval);
-    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = tokio::time::interval(check.interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        rounds.tick().await;
+        ticks.tick().await;
         join_all(servers.iter().map(|server| probe_server(&client, &backend, &check, server))).await;
     }
 }
 
-/// One server's turn: its state changes by one answer, both ways, and the log tells changes only.
+/// Probes one server and sets its state: one probe decides, both ways. Only changes are logged above the level debug.
 async fn probe_server(client: &Result<HttpClient, String>, backend: &str, check: &HealthCheck, server: &Server) {
     let outcome = async {
         let probe = check.probe(&server.url).map_err(|e| e.to_string())?;
         let client = client.as_ref().map_err(Clone::clone)?;
-        let answered = tokio::time::timeout(PROBE_TIME_MAX, ask(client, &probe)).await;
-        answered.unwrap_or_else(|_| Err(format!("no answer within {} s", PROBE_TIME_MAX.as_secs())))
+        let result = tokio::time::timeout(PROBE_TIME_MAX, send_probe(client, &probe)).await;
+        result.unwrap_or_else(|_| Err(format!("no response within {} s", PROBE_TIME_MAX.as_secs())))
     };
     let failure = match outcome.await {
         Ok(status) if status_is_healthy(status) => None,
-        Ok(status) => Some(format!("it answered {status}")),
+        Ok(status) => Some(format!("the server responded with status {status}")),
         Err(reason) => Some(reason),
     };
-    let is_news = server.state.set_up(failure.is_none());
+    let has_changed = server.state.set_up(failure.is_none());
     match failure {
-        Some(reason) if is_news => {
-            tracing::warn!(%backend, server = %server.url.text, "Health check failed: {reason}; the server gets no requests until a check succeeds");
+        Some(reason) if has_changed => {
+            tracing::warn!(
+                %backend, server = %server.url.text,
+                "Health check failed: {reason}; the server gets no requests until a check succeeds"
+            );
         }
-        None if is_news => {
+        None if has_changed => {
             tracing::warn!(%backend, server = %server.url.text, "Health check up: the server gets requests again");
         }
         Some(reason) => tracing::debug!(%backend, server = %server.url.text, "Health check still failing: {reason}"),
@@ -131,8 +136,8 @@ async fn probe_server(client: &Result<HttpClient, String>, backend: &str, check:
     }
 }
 
-/// The final status, redirects followed.
-async fn ask(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
+/// Sends a probe, follows redirects and returns the status of the final response.
+async fn send_probe(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
     let first = &probe.url;
     let mut uri: Uri = format!("{}://{}{}", first.scheme.as_str(), first.authority, first.target())
         .parse()
@@ -141,7 +146,7 @@ async fn ask(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
     let probe_host = probe.host.rsplit_once(':').map_or(&*probe.host, |(host, _)| host);
     for hop in 0..=REDIRECTS_MAX {
         let mut request = request(&uri);
-        // What is configured for this server may be a password: another host does not get it.
+        // The configured headers may hold a password: they are not sent to another host.
         if uri.host() == first_host.as_deref() || uri.host() == Some(probe_host) {
             add_headers(&mut request, probe)?;
         }
@@ -150,8 +155,8 @@ async fn ask(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
             request.headers_mut().insert(HOST, host.map_err(|_| format!("{:?} is no host name", probe.host))?);
         }
         let response = client.request(request).await.map_err(|e| reason(&e))?;
-        match next(&uri, &response) {
-            Some(next) => uri = next?,
+        match redirect_target(&uri, &response) {
+            Some(target) => uri = target?,
             None => return Ok(response.status().as_u16()),
         }
     }
@@ -175,20 +180,20 @@ fn add_headers(request: &mut Request<Empty<Bytes>>, probe: &Probe) -> Result<(),
     Ok(())
 }
 
-/// A scheme stands in front: `://` in a query, as of a login page that leads back, is none (RFC 3986 4.2).
+/// Whether `location` begins with a scheme. A `://` in a query, such as the return address of a login page, does not count (RFC 3986 4.2).
 fn is_absolute(location: &str) -> bool {
     let is_scheme =
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     location.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
 }
 
-/// Where a redirect leads; an answer that is none ends the probe.
-fn next(from: &Uri, response: &Response<Incoming>) -> Option<Result<Uri, String>> {
+/// The target of a redirect; `None` if the response is no redirect and so ends the probe.
+fn redirect_target(from: &Uri, response: &Response<Incoming>) -> Option<Result<Uri, String>> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
     let location = response.headers().get(LOCATION)?;
-    let led = || {
+    let target = || {
         let text = location.to_str().ok()?;
         if is_absolute(text) {
             return text.parse().ok();
@@ -202,10 +207,10 @@ fn next(from: &Uri, response: &Response<Incoming>) -> Option<Result<Uri, String>
         };
         url.parse().ok()
     };
-    Some(led().ok_or_else(|| format!("it redirects to {location:?}, which is no URL")))
+    Some(target().ok_or_else(|| format!("the server redirects to {location:?}, which is no URL")))
 }
 
-/// The cause at the bottom: hyper's own words say little.
+/// The text of the innermost cause: hyper's own text says little.
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {

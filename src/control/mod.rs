@@ -1,5 +1,5 @@
-//! The control plane: one thread with a tokio runtime. Providers speak here; what they say is merged, compiled and published.
-//! It never calls the workers: they notice the new value at their next request.
+//! The control plane: one thread with a tokio runtime. It receives the providers' configurations, merges and compiles them and publishes
+//! the snapshot. It never calls the workers: each worker loads the new snapshot at its next request.
 
 pub mod acme;
 pub mod certs;
@@ -34,44 +34,44 @@ use health::HealthChecks;
 use update::{ProviderReadiness, ProviderUpdate};
 use watched_files::WatchedFiles;
 
-/// Everything the control plane works with; made by the wiring.
+/// Everything the control plane works with; built by `app`.
 pub struct Control {
     pub fixture: CompileContext,
-    /// What providers say, and where they say it.
+    /// Receives the providers' updates; `sender` is the other end.
     pub updates: update::UpdateReceiver,
-    /// Kept for the life of the process, so that a run without providers waits instead of ending.
+    /// Kept until the process ends: without providers the channel stays open, so that the control plane waits instead of ending.
     pub sender: update::UpdateSender,
-    /// Addresses that the entry points use already.
+    /// Addresses that the chains of the entry points use already.
     pub interned: EndpointInterner,
-    /// `providersThrottleDuration`: the least time between two applications of one provider's configurations.
+    /// `providersThrottleDuration`: the minimum time between two applications of one provider's configurations.
     pub throttle: Duration,
     pub docker: Option<docker::DockerProviderSettings>,
     pub file: Option<file::FileSettings>,
-    /// ACME, and when it has to rest.
+    /// The ACME settings, the sources of domain names, and the task that runs ACME and can be paused.
     pub acme: Option<(AcmeSettings, AcmeDomainSources, pausable::PausableTask)>,
     pub certs: CertificateSources,
     pub followed: WatchedFiles,
     pub published: Arc<ArcSwap<Published>>,
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
     pub metrics: Arc<Metrics>,
-    /// Documents that stand from the start (the demo's).
+    /// Updates that are applied at the start: the demo's routes, and the REST document of the process before a hand-over.
     pub initial: Vec<ProviderUpdate>,
-    /// Gives freed memory back to the system.
+    /// Returns freed memory to the operating system.
     pub release_memory: fn(),
 }
 
 impl Control {
-    /// The providers' first words: one is awaited of each.
+    /// Expects a first configuration from each configured provider and returns the readiness of all.
     pub fn readiness(&self) -> Arc<ProviderReadiness> {
-        let words = self.sender.readiness();
+        let readiness = self.sender.readiness();
         let initial = self.initial.iter().map(|update| update.provider);
         let file = self.file.as_ref().map(|_| file::PROVIDER);
         let docker = self.docker.as_ref().map(|_| labels::PROVIDER);
-        initial.chain(file).chain(docker).for_each(|provider| words.expect(provider));
-        Arc::clone(words)
+        initial.chain(file).chain(docker).for_each(|provider| readiness.expect(provider));
+        Arc::clone(readiness)
     }
 
-    /// Runs for the life of the process.
+    /// Runs until the process ends.
     pub async fn run(self) {
         LocalSet::new().run_until(self.work()).await;
     }
@@ -87,80 +87,81 @@ impl Control {
         if let Some(settings) = self.docker.take() {
             tokio::task::spawn_local(docker::run(settings, send.clone()));
         }
-        let (wish, wanted) = watch::channel(None);
-        let (certificates, events) = unbounded_channel();
-        let wishes = self.acme.take().map(|(settings, wishes, duty)| {
+        let (desired_sender, desired) = watch::channel(None);
+        let (event_sender, acme_events) = unbounded_channel();
+        let acme_domains = self.acme.take().map(|(settings, domains, task)| {
             let challenges = Arc::clone(&self.challenges);
-            tokio::task::spawn_local(duty.run(move || {
-                let (settings, wanted) = (settings.clone(), wanted.clone());
-                let (challenges, certificates) = (Arc::clone(&challenges), certificates.clone());
+            tokio::task::spawn_local(task.run(move || {
+                let (settings, desired) = (settings.clone(), desired.clone());
+                let (challenges, events) = (Arc::clone(&challenges), event_sender.clone());
                 async move {
-                    // The room has logged why; the proxy goes on without ACME (docs/reference/acme.md#when-acme-is-off, docs/reference/static-configuration.md#errors).
-                    let _ = acme::run(settings, wanted, challenges, |event| drop(certificates.send(event))).await;
+                    // An error has been logged by `acme`; the proxy keeps serving without ACME (docs/reference/acme.md#when-acme-is-off).
+                    let _ = acme::run(settings, desired, challenges, |event| drop(events.send(event))).await;
                 }
             }));
-            wishes
+            domains
         });
-        let merge = Merger {
+        let merger = Merger {
             interned: std::mem::take(&mut self.interned),
-            checks: HealthChecks::new(self.fixture.client_tls.clone()),
+            health_checks: HealthChecks::new(self.fixture.client_tls.clone()),
             control: self,
-            wish,
-            wishes,
-            lookups: dns::NameResolver::default(),
+            desired: desired_sender,
+            acme_domains,
+            resolver: dns::NameResolver::default(),
             documents: BTreeMap::new(),
             rejected: BTreeMap::new(),
-            told: BTreeSet::new(),
-            is_open: false,
-            is_settled: true,
+            logged: BTreeSet::new(),
+            is_accepting: false,
+            is_memory_released: true,
         };
-        merge.run(events).await;
+        merger.run(acme_events).await;
     }
 }
 
-/// What the providers said, and what became of it.
+/// Merges the providers' latest configurations, and compiles and publishes the result.
 struct Merger {
     control: Control,
-    wish: watch::Sender<Option<acme::DesiredCertificates>>,
-    wishes: Option<AcmeDomainSources>,
+    desired: watch::Sender<Option<acme::DesiredCertificates>>,
+    acme_domains: Option<AcmeDomainSources>,
     interned: EndpointInterner,
-    checks: HealthChecks,
-    lookups: dns::NameResolver,
+    health_checks: HealthChecks,
+    resolver: dns::NameResolver,
     documents: Documents,
+    /// The objects that each provider itself rejected.
     rejected: BTreeMap<String, Vec<Rejected>>,
-    /// Rejections that the log has, so that a reload repeats none.
-    told: BTreeSet<(String, String, String)>,
-    /// Connections are accepted: an authority's question would be answered.
-    is_open: bool,
-    /// Nothing has changed since freed memory was given back.
-    is_settled: bool,
+    /// Rejections (provider, name, reason) that are in the log already, so that a reload does not log them again.
+    logged: BTreeSet<(String, String, String)>,
+    /// Whether the workers accept connections: only then can an ACME authority's challenge request be answered.
+    is_accepting: bool,
+    /// Whether freed memory has been released a second time since the last compilation.
+    is_memory_released: bool,
 }
 
 impl Merger {
-    async fn run(mut self, mut events: UnboundedReceiver<AcmeEvent>) {
+    async fn run(mut self, mut acme_events: UnboundedReceiver<AcmeEvent>) {
         let mut waiting: BTreeMap<&'static str, ProviderUpdate> = BTreeMap::new();
-        let mut applied: BTreeMap<&'static str, Instant> = BTreeMap::new();
-        let mut lookups = tokio::time::interval(dns::EVERY);
-        let words = Arc::clone(self.control.sender.readiness());
-        let (changed, mut changes) = unbounded_channel();
-        tokio::task::spawn_local(self.control.followed.clone().watch(changed));
+        let mut applied_at: BTreeMap<&'static str, Instant> = BTreeMap::new();
+        let mut look_ups = tokio::time::interval(dns::LOOK_UP_INTERVAL);
+        let readiness = Arc::clone(self.control.sender.readiness());
+        let (change_sender, mut file_changes) = unbounded_channel();
+        tokio::task::spawn_local(self.control.followed.clone().watch(change_sender));
         loop {
-            // The first configuration of a provider is applied at once, later ones at most once per period, the newest only.
+            // A provider's first configuration is applied at once; of later ones, only the newest, at most once per throttle period.
             let throttle = self.control.throttle;
             let now = Instant::now();
-            let due = |name: &'static str| applied.get(name).map_or(now, |at: &Instant| *at + throttle);
+            let due = |name: &'static str| applied_at.get(name).map_or(now, |at: &Instant| *at + throttle);
             let next = waiting.keys().map(|name| due(name)).min();
             tokio::select! {
                 Some(update) = self.control.updates.recv() => {
                     if self.documents.get(update.provider).is_some_and(|before| removes_servers(before, &update.dynamic)) {
                         waiting.remove(update.provider);
-                        applied.insert(update.provider, now);
+                        applied_at.insert(update.provider, now);
                         self.apply(update);
                     } else {
                         waiting.insert(update.provider, update);
                     }
                 }
-                Some(event) = events.recv() => {
+                Some(event) = acme_events.recv() => {
                     if let AcmeEvent::Certificates(certificates) = event {
                         self.control.certs.set_acme(certificates);
                     }
@@ -169,19 +170,19 @@ impl Merger {
                     let now = Instant::now();
                     let ready: Vec<_> = waiting.keys().copied().filter(|name| due(name) <= now).collect();
                     for update in ready.into_iter().filter_map(|name| waiting.remove(name)) {
-                        applied.insert(update.provider, now);
+                        applied_at.insert(update.provider, now);
                         self.apply(update);
                     }
                 }
-                () = words.opened(), if !self.is_open => {
-                    self.is_open = true;
+                () = readiness.opened(), if !self.is_accepting => {
+                    self.is_accepting = true;
                     self.publish_acme_domains();
                 }
-                Some(()) = changes.recv() => self.reread(),
-                _ = lookups.tick() => {
-                    self.settle();
+                Some(()) = file_changes.recv() => self.reload_files(),
+                _ = look_ups.tick() => {
+                    self.release_memory_again();
                     self.interned.forget_unused();
-                    self.lookups.start(self.interned.names());
+                    self.resolver.look_up_all(self.interned.names());
                 }
             }
         }
@@ -202,9 +203,9 @@ impl Merger {
         self.control.sender.readiness().applied(provider);
     }
 
-    /// Reads the files again that entry points and documents refer to.
-    fn reread(&mut self) {
-        tracing::info!("a file with certificates, keys or users has changed: all of them are read again");
+    /// Reads all files again that entry points and the providers' configurations refer to, and compiles everything again.
+    fn reload_files(&mut self) {
+        tracing::info!("a file with certificates, keys or users has changed: reading all of them again");
         self.control.followed.clear();
         self.control.certs.reload_static(&*self.control.fixture.read);
         for (provider, document) in &self.documents {
@@ -213,32 +214,33 @@ impl Merger {
         self.compile_and_publish("all");
     }
 
-    /// Compiles what the providers have said and publishes it; `provider` is the one with news.
+    /// Compiles the configurations of all providers and publishes the snapshot. `provider`, for the log: whose configuration changed.
     fn compile_and_publish(&mut self, provider: &str) {
-        let written: Vec<Rejected> = self.rejected.values().flatten().cloned().collect();
+        let rejections: Vec<Rejected> = self.rejected.values().flatten().cloned().collect();
         let previous = self.control.published.load();
         let snapshot =
-            compile(&self.control.fixture, &self.documents, &written, &previous.snapshot, &mut self.interned);
+            compile(&self.control.fixture, &self.documents, &rejections, &previous.snapshot, &mut self.interned);
         self.log_rejections(&snapshot.rejected);
-        self.lookups.start_new(self.interned.names());
+        self.resolver.look_up_new(self.interned.names());
         let metrics = &self.control.metrics;
         let published = Published::new(snapshot, metrics);
         let frontends: usize = self.documents.values().map(|d| d.frontends.len()).sum();
-        let (backends, left_out) = (published.snapshot.backends.len(), published.snapshot.rejected.len());
+        let (backends, rejected) = (published.snapshot.backends.len(), published.snapshot.rejected.len());
         metrics.retain_backends(|name| published.snapshot.backends.iter().any(|b| b.name == name));
-        self.checks.follow(&published.snapshot);
+        self.health_checks.apply(&published.snapshot);
         self.control.published.store(Arc::new(published));
         metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
-        tracing::info!(provider, frontends, backends, left_out, "Server configuration reloaded");
+        tracing::info!(provider, frontends, backends, rejected, "Server configuration reloaded");
         self.publish_acme_domains();
-        // What reading and compiling left behind goes back to the system now, the configuration before this one when the workers have
-        // let go of it.
+        // The memory that parsing and compiling used is released now. The previous snapshot is freed only after the workers have
+        // dropped it: `release_memory_again` returns its memory.
         (self.control.release_memory)();
-        self.is_settled = false;
+        self.is_memory_released = false;
     }
 
-    fn settle(&mut self) {
-        if !std::mem::replace(&mut self.is_settled, true) {
+    /// Releases freed memory once more after each compilation, at the next round of name look-ups.
+    fn release_memory_again(&mut self) {
+        if !std::mem::replace(&mut self.is_memory_released, true) {
             (self.control.release_memory)();
         }
     }
@@ -246,33 +248,35 @@ impl Merger {
     fn log_rejections(&mut self, rejected: &[Rejected]) {
         let now: BTreeSet<_> =
             rejected.iter().map(|r| (r.provider.clone(), r.name.clone(), r.reason.clone())).collect();
-        let is_new = |r: &&Rejected| !self.told.contains(&(r.provider.clone(), r.name.clone(), r.reason.clone()));
+        let is_new = |r: &&Rejected| !self.logged.contains(&(r.provider.clone(), r.name.clone(), r.reason.clone()));
         for bound in rejected.iter().filter(is_new).filter_map(|rejected| rejected.bound) {
             self.control.metrics.exceeded(bound, 1);
         }
-        for (provider, name, reason) in now.difference(&self.told) {
-            // At this level Traefik says that a frontend was skipped, and it is the default one.
+        for (provider, name, reason) in now.difference(&self.logged) {
+            // Traefik logs a skipped frontend at the level error too, which is the default level.
             tracing::error!(%provider, "{name}: {reason}");
         }
-        self.told = now;
+        self.logged = now;
     }
 
-    /// Which certificates ACME should see to: the configuration's own cover the rest.
+    /// Publishes which certificates ACME should manage, without the names that certificates of the configuration cover. Does nothing
+    /// until connections are accepted.
     fn publish_acme_domains(&self) {
-        let Some(wishes) = self.wishes.as_ref().filter(|_| self.is_open) else { return };
-        let wanted = acme::DesiredCertificates {
-            requests: wishes.requests(&self.documents, &self.control.fixture, &self.control.metrics),
+        let Some(domains) = self.acme_domains.as_ref().filter(|_| self.is_accepting) else { return };
+        let desired = acme::DesiredCertificates {
+            requests: domains.requests(&self.documents, &self.control.fixture, &self.control.metrics),
             covered: self.control.certs.covered(),
         };
-        self.wish.send_if_modified(|current| {
-            let is_new = current.as_ref() != Some(&wanted);
-            *current = Some(wanted);
+        self.desired.send_if_modified(|current| {
+            let is_new = current.as_ref() != Some(&desired);
+            *current = Some(desired);
             is_new
         });
     }
 }
 
-/// Whether a server is gone: such a configuration does not wait for the throttle, because requests still go there.
+/// Whether `after` lacks a server of `before`. Such a configuration is applied without waiting for the throttle, because requests are
+/// still sent to that server.
 fn removes_servers(before: &DynamicConfig, after: &DynamicConfig) -> bool {
     before.backends.iter().any(|(name, backend)| {
         let left = after.backends.get(name);
@@ -289,7 +293,7 @@ mod tests {
     use crate::config::dynamic::{Backend, Server};
 
     #[test]
-    fn only_a_server_that_is_gone_makes_a_change_urgent() {
+    fn only_removed_servers_bypass_the_throttle() {
         let document = |backends: &[(&str, &[&str])]| {
             let server = |url: &&str| (format!("s-{url}"), Server { url: (*url).to_owned(), weight: 1 });
             let backend = |(name, urls): &(&str, &[&str])| {
@@ -299,7 +303,10 @@ mod tests {
         };
         let two = document(&[("a", &["1", "2"])]);
         assert!(!removes_servers(&two, &two));
-        assert!(!removes_servers(&two, &document(&[("a", &["1", "2", "3"]), ("b", &["4"])])), "more can wait");
+        assert!(
+            !removes_servers(&two, &document(&[("a", &["1", "2", "3"]), ("b", &["4"])])),
+            "an added server can wait"
+        );
         assert!(removes_servers(&two, &document(&[("a", &["2", "3"])])));
         assert!(removes_servers(&two, &document(&[])));
     }

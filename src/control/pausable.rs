@@ -1,53 +1,55 @@
-//! ACME rests while another process takes over, as two of them would write one file, and before the process ends.
+//! A task that can be paused. ACME is paused during a hand-over, because two processes would write one `acme.json`, and before the process
+//! exits.
 
 use tokio::sync::watch;
 
-/// The wiring's end.
+/// Pauses and resumes a [`PausableTask`]; used by `app`.
 pub struct PauseHandle {
-    wish: watch::Sender<bool>,
-    resting: watch::Receiver<bool>,
+    pause_requested: watch::Sender<bool>,
+    paused: watch::Receiver<bool>,
 }
 
-/// The end of the task that may have to rest.
+/// Runs work until [`PauseHandle::pause`] cancels it.
 pub struct PausableTask {
-    wish: watch::Receiver<bool>,
-    resting: watch::Sender<bool>,
+    pause_requested: watch::Receiver<bool>,
+    paused: watch::Sender<bool>,
 }
 
 pub fn pausable() -> (PauseHandle, PausableTask) {
-    let (wish, wished) = watch::channel(false);
-    let (rests, resting) = watch::channel(false);
-    (PauseHandle { wish, resting }, PausableTask { wish: wished, resting: rests })
+    let (request_sender, requests) = watch::channel(false);
+    let (paused_sender, paused) = watch::channel(false);
+    let task = PausableTask { pause_requested: requests, paused: paused_sender };
+    (PauseHandle { pause_requested: request_sender, paused }, task)
 }
 
 impl PauseHandle {
     pub fn pause(&self) {
-        self.wish.send_replace(true);
+        self.pause_requested.send_replace(true);
     }
 
-    /// The work has been broken off, has ended by itself or has never been.
+    /// Whether no work is running: cancelled by [`PauseHandle::pause`], finished, or the task was dropped.
     pub fn is_paused(&self) -> bool {
-        *self.resting.borrow() || self.resting.has_changed().is_err()
+        *self.paused.borrow() || self.paused.has_changed().is_err()
     }
 
     pub fn resume(&self) {
-        self.wish.send_replace(false);
+        self.pause_requested.send_replace(false);
     }
 }
 
 impl PausableTask {
-    /// Runs `work` to its end; breaks it off to rest, and begins it anew afterwards.
+    /// Runs `work` until it finishes. A pause drops its future; `work` is called again at the resume.
     pub async fn run<F: Future<Output = ()>>(mut self, mut work: impl FnMut() -> F) {
         loop {
-            if self.wish.wait_for(|rests| !rests).await.is_err() {
+            if self.pause_requested.wait_for(|requested| !requested).await.is_err() {
                 return;
             }
-            self.resting.send_replace(false);
+            self.paused.send_replace(false);
             tokio::select! {
                 () = work() => return,
-                rests = self.wish.wait_for(|rests| *rests) => if rests.is_err() { return },
+                requested = self.pause_requested.wait_for(|requested| *requested) => if requested.is_err() { return },
             }
-            self.resting.send_replace(true);
+            self.paused.send_replace(true);
         }
     }
 }
@@ -59,24 +61,24 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_rests_when_told_to_and_begins_anew() {
-        let (standby, duty) = pausable();
-        let begun = Cell::new(0);
+    async fn paused_work_is_cancelled_and_restarted_on_resume() {
+        let (handle, task) = pausable();
+        let started = Cell::new(0);
         let work = async || {
-            begun.set(begun.get() + 1);
-            if begun.get() < 2 {
+            started.set(started.get() + 1);
+            if started.get() < 2 {
                 std::future::pending().await
             }
         };
-        let told = async {
+        let pause_and_resume = async {
             tokio::task::yield_now().await;
-            assert!(!standby.is_paused(), "it works");
-            standby.pause();
+            assert!(!handle.is_paused(), "the work is running");
+            handle.pause();
             tokio::task::yield_now().await;
-            assert_eq!((begun.get(), standby.is_paused()), (1, true));
-            standby.resume();
+            assert_eq!((started.get(), handle.is_paused()), (1, true));
+            handle.resume();
         };
-        tokio::join!(duty.run(work), told);
-        assert_eq!((begun.get(), standby.is_paused()), (2, true), "nobody works any more");
+        tokio::join!(task.run(work), pause_and_resume);
+        assert_eq!((started.get(), handle.is_paused()), (2, true), "the work has finished");
     }
 }

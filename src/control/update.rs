@@ -1,4 +1,4 @@
-//! What a provider hands to the merging side, and what each has said so far.
+//! The channel from the providers to the control plane's merger, and which providers are ready: have delivered a configuration.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// The receiving end; it takes everything at once and keeps only the newest document of each provider.
+/// The receiving end of the channel. The merger takes every update at once and keeps only the newest of each provider.
 pub type UpdateReceiver = UnboundedReceiver<ProviderUpdate>;
 
-/// One provider's complete document and what it could not use.
+/// The complete configuration of one provider, and the objects that the provider rejected.
 #[derive(Debug)]
 pub struct ProviderUpdate {
     pub provider: &'static str,
@@ -17,125 +17,125 @@ pub struct ProviderUpdate {
     pub rejected: Vec<crate::config::Rejected>,
 }
 
-/// Where providers send what they say; also from other threads.
+/// Sends provider updates to the merger; also from other threads.
 #[derive(Clone)]
 pub struct UpdateSender {
     updates: UnboundedSender<ProviderUpdate>,
-    words: Arc<ProviderReadiness>,
+    readiness: Arc<ProviderReadiness>,
 }
 
-/// The way from providers to the merging side.
+/// Makes the channel from the providers to the merger.
 pub fn channel() -> (UpdateSender, UpdateReceiver) {
     let (updates, receiver) = unbounded_channel();
-    (UpdateSender { updates, words: Arc::default() }, receiver)
+    (UpdateSender { updates, readiness: Arc::default() }, receiver)
 }
 
 impl UpdateSender {
-    /// A new document, in place of the provider's last one.
+    /// Sends a configuration that replaces the provider's previous one.
     ///
     /// # Errors
-    /// Nobody listens any more.
+    /// [`Closed`] if the control plane has ended.
     pub fn send(&self, update: ProviderUpdate) -> Result<(), Closed> {
-        self.words.received(update.provider);
+        self.readiness.received(update.provider);
         self.updates.send(update).map_err(|_| Closed)
     }
 
-    /// The provider has nothing to say for now, and why: a start does not wait for it any longer.
+    /// Reports that the provider has no configuration for now, and why: the start no longer waits for this provider.
     pub fn report_unavailable(&self, provider: &'static str, reason: &str) {
-        self.words.cannot(provider, reason);
+        self.readiness.unavailable(provider, reason);
     }
 
-    /// Nobody listens any more.
+    /// Whether the control plane has ended.
     pub fn is_closed(&self) -> bool {
         self.updates.is_closed()
     }
 
-    /// Waits until nobody listens any more.
+    /// Waits until the control plane has ended.
     pub async fn closed(&self) {
         self.updates.closed().await;
     }
 
     pub fn readiness(&self) -> &Arc<ProviderReadiness> {
-        &self.words
+        &self.readiness
     }
 }
 
-/// The control plane has ended.
+/// The error of [`UpdateSender::send`]: the control plane has ended.
 #[derive(Debug)]
 pub struct Closed;
 
-/// Which providers have been heard. Whoever starts to accept connections waits for that: what comes before the first routes would be
-/// answered 404.
+/// The readiness gate: the state of each provider's first configuration. The start accepts connections once no provider is pending any
+/// more, or after `PROVIDERS_READY_SECS`, because requests before the first routes would get 404.
 #[derive(Default)]
 pub struct ProviderReadiness {
-    words: Mutex<BTreeMap<&'static str, ProviderState>>,
-    opened: Notify,
+    states: Mutex<BTreeMap<&'static str, ProviderState>>,
+    accepting: Notify,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum ProviderState {
     Pending,
-    /// Its document is on the way.
+    /// The provider has sent a configuration, which is not applied yet.
     Received,
     Unavailable(String),
     Applied,
 }
 
 impl ProviderReadiness {
-    /// A provider that will speak.
+    /// Adds a provider that will deliver a configuration.
     pub fn expect(&self, provider: &'static str) {
-        self.with(|words| {
-            words.entry(provider).or_insert(ProviderState::Pending);
+        self.with(|states| {
+            states.entry(provider).or_insert(ProviderState::Pending);
         });
     }
 
-    /// Its first document is in force.
+    /// Marks the provider's first configuration as applied.
     pub fn applied(&self, provider: &'static str) {
-        self.with(|words| drop(words.insert(provider, ProviderState::Applied)));
+        self.with(|states| drop(states.insert(provider, ProviderState::Applied)));
     }
 
     fn received(&self, provider: &'static str) {
-        self.with(|words| match words.get_mut(provider) {
+        self.with(|states| match states.get_mut(provider) {
             Some(ProviderState::Applied) | None => {}
-            Some(word) => *word = ProviderState::Received,
+            Some(state) => *state = ProviderState::Received,
         });
     }
 
-    fn cannot(&self, provider: &'static str, reason: &str) {
-        self.with(|words| match words.get_mut(provider) {
-            // What it has said stays in force, or will be.
+    fn unavailable(&self, provider: &'static str, reason: &str) {
+        self.with(|states| match states.get_mut(provider) {
+            // A configuration that the provider has sent stays applied, or will be applied.
             Some(ProviderState::Received | ProviderState::Applied) | None => {}
-            Some(word) => *word = ProviderState::Unavailable(reason.to_owned()),
+            Some(state) => *state = ProviderState::Unavailable(reason.to_owned()),
         });
     }
 
-    /// One of them may speak any moment.
+    /// Whether the first configuration of a provider may still arrive or is not applied yet.
     pub fn has_pending(&self) -> bool {
-        self.with(|words| words.values().any(|word| matches!(word, ProviderState::Pending | ProviderState::Received)))
+        self.with(|states| states.values().any(|s| matches!(s, ProviderState::Pending | ProviderState::Received)))
     }
 
-    /// Those that have said nothing that could be put into force, each with the reason.
+    /// Lists the providers of which no configuration has been applied, each with the reason.
     pub fn not_ready(&self) -> Vec<String> {
-        let reason = |(provider, word): (&&'static str, &ProviderState)| match word {
+        let reason = |(provider, state): (&&'static str, &ProviderState)| match state {
             ProviderState::Applied => None,
-            ProviderState::Pending | ProviderState::Received => Some(format!("{provider}: nothing heard yet")),
+            ProviderState::Pending | ProviderState::Received => Some(format!("{provider}: no configuration received")),
             ProviderState::Unavailable(reason) => Some(format!("{provider}: {reason}")),
         };
-        self.with(|words| words.iter().filter_map(reason).collect())
+        self.with(|states| states.iter().filter_map(reason).collect())
     }
 
-    /// Connections are accepted from now on.
+    /// Announces that connections are accepted from now on.
     pub fn open(&self) {
-        self.opened.notify_one();
+        self.accepting.notify_one();
     }
 
-    /// Waits for [`FirstWords::open`]; the control plane alone does.
+    /// Waits for [`ProviderReadiness::open`]. Wakes one waiter only: the merger is the only caller.
     pub async fn opened(&self) {
-        self.opened.notified().await;
+        self.accepting.notified().await;
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<&'static str, ProviderState>) -> T) -> T {
-        work(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.states.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -144,23 +144,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_waits_for_those_that_may_still_speak() {
-        let words = ProviderReadiness::default();
-        assert!(!words.has_pending() && words.not_ready().is_empty(), "without providers there is nothing to wait for");
-        words.expect("docker");
-        words.expect("file");
-        assert!(words.has_pending());
-        words.applied("file");
-        words.cannot("file", "it is broken now");
-        words.cannot("web", "nobody waits for it");
-        assert_eq!(words.not_ready(), ["docker: nothing heard yet"]);
-        words.cannot("docker", "no Engine");
-        assert!(!words.has_pending());
-        assert_eq!(words.not_ready(), ["docker: no Engine"]);
-        words.received("docker");
-        words.cannot("docker", "the stream has ended");
-        assert!(words.has_pending(), "its document is on the way");
-        words.applied("docker");
-        assert!(!words.has_pending() && words.not_ready().is_empty());
+    fn start_waits_for_providers_that_may_still_deliver() {
+        let readiness = ProviderReadiness::default();
+        assert!(
+            !readiness.has_pending() && readiness.not_ready().is_empty(),
+            "without providers there is nothing to wait for"
+        );
+        readiness.expect("docker");
+        readiness.expect("file");
+        assert!(readiness.has_pending());
+        readiness.applied("file");
+        readiness.unavailable("file", "the file is broken now");
+        readiness.unavailable("web", "this provider is not expected");
+        assert_eq!(readiness.not_ready(), ["docker: no configuration received"]);
+        readiness.unavailable("docker", "no Engine");
+        assert!(!readiness.has_pending());
+        assert_eq!(readiness.not_ready(), ["docker: no Engine"]);
+        readiness.received("docker");
+        readiness.unavailable("docker", "the stream has ended");
+        assert!(readiness.has_pending(), "the received configuration is not applied yet");
+        readiness.applied("docker");
+        assert!(!readiness.has_pending() && readiness.not_ready().is_empty());
     }
 }

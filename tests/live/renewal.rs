@@ -134,7 +134,7 @@ fn renewed_and_broken(driver: &str) {
     fs::remove_file(proxy.file("users")).expect("removed");
     wait_for("all are said", PATIENCE, || {
         let log = proxy.log().split_off(already);
-        let stays = "the one read before stays in use";
+        let stays = "keeping the previous certificate";
         let said = [
             ("entry point https: certificate:", stays),
             ("[[tls]]: certificate:", stays),

@@ -80,7 +80,7 @@ fn an_engine_that_never_answers_holds_a_start_up_for_ten_seconds_only() {
     let _engine = UnixListener::bind(setup.folder.path().join("engine.sock")).expect("a socket");
     let start = Instant::now();
     let proxy = setup.spawn();
-    proxy.await_log("docker: nothing heard yet", 1);
+    proxy.await_log("docker: no configuration received", 1);
     assert!(start.elapsed() > Duration::from_secs(9), "{:?}: {}", start.elapsed(), proxy.log());
     proxy.await_status("a", "200");
 }

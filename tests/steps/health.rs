@@ -63,7 +63,11 @@ fn a_failing_server_is_passed_over_until_it_recovers() {
         ill.store(302, Ordering::SeqCst);
         until("a redirect without a target is well", &proxy, "hc", |answer| answer.text() == "b");
         let log = proxy.process.log();
-        assert!(log.contains("Health check failed: it answered 500") && log.contains("Health check up"), "{log}");
+        assert!(
+            log.contains("Health check failed: the server responded with status 500")
+                && log.contains("Health check up"),
+            "{log}"
+        );
         assert_eq!(log.matches(&b.url()).count(), 2, "changes are told, not every probe: {log}");
     }
 }

@@ -1,4 +1,4 @@
-//! The account with the certificate authority, and whom to trust when talking to it.
+//! The account with the certificate authority, and the root certificates that verify the authority's server.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -12,21 +12,21 @@ use rustls_pki_types::CertificateDer;
 use crate::tls::certificate::chain_from_pem;
 use crate::tls::settings::{ClientSettings, client_config};
 
-/// Where Traefik's default `caServer` points (docs/reference/acme.md#keys).
+/// The default of `acme.caServer`, as in Traefik (docs/reference/acme.md#keys).
 pub const DEFAULT_CA_SERVER: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// Whose certificates the authority's server may show.
+/// The root certificates that verify the authority's server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AcmeRoots {
-    /// The system's roots, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+    /// The roots of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR` if they are set.
     #[default]
     System,
-    /// These PEM files instead.
+    /// The certificates in these PEM files instead.
     Files(Vec<PathBuf>),
 }
 
 impl AcmeRoots {
-    /// From the value of `LEGO_CA_CERTIFICATES`, a list of paths as in `PATH`, which Traefik honours too.
+    /// Parses the value of `LEGO_CA_CERTIFICATES`, a list of paths separated as in `PATH`, which Traefik reads too.
     pub fn from_variable(lego_ca_certificates: Option<&OsStr>) -> AcmeRoots {
         match lego_ca_certificates {
             Some(list) if !list.is_empty() => AcmeRoots::Files(std::env::split_paths(list).collect()),
@@ -35,30 +35,30 @@ impl AcmeRoots {
     }
 }
 
-/// The system's trust anchors. A file that cannot be read is no error but a sentence among the second: an image
-/// without any roots must start, as long as nobody needs them.
+/// Loads the root certificates of the system. Returns them and a sentence for each file that cannot be read. Unreadable files are not an
+/// error, because an image without root certificates must start if no client needs them.
 pub fn system_roots() -> (Vec<CertificateDer<'static>>, Vec<String>) {
     let found = rustls_native_certs::load_native_certs();
     (found.certs, found.errors.iter().map(ToString::to_string).collect())
 }
 
-/// Rewrites the addresses of Let's Encrypt's retired first version, which old configurations still name.
-/// The second value says that it happened.
+/// The directory URL to use for the configured `acme.caServer`. The retired ACME v1 URLs of Let's Encrypt, which old configurations still
+/// have, are replaced; the second value is true then.
 pub fn current_ca_server(configured: &str) -> (String, bool) {
-    let hosts = [
+    let replacements = [
         ("https://acme-v01.api.letsencrypt.org", DEFAULT_CA_SERVER),
         ("https://acme-staging.api.letsencrypt.org", "https://acme-staging-v02.api.letsencrypt.org/directory"),
     ];
     if configured.is_empty() {
         return (DEFAULT_CA_SERVER.into(), false);
     }
-    match hosts.iter().find(|(old, _)| configured.starts_with(old)) {
+    match replacements.iter().find(|(old, _)| configured.starts_with(old)) {
         Some((_, new)) => (new.to_string(), true),
         None => (configured.to_owned(), false),
     }
 }
 
-/// Uses a registered account again.
+/// Restores a registered account from its credentials.
 ///
 /// # Errors
 /// A sentence for the log.
@@ -81,7 +81,7 @@ pub async fn register(
     builder(trust)?.create(&new, ca_server.to_owned(), None).await.map_err(|e| explain(&e))
 }
 
-/// An error with all its causes in one sentence.
+/// The text of an error and of all its causes, in one sentence.
 pub fn explain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -96,10 +96,13 @@ pub fn explain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// A builder for accounts whose HTTP client verifies the authority's server with `trust`.
 fn builder(trust: &AcmeRoots) -> Result<AccountBuilder, String> {
     let (settings, roots) = match trust {
         AcmeRoots::System => (ClientSettings::default(), system_roots().0),
-        AcmeRoots::Files(paths) => (ClientSettings { root_cas: read_all(paths)?, ..Default::default() }, Vec::new()),
+        AcmeRoots::Files(paths) => {
+            (ClientSettings { root_cas: read_root_files(paths)?, ..Default::default() }, Vec::new())
+        }
     };
     if settings.root_cas.is_empty() && roots.is_empty() {
         return Err("there are no root certificates to check the certificate authority's server with: install \
@@ -118,7 +121,8 @@ fn builder(trust: &AcmeRoots) -> Result<AccountBuilder, String> {
     Ok(Account::builder_with_http(Box::new(client)))
 }
 
-fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
+/// Reads the files of `LEGO_CA_CERTIFICATES` and checks that each holds certificates.
+fn read_root_files(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
     let mut texts = Vec::new();
     for path in paths {
         let shown = path.display();
@@ -134,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_addresses_are_rewritten() {
+    fn retired_directory_urls_are_replaced() {
         assert_eq!(current_ca_server(""), (DEFAULT_CA_SERVER.into(), false));
         assert_eq!(
             current_ca_server("https://acme-v01.api.letsencrypt.org/directory"),
@@ -146,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_is_a_list_of_paths() {
+    fn lego_ca_certificates_is_a_list_of_paths() {
         assert_eq!(AcmeRoots::from_variable(None), AcmeRoots::System);
         assert_eq!(AcmeRoots::from_variable(Some(OsStr::new(""))), AcmeRoots::System);
         let both = AcmeRoots::from_variable(Some(OsStr::new("/a.pem:/b.pem")));
@@ -154,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_of_roots_is_named() {
-        let message = read_all(&["/nowhere/ca.pem".into()]).unwrap_err();
+    fn missing_root_file_is_named_in_the_error() {
+        let message = read_root_files(&["/nowhere/ca.pem".into()]).unwrap_err();
         assert!(message.contains("/nowhere/ca.pem") && message.contains("LEGO_CA_CERTIFICATES"), "{message}");
     }
 }

@@ -1,17 +1,17 @@
-//! Writing one small file so that no crash can break it, also where it cannot be replaced.
+//! Writes one small file so that a crash at any moment leaves the old or the new document, also if the file cannot be replaced by a rename.
 //!
-//! Normally: write a temporary file beside it, fsync, rename over it, fsync the folder. A file that is mounted into a
-//! container by itself cannot be renamed over (EBUSY), and its folder may be read-only or another file system. Then
-//! the file is its own journal:
+//! Normally the new document is written to a temporary file in the same folder, which is synced and renamed over the file; then the folder
+//! is synced. A file that is mounted into a container by itself cannot be renamed over (EBUSY), and its folder may be read-only or on
+//! another file system. Then the file serves as its own journal:
 //!
-//! 1. behind the old document (never over it) append the new document, its length and its SHA-256; fsync;
-//! 2. overwrite the beginning with the new document (the journal starts behind both documents' ends); fsync;
-//! 3. cut the file to the new document's length; fsync.
+//! 1. append the new document, its length and its SHA-256 after the old document (never over it); fsync;
+//! 2. overwrite the beginning with the new document (the journal begins after the ends of both documents); fsync;
+//! 3. truncate the file to the length of the new document; fsync.
 //!
-//! A crash in step 1 leaves the old document followed by an incomplete journal, which is cut off. A crash in step 2
-//! or 3 leaves a complete journal, from which the steps are repeated. So at every moment the file alone holds the old
-//! document or the new one, whole. (Only between such a crash and our next start would another reader stumble over
-//! the journal.) A full disk fails in step 1, before anything of the old document is touched.
+//! A crash in step 1 leaves the old document followed by an incomplete journal, which [`load`] truncates. A crash in step 2 or 3 leaves a
+//! complete journal, from which [`load`] repeats these steps. So at every moment the file alone holds the whole old or the whole new
+//! document. (Another program that reads the file between such a crash and the next start would find the journal.) A full disk fails in
+//! step 1, before the old document is changed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -22,70 +22,70 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::limits::ACME_FILE_BYTES_MAX;
 
-/// First bytes of a journal; no JSON document starts like this.
+/// The first bytes of a journal; no JSON document begins with them.
 const JOURNAL_HEAD: &str = "#ringway journal: the document below replaces the one above\n";
 
-/// Permission bits that nobody but the owner may have.
+/// The permission bits of group and others, none of which may be set.
 const OTHERS_MASK: u32 = 0o077;
 
-/// The steps that saving is made of, so that tests can cut the power between and within them. Each returns after
-/// the change is durable.
+/// The file operations of a save, as a trait so that tests can simulate a power failure between and within them. Each operation returns
+/// after its change is durable.
 pub trait FileOps {
-    /// The whole file, `None` when there is none.
+    /// Reads the whole file; `None` if it does not exist.
     fn read(&mut self) -> io::Result<Option<Vec<u8>>>;
-    /// Writes a new temporary file beside it, readable by the owner alone.
+    /// Writes a new temporary file in the same folder, readable by the owner only.
     fn write_temporary(&mut self, content: &[u8]) -> io::Result<()>;
-    /// Puts the temporary file in the file's place.
+    /// Renames the temporary file over the file.
     fn rename_temporary(&mut self) -> io::Result<()>;
-    /// Removes the temporary file if there is one; failure does not matter.
+    /// Removes the temporary file if there is one; ignores errors.
     fn remove_temporary(&mut self);
-    /// Overwrites or extends the file from `offset`.
+    /// Writes `bytes` at `offset`, extending the file if necessary.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Cuts the file to `length` bytes.
+    /// Truncates the file to `length` bytes.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
 /// How a document was saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Saved {
-    /// By renaming a new file over the old.
+    /// A new file was renamed over the old file.
     Replaced,
-    /// Through the journal inside the file.
+    /// The file was overwritten, with a journal in the file itself.
     InPlace,
 }
 
 /// Saves a document.
 ///
 /// # Errors
-/// When neither way works; the old document is then still the file's content, or comes back with [`load`].
-pub fn save(disk: &mut impl FileOps, document: &[u8]) -> io::Result<Saved> {
-    let replaced = disk.write_temporary(document).and_then(|()| disk.rename_temporary());
+/// The system's error if neither way works; the file then still holds the old document, or [`load`] restores it.
+pub fn save(file: &mut impl FileOps, document: &[u8]) -> io::Result<Saved> {
+    let replaced = file.write_temporary(document).and_then(|()| file.rename_temporary());
     match replaced {
         Ok(()) => Ok(Saved::Replaced),
         Err(e) => {
-            disk.remove_temporary();
+            file.remove_temporary();
             if !needs_in_place(&e) {
                 return Err(e);
             }
-            save_in_place(disk, document)?;
+            save_in_place(file, document)?;
             Ok(Saved::InPlace)
         }
     }
 }
 
-/// Reads the document, finishing or undoing a save that a crash interrupted. `None`: no file, or an empty one.
+/// Reads the document, after finishing or undoing a save that a crash interrupted. `None` if the file is missing or empty.
 ///
 /// # Errors
-/// When the file cannot be read.
-pub fn load(disk: &mut impl FileOps) -> io::Result<Option<Vec<u8>>> {
-    let Some(mut content) = disk.read()? else { return Ok(None) };
-    if let Some(document) = journal(&content).map(<[u8]>::to_vec) {
-        // Best effort: on a file system that became read-only the journal is as good a source as ever.
-        let _ = finish(disk, &document);
+/// The system's error if the file cannot be read.
+pub fn load(file: &mut impl FileOps) -> io::Result<Option<Vec<u8>>> {
+    let Some(mut content) = file.read()? else { return Ok(None) };
+    if let Some(document) = journaled_document(&content).map(<[u8]>::to_vec) {
+        // An error is ignored: on a file system that has become read-only, the document can still be read from the journal.
+        let _ = finish(file, &document);
         return Ok(Some(document));
     }
     if let Some(end) = interrupted_at(&content) {
-        let _ = disk.truncate(end as u64);
+        let _ = file.truncate(end as u64);
         content.truncate(end);
     }
     match content.iter().all(u8::is_ascii_whitespace) {
@@ -94,45 +94,47 @@ pub fn load(disk: &mut impl FileOps) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn save_in_place(disk: &mut impl FileOps, document: &[u8]) -> io::Result<()> {
-    let old = load(disk)?.unwrap_or_default();
-    // Behind the longer of the two, so that step 2 cannot touch it.
+/// Saves through a journal in the file: steps 1 to 3 of the module's description.
+fn save_in_place(file: &mut impl FileOps, document: &[u8]) -> io::Result<()> {
+    let old = load(file)?.unwrap_or_default();
+    // The journal begins after the longer of the two documents, so that step 2 cannot overwrite it.
     let start = old.len().max(document.len());
     let mut tail = vec![b'\n'; start - old.len()];
     tail.extend_from_slice(JOURNAL_HEAD.as_bytes());
     tail.extend_from_slice(document);
     tail.extend_from_slice(footer(document).as_bytes());
-    if let Err(e) = disk.write_at(old.len() as u64, &tail) {
-        let _ = disk.truncate(old.len() as u64);
+    if let Err(e) = file.write_at(old.len() as u64, &tail) {
+        let _ = file.truncate(old.len() as u64);
         return Err(e);
     }
-    finish(disk, document)
+    finish(file, document)
 }
 
-fn finish(disk: &mut impl FileOps, document: &[u8]) -> io::Result<()> {
-    disk.write_at(0, document)?;
-    disk.truncate(document.len() as u64)
+/// Steps 2 and 3 of a save through the journal.
+fn finish(file: &mut impl FileOps, document: &[u8]) -> io::Result<()> {
+    file.write_at(0, document)?;
+    file.truncate(document.len() as u64)
 }
 
-/// Always of the same length, so that it can be found from the end of the file.
+/// The end of a journal. The length is always the same, so that the footer can be found from the end of the file.
 fn footer(document: &[u8]) -> String {
-    let sum: String = digest(&SHA256, document).as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    format!("\n#ringway journal end {:016x} {sum}\n", document.len())
+    let digest: String = digest(&SHA256, document).as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    format!("\n#ringway journal end {:016x} {digest}\n", document.len())
 }
 
-/// The document of a complete journal at the end of the file.
-fn journal(content: &[u8]) -> Option<&[u8]> {
+/// The document of the journal at the end of the file, if the journal is complete.
+fn journaled_document(content: &[u8]) -> Option<&[u8]> {
     let footer_length = footer(&[]).len();
-    let (body, found) = content.split_at_checked(content.len().checked_sub(footer_length)?)?;
-    let length = std::str::from_utf8(found.get(22..38)?).ok()?;
+    let (body, found_footer) = content.split_at_checked(content.len().checked_sub(footer_length)?)?;
+    let length = std::str::from_utf8(found_footer.get(22..38)?).ok()?;
     let length = usize::try_from(u64::from_str_radix(length, 16).ok()?).ok()?;
     let (before, document) = body.split_at_checked(body.len().checked_sub(length)?)?;
-    let whole = before.ends_with(JOURNAL_HEAD.as_bytes()) && footer(document).as_bytes() == found;
-    whole.then_some(document)
+    let is_complete = before.ends_with(JOURNAL_HEAD.as_bytes()) && footer(document).as_bytes() == found_footer;
+    is_complete.then_some(document)
 }
 
-/// Where the old document ends, if an incomplete journal follows it: the beginning of its marker, or the zeros that a file system shows
-/// for appended bytes that never reached the disk. Anything else was not written by us, and nothing is cut off.
+/// The end of the old document, if an incomplete journal follows: the beginning of [`JOURNAL_HEAD`], or the zeros that a file system shows
+/// for appended bytes that never reached the disk. `None` if anything else follows: Ringway has not written that text and must keep it.
 fn interrupted_at(content: &[u8]) -> Option<usize> {
     if content.trim_ascii_start().first() != Some(&b'{') {
         return None;
@@ -145,7 +147,7 @@ fn interrupted_at(content: &[u8]) -> Option<usize> {
     (!rest.is_empty() && JOURNAL_HEAD.as_bytes().starts_with(written)).then_some(end)
 }
 
-/// A mount point, another file system, or a folder in which we may not write.
+/// Whether a rename failed because of a mount point, another file system, or a folder in which this process may not write.
 fn needs_in_place(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -156,7 +158,7 @@ fn needs_in_place(error: &io::Error) -> bool {
     )
 }
 
-/// The file on a real disk.
+/// [`FileOps`] on a file of the operating system.
 #[derive(Debug)]
 pub struct OsFile {
     path: PathBuf,
@@ -164,7 +166,7 @@ pub struct OsFile {
 }
 
 impl OsFile {
-    /// Follows symbolic links, so that saving replaces the file and not the link to it.
+    /// Follows symbolic links, so that a save replaces the file and not the link.
     pub fn new(path: &Path) -> OsFile {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let mut name = std::ffi::OsString::from(".");
@@ -173,19 +175,19 @@ impl OsFile {
         OsFile { temporary: path.with_file_name(name), path }
     }
 
-    /// Refuses a file that others than its owner may read or write, in Traefik's words.
+    /// Checks that only the owner has permissions on the file, and that the path is a regular file of at most [`ACME_FILE_BYTES_MAX`].
     ///
     /// # Errors
-    /// The sentence for the log.
+    /// A sentence for the log; for permissions, Traefik's message.
     pub fn check_permissions(&self) -> Result<(), String> {
         match fs::metadata(&self.path) {
-            Ok(found) if found.permissions().mode() & OTHERS_MASK != 0 => Err(format!(
+            Ok(status) if status.permissions().mode() & OTHERS_MASK != 0 => Err(format!(
                 "permissions {:o} for {} are too open, please use 600",
-                found.permissions().mode() & 0o777,
+                status.permissions().mode() & 0o777,
                 self.path.display()
             )),
-            Ok(found) if !found.is_file() => Err(format!("{} is not a file", self.path.display())),
-            Ok(found) if found.len() > ACME_FILE_BYTES_MAX => {
+            Ok(status) if !status.is_file() => Err(format!("{} is not a file", self.path.display())),
+            Ok(status) if status.len() > ACME_FILE_BYTES_MAX => {
                 Err(format!("{} is larger than {ACME_FILE_BYTES_MAX} bytes", self.path.display()))
             }
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(format!("{}: {e}", self.path.display())),
@@ -213,7 +215,7 @@ impl FileOps for OsFile {
     fn write_temporary(&mut self, content: &[u8]) -> io::Result<()> {
         self.remove_temporary();
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.temporary)?;
-        // The new file belongs to whom the old one belonged; where that is not allowed the file is written in place.
+        // The new file gets the owner of the old file. If that is not permitted, the error makes `save` write in place.
         if let Ok(old) = fs::metadata(&self.path) {
             let new = file.metadata()?;
             if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
@@ -250,21 +252,23 @@ impl FileOps for OsFile {
 mod tests {
     use super::*;
 
-    /// A disk in memory whose power fails after a number of bytes or steps.
+    /// A file in memory. The power fails after `budget` units: one per written byte, one per rename or truncation.
     #[derive(Default)]
-    struct Failing {
+    struct FailingFile {
         file: Option<Vec<u8>>,
         temporary: Option<Vec<u8>>,
+        /// Whether a rename fails with EBUSY.
         busy: bool,
+        /// `None`: the power does not fail.
         budget: Option<usize>,
     }
 
-    impl Failing {
-        fn over(file: &[u8], busy: bool) -> Failing {
-            Failing { file: Some(file.to_vec()), busy, ..Failing::default() }
+    impl FailingFile {
+        fn with(file: &[u8], busy: bool) -> FailingFile {
+            FailingFile { file: Some(file.to_vec()), busy, ..FailingFile::default() }
         }
 
-        /// How many of `wanted` units still happen; an error once the power is gone.
+        /// Takes `wanted` units from the budget. If they exceed it, the power fails and the error is the number of units left.
         fn spend(&mut self, wanted: usize) -> Result<(), usize> {
             let Some(left) = &mut self.budget else { return Ok(()) };
             if *left < wanted {
@@ -275,11 +279,11 @@ mod tests {
         }
     }
 
-    fn dead() -> io::Error {
+    fn power_failure() -> io::Error {
         io::Error::other("power is gone")
     }
 
-    impl FileOps for Failing {
+    impl FileOps for FailingFile {
         fn read(&mut self) -> io::Result<Option<Vec<u8>>> {
             Ok(self.file.clone())
         }
@@ -287,13 +291,13 @@ mod tests {
             let cut = self.spend(content.len());
             let happened = cut.map_or_else(|n| n, |()| content.len());
             self.temporary = Some(content[..happened].to_vec());
-            cut.map_err(|_| dead())
+            cut.map_err(|_| power_failure())
         }
         fn rename_temporary(&mut self) -> io::Result<()> {
             if self.busy {
                 return Err(io::Error::from(io::ErrorKind::ResourceBusy));
             }
-            self.spend(1).map_err(|_| dead())?;
+            self.spend(1).map_err(|_| power_failure())?;
             self.file = self.temporary.take();
             Ok(())
         }
@@ -309,10 +313,10 @@ mod tests {
             let (from, to) = (offset as usize, offset as usize + happened);
             file.resize(file.len().max(to), 0);
             file[from..to].copy_from_slice(&bytes[..happened]);
-            cut.map_err(|_| dead())
+            cut.map_err(|_| power_failure())
         }
         fn truncate(&mut self, length: u64) -> io::Result<()> {
-            self.spend(1).map_err(|_| dead())?;
+            self.spend(1).map_err(|_| power_failure())?;
             self.file.get_or_insert_default().truncate(length as usize);
             Ok(())
         }
@@ -322,73 +326,83 @@ mod tests {
     const LONG: &[u8] =
         br##"{"Account": {"Email": "#ringway journal end"}, "Certificates": [1, 2, 3, 4, 5, 6, 7, 8]}"##;
 
-    /// Cuts the power after every possible number of bytes, and while repairing too; returns how many cuts there were.
-    fn cut_everywhere(old: &[u8], new: &[u8], busy: bool) -> usize {
-        let mut cuts = 0;
+    /// Saves `new` over `old` with a power failure after every possible number of units, and with a second failure during the repair.
+    /// Returns the number of failures until a save succeeded.
+    fn fail_everywhere(old: &[u8], new: &[u8], busy: bool) -> usize {
+        let mut failures = 0;
         loop {
-            let mut disk = Failing { budget: Some(cuts), ..Failing::over(old, busy) };
+            let mut disk = FailingFile { budget: Some(failures), ..FailingFile::with(old, busy) };
             let done = save(&mut disk, new).is_ok();
             let broken = disk.file.clone();
-            for second_cut in (0..300).step_by(7).chain([1, 2, usize::MAX]) {
-                let mut disk = Failing { budget: Some(second_cut), file: broken.clone(), busy, ..Failing::default() };
+            for second_failure in (0..300).step_by(7).chain([1, 2, usize::MAX]) {
+                let mut disk =
+                    FailingFile { budget: Some(second_failure), file: broken.clone(), busy, ..FailingFile::default() };
                 let found = load(&mut disk).unwrap().unwrap();
-                // Line ends between document and journal may stay, they mean nothing.
+                // Line ends between the document and the journal may remain; they have no meaning in JSON.
                 let found = found.trim_ascii_end().to_vec();
-                assert!(found == old || found == new, "cut {cuts}/{second_cut}: {}", String::from_utf8_lossy(&found));
+                assert!(
+                    found == old || found == new,
+                    "failure {failures}/{second_failure}: {}",
+                    String::from_utf8_lossy(&found)
+                );
                 assert!(!done || found == new);
                 disk.budget = None;
                 let again = load(&mut disk).unwrap().unwrap();
-                assert_eq!(again.trim_ascii_end(), found, "cut {cuts}/{second_cut}: repaired to another");
+                assert_eq!(
+                    again.trim_ascii_end(),
+                    found,
+                    "failure {failures}/{second_failure}: repaired to another document"
+                );
                 let file = disk.file.unwrap();
-                assert_eq!(file.trim_ascii_end(), found, "cut {cuts}/{second_cut}: not repaired");
+                assert_eq!(file.trim_ascii_end(), found, "failure {failures}/{second_failure}: not repaired");
             }
             if done {
-                return cuts;
+                return failures;
             }
-            cuts += 1;
+            failures += 1;
         }
     }
 
     #[test]
-    fn a_crash_at_any_byte_of_saving_in_place_leaves_old_or_new() {
+    fn crash_during_save_in_place_leaves_old_or_new_document() {
         for (old, new) in [(SHORT, LONG), (LONG, SHORT), (LONG, LONG)] {
-            // Every byte of the journal and of the document is one cut, so there are more than both together.
-            assert!(cut_everywhere(old, new, true) > 2 * new.len());
+            // The document is written twice, to the journal and to its place, and the power fails after each byte.
+            assert!(fail_everywhere(old, new, true) > 2 * new.len());
         }
     }
 
     #[test]
-    fn a_crash_at_any_byte_of_replacing_leaves_old_or_new() {
-        assert_eq!(cut_everywhere(SHORT, LONG, false), LONG.len() + 1);
+    fn crash_during_replacement_leaves_old_or_new_document() {
+        assert_eq!(fail_everywhere(SHORT, LONG, false), LONG.len() + 1);
     }
 
     #[test]
-    fn appended_bytes_that_came_out_as_zeros_are_cut_off() {
+    fn appended_zeros_are_truncated() {
         let mut file = SHORT.to_vec();
         file.extend_from_slice(&[0; 100]);
-        let mut disk = Failing::over(&file, true);
+        let mut disk = FailingFile::with(&file, true);
         assert_eq!(load(&mut disk).unwrap().unwrap(), SHORT);
         assert_eq!(disk.file.unwrap(), SHORT);
     }
 
     #[test]
-    fn foreign_text_behind_the_document_is_not_touched() {
+    fn foreign_text_after_the_document_is_kept() {
         let file = [SHORT, b"\n{\"second\": 1}"].concat();
-        let mut disk = Failing::over(&file, true);
+        let mut disk = FailingFile::with(&file, true);
         assert_eq!(load(&mut disk).unwrap().unwrap(), file);
     }
 
     #[test]
-    fn an_empty_file_is_no_document() {
-        assert_eq!(load(&mut Failing::over(b" \n", true)).unwrap(), None);
-        assert_eq!(load(&mut Failing::default()).unwrap(), None);
-        let mut disk = Failing::over(b"", true);
+    fn empty_file_holds_no_document() {
+        assert_eq!(load(&mut FailingFile::with(b" \n", true)).unwrap(), None);
+        assert_eq!(load(&mut FailingFile::default()).unwrap(), None);
+        let mut disk = FailingFile::with(b"", true);
         assert_eq!(save(&mut disk, SHORT).unwrap(), Saved::InPlace);
         assert_eq!(disk.file.unwrap(), SHORT);
     }
 
     #[test]
-    fn on_a_real_disk_the_file_is_replaced_with_mode_600() {
+    fn os_file_is_replaced_with_mode_600() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("acme.json");
         let mut disk = OsFile::new(&path);
@@ -403,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn too_open_permissions_are_refused_in_traefiks_words() {
+    fn too_open_permissions_are_rejected_with_traefiks_message() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("acme.json");
         fs::write(&path, SHORT).unwrap();

@@ -1,4 +1,4 @@
-//! Keys for certificates, and their PEM text in the shapes that Traefik writes and can read back.
+//! Generates the keys of certificates, and their PEM text in the forms that Traefik writes and reads.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -16,23 +16,23 @@ pub enum KeyType {
     Ec384,
     /// `RSA2048`.
     Rsa2048,
-    /// `RSA4096`, also for an unknown text.
+    /// `RSA4096`, also for an unknown value.
     #[default]
     Rsa4096,
     /// `RSA8192`.
     Rsa8192,
 }
 
-/// A new private key and its text.
+/// A new private key and its PEM text.
 pub struct NewKey {
-    /// For signing the request.
+    /// The key pair that signs the certificate request.
     pub pair: rcgen::KeyPair,
-    /// `RSA PRIVATE KEY` or `EC PRIVATE KEY`, the two kinds that Traefik's ACME library reads when it renews.
+    /// An `RSA PRIVATE KEY` or `EC PRIVATE KEY`, the two kinds that Traefik's ACME library reads for a renewal.
     pub pem: String,
 }
 
 impl KeyType {
-    /// Reads the configured text; anything unknown is RSA4096 as in Traefik.
+    /// Parses the configured value. An unknown value means RSA4096, as in Traefik.
     pub fn parse(text: &str) -> KeyType {
         match text {
             "EC256" => KeyType::Ec256,
@@ -43,31 +43,33 @@ impl KeyType {
         }
     }
 
-    /// Makes a key. RSA takes up to seconds (RSA8192: a minute): not for a thread that serves anything.
+    /// Generates a key. RSA takes up to seconds (RSA8192: a minute), so this must run on a blocking thread.
     ///
     /// # Errors
-    /// When the crypto library fails: the reason.
+    /// The reason if the crypto library fails.
     pub fn generate(self) -> Result<NewKey, String> {
         let (pkcs8, pem) = match self {
-            KeyType::Ec256 => elliptic(&ECDSA_P256_SHA256_ASN1_SIGNING)?,
-            KeyType::Ec384 => elliptic(&ECDSA_P384_SHA384_ASN1_SIGNING)?,
-            KeyType::Rsa2048 => rsa(KeySize::Rsa2048)?,
-            KeyType::Rsa4096 => rsa(KeySize::Rsa4096)?,
-            KeyType::Rsa8192 => rsa(KeySize::Rsa8192)?,
+            KeyType::Ec256 => generate_ec(&ECDSA_P256_SHA256_ASN1_SIGNING)?,
+            KeyType::Ec384 => generate_ec(&ECDSA_P384_SHA384_ASN1_SIGNING)?,
+            KeyType::Rsa2048 => generate_rsa(KeySize::Rsa2048)?,
+            KeyType::Rsa4096 => generate_rsa(KeySize::Rsa4096)?,
+            KeyType::Rsa8192 => generate_rsa(KeySize::Rsa8192)?,
         };
         let pair = rcgen::KeyPair::try_from(&PrivatePkcs8KeyDer::from(pkcs8)).map_err(|e| e.to_string())?;
         Ok(NewKey { pair, pem })
     }
 }
 
-fn elliptic(curve: &'static aws_lc_rs::signature::EcdsaSigningAlgorithm) -> Result<(Vec<u8>, String), String> {
+/// Generates an elliptic-curve key: PKCS#8 DER and PEM text.
+fn generate_ec(curve: &'static aws_lc_rs::signature::EcdsaSigningAlgorithm) -> Result<(Vec<u8>, String), String> {
     let pair = EcdsaKeyPair::generate(curve).map_err(|e| e.to_string())?;
     let pkcs8 = pair.to_pkcs8v1().map_err(|e| e.to_string())?;
     let sec1 = pair.private_key().as_der().map_err(|e| e.to_string())?;
     Ok((pkcs8.as_ref().to_vec(), pem("EC PRIVATE KEY", sec1.as_ref())))
 }
 
-fn rsa(size: KeySize) -> Result<(Vec<u8>, String), String> {
+/// Generates an RSA key: PKCS#8 DER and PEM text.
+fn generate_rsa(size: KeySize) -> Result<(Vec<u8>, String), String> {
     let pair = RsaKeyPair::generate(size).map_err(|e| e.to_string())?;
     let pkcs8: Pkcs8V1Der<'static> = pair.as_der().map_err(|e| e.to_string())?;
     let pkcs8 = pkcs8.as_ref().to_vec();
@@ -76,7 +78,7 @@ fn rsa(size: KeySize) -> Result<(Vec<u8>, String), String> {
     Ok((pkcs8, text))
 }
 
-/// The PKCS#1 key inside a PKCS#8 one: SEQUENCE { version, algorithm, OCTET STRING } (RFC 5208 5).
+/// The PKCS#1 key inside a PKCS#8 key: SEQUENCE { version, algorithm, OCTET STRING } (RFC 5208 5).
 fn pkcs1_of(pkcs8: &[u8]) -> Option<&[u8]> {
     let (_, sequence, _) = element(pkcs8)?;
     let (_, _, rest) = element(sequence)?;
@@ -85,7 +87,7 @@ fn pkcs1_of(pkcs8: &[u8]) -> Option<&[u8]> {
     (tag == 0x04).then_some(key)
 }
 
-/// One DER element: tag, content, what follows (X.690 8.1).
+/// Splits off the first DER element: tag, content, remaining bytes (X.690 8.1).
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, first], rest) = der.split_first_chunk::<2>()?;
     let (length, rest) = match first {
@@ -106,7 +108,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
     let mut pem = format!("-----BEGIN {label}-----\n");
     for line in text.as_bytes().chunks(64) {
-        // Base64 is ASCII, so every cut is at a character.
+        // Base64 is ASCII, so every chunk ends at a character boundary.
         pem.push_str(&String::from_utf8_lossy(line));
         pem.push('\n');
     }
@@ -120,7 +122,7 @@ mod tests {
     use crate::tls::certificate::Certificate;
 
     #[test]
-    fn every_kind_makes_a_key_whose_text_fits_its_certificate() {
+    fn pem_of_a_generated_key_matches_its_certificate() {
         for (kind, label) in [
             (KeyType::Ec256, "EC PRIVATE KEY"),
             (KeyType::Ec384, "EC PRIVATE KEY"),
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_elliptic_key_names_its_curve_inside() {
+    fn pem_of_an_ec_key_contains_the_curve() {
         // Go's reader of EC PRIVATE KEY needs the curve's object identifier in the key itself.
         let key = KeyType::Ec256.generate().unwrap();
         let body: String = key.pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -146,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn names_as_in_the_configuration() {
+    fn key_type_is_parsed_with_rsa4096_as_default() {
         assert_eq!(KeyType::parse("EC384"), KeyType::Ec384);
         assert_eq!(KeyType::parse(""), KeyType::Rsa4096);
         assert_eq!(KeyType::parse("ec256"), KeyType::Rsa4096);
     }
 
     #[test]
-    fn damaged_der_is_no_key() {
+    fn damaged_der_yields_no_key() {
         assert_eq!(pkcs1_of(&[0x30, 0x84, 0xff]), None);
         assert_eq!(pkcs1_of(&[0x30, 0x89, 1, 2, 3, 4, 5, 6, 7, 8, 9]), None);
         assert_eq!(pkcs1_of(&[]), None);

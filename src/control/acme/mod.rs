@@ -1,8 +1,9 @@
-//! Certificates from an ACME authority: obtained for wanted names, renewed in time, kept in `acme.json`.
+//! The ACME client: obtains certificates for the desired names from a certificate authority, renews them in time and stores them in
+//! `acme.json`.
 //!
-//! What differs from Traefik on purpose: failures are retried with growing pauses (Traefik waits for the next event
-//! or day), the account key is ECDSA P-256 beside Traefik's untouched RSA account, the file survives crashes, and what a
-//! full disk did not take is saved later.
+//! Deliberate differences from Traefik: failures are retried with growing pauses (Traefik waits for the next event or day), the account
+//! key is ECDSA P-256 and stored beside Traefik's untouched RSA account, the file survives crashes, and a save that failed, for example
+//! because the disk was full, is retried.
 
 pub mod account;
 pub mod atomic_file;
@@ -38,109 +39,111 @@ use plan::{CertificateOrder, FailureHistory, ManagedCertificate};
 use save_retry::SaveRetry;
 use store::{Store, Stored};
 
-/// How many certificates are obtained at the same time: one name that hangs must not hold up the others.
-const ORDERS_AT_ONCE: usize = 4;
+/// The maximum number of concurrent orders. More than one, because an order that hangs must not delay the others.
+const CONCURRENT_ORDERS_MAX: usize = 4;
 
-/// The shortest sleep between two looks at what is due.
-const LOOK_AGAIN_MIN: Duration = Duration::from_millis(50);
+/// The minimum sleep between two checks of which orders are due.
+const CHECK_PAUSE_MIN: Duration = Duration::from_millis(50);
 
-/// The `[acme]` table (docs/reference/acme.md#keys), as far as this room needs it.
+/// The keys of the `[acme]` table that this module needs (docs/reference/acme.md#keys).
 #[derive(Debug, Clone)]
 pub struct AcmeSettings {
-    /// Contact for the account; may be empty.
+    /// The contact of the account; may be empty.
     pub email: String,
-    /// The file.
+    /// The path of `acme.json`.
     pub storage: PathBuf,
-    /// As written; empty means Let's Encrypt, retired addresses are rewritten.
+    /// The directory URL as configured. Empty means Let's Encrypt; retired URLs of Let's Encrypt are replaced.
     pub ca_server: String,
-    /// For certificates.
+    /// The type of the certificates' keys.
     pub key_type: KeyType,
-    /// Whom to trust when talking to the authority.
+    /// The root certificates that verify the authority's server.
     pub trust: AcmeRoots,
-    /// Pauses; tests shorten them.
+    /// The pauses and time-outs; tests shorten them.
     pub pacing: RetrySchedule,
 }
 
-/// What [`run`] tells its caller. The log already has it.
+/// An event that [`run`] reports to its caller. Events are in the log already.
 #[derive(Debug, Clone)]
 pub enum AcmeEvent {
-    /// All usable certificates of the file: publish them. Comes once at the start and after every change.
+    /// All usable certificates of the file, for the caller to publish. Sent once at the start and after every change.
     Certificates(Vec<Arc<Certificate>>),
     /// A certificate was obtained or renewed.
     Obtained {
-        /// Its names.
+        /// The names of the certificate.
         names: Vec<String>,
     },
-    /// One could not be obtained.
+    /// A certificate could not be obtained.
     Failed {
-        /// Its names.
+        /// The names of the certificate.
         names: Vec<String>,
-        /// Why.
+        /// The reason, a sentence for the log.
         reason: String,
-        /// How many times in a row.
+        /// The number of failures in a row.
         failures: u32,
-        /// Pause before the next try; `None` when trying again is pointless.
+        /// The pause before the next attempt; `None` if no attempt can succeed.
         retry_in: Option<Duration>,
     },
 }
 
-/// Runs until the sender of `wanted` is dropped. Nothing is ordered before it is known what is wanted: of a certificate that is due some
-/// names may have been given up.
+/// Runs the ACME client until the sender of `desired` is dropped. Orders nothing while `desired` is `None`: some names of a certificate
+/// that is due may not be in use any more.
 ///
 /// # Errors
-/// When the file cannot be used at all: a sentence that has been logged; the proxy goes on without ACME
-/// (docs/reference/acme.md#when-acme-is-off, docs/reference/static-configuration.md#errors).
+/// A sentence that has been logged, if the file cannot be used at all; the proxy keeps serving without ACME
+/// (docs/reference/acme.md#when-acme-is-off).
 pub async fn run(
     settings: AcmeSettings,
-    mut wanted: watch::Receiver<Option<DesiredCertificates>>,
+    mut desired: watch::Receiver<Option<DesiredCertificates>>,
     challenges: Arc<ArcSwap<ChallengeTable>>,
     notify: impl Fn(AcmeEvent),
 ) -> Result<(), String> {
-    let mut agent = AcmeManager::open(settings, challenges).inspect_err(|e| error!("ACME is off: {e}"))?;
-    notify(AcmeEvent::Certificates(agent.certificates()));
+    let mut manager = AcmeManager::open(settings, challenges).inspect_err(|e| error!("ACME is off: {e}"))?;
+    notify(AcmeEvent::Certificates(manager.usable_certificates()));
     let mut running = FuturesUnordered::new();
     let mut busy: HashSet<CertificateOrder> = HashSet::new();
     loop {
-        let Some(now_wanted) = wanted.borrow_and_update().clone() else {
-            match wanted.changed().await {
+        let Some(now_desired) = desired.borrow_and_update().clone() else {
+            match desired.changed().await {
                 Ok(()) => continue,
                 Err(_) => return Ok(()),
             }
         };
-        let (ready, pause) = agent.next_jobs(&now_wanted, &busy, &notify);
-        let pause = agent.retry_save().map_or(pause, |due| pause.min(due.max(LOOK_AGAIN_MIN)));
-        for job in ready {
-            busy.insert(job.clone());
-            running.push(attempt(agent.desk.clone(), job));
+        let (ready, pause) = manager.next_orders(&now_desired, &busy, &notify);
+        let pause = manager.retry_save().map_or(pause, |due| pause.min(due.max(CHECK_PAUSE_MIN)));
+        for order in ready {
+            busy.insert(order.clone());
+            running.push(attempt(manager.context.clone(), order));
         }
         tokio::select! {
-            changed = wanted.changed() => if changed.is_err() { return Ok(()) },
-            Some((job, outcome)) = running.next(), if !running.is_empty() => {
-                busy.remove(&job);
-                agent.settle(job, outcome, &notify);
+            changed = desired.changed() => if changed.is_err() { return Ok(()) },
+            Some((order, outcome)) = running.next(), if !running.is_empty() => {
+                busy.remove(&order);
+                manager.finish_order(order, outcome, &notify);
             }
             () = tokio::time::sleep(pause) => {}
         }
     }
 }
 
-/// What all attempts share.
+/// The state that all attempts share.
 struct AcmeContext {
     settings: AcmeSettings,
     ca_server: String,
     challenges: Arc<ArcSwap<ChallengeTable>>,
     store: Mutex<Store>,
-    /// Made at the first need, as in Traefik: a proxy with all its certificates talks to nobody.
+    /// Restored or registered for the first order, as in Traefik: a proxy that has all its certificates does not contact the authority.
     account: tokio::sync::Mutex<Option<Account>>,
 }
 
+/// Decides when to order and when to save, and processes the results.
 struct AcmeManager {
-    desk: Arc<AcmeContext>,
-    held: Vec<ManagedCertificate>,
-    attempts: FailureHistory,
-    refused: HashSet<String>,
-    unsaved: SaveRetry,
-    started: Instant,
+    context: Arc<AcmeContext>,
+    certificates: Vec<ManagedCertificate>,
+    failures: FailureHistory,
+    /// Names that cannot be obtained and whose reason has been logged.
+    logged_refusals: HashSet<String>,
+    save_retry: SaveRetry,
+    started_at: Instant,
 }
 
 impl AcmeManager {
@@ -148,65 +151,75 @@ impl AcmeManager {
         let store = Store::open(&settings.storage)?;
         let (ca_server, rewritten) = account::current_ca_server(&settings.ca_server);
         if rewritten {
-            warn!("acme.caServer {} is retired, {ca_server} is used: change the configuration", settings.ca_server);
+            warn!(
+                "acme.caServer {} is retired, {ca_server} is used instead: change the configuration",
+                settings.ca_server
+            );
         }
-        let held = plan::lasting_longest(store.certificates().into_iter().map(held).collect());
-        let desk =
+        let certificates = plan::lasting_longest(store.certificates().into_iter().map(parse_stored).collect());
+        let context =
             AcmeContext { settings, ca_server, challenges, store: Mutex::new(store), account: Default::default() };
-        let (attempts, refused) = (FailureHistory::default(), HashSet::new());
-        let (unsaved, started) = (SaveRetry::default(), Instant::now());
-        Ok(AcmeManager { desk: Arc::new(desk), held, attempts, refused, unsaved, started })
+        Ok(AcmeManager {
+            context: Arc::new(context),
+            certificates,
+            failures: FailureHistory::default(),
+            logged_refusals: HashSet::new(),
+            save_retry: SaveRetry::default(),
+            started_at: Instant::now(),
+        })
     }
 
-    /// Those that last longest first: where several are for one name, handshakes get the first.
-    fn certificates(&self) -> Vec<Arc<Certificate>> {
-        let mut usable: Vec<Arc<Certificate>> = self.held.iter().filter_map(|held| held.certificate.clone()).collect();
+    /// The readable certificates, ordered by expiry with the latest first: of several for one name, handshakes use the first.
+    fn usable_certificates(&self) -> Vec<Arc<Certificate>> {
+        let mut usable: Vec<Arc<Certificate>> =
+            self.certificates.iter().filter_map(|c| c.certificate.clone()).collect();
         usable.sort_by_key(|certificate| Reverse(certificate.not_after_secs));
         usable
     }
 
-    /// The jobs to start now, and how long to sleep when nothing happens.
-    fn next_jobs(
+    /// The orders to start now, and the time until the next check if no event comes before.
+    fn next_orders(
         &mut self,
-        wanted: &DesiredCertificates,
+        desired: &DesiredCertificates,
         busy: &HashSet<CertificateOrder>,
         notify: &impl Fn(AcmeEvent),
     ) -> (Vec<CertificateOrder>, Duration) {
         let now_secs = unix_secs();
-        let plan = plan::plan_orders(wanted, &self.held, now_secs);
-        self.attempts.keep_only(&plan.jobs, &self.held);
+        let plan = plan::plan_orders(desired, &self.certificates, now_secs);
+        self.failures.keep_only(&plan.jobs, &self.certificates);
         self.report_refused(&plan.refused, notify);
-        let now = self.started.elapsed();
+        let now = self.started_at.elapsed();
         let mut ready = Vec::new();
-        // The next one due is not waited for longer than that: the clock may be set meanwhile.
-        let check_every = self.desk.settings.pacing.check_every;
-        let mut pause = plan::next_due(&self.held, now_secs).map_or(check_every, |due| due.min(check_every));
-        let pending: HashSet<&String> = busy.iter().flat_map(|job| &job.names).collect();
-        for job in plan.jobs {
-            let not_before = self.attempts.not_before(&job);
-            // A name that is being obtained is not asked for a second time in another combination.
-            if job.names.iter().any(|name| pending.contains(name)) {
+        // Sleeps for `check_every` at most, even if the next certificate becomes due later: the clock may be set meanwhile.
+        let check_every = self.context.settings.pacing.check_every;
+        let mut pause = plan::next_due(&self.certificates, now_secs).map_or(check_every, |due| due.min(check_every));
+        let pending: HashSet<&String> = busy.iter().flat_map(|order| &order.names).collect();
+        for order in plan.jobs {
+            let not_before = self.failures.not_before(&order);
+            // A name of a running order is not ordered a second time in another combination.
+            if order.names.iter().any(|name| pending.contains(name)) {
                 continue;
             }
             if not_before > now {
                 pause = pause.min(not_before - now);
-            } else if busy.len() + ready.len() < ORDERS_AT_ONCE {
-                ready.push(job);
+            } else if busy.len() + ready.len() < CONCURRENT_ORDERS_MAX {
+                ready.push(order);
             }
         }
-        (ready, pause.max(LOOK_AGAIN_MIN))
+        (ready, pause.max(CHECK_PAUSE_MIN))
     }
 
-    /// Saves again what could not be saved; gives the time until the next try.
+    /// Retries a failed save if it is due. Returns the time until the next attempt, or `None` if nothing is unsaved.
     fn retry_save(&mut self) -> Option<Duration> {
-        let mut store = self.desk.store.lock().unwrap_or_else(PoisonError::into_inner);
-        self.unsaved.retry_if_due(&mut store, self.started.elapsed())
+        let mut store = self.context.store.lock().unwrap_or_else(PoisonError::into_inner);
+        self.save_retry.retry_if_due(&mut store, self.started_at.elapsed())
     }
 
+    /// Logs and reports each name that cannot be obtained once, and again only after a plan without that name.
     fn report_refused(&mut self, refused: &[(String, String)], notify: &impl Fn(AcmeEvent)) {
-        self.refused.retain(|old| refused.iter().any(|(name, _)| name == old));
+        self.logged_refusals.retain(|old| refused.iter().any(|(name, _)| name == old));
         for (name, reason) in refused {
-            if self.refused.insert(name.clone()) {
+            if self.logged_refusals.insert(name.clone()) {
                 error!("no certificate will be requested for {name}: {reason}");
                 let names = vec![name.clone()];
                 notify(AcmeEvent::Failed { names, reason: reason.clone(), failures: 0, retry_in: None });
@@ -214,78 +227,80 @@ impl AcmeManager {
         }
     }
 
-    fn settle(
+    fn finish_order(
         &mut self,
-        job: CertificateOrder,
+        order: CertificateOrder,
         outcome: Result<ManagedCertificate, OrderError>,
         notify: &impl Fn(AcmeEvent),
     ) {
         match outcome {
             Ok(new) => {
-                self.attempts.succeeded(&job, self.started.elapsed(), &self.desk.settings.pacing);
-                match self.held.iter_mut().find(|old| old.stored.is_for_same_names(&new.stored)) {
+                self.failures.succeeded(&order, self.started_at.elapsed(), &self.context.settings.pacing);
+                match self.certificates.iter_mut().find(|old| old.stored.is_for_same_names(&new.stored)) {
                     Some(old) => *old = new,
-                    None => self.held.push(new),
+                    None => self.certificates.push(new),
                 }
-                info!("certificate obtained for {}", job.names.join(", "));
-                notify(AcmeEvent::Certificates(self.certificates()));
-                notify(AcmeEvent::Obtained { names: job.names });
+                info!("certificate obtained for {}", order.names.join(", "));
+                notify(AcmeEvent::Certificates(self.usable_certificates()));
+                notify(AcmeEvent::Obtained { names: order.names });
             }
             Err(failure) => {
-                let pacing = self.desk.settings.pacing;
-                let (failures, pause) = self.attempts.failed(&job, self.started.elapsed(), &pacing, random());
-                let (names, reason) = (job.names.join(", "), &failure.reason);
+                let schedule = self.context.settings.pacing;
+                let (failures, pause) = self.failures.failed(&order, self.started_at.elapsed(), &schedule, random());
+                let (names, reason) = (order.names.join(", "), &failure.reason);
                 error!("no certificate for {names} (try {failures}): {reason}; next try in {} s", pause.as_secs());
-                let (names, reason) = (job.names, failure.reason);
+                let (names, reason) = (order.names, failure.reason);
                 notify(AcmeEvent::Failed { names, reason, failures, retry_in: Some(pause) });
             }
         }
     }
 }
 
-/// What could not be saved before gets its last chance: with this it is gone from memory too.
+/// Makes a last attempt to save: unsaved certificates and an unsaved account exist only in the memory that is freed here.
 impl Drop for AcmeManager {
     fn drop(&mut self) {
-        let mut store = self.desk.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.context.store.lock().unwrap_or_else(PoisonError::into_inner);
         if store.is_unsaved()
             && let Err(e) = store.save()
         {
-            error!("certificates or an account that could not be saved are lost: {e}");
+            error!("certificates or an account could not be saved and are lost: {e}");
         }
     }
 }
 
-/// One try at one certificate, with all that belongs to it: account, order, check, file.
+/// Makes one attempt to obtain one certificate, within `order_max`: account, order, validation, saving.
 async fn attempt(
-    desk: Arc<AcmeContext>,
-    job: CertificateOrder,
+    context: Arc<AcmeContext>,
+    order: CertificateOrder,
 ) -> (CertificateOrder, Result<ManagedCertificate, OrderError>) {
-    let limit = desk.settings.pacing.order_max;
-    let outcome = match tokio::time::timeout(limit, desk.obtain(&job)).await {
+    let limit = context.settings.pacing.order_max;
+    let outcome = match tokio::time::timeout(limit, context.obtain(&order)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(OrderError::because(format!("the authority did not finish within {} s", limit.as_secs()))),
     };
-    (job, outcome)
+    (order, outcome)
 }
 
 impl AcmeContext {
-    async fn obtain(&self, job: &CertificateOrder) -> Result<ManagedCertificate, OrderError> {
+    async fn obtain(&self, order: &CertificateOrder) -> Result<ManagedCertificate, OrderError> {
         let account = self.account().await.map_err(OrderError::because)?;
         let (settings, challenges) = (&self.settings, &self.challenges);
-        let patience = settings.pacing.order_max;
-        let obtained = order::obtain(&account, &job.names, settings.key_type, challenges, patience).await;
+        let timeout = settings.pacing.order_max;
+        let obtained = order::obtain(&account, &order.names, settings.key_type, challenges, timeout).await;
         if obtained.as_ref().is_err_and(|failure| failure.account_is_gone) {
             self.forget_account().await;
         }
-        let new = held(obtained?);
+        let new = parse_stored(obtained?);
         if new.certificate.is_none() {
             return Err(OrderError::because("the authority sent a certificate that cannot be read"));
         }
-        // The certificate works whether or not it could be saved, so it is used either way.
+        // The certificate is usable even if it cannot be saved.
         let saved = self.store.lock().unwrap_or_else(PoisonError::into_inner).put(&new.stored);
         if let Err(e) = saved {
-            let names = job.names.join(", ");
-            error!("the certificate for {names} is in use but gone after a restart, unless it can be saved later: {e}");
+            let names = order.names.join(", ");
+            error!(
+                "the certificate for {names} was obtained but not saved: lost at restart unless a later save succeeds: {e}"
+            );
         }
         Ok(new)
     }
@@ -296,8 +311,8 @@ impl AcmeContext {
             return Ok(account.clone());
         }
         let trust = &self.settings.trust;
-        let known = self.store.lock().unwrap_or_else(PoisonError::into_inner).account(&self.ca_server);
-        let account = match known {
+        let credentials = self.store.lock().unwrap_or_else(PoisonError::into_inner).account(&self.ca_server);
+        let account = match credentials {
             Some(credentials) => account::restore(trust, credentials).await?,
             None => self.register().await?,
         };
@@ -319,24 +334,24 @@ impl AcmeContext {
             );
         }
         if let Err(e) = store.set_account(Some(&credentials)) {
-            error!("the account is registered anew after a restart, unless it can be saved later: {e}");
+            error!("the account was registered but not saved: lost at restart unless a later save succeeds: {e}");
         }
         Ok(account)
     }
 
     async fn forget_account(&self) {
-        warn!("{} does not know our account any more: a new one will be registered", self.ca_server);
+        warn!("{} does not know Ringway's account any more: registering a new one for the next order", self.ca_server);
         *self.account.lock().await = None;
         if let Err(e) = self.store.lock().unwrap_or_else(PoisonError::into_inner).set_account(None) {
-            error!("the unknown account stays in the file until that can be saved: {e}");
+            error!("the account that the authority does not know stays in the file until a later save succeeds: {e}");
         }
     }
 }
 
-fn held(stored: Stored) -> ManagedCertificate {
+fn parse_stored(stored: Stored) -> ManagedCertificate {
     let certificate = Certificate::from_pem(&stored.certificate, &stored.key);
     if let Err(e) = &certificate {
-        error!("the stored certificate for {} is not used and will be renewed: {e}", stored.main);
+        error!("the stored certificate for {} is rejected and will be renewed: {e}", stored.main);
     }
     ManagedCertificate { stored, certificate: certificate.ok().map(Arc::new) }
 }
@@ -348,7 +363,7 @@ fn unix_secs() -> i64 {
 
 fn random() -> u32 {
     let mut bytes = [0; 4];
-    // Without randomness every pause is the shortest of its step, which does no harm.
+    // If the system has no random bytes, the pauses are not lengthened, which does no harm.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     u32::from_le_bytes(bytes)
 }

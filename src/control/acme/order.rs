@@ -1,4 +1,4 @@
-//! One certificate, from order to PEM text, by HTTP-01 (RFC 8555 7.4 and 8.3).
+//! Obtains one certificate, from the order to the PEM text, with the HTTP-01 challenge (RFC 8555 7.4 and 8.3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,12 @@ use super::account::explain;
 use super::keys::{KeyType, NewKey};
 use super::store::Stored;
 
-/// The problem type of an account that the authority does not know (any more) (RFC 8555 6.7).
+/// The problem type for an account that the authority does not know, or does not know any more (RFC 8555 6.7).
 const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
-/// How often an issued certificate is asked for, and the pause between two tries.
+/// The maximum number of attempts to download an issued certificate.
 const DOWNLOADS_MAX: usize = 4;
+/// The pause between two attempts to download a certificate.
 const DOWNLOAD_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why an order failed.
@@ -27,38 +28,38 @@ const DOWNLOAD_PAUSE: Duration = Duration::from_secs(2);
 pub struct OrderError {
     /// A sentence for the log.
     pub reason: String,
-    /// The account is unknown to the authority: register anew before the next try.
+    /// Whether the authority does not know the account: a new one must be registered before the next attempt.
     pub account_is_gone: bool,
 }
 
-/// Obtains one certificate for `names` (the first is the main one).
+/// Obtains one certificate for `names` (the first is the main one). `timeout` limits each wait for the authority to process the order.
 ///
-/// Answers stand in `challenges` exactly as long as the order runs, also when it is dropped half-way.
+/// The challenge responses are in `challenges` until the names are validated, and are removed if the future is dropped before.
 ///
 /// # Errors
-/// [`Failure`], naming the host whose validation failed if there is one.
+/// [`OrderError`], whose reason names the hosts whose validation failed.
 pub async fn obtain(
     account: &Account,
     names: &[String],
     key_type: KeyType,
     challenges: &Arc<ArcSwap<ChallengeTable>>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Stored, OrderError> {
     let identifiers: Vec<Identifier> = names.iter().map(|name| Identifier::Dns(name.clone())).collect();
     let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
-    let policy = RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(patience);
-    let answers = answer_all(&mut order, challenges).await?;
+    let policy = RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(timeout);
+    let responses = publish_challenges(&mut order, challenges).await?;
     let status = match order.state().status {
-        // Authorisations from before are still valid: nothing was asked.
+        // Earlier authorisations of all names are still valid: there is no challenge.
         OrderStatus::Ready => OrderStatus::Ready,
         _ => match order.poll_ready(&policy).await {
             Ok(status) => status,
             Err(error) => return Err(with_reasons(&mut order, OrderError::from(error)).await),
         },
     };
-    drop(answers);
+    drop(responses);
     if status != OrderStatus::Ready {
-        let failure = OrderError::because(format!("the order became {status:?}"));
+        let failure = OrderError::because(format!("the authority set the order to {status:?}"));
         return Err(with_reasons(&mut order, failure).await);
     }
     let key = new_key(key_type).await?;
@@ -68,12 +69,13 @@ pub async fn obtain(
     Ok(Stored { main: main.clone(), sans: sans.to_vec(), certificate: chain.into_bytes(), key: key.pem.into_bytes() })
 }
 
-/// The issued certificate with its chain. Another order would count against the authority's limits, so a download that fails is tried again.
+/// Downloads the issued certificate with its chain. A failed download is retried, because a new order would count against the authority's
+/// limits.
 async fn download(order: &mut Order, policy: &RetryPolicy, pause: Duration) -> Result<String, Error> {
     for _ in 1..DOWNLOADS_MAX {
         match order.poll_certificate(policy).await {
             Err(error) if order.state().status == OrderStatus::Valid => {
-                warn!("the certificate is issued and cannot be downloaded yet: {}", explain(&error));
+                warn!("the certificate is issued but cannot be downloaded yet, trying again: {}", explain(&error));
                 tokio::time::sleep(pause).await;
             }
             outcome => return outcome,
@@ -82,28 +84,33 @@ async fn download(order: &mut Order, policy: &RetryPolicy, pause: Duration) -> R
     order.poll_certificate(policy).await
 }
 
-/// Makes the key away from this thread, which serves every provider: RSA4096, the default, takes seconds.
+/// Generates the key on a blocking thread, because RSA4096, the default, takes seconds and this thread runs all providers.
 async fn new_key(key_type: KeyType) -> Result<NewKey, OrderError> {
-    let made = tokio::task::spawn_blocking(move || key_type.generate()).await;
-    made.map_err(|e| OrderError::because(e.to_string()))?.map_err(OrderError::because)
+    let generated = tokio::task::spawn_blocking(move || key_type.generate()).await;
+    generated.map_err(|e| OrderError::because(e.to_string()))?.map_err(OrderError::because)
 }
 
-/// The answers of one order; dropping them takes them back.
-struct Answers {
+/// The published challenge responses of one order; dropping this removes them from the table.
+struct PublishedChallenges {
     table: Arc<ArcSwap<ChallengeTable>>,
-    given: Vec<(String, String)>,
+    /// Token and host of each response.
+    published: Vec<(String, String)>,
 }
 
-impl Drop for Answers {
+impl Drop for PublishedChallenges {
     fn drop(&mut self) {
-        for (token, host) in &self.given {
+        for (token, host) in &self.published {
             self.table.rcu(|table| table.without(token, host));
         }
     }
 }
 
-async fn answer_all(order: &mut Order, challenges: &Arc<ArcSwap<ChallengeTable>>) -> Result<Answers, OrderError> {
-    let mut answers = Answers { table: challenges.clone(), given: Vec::new() };
+/// Publishes the response to the HTTP-01 challenge of each name that is not authorised yet, and tells the authority that it is ready.
+async fn publish_challenges(
+    order: &mut Order,
+    challenges: &Arc<ArcSwap<ChallengeTable>>,
+) -> Result<PublishedChallenges, OrderError> {
+    let mut responses = PublishedChallenges { table: challenges.clone(), published: Vec::new() };
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization?;
@@ -123,20 +130,20 @@ async fn answer_all(order: &mut Order, challenges: &Arc<ArcSwap<ChallengeTable>>
                 "{host}: the authority offers no http-01 challenge for this name"
             )));
         };
-        let (token, answer) = (challenge.token.clone(), challenge.key_authorization());
-        challenges.rcu(|table| table.with(&token, &host, answer.as_str()));
-        answers.given.push((token, host));
+        let (token, response) = (challenge.token.clone(), challenge.key_authorization());
+        challenges.rcu(|table| table.with(&token, &host, response.as_str()));
+        responses.published.push((token, host));
         challenge.set_ready().await?;
     }
-    Ok(answers)
+    Ok(responses)
 }
 
-/// Adds what the authority says about each failed name: the order itself only says that it failed.
+/// Replaces the reason by the authority's problem for each failed name, if there are any: the order itself only has the status.
 async fn with_reasons(order: &mut Order, failure: OrderError) -> OrderError {
-    // The order's copy of the authorisations is from before the validation.
     let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {
+        // The order's copy of the authorisation dates from before the validation.
         let Ok(state) = authorization.refresh().await else { break };
         let problem = state.challenges.iter().find_map(|challenge| challenge.error.as_ref());
         let Some(problem) = problem else { continue };
@@ -156,7 +163,7 @@ fn signing_request(names: &[String], pair: &rcgen::KeyPair) -> Result<Vec<u8>, S
 }
 
 impl OrderError {
-    /// A failure with a plain reason.
+    /// An error with this reason, for an account that exists.
     pub fn because(reason: impl Into<String>) -> OrderError {
         OrderError { reason: reason.into(), account_is_gone: false }
     }
@@ -181,25 +188,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_thread_goes_on_while_a_key_is_made() {
+    async fn key_generation_does_not_block_the_thread() {
         let mut key = std::pin::pin!(new_key(KeyType::Rsa2048));
-        let mut turns_of_others = 0_u32;
+        let mut other_polls = 0_u32;
         loop {
             tokio::select! {
                 biased;
-                made = &mut key => {
-                    assert!(made.is_ok_and(|key| key.pem.starts_with("-----BEGIN RSA PRIVATE KEY-----")));
+                generated = &mut key => {
+                    assert!(generated.is_ok_and(|key| key.pem.starts_with("-----BEGIN RSA PRIVATE KEY-----")));
                     break;
                 }
-                () = tokio::task::yield_now() => turns_of_others += 1,
+                () = tokio::task::yield_now() => other_polls += 1,
             }
         }
-        assert!(turns_of_others > 0, "the key was made on the thread that waits for it");
+        assert!(other_polls > 0, "the key was generated on the waiting thread");
     }
 
     const CHAIN: &str = "-----BEGIN CERTIFICATE-----";
 
-    /// An authority that has issued a certificate, and hands it out after so many failures.
+    /// An authority that has issued a certificate and serves it after the given number of failed downloads.
     #[derive(Clone)]
     struct Authority {
         failures: usize,
@@ -207,7 +214,7 @@ mod tests {
     }
 
     impl Authority {
-        fn answer(&self, path: &str) -> (u16, String) {
+        fn respond(&self, path: &str) -> (u16, String) {
             match path {
                 "/directory" => {
                     let urls = ["newNonce", "newAccount", "newOrder"].map(|name| format!(r#""{name}":"https://ca.test/{name}""#));
@@ -232,7 +239,7 @@ mod tests {
             &self,
             request: Request<BodyWrapper<Bytes>>,
         ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-            let (status, text) = self.answer(request.uri().path());
+            let (status, text) = self.respond(request.uri().path());
             let response = Response::builder()
                 .status(status)
                 .header("Replay-Nonce", "nonce")
@@ -243,8 +250,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_issued_certificate_whose_download_fails_is_asked_for_again() {
-        for (failures, is_got, downloads) in [(0, true, 1), (3, true, 4), (4, false, 4)] {
+    async fn failed_download_of_issued_certificate_is_retried() {
+        for (failures, is_downloaded, downloads) in [(0, true, 1), (3, true, 4), (4, false, 4)] {
             let authority = Authority { failures, downloads: Arc::default() };
             let counted = Arc::clone(&authority.downloads);
             let new = NewAccount { contact: &[], terms_of_service_agreed: true, only_return_existing: false };
@@ -252,8 +259,8 @@ mod tests {
             let (account, _) =
                 builder.create(&new, "https://ca.test/directory".into(), None).await.expect("an account");
             let mut order = account.order("https://ca.test/order".into()).await.expect("an order");
-            let got = download(&mut order, &RetryPolicy::new(), Duration::ZERO).await;
-            assert_eq!(got.is_ok_and(|chain| chain == CHAIN), is_got, "{failures} failures");
+            let outcome = download(&mut order, &RetryPolicy::new(), Duration::ZERO).await;
+            assert_eq!(outcome.is_ok_and(|chain| chain == CHAIN), is_downloaded, "{failures} failures");
             assert_eq!(counted.load(Relaxed), downloads, "{failures} failures");
         }
     }

@@ -1,4 +1,5 @@
-//! What to ask the certificate authority for, and when to try again. Pure: time and random numbers are arguments.
+//! Plans which certificates to order from the certificate authority, and when to try again after failures. Pure functions: time and random
+//! numbers are arguments.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -8,73 +9,74 @@ use crate::tls::certificate::{Certificate, name_covers};
 
 use super::store::{Stored, unique_names};
 
-/// Certificates with less left are renewed (docs/reference/acme.md#orders-and-renewal), unless they live so short that a third is less.
+/// A certificate is renewed this time before it expires, or with a third of its lifetime left if that is less
+/// (docs/reference/acme.md#orders-and-renewal).
 const RENEW_BEFORE_SECS: i64 = 30 * 86_400;
 
-/// Names that should have a certificate together: one frontend's hosts, or one `[[acme.domains]]` entry.
+/// The names of one desired certificate: the hosts of a frontend's rule, or one `[[acme.domains]]` entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct DomainRequest {
     /// The first name.
     pub main: String,
-    /// The others.
+    /// The other names.
     pub sans: Vec<String>,
 }
 
 impl DomainRequest {
-    /// In their normal form.
+    /// All names, normalised by [`unique_names`].
     fn names(&self) -> Vec<String> {
         unique_names(std::iter::once(&self.main).chain(&self.sans))
     }
 }
 
-/// Everything that is wanted at the moment; the control plane publishes it anew when frontends change.
+/// The certificates that the configuration asks for now. The control plane publishes a new value when frontends change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredCertificates {
-    /// From `[[acme.domains]]` and, with onHostRule, from the frontends' Host rules.
+    /// The requests of `[[acme.domains]]` and, with `onHostRule`, of the frontends' Host rules.
     pub requests: Vec<DomainRequest>,
-    /// Names (also `*.x`) that certificates from the configuration cover already.
+    /// The names (also `*.x`) that certificates of the configuration cover.
     pub covered: Vec<String>,
 }
 
-/// A certificate that is in the store, with what was read from it; `None` when it cannot be read.
+/// A certificate of the store.
 #[derive(Debug, Clone)]
 pub struct ManagedCertificate {
-    /// As in the file.
+    /// The entry of the file.
     pub stored: Stored,
-    /// As handshakes use it.
+    /// The parsed certificate for handshakes; `None` if it cannot be parsed.
     pub certificate: Option<std::sync::Arc<Certificate>>,
 }
 
-/// One certificate to ask for: first name is the main one.
+/// A certificate to order. The first name is the main one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CertificateOrder {
-    /// Lower-cased, unique, at least one.
+    /// At least one name; lower-cased and unique.
     pub names: Vec<String>,
 }
 
-/// What [`jobs`] found.
+/// The result of [`plan_orders`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct OrderPlan {
-    /// To be obtained or renewed.
+    /// The certificates to obtain or renew.
     pub jobs: Vec<CertificateOrder>,
-    /// Names that can never be obtained this way, with the reason.
+    /// The names that cannot be obtained by the HTTP challenge, each with the reason.
     pub refused: Vec<(String, String)>,
 }
 
-/// Which certificates are missing or due for renewal at `now_secs` (seconds since 1970).
+/// Plans the orders for certificates that are missing or due for renewal at `now_secs` (seconds since 1970).
 ///
-/// As in Traefik, a name is not requested when any certificate covers it, and what is left of a request becomes a
-/// certificate of its own (docs/reference/acme.md#which-names). Names are also taken once only when two requests share them. A certificate that is
-/// due covers nothing: its renewal does.
-pub fn plan_orders(wanted: &DesiredCertificates, held: &[ManagedCertificate], now_secs: i64) -> OrderPlan {
+/// As in Traefik, a name is not requested if any certificate covers it, and the other names of the request become a certificate of their
+/// own (docs/reference/acme.md#which-names). A name that two requests share is ordered with the first one only. A certificate that is due
+/// does not cover its names; its renewal does.
+pub fn plan_orders(desired: &DesiredCertificates, certificates: &[ManagedCertificate], now_secs: i64) -> OrderPlan {
     let mut plan = OrderPlan::default();
-    let (due, lasting): (Vec<&ManagedCertificate>, Vec<&ManagedCertificate>) =
-        held.iter().partition(|old| is_due(old.certificate.as_deref(), now_secs));
-    let in_use: HashSet<String> = wanted.requests.iter().flat_map(DomainRequest::names).collect();
-    due.into_iter().for_each(|old| plan.renew(old.stored.names(), &in_use));
-    for request in &wanted.requests {
+    let (due, valid): (Vec<&ManagedCertificate>, Vec<&ManagedCertificate>) =
+        certificates.iter().partition(|managed| is_due(managed.certificate.as_deref(), now_secs));
+    let in_use: HashSet<String> = desired.requests.iter().flat_map(DomainRequest::names).collect();
+    due.into_iter().for_each(|managed| plan.renew(managed.stored.names(), &in_use));
+    for request in &desired.requests {
         let mut names = request.names();
-        names.retain(|name| !is_covered(name, wanted, &lasting, &plan.jobs) && plan.may_ask_for(name));
+        names.retain(|name| !is_covered(name, desired, &valid, &plan.jobs) && plan.check_obtainable(name));
         if !names.is_empty() {
             plan.jobs.push(CertificateOrder { names });
         }
@@ -83,11 +85,12 @@ pub fn plan_orders(wanted: &DesiredCertificates, held: &[ManagedCertificate], no
 }
 
 impl OrderPlan {
-    /// A certificate is renewed whole or not at all. One that cannot be had again, or of whose names some are in use and some
-    /// are not, would take those in use down with the rest (a name that was given up mostly leads nowhere): they get
-    /// certificates of their own. One that nobody uses is renewed, as in Traefik.
+    /// Plans the renewal of a due certificate with `names`, for all of them or not at all. A certificate with a name that cannot be
+    /// obtained, or with some names in use and some not, is not renewed: the order would fail for the names in use too, because a name that
+    /// is no longer used mostly does not lead to this proxy any more. The names in use get certificates of their own. A certificate
+    /// without any name in use is renewed, as in Traefik.
     fn renew(&mut self, names: Vec<String>, in_use: &HashSet<String>) {
-        let obtainable = names.iter().filter(|name| self.may_ask_for(name)).count();
+        let obtainable = names.iter().filter(|name| self.check_obtainable(name)).count();
         let used = names.iter().filter(|name| in_use.contains(*name)).count();
         let is_whole = obtainable == names.len() && (used == names.len() || used == 0);
         if is_whole && !names.is_empty() {
@@ -95,82 +98,84 @@ impl OrderPlan {
         }
     }
 
-    /// Notes why, if not.
-    fn may_ask_for(&mut self, name: &str) -> bool {
-        let why = unobtainable(name);
-        let may = why.is_none();
-        self.refused.extend(why.map(|why| (name.to_owned(), why)));
-        may
+    /// Whether a certificate for `name` can be obtained. If not, the name is added to `refused` with the reason.
+    fn check_obtainable(&mut self, name: &str) -> bool {
+        let reason = unobtainable_reason(name);
+        let is_obtainable = reason.is_none();
+        self.refused.extend(reason.map(|reason| (name.to_owned(), reason)));
+        is_obtainable
     }
 }
 
-/// Is it time to renew: fewer than 30 days left, or than a third of its life if that is less; or is it unreadable?
+/// Whether a certificate has to be renewed: it cannot be read (`None`), or has fewer than 30 days left, or than a third of its lifetime if
+/// that is less.
 pub fn is_due(certificate: Option<&Certificate>, now_secs: i64) -> bool {
     certificate.is_none_or(|certificate| due_from_secs(certificate) <= now_secs)
 }
 
-/// The time until the next certificate becomes due. One that is due already has its own pauses.
-pub fn next_due(held: &[ManagedCertificate], now_secs: i64) -> Option<Duration> {
-    let certificates = held.iter().filter_map(|old| old.certificate.as_deref());
-    let waits = certificates.filter_map(|certificate| u64::try_from(due_from_secs(certificate) - now_secs).ok());
+/// The time until the next certificate becomes due. Certificates that are due already do not count: [`FailureHistory`] has their pauses.
+pub fn next_due(certificates: &[ManagedCertificate], now_secs: i64) -> Option<Duration> {
+    let readable = certificates.iter().filter_map(|managed| managed.certificate.as_deref());
+    let waits = readable.filter_map(|certificate| u64::try_from(due_from_secs(certificate) - now_secs).ok());
     waits.filter(|secs| *secs > 0).min().map(Duration::from_secs)
 }
 
-/// The first second at which it is due.
+/// The first second (since 1970) at which a certificate is due.
 fn due_from_secs(certificate: &Certificate) -> i64 {
-    let life = certificate.not_after_secs - certificate.not_before_secs;
-    certificate.not_after_secs - RENEW_BEFORE_SECS.min(life / 3) + 1
+    let lifetime = certificate.not_after_secs - certificate.not_before_secs;
+    certificate.not_after_secs - RENEW_BEFORE_SECS.min(lifetime / 3) + 1
 }
 
-/// Of several certificates for the same names only the one that lasts longest: a renewal takes the place of one, and the others would
-/// be due for ever.
-pub fn lasting_longest(mut held: Vec<ManagedCertificate>) -> Vec<ManagedCertificate> {
-    held.sort_by_key(|held| Reverse(held.certificate.as_ref().map(|certificate| certificate.not_after_secs)));
+/// Keeps, of several certificates for the same names, only the one that expires last: a renewal replaces only one of them, so the others
+/// would stay due indefinitely.
+pub fn lasting_longest(mut certificates: Vec<ManagedCertificate>) -> Vec<ManagedCertificate> {
+    certificates.sort_by_key(|managed| Reverse(managed.certificate.as_ref().map(|c| c.not_after_secs)));
     let mut seen = HashSet::new();
-    held.retain(|held| seen.insert(held.stored.sorted_names()));
-    held
+    certificates.retain(|managed| seen.insert(managed.stored.sorted_names()));
+    certificates
 }
 
 fn is_covered(
     name: &str,
-    wanted: &DesiredCertificates,
-    lasting: &[&ManagedCertificate],
-    jobs: &[CertificateOrder],
+    desired: &DesiredCertificates,
+    valid: &[&ManagedCertificate],
+    orders: &[CertificateOrder],
 ) -> bool {
-    wanted.covered.iter().any(|own| name_covers(&own.to_lowercase(), name))
-        || lasting.iter().filter_map(|old| old.certificate.as_ref()).any(|certificate| certificate.covers(name))
-        || jobs.iter().flat_map(|job| &job.names).any(|own| own == name)
+    desired.covered.iter().any(|covered| name_covers(&covered.to_lowercase(), name))
+        || valid.iter().filter_map(|managed| managed.certificate.as_ref()).any(|certificate| certificate.covers(name))
+        || orders.iter().flat_map(|order| &order.names).any(|ordered| ordered == name)
 }
 
-fn unobtainable(name: &str) -> Option<String> {
+/// Why no certificate for `name` can be obtained; `None` if one can.
+fn unobtainable_reason(name: &str) -> Option<String> {
     if name.contains('*') {
         return Some("a wildcard needs the DNS challenge, which this proxy does not have: list the names".into());
     }
-    let label = |label: &str| {
-        let fine = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        fine && (1..=63).contains(&label.len())
+    let is_label = |label: &str| {
+        let has_label_bytes = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        has_label_bytes && (1..=63).contains(&label.len())
     };
-    match name.len() <= 253 && name.split('.').all(label) {
+    match name.len() <= 253 && name.split('.').all(is_label) {
         true => None,
         false => Some("it is not a DNS name: write international names in their xn-- form".into()),
     }
 }
 
-/// How often to try again after failures.
+/// The pauses between attempts, and the time-out of an order.
 #[derive(Debug, Clone, Copy)]
 pub struct RetrySchedule {
-    /// Pause after the first failure; every further one triples it.
+    /// The pause after the first failure; every further failure triples it.
     pub retry_first: Duration,
-    /// The longest pause.
+    /// The maximum pause.
     pub retry_max: Duration,
-    /// Pause between looks at what is due when nothing else happens.
+    /// The maximum time between two checks of which certificates are due.
     pub check_every: Duration,
-    /// The longest time for one certificate from order to file.
+    /// The time-out of one attempt, from the order to the saved file.
     pub order_max: Duration,
 }
 
 impl Default for RetrySchedule {
-    /// At 0, 2, 8, 26, 80 minutes and so on up to every 12 hours: four tries in the first hour stay under the five
+    /// Attempts at 0, 2, 8, 26, 80 minutes and so on, with pauses up to 12 hours: four attempts in the first hour stay below the five
     /// failed validations per hour that Let's Encrypt allows for a name.
     fn default() -> RetrySchedule {
         RetrySchedule {
@@ -183,8 +188,8 @@ impl Default for RetrySchedule {
 }
 
 impl RetrySchedule {
-    /// The pause after `failures` failures in a row, up to a fifth longer by `random` so that many proxies (or
-    /// names) that failed together do not come back together.
+    /// The pause after `failures` failures in a row. `random` lengthens it by up to a fifth, so that proxies (or names) that failed at the
+    /// same time do not try again at the same time.
     pub fn pause(&self, failures: u32, random: u32) -> Duration {
         let factor = 3u32.saturating_pow(failures.saturating_sub(1));
         let pause = self.retry_first.saturating_mul(factor).min(self.retry_max);
@@ -192,43 +197,45 @@ impl RetrySchedule {
     }
 }
 
-/// Failures by job, so that each has its own rhythm. Time is counted from an origin that the caller chooses.
+/// The failures in a row of each order, and the time before which the order is not tried again. Times are durations since an origin that
+/// the caller chooses.
 #[derive(Debug, Default)]
 pub struct FailureHistory {
     failed: HashMap<CertificateOrder, (u32, Duration)>,
 }
 
 impl FailureHistory {
-    /// Notes a failure at `now` and returns how many there were and the pause before the next try.
+    /// Records a failure at `now`. Returns the number of failures in a row and the pause before the next attempt.
     pub fn failed(
         &mut self,
-        job: &CertificateOrder,
+        order: &CertificateOrder,
         now: Duration,
-        pacing: &RetrySchedule,
+        schedule: &RetrySchedule,
         random: u32,
     ) -> (u32, Duration) {
-        let entry = self.failed.entry(job.clone()).or_default();
+        let entry = self.failed.entry(order.clone()).or_default();
         entry.0 += 1;
-        let pause = pacing.pause(entry.0, random);
+        let pause = schedule.pause(entry.0, random);
         entry.1 = now + pause;
         (entry.0, pause)
     }
 
-    /// Forgets the failures of a job. Should the new certificate look due at once (a clock that is wrong by months, an
-    /// authority that issues it in the past), it is not ordered again before the longest pause is over.
-    pub fn succeeded(&mut self, job: &CertificateOrder, now: Duration, pacing: &RetrySchedule) {
-        self.failed.insert(job.clone(), (0, now + pacing.retry_max));
+    /// Forgets the failures of an order. If the new certificate is due at once (the clock is wrong by months, or the authority dates it
+    /// in the past), it is not ordered again before the maximum pause has elapsed.
+    pub fn succeeded(&mut self, order: &CertificateOrder, now: Duration, schedule: &RetrySchedule) {
+        self.failed.insert(order.clone(), (0, now + schedule.retry_max));
     }
 
-    /// Forgets jobs that nobody wants any more. The renewal of a certificate that is `held` pauses on: it is wanted again as soon as all of
-    /// its names are.
-    pub fn keep_only(&mut self, jobs: &[CertificateOrder], held: &[ManagedCertificate]) {
-        self.failed.retain(|job, _| jobs.contains(job) || held.iter().any(|old| old.stored.names() == job.names));
+    /// Forgets orders that are not planned any more. The pause of an order that renews one of `certificates` is kept: the renewal is
+    /// planned again as soon as all its names are in use again.
+    pub fn keep_only(&mut self, planned: &[CertificateOrder], certificates: &[ManagedCertificate]) {
+        let renews = |order: &CertificateOrder| certificates.iter().any(|old| old.stored.names() == order.names);
+        self.failed.retain(|order, _| planned.contains(order) || renews(order));
     }
 
-    /// When a job may be tried: zero when it has not failed.
-    pub fn not_before(&self, job: &CertificateOrder) -> Duration {
-        self.failed.get(job).map_or(Duration::ZERO, |(_, at)| *at)
+    /// The time before which an order must not be tried; zero if it has neither failed nor succeeded.
+    pub fn not_before(&self, order: &CertificateOrder) -> Duration {
+        self.failed.get(order).map_or(Duration::ZERO, |(_, at)| *at)
     }
 }
 
@@ -240,135 +247,152 @@ mod tests {
 
     const DAY: i64 = 86_400;
 
-    fn held(names: &[&str], left_days: i64, life_days: i64) -> ManagedCertificate {
-        let made = Certificate::generated([0; 32], std::time::SystemTime::UNIX_EPOCH).unwrap();
+    fn managed(names: &[&str], left_days: i64, life_days: i64) -> ManagedCertificate {
+        let generated = Certificate::generated([0; 32], std::time::SystemTime::UNIX_EPOCH).unwrap();
         let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
         let stored = Stored { main: names[0].clone(), sans: names[1..].to_vec(), certificate: vec![], key: vec![] };
         let not_before_secs = (left_days - life_days) * DAY;
-        let certificate = Certificate { names, not_before_secs, not_after_secs: left_days * DAY, ..made };
+        let certificate = Certificate { names, not_before_secs, not_after_secs: left_days * DAY, ..generated };
         ManagedCertificate { stored, certificate: Some(Arc::new(certificate)) }
     }
 
-    fn want(requests: &[&[&str]], covered: &[&str]) -> DesiredCertificates {
+    fn desire(requests: &[&[&str]], covered: &[&str]) -> DesiredCertificates {
         let text = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
         let request = |names: &&[&str]| DomainRequest { main: names[0].into(), sans: text(&names[1..]) };
         DesiredCertificates { requests: requests.iter().map(request).collect(), covered: text(covered) }
     }
 
     fn names(plan: &OrderPlan) -> Vec<String> {
-        plan.jobs.iter().map(|job| job.names.join(",")).collect()
+        plan.jobs.iter().map(|order| order.names.join(",")).collect()
     }
 
     #[test]
     fn only_uncovered_names_are_requested_once() {
-        let wanted = want(&[&["A.x.", "b.x", "a.x"], &["b.x", "c.x"], &["d.y"], &["own.z", "e.z"]], &["*.y", "OWN.z"]);
-        assert_eq!(names(&plan_orders(&wanted, &[], 0)), ["a.x,b.x", "c.x", "e.z"]);
-        assert_eq!(names(&plan_orders(&wanted, &[held(&["a.x", "*.z"], 80, 90)], 0)), ["b.x", "c.x"]);
+        let desired =
+            desire(&[&["A.x.", "b.x", "a.x"], &["b.x", "c.x"], &["d.y"], &["own.z", "e.z"]], &["*.y", "OWN.z"]);
+        assert_eq!(names(&plan_orders(&desired, &[], 0)), ["a.x,b.x", "c.x", "e.z"]);
+        assert_eq!(names(&plan_orders(&desired, &[managed(&["a.x", "*.z"], 80, 90)], 0)), ["b.x", "c.x"]);
     }
 
     #[test]
     fn renewal_is_due_under_30_days_or_a_third() {
         assert_eq!(
-            names(&plan_orders(&DesiredCertificates::default(), &[held(&["a.x", "b.x"], 29, 90)], 0)),
+            names(&plan_orders(&DesiredCertificates::default(), &[managed(&["a.x", "b.x"], 29, 90)], 0)),
             ["a.x,b.x"]
         );
-        assert!(plan_orders(&DesiredCertificates::default(), &[held(&["a.x"], 30, 90)], 0).jobs.is_empty());
-        assert!(plan_orders(&DesiredCertificates::default(), &[held(&["a.x"], 3, 6)], 0).jobs.is_empty());
-        assert_eq!(names(&plan_orders(&DesiredCertificates::default(), &[held(&["a.x"], 1, 6)], 0)), ["a.x"]);
-        assert_eq!(names(&plan_orders(&DesiredCertificates::default(), &[held(&["a.x"], -5, 90)], 0)), ["a.x"]);
-        let unreadable = ManagedCertificate { certificate: None, ..held(&["a.x"], 80, 90) };
+        assert!(plan_orders(&DesiredCertificates::default(), &[managed(&["a.x"], 30, 90)], 0).jobs.is_empty());
+        assert!(plan_orders(&DesiredCertificates::default(), &[managed(&["a.x"], 3, 6)], 0).jobs.is_empty());
+        assert_eq!(names(&plan_orders(&DesiredCertificates::default(), &[managed(&["a.x"], 1, 6)], 0)), ["a.x"]);
+        assert_eq!(names(&plan_orders(&DesiredCertificates::default(), &[managed(&["a.x"], -5, 90)], 0)), ["a.x"]);
+        let unreadable = ManagedCertificate { certificate: None, ..managed(&["a.x"], 80, 90) };
         assert_eq!(names(&plan_orders(&DesiredCertificates::default(), &[unreadable], 0)), ["a.x"]);
     }
 
     #[test]
-    fn a_due_renewal_and_a_request_for_the_same_name_are_one_job() {
-        let unreadable = ManagedCertificate { certificate: None, ..held(&["a.x"], 80, 90) };
-        assert_eq!(names(&plan_orders(&want(&[&["a.x"]], &[]), &[unreadable], 0)), ["a.x"]);
+    fn due_renewal_and_request_for_same_name_are_one_order() {
+        let unreadable = ManagedCertificate { certificate: None, ..managed(&["a.x"], 80, 90) };
+        assert_eq!(names(&plan_orders(&desire(&[&["a.x"]], &[]), &[unreadable], 0)), ["a.x"]);
     }
 
     #[test]
-    fn the_next_certificate_that_becomes_due_is_waited_for() {
+    fn next_due_is_time_until_next_certificate_becomes_due() {
         let hour = Duration::from_secs(3600);
-        let wait = |held: &[ManagedCertificate], now| next_due(held, now);
-        // A life of 6 hours: due when less than 2 are left, so from the second after 4 of them are over.
-        let mut short = held(&["a.x"], 0, 0);
-        let made = Certificate {
+        let wait = |certificates: &[ManagedCertificate], now| next_due(certificates, now);
+        // A lifetime of 6 hours: due when less than 2 hours are left, so 4 hours and one second after its beginning.
+        let mut short = managed(&["a.x"], 0, 0);
+        let six_hours = Certificate {
             not_before_secs: 0,
             not_after_secs: 6 * 3600,
             ..Arc::into_inner(short.certificate.unwrap()).unwrap()
         };
-        short.certificate = Some(Arc::new(made));
+        short.certificate = Some(Arc::new(six_hours));
         let second = Duration::from_secs(1);
         assert_eq!(wait(std::slice::from_ref(&short), 0), Some(4 * hour + second));
-        assert_eq!(wait(&[held(&["b.x"], 90, 90), short.clone()], 4 * 3600), Some(second));
+        assert_eq!(wait(&[managed(&["b.x"], 90, 90), short.clone()], 4 * 3600), Some(second));
         assert!(!is_due(short.certificate.as_deref(), 4 * 3600) && is_due(short.certificate.as_deref(), 4 * 3600 + 1));
-        assert_eq!(wait(&[held(&["b.x"], 90, 90), short.clone()], 4 * 3600 + 1), Some(60 * 24 * hour - 4 * hour));
-        assert_eq!(wait(&[short, ManagedCertificate { certificate: None, ..held(&["c.x"], 80, 90) }], 7 * 3600), None);
-    }
-
-    #[test]
-    fn names_that_were_given_up_take_no_other_down() {
-        let due = [held(&["a.x", "B.x."], 29, 90)];
-        let plans =
-            |requests: &[&[&str]], due: &[ManagedCertificate]| names(&plan_orders(&want(requests, &[]), due, 0));
-        assert_eq!(plans(&[&["b.x"], &["a.x"]], &due), ["a.x,b.x"], "all are in use");
-        assert_eq!(plans(&[&["A.x"]], &due), ["a.x"], "b.x would make the renewal fail for ever");
-        assert_eq!(plans(&[&["c.x"]], &due), ["a.x,b.x", "c.x"], "nobody uses it");
-        assert_eq!(plans(&[&["a.x"]], &[due[0].clone(), held(&["a.x"], 80, 90)]), [""; 0], "a.x has its own");
-        assert_eq!(plans(&[&["a.x"]], &[held(&["a.x", "b.x"], 30, 90)]), [""; 0], "it is not due");
-    }
-
-    #[test]
-    fn hosts_of_a_wildcard_that_is_due_get_certificates_of_their_own() {
-        let due = [held(&["*.x", "x"], 29, 90)];
-        let plan = plan_orders(&want(&[&["a.x", "b.x"], &["x"]], &[]), &due, 0);
-        assert_eq!(names(&plan), ["a.x,b.x", "x"]);
-        assert_eq!(plan.refused.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["*.x"]);
-        assert!(
-            plan_orders(&DesiredCertificates::default(), &due, 0).jobs.is_empty(),
-            "the authority would refuse it for ever"
+        assert_eq!(wait(&[managed(&["b.x"], 90, 90), short.clone()], 4 * 3600 + 1), Some(60 * 24 * hour - 4 * hour));
+        assert_eq!(
+            wait(&[short, ManagedCertificate { certificate: None, ..managed(&["c.x"], 80, 90) }], 7 * 3600),
+            None
         );
     }
 
     #[test]
-    fn of_certificates_for_the_same_names_the_one_that_lasts_longest_is_kept() {
-        let unreadable = ManagedCertificate { certificate: None, ..held(&["a.x", "b.x"], 99, 99) };
-        let all = vec![unreadable, held(&["a.x", "b.x"], 5, 90), held(&["a.x"], 6, 90), held(&["b.x", "A.x"], 80, 90)];
+    fn unused_names_do_not_block_renewal_of_used_names() {
+        let due = [managed(&["a.x", "B.x."], 29, 90)];
+        let plans =
+            |requests: &[&[&str]], due: &[ManagedCertificate]| names(&plan_orders(&desire(requests, &[]), due, 0));
+        assert_eq!(plans(&[&["b.x"], &["a.x"]], &due), ["a.x,b.x"], "all are in use");
+        assert_eq!(plans(&[&["A.x"]], &due), ["a.x"], "b.x would make every renewal fail");
+        assert_eq!(plans(&[&["c.x"]], &due), ["a.x,b.x", "c.x"], "none of its names is in use");
+        assert_eq!(
+            plans(&[&["a.x"]], &[due[0].clone(), managed(&["a.x"], 80, 90)]),
+            [""; 0],
+            "a.x has a certificate of its own"
+        );
+        assert_eq!(plans(&[&["a.x"]], &[managed(&["a.x", "b.x"], 30, 90)]), [""; 0], "the certificate is not due");
+    }
+
+    #[test]
+    fn hosts_of_due_wildcard_get_certificates_of_their_own() {
+        let due = [managed(&["*.x", "x"], 29, 90)];
+        let plan = plan_orders(&desire(&[&["a.x", "b.x"], &["x"]], &[]), &due, 0);
+        assert_eq!(names(&plan), ["a.x,b.x", "x"]);
+        assert_eq!(plan.refused.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["*.x"]);
+        assert!(
+            plan_orders(&DesiredCertificates::default(), &due, 0).jobs.is_empty(),
+            "the authority would always refuse it"
+        );
+    }
+
+    #[test]
+    fn longest_lasting_certificate_for_same_names_is_kept() {
+        let unreadable = ManagedCertificate { certificate: None, ..managed(&["a.x", "b.x"], 99, 99) };
+        let all = vec![
+            unreadable,
+            managed(&["a.x", "b.x"], 5, 90),
+            managed(&["a.x"], 6, 90),
+            managed(&["b.x", "A.x"], 80, 90),
+        ];
         let kept: Vec<i64> =
-            lasting_longest(all).iter().map(|held| held.certificate.as_ref().unwrap().not_after_secs).collect();
+            lasting_longest(all).iter().map(|managed| managed.certificate.as_ref().unwrap().not_after_secs).collect();
         assert_eq!(kept, [80 * DAY, 6 * DAY]);
     }
 
     #[test]
     fn wildcards_and_non_names_are_refused_with_a_reason() {
-        let plan = plan_orders(&want(&[&["*.x", "ok.x"], &["bad name"], &[""]], &[]), &[], 0);
+        let plan = plan_orders(&desire(&[&["*.x", "ok.x"], &["bad name"], &[""]], &[]), &[], 0);
         assert_eq!(names(&plan), ["ok.x"]);
         assert_eq!(plan.refused.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["*.x", "bad name"]);
     }
 
     #[test]
     fn pauses_grow_threefold_up_to_the_limit() {
-        let pacing = RetrySchedule::default();
-        let minutes = |failures| pacing.pause(failures, 0).as_secs() / 60;
+        let schedule = RetrySchedule::default();
+        let minutes = |failures| schedule.pause(failures, 0).as_secs() / 60;
         assert_eq!([1, 2, 3, 4].map(minutes), [2, 6, 18, 54]);
-        assert_eq!(pacing.pause(40, 0), pacing.retry_max);
-        assert_eq!(pacing.pause(1, u32::MAX), Duration::from_secs(144));
+        assert_eq!(schedule.pause(40, 0), schedule.retry_max);
+        assert_eq!(schedule.pause(1, u32::MAX), Duration::from_secs(144));
     }
 
     #[test]
-    fn attempts_are_kept_by_job() {
-        let (mut attempts, job) = (FailureHistory::default(), CertificateOrder { names: vec!["a.x".into()] });
-        let pacing = RetrySchedule::default();
-        assert_eq!(attempts.not_before(&job), Duration::ZERO);
-        assert_eq!(attempts.failed(&job, Duration::from_secs(10), &pacing, 0), (1, Duration::from_secs(120)));
-        assert_eq!(attempts.failed(&job, Duration::from_secs(200), &pacing, 0).0, 2);
-        assert_eq!(attempts.not_before(&job), Duration::from_secs(560));
-        attempts.succeeded(&job, Duration::from_secs(600), &pacing);
-        assert_eq!(attempts.not_before(&job), Duration::from_secs(600) + pacing.retry_max);
-        let held = [held(&["a.x"], 0, 90)];
-        attempts.keep_only(&[], &held);
-        assert_eq!(attempts.not_before(&job), Duration::from_secs(600) + pacing.retry_max, "its renewal pauses on");
-        attempts.keep_only(&[], &[]);
-        assert_eq!(attempts.not_before(&job), Duration::ZERO);
+    fn failures_are_kept_per_order() {
+        let (mut failures, order) = (FailureHistory::default(), CertificateOrder { names: vec!["a.x".into()] });
+        let schedule = RetrySchedule::default();
+        assert_eq!(failures.not_before(&order), Duration::ZERO);
+        assert_eq!(failures.failed(&order, Duration::from_secs(10), &schedule, 0), (1, Duration::from_secs(120)));
+        assert_eq!(failures.failed(&order, Duration::from_secs(200), &schedule, 0).0, 2);
+        assert_eq!(failures.not_before(&order), Duration::from_secs(560));
+        failures.succeeded(&order, Duration::from_secs(600), &schedule);
+        assert_eq!(failures.not_before(&order), Duration::from_secs(600) + schedule.retry_max);
+        let certificates = [managed(&["a.x"], 0, 90)];
+        failures.keep_only(&[], &certificates);
+        assert_eq!(
+            failures.not_before(&order),
+            Duration::from_secs(600) + schedule.retry_max,
+            "the renewal keeps its pause"
+        );
+        failures.keep_only(&[], &[]);
+        assert_eq!(failures.not_before(&order), Duration::ZERO);
     }
 }

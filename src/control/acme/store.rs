@@ -1,7 +1,7 @@
-//! `acme.json` in Traefik's layout (docs/reference/acme.md#acme-json).
+//! The contents of `acme.json`, in Traefik's layout (docs/reference/acme.md#acme-json).
 //!
-//! The file stays one that Traefik 1.7 can take back: its own account is never touched, ours stands under a key that
-//! Traefik ignores, and what is unknown to us is written back as it was.
+//! Traefik 1.7 can read the file again at any time: Traefik's account is never changed, Ringway's account is stored under a key that
+//! Traefik ignores, and unknown fields are written back unchanged.
 
 use std::path::Path;
 
@@ -12,44 +12,45 @@ use serde_json::{Map, Value, json};
 
 use super::atomic_file::{self, OsFile, Saved};
 
-/// Where our own account stands. Traefik's is an RSA key, which our ACME client cannot sign with.
+/// The key of Ringway's account. Traefik's account has an RSA key, which the ACME client library cannot sign with.
 const OWN_ACCOUNT: &str = "RingwayAccount";
 
-/// The file and what it holds.
+/// The file and its contents in memory.
 #[derive(Debug)]
 pub struct Store {
-    disk: OsFile,
-    shown: String,
+    file: OsFile,
+    /// The path for messages.
+    shown_path: String,
     root: Map<String, Value>,
-    /// The last save failed: the file is behind what is in memory.
+    /// Whether the last save failed, so that the file is older than `root`.
     unsaved: bool,
 }
 
-/// One entry of `Certificates`.
+/// An entry of `Certificates`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// `Domain.Main`.
     pub main: String,
     /// `Domain.SANs`.
     pub sans: Vec<String>,
-    /// PEM chain.
+    /// The certificate chain in PEM.
     pub certificate: Vec<u8>,
-    /// PEM key.
+    /// The private key in PEM.
     pub key: Vec<u8>,
 }
 
 impl Stored {
-    /// Main name and the others, lower-cased, without trailing dots, each once, in order.
+    /// The main name and the other names, normalised by [`unique_names`].
     pub fn names(&self) -> Vec<String> {
         unique_names(std::iter::once(&self.main).chain(&self.sans))
     }
 
-    /// Is this a certificate for the same names, so that one replaces the other?
+    /// Whether both certificates are for the same names, so that one replaces the other.
     pub fn is_for_same_names(&self, other: &Stored) -> bool {
         self.sorted_names() == other.sorted_names()
     }
 
-    /// The same for all certificates of which one replaces the other.
+    /// The names in sorted order: equal for certificates that replace each other.
     pub fn sorted_names(&self) -> Vec<String> {
         let mut names = self.names();
         names.sort_unstable();
@@ -57,7 +58,8 @@ impl Stored {
     }
 }
 
-/// Lower-cased names without trailing dots and blanks, each once, in order (docs/reference/acme.md#which-names).
+/// Normalises names: lower case, without blanks around them and trailing dots, each name once, in the given order
+/// (docs/reference/acme.md#which-names).
 pub fn unique_names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut unique = Vec::new();
     for name in names {
@@ -70,39 +72,40 @@ pub fn unique_names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> 
 }
 
 impl Store {
-    /// Opens the file, repairing an interrupted save. A missing or empty file is created at once, as Traefik does;
-    /// any other is left byte for byte until there is something to save.
+    /// Opens the file and repairs an interrupted save. A missing or empty file is created at once, as in Traefik; any other file stays byte
+    /// for byte until there is something to save.
     ///
     /// # Errors
-    /// A sentence for the log; ACME is then off and the proxy goes on (docs/reference/acme.md#when-acme-is-off, docs/reference/static-configuration.md#errors).
+    /// A sentence for the log; ACME is then off and the proxy keeps serving (docs/reference/acme.md#when-acme-is-off).
     pub fn open(path: &Path) -> Result<Store, String> {
-        let mut disk = OsFile::new(path);
-        let shown = path.display().to_string();
-        disk.check_permissions()?;
-        let found = atomic_file::load(&mut disk).map_err(|e| format!("{shown} cannot be read: {e}"))?;
-        match found {
+        let mut file = OsFile::new(path);
+        let shown_path = path.display().to_string();
+        file.check_permissions()?;
+        let content = atomic_file::load(&mut file).map_err(|e| format!("{shown_path} cannot be read: {e}"))?;
+        match content {
             Some(content) => {
-                let root = parse(&content).map_err(|e| format!("{shown} {e}"))?;
-                Ok(Store { disk, root, shown, unsaved: false })
+                let root = parse(&content).map_err(|e| format!("{shown_path} {e}"))?;
+                Ok(Store { file, root, shown_path, unsaved: false })
             }
             None => {
-                let mut store = Store { disk, root: empty(), shown, unsaved: false };
+                let mut store = Store { file, root: empty(), shown_path, unsaved: false };
                 store.save()?;
                 Ok(store)
             }
         }
     }
 
-    /// All usable entries; those without certificate or key are dropped (docs/reference/acme.md#acme-json).
+    /// The usable entries. Entries without a certificate or key are ignored (docs/reference/acme.md#acme-json).
     pub fn certificates(&self) -> Vec<Stored> {
         let list = self.root.get("Certificates").and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(stored).collect()
+        list.into_iter().flatten().filter_map(parse_entry).collect()
     }
 
-    /// Adds a certificate, in the place of the first one for the same names if there is one; further ones go. Saves.
+    /// Adds a certificate and saves the file. The certificate replaces the first entry for the same names; further entries for these names,
+    /// and unusable entries, are removed.
     ///
     /// # Errors
-    /// A sentence for the log when the file cannot be written; the certificate is still in memory.
+    /// A sentence for the log if the file cannot be written; the certificate stays in memory.
     pub fn put(&mut self, new: &Stored) -> Result<Saved, String> {
         let entry = self.root.entry("Certificates").or_insert(Value::Null);
         if !entry.is_array() {
@@ -110,7 +113,7 @@ impl Store {
         }
         if let Some(list) = entry.as_array_mut() {
             let mut is_placed = false;
-            list.retain_mut(|entry| match stored(entry) {
+            list.retain_mut(|entry| match parse_entry(entry) {
                 None => false,
                 Some(old) if !old.is_for_same_names(new) => true,
                 Some(_) => {
@@ -125,24 +128,24 @@ impl Store {
         self.save()
     }
 
-    /// Our account with the directory at `ca_server`, if one was registered before.
+    /// Ringway's account with the authority whose directory is `ca_server`, if one has been registered.
     pub fn account(&self, ca_server: &str) -> Option<AccountCredentials> {
-        let own = self.root.get(OWN_ACCOUNT)?;
-        if own.get("directory").and_then(Value::as_str) != Some(ca_server) {
+        let account = self.root.get(OWN_ACCOUNT)?;
+        if account.get("directory").and_then(Value::as_str) != Some(ca_server) {
             return None;
         }
-        serde_json::from_value(own.clone()).ok()
+        serde_json::from_value(account.clone()).ok()
     }
 
-    /// Does the file hold an account that Traefik registered?
+    /// Whether the file holds an account that Traefik registered.
     pub fn has_traefik_account(&self) -> bool {
         self.root.get("Account").and_then(|account| account.get("PrivateKey")).is_some_and(|key| !key.is_null())
     }
 
-    /// Remembers our account, or forgets it.
+    /// Stores Ringway's account, or removes it if `None`, and saves the file.
     ///
     /// # Errors
-    /// A sentence for the log when the file cannot be written.
+    /// A sentence for the log if the file cannot be written.
     pub fn set_account(&mut self, account: Option<&AccountCredentials>) -> Result<Saved, String> {
         match account {
             Some(account) => {
@@ -156,20 +159,20 @@ impl Store {
         self.save()
     }
 
-    /// The last save failed, and none has succeeded since.
+    /// Whether the last save failed.
     pub fn is_unsaved(&self) -> bool {
         self.unsaved
     }
 
-    /// Writes all that is in memory.
+    /// Writes the contents in memory to the file.
     ///
     /// # Errors
-    /// A sentence for the log when the file cannot be written; see [`Store::is_unsaved`].
+    /// A sentence for the log if the file cannot be written; see [`Store::is_unsaved`].
     pub fn save(&mut self) -> Result<Saved, String> {
         let text = serde_json::to_vec_pretty(&self.root).map_err(|e| e.to_string())?;
-        let saved = atomic_file::save(&mut self.disk, &text);
+        let saved = atomic_file::save(&mut self.file, &text);
         self.unsaved = saved.is_err();
-        saved.map_err(|e| format!("{} cannot be written: {e}; make the file writable for the proxy", self.shown))
+        saved.map_err(|e| format!("{} cannot be written: {e}; make the file writable for the proxy", self.shown_path))
     }
 }
 
@@ -184,7 +187,7 @@ fn parse(content: &[u8]) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// What Traefik writes when there is nothing yet.
+/// The document that Traefik writes while there is no account and no certificate.
 fn empty() -> Map<String, Value> {
     let value = json!({
         "Account": { "Email": "", "Registration": null, "PrivateKey": null, "KeyType": "" },
@@ -195,7 +198,8 @@ fn empty() -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }
 
-fn stored(value: &Value) -> Option<Stored> {
+/// Parses an entry of `Certificates`; `None` if the certificate or the key is missing or is not base64.
+fn parse_entry(value: &Value) -> Option<Stored> {
     let bytes = |key: &str| {
         let text = value.get(key)?.as_str().filter(|text| !text.is_empty())?;
         BASE64_STANDARD.decode(text).ok()
@@ -210,7 +214,7 @@ fn stored(value: &Value) -> Option<Stored> {
     })
 }
 
-/// The entry for a certificate, over the fields of the entry it replaces, so that unknown ones stay.
+/// Makes the entry for a certificate. Unknown fields of the replaced entry `old` are kept.
 fn entry_of(new: &Stored, old: Option<&Value>) -> Value {
     let mut entry = old.and_then(Value::as_object).cloned().unwrap_or_default();
     let sans = if new.sans.is_empty() { Value::Null } else { json!(new.sans) };
@@ -227,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    fn file(content: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    fn file_with(content: &str) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("acme.json");
         fs::write(&path, content).unwrap();
@@ -258,8 +262,8 @@ mod tests {
 }"#;
 
     #[test]
-    fn reads_traefiks_file_and_leaves_it_alone() {
-        let (_folder, path) = file(TRAEFIKS);
+    fn traefik_file_is_read_and_not_changed() {
+        let (_folder, path) = file_with(TRAEFIKS);
         let store = Store::open(&path).unwrap();
         assert_eq!(store.certificates(), [entry("a.example", &[], "cert"), entry("b.example", &["c.example"], "cert")]);
         assert!(store.has_traefik_account());
@@ -268,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn saving_keeps_what_is_unknown_and_replaces_by_domain() {
-        let (_folder, path) = file(TRAEFIKS);
+    fn save_keeps_unknown_fields_and_replaces_by_names() {
+        let (_folder, path) = file_with(TRAEFIKS);
         let mut store = Store::open(&path).unwrap();
         store.put(&entry("a.example", &[], "renewed")).unwrap();
         store.put(&entry("d.example", &[], "new")).unwrap();
@@ -286,8 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn of_entries_for_the_same_names_one_is_left() {
-        let (_folder, path) = file("");
+    fn put_leaves_one_entry_for_the_same_names() {
+        let (_folder, path) = file_with("");
         let mut store = Store::open(&path).unwrap();
         store.put(&entry("a.example", &["b.example"], "first")).unwrap();
         store.put(&entry("c.example", &[], "other")).unwrap();
@@ -302,10 +306,10 @@ mod tests {
         assert_eq!(Store::open(&path).unwrap().certificates(), [renewed, entry("c.example", &[], "other")]);
     }
 
-    /// The fuzzer's finding: read and written inexactly, such a number is another one afterwards.
+    /// A finding of the fuzzer: if such a number is read or written inexactly, its value changes.
     #[test]
-    fn numbers_of_other_programs_come_out_as_they_went_in() {
-        let (_folder, path) = file(r#"{"Later": [6e100, 6e49, 0.1, 123456789.12345679]}"#);
+    fn unknown_numbers_are_saved_with_the_same_value() {
+        let (_folder, path) = file_with(r#"{"Later": [6e100, 6e49, 0.1, 123456789.12345679]}"#);
         let before: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         Store::open(&path).unwrap().put(&entry("a.example", &[], "new")).unwrap();
         let after: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -313,9 +317,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_empty_file_is_created_private_and_pretty() {
+    fn missing_or_empty_file_is_created_with_mode_600_and_indent() {
         for content in [None, Some("")] {
-            let (_folder, path) = file(content.unwrap_or_default());
+            let (_folder, path) = file_with(content.unwrap_or_default());
             if content.is_none() {
                 fs::remove_file(&path).unwrap();
             }
@@ -327,9 +331,9 @@ mod tests {
     }
 
     #[test]
-    fn damaged_and_foreign_files_say_so_and_stay() {
+    fn damaged_or_foreign_file_is_an_error_and_unchanged() {
         for content in ["{", "[]", "{} {}", "{} # notes", "\"Account\"\0x", r#"{"DomainsCertificate": {}}"#] {
-            let (_folder, path) = file(content);
+            let (_folder, path) = file_with(content);
             let message = Store::open(&path).unwrap_err();
             assert!(message.contains("acme.json"), "{message}");
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
