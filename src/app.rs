@@ -15,6 +15,7 @@ mod rest_provider;
 mod shutdown;
 mod systemd;
 mod handover;
+mod wait;
 mod watchdog;
 mod whoami;
 
@@ -175,7 +176,7 @@ impl Running {
     /// Lets ACME rest, with its file as it should be.
     fn pause_acme(&self) {
         self.acme_pause.pause();
-        readiness::wait_until(limits::ACME_FINAL_SAVE_SECS, || self.acme_pause.is_paused());
+        wait::wait_until(limits::ACME_FINAL_SAVE_SECS, || self.acme_pause.is_paused());
     }
 }
 

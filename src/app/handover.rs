@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::Running;
-use super::readiness::wait_until;
 use super::systemd;
+use super::wait::wait_until;
 use crate::limits;
 use crate::net::listener_handover;
 

@@ -2,16 +2,13 @@
 //! be answered 404.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
 use super::shutdown::Signals;
+use super::wait::wait_until;
 use super::{Running, systemd};
 use crate::config::snapshot::Snapshot;
 use crate::limits;
 use crate::net::listener_handover::Predecessor;
-
-/// How often something that will happen in milliseconds is looked for.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Opens them, once all providers have been heard or long enough after the start; with a `predecessor`, in its place. A signal that ends
 /// the process leaves them closed.
@@ -61,12 +58,4 @@ pub fn start_accepting(
 /// All names of servers, with or without success.
 fn names_resolved(snapshot: &Snapshot) -> bool {
     snapshot.backends.iter().flat_map(|b| &b.endpoints).all(|origin| origin.addresses.is_looked_up())
-}
-
-/// Waits until it holds, or for so many seconds.
-pub fn wait_until(secs_max: u64, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(secs_max);
-    while !holds() && Instant::now() < end {
-        std::thread::sleep(POLL_INTERVAL);
-    }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
 
-use super::splice::SpliceError;
+use super::pipe::SpliceError;
 use super::tcp::{TcpReader, TcpWriter};
 
 /// How many transfers of this thread use each socket.

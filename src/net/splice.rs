@@ -6,14 +6,12 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 use super::free_list::FreeList;
 use super::low_water::LowWater;
 use super::nonblocking::{NonblockingPair, TransferCounts};
+pub use super::pipe::{Pipe, SpliceError};
 use super::tcp::{TcpReader, TcpWriter};
 use super::{MinRate, TimeLimit};
 use crate::limits;
@@ -22,19 +20,6 @@ use crate::limits;
 pub struct PipePool {
     spare: FreeList<Pipe>,
     in_use: TransferCounts,
-}
-
-/// One of them.
-pub struct Pipe {
-    reader: OwnedFd,
-    writer: OwnedFd,
-}
-
-/// Which side ended a transfer early; what had been moved by then has been moved.
-#[derive(Debug)]
-pub enum SpliceError {
-    Source(io::Error),
-    Sink(io::Error),
 }
 
 impl Default for PipePool {
@@ -49,10 +34,7 @@ impl PipePool {
         if let Some(pipe) = self.spare.take() {
             return Some(pipe);
         }
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // A smaller pipe works as well, only with more system calls.
-        let _ = fcntl_setpipe_size(&writer, limits::PIPE_BYTES);
-        Some(Pipe { reader, writer })
+        Pipe::open()
     }
 
     #[cfg(test)]
@@ -252,20 +234,6 @@ impl Splicer<'_> {
         }
         self.stall.within_io(self.sockets.to.writable()).await.map_err(SpliceError::Sink)
     }
-}
-
-/// One splice of at most `count` bytes between descriptors of which one is a pipe; neither side blocks.
-pub(super) fn splice_once(
-    from: impl std::os::fd::AsFd,
-    to: impl std::os::fd::AsFd,
-    count: usize,
-    more: bool,
-) -> io::Result<usize> {
-    let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-    if more {
-        flags |= SpliceFlags::MORE;
-    }
-    Ok(splice(from, None, to, None, count, flags)?)
 }
 
 /// Lets the other tasks of this worker, and its ring, have their turn.
