@@ -1,5 +1,5 @@
-//! Wiring: the command line, the fixed configuration, the control thread, the workers, signals and the drain. The only place that
-//! knows all rooms.
+//! Wiring: the command line, the static configuration, the control thread, the workers, signals and the graceful shutdown. The only
+//! module that imports both the control plane and the workers.
 
 mod client_tls;
 mod demo;
@@ -15,6 +15,7 @@ mod rest_provider;
 mod shutdown;
 mod systemd;
 mod handover;
+mod wait;
 mod watchdog;
 mod whoami;
 
@@ -44,11 +45,11 @@ use crate::tls::challenge::ChallengeTable;
 use crate::worker::{self, WorkerShared, WorkerStatus};
 use rest_provider::RestProvider;
 
-/// Ringway's version, and the name of the Traefik line whose contract it keeps.
+/// Ringway's version, and the code name of the Traefik release line that Ringway replaces.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const CODENAME: &str = "maroilles";
 
-/// Runs the program. `release_memory` gives freed memory back to the system.
+/// Runs the program. `release_memory` returns freed memory to the operating system.
 pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
     let env = |name: &str| std::env::var(name).ok();
     let invocation = match cli::parse(&args, &env, &|path: &Path| std::fs::read_to_string(path)) {
@@ -65,28 +66,29 @@ pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
     }
 }
 
-/// A failure before logging is up: one plain line on standard error, exit code 1 (docs/reference/command-line.md#signals-and-exit-codes).
+/// Reports a failure before logging has started: one plain line on standard error, exit code 1
+/// (docs/reference/command-line.md#signals-and-exit-codes).
 pub fn fail(text: &str) -> ExitCode {
     eprintln!("{text}");
     ExitCode::FAILURE
 }
 
 fn print(text: &str) -> ExitCode {
-    // A closed pipe is the reader's choice, not a failure of ours.
+    // If the reader has closed the pipe, the command has not failed.
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
-/// All that is wrong with the configuration; `fatal` ones stop the process.
-fn problems(fixed: &StaticConfig) -> Vec<static_config::Problem> {
-    let mut problems = static_config::check(fixed);
-    problems.extend(static_config::check_files(fixed, &|path| std::fs::read_to_string(path)));
+/// Every problem of the configuration. A `fatal` problem ends the process.
+fn problems(config: &StaticConfig) -> Vec<static_config::Problem> {
+    let mut problems = static_config::check(config);
+    problems.extend(static_config::check_files(config, &|path| std::fs::read_to_string(path)));
     problems
 }
 
-/// One sentence for each option that is set and does nothing.
-fn ignored_options(fixed: &StaticConfig) -> impl Iterator<Item = String> {
-    static_config::unsupported_options(fixed)
+/// A warning for each option that is set and has no effect.
+fn ignored_options(config: &StaticConfig) -> impl Iterator<Item = String> {
+    static_config::unsupported_options(config)
         .into_iter()
         .map(|key| format!("{key} has no effect in this version: COMPAT.md says what happens instead"))
 }
@@ -108,20 +110,20 @@ fn check(invocation: &Invocation) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What a run begins with beside its configuration.
+/// Options of a run that are not part of its configuration.
 struct RunOptions {
-    /// Stands beside what the providers say.
+    /// Configurations that are merged with those of the providers.
     initial: Vec<ProviderUpdate>,
-    /// Printed once all listens.
+    /// Text that is printed once connections are accepted.
     announce: Option<String>,
     release_memory: fn(),
 }
 
 /// Runs the proxy until a signal ends it.
-fn run(invocation: Invocation, mut beginning: RunOptions) -> ExitCode {
+fn run(invocation: Invocation, mut options: RunOptions) -> ExitCode {
     let start = Instant::now();
-    // Before anything is opened: descriptors that belong to the process before this one are closed here.
-    let handed = InheritedListeners::take(&|name| std::env::var(name).ok());
+    // Called before any descriptor is opened: this call closes each descriptor inherited from the old process that is not needed.
+    let inherited = InheritedListeners::take(&|name| std::env::var(name).ok());
     let log = process_log::start(&invocation.fixed);
     panic_hook::install();
     tracing::info!("Ringway version {VERSION}");
@@ -142,13 +144,13 @@ fn run(invocation: Invocation, mut beginning: RunOptions) -> ExitCode {
         Ok(signals) => signals,
         Err(e) => return log.fatal(&format!("cannot handle signals: {e}")),
     };
-    let announce = beginning.announce.take();
-    let served = handed.and_then(|mut handed| {
-        let running = serve(invocation, beginning, start, &mut handed, &log)?;
-        readiness::start_accepting(&running, handed.predecessor(), &mut signals)?;
+    let announce = options.announce.take();
+    let started = inherited.and_then(|mut inherited| {
+        let running = serve(invocation, options, start, &mut inherited, &log)?;
+        readiness::start_accepting(&running, inherited.predecessor(), &mut signals)?;
         Ok(running)
     });
-    match served {
+    match started {
         Ok(running) => {
             if let Some(text) = announce.filter(|_| running.shared.accepting.load(Relaxed)) {
                 println!("{text}");
@@ -159,86 +161,86 @@ fn run(invocation: Invocation, mut beginning: RunOptions) -> ExitCode {
     }
 }
 
-/// The proxy once it serves.
+/// A started proxy: the state that signal handling, hand-over and shutdown need.
 pub struct Running {
     pub shared: Arc<WorkerShared>,
-    pub fixed: StaticConfig,
-    /// All listening sockets, beside the workers' own handles of them.
+    pub config: StaticConfig,
+    /// A handle of every listening socket, in addition to the workers' handles: a successor inherits these.
     pub listeners: Vec<Socket>,
     pub program: handover::Program,
     pub acme_pause: PauseHandle,
     pub readiness: Arc<ProviderReadiness>,
-    pub rest: RestProvider,
+    pub rest_provider: RestProvider,
 }
 
 impl Running {
-    /// Lets ACME rest, with its file as it should be.
+    /// Pauses ACME and waits, for at most `ACME_FINAL_SAVE_SECS`, until it has saved its file and stopped.
     fn pause_acme(&self) {
         self.acme_pause.pause();
-        readiness::wait_until(limits::ACME_FINAL_SAVE_SECS, || self.acme_pause.is_paused());
+        wait::wait_until(limits::ACME_FINAL_SAVE_SECS, || self.acme_pause.is_paused());
     }
 }
 
-/// Opens the listeners, starts the workers and the control thread. Nothing is accepted yet.
+/// Opens the listeners, starts the workers and the control thread. Does not accept connections yet.
 fn serve(
     invocation: Invocation,
-    beginning: RunOptions,
+    options: RunOptions,
     start: Instant,
-    handed: &mut InheritedListeners,
+    inherited: &mut InheritedListeners,
     log: &process_log::Log,
 ) -> Result<Running, String> {
     process::raise_open_files();
-    let fixed = &invocation.fixed;
-    let cores = process::worker_cores(fixed.workers);
-    let parts = bootstrap::build(fixed)?;
-    let metrics = Arc::new(bootstrap::metrics(fixed, &parts, cores.len()));
+    let config = &invocation.fixed;
+    let cores = process::worker_cores(config.workers);
+    let components = bootstrap::build(config)?;
+    let metrics = Arc::new(bootstrap::metrics(config, &components, cores.len()));
     let published =
-        Arc::new(ArcSwap::from_pointee(Published::new(Snapshot::empty(parts.entry_points.len()), &metrics)));
+        Arc::new(ArcSwap::from_pointee(Published::new(Snapshot::empty(components.entry_points.len()), &metrics)));
     let challenges: Arc<ArcSwap<ChallengeTable>> = Arc::default();
-    let listeners = open_listeners(fixed, &parts, cores.len(), handed)?;
+    let listeners = open_listeners(config, &components, cores.len(), inherited)?;
     let program = handover::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
-    drop_privileges(fixed, &parts.followed, log)?;
+    drop_privileges(config, &components.watched_files, log)?;
     log.start_writer(Arc::clone(&metrics)).map_err(|e| format!("cannot start threads: {e}"))?;
-    let kept = clone_listeners(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
-    let RunOptions { mut initial, release_memory, .. } = beginning;
-    // Without the table nobody could put another one in its place.
-    let memory = if fixed.rest.is_some() { handed.carried_state() } else { Vec::new() };
-    let (rest, put) = RestProvider::restore(memory)
-        .map_err(|e| format!("the document that was put over REST cannot be taken over: {e}"))?;
-    initial.extend(put);
-    let (standby, duty) = pausable::pausable();
+    let handover_listeners = clone_listeners(&listeners).map_err(|e| format!("Error preparing server: {e}"))?;
+    let RunOptions { mut initial, release_memory, .. } = options;
+    // If the new configuration has no `[rest]` table, the document is discarded: no client could replace it.
+    let carried_state = if config.rest.is_some() { inherited.carried_state() } else { Vec::new() };
+    let (rest_provider, restored) = RestProvider::restore(carried_state)
+        .map_err(|e| format!("the old process's document of the REST provider cannot be read: {e}"))?;
+    initial.extend(restored);
+    let (acme_pause, pausable_acme) = pausable::pausable();
     let (sender, updates) = control::update::channel();
     let control = Control {
         updates,
         sender: sender.clone(),
-        throttle: fixed.providers_throttle_duration.positive().unwrap_or_default(),
-        docker: fixed.docker.as_ref().map(|table| bootstrap::docker(table, &fixed.constraints)),
-        file: fixed.file.as_ref().and_then(|table| FileSettings::new(table, invocation.file.as_deref())),
-        acme: bootstrap::acme(fixed).map(|(settings, wishes)| (settings, wishes, duty)),
-        certs: parts.certs,
-        followed: parts.followed,
+        throttle: config.providers_throttle_duration.positive().unwrap_or_default(),
+        docker: config.docker.as_ref().map(|table| bootstrap::docker(table, &config.constraints)),
+        file: config.file.as_ref().and_then(|table| FileSettings::new(table, invocation.file.as_deref())),
+        acme: bootstrap::acme(config).map(|(settings, domains)| (settings, domains, pausable_acme)),
+        certs: components.certs,
+        followed: components.watched_files,
         published: Arc::clone(&published),
         challenges: Arc::clone(&challenges),
         metrics: Arc::clone(&metrics),
         initial,
         release_memory,
-        fixture: parts.fixture,
-        interned: parts.interned,
+        fixture: components.compile_context,
+        interned: components.endpoints,
     };
-    let access_log = log_files::access_log(fixed, &metrics)?;
+    let access_log = log_files::access_log(config, &metrics)?;
     let shared = Arc::new(WorkerShared {
-        entry_points: parts.entry_points,
+        entry_points: components.entry_points,
         snapshot: published,
         challenges,
         metrics,
-        timeouts: bootstrap::timeouts(fixed),
-        connection_limiter: bootstrap::connection_limiter(fixed, cores.len()),
-        idle_per_server_max: bootstrap::idle_per_worker(fixed, cores.len()),
+        timeouts: bootstrap::timeouts(config),
+        connection_limiter: bootstrap::connection_limiter(config, cores.len()),
+        idle_per_server_max: bootstrap::idle_per_worker(config, cores.len()),
         version: VERSION,
         codename: CODENAME,
         host_name: process::host_name(),
         verify: worker::VerifyPool::start().map_err(|e| format!("cannot start threads: {e}"))?,
-        rest_handler: fixed.rest.as_ref().map(|_| rest.handler(sender)),
+        rest_handler: config.rest.as_ref().map(|_| rest_provider.handler(sender)),
         access_log,
         start,
         stopping: false.into(),
@@ -249,90 +251,94 @@ fn serve(
         process_facts: process::facts,
         release_memory,
     });
-    start_workers(fixed, &cores, &shared, listeners, log)?;
+    start_workers(config, &cores, &shared, listeners, log)?;
     watchdog::start(Arc::clone(&shared)).map_err(|e| format!("cannot start threads: {e}"))?;
-    let words = control.readiness();
+    let readiness = control.readiness();
     start_control(control)?;
     Ok(Running {
         shared,
-        fixed: invocation.fixed,
-        listeners: kept,
+        config: invocation.fixed,
+        listeners: handover_listeners,
         program,
-        acme_pause: standby,
-        readiness: words,
-        rest,
+        acme_pause,
+        readiness,
+        rest_provider,
     })
 }
 
+/// Listening sockets of one worker, each with the index of its entry point.
 type Sockets = Vec<(usize, Socket)>;
 
-/// The sockets of each worker, by entry point; all are open before anything serves: a taken address ends the start (docs/reference/static-configuration.md#errors).
+/// Opens the sockets of all entry points and gives each worker its own. Every socket is open before any worker starts: an address in use
+/// ends the start (docs/reference/static-configuration.md#errors).
 fn open_listeners(
-    fixed: &StaticConfig,
-    parts: &bootstrap::Components,
+    config: &StaticConfig,
+    components: &bootstrap::Components,
     workers: usize,
-    handed: &mut InheritedListeners,
+    inherited: &mut InheritedListeners,
 ) -> Result<Vec<Sockets>, String> {
     let mut listeners: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
-    for (at, entry) in parts.entry_points.iter().enumerate() {
-        let Some(written) = fixed.entry_points.get(&entry.name) else { continue };
+    for (index, entry) in components.entry_points.iter().enumerate() {
+        let Some(entry_config) = config.entry_points.get(&entry.name) else { continue };
         let failed = |e: io::Error| format!("Error preparing server: entry point {}: {e}", entry.name);
         let address =
-            socket::parse_address(&written.address).map_err(|e| format!("entry point {}: {e}", entry.name))?;
-        let claimed = handed.claim(&entry.name, address);
+            socket::parse_address(&entry_config.address).map_err(|e| format!("entry point {}: {e}", entry.name))?;
+        let claimed = inherited.claim(&entry.name, address);
         let sockets = if claimed.is_empty() {
             socket::listen_together(address, workers).map_err(failed)?
         } else {
             distribute(&claimed, workers).map_err(failed)?
         };
         for (number, socket) in sockets.into_iter().enumerate() {
-            listeners[number % workers].push((at, socket));
+            listeners[number % workers].push((index, socket));
         }
     }
-    for left in handed.unclaimed() {
-        tracing::warn!("the socket {left} was handed down and no entry point uses it: it is closed");
+    for socket in inherited.unclaimed() {
+        tracing::warn!("inherited socket {socket} unused: closed; no entry point has its name or its address");
     }
     Ok(listeners)
 }
 
-/// At least one handle for each worker, and one of each socket: what waits in a queue that nobody looks at would wait for ever.
+/// Duplicates `sockets` so that each worker has at least one handle and each socket belongs to a worker: connections in the queue of a
+/// socket that no worker polls would wait indefinitely.
 fn distribute(sockets: &[Socket], workers: usize) -> io::Result<Vec<Socket>> {
-    (0..workers.max(sockets.len())).map(|at| sockets[at % sockets.len()].try_clone()).collect()
+    (0..workers.max(sockets.len())).map(|index| sockets[index % sockets.len()].try_clone()).collect()
 }
 
 fn clone_listeners(listeners: &[Sockets]) -> io::Result<Vec<Socket>> {
     listeners.iter().flatten().map(|(_, socket)| socket.try_clone()).collect()
 }
 
-/// Becomes the user that is named, and lets nobody look into the process.
-fn drop_privileges(fixed: &StaticConfig, followed: &WatchedFiles, log: &process_log::Log) -> Result<(), String> {
-    if !fixed.user.is_empty() {
-        privileges::drop_to(&fixed.user)?;
+/// Changes to the configured user, if there is one, and (unless `debug` is set) forbids other processes to read this one's memory.
+fn drop_privileges(config: &StaticConfig, watched_files: &WatchedFiles, log: &process_log::Log) -> Result<(), String> {
+    if !config.user.is_empty() {
+        privileges::drop_to(&config.user)?;
         log.open_as_user();
-        for file in followed.unwatch_unreadable() {
-            let user = &fixed.user;
+        for file in watched_files.unwatch_unreadable() {
+            let user = &config.user;
             log.notice(&format!(
-                "{file} cannot be looked at by the user {user}: restart Ringway once it is renewed, or open its folder to that user"
+                "{file} not readable by user {user}: changes will not be noticed; restart Ringway once it is renewed, or open its \
+                 folder to that user"
             ));
         }
     }
-    if !fixed.debug {
+    if !config.debug {
         privileges::forbid_dumps();
     }
     Ok(())
 }
 
 fn start_workers(
-    fixed: &StaticConfig,
+    config: &StaticConfig,
     cores: &[Option<usize>],
     shared: &Arc<WorkerShared>,
     listeners: Vec<Sockets>,
     log: &process_log::Log,
 ) -> Result<(), String> {
-    let wanted = fixed.driver.parse()?;
+    let driver = config.driver.parse()?;
     let mut workers = Vec::new();
     for (number, (core, sockets)) in cores.iter().zip(listeners).enumerate() {
-        let handle = worker::spawn(number, *core, wanted, Arc::clone(shared), sockets);
+        let handle = worker::spawn(number, *core, driver, Arc::clone(shared), sockets);
         workers.push(handle.map_err(|e| format!("Error preparing server: {e}"))?);
     }
     if let Some(first) = workers.first() {
@@ -348,7 +354,7 @@ fn start_control(control: Control) -> Result<(), String> {
         .max_blocking_threads(limits::LOOKUP_THREADS_MAX)
         .build();
     let runtime = runtime.map_err(|e| format!("cannot start the control thread: {e}"))?;
-    let work = move || runtime.block_on(control.run());
-    let started = std::thread::Builder::new().name("control".to_owned()).spawn(work);
-    started.map(drop).map_err(|e| format!("cannot start the control thread: {e}"))
+    let run = move || runtime.block_on(control.run());
+    let spawned = std::thread::Builder::new().name("control".to_owned()).spawn(run);
+    spawned.map(drop).map_err(|e| format!("cannot start the control thread: {e}"))
 }

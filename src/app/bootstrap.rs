@@ -1,4 +1,4 @@
-//! From the fixed configuration to what the control plane and the workers work with.
+//! Builds the components that the control plane and the workers start with from the static configuration.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,85 +24,85 @@ use crate::tls::settings::{ServerSettings, server_config};
 use crate::tls::tickets::Resumption;
 use crate::worker::{self, ConnectionLimiter, EntryPoint, Timeouts};
 
-/// Everything made from the fixed configuration alone.
+/// The components that depend on the static configuration alone.
 pub struct Components {
-    pub fixture: CompileContext,
+    pub compile_context: CompileContext,
     pub entry_points: Vec<EntryPoint>,
     pub certs: CertificateSources,
-    /// What frontends and certificates were read from.
-    pub followed: WatchedFiles,
-    /// The addresses of the servers that entry points ask.
-    pub interned: EndpointInterner,
+    /// The files that frontends and certificates are read from.
+    pub watched_files: WatchedFiles,
+    /// Interned endpoints, those of the entry points' authentication servers included.
+    pub endpoints: EndpointInterner,
 }
 
-/// Builds the parts.
+/// Builds all components.
 ///
 /// # Errors
-/// A sentence for the log: the process must not start (docs/reference/static-configuration.md#errors).
-pub fn build(fixed: &StaticConfig) -> Result<Components, String> {
-    let followed = WatchedFiles::default();
-    let fixture = fixture(fixed, &followed)?;
+/// A message for the log: the process must not start (docs/reference/static-configuration.md#errors).
+pub fn build(config: &StaticConfig) -> Result<Components, String> {
+    let watched_files = WatchedFiles::default();
+    let compile_context = compile_context(config, &watched_files)?;
     let store: Arc<ArcSwap<CertStore>> = Arc::default();
-    let mut interned = EndpointInterner::default();
-    let mut points = Vec::new();
+    let mut endpoints = EndpointInterner::default();
+    let mut static_certs = Vec::new();
     let mut entry_points = Vec::new();
-    for (name, written) in &fixed.entry_points {
-        let parts = compile::entry_point(&fixture, name, written, &mut interned)
+    for (name, entry_config) in &config.entry_points {
+        let compiled = compile::entry_point(&compile_context, name, entry_config, &mut endpoints)
             .map_err(|e| format!("Error preparing server: entry point {}: {}", e.name, e.reason))?;
-        let tls = match &written.tls {
+        let tls = match &entry_config.tls {
             Some(tls) => {
-                points.push(StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()));
+                static_certs.push(StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()));
                 Some(Arc::new(tls_config(name, tls, &store)?))
             }
             None => None,
         };
         entry_points.push(EntryPoint {
             name: name.clone(),
-            chain: parts.chain,
-            internal_chain: parts.guard,
-            auth: parts.auth,
-            exposed: exposed(fixed, name),
-            serves_challenges: serves_challenges(fixed, name),
-            serves_rest: fixed.rest.as_ref().is_some_and(|rest| rest.entry_point == *name),
+            chain: compiled.chain,
+            internal_chain: compiled.guard,
+            auth: compiled.auth,
+            exposed: exposed(config, name),
+            serves_challenges: serves_challenges(config, name),
+            serves_rest: config.rest.as_ref().is_some_and(|rest| rest.entry_point == *name),
             tls,
-            trust: parts.trust,
+            trust: compiled.trust,
         });
     }
-    let generated = if points.is_empty() { None } else { Some(Arc::new(generated()?)) };
-    let acme_entry = fixed.acme.as_ref().map_or("", |acme| acme.entry_point.as_str());
-    // An entry point's own users are read at the start only.
-    followed.clear();
-    let certs = CertificateSources::new(points, generated, acme_entry, store, &*fixture.read);
-    Ok(Components { fixture, entry_points, certs, followed, interned })
+    let generated = if static_certs.is_empty() { None } else { Some(Arc::new(generated_certificate()?)) };
+    let acme_entry = config.acme.as_ref().map_or("", |acme| acme.entry_point.as_str());
+    // The users files of entry points are read at the start only: they are not watched.
+    watched_files.clear();
+    let certs = CertificateSources::new(static_certs, generated, acme_entry, store, &*compile_context.read);
+    Ok(Components { compile_context, entry_points, certs, watched_files, endpoints })
 }
 
-fn fixture(fixed: &StaticConfig, followed: &WatchedFiles) -> Result<CompileContext, String> {
-    let facts = |(name, written): (&String, &static_config::EntryPoint)| EntryPointInfo {
+fn compile_context(config: &StaticConfig, watched_files: &WatchedFiles) -> Result<CompileContext, String> {
+    let info = |(name, entry_config): (&String, &static_config::EntryPoint)| EntryPointInfo {
         name: name.clone(),
-        port: compile::listen_port(written),
-        has_tls: written.tls.is_some(),
-        sanitize_path: written.sanitize_path,
+        port: compile::listen_port(entry_config),
+        has_tls: entry_config.tls.is_some(),
+        sanitize_path: entry_config.sanitize_path,
     };
     let mut key = [0; 32];
     aws_lc_rs::rand::fill(&mut key).map_err(|_| "the system has no source of randomness")?;
     Ok(CompileContext {
-        entry_points: fixed.entry_points.iter().map(facts).collect(),
-        default_entry_points: fixed.default_entry_points.clone(),
-        keep_trailing_slash: fixed.keep_trailing_slash,
-        allow_min_weight_zero: fixed.allow_min_weight_zero,
-        health_interval: fixed.health_check.interval.positive().unwrap_or(Duration::from_secs(30)),
-        client_tls: client_tls::of_backends(fixed),
+        entry_points: config.entry_points.iter().map(info).collect(),
+        default_entry_points: config.default_entry_points.clone(),
+        keep_trailing_slash: config.keep_trailing_slash,
+        allow_min_weight_zero: config.allow_min_weight_zero,
+        health_interval: config.health_check.interval.positive().unwrap_or(Duration::from_secs(30)),
+        client_tls: client_tls::of_backends(config),
         credentials: compile::credential_memory(key),
-        read: reading(followed),
-        auth_tls: client_tls::of_auth(reading(followed)),
-        retry: fixed.retry.as_ref().map(|retry| retry.attempts),
+        read: watched_read(watched_files),
+        auth_tls: client_tls::of_auth(watched_read(watched_files)),
+        retry: config.retry.as_ref().map(|retry| retry.attempts),
         random: worker::fill_random,
     })
 }
 
-fn reading(followed: &WatchedFiles) -> ReadFile {
-    let followed = followed.clone();
-    Box::new(move |path| followed.read(path))
+fn watched_read(watched_files: &WatchedFiles) -> ReadFile {
+    let watched_files = watched_files.clone();
+    Box::new(move |path| watched_files.read(path))
 }
 
 fn tls_config(
@@ -128,39 +128,39 @@ fn tls_config(
     Ok(config)
 }
 
-fn generated() -> Result<Certificate, String> {
+fn generated_certificate() -> Result<Certificate, String> {
     let mut random = [0; 32];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system has no source of randomness")?;
     Certificate::generated(random, SystemTime::now()).map_err(|e| e.to_string())
 }
 
-fn exposed(fixed: &StaticConfig, name: &str) -> Option<ExposedRoutes> {
-    let api = fixed.api.as_ref().filter(|api| api.entry_point == name);
+fn exposed(config: &StaticConfig, name: &str) -> Option<ExposedRoutes> {
+    let api = config.api.as_ref().filter(|api| api.entry_point == name);
     let exposed = ExposedRoutes {
         api: api.is_some(),
         dashboard: api.is_some_and(|api| api.dashboard),
-        ping: fixed.ping.as_ref().is_some_and(|ping| ping.entry_point == name),
-        metrics: fixed.metrics.as_ref().and_then(|m| m.prometheus.as_ref()).is_some_and(|p| p.entry_point == name),
-        keep_trailing_slash: fixed.keep_trailing_slash,
-        base: fixed.web.as_ref().map_or_else(String::new, |web| web.path.clone()),
+        ping: config.ping.as_ref().is_some_and(|ping| ping.entry_point == name),
+        metrics: config.metrics.as_ref().and_then(|m| m.prometheus.as_ref()).is_some_and(|p| p.entry_point == name),
+        keep_trailing_slash: config.keep_trailing_slash,
+        base: config.web.as_ref().map_or_else(String::new, |web| web.path.clone()),
     };
     (exposed.api || exposed.ping || exposed.metrics).then_some(exposed)
 }
 
-fn serves_challenges(fixed: &StaticConfig, name: &str) -> bool {
-    fixed
+fn serves_challenges(config: &StaticConfig, name: &str) -> bool {
+    config
         .acme
         .as_ref()
         .and_then(|acme| acme.http_challenge.as_ref())
         .is_some_and(|challenge| challenge.entry_point == name)
 }
 
-pub fn metrics(fixed: &StaticConfig, parts: &Components, workers: usize) -> Metrics {
-    let statistics = fixed.api.as_ref().and_then(|api| api.statistics.as_ref());
+pub fn metrics(config: &StaticConfig, components: &Components, workers: usize) -> Metrics {
+    let statistics = config.api.as_ref().and_then(|api| api.statistics.as_ref());
     Metrics::new(&MetricsSettings {
         workers,
-        entry_points: parts.entry_points.iter().map(|entry| entry.name.clone()).collect(),
-        buckets: fixed
+        entry_points: components.entry_points.iter().map(|entry| entry.name.clone()).collect(),
+        buckets: config
             .metrics
             .as_ref()
             .and_then(|m| m.prometheus.as_ref())
@@ -191,9 +191,9 @@ pub fn docker(table: &static_config::Docker, constraints: &[String]) -> DockerPr
     }
 }
 
-/// ACME's settings and wishes; `None` without the table, or without a challenge that is built.
-pub fn acme(fixed: &StaticConfig) -> Option<(AcmeSettings, AcmeDomainSources)> {
-    let table = fixed.acme.as_ref()?;
+/// ACME's settings and the domains to request; `None` without the `[acme]` table or without a supported challenge.
+pub fn acme(config: &StaticConfig) -> Option<(AcmeSettings, AcmeDomainSources)> {
+    let table = config.acme.as_ref()?;
     if table.http_challenge.is_none() {
         tracing::error!("acme: only httpChallenge is supported so far, and it is not configured: ACME is off");
         return None;
@@ -209,17 +209,17 @@ pub fn acme(fixed: &StaticConfig) -> Option<(AcmeSettings, AcmeDomainSources)> {
     let name = |text: &String| text.trim_end_matches('.').to_ascii_lowercase();
     let domains =
         table.domains.iter().map(|d| DomainRequest { main: name(&d.main), sans: d.sans.iter().map(name).collect() });
-    let wishes = AcmeDomainSources {
+    let domain_sources = AcmeDomainSources {
         entry_point: table.entry_point.clone(),
         on_host_rule: table.on_host_rule,
         domains: domains.collect(),
     };
-    Some((settings, wishes))
+    Some((settings, domain_sources))
 }
 
-pub fn timeouts(fixed: &StaticConfig) -> Timeouts {
-    let responding = &fixed.responding_timeouts;
-    let forwarding = &fixed.forwarding_timeouts;
+pub fn timeouts(config: &StaticConfig) -> Timeouts {
+    let responding = &config.responding_timeouts;
+    let forwarding = &config.forwarding_timeouts;
     Timeouts {
         idle: responding.idle_timeout.positive(),
         head_read: responding.read_timeout.positive().unwrap_or(Duration::from_secs(limits::HEAD_READ_SECS)),
@@ -230,16 +230,17 @@ pub fn timeouts(fixed: &StaticConfig) -> Timeouts {
     }
 }
 
-/// `maxIdleConnsPerHost` is the process's number; each worker keeps its share. 0 means Go's default of 2 (docs/reference/static-configuration.md#connections).
-pub fn idle_per_worker(fixed: &StaticConfig, workers: usize) -> usize {
-    let wanted = usize::try_from(fixed.max_idle_conns_per_host).ok().filter(|&n| n > 0).unwrap_or(2);
-    wanted.div_ceil(workers.max(1))
+/// One worker's share of `maxIdleConnsPerHost`, which counts for the whole process. 0 means Go's default of 2
+/// (docs/reference/static-configuration.md#connections).
+pub fn idle_per_worker(config: &StaticConfig, workers: usize) -> usize {
+    let per_process = usize::try_from(config.max_idle_conns_per_host).ok().filter(|&n| n > 0).unwrap_or(2);
+    per_process.div_ceil(workers.max(1))
 }
 
-/// Room for the connections of clients, all workers together.
-pub fn connection_limiter(fixed: &StaticConfig, workers: usize) -> Arc<ConnectionLimiter> {
-    let wanted = |setting: i64| usize::try_from(setting).ok().filter(|&n| n > 0);
-    let max = wanted(fixed.max_connections).unwrap_or(limits::CONNECTIONS_PER_WORKER_MAX.saturating_mul(workers));
-    let of_address = wanted(fixed.max_connections_per_address);
-    ConnectionLimiter::new(max, of_address.unwrap_or(max.div_ceil(limits::CONNECTIONS_PER_ADDRESS_DIVISOR)))
+/// The bound on client connections of all workers together.
+pub fn connection_limiter(config: &StaticConfig, workers: usize) -> Arc<ConnectionLimiter> {
+    let configured = |setting: i64| usize::try_from(setting).ok().filter(|&n| n > 0);
+    let max = configured(config.max_connections).unwrap_or(limits::CONNECTIONS_PER_WORKER_MAX.saturating_mul(workers));
+    let per_address = configured(config.max_connections_per_address);
+    ConnectionLimiter::new(max, per_address.unwrap_or(max.div_ceil(limits::CONNECTIONS_PER_ADDRESS_DIVISOR)))
 }

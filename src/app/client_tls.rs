@@ -1,4 +1,4 @@
-//! TLS towards the servers that are asked: backends, and those that decide who comes in.
+//! TLS client configurations: for https backends and for forward-auth servers.
 
 use std::io;
 use std::sync::Arc;
@@ -13,33 +13,36 @@ use crate::config::static_config::StaticConfig;
 use crate::control::acme;
 use crate::tls::settings::{ClientSettings, client_config};
 
-/// TLS towards https servers: `rootCAs` replace the system's, which may be missing as long as nobody needs them.
-pub fn of_backends(fixed: &StaticConfig) -> Result<Arc<rustls::ClientConfig>, String> {
+/// The TLS configuration for https backends. `rootCAs` replace the system's roots. Missing system roots are no error here: they fail only
+/// connections that need them.
+pub fn of_backends(config: &StaticConfig) -> Result<Arc<rustls::ClientConfig>, String> {
     let read = |path: &str| std::fs::read_to_string(path);
     let mut root_cas = Vec::new();
-    for text in &fixed.root_cas {
+    for text in &config.root_cas {
         match pem::content(text, &read) {
             Ok(pem) => root_cas.push(pem.into_bytes()),
-            Err(e) => tracing::error!("rootCAs: {e}; it is left out"),
+            Err(e) => tracing::error!("rootCAs: {e}; entry rejected: correct it"),
         }
     }
     let settings = ClientSettings {
         root_cas,
-        insecure_skip_verify: fixed.insecure_skip_verify,
+        insecure_skip_verify: config.insecure_skip_verify,
         identity: None,
         alpn: vec![b"http/1.1".to_vec()],
     };
-    let (system, notes) = if fixed.root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
+    let (system_roots, notes) =
+        if config.root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
     notes.iter().for_each(|note| tracing::debug!("system root certificates: {note}"));
-    client_config(&settings, &system).map(Arc::new).map_err(|e| e.to_string())
+    client_config(&settings, &system_roots).map(Arc::new).map_err(|e| e.to_string())
 }
 
-/// TLS towards a forward-auth server: its own certificates, else the system's roots and nothing else (docs/reference/entry-points.md#authentication).
+/// The TLS configuration of a forward-auth server: the CA of its table, else the system's roots and nothing else
+/// (docs/reference/entry-points.md#authentication).
 pub fn of_auth(read: ReadFile) -> AuthTls {
-    Box::new(move |table| trust_of(table, &*read))
+    Box::new(move |table| auth_config(table, &*read))
 }
 
-fn trust_of(table: Option<&ClientTls>, read: &dyn Fn(&str) -> io::Result<String>) -> Result<AuthTlsConfig, String> {
+fn auth_config(table: Option<&ClientTls>, read: &dyn Fn(&str) -> io::Result<String>) -> Result<AuthTlsConfig, String> {
     let table = table.cloned().unwrap_or_default();
     let pem =
         |text: &str, name: &str| pem::content(text, read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"));
@@ -49,29 +52,30 @@ fn trust_of(table: Option<&ClientTls>, read: &dyn Fn(&str) -> io::Result<String>
         _ => return Err("cert and key belong together: set both or none".to_owned()),
     };
     let root_cas = if table.ca.is_empty() { Vec::new() } else { vec![pem(&table.ca, "ca")?] };
-    let (system, _) = if root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
+    let (system_roots, _) = if root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
     let settings = ClientSettings {
         root_cas,
         insecure_skip_verify: table.insecure_skip_verify,
         identity,
         alpn: vec![b"http/1.1".to_vec()],
     };
-    let config = client_config(&settings, &system).map_err(|e| e.to_string())?;
-    Ok(AuthTlsConfig { config: Arc::new(config), digest: digest_of(&settings, &system) })
+    let config = client_config(&settings, &system_roots).map_err(|e| e.to_string())?;
+    Ok(AuthTlsConfig { config: Arc::new(config), digest: digest_of(&settings, &system_roots) })
 }
 
-/// Of all that decides who is believed and what is shown. A private key adds nothing to its certificate, so it stays out.
-fn digest_of(settings: &ClientSettings, system: &[CertificateDer<'_>]) -> Digest {
-    let mut all = digest::Context::new(&SHA256);
-    all.update(&[u8::from(settings.insecure_skip_verify), u8::from(settings.identity.is_some())]);
-    let shown = settings.identity.iter().map(|(certificate, _)| certificate.as_slice());
-    let believed = settings.root_cas.iter().map(Vec::as_slice).chain(system.iter().map(|der| der.as_ref()));
-    for part in shown.chain(believed) {
-        // With its length, so that no two lists read the same.
-        all.update(&part.len().to_be_bytes());
-        all.update(part);
+/// A digest of everything that decides which servers are trusted and which client certificate is shown. Connections are pooled by it. The
+/// private key is not part of it: the certificate identifies the key.
+fn digest_of(settings: &ClientSettings, system_roots: &[CertificateDer<'_>]) -> Digest {
+    let mut context = digest::Context::new(&SHA256);
+    context.update(&[u8::from(settings.insecure_skip_verify), u8::from(settings.identity.is_some())]);
+    let own_certificate = settings.identity.iter().map(|(certificate, _)| certificate.as_slice());
+    let trusted = settings.root_cas.iter().map(Vec::as_slice).chain(system_roots.iter().map(|der| der.as_ref()));
+    for part in own_certificate.chain(trusted) {
+        // Each part is preceded by its length, so that two different lists never give the same bytes.
+        context.update(&part.len().to_be_bytes());
+        context.update(part);
     }
-    all.finish()
+    context.finish()
 }
 
 #[cfg(test)]
@@ -82,8 +86,8 @@ mod tests {
     use crate::config::dynamic::{Auth, ForwardAuth};
     use crate::config::static_config;
 
-    /// A folder with certificates that a table names.
-    fn written(folder: &std::path::Path) -> static_config::EntryPoint {
+    /// An entry point whose `auth.forward.tls` names certificates in `folder`.
+    fn entry_point(folder: &std::path::Path) -> static_config::EntryPoint {
         let file = |name: &str| folder.join(name).display().to_string();
         let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
         let tls = Some(ClientTls { ca, cert, key, ..ClientTls::default() });
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_was_renewed_under_its_name_gets_connections_of_its_own() {
+    fn renewed_certificate_gets_its_own_pool() {
         let folder = tempfile::tempdir().expect("a folder");
         let renew = |names: [&str; 2]| {
             let made = rcgen::generate_simple_self_signed(["auth.test".to_owned()]).expect("a certificate");
@@ -105,11 +109,12 @@ mod tests {
                 std::fs::write(folder.path().join(name), text).expect("written");
             }
         };
-        let fixture = bootstrap::build(&StaticConfig::default()).unwrap_or_else(|e| panic!("{e}")).fixture;
-        let (written, mut interned) = (written(folder.path()), EndpointInterner::default());
+        let components = bootstrap::build(&StaticConfig::default()).unwrap_or_else(|e| panic!("{e}"));
+        let (entry_point, mut endpoints) = (entry_point(folder.path()), EndpointInterner::default());
         let mut pool = || {
-            let parts = compile::entry_point(&fixture, "http", &written, &mut interned).map_err(|e| e.reason);
-            parts.expect("readable").auth.expect("a server").pool
+            let compiled = compile::entry_point(&components.compile_context, "http", &entry_point, &mut endpoints)
+                .map_err(|e| e.reason);
+            compiled.expect("readable").auth.expect("a server").pool
         };
         renew(["ca.pem", ""]);
         renew(["cert.pem", "key.pem"]);

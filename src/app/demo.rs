@@ -1,5 +1,5 @@
-//! `ringway demo`: the main job with nothing else installed. Two backends of its own, http and https on loopback ports, the dashboard,
-//! and the Docker provider if a socket is there.
+//! `ringway demo`: a working proxy with nothing else installed. Two built-in backends, http and https on loopback ports, the dashboard,
+//! and the Docker provider if the Docker socket exists.
 
 use std::io;
 use std::net::TcpListener;
@@ -24,11 +24,11 @@ pub fn run_demo(mut invocation: Invocation, release_memory: fn()) -> ExitCode {
         Err(e) => return fail(&format!("the demo cannot open its loopback ports: {e}")),
     };
     let has_docker = Path::new(DOCKER_SOCKET).exists();
-    invocation.fixed = fixed(&invocation.fixed, &ports, has_docker);
+    invocation.fixed = demo_config(&invocation.fixed, &ports, has_docker);
     invocation.file = None;
-    let announce = announcement(&ports, has_docker);
+    let announcement = announcement(&ports, has_docker);
     let initial = vec![routes(&[one.to_string(), two.to_string()])];
-    run(invocation, RunOptions { initial, announce: Some(announce), release_memory })
+    run(invocation, RunOptions { initial, announce: Some(announcement), release_memory })
 }
 
 struct Ports {
@@ -37,7 +37,7 @@ struct Ports {
     dashboard: u16,
 }
 
-/// The usual alternatives to 80, 443 and 8080 where they are free, else any free port.
+/// The ports 8000, 8443 and 8080, each replaced by any free port if it is taken.
 fn ports() -> io::Result<Ports> {
     let free = |wanted: u16| -> io::Result<u16> {
         let listener = TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
@@ -46,27 +46,29 @@ fn ports() -> io::Result<Ports> {
     Ok(Ports { http: free(8000)?, https: free(8443)?, dashboard: free(8080)? })
 }
 
-fn fixed(given: &StaticConfig, ports: &Ports, has_docker: bool) -> StaticConfig {
-    let point = |port: u16| EntryPoint::on(&format!("127.0.0.1:{port}"));
-    let mut fixed = StaticConfig {
+fn demo_config(given: &StaticConfig, ports: &Ports, has_docker: bool) -> StaticConfig {
+    let entry_point = |port: u16| EntryPoint::on(&format!("127.0.0.1:{port}"));
+    let mut config = StaticConfig {
         driver: given.driver.clone(),
         workers: given.workers,
         log_level: "INFO".to_owned(),
         ..StaticConfig::default()
     };
     if !given.log_level.is_empty() {
-        fixed.log_level.clone_from(&given.log_level);
+        config.log_level.clone_from(&given.log_level);
     }
-    fixed.entry_points.insert("http".to_owned(), point(ports.http));
-    fixed.entry_points.insert("https".to_owned(), EntryPoint { tls: Some(Tls::default()), ..point(ports.https) });
-    fixed.entry_points.insert(INTERNAL_ENTRY_POINT.to_owned(), point(ports.dashboard));
-    fixed.default_entry_points = vec!["http".to_owned(), "https".to_owned()];
-    fixed.api = Some(Api { statistics: Some(Statistics::default()), ..Api::default() });
-    fixed.ping = Some(Ping::default());
+    config.entry_points.insert("http".to_owned(), entry_point(ports.http));
+    config
+        .entry_points
+        .insert("https".to_owned(), EntryPoint { tls: Some(Tls::default()), ..entry_point(ports.https) });
+    config.entry_points.insert(INTERNAL_ENTRY_POINT.to_owned(), entry_point(ports.dashboard));
+    config.default_entry_points = vec!["http".to_owned(), "https".to_owned()];
+    config.api = Some(Api { statistics: Some(Statistics::default()), ..Api::default() });
+    config.ping = Some(Ping::default());
     if has_docker {
-        fixed.docker = Some(Docker { domain: "docker.localhost".to_owned(), ..Docker::default() });
+        config.docker = Some(Docker { domain: "docker.localhost".to_owned(), ..Docker::default() });
     }
-    fixed
+    config
 }
 
 fn routes(addresses: &[String]) -> ProviderUpdate {

@@ -1,4 +1,5 @@
-//! `ringway healthcheck`: asks the running proxy's ping (docs/reference/command-line.md#healthcheck). For a HEALTHCHECK in an image without a shell or curl.
+//! `ringway healthcheck`: requests `/ping` from the running proxy (docs/reference/command-line.md#healthcheck). Meant for a HEALTHCHECK in
+//! an image without a shell or curl.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -12,12 +13,12 @@ use crate::config::static_config::StaticConfig;
 use crate::tls::session::{Plaintext, Session};
 use crate::tls::settings::{ClientSettings, client_config};
 
-const LIMIT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Sends `HEAD /ping` to the ping entry point; 0 for 200, else 1 and the reason.
-pub fn run(fixed: &StaticConfig) -> ExitCode {
-    match ask(fixed) {
+/// Sends `HEAD /ping` to the ping entry point. Exit code 0 for status 200, else 1; prints the reason.
+pub fn run(config: &StaticConfig) -> ExitCode {
+    match probe(config) {
         Ok((url, status)) if status.starts_with("200") => {
             println!("OK: {url}");
             ExitCode::SUCCESS
@@ -33,35 +34,35 @@ pub fn run(fixed: &StaticConfig) -> ExitCode {
     }
 }
 
-fn ask(fixed: &StaticConfig) -> Result<(String, String), String> {
-    let ping = fixed.ping.as_ref().ok_or("please enable `ping` to use health check")?;
-    let entry = fixed
+fn probe(config: &StaticConfig) -> Result<(String, String), String> {
+    let ping = config.ping.as_ref().ok_or("please enable `ping` to use health check")?;
+    let entry = config
         .entry_points
         .get(&ping.entry_point)
         .ok_or_else(|| format!("ping.entryPoint {:?} does not exist", ping.entry_point))?;
     let listen = entry.listen().map_err(|e| e.to_string())?;
     let host = if listen.host.is_empty() { "127.0.0.1" } else { &listen.host };
-    let base = fixed.web.as_ref().map_or("/", |web| if web.path.is_empty() { "/" } else { &web.path });
+    let base = config.web.as_ref().map_or("/", |web| if web.path.is_empty() { "/" } else { &web.path });
     let scheme = if entry.tls.is_some() { "https" } else { "http" };
-    let shown = in_brackets(host);
-    let url = format!("{scheme}://{shown}:{}{base}ping", listen.port);
-    let request = format!("HEAD {base}ping HTTP/1.1\r\nHost: {shown}\r\nConnection: close\r\n\r\n");
+    let url_host = in_brackets(host);
+    let url = format!("{scheme}://{url_host}:{}{base}ping", listen.port);
+    let request = format!("HEAD {base}ping HTTP/1.1\r\nHost: {url_host}\r\nConnection: close\r\n\r\n");
     let address = (host, listen.port).to_socket_addrs().map_err(|e| e.to_string())?.next().ok_or("no address")?;
     let head = if entry.tls.is_some() { over_tls(address, &request)? } else { plain(address, &request)? };
     let status = head.split("\r\n").next().and_then(|line| line.split_once(' ')).map(|(_, status)| status.to_owned());
-    Ok((url, status.ok_or("the answer is not HTTP")?))
+    Ok((url, status.ok_or("the response is not HTTP")?))
 }
 
-/// As URLs and the Host field have it: an IPv6 address stands in brackets (RFC 3986 3.2.2).
+/// The host as URLs and the Host field write it: an IPv6 address in brackets (RFC 3986 3.2.2).
 fn in_brackets(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 fn open(address: SocketAddr) -> Result<TcpStream, String> {
-    let stream = TcpStream::connect_timeout(&address, LIMIT).map_err(|e| e.to_string())?;
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|e| e.to_string())?;
     stream
-        .set_read_timeout(Some(LIMIT))
-        .and_then(|()| stream.set_write_timeout(Some(LIMIT)))
+        .set_read_timeout(Some(TIMEOUT))
+        .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)))
         .map_err(|e| e.to_string())?;
     Ok(stream)
 }
@@ -74,7 +75,7 @@ fn plain(address: SocketAddr, request: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The certificate is not verified, as in Traefik: the question is whether the process lives.
+/// Sends the request over TLS. As in Traefik the certificate is not verified: only whether the process responds matters.
 fn over_tls(address: SocketAddr, request: &str) -> Result<String, String> {
     let settings = ClientSettings { insecure_skip_verify: true, ..ClientSettings::default() };
     let config = client_config(&settings, &[]).map_err(|e| e.to_string())?;
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ipv6_address_is_asked_for_in_brackets() {
+    fn ipv6_host_is_written_in_brackets() {
         for (host, shown) in [("::", "[::]"), ("::1", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("localhost", "localhost")]
         {
             assert_eq!(in_brackets(host), shown);

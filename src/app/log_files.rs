@@ -1,4 +1,4 @@
-//! The access log, and the files that logs go to; SIGUSR1 opens them anew.
+//! The access log, and the files that logs are written to; SIGUSR1 reopens them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -11,17 +11,17 @@ use crate::observe::metrics::Metrics;
 use crate::worker::access_log::LogSink;
 use crate::worker::log_queue::Destination;
 
-/// A file opened for appending; opened anew when what lies at its path is no longer the file that is open (rotation).
+/// A log file, opened for appending. SIGUSR1 opens its path again: after a rotation that is another file.
 pub struct ReopenedFile {
     path: PathBuf,
     file: File,
 }
 
 impl ReopenedFile {
-    /// Makes its folder where there is none.
+    /// Opens the file and creates it, and its folder, if missing.
     ///
     /// # Errors
-    /// The system's.
+    /// The operating system's.
     pub fn open(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)?;
@@ -36,23 +36,24 @@ impl Destination for ReopenedFile {
     }
 
     fn reopen(&mut self) {
-        // A file that cannot be opened again leaves the old one in use: lines are better in the wrong place than nowhere.
+        // If the path cannot be opened, the old file stays in use: lines in the wrong file are better than lost lines.
         match OpenOptions::new().create(true).append(true).open(&self.path) {
             Ok(fresh) => self.file = fresh,
             Err(e) => tracing::error!(
-                "the log {} cannot be opened again: {e}; its lines still go to the file before: let the proxy's user write there",
+                "the log {} cannot be opened again: {e}; still writing to the old file: let the proxy's user write there",
                 self.path.display()
             ),
         }
     }
 }
 
-/// The access log, if one is configured. An unknown format is a warning and no log (docs/reference/logs.md#access-log, docs/reference/static-configuration.md#errors).
+/// Starts the access log, if it is configured. With an unknown format there is a warning and no access log
+/// (docs/reference/static-configuration.md#errors).
 ///
 /// # Errors
-/// A file that cannot be opened.
-pub fn access_log(fixed: &StaticConfig, metrics: &Arc<Metrics>) -> Result<Option<LogSink>, String> {
-    let Some(table) = &fixed.access_log else { return Ok(None) };
+/// The file cannot be opened, or the writer thread cannot be started.
+pub fn access_log(config: &StaticConfig, metrics: &Arc<Metrics>) -> Result<Option<LogSink>, String> {
+    let Some(table) = &config.access_log else { return Ok(None) };
     let json = match table.format.as_str() {
         "" | "common" => false,
         "json" => true,

@@ -1,4 +1,4 @@
-//! Facts about the process and the machine it may use.
+//! Facts about the process, and the cores that it may use.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::observe::metrics::ProcessFacts;
 
 use super::{CODENAME, VERSION};
 
-/// The five lines of `version` (docs/reference/command-line.md#commands).
+/// The output of `ringway version`, five lines (docs/reference/command-line.md#commands).
 pub fn version_text() -> String {
     format!(
         "Version:      {VERSION}\nCodename:     {CODENAME}\nRust version: {}\nBuilt:        {}\nOS/Arch:      {}/{}\n",
@@ -17,22 +17,22 @@ pub fn version_text() -> String {
     )
 }
 
-/// The machine's name, for X-Forwarded-Server.
+/// The host name, for X-Forwarded-Server.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// One entry per worker: the core it is pinned to, or `None` where it floats. `wanted`: the configured number, 0 for one per usable core.
+/// The worker threads to start, one entry each: the core that it is pinned to, or `None` if it is not pinned. `configured` is the number of
+/// workers, 0 for one per usable core.
 ///
-/// Usable are the cores of the inherited cpuset, and of those no more than the cgroup's quota pays for: more threads than that would
-/// only be throttled.
-pub fn worker_cores(wanted: i64) -> Vec<Option<usize>> {
+/// Usable are the cores of the inherited cpuset, but no more than the cgroup's CPU quota pays for: further threads would only be throttled.
+pub fn worker_cores(configured: i64) -> Vec<Option<usize>> {
     let cores = allowed_cores();
     let usable = quota_cores().map_or(cores.len(), |quota| cores.len().min(quota)).max(1);
-    let count = usize::try_from(wanted).ok().filter(|&n| n > 0).unwrap_or(usable);
-    // Under a quota, or with more workers than cores, the scheduler places threads better than we would.
-    let pins = count == cores.len();
-    (0..count).map(|n| cores.get(n).copied().filter(|_| pins)).collect()
+    let count = usize::try_from(configured).ok().filter(|&n| n > 0).unwrap_or(usable);
+    // Under a quota, or with more workers than cores, the scheduler places threads better than pinning would.
+    let is_pinned = count == cores.len();
+    (0..count).map(|n| cores.get(n).copied().filter(|_| is_pinned)).collect()
 }
 
 /// The cores of this thread's affinity mask.
@@ -43,7 +43,7 @@ fn allowed_cores() -> Vec<usize> {
     }
 }
 
-/// Whole cores that the cgroup's quota pays for, rounded up; `None` without one.
+/// The cores that the cgroup's CPU quota pays for, rounded up; `None` without a quota.
 fn quota_cores() -> Option<usize> {
     if let Ok(text) = fs::read_to_string("/sys/fs/cgroup/cpu.max") {
         return quota_v2(&text);
@@ -86,7 +86,7 @@ pub fn facts() -> ProcessFacts {
     }
 }
 
-/// Raises the soft limit of open files to the hard one: a proxy needs two per request.
+/// Raises the soft limit of open files to the hard limit: a proxy needs two descriptors per request.
 pub fn raise_open_files() {
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     if limit.current != limit.maximum {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotas_round_up_and_max_is_none() {
+    fn cpu_quota_rounds_up_and_max_is_none() {
         assert_eq!(quota_v2("max 100000\n"), None);
         assert_eq!(quota_v2("150000 100000\n"), Some(2));
         assert_eq!(quota_v2("50000 100000"), Some(1));
@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn there_is_at_least_one_worker_and_as_many_as_asked() {
+    fn worker_count_is_as_configured_and_at_least_one() {
         assert!(!worker_cores(0).is_empty());
         assert_eq!(worker_cores(7).len(), 7);
     }
 
     #[test]
-    fn the_facts_of_this_process_are_found() {
+    fn process_facts_of_this_process_are_found() {
         let facts = facts();
         assert!(facts.resident_bytes.is_some_and(|bytes| bytes > 0));
         assert!(facts.start_unix_secs.is_some_and(|secs| secs > 1e9));

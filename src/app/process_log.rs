@@ -1,5 +1,5 @@
-//! The process's own log: to standard output, or to a file that SIGUSR1 reopens. While the process starts its lines are written where they
-//! are made; once requests are served a thread of their own writes them, so that a reader that stands still stops nobody else.
+//! The process's own log: to standard output, or to a file that SIGUSR1 reopens. While the process starts, the thread that logs a line
+//! writes it. Before requests are served a writer thread takes over, so that a reader that stalls blocks no other thread.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -18,36 +18,37 @@ use crate::observe::process_log::{self, ProcessLogFormat};
 use crate::observe::time_format::Timestamp;
 use crate::worker::log_queue::{Destination, LogQueue};
 
-/// How long the last lines of a log may take when the process ends.
+/// How long the last lines of a log may take to be written when the process exits.
 pub const LAST_LINES_MAX: Duration = Duration::from_secs(2);
 
-/// The one log of this process. Standard output, until it says otherwise.
+/// The log of this process. Lines before [`start`] are discarded.
 static LOG: LogOutput = LogOutput { early: Mutex::new(None), queue: OnceLock::new() };
 
 struct LogOutput {
-    /// Written to by whoever has a line, as long as there is no queue.
+    /// The destination until [`Log::start_writer`]: the thread that logs a line writes it.
     early: Mutex<Option<Stream>>,
     queue: OnceLock<LogQueue>,
 }
 
-/// The log, as far as lines outside of its filter need it.
+/// The settings of the log that lines outside its level filter need.
 pub struct Log {
     json: bool,
-    /// The configuration names no level: it is the default that hides warnings.
+    /// The configuration names no level: warnings are hidden by the default alone.
     is_level_default: bool,
-    /// A file that is opened once the process is its `user`.
+    /// The log file, if it is opened only after the process has changed to its `user`.
     deferred_file: Option<String>,
 }
 
 impl Log {
-    /// The last line of a process that cannot start: level fatal on the log's own stream, exit code 1 (docs/reference/logs.md#lines-outside-the-level, docs/reference/command-line.md#signals-and-exit-codes).
+    /// Logs the last line of a process that cannot start, at level fatal, and gives exit code 1
+    /// (docs/reference/logs.md#lines-outside-the-level).
     pub fn fatal(&self, text: &str) -> ExitCode {
         LOG.put(process_log::line(self.json, now(), "fatal", text).as_bytes());
         finish();
         ExitCode::FAILURE
     }
 
-    /// A warning that an operator has to see once even at the default level, error. Who sets a level gets that level.
+    /// Logs a warning that an operator has to see once even at the default level, error. A level that the configuration names applies.
     pub fn notice(&self, text: &str) {
         if self.is_level_default {
             LOG.put(process_log::line(self.json, now(), "warning", text).as_bytes());
@@ -56,8 +57,8 @@ impl Log {
         }
     }
 
-    /// Goes on in the file that waited for this, if there is one: root would follow a link that the user made to a file of somebody else,
-    /// and the user could not open root's file again (SIGUSR1, a successor).
+    /// Opens the deferred log file, if there is one, and logs there from now on. Called after the change to `user`: root would follow a
+    /// link that the user made to another user's file, and the user could not reopen a file of root (SIGUSR1, a successor).
     pub fn open_as_user(&self) {
         let Some(path) = &self.deferred_file else { return };
         let (destination, problem) = open(path);
@@ -69,15 +70,15 @@ impl Log {
         }
     }
 
-    /// From here on a thread writes the lines; those that are lost are counted in `metrics`, and the log says how many.
+    /// Starts the writer thread, which writes all lines from now on. Lost lines are counted in `metrics`, and the log reports their number.
     ///
     /// # Errors
-    /// The system's, when no thread can be started.
+    /// The operating system's, if no thread can be started.
     pub fn start_writer(&self, metrics: Arc<Metrics>) -> io::Result<()> {
         let Some(stream) = LOG.lock_early().take() else { return Ok(()) };
-        let untold = Arc::clone(&stream.unreported);
+        let unreported = Arc::clone(&stream.unreported);
         let queue = LogQueue::start("log", stream, move |bound, lines| {
-            untold.fetch_add(lines, Relaxed);
+            unreported.fetch_add(lines, Relaxed);
             metrics.exceeded(bound, lines);
         })?;
         let _ = LOG.queue.set(queue);
@@ -85,16 +86,16 @@ impl Log {
     }
 }
 
-/// Starts logging at the configured level. A log file that cannot be opened falls back to standard output, and says so; with a `user` the
-/// lines go there too until [`Log::open_as_user`].
-pub fn start(fixed: &StaticConfig) -> Log {
-    let table = fixed.traefik_log.clone().unwrap_or_default();
+/// Starts logging at the configured level. If the log file cannot be opened, the log goes to standard output and says so. With a `user` it
+/// goes to standard output until [`Log::open_as_user`].
+pub fn start(config: &StaticConfig) -> Log {
+    let table = config.traefik_log.clone().unwrap_or_default();
     let json = table.format == "json";
-    let path = if table.file_path.is_empty() { &fixed.traefik_logs_file } else { &table.file_path };
-    let later = Some(path.clone()).filter(|path| !path.is_empty() && !fixed.user.is_empty());
-    let (destination, problem) = if later.is_some() { open("") } else { open(path) };
+    let path = if table.file_path.is_empty() { &config.traefik_logs_file } else { &table.file_path };
+    let deferred_file = Some(path.clone()).filter(|path| !path.is_empty() && !config.user.is_empty());
+    let (destination, problem) = if deferred_file.is_some() { open("") } else { open(path) };
     *LOG.lock_early() = Some(Stream { destination, json, unreported: Arc::default() });
-    let level = match fixed.level() {
+    let level = match config.level() {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Warn => LevelFilter::WARN,
@@ -102,17 +103,17 @@ pub fn start(fixed: &StaticConfig) -> Log {
         LogLevel::Fatal | LogLevel::Panic => LevelFilter::OFF,
     };
     let format = ProcessLogFormat { json, clock: now };
-    // A second start in one process (tests) keeps the first log.
+    // If logging is started twice in one process (tests), the first log stays.
     let _ = tracing::subscriber::set_global_default(
         tracing_subscriber::fmt().event_format(format).with_writer(Lines).with_max_level(level).finish(),
     );
     if let Some(problem) = problem {
         tracing::error!("{problem}");
     }
-    Log { json, is_level_default: fixed.log_level.is_empty() && !fixed.debug, deferred_file: later }
+    Log { json, is_level_default: config.log_level.is_empty() && !config.debug, deferred_file }
 }
 
-/// The file at `path`, or standard output if that is empty or cannot be opened, and then the sentence that says so.
+/// Opens the file at `path`. If `path` is empty or cannot be opened, gives standard output; in the second case also a message for the log.
 fn open(path: &str) -> (Box<dyn Destination>, Option<String>) {
     if path.is_empty() {
         return (Box::new(io::stdout()), None);
@@ -126,14 +127,14 @@ fn open(path: &str) -> (Box<dyn Destination>, Option<String>) {
     }
 }
 
-/// Follows a rotated file.
+/// Opens the log file again, after a rotation.
 pub fn reopen() {
     if let Some(queue) = LOG.queue.get() {
         queue.reopen();
     }
 }
 
-/// Waits until what was logged so far is written, before the process ends; no longer than [`LAST_LINES_MAX`].
+/// Waits until the lines logged so far are written, for at most [`LAST_LINES_MAX`]. Called before the process exits.
 pub fn finish() {
     if let Some(queue) = LOG.queue.get() {
         queue.flush(LAST_LINES_MAX);
@@ -148,7 +149,7 @@ impl LogOutput {
     fn put(&self, line: &[u8]) {
         match self.queue.get() {
             Some(queue) => queue.push(line.to_vec()),
-            // There is nobody to be told that the log cannot be written.
+            // A failed write is ignored: there is no other place to report it.
             None => drop(self.lock_early().as_mut().map(|stream| stream.write_lines(line))),
         }
     }
@@ -158,11 +159,11 @@ impl LogOutput {
     }
 }
 
-/// Where the log goes. What is written after lines were lost begins with their number.
+/// The log's destination. The first write after lines were lost begins with a line that reports their number.
 struct Stream {
     destination: Box<dyn Destination>,
     json: bool,
-    /// Lines that were lost, and of which the log has not told yet.
+    /// The number of lost lines that the log has not reported yet.
     unreported: Arc<AtomicU64>,
 }
 
@@ -171,10 +172,11 @@ impl Destination for Stream {
         let lost = self.unreported.swap(0, Relaxed);
         if lost > 0 {
             let text = format!("{lost} line(s) of this log were lost: it was not read, or its disk was full");
-            let told = self.destination.write_lines(process_log::line(self.json, now(), "warning", &text).as_bytes());
-            if told.is_err() {
+            let reported =
+                self.destination.write_lines(process_log::line(self.json, now(), "warning", &text).as_bytes());
+            if reported.is_err() {
                 self.unreported.fetch_add(lost, Relaxed);
-                return told;
+                return reported;
             }
         }
         self.destination.write_lines(lines)
@@ -185,7 +187,7 @@ impl Destination for Stream {
     }
 }
 
-/// One line for each event.
+/// The writer that `tracing` gets: each write is one whole line.
 struct Lines;
 
 impl<'a> MakeWriter<'a> for Lines {
@@ -211,7 +213,7 @@ impl Write for Lines {
 mod tests {
     use super::*;
 
-    /// Fails as often as it says, then keeps what it gets.
+    /// A destination that fails `failures` times, then keeps the lines.
     struct Disk {
         failures: u32,
         written: Arc<Mutex<Vec<u8>>>,
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_lines_are_told_once_there_is_room() {
+    fn lost_lines_are_reported_once_writing_succeeds() {
         let written: Arc<Mutex<Vec<u8>>> = Arc::default();
         let disk = Disk { failures: 1, written: Arc::clone(&written) };
         let mut stream = Stream { destination: Box::new(disk), json: false, unreported: Arc::new(7.into()) };

@@ -1,72 +1,63 @@
-//! When the first connection is accepted: not before the routes are there. Until then connections wait in the sockets' queues; they would
-//! be answered 404.
+//! The readiness gate: no connection is accepted before the routes are in use. Until then connections wait in the queues of the listening
+//! sockets: accepted earlier, their requests would get 404.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
 use super::shutdown::Signals;
+use super::wait::wait_until;
 use super::{Running, systemd};
 use crate::config::snapshot::Snapshot;
 use crate::limits;
 use crate::net::listener_handover::Predecessor;
 
-/// How often something that will happen in milliseconds is looked for.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
-
-/// Opens them, once all providers have been heard or long enough after the start; with a `predecessor`, in its place. A signal that ends
-/// the process leaves them closed.
+/// Starts accepting connections once every provider is ready and every server name has been looked up, or after `PROVIDERS_READY_SECS`;
+/// with a `predecessor`, after that process has stopped accepting. Returns without accepting if a shutdown signal arrives.
 ///
 /// # Errors
-/// A provider has no routes for this process, and its predecessor may have some: it must go on.
+/// A provider is not ready and the predecessor, which may have its routes, still runs: it keeps serving, and this process must exit.
 pub fn start_accepting(
     running: &Running,
     predecessor: Option<Predecessor>,
     signals: &mut Signals,
 ) -> Result<(), String> {
-    let (words, published) = (&running.readiness, &running.shared.snapshot);
-    // One that takes over has time: a provider that fails may answer at its next attempt, and the predecessor serves meanwhile.
-    let are_heard = || if predecessor.is_some() { words.not_ready().is_empty() } else { !words.has_pending() };
-    let is_ready = || are_heard() && names_resolved(&published.load().snapshot);
-    let mut is_over = false;
+    let (readiness, published) = (&running.readiness, &running.shared.snapshot);
+    // A first start does not wait for a provider that has reported itself unavailable. A successor does, for the same PROVIDERS_READY_SECS:
+    // the provider's next attempt may succeed, and the predecessor serves meanwhile.
+    let providers_ready =
+        || if predecessor.is_some() { readiness.not_ready().is_empty() } else { !readiness.has_pending() };
+    let is_ready = || providers_ready() && names_resolved(&published.load().snapshot);
+    let mut shutdown_requested = false;
     wait_until(limits::PROVIDERS_READY_SECS, || {
-        is_over = signals.shutdown_requested();
-        is_over || is_ready()
+        shutdown_requested = signals.shutdown_requested();
+        shutdown_requested || is_ready()
     });
-    if is_over {
+    if shutdown_requested {
         return Ok(());
     }
-    let missing = words.not_ready().join("; ");
+    let missing = readiness.not_ready().join("; ");
     match predecessor {
         Some(predecessor) if !missing.is_empty() && !predecessor.has_ended() => {
-            return Err(format!("cannot take over without the routes of every provider: {missing}"));
+            return Err(format!("hand-over refused: providers not ready: {missing}"));
         }
         Some(predecessor) => predecessor.take_over(),
         None => {}
     }
-    if words.has_pending() {
+    if readiness.has_pending() {
         let secs = limits::PROVIDERS_READY_SECS;
         tracing::error!(
-            "after {secs} s connections are accepted without all routes: see what keeps the provider ({missing}); its requests are answered 404 until it answers"
+            "providers not ready after {secs} s ({missing}); accepting anyway, their routes get 404: check the provider"
         );
     }
     running.shared.accepting.store(true, Relaxed);
-    words.open();
+    readiness.open();
     systemd::ready();
-    for (name, entry) in &running.fixed.entry_points {
+    for (name, entry) in &running.config.entry_points {
         tracing::info!("Starting server on {} (entry point {name})", entry.address);
     }
     Ok(())
 }
 
-/// All names of servers, with or without success.
+/// Whether every server name has been looked up, with or without success.
 fn names_resolved(snapshot: &Snapshot) -> bool {
-    snapshot.backends.iter().flat_map(|b| &b.endpoints).all(|origin| origin.addresses.is_looked_up())
-}
-
-/// Waits until it holds, or for so many seconds.
-pub fn wait_until(secs_max: u64, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(secs_max);
-    while !holds() && Instant::now() < end {
-        std::thread::sleep(POLL_INTERVAL);
-    }
+    snapshot.backends.iter().flat_map(|b| &b.endpoints).all(|endpoint| endpoint.addresses.is_looked_up())
 }

@@ -1,5 +1,5 @@
-//! The REST provider's documents (docs/reference/providers.md#rest): from a request to the control thread, and from a process to its successor. They stand in
-//! no file, and whoever put one would have to put it again.
+//! The REST provider (docs/reference/providers.md#rest): passes documents from requests to the control thread, and the last one to the
+//! successor of a hand-over. No file stores a document: without that, its client would have to send it again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,55 +7,55 @@ use crate::config;
 use crate::control::update::{ProviderUpdate, UpdateSender};
 use crate::worker::{RestHandler, RestUpdateError};
 
-/// Its name among the providers (docs/reference/providers.md#rest, docs/reference/api.md#provider-names).
+/// The provider's name in the API (docs/reference/api.md#provider-names).
 const PROVIDER: &str = "web";
 
-/// The document that was taken last, as it was written: what the API shows of one leaves its passwords out.
+/// The last accepted document, byte for byte: the API's view of a document omits its passwords.
 #[derive(Clone, Default)]
 pub struct RestProvider(Arc<Mutex<LastDocument>>);
 
 #[derive(Default)]
 struct LastDocument {
     document: Vec<u8>,
-    /// A successor has it: what is put now would be lost.
+    /// A successor has the document: a newer one would be lost, so none is accepted.
     is_handed_over: bool,
 }
 
 impl RestProvider {
-    /// Begins with the document that a predecessor had; the update is its news.
+    /// Starts with the document of the predecessor, empty if it had none; the update carries that document to the control thread.
     ///
     /// # Errors
-    /// It cannot be read, perhaps by an older version: the predecessor must go on.
+    /// The document cannot be read, perhaps because this version is older: the predecessor must keep serving.
     pub fn restore(document: Vec<u8>) -> Result<(RestProvider, Option<ProviderUpdate>), String> {
-        let news = if document.is_empty() { None } else { Some(update(&document)?) };
-        Ok((RestProvider(Arc::new(Mutex::new(LastDocument { document, is_handed_over: false }))), news))
+        let restored = if document.is_empty() { None } else { Some(update(&document)?) };
+        Ok((RestProvider(Arc::new(Mutex::new(LastDocument { document, is_handed_over: false }))), restored))
     }
 
-    /// The document for a successor, empty if there is none. From now on none is taken.
+    /// The document for a successor, empty if there is none. From now on no document is accepted, until [`RestProvider::resume`].
     pub fn hand_over(&self) -> Vec<u8> {
-        let mut memory = self.last_document();
-        memory.is_handed_over = true;
-        memory.document.clone()
+        let mut last_document = self.last_document();
+        last_document.is_handed_over = true;
+        last_document.document.clone()
     }
 
-    /// There is no successor: documents are taken again.
+    /// Accepts documents again after a failed hand-over.
     pub fn resume(&self) {
         self.last_document().is_handed_over = false;
     }
 
-    /// Takes the document of a request.
+    /// The function by which workers submit the document of a request.
     pub fn handler(&self, sender: UpdateSender) -> RestHandler {
-        let rest = self.clone();
+        let provider = self.clone();
         Arc::new(move |document| {
             let update = update(document).map_err(RestUpdateError::Invalid)?;
             let echo = serde_json::to_string(&update.dynamic).map_err(|e| RestUpdateError::Invalid(e.to_string()))?;
-            // Under the lock, so that the last one remembered is the last one sent.
-            let mut memory = rest.last_document();
-            if memory.is_handed_over {
+            // Under the lock, so that the stored document is the last one that was sent.
+            let mut last_document = provider.last_document();
+            if last_document.is_handed_over {
                 return Err(RestUpdateError::Later);
             }
             sender.send(update).map_err(|_| RestUpdateError::Later)?;
-            document.clone_into(&mut memory.document);
+            document.clone_into(&mut last_document.document);
             Ok(echo)
         })
     }
@@ -75,25 +75,25 @@ mod tests {
     use crate::control::update::channel;
 
     #[test]
-    fn a_successor_has_the_document_as_it_was_written() {
+    fn successor_gets_the_document_byte_for_byte() {
         let (sender, mut updates) = channel();
-        let (rest, news) = RestProvider::restore(Vec::new()).expect("nothing");
-        assert!(news.is_none());
-        let take = rest.handler(sender);
+        let (provider, restored) = RestProvider::restore(Vec::new()).expect("nothing");
+        assert!(restored.is_none());
+        let submit = provider.handler(sender);
         let document = br#"{"frontends":{"f":{"backend":"b","auth":{"basic":{"users":["ann:hash"]}}}}}"#;
-        let echo = take(document).expect("taken");
+        let echo = submit(document).expect("accepted");
         assert!(!echo.contains("ann"), "{echo}");
-        assert!(matches!(take(b"{"), Err(RestUpdateError::Invalid(_))));
+        assert!(matches!(submit(b"{"), Err(RestUpdateError::Invalid(_))));
         let sent = updates.try_recv().expect("sent");
-        let memory = rest.hand_over();
-        assert_eq!(memory, document);
-        let (again, news) = RestProvider::restore(memory).expect("a document");
-        assert_eq!(news.expect("an update").dynamic, sent.dynamic);
-        assert_eq!(again.hand_over(), document);
-        assert!(matches!(take(b"{}"), Err(RestUpdateError::Later)), "the successor would not have it");
-        rest.resume();
-        assert!(take(b"{}").is_ok());
-        assert_eq!(rest.hand_over(), b"{}");
+        let carried = provider.hand_over();
+        assert_eq!(carried, document);
+        let (successor, restored) = RestProvider::restore(carried).expect("a document");
+        assert_eq!(restored.expect("an update").dynamic, sent.dynamic);
+        assert_eq!(successor.hand_over(), document);
+        assert!(matches!(submit(b"{}"), Err(RestUpdateError::Later)), "the successor would not have it");
+        provider.resume();
+        assert!(submit(b"{}").is_ok());
+        assert_eq!(provider.hand_over(), b"{}");
         assert!(RestProvider::restore(b"{".to_vec()).is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! Signals, and the end: stop accepting, let active requests finish, exit 0 (docs/reference/command-line.md#signals-and-exit-codes); or hand over to another process first.
+//! Signal handling and graceful shutdown: stop accepting, let active requests finish, exit 0
+//! (docs/reference/command-line.md#signals-and-exit-codes). On SIGUSR2 the process hands over to a successor first.
 
 use std::io;
 use std::process::ExitCode;
@@ -13,15 +14,15 @@ use crate::config::static_config::StaticConfig;
 use crate::limits;
 use crate::worker::WorkerShared;
 
-/// How often the drain looks whether requests are still under way.
+/// How often the drain checks for active requests.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// Workers hand over buffered log lines at least this often.
+/// Workers pass buffered access log lines to the writer at least this often.
 const LOG_FLUSH_TIME: Duration = Duration::from_millis(150);
 
-/// The signals this process handles, caught from the moment this exists.
+/// The signals that this process handles. They are caught from [`Signals::register`] on.
 pub struct Signals {
     caught: SignalIterator,
-    /// Caught while something else was waited for.
+    /// Signals received and not yet acted on.
     pending: Vec<i32>,
 }
 
@@ -30,18 +31,18 @@ impl Signals {
         SignalIterator::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2]).map(|caught| Signals { caught, pending: Vec::new() })
     }
 
-    /// One that ends the process has come. Those that have come stay for [`Signals::wait_and_stop`].
+    /// Whether SIGTERM or SIGINT has been received. Received signals stay pending for [`Signals::wait_and_stop`].
     pub fn shutdown_requested(&mut self) -> bool {
         self.pending.extend(self.caught.pending());
-        let is_end = self.pending.iter().any(|&signal| is_shutdown_signal(signal));
-        if is_end {
-            // What came before it does not count any more: no process is started to take over from one that ends.
+        let is_requested = self.pending.iter().any(|&signal| is_shutdown_signal(signal));
+        if is_requested {
+            // All other signals are dropped, earlier ones too: a process that exits must not start a successor.
             self.pending.retain(|&signal| is_shutdown_signal(signal));
         }
-        is_end
+        is_requested
     }
 
-    /// Acts on signals until one of them ends the process in order.
+    /// Handles signals until one of them ends the process.
     pub fn wait_and_stop(mut self, running: Running) -> ExitCode {
         loop {
             match self.next() {
@@ -49,7 +50,7 @@ impl Signals {
                 SIGUSR2 => match handover::hand_over(&running, &mut || self.shutdown_requested()) {
                     Ok(()) => break self.drain_after_handover(running),
                     Err(e) => {
-                        tracing::error!("not taken over: {e}");
+                        tracing::error!("{e}");
                         if !running.shared.accepting.load(Relaxed) && !self.shutdown_requested() {
                             shut_down(running);
                             std::process::exit(1);
@@ -59,11 +60,12 @@ impl Signals {
                 _ => break shut_down(running),
             }
         }
-        // A runtime is never dropped (docs/reference/drivers.md#buffers-and-cancelled-operations): the process ends with its workers still in their rings.
+        // A runtime is never dropped (docs/reference/drivers.md#buffers-and-cancelled-operations): the process exits while its workers
+        // still run.
         std::process::exit(0)
     }
 
-    /// Waits for one, if none has come early.
+    /// The next pending signal; waits for one if there is none.
     fn next(&mut self) -> i32 {
         while self.pending.is_empty() {
             self.pending.extend(self.caught.wait());
@@ -71,24 +73,26 @@ impl Signals {
         self.pending.remove(0)
     }
 
-    /// Another process serves: this one stays for its last requests, however long they take, unless it is told to stop.
+    /// Drains after the successor has taken over: waits for the last request or tunnel, however long that takes. A shutdown signal bounds
+    /// the wait by the grace time-out. Connections without a request are kept for `IDLE_AFTER_HAND_OVER_SECS` after the last request.
     fn drain_after_handover(&mut self, running: Running) {
         let shared = &running.shared;
+        // Only this process's handles: the successor keeps the listening sockets open.
         drop(running.listeners);
         shared.draining.store(true, Relaxed);
-        let mut busy = Instant::now();
+        let mut last_active = Instant::now();
         let idle_max = Duration::from_secs(limits::IDLE_AFTER_HAND_OVER_SECS);
-        while shared.active() > 0 || (shared.connections() > 0 && busy.elapsed() < idle_max) {
+        while shared.active() > 0 || (shared.connections() > 0 && last_active.elapsed() < idle_max) {
             if self.shutdown_requested() {
-                drain_requests(shared, &running.fixed);
+                drain_requests(shared, &running.config);
                 break;
             }
-            // The successor opens its own files.
+            // The successor has opened its own log files: this reopens those of this process.
             if self.pending.drain(..).any(|signal| signal == SIGUSR1) {
                 reopen_logs(shared);
             }
             if shared.active() > 0 {
-                busy = Instant::now();
+                last_active = Instant::now();
             }
             std::thread::sleep(POLL_INTERVAL);
         }
@@ -112,34 +116,34 @@ fn shut_down(running: Running) {
     tracing::info!("I have to go...");
     systemd::stopping();
     shared.stopping.store(true, Relaxed);
-    let grace = running.fixed.life_cycle.request_accept_grace_timeout.positive();
-    // With closed doors there is nothing to wait for.
+    let grace = running.config.life_cycle.request_accept_grace_timeout.positive();
+    // A process that is not accepting has no new requests to wait for.
     if let Some(accept_on) = grace.filter(|_| shared.accepting.load(Relaxed)) {
         tracing::info!("Waiting {accept_on:?} for incoming requests to cease");
         std::thread::sleep(accept_on);
     }
     shared.draining.store(true, Relaxed);
     shared.accepting.store(false, Relaxed);
-    let end_of_doors = Instant::now() + Duration::from_secs(limits::ACCEPT_STOP_SECS);
-    while !shared.has_stopped_accepting() && Instant::now() < end_of_doors {
+    let accept_stop_end = Instant::now() + Duration::from_secs(limits::ACCEPT_STOP_SECS);
+    while !shared.has_stopped_accepting() && Instant::now() < accept_stop_end {
         std::thread::sleep(POLL_INTERVAL);
     }
     running.pause_acme();
     drop(running.listeners);
-    drain_requests(shared, &running.fixed);
+    drain_requests(shared, &running.config);
     flush_logs(shared);
 }
 
-/// For as long as the grace time-out allows.
-fn drain_requests(shared: &WorkerShared, fixed: &StaticConfig) {
-    let grace = fixed.life_cycle.grace_time_out.positive().unwrap_or_default();
+/// Waits until no request is active, for at most the grace time-out.
+fn drain_requests(shared: &WorkerShared, config: &StaticConfig) {
+    let grace = config.life_cycle.grace_time_out.positive().unwrap_or_default();
     let end = Instant::now() + grace;
     while shared.active() > 0 && Instant::now() < end {
         std::thread::sleep(POLL_INTERVAL);
     }
-    let cut = shared.active();
-    if cut > 0 {
-        tracing::warn!("{cut} request(s) still active after the grace time-out of {grace:?}: they are cut");
+    let active = shared.active();
+    if active > 0 {
+        tracing::warn!("{active} request(s) still active after the grace time-out of {grace:?}: closing them");
     }
 }
 

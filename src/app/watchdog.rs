@@ -1,5 +1,5 @@
-//! Looks after the workers: a ring that has failed, or a worker thread that has ended, would keep its share of the connections waiting
-//! for ever, because the kernel goes on handing them to its listeners. The process says so and ends; whoever started it starts it again.
+//! The watchdog of the workers. If a ring has failed or a worker thread has ended, its share of the new connections would wait
+//! indefinitely: the kernel still assigns them to its listeners. The watchdog logs that and exits; the supervisor starts the process again.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use super::process_log;
 use crate::limits;
 use crate::worker::WorkerShared;
 
-/// Starts the watching thread.
+/// Starts the watchdog thread.
 ///
 /// # Errors
-/// The system's, when no thread can be started.
+/// The operating system's, if no thread can be started.
 pub fn start(shared: Arc<WorkerShared>) -> io::Result<()> {
     std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || watch(&shared)).map(drop)
 }
 
 fn watch(shared: &WorkerShared) {
-    let mut pulses = vec![MissedBeats::default(); shared.worker_status.len()];
+    let mut heartbeats = vec![MissedBeats::default(); shared.worker_status.len()];
     loop {
-        // Looks are counted, not seconds: a machine that was suspended, or a process that was stopped, has missed none.
+        // Checks are counted, not seconds: a machine that was suspended, or a process that was stopped, has missed no check.
         std::thread::sleep(Duration::from_secs(limits::HEARTBEAT_SECS));
-        for (number, (pulse, vitals)) in pulses.iter_mut().zip(&shared.worker_status).enumerate() {
-            if !vitals.is_running() {
+        for (number, (heartbeat, status)) in heartbeats.iter_mut().zip(&shared.worker_status).enumerate() {
+            if !status.is_running() {
                 fail(number, "a bug ended its thread, see above");
             }
-            if pulse.is_stalled(&vitals.beats) {
+            if heartbeat.is_stalled(&status.beats) {
                 fail(number, "its ring has failed, or something keeps its thread from working");
             }
         }
@@ -40,13 +40,13 @@ fn fail(number: usize, why: &str) -> ! {
          --driver=epoll and please report it"
     );
     tracing::error!("{text}");
-    // The log may be a file or switched off; a process that ends by itself says why on standard error as well.
+    // Also on standard error: the log may go to a file, or be off.
     let _ = writeln!(io::stderr(), "{text}");
     process_log::finish();
     std::process::exit(1)
 }
 
-/// What was last seen of one worker.
+/// The heartbeat counter of one worker at the last check, and the checks in a row at which it had not changed.
 #[derive(Debug, Clone, Default)]
 struct MissedBeats {
     seen: u64,
@@ -67,17 +67,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_worker_that_stays_silent_is_lost() {
+    fn worker_is_stalled_after_heartbeats_missed_max_checks() {
         let beats = AtomicU64::new(0);
-        let mut pulse = MissedBeats::default();
+        let mut heartbeat = MissedBeats::default();
         for _ in 1..limits::HEARTBEATS_MISSED_MAX {
-            assert!(!pulse.is_stalled(&beats));
+            assert!(!heartbeat.is_stalled(&beats));
         }
         beats.store(1, Relaxed);
-        assert!(!pulse.is_stalled(&beats), "one beat is enough");
+        assert!(!heartbeat.is_stalled(&beats), "one beat is enough");
         for _ in 1..limits::HEARTBEATS_MISSED_MAX {
-            assert!(!pulse.is_stalled(&beats));
+            assert!(!heartbeat.is_stalled(&beats));
         }
-        assert!(pulse.is_stalled(&beats));
+        assert!(heartbeat.is_stalled(&beats));
     }
 }

@@ -1,4 +1,4 @@
-//! The demo's backends: tiny HTTP servers that say who they are and what they were asked.
+//! The demo's backends: tiny HTTP servers that respond with their name and the request that they received.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use crate::limits;
 
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 const LINES_MAX: usize = 200;
 
-/// Starts one on a free loopback port.
+/// Starts a backend on a free loopback port.
 pub fn start(name: &'static str) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    // The standard library asks for 128, and somebody will measure the demo with more clients.
+    // The standard library asks for a backlog of 128: too few for a benchmark of the demo with more clients.
     rustix::net::listen(&listener, limits::LISTEN_BACKLOG)?;
     let address = listener.local_addr()?;
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         for stream in listener.incoming().flatten() {
-            // A demo with more clients than threads simply refuses some.
+            // If no thread can be started, the connection is closed.
             let _ = std::thread::Builder::new().spawn(move || serve(name, &stream));
         }
     })?;
@@ -25,7 +25,7 @@ pub fn start(name: &'static str) -> io::Result<SocketAddr> {
 }
 
 fn serve(name: &str, stream: &TcpStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_read_timeout(Some(IDLE_TIMEOUT))?;
     let mut reader = BufReader::new(stream);
     loop {
         let mut head = String::new();

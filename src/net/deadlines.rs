@@ -1,5 +1,5 @@
-//! Time limits of one thread's waits, without a timer for each: a wait takes a slot in a table, and a sweep ten times a second wakes those
-//! that are over. A wait that ends before its first suspension costs nothing at all, and none reads the clock.
+//! Time limits of one thread's waits, without a timer for each: a wait takes a slot in a table, and a sweep ten times a second wakes the
+//! waits whose time has elapsed. A wait that ends before its first suspension costs nothing, and no wait reads the clock.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
@@ -13,11 +13,12 @@ use slab::Slab;
 
 use crate::limits;
 
-/// The waits of one thread. Time is what [`sweep`](Deadlines::sweep) was told last, in steps of [`limits::DEADLINE_TICK_MILLIS`].
+/// The waits of one thread. The current time is that of the last [`sweep`](Deadlines::sweep), in ticks of
+/// [`limits::DEADLINE_TICK_MILLIS`].
 #[derive(Default)]
 pub struct Deadlines {
     now: Cell<u64>,
-    /// No slot is due before this tick: most sweeps look at nothing else.
+    /// No slot is due before this tick: most sweeps check nothing else.
     earliest: Cell<u64>,
     slots: RefCell<Slab<Slot>>,
 }
@@ -27,14 +28,14 @@ struct Slot {
     waker: Waker,
 }
 
-/// A limit for waits to come, and the table that they are kept in.
+/// A time limit to pass to waits, with the table that they take their slots in.
 #[derive(Clone, Copy)]
 pub struct TimeLimit<'d> {
     deadlines: &'d Deadlines,
     pub time: Duration,
 }
 
-/// The time was over before the work was done. The work has been dropped, and with it what it had lent to the ring.
+/// The time limit elapsed before the work was done. The work has been dropped, and with it the buffers that it had lent to the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;
 
@@ -44,31 +45,32 @@ impl From<Elapsed> for io::Error {
     }
 }
 
-/// Whether a wait failed because its time was over. The kernel's own time-out, of a peer that has vanished, is none of ours.
+/// Whether a wait failed because its time limit elapsed. The kernel's own time-out, of a peer that has vanished, does not count: that error
+/// has an OS error number.
 pub fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
 }
 
 impl Deadlines {
-    /// Runs `work` for `time`, and up to two ticks longer, at the most.
+    /// Runs `work` for at most `time` and two ticks.
     ///
     /// # Errors
-    /// [`Late`] when the time is over first.
+    /// [`Elapsed`] if the time limit elapses first.
     pub fn within<F: Future>(&self, time: Duration, work: F) -> Within<'_, F> {
-        Within { work, time, held: SlotGuard { table: self, key: None } }
+        Within { work, time, slot: SlotGuard { table: self, key: None } }
     }
 
-    /// `time` as a limit to be handed on.
+    /// `time` as a limit to pass on.
     pub fn limit(&self, time: Duration) -> TimeLimit<'_> {
         TimeLimit { deadlines: self, time }
     }
 
-    /// Lets `limit` go by.
+    /// Waits until `limit` has elapsed.
     pub async fn pause(&self, limit: Duration) {
         let _ = self.within(limit, pending::<()>()).await;
     }
 
-    /// It is `elapsed` after the start of the thread: wakes the waits that are over.
+    /// Sets the current time to `elapsed` since the start of the thread, and wakes the waits whose limit has elapsed.
     pub fn sweep(&self, elapsed: Duration) {
         let now = ticks(elapsed);
         self.now.set(now);
@@ -76,19 +78,19 @@ impl Deadlines {
             return;
         }
         let mut earliest = u64::MAX;
-        // Woken after the table is free again: the last waker of a task frees the task, and with it perhaps slots.
-        let mut over = Vec::new();
+        // Wakers are called after the borrow of the table: the last waker of a task frees the task, and with it perhaps slots.
+        let mut due_wakers = Vec::new();
         for (_, slot) in self.slots.borrow().iter() {
             match slot.due {
-                due if due <= now => over.push(slot.waker.clone()),
+                due if due <= now => due_wakers.push(slot.waker.clone()),
                 due => earliest = earliest.min(due),
             }
         }
         self.earliest.set(earliest);
-        over.into_iter().for_each(Waker::wake);
+        due_wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits under way.
+    /// The number of pending waits.
     pub fn len(&self) -> usize {
         self.slots.borrow().len()
     }
@@ -97,14 +99,14 @@ impl Deadlines {
         self.len() == 0
     }
 
-    fn enter(&self, limit: Duration, waker: &Waker) -> usize {
-        // The current tick has begun some time ago: one more, so that no wait is cut short.
+    fn insert(&self, limit: Duration, waker: &Waker) -> usize {
+        // One tick for the current one, which has begun already, and one for rounding down: no wait is cut short.
         let due = self.now.get().saturating_add(ticks(limit)).saturating_add(2);
         self.earliest.set(self.earliest.get().min(due));
         self.slots.borrow_mut().insert(Slot { due, waker: waker.clone() })
     }
 
-    fn is_over(&self, key: usize, waker: &Waker) -> bool {
+    fn has_elapsed(&self, key: usize, waker: &Waker) -> bool {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[key];
         slot.waker.clone_from(waker);
@@ -118,18 +120,18 @@ impl<'d> TimeLimit<'d> {
         TimeLimit { time, ..self }
     }
 
-    /// Runs `work`, for this long at the most.
+    /// Runs `work` for at most this limit and two ticks.
     ///
     /// # Errors
-    /// [`Late`] when the time is over first.
+    /// [`Elapsed`] if the time limit elapses first.
     pub fn within<F: Future>(self, work: F) -> Within<'d, F> {
         self.deadlines.within(self.time, work)
     }
 
-    /// As [`within`](Self::within), for input and output.
+    /// As [`within`](Self::within), for I/O operations.
     ///
     /// # Errors
-    /// Those of `work`, and `TimedOut`.
+    /// The errors of `work`, and `TimedOut` if the limit elapses first.
     pub fn within_io<T, F: Future<Output = io::Result<T>>>(self, work: F) -> impl Future<Output = io::Result<T>> {
         self.within(work).map(|outcome| outcome?)
     }
@@ -140,12 +142,12 @@ fn ticks(duration: Duration) -> u64 {
 }
 
 pin_project_lite::pin_project! {
-    /// Work under a time limit. Not an `async fn`: that would hold the work twice, as its argument and as what it awaits.
+    /// Work under a time limit. Not an `async fn`: that would store the work twice, as its argument and as the future that it awaits.
     pub struct Within<'d, F> {
         #[pin]
         work: F,
         time: Duration,
-        held: SlotGuard<'d>,
+        slot: SlotGuard<'d>,
     }
 }
 
@@ -157,17 +159,17 @@ impl<F: Future> Future for Within<'_, F> {
         if let Poll::Ready(output) = this.work.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        let table = this.held.table;
-        match this.held.key {
-            None => this.held.key = Some(table.enter(*this.time, cx.waker())),
-            Some(key) if table.is_over(key, cx.waker()) => return Poll::Ready(Err(Elapsed)),
+        let table = this.slot.table;
+        match this.slot.key {
+            None => this.slot.key = Some(table.insert(*this.time, cx.waker())),
+            Some(key) if table.has_elapsed(key, cx.waker()) => return Poll::Ready(Err(Elapsed)),
             Some(_) => {}
         }
         Poll::Pending
     }
 }
 
-/// A place in the table, free again when the wait ends in whatever way.
+/// The slot of one wait, freed when the wait completes or is dropped.
 struct SlotGuard<'d> {
     table: &'d Deadlines,
     key: Option<usize>,
@@ -203,7 +205,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_wait_ends_when_its_time_is_over_and_not_before() {
+    fn wait_ends_when_its_limit_has_elapsed_and_not_before() {
         let (deadlines, count) = (Deadlines::default(), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_is_done_at_once_takes_no_slot_and_dropped_work_frees_its_own() {
+    fn ready_work_takes_no_slot_and_dropped_work_frees_its_slot() {
         let deadlines = Deadlines::default();
         let mut cx = Context::from_waker(Waker::noop());
         let done = pin!(deadlines.within(SECOND, async { deadlines.len() })).poll(&mut cx);
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_wait_that_is_due_earlier_is_found_by_the_next_sweep() {
+    fn earlier_due_wait_is_found_by_the_next_sweep() {
         let deadlines = Deadlines::default();
         let mut cx = Context::from_waker(Waker::noop());
         let mut long = pin!(deadlines.pause(100 * SECOND));

@@ -1,4 +1,5 @@
-//! The driver ladder: io_uring with the wanted ring, smaller rings, then epoll; each step down is reported (docs/reference/drivers.md#driver-ladder, docs/reference/drivers.md#memlock).
+//! The driver ladder: io_uring with the preferred ring size, smaller rings, then epoll. The driver info names the result and the reason
+//! (docs/reference/drivers.md#driver-ladder).
 
 use std::fmt;
 use std::future::Future;
@@ -10,10 +11,10 @@ use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 
 use crate::limits;
 
-/// What the user asked for with `--driver`.
+/// The driver that `--driver` asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DriverPreference {
-    /// io_uring where the kernel and the container allow it, else epoll.
+    /// io_uring if the kernel and the container allow it, else epoll.
     #[default]
     Auto,
     IoUring,
@@ -33,7 +34,7 @@ impl FromStr for DriverPreference {
     }
 }
 
-/// A worker's runtime, and why it is the one it is.
+/// A worker's runtime, with the reason for its driver.
 pub struct Driver {
     runtime: AnyRuntime,
     pub choice: DriverInfo,
@@ -44,14 +45,14 @@ enum AnyRuntime {
     Epoll(Runtime<TimeDriver<LegacyDriver>>),
 }
 
-/// Which driver runs, for the log line and the dashboard.
+/// The driver in use, for the log line and the dashboard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriverInfo {
     /// `io_uring` or `epoll`.
     pub name: &'static str,
-    /// Why, in words: the ring's size, or what kept io_uring away.
+    /// The reason as text: the ring's size, or why io_uring is not in use.
     pub reason: String,
-    /// Nobody asked for this one: the better one was not to be had.
+    /// epoll was not asked for: io_uring is not available.
     pub is_fallback: bool,
 }
 
@@ -62,15 +63,15 @@ impl fmt::Display for DriverInfo {
 }
 
 impl Driver {
-    /// Builds the runtime of the calling thread. It must stay on this thread: the ring is told that it has one issuer.
+    /// Builds the runtime of the calling thread. The runtime must stay on this thread: the ring is set up for a single issuer.
     ///
     /// # Errors
-    /// When the forced driver is not to be had, or not even epoll is.
-    pub fn build(wanted: DriverPreference) -> io::Result<Driver> {
-        if wanted == DriverPreference::Epoll {
-            return epoll("asked for with --driver=epoll".to_owned(), false);
+    /// The driver that was asked for, or even epoll, is not available.
+    pub fn build(preference: DriverPreference) -> io::Result<Driver> {
+        if preference == DriverPreference::Epoll {
+            return epoll("selected with --driver=epoll".to_owned(), false);
         }
-        let failure = match ring() {
+        let failure = match largest_ring() {
             Ok((runtime, reason)) => {
                 return Ok(Driver {
                     runtime: AnyRuntime::IoUring(runtime),
@@ -79,13 +80,13 @@ impl Driver {
             }
             Err(failure) => failure,
         };
-        if wanted == DriverPreference::IoUring {
+        if preference == DriverPreference::IoUring {
             return Err(io::Error::new(failure.kind(), format!("io_uring is not available: {}", explain(&failure))));
         }
         epoll(format!("io_uring is not available: {}", explain(&failure)), true)
     }
 
-    /// Runs `main` to its end. `main` should only wait; work belongs into spawned tasks (docs/reference/drivers.md#main-future).
+    /// Runs `main` to completion. `main` should only wait; work belongs in spawned tasks (docs/reference/drivers.md#main-future).
     pub fn block_on<F: Future>(&mut self, main: F) -> F::Output {
         match &mut self.runtime {
             AnyRuntime::IoUring(runtime) => runtime.block_on(main),
@@ -99,11 +100,13 @@ fn epoll(reason: String, is_fallback: bool) -> io::Result<Driver> {
     Ok(Driver { runtime: AnyRuntime::Epoll(runtime), choice: DriverInfo { name: "epoll", reason, is_fallback } })
 }
 
-/// The largest ring that the kernel grants. New kernels charge rings to RLIMIT_MEMLOCK, so a small one may pass where a large one fails.
-fn ring() -> io::Result<(Runtime<TimeDriver<IoUringDriver>>, String)> {
+/// Builds the largest ring that the kernel grants. Kernels that charge rings to RLIMIT_MEMLOCK may grant a small ring where a large one
+/// fails (docs/reference/drivers.md#memlock).
+fn largest_ring() -> io::Result<(Runtime<TimeDriver<IoUringDriver>>, String)> {
     let mut entries = limits::RING_ENTRIES;
     loop {
-        match ring_of(entries, true).or_else(|e| if is_unknown_flag(&e) { ring_of(entries, false) } else { Err(e) }) {
+        match ring_with(entries, true).or_else(|e| if is_unknown_flag(&e) { ring_with(entries, false) } else { Err(e) })
+        {
             Ok(runtime) => return Ok((runtime, format!("{entries} entries"))),
             Err(e) if e.kind() == io::ErrorKind::OutOfMemory && entries > limits::RING_ENTRIES_MIN => entries /= 2,
             Err(e) => return Err(e),
@@ -111,8 +114,9 @@ fn ring() -> io::Result<(Runtime<TimeDriver<IoUringDriver>>, String)> {
     }
 }
 
-/// One ring. With `tuned`, completions run when we enter the kernel anyway and only this thread submits: 20 % less CPU per request.
-fn ring_of(entries: u32, tuned: bool) -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
+/// Builds a ring of that many entries. With `tuned`, completions run when the thread enters the kernel anyway and only this thread submits:
+/// 20 % less CPU per request.
+fn ring_with(entries: u32, tuned: bool) -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
     let mut flags = io_uring::IoUring::builder();
     if tuned {
         flags.setup_coop_taskrun().setup_single_issuer().setup_cqsize(limits::RING_COMPLETIONS);
@@ -120,7 +124,7 @@ fn ring_of(entries: u32, tuned: bool) -> io::Result<Runtime<TimeDriver<IoUringDr
     RuntimeBuilder::<IoUringDriver>::new().uring_builder(flags).with_entries(entries).enable_timer().build()
 }
 
-/// Kernels before 5.19 (COOP_TASKRUN) and 6.0 (SINGLE_ISSUER) answer EINVAL.
+/// Whether the kernel does not know a setup flag: EINVAL before 5.19 (COOP_TASKRUN) and 6.0 (SINGLE_ISSUER).
 fn is_unknown_flag(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error())
 }
@@ -141,16 +145,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rung_runs_a_future() {
-        for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
-            let mut driver = Driver::build(wanted).expect("a driver");
+    fn every_driver_runs_a_future() {
+        for preference in [DriverPreference::Auto, DriverPreference::Epoll] {
+            let mut driver = Driver::build(preference).expect("a driver");
             assert_eq!(driver.block_on(async { 7 }), 7);
             assert!(!driver.choice.reason.is_empty());
         }
     }
 
     #[test]
-    fn reads_the_flag() {
+    fn driver_flag_is_parsed_ignoring_case() {
         assert_eq!("io_uring".parse(), Ok(DriverPreference::IoUring));
         assert_eq!("EPOLL".parse(), Ok(DriverPreference::Epoll));
         assert!("kqueue".parse::<DriverPreference>().unwrap_err().contains("auto, io_uring or epoll"));

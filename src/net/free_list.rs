@@ -1,51 +1,51 @@
-//! Things kept for the next who needs one: last in, first out, and let go when nobody has needed them for a while.
+//! A free list: objects kept for reuse, last in, first out. Objects that were not needed for a while are dropped.
 
 use std::cell::{Cell, RefCell};
 
-/// Spare things of one kind.
+/// Objects of one type, kept for reuse.
 pub struct FreeList<T> {
-    kept: RefCell<Vec<T>>,
-    /// The fewest that were here since the last look: so many nobody has needed.
+    free: RefCell<Vec<T>>,
+    /// The smallest number of free objects since the last [`trim`](FreeList::trim): that many were not needed.
     low_watermark: Cell<usize>,
     max: usize,
 }
 
 impl<T> FreeList<T> {
-    /// Keeps `max` at the most.
+    /// An empty list that keeps at most `max` objects.
     pub const fn new(max: usize) -> Self {
-        FreeList { kept: RefCell::new(Vec::new()), low_watermark: Cell::new(0), max }
+        FreeList { free: RefCell::new(Vec::new()), low_watermark: Cell::new(0), max }
     }
 
-    /// The one that was put here last.
+    /// Takes the object that was put back last.
     pub fn take(&self) -> Option<T> {
-        let mut kept = self.kept.borrow_mut();
-        let taken = kept.pop();
-        self.low_watermark.set(self.low_watermark.get().min(kept.len()));
+        let mut free = self.free.borrow_mut();
+        let taken = free.pop();
+        self.low_watermark.set(self.low_watermark.get().min(free.len()));
         taken
     }
 
-    /// Keeps it if there is room.
-    pub fn put(&self, thing: T) {
-        let mut kept = self.kept.borrow_mut();
-        if kept.len() < self.max {
-            kept.push(thing);
+    /// Keeps `object` for reuse, unless the list is full: then drops it.
+    pub fn put(&self, object: T) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < self.max {
+            free.push(object);
         }
     }
 
-    /// Lets those go that nobody has needed since the last call; gives their number.
+    /// Drops the objects that were not needed since the last call; returns their number.
     pub fn trim(&self) -> usize {
-        let mut kept = self.kept.borrow_mut();
+        let mut free = self.free.borrow_mut();
         let unneeded = self.low_watermark.get();
-        // The oldest are at the front. They are dropped after the borrow: what a thing does when it goes is its own affair.
-        let gone: Vec<T> = kept.drain(..unneeded).collect();
-        self.low_watermark.set(kept.len());
-        drop(kept);
-        gone.len()
+        // The oldest are at the front. They are dropped after the borrow: an object's destructor may use this list.
+        let dropped: Vec<T> = free.drain(..unneeded).collect();
+        self.low_watermark.set(free.len());
+        drop(free);
+        dropped.len()
     }
 
-    /// Whether there is none.
+    /// Whether the list keeps no object.
     pub fn is_empty(&self) -> bool {
-        self.kept.borrow().is_empty()
+        self.free.borrow().is_empty()
     }
 }
 
@@ -54,24 +54,24 @@ mod tests {
     use super::FreeList;
 
     #[test]
-    fn what_nobody_needs_between_two_looks_goes() {
-        let spare = FreeList::new(8);
-        (0..6).for_each(|n| spare.put(n));
-        assert_eq!(spare.trim(), 0, "all of them were in use a moment ago");
-        let taken: Vec<_> = (0..4).filter_map(|_| spare.take()).collect();
+    fn objects_not_needed_between_two_trims_are_dropped() {
+        let list = FreeList::new(8);
+        (0..6).for_each(|n| list.put(n));
+        assert_eq!(list.trim(), 0, "all of them were in use a moment ago");
+        let taken: Vec<_> = (0..4).filter_map(|_| list.take()).collect();
         assert_eq!(taken, [5, 4, 3, 2]);
-        taken.into_iter().for_each(|n| spare.put(n));
-        assert_eq!(spare.trim(), 2, "four were needed");
-        assert_eq!(spare.take(), Some(2), "the oldest went");
-        assert_eq!((spare.trim(), spare.trim()), (3, 0));
-        assert!(spare.is_empty());
+        taken.into_iter().for_each(|n| list.put(n));
+        assert_eq!(list.trim(), 2, "four were needed");
+        assert_eq!(list.take(), Some(2), "the oldest went");
+        assert_eq!((list.trim(), list.trim()), (3, 0));
+        assert!(list.is_empty());
     }
 
     #[test]
-    fn one_beyond_the_bound_is_dropped() {
-        let spare = FreeList::new(1);
-        spare.put("kept");
-        spare.put("dropped");
-        assert_eq!((spare.take(), spare.take()), (Some("kept"), None));
+    fn object_beyond_the_bound_is_dropped() {
+        let list = FreeList::new(1);
+        list.put("kept");
+        list.put("dropped");
+        assert_eq!((list.take(), list.take()), (Some("kept"), None));
     }
 }

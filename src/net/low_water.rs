@@ -1,5 +1,6 @@
-//! How much of a long body is waited for at a time. A sender that is about as fast as this proxy wakes it for each piece, and the faster the
-//! proxy is, the smaller they get: going to sleep and waking cost more than moving them. A sender that is slower is not waited for.
+//! The low-water mark of a long body (SO_RCVLOWAT): how many bytes the socket collects before the thread is woken. A sender about as fast
+//! as this proxy would wake it for each piece, and the faster the proxy, the smaller the pieces: sleeping and waking would cost more than
+//! moving them. For a sender that is slower the mark is given up.
 
 use std::io;
 use std::time::Duration;
@@ -8,28 +9,29 @@ use super::tcp::TcpReader;
 use super::{ReadHalf, TimeLimit};
 use crate::limits;
 
-/// The mark of one body.
+/// The low-water mark of one body.
 pub(super) struct LowWater {
-    /// What the socket has been told; none if nothing but its own mark of one byte.
-    told: Option<usize>,
+    /// The mark set on the socket; `None` if it has the kernel's default of one byte.
+    mark: Option<usize>,
     is_slow: bool,
 }
 
 impl LowWater {
-    /// Unless good pieces are wanted there is no mark at all.
-    pub(super) fn new(is_wanted: bool) -> Self {
-        LowWater { told: None, is_slow: !is_wanted }
+    /// Never sets a mark unless `is_enabled`.
+    pub(super) fn new(is_enabled: bool) -> Self {
+        LowWater { mark: None, is_slow: !is_enabled }
     }
 
-    /// Waits until a good piece of the `count` bytes that are left has come, or for some moments, and then for any.
+    /// Waits until `LOW_WATER_BYTES` of the `count` remaining bytes, or all of them, have arrived; after `LOW_WATER_MILLIS`, and from then
+    /// on, until any byte has arrived.
     pub(super) async fn wait(&mut self, from: &mut TcpReader, count: u64, stall: TimeLimit<'_>) -> io::Result<()> {
         let wanted = count.min(limits::LOW_WATER_BYTES as u64) as usize;
-        // A body that was short from the start comes in one or two pieces anyway.
-        let is_worth_it = wanted == limits::LOW_WATER_BYTES || self.told.is_some();
-        // A kernel that knows no such mark is worked with as it is.
-        if is_worth_it && !self.is_slow && self.tell(from, wanted) {
-            let patience = Duration::from_millis(limits::LOW_WATER_MILLIS);
-            if let Ok(readable) = monoio::time::timeout(patience, from.readable()).await {
+        // A body that was short from the start arrives in one or two pieces anyway.
+        let is_worth_it = wanted == limits::LOW_WATER_BYTES || self.mark.is_some();
+        // If the kernel rejects the mark, the wait is for any byte.
+        if is_worth_it && !self.is_slow && self.set(from, wanted) {
+            let timeout = Duration::from_millis(limits::LOW_WATER_MILLIS);
+            if let Ok(readable) = monoio::time::timeout(timeout, from.readable()).await {
                 return readable;
             }
             self.is_slow = true;
@@ -38,17 +40,17 @@ impl LowWater {
         stall.within_io(from.readable()).await
     }
 
-    fn tell(&mut self, from: &TcpReader, wanted: usize) -> bool {
-        if self.told != Some(wanted) && from.set_low_water(wanted).is_ok() {
-            self.told = Some(wanted);
+    fn set(&mut self, from: &TcpReader, wanted: usize) -> bool {
+        if self.mark != Some(wanted) && from.set_low_water(wanted).is_ok() {
+            self.mark = Some(wanted);
         }
-        self.told == Some(wanted)
+        self.mark == Some(wanted)
     }
 
-    /// Any byte counts again.
+    /// Sets the socket back to one byte.
     pub(super) fn reset(&mut self, from: &TcpReader) {
-        if self.told.take().is_some() {
-            // What it has set before it can set again.
+        if self.mark.take().is_some() {
+            // Cannot fail: the same socket took a mark before.
             let _ = from.set_low_water(1);
         }
     }

@@ -1,11 +1,11 @@
-//! How fast a sender must be: one that drips holds a connection, and whatever waits behind it, for as long as it likes.
+//! The minimum data rate of a body: without it a sender of single bytes could hold a connection, and the server behind it, indefinitely.
 
 use std::time::Duration;
 use std::{error, fmt, io};
 
 use crate::limits;
 
-/// Time spent waiting for a sender, against what came in it: waiting for the receiver does not count.
+/// Compares the bytes received from a sender with the time spent waiting for it. Waiting for the receiver does not count.
 #[derive(Debug, Default)]
 pub struct MinRate {
     waited: Duration,
@@ -13,15 +13,15 @@ pub struct MinRate {
 }
 
 impl MinRate {
-    /// So many bytes have come.
+    /// Counts received bytes.
     pub fn add_bytes(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// The sender has been waited for.
+    /// Counts time spent waiting for the sender.
     ///
     /// # Errors
-    /// [`TooSlow`]: less than [`limits::BODY_BYTES_PER_STALL_MIN`] came in a whole `period` of waiting.
+    /// [`RateTooLow`] if less than [`limits::BODY_BYTES_PER_STALL_MIN`] arrived in a whole `period` of waiting.
     pub fn add_wait(&mut self, period: Duration, waited: Duration) -> io::Result<()> {
         self.waited += waited;
         if self.waited < period {
@@ -32,19 +32,19 @@ impl MinRate {
     }
 }
 
-/// A sender of a body was waited for, and not enough came meanwhile.
+/// The sender of a body stayed below the minimum data rate.
 #[derive(Debug)]
 pub struct RateTooLow;
 
 impl From<RateTooLow> for io::Error {
-    fn from(slow: RateTooLow) -> Self {
-        io::Error::new(io::ErrorKind::TimedOut, slow)
+    fn from(error: RateTooLow) -> Self {
+        io::Error::new(io::ErrorKind::TimedOut, error)
     }
 }
 
 impl fmt::Display for RateTooLow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body came too slowly")
+        f.write_str("body below the minimum data rate")
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sender_that_drips_is_too_slow_and_one_that_pauses_is_not() {
+    fn dripping_sender_is_too_slow_and_pausing_sender_is_not() {
         let period = Duration::from_secs(180);
         let mut drip = MinRate::default();
         let slow = (0..20).map(|_| {

@@ -1,14 +1,15 @@
-//! Bytes in and out over the ring. The only room where buffers are lent to the kernel; it knows nothing of HTTP or configuration.
+//! Network I/O over io_uring or epoll. The only module that lends buffers to the kernel. It knows nothing of HTTP or configuration.
 //!
-//! *The ring rule* (docs/reference/drivers.md#buffers-and-cancelled-operations, docs/reference/drivers.md#dropped-reads): a buffer goes into an operation and comes back with its result. A read that loses a race or
-//! a time-out ends its connection, because bytes that had already arrived are gone with it; a runtime is never dropped, the process
-//! drains and exits.
+//! *The ring rule* (docs/reference/drivers.md#buffers-and-cancelled-operations, docs/reference/drivers.md#dropped-reads): a buffer is moved
+//! into an operation and comes back with its result. If a read loses a race or its time-out elapses, its connection must be closed: bytes
+//! that had already arrived are lost with the dropped read. A runtime is never dropped: the process drains and exits.
 
 pub mod deadlines;
 pub mod driver;
 pub mod listener_handover;
 mod low_water;
 mod min_rate;
+mod pipe;
 mod ring_probe;
 pub mod reusable_future;
 pub mod tls_stream;
@@ -30,50 +31,51 @@ pub use tcp::Tcp;
 
 /// The receiving side of a connection.
 pub trait ReadHalf {
-    /// Appends what arrives to `buffer`, as much as its spare capacity takes; 0 means that the peer has finished.
-    /// A buffer without spare capacity is grown by the callee's minimum.
+    /// Waits for bytes and appends them to `buffer`, as many as its spare capacity takes; 0 means that the peer has finished. A buffer
+    /// without spare capacity is grown by the callee's minimum.
     fn read(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<usize>, Vec<u8>)>;
 
-    /// Waits until a read would return at once, holding no buffer meanwhile.
+    /// Waits until a read would return at once. No buffer is needed meanwhile.
     fn readable(&mut self) -> impl Future<Output = io::Result<()>>;
 
-    /// Whether an idle connection may be used again: open, and nothing unasked has arrived on it (docs/reference/security-promises.md#unsolicited-response).
+    /// Whether an idle connection may be used again: it is open, and no unsolicited bytes have arrived on it
+    /// (docs/reference/security-promises.md#unsolicited-response).
     fn is_reusable(&mut self) -> bool;
 
-    /// Whether bytes have arrived that nobody has read, so that a close would become a reset; false where that cannot be told.
+    /// Whether bytes have arrived that have not been read, so that a close would become a reset; false if that is unknown.
     fn has_unread(&mut self) -> bool {
         false
     }
 
-    /// Appends what has arrived already, as much as the buffer's spare capacity takes; 0 where that cannot be told without waiting, and at
-    /// the end, which the next read tells.
+    /// Appends bytes that have arrived already, as many as the buffer's spare capacity takes. 0 if there are none, if reading needs a wait,
+    /// and at the end of the stream, which the next read reports.
     ///
     /// # Errors
-    /// Those of a read. The system tells each once: the next read knows nothing of it.
+    /// The errors of a read. The kernel reports each error once: the next read does not report it again.
     fn try_read(&mut self, _buffer: &mut Vec<u8>) -> io::Result<usize> {
         Ok(0)
     }
 
-    /// Begins a read into `buffer` that the next [`read`](Self::read) only takes the outcome of; until then the connection is quiet as
-    /// long as nothing has come of it. Gives the buffer back where that is not to be had.
+    /// Starts a read into `buffer`, whose outcome the next [`read`](Self::read) takes. As long as the read ahead is pending, nothing has
+    /// arrived. Returns the buffer if this half does not support that.
     fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
         Some(buffer)
     }
 
-    /// A read has been begun ahead: the next one brings its own buffer.
+    /// Whether a read ahead has been started: then the next read returns the buffer of that one.
     fn is_reading_ahead(&self) -> bool {
         false
     }
 
-    /// The plain socket behind this half, if its bytes may go through a pipe unseen.
+    /// The plain socket of this half, if its bytes may be spliced through a pipe; `None` with TLS.
     fn as_plain(&mut self) -> Option<&mut tcp::TcpReader> {
         None
     }
 
-    /// Whether the peer has closed its side or the connection has failed, even behind bytes that nobody has read yet.
+    /// Whether the peer has closed its side or the connection has failed, even if unread bytes precede that.
     fn is_closed_by_peer(&mut self) -> bool;
 
-    /// Makes the connection end in a reset: the one way to tell a peer that a body which lasts until the end is not whole.
+    /// Resets the connection: the only way to tell a peer that a body without a length, which ends with the connection, is incomplete.
     fn abort(&mut self);
 }
 
@@ -82,17 +84,17 @@ pub trait WriteHalf {
     /// Sends all of `buffer`; the buffer comes back with its contents.
     fn write_all(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)>;
 
-    /// As [`write_all`](Self::write_all), for the last bytes of a connection that is shut down as soon as this is done, as dropping this half
-    /// does too: they may wait for the FIN and leave with it. Nothing may be waited for before it; and a bare close would not do, because one
-    /// with unread bytes throws away what has not left.
+    /// As [`write_all`](Self::write_all), for the last bytes of a connection: the kernel may hold them back and send them with the FIN. The
+    /// caller must shut this half down, or drop it, right after this, without waiting for anything else. Closing the socket without a
+    /// shutdown is not enough: if received bytes are unread, a close discards bytes that have not been sent.
     fn write_last(&mut self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)> {
         self.write_all(buffer)
     }
 
-    /// Says that nothing more will be sent (FIN, after close_notify on TLS).
+    /// Ends the sending direction: sends close_notify on TLS, then FIN.
     fn shutdown(&mut self) -> impl Future<Output = io::Result<()>>;
 
-    /// The plain socket behind this half, if bytes from a pipe may go into it.
+    /// The plain socket of this half, if bytes may be spliced into it from a pipe; `None` with TLS.
     fn as_plain(&mut self) -> Option<&mut tcp::TcpWriter> {
         None
     }
@@ -106,7 +108,7 @@ pub trait Transport {
     fn split(&mut self) -> (&mut Self::Read, &mut Self::Write);
 }
 
-/// A connection as its two halves.
+/// A connection that consists of two halves.
 pub struct Duplex<R, W> {
     pub reader: R,
     pub writer: W,

@@ -1,5 +1,5 @@
-//! A future that is made once and does one job after the other, so that a job allocates nothing; what it needs while it works is held
-//! by nobody who only waits for the next job.
+//! A future that is allocated once and runs one job after the other, so that a job allocates nothing. It is
+//! allocated apart from the task that submits the jobs: a task that waits for its next job does not hold the memory that a job needs.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -7,13 +7,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// A worker of its own: takes a job, gives an outcome, one at a time.
+/// A boxed future that runs jobs, one at a time.
 pub struct ReusableFuture<J, O> {
-    working: Pin<Box<dyn Future<Output = ()>>>,
-    desk: Rc<JobSlot<J, O>>,
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    slot: Rc<JobSlot<J, O>>,
 }
 
-/// Where a job waits to be done, or its outcome for its taker.
+/// The job that waits to be run, or the outcome that waits to be taken.
 struct JobSlot<J, O> {
     job: Cell<Option<J>>,
     outcome: Cell<Option<O>>,
@@ -21,57 +21,57 @@ struct JobSlot<J, O> {
 }
 
 impl<J: 'static, O: 'static> ReusableFuture<J, O> {
-    /// `work` is called for one job after the other.
+    /// `work` makes the future of each job.
     pub fn new<F: Future<Output = O> + 'static>(mut work: impl FnMut(J) -> F + 'static) -> Self {
-        let desk = Rc::new(JobSlot { job: Cell::default(), outcome: Cell::default(), is_busy: Cell::default() });
-        let inner = Rc::clone(&desk);
-        let working = Box::pin(async move {
+        let slot = Rc::new(JobSlot { job: Cell::default(), outcome: Cell::default(), is_busy: Cell::default() });
+        let inner = Rc::clone(&slot);
+        let future = Box::pin(async move {
             loop {
                 let job = poll_fn(|_| inner.job.take().map_or(Poll::Pending, Poll::Ready)).await;
                 let outcome = work(job).await;
                 inner.outcome.set(Some(outcome));
             }
         });
-        ReusableFuture { working, desk }
+        ReusableFuture { future, slot }
     }
 
-    /// Takes a job on; it is begun when its outcome is asked for. Nothing is under way.
+    /// Submits a job, which starts when its outcome is first polled for. No other job may be submitted before that outcome is taken.
     pub fn submit(&mut self, job: J) {
         debug_assert!(!self.is_busy());
-        self.desk.is_busy.set(true);
-        self.desk.job.set(Some(job));
+        self.slot.is_busy.set(true);
+        self.slot.job.set(Some(job));
     }
 
-    /// Takes a job on and begins it: an operation is handed to the driver when it is polled for the first time.
+    /// Submits a job and starts it: polling an operation for the first time submits it to the driver.
     pub fn start(&mut self, job: J) {
         self.submit(job);
         let _ = self.poll_ready(&mut Context::from_waker(Waker::noop()));
     }
 
-    /// A job has been taken on and its outcome not been taken.
+    /// Whether a job has been submitted whose outcome has not been taken.
     pub fn is_busy(&self) -> bool {
-        self.desk.is_busy.get()
+        self.slot.is_busy.get()
     }
 
-    /// Whether the outcome is there; if not, `cx` is woken when it is.
+    /// Ready if the outcome is there, which stays in place. If not, `cx` is woken when it is.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // It never ends: after each job it waits for the next one.
-        let _ = self.working.as_mut().poll(cx);
-        let outcome = self.desk.outcome.take();
+        // The future never completes: after each job it waits for the next one.
+        let _ = self.future.as_mut().poll(cx);
+        let outcome = self.slot.outcome.take();
         let state = if outcome.is_some() { Poll::Ready(()) } else { Poll::Pending };
-        self.desk.outcome.set(outcome);
+        self.slot.outcome.set(outcome);
         state
     }
 
-    /// The outcome. Only what has been taken on can be waited for.
+    /// Takes the outcome of the submitted job. Without one this stays pending.
     pub fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<O> {
-        let _ = self.working.as_mut().poll(cx);
-        let Some(outcome) = self.desk.outcome.take() else { return Poll::Pending };
-        self.desk.is_busy.set(false);
+        let _ = self.future.as_mut().poll(cx);
+        let Some(outcome) = self.slot.outcome.take() else { return Poll::Pending };
+        self.slot.is_busy.set(false);
         Poll::Ready(outcome)
     }
 
-    /// Does one job.
+    /// Runs one job.
     pub async fn run(&mut self, job: J) -> O {
         self.submit(job);
         poll_fn(|cx| self.poll_output(cx)).await
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_goes_on_while_nobody_waits_and_its_outcome_is_kept() {
+    fn started_job_progresses_and_its_outcome_is_kept() {
         let arrived = Rc::new(Cell::new(false));
         let socket = Rc::clone(&arrived);
         let mut reader = ReusableFuture::new(move |mut buffer: Vec<u8>| {
@@ -101,7 +101,10 @@ mod tests {
             reader.start(Vec::new());
             assert!(reader.is_busy() && reader.poll_output(&mut cx).is_pending());
             arrived.set(true);
-            assert!(reader.poll_ready(&mut cx).is_ready() && reader.is_busy(), "looking does not take it");
+            assert!(
+                reader.poll_ready(&mut cx).is_ready() && reader.is_busy(),
+                "polling for readiness does not take the outcome"
+            );
             let Poll::Ready(bytes) = reader.poll_output(&mut cx) else { panic!("no outcome") };
             assert_eq!(bytes, b"answer");
             assert!(!reader.is_busy());
@@ -109,16 +112,16 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_not_begun_before_somebody_waits_for_it() {
-        let begun = Rc::new(Cell::new(0));
-        let count = Rc::clone(&begun);
-        let mut resident = ReusableFuture::new(move |job: u32| {
+    fn submitted_job_starts_at_its_first_poll() {
+        let started = Rc::new(Cell::new(0));
+        let count = Rc::clone(&started);
+        let mut future = ReusableFuture::new(move |job: u32| {
             count.set(count.get() + job);
             async move { job * 2 }
         });
-        resident.submit(7);
-        assert_eq!(begun.get(), 0);
-        let outcome = resident.poll_output(&mut Context::from_waker(Waker::noop()));
-        assert_eq!((outcome, begun.get()), (Poll::Ready(14), 7));
+        future.submit(7);
+        assert_eq!(started.get(), 0);
+        let outcome = future.poll_output(&mut Context::from_waker(Waker::noop()));
+        assert_eq!((outcome, started.get()), (Poll::Ready(14), 7));
     }
 }

@@ -1,31 +1,32 @@
-//! A byte that goes through the driver and comes back: proof that this thread's ring still moves data (docs/reference/drivers.md#park-errors).
+//! A byte sent through the driver and received again: proof that this thread's ring still moves data
+//! (docs/reference/drivers.md#park-errors).
 
 use std::io;
 
 use monoio::io::{AsyncReadRentExt, AsyncWriteRentExt};
 use monoio::net::UnixStream;
 
-/// A connection of this thread to itself.
+/// A pair of connected sockets, both used by this thread.
 pub struct RingProbe {
-    here: UnixStream,
-    there: UnixStream,
+    sender: UnixStream,
+    receiver: UnixStream,
 }
 
 impl RingProbe {
     /// # Errors
-    /// The system's, when there are no descriptors left.
+    /// The operating system's, if no descriptors are left.
     pub fn new() -> io::Result<Self> {
-        let (here, there) = UnixStream::pair()?;
-        Ok(RingProbe { here, there })
+        let (sender, receiver) = UnixStream::pair()?;
+        Ok(RingProbe { sender, receiver })
     }
 
     /// Sends one byte and receives it.
     ///
     /// # Errors
-    /// The driver's; it may also never return, which says the same.
+    /// The driver's. If the ring has failed, this may also never return: then no heartbeat follows, and the watchdog notices that.
     pub async fn probe(&mut self) -> io::Result<()> {
-        self.here.write_all(vec![1]).await.0?;
-        self.there.read_exact(vec![0]).await.0?;
+        self.sender.write_all(vec![1]).await.0?;
+        self.receiver.read_exact(vec![0]).await.0?;
         Ok(())
     }
 }
@@ -36,13 +37,13 @@ mod tests {
     use crate::net::driver::{Driver, DriverPreference};
 
     #[test]
-    fn it_beats_on_both_drivers() {
-        for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
-            let mut driver = Driver::build(wanted).expect("a driver");
+    fn probe_succeeds_on_both_drivers() {
+        for preference in [DriverPreference::Auto, DriverPreference::Epoll] {
+            let mut driver = Driver::build(preference).expect("a driver");
             driver.block_on(async {
-                let mut pulse = RingProbe::new().expect("a pair");
+                let mut probe = RingProbe::new().expect("a pair");
                 for _ in 0..3 {
-                    pulse.probe().await.expect("a beat");
+                    probe.probe().await.expect("the byte is received");
                 }
             });
         }

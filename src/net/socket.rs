@@ -1,4 +1,4 @@
-//! Sockets: listening, and connecting to a backend.
+//! Listening sockets, and connections to backends.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,8 +11,9 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use super::{Tcp, sys};
 use crate::limits;
 
-/// TCP keep-alive on accepted connections, and towards backends: how long nothing has come (Traefik's fixed values, docs/reference/static-configuration.md#timeouts), and how
-/// often a peer that has vanished is asked after that. The kernel's own would ask for eleven minutes.
+/// TCP keep-alive of accepted connections and of connections to backends: the idle time before the first probe (Traefik's fixed values,
+/// docs/reference/static-configuration.md#timeouts), and the interval of further probes. The kernel's own interval would detect a vanished
+/// peer only after another eleven minutes.
 const CLIENT_KEEPALIVE: Keepalive = Keepalive { after: Duration::from_secs(180), every: Duration::from_secs(30) };
 const UPSTREAM_KEEPALIVE: Keepalive = Keepalive { after: Duration::from_secs(30), every: Duration::from_secs(10) };
 const KEEPALIVE_PROBES: u32 = 3;
@@ -24,10 +25,10 @@ struct Keepalive {
 
 const IN_USE: &str = "; stop the other process on this port, or choose another address";
 
-/// How often a taken port is tried again.
-const TAKEN_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often a port that is in use is tried again.
+const BIND_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The address of an entry point: `:80` and `[::]:80` listen on IPv6 and IPv4 alike, as Go does.
+/// Parses the address of an entry point. As in Go, `:80` and `[::]:80` both listen on IPv6 and IPv4.
 pub fn parse_address(text: &str) -> io::Result<SocketAddr> {
     let invalid = |why: &str| {
         io::Error::new(
@@ -48,20 +49,20 @@ pub fn parse_address(text: &str) -> io::Result<SocketAddr> {
     (host, port).to_socket_addrs()?.next().ok_or_else(|| invalid("its host has no address"))
 }
 
-/// Opens one listening socket. Every worker opens its own on the same address (SO_REUSEPORT): the kernel spreads the connections.
-/// The `first` one of this process is opened only if no other process listens there, which SO_REUSEPORT alone would allow.
+/// Opens one listening socket. Each worker opens its own on the same address (SO_REUSEPORT), and the kernel spreads the connections. The
+/// `first` socket of this process is opened only if no other process listens on the address: SO_REUSEPORT alone would allow that.
 ///
 /// # Errors
-/// The system's, with the address in its text.
+/// The operating system's, with the address in the text.
 pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
     if first && address.port() != 0 {
-        // After a kill -9 the kernel takes a moment to cancel the accepts of a dead process's ring, and its listener lives as long.
+        // After a kill -9 the kernel takes a moment to cancel the accepts of the dead process's ring; until then its listener stays open.
         let end = Instant::now() + Duration::from_millis(limits::BIND_RETRY_MILLIS);
-        while let Err(e) = refuse_taken(address) {
+        while let Err(e) = check_unused(address) {
             if Instant::now() >= end {
                 return Err(e);
             }
-            std::thread::sleep(TAKEN_LOOK_EVERY);
+            std::thread::sleep(BIND_RETRY_INTERVAL);
         }
     }
     let attempt = |address: SocketAddr| -> io::Result<Socket> {
@@ -77,7 +78,7 @@ pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
         Ok(socket)
     };
     let opened = match attempt(address) {
-        // A host without IPv6 still serves ":80".
+        // On a host without IPv6, ":80" listens on IPv4 alone.
         Err(e) if address.ip() == std::net::Ipv6Addr::UNSPECIFIED && is_no_ipv6(&e) => {
             attempt(SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, address.port())))
         }
@@ -98,13 +99,13 @@ pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
     })
 }
 
-/// One socket per worker on the same address.
+/// Opens one listening socket per worker on the same address.
 ///
 /// # Errors
 /// As [`listen`].
 pub fn listen_together(address: SocketAddr, workers: usize) -> io::Result<Vec<Socket>> {
     let mut sockets = vec![listen(address, true)?];
-    // Port 0 is chosen once: the other workers join the port that the first one got.
+    // If the port is 0, the kernel chooses one for the first socket, and the others use the same.
     let bound = sockets[0].local_addr()?.as_socket().unwrap_or(address);
     for _ in 1..workers {
         sockets.push(listen(bound, false)?);
@@ -112,15 +113,15 @@ pub fn listen_together(address: SocketAddr, workers: usize) -> io::Result<Vec<So
     Ok(sockets)
 }
 
-/// Options of a listening socket. Accepted ones inherit both, which saves two system calls per connection.
+/// Sets TCP_NODELAY and keep-alive on a listening socket. Accepted connections inherit both, which saves two system calls per connection.
 pub fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let Keepalive { after, every } = CLIENT_KEEPALIVE;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after).with_interval(every).with_retries(KEEPALIVE_PROBES))
 }
 
-/// Fails if the address is in use: two proxies on one port would each get half of the connections, and nobody would know why.
-fn refuse_taken(address: SocketAddr) -> io::Result<()> {
+/// Fails if the address is in use: two proxies on one port would each get half of the connections, without any error.
+fn check_unused(address: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP));
     let Ok(socket) = socket else { return Ok(()) };
     if address.is_ipv6() && address.ip().is_unspecified() {
@@ -140,30 +141,30 @@ fn is_no_ipv6(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
-/// Hands a listening socket to the ring of this thread.
+/// Registers a handle of a listening socket with the driver of this thread.
 pub fn accept_from(socket: &Socket) -> io::Result<monoio::net::TcpListener> {
     let listener: std::net::TcpListener = OwnedFd::from(socket.try_clone()?).into();
-    // The epoll driver needs a non-blocking socket; the ring must have a blocking one, or an empty queue completes with EAGAIN at once.
+    // epoll needs a non-blocking socket. The ring needs a blocking one: else an accept on an empty queue completes with EAGAIN at once.
     listener.set_nonblocking(monoio::utils::is_legacy())?;
     monoio::net::TcpListener::from_std(listener)
 }
 
-/// Takes a fresh connection off this thread's ring, for another one.
+/// Detaches a new connection from this thread's driver, for another worker.
 pub fn detach(stream: TcpStream) -> std::net::TcpStream {
     sys::into_owned(stream).into()
 }
 
-/// Hands a connection to the ring of this thread.
+/// Registers a connection with the driver of this thread.
 ///
 /// # Errors
-/// The system's: on epoll there may be no memory to watch it.
+/// The operating system's: epoll may have no memory to watch the socket.
 pub fn attach(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-    // As for listeners, and it may come from a thread with the other driver.
+    // Set as in `accept_from`: the accepting thread may use the other driver.
     stream.set_nonblocking(monoio::utils::is_legacy())?;
     TcpStream::from_std(stream)
 }
 
-/// Connects to a backend's address. The caller bounds the time.
+/// Connects to a backend's address. The caller must bound the time.
 pub async fn connect(address: SocketAddr) -> io::Result<Tcp> {
     let stream = TcpStream::connect_addr(address).await?;
     stream.set_nodelay(true)?;
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_read_as_go_reads_them() {
+    fn addresses_are_parsed_as_in_go() {
         assert_eq!(parse_address(":80").ok(), "[::]:80".parse().ok());
         assert_eq!(parse_address("127.0.0.1:8080").ok(), "127.0.0.1:8080".parse().ok());
         assert_eq!(parse_address("[::1]:443").ok(), "[::1]:443".parse().ok());
@@ -186,24 +187,24 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_has_vanished_is_asked_for_minutes_not_for_a_quarter_of_an_hour() {
+    fn keepalive_detects_a_vanished_peer_after_270_s() {
         let listener = listen("127.0.0.1:0".parse().expect("an address"), true).expect("a listener");
         let address = listener.local_addr().expect("bound");
         let _peer =
             Socket::new(Domain::IPV4, Type::STREAM, None).and_then(|peer| peer.connect(&address).map(|()| peer));
         let (accepted, _) = listener.accept().expect("a connection");
-        let asked = accepted.tcp_keepalive_interval().expect("it inherits")
-            * accepted.tcp_keepalive_retries().expect("it inherits");
-        let all = accepted.tcp_keepalive_time().expect("it inherits") + asked;
-        assert!(accepted.keepalive().expect("on") && all == Duration::from_secs(270), "{all:?}");
+        let probing = accepted.tcp_keepalive_interval().expect("inherited")
+            * accepted.tcp_keepalive_retries().expect("inherited");
+        let total = accepted.tcp_keepalive_time().expect("inherited") + probing;
+        assert!(accepted.keepalive().expect("on") && total == Duration::from_secs(270), "{total:?}");
     }
 
     #[test]
-    fn two_sockets_share_one_address_and_a_taken_one_is_named() {
+    fn workers_share_an_address_and_an_address_in_use_is_named() {
         let first = listen("127.0.0.1:0".parse().expect("an address"), true).expect("a listener");
         let address = first.local_addr().expect("bound").as_socket().expect("inet");
         listen(address, false).expect("the second worker's");
-        assert!(listen(address, true).is_err(), "a second process is told");
+        assert!(listen(address, true).is_err(), "a second process gets an error");
         let stranger = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener without SO_REUSEPORT");
         let taken = stranger.local_addr().expect("bound");
         assert!(listen(taken, true).unwrap_err().to_string().contains(&taken.to_string()));

@@ -1,122 +1,107 @@
-//! Long bodies between two plain sockets without copying them through user space: socket to pipe to socket (splice(2)).
+//! Moves long bodies between two plain sockets without copying them through user space: socket to pipe to socket (splice(2)).
 //!
-//! Readiness comes through the driver, the system calls are made here and do not block. The ring's own splice operation runs on kernel
-//! threads, one per idle connection, and is slower than copying (docs/reference/drivers.md#splice-on-ready-sockets, docs/reference/drivers.md#why-not-splice-through-the-ring). Sockets under io_uring are blocking ones, and
-//! SPLICE_F_NONBLOCK covers only the pipe: both are made non-blocking for the time of a transfer (`unblocked`).
+//! The driver reports readiness; the system calls are made here and do not block. The ring's own splice operation runs on kernel threads,
+//! one per idle connection, and is slower than copying (docs/reference/drivers.md#splice-on-ready-sockets,
+//! docs/reference/drivers.md#why-not-splice-through-the-ring). Sockets under io_uring are blocking, and SPLICE_F_NONBLOCK covers only the
+//! pipe: both sockets are made non-blocking for the time of a transfer (`nonblocking`).
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 use super::free_list::FreeList;
 use super::low_water::LowWater;
 use super::nonblocking::{NonblockingPair, TransferCounts};
+pub use super::pipe::{Pipe, SpliceError};
 use super::tcp::{TcpReader, TcpWriter};
 use super::{MinRate, TimeLimit};
 use crate::limits;
 
-/// A worker's spare pipes. Opening one costs three system calls and, past about 1024 per user, the kernel shrinks them.
+/// A worker's pool of pipes. Opening a pipe costs three system calls, and beyond about 1024 pipes per user the kernel makes them smaller.
 pub struct PipePool {
-    spare: FreeList<Pipe>,
-    in_use: TransferCounts,
-}
-
-/// One of them.
-pub struct Pipe {
-    reader: OwnedFd,
-    writer: OwnedFd,
-}
-
-/// Which side ended a transfer early; what had been moved by then has been moved.
-#[derive(Debug)]
-pub enum SpliceError {
-    Source(io::Error),
-    Sink(io::Error),
+    free: FreeList<Pipe>,
+    counts: TransferCounts,
 }
 
 impl Default for PipePool {
     fn default() -> Self {
-        PipePool { spare: FreeList::new(limits::PIPES_POOLED_MAX), in_use: TransferCounts::default() }
+        PipePool { free: FreeList::new(limits::PIPES_POOLED_MAX), counts: TransferCounts::default() }
     }
 }
 
 impl PipePool {
-    /// None where there are no descriptors left: then a body is copied, which needs none.
+    /// Takes a pipe from the pool, or opens one. `None` if no descriptors are left: then the body is copied, which needs none.
     pub fn lend(&self) -> Option<Pipe> {
-        if let Some(pipe) = self.spare.take() {
+        if let Some(pipe) = self.free.take() {
             return Some(pipe);
         }
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // A smaller pipe works as well, only with more system calls.
-        let _ = fcntl_setpipe_size(&writer, limits::PIPE_BYTES);
-        Some(Pipe { reader, writer })
+        Pipe::open()
     }
 
     #[cfg(test)]
     pub fn has_spare(&self) -> bool {
-        !self.spare.is_empty()
+        !self.free.is_empty()
     }
 
-    /// Only an empty pipe may carry the next body.
+    /// Returns a pipe to the pool. The pipe must be empty: else its bytes would become part of the next body.
     fn give_back(&self, pipe: Pipe) {
-        self.spare.put(pipe);
+        self.free.put(pipe);
     }
 
-    /// Closes those that nobody has needed since the last call; gives their number.
+    /// Closes the pipes that were not needed since the last call; returns their number.
     pub fn trim(&self) -> usize {
-        self.spare.trim()
+        self.free.trim()
     }
 }
 
-/// A transfer of a body's rest, and what goes in front of it.
+/// A transfer: the head of a message, then the rest of its body.
 pub struct Transfer<'a> {
     pub from: &'a mut TcpReader,
     pub to: &'a mut TcpWriter,
-    /// The message's head and the first bytes of its body, which have been read already.
+    /// The message's head and the first bytes of its body: they have been read already.
     pub head: &'a [u8],
     /// Bytes still to be moved from socket to socket.
     pub count: u64,
-    /// How long the receiver may stand still, and a sender whose pace counts: an answer is waited for as long as its client stays.
+    /// The stall timeout: how long the receiver may take no bytes, and, if `pace` is set, the sender send none. Without `pace` the sender
+    /// is waited for indefinitely: a response may take as long as its client stays.
     pub stall: TimeLimit<'a>,
-    /// Good pieces are waited for (`low_water`). Not those of clients: they are slower, and an upload gains nothing.
+    /// Whether to wait for large pieces (`low_water`). Off for requests: clients are slower, and an upload gains nothing.
     pub in_good_pieces: bool,
-    /// What came while the sender was waited for; kept of clients, which could hold a server for ever with a byte now and then.
+    /// The minimum data rate of the sender. Set for clients: with a byte now and then, a client could hold a server's connection
+    /// indefinitely.
     pub pace: Option<&'a mut MinRate>,
 }
 
 impl Transfer<'_> {
-    /// Sends the head and moves exactly `count` bytes, or says which side broke; `moved` counts the bytes behind the head that reached the
-    /// sink's socket at every moment. `ends` is called before the last of them go to the sink.
+    /// Sends the head and moves exactly `count` bytes. `moved` counts, at every moment, the bytes behind the head that have been written to
+    /// the sink's socket. `on_last` is called before the last of them are written.
     ///
     /// # Errors
-    /// `Source` when the sender ended early, failed or was too slow, `Sink` when the receiver did.
+    /// `Source` if the sender ended early, failed or was too slow; `Sink` if the receiver failed or stalled.
     pub async fn run(
         self,
         pipe: Pipe,
         pipes: &PipePool,
         moved: &Cell<u64>,
-        ends: impl FnMut(),
+        on_last: impl FnMut(),
     ) -> Result<(), SpliceError> {
-        self.go(pipe, pipes, moved, Until::Counted, ends).await.map(drop)
+        self.run_until(pipe, pipes, moved, Until::AllMoved, on_last).await.map(drop)
     }
 
-    /// True if the source has ended, which breaks a body that is counted.
-    async fn go(
+    /// Runs the transfer `until` its end. True if the source has ended, which is an error with `Until::AllMoved`.
+    async fn run_until(
         self,
         pipe: Pipe,
         pipes: &PipePool,
         moved: &Cell<u64>,
         until: Until,
-        ends: impl FnMut(),
+        on_last: impl FnMut(),
     ) -> Result<bool, SpliceError> {
         let Transfer { from, to, head, count, stall, in_good_pieces, pace } = self;
-        let sockets = NonblockingPair::new(from, to, &pipes.in_use)?;
-        let water = LowWater::new(in_good_pieces);
-        let mut pump = Splicer { sockets, head, count, stall, until, water, pace };
-        let result = pump.run(&pipe, moved, ends).await;
+        let sockets = NonblockingPair::new(from, to, &pipes.counts)?;
+        let low_water = LowWater::new(in_good_pieces);
+        let mut splicer = Splicer { sockets, head, count, stall, until, low_water, pace };
+        let result = splicer.run(&pipe, moved, on_last).await;
         if result.is_ok() {
             pipes.give_back(pipe);
         }
@@ -124,11 +109,11 @@ impl Transfer<'_> {
     }
 }
 
-/// Moves what has come, as long as more is there at once; true if the source has ended. `moved` counts what reached the sink. Without a
-/// pipe to be had nothing is moved: the caller copies.
+/// Moves bytes as long as the source has more at once; true if the source has ended. `moved` counts the bytes written to the sink. If no
+/// pipe can be opened nothing is moved: the caller copies.
 ///
 /// # Errors
-/// Which side failed.
+/// The side that failed.
 pub async fn burst(
     from: &mut TcpReader,
     to: &mut TcpWriter,
@@ -138,141 +123,130 @@ pub async fn burst(
 ) -> Result<bool, SpliceError> {
     let Some(pipe) = pipes.lend() else { return Ok(false) };
     let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall, in_good_pieces: false, pace: None };
-    transfer.go(pipe, pipes, moved, Until::Dry, || ()).await
+    transfer.run_until(pipe, pipes, moved, Until::SourceEmpty, || ()).await
 }
 
-/// When a transfer has done its work.
+/// When a transfer is complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// All that was counted has been moved.
-    Counted,
-    /// The source has nothing more for the moment.
-    Dry,
+    /// All `count` bytes have been moved.
+    AllMoved,
+    /// The source has no more bytes at the moment.
+    SourceEmpty,
 }
 
-/// A transfer under way.
+/// A running transfer.
 struct Splicer<'a> {
     sockets: NonblockingPair<'a>,
     head: &'a [u8],
     count: u64,
     stall: TimeLimit<'a>,
     until: Until,
-    water: LowWater,
+    low_water: LowWater,
     pace: Option<&'a mut MinRate>,
 }
 
-/// Also where a transfer is given up: what the sender still sends is read as before.
+/// Resets the low-water mark, also if the transfer is dropped: later reads of the socket must complete with any byte.
 impl Drop for Splicer<'_> {
     fn drop(&mut self) {
-        self.water.reset(self.sockets.from);
+        self.low_water.reset(self.sockets.from);
     }
 }
 
 impl Splicer<'_> {
-    async fn run(&mut self, pipe: &Pipe, moved: &Cell<u64>, mut ends: impl FnMut()) -> Result<bool, SpliceError> {
-        let mut turn = 0;
+    async fn run(&mut self, pipe: &Pipe, moved: &Cell<u64>, mut on_last: impl FnMut()) -> Result<bool, SpliceError> {
+        let mut moved_this_turn = 0;
         while self.count > 0 {
             let wanted = self.count.min(limits::PIPE_BYTES as u64) as usize;
-            let found = self.sockets.from.splice_into(&pipe.writer, wanted);
-            // What has been read already waits for nothing, and is owed also where nothing more comes.
-            if !matches!(found, Ok(1..)) {
+            let result = self.sockets.from.splice_into(&pipe.writer, wanted);
+            // The head does not wait for further bytes, and is sent even if the source has ended or failed.
+            if !matches!(result, Ok(1..)) {
                 self.send_head(false).await?;
             }
-            let held = match found {
-                Ok(0) if self.until == Until::Dry => return Ok(true),
+            let in_pipe = match result {
+                Ok(0) if self.until == Until::SourceEmpty => return Ok(true),
                 Ok(0) => return Err(SpliceError::Source(io::ErrorKind::UnexpectedEof.into())),
                 Ok(bytes) => bytes,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.until == Until::Dry => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.until == Until::SourceEmpty => {
+                    return Ok(false);
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait_for_more().await.map_err(SpliceError::Source)?;
+                    self.wait_readable().await.map_err(SpliceError::Source)?;
                     continue;
                 }
                 Err(e) => return Err(SpliceError::Source(e)),
             };
             if let Some(pace) = &mut self.pace {
-                pace.add_bytes(held as u64);
+                pace.add_bytes(in_pipe as u64);
             }
-            // Its segments take what is in the pipe along.
+            // With `more`: the kernel may fill the head's last segment with bytes of the pipe.
             self.send_head(true).await?;
-            self.count -= held as u64;
+            self.count -= in_pipe as u64;
             if self.count == 0 {
-                ends();
+                on_last();
             }
-            self.empty(pipe, held, moved).await?;
-            turn += held;
-            // A fast stream never has to wait: without a pause it would keep the core from all other connections.
-            if turn >= limits::SPLICE_TURN_BYTES && self.count > 0 {
-                turn = 0;
+            self.drain_pipe(pipe, in_pipe, moved).await?;
+            moved_this_turn += in_pipe;
+            // A fast stream never waits: without a pause it would keep the core from all other connections.
+            if moved_this_turn >= limits::SPLICE_TURN_BYTES && self.count > 0 {
+                moved_this_turn = 0;
                 pause().await;
             }
         }
         Ok(false)
     }
 
-    async fn wait_for_more(&mut self) -> io::Result<()> {
+    async fn wait_readable(&mut self) -> io::Result<()> {
         let (from, count) = (&mut *self.sockets.from, self.count);
         let Some(pace) = &mut self.pace else {
-            return self.water.wait(from, count, self.stall.with(Duration::MAX)).await;
+            return self.low_water.wait(from, count, self.stall.with(Duration::MAX)).await;
         };
         let start = Instant::now();
-        self.water.wait(from, count, self.stall).await?;
+        self.low_water.wait(from, count, self.stall).await?;
         pace.add_wait(self.stall.time, start.elapsed())
     }
 
-    /// Sends what is left of the head; `more` says that the next bytes are there already.
+    /// Sends the rest of the head; `more` announces that further bytes follow at once.
     async fn send_head(&mut self, more: bool) -> Result<(), SpliceError> {
         while !self.head.is_empty() {
             match self.sockets.to.try_write(&[IoSlice::new(self.head)], more) {
                 Ok(bytes) => self.head = &self.head[bytes..],
-                Err(e) => self.wait_for_room(e).await?,
+                Err(e) => self.wait_writable(e).await?,
             }
         }
         Ok(())
     }
 
-    /// Moves `held` bytes from the pipe to the sink.
-    async fn empty(&mut self, pipe: &Pipe, mut held: usize, moved: &Cell<u64>) -> Result<(), SpliceError> {
-        // A full pipe has a successor: the kernel may fill its segments. Any other piece must not wait for one that may be long in coming.
-        let more = held == limits::PIPE_BYTES && self.count > 0 && self.until == Until::Counted;
-        while held > 0 {
-            match self.sockets.to.splice_from(&pipe.reader, held, more) {
+    /// Moves the `in_pipe` bytes of the pipe to the sink.
+    async fn drain_pipe(&mut self, pipe: &Pipe, mut in_pipe: usize, moved: &Cell<u64>) -> Result<(), SpliceError> {
+        // After a full pipe more bytes are likely there already: the kernel may wait for them to fill its last segment. Any other piece
+        // must not wait: the next bytes may take long.
+        let more = in_pipe == limits::PIPE_BYTES && self.count > 0 && self.until == Until::AllMoved;
+        while in_pipe > 0 {
+            match self.sockets.to.splice_from(&pipe.reader, in_pipe, more) {
                 Ok(bytes) => {
-                    held -= bytes;
+                    in_pipe -= bytes;
                     moved.set(moved.get() + bytes as u64);
                 }
-                Err(e) => self.wait_for_room(e).await?,
+                Err(e) => self.wait_writable(e).await?,
             }
         }
         Ok(())
     }
 
-    async fn wait_for_room(&self, refused: io::Error) -> Result<(), SpliceError> {
-        if refused.kind() != io::ErrorKind::WouldBlock {
-            return Err(SpliceError::Sink(refused));
+    async fn wait_writable(&self, error: io::Error) -> Result<(), SpliceError> {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Err(SpliceError::Sink(error));
         }
         self.stall.within_io(self.sockets.to.writable()).await.map_err(SpliceError::Sink)
     }
 }
 
-/// One splice of at most `count` bytes between descriptors of which one is a pipe; neither side blocks.
-pub(super) fn splice_once(
-    from: impl std::os::fd::AsFd,
-    to: impl std::os::fd::AsFd,
-    count: usize,
-    more: bool,
-) -> io::Result<usize> {
-    let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-    if more {
-        flags |= SpliceFlags::MORE;
-    }
-    Ok(splice(from, None, to, None, count, flags)?)
-}
-
-/// Lets the other tasks of this worker, and its ring, have their turn.
+/// Yields to the other tasks of this worker, and to its driver.
 pub async fn pause() {
-    let mut paused = false;
+    let mut has_yielded = false;
     std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut paused, true) {
+        if std::mem::replace(&mut has_yielded, true) {
             return std::task::Poll::Ready(());
         }
         cx.waker().wake_by_ref();

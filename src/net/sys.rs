@@ -1,5 +1,5 @@
-//! The one file with `unsafe`: what monoio's sockets do not offer through a safe interface, and descriptors that are known by number
-//! only. Each block says why it is sound.
+//! The only file of `net` with `unsafe`: operations that monoio's sockets do not offer through a safe interface, and descriptors that are
+//! known by number only. Each block says why it is sound.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 
-/// Waits until the socket of `half` can be read, without a buffer lent to the kernel.
+/// Waits until the socket of `half` is readable, without lending a buffer to the kernel.
 pub async fn readable(half: &TcpOwnedReadHalf) -> io::Result<()> {
     // SAFETY: monoio's halves share the stream through an `Rc<UnsafeCell>` on one thread. Its methods form a `&mut` only while they
     // build an operation and none is held across a suspension, so this shared reference never meets a live exclusive one; `readable`
@@ -17,14 +17,14 @@ pub async fn readable(half: &TcpOwnedReadHalf) -> io::Result<()> {
     stream.readable(false).await
 }
 
-/// Calls `with` on the descriptor of `half`, for system calls that do not go through the ring.
+/// Calls `with` on the descriptor of `half`, for system calls that do not go through the driver.
 pub fn with_socket<R>(half: &TcpOwnedReadHalf, with: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
     // SAFETY: as above for the reference; the descriptor is open as long as the stream lives, and `half` keeps it alive for this call.
     let fd = unsafe { BorrowedFd::borrow_raw((*half.0.get()).as_raw_fd()) };
     with(fd)
 }
 
-/// Waits until the socket of `half` can be written to.
+/// Waits until the socket of `half` is writable.
 pub async fn writable(half: &TcpOwnedWriteHalf) -> io::Result<()> {
     // SAFETY: as in `readable`.
     let stream: &TcpStream = unsafe { &*half.0.get() };
@@ -38,10 +38,11 @@ pub fn with_write_socket<R>(half: &TcpOwnedWriteHalf, with: impl FnOnce(Borrowed
     with(fd)
 }
 
-/// From how many bytes on the socket of `half` counts as readable (SO_RCVLOWAT, socket(7)); its end and its failure count at once.
+/// Sets the number of bytes from which on the socket of `half` counts as readable (SO_RCVLOWAT, socket(7)). The end of the stream and a
+/// failure make it readable at once.
 ///
 /// # Errors
-/// The system's.
+/// The operating system's.
 pub fn set_low_water(half: &TcpOwnedReadHalf, bytes: usize) -> io::Result<()> {
     let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
     with_socket(half, |fd| {
@@ -60,34 +61,34 @@ pub fn set_low_water(half: &TcpOwnedReadHalf, bytes: usize) -> io::Result<()> {
     })
 }
 
-/// Takes the socket of a stream that nothing has been done with yet off the ring of its thread.
+/// Detaches the socket of a stream, on which no operation has been started yet, from the driver of its thread.
 pub fn into_owned(stream: TcpStream) -> OwnedFd {
-    // SAFETY: `into_raw_fd` gives up the stream's only handle without closing it, so the descriptor is open and nobody else's.
+    // SAFETY: `into_raw_fd` gives up the stream's only handle without closing it, so the descriptor is open and has no other owner.
     unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) }
 }
 
-/// Takes a descriptor that the parent process left open for this one, and keeps it from this one's children.
+/// Takes ownership of a descriptor that the parent process left open for this one, and sets close-on-exec on it.
 ///
 /// # Errors
-/// There is no such descriptor.
+/// There is no open descriptor of that number.
 pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    // SAFETY: the number is only borrowed to ask whether it is open; nothing is read or closed through it.
+    // SAFETY: the descriptor is only borrowed to check whether it is open; nothing is read or closed through it.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)?;
-    // SAFETY: it is open, as the call above shows, and nobody here owns it: the caller asks once per number, at the start of the process,
-    // for numbers that the parent named.
+    // SAFETY: the descriptor is open, as the call above shows, and no object of this process owns it: the caller calls this once per
+    // number, at the start of the process, with numbers that the parent named.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Closes all descriptors beyond standard error that are not in `kept`: a parent on io_uring leaves its clients' connections open for its
-/// children, and a connection ends only when the last copy is closed.
+/// Closes all descriptors above standard error that are not in `kept`: children of a process on io_uring inherit its client connections,
+/// and a connection ends only when its last copy is closed.
 pub fn close_others(kept: &[RawFd]) {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
-    // The folder's own descriptor is in the list and is closed when the list is whole: then it is no descriptor any more.
+    // The list contains the folder's own descriptor. That one is closed before the loop: `adopt` fails on it.
     let numbers: Vec<RawFd> = numbers.collect();
     for fd in numbers.into_iter().filter(|fd| *fd > 2 && !kept.contains(fd)) {
         drop(adopt(fd));
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readable_waits_for_bytes_and_the_descriptor_is_the_socket() {
+    fn readable_waits_for_bytes_and_with_socket_reads_them() {
         let mut runtime =
             monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().enable_timer().build().expect("a runtime");
         runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Plain TCP over monoio, as two halves of one socket.
+//! Plain TCP over monoio: a connection as the two halves of one socket.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -14,21 +14,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec, sendmsg};
 
+use super::pipe::splice_once;
 use super::reusable_future::ReusableFuture;
-use super::splice::splice_once;
 use super::{Duplex, ReadHalf, WriteHalf, sys};
 use crate::limits;
 
 /// A TCP connection.
 pub type Tcp = Duplex<TcpReader, TcpWriter>;
 
-/// What a read has come to: the bytes stand behind those that the buffer held.
+/// The result of a read. The received bytes follow those that were in the buffer.
 type Received = (io::Result<usize>, Vec<u8>);
 
 pub struct TcpReader {
     half: TcpOwnedReadHalf,
-    /// A read that is under way before anybody waits for it, and goes on when nobody does any more. On an idle connection it does two jobs
-    /// in one operation of the ring: that it is still waiting says that the connection is quiet, and it receives the next answer.
+    /// The read ahead: started before its bytes are awaited, and still running if the wait for them is dropped. On an idle connection this
+    /// one operation of the ring does two jobs: as long as it is pending, nothing unasked has arrived, and it receives the next response.
     ahead: Option<ReusableFuture<Vec<u8>, Received>>,
 }
 
@@ -48,7 +48,7 @@ impl TcpReader {
         Ok(sys::with_socket(&self.half, |fd| rustix::io::ioctl_fionbio(fd, on))?)
     }
 
-    /// The descriptor's number: what the kernel knows both halves by.
+    /// The descriptor's number, the same for both halves of a connection.
     pub(super) fn number(&self) -> RawFd {
         sys::with_socket(&self.half, |fd| fd.as_raw_fd())
     }
@@ -79,10 +79,10 @@ impl TcpWriter {
         sys::writable(&self.half).await
     }
 
-    /// Sends as much as the socket takes at once; with `more`, the kernel may keep it for what follows.
+    /// Sends as much as the socket takes without waiting. With `more`, the kernel may hold the bytes back until further bytes follow.
     ///
     /// # Errors
-    /// `WouldBlock` when it takes nothing now.
+    /// `WouldBlock` if the socket takes nothing at the moment; else the failure of the connection.
     pub(super) fn try_write(&self, parts: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         flags.set(SendFlags::MORE, more);
@@ -91,20 +91,20 @@ impl TcpWriter {
     }
 }
 
-/// While one direction goes through a pipe the socket does not block (see `splice`), and the ring then reports what it would wait for
-/// otherwise: the other direction waits here instead.
+/// Whether an operation failed only because the socket is not ready. While one direction is spliced the socket is non-blocking (`splice`),
+/// and the ring then completes an operation with this error instead of waiting: the other direction waits for readiness itself.
 fn is_not_ready(result: &io::Result<usize>) -> bool {
     matches!(result, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// One read, once something is there.
+/// Waits for bytes and reads them. Grows a full `buffer` by [`limits::HEAD_BUFFER_BYTES`].
 async fn receive(half: &mut TcpOwnedReadHalf, mut buffer: Vec<u8>) -> Received {
     if buffer.capacity() == buffer.len() {
         buffer.reserve(limits::HEAD_BUFFER_BYTES);
     }
     loop {
-        let spare = buffer.len()..buffer.capacity();
-        let (result, slice) = half.read(buffer.slice_mut(spare)).await;
+        let free = buffer.len()..buffer.capacity();
+        let (result, slice) = half.read(buffer.slice_mut(free)).await;
         buffer = slice.into_inner();
         if !is_not_ready(&result) {
             return (result, buffer);
@@ -140,8 +140,8 @@ impl ReadHalf for TcpReader {
         if self.is_reading_ahead() || buffer.len() == buffer.capacity() {
             return Ok(0);
         }
-        let spare = rustix::buffer::spare_capacity(buffer);
-        let received = sys::with_socket(&self.half, |fd| rustix::net::recv(fd, spare, RecvFlags::DONTWAIT));
+        let free = rustix::buffer::spare_capacity(buffer);
+        let received = sys::with_socket(&self.half, |fd| rustix::net::recv(fd, free, RecvFlags::DONTWAIT));
         match received {
             Ok((_, bytes)) => Ok(bytes),
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),
@@ -170,8 +170,9 @@ impl ReadHalf for TcpReader {
         if ahead.is_some_and(|ahead| ahead.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready()) {
             return false;
         }
-        // One that was begun a moment ago waits for the ring's next turn and has not looked at the socket: what came behind the last answer
-        // must not become the next request's (docs/reference/security-promises.md#unsolicited-response). Half a microsecond at the most, of the ten and more that a request takes.
+        // A read started a moment ago is submitted with the ring's next turn and has not looked at the socket yet: bytes behind the last
+        // response must not become the response of the next request (docs/reference/security-promises.md#unsolicited-response). The peek
+        // takes at most half a microsecond; a request takes ten or more.
         let mut byte = [0u8; 1];
         let peeked =
             sys::with_socket(&self.half, |fd| rustix::net::recv(fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT));
@@ -196,14 +197,14 @@ impl ReadHalf for TcpReader {
     }
 
     fn abort(&mut self) {
-        // Now, not when the socket is closed: dropping the writer sends a FIN before that, and behind one a reset tells the peer nothing. If
-        // it fails the connection ends with the FIN: nothing better is to be had.
+        // The reset is sent now, not when the socket is closed: dropping the writer sends a FIN before that, and after a FIN the peer takes
+        // the body as complete. If this fails, the connection ends with the FIN: there is no other way.
         let _ = sys::with_socket(&self.half, |fd| connect_unspec(fd));
     }
 }
 
 impl TcpWriter {
-    /// Sends what stands from `sent` on.
+    /// Sends the bytes of `buffer` from `sent` on.
     async fn write_from(&mut self, mut sent: usize, mut buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         while sent < buffer.len() {
             let (result, slice) = self.half.write(buffer.slice(sent..)).await;
@@ -229,8 +230,8 @@ impl WriteHalf for TcpWriter {
     }
 
     async fn write_last(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        // The socket takes nearly every answer at once. What it does not take, and its failure, are the ordinary way's to deal with; the
-        // kernel holds back nothing that has more bytes behind it.
+        // The socket takes nearly every response at once. `write_from` sends the rest, if any, and reports a failure. The kernel holds back
+        // only bytes that no others follow.
         let sent = if buffer.is_empty() { 0 } else { self.try_write(&[IoSlice::new(&buffer)], true).unwrap_or(0) };
         self.write_from(sent, buffer).await
     }
@@ -253,10 +254,10 @@ mod tests {
     use super::*;
     use crate::net::driver::{Driver, DriverPreference};
 
-    /// A connection of ours and its other end, on each driver in turn.
+    /// Runs `test` on each driver with a connection and its other end, a plain blocking socket.
     fn on_both_drivers(test: impl AsyncFn(Tcp, StdStream)) {
-        for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
-            let mut driver = Driver::build(wanted).expect("a driver");
+        for preference in [DriverPreference::Auto, DriverPreference::Epoll] {
+            let mut driver = Driver::build(preference).expect("a driver");
             driver.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
                 let far = StdStream::connect(listener.local_addr().expect("bound")).expect("connects");
@@ -268,20 +269,20 @@ mod tests {
     }
 
     #[test]
-    fn the_last_bytes_leave_with_the_end() {
+    fn write_last_sends_its_bytes_with_the_fin() {
         on_both_drivers(async |Duplex { reader, mut writer }, mut far| {
             far.set_nonblocking(true).expect("mode");
             let mut got = [0; 16];
             assert!(writer.write_all(b"first".to_vec()).await.0.is_ok());
-            // Over the loopback interface what has left has come.
+            // Over the loopback interface sent bytes have arrived at once.
             assert_eq!(far.read(&mut got).expect("at once"), 5);
             let (sent, buffer) = writer.write_last(b"last".to_vec()).await;
             assert!(sent.is_ok() && buffer == b"last", "the buffer comes back");
             assert!(
                 far.read(&mut got).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock),
-                "it left without the end"
+                "the bytes left without the FIN"
             );
-            // Dropping the half shuts it down; the ring closes the socket later.
+            // Dropping the writer sends the FIN; the driver closes the socket later.
             drop(writer);
             assert_eq!((far.read(&mut got).expect("there"), far.read(&mut got).expect("the end")), (4, 0));
             drop(reader);
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_bytes_arrive_also_where_the_peer_has_sent_more_than_was_read() {
+    fn write_last_arrives_although_received_bytes_are_unread() {
         on_both_drivers(async |Duplex { reader, mut writer }, mut far| {
             far.write_all(b"one request too many").expect("sent");
             assert!(writer.write_last(b"last".to_vec()).await.0.is_ok());
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn last_bytes_that_the_socket_does_not_take_at_once_arrive_whole() {
+    fn write_last_of_a_long_buffer_arrives_whole() {
         on_both_drivers(async |Duplex { reader, mut writer }, mut far| {
             let body: Vec<u8> = (0..20_000_000).map(|n| (n * 31 % 251) as u8).collect();
             let expected = body.clone();
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_aborted_connection_ends_in_a_reset_behind_what_was_sent() {
+    fn abort_resets_the_connection_after_the_sent_bytes() {
         on_both_drivers(async |Duplex { mut reader, mut writer }, mut far| {
             assert!(writer.write_all(b"half".to_vec()).await.0.is_ok());
             reader.abort();
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_once_also_by_a_read_that_does_not_wait() {
+    fn try_read_reports_a_failure() {
         on_both_drivers(async |Duplex { mut reader, writer }, far| {
             let mut buffer = Vec::with_capacity(16);
             assert_eq!(reader.try_read(&mut buffer).expect("nothing yet"), 0);
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn last_bytes_for_a_peer_that_has_gone_fail() {
+    fn write_last_fails_if_the_peer_has_reset() {
         on_both_drivers(async |Duplex { mut writer, .. }, far| {
             rustix::net::sockopt::set_socket_linger(&far, Some(Duration::ZERO)).expect("an option");
             drop(far);

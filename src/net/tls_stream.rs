@@ -1,6 +1,6 @@
-//! TLS over a transport: `tls::Session` does the cryptography, this file moves the bytes.
+//! TLS over a transport: `tls::Session` does the cryptography, this file does the I/O.
 //!
-//! The halves share the session on one thread. It is borrowed only between operations, never across one.
+//! Both halves share the session, on one thread. The session is borrowed only between operations, never while one is pending.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -16,14 +16,15 @@ use super::{Duplex, ReadHalf, WriteHalf};
 use crate::limits;
 use crate::tls::session::{PLAIN_HTTP_REPLY, Plaintext, Session, looks_like_http};
 
-/// A TLS connection over the halves of another one.
+/// A TLS connection over the two halves of another connection.
 pub type TlsStream<R, W> = Duplex<TlsReader<R>, TlsWriter<W>>;
 
 pub struct TlsReader<R> {
     inner: R,
     session: Rc<RefCell<Session>>,
     ciphertext: Vec<u8>,
-    /// The first bytes were plain HTTP: the client deserves words rather than an alert (docs/reference/entry-points.md#plain-http-on-a-tls-port).
+    /// The first bytes were plain HTTP: the client gets an HTTP response, not an alert
+    /// (docs/reference/entry-points.md#plain-http-on-a-tls-port).
     spoke_http: bool,
 }
 
@@ -32,10 +33,10 @@ pub struct TlsWriter<W> {
     session: Rc<RefCell<Session>>,
 }
 
-/// Takes the server's side of a handshake to its end. The caller bounds the time.
+/// Completes a handshake as the server. The caller must bound the time.
 ///
 /// # Errors
-/// The handshake failed; the peer has been sent the alert that says why.
+/// The handshake failed; the alert with the reason has been sent to the peer.
 pub async fn accept<R: ReadHalf, W: WriteHalf>(
     io: Duplex<R, W>,
     config: Arc<ServerConfig>,
@@ -46,10 +47,10 @@ pub async fn accept<R: ReadHalf, W: WriteHalf>(
     Ok(stream)
 }
 
-/// Takes the client's side of a handshake with a backend to its end. The caller bounds the time.
+/// Completes a handshake with a backend as the client. The caller must bound the time.
 ///
 /// # Errors
-/// The handshake failed, the certificate not being trusted included (`InvalidData`).
+/// The handshake failed. An untrusted certificate gives `InvalidData`.
 pub async fn connect<R: ReadHalf, W: WriteHalf>(
     io: Duplex<R, W>,
     config: Arc<ClientConfig>,
@@ -70,13 +71,13 @@ fn over<R, W>(io: Duplex<R, W>, session: Session) -> TlsStream<R, W> {
 }
 
 impl<R: ReadHalf, W: WriteHalf> TlsStream<R, W> {
-    /// What the session negotiated: the SNI name, ALPN, the peer's certificates.
+    /// Reads the session, for what it negotiated: the SNI name, ALPN, the peer's certificates.
     pub fn with_session<T>(&self, read: impl FnOnce(&Session) -> T) -> T {
         read(&self.reader.session.borrow())
     }
 
     async fn handshake(&mut self, is_server: bool) -> io::Result<()> {
-        let mut first = true;
+        let mut is_first_read = true;
         loop {
             if self.has_urgent_output() {
                 self.writer.flush().await?;
@@ -85,7 +86,7 @@ impl<R: ReadHalf, W: WriteHalf> TlsStream<R, W> {
                 return Ok(());
             }
             let received = self.reader.receive().await;
-            let is_first = std::mem::take(&mut first);
+            let is_first = std::mem::take(&mut is_first_read);
             if is_server && is_first && received.is_err() && self.reader.spoke_http {
                 let (_, _) = self.writer.inner.write_all(PLAIN_HTTP_REPLY.to_vec()).await;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP on a TLS port"));
@@ -94,7 +95,7 @@ impl<R: ReadHalf, W: WriteHalf> TlsStream<R, W> {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
                 Err(e) => {
-                    // The alert tells the peer why; whether it still listens does not matter.
+                    // The alert gives the peer the reason. A failure to send it does not matter.
                     let _ = self.writer.flush().await;
                     return Err(e);
                 }
@@ -102,7 +103,8 @@ impl<R: ReadHalf, W: WriteHalf> TlsStream<R, W> {
         }
     }
 
-    /// A TLS 1.3 server's tickets can wait for the first response; everything else of a handshake is awaited by the peer.
+    /// Whether the session has output that the peer waits for. The tickets of a TLS 1.3 server can be sent with the first response;
+    /// everything else of a handshake must be sent at once.
     fn has_urgent_output(&self) -> bool {
         let session = self.reader.session.borrow();
         session.wants_write()
@@ -111,7 +113,7 @@ impl<R: ReadHalf, W: WriteHalf> TlsStream<R, W> {
 }
 
 impl<R: ReadHalf> TlsReader<R> {
-    /// One read from the transport into the session; 0 at its end.
+    /// Reads from the transport into the session; 0 at the end of the stream.
     async fn receive(&mut self) -> io::Result<usize> {
         let mut buffer = std::mem::take(&mut self.ciphertext);
         if buffer.is_empty() {
@@ -146,15 +148,15 @@ impl<R: ReadHalf> ReadHalf for TlsReader<R> {
             buffer.reserve(limits::HEAD_BUFFER_BYTES);
         }
         loop {
-            let room = buffer.capacity() - buffer.len();
-            let state = self.session.borrow_mut().read_plain(&mut buffer, room);
+            let free = buffer.capacity() - buffer.len();
+            let state = self.session.borrow_mut().read_plain(&mut buffer, free);
             match state {
                 Plaintext::Data(bytes) => return (Ok(bytes), buffer),
                 Plaintext::Closed => return (Ok(0), buffer),
                 Plaintext::Pending => {}
             }
             match self.receive().await {
-                // The end without close_notify may be an attacker's cut: never a clean end (RFC 8446 6.1).
+                // An end of the stream without close_notify may be an attacker's truncation: an error (RFC 8446 6.1).
                 Ok(0) => return (Err(io::ErrorKind::UnexpectedEof.into()), buffer),
                 Ok(_) => {}
                 Err(e) => return (Err(e), buffer),
@@ -171,8 +173,8 @@ impl<R: ReadHalf> ReadHalf for TlsReader<R> {
     }
 
     fn is_reusable(&mut self) -> bool {
-        // Tickets of a TLS 1.3 server arrive unasked; they cannot be told from data without reading, so such a connection
-        // is taken in by a read elsewhere and anything waiting here counts as not quiet.
+        // Tickets of a TLS 1.3 server arrive unasked and cannot be told from data without reading. A read elsewhere must have consumed them
+        // before: any byte that waits here makes the connection not reusable.
         self.ciphertext.is_empty() && !self.session.borrow_mut().has_plain() && self.inner.is_reusable()
     }
 
@@ -189,7 +191,7 @@ impl<R: ReadHalf> ReadHalf for TlsReader<R> {
     }
 }
 
-/// A socket as the session writes to it, without waiting.
+/// A socket as `io::Write`, to which the session writes without waiting.
 struct NonblockingSink<'a>(&'a TcpWriter);
 
 impl io::Write for NonblockingSink<'_> {
@@ -207,18 +209,18 @@ impl io::Write for NonblockingSink<'_> {
 }
 
 thread_local! {
-    /// Output buffers of the thread's connections: each needs one only while it sends, and a fresh one of this size would cost a page
-    /// fault for every 4 KiB that passes.
-    static SPARE: FreeList<Vec<u8>> = const { FreeList::new(limits::COPY_BUFFERS_MAX) };
+    /// Output buffers of the thread's connections. A connection needs one only while it sends, and a new buffer of this size would cost a
+    /// page fault for every 4 KiB sent.
+    static OUTPUT_BUFFERS: FreeList<Vec<u8>> = const { FreeList::new(limits::COPY_BUFFERS_MAX) };
 }
 
-/// Lets those output buffers of the calling thread go that nobody has needed since the last call; gives their number.
+/// Drops the output buffers of the calling thread that were not needed since the last call; returns their number.
 pub fn trim_free_buffers() -> usize {
-    SPARE.with(FreeList::trim)
+    OUTPUT_BUFFERS.with(FreeList::trim)
 }
 
 impl<W: WriteHalf> TlsWriter<W> {
-    /// Sends the records of a long piece: to a plain socket by system calls, which take them from where they were made.
+    /// Sends the records of a long write. To a plain socket they are sent by system calls, straight from the session without a copy.
     async fn flush_long(&mut self) -> io::Result<()> {
         let Some(socket) = self.inner.as_plain() else { return self.flush().await };
         loop {
@@ -242,11 +244,11 @@ impl<W: WriteHalf> TlsWriter<W> {
         if !self.session.borrow().wants_write() {
             return Ok(());
         }
-        let mut buffer = SPARE.with(FreeList::take).unwrap_or_default();
+        let mut buffer = OUTPUT_BUFFERS.with(FreeList::take).unwrap_or_default();
         self.session.borrow_mut().take_output(&mut buffer);
         let (result, mut buffer) = self.inner.write_all(buffer).await;
         buffer.clear();
-        SPARE.with(|spare| spare.put(buffer));
+        OUTPUT_BUFFERS.with(|buffers| buffers.put(buffer));
         result
     }
 }
@@ -260,7 +262,7 @@ impl<W: WriteHalf> WriteHalf for TlsWriter<W> {
                 Ok(bytes) => sent += bytes,
                 Err(e) => return (Err(io::Error::other(e)), buffer),
             }
-            // Boxed: most connections never send so much at once, and their tasks need no room for it.
+            // Boxed: most connections never send so much at once, and their tasks should not grow by this future's size.
             let flushed = match buffer.len() >= limits::RECORDS_AT_ONCE_MIN_BYTES {
                 true => Box::pin(self.flush_long()).await,
                 false => self.flush().await,
@@ -284,8 +286,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_buffers_go_when_nobody_has_needed_them_between_two_looks() {
-        SPARE.with(|spare| spare.put(Vec::new()));
+    fn unneeded_output_buffers_are_dropped_at_the_next_trim() {
+        OUTPUT_BUFFERS.with(|buffers| buffers.put(Vec::new()));
         assert_eq!([trim_free_buffers(), trim_free_buffers(), trim_free_buffers()], [0, 1, 0]);
     }
 }

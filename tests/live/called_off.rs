@@ -43,8 +43,8 @@ fn a_process_that_is_told_to_end_ends_the_successor_that_it_waits_for() {
         proxy.signal("TERM");
         ends_without_a_successor(driver, &mut proxy);
         // Left alone it gives up after ten seconds, and says so.
-        assert!(!proxy.log().contains("cannot take over without"), "{driver}: {}", proxy.log());
-        assert!(proxy.log().contains("this process was told to end"), "{driver}: {}", proxy.log());
+        assert!(!proxy.log().contains("hand-over refused"), "{driver}: {}", proxy.log());
+        assert!(proxy.log().contains("hand-over cancelled by a shutdown signal"), "{driver}: {}", proxy.log());
         asked.set_nonblocking(false).expect("set");
         asked.set_read_timeout(Some(PATIENCE)).expect("set");
         asked.read_to_end(&mut Vec::new()).expect("its connection ends with the successor");
@@ -108,7 +108,7 @@ fn a_process_whose_init_would_end_with_it_goes_on() {
         let origin = Origin::start();
         let proxy = under_an_init(driver, &origin).start();
         fs::write(proxy.file("hand-over"), "").expect("written");
-        proxy.await_log("not taken over: process 1 or systemd started this one", 1);
+        proxy.await_log("hand-over is not possible under an init", 1);
         assert!(proxy.log().contains("Type=notify"), "{driver}: {}", proxy.log());
         assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
         assert!(!proxy.log().contains("has taken over"), "{driver}: {}", proxy.log());

@@ -105,7 +105,7 @@ fn a_process_that_cannot_be_replaced_goes_on() {
         let good = fs::read_to_string(&file).expect("the file");
         fs::write(&file, good.replacen("127.0.0.1:", "nowhere", 1)).expect("written");
         proxy.signal("USR2");
-        proxy.await_log("not taken over", 1);
+        proxy.await_log("hand-over failed", 1);
         assert!(proxy.log().contains("exit status: 1") && proxy.log().contains("nowhere"), "{}", proxy.log());
         assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
         fs::write(&file, good).expect("written");
@@ -154,12 +154,8 @@ fn a_process_that_would_have_fewer_routes_does_not_take_over() {
         fs::write(&file, good.replace("[file]\n", &format!("[docker]\nendpoint = \"{engine}\"\n[file]\n")))
             .expect("written");
         proxy.signal("USR2");
-        proxy.await_log("not taken over", 1);
-        assert!(
-            proxy.log().contains("cannot take over without the routes of every provider: docker: "),
-            "{driver}: {}",
-            proxy.log()
-        );
+        proxy.await_log("hand-over failed", 1);
+        assert!(proxy.log().contains("hand-over refused: providers not ready: docker: "), "{driver}: {}", proxy.log());
         assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
     }
 }

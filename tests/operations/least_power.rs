@@ -158,12 +158,7 @@ fn a_certificate_that_the_user_cannot_see_is_served_and_said() {
     stdout_of("openssl", &[&made[..], &["-keyout", &key, "-out", &pem]].concat());
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("its mode");
     let proxy = setup.start();
-    assert_eq!(
-        proxy.log().matches(&format!("cannot be looked at by the user {NOBODY}:{NOBODY}")).count(),
-        2,
-        "{}",
-        proxy.log()
-    );
+    assert_eq!(proxy.log().matches(&format!("not readable by user {NOBODY}:{NOBODY}")).count(), 2, "{}", proxy.log());
     let url = format!("https://127.0.0.1:{}/", proxy.https);
     assert!(proxy.curl(&["-kv", "--stderr", "-", &url]).contains("closed.example"), "{}", proxy.log());
     // Longer than two looks: what it cannot see has not changed for it.

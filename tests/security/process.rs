@@ -92,7 +92,7 @@ fn row_67_the_grace_time_ends_what_does_not_finish() {
         assert!(status.success(), "67 ({driver}): {status}");
         assert!((Duration::from_secs(1)..Duration::from_secs(4)).contains(&took), "67 ({driver}): {took:?}");
         let log = proxy.process.log();
-        assert!(log.contains("1 request(s) still active") && log.contains("they are cut"), "67 ({driver}): {log}");
+        assert!(log.contains("1 request(s) still active") && log.contains("closing them"), "67 ({driver}): {log}");
         assert_eq!(client.answer().status, 0, "67 ({driver}): the origin said nothing");
     }
 }

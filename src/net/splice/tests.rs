@@ -9,7 +9,7 @@ use super::*;
 use crate::net::driver::{Driver, DriverPreference};
 use crate::net::{Deadlines, Duplex, ReadHalf, Tcp};
 
-/// A connection of ours and its other end, which a thread uses with plain blocking calls.
+/// A connection of the driver and its other end, which a thread uses with plain blocking calls.
 fn pair(listener: &TcpListener) -> (Tcp, TcpStream) {
     let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
     let (near, _) = listener.accept().expect("accepts");
@@ -17,7 +17,7 @@ fn pair(listener: &TcpListener) -> (Tcp, TcpStream) {
     (Tcp::new(monoio::net::TcpStream::from_std(near).expect("a stream")), far)
 }
 
-/// A table whose time goes by.
+/// A table of deadlines that is swept every 10 ms.
 fn deadlines() -> Rc<Deadlines> {
     let (deadlines, start) = (Rc::new(Deadlines::default()), Instant::now());
     let swept = Rc::clone(&deadlines);
@@ -35,7 +35,7 @@ fn body(len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_long_body_arrives_whole_and_the_sockets_go_on_as_before() {
+fn long_body_arrives_whole_and_sockets_stay_usable() {
     for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
         let mut driver = Driver::build(wanted).expect("a driver");
         driver.block_on(async {
@@ -74,7 +74,7 @@ fn a_long_body_arrives_whole_and_the_sockets_go_on_as_before() {
 }
 
 #[test]
-fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
+fn early_end_is_a_source_error_and_closed_receiver_a_sink_error() {
     let mut driver = Driver::build(DriverPreference::Auto).expect("a driver");
     driver.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -101,7 +101,7 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
             .await;
         assert!(matches!(gone, Err(SpliceError::Sink(_))), "{gone:?}");
         drop(reader);
-        // The ring closes the socket; the thread blocks until it has.
+        // The driver closes the socket later; until then the sending thread blocks.
         monoio::time::sleep(Duration::from_millis(50)).await;
         feeding.join().expect("ends");
         assert!(!pipes.has_spare(), "a pipe that may hold bytes is not used again");
@@ -109,7 +109,7 @@ fn a_sender_that_ends_early_is_told_apart_from_a_receiver_that_went() {
 }
 
 #[test]
-fn a_head_goes_out_also_where_its_sender_has_ended_or_failed_already() {
+fn head_is_sent_although_the_source_has_ended_or_failed() {
     for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
         let mut driver = Driver::build(wanted).expect("a driver");
         driver.block_on(async {
@@ -138,7 +138,7 @@ fn a_head_goes_out_also_where_its_sender_has_ended_or_failed_already() {
     }
 }
 
-/// The next piece is sent when the last one has arrived: if any of them waited for more, nothing would ever come.
+/// Sends each piece only after the one before has arrived: if the transfer waited for more than one piece, it would wait indefinitely.
 async fn in_pieces(pieces: &'static [usize]) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let (Duplex { mut reader, .. }, mut source) = pair(&listener);
@@ -167,7 +167,7 @@ async fn in_pieces(pieces: &'static [usize]) {
 }
 
 #[test]
-fn a_sender_that_waits_is_forwarded_as_it_sends() {
+fn pieces_of_a_waiting_sender_are_forwarded_at_once() {
     for wanted in [DriverPreference::IoUring, DriverPreference::Epoll] {
         let mut driver = Driver::build(wanted).expect("a driver");
         driver.block_on(async {
@@ -179,7 +179,7 @@ fn a_sender_that_waits_is_forwarded_as_it_sends() {
 }
 
 #[test]
-fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
+fn end_of_one_transfer_keeps_the_other_direction_nonblocking() {
     let mut driver = Driver::build(DriverPreference::Auto).expect("a driver");
     driver.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -187,16 +187,16 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
         let (Duplex { reader: mut back_reader, writer: mut back_writer }, mut server) = pair(&listener);
         client.write_all(&body(25_000)).expect("sends");
         let mut rest = client.try_clone().expect("the same socket");
-        let slow = std::thread::spawn(move || {
+        let uploading = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(200));
-            rest.write_all(&body(25_000)).expect("sends the rest, while the answer is awaited");
+            rest.write_all(&body(25_000)).expect("sends the rest, while the response is awaited");
         });
-        let late = std::thread::spawn(move || {
+        let serving = std::thread::spawn(move || {
             let mut got = vec![0; 50_000];
             server.read_exact(&mut got).expect("the body");
             for _ in 0..2 {
                 std::thread::sleep(Duration::from_millis(700));
-                server.write_all(&body(25_000)).expect("sends a part of the answer");
+                server.write_all(&body(25_000)).expect("sends a part of the response");
             }
             server
         });
@@ -225,9 +225,12 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
                 in_good_pieces: true,
                 pace: None,
             };
-            transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await.expect("the answer moves");
+            transfer
+                .run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ())
+                .await
+                .expect("the response moves");
         };
-        // A thread that waits in a system call ticks no more.
+        // While the thread blocks in a system call, this task does not run.
         let ticking = async {
             loop {
                 longest.set(longest.get().max(ticked.replace(Instant::now()).elapsed()));
@@ -240,17 +243,17 @@ fn a_transfer_that_ends_leaves_the_other_direction_as_it_is() {
         futures_util::future::select(std::pin::pin!(both), std::pin::pin!(ticking)).await;
         let longest = longest.get().max(ticked.get().elapsed());
         assert!(longest < Duration::from_millis(500), "the thread stood still for {longest:?}");
-        assert!(pipes.in_use.is_empty(), "both sockets are as they were");
-        let mut answer = vec![0; 50_000];
-        client.read_exact(&mut answer).expect("the answer");
-        assert!(answer.chunks(25_000).all(|part| part == body(25_000)));
-        slow.join().expect("ends");
-        drop(late.join().expect("ends"));
+        assert!(pipes.counts.is_empty(), "both sockets are blocking again");
+        let mut response = vec![0; 50_000];
+        client.read_exact(&mut response).expect("the response");
+        assert!(response.chunks(25_000).all(|part| part == body(25_000)));
+        uploading.join().expect("ends");
+        drop(serving.join().expect("ends"));
     });
 }
 
 #[test]
-fn a_transfer_that_is_given_up_leaves_the_sockets_as_they_were() {
+fn dropped_transfer_restores_its_sockets() {
     let mut driver = Driver::build(DriverPreference::IoUring).expect("the ring");
     driver.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -262,14 +265,14 @@ fn a_transfer_that_is_given_up_leaves_the_sockets_as_they_were() {
         let transfer = Transfer { from, to, head: &[], count: 1_000_000, stall, in_good_pieces: true, pace: None };
         let moved = Cell::new(0);
         let running = transfer.run(pipes.lend().expect("a pipe"), &pipes, &moved, || ());
-        assert!(monoio::time::timeout(Duration::from_millis(2), running).await.is_err(), "nobody sends anything");
-        assert!(pipes.in_use.is_empty());
+        assert!(monoio::time::timeout(Duration::from_millis(2), running).await.is_err(), "nothing is sent");
+        assert!(pipes.counts.is_empty());
         let waiting = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(50));
             source.write_all(b"!").expect("sends");
             source
         });
-        // A socket that still did not block would answer at once, one that still had the mark never.
+        // A socket still non-blocking would return at once; with the low-water mark still set, the read would never complete.
         let read = reader.read(Vec::with_capacity(16));
         let (n, byte) = monoio::time::timeout(Duration::from_secs(5), read).await.expect("one byte is enough");
         assert_eq!((n.expect("reads"), byte.as_slice()), (1, &b"!"[..]));
@@ -278,7 +281,7 @@ fn a_transfer_that_is_given_up_leaves_the_sockets_as_they_were() {
 }
 
 #[test]
-fn a_client_may_not_be_silent_for_ever_and_a_server_may() {
+fn silent_source_times_out_only_with_a_minimum_rate() {
     let mut driver = Driver::build(DriverPreference::Auto).expect("a driver");
     driver.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -294,25 +297,25 @@ fn a_client_may_not_be_silent_for_ever_and_a_server_may() {
         assert!(matches!(stalled, Err(SpliceError::Source(e)) if e.kind() == io::ErrorKind::TimedOut));
         let mut head = [0; 4];
         sink.read_exact(&mut head).expect("receives");
-        assert_eq!(&head, b"head", "what is there does not wait for what is not");
+        assert_eq!(&head, b"head", "the head does not wait for the body");
         let (from, to) = (&mut reader, &mut writer);
         let transfer = Transfer { from, to, head: b"", count: 10, stall, in_good_pieces: true, pace: None };
         let moved = Cell::new(0);
         let waiting = transfer.run(pipes.lend().expect("a pipe"), &pipes, &moved, || ());
         assert!(
             monoio::time::timeout(Duration::from_millis(200), waiting).await.is_err(),
-            "it stays as long as its client"
+            "without a minimum rate there is no time limit"
         );
     });
 }
 
 #[test]
-fn a_client_that_drips_is_given_up_and_one_that_is_only_slow_is_not() {
+fn dripping_source_times_out_and_slow_source_does_not() {
     for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
         let mut driver = Driver::build(wanted).expect("a driver");
         driver.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-            // Both are silent for no longer than a tenth of the limit.
+            // Both pause for no longer than a tenth of the stall timeout.
             for (piece, is_slow) in [(1, true), (4096, false)] {
                 let (deadlines, pipes) = (deadlines(), PipePool::default());
                 let stall = deadlines.limit(Duration::from_millis(200));
@@ -332,8 +335,8 @@ fn a_client_that_drips_is_given_up_and_one_that_is_only_slow_is_not() {
                 let (from, to, pace) = (&mut reader, &mut writer, Some(&mut pace));
                 let transfer = Transfer { from, to, head: &[], count, stall, in_good_pieces: false, pace };
                 let outcome = transfer.run(pipes.lend().expect("a pipe"), &pipes, &Cell::new(0), || ()).await;
-                let late = matches!(&outcome, Err(SpliceError::Source(e)) if e.kind() == io::ErrorKind::TimedOut);
-                assert_eq!((late, outcome.is_ok()), (is_slow, !is_slow), "{piece}: {outcome:?}");
+                let timed_out = matches!(&outcome, Err(SpliceError::Source(e)) if e.kind() == io::ErrorKind::TimedOut);
+                assert_eq!((timed_out, outcome.is_ok()), (is_slow, !is_slow), "{piece}: {outcome:?}");
                 drop(dripping.join().expect("ends"));
             }
         });
