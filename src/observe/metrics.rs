@@ -145,8 +145,8 @@ impl Metrics {
         self.reload_unix_secs.store(unix_secs, Relaxed);
     }
 
-    /// Counts a configuration that could not be read. Nothing in Ringway calls this method: Traefik exports these two metrics but
-    /// never changes them, and so does Ringway.
+    /// Counts a configuration that could not be read. Nothing in Ringway calls this method: both metrics stay 0, as in Traefik, which
+    /// exports them but never changes them.
     pub fn reload_failed(&self, unix_secs: u64) {
         self.reload_failures.fetch_add(1, Relaxed);
         self.reload_failure_unix_secs.store(unix_secs, Relaxed);
