@@ -1,29 +1,30 @@
-//! JSON as Go's encoder writes it: compact, with `<`, `>`, `&`, U+2028 and U+2029 escaped, so that a text taken from a client
-//! can neither end a line nor become markup.
+//! JSON as Go's encoder writes it: compact, with `<`, `>`, `&`, U+2028 and U+2029 escaped, so that a client's text can neither end
+//! a line nor become markup.
 
 use std::io;
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
 
-/// The value as compact JSON without a newline behind. The types of this crate always serialize: their keys are texts.
+/// Serializes the value as compact JSON, without a newline at the end. The types of this crate always serialize: their keys are
+/// strings.
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let written = value.serialize(&mut Serializer::with_formatter(&mut out, GoStyle));
-    debug_assert!(written.is_ok(), "a value without text keys was given to to_json");
+    debug_assert!(written.is_ok(), "to_json was given a value whose keys are not strings");
     out
 }
 
-/// Appends a quoted JSON text. Bytes that are no UTF-8 become U+FFFD.
+/// Appends a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD.
 pub fn push_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     push_escaped(out, text);
     out.push(b'"');
 }
 
-/// Appends what stands between the quotes of a JSON text.
+/// Appends the content of a JSON string, escaped but without quotes.
 pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    // Nearly all texts are plain and go out as they are: a log line has thirty of them.
+    // The fast path: a log line has about thirty texts, and nearly all of them are plain.
     if is_plain(text) {
         return out.extend_from_slice(text);
     }
@@ -35,7 +36,8 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Whether all of it is ASCII that stands for itself: in blocks, the last of which overlaps, and without a branch for each byte.
+/// Whether the text is ASCII without a byte that needs an escape. Checks whole blocks, the last of which overlaps the one before,
+/// without a branch for each byte.
 pub fn is_plain(text: &[u8]) -> bool {
     fn all(bytes: &[u8]) -> bool {
         bytes.iter().fold(true, |plain, &byte| plain & is_plain_byte(byte))
@@ -48,8 +50,8 @@ pub fn is_plain(text: &[u8]) -> bool {
 }
 
 fn is_plain_byte(byte: u8) -> bool {
-    let stands_out = (byte == b'"') | (byte == b'\\') | (byte == b'<') | (byte == b'>') | (byte == b'&');
-    (b' '..0x7f).contains(&byte) & !stands_out
+    let needs_escape = (byte == b'"') | (byte == b'\\') | (byte == b'<') | (byte == b'>') | (byte == b'&');
+    (b' '..0x7f).contains(&byte) & !needs_escape
 }
 
 fn push_fragment(out: &mut Vec<u8>, text: &str) {
@@ -68,7 +70,7 @@ fn push_fragment(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&bytes[plain_from..]);
 }
 
-/// U+2028 and U+2029 end a line for some readers.
+/// Whether the bytes begin with U+2028 or U+2029, which end a line for some readers.
 fn is_line_separator(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xe2, 0x80, 0xa8]) || bytes.starts_with(&[0xe2, 0x80, 0xa9])
 }
@@ -88,14 +90,14 @@ fn push_escape(out: &mut Vec<u8>, character: &[u8]) {
     }
 }
 
-/// Two lower-case hexadecimal digits.
+/// Appends two lower-case hexadecimal digits.
 pub fn push_hex(out: &mut Vec<u8>, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.push(DIGITS[usize::from(byte >> 4)]);
     out.push(DIGITS[usize::from(byte & 15)]);
 }
 
-/// Compact, with Go's escapes for markup.
+/// Compact formatting with Go's escapes for markup.
 struct GoStyle;
 
 impl Formatter for GoStyle {
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_like_go_and_reads_back() {
+    fn string_is_escaped_as_in_go_and_parses_back() {
         let text = "a\"b\\c\n\r\t\u{1}\u{7f}<&>\u{2028}é\u{1f600}";
         let mut out = Vec::new();
         push_string(&mut out, text.as_bytes());
@@ -139,20 +141,20 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_plain_or_escaped() {
+    fn every_ascii_byte_is_plain_or_escaped() {
         for byte in 0..=0x7f_u8 {
-            // The way of plain texts, and the one of texts that hold something else as well.
-            let (mut alone, mut beside) = (Vec::new(), Vec::new());
-            push_escaped(&mut alone, &[byte]);
-            push_escaped(&mut beside, &[byte, 0]);
-            assert_eq!([&alone[..], b"\\u0000"].concat(), beside, "{byte:#x}");
-            let quoted = [b"\"", &alone[..], b"\""].concat();
+            // The fast path for plain texts, and the slow path, which the zero byte forces.
+            let (mut fast, mut slow) = (Vec::new(), Vec::new());
+            push_escaped(&mut fast, &[byte]);
+            push_escaped(&mut slow, &[byte, 0]);
+            assert_eq!([&fast[..], b"\\u0000"].concat(), slow, "{byte:#x}");
+            let quoted = [b"\"", &fast[..], b"\""].concat();
             assert_eq!(serde_json::from_slice::<String>(&quoted).unwrap().as_bytes(), [byte]);
         }
     }
 
     #[test]
-    fn one_byte_that_stands_out_is_found_wherever_it_is() {
+    fn byte_that_needs_escape_is_found_at_any_position() {
         for len in 0..40 {
             let mut text = vec![b'a'; len];
             assert!(is_plain(&text));
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf8_become_replacements() {
+    fn invalid_utf8_becomes_replacement_character() {
         let mut out = Vec::new();
         push_string(&mut out, b"a\xffb\xe2\x80");
         assert_eq!(out, b"\"a\\ufffdb\\ufffd\"");

@@ -1,9 +1,9 @@
-//! Counters of the data plane: each worker adds to its own block, a scrape adds the blocks up.
+//! Counters of the data plane: each worker adds to its own block, and a scrape adds up the blocks of all workers.
 //!
-//! Recording takes no lock and, but for the first request of a kind, allocates nothing: a sample finds its counters by the
-//! entry point's number, the worker's number and a short list of the kinds seen there. Backends come and go with
-//! configurations: the control plane asks [`Metrics::backend`] for the block of a name and puts the `Arc` into the snapshot, so
-//! a backend of the same name keeps its counters over a reload.
+//! Recording takes no lock and allocates only for the first request of a kind (status, method, protocol): a sample finds its
+//! counters by the number of the entry point, the number of the worker and a short list of the kinds seen there. Backends come
+//! and go with configurations: the control plane calls [`Metrics::backend`] for the blocks of a name and stores the `Arc` beside
+//! the snapshot, in [`Published`](super::Published), so that a backend of the same name keeps its counters across a reload.
 
 mod block;
 mod labels;
@@ -24,10 +24,10 @@ pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
 /// Traefik's default bounds of the duration histogram, in seconds (docs/reference/metrics.md#keys).
 pub const DEFAULT_BUCKETS: [f64; 4] = [0.1, 0.3, 1.2, 5.0];
 
-/// How many bounds a histogram has at most; further ones are passed over.
+/// The most bounds of a histogram; further ones are ignored.
 pub const BUCKETS_MAX: usize = 64;
 
-/// How [`Metrics`] is laid out; fixed for the life of the process.
+/// The layout of [`Metrics`], fixed for the life of the process.
 #[derive(Debug, Clone, Default)]
 pub struct MetricsSettings {
     pub workers: usize,
@@ -38,32 +38,33 @@ pub struct MetricsSettings {
     pub recent_errors: usize,
 }
 
-/// One finished request.
+/// A finished request.
 #[derive(Clone, Copy)]
 pub struct Sample<'a> {
-    /// The entry point's place in [`MetricsSettings::entry_points`].
+    /// The entry point's index in [`MetricsSettings::entry_points`].
     pub entry_point: usize,
-    /// `None` if no backend was involved: redirects, refusals, unknown hosts.
+    /// `None` if no server was chosen: redirects, refusals, unknown hosts.
     pub backend: Option<&'a BackendMetrics>,
     pub status: u16,
     pub method: Method,
     pub protocol: Protocol,
-    /// From the request's head to the end of the response.
+    /// From the complete request head to the end of the response.
     pub nanos: u64,
-    /// The part of it spent with the backend.
+    /// From the choice of the last server to the end of the response.
     pub backend_nanos: u64,
-    /// Bytes of the response's body.
+    /// Bytes of the response body sent to the client.
     pub bytes: u64,
-    /// Now, in whole seconds since 1970.
+    /// The start of the request in whole seconds since 1970: the second in which `/health` counts the request.
     pub unix_secs: u64,
 }
 
-/// All counters of the process. Shared by reference; nothing in it needs `&mut`.
+/// All counters of the process. Shared by reference: no method needs `&mut`.
 pub struct Metrics {
     bounds: Arc<Bounds>,
     entry_points: Vec<(String, Box<[Block]>)>,
     backends: Mutex<BTreeMap<String, Arc<BackendMetrics>>>,
-    tallies: Box<[HealthCounters]>,
+    /// Indexed by worker.
+    health_counters: Box<[HealthCounters]>,
     recent_errors: usize,
     reloads: AtomicU64,
     reload_unix_secs: AtomicU64,
@@ -72,7 +73,7 @@ pub struct Metrics {
     connection_panics: AtomicU64,
     heads_refused: AtomicU64,
     connections_refused: AtomicU64,
-    /// By [`Bound`]. Shared by the workers: what exceeds a bound is rare, and slow anyway.
+    /// Indexed by [`Bound`]. Shared by the workers: exceeding a bound is rare, and its handling is slow anyway.
     exceeded: [AtomicU64; Bound::ALL.len()],
 }
 
@@ -81,13 +82,13 @@ pub struct BackendMetrics {
     blocks: Box<[Block]>,
 }
 
-/// The upper bounds of the histogram's buckets, both ways of telling them.
+/// The upper bounds of the histogram's buckets, in both units.
 struct Bounds {
     seconds: Vec<f64>,
     nanos: Vec<u64>,
 }
 
-/// One worker's view; cheap to copy.
+/// The view that one worker has of [`Metrics`]; cheap to copy.
 #[derive(Clone, Copy)]
 pub struct WorkerMetrics<'m> {
     metrics: &'m Metrics,
@@ -102,7 +103,7 @@ impl Metrics {
         Metrics {
             entry_points: settings.entry_points.iter().map(|name| (name.clone(), blocks())).collect(),
             backends: Mutex::default(),
-            tallies: (0..workers).map(|_| HealthCounters::new(settings.recent_errors)).collect(),
+            health_counters: (0..workers).map(|_| HealthCounters::new(settings.recent_errors)).collect(),
             recent_errors: settings.recent_errors,
             reloads: AtomicU64::new(0),
             reload_unix_secs: AtomicU64::new(0),
@@ -116,63 +117,65 @@ impl Metrics {
         }
     }
 
-    /// The view of worker `number`; numbers beyond the last share blocks, which stays correct and only costs speed.
+    /// The view of worker `number`. Numbers beyond the last wrap around, so that workers share blocks: correct, but slower.
     pub fn worker(&self, number: usize) -> WorkerMetrics<'_> {
-        WorkerMetrics { metrics: self, worker: number % self.tallies.len() }
+        WorkerMetrics { metrics: self, worker: number % self.health_counters.len() }
     }
 
-    /// The counters of the backend of that name, made at the first call. Control plane only: it takes a lock.
+    /// The counters of the named backend, created at the first call. For the control plane only: the call takes a lock.
     pub fn backend(&self, name: &str) -> Arc<BackendMetrics> {
         let mut backends = self.backends();
-        if let Some(known) = backends.get(name) {
-            return Arc::clone(known);
+        if let Some(existing) = backends.get(name) {
+            return Arc::clone(existing);
         }
-        let blocks = (0..self.tallies.len()).map(|_| Block::new(&self.bounds)).collect();
-        let made = Arc::new(BackendMetrics { blocks });
-        backends.insert(name.to_owned(), Arc::clone(&made));
-        made
+        let blocks = (0..self.health_counters.len()).map(|_| Block::new(&self.bounds)).collect();
+        let created = Arc::new(BackendMetrics { blocks });
+        backends.insert(name.to_owned(), Arc::clone(&created));
+        created
     }
 
-    /// Forgets the backends that the new configuration no longer names.
+    /// Removes the counters of all backends for whose name `is_named` returns false.
     pub fn retain_backends(&self, mut is_named: impl FnMut(&str) -> bool) {
         self.backends().retain(|name, _| is_named(name));
     }
 
-    /// A configuration was put to use.
+    /// Counts a configuration that was applied.
     pub fn reloaded(&self, unix_secs: u64) {
         self.reloads.fetch_add(1, Relaxed);
         self.reload_unix_secs.store(unix_secs, Relaxed);
     }
 
-    /// A provider's configuration could not be read. Traefik exports these two metrics but never changes them.
+    /// Counts a configuration that could not be read. Nothing in Ringway calls this method: both metrics stay 0, as in Traefik, which
+    /// exports them but never changes them.
     pub fn reload_failed(&self, unix_secs: u64) {
         self.reload_failures.fetch_add(1, Relaxed);
         self.reload_failure_unix_secs.store(unix_secs, Relaxed);
     }
 
-    /// A connection ended on a bug of ours.
+    /// Counts a connection that ended with a panic, which is a bug in Ringway.
     pub fn connection_panicked(&self) {
         self.connection_panics.fetch_add(1, Relaxed);
     }
 
-    /// A head was refused before it was a request: malformed or too large. It has no method and no log line.
+    /// Counts a request head that the parser refused as malformed or too large. Such a request has no method and no access log line.
     pub fn head_refused(&self) {
         self.heads_refused.fetch_add(1, Relaxed);
     }
 
-    /// A connection was closed at once because all places were taken, or all of its address. Tells how many there were so far.
+    /// Counts a connection that was closed at once because the limit of all connections or of its address was reached. Returns the
+    /// number of such connections since the start.
     pub fn connection_refused(&self) -> u64 {
         self.connections_refused.fetch_add(1, Relaxed) + 1
     }
 
-    /// A bound was exceeded so many times.
+    /// Adds `count` to the counter of an exceeded bound.
     pub fn exceeded(&self, bound: Bound, count: u64) {
         self.exceeded[bound as usize].fetch_add(count, Relaxed);
     }
 
-    /// The numbers of `/health`, all workers together.
+    /// The totals of `/health` over all workers.
     pub fn health(&self, unix_secs: u64) -> HealthTotals {
-        health_counters::sum(&self.tallies, unix_secs, self.recent_errors)
+        health_counters::sum(&self.health_counters, unix_secs, self.recent_errors)
     }
 
     /// The body of `/metrics` (docs/reference/metrics.md#prometheus), content type `text/plain; version=0.0.4`.
@@ -180,7 +183,7 @@ impl Metrics {
         prometheus::render(self, scrape)
     }
 
-    /// A panic while the list is held leaves it whole: it is only ever read or changed by one call.
+    /// Locks the backends. A poisoned lock is safe to use: a panic leaves the map whole, because each change of it is one call.
     fn backends(&self) -> MutexGuard<'_, BTreeMap<String, Arc<BackendMetrics>>> {
         self.backends.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,10 +198,10 @@ impl WorkerMetrics<'_> {
         if let Some(backend) = sample.backend {
             self.block_of(backend).record(sample.status, sample.method, sample.protocol, sample.backend_nanos);
         }
-        self.metrics.tallies[self.worker].record(sample.status, sample.nanos, sample.bytes, sample.unix_secs);
+        self.metrics.health_counters[self.worker].record(sample.status, sample.nanos, sample.bytes, sample.unix_secs);
     }
 
-    /// A request is in flight on this entry point; each call needs its [`closed`](Self::closed).
+    /// Counts a request in flight on this entry point, until [`closed`](Self::closed) is called.
     pub fn opened(&self, entry_point: usize, method: Method, protocol: Protocol) {
         if let Some(block) = self.entry_point(entry_point) {
             block.add_open(method, protocol, 1);
@@ -211,7 +214,8 @@ impl WorkerMetrics<'_> {
         }
     }
 
-    /// A request is in flight to this backend; each call needs its [`backend_closed`](Self::backend_closed).
+    /// Counts a request in flight to this backend, until [`backend_closed`](Self::backend_closed) is called. Workers call neither:
+    /// the gauge stays 0.
     pub fn backend_opened(&self, backend: &BackendMetrics, method: Method, protocol: Protocol) {
         self.block_of(backend).add_open(method, protocol, 1);
     }
@@ -220,16 +224,16 @@ impl WorkerMetrics<'_> {
         self.block_of(backend).add_open(method, protocol, -1);
     }
 
-    /// A try beyond the first.
+    /// Counts an attempt after the first.
     pub fn retried(&self, backend: &BackendMetrics) {
         self.block_of(backend).add_retry();
     }
 
-    /// Remembers a request that ended with a status of 400 or more, for `/health`. Other statuses are passed over.
-    /// Takes a lock that only this worker and `/health` use.
+    /// Stores a request that ended with a status of 400 or more, for `/health`; other statuses are ignored. Takes a lock that only
+    /// this worker and `/health` use.
     pub fn record_error(&self, status: u16, method: &[u8], host: &[u8], path: &[u8], unix_nanos: u64) {
         if status >= 400 {
-            self.metrics.tallies[self.worker].remember(status, method, host, path, unix_nanos);
+            self.metrics.health_counters[self.worker].store_error(status, method, host, path, unix_nanos);
         }
     }
 
@@ -238,7 +242,7 @@ impl WorkerMetrics<'_> {
     }
 
     fn block_of<'b>(&self, backend: &'b BackendMetrics) -> &'b Block {
-        // A block list is never empty; one that came from other Metrics may be shorter.
+        // A backend has at least one block; a backend of another `Metrics` may have fewer blocks than this one has workers.
         &backend.blocks[self.worker % backend.blocks.len()]
     }
 }
@@ -264,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_of_the_same_name_keeps_its_counters_until_it_is_gone() {
+    fn backend_keeps_counters_until_no_configuration_names_it() {
         let metrics = metrics(2);
         let first = metrics.backend("b1");
         assert!(Arc::ptr_eq(&first, &metrics.backend("b1")));
@@ -275,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_sorted_finite_and_limited() {
+    fn bucket_bounds_are_sorted_finite_and_limited() {
         assert_eq!(Bounds::new(&[]).seconds, DEFAULT_BUCKETS);
         let odd = Bounds::new(&[5.0, 0.5, f64::NAN, -1.0, 0.5, f64::INFINITY]);
         assert_eq!((odd.seconds, odd.nanos), (vec![0.5, 5.0], vec![500_000_000, 5_000_000_000]));
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_entry_point_and_a_foreign_backend_do_no_harm() {
+    fn unknown_entry_point_and_foreign_backend_are_harmless() {
         let (small, large) = (metrics(1), metrics(4));
         let backend = small.backend("b");
         large.worker(3).record(&Sample {

@@ -1,6 +1,6 @@
-//! What the proxy tells about itself: the access log, the counters, the API, the dashboard and the lines of its own log.
+//! Observability: the access log, the metrics, the API, the dashboard and the format of the process log.
 //!
-//! Values in, bytes out: times, process facts and configurations are arguments, and the bytes are written by others.
+//! The module does no I/O: times, process facts and configurations are arguments, and the callers write the bytes.
 
 pub mod access_log;
 pub mod process_log;

@@ -1,7 +1,7 @@
-//! The lines of the process's own log, in Traefik's two forms (docs/reference/logs.md#process-log).
+//! The format of the process log, in Traefik's two forms (docs/reference/logs.md#process-log).
 //!
 //! Common: `time="2026-11-23T15:42:15Z" level=info msg="…"`; JSON: `{"level":"info","msg":"…","time":"…"}`. Further fields of
-//! an event follow as `name=value`, or as members. The coloured form for terminals is not made.
+//! an event follow as `name=value`, or as members. Traefik's coloured form for terminals does not exist.
 
 use std::fmt::{self, Debug};
 
@@ -15,16 +15,16 @@ use tracing_subscriber::registry::LookupSpan;
 use super::go_json;
 use super::time_format::Timestamp;
 
-/// Formats events for `tracing_subscriber::fmt().event_format(..)`. The clock is asked once per line.
+/// Formats events for `tracing_subscriber::fmt().event_format(..)`. Reads the clock once per line.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessLogFormat<C> {
     pub json: bool,
     pub clock: C,
 }
 
-/// A value of `logLevel`, in any case, as the filter it means; `None` for a text that is no level.
+/// The filter for a value of `logLevel`, in any case; `None` if the text is not a level.
 ///
-/// `fatal` and `panic` let no event through: the one line that a fatal error leaves is made by [`line`].
+/// `fatal` and `panic` turn all events off: the one line of a fatal error is formatted by [`line`].
 pub fn level_filter(text: &str) -> Option<LevelFilter> {
     match text.to_ascii_lowercase().as_str() {
         "debug" => Some(LevelFilter::DEBUG),
@@ -36,10 +36,10 @@ pub fn level_filter(text: &str) -> Option<LevelFilter> {
     }
 }
 
-/// One line, newline included, for what must be told outside of any filter: `level` is `fatal`, for example.
-pub fn line(json: bool, moment: Timestamp, level: &str, message: &str) -> String {
-    let parts = Parts { message: message.to_owned(), fields: Vec::new() };
-    parts.line(json, moment, level)
+/// Formats one line, newline included, for a message that no filter may drop; `level` is `fatal`, for example.
+pub fn line(json: bool, timestamp: Timestamp, level: &str, message: &str) -> String {
+    let entry = LogEntry { message: message.to_owned(), fields: Vec::new() };
+    entry.line(json, timestamp, level)
 }
 
 impl<C, S, N> FormatEvent<S, N> for ProcessLogFormat<C>
@@ -49,13 +49,13 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut parts = Parts::default();
-        event.record(&mut parts);
-        writer.write_str(&parts.line(self.json, (self.clock)(), level_name(*event.metadata().level())))
+        let mut entry = LogEntry::default();
+        event.record(&mut entry);
+        writer.write_str(&entry.line(self.json, (self.clock)(), level_name(*event.metadata().level())))
     }
 }
 
-/// The name of a level in the log. There is no finer one than debug.
+/// The name of a level in the log. Its finest level is debug, which trace events have as well.
 fn level_name(level: Level) -> &'static str {
     match level {
         Level::ERROR => "error",
@@ -65,59 +65,59 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// What an event says: its message, and its other fields in order.
+/// The content of an event: its message, and its other fields in order.
 #[derive(Default)]
-struct Parts {
+struct LogEntry {
     message: String,
     fields: Vec<(&'static str, Value)>,
 }
 
-/// A number or a boolean is told bare, a text in quotes where it needs them.
+/// A field's value. A number or a boolean is written bare, a text in quotes where it needs them.
 enum Value {
     Bare(String),
     Text(String),
 }
 
-impl Visit for Parts {
+impl Visit for LogEntry {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, Value::Text(format!("{value:?}")));
+        self.add(field, Value::Text(format!("{value:?}")));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, Value::Text(value.to_owned()));
+        self.add(field, Value::Text(value.to_owned()));
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, Value::Bare(value.to_string()));
+        self.add(field, Value::Bare(value.to_string()));
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, Value::Bare(value.to_string()));
+        self.add(field, Value::Bare(value.to_string()));
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, Value::Bare(value.to_string()));
+        self.add(field, Value::Bare(value.to_string()));
     }
 }
 
-impl Parts {
-    fn put(&mut self, field: &Field, value: Value) {
+impl LogEntry {
+    fn add(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::Bare(text) | Value::Text(text)) => self.message = text,
             (name, value) => self.fields.push((name, value)),
         }
     }
 
-    fn line(&self, json: bool, moment: Timestamp, level: &str) -> String {
+    fn line(&self, json: bool, timestamp: Timestamp, level: &str) -> String {
         let mut out = Vec::with_capacity(64 + self.message.len());
         if json {
-            self.push_json(moment, level, &mut out);
+            self.push_json(timestamp, level, &mut out);
         } else {
-            self.push_common(moment, level, &mut out);
+            self.push_common(timestamp, level, &mut out);
         }
         out.push(b'\n');
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn push_common(&self, moment: Timestamp, level: &str, out: &mut Vec<u8>) {
+    fn push_common(&self, timestamp: Timestamp, level: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"time=\"");
-        moment.push_rfc3339(out);
+        timestamp.push_rfc3339(out);
         out.extend_from_slice(b"\" level=");
         out.extend_from_slice(level.as_bytes());
         out.extend_from_slice(b" msg=");
@@ -128,22 +128,22 @@ impl Parts {
             out.push(b'=');
             match value {
                 Value::Bare(text) => out.extend_from_slice(text.as_bytes()),
-                Value::Text(text) if is_word(text) => out.extend_from_slice(text.as_bytes()),
+                Value::Text(text) if needs_no_quotes(text) => out.extend_from_slice(text.as_bytes()),
                 Value::Text(text) => push_quoted(text, out),
             }
         }
     }
 
-    fn push_json(&self, moment: Timestamp, level: &str, out: &mut Vec<u8>) {
+    fn push_json(&self, timestamp: Timestamp, level: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"level\":");
         go_json::push_string(out, level.as_bytes());
         out.extend_from_slice(b",\"msg\":");
         go_json::push_string(out, self.message.as_bytes());
         out.extend_from_slice(b",\"time\":\"");
-        moment.push_rfc3339(out);
+        timestamp.push_rfc3339(out);
         out.push(b'"');
         for (name, value) in &self.fields {
-            // A field of one of the three names must not stand there twice.
+            // A field of the event with the name of one of these three members must not repeat the member.
             let prefix = if matches!(*name, "level" | "msg" | "time") { "fields." } else { "" };
             out.push(b',');
             go_json::push_string(out, format!("{prefix}{name}").as_bytes());
@@ -157,12 +157,12 @@ impl Parts {
     }
 }
 
-/// A text that is told without quotes.
-fn is_word(text: &str) -> bool {
+/// Whether a text is written without quotes.
+fn needs_no_quotes(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/@^+".contains(&b))
 }
 
-/// In quotes, with everything escaped that could end the quotes or the line, or steer a terminal.
+/// Appends a text in quotes, with escapes for all characters that could end the quotes or the line, or control a terminal.
 fn push_quoted(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for character in text.chars() {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_common_form() {
+    fn common_form_quotes_and_escapes() {
         let lines = logged(false, || {
             tracing::info!("Server stopped");
             tracing::warn!(backend = "b 1", server = "10.0.0.1", tries = 3, up = false, "it said \"no\"\nlevel=info");
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_json_form() {
+    fn json_form_escapes_and_prefixes_reserved_names() {
         let lines = logged(true, || tracing::error!(time = 5, path = %"/a<b", "x {}", 1));
         let expected = "{\"level\":\"error\",\"msg\":\"x 1\",\"time\":\"2026-11-23T16:42:17+01:00\",\
             \"fields.time\":5,\"path\":\"/a\\u003cb\"}\n";
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_and_lines_outside_of_them() {
+    fn level_names_parse_and_fatal_line_is_formatted() {
         assert_eq!(level_filter("WARNING"), Some(LevelFilter::WARN));
         assert_eq!(level_filter("panic"), Some(LevelFilter::OFF));
         assert_eq!(level_filter("loud"), None);

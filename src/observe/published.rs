@@ -1,44 +1,44 @@
-//! What the control plane publishes: the compiled configuration, with the counters of its backends beside it.
+//! The configuration that the control plane publishes: the compiled snapshot with the counters of its backends.
 
 use std::sync::Arc;
 
 use super::metrics::{BackendMetrics, Metrics, ServerHealth, ServerSample};
 use crate::config::snapshot::Snapshot;
 
-/// One published state. A request holds it from its head to its log line.
+/// A published configuration. A request holds it from its head until its access log line is written.
 pub struct Published {
     pub snapshot: Snapshot,
-    /// By [`crate::config::snapshot::Backend::number`].
+    /// Indexed by [`crate::config::snapshot::Backend::number`].
     backends: Box<[Arc<BackendMetrics>]>,
 }
 
 impl Published {
-    /// Gives each backend its counters: those of the same name from before, where there are some.
+    /// Gives each backend its counters. A backend with the name of an earlier one continues its counters.
     pub fn new(snapshot: Snapshot, metrics: &Metrics) -> Self {
         let backends = snapshot.backends.iter().map(|backend| metrics.backend(&backend.name)).collect();
         Published { snapshot, backends }
     }
 
-    /// The counters of a backend of this snapshot.
+    /// The counters of the backend with this number in the snapshot.
     pub fn counters(&self, number: usize) -> Option<&BackendMetrics> {
         self.backends.get(number).map(|counters| &**counters)
     }
 
-    /// All servers with what is known of their health.
+    /// All servers with the results of their active health checks.
     pub fn servers(&self) -> Vec<ServerSample> {
         let backends = self.snapshot.backends.iter();
-        let of = |backend: &Arc<crate::config::snapshot::Backend>| {
+        let samples = |backend: &Arc<crate::config::snapshot::Backend>| {
             let is_checked = backend.health_check.is_some();
             let (provider, name) = (backend.provider.clone(), backend.name.clone());
             let servers: Vec<_> = backend
                 .endpoints
                 .iter()
-                .map(|origin| ServerSample {
+                .map(|endpoint| ServerSample {
                     provider: provider.clone(),
                     backend: name.clone(),
-                    server: origin.server.name.clone(),
-                    url: origin.url.clone(),
-                    health: match (is_checked, origin.server.state.is_up()) {
+                    server: endpoint.server.name.clone(),
+                    url: endpoint.url.clone(),
+                    health: match (is_checked, endpoint.server.state.is_up()) {
                         (false, _) => ServerHealth::Unknown,
                         (true, true) => ServerHealth::Up,
                         (true, false) => ServerHealth::Down,
@@ -47,6 +47,6 @@ impl Published {
                 .collect();
             servers
         };
-        backends.flat_map(of).collect()
+        backends.flat_map(samples).collect()
     }
 }

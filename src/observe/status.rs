@@ -1,7 +1,7 @@
-//! The proxy's own pages: ping, health, API, metrics and dashboard (docs/reference/metrics.md#prometheus, docs/reference/api.md#paths). Values in, bytes out.
+//! The internal routes: ping, health, API, metrics and dashboard (docs/reference/metrics.md#prometheus, docs/reference/api.md#paths).
 //!
-//! Two steps, because they belong to two moments: [`route`] is asked for every request of an entry point that carries these
-//! pages, looks at the path only and allocates nothing; [`reply`] makes the page, from values that are gathered only then.
+//! Routing and replying are two functions: [`route`] runs for every request of an entry point with internal routes, reads only
+//! method and path and allocates nothing; [`reply`] builds the reply, from values that the caller gathers only for such a request.
 
 mod api;
 mod dashboard;
@@ -15,32 +15,32 @@ use crate::config::dynamic::Documents;
 use crate::http::Reply;
 pub use dashboard::Asset;
 
-/// Which of the pages an entry point carries, and how it treats paths.
+/// The internal routes that an entry point exposes, and how it treats their paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExposedRoutes {
     pub api: bool,
     pub dashboard: bool,
     pub ping: bool,
     pub metrics: bool,
-    /// A path with one slash too many is left to the frontends instead of being redirected.
+    /// Leaves a path with one slash too many at its end to the frontends instead of redirecting it.
     pub keep_trailing_slash: bool,
-    /// The deprecated `web.path`, with a slash at both ends; empty means `/`.
+    /// The deprecated `web.path`, which should have a slash at both ends; empty means `/`.
     pub base: String,
 }
 
-/// What the routing of a request to these pages looks at.
+/// The parts of a request that select an internal route.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct InternalRequest<'a> {
     pub method: &'a [u8],
     /// The target's path, as sent.
     pub path: &'a [u8],
-    /// What stands behind the `?`, if there is one.
+    /// The target's query without the `?`; `None` without a `?`.
     pub query: Option<&'a [u8]>,
-    /// The X-Forwarded-Prefix field: the path under which a proxy in front shows this one.
+    /// The X-Forwarded-Prefix field: the path below which a proxy in front of this one exposes it.
     pub forwarded_prefix: Option<&'a [u8]>,
 }
 
-/// A request that is answered here and not by a frontend.
+/// An internal route: a path that the proxy answers itself, ahead of every frontend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InternalRoute<'a> {
     Ping,
@@ -49,78 +49,84 @@ pub enum InternalRoute<'a> {
     Version,
     /// `/api` and `/api/providers`
     Providers,
-    /// What stands behind `/api/providers/`: the path of one thing in a provider's configuration, still encoded.
+    /// The part of the path behind `/api/providers/`, still percent-encoded: it names an object in a provider's configuration.
     Provider(&'a [u8]),
-    /// Ringway's own: what was left out of the configuration, and why.
+    /// `/api/rejected`, Ringway's own: the objects of the configuration that are not applied, or applied in part, and why.
     Rejected,
-    /// Ringway's own: the servers with their health.
+    /// `/api/servers`, Ringway's own: the servers with their health.
     Servers,
-    /// Ringway's own: version, driver and its reason.
+    /// `/api/runtime`, Ringway's own: version, driver and the reason for the driver.
     Runtime,
     Dashboard(Asset),
-    /// To the dashboard, under the client's prefix.
+    /// A redirect to the dashboard, below the prefix of X-Forwarded-Prefix.
     ToDashboard,
-    /// The path without its last slash.
+    /// A redirect to the path without its last slash.
     WithoutSlash,
 }
 
 impl InternalRoute<'_> {
-    /// Ping is answered ahead of the entry point's white list and authentication, all else behind them (docs/reference/api.md#ping).
+    /// Whether the entry point's white list and authentication guard the route: all routes but ping (docs/reference/api.md#ping).
     pub fn is_guarded(&self) -> bool {
         !matches!(self, InternalRoute::Ping)
     }
 }
 
-/// The values behind the pages. Numbers that a page does not show may be left at their defaults.
+/// The values that the replies show. Values that the requested route does not show may be left at their defaults.
 #[derive(Clone, Copy)]
 pub struct StatusInputs<'a> {
-    /// What each provider published, after normalisation.
+    /// The configuration of each provider, after defaults.
     pub providers: &'a Documents,
     pub rejected: &'a [Rejected],
     pub servers: &'a [ServerSample],
     pub version: &'a str,
     pub codename: &'a str,
-    /// `io_uring` or `epoll`, and why it is that one.
+    /// `io_uring` or `epoll`; `driver_reason` says why.
     pub driver: &'a str,
     pub driver_reason: &'a str,
-    /// The process is about to stop: ping says so.
+    /// Whether the process is shutting down: ping then replies 503.
     pub stopping: bool,
     pub health: HealthFacts<'a>,
-    /// From [`Metrics::prometheus_text`](super::metrics::Metrics::prometheus_text); empty unless the page is [`Page::Metrics`].
+    /// From [`Metrics::prometheus_text`](super::metrics::Metrics::prometheus_text); empty unless the route is
+    /// [`InternalRoute::Metrics`].
     pub metrics_text: &'a [u8],
 }
 
-/// What `/health` tells.
+/// The values that `/health` shows.
 #[derive(Clone, Copy)]
 pub struct HealthFacts<'a> {
     pub pid: u32,
-    /// How long the process runs.
+    /// The age of the process.
     pub uptime_nanos: u64,
     /// Now, in nanoseconds since 1970.
     pub unix_nanos: u64,
     pub numbers: &'a HealthTotals,
 }
 
-/// Whether one of the pages answers this request; `None` leaves it to the frontends.
+/// The internal route of a request; `None` leaves the request to the frontends.
 pub fn route<'a>(request: &InternalRequest<'a>, exposed: &ExposedRoutes) -> Option<InternalRoute<'a>> {
     if !matches!(request.method, b"GET" | b"HEAD") {
         return None;
     }
     let base = if exposed.base.is_empty() { "/" } else { &exposed.base };
     let rest = request.path.strip_prefix(base.as_bytes())?;
-    if let Some(page) = page_at(rest, exposed) {
-        return Some(page);
+    if let Some(route) = route_at(rest, exposed) {
+        return Some(route);
     }
-    let bare = rest.strip_suffix(b"/")?;
-    let redirects = !exposed.keep_trailing_slash && !bare.is_empty() && page_at(bare, exposed).is_some();
+    let trimmed = rest.strip_suffix(b"/")?;
+    let redirects = !exposed.keep_trailing_slash && !trimmed.is_empty() && route_at(trimmed, exposed).is_some();
     redirects.then_some(InternalRoute::WithoutSlash)
 }
 
-/// The page's answer. Its body is that of a GET; for HEAD it stays unwritten, like any body.
-pub fn reply(page: &InternalRoute, request: &InternalRequest, exposed: &ExposedRoutes, inputs: &StatusInputs) -> Reply {
-    match *page {
-        InternalRoute::Ping if inputs.stopping => plain(503, "Service Unavailable"),
-        InternalRoute::Ping => plain(200, "OK"),
+/// The reply of an internal route. The reply has the body of a GET; the caller does not send it for HEAD, as with any body.
+pub fn reply(
+    route: &InternalRoute,
+    request: &InternalRequest,
+    exposed: &ExposedRoutes,
+    inputs: &StatusInputs,
+) -> Reply {
+    match *route {
+        InternalRoute::Ping if inputs.stopping => text(503, "Service Unavailable"),
+        InternalRoute::Ping => text(200, "OK"),
         InternalRoute::Metrics => {
             Reply { status: 200, body: Cow::Owned(inputs.metrics_text.to_vec()), ..Reply::default() }
                 .with("Content-Type", &b"text/plain; version=0.0.4"[..])
@@ -133,17 +139,17 @@ pub fn reply(page: &InternalRoute, request: &InternalRequest, exposed: &ExposedR
         InternalRoute::Servers => json(api::servers(inputs.servers)),
         InternalRoute::Runtime => json(api::runtime(inputs)),
         InternalRoute::Dashboard(asset) => dashboard::asset(asset),
-        InternalRoute::ToDashboard => dashboard::redirect(request, exposed),
-        InternalRoute::WithoutSlash => without_slash(request),
+        InternalRoute::ToDashboard => dashboard::redirect_to_dashboard(request, exposed),
+        InternalRoute::WithoutSlash => redirect_without_slash(request),
     }
 }
 
-/// Both steps at once.
+/// Routes the request and builds its reply: [`route`] and [`reply`] in one call.
 pub fn respond(request: &InternalRequest, exposed: &ExposedRoutes, inputs: &StatusInputs) -> Option<Reply> {
-    route(request, exposed).map(|page| reply(&page, request, exposed, inputs))
+    route(request, exposed).map(|route| reply(&route, request, exposed, inputs))
 }
 
-fn page_at<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute<'a>> {
+fn route_at<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute<'a>> {
     match path {
         b"ping" if exposed.ping => Some(InternalRoute::Ping),
         b"metrics" if exposed.metrics => Some(InternalRoute::Metrics),
@@ -155,31 +161,31 @@ fn page_at<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute<
         b"api/rejected" => Some(InternalRoute::Rejected),
         b"api/servers" => Some(InternalRoute::Servers),
         b"api/runtime" => Some(InternalRoute::Runtime),
-        _ => nested_page(path, exposed),
+        _ => nested_route(path, exposed),
     }
 }
 
-fn nested_page<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute<'a>> {
+fn nested_route<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute<'a>> {
     if let Some(provider) = path.strip_prefix(b"api/providers/") {
-        return api::is_shaped(provider).then_some(InternalRoute::Provider(provider));
+        return api::is_provider_path(provider).then_some(InternalRoute::Provider(provider));
     }
     let file = path.strip_prefix(b"dashboard/").filter(|_| exposed.dashboard)?;
     Some(InternalRoute::Dashboard(Asset::of(file)))
 }
 
-/// Relative, as the router of Traefik redirects: the query stays.
-fn without_slash(request: &InternalRequest) -> Reply {
-    let bare = request.path.strip_suffix(b"/").unwrap_or(request.path);
-    let mut location = bare.to_vec();
+/// Redirects to the path without its last slash, as Traefik's router does: by path, without scheme and host, and with the query.
+fn redirect_without_slash(request: &InternalRequest) -> Reply {
+    let trimmed = request.path.strip_suffix(b"/").unwrap_or(request.path);
+    let mut location = trimmed.to_vec();
     if let Some(query) = request.query {
         location.push(b'?');
         location.extend_from_slice(query);
     }
-    moved(301, "Moved Permanently", location)
+    redirect(301, "Moved Permanently", location)
 }
 
-/// A redirect with the small page that clients without redirects show.
-fn moved(status: u16, phrase: &str, location: Vec<u8>) -> Reply {
+/// A redirect with the short HTML body that clients show if they do not follow redirects.
+fn redirect(status: u16, phrase: &str, location: Vec<u8>) -> Reply {
     let mut body = b"<a href=\"".to_vec();
     for &byte in &location {
         match byte {
@@ -199,8 +205,8 @@ fn moved(status: u16, phrase: &str, location: Vec<u8>) -> Reply {
         .with("Location", location)
 }
 
-fn plain(status: u16, text: &'static str) -> Reply {
-    Reply::text(status, text)
+fn text(status: u16, body: &'static str) -> Reply {
+    Reply::text(status, body)
 }
 
 fn json(body: Vec<u8>) -> Reply {
@@ -208,7 +214,7 @@ fn json(body: Vec<u8>) -> Reply {
         .with("Content-Type", &b"application/json; charset=UTF-8"[..])
 }
 
-/// The standard answer of docs/reference/entry-points.md#entry-point-and-router.
+/// The standard 404 reply of docs/reference/entry-points.md#entry-point-and-router.
 fn not_found() -> Reply {
     Reply::text(404, "404 page not found\n").with("X-Content-Type-Options", &b"nosniff"[..])
 }

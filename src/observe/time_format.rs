@@ -1,15 +1,15 @@
-//! Times and durations as texts, in the forms that Traefik's logs and API use. The time itself is always an argument.
+//! Formats times and durations as Traefik's logs and API do. The time itself is always an argument.
 
 const SECOND_NANOS: u64 = 1_000_000_000;
 const DAY_SECS: i64 = 86_400;
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// A moment and the place it is told in.
+/// A point in time and the UTC offset in which it is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {
     /// Nanoseconds since 1970-01-01 00:00 UTC.
     pub unix_nanos: u64,
-    /// Seconds that local time is ahead of UTC; 0 tells UTC.
+    /// Seconds that the shown local time is ahead of UTC; 0 shows UTC.
     pub offset_secs: i32,
 }
 
@@ -18,7 +18,7 @@ impl Timestamp {
         Timestamp { unix_nanos, offset_secs: 0 }
     }
 
-    /// `23/Nov/2026:15:42:17 +0000`: the time of an access log line (docs/reference/logs.md#clf).
+    /// Appends `23/Nov/2026:15:42:17 +0000`: the time of an access log line (docs/reference/logs.md#clf).
     pub fn push_clf(self, out: &mut Vec<u8>) {
         let t = self.civil();
         push_padded(out, t.day, 2);
@@ -32,17 +32,18 @@ impl Timestamp {
         self.push_offset(out, false);
     }
 
-    /// `2026-11-23T15:42:17Z` or `…+01:00` (RFC 3339, whole seconds).
+    /// Appends `2026-11-23T15:42:17Z` or `…+01:00` (RFC 3339, whole seconds).
     pub fn push_rfc3339(self, out: &mut Vec<u8>) {
         self.second().push(out);
     }
 
-    /// The second it is in, as text: for those who tell several moments of the same one.
+    /// Formats the time to the second, for callers that show several times of the same second.
     pub fn second(self) -> FormattedSecond {
-        FormattedSecond { moment: self, text: self.date_and_clock(b'T') }
+        FormattedSecond { timestamp: self, text: self.date_and_clock(b'T') }
     }
 
-    /// `2026-11-23 15:42:17.5 +0000 UTC m=+12.345678901`: UTC time as Go prints it, with the process's age behind (docs/reference/api.md#health).
+    /// Appends `2026-11-23 15:42:17.5 +0000 UTC m=+12.345678901`: UTC time as Go prints it, followed by the age of the process
+    /// (docs/reference/api.md#health).
     pub fn push_go(self, uptime_nanos: u64, out: &mut Vec<u8>) {
         let utc = Timestamp::utc(self.unix_nanos);
         out.extend_from_slice(&utc.date_and_clock(b' '));
@@ -53,12 +54,12 @@ impl Timestamp {
         push_padded(out, uptime_nanos % SECOND_NANOS, 9);
     }
 
-    /// `2026-11-23T15:42:17`; years from 10000 on are not foreseen.
-    fn date_and_clock(self, between: u8) -> [u8; 19] {
+    /// `2026-11-23T15:42:17`, with `separator` between date and clock. Years from 10000 on are not supported.
+    fn date_and_clock(self, separator: u8) -> [u8; 19] {
         let t = self.civil();
         let [[y, e], [a, r], [m, o], [d, d2], [h, h2], [i, i2], [s, s2]] =
             [t.year / 100, t.year % 100, t.month, t.day, t.hour, t.minute, t.second].map(two_digits);
-        [y, e, a, r, b'-', m, o, b'-', d, d2, between, h, h2, b':', i, i2, b':', s, s2]
+        [y, e, a, r, b'-', m, o, b'-', d, d2, separator, h, h2, b':', i, i2, b':', s, s2]
     }
 
     fn push_zone(self, out: &mut Vec<u8>) {
@@ -83,31 +84,35 @@ impl Timestamp {
     }
 }
 
-/// One second of time, told.
+/// A time formatted to the second.
 #[derive(Debug, Clone, Copy)]
 pub struct FormattedSecond {
-    moment: Timestamp,
+    timestamp: Timestamp,
     text: [u8; 19],
 }
 
 impl FormattedSecond {
-    /// That of `moment`: the same text where it is the same second.
-    pub fn or_of(self, moment: Timestamp) -> FormattedSecond {
-        let at = |moment: Timestamp| (moment.unix_nanos / SECOND_NANOS, moment.offset_secs);
-        if at(moment) == at(self.moment) { FormattedSecond { moment, ..self } } else { moment.second() }
+    /// The formatted second of another time. The text is reused if second and offset are the same.
+    pub fn or_of(self, timestamp: Timestamp) -> FormattedSecond {
+        let second_of = |timestamp: Timestamp| (timestamp.unix_nanos / SECOND_NANOS, timestamp.offset_secs);
+        if second_of(timestamp) == second_of(self.timestamp) {
+            FormattedSecond { timestamp, ..self }
+        } else {
+            timestamp.second()
+        }
     }
 
-    /// `2026-11-23T15:42:17Z` or `…+01:00` (RFC 3339, whole seconds).
+    /// Appends `2026-11-23T15:42:17Z` or `…+01:00` (RFC 3339, whole seconds).
     pub fn push(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.text);
-        self.moment.push_zone(out);
+        self.timestamp.push_zone(out);
     }
 
-    /// The same with the fraction of the second, without its trailing zeros.
+    /// Appends the time with the fraction of the second, without its trailing zeros.
     pub fn push_nanos(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.text);
-        push_fraction(out, self.moment.unix_nanos % SECOND_NANOS, 9);
-        self.moment.push_zone(out);
+        push_fraction(out, self.timestamp.unix_nanos % SECOND_NANOS, 9);
+        self.timestamp.push_zone(out);
     }
 }
 
@@ -116,7 +121,7 @@ fn two_digits(number: u64) -> [u8; 2] {
     [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
-/// A duration as Go prints it: `0s`, `1.5µs`, `42ms`, `1m2.5s`, `2h0m0s`.
+/// Appends a duration as Go prints it: `0s`, `1.5µs`, `42ms`, `1m2.5s`, `2h0m0s`.
 pub fn push_go_duration(nanos: u64, out: &mut Vec<u8>) {
     let (unit, digits, name) = match nanos {
         0 => return out.extend_from_slice(b"0s"),
@@ -143,7 +148,7 @@ pub fn push_go_duration(nanos: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
 }
 
-/// A whole number in decimal.
+/// Appends a number in decimal.
 pub fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
@@ -157,8 +162,8 @@ struct Civil {
     second: u64,
 }
 
-/// Year, month (from 1) and day of the Gregorian calendar, counted in 400-year cycles of years that begin in March,
-/// which puts the leap day at a year's end and makes month lengths a straight line.
+/// Year, month (from 1) and day of the Gregorian calendar. Counts in 400-year cycles of years that begin in March, so that the
+/// leap day is the last day of a year and the first day of each month is a linear function of the month.
 fn date_of_day(days_since_1970: i64) -> (u64, u64, u64) {
     const CYCLE_DAYS: i64 = 146_097;
     let days = days_since_1970 + 719_468; // from 0000-03-01
@@ -181,7 +186,8 @@ fn push_clock(out: &mut Vec<u8>, t: &Civil) {
     push_padded(out, t.second, 2);
 }
 
-/// Decimal, with zeros in front up to the width: by hand, because a log line has a dozen of these and `write!` takes 50 ns for each.
+/// Appends a number in decimal, with leading zeros up to `width` digits. Formatted by hand: a log line has a dozen of these, and
+/// `write!` takes 50 ns for each.
 pub fn push_padded(out: &mut Vec<u8>, number: u64, width: usize) {
     debug_assert!(width <= 20, "no number has more digits");
     let mut digits = [b'0'; 20];
@@ -216,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn times_in_every_form() {
+    fn times_are_formatted_as_clf_rfc3339_and_go() {
         let nanos = 1_795_448_537_120_000_000; // 2026-11-23 15:42:17.12 UTC
         let (utc, east, west) = (
             Timestamp::utc(nanos),
@@ -229,15 +235,15 @@ mod tests {
         assert_eq!(text(|o| utc.push_rfc3339(o)), "2026-11-23T15:42:17Z");
         assert_eq!(text(|o| east.second().push_nanos(o)), "2026-11-23T21:12:17.12+05:30");
         let later = |nanos_later| Timestamp { unix_nanos: nanos + nanos_later, offset_secs: 19_800 };
-        let told = |moment| text(|o| east.second().or_of(moment).push_nanos(o));
-        assert_eq!(told(later(879_999_999)), "2026-11-23T21:12:17.999999999+05:30");
-        assert_eq!(told(later(880_000_000)), "2026-11-23T21:12:18+05:30");
-        assert_eq!(told(utc), "2026-11-23T15:42:17.12Z");
+        let reformatted = |timestamp| text(|o| east.second().or_of(timestamp).push_nanos(o));
+        assert_eq!(reformatted(later(879_999_999)), "2026-11-23T21:12:17.999999999+05:30");
+        assert_eq!(reformatted(later(880_000_000)), "2026-11-23T21:12:18+05:30");
+        assert_eq!(reformatted(utc), "2026-11-23T15:42:17.12Z");
         assert_eq!(text(|o| utc.push_go(12_345_678_901, o)), "2026-11-23 15:42:17.12 +0000 UTC m=+12.345678901");
     }
 
     #[test]
-    fn calendar_agrees_with_httpdate_over_many_days() {
+    fn calendar_agrees_with_httpdate() {
         for day in (0..80_000u64).step_by(7).chain([59, 60, 11_016, 11_017]) {
             let secs = day * 86_400 + 3_661;
             let theirs = httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(secs));
@@ -249,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_as_go_prints_them() {
+    fn durations_are_formatted_as_in_go() {
         for (nanos, expected) in [
             (0, "0s"),
             (1, "1ns"),

@@ -7,7 +7,7 @@ use super::{AccessLogRecord, FieldList};
 use crate::observe::go_json::push_hex;
 use crate::observe::time_format::{Timestamp, push_number};
 
-/// Milliseconds are what the last column tells.
+/// The last column is in milliseconds.
 const MILLI_NANOS: u64 = 1_000_000;
 
 pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &mut Vec<u8>) {
@@ -32,12 +32,12 @@ pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &m
     out.push(b' ');
     push_number_or_dash(out, Some(record.request_count).filter(|_| format.keeps(LogField::RequestCount)));
     out.push(b' ');
-    let frontend = record.frontend_shown().map(str::as_bytes);
+    let frontend = record.logged_frontend_name().map(str::as_bytes);
     push_quoted_or_dash(out, frontend.filter(|_| format.keeps(LogField::FrontendName)));
     out.push(b' ');
     push_quoted_or_dash(out, origin.map(|o| o.backend_url).filter(|_| format.keeps(LogField::BackendUrl)));
     out.push(b' ');
-    // A dropped duration is told as zero, not as a dash: the column keeps its unit.
+    // A dropped duration is written as `0ms`, not as a dash, so that the column keeps its unit.
     push_number(out, if format.keeps(LogField::Duration) { record.duration_nanos / MILLI_NANOS } else { 0 });
     out.extend_from_slice(b"ms\n");
 }
@@ -102,7 +102,7 @@ fn push_quoted_or_dash(out: &mut Vec<u8>, text: Option<&[u8]>) {
     }
 }
 
-/// Bytes that could end a quoted text or a line, or steer a terminal, become `\x0a`.
+/// Appends a text. Bytes that could end a quoted text or a line, or control a terminal, become escapes such as `\x0a`.
 fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let mut plain_from = 0;
     for (at, &byte) in text.iter().enumerate() {

@@ -1,37 +1,37 @@
-//! The header fields of a message, wherever they are kept, in the order and spelling of the log.
+//! The header fields of a message, in any form in which the proxy stores them, listed in the order and spelling of the log.
 
 use std::cmp::Ordering;
 
 use crate::http::{Field, Reply};
 use crate::observe::go_json;
 
-/// How many fields of one message a line tells at most; more are left out.
+/// The most header fields of one message that a line lists; further ones are omitted.
 pub const LOGGED_FIELDS_MAX: usize = 128;
-/// Most heads have fewer: their list is made in one piece.
+/// Initial capacity of a list: most heads have fewer fields, so that their list is allocated once.
 const LOGGED_FIELDS_USUAL: usize = 24;
 
-/// Where a message's fields are.
+/// Where a message's header fields are stored.
 #[derive(Clone, Copy, Default)]
 pub enum FieldList<'a> {
     #[default]
     None,
-    /// A received head: `fields` point into `bytes`.
+    /// A received head: the spans of `fields` point into `bytes`.
     Head { bytes: &'a [u8], fields: &'a [Field] },
-    /// The lines of a head as written to the wire; a start line in front is passed over.
+    /// The lines of a head as written to the wire. A start line in front of them is ignored.
     Lines(&'a [u8]),
-    /// An answer made by the proxy.
+    /// A local reply.
     Reply(&'a Reply),
 }
 
 type Pair<'a> = (&'a [u8], &'a [u8]);
 
-/// Fields sorted by canonical name, the first of each name only.
+/// Fields sorted by canonical name. Iteration yields only the first field of each name.
 pub(super) struct SortedFields<'a> {
     pairs: Vec<Pair<'a>>,
 }
 
 impl<'a> FieldList<'a> {
-    /// The first value of that field, trimmed.
+    /// The first value of the named field, trimmed.
     pub fn first(&self, name: &str) -> Option<&'a [u8]> {
         let mut found = None;
         self.each(|field, value| {
@@ -42,8 +42,8 @@ impl<'a> FieldList<'a> {
         found
     }
 
-    /// Whether it is the very same head.
-    pub(super) fn is(&self, other: &FieldList) -> bool {
+    /// Whether both lists refer to the same head in memory.
+    pub(super) fn is_same_head(&self, other: &FieldList) -> bool {
         match (self, other) {
             (FieldList::Head { fields, .. }, FieldList::Head { fields: others, .. }) => std::ptr::eq(*fields, *others),
             (FieldList::Lines(lines), FieldList::Lines(others)) => std::ptr::eq(*lines, *others),
@@ -52,10 +52,10 @@ impl<'a> FieldList<'a> {
     }
 
     pub(super) fn sorted(&self) -> SortedFields<'a> {
-        // Not an array: filling and moving the largest one cost more than all the rest of a line.
+        // A `Vec` instead of an array: filling and moving an array of LOGGED_FIELDS_MAX took longer than the rest of a line.
         let mut sorted = SortedFields { pairs: Vec::with_capacity(LOGGED_FIELDS_USUAL) };
         self.each(|name, value| sorted.push(name, value));
-        sorted.order();
+        sorted.sort();
         sorted
     }
 
@@ -81,7 +81,7 @@ impl<'a> FieldList<'a> {
     }
 }
 
-/// Name and value of one line; a start line has a space before its first colon, if it has one at all.
+/// Name and value of one line; `None` for a start line, which has no colon or has a space before its first one.
 fn split_line(line: &[u8]) -> Option<Pair<'_>> {
     let colon = memchr::memchr(b':', line)?;
     let name = &line[..colon];
@@ -90,7 +90,7 @@ fn split_line(line: &[u8]) -> Option<Pair<'_>> {
 }
 
 impl<'a> SortedFields<'a> {
-    /// Fields of the same name counted each.
+    /// The number of fields; each field counts, also those of the same name.
     pub(super) fn len(&self) -> usize {
         self.pairs.len()
     }
@@ -106,38 +106,38 @@ impl<'a> SortedFields<'a> {
         }
     }
 
-    /// Equal names stay in their order, which decides what "the first value" is.
-    fn order(&mut self) {
+    /// Sorts by canonical name. The sort is stable: the first of several fields of a name stays the first.
+    fn sort(&mut self) {
         self.pairs.sort_by(|a, b| compare_canonical(a.0, b.0));
     }
 }
 
-/// Appends a field's name with Go's capitals: `x-real-ip` is told as `X-Real-Ip`. A received name is a token (RFC 9110 5.1);
-/// other bytes would need escapes in a line, a name with them tells nothing, and they are left out.
+/// Appends a field's name in Go's canonical case: `x-real-ip` becomes `X-Real-Ip`. A received name is a token (RFC 9110 5.1).
+/// In other names, bytes that no token has and that would need escapes in a line are omitted: they carry no information.
 pub(super) fn push_canonical(out: &mut Vec<u8>, name: &[u8]) {
     let from = out.len();
     out.extend_from_slice(name);
-    let told = &mut out[from..];
-    told.make_ascii_lowercase();
+    let appended = &mut out[from..];
+    appended.make_ascii_lowercase();
     let mut is_first = true;
-    for byte in told.iter_mut() {
+    for byte in appended.iter_mut() {
         if is_first {
             byte.make_ascii_uppercase();
         }
         is_first = *byte == b'-';
     }
-    if !go_json::is_plain(told) || told.contains(&b' ') {
-        let kept: Vec<u8> = out.drain(from..).filter(|&byte| is_shown(byte)).collect();
+    if !go_json::is_plain(appended) || appended.contains(&b' ') {
+        let kept: Vec<u8> = out.drain(from..).filter(|&byte| needs_no_escape(byte)).collect();
         out.extend_from_slice(&kept);
     }
 }
 
-fn is_shown(byte: u8) -> bool {
+fn needs_no_escape(byte: u8) -> bool {
     byte.is_ascii_graphic() & (byte != b'"') & (byte != b'\\')
 }
 
-/// A letter as Go writes it behind that byte.
-fn capital(before: u8, byte: u8) -> u8 {
+/// A letter in Go's canonical case: upper case if the byte before it is a hyphen, else lower case.
+fn canonical_case(before: u8, byte: u8) -> u8 {
     if before == b'-' { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() }
 }
 
@@ -145,9 +145,10 @@ fn same_name(a: &[u8], b: &[u8]) -> bool {
     a.eq_ignore_ascii_case(b)
 }
 
-/// The order of the canonical names: only where they first differ do capitals matter, and before it both have the same bytes.
+/// Compares two names in canonical case. Their case matters only at the first position where they differ in more than case: the
+/// canonical names have the same bytes before it.
 fn compare_canonical(a: &[u8], b: &[u8]) -> Ordering {
-    // Most differ in their first letters already.
+    // Most names differ in their first letters already.
     if let ([x, ..], [y, ..]) = (a, b)
         && !x.eq_ignore_ascii_case(y)
     {
@@ -155,8 +156,8 @@ fn compare_canonical(a: &[u8], b: &[u8]) -> Ordering {
     }
     match a.iter().zip(b).position(|(x, y)| !x.eq_ignore_ascii_case(y)) {
         None => a.len().cmp(&b.len()),
-        // Not the first ones, so that there is one before.
-        Some(at) => capital(a[at - 1], a[at]).cmp(&capital(a[at - 1], b[at])),
+        // `at` is not 0: names that differ in their first letters were compared above.
+        Some(at) => canonical_case(a[at - 1], a[at]).cmp(&canonical_case(a[at - 1], b[at])),
     }
 }
 
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_sorted_and_only_the_first_of_a_name_stays() {
+    fn sorted_lines_keep_only_first_field_of_a_name() {
         let lines = b"HTTP/1.1 200 All: right\r\nx-b: 1\r\nSet-Cookie: a=1\r\nX-A:2\r\nset-cookie: b=2\r\n\r\n";
         let expected = [("Set-Cookie", "a=1"), ("X-A", "2"), ("X-B", "1")];
         assert_eq!(shown(FieldList::Lines(lines)), expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_ordered_as_they_are_shown() {
+    fn names_are_sorted_by_canonical_case() {
         let lines = b"xa: 1\r\nX-a: 2\r\nX_B: 3\r\nx: 4\r\nXB: 5\r\nxA-\"c\xc3: 6\r\n\r\n";
         let names: Vec<String> = shown(FieldList::Lines(lines)).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["X", "X-A", "X_b", "Xa", "Xa-c", "Xb"]);
@@ -193,20 +194,20 @@ mod tests {
     }
 
     #[test]
-    fn heads_and_replies_tell_the_same() {
+    fn head_and_reply_list_the_same_fields() {
         let bytes = b"etag: 5 ";
         let fields = [Field { name: Span::new(0, 4), value: Span::new(5, 8), known: KnownField::Other, hop: false }];
         let reply = Reply { status: 200, ..Reply::default() }.with("Etag", &b"5"[..]);
         let expected = vec![("Etag".to_owned(), "5".to_owned())];
         assert_eq!(shown(FieldList::Head { bytes, fields: &fields }), expected);
         assert_eq!(shown(FieldList::Reply(&reply)), expected);
-        // A name of the proxy's own is not parsed.
+        // The field names of a local reply are not parsed and may hold any byte.
         let reply = Reply::default().with("a b\"&", &b"1"[..]);
         assert_eq!(shown(FieldList::Reply(&reply)), [("Ab&".to_owned(), "1".to_owned())]);
     }
 
     #[test]
-    fn fields_beyond_the_bound_are_left_out() {
+    fn fields_beyond_the_maximum_are_omitted() {
         let lines: String = (0..LOGGED_FIELDS_MAX + 9).map(|n| format!("n{n:04}: v\r\n")).collect();
         assert_eq!(shown(FieldList::Lines(lines.as_bytes())).len(), LOGGED_FIELDS_MAX);
     }

@@ -1,16 +1,16 @@
-//! What a line tells, compiled from the `[accessLog]` table (docs/reference/logs.md#access-log).
+//! The content of a line, compiled from the `[accessLog]` table (docs/reference/logs.md#access-log).
 
 use std::collections::BTreeMap;
 
-/// The `[accessLog]` table as plain values. Texts are as written; what they get wrong is told by [`AccessLogFormat::new`].
+/// The `[accessLog]` table as plain values. Texts are as written; [`AccessLogFormat::new`] reports the invalid ones.
 #[derive(Debug, Clone, Default)]
 pub struct AccessLogSettings {
-    /// One JSON object per line instead of the common log format.
+    /// Write JSON objects instead of the common log format.
     pub json: bool,
-    /// `"200"` or `"300-302"`.
+    /// Codes and ranges: `"200"`, `"300-302"`.
     pub status_codes: Vec<String>,
     pub retry_attempts: bool,
-    /// 0 and less: no such filter.
+    /// 0 or negative: no such filter.
     pub min_duration_nanos: i64,
     pub fields_default_mode: String,
     pub fields: BTreeMap<String, String>,
@@ -18,7 +18,7 @@ pub struct AccessLogSettings {
     pub headers: BTreeMap<String, String>,
 }
 
-/// The names of the values that a line can tell, in the order of a JSON line.
+/// The fields of a line, in the order of a JSON line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogField {
     BackendAddr,
@@ -53,7 +53,7 @@ pub enum LogField {
     StartUtc,
 }
 
-/// As keys of a JSON line.
+/// The keys of a JSON line, in the order of [`LogField`].
 const FIELD_KEYS: [&str; 30] = [
     "\"BackendAddr\":",
     "\"BackendName\":",
@@ -87,7 +87,8 @@ const FIELD_KEYS: [&str; 30] = [
     "\"StartUTC\":",
 ];
 
-/// A key and the quote of a text behind it, in a block of a fixed size: that is copied in one go, the rest is cut off.
+/// A key and the opening quote of a text value, in a block of a fixed size. The block is copied whole and the excess is truncated,
+/// which is faster than a copy of variable length; a JSON line has up to thirty keys.
 #[derive(Clone, Copy)]
 struct KeyBlock {
     bytes: [u8; 32],
@@ -109,30 +110,30 @@ static KEY_BLOCKS: [KeyBlock; FIELD_KEYS.len()] = {
 };
 
 impl LogField {
-    /// Appends the name with its quotes and the colon; a line has thirty of them.
+    /// Appends the name with its quotes and the colon.
     pub(super) fn push_key(self, out: &mut Vec<u8>) {
         self.push(out, 0);
     }
 
-    /// The same with the opening quote of a text behind it.
+    /// Appends the name with its quotes, the colon and the opening quote of a text value.
     pub(super) fn push_key_and_quote(self, out: &mut Vec<u8>) {
         self.push(out, 1);
     }
 
-    fn push(self, out: &mut Vec<u8>, more: usize) {
+    fn push(self, out: &mut Vec<u8>, quote_len: usize) {
         let block = &KEY_BLOCKS[self as usize];
         let from = out.len();
         out.extend_from_slice(&block.bytes);
-        out.truncate(from + block.key_len + more);
+        out.truncate(from + block.key_len + quote_len);
     }
 }
 
-/// The name in `fields.names`.
-fn name_in(key: &str) -> &str {
+/// The field's name as in `fields.names`: its key without quotes and colon.
+fn field_name(key: &str) -> &str {
     &key[1..key.len() - 2]
 }
 
-/// What happens to a header field.
+/// How a line shows a header field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeaderMode {
     Keep,
@@ -140,32 +141,33 @@ pub(super) enum HeaderMode {
     Redact,
 }
 
-/// The compiled `[accessLog]` table: which requests are told, and what of them.
+/// The compiled `[accessLog]` table: which requests have a line, and which fields a line has.
 #[derive(Debug, Clone)]
 pub struct AccessLogFormat {
     pub(super) json: bool,
     status_ranges: Vec<(u16, u16)>,
     retry_attempts: bool,
     min_duration_nanos: u64,
-    /// One bit for each [`LogField`] that stays.
+    /// A bit for each [`LogField`], set if the field is kept.
     kept: u32,
     header_default: HeaderMode,
     headers: Vec<(Box<[u8]>, HeaderMode)>,
 }
 
 impl AccessLogFormat {
-    /// Compiles the settings, with one sentence for each thing in them that has no meaning and is passed over.
+    /// Compiles the settings. Returns one warning for each value in them that is invalid and therefore ignored.
     pub fn new(settings: &AccessLogSettings) -> (Self, Vec<String>) {
         let mut warnings = Vec::new();
-        let status_ranges = settings.status_codes.iter().filter_map(|text| warned(status_range(text), &mut warnings));
+        let status_ranges =
+            settings.status_codes.iter().filter_map(|text| ok_or_warn(status_range(text), &mut warnings));
         let status_ranges = status_ranges.collect();
         let kept = kept_fields(settings, &mut warnings);
         let header_default =
-            header_mode(&settings.headers_default_mode, HeaderMode::Keep, "defaultMode", &mut warnings);
+            parse_header_mode(&settings.headers_default_mode, HeaderMode::Keep, "defaultMode", &mut warnings);
         let headers = settings
             .headers
             .iter()
-            .map(|(name, mode)| (name.as_bytes().into(), header_mode(mode, header_default, name, &mut warnings)));
+            .map(|(name, mode)| (name.as_bytes().into(), parse_header_mode(mode, header_default, name, &mut warnings)));
         let headers = headers.collect();
         let format = AccessLogFormat {
             json: settings.json,
@@ -179,7 +181,7 @@ impl AccessLogFormat {
         (format, warnings)
     }
 
-    /// Whether a request is told: any filter that matches keeps it, and without filters all are kept.
+    /// Whether a request has a line: if any filter matches, or if there are no filters.
     pub fn passes(&self, status: u16, retry_attempts: u32, duration_nanos: u64) -> bool {
         let unfiltered = self.status_ranges.is_empty() && !self.retry_attempts && self.min_duration_nanos == 0;
         unfiltered
@@ -193,18 +195,18 @@ impl AccessLogFormat {
     }
 
     pub(super) fn header(&self, name: &[u8]) -> HeaderMode {
-        let named = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let named = self.headers.iter().find(|(configured, _)| configured.eq_ignore_ascii_case(name));
         named.map_or(self.header_default, |(_, mode)| *mode)
     }
 
-    /// No header field can appear: gathering them is not worth the while.
+    /// Whether no header field can appear in a line, so that the caller need not list them.
     pub(super) fn drops_all_headers(&self) -> bool {
         self.header_default == HeaderMode::Drop && self.headers.iter().all(|(_, mode)| *mode == HeaderMode::Drop)
     }
 }
 
-fn warned<T>(result: Result<T, String>, warnings: &mut Vec<String>) -> Option<T> {
-    result.map_err(|sentence| warnings.push(sentence)).ok()
+fn ok_or_warn<T>(result: Result<T, String>, warnings: &mut Vec<String>) -> Option<T> {
+    result.map_err(|warning| warnings.push(warning)).ok()
 }
 
 fn status_range(text: &str) -> Result<(u16, u16), String> {
@@ -212,20 +214,22 @@ fn status_range(text: &str) -> Result<(u16, u16), String> {
     match (low.trim().parse(), high.trim().parse()) {
         (Ok(low), Ok(high)) if low <= high => Ok((low, high)),
         _ => Err(format!(
-            "accessLog.filters.statusCodes: {text:?} is no status code or range, write \"404\" or \"500-599\""
+            "accessLog.filters.statusCodes: {text:?} ignored: use a status code or a range, \"404\" or \"500-599\""
         )),
     }
 }
 
 fn kept_fields(settings: &AccessLogSettings, warnings: &mut Vec<String>) -> u32 {
-    let default = keeps(&settings.fields_default_mode, true, "defaultMode", warnings);
+    let default = parse_field_mode(&settings.fields_default_mode, true, "defaultMode", warnings);
     let mut kept = if default { u32::MAX } else { 0 };
     for (name, mode) in &settings.fields {
-        let Some(index) = FIELD_KEYS.iter().position(|key| name_in(key) == name) else {
-            warnings.push(format!("accessLog.fields.names: there is no field {name:?}, it is passed over"));
+        let Some(index) = FIELD_KEYS.iter().position(|key| field_name(key) == name) else {
+            warnings.push(format!(
+                "accessLog.fields.names: unknown field {name:?} ignored: names match in exact case only"
+            ));
             continue;
         };
-        if keeps(mode, default, name, warnings) {
+        if parse_field_mode(mode, default, name, warnings) {
             kept |= 1 << index;
         } else {
             kept &= !(1 << index);
@@ -234,19 +238,19 @@ fn kept_fields(settings: &AccessLogSettings, warnings: &mut Vec<String>) -> u32 
     kept
 }
 
-fn keeps(mode: &str, default: bool, name: &str, warnings: &mut Vec<String>) -> bool {
+fn parse_field_mode(mode: &str, default: bool, name: &str, warnings: &mut Vec<String>) -> bool {
     match mode {
         "keep" => true,
         "drop" => false,
         "" => default,
         _ => {
-            warnings.push(format!("accessLog.fields: {mode:?} for {name} is no mode, write \"keep\" or \"drop\""));
+            warnings.push(format!("accessLog.fields: mode {mode:?} of {name} ignored: use \"keep\" or \"drop\""));
             default
         }
     }
 }
 
-fn header_mode(mode: &str, default: HeaderMode, name: &str, warnings: &mut Vec<String>) -> HeaderMode {
+fn parse_header_mode(mode: &str, default: HeaderMode, name: &str, warnings: &mut Vec<String>) -> HeaderMode {
     match mode {
         "keep" => HeaderMode::Keep,
         "drop" => HeaderMode::Drop,
@@ -254,7 +258,7 @@ fn header_mode(mode: &str, default: HeaderMode, name: &str, warnings: &mut Vec<S
         "" => default,
         _ => {
             warnings.push(format!(
-                "accessLog.fields.headers: {mode:?} for {name} is no mode, write \"keep\", \"drop\" or \"redact\""
+                "accessLog.fields.headers: mode {mode:?} of {name} ignored: use \"keep\", \"drop\" or \"redact\""
             ));
             default
         }
@@ -266,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_are_or_ed_and_none_keeps_all() {
+    fn request_is_kept_if_any_filter_matches_or_none_is_set() {
         let format = |settings: AccessLogSettings| AccessLogFormat::new(&settings).0;
         assert!(format(AccessLogSettings::default()).passes(200, 0, 0));
         let codes = format(AccessLogSettings {
@@ -282,18 +286,18 @@ mod tests {
             min_duration_nanos: 10,
             ..AccessLogSettings::default()
         });
-        assert!(!mixed.passes(200, 0, 10), "as long as the limit is not longer than it");
+        assert!(!mixed.passes(200, 0, 10), "a duration equal to the limit is not above it");
         assert!(mixed.passes(200, 0, 11) && mixed.passes(200, 1, 0) && mixed.passes(502, 0, 0));
     }
 
     #[test]
-    fn modes_and_their_mistakes() {
+    fn invalid_settings_are_ignored_with_a_warning() {
         let (format, warnings) = AccessLogFormat::new(&AccessLogSettings {
             status_codes: vec!["4xx".into(), "599-500".into()],
             fields_default_mode: "drop".into(),
-            fields: [("ClientHost", "keep"), ("Hostname", "keep"), ("Duration", "maybe")].map(own).into(),
+            fields: [("ClientHost", "keep"), ("Hostname", "keep"), ("Duration", "maybe")].map(owned).into(),
             headers_default_mode: "drop".into(),
-            headers: [("authorization", "redact"), ("Accept", "redacted")].map(own).into(),
+            headers: [("authorization", "redact"), ("Accept", "redacted")].map(owned).into(),
             ..AccessLogSettings::default()
         });
         assert!(format.keeps(LogField::ClientHost));
@@ -301,16 +305,16 @@ mod tests {
         assert_eq!(format.header(b"Authorization"), HeaderMode::Redact);
         assert_eq!(format.header(b"Accept"), HeaderMode::Drop);
         assert!(!format.drops_all_headers());
-        let told = ["4xx", "599-500", "Hostname", "maybe", "redacted"];
-        assert_eq!(warnings.len(), told.len(), "{warnings:?}");
-        for word in told {
-            assert!(warnings.iter().any(|w| w.contains(word)), "{word} is not in {warnings:?}");
+        let expected = ["4xx", "599-500", "Hostname", "maybe", "redacted"];
+        assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+        for text in expected {
+            assert!(warnings.iter().any(|w| w.contains(text)), "{text} is not in {warnings:?}");
         }
     }
 
     #[test]
-    fn names_stand_in_json_order_and_match_the_enum() {
-        assert!(FIELD_KEYS.iter().map(|key| name_in(key)).is_sorted());
+    fn field_keys_are_sorted_and_match_the_enum() {
+        assert!(FIELD_KEYS.iter().map(|key| field_name(key)).is_sorted());
         let mut out = Vec::new();
         LogField::BackendUrl.push_key(&mut out);
         LogField::DownstreamContentSize.push_key_and_quote(&mut out);
@@ -319,7 +323,7 @@ mod tests {
         assert_eq!(LogField::StartUtc as usize + 1, FIELD_KEYS.len());
     }
 
-    fn own((name, mode): (&str, &str)) -> (String, String) {
+    fn owned((name, mode): (&str, &str)) -> (String, String) {
         (name.to_owned(), mode.to_owned())
     }
 }

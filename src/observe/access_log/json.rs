@@ -1,4 +1,4 @@
-//! One JSON object per line, its keys sorted (docs/reference/logs.md#json).
+//! The JSON format: an object per line, its keys sorted (docs/reference/logs.md#json).
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -24,11 +24,13 @@ pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &m
     let response = line.headers(b"\"downstream_", record.response_fields, &[]);
     line.out.extend_from_slice(b"\"level\":\"info\",\"msg\":\"\",");
     match &record.origin {
-        Some(origin) if origin.fields.is(&record.response_fields) => line.again(b"\"origin_", &response),
+        Some(origin) if origin.fields.is_same_head(&record.response_fields) => {
+            line.repeat_headers(b"\"origin_", &response)
+        }
         Some(origin) => drop(line.headers(b"\"origin_", origin.fields, &[])),
         None => {}
     }
-    // Go keeps these two outside of a request's fields; RequestAddr tells the host.
+    // Go's server removes these two from the header fields of a request; the host is in RequestAddr.
     line.headers(b"\"request_", record.request_fields, &["Host", "Transfer-Encoding"]);
     let end_nanos = record.start_unix_nanos.saturating_add(record.duration_nanos);
     out.extend_from_slice(b"\"time\":\"");
@@ -68,7 +70,7 @@ impl Line<'_, '_> {
         self.number(LogField::DownstreamStatus, record.status.into());
         self.status_line(LogField::DownstreamStatusLine, record.status);
         self.number(LogField::Duration, record.duration_nanos);
-        if let Some(name) = record.frontend_shown() {
+        if let Some(name) = record.logged_frontend_name() {
             self.text(LogField::FrontendName, name.as_bytes());
         }
         let Some(origin) = &record.origin else { return };
@@ -118,7 +120,7 @@ impl Line<'_, '_> {
         });
     }
 
-    /// The second of the line's start, in local time.
+    /// Appends the start in local time and in UTC. Returns the formatted second of the start in local time.
     fn start(&mut self, record: &AccessLogRecord) -> FormattedSecond {
         let utc = Timestamp::utc(record.start_unix_nanos);
         let local = Timestamp { offset_secs: record.local_offset_secs, ..utc }.second();
@@ -127,13 +129,14 @@ impl Line<'_, '_> {
         local
     }
 
-    /// `prefix` has the opening quote of the keys in front. Returns what stands behind each prefix.
+    /// Appends the header fields that are kept. `prefix` begins with the opening quote of a key. Returns for each field the range of
+    /// `out` behind its prefix.
     fn headers<const N: usize>(&mut self, prefix: &[u8; N], fields: FieldList, except: &[&str]) -> Vec<Range<usize>> {
         if matches!(fields, FieldList::None) || self.format.drops_all_headers() {
             return Vec::new();
         }
         let sorted = fields.sorted();
-        let mut told = Vec::with_capacity(sorted.len());
+        let mut written = Vec::with_capacity(sorted.len());
         for (name, value) in sorted.iter() {
             let value = match self.format.header(name) {
                 HeaderMode::Drop => continue,
@@ -149,20 +152,21 @@ impl Line<'_, '_> {
             self.out.extend_from_slice(b"\":\"");
             push_escaped(self.out, value);
             self.out.extend_from_slice(b"\",");
-            told.push(from..self.out.len());
+            written.push(from..self.out.len());
         }
-        told
+        written
     }
 
-    /// The header fields that were told in those places, with another prefix.
-    fn again<const N: usize>(&mut self, prefix: &[u8; N], told: &[Range<usize>]) {
-        for place in told {
+    /// Appends the header fields of the given ranges of `out` once more, with another prefix.
+    fn repeat_headers<const N: usize>(&mut self, prefix: &[u8; N], written: &[Range<usize>]) {
+        for range in written {
             self.out.extend_from_slice(prefix);
-            self.out.extend_from_within(place.clone());
+            self.out.extend_from_within(range.clone());
         }
     }
 
-    /// Writes the key if the field is kept. The comma stands behind each value: the line always ends with `time`.
+    /// Appends the key if the field is kept, and returns whether it is. A comma follows each value, because a line always ends with
+    /// the member `time`.
     fn key(&mut self, field: LogField) -> bool {
         let kept = self.format.keeps(field);
         if kept {
@@ -175,7 +179,7 @@ impl Line<'_, '_> {
         self.quoted(field, |out| push_escaped(out, text));
     }
 
-    /// `push` writes what needs no escapes.
+    /// Appends a text value if the field is kept; `push` writes the text, escaped where necessary.
     fn quoted(&mut self, field: LogField, push: impl FnOnce(&mut Vec<u8>)) {
         if self.format.keeps(field) {
             field.push_key_and_quote(self.out);
@@ -211,7 +215,7 @@ fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
     }
 }
 
-/// IPv4 by hand: `write!` takes longer for it than all else of a line's client.
+/// Appends an IP address. IPv4 is formatted by hand: `write!` would take longer than all other fields of the client.
 fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(v4) => {
@@ -226,19 +230,19 @@ fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     }
 }
 
-/// Host and port of a Host field; a text without a port is all host, and its port is told as `-`.
+/// Host and port of a Host field. Without a port, the whole text is the host, and the port is `-`.
 fn split_port(address: &[u8]) -> (&[u8], &[u8]) {
-    let alone: (&[u8], &[u8]) = (address, b"-");
-    let Some(colon) = memchr::memrchr(b':', address) else { return alone };
+    let without_port: (&[u8], &[u8]) = (address, b"-");
+    let Some(colon) = memchr::memrchr(b':', address) else { return without_port };
     let (host, port) = (&address[..colon], &address[colon + 1..]);
     match host {
         [b'[', inner @ .., b']'] => (inner, port),
-        _ if host.contains(&b':') => alone,
+        _ if host.contains(&b':') => without_port,
         _ => (host, port),
     }
 }
 
-/// A URL as the object of its parts, as Go's encoder shows one. A text that begins with `/` is a request target.
+/// Appends a URL as a JSON object of its parts, as Go's encoder does. A text that begins with `/` is a request target.
 fn push_url(out: &mut Vec<u8>, url: &[u8]) {
     let (scheme, rest) = match memchr::memmem::find(url, b"://") {
         Some(at) if !url.starts_with(b"/") => (&url[..at], &url[at + 3..]),
@@ -250,7 +254,7 @@ fn push_url(out: &mut Vec<u8>, url: &[u8]) {
         Some(at) => (&rest[..at], Some(&rest[at + 1..])),
         None => (rest, None),
     };
-    // Only a path with escapes is copied, and of those only the ones that the proxy answered itself.
+    // The path is copied only if it has percent escapes: normally that of a request target, for a local reply.
     let decoded = percent::decoded(path);
     let raw_path = if is_default_encoding(path) { &b""[..] } else { path };
     let parts: [(&[u8], &[u8]); 5] = [
@@ -274,7 +278,7 @@ fn push_url(out: &mut Vec<u8>, url: &[u8]) {
     out.extend_from_slice(b"\",\"Fragment\":\"\"}");
 }
 
-/// Whether Go would write the decoded path back to these bytes; it tells `RawPath` only if not.
+/// Whether Go would encode the decoded path to these bytes; Go sets `RawPath` only if not.
 fn is_default_encoding(path: &[u8]) -> bool {
     let mut at = 0;
     while at < path.len() {

@@ -1,5 +1,5 @@
 'use strict';
-// Shows the API's answers. Names, rules and paths come from containers and clients: every text goes in as text, never as markup.
+// Shows the API's responses. Names, rules and paths come from containers and clients: every text is inserted as text, never as markup.
 
 const PROVIDERS_EVERY_MS = 2000, HEALTH_EVERY_MS = 3000, ITEMS_MAX = 100, POINTS_MAX = 120;
 const HIDDEN_PROVIDERS = ['ACME', 'acme'];
@@ -33,7 +33,7 @@ function table(heads, rows) {
     make('tbody', {}, ...rows.map((row) => make('tr', {}, ...row.map((content) => cell('td', content))))));
 }
 
-// Rows of [name, content]; a row without content is left out.
+// Rows of [name, content]; a row without content is omitted.
 function facts(rows) {
   const told = rows.filter(([, content]) => content !== null && content !== undefined && content !== '' && content !== false);
   return make('dl', { class: 'facts' }, ...told.flatMap(([name, content]) => [make('dt', {}, name), make('dd', {}, content)]));
@@ -66,7 +66,7 @@ function card(key, title, badge, broken, main, details) {
   return made;
 }
 
-// Left and right move between the tabs of a list, as its role promises.
+// The left and right arrow keys move between the tabs of a list, as its ARIA role `tablist` requires.
 function arrows(tabs) {
   tabs.addEventListener('keydown', (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -127,7 +127,7 @@ function headerFacts(headers) {
   ];
 }
 
-// A server that no route leads to is not among the API's servers.
+// `/api/servers` does not list a server that no frontend uses: such a server is `unused`.
 const HEALTH_WORDS = { up: '● up', down: '▲ down', unknown: '○ not checked', unused: '○ not in use' };
 
 function backendCard(provider, id, backend) {
@@ -165,7 +165,7 @@ function shownProviders() {
 }
 
 function renderProviders() {
-  // An answer that says nothing new leaves the page alone, with its focus and its selected text.
+  // A response without a change does not redraw the page, so that focus and selected text stay.
   const shown = JSON.stringify([state.providers, state.servers, state.rejected]);
   if (shown === state.shown) return;
   state.shown = shown;
@@ -211,7 +211,7 @@ function renderTabs() {
   at('columns').hidden = names.length === 0;
 }
 
-// The cards are made anew; the keyboard stays where it was.
+// Replaces the cards and returns the keyboard focus to the card that had it.
 function renderColumns() {
   const held = document.activeElement && document.activeElement.closest('[data-card]');
   makeColumns();
@@ -273,7 +273,7 @@ function renderErrors(errors) {
   at('error-rows').replaceChildren(...(rows.length ? rows : [make('tr', {}, make('td', { colspan: '3', class: 'quiet' }, 'No entries'))]));
 }
 
-// ---- asking
+// ---- requests
 
 async function ask(path) {
   const answer = await fetch(path, { headers: { Accept: 'application/json' }, cache: 'no-store' });
@@ -281,7 +281,7 @@ async function ask(path) {
   return answer.json();
 }
 
-// Asks again after each answer, so that a slow proxy is not asked twice at once; a hidden page does not ask.
+// Sends the next request `every` ms after the last response, so that a slow proxy never has two at once. A hidden page sends none.
 function repeat(every, isShown, work) {
   const turn = async () => {
     if (!document.hidden && isShown()) {
@@ -306,7 +306,7 @@ async function askProviders() {
   renderProviders();
 }
 
-// Asked once: version and driver stay for the life of a process, and a new process has new files.
+// Requested once: version and driver do not change during the life of a process, and a new process has new files.
 async function showRuntime() {
   if (state.runtime.version) return;
   const runtime = await ask('../api/runtime');

@@ -1,5 +1,5 @@
 'use strict';
-// Two small charts in SVG. Every text goes in as text, never as markup.
+// Draws two small charts in SVG. Every text is inserted as text, never as markup.
 const charts = (() => {
   const NAMESPACE = 'http://www.w3.org/2000/svg';
   const WIDTH = 560, HEIGHT = 230, LEFT = 62, RIGHT = 12, TOP = 20, BOTTOM = 28;
@@ -55,7 +55,7 @@ const charts = (() => {
   function bars(place, counts) {
     const codes = Object.keys(counts).sort();
     const svg = canvas(codes.map((code) => `${code}: ${counts[code]}`).join(', ') || 'No requests yet');
-    // Four steps of whole requests.
+    // The axis has four steps, each a whole number of requests.
     const highest = 4 * roundUp(Math.max(4, ...Object.values(counts)) / 4);
     rules(svg, highest, (value) => value.toLocaleString());
     const slot = (WIDTH - LEFT - RIGHT) / Math.max(1, codes.length);

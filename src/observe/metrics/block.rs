@@ -1,4 +1,4 @@
-//! One worker's counters of one entry point or backend.
+//! The counters of one worker for one entry point or backend.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Orde
 use super::Bounds;
 use super::labels::{Method, PAIRS, Protocol, pair, pair_at};
 
-/// Kinds of request (status, method, protocol) in one page. A backend mostly sees a handful.
+/// Kinds of request (status, method, protocol) in one page. Most backends see only a few.
 const PAGE_KINDS: usize = 8;
 
-/// Pages of one block at most. Kinds beyond `PAGES_MAX * PAGE_KINDS` are counted together, under the status 0.
+/// The most pages of one block. Kinds beyond `PAGES_MAX * PAGE_KINDS` are counted together, under the status 0.
 pub(super) const PAGES_MAX: usize = 16;
 
-/// The key of the kinds that found no place. No request has the status 0.
+/// The key of the kinds for which no slot was free. No request has the status 0.
 const OVERFLOW_KEY: u32 = FILLED;
-/// Set in each key in use: an empty place is 0.
+/// Set in each key in use: a free slot holds 0.
 const FILLED: u32 = 1 << 31;
 
-/// Aligned so that two workers never write to one cache line (two lines on processors that fetch them in pairs).
+/// The counters. Aligned so that two workers never write to one cache line (two lines on processors that fetch them in pairs).
 #[repr(align(128))]
 pub(super) struct Block {
     bounds: Arc<Bounds>,
@@ -38,11 +38,11 @@ struct Page {
 struct Series {
     count: AtomicU64,
     sum_nanos: AtomicU64,
-    /// How many took no longer than the bound at the same place, and longer than the one before.
+    /// Requests that took no longer than the bound of the same index, but longer than the bound before it.
     buckets: Box<[AtomicU64]>,
 }
 
-/// What a scrape reads of one kind.
+/// The counters of one kind as a scrape reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct SeriesSum {
     pub count: u64,
@@ -50,7 +50,7 @@ pub(super) struct SeriesSum {
     pub buckets: Vec<u64>,
 }
 
-/// What makes a series; a status of 0 stands for the kinds counted together.
+/// The labels of a series; the status 0 stands for the kinds that are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kind {
     pub status: u16,
@@ -92,10 +92,10 @@ impl Block {
 
     /// Requests in flight, for each pair of method and protocol.
     pub(super) fn open(&self) -> impl Iterator<Item = ((Method, Protocol), i64)> + '_ {
-        self.open.iter().enumerate().map(|(place, count)| (pair_at(place), count.load(Relaxed)))
+        self.open.iter().enumerate().map(|(index, count)| (pair_at(index), count.load(Relaxed)))
     }
 
-    /// Shows each kind seen so far.
+    /// Calls `visit` for each kind seen so far.
     pub(super) fn each(&self, mut visit: impl FnMut(Kind, SeriesSum)) {
         let mut page = Some(&self.first);
         while let Some(current) = page {
@@ -111,12 +111,12 @@ impl Block {
         }
     }
 
-    /// Finds the series of a key, or takes a free place for it. Only the first request of a kind allocates.
+    /// Finds the series of a key, or claims a free slot for it. Only the first request of a kind allocates.
     fn series(&self, key: u32) -> &Series {
         let mut page = &self.first;
         for number in 0..PAGES_MAX {
-            if let Some(place) = page.place(key) {
-                return page.series[place].get_or_init(|| self.new_series());
+            if let Some(slot) = page.slot_of(key) {
+                return page.series[slot].get_or_init(|| self.new_series());
             }
             if number + 1 < PAGES_MAX {
                 page = page.next.get_or_init(|| Box::new(Page::new()));
@@ -140,11 +140,11 @@ impl Page {
         }
     }
 
-    /// The place of the key on this page. A free one is claimed by exchange: should two workers share a block, both end up
-    /// at the same place.
-    fn place(&self, key: u32) -> Option<usize> {
-        self.keys.iter().position(|slot| match slot.load(Relaxed) {
-            0 => match slot.compare_exchange(0, key, Release, Relaxed) {
+    /// The slot of the key on this page, or `None` if all slots have other keys. A free slot is claimed by compare-and-exchange: if
+    /// two workers share a block, both get the same slot.
+    fn slot_of(&self, key: u32) -> Option<usize> {
+        self.keys.iter().position(|stored| match stored.load(Relaxed) {
+            0 => match stored.compare_exchange(0, key, Release, Relaxed) {
                 Ok(_) => true,
                 Err(taken) => taken == key,
             },
@@ -190,12 +190,12 @@ mod tests {
 
     fn read(block: &Block) -> BTreeMap<Kind, SeriesSum> {
         let mut all = BTreeMap::new();
-        block.each(|kind, sum| assert!(all.insert(kind, sum).is_none(), "{kind:?} is there twice"));
+        block.each(|kind, sum| assert!(all.insert(kind, sum).is_none(), "{kind:?} is listed twice"));
         all
     }
 
     #[test]
-    fn kinds_are_kept_apart_and_buckets_end_at_their_bound() {
+    fn kinds_count_separately_and_buckets_include_their_bound() {
         let block = Block::new(&Arc::new(Bounds::new(&[0.1, 1.0])));
         for nanos in [1, 100_000_000, 100_000_001, 1_000_000_000, 1_000_000_001] {
             block.record(200, Method::Get, Protocol::Http, nanos);
@@ -209,22 +209,22 @@ mod tests {
     }
 
     #[test]
-    fn kinds_beyond_the_bound_are_counted_together() {
+    fn kinds_beyond_the_maximum_are_counted_together() {
         let block = Block::new(&Arc::new(Bounds::new(&[])));
-        let places = (PAGES_MAX * PAGE_KINDS) as u16;
-        for status in 100..100 + places + 5 {
+        let slots = (PAGES_MAX * PAGE_KINDS) as u16;
+        for status in 100..100 + slots + 5 {
             block.record(status, Method::Get, Protocol::Http, 1);
             block.record(status, Method::Get, Protocol::Http, 1);
         }
         let all = read(&block);
-        assert_eq!(all.len(), usize::from(places) + 1);
+        assert_eq!(all.len(), usize::from(slots) + 1);
         let together = all.iter().find(|(kind, _)| kind.status == 0).map(|(_, sum)| sum.count);
         assert_eq!(together, Some(10));
-        assert_eq!(all.values().map(|sum| sum.count).sum::<u64>(), u64::from(places + 5) * 2);
+        assert_eq!(all.values().map(|sum| sum.count).sum::<u64>(), u64::from(slots + 5) * 2);
     }
 
     #[test]
-    fn workers_that_share_a_block_lose_nothing() {
+    fn workers_that_share_a_block_lose_no_count() {
         let block = Block::new(&Arc::new(Bounds::new(&[])));
         std::thread::scope(|scope| {
             for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! The numbers of `/health` (docs/reference/api.md#health): one worker's sums, and what all workers' come to.
+//! The counters of `/health` (docs/reference/api.md#health): those of one worker, and the totals over all workers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,13 +7,13 @@ use std::sync::{Mutex, PoisonError};
 /// Status codes have three digits; other numbers are counted as 0.
 const CODES: usize = 1000;
 
-/// Of a host or a path, so many bytes are remembered with an error at most.
+/// The most bytes of a method, host or path that are stored with an error.
 const RECENT_TEXT_MAX: usize = 1024;
 
-/// Errors remembered per worker at most, whatever the configuration says.
+/// The most errors that a worker stores, whatever the configuration says.
 pub(super) const RECENT_ERRORS_MAX: usize = 1000;
 
-/// One worker's sums. Aligned so that two workers never write to one cache line.
+/// The counters of one worker. Aligned so that two workers never write to one cache line.
 #[repr(align(128))]
 pub(super) struct HealthCounters {
     nanos: AtomicU64,
@@ -26,7 +26,7 @@ pub(super) struct HealthCounters {
 #[derive(Default)]
 struct CodeCount {
     total: AtomicU64,
-    /// The second (upper half) and how many there were in it (lower half), in one number so that no one has to reset it.
+    /// The second (upper 32 bits) and the count in it (lower 32 bits), in one number, so that no task has to reset the count.
     this_second: AtomicU64,
 }
 
@@ -40,7 +40,7 @@ pub struct RecentError {
     pub unix_nanos: u64,
 }
 
-/// All workers' sums at one moment.
+/// The totals over all workers at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HealthTotals {
     /// Requests by status in the current second.
@@ -50,7 +50,7 @@ pub struct HealthTotals {
     pub total_count: u64,
     pub total_nanos: u64,
     pub total_bytes: u64,
-    /// Newest first; `None` if they are not kept.
+    /// Newest first; `None` if errors are not stored.
     pub recent_errors: Option<Vec<RecentError>>,
 }
 
@@ -68,13 +68,14 @@ impl HealthCounters {
     pub(super) fn record(&self, status: u16, nanos: u64, bytes: u64, unix_secs: u64) {
         let code = self.codes.get(usize::from(status)).unwrap_or(&self.codes[0]);
         code.total.fetch_add(1, Relaxed);
-        let _ = code.this_second.fetch_update(Relaxed, Relaxed, |packed| Some(counted(packed, unix_secs)));
+        let _ = code.this_second.fetch_update(Relaxed, Relaxed, |packed| Some(incremented(packed, unix_secs)));
         self.nanos.fetch_add(nanos, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// The place of the oldest error is used again, texts included: a flood of errors allocates nothing.
-    pub(super) fn remember(&self, status: u16, method: &[u8], host: &[u8], path: &[u8], unix_nanos: u64) {
+    /// Stores an error. Once the list is full, the entry of the oldest error is reused with its strings, so that a flood of errors
+    /// allocates nothing.
+    pub(super) fn store_error(&self, status: u16, method: &[u8], host: &[u8], path: &[u8], unix_nanos: u64) {
         if self.recent_max == 0 {
             return;
         }
@@ -89,45 +90,45 @@ impl HealthCounters {
     }
 }
 
-/// Adds the workers' sums up. `recent_errors` is how many errors are shown; 0 shows no list at all.
-pub(super) fn sum(tallies: &[HealthCounters], unix_secs: u64, recent_errors: usize) -> HealthTotals {
-    let mut numbers = HealthTotals::default();
-    for tally in tallies {
-        numbers.total_nanos = numbers.total_nanos.saturating_add(tally.nanos.load(Relaxed));
-        numbers.total_bytes = numbers.total_bytes.saturating_add(tally.bytes.load(Relaxed));
-        for (status, code) in tally.codes.iter().enumerate() {
+/// Adds up the workers' counters. The list has at most `recent_errors` errors; with 0 there is no list.
+pub(super) fn sum(workers: &[HealthCounters], unix_secs: u64, recent_errors: usize) -> HealthTotals {
+    let mut totals = HealthTotals::default();
+    for worker in workers {
+        totals.total_nanos = totals.total_nanos.saturating_add(worker.nanos.load(Relaxed));
+        totals.total_bytes = totals.total_bytes.saturating_add(worker.bytes.load(Relaxed));
+        for (status, code) in worker.codes.iter().enumerate() {
             let total = code.total.load(Relaxed);
             if total > 0 {
-                *numbers.total_status_counts.entry(status as u16).or_default() += total;
-                numbers.total_count += total;
+                *totals.total_status_counts.entry(status as u16).or_default() += total;
+                totals.total_count += total;
             }
             let now = count_in(code.this_second.load(Relaxed), unix_secs);
             if now > 0 {
-                *numbers.status_counts.entry(status as u16).or_default() += now;
-                numbers.count += now;
+                *totals.status_counts.entry(status as u16).or_default() += now;
+                totals.count += now;
             }
         }
     }
     if recent_errors > 0 {
-        numbers.recent_errors = Some(newest(tallies, recent_errors));
+        totals.recent_errors = Some(newest_errors(workers, recent_errors));
     }
-    numbers
+    totals
 }
 
-fn newest(tallies: &[HealthCounters], at_most: usize) -> Vec<RecentError> {
+fn newest_errors(workers: &[HealthCounters], count_max: usize) -> Vec<RecentError> {
     let mut all = Vec::new();
-    for tally in tallies {
-        all.extend(tally.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+    for worker in workers {
+        all.extend(worker.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
     }
     all.sort_by_key(|error| std::cmp::Reverse(error.unix_nanos));
-    all.truncate(at_most);
+    all.truncate(count_max);
     all
 }
 
-fn counted(packed: u64, unix_secs: u64) -> u64 {
+fn incremented(packed: u64, unix_secs: u64) -> u64 {
     match count_in(packed, unix_secs) {
         0 => unix_secs << 32 | 1,
-        // A count that ran over would show as the next second's; there it stays.
+        // Another increment would overflow into the second's half: the count stays at its maximum.
         count if count >= u64::from(u32::MAX) => packed,
         _ => packed + 1,
     }
@@ -152,28 +153,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn workers_are_added_up_and_a_second_passes() {
-        let tallies = [HealthCounters::new(2), HealthCounters::new(2)];
-        tallies[0].record(200, 10, 100, 7);
-        tallies[1].record(200, 20, 200, 8);
-        tallies[1].record(200, 30, 300, 8);
-        tallies[1].record(404, 40, 400, 8);
-        tallies[1].record(4040, 0, 0, 7);
-        let numbers = sum(&tallies, 8, 2);
-        assert_eq!(numbers.status_counts, BTreeMap::from([(200, 2), (404, 1)]));
-        assert_eq!(numbers.total_status_counts, BTreeMap::from([(0, 1), (200, 3), (404, 1)]));
-        assert_eq!((numbers.count, numbers.total_count), (3, 5));
-        assert_eq!((numbers.total_nanos, numbers.total_bytes), (100, 1000));
-        assert_eq!(sum(&tallies, 9, 2).count, 0);
+    fn totals_add_up_workers_and_current_second_ends() {
+        let workers = [HealthCounters::new(2), HealthCounters::new(2)];
+        workers[0].record(200, 10, 100, 7);
+        workers[1].record(200, 20, 200, 8);
+        workers[1].record(200, 30, 300, 8);
+        workers[1].record(404, 40, 400, 8);
+        workers[1].record(4040, 0, 0, 7);
+        let totals = sum(&workers, 8, 2);
+        assert_eq!(totals.status_counts, BTreeMap::from([(200, 2), (404, 1)]));
+        assert_eq!(totals.total_status_counts, BTreeMap::from([(0, 1), (200, 3), (404, 1)]));
+        assert_eq!((totals.count, totals.total_count), (3, 5));
+        assert_eq!((totals.total_nanos, totals.total_bytes), (100, 1000));
+        assert_eq!(sum(&workers, 9, 2).count, 0);
     }
 
     #[test]
-    fn the_newest_errors_stay_and_texts_are_bounded() {
-        let tallies = [HealthCounters::new(2), HealthCounters::new(2)];
+    fn newest_errors_are_kept_with_bounded_texts() {
+        let workers = [HealthCounters::new(2), HealthCounters::new(2)];
         for (worker, time) in [(0, 1), (0, 2), (0, 5), (1, 3), (1, 4)] {
-            tallies[worker].remember(500 + time as u16, b"GET", b"h\xff", &[b'/'; 5000], time);
+            workers[worker].store_error(500 + time as u16, b"GET", b"h\xff", &[b'/'; 5000], time);
         }
-        let errors = sum(&tallies, 0, 3).recent_errors.unwrap();
+        let errors = sum(&workers, 0, 3).recent_errors.unwrap();
         assert_eq!(errors.iter().map(|e| e.unix_nanos).collect::<Vec<_>>(), [5, 4, 3]);
         assert_eq!(
             (errors[0].status, errors[0].host.as_str(), errors[0].path.len()),

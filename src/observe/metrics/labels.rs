@@ -1,6 +1,6 @@
-//! The labels that a request brings along, as small numbers.
+//! The labels of metrics that come from a request, as small numbers.
 
-/// The method label; methods outside RFC 9110 and RFC 5789 share one, so that a client cannot make up series.
+/// The method label. Methods outside RFC 9110 and RFC 5789 share `Extension`, so that a client cannot create series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
     Connect,
@@ -38,7 +38,7 @@ const METHODS: [Method; 10] = [
 ];
 const PROTOCOLS: [Protocol; 3] = [Protocol::Http, Protocol::Sse, Protocol::Websocket];
 
-/// How many pairs of method and protocol there are.
+/// The number of pairs of method and protocol.
 pub(super) const PAIRS: usize = METHODS.len() * PROTOCOLS.len();
 
 impl Method {
@@ -74,7 +74,7 @@ impl Method {
 }
 
 impl Protocol {
-    /// The label of a request, from whether it is a WebSocket upgrade and from its Accept field.
+    /// The label of a request: `Websocket` if it is a WebSocket upgrade, else by its Accept field.
     pub fn of(websocket: bool, accept: Option<&[u8]>) -> Self {
         if websocket {
             return Protocol::Websocket;
@@ -94,14 +94,14 @@ impl Protocol {
     }
 }
 
-/// The place of a pair among [`PAIRS`].
+/// The index of a pair, less than [`PAIRS`].
 pub(super) fn pair(method: Method, protocol: Protocol) -> usize {
     method as usize * PROTOCOLS.len() + protocol as usize
 }
 
-/// The pair at a place; places beyond the last wrap around.
-pub(super) fn pair_at(place: usize) -> (Method, Protocol) {
-    (METHODS[place / PROTOCOLS.len() % METHODS.len()], PROTOCOLS[place % PROTOCOLS.len()])
+/// The pair at an index; indices beyond the last wrap around.
+pub(super) fn pair_at(index: usize) -> (Method, Protocol) {
+    (METHODS[index / PROTOCOLS.len() % METHODS.len()], PROTOCOLS[index % PROTOCOLS.len()])
 }
 
 #[cfg(test)]
@@ -109,16 +109,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_and_places_agree() {
-        for place in 0..PAIRS {
-            let (method, protocol) = pair_at(place);
-            assert_eq!(pair(method, protocol), place);
+    fn pair_index_round_trips() {
+        for index in 0..PAIRS {
+            let (method, protocol) = pair_at(index);
+            assert_eq!(pair(method, protocol), index);
             assert_eq!(Method::of(method.label().as_bytes()), method);
         }
     }
 
     #[test]
-    fn what_a_request_brings_along() {
+    fn labels_follow_method_and_accept_field() {
         assert_eq!(Method::of(b"get"), Method::Extension);
         assert_eq!(Method::of(b"PROPFIND"), Method::Extension);
         assert_eq!(Protocol::of(true, Some(b"text/event-stream")), Protocol::Websocket);

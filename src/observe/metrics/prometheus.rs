@@ -1,4 +1,4 @@
-//! The text that Prometheus reads (exposition format 0.0.4) with the names of docs/reference/metrics.md#prometheus.
+//! The text that Prometheus scrapes (exposition format 0.0.4), with the names of docs/reference/metrics.md#prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,14 +8,14 @@ use super::block::{Block, Kind, SeriesSum};
 use super::{Method, Metrics, Protocol};
 use crate::limits::Bound;
 
-/// What a scrape needs besides the counters.
+/// The values that a scrape shows besides the counters.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scrape<'a> {
     pub servers: &'a [ServerSample],
     pub process: ProcessFacts,
 }
 
-/// One server of a backend as health checks see it.
+/// A server of a backend, with the result of its active health check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerSample {
     pub provider: String,
@@ -26,7 +26,8 @@ pub struct ServerSample {
     pub health: ServerHealth,
 }
 
-/// What is known of a server. Without a health check nothing is: it counts as up (docs/reference/metrics.md#requests).
+/// The result of a server's active health check. `Unknown` means that the backend has none: the server counts as up
+/// (docs/reference/metrics.md#requests).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ServerHealth {
     Up,
@@ -35,7 +36,7 @@ pub enum ServerHealth {
     Unknown,
 }
 
-/// Facts about the process, as its own platform tells them; `None` is left out.
+/// Facts about the process, as the operating system reports them; a metric whose fact is `None` is omitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ProcessFacts {
     pub start_unix_secs: Option<f64>,
@@ -57,20 +58,20 @@ impl ServerHealth {
 }
 
 pub(super) fn render(metrics: &Metrics, scrape: &Scrape) -> Vec<u8> {
-    let mut page = Page { text: String::with_capacity(4096) };
-    page.reloads(metrics);
-    page.own(metrics);
+    let mut exposition = Exposition { text: String::with_capacity(4096) };
+    exposition.reloads(metrics);
+    exposition.ringway_counters(metrics);
     let entry_points: Vec<Owner> =
         metrics.entry_points.iter().map(|(name, blocks)| Owner::new("entrypoint", name, blocks)).collect();
-    page.requests("traefik_entrypoint", "an entry point", &entry_points, metrics);
+    exposition.requests("traefik_entrypoint", "an entry point", &entry_points, metrics);
     let backends = metrics.backends();
     let owners: Vec<Owner> =
         backends.iter().map(|(name, backend)| Owner::new("backend", name, &backend.blocks)).collect();
-    page.requests("traefik_backend", "a backend", &owners, metrics);
-    page.retries(&owners);
-    page.servers(scrape.servers);
-    page.process(&scrape.process);
-    page.text.into_bytes()
+    exposition.requests("traefik_backend", "a backend", &owners, metrics);
+    exposition.retries(&owners);
+    exposition.servers(scrape.servers);
+    exposition.process(&scrape.process);
+    exposition.text.into_bytes()
 }
 
 /// An entry point or a backend with its sums over all workers.
@@ -92,18 +93,18 @@ impl<'a> Owner<'a> {
             }
             owner.retries += block.retries();
         }
-        // A pair that was never used has no series; one that was used is told as 0, so that its line does not break off.
+        // A pair that was never used has no series. A pair that was used stays listed with 0, so that its series does not end.
         let used = |pair: &(Method, Protocol)| owner.series.keys().any(|kind| (kind.method, kind.protocol) == *pair);
         owner.open.retain(|pair, count| *count != 0 || used(pair));
         owner
     }
 
-    /// `entrypoint="http",method="GET",protocol="http"`
+    /// The labels without the status code: `entrypoint="http",method="GET",protocol="http"`.
     fn labels(&self, method: Method, protocol: Protocol) -> String {
         format!("{},{}", self.own_label(), shared_labels(method, protocol))
     }
 
-    /// The same with the status code, in alphabetical order as every exporter tells them.
+    /// The labels with the status code, in alphabetical order, as is usual for exporters.
     fn kind_labels(&self, kind: Kind) -> String {
         let (own, shared) = (self.own_label(), shared_labels(kind.method, kind.protocol));
         let code = if kind.status == 0 { "other".to_owned() } else { kind.status.to_string() };
@@ -122,16 +123,16 @@ fn shared_labels(method: Method, protocol: Protocol) -> String {
     format!("method=\"{}\",protocol=\"{}\"", method.label(), protocol.label())
 }
 
-struct Page {
+struct Exposition {
     text: String,
 }
 
-impl Page {
+impl Exposition {
     fn reloads(&mut self, metrics: &Metrics) {
         let reloads = [
-            ("reloads_total", "counter", "Configurations put to use.", &metrics.reloads),
+            ("reloads_total", "counter", "Configurations applied.", &metrics.reloads),
             ("reloads_failure_total", "counter", "Configurations that could not be read.", &metrics.reload_failures),
-            ("last_reload_success", "gauge", "When a configuration was last put to use.", &metrics.reload_unix_secs),
+            ("last_reload_success", "gauge", "When a configuration was last applied.", &metrics.reload_unix_secs),
             (
                 "last_reload_failure",
                 "gauge",
@@ -146,11 +147,19 @@ impl Page {
         }
     }
 
-    /// What Traefik has no name for.
-    fn own(&mut self, metrics: &Metrics) {
+    /// Ringway's own counters, which Traefik does not have.
+    fn ringway_counters(&mut self, metrics: &Metrics) {
         let counters = [
-            ("connection_panics", "Connections that ended on a bug in Ringway.", &metrics.connection_panics),
-            ("connections_refused", "Connections closed at once for want of a place.", &metrics.connections_refused),
+            (
+                "connection_panics",
+                "Connections ended by a panic, which is a bug in Ringway: report it.",
+                &metrics.connection_panics,
+            ),
+            (
+                "connections_refused",
+                "Connections closed at once: connection limit reached.",
+                &metrics.connections_refused,
+            ),
             ("heads_refused", "Request heads that were malformed or too large.", &metrics.heads_refused),
         ];
         for (name, help, value) in counters {
@@ -159,29 +168,29 @@ impl Page {
             self.line(&name, "", value.load(Relaxed));
         }
         let name = "ringway_bounds_exceeded_total";
-        self.head(name, "counter", "How often a bound was exceeded and its answer given.");
+        self.head(name, "counter", "How often a limit was exceeded.");
         for (bound, value) in Bound::ALL.iter().zip(&metrics.exceeded) {
             self.line(name, &format!("bound=\"{}\"", bound.name()), value.load(Relaxed));
         }
     }
 
-    fn requests(&mut self, prefix: &str, whose: &str, owners: &[Owner], metrics: &Metrics) {
+    fn requests(&mut self, prefix: &str, owner_kind: &str, owners: &[Owner], metrics: &Metrics) {
         let name = format!("{prefix}_requests_total");
-        self.head(&name, "counter", &format!("Requests that {whose} has answered."));
+        self.head(&name, "counter", &format!("Requests that {owner_kind} has answered."));
         for owner in owners {
             for (kind, sum) in &owner.series {
                 self.line(&name, &owner.kind_labels(*kind), sum.count);
             }
         }
         let name = format!("{prefix}_request_duration_seconds");
-        self.head(&name, "histogram", &format!("How long {whose} took for its requests."));
+        self.head(&name, "histogram", &format!("How long {owner_kind} took to answer its requests."));
         for owner in owners {
             for (kind, sum) in &owner.series {
                 self.histogram(&name, &owner.kind_labels(*kind), sum, &metrics.bounds.seconds);
             }
         }
         let name = format!("{prefix}_open_connections");
-        self.head(&name, "gauge", &format!("Requests in flight on {whose}."));
+        self.head(&name, "gauge", &format!("Requests in flight on {owner_kind}."));
         for owner in owners {
             for ((method, protocol), count) in &owner.open {
                 self.line(&name, &owner.labels(*method, *protocol), count);
@@ -196,7 +205,7 @@ impl Page {
             up_to += count;
             self.line(&bucket, &format!("{labels},le=\"{bound}\""), up_to);
         }
-        // A sample counted between two reads must not make a smaller bucket larger than the last.
+        // A request recorded between the reads of count and buckets must not make a bucket larger than `+Inf`.
         let count = sum.count.max(up_to);
         self.line(&bucket, &format!("{labels},le=\"+Inf\""), count);
         self.line(&format!("{name}_sum"), labels, sum.sum_nanos as f64 / 1e9);
@@ -205,7 +214,7 @@ impl Page {
 
     fn retries(&mut self, backends: &[Owner]) {
         let name = "traefik_backend_retries_total";
-        self.head(name, "counter", "Tries beyond the first.");
+        self.head(name, "counter", "Attempts after the first.");
         for backend in backends {
             self.line(name, &format!("backend=\"{}\"", escaped(backend.name)), backend.retries);
         }
@@ -214,7 +223,7 @@ impl Page {
     fn servers(&mut self, servers: &[ServerSample]) {
         let name = "traefik_backend_server_up";
         self.head(name, "gauge", "Whether a server is up (1) or down (0); 1 without a health check.");
-        // Two servers with one URL are one series: it is up if any of them is.
+        // Servers with the same URL share one series, which is 1 if one of them is up.
         let mut states: BTreeMap<(&str, &str), u8> = BTreeMap::new();
         for server in servers {
             let up = u8::from(server.health != ServerHealth::Down);
@@ -258,7 +267,7 @@ impl Page {
     }
 }
 
-/// A label's value: names come from containers and files, and may hold anything.
+/// Escapes a label's value: names come from containers and files, and may hold any character.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -66,38 +66,39 @@ pub(super) fn servers(servers: &[ServerSample]) -> Vec<u8> {
 }
 
 pub(super) fn providers(providers: &Documents) -> Vec<u8> {
-    let shown: BTreeMap<&str, Shown> =
-        providers.iter().map(|(name, dynamic)| (name.as_str(), Shown(dynamic))).collect();
+    let shown: BTreeMap<&str, ShownConfig> =
+        providers.iter().map(|(name, dynamic)| (name.as_str(), ShownConfig(dynamic))).collect();
     to_json(&shown)
 }
 
-/// Whether a path behind `/api/providers/` can name something: all else is left to the frontends.
-pub(super) fn is_shaped(path: &[u8]) -> bool {
-    let mut parts = path.split(|&b| b == b'/');
-    if parts.clone().any(<[u8]>::is_empty) || parts.clone().count() > PARTS_MAX {
+/// Whether a path behind `/api/providers/` has a form that can name an object; all other paths are left to the frontends.
+pub(super) fn is_provider_path(path: &[u8]) -> bool {
+    let mut segments = path.split(|&b| b == b'/');
+    if segments.clone().any(<[u8]>::is_empty) || segments.clone().count() > SEGMENTS_MAX {
         return false;
     }
-    parts.next();
-    let (kind, _, inner) = (parts.next(), parts.next(), parts.next());
+    segments.next();
+    let (kind, _, inner) = (segments.next(), segments.next(), segments.next());
     matches!(
         (kind, inner),
         (None, _) | (Some(b"backends"), None | Some(b"servers")) | (Some(b"frontends"), None | Some(b"routes"))
     )
 }
 
-/// `{provider}/backends/{backend}/servers/{server}` has the most.
-const PARTS_MAX: usize = 5;
+/// The most segments of a path behind `/api/providers/`: those of `{provider}/backends/{backend}/servers/{server}`.
+const SEGMENTS_MAX: usize = 5;
 
-/// The thing that the path names, or `None` if an id in it is unknown.
+/// The JSON of the object that the path names, or `None` if an id in the path is unknown.
 pub(super) fn provider(providers: &Documents, path: &[u8]) -> Option<Vec<u8>> {
-    let mut ids = path.split(|&b| b == b'/').map(readable);
+    let mut ids = path.split(|&b| b == b'/').map(decoded_id);
     let mut next = move || ids.next();
     let name = next()?;
-    // The REST provider's name in the API is an old one; its new name finds it too (docs/reference/api.md#provider-names).
+    // The API shows the REST provider under its old name `web`; paths may use its new name `rest` too
+    // (docs/reference/api.md#provider-names).
     let name = if name == "rest" && !providers.contains_key("rest") { Cow::Borrowed("web") } else { name };
     let dynamic = providers.get(&*name)?;
     match next().as_deref() {
-        None => Some(to_json(&Shown(dynamic))),
+        None => Some(to_json(&ShownConfig(dynamic))),
         Some("backends") => backend(dynamic, next),
         Some("frontends") => frontend(dynamic, next),
         Some(_) => None,
@@ -126,12 +127,12 @@ fn frontend<'p>(dynamic: &DynamicConfig, mut next: impl FnMut() -> Option<Cow<'p
     }
 }
 
-/// A provider's configuration as the API shows it.
-struct Shown<'a>(&'a DynamicConfig);
+/// Serializes a provider's configuration as the API shows it.
+struct ShownConfig<'a>(&'a DynamicConfig);
 
 struct ShownFrontends<'a>(&'a BTreeMap<String, Frontend>);
 
-impl Serialize for Shown<'_> {
+impl Serialize for ShownConfig<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         if !self.0.backends.is_empty() {
@@ -150,8 +151,8 @@ impl Serialize for ShownFrontends<'_> {
     }
 }
 
-/// User lines hold password hashes and are shown to no one, wherever they were written (docs/reference/api.md#hidden-values). The deprecated list is
-/// the one place where the configuration's own writer would still show them.
+/// The frontend without the users of the deprecated `basicAuth` list. User lines hold password hashes, which the API never shows
+/// (docs/reference/api.md#hidden-values); the configuration's own serializer hides those of all other options.
 fn without_users(frontend: &Frontend) -> Cow<'_, Frontend> {
     if frontend.basic_auth.is_empty() {
         return Cow::Borrowed(frontend);
@@ -159,8 +160,8 @@ fn without_users(frontend: &Frontend) -> Cow<'_, Frontend> {
     Cow::Owned(Frontend { basic_auth: Vec::new(), ..frontend.clone() })
 }
 
-/// An id of the path without its escapes; one that is no text then names nothing.
-fn readable(id: &[u8]) -> Cow<'_, str> {
+/// An id of the path without its percent escapes. An id that is not UTF-8 then names no object.
+fn decoded_id(id: &[u8]) -> Cow<'_, str> {
     match percent::decoded(id) {
         Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
         Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
@@ -172,8 +173,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_shapes_of_the_api_are_taken() {
-        let taken = [
+    fn only_paths_in_the_forms_of_the_api_are_accepted() {
+        let accepted = [
             "p",
             "p/backends",
             "p/backends/b",
@@ -181,13 +182,13 @@ mod tests {
             "p/backends/b/servers/s",
             "p/frontends/f/routes/r",
         ];
-        for path in taken {
-            assert!(is_shaped(path.as_bytes()), "{path}");
+        for path in accepted {
+            assert!(is_provider_path(path.as_bytes()), "{path}");
         }
         for path in
             ["", "p/", "p//b", "p/other", "p/backends/b/routes", "p/frontends/f/servers", "p/backends/b/servers/s/x"]
         {
-            assert!(!is_shaped(path.as_bytes()), "{path}");
+            assert!(!is_provider_path(path.as_bytes()), "{path}");
         }
     }
 }

@@ -1,11 +1,12 @@
-//! The dashboard's files, embedded, and the way to them. The files ask the API by relative paths, so they work under any prefix.
+//! The dashboard's files, embedded in the binary, and the redirect to them. The files request the API by relative paths, so that
+//! they work below any prefix.
 
 use std::borrow::Cow;
 
-use super::{ExposedRoutes, InternalRequest, moved, not_found};
+use super::{ExposedRoutes, InternalRequest, not_found, redirect};
 use crate::http::Reply;
 
-/// One of the dashboard's files.
+/// A file of the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asset {
     Page,
@@ -13,12 +14,12 @@ pub enum Asset {
     Charts,
     Style,
     Icon,
-    /// There is no such file.
+    /// No file has the requested name.
     Missing,
 }
 
 impl Asset {
-    /// The file of that name below `/dashboard/`.
+    /// The file of the given name below `/dashboard/`.
     pub(super) fn of(name: &[u8]) -> Self {
         match name {
             b"" | b"index.html" => Asset::Page,
@@ -31,7 +32,7 @@ impl Asset {
     }
 }
 
-/// The page may load from here and from nowhere else, scripts in the page itself included.
+/// The Content-Security-Policy: the page may load only from its own origin, and scripts inside the page do not run.
 const POLICY: &[u8] = b"default-src 'self'; base-uri 'none'; form-action 'none'; object-src 'none'";
 
 pub(super) fn asset(asset: Asset) -> Reply {
@@ -48,20 +49,21 @@ pub(super) fn asset(asset: Asset) -> Reply {
         .with("Content-Security-Policy", POLICY)
         .with("X-Content-Type-Options", &b"nosniff"[..])
         .with("Referrer-Policy", &b"no-referrer"[..])
-        // The files change with the binary, and are small: asking again is cheaper than showing an old page with a new API.
+        // The files change with the binary and are small: a repeated request is cheaper than an old page with a new API.
         .with("Cache-Control", &b"no-cache"[..])
 }
 
-/// To `<prefix>/dashboard/` (docs/reference/api.md#dashboard; the prefix only without a host part, 13).
-pub(super) fn redirect(request: &InternalRequest, exposed: &ExposedRoutes) -> Reply {
+/// Redirects to `<prefix>/dashboard/` (docs/reference/api.md#dashboard). The prefix is used only if [`safe_prefix`] accepts it, so
+/// that the redirect never leads to another host.
+pub(super) fn redirect_to_dashboard(request: &InternalRequest, exposed: &ExposedRoutes) -> Reply {
     let mut location = request.forwarded_prefix.and_then(safe_prefix).unwrap_or(b"").to_vec();
     location.extend_from_slice(if exposed.base.is_empty() { b"/" } else { exposed.base.as_bytes() });
     location.extend_from_slice(b"dashboard/");
-    moved(302, "Found", location)
+    redirect(302, "Found", location)
 }
 
-/// The prefix without its last slashes if it is a path and nothing but a path. Browsers read `//host` and `/\host` as another
-/// host, so neither a second slash in front nor any backslash gets through.
+/// The prefix without its trailing slashes, or `None` unless it is a path and nothing else. Browsers read `//host` and `/\host` as
+/// another host: a prefix with a second slash in front or with any backslash is not accepted.
 fn safe_prefix(prefix: &[u8]) -> Option<&[u8]> {
     let mut prefix = prefix.trim_ascii();
     while let Some(shorter) = prefix.strip_suffix(b"/") {
@@ -77,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_never_leads_to_another_host() {
+    fn redirect_prefix_never_leads_to_another_host() {
         for (prefix, safe) in [("/p", "/p"), ("/p/", "/p"), ("/p/q//", "/p/q"), ("/a%20b", "/a%20b")] {
             assert_eq!(safe_prefix(prefix.as_bytes()), Some(safe.as_bytes()), "{prefix}");
         }
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_holds_nothing_that_its_policy_forbids() {
+    fn page_holds_nothing_that_its_policy_forbids() {
         let page = include_str!("../dashboard/index.html");
         for word in ["<style", " style=", "onclick=", "http://", "https://", "javascript:"] {
             assert!(!page.contains(word), "{word} is in the page");

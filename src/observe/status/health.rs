@@ -32,15 +32,15 @@ struct Health<'a> {
     average_response_size: u64,
     average_response_time: String,
     average_response_time_sec: f64,
-    /// Traefik's library offers named timers here, which Traefik never fills.
+    /// Traefik's library shows named timers in these two members; both are always empty, as in Traefik.
     total_metrics_counts: BTreeMap<String, u64>,
     average_metrics_timers: BTreeMap<String, f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    recent_errors: Option<Vec<ShownError<'a>>>,
+    recent_errors: Option<Vec<ErrorRow<'a>>>,
 }
 
 #[derive(Serialize)]
-struct ShownError<'a> {
+struct ErrorRow<'a> {
     status_code: u16,
     status: &'static str,
     method: &'a str,
@@ -50,8 +50,8 @@ struct ShownError<'a> {
 }
 
 pub(super) fn body(facts: &HealthFacts) -> Vec<u8> {
-    let numbers = facts.numbers;
-    let average_nanos = numbers.total_nanos.checked_div(numbers.total_count).unwrap_or(0);
+    let totals = facts.numbers;
+    let average_nanos = totals.total_nanos.checked_div(totals.total_count).unwrap_or(0);
     to_json(&Health {
         pid: facts.pid,
         hostname: "",
@@ -59,24 +59,24 @@ pub(super) fn body(facts: &HealthFacts) -> Vec<u8> {
         uptime_sec: seconds(facts.uptime_nanos),
         time: text(|out| Timestamp::utc(facts.unix_nanos).push_go(facts.uptime_nanos, out)),
         unixtime: facts.unix_nanos / SECOND_NANOS,
-        status_code_count: &numbers.status_counts,
-        total_status_code_count: &numbers.total_status_counts,
-        count: numbers.count,
-        total_count: numbers.total_count,
-        total_response_time: duration(numbers.total_nanos),
-        total_response_time_sec: seconds(numbers.total_nanos),
-        total_response_size: numbers.total_bytes,
-        average_response_size: numbers.total_bytes.checked_div(numbers.total_count).unwrap_or(0),
+        status_code_count: &totals.status_counts,
+        total_status_code_count: &totals.total_status_counts,
+        count: totals.count,
+        total_count: totals.total_count,
+        total_response_time: duration(totals.total_nanos),
+        total_response_time_sec: seconds(totals.total_nanos),
+        total_response_size: totals.total_bytes,
+        average_response_size: totals.total_bytes.checked_div(totals.total_count).unwrap_or(0),
         average_response_time: duration(average_nanos),
         average_response_time_sec: seconds(average_nanos),
         total_metrics_counts: BTreeMap::new(),
         average_metrics_timers: BTreeMap::new(),
-        recent_errors: numbers.recent_errors.as_ref().map(|errors| errors.iter().map(shown).collect()),
+        recent_errors: totals.recent_errors.as_ref().map(|errors| errors.iter().map(error_row).collect()),
     })
 }
 
-fn shown(error: &RecentError) -> ShownError<'_> {
-    ShownError {
+fn error_row(error: &RecentError) -> ErrorRow<'_> {
+    ErrorRow {
         status_code: error.status,
         status: status_phrase(error.status),
         method: &error.method,
