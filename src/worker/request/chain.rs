@@ -35,11 +35,11 @@ pub async fn run_request_chain<D: Dial>(
             ChainProgress::Reply { reply, label, at } => {
                 return Err(LocalReply { reply, log_label: label, chain_index: at });
             }
-            ChainProgress::Ask { ask, at } => {
-                let told = Box::pin(forward_auth::call(worker, &ask, auth)).await;
-                let answer = told.as_ref().map(forward_auth::FetchedAuthResponse::as_auth_response);
+            ChainProgress::Call { call, at } => {
+                let fetched = Box::pin(forward_auth::call(worker, &call, auth)).await;
+                let response = fetched.as_ref().map(forward_auth::FetchedAuthResponse::as_auth_response);
                 let (mut request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
-                chain.on_answer(at, answer, &mut request, &info, state)
+                chain.on_answer(at, response, &mut request, &info, state)
             }
             ChainProgress::Verify { verify, at } => {
                 let verdict = worker.shared.verify.run(move || verify.run()).await;

@@ -91,8 +91,8 @@ async fn page<'w, D: Dial>(
     if !is_local {
         let (request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
         let mut answer = Response::Local(&mut page.reply);
-        let _ = attempt.on_response(attempt.steps().len(), &request, &mut answer, &info, state);
-        let _ = guard.on_response(guard.steps().len(), &request, &mut answer, &info, state);
+        let _ = attempt.on_response(attempt.middlewares().len(), &request, &mut answer, &info, state);
+        let _ = guard.on_response(guard.middlewares().len(), &request, &mut answer, &info, state);
     }
     page.reply.status = ask.status;
     page

@@ -87,7 +87,7 @@ async fn route_request<'a, D: Dial>(
         Ok(()) => Decision::Forward(frontend),
         Err(refusal) => {
             // All that buffering refuses at this point is a body that is announced as too long.
-            if matches!(frontend.inner.steps().get(refusal.chain_index), Some(Middleware::Buffering(_))) {
+            if matches!(frontend.inner.middlewares().get(refusal.chain_index), Some(Middleware::Buffering(_))) {
                 worker.exceeded(Bound::BufferedBody);
             }
             Decision::Reply { refusal, frontend: Some((frontend, ReplySource::Inner)), below: None }

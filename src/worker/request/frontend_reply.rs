@@ -45,8 +45,10 @@ fn run_response_chain<D: Dial>(
     let (outer, guard, attempt) = (&frontend.outer, &frontend.inner, &frontend.attempt);
     let (below_outer, below_guard, below_attempt) = match depth {
         ReplySource::Outer => (refusal.chain_index, 0, 0),
-        ReplySource::Inner => (outer.steps().len(), refusal.chain_index, 0),
-        ReplySource::Attempt | ReplySource::Gateway => (outer.steps().len(), guard.steps().len(), refusal.chain_index),
+        ReplySource::Inner => (outer.middlewares().len(), refusal.chain_index, 0),
+        ReplySource::Attempt | ReplySource::Gateway => {
+            (outer.middlewares().len(), guard.middlewares().len(), refusal.chain_index)
+        }
     };
     let mut answer = match depth {
         ReplySource::Gateway => Response::Gateway(&mut refusal.reply),

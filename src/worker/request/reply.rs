@@ -23,7 +23,7 @@ pub async fn send_from_entry_point<C: MessageStream, D: Dial>(
 ) -> ConnectionDisposition {
     let chain = &worker.shared.entry_points[peer.entry].chain;
     if !chain.is_empty() {
-        let below = below.unwrap_or(chain.steps().len());
+        let below = below.unwrap_or(chain.middlewares().len());
         let (request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
         let _ = chain.on_response(below, &request, &mut Response::Local(&mut reply), &info, state);
         gzip::compress_reply(&ctx.chain_state, &mut reply);

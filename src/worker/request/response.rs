@@ -8,7 +8,7 @@ use super::response_context::{ResponseContext, ResponseOutcome, run_response_cha
 use crate::config::snapshot::Frontend;
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::BodyFraming;
-use crate::middleware::compress::CompressionPlan;
+use crate::middleware::gzip::CompressionPlan;
 use crate::worker::message::limits::RelayLimits;
 use crate::worker::message::relay::relay;
 use crate::worker::message::stream::{MessageWriter, ResponseReader};

@@ -99,7 +99,7 @@ pub fn run_response_chain<D: Dial>(
     let request = Request { head: context.head, bytes: context.bytes, edits: context.edits };
     let mut received = Response::Backend { head: &response.head, bytes: &response.bytes, edits: &mut response.edits };
     chains.iter().find_map(|chain| {
-        let page = chain.on_response(chain.steps().len(), &request, &mut received, &info, context.chain_state);
+        let page = chain.on_response(chain.middlewares().len(), &request, &mut received, &info, context.chain_state);
         page.map(|(page, _)| page)
     })
 }
