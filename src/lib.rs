@@ -1,6 +1,6 @@
 //! Ringway: a reverse proxy on io_uring with Traefik v1's toml and label contract.
 //!
-//! The modules, in dependency order (tests/house.rs enforces which module may use which; ARCHITECTURE.md explains why):
+//! The modules, in dependency order (tests/architecture enforces which module may use which; ARCHITECTURE.md explains why):
 //!
 //! * *core* — bytes, values and decisions; no sockets, no clock, no runtime:
 //!   [`limits`], [`error`], [`http`], [`tls`], [`detect`], [`rule`], [`middleware`], [`backend`], [`config`], [`observe`];
