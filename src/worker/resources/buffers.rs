@@ -1,13 +1,13 @@
-//! A worker's buffers and pipes, kept for the next message that needs one.
+//! The buffer pool: a worker's free buffers and pipes.
 
 use crate::limits;
 use crate::net::free_list::FreeList;
 use crate::net::splice::PipePool;
 
-/// A worker's spare buffers, and its pipes for bodies that need none.
+/// A worker's free buffers, and its pipes for bodies that are moved without a buffer.
 pub struct BufferPool {
-    spare: FreeList<Vec<u8>>,
-    /// For bodies. Freshly allocated ones of this size would cost a page fault for every 4 KiB that passes.
+    small: FreeList<Vec<u8>>,
+    /// Buffers for bodies. A newly allocated buffer of this size would cost a page fault for every 4 KiB that is written to it.
     large: FreeList<Vec<u8>>,
     pub pipes: PipePool,
 }
@@ -15,7 +15,7 @@ pub struct BufferPool {
 impl Default for BufferPool {
     fn default() -> Self {
         BufferPool {
-            spare: FreeList::new(limits::POOLED_BUFFERS_MAX),
+            small: FreeList::new(limits::POOLED_BUFFERS_MAX),
             large: FreeList::new(limits::COPY_BUFFERS_MAX),
             pipes: PipePool::default(),
         }
@@ -23,12 +23,12 @@ impl Default for BufferPool {
 }
 
 impl BufferPool {
-    /// An empty buffer with room for a head.
+    /// An empty buffer with the capacity for an ordinary head.
     pub fn lend(&self) -> Vec<u8> {
-        self.spare.take().unwrap_or_else(|| Vec::with_capacity(limits::HEAD_BUFFER_BYTES))
+        self.small.take().unwrap_or_else(|| Vec::with_capacity(limits::HEAD_BUFFER_BYTES))
     }
 
-    /// An empty buffer with room for one turn of a long body.
+    /// An empty buffer of `COPY_BUFFER_MAX_BYTES`, for one read of a long body.
     pub fn lend_large(&self) -> Vec<u8> {
         self.large.take().unwrap_or_else(|| Vec::with_capacity(limits::COPY_BUFFER_MAX_BYTES))
     }
@@ -44,13 +44,13 @@ impl BufferPool {
     pub fn give_back(&self, mut buffer: Vec<u8>) {
         if (limits::HEAD_BUFFER_BYTES..=limits::POOLED_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
             buffer.clear();
-            self.spare.put(buffer);
+            self.small.put(buffer);
         }
     }
 
-    /// Lets those buffers and pipes go that nobody has needed since the last call; gives their number.
+    /// Frees the buffers and pipes that have not been needed since the last call; returns their number.
     pub fn trim(&self) -> usize {
-        self.spare.trim() + self.large.trim() + self.pipes.trim()
+        self.small.trim() + self.large.trim() + self.pipes.trim()
     }
 }
 
@@ -59,11 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pool_keeps_no_large_buffer() {
-        let buffers = BufferPool::default();
-        buffers.give_back(Vec::with_capacity(limits::POOLED_BUFFER_BYTES_MAX + 1));
-        assert!(buffers.spare.is_empty());
-        buffers.give_back(Vec::with_capacity(limits::HEAD_BUFFER_BYTES));
-        assert!(!buffers.spare.is_empty());
+    fn oversized_buffer_is_not_pooled() {
+        let pool = BufferPool::default();
+        pool.give_back(Vec::with_capacity(limits::POOLED_BUFFER_BYTES_MAX + 1));
+        assert!(pool.small.is_empty());
+        pool.give_back(Vec::with_capacity(limits::HEAD_BUFFER_BYTES));
+        assert!(!pool.small.is_empty());
     }
 }

@@ -16,7 +16,7 @@ use crate::worker::worker::Worker;
 /// the whole request then.
 ///
 /// # Errors
-/// The connection failed, the head cannot be understood, or the time is over.
+/// The connection failed, the head cannot be understood, or `responseHeaderTimeout` has elapsed.
 pub async fn read_head<R: ResponseReader, D: Dial>(
     worker: &Worker<D>,
     reader: &mut R,

@@ -67,7 +67,7 @@ impl<'a, R: ReadHalf, W: WriteHalf> MessageStream for Stream<'a, R, W> {
     }
 }
 
-/// Whether payload of this framing stands on the connection without anything between its bytes.
+/// Whether a body of this framing is sent as bare payload, without framing between its bytes.
 fn is_counted(framing: BodyFraming) -> bool {
     matches!(framing, BodyFraming::Length(_) | BodyFraming::UntilClose)
 }
