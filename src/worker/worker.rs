@@ -1,4 +1,4 @@
-//! One worker, and the state that all workers share. A worker reads the published snapshot and counts into shared atomics; with other workers
+//! A worker, and the state that all workers share. A worker reads the published snapshot and counts into shared atomics; with other workers
 //! it shares nothing but the hand-off queues of connections and the connection limiter.
 
 use std::cell::{Cell, RefCell};
@@ -74,7 +74,8 @@ pub struct WorkerShared {
     pub access_log: Option<LogSink>,
     /// When the process started; all monotonic readings count from here.
     pub start: Instant,
-    /// The process is stopping: `/ping` says so (docs/reference/api.md#ping, docs/reference/command-line.md#signals-and-exit-codes).
+    /// A graceful shutdown has begun: `/ping` reports it (docs/reference/api.md#ping,
+    /// docs/reference/command-line.md#signals-and-exit-codes).
     pub stopping: AtomicBool,
     /// New connections are accepted; set once and cleared once.
     pub accepting: AtomicBool,
@@ -82,7 +83,7 @@ pub struct WorkerShared {
     pub accepts: AtomicUsize,
     /// Each response closes its connection.
     pub draining: AtomicBool,
-    /// One per worker.
+    /// The status of each worker, by its number.
     pub worker_status: Vec<WorkerStatus>,
     /// Reads the figures of the process for `/metrics`.
     pub process_facts: fn() -> ProcessFacts,
@@ -112,7 +113,7 @@ impl WorkerShared {
     }
 }
 
-/// One worker. All its fields belong to its thread.
+/// A worker. All its fields belong to its thread.
 pub struct Worker<D: Dial> {
     pub(super) number: usize,
     pub shared: Arc<WorkerShared>,
@@ -241,7 +242,8 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    /// A pooled connection to the server, if there is one. `None` also if the server needs a new connection: an ejected server is probed so.
+    /// A pooled connection to the server, if there is one. `None` also if the server needs a new connection: an ejected server is probed
+    /// so.
     pub fn take_pooled(&self, endpoint: &ServerEndpoint) -> Option<D::Io> {
         if endpoint.server.state.needs_new_connection() {
             None

@@ -77,7 +77,7 @@ pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) ->
         drop((active, reservation));
         ctx.clear(&worker.buffers);
         if end != ConnectionDisposition::KeepAlive {
-            // A close with unread bytes becomes a reset, which can destroy the response on its way.
+            // A close with unread bytes becomes a reset, which can destroy the response in transit.
             let is_unread = end == ConnectionDisposition::Close && (!buffer.is_empty() || io.split().0.has_unread());
             break if is_unread { ConnectionDisposition::Linger } else { end };
         }
@@ -91,8 +91,8 @@ pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) ->
     HandlerOutput { io, peer, end }
 }
 
-/// Waits for the next request's first bytes in a read, which saves an operation of the ring for each request. False if the client goes or has
-/// been idle for too long.
+/// Waits for the next request's first bytes in a read, which saves an operation of the ring for each request. Returns false if the client
+/// disconnects or its idle timeout elapses.
 async fn await_request<T: Transport, D: Dial>(
     worker: &Worker<D>,
     buffer: &mut ReadBuffer,
@@ -160,7 +160,7 @@ async fn read_head<'w, T: Transport, D: Dial>(
     };
     let outcome = match worker.deadlines.within(limit, work).await {
         Ok(outcome) => outcome,
-        // Most slow heads are idle pre-connections of browsers: they get no response, as Traefik 1.7 gives none.
+        // Most slow heads are idle pre-connections of browsers: they get no response, as in Traefik 1.7.
         Err(_) => {
             worker.exceeded(Bound::HeadRead);
             HeadRead::Nothing

@@ -7,8 +7,8 @@ use crate::net::TimeLimit;
 pub struct RelayLimits<'a> {
     /// How long the receiver may take nothing.
     pub stall: TimeLimit<'a>,
-    /// How long the sender may send nothing. `Duration::MAX` for a response, which may be a stream of rare events (Traefik has no such limit
-    /// either).
+    /// How long the sender may send nothing. `Duration::MAX` for a response, which may be a stream of rare events (Traefik has no such
+    /// limit either).
     pub read_timeout: TimeLimit<'a>,
     /// The chain state of the request whose response this body is; its permits are released just before the last bytes are sent.
     pub permits: Option<&'a mut ChainState>,

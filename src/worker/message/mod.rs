@@ -1,5 +1,5 @@
-//! Receiving and sending messages: the boundary that the request path uses (`stream`), moving a body from a reader to a writer or into memory
-//! (`relay`, `collect`), and the protocol versions behind the boundary.
+//! Receiving and sending messages: the boundary that the request path uses (`stream`), moving a body from a reader to a writer or into
+//! memory (`relay`, `collect`), and the protocol versions behind the boundary.
 
 pub mod collect;
 pub mod h1;

@@ -1,5 +1,5 @@
-//! Moves one message's body from a reader to a writer, with bounded buffers and back-pressure: the next bytes are read only when the receiver
-//! has taken the previous ones.
+//! Moves one message's body from a reader to a writer, with bounded buffers and back-pressure: the next bytes are read only when the
+//! receiver has taken the previous ones.
 
 use super::limits::RelayLimits;
 use super::stream::{BodyReader, Delivered, MessageWriter, RelayError};

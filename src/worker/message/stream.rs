@@ -11,7 +11,7 @@ use crate::net::tunnel::TunnelEnd;
 use crate::net::{Deadlines, ReadHalf, TimeLimit, WriteHalf};
 use crate::worker::resources::context::UpstreamResponse;
 
-/// How the client's connection, or its stream, goes on after an exchange.
+/// How the client's connection continues after an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionDisposition {
     KeepAlive,
@@ -72,8 +72,8 @@ pub trait BodyReader {
     /// Waits until [`fill`](Self::fill) would return without waiting; reads no bytes.
     fn readable(&mut self) -> impl Future<Output = io::Result<()>>;
 
-    /// Passes the rest of the body to `sink` byte for byte, without decoding it, if both sides frame it alike. Returns false, and does nothing,
-    /// if they do not. After true [`read_into`](Self::read_into) returns whether the body is complete.
+    /// Passes the rest of the body to `sink` byte for byte, without decoding it, if both sides frame it alike. Returns false, and does
+    /// nothing, if they do not. After true [`read_into`](Self::read_into) returns whether the body is complete.
     fn pass_raw<W: MessageWriter>(
         &mut self,
         sink: &mut W,
@@ -121,7 +121,8 @@ pub enum HeadKind {
     Final(BodyFraming),
 }
 
-/// A message that is being sent. If the writer is dropped before [`finish`](Self::finish), the receiver must learn that the message was cut.
+/// A message that is being sent. If the writer is dropped before [`finish`](Self::finish), the receiver must learn that the message was
+/// cut.
 pub trait MessageWriter: BodySink {
     type Half: WriteHalf;
 
@@ -140,15 +141,15 @@ pub trait MessageWriter: BodySink {
     /// Sends the bytes that the writer holds.
     fn send(&mut self, stall: TimeLimit<'_>) -> impl Future<Output = io::Result<()>>;
 
-    /// Ends the message with `trailers`, and sends the bytes that the writer holds. If the message `closes` the connection, the connection is
-    /// shut down as soon as they are sent, and the last bytes may leave together with the FIN.
+    /// Ends the message with `trailers`, and sends the bytes that the writer holds. If the message `closes` the connection, the connection
+    /// is shut down as soon as they are sent, and the last bytes may leave together with the FIN.
     fn finish(&mut self, trailers: &[u8], closes: bool, stall: TimeLimit<'_>) -> impl Future<Output = io::Result<()>>;
 
     /// The socket and the bytes to be sent first, if the rest of the body may be sent without framing.
     fn as_raw(&mut self) -> Option<RawWrite<'_, Self::Half>>;
 
-    /// Sends a whole body that is held in memory, and ends the message. The body is sent in pieces, and each piece has the time `stall`: one
-    /// limit for the whole body would cut off a client that reads a long response over a slow line.
+    /// Sends a whole body that is held in memory, and ends the message. The body is sent in pieces, and each piece has the time `stall`:
+    /// one limit for the whole body would cut off a client that reads a long response over a slow line.
     fn send_body(&mut self, body: &[u8], closes: bool, stall: TimeLimit<'_>) -> impl Future<Output = io::Result<()>>;
 }
 
@@ -159,7 +160,7 @@ pub struct RawWrite<'a, W> {
     pub unsent: &'a mut Vec<u8>,
 }
 
-/// One exchange on a connection: the message that is received, and the message that is sent.
+/// An exchange on a connection: the message that is received, and the message that is sent.
 pub trait MessageStream {
     type Reader: BodyReader;
     type Writer: MessageWriter;

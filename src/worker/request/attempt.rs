@@ -1,4 +1,4 @@
-//! One attempt: takes or opens a connection to a server, sends the request to the server, and the response to the client.
+//! Makes one attempt: takes or opens a connection to a server, sends the request to the server, and the response to the client.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -36,8 +36,8 @@ pub enum AttemptOutcome {
     ErrorPage(ErrorPageRequest),
 }
 
-/// Makes one attempt at a server. The server may have closed a pooled connection as the request went out: then an idempotent request is sent
-/// again once on a new connection (RFC 9112 9.3.1). A request that may have been processed and is not idempotent is never sent again.
+/// Makes one attempt at a server. The server may have closed a pooled connection as the request went out: then an idempotent request is
+/// sent again once on a new connection (RFC 9112 9.3.1). A request that may have been processed and is not idempotent is never sent again.
 #[expect(
     clippy::too_many_arguments,
     reason = "they are one request's whole context; a struct of them would be unpacked at once"

@@ -1,5 +1,6 @@
-//! Buffering: the whole request is read before it is sent to a server, and the whole response before it is sent to the client. An expression
-//! may repeat the attempts (docs/reference/middlewares.md#buffering). Bodies stay in memory, limited in size; nothing is written to disk.
+//! Buffering: the whole request is read before it is sent to a server, and the whole response before it is sent to the client. An
+//! expression may repeat the attempts (docs/reference/middlewares.md#buffering). Bodies stay in memory, limited in size; nothing is written
+//! to disk.
 
 use std::cell::Cell;
 

@@ -219,8 +219,8 @@ fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a field of the client's request is copied into the request for the page: no field about connection or body, and forwarding fields
-/// only if the peer is trusted.
+/// Whether a field of the client's request is copied into the request for the page: no field about connection or body, and forwarding
+/// fields only if the peer is trusted.
 fn is_forwarded(known: KnownField, value: &[u8], peer: &ClientInfo) -> bool {
     match known {
         KnownField::Host | KnownField::Expect | KnownField::XForwardedServer | KnownField::ForwardedAlias => false,

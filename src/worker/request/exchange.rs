@@ -1,4 +1,5 @@
-//! One request from its head to its log line: internal routes, the entry point's chain, the route, the frontend's chains, then a backend.
+//! Handles a request from its head to its log line: internal routes, the entry point's chain, the route, the frontend's chains, then a
+//! backend.
 
 use std::sync::Arc;
 

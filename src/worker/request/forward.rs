@@ -1,5 +1,5 @@
-//! Forwards a request to its backend: picks servers and makes attempts until one responds. Another server is tried if the first never got the
-//! request, or if the request may be sent again.
+//! Forwards a request to its backend: picks servers and makes attempts until one responds. Another server is tried if the first never got
+//! the request, or if the request may be sent again.
 
 use super::attempt::{AttemptOutcome, attempt, is_repeatable};
 use super::attempt_error::AttemptError;

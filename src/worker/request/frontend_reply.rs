@@ -1,5 +1,5 @@
-//! Sends local replies that were made inside a frontend: through the response side of the chains outside of the middleware that made the reply,
-//! and replaced by an error page if one is configured.
+//! Sends local replies that were made inside a frontend: through the response side of the chains outside of the middleware that made the
+//! reply, and replaced by an error page if one is configured.
 
 use super::error_pages;
 use super::local_reply::{LocalReply, ReplySource};

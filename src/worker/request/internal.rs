@@ -1,5 +1,6 @@
 //! Internal routes, which the proxy answers itself, by path and before any frontend: ACME challenges and ping, and behind the entry point's
-//! white list and authentication the API, health, metrics and dashboard (docs/reference/acme.md#http-challenge, docs/reference/api.md#paths).
+//! white list and authentication the API, health, metrics and dashboard (docs/reference/acme.md#http-challenge,
+//! docs/reference/api.md#paths).
 
 use super::chain::run_request_chain;
 use crate::http::Reply;

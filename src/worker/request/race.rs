@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Runs both futures until one of them is done: `response` with the response, or `body` with the reason why no response is awaited any more.
-/// The other future is dropped, and its connection must then be closed.
+/// Runs both futures until one of them is done: `response` with the response, or `body` with the reason why no response is awaited any
+/// more. The other future is dropped, and its connection must then be closed.
 pub fn race<A: Future, B: Future>(body: A, response: B) -> Race<A, B> {
     Race { body, response }
 }

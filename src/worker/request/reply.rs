@@ -31,8 +31,8 @@ pub async fn send_from_entry_point<C: MessageStream, D: Dial>(
     send_reply(worker, ctx, client, reply).await
 }
 
-/// Sends a local reply. The connection is closed behind it if the client may have sent more bytes that belong to the request: a body that has
-/// not been read, or bytes of the protocol that it wanted to switch to. Those must not be read as a request.
+/// Sends a local reply. The connection is closed behind it if the client may have sent more bytes that belong to the request: a body that
+/// has not been read, or bytes of the protocol that it wanted to switch to. Those must not be read as a request.
 pub async fn send_reply<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     ctx: &mut ExchangeContext,

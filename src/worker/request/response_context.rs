@@ -45,7 +45,8 @@ pub struct ResponseOutcome {
     pub page: Option<ErrorPageRequest>,
 }
 
-/// Writes the response's head, with `outgoing` as the framing of the body. Returns whether the client's connection may carry another request.
+/// Writes the response's head, with `outgoing` as the framing of the body. Returns whether the client's connection may carry another
+/// request.
 pub fn write_response_head<W: MessageWriter, D: Dial>(
     worker: &Worker<D>,
     context: &ResponseContext<'_>,

@@ -1,5 +1,5 @@
-//! The REST provider's requests: `PUT /api/providers/rest` (docs/reference/providers.md#rest). The document goes to the control plane, which
-//! applies it like the document of any other provider.
+//! The REST provider's requests: `PUT /api/providers/rest` (docs/reference/providers.md#rest). The document goes to the control plane,
+//! which applies it like the document of any other provider.
 
 use std::sync::Arc;
 

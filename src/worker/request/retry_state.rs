@@ -1,4 +1,5 @@
-//! The attempts of one request: which server comes next, and whether another attempt may follow a failure (docs/reference/backends.md#retry).
+//! The attempts of one request: which server comes next, and whether another attempt may follow a failure
+//! (docs/reference/backends.md#retry).
 
 use super::chain::run_request_chain;
 use super::local_reply::{LocalReply, ReplySource};
@@ -100,8 +101,8 @@ impl<'a> RetryState<'a> {
         self.failure = Some(error);
     }
 
-    /// Notes that an attempt failed at the server; returns whether another attempt follows. A server that shuts down may break off requests:
-    /// a request that is `repeatable` goes to another server, once.
+    /// Notes that an attempt failed at the server; returns whether another attempt follows. A server that shuts down may break off
+    /// requests: a request that is `repeatable` goes to another server, once.
     pub fn on_failure(&mut self, lease: &Lease, error: ProxyError, repeatable: bool) -> bool {
         self.tried.add(lease.index);
         let unsent = error.is_unsent();

@@ -39,7 +39,7 @@ impl LogSink {
     }
 }
 
-/// One worker's side of the log.
+/// A worker's side of the log.
 pub struct WorkerLog {
     sink: LogSink,
     buffer: Rc<RefCell<Vec<u8>>>,

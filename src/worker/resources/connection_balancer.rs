@@ -1,6 +1,6 @@
 //! Spreads connections evenly over the workers. If there are few connections, the kernel's hash (SO_REUSEPORT) gives one of four workers
-//! twice as many as another. So a worker that accepts a connection while another has clearly fewer passes the socket to that worker and wakes
-//! its ring.
+//! twice as many as another. So a worker that accepts a connection while another has clearly fewer passes the socket to that worker and
+//! wakes its ring.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

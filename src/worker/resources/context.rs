@@ -1,5 +1,5 @@
-//! The reusable memory and state of one exchange. A context is kept between requests and lent to another connection when its own is idle, so
-//! that a warm request allocates nothing and an idle connection holds nothing.
+//! The reusable memory and state of one exchange. A context is kept between requests and lent to another connection when its own is idle,
+//! so that a warm request allocates nothing and an idle connection holds nothing.
 
 use ipnet::IpNet;
 
@@ -85,7 +85,7 @@ impl ExchangeContext {
         RequestView { head: &self.head, bytes: &self.bytes, edits: &self.edits }
     }
 
-    /// The target as it goes to the server.
+    /// The target as it is sent to the server.
     pub fn target(&self) -> &[u8] {
         if self.path.changed { &self.target } else { self.head.target.of(&self.bytes) }
     }

@@ -1,6 +1,6 @@
-//! The handler pool: free handlers of a worker. An idle connection is a small task; the much larger future that reads a request, forwards it
-//! and writes the response (the handler) is lent to a connection for its requests, and then to the next connection. Up to `READS_AHEAD_MAX`
-//! connections keep their handler while idle.
+//! The handler pool: free handlers of a worker. An idle connection is a small task; the much larger future that reads a request, forwards
+//! it and writes the response (the handler) is lent to a connection for its requests, and then to the next connection. Up to
+//! `READS_AHEAD_MAX` connections keep their handler while idle.
 
 use std::any::Any;
 use std::cell::RefCell;

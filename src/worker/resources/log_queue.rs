@@ -22,7 +22,7 @@ type Lost = Arc<dyn Fn(Bound, u64) + Send + Sync>;
 /// Buffers that the writer returns for reuse; locked once per batch.
 type FreeBuffers = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// One log's queue and its writer.
+/// The queue of one log, and its writer.
 #[derive(Clone)]
 pub struct LogQueue {
     commands: Sender<Command>,

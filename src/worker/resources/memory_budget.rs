@@ -1,5 +1,5 @@
-//! The memory budget: how many bytes of messages a worker may hold, in buffered bodies, error pages, responses of authentication servers and
-//! long heads together.
+//! The memory budget: how many bytes of messages a worker may hold, in buffered bodies, error pages, responses of authentication servers
+//! and long heads together.
 
 use std::cell::Cell;
 

@@ -38,8 +38,8 @@ impl<C: Transport> Lent<C> {
         !self.received.is_empty()
     }
 
-    /// Pools the connection if the exchange ended cleanly (`is_reusable`), no unsolicited bytes have arrived, and the process does not drain;
-    /// else closes the connection.
+    /// Pools the connection if the exchange ended cleanly (`is_reusable`), no unsolicited bytes have arrived, and the process does not
+    /// drain; else closes the connection.
     pub fn release<D: Dial<Io = C>>(mut self, worker: &Worker<D>, endpoint: &ServerEndpoint, is_reusable: bool) {
         let is_reusable = is_reusable && self.received.is_empty() && !worker.is_draining();
         self.received.discard(&worker.buffers);
@@ -99,7 +99,7 @@ pub async fn connect<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint) -> 
     }
 }
 
-/// Tries the server's addresses in turn; a name may have several.
+/// Connects to the server's addresses in turn, until one accepts; a name may have several.
 async fn open(endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
     let addresses = endpoint.addresses.load();
     let mut failure = Cause::Unresolved;

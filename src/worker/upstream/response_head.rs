@@ -12,8 +12,8 @@ use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Reads the head of the final response (or a 101) into `response`. `responseHeaderTimeout` begins once `request_sent` is true: the server has
-/// the whole request then.
+/// Reads the head of the final response (or a 101) into `response`. `responseHeaderTimeout` begins once `request_sent` is true: the server
+/// has the whole request then.
 ///
 /// # Errors
 /// The connection failed, the head cannot be understood, or `responseHeaderTimeout` has elapsed.

@@ -16,7 +16,7 @@ use crate::net::tunnel::TunnelEnd;
 use crate::net::{ReadHalf, Transport, WriteHalf};
 use crate::worker::resources::buffers::BufferPool;
 
-/// One exchange on an HTTP/1 connection.
+/// An exchange on an HTTP/1 connection.
 pub struct Stream<'a, R, W: WriteHalf> {
     reader: Reader<'a, R>,
     writer: Writer<'a, W>,

@@ -41,8 +41,8 @@ impl ReadBuffer {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Takes the first `len` pending bytes out as a buffer of their own; the bytes behind them stay. If there are none, as behind most heads,
-    /// the buffer is moved and not copied.
+    /// Takes the first `len` pending bytes out as a buffer of their own; the bytes behind them stay. If there are none, as behind most
+    /// heads, the buffer is moved and not copied.
     pub fn detach(&mut self, len: usize, buffers: &BufferPool) -> Vec<u8> {
         let end = self.start + len;
         let mut rest = Vec::new();
@@ -57,8 +57,8 @@ impl ReadBuffer {
         head
     }
 
-    /// Reads once; returns 0 at the end of the stream. The buffer grows if a message does not fit. A read that is cancelled loses the pending
-    /// bytes and leaves an empty buffer.
+    /// Reads once; returns 0 at the end of the stream. The buffer grows if a message does not fit. A read that is cancelled loses the
+    /// pending bytes and leaves an empty buffer.
     pub async fn fill<R: ReadHalf>(&mut self, reader: &mut R, buffers: &BufferPool) -> io::Result<usize> {
         let mut bytes = self.take();
         if !reader.is_reading_ahead() {

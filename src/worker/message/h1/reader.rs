@@ -42,8 +42,8 @@ impl<'a, R: ReadHalf> Reader<'a, R> {
         }
     }
 
-    /// A reader of a response; it has no body until [`ResponseReader::read_head`](super::super::stream::ResponseReader::read_head) has read a
-    /// head that announces one.
+    /// A reader of a response; it has no body until [`ResponseReader::read_head`](super::super::stream::ResponseReader::read_head) has read
+    /// a head that announces one.
     pub fn of_response(half: &'a mut R, buffer: &'a mut ReadBuffer, pool: &'a BufferPool) -> Self {
         let decoder = Decoder::new(BodyFraming::None);
         Reader { half, buffer, pool, decoder, is_counted: false, payload_bytes: 0, min_rate: None }
@@ -146,8 +146,8 @@ impl<R: ReadHalf> BodyReader for Reader<'_, R> {
         self.decoder.drop_edited_trailers(edits);
     }
 
-    /// Polls the socket once in [`limits::DISCONNECT_POLL_MILLIS`]: that costs quick requests next to nothing, and needs no operation of the
-    /// ring.
+    /// Polls the socket once in [`limits::DISCONNECT_POLL_MILLIS`]: that costs quick requests next to nothing, and needs no operation of
+    /// the ring.
     async fn disconnected(&mut self, deadlines: &Deadlines) {
         loop {
             deadlines.pause(Duration::from_millis(limits::DISCONNECT_POLL_MILLIS)).await;

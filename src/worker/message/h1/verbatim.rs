@@ -131,7 +131,8 @@ impl<R: ReadHalf> Reader<'_, R> {
         Ok(read > 0)
     }
 
-    /// Counts the last `read` bytes of `buffer`. Bytes behind the body belong to the next message: they go back to the sender's read buffer.
+    /// Counts the last `read` bytes of `buffer`. Bytes behind the body belong to the next message: they go back to the sender's read
+    /// buffer.
     fn account(&mut self, buffer: &mut Vec<u8>, read: usize) {
         let body_bytes = self.decoder.remaining().map_or(read as u64, |left| left.min(read as u64));
         let end = buffer.len() - read + body_bytes as usize;

@@ -124,8 +124,8 @@ pub(super) async fn send<W: WriteHalf>(half: &mut W, buffer: &mut Vec<u8>, stall
     result
 }
 
-/// As [`send`]. If the message `closes` the connection, the connection is shut down as soon as the bytes are sent, and they may leave together
-/// with the FIN ([`WriteHalf::write_last`]).
+/// As [`send`]. If the message `closes` the connection, the connection is shut down as soon as the bytes are sent, and they may leave
+/// together with the FIN ([`WriteHalf::write_last`]).
 pub async fn send_final<W: WriteHalf>(
     half: &mut W,
     buffer: &mut Vec<u8>,
