@@ -1,4 +1,4 @@
-//! Which bound a failure exceeded, and its counter. A request that exceeds none passes here only with results that are good.
+//! Maps a failure to the bound that it exceeded, and counts it. A request that exceeds no bound calls these functions with `Ok` only.
 
 use std::io;
 
@@ -15,21 +15,21 @@ impl<D: Dial> Worker<D> {
         self.shared.metrics.exceeded(bound, 1);
     }
 
-    /// Passes `waited` on; counts it for `bound` if the time was over.
-    pub fn timed<T>(&self, bound: Bound, waited: io::Result<T>) -> io::Result<T> {
-        waited.inspect_err(|error| {
+    /// Returns `result` unchanged; counts it for `bound` if it is a time-out.
+    pub fn timed<T>(&self, bound: Bound, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| {
             if is_timeout(error) {
                 self.exceeded(bound);
             }
         })
     }
 
-    /// Passes on what became of a body; counts the bound that ended it.
+    /// Returns the result of relaying a body unchanged; if it is an error, counts the bound that the body exceeded.
     pub fn relayed<T>(&self, result: Result<T, RelayError>) -> Result<T, RelayError> {
         result.inspect_err(|(RelayError::Source(error) | RelayError::Sink(error))| self.body_failed(error))
     }
 
-    /// Counts the bound that `error` says a body went beyond, if it says so.
+    /// Counts the bound that a body exceeded, if that is the reason of `error`.
     pub fn body_failed(&self, error: &io::Error) {
         if let Some(invalid) = invalid_body(error) {
             self.body_refused(invalid);
@@ -42,7 +42,7 @@ impl<D: Dial> Worker<D> {
 
     pub fn body_refused(&self, invalid: InvalidBody) {
         self.exceeded(match invalid.0 {
-            // Its sender broke off: no bound of ours.
+            // The sender broke off: no bound was exceeded.
             Violation::BodyTruncated => return,
             Violation::ChunkOverhead => Bound::ChunkOverhead,
             Violation::TrailerTooLong => Bound::Trailers,
@@ -51,7 +51,7 @@ impl<D: Dial> Worker<D> {
         tracing::debug!("body refused: {invalid}");
     }
 
-    /// What a check on the pool's threads gave; counts one that found no place there.
+    /// The result of a check on the pool's threads, if the check ran; counts a full queue.
     pub fn verdict<T>(&self, verdict: Result<T, VerifyError>) -> Option<T> {
         if matches!(verdict, Err(VerifyError::QueueFull)) {
             self.exceeded(Bound::VerifyQueue);

@@ -1,4 +1,4 @@
-//! A connection's task, from its acceptance to its end: TLS where the entry point has it, then the client's protocol.
+//! A connection's task, from its acceptance to its end: TLS if the entry point has it, then the client's protocol.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,10 +22,10 @@ use crate::net::{Tcp, is_timeout, tls_stream};
 use crate::observe::metrics::Metrics;
 use crate::tls::session::Session;
 
-/// A connection's task. Neither this nor what it is made of is an `async fn`: each would hold the connection once more.
+/// A connection's task. Neither this function nor the functions that it combines are `async fn`s: each would hold the connection once more.
 pub fn connection_task(
     worker: Rc<Worker<NetworkDial>>,
-    place: ConnectionPermit,
+    permit: ConnectionPermit,
     entry: usize,
     tcp: Tcp,
     address: SocketAddr,
@@ -34,7 +34,7 @@ pub fn connection_task(
         if outcome == TaskOutcome::Panicked {
             log_panic(&worker.shared.metrics, address);
         }
-        drop(place);
+        drop(permit);
         worker.handoff_queue().end();
     })
 }
@@ -45,36 +45,37 @@ enum TaskOutcome {
     Panicked,
 }
 
-/// A panic in one connection is its own end; the others never notice.
+/// Catches a panic of one connection, so that it ends no other connection.
 fn catch_panic(serving: impl Future<Output = ()>) -> impl Future<Output = TaskOutcome> {
     AssertUnwindSafe(serving).catch_unwind().map(|ended| ended.map_or(TaskOutcome::Panicked, |()| TaskOutcome::Ended))
 }
 
 fn log_panic(metrics: &Metrics, address: SocketAddr) {
     metrics.connection_panicked();
-    tracing::error!(client = %address, "a connection failed on a bug in Ringway: it was closed, all others go on; please report this with the panic message above");
+    tracing::error!(client = %address, "panic in a connection's task, a bug in Ringway: this connection was closed, others are not affected; please report it with the panic message above");
 }
 
-/// What stands before HTTP: TLS, where the entry point has it, with room of its own that a plain connection does not take.
+/// Runs the TLS handshake if the entry point has TLS, then serves the connection. The TLS future is boxed, so that a plain connection does
+/// not take its space.
 fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) -> impl Future<Output = ()> {
-    let point = &worker.shared.entry_points[entry];
+    let entry_point = &worker.shared.entry_points[entry];
     let ip = unmap_ipv4(address.ip());
     let peer = Box::new(ClientInfo {
         entry,
         address,
         ip_text: ip.to_string().into(),
-        secure: point.tls.is_some(),
+        secure: entry_point.tls.is_some(),
         certs: Vec::new(),
-        trusted: point.trust.includes(ip),
+        trusted: entry_point.trust.includes(ip),
     });
-    match point.tls.clone() {
+    match entry_point.tls.clone() {
         None => Either::Left(serve(worker, tcp, peer)),
         Some(config) => Either::Right(Box::pin(tls_handshake(worker, tcp, peer, config))),
     }
 }
 
 async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<ClientInfo>, config: Arc<ServerConfig>) {
-    // Who says nothing has no longer than on a connection without TLS.
+    // A client that sends nothing has no more time than on a connection without TLS.
     let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.first_idle_timeout());
     match Box::pin(worker.deadlines.limit(limit).within_io(tls_stream::accept(tcp, config))).await {
         Ok(stream) => {
@@ -82,7 +83,7 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
             peer.certs = stream.with_session(shown);
             Box::pin(serve(worker, stream, peer)).await;
         }
-        // Scanners and clients that do not trust the certificate fail here all day: debug, as Go's servers are silent too.
+        // Scanners and clients that do not trust the certificate fail here all day: level debug, as Go's servers log none either.
         Err(e) => {
             if is_timeout(&e) {
                 worker.exceeded(Bound::Handshake);
@@ -100,7 +101,7 @@ mod tests {
     use crate::observe::metrics::{MetricsSettings, Scrape};
 
     #[test]
-    fn a_connection_that_panics_is_counted_and_harms_nobody() {
+    fn panic_in_connection_is_caught_and_counted() {
         let metrics = Metrics::new(&MetricsSettings::default());
         let address = SocketAddr::from(([127, 0, 0, 1], 4711));
         let mut driver = Driver::build(DriverPreference::Auto).expect("a driver");

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::net::driver::{Driver, DriverInfo, DriverPreference};
 use crate::net::{RingProbe, Tcp, socket};
 
-/// One worker as the wiring sees it.
+/// A started worker, for the code that starts the process.
 pub struct WorkerHandle {
     pub driver: DriverInfo,
 }
@@ -28,7 +28,7 @@ pub struct WorkerHandle {
 /// Starts worker `number` on its own thread, pinned to `core` if one is given. `listeners` pairs entry points with their sockets.
 ///
 /// # Errors
-/// No thread, or no driver of the wanted kind.
+/// The system's, if the thread or a driver of the wanted kind cannot be created.
 pub fn spawn(
     number: usize,
     core: Option<usize>,
@@ -64,23 +64,24 @@ fn run(
         }
     };
     let choice = driver.choice.clone();
-    let all = Arc::clone(&shared);
-    // Also where this thread fails: no connection is passed to a worker that has gone.
-    let _open = all.worker_status.get(number).map(|vitals| vitals.handoff_queue.open());
+    let status_owner = Arc::clone(&shared);
+    // Closes the queue also if this thread panics: no connection is passed to a worker that has ended.
+    let _open = status_owner.worker_status.get(number).map(|status| status.handoff_queue.open());
     driver.block_on(async move {
         let worker = Rc::new(Worker::new(number, shared, choice.clone(), NetworkDial));
         let _ = ready.send(Ok(choice));
-        let timed = Rc::clone(&worker);
-        monoio::spawn(async move { timed.run_timers().await });
+        let timer_worker = Rc::clone(&worker);
+        monoio::spawn(async move { timer_worker.run_timers().await });
         monoio::spawn(run_acceptors(Rc::clone(&worker), listeners));
-        let taking = Rc::clone(&worker);
-        monoio::spawn(async move { taking.handoff_queue().run(|accepted| adopt(&taking, accepted)).await });
-        // Dropping a runtime frees buffers that the kernel still writes to: the thread sleeps until the process exits (docs/reference/drivers.md#buffers-and-cancelled-operations).
-        let mut pulse = RingProbe::new();
+        let queue_worker = Rc::clone(&worker);
+        monoio::spawn(async move { queue_worker.handoff_queue().run(|accepted| adopt(&queue_worker, accepted)).await });
+        // Dropping a runtime frees buffers that the kernel still writes to: this loop runs until the process exits
+        // (docs/reference/drivers.md#buffers-and-cancelled-operations).
+        let mut probe = RingProbe::new();
         let mut beats = 0;
         loop {
             monoio::time::sleep(Duration::from_secs(limits::HEARTBEAT_SECS)).await;
-            beat(&worker, &mut pulse).await;
+            beat(&worker, &mut probe).await;
             beats += 1;
             if beats % limits::TRIM_BEATS == 0 {
                 worker.trim();
@@ -89,37 +90,37 @@ fn run(
     });
 }
 
-/// Timers run without the ring, so a heartbeat is a byte that went through it. A shortage of descriptors when the pulse is made is no
-/// failure of the ring: it is made again next time.
-async fn beat(worker: &Worker<NetworkDial>, pulse: &mut io::Result<RingProbe>) {
-    let is_alive = match pulse {
-        Ok(pulse) => pulse.probe().await.is_ok(),
+/// Counts a heartbeat if a byte went through the ring: timers run without the ring, so they prove nothing. A shortage of descriptors when
+/// the probe is made is no failure of the ring: the probe is made again next time.
+async fn beat(worker: &Worker<NetworkDial>, probe: &mut io::Result<RingProbe>) {
+    let is_alive = match probe {
+        Ok(probe) => probe.probe().await.is_ok(),
         Err(_) => {
-            *pulse = RingProbe::new();
+            *probe = RingProbe::new();
             true
         }
     };
-    if is_alive && let Some(vitals) = worker.shared.worker_status.get(worker.number) {
-        vitals.beats.fetch_add(1, Relaxed);
+    if is_alive && let Some(status) = worker.shared.worker_status.get(worker.number) {
+        status.beats.fetch_add(1, Relaxed);
     }
 }
 
-/// Accepts from when [`Shared::accepting`] says so until it says no more. Accepts are cancelled, not dropped, and the sockets are closed,
-/// not shut down: the connection that one of them has just taken is served, and another process may hold the same sockets.
+/// Accepts connections while [`WorkerShared::accepting`] is set. Accept operations are cancelled, not dropped, and the sockets are closed,
+/// not shut down: a connection that an operation has just accepted is served, and another process may hold the same sockets.
 async fn run_acceptors(worker: Rc<Worker<NetworkDial>>, listeners: Vec<(usize, Socket)>) {
-    let look = Duration::from_millis(limits::ACCEPT_POLL_MILLIS);
+    let poll_interval = Duration::from_millis(limits::ACCEPT_POLL_MILLIS);
     while !worker.is_accepting() {
-        monoio::time::sleep(look).await;
+        monoio::time::sleep(poll_interval).await;
     }
     let canceller = Canceller::new();
     for (entry, socket) in &listeners {
         while let Err(e) = start_accepting(&worker, *entry, socket, &canceller) {
             worker.on_resource_shortage(&e);
-            monoio::time::sleep(look).await;
+            monoio::time::sleep(poll_interval).await;
         }
     }
     while worker.is_accepting() {
-        monoio::time::sleep(look).await;
+        monoio::time::sleep(poll_interval).await;
     }
     canceller.cancel();
 }
@@ -131,7 +132,7 @@ fn start_accepting(
     canceller: &Canceller,
 ) -> io::Result<()> {
     let listener = Rc::new(socket::accept_from(socket)?);
-    // On epoll one task takes all that wait, and only one could be woken.
+    // On epoll one task accepts all waiting connections, and only one task per listener could be woken.
     let tasks = if monoio::utils::is_legacy() { 1 } else { limits::ACCEPTS_IN_FLIGHT };
     for _ in 0..tasks {
         let (worker, listener, cancelled) = (Rc::clone(worker), Rc::clone(&listener), canceller.handle());
@@ -150,7 +151,7 @@ fn start_accepting(
                 }
             }
             drop(listener);
-            // What it has passed on is seen by whoever sees that it has ended.
+            // Release: a reader that sees this task gone also sees the connections that the task put into hand-off queues.
             worker.shared.accepts.fetch_sub(1, Release);
         });
     }
@@ -162,18 +163,18 @@ fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
-/// One accepted connection: it stays, or goes to a worker that has clearly fewer.
+/// Serves an accepted connection here, or passes the connection to a worker that has clearly fewer.
 fn on_accept(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, address: SocketAddr) {
     let Some(other) = connection_balancer::less_loaded(worker.number, &worker.shared.worker_status) else {
         return spawn_connection(worker, entry, stream, address);
     };
     let passed = other.try_push(AcceptedConnection { entry, stream: socket::detach(stream), address });
-    if let Err(back) = passed {
-        adopt(worker, back);
+    if let Err(accepted) = passed {
+        adopt(worker, accepted);
     }
 }
 
-/// A connection that another worker has accepted, or that no other one would take.
+/// Serves a connection that another worker has accepted, or that the other worker's queue did not take.
 fn adopt(worker: &Rc<Worker<NetworkDial>>, accepted: AcceptedConnection) {
     match socket::attach(accepted.stream) {
         Ok(stream) => spawn_connection(worker, accepted.entry, stream, accepted.address),
@@ -181,12 +182,12 @@ fn adopt(worker: &Rc<Worker<NetworkDial>>, accepted: AcceptedConnection) {
     }
 }
 
-/// A connection becomes one task.
+/// Starts the connection's task, if the connection limiter has a permit.
 fn spawn_connection(worker: &Rc<Worker<NetworkDial>>, entry: usize, stream: TcpStream, address: SocketAddr) {
-    let place = match worker.shared.connection_limiter.try_acquire(address.ip()) {
-        Ok(place) => place,
-        Err(why) => return worker.refuse_connection(address, why),
+    let permit = match worker.shared.connection_limiter.try_acquire(address.ip()) {
+        Ok(permit) => permit,
+        Err(error) => return worker.refuse_connection(address, error),
     };
     worker.handoff_queue().begin();
-    monoio::spawn(connection_task(Rc::clone(worker), place, entry, Tcp::new(stream), address));
+    monoio::spawn(connection_task(Rc::clone(worker), permit, entry, Tcp::new(stream), address));
 }

@@ -1,6 +1,6 @@
-//! The data plane: one thread with one ring for each worker. `resources` holds what a worker lends to its exchanges, `message` the protocol
-//! versions behind one boundary, `upstream` the connections to servers, `request` the path of a request, which names no protocol version, and
-//! `downstream` the connections of clients.
+//! The data plane: one thread with one ring for each worker. `resources` holds the objects that a worker lends to its exchanges, `message`
+//! the protocol versions behind one boundary, `upstream` the connections to servers, `request` the path of a request, which names no
+//! protocol version, and `downstream` the connections of clients.
 
 mod bounds;
 mod downstream;

@@ -1,4 +1,4 @@
-//! The idle connections to backends that a worker keeps.
+//! The connection pool: a worker's idle connections to servers.
 
 use std::cell::{Cell, RefCell};
 
@@ -6,29 +6,30 @@ use super::resources::buffers::BufferPool;
 use crate::limits;
 use crate::net::{ReadHalf, Transport};
 
-/// A worker's idle connections, by server. The last one put in is the first taken out: the warm ones stay warm, the rest ages out.
+/// A worker's idle connections, by server. The last connection put in is the first taken out: warm connections stay warm, the others reach
+/// their idle timeout.
 pub struct Pool<C> {
-    /// By the server's number: they are small and dense.
+    /// Indexed by the server's number; the numbers are small and dense.
     idle: RefCell<Vec<Vec<Idle<C>>>>,
     per_server_max: usize,
-    /// How many of them hold a buffer.
+    /// How many idle connections hold a buffer.
     reading_ahead: Cell<usize>,
 }
 
 struct Idle<C> {
     connection: C,
     since_nanos: u64,
-    /// It holds a buffer for the next answer.
+    /// The connection holds a buffer for the next response.
     reads_ahead: bool,
 }
 
 impl<C: Transport> Pool<C> {
-    /// `per_server_max`: idle connections kept for one server by this worker (`maxIdleConnsPerHost`).
+    /// `per_server_max`: idle connections to one server that this worker may pool (`maxIdleConnsPerHost`).
     pub fn new(per_server_max: usize) -> Self {
         Pool { idle: RefCell::default(), per_server_max, reading_ahead: Cell::default() }
     }
 
-    /// A connection that is still open and on which nothing unasked has arrived. `pool` is the server's number.
+    /// A connection that is still open and on which no unsolicited bytes have arrived. `pool` is the server's number.
     pub fn take(&self, pool: usize, now_nanos: u64) -> Option<C> {
         loop {
             let mut found = self.idle.borrow_mut().get_mut(pool)?.pop()?;
@@ -40,7 +41,7 @@ impl<C: Transport> Pool<C> {
         }
     }
 
-    /// Keeps a connection whose last exchange ended cleanly.
+    /// Pools a connection whose last exchange ended cleanly; closes the connection if the server's list is full.
     pub fn put(&self, pool: usize, mut connection: C, now_nanos: u64, buffers: &BufferPool) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() <= pool {
@@ -53,7 +54,7 @@ impl<C: Transport> Pool<C> {
         }
     }
 
-    /// Closes what has been idle too long; gives the number of those closed.
+    /// Closes the connections whose idle timeout has elapsed; returns their number.
     pub fn sweep(&self, now_nanos: u64) -> usize {
         let before = self.len();
         for list in self.idle.borrow_mut().iter_mut() {
@@ -68,13 +69,13 @@ impl<C: Transport> Pool<C> {
         before - self.len()
     }
 
-    /// Closes all of them: descriptors are wanted elsewhere.
+    /// Closes all idle connections, to free their descriptors.
     pub fn clear(&self) {
         self.idle.borrow_mut().iter_mut().for_each(Vec::clear);
         self.reading_ahead.set(0);
     }
 
-    /// The next answer is received without asking the socket first, on as many connections as may hold buffers.
+    /// Starts the read of the next response in advance, unless `READS_AHEAD_MAX` connections hold a buffer; true if a read is in progress.
     fn read_ahead(&self, connection: &mut C, buffers: &BufferPool) -> bool {
         if self.reading_ahead.get() >= limits::READS_AHEAD_MAX {
             return false;
@@ -87,8 +88,8 @@ impl<C: Transport> Pool<C> {
         true
     }
 
-    fn forget(&self, gone: &Idle<C>) {
-        self.reading_ahead.set(self.reading_ahead.get() - usize::from(gone.reads_ahead));
+    fn forget(&self, removed: &Idle<C>) {
+        self.reading_ahead.set(self.reading_ahead.get() - usize::from(removed.reads_ahead));
     }
 
     /// Idle connections at this moment.

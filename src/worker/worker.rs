@@ -1,5 +1,5 @@
-//! One worker, and what all workers share. A worker reads the published snapshot and counts into shared atomics; with other workers it shares
-//! nothing but the hand-off queues of connections and the connection limiter.
+//! A worker, and the state that all workers share. A worker reads the published snapshot and counts into shared atomics; with other workers
+//! it shares nothing but the hand-off queues of connections and the connection limiter.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -35,16 +35,16 @@ use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, WorkerMetrics};
 use crate::tls::challenge::ChallengeTable;
 
-/// Time limits of the data plane; `None` means none.
+/// Time limits of the data plane; `None` means no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// A client's connection between requests (`respondingTimeouts.idleTimeout`).
+    /// How long a client's connection may idle between requests (`respondingTimeouts.idleTimeout`).
     pub idle: Option<Duration>,
-    /// From the first look at a connection to a whole head (`respondingTimeouts.readTimeout`, or ours).
+    /// From the start of reading a request to its whole head (`respondingTimeouts.readTimeout`, or the proxy's own default).
     pub head_read: Duration,
-    /// A whole request body, where `respondingTimeouts.readTimeout` is set.
+    /// For a whole request body, if `respondingTimeouts.readTimeout` is set.
     pub body_read: Option<Duration>,
-    /// Either side standing still in mid-body.
+    /// How long either side may send or take nothing in the middle of a body.
     pub stall: Duration,
     /// `forwardingTimeouts.dialTimeout`.
     pub dial: Duration,
@@ -52,59 +52,60 @@ pub struct Timeouts {
     pub response_header: Option<Duration>,
 }
 
-/// What all workers share: made once at the start, or published by the control plane.
+/// The state that all workers share: made once at the start, or published by the control plane.
 pub struct WorkerShared {
     pub entry_points: Vec<EntryPoint>,
     pub snapshot: Arc<ArcSwap<Published>>,
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
     pub metrics: Arc<Metrics>,
     pub timeouts: Timeouts,
-    /// For the connections of clients, whichever worker serves them.
+    /// Limits the connections of clients, over all workers.
     pub connection_limiter: Arc<ConnectionLimiter>,
-    /// Idle connections kept for one server by each worker.
+    /// Idle connections to one server that each worker may pool.
     pub idle_per_server_max: usize,
-    /// What `/api/version` says.
+    /// The version in the response of `/api/version`.
     pub version: &'static str,
     pub codename: &'static str,
-    /// For X-Forwarded-Server.
+    /// The value of X-Forwarded-Server.
     pub host_name: String,
     pub verify: VerifyPool,
-    /// What the REST provider does with a document.
+    /// Applies a document of the REST provider; `None` if that provider is off.
     pub rest_handler: Option<RestHandler>,
     pub access_log: Option<LogSink>,
     /// When the process started; all monotonic readings count from here.
     pub start: Instant,
-    /// The process is stopping: `/ping` says so (docs/reference/api.md#ping, docs/reference/command-line.md#signals-and-exit-codes).
+    /// A graceful shutdown has begun: `/ping` reports it (docs/reference/api.md#ping,
+    /// docs/reference/command-line.md#signals-and-exit-codes).
     pub stopping: AtomicBool,
     /// New connections are accepted; set once and cleared once.
     pub accepting: AtomicBool,
-    /// Tasks that accept; at zero nothing is taken from the listening sockets any more.
+    /// Tasks that accept; at zero no connection is taken from the listening sockets any more.
     pub accepts: AtomicUsize,
-    /// Answers end their connections.
+    /// Each response closes its connection.
     pub draining: AtomicBool,
-    /// One per worker.
+    /// The status of each worker, by its number.
     pub worker_status: Vec<WorkerStatus>,
-    /// Process facts for `/metrics`, read by the wiring.
+    /// Reads the figures of the process for `/metrics`.
     pub process_facts: fn() -> ProcessFacts,
-    /// Gives freed memory back to the system, that of the calling thread first of all.
+    /// Gives memory that the calling thread has freed back to the system.
     pub release_memory: fn(),
 }
 
 impl WorkerShared {
-    /// Requests under way in all workers, tunnels included.
+    /// Active requests of all workers, tunnels included.
     pub fn active(&self) -> usize {
-        self.worker_status.iter().map(|vitals| vitals.active.load(Relaxed)).sum()
+        self.worker_status.iter().map(|status| status.active.load(Relaxed)).sum()
     }
 
     /// Open connections of clients.
     pub fn connections(&self) -> usize {
-        self.worker_status.iter().map(|vitals| vitals.handoff_queue.load()).sum()
+        self.worker_status.iter().map(|status| status.handoff_queue.load()).sum()
     }
 
-    /// Nothing is taken from the listening sockets any more, and what was taken is with the worker that serves it.
+    /// Whether no task accepts any more, and every accepted connection is with the worker that serves it.
     pub fn has_stopped_accepting(&self) -> bool {
         self.accepts.load(Acquire) == 0
-            && self.worker_status.iter().all(|vitals| vitals.handoff_queue.in_transit() == 0)
+            && self.worker_status.iter().all(|status| status.handoff_queue.in_transit() == 0)
     }
 
     pub(super) fn metrics_text(&self, servers: &[ServerSample], _now_nanos: u64) -> Vec<u8> {
@@ -112,7 +113,7 @@ impl WorkerShared {
     }
 }
 
-/// One worker. Everything in it belongs to its thread.
+/// A worker. All its fields belong to its thread.
 pub struct Worker<D: Dial> {
     pub(super) number: usize,
     pub shared: Arc<WorkerShared>,
@@ -120,7 +121,7 @@ pub struct Worker<D: Dial> {
     pub clock: Clock,
     pub deadlines: Deadlines,
     pub buffers: BufferPool,
-    /// What it may hold of messages in memory.
+    /// Limits the bytes of messages that the worker holds in memory.
     pub budget: MemoryBudget,
     pub pool: Pool<D::Io>,
     pub dial: D,
@@ -128,11 +129,11 @@ pub struct Worker<D: Dial> {
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
     pub(super) free_contexts: FreeList<Box<ExchangeContext>>,
     pub(super) handler_pool: HandlerPool,
-    /// Connections that wait for their next request with a buffer in hand.
+    /// Idle connections that hold a handler and a buffer with a read in progress.
     pub(super) reads_ahead: Cell<usize>,
-    /// When a shortage of descriptors, or of places, may be told again.
+    /// When a shortage of descriptors or a reached connection limit may be logged again.
     next_log_nanos: Cell<u64>,
-    /// How many things the last [`Worker::trim`] let go.
+    /// How many objects the last [`Worker::trim`] freed.
     last_trimmed: Cell<usize>,
 }
 
@@ -158,7 +159,7 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    /// The configuration in force. A request holds it to its end, so it sees one configuration.
+    /// The current configuration. A request holds the snapshot to its end, so that it sees one configuration.
     pub fn snapshot(&self) -> Arc<Published> {
         Arc::clone(self.snapshot.borrow_mut().load())
     }
@@ -167,12 +168,12 @@ impl<D: Dial> Worker<D> {
         Now { mono_nanos: self.clock.mono_nanos(), unix_secs: self.clock.unix_secs() }
     }
 
-    /// How long either side may stand still in mid-body.
+    /// The stall timeout: how long either side may send or take nothing in the middle of a body.
     pub fn stall(&self) -> TimeLimit<'_> {
         self.deadlines.limit(self.shared.timeouts.stall)
     }
 
-    /// Lets the worker's waits end in time; runs as long as its thread does.
+    /// Ends the worker's waits whose time has elapsed, once per tick; never returns.
     pub async fn run_timers(&self) {
         loop {
             monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
@@ -201,12 +202,13 @@ impl<D: Dial> Worker<D> {
         self.shared.draining.load(Relaxed)
     }
 
-    /// Says in the log which server failed, for whom and how.
-    pub fn log_upstream_error(&self, frontend: &Frontend, origin: &ServerEndpoint, error: &ProxyError) {
-        tracing::warn!(frontend = %frontend.name, backend = %frontend.backend.name, server = %origin.url, "backend server failed: {error}");
+    /// Logs which server failed, for which frontend, and why.
+    pub fn log_upstream_error(&self, frontend: &Frontend, endpoint: &ServerEndpoint, error: &ProxyError) {
+        tracing::warn!(frontend = %frontend.name, backend = %frontend.backend.name, server = %endpoint.url, "backend server failed: {error}");
     }
 
-    /// Descriptors or memory ran out: idle connections to backends are given up, and the log says so now and then, not 80 times a second.
+    /// Closes the pooled connections to servers because descriptors or memory ran out, and logs the shortage, at most once in
+    /// `SHORTAGE_LOG_SECS` instead of 80 times a second.
     pub fn on_resource_shortage(&self, error: &std::io::Error) {
         self.pool.clear();
         if self.may_log() {
@@ -214,11 +216,12 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    /// There is no place for a connection from `client`: it is closed, counted, and told now and then.
-    pub(super) fn refuse_connection(&self, client: SocketAddr, why: ConnectionLimitError) {
+    /// Counts a connection from `client` that the connection limiter denied, and logs it at most once in `SHORTAGE_LOG_SECS`. The caller
+    /// closes the connection.
+    pub(super) fn refuse_connection(&self, client: SocketAddr, error: ConnectionLimitError) {
         let count = self.shared.metrics.connection_refused();
         if self.may_log() {
-            tracing::error!(%client, "connection closed at once, one of {count} since the start: {why}");
+            tracing::error!(%client, "connection refused ({count} so far): {error}");
         }
     }
 
@@ -231,7 +234,7 @@ impl<D: Dial> Worker<D> {
         may
     }
 
-    /// The proxies in front whose words count on the peer's entry point; none where everybody's do.
+    /// The proxies in front whose forwarding headers the peer's entry point trusts; empty if it trusts every peer.
     pub fn proxies(&self, peer: &ClientInfo) -> &[IpNet] {
         match &self.shared.entry_points[peer.entry].trust {
             TrustedPeers::Only(networks) => networks,
@@ -239,7 +242,8 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    /// A pooled connection to the server; none if the server needs a new one: the probe of a server that was ejected.
+    /// A pooled connection to the server, if there is one. `None` also if the server needs a new connection: an ejected server is probed
+    /// so.
     pub fn take_pooled(&self, endpoint: &ServerEndpoint) -> Option<D::Io> {
         if endpoint.server.state.needs_new_connection() {
             None
@@ -248,14 +252,14 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    /// Counts a request as active until the guard is dropped: a stop waits for it.
+    /// Counts a request as active until the guard is dropped: a graceful shutdown waits for active requests.
     pub fn begin_request(&self) -> ActiveRequestGuard<'_> {
         let active = &self.shared.worker_status[self.number].active;
         active.fetch_add(1, Relaxed);
         ActiveRequestGuard(active)
     }
 
-    /// How long a client may be silent: between two requests, or before its `first` one, which has no more time than a head.
+    /// How long a client may send nothing: between two requests, or before its `first` one, which has no more time than a head.
     pub(super) fn idle_timeout(&self, first: bool) -> TimeLimit<'_> {
         let idle = self.shared.timeouts.idle.unwrap_or(Duration::MAX);
         self.deadlines.limit(if first { self.first_idle_timeout() } else { idle })
@@ -266,7 +270,7 @@ impl<D: Dial> Worker<D> {
         idle.map_or(head_read, |idle| idle.min(head_read))
     }
 
-    /// The bound that one has exceeded who was silent for longer.
+    /// The bound that a client has exceeded if its [`idle_timeout`](Self::idle_timeout) has elapsed.
     pub(super) fn idle_limit(&self, first: bool) -> Bound {
         let Timeouts { idle, head_read, .. } = self.shared.timeouts;
         if first && idle.is_none_or(|idle| head_read < idle) { Bound::HeadRead } else { Bound::Idle }
@@ -276,7 +280,7 @@ impl<D: Dial> Worker<D> {
         self.reads_ahead.get() < limits::READS_AHEAD_MAX
     }
 
-    /// A place among the connections that may hold a buffer and a handler while they idle.
+    /// A permit to hold a buffer and a handler while idle, unless `READS_AHEAD_MAX` connections have one.
     pub(super) fn try_idle_read(&self) -> Option<IdleReadPermit<'_>> {
         self.may_idle_read().then(|| {
             self.reads_ahead.set(self.reads_ahead.get() + 1);
@@ -292,7 +296,8 @@ impl<D: Dial> Worker<D> {
         self.free_contexts.put(ctx);
     }
 
-    /// Lets everything go that is kept for reuse and that nobody has needed for a while.
+    /// Frees pooled connections, handlers, contexts and buffers that have not been needed for a while, and gives their memory back to the
+    /// system if they are many.
     pub(super) fn trim(&self) {
         let closed = self.pool.sweep(self.clock.mono_nanos());
         let unneeded = self.handler_pool.trim()
@@ -300,16 +305,16 @@ impl<D: Dial> Worker<D> {
             + self.buffers.trim()
             + tls_stream::trim_free_buffers();
         let gone = closed + unneeded;
-        // At the next look once more: what operations of the ring still hold now is free by then.
+        // After a large trim memory is released at the next trim too: buffers that the ring's operations still hold now are free by then.
         let worth = gone.max(self.last_trimmed.replace(gone)) >= limits::SPARES_WORTH_RELEASING;
-        // Until a configuration stands the allocator gives back at once, and being told ends that (`memory::begin`).
+        // Until the first configuration is published the allocator gives memory back at once (`allocator::begin`); releasing ends that.
         if worth && !self.snapshot().snapshot.providers.is_empty() {
             (self.shared.release_memory)();
         }
     }
 }
 
-/// One of few places; free again when it is dropped.
+/// Permits an idle connection to hold a buffer and a handler; returned on drop.
 pub struct IdleReadPermit<'w>(&'w Cell<usize>);
 
 impl Drop for IdleReadPermit<'_> {
@@ -318,7 +323,7 @@ impl Drop for IdleReadPermit<'_> {
     }
 }
 
-/// A request under way.
+/// Counts one request as active; uncounts it on drop.
 pub struct ActiveRequestGuard<'a>(&'a AtomicUsize);
 
 impl Drop for ActiveRequestGuard<'_> {

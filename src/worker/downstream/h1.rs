@@ -1,4 +1,4 @@
-//! An HTTP/1 connection of a client: waits for requests, has each of them handled, and closes the connection in the right way.
+//! An HTTP/1 connection of a client: waits for requests, handles each of them, and closes the connection as the last exchange requires.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::worker::worker::Worker;
 pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<ClientInfo>) {
     let mut is_new = true;
     let end = loop {
-        // A few connections wait in a handler, for their first request or, inside of the handler, for later ones; all others hold nothing.
+        // Up to `READS_AHEAD_MAX` connections wait inside a handler for their next request; all others hold neither handler nor buffer.
         let may_wait_inside = is_new && worker.may_idle_read();
         if !may_wait_inside
             && worker
@@ -34,20 +34,20 @@ pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut i
             break ConnectionDisposition::Close;
         }
         let mut handler = worker.handler_pool.lend(|| Handler::new(serve_requests));
-        let left = handler.run(HandlerInput { worker: Rc::clone(&worker), io, peer, is_new }).await;
+        let output = handler.run(HandlerInput { worker: Rc::clone(&worker), io, peer, is_new }).await;
         worker.handler_pool.give_back(handler);
-        (io, peer) = (left.io, left.peer);
-        if left.end != ConnectionDisposition::KeepAlive {
-            break left.end;
+        (io, peer) = (output.io, output.peer);
+        if output.end != ConnectionDisposition::KeepAlive {
+            break output.end;
         }
         is_new = false;
     };
     Box::pin(close(&worker, &mut io, end)).await;
 }
 
-/// Serves requests until the connection ends, or idles without a permit to wait in a read. Many clients send one request and no more: a
-/// connection that comes back keeps its permit. While the process drains, a request that arrives all the same is served, and its response
-/// closes the connection.
+/// Serves requests until the connection ends, or is idle and may not wait in a read. A permit to wait in a read is kept over an idle time
+/// only by a connection that has sent a second request: many clients send one request and no more. While the process drains, a request that
+/// still arrives is served, and its response closes the connection.
 pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) -> HandlerOutput<T> {
     let HandlerInput { worker, mut io, peer, is_new } = input;
     let permit = worker.try_idle_read();
@@ -60,7 +60,7 @@ pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) ->
             break ConnectionDisposition::Close;
         }
         is_first = false;
-        // A long head counts for as long as its request is under way.
+        // The bytes of a long head stay reserved until its request has been served.
         let reservation = match read_head(&worker, &mut ctx, &mut buffer, &mut io, &peer).await {
             HeadRead::Request(reservation) => reservation,
             HeadRead::Refused(reply) => {
@@ -77,7 +77,7 @@ pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) ->
         drop((active, reservation));
         ctx.clear(&worker.buffers);
         if end != ConnectionDisposition::KeepAlive {
-            // A close with unread bytes becomes a reset, which can destroy the response on its way.
+            // A close with unread bytes becomes a reset, which can destroy the response in transit.
             let is_unread = end == ConnectionDisposition::Close && (!buffer.is_empty() || io.split().0.has_unread());
             break if is_unread { ConnectionDisposition::Linger } else { end };
         }
@@ -91,8 +91,8 @@ pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) ->
     HandlerOutput { io, peer, end }
 }
 
-/// Waits for the next request's first bytes in a read, which saves an operation of the ring for each request. False if the client goes or has
-/// been idle for too long.
+/// Waits for the next request's first bytes in a read, which saves an operation of the ring for each request. Returns false if the client
+/// disconnects or its idle timeout elapses.
 async fn await_request<T: Transport, D: Dial>(
     worker: &Worker<D>,
     buffer: &mut ReadBuffer,
@@ -107,10 +107,10 @@ async fn await_request<T: Transport, D: Dial>(
 }
 
 enum HeadRead<'w> {
-    /// A request, with what its head takes of the worker's memory, if the head is long.
+    /// A request, with the reservation in the worker's memory budget for its head, if the head is long.
     Request(Option<HeadReservation<'w>>),
     Refused(Reply),
-    /// The client closed, stalled or vanished; nobody is left to respond to, or nothing was asked.
+    /// The client closed, stalled or vanished before a whole head: no reply is sent.
     Nothing,
 }
 
@@ -128,7 +128,7 @@ async fn read_head<'w, T: Transport, D: Dial>(
         let mut reservation = None;
         loop {
             let pending = buffer.pending();
-            // Every connection has room for an ordinary head; all connections share the memory beyond that.
+            // Heads of up to `HEAD_BUFFER_BYTES` are not counted; for longer heads all connections share a part of the memory budget.
             if pending.len() > limits::HEAD_BUFFER_BYTES
                 && !reservation.get_or_insert_with(|| worker.budget.reserve_head()).set(pending.len())
             {
@@ -160,7 +160,7 @@ async fn read_head<'w, T: Transport, D: Dial>(
     };
     let outcome = match worker.deadlines.within(limit, work).await {
         Ok(outcome) => outcome,
-        // Most slow heads are idle pre-connections of browsers: they get no response, as Traefik 1.7 gives none.
+        // Most slow heads are idle pre-connections of browsers: they get no response, as in Traefik 1.7.
         Err(_) => {
             worker.exceeded(Bound::HeadRead);
             HeadRead::Nothing
@@ -184,19 +184,19 @@ async fn refuse<W: WriteHalf, D: Dial>(worker: &Worker<D>, writer: &mut W, reply
     worker.buffers.give_back(out);
 }
 
-/// Closes the connection: FIN first, and for a client that still sends a moment of reading.
+/// Closes the connection with a FIN; for a client that still sends, reads on for up to `LINGER_SECS`.
 async fn close<T: Transport, D: Dial>(worker: &Worker<D>, io: &mut T, end: ConnectionDisposition) {
     let (reader, writer) = io.split();
     if end == ConnectionDisposition::Abort {
         return reader.abort();
     }
     if end == ConnectionDisposition::Close && reader.as_plain().is_some() {
-        // The writer sends the FIN when it is dropped; nothing is waited for.
+        // The writer sends the FIN when it is dropped, without waiting.
         return;
     }
-    let moment = worker.deadlines.limit(Duration::from_secs(limits::LINGER_SECS));
+    let linger = worker.deadlines.limit(Duration::from_secs(limits::LINGER_SECS));
     // A client that reads nothing would hold up the last record of TLS indefinitely.
-    if moment.within_io(writer.shutdown()).await.is_err() || end != ConnectionDisposition::Linger {
+    if linger.within_io(writer.shutdown()).await.is_err() || end != ConnectionDisposition::Linger {
         return;
     }
     let drain = async {
@@ -213,5 +213,5 @@ async fn close<T: Transport, D: Dial>(worker: &Worker<D>, io: &mut T, end: Conne
         }
         Ok(())
     };
-    let _ = moment.within_io(drain).await;
+    let _ = linger.within_io(drain).await;
 }

@@ -9,21 +9,21 @@ use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// A connection whose next request has begun to arrive, or may be waited for in a handler.
+/// A connection whose next request has begun to arrive, or that may wait for its request inside the handler.
 pub struct HandlerInput<T, D: Dial> {
     pub worker: Rc<Worker<D>>,
     pub io: T,
     pub peer: Box<ClientInfo>,
-    /// It has not asked for anything before.
+    /// No request has been read from this connection before.
     pub is_new: bool,
 }
 
-/// The connection again: it idles, or comes to its end.
+/// The connection after its requests: idle if `end` is `KeepAlive`, else to be closed.
 pub struct HandlerOutput<T> {
     pub io: T,
     pub peer: Box<ClientInfo>,
     pub end: ConnectionDisposition,
 }
 
-/// Serves one guest after the other.
+/// Serves one connection after another.
 pub type Handler<T, D> = ReusableFuture<HandlerInput<T, D>, HandlerOutput<T>>;

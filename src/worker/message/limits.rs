@@ -1,4 +1,4 @@
-//! The time limits of a body that is relayed, and what its end releases.
+//! The time limits of a body that is relayed, and the permits that its end releases.
 
 use crate::middleware::ChainState;
 use crate::net::TimeLimit;
@@ -7,17 +7,17 @@ use crate::net::TimeLimit;
 pub struct RelayLimits<'a> {
     /// How long the receiver may take nothing.
     pub stall: TimeLimit<'a>,
-    /// How long the sender may be silent. `Duration::MAX` for a response, which may be a stream of rare events (Traefik has no such limit
-    /// either).
+    /// How long the sender may send nothing. `Duration::MAX` for a response, which may be a stream of rare events (Traefik has no such
+    /// limit either).
     pub read_timeout: TimeLimit<'a>,
-    /// Holds the permits that are released with the last bytes: those of the request that this body answers.
+    /// The chain state of the request whose response this body is; its permits are released just before the last bytes are sent.
     pub permits: Option<&'a mut ChainState>,
-    /// The receiver's connection is shut down as soon as the body has left.
+    /// The receiver's connection is shut down as soon as the body has been sent.
     pub closes: bool,
 }
 
 impl RelayLimits<'_> {
-    /// Releases the request's permits; called just before the last bytes leave.
+    /// Releases the request's permits; called just before the last bytes are sent.
     pub fn release_permits(&mut self) {
         if let Some(state) = &mut self.permits {
             state.release_permits();

@@ -1,5 +1,5 @@
-//! Messages on their way in and out: the boundary that the request path sees (`stream`), a body's way from reader to writer (`relay`, `collect`),
-//! and the protocol versions behind it.
+//! Receiving and sending messages: the boundary that the request path uses (`stream`), moving a body from a reader to a writer or into
+//! memory (`relay`, `collect`), and the protocol versions behind the boundary.
 
 pub mod collect;
 pub mod h1;

@@ -1,5 +1,5 @@
-//! Moving one message's body from a reader to a writer, with bounded buffers and back-pressure: nothing is read while the receiver has not
-//! taken what was read before.
+//! Moves one message's body from a reader to a writer, with bounded buffers and back-pressure: the next bytes are read only when the
+//! receiver has taken the previous ones.
 
 use super::limits::RelayLimits;
 use super::stream::{BodyReader, Delivered, MessageWriter, RelayError};
@@ -7,16 +7,16 @@ use super::stream::{BodyReader, Delivered, MessageWriter, RelayError};
 /// Sends what `sink` holds, then the rest of the body as it arrives, and ends the message.
 ///
 /// # Errors
-/// The side that failed. What was sent before has been sent: the receiver must be told by its connection's end.
+/// The side that failed. Earlier bytes have been sent already: only the end of its connection tells the receiver that the body is cut.
 pub async fn relay<R: BodyReader, W: MessageWriter>(
     source: &mut R,
     sink: &mut W,
     limits: &mut RelayLimits<'_>,
 ) -> Result<(), RelayError> {
     match source.read_into(sink) {
-        // Few bodies are longer than what came with their head. Boxed: most connections never need the space.
+        // Most bodies have arrived whole together with their head. Boxed: most connections never need the space of this future.
         Ok(Delivered::Part) => Box::pin(relay_rest(source, sink, limits)).await,
-        ended => end(source, sink, limits, ended).await,
+        result => end(source, sink, limits, result).await,
     }
 }
 
@@ -32,24 +32,24 @@ async fn relay_rest<R: BodyReader, W: MessageWriter>(
         }
         match source.read_into(sink) {
             Ok(Delivered::Part) => {}
-            ended => return end(source, sink, limits, ended).await,
+            result => return end(source, sink, limits, result).await,
         }
     }
 }
 
-/// Sends the last bytes. Good bytes in front of bad ones still belong to the receiver.
+/// Sends the last bytes. Valid bytes in front of invalid ones still belong to the receiver.
 async fn end<R: BodyReader, W: MessageWriter>(
     source: &R,
     sink: &mut W,
     limits: &mut RelayLimits<'_>,
-    ended: Result<Delivered, RelayError>,
+    result: Result<Delivered, RelayError>,
 ) -> Result<(), RelayError> {
     limits.release_permits();
-    let sent = match &ended {
+    let sent = match &result {
         Ok(_) => sink.finish(source.trailers(), limits.closes, limits.stall).await,
-        // Behind a bad body the connection may be reset: what was good of it leaves at once.
+        // After an invalid body the connection may be reset: the valid part of the body is sent before.
         Err(_) => sink.send(limits.stall).await,
     };
-    ended?;
+    result?;
     sent.map_err(RelayError::Sink)
 }

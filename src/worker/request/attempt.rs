@@ -1,4 +1,4 @@
-//! One server's turn: a connection, the request on its way to the server, and the response on its way to the client.
+//! Makes one attempt: takes or opens a connection to a server, sends the request to the server, and the response to the client.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -32,12 +32,12 @@ use crate::worker::worker::Worker;
 /// The result of an attempt.
 pub enum AttemptOutcome {
     Done(ConnectionDisposition),
-    /// The client has nothing yet: it gets this error page.
+    /// Nothing has been sent to the client: it gets this error page.
     ErrorPage(ErrorPageRequest),
 }
 
-/// One server's turn. The server may have closed a pooled connection as the request went out: then an idempotent request is sent again once on
-/// a new connection (RFC 9112 9.3.1); a request that may have been processed and is not idempotent never is.
+/// Makes one attempt at a server. The server may have closed a pooled connection as the request went out: then an idempotent request is
+/// sent again once on a new connection (RFC 9112 9.3.1). A request that may have been processed and is not idempotent is never sent again.
 #[expect(
     clippy::too_many_arguments,
     reason = "they are one request's whole context; a struct of them would be unpacked at once"
@@ -67,7 +67,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
         ctx.response.has_begun = connection.has_received();
         match result {
             Err(AttemptError::Upstream(e)) if is_pooled && is_repeatable(ctx, &e) => {
-                // The server may be shutting down: another server takes the request. A sticky client stays with its own.
+                // The server may be shutting down: another server gets the request. A sticky client stays with its server.
                 if backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none() {
                     return Err(AttemptError::StaleConnection(e));
                 }
@@ -87,8 +87,8 @@ pub fn is_repeatable(ctx: &ExchangeContext, error: &ProxyError) -> bool {
     error.is_broken() && is_idempotent(ctx) && ctx.head.body == BodyFraming::None && !ctx.response.has_begun
 }
 
-/// Sends the request on an open connection and brings its response to the client. Gives the outcome, and whether the server's connection may
-/// be used again.
+/// Sends the request on an open connection and its response to the client. Returns the outcome, and whether the server's connection may be
+/// used again.
 #[expect(clippy::too_many_arguments, reason = "as above")]
 async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseReader>, D: Dial>(
     worker: &Worker<D>,

@@ -10,9 +10,9 @@ use crate::worker::message::stream::RelayError;
 /// Why an attempt brought no response to the client.
 pub enum AttemptError {
     Upstream(ProxyError),
-    /// A pooled connection was stale, and the request may be sent again: to another server.
+    /// A pooled connection was stale, and the request may be sent again, to another server.
     StaleConnection(ProxyError),
-    /// The client broke off, or what it sent is no body: this reply if the client is still there to read it.
+    /// The client broke off or sent bytes that are no body. The reply, if the client is still connected.
     Downstream(Option<Reply>),
     /// The client failed in the middle of a response, and only a reset tells it that the response was cut.
     Truncated,
@@ -24,7 +24,7 @@ impl From<ProxyError> for AttemptError {
     }
 }
 
-/// The client's part of a failure: a reply if the client is still there.
+/// The error of an attempt whose client failed, with a reply if the client is still connected.
 pub fn downstream_error(error: RelayError) -> AttemptError {
     let RelayError::Source(error) = error else { return AttemptError::Downstream(None) };
     AttemptError::Downstream(match invalid_body(&error) {

@@ -1,5 +1,6 @@
-//! Buffering: the whole request is read before a server sees it, the whole response before the client does, and an expression may ask for the
-//! exchange again (docs/reference/middlewares.md#buffering). Bodies stay in memory, under bounds of their own; nothing is written to disk.
+//! Buffering: the whole request is read before it is sent to a server, and the whole response before it is sent to the client. An
+//! expression may repeat the attempts (docs/reference/middlewares.md#buffering). Bodies stay in memory, limited in size; nothing is written
+//! to disk.
 
 use std::cell::Cell;
 
@@ -30,15 +31,15 @@ use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::BufferedBody;
 use crate::worker::worker::Worker;
 
-/// How a round ended.
+/// The result of the attempts of one round.
 enum BufferedAttempt<'w> {
-    /// The response: its head is in `ctx.answer`.
+    /// The body of a whole response, whose head is in `ctx.response`.
     Whole(BufferedBody<'w>),
     TooLarge,
     GivenUp(FinalReply),
 }
 
-/// Forwards the request in `ctx` under `buffering` and answers the client, whatever happens.
+/// Forwards the request in `ctx` with `buffering`, and sends the client a response or, if there is none, a local reply.
 pub async fn forward<'s, C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     frontend: &'s Frontend,
@@ -59,16 +60,17 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
             return send_reply(worker, ctx, client, reply.closing()).await;
         }
         Err(RequestBodyError::Refused(reply)) => {
-            let refusal = refusal(frontend, reply);
-            record.local_reply(&refusal, None);
-            return send_from_frontend(worker, frontend, ctx, client, peer, record, refusal, ReplySource::Inner).await;
+            let local_reply = buffering_reply(frontend, reply);
+            record.local_reply(&local_reply, None);
+            return send_from_frontend(worker, frontend, ctx, client, peer, record, local_reply, ReplySource::Inner)
+                .await;
         }
     };
     ctx.body_read = true;
     let mut attempt = 1;
     let ended = loop {
-        let going = attempt_servers(worker, frontend, buffering, &body, ctx, peer, record);
-        let First::Response(ended) = race(wait_for_disconnect(worker, client.split().0), going).await else {
+        let attempts = attempt_servers(worker, frontend, buffering, &body, ctx, peer, record);
+        let First::Response(ended) = race(wait_for_disconnect(worker, client.split().0), attempts).await else {
             record.client_failed(None);
             return ConnectionDisposition::Close;
         };
@@ -87,30 +89,30 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
     match ended {
         BufferedAttempt::Whole(response) => deliver(worker, frontend, response, ctx, client, peer, record).await,
         BufferedAttempt::TooLarge => {
-            let refusal = refusal(frontend, Buffering::response_too_large());
-            record.local_reply(&refusal, None);
-            send_from_frontend(worker, frontend, ctx, client, peer, record, refusal, ReplySource::Inner).await
+            let local_reply = buffering_reply(frontend, Buffering::response_too_large());
+            record.local_reply(&local_reply, None);
+            send_from_frontend(worker, frontend, ctx, client, peer, record, local_reply, ReplySource::Inner).await
         }
-        BufferedAttempt::GivenUp(FinalReply { local_reply: refusal, source: depth }) => {
-            record.final_reply(&refusal, depth);
-            send_from_frontend(worker, frontend, ctx, client, peer, record, refusal, depth).await
+        BufferedAttempt::GivenUp(FinalReply { local_reply, source }) => {
+            record.final_reply(&local_reply, source);
+            send_from_frontend(worker, frontend, ctx, client, peer, record, local_reply, source).await
         }
     }
 }
 
-/// An answer of the buffering step, the innermost of the guard.
-fn refusal(frontend: &Frontend, reply: Reply) -> LocalReply {
+/// A local reply of the buffering middleware, the innermost of the frontend's inner chain.
+fn buffering_reply(frontend: &Frontend, reply: Reply) -> LocalReply {
     LocalReply { reply, log_label: None, chain_index: frontend.inner.middlewares().len().saturating_sub(1) }
 }
 
-/// Why the request's body is not there.
+/// Why the request's body could not be read.
 pub enum RequestBodyError {
-    /// The client broke off or sent something that is no body: words, if somebody is left to read them.
+    /// The client broke off or sent bytes that are no body. The reply, if the client is still connected.
     Client(Option<Reply>),
     Refused(Reply),
 }
 
-/// Reads the request's whole body, of at most `max` bytes, in the time that `readTimeout` gives.
+/// Reads the request's whole body, of at most `bytes_max` bytes, within `readTimeout` if that is set.
 pub async fn collect_in_time<'w, C: MessageStream, D: Dial>(
     worker: &'w Worker<D>,
     bytes_max: usize,
@@ -167,7 +169,7 @@ fn body_error<D: Dial>(worker: &Worker<D>, error: CollectError) -> RequestBodyEr
     }
 }
 
-/// One round: servers in turn, as `[retry]` has it, until one answers.
+/// Makes attempts at one server after another, as `[retry]` allows, until one responds.
 async fn attempt_servers<'w, 's, D: Dial>(
     worker: &'w Worker<D>,
     frontend: &'s Frontend,
@@ -222,7 +224,7 @@ async fn attempt_servers<'w, 's, D: Dial>(
     }
 }
 
-/// Brings a whole response to the client.
+/// Sends a whole response to the client, or the error page that replaces it.
 async fn deliver<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
@@ -232,12 +234,12 @@ async fn deliver<C: MessageStream, D: Dial>(
     peer: &ClientInfo,
     record: &mut RequestRecord<'_>,
 ) -> ConnectionDisposition {
-    if let Some(ask) = run_response_chain(worker, frontend, ctx, peer) {
+    if let Some(page_request) = run_response_chain(worker, frontend, ctx, peer) {
         drop(response);
-        return error_pages::serve(worker, frontend, &ask, ctx, client, peer, record).await;
+        return error_pages::serve(worker, frontend, &page_request, ctx, client, peer, record).await;
     }
-    let packed = gzip::compress(&ctx.chain_state, &mut ctx.response, response.bytes());
-    let body = packed.as_deref().unwrap_or(response.bytes());
+    let compressed = gzip::compress(&ctx.chain_state, &mut ctx.response, response.bytes());
+    let body = compressed.as_deref().unwrap_or(response.bytes());
     let framing = match ctx.response.head.body {
         BodyFraming::None => BodyFraming::None,
         _ => BodyFraming::Length(body.len() as u64),
@@ -271,7 +273,7 @@ fn run_response_chain<D: Dial>(
     response_context::run_response_chain(worker, frontend, &mut context, response)
 }
 
-/// The request of a response that is in memory, and the response's head.
+/// The context of a response whose body is in memory, and the response's head.
 fn response_context_of<'a>(
     ctx: &'a mut ExchangeContext,
     peer: &'a ClientInfo,

@@ -1,4 +1,4 @@
-//! The request's way through a chain of middlewares.
+//! Runs the request side of a chain of middlewares.
 
 use super::forward_auth;
 use super::local_reply::LocalReply;
@@ -10,11 +10,11 @@ use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Runs a chain on the request, and does the work that a middleware asks for on the way. `auth` is the server of the chain's forward
+/// Runs a chain on the request, with the calls and checks that its middlewares need. `auth` is the server of the chain's forward
 /// authentication.
 ///
 /// # Errors
-/// The local reply that a middleware gives instead of letting the request pass.
+/// The local reply of a middleware that does not let the request pass.
 pub async fn run_request_chain<D: Dial>(
     worker: &Worker<D>,
     chain: &Chain,

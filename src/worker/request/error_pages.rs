@@ -1,4 +1,4 @@
-//! Error pages: another backend's page in the place of a response, under the response's status (docs/reference/middlewares.md#error-pages).
+//! Error pages: the page of another backend replaces a response, under the response's status (docs/reference/middlewares.md#error-pages).
 
 use super::chain::run_request_chain;
 use super::fetch::{FetchError, FetchRequest, fetch};
@@ -22,36 +22,40 @@ use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::{BufferedBody, Reservation};
 use crate::worker::worker::Worker;
 
-/// What stands in the answer's place.
+/// The reply that replaces the response.
 struct FetchedPage<'w> {
     reply: Reply,
-    /// What a fetched one takes of the worker's memory until it has been sent.
-    share: Option<Reservation<'w>>,
+    /// The part of the memory budget that a fetched page takes until it has been sent.
+    reservation: Option<Reservation<'w>>,
 }
 
 impl From<Reply> for FetchedPage<'_> {
     fn from(reply: Reply) -> Self {
-        FetchedPage { reply, share: None }
+        FetchedPage { reply, reservation: None }
     }
 }
 
-/// Fetches the page and sends it. What was there to be sent before is forgotten.
+/// Fetches the page and sends it in the place of the response, which is dropped.
 pub async fn serve<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
-    ask: &ErrorPageRequest,
+    page_request: &ErrorPageRequest,
     ctx: &mut ExchangeContext,
     client: &mut C,
     peer: &ClientInfo,
     record: &mut RequestRecord<'_>,
 ) -> ConnectionDisposition {
-    let source = frontend.slow.as_ref().and_then(|slow| slow.pages.iter().find(|page| page.name == ask.backend));
+    let source =
+        frontend.slow.as_ref().and_then(|slow| slow.pages.iter().find(|page| page.name == page_request.backend));
     let found = source.and_then(|source| source.backend.as_ref().map(|backend| (source, backend)));
-    let FetchedPage { reply, share } = match found {
-        // Nobody waits for it for somebody who has gone.
+    let FetchedPage { reply, reservation } = match found {
+        // The page is not fetched to its end for a client that has disconnected.
         Some((source, backend)) => {
-            match race(wait_for_disconnect(worker, client.split().0), page(worker, source, backend, ask, ctx, peer))
-                .await
+            match race(
+                wait_for_disconnect(worker, client.split().0),
+                page(worker, source, backend, page_request, ctx, peer),
+            )
+            .await
             {
                 First::Response(page) => page,
                 First::Upload(_) => {
@@ -60,41 +64,41 @@ pub async fn serve<C: MessageStream, D: Dial>(
                 }
             }
         }
-        // No frontend of this entry point leads to the page's backend.
+        // The page's backend is not reachable through this entry point: no frontend routes to it.
         None => Reply::text(500, "Internal Server Error").into(),
     };
     record.page(&reply);
     let end = send_from_entry_point(worker, ctx, client, peer, reply, None).await;
-    drop(share);
+    drop(reservation);
     end
 }
 
-/// The page, with the status that asked for it; a failure on the way there only changes what the client reads.
+/// The page, under the status of the response that it replaces. A failure changes only the page's text, not the status.
 async fn page<'w, D: Dial>(
     worker: &'w Worker<D>,
     source: &ErrorPageSource,
     backend: &Backend,
-    ask: &ErrorPageRequest,
+    page_request: &ErrorPageRequest,
     ctx: &mut ExchangeContext,
     peer: &ClientInfo,
 ) -> FetchedPage<'w> {
-    let (guard, attempt) = (&source.inner, &source.attempt);
+    let (inner, attempt) = (&source.inner, &source.attempt);
     let mut is_local = true;
-    let mut page = match run_request_chain(worker, guard, None, ctx, peer).await {
+    let mut page = match run_request_chain(worker, inner, None, ctx, peer).await {
         Err(LocalReply { reply, .. }) => reply.into(),
         Ok(()) => {
-            let fetched = try_servers(worker, source, backend, ask, ctx, peer).await;
+            let fetched = try_servers(worker, source, backend, page_request, ctx, peer).await;
             is_local = false;
             fetched
         }
     };
     if !is_local {
         let (request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
-        let mut answer = Response::Local(&mut page.reply);
-        let _ = attempt.on_response(attempt.middlewares().len(), &request, &mut answer, &info, state);
-        let _ = guard.on_response(guard.middlewares().len(), &request, &mut answer, &info, state);
+        let mut response = Response::Local(&mut page.reply);
+        let _ = attempt.on_response(attempt.middlewares().len(), &request, &mut response, &info, state);
+        let _ = inner.on_response(inner.middlewares().len(), &request, &mut response, &info, state);
     }
-    page.reply.status = ask.status;
+    page.reply.status = page_request.status;
     page
 }
 
@@ -102,28 +106,28 @@ async fn try_servers<'w, D: Dial>(
     worker: &'w Worker<D>,
     source: &ErrorPageSource,
     backend: &Backend,
-    ask: &ErrorPageRequest,
+    page_request: &ErrorPageRequest,
     ctx: &mut ExchangeContext,
     peer: &ClientInfo,
 ) -> FetchedPage<'w> {
     let configured = source.buffering.as_ref().and_then(|buffering| buffering.response_bytes_max);
     let body_bytes_max =
         configured.map_or(limits::PAGE_BODY_BYTES_MAX, |max| bounded(max, limits::PAGE_BODY_BYTES_MAX));
-    let means = AttemptTarget { backend, attempt: &source.attempt, retry: source.retry };
-    let mut retries = RetryState::new(means, ctx);
+    let target = AttemptTarget { backend, attempt: &source.attempt, retry: source.retry };
+    let mut retries = RetryState::new(target, ctx);
     loop {
         let lease = match retries.next(worker, ctx, peer, || {}).await {
             Ok(lease) => lease,
             Err(final_reply) => return final_reply.local_reply.reply.into(),
         };
         let endpoint = &backend.endpoints[lease.index];
-        let head = request(worker, source, endpoint, ask, ctx, peer);
+        let head = request(worker, source, endpoint, page_request, ctx, peer);
         let request = FetchRequest { head, body: &[], is_head: false, repeatable: true, body_bytes_max, endpoint };
-        let mut answer = UpstreamResponse::default();
-        let error = match fetch(worker, request, &mut answer).await {
+        let mut response = UpstreamResponse::default();
+        let error = match fetch(worker, request, &mut response).await {
             Ok(body) => {
                 let cookie = backend.balancer.set_cookie(&lease);
-                return fetched(&answer, body, cookie);
+                return fetched(&response, body, cookie);
             }
             Err(FetchError::TooLarge) => {
                 tracing::warn!(backend = %backend.name, server = %endpoint.url, "the error page is longer than {body_bytes_max} bytes, or too much is held in memory already");
@@ -131,40 +135,41 @@ async fn try_servers<'w, D: Dial>(
             }
             Err(FetchError::Failed(error)) => error,
         };
-        tracing::warn!(backend = %backend.name, server = %endpoint.url, "no error page: {error}");
+        tracing::warn!(backend = %backend.name, server = %endpoint.url, "cannot fetch the error page: {error}");
         if !retries.on_failure(&lease, error, false) {
             return retries.final_reply().local_reply.reply.into();
         }
     }
 }
 
-/// A configured number of bytes under a bound of ours.
+/// A configured number of bytes, limited to `max`.
 pub fn bounded(configured: u64, max: usize) -> usize {
     usize::try_from(configured).map_or(max, |bytes| bytes.min(max))
 }
 
-fn fetched<'w>(answer: &UpstreamResponse, body: BufferedBody<'w>, cookie: Option<String>) -> FetchedPage<'w> {
-    let (body, share) = body.into_parts();
-    let mut reply = Reply { status: answer.head.status, body: body.into(), ..Reply::default() };
-    for field in &answer.head.fields {
+fn fetched<'w>(response: &UpstreamResponse, body: BufferedBody<'w>, cookie: Option<String>) -> FetchedPage<'w> {
+    let (body, reservation) = body.into_parts();
+    let mut reply = Reply { status: response.head.status, body: body.into(), ..Reply::default() };
+    for field in &response.head.fields {
         if field.hop || field.known.belongs_to_connection() || field.known == KnownField::Date {
             continue;
         }
-        let name = String::from_utf8_lossy(field.name.of(&answer.bytes)).into_owned();
-        reply = reply.with(name, field.value.of(&answer.bytes).to_vec());
+        let name = String::from_utf8_lossy(field.name.of(&response.bytes)).into_owned();
+        reply = reply.with(name, field.value.of(&response.bytes).to_vec());
     }
     if let Some(cookie) = cookie {
         reply = reply.with("Set-Cookie", cookie.into_bytes());
     }
-    FetchedPage { reply, share: Some(share) }
+    FetchedPage { reply, reservation: Some(reservation) }
 }
 
-/// `GET` of the page with the client's own fields, but not on the client's behalf: no X-Forwarded-For and no X-Real-Ip of ours.
+/// The head of the `GET` for the page. It has the client's fields, but the proxy adds neither X-Forwarded-For nor X-Real-Ip: the request is
+/// not made on the client's behalf.
 fn request<D: Dial>(
     worker: &Worker<D>,
     source: &ErrorPageSource,
     endpoint: &ServerEndpoint,
-    ask: &ErrorPageRequest,
+    page_request: &ErrorPageRequest,
     ctx: &ExchangeContext,
     peer: &ClientInfo,
 ) -> Vec<u8> {
@@ -172,14 +177,14 @@ fn request<D: Dial>(
     let host = if source.pass_host { page_host } else { &endpoint.authority };
     let mut out = Vec::with_capacity(ctx.bytes.len() + 256);
     out.extend_from_slice(b"GET ");
-    push_target(&mut out, &ask.target);
+    push_target(&mut out, &page_request.target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     push(&mut out, b"Host", host.as_bytes());
     let mut sent: Vec<KnownField> = Vec::new();
     for field in &ctx.head.fields {
         let (name, value) = (field.name.of(&ctx.bytes), field.value.of(&ctx.bytes));
-        let is_believed = peer.trusted || !is_forwarding_field(name);
-        if !field.hop && is_believed && !ctx.edits.supersedes(name) && is_forwarded(field.known, value, peer) {
+        let is_trusted = peer.trusted || !is_forwarding_field(name);
+        if !field.hop && is_trusted && !ctx.edits.supersedes(name) && is_forwarded(field.known, value, peer) {
             sent.push(field.known);
             push(&mut out, name, value);
         }
@@ -192,13 +197,13 @@ fn request<D: Dial>(
         }
     }
     let port = page_host.rsplit_once(':').map_or("80", |(_, port)| port);
-    let ours = [
+    let proxy_fields = [
         (KnownField::XForwardedHost, &b"X-Forwarded-Host"[..], page_host),
         (KnownField::XForwardedPort, b"X-Forwarded-Port", port),
         (KnownField::XForwardedProto, b"X-Forwarded-Proto", "http"),
         (KnownField::XForwardedServer, b"X-Forwarded-Server", &worker.shared.host_name),
     ];
-    for (known, name, value) in ours {
+    for (known, name, value) in proxy_fields {
         if !sent.contains(&known) {
             push(&mut out, name, value.as_bytes());
         }
@@ -214,8 +219,8 @@ fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a field of the client's request goes into the page's: nothing about its connection and body, and of its word on who it is
-/// only what the peer is trusted with.
+/// Whether a field of the client's request is copied into the request for the page: no field about connection or body, and forwarding
+/// fields only if the peer is trusted.
 fn is_forwarded(known: KnownField, value: &[u8], peer: &ClientInfo) -> bool {
     match known {
         KnownField::Host | KnownField::Expect | KnownField::XForwardedServer | KnownField::ForwardedAlias => false,

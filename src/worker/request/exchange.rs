@@ -1,4 +1,5 @@
-//! One request from its head to its log line: internal routes, the entry point's chain, the route, the frontend's chains, then a backend.
+//! Handles a request from its head to its log line: internal routes, the entry point's chain, the route, the frontend's chains, then a
+//! backend.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// One request whose head is in `ctx`.
+/// Handles the request whose head is in `ctx`, to its response and its log line.
 pub async fn handle_request<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     ctx: &mut ExchangeContext,
@@ -33,21 +34,21 @@ pub async fn handle_request<C: MessageStream, D: Dial>(
     }
     if worker.shared.entry_points[peer.entry].serves_rest
         && rest_api::provider(ctx).is_some()
-        && let Some(take) = &worker.shared.rest_handler
+        && let Some(handler) = &worker.shared.rest_handler
     {
-        return Box::pin(rest_api::answer(worker, ctx, client, peer, take)).await;
+        return Box::pin(rest_api::answer(worker, ctx, client, peer, handler)).await;
     }
     let published = worker.snapshot();
     let mut record = RequestRecord::begin(worker, ctx, peer);
     let end = match route_request(worker, &published.snapshot, ctx, peer).await {
         Decision::Forward(frontend) => forward::forward(worker, frontend, ctx, client, peer, &mut record).await,
-        Decision::Reply { refusal, frontend: None, below } => {
-            record.local_reply(&refusal, None);
-            Box::pin(send_from_entry_point(worker, ctx, client, peer, refusal.reply, below)).await
+        Decision::Reply { local_reply, frontend: None, below } => {
+            record.local_reply(&local_reply, None);
+            Box::pin(send_from_entry_point(worker, ctx, client, peer, local_reply.reply, below)).await
         }
-        Decision::Reply { refusal, frontend: Some((frontend, depth)), .. } => {
-            record.local_reply(&refusal, Some(&**frontend));
-            Box::pin(send_from_frontend(worker, frontend, ctx, client, peer, &mut record, refusal, depth)).await
+        Decision::Reply { local_reply, frontend: Some((frontend, source)), .. } => {
+            record.local_reply(&local_reply, Some(&**frontend));
+            Box::pin(send_from_frontend(worker, frontend, ctx, client, peer, &mut record, local_reply, source)).await
         }
     };
     record.finish(worker, &published, ctx, peer);
@@ -57,14 +58,14 @@ pub async fn handle_request<C: MessageStream, D: Dial>(
 enum Decision<'a> {
     Forward(&'a Arc<Frontend>),
     Reply {
-        refusal: LocalReply,
+        local_reply: LocalReply,
         frontend: Option<(&'a Arc<Frontend>, ReplySource)>,
-        /// The entry point's own step that answered, if it was one.
+        /// The index of the entry point's middleware that made the reply, if one did.
         below: Option<usize>,
     },
 }
 
-/// Everything up to the backend: who may pass, and where to.
+/// Runs the chains of the entry point and of the frontend that the request is routed to. Returns that frontend, or a local reply.
 async fn route_request<'a, D: Dial>(
     worker: &Worker<D>,
     snapshot: &'a Snapshot,
@@ -72,25 +73,25 @@ async fn route_request<'a, D: Dial>(
     peer: &ClientInfo,
 ) -> Decision<'a> {
     let entry = &worker.shared.entry_points[peer.entry];
-    if let Err(refusal) = run_request_chain(worker, &entry.chain, entry.auth.as_deref(), ctx, peer).await {
-        let below = Some(refusal.chain_index);
-        return Decision::Reply { refusal, frontend: None, below };
+    if let Err(local_reply) = run_request_chain(worker, &entry.chain, entry.auth.as_deref(), ctx, peer).await {
+        let below = Some(local_reply.chain_index);
+        return Decision::Reply { local_reply, frontend: None, below };
     }
     let frontend = match route(snapshot, ctx, peer) {
         Ok(frontend) => frontend,
-        Err(refusal) => return Decision::Reply { refusal, frontend: None, below: None },
+        Err(local_reply) => return Decision::Reply { local_reply, frontend: None, below: None },
     };
-    if let Err(refusal) = run_request_chain(worker, &frontend.outer, frontend.auth.as_deref(), ctx, peer).await {
-        return Decision::Reply { refusal, frontend: Some((frontend, ReplySource::Outer)), below: None };
+    if let Err(local_reply) = run_request_chain(worker, &frontend.outer, frontend.auth.as_deref(), ctx, peer).await {
+        return Decision::Reply { local_reply, frontend: Some((frontend, ReplySource::Outer)), below: None };
     }
     match run_request_chain(worker, &frontend.inner, None, ctx, peer).await {
         Ok(()) => Decision::Forward(frontend),
-        Err(refusal) => {
-            // All that buffering refuses at this point is a body that is announced as too long.
-            if matches!(frontend.inner.middlewares().get(refusal.chain_index), Some(Middleware::Buffering(_))) {
+        Err(local_reply) => {
+            // Buffering makes a local reply here only for a body whose announced length is above its limit.
+            if matches!(frontend.inner.middlewares().get(local_reply.chain_index), Some(Middleware::Buffering(_))) {
                 worker.exceeded(Bound::BufferedBody);
             }
-            Decision::Reply { refusal, frontend: Some((frontend, ReplySource::Inner)), below: None }
+            Decision::Reply { local_reply, frontend: Some((frontend, ReplySource::Inner)), below: None }
         }
     }
 }
@@ -101,22 +102,22 @@ fn route<'a>(
     ctx: &mut ExchangeContext,
     peer: &ClientInfo,
 ) -> Result<&'a Arc<Frontend>, LocalReply> {
-    let refuse = |reply: Reply, label: Option<&str>| {
+    let reply_with = |reply: Reply, label: Option<&str>| {
         Err(LocalReply { reply, log_label: label.map(Label::from), chain_index: 0 })
     };
     let view = crate::http::RequestView { head: &ctx.head, bytes: &ctx.bytes, edits: &ctx.edits };
-    let unclaimed = rule::UntrustedHeaders(view);
-    let headers: &dyn rule::Headers = if peer.trusted { &view } else { &unclaimed };
+    let untrusted = rule::UntrustedHeaders(view);
+    let headers: &dyn rule::Headers = if peer.trusted { &view } else { &untrusted };
     let info = rule::RouteRequest { method: view.method(), host: view.host(), target: view.target(), headers };
     match snapshot.routers[peer.entry].route(&info, &mut ctx.scratch) {
         RouteOutcome::Found { value, modifiers } => {
             match modifiers.apply(view.target(), &mut ctx.scratch) {
                 PathOutcome::Unchanged => return Ok(value),
-                PathOutcome::NotFound => return refuse(not_found(), Some("backend not found")),
+                PathOutcome::NotFound => return reply_with(not_found(), Some("backend not found")),
                 PathOutcome::Refused => {
-                    return refuse(Reply::text(400, "400 Bad Request").closing(), Some("bad request path"));
+                    return reply_with(Reply::text(400, "400 Bad Request").closing(), Some("bad request path"));
                 }
-                PathOutcome::Empty => return refuse(Reply { status: 200, ..Reply::default() }, None),
+                PathOutcome::Empty => return reply_with(Reply { status: 200, ..Reply::default() }, None),
                 PathOutcome::Forward(rewritten) => {
                     ctx.target.clear();
                     ctx.target.extend_from_slice(rewritten.target);
@@ -139,14 +140,14 @@ fn route<'a>(
                 reply = reply.with("Content-Type", &b"text/html; charset=utf-8"[..]);
                 reply.body = rule::moved_permanently_body(&location).into();
             }
-            refuse(reply.with("Location", location), None)
+            reply_with(reply.with("Location", location), None)
         }
-        RouteOutcome::NotFound => refuse(not_found(), Some("backend not found")),
-        RouteOutcome::Refused => refuse(Reply::text(400, "400 Bad Request").closing(), Some("bad request path")),
+        RouteOutcome::NotFound => reply_with(not_found(), Some("backend not found")),
+        RouteOutcome::Refused => reply_with(Reply::text(400, "400 Bad Request").closing(), Some("bad request path")),
     }
 }
 
-/// docs/reference/entry-points.md#entry-point-and-router: no frontend matches.
+/// The reply if no frontend matches (docs/reference/entry-points.md#entry-point-and-router).
 pub fn not_found() -> Reply {
     Reply::text(404, "404 page not found\n").with("X-Content-Type-Options", &b"nosniff"[..])
 }

@@ -1,4 +1,4 @@
-//! A request whose whole response is wanted in memory: of an authentication server, of an error page, of a buffered exchange.
+//! Sends a request and reads its whole response into memory: for forward authentication, error pages and buffering.
 
 use std::cell::Cell;
 use std::io;
@@ -30,11 +30,11 @@ pub struct FetchRequest<'a> {
     pub endpoint: &'a ServerEndpoint,
 }
 
-/// Why there is no whole response.
+/// Why a fetch brought no whole response.
 #[derive(Debug)]
 pub enum FetchError {
     Failed(ProxyError),
-    /// The body is longer than the request allows, or than the worker may still hold. The response's head has been read.
+    /// The body is longer than the request allows, or the worker's memory budget would be exceeded. The response's head has been read.
     TooLarge,
 }
 
@@ -44,7 +44,7 @@ impl From<ProxyError> for FetchError {
     }
 }
 
-/// Sends the request: the response's head comes into `response`, its body is the value.
+/// Sends the request. Reads the response's head into `response`, and returns its body.
 ///
 /// # Errors
 /// See [`FetchError`]; the connection is closed then.

@@ -1,5 +1,5 @@
-//! A request on its way to its backend: picks servers and makes attempts until one responds. Another server follows where the first never got the
-//! request.
+//! Forwards a request to its backend: picks servers and makes attempts until one responds. Another server is tried if the first never got
+//! the request, or if the request may be sent again.
 
 use super::attempt::{AttemptOutcome, attempt, is_repeatable};
 use super::attempt_error::AttemptError;
@@ -16,7 +16,7 @@ use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Forwards the request in `ctx` and answers the client, whatever happens.
+/// Forwards the request in `ctx`, and sends the client a response or, if no server responds, a local reply.
 pub async fn forward<'s, C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     frontend: &'s Frontend,
@@ -49,8 +49,8 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
                 backend.balancer.record(&lease, record.status(), worker.clock.mono_nanos());
                 return match outcome {
                     AttemptOutcome::Done(end) => end,
-                    AttemptOutcome::ErrorPage(ask) => {
-                        Box::pin(error_pages::serve(worker, frontend, &ask, ctx, client, peer, record)).await
+                    AttemptOutcome::ErrorPage(page_request) => {
+                        Box::pin(error_pages::serve(worker, frontend, &page_request, ctx, client, peer, record)).await
                     }
                 };
             }
@@ -81,7 +81,7 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
     }
 }
 
-/// No server answered: the client gets what the retries ended with.
+/// Sends the local reply after the last attempt.
 async fn send_final_reply<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
@@ -91,7 +91,7 @@ async fn send_final_reply<C: MessageStream, D: Dial>(
     record: &mut RequestRecord<'_>,
     final_reply: FinalReply,
 ) -> ConnectionDisposition {
-    let FinalReply { local_reply: refusal, source: depth } = final_reply;
-    record.final_reply(&refusal, depth);
-    send_from_frontend(worker, frontend, ctx, client, peer, record, refusal, depth).await
+    let FinalReply { local_reply, source } = final_reply;
+    record.final_reply(&local_reply, source);
+    send_from_frontend(worker, frontend, ctx, client, peer, record, local_reply, source).await
 }

@@ -1,4 +1,4 @@
-//! The call to the authentication server that a middleware asks for (docs/reference/middlewares.md#forward).
+//! Forward authentication: the call to the authentication server (docs/reference/middlewares.md#forward).
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::BufferedBody;
 use crate::worker::worker::Worker;
 
-/// A server's answer, whole.
+/// A whole response of an authentication server.
 pub struct FetchedAuthResponse<'w> {
-    answer: UpstreamResponse,
+    response: UpstreamResponse,
     body: BufferedBody<'w>,
 }
 
 impl FetchedAuthResponse<'_> {
     pub fn as_auth_response(&self) -> AuthResponse<'_> {
-        AuthResponse { head: &self.answer.head, bytes: &self.answer.bytes, body: self.body.bytes() }
+        AuthResponse { head: &self.response.head, bytes: &self.response.bytes, body: self.body.bytes() }
     }
 }
 
-/// Calls the authentication server. `None` when that failed: the step then answers 500.
+/// Calls the authentication server. Returns `None` if the call failed: the middleware then replies with 500.
 pub async fn call<'w, D: Dial>(
     worker: &'w Worker<D>,
-    ask: &AuthRequest,
+    auth_request: &AuthRequest,
     server: Option<&ServerEndpoint>,
 ) -> Option<FetchedAuthResponse<'w>> {
     // A chain with forward authentication is compiled together with its server.
     let endpoint = server?;
     let request = FetchRequest {
-        head: request(ask),
+        head: request(auth_request),
         body: &[],
         is_head: false,
         repeatable: true,
@@ -41,35 +41,35 @@ pub async fn call<'w, D: Dial>(
         endpoint,
     };
     let limit = Duration::from_secs(AUTH_ANSWER_SECS);
-    let mut answer = UpstreamResponse::default();
-    let fetched = match worker.deadlines.within(limit, fetch(worker, request, &mut answer)).await {
+    let mut response = UpstreamResponse::default();
+    let fetched = match worker.deadlines.within(limit, fetch(worker, request, &mut response)).await {
         Ok(fetched) => fetched,
         Err(_) => {
             worker.exceeded(Bound::AuthAnswer);
-            tracing::warn!(server = %endpoint.url, "forward authentication: no answer within {AUTH_ANSWER_SECS} s");
+            tracing::warn!(server = %endpoint.url, "forward authentication: no response within {AUTH_ANSWER_SECS} s");
             return None;
         }
     };
     match fetched {
-        Ok(body) => Some(FetchedAuthResponse { answer, body }),
+        Ok(body) => Some(FetchedAuthResponse { response, body }),
         Err(FetchError::Failed(e)) => {
             tracing::warn!(server = %endpoint.url, "forward authentication: {e}");
             None
         }
         Err(FetchError::TooLarge) => {
-            tracing::warn!(server = %endpoint.url, "forward authentication: the answer's body is longer than {AUTH_ANSWER_BYTES_MAX} bytes, or too much is held in memory already");
+            tracing::warn!(server = %endpoint.url, "forward authentication: the response's body is longer than {AUTH_ANSWER_BYTES_MAX} bytes, or too much is held in memory already");
             None
         }
     }
 }
 
-/// `GET` with exactly the fields of the ask, and no body.
-fn request(ask: &AuthRequest) -> Vec<u8> {
+/// The head of a `GET` with exactly the fields of `auth_request`, without a body.
+fn request(auth_request: &AuthRequest) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(b"GET ");
-    out.extend_from_slice(ask.server.target.as_bytes());
+    out.extend_from_slice(auth_request.server.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    for (name, value) in &ask.fields {
+    for (name, value) in &auth_request.fields {
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         push_value(&mut out, value);

@@ -1,5 +1,5 @@
-//! Local replies from inside a frontend on their way out: through the chains outside the middleware that made them, and replaced by an error page
-//! if one is configured.
+//! Sends local replies that were made inside a frontend: through the response side of the chains outside of the middleware that made the
+//! reply, and replaced by an error page if one is configured.
 
 use super::error_pages;
 use super::local_reply::{LocalReply, ReplySource};
@@ -14,7 +14,7 @@ use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Brings an answer from inside a frontend to the client.
+/// Sends a local reply that was made inside a frontend, or the error page that replaces it.
 #[expect(clippy::too_many_arguments, reason = "the exchange's whole context, used once each")]
 pub async fn send_from_frontend<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
@@ -23,39 +23,39 @@ pub async fn send_from_frontend<C: MessageStream, D: Dial>(
     client: &mut C,
     peer: &ClientInfo,
     record: &mut RequestRecord<'_>,
-    mut refusal: LocalReply,
-    depth: ReplySource,
+    mut local_reply: LocalReply,
+    source: ReplySource,
 ) -> ConnectionDisposition {
-    match run_response_chain(worker, frontend, ctx, peer, &mut refusal, depth) {
-        Some(ask) => error_pages::serve(worker, frontend, &ask, ctx, client, peer, record).await,
-        None => send_from_entry_point(worker, ctx, client, peer, refusal.reply, None).await,
+    match run_response_chain(worker, frontend, ctx, peer, &mut local_reply, source) {
+        Some(page_request) => error_pages::serve(worker, frontend, &page_request, ctx, client, peer, record).await,
+        None => send_from_entry_point(worker, ctx, client, peer, local_reply.reply, None).await,
     }
 }
 
-/// Through the frontend's chains, innermost first; gives the error page that takes the answer's place.
+/// Runs the response side of the frontend's chains, innermost first. Returns the error page that replaces the reply, if there is one.
 fn run_response_chain<D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
     ctx: &mut ExchangeContext,
     peer: &ClientInfo,
-    refusal: &mut LocalReply,
-    depth: ReplySource,
+    local_reply: &mut LocalReply,
+    source: ReplySource,
 ) -> Option<ErrorPageRequest> {
     let (request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
-    let (outer, guard, attempt) = (&frontend.outer, &frontend.inner, &frontend.attempt);
-    let (below_outer, below_guard, below_attempt) = match depth {
-        ReplySource::Outer => (refusal.chain_index, 0, 0),
-        ReplySource::Inner => (outer.middlewares().len(), refusal.chain_index, 0),
+    let (outer, inner, attempt) = (&frontend.outer, &frontend.inner, &frontend.attempt);
+    let (below_outer, below_inner, below_attempt) = match source {
+        ReplySource::Outer => (local_reply.chain_index, 0, 0),
+        ReplySource::Inner => (outer.middlewares().len(), local_reply.chain_index, 0),
         ReplySource::Attempt | ReplySource::Gateway => {
-            (outer.middlewares().len(), guard.middlewares().len(), refusal.chain_index)
+            (outer.middlewares().len(), inner.middlewares().len(), local_reply.chain_index)
         }
     };
-    let mut answer = match depth {
-        ReplySource::Gateway => Response::Gateway(&mut refusal.reply),
-        _ => Response::Local(&mut refusal.reply),
+    let mut response = match source {
+        ReplySource::Gateway => Response::Gateway(&mut local_reply.reply),
+        _ => Response::Local(&mut local_reply.reply),
     };
-    // Error pages stand in the outer chain only.
-    let _ = attempt.on_response(below_attempt, &request, &mut answer, &info, state);
-    let _ = guard.on_response(below_guard, &request, &mut answer, &info, state);
-    outer.on_response(below_outer, &request, &mut answer, &info, state).map(|(page, _)| page)
+    // Only the outer chain has error pages.
+    let _ = attempt.on_response(below_attempt, &request, &mut response, &info, state);
+    let _ = inner.on_response(below_inner, &request, &mut response, &info, state);
+    outer.on_response(below_outer, &request, &mut response, &info, state).map(|(page, _)| page)
 }

@@ -1,5 +1,5 @@
-//! Compression carried out: a body is compressed while it passes, or where it is in memory (docs/reference/middlewares.md#compression). The entry
-//! point's middleware has decided what is compressed; its decision is in the chain state.
+//! Compresses bodies, in memory or while they are forwarded (docs/reference/middlewares.md#compression). The entry point's middleware has
+//! decided whether a body is compressed; its decision is in the chain state.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// If the server pauses for this long, the client gets what there is (Traefik's flush interval).
+/// If the server sends nothing for this long, the compressor is flushed (Traefik's flush interval).
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
-/// Compresses the body of a local reply, if the chain state says so.
+/// Compresses the body of a local reply, if the chain state's plan is to compress it.
 pub fn compress_reply(state: &ChainState, reply: &mut Reply) {
     if state.body == CompressionPlan::Gzip {
         reply.body = compressed(&reply.body).into();
     }
 }
 
-/// Compresses a body that is in memory, if the chain state says so; the response's head is changed then.
+/// Compresses a body that is in memory, if the chain state's plan is to compress it, and changes the response's head accordingly.
 pub fn compress(state: &ChainState, response: &mut UpstreamResponse, body: &[u8]) -> Option<Vec<u8>> {
     match state.body {
         CompressionPlan::Plain => return None,
@@ -52,7 +52,7 @@ fn compressed(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Sends a response whose body is compressed on its way.
+/// Sends a response, and compresses its body while it is forwarded.
 pub async fn deliver<R: BodyReader, W: MessageWriter, D: Dial>(
     worker: &Worker<D>,
     reader: &mut R,
@@ -62,7 +62,7 @@ pub async fn deliver<R: BodyReader, W: MessageWriter, D: Dial>(
     record: &mut RequestRecord<'_>,
 ) -> ResponseOutcome {
     let stall = worker.stall();
-    // A body that passes has no limit of time, as if it were not compressed: it may be a stream of rare events.
+    // Reading a response's body has no time limit, compressed or not: it may be a stream of rare events.
     let read_timeout = stall.with(Duration::MAX);
     let mut plain = Vec::new();
     let mut arrived = reader.read_into(&mut plain);
@@ -86,7 +86,7 @@ pub async fn deliver<R: BodyReader, W: MessageWriter, D: Dial>(
         context.chain_state.release_permits();
         let sent = match &arrived {
             Ok(_) => writer.finish(&[], false, stall).await,
-            // The missing end tells the client that there was more.
+            // The missing end tells the client that the body was cut.
             Err(_) => writer.send(stall).await,
         };
         arrived.and(sent.map(|()| Delivered::All).map_err(RelayError::Sink))
@@ -116,7 +116,7 @@ fn is_event_stream(response: &UpstreamResponse) -> bool {
     view.first(b"content-type").is_some_and(|value| value.starts_with(b"text/event-stream"))
 }
 
-/// Appends what has arrived of the body, and waits for more if nothing has.
+/// Appends the bytes of the body that have arrived to `plain`; if there are none, waits for some.
 async fn read_more<R: BodyReader>(
     reader: &mut R,
     plain: &mut Vec<u8>,
@@ -132,7 +132,7 @@ async fn read_more<R: BodyReader>(
     }
 }
 
-/// The compressed body on its way to the client.
+/// Compresses a body and sends it to the client.
 struct GzipWriter<'a, W> {
     gzip: Gzip,
     compressed: Vec<u8>,
@@ -144,7 +144,7 @@ struct GzipWriter<'a, W> {
 }
 
 impl<W: MessageWriter> GzipWriter<'_, W> {
-    /// Compresses `plain`, which has been read already with the outcome `arrived`, and the rest of the body.
+    /// Compresses and sends `plain`, which has been read already with the result `arrived`, and the rest of the body.
     async fn run<R: BodyReader>(
         &mut self,
         reader: &mut R,
@@ -162,7 +162,7 @@ impl<W: MessageWriter> GzipWriter<'_, W> {
                 Ok(Delivered::Part) => {}
                 Ok(_) => break,
                 Err(e) => {
-                    // The good bytes still belong to the client; the missing end tells it that there was more.
+                    // The valid bytes still belong to the client; the missing end tells it that the body was cut.
                     let _ = self.gzip.flush(&mut self.compressed);
                     let _ = self.send().await;
                     return Err(e);

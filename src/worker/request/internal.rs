@@ -1,5 +1,6 @@
-//! Requests that the proxy answers itself, by path and ahead of every frontend: ACME challenges, ping, and behind the entry point's
-//! white list and authentication the API, health, metrics and dashboard (docs/reference/acme.md#http-challenge, docs/reference/api.md#paths).
+//! Internal routes, which the proxy answers itself, by path and before any frontend: ACME challenges and ping, and behind the entry point's
+//! white list and authentication the API, health, metrics and dashboard (docs/reference/acme.md#http-challenge,
+//! docs/reference/api.md#paths).
 
 use super::chain::run_request_chain;
 use crate::http::Reply;
@@ -10,7 +11,7 @@ use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// The answer, if the request is one of those; they are neither logged nor counted.
+/// The reply, if the request is for an internal route. Such requests are neither in the access log nor in the metrics.
 pub async fn answer<D: Dial>(worker: &Worker<D>, ctx: &mut ExchangeContext, peer: &ClientInfo) -> Option<Reply> {
     let entry = &worker.shared.entry_points[peer.entry];
     if entry.serves_challenges
@@ -19,19 +20,20 @@ pub async fn answer<D: Dial>(worker: &Worker<D>, ctx: &mut ExchangeContext, peer
         return Some(reply);
     }
     let exposed = entry.exposed.as_ref()?;
-    // Most requests of an entry point with pages are still for frontends: the path decides before anything is gathered.
-    let is_guarded = status::route(&page_request(ctx), exposed).map(|page| page.is_guarded())?;
+    // Most requests of an entry point with internal routes are still for frontends: the path is checked before anything else.
+    let is_guarded = status::route(&internal_request(ctx), exposed).map(|route| route.is_guarded())?;
     if is_guarded
-        && let Err(refusal) = run_request_chain(worker, &entry.internal_chain, entry.auth.as_deref(), ctx, peer).await
+        && let Err(local_reply) =
+            run_request_chain(worker, &entry.internal_chain, entry.auth.as_deref(), ctx, peer).await
     {
-        return Some(refusal.reply);
+        return Some(local_reply.reply);
     }
-    let request = page_request(ctx);
-    let page = status::route(&request, exposed)?;
-    Some(page_reply(worker, &page, &request, exposed))
+    let request = internal_request(ctx);
+    let route = status::route(&request, exposed)?;
+    Some(internal_reply(worker, &route, &request, exposed))
 }
 
-fn page_request(ctx: &ExchangeContext) -> InternalRequest<'_> {
+fn internal_request(ctx: &ExchangeContext) -> InternalRequest<'_> {
     let view = ctx.view();
     let target = view.target();
     let (path, query) = match memchr::memchr(b'?', target) {
@@ -41,9 +43,9 @@ fn page_request(ctx: &ExchangeContext) -> InternalRequest<'_> {
     InternalRequest { method: view.method(), path, query, forwarded_prefix: view.first(b"X-Forwarded-Prefix") }
 }
 
-fn page_reply<D: Dial>(
+fn internal_reply<D: Dial>(
     worker: &Worker<D>,
-    page: &InternalRoute<'_>,
+    route: &InternalRoute<'_>,
     request: &InternalRequest<'_>,
     exposed: &status::ExposedRoutes,
 ) -> Reply {
@@ -51,9 +53,9 @@ fn page_reply<D: Dial>(
     let published = worker.snapshot();
     let unix_nanos = worker.clock.unix_nanos();
     let servers =
-        if matches!(page, InternalRoute::Servers | InternalRoute::Metrics) { published.servers() } else { Vec::new() };
+        if matches!(route, InternalRoute::Servers | InternalRoute::Metrics) { published.servers() } else { Vec::new() };
     let numbers = shared.metrics.health(unix_nanos / 1_000_000_000);
-    let metrics_text = match page {
+    let metrics_text = match route {
         InternalRoute::Metrics => shared.metrics_text(&servers, worker.clock.mono_nanos()),
         _ => Vec::new(),
     };
@@ -74,10 +76,11 @@ fn page_reply<D: Dial>(
         },
         metrics_text: &metrics_text,
     };
-    status::reply(page, request, exposed, &inputs)
+    status::reply(route, request, exposed, &inputs)
 }
 
-/// HTTP-01 (RFC 8555 8.3). An unknown token under a pending name is 404 at once; Traefik lets it wait for more than a minute.
+/// The reply to an HTTP-01 challenge (RFC 8555 8.3). An unknown token under a pending name gets 404 at once; Traefik delays that reply for
+/// more than a minute.
 fn challenge(table: &ChallengeTable, ctx: &ExchangeContext) -> Option<Reply> {
     if table.is_empty() || ctx.head.method.of(&ctx.bytes) != b"GET" {
         return None;

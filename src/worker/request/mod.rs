@@ -1,5 +1,6 @@
-//! The path of one request, from its head to its log line: internal routes, the entry point's chain, the route, the frontend's chains, and the
-//! attempts on the backend's servers. The files of this folder name no protocol version: messages are `message::stream`'s.
+//! The path of one request, from its head to its log line: internal routes, the entry point's chain, the route, the frontend's chains, and
+//! the attempts on the backend's servers. The files of this folder name no protocol version: they use messages through the traits of
+//! `message::stream`.
 
 mod attempt;
 mod attempt_error;

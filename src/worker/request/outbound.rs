@@ -1,4 +1,4 @@
-//! The request as a server gets it.
+//! Writes the head of a request to a server.
 
 use crate::config::snapshot::{Frontend, ServerEndpoint};
 use crate::http::forward::{ForwardPlan, HostChoice, write_request};
@@ -8,7 +8,7 @@ use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Appends the request's head as this server gets it; `body` is how the body goes out.
+/// Appends the request's head as this server gets it; `body` is the framing of the body.
 pub fn write_request_head<D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,
@@ -29,7 +29,7 @@ pub fn write_request_head<D: Dial>(
         server_name: worker.shared.host_name.as_bytes(),
         body,
         websocket: ctx.head.websocket,
-        // The proxy invites the body itself, once a server has taken the request: see `invite_body`.
+        // The proxy answers `Expect: 100-continue` itself: see `send_100_continue`.
         expect: false,
         extra: &[],
     };

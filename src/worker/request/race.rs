@@ -1,16 +1,16 @@
-//! Two halves of one exchange at the same time: a request's body goes up while its response may already come down.
+//! Runs the two halves of one exchange at the same time: the request's body may still be sent while the response arrives.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Runs both until `response` is done, or until `body` says that none is waited for any more; the other one is abandoned, and its connection
-/// must then be closed.
+/// Runs both futures until one of them is done: `response` with the response, or `body` with the reason why no response is awaited any
+/// more. The other future is dropped, and its connection must then be closed.
 pub fn race<A: Future, B: Future>(body: A, response: B) -> Race<A, B> {
     Race { body, response }
 }
 
-/// Which of the two has ended.
+/// The future that was done first.
 #[derive(Debug, PartialEq, Eq)]
 pub enum First<A, B> {
     Upload(A),
@@ -18,7 +18,7 @@ pub enum First<A, B> {
 }
 
 pin_project_lite::pin_project! {
-    /// See [`both`]. Not an `async fn`: that would hold both futures twice, as its arguments and as what it awaits.
+    /// The future of [`race`]. Not an `async fn`, which would hold both futures twice: as its arguments and as the futures that it awaits.
     pub struct Race<A, B> {
         #[pin]
         body: A,

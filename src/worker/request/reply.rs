@@ -11,8 +11,8 @@ use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Sends a local reply through the response side of the entry point's chain. `below` is the middleware that made the reply; the chain's
-/// outer middlewares see the reply, all of them if there is none.
+/// Sends a local reply through the response side of the entry point's chain. `below` is the index of the middleware that made the reply:
+/// only the middlewares outside of it see the reply; all see it if `below` is `None`.
 pub async fn send_from_entry_point<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     ctx: &mut ExchangeContext,
@@ -31,8 +31,8 @@ pub async fn send_from_entry_point<C: MessageStream, D: Dial>(
     send_reply(worker, ctx, client, reply).await
 }
 
-/// Sends a local reply. The reply ends the connection if the client may have sent more that belongs to the request: a body that has not been
-/// read, or bytes of the protocol that it wanted to switch to, which must not be read as a request.
+/// Sends a local reply. The connection is closed behind it if the client may have sent more bytes that belong to the request: a body that
+/// has not been read, or bytes of the protocol that it wanted to switch to. Those must not be read as a request.
 pub async fn send_reply<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     ctx: &mut ExchangeContext,

@@ -1,5 +1,5 @@
-//! A request's body on its way to the server, and the events that end a request before its response: a client that fails or goes, a server that
-//! stops reading.
+//! Sending a request's body, and the events that end a request before its response: a client that fails or disconnects, a server that stops
+//! reading.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -13,14 +13,14 @@ use crate::worker::message::stream::{BodyReader, HeadKind, MessageWriter, RelayE
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Sends `100 Continue`. The proxy itself sends it, as soon as the request has passed the chains and a server is connected.
+/// Sends `100 Continue`. The proxy sends it itself, as soon as the request has passed the chains and a server is connected.
 pub async fn send_100_continue<W: MessageWriter>(client: &mut W, stall: TimeLimit<'_>) -> Result<(), AttemptError> {
     write_100_continue(client.head());
     client.head_complete(HeadKind::Interim);
     client.send(stall).await.map_err(|_| AttemptError::Downstream(None))
 }
 
-/// Limits the sending of a whole request body to the time that `readTimeout` gives, if it is set
+/// Limits the sending of a whole request body to `readTimeout`, if that is set
 /// (docs/reference/static-configuration.md#timeouts).
 pub async fn with_body_timeout<D: Dial>(
     worker: &Worker<D>,
@@ -40,7 +40,8 @@ pub enum UploadError {
     Upstream(io::Error),
 }
 
-/// The server stopped reading the request body. An early response may still arrive: waits for its beginning for the stall timeout, then fails.
+/// Waits for an early response after the server has stopped reading the request body: for the stall timeout until the response has begun,
+/// then until the client disconnects. Returns why the request ends without its response.
 pub async fn await_early_response<R: BodyReader, D: Dial>(
     worker: &Worker<D>,
     client: &mut R,
@@ -54,7 +55,7 @@ pub async fn await_early_response<R: BodyReader, D: Dial>(
     }
 }
 
-/// Waits until the client has gone while its response is awaited or on its way: then nobody needs the response
+/// Waits until the client has disconnected while its response is awaited or sent: the request is cancelled then
 /// (docs/reference/backends.md#client-disconnect).
 pub async fn wait_for_disconnect<R: BodyReader, D: Dial>(worker: &Worker<D>, client: &mut R) -> RelayError {
     client.disconnected(&worker.deadlines).await;

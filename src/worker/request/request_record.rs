@@ -1,4 +1,4 @@
-//! What one request was, for the counters and the access log: filled on the request path, reported once at its end.
+//! The record of one request for the counters and the access log: filled on the request path, reported once at its end.
 
 use super::local_reply::{LocalReply, ReplySource};
 use crate::config::snapshot::{Frontend, ServerEndpoint};
@@ -13,14 +13,15 @@ use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Traefik's status for a client that went away before its answer: in logs and counters only (docs/reference/logs.md#status-of-a-client-that-went-away, docs/reference/entry-points.md#backend-and-client-failures).
+/// Traefik's status for a client that disconnected before its response: in logs and counters only
+/// (docs/reference/logs.md#status-of-a-client-that-went-away).
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// One request's notes.
+/// The record of one request.
 pub struct RequestRecord<'s> {
     start_unix_nanos: u64,
     start_nanos: u64,
-    /// When the request went to its (last) server, and when that server's answer had passed.
+    /// When the last attempt began.
     upstream_nanos: Option<u64>,
     frontend: Option<&'s Frontend>,
     endpoint: Option<&'s ServerEndpoint>,
@@ -72,25 +73,25 @@ impl<'s> RequestRecord<'s> {
         self.retries += 1;
     }
 
-    /// A step of a chain, or the router, answered.
-    pub fn local_reply(&mut self, refusal: &LocalReply, frontend: Option<&'s Frontend>) {
-        self.status = refusal.reply.status;
-        self.bytes = refusal.reply.body.len() as u64;
-        self.label.clone_from(&refusal.log_label);
+    /// Records a local reply of a middleware or of the router.
+    pub fn local_reply(&mut self, local_reply: &LocalReply, frontend: Option<&'s Frontend>) {
+        self.status = local_reply.reply.status;
+        self.bytes = local_reply.reply.body.len() as u64;
+        self.label.clone_from(&local_reply.log_label);
         if frontend.is_some() {
             self.frontend = frontend;
         }
     }
 
-    /// The backend's head is there.
+    /// Records that the head of a server's response has been read.
     pub fn response_received(&mut self, status: u16) {
         self.status = status;
         self.upstream_status = Some(status);
     }
 
-    /// The body has gone out, or not.
+    /// Records the end of sending a response's body: `bytes` of payload were received from the server.
     pub fn delivered(&mut self, bytes: u64, result: &Result<(), RelayError>) {
-        // Of a compressed body `packed` has noted what the client got.
+        // For a compressed body `compressed` has stored the bytes that were sent in `plain_bytes`.
         match &mut self.plain_bytes {
             Some(plain) => self.bytes = std::mem::replace(plain, bytes),
             None => self.bytes = bytes,
@@ -100,32 +101,32 @@ impl<'s> RequestRecord<'s> {
         }
     }
 
-    /// The body that went out was compressed to so many bytes.
+    /// Records that a body was compressed to `bytes` while it was sent; called before `delivered`.
     pub fn compressed(&mut self, bytes: u64) {
         self.plain_bytes = Some(bytes);
     }
 
-    /// A body that was held in memory: bytes from the backend, and bytes for the client.
+    /// Records a body that was held in memory: `plain` bytes from the server, and `sent` bytes to the client.
     pub fn delivered_whole(&mut self, plain: u64, sent: u64) {
         self.bytes = sent;
         self.plain_bytes = Some(plain);
     }
 
-    /// An error page went out instead of what was there.
+    /// Records an error page that replaced the response.
     pub fn page(&mut self, reply: &Reply) {
         self.status = reply.status;
         self.bytes = reply.body.len() as u64;
     }
 
-    /// No server answered, or a step of a try refused.
-    pub fn final_reply(&mut self, refusal: &LocalReply, depth: ReplySource) {
-        match &refusal.log_label {
-            Some(_) => self.local_reply(refusal, None),
-            None => self.backend_failed(&refusal.reply, depth == ReplySource::Gateway),
+    /// Records the local reply after the last attempt.
+    pub fn final_reply(&mut self, local_reply: &LocalReply, source: ReplySource) {
+        match &local_reply.log_label {
+            Some(_) => self.local_reply(local_reply, None),
+            None => self.backend_failed(&local_reply.reply, source == ReplySource::Gateway),
         }
     }
 
-    /// The status so far; 0 before there is one.
+    /// The status so far; 0 if there is none yet.
     pub fn status(&self) -> u16 {
         self.status
     }
@@ -148,7 +149,7 @@ impl<'s> RequestRecord<'s> {
         self.bytes = bytes;
     }
 
-    /// Counts the request and writes its line.
+    /// Counts the request and writes its access log line.
     pub fn finish<D: Dial>(self, worker: &Worker<D>, published: &Published, ctx: &ExchangeContext, peer: &ClientInfo) {
         let end_nanos = worker.clock.read();
         let nanos = end_nanos.saturating_sub(self.start_nanos);

@@ -1,4 +1,4 @@
-//! A server's response on its way to the client: the head through the chains, the body in bounded pieces.
+//! Forwards a server's response to the client: the head through the chains, the body in bounded pieces.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::worker::resources::dial::Dial;
 use crate::worker::upstream::response_head::read_head;
 use crate::worker::worker::Worker;
 
-/// Receives a server's response and passes it on to the client.
+/// Receives a server's response and forwards it to the client.
 ///
 /// # Errors
-/// As long as nothing has gone to the client: afterwards only closing its connection tells the client that the response is cut
+/// Only while nothing has been sent to the client: afterwards only closing its connection tells the client that the response is cut
 /// (docs/reference/security-promises.md#truncated-response).
 pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
     worker: &Worker<D>,
@@ -45,7 +45,7 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
     }
     let page = run_response_chain(worker, frontend, &mut context, response);
     if page.is_some() {
-        // A body that nobody wants goes with its connection, unless there is none.
+        // The replaced response's body is not read: its connection is closed, unless the response has no body.
         let upstream_ok = response.head.keep_alive && response.head.body == BodyFraming::None;
         return Ok(ResponseOutcome { keep_alive: false, upstream_ok, upgraded: false, is_cut: false, page });
     }

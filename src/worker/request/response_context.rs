@@ -1,4 +1,4 @@
-//! What a response needs to know of its request, and the response chain.
+//! The parts of a request that its response needs, and the response side of the chains.
 
 use std::cell::Cell;
 
@@ -13,13 +13,13 @@ use crate::worker::resources::context::{PathRewrite, UpstreamResponse};
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// The request of a response, borrowed apart from the request's body, which may still be on its way.
+/// The request of a response, borrowed separately from the request's body, which may still be in transfer.
 pub struct ResponseContext<'a> {
     pub head: &'a RequestHead,
     pub bytes: &'a [u8],
     pub edits: &'a mut Edits,
     pub chain_state: &'a mut ChainState,
-    /// The target after path modifiers, if one changed it.
+    /// The target after the path modifiers, if they changed it.
     pub target: Option<&'a Vec<u8>>,
     pub path: &'a PathRewrite,
     pub peer: &'a ClientInfo,
@@ -27,7 +27,7 @@ pub struct ResponseContext<'a> {
     pub cookie: Option<&'a str>,
     /// The request's body has been sent whole.
     pub request_sent: &'a Cell<bool>,
-    /// The response is on its way to the client: from here on nothing else may be written to the client.
+    /// Sending the response to the client has begun: no local reply may be sent any more.
     pub response_started: &'a Cell<bool>,
 }
 
@@ -41,11 +41,12 @@ pub struct ResponseOutcome {
     pub upgraded: bool,
     /// The client got part of a body that only the connection's end delimits.
     pub is_cut: bool,
-    /// The client has nothing yet: this error page takes the response's place.
+    /// Nothing has been sent to the client: this error page replaces the response.
     pub page: Option<ErrorPageRequest>,
 }
 
-/// Writes the response's head, with the body framed as `outgoing`; gives whether the client's connection may carry another request.
+/// Writes the response's head, with `outgoing` as the framing of the body. Returns whether the client's connection may carry another
+/// request.
 pub fn write_response_head<W: MessageWriter, D: Dial>(
     worker: &Worker<D>,
     context: &ResponseContext<'_>,
@@ -69,7 +70,7 @@ pub fn write_response_head<W: MessageWriter, D: Dial>(
     keep_alive
 }
 
-/// Runs the response side of all chains, innermost middleware first. Gives the error page that takes the response's place, if there is one.
+/// Runs the response side of all chains, innermost middleware first. Returns the error page that replaces the response, if there is one.
 pub fn run_response_chain<D: Dial>(
     worker: &Worker<D>,
     frontend: &Frontend,

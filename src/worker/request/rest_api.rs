@@ -1,5 +1,5 @@
-//! The REST provider's requests: `PUT /api/providers/rest` (docs/reference/providers.md#rest). The document goes to the control plane, which
-//! applies it like the document of any other provider.
+//! The REST provider's requests: `PUT /api/providers/rest` (docs/reference/providers.md#rest). The document goes to the control plane,
+//! which applies it like the document of any other provider.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::worker::worker::Worker;
 
 const PREFIX: &[u8] = b"/api/providers/";
 
-/// The provider that a request wants to write, if it is such a request.
+/// The name of the provider, if the request is a `PUT` of a provider's document.
 pub fn provider(ctx: &ExchangeContext) -> Option<&[u8]> {
     let view = ctx.view();
     if view.method() != b"PUT" {
@@ -28,18 +28,18 @@ pub fn provider(ctx: &ExchangeContext) -> Option<&[u8]> {
     path.strip_prefix(PREFIX).filter(|name| !name.is_empty() && !name.contains(&b'/'))
 }
 
-/// Answers such a request.
+/// Sends the response to a `PUT` of a provider's document.
 pub async fn answer<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     ctx: &mut ExchangeContext,
     client: &mut C,
     peer: &ClientInfo,
-    take: &RestHandler,
+    handler: &RestHandler,
 ) -> ConnectionDisposition {
     let entry = &worker.shared.entry_points[peer.entry];
     let reply = match run_request_chain(worker, &entry.internal_chain, entry.auth.as_deref(), ctx, peer).await {
-        Err(refusal) => refusal.reply,
-        Ok(()) => match update_provider(worker, ctx, client, take).await {
+        Err(local_reply) => local_reply.reply,
+        Ok(()) => match update_provider(worker, ctx, client, handler).await {
             Some(reply) => reply,
             None => return ConnectionDisposition::Close,
         },
@@ -47,12 +47,12 @@ pub async fn answer<C: MessageStream, D: Dial>(
     send_reply(worker, ctx, client, reply).await
 }
 
-/// `None` when the client is gone.
+/// Reads the document and applies it. Returns the reply; `None` if the client has disconnected.
 async fn update_provider<C: MessageStream, D: Dial>(
     worker: &Worker<D>,
     ctx: &mut ExchangeContext,
     client: &mut C,
-    take: &RestHandler,
+    handler: &RestHandler,
 ) -> Option<Reply> {
     match provider(ctx) {
         Some(b"rest") => {}
@@ -65,12 +65,12 @@ async fn update_provider<C: MessageStream, D: Dial>(
         Err(RequestBodyError::Refused(reply)) => return Some(reply),
     };
     ctx.body_read = true;
-    // Counted until it has been read: many may wait for their turn.
-    let (document, _share) = body.into_parts();
-    let take = Arc::clone(take);
-    // Megabytes of JSON take too long to be read between two other requests.
-    let taken = worker.shared.verify.run(move || take(&document)).await;
-    Some(match worker.verdict(taken) {
+    // Reserved until the document has been applied: many documents may wait for a thread.
+    let (document, _reservation) = body.into_parts();
+    let handler = Arc::clone(handler);
+    // Parsing megabytes of JSON would delay the worker's other requests for too long.
+    let applied = worker.shared.verify.run(move || handler(&document)).await;
+    Some(match worker.verdict(applied) {
         Some(Ok(echo)) => Reply { status: 200, body: echo.into_bytes().into(), ..Reply::default() }
             .with("Content-Type", &b"application/json; charset=UTF-8"[..]),
         Some(Err(RestUpdateError::Invalid(why))) => {

@@ -1,4 +1,5 @@
-//! The attempts of one request: which server comes next, and whether another attempt may follow a failure (docs/reference/backends.md#retry).
+//! The attempts of one request: which server comes next, and whether another attempt may follow a failure
+//! (docs/reference/backends.md#retry).
 
 use super::chain::run_request_chain;
 use super::local_reply::{LocalReply, ReplySource};
@@ -14,11 +15,11 @@ use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// What tries are made with.
+/// The parts of a frontend, or of an error page, that attempts need.
 #[derive(Clone, Copy)]
 pub struct AttemptTarget<'a> {
     pub backend: &'a Backend,
-    /// The steps that every try passes.
+    /// The chain that every attempt runs.
     pub attempt: &'a Chain,
     pub retry: Option<RetryPolicy>,
 }
@@ -29,40 +30,41 @@ impl<'a> AttemptTarget<'a> {
     }
 }
 
-/// How far the tries of a request have come.
+/// The progress of a request's attempts.
 pub struct RetryState<'a> {
-    means: AttemptTarget<'a>,
+    target: AttemptTarget<'a>,
     tried: TriedServers,
-    /// Leases that belong to the whole request, taken before the first try.
-    held: usize,
-    done: u32,
-    /// A request that a server may have seen has been sent to another one: once is enough.
+    /// Leases that belong to the whole request, taken before the first attempt.
+    request_leases: usize,
+    attempts: u32,
+    /// A request that a server may have seen has been sent to another server: that happens at most once.
     repeated: bool,
+    /// The failure of the last attempt that reached for a server.
     failure: Option<ProxyError>,
 }
 
-/// No further try: what the client gets.
+/// The local reply that the client gets after the last attempt.
 pub struct FinalReply {
     pub local_reply: LocalReply,
     pub source: ReplySource,
 }
 
 impl<'a> RetryState<'a> {
-    pub fn new(means: AttemptTarget<'a>, ctx: &ExchangeContext) -> Self {
+    pub fn new(target: AttemptTarget<'a>, ctx: &ExchangeContext) -> Self {
         RetryState {
-            means,
+            target,
             tried: TriedServers::default(),
-            held: ctx.chain_state.leases.len(),
-            done: 0,
+            request_leases: ctx.chain_state.leases.len(),
+            attempts: 0,
             repeated: false,
             failure: None,
         }
     }
 
-    /// A server for the next try, after the steps that every try passes. `retried` is called for each try that follows another.
+    /// Runs the chain of the attempts and picks a server for the next attempt. `retried` is called for each attempt except the first.
     ///
     /// # Errors
-    /// The answer in place of a backend's.
+    /// The local reply, if the chain makes one or no server can be picked.
     pub async fn next<D: Dial>(
         &mut self,
         worker: &Worker<D>,
@@ -70,83 +72,88 @@ impl<'a> RetryState<'a> {
         peer: &ClientInfo,
         mut retried: impl FnMut(),
     ) -> Result<Lease, FinalReply> {
-        let AttemptTarget { backend, attempt, retry } = self.means;
+        let AttemptTarget { backend, attempt, retry } = self.target;
         loop {
-            if self.done > 0 {
+            if self.attempts > 0 {
                 retried();
             }
-            self.done += 1;
-            ctx.chain_state.begin_attempt(self.held);
-            if let Err(refusal) = run_request_chain(worker, attempt, None, ctx, peer).await {
-                let end = AttemptEnd::Local(refusal.reply.status);
-                if retry.is_some_and(|retry| retry.again(self.done.max(self.limit_reached()), end)) {
+            self.attempts += 1;
+            ctx.chain_state.begin_attempt(self.request_leases);
+            if let Err(local_reply) = run_request_chain(worker, attempt, None, ctx, peer).await {
+                let end = AttemptEnd::Local(local_reply.reply.status);
+                if retry.is_some_and(|retry| retry.again(self.attempts.max(self.limit_reached()), end)) {
                     continue;
                 }
-                return Err(FinalReply { local_reply: refusal, source: ReplySource::Attempt });
+                return Err(FinalReply { local_reply, source: ReplySource::Attempt });
             }
             let cookies = ctx.view();
             let picked = backend.balancer.pick(cookies.all(b"Cookie"), &self.tried, worker.clock.mono_nanos());
-            return picked.map_err(|none| self.without_server(none));
+            return picked.map_err(|error| self.failure_reply().unwrap_or_else(|| self.unavailable_reply(error)));
         }
     }
 
-    /// A kept connection to the server was dead, as they are at times: no failure of its, and no try of the request's. Another server comes
-    /// next, or this one again if there is none.
+    /// Notes that a pooled connection was stale: the server has not failed, and the attempt does not count. Another server is next, or the
+    /// same one if there is no other.
     pub fn on_stale(&mut self, lease: &Lease, error: ProxyError) {
         self.tried.add(lease.index);
-        self.done = self.done.saturating_sub(1);
+        self.attempts = self.attempts.saturating_sub(1);
         self.repeated = true;
         self.failure = Some(error);
     }
 
-    /// A try failed at the server: whether another one follows. A server that stops takes along what it was working on: a request that is
-    /// `repeatable` goes to another one, once.
+    /// Notes that an attempt failed at the server; returns whether another attempt follows. A server that shuts down may break off
+    /// requests: a request that is `repeatable` goes to another server, once.
     pub fn on_failure(&mut self, lease: &Lease, error: ProxyError, repeatable: bool) -> bool {
         self.tried.add(lease.index);
         let unsent = error.is_unsent();
-        let passes_over = unsent && self.done < self.allowed();
+        let tries_next = unsent && self.attempts < self.allowed();
         let repeats = !unsent && repeatable && !self.repeated && self.has_others();
         self.repeated |= repeats;
         self.failure = Some(error);
-        passes_over || repeats
+        tries_next || repeats
     }
 
-    /// Whether there is a server that the request has not been to.
+    /// Whether the backend has a server that the request has not tried.
     fn has_others(&self) -> bool {
-        (0..self.means.backend.endpoints.len()).any(|index| !self.tried.contains(index))
+        (0..self.target.backend.endpoints.len()).any(|index| !self.tried.contains(index))
     }
 
-    /// The answer after the last try.
+    /// The local reply after the last attempt: for the failure that [`on_failure`](Self::on_failure) has stored.
     pub fn final_reply(&self) -> FinalReply {
-        self.without_server(PickError::NoneUp)
+        self.failure_reply().unwrap_or_else(|| self.unavailable_reply(PickError::NoneUp))
     }
 
-    /// Tries in total. Without `[retry]` a server that cannot be connected to is passed over all the same, as long as there are others.
+    /// The number of attempts allowed in total. Without `[retry]` other servers are still tried after one that cannot be connected to.
     fn allowed(&self) -> u32 {
-        let servers = self.means.backend.endpoints.len().max(1);
+        let servers = self.target.backend.endpoints.len().max(1);
         let own = limits::CONNECT_ATTEMPTS_MAX.min(servers) as u32;
-        self.means.retry.map_or(own, |retry| retry.attempts().min(limits::RETRY_ATTEMPTS_MAX))
+        self.target.retry.map_or(own, |retry| retry.attempts().min(limits::RETRY_ATTEMPTS_MAX))
     }
 
-    /// Beyond the bound of tries no policy is asked any more.
+    /// `u32::MAX` once `RETRY_ATTEMPTS_MAX` attempts have been made, so that the retry policy allows no further one; else 0.
     fn limit_reached(&self) -> u32 {
-        if self.done >= limits::RETRY_ATTEMPTS_MAX { u32::MAX } else { 0 }
+        if self.attempts >= limits::RETRY_ATTEMPTS_MAX { u32::MAX } else { 0 }
     }
 
-    fn without_server(&self, none: PickError) -> FinalReply {
-        let (status, body) = match (&self.failure, none) {
-            (Some(error), _) => error.answer(),
-            (None, PickError::NoneUp) => (503, "Service Unavailable"),
-            (None, PickError::AllWeightsZero) => (500, "Internal Server Error"),
+    /// The local reply for the stored failure, if an attempt has failed at a server.
+    fn failure_reply(&self) -> Option<FinalReply> {
+        let (status, body) = self.failure.as_ref()?.answer();
+        Some(self.reply_behind_chain(Reply::text(status, body), ReplySource::Gateway))
+    }
+
+    /// The local reply if no server could be picked and none has failed.
+    fn unavailable_reply(&self, error: PickError) -> FinalReply {
+        let reply = match error {
+            PickError::NoneUp => Reply::text(503, "Service Unavailable")
+                .with("Retry-After", limits::RETRY_AFTER_SECS.to_string().into_bytes()),
+            PickError::AllWeightsZero => Reply::text(500, "Internal Server Error"),
         };
-        let mut reply = Reply::text(status, body);
-        if self.failure.is_none() && none == PickError::NoneUp {
-            reply = reply.with("Retry-After", limits::RETRY_AFTER_SECS.to_string().into_bytes());
-        }
-        let refusal = LocalReply { reply, log_label: None, chain_index: self.means.attempt.middlewares().len() };
-        FinalReply {
-            local_reply: refusal,
-            source: if self.failure.is_some() { ReplySource::Gateway } else { ReplySource::Attempt },
-        }
+        self.reply_behind_chain(reply, ReplySource::Attempt)
+    }
+
+    /// A local reply that was made behind all middlewares of the attempt's chain.
+    fn reply_behind_chain(&self, reply: Reply, source: ReplySource) -> FinalReply {
+        let chain_index = self.target.attempt.middlewares().len();
+        FinalReply { local_reply: LocalReply { reply, log_label: None, chain_index }, source }
     }
 }

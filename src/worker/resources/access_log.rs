@@ -1,4 +1,5 @@
-//! Access log lines: formatted into a worker's buffer, which goes to the log's writer when it is full or some time has passed.
+//! Access log lines: formatted into a worker's buffer, which goes to the log's writer when it is full, and at the latest after
+//! `FLUSH_EVERY`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,11 +11,11 @@ use super::log_queue::{BATCH_BYTES, Destination, LogQueue};
 use crate::observe::access_log::AccessLogFormat;
 use crate::observe::metrics::Metrics;
 
-/// A worker's buffer goes out when it holds [`BATCH_BYTES`], and at the latest after this. Waking the writer costs more than writing a
-/// line does: that is for a hundred of them.
+/// A worker's buffer goes to the writer when it holds [`BATCH_BYTES`], and at the latest after this time. Waking the writer costs more than
+/// writing a line: one wake-up should serve a hundred lines.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
-/// What all workers share of the log.
+/// The part of the access log that all workers share.
 #[derive(Clone)]
 pub struct LogSink {
     pub format: Arc<AccessLogFormat>,
@@ -26,7 +27,7 @@ impl LogSink {
     /// Starts the writer thread. Lost lines are counted in `metrics`.
     ///
     /// # Errors
-    /// The system's, when no thread can be started.
+    /// The system's, if the thread cannot be started.
     pub fn start(
         format: AccessLogFormat,
         destination: impl Destination,
@@ -38,7 +39,7 @@ impl LogSink {
     }
 }
 
-/// One worker's side of the log.
+/// A worker's side of the log.
 pub struct WorkerLog {
     sink: LogSink,
     buffer: Rc<RefCell<Vec<u8>>>,
@@ -50,7 +51,7 @@ impl WorkerLog {
         WorkerLog { sink, buffer: Rc::default(), is_scheduled: Rc::default() }
     }
 
-    /// Lets `append` add a line; it gets the format, the buffer and the request's number.
+    /// Calls `append` to add a line, with the format, the buffer and the request's number.
     pub fn write(&self, append: impl FnOnce(&AccessLogFormat, &mut Vec<u8>, u64)) {
         let count = self.sink.count.fetch_add(1, Relaxed) + 1;
         let mut buffer = self.buffer.borrow_mut();
@@ -68,7 +69,7 @@ impl WorkerLog {
         }
     }
 
-    /// Hands over what is buffered, at the end of the worker.
+    /// Hands the buffered lines to the writer, at the end of the worker.
     pub fn flush(&self) {
         self.sink.queue.push_batch(&mut self.buffer.borrow_mut());
     }

@@ -1,7 +1,7 @@
-//! A worker's time: read when something has happened and used until the next, and the Date field kept for a second.
+//! A worker's clock: the time as it was read last, and the value of the Date field, formatted once a second.
 //!
-//! A request asks for the time in a dozen places. One reading costs as much as finding its route, so only those places read that follow
-//! a wait; the others take what was read last, which a busy worker's requests and an idle one's ticks keep fresh.
+//! A request needs the time in a dozen places, and reading the system's clock costs as much as finding the route. So the clock is read only
+//! after a wait; all other places use the last reading, which requests keep fresh in a busy worker and timer ticks in an idle one.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Clock {
     start: Instant,
     mono_nanos: Cell<u64>,
-    /// What lies between the monotonic reading and the wall's, in nanoseconds.
+    /// The difference of the wall clock and the monotonic reading, in nanoseconds.
     wall_offset: Cell<u64>,
     date_secs: Cell<u64>,
     date: RefCell<String>,
@@ -52,14 +52,14 @@ impl Clock {
         self.set.get().unwrap_or_else(|| self.start.elapsed())
     }
 
-    /// From here on it is `elapsed` after the start until it is set again.
+    /// Stops the clock at `elapsed` after the start, until it is set again.
     #[cfg(test)]
     pub fn set(&self, elapsed: Duration) {
         self.set.set(Some(elapsed));
         self.read();
     }
 
-    /// Reads the wall's clock too, which may be set to another time while the process runs.
+    /// Reads the wall clock too, which may be set to another time while the process runs.
     pub fn follow_wall(&self) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         self.wall_offset.set(wall.saturating_sub(self.read()));
@@ -70,7 +70,7 @@ impl Clock {
         self.mono_nanos.get()
     }
 
-    /// Nanoseconds since 1970, as the wall's clock says.
+    /// Nanoseconds since 1970, by the wall clock.
     pub fn unix_nanos(&self) -> u64 {
         self.wall_offset.get() + self.mono_nanos.get()
     }
@@ -79,7 +79,7 @@ impl Clock {
         self.unix_nanos() / 1_000_000_000
     }
 
-    /// Calls `with` on the Date field's value (RFC 9110 5.6.7); formatting it once a second is all that it costs.
+    /// Calls `with` on the Date field's value (RFC 9110 5.6.7), which is formatted once a second.
     pub fn with_date<T>(&self, with: impl FnOnce(&[u8]) -> T) -> T {
         let secs = self.unix_secs();
         if self.date_secs.replace(secs) != secs {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_date_is_the_one_of_now() {
+    fn date_field_is_current_time() {
         let clock = Clock::new(Instant::now());
         let text = clock.with_date(|d| String::from_utf8(d.to_vec()).expect("ascii"));
         let date = httpdate::parse_http_date(&text).expect("a date");

@@ -1,5 +1,6 @@
-//! Connections spread evenly over the workers. The kernel's hash (SO_REUSEPORT) gives one of four workers twice as many as another, where
-//! there are few: a worker that accepts a connection while another has clearly fewer passes the socket on, and wakes that one's ring.
+//! Spreads connections evenly over the workers. If there are few connections, the kernel's hash (SO_REUSEPORT) gives one of four workers
+//! twice as many as another. So a worker that accepts a connection while another has clearly fewer passes the socket to that worker and
+//! wakes its ring.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -12,10 +13,11 @@ use futures_util::task::AtomicWaker;
 
 use crate::limits;
 
-/// What is clearly fewer: by two, and by a sixteenth. A difference that is smaller is not worth waking another thread.
+/// A worker has clearly fewer connections than another if the difference is more than one and a sixteenth of its connections together. A
+/// smaller difference is not worth waking another thread.
 const SLACK_DIVISOR: usize = 16;
 
-/// An accepted connection that is on no ring.
+/// An accepted connection that is not attached to a ring.
 #[derive(Debug)]
 pub struct AcceptedConnection {
     pub entry: usize,
@@ -23,37 +25,37 @@ pub struct AcceptedConnection {
     pub address: SocketAddr,
 }
 
-/// What others see of a worker's connections, and where they leave those that they pass on to it.
+/// The queue of connections that other workers pass to this worker, and the count of its connections, which other workers read.
 #[repr(align(128))]
 #[derive(Debug, Default)]
 pub struct HandoffQueue {
     served: AtomicUsize,
-    on_the_way: AtomicUsize,
-    /// `None` unless the worker runs.
+    in_transit: AtomicUsize,
+    /// `None` while the worker does not run.
     waiting: Mutex<Option<VecDeque<AcceptedConnection>>>,
     waker: AtomicWaker,
 }
 
-/// What a worker shows of itself while it runs. Aligned so that no two workers write to one cache line.
+/// The state of a worker that other threads read. Aligned so that no two workers write to one cache line.
 #[repr(align(128))]
 #[derive(Debug, Default)]
 pub struct WorkerStatus {
-    /// Requests under way, tunnels included.
+    /// Active requests, tunnels included.
     pub active: AtomicUsize,
-    /// Its ring has carried another byte.
+    /// Heartbeats: bytes that the worker's ring has carried.
     pub beats: AtomicU64,
-    /// Its connections, and those that others pass on to it.
+    /// Counts the worker's connections, and holds those that other workers pass to it.
     pub(in crate::worker) handoff_queue: HandoffQueue,
 }
 
 impl WorkerStatus {
-    /// The worker's thread has started and has not ended.
+    /// Whether the worker's thread has started and has not ended.
     pub fn is_running(&self) -> bool {
         self.handoff_queue.is_open()
     }
 }
 
-/// The worker runs: from when this is dropped it gets nothing more.
+/// Keeps a worker's hand-off queue open; on drop the queue closes and takes no more connections.
 pub struct OpenGuard<'a>(&'a HandoffQueue);
 
 impl HandoffQueue {
@@ -62,19 +64,19 @@ impl HandoffQueue {
         self.served.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Its end.
+    /// Uncounts a connection that has ended.
     pub fn end(&self) {
         self.served.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Connections of the worker, those on their way to it included.
+    /// Connections of the worker, those in transit to it included.
     pub fn load(&self) -> usize {
-        // In this order: one that arrives meanwhile is counted twice rather than not at all.
+        // In this order: a connection that arrives meanwhile is counted twice rather than not at all.
         self.in_transit() + self.served.load(Ordering::Relaxed)
     }
 
     pub fn in_transit(&self) -> usize {
-        self.on_the_way.load(Ordering::Acquire)
+        self.in_transit.load(Ordering::Acquire)
     }
 
     pub fn open(&self) -> OpenGuard<'_> {
@@ -82,37 +84,37 @@ impl HandoffQueue {
         OpenGuard(self)
     }
 
-    /// The worker runs.
+    /// Whether the worker runs.
     pub fn is_open(&self) -> bool {
         self.queue().is_some()
     }
 
-    /// Passes a connection on.
+    /// Passes a connection to the worker, and wakes its ring.
     ///
     /// # Errors
-    /// The connection itself, where the worker is gone or takes too long over what waits already.
+    /// The connection itself, if the worker does not run or its queue holds `HANDOFF_QUEUE_MAX` connections.
     pub fn try_push(&self, accepted: AcceptedConnection) -> Result<(), AcceptedConnection> {
         let mut queue = self.queue();
         let Some(waiting) = queue.as_mut().filter(|waiting| waiting.len() < limits::HANDOFF_QUEUE_MAX) else {
             return Err(accepted);
         };
-        self.on_the_way.fetch_add(1, Ordering::Relaxed);
+        self.in_transit.fetch_add(1, Ordering::Relaxed);
         waiting.push_back(accepted);
         drop(queue);
         self.waker.wake();
         Ok(())
     }
 
-    /// Gives each connection that arrives to `receive`, which begins it; never ends.
-    pub async fn run(&self, receive: impl Fn(AcceptedConnection)) {
+    /// Passes each connection that arrives to `adopt`, which starts its task; never returns.
+    pub async fn run(&self, adopt: impl Fn(AcceptedConnection)) {
         loop {
             let accepted = poll_fn(|cx| {
-                // Before the look: what arrives behind it wakes.
+                // Before the queue is read: a connection that arrives after the read wakes this task.
                 self.waker.register(cx.waker());
                 self.queue().as_mut().and_then(VecDeque::pop_front).map_or(Poll::Pending, Poll::Ready)
             });
-            receive(accepted.await);
-            self.on_the_way.fetch_sub(1, Ordering::Release);
+            adopt(accepted.await);
+            self.in_transit.fetch_sub(1, Ordering::Release);
         }
     }
 
@@ -123,15 +125,15 @@ impl HandoffQueue {
 
 impl Drop for OpenGuard<'_> {
     fn drop(&mut self) {
-        // What still waits is closed with this thread.
+        // Connections that still wait are closed together with the queue.
         let left = self.0.queue().take().map_or(0, |waiting| waiting.len());
-        self.0.on_the_way.fetch_sub(left, Ordering::Release);
+        self.0.in_transit.fetch_sub(left, Ordering::Release);
     }
 }
 
-/// Where a connection goes that worker `own` has accepted, if not to itself.
+/// The queue of the worker that should serve a connection accepted by worker `own`; `None` if `own` should.
 pub fn less_loaded(own: usize, all: &[WorkerStatus]) -> Option<&HandoffQueue> {
-    let loads = all.iter().map(|vitals| (vitals.handoff_queue.load(), &vitals.handoff_queue));
+    let loads = all.iter().map(|status| (status.handoff_queue.load(), &status.handoff_queue));
     let (load, least) = loads.min_by_key(|(load, _)| *load)?;
     is_clearly_fewer(load, all.get(own)?.handoff_queue.load()).then_some(least)
 }
@@ -164,63 +166,63 @@ mod tests {
     }
 
     #[test]
-    fn only_a_clear_difference_moves_a_connection() {
+    fn connection_moves_only_on_clear_difference() {
         for (load, own, moves) in
             [(0, 1, false), (0, 2, true), (15, 16, false), (15, 17, true), (160, 171, false), (160, 172, true)]
         {
             assert_eq!(is_clearly_fewer(load, own), moves, "{own} here, {load} there");
         }
-        let vitals: Vec<WorkerStatus> = (0..3).map(|_| WorkerStatus::default()).collect();
-        assert!(less_loaded(0, &vitals).is_none());
-        (0..2).for_each(|_| vitals[0].handoff_queue.begin());
-        vitals[1].handoff_queue.begin();
-        assert!(std::ptr::eq(less_loaded(0, &vitals).expect("the idle one"), &raw const vitals[2].handoff_queue));
-        assert!(less_loaded(1, &vitals).is_none(), "one is no clear difference");
+        let status: Vec<WorkerStatus> = (0..3).map(|_| WorkerStatus::default()).collect();
+        assert!(less_loaded(0, &status).is_none());
+        (0..2).for_each(|_| status[0].handoff_queue.begin());
+        status[1].handoff_queue.begin();
+        assert!(std::ptr::eq(less_loaded(0, &status).expect("the idle one"), &raw const status[2].handoff_queue));
+        assert!(less_loaded(1, &status).is_none(), "one is no clear difference");
     }
 
     #[test]
-    fn a_full_intake_and_one_that_nobody_empties_give_the_connection_back() {
-        let intake = HandoffQueue::default();
+    fn full_or_closed_queue_returns_the_connection() {
+        let queue = HandoffQueue::default();
         let (_client, one) = accepted();
-        let one = intake.try_push(one).expect_err("not open yet");
-        let opened = intake.open();
-        intake.try_push(one).expect("open");
+        let one = queue.try_push(one).expect_err("not open yet");
+        let opened = queue.open();
+        queue.try_push(one).expect("open");
         let mut clients = Vec::new();
         for _ in 1..limits::HANDOFF_QUEUE_MAX {
             let (client, next) = accepted();
             clients.push(client);
-            intake.try_push(next).expect("there is room");
+            queue.try_push(next).expect("the queue is not full");
         }
         let (_client, last) = accepted();
-        let last = intake.try_push(last).expect_err("full");
-        assert_eq!((intake.in_transit(), intake.load()), (limits::HANDOFF_QUEUE_MAX, limits::HANDOFF_QUEUE_MAX));
+        let last = queue.try_push(last).expect_err("full");
+        assert_eq!((queue.in_transit(), queue.load()), (limits::HANDOFF_QUEUE_MAX, limits::HANDOFF_QUEUE_MAX));
         drop(opened);
-        intake.try_push(last).expect_err("closed");
-        assert_eq!(intake.load(), 0);
+        queue.try_push(last).expect_err("closed");
+        assert_eq!(queue.load(), 0);
     }
 
     #[test]
-    fn a_worker_whose_thread_ends_on_a_bug_is_seen_to_have_ended() {
-        let vitals = Arc::new(WorkerStatus::default());
-        assert!(!vitals.is_running(), "not started yet");
-        let (own, seen) = (Arc::clone(&vitals), Arc::clone(&vitals));
+    fn worker_whose_thread_panics_is_not_running() {
+        let status = Arc::new(WorkerStatus::default());
+        assert!(!status.is_running(), "not started yet");
+        let (own, seen) = (Arc::clone(&status), Arc::clone(&status));
         let worker = thread::spawn(move || {
             let _opened = own.handoff_queue.open();
             assert!(seen.is_running());
             panic!("on purpose");
         });
-        let words = worker.join().expect_err("it panics").downcast::<&str>().expect("a literal");
-        assert_eq!(*words, "on purpose");
-        assert!(!vitals.is_running());
+        let message = worker.join().expect_err("it panics").downcast::<&str>().expect("a literal");
+        assert_eq!(*message, "on purpose");
+        assert!(!status.is_running());
     }
 
     #[test]
-    fn a_sleeping_ring_is_woken_and_takes_the_connection_as_its_own() {
+    fn sleeping_ring_is_woken_and_adopts_connection() {
         for wanted in [DriverPreference::Auto, DriverPreference::Epoll] {
-            let intake = Arc::new(HandoffQueue::default());
+            let queue = Arc::new(HandoffQueue::default());
             let taken = Arc::new(AtomicUsize::new(0));
             let (end, stop) = oneshot::channel::<()>();
-            let (own, count) = (Arc::clone(&intake), Arc::clone(&taken));
+            let (own, count) = (Arc::clone(&queue), Arc::clone(&taken));
             let worker = thread::spawn(move || {
                 let mut driver = Driver::build(wanted).expect("a driver");
                 let _opened = own.open();
@@ -232,7 +234,7 @@ mod tests {
             });
             for number in 1..=20 {
                 let (mut client, mut next) = accepted();
-                while let Err(back) = intake.try_push(next) {
+                while let Err(back) = queue.try_push(next) {
                     next = back;
                 }
                 let sent = Instant::now();
@@ -245,8 +247,8 @@ mod tests {
             }
             end.send(()).expect("it waits for more");
             worker.join().expect("the worker's thread");
-            assert_eq!(intake.load(), 0);
-            intake.try_push(accepted().1).expect_err("the worker is gone");
+            assert_eq!(queue.load(), 0);
+            queue.try_push(accepted().1).expect_err("the worker is gone");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Who holds the process's connections: how many there are, and how many of them come from one address. The workers share the table,
-//! because a bound that each kept by itself would depend on how many there are; it is touched twice in a connection, by no request, and in
-//! parts, so that they seldom wait for each other.
+//! Limits the client connections of the process: their number, and the number that come from one address. The workers share one table,
+//! because a limit for each worker would depend on the number of workers. A connection locks the table twice and a request never; the table
+//! is divided into parts with a lock each, so that workers rarely wait for each other.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -8,28 +8,28 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Parts of the table, each with addresses of its own.
+/// Parts of the table; the hash of an address selects its part.
 const PARTS: usize = 64;
 
-/// The places that the process has for connections.
+/// Limits the client connections of the process, in total and per address.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     taken: AtomicUsize,
     by_address: [Mutex<HashMap<IpAddr, usize>>; PARTS],
-    /// Nobody can choose addresses that share a part.
+    /// Keyed with random numbers, so that clients cannot choose addresses that share a part.
     hash: RandomState,
     max: usize,
     per_address_max: usize,
 }
 
-/// One connection's place; dropping it gives it back.
+/// Permits one connection; returned on drop.
 #[derive(Debug)]
 pub struct ConnectionPermit {
-    places: Arc<ConnectionLimiter>,
+    limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
 }
 
-/// Why there is none.
+/// The limit that denies a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionLimitError {
     Total { max: usize },
@@ -40,12 +40,11 @@ impl std::fmt::Display for ConnectionLimitError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ConnectionLimitError::Total { max } => {
-                write!(f, "all {max} places are taken: raise maxConnections if that is too few")
+                write!(f, "limit of {max} connections reached: raise maxConnections")
             }
-            ConnectionLimitError::PerAddress { max } => write!(
-                f,
-                "its address holds {max} places already: raise maxConnectionsPerAddress if it stands for many clients"
-            ),
+            ConnectionLimitError::PerAddress { max } => {
+                write!(f, "limit of {max} per address reached: raise maxConnectionsPerAddress if it is a proxy or NAT")
+            }
         }
     }
 }
@@ -62,10 +61,10 @@ impl ConnectionLimiter {
         })
     }
 
-    /// A place for a connection from `address`.
+    /// A permit for a connection from `address`.
     ///
     /// # Errors
-    /// All are taken, or all that one address may have.
+    /// The limit in total or per address is reached.
     pub fn try_acquire(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, ConnectionLimitError> {
         let address = network(address);
         if self.taken.fetch_add(1, Relaxed) >= self.max {
@@ -79,7 +78,7 @@ impl ConnectionLimiter {
             return Err(ConnectionLimitError::PerAddress { max: self.per_address_max });
         }
         *of_address += 1;
-        Ok(ConnectionPermit { places: Arc::clone(self), address })
+        Ok(ConnectionPermit { limiter: Arc::clone(self), address })
     }
 
     fn part(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -90,18 +89,18 @@ impl ConnectionLimiter {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut part = self.places.part(self.address);
+        let mut part = self.limiter.part(self.address);
         if let Some(of_address) = part.get_mut(&self.address) {
             *of_address -= 1;
             if *of_address == 0 {
                 part.remove(&self.address);
             }
         }
-        self.places.taken.fetch_sub(1, Relaxed);
+        self.limiter.taken.fetch_sub(1, Relaxed);
     }
 }
 
-/// What counts as one client: an IPv6 host has a whole /64 to take addresses from.
+/// The address that a client is counted under: for IPv6 its /64 network, because one host may use all addresses of a /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -118,40 +117,40 @@ mod tests {
     }
 
     #[test]
-    fn one_address_does_not_take_all_places() {
-        let places = ConnectionLimiter::new(5, 2);
+    fn address_at_its_limit_is_denied_others_are_not() {
+        let limiter = ConnectionLimiter::new(5, 2);
         let held: Vec<ConnectionPermit> =
-            ["192.0.2.1", "::ffff:192.0.2.1"].map(|text| places.try_acquire(ip(text)).expect(text)).into();
-        let refused = places.try_acquire(ip("192.0.2.1")).expect_err("no third one");
+            ["192.0.2.1", "::ffff:192.0.2.1"].map(|text| limiter.try_acquire(ip(text)).expect(text)).into();
+        let refused = limiter.try_acquire(ip("192.0.2.1")).expect_err("no third one");
         assert_eq!(refused, ConnectionLimitError::PerAddress { max: 2 });
-        let other = places.try_acquire(ip("192.0.2.2")).expect("another address has its own");
+        let other = limiter.try_acquire(ip("192.0.2.2")).expect("another address has its own limit");
         drop(held);
-        assert!(places.try_acquire(ip("192.0.2.1")).is_ok());
+        assert!(limiter.try_acquire(ip("192.0.2.1")).is_ok());
         drop(other);
-        assert_eq!(places.taken.load(Relaxed), 0);
+        assert_eq!(limiter.taken.load(Relaxed), 0);
         assert!(
-            places.by_address.iter().all(|part| part.lock().unwrap().is_empty()),
-            "addresses that have gone cost nothing"
+            limiter.by_address.iter().all(|part| part.lock().unwrap().is_empty()),
+            "addresses without connections have no entry"
         );
     }
 
     #[test]
-    fn a_host_cannot_multiply_itself_within_its_network() {
-        let places = ConnectionLimiter::new(5, 2);
-        let _held = ["2001:db8::1", "2001:db8::2"].map(|text| places.try_acquire(ip(text)).expect(text));
-        assert!(places.try_acquire(ip("2001:db8::3")).is_err());
-        assert!(places.try_acquire(ip("2001:db8:0:1::1")).is_ok());
+    fn ipv6_addresses_of_one_64_share_a_limit() {
+        let limiter = ConnectionLimiter::new(5, 2);
+        let _held = ["2001:db8::1", "2001:db8::2"].map(|text| limiter.try_acquire(ip(text)).expect(text));
+        assert!(limiter.try_acquire(ip("2001:db8::3")).is_err());
+        assert!(limiter.try_acquire(ip("2001:db8:0:1::1")).is_ok());
     }
 
     #[test]
-    fn all_addresses_together_take_no_more_than_there_is() {
-        let places = ConnectionLimiter::new(2, 2);
-        let _held = ["192.0.2.1", "192.0.2.2"].map(|text| places.try_acquire(ip(text)).expect(text));
+    fn total_limit_holds_over_all_addresses() {
+        let limiter = ConnectionLimiter::new(2, 2);
+        let _held = ["192.0.2.1", "192.0.2.2"].map(|text| limiter.try_acquire(ip(text)).expect(text));
         assert_eq!(
-            places.try_acquire(ip("192.0.2.3")).expect_err("both are taken"),
+            limiter.try_acquire(ip("192.0.2.3")).expect_err("the total limit is reached"),
             ConnectionLimitError::Total { max: 2 }
         );
-        let addresses: usize = places.by_address.iter().map(|part| part.lock().unwrap().len()).sum();
-        assert_eq!(addresses, 2, "one that is refused leaves nothing behind");
+        let addresses: usize = limiter.by_address.iter().map(|part| part.lock().unwrap().len()).sum();
+        assert_eq!(addresses, 2, "a denied address leaves no entry");
     }
 }

@@ -1,5 +1,5 @@
-//! The reusable memory and state of one exchange. A context is kept between requests and lent to another connection when its own is idle, so
-//! that a warm request allocates nothing and an idle connection holds nothing.
+//! The reusable memory and state of one exchange. A context is kept between requests and lent to another connection when its own is idle,
+//! so that a warm request allocates nothing and an idle connection holds nothing.
 
 use ipnet::IpNet;
 
@@ -42,7 +42,7 @@ pub struct UpstreamResponse {
 }
 
 impl UpstreamResponse {
-    /// Forgets a response; memory stays.
+    /// Clears the response; the memory is kept for the next one.
     pub fn forget(&mut self, buffers: &BufferPool) {
         self.edits.clear();
         self.has_begun = false;
@@ -52,7 +52,7 @@ impl UpstreamResponse {
     }
 }
 
-/// What the path modifiers changed.
+/// The changes that the path modifiers made.
 #[derive(Debug, Default)]
 pub struct PathRewrite {
     pub changed: bool,
@@ -62,7 +62,7 @@ pub struct PathRewrite {
 }
 
 impl ExchangeContext {
-    /// Forgets the last request; memory stays.
+    /// Clears the last request; the memory is kept for the next one.
     pub fn clear(&mut self, buffers: &BufferPool) {
         if self.bytes.capacity() > 0 {
             buffers.give_back(std::mem::take(&mut self.bytes));
@@ -85,12 +85,12 @@ impl ExchangeContext {
         RequestView { head: &self.head, bytes: &self.bytes, edits: &self.edits }
     }
 
-    /// The target as it goes to the server.
+    /// The target as it is sent to the server.
     pub fn target(&self) -> &[u8] {
         if self.path.changed { &self.target } else { self.head.target.of(&self.bytes) }
     }
 
-    /// The request as the middlewares of a chain take it, the read-only facts about it, and the chain's state.
+    /// The input of a chain's middlewares: the request, the read-only information about it, and the chain state.
     pub fn chain_input<'a>(
         &'a mut self,
         peer: &'a ClientInfo,
@@ -98,7 +98,7 @@ impl ExchangeContext {
         now: Now,
     ) -> (Request<'a>, RequestInfo<'a>, &'a mut ChainState) {
         let original_target = self.head.target.of(&self.bytes);
-        let facts = RequestInfo {
+        let info = RequestInfo {
             peer: unmap_ipv4(peer.address.ip()),
             peer_port: peer.address.port(),
             secure: peer.secure,
@@ -112,6 +112,6 @@ impl ExchangeContext {
             client_certs: &peer.certs,
             random: fill_random,
         };
-        (Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits }, facts, &mut self.chain_state)
+        (Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits }, info, &mut self.chain_state)
     }
 }

@@ -6,10 +6,10 @@ use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
 use crate::net::{TimeLimit, Transport};
 
-/// How a worker opens a connection to a server; tests give one that needs no network.
+/// Opens connections to servers; tests implement it without a network.
 pub trait Dial: 'static {
     type Io: Transport + 'static;
 
     /// Opens a connection, TLS included, within `limit`.
-    fn dial(&self, origin: &ServerEndpoint, limit: TimeLimit<'_>) -> impl Future<Output = Result<Self::Io, Cause>>;
+    fn dial(&self, endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> impl Future<Output = Result<Self::Io, Cause>>;
 }

@@ -1,4 +1,4 @@
-//! An entry point as the workers see it: fixed for the life of the process.
+//! An entry point's part of the static configuration, as the workers need it.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ pub struct EntryPoint {
     pub name: String,
     /// Redirect, authentication, compression and white list, for requests that go to frontends.
     pub chain: Chain,
-    /// White list and authentication, for the proxy's own pages.
+    /// White list and authentication, for the internal routes (API, ping, health, metrics, dashboard).
     pub internal_chain: Chain,
-    /// The server that both ask, with forward authentication.
+    /// The authentication server of both chains, if forward authentication is configured.
     pub auth: Option<Box<ServerEndpoint>>,
-    /// Which of the proxy's own pages it carries; `None` if none.
+    /// The internal routes that this entry point serves, if it serves any.
     pub exposed: Option<ExposedRoutes>,
-    /// It answers ACME's HTTP-01 challenges.
+    /// Whether the entry point answers ACME's HTTP-01 challenges.
     pub serves_challenges: bool,
-    /// It takes the REST provider's documents.
+    /// Whether the entry point accepts documents of the REST provider.
     pub serves_rest: bool,
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub trust: TrustedPeers,

@@ -1,6 +1,6 @@
-//! What serves a connection while it has something to say. A connection that idles is a small task; the much larger future that
-//! reads a request, asks a backend and answers is lent to it for as long as requests come, and then to the next one. As many as may wait
-//! with a buffer in hand keep theirs.
+//! The handler pool: free handlers of a worker. An idle connection is a small task; the much larger future that reads a request, forwards
+//! it and writes the response (the handler) is lent to a connection for its requests, and then to the next connection. Up to
+//! `READS_AHEAD_MAX` connections keep their handler while idle.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -8,13 +8,13 @@ use std::cell::RefCell;
 use crate::limits;
 use crate::net::free_list::FreeList;
 
-/// A worker's handlers without a guest, a list for each kind of connection (plain, TLS).
+/// A worker's free handlers, a list for each type of connection (plain, TLS).
 #[derive(Default)]
 pub struct HandlerPool {
-    spare: RefCell<Vec<Box<dyn FreeHandlers>>>,
+    free: RefCell<Vec<Box<dyn FreeHandlers>>>,
 }
 
-/// Those of one kind.
+/// The free list for one type of handler.
 trait FreeHandlers: Any {
     fn trim(&self) -> usize;
 }
@@ -26,28 +26,28 @@ impl<T: 'static> FreeHandlers for FreeList<T> {
 }
 
 impl HandlerPool {
-    /// One that has no guest, or `make`s it.
+    /// A free handler; if there is none, the one that `make` returns.
     pub fn lend<H: 'static>(&self, make: impl FnOnce() -> H) -> H {
-        let spare = self.spare.borrow();
-        spare.iter().find_map(|list| of_kind(&**list)?.take()).unwrap_or_else(make)
+        let free = self.free.borrow();
+        free.iter().find_map(|list| of_type(&**list)?.take()).unwrap_or_else(make)
     }
 
-    /// Keeps it for the next guest; it has none.
+    /// Takes back a handler that serves no connection.
     pub fn give_back<H: 'static>(&self, handler: H) {
-        if let Some(list) = self.spare.borrow().iter().find_map(|list| of_kind(&**list)) {
+        if let Some(list) = self.free.borrow().iter().find_map(|list| of_type(&**list)) {
             return list.put(handler);
         }
         let list = FreeList::new(limits::POOLED_BUFFERS_MAX);
         list.put(handler);
-        self.spare.borrow_mut().push(Box::new(list));
+        self.free.borrow_mut().push(Box::new(list));
     }
 
-    /// Lets those go that nobody has needed since the last call; gives their number.
+    /// Frees the handlers that have not been needed since the last call; returns their number.
     pub fn trim(&self) -> usize {
-        self.spare.borrow().iter().map(|list| list.trim()).sum()
+        self.free.borrow().iter().map(|list| list.trim()).sum()
     }
 }
 
-fn of_kind<H: 'static>(list: &dyn FreeHandlers) -> Option<&FreeList<H>> {
+fn of_type<H: 'static>(list: &dyn FreeHandlers) -> Option<&FreeList<H>> {
     (list as &dyn Any).downcast_ref()
 }

@@ -1,5 +1,5 @@
-//! Log lines on their way out: any thread hands them over, and one thread, which alone may block, writes them. A reader that stands still
-//! or a full disk costs lines, which are counted, and nobody's time.
+//! The queue of a log: any thread pushes lines, and one writer thread, the only one that may block, writes them. A destination that is
+//! stalled or full loses lines, which are counted, and delays no other thread.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -9,26 +9,27 @@ use std::time::Duration;
 
 use crate::limits::{self, Bound};
 
-/// Room of a buffer that many lines are gathered in, and for the line that makes it full, so that buffers do not grow.
+/// A batch of lines is handed over when it holds `BATCH_BYTES`. Its buffer has `LINE_BYTES_USUAL` more, for the line that makes it full, so
+/// that buffers do not grow.
 pub const BATCH_BYTES: usize = 128 * 1024;
 const LINE_BYTES_USUAL: usize = 8 * 1024;
-/// Written buffers that are kept for the next batches: fresh memory costs a page fault for every 4 KiB.
-const SPARE_BUFFERS_MAX: usize = 8;
+/// Written buffers that are kept for the next batches: newly allocated memory costs a page fault for every 4 KiB.
+const FREE_BUFFERS_MAX: usize = 8;
 
-/// Told how many lines were lost, and for want of what: [`Bound::LogQueue`] or [`Bound::LogFile`].
+/// Called with the number of lines lost, and the bound that was exceeded: [`Bound::LogQueue`] or [`Bound::LogFile`].
 type Lost = Arc<dyn Fn(Bound, u64) + Send + Sync>;
 
-/// Buffers on their way back from the writer; looked at once per batch.
+/// Buffers that the writer returns for reuse; locked once per batch.
 type FreeBuffers = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// One log's queue and its writer.
+/// The queue of one log, and its writer.
 #[derive(Clone)]
 pub struct LogQueue {
     commands: Sender<Command>,
     /// Bytes handed over and not yet written.
     queued: Arc<AtomicUsize>,
     lost: Lost,
-    spare: FreeBuffers,
+    free: FreeBuffers,
 }
 
 enum Command {
@@ -37,7 +38,7 @@ enum Command {
     Flush(Sender<()>),
 }
 
-/// Where lines end up; `reopen` follows a rotated file.
+/// The destination of the lines; `reopen` follows a rotated file.
 pub trait Destination: Send + 'static {
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()>;
     fn reopen(&mut self) {}
@@ -52,28 +53,28 @@ impl Destination for io::Stdout {
 }
 
 impl LogQueue {
-    /// Starts the writer, as a thread of that name.
+    /// Starts the writer as a thread called `name`.
     ///
     /// # Errors
-    /// The system's, when no thread can be started.
+    /// The system's, if the thread cannot be started.
     pub fn start(
         name: &str,
         destination: impl Destination,
         lost: impl Fn(Bound, u64) + Send + Sync + 'static,
     ) -> io::Result<LogQueue> {
-        let (commands, orders) = channel();
-        let queue = LogQueue { commands, queued: Arc::default(), lost: Arc::new(lost), spare: Arc::default() };
+        let (commands, commands_in) = channel();
+        let queue = LogQueue { commands, queued: Arc::default(), lost: Arc::new(lost), free: Arc::default() };
         let writer = Writer {
             destination,
             queued: Arc::clone(&queue.queued),
             lost: Arc::clone(&queue.lost),
-            spare: Arc::clone(&queue.spare),
+            free: Arc::clone(&queue.free),
         };
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || writer.run(&orders))?;
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || writer.run(&commands_in))?;
         Ok(queue)
     }
 
-    /// Hands whole lines over; lost where more than [`limits::LOG_QUEUE_BYTES_MAX`] would wait.
+    /// Hands whole lines to the writer. The lines are lost if more than [`limits::LOG_QUEUE_BYTES_MAX`] would wait.
     pub fn push(&self, lines: Vec<u8>) {
         let bytes = lines.len();
         if self.queued.fetch_add(bytes, Relaxed) + bytes > limits::LOG_QUEUE_BYTES_MAX {
@@ -84,18 +85,18 @@ impl LogQueue {
         let _ = self.commands.send(Command::Lines(lines));
     }
 
-    /// Hands over what was gathered in `batch`, and leaves an empty one.
+    /// Hands the lines in `batch` to the writer, and leaves an empty buffer.
     pub fn push_batch(&self, batch: &mut Vec<u8>) {
         if batch.is_empty() {
             return;
         }
         if batch.len() < BATCH_BYTES / 4 {
-            // Few lines wait in a buffer of their size: the queue's bound counts what they say, not the room around it.
+            // Few lines are copied into a buffer of their size: the queue's bound counts bytes of lines, not the capacity of buffers.
             self.push(batch.to_vec());
             batch.clear();
         } else {
-            let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
-            let empty = spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES + LINE_BYTES_USUAL));
+            let free = self.free.lock().ok().and_then(|mut free| free.pop());
+            let empty = free.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES + LINE_BYTES_USUAL));
             self.push(std::mem::replace(batch, empty));
         }
     }
@@ -118,13 +119,13 @@ struct Writer<D> {
     destination: D,
     queued: Arc<AtomicUsize>,
     lost: Lost,
-    spare: FreeBuffers,
+    free: FreeBuffers,
 }
 
 impl<D: Destination> Writer<D> {
-    fn run(mut self, orders: &Receiver<Command>) {
-        while let Ok(order) = orders.recv() {
-            match order {
+    fn run(mut self, commands_in: &Receiver<Command>) {
+        while let Ok(command) = commands_in.recv() {
+            match command {
                 Command::Lines(lines) => self.write(lines),
                 Command::Reopen => self.destination.reopen(),
                 Command::Flush(done) => drop(done.send(())),
@@ -133,15 +134,15 @@ impl<D: Destination> Writer<D> {
     }
 
     fn write(&mut self, mut lines: Vec<u8>) {
-        // A full disk loses lines, never requests; the count says how many.
+        // A full disk loses lines, which are counted, and never requests.
         if self.destination.write_lines(&lines).is_err() {
             (self.lost)(Bound::LogFile, count_of(&lines));
         }
         self.queued.fetch_sub(lines.len(), Relaxed);
         lines.clear();
         let is_batch = (BATCH_BYTES..=BATCH_BYTES + LINE_BYTES_USUAL).contains(&lines.capacity());
-        if let Some(mut spare) = self.spare.lock().ok().filter(|spare| is_batch && spare.len() < SPARE_BUFFERS_MAX) {
-            spare.push(lines);
+        if let Some(mut free) = self.free.lock().ok().filter(|free| is_batch && free.len() < FREE_BUFFERS_MAX) {
+            free.push(lines);
         }
     }
 }
@@ -157,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes a line only when the other end takes it.
+    /// A destination that writes a line only when the test receives it.
     struct Slow(SyncSender<Vec<u8>>);
 
     impl Destination for Slow {
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_that_stands_still_costs_lines_and_nobodys_time() {
+    fn stalled_destination_loses_lines_and_blocks_no_thread() {
         let (taken, reader) = std::sync::mpsc::sync_channel(0);
         let lost: Arc<AtomicU64> = Arc::default();
         let count = Arc::clone(&lost);
@@ -177,27 +178,28 @@ mod tests {
         });
         let queue = queue.expect("a thread");
         let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
-        let room = limits::LOG_QUEUE_BYTES_MAX / line.len();
-        for _ in 0..room + 5 {
+        let fitting = limits::LOG_QUEUE_BYTES_MAX / line.len();
+        for _ in 0..fitting + 5 {
             queue.push(line.clone());
         }
         assert_eq!(lost.load(Relaxed), 5, "beyond the bound each line is counted");
-        for n in 0..room {
+        for n in 0..fitting {
             assert_eq!(reader.recv().expect("a line"), line, "line {n}");
         }
         queue.flush(Duration::from_secs(10));
-        assert!(reader.try_recv().is_err(), "what was lost does not come");
+        assert!(reader.try_recv().is_err(), "lost lines are not written");
         queue.push(b"again\n".to_vec());
-        assert_eq!(reader.recv().expect("there is room again"), b"again\n");
+        assert_eq!(reader.recv().expect("the queue has space again"), b"again\n");
     }
 
     #[test]
-    fn lines_that_cannot_be_written_are_counted() {
+    fn failed_write_counts_lost_lines() {
         let (taken, reader) = std::sync::mpsc::sync_channel(0);
         drop(reader);
         let lost: Arc<Mutex<Vec<(Bound, u64)>>> = Arc::default();
-        let told = Arc::clone(&lost);
-        let queue = LogQueue::start("none", Slow(taken), move |bound, lines| told.lock().unwrap().push((bound, lines)));
+        let counted = Arc::clone(&lost);
+        let queue =
+            LogQueue::start("none", Slow(taken), move |bound, lines| counted.lock().unwrap().push((bound, lines)));
         let queue = queue.expect("a thread");
         queue.push(b"one\ntwo\n".to_vec());
         queue.flush(Duration::from_secs(10));

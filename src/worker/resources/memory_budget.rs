@@ -1,59 +1,60 @@
-//! How much of messages a worker may hold in memory: buffered bodies, error pages, the answers of authentication servers and long heads,
-//! together.
+//! The memory budget: how many bytes of messages a worker may hold, in buffered bodies, error pages, responses of authentication servers
+//! and long heads together.
 
 use std::cell::Cell;
 
 use crate::limits;
 
-/// A worker's allowance.
+/// The bytes of messages that a worker holds; at most `HELD_BYTES_PER_WORKER_MAX`.
 #[derive(Debug, Default)]
 pub struct MemoryBudget {
     pub(in crate::worker) used: Cell<usize>,
-    /// What heads take of it.
+    /// The part of `used` that long heads take.
     heads: Cell<usize>,
 }
 
-/// A part of it that is taken; it is free again when this is dropped.
+/// A reserved part of the budget; returned on drop.
 #[derive(Debug)]
 pub struct Reservation<'w> {
     bytes: usize,
     budget: &'w MemoryBudget,
 }
 
-/// What a long head takes of it, which anybody can send and keep: half of the allowance is left for what the proxy itself needs.
+/// A part of the budget reserved for a long head. Any client can send such a head without an end: heads get at most half of the budget, so
+/// that the other half stays for bodies.
 #[derive(Debug)]
 pub struct HeadReservation<'w>(Reservation<'w>);
 
-/// A body in memory; its bytes count until it is dropped.
+/// A body in memory; its bytes stay reserved until it is dropped.
 #[derive(Debug)]
 pub struct BufferedBody<'w> {
     bytes: Vec<u8>,
-    share: Reservation<'w>,
+    reservation: Reservation<'w>,
 }
 
 impl MemoryBudget {
     pub fn buffer_body(&self) -> BufferedBody<'_> {
-        BufferedBody { bytes: Vec::new(), share: self.reserve() }
+        BufferedBody { bytes: Vec::new(), reservation: self.reserve() }
     }
 
-    /// Bytes that are taken.
+    /// Bytes that are reserved.
     pub fn used(&self) -> usize {
         self.used.get()
     }
 
-    /// An empty share.
+    /// A reservation of 0 bytes.
     pub fn reserve(&self) -> Reservation<'_> {
         Reservation { bytes: 0, budget: self }
     }
 
-    /// An empty share for a head.
+    /// A reservation of 0 bytes for a head.
     pub fn reserve_head(&self) -> HeadReservation<'_> {
         HeadReservation(self.reserve())
     }
 }
 
 impl Reservation<'_> {
-    /// Makes it `bytes` large; false if the worker holds too much already, and then it stays as it is.
+    /// Changes the reservation to `bytes`. Returns false, and changes nothing, if the budget would be exceeded.
     pub fn set(&mut self, bytes: usize) -> bool {
         let used = (self.budget.used.get() - self.bytes).saturating_add(bytes);
         let fits = bytes <= self.bytes || used <= limits::HELD_BYTES_PER_WORKER_MAX;
@@ -66,7 +67,7 @@ impl Reservation<'_> {
 }
 
 impl HeadReservation<'_> {
-    /// As [`Share::set`]; false also if heads take too much.
+    /// As [`Reservation::set`]; returns false also if heads would take more than half of the budget.
     pub fn set(&mut self, bytes: usize) -> bool {
         let Reservation { bytes: before, budget } = self.0;
         let heads = budget.heads.get() - before + bytes;
@@ -91,18 +92,18 @@ impl Drop for Reservation<'_> {
 }
 
 impl<'w> BufferedBody<'w> {
-    /// The bytes, and what they count for as long as the share is kept.
+    /// The bytes and their reservation, which the caller keeps as long as the bytes.
     pub fn into_parts(self) -> (Vec<u8>, Reservation<'w>) {
-        (self.bytes, self.share)
+        (self.bytes, self.reservation)
     }
 
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Takes more in; false if the worker holds too much already, and then nothing is taken.
+    /// Appends `more`. Returns false, and appends nothing, if the budget would be exceeded.
     pub fn push(&mut self, more: &[u8]) -> bool {
-        let fits = self.share.set(self.bytes.len().saturating_add(more.len()));
+        let fits = self.reservation.set(self.bytes.len().saturating_add(more.len()));
         if fits {
             self.bytes.extend_from_slice(more);
         }
@@ -115,12 +116,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_leave_half_to_others_and_bodies_leave_them_the_rest() {
+    fn heads_reserve_at_most_half_of_the_budget() {
         let budget = MemoryBudget::default();
         let half = limits::HELD_BYTES_PER_WORKER_MAX / 2;
         let (mut first, mut second, mut body) = (budget.reserve_head(), budget.reserve_head(), budget.reserve());
         assert!(first.set(half) && !second.set(1) && body.set(half) && !body.set(half + 1));
-        assert!(first.set(half - 1) && second.set(1), "what one gives up another takes");
+        assert!(first.set(half - 1) && second.set(1), "bytes that one head returns, another may reserve");
         drop((first, second));
         let mut third = budget.reserve_head();
         assert!(body.set(half + 100) && third.set(half - 100) && !third.set(half - 99));
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_may_be_held_again() {
+    fn dropped_body_returns_its_reservation() {
         let budget = MemoryBudget::default();
         let block = vec![0; limits::HELD_BYTES_PER_WORKER_MAX / 2 + 1];
         let mut first = budget.buffer_body();

@@ -1,4 +1,5 @@
-//! What a worker lends to its exchanges: buffers, contexts, handlers, memory, permits, clocks and logs. Nothing here knows a protocol.
+//! Objects that a worker lends to its exchanges: buffers, contexts, handlers, memory, permits, clocks and logs. No file here depends on a
+//! protocol.
 
 pub mod access_log;
 pub mod buffers;

@@ -1,15 +1,15 @@
-//! The REST provider as a worker sees it.
+//! The REST provider's interface to the workers.
 
 use std::sync::Arc;
 
-/// Takes a document: the JSON that the client gets back, or why it was refused.
+/// Applies a document; returns the JSON that the client gets back.
 pub type RestHandler = Arc<dyn Fn(&[u8]) -> Result<String, RestUpdateError> + Send + Sync>;
 
-/// Why a document was not taken.
+/// Why a document was not applied.
 #[derive(Debug)]
 pub enum RestUpdateError {
-    /// What is wrong with it.
+    /// The document is invalid, for this reason.
     Invalid(String),
-    /// Another process is about to serve in this one's place.
+    /// A hand-over is in progress: another process is about to take this one's place.
     Later,
 }

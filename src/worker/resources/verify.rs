@@ -1,4 +1,5 @@
-//! Slow checks (bcrypt takes 50 to 300 ms) on a few threads of their own, so that no ring waits for them (docs/reference/drivers.md#blocking-work).
+//! Runs slow checks (bcrypt takes 50 to 300 ms) on a few threads of their own, so that no ring waits for them
+//! (docs/reference/drivers.md#blocking-work).
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ impl VerifyPool {
     /// Starts the threads. They end with the process.
     ///
     /// # Errors
-    /// The system's, when no thread can be started.
+    /// The system's, if a thread cannot be started.
     pub fn start() -> std::io::Result<VerifyPool> {
         let (queue, jobs) = channel::<Job>();
         let jobs = Arc::new(Mutex::new(jobs));
@@ -33,7 +34,7 @@ impl VerifyPool {
                 loop {
                     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     match job {
-                        // The panic is told by its hook; its request gets no verdict, the thread goes on with the next.
+                        // The panic hook logs a panic; its request gets no verdict, and the thread continues with the next job.
                         Ok(job) => drop(std::panic::catch_unwind(AssertUnwindSafe(job))),
                         Err(_) => return,
                     }
@@ -43,13 +44,13 @@ impl VerifyPool {
         Ok(VerifyPool { queue, waiting: Arc::default() })
     }
 
-    /// Runs `check` on one of the threads and gives its verdict.
+    /// Runs `check` on one of the threads and returns its verdict.
     ///
     /// # Errors
-    /// See [`NoVerdict`].
+    /// See [`VerifyError`].
     pub async fn run<T: Send + 'static>(&self, check: impl FnOnce() -> T + Send + 'static) -> Result<T, VerifyError> {
-        let place = QueueSlot::taken(&self.waiting);
-        if place.ahead >= limits::VERIFY_QUEUE_MAX {
+        let slot = QueueSlot::taken(&self.waiting);
+        if slot.ahead >= limits::VERIFY_QUEUE_MAX {
             return Err(VerifyError::QueueFull);
         }
         let (sender, verdict) = oneshot::channel();
@@ -62,13 +63,13 @@ impl VerifyPool {
 /// Why a check gave no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerifyError {
-    /// Too many wait already.
+    /// `VERIFY_QUEUE_MAX` checks wait already.
     QueueFull,
-    /// It panicked.
+    /// The check panicked.
     Failed,
 }
 
-/// A place in the queue, free again when it is dropped: also when the request is.
+/// A slot in the queue, returned on drop: also if the request is dropped before the verdict.
 struct QueueSlot<'a> {
     waiting: &'a AtomicUsize,
     ahead: usize,
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verdict_comes_back_to_the_ring() {
+    fn check_returns_its_verdict_to_the_ring() {
         let pool = VerifyPool::start().expect("threads");
         let mut driver =
             crate::net::driver::Driver::build(crate::net::driver::DriverPreference::Auto).expect("a driver");
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_finds_the_queue_full_does_not_wait() {
+    fn check_with_full_queue_fails_at_once() {
         let pool = VerifyPool::start().expect("threads");
         pool.waiting.store(limits::VERIFY_QUEUE_MAX, Ordering::Relaxed);
         let mut driver =
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_panics_costs_its_own_request_only() {
+    fn panic_in_check_fails_its_own_request_only() {
         let pool = VerifyPool::start().expect("threads");
         let mut driver =
             crate::net::driver::Driver::build(crate::net::driver::DriverPreference::Auto).expect("a driver");

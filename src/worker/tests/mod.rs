@@ -1,5 +1,5 @@
-//! The exchange on a wire in memory: each case runs whole, byte by byte, cut at every position and in random pieces, on both sides and
-//! on both drivers, and has to give the same bytes every time.
+//! Exchanges over connections in memory. Each case runs with its bytes whole, one by one, cut at every position and in random pieces, on
+//! both sides and with both drivers, and must give the same bytes every time.
 
 mod bodies;
 mod bounds;
@@ -11,43 +11,44 @@ mod requests;
 mod simulation;
 mod sizes;
 mod slow;
-mod stage;
+mod harness;
 mod upgrades;
 
-use pipe::{Chop, Step};
-use stage::{Base, Ended, Outcome, Plan, Run};
+use harness::{Base, DialScript, Ended, Run, RunResult};
+use pipe::{ScriptStep, Segmentation};
 
 use crate::net::driver::{Driver, DriverPreference};
 use crate::net::{Duplex, ReadHalf, WriteHalf};
 
-/// Random ways to cut that each case is run in.
+/// The number of random segmentations that each case runs with.
 const SEEDS: u64 = 24;
 
-fn send(text: &str) -> Step {
-    Step::Send(text.as_bytes().to_vec())
+fn send(text: &str) -> ScriptStep {
+    ScriptStep::Send(text.as_bytes().to_vec())
 }
 
-fn until(text: &str) -> Step {
-    Step::Await(text.as_bytes().to_vec())
+fn until(text: &str) -> ScriptStep {
+    ScriptStep::Await(text.as_bytes().to_vec())
 }
 
-/// An origin that waits for the end of each request and answers it.
-fn origin(exchanges: &[(&str, &str)]) -> Plan {
-    Plan::Origin(exchanges.iter().flat_map(|(request, answer)| [until(request), send(answer)]).collect())
+/// An origin that waits for the end of each request and sends its response.
+fn origin(exchanges: &[(&str, &str)]) -> DialScript {
+    DialScript::Origin(exchanges.iter().flat_map(|(request, response)| [until(request), send(response)]).collect())
 }
 
-/// A case: who says what, and what must come out of it.
+/// A case: the scripts of the peers, and the expected result.
 struct Case {
-    client: Vec<Step>,
-    plans: Vec<Plan>,
-    /// What the client gets, each line ended by LF; chunks joined into one.
+    client: Vec<ScriptStep>,
+    dial_scripts: Vec<DialScript>,
+    /// The bytes that the client receives, each line ended by LF; chunks joined into one.
     client_gets: &'static str,
-    /// What each connection to an origin gets.
+    /// The bytes that each connection to an origin receives.
     origins_get: Vec<&'static str>,
     ended: Ended,
     pooled: usize,
-    /// How the client's bytes are cut does not change what happens. Not so where it matters whether something arrived in time.
+    /// Whether the case also runs with the client's bytes cut. False if the result depends on whether bytes have arrived in time.
     cuts_client: bool,
+    /// The same for the bytes of the origins.
     cuts_origin: bool,
 }
 
@@ -55,7 +56,7 @@ impl Default for Case {
     fn default() -> Self {
         Case {
             client: Vec::new(),
-            plans: Vec::new(),
+            dial_scripts: Vec::new(),
             client_gets: "",
             origins_get: Vec::new(),
             ended: Ended::Orderly,
@@ -67,54 +68,55 @@ impl Default for Case {
 }
 
 impl Case {
-    /// Runs the case in all ways to cut it, on both drivers.
+    /// Runs the case in all segmentations, with both drivers.
     fn check(self) {
         on_both_drivers(async || {
             let base = Base::new();
-            let expected = Outcome {
+            let expected = RunResult {
                 client: self.client_gets.to_owned(),
                 origins: self.origins_get.iter().map(|text| (*text).to_owned()).collect(),
-                dials: self.plans.len(),
+                dials: self.dial_scripts.len(),
                 dialled: Vec::new(),
                 ended: self.ended,
                 pooled: self.pooled,
             };
-            for (client_chop, origin_chop) in self.ways() {
-                let run = Run { client_chop, origin_chop, ..Run::new(&self.client, &self.plans) };
-                // Whose turn it is depends on the runs before.
-                let outcome = Outcome { dialled: Vec::new(), ..run.play(&base).await };
-                assert_eq!(outcome, expected, "client {client_chop:?}, origin {origin_chop:?}");
+            for (client_segmentation, origin_segmentation) in self.segmentations() {
+                let run =
+                    Run { client_segmentation, origin_segmentation, ..Run::new(&self.client, &self.dial_scripts) };
+                // The server that is dialled depends on the runs before.
+                let outcome = RunResult { dialled: Vec::new(), ..run.play(&base).await };
+                assert_eq!(outcome, expected, "client {client_segmentation:?}, origin {origin_segmentation:?}");
             }
         });
     }
 
-    fn ways(&self) -> Vec<(Chop, Chop)> {
-        let length = |script: &[Step]| -> usize {
-            script.iter().map(|step| if let Step::Send(bytes) = step { bytes.len() } else { 0 }).sum()
+    fn segmentations(&self) -> Vec<(Segmentation, Segmentation)> {
+        let length = |script: &[ScriptStep]| -> usize {
+            script.iter().map(|step| if let ScriptStep::Send(bytes) = step { bytes.len() } else { 0 }).sum()
         };
-        let origin_bytes = self.plans.iter().map(|plan| match plan {
-            Plan::Origin(script) | Plan::Takes(_, script) | Plan::Breaks(_, script) => length(script),
-            Plan::Refuse | Plan::TimeOut => 0,
+        let origin_bytes = self.dial_scripts.iter().map(|dial_script| match dial_script {
+            DialScript::Origin(script) | DialScript::Takes(_, script) | DialScript::Breaks(_, script) => length(script),
+            DialScript::Refuse | DialScript::TimeOut => 0,
         });
-        // What the proxy sends is cut at the same places, and may be longer than what it received.
+        // The bytes that the proxy sends are cut at the same positions, and may be longer than the bytes that it received.
         let origin_cuts = origin_bytes.max().unwrap_or_default() + 300;
         let client_cuts = length(&self.client) + 300;
-        let mut ways = vec![(Chop::Whole, Chop::Whole)];
+        let mut segmentations = vec![(Segmentation::Whole, Segmentation::Whole)];
         if self.cuts_client {
-            ways.push((Chop::Bytes, Chop::Whole));
-            ways.extend((1..client_cuts).map(|at| (Chop::At(at), Chop::Whole)));
-            ways.extend((0..SEEDS).map(|seed| (Chop::Seed(seed), Chop::Whole)));
+            segmentations.push((Segmentation::Bytes, Segmentation::Whole));
+            segmentations.extend((1..client_cuts).map(|at| (Segmentation::At(at), Segmentation::Whole)));
+            segmentations.extend((0..SEEDS).map(|seed| (Segmentation::Seed(seed), Segmentation::Whole)));
         }
         if self.cuts_origin {
-            ways.push((Chop::Whole, Chop::Bytes));
-            ways.extend((1..origin_cuts).map(|at| (Chop::Whole, Chop::At(at))));
-            ways.extend((0..SEEDS).map(|seed| (Chop::Whole, Chop::Seed(seed))));
+            segmentations.push((Segmentation::Whole, Segmentation::Bytes));
+            segmentations.extend((1..origin_cuts).map(|at| (Segmentation::Whole, Segmentation::At(at))));
+            segmentations.extend((0..SEEDS).map(|seed| (Segmentation::Whole, Segmentation::Seed(seed))));
         }
         if self.cuts_client && self.cuts_origin {
-            ways.push((Chop::Bytes, Chop::Bytes));
-            ways.extend((0..SEEDS).map(|seed| (Chop::Seed(seed), Chop::Seed(seed + SEEDS))));
+            segmentations.push((Segmentation::Bytes, Segmentation::Bytes));
+            segmentations.extend((0..SEEDS).map(|seed| (Segmentation::Seed(seed), Segmentation::Seed(seed + SEEDS))));
         }
-        ways
+        segmentations
     }
 }
 
@@ -132,8 +134,8 @@ fn on_both_drivers(mut work: impl AsyncFnMut()) {
     assert!(ran > 0);
 }
 
-/// Bytes off the wire in a form that two runs can be compared in: CRLF as LF, chunks joined, and without the fields that every message
-/// gets (Date, the proxy's word on the client), which tests/http looks at.
+/// Received bytes in a form in which two runs can be compared: CRLF as LF, chunks joined, and without the fields that the proxy adds to
+/// every message (Date, forwarding fields), which tests/http checks.
 fn text(wire: &[u8]) -> String {
     let joined = join_chunks(wire);
     let text = String::from_utf8_lossy(&joined).replace("\r\n", "\n");
@@ -141,7 +143,7 @@ fn text(wire: &[u8]) -> String {
     text.split_inclusive('\n').filter(|line| !adds.iter().any(|name| line.starts_with(name))).collect()
 }
 
-/// Each chunked body as one chunk. A body that stops short of its last chunk ends in `[cut]`.
+/// Joins each chunked body into one chunk. A body without its last chunk ends in `[cut]`.
 fn join_chunks(wire: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = wire;

@@ -1,4 +1,4 @@
-//! A connection in memory that is as unkind as a network: it delivers in any pieces, late, breaks off anywhere, and resets.
+//! A connection in memory with the faults of a network: it delivers bytes in any pieces, with delays, breaks off anywhere, and resets.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,69 +6,73 @@ use std::task::{Context, Poll};
 
 use super::halves::{self, FarEnd, NearEnd};
 
-/// What the peer at the other end of a connection does, in order. After the last step it stays silent until the proxy closes.
+/// A step in the script of a peer. After the last step the peer sends nothing, and waits until the proxy closes the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum ScriptStep {
     Send(Vec<u8>),
-    /// Goes on once these bytes have come in, behind what was awaited before.
+    /// Waits until these bytes have been received, behind the bytes awaited before.
     Await(Vec<u8>),
-    /// No more bytes from this side; it still listens.
+    /// Sends a FIN; the peer still receives.
     Close,
     Reset,
 }
 
-/// In which pieces bytes travel, both ways.
+/// The pieces in which bytes are delivered, in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Chop {
+pub enum Segmentation {
     Whole,
     Bytes,
-    /// One cut, and a pause there, so that the proxy acts on what it has.
+    /// A single cut, and a pause there, so that the proxy acts on the bytes before it.
     At(usize),
     /// Random pieces and pauses.
     Seed(u64),
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Lane {
+struct Direction {
     pause: u32,
     paused_at: Option<usize>,
 }
 
-/// Looks that the proxy gets at a cut before the rest arrives.
+/// How often the proxy is polled at a cut before the rest arrives.
 const PAUSE_AT_CUT: u32 = 8;
 
-/// One peer: its script, and what it has heard.
+/// A peer with a script, and the bytes that it has received.
 #[derive(Debug)]
-pub struct Peer {
-    script: VecDeque<Step>,
-    chop: Chop,
+pub struct ScriptedPeer {
+    script: VecDeque<ScriptStep>,
+    segmentation: Segmentation,
     random: u64,
-    /// The pauses of its sending and of its hearing: both go on at once.
-    sending: Lane,
-    hearing: Lane,
+    /// The pauses of both directions, which are independent.
+    sending: Direction,
+    receiving: Direction,
     sent: usize,
-    pub heard: Vec<u8>,
+    pub received: Vec<u8>,
     awaited: usize,
-    /// Takes no more than so many bytes and then stands still.
+    /// The peer receives so many bytes and then stalls.
     pub takes_max: usize,
-    /// Breaks off once it has heard so many bytes.
+    /// The peer breaks the connection once it has received so many bytes.
     pub breaks_at: usize,
     pub near: NearEnd,
 }
 
-pub type Shared = halves::Shared<Peer>;
-pub type Wire = halves::Wire<Peer>;
+pub type Shared = halves::Shared<ScriptedPeer>;
+pub type Wire = halves::Wire<ScriptedPeer>;
 
-impl Peer {
-    pub fn new(script: &[Step], chop: Chop) -> Self {
-        Peer {
-            script: script.iter().filter(|step| **step != Step::Send(Vec::new())).cloned().collect(),
-            chop,
-            random: if let Chop::Seed(seed) = chop { seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1 } else { 1 },
-            sending: Lane::default(),
-            hearing: Lane::default(),
+impl ScriptedPeer {
+    pub fn new(script: &[ScriptStep], segmentation: Segmentation) -> Self {
+        ScriptedPeer {
+            script: script.iter().filter(|step| **step != ScriptStep::Send(Vec::new())).cloned().collect(),
+            segmentation,
+            random: if let Segmentation::Seed(seed) = segmentation {
+                seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1
+            } else {
+                1
+            },
+            sending: Direction::default(),
+            receiving: Direction::default(),
             sent: 0,
-            heard: Vec::new(),
+            received: Vec::new(),
             awaited: 0,
             takes_max: usize::MAX,
             breaks_at: usize::MAX,
@@ -88,48 +92,53 @@ impl Peer {
         self.random % below
     }
 
-    /// The step that is due, after those that have come true.
-    fn due(&mut self) -> Option<Step> {
-        while let Some(Step::Await(marker)) = self.script.front() {
-            let found = memchr::memmem::find(&self.heard[self.awaited..], marker)?;
+    /// The current step of the script, behind the awaited bytes that have been received.
+    fn current_step(&mut self) -> Option<ScriptStep> {
+        while let Some(ScriptStep::Await(marker)) = self.script.front() {
+            let found = memchr::memmem::find(&self.received[self.awaited..], marker)?;
             self.awaited += found + marker.len();
             self.script.pop_front();
         }
         self.script.front().cloned()
     }
 
-    /// How much of `want` bytes travels now; `None` while the connection pauses.
-    fn piece(&mut self, lane: fn(&mut Peer) -> &mut Lane, travelled: usize, want: usize) -> Option<usize> {
-        if lane(self).pause > 0 {
-            lane(self).pause -= 1;
+    /// How many of `want` bytes are delivered now; `None` while the connection pauses. `delivered` is the number before.
+    fn piece(
+        &mut self,
+        direction: fn(&mut ScriptedPeer) -> &mut Direction,
+        delivered: usize,
+        want: usize,
+    ) -> Option<usize> {
+        if direction(self).pause > 0 {
+            direction(self).pause -= 1;
             return None;
         }
-        let (size, pause) = match self.chop {
-            Chop::Whole => (want, 0),
-            Chop::Bytes => (1, 1),
-            Chop::At(cut) if travelled < cut => ((cut - travelled).min(want), 0),
-            Chop::At(cut) if travelled == cut => (want, PAUSE_AT_CUT),
-            Chop::At(_) => (want, 0),
-            Chop::Seed(_) => (1 + self.next_random(want as u64) as usize, self.next_random(4) as u32),
+        let (size, pause) = match self.segmentation {
+            Segmentation::Whole => (want, 0),
+            Segmentation::Bytes => (1, 1),
+            Segmentation::At(cut) if delivered < cut => ((cut - delivered).min(want), 0),
+            Segmentation::At(cut) if delivered == cut => (want, PAUSE_AT_CUT),
+            Segmentation::At(_) => (want, 0),
+            Segmentation::Seed(_) => (1 + self.next_random(want as u64) as usize, self.next_random(4) as u32),
         };
-        if pause > 0 && lane(self).paused_at.replace(travelled) != Some(travelled) {
-            lane(self).pause = pause - 1;
+        if pause > 0 && direction(self).paused_at.replace(delivered) != Some(delivered) {
+            direction(self).pause = pause - 1;
             return None;
         }
         Some(size)
     }
 }
 
-impl FarEnd for Peer {
+impl FarEnd for ScriptedPeer {
     fn near(&mut self) -> &mut NearEnd {
         &mut self.near
     }
 
     fn poll_read(&mut self, cx: &Context<'_>, room: usize) -> Poll<io::Result<Vec<u8>>> {
-        match self.due() {
-            Some(Step::Send(bytes)) => {
-                let travelled = self.sent;
-                let Some(size) = self.piece(|peer| &mut peer.sending, travelled, bytes.len().min(room)) else {
+        match self.current_step() {
+            Some(ScriptStep::Send(bytes)) => {
+                let delivered = self.sent;
+                let Some(size) = self.piece(|peer| &mut peer.sending, delivered, bytes.len().min(room)) else {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 };
@@ -137,40 +146,40 @@ impl FarEnd for Peer {
                 if size == bytes.len() {
                     self.script.pop_front();
                 } else {
-                    self.script[0] = Step::Send(bytes[size..].to_vec());
+                    self.script[0] = ScriptStep::Send(bytes[size..].to_vec());
                 }
                 Poll::Ready(Ok(bytes[..size].to_vec()))
             }
-            Some(Step::Close) => Poll::Ready(Ok(Vec::new())),
-            Some(Step::Reset) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Some(Step::Await(_)) | None if self.near.finished => Poll::Ready(Ok(Vec::new())),
-            Some(Step::Await(_)) | None => self.near.wait(cx),
+            Some(ScriptStep::Close) => Poll::Ready(Ok(Vec::new())),
+            Some(ScriptStep::Reset) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            Some(ScriptStep::Await(_)) | None if self.near.finished => Poll::Ready(Ok(Vec::new())),
+            Some(ScriptStep::Await(_)) | None => self.near.wait(cx),
         }
     }
 
     fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.heard.len() >= self.breaks_at || self.due() == Some(Step::Reset) {
+        if self.received.len() >= self.breaks_at || self.current_step() == Some(ScriptStep::Reset) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let travelled = self.heard.len();
-        let want = bytes.len().min(self.takes_max.saturating_sub(travelled)).min(self.breaks_at - travelled);
+        let delivered = self.received.len();
+        let want = bytes.len().min(self.takes_max.saturating_sub(delivered)).min(self.breaks_at - delivered);
         if want == 0 {
             return Poll::Pending;
         }
-        let Some(size) = self.piece(|peer| &mut peer.hearing, travelled, want) else {
+        let Some(size) = self.piece(|peer| &mut peer.receiving, delivered, want) else {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };
-        self.heard.extend_from_slice(&bytes[..size]);
+        self.received.extend_from_slice(&bytes[..size]);
         self.near.wake();
         Poll::Ready(Ok(size))
     }
 
     fn is_silent(&mut self) -> bool {
-        matches!(self.due(), Some(Step::Await(_)) | None) && !self.near.finished
+        matches!(self.current_step(), Some(ScriptStep::Await(_)) | None) && !self.near.finished
     }
 
     fn is_gone(&mut self) -> bool {
-        matches!(self.due(), Some(Step::Close | Step::Reset))
+        matches!(self.current_step(), Some(ScriptStep::Close | ScriptStep::Reset))
     }
 }

@@ -1,4 +1,4 @@
-//! Requests and answers in step: keep-alive, pipelining, versions, answers of the proxy itself, and what must never reach an origin.
+//! Requests and their responses: keep-alive, pipelining, versions, local replies, and requests that must never reach an origin.
 
 use super::*;
 
@@ -6,7 +6,7 @@ const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
-fn a_get_and_another_on_the_same_two_connections() {
+fn two_requests_share_both_connections() {
     let second = "HTTP/1.1 201 Created\r\nX-Two: 2\r\nContent-Length: 3\r\n\r\ntwo";
     Case {
         client: vec![
@@ -14,9 +14,9 @@ fn a_get_and_another_on_the_same_two_connections() {
             until("\r\n\r\nok"),
             send("GET /b?c=%2F HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n"),
             until("two"),
-            Step::Close,
+            ScriptStep::Close,
         ],
-        plans: vec![origin(&[("\r\n\r\n", OK), ("\r\n\r\n", second)])],
+        dial_scripts: vec![origin(&[("\r\n\r\n", OK), ("\r\n\r\n", second)])],
         client_gets: "HTTP/1.1 200 OK\nContent-Length: 2\n\nokHTTP/1.1 201 Created\nX-Two: 2\nContent-Length: 3\n\ntwo",
         origins_get: vec!["GET /a HTTP/1.1\nHost: a\n\nGET /b?c=%2F HTTP/1.1\nHost: a\nX-A: b\n\n"],
         pooled: 1,
@@ -25,37 +25,38 @@ fn a_get_and_another_on_the_same_two_connections() {
     .check();
 }
 
-/// Bytes that are said to be the last ones wait for the end (`pipe` sees to it that it follows at once); others must not.
+/// The last bytes of a connection are sent together with its FIN (`pipe` checks that the FIN follows at once); other bytes must not wait.
 #[test]
-fn only_the_last_answer_of_a_connection_leaves_with_its_end() {
+fn only_last_response_is_sent_with_fin() {
     on_both_drivers(async || {
         let base = Base::new();
-        let late = "HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n";
-        let long = format!("{late}{}", "x".repeat(400));
+        let long_head = "HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n";
+        let long = format!("{long_head}{}", "x".repeat(400));
         let closing = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        for (asked, answer, origin_chop, leaves) in [
-            (closing, OK, Chop::Whole, true),
-            (closing, &long, Chop::At(late.len()), true),
-            (closing, "nonsense", Chop::Whole, true),
-            ("GET / HTTP/1.1\r\nHost: none\r\nContent-Length: 9\r\n\r\n", OK, Chop::Whole, true),
-            ("nonsense\r\n\r\n", OK, Chop::Whole, true),
-            (GET, OK, Chop::Whole, false),
-            (GET, &long, Chop::At(late.len()), false),
+        for (request, response, origin_segmentation, with_fin) in [
+            (closing, OK, Segmentation::Whole, true),
+            (closing, &long, Segmentation::At(long_head.len()), true),
+            (closing, "nonsense", Segmentation::Whole, true),
+            ("GET / HTTP/1.1\r\nHost: none\r\nContent-Length: 9\r\n\r\n", OK, Segmentation::Whole, true),
+            ("nonsense\r\n\r\n", OK, Segmentation::Whole, true),
+            (GET, OK, Segmentation::Whole, false),
+            (GET, &long, Segmentation::At(long_head.len()), false),
         ] {
-            let (client, plans) = ([send(asked), until("\r\n\r\n"), Step::Close], [origin(&[("\r\n\r\n", answer)])]);
-            let outcome = Run { origin_chop, ..Run::new(&client, &plans) }.play(&base).await;
-            assert!(outcome.client.starts_with("HTTP/1.1 "), "{asked}: {}", outcome.client);
-            assert_eq!(base.left_with_the_end.get(), leaves, "{asked} {answer}");
+            let (client, dial_scripts) =
+                ([send(request), until("\r\n\r\n"), ScriptStep::Close], [origin(&[("\r\n\r\n", response)])]);
+            let outcome = Run { origin_segmentation, ..Run::new(&client, &dial_scripts) }.play(&base).await;
+            assert!(outcome.client.starts_with("HTTP/1.1 "), "{request}: {}", outcome.client);
+            assert_eq!(base.sent_with_fin.get(), with_fin, "{request} {response}");
         }
     });
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order_one_at_a_time() {
+fn pipelined_requests_are_served_in_order() {
     let pipeline = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyzGET /3 HTTP/1.1\r\nHost: a\r\n\r\n";
     Case {
-        client: vec![send(pipeline), until("three"), Step::Close],
-        plans: vec![origin(&[
+        client: vec![send(pipeline), until("three"), ScriptStep::Close],
+        dial_scripts: vec![origin(&[
             ("/1 ", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none"),
             ("xyz", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n"),
             ("/3 ", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthree"),
@@ -71,16 +72,19 @@ fn pipelined_requests_are_answered_in_order_one_at_a_time() {
 }
 
 #[test]
-fn a_head_response_keeps_its_length_and_has_no_body() {
+fn head_response_keeps_length_without_body() {
     Case {
         client: vec![
             send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"),
             until("\r\n\r\n"),
             send(GET),
             until("ok"),
-            Step::Close,
+            ScriptStep::Close,
         ],
-        plans: vec![origin(&[("\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"), ("\r\n\r\n", OK)])],
+        dial_scripts: vec![origin(&[
+            ("\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
+            ("\r\n\r\n", OK),
+        ])],
         client_gets: "HTTP/1.1 200 OK\nContent-Length: 5000\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nok",
         origins_get: vec!["HEAD / HTTP/1.1\nHost: a\n\nGET /a HTTP/1.1\nHost: a\n\n"],
         pooled: 1,
@@ -90,10 +94,10 @@ fn a_head_response_keeps_its_length_and_has_no_body() {
 }
 
 #[test]
-fn bodiless_statuses_end_at_their_head() {
+fn responses_204_and_304_have_no_body() {
     Case {
-        client: vec![send(GET), until("\r\n\r\n"), send(GET), until("\r\n\r\n"), send(GET), until("ok"), Step::Close],
-        plans: vec![origin(&[
+        client: vec![send(GET), until("\r\n\r\n"), send(GET), until("\r\n\r\n"), send(GET), until("ok"), ScriptStep::Close],
+        dial_scripts: vec![origin(&[
             ("\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"),
             ("\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 77\r\n\r\n"),
             ("\r\n\r\n", OK),
@@ -109,10 +113,10 @@ fn bodiless_statuses_end_at_their_head() {
 }
 
 #[test]
-fn a_client_of_http_1_0_is_closed_unless_it_asks_for_more() {
+fn http_1_0_connection_closes_unless_keep_alive() {
     Case {
         client: vec![send("GET / HTTP/1.0\r\nHost: a\r\n\r\n")],
-        plans: vec![origin(&[("\r\n\r\n", OK)])],
+        dial_scripts: vec![origin(&[("\r\n\r\n", OK)])],
         client_gets: "HTTP/1.0 200 OK\nContent-Length: 2\nConnection: close\n\nok",
         origins_get: vec!["GET / HTTP/1.1\nHost: a\n\n"],
         pooled: 1,
@@ -125,7 +129,7 @@ fn a_client_of_http_1_0_is_closed_unless_it_asks_for_more() {
             until("ok"),
             send("GET / HTTP/1.0\r\nHost: a\r\n\r\n"),
         ],
-        plans: vec![origin(&[("\r\n\r\n", OK), ("\r\n\r\n", OK)])],
+        dial_scripts: vec![origin(&[("\r\n\r\n", OK), ("\r\n\r\n", OK)])],
         client_gets: "HTTP/1.0 200 OK\nContent-Length: 2\nConnection: keep-alive\n\nokHTTP/1.0 200 OK\nContent-Length: 2\nConnection: close\n\nok",
         origins_get: vec!["GET / HTTP/1.1\nHost: a\n\nGET / HTTP/1.1\nHost: a\n\n"],
         pooled: 1,
@@ -135,12 +139,12 @@ fn a_client_of_http_1_0_is_closed_unless_it_asks_for_more() {
 }
 
 #[test]
-fn after_connection_close_nothing_more_is_read() {
+fn request_behind_connection_close_is_not_read() {
     Case {
         client: vec![send(
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n",
         )],
-        plans: vec![origin(&[("\r\n\r\n", OK)])],
+        dial_scripts: vec![origin(&[("\r\n\r\n", OK)])],
         client_gets: "HTTP/1.1 200 OK\nContent-Length: 2\nConnection: close\n\nok",
         origins_get: vec!["GET / HTTP/1.1\nHost: a\n\n"],
         pooled: 1,
@@ -150,11 +154,11 @@ fn after_connection_close_nothing_more_is_read() {
 }
 
 #[test]
-fn informational_responses_are_left_out() {
-    let answer = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+fn informational_responses_are_dropped() {
+    let response = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     Case {
-        client: vec![send(GET), until("ok"), Step::Close],
-        plans: vec![origin(&[("\r\n\r\n", answer)])],
+        client: vec![send(GET), until("ok"), ScriptStep::Close],
+        dial_scripts: vec![origin(&[("\r\n\r\n", response)])],
         client_gets: "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
         origins_get: vec!["GET /a HTTP/1.1\nHost: a\n\n"],
         pooled: 1,
@@ -164,7 +168,7 @@ fn informational_responses_are_left_out() {
 }
 
 #[test]
-fn answers_of_the_proxy_keep_the_connection_when_no_body_is_announced() {
+fn local_reply_without_request_body_keeps_connection() {
     let none = "GET /none HTTP/1.1\r\nHost: a\r\n\r\n";
     Case {
         client: vec![
@@ -174,7 +178,7 @@ fn answers_of_the_proxy_keep_the_connection_when_no_body_is_announced() {
             until("\r\n\r\n"),
             send(none),
             until("Service Unavailable"),
-            Step::Close,
+            ScriptStep::Close,
         ],
         client_gets: "HTTP/1.1 401 Unauthorized\nContent-Type: text/plain\nWww-Authenticate: Basic realm=\"traefik\"\nContent-Length: 17\n\n401 Unauthorized\nHTTP/1.1 307 Temporary Redirect\nContent-Type: text/plain; charset=utf-8\nLocation: http://b/new/x\nContent-Length: 18\n\nHTTP/1.1 503 Service Unavailable\nContent-Type: text/plain; charset=utf-8\nRetry-After: 5\nContent-Length: 19\n\nService Unavailable",
         ..Case::default()
@@ -183,7 +187,7 @@ fn answers_of_the_proxy_keep_the_connection_when_no_body_is_announced() {
 }
 
 #[test]
-fn answers_of_the_proxy_close_when_a_body_is_still_to_come() {
+fn local_reply_with_unread_request_body_closes_connection() {
     Case {
         client: vec![send(
             "POST /auth HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n0123456789",
@@ -195,12 +199,12 @@ fn answers_of_the_proxy_close_when_a_body_is_still_to_come() {
 }
 
 #[test]
-fn while_the_process_drains_each_answer_ends_its_connection() {
+fn response_while_draining_closes_connection() {
     on_both_drivers(async || {
         let base = Base::new();
-        let plans = [origin(&[("\r\n\r\n", OK)])];
+        let dial_scripts = [origin(&[("\r\n\r\n", OK)])];
         let client = [send(GET)];
-        let outcome = Run { draining: true, ..Run::new(&client, &plans) }.play(&base).await;
+        let outcome = Run { draining: true, ..Run::new(&client, &dial_scripts) }.play(&base).await;
         assert_eq!(outcome.client, "HTTP/1.1 200 OK\nContent-Length: 2\nConnection: close\n\nok");
         assert_eq!(outcome.pooled, 0);
         let client = [send("GET /none HTTP/1.1\r\nHost: a\r\n\r\n")];
@@ -210,7 +214,7 @@ fn while_the_process_drains_each_answer_ends_its_connection() {
 }
 
 #[test]
-fn what_could_be_read_in_two_ways_is_refused_and_no_origin_hears_of_it() {
+fn ambiguous_request_is_rejected_with_400() {
     let smuggled = "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n";
     let heads = [
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -232,11 +236,12 @@ fn what_could_be_read_in_two_ways_is_refused_and_no_origin_hears_of_it() {
     on_both_drivers(async || {
         let base = Base::new();
         for head in heads {
-            for chop in [Chop::Whole, Chop::Bytes, Chop::Seed(1), Chop::Seed(2)] {
+            for segmentation in [Segmentation::Whole, Segmentation::Bytes, Segmentation::Seed(1), Segmentation::Seed(2)]
+            {
                 let client = [send(head), send(smuggled)];
-                let outcome = Run { client_chop: chop, ..Run::new(&client, &[]) }.play(&base).await;
+                let outcome = Run { client_segmentation: segmentation, ..Run::new(&client, &[]) }.play(&base).await;
                 assert!(outcome.client.starts_with("HTTP/1.1 400 "), "{head:?}: {outcome:?}");
-                assert_eq!(outcome.client.matches("HTTP/1.").count(), 1, "{head:?}: one answer, then the end");
+                assert_eq!(outcome.client.matches("HTTP/1.").count(), 1, "{head:?}: one response, then the end");
                 assert!(outcome.client.contains("Connection: close"), "{head:?}");
             }
         }

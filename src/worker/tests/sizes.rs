@@ -1,5 +1,5 @@
-//! What a connection costs in memory: its task while it idles, and the handler that is lent to it while it is served. A handler is as
-//! large as the largest moment of a request, so what few requests need is boxed. `cargo nextest run sizes --no-capture` shows the figures.
+//! The memory that a connection takes: its task, and the handler that is lent to it while it is served. A handler is as large as the
+//! largest state of a request, so futures that few requests need are boxed. `cargo nextest run sizes --no-capture` shows the figures.
 
 use crate::net::tcp::{TcpReader, TcpWriter};
 use crate::net::{Duplex, tls_stream};
@@ -10,11 +10,11 @@ use crate::worker::request::exchange::handle_request;
 use crate::worker::resources::context::ExchangeContext;
 use crate::worker::upstream::connection::{NetworkDial, UpstreamConnection};
 
-/// A connection's task, idle or not.
+/// The largest size of a connection's task, idle or not.
 const TASK_BYTES_MAX: usize = 448;
-/// What is lent to a busy one besides.
+/// The largest size of the handler that is lent to an active connection.
 const HANDLER_BYTES_MAX: usize = 3200;
-/// A connection to a backend moves between the pool and its requests.
+/// The largest size of a connection to a server, which moves between the pool and its requests.
 const UPSTREAM_BYTES_MAX: usize = 48;
 
 fn bytes_of<A, B, C, D, F>(_future: fn(A, B, C, D) -> F) -> usize {
@@ -34,7 +34,7 @@ fn bytes_of_three<A, B, C, F>(_future: fn(A, B, C) -> F) -> usize {
 }
 
 #[test]
-fn a_connection_is_small() {
+fn connection_futures_stay_within_bounds() {
     type Plain = Duplex<TcpReader, TcpWriter>;
     type Tls = tls_stream::TlsStream<TcpReader, TcpWriter>;
     let task = bytes_of_five(connection_task);
@@ -47,7 +47,7 @@ fn a_connection_is_small() {
         ("serving a TLS one", bytes_of_three(serve::<Tls, NetworkDial>)),
         ("exchange of a plain one", bytes_of(handle_request::<h1::Stream<'static, TcpReader, TcpWriter>, NetworkDial>)),
         ("ctx, while a request is under way", size_of::<ExchangeContext>()),
-        ("connection to a backend", size_of::<UpstreamConnection>()),
+        ("connection to a server", size_of::<UpstreamConnection>()),
     ];
     rows.iter().for_each(|(what, bytes)| println!("{what}: {bytes} bytes"));
     assert!(task <= TASK_BYTES_MAX, "{rows:?}");

@@ -1,54 +1,60 @@
-//! Those who keep others waiting: each has its limit, and is told where somebody is left to tell.
+//! Slow clients and servers: each wait has its time limit, and the client gets a response if it is still connected.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 use crate::worker::Timeouts;
-use stage::TIMEOUTS;
+use harness::TIMEOUTS;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const SHORT: Duration = Duration::from_millis(150);
 
-/// Plays on both drivers; the run must last about as long as the limit.
-fn within_limit(timeouts: Timeouts, client: &[Step], plans: &[Plan], takes_max: usize, look: impl Fn(Outcome)) {
+/// Runs with both drivers; the run must last about as long as the limit.
+fn within_limit(
+    timeouts: Timeouts,
+    client: &[ScriptStep],
+    dial_scripts: &[DialScript],
+    takes_max: usize,
+    check: impl Fn(RunResult),
+) {
     on_both_drivers(async || {
         let base = Base::new();
         let start = Instant::now();
-        look(Run { timeouts, takes_max, ..Run::new(client, plans) }.play(&base).await);
+        check(Run { timeouts, takes_max, ..Run::new(client, dial_scripts) }.play(&base).await);
         let took = start.elapsed();
         assert!(took >= SHORT.mul_f32(0.9) && took < SHORT * 30, "took {took:?}");
     });
 }
 
 #[test]
-fn an_idle_client_is_closed_without_a_word() {
+fn idle_client_is_closed_without_response() {
     let timeouts = Timeouts { idle: Some(SHORT), ..TIMEOUTS };
     within_limit(timeouts, &[], &[], usize::MAX, |outcome| assert_eq!(outcome.client, ""));
-    let plans = [origin(&[("\r\n\r\n", OK)])];
-    within_limit(timeouts, &[send(GET)], &plans, usize::MAX, |outcome| {
+    let dial_scripts = [origin(&[("\r\n\r\n", OK)])];
+    within_limit(timeouts, &[send(GET)], &dial_scripts, usize::MAX, |outcome| {
         assert!(outcome.client.ends_with("\n\nok"), "{}", outcome.client);
         assert_eq!(outcome.pooled, 1);
     });
 }
 
 #[test]
-fn only_a_client_that_comes_back_keeps_a_handler_while_it_idles() {
+fn only_client_with_second_request_idles_in_handler() {
     on_both_drivers(async || {
         let base = Base::new();
         let timeouts = Timeouts { idle: Some(SHORT), ..TIMEOUTS };
-        let plans = [origin(&[("\r\n\r\n", OK), ("\r\n\r\n", OK)])];
-        let asks = [send(GET), until("ok"), send(GET)];
-        for (asked, seats) in [(1, 0), (3, 1)] {
-            let outcome = Run { timeouts, ..Run::new(&asks[..asked], &plans) }.play(&base).await;
+        let dial_scripts = [origin(&[("\r\n\r\n", OK), ("\r\n\r\n", OK)])];
+        let script = [send(GET), until("ok"), send(GET)];
+        for (steps, idle_reads) in [(1, 0), (3, 1)] {
+            let outcome = Run { timeouts, ..Run::new(&script[..steps], &dial_scripts) }.play(&base).await;
             assert!(outcome.client.ends_with("\n\nok"), "{}", outcome.client);
-            assert_eq!(base.seats.get(), seats, "after {asked} steps");
+            assert_eq!(base.idle_reads.get(), idle_reads, "after {steps} steps");
         }
     });
 }
 
 #[test]
-fn a_head_that_never_ends_is_closed() {
+fn incomplete_head_closes_connection_at_timeout() {
     let timeouts = Timeouts { head_read: SHORT, ..TIMEOUTS };
     within_limit(timeouts, &[send("GET / HTTP/1.1\r\nHo")], &[], usize::MAX, |outcome| {
         assert_eq!((outcome.client.as_str(), outcome.dials), ("", 0));
@@ -56,7 +62,7 @@ fn a_head_that_never_ends_is_closed() {
 }
 
 #[test]
-fn a_client_that_never_says_a_word_has_as_long_as_a_head() {
+fn client_without_first_byte_gets_header_timeout() {
     let timeouts = Timeouts { head_read: SHORT, idle: None, ..TIMEOUTS };
     within_limit(timeouts, &[], &[], usize::MAX, |outcome| {
         assert_eq!((outcome.client.as_str(), outcome.dials), ("", 0));
@@ -64,77 +70,83 @@ fn a_client_that_never_says_a_word_has_as_long_as_a_head() {
 }
 
 #[test]
-fn a_whole_body_has_its_time_where_one_is_set() {
+fn body_beyond_read_timeout_gets_408() {
     let timeouts = Timeouts { body_read: Some(SHORT), ..TIMEOUTS };
-    let client =
-        [send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"), until("Request Timeout"), Step::Close];
-    let plans = [Plan::Origin(vec![until("never")])];
-    within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
+    let client = [
+        send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"),
+        until("Request Timeout"),
+        ScriptStep::Close,
+    ];
+    let dial_scripts = [DialScript::Origin(vec![until("never")])];
+    within_limit(timeouts, &client, &dial_scripts, usize::MAX, |outcome| {
         assert!(outcome.client.starts_with("HTTP/1.1 408 Request Timeout\n"), "{}", outcome.client);
     });
 }
 
 #[test]
-fn a_body_that_stands_still_gets_408() {
+fn stalled_body_gets_408() {
     let timeouts = Timeouts { stall: SHORT, ..TIMEOUTS };
-    let client =
-        [send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"), until("Request Timeout"), Step::Close];
-    let plans = [Plan::Origin(vec![until("never")])];
-    within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
+    let client = [
+        send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"),
+        until("Request Timeout"),
+        ScriptStep::Close,
+    ];
+    let dial_scripts = [DialScript::Origin(vec![until("never")])];
+    within_limit(timeouts, &client, &dial_scripts, usize::MAX, |outcome| {
         assert!(outcome.client.starts_with("HTTP/1.1 408 Request Timeout\n"), "{}", outcome.client);
         assert_eq!((outcome.origins.len(), outcome.pooled), (1, 0));
     });
 }
 
 #[test]
-fn an_origin_that_does_not_answer_is_a_gateway_timeout() {
+fn server_without_response_gives_504() {
     let timeouts = Timeouts { response_header: Some(SHORT), ..TIMEOUTS };
-    let client = [send(GET), until("Gateway Timeout"), until("Gateway Timeout"), Step::Close];
-    let plans = [Plan::Origin(vec![until("never")])];
-    within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
+    let client = [send(GET), until("Gateway Timeout"), until("Gateway Timeout"), ScriptStep::Close];
+    let dial_scripts = [DialScript::Origin(vec![until("never")])];
+    within_limit(timeouts, &client, &dial_scripts, usize::MAX, |outcome| {
         assert!(outcome.client.starts_with("HTTP/1.1 504 Gateway Timeout\n"), "{}", outcome.client);
         assert_eq!((outcome.dials, outcome.pooled), (1, 0), "a request that was seen is not sent again");
     });
 }
 
 #[test]
-fn an_origin_that_takes_no_more_of_a_request_is_a_gateway_timeout() {
+fn server_that_stops_reading_head_gives_504() {
     let timeouts = Timeouts { stall: SHORT, ..TIMEOUTS };
-    let client = [send(GET), until("Gateway Timeout"), until("Gateway Timeout"), Step::Close];
-    let plans = [Plan::Takes(10, vec![until("never")])];
-    within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
+    let client = [send(GET), until("Gateway Timeout"), until("Gateway Timeout"), ScriptStep::Close];
+    let dial_scripts = [DialScript::Takes(10, vec![until("never")])];
+    within_limit(timeouts, &client, &dial_scripts, usize::MAX, |outcome| {
         assert!(outcome.client.starts_with("HTTP/1.1 504 "), "{}", outcome.client);
         assert_eq!((outcome.dials, outcome.pooled), (1, 0));
     });
 }
 
 #[test]
-fn an_origin_that_takes_no_more_of_a_body_is_not_waited_for_for_ever() {
+fn server_that_stops_reading_body_gives_504() {
     let timeouts = Timeouts { stall: SHORT, ..TIMEOUTS };
     let post = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n{}", "x".repeat(400_000));
-    let client = [send(&post), until("Gateway Timeout"), until("Gateway Timeout"), Step::Close];
-    let plans = [Plan::Takes(1000, vec![until("never")])];
-    within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
+    let client = [send(&post), until("Gateway Timeout"), until("Gateway Timeout"), ScriptStep::Close];
+    let dial_scripts = [DialScript::Takes(1000, vec![until("never")])];
+    within_limit(timeouts, &client, &dial_scripts, usize::MAX, |outcome| {
         assert!(outcome.client.starts_with("HTTP/1.1 504 "), "{}", outcome.client);
         assert_eq!((outcome.dials, outcome.pooled), (1, 0), "a POST that may have been seen is not sent again");
     });
 }
 
 #[test]
-fn a_client_that_reads_nothing_is_closed_and_the_origin_let_go() {
+fn client_that_stops_reading_closes_both_connections() {
     let timeouts = Timeouts { stall: SHORT, ..TIMEOUTS };
     let body = format!("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{}", "x".repeat(5000));
-    let plans = [origin(&[("\r\n\r\n", &body)])];
-    within_limit(timeouts, &[send(GET)], &plans, 500, |outcome| assert_eq!(outcome.pooled, 0));
+    let dial_scripts = [origin(&[("\r\n\r\n", &body)])];
+    within_limit(timeouts, &[send(GET)], &dial_scripts, 500, |outcome| assert_eq!(outcome.pooled, 0));
 }
 
 #[test]
-fn a_client_that_goes_while_it_waits_takes_its_request_with_it() {
-    for end in [Step::Close, Step::Reset] {
+fn disconnect_while_waiting_cancels_request() {
+    for end in [ScriptStep::Close, ScriptStep::Reset] {
         for request in [GET, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"] {
             let client = [send(request), end.clone()];
-            let plans = [Plan::Origin(vec![until("never")])];
-            within_limit(TIMEOUTS, &client, &plans, usize::MAX, |outcome| {
+            let dial_scripts = [DialScript::Origin(vec![until("never")])];
+            within_limit(TIMEOUTS, &client, &dial_scripts, usize::MAX, |outcome| {
                 assert_eq!((outcome.client.as_str(), outcome.dials, outcome.pooled), ("", 1, 0));
             });
         }
@@ -142,12 +154,12 @@ fn a_client_that_goes_while_it_waits_takes_its_request_with_it() {
 }
 
 #[test]
-fn a_stream_of_rare_events_lasts_longer_than_any_limit_and_ends_with_its_client() {
+fn slow_event_stream_lasts_until_client_disconnects() {
     let timeouts = Timeouts { stall: SHORT, ..TIMEOUTS };
     let events = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
-    let client = [send(GET), until("data: 1"), Step::Close];
-    let plans = [Plan::Origin(vec![until("\r\n\r\n"), send(events)])];
-    within_limit(timeouts, &client, &plans, usize::MAX, |outcome| {
+    let client = [send(GET), until("data: 1"), ScriptStep::Close];
+    let dial_scripts = [DialScript::Origin(vec![until("\r\n\r\n"), send(events)])];
+    within_limit(timeouts, &client, &dial_scripts, usize::MAX, |outcome| {
         assert!(outcome.client.ends_with("<data: 1\n\n>[cut]"), "{}", outcome.client);
         assert_eq!(outcome.pooled, 0);
     });

@@ -15,11 +15,11 @@ use crate::worker::resources::buffers::BufferPool;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// A connection that one exchange has to itself.
+/// A connection that one exchange uses exclusively.
 pub struct Lent<C> {
     io: C,
-    /// Bytes that have arrived and have not been read. They go with the connection: bytes that nobody asked for must never become a
-    /// response to another request (docs/reference/security-promises.md#unsolicited-response).
+    /// Bytes that have arrived and have not been read. They are dropped with the connection: unsolicited bytes must never become a response
+    /// to another request (docs/reference/security-promises.md#unsolicited-response).
     received: ReadBuffer,
 }
 
@@ -38,8 +38,8 @@ impl<C: Transport> Lent<C> {
         !self.received.is_empty()
     }
 
-    /// Pools the connection if the exchange ended cleanly (`is_reusable`), nothing unasked has arrived, and the process does not drain; else
-    /// closes it.
+    /// Pools the connection if the exchange ended cleanly (`is_reusable`), no unsolicited bytes have arrived, and the process does not
+    /// drain; else closes the connection.
     pub fn release<D: Dial<Io = C>>(mut self, worker: &Worker<D>, endpoint: &ServerEndpoint, is_reusable: bool) {
         let is_reusable = is_reusable && self.received.is_empty() && !worker.is_draining();
         self.received.discard(&worker.buffers);
@@ -69,8 +69,8 @@ pub enum UpstreamWriter {
 impl Dial for NetworkDial {
     type Io = UpstreamConnection;
 
-    async fn dial(&self, origin: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
-        limit.within(open(origin, limit)).await.unwrap_or_else(|Elapsed| Err(Cause::TimedOut))
+    async fn dial(&self, endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
+        limit.within(open(endpoint, limit)).await.unwrap_or_else(|Elapsed| Err(Cause::TimedOut))
     }
 }
 
@@ -78,11 +78,11 @@ impl Dial for NetworkDial {
 ///
 /// # Errors
 /// The server cannot be reached, in time or at all.
-pub async fn connect<D: Dial>(worker: &Worker<D>, origin: &ServerEndpoint) -> Result<D::Io, ProxyError> {
-    let state = &origin.server.state;
+pub async fn connect<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint) -> Result<D::Io, ProxyError> {
+    let state = &endpoint.server.state;
     let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
-    // Boxed, since most requests use a pooled connection: it would make each handler larger.
-    match Box::pin(worker.dial.dial(origin, limit)).await {
+    // Boxed: most requests use a pooled connection, and an unboxed dial would make each handler larger.
+    match Box::pin(worker.dial.dial(endpoint, limit)).await {
         Ok(connection) => {
             state.note_connected();
             Ok(connection)
@@ -99,21 +99,21 @@ pub async fn connect<D: Dial>(worker: &Worker<D>, origin: &ServerEndpoint) -> Re
     }
 }
 
-/// Tries the server's addresses in turn; a name may have several.
-async fn open(origin: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
-    let addresses = origin.addresses.load();
+/// Connects to the server's addresses in turn, until one accepts; a name may have several.
+async fn open(endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
+    let addresses = endpoint.addresses.load();
     let mut failure = Cause::Unresolved;
     for address in addresses.iter() {
         match socket::connect(*address).await {
-            Ok(tcp) => return finish(tcp, origin, limit).await,
+            Ok(tcp) => return finish(tcp, endpoint, limit).await,
             Err(e) => failure = Cause::Io(e),
         }
     }
     Err(failure)
 }
 
-async fn finish(tcp: Tcp, origin: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
-    let Some((config, name)) = &origin.tls else {
+async fn finish(tcp: Tcp, endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
+    let Some((config, name)) = &endpoint.tls else {
         return Ok(Duplex { reader: UpstreamReader::Plain(tcp.reader), writer: UpstreamWriter::Plain(tcp.writer) });
     };
     let limit = limit.with(Duration::from_secs(limits::HANDSHAKE_SECS));

@@ -12,11 +12,11 @@ use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Reads the head of the final response (or a 101) into `response`. `responseHeaderTimeout` begins once `request_sent` is true: the server has
-/// the whole request then.
+/// Reads the head of the final response (or a 101) into `response`. `responseHeaderTimeout` begins once `request_sent` is true: the server
+/// has the whole request then.
 ///
 /// # Errors
-/// The connection failed, the head cannot be understood, or the time is over.
+/// The connection failed, the head cannot be understood, or `responseHeaderTimeout` has elapsed.
 pub async fn read_head<R: ResponseReader, D: Dial>(
     worker: &Worker<D>,
     reader: &mut R,

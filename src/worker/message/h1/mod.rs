@@ -16,7 +16,7 @@ use crate::net::tunnel::TunnelEnd;
 use crate::net::{ReadHalf, Transport, WriteHalf};
 use crate::worker::resources::buffers::BufferPool;
 
-/// One exchange on an HTTP/1 connection.
+/// An exchange on an HTTP/1 connection.
 pub struct Stream<'a, R, W: WriteHalf> {
     reader: Reader<'a, R>,
     writer: Writer<'a, W>,
@@ -67,7 +67,7 @@ impl<'a, R: ReadHalf, W: WriteHalf> MessageStream for Stream<'a, R, W> {
     }
 }
 
-/// Whether payload of this framing stands on the connection without anything between its bytes.
+/// Whether a body of this framing is sent as bare payload, without framing between its bytes.
 fn is_counted(framing: BodyFraming) -> bool {
     matches!(framing, BodyFraming::Length(_) | BodyFraming::UntilClose)
 }

@@ -1,4 +1,4 @@
-//! Bytes received and not yet consumed, and the buffers they live in.
+//! The read buffer of a connection: bytes received and not yet consumed.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use crate::limits;
 use crate::net::ReadHalf;
 use crate::worker::resources::buffers::BufferPool;
 
-/// Received bytes in order. Consuming only moves a mark; the buffer is given back when it is empty.
+/// Received bytes in order. Consuming bytes only moves a mark; an empty buffer goes back to the pool.
 #[derive(Default)]
 pub struct ReadBuffer {
     bytes: Vec<u8>,
@@ -14,7 +14,7 @@ pub struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    /// What has arrived and not been consumed.
+    /// The bytes that have arrived and have not been consumed.
     pub fn pending(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
@@ -32,7 +32,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Takes all pending bytes out, in the buffer they arrived in where that costs nothing.
+    /// Takes all pending bytes out, in the buffer that they arrived in. They are moved to its front if bytes before them were consumed.
     pub fn take(&mut self) -> Vec<u8> {
         if self.start > 0 {
             self.bytes.drain(..self.start);
@@ -41,8 +41,8 @@ impl ReadBuffer {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Takes the first `len` bytes out as a buffer of their own; whatever follows them stays. A head without a body behind it, the
-    /// usual case, moves without being copied.
+    /// Takes the first `len` pending bytes out as a buffer of their own; the bytes behind them stay. If there are none, as behind most
+    /// heads, the buffer is moved and not copied.
     pub fn detach(&mut self, len: usize, buffers: &BufferPool) -> Vec<u8> {
         let end = self.start + len;
         let mut rest = Vec::new();
@@ -57,8 +57,8 @@ impl ReadBuffer {
         head
     }
 
-    /// Reads once; 0 at the end of the stream. The buffer grows when a message does not fit.
-    /// A read that is given up takes the pending bytes with it and leaves an empty inbox.
+    /// Reads once; returns 0 at the end of the stream. The buffer grows if a message does not fit. A read that is cancelled loses the
+    /// pending bytes and leaves an empty buffer.
     pub async fn fill<R: ReadHalf>(&mut self, reader: &mut R, buffers: &BufferPool) -> io::Result<usize> {
         let mut bytes = self.take();
         if !reader.is_reading_ahead() {
@@ -66,7 +66,7 @@ impl ReadBuffer {
                 bytes = buffers.lend();
             }
             if bytes.capacity() == bytes.len() {
-                // What comes behind a long head is not to be as long as that.
+                // A long head must not allow pipelined bytes behind it of the same length.
                 bytes.reserve_exact(bytes.len().min(limits::PIPELINED_BYTES_MAX));
             }
         }
@@ -75,7 +75,7 @@ impl ReadBuffer {
         result
     }
 
-    /// Keeps bytes that were read past the end of a body, in front of nothing else.
+    /// Puts bytes back that were read past the end of a body. The buffer must be empty.
     pub fn unread(&mut self, bytes: &[u8], buffers: &BufferPool) {
         debug_assert!(self.is_empty());
         self.bytes = buffers.lend();
@@ -83,14 +83,14 @@ impl ReadBuffer {
         self.start = 0;
     }
 
-    /// Forgets everything pending and gives the buffer back.
+    /// Drops all pending bytes and gives the buffer back to the pool.
     pub fn discard(&mut self, buffers: &BufferPool) {
         self.bytes.clear();
         self.start = 0;
         self.release(buffers);
     }
 
-    /// Gives an empty buffer back, so that an idle connection holds none.
+    /// Gives the buffer back to the pool if it is empty, so that an idle connection holds none.
     pub fn release(&mut self, buffers: &BufferPool) {
         if self.is_empty() && self.bytes.capacity() > 0 {
             buffers.give_back(std::mem::take(&mut self.bytes));
@@ -103,34 +103,34 @@ impl ReadBuffer {
 mod tests {
     use super::*;
 
-    fn inbox(bytes: &[u8]) -> ReadBuffer {
+    fn buffer(bytes: &[u8]) -> ReadBuffer {
         ReadBuffer { bytes: bytes.to_vec(), start: 0 }
     }
 
     #[test]
-    fn detaching_a_whole_buffer_moves_it() {
+    fn detaching_whole_buffer_moves_it() {
         let buffers = BufferPool::default();
-        let mut inbox = inbox(b"head");
-        let address = inbox.pending().as_ptr();
-        let head = inbox.detach(4, &buffers);
+        let mut buffer = buffer(b"head");
+        let address = buffer.pending().as_ptr();
+        let head = buffer.detach(4, &buffers);
         assert_eq!((head.as_slice(), head.as_ptr()), (&b"head"[..], address));
-        assert!(inbox.is_empty());
+        assert!(buffer.is_empty());
     }
 
     #[test]
-    fn what_follows_a_head_stays() {
+    fn bytes_behind_detached_head_stay_pending() {
         let buffers = BufferPool::default();
-        let mut inbox = inbox(b"..headbody");
-        inbox.consume(2);
-        assert_eq!(inbox.detach(4, &buffers), b"head");
-        assert_eq!(inbox.pending(), b"body");
-        inbox.consume(1);
-        assert_eq!(inbox.take(), b"ody");
-        assert!(inbox.is_empty());
+        let mut buffer = buffer(b"..headbody");
+        buffer.consume(2);
+        assert_eq!(buffer.detach(4, &buffers), b"head");
+        assert_eq!(buffer.pending(), b"body");
+        buffer.consume(1);
+        assert_eq!(buffer.take(), b"ody");
+        assert!(buffer.is_empty());
     }
 
     #[test]
-    fn a_read_that_is_given_up_leaves_an_empty_inbox() {
+    fn cancelled_read_leaves_empty_buffer() {
         struct Never;
         impl ReadHalf for Never {
             async fn read(&mut self, _buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
@@ -148,23 +148,23 @@ mod tests {
             fn abort(&mut self) {}
         }
         let buffers = BufferPool::default();
-        let mut inbox = inbox(b"interim rest");
-        inbox.consume(8);
-        let polled = futures_util::FutureExt::now_or_never(inbox.fill(&mut Never, &buffers));
+        let mut buffer = buffer(b"interim rest");
+        buffer.consume(8);
+        let polled = futures_util::FutureExt::now_or_never(buffer.fill(&mut Never, &buffers));
         assert!(polled.is_none());
-        assert!(inbox.is_empty() && inbox.pending().is_empty());
-        inbox.discard(&buffers);
-        assert!(inbox.is_empty());
+        assert!(buffer.is_empty() && buffer.pending().is_empty());
+        buffer.discard(&buffers);
+        assert!(buffer.is_empty());
     }
 
-    /// Whoever waits for no answer fills whatever room a read has.
+    /// A sender that fills each read completely.
     struct Flood;
 
     impl ReadHalf for Flood {
         async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-            let room = buffer.capacity() - buffer.len();
+            let free_bytes = buffer.capacity() - buffer.len();
             buffer.resize(buffer.capacity(), b'x');
-            (Ok(room), buffer)
+            (Ok(free_bytes), buffer)
         }
         async fn readable(&mut self) -> io::Result<()> {
             Ok(())
@@ -179,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn little_comes_behind_a_head_however_long_it_is() {
-        let (buffers, mut inbox) = (BufferPool::default(), ReadBuffer::default());
-        while inbox.pending().len() < limits::REQUEST_HEAD_BYTES_MAX {
-            let read = futures_util::FutureExt::now_or_never(inbox.fill(&mut Flood, &buffers)).expect("no wait");
+    fn pipelined_bytes_behind_long_head_are_bounded() {
+        let (buffers, mut buffer) = (BufferPool::default(), ReadBuffer::default());
+        while buffer.pending().len() < limits::REQUEST_HEAD_BYTES_MAX {
+            let read = futures_util::FutureExt::now_or_never(buffer.fill(&mut Flood, &buffers)).expect("no wait");
             let read = read.expect("a flood");
-            assert!((1..=limits::PIPELINED_BYTES_MAX).contains(&read), "{read} behind {}", inbox.pending().len());
+            assert!((1..=limits::PIPELINED_BYTES_MAX).contains(&read), "{read} behind {}", buffer.pending().len());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The body of an HTTP/1 message as it arrives.
+//! The receiving side of an HTTP/1 exchange: decodes the body of a message.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -19,12 +19,12 @@ pub struct Reader<'a, R> {
     pub(super) buffer: &'a mut ReadBuffer,
     pub(super) pool: &'a BufferPool,
     pub(super) decoder: Decoder,
-    /// The body's bytes follow each other without framing between them.
+    /// The body is bare payload, without framing between its bytes.
     pub(super) is_counted: bool,
     /// Bytes of payload handed over so far.
     pub(super) payload_bytes: u64,
-    /// The least that must come in time ([`limits::BODY_BYTES_PER_STALL_MIN`]): asked of clients, which could hold a server indefinitely
-    /// with a byte now and then.
+    /// The minimum data rate ([`limits::BODY_BYTES_PER_STALL_MIN`]) of a client, which could hold a server's connection indefinitely with a
+    /// byte now and then; `None` for a server.
     pub(super) min_rate: Option<MinRate>,
 }
 
@@ -42,23 +42,27 @@ impl<'a, R: ReadHalf> Reader<'a, R> {
         }
     }
 
-    /// A reader without a body until [`ResponseReader::read_head`](super::super::stream::ResponseReader::read_head) has found one.
+    /// A reader of a response; it has no body until [`ResponseReader::read_head`](super::super::stream::ResponseReader::read_head) has read
+    /// a head that announces one.
     pub fn of_response(half: &'a mut R, buffer: &'a mut ReadBuffer, pool: &'a BufferPool) -> Self {
         let decoder = Decoder::new(BodyFraming::None);
         Reader { half, buffer, pool, decoder, is_counted: false, payload_bytes: 0, min_rate: None }
     }
 
-    /// The half, and what has arrived on it and has not been taken.
+    /// The read half, and the bytes that have arrived on it and have not been handed over.
     pub(super) fn raw_parts(&mut self) -> (&mut R, Vec<u8>) {
         (self.half, self.buffer.take())
     }
 
-    /// When waiting began, if the sender's rate counts.
+    /// The time at which waiting begins, if the sender has a minimum data rate.
     pub(super) fn start_waiting(&self) -> Option<Instant> {
         self.min_rate.is_some().then(Instant::now)
     }
 
-    /// Accounts for `read` bytes that were waited for since `start`.
+    /// Accounts for `read` bytes and the time since `start` that was spent waiting for them.
+    ///
+    /// # Errors
+    /// The sender is slower than its minimum data rate.
     pub(super) fn stop_waiting(
         &mut self,
         start: Option<Instant>,
@@ -70,7 +74,7 @@ impl<'a, R: ReadHalf> Reader<'a, R> {
         rate.add_wait(period, start.elapsed()).map_err(RelayError::Source)
     }
 
-    /// The connection ended: an error unless that was the end of the body.
+    /// Handles the end of the connection: an error unless the body is complete by it.
     pub(super) fn end_of_stream(&mut self) -> Result<(), RelayError> {
         self.decoder.finish().map_err(malformed)
     }
@@ -142,7 +146,8 @@ impl<R: ReadHalf> BodyReader for Reader<'_, R> {
         self.decoder.drop_edited_trailers(edits);
     }
 
-    /// Looking once in [`limits::DISCONNECT_POLL_MILLIS`] costs quick requests next to nothing, and leaves the ring out of it.
+    /// Polls the socket once in [`limits::DISCONNECT_POLL_MILLIS`]: that costs quick requests next to nothing, and needs no operation of
+    /// the ring.
     async fn disconnected(&mut self, deadlines: &Deadlines) {
         loop {
             deadlines.pause(Duration::from_millis(limits::DISCONNECT_POLL_MILLIS)).await;

@@ -1,4 +1,4 @@
-//! The head of a response, read from an HTTP/1 connection.
+//! Reads the head of a response from an HTTP/1 connection.
 
 use super::is_counted;
 use super::reader::Reader;

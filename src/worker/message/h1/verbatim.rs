@@ -1,5 +1,4 @@
-//! The rest of a body whose bytes go out as they come in: from socket to socket through a pipe, or through one large buffer that one side
-//! fills and the other is sent, and that nobody looks at.
+//! Moves the rest of a body that needs no framing from socket to socket, unread: through a pipe, or through one large buffer.
 
 use std::cell::Cell;
 
@@ -12,7 +11,7 @@ use crate::worker::message::limits::RelayLimits;
 use crate::worker::message::stream::{RawWrite, RelayError};
 
 impl<R: ReadHalf> Reader<'_, R> {
-    /// Sends what `sink` holds and the rest of the body, until the counted body (or the stream) ends.
+    /// Sends the bytes that `sink` holds and the rest of the body, until the counted body (or the stream) ends.
     pub(super) async fn pass_verbatim<W: WriteHalf>(
         &mut self,
         sink: RawWrite<'_, W>,
@@ -27,7 +26,7 @@ impl<R: ReadHalf> Reader<'_, R> {
             unsent.clear();
             return spliced;
         }
-        // The first bytes leave together with what has come since.
+        // The unsent bytes are sent together with the bytes that have arrived since.
         let mut buffer = self.pool.lend_large();
         buffer.append(unsent);
         let result = self.copy(half, &mut buffer, limits).await;
@@ -35,13 +34,13 @@ impl<R: ReadHalf> Reader<'_, R> {
         result
     }
 
-    /// Whether the rest is long, counted, and between plain sockets: then it may go from one to the other without being copied.
+    /// Whether the rest of the body may be spliced, without being copied: it has at least `SPLICE_MIN_BYTES`, and both sockets are plain.
     fn is_spliceable<W: WriteHalf>(&mut self, half: &mut W) -> bool {
         let is_long = self.decoder.remaining().is_some_and(|left| left >= limits::SPLICE_MIN_BYTES);
         is_long && self.half.as_plain().is_some() && half.as_plain().is_some()
     }
 
-    /// Sends `head` and moves the rest from socket to socket through a pipe.
+    /// Sends `head` and moves the rest of the body from socket to socket through a pipe.
     async fn splice<W: WriteHalf>(
         &mut self,
         half: &mut W,
@@ -64,7 +63,7 @@ impl<R: ReadHalf> Reader<'_, R> {
         })
     }
 
-    /// Copies through `buffer`, which may begin with bytes to be sent.
+    /// Copies the rest of the body through `buffer`, which may begin with bytes to be sent.
     async fn copy<W: WriteHalf>(
         &mut self,
         half: &mut W,
@@ -73,10 +72,10 @@ impl<R: ReadHalf> Reader<'_, R> {
     ) -> Result<(), RelayError> {
         let mut turn = 0;
         loop {
-            // What has come meanwhile goes on while buffer and session are still in the core's cache.
+            // Bytes that have arrived meanwhile are sent while buffer and TLS session are still in the core's cache.
             let taken = self.try_take(buffer);
             if taken.is_err() {
-                // What came before the error is good.
+                // Bytes that arrived before the error are valid.
                 flush(half, buffer, limits).await?;
             }
             if taken? == 0 && buffer.is_empty() {
@@ -100,7 +99,7 @@ impl<R: ReadHalf> Reader<'_, R> {
         }
     }
 
-    /// Waits for the next piece, and holds no buffer of this size meanwhile. False at the end of the stream.
+    /// Waits for the next piece, and holds no large buffer meanwhile. Returns false at the end of the stream.
     async fn await_piece(&mut self, buffer: &mut Vec<u8>, limits: &RelayLimits<'_>) -> Result<bool, RelayError> {
         let timeout = limits.read_timeout;
         self.pool.give_back_large(std::mem::take(buffer));
@@ -112,7 +111,7 @@ impl<R: ReadHalf> Reader<'_, R> {
         Ok(is_more)
     }
 
-    /// Takes what has arrived of the body, without waiting.
+    /// Reads bytes of the body that have arrived, without waiting.
     fn try_take(&mut self, buffer: &mut Vec<u8>) -> Result<usize, RelayError> {
         if self.decoder.remaining() == Some(0) {
             return Ok(0);
@@ -122,7 +121,7 @@ impl<R: ReadHalf> Reader<'_, R> {
         Ok(read)
     }
 
-    /// Reads once; false at the end of the stream.
+    /// Reads once; returns false at the end of the stream.
     async fn take_next(&mut self, buffer: &mut Vec<u8>, limits: &RelayLimits<'_>) -> Result<bool, RelayError> {
         let reading = async { Ok(self.half.read(std::mem::take(buffer)).await) };
         let (read, returned) = limits.read_timeout.within_io(reading).await.map_err(RelayError::Source)?;
@@ -132,7 +131,8 @@ impl<R: ReadHalf> Reader<'_, R> {
         Ok(read > 0)
     }
 
-    /// Counts the last `read` bytes of `buffer`. What follows the body is the next message: it stays with the sender's connection.
+    /// Counts the last `read` bytes of `buffer`. Bytes behind the body belong to the next message: they go back to the sender's read
+    /// buffer.
     fn account(&mut self, buffer: &mut Vec<u8>, read: usize) {
         let body_bytes = self.decoder.remaining().map_or(read as u64, |left| left.min(read as u64));
         let end = buffer.len() - read + body_bytes as usize;

@@ -1,4 +1,4 @@
-//! An HTTP/1 message as it leaves.
+//! The sending side of an HTTP/1 exchange: frames and sends a message.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::net::{TimeLimit, WriteHalf};
 use crate::worker::message::stream::{BodySink, HeadKind, MessageWriter, RawWrite};
 use crate::worker::resources::buffers::BufferPool;
 
-/// The sending side of one exchange. Head and body gather in `out`, so that a head and a small body leave together.
+/// The sending side of one exchange. Head and body are collected in `out`, so that a head and a small body leave together.
 pub struct Writer<'a, W: WriteHalf> {
     half: &'a mut W,
     pool: &'a BufferPool,
@@ -104,8 +104,8 @@ impl<W: WriteHalf> MessageWriter for Writer<'_, W> {
 
     async fn send_body(&mut self, mut body: &[u8], closes: bool, stall: TimeLimit<'_>) -> io::Result<()> {
         loop {
-            let room = limits::HELD_PIECE_BYTES.saturating_sub(self.out.len());
-            let (next, rest) = body.split_at(room.min(body.len()));
+            let free_bytes = limits::HELD_PIECE_BYTES.saturating_sub(self.out.len());
+            let (next, rest) = body.split_at(free_bytes.min(body.len()));
             self.push(next);
             body = rest;
             if body.is_empty() {
@@ -116,7 +116,7 @@ impl<W: WriteHalf> MessageWriter for Writer<'_, W> {
     }
 }
 
-/// Sends all of `buffer` within `stall`. The buffer comes back with its contents, unless the time is over.
+/// Sends all of `buffer` within `stall`. The buffer comes back with its contents, unless the time has elapsed.
 pub(super) async fn send<W: WriteHalf>(half: &mut W, buffer: &mut Vec<u8>, stall: TimeLimit<'_>) -> io::Result<()> {
     let bytes = std::mem::take(buffer);
     let (result, returned) = stall.within_io(async { Ok(half.write_all(bytes).await) }).await?;
@@ -124,8 +124,8 @@ pub(super) async fn send<W: WriteHalf>(half: &mut W, buffer: &mut Vec<u8>, stall
     result
 }
 
-/// As [`send`]; if it `closes`, the connection is shut down as soon as this is done, and the bytes may leave together with its end
-/// ([`WriteHalf::write_last`]).
+/// As [`send`]. If the message `closes` the connection, the connection is shut down as soon as the bytes are sent, and they may leave
+/// together with the FIN ([`WriteHalf::write_last`]).
 pub async fn send_final<W: WriteHalf>(
     half: &mut W,
     buffer: &mut Vec<u8>,

@@ -1,5 +1,4 @@
-//! A client of the simulation: sends its requests one by one or ahead of the answers, and checks each answer against the request it
-//! belongs to.
+//! A client of the simulation: sends its requests one by one or pipelined, and checks each response against the request that it belongs to.
 
 use std::collections::VecDeque;
 
@@ -7,29 +6,29 @@ use super::link::{Party, Random};
 use super::messages::{Incoming, Next, chunks, pattern, payload_len};
 use crate::http::BodyFraming;
 
-/// One request.
+/// A request that the client will send.
 #[derive(Clone)]
-pub struct Ask {
+pub struct PlannedRequest {
     pub id: String,
     head: String,
     body: Vec<u8>,
-    /// The body is held back until it is asked for.
+    /// The body is held back until a `100 Continue`.
     expects: bool,
     to_head: bool,
-    /// No request at all: the answer is a refusal, and the last.
-    is_nonsense: bool,
+    /// An invalid request: it gets status 400, and the connection ends.
+    is_invalid: bool,
     pub is_limited: bool,
 }
 
-impl std::fmt::Debug for Ask {
+impl std::fmt::Debug for PlannedRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.head)
     }
 }
 
-/// One answer, as far as it came.
+/// A response, as far as it has been received.
 #[derive(Debug, Default)]
-struct Answer {
+struct ReceivedResponse {
     status: u16,
     id: Option<String>,
     len: Option<usize>,
@@ -39,27 +38,27 @@ struct Answer {
 
 #[derive(Debug)]
 pub struct Client {
-    asks: Vec<Ask>,
-    /// Requests that may be under way at one time.
+    requests: Vec<PlannedRequest>,
+    /// The number of requests that may be sent ahead of their responses.
     window: usize,
     sent: usize,
-    /// Whole answers, in order: their statuses.
-    pub answered: Vec<u16>,
-    current: Option<Answer>,
+    /// The statuses of the whole responses, in order.
+    pub statuses: Vec<u16>,
+    current: Option<ReceivedResponse>,
     incoming: Incoming,
     outgoing: Vec<u8>,
-    /// A body that waits to be asked for: that of the last request sent.
+    /// The body of the last request sent, if it waits for a `100 Continue`.
     held_back: Option<Vec<u8>>,
     gave_up: bool,
 }
 
 impl Client {
-    pub fn new(asks: Vec<Ask>, window: usize) -> Self {
+    pub fn new(requests: Vec<PlannedRequest>, window: usize) -> Self {
         let mut client = Client {
-            asks,
+            requests,
             window,
             sent: 0,
-            answered: Vec::new(),
+            statuses: Vec::new(),
             current: None,
             incoming: Incoming::default(),
             outgoing: Vec::new(),
@@ -72,90 +71,95 @@ impl Client {
 
     fn send_more(&mut self) {
         let waits = |client: &Client| client.gave_up || client.held_back.is_some();
-        while !waits(self) && self.sent < self.asks.len() && self.sent - self.answered.len() < self.window {
-            let ask = &self.asks[self.sent];
-            self.outgoing.extend_from_slice(ask.head.as_bytes());
-            if ask.expects {
-                self.held_back = Some(ask.body.clone());
+        while !waits(self) && self.sent < self.requests.len() && self.sent - self.statuses.len() < self.window {
+            let request = &self.requests[self.sent];
+            self.outgoing.extend_from_slice(request.head.as_bytes());
+            if request.expects {
+                self.held_back = Some(request.body.clone());
             } else {
-                self.outgoing.extend_from_slice(&ask.body);
+                self.outgoing.extend_from_slice(&request.body);
             }
             self.sent += 1;
         }
     }
 
-    /// Has waited long enough.
+    /// Gives up: the client sends nothing more and closes its side.
     pub fn leave(&mut self) {
         self.outgoing.clear();
         self.gave_up = true;
     }
 
-    /// The connection has ended, in order or not. A body that lasts until an orderly end is whole, for a client that waited for it.
+    /// Handles the end of the connection. A body that lasts until the connection's end is whole if that end is a FIN that the client waited
+    /// for.
     pub fn end(&mut self, in_order: bool) {
         let is_end = in_order && !self.gave_up;
-        if let Some(current) = self.current.take_if(|answer| answer.lasts_until_close && is_end) {
-            self.settle(current);
+        if let Some(current) = self.current.take_if(|response| response.lasts_until_close && is_end) {
+            self.complete(current);
         } else if let Some(current) = self.current.take() {
             self.check_data(&current);
         }
     }
 
-    /// A whole answer: it belongs to the oldest request that has none.
-    fn settle(&mut self, answer: Answer) {
-        self.check_data(&answer);
-        let ask = &self.asks[self.answered.len()];
-        if let Some(len) = answer.len.filter(|_| !ask.to_head) {
-            assert_eq!(answer.data.len(), len, "the answer to {} passes for whole", ask.id);
+    /// Handles a whole response, which belongs to the oldest request without one.
+    fn complete(&mut self, response: ReceivedResponse) {
+        self.check_data(&response);
+        let request = &self.requests[self.statuses.len()];
+        if let Some(len) = response.len.filter(|_| !request.to_head) {
+            assert_eq!(response.data.len(), len, "the cut response to {} looks whole", request.id);
         }
-        self.answered.push(answer.status);
-        // An answer that comes without asking for the body: the body will not be sent, so the connection is of no use any more.
-        let is_last_sent = self.answered.len() == self.sent;
-        self.gave_up |= (is_last_sent && self.held_back.take().is_some()) || ask.is_nonsense;
+        self.statuses.push(response.status);
+        // A response without a `100 Continue` before it: the body will not be sent, so the connection cannot be used any more.
+        let is_last_sent = self.statuses.len() == self.sent;
+        self.gave_up |= (is_last_sent && self.held_back.take().is_some()) || request.is_invalid;
         self.send_more();
     }
 
-    fn check_data(&self, answer: &Answer) {
-        let ask = &self.asks[self.answered.len()];
-        let Some(id) = &answer.id else {
-            return assert!(answer.status >= 400, "{} for {} from nobody", answer.status, ask.id);
+    fn check_data(&self, response: &ReceivedResponse) {
+        let request = &self.requests[self.statuses.len()];
+        let Some(id) = &response.id else {
+            return assert!(response.status >= 400, "{} for {} without an identity", response.status, request.id);
         };
-        let fits = *id == ask.id && !ask.is_nonsense;
+        let fits = *id == request.id && !request.is_invalid;
         assert!(
             fits,
-            "{} got the answer to {id}, {} after {:?} of {:?}",
-            ask.id, answer.status, self.answered, self.asks
+            "{} got the response to {id}, {} after {:?} of {:?}",
+            request.id, response.status, self.statuses, self.requests
         );
-        assert_eq!(answer.data, pattern(id, answer.data.len()), "bytes of another answer to {id}");
+        assert_eq!(
+            response.data,
+            pattern(id, response.data.len()),
+            "bytes of another response in the response to {id}"
+        );
     }
 
-    /// All requests are answered by their server; where connections are limited, a refusal will do.
+    /// Checks that each request got the response of its server; 429 is allowed where requests are limited.
     pub fn assert_served(&self) {
-        assert_eq!(self.answered.len(), self.asks.len(), "{:?}: {:?}", self.asks, self.answered);
-        for (ask, status) in self.asks.iter().zip(&self.answered) {
+        assert_eq!(self.statuses.len(), self.requests.len(), "{:?}: {:?}", self.requests, self.statuses);
+        for (request, status) in self.requests.iter().zip(&self.statuses) {
             let fits = match status {
-                200 => !ask.is_nonsense,
-                429 => ask.is_limited,
-                400 => ask.is_nonsense,
+                200 => !request.is_invalid,
+                429 => request.is_limited,
+                400 => request.is_invalid,
                 _ => false,
             };
-            assert!(fits, "{status} for {ask:?}");
+            assert!(fits, "{status} for {request:?}");
         }
     }
 }
 
 impl Party for Client {
-    fn hear(&mut self, bytes: &[u8]) {
+    fn receive(&mut self, bytes: &[u8]) {
         self.incoming.push(bytes);
         loop {
-            let ask = self.asks.get(self.answered.len());
-            match self.incoming.next_of_response(ask.is_some_and(|ask| ask.to_head)) {
+            let request = self.requests.get(self.statuses.len());
+            match self.incoming.next_of_response(request.is_some_and(|request| request.to_head)) {
                 Next::Nothing => return,
                 Next::Head(head) if head.status < 200 => {
                     self.outgoing.extend(self.held_back.take().unwrap_or_default())
                 }
                 Next::Head(head) => {
-                    assert!(self.answered.len() < self.sent, "an answer that nobody asked for: {head:?}");
-                    self.current = Some(Answer {
+                    assert!(self.statuses.len() < self.sent, "an unsolicited response: {head:?}");
+                    self.current = Some(ReceivedResponse {
                         status: head.status,
                         id: head.field("X-Id").map(str::to_owned),
                         len: head.field("X-Len").and_then(|len| len.parse().ok()),
@@ -167,7 +171,7 @@ impl Party for Client {
                     let Some(mut current) = self.current.take() else { continue };
                     current.data.extend_from_slice(&data);
                     if done {
-                        self.settle(current);
+                        self.complete(current);
                     } else {
                         self.current = Some(current);
                     }
@@ -181,53 +185,54 @@ impl Party for Client {
     }
 
     fn has_finished(&self) -> bool {
-        self.outgoing.is_empty() && (self.gave_up || self.answered.len() == self.asks.len())
+        self.outgoing.is_empty() && (self.gave_up || self.statuses.len() == self.requests.len())
     }
 }
 
-/// The requests of client `number`, and now and then one more that ends its connection. Those of an honest one can all be answered.
-pub fn asks(number: u64, honest: bool, requests_max: u64, random: &mut Random) -> Vec<Ask> {
+/// The requests of client `number`, sometimes with one more that ends its connection. Without faults each of them gets a response.
+pub fn requests(number: u64, faultless: bool, requests_max: u64, random: &mut Random) -> Vec<PlannedRequest> {
     let count = 1 + random.below(requests_max);
-    let mut asks: VecDeque<Ask> = (0..count).map(|at| ask(format!("{number}-{at}"), honest, random)).collect();
+    let mut requests: VecDeque<PlannedRequest> =
+        (0..count).map(|at| request(format!("{number}-{at}"), faultless, random)).collect();
     match random.below(6) {
-        0 => asks.push_back(nonsense(format!("{number}-{count}"), random)),
+        0 => requests.push_back(invalid(format!("{number}-{count}"), random)),
         1 => {
             let head = format!("GET /one/{number}-{count} HTTP/1.0\r\nHost: a\r\n\r\n");
-            asks.push_back(plain(format!("{number}-{count}"), head));
+            requests.push_back(plain(format!("{number}-{count}"), head));
         }
         _ => {}
     }
-    asks.into()
+    requests.into()
 }
 
-/// One GET.
-pub fn get(route: &str, id: String) -> Ask {
+/// A GET without a body.
+pub fn get(route: &str, id: String) -> PlannedRequest {
     let head = format!("GET /{route}/{id} HTTP/1.1\r\nHost: a\r\n\r\n");
-    Ask { is_limited: route == "limited", ..plain(id, head) }
+    PlannedRequest { is_limited: route == "limited", ..plain(id, head) }
 }
 
-fn plain(id: String, head: String) -> Ask {
-    Ask { id, head, body: Vec::new(), expects: false, to_head: false, is_nonsense: false, is_limited: false }
+fn plain(id: String, head: String) -> PlannedRequest {
+    PlannedRequest { id, head, body: Vec::new(), expects: false, to_head: false, is_invalid: false, is_limited: false }
 }
 
-fn ask(id: String, honest: bool, random: &mut Random) -> Ask {
-    // A body that nobody has read costs the connection when its request is refused, and with it the requests behind it.
+fn request(id: String, faultless: bool, random: &mut Random) -> PlannedRequest {
+    // A local reply to a request with an unread body closes the connection, and the requests behind it get no response.
     let route = match random.below(6) {
         0 => return get("limited", id),
-        1 if !honest => ["held", "limited", "nowhere"][random.below(3) as usize],
+        1 if !faultless => ["held", "limited", "nowhere"][random.below(3) as usize],
         _ => "one",
     };
     match random.below(5) {
         0 => {
             let head = format!("HEAD /{route}/{id} HTTP/1.1\r\nHost: a\r\n\r\n");
-            Ask { to_head: true, ..plain(id, head) }
+            PlannedRequest { to_head: true, ..plain(id, head) }
         }
         1 | 2 => post(route, id, random),
         _ => get(route, id),
     }
 }
 
-fn post(route: &str, id: String, random: &mut Random) -> Ask {
+fn post(route: &str, id: String, random: &mut Random) -> PlannedRequest {
     let payload = pattern(&format!("up-{id}"), payload_len(random));
     let expects = random.once_in(4);
     let (framing, body) = match random.below(2) {
@@ -237,10 +242,10 @@ fn post(route: &str, id: String, random: &mut Random) -> Ask {
     let expectation = if expects { "Expect: 100-continue\r\n" } else { "" };
     let len = payload.len();
     let head = format!("POST /{route}/{id} HTTP/1.1\r\nHost: a\r\n{expectation}X-Len: {len}\r\n{framing}\r\n\r\n");
-    Ask { body, expects: expects && len > 0, ..plain(id, head) }
+    PlannedRequest { body, expects: expects && len > 0, ..plain(id, head) }
 }
 
-fn nonsense(id: String, random: &mut Random) -> Ask {
+fn invalid(id: String, random: &mut Random) -> PlannedRequest {
     let heads = [
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -248,5 +253,5 @@ fn nonsense(id: String, random: &mut Random) -> Ask {
         "\x16\x03\x01\x00\x05hello",
     ];
     let head = heads[random.below(4) as usize].to_owned();
-    Ask { is_nonsense: true, ..plain(id, head) }
+    PlannedRequest { is_invalid: true, ..plain(id, head) }
 }

@@ -1,5 +1,5 @@
-//! A connection in memory between the proxy and a party that may not be honest: bytes travel in random pieces, late by a look or by
-//! seconds, stand still for ever, or the connection resets, all as the seed says.
+//! A connection in memory between the proxy and a party. Bytes are delivered in random pieces, delayed by some polls or by seconds; with
+//! faults, the connection stalls indefinitely or is reset. The seed decides all of it.
 
 use std::io;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::super::halves::{self, FarEnd, NearEnd};
-use super::course::Course;
+use super::scheduler::Scheduler;
 
 /// Numbers from a seed (splitmix64).
 #[derive(Debug, Clone)]
@@ -36,24 +36,24 @@ impl Random {
     }
 }
 
-/// Who is at the other end.
+/// The peer at the other end of a connection: a client or a server.
 pub trait Party {
-    /// Takes bytes from the proxy.
-    fn hear(&mut self, bytes: &[u8]);
-    /// What it has to send now; what has travelled is removed from the front.
+    /// Receives bytes from the proxy.
+    fn receive(&mut self, bytes: &[u8]);
+    /// The bytes that the party has to send now; delivered bytes are removed from the front.
     fn outgoing(&mut self) -> &mut Vec<u8>;
-    /// It sends nothing more once `outgoing` is empty.
+    /// Whether the party sends nothing more once `outgoing` is empty.
     fn has_finished(&self) -> bool;
 }
 
-/// One connection.
+/// A connection and its faults.
 pub struct Link<P> {
     pub party: P,
     random: Random,
-    course: Rc<Course>,
+    scheduler: Rc<Scheduler>,
     number: usize,
-    /// Both ways together.
-    travelled: usize,
+    /// Bytes delivered in both directions together.
+    delivered: usize,
     pub stalls_after: usize,
     pub resets_after: usize,
     pause: u64,
@@ -63,21 +63,22 @@ pub struct Link<P> {
 pub type Shared<P> = halves::Shared<Link<P>>;
 pub type Wire<P> = halves::Wire<Link<P>>;
 
-/// Longest pause, in looks that the proxy gets before the next piece travels.
+/// Longest pause, as the number of polls before the next piece is delivered.
 const PAUSE_MAX: u64 = 6;
 
-/// One piece in so many is late by up to so many milliseconds of the seed's time. No honest message is late by as much as a limit.
+/// A piece in `LATE_ONCE_IN` is delayed by up to `LATE_MILLIS_MAX` of the simulated time. Without faults no message is delayed beyond a
+/// time limit.
 const LATE_ONCE_IN: u64 = 50;
 const LATE_MILLIS_MAX: u64 = 2000;
 
-/// A link of a party without faults; give it some before it is used.
-pub fn connect<P: Party>(party: P, random: Random, course: &Rc<Course>) -> (Shared<P>, Wire<P>) {
+/// A connection to a party, without faults; [`add_faults`] adds some.
+pub fn connect<P: Party>(party: P, random: Random, scheduler: &Rc<Scheduler>) -> (Shared<P>, Wire<P>) {
     halves::connect(Link {
         party,
         random,
-        course: Rc::clone(course),
-        number: course.open(),
-        travelled: 0,
+        scheduler: Rc::clone(scheduler),
+        number: scheduler.open(),
+        delivered: 0,
         stalls_after: usize::MAX,
         resets_after: usize::MAX,
         pause: 0,
@@ -86,20 +87,20 @@ pub fn connect<P: Party>(party: P, random: Random, course: &Rc<Course>) -> (Shar
 }
 
 impl<P: Party> Link<P> {
-    /// The proxy ended the connection with a FIN, and everything before it has arrived.
+    /// Whether the proxy ended the connection with a FIN, and all bytes before it have arrived.
     pub fn ended_in_order(&self) -> bool {
-        self.near.finished && !self.near.cut && !self.is_reset() && !self.stands_still()
+        self.near.finished && !self.near.cut && !self.is_reset() && !self.is_stalled()
     }
 
     fn is_reset(&self) -> bool {
-        self.travelled >= self.resets_after
+        self.delivered >= self.resets_after
     }
 
-    fn stands_still(&self) -> bool {
-        self.travelled >= self.stalls_after
+    fn is_stalled(&self) -> bool {
+        self.delivered >= self.stalls_after
     }
 
-    /// How much of `want` travels now; `None` while the connection pauses.
+    /// How many of `want` bytes are delivered now; `None` while the connection pauses.
     fn piece(&mut self, cx: &Context<'_>, want: usize) -> Option<usize> {
         if self.pause > 0 {
             self.pause -= 1;
@@ -112,13 +113,13 @@ impl<P: Party> Link<P> {
             1 => 1 + self.random.below(16) as usize,
             _ => usize::MAX,
         };
-        let left = self.resets_after.min(self.stalls_after).saturating_sub(self.travelled).max(1);
+        let left = self.resets_after.min(self.stalls_after).saturating_sub(self.delivered).max(1);
         let size = want.min(limit).min(left);
-        self.travelled += size;
+        self.delivered += size;
         Some(size)
     }
 
-    /// How late the next piece is.
+    /// The delay of the next piece, if it is delayed.
     fn delay(&mut self) -> Option<Duration> {
         let is_late = self.random.once_in(LATE_ONCE_IN);
         is_late.then(|| Duration::from_millis(self.random.below(LATE_MILLIS_MAX)))
@@ -134,16 +135,16 @@ impl<P: Party> FarEnd for Link<P> {
         if self.is_reset() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        let want = if self.stands_still() { 0 } else { self.party.outgoing().len().min(room) };
+        let want = if self.is_stalled() { 0 } else { self.party.outgoing().len().min(room) };
         if want > 0 {
             let Some(size) = self.piece(cx, want) else { return Poll::Pending };
-            // Behind its last word the proxy reads on for a moment, and throws away what comes.
+            // After its FIN the proxy reads on for a moment, and drops the bytes.
             if !self.near.finished {
-                self.course.carried(self.number, size, true);
+                self.scheduler.carried(self.number, size, true);
             }
             return Poll::Ready(Ok(self.party.outgoing().drain(..size).collect()));
         }
-        if self.near.finished || (self.party.has_finished() && !self.stands_still()) {
+        if self.near.finished || (self.party.has_finished() && !self.is_stalled()) {
             return Poll::Ready(Ok(Vec::new()));
         }
         self.near.wait(cx)
@@ -153,18 +154,18 @@ impl<P: Party> FarEnd for Link<P> {
         if self.is_reset() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if self.stands_still() {
+        if self.is_stalled() {
             return Poll::Pending;
         }
         let Some(size) = self.piece(cx, bytes.len()) else { return Poll::Pending };
-        self.course.carried(self.number, size, false);
-        self.party.hear(&bytes[..size]);
+        self.scheduler.carried(self.number, size, false);
+        self.party.receive(&bytes[..size]);
         self.near.wake();
         Poll::Ready(Ok(size))
     }
 
     fn is_silent(&mut self) -> bool {
-        let waits = self.stands_still() || (self.party.outgoing().is_empty() && !self.party.has_finished());
+        let waits = self.is_stalled() || (self.party.outgoing().is_empty() && !self.party.has_finished());
         waits && !self.near.finished && !self.is_reset()
     }
 
@@ -175,13 +176,13 @@ impl<P: Party> FarEnd for Link<P> {
     async fn travel(link: &Shared<P>) {
         let delay = link.borrow_mut().delay();
         if let Some(delay) = delay {
-            let course = Rc::clone(&link.borrow().course);
-            course.deadlines.pause(delay).await;
+            let scheduler = Rc::clone(&link.borrow().scheduler);
+            scheduler.deadlines.pause(delay).await;
         }
     }
 }
 
-/// A link stands still for ever once in `stalls`, and is reset once in ten.
+/// Makes a connection stall indefinitely once in `stalls` calls, else be reset once in ten.
 pub fn add_faults<P>(link: &Shared<P>, stalls: u64, random: &mut Random) {
     let at = random.below(3000) as usize;
     if random.once_in(stalls) {

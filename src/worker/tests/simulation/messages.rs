@@ -1,4 +1,4 @@
-//! What the parties of a simulation say to each other: requests and answers that carry their own identity, and can be checked to the byte.
+//! The messages of a simulation: requests and responses that carry their own identity and can be checked to the byte.
 
 use super::link::Random;
 use crate::http::h1::body::Decoder;
@@ -7,10 +7,10 @@ use crate::http::h1::request_head::parse_request;
 use crate::http::h1::response_head::parse_response;
 use crate::http::{BodyFraming, Field, RequestHead, ResponseHead};
 
-/// How many bytes of a body there are before they come again.
+/// The number of bytes after which a body repeats itself.
 const PERIOD: usize = 52;
 
-/// The bytes of the body that belongs to `id`: those of two ids, or of two places that are not far from each other, look different.
+/// The body that belongs to `id`. The bytes of two ids, or at two close positions of one body, differ.
 pub fn pattern(id: &str, len: usize) -> Vec<u8> {
     let start = id.bytes().fold(7usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte))) % PERIOD;
     let period: Vec<u8> = (0..PERIOD).map(|at| b'a' + ((start + at * 7) / 2 % 26) as u8).collect();
@@ -19,7 +19,7 @@ pub fn pattern(id: &str, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Payload lengths: mostly small, now and then beyond every buffer of a first read, and rarely beyond what two connections' buffers hold.
+/// A random payload length: mostly small, sometimes beyond every buffer of a first read, and rarely beyond the buffers of two connections.
 pub fn payload_len(random: &mut Random) -> usize {
     if random.once_in(1000) {
         return 200_000 + random.below(300_000) as usize;
@@ -31,7 +31,7 @@ pub fn payload_len(random: &mut Random) -> usize {
     }
 }
 
-/// `payload` in chunks of random sizes, the last one included.
+/// `payload` in chunks of random sizes, with the last chunk.
 pub fn chunks(payload: &[u8], random: &mut Random) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), payload);
     while !rest.is_empty() {
@@ -45,7 +45,7 @@ pub fn chunks(payload: &[u8], random: &mut Random) -> Vec<u8> {
     out
 }
 
-/// A message as it comes in: its head once that is there, and as much of its body.
+/// Received bytes, parsed into heads and bodies as they arrive.
 #[derive(Debug, Default)]
 pub struct Incoming {
     bytes: Vec<u8>,
@@ -53,12 +53,12 @@ pub struct Incoming {
     body: Option<Decoder>,
 }
 
-/// A head that has come in.
+/// A received head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Of a response.
+    /// The status of a response; 0 for a request.
     pub status: u16,
-    /// Of a request.
+    /// The method of a request; empty for a response.
     pub method: String,
     pub target: String,
     fields: Vec<(String, String)>,
@@ -71,12 +71,12 @@ impl Head {
     }
 }
 
-/// What stands next in the stream.
+/// The next part of a stream of messages.
 #[derive(Debug)]
 pub enum Next {
     Nothing,
     Head(Head),
-    /// More of the body, and whether that was all of it.
+    /// Bytes of the body, and whether the body is complete.
     Data(Vec<u8>, bool),
 }
 
@@ -85,7 +85,7 @@ impl Incoming {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next part of a stream of requests. What the proxy sends has to be beyond doubt, so that anything else is a failure.
+    /// The next part of a stream of requests. The proxy must send valid requests only, so an invalid one fails the test.
     pub fn next_of_request(&mut self) -> Next {
         if self.body.is_some() {
             return self.data();
@@ -103,7 +103,7 @@ impl Incoming {
                 self.begin(head.len, head.body);
                 Next::Head(Head { status: 0, method, target, fields, body: head.body })
             }
-            Err(refused) => panic!("the proxy sent no request: {refused:?}: {}", pending.escape_ascii()),
+            Err(refused) => panic!("the proxy sent an invalid request: {refused:?}: {}", pending.escape_ascii()),
         }
     }
 
@@ -121,7 +121,7 @@ impl Incoming {
                 self.begin(head.len, head.body);
                 Next::Head(Head { status: head.status, method, target, fields, body: head.body })
             }
-            Err(invalid) => panic!("the proxy sent no response: {invalid}: {}", pending.escape_ascii()),
+            Err(invalid) => panic!("the proxy sent an invalid response: {invalid}: {}", pending.escape_ascii()),
         }
     }
 

@@ -1,18 +1,18 @@
-//! Many connections at once over dishonest transports, with tables swapped in between, all by seed.
+//! Simulation: many concurrent connections with faults, while configurations are published in between, all decided by a seed.
 //!
-//! Whatever happens, every request gets one answer, its own, or loses its connection; what may not be sent twice is not; what is held in
-//! memory stays under its bound; and when the last client has gone every count is back at zero. Where all are honest, every request is served.
+//! For each seed: every request gets exactly its own response or loses its connection; no request is sent twice that may not be; the memory
+//! held stays below its bound; and after the last client every count is back at zero. In seeds without faults every request is served.
 //!
-//! The seeds of a run are 0 to 9999; a failing one is printed, and `RINGWAY_SEED` runs it alone. Time is the seed's own ([`course`]): no
-//! runtime and no clock takes part, so that a seed always takes the same course. Only the pace of a body is measured by the real clock,
-//! for which next to no time goes by; `tests/slow.rs` looks at that.
+//! A run has the seeds 0 to 9999; a failing seed is printed, and `RINGWAY_SEED` runs it alone. Time is simulated ([`scheduler`]): no
+//! runtime and no clock takes part, so that a seed always has the same trace. Only the data rate of a body is measured with the real clock,
+//! for which almost no time elapses; `tests/slow.rs` tests slow bodies.
 
 mod client;
-mod course;
+mod scheduler;
 mod link;
 mod messages;
 mod origin;
-mod world;
+mod network;
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -22,29 +22,29 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use client::Client;
-use course::{Course, Tasks, looks};
-use link::{Random, Shared as Linked, Wire, add_faults, connect};
-use world::{HELD_BYTES_MAX, LIMITED_TO, World, document};
+use link::{Random, Shared as SharedLink, Wire, add_faults, connect};
+use network::{HELD_BYTES_MAX, LIMITED_TO, Network, document};
+use scheduler::{Scheduler, Tasks, yield_times};
 
-use super::stage::{self, Base, TIMEOUTS, check_counts, check_leases};
+use super::harness::{self, Base, TIMEOUTS, check_counts, check_leases};
 use crate::observe::Published;
 use crate::worker::downstream::h1::serve;
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::{Timeouts, VerifyPool, Worker, WorkerShared};
 
 const SEEDS: u64 = 10_000;
-/// One seed in so many has a crowd of clients.
+/// Every tenth seed has 50 to 200 clients.
 const CROWD_ONCE_IN: u64 = 10;
-/// How long anybody may be silent: honest ones are only late, never too late.
+/// The worker's time limits, without faults and with faults. Without faults messages are delayed, but never beyond the limit.
 const LONG: Duration = Duration::from_secs(180);
 const SHORT: Duration = Duration::from_secs(10);
-/// How long a client waits before it goes away, at the most.
-const PATIENCE_SECS: u64 = 60;
-/// Clients come within this time.
+/// How long a client waits at most before it gives up.
+const CLIENT_WAIT_SECS: u64 = 60;
+/// Clients connect within this time.
 const ARRIVAL_MILLIS: u64 = 3000;
 
 #[test]
-fn every_seed_ends_with_every_request_answered_or_its_connection_closed() {
+fn every_request_gets_its_response_or_loses_its_connection() {
     let alone = std::env::var("RINGWAY_SEED").ok().map(|seed| seed.parse().expect("RINGWAY_SEED is a number"));
     let (first, end) = match alone {
         Some(seed) => (seed, seed + 1),
@@ -66,20 +66,20 @@ fn every_seed_ends_with_every_request_answered_or_its_connection_closed() {
 }
 
 #[test]
-fn a_seed_always_takes_the_same_course() {
+fn same_seed_gives_same_trace() {
     let verify = VerifyPool::start().expect("threads");
     let seeds = 0..2 * CROWD_ONCE_IN;
     let first: Vec<u64> = seeds.clone().map(|seed| play(seed, &verify)).collect();
-    // In another order, and on another thread: nothing of one seed is left to the next.
+    // In another order and on another thread: a seed must not depend on the seeds before it.
     let again = std::thread::scope(|scope| {
         scope.spawn(|| seeds.rev().map(|seed| play(seed, &verify)).collect::<Vec<u64>>()).join().expect("the same")
     });
     assert!(again.iter().rev().eq(&first), "{first:?}, then {again:?} from the last to the first");
-    let courses: HashSet<&u64> = first.iter().collect();
-    assert_eq!(courses.len(), first.len(), "two seeds took one course");
+    let traces: HashSet<&u64> = first.iter().collect();
+    assert_eq!(traces.len(), first.len(), "two seeds have the same trace");
 }
 
-/// Says which seed it was when a check fails.
+/// Prints the seed if a check fails.
 struct Announce(u64);
 
 impl Drop for Announce {
@@ -90,87 +90,92 @@ impl Drop for Announce {
     }
 }
 
-/// Gives the trace of what happened.
+/// Runs a seed; returns its trace.
 fn play(seed: u64, verify: &VerifyPool) -> u64 {
     let _announce = Announce(seed);
     let base = Base::with(verify, [document(0), document(1), document(2)]);
     let mut random = Random(seed);
-    let honest = random.once_in(4);
+    let faultless = random.once_in(4);
     let is_crowd = seed % CROWD_ONCE_IN == CROWD_ONCE_IN - 1;
     let (count, requests_max) = if is_crowd { (50 + random.below(151), 1) } else { (1 + random.below(8), 5) };
     let clients = (0..count).map(|number| {
         let window = 1 + random.below(3) as usize;
-        Client::new(client::asks(number, honest, requests_max, &mut random), window)
+        Client::new(client::requests(number, faultless, requests_max, &mut random), window)
     });
     let clients: Vec<Client> = clients.collect();
-    let (seen, trace) = meet(&base, clients, honest, &mut random);
+    let (received, trace) = serve_clients(&base, clients, faultless, &mut random);
     let mut times: HashMap<&str, usize> = HashMap::new();
-    for (method, id) in &seen {
+    for (method, id) in &received {
         let times = times.entry(id).or_default();
         *times += 1;
         assert!(*times <= if method == "POST" { 1 } else { 2 }, "{method} {id} was sent {times} times");
     }
-    // A place that was not given back is missed now.
+    // A permit of `/limited` that was not released would be missing now.
     let probes = (0..LIMITED_TO).map(|n| Client::new(vec![client::get("limited", format!("probe-{n}"))], 1));
-    let (seen, _) = meet(&base, probes.collect(), true, &mut random);
-    assert_eq!(seen.len(), LIMITED_TO as usize, "places under a limit were not given back");
+    let (received, _) = serve_clients(&base, probes.collect(), true, &mut random);
+    assert_eq!(received.len(), LIMITED_TO as usize, "permits of a limit were not released");
     trace
 }
 
-/// Serves the clients, all at once, and looks at what is left. Gives what the servers have seen, and the trace.
-fn meet(base: &Base, clients: Vec<Client>, honest: bool, random: &mut Random) -> (Vec<(String, String)>, u64) {
-    let limit = if honest { LONG } else { SHORT };
+/// Serves all clients concurrently, and checks that nothing is leaked. Returns the requests that the servers have received, and the trace.
+fn serve_clients(
+    base: &Base,
+    clients: Vec<Client>,
+    faultless: bool,
+    random: &mut Random,
+) -> (Vec<(String, String)>, u64) {
+    let limit = if faultless { LONG } else { SHORT };
     let timeouts =
         Timeouts { idle: Some(limit), head_read: limit, stall: limit, response_header: Some(limit), ..TIMEOUTS };
     let shared = Arc::new(base.shared(timeouts));
-    let course = Rc::<Course>::default();
-    let world = Rc::new(World::new(honest, random.split(), &course));
-    let worker = stage::worker(&shared, Rc::clone(&world));
+    let scheduler = Rc::<Scheduler>::default();
+    let network = Rc::new(Network::new(faultless, random.split(), &scheduler));
+    let worker = harness::worker(&shared, Rc::clone(&network));
     worker.clock.set(Duration::ZERO);
     let left = Rc::new(Cell::new(clients.len()));
     let check_memory = || {
         assert!(worker.budget.used() <= left.get() * HELD_BYTES_MAX, "{} bytes held", worker.budget.used());
-        course.check_memory(worker.budget.used());
+        scheduler.check_memory(worker.budget.used());
     };
     let tasks = Tasks::new();
     for client in clients {
-        let (link, wire) = connect(client, random.split(), &course);
-        if !honest {
+        let (link, wire) = connect(client, random.split(), &scheduler);
+        if !faultless {
             add_faults(&link, 10, random);
         }
-        let visit = Visit { honest, link, left: Rc::clone(&left), random: random.split() };
-        tasks.push(Box::pin(visit.run(Rc::clone(&worker), &course, wire)));
+        let visit = Visit { faultless, link, left: Rc::clone(&left), random: random.split() };
+        tasks.push(Box::pin(visit.run(Rc::clone(&worker), &scheduler, wire)));
     }
-    let tables = if honest { &base.tables[..2] } else { &base.tables };
-    tasks.push(Box::pin(swap(tables, &shared, &course, random.split(), &left, &check_memory)));
-    course.run(&worker, tasks, check_memory);
+    let tables = if faultless { &base.tables[..2] } else { &base.tables };
+    tasks.push(Box::pin(publish_configurations(tables, &shared, &scheduler, random.split(), &left, &check_memory)));
+    scheduler.run(&worker, tasks, check_memory);
     worker.pool.clear();
     base.tables.iter().for_each(|table| check_leases(table));
     check_counts(&shared, &base.tables[0]);
-    assert_eq!(worker.budget.used(), 0, "bytes of messages that nobody holds any more");
-    assert!(worker.deadlines.is_empty() && course.deadlines.is_empty(), "waits that nobody waits for");
-    (world.end(), course.trace())
+    assert_eq!(worker.budget.used(), 0, "leaked reservations of the memory budget");
+    assert!(worker.deadlines.is_empty() && scheduler.deadlines.is_empty(), "leaked waits");
+    (network.end(), scheduler.trace())
 }
 
-/// One client's connection.
+/// A client's connection.
 struct Visit {
-    honest: bool,
-    link: Linked<Client>,
-    /// Clients that have not gone.
+    faultless: bool,
+    link: SharedLink<Client>,
+    /// The number of clients that are still connected.
     left: Rc<Cell<usize>>,
     random: Random,
 }
 
 impl Visit {
-    async fn run(mut self, worker: Rc<Worker<Rc<World>>>, course: &Course, wire: Wire<Client>) {
-        course.deadlines.pause(Duration::from_millis(self.random.below(ARRIVAL_MILLIS))).await;
-        let patience = match self.honest {
+    async fn run(mut self, worker: Rc<Worker<Rc<Network>>>, scheduler: &Scheduler, wire: Wire<Client>) {
+        scheduler.deadlines.pause(Duration::from_millis(self.random.below(ARRIVAL_MILLIS))).await;
+        let wait = match self.faultless {
             true => Duration::MAX,
-            false => Duration::from_secs(1 + self.random.below(PATIENCE_SECS)),
+            false => Duration::from_secs(1 + self.random.below(CLIENT_WAIT_SECS)),
         };
         let mut serving = Box::pin(serve(worker, wire, peer()));
-        if course.deadlines.within(patience, &mut serving).await.is_err() {
-            // A response that stands still has no limit, as it may be a stream of rare events: it lasts until its client leaves.
+        if scheduler.deadlines.within(wait, &mut serving).await.is_err() {
+            // A stalled response has no time limit, because it may be a stream of rare events: it lasts until its client disconnects.
             self.link.borrow_mut().party.leave();
             self.link.borrow_mut().near.wake();
             serving.await;
@@ -179,34 +184,34 @@ impl Visit {
         assert!(link.near.dropped, "a connection is held after its end");
         let is_whole = link.ended_in_order();
         link.party.end(is_whole);
-        if self.honest {
+        if self.faultless {
             link.party.assert_served();
         }
-        for status in &link.party.answered {
-            course.note([u64::from(*status), 0, 3]);
+        for status in &link.party.statuses {
+            scheduler.note([u64::from(*status), 0, 3]);
         }
         self.left.set(self.left.get() - 1);
     }
 }
 
-/// Puts one table after the other in force until the last client has gone: several while everybody is busy, then none for a while. Honest
-/// clients ask only for what stands in all of them.
-async fn swap(
+/// Publishes random configurations until the last client has disconnected: several in quick succession, then none for a while. In seeds
+/// without faults the clients request only routes that all published configurations have.
+async fn publish_configurations(
     tables: &[Arc<Published>],
     shared: &WorkerShared,
-    course: &Course,
+    scheduler: &Scheduler,
     mut random: Random,
     left: &Cell<usize>,
     check_memory: impl Fn(),
 ) {
     while left.get() > 0 {
         for _ in 0..random.below(8) {
-            looks(random.below(60)).await;
+            yield_times(random.below(60)).await;
             check_memory();
             shared.snapshot.store(Arc::clone(&tables[random.below(tables.len() as u64) as usize]));
         }
-        let rest = [10, 1000, 20_000][random.below(3) as usize];
-        course.deadlines.pause(Duration::from_millis(random.below(rest))).await;
+        let pause_millis_max = [10, 1000, 20_000][random.below(3) as usize];
+        scheduler.deadlines.pause(Duration::from_millis(random.below(pause_millis_max))).await;
     }
 }
 

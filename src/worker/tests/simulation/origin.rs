@@ -1,5 +1,4 @@
-//! A server of the simulation: answers each request with the request's identity, or breaks its word in one of the ways that real servers
-//! know.
+//! A server of the simulation: responds to each request with the request's identity, or misbehaves in one of the ways of real servers.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,112 +6,112 @@ use std::rc::Rc;
 use super::link::{Party, Random};
 use super::messages::{Head, Incoming, Next, chunks, pattern, payload_len};
 
-/// What all servers of one seed have seen: method and identity of each request.
-pub type Seen = Rc<RefCell<Vec<(String, String)>>>;
+/// The requests that all servers of one seed have received: method and identity of each.
+pub type ReceivedRequests = Rc<RefCell<Vec<(String, String)>>>;
 
-/// What a server does with one request.
+/// A server's behaviour for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Conduct {
+enum Behaviour {
     Counted,
     Chunked,
     /// A body that lasts until the connection ends.
     UntilClose,
-    /// Answers before the request has come whole.
+    /// Responds before the whole request has arrived.
     Early,
     Silent,
-    /// Goes away without an answer.
+    /// Closes without a response.
     Vanishes,
     Garbage,
-    /// Announces more than it sends, and ends.
+    /// Sends less than its head announces, and closes.
     Short,
     ShortChunks,
-    /// Sends an answer that nobody asked for behind the one that was: with it, or once that has been taken.
+    /// Sends an unsolicited response behind the response: together with it, or once it has been delivered.
     Behind,
-    /// Answers well and closes without having said so: the connection must not be used again.
+    /// Responds correctly and closes without having announced that: the connection must not be used again.
     Stale,
 }
 
-const HONEST: [Conduct; 3] = [Conduct::Counted, Conduct::Chunked, Conduct::UntilClose];
-const DISHONEST: [Conduct; 8] = [
-    Conduct::Early,
-    Conduct::Silent,
-    Conduct::Vanishes,
-    Conduct::Garbage,
-    Conduct::Short,
-    Conduct::ShortChunks,
-    Conduct::Behind,
-    Conduct::Stale,
+const CORRECT: [Behaviour; 3] = [Behaviour::Counted, Behaviour::Chunked, Behaviour::UntilClose];
+const FAULTY: [Behaviour; 8] = [
+    Behaviour::Early,
+    Behaviour::Silent,
+    Behaviour::Vanishes,
+    Behaviour::Garbage,
+    Behaviour::Short,
+    Behaviour::ShortChunks,
+    Behaviour::Behind,
+    Behaviour::Stale,
 ];
 
 pub struct Server {
-    /// The table that its address stands in.
+    /// The number of the configuration that contains this server.
     table: u64,
-    honest: bool,
+    faultless: bool,
     random: Random,
-    seen: Seen,
+    received_requests: ReceivedRequests,
     incoming: Incoming,
-    request: Option<(Head, String, Conduct)>,
-    received: Vec<u8>,
+    request: Option<(Head, String, Behaviour)>,
+    body_received: Vec<u8>,
     outgoing: Vec<u8>,
-    /// Comes when everything else has gone out.
+    /// Bytes that are sent once `outgoing` is empty.
     behind: Vec<u8>,
     finished: bool,
 }
 
 impl Server {
-    pub fn new(table: u64, honest: bool, random: Random, seen: &Seen) -> Self {
+    pub fn new(table: u64, faultless: bool, random: Random, received_requests: &ReceivedRequests) -> Self {
         Server {
             table,
-            honest,
+            faultless,
             random,
-            seen: Rc::clone(seen),
+            received_requests: Rc::clone(received_requests),
             incoming: Incoming::default(),
             request: None,
-            received: Vec::new(),
+            body_received: Vec::new(),
             outgoing: Vec::new(),
             behind: Vec::new(),
             finished: false,
         }
     }
 
-    fn begin(&mut self, head: Head) {
+    fn on_head(&mut self, head: Head) {
         let id = head.target.rsplit('/').next().unwrap_or_default().to_owned();
-        assert!(self.request.is_none(), "a request while another one is under way");
+        assert!(self.request.is_none(), "a request while another one is active");
         assert_eq!(
             head.field("X-Table"),
             Some(&*self.table.to_string()),
-            "{id}: steps of one table, server of another"
+            "{id}: middlewares of one configuration, server of another"
         );
-        self.seen.borrow_mut().push((head.method.clone(), id.clone()));
-        let conduct = match self.random.below(3) {
-            0 if !self.honest => DISHONEST[self.random.below(8) as usize],
-            _ => HONEST[self.random.below(3) as usize],
+        self.received_requests.borrow_mut().push((head.method.clone(), id.clone()));
+        let behaviour = match self.random.below(3) {
+            0 if !self.faultless => FAULTY[self.random.below(8) as usize],
+            _ => CORRECT[self.random.below(3) as usize],
         };
-        if conduct == Conduct::Early {
-            self.answer(&head, &id, conduct);
+        if behaviour == Behaviour::Early {
+            self.respond(&head, &id, behaviour);
         }
-        self.received.clear();
-        self.request = Some((head, id, conduct));
+        self.body_received.clear();
+        self.request = Some((head, id, behaviour));
     }
 
-    fn take(&mut self, data: &[u8], done: bool) {
-        self.received.extend_from_slice(data);
-        let Some((head, id, conduct)) = self.request.take_if(|_| done) else { return };
+    fn on_data(&mut self, data: &[u8], done: bool) {
+        self.body_received.extend_from_slice(data);
+        let Some((head, id, behaviour)) = self.request.take_if(|_| done) else { return };
         let expected: usize = head.field("X-Len").and_then(|len| len.parse().ok()).unwrap_or_default();
-        assert_eq!(self.received, pattern(&format!("up-{id}"), expected), "the body of {id}");
-        if conduct != Conduct::Early {
-            self.answer(&head, &id, conduct);
+        assert_eq!(self.body_received, pattern(&format!("up-{id}"), expected), "the body of {id}");
+        if behaviour != Behaviour::Early {
+            self.respond(&head, &id, behaviour);
         }
     }
 
-    fn answer(&mut self, head: &Head, id: &str, conduct: Conduct) {
+    fn respond(&mut self, head: &Head, id: &str, behaviour: Behaviour) {
         let len = payload_len(&mut self.random).max(1);
         let payload = if head.method == "HEAD" { Vec::new() } else { pattern(id, len) };
         let start = format!("HTTP/1.1 200 OK\r\nX-Id: {id}\r\nX-Len: {len}\r\n");
         if self.random.once_in(8) {
             self.outgoing.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
         }
-        let mut say = |fields: &str, body: &[u8]| {
+        let mut send = |fields: &str, body: &[u8]| {
             self.outgoing.extend_from_slice(start.as_bytes());
             self.outgoing.extend_from_slice(fields.as_bytes());
             self.outgoing.extend_from_slice(b"\r\n");
@@ -120,36 +119,36 @@ impl Server {
         };
         let counted = format!("Content-Length: {len}\r\n");
         let chunked = "Transfer-Encoding: chunked\r\n";
-        match conduct {
-            Conduct::Counted | Conduct::Early | Conduct::Stale | Conduct::Behind => say(&counted, &payload),
-            Conduct::Chunked | Conduct::ShortChunks if payload.is_empty() => say(chunked, b""),
-            Conduct::Chunked => say(chunked, &chunks(&payload, &mut self.random)),
-            Conduct::UntilClose => say("Connection: close\r\n", &payload),
-            Conduct::Short => say(&counted, &payload[..payload.len() / 2]),
-            Conduct::ShortChunks => {
+        match behaviour {
+            Behaviour::Counted | Behaviour::Early | Behaviour::Stale | Behaviour::Behind => send(&counted, &payload),
+            Behaviour::Chunked | Behaviour::ShortChunks if payload.is_empty() => send(chunked, b""),
+            Behaviour::Chunked => send(chunked, &chunks(&payload, &mut self.random)),
+            Behaviour::UntilClose => send("Connection: close\r\n", &payload),
+            Behaviour::Short => send(&counted, &payload[..payload.len() / 2]),
+            Behaviour::ShortChunks => {
                 let whole = chunks(&payload, &mut self.random);
-                say(chunked, &whole[..whole.len() - 5]);
+                send(chunked, &whole[..whole.len() - 5]);
             }
-            Conduct::Garbage => self.outgoing.extend_from_slice(b"HTTP/1.1 2x0 OK\r\nX-Id: evil\r\n\r\n"),
-            Conduct::Silent | Conduct::Vanishes => {}
+            Behaviour::Garbage => self.outgoing.extend_from_slice(b"HTTP/1.1 2x0 OK\r\nX-Id: evil\r\n\r\n"),
+            Behaviour::Silent | Behaviour::Vanishes => {}
         }
-        if conduct == Conduct::Behind {
-            let place = if self.random.once_in(2) { &mut self.outgoing } else { &mut self.behind };
-            place.extend_from_slice(b"HTTP/1.1 200 OK\r\nX-Id: evil\r\nContent-Length: 0\r\n\r\n");
+        if behaviour == Behaviour::Behind {
+            let target = if self.random.once_in(2) { &mut self.outgoing } else { &mut self.behind };
+            target.extend_from_slice(b"HTTP/1.1 200 OK\r\nX-Id: evil\r\nContent-Length: 0\r\n\r\n");
         }
-        let stays = [Conduct::Counted, Conduct::Chunked, Conduct::Early, Conduct::Behind, Conduct::Silent];
-        self.finished = !stays.contains(&conduct);
+        let stays = [Behaviour::Counted, Behaviour::Chunked, Behaviour::Early, Behaviour::Behind, Behaviour::Silent];
+        self.finished = !stays.contains(&behaviour);
     }
 }
 
 impl Party for Server {
-    fn hear(&mut self, bytes: &[u8]) {
+    fn receive(&mut self, bytes: &[u8]) {
         self.incoming.push(bytes);
         loop {
             match self.incoming.next_of_request() {
                 Next::Nothing => return,
-                Next::Head(head) => self.begin(head),
-                Next::Data(data, done) => self.take(&data, done),
+                Next::Head(head) => self.on_head(head),
+                Next::Data(data, done) => self.on_data(&data, done),
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The course of one seed: its tasks run in turn until none can go on, and only then time goes by, up to what is due next. Nobody sleeps,
-//! so that the same seed takes the same course wherever it runs.
+//! The scheduler of one seed: runs its tasks in turn until none can proceed, and only then advances the simulated time, until a task is
+//! woken. No real time takes part, so that a seed has the same trace on every machine.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -16,60 +16,61 @@ use crate::net::Deadlines;
 use crate::worker::Worker;
 use crate::worker::resources::dial::Dial;
 
-/// What goes on at the same time.
+/// The concurrent tasks of a seed.
 pub type Tasks<'f> = FuturesUnordered<LocalBoxFuture<'f, ()>>;
 
-/// Longer than any seed takes, in its own time.
+/// The limit of the simulated time; every seed takes less.
 const HANG: Duration = Duration::from_secs(3600);
-/// More than are ever taken before time has to go by.
+/// The limit of the turns between two advances of the time; every seed takes fewer.
 const TURNS_MAX: usize = 1_000_000;
 
-/// What all parties of a seed share.
+/// The state that all parties of a seed share.
 #[derive(Default)]
-pub struct Course {
-    /// The waits of everybody but the worker, which has its own.
+pub struct Scheduler {
+    /// The waits of the parties; the worker has its own.
     pub deadlines: Deadlines,
     elapsed: Cell<Duration>,
     trace: Cell<u64>,
-    /// Bytes that all parties have sent to the proxy, and that it has passed on.
-    taken: Cell<usize>,
-    given: Cell<usize>,
+    /// Bytes that the parties have sent to the proxy, and that the proxy has sent to them.
+    to_proxy: Cell<usize>,
+    from_proxy: Cell<usize>,
     links: Cell<usize>,
 }
 
-impl Course {
-    /// A connection has been opened; gives its number.
+impl Scheduler {
+    /// Counts a new connection; returns its number.
     pub fn open(&self) -> usize {
         self.links.replace(self.links.get() + 1)
     }
 
-    /// Link `number` has carried so many bytes to the proxy, or from it.
+    /// Counts `bytes` that connection `number` has delivered to the proxy, or from it.
     pub fn carried(&self, number: usize, bytes: usize, to_proxy: bool) {
-        let count = if to_proxy { &self.taken } else { &self.given };
+        let count = if to_proxy { &self.to_proxy } else { &self.from_proxy };
         count.set(count.get() + bytes);
         self.note([number as u64, bytes as u64, u64::from(to_proxy)]);
     }
 
-    /// Something has happened: it becomes part of the trace.
-    pub fn note(&self, facts: [u64; 3]) {
-        let mix = |trace: u64, fact: u64| (trace ^ fact).wrapping_mul(0x0100_0000_01B3).rotate_left(29);
-        self.trace.set(facts.into_iter().fold(self.trace.get(), mix));
+    /// Adds an event to the trace.
+    pub fn note(&self, event: [u64; 3]) {
+        let mix = |trace: u64, value: u64| (trace ^ value).wrapping_mul(0x0100_0000_01B3).rotate_left(29);
+        self.trace.set(event.into_iter().fold(self.trace.get(), mix));
     }
 
-    /// What has happened so far, as one number.
+    /// A hash of all events so far.
     pub fn trace(&self) -> u64 {
         self.trace.get()
     }
 
-    /// What was taken in and not passed on is in the connections' buffers, or `held` as a whole message.
+    /// Checks that the bytes that the proxy has received and not sent fit into its connections' buffers and the `held` bytes of whole
+    /// messages.
     pub fn check_memory(&self, held: usize) {
-        let kept = self.taken.get().saturating_sub(self.given.get());
+        let kept = self.to_proxy.get().saturating_sub(self.from_proxy.get());
         let buffers = self.links.get() * (limits::HEAD_BUFFER_BYTES + limits::COPY_BUFFER_MAX_BYTES);
         assert!(kept <= buffers + held, "{kept} bytes are kept of {} connections, {held} held", self.links.get());
     }
 
-    /// Runs all tasks to their end. `look` is called whenever time is about to go by.
-    pub fn run<D: Dial>(&self, worker: &Worker<D>, mut tasks: Tasks<'_>, mut look: impl FnMut()) {
+    /// Runs all tasks to their end. Calls `before_time_advances` each time before the simulated time advances.
+    pub fn run<D: Dial>(&self, worker: &Worker<D>, mut tasks: Tasks<'_>, mut before_time_advances: impl FnMut()) {
         let alarm = Arc::new(Alarm(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&alarm));
         let mut cx = Context::from_waker(&waker);
@@ -77,22 +78,22 @@ impl Course {
             let mut turns = 0;
             while alarm.0.swap(false, Relaxed) {
                 turns += 1;
-                assert!(turns < TURNS_MAX, "somebody turns in circles");
+                assert!(turns < TURNS_MAX, "a task wakes itself without end");
                 while let Poll::Ready(ended) = tasks.poll_next_unpin(&mut cx) {
                     if ended.is_none() {
                         return;
                     }
                 }
             }
-            look();
+            before_time_advances();
             self.pass_time(worker, &alarm);
         }
     }
 
-    /// Nobody can go on: lets time go by until somebody is woken.
+    /// Advances the simulated time until a task is woken.
     fn pass_time<D: Dial>(&self, worker: &Worker<D>, alarm: &Alarm) {
-        let someone_waits = !self.deadlines.is_empty() || !worker.deadlines.is_empty();
-        assert!(someone_waits, "nobody can go on, and nobody waits for the time");
+        let has_deadline = !self.deadlines.is_empty() || !worker.deadlines.is_empty();
+        assert!(has_deadline, "no task can proceed, and none waits for the time");
         while !alarm.0.load(Relaxed) {
             let elapsed = self.elapsed.get() + Duration::from_millis(limits::DEADLINE_TICK_MILLIS);
             assert!(elapsed < HANG, "a connection never ends");
@@ -113,8 +114,8 @@ impl Wake for Alarm {
     }
 }
 
-/// Lets the others run so many times.
-pub async fn looks(count: u64) {
+/// Lets the other tasks run `count` times.
+pub async fn yield_times(count: u64) {
     for _ in 0..count {
         crate::net::splice::pause().await;
     }

@@ -1,71 +1,71 @@
-//! What stands behind the worker: servers to be dialled, and the tables that lead to them.
+//! The network behind the worker: the servers that it dials, and the configurations that route to them.
 
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use super::course::{Course, looks};
-use super::link::{Random, Shared as Linked, Wire, add_faults, connect};
-use super::origin::{Seen, Server};
+use super::link::{Random, Shared as SharedLink, Wire, add_faults, connect};
+use super::origin::{ReceivedRequests, Server};
+use super::scheduler::{Scheduler, yield_times};
 use crate::config::dynamic::{Backend, Buffering, DynamicConfig, Frontend, Headers, MaxConn, Route, Server as Written};
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
 use crate::net::TimeLimit;
 use crate::worker::resources::dial::Dial;
 
-/// Connections that `/limited` has in every table.
+/// The requests that `/limited` allows at a time, in every configuration.
 pub const LIMITED_TO: i64 = 2;
-/// What `/held` takes of a request, and of a response.
+/// The longest bodies that `/held` buffers, of a request and of a response.
 const HELD_REQUEST_BYTES_MAX: i64 = 10_000;
 const HELD_RESPONSE_BYTES_MAX: i64 = 30_000;
-/// What the worker may hold for one client.
+/// The bytes that the worker may hold in memory for one client.
 pub const HELD_BYTES_MAX: usize = (HELD_REQUEST_BYTES_MAX + HELD_RESPONSE_BYTES_MAX) as usize;
 
-/// The servers, as the worker meets them by dialling.
-pub struct World {
-    honest: bool,
+/// Dials the servers of a simulation.
+pub struct Network {
+    faultless: bool,
     random: RefCell<Random>,
-    course: Rc<Course>,
-    seen: Seen,
-    servers: RefCell<Vec<Linked<Server>>>,
+    scheduler: Rc<Scheduler>,
+    received: ReceivedRequests,
+    servers: RefCell<Vec<SharedLink<Server>>>,
 }
 
-impl World {
-    pub fn new(honest: bool, random: Random, course: &Rc<Course>) -> Self {
-        World {
-            honest,
+impl Network {
+    pub fn new(faultless: bool, random: Random, scheduler: &Rc<Scheduler>) -> Self {
+        Network {
+            faultless,
             random: random.into(),
-            course: Rc::clone(course),
-            seen: Seen::default(),
+            scheduler: Rc::clone(scheduler),
+            received: ReceivedRequests::default(),
             servers: RefCell::default(),
         }
     }
 
-    /// What the servers have seen; the worker holds none of them any more.
+    /// Checks that the worker holds no connection to a server any more; returns the requests that the servers have received.
     pub fn end(&self) -> Vec<(String, String)> {
-        let is_held = |link: &Linked<Server>| !link.borrow().near.dropped;
+        let is_held = |link: &SharedLink<Server>| !link.borrow().near.dropped;
         assert!(!self.servers.borrow().iter().any(is_held), "a server's connection is still held");
-        self.seen.take()
+        self.received.take()
     }
 }
 
-impl Dial for Rc<World> {
+impl Dial for Rc<Network> {
     type Io = Wire<Server>;
 
-    async fn dial(&self, origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
+    async fn dial(&self, endpoint: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
         let mut random = self.random.borrow_mut().split();
-        looks(random.below(8)).await;
-        if !self.honest && random.once_in(8) {
+        yield_times(random.below(8)).await;
+        if !self.faultless && random.once_in(8) {
             return Err(match random.below(2) {
                 0 => Cause::Io(io::ErrorKind::ConnectionRefused.into()),
                 _ => Cause::TimedOut,
             });
         }
-        let table = origin.authority.split('.').nth(2).and_then(|part| part.parse().ok()).expect("10.0.TABLE.x");
-        let server = Server::new(table, self.honest, random.split(), &self.seen);
-        let (link, wire) = connect(server, random.split(), &self.course);
-        if !self.honest {
-            // A server that stands still keeps its client waiting until that leaves: it must not happen often.
+        let table = endpoint.authority.split('.').nth(2).and_then(|part| part.parse().ok()).expect("10.0.TABLE.x");
+        let server = Server::new(table, self.faultless, random.split(), &self.received);
+        let (link, wire) = connect(server, random.split(), &self.scheduler);
+        if !self.faultless {
+            // A stalled server keeps its client waiting until the client disconnects: that must not happen often.
             add_faults(&link, 40, &mut random);
         }
         self.servers.borrow_mut().push(link);
@@ -73,12 +73,13 @@ impl Dial for Rc<World> {
     }
 }
 
-/// Table `number`: every server and every step of it says which table it belongs to. The last one does without `/one`.
+/// Configuration `number`: the addresses of its servers and a header that its middlewares set contain that number. The last configuration
+/// has no `/one`.
 pub fn document(number: u64) -> DynamicConfig {
-    let backend = |places: &[u64]| {
-        let url = |place: &u64| format!("http://10.0.{number}.{place}:80");
-        let server = |place: &u64| (format!("server{place}"), Written { url: url(place), weight: 1 });
-        Backend { servers: places.iter().map(server).collect(), ..Backend::default() }
+    let backend = |numbers: &[u64]| {
+        let url = |last_octet: &u64| format!("http://10.0.{number}.{last_octet}:80");
+        let server = |last_octet: &u64| (format!("server{last_octet}"), Written { url: url(last_octet), weight: 1 });
+        Backend { servers: numbers.iter().map(server).collect(), ..Backend::default() }
     };
     let frontend = |name: &str| {
         let headers = Headers {

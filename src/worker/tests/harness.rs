@@ -1,4 +1,4 @@
-//! A worker with nothing real around it: one client in memory, origins in memory, and every count that must be right at the end.
+//! The harness: a worker with one client and its origins in memory, and checks of every count after the run.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::pipe::{Chop, Peer as Other, Shared as Heard, Step, Wire};
+use super::pipe::{ScriptStep, ScriptedPeer, Segmentation, Shared as SharedPeer, Wire};
 use super::text;
 use crate::config::compile::{self, CompileContext, EndpointInterner, EntryPointInfo};
 use crate::config::dynamic::{
@@ -30,46 +30,49 @@ use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::dial::Dial;
 use crate::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, Worker, WorkerShared, WorkerStatus};
 
-/// Longer than any exchange in memory takes; a test that gets here hangs.
+/// The time limit of a run. Every exchange in memory takes less; a run that takes as long hangs.
 const HANG: Duration = Duration::from_secs(10);
 
-/// What the next dial meets.
+/// The result of one dial.
 #[derive(Debug, Clone)]
-pub enum Plan {
+pub enum DialScript {
     Refuse,
     TimeOut,
-    Origin(Vec<Step>),
-    /// An origin that takes only so many bytes, or breaks off after so many.
-    Takes(usize, Vec<Step>),
-    Breaks(usize, Vec<Step>),
+    Origin(Vec<ScriptStep>),
+    /// An origin that receives at most so many bytes.
+    Takes(usize, Vec<ScriptStep>),
+    /// An origin that breaks the connection once it has received so many bytes.
+    Breaks(usize, Vec<ScriptStep>),
 }
 
-/// Dials by plan, in order.
-pub struct Planned {
-    plans: RefCell<VecDeque<Plan>>,
-    chop: Chop,
-    pub opened: RefCell<Vec<Heard>>,
-    pub asked: RefCell<Vec<String>>,
+/// Dials as the scripts say, in order.
+pub struct ScriptedDial {
+    dial_scripts: RefCell<VecDeque<DialScript>>,
+    segmentation: Segmentation,
+    pub opened: RefCell<Vec<SharedPeer>>,
+    pub dialled: RefCell<Vec<String>>,
 }
 
-impl Dial for Rc<Planned> {
+impl Dial for Rc<ScriptedDial> {
     type Io = Wire;
 
-    async fn dial(&self, origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire, Cause> {
-        self.asked.borrow_mut().push(origin.authority.clone());
-        let plan = self.plans.borrow_mut().pop_front();
-        let mut other = match plan.as_ref().expect("more connections to origins than the case has") {
-            Plan::Refuse => return Err(Cause::Io(io::ErrorKind::ConnectionRefused.into())),
-            Plan::TimeOut => return Err(Cause::TimedOut),
-            Plan::Origin(script) | Plan::Takes(_, script) | Plan::Breaks(_, script) => Other::new(script, self.chop),
+    async fn dial(&self, endpoint: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire, Cause> {
+        self.dialled.borrow_mut().push(endpoint.authority.clone());
+        let dial_script = self.dial_scripts.borrow_mut().pop_front();
+        let mut origin = match dial_script.as_ref().expect("more connections to origins than the case has") {
+            DialScript::Refuse => return Err(Cause::Io(io::ErrorKind::ConnectionRefused.into())),
+            DialScript::TimeOut => return Err(Cause::TimedOut),
+            DialScript::Origin(script) | DialScript::Takes(_, script) | DialScript::Breaks(_, script) => {
+                ScriptedPeer::new(script, self.segmentation)
+            }
         };
-        match plan {
-            Some(Plan::Takes(bytes, _)) => other.takes_max = bytes,
-            Some(Plan::Breaks(bytes, _)) => other.breaks_at = bytes,
+        match dial_script {
+            Some(DialScript::Takes(bytes, _)) => origin.takes_max = bytes,
+            Some(DialScript::Breaks(bytes, _)) => origin.breaks_at = bytes,
             _ => {}
         }
-        let (heard, wire) = other.connect();
-        self.opened.borrow_mut().push(heard);
+        let (origin, wire) = origin.connect();
+        self.opened.borrow_mut().push(origin);
         Ok(wire)
     }
 }
@@ -81,42 +84,44 @@ pub enum Ended {
     Cut,
 }
 
-/// Everything that can be seen from outside after a run.
+/// The observable result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct RunResult {
+    /// The bytes that the client received, as [`text`].
     pub client: String,
-    /// What each opened connection to an origin heard, in order.
+    /// The bytes that each opened connection to an origin received, in order.
     pub origins: Vec<String>,
     pub dials: usize,
-    /// Which servers those were for, in order; only [`Case`](super::Case) leaves them out.
+    /// The servers that were dialled, in order; not compared by [`Case`](super::Case).
     pub dialled: Vec<String>,
     pub ended: Ended,
-    /// Connections kept for reuse.
+    /// Pooled connections at the end.
     pub pooled: usize,
 }
 
-/// One run of a case.
+/// A run of a case in one segmentation.
 pub struct Run<'a> {
-    pub client: &'a [Step],
-    pub plans: &'a [Plan],
-    pub client_chop: Chop,
-    pub origin_chop: Chop,
-    /// The client takes only so many bytes, or breaks off after so many.
+    pub client: &'a [ScriptStep],
+    pub dial_scripts: &'a [DialScript],
+    pub client_segmentation: Segmentation,
+    pub origin_segmentation: Segmentation,
+    /// The client receives at most so many bytes.
     pub takes_max: usize,
+    /// The client breaks the connection once it has received so many bytes.
     pub breaks_at: usize,
     pub timeouts: Timeouts,
     pub draining: bool,
-    /// What other messages hold of the worker's memory meanwhile.
+    /// Bytes of the worker's memory budget that other messages have reserved during the run.
     pub held: usize,
 }
 
 impl<'a> Run<'a> {
-    pub fn new(client: &'a [Step], plans: &'a [Plan]) -> Self {
+    pub fn new(client: &'a [ScriptStep], dial_scripts: &'a [DialScript]) -> Self {
         Run {
             client,
-            plans,
-            client_chop: Chop::Whole,
-            origin_chop: Chop::Whole,
+            dial_scripts,
+            client_segmentation: Segmentation::Whole,
+            origin_segmentation: Segmentation::Whole,
             takes_max: usize::MAX,
             breaks_at: usize::MAX,
             timeouts: TIMEOUTS,
@@ -125,53 +130,53 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Serves the client's connection to its end and looks at what is left. Must run on a worker's runtime.
-    pub async fn play(&self, base: &Base) -> Outcome {
+    /// Serves the client's connection to its end and checks that nothing is leaked. Must run on a worker's runtime.
+    pub async fn play(&self, base: &Base) -> RunResult {
         let shared = Arc::new(base.shared(self.timeouts));
         shared.draining.store(self.draining, std::sync::atomic::Ordering::Relaxed);
-        let dial = Rc::new(Planned {
-            plans: RefCell::new(self.plans.iter().cloned().collect()),
-            chop: self.origin_chop,
+        let dial = Rc::new(ScriptedDial {
+            dial_scripts: RefCell::new(self.dial_scripts.iter().cloned().collect()),
+            segmentation: self.origin_segmentation,
             opened: RefCell::default(),
-            asked: RefCell::default(),
+            dialled: RefCell::default(),
         });
         let worker = worker(&shared, Rc::clone(&dial));
         let mut others = worker.budget.reserve();
         assert!(others.set(self.held));
-        let mut other = Other::new(self.client, self.client_chop);
-        (other.takes_max, other.breaks_at) = (self.takes_max, self.breaks_at);
-        let (client, wire) = other.connect();
+        let mut client = ScriptedPeer::new(self.client, self.client_segmentation);
+        (client.takes_max, client.breaks_at) = (self.takes_max, self.breaks_at);
+        let (client, wire) = client.connect();
         let mut serving = pin!(serve(Rc::clone(&worker), wire, peer()));
         let mut timing = pin!(worker.run_timers());
         let both = poll_fn(|cx| {
             let _ = timing.as_mut().poll(cx);
             let polled = serving.as_mut().poll(cx);
             if polled.is_pending() {
-                base.seats.set(worker.reads_ahead.get());
+                base.idle_reads.set(worker.reads_ahead.get());
             }
             polled
         });
         let served = monoio::time::timeout(HANG, both).await;
-        assert!(served.is_ok(), "the connection never ends; client heard {:?}", text(&client.borrow().heard));
+        assert!(served.is_ok(), "the connection never ends; client received {:?}", text(&client.borrow().received));
 
         check_counts(&shared, &shared.snapshot.load());
-        assert_eq!(worker.reads_ahead.get(), 0, "a seat that nobody sits in");
-        assert_eq!(worker.budget.used(), self.held, "bytes of messages that nobody holds any more");
+        assert_eq!(worker.reads_ahead.get(), 0, "leaked idle read permits");
+        assert_eq!(worker.budget.used(), self.held, "leaked reservations of the memory budget");
         let pooled = worker.pool.len();
         let client = client.borrow();
         assert!(client.near.dropped, "the client's connection is still held");
-        base.left_with_the_end.set(client.near.last);
-        let (opened, dialled) = (dial.opened.borrow(), dial.asked.take());
+        base.sent_with_fin.set(client.near.last);
+        let (opened, dialled) = (dial.opened.borrow(), dial.dialled.take());
         let held = opened.iter().filter(|origin| !origin.borrow().near.dropped).count();
-        assert_eq!(held, pooled, "connections to origins that nobody holds any more");
-        check_spares(&worker);
+        assert_eq!(held, pooled, "open connections to origins, and pooled ones");
+        check_free_lists(&worker);
         let now = worker.clock.mono_nanos();
         let idle_end = now + limits::UPSTREAM_IDLE_SECS * 1_000_000_000;
         assert_eq!((worker.pool.sweep(now), worker.pool.sweep(idle_end)), (0, pooled), "closed as idle too long");
         assert!(worker.pool.is_empty());
-        Outcome {
-            client: text(&client.heard),
-            origins: opened.iter().map(|origin| text(&origin.borrow().heard)).collect(),
+        RunResult {
+            client: text(&client.received),
+            origins: opened.iter().map(|origin| text(&origin.borrow().received)).collect(),
             dials: dialled.len(),
             dialled,
             ended: if client.near.cut { Ended::Cut } else { Ended::Orderly },
@@ -180,7 +185,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Who the client is.
+/// The client of a run.
 pub fn peer() -> Box<ClientInfo> {
     let address = "192.0.2.7:4711".parse().expect("an address");
     Box::new(ClientInfo {
@@ -200,19 +205,19 @@ pub fn worker<D: Dial>(shared: &Arc<WorkerShared>, dial: D) -> Rc<Worker<D>> {
 }
 
 thread_local! {
-    /// How often this thread's workers gave memory back to the system.
+    /// How often this thread's workers have released memory to the system.
     pub static RELEASES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What a connection needed is kept for the next one; when none comes it goes.
-fn check_spares<D: Dial>(worker: &Worker<D>) {
-    let kept = || worker.handler_pool.trim() + worker.free_contexts.trim() + worker.buffers.trim();
-    assert_eq!(kept(), 0, "somebody has needed it a moment ago");
+/// Checks that objects used since the last trim stay in their free lists, and that the next trim frees all of them.
+fn check_free_lists<D: Dial>(worker: &Worker<D>) {
+    let freed = || worker.handler_pool.trim() + worker.free_contexts.trim() + worker.buffers.trim();
+    assert_eq!(freed(), 0, "objects that were needed a moment ago");
     worker.trim();
-    assert_eq!(kept(), 0, "spare things that nobody needs");
+    assert_eq!(freed(), 0, "objects that the trim should have freed");
 }
 
-/// After the last connection nothing may count as under way.
+/// Checks that no request, lease or connection counts as active after the last connection.
 pub fn check_counts(shared: &WorkerShared, published: &Published) {
     assert_eq!(shared.active(), 0, "active requests");
     check_leases(published);
@@ -222,11 +227,11 @@ pub fn check_counts(shared: &WorkerShared, published: &Published) {
     }
 }
 
-/// No server has a request under way.
+/// Checks that no server has an active request.
 pub fn check_leases(published: &Published) {
     for backend in &published.snapshot.backends {
-        for origin in &backend.endpoints {
-            assert_eq!(origin.server.state.active(), 0, "requests under way at {}", origin.url);
+        for endpoint in &backend.endpoints {
+            assert_eq!(endpoint.server.state.active(), 0, "active requests at {}", endpoint.url);
         }
     }
 }
@@ -240,16 +245,16 @@ pub const TIMEOUTS: Timeouts = Timeouts {
     response_header: None,
 };
 
-/// What does not change between runs.
+/// The state that all runs share.
 pub struct Base {
-    /// The tables that may be in force; the first one is at the start.
+    /// The configurations that may be published; the first one is published at the start.
     pub tables: Vec<Arc<Published>>,
     verify: VerifyPool,
     metrics: Arc<Metrics>,
     /// How many connections held a handler and a buffer when the last run waited for the last time.
-    pub seats: Cell<usize>,
-    /// The last bytes of the last run's client were said to be the last ones.
-    pub left_with_the_end: Cell<bool>,
+    pub idle_reads: Cell<usize>,
+    /// Whether the last bytes to the last run's client were sent with `write_last`, to leave together with the FIN.
+    pub sent_with_fin: Cell<bool>,
 }
 
 impl Base {
@@ -257,15 +262,15 @@ impl Base {
         Base::of([document()])
     }
 
-    /// Each document becomes a table, compiled after the one before it as by a reload.
+    /// Compiles each document after the one before it, as a reload does.
     pub fn of(documents: impl IntoIterator<Item = DynamicConfig>) -> Self {
         Base::with(&VerifyPool::start().expect("threads"), documents)
     }
 
-    /// As [`of`](Self::of), with threads that others have too.
+    /// As [`of`](Self::of), with the threads of a shared `verify` pool.
     pub fn with(verify: &VerifyPool, documents: impl IntoIterator<Item = DynamicConfig>) -> Self {
         let entry = EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: false };
-        let fixture = CompileContext {
+        let context = CompileContext {
             entry_points: vec![entry],
             default_entry_points: vec!["http".to_owned()],
             keep_trailing_slash: false,
@@ -282,13 +287,13 @@ impl Base {
         let mut tables: Vec<Arc<Published>> = Vec::new();
         for document in documents {
             let documents: Documents = [("test".to_owned(), document.into())].into();
-            let nothing = Snapshot::empty(1);
-            let before = tables.last().map_or(&nothing, |published| &published.snapshot);
-            let snapshot = compile::compile(&fixture, &documents, &[], before, &mut interned);
+            let empty = Snapshot::empty(1);
+            let before = tables.last().map_or(&empty, |published| &published.snapshot);
+            let snapshot = compile::compile(&context, &documents, &[], before, &mut interned);
             assert!(snapshot.rejected.is_empty(), "{:?}", snapshot.rejected);
             tables.push(Arc::new(Published::new(snapshot, &metrics)));
         }
-        Base { tables, verify: verify.clone(), metrics, seats: Cell::default(), left_with_the_end: Cell::default() }
+        Base { tables, verify: verify.clone(), metrics, idle_reads: Cell::default(), sent_with_fin: Cell::default() }
     }
 
     /// The bounds that were exceeded so far, as `name count`.
@@ -345,7 +350,8 @@ fn metrics() -> Metrics {
     })
 }
 
-/// `/` has one server, `/two` has two, `/sticky` the same two for clients with a cookie, `/none` has none, `/auth` wants a password, `/moved` redirects.
+/// The configuration: `/` has one server, `/two` has two, `/sticky` the same two for clients with a cookie, `/none` has none, `/auth`
+/// requires a password, `/moved` redirects.
 fn document() -> DynamicConfig {
     let backend = |servers: &[&str]| {
         let server = |url: &&str| ((*url).to_owned(), Server { url: format!("http://{url}"), weight: 1 });
