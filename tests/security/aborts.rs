@@ -10,7 +10,7 @@ use crate::proxy::{Options, Proxy};
 const SOON: Duration = Duration::from_secs(4);
 
 #[test]
-fn row_23_a_body_that_ends_early_is_no_request() {
+fn truncated_request_body_never_counts_as_whole() {
     let heads = ["Content-Length: 10", "Transfer-Encoding: chunked"];
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
@@ -37,7 +37,7 @@ fn row_23_a_body_that_ends_early_is_no_request() {
 
 /// Traefik's 499: the client has gone while its answer was waited for, so the backend's work is called off.
 #[test]
-fn a_client_that_leaves_while_it_waits_ends_the_backends_work() {
+fn client_disconnect_cancels_upstream_request() {
     let tables = "[accessLog]\n".to_owned();
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { tables: tables.clone(), ..Options::default() });
@@ -66,7 +66,7 @@ fn a_client_that_leaves_while_it_waits_ends_the_backends_work() {
 
 /// HTTP/1.0 has no chunks: nothing but a reset says that a body which lasts until the end is not whole.
 #[test]
-fn row_34_a_client_of_http_1_0_sees_that_its_answer_was_cut() {
+fn truncated_response_resets_http10_client() {
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n9\r\n";
     let rows = [
         ("an origin that fails", "HTTP/1.0 200 OK\r\n\r\nhalf", Then::Reset),
@@ -90,7 +90,7 @@ fn row_34_a_client_of_http_1_0_sees_that_its_answer_was_cut() {
 
 /// The proxy's own words never stand in the middle of a backend's answer.
 #[test]
-fn row_26_a_bad_body_behind_a_begun_answer_ends_the_connection_without_words() {
+fn invalid_body_after_response_start_adds_no_bytes() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let begun = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun";
@@ -107,7 +107,7 @@ fn row_26_a_bad_body_behind_a_begun_answer_ends_the_connection_without_words() {
 
 /// What came with the head is the client's, however soon the end came behind it: without it a client would take its request for unanswered.
 #[test]
-fn row_34_the_beginning_of_a_long_answer_that_is_cut_arrives() {
+fn truncated_long_response_start_reaches_client() {
     let cut = format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100));
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
@@ -127,7 +127,7 @@ fn row_34_the_beginning_of_a_long_answer_that_is_cut_arrives() {
 
 /// A close with unread bytes is a reset, and that would take along what of the answer is still on its way.
 #[test]
-fn the_last_answer_arrives_whole_at_a_client_that_sent_more_behind_its_request() {
+fn final_response_survives_unread_client_bytes() {
     let body = vec![b'x'; 3_000_000];
     let answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", &body[..]].concat();
     for driver in DRIVERS {

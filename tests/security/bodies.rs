@@ -72,7 +72,7 @@ fn proxy_before(origin: u16, driver: &str) -> Proxy {
 
 /// Both directions at once: the answer begins while the body is still on its way.
 #[test]
-fn row_55_a_hundred_mebibytes_up_and_down_at_once() {
+fn large_body_both_ways_at_once_arrives_intact() {
     let origin = echo();
     for driver in DRIVERS {
         let proxy = proxy_before(origin, driver);
@@ -111,7 +111,7 @@ fn pattern() -> Vec<u8> {
 }
 
 #[test]
-fn row_55_five_hundred_clients_with_neighbours_that_break_off() {
+fn aborting_clients_do_not_mix_up_other_responses() {
     let origin = echo();
     for driver in DRIVERS {
         let proxy = proxy_before(origin, driver);

@@ -64,7 +64,7 @@ const ROWS: [Row; 28] = [
 ];
 
 #[test]
-fn what_the_origin_sees_of_rows_15_to_63() {
+fn forwarded_request_has_the_specified_form() {
     let entry = "[entryPoints.http.forwardedHeaders]\ntrustedIPs = [\"10.9.9.9\"]\n";
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { entry: entry.into(), ..Options::default() });
@@ -105,7 +105,7 @@ fn fields_of(bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn row_45_a_trusted_peer_is_believed() {
+fn forwarding_fields_of_trusted_peer_are_kept() {
     let entry = "[entryPoints.http.forwardedHeaders]\ntrustedIPs = [\"127.0.0.1/32\"]\n";
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { entry: entry.into(), ..Options::default() });
@@ -120,7 +120,7 @@ fn row_45_a_trusted_peer_is_believed() {
 }
 
 #[test]
-fn row_52_pipelined_requests_are_answered_in_order() {
+fn pipelined_requests_are_answered_in_order() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut client = proxy.client();
@@ -141,7 +141,7 @@ fn row_52_pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn rows_25_and_53_close_and_continue() {
+fn connection_close_and_100_continue_are_honoured() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut client = proxy.client();

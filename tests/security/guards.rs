@@ -33,7 +33,7 @@ fn proxy(driver: &str) -> Proxy {
 }
 
 #[test]
-fn row_60_a_protected_prefix_is_protected_however_it_is_written() {
+fn path_traversal_to_protected_prefix_is_refused() {
     let paths = [
         "/admin",
         "/admin/",
@@ -76,7 +76,7 @@ fn row_60_a_protected_prefix_is_protected_however_it_is_written() {
 }
 
 #[test]
-fn row_61_what_a_strip_leaves_over_is_a_path() {
+fn stripped_path_never_leaves_its_prefix() {
     // The remainder, or 400 where it would hold a way out of the prefix.
     let rows = [
         ("/api", Some("/")),
@@ -117,7 +117,7 @@ fn row_61_what_a_strip_leaves_over_is_a_path() {
 }
 
 #[test]
-fn row_62_every_request_shows_its_password() {
+fn basic_auth_is_checked_on_every_request() {
     let ok = "dGVzdDp0ZXN0";
     let wrong = [
         "",
@@ -161,7 +161,7 @@ fn row_62_every_request_shows_its_password() {
 }
 
 #[test]
-fn rows_63_and_64_only_the_host_routes_and_only_to_backends() {
+fn spoofed_host_reaches_only_configured_backends() {
     // Host field, whether the host's own frontend takes it, or a refusal (None).
     let hosts = [
         ("secret.test", Some(true)),

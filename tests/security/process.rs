@@ -13,7 +13,7 @@ use crate::proxy::{Options, Proxy, routes};
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
-fn row_66_a_lack_of_descriptors_heals_by_itself() {
+fn descriptor_shortage_heals_without_spinning() {
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { open_files: Some(64), ..Options::default() });
         let mut old = proxy.client();
@@ -41,7 +41,7 @@ fn row_66_a_lack_of_descriptors_heals_by_itself() {
 
 /// A pipe for it would be two descriptors: there are none, and it is copied.
 #[test]
-fn row_66_a_long_answer_under_way_needs_no_descriptor_more() {
+fn long_response_completes_during_descriptor_shortage() {
     const BYTES: usize = 1 << 20;
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { open_files: Some(64), ..Options::default() });
@@ -59,7 +59,7 @@ fn row_66_a_long_answer_under_way_needs_no_descriptor_more() {
 }
 
 #[test]
-fn row_67_a_stop_lets_requests_finish() {
+fn sigterm_lets_active_requests_finish() {
     for driver in DRIVERS {
         let mut proxy = Proxy::start(driver);
         proxy.origin.plays(Script::default().after(Duration::from_millis(1500)));
@@ -77,7 +77,7 @@ fn row_67_a_stop_lets_requests_finish() {
 }
 
 #[test]
-fn row_67_the_grace_time_ends_what_does_not_finish() {
+fn grace_timeout_closes_unfinished_requests() {
     for driver in DRIVERS {
         let top = "[lifeCycle]\ngraceTimeOut = \"1s\"".to_owned();
         let mut proxy = Proxy::with(driver, &Options { top, ..Options::default() });
@@ -98,7 +98,7 @@ fn row_67_the_grace_time_ends_what_does_not_finish() {
 }
 
 #[test]
-fn row_68_changes_under_load_lose_no_request() {
+fn route_changes_under_load_fail_no_request() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let good = fs::read_to_string(proxy.routes_file()).expect("the routes");
@@ -161,7 +161,7 @@ fn row_68_changes_under_load_lose_no_request() {
 }
 
 #[test]
-fn row_69_it_comes_back_on_the_same_port_after_a_sudden_death() {
+fn restart_after_sigkill_serves_on_the_same_port() {
     for driver in DRIVERS {
         let mut proxy = Proxy::start(driver);
         let mut clients: Vec<Client> = (0..20).map(|_| proxy.client()).collect();
@@ -175,7 +175,7 @@ fn row_69_it_comes_back_on_the_same_port_after_a_sudden_death() {
 
 /// The watchdog counts its own looks, not seconds.
 #[test]
-fn a_process_that_was_stopped_for_a_while_goes_on() {
+fn sigstop_pause_does_not_trip_the_watchdog() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         proxy.process.signal("STOP");

@@ -95,7 +95,7 @@ const HEADS: [Row; 58] = [
 ];
 
 #[test]
-fn heads_of_rows_01_to_18_and_63_are_refused() {
+fn malformed_request_heads_are_refused() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut verdict = Verdict::default();
@@ -140,7 +140,7 @@ const CHUNKS: [(&str, &[u8]); 19] = [
 ];
 
 #[test]
-fn chunks_of_rows_19_to_21_never_make_a_whole_request() {
+fn malformed_chunks_never_make_a_whole_request() {
     let head = b"POST /chunks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
@@ -175,7 +175,7 @@ fn chunks_of_rows_19_to_21_never_make_a_whole_request() {
 }
 
 #[test]
-fn heads_above_the_limits_of_row_48_cost_little() {
+fn oversized_heads_are_refused_at_little_cost() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut verdict = Verdict::default();
@@ -211,7 +211,7 @@ fn heads_above_the_limits_of_row_48_cost_little() {
 
 /// A head just within a limit is served, and one beyond it answered, to a client that sends all of it before it reads.
 #[test]
-fn heads_at_the_limits_of_row_48_are_served_or_answered() {
+fn heads_at_the_limit_are_served_and_above_refused() {
     const HEAD_MAX: usize = limits::REQUEST_HEAD_BYTES_MAX;
     let rows: [(&str, Vec<u8>, u16); 7] = [
         ("48 all bytes", of_bytes(HEAD_MAX), 200),
@@ -268,7 +268,7 @@ fn fields(count: usize) -> Vec<u8> {
 
 /// Every cut of one smuggling attempt, byte by byte: how the bytes arrive changes nothing.
 #[test]
-fn a_refusal_does_not_depend_on_how_the_bytes_arrive() {
+fn te_cl_conflict_is_refused_at_every_split() {
     let request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);

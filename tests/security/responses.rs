@@ -67,7 +67,7 @@ fn is_502(answer: &Answer) -> bool {
 }
 
 #[test]
-fn rows_26_to_43_leave_no_connection_in_the_pool() {
+fn unusual_responses_leave_no_pooled_connection() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut verdict = Verdict::default();
@@ -128,7 +128,7 @@ fn bytes_of(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn clean_answers_are_passed_on_and_their_connection_is_kept() {
+fn clean_responses_keep_the_connection_pooled() {
     let rows: [(&str, &str, &str); 5] = [
         (
             "38 interim answers first",
@@ -179,7 +179,7 @@ fn clean_answers_are_passed_on_and_their_connection_is_kept() {
 }
 
 #[test]
-fn row_37_bytes_that_come_late_on_an_idle_connection_are_nobodys() {
+fn unsolicited_response_on_idle_connection_is_dropped() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         // The hold leaves the connection open; the second answer comes 50 ms behind the first.
@@ -208,7 +208,7 @@ fn asks_behind_a_long_answer(proxy: &Proxy, second: &str) -> [Answer; 2] {
 }
 
 #[test]
-fn row_37_bytes_behind_a_long_answer_are_nobodys() {
+fn bytes_after_long_response_reach_no_client() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG_BYTES}\r\n\r\n{}", "x".repeat(LONG_BYTES));
@@ -230,7 +230,7 @@ fn row_37_bytes_behind_a_long_answer_are_nobodys() {
 }
 
 #[test]
-fn row_39_an_old_client_gets_no_chunks_and_a_close() {
+fn http10_client_gets_no_chunks_and_a_close() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         proxy.origin.plays(Script::answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
@@ -243,7 +243,7 @@ fn row_39_an_old_client_gets_no_chunks_and_a_close() {
 }
 
 #[test]
-fn row_41_a_kept_connection_that_the_origin_closed_costs_no_request() {
+fn stale_pooled_connection_costs_no_request() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         for (method, allowed) in [("GET", &[200][..]), ("POST", &[200, 502][..])] {
@@ -269,7 +269,7 @@ fn row_41_a_kept_connection_that_the_origin_closed_costs_no_request() {
 
 /// A failed exchange leaves nothing behind for whoever uses the same memory next: neither on this connection nor on another one.
 #[test]
-fn row_37_what_a_failed_exchange_left_behind_is_nobodys_answer() {
+fn failed_exchange_leaves_no_bytes_for_the_next() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         for bytes in [

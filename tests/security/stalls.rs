@@ -26,7 +26,7 @@ fn proxy(driver: &str) -> Proxy {
 }
 
 #[test]
-fn row_50_slow_clients_are_closed_near_the_limit() {
+fn slow_client_is_closed_near_the_timeout() {
     // What comes first, then what drips in every 100 ms, and the answer.
     let rows: [(&str, &str, &str, &[u16]); 5] = [
         ("50 silent", "", "", &[0]),
@@ -72,7 +72,7 @@ fn drip(proxy: &Proxy, first: &str, piece: &str) -> (u16, Duration) {
 }
 
 #[test]
-fn row_65_origins_that_stall_or_are_gone_are_answered_in_time() {
+fn unresponsive_server_gets_504_in_time() {
     for driver in DRIVERS {
         let proxy = proxy(driver);
         let mut verdict = Verdict::default();
@@ -138,7 +138,7 @@ impl BlackHole {
 }
 
 #[test]
-fn row_65_an_address_that_swallows_connections_is_given_up_in_time() {
+fn blackhole_server_gets_504_in_time() {
     for driver in DRIVERS {
         let hole = BlackHole::open();
         let proxy = proxy(driver);
@@ -181,7 +181,7 @@ fn row_65_an_address_that_swallows_connections_is_given_up_in_time() {
 
 /// A side that stops reading stops the other one; nothing piles up in the proxy.
 #[test]
-fn row_51_memory_stays_flat_when_a_side_does_not_read() {
+fn memory_stays_flat_if_a_side_does_not_read() {
     const BYTES: usize = 64 << 20;
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
@@ -220,7 +220,7 @@ fn row_51_memory_stays_flat_when_a_side_does_not_read() {
 
 /// An answer that was held whole goes to a client as slow as one that passes through: only standing still is too slow.
 #[test]
-fn row_50_a_client_that_keeps_taking_an_answer_that_was_held_gets_all_of_it() {
+fn slow_reader_gets_whole_buffered_response() {
     const BYTES: usize = 32 << 20;
     let frontend = "[backends.main.buffering]\nmaxResponseBodyBytes = 67108864\n".to_owned();
     for driver in DRIVERS {
@@ -243,7 +243,7 @@ fn row_50_a_client_that_keeps_taking_an_answer_that_was_held_gets_all_of_it() {
 
 /// Nobody waits for an error page for somebody who has gone.
 #[test]
-fn row_65_a_client_that_leaves_ends_the_wait_for_a_silent_error_page() {
+fn client_disconnect_cancels_error_page_fetch() {
     // The kernel takes its connections, and nobody reads from them.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("bound"));
@@ -290,7 +290,7 @@ fn endless(closed: Arc<AtomicUsize>) -> u16 {
 }
 
 #[test]
-fn row_42_endless_heads_cost_no_more_than_the_limit_of_one_each() {
+fn endless_response_heads_use_bounded_memory() {
     const REQUESTS: usize = 16;
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);

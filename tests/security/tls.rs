@@ -146,7 +146,7 @@ fn check_suites(port: u16, row: &str, good: (&str, u16), weak: &[&str], oldest: 
 }
 
 #[test]
-fn row_56_old_versions_and_weak_suites_are_refused() {
+fn old_tls_versions_and_weak_suites_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let rsa = of_rsa(folder.path());
     for driver in DRIVERS {
@@ -186,7 +186,7 @@ fn shown(port: u16, name: &'static str, says_name: bool) -> CertificateDer<'stat
 }
 
 #[test]
-fn row_57_each_name_gets_its_certificate_and_none_the_default() {
+fn sni_selects_certificate_or_default() {
     let folder = tempfile::tempdir().expect("a folder");
     let written = |name: &str| {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
@@ -215,7 +215,7 @@ fn row_57_each_name_gets_its_certificate_and_none_the_default() {
 }
 
 #[test]
-fn row_57_the_end_of_the_stream_is_said() {
+fn tls_stream_ends_with_close_notify() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut stream = connect(proxy.tls_port);
@@ -229,7 +229,7 @@ fn row_57_the_end_of_the_stream_is_said() {
 }
 
 #[test]
-fn row_58_broken_and_stalled_handshakes_cost_others_nothing() {
+fn broken_handshakes_do_not_hurt_other_clients() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let pieces: [&[u8]; 6] = [

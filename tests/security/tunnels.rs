@@ -12,7 +12,7 @@ const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\
 const SOON: Duration = Duration::from_secs(4);
 
 #[test]
-fn row_27_a_refused_upgrade_opens_no_tunnel() {
+fn refused_upgrade_opens_no_tunnel() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         for status in ["200 OK", "403 Forbidden", "426 Upgrade Required"] {
@@ -40,7 +40,7 @@ fn row_27_a_refused_upgrade_opens_no_tunnel() {
 }
 
 #[test]
-fn row_54_an_accepted_upgrade_carries_bytes_both_ways_to_the_end() {
+fn accepted_upgrade_carries_bytes_both_ways() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         proxy.origin.plays(Script::answer(ACCEPTED).then(Then::Echo));
@@ -75,7 +75,7 @@ fn row_54_an_accepted_upgrade_carries_bytes_both_ways_to_the_end() {
 }
 
 #[test]
-fn row_54_a_client_that_vanishes_ends_the_origins_side() {
+fn client_disconnect_ends_the_upstream_tunnel() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         proxy.origin.plays(Script::answer(ACCEPTED).then(Then::Echo));
@@ -90,7 +90,7 @@ fn row_54_a_client_that_vanishes_ends_the_origins_side() {
 
 /// A client that has gone looks like one that has only finished sending, until something is sent to it.
 #[test]
-fn row_54_a_silent_side_is_not_waited_for_for_ever_once_the_other_has_ended() {
+fn half_closed_tunnel_ends_after_the_timeout() {
     let tables = "[respondingTimeouts]\nwriteTimeout = \"1s\"\n".to_owned();
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { tables: tables.clone(), ..Options::default() });
