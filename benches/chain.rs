@@ -12,8 +12,8 @@ use ringway::http::h1::{progress, request_head, response_head};
 use ringway::http::{Edits, RequestHead, ResponseHead};
 use ringway::middleware::{ChainProgress, ChainState, Now, Request, RequestInfo, Response};
 
-#[path = "../tests/support/fixture.rs"]
-mod fixture;
+#[path = "../tests/support/compile_context.rs"]
+mod compile_context;
 
 const RULES: &str = r#"
 [backends.b.servers.s]
@@ -47,7 +47,13 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-
 fn frontend() -> Arc<Frontend> {
     let document = dedicated(RULES, "bench").expect("valid rules").value;
     let documents = BTreeMap::from([("file".to_owned(), document.into())]);
-    let snapshot = compile(&fixture::fixture(), &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default());
+    let snapshot = compile(
+        &compile_context::compile_context(),
+        &documents,
+        &[],
+        &Snapshot::empty(2),
+        &mut EndpointInterner::default(),
+    );
     assert_eq!(snapshot.rejected, [], "the bench's frontend is valid");
     let frontend = snapshot.routers[0].values().next().expect("one frontend");
     assert_eq!(frontend.outer.middlewares().len(), STEPS);

@@ -10,8 +10,8 @@ use ringway::rule::{RouteOutcome, RouteRequest, Scratch};
 
 #[path = "support/containers.rs"]
 mod containers;
-#[path = "support/fixture.rs"]
-mod fixture;
+#[path = "support/compile_context.rs"]
+mod compile_context;
 
 const CONTAINERS: usize = 1_000;
 /// Far above the second that a build without optimisation takes: the test is for a wrong order of growth.
@@ -25,13 +25,13 @@ fn a_thousand_containers_are_compiled_within_bounds() {
     let made = translate(&facts, &containers::settings());
     assert_eq!((made.dynamic.frontends.len(), made.rejected.len(), made.warnings.len()), (CONTAINERS, 0, 0));
     let documents = BTreeMap::from([("docker".to_owned(), made.dynamic.into())]);
-    let (fixture, mut interned) = (fixture::fixture(), EndpointInterner::default());
+    let (context, mut interned) = (compile_context::compile_context(), EndpointInterner::default());
     let before = containers::resident_bytes();
-    let mut snapshot = compile(&fixture, &documents, &[], &Snapshot::empty(2), &mut interned);
+    let mut snapshot = compile(&context, &documents, &[], &Snapshot::empty(2), &mut interned);
     let grown = containers::resident_bytes().saturating_sub(before);
     assert!(grown < SNAPSHOT_BYTES_MAX, "{grown} bytes");
     for _ in 0..3 {
-        snapshot = compile(&fixture, &documents, &[], &snapshot, &mut interned);
+        snapshot = compile(&context, &documents, &[], &snapshot, &mut interned);
     }
     let after = containers::resident_bytes().saturating_sub(before);
     assert!(after < 3 * SNAPSHOT_BYTES_MAX, "old snapshots are kept: {after} bytes");

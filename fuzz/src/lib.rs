@@ -1,13 +1,13 @@
 //! What several fuzz targets need: comparing heads with httparse, framing a body, compiling a configuration without a world around it. What
 //! the whole exchange needs has files of its own.
 
-#[path = "../../tests/support/halves.rs"]
-mod halves;
+#[path = "../../tests/support/memory_transport.rs"]
+mod memory_transport;
 pub mod reading;
 #[expect(dead_code, reason = "its thousand hosts are for benches")]
 #[path = "../../tests/support/shared.rs"]
 mod shared;
-pub mod stage;
+pub mod harness;
 pub mod wire;
 
 use std::io;
@@ -89,7 +89,7 @@ pub fn encode(body: BodyFraming, payload: &Payload, out: &mut Vec<u8>) {
 /// Compiles one provider's document: whatever it says, the result is a snapshot.
 pub fn compiled(provider: &str, document: DynamicConfig) -> Snapshot {
     let entry = |name: &str, port| EntryPointInfo { name: name.to_owned(), port, has_tls: false, sanitize_path: true };
-    let fixture = CompileContext {
+    let context = CompileContext {
         entry_points: vec![entry("http", 80), entry("other", 81)],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,
@@ -103,5 +103,5 @@ pub fn compiled(provider: &str, document: DynamicConfig) -> Snapshot {
         read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
     };
     let documents: Documents = [(provider.to_owned(), document.into())].into();
-    compile(&fixture, &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default())
+    compile(&context, &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringway::net::Deadlines;
 
-use super::halves::{self, FarEnd, NearEnd};
+use super::memory_transport::{self, FarEnd, NearEnd};
 
 /// How a party behaves; the character `0` stands for its best behaviour, so that a seed can be read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,14 +93,14 @@ pub struct Line<P> {
     pub near: NearEnd,
 }
 
-pub type Shared<P> = halves::Shared<Line<P>>;
-pub type Wire<P> = halves::Wire<Line<P>>;
+pub type Shared<P> = memory_transport::Shared<Line<P>>;
+pub type Wire<P> = memory_transport::Wire<Line<P>>;
 
 /// The line of a party, and the proxy's end of it.
 pub fn connect<P: Party>(mut party: P, conduct: Conduct, clock: &Rc<Deadlines>) -> (Shared<P>, Wire<P>) {
     let mut says = Vec::new();
     party.hear(&[], &mut says);
-    halves::connect(Line {
+    memory_transport::connect(Line {
         party,
         conduct,
         clock: Rc::clone(clock),

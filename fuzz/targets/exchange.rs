@@ -5,15 +5,15 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
+use ringway_fuzz::harness::{self, Client, Outcome, PEER, Play, Server};
 use ringway_fuzz::reading::{
     self, Answer, Request, Rest, assert_answers_agree, assert_forwarded, first_request, requests,
 };
-use ringway_fuzz::stage::{self, Client, Outcome, PEER, Play, Server};
 use ringway_fuzz::wire::Line;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(play) = Play::read(bytes) else { return };
-    let Outcome { client, servers } = stage::run(&play);
+    let Outcome { client, servers } = harness::run(&play);
     let client = client.borrow();
     let (asked, rest) = requests(client.taken());
     let mut sent: Vec<(usize, Option<Request>)> = Vec::new();

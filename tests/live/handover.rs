@@ -1,4 +1,4 @@
-//! One Ringway taking over from another under load, and sockets that come from systemd. Where none takes over: called_off.rs.
+//! One Ringway taking over from another under load, and sockets that come from systemd. Where none takes over: handover_aborted.rs.
 
 use std::fs;
 use std::io::{Read, Write};

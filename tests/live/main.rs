@@ -3,7 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod called_off;
+mod handover_aborted;
 mod handover;
 mod process;
 mod renewal;

@@ -4,7 +4,7 @@ mod bounds;
 mod connections;
 mod engine;
 mod faults;
-mod least_power;
+mod privileges;
 mod pipelining;
 mod reload;
 mod socket_proxy;

@@ -1,4 +1,4 @@
-//! Rows 27, 28 and 54: upgrades become tunnels only when the origin says so.
+//! Upgrades: a tunnel opens only if the origin accepts the upgrade.
 
 use std::io::Read;
 use std::time::Duration;
@@ -18,22 +18,22 @@ fn refused_upgrade_opens_no_tunnel() {
         for status in ["200 OK", "403 Forbidden", "426 Upgrade Required"] {
             proxy.origin.plays(Script::answer(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno")));
             let mut client = proxy.client();
-            // Sent before the answer: neither a request of ours nor bytes for the origin.
+            // Bytes sent before the response: neither a request for the proxy nor bytes for the origin.
             client.send([UPGRADE, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
             let answer = client.answer();
-            assert_eq!(&answer.head[9..12], &status[..3], "27 ({driver})");
+            assert_eq!(&answer.head[9..12], &status[..3], "refused upgrade ({driver})");
             assert_eq!(answer.body, b"no");
-            assert!(answer.says_close(), "27 ({driver}): {answer:?}");
+            assert!(answer.says_close(), "refused upgrade ({driver}): {answer:?}");
             let (rest, is_closed) = client.rest(SOON);
             let seen = proxy.origin.seen();
-            assert!(rest.is_empty() && seen.len() == 1, "27 ({driver}): {seen:?}");
-            assert!(is_closed, "27 ({driver}): what comes next could be read as a request");
+            assert!(rest.is_empty() && seen.len() == 1, "refused upgrade ({driver}): {seen:?}");
+            assert!(is_closed, "refused upgrade ({driver}): what comes next could be read as a request");
             let used = seen[0].connection;
             proxy.origin.plays(Script::default());
             assert_eq!(proxy.get("/next").body, b"ok");
             assert!(
                 proxy.origin.seen().iter().all(|s| !s.head.contains("smuggled")),
-                "27 ({driver}), connection {used}"
+                "refused upgrade ({driver}), connection {used}"
             );
         }
     }
@@ -47,7 +47,7 @@ fn accepted_upgrade_carries_bytes_both_ways() {
         let mut client = proxy.client();
         client.send(UPGRADE);
         let answer = client.answer();
-        assert_eq!(answer.status, 101, "54 ({driver}): {answer:?}");
+        assert_eq!(answer.status, 101, "tunnel ({driver}): {answer:?}");
         assert_eq!(answer.field("upgrade"), Some("websocket"));
         let seen = proxy.origin.seen();
         assert_eq!((seen[0].fields("upgrade"), seen[0].fields("connection")), (vec!["websocket"], vec!["Upgrade"]));
@@ -62,15 +62,15 @@ fn accepted_upgrade_carries_bytes_both_ways() {
         let mut received = std::mem::take(&mut client.received);
         client.stream.read_to_end(&mut received).expect("everything that is outstanding, then the end");
         sending.join().expect("the sender");
-        assert!(received == sent, "54 ({driver}): {} of {} bytes came back", received.len(), sent.len());
+        assert!(received == sent, "tunnel ({driver}): {} of {} bytes came back", received.len(), sent.len());
 
-        // Bytes that come with the 101, and bytes sent ahead of it, arrive; the origin's end ends the tunnel.
+        // Bytes that come with the 101 and bytes sent before it arrive; when the origin closes, the tunnel ends.
         proxy.origin.plays(Script::answer([ACCEPTED, "first"].concat()).then(Then::Close));
         let mut client = proxy.client();
         client.send([UPGRADE, "early"].concat());
         assert_eq!(client.answer().status, 101);
         let (rest, ended) = client.rest(SOON);
-        assert!(rest == b"first" && ended, "54 ({driver}): {:?}", rest.escape_ascii().to_string());
+        assert!(rest == b"first" && ended, "tunnel ({driver}): {:?}", rest.escape_ascii().to_string());
     }
 }
 
@@ -84,11 +84,11 @@ fn client_disconnect_ends_the_upstream_tunnel() {
         assert_eq!(client.answer().status, 101);
         let connection = proxy.origin.seen()[0].connection;
         drop(client);
-        assert!(proxy.origin.wait(SOON, |o| o.has_ended(connection)), "54 ({driver}): the tunnel stays half open");
+        assert!(proxy.origin.wait(SOON, |o| o.has_ended(connection)), "tunnel ({driver}): the tunnel stays half open");
     }
 }
 
-/// A client that has gone looks like one that has only finished sending, until something is sent to it.
+/// A client that is gone looks like a client that has only finished sending, until the proxy sends something to it.
 #[test]
 fn half_closed_tunnel_ends_after_the_timeout() {
     let tables = "[respondingTimeouts]\nwriteTimeout = \"1s\"\n".to_owned();
@@ -97,9 +97,9 @@ fn half_closed_tunnel_ends_after_the_timeout() {
         proxy.origin.plays(Script::answer(ACCEPTED).then(Then::Deaf));
         let mut client = proxy.client();
         client.send(UPGRADE);
-        assert_eq!(client.answer().status, 101, "54 ({driver})");
-        assert!(!client.is_closed_within(Duration::from_secs(3)), "54 ({driver}): a tunnel may be silent");
+        assert_eq!(client.answer().status, 101, "tunnel ({driver})");
+        assert!(!client.is_closed_within(Duration::from_secs(3)), "tunnel ({driver}): a tunnel may be silent");
         client.finish_sending();
-        assert!(client.is_closed_within(Duration::from_secs(10)), "54 ({driver}): the tunnel never ends");
+        assert!(client.is_closed_within(Duration::from_secs(10)), "tunnel ({driver}): the tunnel never ends");
     }
 }

@@ -7,7 +7,7 @@
 pub mod acme;
 pub mod containers;
 pub mod docker;
-pub mod fixture;
+pub mod compile_context;
 pub mod http;
 pub mod load;
 pub mod origin;

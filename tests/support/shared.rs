@@ -85,7 +85,7 @@ pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> Dyna
 }
 
 fn snapshot(document: DynamicConfig) -> Snapshot {
-    let fixture = CompileContext {
+    let context = CompileContext {
         entry_points: vec![EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: true }],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,
@@ -99,7 +99,7 @@ fn snapshot(document: DynamicConfig) -> Snapshot {
         read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
     };
     let documents: Documents = [("file".to_owned(), document.into())].into();
-    let compiled = compile::compile(&fixture, &documents, &[], &Snapshot::empty(1), &mut EndpointInterner::default());
+    let compiled = compile::compile(&context, &documents, &[], &Snapshot::empty(1), &mut EndpointInterner::default());
     assert!(compiled.rejected.is_empty(), "{:?}", compiled.rejected);
     compiled
 }

@@ -10,8 +10,8 @@ mod differences;
 mod origin;
 mod recording;
 mod sent;
-#[allow(dead_code, reason = "shared with the tests of the steps")]
-#[path = "../steps/support.rs"]
+#[allow(dead_code, reason = "shared with tests/middlewares_live")]
+#[path = "../middlewares_live/support.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ const HTTPS_PORT: u16 = 28443;
 
 #[test]
 fn recorded_answers_are_given_again() {
-    let own = project().join("tests/observed");
+    let own = project().join("tests/traefik_replay");
     let mut replays = vec![(own.join("own.toml"), own.join("own-responses.txt"))];
     let shared = project().join("../shared/cases");
     match shared.is_dir() {

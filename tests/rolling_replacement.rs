@@ -173,7 +173,7 @@ fn service(tag: &str, image: &str, application: &str) -> Vec<String> {
 
 fn built(work: &Path) -> String {
     let (app, tarball) = (work.join("app"), work.join("app.tar"));
-    let source = project().join("tests/replacement/app.c");
+    let source = project().join("tests/rolling_replacement/app.c");
     let (app, source, tarball) = (app.to_string_lossy(), source.to_string_lossy(), tarball.to_string_lossy());
     stdout_of("gcc", &["-static", "-O2", "-pthread", "-o", &app, &source]);
     stdout_of("tar", &["-C", &work.to_string_lossy(), "-cf", &tarball, "app"]);

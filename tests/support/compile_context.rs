@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringway::config::compile::{CompileContext, EntryPointInfo, credential_memory};
 
-pub fn fixture() -> CompileContext {
+pub fn compile_context() -> CompileContext {
     let entry =
         |name: &str, port, has_tls| EntryPointInfo { name: name.to_owned(), port, has_tls, sanitize_path: true };
     CompileContext {

@@ -1,4 +1,4 @@
-# What soak.sh and faults.sh share, to be sourced by them: options, the binary, an example backend, and processes that end with the script.
+# Shared by soak.sh and faults.sh, which source this file: options, the binary, an example backend, and processes that end with the script.
 # shellcheck shell=bash
 
 # set_options USAGE NAMES [ARGUMENT...]: `--NAME VALUE` sets the variable NAME; anything else ends the script with the usage.
@@ -16,7 +16,7 @@ set_options() {
     done
 }
 
-# A port below those that the kernel gives to outgoing connections, on which nobody listens.
+# Prints a free port below the range of ports that the kernel assigns to outgoing connections.
 free_port() {
     local port
     while port=$((20000 + RANDOM % 12000)); do
@@ -27,8 +27,8 @@ free_port() {
     done
 }
 
-# set_stage NAME PROFILE: sets $binary (that of RINGWAY, or one built with the profile), $work, $origin (the backend's port) and $pids.
-set_stage() {
+# set_up_run NAME PROFILE: sets $binary (that of RINGWAY, or one built with the profile), $work, $origin (the backend's port) and $pids.
+set_up_run() {
     local name=$1 profile=$2 target=${CARGO_TARGET_DIR:-target}
     binary=${RINGWAY:-}
     if [ -z "$binary" ]; then
@@ -40,13 +40,13 @@ set_stage() {
     ulimit -n "$(ulimit -Hn)"
     work=$(mktemp -d)
     pids=()
-    trap end_stage EXIT
+    trap end_run EXIT
     origin=$(free_port)
     "$target/$name/whoami" --name "$name" --port "$origin" >"$work/origin.log" 2>&1 &
     pids+=($!)
 }
 
-end_stage() {
+end_run() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     if declare -F clean_up >/dev/null; then clean_up; fi
     rm -rf "$work"

@@ -16,7 +16,7 @@ use ringway::tls::certificate::name_covers;
 use serde_json::Value;
 
 use super::{Outcome, flag, same, string, texts};
-use crate::base::fixture::fixture;
+use crate::base::compile_context::compile_context;
 
 pub fn constraints(case: &Value) -> Outcome {
     let tags = texts(&case["tags"]);
@@ -46,8 +46,8 @@ pub fn entry_point_white_list(case: &Value) -> Outcome {
     let ranges = texts(&case["entrypoint"]["whitelistSourceRange"]);
     let fixed = fixed(&format!("[entryPoints.test]\naddress=':0'\nwhitelistSourceRange={ranges:?}"));
     let written: &EntryPoint = &fixed.entry_points["test"];
-    let parts =
-        entry_point(&fixture(), "test", written, &mut EndpointInterner::default()).map_err(|error| error.reason)?;
+    let parts = entry_point(&compile_context(), "test", written, &mut EndpointInterner::default())
+        .map_err(|error| error.reason)?;
     let has_list = parts.chain.middlewares().iter().any(|step| matches!(step, Middleware::EntryWhiteList(_)));
     same(has_list, flag(&case["expectMiddleware"]))
 }
@@ -82,7 +82,7 @@ pub fn server_timeouts(case: &Value) -> Outcome {
 fn snapshot(text: &str) -> Snapshot {
     let document: DynamicConfig = dedicated(text, "row").expect("valid").value;
     let documents = BTreeMap::from([("file".to_owned(), document.into())]);
-    compile(&fixture(), &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default())
+    compile(&compile_context(), &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default())
 }
 
 /// Both methods, without a check and with one.
@@ -153,7 +153,7 @@ pub fn forwarded_fields(case: &Value) -> Outcome {
         format!("trustedIPs={:?}", texts(&case["trustedIPs"]))
     };
     let fixed = fixed(&format!("[entryPoints.test]\naddress=':0'\n[entryPoints.test.forwardedHeaders]\n{table}"));
-    let parts = entry_point(&fixture(), "test", &fixed.entry_points["test"], &mut EndpointInterner::default())
+    let parts = entry_point(&compile_context(), "test", &fixed.entry_points["test"], &mut EndpointInterner::default())
         .map_err(|error| error.reason)?;
     let peer: std::net::SocketAddr = string(&case["remoteAddr"]).parse().map_err(|_| "a peer has a port".to_owned())?;
     let ip = peer.ip().to_string();

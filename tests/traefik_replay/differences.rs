@@ -47,6 +47,6 @@ pub const DIFFERENCES: &[Difference] = &[
     difference(
         "gzcompress-small",
         "not replayed",
-        "lies on the entry point `gz`; tests/steps shows the limit of 512 bytes",
+        "lies on the entry point `gz`; tests/middlewares_live shows the limit of 512 bytes",
     ),
 ];

@@ -7,7 +7,7 @@ mod auth;
 mod bodies;
 mod balance;
 mod certs;
-mod closed;
+mod fail_closed;
 mod answers;
 mod headers;
 mod health;
