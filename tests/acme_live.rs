@@ -359,7 +359,7 @@ fn traefiks_file(certificates: &[Stored]) -> Value {
 // ---- tests ----------------------------------------------------------------------------------------------------------
 
 #[test]
-fn two_names_get_one_certificate_and_a_restart_orders_nothing() {
+fn two_names_share_one_certificate_and_restart_orders_none() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     let wanted = want(&[&["a.example", "b.example"]]);
@@ -396,7 +396,7 @@ fn two_names_get_one_certificate_and_a_restart_orders_nothing() {
 }
 
 #[test]
-fn what_could_not_be_saved_is_saved_at_the_end() {
+fn unsaved_certificate_is_saved_at_shutdown() {
     let Some(authority) = Authority::start() else { return };
     let folder = authority.path("disk");
     fs::create_dir(&folder).unwrap();
@@ -413,7 +413,7 @@ fn what_could_not_be_saved_is_saved_at_the_end() {
 }
 
 #[test]
-fn a_certificate_of_traefiks_file_is_renewed_and_its_account_kept() {
+fn certificate_of_traefik_file_is_renewed_with_its_account() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     let old = ending_soon("old.example", 10);
@@ -439,7 +439,7 @@ fn a_certificate_of_traefiks_file_is_renewed_and_its_account_kept() {
 }
 
 #[test]
-fn a_short_lived_certificate_is_renewed_when_it_becomes_due() {
+fn short_lived_certificate_is_renewed_when_due() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     // A third of its life is left in a few seconds; the look at everything comes much later.
@@ -453,7 +453,7 @@ fn a_short_lived_certificate_is_renewed_when_it_becomes_due() {
 }
 
 #[test]
-fn of_two_entries_for_one_name_the_one_that_lasts_longest_is_used_and_comes_first() {
+fn longest_lasting_of_two_entries_is_used_and_listed_first() {
     let folder = tempfile::tempdir().unwrap();
     let storage = folder.path().join("acme.json");
     let entries = [("other.example", 40), ("twice.example", 10), ("twice.example", 60)];
@@ -468,7 +468,7 @@ fn of_two_entries_for_one_name_the_one_that_lasts_longest_is_used_and_comes_firs
 }
 
 #[test]
-fn a_failing_name_is_reported_and_retried_and_harms_no_other() {
+fn failing_name_is_logged_and_retried_without_harming_others() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     authority.web.blocked.lock().unwrap().insert("bad.example".into());
@@ -499,7 +499,7 @@ fn a_failing_name_is_reported_and_retried_and_harms_no_other() {
 }
 
 #[test]
-fn an_authority_that_forgot_the_account_gets_a_new_one() {
+fn unknown_account_is_registered_again() {
     let Some(mut authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     let room = Room::start(authority.settings(&storage), want(&[&["a.example"]]), &authority.web.table);
@@ -514,7 +514,7 @@ fn an_authority_that_forgot_the_account_gets_a_new_one() {
 }
 
 #[test]
-fn an_authority_that_is_not_trusted_is_refused() {
+fn untrusted_acme_server_is_refused() {
     let Some(authority) = Authority::start() else { return };
     let settings = AcmeSettings { trust: AcmeRoots::System, ..authority.settings(&authority.path("acme.json")) };
     let room = Room::start(settings, want(&[&["a.example"]]), &authority.web.table);
@@ -525,7 +525,7 @@ fn an_authority_that_is_not_trusted_is_refused() {
 }
 
 #[test]
-fn an_open_file_turns_acme_off() {
+fn acme_json_open_to_others_disables_acme() {
     let folder = tempfile::tempdir().unwrap();
     let storage = folder.path().join("acme.json");
     fs::write(&storage, "{}").unwrap();
@@ -536,10 +536,10 @@ fn an_open_file_turns_acme_off() {
 }
 
 /// The name of the test that runs itself again inside its own mount namespace.
-const MOUNTED: &str = "a_file_that_is_a_mount_point_is_written_in_place";
+const MOUNTED: &str = "mounted_acme_json_is_written_in_place";
 
 #[test]
-fn a_file_that_is_a_mount_point_is_written_in_place() {
+fn mounted_acme_json_is_written_in_place() {
     if let Some(storage) = std::env::var_os("RINGWAY_TEST_MOUNTED") {
         return inside_the_mount(Path::new(&storage));
     }

@@ -47,7 +47,7 @@ const WARM_UP: usize = 20;
 const REQUESTS: usize = 1000;
 
 #[test]
-fn a_warm_request_allocates_nothing() {
+fn warm_request_allocates_nothing() {
     let stage = exchange::Stage::new(exchange::Play::get(12));
     let allocated = Rc::new(Cell::new([0; 2]));
     let seen = Rc::clone(&allocated);

@@ -8,7 +8,7 @@ use ringway::cli;
 use ringway::config::static_config::{check, unsupported_options};
 
 #[test]
-fn every_file_is_judged_as_expected() {
+fn check_prints_the_expected_lines_for_each_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("tests/config exists")
@@ -54,7 +54,7 @@ fn judge(text: &str) -> String {
 
 /// Routes that a Traefik v1 was seen to serve must be read without a word.
 #[test]
-fn routes_of_a_running_traefik_are_read_without_warnings() {
+fn routes_of_a_running_traefik_cause_no_warnings() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases/observed-rules.toml");
     let Ok(text) = std::fs::read_to_string(&file) else {
         println!("skipped: no shared cases");

@@ -75,7 +75,7 @@ impl Proxy {
 }
 
 #[test]
-fn sixty_four_connections_are_within_a_tenth_of_even() {
+fn sixty_four_connections_are_balanced_within_a_tenth() {
     for (wanted, workers) in DRIVERS.into_iter().flat_map(|wanted| [(wanted, 2), (wanted, 4)]) {
         let proxy = Proxy::start(wanted, workers);
         let clients = proxy.open(64);
@@ -86,7 +86,7 @@ fn sixty_four_connections_are_within_a_tenth_of_even() {
 }
 
 #[test]
-fn connections_that_come_for_others_that_went_are_too() {
+fn replaced_connections_stay_balanced() {
     for (wanted, workers) in DRIVERS.into_iter().flat_map(|wanted| [(wanted, 2), (wanted, 4)]) {
         let proxy = Proxy::start(wanted, workers);
         let mut clients = proxy.open(200);

@@ -236,7 +236,7 @@ async fn start_new_labels_and_stop() {
 }
 
 #[tokio::test]
-async fn a_container_that_stops_slowly_is_left_alone_from_its_signal_on() {
+async fn slowly_stopping_container_gets_no_requests_after_its_signal() {
     if !engine_answers() {
         return;
     }
@@ -263,7 +263,7 @@ async fn a_container_that_stops_slowly_is_left_alone_from_its_signal_on() {
 }
 
 #[tokio::test]
-async fn a_container_that_was_stopping_before_the_provider_started_gets_nothing() {
+async fn container_stopping_before_the_start_gets_no_requests() {
     if !engine_answers() {
         return;
     }
@@ -279,7 +279,7 @@ async fn a_container_that_was_stopping_before_the_provider_started_gets_nothing(
 }
 
 #[tokio::test]
-async fn paused_containers_get_nothing_until_they_go_on() {
+async fn paused_container_gets_no_requests_until_unpaused() {
     if !engine_answers() {
         return;
     }
@@ -294,7 +294,7 @@ async fn paused_containers_get_nothing_until_they_go_on() {
 }
 
 #[tokio::test]
-async fn a_container_that_joins_its_network_gets_the_address_there() {
+async fn container_joining_its_network_is_routed_there() {
     if !engine_answers() {
         return;
     }
@@ -317,7 +317,7 @@ async fn a_container_that_joins_its_network_gets_the_address_there() {
 }
 
 #[tokio::test]
-async fn a_bad_label_rejects_its_container_alone() {
+async fn bad_label_rejects_only_its_container() {
     if !engine_answers() {
         return;
     }
@@ -335,7 +335,7 @@ async fn a_bad_label_rejects_its_container_alone() {
 }
 
 #[tokio::test]
-async fn a_container_is_served_once_it_is_healthy() {
+async fn container_is_routed_once_it_is_healthy() {
     if !engine_answers() {
         return;
     }
@@ -350,7 +350,7 @@ async fn a_container_is_served_once_it_is_healthy() {
 }
 
 #[tokio::test]
-async fn without_watch_there_is_one_listing() {
+async fn watch_disabled_lists_once() {
     if !engine_answers() {
         return;
     }
@@ -435,7 +435,7 @@ async fn carry(
 }
 
 #[tokio::test]
-async fn an_engine_that_comes_late_or_goes_away_is_found_again() {
+async fn provider_reconnects_to_a_late_or_restarted_engine() {
     if !engine_answers() {
         return;
     }
@@ -459,7 +459,7 @@ async fn an_engine_that_comes_late_or_goes_away_is_found_again() {
 }
 
 #[tokio::test]
-async fn the_event_stream_outlives_the_request_time_out() {
+async fn event_stream_outlives_the_request_timeout() {
     if !engine_answers() {
         return;
     }
@@ -475,7 +475,7 @@ async fn the_event_stream_outlives_the_request_time_out() {
 }
 
 #[tokio::test]
-async fn a_missing_socket_ends_with_the_receiver() {
+async fn provider_without_socket_stops_with_its_receiver() {
     let settings = DockerProviderSettings { endpoint: "unix:///nowhere/docker.sock".to_owned(), ..Default::default() };
     let (send, receive) = update::channel();
     let provider = tokio::spawn(run(settings, send));

@@ -105,7 +105,7 @@ async fn first_urls(updates: &mut UnboundedReceiver<ProviderUpdate>) -> Vec<Stri
 }
 
 #[tokio::test]
-async fn plain_tcp_asks_for_events_and_leaves_out_what_is_gone() {
+async fn plain_tcp_requests_events_and_skips_gone_containers() {
     let (port, seen) = engine(None);
     let mut updates = follow(settings(port));
     assert_eq!(first_urls(&mut updates).await, ["http://10.1.2.3:80"]);
@@ -123,7 +123,7 @@ async fn plain_tcp_asks_for_events_and_leaves_out_what_is_gone() {
 }
 
 #[tokio::test]
-async fn of_containers_that_ended_only_the_latest_are_looked_at() {
+async fn only_the_latest_exited_containers_are_inspected() {
     let (port, seen) = engine(None);
     let grace = Duration::from_secs(300);
     let mut updates = follow(DockerProviderSettings { unavailable_grace: grace, ..settings(port) });
@@ -170,7 +170,7 @@ fn tls_server(own: &Identity, client: &Identity) -> Arc<ServerConfig> {
 }
 
 #[tokio::test]
-async fn tls_checks_the_engine_and_shows_the_clients_certificate() {
+async fn tls_verifies_the_engine_and_sends_a_client_certificate() {
     let (server, client) = (identity(), identity());
     let (port, _) = engine(Some(tls_server(&server, &client)));
     let tls = ClientTls {

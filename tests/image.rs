@@ -32,7 +32,7 @@ rule = "PathPrefix:/"
 "#;
 
 #[test]
-fn the_image_is_small_and_says_what_it_runs() {
+fn image_is_small_and_labelled() {
     if !docker_or_skip() {
         return;
     }
@@ -50,7 +50,7 @@ fn the_image_is_small_and_says_what_it_runs() {
 }
 
 #[test]
-fn the_image_holds_the_bill_of_its_materials() {
+fn image_contains_its_sbom() {
     if !docker_or_skip() {
         return;
     }
@@ -70,7 +70,7 @@ fn the_image_holds_the_bill_of_its_materials() {
 }
 
 #[test]
-fn the_first_process_drains_at_sigterm_and_ends_with_0() {
+fn pid_1_drains_at_sigterm_and_exits_with_0() {
     if !docker_or_skip() {
         return;
     }
@@ -108,7 +108,7 @@ fn the_first_process_drains_at_sigterm_and_ends_with_0() {
 }
 
 #[test]
-fn a_health_check_of_the_engine_asks_the_program_itself() {
+fn engine_health_check_runs_the_program() {
     if !docker_or_skip() {
         return;
     }
@@ -134,7 +134,7 @@ fn a_health_check_of_the_engine_asks_the_program_itself() {
 }
 
 #[test]
-fn the_mounted_socket_alone_is_enough() {
+fn mounted_docker_socket_is_sufficient() {
     if !docker_or_skip() {
         return;
     }
@@ -155,7 +155,7 @@ fn the_mounted_socket_alone_is_enough() {
 }
 
 #[test]
-fn the_dockerfile_is_checked_without_a_registry() {
+fn dockerfile_builds_without_a_registry() {
     let dockerfile = fs::read_to_string(project().join("Dockerfile")).expect("the Dockerfile");
     let (build, last) = dockerfile.split_once("FROM scratch\n").expect("a last stage FROM scratch");
     assert!(build.contains("scripts/rootfs.sh ") && last.contains("COPY --from=build /rootfs/ /\n"), "{dockerfile}");

@@ -428,7 +428,7 @@ fn swarm_row(test: &str, case: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn the_list_of_expected_failures_has_no_duplicates() {
+fn expected_failures_have_no_duplicates() {
     let names: BTreeSet<_> = EXPECTED_FAILURES.iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), EXPECTED_FAILURES.len());
     assert!(EXPECTED_FAILURES.iter().all(|(_, reason)| reason.len() > 10));

@@ -25,12 +25,12 @@ const RUNS: usize = 3;
 const RATE_MIN: f64 = 1000.0;
 
 #[test]
-fn an_application_that_ends_at_once_loses_no_request() {
+fn app_that_exits_at_once_loses_no_request() {
     replace("at-once");
 }
 
 #[test]
-fn an_application_that_finishes_what_it_has_loses_no_request() {
+fn app_that_drains_loses_no_request() {
     replace("finishes");
 }
 
@@ -68,7 +68,7 @@ fn replace(application: &str) {
 
 /// Each way to go down and to come back, by what a client sees of it.
 #[test]
-fn a_name_whose_only_container_is_down_is_answered_503_until_it_is_back() {
+fn name_of_a_down_container_gets_503_until_it_is_back() {
     if !docker_or_skip() {
         return;
     }
@@ -116,7 +116,7 @@ fn a_name_whose_only_container_is_down_is_answered_503_until_it_is_back() {
 
 /// A process that has never seen the container run knows its name all the same.
 #[test]
-fn a_process_that_starts_while_the_only_container_is_down_answers_503() {
+fn process_started_while_the_container_is_down_sends_503() {
     if !docker_or_skip() {
         return;
     }

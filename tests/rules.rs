@@ -194,7 +194,7 @@ fn same_path(request_uri: &str, path: &str) -> Result<(), String> {
 }
 
 #[test]
-fn recorded_cases_are_answered_as_v1_does() {
+fn recorded_rule_cases_match_v1() {
     let Some(recorded) = recorded() else { return };
     let mut wrong = Vec::new();
     let mut differing = 0;
@@ -216,7 +216,7 @@ fn recorded_cases_are_answered_as_v1_does() {
 }
 
 #[test]
-fn unit_tables_of_v1_hold() {
+fn unit_tables_of_v1_match() {
     let Some(recorded) = recorded() else { return };
     assert!(recorded.upstream_tests.len() >= 21, "{} rows only", recorded.upstream_tests.len());
     for UpstreamTest { test, case } in &recorded.upstream_tests {

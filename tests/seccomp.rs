@@ -18,7 +18,7 @@ const RING_CALLS: [&str; 3] = ["io_uring_setup", "io_uring_enter", "io_uring_reg
 const START_SECS_MAX: u64 = 15;
 
 #[test]
-fn with_the_shipped_profile_the_proxy_runs_on_io_uring() {
+fn shipped_profile_allows_io_uring() {
     if !docker_or_skip() {
         return;
     }
@@ -29,7 +29,7 @@ fn with_the_shipped_profile_the_proxy_runs_on_io_uring() {
 }
 
 #[test]
-fn without_the_three_calls_the_proxy_serves_on_epoll() {
+fn profile_without_io_uring_calls_falls_back_to_epoll() {
     if !docker_or_skip() {
         return;
     }
@@ -55,7 +55,7 @@ fn without_the_three_calls_the_proxy_serves_on_epoll() {
 }
 
 #[test]
-fn the_example_backend_runs_under_the_shipped_profile() {
+fn example_backend_runs_under_the_shipped_profile() {
     if !docker_or_skip() {
         return;
     }

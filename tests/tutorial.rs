@@ -27,7 +27,7 @@ const RELOAD_SECS_MAX: u64 = 20;
 const QUIET_SECS: u64 = 5;
 
 #[test]
-fn the_traefik_tutorial_works_with_only_the_image_name_changed() {
+fn traefik_tutorial_works_with_only_the_image_changed() {
     if !docker_or_skip() || !pebble_or_skip() {
         return;
     }
@@ -46,7 +46,7 @@ fn the_traefik_tutorial_works_with_only_the_image_name_changed() {
 }
 
 #[test]
-fn the_example_backend_answers_from_an_empty_image() {
+fn example_backend_runs_from_an_empty_image() {
     if !docker_or_skip() {
         return;
     }
@@ -68,7 +68,7 @@ fn the_example_backend_answers_from_an_empty_image() {
 }
 
 #[test]
-fn the_acme_server_of_the_tests_is_trusted_by_its_own_authority() {
+fn test_acme_server_is_trusted_by_its_authority() {
     if !pebble_or_skip() {
         return;
     }

@@ -7,7 +7,7 @@ use ringway::control::docker::DockerProviderSettings;
 use super::{Case, IMAGE, docker, engine_answers, follow, until};
 
 #[tokio::test]
-async fn a_container_that_ended_lately_keeps_its_frontend_without_a_server() {
+async fn recently_exited_container_keeps_its_frontend() {
     if !engine_answers() {
         return;
     }

@@ -97,7 +97,7 @@ fn sorted_urls(update: &ProviderUpdate, backend: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn services_come_grow_and_vanish() {
+async fn services_are_added_scaled_and_removed() {
     if !engine_answers() {
         return;
     }

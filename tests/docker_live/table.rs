@@ -145,7 +145,7 @@ async fn segments_and_networks() {
 }
 
 #[tokio::test]
-async fn published_ports_and_a_provider_without_a_domain() {
+async fn published_ports_and_provider_without_a_domain() {
     if !engine_answers() {
         return;
     }

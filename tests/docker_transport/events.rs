@@ -177,7 +177,7 @@ async fn until(updates: &mut UnboundedReceiver<ProviderUpdate>, wanted: &[&str],
 }
 
 #[tokio::test]
-async fn a_container_that_goes_down_is_out_at_once_while_a_listing_hangs() {
+async fn stopped_container_is_removed_while_a_listing_hangs() {
     for (action, comes_back) in
         [("kill", false), ("pause", true), ("die", true), ("stop", true), ("health_status: unhealthy", true)]
     {
@@ -199,7 +199,7 @@ async fn a_container_that_goes_down_is_out_at_once_while_a_listing_hangs() {
 
 /// An Engine answers nothing for a container while it starts it or takes its network down, which on a busy host takes many seconds.
 #[tokio::test]
-async fn a_container_that_the_engine_does_not_answer_for_keeps_no_other_from_its_route() {
+async fn unresponsive_inspect_does_not_delay_other_containers() {
     for mood in [Mood::Hangs, Mood::Fails] {
         let (port, script) = Script::start();
         let mut updates = follow(settings(port));
@@ -218,7 +218,7 @@ async fn a_container_that_the_engine_does_not_answer_for_keeps_no_other_from_its
 }
 
 #[tokio::test]
-async fn without_watching_too_such_a_container_keeps_no_other_from_its_route() {
+async fn unresponsive_inspect_without_watch_delays_no_other() {
     let (port, script) = Script::start();
     script.be_for_first(Mood::Hangs);
     let request_timeout = Duration::from_secs(5);
@@ -230,7 +230,7 @@ async fn without_watching_too_such_a_container_keeps_no_other_from_its_route() {
 
 /// A break of the event stream is no news of a container, and the kill is too long ago to be told again.
 #[tokio::test]
-async fn who_takes_long_to_stop_is_out_over_a_new_connection_until_it_is_started_again() {
+async fn slow_stop_stays_removed_over_reconnects_until_restart() {
     let (port, script) = Script::start();
     let mut updates = follow(settings(port));
     until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
@@ -245,7 +245,7 @@ async fn who_takes_long_to_stop_is_out_over_a_new_connection_until_it_is_started
 }
 
 #[tokio::test]
-async fn a_container_that_goes_down_is_out_at_once_while_listings_fail_and_after() {
+async fn stopped_container_stays_removed_while_listings_fail() {
     let (port, script) = Script::start();
     let mut updates = follow(settings(port));
     until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
@@ -259,7 +259,7 @@ async fn a_container_that_goes_down_is_out_at_once_while_listings_fail_and_after
 }
 
 #[tokio::test]
-async fn what_was_over_before_the_connection_takes_nothing_out() {
+async fn events_before_the_connection_remove_nothing() {
     let (port, script) = Script::start();
     for action in ["kill", "die", "stop", "start", "pause", "unpause"] {
         script.happen(action, "c1", Duration::from_secs(9));

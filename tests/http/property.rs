@@ -65,7 +65,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn requests_read_back(fields in fields(), framing in framing(), trusted in any::<bool>(), secure in any::<bool>()) {
+    fn written_requests_parse_back(fields in fields(), framing in framing(), trusted in any::<bool>(), secure in any::<bool>()) {
         let line = "POST /a?b HTTP/1.1\r\nHost: h.example:8";
         let bytes = text(line, &fields, framing);
         let (limits, edits) = (HeadLimits::default(), Edits::new());
@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn responses_read_back(fields in fields(), framing in framing(), status in 200u16..600, to_head in any::<bool>(), old in any::<bool>()) {
+    fn written_responses_parse_back(fields in fields(), framing in framing(), status in 200u16..600, to_head in any::<bool>(), old in any::<bool>()) {
         let bytes = text(&format!("HTTP/1.1 {status} Some reason"), &fields, framing);
         let (limits, edits) = (HeadLimits::default(), Edits::new());
         let mut head = ResponseHead::default();
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn httparse_agrees_on_what_is_accepted(fields in fields(), framing in framing()) {
+    fn httparse_agrees_on_accepted_heads(fields in fields(), framing in framing()) {
         let bytes = text("GET /a HTTP/1.1\r\nHost: h", &fields, framing);
         let mut head = RequestHead::default();
         if parse_request(&bytes, &HeadLimits::default(), &mut head) == Ok(ParseProgress::Complete) {
@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), flip in any::<(u8, u8)>()) {
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), flip in any::<(u8, u8)>()) {
         let limits = HeadLimits::default();
         let _ = parse_request(&bytes, &limits, &mut RequestHead::default());
         let _ = parse_response(&bytes, false, &limits, &mut ResponseHead::default());

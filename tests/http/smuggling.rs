@@ -202,7 +202,7 @@ fn endless_bodies() -> [(String, Violation); 4] {
 }
 
 #[test]
-fn every_rule_refuses() {
+fn every_violation_is_refused() {
     let mut seen = HashSet::new();
     let mut check = |text: String, rule: Violation, limits: &HeadLimits| {
         answered(&parse(text.as_bytes(), limits).expect_err(&text), rule, &text);
@@ -241,7 +241,7 @@ fn every_rule_refuses() {
 }
 
 #[test]
-fn the_table_names_its_sources() {
+fn every_violation_names_its_source() {
     for rule in Violation::ALL {
         let (status, why, source) = rule.row();
         assert!((400..600).contains(&status) && !why.is_empty() && source.starts_with("RFC "), "{rule:?}");

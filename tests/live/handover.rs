@@ -32,7 +32,7 @@ rule = "PathPrefix:/"
 const HAND_OVERS: usize = 5;
 
 #[test]
-fn hand_overs_under_load_lose_no_request() {
+fn handovers_under_load_lose_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let mut proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
@@ -65,7 +65,7 @@ fn hand_overs_under_load_lose_no_request() {
 }
 
 #[test]
-fn an_idle_connection_holds_the_old_process_for_a_while_only_and_a_tunnel_for_as_long_as_it_lasts() {
+fn old_process_waits_briefly_for_idle_and_fully_for_tunnels() {
     let origin = Origin::start();
     let config = format!("{CONFIG}[accessLog]\nfilePath = \"@dir@/access.log\"\n");
     let mut proxy = Setup::new(DRIVERS[0], &config).fill("@origin@", origin.address).start();
@@ -97,7 +97,7 @@ fn an_idle_connection_holds_the_old_process_for_a_while_only_and_a_tunnel_for_as
 }
 
 #[test]
-fn a_process_that_cannot_be_replaced_goes_on() {
+fn failed_handover_keeps_the_old_process_serving() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
@@ -116,7 +116,7 @@ fn a_process_that_cannot_be_replaced_goes_on() {
 }
 
 #[test]
-fn what_was_put_over_the_api_goes_on_to_the_successor() {
+fn rest_document_is_carried_to_the_successor() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let config = CONFIG.replace("[ping]", "[rest]");
@@ -144,7 +144,7 @@ fn what_was_put_over_the_api_goes_on_to_the_successor() {
 }
 
 #[test]
-fn a_process_that_would_have_fewer_routes_does_not_take_over() {
+fn successor_without_all_routes_does_not_take_over() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
@@ -178,7 +178,7 @@ fn activated(driver: &str, origin: &Origin, listener: &TcpListener, name: &str) 
 }
 
 #[test]
-fn sockets_of_systemd_are_found_by_name_or_address_and_outlive_the_process() {
+fn systemd_sockets_match_by_name_or_address_and_outlive_process() {
     for (driver, name) in DRIVERS.into_iter().flat_map(|driver| [(driver, "http"), (driver, "ringway.socket")]) {
         let origin = Origin::start();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");

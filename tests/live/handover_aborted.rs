@@ -26,7 +26,7 @@ fn ends_without_a_successor(driver: &str, proxy: &mut Ringway) {
 }
 
 #[test]
-fn a_process_that_is_told_to_end_ends_the_successor_that_it_waits_for() {
+fn sigterm_during_handover_stops_the_starting_successor() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let mut proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
@@ -52,7 +52,7 @@ fn a_process_that_is_told_to_end_ends_the_successor_that_it_waits_for() {
 }
 
 #[test]
-fn a_process_that_is_told_both_at_once_ends() {
+fn sigterm_beside_sigusr2_stops_the_process() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let mut proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
@@ -64,7 +64,7 @@ fn a_process_that_is_told_both_at_once_ends() {
 }
 
 #[test]
-fn a_process_that_is_told_to_end_ends_a_successor_that_is_ready() {
+fn sigterm_during_handover_stops_a_ready_successor() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let mut proxy = awaiting_routes(driver);
@@ -100,7 +100,7 @@ fn has_namespaces() -> bool {
 }
 
 #[test]
-fn a_process_whose_init_would_end_with_it_goes_on() {
+fn handover_under_init_that_would_exit_is_refused() {
     if !has_namespaces() {
         return;
     }
@@ -116,7 +116,7 @@ fn a_process_whose_init_would_end_with_it_goes_on() {
 }
 
 #[test]
-fn an_init_that_is_notified_follows_the_successor() {
+fn notified_init_follows_the_successor() {
     if !has_namespaces() {
         return;
     }

@@ -155,7 +155,7 @@ fn renewed_and_broken(driver: &str) {
 }
 
 #[test]
-fn renewed_files_are_in_use_without_a_reload_and_broken_ones_change_nothing() {
+fn renewed_files_apply_without_reload_and_broken_ones_do_not() {
     thread::scope(|scope| {
         for driver in DRIVERS {
             scope.spawn(move || renewed_and_broken(driver));

@@ -37,7 +37,7 @@ pub fn awaiting_routes(driver: &str) -> Ringway {
 }
 
 #[test]
-fn a_request_that_comes_before_the_first_routes_waits_for_them() {
+fn early_request_waits_for_the_first_routes() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = awaiting_routes(driver);
@@ -58,7 +58,7 @@ fn a_request_that_comes_before_the_first_routes_waits_for_them() {
 }
 
 #[test]
-fn a_provider_that_cannot_speak_is_not_waited_for() {
+fn unavailable_provider_does_not_delay_the_start() {
     let origin = Origin::start();
     let config = CONFIG.replace("[file]", "[docker]\nendpoint = \"unix://@dir@/no-engine.sock\"\n[file]");
     let setup =
@@ -71,7 +71,7 @@ fn a_provider_that_cannot_speak_is_not_waited_for() {
 }
 
 #[test]
-fn an_engine_that_never_answers_holds_a_start_up_for_ten_seconds_only() {
+fn silent_engine_delays_the_start_by_ten_seconds_at_most() {
     let origin = Origin::start();
     let config = CONFIG.replace("[file]", "[docker]\nendpoint = \"unix://@dir@/engine.sock\"\n[file]");
     let setup =
@@ -86,7 +86,7 @@ fn an_engine_that_never_answers_holds_a_start_up_for_ten_seconds_only() {
 }
 
 #[test]
-fn a_start_that_waits_for_its_routes_can_be_ended() {
+fn sigterm_ends_a_start_that_waits_for_routes() {
     for driver in DRIVERS {
         let mut proxy = awaiting_routes(driver);
         proxy.await_port(proxy.http);

@@ -77,7 +77,7 @@ fn start(driver: &str, origin: &Origin) -> Ringway {
 }
 
 #[test]
-fn requests_pass_with_their_rules_on_both_schemes() {
+fn requests_are_routed_on_both_schemes() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -100,7 +100,7 @@ fn requests_pass_with_their_rules_on_both_schemes() {
 }
 
 #[test]
-fn tls_picks_certificates_versions_and_resumes() {
+fn tls_selects_certificate_and_version_and_resumes() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -160,7 +160,7 @@ fn large_bodies_arrive_whole_both_ways_on_both_schemes() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_back_the_origin_and_costs_no_memory() {
+fn client_that_does_not_read_pauses_the_origin() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -184,7 +184,7 @@ fn a_client_that_does_not_read_holds_back_the_origin_and_costs_no_memory() {
 }
 
 #[test]
-fn a_websocket_carries_bytes_both_ways() {
+fn websocket_carries_bytes_both_ways() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -220,7 +220,7 @@ impl<F: Fn()> Drop for OnDrop<F> {
 }
 
 #[test]
-fn two_hundred_clients_and_reloads_without_one_failed_request() {
+fn two_hundred_clients_and_reloads_fail_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);

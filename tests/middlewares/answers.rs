@@ -31,7 +31,7 @@ fn location(walk: &mut Walk, host: &str, target: &str) -> Option<String> {
 }
 
 #[test]
-fn redirects_answer_by_method_and_permanence() {
+fn redirect_status_depends_on_method_and_permanence() {
     for (method, permanent, status, body) in [
         ("GET", false, 302, "Found"),
         ("GET", true, 301, "Moved Permanently"),
@@ -49,7 +49,7 @@ fn redirects_answer_by_method_and_permanence() {
 }
 
 #[test]
-fn an_entry_point_redirect_leaves_odd_hosts_and_itself_alone() {
+fn entry_point_redirect_skips_odd_hosts_and_itself() {
     let mut walk = redirect_to_https(false);
     for host in ["[::1]:80", "[::1]"] {
         assert_eq!(location(&mut walk, host, "/"), None, "{host}");
@@ -88,7 +88,7 @@ fn regex_redirects_expand_groups_and_never_run_client_text() {
 }
 
 #[test]
-fn a_proto_field_makes_the_matched_url_https() {
+fn forwarded_proto_makes_the_matched_url_https() {
     let mut walk = regex("^https://a/(.*)$", "https://b/$1");
     assert_eq!(location(&mut walk, "a", "/"), None);
     let (_, fields, ..) = shown(walk.send("GET /q HTTP/1.1\nHost: a\nX-Forwarded-Proto: https"));
@@ -98,7 +98,7 @@ fn a_proto_field_makes_the_matched_url_https() {
 }
 
 #[test]
-fn proxy_headers_of_a_stranger_do_not_count() {
+fn proxy_headers_of_untrusted_peer_are_ignored() {
     let options = SecureOptions {
         ssl_redirect: true,
         allowed_hosts: strings(&["good"]),
@@ -126,7 +126,7 @@ fn white_list(ranges: &[&str], use_xff: bool) -> Walk {
 }
 
 #[test]
-fn the_white_list_refuses_with_403() {
+fn white_list_refuses_with_403() {
     let mut walk = white_list(&["10.0.0.0/8", "fe80::/16"], false);
     let (status, fields, body, label) = shown(walk.get("h", "/"));
     assert_eq!((status, body.as_str()), (403, "Forbidden"));
@@ -139,7 +139,7 @@ fn the_white_list_refuses_with_403() {
 }
 
 #[test]
-fn forwarded_addresses_count_only_from_trusted_peers() {
+fn forwarded_address_counts_only_from_trusted_peers() {
     let mut walk = white_list(&["10.0.0.0/8"], true);
     let mut sent = |xff: &str, trusted: bool| {
         walk.trusted = trusted;
@@ -150,7 +150,7 @@ fn forwarded_addresses_count_only_from_trusted_peers() {
 }
 
 #[test]
-fn the_last_forwarded_address_decides_alone() {
+fn only_the_last_forwarded_address_counts() {
     let mut walk = white_list(&["10.0.0.0/8"], true);
     // On the list itself: no address that was forwarded falls back to it.
     walk.peer = "10.0.0.1".parse().unwrap();
@@ -171,7 +171,7 @@ fn the_last_forwarded_address_decides_alone() {
 }
 
 #[test]
-fn trusted_proxies_in_a_row_are_passed_over() {
+fn trusted_proxies_in_the_chain_are_skipped() {
     let mut walk = white_list(&["10.0.0.0/8"], true);
     walk.proxies = ["203.0.113.0/24", "198.51.100.7/32"].map(|network| network.parse().unwrap()).to_vec();
     walk.peer = "198.51.100.7".parse().unwrap();
@@ -190,7 +190,7 @@ fn trusted_proxies_in_a_row_are_passed_over() {
 }
 
 #[test]
-fn wrong_ranges_are_named() {
+fn invalid_ranges_are_named() {
     let error = WhiteList::new(&strings(&["10.0.0.1", "foo"]), false, ChainScope::Frontend("f")).unwrap_err();
     assert!(error.to_string().contains("\"foo\""), "{error}");
     assert!(WhiteList::new(&[], false, ChainScope::Frontend("f")).is_err());
@@ -201,7 +201,7 @@ fn secure(options: SecureOptions) -> Walk {
 }
 
 #[test]
-fn secure_redirects_and_bad_hosts() {
+fn ssl_redirect_and_disallowed_hosts() {
     let redirect = SecureOptions { ssl_redirect: true, ssl_temporary_redirect: true, ..Default::default() };
     let mut walk = secure(redirect.clone());
     let (status, fields, body, _) = shown(walk.get("a:80", "/a?b=c"));
@@ -227,7 +227,7 @@ fn secure_redirects_and_bad_hosts() {
 }
 
 #[test]
-fn secure_headers_replace_the_backends() {
+fn security_headers_replace_the_backends() {
     let mut walk = secure(SecureOptions {
         sts_seconds: 5,
         sts_include_subdomains: true,
@@ -292,7 +292,7 @@ fn custom_headers_set_and_delete() {
 }
 
 #[test]
-fn custom_headers_win_over_secure_ones() {
+fn custom_headers_override_security_headers() {
     let secure = SecurityHeaders::new(SecureOptions { frame_deny: true, ..Default::default() }).unwrap().unwrap();
     let custom = CustomHeaders::on_responses([("X-Frame-Options", "MINE")]).unwrap();
     let mut walk = Walk::new(vec![Middleware::Secure(secure), Middleware::ResponseHeaders(custom)]);
@@ -301,7 +301,7 @@ fn custom_headers_win_over_secure_ones() {
 }
 
 #[test]
-fn error_pages_catch_their_statuses() {
+fn error_pages_replace_the_listed_statuses() {
     let page = |statuses: &[&str], query: &str| ErrorPage::new(&strings(statuses), "errors", query).unwrap();
     let pages =
         ErrorPages::new(vec![page(&["404", "500-501"], "e/{status}.html?s={status}"), page(&["503-599"], "/x")]);

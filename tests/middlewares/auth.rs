@@ -45,7 +45,7 @@ fn lets_in(walk: &mut Walk, authorization: &str) -> bool {
 }
 
 #[test]
-fn every_hash_form_of_htpasswd() {
+fn every_htpasswd_hash_form_is_accepted() {
     let all = [ALICE, BOB, CAROL];
     for (right, wrong) in
         [("alice:wonder", "alice:wonder1"), ("bob:builder", "bob:Builder"), ("carol:singer", "carol:")]
@@ -68,7 +68,7 @@ fn every_hash_form_of_htpasswd() {
 }
 
 #[test]
-fn refusals_are_exact() {
+fn refusals_match_traefik_byte_for_byte() {
     for authorization in [
         "Basic",
         "Basic ",
@@ -91,7 +91,7 @@ fn refusals_are_exact() {
 }
 
 #[test]
-fn a_warm_credential_needs_no_hashing() {
+fn warm_credential_needs_no_hashing() {
     let mut walk = basic(&[CAROL], None, AuthEdits::default());
     let cold = walk.send(&with(&credentials("carol:singer")));
     assert!(matches!(cold, ChainProgress::Verify { .. }));
@@ -105,7 +105,7 @@ fn a_warm_credential_needs_no_hashing() {
 }
 
 #[test]
-fn a_new_hash_ends_the_memory_of_the_old_password() {
+fn new_hash_invalidates_the_cached_password() {
     let shared = memory();
     let build = |line: &str| {
         let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
@@ -118,7 +118,7 @@ fn a_new_hash_ends_the_memory_of_the_old_password() {
 }
 
 #[test]
-fn success_names_the_user_and_may_drop_the_field() {
+fn success_sets_the_user_and_may_remove_the_header() {
     let after = AuthEdits { header_field: "x-WebAuth-user".into(), remove_header: true };
     let mut walk = basic(&[BOB], None, after);
     let lines = format!("{}\nX-Webauth-User: fake", with(&credentials("bob:builder")));
@@ -133,7 +133,7 @@ fn success_names_the_user_and_may_drop_the_field() {
 }
 
 #[test]
-fn files_win_over_lists_and_bad_lines_are_named() {
+fn users_file_overrides_list_and_bad_lines_are_named() {
     let file = format!("# users\n\n  {}\r\n{CAROL}\n", BOB.replace("bob", "alice"));
     let mut walk = basic(&[ALICE], Some(&file), AuthEdits::default());
     assert!(lets_in(&mut walk, &credentials("alice:builder")) && !lets_in(&mut walk, &credentials("alice:wonder")));
@@ -171,7 +171,7 @@ fn digest_answer(challenge: &str, password: &str, uri: &str, count: &str) -> Str
 }
 
 #[test]
-fn digest_lets_in_once_per_count() {
+fn digest_accepts_each_nonce_count_once() {
     let mut walk = digest();
     let (status, fields, body, label) = shown(walk.get("h", "/a/b?c=d"));
     assert_eq!((status, body.as_str(), label.as_deref()), (401, "401 Unauthorized\n", Some("Auth for f")));
@@ -233,7 +233,7 @@ fn asked_fields(walk: &mut Walk) -> Vec<(String, String)> {
 }
 
 #[test]
-fn forward_auth_asks_with_its_own_words() {
+fn forward_auth_request_has_the_specified_form() {
     let owned = |list: &[(&str, &str)]| -> Vec<(String, String)> {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
@@ -260,7 +260,7 @@ fn forward_auth_asks_with_its_own_words() {
 }
 
 #[test]
-fn a_yes_copies_the_named_fields_only() {
+fn forward_auth_success_copies_only_named_fields() {
     let mut walk = forward(false);
     let (_, at) = asked(walk.send("GET / HTTP/1.1\nHost: h\nX-Auth: fake\nX-Other: fake"));
     assert!(passes(&walk.answer_ask(at, Some(("HTTP/1.1 204 No Content\nX-Auth: me\nSet-Cookie: a=b", "")))));
@@ -269,7 +269,7 @@ fn a_yes_copies_the_named_fields_only() {
 }
 
 #[test]
-fn a_no_is_relayed_and_a_failure_is_500() {
+fn forward_auth_denial_is_relayed_and_failure_is_500() {
     for (sent, expected) in [
         ("/login", "http://auth.test:9000/login"),
         ("login?a", "http://auth.test:9000/check/login?a"),

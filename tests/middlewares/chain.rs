@@ -31,7 +31,7 @@ fn stopped_by(progress: ChainProgress) -> (u16, usize) {
 }
 
 #[test]
-fn steps_come_in_the_fixed_order() {
+fn middlewares_run_in_the_fixed_order() {
     let pages = || ErrorPages::new(vec![ErrorPage::new(&strings(&["403"]), "e", "/").unwrap()]);
     let mut walk = Walk::new(vec![
         Middleware::Basic(basic()),
@@ -47,7 +47,7 @@ fn steps_come_in_the_fixed_order() {
 }
 
 #[test]
-fn only_outer_steps_see_a_local_answer() {
+fn only_outer_middlewares_see_a_local_reply() {
     let page = |status: &str| ErrorPages::new(vec![ErrorPage::new(&strings(&[status]), "e", "/{status}").unwrap()]);
     let mut walk = Walk::new(vec![Middleware::WhiteList(white_list()), Middleware::ErrorPages(page("403"))]);
     let ChainProgress::Reply { mut reply, at, .. } = walk.get("h", "/") else { panic!("refused") };
@@ -57,7 +57,7 @@ fn only_outer_steps_see_a_local_answer() {
 }
 
 #[test]
-fn results_nobody_asked_for_open_no_door() {
+fn unsolicited_results_do_not_admit_a_request() {
     let mut walk = Walk::new(vec![Middleware::WhiteList(white_list())]);
     walk.get("h", "/");
     assert_eq!(stopped_by(walk.answer_ask(0, None)).0, 500);

@@ -38,7 +38,7 @@ fn certificate() -> Vec<u8> {
 }
 
 #[test]
-fn infos_name_what_is_wanted() {
+fn infos_list_the_selected_fields() {
     let der = certificate();
     let infos = CertInfos { not_after: true, not_before: true, sans: true, subject: Some(ALL), issuer: None };
     let step = ClientCert { pem: true, infos: Some(infos) };
@@ -51,7 +51,7 @@ fn infos_name_what_is_wanted() {
 }
 
 #[test]
-fn what_the_client_claims_is_removed() {
+fn client_certificate_headers_of_the_client_are_removed() {
     let lines = "GET / HTTP/1.1\nHost: h\nX-Forwarded-Tls-Client-Cert: fake\nX-Forwarded-Tls-Client-Cert-Infos: fake";
     let mut walk = Walk::new(vec![Middleware::ClientCert(ClientCert { pem: true, infos: None })]);
     assert!(passes(&walk.send(lines)));

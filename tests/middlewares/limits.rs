@@ -25,7 +25,7 @@ fn rate_limit(source: &str, period_secs: i64, average: i64, burst: i64) -> Walk 
 }
 
 #[test]
-fn the_rate_limit_says_when_to_come_back() {
+fn rate_limit_sets_retry_after() {
     let mut walk = rate_limit("client.ip", 10, 2, 2);
     assert!(passes(&walk.get("h", "/")) && passes(&walk.get("h", "/")));
     let (status, fields, body, label) = shown(walk.get("h", "/"));
@@ -40,7 +40,7 @@ fn the_rate_limit_says_when_to_come_back() {
 }
 
 #[test]
-fn sources_are_addresses_hosts_or_fields() {
+fn source_is_address_host_or_header() {
     let mut v6 = rate_limit("client.ip", 10, 1, 1);
     for (peer, expected) in [("2001:db8::1", true), ("2001:db8::1", false), ("2001:db8::2", true), ("192.0.2.1", true)]
     {
@@ -58,7 +58,7 @@ fn sources_are_addresses_hosts_or_fields() {
 }
 
 #[test]
-fn connections_are_leased_and_given_back() {
+fn max_conn_permits_are_released() {
     let state = Arc::new(ConnState::default());
     let limited = |amount| {
         let step = MaxConn::new(amount, SourceExtractor::Host, state.clone(), ChainScope::Frontend("f"));
@@ -86,7 +86,7 @@ fn breaker(expression: &str) -> (Walk, Arc<BreakerState>) {
 }
 
 #[test]
-fn one_failure_trips_and_recovery_admits_a_growing_share() {
+fn breaker_recovery_admits_a_growing_share() {
     let (mut walk, state) = breaker("ResponseCodeRatio(500, 600, 0, 600) > 0.5");
     assert!(passes(&walk.get("h", "/")));
     walk.respond("HTTP/1.1 500 Oops\nContent-Length: 0");
@@ -111,7 +111,7 @@ fn one_failure_trips_and_recovery_admits_a_growing_share() {
 }
 
 #[test]
-fn a_failure_during_recovery_trips_again() {
+fn breaker_trips_again_on_failure_during_recovery() {
     let state = BreakerState::new("NetworkErrorRatio() >= 0.5").unwrap();
     state.record(502, 0, 0);
     assert!(!state.admits(9 * SECOND));
@@ -123,7 +123,7 @@ fn a_failure_during_recovery_trips_again() {
 }
 
 #[test]
-fn gateway_errors_and_local_answers_count() {
+fn breaker_counts_gateway_errors_and_local_replies() {
     let (mut walk, state) = breaker("NetworkErrorRatio() > 0.5");
     assert!(passes(&walk.get("h", "/")));
     walk.respond_local(&mut Reply::text(429, "x"));
@@ -136,7 +136,7 @@ fn gateway_errors_and_local_answers_count() {
 }
 
 #[test]
-fn checks_are_a_tenth_of_a_second_apart() {
+fn breaker_evaluates_every_tenth_of_a_second() {
     let state = BreakerState::new("NetworkErrorRatio() > 0.5").unwrap();
     state.record(200, 0, 0);
     (1..5).for_each(|n| state.record(502, 0, n));
@@ -146,7 +146,7 @@ fn checks_are_a_tenth_of_a_second_apart() {
 }
 
 #[test]
-fn latency_trips_and_old_failures_are_forgotten() {
+fn breaker_trips_on_latency_and_forgets_old_failures() {
     let state = BreakerState::new("LatencyAtQuantileMS(50.0) > 100 && NetworkErrorRatio() < 0.5").unwrap();
     state.record(200, 90_000_000, 0);
     assert_eq!(state.phase(), BreakerPhase::Standby);
@@ -160,7 +160,7 @@ fn latency_trips_and_old_failures_are_forgotten() {
 }
 
 #[test]
-fn expressions_are_read_strictly() {
+fn breaker_expressions_are_parsed_strictly() {
     for right in [
         "NetworkErrorRatio() > 0.5",
         "( LatencyAtQuantileMS(50.0) > 50 || NetworkErrorRatio()>=1.0 ) && ResponseCodeRatio(500,600,0,600) != 0.3",
@@ -189,7 +189,7 @@ fn expressions_are_read_strictly() {
 }
 
 #[test]
-fn buffering_refuses_and_repeats() {
+fn buffering_refuses_large_bodies_and_repeats() {
     let sizes = BufferingSizes { max_request: 10, max_response: -1, ..Default::default() };
     let retry = "(IsNetworkError() || ResponseCode() == 500) && Attempts() < 3 && RequestMethod() != \"POST\"";
     let step = Buffering::new(sizes, retry).unwrap();
@@ -211,7 +211,7 @@ fn buffering_refuses_and_repeats() {
 }
 
 #[test]
-fn only_unsent_requests_are_tried_again() {
+fn only_unsent_requests_are_retried() {
     let retry = RetryPolicy::new(3, 9);
     assert!(
         retry.again(1, AttemptEnd::NotSent)

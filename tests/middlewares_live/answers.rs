@@ -9,7 +9,7 @@ use crate::support::*;
 const TEXT: &str = "text/plain; charset=utf-8";
 
 #[test]
-fn each_event_has_its_status_type_and_text() {
+fn local_replies_have_their_status_type_and_text() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let silent = Origin::start(|_| {
@@ -53,7 +53,7 @@ fn each_event_has_its_status_type_and_text() {
 }
 
 #[test]
-fn a_client_that_went_away_is_499_in_the_log() {
+fn client_disconnect_is_logged_as_499() {
     for driver in DRIVERS {
         let slow = Origin::start(|_| {
             std::thread::sleep(Duration::from_secs(4));

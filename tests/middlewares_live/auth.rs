@@ -7,7 +7,7 @@ use crate::support::*;
 const DIGEST_USER: &str = "test:traefik:a2688e031edb4be6a3797f3882655c05";
 
 #[test]
-fn digest_lets_curl_in_and_names_the_user() {
+fn digest_admits_curl_and_sets_the_user() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let auth =
@@ -51,7 +51,7 @@ fn asking(address: &str) -> String {
 }
 
 #[test]
-fn a_server_that_is_asked_decides() {
+fn forward_auth_server_decides() {
     for driver in DRIVERS {
         let (origin, server) = (Origin::saying("inside"), auth_server());
         let url = [origin.url()];
@@ -97,7 +97,7 @@ fn a_server_that_is_asked_decides() {
 }
 
 #[test]
-fn no_client_spells_a_field_of_the_proxys_with_underscores() {
+fn underscore_aliases_of_proxy_fields_are_dropped() {
     for driver in DRIVERS {
         let (server, pages) = (auth_server(), Origin::saying("page"));
         let origin = Origin::start(|_| response(404, &[], "none"));
@@ -140,7 +140,7 @@ fn no_client_spells_a_field_of_the_proxys_with_underscores() {
 }
 
 #[test]
-fn an_entry_point_asks_for_pages_and_frontends_alike() {
+fn entry_point_auth_covers_pages_and_frontends() {
     let (origin, server) = (Origin::saying("inside"), auth_server());
     let rules = Rules::default().add("web", &[origin.url()], "", "");
     let entry = |path: &str| format!("[entryPoints.http.auth.forward]\naddress=\"{}{path}\"", server.url());
@@ -164,7 +164,7 @@ fn an_entry_point_asks_for_pages_and_frontends_alike() {
 }
 
 #[test]
-fn the_steps_stand_in_their_order() {
+fn middlewares_run_in_their_order() {
     let (origin, server) = (Origin::saying("inside"), auth_server());
     wait_for_port(&server.address.to_string(), std::time::Duration::from_secs(5));
     let url = [origin.url()];

@@ -17,7 +17,7 @@ fn share(names: &[String], name: &str) -> usize {
 }
 
 #[test]
-fn weights_share_out_the_requests() {
+fn weights_distribute_the_requests() {
     for driver in DRIVERS {
         let (a, b) = (Origin::saying("a"), Origin::saying("b"));
         let weighted = |host: &str, first: i64, second: i64| {
@@ -41,7 +41,7 @@ fn weights_share_out_the_requests() {
 }
 
 #[test]
-fn a_cookie_keeps_its_client_at_one_server() {
+fn sticky_cookie_keeps_a_client_at_one_server() {
     for driver in DRIVERS {
         let (a, b) = (Origin::saying("a"), Origin::saying("b"));
         let urls = [a.url(), b.url()];
@@ -76,7 +76,7 @@ fn a_cookie_keeps_its_client_at_one_server() {
 }
 
 #[test]
-fn drr_turns_away_from_a_server_that_fails() {
+fn drr_avoids_a_failing_server() {
     let status = Arc::new(AtomicU16::new(500));
     let answered = Arc::clone(&status);
     let ill = Origin::start(move |_| response(answered.load(Ordering::SeqCst), &[], "ill"));
@@ -98,7 +98,7 @@ fn drr_turns_away_from_a_server_that_fails() {
 }
 
 #[test]
-fn what_a_server_has_sent_is_passed_on_whatever_the_flush_interval() {
+fn response_bytes_pass_at_once_for_any_flush_interval() {
     for driver in DRIVERS {
         let origin = Origin::streaming("127.0.0.1:0", |_, out| {
             out.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")?;

@@ -57,7 +57,7 @@ fn buffered_bodies_are_bounded_and_sent_whole() {
 }
 
 #[test]
-fn an_expression_asks_for_the_exchange_again() {
+fn retry_expression_repeats_the_exchange() {
     for driver in DRIVERS {
         let origin = site();
         let broken = Origin::streaming("127.0.0.1:0", |_, out| out.shutdown(std::net::Shutdown::Both));
@@ -93,7 +93,7 @@ fn unpacked(answer: &Answer) -> String {
 const GZIP: &[&str] = &["Accept-Encoding: gzip"];
 
 #[test]
-fn long_answers_are_packed_whoever_made_them() {
+fn long_responses_and_local_replies_are_compressed() {
     for driver in DRIVERS {
         let long = "compress me ".repeat(20_000);
         let said = long.clone();
@@ -136,7 +136,7 @@ fn long_answers_are_packed_whoever_made_them() {
 }
 
 #[test]
-fn events_and_slow_answers_do_not_wait_for_company() {
+fn events_and_slow_responses_are_flushed_at_once() {
     for driver in DRIVERS {
         let origin = Origin::streaming("127.0.0.1:0", |seen, out| {
             let kind = if seen.path() == "/events" { "text/event-stream" } else { "text/plain" };

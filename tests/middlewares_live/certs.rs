@@ -27,7 +27,7 @@ pub fn issued(folder: &Path, names: &[&str]) -> String {
 }
 
 #[test]
-fn the_certificate_of_the_session_goes_on() {
+fn client_certificate_is_forwarded() {
     for driver in DRIVERS {
         let work = tempfile::tempdir().unwrap();
         let base64 = issued(work.path(), &["client.test"]);
@@ -64,7 +64,7 @@ fn the_certificate_of_the_session_goes_on() {
 }
 
 #[test]
-fn https_servers_are_asked_and_checked_as_well() {
+fn https_servers_are_proxied_and_health_checked() {
     // A second proxy with a generated certificate plays the https server.
     let origin = Origin::start(|seen| response(if seen.path() == "/health" { 200 } else { 204 }, &["X-Auth: tls"], ""));
     let inner_rules = Rules::default().add("inner", &[origin.url()], "entryPoints=[\"https\"]", "");

@@ -5,7 +5,7 @@ use crate::support::*;
 const STRANGER: &str = "[entryPoints.http.forwardedHeaders]\ntrustedIPs=[\"192.0.2.1\"]";
 
 #[test]
-fn authentication_that_names_no_method_lets_nobody_in() {
+fn auth_without_a_method_denies_all_requests() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let rules = Rules::default().add("misspelt", &[origin.url()], "[F.auth.basci]\nusers=[\"a:b\"]", "").add(
@@ -24,7 +24,7 @@ fn authentication_that_names_no_method_lets_nobody_in() {
 }
 
 #[test]
-fn the_old_white_list_counts_beside_a_new_one_without_addresses() {
+fn old_white_list_applies_beside_an_empty_new_one() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let list = "[F.whiteList]\nuseXForwardedFor=true";
@@ -38,7 +38,7 @@ fn the_old_white_list_counts_beside_a_new_one_without_addresses() {
 }
 
 #[test]
-fn what_a_stranger_claims_decides_neither_route_nor_bucket() {
+fn untrusted_fields_decide_neither_route_nor_rate_limit() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let rate = "[F.ratelimit]\nextractorFunc=\"request.header.X-Real-Ip\"\n\
@@ -72,7 +72,7 @@ fn what_a_stranger_claims_decides_neither_route_nor_bucket() {
 }
 
 #[test]
-fn an_error_pages_query_is_one_target_whatever_stands_in_it() {
+fn error_page_query_cannot_leave_the_request_target() {
     for driver in DRIVERS {
         let (origin, pages) = (Origin::start(|_| response(404, &[], "")), Origin::saying("sorry"));
         let errors = "[F.errors.a]\nstatus=[\"404\"]\nbackend=\"pages\"\n\

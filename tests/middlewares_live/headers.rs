@@ -79,7 +79,7 @@ fn security_headers_replace_the_servers() {
 }
 
 #[test]
-fn hosts_and_schemes_are_judged_by_the_named_fields() {
+fn hosts_and_schemes_come_from_the_configured_headers() {
     for driver in DRIVERS {
         let origin = site();
         let hosts = "[F.headers]\nallowedHosts=[\"judged\",\"other\"]\nhostsProxyHeaders=[\"X-Real-Host\"]\nSSLRedirect=true\nSSLHost=\"ssl.host\"\n\

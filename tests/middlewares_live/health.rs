@@ -36,7 +36,7 @@ fn until(what: &str, proxy: &Proxy, host: &str, wanted: impl Fn(&Answer) -> bool
 }
 
 #[test]
-fn a_failing_server_is_passed_over_until_it_recovers() {
+fn failing_server_is_skipped_until_it_recovers() {
     for driver in DRIVERS {
         let (well, ill) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicU16::new(500)));
         let (a, b) = (server("a", &well), server("b", &ill));
@@ -73,7 +73,7 @@ fn a_failing_server_is_passed_over_until_it_recovers() {
 }
 
 #[test]
-fn redirects_are_followed_and_other_ports_asked() {
+fn health_check_follows_redirects_and_uses_its_port() {
     let status = Arc::new(AtomicU16::new(500));
     let probed = server("probed", &status);
     let serving = Origin::saying("serving");
@@ -92,7 +92,7 @@ fn redirects_are_followed_and_other_ports_asked() {
 }
 
 #[test]
-fn another_host_does_not_get_what_is_configured_for_a_check() {
+fn health_check_headers_are_not_sent_to_another_host() {
     let status = Arc::new(AtomicU16::new(200));
     let stranger = server("stranger", &status);
     let leads_on = format!("Location: http://localhost:{}/health", stranger.address.port());
@@ -116,7 +116,7 @@ fn another_host_does_not_get_what_is_configured_for_a_check() {
 }
 
 #[test]
-fn a_reload_restarts_no_unchanged_check_and_ends_a_removed_one() {
+fn reload_keeps_unchanged_checks_and_ends_removed_ones() {
     let status = Arc::new(AtomicU16::new(500));
     let origin = server("a", &status);
     let slow = "[B.healthCheck]\npath=\"/health\"\ninterval=\"30s\"";
@@ -138,7 +138,7 @@ fn a_reload_restarts_no_unchanged_check_and_ends_a_removed_one() {
 }
 
 #[test]
-fn an_interval_that_is_too_short_is_raised_and_said() {
+fn too_short_interval_is_raised_with_a_warning() {
     let status = Arc::new(AtomicU16::new(500));
     let origin = server("a", &status);
     let hasty = "[B.healthCheck]\npath=\"/health\"\ninterval=\"1ns\"";

@@ -13,7 +13,7 @@ const RATE: &str =
 const BREAKER: &str = "[B.circuitBreaker]\nexpression=\"ResponseCodeRatio(500, 600, 0, 600) > 0.5\"";
 
 #[test]
-fn a_rate_limit_refuses_says_when_and_survives_a_reload() {
+fn rate_limit_sets_retry_after_and_survives_a_reload() {
     for driver in DRIVERS {
         let origin = Origin::saying("through");
         let rules = Rules::default().add("rl", &[origin.url()], RATE, "");
@@ -32,7 +32,7 @@ fn a_rate_limit_refuses_says_when_and_survives_a_reload() {
 }
 
 #[test]
-fn connections_are_limited_while_they_last() {
+fn max_conn_counts_only_active_requests() {
     for driver in DRIVERS {
         let origin = Origin::start(|seen| {
             if seen.path() == "/slow" {
@@ -57,7 +57,7 @@ fn connections_are_limited_while_they_last() {
 }
 
 #[test]
-fn a_breaker_trips_on_the_first_bad_answer_and_stays_open() {
+fn breaker_trips_on_the_first_error_and_stays_open() {
     for driver in DRIVERS {
         let origin = Origin::start(|seen| response(if seen.path() == "/bad" { 500 } else { 200 }, &[], "said"));
         let rules = Rules::default().add("cb", &[origin.url()], "", BREAKER);
@@ -77,7 +77,7 @@ fn a_breaker_trips_on_the_first_bad_answer_and_stays_open() {
 }
 
 #[test]
-fn an_open_breaker_lets_more_and_more_through_again() {
+fn breaker_recovers_with_a_growing_share() {
     let origin = Origin::start(|seen| response(if seen.path() == "/bad" { 500 } else { 200 }, &[], "said"));
     let proxy = Proxy::start("auto", "", Rules::default().add("cb", &[origin.url()], "", BREAKER).text());
     assert_eq!(proxy.get("cb", "/bad").status, 500, "one is enough");
@@ -101,7 +101,7 @@ fn an_open_breaker_lets_more_and_more_through_again() {
 }
 
 #[test]
-fn retry_covers_connects_and_local_answers_but_nothing_that_was_sent() {
+fn retry_repeats_only_unsent_requests() {
     for driver in DRIVERS {
         let origin = Origin::saying("alive");
         let broken = Origin::streaming("127.0.0.1:0", |_, out| out.shutdown(std::net::Shutdown::Both));
@@ -126,7 +126,7 @@ fn retry_covers_connects_and_local_answers_but_nothing_that_was_sent() {
 const ASKED_AT_ONCE: usize = 60;
 
 #[test]
-fn who_has_the_whole_answer_may_ask_again_at_once() {
+fn limits_are_released_before_the_response_ends() {
     let origin = Origin::start(|seen| match seen.path() {
         "/chunked" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec(),
         "/copied" => response(200, &[], &"c".repeat(20_000)),

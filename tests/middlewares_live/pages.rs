@@ -19,7 +19,7 @@ fn errors(status: &str, backend: &str, query: &str) -> String {
 }
 
 #[test]
-fn a_caught_status_keeps_its_number_and_gets_the_page() {
+fn error_page_keeps_the_original_status() {
     for driver in DRIVERS {
         let (site, pages) = (site(), page_server());
         let caught = errors("\"500-502\",\"404\"", "errb", "{status}.html?code={status}");
@@ -57,7 +57,7 @@ fn a_caught_status_keeps_its_number_and_gets_the_page() {
 }
 
 #[test]
-fn a_connection_goes_on_behind_a_page() {
+fn connection_stays_usable_after_an_error_page() {
     use std::io::{BufRead, BufReader, Read, Write};
     for driver in DRIVERS {
         let (site, pages) = (site(), page_server());
@@ -86,7 +86,7 @@ fn a_connection_goes_on_behind_a_page() {
 }
 
 #[test]
-fn pages_that_lead_nowhere() {
+fn unavailable_error_pages_are_handled() {
     let (site, pages) = (site(), page_server());
     let unrouted =
         format!("[backends.lone.servers.error]\nurl={0:?}\n[backends.lost.servers.s]\nurl={0:?}\n", pages.url());

@@ -5,7 +5,7 @@ use crate::support::*;
 const TO_HTTPS: &str = "[F.redirect]\nentryPoint=\"https\"";
 
 #[test]
-fn a_frontend_redirects_to_an_entry_point_with_its_port() {
+fn frontend_redirects_to_an_entry_point_with_its_port() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let url = [origin.url()];
@@ -36,7 +36,7 @@ fn a_frontend_redirects_to_an_entry_point_with_its_port() {
 }
 
 #[test]
-fn an_expression_rewrites_what_it_matches() {
+fn regex_redirect_rewrites_matching_urls() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let url = [origin.url()];
@@ -62,7 +62,7 @@ fn an_expression_rewrites_what_it_matches() {
 }
 
 #[test]
-fn an_entry_point_redirects_all_but_its_own_pages() {
+fn entry_point_redirect_spares_internal_pages() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let rules = Rules::default().add("web", &[origin.url()], "", "");
@@ -79,7 +79,7 @@ fn an_entry_point_redirects_all_but_its_own_pages() {
 }
 
 #[test]
-fn security_options_and_trailing_slashes_answer_with_a_page() {
+fn ssl_and_slash_redirects_have_a_body() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let url = [origin.url()];

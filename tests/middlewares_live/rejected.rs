@@ -65,7 +65,7 @@ fn rules(origin: &Origin) -> String {
 }
 
 #[test]
-fn bad_input_leaves_out_its_frontend_and_says_so_everywhere() {
+fn bad_input_rejects_its_frontend_and_is_reported() {
     let origin = Origin::saying("serves");
     for driver in DRIVERS {
         let proxy = Proxy::start(driver, "[api]\nentryPoint=\"http\"", &rules(&origin));
@@ -96,7 +96,7 @@ fn bad_input_leaves_out_its_frontend_and_says_so_everywhere() {
 
 /// A frontend with a fault in one part serves without it; every entry of a frontend that is not served is `rejected`.
 #[test]
-fn severity_tells_rejected_frontends_from_partly_rejected_ones() {
+fn severity_distinguishes_rejected_from_partly_rejected() {
     let origin = Origin::saying("serves");
     let unknown = "entryPoints=[\"http\",\"nope\"]";
     let page = "[F.errors.e]\nstatus=[\"500\"]\nbackend=\"nowhere\"";
@@ -131,7 +131,7 @@ fn severity_tells_rejected_frontends_from_partly_rejected_ones() {
 
 /// Another frontend would serve the same requests to everybody.
 #[test]
-fn authentication_whose_files_cannot_be_read_stays_closed() {
+fn auth_with_unreadable_files_denies_all_requests() {
     let origin = Origin::saying("serves");
     let listed = "[F.auth.basic]\nusers=[\"test:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/\"]\nusersFile=\"/nowhere/users\"";
     let digest = "[F.auth.digest]\nusersFile=\"/nowhere/users\"";
@@ -163,7 +163,7 @@ fn authentication_whose_files_cannot_be_read_stays_closed() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_fails_its_file_and_the_last_good_one_stays() {
+fn wrong_type_rejects_the_file_and_keeps_the_last_good_one() {
     let origin = Origin::saying("serves");
     let good = Rules::default().add("good", &[origin.url()], "", "");
     let proxy = Proxy::start("auto", "[api]\nentryPoint=\"http\"", good.text());

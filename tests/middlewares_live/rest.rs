@@ -18,7 +18,7 @@ fn put(proxy: &Proxy, provider: &str, body: &str) -> Answer {
 }
 
 #[test]
-fn a_document_is_echoed_applied_and_replaced_whole() {
+fn rest_document_is_echoed_applied_and_replaced_whole() {
     for driver in DRIVERS {
         let (one, two) = (Origin::saying("one"), Origin::saying("two"));
         let proxy = Proxy::start(driver, REST, Rules::default().add("file", &[one.url()], "", "").text());
@@ -64,7 +64,7 @@ fn a_document_is_echoed_applied_and_replaced_whole() {
 }
 
 #[test]
-fn what_is_no_document_changes_nothing() {
+fn invalid_rest_document_changes_nothing() {
     let origin = Origin::saying("file");
     let rules = Rules::default().add("file", &[origin.url()], "", "");
     let proxy = Proxy::start("auto", REST, rules.text());
@@ -83,7 +83,7 @@ fn what_is_no_document_changes_nothing() {
 }
 
 #[test]
-fn the_entry_points_guard_stands_before_it() {
+fn rest_api_is_behind_the_entry_points_auth() {
     let origin = Origin::saying("file");
     let rules = Rules::default().add("file", &[origin.url()], "", "");
     let guard = "[entryPoints.http.whiteList]\nsourceRange=[\"10.0.0.0/8\"]";

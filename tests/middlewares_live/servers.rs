@@ -21,7 +21,7 @@ fn server(origin: &Origin, folder: &Path, names: &[&str], more: &str) -> (Proxy,
 }
 
 #[test]
-fn a_servers_certificate_must_come_from_an_authority_that_is_believed() {
+fn server_certificate_needs_a_trusted_authority() {
     let origin = Origin::saying("behind tls");
     let (good, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (_both, both_port) = server(&origin, good.path(), &["localhost", "127.0.0.1"], "");
@@ -63,7 +63,7 @@ fn a_servers_certificate_must_come_from_an_authority_that_is_believed() {
 }
 
 #[test]
-fn a_server_that_is_asked_is_believed_and_shown_a_certificate_as_its_table_says() {
+fn forward_auth_tls_follows_its_own_table() {
     let asked = Origin::saying("yes");
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     issued(other.path(), &["localhost"]);

@@ -7,7 +7,7 @@ use crate::support::*;
 const USERS: [(&str, &str, &str); 3] = [("md5", "-m", "one"), ("sha", "-s", "two"), ("bcrypt", "-B", "three")];
 
 #[test]
-fn the_hashes_of_htpasswd_are_understood() {
+fn htpasswd_hashes_are_accepted() {
     if !tool_or_skip("htpasswd", installed("htpasswd")) {
         return;
     }
@@ -45,7 +45,7 @@ fn the_hashes_of_htpasswd_are_understood() {
 }
 
 #[test]
-fn without_credentials_comes_the_challenge() {
+fn missing_credentials_get_the_challenge() {
     for driver in DRIVERS {
         let origin = Origin::saying("inside");
         let user = "test:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/";

@@ -44,7 +44,7 @@ fn sample(nanos: u64) -> Sample<'static> {
 }
 
 #[test]
-fn every_bound_is_on_the_page_from_the_start() {
+fn every_limit_metric_is_exported_from_the_start() {
     let metrics = Metrics::new(&MetricsSettings::default());
     let series = |bound: Bound| format!("ringway_bounds_exceeded_total{{bound=\"{}\"}}", bound.name());
     let before = parse(&text(&metrics, &Scrape::default()));
@@ -62,7 +62,7 @@ fn every_bound_is_on_the_page_from_the_start() {
 }
 
 #[test]
-fn the_page_adds_the_workers_up_under_the_names_of_the_contract() {
+fn metrics_page_sums_workers_under_traefik_names() {
     let settings =
         MetricsSettings { workers: 2, entry_points: vec!["http".into(), "https".into()], ..Default::default() };
     let metrics = Metrics::new(&settings);
@@ -128,7 +128,7 @@ fn servers_and_process_facts() {
 }
 
 #[test]
-fn health_numbers_hold_the_newest_errors_only_if_asked_to() {
+fn health_totals_hold_newest_errors_only_if_enabled() {
     let metrics = Metrics::new(&MetricsSettings { workers: 2, recent_errors: 2, ..Default::default() });
     for (worker, status, time) in [(0, 200, 1), (0, 404, 2), (1, 502, 3), (0, 400, 4)] {
         metrics.worker(worker).record_error(status, b"GET", b"h", b"/p", time);

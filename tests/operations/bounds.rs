@@ -98,7 +98,7 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\
 const SHORT_POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n";
 
 #[test]
-fn clients_that_take_too_long_are_closed_or_answered_and_counted() {
+fn slow_clients_are_timed_out_and_counted() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -127,7 +127,7 @@ fn clients_that_take_too_long_are_closed_or_answered_and_counted() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_and_counted() {
+fn oversized_messages_are_refused_and_counted() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -163,7 +163,7 @@ fn address_of(socket: &Socket) -> SocketAddr {
 }
 
 #[test]
-fn servers_that_are_waited_for_too_long_are_given_up_and_counted() {
+fn slow_servers_are_timed_out_and_counted() {
     let waiting = "\n[forwardingTimeouts]\ndialTimeout = \"1s\"\nresponseHeaderTimeout = \"2s\"\n";
     let config = CONFIG.replace("\n[accessLog]", &format!("{waiting}[accessLog]"));
     // An upload takes its time.
@@ -218,7 +218,7 @@ fn slow_upload(port: u16) -> String {
 }
 
 #[test]
-fn lines_of_the_access_log_that_a_full_disk_does_not_take_are_counted() {
+fn access_log_lines_lost_to_a_full_disk_are_counted() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);

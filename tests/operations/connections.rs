@@ -76,7 +76,7 @@ fn three(proxy: &Ringway, host: u8) -> Vec<TcpStream> {
 }
 
 #[test]
-fn connections_beyond_the_bounds_are_closed_and_the_others_go_on() {
+fn connections_above_the_limits_are_closed() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();

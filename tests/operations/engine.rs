@@ -91,7 +91,7 @@ impl Drop for OwnEngine {
 }
 
 #[test]
-fn a_restart_of_the_engine_loses_no_request_and_its_news_are_heard_again() {
+fn engine_restart_loses_no_request_and_events_resume() {
     if !docker_or_skip()
         || !tool_or_skip("dockerd", Command::new("dockerd").arg("-v").stdout(Stdio::null()).status().is_ok())
     {

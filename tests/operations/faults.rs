@@ -61,7 +61,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_costs_log_lines_and_no_request() {
+fn full_disk_loses_log_lines_but_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let tables =
@@ -95,7 +95,7 @@ rule = "PathPrefix:/gone"
 
 /// The log is a pipe, as a container's standard output is, and nobody reads it.
 #[test]
-fn a_reader_of_the_log_that_stands_still_stops_nobody() {
+fn stalled_log_reader_stalls_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let config = format!("{CONFIG}{GONE}");
@@ -129,7 +129,7 @@ fn a_reader_of_the_log_that_stands_still_stops_nobody() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_certificates_as_they_were() {
+fn full_disk_keeps_the_stored_certificates() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some(small) = SmallDisk::mount(&folder.path().join("acme")) else { return };
     let mut file = OsFile::new(&small.0.join("acme.json"));
@@ -175,7 +175,7 @@ impl Drop for Victim {
 }
 
 #[test]
-fn an_origin_that_is_killed_in_mid_body_cuts_its_clients_and_nobody_else() {
+fn origin_killed_in_mid_body_affects_only_its_clients() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = whoami_program(folder.path());
     for driver in DRIVERS {
@@ -212,7 +212,7 @@ const IDLE: usize = 5000;
 const IDLE_BYTES_MAX: u64 = if cfg!(debug_assertions) { 96 * 1024 } else { 16 * 1024 };
 
 #[test]
-fn five_thousand_idle_connections_cost_little_and_hinder_nobody() {
+fn five_thousand_idle_connections_cost_little() {
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.current = limit.maximum;
     rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("the hard limit");
@@ -238,7 +238,7 @@ fn five_thousand_idle_connections_cost_little_and_hinder_nobody() {
 
 /// From the 2000th call on the kernel refuses a worker's ring, and it never recovers.
 #[test]
-fn a_ring_that_fails_ends_the_process_with_a_message() {
+fn failing_ring_ends_the_process_with_a_message() {
     if !tool_or_skip("strace", Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok()) {
         return;
     }
@@ -262,7 +262,7 @@ fn a_ring_that_fails_ends_the_process_with_a_message() {
 
 /// The wall clock leaps; what counts time by the monotonic one does not notice, what shows the time shows the new one.
 #[test]
-fn a_clock_that_leaps_disturbs_nobody() {
+fn clock_jump_does_not_disturb_requests() {
     let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
     let library = folders.map(|folder| format!("{folder}/faketime/libfaketime.so.1"));
     let library = library.into_iter().find(|path| Path::new(path).exists());

@@ -81,7 +81,7 @@ fn answer(reader: &mut impl BufRead) -> String {
 }
 
 #[test]
-fn a_flood_of_pipelined_requests_waits_in_its_own_sockets() {
+fn pipelined_flood_waits_in_the_client_sockets() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();

@@ -66,7 +66,7 @@ fn open_to_all(folder: &Path) {
 }
 
 #[test]
-fn root_opens_the_ports_and_somebody_else_serves() {
+fn root_binds_ports_and_another_user_serves() {
     if !is_root() {
         return;
     }
@@ -93,7 +93,7 @@ fn root_opens_the_ports_and_somebody_else_serves() {
 }
 
 #[test]
-fn logs_are_files_of_the_user_and_follow_a_rotation() {
+fn log_files_belong_to_the_user_and_follow_rotation() {
     if !is_root() {
         return;
     }
@@ -130,7 +130,7 @@ fn logs_are_files_of_the_user_and_follow_a_rotation() {
 }
 
 #[test]
-fn a_certificate_that_the_user_cannot_see_is_served_and_said() {
+fn certificate_unreadable_by_user_is_served_and_reported() {
     if !is_root() {
         return;
     }
@@ -167,7 +167,7 @@ fn a_certificate_that_the_user_cannot_see_is_served_and_said() {
 }
 
 #[test]
-fn an_ordinary_user_needs_one_capability() {
+fn ordinary_user_needs_one_capability() {
     if !is_root() {
         return;
     }
@@ -196,7 +196,7 @@ fn an_ordinary_user_needs_one_capability() {
 }
 
 #[test]
-fn a_wrong_user_ends_the_start() {
+fn unknown_user_refuses_the_start() {
     for (user, part) in [("nobody-of-that-name", "add the user"), ("12345", "write 12345:GROUP")] {
         let config = format!("user = \"{user}\"\n[entryPoints.http]\naddress = \"127.0.0.1:{}\"\n", free_port());
         let (code, said) = outcome(&[], &config);
@@ -364,7 +364,7 @@ fn no_page_and_no_log_shows_a_secret() {
 
 /// The status of a process that a fault ends says whether it was dumped.
 #[test]
-fn a_crash_leaves_no_core() {
+fn crash_leaves_no_core_dump() {
     let dumped = |top: &str| {
         let config = format!("{top}\n[entryPoints.http]\naddress = \"127.0.0.1:@http@\"\n");
         let script = "ulimit -c unlimited; exec \"$0\" \"$@\"";

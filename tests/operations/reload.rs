@@ -33,7 +33,7 @@ const WARM_UP: usize = 500;
 const GROWTH_KIB_MAX: u64 = 12 * 1024;
 
 #[test]
-fn thousands_of_tables_pass_under_load() {
+fn thousands_of_reloads_under_load_fail_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();

@@ -27,7 +27,7 @@ use support::{DRIVERS, Proxy};
 const HTTPS_PORT: u16 = 28443;
 
 #[test]
-fn recorded_answers_are_given_again() {
+fn recorded_responses_are_reproduced() {
     let own = project().join("tests/traefik_replay");
     let mut replays = vec![(own.join("own.toml"), own.join("own-responses.txt"))];
     let shared = project().join("../shared/cases");
