@@ -1,5 +1,5 @@
-//! A worker between a client and backends in memory, all of whom do what the fuzzer's bytes say. Its time is the stage's own: when nobody
-//! can go on, the clock does.
+//! A worker between a client and servers in memory, all of which behave as the fuzzer's bytes say. The harness has its own clock: whenever
+//! no future can make progress, the clock advances.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -22,52 +22,53 @@ use ringway::worker::{ClientInfo, Dial, Timeouts, Worker, WorkerShared, serve};
 
 use crate::reading::{self, Rest};
 use crate::shared;
-use crate::wire::{self, Conduct, Fault, Party, Wire, connect};
+use crate::wire::{self, Behaviour, Fault, ScriptedPeer, Wire, connect};
 
 /// The client's address, as text.
 pub const PEER: &str = "192.0.2.1";
-/// Between what the client says and the backends' answers, and between two of these.
+/// Separates the client's bytes from the servers' responses, and these from each other.
 pub const SEPARATOR: &[u8] = b"\n~~~\n";
-const CONTROL_BYTES: usize = 3 * Conduct::BYTES + 1;
+const CONTROL_BYTES: usize = 3 * Behaviour::BYTES + 1;
 
-/// How long anybody may be silent, and how long a client stays.
-const PATIENCE: Duration = Duration::from_secs(3);
-const STAY: Duration = Duration::from_secs(40);
-/// Longer than any connection lasts: of time that goes by, and in turns of the worker.
+/// All time-outs of the worker, and the time after which a client disconnects.
+const TIMEOUT: Duration = Duration::from_secs(3);
+const CLIENT_STAY: Duration = Duration::from_secs(40);
+/// Upper bounds for a run: elapsed time of the harness's clock, and polls of the worker.
 const HANG: Duration = Duration::from_secs(600);
-const TURNS_MAX: usize = 200_000;
+const POLLS_MAX: usize = 200_000;
 
-/// What the fuzzer's bytes say: the conduct of the client, of the first connection to a backend and of all later ones, five bytes each, a
-/// byte of flags, then what the client says and the backends' answers in turn. Where answers run out there is one more, a good one.
-pub struct Play {
-    client: Conduct,
-    /// The connections to backends: the first one, and all others.
-    first: Conduct,
-    later: Conduct,
-    /// The client's own X-Forwarded-* words count, and it came over TLS.
+/// A scenario, read from the fuzzer's bytes: the behaviour of the client, of the first connection to a server and of all later ones, five
+/// bytes each; a byte of flags; then the client's bytes and the servers' responses in turn. When the responses are used up, servers send
+/// a good one.
+pub struct Scenario {
+    client: Behaviour,
+    /// Behaviour of the connections to servers: the first one, and all others.
+    first: Behaviour,
+    later: Behaviour,
+    /// The client is a trusted peer, whose X-Forwarded-* fields count, and the connection came over TLS.
     pub trusted: bool,
-    /// Backends answer as soon as they have a request's head; they speak before they are asked.
+    /// Servers respond as soon as they have a request's head; servers send a response before they have a request.
     answers_early: bool,
-    speaks_first: bool,
-    says: Vec<u8>,
+    responds_unasked: bool,
+    client_bytes: Vec<u8>,
     answers: Vec<Vec<u8>>,
 }
 
-impl Play {
-    /// `None` for bytes that are too few.
-    pub fn read(bytes: &[u8]) -> Option<Play> {
+impl Scenario {
+    /// Reads a scenario; `None` if there are too few bytes.
+    pub fn read(bytes: &[u8]) -> Option<Scenario> {
         let (control, text) = bytes.split_at_checked(CONTROL_BYTES)?;
-        let (conducts, flags) = control.split_at(3 * Conduct::BYTES);
-        let mut conducts = conducts.as_chunks().0.iter().map(|bytes| Conduct::read(*bytes));
+        let (behaviours, flags) = control.split_at(3 * Behaviour::BYTES);
+        let mut behaviours = behaviours.as_chunks().0.iter().map(|bytes| Behaviour::read(*bytes));
         let mut parts = split(text).into_iter();
-        Some(Play {
-            client: conducts.next()?,
-            first: conducts.next()?,
-            later: conducts.next()?,
+        Some(Scenario {
+            client: behaviours.next()?,
+            first: behaviours.next()?,
+            later: behaviours.next()?,
             trusted: flags[0] & 1 != 0,
             answers_early: flags[0] & 2 != 0,
-            speaks_first: flags[0] & 4 != 0,
-            says: parts.next()?,
+            responds_unasked: flags[0] & 4 != 0,
+            client_bytes: parts.next()?,
             answers: parts.collect(),
         })
     }
@@ -83,28 +84,28 @@ fn split(text: &[u8]) -> Vec<Vec<u8>> {
     parts
 }
 
-/// Says all it has to say at once.
+/// A client that sends all its bytes at once.
 pub struct Client(Vec<u8>);
 
-impl Party for Client {
-    fn hear(&mut self, _heard: &[u8], says: &mut Vec<u8>) {
-        says.append(&mut self.0);
+impl ScriptedPeer for Client {
+    fn receive(&mut self, _heard: &[u8], outgoing: &mut Vec<u8>) {
+        outgoing.append(&mut self.0);
     }
 }
 
-/// Answers requests in turn, with what the play has for whichever backend is asked next.
+/// A server that answers requests in turn, with the next response of the scenario.
 pub struct Server {
     script: Rc<Script>,
-    /// Bytes of whole requests that it has answered, and whether it has answered the one under way.
+    /// Bytes of the requests that are answered, and whether the current request is answered already.
     answered: usize,
-    is_ahead: bool,
-    /// It said something before it had a whole request.
-    pub spoke_early: bool,
-    /// The number of each request's first byte among those of all backends, and where it lies.
+    has_responded: bool,
+    /// The server sent something before it had a whole request.
+    pub responded_early: bool,
+    /// The number of each request among those of all servers, and the offset of its first byte.
     pub begun: Vec<(usize, usize)>,
 }
 
-/// What all backends share in one play.
+/// State that all servers of a scenario share.
 #[derive(Default)]
 struct Script {
     answers: RefCell<VecDeque<Vec<u8>>>,
@@ -119,155 +120,155 @@ impl Script {
     }
 }
 
-impl Party for Server {
-    fn hear(&mut self, heard: &[u8], says: &mut Vec<u8>) {
-        while self.answered < heard.len() {
+impl ScriptedPeer for Server {
+    fn receive(&mut self, received: &[u8], outgoing: &mut Vec<u8>) {
+        while self.answered < received.len() {
             if self.begun.last().is_none_or(|(_, at)| *at < self.answered) {
                 self.begun.push((self.script.begun.replace(self.script.begun.get() + 1), self.answered));
             }
-            let Some((request, rest)) = reading::first_request(&heard[self.answered..]) else { return };
-            // A head that nobody can read is judged when all is over.
+            let Some((request, rest)) = reading::first_request(&received[self.answered..]) else { return };
+            // A malformed head is checked after the run.
             if rest == Rest::Refused || (!request.is_whole && !self.script.answers_early) {
                 return;
             }
-            if !std::mem::replace(&mut self.is_ahead, true) {
-                says.extend_from_slice(&self.script.answer());
-                self.spoke_early |= !request.is_whole;
+            if !std::mem::replace(&mut self.has_responded, true) {
+                outgoing.extend_from_slice(&self.script.answer());
+                self.responded_early |= !request.is_whole;
             }
             if !request.is_whole {
                 return;
             }
-            self.is_ahead = false;
+            self.has_responded = false;
             self.answered += request.len;
             if matches!(rest, Rest::Tunnel) {
-                // What follows is another protocol, or the end.
+                // Another protocol follows, or the end.
                 self.answered = usize::MAX;
             }
         }
     }
 }
 
-/// The backends, as the worker meets them by dialling.
+/// The servers that the worker can dial.
 #[derive(Default)]
-struct World {
+struct Network {
     clock: Rc<Deadlines>,
     script: RefCell<Rc<Script>>,
-    first: Cell<Conduct>,
-    later: Cell<Conduct>,
-    speaks_first: Cell<bool>,
+    first: Cell<Behaviour>,
+    later: Cell<Behaviour>,
+    responds_unasked: Cell<bool>,
     dials: Cell<usize>,
     opened: RefCell<Vec<wire::Shared<Server>>>,
 }
 
-impl World {
-    fn begin(&self, play: &Play) {
-        let answers = RefCell::new(play.answers.iter().cloned().collect());
-        let script = Script { answers, answers_early: play.answers_early, begun: Cell::default() };
+impl Network {
+    fn begin(&self, scenario: &Scenario) {
+        let answers = RefCell::new(scenario.answers.iter().cloned().collect());
+        let script = Script { answers, answers_early: scenario.answers_early, begun: Cell::default() };
         self.script.replace(Rc::new(script));
-        self.first.set(play.first);
-        self.later.set(play.later);
-        self.speaks_first.set(play.speaks_first);
+        self.first.set(scenario.first);
+        self.later.set(scenario.later);
+        self.responds_unasked.set(scenario.responds_unasked);
         self.dials.set(0);
         self.opened.borrow_mut().clear();
     }
 }
 
-/// The way there.
-struct Way(Rc<World>);
+/// Connects the worker to the servers in memory.
+struct NetworkDial(Rc<Network>);
 
-impl Dial for Way {
+impl Dial for NetworkDial {
     type Io = Wire<Server>;
 
     async fn dial(&self, _origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
-        let Way(world) = self;
-        let is_first = world.dials.replace(world.dials.get() + 1) == 0;
-        let conduct = if is_first { world.first.get() } else { world.later.get() };
-        match conduct.fault {
-            Fault::Refuses => return Err(Cause::Io(io::ErrorKind::ConnectionRefused.into())),
-            Fault::IsAway => return Err(Cause::TimedOut),
+        let NetworkDial(network) = self;
+        let is_first = network.dials.replace(network.dials.get() + 1) == 0;
+        let behaviour = if is_first { network.first.get() } else { network.later.get() };
+        match behaviour.fault {
+            Fault::RefusesConnection => return Err(Cause::Io(io::ErrorKind::ConnectionRefused.into())),
+            Fault::Unreachable => return Err(Cause::TimedOut),
             _ => {}
         }
-        let script = Rc::clone(&world.script.borrow());
-        let spoke_early = world.speaks_first.get();
-        let server = Server { script, answered: 0, is_ahead: false, spoke_early, begun: Vec::new() };
-        let (line, wire) = connect(server, conduct, &world.clock);
-        if spoke_early {
-            let unasked = line.borrow().party.script.answer();
-            line.borrow_mut().say(&unasked);
+        let script = Rc::clone(&network.script.borrow());
+        let responded_early = network.responds_unasked.get();
+        let server = Server { script, answered: 0, has_responded: false, responded_early, begun: Vec::new() };
+        let (link, wire) = connect(server, behaviour, &network.clock);
+        if responded_early {
+            let unsolicited = link.borrow().peer.script.answer();
+            link.borrow_mut().send_unsolicited(&unsolicited);
         }
-        world.opened.borrow_mut().push(Rc::clone(&line));
+        network.opened.borrow_mut().push(Rc::clone(&link));
         Ok(wire)
     }
 }
 
-/// The worker, and what is kept from one play to the next. What a play leaves in it is what every connection leaves in a worker: spare
-/// memory, and whose turn it is.
-struct Stage {
+/// The worker, and the state that is reused by all scenarios. A scenario leaves in the worker what every connection leaves there: free
+/// buffers and the state of the load balancing.
+struct Harness {
     shared: Arc<WorkerShared>,
-    worker: Rc<Worker<Way>>,
-    world: Rc<World>,
+    worker: Rc<Worker<NetworkDial>>,
+    network: Rc<Network>,
     elapsed: Cell<Duration>,
 }
 
 thread_local! {
-    static STAGE: Stage = Stage::new();
+    static HARNESS: Harness = Harness::new();
 }
 
-/// Everything that can be seen from outside after a play.
-pub struct Outcome {
+/// The observable result of a scenario.
+pub struct RunResult {
     pub client: wire::Shared<Client>,
     pub servers: Vec<wire::Shared<Server>>,
 }
 
 /// Serves the client's connection to its end.
-pub fn run(play: &Play) -> Outcome {
-    STAGE.with(|stage| stage.run(play))
+pub fn run(scenario: &Scenario) -> RunResult {
+    HARNESS.with(|harness| harness.run(scenario))
 }
 
-impl Stage {
-    fn new() -> Stage {
+impl Harness {
+    fn new() -> Harness {
         let mut shared = shared::shared(document(), 1);
         shared.timeouts = Timeouts {
-            idle: Some(PATIENCE),
-            head_read: PATIENCE,
+            idle: Some(TIMEOUT),
+            head_read: TIMEOUT,
             body_read: None,
-            stall: PATIENCE,
-            dial: PATIENCE,
-            response_header: Some(PATIENCE),
+            stall: TIMEOUT,
+            dial: TIMEOUT,
+            response_header: Some(TIMEOUT),
         };
-        let (shared, world) = (Arc::new(shared), Rc::<World>::default());
+        let (shared, network) = (Arc::new(shared), Rc::<Network>::default());
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
-        let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, Way(Rc::clone(&world))));
-        Stage { shared, worker, world, elapsed: Cell::default() }
+        let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, NetworkDial(Rc::clone(&network))));
+        Harness { shared, worker, network, elapsed: Cell::default() }
     }
 
-    fn run(&self, play: &Play) -> Outcome {
-        self.world.begin(play);
-        let (client, wire) = connect(Client(play.says.clone()), play.client, &self.world.clock);
+    fn run(&self, scenario: &Scenario) -> RunResult {
+        self.network.begin(scenario);
+        let (client, wire) = connect(Client(scenario.client_bytes.clone()), scenario.client, &self.network.clock);
         let peer = Box::new(ClientInfo {
             entry: 0,
             address: ([192, 0, 2, 1], 4711).into(),
             ip_text: PEER.into(),
-            secure: play.trusted,
+            secure: scenario.trusted,
             certs: Vec::new(),
-            trusted: play.trusted,
+            trusted: scenario.trusted,
         });
         self.drive(serve(Rc::clone(&self.worker), wire, peer), &client);
         assert!(client.borrow().near.dropped, "the client's connection is still held");
         self.check_counts();
-        Outcome { client, servers: self.world.opened.take() }
+        RunResult { client, servers: self.network.opened.take() }
     }
 
-    /// Lets the clock go on whenever `serving` cannot, until it is done.
+    /// Polls `serving` until it is done, and advances the clock whenever it makes no progress.
     fn drive(&self, serving: impl Future<Output = ()>, client: &wire::Shared<Client>) {
-        let alarm = Arc::new(Alarm(AtomicBool::new(true)));
-        let waker = Waker::from(Arc::clone(&alarm));
-        let (mut serving, mut turns) = (pin!(serving), 0);
+        let wake_flag = Arc::new(WakeFlag(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&wake_flag));
+        let (mut serving, mut polls) = (pin!(serving), 0);
         let begin = self.elapsed.get();
         loop {
-            if alarm.0.swap(false, Relaxed) {
-                turns += 1;
-                assert!(turns < TURNS_MAX, "the worker turns in circles");
+            if wake_flag.0.swap(false, Relaxed) {
+                polls += 1;
+                assert!(polls < POLLS_MAX, "the worker is polled without end");
                 if let Poll::Ready(()) = serving.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return;
                 }
@@ -276,35 +277,35 @@ impl Stage {
             let elapsed = self.elapsed.get() + Duration::from_millis(DEADLINE_TICK_MILLIS);
             self.elapsed.set(elapsed);
             self.worker.deadlines.sweep(elapsed);
-            self.world.clock.sweep(elapsed);
+            self.network.clock.sweep(elapsed);
             assert!(elapsed - begin < HANG, "the connection never ends");
-            if elapsed - begin > STAY && !client.borrow().has_left {
-                client.borrow_mut().leave();
+            if elapsed - begin > CLIENT_STAY && !client.borrow().has_disconnected {
+                client.borrow_mut().disconnect();
             }
         }
     }
 
-    /// After the last connection nothing may count as under way.
+    /// Checks that nothing counts as active after the last connection.
     fn check_counts(&self) {
         assert_eq!(self.shared.active(), 0, "active requests");
-        assert_eq!(self.worker.budget.used(), 0, "bytes of messages that nobody holds any more");
-        assert!(self.worker.deadlines.is_empty(), "waits that nobody waits for");
-        let held = self.world.opened.borrow().iter().filter(|line| !line.borrow().near.dropped).count();
-        assert_eq!(held, self.worker.pool.len(), "connections to backends that nobody holds any more");
+        assert_eq!(self.worker.budget.used(), 0, "reserved bytes without a message");
+        assert!(self.worker.deadlines.is_empty(), "deadlines without a waiting future");
+        let held = self.network.opened.borrow().iter().filter(|link| !link.borrow().near.dropped).count();
+        assert_eq!(held, self.worker.pool.len(), "open connections outside the pool");
         self.worker.pool.clear();
-        assert!(self.world.opened.borrow().iter().all(|line| line.borrow().near.dropped), "the pool was emptied");
+        assert!(self.network.opened.borrow().iter().all(|link| link.borrow().near.dropped), "the pool was emptied");
         let published = self.shared.snapshot.load();
         for origin in published.snapshot.backends.iter().flat_map(|backend| &backend.endpoints) {
-            assert_eq!(origin.server.state.active(), 0, "requests under way at {}", origin.url);
-            // Those who could not be reached are all right in the next play.
+            assert_eq!(origin.server.state.active(), 0, "active requests at {}", origin.url);
+            // Unreachable servers are reachable again in the next scenario.
             origin.server.state.note_connected();
         }
     }
 }
 
-struct Alarm(AtomicBool);
+struct WakeFlag(AtomicBool);
 
-impl Wake for Alarm {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Relaxed);
     }
