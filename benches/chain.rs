@@ -1,4 +1,4 @@
-//! What a frontend's steps cost a request: five of them, there and back.
+//! Cost of a frontend's five middlewares for a request and its response.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -88,7 +88,7 @@ fn chain(criterion: &mut Criterion) {
         let mut request = Request { head: &head, bytes: REQUEST, edits };
         match frontend.outer.on_request(0, &mut request, black_box(&facts), passage) {
             ChainProgress::Done => {}
-            // The first request's password is verified, and remembered.
+            // The first request's password is verified and cached.
             ChainProgress::Verify { verify, at } => {
                 let matches = verify.run();
                 let progress = frontend.outer.on_verified(at, matches, &mut request, &facts, passage);
@@ -98,8 +98,8 @@ fn chain(criterion: &mut Criterion) {
         }
     };
     there(&mut edits, &mut passage);
-    criterion.bench_function("five steps, request", |bencher| bencher.iter(|| there(&mut edits, &mut passage)));
-    criterion.bench_function("five steps, response", |bencher| {
+    criterion.bench_function("five middlewares, request", |bencher| bencher.iter(|| there(&mut edits, &mut passage)));
+    criterion.bench_function("five middlewares, response", |bencher| {
         bencher.iter(|| {
             answer_edits.clear();
             let mut answer = Response::Backend { head: &answer_head, bytes: RESPONSE, edits: &mut answer_edits };

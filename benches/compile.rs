@@ -1,4 +1,4 @@
-//! What a change of one container costs: the labels of 1,000 containers to a document, the document to a snapshot.
+//! Cost of a change of one container: from the labels of 1,000 containers to a document, from the document to a snapshot.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -26,7 +26,7 @@ fn labels(criterion: &mut Criterion) {
     snapshots(criterion, made.dynamic);
 }
 
-/// The first snapshot of a process, and one made anew beside its predecessor, whose states it takes over.
+/// Compiles the first snapshot of a process, and a second one that carries over the states of the first.
 fn snapshots(criterion: &mut Criterion, document: DynamicConfig) {
     let documents = BTreeMap::from([("docker".to_owned(), document.into())]);
     let (context, empty) = (compile_context::compile_context(), Snapshot::empty(2));

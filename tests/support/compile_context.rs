@@ -1,4 +1,4 @@
-//! What compiling needs from a fixed configuration: entry points `http` and `https`, defaults for the rest.
+//! A compile context as from a static configuration: entry points `http` and `https`, defaults for the rest.
 
 use std::io;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The proxy's two halves of a connection in memory, whatever is at its other end. `Duplex`, `ReadHalf` and `WriteHalf` are those of the
-//! module that includes this file: the library's own tests and the fuzzers reach them by different paths.
+//! The proxy's two halves of a connection in memory; the other end implements [`FarEnd`]. `Duplex`, `ReadHalf` and `WriteHalf` come from
+//! the module that includes this file: the library's own tests and the fuzzers reach them by different paths.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn, ready};
@@ -9,58 +9,58 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Duplex, ReadHalf, WriteHalf};
 
-/// The other end of a connection.
+/// The peer's end of a connection.
 pub trait FarEnd: Sized {
-    /// What the proxy has done at its own end.
+    /// The state of the proxy's end.
     fn near(&mut self) -> &mut NearEnd;
 
-    /// Up to `room` bytes for the proxy; none once nothing more comes. While there is nothing yet, [`NearEnd::wait`] was called.
+    /// Returns up to `room` bytes for the proxy; none at the end of the stream. Before `Pending`, calls [`NearEnd::wait`].
     fn poll_read(&mut self, cx: &Context<'_>, room: usize) -> Poll<io::Result<Vec<u8>>>;
 
-    /// How many bytes of the proxy's are taken.
+    /// Accepts bytes of the proxy; returns how many.
     fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Nothing to read, and no end in sight.
+    /// Whether there is nothing to read, and neither an end nor an error.
     fn is_silent(&mut self) -> bool;
 
-    /// It has closed its side, or the connection has failed.
+    /// Whether the peer has closed its direction, or the connection has failed.
     fn is_gone(&mut self) -> bool;
 
-    /// Lets the time go by that the next piece takes.
+    /// Waits as long as the next segment takes.
     fn travel(_end: &Shared<Self>) -> impl Future<Output = ()> {
         ready(())
     }
 }
 
-/// What the proxy has done at its end.
+/// The state of the proxy's end of a connection.
 #[derive(Debug, Default)]
 pub struct NearEnd {
     reader: Option<Waker>,
-    /// It said that these are its last bytes: it must say next that it sends no more, or let go of the connection.
+    /// The proxy has announced its last bytes (`write_last`): next, it must shut its direction down or drop the connection.
     pub last: bool,
-    /// It said that it sends no more; it let go of the connection; it cut it.
+    /// The proxy has shut its direction down, dropped the connection, aborted it.
     pub finished: bool,
     pub dropped: bool,
     pub cut: bool,
 }
 
 impl NearEnd {
-    /// Nothing to read yet.
+    /// Registers the reader's waker and returns `Pending`.
     pub fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
         self.reader = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    /// There is something to read, or the end.
+    /// Wakes the reader: there is something to read, or the end.
     pub fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
     }
 
-    /// Bytes that wait for the end must not be kept waiting.
+    /// Checks that the proxy does not wait between its last bytes and the shutdown: `write_last` may hold bytes back for it.
     fn check_before_wait(&self) {
-        assert!(!self.last || self.finished, "a wait behind the last bytes");
+        assert!(!self.last || self.finished, "a wait after the last bytes");
     }
 
     fn check_before_bytes(&self, bytes: &[u8]) {
@@ -75,7 +75,7 @@ pub type Wire<E> = Duplex<Reader<E>, Writer<E>>;
 pub struct Reader<E: FarEnd>(Shared<E>);
 pub struct Writer<E: FarEnd>(Shared<E>);
 
-/// The far end of a new connection, and the proxy's.
+/// Makes a connection: the peer's end, and the proxy's.
 pub fn connect<E: FarEnd>(end: E) -> (Shared<E>, Wire<E>) {
     let end = Rc::new(RefCell::new(end));
     (Rc::clone(&end), Duplex { reader: Reader(Rc::clone(&end)), writer: Writer(end) })
