@@ -1,4 +1,4 @@
-//! The ACME room against a real authority: Debian's `pebble` on loopback ports.
+//! The module `control::acme` against a real authority: Debian's `pebble` on loopback ports.
 //!
 //! Where pebble is not installed the tests print "skipped" and pass; with RINGWAY_REQUIRE_PEBBLE=1 they fail.
 
@@ -31,15 +31,15 @@ use tokio::sync::watch;
 mod ports;
 use ports::free_port;
 
-/// Longer than anything here takes on a loaded machine.
+/// Longer than any step takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long nothing may happen before "nothing happens" is believed.
+/// Time without an event after which the tests conclude that none will come.
 const QUIET: Duration = Duration::from_millis(1500);
 
 // ---- the authority ---------------------------------------------------------------------------------------------
 
-/// pebble, its DNS server and the web server that it validates against. All end with this value.
+/// pebble, its DNS server and the web server that it validates against. All end when the value is dropped.
 struct Authority {
     folder: tempfile::TempDir,
     children: Vec<Child>,
@@ -115,7 +115,7 @@ impl Authority {
         }
     }
 
-    /// Ends pebble and starts it again on the same port: it has forgotten everything.
+    /// Restarts pebble on the same port: it loses all its state.
     fn restart(&mut self) {
         let mut pebble = self.children.pop().unwrap();
         pebble.kill().unwrap();
@@ -149,7 +149,7 @@ impl Authority {
     }
 
     fn orders(&self) -> usize {
-        // Not the requests: pebble refuses one good nonce in twenty, and the client then sends the same order again.
+        // Orders are counted, not requests: pebble refuses one valid nonce in twenty, and the client then sends the same order again.
         self.read_log().lines().filter(|line| line.contains("Added order")).count()
     }
 }
@@ -168,12 +168,12 @@ fn on_path(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-// ---- the web server that answers challenges ---------------------------------------------------------------------
+// ---- the web server that responds to challenges ------------------------------------------------------------------
 
 struct Web {
     port: u16,
     table: Arc<ArcSwap<ChallengeTable>>,
-    /// Hosts that this server pretends not to serve.
+    /// Hosts for which this server does not respond to challenges.
     blocked: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -185,7 +185,7 @@ impl Web {
         let (their_table, their_blocked) = (table.clone(), Arc::clone(&blocked));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                // A client that goes away in the middle is no concern of the test.
+                // A client that disconnects in the middle does not matter to the test.
                 let _ = answer(stream, &their_table, &their_blocked);
             }
         });
@@ -217,7 +217,7 @@ fn answer(stream: TcpStream, table: &ArcSwap<ChallengeTable>, blocked: &Mutex<Ha
     write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
-// ---- the room under test ------------------------------------------------------------------------------------------
+// ---- the module under test ------------------------------------------------------------------------------------------
 
 struct Room {
     wanted: Option<watch::Sender<Option<DesiredCertificates>>>,
@@ -236,7 +236,7 @@ impl Room {
         let table = table.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            // The receiver may be gone when the test is over.
+            // The receiver may be dropped when the test is over.
             runtime.block_on(acme::run(settings, receiver, table, |event| drop(tell.send(event))))
         });
         Room { wanted: Some(sender), events, thread: Some(thread) }
@@ -246,7 +246,7 @@ impl Room {
         self.wanted.as_ref().unwrap().send(Some(wanted)).unwrap();
     }
 
-    /// Waits for the first event that `pick` takes.
+    /// Waits for the first event that `pick` accepts.
     fn wait<T>(&self, what: &str, pick: impl Fn(AcmeEvent) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -298,7 +298,7 @@ fn want(requests: &[&[&str]]) -> DesiredCertificates {
     DesiredCertificates { requests, covered: Vec::new() }
 }
 
-/// Settings with an authority that is not there.
+/// Settings with an authority that does not exist.
 fn of_nobody(storage: PathBuf) -> AcmeSettings {
     AcmeSettings {
         email: String::new(),
@@ -314,13 +314,13 @@ fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// A certificate for `name` that ends in `days`, in the form of the file.
+/// A certificate for `name` that expires in `days`, in the form of the file.
 fn ending_soon(name: &str, days: u64) -> Stored {
     let day = Duration::from_secs(86_400);
     ending(name, 80 * day, day * days as u32)
 }
 
-/// One of this age, with so much of its life left.
+/// A certificate of this age, with this remaining lifetime.
 fn ending(name: &str, age: Duration, left: Duration) -> Stored {
     let pair = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -386,7 +386,7 @@ fn two_names_share_one_certificate_and_restart_orders_none() {
     let room = Room::start(authority.settings(&storage), wanted, &authority.web.table);
     assert_eq!(room.certificates().len(), 1);
     room.assert_quiet();
-    // A new name is noticed while running and uses the account from before.
+    // A new name is noticed while running and uses the existing account.
     room.wants(want(&[&["a.example", "b.example"], &["c.example"]]));
     assert_eq!(room.obtained(), ["c.example"]);
     room.stop().unwrap();
@@ -422,7 +422,7 @@ fn certificate_of_traefik_file_is_renewed_with_its_account() {
     let room = Room::start(authority.settings(&storage), None, &authority.web.table);
     let first = room.certificates();
     assert!(first[0].covers("old.example"), "the old certificate is in use meanwhile");
-    // Its name may have been given up: nobody knows yet.
+    // The name may no longer be wanted: the providers have not reported yet.
     room.assert_quiet();
     room.wants(DesiredCertificates::default());
     let renewed = room.certificates();
@@ -442,7 +442,7 @@ fn certificate_of_traefik_file_is_renewed_with_its_account() {
 fn short_lived_certificate_is_renewed_when_due() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
-    // A third of its life is left in a few seconds; the look at everything comes much later.
+    // A third of its life is left in a few seconds; the periodic check of all certificates comes much later.
     let short = ending("short.example", Duration::from_secs(84), Duration::from_secs(51));
     write_private(&storage, &traefiks_file(&[short]));
     let mut settings = authority.settings(&storage);
@@ -462,7 +462,7 @@ fn longest_lasting_of_two_entries_is_used_and_listed_first() {
     let published = room.certificates();
     let covers = |name: &str| published.iter().map(|certificate| certificate.covers(name)).collect::<Vec<_>>();
     assert_eq!([covers("twice.example"), covers("other.example")], [[true, false], [false, true]]);
-    // Neither is due: an order would fail at once.
+    // Neither certificate is due: an order would fail at once.
     room.assert_quiet();
     room.stop().unwrap();
 }

@@ -1,5 +1,5 @@
-//! Connections are spread evenly over the workers, on both drivers: when they come, and after many have gone and others have come.
-//! How many requests each worker has under way says how many connections it serves: every connection asks once, and is never answered.
+//! Connections are spread evenly over the workers, on both drivers: on arrival, and after many connections were closed and replaced. The
+//! active requests of a worker count its connections: each connection sends one request, which never gets a response.
 
 #[path = "support/shared.rs"]
 mod parts;
@@ -18,12 +18,12 @@ use ringway::worker::{WorkerShared, spawn};
 const DRIVERS: [DriverPreference; 2] = [DriverPreference::IoUring, DriverPreference::Epoll];
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Workers that serve one address; like their threads they last as long as the process.
+/// Workers that serve one address; like their threads they live as long as the process.
 struct Proxy {
     name: String,
     shared: Arc<WorkerShared>,
     address: SocketAddr,
-    /// Connections wait in its queue: it takes none and answers none.
+    /// A listener whose connections wait in its queue: the server accepts none and responds to none.
     _origin: socket2::Socket,
 }
 
@@ -50,7 +50,7 @@ impl Proxy {
         (0..count).map(connect).collect()
     }
 
-    /// How many connections each worker serves, once all `count` are served.
+    /// The number of connections of each worker, once all `count` are served.
     fn spread(&self, count: usize) -> Vec<usize> {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -95,7 +95,7 @@ fn replaced_connections_stay_balanced() {
         proxy.spread(0);
         clients = proxy.open(200);
         proxy.assert_even("200 opened again", 200);
-        // Every third one goes, whosever it is.
+        // Every third connection is closed, on whatever worker.
         let mut number = 0;
         clients.retain(|_| {
             number += 1;

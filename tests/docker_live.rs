@@ -1,5 +1,5 @@
-//! The Docker provider against a real Engine. Skipped, with a note, where none answers; with RINGWAY_REQUIRE_DOCKER=1 that
-//! is a failure. Each case sees its own containers only, through a constraint.
+//! The Docker provider against a real Engine. Skipped, with a message, where no engine responds; with RINGWAY_REQUIRE_DOCKER=1 that is a
+//! failure. A constraint limits each case to its own containers.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -25,13 +25,13 @@ mod swarm;
 mod table;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Well below the lingering of a container that stops slowly.
+/// Well below the time that a slow container takes to stop.
 const AT_ONCE: Duration = Duration::from_secs(2);
-/// The test program alone; each case tags it for itself.
+/// The image with the test program; each case has its own tag for it.
 const IMAGE: &str = "plain";
-/// The same without an exposed port.
+/// The same image without an exposed port.
 const BARE_IMAGE: &str = "bare";
-/// The same with a health check.
+/// The same image with a health check.
 const IMAGE_WITH_CHECK: &str = "checked";
 
 fn socket() -> String {
@@ -39,12 +39,12 @@ fn socket() -> String {
     host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
 }
 
-/// How long a step took, so that a slow run tells for what it waited: the Engine's own work, or the provider.
+/// Prints how long a step took, so that a slow run shows what it waited for: the Engine's own work, or the provider.
 fn tell(step: &str, started: Instant) {
     println!("{:6.1} s: {step}", started.elapsed().as_secs_f64());
 }
 
-/// Runs the docker command; the answer is its output, or what it complained about.
+/// Runs the docker command; returns its output, or its error output.
 fn docker(args: &[&str]) -> Result<String, String> {
     let started = Instant::now();
     let output = Command::new("docker").args(args).output().map_err(|error| format!("docker: {error}"))?;
@@ -55,7 +55,7 @@ fn docker(args: &[&str]) -> Result<String, String> {
     }
 }
 
-/// The content of the images, built once; the error is the reason why there is no live test here.
+/// The content of the images, built once; the error is the reason why the live tests are skipped.
 fn prepared() -> &'static Result<tempfile::TempDir, String> {
     static PREPARED: OnceLock<Result<tempfile::TempDir, String>> = OnceLock::new();
     PREPARED.get_or_init(|| {
@@ -96,7 +96,7 @@ struct Case {
 
 impl Case {
     fn new(name: &str) -> Case {
-        // scripts/test.sh finds by it what a killed test left behind.
+        // By this label scripts/test.sh finds the leftovers of a killed test.
         let run = std::env::var("RINGWAY_RUN").map(|run| format!("-{run}")).unwrap_or_default();
         Case { tag: format!("ringway-live-{name}{run}-{}", std::process::id()), created: Mutex::default() }
     }
@@ -121,7 +121,7 @@ impl Case {
         docker(&[&base, options, &[image.as_str()], args].concat()).unwrap();
     }
 
-    /// The case's own tag of an image, made at its first use: a tag that cases shared could not be removed by any of them.
+    /// The case's own tag of an image, made at its first use: with a shared tag no case could remove the image.
     fn image(&self, kind: &str) -> String {
         let image = self.name(kind);
         let entry = ["rmi".to_owned(), image.clone()];
@@ -175,7 +175,7 @@ fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<ProviderUpdate>
     receive
 }
 
-/// Waits for an update with the property; others are passed over.
+/// Waits for an update with the property; skips others.
 async fn until(
     updates: &mut UnboundedReceiver<ProviderUpdate>,
     what: &str,
@@ -362,11 +362,11 @@ async fn watch_disabled_lists_once() {
     assert!(end.is_none());
 }
 
-/// A socket between the provider and the Engine: it can be closed, it cuts connections, and it writes down all requests.
+/// A socket between the provider and the Engine: it can be closed, can cut connections, and records all requests.
 struct Gate {
     path: PathBuf,
     open: Arc<AtomicBool>,
-    /// Raised by one, it cuts all connections.
+    /// Incremented to cut all connections.
     cuts: tokio::sync::watch::Sender<usize>,
     requests: Arc<Mutex<Vec<String>>>,
     event_streams: Arc<AtomicUsize>,
@@ -421,7 +421,7 @@ async fn carry(
 ) {
     cuts.mark_unchanged();
     let mut engine = UnixStream::connect(socket()).await.unwrap();
-    // The provider sends one request on each connection, in one piece.
+    // The provider sends one request on each connection, in one segment.
     let mut head = vec![0; 8192];
     let length = client.read(&mut head).await.unwrap_or(0);
     let line = String::from_utf8_lossy(&head[..length]).lines().next().unwrap_or_default().to_owned();

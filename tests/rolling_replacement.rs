@@ -1,5 +1,5 @@
-//! Containers of one service replaced one after the other under load, on a real engine: not one request may fail. For Traefik 1.7 the
-//! same loses some hundred (an application that ends at once) to more than a thousand.
+//! Containers of one service replaced one after the other under load, on a real engine: no request may fail. Traefik 1.7 loses some hundred
+//! requests (an application that exits at once) to more than a thousand.
 
 mod support;
 
@@ -21,7 +21,7 @@ unavailableGrace = "@grace@"
 constraints = ["tag==@tag@"]
 "#;
 const RUNS: usize = 3;
-/// Requests a second at the least, or the test proves nothing.
+/// Minimum of requests per second; with fewer the test proves nothing.
 const RATE_MIN: f64 = 1000.0;
 
 #[test]
@@ -66,7 +66,7 @@ fn replace(application: &str) {
     }
 }
 
-/// Each way to go down and to come back, by what a client sees of it.
+/// Each way to go down and to come back, by what a client observes.
 #[test]
 fn name_of_a_down_container_gets_503_until_it_is_back() {
     if !docker_or_skip() {
@@ -76,7 +76,7 @@ fn name_of_a_down_container_gets_503_until_it_is_back() {
     let mut engine = Engine::new("ringway-down");
     let check = "HEALTHCHECK --interval=1s --retries=1 CMD [\"/app\",\"probe\"]";
     let image = engine.imported_image("app", &built(work.path()), &["ENTRYPOINT [\"/app\"]", "EXPOSE 80", check]);
-    // It ignores this signal, as some applications ignore theirs while they finish.
+    // The container ignores this signal, as some applications do while they finish.
     let options = service(&engine.prefix, &image, "finishes");
     let options: Vec<&str> =
         ["--stop-signal", "SIGWINCH"].into_iter().chain(options.iter().map(String::as_str)).collect();
@@ -91,7 +91,7 @@ fn name_of_a_down_container_gets_503_until_it_is_back() {
             stdout_of("docker", action);
             await_answer(&proxy, expected, limit, &format!("{driver}: docker {}", action[0]));
         };
-        // A request in flight waits with the paused container, and is answered when that goes on.
+        // A request in flight waits with the paused container, and gets its response after the unpause.
         thread::scope(|scope| {
             let slow = scope.spawn(|| proxy.curl(&["-H", "Host: replaced.test", &proxy.url("/slow")]));
             thread::sleep(Duration::from_millis(300));
@@ -109,7 +109,7 @@ fn name_of_a_down_container_gets_503_until_it_is_back() {
         docker(&["start", &name], "200", checked);
         docker(&["kill", "-s", "SIGWINCH", &name], "503", at_once);
         docker(&["rm", "-f", &name], "503", at_once);
-        // unavailableGrace is over.
+        // unavailableGrace has elapsed.
         docker(&["version"], "404", checked);
     }
 }
@@ -144,7 +144,7 @@ fn process_started_while_the_container_is_down_sends_503() {
     }
 }
 
-/// Waits for the status, with a Retry-After where it is 503. A name that is known is never answered 404 before.
+/// Waits for the status, with a Retry-After where it is 503. A known name never gets a 404 before.
 fn await_answer(proxy: &Ringway, expected: &str, limit: Duration, what: &str) {
     wait_for(&format!("{expected} after {what}"), limit, || {
         let reply = answer(proxy);

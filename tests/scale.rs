@@ -1,4 +1,4 @@
-//! A thousand containers: the time and the memory that a change of one of them costs stay within bounds.
+//! A thousand containers: the time and memory cost of changing one of them stays within bounds.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ mod containers;
 mod compile_context;
 
 const CONTAINERS: usize = 1_000;
-/// Far above the second that a build without optimisation takes: the test is for a wrong order of growth.
+/// Far above the second that an unoptimised build takes: the test detects a wrong order of growth.
 const TIME_MAX: Duration = Duration::from_secs(20);
 const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
 
@@ -54,7 +54,7 @@ fn every_container_is_found(snapshot: &Snapshot) {
         let RouteOutcome::Found { value, .. } = snapshot.routers[0].route(&facts, &mut scratch) else {
             panic!("{host}{target} has no route")
         };
-        // Of prefixes that begin with one another the longest wins: `/part-7` is also a beginning of `/part-77`.
+        // Of nested prefixes the longest wins: `/part-7` is also a prefix of `/part-77`.
         let expected = format!("backend-project-service-{number}");
         assert_eq!(value.backend.name, expected, "{host}{target}");
     }

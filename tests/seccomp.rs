@@ -1,4 +1,4 @@
-//! The shipped seccomp profile: with it the proxy has its ring, and without the three calls it serves all the same.
+//! The shipped seccomp profile: with it the proxy has its ring; without the three io_uring calls it serves on epoll.
 
 mod support;
 
@@ -45,7 +45,7 @@ fn profile_without_io_uring_calls_falls_back_to_epoll() {
     let work = tempfile::tempdir().expect("a folder for the test");
     let file = work.path().join("denied.json");
     fs::write(&file, profile.to_string()).expect("the narrower profile");
-    // At the default level, which shows errors alone: this has to be seen all the same.
+    // At the default level, which shows errors only: this message has to be shown all the same.
     let (has_ring, log) = serve_under(&file, &[]);
     assert!(!has_ring, "a ring in spite of the profile");
     assert!(
@@ -68,7 +68,7 @@ fn example_backend_runs_under_the_shipped_profile() {
     answers(&format!("http://{}/", engine.address(&container, &network)));
 }
 
-/// Starts the image under a profile, waits until it answers, and tells whether the process holds a ring, and what it logged.
+/// Starts the image under a profile, waits until it responds, and returns whether the process holds a ring, and its log.
 fn serve_under(profile: &Path, flags: &[&str]) -> (bool, String) {
     let work = tempfile::tempdir().expect("a folder for the test");
     let config = work.path().join("traefik.toml");
@@ -77,7 +77,7 @@ fn serve_under(profile: &Path, flags: &[&str]) -> (bool, String) {
     let network = engine.network("net");
     let (option, mount) = (format!("seccomp={}", profile.display()), format!("{}:/traefik.toml", config.display()));
     let image = ringway_image();
-    // No limit is raised for it: an engine inside a container may not raise any, and Ringway takes smaller rings.
+    // No limit is raised: an engine inside a container may not raise any, and Ringway then uses smaller rings.
     let arguments = ["--security-opt", &option, "--network", &network, "-v", &mount, &image];
     let arguments = [&arguments[..], flags].concat();
     let container = engine.run("proxy", &arguments);

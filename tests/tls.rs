@@ -1,4 +1,4 @@
-//! Two sessions talking to each other in memory: handshakes, ends, refusals, limits.
+//! Two TLS sessions connected in memory: handshakes, ends, refusals, limits.
 
 use std::io::IoSlice;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use ringway::tls::tickets::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
 
-/// Plaintext that rustls holds before it takes no more ciphertext.
+/// Plaintext that rustls buffers before it accepts no more ciphertext.
 const PLAIN_BYTES_MAX: usize = 16 * 1024;
 
 /// Alert descriptions (RFC 8446 6).
@@ -62,7 +62,7 @@ fn name(text: &str) -> ServerName<'static> {
     ServerName::try_from(text.to_owned()).unwrap()
 }
 
-/// Client and server with a wire of `piece` bytes at a time between them.
+/// Client and server with a wire between them that carries `piece` bytes at a time.
 struct Pair {
     client: Session,
     server: Session,
@@ -78,8 +78,8 @@ impl Pair {
         Pair { client, server, piece: usize::MAX, at_client: Vec::new(), at_server: Vec::new() }
     }
 
-    /// Carries everything both have to say until nobody has anything left. The first failure ends it: whose, and
-    /// what the alert in its output says.
+    /// Carries bytes in both directions until neither side has any left. The first failure ends it: returns the failing side, and the alert in
+    /// its output.
     fn talk(&mut self) -> Result<(), (&'static str, String, Option<u8>)> {
         while self.client.wants_write() || self.server.wants_write() {
             carry(&mut self.client, &mut self.server, &mut self.at_server, self.piece)
@@ -147,7 +147,7 @@ fn quarter_mebibyte_is_encrypted_in_one_call() {
     let mut wire = Vec::new();
     pair.server.take_output(&mut wire);
     assert!(wire.len() > body.len() && !pair.server.wants_write());
-    // Without reading, only about a record's worth is taken: the rest waits for the reader.
+    // Without reading, only about one record is accepted: the rest waits for the reader.
     let consumed = pair.client.receive(&wire).unwrap();
     assert!(consumed < wire.len() && consumed <= 3 * PLAIN_BYTES_MAX, "{consumed}");
     assert_eq!(pair.client.receive(&wire[consumed..]).unwrap(), 0);
@@ -292,7 +292,7 @@ fn backends_are_verified_unless_disabled() {
     assert_eq!(Pair::new(&client(&[&pem], Default::default()), &server, "b.example").talk().unwrap_err().0, "client");
     let any = ClientSettings { insecure_skip_verify: true, ..Default::default() };
     Pair::new(&client(&[&other], any), &server, "b.example").talk().unwrap();
-    // A machine without any roots starts, and trusts nobody.
+    // On a machine without root certificates the program starts, and trusts no server.
     let none = Arc::new(client_config(&ClientSettings::default(), &[]).unwrap());
     assert_eq!(Pair::new(&none, &server, "a.example").talk().unwrap_err().0, "client");
     let system = Arc::new(client_config(&ClientSettings::default(), &[pem.read().key.cert[0].clone()]).unwrap());

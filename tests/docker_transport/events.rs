@@ -1,4 +1,4 @@
-//! What an Engine tells of a container counts at once, also while it answers nothing else.
+//! Events of an Engine take effect at once, also while the Engine does not respond to other requests.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -27,15 +27,15 @@ enum Mood {
     Fails,
 }
 
-/// An Engine with two containers, c1 and c2, that answers as its mood is.
+/// An Engine with two containers, c1 and c2, whose behaviour the test sets.
 struct Script {
     mood: Mutex<Mood>,
-    /// Its mood for c1 alone; with a third one, c3, while it does not answer for that.
+    /// The behaviour for c1 alone; there is a third container, c3, while the Engine does not respond for c1.
     first: Mutex<Mood>,
-    /// c1 has been started after all that was told of it.
+    /// c1 has been started after all its events so far.
     first_is_new: AtomicBool,
     events: Mutex<Vec<String>>,
-    /// How many event streams have broken; it has forgotten the events of before.
+    /// Number of broken event streams; a break clears the earlier events.
     broken: AtomicUsize,
     listings: Mutex<usize>,
 }
@@ -93,7 +93,7 @@ impl Script {
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
     }
 
-    /// All events so far, and each that comes, until the stream breaks.
+    /// Sends all events so far, and each further one, until the stream breaks.
     fn tell(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let broken = self.broken.load(SeqCst);
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
@@ -128,14 +128,14 @@ impl Script {
         *self.first.lock().unwrap() = mood;
     }
 
-    /// The event stream ends, and what it has told is told no more.
+    /// Breaks the event stream and clears the events.
     fn lose_events(&self) {
         let mut events = self.events.lock().unwrap();
         self.broken.fetch_add(1, SeqCst);
         events.clear();
     }
 
-    /// Rings, and waits until the listing that follows is under way.
+    /// Sends an event, and waits until the listing that follows is in progress.
     async fn await_listing(&self) {
         let before = *self.listings.lock().unwrap();
         self.happen("rename", "c2", Duration::ZERO);
@@ -147,7 +147,7 @@ impl Script {
     }
 }
 
-/// Its stop time-out is longer than the time for which an Engine is asked to tell its events again.
+/// A container whose stop time-out is longer than the time for which the provider requests past events.
 fn inspected(n: char, is_new: bool) -> String {
     let started = if is_new { "2999-01-01T00:00:00Z" } else { "2020-01-01T00:00:00Z" };
     format!(
@@ -162,7 +162,7 @@ fn urls(update: &ProviderUpdate) -> Vec<String> {
     servers.map(|server| server.url.clone()).collect()
 }
 
-/// Waits for an update with just these servers.
+/// Waits for an update with exactly these servers.
 async fn until(updates: &mut UnboundedReceiver<ProviderUpdate>, wanted: &[&str], limit: Duration, what: &str) {
     let end = Instant::now() + limit;
     let mut last = None;
@@ -189,7 +189,7 @@ async fn stopped_container_is_removed_while_a_listing_hangs() {
         script.happen(action, "c1", Duration::ZERO);
         until(&mut updates, &[SECOND], AT_ONCE, action).await;
         script.be(Mood::Answers);
-        // The listing that hung had asked before; the next one tells how it is. Who was told to stop still runs, and is out all the same.
+        // The listing that hung began before the event; the next one has the new state. A container that got a stop signal still runs, and is removed.
         let update = timeout(PATIENCE, updates.recv()).await.expect("the listing that hung").expect("a provider");
         assert_eq!(urls(&update), [SECOND], "{action}");
         let then = if comes_back { &[FIRST, SECOND][..] } else { &[SECOND][..] };
@@ -197,7 +197,7 @@ async fn stopped_container_is_removed_while_a_listing_hangs() {
     }
 }
 
-/// An Engine answers nothing for a container while it starts it or takes its network down, which on a busy host takes many seconds.
+/// An Engine does not respond for a container while it starts it or removes its network, which takes many seconds on a busy host.
 #[tokio::test]
 async fn unresponsive_inspect_does_not_delay_other_containers() {
     for mood in [Mood::Hangs, Mood::Fails] {
@@ -228,7 +228,7 @@ async fn unresponsive_inspect_without_watch_delays_no_other() {
     until(&mut updates, &[FIRST, SECOND], 3 * PATIENCE, "it is asked for again").await;
 }
 
-/// A break of the event stream is no news of a container, and the kill is too long ago to be told again.
+/// A break of the event stream says nothing about a container, and the kill is too long ago to be sent again.
 #[tokio::test]
 async fn slow_stop_stays_removed_over_reconnects_until_restart() {
     let (port, script) = Script::start();
@@ -267,7 +267,7 @@ async fn events_before_the_connection_remove_nothing() {
     let mut updates = follow(settings(port));
     let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
     assert_eq!(urls(&update), [FIRST, SECOND]);
-    // Events that were told after the first listing began ask for one more; nothing it says may be less.
+    // Events that were sent after the first listing began cause one more listing; no update may have fewer servers.
     while let Ok(update) = timeout(Duration::from_millis(300), updates.recv()).await {
         assert_eq!(urls(&update.expect("a running provider")), [FIRST, SECOND]);
     }

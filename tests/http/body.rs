@@ -1,4 +1,4 @@
-//! Bodies, at every cut.
+//! Bodies, cut at every position.
 
 use proptest::prelude::*;
 use ringway::http::edits::Edits;
@@ -8,7 +8,7 @@ use ringway::http::{BodyFraming, InvalidBody, Violation};
 /// Payload, trailers, and bytes consumed.
 pub type Outcome = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;
 
-/// Feeds pieces; each piece until it is consumed or the body is done. End of input is the end of the connection.
+/// Feeds the segments; each until it is consumed or the body is done. The end of the input is the end of the connection.
 pub fn feed<'a>(body: BodyFraming, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut decoder = Decoder::new(body);
     let (mut payload, mut total) = (Vec::new(), 0);
@@ -29,7 +29,7 @@ pub fn feed<'a>(body: BodyFraming, pieces: impl IntoIterator<Item = &'a [u8]>) -
     Ok((payload, decoder.trailers().to_vec(), total))
 }
 
-/// Whole, byte by byte and cut at every position must agree.
+/// Decodes whole, byte by byte and cut at every position: all results must agree.
 pub fn decode(body: BodyFraming, bytes: &[u8]) -> Outcome {
     let whole = feed(body, [bytes]);
     assert_eq!(feed(body, bytes.chunks(1)), whole, "byte by byte: {}", bytes.escape_ascii());

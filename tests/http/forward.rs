@@ -1,4 +1,4 @@
-//! Heads as they go out.
+//! Forwarded heads.
 
 use ringway::http::forward::*;
 use ringway::http::{BodyFraming, Edits, Reply, RequestView, ResponseView, Version};
@@ -25,7 +25,7 @@ fn send(text: &str, edits: &Edits, plan: &ForwardPlan<'_>) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// The fields that went out, without request line, Host line and empty line.
+/// The forwarded fields, without request line, Host line and empty line.
 fn fields_sent(fields: &str, plan: &ForwardPlan<'_>) -> Vec<String> {
     let text = send(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), &Edits::new(), plan);
     let lines = text.strip_suffix("\r\n\r\n").unwrap();
@@ -209,7 +209,7 @@ fn target_cannot_leave_the_request_line() {
     assert!(sent.starts_with("GET /a%20b%0D%0A%23%00c HTTP/1.1\r\nHost: a\r\n"), "{sent}");
     let sent = send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"", ..PLAN });
     assert!(sent.starts_with("GET / HTTP/1.1\r\n"));
-    // What `ReplacePath:new` and `AddPrefix:pre` make of a path: no server takes a request line with a target like that.
+    // Targets as `ReplacePath:new` and `AddPrefix:pre` make them: no server accepts a request line with such a target.
     let sent = send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"new?q", ..PLAN });
     assert!(sent.starts_with("GET /new?q HTTP/1.1\r\nHost: a\r\n"), "{sent}");
     let sent = send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"*", ..PLAN });

@@ -1,4 +1,4 @@
-//! What is written reads back strictly to the same meaning, and httparse agrees on every head that is accepted.
+//! Written heads parse back strictly to the same meaning, and httparse agrees on every accepted head.
 
 use proptest::prelude::*;
 use ringway::http::forward::*;
@@ -9,7 +9,7 @@ use ringway::http::{BodyFraming, Edits, KnownField, RequestHead, RequestView, Re
 
 type Fields = Vec<(String, String)>;
 
-/// Names and values, legal more often than not, with the names that matter among them.
+/// Names and values, more often legal than not, with the significant names among them.
 fn fields() -> impl Strategy<Value = Fields> {
     let name = prop_oneof![
         4 => "[A-Za-z][A-Za-z0-9_-]{0,12}",
@@ -146,13 +146,13 @@ proptest! {
         let limits = HeadLimits::default();
         let _ = parse_request(&bytes, &limits, &mut RequestHead::default());
         let _ = parse_response(&bytes, false, &limits, &mut ResponseHead::default());
-        // One byte of a good head changed: whatever is accepted is still what httparse reads.
+        // One byte of a valid head is changed: if it is accepted, httparse parses it in the same way.
         let mut near = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: x\r\n\r\n".to_vec();
         let at = usize::from(flip.0) % near.len();
         near[at] = flip.1;
         let mut head = RequestHead::default();
         let accepted = parse_request(&near, &limits, &mut head) == Ok(ParseProgress::Complete);
-        // Like Go, and unlike httparse, we let bytes above 0x7f pass in a target that are no UTF-8.
+        // Like Go, and unlike httparse, Ringway accepts bytes above 0x7f in a target that are not UTF-8.
         if accepted && head.target.of(&near).is_ascii() {
             let mut slots = [httparse::EMPTY_HEADER; 32];
             let mut second = httparse::Request::new(&mut slots);

@@ -1,10 +1,10 @@
-//! What a request head means when it is accepted.
+//! The meaning of accepted request heads.
 
 use ringway::http::h1::progress::{HeadLimits, ParseProgress};
 use ringway::http::h1::request_head::parse_request;
 use ringway::http::{BodyFraming, KnownField, RejectedRequest, RequestHead, Version};
 
-/// Parses whole, byte by byte and cut once at every position: all ways must agree, and no proper prefix of a head may be complete.
+/// Parses whole, byte by byte and cut once at every position: all results must agree, and no proper prefix of a head may be complete.
 pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedRequest> {
     let whole = outcome(bytes, limits);
     let mut head = RequestHead::default();

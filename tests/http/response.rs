@@ -1,10 +1,10 @@
-//! Heads from origins: what is accepted, what is 502.
+//! Response heads from origins: which are accepted, and which give a 502.
 
 use ringway::http::h1::progress::{HeadLimits, ParseProgress};
 use ringway::http::h1::response_head::{InvalidResponse, parse_response};
 use ringway::http::{BodyFraming, ResponseHead, Version};
 
-/// As `request::parse`: all ways of cutting must agree.
+/// As `request::parse`: all segmentations must agree.
 pub fn parse(bytes: &[u8], to_head: bool) -> Result<ResponseHead, InvalidResponse> {
     let limits = HeadLimits::default();
     let outcome = |bytes: &[u8]| {

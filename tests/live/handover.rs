@@ -1,4 +1,4 @@
-//! One Ringway taking over from another under load, and sockets that come from systemd. Where none takes over: handover_aborted.rs.
+//! Hand-overs between Ringway processes under load, and sockets that come from systemd. Aborted hand-overs: handover_aborted.rs.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -81,7 +81,7 @@ fn old_process_waits_briefly_for_idle_and_fully_for_tunnels() {
     tunnel.write_all(b"still there?").expect("sent");
     let n = tunnel.read(&mut buffer).expect("echoed");
     assert_eq!(&buffer[..n], b"still there?");
-    // Logs are rotated meanwhile: the line of the tunnel belongs into the new file.
+    // The log is rotated meanwhile: the line of the tunnel must be in the new file.
     let log = proxy.file("access.log");
     fs::rename(&log, proxy.file("access.log.1")).expect("renamed");
     proxy.signal("USR1");
@@ -136,7 +136,7 @@ fn rest_document_is_carried_to_the_successor() {
         proxy.signal("USR2");
         let successor = proxy.successor(1);
         assert!(is_served(), "{driver}: {}", proxy.log());
-        // And to the successor's successor.
+        // The successor hands the document over to its own successor.
         successor.signal("USR2");
         let _last = proxy.successor(2);
         assert!(is_served(), "{driver}: {}", proxy.log());
@@ -160,7 +160,7 @@ fn successor_without_all_routes_does_not_take_over() {
     }
 }
 
-/// The descriptor goes where systemd would put it, and the process id is the one that the program gets.
+/// Passes the descriptor as systemd would, with the PID that the program gets.
 fn activated(driver: &str, origin: &Origin, listener: &TcpListener, name: &str) -> Setup {
     rustix::io::fcntl_setfd(listener, rustix::io::FdFlags::empty()).expect("it can be inherited");
     let script = "exec 3<&$1; shift; LISTEN_PID=$$ exec \"$@\"";
@@ -169,7 +169,7 @@ fn activated(driver: &str, origin: &Origin, listener: &TcpListener, name: &str) 
         .under(&["bash", "-c", script, "activated", &listener.as_raw_fd().to_string()])
         .env("LISTEN_FDS", "1")
         .env("LISTEN_FDNAMES", name);
-    // By its name the socket belongs to the entry point whatever address that has.
+    // A named socket belongs to the entry point of that name, whatever its address.
     if name != "http" {
         setup.http = listener.local_addr().expect("bound").port();
     }
@@ -182,7 +182,7 @@ fn systemd_sockets_match_by_name_or_address_and_outlive_process() {
     for (driver, name) in DRIVERS.into_iter().flat_map(|driver| [(driver, "http"), (driver, "ringway.socket")]) {
         let origin = Origin::start();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        // Asked before anybody serves: it waits in the queue and is answered, not refused with 404.
+        // A request sent before the process accepts waits in the queue and gets a response, not a 404.
         let ask = || {
             let mut stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("it stays open");
             stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("sent");

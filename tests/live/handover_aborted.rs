@@ -1,4 +1,4 @@
-//! Hand-overs that must not happen: nobody would outlive the one that hands over, or it has been told to end meanwhile.
+//! Hand-overs that must not happen: the supervisor would stop the successor too, or the process has got a shutdown signal meanwhile.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -13,10 +13,10 @@ use crate::support::origin::Origin;
 use crate::support::ringway::{DRIVERS, Ringway, Setup};
 use crate::support::{run, tool_or_skip, wait_for};
 
-/// Longer than anything here takes on a loaded machine.
+/// Longer than any step takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// It ends in order, nobody has taken over, and nobody listens any more.
+/// Checks that the process exits with 0, that no process has taken over, and that none accepts connections.
 fn ends_without_a_successor(driver: &str, proxy: &mut Ringway) {
     assert_eq!(proxy.wait(PATIENCE).code(), Some(0), "{driver}: {}", proxy.log());
     let left = proxy.log().contains("has taken over").then(|| proxy.successor(1));
@@ -30,7 +30,7 @@ fn sigterm_during_handover_stops_the_starting_successor() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let mut proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
-        // The successor waits for the answer of an engine that gives none.
+        // The successor waits for the response of an engine that sends none.
         let socket = proxy.file("engine.sock");
         let engine = UnixListener::bind(&socket).expect("a socket");
         engine.set_nonblocking(true).expect("set");
@@ -42,7 +42,7 @@ fn sigterm_during_handover_stops_the_starting_successor() {
         let (mut asked, _) = wait_for("the successor asks", PATIENCE, || engine.accept().map_err(|e| e.to_string()));
         proxy.signal("TERM");
         ends_without_a_successor(driver, &mut proxy);
-        // Left alone it gives up after ten seconds, and says so.
+        // Without the signal the successor would give up after ten seconds, with this message.
         assert!(!proxy.log().contains("hand-over refused"), "{driver}: {}", proxy.log());
         assert!(proxy.log().contains("hand-over cancelled by a shutdown signal"), "{driver}: {}", proxy.log());
         asked.set_nonblocking(false).expect("set");
@@ -74,7 +74,7 @@ fn sigterm_during_handover_stops_a_ready_successor() {
         proxy.await_status("a", "200");
         proxy.signal("USR2");
         let mut pipe = OpenOptions::new().write(true).open(pipe).expect("the successor reads it");
-        // What the successor says from now on is heard together with the signal.
+        // What the successor reports from now on arrives together with the signal.
         proxy.signal("STOP");
         pipe.write_all(routes.as_bytes()).expect("routes");
         drop(pipe);
@@ -86,7 +86,7 @@ fn sigterm_during_handover_stops_a_ready_successor() {
     }
 }
 
-/// Its parent is process 1 of a namespace, which ends with it, and so does all in there; or stays, as systemd does, where it is notified.
+/// The parent is process 1 of a PID namespace. It exits with the program, which ends the namespace; or, like systemd, it stays if notified.
 fn under_an_init(driver: &str, origin: &Origin) -> Setup {
     let init = "\"$0\" \"$@\" & until [ -e hand-over ]; do sleep 0.1; done; kill -USR2 $!; wait $!; \
                 [ -z \"$NOTIFY_SOCKET\" ] || exec sleep 600";
@@ -132,7 +132,7 @@ fn notified_init_follows_the_successor() {
         fs::write(proxy.file("hand-over"), "").expect("written");
         let handed = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("it says who serves next");
         let next = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("its successor does");
-        // systemd believes it of the process that it watches alone, unless the unit says otherwise.
+        // systemd accepts the message only from the main process, unless the unit says otherwise.
         assert_eq!(next, [b"READY=1\n", &handed[..]].concat(), "{driver}");
         for said in [&first, &next] {
             assert!(said.starts_with(b"READY=1\nMAINPID="), "{driver}: {}", String::from_utf8_lossy(said));

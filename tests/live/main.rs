@@ -1,4 +1,4 @@
-//! The built binary as its first user meets it: real sockets, curl, openssl and htpasswd, on both drivers.
+//! The built program as a user runs it: real sockets, curl, openssl and htpasswd, on both drivers.
 
 #[path = "../support/mod.rs"]
 mod support;

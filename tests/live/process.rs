@@ -1,4 +1,4 @@
-//! The process: logs, pages, signals, subcommands, and what it says when it cannot start.
+//! The process: logs, pages, signals, subcommands, and the errors of a failing start.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -48,7 +48,7 @@ rule = "PathPrefix:/auth"
 usersFile = "@dir@/users"
 "#;
 
-/// Two looks at the files, five seconds apart, and a slow machine.
+/// Two polls of the files, five seconds apart, and a margin for a slow machine.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 fn start(driver: &str, origin: &Origin) -> Ringway {
@@ -60,7 +60,7 @@ fn start(driver: &str, origin: &Origin) -> Ringway {
     setup.start()
 }
 
-/// The name that a certificate lies under, and the one that it is for.
+/// The base name of each certificate file, and the server name of the certificate.
 const CERTIFICATES: [(&str, &str); 3] = [("one", "one.example"), ("two", "two.example"), ("three", "default.example")];
 
 fn renew(folder: &Path) {
@@ -71,7 +71,7 @@ fn user(name: &str) -> String {
     stdout_of("htpasswd", &["-nbs", name, "secret"])
 }
 
-/// The fingerprint of the certificate that the proxy shows for a name.
+/// The fingerprint of the certificate that the proxy presents for a server name.
 fn shown(proxy: &Ringway, name: &str) -> String {
     let address = format!("127.0.0.1:{}", proxy.https);
     let shell = format!(
@@ -80,7 +80,7 @@ fn shown(proxy: &Ringway, name: &str) -> String {
     String::from_utf8_lossy(&run("sh", &["-c", &shell]).stdout).trim().to_owned()
 }
 
-/// Of the certificate that lies in the folder.
+/// The fingerprint of the certificate in a file.
 fn lying(proxy: &Ringway, file: &str) -> String {
     let path = proxy.file(file).display().to_string();
     stdout_of("openssl", &["x509", "-noout", "-fingerprint", "-in", &path]).trim().to_owned()
@@ -93,14 +93,14 @@ fn await_shown(proxy: &Ringway, name: &str, fingerprint: &str) {
     });
 }
 
-/// All three are the ones that lie there.
+/// Waits until the proxy presents the certificates of all three files.
 fn await_renewed(proxy: &Ringway) {
     for (file, name) in CERTIFICATES {
         await_shown(proxy, name, &lying(proxy, &format!("{file}.pem")));
     }
 }
 
-/// What `/auth` answers to these users.
+/// Waits until `/auth` gives these users these statuses.
 fn await_statuses(proxy: &Ringway, wanted: [(&str, &str); 2]) {
     let status = |name: &str| {
         let credentials = format!("{name}:secret");
@@ -145,7 +145,7 @@ fn renewed_and_broken(driver: &str) {
         if said.iter().all(is_said) { Ok(()) } else { Err(log) }
     });
     assert_eq!(CERTIFICATES.map(|(_, name)| shown(&proxy, name)), before, "{driver}");
-    // The other frontend would serve it to everybody.
+    // The other frontend would serve the request to every client.
     await_statuses(&proxy, [("ann", "401"), ("bob", "401")]);
 
     renew(proxy.folder.path());

@@ -1,4 +1,4 @@
-//! A start under load: nobody is answered before the routes are there.
+//! A start under load: no request gets a response before the routes are in force.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -28,7 +28,7 @@ backend = "one"
 rule = "PathPrefix:/"
 "#;
 
-/// Its routes come from a pipe: it has none until somebody writes them.
+/// Starts a process whose routes come from a pipe: it has none until the test writes them.
 pub fn awaiting_routes(driver: &str) -> Ringway {
     let setup = Setup::new(driver, CONFIG);
     let pipe = setup.folder.path().join("routes.toml");
@@ -65,7 +65,7 @@ fn unavailable_provider_does_not_delay_the_start() {
         Setup::new(DRIVERS[0], &config).file("routes.toml", ROUTES.replace("@origin@", &origin.address.to_string()));
     let start = Instant::now();
     let proxy = setup.start();
-    // The whole patience is ten seconds.
+    // The whole waiting time for providers is ten seconds.
     assert!(start.elapsed() < Duration::from_secs(9), "{:?}: {}", start.elapsed(), proxy.log());
     assert!(proxy.log().contains("no-engine.sock"), "{}", proxy.log());
 }
@@ -76,7 +76,7 @@ fn silent_engine_delays_the_start_by_ten_seconds_at_most() {
     let config = CONFIG.replace("[file]", "[docker]\nendpoint = \"unix://@dir@/engine.sock\"\n[file]");
     let setup =
         Setup::new(DRIVERS[0], &config).file("routes.toml", ROUTES.replace("@origin@", &origin.address.to_string()));
-    // Connections wait in its queue, and nobody takes them.
+    // Connections wait in the listener's queue, and no program accepts them.
     let _engine = UnixListener::bind(setup.folder.path().join("engine.sock")).expect("a socket");
     let start = Instant::now();
     let proxy = setup.spawn();

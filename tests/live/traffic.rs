@@ -239,7 +239,7 @@ fn two_hundred_clients_and_reloads_fail_no_request() {
                             let n = client.read(&mut buffer).expect("an answer");
                             assert!(n > 0, "closed");
                             got.extend_from_slice(&buffer[..n]);
-                            // Before the rest is waited for: what is not the answer does not have its length.
+                            // Checked before the rest is awaited: another response would have another length.
                             let common = got.len().min(OK_LINE.len());
                             assert!(got[..common] == OK_LINE[..common], "{}", String::from_utf8_lossy(&got));
                         }
@@ -248,7 +248,7 @@ fn two_hundred_clients_and_reloads_fail_no_request() {
                     }
                 });
             }
-            // Also when this part fails: the scope waits for the clients.
+            // Also stops the clients if this part fails: the scope waits for them.
             let _end = OnDrop(|| stop.store(true, SeqCst));
             let file = proxy.file("routes.toml");
             for round in 0..5 {

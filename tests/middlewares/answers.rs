@@ -1,4 +1,4 @@
-//! The exact local answers of docs/reference/middlewares.md#local-replies, and the header steps of 5.12.
+//! The exact local replies of docs/reference/middlewares.md#local-replies, and the middlewares that change headers.
 
 use ringway::http::Reply;
 use ringway::middleware::error_pages::{ErrorPage, ErrorPages, StatusRanges};
@@ -152,7 +152,7 @@ fn forwarded_address_counts_only_from_trusted_peers() {
 #[test]
 fn only_the_last_forwarded_address_counts() {
     let mut walk = white_list(&["10.0.0.0/8"], true);
-    // On the list itself: no address that was forwarded falls back to it.
+    // Every proxy is on the list: there is no fallback to a forwarded address.
     walk.peer = "10.0.0.1".parse().unwrap();
     for (fields, is_let_in) in [
         ("", true),
@@ -181,7 +181,7 @@ fn trusted_proxies_in_the_chain_are_skipped() {
         ("10.1.1.1, 11.1.1.1, 203.0.113.9", false),
         ("10.1.1.1, junk, 203.0.113.9", false),
         ("junk, 10.1.1.1, 203.0.113.9", true),
-        // Nobody else is named: the outermost proxy asks for itself.
+        // No other address is forwarded: the outermost proxy is the client.
         ("203.0.113.9", false),
     ] {
         let request = format!("GET / HTTP/1.1\nHost: h\nX-Forwarded-For: {value}");

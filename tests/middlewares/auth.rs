@@ -158,7 +158,7 @@ fn hex(text: String) -> String {
     Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The Authorization value of a client that computes for itself.
+/// The Authorization value of a client with its own implementation of digest.
 fn digest_answer(challenge: &str, password: &str, uri: &str, count: &str) -> String {
     let part = |name: &str| challenge.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
     let (nonce, opaque) = (part("nonce"), part("opaque"));
@@ -184,7 +184,7 @@ fn digest_accepts_each_nonce_count_once() {
     };
     assert!(!try_it("wrong", "/a/b?c=d", "00000001"));
     assert!(try_it("digger", "/a/b?c=d", "00000001"), "a wrong answer does not use the count up");
-    // The test's random bytes repeat, so a refused request renews this nonce; a real one does not.
+    // The random bytes of the test repeat, so that a refused request renews this nonce; real random bytes do not.
     assert!(try_it("digger", "/a", "0000000a"), "a prefix of the path");
     assert!(!try_it("digger", "/other", "0000000b"));
     assert_eq!(walk.chain.middlewares().len(), 1);

@@ -18,7 +18,7 @@ fn balancer(weights: &[u32], settings: BalancerSettings) -> Balancer {
         weight,
         state: Arc::default(),
     };
-    // Given in the wrong order on purpose.
+    // In the wrong order, to test the sorting.
     let mut servers: Vec<Server> = weights.iter().enumerate().map(server).collect();
     servers.reverse();
     Balancer::new(servers, settings)

@@ -1,5 +1,5 @@
-//! Traefik v1's own unit tables, read at run time where the shared folder exists. Every row is run, or skipped or expected
-//! to differ by name with a reason; a row that is in none of the lists fails.
+//! Traefik v1's own unit tables, read at run time where the shared folder exists. Every row is run, or listed by name and reason as skipped
+//! or different; a row that is in no list fails.
 
 mod table_auth;
 mod table_backends;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Tables that hold no behaviour of the proxy's.
+/// Tables that do not describe behaviour of the proxy.
 const SKIPPED: &[(&str, &str)] = &[
     ("TestRetryListeners", "Go's listener plumbing; retries are counted by the worker"),
     ("TestNewResponseRecorder", "Go's response writer"),
@@ -23,7 +23,7 @@ const SKIPPED: &[(&str, &str)] = &[
     ("TestBaseProvider_GetConfiguration", "the text of a Go template, which is not run (COMPAT.md, docker.filename)"),
 ];
 
-/// Rows that we do not answer like Traefik, by test and place in its table.
+/// Rows with a result other than Traefik's, by test and index in its table.
 const EXPECTED_TO_DIFFER: &[(&str, usize, &str)] = &[
     (
         "TestStripPrefix",
@@ -107,7 +107,7 @@ fn run(test: &str, case: &Value) -> Outcome {
     }
 }
 
-/// Tables about rules and about what a configuration becomes.
+/// Tables about rules and about compiled configurations.
 fn run_others(test: &str, case: &Value) -> Outcome {
     match test {
         "TestAddPrefix" => table_rules::add_prefix(case),

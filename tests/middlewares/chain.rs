@@ -1,4 +1,4 @@
-//! The fixed order, and the walk in and out (docs/reference/middlewares.md#order).
+//! The fixed order, and the request and response paths (docs/reference/middlewares.md#order).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Client certificates in fields (docs/reference/middlewares.md#client-certificate).
+//! Client certificates in header fields (docs/reference/middlewares.md#client-certificate).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

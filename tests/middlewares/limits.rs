@@ -93,7 +93,7 @@ fn breaker_recovery_admits_a_growing_share() {
     assert_eq!(state.phase(), BreakerPhase::Tripped { until_nanos: 10 * SECOND });
     let (status, _, body, label) = shown(walk.get("h", "/"));
     assert_eq!((status, body.as_str(), label), (503, "Service Unavailable", None));
-    // Twenty requests a second through the recovery: none at first, then more and more, half of them at the end.
+    // Twenty requests a second during recovery: the admitted share grows from none to a half.
     let mut admitted = [0; 10];
     for tick in 0..200 {
         walk.now_nanos = 10 * SECOND + tick * SECOND / 20;

@@ -1,4 +1,4 @@
-//! One request's walk through steps, without sockets and with a clock that stands where the test puts it.
+//! Runs one request through middlewares, without sockets and with a clock that the test sets.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ pub struct Walk {
     pub trusted: bool,
     pub proxies: Vec<IpNet>,
     pub now_nanos: u64,
-    /// What the path modifiers made of the target, if any ran.
+    /// The target after the path modifiers, if any ran.
     pub target: Option<Vec<u8>>,
     pub path_replaced: bool,
     pub added_prefix: Vec<u8>,
@@ -29,7 +29,7 @@ pub struct Walk {
     head: RequestHead,
 }
 
-/// "Random" bytes that count up, so that tests know them.
+/// "Random" bytes that count up, so that tests can predict them.
 pub fn counting(bytes: &mut [u8]) {
     bytes.iter_mut().zip(0u8..).for_each(|(byte, n)| *byte = n);
 }
@@ -54,7 +54,7 @@ impl Walk {
         }
     }
 
-    /// Sends a head through the chain; lines are given without the last empty one.
+    /// Sends a head through the chain; its lines are given without the last empty one.
     pub fn send(&mut self, lines: &str) -> ChainProgress {
         self.bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
         let progress = request_head::parse_request(&self.bytes, &progress::HeadLimits::default(), &mut self.head);
@@ -68,14 +68,14 @@ impl Walk {
         self.send(&format!("GET {target} HTTP/1.1\nHost: {host}"))
     }
 
-    /// Runs a slow comparison where it stands and goes on.
+    /// Runs a slow password comparison synchronously and continues.
     pub fn settle(&mut self, progress: ChainProgress) -> ChainProgress {
         let ChainProgress::Verify { verify, at } = progress else { return progress };
         let matches = verify.run();
         self.step(|chain, request, facts, passage| chain.on_verified(at, matches, request, facts, passage))
     }
 
-    /// Hands an answer to the step that asked; `None` for a failed call.
+    /// Passes a response to the middleware that requested it; `None` for a failed call.
     pub fn answer_ask(&mut self, at: usize, answer: Option<(&str, &str)>) -> ChainProgress {
         let Some((lines, body)) = answer else {
             return self.step(|chain, request, facts, passage| chain.on_answer(at, None, request, facts, passage));
@@ -85,7 +85,7 @@ impl Walk {
         self.step(|chain, request, facts, passage| chain.on_answer(at, Some(answer), request, facts, passage))
     }
 
-    /// Sends a backend's response back out; gives its fields as they end up, and an error page to fetch.
+    /// Runs the response path for a backend's response; returns the final fields, and an error page to fetch.
     pub fn respond(&mut self, lines: &str) -> (Vec<(String, String)>, Option<ErrorPageRequest>) {
         let (head, bytes) = response(lines);
         let mut edits = Edits::default();
@@ -149,7 +149,7 @@ impl Walk {
     }
 }
 
-/// The head that goes to a backend.
+/// The head that is sent to a backend.
 pub fn forwarded(lines: &str, plan: &ForwardPlan) -> String {
     let bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
     let mut head = RequestHead::default();
@@ -177,7 +177,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Status, fields, body and label of a local answer.
+/// Status, fields, body and label of a local reply.
 pub fn shown(progress: ChainProgress) -> (u16, Vec<(String, String)>, String, Option<String>) {
     let ChainProgress::Reply { reply, label, .. } = progress else { panic!("no answer but {progress:?}") };
     let fields = reply.fields.iter().map(|(name, value)| (name.to_string(), text(value))).collect();

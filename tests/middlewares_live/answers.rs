@@ -1,5 +1,5 @@
-//! The proxy's own answers, word for word (docs/reference/middlewares.md#local-replies). Those that need a state of their own (limits, breakers, sizes, passwords)
-//! stand with their steps.
+//! The local replies, byte for byte (docs/reference/middlewares.md#local-replies). Replies that need some state (limits, breakers, sizes,
+//! passwords) are tested with their middlewares.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Digest and forward authentication, of frontends and entry points, and their order among the other steps.
+//! Digest and forward authentication of frontends and entry points, and their order among the other middlewares.
 
 use crate::base::wait_for_port;
 use crate::support::*;

@@ -1,4 +1,4 @@
-//! Which server gets a request: weights, sticky sessions, drr; and answers that are passed on while they come.
+//! Load balancing (weights, sticky sessions, drr), and responses that are forwarded as they arrive.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -85,7 +85,7 @@ fn drr_avoids_a_failing_server() {
     let proxy = Proxy::start("auto", "", rules.text());
     let turns = names(&proxy, "drr", 20);
     assert_eq!((share(&turns, "ill"), share(&turns, "well")), (10, 10), "nothing is known of either");
-    // Weights are looked at again at most every ten seconds, and when requests come.
+    // Weights are recomputed at most every ten seconds, and only when requests arrive.
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(11_000) {
         names(&proxy, "drr", 4);

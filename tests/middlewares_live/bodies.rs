@@ -1,4 +1,4 @@
-//! What is done to bodies: buffering and compression.
+//! Middlewares that change bodies: buffering and compression.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -20,7 +20,7 @@ fn site() -> Origin {
     })
 }
 
-/// A chunked request, byte by byte as written.
+/// Sends a chunked request with these bytes.
 fn chunked(proxy: &Proxy, host: &str, body: &str) -> Answer {
     let mut stream = proxy.connect();
     let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");

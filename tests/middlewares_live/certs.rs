@@ -1,4 +1,4 @@
-//! Client certificates in headers: what the TLS session showed, and nothing that the client wrote itself.
+//! Client certificates in headers: the values come from the TLS session, and none from the client's own fields.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use crate::base::{free_port, stdout_of};
 use crate::support::*;
 
-/// Writes `ca.pem`, and `leaf.pem` and `leaf.key` for these names; gives the leaf as base64 without line ends.
+/// Writes `ca.pem`, and `leaf.pem` and `leaf.key` for these names; returns the leaf as base64 without line ends.
 pub fn issued(folder: &Path, names: &[&str]) -> String {
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -65,7 +65,7 @@ fn client_certificate_is_forwarded() {
 
 #[test]
 fn https_servers_are_proxied_and_health_checked() {
-    // A second proxy with a generated certificate plays the https server.
+    // A second proxy with a generated certificate acts as the https server.
     let origin = Origin::start(|seen| response(if seen.path() == "/health" { 200 } else { 204 }, &["X-Auth: tls"], ""));
     let inner_rules = Rules::default().add("inner", &[origin.url()], "entryPoints=[\"https\"]", "");
     let inner_rules = inner_rules.text().replace("rule=\"Host:inner\"", "rule=\"PathPrefix:/\"");
@@ -84,7 +84,7 @@ fn https_servers_are_proxied_and_health_checked() {
     let proxy = Proxy::start("auto", "insecureSkipVerify=true", rules.text());
     assert_eq!(proxy.get("trusting", "/").said(), (200, "inside".to_owned()));
     assert_eq!(web.last().first("X-Auth"), Some("tls"));
-    // The option for backends is none for a server that decides who comes in.
+    // The option for backends does not apply to a forward authentication server.
     assert_eq!(proxy.get("strict", "/").said(), (500, String::new()));
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(proxy.get("checked", "/x").status, 204);

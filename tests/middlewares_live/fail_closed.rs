@@ -1,4 +1,4 @@
-//! What guards a frontend stays shut where its options are wrong or a stranger lies: nobody comes in by a mistake.
+//! The protection of a frontend stays closed where its options are invalid or a client lies: no request is admitted by mistake.
 
 use crate::support::*;
 
@@ -63,7 +63,7 @@ fn untrusted_fields_decide_neither_route_nor_rate_limit() {
         let strict = Proxy::with_entry_points(driver, STRANGER, "", &rules);
         assert_eq!(asked(&strict, "claims", "10.0.0.1"), 404, "{driver}");
         assert_eq!((asked(&strict, "rate", "10.0.0.1"), asked(&strict, "rate", "10.0.0.2")), (200, 429), "{driver}");
-        // What the proxy itself says is believed: each user has a bucket.
+        // Fields set by the proxy itself are trusted: each user has a bucket.
         for (user, answer) in [("a:secret", "inside"), ("b:secret", "inside"), ("a:secret", "max rate reached")] {
             let said = strict.curl(&["-u", user, "-H", "X-Forwarded-User: c"], "named", "/");
             assert!(said.starts_with(answer), "{driver}: {user}: {said}");

@@ -1,4 +1,5 @@
-//! Header and security options: what the server sees, what the client gets, and which answers they leave alone (docs/reference/middlewares.md#headers).
+//! Header and security options: effects on requests and responses, and the responses that they leave alone
+//! (docs/reference/middlewares.md#headers).
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! Active health checks: what is asked, what the answers do, and what a reload leaves alone.
+//! Active health checks: the probes, their effects, and what a reload keeps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -9,7 +9,7 @@ use crate::support::*;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server whose `/health` answers what the number says.
+/// A server whose `/health` responds with the status in the number.
 fn server(name: &'static str, status: &Arc<AtomicU16>) -> Origin {
     let status = Arc::clone(status);
     Origin::start(move |seen| match seen.path() {
@@ -24,7 +24,7 @@ fn check(path: &str, more: &str) -> String {
 }
 
 fn until(what: &str, proxy: &Proxy, host: &str, wanted: impl Fn(&Answer) -> bool) {
-    // Several answers in a row: one may be a matter of turns.
+    // Several responses in a row: a single one may depend on the rotation.
     wait_for(what, SOON, || {
         let answers: Vec<Answer> = (0..4).map(|_| proxy.get(host, "/x")).collect();
         if answers.iter().all(&wanted) {

@@ -63,7 +63,7 @@ fn breaker_trips_on_the_first_error_and_stays_open() {
         let rules = Rules::default().add("cb", &[origin.url()], "", BREAKER);
         let proxy = Proxy::start(driver, "", rules.text());
         assert_eq!(proxy.get("cb", "/").status, 200);
-        // The check after the first answer happened a moment ago; the next one is due after 100 ms.
+        // The check after the first response happened a moment ago; the next one is due after 100 ms.
         thread::sleep(Duration::from_millis(150));
         assert_eq!(proxy.get("cb", "/bad").status, 500);
         thread::sleep(Duration::from_millis(150));
@@ -82,7 +82,7 @@ fn breaker_recovers_with_a_growing_share() {
     let proxy = Proxy::start("auto", "", Rules::default().add("cb", &[origin.url()], "", BREAKER).text());
     assert_eq!(proxy.get("cb", "/bad").status, 500, "one is enough");
     let start = Instant::now();
-    // Seconds since it tripped, and whether the request came through: closed for ten, half open for ten more.
+    // Seconds since the breaker tripped, and whether the request was admitted: open for ten seconds, recovering for ten more.
     let mut seen = Vec::new();
     while start.elapsed() < Duration::from_secs(19) {
         seen.push((start.elapsed().as_secs_f64(), proxy.get("cb", "/").status == 200));
@@ -122,7 +122,7 @@ fn retry_repeats_only_unsent_requests() {
     }
 }
 
-/// Requests on connections that were open before, so that the next one is there as soon as the last byte of an answer has come.
+/// Sends requests on connections that are open already, so that the next request arrives right after the last byte of a response.
 const ASKED_AT_ONCE: usize = 60;
 
 #[test]

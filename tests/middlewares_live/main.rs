@@ -1,4 +1,5 @@
-//! The middlewares in the running proxy: what the client gets, what the server sees, and in which order (docs/reference/middlewares.md#order).
+//! The middlewares in the running proxy: effects on the client and on the server, and their order
+//! (docs/reference/middlewares.md#order).
 
 #[path = "../support/mod.rs"]
 mod base;

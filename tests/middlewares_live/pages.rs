@@ -1,8 +1,8 @@
-//! Error pages: what is caught, what is fetched, and what the client gets of both.
+//! Error pages: the responses that they replace, the requests that fetch them, and the client's response.
 
 use crate::support::*;
 
-/// `/404` answers 404, everything else 200.
+/// A server that responds to `/404` with 404, and to all other paths with 200.
 fn site() -> Origin {
     Origin::start(|seen| {
         let status = seen.path().trim_start_matches('/').parse().unwrap_or(200);

@@ -1,4 +1,4 @@
-//! Redirects: to an entry point, by expression, for a missing TLS, for a trailing slash; status by method, and where they lead.
+//! Redirects: to an entry point, by regular expression, to TLS, for a trailing slash; their status by method, and their targets.
 
 use crate::support::*;
 

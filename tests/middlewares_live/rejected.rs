@@ -1,10 +1,10 @@
-//! Bad input of every kind: its frontend alone is rejected, and log, API and dashboard say which and why; all others serve.
+//! Invalid input of every kind: only its frontend is rejected; log, API and dashboard name it and the reason; all others serve.
 
 use serde_json::Value;
 
 use crate::support::*;
 
-/// A frontend's keys, its backend's keys, its rule (`Host:NAME` if empty), and a part of the reason.
+/// Name, the frontend's keys, the backend's keys, the rule (`Host:NAME` if empty), and a part of the reason.
 const BAD: &[(&str, &str, &str, &str, &str)] = &[
     ("rule", "", "", "Bogus:x", "unknown matcher `Bogus`"),
     ("rule-empty", "", "", "Host:", "Host"),
@@ -71,7 +71,7 @@ fn bad_input_rejects_its_frontend_and_is_reported() {
         let proxy = Proxy::start(driver, "[api]\nentryPoint=\"http\"", &rules(&origin));
         assert_eq!(proxy.get("good", "/x").text(), "serves");
         let listed: Vec<Value> = serde_json::from_str(&proxy.get("x", "/api/rejected").text()).expect("a list");
-        // The dashboard draws this list: it is the data of its page.
+        // The dashboard shows this list: its page gets the same data.
         let page = proxy.get("x", "/dashboard/").text();
         assert!(page.contains("<html"), "{page}");
         let log = proxy.process.log();
@@ -94,7 +94,7 @@ fn bad_input_rejects_its_frontend_and_is_reported() {
     }
 }
 
-/// A frontend with a fault in one part serves without it; every entry of a frontend that is not served is `rejected`.
+/// A frontend with an invalid part serves without that part; every entry of a frontend that is not served is `rejected`.
 #[test]
 fn severity_distinguishes_rejected_from_partly_rejected() {
     let origin = Origin::saying("serves");
@@ -129,7 +129,7 @@ fn severity_distinguishes_rejected_from_partly_rejected() {
     assert!(proxy.get("x", "/dashboard/app.js").text().contains("item.severity"));
 }
 
-/// Another frontend would serve the same requests to everybody.
+/// The other frontend would serve the same requests to every client.
 #[test]
 fn auth_with_unreadable_files_denies_all_requests() {
     let origin = Origin::saying("serves");

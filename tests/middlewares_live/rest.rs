@@ -1,4 +1,4 @@
-//! The REST provider: who may write, what comes back, and what is in force afterwards.
+//! The REST provider: who may write, the response, and the resulting configuration.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn rest_document_is_echoed_applied_and_replaced_whole() {
         let bad = put(&proxy, "rest", r#"{"frontends":{"f":{"backend":"b","priority":"high"}}}"#);
         assert_eq!(bad.status, 400);
         assert!(bad.text().contains("priority") || bad.text().contains("high"), "what is wrong: {}", bad.text());
-        // Only the route differs, so the limit and its empty bucket are the same; the bad document changed nothing.
+        // Only the route differs, so the limit and its empty bucket are the same; the invalid document changed nothing.
         assert_eq!((proxy.get("other", "/x").status, proxy.get("file", "/x").status), (429, 200));
     }
 }

@@ -1,4 +1,4 @@
-//! https servers: whose certificate is believed, and what the client hears when it is not (docs/reference/backends.md#tls-to-servers).
+//! https servers: whose certificates are trusted, and the client's response when they are not (docs/reference/backends.md#tls-to-servers).
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::base::free_port;
 use crate::certs::issued;
 use crate::support::*;
 
-/// A proxy of its own that plays the https server, with a certificate for these names from a new authority in `folder`. `more` are
+/// A second proxy that acts as the https server, with a certificate for these names from a new authority in `folder`. `more` are
 /// further keys of its TLS table.
 fn server(origin: &Origin, folder: &Path, names: &[&str], more: &str) -> (Proxy, u16) {
     issued(folder, names);

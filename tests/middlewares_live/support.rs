@@ -1,4 +1,4 @@
-//! A proxy, servers that answer as a test wants, and a client that shows every byte.
+//! A proxy, servers with scripted responses, and a client that shows every byte.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -33,7 +33,7 @@ pub struct Seen {
     pub target: String,
     pub fields: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// A line each.
+    /// The fields, one line each.
     pub trailers: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl Seen {
     }
 }
 
-/// A server whose answers a function writes, raw; it counts and keeps what it was asked.
+/// A server whose raw responses a function writes; it counts and records its requests.
 pub struct Origin {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -67,7 +67,7 @@ impl Origin {
         Origin::streaming(address, move |seen, out| out.write_all(&answer(seen)))
     }
 
-    /// The function writes the answer itself, piece by piece.
+    /// The function writes the response itself, in several parts if needed.
     pub fn streaming(
         address: &str,
         answer: impl Fn(&Seen, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
@@ -88,7 +88,7 @@ impl Origin {
         Origin { address, seen, stop }
     }
 
-    /// Answers everything with 200 and this body.
+    /// Responds to every request with 200 and this body.
     pub fn saying(body: &'static str) -> Origin {
         Origin::start(move |_| response(200, &[], body))
     }
@@ -105,7 +105,7 @@ impl Origin {
         self.seen().pop().expect("the server was asked")
     }
 
-    /// Those with that target: a request of the test's own may come before a server's first probe.
+    /// The requests with this target: a request of the test may arrive before a server's first probe.
     pub fn asked_for(&self, target: &str) -> Vec<Seen> {
         self.seen().into_iter().filter(|seen| seen.target == target).collect()
     }
@@ -161,7 +161,7 @@ fn read_head(reader: &mut impl BufRead) -> Option<(String, Fields)> {
     }
 }
 
-/// And the trailers, a line each.
+/// The body, and the trailers, one line each.
 fn read_body(reader: &mut impl BufRead, fields: &Fields, until_close: bool) -> Option<(Vec<u8>, Vec<String>)> {
     let value = |name: &str| fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
     let mut body = Vec::new();
@@ -201,14 +201,14 @@ fn read_trailers(reader: &mut impl BufRead) -> Option<Vec<String>> {
     }
 }
 
-/// A whole response with its length.
+/// Formats a whole response with its length.
 pub fn response(status: u16, fields: &[&str], body: &str) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", body.len());
     fields.iter().for_each(|field| text += &format!("{field}\r\n"));
     (text + "\r\n" + body).into_bytes()
 }
 
-/// What the proxy answered.
+/// A response of the proxy.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -231,7 +231,7 @@ impl Answer {
     }
 }
 
-/// A proxy of its own, ended with the value.
+/// A proxy process, killed when the value is dropped.
 pub struct Proxy {
     pub port: u16,
     pub process: Ringway,
@@ -258,7 +258,7 @@ impl Proxy {
         self.process.await_log(LOADED, before + 1);
     }
 
-    /// Writes other rules, which may be of no use.
+    /// Writes other rules, which may be invalid.
     pub fn write_rules(&self, rules: &str) {
         std::fs::write(self.process.file(RULES), rules).expect("rules");
     }
@@ -286,7 +286,7 @@ impl Proxy {
         stream
     }
 
-    /// Runs curl against the proxy; gives what it printed.
+    /// Runs curl against the proxy; returns its output.
     pub fn curl(&self, arguments: &[&str], host: &str, target: &str) -> String {
         let url = format!("http://{host}:{}{target}", self.port);
         let resolve = format!("{host}:{}:127.0.0.1", self.port);
@@ -295,7 +295,7 @@ impl Proxy {
     }
 }
 
-/// Reads one answer to its end.
+/// Reads one response to its end.
 pub fn read_answer(stream: TcpStream, is_head: bool) -> Answer {
     let mut reader = BufReader::new(stream);
     let (first, fields) = read_head(&mut reader).expect("an answer");
@@ -327,7 +327,7 @@ impl Rules {
     }
 }
 
-/// A URL where nothing listens.
+/// A URL of a port on which no server listens.
 pub fn dead_url() -> String {
     format!("http://127.0.0.1:{}", free_port())
 }

@@ -1,9 +1,9 @@
-//! Basic authentication against files that the real `htpasswd` made, lists in the configuration, and what goes on to the server.
+//! Basic authentication with files made by the real `htpasswd` and with lists in the configuration, and the request to the server.
 
 use crate::base::{installed, stdout_of, tool_or_skip};
 use crate::support::*;
 
-/// name:password for curl's -u; the names say the kind of hash.
+/// name:password for curl's -u; the name tells the kind of hash.
 const USERS: [(&str, &str, &str); 3] = [("md5", "-m", "one"), ("sha", "-s", "two"), ("bcrypt", "-B", "three")];
 
 #[test]
@@ -18,7 +18,7 @@ fn htpasswd_hashes_are_accepted() {
         for (name, kind, password) in USERS {
             stdout_of("htpasswd", &["-b", kind, &file, name, password]);
         }
-        // Of two lines of one name the later one counts.
+        // Of two lines with the same name the later one counts.
         stdout_of("htpasswd", &["-b", "-m", &file, "md5", "one"]);
         let line = stdout_of("htpasswd", &["-nb", "-m", "listed", "four"]);
         let origin = Origin::saying("inside");

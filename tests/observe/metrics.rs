@@ -1,4 +1,4 @@
-//! The text for Prometheus, read back as a scraper does (docs/reference/metrics.md#prometheus).
+//! The Prometheus page, parsed as a scraper does (docs/reference/metrics.md#prometheus).
 
 use ringway::limits::Bound;
 use ringway::observe::metrics::{
@@ -9,7 +9,7 @@ fn text(metrics: &Metrics, scrape: &Scrape) -> String {
     String::from_utf8(metrics.prometheus_text(scrape)).unwrap()
 }
 
-/// Reads a page as a scraper does: each series once, after the type of its name.
+/// Parses a page as a scraper does: each series once, after the type of its name.
 fn parse(page: &str) -> std::collections::BTreeMap<String, f64> {
     let (mut series, mut types) = (std::collections::BTreeMap::new(), Vec::new());
     assert!(page.ends_with('\n'));

@@ -1,4 +1,4 @@
-//! The proxy's own pages: their routing, the API's shapes, the dashboard's files (docs/reference/api.md#paths).
+//! The internal pages: their routing, the API's JSON, the dashboard's files (docs/reference/api.md#paths).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

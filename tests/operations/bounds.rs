@@ -1,4 +1,4 @@
-//! What goes beyond a bound is answered as defined, and its counter says so on the running proxy.
+//! A message or wait above a limit has its defined result, and its counter on the running proxy.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use crate::support::origin::Origin;
 use crate::support::ringway::{DRIVERS, Ringway, Setup};
 use crate::support::wait_for;
 
-/// The body's rate is looked at after a second, the whole body after three.
+/// The minimum data rate of a body is checked after one second, the time of the whole body after three.
 const CONFIG: &str = r#"
 [entryPoints.http]
 address = "127.0.0.1:@http@"
@@ -77,7 +77,7 @@ fn await_count(proxy: &Ringway, bound: &str, count: u64) {
     });
 }
 
-/// Says `text` and `more`, over and over, until the proxy closes or answers; gives the answer.
+/// Sends `text`, and `more` every 100 ms, until the proxy closes or responds; returns the response.
 fn says(port: u16, text: &str, more: &[u8]) -> String {
     let mut client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     client.write_all(text.as_bytes()).expect("sent");
@@ -102,7 +102,7 @@ fn slow_clients_are_timed_out_and_counted() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
-        // The longest limit first: it runs while the others are looked at.
+        // The longest limit first: it elapses while the others are tested.
         let mut silent = TcpStream::connect(("127.0.0.1", proxy.https)).expect("connected");
         for bound in ["head_read_secs", "handshake_secs", "stalled_body_secs", "body_bytes_per_stall", "body_read_secs"]
         {
@@ -131,7 +131,7 @@ fn oversized_messages_are_refused_and_counted() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
-        // What the configuration has too much of, once each; reading it again is nothing new.
+        // Excess entries of the configuration count once each; another reload of the same file does not count.
         for bound in ["rule_bytes", "rule_expressions", "regex_program_bytes"] {
             await_count(&proxy, bound, 1);
         }
@@ -146,7 +146,7 @@ fn oversized_messages_are_refused_and_counted() {
     }
 }
 
-/// A port whose queue is full, so that the kernel takes no further connection, and what fills it.
+/// Returns a listener with a full queue, so that the kernel accepts no further connection, and the connections in it.
 fn full_port() -> (Socket, Vec<TcpStream>) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
@@ -166,7 +166,7 @@ fn address_of(socket: &Socket) -> SocketAddr {
 fn slow_servers_are_timed_out_and_counted() {
     let waiting = "\n[forwardingTimeouts]\ndialTimeout = \"1s\"\nresponseHeaderTimeout = \"2s\"\n";
     let config = CONFIG.replace("\n[accessLog]", &format!("{waiting}[accessLog]"));
-    // An upload takes its time.
+    // The upload takes three seconds, so the clients' time-outs are removed.
     let config = config.replace("readTimeout = \"3s\"\nwriteTimeout = \"1s\"\n", "");
     let backends = r#"
 [backends.full.servers.a]
@@ -185,7 +185,7 @@ backend = "mute"
 rule = "Host:mute"
 "#;
     let (full, _waiting) = full_port();
-    // The kernel takes its connections, and nobody reads from them.
+    // The kernel accepts connections to this listener, and no program reads from them.
     let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
     for driver in DRIVERS {
         let origin = Origin::start();
@@ -197,13 +197,13 @@ rule = "Host:mute"
             assert_eq!(Client::to(proxy.http).get(host, "/").status, 504, "{driver}: {host}");
             assert_eq!(counted(&proxy, bound), before + 1, "{driver}: {bound}");
         }
-        // A server owes no answer before it has the whole request.
+        // The server's time-out does not run before the whole request was sent.
         let answer = slow_upload(proxy.http);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{driver}: {answer}");
     }
 }
 
-/// The answer to a request whose body takes three seconds.
+/// Returns the response to a request whose body takes three seconds.
 fn slow_upload(port: u16) -> String {
     let mut client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";

@@ -1,4 +1,4 @@
-//! Things break around the proxy: disks fill up, origins are killed, rings fail. It says so, serves what it can, and heals.
+//! Faults around the proxy: full disks, killed origins, failing rings. The proxy reports them, serves what it can, and recovers.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -32,18 +32,18 @@ fn setup(driver: &str, origin: &Origin, top: &str, tables: &str) -> Setup {
     Setup::new(driver, CONFIG).fill("@top@", top).fill("@tables@", tables).fill("@origin@", origin.address)
 }
 
-/// A small file system of its own, unmounted at the end.
+/// A small file system for one test, unmounted at its end.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None`, aloud, where mounting is not allowed.
+    /// `None`, with a message, where mounting is not allowed.
     fn mount(place: &Path) -> Option<SmallDisk> {
         fs::create_dir_all(place).expect("a folder");
         let mounted = run("mount", &["-t", "tmpfs", "-o", "size=128k", "ringway-test", &place.to_string_lossy()]);
         tool_or_skip("the right to mount a file system", mounted.status.success()).then(|| SmallDisk(place.to_owned()))
     }
 
-    /// Takes all the space that is left.
+    /// Fills the remaining space.
     fn fill(&self) {
         let mut file = fs::File::create(self.0.join("filler")).expect("a file");
         while file.write_all(&[b'x'; 512]).is_ok() {}
@@ -93,7 +93,7 @@ backend = "gone"
 rule = "PathPrefix:/gone"
 "#;
 
-/// The log is a pipe, as a container's standard output is, and nobody reads it.
+/// The log is a pipe, as a container's standard output is, and no process reads from it.
 #[test]
 fn stalled_log_reader_stalls_no_request() {
     for driver in DRIVERS {
@@ -106,7 +106,7 @@ fn stalled_log_reader_stalls_no_request() {
         let mut reader = fs::OpenOptions::new().read(true).write(true).open(&path).expect("the pipe's reading end");
         let mut proxy = setup.start();
         let mut client = Client::to(proxy.http);
-        // Each of them leaves a line, together many times as much as a pipe holds.
+        // Each request to the server logs a line, together many times as much as a pipe holds.
         let lines = 2000;
         for n in 0..lines {
             let status = client.get("a", &format!("/gone/{n}")).status;
@@ -122,7 +122,7 @@ fn stalled_log_reader_stalls_no_request() {
         for n in 0..lines {
             client.get("a", &format!("/gone/{n}"));
         }
-        // Its last lines have nowhere to go either, and that does not keep it.
+        // Its last lines cannot be written either, and this does not delay the exit.
         proxy.signal("TERM");
         assert!(proxy.wait(Duration::from_secs(20)).success(), "{driver}");
     }
@@ -154,7 +154,7 @@ backend = "two"
 rule = "PathPrefix:/bytes"
 "#;
 
-/// An origin that can be killed: a process of its own.
+/// An origin in a process of its own, so that it can be killed.
 struct Victim(Child);
 
 impl Victim {
@@ -208,7 +208,7 @@ fn asks_for_much(port: u16) -> TcpStream {
 }
 
 const IDLE: usize = 5000;
-/// Of the proxy's memory, for one idle connection. Without optimisation the compiler keeps every value of a task in a place of its own.
+/// The proxy's memory per idle connection. Without optimisation the compiler gives every value of a task its own memory.
 const IDLE_BYTES_MAX: u64 = if cfg!(debug_assertions) { 96 * 1024 } else { 16 * 1024 };
 
 #[test]
@@ -224,7 +224,7 @@ fn five_thousand_idle_connections_cost_little() {
         let proxy = setup(driver, &origin, "", "").start();
         let before = proxy.resident_kib();
         let mut idle: Vec<Client> = (0..IDLE).map(|_| Client::to(proxy.http)).collect();
-        // Every tenth has asked something before it fell silent.
+        // Every tenth client has sent a request before it became idle.
         idle.iter_mut().step_by(10).for_each(|client| assert_eq!(client.get("a", "/").status, 200, "{driver}"));
         let start = Instant::now();
         let mut busy = Client::to(proxy.http);
@@ -236,7 +236,7 @@ fn five_thousand_idle_connections_cost_little() {
     }
 }
 
-/// From the 2000th call on the kernel refuses a worker's ring, and it never recovers.
+/// From the 2000th call on the kernel refuses a worker's `io_uring_enter`, and the ring never recovers.
 #[test]
 fn failing_ring_ends_the_process_with_a_message() {
     if !tool_or_skip("strace", Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok()) {
@@ -249,7 +249,7 @@ fn failing_ring_ends_the_process_with_a_message() {
     proxy.await_port(proxy.http);
     let log = proxy.file("log");
     for _ in 0..100 {
-        // Sooner or later nobody answers.
+        // After some requests the process no longer responds.
         proxy.curl(&["--max-time", "1", "-o", "/dev/null", &proxy.url("/")]);
         if fs::read_to_string(&log).is_ok_and(|said| said.contains("has stopped working")) {
             break;
@@ -260,7 +260,7 @@ fn failing_ring_ends_the_process_with_a_message() {
     assert!(said.contains("has stopped working") && said.contains("--driver=epoll"), "{said}");
 }
 
-/// The wall clock leaps; what counts time by the monotonic one does not notice, what shows the time shows the new one.
+/// The wall clock jumps: what measures time by the monotonic clock does not notice, what shows the time shows the new one.
 #[test]
 fn clock_jump_does_not_disturb_requests() {
     let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
@@ -284,14 +284,14 @@ fn clock_jump_does_not_disturb_requests() {
         let now = year(&mut client).expect("a date");
         for (leap, years) in [("+3653d", 10), ("-3653d", -10), ("+0d", 0)] {
             fs::write(&clock, leap).expect("written");
-            // A worker looks at the wall's clock ten times a second.
+            // A worker reads the wall clock ten times a second.
             std::thread::sleep(Duration::from_millis(300));
             for _ in 0..50 {
                 let seen = year(&mut client).expect("an answer with a date");
                 assert!((seen - now - years).abs() <= 1, "{driver}, {leap}: {seen}");
             }
         }
-        // Time-outs, pools and the watchdog count on.
+        // Time-outs, pools and the watchdog keep working.
         std::thread::sleep(Duration::from_secs(2));
         assert_eq!(client.get("a", "/").status, 200, "{driver}: {}", proxy.log());
     }

@@ -1,4 +1,4 @@
-//! As little power as will do, and nothing secret anywhere.
+//! Privileges are dropped to the necessary ones, and no secret is shown anywhere.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -10,9 +10,9 @@ use crate::support::origin::Origin;
 use crate::support::ringway::{DRIVERS, Ringway, Setup, outcome};
 use crate::support::{free_port, stdout_of, tool_or_skip, wait_for};
 
-/// Nobody, by number: it has no name in an empty image.
+/// The user nobody, by number: an empty image has no user names.
 const NOBODY: &str = "65534";
-/// NET_BIND_SERVICE alone, as /proc shows it.
+/// The capability NET_BIND_SERVICE alone, in the notation of /proc.
 const ONE_CAPABILITY: &str = "0000000000000400";
 const NO_CAPABILITY: &str = "0000000000000000";
 
@@ -42,13 +42,13 @@ fn is_root() -> bool {
     tool_or_skip("root: only root can become somebody else, which", rustix::process::geteuid().is_root())
 }
 
-/// A port below 1024 on a loopback address that no other test has.
+/// An address with a port below 1024, on a loopback address that no other test uses.
 fn low_address() -> String {
     let number = free_port();
     format!("127.77.{}.{}:{}", number >> 8, number & 255, 97)
 }
 
-/// What /proc says of all threads: the field's distinct values.
+/// The distinct values of a field of /proc over all threads.
 fn of_threads(pid: u32, field: &str) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a process").flatten();
     let value = |task: fs::DirEntry| {
@@ -85,7 +85,7 @@ fn root_binds_ports_and_another_user_serves() {
         assert_eq!(of_threads(pid, "CapPrm:"), [NO_CAPABILITY], "{driver}");
         let low_url = format!("http://{low}/");
         assert!(proxy.curl(&["-i", &low_url]).starts_with("HTTP/1.1 200 "), "{driver}");
-        // What it may not open any more it is given by the process before.
+        // The successor cannot open the port itself: it gets the socket from its predecessor.
         proxy.signal("USR2");
         let _successor = proxy.successor(1);
         assert!(proxy.curl(&["-i", &low_url]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
@@ -103,7 +103,7 @@ fn log_files_belong_to_the_user_and_follow_rotation() {
     );
     let setup = setup(DRIVERS[0], &origin, &top, &low);
     open_to_all(setup.folder.path());
-    // What the user may not write, a link of that user does not write either.
+    // The program does not follow the user's link to a file that the user may not write.
     let (logs, closed) = (setup.folder.path().join("logs"), setup.folder.path().join("closed.txt"));
     fs::create_dir(&logs).expect("a folder");
     open_to_all(&logs);
@@ -161,7 +161,7 @@ fn certificate_unreadable_by_user_is_served_and_reported() {
     assert_eq!(proxy.log().matches(&format!("not readable by user {NOBODY}:{NOBODY}")).count(), 2, "{}", proxy.log());
     let url = format!("https://127.0.0.1:{}/", proxy.https);
     assert!(proxy.curl(&["-kv", "--stderr", "-", &url]).contains("closed.example"), "{}", proxy.log());
-    // Longer than two looks: what it cannot see has not changed for it.
+    // Longer than two polls of the files: for the user the unreadable files have not changed.
     std::thread::sleep(Duration::from_secs(11));
     assert!(!proxy.log().contains("left out") && !proxy.log().contains("cannot be read"), "{}", proxy.log());
 }
@@ -185,7 +185,7 @@ fn ordinary_user_needs_one_capability() {
             &sets[2],
         ]);
         open_to_all(setup.folder.path());
-        // Nobody may not reach the folder in which it was built.
+        // The user nobody cannot read the build folder, so the test uses a copy.
         let copy = setup.folder.path().join("ringway");
         fs::copy(&setup.program, &copy).expect("a copy");
         setup.program = copy.display().to_string();
@@ -204,7 +204,7 @@ fn unknown_user_refuses_the_start() {
     }
 }
 
-/// The password is "secret"; digest's line is of the same.
+/// The secrets of the configuration. The password is "secret", for digest too.
 const SECRETS: &str = r#"
 logLevel = "DEBUG"
 [entryPoints.http]
@@ -270,7 +270,7 @@ keyFile = """@key@"""
 
 const USER_LINE: &str = "test:$apr1$salt1234$G61s9lpZAELkzUFCbj/53/";
 
-/// A frontend of the REST provider whose users are written like this.
+/// A document for the REST provider with these users.
 fn document(users: &str) -> String {
     let frontend = format!(r#""backend":"b","routes":{{"r":{{"rule":"PathPrefix:/put"}}}},"auth":{{"basic":{users}}}"#);
     format!(
@@ -278,7 +278,7 @@ fn document(users: &str) -> String {
     )
 }
 
-/// Puts documents, of which one is in force in the end, and returns what was said to each.
+/// Puts invalid documents and a valid one; returns all responses.
 fn put_documents(proxy: &Ringway, origin: &Origin) -> String {
     let url = format!("http://127.0.0.1:{}/api/providers/rest", proxy.api);
     let put = |users: &str| {
@@ -290,7 +290,7 @@ fn put_documents(proxy: &Ringway, origin: &Origin) -> String {
     assert!(wrong.iter().all(|answer| answer.starts_with("HTTP/1.1 400 ")), "{wrong:?}");
     let taken = put(&format!(r#"{{"users":["{USER_LINE}"]}}"#));
     assert!(taken.starts_with("HTTP/1.1 200 ") && taken.contains("PathPrefix:/put"), "{taken}");
-    // Until then "/" answers, which asks for no password.
+    // Before the document is in force, "/" responds, which needs no password.
     wait_for("the document is in force", Duration::from_secs(15), || {
         let answer = proxy.curl(&["-i", &proxy.url("/put")]);
         if answer.starts_with("HTTP/1.1 401 ") { Ok(()) } else { Err(answer) }
@@ -300,7 +300,7 @@ fn put_documents(proxy: &Ringway, origin: &Origin) -> String {
     wrong.concat() + &taken
 }
 
-/// The access log in json, once the line of this path is there.
+/// The access log in JSON, once it has the line of this path.
 fn access_log(proxy: &Ringway, path: &str) -> String {
     wait_for("the last line of the access log", Duration::from_secs(10), || {
         let log = fs::read_to_string(proxy.file("access.log")).unwrap_or_default();
@@ -348,7 +348,7 @@ fn no_page_and_no_log_shows_a_secret() {
         let sent = ["dGVzdDpzZWNyZXQ", "hunter2", "dGVzdDpodW50ZXIy", "token-of-a-client"];
         let lines = access_log(&proxy, "/last");
         if fields.is_empty() {
-            // What clients send is kept, as in v1 (docs/reference/logs.md#access-log); what is configured is not theirs.
+            // The values of client headers are logged, as in v1 (docs/reference/logs.md#access-log); configured secrets are not among them.
             assert!(lines.contains("\"request_Authorization\":\"Basic dGVzdDpzZWNyZXQ="), "{driver}: {lines}");
             assert!(configured.iter().all(|secret| !lines.contains(secret)), "{driver}: {lines}");
         } else {
@@ -362,7 +362,7 @@ fn no_page_and_no_log_shows_a_secret() {
     }
 }
 
-/// The status of a process that a fault ends says whether it was dumped.
+/// The exit status of a process killed by a fault tells whether a core was dumped.
 #[test]
 fn crash_leaves_no_core_dump() {
     let dumped = |top: &str| {

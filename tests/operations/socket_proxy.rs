@@ -1,5 +1,5 @@
-//! Behind a proxy in front of the engine's socket that passes what docs/socket-proxy.md lists, and nothing else. Swarm mode is tested
-//! behind the same in tests/docker_live/swarm.rs.
+//! The Docker provider behind a filter of the engine's socket that passes only the requests listed in docs/socket-proxy.md. Swarm mode is
+//! tested behind the same filter in tests/docker_live/swarm.rs.
 
 use crate::support::docker::Engine;
 use crate::support::ringway::{DRIVERS, Setup};

@@ -1,14 +1,14 @@
-//! Compares an answer with the recorded one, but for what every recorded answer has of Go's or of the recording machine's.
+//! Compares a response with the recorded one, except for details of Go and of the recording machine.
 
 use serde_json::Value;
 
 use crate::recording::Recorded;
 use crate::support::Answer;
 
-/// Fields that say when, and how the body is framed: a test client has checked the framing by reading it.
+/// Fields with times and framing: the test client has checked the framing by reading the response.
 const NOT_COMPARED: [&str; 4] = ["date", "content-length", "transfer-encoding", "connection"];
 
-/// What is different: `status ...`, `field NAME ...`, `body ...` or `echo KEY ...`.
+/// Returns the differences: `status ...`, `field NAME ...`, `body ...` or `echo KEY ...`.
 pub fn problems(recorded: &Recorded, given: &Answer) -> Vec<String> {
     let mut problems = Vec::new();
     if recorded.status != given.status {
@@ -35,7 +35,7 @@ fn values(fields: &[(String, String)], name: &str) -> Vec<String> {
     fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| generated(value)).collect()
 }
 
-/// Random values are compared by their place only.
+/// Random values are only compared by their position.
 fn generated(value: &str) -> String {
     let mut out = value.to_owned();
     for (before, after) in [("nonce=\"", '"'), ("opaque=\"", '"'), ("'nonce-", '\'')] {
@@ -71,7 +71,7 @@ fn shown(value: Option<&Value>) -> String {
     value.map_or("nothing".to_owned(), Value::to_string)
 }
 
-/// The fields that the server saw. Traefik invents an Accept-Encoding and a User-Agent towards servers, and `vm` is the machine of
+/// The fields that the server received. Traefik adds an Accept-Encoding and a User-Agent towards servers, and `vm` is the machine of
 /// the recording (docs/reference/backends.md#forwarding).
 fn fields(headers: Option<Value>, is_recorded: bool) -> Vec<(String, Value)> {
     let Some(Value::Object(headers)) = headers else { return Vec::new() };
@@ -85,7 +85,7 @@ fn fields(headers: Option<Value>, is_recorded: bool) -> Vec<(String, Value)> {
     for (name, value) in &mut fields {
         match name.as_str() {
             "X-Forwarded-Server" => *value = Value::from("this machine"),
-            // What curl answers to a challenge depends on it.
+            // curl's response to a challenge depends on the challenge.
             "Authorization" => *value = Value::from(value[0].as_str().and_then(|text| text.split(' ').next())),
             _ => {}
         }
@@ -93,7 +93,7 @@ fn fields(headers: Option<Value>, is_recorded: bool) -> Vec<(String, Value)> {
     fields
 }
 
-/// The name of the server that answered.
+/// The name of the server that responded.
 pub fn name_of(answer: &Answer) -> String {
     let echo: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
     echo["name"].as_str().unwrap_or("none").to_owned()

@@ -1,9 +1,9 @@
-//! Where an answer differs from the recorded one on purpose, each with its reason.
+//! Intended differences from the recorded responses, each with its reason.
 
 pub struct Difference {
-    /// What the block's title begins with.
+    /// The beginning of the block's title.
     pub block: &'static str,
-    /// What the difference begins with.
+    /// The beginning of the difference.
     pub what: &'static str,
     #[allow(dead_code, reason = "for the reader")]
     pub why: &'static str,
@@ -19,7 +19,8 @@ const fn difference(block: &'static str, what: &'static str, why: &'static str) 
     Difference { block, what, why }
 }
 
-/// The response without a length that a newer Go flushes at once: an artefact of the recorded build (docs/reference/middlewares.md#flushing, build caveat).
+/// A response without a length is flushed at once by a newer Go: an artefact of the recorded build
+/// (docs/reference/middlewares.md#flushing, build caveat).
 const FLUSHED: &str = "flushed by the recorded build before its type was known; a 502 has its text/plain";
 const NO_SERVER: &str = "the 503 of a backend without a usable server says when to come back (COMPAT.md)";
 const LOST: &str = "what was sent was not recorded";

@@ -1,7 +1,7 @@
-//! A recorded configuration of v1.7.20 and its recorded answers, replayed against the running proxy on both drivers.
+//! A recorded configuration of v1.7.20 and its recorded responses, replayed against the running proxy on both drivers.
 //!
-//! The recording is not part of this package. Without it the replay of `own.toml` and `own-responses.txt` beside this file, in the
-//! same form, shows the same behaviour in small.
+//! The recording is not part of this package. Without it the test replays only `own.toml` and `own-responses.txt` beside this file, a
+//! small recording in the same form.
 
 #[path = "../support/mod.rs"]
 mod base;
@@ -23,7 +23,7 @@ use origin::Origins;
 use recording::{Block, Recording};
 use support::{DRIVERS, Proxy};
 
-/// Where the recorded redirects lead, and where the recorded `tlsb` backend is: the https entry point itself.
+/// The port of the https entry point, to which the recorded redirects and the recorded `tlsb` backend lead.
 const HTTPS_PORT: u16 = 28443;
 
 #[test]
@@ -35,7 +35,7 @@ fn recorded_responses_are_reproduced() {
         true => replays.push((shared.join("observed-rules.toml"), shared.join("observed-responses.txt"))),
         false => println!("skipped: no shared cases; the project's own small recording is replayed alone"),
     }
-    // The rules name the ports of their servers, so that one replay follows the other.
+    // The rules name the ports of their servers, so the replays run one after the other.
     let _origins = Origins::start();
     for driver in DRIVERS {
         for (rules, answers) in &replays {
@@ -79,9 +79,9 @@ fn replay(driver: &str, rules: &Path, answers: &PathBuf) {
     println!("{driver}: {} answers, {} listed differences", recording.blocks.len(), differing.len());
 }
 
-/// What is different about the answer to a recorded request.
+/// Returns the differences of the response to a recorded request.
 fn given(proxy: &Proxy, block: &Block, recording: &Recording) -> Vec<String> {
-    // What stood around the request: another one under way, or failures before it.
+    // The circumstances of the request: another active request, or failures before it.
     let slow = (block.title == "mc / ").then(|| sent::hold(proxy, "mc"));
     let mut problems = Vec::new();
     if block.title == "cb / " {
@@ -99,12 +99,12 @@ fn given(proxy: &Proxy, block: &Block, recording: &Recording) -> Vec<String> {
     problems
 }
 
-/// The recorded turns of servers with weights: the first line is that of weights 1 and 3, the second that of 0 and 2.
+/// Checks the recorded rotation of weighted servers: the first line belongs to weights 1 and 3, the second to 0 and 2.
 fn turns(proxy: &Proxy, recording: &Recording) -> Vec<String> {
     let mut wrong = Vec::new();
     for (host, recorded) in ["b12", "w0"].into_iter().zip(&recording.turns) {
         let given: Vec<String> = (0..recorded.len()).map(|_| compare::name_of(&proxy.get(host, "/"))).collect();
-        // Where the turns begin is random in Traefik: how often each server had its turn is not.
+        // The start of the rotation is random in Traefik: only the number of turns of each server is compared.
         let share = |names: &[String]| names.iter().filter(|name| *name == "b2").count();
         if share(&given) != share(recorded) {
             wrong.push(format!("{host}: turns {given:?} instead of {recorded:?}"));
@@ -113,8 +113,8 @@ fn turns(proxy: &Proxy, recording: &Recording) -> Vec<String> {
     wrong
 }
 
-/// The recorded statuses of a breaker that trips on one 500, and of a backend with one dead server. The line between them is that of a
-/// breaker's recovery, in which chance decides: tests/middlewares has it with a clock of its own.
+/// Checks the recorded statuses of a backend with one dead server. The line before them shows a breaker's recovery, which depends on
+/// chance: tests/middlewares tests it with a controlled clock.
 fn statuses(proxy: &Proxy, recording: &Recording) -> Vec<String> {
     let Some([_, _, dead_and_alive]) = recording.statuses.get(..3) else { return Vec::new() };
     let given: Vec<u16> = dead_and_alive.iter().map(|_| proxy.get("deadlive", "/").status).collect();

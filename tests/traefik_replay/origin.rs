@@ -1,4 +1,4 @@
-//! The recorded servers: each answers with what it was asked, as JSON, and as the query says.
+//! The recorded servers: each responds with the request as JSON, changed as the query says.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::base::wait_for;
 use crate::support::{Origin, Seen};
 
-/// `b1`, `b2` and `b3` on the ports that the recorded rules name.
+/// Starts `b1`, `b2` and `b3` on the ports that the recorded rules name.
 pub struct Origins(#[allow(dead_code, reason = "kept alive")] Vec<Origin>);
 
 impl Origins {
@@ -57,7 +57,7 @@ fn answer(seen: &Seen, name: &str, listen: &str) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// Field names as Go's server spells them; what it keeps elsewhere is left out.
+/// Field names in Go's canonical form; fields that Go's server keeps elsewhere are omitted.
 fn echo(seen: &Seen, name: &str, listen: &str) -> serde_json::Value {
     let mut headers: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (field, value) in &seen.fields {

@@ -1,8 +1,8 @@
-//! Reads recorded answers: blocks that begin with `### `, a title that says what was sent, and the raw answer.
+//! Reads recorded responses: blocks that begin with `### `, a title that describes the request, and the raw response.
 
-/// One request and its answer.
+/// A request and its response.
 pub struct Block {
-    /// Host, target and curl's arguments; or the name of a request that was written by hand.
+    /// Host, target and curl's arguments; or the name of a handwritten request.
     pub title: String,
     /// Whether the title is a name.
     pub by_hand: bool,
@@ -17,9 +17,9 @@ pub struct Recorded {
 
 pub struct Recording {
     pub blocks: Vec<Block>,
-    /// Names of the servers that answered one after the other.
+    /// Names of the servers that responded one after the other.
     pub turns: Vec<Vec<String>>,
-    /// Statuses of answers that came one after the other.
+    /// Statuses of consecutive responses.
     pub statuses: Vec<Vec<u16>>,
 }
 
@@ -55,19 +55,19 @@ fn is_heading(line: &str) -> bool {
     line.starts_with("### ") || line.starts_with("## ") || line.starts_with("\"name\":") || statuses(line).is_some()
 }
 
-/// A line of nothing but status codes.
+/// A line that consists of status codes.
 fn statuses(line: &str) -> Option<Vec<u16>> {
     let statuses = line.split_whitespace().map(|word| word.parse().ok().filter(|status| (100..600).contains(status)));
     statuses.collect::<Option<Vec<u16>>>().filter(|statuses| statuses.len() > 1)
 }
 
-/// A title with times in brackets is a name. Blocks whose answer stands in the title hold bytes that were lost in recording.
+/// A title with times in brackets is a name. Blocks whose response is in the title contain bytes that were lost in recording.
 fn block(title: &str, lines: &[&str]) -> Option<Block> {
     let (name, by_hand) = match title.split_once(" [(") {
         Some((name, _)) => (name, true),
         None => (title, false),
     };
-    // Of several answers (100 before 200, 401 before the digest) the last one counts.
+    // Of several responses (100 before 200, 401 before the digest) the last one counts.
     let start = lines.iter().rposition(|line| line.starts_with("HTTP/1."))?;
     let status = lines[start].split(' ').nth(1)?.parse().ok()?;
     let mut rest = lines[start + 1..].iter();

@@ -1,4 +1,4 @@
-//! Sends what a recorded title says: through curl with the recorded arguments, or the bytes of a request written by hand.
+//! Sends the request of a recorded title: through curl with the recorded arguments, or the bytes of a handwritten request.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use crate::base::run;
 use crate::recording::Block;
 use crate::support::{Answer, Proxy, read_answer};
 
-/// Requests by the name they were recorded under; what the servers saw of them tells what they were.
+/// Handwritten requests by their recorded names, reconstructed from what the servers received.
 const BY_HAND: &[(&str, &str)] = &[
     (
         "hop",
@@ -41,7 +41,7 @@ const BY_HAND: &[(&str, &str)] = &[
     ("absuri", "GET http://b1/x HTTP/1.1\r\nHost: other\r\n\r\n"),
 ];
 
-/// The answer to a recorded request; nothing where the request is not known.
+/// The response to a recorded request; `None` where the request is not known.
 pub fn answer(proxy: &Proxy, block: &Block) -> Result<Option<Answer>, String> {
     if !block.by_hand {
         return curl(proxy, &block.title).map(Some);
@@ -57,7 +57,7 @@ pub fn answer(proxy: &Proxy, block: &Block) -> Result<Option<Answer>, String> {
     Ok(Some(read_answer(stream, *name == "head")))
 }
 
-/// A request that stays under way as long as the value lives: its body does not end.
+/// A request that stays active as long as the value lives: its body does not end.
 pub fn hold(proxy: &Proxy, host: &str) -> std::net::TcpStream {
     let mut stream = proxy.connect();
     let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
@@ -69,7 +69,7 @@ pub fn hold(proxy: &Proxy, host: &str) -> std::net::TcpStream {
 fn curl(proxy: &Proxy, title: &str) -> Result<Answer, String> {
     let (host, rest) = title.split_once(' ').ok_or("a title without a target")?;
     let (target, arguments) = rest.split_once(' ').ok_or("a title without arguments")?;
-    // The agent of the recording; a field that ends with a semicolon is sent empty.
+    // The User-Agent of the recording; a field that ends with a semicolon is sent empty.
     let host = if host.is_empty() { "Host;".to_owned() } else { format!("Host: {host}") };
     let url = format!("http://127.0.0.1:{}{target}", proxy.port);
     let mut all = vec!["-sS", "-i", "--max-time", "20", "-A", "curl/7.88.1", "-H", &host];
@@ -81,7 +81,7 @@ fn curl(proxy: &Proxy, title: &str) -> Result<Answer, String> {
     parse(&text).ok_or_else(|| format!("curl: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// Arguments were recorded without quotes: a field's value reaches to the next option.
+/// Splits arguments that were recorded without quotes: a field's value extends to the next option.
 fn split(arguments: &str) -> Vec<String> {
     let mut split: Vec<String> = Vec::new();
     for word in arguments.split_whitespace() {
@@ -95,7 +95,7 @@ fn split(arguments: &str) -> Vec<String> {
     split
 }
 
-/// The last answer that curl printed.
+/// The last response in curl's output.
 fn parse(text: &str) -> Option<Answer> {
     let at =
         text.match_indices("HTTP/1.").map(|(at, _)| at).filter(|at| *at == 0 || text[..*at].ends_with('\n')).last()?;

@@ -36,7 +36,7 @@ fn forward(trust: bool) -> Walk {
 
 pub fn hop_by_hop(case: &Value) -> Outcome {
     let name = string(case);
-    // Framing must be well-formed to get as far as the chain.
+    // The framing must be well-formed to reach the chain.
     let value = if name == "Transfer-Encoding" { "chunked" } else { "x" };
     let (ask, _) = asked(forward(true).send(&format!("POST / HTTP/1.1\nHost: h\n{name}: {value}")));
     same(ask.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())), false)
@@ -61,7 +61,7 @@ pub fn forwarded_fields(case: &Value) -> Outcome {
         same(value(&fields, name).unwrap_or_default(), string(wanted))?;
     }
     if flag(&case["checkForUnexpectedHeaders"]) {
-        // Go keeps Host elsewhere, and the row's request has no peer to name.
+        // Go keeps Host elsewhere, and the row's request has no peer address.
         let surplus = |name: &str| !expected.contains_key(name) && !matches!(name, "Host" | "X-Forwarded-For");
         let unexpected: Vec<_> = fields.iter().filter(|(name, _)| surplus(name)).collect();
         same(unexpected, Vec::new())?;

@@ -25,7 +25,7 @@ fn balancer(servers: u64, method: BalanceMethod) -> Balancer {
     Balancer::new((0..servers).map(server).collect(), BalancerSettings { method, ..Default::default() })
 }
 
-/// The worker's loop in small: the first servers cannot be reached, the last one answers.
+/// A simplified retry loop of the worker: the first servers cannot be reached, the last one responds.
 pub fn retry(case: &Value, faulty: &str, attempts: &str) -> Outcome {
     let faulty = case[faulty].as_u64().unwrap();
     let policy = RetryPolicy::new(case["maxRequestAttempts"].as_i64().unwrap(), 0);

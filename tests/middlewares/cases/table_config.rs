@@ -1,4 +1,4 @@
-//! Rows about what a configuration becomes: constraints, names, entry points, timeouts, health checks, domains, forwarded fields.
+//! Rows about compiled configurations: constraints, names, entry points, time-outs, health checks, domains, forwarding fields.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub fn server_timeouts(case: &Value) -> Outcome {
     let given = fixed(&text).responding_timeouts;
     let expected = |name: &str| match string(&case[name]) {
         "3m0s" => Some(Duration::from_secs(180)),
-        // A limit that is not set has the default of limits.rs: nothing is unbounded here (COMPAT.md).
+        // A limit that is not set has the default of limits.rs: no wait is unlimited here (COMPAT.md).
         "0s" => None,
         other => other.trim_end_matches('s').parse().ok().map(Duration::from_secs),
     };
@@ -85,7 +85,7 @@ fn snapshot(text: &str) -> Snapshot {
     compile(&compile_context(), &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default())
 }
 
-/// Both methods, without a check and with one.
+/// Both methods of a backend, without a health check and with one.
 pub fn health_check(method: &Value) -> Outcome {
     for check in ["", "[backends.backend.healthCheck]\npath='/path'\n"] {
         let text = format!(
@@ -130,7 +130,7 @@ pub fn client_cert_options(case: &Value) -> Outcome {
     same(given, expected)
 }
 
-/// All flags that are on, by path, under the names of a configuration.
+/// All enabled flags, by path, under the names of a configuration.
 fn flags(path: &str, value: &Value, out: &mut BTreeMap<String, ()>) {
     if value.as_bool() == Some(true) {
         out.insert(path.to_owned(), ());
@@ -145,7 +145,7 @@ fn flags(path: &str, value: &Value, out: &mut BTreeMap<String, ()>) {
     }
 }
 
-/// The fields a client sent in the table's requests, and what of them goes on.
+/// The fields of the client in the table's requests, and the forwarded ones.
 pub fn forwarded_fields(case: &Value) -> Outcome {
     let table = if flag(&case["insecure"]) {
         "insecure=true".to_owned()
@@ -164,7 +164,7 @@ pub fn forwarded_fields(case: &Value) -> Outcome {
     );
     for (name, wanted) in case["expected"].as_object().into_iter().flatten() {
         let value = sent.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap_or_default();
-        // The client's own address comes behind what it sent; the table's step stands before the one that appends it.
+        // The client's own address is appended to the received value; the table's middleware runs before the one that appends it.
         let value = value.strip_suffix(&format!(", {ip}")).unwrap_or(if value == ip { "" } else { value });
         same(value, string(wanted))?;
     }

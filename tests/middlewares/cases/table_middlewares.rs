@@ -1,4 +1,4 @@
-//! Rows about white lists, redirects, secure headers, client certificates, error pages and compression.
+//! Rows about white lists, redirects, security headers, client certificates, error pages and compression.
 
 use rcgen::SanType;
 use ringway::middleware::client_cert::{CertInfos, ClientCert, NameInfos};
@@ -29,7 +29,7 @@ pub fn white_list_builds(case: &Value, error: &str) -> Outcome {
     let mut ranges = texts(&case["whiteList"]);
     ranges.extend(texts(&case["whiteList"]["sourceRange"]));
     ranges.extend(texts(&case["whitelistSourceRange"]));
-    // No list at all is no step: that is the config room's decision.
+    // Without a list there is no middleware: `config` decides that.
     if ranges.is_empty() {
         return Ok(());
     }
@@ -102,7 +102,7 @@ fn name_infos(value: &Value) -> NameInfos {
     }
 }
 
-/// A certificate with the row's names, made here: the row has them as Go's fields.
+/// A certificate with the row's names, generated here: the row has them as Go's fields.
 pub fn alternative_names(cert: &Value, expected: &[String]) -> Outcome {
     let step = ClientCert { pem: false, infos: Some(CertInfos { sans: true, ..CertInfos::default() }) };
     if cert.is_null() {
@@ -140,7 +140,7 @@ pub fn regex_redirect(case: &Value) -> Outcome {
     }
 }
 
-/// As the configuration does it: an empty expression is no redirect, the others are in Go's syntax.
+/// Compiles a redirect as `config` does: an empty expression is no redirect, the others are in Go's syntax.
 fn compiled(regex: &str, replacement: &str, permanent: bool) -> Result<Redirect, String> {
     if regex.is_empty() {
         return Err("no expression".to_owned());
@@ -159,7 +159,7 @@ pub fn built_redirect(case: &Value) -> Outcome {
     redirects(step, case)
 }
 
-/// Sends the row's URL, which has no path: on the wire there is always one, so it is taken away as a modifier might.
+/// Sends the row's URL, which has no path. A request line always has one, so the path is removed as by a path modifier.
 fn redirects(step: Redirect, case: &Value) -> Outcome {
     let mut walk = Walk::new(vec![Middleware::Redirect(step)]);
     let (scheme, host) = string(&case["url"]).split_once("://").unwrap();

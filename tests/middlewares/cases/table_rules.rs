@@ -1,4 +1,4 @@
-//! Rows about path modifiers and hosts: run through a rule, as a configuration would.
+//! Rows about path modifiers and hosts, run through a rule as in a configuration.
 
 use ringway::rule::{
     FieldEdit, PathOutcome, Route, RouteOutcome as Routed, RouteRequest, Router, RouterOptions, Rule, Scratch,
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Outcome, same, string, texts};
 
-/// What a backend would get: the target, X-Forwarded-Prefix and X-Replaced-Path; or the status instead.
+/// What a backend would receive: the target, X-Forwarded-Prefix and X-Replaced-Path; or the status instead.
 type Forwarded = Result<(String, String, String), u16>;
 
 fn forwarded(rule: &str, path: &str) -> Result<Forwarded, String> {
@@ -39,7 +39,7 @@ fn forwarded(rule: &str, path: &str) -> Result<Forwarded, String> {
     Ok(Ok((target, fields.0, fields.1)))
 }
 
-/// The raw path where the row has one, else the decoded one.
+/// The raw path where the row has one, otherwise the decoded one.
 fn path_of(case: &Value) -> &str {
     Some(string(&case["expectedRawPath"])).filter(|raw| !raw.is_empty()).unwrap_or(string(&case["expectedPath"]))
 }
@@ -63,13 +63,13 @@ pub fn replace_path_regex(case: &Value) -> Outcome {
 pub fn strip_prefix(case: &Value) -> Outcome {
     let prefixes = texts(&case["prefixes"]);
     if prefixes.is_empty() {
-        // A rule cannot be written without a prefix; the row's middleware then answers 404.
+        // A rule cannot be written without a prefix; the row's middleware then responds with 404.
         return same(Rule::parse("PathPrefixStrip:").is_err(), case["expectedStatusCode"] == 404);
     }
     stripped(&format!("PathPrefixStrip:{}", prefixes.join(",")), case)
 }
 
-/// The table's prefixes are not in its rows.
+/// The prefixes of the tables, which are not in the rows.
 pub fn strip_prefix_regex(case: &Value) -> Outcome {
     stripped("PathPrefixStripRegex:/a/api/,/b/{regex}/,/c/{category}/{id:[0-9]+}/", case)
 }
@@ -80,7 +80,7 @@ fn stripped(rule: &str, case: &Value) -> Outcome {
         status => Err(status.unwrap_or_default() as u16),
     };
     let given = forwarded(rule, string(&case["path"]))?;
-    // The field has no slash at its end (docs/reference/rules.md#path-modifiers): the rows have the middleware's argument as it was given.
+    // The field has no trailing slash (docs/reference/rules.md#path-modifiers): the rows have the middleware's argument unchanged.
     let expected = expected.map(|(path, prefix)| (path, prefix.trim_end_matches('/').to_owned()));
     same(given.map(|given| (given.0, given.1.trim_end_matches('/').to_owned())), expected)
 }
