@@ -2,7 +2,7 @@
 //!
 //!     whoami [--port N] [--name TEXT]
 //!
-//! It uses the standard library alone, so `rustc -O -C target-feature=+crt-static` turns it into a file that runs in an
+//! The program uses the standard library alone, so `rustc -O -C target-feature=+crt-static` turns it into a file that runs in an
 //! empty image. One thread per connection, keep-alive, bodies read to their end.
 //!
 //! | path | answer |

@@ -32,7 +32,7 @@ mod ports;
 use ports::free_port;
 
 /// Longer than any step takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Time without an event after which the tests conclude that none will come.
 const QUIET: Duration = Duration::from_millis(1500);
@@ -108,7 +108,7 @@ impl Authority {
     }
 
     fn wait_until_up(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(Instant::now() < deadline, "pebble did not come up:\n{}", self.read_log());
             std::thread::sleep(Duration::from_millis(20));
@@ -219,27 +219,27 @@ fn answer(stream: TcpStream, table: &ArcSwap<ChallengeTable>, blocked: &Mutex<Ha
 
 // ---- the module under test ------------------------------------------------------------------------------------------
 
-struct Room {
+struct RunningAcme {
     wanted: Option<watch::Sender<Option<DesiredCertificates>>>,
     events: Receiver<AcmeEvent>,
     thread: Option<JoinHandle<Result<(), String>>>,
 }
 
-impl Room {
+impl RunningAcme {
     fn start(
         settings: AcmeSettings,
         wanted: impl Into<Option<DesiredCertificates>>,
         table: &Arc<ArcSwap<ChallengeTable>>,
-    ) -> Room {
+    ) -> RunningAcme {
         let (sender, receiver) = watch::channel(wanted.into());
-        let (tell, events) = channel();
+        let (event_sender, events) = channel();
         let table = table.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             // The receiver may be dropped when the test is over.
-            runtime.block_on(acme::run(settings, receiver, table, |event| drop(tell.send(event))))
+            runtime.block_on(acme::run(settings, receiver, table, |event| drop(event_sender.send(event))))
         });
-        Room { wanted: Some(sender), events, thread: Some(thread) }
+        RunningAcme { wanted: Some(sender), events, thread: Some(thread) }
     }
 
     fn wants(&self, wanted: DesiredCertificates) {
@@ -248,7 +248,7 @@ impl Room {
 
     /// Waits for the first event that `pick` accepts.
     fn wait<T>(&self, what: &str, pick: impl Fn(AcmeEvent) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let event = self.events.recv_timeout(left).unwrap_or_else(|e| panic!("waiting for {what}: {e}"));
@@ -299,7 +299,7 @@ fn want(requests: &[&[&str]]) -> DesiredCertificates {
 }
 
 /// Settings with an authority that does not exist.
-fn of_nobody(storage: PathBuf) -> AcmeSettings {
+fn without_authority(storage: PathBuf) -> AcmeSettings {
     AcmeSettings {
         email: String::new(),
         storage,
@@ -363,14 +363,14 @@ fn two_names_share_one_certificate_and_restart_orders_none() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     let wanted = want(&[&["a.example", "b.example"]]);
-    let room = Room::start(authority.settings(&storage), wanted.clone(), &authority.web.table);
-    assert!(room.certificates().is_empty());
-    let published = room.certificates();
-    assert_eq!(room.obtained(), ["a.example", "b.example"]);
+    let acme_run = RunningAcme::start(authority.settings(&storage), wanted.clone(), &authority.web.table);
+    assert!(acme_run.certificates().is_empty());
+    let published = acme_run.certificates();
+    assert_eq!(acme_run.obtained(), ["a.example", "b.example"]);
     assert_eq!(published.len(), 1);
     assert!(published[0].covers("a.example") && published[0].covers("b.example"));
     assert!(authority.web.table.load().is_empty(), "answers stay after the order");
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
 
     assert_eq!(fs::metadata(&storage).unwrap().permissions().mode() & 0o777, 0o600);
     let file = read_json(&storage);
@@ -383,13 +383,13 @@ fn two_names_share_one_certificate_and_restart_orders_none() {
 
     let (orders, before) = (authority.orders(), fs::read(&storage).unwrap());
     assert_eq!(orders, 1, "{}", authority.read_log());
-    let room = Room::start(authority.settings(&storage), wanted, &authority.web.table);
-    assert_eq!(room.certificates().len(), 1);
-    room.assert_quiet();
+    let acme_run = RunningAcme::start(authority.settings(&storage), wanted, &authority.web.table);
+    assert_eq!(acme_run.certificates().len(), 1);
+    acme_run.assert_quiet();
     // A new name is noticed while running and uses the existing account.
-    room.wants(want(&[&["a.example", "b.example"], &["c.example"]]));
-    assert_eq!(room.obtained(), ["c.example"]);
-    room.stop().unwrap();
+    acme_run.wants(want(&[&["a.example", "b.example"], &["c.example"]]));
+    assert_eq!(acme_run.obtained(), ["c.example"]);
+    acme_run.stop().unwrap();
     assert_eq!(authority.orders(), orders + 1);
     assert_ne!(fs::read(&storage).unwrap(), before);
     assert_eq!(read_json(&storage)["RingwayAccount"], file["RingwayAccount"]);
@@ -401,14 +401,14 @@ fn unsaved_certificate_is_saved_at_shutdown() {
     let folder = authority.path("disk");
     fs::create_dir(&folder).unwrap();
     let storage = folder.join("acme.json");
-    let room = Room::start(authority.settings(&storage), want(&[]), &authority.web.table);
-    assert!(room.certificates().is_empty());
+    let acme_run = RunningAcme::start(authority.settings(&storage), want(&[]), &authority.web.table);
+    assert!(acme_run.certificates().is_empty());
     fs::remove_dir_all(&folder).unwrap();
-    room.wants(want(&[&["a.example"]]));
-    assert_eq!(room.obtained(), ["a.example"], "it is in use all the same");
+    acme_run.wants(want(&[&["a.example"]]));
+    assert_eq!(acme_run.obtained(), ["a.example"], "it is in use all the same");
     fs::create_dir(&folder).unwrap();
     assert!(!storage.exists(), "the next try comes seconds later");
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
     assert_eq!(read_json(&storage)["Certificates"][0]["Domain"]["Main"], "a.example");
 }
 
@@ -419,18 +419,18 @@ fn certificate_of_traefik_file_is_renewed_with_its_account() {
     let old = ending_soon("old.example", 10);
     let before = traefiks_file(&[old]);
     write_private(&storage, &before);
-    let room = Room::start(authority.settings(&storage), None, &authority.web.table);
-    let first = room.certificates();
+    let acme_run = RunningAcme::start(authority.settings(&storage), None, &authority.web.table);
+    let first = acme_run.certificates();
     assert!(first[0].covers("old.example"), "the old certificate is in use meanwhile");
     // The name may no longer be wanted: the providers have not reported yet.
-    room.assert_quiet();
-    room.wants(DesiredCertificates::default());
-    let renewed = room.certificates();
-    assert_eq!(room.obtained(), ["old.example"]);
+    acme_run.assert_quiet();
+    acme_run.wants(DesiredCertificates::default());
+    let renewed = acme_run.certificates();
+    assert_eq!(acme_run.obtained(), ["old.example"]);
     assert_eq!(renewed.len(), 1);
     assert!(renewed[0].not_after_secs > first[0].not_after_secs);
-    room.assert_quiet();
-    room.stop().unwrap();
+    acme_run.assert_quiet();
+    acme_run.stop().unwrap();
     let after = read_json(&storage);
     assert_eq!(after["Account"], before["Account"]);
     assert_eq!(after["Certificates"].as_array().unwrap().len(), 1);
@@ -447,9 +447,9 @@ fn short_lived_certificate_is_renewed_when_due() {
     write_private(&storage, &traefiks_file(&[short]));
     let mut settings = authority.settings(&storage);
     settings.pacing.check_every = Duration::from_secs(3600);
-    let room = Room::start(settings, DesiredCertificates::default(), &authority.web.table);
-    assert_eq!(room.obtained(), ["short.example"]);
-    room.stop().unwrap();
+    let acme_run = RunningAcme::start(settings, DesiredCertificates::default(), &authority.web.table);
+    assert_eq!(acme_run.obtained(), ["short.example"]);
+    acme_run.stop().unwrap();
 }
 
 #[test]
@@ -458,13 +458,13 @@ fn longest_lasting_of_two_entries_is_used_and_listed_first() {
     let storage = folder.path().join("acme.json");
     let entries = [("other.example", 40), ("twice.example", 10), ("twice.example", 60)];
     write_private(&storage, &traefiks_file(&entries.map(|(name, days)| ending_soon(name, days))));
-    let room = Room::start(of_nobody(storage), DesiredCertificates::default(), &Arc::default());
-    let published = room.certificates();
+    let acme_run = RunningAcme::start(without_authority(storage), DesiredCertificates::default(), &Arc::default());
+    let published = acme_run.certificates();
     let covers = |name: &str| published.iter().map(|certificate| certificate.covers(name)).collect::<Vec<_>>();
     assert_eq!([covers("twice.example"), covers("other.example")], [[true, false], [false, true]]);
     // Neither certificate is due: an order would fail at once.
-    room.assert_quiet();
-    room.stop().unwrap();
+    acme_run.assert_quiet();
+    acme_run.stop().unwrap();
 }
 
 #[test]
@@ -473,11 +473,11 @@ fn failing_name_is_logged_and_retried_without_harming_others() {
     let storage = authority.path("acme.json");
     authority.web.blocked.lock().unwrap().insert("bad.example".into());
     let wanted = want(&[&["bad.example", "half.example"], &["good.example"], &["*.wild.example"]]);
-    let room = Room::start(authority.settings(&storage), wanted, &authority.web.table);
-    let (names, reason, _, retry_in) = room.failed();
+    let acme_run = RunningAcme::start(authority.settings(&storage), wanted, &authority.web.table);
+    let (names, reason, _, retry_in) = acme_run.failed();
     assert_eq!((names, retry_in), (vec!["*.wild.example".to_owned()], None));
     assert!(reason.contains("DNS challenge"), "{reason}");
-    room.wait("one success and two failures", |event| {
+    acme_run.wait("one success and two failures", |event| {
         match event {
             AcmeEvent::Obtained { names } => assert_eq!(names, ["good.example"]),
             AcmeEvent::Failed { names, reason, failures, retry_in } => {
@@ -493,35 +493,35 @@ fn failing_name_is_logged_and_retried_without_harming_others() {
     let is_there = read_json(&storage)["Certificates"][0]["Domain"]["Main"] == "good.example";
     assert!(is_there, "the good name has no certificate yet");
     authority.web.blocked.lock().unwrap().clear();
-    assert_eq!(room.obtained(), ["bad.example", "half.example"]);
+    assert_eq!(acme_run.obtained(), ["bad.example", "half.example"]);
     assert!(authority.web.table.load().is_empty());
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
 }
 
 #[test]
 fn unknown_account_is_registered_again() {
     let Some(mut authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
-    let room = Room::start(authority.settings(&storage), want(&[&["a.example"]]), &authority.web.table);
-    assert_eq!(room.obtained(), ["a.example"]);
+    let acme_run = RunningAcme::start(authority.settings(&storage), want(&[&["a.example"]]), &authority.web.table);
+    assert_eq!(acme_run.obtained(), ["a.example"]);
     let account = read_json(&storage)["RingwayAccount"].clone();
     authority.restart();
-    room.wants(want(&[&["b.example"]]));
-    assert_eq!(room.failed().0, ["b.example"]);
-    assert_eq!(room.obtained(), ["b.example"]);
+    acme_run.wants(want(&[&["b.example"]]));
+    assert_eq!(acme_run.failed().0, ["b.example"]);
+    assert_eq!(acme_run.obtained(), ["b.example"]);
     assert_ne!(read_json(&storage)["RingwayAccount"], account);
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
 }
 
 #[test]
 fn untrusted_acme_server_is_refused() {
     let Some(authority) = Authority::start() else { return };
     let settings = AcmeSettings { trust: AcmeRoots::System, ..authority.settings(&authority.path("acme.json")) };
-    let room = Room::start(settings, want(&[&["a.example"]]), &authority.web.table);
-    let (_, reason, ..) = room.failed();
+    let acme_run = RunningAcme::start(settings, want(&[&["a.example"]]), &authority.web.table);
+    let (_, reason, ..) = acme_run.failed();
     assert!(reason.contains("certificate"), "{reason}");
     assert_eq!(authority.orders(), 0);
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
 }
 
 #[test]
@@ -530,8 +530,8 @@ fn acme_json_open_to_others_disables_acme() {
     let storage = folder.path().join("acme.json");
     fs::write(&storage, "{}").unwrap();
     fs::set_permissions(&storage, fs::Permissions::from_mode(0o644)).unwrap();
-    let room = Room::start(of_nobody(storage), want(&[&["a.example"]]), &Arc::default());
-    let message = room.stop().unwrap_err();
+    let acme_run = RunningAcme::start(without_authority(storage), want(&[&["a.example"]]), &Arc::default());
+    let message = acme_run.stop().unwrap_err();
     assert!(message.starts_with("permissions 644 for ") && message.ends_with("too open, please use 600"), "{message}");
 }
 

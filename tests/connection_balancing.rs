@@ -16,7 +16,7 @@ use ringway::net::socket;
 use ringway::worker::{WorkerShared, spawn};
 
 const DRIVERS: [DriverPreference; 2] = [DriverPreference::IoUring, DriverPreference::Epoll];
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// Workers that serve one address; like their threads they live as long as the process.
 struct Proxy {
@@ -52,7 +52,7 @@ impl Proxy {
 
     /// The number of connections of each worker, once all `count` are served.
     fn spread(&self, count: usize) -> Vec<usize> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         loop {
             let spread: Vec<usize> =
                 self.shared.worker_status.iter().map(|worker_status| worker_status.active.load(Relaxed)).collect();

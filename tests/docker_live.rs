@@ -24,7 +24,7 @@ mod swarm;
 #[path = "docker_live/table.rs"]
 mod table;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// Well below the time that a slow container takes to stop.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// The image with the test program; each case has its own tag for it.
@@ -88,7 +88,7 @@ fn engine_answers() -> bool {
     }
 }
 
-/// One test's containers, networks and images, removed at its end.
+/// Containers, networks and images of one test, removed at its end.
 struct Case {
     tag: String,
     created: Mutex<Vec<[String; 2]>>,
@@ -183,7 +183,7 @@ async fn until(
 ) -> ProviderUpdate {
     let started = Instant::now();
     let mut last = None;
-    while let Ok(update) = timeout(PATIENCE.saturating_sub(started.elapsed()), updates.recv()).await {
+    while let Ok(update) = timeout(TIME_LIMIT.saturating_sub(started.elapsed()), updates.recv()).await {
         let update = update.expect("the provider ended");
         if wanted(&update) {
             tell(&format!("the provider's update with {what}"), started);
@@ -358,7 +358,7 @@ async fn watch_disabled_lists_once() {
     case.start("c", &[], IMAGE, &[]);
     let mut updates = follow(DockerProviderSettings { watch: false, ..case.settings() });
     until(&mut updates, "the container", serves(&case.backend("c"))).await;
-    let end = timeout(PATIENCE, updates.recv()).await.expect("the provider must end");
+    let end = timeout(TIME_LIMIT, updates.recv()).await.expect("the provider must end");
     assert!(end.is_none());
 }
 
@@ -481,5 +481,5 @@ async fn provider_without_socket_stops_with_its_receiver() {
     let provider = tokio::spawn(run(settings, send));
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(receive);
-    timeout(PATIENCE, provider).await.expect("the provider must notice that nobody listens").unwrap();
+    timeout(TIME_LIMIT, provider).await.expect("the provider must notice that its receiver is dropped").unwrap();
 }

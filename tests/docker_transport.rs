@@ -18,7 +18,7 @@ use tokio::time::timeout;
 #[path = "docker_transport/events.rs"]
 mod events;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 const INSPECTED: &str = r#"{"Id":"c1","Name":"/web","State":{"Running":true},"Config":{"Labels":{}},
     "NetworkSettings":{"Ports":{"80/tcp":null},"Networks":{"net":{"NetworkID":"n1","IPAddress":"10.1.2.3"}}}}"#;
@@ -99,7 +99,7 @@ fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<ProviderUpdate>
 }
 
 async fn first_urls(updates: &mut UnboundedReceiver<ProviderUpdate>) -> Vec<String> {
-    let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
+    let update = timeout(TIME_LIMIT, updates.recv()).await.expect("an update").expect("a running provider");
     let backends = update.dynamic.backends.values();
     backends.flat_map(|backend| backend.servers.values().map(|server| server.url.clone())).collect()
 }
@@ -127,7 +127,7 @@ async fn only_the_latest_exited_containers_are_inspected() {
     let (port, seen) = engine(None);
     let grace = Duration::from_secs(300);
     let mut updates = follow(DockerProviderSettings { unavailable_grace: grace, ..settings(port) });
-    let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
+    let update = timeout(TIME_LIMIT, updates.recv()).await.expect("an update").expect("a running provider");
     assert_eq!(update.dynamic.frontends.len(), 1, "the grace of the others is over");
     let seen = seen.lock().unwrap();
     let asked = |id: &str| seen.iter().any(|line| line.contains(&format!("/containers/{id}/json")));

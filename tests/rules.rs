@@ -172,8 +172,8 @@ fn verdict(case: &Case) -> Result<(), String> {
     }
 }
 
-/// Checks the reading of the recording itself: the recorded decoded path must be the decoded recorded request URI. After a strip by template
-/// the URI got its leading slash but the path did not.
+/// Checks the reading of the recording itself: the recorded decoded path must be the decoded recorded request URI. After a strip by
+/// template the URI got its leading slash but the path did not.
 fn same_path(request_uri: &str, path: &str) -> Result<(), String> {
     let raw = request_uri.split('?').next().unwrap_or_default();
     let mut decoded = Vec::new();

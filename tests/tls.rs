@@ -78,8 +78,8 @@ impl Pair {
         Pair { client, server, piece: usize::MAX, at_client: Vec::new(), at_server: Vec::new() }
     }
 
-    /// Carries bytes in both directions until neither side has any left. The first failure ends it: returns the failing side, and the alert in
-    /// its output.
+    /// Carries bytes in both directions until neither side has any left. The first failure ends it: returns the failing side, and the alert
+    /// in its output.
     fn talk(&mut self) -> Result<(), (&'static str, String, Option<u8>)> {
         while self.client.wants_write() || self.server.wants_write() {
             carry(&mut self.client, &mut self.server, &mut self.at_server, self.piece)

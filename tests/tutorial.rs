@@ -1,8 +1,8 @@
 //! The tutorial: a Docker host as the Traefik 1.7 guides set it up, with only the image's name changed.
 //!
 //! A real engine, real containers and a real ACME server (pebble). Three services run on a shared and on an internal network: a blog and a
-//! database front end that are to be reachable, and a database that is not. The proxy runs as in the guides: one `docker run` with a mounted
-//! socket, a mounted `traefik.toml`, and a mounted, empty `acme.json`.
+//! database front end that are to be reachable, and a database that is not. The proxy runs as in the guides: one `docker run` with a
+//! mounted socket, a mounted `traefik.toml`, and a mounted, empty `acme.json`.
 
 mod support;
 
@@ -128,11 +128,11 @@ impl Host {
         [&self.blog, &self.adminer, &self.monitor]
     }
 
-    /// The tutorial's `docker run`. Published ports are random, as 80 and 443 may be in use here, and the trust in the test's ACME server is
-    /// added; the rest is the tutorial's own line.
+    /// The tutorial's `docker run`. Published ports are random, as 80 and 443 may be in use here, and the trust in the test's ACME server
+    /// is added; the rest is the tutorial's own line.
     fn start_proxy(&mut self) {
-        // The first container of a new network gets the address after the gateway's. The ACME server has to know this address before the proxy
-        // starts, because a refused validation is not retried by itself.
+        // The first container of a new network gets the address after the gateway's. The ACME server has to know this address before the
+        // proxy starts, because a refused validation is not retried by itself.
         let gateway: Ipv4Addr = self.engine.gateway(&self.web).parse().expect("the gateway's address");
         let expected = Ipv4Addr::from(u32::from(gateway) + 1).to_string();
         self.pebble.resolve_to(&expected);

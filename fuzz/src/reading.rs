@@ -42,7 +42,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// What follows the parsed messages.
+/// The state of the stream after the parsed messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
     Nothing,

@@ -37,7 +37,7 @@ pub enum Fault {
     Unreachable,
 }
 
-/// What happens between two segments.
+/// The pause between two segments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Pause {
     #[default]

@@ -24,7 +24,8 @@ fuzz_target!(|wire: &[u8]| {
     assert_eq!(decode(BodyFraming::Chunked, &sent, sent.len()), Ok(expected));
 });
 
-/// Decodes a body that the decoder has accepted: sizes by httparse, trailers as lines. Returns the payload and the offset of the body's end.
+/// Decodes a body that the decoder has accepted: sizes by httparse, trailers as lines. Returns the payload and the offset of the body's
+/// end.
 fn second_reading(wire: &[u8]) -> (Vec<u8>, usize) {
     let (mut data, mut at) = (Vec::new(), 0);
     loop {

@@ -107,7 +107,8 @@ fn carries(request: &Request, ask: &Request) -> bool {
     request.method == ask.method && same_target && same_body
 }
 
-/// Checks the client's responses: at most one final response for each request, in order; a successful whole response comes whole from a server.
+/// Checks the client's responses: at most one final response for each request, in order; a successful whole response comes whole from a
+/// server.
 fn check_answers(client: &Link<Client>, asked: &[Request], rest: Rest, answered: &[Answer]) {
     let received = client.received.escape_ascii();
     let mut methods: Vec<&[u8]> = asked.iter().map(|request| &*request.method).collect();

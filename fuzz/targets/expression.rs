@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(expression.holds(&|_| true) && !expression.holds(&|_| false));
         }
         Err(invalid) => {
-            assert!(invalid.at <= text.len(), "the trouble lies outside the text");
+            assert!(invalid.at <= text.len(), "the error position is outside the text");
             assert!(BreakerState::new(&text).is_err());
         }
     }

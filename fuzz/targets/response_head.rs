@@ -1,4 +1,5 @@
-//! Response heads: the result is the same when cut anywhere, httparse agrees on accepted heads, and the head sent to the client parses back.
+//! Response heads: the result is the same when cut anywhere, httparse agrees on accepted heads, and the head sent to the client parses
+//! back.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

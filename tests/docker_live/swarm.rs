@@ -73,7 +73,7 @@ impl Drop for Swarm {
         // Leaving removes the tasks' containers and the network; after that the image is unused.
         let _ = docker(&["swarm", "leave", "--force"]);
         let filter = format!("ancestor={}", self.case.name(IMAGE));
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         while docker(&["ps", "-aq", "--filter", &filter]).is_ok_and(|left| !left.is_empty()) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(200));
         }

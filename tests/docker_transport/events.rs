@@ -12,7 +12,7 @@ use ringway::control::update::ProviderUpdate;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use super::{PATIENCE, follow, settings};
+use super::{TIME_LIMIT, follow, settings};
 
 /// Far below any time-out and back-off of the provider.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const SECOND: &str = "http://10.1.2.2:80";
 const THIRD: &str = "http://10.1.2.3:80";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Mood {
+enum Behaviour {
     Answers,
     Hangs,
     Fails,
@@ -29,9 +29,9 @@ enum Mood {
 
 /// An Engine with two containers, c1 and c2, whose behaviour the test sets.
 struct Script {
-    mood: Mutex<Mood>,
+    behaviour: Mutex<Behaviour>,
     /// The behaviour for c1 alone; there is a third container, c3, while the Engine does not respond for c1.
-    first: Mutex<Mood>,
+    first: Mutex<Behaviour>,
     /// c1 has been started after all its events so far.
     first_is_new: AtomicBool,
     events: Mutex<Vec<String>>,
@@ -45,8 +45,8 @@ impl Script {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let script = Arc::new(Script {
-            mood: Mutex::new(Mood::Answers),
-            first: Mutex::new(Mood::Answers),
+            behaviour: Mutex::new(Behaviour::Answers),
+            first: Mutex::new(Behaviour::Answers),
             first_is_new: AtomicBool::default(),
             events: Mutex::default(),
             broken: AtomicUsize::default(),
@@ -74,15 +74,17 @@ impl Script {
             *self.listings.lock().unwrap() += 1;
         }
         let first = || *self.first.lock().unwrap();
-        let is_held = || path == "/containers/c1/json" && first() == Mood::Hangs;
-        while *self.mood.lock().unwrap() == Mood::Hangs || is_held() {
+        let is_held = || path == "/containers/c1/json" && first() == Behaviour::Hangs;
+        while *self.behaviour.lock().unwrap() == Behaviour::Hangs || is_held() {
             thread::sleep(Duration::from_millis(5));
         }
         let body = match path {
             "/version" => r#"{"ApiVersion":"1.41"}"#.to_owned(),
-            _ if *self.mood.lock().unwrap() == Mood::Fails => String::new(),
-            "/containers/c1/json" if first() == Mood::Fails => String::new(),
-            "/containers/json" if first() != Mood::Answers => r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned(),
+            _ if *self.behaviour.lock().unwrap() == Behaviour::Fails => String::new(),
+            "/containers/c1/json" if first() == Behaviour::Fails => String::new(),
+            "/containers/json" if first() != Behaviour::Answers => {
+                r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned()
+            }
             "/containers/json" => r#"[{"Id":"c1"},{"Id":"c2"}]"#.to_owned(),
             "/containers/c1/json" => inspected('1', self.first_is_new.load(SeqCst)),
             "/containers/c2/json" => inspected('2', false),
@@ -120,12 +122,12 @@ impl Script {
         ));
     }
 
-    fn be(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+    fn be(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
     }
 
-    fn be_for_first(&self, mood: Mood) {
-        *self.first.lock().unwrap() = mood;
+    fn be_for_first(&self, behaviour: Behaviour) {
+        *self.first.lock().unwrap() = behaviour;
     }
 
     /// Breaks the event stream and clears the events.
@@ -139,7 +141,7 @@ impl Script {
     async fn await_listing(&self) {
         let before = *self.listings.lock().unwrap();
         self.happen("rename", "c2", Duration::ZERO);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         while *self.listings.lock().unwrap() == before {
             assert!(Instant::now() < end, "no listing");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -183,49 +185,50 @@ async fn stopped_container_is_removed_while_a_listing_hangs() {
     {
         let (port, script) = Script::start();
         let mut updates = follow(settings(port));
-        until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
-        script.be(Mood::Hangs);
+        until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
+        script.be(Behaviour::Hangs);
         script.await_listing().await;
         script.happen(action, "c1", Duration::ZERO);
         until(&mut updates, &[SECOND], AT_ONCE, action).await;
-        script.be(Mood::Answers);
-        // The listing that hung began before the event; the next one has the new state. A container that got a stop signal still runs, and is removed.
-        let update = timeout(PATIENCE, updates.recv()).await.expect("the listing that hung").expect("a provider");
+        script.be(Behaviour::Answers);
+        // The listing that hung began before the event; the next one has the new state. A container that got a stop signal still runs, and
+        // is removed.
+        let update = timeout(TIME_LIMIT, updates.recv()).await.expect("the listing that hung").expect("a provider");
         assert_eq!(urls(&update), [SECOND], "{action}");
         let then = if comes_back { &[FIRST, SECOND][..] } else { &[SECOND][..] };
-        until(&mut updates, then, PATIENCE, action).await;
+        until(&mut updates, then, TIME_LIMIT, action).await;
     }
 }
 
 /// An Engine does not respond for a container while it starts it or removes its network, which takes many seconds on a busy host.
 #[tokio::test]
 async fn unresponsive_inspect_does_not_delay_other_containers() {
-    for mood in [Mood::Hangs, Mood::Fails] {
+    for behaviour in [Behaviour::Hangs, Behaviour::Fails] {
         let (port, script) = Script::start();
         let mut updates = follow(settings(port));
-        until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
-        script.be_for_first(mood);
+        until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
+        script.be_for_first(behaviour);
         script.happen("start", "c3", Duration::ZERO);
-        until(&mut updates, &[FIRST, SECOND, THIRD], PATIENCE, "the first one stays as it was").await;
+        until(&mut updates, &[FIRST, SECOND, THIRD], TIME_LIMIT, "the first one stays as it was").await;
         script.happen("die", "c1", Duration::ZERO);
-        until(&mut updates, &[SECOND, THIRD], PATIENCE, "an event counts all the same").await;
-        let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
+        until(&mut updates, &[SECOND, THIRD], TIME_LIMIT, "an event counts all the same").await;
+        let after_a_listing = timeout(TIME_LIMIT, updates.recv()).await.expect("a listing").expect("a provider");
         assert_eq!(urls(&after_a_listing), [SECOND, THIRD], "a listing without an answer brings nothing back");
-        script.be_for_first(Mood::Answers);
+        script.be_for_first(Behaviour::Answers);
         script.happen("start", "c1", Duration::ZERO);
-        until(&mut updates, &[FIRST, SECOND], PATIENCE, "there is an answer again").await;
+        until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "there is an answer again").await;
     }
 }
 
 #[tokio::test]
 async fn unresponsive_inspect_without_watch_delays_no_other() {
     let (port, script) = Script::start();
-    script.be_for_first(Mood::Hangs);
+    script.be_for_first(Behaviour::Hangs);
     let request_timeout = Duration::from_secs(5);
     let mut updates = follow(DockerProviderSettings { watch: false, request_timeout, ..settings(port) });
-    until(&mut updates, &[SECOND, THIRD], 3 * PATIENCE, "the others").await;
-    script.be_for_first(Mood::Answers);
-    until(&mut updates, &[FIRST, SECOND], 3 * PATIENCE, "it is asked for again").await;
+    until(&mut updates, &[SECOND, THIRD], 3 * TIME_LIMIT, "the others").await;
+    script.be_for_first(Behaviour::Answers);
+    until(&mut updates, &[FIRST, SECOND], 3 * TIME_LIMIT, "it is asked for again").await;
 }
 
 /// A break of the event stream says nothing about a container, and the kill is too long ago to be sent again.
@@ -233,23 +236,23 @@ async fn unresponsive_inspect_without_watch_delays_no_other() {
 async fn slow_stop_stays_removed_over_reconnects_until_restart() {
     let (port, script) = Script::start();
     let mut updates = follow(settings(port));
-    until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
+    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
     script.happen("kill", "c1", Duration::from_secs(60));
-    until(&mut updates, &[SECOND], PATIENCE, "its stop time-out is longer").await;
+    until(&mut updates, &[SECOND], TIME_LIMIT, "its stop time-out is longer").await;
     script.lose_events();
-    let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
+    let after_a_listing = timeout(TIME_LIMIT, updates.recv()).await.expect("a listing").expect("a provider");
     assert_eq!(urls(&after_a_listing), [SECOND], "it still stops");
     script.first_is_new.store(true, SeqCst);
     script.happen("rename", "c2", Duration::ZERO);
-    until(&mut updates, &[FIRST, SECOND], PATIENCE, "it has been started meanwhile").await;
+    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "it has been started meanwhile").await;
 }
 
 #[tokio::test]
 async fn stopped_container_stays_removed_while_listings_fail() {
     let (port, script) = Script::start();
     let mut updates = follow(settings(port));
-    until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
-    script.be(Mood::Fails);
+    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
+    script.be(Behaviour::Fails);
     script.happen("kill", "c1", Duration::ZERO);
     until(&mut updates, &[SECOND], AT_ONCE, "the listing fails afterwards").await;
     script.await_listing().await;
@@ -265,7 +268,7 @@ async fn events_before_the_connection_remove_nothing() {
         script.happen(action, "c1", Duration::from_secs(9));
     }
     let mut updates = follow(settings(port));
-    let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
+    let update = timeout(TIME_LIMIT, updates.recv()).await.expect("an update").expect("a running provider");
     assert_eq!(urls(&update), [FIRST, SECOND]);
     // Events that were sent after the first listing began cause one more listing; no update may have fewer servers.
     while let Ok(update) = timeout(Duration::from_millis(300), updates.recv()).await {

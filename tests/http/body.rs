@@ -6,10 +6,10 @@ use ringway::http::h1::body::{CHUNK_END, Decoder, LAST_CHUNK, chunk_prefix, last
 use ringway::http::{BodyFraming, InvalidBody, Violation};
 
 /// Payload, trailers, and bytes consumed.
-pub type Outcome = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;
+pub type DecodeResult = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;
 
 /// Feeds the segments; each until it is consumed or the body is done. The end of the input is the end of the connection.
-pub fn feed<'a>(body: BodyFraming, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+pub fn feed<'a>(body: BodyFraming, pieces: impl IntoIterator<Item = &'a [u8]>) -> DecodeResult {
     let mut decoder = Decoder::new(body);
     let (mut payload, mut total) = (Vec::new(), 0);
     for mut piece in pieces {
@@ -30,7 +30,7 @@ pub fn feed<'a>(body: BodyFraming, pieces: impl IntoIterator<Item = &'a [u8]>) -
 }
 
 /// Decodes whole, byte by byte and cut at every position: all results must agree.
-pub fn decode(body: BodyFraming, bytes: &[u8]) -> Outcome {
+pub fn decode(body: BodyFraming, bytes: &[u8]) -> DecodeResult {
     let whole = feed(body, [bytes]);
     assert_eq!(feed(body, bytes.chunks(1)), whole, "byte by byte: {}", bytes.escape_ascii());
     for cut in 0..=bytes.len() {

@@ -6,7 +6,7 @@ use ringway::http::{BodyFraming, KnownField, RejectedRequest, RequestHead, Versi
 
 /// Parses whole, byte by byte and cut once at every position: all results must agree, and no proper prefix of a head may be complete.
 pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedRequest> {
-    let whole = outcome(bytes, limits);
+    let whole = parse_once(bytes, limits);
     let mut head = RequestHead::default();
     let mut dripped = Ok(None);
     for end in 0..=bytes.len() {
@@ -24,7 +24,7 @@ pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedR
     }
     assert_eq!(whole, dripped, "whole and dripped differ: {}", bytes.escape_ascii());
     for cut in 0..bytes.len() {
-        let first = outcome(&bytes[..cut], limits);
+        let first = parse_once(&bytes[..cut], limits);
         match first {
             Ok(None) => {}
             decided => assert_eq!(decided, whole, "cut at {cut}: {}", bytes.escape_ascii()),
@@ -33,7 +33,7 @@ pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedR
     whole.map(|head| head.unwrap_or_else(|| panic!("never complete: {}", bytes.escape_ascii())))
 }
 
-fn outcome(bytes: &[u8], limits: &HeadLimits) -> Result<Option<RequestHead>, RejectedRequest> {
+fn parse_once(bytes: &[u8], limits: &HeadLimits) -> Result<Option<RequestHead>, RejectedRequest> {
     let mut head = RequestHead::default();
     Ok(match parse_request(bytes, limits, &mut head)? {
         ParseProgress::Complete => Some(head),
@@ -257,7 +257,7 @@ fn dripping_head_is_parsed_only_twice() {
         format!("GET / HTTP/1.1\r\nHost: a\n{fields}\n"),
     ] {
         let (mut head, mut parses, mut decided) = (RequestHead::default(), 0, 0);
-        let whole = outcome(text.as_bytes(), &HeadLimits::default());
+        let whole = parse_once(text.as_bytes(), &HeadLimits::default());
         for len in 1..=text.len() {
             let bytes = &text.as_bytes()[..len];
             if len > 1 && head_end(bytes, len - 1).is_none() {

@@ -14,15 +14,15 @@ use crate::support::ringway::{DRIVERS, Ringway, Setup};
 use crate::support::{run, tool_or_skip, wait_for};
 
 /// Longer than any step takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Checks that the process exits with 0, that no process has taken over, and that none accepts connections.
 fn ends_without_a_successor(driver: &str, proxy: &mut Ringway) {
-    assert_eq!(proxy.wait(PATIENCE).code(), Some(0), "{driver}: {}", proxy.log());
+    assert_eq!(proxy.wait(TIME_LIMIT).code(), Some(0), "{driver}: {}", proxy.log());
     let left = proxy.log().contains("has taken over").then(|| proxy.successor(1));
     assert!(left.is_none(), "{driver}: {}", proxy.log());
     let outcome = TcpStream::connect(("127.0.0.1", proxy.http));
-    assert!(outcome.is_err(), "{driver}: somebody still listens: {}", proxy.log());
+    assert!(outcome.is_err(), "{driver}: a process still accepts: {}", proxy.log());
 }
 
 #[test]
@@ -39,14 +39,14 @@ fn sigterm_during_handover_stops_the_starting_successor() {
         let config = fs::read_to_string(&file).expect("the file").replace("[file]\n", &table);
         fs::write(&file, config).expect("written");
         proxy.signal("USR2");
-        let (mut asked, _) = wait_for("the successor asks", PATIENCE, || engine.accept().map_err(|e| e.to_string()));
+        let (mut asked, _) = wait_for("the successor asks", TIME_LIMIT, || engine.accept().map_err(|e| e.to_string()));
         proxy.signal("TERM");
         ends_without_a_successor(driver, &mut proxy);
         // Without the signal the successor would give up after ten seconds, with this message.
         assert!(!proxy.log().contains("hand-over refused"), "{driver}: {}", proxy.log());
         assert!(proxy.log().contains("hand-over cancelled by a shutdown signal"), "{driver}: {}", proxy.log());
         asked.set_nonblocking(false).expect("set");
-        asked.set_read_timeout(Some(PATIENCE)).expect("set");
+        asked.set_read_timeout(Some(TIME_LIMIT)).expect("set");
         asked.read_to_end(&mut Vec::new()).expect("its connection ends with the successor");
     }
 }
@@ -125,7 +125,7 @@ fn notified_init_follows_the_successor() {
         let setup = under_an_init(driver, &origin);
         let place = setup.folder.path().join("notify");
         let notify = UnixDatagram::bind(&place).expect("a socket");
-        notify.set_read_timeout(Some(PATIENCE)).expect("set");
+        notify.set_read_timeout(Some(TIME_LIMIT)).expect("set");
         let proxy = setup.env("NOTIFY_SOCKET", place.display()).start();
         let mut said = [0; 256];
         let first = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("it says that it serves");

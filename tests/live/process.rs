@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::origin::Origin;
-use crate::support::ringway::{DRIVERS, Ringway, Setup, outcome, ringway};
+use crate::support::ringway::{DRIVERS, Ringway, Setup, ringway, run_with_config};
 use crate::support::wait_for;
 
 const CONFIG: &str = r#"
@@ -166,16 +166,16 @@ fn restart_after_sigkill_serves_on_the_same_ports() {
 
 #[test]
 fn start_errors_name_the_cause_and_the_remedy() {
-    let (code, text) = outcome(&[], "[entryPoints\nhttp = 1\n");
+    let (code, text) = run_with_config(&[], "[entryPoints\nhttp = 1\n");
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("ringway.toml") && text.contains(":1"), "{text}");
-    let (code, text) = outcome(&["check"], "[entryPoints.http]\nadress = \":80\"\n");
+    let (code, text) = run_with_config(&["check"], "[entryPoints.http]\nadress = \":80\"\n");
     assert!(text.contains("adress") && text.contains("address"), "{code:?} {text}");
-    let (code, text) = outcome(&["check"], "[entryPoints.http]\naddress = \":80\"\n");
+    let (code, text) = run_with_config(&["check"], "[entryPoints.http]\naddress = \":80\"\n");
     assert_eq!(code, Some(0), "{text}");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
-    let (code, text) = outcome(&[], &format!("[entryPoints.http]\naddress = \"{address}\"\n"));
+    let (code, text) = run_with_config(&[], &format!("[entryPoints.http]\naddress = \"{address}\"\n"));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&address.to_string()) && text.contains("in use"), "{text}");
 }

@@ -49,7 +49,7 @@ usersFile = "@dir@/users"
 "#;
 
 /// Two polls of the files, five seconds apart, and a margin for a slow machine.
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIME_LIMIT: Duration = Duration::from_secs(40);
 
 fn start(driver: &str, origin: &Origin) -> Ringway {
     let setup = Setup::new(driver, CONFIG);
@@ -72,7 +72,7 @@ fn user(name: &str) -> String {
 }
 
 /// The fingerprint of the certificate that the proxy presents for a server name.
-fn shown(proxy: &Ringway, name: &str) -> String {
+fn presented(proxy: &Ringway, name: &str) -> String {
     let address = format!("127.0.0.1:{}", proxy.https);
     let shell = format!(
         "echo | timeout 10 openssl s_client -connect {address} -servername {name} | openssl x509 -noout -fingerprint"
@@ -81,14 +81,14 @@ fn shown(proxy: &Ringway, name: &str) -> String {
 }
 
 /// The fingerprint of the certificate in a file.
-fn lying(proxy: &Ringway, file: &str) -> String {
+fn stored(proxy: &Ringway, file: &str) -> String {
     let path = proxy.file(file).display().to_string();
     stdout_of("openssl", &["x509", "-noout", "-fingerprint", "-in", &path]).trim().to_owned()
 }
 
-fn await_shown(proxy: &Ringway, name: &str, fingerprint: &str) {
-    wait_for(&format!("{fingerprint} for {name}"), PATIENCE, || {
-        let now = shown(proxy, name);
+fn await_presented(proxy: &Ringway, name: &str, fingerprint: &str) {
+    wait_for(&format!("{fingerprint} for {name}"), TIME_LIMIT, || {
+        let now = presented(proxy, name);
         if now == fingerprint { Ok(()) } else { Err(format!("{now}: {}", proxy.log())) }
     });
 }
@@ -96,7 +96,7 @@ fn await_shown(proxy: &Ringway, name: &str, fingerprint: &str) {
 /// Waits until the proxy presents the certificates of all three files.
 fn await_renewed(proxy: &Ringway) {
     for (file, name) in CERTIFICATES {
-        await_shown(proxy, name, &lying(proxy, &format!("{file}.pem")));
+        await_presented(proxy, name, &stored(proxy, &format!("{file}.pem")));
     }
 }
 
@@ -106,7 +106,7 @@ fn await_statuses(proxy: &Ringway, wanted: [(&str, &str); 2]) {
         let credentials = format!("{name}:secret");
         proxy.curl(&["-o", "/dev/null", "-w", "%{http_code}", "-u", &credentials, &proxy.url("/auth")])
     };
-    wait_for(&format!("{wanted:?}"), PATIENCE, || {
+    wait_for(&format!("{wanted:?}"), TIME_LIMIT, || {
         let got = wanted.map(|(name, _)| status(name));
         if got == wanted.map(|(_, status)| status.to_owned()) {
             Ok(())
@@ -127,24 +127,24 @@ fn renewed_and_broken(driver: &str) {
     await_renewed(&proxy);
     await_statuses(&proxy, [("ann", "401"), ("bob", "200")]);
 
-    let before = CERTIFICATES.map(|(_, name)| shown(&proxy, name));
+    let before = CERTIFICATES.map(|(_, name)| presented(&proxy, name));
     let already = proxy.log().len();
     fs::write(proxy.file("one.pem"), "half a certif").expect("written");
     fs::remove_file(proxy.file("two.key")).expect("removed");
     fs::remove_file(proxy.file("users")).expect("removed");
-    wait_for("all are said", PATIENCE, || {
+    wait_for("all failures are logged", TIME_LIMIT, || {
         let log = proxy.log().split_off(already);
         let stays = "keeping the previous certificate";
         let said = [
             ("entry point https: certificate:", stays),
             ("[[tls]]: certificate:", stays),
-            ("usersFile", "lets nobody in"),
+            ("usersFile", "no user of its usersFile can log in"),
         ];
-        let is_said =
+        let is_logged =
             |(place, outcome): &(&str, &str)| log.lines().any(|line| line.contains(place) && line.contains(outcome));
-        if said.iter().all(is_said) { Ok(()) } else { Err(log) }
+        if said.iter().all(is_logged) { Ok(()) } else { Err(log) }
     });
-    assert_eq!(CERTIFICATES.map(|(_, name)| shown(&proxy, name)), before, "{driver}");
+    assert_eq!(CERTIFICATES.map(|(_, name)| presented(&proxy, name)), before, "{driver}");
     // The other frontend would serve the request to every client.
     await_statuses(&proxy, [("ann", "401"), ("bob", "401")]);
 

@@ -50,7 +50,7 @@ fn early_request_waits_for_the_first_routes() {
         assert!(waits, "{driver}: answered before there were routes: {early:?}");
         client.set_read_timeout(Some(Duration::from_secs(15))).expect("set");
         let routes = ROUTES.replace("@origin@", &origin.address.to_string());
-        fs::write(proxy.file("routes.toml"), routes).expect("somebody reads the pipe");
+        fs::write(proxy.file("routes.toml"), routes).expect("the process reads the pipe");
         let mut got = String::new();
         client.read_to_string(&mut got).expect("an answer");
         assert!(got.starts_with("HTTP/1.1 200 "), "{driver}: {got}\n{}", proxy.log());

@@ -118,7 +118,7 @@ fn tls_selects_certificate_and_version_and_resumes() {
             assert!(text.contains("subject=CN = one.example") || text.contains("subject=CN=one.example"), "{text}");
         }
         let unknown = handshake(&["-servername", "two.example"]);
-        assert!(unknown.contains("one.example"), "the first certificate stands in for names without one: {unknown}");
+        assert!(unknown.contains("one.example"), "names without a certificate get the first one: {unknown}");
         let generated = handshake_with(&bare, &["-servername", "two.example"]);
         assert!(generated.contains("TRAEFIK DEFAULT CERT"), "{generated}");
         assert!(!handshake(&["-tls1_1"]).contains("Cipher is ECDHE"));
@@ -179,7 +179,7 @@ fn client_that_does_not_read_pauses_the_origin() {
         let grown = proxy.resident_kib().saturating_sub(before);
         assert!(grown < 32 << 10, "{driver}: {grown} KiB for eight clients that do not read");
         let mut byte = [0; 4096];
-        assert!(clients[0].read(&mut byte).is_ok_and(|n| n > 0), "and it goes on when they do");
+        assert!(clients[0].read(&mut byte).is_ok_and(|n| n > 0), "the response continues when the client reads");
     }
 }
 

@@ -39,7 +39,7 @@ const EXPECTED_TO_DIFFER: &[(&str, usize, &str)] = &[
     ("TestHeaderRewriter_Rewrite", 5, "a peer without a port: Go's text for an address that a socket cannot have"),
 ];
 
-type Outcome = Result<(), String>;
+type CaseResult = Result<(), String>;
 
 #[test]
 fn unit_tables_of_traefik() {
@@ -73,7 +73,7 @@ fn unit_tables_of_traefik() {
     assert_eq!(ran + differed + skipped, rows.len());
 }
 
-fn run(test: &str, case: &Value) -> Outcome {
+fn run(test: &str, case: &Value) -> CaseResult {
     match test {
         "TestIntegrationShouldNotCompress" => table_middlewares::compress(true),
         "TestIntegrationShouldCompress" => table_middlewares::compress(false),
@@ -108,7 +108,7 @@ fn run(test: &str, case: &Value) -> Outcome {
 }
 
 /// Tables about rules and about compiled configurations.
-fn run_others(test: &str, case: &Value) -> Outcome {
+fn run_others(test: &str, case: &Value) -> CaseResult {
     match test {
         "TestAddPrefix" => table_rules::add_prefix(case),
         "TestReplacePath" => table_rules::replace_path(case),
@@ -138,11 +138,11 @@ fn run_others(test: &str, case: &Value) -> Outcome {
             table_config::domain(main, sans, &serde_json::json!(all))
         }
         "TestMatchDomain" => table_config::certificate_name(case),
-        _ => Err("a table that nobody runs and nobody skips".into()),
+        _ => Err("a table that is neither run nor skipped".into()),
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Outcome {
+fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> CaseResult {
     if got == expected { Ok(()) } else { Err(format!("got {got:?}, expected {expected:?}")) }
 }
 

@@ -53,13 +53,13 @@ fn infos_list_the_selected_fields() {
 #[test]
 fn client_certificate_headers_of_the_client_are_removed() {
     let lines = "GET / HTTP/1.1\nHost: h\nX-Forwarded-Tls-Client-Cert: fake\nX-Forwarded-Tls-Client-Cert-Infos: fake";
-    let mut walk = Walk::new(vec![Middleware::ClientCert(ClientCert { pem: true, infos: None })]);
-    assert!(passes(&walk.send(lines)));
-    assert_eq!(walk.field("x-forwarded-tls-client-cert"), None);
-    walk.certs = vec![certificate()];
-    assert!(passes(&walk.send(lines)));
-    assert!(walk.field("x-forwarded-tls-client-cert").unwrap().starts_with("MII"));
-    assert_eq!(walk.field("x-forwarded-tls-client-cert-infos"), None);
-    walk.certs = vec![b"no certificate".to_vec()];
-    assert!(passes(&walk.send(lines)));
+    let mut run = ChainRun::new(vec![Middleware::ClientCert(ClientCert { pem: true, infos: None })]);
+    assert!(passes(&run.send(lines)));
+    assert_eq!(run.field("x-forwarded-tls-client-cert"), None);
+    run.certs = vec![certificate()];
+    assert!(passes(&run.send(lines)));
+    assert!(run.field("x-forwarded-tls-client-cert").unwrap().starts_with("MII"));
+    assert_eq!(run.field("x-forwarded-tls-client-cert-infos"), None);
+    run.certs = vec![b"no certificate".to_vec()];
+    assert!(passes(&run.send(lines)));
 }

@@ -11,17 +11,17 @@ use crate::support::*;
 const LONG: &str = "Content-Length: 512";
 
 fn plan(request: &str, response: &str) -> (Vec<(String, String)>, CompressionPlan) {
-    let mut walk = Walk::new(vec![Middleware::Compress]);
-    assert!(passes(&walk.send(&format!("{request} / HTTP/1.1\nHost: h").replace("GET,", "GET"))));
-    let (fields, _) = walk.respond(response);
-    (fields, walk.passage.body)
+    let mut run = ChainRun::new(vec![Middleware::Compress]);
+    assert!(passes(&run.send(&format!("{request} / HTTP/1.1\nHost: h").replace("GET,", "GET"))));
+    let (fields, _) = run.respond(response);
+    (fields, run.state.body)
 }
 
 fn plan_with(fields: &str, response: &str) -> (Vec<(String, String)>, CompressionPlan) {
-    let mut walk = Walk::new(vec![Middleware::Compress]);
-    assert!(passes(&walk.send(&format!("GET / HTTP/1.1\nHost: h\n{fields}"))));
-    let (fields, _) = walk.respond(response);
-    (fields, walk.passage.body)
+    let mut run = ChainRun::new(vec![Middleware::Compress]);
+    assert!(passes(&run.send(&format!("GET / HTTP/1.1\nHost: h\n{fields}"))));
+    let (fields, _) = run.respond(response);
+    (fields, run.state.body)
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn unknown_length_waits_for_data_and_events_do_not() {
 
 #[test]
 fn later_response_of_the_same_request_decides_again() {
-    let mut walk = Walk::new(vec![Middleware::Compress]);
-    walk.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
-    walk.respond(&format!("HTTP/1.1 200 OK\n{LONG}"));
-    assert_eq!(walk.passage.body, CompressionPlan::Gzip);
-    walk.respond_local(&mut Reply::text(502, "Bad Gateway"));
-    assert_eq!(walk.passage.body, CompressionPlan::Plain);
+    let mut run = ChainRun::new(vec![Middleware::Compress]);
+    run.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
+    run.respond(&format!("HTTP/1.1 200 OK\n{LONG}"));
+    assert_eq!(run.state.body, CompressionPlan::Gzip);
+    run.respond_local(&mut Reply::text(502, "Bad Gateway"));
+    assert_eq!(run.state.body, CompressionPlan::Plain);
 }
 
 #[test]

@@ -11,9 +11,9 @@ use ringway::middleware::{
     AuthRequest, Chain, ChainProgress, ChainState, Middleware, Now, Request, RequestInfo, Response,
 };
 
-pub struct Walk {
+pub struct ChainRun {
     pub chain: Chain,
-    pub passage: ChainState,
+    pub state: ChainState,
     pub edits: Edits,
     pub peer: IpAddr,
     pub secure: bool,
@@ -34,11 +34,11 @@ pub fn counting(bytes: &mut [u8]) {
     bytes.iter_mut().zip(0u8..).for_each(|(byte, n)| *byte = n);
 }
 
-impl Walk {
+impl ChainRun {
     pub fn new(steps: Vec<Middleware>) -> Self {
-        Walk {
+        ChainRun {
             chain: Chain::new(steps),
-            passage: ChainState::default(),
+            state: ChainState::default(),
             edits: Edits::default(),
             peer: "192.0.2.7".parse().unwrap(),
             secure: false,
@@ -60,8 +60,8 @@ impl Walk {
         let progress = request_head::parse_request(&self.bytes, &progress::HeadLimits::default(), &mut self.head);
         assert_eq!(progress.ok(), Some(progress::ParseProgress::Complete), "{lines}");
         self.edits.clear();
-        self.passage.clear();
-        self.step(|chain, request, facts, passage| chain.on_request(0, request, facts, passage))
+        self.state.clear();
+        self.step(|chain, request, info, state| chain.on_request(0, request, info, state))
     }
 
     pub fn get(&mut self, host: &str, target: &str) -> ChainProgress {
@@ -69,20 +69,20 @@ impl Walk {
     }
 
     /// Runs a slow password comparison synchronously and continues.
-    pub fn settle(&mut self, progress: ChainProgress) -> ChainProgress {
+    pub fn finish_verify(&mut self, progress: ChainProgress) -> ChainProgress {
         let ChainProgress::Verify { verify, at } = progress else { return progress };
         let matches = verify.run();
-        self.step(|chain, request, facts, passage| chain.on_verified(at, matches, request, facts, passage))
+        self.step(|chain, request, info, state| chain.on_verified(at, matches, request, info, state))
     }
 
     /// Passes a response to the middleware that requested it; `None` for a failed call.
-    pub fn answer_ask(&mut self, at: usize, answer: Option<(&str, &str)>) -> ChainProgress {
+    pub fn answer_auth_request(&mut self, at: usize, answer: Option<(&str, &str)>) -> ChainProgress {
         let Some((lines, body)) = answer else {
-            return self.step(|chain, request, facts, passage| chain.on_answer(at, None, request, facts, passage));
+            return self.step(|chain, request, info, state| chain.on_answer(at, None, request, info, state));
         };
         let (head, bytes) = response(lines);
         let answer = ringway::middleware::AuthResponse { head: &head, bytes: &bytes, body: body.as_bytes() };
-        self.step(|chain, request, facts, passage| chain.on_answer(at, Some(answer), request, facts, passage))
+        self.step(|chain, request, info, state| chain.on_answer(at, Some(answer), request, info, state))
     }
 
     /// Runs the response path for a backend's response; returns the final fields, and an error page to fetch.
@@ -123,14 +123,14 @@ impl Walk {
     }
 
     fn back(&mut self, answer: &mut Response) -> Option<ErrorPageRequest> {
-        self.step(|chain, request, facts, passage| {
-            chain.on_response(chain.middlewares().len(), request, answer, facts, passage).map(|(page, _)| page)
+        self.step(|chain, request, info, state| {
+            chain.on_response(chain.middlewares().len(), request, answer, info, state).map(|(page, _)| page)
         })
     }
 
     fn step<R>(&mut self, act: impl FnOnce(&Chain, &mut Request, &RequestInfo, &mut ChainState) -> R) -> R {
         let original = self.head.target.of(&self.bytes);
-        let facts = RequestInfo {
+        let info = RequestInfo {
             peer: self.peer,
             peer_port: 1234,
             secure: self.secure,
@@ -145,7 +145,7 @@ impl Walk {
             random: counting,
         };
         let mut request = Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits };
-        act(&self.chain, &mut request, &facts, &mut self.passage)
+        act(&self.chain, &mut request, &info, &mut self.state)
     }
 }
 

@@ -11,7 +11,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 #[test]
 fn local_replies_have_their_status_type_and_text() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let silent = Origin::start(|_| {
             std::thread::sleep(Duration::from_secs(3));
             Vec::new()
@@ -42,13 +42,13 @@ fn local_replies_have_their_status_type_and_text() {
             ("silent", 504, "Gateway Timeout"),
         ] {
             let answer = proxy.get(host, "/x");
-            assert_eq!(answer.said(), (status, text.to_owned()), "{host}");
+            assert_eq!(answer.status_and_text(), (status, text.to_owned()), "{host}");
             assert_eq!(answer.first("Content-Type"), Some(TEXT), "{host}");
             assert_eq!(answer.first("X-Content-Type-Options"), (status == 404).then_some("nosniff"), "{host}");
             assert_eq!((answer.first("Date").is_some(), answer.first("Server")), (true, None), "{host}");
         }
         assert_eq!(proxy.get("open", "/").text(), "inside");
-        assert_eq!(proxy.send("HEAD", "nobody", "/", &[], b"").said(), (404, String::new()));
+        assert_eq!(proxy.send("HEAD", "nobody", "/", &[], b"").status_and_text(), (404, String::new()));
     }
 }
 

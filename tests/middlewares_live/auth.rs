@@ -9,13 +9,13 @@ const DIGEST_USER: &str = "test:traefik:a2688e031edb4be6a3797f3882655c05";
 #[test]
 fn digest_admits_curl_and_sets_the_user() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let auth =
             format!("[F.auth]\nheaderField=\"X-User\"\n[F.auth.digest]\nusers=[{DIGEST_USER:?}]\nremoveHeader=true");
         let rules = Rules::default().add("digest", &[origin.url()], &auth, "");
         let proxy = Proxy::start(driver, "", rules.text());
         let refused = proxy.get("digest", "/");
-        assert_eq!(refused.said(), (401, "401 Unauthorized\n".to_owned()));
+        assert_eq!(refused.status_and_text(), (401, "401 Unauthorized\n".to_owned()));
         assert_eq!(refused.first("Content-Type"), Some("text/plain"));
         let challenge = refused.first("Www-Authenticate").expect("a challenge").to_owned();
         assert!(
@@ -53,7 +53,7 @@ fn asking(address: &str) -> String {
 #[test]
 fn forward_auth_server_decides() {
     for driver in DRIVERS {
-        let (origin, server) = (Origin::saying("inside"), auth_server());
+        let (origin, server) = (Origin::with_body("inside"), auth_server());
         let url = [origin.url()];
         let at = |path: &str| asking(&format!("{}{path}", server.url()));
         let rules = Rules::default()
@@ -65,7 +65,7 @@ fn forward_auth_server_decides() {
         let proxy = Proxy::start(driver, "", rules.text());
         let fields = ["X-Auth: forged", "X-Other: forged", "X-Mine: 1", "Keep-Alive: 5", "X-Forwarded-For: 9.9.9.9"];
         let answer = proxy.send("POST", "yes", "/p?q=1", &fields, b"body");
-        assert_eq!(answer.said(), (200, "inside".to_owned()));
+        assert_eq!(answer.status_and_text(), (200, "inside".to_owned()));
         let (asked, seen) = (server.last(), origin.last());
         assert_eq!((asked.method.as_str(), asked.target.as_str(), asked.body.len()), ("GET", "/yes", 0));
         assert_eq!(asked.first("Host"), Some(server.address.to_string().as_str()));
@@ -81,7 +81,7 @@ fn forward_auth_server_decides() {
         );
         assert_eq!(seen.body, b"body");
         let refused = proxy.get("no", "/");
-        assert_eq!(refused.said(), (401, "denied".to_owned()));
+        assert_eq!(refused.status_and_text(), (401, "denied".to_owned()));
         assert_eq!(
             (refused.first("Set-Cookie"), refused.first("X-Hop"), refused.first("Keep-Alive")),
             (Some("a=b"), None, None)
@@ -90,8 +90,8 @@ fn forward_auth_server_decides() {
         assert_eq!(dates.count(), 1, "{driver}: {:?}", refused.fields);
         let moved = proxy.get("red", "/");
         assert_eq!((moved.status, moved.first("Location")), (302, Some(format!("{}/login", server.url()).as_str())));
-        assert_eq!(proxy.get("huge", "/").said(), (500, String::new()));
-        assert_eq!(proxy.get("dead", "/").said(), (500, String::new()));
+        assert_eq!(proxy.get("huge", "/").status_and_text(), (500, String::new()));
+        assert_eq!(proxy.get("dead", "/").status_and_text(), (500, String::new()));
         assert_eq!(origin.count(), 1);
     }
 }
@@ -99,7 +99,7 @@ fn forward_auth_server_decides() {
 #[test]
 fn underscore_aliases_of_proxy_fields_are_dropped() {
     for driver in DRIVERS {
-        let (server, pages) = (auth_server(), Origin::saying("page"));
+        let (server, pages) = (auth_server(), Origin::with_body("page"));
         let origin = Origin::start(|_| response(404, &[], "none"));
         let url = [origin.url()];
         let custom = "[F.headers.customRequestHeaders]\nX-Set-Here=\"ours\"\nX-Gone-Here=\"\"";
@@ -115,7 +115,11 @@ fn underscore_aliases_of_proxy_fields_are_dropped() {
         let custom = ["X_Set_Here: forged", "x-gone_here: forged"];
         let answered = ["X_Auth: forged", "X_Other: forged"];
         let fields = [&custom[..], &answered, &["X_Kept_Here: 1"]].concat();
-        assert_eq!(proxy.send("GET", "asking", "/", &fields, b"").said(), (404, "page".to_owned()), "{driver}");
+        assert_eq!(
+            proxy.send("GET", "asking", "/", &fields, b"").status_and_text(),
+            (404, "page".to_owned()),
+            "{driver}"
+        );
         let (asked, seen, page) = (server.last(), origin.last(), pages.last());
         for (who, got, forged) in [
             ("the one who decides", &asked, &custom[..]),
@@ -141,7 +145,7 @@ fn underscore_aliases_of_proxy_fields_are_dropped() {
 
 #[test]
 fn entry_point_auth_covers_pages_and_frontends() {
-    let (origin, server) = (Origin::saying("inside"), auth_server());
+    let (origin, server) = (Origin::with_body("inside"), auth_server());
     let rules = Rules::default().add("web", &[origin.url()], "", "");
     let entry = |path: &str| format!("[entryPoints.http.auth.forward]\naddress=\"{}{path}\"", server.url());
     let proxy = Proxy::with_entry_points(
@@ -150,9 +154,9 @@ fn entry_point_auth_covers_pages_and_frontends() {
         "[api]\nentryPoint=\"http\"\n[ping]\nentryPoint=\"http\"",
         rules.text(),
     );
-    assert_eq!(proxy.get("web", "/").said(), (401, "denied".to_owned()));
+    assert_eq!(proxy.get("web", "/").status_and_text(), (401, "denied".to_owned()));
     assert_eq!(proxy.get("web", "/api").status, 401);
-    assert_eq!(proxy.get("web", "/ping").said(), (200, "OK".to_owned()));
+    assert_eq!(proxy.get("web", "/ping").status_and_text(), (200, "OK".to_owned()));
     let proxy = Proxy::with_entry_points("auto", &entry("/yes"), "[api]\nentryPoint=\"http\"", rules.text());
     assert_eq!(proxy.get("web", "/x").status, 200);
     assert_eq!(proxy.get("web", "/api").status, 200);
@@ -165,7 +169,7 @@ fn entry_point_auth_covers_pages_and_frontends() {
 
 #[test]
 fn middlewares_run_in_their_order() {
-    let (origin, server) = (Origin::saying("inside"), auth_server());
+    let (origin, server) = (Origin::with_body("inside"), auth_server());
     wait_for_port(&server.address.to_string(), std::time::Duration::from_secs(5));
     let url = [origin.url()];
     let yes = asking(&format!("{}/yes", server.url()));
@@ -181,7 +185,7 @@ fn middlewares_run_in_their_order() {
         .add("limited", &url, &format!("{rate}\n{no}"), "")
         .add("headed", &url, &format!("{headers}\n{yes}"), "");
     let proxy = Proxy::start("auto", "", rules.text());
-    assert_eq!(proxy.get("closed", "/r").said(), (403, "Forbidden".to_owned()), "white list, then redirect");
+    assert_eq!(proxy.get("closed", "/r").status_and_text(), (403, "Forbidden".to_owned()), "white list, then redirect");
     assert_eq!(proxy.get("redirected", "/r").status, 302, "redirect, then auth");
     assert_eq!(server.count(), 0);
     assert_eq!(proxy.get("redirected", "/").status, 401);

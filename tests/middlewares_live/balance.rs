@@ -19,7 +19,7 @@ fn share(names: &[String], name: &str) -> usize {
 #[test]
 fn weights_distribute_the_requests() {
     for driver in DRIVERS {
-        let (a, b) = (Origin::saying("a"), Origin::saying("b"));
+        let (a, b) = (Origin::with_body("a"), Origin::with_body("b"));
         let weighted = |host: &str, first: i64, second: i64| {
             let servers = format!(
                 "[B.servers.a]\nurl={:?}\nweight={first}\n[B.servers.b]\nurl={:?}\nweight={second}",
@@ -36,14 +36,14 @@ fn weights_distribute_the_requests() {
         assert_eq!((share(&turns, "a"), share(&turns, "b")), (2, 4), "0 counts as 1: {turns:?}");
         let strict = Proxy::start(driver, "allowMinWeightZero=true", &rules);
         assert_eq!(share(&names(&strict, "zero-two", 6), "b"), 6);
-        assert_eq!(strict.get("zero", "/").said(), (500, "Internal Server Error".to_owned()));
+        assert_eq!(strict.get("zero", "/").status_and_text(), (500, "Internal Server Error".to_owned()));
     }
 }
 
 #[test]
 fn sticky_cookie_keeps_a_client_at_one_server() {
     for driver in DRIVERS {
-        let (a, b) = (Origin::saying("a"), Origin::saying("b"));
+        let (a, b) = (Origin::with_body("a"), Origin::with_body("b"));
         let urls = [a.url(), b.url()];
         let rules = Rules::default()
             .add("st", &urls, "", "[B.loadBalancer.stickiness]")
@@ -66,12 +66,12 @@ fn sticky_cookie_keeps_a_client_at_one_server() {
                 assert_eq!((again.text(), again.first("Set-Cookie")), (first.text(), None), "{host}");
             }
             let server = if first.text() == "a" { &a } else { &b };
-            assert_eq!(server.last().first("Cookie"), sent.strip_prefix("Cookie: "), "the cookie goes on");
+            assert_eq!(server.last().first("Cookie"), sent.strip_prefix("Cookie: "), "the cookie is forwarded");
             let stale = format!("Cookie: {cookie}=http://127.0.0.1:1");
             assert!(proxy.send("GET", host, "/", &[&stale], b"").first("Set-Cookie").is_some(), "no such server");
         }
         let failed = proxy.get("dead", "/");
-        assert_eq!((failed.status, failed.first("Set-Cookie")), (502, None), "nobody is sent back to a dead server");
+        assert_eq!((failed.status, failed.first("Set-Cookie")), (502, None), "no client is bound to a dead server");
     }
 }
 
@@ -80,7 +80,7 @@ fn drr_avoids_a_failing_server() {
     let status = Arc::new(AtomicU16::new(500));
     let answered = Arc::clone(&status);
     let ill = Origin::start(move |_| response(answered.load(Ordering::SeqCst), &[], "ill"));
-    let well = Origin::saying("well");
+    let well = Origin::with_body("well");
     let rules = Rules::default().add("drr", &[ill.url(), well.url()], "", "[B.loadBalancer]\nmethod=\"drr\"");
     let proxy = Proxy::start("auto", "", rules.text());
     let turns = names(&proxy, "drr", 20);

@@ -38,19 +38,19 @@ fn buffered_bodies_are_bounded_and_sent_whole() {
             .add("dead", &[dead_url()], "", "[B.buffering]");
         let proxy = Proxy::start(driver, "", rules.text());
         let too_large = (413, "Request Entity Too Large".to_owned());
-        assert_eq!(proxy.send("POST", "buf", "/", &[], &[b'x'; 14]).said(), too_large);
-        assert_eq!(chunked(&proxy, "buf", "01234567890123").said(), too_large);
+        assert_eq!(proxy.send("POST", "buf", "/", &[], &[b'x'; 14]).status_and_text(), too_large);
+        assert_eq!(chunked(&proxy, "buf", "01234567890123").status_and_text(), too_large);
         assert_eq!(origin.count(), 0);
-        assert_eq!(proxy.send("POST", "buf", "/", &[], &[b'x'; 10]).said(), (200, "10 0".to_owned()));
-        assert_eq!(chunked(&proxy, "buf", "0123456789").said(), (200, "10 0".to_owned()));
+        assert_eq!(proxy.send("POST", "buf", "/", &[], &[b'x'; 10]).status_and_text(), (200, "10 0".to_owned()));
+        assert_eq!(chunked(&proxy, "buf", "0123456789").status_and_text(), (200, "10 0".to_owned()));
         assert_eq!(origin.last().first("Content-Length"), Some("10"), "chunks become a length");
-        assert_eq!(proxy.get("buf", "/long").said(), (500, "Internal Server Error".to_owned()));
+        assert_eq!(proxy.get("buf", "/long").status_and_text(), (500, "Internal Server Error".to_owned()));
         let whole = proxy.get("buf", "/chunked");
-        assert_eq!((whole.said(), whole.first("Content-Length")), ((200, "abcde".to_owned()), Some("5")));
-        assert_eq!(proxy.get("buf", "/204").said(), (204, String::new()));
+        assert_eq!((whole.status_and_text(), whole.first("Content-Length")), ((200, "abcde".to_owned()), Some("5")));
+        assert_eq!(proxy.get("buf", "/204").status_and_text(), (204, String::new()));
         assert_eq!(proxy.send("HEAD", "free", "/long", &[], b"").first("Content-Length"), Some("500"));
         assert_eq!(proxy.send("PUT", "free", "/", &[], &vec![b'x'; 3 << 20]).text(), format!("{} 0", 3 << 20));
-        assert_eq!(proxy.get("dead", "/").said(), (502, "Bad Gateway".to_owned()));
+        assert_eq!(proxy.get("dead", "/").status_and_text(), (502, "Bad Gateway".to_owned()));
         let told = proxy.curl(&["-d", "0123456789", "-H", "Expect: 100-continue"], "buf", "/");
         assert_eq!(told, "10 0");
     }
@@ -71,7 +71,7 @@ fn retry_expression_repeats_the_exchange() {
             .add("always", &[origin.url()], "", "[B.buffering]\nretryExpression=\"ResponseCode() >= 200\"")
             .add("net", &[broken.url()], "", "[B.buffering]\nretryExpression=\"IsNetworkError() && Attempts() < 4\"");
         let proxy = Proxy::start(driver, "", rules.text());
-        assert_eq!(proxy.send("POST", "again", "/500", &[], b"hello").said(), (500, "5 0".to_owned()));
+        assert_eq!(proxy.send("POST", "again", "/500", &[], b"hello").status_and_text(), (500, "5 0".to_owned()));
         assert_eq!(origin.count(), 3);
         assert!(origin.seen().iter().all(|seen| seen.body == b"hello"), "every round has the body");
         assert_eq!(proxy.get("again", "/").status, 200);
@@ -125,7 +125,7 @@ fn long_responses_and_local_replies_are_compressed() {
             [("web", "/short", "short"), ("web", "/511", "short"), ("buf", "/511", "short"), ("web", "/br", &long)]
         {
             let answer = proxy.send("GET", host, target, GZIP, b"");
-            assert_eq!(answer.said(), (200, body.to_owned()), "{host}{target}");
+            assert_eq!(answer.status_and_text(), (200, body.to_owned()), "{host}{target}");
             assert_ne!(answer.first("Content-Encoding"), Some("gzip"));
             assert_eq!(answer.first("Vary"), Some("Accept-Encoding"));
         }

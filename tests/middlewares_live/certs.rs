@@ -32,7 +32,7 @@ fn client_certificate_is_forwarded() {
         let work = tempfile::tempdir().unwrap();
         let base64 = issued(work.path(), &["client.test"]);
         let file = |name: &str| work.path().join(name).display().to_string();
-        let origin = Arc::new(Origin::saying("inside"));
+        let origin = Arc::new(Origin::with_body("inside"));
         let pass = "entryPoints=[\"https\",\"http\"]\n[F.passTLSClientCert]\npem=true\n[F.passTLSClientCert.infos]\nsans=true\n[F.passTLSClientCert.infos.subject]\ncommonName=true\n[F.passTLSClientCert.infos.issuer]\ncommonName=true";
         let rules = Rules::default().add("localhost", &[origin.url()], pass, "");
         let port = free_port();
@@ -72,7 +72,7 @@ fn https_servers_are_proxied_and_health_checked() {
     let port = free_port();
     let https = format!("[entryPoints.https]\naddress=\"127.0.0.1:{port}\"\n[entryPoints.https.tls]");
     let inner = Proxy::with_entry_points("auto", &https, "", &inner_rules);
-    let web = Origin::saying("inside");
+    let web = Origin::with_body("inside");
     let asks = |tls: &str| {
         format!("[F.auth.forward]\naddress=\"https://127.0.0.1:{port}/auth\"\nauthResponseHeaders=[\"X-Auth\"]\n{tls}")
     };
@@ -82,10 +82,10 @@ fn https_servers_are_proxied_and_health_checked() {
         .add("strict", &[web.url()], &asks(""), "")
         .add("checked", &[format!("https://127.0.0.1:{port}")], "", check);
     let proxy = Proxy::start("auto", "insecureSkipVerify=true", rules.text());
-    assert_eq!(proxy.get("trusting", "/").said(), (200, "inside".to_owned()));
+    assert_eq!(proxy.get("trusting", "/").status_and_text(), (200, "inside".to_owned()));
     assert_eq!(web.last().first("X-Auth"), Some("tls"));
     // The option for backends does not apply to a forward authentication server.
-    assert_eq!(proxy.get("strict", "/").said(), (500, String::new()));
+    assert_eq!(proxy.get("strict", "/").status_and_text(), (500, String::new()));
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(proxy.get("checked", "/x").status, 204);
     assert!(origin.seen().iter().any(|seen| seen.path() == "/health"));

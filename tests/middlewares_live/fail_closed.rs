@@ -7,7 +7,7 @@ const STRANGER: &str = "[entryPoints.http.forwardedHeaders]\ntrustedIPs=[\"192.0
 #[test]
 fn auth_without_a_method_denies_all_requests() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let rules = Rules::default().add("misspelt", &[origin.url()], "[F.auth.basci]\nusers=[\"a:b\"]", "").add(
             "field",
             &[origin.url()],
@@ -26,7 +26,7 @@ fn auth_without_a_method_denies_all_requests() {
 #[test]
 fn old_white_list_applies_beside_an_empty_new_one() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let list = "[F.whiteList]\nuseXForwardedFor=true";
         let both = format!("whitelistSourceRange=[\"10.0.0.0/8\"]\n{list}");
         let rules = Rules::default().add("both", &[origin.url()], &both, "").add("none", &[origin.url()], list, "");
@@ -40,7 +40,7 @@ fn old_white_list_applies_beside_an_empty_new_one() {
 #[test]
 fn untrusted_fields_decide_neither_route_nor_rate_limit() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let rate = "[F.ratelimit]\nextractorFunc=\"request.header.X-Real-Ip\"\n\
                     [F.ratelimit.rateSet.a]\nperiod=\"10m\"\naverage=1\nburst=1";
         let users = "[\"a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\", \"b:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\"]";
@@ -74,12 +74,12 @@ fn untrusted_fields_decide_neither_route_nor_rate_limit() {
 #[test]
 fn error_page_query_cannot_leave_the_request_target() {
     for driver in DRIVERS {
-        let (origin, pages) = (Origin::start(|_| response(404, &[], "")), Origin::saying("sorry"));
+        let (origin, pages) = (Origin::start(|_| response(404, &[], "")), Origin::with_body("sorry"));
         let errors = "[F.errors.a]\nstatus=[\"404\"]\nbackend=\"pages\"\n\
                       query=\"/a b HTTP/1.1\\r\\nHost: x\\r\\n\\r\\nGET /smuggled?\"";
         let rules = Rules::default().add("pages", &[pages.url()], "", "").add("site", &[origin.url()], errors, "");
         let proxy = Proxy::start(driver, "", rules.text());
-        assert_eq!(proxy.get("site", "/").said(), (404, "sorry".to_owned()), "{driver}");
+        assert_eq!(proxy.get("site", "/").status_and_text(), (404, "sorry".to_owned()), "{driver}");
         let seen = pages.seen();
         assert_eq!(seen.len(), 1, "{driver}: {seen:?}");
         let target = "/a%20b%20HTTP/1.1%0D%0AHost:%20x%0D%0A%0D%0AGET%20/smuggled?";

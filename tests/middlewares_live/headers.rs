@@ -94,7 +94,7 @@ fn hosts_and_schemes_come_from_the_configured_headers() {
         );
         let proxy = Proxy::start(driver, "", rules.text());
         let bad = proxy.send("GET", "judged", "/", &["X-Real-Host: evil"], b"");
-        assert_eq!(bad.said(), (500, "Bad Host\n".to_owned()));
+        assert_eq!(bad.status_and_text(), (500, "Bad Host\n".to_owned()));
         assert_eq!(bad.first("X-Content-Type-Options"), Some("nosniff"));
         assert_eq!(proxy.send("GET", "judged", "/", &["X-Real-Host: OTHER"], b"").status, 301);
         let secure = proxy.send("GET", "judged", "/", &["X-Forwarded-Proto: https"], b"");

@@ -30,7 +30,7 @@ fn until(what: &str, proxy: &Proxy, host: &str, wanted: impl Fn(&Answer) -> bool
         if answers.iter().all(&wanted) {
             Ok(())
         } else {
-            Err(format!("{:?}", answers.iter().map(Answer::said).collect::<Vec<_>>()))
+            Err(format!("{:?}", answers.iter().map(Answer::status_and_text).collect::<Vec<_>>()))
         }
     });
 }
@@ -48,7 +48,7 @@ fn failing_server_is_skipped_until_it_recovers() {
             "[api]\nentryPoint=\"http\"\n[metrics.prometheus]\nentryPoint=\"http\"",
             rules.text(),
         );
-        until("the ill server is left out", &proxy, "hc", |answer| answer.text() == "a");
+        until("the failing server is skipped", &proxy, "hc", |answer| answer.text() == "a");
         let seen = b.asked_for("/health?deep=1").pop().expect("only a probe can have left it out");
         assert_eq!((seen.first("Host"), seen.first("X-Probe")), (Some("probe.test"), Some("yes")));
         let servers = proxy.get("x", "/api/servers").text();
@@ -59,7 +59,9 @@ fn failing_server_is_skipped_until_it_recovers() {
             assert!(metrics.contains(&line), "{metrics}");
         }
         well.store(503, Ordering::SeqCst);
-        until("no server is left", &proxy, "hc", |answer| answer.said() == (503, "Service Unavailable".to_owned()));
+        until("no server is left", &proxy, "hc", |answer| {
+            answer.status_and_text() == (503, "Service Unavailable".to_owned())
+        });
         ill.store(302, Ordering::SeqCst);
         until("a redirect without a target is well", &proxy, "hc", |answer| answer.text() == "b");
         let log = proxy.process.log();
@@ -68,7 +70,7 @@ fn failing_server_is_skipped_until_it_recovers() {
                 && log.contains("Health check up"),
             "{log}"
         );
-        assert_eq!(log.matches(&b.url()).count(), 2, "changes are told, not every probe: {log}");
+        assert_eq!(log.matches(&b.url()).count(), 2, "changes are logged, not every probe: {log}");
     }
 }
 
@@ -76,7 +78,7 @@ fn failing_server_is_skipped_until_it_recovers() {
 fn health_check_follows_redirects_and_uses_its_port() {
     let status = Arc::new(AtomicU16::new(500));
     let probed = server("probed", &status);
-    let serving = Origin::saying("serving");
+    let serving = Origin::with_body("serving");
     let rules = Rules::default()
         .add("moved", &[probed.url()], "", &check("/moved", ""))
         .add("port", &[serving.url()], "", &check("/health", &format!("port={}", probed.address.port())))

@@ -15,13 +15,13 @@ const BREAKER: &str = "[B.circuitBreaker]\nexpression=\"ResponseCodeRatio(500, 6
 #[test]
 fn rate_limit_sets_retry_after_and_survives_a_reload() {
     for driver in DRIVERS {
-        let origin = Origin::saying("through");
+        let origin = Origin::with_body("through");
         let rules = Rules::default().add("rl", &[origin.url()], RATE, "");
         let proxy = Proxy::start(driver, "", rules.text());
-        assert_eq!(proxy.get("rl", "/").said(), (200, "through".to_owned()));
+        assert_eq!(proxy.get("rl", "/").status_and_text(), (200, "through".to_owned()));
         assert_eq!(proxy.get("rl", "/").status, 200);
         let refused = proxy.get("rl", "/");
-        assert_eq!(refused.said(), (429, "max rate reached: retry-in 5s".to_owned()));
+        assert_eq!(refused.status_and_text(), (429, "max rate reached: retry-in 5s".to_owned()));
         assert_eq!((refused.first("Retry-After"), refused.first("X-Retry-In")), (Some("5"), Some("5s")));
         let more = rules.add("other", &[origin.url()], "", "");
         proxy.reload(more.text());
@@ -49,7 +49,7 @@ fn max_conn_counts_only_active_requests() {
         };
         thread::sleep(Duration::from_millis(250));
         let refused = proxy.send("GET", "mc", "/", &["X-Who: a"], b"");
-        assert_eq!(refused.said(), (429, "max connections reached: 1".to_owned()));
+        assert_eq!(refused.status_and_text(), (429, "max connections reached: 1".to_owned()));
         assert_eq!(proxy.send("GET", "mc", "/", &["X-Who: b"], b"").status, 200, "another source has its own place");
         assert_eq!(slow.join().unwrap(), 200);
         assert_eq!(proxy.send("GET", "mc", "/", &["X-Who: a"], b"").status, 200, "the place is free again");
@@ -69,7 +69,7 @@ fn breaker_trips_on_the_first_error_and_stays_open() {
         thread::sleep(Duration::from_millis(150));
         assert_eq!(proxy.get("cb", "/bad").status, 500);
         let open = proxy.get("cb", "/");
-        assert_eq!(open.said(), (503, "Service Unavailable".to_owned()));
+        assert_eq!(open.status_and_text(), (503, "Service Unavailable".to_owned()));
         assert_eq!(open.first("Content-Type"), Some("text/plain; charset=utf-8"));
         proxy.reload(rules.add("x", &[origin.url()], "", "").text());
         assert_eq!(proxy.get("cb", "/").status, 503, "a reload closes no breaker");
@@ -103,7 +103,7 @@ fn breaker_recovers_with_a_growing_share() {
 #[test]
 fn retry_repeats_only_unsent_requests() {
     for driver in DRIVERS {
-        let origin = Origin::saying("alive");
+        let origin = Origin::with_body("alive");
         let broken = Origin::streaming("127.0.0.1:0", |_, out| out.shutdown(std::net::Shutdown::Both));
         let rules = Rules::default()
             .add("one", &[dead_url(), origin.url(), origin.url()], "", "")
@@ -112,9 +112,9 @@ fn retry_repeats_only_unsent_requests() {
             .add("rl", &[origin.url()], RATE, "");
         let proxy = Proxy::start(driver, "[retry]\nattempts=3", rules.text());
         for _ in 0..6 {
-            assert_eq!(proxy.send("POST", "one", "/", &[], b"abc").said(), (200, "alive".to_owned()));
+            assert_eq!(proxy.send("POST", "one", "/", &[], b"abc").status_and_text(), (200, "alive".to_owned()));
         }
-        assert_eq!(proxy.get("dead", "/").said(), (502, "Bad Gateway".to_owned()));
+        assert_eq!(proxy.get("dead", "/").status_and_text(), (502, "Bad Gateway".to_owned()));
         assert_eq!(proxy.send("POST", "sent", "/", &[], b"abc").status, 502);
         assert_eq!(broken.count(), 1, "what was sent is not sent again");
         assert_eq!((proxy.get("rl", "/").status, proxy.get("rl", "/").status), (200, 200));

@@ -35,7 +35,7 @@ fn error_page_keeps_the_original_status() {
             );
         let proxy = Proxy::start(driver, "", rules.text());
         let page = proxy.send("POST", "err", "/404", &["X-Mine: 1", "Keep-Alive: 1", "X-Real-Ip: 9.9.9.9"], b"hello");
-        assert_eq!(page.said(), (404, "<h1>sorry</h1>".to_owned()));
+        assert_eq!(page.status_and_text(), (404, "<h1>sorry</h1>".to_owned()));
         assert_eq!((page.first("X-Page"), page.first("X-Site"), page.first("Set-Cookie")), (Some("yes"), None, None));
         assert_eq!(page.first("Content-Type"), Some("text/html"));
         let seen = pages.last();
@@ -48,9 +48,9 @@ fn error_page_keeps_the_original_status() {
         );
         assert_eq!((seen.first("X-Mine"), seen.first("X-Real-Ip")), (Some("1"), Some("9.9.9.9")), "trusted by default");
         assert_eq!(proxy.get("err", "/503").text(), "the site's own words");
-        assert_eq!(proxy.get("dead", "/").said(), (502, "<h1>sorry</h1>".to_owned()));
+        assert_eq!(proxy.get("dead", "/").status_and_text(), (502, "<h1>sorry</h1>".to_owned()));
         assert_eq!(pages.last().target, "/502.html?code=502");
-        assert_eq!(proxy.get("closed", "/").said(), (403, "<h1>sorry</h1>".to_owned()));
+        assert_eq!(proxy.get("closed", "/").status_and_text(), (403, "<h1>sorry</h1>".to_owned()));
         let head = proxy.send("HEAD", "err", "/404", &[], b"");
         assert_eq!((head.status, head.first("Content-Length")), (404, Some("14")));
     }
@@ -105,17 +105,17 @@ fn unavailable_error_pages_are_handled() {
     let proxy = Proxy::start("auto", "", &format!("{unrouted}{}", rules.text()));
     let own_words = (404, "the site's own words".to_owned());
     for host in ["own", "unknown", "bad"] {
-        assert_eq!(proxy.get(host, "/404").said(), own_words, "{host}: the page is left out");
+        assert_eq!(proxy.get(host, "/404").status_and_text(), own_words, "{host}: the page is ignored");
         assert!(proxy.process.log().contains(&format!("frontend {host}: errors.a: ")), "{host} is not explained");
     }
-    assert_eq!(proxy.get("old", "/404").said(), (404, "<h1>sorry</h1>".to_owned()));
+    assert_eq!(proxy.get("old", "/404").status_and_text(), (404, "<h1>sorry</h1>".to_owned()));
     let seen = pages.last();
     let address = pages.address.to_string();
     assert_eq!(
         (seen.target.as_str(), seen.first("Host"), seen.first("X-Forwarded-Host")),
         ("/e404", Some(address.as_str()), Some(address.as_str()))
     );
-    assert_eq!(proxy.get("none", "/404").said(), (500, "Internal Server Error".to_owned()));
-    assert_eq!(proxy.get("full", "/404").said(), (404, "max connections reached: -1".to_owned()));
-    assert_eq!(proxy.get("dead", "/404").said(), (404, "Bad Gateway".to_owned()));
+    assert_eq!(proxy.get("none", "/404").status_and_text(), (500, "Internal Server Error".to_owned()));
+    assert_eq!(proxy.get("full", "/404").status_and_text(), (404, "max connections reached: -1".to_owned()));
+    assert_eq!(proxy.get("dead", "/404").status_and_text(), (404, "Bad Gateway".to_owned()));
 }

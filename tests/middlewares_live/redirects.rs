@@ -7,7 +7,7 @@ const TO_HTTPS: &str = "[F.redirect]\nentryPoint=\"https\"";
 #[test]
 fn frontend_redirects_to_an_entry_point_with_its_port() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let url = [origin.url()];
         let permanent = format!("{TO_HTTPS}\npermanent=true");
         let rules = Rules::default().add("found", &url, TO_HTTPS, "").add("moved", &url, &permanent, "").add(
@@ -27,7 +27,7 @@ fn frontend_redirects_to_an_entry_point_with_its_port() {
             ("moved", "PUT", 308, "Permanent Redirect"),
         ] {
             let answer = proxy.send(method, &format!("{host}:81"), "/a%2fb?c=d", &[], b"");
-            assert_eq!(answer.said(), (status, text.to_owned()), "{method} {host}");
+            assert_eq!(answer.status_and_text(), (status, text.to_owned()), "{method} {host}");
             assert_eq!(answer.first("Location"), Some(format!("https://{host}:{port}/a%2fb?c=d").as_str()));
         }
         assert_eq!(proxy.get("here", "/").text(), "inside", "a redirect to where the request is is none");
@@ -38,7 +38,7 @@ fn frontend_redirects_to_an_entry_point_with_its_port() {
 #[test]
 fn regex_redirect_rewrites_matching_urls() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let url = [origin.url()];
         let by = |regex: &str, replacement: &str| format!("[F.redirect]\nregex={regex:?}\nreplacement={replacement:?}");
         let rules = Rules::default()
@@ -53,8 +53,8 @@ fn regex_redirect_rewrites_matching_urls() {
             (answer.status, answer.first("Location").unwrap_or_default().to_owned())
         };
         assert_eq!(location("old", "/x/y"), (302, "http://new/x/y?from=old".to_owned()));
-        assert_eq!(location("old:80", "/x").0, 200, "no match goes on");
-        assert_eq!(location("same", "/x").0, 200, "what would not change goes on");
+        assert_eq!(location("old:80", "/x").0, 200, "a URL without a match is forwarded");
+        assert_eq!(location("same", "/x").0, 200, "an unchanged URL is forwarded");
         assert_eq!(location("strip", "/api/x"), (302, "http://new/api/x".to_owned()), "the client's own path");
         assert_eq!(location("add", "/x"), (302, "http://new/x".to_owned()), "without the added prefix");
         assert_eq!(origin.last().target, "/x");
@@ -64,7 +64,7 @@ fn regex_redirect_rewrites_matching_urls() {
 #[test]
 fn entry_point_redirect_spares_internal_pages() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let rules = Rules::default().add("web", &[origin.url()], "", "");
         let port = crate::base::free_port();
         let entries = format!(
@@ -73,7 +73,7 @@ fn entry_point_redirect_spares_internal_pages() {
         let proxy = Proxy::with_entry_points(driver, &entries, "[ping]\nentryPoint=\"http\"", rules.text());
         let answer = proxy.get("nobody", "/x");
         assert_eq!((answer.status, answer.first("Location")), (302, Some(format!("https://nobody:{port}/x").as_str())));
-        assert_eq!(proxy.get("web", "/ping").said(), (200, "OK".to_owned()));
+        assert_eq!(proxy.get("web", "/ping").status_and_text(), (200, "OK".to_owned()));
         assert_eq!(origin.count(), 0);
     }
 }
@@ -81,7 +81,7 @@ fn entry_point_redirect_spares_internal_pages() {
 #[test]
 fn ssl_and_slash_redirects_have_a_body() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let url = [origin.url()];
         let rules = Rules::default()
             .add("ssl", &url, "[F.headers]\nSSLRedirect=true\nSSLHost=\"ssl.host\"", "")

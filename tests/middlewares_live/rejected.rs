@@ -66,7 +66,7 @@ fn rules(origin: &Origin) -> String {
 
 #[test]
 fn bad_input_rejects_its_frontend_and_is_reported() {
-    let origin = Origin::saying("serves");
+    let origin = Origin::with_body("serves");
     for driver in DRIVERS {
         let proxy = Proxy::start(driver, "[api]\nentryPoint=\"http\"", &rules(&origin));
         assert_eq!(proxy.get("good", "/x").text(), "serves");
@@ -76,16 +76,16 @@ fn bad_input_rejects_its_frontend_and_is_reported() {
         assert!(page.contains("<html"), "{page}");
         let log = proxy.process.log();
         for (name, .., reason) in BAD {
-            assert_eq!(proxy.get(name, "/x").said(), (404, "404 page not found\n".to_owned()), "{name}");
+            assert_eq!(proxy.get(name, "/x").status_and_text(), (404, "404 page not found\n".to_owned()), "{name}");
             let frontend = format!("frontend {name}");
             let row = listed.iter().find(|row| row["name"] == frontend.as_str());
             let row = row.unwrap_or_else(|| panic!("{name} is not among {listed:#?}"));
             // A template that never matches is ignored: the frontend stays, but gets no request.
             let severity = if *name == "rule-template" { "partial" } else { "rejected" };
             assert_eq!((&row["provider"], &row["severity"]), (&"file".into(), &severity.into()), "{name}");
-            let told = row["reason"].as_str().unwrap_or_default();
-            assert!(told.contains(reason), "{name}: {told:?} lacks {reason:?}");
-            assert_eq!(told.ends_with("; frontend rejected"), severity == "rejected", "{name}: {told:?}");
+            let reported = row["reason"].as_str().unwrap_or_default();
+            assert!(reported.contains(reason), "{name}: {reported:?} lacks {reason:?}");
+            assert_eq!(reported.ends_with("; frontend rejected"), severity == "rejected", "{name}: {reported:?}");
             let line = log.lines().find(|line| line.contains(&format!("{frontend}: ")));
             let line = line.unwrap_or_else(|| panic!("{name} is not in the log"));
             assert!(line.contains("level=error") && line.contains("provider=file"), "{line}");
@@ -97,7 +97,7 @@ fn bad_input_rejects_its_frontend_and_is_reported() {
 /// A frontend with an invalid part serves without that part; every entry of a frontend that is not served is `rejected`.
 #[test]
 fn severity_distinguishes_rejected_from_partly_rejected() {
-    let origin = Origin::saying("serves");
+    let origin = Origin::with_body("serves");
     let unknown = "entryPoints=[\"http\",\"nope\"]";
     let page = "[F.errors.e]\nstatus=[\"500\"]\nbackend=\"nowhere\"";
     let check = "[B.healthCheck]\npath=\"/h\"\ninterval=\"soon\"";
@@ -132,7 +132,7 @@ fn severity_distinguishes_rejected_from_partly_rejected() {
 /// The other frontend would serve the same requests to every client.
 #[test]
 fn auth_with_unreadable_files_denies_all_requests() {
-    let origin = Origin::saying("serves");
+    let origin = Origin::with_body("serves");
     let listed = "[F.auth.basic]\nusers=[\"test:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/\"]\nusersFile=\"/nowhere/users\"";
     let digest = "[F.auth.digest]\nusersFile=\"/nowhere/users\"";
     let asked = "[F.auth.forward]\naddress=\"https://127.0.0.1:1/\"\n[F.auth.forward.tls]\nca=\"/nowhere/ca.pem\"";
@@ -146,25 +146,25 @@ fn auth_with_unreadable_files_denies_all_requests() {
         }
         let known = proxy.curl(&["-u", "test:test"], "listed", "/x");
         assert_eq!(known, "serves", "users of the list are let in");
-        let told: Vec<Value> = serde_json::from_str(&proxy.get("x", "/api/rejected").text()).expect("a list");
+        let reported: Vec<Value> = serde_json::from_str(&proxy.get("x", "/api/rejected").text()).expect("a list");
         for (name, effect) in [
             ("listed", "; no user of its usersFile can log in until this is fixed"),
             ("digest", "; no user of its usersFile can log in until this is fixed"),
             ("asked", "; all its requests are denied until this is fixed"),
         ] {
-            let row = told.iter().find(|row| row["name"] == format!("frontend {name}").as_str());
-            let row = row.unwrap_or_else(|| panic!("{name} is not among {told:#?}"));
+            let row = reported.iter().find(|row| row["name"] == format!("frontend {name}").as_str());
+            let row = row.unwrap_or_else(|| panic!("{name} is not among {reported:#?}"));
             let reason = row["reason"].as_str().unwrap_or_default();
             assert!(reason.contains("/nowhere/") && reason.ends_with(effect), "{name}: {reason}");
             assert_eq!(row["severity"], "partial", "{name}: the frontend is served");
         }
-        assert_eq!(told.len(), 3, "{told:#?}");
+        assert_eq!(reported.len(), 3, "{reported:#?}");
     }
 }
 
 #[test]
 fn wrong_type_rejects_the_file_and_keeps_the_last_good_one() {
-    let origin = Origin::saying("serves");
+    let origin = Origin::with_body("serves");
     let good = Rules::default().add("good", &[origin.url()], "", "");
     let proxy = Proxy::start("auto", "[api]\nentryPoint=\"http\"", good.text());
     let period =

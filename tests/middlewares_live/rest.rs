@@ -20,7 +20,7 @@ fn put(proxy: &Proxy, provider: &str, body: &str) -> Answer {
 #[test]
 fn rest_document_is_echoed_applied_and_replaced_whole() {
     for driver in DRIVERS {
-        let (one, two) = (Origin::saying("one"), Origin::saying("two"));
+        let (one, two) = (Origin::with_body("one"), Origin::with_body("two"));
         let proxy = Proxy::start(driver, REST, Rules::default().add("file", &[one.url()], "", "").text());
         let document = |host: &str, url: &str| {
             format!(
@@ -65,7 +65,7 @@ fn rest_document_is_echoed_applied_and_replaced_whole() {
 
 #[test]
 fn invalid_rest_document_changes_nothing() {
-    let origin = Origin::saying("file");
+    let origin = Origin::with_body("file");
     let rules = Rules::default().add("file", &[origin.url()], "", "");
     let proxy = Proxy::start("auto", REST, rules.text());
     for body in ["nonsense", "[]", r#"{"backends":7}"#, r#"{"backends":{"b":{"servers":[]}}}"#] {
@@ -74,7 +74,7 @@ fn invalid_rest_document_changes_nothing() {
         assert!(answer.text().ends_with('\n') && answer.text().len() > 10, "{}", answer.text());
     }
     let wrong = put(&proxy, "docker", "{}");
-    assert_eq!(wrong.said(), (400, "Only 'rest' provider can be updated through the REST API".to_owned()));
+    assert_eq!(wrong.status_and_text(), (400, "Only 'rest' provider can be updated through the REST API".to_owned()));
     assert_eq!(put(&proxy, "rest/more", "{}").status, 404);
     assert_eq!(proxy.send("POST", "any", "/api/providers/rest", &[], b"{}").status, 404);
     assert_eq!(proxy.get("file", "/x").text(), "file");
@@ -84,9 +84,9 @@ fn invalid_rest_document_changes_nothing() {
 
 #[test]
 fn rest_api_is_behind_the_entry_points_auth() {
-    let origin = Origin::saying("file");
+    let origin = Origin::with_body("file");
     let rules = Rules::default().add("file", &[origin.url()], "", "");
     let guard = "[entryPoints.http.whiteList]\nsourceRange=[\"10.0.0.0/8\"]";
     let proxy = Proxy::with_entry_points("auto", guard, REST, rules.text());
-    assert_eq!(put(&proxy, "rest", "{}").said(), (403, "Forbidden".to_owned()));
+    assert_eq!(put(&proxy, "rest", "{}").status_and_text(), (403, "Forbidden".to_owned()));
 }

@@ -22,7 +22,7 @@ fn server(origin: &Origin, folder: &Path, names: &[&str], more: &str) -> (Proxy,
 
 #[test]
 fn server_certificate_needs_a_trusted_authority() {
-    let origin = Origin::saying("behind tls");
+    let origin = Origin::with_body("behind tls");
     let (good, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (_both, both_port) = server(&origin, good.path(), &["localhost", "127.0.0.1"], "");
     let named_folder = tempfile::tempdir().unwrap();
@@ -46,31 +46,35 @@ fn server_certificate_needs_a_trusted_authority() {
         ] {
             let proxy = Proxy::start(driver, &fixed, rules.text());
             crate::base::wait_for("localhost has an address", std::time::Duration::from_secs(10), || {
-                match proxy.get("by-name", "/x").said() {
+                match proxy.get("by-name", "/x").status_and_text() {
                     said if said == *expected => Ok(()),
                     said => Err(format!("{fixed}: {said:?}")),
                 }
             });
-            assert_eq!(proxy.get("by-address", "/x").said(), *expected, "{fixed}");
+            assert_eq!(proxy.get("by-address", "/x").status_and_text(), *expected, "{fixed}");
             if expected == &refused {
                 let log = proxy.process.log();
                 assert!(log.contains("invalid peer certificate"), "{log}");
             }
         }
         let proxy = Proxy::start(driver, &roots(named_folder.path()), rules.text());
-        assert_eq!(proxy.get("name-only", "/").said(), refused, "an address needs its own place in the certificate");
+        assert_eq!(
+            proxy.get("name-only", "/").status_and_text(),
+            refused,
+            "an address needs its own place in the certificate"
+        );
     }
 }
 
 #[test]
 fn forward_auth_tls_follows_its_own_table() {
-    let asked = Origin::saying("yes");
+    let asked = Origin::with_body("yes");
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     issued(other.path(), &["localhost"]);
     let file = |folder: &Path, name: &str| folder.join(name).display().to_string();
     let client_ca = format!("[entryPoints.https.tls.clientCA]\nfiles=[{:?}]", file(folder.path(), "ca.pem"));
     let (_server, port) = server(&asked, folder.path(), &["127.0.0.1"], &client_ca);
-    let origin = Origin::saying("inside");
+    let origin = Origin::with_body("inside");
     let asks = |tls: String| {
         format!("[F.auth.forward]\naddress=\"https://127.0.0.1:{port}/auth\"\n[F.auth.forward.tls]\n{tls}")
     };
@@ -87,10 +91,10 @@ fn forward_auth_tls_follows_its_own_table() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver, "", rules.text());
         for host in ["both", "skips"] {
-            assert_eq!(proxy.get(host, "/").said(), (200, "inside".to_owned()), "{host}");
+            assert_eq!(proxy.get(host, "/").status_and_text(), (200, "inside".to_owned()), "{host}");
         }
         for host in ["no-cert", "other-cert", "other-ca"] {
-            assert_eq!(proxy.get(host, "/").said(), (500, String::new()), "{host}");
+            assert_eq!(proxy.get(host, "/").status_and_text(), (500, String::new()), "{host}");
         }
     }
     assert_eq!((origin.count(), asked.count()), (4, 4));

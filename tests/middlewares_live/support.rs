@@ -89,7 +89,7 @@ impl Origin {
     }
 
     /// Responds to every request with 200 and this body.
-    pub fn saying(body: &'static str) -> Origin {
+    pub fn with_body(body: &'static str) -> Origin {
         Origin::start(move |_| response(200, &[], body))
     }
 
@@ -226,7 +226,7 @@ impl Answer {
     }
 
     /// Status and body, for comparing both at once.
-    pub fn said(&self) -> (u16, String) {
+    pub fn status_and_text(&self) -> (u16, String) {
         (self.status, self.text())
     }
 }

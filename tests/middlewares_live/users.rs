@@ -21,7 +21,7 @@ fn htpasswd_hashes_are_accepted() {
         // Of two lines with the same name the later one counts.
         stdout_of("htpasswd", &["-b", "-m", &file, "md5", "one"]);
         let line = stdout_of("htpasswd", &["-nb", "-m", "listed", "four"]);
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let auth = format!(
             "[F.auth]\nheaderField=\"x-uSer\"\n[F.auth.basic]\nusersFile={file:?}\nusers=[{:?}]\nremoveHeader=true",
             line.trim()
@@ -47,7 +47,7 @@ fn htpasswd_hashes_are_accepted() {
 #[test]
 fn missing_credentials_get_the_challenge() {
     for driver in DRIVERS {
-        let origin = Origin::saying("inside");
+        let origin = Origin::with_body("inside");
         let user = "test:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/";
         let both = format!("basicAuth=[{user:?}]\n[F.auth.basic]\nusers=[{user:?}]");
         let rules = Rules::default()
@@ -66,7 +66,7 @@ fn missing_credentials_get_the_challenge() {
             ("old", &["Authorization: Basic !!!"]),
         ] {
             let answer = proxy.send("GET", host, "/", fields, b"");
-            assert_eq!(answer.said(), (401, "401 Unauthorized\n".to_owned()), "{host} {fields:?}");
+            assert_eq!(answer.status_and_text(), (401, "401 Unauthorized\n".to_owned()), "{host} {fields:?}");
             assert_eq!(answer.first("Www-Authenticate"), Some("Basic realm=\"traefik\""));
             assert_eq!(answer.first("Content-Type"), Some("text/plain"));
         }
@@ -75,7 +75,7 @@ fn missing_credentials_get_the_challenge() {
             assert_eq!(
                 origin.last().first("Authorization"),
                 Some("Basic dGVzdDp0ZXN0"),
-                "it goes on unless told not to"
+                "the header is forwarded unless removeHeader is set"
             );
         }
     }

@@ -78,7 +78,7 @@ fn await_count(proxy: &Ringway, bound: &str, count: u64) {
 }
 
 /// Sends `text`, and `more` every 100 ms, until the proxy closes or responds; returns the response.
-fn says(port: u16, text: &str, more: &[u8]) -> String {
+fn response_while_sending(port: u16, text: &str, more: &[u8]) -> String {
     let mut client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     client.write_all(text.as_bytes()).expect("sent");
     client.set_read_timeout(Some(Duration::from_millis(100))).expect("a time limit");
@@ -108,16 +108,26 @@ fn slow_clients_are_timed_out_and_counted() {
         {
             assert_eq!(counted(&proxy, bound), 0, "{driver}: {bound}");
         }
-        assert_eq!(says(proxy.http, "GET / HTTP/1.1\r\nHo", b""), "", "{driver}: closed without a word");
+        assert_eq!(
+            response_while_sending(proxy.http, "GET / HTTP/1.1\r\nHo", b""),
+            "",
+            "{driver}: closed without a response"
+        );
         await_count(&proxy, "head_read_secs", 1);
-        assert!(says(proxy.http, POST, b"").starts_with("HTTP/1.1 408 "), "{driver}: a body that stands still");
+        assert!(response_while_sending(proxy.http, POST, b"").starts_with("HTTP/1.1 408 "), "{driver}: a stalled body");
         await_count(&proxy, "stalled_body_secs", 1);
-        assert!(says(proxy.http, SHORT_POST, b"x").starts_with("HTTP/1.1 408 "), "{driver}: a body that drips");
+        assert!(
+            response_while_sending(proxy.http, SHORT_POST, b"x").starts_with("HTTP/1.1 408 "),
+            "{driver}: a body that drips"
+        );
         await_count(&proxy, "body_bytes_per_stall", 1);
-        assert!(says(proxy.http, POST, &[b'x'; 2000]).starts_with("HTTP/1.1 408 "), "{driver}: a body that never ends");
+        assert!(
+            response_while_sending(proxy.http, POST, &[b'x'; 2000]).starts_with("HTTP/1.1 408 "),
+            "{driver}: a body that never ends"
+        );
         await_count(&proxy, "body_read_secs", 1);
         let idle_before = counted(&proxy, "idle_secs");
-        assert_eq!(says(proxy.http, "", b""), "", "{driver}: an idle client");
+        assert_eq!(response_while_sending(proxy.http, "", b""), "", "{driver}: an idle client");
         assert!(counted(&proxy, "idle_secs") > idle_before, "{driver}");
         silent.set_read_timeout(Some(Duration::from_secs(15))).expect("a time limit");
         assert!(matches!(silent.read(&mut [0; 16]), Ok(0) | Err(_)), "{driver}: no handshake, no connection");
@@ -138,10 +148,10 @@ fn oversized_messages_are_refused_and_counted() {
         assert_eq!(Client::to(proxy.http).send("POST", "small", "/", "12345").status, 413, "{driver}");
         await_count(&proxy, "buffered_body_bytes", 1);
         let unannounced = "POST / HTTP/1.1\r\nHost: small\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n";
-        assert!(says(proxy.http, unannounced, b"").starts_with("HTTP/1.1 413 "), "{driver}");
+        assert!(response_while_sending(proxy.http, unannounced, b"").starts_with("HTTP/1.1 413 "), "{driver}");
         await_count(&proxy, "buffered_body_bytes", 2);
         let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
-        assert!(says(proxy.http, chunked, b"").starts_with("HTTP/1.1 400 "), "{driver}");
+        assert!(response_while_sending(proxy.http, chunked, b"").starts_with("HTTP/1.1 400 "), "{driver}");
         await_count(&proxy, "chunk_framing", 1);
     }
 }
@@ -229,6 +239,6 @@ fn access_log_lines_lost_to_a_full_disk_are_counted() {
             now if now >= before + 50 => Ok(()),
             now => Err(format!("{before}, then {now}")),
         });
-        assert_eq!(counted(&proxy, "log_queue_bytes"), 0, "{driver}: they were written, in vain");
+        assert_eq!(counted(&proxy, "log_queue_bytes"), 0, "{driver}: the lines were written, not queued");
     }
 }

@@ -155,19 +155,19 @@ rule = "PathPrefix:/bytes"
 "#;
 
 /// An origin in a process of its own, so that it can be killed.
-struct Victim(Child);
+struct KillableOrigin(Child);
 
-impl Victim {
-    fn start(program: &str, port: u16) -> Victim {
+impl KillableOrigin {
+    fn start(program: &str, port: u16) -> KillableOrigin {
         let mut command = Command::new(program);
         command.args(["--name", "victim", "--port", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-        let victim = Victim(command.spawn().expect("it starts"));
+        let victim = KillableOrigin(command.spawn().expect("it starts"));
         wait_for_port(&format!("127.0.0.1:{port}"), Duration::from_secs(5));
         victim
     }
 }
 
-impl Drop for Victim {
+impl Drop for KillableOrigin {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -183,8 +183,8 @@ fn origin_killed_in_mid_body_affects_only_its_clients() {
         let config = format!("{CONFIG}{VICTIM}");
         let setup = Setup::new(driver, &config).fill("@top@", "").fill("@tables@", "").fill("@victim@", port);
         let proxy = setup.fill("@origin@", origin.address).start();
-        let victim = Victim::start(&program, port);
-        let mut clients: Vec<TcpStream> = (0..10).map(|_| asks_for_much(proxy.http)).collect();
+        let victim = KillableOrigin::start(&program, port);
+        let mut clients: Vec<TcpStream> = (0..10).map(|_| request_large_body(proxy.http)).collect();
         let mut buffer = vec![0; 256 * 1024];
         clients.iter_mut().for_each(|client| assert!(client.read(&mut buffer).expect("a beginning") > 0));
         drop(victim);
@@ -194,13 +194,13 @@ fn origin_killed_in_mid_body_affects_only_its_clients() {
         }
         assert!(start.elapsed() < Duration::from_secs(5), "{driver}: clients wait {:?}", start.elapsed());
         assert_eq!(Client::to(proxy.http).get("a", "/other").status, 200, "{driver}: the others");
-        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 502, "{driver}: nobody is there");
-        let _back = Victim::start(&program, port);
+        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 502, "{driver}: the origin is down");
+        let _back = KillableOrigin::start(&program, port);
         assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 200, "{driver}: it is back");
     }
 }
 
-fn asks_for_much(port: u16) -> TcpStream {
+fn request_large_body(port: u16) -> TcpStream {
     let mut client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     client.set_read_timeout(Some(Duration::from_secs(10))).expect("a time limit");
     client.write_all(b"GET /bytes/50000000 HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");

@@ -14,7 +14,7 @@ use crate::support::origin::Origin;
 use crate::support::ringway::{DRIVERS, Ringway, Setup};
 use crate::support::wait_for;
 
-/// One worker, so that the other clients' requests use the same ring.
+/// A single worker, so that the other clients' requests use the same ring.
 const CONFIG: &str = r#"
 workers = 1
 [entryPoints.http]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::origin::Origin;
-use crate::support::ringway::{DRIVERS, Ringway, Setup, outcome};
+use crate::support::ringway::{DRIVERS, Ringway, Setup, run_with_config};
 use crate::support::{free_port, stdout_of, tool_or_skip, wait_for};
 
 /// The user nobody, by number: an empty image has no user names.
@@ -39,7 +39,7 @@ fn setup(driver: &str, origin: &Origin, top: &str, low: &str) -> Setup {
 }
 
 fn is_root() -> bool {
-    tool_or_skip("root: only root can become somebody else, which", rustix::process::geteuid().is_root())
+    tool_or_skip("root: only root can change the user, which", rustix::process::geteuid().is_root())
 }
 
 /// An address with a port below 1024, on a loopback address that no other test uses.
@@ -163,7 +163,11 @@ fn certificate_unreadable_by_user_is_served_and_reported() {
     assert!(proxy.curl(&["-kv", "--stderr", "-", &url]).contains("closed.example"), "{}", proxy.log());
     // Longer than two polls of the files: for the user the unreadable files have not changed.
     std::thread::sleep(Duration::from_secs(11));
-    assert!(!proxy.log().contains("left out") && !proxy.log().contains("cannot be read"), "{}", proxy.log());
+    assert!(
+        !proxy.log().contains("certificate rejected") && !proxy.log().contains("cannot be read"),
+        "{}",
+        proxy.log()
+    );
 }
 
 #[test]
@@ -199,7 +203,7 @@ fn ordinary_user_needs_one_capability() {
 fn unknown_user_refuses_the_start() {
     for (user, part) in [("nobody-of-that-name", "add the user"), ("12345", "write 12345:GROUP")] {
         let config = format!("user = \"{user}\"\n[entryPoints.http]\naddress = \"127.0.0.1:{}\"\n", free_port());
-        let (code, said) = outcome(&[], &config);
+        let (code, said) = run_with_config(&[], &config);
         assert!(code == Some(1) && said.contains(part), "{user}: {said}");
     }
 }

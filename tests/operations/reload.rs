@@ -39,7 +39,7 @@ fn thousands_of_reloads_under_load_fail_no_request() {
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
         let mut admin = Client::to(proxy.api);
         put(&mut admin, 0, origin.address.port());
-        wait_for("the first table stands", Duration::from_secs(5), || {
+        wait_for("the first table is in force", Duration::from_secs(5), || {
             let answer = Client::to(proxy.http).get("generation.test", "/");
             answer.field("X-Down").map(drop).ok_or_else(|| format!("{answer:?}"))
         });
@@ -51,7 +51,8 @@ fn thousands_of_reloads_under_load_fail_no_request() {
                     while !stop.load(SeqCst) {
                         let answer = client.get("generation.test", "/");
                         assert_eq!(answer.status, 200, "{driver}: {answer:?}");
-                        // The origin returns the request's head: the table's number is in a request field of it, and in a response field beside it.
+                        // The origin returns the request's head: the table's number is in a request field of it, and in a response field
+                        // beside it.
                         let up = answer.body.lines().find_map(|line| line.strip_prefix("X-Up: ")).map(str::to_owned);
                         assert_eq!(up.as_deref(), answer.field("X-Down"), "{driver}: half a table");
                         assert!(up.is_some(), "{driver}: {answer:?}");
@@ -68,7 +69,7 @@ fn thousands_of_reloads_under_load_fail_no_request() {
             (before, proxy.resident_kib())
         });
         let last = Client::to(proxy.http).get("generation.test", "/");
-        assert_eq!(last.field("X-Down"), Some(&*(SWAPS - 1).to_string()), "{driver}: the last one stands");
+        assert_eq!(last.field("X-Down"), Some(&*(SWAPS - 1).to_string()), "{driver}: the last table is in force");
         println!("{driver}: {SWAPS} tables, {} requests, {before} KiB, then {after} KiB", asked.load(SeqCst));
         assert!(asked.load(SeqCst) > SWAPS / 4, "{driver}: {} requests are no load", asked.load(SeqCst));
         assert!(after < before + GROWTH_KIB_MAX, "{driver}: {before} KiB grew to {after} KiB");

@@ -16,7 +16,7 @@ fn truncated_request_body_never_counts_as_whole() {
         let proxy = Proxy::start(driver);
         for framing in heads {
             for is_half_closed in [true, false] {
-                proxy.origin.plays(Script::default());
+                proxy.origin.set_script(Script::default());
                 let mut client = proxy.client();
                 client.send(format!("POST /cut HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n5\r\n"));
                 assert!(
@@ -51,7 +51,7 @@ fn client_disconnect_cancels_upstream_request() {
             format!("POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n{}", "x".repeat(20_000)),
         ];
         for request in requests {
-            proxy.origin.plays(Script::answer("").then(Then::Hold));
+            proxy.origin.set_script(Script::answer("").then(Then::Hold));
             let mut client = proxy.client();
             client.send(&request);
             assert!(proxy.origin.wait(SOON, |o| o.seen().len() == 1), "the request did not arrive");
@@ -64,7 +64,7 @@ fn client_disconnect_cancels_upstream_request() {
             assert!(proxy.origin.seen().iter().all(|s| !s.head.contains("behind")), "({driver})");
         }
         // A client that stays connected gets its response, however long that takes.
-        proxy.origin.plays(Script::default().after(Duration::from_millis(2500)));
+        proxy.origin.set_script(Script::default().after(Duration::from_millis(2500)));
         assert_eq!(proxy.get("/patient").body, b"ok", "({driver})");
         assert!(proxy.process.log().matches(" 499 ").count() >= 3, "({driver}): {}", proxy.process.log());
     }
@@ -82,7 +82,7 @@ fn truncated_response_resets_http10_client() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         for (name, answer, then) in cases {
-            proxy.origin.plays(Script::answer(answer).then(then));
+            proxy.origin.set_script(Script::answer(answer).then(then));
             let mut client = proxy.client();
             client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
             client.stream.set_read_timeout(Some(SOON)).expect("a limit");
@@ -100,7 +100,7 @@ fn invalid_body_after_response_start_adds_no_bytes() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let begun = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun";
-        proxy.origin.plays(Script::answer(begun).early().then(Then::Hold));
+        proxy.origin.set_script(Script::answer(begun).early().then(Then::Hold));
         let mut client = proxy.client();
         client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
         std::thread::sleep(Duration::from_millis(200));
@@ -121,7 +121,7 @@ fn truncated_long_response_start_reaches_client() {
         // Whether the end has arrived before the proxy reads the rest varies from run to run, hence the repetitions.
         for (then, times) in [(Then::Close, 30), (Then::Reset, 2)] {
             for _ in 0..times {
-                proxy.origin.plays(Script::answer(&cut).then(then));
+                proxy.origin.set_script(Script::answer(&cut).then(then));
                 let mut client = proxy.client();
                 client.send("POST /cut HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
                 let answer = client.answer();
@@ -139,7 +139,7 @@ fn final_response_survives_unread_client_bytes() {
     let answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", &body[..]].concat();
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        proxy.origin.plays(Script::answer(&answer).after(Duration::from_millis(300)));
+        proxy.origin.set_script(Script::answer(&answer).after(Duration::from_millis(300)));
         let mut client = proxy.client();
         client.send("POST /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi");
         assert!(proxy.origin.wait(SOON, |o| o.seen().len() == 1), "({driver}): the request did not arrive");

@@ -95,7 +95,7 @@ fn large_body_both_ways_at_once_arrives_intact() {
             }
         };
         while received.len() < head + BYTES {
-            let bytes = client.stream.read(&mut piece).expect("the body goes on");
+            let bytes = client.stream.read(&mut piece).expect("the body continues");
             assert!(bytes > 0, "({driver}): cut after {} bytes", received.len());
             received.extend_from_slice(&piece[..bytes]);
         }
@@ -136,7 +136,7 @@ fn aborting_clients_do_not_mix_up_other_responses() {
                             answer.body == body.as_bytes(),
                             "client {n} turn {turn} ({driver}): another one's bytes"
                         );
-                        if answer.says_close() {
+                        if answer.has_connection_close() {
                             // A response that begins before the whole body was sent ends the connection.
                             client = Client::to(port);
                         }

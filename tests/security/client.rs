@@ -138,7 +138,7 @@ impl Answer {
             .find_map(|(n, value)| n.eq_ignore_ascii_case(name).then(|| value.trim()))
     }
 
-    pub fn says_close(&self) -> bool {
+    pub fn has_connection_close(&self) -> bool {
         self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 }

@@ -71,7 +71,7 @@ fn forwarded_request_has_the_specified_form() {
         let mut verdict = Verdict::default();
         for (name, bytes, holds) in CASES {
             let case = format!("{name} ({driver})");
-            proxy.origin.plays(Script::default());
+            proxy.origin.set_script(Script::default());
             let bytes = match name {
                 _ if name.starts_with("request line") => line_of(8000),
                 _ if name.starts_with("fields of") => fields_of(12 * 1024),
@@ -147,17 +147,17 @@ fn connection_close_and_100_continue_are_honoured() {
         let mut client = proxy.client();
         client.send("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n");
         let answer = client.answer();
-        assert!(answer.status == 200 && answer.says_close(), "Connection: close ({driver}): {answer:?}");
+        assert!(answer.status == 200 && answer.has_connection_close(), "Connection: close ({driver}): {answer:?}");
         let (rest, ended) = client.rest(Duration::from_secs(5));
         assert!(rest.is_empty() && ended, "Connection: close ({driver})");
         assert!(proxy.origin.seen().iter().all(|s| !s.head.contains("behind")), "Connection: close ({driver})");
 
         let mut client = proxy.client();
         client.send("POST /e HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-        assert_eq!(client.answer().status, 100, "Expect ({driver}): the body is asked for");
+        assert_eq!(client.answer().status, 100, "Expect ({driver}): the proxy sends 100");
         client.send("body");
         assert_eq!(client.answer().status, 200, "Expect ({driver})");
         assert_eq!(proxy.origin.seen().last().map(|s| s.body.clone()), Some(b"body".to_vec()));
-        assert!(!client.is_closed_within(QUIET), "Expect ({driver}): the connection goes on");
+        assert!(!client.is_closed_within(QUIET), "Expect ({driver}): the connection stays open");
     }
 }

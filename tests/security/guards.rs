@@ -28,7 +28,7 @@ fn proxy(driver: &str) -> Proxy {
         assert!(Instant::now() < end, "the routes did not change: {}", proxy.process.log());
         std::thread::sleep(Duration::from_millis(50));
     }
-    proxy.origin.plays(Script::default());
+    proxy.origin.set_script(Script::default());
     proxy
 }
 
@@ -110,7 +110,7 @@ fn stripped_path_never_leaves_its_prefix() {
         let mut verdict = Verdict::default();
         for (path, wanted) in cases {
             let case = format!("stripped path {path} ({driver})");
-            proxy.origin.plays(Script::default());
+            proxy.origin.set_script(Script::default());
             let answer = proxy.get(path);
             let seen = proxy.origin.seen();
             let line = seen.first().map(|s| s.line().to_owned()).unwrap_or_default();
@@ -212,7 +212,7 @@ fn spoofed_host_reaches_only_configured_backends() {
 
 /// Whether the host's own frontend took the request: `yes` or `no`; `None` if the request never arrived.
 fn ask(proxy: &Proxy, request: &str) -> Option<String> {
-    proxy.origin.plays(Script::default());
+    proxy.origin.set_script(Script::default());
     let mut client = proxy.client();
     client.send(request);
     client.answer();

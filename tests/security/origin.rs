@@ -120,7 +120,7 @@ impl Origin {
     }
 
     /// Sets the script for all further requests and clears the records.
-    pub fn plays(&self, script: Script) {
+    pub fn set_script(&self, script: Script) {
         let mut state = self.state();
         state.script = script;
         state.seen.clear();
@@ -128,7 +128,7 @@ impl Origin {
     }
 
     /// Sends bytes on the newest connection, whatever its state.
-    pub fn says_unasked(&self, bytes: &str) {
+    pub fn send_unsolicited(&self, bytes: &str) {
         if let Some(stream) = &mut self.state().newest {
             let _ = stream.write_all(bytes.as_bytes());
         }
@@ -172,7 +172,7 @@ impl Origin {
         self.state().ended.push(connection);
     }
 
-    /// One request; false when the connection is over.
+    /// Serves one request; false when the connection is over.
     fn one(&self, connection: usize, stream: &mut TcpStream, inbox: &mut Vec<u8>) -> bool {
         let head_end = loop {
             if let Some(at) = find(inbox, b"\r\n\r\n") {

@@ -46,7 +46,7 @@ fn long_response_completes_during_descriptor_shortage() {
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { open_files: Some(64), ..Options::default() });
         let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n{}", "x".repeat(BYTES));
-        proxy.origin.plays(Script::answer(long).after(Duration::from_millis(1500)));
+        proxy.origin.set_script(Script::answer(long).after(Duration::from_millis(1500)));
         let mut client = proxy.client();
         client.send(GET);
         assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));
@@ -62,14 +62,14 @@ fn long_response_completes_during_descriptor_shortage() {
 fn sigterm_lets_active_requests_finish() {
     for driver in DRIVERS {
         let mut proxy = Proxy::start(driver);
-        proxy.origin.plays(Script::default().after(Duration::from_millis(1500)));
+        proxy.origin.set_script(Script::default().after(Duration::from_millis(1500)));
         let mut client = proxy.client();
         client.send(GET);
         assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));
         let start = Instant::now();
         proxy.process.signal("TERM");
         let answer = client.answer();
-        assert!(answer.body == b"ok" && answer.says_close(), "stop ({driver}): {answer:?}");
+        assert!(answer.body == b"ok" && answer.has_connection_close(), "stop ({driver}): {answer:?}");
         let status = proxy.process.wait(Duration::from_secs(15));
         assert!(status.success(), "stop ({driver}): {status}");
         assert!(start.elapsed() < Duration::from_secs(6), "stop ({driver}): {:?}", start.elapsed());
@@ -81,7 +81,7 @@ fn grace_timeout_closes_unfinished_requests() {
     for driver in DRIVERS {
         let top = "[lifeCycle]\ngraceTimeOut = \"1s\"".to_owned();
         let mut proxy = Proxy::with(driver, &Options { top, ..Options::default() });
-        proxy.origin.plays(Script::answer("").then(Then::Hold));
+        proxy.origin.set_script(Script::answer("").then(Then::Hold));
         let mut client = proxy.client();
         client.send(GET);
         assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));

@@ -77,7 +77,7 @@ impl Proxy {
             let answer = self.get("/ready");
             if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}; log: {}", self.process.log())) }
         });
-        self.origin.plays(Script::default());
+        self.origin.set_script(Script::default());
     }
 
     pub fn client(&self) -> Client {

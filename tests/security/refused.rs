@@ -102,7 +102,7 @@ fn malformed_request_heads_are_refused() {
             verdict.check(&case, ended, "the connection stays open");
             verdict.check(&case, rest.is_empty(), format!("something follows: {:?}", rest.escape_ascii().to_string()));
             verdict.check(&case, proxy.origin.bytes() == 0, format!("the origin saw {:?}", proxy.origin.seen()));
-            proxy.origin.plays(crate::origin::Script::default());
+            proxy.origin.set_script(crate::origin::Script::default());
         }
         verdict.end();
     }
@@ -151,7 +151,7 @@ fn malformed_chunks_never_make_a_whole_request() {
                 verdict.check(
                     &case,
                     ended && rest.is_empty(),
-                    format!("goes on with {:?}", rest.escape_ascii().to_string()),
+                    format!("continues with {:?}", rest.escape_ascii().to_string()),
                 );
                 let seen = proxy.origin.seen();
                 verdict.check(
@@ -159,7 +159,7 @@ fn malformed_chunks_never_make_a_whole_request() {
                     seen.iter().all(|s| !s.is_whole && !s.head.contains("behind")),
                     format!("{seen:?}"),
                 );
-                proxy.origin.plays(crate::origin::Script::default());
+                proxy.origin.set_script(crate::origin::Script::default());
             }
         }
         verdict.end();
@@ -225,7 +225,7 @@ fn heads_at_the_limit_are_served_and_above_refused() {
             let answer = client.answer();
             verdict.check(&case, answer.status == *status && answer.is_whole, format!("answered {answer:?}"));
             let is_refused = *status != 200;
-            verdict.check(&case, answer.says_close() == is_refused, format!("answered {answer:?}"));
+            verdict.check(&case, answer.has_connection_close() == is_refused, format!("answered {answer:?}"));
             if is_refused {
                 verdict.check(&case, client.rest(Duration::from_secs(5)).1, "the connection stays open");
                 std::thread::sleep(Duration::from_millis(50));

@@ -55,7 +55,7 @@ const UNFIT: [Case; 35] = [
         ["x-one", "keep-alive", "proxy-authenticate"].iter().all(|n| a.field(n).is_none()) && a.body == b"ok"
     }),
     ("early response to an incomplete body", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\npart", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", |a| {
-        a.status == 403 && a.body == b"no" && a.says_close()
+        a.status == 403 && a.body == b"no" && a.has_connection_close()
     }),
     ("early final response to Expect", "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n", b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno", |a| {
         a.status == 417 || a.status == 100
@@ -81,7 +81,7 @@ fn unusual_responses_leave_no_pooled_connection() {
             let is_early = name.starts_with("early");
             let mut script = Script::answer(bytes_of(name, bytes)).then(then);
             script.reads_body = !is_early;
-            proxy.origin.plays(script);
+            proxy.origin.set_script(script);
             let mut client = proxy.client();
             client.send(request);
             let mut answer = client.answer_to(request.starts_with("HEAD"));
@@ -92,7 +92,7 @@ fn unusual_responses_leave_no_pooled_connection() {
             let used = proxy.origin.seen().first().map_or(0, |s| s.connection);
             // The next request, on the client's connection if that is still open, else on a new one, is not affected.
             for step in ["next", "after"] {
-                proxy.origin.plays(Script::default());
+                proxy.origin.set_script(Script::default());
                 if client.is_closed_within(Duration::from_millis(20)) {
                     client = proxy.client();
                 }
@@ -157,7 +157,7 @@ fn clean_responses_keep_the_connection_pooled() {
         let mut verdict = Verdict::default();
         for (name, bytes, body) in cases {
             let case = format!("{name} ({driver})");
-            proxy.origin.plays(Script::answer(bytes));
+            proxy.origin.set_script(Script::answer(bytes));
             let mut client = proxy.client();
             for _ in 0..2 {
                 client.send(GET);
@@ -183,14 +183,14 @@ fn unsolicited_response_on_idle_connection_is_dropped() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         // The origin keeps the connection open; the unsolicited response arrives after the first one.
-        proxy.origin.plays(Script::default());
+        proxy.origin.set_script(Script::default());
         assert_eq!(proxy.get("/warm").status, 200);
         let origin = proxy.origin.clone();
-        origin.plays(Script::answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").then(Then::Keep));
+        origin.set_script(Script::answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").then(Then::Keep));
         let mut client = proxy.client();
         client.send(GET);
         assert_eq!(client.answer().body, b"ok");
-        origin.says_unasked(SECRET);
+        origin.send_unsolicited(SECRET);
         std::thread::sleep(Duration::from_millis(50));
         for _ in 0..3 {
             client.send(GET);
@@ -205,7 +205,7 @@ fn unsolicited_response_on_idle_connection_is_dropped() {
 
 /// Sends two pipelined requests. The proxy reads a long response by its length, so that bytes behind it stay in the socket while the
 /// second request is already there.
-fn asks_behind_a_long_answer(proxy: &Proxy, second: &str) -> [Answer; 2] {
+fn pipeline_behind_long_response(proxy: &Proxy, second: &str) -> [Answer; 2] {
     let mut client = proxy.client();
     client.send([GET, second].concat());
     [client.answer(), client.answer()]
@@ -216,9 +216,9 @@ fn bytes_after_long_response_reach_no_client() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG_BYTES}\r\n\r\n{}", "x".repeat(LONG_BYTES));
-        proxy.origin.plays(Script::answer([&*long, SECRET].concat()));
+        proxy.origin.set_script(Script::answer([&*long, SECRET].concat()));
         for round in 0..5 {
-            for answer in asks_behind_a_long_answer(&proxy, GET) {
+            for answer in pipeline_behind_long_response(&proxy, GET) {
                 let (bytes, stale) = (answer.body.len(), answer.field("x-stale"));
                 assert_eq!(
                     (answer.status, bytes, stale),
@@ -228,10 +228,10 @@ fn bytes_after_long_response_reach_no_client() {
             }
         }
         // The origin closes without `Connection: close`: a request that must not be sent twice uses a new connection.
-        proxy.origin.plays(Script::answer(long).then(Then::Close));
+        proxy.origin.set_script(Script::answer(long).then(Then::Close));
         let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
         for round in 0..5 {
-            let statuses = asks_behind_a_long_answer(&proxy, post).map(|answer| answer.status);
+            let statuses = pipeline_behind_long_response(&proxy, post).map(|answer| answer.status);
             assert_eq!(statuses, [200, 200], "unsolicited response ({driver}), round {round}");
         }
     }
@@ -241,7 +241,9 @@ fn bytes_after_long_response_reach_no_client() {
 fn http10_client_gets_no_chunks_and_a_close() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        proxy.origin.plays(Script::answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
+        proxy
+            .origin
+            .set_script(Script::answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
         let mut client = proxy.client();
         client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
         let answer = client.answer();
@@ -259,7 +261,7 @@ fn stale_pooled_connection_costs_no_request() {
         let proxy = Proxy::start(driver);
         for (method, allowed) in [("GET", &[200][..]), ("POST", &[200, 502][..])] {
             for _ in 0..10 {
-                proxy.origin.plays(Script::default().then(Then::Close));
+                proxy.origin.set_script(Script::default().then(Then::Close));
                 let mut client = proxy.client();
                 client.send(format!("{method} /one HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
                 // The pooled connection of the previous round may be about to close as well.
@@ -287,11 +289,11 @@ fn failed_exchange_leaves_no_bytes_for_the_next() {
             format!("HTTP/1.1 101 Switching Protocols\r\n\r\n{SECRET}"),
             format!("{}{SECRET}", "HTTP/1.1 102 Processing\r\n\r\n".repeat(17)),
         ] {
-            proxy.origin.plays(Script::answer(&bytes));
+            proxy.origin.set_script(Script::answer(&bytes));
             let mut first = proxy.client();
             first.send(GET);
             assert_eq!(first.answer().status, 502);
-            proxy.origin.plays(Script::default());
+            proxy.origin.set_script(Script::default());
             let mut second = proxy.client();
             for client in [&mut first, &mut second] {
                 client.send(GET);

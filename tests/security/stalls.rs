@@ -93,14 +93,14 @@ fn unresponsive_server_gets_504_in_time() {
         ];
         for (name, script, status) in cases {
             let case = format!("{name} ({driver})");
-            proxy.origin.plays(script);
+            proxy.origin.set_script(script);
             let start = Instant::now();
             let mut client = proxy.client();
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
             let answer = client.answer();
             verdict.check(&case, answer.status == status, format!("{answer:?}"));
             verdict.check(&case, start.elapsed() < LATE, format!("after {:?}", start.elapsed()));
-            proxy.origin.plays(Script::default());
+            proxy.origin.set_script(Script::default());
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
             verdict.check(&case, client.answer().body == b"ok", "it does not recover");
         }
@@ -193,7 +193,7 @@ fn memory_stays_flat_if_a_side_does_not_read() {
         let before = proxy.process.resident_kib();
         let body =
             [format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n").into_bytes(), vec![b'd'; BYTES]].concat();
-        proxy.origin.plays(Script::answer(&body).then(Then::Close));
+        proxy.origin.set_script(Script::answer(&body).then(Then::Close));
         let mut clients: Vec<_> = (0..4).map(|_| proxy.client()).collect();
         for client in &mut clients {
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -213,7 +213,7 @@ fn memory_stays_flat_if_a_side_does_not_read() {
 
         let proxy = Proxy::start(driver);
         let before = proxy.process.resident_kib();
-        proxy.origin.plays(Script::answer("").early().then(Then::Keep).after(Duration::from_secs(3)));
+        proxy.origin.set_script(Script::answer("").early().then(Then::Keep).after(Duration::from_secs(3)));
         let mut client = proxy.client();
         client.stream.set_write_timeout(Some(Duration::from_millis(700))).expect("a limit");
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BYTES}\r\n\r\n"));
@@ -232,7 +232,7 @@ fn slow_reader_gets_whole_buffered_response() {
         let proxy =
             Proxy::with(driver, &Options { tables: LIMITS.into(), frontend: frontend.clone(), ..Options::default() });
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n");
-        proxy.origin.plays(Script::answer([head.into_bytes(), vec![b'd'; BYTES]].concat()));
+        proxy.origin.set_script(Script::answer([head.into_bytes(), vec![b'd'; BYTES]].concat()));
         let mut client = proxy.client();
         client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         client.stream.set_read_timeout(Some(LATE)).expect("a limit");
@@ -259,7 +259,7 @@ fn client_disconnect_cancels_error_page_fetch() {
     );
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { frontend: frontend.clone(), ..Options::default() });
-        proxy.origin.plays(Script::answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
+        proxy.origin.set_script(Script::answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
         let before = proxy.process.open_files();
         let mut client = proxy.client();
         client.send("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n");

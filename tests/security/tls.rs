@@ -20,9 +20,9 @@ const GET: &str = "GET /tls HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 /// Accepts every certificate: the proxy's are self-signed, and the tests compare which of them is presented.
 #[derive(Debug)]
-struct Anybody;
+struct AcceptAnyCertificate;
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -61,12 +61,13 @@ fn connect(port: u16) -> StreamOwned<ClientConnection, TcpStream> {
     connect_as(port, "a.test", true)
 }
 
-/// A session for `name`; the ClientHello carries the name only if `says_name`.
-fn connect_as(port: u16, name: &'static str, says_name: bool) -> StreamOwned<ClientConnection, TcpStream> {
+/// A session for `name`; the ClientHello carries the name only if `sends_name`.
+fn connect_as(port: u16, name: &'static str, sends_name: bool) -> StreamOwned<ClientConnection, TcpStream> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    let mut config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
-    config.enable_sni = says_name;
+    let mut config =
+        config.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate)).with_no_client_auth();
+    config.enable_sni = sends_name;
     let name = ServerName::try_from(name).expect("a name");
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
@@ -80,7 +81,7 @@ const TLS_1_2: u16 = 0x0303;
 
 /// The output of openssl about a handshake with `a.test`. openssl offers weak suites only at security level 0; a suite that openssl does
 /// not know fails before anything is sent to the proxy, so that there is no alert.
-fn told_by_openssl(port: u16, arguments: &[&str]) -> String {
+fn openssl_output(port: u16, arguments: &[&str]) -> String {
     let address = format!("127.0.0.1:{port}");
     let mut command = Command::new("openssl");
     command.args(["s_client", "-connect", &address, "-servername", "a.test"]).args(arguments);
@@ -90,7 +91,7 @@ fn told_by_openssl(port: u16, arguments: &[&str]) -> String {
 
 /// The first bytes of the reply to a ClientHello for `a.test` that offers one suite, also one that openssl no longer has. The hello is
 /// complete for TLS 1.2, whatever version it names.
-fn told_to_hello(port: u16, version: u16, suite: u16) -> [u8; 7] {
+fn reply_to_hello(port: u16, version: u16, suite: u16) -> [u8; 7] {
     let extensions = b"\0\0\0\x0b\0\x09\0\0\x06a.test\0\x0a\0\x06\0\x04\0\x1d\0\x17\0\x0b\0\x02\x01\0\
                        \0\x0d\0\x08\0\x06\x08\x04\x04\x01\x04\x03\0\x17\0\0";
     let with_len = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
@@ -120,28 +121,28 @@ fn of_rsa(folder: &Path) -> String {
 /// do not fail for another reason.
 fn check_suites(port: u16, case: &str, good: (&str, u16), weak: &[&str], oldest: &[u16]) {
     let mut verdict = Verdict::default();
-    let offered = |suite: &str| told_by_openssl(port, &["-tls1_2", "-cipher", &format!("{suite}:@SECLEVEL=0")]);
-    let told = offered(good.0);
-    verdict.check(case, told.contains(&format!("Cipher is {}", good.0)), format!("{}: {told}", good.0));
-    let is_alert = |told: &str, alert: u8| told.contains(&format!("SSL alert number {alert}"));
+    let offered = |suite: &str| openssl_output(port, &["-tls1_2", "-cipher", &format!("{suite}:@SECLEVEL=0")]);
+    let reply = offered(good.0);
+    verdict.check(case, reply.contains(&format!("Cipher is {}", good.0)), format!("{}: {reply}", good.0));
+    let is_alert = |reply: &str, alert: u8| reply.contains(&format!("SSL alert number {alert}"));
     for suite in weak {
-        let told = offered(suite);
-        verdict.check(case, is_alert(&told, HANDSHAKE_FAILURE), format!("{suite}: {told}"));
+        let reply = offered(suite);
+        verdict.check(case, is_alert(&reply, HANDSHAKE_FAILURE), format!("{suite}: {reply}"));
     }
     for version in ["-tls1", "-tls1_1"] {
-        let told = told_by_openssl(port, &[version, "-cipher", "ALL:@SECLEVEL=0"]);
+        let reply = openssl_output(port, &[version, "-cipher", "ALL:@SECLEVEL=0"]);
         // Such a hello lacks more than the version: rustls chooses which alert it sends.
-        let is_refused = is_alert(&told, HANDSHAKE_FAILURE) || is_alert(&told, PROTOCOL_VERSION);
-        verdict.check(case, is_refused, format!("{version}: {told}"));
+        let is_refused = is_alert(&reply, HANDSHAKE_FAILURE) || is_alert(&reply, PROTOCOL_VERSION);
+        verdict.check(case, is_refused, format!("{version}: {reply}"));
     }
-    let told = told_to_hello(port, TLS_1_2, good.1);
-    verdict.check(case, told[0] == 0x16, format!("{:#06x}: no handshake, {told:02x?}", good.1));
+    let reply = reply_to_hello(port, TLS_1_2, good.1);
+    verdict.check(case, reply[0] == 0x16, format!("{:#06x}: no handshake, {reply:02x?}", good.1));
     let old = [0x0301, 0x0302].map(|version| (version, good.1, PROTOCOL_VERSION));
     let oldest = oldest.iter().map(|&suite| (TLS_1_2, suite, HANDSHAKE_FAILURE));
     for (version, suite, alert) in oldest.chain(old) {
-        let told = told_to_hello(port, version, suite);
-        let is_refused = told[0] == 0x15 && told[5..] == [2, alert];
-        verdict.check(case, is_refused, format!("{version:#06x}, {suite:#06x}: {told:02x?}"));
+        let reply = reply_to_hello(port, version, suite);
+        let is_refused = reply[0] == 0x15 && reply[5..] == [2, alert];
+        verdict.check(case, is_refused, format!("{version:#06x}, {suite:#06x}: {reply:02x?}"));
     }
     verdict.end();
 }
@@ -152,7 +153,7 @@ fn old_tls_versions_and_weak_suites_are_refused() {
     let rsa = of_rsa(folder.path());
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        assert!(told_by_openssl(proxy.tls_port, &["-tls1_3"]).contains("Cipher is TLS_"), "TLS version ({driver})");
+        assert!(openssl_output(proxy.tls_port, &["-tls1_3"]).contains("Cipher is TLS_"), "TLS version ({driver})");
         let weak = ["ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-NULL-SHA", "ADH-AES128-SHA"];
         let good = ("ECDHE-ECDSA-AES128-GCM-SHA256", 0xc02b);
         // ECDHE_ECDSA with RC4_128_SHA and with 3DES_EDE_CBC_SHA.
@@ -177,8 +178,8 @@ fn old_tls_versions_and_weak_suites_are_refused() {
 }
 
 /// The certificate that the proxy presents, after a whole exchange with it.
-fn shown(port: u16, name: &'static str, says_name: bool) -> CertificateDer<'static> {
-    let mut stream = connect_as(port, name, says_name);
+fn shown(port: u16, name: &'static str, sends_name: bool) -> CertificateDer<'static> {
+    let mut stream = connect_as(port, name, sends_name);
     stream.write_all(GET.as_bytes()).expect("sent");
     let mut received = Vec::new();
     stream.read_to_end(&mut received).expect("an answer and close_notify");

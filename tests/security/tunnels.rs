@@ -16,20 +16,20 @@ fn refused_upgrade_opens_no_tunnel() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         for status in ["200 OK", "403 Forbidden", "426 Upgrade Required"] {
-            proxy.origin.plays(Script::answer(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno")));
+            proxy.origin.set_script(Script::answer(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno")));
             let mut client = proxy.client();
             // Bytes sent before the response: neither a request for the proxy nor bytes for the origin.
             client.send([UPGRADE, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
             let answer = client.answer();
             assert_eq!(&answer.head[9..12], &status[..3], "refused upgrade ({driver})");
             assert_eq!(answer.body, b"no");
-            assert!(answer.says_close(), "refused upgrade ({driver}): {answer:?}");
+            assert!(answer.has_connection_close(), "refused upgrade ({driver}): {answer:?}");
             let (rest, is_closed) = client.rest(SOON);
             let seen = proxy.origin.seen();
             assert!(rest.is_empty() && seen.len() == 1, "refused upgrade ({driver}): {seen:?}");
             assert!(is_closed, "refused upgrade ({driver}): what comes next could be read as a request");
             let used = seen[0].connection;
-            proxy.origin.plays(Script::default());
+            proxy.origin.set_script(Script::default());
             assert_eq!(proxy.get("/next").body, b"ok");
             assert!(
                 proxy.origin.seen().iter().all(|s| !s.head.contains("smuggled")),
@@ -43,7 +43,7 @@ fn refused_upgrade_opens_no_tunnel() {
 fn accepted_upgrade_carries_bytes_both_ways() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        proxy.origin.plays(Script::answer(ACCEPTED).then(Then::Echo));
+        proxy.origin.set_script(Script::answer(ACCEPTED).then(Then::Echo));
         let mut client = proxy.client();
         client.send(UPGRADE);
         let answer = client.answer();
@@ -65,7 +65,7 @@ fn accepted_upgrade_carries_bytes_both_ways() {
         assert!(received == sent, "tunnel ({driver}): {} of {} bytes came back", received.len(), sent.len());
 
         // Bytes that come with the 101 and bytes sent before it arrive; when the origin closes, the tunnel ends.
-        proxy.origin.plays(Script::answer([ACCEPTED, "first"].concat()).then(Then::Close));
+        proxy.origin.set_script(Script::answer([ACCEPTED, "first"].concat()).then(Then::Close));
         let mut client = proxy.client();
         client.send([UPGRADE, "early"].concat());
         assert_eq!(client.answer().status, 101);
@@ -78,7 +78,7 @@ fn accepted_upgrade_carries_bytes_both_ways() {
 fn client_disconnect_ends_the_upstream_tunnel() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        proxy.origin.plays(Script::answer(ACCEPTED).then(Then::Echo));
+        proxy.origin.set_script(Script::answer(ACCEPTED).then(Then::Echo));
         let mut client = proxy.client();
         client.send(UPGRADE);
         assert_eq!(client.answer().status, 101);
@@ -94,7 +94,7 @@ fn half_closed_tunnel_ends_after_the_timeout() {
     let tables = "[respondingTimeouts]\nwriteTimeout = \"1s\"\n".to_owned();
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { tables: tables.clone(), ..Options::default() });
-        proxy.origin.plays(Script::answer(ACCEPTED).then(Then::Deaf));
+        proxy.origin.set_script(Script::answer(ACCEPTED).then(Then::Deaf));
         let mut client = proxy.client();
         client.send(UPGRADE);
         assert_eq!(client.answer().status, 101, "tunnel ({driver})");

@@ -262,7 +262,7 @@ pub fn ringway(arguments: &[&str]) -> Output {
 }
 
 /// Runs the program with a configuration; returns its exit code and its output.
-pub fn outcome(arguments: &[&str], config: &str) -> (Option<i32>, String) {
+pub fn run_with_config(arguments: &[&str], config: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join(FILE);
     fs::write(&file, config).expect("written");

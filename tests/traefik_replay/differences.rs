@@ -48,6 +48,6 @@ pub const DIFFERENCES: &[Difference] = &[
     difference(
         "gzcompress-small",
         "not replayed",
-        "lies on the entry point `gz`; tests/middlewares_live shows the limit of 512 bytes",
+        "configured on the entry point `gz`; tests/middlewares_live shows the limit of 512 bytes",
     ),
 ];

@@ -9,14 +9,14 @@ use ringway::middleware::forward_auth::{AuthServer, ForwardAuth};
 use ringway::middleware::{ChainScope, Middleware};
 use serde_json::Value;
 
-use super::{Outcome, flag, same, string, texts};
+use super::{CaseResult, flag, same, string, texts};
 use crate::support::*;
 
 fn label() -> Arc<str> {
     BasicAuth::auth_label(ChainScope::Frontend("f"))
 }
 
-pub fn users_file(case: &Value) -> Outcome {
+pub fn users_file(case: &Value) -> CaseResult {
     let (file, after) = (Some(string(&case["usersStr"])), AuthEdits::default());
     let names = match string(&case["authType"]) {
         "digest" => DigestAuth::new(&[], file, after, Arc::new(DigestState::new([0; 12])), label())
@@ -29,12 +29,12 @@ pub fn users_file(case: &Value) -> Outcome {
     same(names.map_err(|error| error.to_string())?, expected)
 }
 
-fn forward(trust: bool) -> Walk {
+fn forward(trust: bool) -> ChainRun {
     let server = AuthServer { https: false, authority: "auth".into(), target: "/".into() };
-    Walk::new(vec![Middleware::Forward(ForwardAuth::new(server, trust, Vec::new(), label()))])
+    ChainRun::new(vec![Middleware::Forward(ForwardAuth::new(server, trust, Vec::new(), label()))])
 }
 
-pub fn hop_by_hop(case: &Value) -> Outcome {
+pub fn hop_by_hop(case: &Value) -> CaseResult {
     let name = string(case);
     // The framing must be well-formed to reach the chain.
     let value = if name == "Transfer-Encoding" { "chunked" } else { "x" };
@@ -42,7 +42,7 @@ pub fn hop_by_hop(case: &Value) -> Outcome {
     same(ask.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())), false)
 }
 
-pub fn forwarded_fields(case: &Value) -> Outcome {
+pub fn forwarded_fields(case: &Value) -> CaseResult {
     let host = if flag(&case["emptyHost"]) { "" } else { "foo.bar" };
     let mut lines = format!("GET /path?q=1 HTTP/1.1\nHost: {host}");
     if host.is_empty() {

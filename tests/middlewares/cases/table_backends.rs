@@ -13,7 +13,7 @@ use ringway::middleware::retry::{AttemptEnd, RetryPolicy};
 use ringway::rule::{RouteOutcome as Routed, RouteRequest, Router, RouterOptions, Scratch};
 use serde_json::Value;
 
-use super::{Outcome, same, string};
+use super::{CaseResult, same, string};
 
 fn balancer(servers: u64, method: BalanceMethod) -> Balancer {
     let server = |number| Server {
@@ -26,7 +26,7 @@ fn balancer(servers: u64, method: BalanceMethod) -> Balancer {
 }
 
 /// A simplified retry loop of the worker: the first servers cannot be reached, the last one responds.
-pub fn retry(case: &Value, faulty: &str, attempts: &str) -> Outcome {
+pub fn retry(case: &Value, faulty: &str, attempts: &str) -> CaseResult {
     let faulty = case[faulty].as_u64().unwrap();
     let policy = RetryPolicy::new(case["maxRequestAttempts"].as_i64().unwrap(), 0);
     let balancer = balancer(faulty + 1, BalanceMethod::Wrr);
@@ -46,7 +46,7 @@ pub fn retry(case: &Value, faulty: &str, attempts: &str) -> Outcome {
     same(u64::from(tries - 1), case[attempts].as_u64().unwrap())
 }
 
-pub fn empty(servers: Option<u64>, wanted: &Value) -> Outcome {
+pub fn empty(servers: Option<u64>, wanted: &Value) -> CaseResult {
     let picked =
         balancer(servers.unwrap_or_default(), BalanceMethod::Wrr).pick([].into_iter(), &TriedServers::default(), 0);
     let status = match picked {
@@ -57,22 +57,22 @@ pub fn empty(servers: Option<u64>, wanted: &Value) -> Outcome {
     same(status, wanted.as_u64().unwrap())
 }
 
-pub fn response(case: &Value) -> Outcome {
+pub fn response(case: &Value) -> CaseResult {
     if string(&case["desc"]) == "No Frontend" {
         return no_frontend(&case["expectedStatusCode"]);
     }
     empty(Some(u64::from(string(&case["desc"]) == "Ok")), &case["expectedStatusCode"])
 }
 
-fn no_frontend(wanted: &Value) -> Outcome {
+fn no_frontend(wanted: &Value) -> CaseResult {
     let router: Router<()> = Router::build(Vec::new(), RouterOptions::default());
     let no_headers: [(&str, &[u8]); 0] = [];
-    let facts = RouteRequest { method: b"GET", host: b"h", target: b"/", headers: &no_headers };
-    let routed = router.route(&facts, &mut Scratch::default());
+    let info = RouteRequest { method: b"GET", host: b"h", target: b"/", headers: &no_headers };
+    let routed = router.route(&info, &mut Scratch::default());
     same(matches!(routed, Routed::NotFound), wanted == 404)
 }
 
-pub fn health_sequence(case: &Value) -> Outcome {
+pub fn health_sequence(case: &Value) -> CaseResult {
     let state = ServerState::default();
     state.set_up(case["startHealthy"].as_bool().unwrap());
     let (mut removed, mut restored) = (0, 0);
@@ -87,7 +87,7 @@ pub fn health_sequence(case: &Value) -> Outcome {
     same((removed, restored), (wanted("expectedNumRemovedServers"), wanted("expectedNumUpsertedServers")))
 }
 
-pub fn probe(case: &Value) -> Outcome {
+pub fn probe(case: &Value) -> CaseResult {
     let options = &case["options"];
     let wanted = HealthOptions {
         path: string(&options["path"]),
@@ -116,7 +116,7 @@ pub fn probe(case: &Value) -> Outcome {
     Ok(())
 }
 
-pub fn health_options(case: &Value) -> Outcome {
+pub fn health_options(case: &Value) -> CaseResult {
     let (check, expected) = (&case["hc"], &case["expectedOpts"]);
     let interval_nanos = GoDuration::parse(string(&check["interval"])).ok().map(|duration| duration.0);
     let options = HealthOptions { path: string(&check["path"]), interval_nanos, ..Default::default() };
@@ -125,12 +125,12 @@ pub fn health_options(case: &Value) -> Outcome {
     same(built.map(|check| check.interval), expected)
 }
 
-pub fn method(case: &Value) -> Outcome {
+pub fn method(case: &Value) -> CaseResult {
     let method = BalanceMethod::parse(string(&case["lb"]["method"])).unwrap_or_default();
     same(Some(method), BalanceMethod::parse(string(&case["expectedMethod"])))
 }
 
-pub fn cookie_name(case: &Value) -> Outcome {
+pub fn cookie_name(case: &Value) -> CaseResult {
     match case["srcName"].as_str() {
         Some(name) => same(sticky::sanitised(name).as_str(), string(&case["expectedName"])),
         None => {

@@ -15,10 +15,10 @@ use ringway::middleware::Middleware;
 use ringway::tls::certificate::name_covers;
 use serde_json::Value;
 
-use super::{Outcome, flag, same, string, texts};
+use super::{CaseResult, flag, same, string, texts};
 use crate::base::compile_context::compile_context;
 
-pub fn constraints(case: &Value) -> Outcome {
+pub fn constraints(case: &Value) -> CaseResult {
     let tags = texts(&case["tags"]);
     let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
     let holds = case["constraints"].as_array().into_iter().flatten().all(|constraint| {
@@ -28,11 +28,11 @@ pub fn constraints(case: &Value) -> Outcome {
     same(holds, flag(&case["expected"]))
 }
 
-pub fn normalised(case: &Value) -> Outcome {
+pub fn normalised(case: &Value) -> CaseResult {
     same(names::normalize(string(&case["name"])).as_str(), string(&case["expected"]))
 }
 
-pub fn certificate_name(case: &Value) -> Outcome {
+pub fn certificate_name(case: &Value) -> CaseResult {
     same(name_covers(string(&case["certDomain"]), string(&case["domain"])), flag(&case["expected"]))
 }
 
@@ -42,7 +42,7 @@ fn fixed(text: &str) -> StaticConfig {
     fixed
 }
 
-pub fn entry_point_white_list(case: &Value) -> Outcome {
+pub fn entry_point_white_list(case: &Value) -> CaseResult {
     let ranges = texts(&case["entrypoint"]["whitelistSourceRange"]);
     let fixed = fixed(&format!("[entryPoints.test]\naddress=':0'\nwhitelistSourceRange={ranges:?}"));
     let written: &EntryPoint = &fixed.entry_points["test"];
@@ -52,13 +52,13 @@ pub fn entry_point_white_list(case: &Value) -> Outcome {
     same(has_list, flag(&case["expectMiddleware"]))
 }
 
-pub fn bad_address(case: &Value) -> Outcome {
+pub fn bad_address(case: &Value) -> CaseResult {
     let address = string(&case["entryPoint"]["address"]);
     let fixed = fixed(&format!("[entryPoints.http]\naddress=':80'\n[entryPoints.target]\naddress={address:?}"));
     same(!check(&fixed).is_empty(), flag(&case["errorExpected"]))
 }
 
-pub fn server_timeouts(case: &Value) -> Outcome {
+pub fn server_timeouts(case: &Value) -> CaseResult {
     let given = &case["globalConfig"];
     let nanos = |value: &Value| value.as_str().map(|nanos| format!("\"{nanos}ns\""));
     let mut text = String::new();
@@ -86,7 +86,7 @@ fn snapshot(text: &str) -> Snapshot {
 }
 
 /// Both methods of a backend, without a health check and with one.
-pub fn health_check(method: &Value) -> Outcome {
+pub fn health_check(method: &Value) -> CaseResult {
     for check in ["", "[backends.backend.healthCheck]\npath='/path'\n"] {
         let text = format!(
             "[backends.backend.servers.s]\nurl='http://localhost'\n[backends.backend.loadBalancer]\nmethod={:?}\n{check}\
@@ -102,14 +102,14 @@ pub fn health_check(method: &Value) -> Outcome {
     Ok(())
 }
 
-pub fn empty_basic_auth() -> Outcome {
+pub fn empty_basic_auth() -> CaseResult {
     let text = "[backends.b.servers.s]\nurl='http://localhost'\n[frontends.f]\nbackend='b'\nbasicAuth=[]\n[frontends.f.routes.r]\nrule='Path:/'";
     let snapshot = snapshot(text);
     same((snapshot.routers[0].len(), snapshot.rejected.len()), (1, 0))
 }
 
 /// The names of one certificate, main first.
-pub fn domain(main: &str, sans: Vec<String>, expected: &Value) -> Outcome {
+pub fn domain(main: &str, sans: Vec<String>, expected: &Value) -> CaseResult {
     let wanted = DesiredCertificates {
         requests: vec![DomainRequest { main: main.to_owned(), sans }],
         ..DesiredCertificates::default()
@@ -118,7 +118,7 @@ pub fn domain(main: &str, sans: Vec<String>, expected: &Value) -> Outcome {
     same(ordered, texts(expected))
 }
 
-pub fn client_cert_options(case: &Value) -> Outcome {
+pub fn client_cert_options(case: &Value) -> CaseResult {
     // The row names the fields as in a configuration, and expects them under the names of X.509.
     let written: PassTlsClientCert =
         serde_json::from_value(case["tlsClientHeaders"].clone()).map_err(|error| error.to_string())?;
@@ -146,7 +146,7 @@ fn flags(path: &str, value: &Value, out: &mut BTreeMap<String, ()>) {
 }
 
 /// The fields of the client in the table's requests, and the forwarded ones.
-pub fn forwarded_fields(case: &Value) -> Outcome {
+pub fn forwarded_fields(case: &Value) -> CaseResult {
     let table = if flag(&case["insecure"]) {
         "insecure=true".to_owned()
     } else {

@@ -12,20 +12,20 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
-use super::{Outcome, flag, same, string, texts};
+use super::{CaseResult, flag, same, string, texts};
 use crate::support::*;
 
 const PLACE: ChainScope = ChainScope::Frontend("f");
 
-pub fn compress(already: bool) -> Outcome {
-    let mut walk = Walk::new(vec![Middleware::Compress]);
-    walk.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
+pub fn compress(already: bool) -> CaseResult {
+    let mut run = ChainRun::new(vec![Middleware::Compress]);
+    run.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
     let encoding = if already { "\nContent-Encoding: gzip" } else { "" };
-    walk.respond(&format!("HTTP/1.1 201 Created\nContent-Length: 100000{encoding}"));
-    same(walk.passage.body, if already { CompressionPlan::Plain } else { CompressionPlan::Gzip })
+    run.respond(&format!("HTTP/1.1 201 Created\nContent-Length: 100000{encoding}"));
+    same(run.state.body, if already { CompressionPlan::Plain } else { CompressionPlan::Gzip })
 }
 
-pub fn white_list_builds(case: &Value, error: &str) -> Outcome {
+pub fn white_list_builds(case: &Value, error: &str) -> CaseResult {
     let mut ranges = texts(&case["whiteList"]);
     ranges.extend(texts(&case["whiteList"]["sourceRange"]));
     ranges.extend(texts(&case["whitelistSourceRange"]));
@@ -37,18 +37,18 @@ pub fn white_list_builds(case: &Value, error: &str) -> Outcome {
     same(built.is_err(), !string(&case[error]).is_empty())
 }
 
-pub fn white_list(case: &Value) -> Outcome {
+pub fn white_list(case: &Value) -> CaseResult {
     let step = WhiteList::new(&texts(&case["whiteList"]), flag(&case["useXForwardedFor"]), PLACE).unwrap();
-    let mut walk = Walk::new(vec![Middleware::WhiteList(step)]);
+    let mut run = ChainRun::new(vec![Middleware::WhiteList(step)]);
     if let Ok(peer) = string(&case["remoteAddr"]).parse::<std::net::SocketAddr>() {
-        walk.peer = peer.ip();
+        run.peer = peer.ip();
     }
     let mut lines = "GET / HTTP/1.1\nHost: h".to_owned();
     texts(&case["xForwardedFor"]).iter().for_each(|value| lines += &format!("\nX-Forwarded-For: {value}"));
-    same(status(walk.send(&lines)), case["expected"].as_u64().unwrap() as u16)
+    same(status(run.send(&lines)), case["expected"].as_u64().unwrap() as u16)
 }
 
-pub fn ssl_host(case: &Value) -> Outcome {
+pub fn ssl_host(case: &Value) -> CaseResult {
     let options = &case["secureMiddleware"]["opt"];
     let step = SecurityHeaders::new(SecureOptions {
         ssl_redirect: flag(&options["sSLRedirect"]),
@@ -56,13 +56,13 @@ pub fn ssl_host(case: &Value) -> Outcome {
         ssl_host: string(&options["sSLHost"]).to_owned(),
         ..Default::default()
     });
-    let mut walk = Walk::new(vec![Middleware::Secure(step.unwrap().unwrap())]);
+    let mut run = ChainRun::new(vec![Middleware::Secure(step.unwrap().unwrap())]);
     let (scheme, host) = string(&case["host"]).split_once("://").unwrap();
-    walk.secure = scheme == "https";
-    same(status(walk.get(host, "/")), case["expected"].as_u64().unwrap() as u16)
+    run.secure = scheme == "https";
+    same(status(run.get(host, "/")), case["expected"].as_u64().unwrap() as u16)
 }
 
-pub fn client_cert(case: &Value) -> Outcome {
+pub fn client_cert(case: &Value) -> CaseResult {
     let options = &case["tlsClientCertHeaders"];
     let mut pems = texts(&case["certContents"]);
     // The table of the helper holds bytes, the others text.
@@ -103,7 +103,7 @@ fn name_infos(value: &Value) -> NameInfos {
 }
 
 /// A certificate with the row's names, generated here: the row has them as Go's fields.
-pub fn alternative_names(cert: &Value, expected: &[String]) -> Outcome {
+pub fn alternative_names(cert: &Value, expected: &[String]) -> CaseResult {
     let step = ClientCert { pem: false, infos: Some(CertInfos { sans: true, ..CertInfos::default() }) };
     if cert.is_null() {
         return same(step.values::<&[u8]>(&[]), (None, None));
@@ -124,14 +124,14 @@ pub fn alternative_names(cert: &Value, expected: &[String]) -> Outcome {
     same(said.ends_with(&shown), true).map_err(|_| format!("{said} does not end with {shown}"))
 }
 
-pub fn entry_point_redirect(case: &Value) -> Outcome {
+pub fn entry_point_redirect(case: &Value) -> CaseResult {
     let entry_point = &case["entryPoint"];
     let port = string(&entry_point["address"]).trim_start_matches(':').parse().map_err(|_| "a port".to_owned())?;
     let step = Redirect::entry_point(port, entry_point.get("tLS").is_some(), flag(&case["permanent"]), PLACE);
     redirects(step, case)
 }
 
-pub fn regex_redirect(case: &Value) -> Outcome {
+pub fn regex_redirect(case: &Value) -> CaseResult {
     match compiled(string(&case["regex"]), string(&case["replacement"]), flag(&case["permanent"])) {
         Ok(_) if flag(&case["errorExpected"]) => Err("no error".into()),
         Ok(step) => redirects(step, case),
@@ -149,7 +149,7 @@ fn compiled(regex: &str, replacement: &str, permanent: bool) -> Result<Redirect,
     Redirect::regex(compiled, replacement, permanent, PLACE).map_err(|e| e.to_string())
 }
 
-pub fn built_redirect(case: &Value) -> Outcome {
+pub fn built_redirect(case: &Value) -> CaseResult {
     let redirect = &case["redirect"];
     let step = match string(&redirect["entryPoint"]) {
         "" => compiled(string(&redirect["regex"]), string(&redirect["replacement"]), false).unwrap(),
@@ -160,12 +160,12 @@ pub fn built_redirect(case: &Value) -> Outcome {
 }
 
 /// Sends the row's URL, which has no path. A request line always has one, so the path is removed as by a path modifier.
-fn redirects(step: Redirect, case: &Value) -> Outcome {
-    let mut walk = Walk::new(vec![Middleware::Redirect(step)]);
+fn redirects(step: Redirect, case: &Value) -> CaseResult {
+    let mut run = ChainRun::new(vec![Middleware::Redirect(step)]);
     let (scheme, host) = string(&case["url"]).split_once("://").unwrap();
-    (walk.secure, walk.target) = (scheme == "https", Some(Vec::new()));
+    (run.secure, run.target) = (scheme == "https", Some(Vec::new()));
     let method = Some(string(&case["method"])).filter(|method| !method.is_empty()).unwrap_or("GET");
-    let progress = walk.send(&format!("{method} / HTTP/1.1\nHost: {host}\nX-Foo: bar"));
+    let progress = run.send(&format!("{method} / HTTP/1.1\nHost: {host}\nX-Foo: bar"));
     let expected_status = case["expectedStatus"].as_u64().unwrap_or(302) as u16;
     if passes(&progress) {
         return same(200, expected_status);
@@ -175,7 +175,7 @@ fn redirects(step: Redirect, case: &Value) -> Outcome {
     same(value(&fields, "location").unwrap_or_default(), string(&case["expectedURL"]))
 }
 
-pub fn error_page(case: &Value) -> Outcome {
+pub fn error_page(case: &Value) -> CaseResult {
     let page = &case["errorPage"];
     let page = ErrorPage::new(&texts(&page["status"]), string(&page["backend"]), string(&page["query"])).unwrap();
     let status = case["backendCode"].as_u64().unwrap() as u16;
@@ -188,7 +188,7 @@ pub fn error_page(case: &Value) -> Outcome {
     same(asked, expected)
 }
 
-pub fn status_ranges(case: &Value) -> Outcome {
+pub fn status_ranges(case: &Value) -> CaseResult {
     let parsed = StatusRanges::parse(&texts(&case["strBlocks"]));
     same(parsed.is_err(), flag(&case["errExpected"]))?;
     let pairs = |pair: &Value| (pair[0].as_u64().unwrap() as u16, pair[1].as_u64().unwrap() as u16);
@@ -196,7 +196,7 @@ pub fn status_ranges(case: &Value) -> Outcome {
     same(parsed.map(|ranges| ranges.pairs().to_vec()).unwrap_or_default(), expected)
 }
 
-pub fn status_contained(case: &Value) -> Outcome {
+pub fn status_contained(case: &Value) -> CaseResult {
     let ranges = StatusRanges::parse(&texts(&case["strBlocks"])).unwrap();
     same(ranges.contains(case["statusCode"].as_u64().unwrap() as u16), flag(&case["contains"]))
 }
