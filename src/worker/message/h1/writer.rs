@@ -33,7 +33,7 @@ impl<'a, W: WriteHalf> Writer<'a, W> {
 impl<W: WriteHalf> Drop for Writer<'_, W> {
     fn drop(&mut self) {
         if self.out.capacity() > 0 {
-            self.pool.give_back(std::mem::take(&mut self.out));
+            self.pool.give_back_outgoing(std::mem::take(&mut self.out));
         }
     }
 }
@@ -68,7 +68,7 @@ impl<W: WriteHalf> MessageWriter for Writer<'_, W> {
 
     fn head(&mut self) -> &mut Vec<u8> {
         if self.out.capacity() == 0 {
-            self.out = self.pool.lend();
+            self.out = self.pool.lend_outgoing();
         }
         self.out.clear();
         &mut self.out
