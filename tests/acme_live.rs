@@ -405,7 +405,7 @@ fn unsaved_certificate_is_saved_at_shutdown() {
     assert!(acme_run.certificates().is_empty());
     fs::remove_dir_all(&folder).unwrap();
     acme_run.wants(want(&[&["a.example"]]));
-    assert_eq!(acme_run.obtained(), ["a.example"], "it is in use all the same");
+    assert_eq!(acme_run.obtained(), ["a.example"], "the certificate is in use although unsaved");
     fs::create_dir(&folder).unwrap();
     assert!(!storage.exists(), "the next try comes seconds later");
     acme_run.stop().unwrap();

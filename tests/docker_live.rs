@@ -247,7 +247,7 @@ async fn slowly_stopping_container_gets_no_requests_after_its_signal() {
 
     docker(&["kill", "-s", "HUP", &case.name("c")]).unwrap();
     case.start("other", &[], IMAGE, &[]);
-    let update = until(&mut updates, "the other one", serves(&case.backend("other"))).await;
+    let update = until(&mut updates, "the other container", serves(&case.backend("other"))).await;
     assert!(serves(&case.backend("c"))(&update), "a signal that ends nothing must change nothing");
 
     let started = Instant::now();
@@ -326,7 +326,7 @@ async fn bad_label_rejects_only_its_container() {
     let mut updates = follow(case.settings());
     until(&mut updates, "the rejection", |update| update.rejected.len() == 1).await;
     case.start("good", &[], IMAGE, &[]);
-    let update = until(&mut updates, "the good one", serves(&case.backend("good"))).await;
+    let update = until(&mut updates, "the good container", serves(&case.backend("good"))).await;
     assert_eq!(update.dynamic.backends.len(), 1);
     assert_eq!(update.rejected[0].name, format!("container {}", case.name("bad")));
     assert!(update.rejected[0].reason.contains("traefik.frontend.rule"), "{}", update.rejected[0].reason);

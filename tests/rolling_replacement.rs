@@ -97,7 +97,7 @@ fn name_of_a_down_container_gets_503_until_it_is_back() {
             thread::sleep(Duration::from_millis(300));
             docker(&["pause", &name], "503", at_once);
             thread::sleep(Duration::from_secs(1));
-            assert!(!slow.is_finished(), "{driver}: the case proves nothing if it was answered before");
+            assert!(!slow.is_finished(), "{driver}: the case proves nothing if the response came before");
             docker(&["unpause", &name], "200", checked);
             assert_eq!(slow.join().expect("an answer"), "ok", "{driver}");
         });

@@ -209,7 +209,7 @@ async fn unresponsive_inspect_does_not_delay_other_containers() {
         until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
         script.be_for_first(behaviour);
         script.happen("start", "c3", Duration::ZERO);
-        until(&mut updates, &[FIRST, SECOND, THIRD], TIME_LIMIT, "the first one stays as it was").await;
+        until(&mut updates, &[FIRST, SECOND, THIRD], TIME_LIMIT, "the first container keeps its last state").await;
         script.happen("die", "c1", Duration::ZERO);
         until(&mut updates, &[SECOND, THIRD], TIME_LIMIT, "an event counts all the same").await;
         let after_a_listing = timeout(TIME_LIMIT, updates.recv()).await.expect("a listing").expect("a provider");
@@ -228,7 +228,7 @@ async fn unresponsive_inspect_without_watch_delays_no_other() {
     let mut updates = follow(DockerProviderSettings { watch: false, request_timeout, ..settings(port) });
     until(&mut updates, &[SECOND, THIRD], 3 * TIME_LIMIT, "the others").await;
     script.be_for_first(Behaviour::Answers);
-    until(&mut updates, &[FIRST, SECOND], 3 * TIME_LIMIT, "it is asked for again").await;
+    until(&mut updates, &[FIRST, SECOND], 3 * TIME_LIMIT, "the container is inspected again").await;
 }
 
 /// A break of the event stream says nothing about a container, and the kill is too long ago to be sent again.
@@ -238,13 +238,13 @@ async fn slow_stop_stays_removed_over_reconnects_until_restart() {
     let mut updates = follow(settings(port));
     until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
     script.happen("kill", "c1", Duration::from_secs(60));
-    until(&mut updates, &[SECOND], TIME_LIMIT, "its stop time-out is longer").await;
+    until(&mut updates, &[SECOND], TIME_LIMIT, "the stop time-out has not elapsed").await;
     script.lose_events();
     let after_a_listing = timeout(TIME_LIMIT, updates.recv()).await.expect("a listing").expect("a provider");
-    assert_eq!(urls(&after_a_listing), [SECOND], "it still stops");
+    assert_eq!(urls(&after_a_listing), [SECOND], "the container still stops");
     script.first_is_new.store(true, SeqCst);
     script.happen("rename", "c2", Duration::ZERO);
-    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "it has been started meanwhile").await;
+    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "the container has been started meanwhile").await;
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ fn handovers_under_load_lose_no_request() {
         assert_eq!(proxy.wait(Duration::from_secs(15)).code(), Some(0), "{driver}");
         assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "));
         current.signal("TERM");
-        wait_for("the last one has closed its ports", Duration::from_secs(5), || {
+        wait_for("the last process has closed its ports", Duration::from_secs(5), || {
             TcpStream::connect(("127.0.0.1", proxy.http)).map_or(Ok(()), |_| Err("still open".to_owned()))
         });
     }
@@ -162,7 +162,7 @@ fn successor_without_all_routes_does_not_take_over() {
 
 /// Passes the descriptor as systemd would, with the PID that the program gets.
 fn activated(driver: &str, origin: &Origin, listener: &TcpListener, name: &str) -> Setup {
-    rustix::io::fcntl_setfd(listener, rustix::io::FdFlags::empty()).expect("it can be inherited");
+    rustix::io::fcntl_setfd(listener, rustix::io::FdFlags::empty()).expect("an inheritable descriptor");
     let script = "exec 3<&$1; shift; LISTEN_PID=$$ exec \"$@\"";
     let mut setup = Setup::new(driver, CONFIG)
         .fill("@origin@", origin.address)
@@ -184,7 +184,7 @@ fn systemd_sockets_match_by_name_or_address_and_outlive_process() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         // A request sent before the process accepts waits in the queue and gets a response, not a 404.
         let ask = || {
-            let mut stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("it stays open");
+            let mut stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("the socket stays open");
             stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("sent");
             stream
         };
@@ -203,7 +203,7 @@ fn systemd_sockets_match_by_name_or_address_and_outlive_process() {
             early.read_to_string(&mut got).expect("an answer");
             assert!(got.starts_with("HTTP/1.1 200 "), "{driver}, {name}: {got}\n{}", proxy.log());
             proxy.signal("TERM");
-            let n = notify.recv(&mut [0; 256]).expect("it says that it stops");
+            let n = notify.recv(&mut [0; 256]).expect("the process notifies that it stops");
             assert!(n > 0);
             assert_eq!(proxy.wait(Duration::from_secs(15)).code(), Some(0), "{driver}: {}", proxy.log());
             if turn == 0 {

@@ -39,7 +39,8 @@ fn sigterm_during_handover_stops_the_starting_successor() {
         let config = fs::read_to_string(&file).expect("the file").replace("[file]\n", &table);
         fs::write(&file, config).expect("written");
         proxy.signal("USR2");
-        let (mut asked, _) = wait_for("the successor asks", TIME_LIMIT, || engine.accept().map_err(|e| e.to_string()));
+        let (mut asked, _) =
+            wait_for("the successor connects to the engine", TIME_LIMIT, || engine.accept().map_err(|e| e.to_string()));
         proxy.signal("TERM");
         ends_without_a_successor(driver, &mut proxy);
         // Without the signal the successor would give up after ten seconds, with this message.
@@ -47,7 +48,7 @@ fn sigterm_during_handover_stops_the_starting_successor() {
         assert!(proxy.log().contains("hand-over cancelled by a shutdown signal"), "{driver}: {}", proxy.log());
         asked.set_nonblocking(false).expect("set");
         asked.set_read_timeout(Some(TIME_LIMIT)).expect("set");
-        asked.read_to_end(&mut Vec::new()).expect("its connection ends with the successor");
+        asked.read_to_end(&mut Vec::new()).expect("the connection ends with the successor");
     }
 }
 
@@ -70,10 +71,10 @@ fn sigterm_during_handover_stops_a_ready_successor() {
         let mut proxy = awaiting_routes(driver);
         let routes = ROUTES.replace("@origin@", &origin.address.to_string());
         let pipe = proxy.file("routes.toml");
-        fs::write(&pipe, &routes).expect("it reads the pipe");
+        fs::write(&pipe, &routes).expect("the process reads the pipe");
         proxy.await_status("a", "200");
         proxy.signal("USR2");
-        let mut pipe = OpenOptions::new().write(true).open(pipe).expect("the successor reads it");
+        let mut pipe = OpenOptions::new().write(true).open(pipe).expect("the successor reads the pipe");
         // What the successor reports from now on arrives together with the signal.
         proxy.signal("STOP");
         pipe.write_all(routes.as_bytes()).expect("routes");
@@ -128,10 +129,10 @@ fn notified_init_follows_the_successor() {
         notify.set_read_timeout(Some(TIME_LIMIT)).expect("set");
         let proxy = setup.env("NOTIFY_SOCKET", place.display()).start();
         let mut said = [0; 256];
-        let first = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("it says that it serves");
+        let first = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("the process notifies that it serves");
         fs::write(proxy.file("hand-over"), "").expect("written");
-        let handed = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("it says who serves next");
-        let next = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("its successor does");
+        let handed = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("the process notifies the new main PID");
+        let next = notify.recv(&mut said).map(|n| said[..n].to_vec()).expect("the successor notifies that it serves");
         // systemd accepts the message only from the main process, unless the unit says otherwise.
         assert_eq!(next, [b"READY=1\n", &handed[..]].concat(), "{driver}");
         for said in [&first, &next] {

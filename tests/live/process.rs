@@ -190,7 +190,7 @@ fn log_that_cannot_be_reopened_is_reported_and_continues() {
         proxy.signal("USR1");
         proxy.await_log("logs/access.log cannot be opened again", 1);
         assert!(proxy.curl(&["-i", &proxy.url("/still")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
-        wait_for("its line", Duration::from_secs(10), || {
+        wait_for("the line of the log", Duration::from_secs(10), || {
             let lines = fs::read_to_string(proxy.file("moved").join("access.log")).unwrap_or_default();
             if lines.contains("GET /still ") { Ok(()) } else { Err(lines) }
         });

@@ -90,7 +90,7 @@ fn sigterm_ends_a_start_that_waits_for_routes() {
     for driver in DRIVERS {
         let mut proxy = awaiting_routes(driver);
         proxy.await_port(proxy.http);
-        wait_for("its signals are caught", Duration::from_secs(5), || {
+        wait_for("the signal handlers are installed", Duration::from_secs(5), || {
             if proxy.log().contains("worker(s) on") { Ok(()) } else { Err(proxy.log()) }
         });
         proxy.signal("TERM");

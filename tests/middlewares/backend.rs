@@ -99,9 +99,9 @@ fn unreachable_server_is_ejected_and_probed_back_in() {
     assert!((0..9).all(|_| at(2 * limits::EJECTION_SECS - 1) != 0), "the probe has not come back yet");
     assert_eq!((0..9).filter(|_| at(2 * limits::EJECTION_SECS) == 0).count(), 1, "the next one");
     state.note_connect_failed(2 * limits::EJECTION_SECS * 1_000_000_000);
-    assert!((0..9).all(|_| at(3 * limits::EJECTION_SECS - 1) != 0), "a failed probe keeps it out");
+    assert!((0..9).all(|_| at(3 * limits::EJECTION_SECS - 1) != 0), "after a failed probe the server stays ejected");
     state.note_connected();
-    assert_eq!((0..9).filter(|_| at(0) == 0).count(), 3, "a connection brings it back");
+    assert_eq!((0..9).filter(|_| at(0) == 0).count(), 3, "after a connection the server is used again");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn failing_server_is_skipped_until_it_recovers() {
             rules.text(),
         );
         until("the failing server is skipped", &proxy, "hc", |answer| answer.text() == "a");
-        let seen = b.asked_for("/health?deep=1").pop().expect("only a probe can have left it out");
+        let seen = b.asked_for("/health?deep=1").pop().expect("only a probe can have removed the server");
         assert_eq!((seen.first("Host"), seen.first("X-Probe")), (Some("probe.test"), Some("yes")));
         let servers = proxy.get("x", "/api/servers").text();
         assert!(servers.contains("down") && servers.contains("up"), "{servers}");
@@ -145,7 +145,7 @@ fn too_short_interval_is_raised_with_a_warning() {
     let origin = server("a", &status);
     let hasty = "[B.healthCheck]\npath=\"/health\"\ninterval=\"1ns\"";
     let proxy = Proxy::start("auto", "", Rules::default().add("hc", &[origin.url()], "", hasty).text());
-    until("it is checked all the same", &proxy, "hc", |answer| answer.status == 503);
+    until("the server is checked with the raised interval", &proxy, "hc", |answer| answer.status == 503);
     let log = proxy.process.log();
     assert!(log.contains("of backend hc is too short: 10ms is used"), "{log}");
 }

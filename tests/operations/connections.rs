@@ -87,7 +87,7 @@ fn connections_above_the_limits_are_closed() {
 
         let mut others = three(&proxy, 3);
         assert!(!is_served(&mut connect(&proxy, 4)), "{driver}: the seventh of all");
-        assert!(own.iter_mut().chain(&mut others).all(is_served), "{driver}: those that have a place keep it");
+        assert!(own.iter_mut().chain(&mut others).all(is_served), "{driver}: open connections stay open");
 
         drop(own.pop());
         let other = await_place(&proxy, 4);

@@ -161,7 +161,7 @@ impl KillableOrigin {
     fn start(program: &str, port: u16) -> KillableOrigin {
         let mut command = Command::new(program);
         command.args(["--name", "victim", "--port", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-        let victim = KillableOrigin(command.spawn().expect("it starts"));
+        let victim = KillableOrigin(command.spawn().expect("the origin starts"));
         wait_for_port(&format!("127.0.0.1:{port}"), Duration::from_secs(5));
         victim
     }
@@ -196,7 +196,7 @@ fn origin_killed_in_mid_body_affects_only_its_clients() {
         assert_eq!(Client::to(proxy.http).get("a", "/other").status, 200, "{driver}: the others");
         assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 502, "{driver}: the origin is down");
         let _back = KillableOrigin::start(&program, port);
-        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 200, "{driver}: it is back");
+        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 200, "{driver}: the origin is back");
     }
 }
 
@@ -232,7 +232,7 @@ fn five_thousand_idle_connections_cost_little() {
         let each = (proxy.resident_kib().saturating_sub(before)) * 1024 / IDLE as u64;
         println!("{driver}: {each} bytes for an idle connection, 200 requests beside {IDLE} in {:?}", start.elapsed());
         assert!(each < IDLE_BYTES_MAX, "{driver}: {each} bytes for each");
-        assert_eq!(idle[IDLE - 1].get("a", "/").status, 200, "{driver}: the last one is served when it asks");
+        assert_eq!(idle[IDLE - 1].get("a", "/").status, 200, "{driver}: the last connection is served");
     }
 }
 

@@ -361,7 +361,7 @@ fn no_page_and_no_log_shows_a_secret() {
         }
         for (place, text) in &shown {
             let found = configured.iter().chain(&sent).find(|secret| text.contains(**secret));
-            assert_eq!(found, None, "{driver}: {place} shows it: {text}");
+            assert_eq!(found, None, "{driver}: {place} shows the secret: {text}");
         }
     }
 }

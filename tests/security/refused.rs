@@ -221,7 +221,7 @@ fn heads_at_the_limit_are_served_and_above_refused() {
         for (name, bytes, status) in &cases {
             let case = format!("{name} ({driver})");
             let mut client = proxy.client();
-            verdict.check(&case, client.stream.write_all(bytes).is_ok(), "not all of it could be sent");
+            verdict.check(&case, client.stream.write_all(bytes).is_ok(), "the request could not be sent whole");
             let answer = client.answer();
             verdict.check(&case, answer.status == *status && answer.is_whole, format!("answered {answer:?}"));
             let is_refused = *status != 200;

@@ -53,7 +53,7 @@ fn slow_client_is_closed_near_the_timeout() {
             }
         });
         let handshake = Client::to(proxy.tls_port).is_closed_within(LATE);
-        verdict.check(&format!("silent before its handshake ({driver})"), handshake, "it stays");
+        verdict.check(&format!("silent before its handshake ({driver})"), handshake, "the connection stays open");
         let whole = proxy.origin.seen().iter().filter(|s| s.is_whole && s.head.starts_with("POST")).count();
         verdict.check("slow client", whole == 0, "a body that never ended counted as whole");
         verdict.end();
@@ -102,7 +102,7 @@ fn unresponsive_server_gets_504_in_time() {
             verdict.check(&case, start.elapsed() < LATE, format!("after {:?}", start.elapsed()));
             proxy.origin.set_script(Script::default());
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            verdict.check(&case, client.answer().body == b"ok", "it does not recover");
+            verdict.check(&case, client.answer().body == b"ok", "the next request fails");
         }
         verdict.end();
         // One server is down: the request goes to the other one at once.
@@ -269,7 +269,7 @@ fn client_disconnect_cancels_error_page_fetch() {
         );
         let during = proxy.process.open_files();
         drop(client);
-        wait_for("its sockets are closed", LATE, || match proxy.process.open_files() {
+        wait_for("the sockets of the fetch are closed", LATE, || match proxy.process.open_files() {
             // The connection to the origin stays in the pool.
             now if now <= before + 1 => Ok(()),
             now => Err(format!("{before} before, {during} while it waited, now {now}")),

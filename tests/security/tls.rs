@@ -252,7 +252,7 @@ fn broken_handshakes_do_not_hurt_other_clients() {
         let mut stream = connect(proxy.tls_port);
         stream.write_all(GET.as_bytes()).expect("sent");
         let mut received = Vec::new();
-        stream.read_to_end(&mut received).expect("an answer beside them");
+        stream.read_to_end(&mut received).expect("a response beside the stalled handshakes");
         assert!(start.elapsed() < Duration::from_secs(3), "broken handshake ({driver}): {:?}", start.elapsed());
         // Plain HTTP on the TLS port gets a 400, and a stalled handshake is closed near the limit of ten seconds.
         let mut plain = Client::to(proxy.tls_port);

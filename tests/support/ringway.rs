@@ -169,7 +169,7 @@ impl Ringway {
 
     /// Waits until the process accepts connections on one of its ports.
     pub fn await_port(&self, port: u16) {
-        wait_for("it listens", Duration::from_secs(START_SECS_MAX), || {
+        wait_for("the process accepts connections", Duration::from_secs(START_SECS_MAX), || {
             TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|e| format!("{e}: {}", self.log()))
         });
     }
@@ -188,7 +188,7 @@ impl Ringway {
 
     /// Waits until the process has ended by itself.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        wait_for("its end", limit, || self.process.status().ok_or_else(|| self.process.log_text()))
+        wait_for("the process ends", limit, || self.process.status().ok_or_else(|| self.process.log_text()))
     }
 
     /// Kills the process, if it still runs, and starts it again with the same files and ports.
@@ -242,7 +242,7 @@ impl Successor {
     /// Waits until the process has ended by itself.
     pub fn wait(self) {
         let own = format!("/proc/{}/stat", self.0);
-        wait_for("the one before has ended", Duration::from_secs(15), || match fs::read_to_string(&own) {
+        wait_for("the successor has ended", Duration::from_secs(15), || match fs::read_to_string(&own) {
             Ok(stat) if !stat.contains(") Z ") => Err(stat),
             _ => Ok(()),
         });
