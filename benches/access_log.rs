@@ -1,4 +1,4 @@
-//! What one line of the access log costs, in both formats.
+//! Cost of a line of the access log, in both formats.
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What a frontend's steps cost a request: five of them, there and back.
+//! Cost of a frontend's five middlewares for a request and its response.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -12,8 +12,8 @@ use ringway::http::h1::{progress, request_head, response_head};
 use ringway::http::{Edits, RequestHead, ResponseHead};
 use ringway::middleware::{ChainProgress, ChainState, Now, Request, RequestInfo, Response};
 
-#[path = "../tests/support/fixture.rs"]
-mod fixture;
+#[path = "../tests/support/compile_context.rs"]
+mod compile_context;
 
 const RULES: &str = r#"
 [backends.b.servers.s]
@@ -47,7 +47,13 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-
 fn frontend() -> Arc<Frontend> {
     let document = dedicated(RULES, "bench").expect("valid rules").value;
     let documents = BTreeMap::from([("file".to_owned(), document.into())]);
-    let snapshot = compile(&fixture::fixture(), &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default());
+    let snapshot = compile(
+        &compile_context::compile_context(),
+        &documents,
+        &[],
+        &Snapshot::empty(2),
+        &mut EndpointInterner::default(),
+    );
     assert_eq!(snapshot.rejected, [], "the bench's frontend is valid");
     let frontend = snapshot.routers[0].values().next().expect("one frontend");
     assert_eq!(frontend.outer.middlewares().len(), STEPS);
@@ -82,7 +88,7 @@ fn chain(criterion: &mut Criterion) {
         let mut request = Request { head: &head, bytes: REQUEST, edits };
         match frontend.outer.on_request(0, &mut request, black_box(&facts), passage) {
             ChainProgress::Done => {}
-            // The first request's password is verified, and remembered.
+            // The first request's password is verified and cached.
             ChainProgress::Verify { verify, at } => {
                 let matches = verify.run();
                 let progress = frontend.outer.on_verified(at, matches, &mut request, &facts, passage);
@@ -92,8 +98,8 @@ fn chain(criterion: &mut Criterion) {
         }
     };
     there(&mut edits, &mut passage);
-    criterion.bench_function("five steps, request", |bencher| bencher.iter(|| there(&mut edits, &mut passage)));
-    criterion.bench_function("five steps, response", |bencher| {
+    criterion.bench_function("five middlewares, request", |bencher| bencher.iter(|| there(&mut edits, &mut passage)));
+    criterion.bench_function("five middlewares, response", |bencher| {
         bencher.iter(|| {
             answer_edits.clear();
             let mut answer = Response::Backend { head: &answer_head, bytes: RESPONSE, edits: &mut answer_edits };

@@ -1,4 +1,4 @@
-//! What a change of one container costs: the labels of 1,000 containers to a document, the document to a snapshot.
+//! Cost of a change of one container: from the labels of 1,000 containers to a document, from the document to a snapshot.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -11,8 +11,8 @@ use ringway::config::snapshot::Snapshot;
 
 #[path = "../tests/support/containers.rs"]
 mod containers;
-#[path = "../tests/support/fixture.rs"]
-mod fixture;
+#[path = "../tests/support/compile_context.rs"]
+mod compile_context;
 
 const CONTAINERS: usize = 1_000;
 
@@ -26,22 +26,22 @@ fn labels(criterion: &mut Criterion) {
     snapshots(criterion, made.dynamic);
 }
 
-/// The first snapshot of a process, and one made anew beside its predecessor, whose states it takes over.
+/// Compiles the first snapshot of a process, and a second one that carries over the states of the first.
 fn snapshots(criterion: &mut Criterion, document: DynamicConfig) {
     let documents = BTreeMap::from([("docker".to_owned(), document.into())]);
-    let (fixture, empty) = (fixture::fixture(), Snapshot::empty(2));
+    let (context, empty) = (compile_context::compile_context(), Snapshot::empty(2));
     let before = containers::resident_bytes();
-    let first = compile(&fixture, &documents, &[], &empty, &mut EndpointInterner::default());
+    let first = compile(&context, &documents, &[], &empty, &mut EndpointInterner::default());
     assert_eq!((first.routers[0].len(), first.rejected.len()), (CONTAINERS, 0));
     let grown = containers::resident_bytes().saturating_sub(before);
     println!("one snapshot of {CONTAINERS} containers: {} KiB resident", grown / 1024);
     criterion.bench_function("1000 containers, document to snapshot", |bencher| {
-        bencher.iter(|| compile(&fixture, black_box(&documents), &[], &empty, &mut EndpointInterner::default()))
+        bencher.iter(|| compile(&context, black_box(&documents), &[], &empty, &mut EndpointInterner::default()))
     });
     let mut interned = EndpointInterner::default();
-    let previous = compile(&fixture, &documents, &[], &empty, &mut interned);
+    let previous = compile(&context, &documents, &[], &empty, &mut interned);
     criterion.bench_function("1000 containers, snapshot after snapshot", |bencher| {
-        bencher.iter(|| compile(&fixture, black_box(&documents), &[], &previous, &mut interned))
+        bencher.iter(|| compile(&context, black_box(&documents), &[], &previous, &mut interned))
     });
 }
 

@@ -1,4 +1,4 @@
-//! What a head costs: parsing it, writing it for the other side, and both for a response.
+//! Cost of parsing and forwarding request heads and response heads.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringway::http::forward::{ForwardPlan, ResponsePlan, write_request, write_response};

@@ -1,4 +1,4 @@
-//! Rules: compiling them, and routing in tables of growing size.
+//! Cost of compiling rules, and of routing in tables of growing size.
 
 use std::hint::black_box;
 
@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ringway::rule::{Route, RouteOutcome, RouteRequest, Router, RouterOptions, Rule, Scratch};
 
 const NO_HEADERS: [(&str, &[u8]); 0] = [];
-/// Different requests per table, so that neither caches nor branch prediction see one of them only.
+/// Different requests per table, so that caches and branch prediction do not adapt to one request.
 const REQUESTS: usize = 1024;
 
 fn table(rules: impl Iterator<Item = String>) -> Router<usize> {
@@ -20,12 +20,12 @@ fn table(rules: impl Iterator<Item = String>) -> Router<usize> {
     Router::build(routes.collect(), RouterOptions::default())
 }
 
-/// Spread over a table of `len` without following its order.
+/// Maps `n` to an index of a table of `len`, in another order than the table's.
 fn spread(n: usize, len: usize) -> usize {
     n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % len
 }
 
-/// Routes every request once per pass; the figure is the time of one.
+/// Routes every request once per pass; the figure is the time per request.
 fn measure(
     criterion: &mut Criterion,
     group: &str,

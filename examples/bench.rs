@@ -1,4 +1,4 @@
-//! Ringway beside nginx and HAProxy on one machine, in one run.
+//! Compares Ringway with nginx and HAProxy on one machine, in one run.
 //!
 //!     bench --ringway FILE --origin FILE [--scenarios plain,tls,k64,m1] [--proxies LIST] [--rounds N] [--secs S]
 //!
@@ -21,9 +21,9 @@ const ORIGIN_PORT: u16 = 20999;
 const FIRST_PORT: u16 = 21100;
 const START_SECS_MAX: u64 = 15;
 const STOP_MILLIS_MAX: u64 = 3000;
-/// Hosts in each proxy's table beside the catch-all: nobody runs an empty table.
+/// Hosts in each proxy's table beside the catch-all: an empty table would not be realistic.
 const HOSTS: usize = 1000;
-/// Of one tick of `/proc/PID/stat`; the kernel's user-visible tick rate is 100 on every supported architecture.
+/// Length of a tick in `/proc/PID/stat`; the kernel's user-visible tick rate is 100 per second on every supported architecture.
 const TICK_SECS: f64 = 0.01;
 
 const SCENARIOS: [Scenario; 8] = [
@@ -124,7 +124,7 @@ fn run_all(options: &Options, work: &Path) -> Result<(), String> {
     if failed { Err("some requests failed, see the column of errors".to_owned()) } else { Ok(()) }
 }
 
-/// For each proxy its rounds, in order.
+/// Measures all rounds; returns the rounds of each proxy, in order.
 fn measure(scenario: &Scenario, proxies: &[Proxy], options: &Options) -> Result<Vec<Vec<Round>>, String> {
     let mut rows: Vec<Vec<Round>> = proxies.iter().map(|_| Vec::new()).collect();
     for proxy in proxies {
@@ -171,7 +171,7 @@ fn load(scenario: &Scenario, proxy: &Proxy, secs: u64) -> Result<Round, String> 
         let errors = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{} answered nothing in {}: {text}{errors}", proxy.name, scenario.name));
     }
-    // The percentiles have a part of their own: "50%" may also end a figure of the statistics above it.
+    // The percentiles are in a separate part: "50%" may also end a figure of the statistics above it.
     let percentiles = text.find("Latency Distribution").map_or("", |start| &text[start..]);
     let after = |mark: &str| percentiles.split_once(mark).and_then(|(_, rest)| rest.split_whitespace().next());
     Ok(Round {
@@ -183,8 +183,8 @@ fn load(scenario: &Scenario, proxy: &Proxy, secs: u64) -> Result<Round, String> 
     })
 }
 
-/// wrk's counts of failed requests. With `Connection: close` it counts the end of every connection as a read error, so
-/// that count says nothing there.
+/// wrk's counts of failed requests. With `Connection: close` wrk counts the end of every connection as a read error, so that
+/// this count is ignored there.
 fn wrk_errors(text: &str, close: bool) -> u64 {
     let numbers = |line: &str| -> Vec<u64> {
         line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
@@ -217,7 +217,7 @@ fn millis(text: &str) -> f64 {
     digits.parse::<f64>().map_or(f64::NAN, |number| number * factor)
 }
 
-/// Markdown, one line per proxy; a ratio below 1 means less CPU than that peer.
+/// Returns a Markdown table, one line per proxy; a ratio below 1 means less CPU than that peer.
 fn table(scenario: &Scenario, proxies: &[Proxy], rows: &[Vec<Round>]) -> String {
     let peers: Vec<usize> = (0..proxies.len()).filter(|&index| !proxies[index].name.starts_with("ringway")).collect();
     let mut text = format!("\n### {} ({}, {} connections)\n\n", scenario.name, scenario.path, scenario.connections);
@@ -266,7 +266,7 @@ struct Proxy {
     process: Pinned,
 }
 
-/// A process on one core, ended with its children when dropped.
+/// A process on one core, killed with its children when dropped.
 struct Pinned {
     child: Child,
 }
@@ -333,7 +333,7 @@ fn cpu_secs(pid: u32) -> f64 {
 struct Certificate {
     chain: String,
     key: String,
-    /// Both in one file, as HAProxy wants them.
+    /// Certificate and key in one file, as HAProxy requires.
     both: String,
 }
 
@@ -399,7 +399,7 @@ fn proxy_command(
     }
 }
 
-/// Traefik 1.7's own format: a catch-all and the hosts, in one file.
+/// A configuration in Traefik 1.7's format: a catch-all and the hosts, in one file.
 fn ringway_config(certificate: &Certificate, ports: &Ports) -> String {
     let mut text = format!(
         r#"logLevel = "ERROR"
@@ -431,7 +431,7 @@ rule = "PathPrefix:/"
     text
 }
 
-/// With the same forwarded headers as Ringway sends, and as many hosts.
+/// A configuration with the same forwarding headers as Ringway's, and as many hosts.
 fn nginx_config(certificate: &Certificate, ports: &Ports, folder: &str) -> String {
     let (http, tls) = (ports.http, ports.tls);
     let (chain, key) = (&certificate.chain, &certificate.key);

@@ -1,5 +1,5 @@
-//! What no proxy on this runtime can be cheaper than: bytes from socket to socket and back, by the same driver with the same flags as a
-//! worker of Ringway, without a look at them. docs/performance.md measures Ringway against it.
+//! A lower bound for the cost of any proxy on this runtime: copies bytes between two sockets without parsing them, by the same driver with
+//! the same flags as a worker of Ringway. docs/performance.md compares Ringway with it.
 //!
 //!   cargo run --release --example relay -- LISTEN ORIGIN [io_uring|epoll]
 

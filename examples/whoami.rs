@@ -1,8 +1,8 @@
-//! A small HTTP/1.1 server that says who it is and what it was asked: the backend of the tests, the demo and the benchmark.
+//! A small HTTP/1.1 server that reports its identity and the request: the backend of the tests, the demo and the benchmark.
 //!
 //!     whoami [--port N] [--name TEXT]
 //!
-//! It uses the standard library alone, so `rustc -O -C target-feature=+crt-static` turns it into a file that runs in an
+//! The program uses the standard library alone, so `rustc -O -C target-feature=+crt-static` turns it into a file that runs in an
 //! empty image. One thread per connection, keep-alive, bodies read to their end.
 //!
 //! | path | answer |
@@ -23,7 +23,7 @@ const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 const BLOCK_BYTES: usize = 256 * 1024;
 const SLOW_MILLIS: u64 = 2000;
-/// Threads are cheap here but their stacks are counted when hundreds of connections are open.
+/// Stack size of a thread: stacks count when hundreds of connections are open.
 const STACK_BYTES: usize = 128 * 1024;
 
 fn main() {
@@ -47,7 +47,7 @@ fn main() {
         let Ok(stream) = stream else { continue };
         let identity = identity.clone();
         let spawned = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-            // A client that goes away in the middle is nothing to report.
+            // A client that disconnects in the middle is not reported.
             let _ = serve(stream, &identity);
         });
         if let Err(error) = spawned {
@@ -112,7 +112,7 @@ fn serve(stream: TcpStream, identity: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Small bodies leave together with the head in `out`; a large one is sent in blocks, and `out` is left empty.
+/// Appends a small body to the head in `out`; sends a large body in blocks, after which `out` is empty.
 fn write_body(
     writer: &mut TcpStream,
     out: &mut Vec<u8>,
@@ -137,7 +137,7 @@ fn write_body(
     Ok(())
 }
 
-/// Status, body length, and the body itself unless it is a run of `y`.
+/// Returns status, body length, and the body unless it consists of `y` only.
 fn answer(request: &Request, identity: &str, remote: &str) -> (u16, usize, Option<Vec<u8>>) {
     let path = request.path.split('?').next().unwrap_or_default();
     let mut parts = path.trim_start_matches('/').splitn(2, '/');
@@ -164,7 +164,7 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// The next request of a connection, body included; `None` when the client closed it between two requests.
+/// Reads the next request of a connection, body included; `None` when the client closed it between two requests.
 fn receive(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> io::Result<Option<Request>> {
     let mut head = String::with_capacity(512);
     let mut limited = reader.by_ref().take(HEAD_BYTES_MAX);
@@ -203,7 +203,7 @@ fn receive_body(reader: &mut BufReader<TcpStream>, head: &str) -> io::Result<Vec
                 return Err(io::ErrorKind::InvalidData.into());
             }
             reader.by_ref().take(size).read_to_end(&mut body)?;
-            // After the data comes its line end; after the last chunk, trailers up to an empty line.
+            // The data is followed by a line end; the last chunk by trailers up to an empty line.
             loop {
                 line.clear();
                 reader.by_ref().take(HEAD_BYTES_MAX).read_line(&mut line)?;
@@ -231,7 +231,7 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// The lines that stay the same for the life of the process.
+/// Returns the lines that stay the same for the life of the process.
 fn identity(name: &str) -> String {
     let mut text = String::new();
     if !name.is_empty() {
@@ -245,8 +245,8 @@ fn identity(name: &str) -> String {
     text
 }
 
-/// The IPv4 addresses of this network namespace. The kernel's routing trie prints each local address on the line before
-/// its `/32 host LOCAL` mark, once per table that holds it.
+/// Returns the IPv4 addresses of this network namespace. The kernel's routing trie prints each local address on the line before
+/// its `/32 host LOCAL` mark, once per table that contains the address.
 fn local_addresses(trie: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut last = "";

@@ -9,14 +9,14 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-. scripts/stage.sh
+. scripts/lib.sh
 secs=20
 connections=500
 driver="io_uring epoll"
 set_options "faults.sh [--secs N] [--connections N] [--driver io_uring|epoll]" "secs connections driver" "$@"
 scripts/packages.sh slowhttptest curl procps gcc libc6-dev
 
-set_stage faults dev
+set_up_run faults dev
 
 cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{print $12 + $13}'; }
 

@@ -10,14 +10,14 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-. scripts/stage.sh
+. scripts/lib.sh
 minutes=30
 driver="io_uring epoll"
 set_options "soak.sh [--minutes N] [--driver io_uring|epoll]" "minutes driver" "$@"
 read -ra drivers <<<"$driver"
 scripts/packages.sh wrk curl procps gcc libc6-dev
 
-set_stage soak release
+set_up_run soak release
 tag=ringway-soak-${RINGWAY_RUN:-$$}
 service=service.soak.test
 has_engine=false

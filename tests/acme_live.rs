@@ -1,4 +1,4 @@
-//! The ACME room against a real authority: Debian's `pebble` on loopback ports.
+//! The module `control::acme` against a real authority: Debian's `pebble` on loopback ports.
 //!
 //! Where pebble is not installed the tests print "skipped" and pass; with RINGWAY_REQUIRE_PEBBLE=1 they fail.
 
@@ -31,15 +31,15 @@ use tokio::sync::watch;
 mod ports;
 use ports::free_port;
 
-/// Longer than anything here takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any step takes on a loaded machine.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long nothing may happen before "nothing happens" is believed.
+/// Time without an event after which the tests conclude that none will come.
 const QUIET: Duration = Duration::from_millis(1500);
 
 // ---- the authority ---------------------------------------------------------------------------------------------
 
-/// pebble, its DNS server and the web server that it validates against. All end with this value.
+/// pebble, its DNS server and the web server that it validates against. All end when the value is dropped.
 struct Authority {
     folder: tempfile::TempDir,
     children: Vec<Child>,
@@ -108,14 +108,14 @@ impl Authority {
     }
 
     fn wait_until_up(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(Instant::now() < deadline, "pebble did not come up:\n{}", self.read_log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Ends pebble and starts it again on the same port: it has forgotten everything.
+    /// Restarts pebble on the same port: it loses all its state.
     fn restart(&mut self) {
         let mut pebble = self.children.pop().unwrap();
         pebble.kill().unwrap();
@@ -149,7 +149,7 @@ impl Authority {
     }
 
     fn orders(&self) -> usize {
-        // Not the requests: pebble refuses one good nonce in twenty, and the client then sends the same order again.
+        // Orders are counted, not requests: pebble refuses one valid nonce in twenty, and the client then sends the same order again.
         self.read_log().lines().filter(|line| line.contains("Added order")).count()
     }
 }
@@ -168,12 +168,12 @@ fn on_path(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-// ---- the web server that answers challenges ---------------------------------------------------------------------
+// ---- the web server that responds to challenges ------------------------------------------------------------------
 
 struct Web {
     port: u16,
     table: Arc<ArcSwap<ChallengeTable>>,
-    /// Hosts that this server pretends not to serve.
+    /// Hosts for which this server does not respond to challenges.
     blocked: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -185,7 +185,7 @@ impl Web {
         let (their_table, their_blocked) = (table.clone(), Arc::clone(&blocked));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                // A client that goes away in the middle is no concern of the test.
+                // A client that disconnects in the middle does not matter to the test.
                 let _ = answer(stream, &their_table, &their_blocked);
             }
         });
@@ -217,38 +217,38 @@ fn answer(stream: TcpStream, table: &ArcSwap<ChallengeTable>, blocked: &Mutex<Ha
     write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
-// ---- the room under test ------------------------------------------------------------------------------------------
+// ---- the module under test ------------------------------------------------------------------------------------------
 
-struct Room {
+struct RunningAcme {
     wanted: Option<watch::Sender<Option<DesiredCertificates>>>,
     events: Receiver<AcmeEvent>,
     thread: Option<JoinHandle<Result<(), String>>>,
 }
 
-impl Room {
+impl RunningAcme {
     fn start(
         settings: AcmeSettings,
         wanted: impl Into<Option<DesiredCertificates>>,
         table: &Arc<ArcSwap<ChallengeTable>>,
-    ) -> Room {
+    ) -> RunningAcme {
         let (sender, receiver) = watch::channel(wanted.into());
-        let (tell, events) = channel();
+        let (event_sender, events) = channel();
         let table = table.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            // The receiver may be gone when the test is over.
-            runtime.block_on(acme::run(settings, receiver, table, |event| drop(tell.send(event))))
+            // The receiver may be dropped when the test is over.
+            runtime.block_on(acme::run(settings, receiver, table, |event| drop(event_sender.send(event))))
         });
-        Room { wanted: Some(sender), events, thread: Some(thread) }
+        RunningAcme { wanted: Some(sender), events, thread: Some(thread) }
     }
 
     fn wants(&self, wanted: DesiredCertificates) {
         self.wanted.as_ref().unwrap().send(Some(wanted)).unwrap();
     }
 
-    /// Waits for the first event that `pick` takes.
+    /// Waits for the first event that `pick` accepts.
     fn wait<T>(&self, what: &str, pick: impl Fn(AcmeEvent) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let event = self.events.recv_timeout(left).unwrap_or_else(|e| panic!("waiting for {what}: {e}"));
@@ -298,8 +298,8 @@ fn want(requests: &[&[&str]]) -> DesiredCertificates {
     DesiredCertificates { requests, covered: Vec::new() }
 }
 
-/// Settings with an authority that is not there.
-fn of_nobody(storage: PathBuf) -> AcmeSettings {
+/// Settings with an authority that does not exist.
+fn without_authority(storage: PathBuf) -> AcmeSettings {
     AcmeSettings {
         email: String::new(),
         storage,
@@ -314,13 +314,13 @@ fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// A certificate for `name` that ends in `days`, in the form of the file.
+/// A certificate for `name` that expires in `days`, in the form of the file.
 fn ending_soon(name: &str, days: u64) -> Stored {
     let day = Duration::from_secs(86_400);
     ending(name, 80 * day, day * days as u32)
 }
 
-/// One of this age, with so much of its life left.
+/// A certificate of this age, with this remaining lifetime.
 fn ending(name: &str, age: Duration, left: Duration) -> Stored {
     let pair = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -359,18 +359,18 @@ fn traefiks_file(certificates: &[Stored]) -> Value {
 // ---- tests ----------------------------------------------------------------------------------------------------------
 
 #[test]
-fn two_names_get_one_certificate_and_a_restart_orders_nothing() {
+fn two_names_share_one_certificate_and_restart_orders_none() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     let wanted = want(&[&["a.example", "b.example"]]);
-    let room = Room::start(authority.settings(&storage), wanted.clone(), &authority.web.table);
-    assert!(room.certificates().is_empty());
-    let published = room.certificates();
-    assert_eq!(room.obtained(), ["a.example", "b.example"]);
+    let acme_run = RunningAcme::start(authority.settings(&storage), wanted.clone(), &authority.web.table);
+    assert!(acme_run.certificates().is_empty());
+    let published = acme_run.certificates();
+    assert_eq!(acme_run.obtained(), ["a.example", "b.example"]);
     assert_eq!(published.len(), 1);
     assert!(published[0].covers("a.example") && published[0].covers("b.example"));
     assert!(authority.web.table.load().is_empty(), "answers stay after the order");
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
 
     assert_eq!(fs::metadata(&storage).unwrap().permissions().mode() & 0o777, 0o600);
     let file = read_json(&storage);
@@ -383,54 +383,54 @@ fn two_names_get_one_certificate_and_a_restart_orders_nothing() {
 
     let (orders, before) = (authority.orders(), fs::read(&storage).unwrap());
     assert_eq!(orders, 1, "{}", authority.read_log());
-    let room = Room::start(authority.settings(&storage), wanted, &authority.web.table);
-    assert_eq!(room.certificates().len(), 1);
-    room.assert_quiet();
-    // A new name is noticed while running and uses the account from before.
-    room.wants(want(&[&["a.example", "b.example"], &["c.example"]]));
-    assert_eq!(room.obtained(), ["c.example"]);
-    room.stop().unwrap();
+    let acme_run = RunningAcme::start(authority.settings(&storage), wanted, &authority.web.table);
+    assert_eq!(acme_run.certificates().len(), 1);
+    acme_run.assert_quiet();
+    // A new name is noticed while running and uses the existing account.
+    acme_run.wants(want(&[&["a.example", "b.example"], &["c.example"]]));
+    assert_eq!(acme_run.obtained(), ["c.example"]);
+    acme_run.stop().unwrap();
     assert_eq!(authority.orders(), orders + 1);
     assert_ne!(fs::read(&storage).unwrap(), before);
     assert_eq!(read_json(&storage)["RingwayAccount"], file["RingwayAccount"]);
 }
 
 #[test]
-fn what_could_not_be_saved_is_saved_at_the_end() {
+fn unsaved_certificate_is_saved_at_shutdown() {
     let Some(authority) = Authority::start() else { return };
     let folder = authority.path("disk");
     fs::create_dir(&folder).unwrap();
     let storage = folder.join("acme.json");
-    let room = Room::start(authority.settings(&storage), want(&[]), &authority.web.table);
-    assert!(room.certificates().is_empty());
+    let acme_run = RunningAcme::start(authority.settings(&storage), want(&[]), &authority.web.table);
+    assert!(acme_run.certificates().is_empty());
     fs::remove_dir_all(&folder).unwrap();
-    room.wants(want(&[&["a.example"]]));
-    assert_eq!(room.obtained(), ["a.example"], "it is in use all the same");
+    acme_run.wants(want(&[&["a.example"]]));
+    assert_eq!(acme_run.obtained(), ["a.example"], "the certificate is in use although unsaved");
     fs::create_dir(&folder).unwrap();
     assert!(!storage.exists(), "the next try comes seconds later");
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
     assert_eq!(read_json(&storage)["Certificates"][0]["Domain"]["Main"], "a.example");
 }
 
 #[test]
-fn a_certificate_of_traefiks_file_is_renewed_and_its_account_kept() {
+fn certificate_of_traefik_file_is_renewed_with_its_account() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     let old = ending_soon("old.example", 10);
     let before = traefiks_file(&[old]);
     write_private(&storage, &before);
-    let room = Room::start(authority.settings(&storage), None, &authority.web.table);
-    let first = room.certificates();
+    let acme_run = RunningAcme::start(authority.settings(&storage), None, &authority.web.table);
+    let first = acme_run.certificates();
     assert!(first[0].covers("old.example"), "the old certificate is in use meanwhile");
-    // Its name may have been given up: nobody knows yet.
-    room.assert_quiet();
-    room.wants(DesiredCertificates::default());
-    let renewed = room.certificates();
-    assert_eq!(room.obtained(), ["old.example"]);
+    // The name may no longer be wanted: the providers have not reported yet.
+    acme_run.assert_quiet();
+    acme_run.wants(DesiredCertificates::default());
+    let renewed = acme_run.certificates();
+    assert_eq!(acme_run.obtained(), ["old.example"]);
     assert_eq!(renewed.len(), 1);
     assert!(renewed[0].not_after_secs > first[0].not_after_secs);
-    room.assert_quiet();
-    room.stop().unwrap();
+    acme_run.assert_quiet();
+    acme_run.stop().unwrap();
     let after = read_json(&storage);
     assert_eq!(after["Account"], before["Account"]);
     assert_eq!(after["Certificates"].as_array().unwrap().len(), 1);
@@ -439,45 +439,45 @@ fn a_certificate_of_traefiks_file_is_renewed_and_its_account_kept() {
 }
 
 #[test]
-fn a_short_lived_certificate_is_renewed_when_it_becomes_due() {
+fn short_lived_certificate_is_renewed_when_due() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
-    // A third of its life is left in a few seconds; the look at everything comes much later.
+    // A third of its life is left in a few seconds; the periodic check of all certificates comes much later.
     let short = ending("short.example", Duration::from_secs(84), Duration::from_secs(51));
     write_private(&storage, &traefiks_file(&[short]));
     let mut settings = authority.settings(&storage);
     settings.pacing.check_every = Duration::from_secs(3600);
-    let room = Room::start(settings, DesiredCertificates::default(), &authority.web.table);
-    assert_eq!(room.obtained(), ["short.example"]);
-    room.stop().unwrap();
+    let acme_run = RunningAcme::start(settings, DesiredCertificates::default(), &authority.web.table);
+    assert_eq!(acme_run.obtained(), ["short.example"]);
+    acme_run.stop().unwrap();
 }
 
 #[test]
-fn of_two_entries_for_one_name_the_one_that_lasts_longest_is_used_and_comes_first() {
+fn longest_lasting_of_two_entries_is_used_and_listed_first() {
     let folder = tempfile::tempdir().unwrap();
     let storage = folder.path().join("acme.json");
     let entries = [("other.example", 40), ("twice.example", 10), ("twice.example", 60)];
     write_private(&storage, &traefiks_file(&entries.map(|(name, days)| ending_soon(name, days))));
-    let room = Room::start(of_nobody(storage), DesiredCertificates::default(), &Arc::default());
-    let published = room.certificates();
+    let acme_run = RunningAcme::start(without_authority(storage), DesiredCertificates::default(), &Arc::default());
+    let published = acme_run.certificates();
     let covers = |name: &str| published.iter().map(|certificate| certificate.covers(name)).collect::<Vec<_>>();
     assert_eq!([covers("twice.example"), covers("other.example")], [[true, false], [false, true]]);
-    // Neither is due: an order would fail at once.
-    room.assert_quiet();
-    room.stop().unwrap();
+    // Neither certificate is due: an order would fail at once.
+    acme_run.assert_quiet();
+    acme_run.stop().unwrap();
 }
 
 #[test]
-fn a_failing_name_is_reported_and_retried_and_harms_no_other() {
+fn failing_name_is_logged_and_retried_without_harming_others() {
     let Some(authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
     authority.web.blocked.lock().unwrap().insert("bad.example".into());
     let wanted = want(&[&["bad.example", "half.example"], &["good.example"], &["*.wild.example"]]);
-    let room = Room::start(authority.settings(&storage), wanted, &authority.web.table);
-    let (names, reason, _, retry_in) = room.failed();
+    let acme_run = RunningAcme::start(authority.settings(&storage), wanted, &authority.web.table);
+    let (names, reason, _, retry_in) = acme_run.failed();
     assert_eq!((names, retry_in), (vec!["*.wild.example".to_owned()], None));
     assert!(reason.contains("DNS challenge"), "{reason}");
-    room.wait("one success and two failures", |event| {
+    acme_run.wait("one success and two failures", |event| {
         match event {
             AcmeEvent::Obtained { names } => assert_eq!(names, ["good.example"]),
             AcmeEvent::Failed { names, reason, failures, retry_in } => {
@@ -493,53 +493,53 @@ fn a_failing_name_is_reported_and_retried_and_harms_no_other() {
     let is_there = read_json(&storage)["Certificates"][0]["Domain"]["Main"] == "good.example";
     assert!(is_there, "the good name has no certificate yet");
     authority.web.blocked.lock().unwrap().clear();
-    assert_eq!(room.obtained(), ["bad.example", "half.example"]);
+    assert_eq!(acme_run.obtained(), ["bad.example", "half.example"]);
     assert!(authority.web.table.load().is_empty());
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
 }
 
 #[test]
-fn an_authority_that_forgot_the_account_gets_a_new_one() {
+fn unknown_account_is_registered_again() {
     let Some(mut authority) = Authority::start() else { return };
     let storage = authority.path("acme.json");
-    let room = Room::start(authority.settings(&storage), want(&[&["a.example"]]), &authority.web.table);
-    assert_eq!(room.obtained(), ["a.example"]);
+    let acme_run = RunningAcme::start(authority.settings(&storage), want(&[&["a.example"]]), &authority.web.table);
+    assert_eq!(acme_run.obtained(), ["a.example"]);
     let account = read_json(&storage)["RingwayAccount"].clone();
     authority.restart();
-    room.wants(want(&[&["b.example"]]));
-    assert_eq!(room.failed().0, ["b.example"]);
-    assert_eq!(room.obtained(), ["b.example"]);
+    acme_run.wants(want(&[&["b.example"]]));
+    assert_eq!(acme_run.failed().0, ["b.example"]);
+    assert_eq!(acme_run.obtained(), ["b.example"]);
     assert_ne!(read_json(&storage)["RingwayAccount"], account);
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
 }
 
 #[test]
-fn an_authority_that_is_not_trusted_is_refused() {
+fn untrusted_acme_server_is_refused() {
     let Some(authority) = Authority::start() else { return };
     let settings = AcmeSettings { trust: AcmeRoots::System, ..authority.settings(&authority.path("acme.json")) };
-    let room = Room::start(settings, want(&[&["a.example"]]), &authority.web.table);
-    let (_, reason, ..) = room.failed();
+    let acme_run = RunningAcme::start(settings, want(&[&["a.example"]]), &authority.web.table);
+    let (_, reason, ..) = acme_run.failed();
     assert!(reason.contains("certificate"), "{reason}");
     assert_eq!(authority.orders(), 0);
-    room.stop().unwrap();
+    acme_run.stop().unwrap();
 }
 
 #[test]
-fn an_open_file_turns_acme_off() {
+fn acme_json_open_to_others_disables_acme() {
     let folder = tempfile::tempdir().unwrap();
     let storage = folder.path().join("acme.json");
     fs::write(&storage, "{}").unwrap();
     fs::set_permissions(&storage, fs::Permissions::from_mode(0o644)).unwrap();
-    let room = Room::start(of_nobody(storage), want(&[&["a.example"]]), &Arc::default());
-    let message = room.stop().unwrap_err();
+    let acme_run = RunningAcme::start(without_authority(storage), want(&[&["a.example"]]), &Arc::default());
+    let message = acme_run.stop().unwrap_err();
     assert!(message.starts_with("permissions 644 for ") && message.ends_with("too open, please use 600"), "{message}");
 }
 
 /// The name of the test that runs itself again inside its own mount namespace.
-const MOUNTED: &str = "a_file_that_is_a_mount_point_is_written_in_place";
+const MOUNTED: &str = "mounted_acme_json_is_written_in_place";
 
 #[test]
-fn a_file_that_is_a_mount_point_is_written_in_place() {
+fn mounted_acme_json_is_written_in_place() {
     if let Some(storage) = std::env::var_os("RINGWAY_TEST_MOUNTED") {
         return inside_the_mount(Path::new(&storage));
     }

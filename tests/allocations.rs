@@ -1,4 +1,4 @@
-//! A request on warm connections allocates nothing: not for its head, its route, its way through the worker, nor its answer.
+//! A request on warm connections allocates no memory: neither for its head, its route and its exchange, nor for its response.
 
 #[path = "support/exchange.rs"]
 mod exchange;
@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// The system's allocator, counting what this thread asks for.
+/// The system's allocator, counting the allocations of each thread.
 struct Counting;
 
 thread_local! {
@@ -15,15 +15,15 @@ thread_local! {
 }
 
 fn count() {
-    // A thread that is ending has no counter any more.
+    // A thread that is ending no longer has its counter.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: every call is handed to the system's allocator as it came; counting touches a thread's own cell and allocates nothing.
+// SAFETY: every call is passed unchanged to the system's allocator; counting changes a thread-local cell and allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: the caller fulfils the conditions of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
@@ -42,16 +42,16 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Requests until buffers have their size and counters their place.
+/// Requests until all buffers have their size and all counters exist.
 const WARM_UP: usize = 20;
 const REQUESTS: usize = 1000;
 
 #[test]
-fn a_warm_request_allocates_nothing() {
-    let stage = exchange::Stage::new(exchange::Play::get(12));
+fn warm_request_allocates_nothing() {
+    let proxy = exchange::InMemoryProxy::new(exchange::Scenario::get(12));
     let allocated = Rc::new(Cell::new([0; 2]));
     let seen = Rc::clone(&allocated);
-    stage.serve(
+    proxy.serve(
         WARM_UP + REQUESTS,
         Rc::new(move |number| {
             let [warm, _] = seen.get();

@@ -1,5 +1,5 @@
-//! Compatibility as pairs: each `tests/config/NAME.toml` is read as the main configuration file, and what Ringway says about
-//! it must be `NAME.expected`. `RINGWAY_BLESS=1` writes the expected files anew; read the difference before committing it.
+//! Compatibility as pairs: each `tests/config/NAME.toml` is read as the main configuration file, and Ringway's messages about the file must
+//! be `NAME.expected`. `RINGWAY_BLESS=1` rewrites the expected files; read the difference before committing it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use ringway::cli;
 use ringway::config::static_config::{check, unsupported_options};
 
 #[test]
-fn every_file_is_judged_as_expected() {
+fn check_prints_the_expected_lines_for_each_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("tests/config exists")
@@ -33,7 +33,7 @@ fn every_file_is_judged_as_expected() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Everything a user would be told, one thing after the other.
+/// All messages for the user, one after the other.
 fn judge(text: &str) -> String {
     let read = |file: &Path| match file.to_str() {
         Some("traefik.toml") => Ok(text.to_owned()),
@@ -52,9 +52,9 @@ fn judge(text: &str) -> String {
     warnings.chain(problems).chain(pending).collect()
 }
 
-/// Routes that a Traefik v1 was seen to serve must be read without a word.
+/// Routes that a Traefik v1 served must be read without a message.
 #[test]
-fn routes_of_a_running_traefik_are_read_without_warnings() {
+fn routes_of_a_running_traefik_cause_no_warnings() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases/observed-rules.toml");
     let Ok(text) = std::fs::read_to_string(&file) else {
         println!("skipped: no shared cases");

@@ -1,5 +1,5 @@
-//! The Docker provider against a real Engine. Skipped, with a note, where none answers; with RINGWAY_REQUIRE_DOCKER=1 that
-//! is a failure. Each case sees its own containers only, through a constraint.
+//! The Docker provider against a real Engine. Skipped, with a message, where no engine responds; with RINGWAY_REQUIRE_DOCKER=1 that is a
+//! failure. A constraint limits each case to its own containers.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,14 +24,14 @@ mod swarm;
 #[path = "docker_live/table.rs"]
 mod table;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Well below the lingering of a container that stops slowly.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// Well below the time that a slow container takes to stop.
 const AT_ONCE: Duration = Duration::from_secs(2);
-/// The test program alone; each case tags it for itself.
+/// The image with the test program; each case has its own tag for it.
 const IMAGE: &str = "plain";
-/// The same without an exposed port.
+/// The same image without an exposed port.
 const BARE_IMAGE: &str = "bare";
-/// The same with a health check.
+/// The same image with a health check.
 const IMAGE_WITH_CHECK: &str = "checked";
 
 fn socket() -> String {
@@ -39,12 +39,12 @@ fn socket() -> String {
     host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
 }
 
-/// How long a step took, so that a slow run tells for what it waited: the Engine's own work, or the provider.
+/// Prints how long a step took, so that a slow run shows what it waited for: the Engine's own work, or the provider.
 fn tell(step: &str, started: Instant) {
     println!("{:6.1} s: {step}", started.elapsed().as_secs_f64());
 }
 
-/// Runs the docker command; the answer is its output, or what it complained about.
+/// Runs the docker command; returns its output, or its error output.
 fn docker(args: &[&str]) -> Result<String, String> {
     let started = Instant::now();
     let output = Command::new("docker").args(args).output().map_err(|error| format!("docker: {error}"))?;
@@ -55,7 +55,7 @@ fn docker(args: &[&str]) -> Result<String, String> {
     }
 }
 
-/// The content of the images, built once; the error is the reason why there is no live test here.
+/// The content of the images, built once; the error is the reason why the live tests are skipped.
 fn prepared() -> &'static Result<tempfile::TempDir, String> {
     static PREPARED: OnceLock<Result<tempfile::TempDir, String>> = OnceLock::new();
     PREPARED.get_or_init(|| {
@@ -88,7 +88,7 @@ fn engine_answers() -> bool {
     }
 }
 
-/// One test's containers, networks and images, removed at its end.
+/// Containers, networks and images of one test, removed at its end.
 struct Case {
     tag: String,
     created: Mutex<Vec<[String; 2]>>,
@@ -96,7 +96,7 @@ struct Case {
 
 impl Case {
     fn new(name: &str) -> Case {
-        // scripts/test.sh finds by it what a killed test left behind.
+        // By this label scripts/test.sh finds the leftovers of a killed test.
         let run = std::env::var("RINGWAY_RUN").map(|run| format!("-{run}")).unwrap_or_default();
         Case { tag: format!("ringway-live-{name}{run}-{}", std::process::id()), created: Mutex::default() }
     }
@@ -121,7 +121,7 @@ impl Case {
         docker(&[&base, options, &[image.as_str()], args].concat()).unwrap();
     }
 
-    /// The case's own tag of an image, made at its first use: a tag that cases shared could not be removed by any of them.
+    /// The case's own tag of an image, made at its first use: with a shared tag no case could remove the image.
     fn image(&self, kind: &str) -> String {
         let image = self.name(kind);
         let entry = ["rmi".to_owned(), image.clone()];
@@ -175,7 +175,7 @@ fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<ProviderUpdate>
     receive
 }
 
-/// Waits for an update with the property; others are passed over.
+/// Waits for an update with the property; skips others.
 async fn until(
     updates: &mut UnboundedReceiver<ProviderUpdate>,
     what: &str,
@@ -183,7 +183,7 @@ async fn until(
 ) -> ProviderUpdate {
     let started = Instant::now();
     let mut last = None;
-    while let Ok(update) = timeout(PATIENCE.saturating_sub(started.elapsed()), updates.recv()).await {
+    while let Ok(update) = timeout(TIME_LIMIT.saturating_sub(started.elapsed()), updates.recv()).await {
         let update = update.expect("the provider ended");
         if wanted(&update) {
             tell(&format!("the provider's update with {what}"), started);
@@ -236,7 +236,7 @@ async fn start_new_labels_and_stop() {
 }
 
 #[tokio::test]
-async fn a_container_that_stops_slowly_is_left_alone_from_its_signal_on() {
+async fn slowly_stopping_container_gets_no_requests_after_its_signal() {
     if !engine_answers() {
         return;
     }
@@ -247,7 +247,7 @@ async fn a_container_that_stops_slowly_is_left_alone_from_its_signal_on() {
 
     docker(&["kill", "-s", "HUP", &case.name("c")]).unwrap();
     case.start("other", &[], IMAGE, &[]);
-    let update = until(&mut updates, "the other one", serves(&case.backend("other"))).await;
+    let update = until(&mut updates, "the other container", serves(&case.backend("other"))).await;
     assert!(serves(&case.backend("c"))(&update), "a signal that ends nothing must change nothing");
 
     let started = Instant::now();
@@ -263,7 +263,7 @@ async fn a_container_that_stops_slowly_is_left_alone_from_its_signal_on() {
 }
 
 #[tokio::test]
-async fn a_container_that_was_stopping_before_the_provider_started_gets_nothing() {
+async fn container_stopping_before_the_start_gets_no_requests() {
     if !engine_answers() {
         return;
     }
@@ -279,7 +279,7 @@ async fn a_container_that_was_stopping_before_the_provider_started_gets_nothing(
 }
 
 #[tokio::test]
-async fn paused_containers_get_nothing_until_they_go_on() {
+async fn paused_container_gets_no_requests_until_unpaused() {
     if !engine_answers() {
         return;
     }
@@ -294,7 +294,7 @@ async fn paused_containers_get_nothing_until_they_go_on() {
 }
 
 #[tokio::test]
-async fn a_container_that_joins_its_network_gets_the_address_there() {
+async fn container_joining_its_network_is_routed_there() {
     if !engine_answers() {
         return;
     }
@@ -317,7 +317,7 @@ async fn a_container_that_joins_its_network_gets_the_address_there() {
 }
 
 #[tokio::test]
-async fn a_bad_label_rejects_its_container_alone() {
+async fn bad_label_rejects_only_its_container() {
     if !engine_answers() {
         return;
     }
@@ -326,7 +326,7 @@ async fn a_bad_label_rejects_its_container_alone() {
     let mut updates = follow(case.settings());
     until(&mut updates, "the rejection", |update| update.rejected.len() == 1).await;
     case.start("good", &[], IMAGE, &[]);
-    let update = until(&mut updates, "the good one", serves(&case.backend("good"))).await;
+    let update = until(&mut updates, "the good container", serves(&case.backend("good"))).await;
     assert_eq!(update.dynamic.backends.len(), 1);
     assert_eq!(update.rejected[0].name, format!("container {}", case.name("bad")));
     assert!(update.rejected[0].reason.contains("traefik.frontend.rule"), "{}", update.rejected[0].reason);
@@ -335,7 +335,7 @@ async fn a_bad_label_rejects_its_container_alone() {
 }
 
 #[tokio::test]
-async fn a_container_is_served_once_it_is_healthy() {
+async fn container_is_routed_once_it_is_healthy() {
     if !engine_answers() {
         return;
     }
@@ -350,7 +350,7 @@ async fn a_container_is_served_once_it_is_healthy() {
 }
 
 #[tokio::test]
-async fn without_watch_there_is_one_listing() {
+async fn watch_disabled_lists_once() {
     if !engine_answers() {
         return;
     }
@@ -358,15 +358,15 @@ async fn without_watch_there_is_one_listing() {
     case.start("c", &[], IMAGE, &[]);
     let mut updates = follow(DockerProviderSettings { watch: false, ..case.settings() });
     until(&mut updates, "the container", serves(&case.backend("c"))).await;
-    let end = timeout(PATIENCE, updates.recv()).await.expect("the provider must end");
+    let end = timeout(TIME_LIMIT, updates.recv()).await.expect("the provider must end");
     assert!(end.is_none());
 }
 
-/// A socket between the provider and the Engine: it can be closed, it cuts connections, and it writes down all requests.
+/// A socket between the provider and the Engine: it can be closed, can cut connections, and records all requests.
 struct Gate {
     path: PathBuf,
     open: Arc<AtomicBool>,
-    /// Raised by one, it cuts all connections.
+    /// Incremented to cut all connections.
     cuts: tokio::sync::watch::Sender<usize>,
     requests: Arc<Mutex<Vec<String>>>,
     event_streams: Arc<AtomicUsize>,
@@ -421,7 +421,7 @@ async fn carry(
 ) {
     cuts.mark_unchanged();
     let mut engine = UnixStream::connect(socket()).await.unwrap();
-    // The provider sends one request on each connection, in one piece.
+    // The provider sends one request on each connection, in one segment.
     let mut head = vec![0; 8192];
     let length = client.read(&mut head).await.unwrap_or(0);
     let line = String::from_utf8_lossy(&head[..length]).lines().next().unwrap_or_default().to_owned();
@@ -435,7 +435,7 @@ async fn carry(
 }
 
 #[tokio::test]
-async fn an_engine_that_comes_late_or_goes_away_is_found_again() {
+async fn provider_reconnects_to_a_late_or_restarted_engine() {
     if !engine_answers() {
         return;
     }
@@ -459,7 +459,7 @@ async fn an_engine_that_comes_late_or_goes_away_is_found_again() {
 }
 
 #[tokio::test]
-async fn the_event_stream_outlives_the_request_time_out() {
+async fn event_stream_outlives_the_request_timeout() {
     if !engine_answers() {
         return;
     }
@@ -475,11 +475,11 @@ async fn the_event_stream_outlives_the_request_time_out() {
 }
 
 #[tokio::test]
-async fn a_missing_socket_ends_with_the_receiver() {
+async fn provider_without_socket_stops_with_its_receiver() {
     let settings = DockerProviderSettings { endpoint: "unix:///nowhere/docker.sock".to_owned(), ..Default::default() };
     let (send, receive) = update::channel();
     let provider = tokio::spawn(run(settings, send));
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(receive);
-    timeout(PATIENCE, provider).await.expect("the provider must notice that nobody listens").unwrap();
+    timeout(TIME_LIMIT, provider).await.expect("the provider must notice that its receiver is dropped").unwrap();
 }

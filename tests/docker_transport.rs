@@ -1,4 +1,4 @@
-//! The Docker provider over TCP, over TLS and in swarm mode, and what it makes of events, against an Engine made of canned answers.
+//! The Docker provider over TCP, over TLS and in swarm mode, and its handling of events, against an Engine with canned responses.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 #[path = "docker_transport/events.rs"]
 mod events;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 const INSPECTED: &str = r#"{"Id":"c1","Name":"/web","State":{"Running":true},"Config":{"Labels":{}},
     "NetworkSettings":{"Ports":{"80/tcp":null},"Networks":{"net":{"NetworkID":"n1","IPAddress":"10.1.2.3"}}}}"#;
@@ -32,7 +32,7 @@ const SERVICES: &str =
 const TASKS: &str = r#"[{"ID":"t1","ServiceID":"s1","Slot":2,"Status":{"State":"running"},
     "NetworksAttachments":[{"Network":{"ID":"n1"},"Addresses":["10.9.0.4/24"]}]}]"#;
 
-/// The answer to a request line.
+/// The response to a request line.
 fn answer(line: &str) -> (&'static str, &'static str) {
     let target = line.split(' ').nth(1).unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -69,7 +69,7 @@ fn serve(mut stream: impl Read + Write, seen: &Mutex<Vec<String>>) -> std::io::R
     stream.flush()
 }
 
-/// The port, and the request lines so far.
+/// Starts the Engine; returns its port, and the request lines so far.
 fn engine(tls: Option<Arc<ServerConfig>>) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, seen) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<String>>>::default());
@@ -99,17 +99,17 @@ fn follow(settings: DockerProviderSettings) -> UnboundedReceiver<ProviderUpdate>
 }
 
 async fn first_urls(updates: &mut UnboundedReceiver<ProviderUpdate>) -> Vec<String> {
-    let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
+    let update = timeout(TIME_LIMIT, updates.recv()).await.expect("an update").expect("a running provider");
     let backends = update.dynamic.backends.values();
     backends.flat_map(|backend| backend.servers.values().map(|server| server.url.clone())).collect()
 }
 
 #[tokio::test]
-async fn plain_tcp_asks_for_events_and_leaves_out_what_is_gone() {
+async fn plain_tcp_requests_events_and_skips_gone_containers() {
     let (port, seen) = engine(None);
     let mut updates = follow(settings(port));
     assert_eq!(first_urls(&mut updates).await, ["http://10.1.2.3:80"]);
-    // Each request has a thread of its own in this engine: the first to be sent may be noted last.
+    // Each request has its own thread in this engine: the first one sent may be recorded last.
     let is_noted = || seen.lock().unwrap().iter().any(|line| line.contains("/events?"));
     for _ in 0..200 {
         if is_noted() {
@@ -123,11 +123,11 @@ async fn plain_tcp_asks_for_events_and_leaves_out_what_is_gone() {
 }
 
 #[tokio::test]
-async fn of_containers_that_ended_only_the_latest_are_looked_at() {
+async fn only_the_latest_exited_containers_are_inspected() {
     let (port, seen) = engine(None);
     let grace = Duration::from_secs(300);
     let mut updates = follow(DockerProviderSettings { unavailable_grace: grace, ..settings(port) });
-    let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
+    let update = timeout(TIME_LIMIT, updates.recv()).await.expect("an update").expect("a running provider");
     assert_eq!(update.dynamic.frontends.len(), 1, "the grace of the others is over");
     let seen = seen.lock().unwrap();
     let asked = |id: &str| seen.iter().any(|line| line.contains(&format!("/containers/{id}/json")));
@@ -153,7 +153,7 @@ fn identity() -> Identity {
     rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap()
 }
 
-/// A server with this certificate that lets only the holder of the client's certificate in.
+/// A server with this certificate that accepts only the holder of the client's certificate.
 fn tls_server(own: &Identity, client: &Identity) -> Arc<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
@@ -170,7 +170,7 @@ fn tls_server(own: &Identity, client: &Identity) -> Arc<ServerConfig> {
 }
 
 #[tokio::test]
-async fn tls_checks_the_engine_and_shows_the_clients_certificate() {
+async fn tls_verifies_the_engine_and_sends_a_client_certificate() {
     let (server, client) = (identity(), identity());
     let (port, _) = engine(Some(tls_server(&server, &client)));
     let tls = ClientTls {
@@ -182,7 +182,7 @@ async fn tls_checks_the_engine_and_shows_the_clients_certificate() {
     let mut updates = follow(DockerProviderSettings { tls: Some(tls.clone()), ..settings(port) });
     assert_eq!(first_urls(&mut updates).await, ["http://10.1.2.3:80"]);
 
-    // An authority that did not sign the Engine's certificate must not do, unless nothing is to be checked.
+    // An authority that did not sign the Engine's certificate must be refused, unless verification is disabled.
     let (port, seen) = engine(Some(tls_server(&server, &client)));
     let wrong = ClientTls { ca: identity().cert.pem(), ..tls };
     let mut refused = follow(DockerProviderSettings { tls: Some(wrong.clone()), watch: false, ..settings(port) });

@@ -13,7 +13,7 @@ const SIZE_BYTES_MAX: u64 = 20 * 1024 * 1024;
 const START_SECS_MAX: u64 = 20;
 /// Longer than the stop command takes, shorter than the drain's limit.
 const SLOW_MILLIS: u64 = 3000;
-/// What the engine itself takes for stopping a container, on a busy machine.
+/// The time that the engine itself takes for stopping a container, on a busy machine.
 const STOP_SLACK_SECS: u64 = 4;
 const SOCKET: &str = "/var/run/docker.sock:/var/run/docker.sock";
 
@@ -32,7 +32,7 @@ rule = "PathPrefix:/"
 "#;
 
 #[test]
-fn the_image_is_small_and_says_what_it_runs() {
+fn image_is_small_and_labelled() {
     if !docker_or_skip() {
         return;
     }
@@ -50,7 +50,7 @@ fn the_image_is_small_and_says_what_it_runs() {
 }
 
 #[test]
-fn the_image_holds_the_bill_of_its_materials() {
+fn image_contains_its_sbom() {
     if !docker_or_skip() {
         return;
     }
@@ -70,7 +70,7 @@ fn the_image_holds_the_bill_of_its_materials() {
 }
 
 #[test]
-fn the_first_process_drains_at_sigterm_and_ends_with_0() {
+fn pid_1_drains_at_sigterm_and_exits_with_0() {
     if !docker_or_skip() {
         return;
     }
@@ -90,7 +90,7 @@ fn the_first_process_drains_at_sigterm_and_ends_with_0() {
     let request = request.expect("curl starts");
     std::thread::sleep(Duration::from_millis(SLOW_MILLIS / 6));
     let mut stop = Command::new("docker").args(["stop", "-t", "30", container]).spawn().expect("docker starts");
-    // The process's own end: a busy engine takes seconds more for its network.
+    // The exit time of the process itself: a busy engine takes seconds more for its network.
     while Path::new(&format!("/proc/{pid}")).exists() {
         assert!(started.elapsed() < Duration::from_secs(40), "the first process does not end");
         std::thread::sleep(Duration::from_millis(10));
@@ -108,7 +108,7 @@ fn the_first_process_drains_at_sigterm_and_ends_with_0() {
 }
 
 #[test]
-fn a_health_check_of_the_engine_asks_the_program_itself() {
+fn engine_health_check_runs_the_program() {
     if !docker_or_skip() {
         return;
     }
@@ -119,7 +119,7 @@ fn a_health_check_of_the_engine_asks_the_program_itself() {
         "OK: http://127.0.0.1:80/ping"
     );
 
-    // The exec form: the image has no shell, and ping is off unless the configuration says otherwise.
+    // The exec form: the image has no shell, and ping is off unless the configuration enables it.
     let check = r#"HEALTHCHECK --interval=1s --timeout=5s --retries=2 CMD ["/ringway","healthcheck"]"#;
     let image = proxied.engine.derived_image("checked", &proxied.container, check);
     let healthy = proxied.engine.run("healthy", &["--network", &proxied.network, "-v", &proxied.mount, &image]);
@@ -134,7 +134,7 @@ fn a_health_check_of_the_engine_asks_the_program_itself() {
 }
 
 #[test]
-fn the_mounted_socket_alone_is_enough() {
+fn mounted_docker_socket_is_sufficient() {
     if !docker_or_skip() {
         return;
     }
@@ -155,19 +155,19 @@ fn the_mounted_socket_alone_is_enough() {
 }
 
 #[test]
-fn the_dockerfile_is_checked_without_a_registry() {
+fn dockerfile_builds_without_a_registry() {
     let dockerfile = fs::read_to_string(project().join("Dockerfile")).expect("the Dockerfile");
     let (build, last) = dockerfile.split_once("FROM scratch\n").expect("a last stage FROM scratch");
     assert!(build.contains("scripts/rootfs.sh ") && last.contains("COPY --from=build /rootfs/ /\n"), "{dockerfile}");
     assert!(last.contains("ENTRYPOINT [\"/ringway\"]\n"), "{last}");
-    // scripts/image.sh hands these instructions to the engine and knows no others.
+    // scripts/image.sh passes these instructions to the engine and knows no others.
     let known = ["COPY ", "ENTRYPOINT ", "CMD ", "EXPOSE ", "WORKDIR ", "ENV ", "LABEL ", "USER ", "#"];
     for line in last.lines().filter(|line| !line.is_empty()) {
         assert!(known.iter().any(|start| line.starts_with(start)), "scripts/image.sh would leave out: {line}");
     }
 }
 
-/// A proxy whose one server is known by name, which the image has to look up with nothing but its own files.
+/// A proxy with one server that has a host name, which the image must resolve with only its own files.
 struct Proxied {
     engine: Engine,
     network: String,

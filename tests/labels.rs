@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const V1_TEMPLATE: &str =
     "labels are always translated as by version 2 (COMPAT.md, docker.templateVersion): it shows what version 1 renders";
 
-/// Rows that must fail, each with the reason why.
+/// Rows that must fail, each with the reason.
 const EXPECTED_FAILURES: &[(&str, &str)] = &[
     ("TestDockerBuildConfigurationV1/when basic container configuration", V1_TEMPLATE),
     ("TestDockerBuildConfigurationV1/when all labels are set", V1_TEMPLATE),
@@ -29,7 +29,7 @@ const EXPECTED_FAILURES: &[(&str, &str)] = &[
     ("TestDockerGetServiceBackendNameV1/4", V1_TEMPLATE),
 ];
 
-/// The case file's rows; `None`, with a note, where the folder does not exist.
+/// The case file's rows; `None`, with a message, where the folder does not exist.
 fn cases(file: &str) -> Option<Vec<Value>> {
     let path = format!("{}/../shared/cases/{file}", env!("CARGO_MANIFEST_DIR"));
     let Ok(text) = std::fs::read_to_string(&path) else {
@@ -41,7 +41,7 @@ fn cases(file: &str) -> Option<Vec<Value>> {
     Some(serde_json::from_value(rows).unwrap())
 }
 
-/// Compares what failed with what is expected to.
+/// Compares the failures with the expected ones.
 fn verdict(results: Vec<(String, Result<(), String>)>, total: usize) {
     assert_eq!(results.len(), total, "the number of rows has changed");
     let mut wrong = Vec::new();
@@ -113,7 +113,7 @@ fn task(row: &Value) -> TaskFacts {
         attachments: row["networksAttachments"].as_array().into_iter().flatten().map(attachment).collect(),
         ask: row["status"]["containerStatus"]["containerID"].as_str().map(str::to_owned),
     };
-    // The table's only container that is asked; its answer is not in the row.
+    // The table's only inspected container; its inspect result is not in the row.
     if facts.ask.as_deref() == Some("c1") {
         facts.correct(&BTreeMap::from([("1".to_owned(), "10.11.12.13".to_owned())]));
     }
@@ -122,7 +122,7 @@ fn task(row: &Value) -> TaskFacts {
 
 /// The row's containers, or its services through their virtual addresses.
 fn facts(row: &Value) -> Vec<ContainerFacts> {
-    // Rows of version 1 have lost the names of their networks; these are the ones of version 2's rows.
+    // Rows of version 1 have lost the names of their networks; the rows of version 2 supply them.
     let mut networks: BTreeMap<String, String> =
         BTreeMap::from([("1".to_owned(), "foonet".to_owned()), ("2".to_owned(), "barnet".to_owned())]);
     if let Ok(named) = serde_json::from_value(row["swarmNetworks"].clone()) {
@@ -145,7 +145,7 @@ fn settings(row: &Value) -> DockerSettings {
         ..DockerSettings::default()
     };
     if row["kind"] == "filter" {
-        // The filter tables lost their provider: it has a domain and exposes by default, but for these rows.
+        // The filter tables lost their provider: it has a domain and exposes by default, except for these rows.
         let (table, index) = row["name"].as_str().unwrap().split_once('/').unwrap();
         let (hidden, no_domain): (&[&str], &[&str]) = match table.starts_with("TestDocker") {
             true => (&["9", "10", "11", "12"], &["11", "12"]),
@@ -209,7 +209,7 @@ fn servers_row(all: &[ContainerFacts], settings: &DockerSettings, expected: &Val
     same(Value::Object(servers), expected)
 }
 
-/// Reads an expected value strictly: a key that our types do not know must not vanish.
+/// Reads an expected value strictly: a key that Ringway's types do not have must not vanish.
 fn strict<T: DeserializeOwned>(mut value: Value) -> T {
     tidy(&mut value);
     let unknown = |path: serde_ignored::Path| panic!("unknown key {path}");
@@ -428,7 +428,7 @@ fn swarm_row(test: &str, case: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn the_list_of_expected_failures_has_no_duplicates() {
+fn expected_failures_have_no_duplicates() {
     let names: BTreeSet<_> = EXPECTED_FAILURES.iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), EXPECTED_FAILURES.len());
     assert!(EXPECTED_FAILURES.iter().all(|(_, reason)| reason.len() > 10));

@@ -1,6 +1,6 @@
-//! The rule room against recorded answers of the real v1.7.20 router: every rule and request, with sanitising off.
+//! The module `rule` against recorded responses of the real v1.7.20 router: every rule and request, without path sanitising.
 //!
-//! The recordings are not part of this package; without them the room's own tests still cover all of this.
+//! The recordings are not part of this package; without them the module's own tests still cover all of this.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use ringway::rule::{
 };
 use serde::Deserialize;
 
-/// Rows where Ringway differs on purpose: rule, host, target, reason. A row that agrees after all fails the test.
+/// Rows with an intended difference: rule, host, target, reason. A row that agrees after all fails the test.
 const DIFFERENCES: [(&str, &str, &str, &str); 2] = [
     (
         "HostRegexp:foo.bar",
@@ -61,7 +61,7 @@ struct Request {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Upstream {
     path: String,
-    /// Internal to Go's URL type; what it stands for shows in `request_uri`.
+    /// Internal to Go's URL type; `request_uri` shows its meaning.
     #[serde(rename = "rawPath")]
     _raw_path: Option<String>,
     #[serde(rename = "requestURI")]
@@ -78,7 +78,7 @@ struct UpstreamTest {
     case: serde_json::Value,
 }
 
-/// What the proxy does with a request, in the terms of the recordings.
+/// The proxy's result for a request, in the terms of the recordings.
 #[derive(Debug, Default, PartialEq)]
 struct Answer {
     status: Option<u16>,
@@ -102,7 +102,7 @@ fn answer(rule: Rule, keep_trailing_slash: bool, request: &Request) -> Answer {
     let options = RouterOptions { keep_trailing_slash, sanitize_path: false };
     let router = Router::build(vec![route], options);
     let headers: Vec<(&str, &[u8])> = request.headers.iter().map(|(k, v)| (k.as_str(), v.as_bytes())).collect();
-    // An absolute-form target arrives here as its host and its origin form: the head's parser takes it apart.
+    // An absolute-form target is split here into its host and its origin form, as the parser of heads does.
     let (host, target) = match request.target.strip_prefix("http://") {
         Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
         None => (&*request.host, &*request.target),
@@ -141,7 +141,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("the cases are text")
 }
 
-/// What is wrong with a case, if anything.
+/// The difference of a case, if any.
 fn verdict(case: &Case) -> Result<(), String> {
     let rule = match (Rule::parse(&case.rule), &case.parse_error) {
         (Err(_), Some(_)) => return Ok(()),
@@ -172,8 +172,8 @@ fn verdict(case: &Case) -> Result<(), String> {
     }
 }
 
-/// The recorded decoded path must be what the recorded request URI decodes to: it guards the reading of the recording itself.
-/// After a strip by template the URI got its leading slash but the path did not.
+/// Checks the reading of the recording itself: the recorded decoded path must be the decoded recorded request URI. After a strip by
+/// template the URI got its leading slash but the path did not.
 fn same_path(request_uri: &str, path: &str) -> Result<(), String> {
     let raw = request_uri.split('?').next().unwrap_or_default();
     let mut decoded = Vec::new();
@@ -194,7 +194,7 @@ fn same_path(request_uri: &str, path: &str) -> Result<(), String> {
 }
 
 #[test]
-fn recorded_cases_are_answered_as_v1_does() {
+fn recorded_rule_cases_match_v1() {
     let Some(recorded) = recorded() else { return };
     let mut wrong = Vec::new();
     let mut differing = 0;
@@ -216,7 +216,7 @@ fn recorded_cases_are_answered_as_v1_does() {
 }
 
 #[test]
-fn unit_tables_of_v1_hold() {
+fn unit_tables_of_v1_match() {
     let Some(recorded) = recorded() else { return };
     assert!(recorded.upstream_tests.len() >= 21, "{} rows only", recorded.upstream_tests.len());
     for UpstreamTest { test, case } in &recorded.upstream_tests {
@@ -260,7 +260,7 @@ fn forwards(case: &serde_json::Value) {
     let request = get(field(case, "requestURL"));
     let answer = answer(Rule::parse(field(case, "expression")).expect("valid"), true, &request);
     let path = answer.request_uri.expect("forwarded");
-    // A target is never without a path, the table's URLs are: `http://foo.bar` stands for its `/`.
+    // A target always has a path, the table's URLs do not: `http://foo.bar` stands for its `/`.
     let wanted = field(case, "expectedURL").strip_prefix("http://foo.bar").expect("the tables' one host");
     assert_eq!(path, if wanted.is_empty() { "/" } else { wanted }, "{case}");
 }

@@ -1,4 +1,4 @@
-//! A thousand containers: the time and the memory that a change of one of them costs stay within bounds.
+//! A thousand containers: the time and memory cost of changing one of them stays within bounds.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,28 +10,28 @@ use ringway::rule::{RouteOutcome, RouteRequest, Scratch};
 
 #[path = "support/containers.rs"]
 mod containers;
-#[path = "support/fixture.rs"]
-mod fixture;
+#[path = "support/compile_context.rs"]
+mod compile_context;
 
 const CONTAINERS: usize = 1_000;
-/// Far above the second that a build without optimisation takes: the test is for a wrong order of growth.
+/// Far above the second that an unoptimised build takes: the test detects a wrong order of growth.
 const TIME_MAX: Duration = Duration::from_secs(20);
 const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
 
 #[test]
-fn a_thousand_containers_are_compiled_within_bounds() {
+fn thousand_containers_compile_within_time_and_memory() {
     let facts = containers::containers(CONTAINERS);
     let start = Instant::now();
     let made = translate(&facts, &containers::settings());
     assert_eq!((made.dynamic.frontends.len(), made.rejected.len(), made.warnings.len()), (CONTAINERS, 0, 0));
     let documents = BTreeMap::from([("docker".to_owned(), made.dynamic.into())]);
-    let (fixture, mut interned) = (fixture::fixture(), EndpointInterner::default());
+    let (context, mut interned) = (compile_context::compile_context(), EndpointInterner::default());
     let before = containers::resident_bytes();
-    let mut snapshot = compile(&fixture, &documents, &[], &Snapshot::empty(2), &mut interned);
+    let mut snapshot = compile(&context, &documents, &[], &Snapshot::empty(2), &mut interned);
     let grown = containers::resident_bytes().saturating_sub(before);
     assert!(grown < SNAPSHOT_BYTES_MAX, "{grown} bytes");
     for _ in 0..3 {
-        snapshot = compile(&fixture, &documents, &[], &snapshot, &mut interned);
+        snapshot = compile(&context, &documents, &[], &snapshot, &mut interned);
     }
     let after = containers::resident_bytes().saturating_sub(before);
     assert!(after < 3 * SNAPSHOT_BYTES_MAX, "old snapshots are kept: {after} bytes");
@@ -54,7 +54,7 @@ fn every_container_is_found(snapshot: &Snapshot) {
         let RouteOutcome::Found { value, .. } = snapshot.routers[0].route(&facts, &mut scratch) else {
             panic!("{host}{target} has no route")
         };
-        // Of prefixes that begin with one another the longest wins: `/part-7` is also a beginning of `/part-77`.
+        // Of nested prefixes the longest wins: `/part-7` is also a prefix of `/part-77`.
         let expected = format!("backend-project-service-{number}");
         assert_eq!(value.backend.name, expected, "{host}{target}");
     }

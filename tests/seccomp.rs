@@ -1,4 +1,4 @@
-//! The shipped seccomp profile: with it the proxy has its ring, and without the three calls it serves all the same.
+//! The shipped seccomp profile: with it the proxy has its ring; without the three io_uring calls it serves on epoll.
 
 mod support;
 
@@ -18,7 +18,7 @@ const RING_CALLS: [&str; 3] = ["io_uring_setup", "io_uring_enter", "io_uring_reg
 const START_SECS_MAX: u64 = 15;
 
 #[test]
-fn with_the_shipped_profile_the_proxy_runs_on_io_uring() {
+fn shipped_profile_allows_io_uring() {
     if !docker_or_skip() {
         return;
     }
@@ -29,7 +29,7 @@ fn with_the_shipped_profile_the_proxy_runs_on_io_uring() {
 }
 
 #[test]
-fn without_the_three_calls_the_proxy_serves_on_epoll() {
+fn profile_without_io_uring_calls_falls_back_to_epoll() {
     if !docker_or_skip() {
         return;
     }
@@ -45,7 +45,7 @@ fn without_the_three_calls_the_proxy_serves_on_epoll() {
     let work = tempfile::tempdir().expect("a folder for the test");
     let file = work.path().join("denied.json");
     fs::write(&file, profile.to_string()).expect("the narrower profile");
-    // At the default level, which shows errors alone: this has to be seen all the same.
+    // At the default level, which shows errors only: this message has to be shown all the same.
     let (has_ring, log) = serve_under(&file, &[]);
     assert!(!has_ring, "a ring in spite of the profile");
     assert!(
@@ -55,7 +55,7 @@ fn without_the_three_calls_the_proxy_serves_on_epoll() {
 }
 
 #[test]
-fn the_example_backend_runs_under_the_shipped_profile() {
+fn example_backend_runs_under_the_shipped_profile() {
     if !docker_or_skip() {
         return;
     }
@@ -68,7 +68,7 @@ fn the_example_backend_runs_under_the_shipped_profile() {
     answers(&format!("http://{}/", engine.address(&container, &network)));
 }
 
-/// Starts the image under a profile, waits until it answers, and tells whether the process holds a ring, and what it logged.
+/// Starts the image under a profile, waits until it responds, and returns whether the process holds a ring, and its log.
 fn serve_under(profile: &Path, flags: &[&str]) -> (bool, String) {
     let work = tempfile::tempdir().expect("a folder for the test");
     let config = work.path().join("traefik.toml");
@@ -77,7 +77,7 @@ fn serve_under(profile: &Path, flags: &[&str]) -> (bool, String) {
     let network = engine.network("net");
     let (option, mount) = (format!("seccomp={}", profile.display()), format!("{}:/traefik.toml", config.display()));
     let image = ringway_image();
-    // No limit is raised for it: an engine inside a container may not raise any, and Ringway takes smaller rings.
+    // No limit is raised: an engine inside a container may not raise any, and Ringway then uses smaller rings.
     let arguments = ["--security-opt", &option, "--network", &network, "-v", &mount, &image];
     let arguments = [&arguments[..], flags].concat();
     let container = engine.run("proxy", &arguments);

@@ -1,4 +1,4 @@
-//! Two sessions talking to each other in memory: handshakes, ends, refusals, limits.
+//! Two TLS sessions connected in memory: handshakes, ends, refusals, limits.
 
 use std::io::IoSlice;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use ringway::tls::tickets::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
 
-/// Plaintext that rustls holds before it takes no more ciphertext.
+/// Plaintext that rustls buffers before it accepts no more ciphertext.
 const PLAIN_BYTES_MAX: usize = 16 * 1024;
 
 /// Alert descriptions (RFC 8446 6).
@@ -62,7 +62,7 @@ fn name(text: &str) -> ServerName<'static> {
     ServerName::try_from(text.to_owned()).unwrap()
 }
 
-/// Client and server with a wire of `piece` bytes at a time between them.
+/// Client and server with a wire between them that carries `piece` bytes at a time.
 struct Pair {
     client: Session,
     server: Session,
@@ -78,8 +78,8 @@ impl Pair {
         Pair { client, server, piece: usize::MAX, at_client: Vec::new(), at_server: Vec::new() }
     }
 
-    /// Carries everything both have to say until nobody has anything left. The first failure ends it: whose, and
-    /// what the alert in its output says.
+    /// Carries bytes in both directions until neither side has any left. The first failure ends it: returns the failing side, and the alert
+    /// in its output.
     fn talk(&mut self) -> Result<(), (&'static str, String, Option<u8>)> {
         while self.client.wants_write() || self.server.wants_write() {
             carry(&mut self.client, &mut self.server, &mut self.at_server, self.piece)
@@ -111,7 +111,7 @@ fn last_alert(output: &[u8]) -> Option<u8> {
 }
 
 #[test]
-fn application_data_crosses_in_any_piece_size() {
+fn application_data_passes_at_any_segmentation() {
     let pem = Pem::new(&["a.example"]);
     let alpn = vec![b"http/1.1".to_vec()];
     let server = server(ServerSettings { alpn: alpn.clone(), ..Default::default() }, &[&pem], false);
@@ -137,7 +137,7 @@ fn application_data_crosses_in_any_piece_size() {
 }
 
 #[test]
-fn a_quarter_mebibyte_is_encrypted_in_one_turn() {
+fn quarter_mebibyte_is_encrypted_in_one_call() {
     let pem = Pem::new(&["a.example"]);
     let mut pair =
         Pair::new(&client(&[&pem], Default::default()), &server(Default::default(), &[&pem], false), "a.example");
@@ -147,7 +147,7 @@ fn a_quarter_mebibyte_is_encrypted_in_one_turn() {
     let mut wire = Vec::new();
     pair.server.take_output(&mut wire);
     assert!(wire.len() > body.len() && !pair.server.wants_write());
-    // Without reading, only about a record's worth is taken: the rest waits for the reader.
+    // Without reading, only about one record is accepted: the rest waits for the reader.
     let consumed = pair.client.receive(&wire).unwrap();
     assert!(consumed < wire.len() && consumed <= 3 * PLAIN_BYTES_MAX, "{consumed}");
     assert_eq!(pair.client.receive(&wire[consumed..]).unwrap(), 0);
@@ -160,7 +160,7 @@ fn a_quarter_mebibyte_is_encrypted_in_one_turn() {
 }
 
 #[test]
-fn more_than_the_bound_waits_for_the_output_to_leave() {
+fn data_above_the_buffer_limit_waits_for_output() {
     let pem = Pem::new(&["a.example"]);
     let mut pair =
         Pair::new(&client(&[&pem], Default::default()), &server(Default::default(), &[&pem], false), "a.example");
@@ -178,7 +178,7 @@ fn more_than_the_bound_waits_for_the_output_to_leave() {
 }
 
 #[test]
-fn a_close_notify_is_a_clean_end_and_what_follows_is_ignored() {
+fn bytes_after_close_notify_are_ignored() {
     let pem = Pem::new(&["a.example"]);
     let mut pair =
         Pair::new(&client(&[&pem], Default::default()), &server(Default::default(), &[&pem], false), "a.example");
@@ -200,7 +200,7 @@ fn a_close_notify_is_a_clean_end_and_what_follows_is_ignored() {
 }
 
 #[test]
-fn without_close_notify_there_is_no_end() {
+fn end_without_close_notify_is_an_error() {
     let pem = Pem::new(&["a.example"]);
     let mut pair =
         Pair::new(&client(&[&pem], Default::default()), &server(Default::default(), &[&pem], false), "a.example");
@@ -209,7 +209,7 @@ fn without_close_notify_there_is_no_end() {
 }
 
 #[test]
-fn sni_picks_the_certificate_and_strictness_refuses() {
+fn sni_selects_certificate_and_strict_sni_refuses() {
     let (first, second) = (Pem::new(&["a.example"]), Pem::new(&["*.b.example"]));
     let trusting = client(&[], ClientSettings { insecure_skip_verify: true, ..Default::default() });
     let shown = |to: &str, strict: bool| {
@@ -228,7 +228,7 @@ fn sni_picks_the_certificate_and_strictness_refuses() {
 }
 
 #[test]
-fn a_new_store_is_seen_by_the_next_handshake() {
+fn next_handshake_uses_a_new_certificate_store() {
     let (old, new) = (Pem::new(&["a.example"]), Pem::new(&["a.example"]));
     let point = |pem: &Pem| EntryPointCerts { entry_point: "e".into(), acme: vec![pem.read()], ..Default::default() };
     let store = Arc::new(ArcSwap::from_pointee(CertStore::new([point(&old)], None)));
@@ -242,7 +242,7 @@ fn a_new_store_is_seen_by_the_next_handshake() {
 }
 
 #[test]
-fn sessions_resume_across_configurations_that_share_tickets() {
+fn sessions_resume_across_configurations() {
     let pem = Pem::new(&["a.example"]);
     let shared = Resumption::new().unwrap();
     let config = |resumption: &Resumption| {
@@ -284,7 +284,7 @@ fn client_certificates_are_required_or_optional() {
 }
 
 #[test]
-fn backends_are_verified_unless_told_otherwise() {
+fn backends_are_verified_unless_disabled() {
     let (pem, other) = (Pem::new(&["a.example"]), Pem::new(&["a.example"]));
     let server = server(Default::default(), &[&pem], false);
     Pair::new(&client(&[&pem], Default::default()), &server, "a.example").talk().unwrap();
@@ -292,7 +292,7 @@ fn backends_are_verified_unless_told_otherwise() {
     assert_eq!(Pair::new(&client(&[&pem], Default::default()), &server, "b.example").talk().unwrap_err().0, "client");
     let any = ClientSettings { insecure_skip_verify: true, ..Default::default() };
     Pair::new(&client(&[&other], any), &server, "b.example").talk().unwrap();
-    // A machine without any roots starts, and trusts nobody.
+    // On a machine without root certificates the program starts, and trusts no server.
     let none = Arc::new(client_config(&ClientSettings::default(), &[]).unwrap());
     assert_eq!(Pair::new(&none, &server, "a.example").talk().unwrap_err().0, "client");
     let system = Arc::new(client_config(&ClientSettings::default(), &[pem.read().key.cert[0].clone()]).unwrap());
@@ -322,7 +322,7 @@ fn hello_of_tls11(root: &Pem) -> Vec<u8> {
 }
 
 #[test]
-fn old_versions_and_garbage_get_an_alert_that_can_be_sent() {
+fn old_versions_and_garbage_get_an_alert() {
     let pem = Pem::new(&["a.example"]);
     let config = server(Default::default(), &[&pem], false);
     let refuse = |bytes: &[u8]| {
@@ -344,7 +344,7 @@ fn old_versions_and_garbage_get_an_alert_that_can_be_sent() {
 }
 
 #[test]
-fn a_hello_cut_anywhere_is_only_waited_for() {
+fn partial_client_hello_waits_for_more() {
     let pem = Pem::new(&["a.example"]);
     let config = server(Default::default(), &[&pem], false);
     let mut hello = Vec::new();
@@ -410,7 +410,7 @@ fn certificate_errors_say_which_part_is_bad() {
 }
 
 #[test]
-fn names_are_common_name_and_alternatives_in_lower_case() {
+fn certificate_names_are_lower_case() {
     let pair = rcgen::KeyPair::generate().unwrap();
     let names = ["B.Example", "*.c.example", "192.0.2.1", "2001:db8::1"].map(str::to_owned);
     let mut params = rcgen::CertificateParams::new(names).unwrap();
@@ -423,7 +423,7 @@ fn names_are_common_name_and_alternatives_in_lower_case() {
 }
 
 #[test]
-fn the_generated_certificate_lasts_a_year_and_names_itself() {
+fn generated_certificate_lasts_a_year() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let certificate = Certificate::generated([0xab; 32], now).unwrap();
     let half = "ab".repeat(16);
@@ -435,7 +435,7 @@ fn the_generated_certificate_lasts_a_year_and_names_itself() {
 }
 
 #[test]
-fn a_listener_address_stands_in_for_a_missing_name() {
+fn listener_address_replaces_a_missing_name() {
     let (first, own) = (Pem::new(&["a.example"]), Pem::new(&["192.0.2.1"]));
     let fixed = vec![first.read(), own.read()];
     let store = CertStore::new([EntryPointCerts { entry_point: "e".into(), fixed, ..Default::default() }], None);

@@ -1,8 +1,8 @@
 //! The tutorial: a Docker host as the Traefik 1.7 guides set it up, with only the image's name changed.
 //!
-//! A real engine, real containers and a real ACME server (pebble). Three services stand on a shared and on an internal
-//! network: a blog and a database front end that are to be reachable, and a database that is not. The proxy runs as the
-//! guides run it: one `docker run` with a mounted socket, a mounted `traefik.toml`, and a mounted, empty `acme.json`.
+//! A real engine, real containers and a real ACME server (pebble). Three services run on a shared and on an internal network: a blog and a
+//! database front end that are to be reachable, and a database that is not. The proxy runs as in the guides: one `docker run` with a
+//! mounted socket, a mounted `traefik.toml`, and a mounted, empty `acme.json`.
 
 mod support;
 
@@ -19,15 +19,15 @@ use support::{docker_or_skip, pebble_or_skip, run, stdout_of, wait_for};
 /// The password behind the hash in tests/tutorial/traefik.toml.
 const LOGIN: &str = "admin:secure_password";
 
-/// Three RSA-4096 keys and the account's are made on the way, on a small machine.
+/// Time for three RSA-4096 keys and the account's key on a small machine.
 const CERTIFICATES_SECS_MAX: u64 = 120;
-/// An event, the throttle of two seconds, and some slack.
+/// Time for an event, the throttle of two seconds, and a margin.
 const RELOAD_SECS_MAX: u64 = 20;
-/// Long enough for a proxy that wanted new certificates after its start to have asked for them.
+/// Long enough for a proxy that wanted new certificates after its start to have ordered them.
 const QUIET_SECS: u64 = 5;
 
 #[test]
-fn the_traefik_tutorial_works_with_only_the_image_name_changed() {
+fn traefik_tutorial_works_with_only_the_image_changed() {
     if !docker_or_skip() || !pebble_or_skip() {
         return;
     }
@@ -46,7 +46,7 @@ fn the_traefik_tutorial_works_with_only_the_image_name_changed() {
 }
 
 #[test]
-fn the_example_backend_answers_from_an_empty_image() {
+fn example_backend_runs_from_an_empty_image() {
     if !docker_or_skip() {
         return;
     }
@@ -68,7 +68,7 @@ fn the_example_backend_answers_from_an_empty_image() {
 }
 
 #[test]
-fn the_acme_server_of_the_tests_is_trusted_by_its_own_authority() {
+fn test_acme_server_is_trusted_by_its_authority() {
     if !pebble_or_skip() {
         return;
     }
@@ -82,16 +82,16 @@ fn the_acme_server_of_the_tests_is_trusted_by_its_own_authority() {
     assert_eq!(pebble.orders(), 0);
 }
 
-/// The tutorial's machine: two networks, an ACME server, the configuration files, and the containers as they come.
+/// The tutorial's machine: two networks, an ACME server, the configuration files, and the containers.
 struct Host {
-    // Dropped first, so that no container outlives what it talks to.
+    // Dropped first, so that no container outlives its peers.
     engine: Engine,
     pebble: Pebble,
     work: PathBuf,
     web: String,
     internal: String,
     whoami: String,
-    // Names of this run alone: an engine that others use shows their containers to the proxy, too.
+    // Names of this run only: a shared engine shows the containers of others to the proxy, too.
     blog: String,
     adminer: String,
     monitor: String,
@@ -128,11 +128,11 @@ impl Host {
         [&self.blog, &self.adminer, &self.monitor]
     }
 
-    /// The tutorial's `docker run`. Published ports are taken at random, as 80 and 443 may be in use here, and the trust in
-    /// the test's ACME server is added; the rest is the tutorial's own line.
+    /// The tutorial's `docker run`. Published ports are random, as 80 and 443 may be in use here, and the trust in the test's ACME server
+    /// is added; the rest is the tutorial's own line.
     fn start_proxy(&mut self) {
-        // The first container of a new network gets the address after the gateway's. The ACME server has to know it
-        // before the proxy starts, because a refused validation is not tried again by itself.
+        // The first container of a new network gets the address after the gateway's. The ACME server has to know this address before the
+        // proxy starts, because a refused validation is not retried by itself.
         let gateway: Ipv4Addr = self.engine.gateway(&self.web).parse().expect("the gateway's address");
         let expected = Ipv4Addr::from(u32::from(gateway) + 1).to_string();
         self.pebble.resolve_to(&expected);
@@ -198,7 +198,7 @@ impl Host {
         let reply = curl(&["-sSi", "--resolve", &resolve, &format!("http://{blog}/page?q=1")]).expect("a redirect");
         assert!(reply.starts_with("HTTP/1.1 302 "), "{reply}");
         assert_eq!(field(&reply, "location"), Some(format!("https://{blog}:443/page?q=1").as_str()), "{reply}");
-        // The published port is the way in that the tutorial's user takes.
+        // The tutorial's user reaches the proxy through the published port.
         let published = stdout_of("docker", &["port", &self.proxy, "80/tcp"]);
         let reply = curl(&["-sSi", "-H", &format!("Host: {blog}"), &format!("http://{published}/")]);
         assert!(reply.is_ok_and(|reply| reply.starts_with("HTTP/1.1 302 ")), "through the published port {published}");
@@ -240,7 +240,7 @@ impl Host {
         }
     }
 
-    /// The way in without a frontend: the entry point's own port, which the tutorial keeps inside the network.
+    /// The address that needs no frontend: the entry point's own port, which the tutorial keeps inside the network.
     fn dashboard_is_on_its_entry_point(&self) {
         let url = format!("http://{}:8080/dashboard/", self.address);
         let refused = curl(&["-sSi", &url]).expect("an answer of the entry point");
@@ -302,7 +302,7 @@ impl Host {
         assert_eq!((after.dev(), after.ino()), (before.dev(), before.ino()), "a mounted file can't be replaced");
     }
 
-    /// One request over https to the proxy's own address, its certificate checked against the ACME server's root.
+    /// Sends a request over https to the proxy's own address; curl verifies its certificate against the ACME server's root.
     fn https(&self, name: &str, path: &str, extra: &[&str]) -> Result<String, String> {
         let resolve = format!("{name}:443:{}", self.address);
         let url = format!("https://{name}{path}");
@@ -330,13 +330,13 @@ impl Host {
         self.names().iter().map(digest).collect()
     }
 
-    /// How often the ACME server has validated each of the three names: every order for a name does.
+    /// Number of the ACME server's validations of each of the three names: every order for a name causes one.
     fn validations(&self) -> [usize; 3] {
         self.names().map(|name| self.pebble.validations(name))
     }
 }
 
-/// What curl printed, with plain line ends; or what it complained about.
+/// curl's output, with plain line ends; or its error output.
 fn curl(arguments: &[&str]) -> Result<String, String> {
     let output = run("curl", arguments);
     if !output.status.success() {

@@ -1,13 +1,13 @@
-//! What several fuzz targets need: comparing heads with httparse, framing a body, compiling a configuration without a world around it. What
-//! the whole exchange needs has files of its own.
+//! Shared by several fuzz targets: comparing heads with httparse, framing a body, compiling a configuration without a control plane. The
+//! whole exchange has `harness`, `wire` and `reading`.
 
-#[path = "../../tests/support/halves.rs"]
-mod halves;
+#[path = "../../tests/support/memory_transport.rs"]
+mod memory_transport;
 pub mod reading;
 #[expect(dead_code, reason = "its thousand hosts are for benches")]
 #[path = "../../tests/support/shared.rs"]
 mod shared;
-pub mod stage;
+pub mod harness;
 pub mod wire;
 
 use std::io;
@@ -22,20 +22,20 @@ use ringway::http::{BodyFraming, Field, InvalidBody};
 use ringway::limits::HEAD_FIELDS_MAX;
 use ringway::net::{Duplex, ReadHalf, WriteHalf};
 
-/// More fields than a head has under the limits that run, with those that the proxy adds.
+/// Upper bound for the fields of a head: the limit of the parser, and the fields that the proxy adds.
 pub const SLOTS: usize = HEAD_FIELDS_MAX + 32;
 
-/// Name and value of each field.
+/// Returns name and value of each field.
 pub fn pairs<'a>(fields: &[Field], bytes: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {
     fields.iter().map(|field| (field.name.of(bytes), field.value.of(bytes))).collect()
 }
 
-/// The same of httparse.
+/// Returns name and value of each field of httparse.
 pub fn their_pairs<'a>(headers: &[httparse::Header<'a>]) -> Vec<(&'a [u8], &'a [u8])> {
     headers.iter().map(|header| (header.name.as_bytes(), header.value)).collect()
 }
 
-/// No name or value may carry what another program could read as the end of a line.
+/// Checks that no name or value holds a byte that another program could read as the end of a line.
 pub fn assert_plain(pairs: &[(&[u8], &[u8])]) {
     for (name, value) in pairs {
         assert!(!name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic() && *byte != b':'));
@@ -43,7 +43,7 @@ pub fn assert_plain(pairs: &[(&[u8], &[u8])]) {
     }
 }
 
-/// What a decoder made of a body.
+/// A decoded body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     pub data: Vec<u8>,
@@ -53,7 +53,7 @@ pub struct Payload {
     pub done: bool,
 }
 
-/// Decodes a body that arrives in pieces of `piece` bytes.
+/// Decodes a body that arrives in segments of `piece` bytes.
 pub fn decode(body: BodyFraming, wire: &[u8], piece: usize) -> Result<Payload, InvalidBody> {
     let mut decoder = Decoder::new(body);
     let mut payload = Payload { data: Vec::new(), trailers: Vec::new(), len: 0, done: decoder.is_done() };
@@ -71,7 +71,7 @@ pub fn decode(body: BodyFraming, wire: &[u8], piece: usize) -> Result<Payload, I
     Ok(payload)
 }
 
-/// A body as the proxy sends it on, framed as `body` says.
+/// Encodes a body as the proxy forwards it, with the framing of `body`.
 pub fn encode(body: BodyFraming, payload: &Payload, out: &mut Vec<u8>) {
     match body {
         BodyFraming::Chunked => {
@@ -86,10 +86,10 @@ pub fn encode(body: BodyFraming, payload: &Payload, out: &mut Vec<u8>) {
     }
 }
 
-/// Compiles one provider's document: whatever it says, the result is a snapshot.
+/// Compiles the document of a provider: the result is a snapshot for every document.
 pub fn compiled(provider: &str, document: DynamicConfig) -> Snapshot {
     let entry = |name: &str, port| EntryPointInfo { name: name.to_owned(), port, has_tls: false, sanitize_path: true };
-    let fixture = CompileContext {
+    let context = CompileContext {
         entry_points: vec![entry("http", 80), entry("other", 81)],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,
@@ -103,5 +103,5 @@ pub fn compiled(provider: &str, document: DynamicConfig) -> Snapshot {
         read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
     };
     let documents: Documents = [(provider.to_owned(), document.into())].into();
-    compile(&fixture, &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default())
+    compile(&context, &documents, &[], &Snapshot::empty(2), &mut EndpointInterner::default())
 }

@@ -1,4 +1,4 @@
-//! What went over a wire, read again: by our own parser and by httparse, which have to agree.
+//! Parses recorded bytes again: with Ringway's parser and with httparse, which have to agree.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use ringway::http::{BodyFraming, KnownField, RequestHead, ResponseHead};
 
 use crate::{Payload, SLOTS, assert_plain, decode, pairs, their_pairs};
 
-/// One request.
+/// A request, as far as it arrived.
 #[derive(Clone, Default)]
 pub struct Request {
     pub method: Vec<u8>,
@@ -17,16 +17,16 @@ pub struct Request {
     pub data: Vec<u8>,
     pub trailers: Vec<u8>,
     pub is_chunked: bool,
-    /// Its body has come to its end.
+    /// The whole body has arrived.
     pub is_whole: bool,
-    /// Without a body, and the same when it is done twice (RFC 9110 9.2.2).
+    /// The request has no body and an idempotent method (RFC 9110 9.2.2).
     pub may_repeat: bool,
-    /// Bytes of head and body.
+    /// Length of head and body in bytes.
     pub len: usize,
 }
 
 impl Request {
-    /// The router has no reason to write its target anew.
+    /// Whether the router has no reason to rewrite the target.
     pub fn is_plain(&self) -> bool {
         let unclean = [&b"//"[..], b"/.", b"%", b"\\"];
         let has = |text: &[u8]| self.target.windows(text.len()).any(|window| window == text);
@@ -42,21 +42,21 @@ impl fmt::Debug for Request {
     }
 }
 
-/// What stands behind what has been read.
+/// The state of the stream after the parsed messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
     Nothing,
-    /// A message that has not come whole.
+    /// A truncated message.
     Cut,
-    /// No message.
+    /// Bytes that are no message.
     Refused,
     /// A body that breaks its framing.
     BadBody,
-    /// Another protocol, if the other side agreed to it.
+    /// Another protocol, if the server accepted the upgrade.
     Tunnel,
 }
 
-/// A stream of requests, the last of them with what has come of its body.
+/// Parses a stream of requests; the last one may have a truncated body.
 pub fn requests(bytes: &[u8]) -> (Vec<Request>, Rest) {
     let (mut requests, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
@@ -72,7 +72,7 @@ pub fn requests(bytes: &[u8]) -> (Vec<Request>, Rest) {
     (requests, Rest::Nothing)
 }
 
-/// The first request of a stream, and what ends the stream there, if something does; `None` without a whole head.
+/// Parses the first request of a stream, and what follows it; `None` without a whole head.
 pub fn first_request(bytes: &[u8]) -> Option<(Request, Rest)> {
     let mut head = RequestHead::default();
     match parse_request(bytes, &HeadLimits::default(), &mut head) {
@@ -102,17 +102,17 @@ pub fn first_request(bytes: &[u8]) -> Option<(Request, Rest)> {
     Some((request, rest))
 }
 
-/// The request at the beginning of `bytes` is beyond doubt, and says of the client at `peer` what the proxy knows.
+/// Checks that the request at the beginning of `bytes` is unambiguous, and that its forwarding fields describe the client at `peer`.
 pub fn assert_forwarded(bytes: &[u8], peer: &[u8], trusted: bool) {
     let mut head = RequestHead::default();
     let verdict = parse_request(bytes, &HeadLimits::default(), &mut head);
     assert_eq!(verdict, Ok(ParseProgress::Complete), "{}", bytes.escape_ascii());
     assert!(head.keep_alive, "{}", bytes.escape_ascii());
-    vouches_for_the_client(bytes, &head, peer, trusted);
-    agrees_with_httparse(bytes, &head);
+    assert_forwarding_fields(bytes, &head, peer, trusted);
+    assert_httparse_agrees(bytes, &head);
 }
 
-fn vouches_for_the_client(out: &[u8], back: &RequestHead, peer: &[u8], trusted: bool) {
+fn assert_forwarding_fields(out: &[u8], back: &RequestHead, peer: &[u8], trusted: bool) {
     let values = |known| -> Vec<&[u8]> {
         back.fields.iter().filter(|field| field.known == known).map(|field| field.value.of(out)).collect()
     };
@@ -129,7 +129,7 @@ fn vouches_for_the_client(out: &[u8], back: &RequestHead, peer: &[u8], trusted: 
     }
 }
 
-fn agrees_with_httparse(out: &[u8], back: &RequestHead) {
+fn assert_httparse_agrees(out: &[u8], back: &RequestHead) {
     let ours = pairs(&back.fields, out);
     assert_plain(&ours);
     if !back.target.of(out).is_ascii() {
@@ -147,7 +147,7 @@ fn agrees_with_httparse(out: &[u8], back: &RequestHead) {
     );
 }
 
-/// One final answer.
+/// A final response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
@@ -155,10 +155,10 @@ pub struct Answer {
     pub is_whole: bool,
 }
 
-/// A stream of answers to requests of these methods, up to the first that is not whole. `is_ended`: the stream has come to an orderly end.
+/// Parses a stream of responses to requests of these methods, up to the first truncated one. `is_ended`: the stream ended orderly.
 pub fn answers<'m>(bytes: &[u8], is_ended: bool, methods: impl Iterator<Item = &'m [u8]>) -> (Vec<Answer>, Rest) {
     let (mut answers, mut at) = (Vec::new(), 0);
-    // One more than there are methods: whoever gets that many was given an answer without a request.
+    // One more than there are methods, to detect a response without a request.
     for method in methods.chain([&b"GET"[..]]) {
         let head = loop {
             let (rest, mut head) = (&bytes[at..], ResponseHead::default());
@@ -187,7 +187,7 @@ pub fn answers<'m>(bytes: &[u8], is_ended: bool, methods: impl Iterator<Item = &
     (answers, rest)
 }
 
-/// Each head in a stream of whole answers reads the same to httparse.
+/// Checks that httparse parses each head in a stream of whole responses in the same way.
 pub fn assert_answers_agree(bytes: &[u8], methods: &[&[u8]]) {
     let (mut at, mut method) = (0, 0);
     while at < bytes.len() && method < methods.len() {

@@ -1,5 +1,5 @@
-//! A connection in memory whose faults stand in the fuzzer's bytes: pieces of any size, pauses, an end or a reset in mid-stream, a peer
-//! that takes nothing more.
+//! A connection in memory whose faults are given by the fuzzer's bytes: segments of any size, pauses, an end or a reset in mid-stream, a
+//! peer that stops reading.
 
 use std::io;
 use std::rc::Rc;
@@ -8,183 +8,183 @@ use std::time::Duration;
 
 use ringway::net::Deadlines;
 
-use super::halves::{self, FarEnd, NearEnd};
+use super::memory_transport::{self, FarEnd, NearEnd};
 
-/// How a party behaves; the character `0` stands for its best behaviour, so that a seed can be read.
+/// Behaviour of a peer. The character `0` stands for a faultless one, so that seeds are readable.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Conduct {
+pub struct Behaviour {
     pub fault: Fault,
-    /// Bytes that travel at a time, both ways; 0 for all of them.
+    /// Bytes of a segment, in both directions; 0 for no limit.
     piece: usize,
     pause: Pause,
 }
 
-/// What goes wrong. The number counts bytes of the connection.
+/// A fault of the connection. The numbers count bytes of the connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Fault {
     #[default]
     None,
-    /// Says that it sends no more after so many bytes.
+    /// The peer ends its direction after this many bytes.
     Ends(usize),
-    /// Both ways end in an error once so many have travelled, or once the party has heard so many.
+    /// Both directions fail once this many bytes have passed, or once the peer has received this many.
     Resets(usize),
-    Breaks(usize),
-    /// Nothing travels any more, or nothing towards the party.
-    StandsStill(usize),
-    TakesNoMore(usize),
-    /// It cannot be connected to.
-    Refuses,
-    IsAway,
+    ResetsWhenReceived(usize),
+    /// No byte passes any more, or no byte towards the peer.
+    Stalls(usize),
+    StopsReading(usize),
+    /// The connection is refused, or times out.
+    RefusesConnection,
+    Unreachable,
 }
 
-/// What lies between two pieces.
+/// The pause between two segments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Pause {
     #[default]
     None,
-    /// The proxy is woken and finds nothing.
-    Look,
+    /// The proxy is woken although there is nothing to read.
+    SpuriousWake,
     Time(Duration),
 }
 
-impl Conduct {
+impl Behaviour {
     pub const BYTES: usize = 5;
 
-    pub fn read(control: [u8; Self::BYTES]) -> Conduct {
+    pub fn read(control: [u8; Self::BYTES]) -> Behaviour {
         let at = usize::from(control[3]) | usize::from(control[4] & 15) << 8;
         let fault = match control[0] & 7 {
             0 => Fault::None,
             1 => Fault::Ends(at),
             2 => Fault::Resets(at),
-            3 => Fault::Breaks(at),
-            4 => Fault::StandsStill(at),
-            5 => Fault::TakesNoMore(at),
-            6 => Fault::Refuses,
-            _ => Fault::IsAway,
+            3 => Fault::ResetsWhenReceived(at),
+            4 => Fault::Stalls(at),
+            5 => Fault::StopsReading(at),
+            6 => Fault::RefusesConnection,
+            _ => Fault::Unreachable,
         };
         let pause = match control[2] & 3 {
             0 => Pause::None,
-            1 => Pause::Look,
+            1 => Pause::SpuriousWake,
             2 => Pause::Time(Duration::from_millis(200)),
             _ => Pause::Time(Duration::from_secs(2)),
         };
-        Conduct { fault, piece: usize::from(control[1] & 15), pause }
+        Behaviour { fault, piece: usize::from(control[1] & 15), pause }
     }
 }
 
-/// What a party says to what it has heard.
-pub trait Party {
-    /// `heard` is all that it has heard so far, nothing at first. What it says is added to `says`.
-    fn hear(&mut self, heard: &[u8], says: &mut Vec<u8>);
+/// The reaction of a peer to the bytes that it has received.
+pub trait ScriptedPeer {
+    /// `received` holds all bytes received so far, none at first. The peer appends its own bytes to `outgoing`.
+    fn receive(&mut self, received: &[u8], outgoing: &mut Vec<u8>);
 }
 
-/// One connection.
-pub struct Line<P> {
-    pub party: P,
-    conduct: Conduct,
-    /// The time of all lines.
+/// A connection between a peer and the proxy.
+pub struct Link<P> {
+    pub peer: P,
+    behaviour: Behaviour,
+    /// The clock that all links share.
     clock: Rc<Deadlines>,
-    /// All that the party says, and how much of it the proxy has taken.
-    says: Vec<u8>,
+    /// All bytes that the peer sends, and how many of them the proxy has read.
+    outgoing: Vec<u8>,
     taken: usize,
-    pub heard: Vec<u8>,
-    /// It has gone away.
-    pub has_left: bool,
+    pub received: Vec<u8>,
+    /// The peer has closed the connection.
+    pub has_disconnected: bool,
     pub near: NearEnd,
 }
 
-pub type Shared<P> = halves::Shared<Line<P>>;
-pub type Wire<P> = halves::Wire<Line<P>>;
+pub type Shared<P> = memory_transport::Shared<Link<P>>;
+pub type Wire<P> = memory_transport::Wire<Link<P>>;
 
-/// The line of a party, and the proxy's end of it.
-pub fn connect<P: Party>(mut party: P, conduct: Conduct, clock: &Rc<Deadlines>) -> (Shared<P>, Wire<P>) {
-    let mut says = Vec::new();
-    party.hear(&[], &mut says);
-    halves::connect(Line {
-        party,
-        conduct,
+/// The link of a peer, and the proxy's end of it.
+pub fn connect<P: ScriptedPeer>(mut peer: P, behaviour: Behaviour, clock: &Rc<Deadlines>) -> (Shared<P>, Wire<P>) {
+    let mut outgoing = Vec::new();
+    peer.receive(&[], &mut outgoing);
+    memory_transport::connect(Link {
+        peer,
+        behaviour,
         clock: Rc::clone(clock),
-        says,
+        outgoing,
         taken: 0,
-        heard: Vec::new(),
-        has_left: false,
+        received: Vec::new(),
+        has_disconnected: false,
         near: NearEnd::default(),
     })
 }
 
-impl<P: Party> Line<P> {
-    /// What the proxy has taken of what the party said.
+impl<P: ScriptedPeer> Link<P> {
+    /// The bytes of the peer that the proxy has read.
     pub fn taken(&self) -> &[u8] {
-        &self.says[..self.taken]
+        &self.outgoing[..self.taken]
     }
 
-    /// The proxy was told that nothing more comes, in good order.
+    /// The proxy has seen an orderly end of the peer's direction.
     pub fn is_at_end(&self) -> bool {
-        let has_ended = matches!(self.conduct.fault, Fault::Ends(at) if self.taken >= at);
+        let has_ended = matches!(self.behaviour.fault, Fault::Ends(at) if self.taken >= at);
         !self.is_broken() && has_ended
     }
 
-    /// Its fault has shown, or the party has gone.
+    /// The fault has taken effect, or the peer has disconnected.
     pub fn has_failed(&self) -> bool {
-        let takes_no_more = matches!(self.conduct.fault, Fault::TakesNoMore(at) if self.heard.len() >= at);
-        self.is_broken() || self.stands_still() || takes_no_more
+        let stops_reading = matches!(self.behaviour.fault, Fault::StopsReading(at) if self.received.len() >= at);
+        self.is_broken() || self.is_stalled() || stops_reading
     }
 
-    /// So slow that the proxy may lose its patience.
+    /// The pauses may exceed the proxy's time-outs.
     pub fn is_slow(&self) -> bool {
-        matches!(self.conduct.pause, Pause::Time(_))
+        matches!(self.behaviour.pause, Pause::Time(_))
     }
 
-    /// It says something unasked.
-    pub fn say(&mut self, bytes: &[u8]) {
-        self.says.extend_from_slice(bytes);
+    /// Sends bytes without a request.
+    pub fn send_unsolicited(&mut self, bytes: &[u8]) {
+        self.outgoing.extend_from_slice(bytes);
     }
 
-    /// The party goes away.
-    pub fn leave(&mut self) {
-        self.has_left = true;
+    /// Closes the peer's end.
+    pub fn disconnect(&mut self) {
+        self.has_disconnected = true;
         self.near.wake();
     }
 
     fn is_broken(&self) -> bool {
-        self.has_left
-            || match self.conduct.fault {
-                Fault::Resets(at) => self.taken + self.heard.len() >= at,
-                Fault::Breaks(at) => self.heard.len() >= at,
+        self.has_disconnected
+            || match self.behaviour.fault {
+                Fault::Resets(at) => self.taken + self.received.len() >= at,
+                Fault::ResetsWhenReceived(at) => self.received.len() >= at,
                 _ => false,
             }
     }
 
-    fn stands_still(&self) -> bool {
-        matches!(self.conduct.fault, Fault::StandsStill(at) if self.taken + self.heard.len() >= at)
+    fn is_stalled(&self) -> bool {
+        matches!(self.behaviour.fault, Fault::Stalls(at) if self.taken + self.received.len() >= at)
     }
 
-    /// How much of `want` bytes travels at once, when `left` are left until something happens.
+    /// The size of the next segment of `want` bytes, when `left` bytes remain until a fault.
     fn piece(&self, want: usize, left: usize) -> usize {
-        let piece = if self.conduct.piece == 0 { usize::MAX } else { self.conduct.piece };
+        let piece = if self.behaviour.piece == 0 { usize::MAX } else { self.behaviour.piece };
         want.min(piece).min(left)
     }
 
-    fn can_say(&self) -> usize {
-        let left = match self.conduct.fault {
+    fn sendable(&self) -> usize {
+        let left = match self.behaviour.fault {
             Fault::Ends(at) => at.saturating_sub(self.taken),
-            Fault::Resets(at) | Fault::StandsStill(at) => at.saturating_sub(self.taken + self.heard.len()),
+            Fault::Resets(at) | Fault::Stalls(at) => at.saturating_sub(self.taken + self.received.len()),
             _ => usize::MAX,
         };
-        self.piece(self.says.len() - self.taken, left)
+        self.piece(self.outgoing.len() - self.taken, left)
     }
 
-    fn can_hear(&self, want: usize) -> usize {
-        let left = match self.conduct.fault {
-            Fault::Breaks(at) | Fault::TakesNoMore(at) => at.saturating_sub(self.heard.len()),
-            Fault::Resets(at) | Fault::StandsStill(at) => at.saturating_sub(self.taken + self.heard.len()),
+    fn receivable(&self, want: usize) -> usize {
+        let left = match self.behaviour.fault {
+            Fault::ResetsWhenReceived(at) | Fault::StopsReading(at) => at.saturating_sub(self.received.len()),
+            Fault::Resets(at) | Fault::Stalls(at) => at.saturating_sub(self.taken + self.received.len()),
             _ => usize::MAX,
         };
         self.piece(want, left)
     }
 }
 
-impl<P: Party> FarEnd for Line<P> {
+impl<P: ScriptedPeer> FarEnd for Link<P> {
     fn near(&mut self) -> &mut NearEnd {
         &mut self.near
     }
@@ -193,12 +193,12 @@ impl<P: Party> FarEnd for Line<P> {
         if self.is_broken() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        let size = self.can_say().min(room);
+        let size = self.sendable().min(room);
         if size > 0 {
             self.taken += size;
-            return Poll::Ready(Ok(self.says[self.taken - size..self.taken].to_vec()));
+            return Poll::Ready(Ok(self.outgoing[self.taken - size..self.taken].to_vec()));
         }
-        if self.is_at_end() || (self.near.finished && !self.stands_still()) {
+        if self.is_at_end() || (self.near.finished && !self.is_stalled()) {
             return Poll::Ready(Ok(Vec::new()));
         }
         self.near.wait(cx)
@@ -208,29 +208,29 @@ impl<P: Party> FarEnd for Line<P> {
         if self.is_broken() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let size = self.can_hear(bytes.len());
+        let size = self.receivable(bytes.len());
         if size == 0 {
             return Poll::Pending;
         }
-        self.heard.extend_from_slice(&bytes[..size]);
-        self.party.hear(&self.heard, &mut self.says);
+        self.received.extend_from_slice(&bytes[..size]);
+        self.peer.receive(&self.received, &mut self.outgoing);
         self.near.wake();
         Poll::Ready(Ok(size))
     }
 
     fn is_silent(&mut self) -> bool {
-        self.can_say() == 0 && !self.is_at_end() && !self.is_broken() && !self.near.finished
+        self.sendable() == 0 && !self.is_at_end() && !self.is_broken() && !self.near.finished
     }
 
     fn is_gone(&mut self) -> bool {
         self.is_broken() || self.is_at_end()
     }
 
-    async fn travel(line: &Shared<P>) {
-        let (pause, clock) = (line.borrow().conduct.pause, Rc::clone(&line.borrow().clock));
+    async fn travel(link: &Shared<P>) {
+        let (pause, clock) = (link.borrow().behaviour.pause, Rc::clone(&link.borrow().clock));
         match pause {
             Pause::None => {}
-            Pause::Look => ringway::net::splice::pause().await,
+            Pause::SpuriousWake => ringway::net::splice::pause().await,
             Pause::Time(time) => clock.pause(time).await,
         }
     }

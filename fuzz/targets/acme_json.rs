@@ -1,5 +1,5 @@
-//! acme.json as somebody left it: a file that is not understood stays as it is, and saving a certificate keeps everything that is not ours
-//! to change.
+//! acme.json with any content: a file that cannot be parsed is not changed, and saving a certificate keeps every value that does not belong
+//! to Ringway.
 #![no_main]
 
 use std::fs;
@@ -11,13 +11,13 @@ use ringway::control::acme::store::{Store, Stored};
 use serde_json::Value;
 
 fuzz_target!(|content: &[u8]| {
-    // In memory: the store syncs what it writes.
+    // A folder in memory: the store syncs every write.
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let path = folder.path().join("acme.json");
     write(&path, content);
     let Ok(mut store) = Store::open(&path) else {
         let left = fs::read(&path).expect("the file");
-        // What our own interrupted save has left may be cut off: it begins with this, or with zeros.
+        // A file left by Ringway's own interrupted save may be truncated: such a file begins with the new content, or with zeros.
         let rest = content.strip_prefix(&*left).expect("a damaged file was changed").trim_ascii_start();
         return assert!(rest.is_empty() || matches!(rest[0], b'#' | 0), "a damaged file was cut");
     };

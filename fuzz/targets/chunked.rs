@@ -1,4 +1,4 @@
-//! Chunked bodies: the same however they arrive, read by a second, plain reader as the same payload, and still the same when sent on.
+//! Chunked bodies: the same result at every segmentation, the same payload from a second, simple decoder, and again after forwarding.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -24,7 +24,8 @@ fuzz_target!(|wire: &[u8]| {
     assert_eq!(decode(BodyFraming::Chunked, &sent, sent.len()), Ok(expected));
 });
 
-/// Reads a body that the decoder has accepted: sizes by httparse, trailers as lines. Gives the payload and where the body ends.
+/// Decodes a body that the decoder has accepted: sizes by httparse, trailers as lines. Returns the payload and the offset of the body's
+/// end.
 fn second_reading(wire: &[u8]) -> (Vec<u8>, usize) {
     let (mut data, mut at) = (Vec::new(), 0);
     loop {

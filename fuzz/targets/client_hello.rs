@@ -1,4 +1,4 @@
-//! The first message of a TLS handshake: cut anywhere or spread over other records it says the same, and rustls reads the same from it.
+//! The first message of a TLS handshake: the same result when cut anywhere or spread over other records, and the same as in rustls.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// What rustls makes of it; `None` where it wants more than this reader looks at.
+/// The result of rustls; `None` where rustls reads more than this parser does.
 fn second_reading(bytes: &[u8]) -> Option<ClientHelloInfo> {
     let mut acceptor = Acceptor::default();
     let mut rest = bytes;
@@ -45,7 +45,7 @@ fn second_reading(bytes: &[u8]) -> Option<ClientHelloInfo> {
     None
 }
 
-/// The same handshake bytes, in records of 100 bytes.
+/// Returns the same handshake bytes in records of 100 bytes.
 fn spread(bytes: &[u8]) -> Option<Vec<u8>> {
     let (mut message, mut rest) = (Vec::new(), bytes);
     while let [22, 3, _, high, low, tail @ ..] = rest {

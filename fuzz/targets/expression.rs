@@ -1,5 +1,5 @@
-//! Breaker expressions. First line: the expression; the bytes behind it: what responses come in. An accepted expression can always be
-//! evaluated, parentheses around it change nothing, and the breaker keeps to its phases.
+//! Breaker expressions. First line: the expression; the bytes behind it: the responses. An accepted expression can always be evaluated,
+//! parentheses around it change nothing, and the breaker follows its phases.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     let as_written = |text: &str| parse(text, Ok::<Comparison, String>);
     match as_written(&text) {
         Ok(expression) => {
-            // An expression may stand as deep as the limit allows; one level more may be too much.
+            // An expression may be nested as deeply as the limit allows; one more level may be too deep.
             if let Ok(wrapped) = as_written(&format!("({text})")) {
                 assert_eq!(format!("{wrapped:?}"), format!("{expression:?}"));
             }
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(expression.holds(&|_| true) && !expression.holds(&|_| false));
         }
         Err(invalid) => {
-            assert!(invalid.at <= text.len(), "the trouble lies outside the text");
+            assert!(invalid.at <= text.len(), "the error position is outside the text");
             assert!(BreakerState::new(&text).is_err());
         }
     }
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Three bytes a response: status class, latency and the time since the last one.
+/// Runs the breaker with three bytes per response: status class, latency, and time since the last response.
 fn run(breaker: &BreakerState, responses: &[u8]) {
     let mut now = SECOND;
     for response in responses.chunks_exact(3) {

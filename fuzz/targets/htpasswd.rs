@@ -1,5 +1,5 @@
-//! User lines. First line: `name:hash`; second: a password. What is accepted is `name:hash` with one colon, a hash made by another
-//! program matches its password and no other, and no error shows the hash.
+//! User lines. First line: `name:hash`; second: a password. An accepted line is `name:hash` with one colon, a hash made by another program
+//! matches its password and no other, and no error shows the hash.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -22,7 +22,7 @@ fuzz_target!(|text: &str| {
             assert_ne!(trimmed.matches(':').count(), 1);
             let (user, rest) = line.split_once(':').unwrap_or_default();
             let hash = rest.split(':').next().unwrap_or_default().trim();
-            // The name is told, and the words of the error may be what stands where a hash should: so does another line's error then.
+            // An error shows the user's name, so it may contain the text of the hash if both are equal; so may the error of another line.
             let other = read(&format!("{user}:x:y")).err().map(|other| other.to_string());
             let is_own = other.is_some_and(|other| other.contains(hash));
             let tells = hash.len() >= 8 && !is_own && invalid.to_string().contains(hash);
@@ -30,14 +30,14 @@ fuzz_target!(|text: &str| {
         }
     }
     let hash = PasswordHash::parse(trimmed.split(':').nth(1).unwrap_or(trimmed));
-    // bcrypt's cost is in its text, and up to 2^20 rounds: too slow to be tried here.
+    // bcrypt's cost is part of its text, up to 2^20 rounds: too slow to be tried here.
     if !matches!(hash, PasswordHash::Bcrypt(_)) {
         hash.matches(password.as_bytes());
     }
     agrees_on_md5(trimmed, password);
 });
 
-/// The salt is whatever of the line can be one. Apache's form differs in its first word alone, which other tests have.
+/// The salt consists of the bytes of the line that a salt may have. Apache's format differs only in its prefix, which other tests cover.
 fn agrees_on_md5(line: &str, password: &str) {
     let salt: String = line.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/')).take(8).collect();
     if salt.is_empty() {

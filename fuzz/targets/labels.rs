@@ -1,5 +1,5 @@
-//! Labels of containers: `key=value` lines, an empty line between containers. Reading them is a pure function, compiling what they say
-//! always gives a snapshot, and a container that is rejected changes nothing for those before it.
+//! Labels of containers: `key=value` lines, an empty line between containers. Reading them is a pure function, compiling them always gives
+//! a snapshot, and a rejected container changes nothing for the containers before it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
     let frontends = all.dynamic.frontends.len();
     let snapshot = compiled("docker", all.dynamic);
     let routes: usize = snapshot.routers.iter().map(|router| router.len()).sum();
-    // Each frontend has a route on one of the two entry points or on both, or a reason why it has none.
+    // Each frontend has a route on one of the two entry points or on both, or a reason for having none.
     assert!(routes <= 2 * frontends && routes + snapshot.rejected.len() >= frontends);
 });
 

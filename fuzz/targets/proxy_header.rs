@@ -1,4 +1,4 @@
-//! PROXY headers, both versions: cut anywhere the verdict stays, the header keeps its bound, and addresses written anew read back.
+//! PROXY headers of both versions: the result is the same when cut anywhere, the size limit holds, and written addresses parse back.
 #![no_main]
 
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(ProxyHeader::Complete { len, addresses }) => {
             let bound = if bytes.starts_with(b"PROXY ") { V1_BYTES_MAX } else { V2_BYTES_MAX };
             assert!(len <= bytes.len() && len <= bound);
-            // What follows the header has no say in it.
+            // The bytes behind the header do not affect the result.
             assert_eq!(parse_proxy(&bytes[..len]), whole);
             if let Some(addresses) = addresses {
                 reads_back(addresses);

@@ -1,4 +1,4 @@
-//! Request heads: the verdict never depends on how the bytes were cut, and httparse reads every accepted head the same way.
+//! Request heads: the result never depends on the segmentation, and httparse parses every accepted head in the same way.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -49,7 +49,7 @@ fn check(bytes: &[u8], head: &RequestHead) {
     assert_eq!(ours, their_pairs(second.headers));
 }
 
-/// The rest of the line.
+/// Returns the rest of the line.
 fn rest_of_line(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == b'\r').next().unwrap_or_default()
 }

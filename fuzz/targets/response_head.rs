@@ -1,4 +1,5 @@
-//! Response heads: cut anywhere the verdict stays, httparse agrees on what is accepted, and what goes to the client reads back the same.
+//! Response heads: the result is the same when cut anywhere, httparse agrees on accepted heads, and the head sent to the client parses
+//! back.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -49,14 +50,14 @@ fn reads_back(bytes: &[u8], head: &ResponseHead, to_head: bool, client_version: 
     write_response(&mut out, ResponseView { head, bytes, edits: &Edits::new() }, &plan);
     let mut back = ResponseHead::default();
     let verdict = parse_response(&out, to_head, &HeadLimits::default(), &mut back);
-    // One field is added to a head that may be full already.
+    // The proxy adds one field to a head that may have the maximum already.
     if head.fields.len() + 4 >= HeadLimits::default().fields_max {
         return;
     }
     assert_eq!(verdict, Ok(ParseProgress::Complete), "{}", out.escape_ascii());
     assert_eq!((back.len, back.status, back.version), (out.len(), head.status, client_version));
     assert_eq!(back.body, plan.body);
-    // A switch of protocols is no end, and an informational response says nothing of its connection.
+    // A switch of protocols does not end the connection, and an interim response does not affect its persistence.
     if head.status >= 200 {
         assert_eq!(back.keep_alive, plan.body != BodyFraming::UntilClose);
     }

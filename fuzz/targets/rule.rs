@@ -1,5 +1,5 @@
-//! Rule texts. First line: a rule; second: a host; third: a target. An accepted rule means the same alone and in a crowd, never takes a
-//! host that it does not name, and never makes a target that no request line can carry.
+//! Rule texts. First line: a rule; second: a host; third: a target. An accepted rule has the same result alone and among others, never
+//! matches a host that it does not name, and never makes a target that a request line cannot hold.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -37,7 +37,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// The rule's route is number 0; the others stand for other frontends.
+/// The fuzzed rule has route number 0; the other routes stand for other frontends.
 fn router(rules: &[&Rule], options: RouterOptions) -> Router<usize> {
     let route = |(value, rule): (usize, &&Rule)| Route {
         rule: (*rule).clone(),
@@ -76,7 +76,7 @@ fn check(rule: &Rule, head: &RequestHead, bytes: &[u8], options: RouterOptions) 
     }
 }
 
-/// The new target, if there is one, as it goes out.
+/// Returns the rewritten target, if there is one, in the form that is forwarded.
 fn made(applied: PathOutcome<'_>, view: &RequestView<'_>, options: RouterOptions) -> Option<Vec<u8>> {
     let PathOutcome::Forward(rewritten) = applied else { return None };
     let mut out = Vec::new();

@@ -1,5 +1,5 @@
-//! Configuration files. Text that is no TOML for the `toml` crate is none for the reader, errors and warnings have a place inside the
-//! text, and whatever a document says compiles to a snapshot.
+//! Configuration files. A text that the `toml` crate rejects is rejected by the reader, errors and warnings have positions inside the text,
+//! and every document compiles to a snapshot.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,10 +14,10 @@ fuzz_target!(|text: &str| {
     assert!(is_toml || fixed.is_err());
     match dedicated(text, "routes.toml") {
         Ok(ParsedConfig { value, .. }) => {
-            // Quoted braces are rendered before the text is TOML, and only in a file of routes.
+            // Quoted braces are rendered before the text is parsed as TOML, and only in a file of routes.
             if !text.contains("{{") {
                 assert!(is_toml, "accepted what is no TOML");
-                // In the main file the same text means the same.
+                // In the main file the same text has the same result.
                 let beside = inline(text, "traefik.toml").expect("routes read from the main file too");
                 assert_eq!(beside.value, value);
             }

@@ -1,4 +1,4 @@
-//! Containers that ended before the provider began.
+//! Containers that exited before the provider started.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use ringway::control::docker::DockerProviderSettings;
 use super::{Case, IMAGE, docker, engine_answers, follow, until};
 
 #[tokio::test]
-async fn a_container_that_ended_lately_keeps_its_frontend_without_a_server() {
+async fn recently_exited_container_keeps_its_frontend() {
     if !engine_answers() {
         return;
     }
@@ -22,7 +22,7 @@ async fn a_container_that_ended_lately_keeps_its_frontend_without_a_server() {
     assert!(backend.servers.is_empty());
     assert!(first.dynamic.frontends.contains_key("frontend-Path-ended-0"), "{:?}", first.dynamic.frontends);
 
-    // With what is left of a shorter grace it is forgotten in time, and not known at all once that is over.
+    // With a shorter grace the container is forgotten when the rest of it has elapsed, and not known at all after that.
     let mut updates = follow(settings(4));
     until(&mut updates, "nothing any more", |update| update.dynamic.backends.is_empty()).await;
     let mut updates = follow(settings(4));

@@ -1,4 +1,4 @@
-//! Swarm mode against a single-node swarm that the test makes of the Engine, and leaves again (docs/reference/providers.md#swarm).
+//! Swarm mode against a single-node swarm that the test creates on the Engine and leaves again (docs/reference/providers.md#swarm).
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::socket_filter::Listed;
 use super::*;
 
-/// Marks the node of a swarm that a test made, so that the next one may end what a killed test left behind.
+/// Marks the node of a swarm that a test created, so that the next test can remove what a killed test left behind.
 const MARK: &str = "ringway-test";
 
 struct Swarm {
@@ -17,7 +17,7 @@ struct Swarm {
 }
 
 impl Swarm {
-    /// `None` when the Engine is in a swarm already, which is not ours to touch.
+    /// `None` when the Engine is in a swarm already, which the test must not change.
     fn new() -> Option<Swarm> {
         let state = docker(&["info", "--format", "{{.Swarm.LocalNodeState}}"]).unwrap();
         if state != "inactive" {
@@ -51,7 +51,7 @@ impl Swarm {
         docker(&[&base[..], &labels, options, &[image.as_str()]].concat()).unwrap();
     }
 
-    /// The addresses of a service's running tasks, as the API has them.
+    /// The addresses of a service's running tasks, as in the API.
     fn task_urls(&self, name: &str) -> Vec<String> {
         let filter = format!("service={}", self.case.name(name));
         let tasks = docker(&["service", "ps", "-q", "-f", "desired-state=running", &self.case.name(name)]);
@@ -70,20 +70,20 @@ impl Drop for Swarm {
         for service in &self.services {
             let _ = docker(&["service", "rm", service]);
         }
-        // Leaving takes the tasks' containers and the network along; the image is free once they are gone.
+        // Leaving removes the tasks' containers and the network; after that the image is unused.
         let _ = docker(&["swarm", "leave", "--force"]);
         let filter = format!("ancestor={}", self.case.name(IMAGE));
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         while docker(&["ps", "-aq", "--filter", &filter]).is_ok_and(|left| !left.is_empty()) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
 }
 
-/// The filter's answer to a request that the provider never makes.
+/// The filter's response to a request that the provider never sends.
 fn asked(place: &Path, target: &str) -> String {
     let mut stream = std::os::unix::net::UnixStream::connect(place).unwrap();
-    // In one piece, as the filter reads it.
+    // In one segment, as the filter reads it.
     stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: docker\r\n\r\n").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -97,7 +97,7 @@ fn sorted_urls(update: &ProviderUpdate, backend: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn services_come_grow_and_vanish() {
+async fn services_are_added_scaled_and_removed() {
     if !engine_answers() {
         return;
     }
@@ -139,7 +139,7 @@ async fn services_come_grow_and_vanish() {
     let update = until(&mut updates, "no web service", lacks(&web)).await;
     assert!(serves(&agent)(&update) && serves(&vip)(&update), "the others stay");
 
-    // All of it behind a filter that passes the documented requests only; and all that are documented for a swarm are needed.
+    // The whole test ran behind a filter that passes only the documented requests; and swarm mode needs each of those.
     assert_eq!(seen.refused(), [""; 0]);
     let listed = Listed::read();
     let needed = listed.paths("`swarmMode`");

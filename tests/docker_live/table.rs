@@ -1,4 +1,4 @@
-//! What labels, networks and ports of real containers become: the table of docs/reference/providers.md#examples.
+//! Routes from labels, networks and ports of real containers: the table of docs/reference/providers.md#examples.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn address(case: &Case, name: &str) -> String {
     docker(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", &case.name(name)]).unwrap()
 }
 
-/// The frontends of a container that has no segments, by the backend they lead to.
+/// The frontends of a container without segments, by their backend.
 fn frontends<'a>(update: &'a ProviderUpdate, backend: &str) -> Vec<&'a Frontend> {
     update.dynamic.frontends.values().filter(|frontend| frontend.backend == backend).collect()
 }
@@ -145,7 +145,7 @@ async fn segments_and_networks() {
 }
 
 #[tokio::test]
-async fn published_ports_and_a_provider_without_a_domain() {
+async fn published_ports_and_provider_without_a_domain() {
     if !engine_answers() {
         return;
     }

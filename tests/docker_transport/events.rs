@@ -1,4 +1,4 @@
-//! What an Engine tells of a container counts at once, also while it answers nothing else.
+//! Events of an Engine take effect at once, also while the Engine does not respond to other requests.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use ringway::control::update::ProviderUpdate;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use super::{PATIENCE, follow, settings};
+use super::{TIME_LIMIT, follow, settings};
 
 /// Far below any time-out and back-off of the provider.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -21,21 +21,21 @@ const SECOND: &str = "http://10.1.2.2:80";
 const THIRD: &str = "http://10.1.2.3:80";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Mood {
+enum Behaviour {
     Answers,
     Hangs,
     Fails,
 }
 
-/// An Engine with two containers, c1 and c2, that answers as its mood is.
+/// An Engine with two containers, c1 and c2, whose behaviour the test sets.
 struct Script {
-    mood: Mutex<Mood>,
-    /// Its mood for c1 alone; with a third one, c3, while it does not answer for that.
-    first: Mutex<Mood>,
-    /// c1 has been started after all that was told of it.
+    behaviour: Mutex<Behaviour>,
+    /// The behaviour for c1 alone; there is a third container, c3, while the Engine does not respond for c1.
+    first: Mutex<Behaviour>,
+    /// c1 has been started after all its events so far.
     first_is_new: AtomicBool,
     events: Mutex<Vec<String>>,
-    /// How many event streams have broken; it has forgotten the events of before.
+    /// Number of broken event streams; a break clears the earlier events.
     broken: AtomicUsize,
     listings: Mutex<usize>,
 }
@@ -45,8 +45,8 @@ impl Script {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let script = Arc::new(Script {
-            mood: Mutex::new(Mood::Answers),
-            first: Mutex::new(Mood::Answers),
+            behaviour: Mutex::new(Behaviour::Answers),
+            first: Mutex::new(Behaviour::Answers),
             first_is_new: AtomicBool::default(),
             events: Mutex::default(),
             broken: AtomicUsize::default(),
@@ -74,15 +74,17 @@ impl Script {
             *self.listings.lock().unwrap() += 1;
         }
         let first = || *self.first.lock().unwrap();
-        let is_held = || path == "/containers/c1/json" && first() == Mood::Hangs;
-        while *self.mood.lock().unwrap() == Mood::Hangs || is_held() {
+        let is_held = || path == "/containers/c1/json" && first() == Behaviour::Hangs;
+        while *self.behaviour.lock().unwrap() == Behaviour::Hangs || is_held() {
             thread::sleep(Duration::from_millis(5));
         }
         let body = match path {
             "/version" => r#"{"ApiVersion":"1.41"}"#.to_owned(),
-            _ if *self.mood.lock().unwrap() == Mood::Fails => String::new(),
-            "/containers/c1/json" if first() == Mood::Fails => String::new(),
-            "/containers/json" if first() != Mood::Answers => r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned(),
+            _ if *self.behaviour.lock().unwrap() == Behaviour::Fails => String::new(),
+            "/containers/c1/json" if first() == Behaviour::Fails => String::new(),
+            "/containers/json" if first() != Behaviour::Answers => {
+                r#"[{"Id":"c1"},{"Id":"c2"},{"Id":"c3"}]"#.to_owned()
+            }
             "/containers/json" => r#"[{"Id":"c1"},{"Id":"c2"}]"#.to_owned(),
             "/containers/c1/json" => inspected('1', self.first_is_new.load(SeqCst)),
             "/containers/c2/json" => inspected('2', false),
@@ -93,7 +95,7 @@ impl Script {
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
     }
 
-    /// All events so far, and each that comes, until the stream breaks.
+    /// Sends all events so far, and each further one, until the stream breaks.
     fn tell(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let broken = self.broken.load(SeqCst);
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
@@ -120,26 +122,26 @@ impl Script {
         ));
     }
 
-    fn be(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+    fn be(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
     }
 
-    fn be_for_first(&self, mood: Mood) {
-        *self.first.lock().unwrap() = mood;
+    fn be_for_first(&self, behaviour: Behaviour) {
+        *self.first.lock().unwrap() = behaviour;
     }
 
-    /// The event stream ends, and what it has told is told no more.
+    /// Breaks the event stream and clears the events.
     fn lose_events(&self) {
         let mut events = self.events.lock().unwrap();
         self.broken.fetch_add(1, SeqCst);
         events.clear();
     }
 
-    /// Rings, and waits until the listing that follows is under way.
+    /// Sends an event, and waits until the listing that follows is in progress.
     async fn await_listing(&self) {
         let before = *self.listings.lock().unwrap();
         self.happen("rename", "c2", Duration::ZERO);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIME_LIMIT;
         while *self.listings.lock().unwrap() == before {
             assert!(Instant::now() < end, "no listing");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -147,7 +149,7 @@ impl Script {
     }
 }
 
-/// Its stop time-out is longer than the time for which an Engine is asked to tell its events again.
+/// A container whose stop time-out is longer than the time for which the provider requests past events.
 fn inspected(n: char, is_new: bool) -> String {
     let started = if is_new { "2999-01-01T00:00:00Z" } else { "2020-01-01T00:00:00Z" };
     format!(
@@ -162,7 +164,7 @@ fn urls(update: &ProviderUpdate) -> Vec<String> {
     servers.map(|server| server.url.clone()).collect()
 }
 
-/// Waits for an update with just these servers.
+/// Waits for an update with exactly these servers.
 async fn until(updates: &mut UnboundedReceiver<ProviderUpdate>, wanted: &[&str], limit: Duration, what: &str) {
     let end = Instant::now() + limit;
     let mut last = None;
@@ -177,79 +179,80 @@ async fn until(updates: &mut UnboundedReceiver<ProviderUpdate>, wanted: &[&str],
 }
 
 #[tokio::test]
-async fn a_container_that_goes_down_is_out_at_once_while_a_listing_hangs() {
+async fn stopped_container_is_removed_while_a_listing_hangs() {
     for (action, comes_back) in
         [("kill", false), ("pause", true), ("die", true), ("stop", true), ("health_status: unhealthy", true)]
     {
         let (port, script) = Script::start();
         let mut updates = follow(settings(port));
-        until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
-        script.be(Mood::Hangs);
+        until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
+        script.be(Behaviour::Hangs);
         script.await_listing().await;
         script.happen(action, "c1", Duration::ZERO);
         until(&mut updates, &[SECOND], AT_ONCE, action).await;
-        script.be(Mood::Answers);
-        // The listing that hung had asked before; the next one tells how it is. Who was told to stop still runs, and is out all the same.
-        let update = timeout(PATIENCE, updates.recv()).await.expect("the listing that hung").expect("a provider");
+        script.be(Behaviour::Answers);
+        // The listing that hung began before the event; the next one has the new state. A container that got a stop signal still runs, and
+        // is removed.
+        let update = timeout(TIME_LIMIT, updates.recv()).await.expect("the listing that hung").expect("a provider");
         assert_eq!(urls(&update), [SECOND], "{action}");
         let then = if comes_back { &[FIRST, SECOND][..] } else { &[SECOND][..] };
-        until(&mut updates, then, PATIENCE, action).await;
+        until(&mut updates, then, TIME_LIMIT, action).await;
     }
 }
 
-/// An Engine answers nothing for a container while it starts it or takes its network down, which on a busy host takes many seconds.
+/// An Engine does not respond for a container while it starts it or removes its network, which takes many seconds on a busy host.
 #[tokio::test]
-async fn a_container_that_the_engine_does_not_answer_for_keeps_no_other_from_its_route() {
-    for mood in [Mood::Hangs, Mood::Fails] {
+async fn unresponsive_inspect_does_not_delay_other_containers() {
+    for behaviour in [Behaviour::Hangs, Behaviour::Fails] {
         let (port, script) = Script::start();
         let mut updates = follow(settings(port));
-        until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
-        script.be_for_first(mood);
+        until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
+        script.be_for_first(behaviour);
         script.happen("start", "c3", Duration::ZERO);
-        until(&mut updates, &[FIRST, SECOND, THIRD], PATIENCE, "the first one stays as it was").await;
+        until(&mut updates, &[FIRST, SECOND, THIRD], TIME_LIMIT, "the first container keeps its last state").await;
         script.happen("die", "c1", Duration::ZERO);
-        until(&mut updates, &[SECOND, THIRD], PATIENCE, "an event counts all the same").await;
-        let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
+        until(&mut updates, &[SECOND, THIRD], TIME_LIMIT, "an event counts all the same").await;
+        let after_a_listing = timeout(TIME_LIMIT, updates.recv()).await.expect("a listing").expect("a provider");
         assert_eq!(urls(&after_a_listing), [SECOND, THIRD], "a listing without an answer brings nothing back");
-        script.be_for_first(Mood::Answers);
+        script.be_for_first(Behaviour::Answers);
         script.happen("start", "c1", Duration::ZERO);
-        until(&mut updates, &[FIRST, SECOND], PATIENCE, "there is an answer again").await;
+        until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "there is an answer again").await;
     }
 }
 
 #[tokio::test]
-async fn without_watching_too_such_a_container_keeps_no_other_from_its_route() {
+async fn unresponsive_inspect_without_watch_delays_no_other() {
     let (port, script) = Script::start();
-    script.be_for_first(Mood::Hangs);
+    script.be_for_first(Behaviour::Hangs);
     let request_timeout = Duration::from_secs(5);
     let mut updates = follow(DockerProviderSettings { watch: false, request_timeout, ..settings(port) });
-    until(&mut updates, &[SECOND, THIRD], 3 * PATIENCE, "the others").await;
-    script.be_for_first(Mood::Answers);
-    until(&mut updates, &[FIRST, SECOND], 3 * PATIENCE, "it is asked for again").await;
+    until(&mut updates, &[SECOND, THIRD], 3 * TIME_LIMIT, "the others").await;
+    script.be_for_first(Behaviour::Answers);
+    until(&mut updates, &[FIRST, SECOND], 3 * TIME_LIMIT, "the container is inspected again").await;
 }
 
-/// A break of the event stream is no news of a container, and the kill is too long ago to be told again.
+/// A break of the event stream says nothing about a container, and the kill is too long ago to be sent again.
 #[tokio::test]
-async fn who_takes_long_to_stop_is_out_over_a_new_connection_until_it_is_started_again() {
+async fn slow_stop_stays_removed_over_reconnects_until_restart() {
     let (port, script) = Script::start();
     let mut updates = follow(settings(port));
-    until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
+    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
     script.happen("kill", "c1", Duration::from_secs(60));
-    until(&mut updates, &[SECOND], PATIENCE, "its stop time-out is longer").await;
+    until(&mut updates, &[SECOND], TIME_LIMIT, "the stop time-out has not elapsed").await;
     script.lose_events();
-    let after_a_listing = timeout(PATIENCE, updates.recv()).await.expect("a listing").expect("a provider");
-    assert_eq!(urls(&after_a_listing), [SECOND], "it still stops");
+    let after_a_listing = timeout(TIME_LIMIT, updates.recv()).await.expect("a listing").expect("a provider");
+    assert_eq!(urls(&after_a_listing), [SECOND], "the container still stops");
     script.first_is_new.store(true, SeqCst);
     script.happen("rename", "c2", Duration::ZERO);
-    until(&mut updates, &[FIRST, SECOND], PATIENCE, "it has been started meanwhile").await;
+    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "the container has been started meanwhile").await;
 }
 
 #[tokio::test]
-async fn a_container_that_goes_down_is_out_at_once_while_listings_fail_and_after() {
+async fn stopped_container_stays_removed_while_listings_fail() {
     let (port, script) = Script::start();
     let mut updates = follow(settings(port));
-    until(&mut updates, &[FIRST, SECOND], PATIENCE, "at first").await;
-    script.be(Mood::Fails);
+    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
+    script.be(Behaviour::Fails);
     script.happen("kill", "c1", Duration::ZERO);
     until(&mut updates, &[SECOND], AT_ONCE, "the listing fails afterwards").await;
     script.await_listing().await;
@@ -259,15 +262,15 @@ async fn a_container_that_goes_down_is_out_at_once_while_listings_fail_and_after
 }
 
 #[tokio::test]
-async fn what_was_over_before_the_connection_takes_nothing_out() {
+async fn events_before_the_connection_remove_nothing() {
     let (port, script) = Script::start();
     for action in ["kill", "die", "stop", "start", "pause", "unpause"] {
         script.happen(action, "c1", Duration::from_secs(9));
     }
     let mut updates = follow(settings(port));
-    let update = timeout(PATIENCE, updates.recv()).await.expect("an update").expect("a running provider");
+    let update = timeout(TIME_LIMIT, updates.recv()).await.expect("an update").expect("a running provider");
     assert_eq!(urls(&update), [FIRST, SECOND]);
-    // Events that were told after the first listing began ask for one more; nothing it says may be less.
+    // Events that were sent after the first listing began cause one more listing; no update may have fewer servers.
     while let Ok(update) = timeout(Duration::from_millis(300), updates.recv()).await {
         assert_eq!(urls(&update.expect("a running provider")), [FIRST, SECOND]);
     }

@@ -1,4 +1,4 @@
-//! Bodies, at every cut.
+//! Bodies, cut at every position.
 
 use proptest::prelude::*;
 use ringway::http::edits::Edits;
@@ -6,10 +6,10 @@ use ringway::http::h1::body::{CHUNK_END, Decoder, LAST_CHUNK, chunk_prefix, last
 use ringway::http::{BodyFraming, InvalidBody, Violation};
 
 /// Payload, trailers, and bytes consumed.
-pub type Outcome = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;
+pub type DecodeResult = Result<(Vec<u8>, Vec<u8>, usize), InvalidBody>;
 
-/// Feeds pieces; each piece until it is consumed or the body is done. End of input is the end of the connection.
-pub fn feed<'a>(body: BodyFraming, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+/// Feeds the segments; each until it is consumed or the body is done. The end of the input is the end of the connection.
+pub fn feed<'a>(body: BodyFraming, pieces: impl IntoIterator<Item = &'a [u8]>) -> DecodeResult {
     let mut decoder = Decoder::new(body);
     let (mut payload, mut total) = (Vec::new(), 0);
     for mut piece in pieces {
@@ -29,8 +29,8 @@ pub fn feed<'a>(body: BodyFraming, pieces: impl IntoIterator<Item = &'a [u8]>) -
     Ok((payload, decoder.trailers().to_vec(), total))
 }
 
-/// Whole, byte by byte and cut at every position must agree.
-pub fn decode(body: BodyFraming, bytes: &[u8]) -> Outcome {
+/// Decodes whole, byte by byte and cut at every position: all results must agree.
+pub fn decode(body: BodyFraming, bytes: &[u8]) -> DecodeResult {
     let whole = feed(body, [bytes]);
     assert_eq!(feed(body, bytes.chunks(1)), whole, "byte by byte: {}", bytes.escape_ascii());
     for cut in 0..=bytes.len() {
@@ -65,14 +65,14 @@ fn chunks() {
 }
 
 #[test]
-fn a_whole_small_body_is_one_step() {
+fn small_whole_body_is_one_decode_step() {
     let mut decoder = Decoder::new(BodyFraming::Chunked);
     let step = decoder.decode(b"5\r\nhello\r\n0\r\n\r\nX").unwrap();
     assert_eq!((step.consumed, step.data, step.done), (15, Some(3..8), true));
 }
 
 #[test]
-fn an_early_end_is_seen_wherever_it_comes() {
+fn truncation_is_detected_at_every_position() {
     let whole = b"5;x\r\nhello\r\n0\r\nA: b\r\n\r\n";
     for end in 0..whole.len() {
         assert_eq!(
@@ -85,7 +85,7 @@ fn an_early_end_is_seen_wherever_it_comes() {
 }
 
 #[test]
-fn only_harmless_trailers_travel() {
+fn only_harmless_trailers_are_forwarded() {
     let text = b"0\r\nGrpc-Status: 0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: b\r\nX-Forwarded-For: c\r\n\
         X_Forwarded_For: c\r\nX-Real-Ip: d\r\nX-Forwarded-Ssl: on\r\nConnection: x\r\nTrailer: y\r\nAuthorization: z\r\nCookie: z\r\n\
         Set-Cookie: z\r\nContent-Type: t\r\nTE: x\r\nUpgrade: y\r\nExpires:\tnever \r\n\r\n";
@@ -94,7 +94,7 @@ fn only_harmless_trailers_travel() {
 }
 
 #[test]
-fn trailers_of_requests_say_nothing_of_fields_that_the_proxy_sets() {
+fn request_trailers_cannot_name_fields_of_the_proxy() {
     let mut edits = Edits::new();
     edits.set(b"X-WebAuth-User", b"ann");
     edits.add(b"X-Team", b"red");
@@ -106,13 +106,13 @@ fn trailers_of_requests_say_nothing_of_fields_that_the_proxy_sets() {
 }
 
 #[test]
-fn modest_extensions_beside_real_payload_may_go_on_for_ever() {
+fn extensions_beside_payload_have_no_total_limit() {
     let fair = format!("200;{}\r\n{}\r\n", "a".repeat(100), "b".repeat(512)).repeat(1000) + "0\r\n\r\n";
     assert_eq!(feed(BodyFraming::Chunked, [fair.as_bytes()]).unwrap().0.len(), 512_000);
 }
 
 #[test]
-fn bytes_moved_elsewhere_count() {
+fn skipped_bytes_advance_the_decoder() {
     let mut decoder = Decoder::new(BodyFraming::Length(10));
     assert_eq!(decoder.remaining(), Some(10));
     decoder.skip(4);
@@ -132,7 +132,7 @@ fn bytes_moved_elsewhere_count() {
 
 proptest! {
     #[test]
-    fn what_is_encoded_decodes(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..300), 0..8), cut in any::<u16>()) {
+    fn encoded_body_decodes_to_the_same(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..300), 0..8), cut in any::<u16>()) {
         let mut wire = Vec::new();
         for piece in &pieces {
             chunk_prefix(&mut wire, piece.len());
@@ -146,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn a_prefix_is_the_length_in_hexadecimal(len in any::<usize>()) {
+    fn chunk_prefix_is_the_length_in_hexadecimal(len in any::<usize>()) {
         let mut out = Vec::new();
         chunk_prefix(&mut out, len);
         let expected = if len == 0 { String::new() } else { format!("{len:x}\r\n") };
@@ -154,13 +154,13 @@ proptest! {
     }
 
     #[test]
-    fn garbage_never_panics_and_cuts_never_matter(bytes in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'0'), Just(b'1'), Just(b';'), any::<u8>()], 0..40)) {
+    fn random_bytes_never_panic_and_splits_never_matter(bytes in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'0'), Just(b'1'), Just(b';'), any::<u8>()], 0..40)) {
         let _ = decode(BodyFraming::Chunked, &bytes);
     }
 }
 
 #[test]
-fn the_last_chunk_carries_trailers() {
+fn last_chunk_carries_trailers() {
     let mut wire = Vec::new();
     last_chunk(&mut wire, b"A: b\r\n");
     assert_eq!(decode(BodyFraming::Chunked, &wire), Ok((vec![], b"A: b\r\n".to_vec(), wire.len())));

@@ -1,4 +1,4 @@
-//! Heads as they go out.
+//! Forwarded heads.
 
 use ringway::http::forward::*;
 use ringway::http::{BodyFraming, Edits, Reply, RequestView, ResponseView, Version};
@@ -25,7 +25,7 @@ fn send(text: &str, edits: &Edits, plan: &ForwardPlan<'_>) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// The fields that went out, without request line, Host line and empty line.
+/// The forwarded fields, without request line, Host line and empty line.
 fn fields_sent(fields: &str, plan: &ForwardPlan<'_>) -> Vec<String> {
     let text = send(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), &Edits::new(), plan);
     let lines = text.strip_suffix("\r\n\r\n").unwrap();
@@ -33,7 +33,7 @@ fn fields_sent(fields: &str, plan: &ForwardPlan<'_>) -> Vec<String> {
 }
 
 #[test]
-fn a_plain_request_word_for_word() {
+fn plain_request_is_forwarded_byte_for_byte() {
     let text = "GET /x?y HTTP/1.1\r\nUser-Agent: c\r\nhOsT: h.example:81\r\naccept:*/*\r\nA: 1\r\nA: 2\r\n\r\n";
     assert_eq!(
         send(text, &Edits::new(), &ForwardPlan { target: b"/x?y", ..PLAN }),
@@ -48,7 +48,7 @@ const CLAIMS: &str = "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: wss\r\nX-F
     X-Forwarded-Prefix: /p\r\nX-Forwarded-Ssl: on\r\nForwarded: for=x\r\nX_Forwarded_For: 6\r\nX-Real_Ip: 6\r\n";
 
 #[test]
-fn an_untrusted_peers_claims_are_replaced() {
+fn forwarding_fields_of_untrusted_peer_are_replaced() {
     assert_eq!(
         fields_sent(CLAIMS, &ForwardPlan { secure: true, ..PLAN }),
         [
@@ -63,7 +63,7 @@ fn an_untrusted_peers_claims_are_replaced() {
 }
 
 #[test]
-fn a_trusted_peers_claims_are_kept_and_extended() {
+fn forwarding_fields_of_trusted_peer_are_extended() {
     assert_eq!(
         fields_sent(CLAIMS, &ForwardPlan { trusted: true, ..PLAN }),
         [
@@ -83,13 +83,13 @@ fn a_trusted_peers_claims_are_kept_and_extended() {
 }
 
 #[test]
-fn a_trusted_peers_empty_claims_are_filled_in() {
+fn empty_forwarding_fields_of_trusted_peer_are_filled_in() {
     let claims = "X-Forwarded-For:\r\nX-Forwarded-Proto:\r\nX-Forwarded-Host:\r\nX-Forwarded-Port:\r\nX-Real-Ip:\r\n";
     assert_eq!(fields_sent(claims, &ForwardPlan { trusted: true, ..PLAN }), fields_sent("", &PLAN));
 }
 
 #[test]
-fn the_port_follows_the_trusted_protocol() {
+fn forwarded_port_follows_the_trusted_protocol() {
     let sent = fields_sent("X-Forwarded-Proto: https\r\n", &ForwardPlan { trusted: true, ..PLAN });
     assert!(sent.contains(&"X-Forwarded-Port: 443".to_owned()), "{sent:?}");
     let text = send("GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n", &Edits::new(), &PLAN);
@@ -99,7 +99,7 @@ fn the_port_follows_the_trusted_protocol() {
 }
 
 #[test]
-fn connection_fields_end_here_and_protected_ones_do_not() {
+fn connection_named_fields_are_dropped_unless_protected() {
     let sent = fields_sent(
         "Keep-Alive: 5\r\nA: b\r\nConnection: close, x-hop, X-Forwarded-For, x-real-ip\r\nProxy-Connection: x\r\nX-Hop: 1\r\nTE: gzip\r\n\
          Trailer: y\r\nUpgrade: h2c\r\nProxy-Authorization: z\r\nProxy-Authenticate: z\r\nX-Forwarded-For: 10.1.1.1\r\nC: d\r\nTE: trailers\r\n",
@@ -110,7 +110,7 @@ fn connection_fields_end_here_and_protected_ones_do_not() {
 }
 
 #[test]
-fn framing_is_written_anew() {
+fn framing_fields_are_rewritten() {
     let post = |field: &str, body| {
         let text = format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\nX: y\r\n\r\n");
         let sent = send(&text, &Edits::new(), &ForwardPlan { body, ..PLAN });
@@ -128,7 +128,7 @@ fn framing_is_written_anew() {
 }
 
 #[test]
-fn trailers_are_announced_where_they_can_follow() {
+fn trailer_field_is_kept_only_with_chunks() {
     let announced = |body| {
         let text = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
         send(text, &Edits::new(), &ForwardPlan { body, ..PLAN }).contains("Trailer: X-Sum\r\n")
@@ -142,7 +142,7 @@ fn trailers_are_announced_where_they_can_follow() {
 }
 
 #[test]
-fn expectations_go_on_if_asked_for() {
+fn expect_is_forwarded_only_if_asked_for() {
     let text = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
     let sent = |expect| send(text, &Edits::new(), &ForwardPlan { body: BodyFraming::Length(5), expect, ..PLAN });
     assert!(sent(true).contains("Expect: 100-continue\r\n"));
@@ -151,7 +151,7 @@ fn expectations_go_on_if_asked_for() {
 }
 
 #[test]
-fn websockets_keep_their_upgrade_and_nothing_else_does() {
+fn only_websocket_upgrade_is_forwarded() {
     let fields = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n";
     let sent = fields_sent(fields, &ForwardPlan { websocket: true, ..PLAN });
     assert_eq!(sent[0], "Sec-WebSocket-Key: k");
@@ -161,7 +161,7 @@ fn websockets_keep_their_upgrade_and_nothing_else_does() {
 }
 
 #[test]
-fn edits_count_but_never_touch_host_or_framing() {
+fn edits_never_change_host_or_framing() {
     let mut edits = Edits::new();
     edits.remove(b"user-agent");
     edits.set(b"X-Set", b"new\r\nInjected: 1");
@@ -189,7 +189,7 @@ fn edits_count_but_never_touch_host_or_framing() {
 }
 
 #[test]
-fn no_field_stands_in_for_an_edited_one_by_its_underscores() {
+fn underscore_alias_of_edited_field_is_dropped() {
     let mut edits = Edits::new();
     edits.set(b"X-Web-User", b"ann");
     edits.remove(b"x-gone-now");
@@ -203,13 +203,13 @@ fn no_field_stands_in_for_an_edited_one_by_its_underscores() {
 }
 
 #[test]
-fn the_target_cannot_break_out_of_its_line() {
+fn target_cannot_leave_the_request_line() {
     let sent =
         send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"/a b\r\n#\0c", ..PLAN });
     assert!(sent.starts_with("GET /a%20b%0D%0A%23%00c HTTP/1.1\r\nHost: a\r\n"), "{sent}");
     let sent = send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"", ..PLAN });
     assert!(sent.starts_with("GET / HTTP/1.1\r\n"));
-    // What `ReplacePath:new` and `AddPrefix:pre` make of a path: no server takes a request line with a target like that.
+    // Targets as `ReplacePath:new` and `AddPrefix:pre` make them: no server accepts a request line with such a target.
     let sent = send("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"new?q", ..PLAN });
     assert!(sent.starts_with("GET /new?q HTTP/1.1\r\nHost: a\r\n"), "{sent}");
     let sent = send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &Edits::new(), &ForwardPlan { target: b"*", ..PLAN });
@@ -217,7 +217,7 @@ fn the_target_cannot_break_out_of_its_line() {
 }
 
 #[test]
-fn the_host_is_the_targets_or_the_servers() {
+fn host_is_that_of_the_target_or_the_server() {
     let text = "GET http://u:8/ HTTP/1.1\r\nHost: other\r\n\r\n";
     let sent = send(text, &Edits::new(), &PLAN);
     assert!(
@@ -228,7 +228,7 @@ fn the_host_is_the_targets_or_the_servers() {
 }
 
 #[test]
-fn views_read_through_edits() {
+fn field_views_reflect_edits() {
     let text = "GET http://h HTTP/1.1\r\nHost: a\r\nA: 1\r\na: 2\r\nCookie: c\r\n\r\n";
     let head = request::good(text);
     let mut edits = Edits::new();
@@ -255,7 +255,7 @@ fn answer(text: &str, to_head: bool, edits: &Edits, plan: &ResponsePlan<'_>) -> 
 }
 
 #[test]
-fn a_plain_response_word_for_word() {
+fn plain_response_is_forwarded_byte_for_byte() {
     let text = "HTTP/1.0 203 Fine\r\nserver: x\r\nConnection: close, x-hop\r\nSet-Cookie: a\r\nX-Hop: h\r\nset-cookie: b\r\nDate: theirs\r\n\
                 Content-Length: 5\r\nKeep-Alive: 3\r\nUpgrade: h2c\r\nTrailer: t\r\n\r\n";
     let plan = ResponsePlan { body: BodyFraming::Length(5), ..RESPONSE };
@@ -330,7 +330,7 @@ fn switching_protocols_and_other_interim_heads() {
 }
 
 #[test]
-fn local_answers() {
+fn local_replies() {
     let reply = Reply::text(404, "404 page not found\n")
         .with("X-Content-Type-Options", b"no\rsniff".to_vec())
         .with("content-length", &b"9"[..]);

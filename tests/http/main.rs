@@ -1,4 +1,4 @@
-//! The http room from outside: every case whole, byte by byte and cut at every position.
+//! The module `http` from outside: every case whole, byte by byte and cut at every position.
 
 mod body;
 mod forward;

@@ -1,4 +1,4 @@
-//! What is written reads back strictly to the same meaning, and httparse agrees on every head that is accepted.
+//! Written heads parse back strictly to the same meaning, and httparse agrees on every accepted head.
 
 use proptest::prelude::*;
 use ringway::http::forward::*;
@@ -9,7 +9,7 @@ use ringway::http::{BodyFraming, Edits, KnownField, RequestHead, RequestView, Re
 
 type Fields = Vec<(String, String)>;
 
-/// Names and values, legal more often than not, with the names that matter among them.
+/// Names and values, more often legal than not, with the significant names among them.
 fn fields() -> impl Strategy<Value = Fields> {
     let name = prop_oneof![
         4 => "[A-Za-z][A-Za-z0-9_-]{0,12}",
@@ -65,7 +65,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn requests_read_back(fields in fields(), framing in framing(), trusted in any::<bool>(), secure in any::<bool>()) {
+    fn written_requests_parse_back(fields in fields(), framing in framing(), trusted in any::<bool>(), secure in any::<bool>()) {
         let line = "POST /a?b HTTP/1.1\r\nHost: h.example:8";
         let bytes = text(line, &fields, framing);
         let (limits, edits) = (HeadLimits::default(), Edits::new());
@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn responses_read_back(fields in fields(), framing in framing(), status in 200u16..600, to_head in any::<bool>(), old in any::<bool>()) {
+    fn written_responses_parse_back(fields in fields(), framing in framing(), status in 200u16..600, to_head in any::<bool>(), old in any::<bool>()) {
         let bytes = text(&format!("HTTP/1.1 {status} Some reason"), &fields, framing);
         let (limits, edits) = (HeadLimits::default(), Edits::new());
         let mut head = ResponseHead::default();
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn httparse_agrees_on_what_is_accepted(fields in fields(), framing in framing()) {
+    fn httparse_agrees_on_accepted_heads(fields in fields(), framing in framing()) {
         let bytes = text("GET /a HTTP/1.1\r\nHost: h", &fields, framing);
         let mut head = RequestHead::default();
         if parse_request(&bytes, &HeadLimits::default(), &mut head) == Ok(ParseProgress::Complete) {
@@ -142,17 +142,17 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), flip in any::<(u8, u8)>()) {
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), flip in any::<(u8, u8)>()) {
         let limits = HeadLimits::default();
         let _ = parse_request(&bytes, &limits, &mut RequestHead::default());
         let _ = parse_response(&bytes, false, &limits, &mut ResponseHead::default());
-        // One byte of a good head changed: whatever is accepted is still what httparse reads.
+        // One byte of a valid head is changed: if it is accepted, httparse parses it in the same way.
         let mut near = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: x\r\n\r\n".to_vec();
         let at = usize::from(flip.0) % near.len();
         near[at] = flip.1;
         let mut head = RequestHead::default();
         let accepted = parse_request(&near, &limits, &mut head) == Ok(ParseProgress::Complete);
-        // Like Go, and unlike httparse, we let bytes above 0x7f pass in a target that are no UTF-8.
+        // Like Go, and unlike httparse, Ringway accepts bytes above 0x7f in a target that are not UTF-8.
         if accepted && head.target.of(&near).is_ascii() {
             let mut slots = [httparse::EMPTY_HEADER; 32];
             let mut second = httparse::Request::new(&mut slots);

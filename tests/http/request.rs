@@ -1,12 +1,12 @@
-//! What a request head means when it is accepted.
+//! The meaning of accepted request heads.
 
 use ringway::http::h1::progress::{HeadLimits, ParseProgress};
 use ringway::http::h1::request_head::parse_request;
 use ringway::http::{BodyFraming, KnownField, RejectedRequest, RequestHead, Version};
 
-/// Parses whole, byte by byte and cut once at every position: all ways must agree, and no proper prefix of a head may be complete.
+/// Parses whole, byte by byte and cut once at every position: all results must agree, and no proper prefix of a head may be complete.
 pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedRequest> {
-    let whole = outcome(bytes, limits);
+    let whole = parse_once(bytes, limits);
     let mut head = RequestHead::default();
     let mut dripped = Ok(None);
     for end in 0..=bytes.len() {
@@ -24,7 +24,7 @@ pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedR
     }
     assert_eq!(whole, dripped, "whole and dripped differ: {}", bytes.escape_ascii());
     for cut in 0..bytes.len() {
-        let first = outcome(&bytes[..cut], limits);
+        let first = parse_once(&bytes[..cut], limits);
         match first {
             Ok(None) => {}
             decided => assert_eq!(decided, whole, "cut at {cut}: {}", bytes.escape_ascii()),
@@ -33,7 +33,7 @@ pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedR
     whole.map(|head| head.unwrap_or_else(|| panic!("never complete: {}", bytes.escape_ascii())))
 }
 
-fn outcome(bytes: &[u8], limits: &HeadLimits) -> Result<Option<RequestHead>, RejectedRequest> {
+fn parse_once(bytes: &[u8], limits: &HeadLimits) -> Result<Option<RequestHead>, RejectedRequest> {
     let mut head = RequestHead::default();
     Ok(match parse_request(bytes, limits, &mut head)? {
         ParseProgress::Complete => Some(head),
@@ -46,7 +46,7 @@ pub fn good(text: &str) -> RequestHead {
 }
 
 #[test]
-fn a_browsers_request() {
+fn browser_request() {
     let text =
         "GET /a?b=%zz HTTP/1.1\r\nHost: example.org:8080\r\nUser-Agent: \tx y \t\r\nAccept:*/*\r\nX-Empty:\r\n\r\nrest";
     let head = good(text);
@@ -62,7 +62,7 @@ fn a_browsers_request() {
 }
 
 #[test]
-fn methods_keep_their_case_and_empty_lines_before_are_skipped() {
+fn methods_keep_case_and_leading_empty_lines_are_skipped() {
     let text = "\r\n\r\nget / HTTP/1.1\r\nHost: a\r\n\r\n";
     let head = good(text);
     assert_eq!(head.method.of(text.as_bytes()), b"get");
@@ -89,7 +89,7 @@ fn targets() {
 }
 
 #[test]
-fn http10_needs_no_host_and_closes() {
+fn http10_request_needs_no_host_and_closes() {
     let head = good("GET / HTTP/1.0\r\n\r\n");
     assert_eq!((head.version, head.keep_alive, head.host.len()), (Version::Http10, false, 0));
     assert!(good("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\nHost:\r\n\r\n").keep_alive);
@@ -166,7 +166,7 @@ fn known_names_and_aliases() {
 }
 
 #[test]
-fn every_known_name_is_found() {
+fn every_known_field_name_is_found() {
     let all = [
         KnownField::Host,
         KnownField::Connection,
@@ -200,7 +200,7 @@ fn every_known_name_is_found() {
 }
 
 #[test]
-fn connection_marks_what_it_names_but_not_the_proxys_own_fields() {
+fn connection_marks_named_fields_except_the_proxys_own() {
     let text = "GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nConnection: x-a, host, X-Forwarded-For\r\nConnection: X-Real-Ip,x-b, X-Forwarded-Ssl\r\n\
                 X-Forwarded-For: b\r\nX-Real-Ip: c\r\nx-B: d\r\nX-Forwarded-Ssl: on\r\nX-C: e\r\n\r\n";
     let hops: Vec<_> =
@@ -209,7 +209,7 @@ fn connection_marks_what_it_names_but_not_the_proxys_own_fields() {
 }
 
 #[test]
-fn large_but_legal_heads_are_served() {
+fn large_legal_heads_are_accepted() {
     let text = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(7980));
     let mut head = RequestHead::default();
     assert_eq!(parse_request(text.as_bytes(), &HeadLimits::default(), &mut head), Ok(ParseProgress::Complete));
@@ -220,7 +220,7 @@ fn large_but_legal_heads_are_served() {
 }
 
 #[test]
-fn limits_hold_to_the_byte() {
+fn limits_are_exact_to_the_byte() {
     let text = "GET /123 HTTP/1.1\r\nHost: a\r\n\r\n";
     let exact = HeadLimits { head_bytes_max: text.len(), fields_max: 1, target_bytes_max: 4 };
     assert!(parse(text.as_bytes(), &exact).is_ok());
@@ -237,7 +237,7 @@ fn limits_hold_to_the_byte() {
 }
 
 #[test]
-fn a_second_parse_allocates_nothing_new() {
+fn second_parse_allocates_nothing() {
     let mut head = RequestHead::default();
     let text = b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nC: d\r\n\r\n";
     parse_request(text, &HeadLimits::default(), &mut head).unwrap();
@@ -248,7 +248,7 @@ fn a_second_parse_allocates_nothing_new() {
 }
 
 #[test]
-fn a_dripping_head_is_parsed_twice_only() {
+fn dripping_head_is_parsed_only_twice() {
     use ringway::http::h1::progress::head_end;
     let fields: String = (0..50).map(|n| format!("X-{n}: v\r\n")).collect();
     for text in [
@@ -257,7 +257,7 @@ fn a_dripping_head_is_parsed_twice_only() {
         format!("GET / HTTP/1.1\r\nHost: a\n{fields}\n"),
     ] {
         let (mut head, mut parses, mut decided) = (RequestHead::default(), 0, 0);
-        let whole = outcome(text.as_bytes(), &HeadLimits::default());
+        let whole = parse_once(text.as_bytes(), &HeadLimits::default());
         for len in 1..=text.len() {
             let bytes = &text.as_bytes()[..len];
             if len > 1 && head_end(bytes, len - 1).is_none() {

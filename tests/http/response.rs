@@ -1,10 +1,10 @@
-//! Heads from origins: what is accepted, what is 502.
+//! Response heads from origins: which are accepted, and which give a 502.
 
 use ringway::http::h1::progress::{HeadLimits, ParseProgress};
 use ringway::http::h1::response_head::{InvalidResponse, parse_response};
 use ringway::http::{BodyFraming, ResponseHead, Version};
 
-/// As `request::parse`: all ways of cutting must agree.
+/// As `request::parse`: all segmentations must agree.
 pub fn parse(bytes: &[u8], to_head: bool) -> Result<ResponseHead, InvalidResponse> {
     let limits = HeadLimits::default();
     let outcome = |bytes: &[u8]| {
@@ -26,7 +26,7 @@ fn good(text: &str) -> ResponseHead {
 }
 
 #[test]
-fn an_ordinary_response() {
+fn ordinary_response() {
     let text =
         "HTTP/1.1 404 Not  found\u{e4}\r\nDate: x\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 3\r\n\r\nabc";
     let head = good(text);
@@ -59,7 +59,7 @@ fn bodies() {
 }
 
 #[test]
-fn a_length_beside_chunks_is_marked_to_be_dropped() {
+fn content_length_beside_chunks_is_marked_for_removal() {
     let head = good("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert_eq!(head.fields.iter().map(|f| f.hop).collect::<Vec<_>>(), [true, false]);
 }
@@ -121,7 +121,7 @@ fn unusable_heads_are_refused() {
 }
 
 #[test]
-fn an_endless_head_is_refused_at_the_limit() {
+fn endless_head_is_refused_at_the_limit() {
     let limits = HeadLimits { head_bytes_max: 64, fields_max: 4, target_bytes_max: 0 };
     let mut head = ResponseHead::default();
     let text = "HTTP/1.1 200 OK\r\nX: ".to_owned() + &"y".repeat(100);

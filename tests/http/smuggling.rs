@@ -1,4 +1,4 @@
-//! Every rule of the table in `http::violation`, each with the bytes that break it.
+//! Every violation of the table in `http::violation`, each with the bytes that cause it.
 
 use std::collections::HashSet;
 
@@ -182,7 +182,7 @@ const BODIES: &[(&str, Violation)] = &[
     ("0\r\nA: \0\r\n\r\n", Violation::Trailer),
 ];
 
-/// What the client of a request gets that breaks `rule`.
+/// The client's response to a request with this violation.
 fn answered(reject: &RejectedRequest, rule: Violation, text: &str) {
     assert_eq!(reject.rule, rule, "{text:.100?}");
     let reply = reject.reply();
@@ -190,7 +190,7 @@ fn answered(reject: &RejectedRequest, rule: Violation, text: &str) {
     assert!(reply.body.starts_with(rule.status().to_string().as_bytes()));
 }
 
-/// Bodies that are too much of something, too long to be cut at every byte.
+/// Bodies that exceed a limit and are too long to be cut at every byte.
 fn endless_bodies() -> [(String, Violation); 4] {
     let (overhead, trailer) = (CHUNK_OVERHEAD_BYTES_MAX as usize + 1, TRAILER_BYTES_MAX);
     [
@@ -202,7 +202,7 @@ fn endless_bodies() -> [(String, Violation); 4] {
 }
 
 #[test]
-fn every_rule_refuses() {
+fn every_violation_is_refused() {
     let mut seen = HashSet::new();
     let mut check = |text: String, rule: Violation, limits: &HeadLimits| {
         answered(&parse(text.as_bytes(), limits).expect_err(&text), rule, &text);
@@ -241,7 +241,7 @@ fn every_rule_refuses() {
 }
 
 #[test]
-fn the_table_names_its_sources() {
+fn every_violation_names_its_source() {
     for rule in Violation::ALL {
         let (status, why, source) = rule.row();
         assert!((400..600).contains(&status) && !why.is_empty() && source.starts_with("RFC "), "{rule:?}");

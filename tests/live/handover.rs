@@ -1,4 +1,4 @@
-//! One Ringway taking over from another under load, and sockets that come from systemd. Where none takes over: called_off.rs.
+//! Hand-overs between Ringway processes under load, and sockets that come from systemd. Aborted hand-overs: handover_aborted.rs.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -32,7 +32,7 @@ rule = "PathPrefix:/"
 const HAND_OVERS: usize = 5;
 
 #[test]
-fn hand_overs_under_load_lose_no_request() {
+fn handovers_under_load_lose_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let mut proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
@@ -58,14 +58,14 @@ fn hand_overs_under_load_lose_no_request() {
         assert_eq!(proxy.wait(Duration::from_secs(15)).code(), Some(0), "{driver}");
         assert!(proxy.curl(&["-i", &proxy.url("/")]).starts_with("HTTP/1.1 200 "));
         current.signal("TERM");
-        wait_for("the last one has closed its ports", Duration::from_secs(5), || {
+        wait_for("the last process has closed its ports", Duration::from_secs(5), || {
             TcpStream::connect(("127.0.0.1", proxy.http)).map_or(Ok(()), |_| Err("still open".to_owned()))
         });
     }
 }
 
 #[test]
-fn an_idle_connection_holds_the_old_process_for_a_while_only_and_a_tunnel_for_as_long_as_it_lasts() {
+fn old_process_waits_briefly_for_idle_and_fully_for_tunnels() {
     let origin = Origin::start();
     let config = format!("{CONFIG}[accessLog]\nfilePath = \"@dir@/access.log\"\n");
     let mut proxy = Setup::new(DRIVERS[0], &config).fill("@origin@", origin.address).start();
@@ -81,7 +81,7 @@ fn an_idle_connection_holds_the_old_process_for_a_while_only_and_a_tunnel_for_as
     tunnel.write_all(b"still there?").expect("sent");
     let n = tunnel.read(&mut buffer).expect("echoed");
     assert_eq!(&buffer[..n], b"still there?");
-    // Logs are rotated meanwhile: the line of the tunnel belongs into the new file.
+    // The log is rotated meanwhile: the line of the tunnel must be in the new file.
     let log = proxy.file("access.log");
     fs::rename(&log, proxy.file("access.log.1")).expect("renamed");
     proxy.signal("USR1");
@@ -97,7 +97,7 @@ fn an_idle_connection_holds_the_old_process_for_a_while_only_and_a_tunnel_for_as
 }
 
 #[test]
-fn a_process_that_cannot_be_replaced_goes_on() {
+fn failed_handover_keeps_the_old_process_serving() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
@@ -116,7 +116,7 @@ fn a_process_that_cannot_be_replaced_goes_on() {
 }
 
 #[test]
-fn what_was_put_over_the_api_goes_on_to_the_successor() {
+fn rest_document_is_carried_to_the_successor() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let config = CONFIG.replace("[ping]", "[rest]");
@@ -136,7 +136,7 @@ fn what_was_put_over_the_api_goes_on_to_the_successor() {
         proxy.signal("USR2");
         let successor = proxy.successor(1);
         assert!(is_served(), "{driver}: {}", proxy.log());
-        // And to the successor's successor.
+        // The successor hands the document over to its own successor.
         successor.signal("USR2");
         let _last = proxy.successor(2);
         assert!(is_served(), "{driver}: {}", proxy.log());
@@ -144,7 +144,7 @@ fn what_was_put_over_the_api_goes_on_to_the_successor() {
 }
 
 #[test]
-fn a_process_that_would_have_fewer_routes_does_not_take_over() {
+fn successor_without_all_routes_does_not_take_over() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
@@ -160,16 +160,16 @@ fn a_process_that_would_have_fewer_routes_does_not_take_over() {
     }
 }
 
-/// The descriptor goes where systemd would put it, and the process id is the one that the program gets.
+/// Passes the descriptor as systemd would, with the PID that the program gets.
 fn activated(driver: &str, origin: &Origin, listener: &TcpListener, name: &str) -> Setup {
-    rustix::io::fcntl_setfd(listener, rustix::io::FdFlags::empty()).expect("it can be inherited");
+    rustix::io::fcntl_setfd(listener, rustix::io::FdFlags::empty()).expect("an inheritable descriptor");
     let script = "exec 3<&$1; shift; LISTEN_PID=$$ exec \"$@\"";
     let mut setup = Setup::new(driver, CONFIG)
         .fill("@origin@", origin.address)
         .under(&["bash", "-c", script, "activated", &listener.as_raw_fd().to_string()])
         .env("LISTEN_FDS", "1")
         .env("LISTEN_FDNAMES", name);
-    // By its name the socket belongs to the entry point whatever address that has.
+    // A named socket belongs to the entry point of that name, whatever its address.
     if name != "http" {
         setup.http = listener.local_addr().expect("bound").port();
     }
@@ -178,13 +178,13 @@ fn activated(driver: &str, origin: &Origin, listener: &TcpListener, name: &str) 
 }
 
 #[test]
-fn sockets_of_systemd_are_found_by_name_or_address_and_outlive_the_process() {
+fn systemd_sockets_match_by_name_or_address_and_outlive_process() {
     for (driver, name) in DRIVERS.into_iter().flat_map(|driver| [(driver, "http"), (driver, "ringway.socket")]) {
         let origin = Origin::start();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        // Asked before anybody serves: it waits in the queue and is answered, not refused with 404.
+        // A request sent before the process accepts waits in the queue and gets a response, not a 404.
         let ask = || {
-            let mut stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("it stays open");
+            let mut stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("the socket stays open");
             stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("sent");
             stream
         };
@@ -203,7 +203,7 @@ fn sockets_of_systemd_are_found_by_name_or_address_and_outlive_the_process() {
             early.read_to_string(&mut got).expect("an answer");
             assert!(got.starts_with("HTTP/1.1 200 "), "{driver}, {name}: {got}\n{}", proxy.log());
             proxy.signal("TERM");
-            let n = notify.recv(&mut [0; 256]).expect("it says that it stops");
+            let n = notify.recv(&mut [0; 256]).expect("the process notifies that it stops");
             assert!(n > 0);
             assert_eq!(proxy.wait(Duration::from_secs(15)).code(), Some(0), "{driver}: {}", proxy.log());
             if turn == 0 {

@@ -1,9 +1,9 @@
-//! The built binary as its first user meets it: real sockets, curl, openssl and htpasswd, on both drivers.
+//! The built program as a user runs it: real sockets, curl, openssl and htpasswd, on both drivers.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod called_off;
+mod handover_aborted;
 mod handover;
 mod process;
 mod renewal;

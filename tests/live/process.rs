@@ -1,4 +1,4 @@
-//! The process: logs, pages, signals, subcommands, and what it says when it cannot start.
+//! The process: logs, pages, signals, subcommands, and the errors of a failing start.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::origin::Origin;
-use crate::support::ringway::{DRIVERS, Ringway, Setup, outcome, ringway};
+use crate::support::ringway::{DRIVERS, Ringway, Setup, ringway, run_with_config};
 use crate::support::wait_for;
 
 const CONFIG: &str = r#"
@@ -40,7 +40,7 @@ fn access_log(proxy: &Ringway) -> String {
 }
 
 #[test]
-fn pages_say_what_runs_and_what_ran() {
+fn pages_report_running_and_past_state() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = setup(driver, &origin, "").start();
@@ -58,7 +58,7 @@ fn pages_say_what_runs_and_what_ran() {
 }
 
 #[test]
-fn refused_heads_are_counted_beside_the_connections_that_had_no_place_and_told_at_debug() {
+fn refused_heads_and_connections_are_counted_and_logged() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = setup(driver, &origin, "").fill("INFO", "DEBUG").start();
@@ -79,7 +79,7 @@ fn refused_heads_are_counted_beside_the_connections_that_had_no_place_and_told_a
 }
 
 #[test]
-fn access_lines_are_written_in_both_formats_and_the_file_is_reopened() {
+fn access_log_has_both_formats_and_reopens_its_file() {
     for driver in DRIVERS {
         let origin = Origin::start();
         for format in ["", "format = \"json\""] {
@@ -107,7 +107,7 @@ fn access_lines_are_written_in_both_formats_and_the_file_is_reopened() {
 }
 
 #[test]
-fn a_stop_lets_requests_finish_and_ends_with_zero() {
+fn sigterm_lets_requests_finish_and_exits_with_0() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let mut proxy = setup(driver, &origin, "").start();
@@ -133,7 +133,7 @@ fn a_stop_lets_requests_finish_and_ends_with_zero() {
 }
 
 #[test]
-fn ping_says_that_the_process_is_stopping() {
+fn ping_reports_that_the_process_is_stopping() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let grace = "[lifeCycle]\nrequestAcceptGraceTimeout = \"2s\"";
@@ -150,7 +150,7 @@ fn ping_says_that_the_process_is_stopping() {
 }
 
 #[test]
-fn after_a_kill_the_same_ports_serve_again_at_once() {
+fn restart_after_sigkill_serves_on_the_same_ports() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let mut proxy = setup(driver, &origin, "").start();
@@ -165,23 +165,23 @@ fn after_a_kill_the_same_ports_serve_again_at_once() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_what_to_do() {
-    let (code, text) = outcome(&[], "[entryPoints\nhttp = 1\n");
+fn start_errors_name_the_cause_and_the_remedy() {
+    let (code, text) = run_with_config(&[], "[entryPoints\nhttp = 1\n");
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("ringway.toml") && text.contains(":1"), "{text}");
-    let (code, text) = outcome(&["check"], "[entryPoints.http]\nadress = \":80\"\n");
+    let (code, text) = run_with_config(&["check"], "[entryPoints.http]\nadress = \":80\"\n");
     assert!(text.contains("adress") && text.contains("address"), "{code:?} {text}");
-    let (code, text) = outcome(&["check"], "[entryPoints.http]\naddress = \":80\"\n");
+    let (code, text) = run_with_config(&["check"], "[entryPoints.http]\naddress = \":80\"\n");
     assert_eq!(code, Some(0), "{text}");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
-    let (code, text) = outcome(&[], &format!("[entryPoints.http]\naddress = \"{address}\"\n"));
+    let (code, text) = run_with_config(&[], &format!("[entryPoints.http]\naddress = \"{address}\"\n"));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&address.to_string()) && text.contains("in use"), "{text}");
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_again_is_told_and_goes_on() {
+fn log_that_cannot_be_reopened_is_reported_and_continues() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = setup(driver, &origin, "").fill("/access.log", "/logs/access.log").start();
@@ -190,7 +190,7 @@ fn a_log_that_cannot_be_opened_again_is_told_and_goes_on() {
         proxy.signal("USR1");
         proxy.await_log("logs/access.log cannot be opened again", 1);
         assert!(proxy.curl(&["-i", &proxy.url("/still")]).starts_with("HTTP/1.1 200 "), "{driver}: {}", proxy.log());
-        wait_for("its line", Duration::from_secs(10), || {
+        wait_for("the line of the log", Duration::from_secs(10), || {
             let lines = fs::read_to_string(proxy.file("moved").join("access.log")).unwrap_or_default();
             if lines.contains("GET /still ") { Ok(()) } else { Err(lines) }
         });

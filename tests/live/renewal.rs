@@ -48,8 +48,8 @@ rule = "PathPrefix:/auth"
 usersFile = "@dir@/users"
 "#;
 
-/// Two looks at the files, five seconds apart, and a slow machine.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Two polls of the files, five seconds apart, and a margin for a slow machine.
+const TIME_LIMIT: Duration = Duration::from_secs(40);
 
 fn start(driver: &str, origin: &Origin) -> Ringway {
     let setup = Setup::new(driver, CONFIG);
@@ -60,7 +60,7 @@ fn start(driver: &str, origin: &Origin) -> Ringway {
     setup.start()
 }
 
-/// The name that a certificate lies under, and the one that it is for.
+/// The base name of each certificate file, and the server name of the certificate.
 const CERTIFICATES: [(&str, &str); 3] = [("one", "one.example"), ("two", "two.example"), ("three", "default.example")];
 
 fn renew(folder: &Path) {
@@ -71,8 +71,8 @@ fn user(name: &str) -> String {
     stdout_of("htpasswd", &["-nbs", name, "secret"])
 }
 
-/// The fingerprint of the certificate that the proxy shows for a name.
-fn shown(proxy: &Ringway, name: &str) -> String {
+/// The fingerprint of the certificate that the proxy presents for a server name.
+fn presented(proxy: &Ringway, name: &str) -> String {
     let address = format!("127.0.0.1:{}", proxy.https);
     let shell = format!(
         "echo | timeout 10 openssl s_client -connect {address} -servername {name} | openssl x509 -noout -fingerprint"
@@ -80,33 +80,33 @@ fn shown(proxy: &Ringway, name: &str) -> String {
     String::from_utf8_lossy(&run("sh", &["-c", &shell]).stdout).trim().to_owned()
 }
 
-/// Of the certificate that lies in the folder.
-fn lying(proxy: &Ringway, file: &str) -> String {
+/// The fingerprint of the certificate in a file.
+fn stored(proxy: &Ringway, file: &str) -> String {
     let path = proxy.file(file).display().to_string();
     stdout_of("openssl", &["x509", "-noout", "-fingerprint", "-in", &path]).trim().to_owned()
 }
 
-fn await_shown(proxy: &Ringway, name: &str, fingerprint: &str) {
-    wait_for(&format!("{fingerprint} for {name}"), PATIENCE, || {
-        let now = shown(proxy, name);
+fn await_presented(proxy: &Ringway, name: &str, fingerprint: &str) {
+    wait_for(&format!("{fingerprint} for {name}"), TIME_LIMIT, || {
+        let now = presented(proxy, name);
         if now == fingerprint { Ok(()) } else { Err(format!("{now}: {}", proxy.log())) }
     });
 }
 
-/// All three are the ones that lie there.
+/// Waits until the proxy presents the certificates of all three files.
 fn await_renewed(proxy: &Ringway) {
     for (file, name) in CERTIFICATES {
-        await_shown(proxy, name, &lying(proxy, &format!("{file}.pem")));
+        await_presented(proxy, name, &stored(proxy, &format!("{file}.pem")));
     }
 }
 
-/// What `/auth` answers to these users.
+/// Waits until `/auth` gives these users these statuses.
 fn await_statuses(proxy: &Ringway, wanted: [(&str, &str); 2]) {
     let status = |name: &str| {
         let credentials = format!("{name}:secret");
         proxy.curl(&["-o", "/dev/null", "-w", "%{http_code}", "-u", &credentials, &proxy.url("/auth")])
     };
-    wait_for(&format!("{wanted:?}"), PATIENCE, || {
+    wait_for(&format!("{wanted:?}"), TIME_LIMIT, || {
         let got = wanted.map(|(name, _)| status(name));
         if got == wanted.map(|(_, status)| status.to_owned()) {
             Ok(())
@@ -127,25 +127,25 @@ fn renewed_and_broken(driver: &str) {
     await_renewed(&proxy);
     await_statuses(&proxy, [("ann", "401"), ("bob", "200")]);
 
-    let before = CERTIFICATES.map(|(_, name)| shown(&proxy, name));
+    let before = CERTIFICATES.map(|(_, name)| presented(&proxy, name));
     let already = proxy.log().len();
     fs::write(proxy.file("one.pem"), "half a certif").expect("written");
     fs::remove_file(proxy.file("two.key")).expect("removed");
     fs::remove_file(proxy.file("users")).expect("removed");
-    wait_for("all are said", PATIENCE, || {
+    wait_for("all failures are logged", TIME_LIMIT, || {
         let log = proxy.log().split_off(already);
         let stays = "keeping the previous certificate";
         let said = [
             ("entry point https: certificate:", stays),
             ("[[tls]]: certificate:", stays),
-            ("usersFile", "lets nobody in"),
+            ("usersFile", "no user of its usersFile can log in"),
         ];
-        let is_said =
+        let is_logged =
             |(place, outcome): &(&str, &str)| log.lines().any(|line| line.contains(place) && line.contains(outcome));
-        if said.iter().all(is_said) { Ok(()) } else { Err(log) }
+        if said.iter().all(is_logged) { Ok(()) } else { Err(log) }
     });
-    assert_eq!(CERTIFICATES.map(|(_, name)| shown(&proxy, name)), before, "{driver}");
-    // The other frontend would serve it to everybody.
+    assert_eq!(CERTIFICATES.map(|(_, name)| presented(&proxy, name)), before, "{driver}");
+    // The other frontend would serve the request to every client.
     await_statuses(&proxy, [("ann", "401"), ("bob", "401")]);
 
     renew(proxy.folder.path());
@@ -155,7 +155,7 @@ fn renewed_and_broken(driver: &str) {
 }
 
 #[test]
-fn renewed_files_are_in_use_without_a_reload_and_broken_ones_change_nothing() {
+fn renewed_files_apply_without_reload_and_broken_ones_do_not() {
     thread::scope(|scope| {
         for driver in DRIVERS {
             scope.spawn(move || renewed_and_broken(driver));

@@ -1,4 +1,4 @@
-//! A start under load: nobody is answered before the routes are there.
+//! A start under load: no request gets a response before the routes are in force.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -28,7 +28,7 @@ backend = "one"
 rule = "PathPrefix:/"
 "#;
 
-/// Its routes come from a pipe: it has none until somebody writes them.
+/// Starts a process whose routes come from a pipe: it has none until the test writes them.
 pub fn awaiting_routes(driver: &str) -> Ringway {
     let setup = Setup::new(driver, CONFIG);
     let pipe = setup.folder.path().join("routes.toml");
@@ -37,7 +37,7 @@ pub fn awaiting_routes(driver: &str) -> Ringway {
 }
 
 #[test]
-fn a_request_that_comes_before_the_first_routes_waits_for_them() {
+fn early_request_waits_for_the_first_routes() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = awaiting_routes(driver);
@@ -50,7 +50,7 @@ fn a_request_that_comes_before_the_first_routes_waits_for_them() {
         assert!(waits, "{driver}: answered before there were routes: {early:?}");
         client.set_read_timeout(Some(Duration::from_secs(15))).expect("set");
         let routes = ROUTES.replace("@origin@", &origin.address.to_string());
-        fs::write(proxy.file("routes.toml"), routes).expect("somebody reads the pipe");
+        fs::write(proxy.file("routes.toml"), routes).expect("the process reads the pipe");
         let mut got = String::new();
         client.read_to_string(&mut got).expect("an answer");
         assert!(got.starts_with("HTTP/1.1 200 "), "{driver}: {got}\n{}", proxy.log());
@@ -58,25 +58,25 @@ fn a_request_that_comes_before_the_first_routes_waits_for_them() {
 }
 
 #[test]
-fn a_provider_that_cannot_speak_is_not_waited_for() {
+fn unavailable_provider_does_not_delay_the_start() {
     let origin = Origin::start();
     let config = CONFIG.replace("[file]", "[docker]\nendpoint = \"unix://@dir@/no-engine.sock\"\n[file]");
     let setup =
         Setup::new(DRIVERS[0], &config).file("routes.toml", ROUTES.replace("@origin@", &origin.address.to_string()));
     let start = Instant::now();
     let proxy = setup.start();
-    // The whole patience is ten seconds.
+    // The whole waiting time for providers is ten seconds.
     assert!(start.elapsed() < Duration::from_secs(9), "{:?}: {}", start.elapsed(), proxy.log());
     assert!(proxy.log().contains("no-engine.sock"), "{}", proxy.log());
 }
 
 #[test]
-fn an_engine_that_never_answers_holds_a_start_up_for_ten_seconds_only() {
+fn silent_engine_delays_the_start_by_ten_seconds_at_most() {
     let origin = Origin::start();
     let config = CONFIG.replace("[file]", "[docker]\nendpoint = \"unix://@dir@/engine.sock\"\n[file]");
     let setup =
         Setup::new(DRIVERS[0], &config).file("routes.toml", ROUTES.replace("@origin@", &origin.address.to_string()));
-    // Connections wait in its queue, and nobody takes them.
+    // Connections wait in the listener's queue, and no program accepts them.
     let _engine = UnixListener::bind(setup.folder.path().join("engine.sock")).expect("a socket");
     let start = Instant::now();
     let proxy = setup.spawn();
@@ -86,11 +86,11 @@ fn an_engine_that_never_answers_holds_a_start_up_for_ten_seconds_only() {
 }
 
 #[test]
-fn a_start_that_waits_for_its_routes_can_be_ended() {
+fn sigterm_ends_a_start_that_waits_for_routes() {
     for driver in DRIVERS {
         let mut proxy = awaiting_routes(driver);
         proxy.await_port(proxy.http);
-        wait_for("its signals are caught", Duration::from_secs(5), || {
+        wait_for("the signal handlers are installed", Duration::from_secs(5), || {
             if proxy.log().contains("worker(s) on") { Ok(()) } else { Err(proxy.log()) }
         });
         proxy.signal("TERM");

@@ -77,7 +77,7 @@ fn start(driver: &str, origin: &Origin) -> Ringway {
 }
 
 #[test]
-fn requests_pass_with_their_rules_on_both_schemes() {
+fn requests_are_routed_on_both_schemes() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -100,7 +100,7 @@ fn requests_pass_with_their_rules_on_both_schemes() {
 }
 
 #[test]
-fn tls_picks_certificates_versions_and_resumes() {
+fn tls_selects_certificate_and_version_and_resumes() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -118,7 +118,7 @@ fn tls_picks_certificates_versions_and_resumes() {
             assert!(text.contains("subject=CN = one.example") || text.contains("subject=CN=one.example"), "{text}");
         }
         let unknown = handshake(&["-servername", "two.example"]);
-        assert!(unknown.contains("one.example"), "the first certificate stands in for names without one: {unknown}");
+        assert!(unknown.contains("one.example"), "names without a certificate get the first one: {unknown}");
         let generated = handshake_with(&bare, &["-servername", "two.example"]);
         assert!(generated.contains("TRAEFIK DEFAULT CERT"), "{generated}");
         assert!(!handshake(&["-tls1_1"]).contains("Cipher is ECDHE"));
@@ -160,7 +160,7 @@ fn large_bodies_arrive_whole_both_ways_on_both_schemes() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_back_the_origin_and_costs_no_memory() {
+fn client_that_does_not_read_pauses_the_origin() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -179,12 +179,12 @@ fn a_client_that_does_not_read_holds_back_the_origin_and_costs_no_memory() {
         let grown = proxy.resident_kib().saturating_sub(before);
         assert!(grown < 32 << 10, "{driver}: {grown} KiB for eight clients that do not read");
         let mut byte = [0; 4096];
-        assert!(clients[0].read(&mut byte).is_ok_and(|n| n > 0), "and it goes on when they do");
+        assert!(clients[0].read(&mut byte).is_ok_and(|n| n > 0), "the response continues when the client reads");
     }
 }
 
 #[test]
-fn a_websocket_carries_bytes_both_ways() {
+fn websocket_carries_bytes_both_ways() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -220,7 +220,7 @@ impl<F: Fn()> Drop for OnDrop<F> {
 }
 
 #[test]
-fn two_hundred_clients_and_reloads_without_one_failed_request() {
+fn two_hundred_clients_and_reloads_fail_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -239,7 +239,7 @@ fn two_hundred_clients_and_reloads_without_one_failed_request() {
                             let n = client.read(&mut buffer).expect("an answer");
                             assert!(n > 0, "closed");
                             got.extend_from_slice(&buffer[..n]);
-                            // Before the rest is waited for: what is not the answer does not have its length.
+                            // Checked before the rest is awaited: another response would have another length.
                             let common = got.len().min(OK_LINE.len());
                             assert!(got[..common] == OK_LINE[..common], "{}", String::from_utf8_lossy(&got));
                         }
@@ -248,7 +248,7 @@ fn two_hundred_clients_and_reloads_without_one_failed_request() {
                     }
                 });
             }
-            // Also when this part fails: the scope waits for the clients.
+            // Also stops the clients if this part fails: the scope waits for them.
             let _end = OnDrop(|| stop.store(true, SeqCst));
             let file = proxy.file("routes.toml");
             for round in 0..5 {

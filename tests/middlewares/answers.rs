@@ -1,4 +1,4 @@
-//! The exact local answers of docs/reference/middlewares.md#local-replies, and the header steps of 5.12.
+//! The exact local replies of docs/reference/middlewares.md#local-replies, and the middlewares that change headers.
 
 use ringway::http::Reply;
 use ringway::middleware::error_pages::{ErrorPage, ErrorPages, StatusRanges};
@@ -13,25 +13,30 @@ use crate::support::*;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-fn redirect_to_https(permanent: bool) -> Walk {
-    Walk::new(vec![Middleware::Redirect(Redirect::entry_point(443, true, permanent, ChainScope::EntryPoint("http")))])
+fn redirect_to_https(permanent: bool) -> ChainRun {
+    ChainRun::new(vec![Middleware::Redirect(Redirect::entry_point(
+        443,
+        true,
+        permanent,
+        ChainScope::EntryPoint("http"),
+    ))])
 }
 
-fn regex(regex: &str, replacement: &str) -> Walk {
+fn regex(regex: &str, replacement: &str) -> ChainRun {
     let compiled = pattern::compile(regex).unwrap();
     let step = Redirect::regex(compiled, replacement, false, ChainScope::Frontend("web")).unwrap();
-    Walk::new(vec![Middleware::Redirect(step)])
+    ChainRun::new(vec![Middleware::Redirect(step)])
 }
 
-fn location(walk: &mut Walk, host: &str, target: &str) -> Option<String> {
-    match walk.get(host, target) {
+fn location(run: &mut ChainRun, host: &str, target: &str) -> Option<String> {
+    match run.get(host, target) {
         progress if passes(&progress) => None,
         progress => value(&shown(progress).1, "location").map(str::to_owned),
     }
 }
 
 #[test]
-fn redirects_answer_by_method_and_permanence() {
+fn redirect_status_depends_on_method_and_permanence() {
     for (method, permanent, status, body) in [
         ("GET", false, 302, "Found"),
         ("GET", true, 301, "Moved Permanently"),
@@ -39,8 +44,8 @@ fn redirects_answer_by_method_and_permanence() {
         ("POST", false, 307, "Temporary Redirect"),
         ("PUT", true, 308, "Permanent Redirect"),
     ] {
-        let mut walk = redirect_to_https(permanent);
-        let (got, fields, text, label) = shown(walk.send(&format!("{method} /a?b=1 HTTP/1.1\nHost: a.test:8080")));
+        let mut run = redirect_to_https(permanent);
+        let (got, fields, text, label) = shown(run.send(&format!("{method} /a?b=1 HTTP/1.1\nHost: a.test:8080")));
         assert_eq!((got, text.as_str()), (status, body), "{method} {permanent}");
         assert_eq!(value(&fields, "content-type"), Some(PLAIN));
         assert_eq!(value(&fields, "location"), Some("https://a.test:443/a?b=1"));
@@ -49,33 +54,33 @@ fn redirects_answer_by_method_and_permanence() {
 }
 
 #[test]
-fn an_entry_point_redirect_leaves_odd_hosts_and_itself_alone() {
-    let mut walk = redirect_to_https(false);
+fn entry_point_redirect_skips_odd_hosts_and_itself() {
+    let mut run = redirect_to_https(false);
     for host in ["[::1]:80", "[::1]"] {
-        assert_eq!(location(&mut walk, host, "/"), None, "{host}");
+        assert_eq!(location(&mut run, host, "/"), None, "{host}");
     }
-    walk.secure = true;
-    assert_eq!(location(&mut walk, "a.test:443", "/x"), None, "the same URL");
-    assert_eq!(location(&mut walk, "a.test", "/x").as_deref(), Some("https://a.test:443/x"));
+    run.secure = true;
+    assert_eq!(location(&mut run, "a.test:443", "/x"), None, "the same URL");
+    assert_eq!(location(&mut run, "a.test", "/x").as_deref(), Some("https://a.test:443/x"));
 }
 
 #[test]
 fn redirects_lead_back_to_the_original_path() {
-    let mut walk = redirect_to_https(false);
-    (walk.target, walk.path_replaced) = (Some(b"/bar?q=1".to_vec()), true);
-    assert_eq!(location(&mut walk, "h", "/foo/bar?q=1").as_deref(), Some("https://h:443/foo/bar?q=1"));
-    let mut walk = redirect_to_https(false);
-    (walk.target, walk.added_prefix) = (Some(b"/pre/bar".to_vec()), b"/pre".to_vec());
-    assert_eq!(location(&mut walk, "h", "/bar").as_deref(), Some("https://h:443/bar"));
+    let mut run = redirect_to_https(false);
+    (run.target, run.path_replaced) = (Some(b"/bar?q=1".to_vec()), true);
+    assert_eq!(location(&mut run, "h", "/foo/bar?q=1").as_deref(), Some("https://h:443/foo/bar?q=1"));
+    let mut run = redirect_to_https(false);
+    (run.target, run.added_prefix) = (Some(b"/pre/bar".to_vec()), b"/pre".to_vec());
+    assert_eq!(location(&mut run, "h", "/bar").as_deref(), Some("https://h:443/bar"));
 }
 
 #[test]
 fn regex_redirects_expand_groups_and_never_run_client_text() {
-    let mut walk = regex("^http://old/(.*)$", "http://new/$1?h={{ .Request.Host }}");
-    assert_eq!(location(&mut walk, "old", "/x").as_deref(), Some("http://new/x?h=old"));
-    assert_eq!(location(&mut walk, "other", "/x"), None);
+    let mut run = regex("^http://old/(.*)$", "http://new/$1?h={{ .Request.Host }}");
+    assert_eq!(location(&mut run, "old", "/x").as_deref(), Some("http://new/x?h=old"));
+    assert_eq!(location(&mut run, "other", "/x"), None);
     assert_eq!(
-        location(&mut walk, "old", "/{{.Request.Method}}").as_deref(),
+        location(&mut run, "old", "/{{.Request.Method}}").as_deref(),
         Some("http://new/{{.Request.Method}}?h=old")
     );
     assert_eq!(location(&mut regex("^http://a/(.*)$", "http://a/$1"), "a", "/x"), None, "no change, no redirect");
@@ -88,17 +93,17 @@ fn regex_redirects_expand_groups_and_never_run_client_text() {
 }
 
 #[test]
-fn a_proto_field_makes_the_matched_url_https() {
-    let mut walk = regex("^https://a/(.*)$", "https://b/$1");
-    assert_eq!(location(&mut walk, "a", "/"), None);
-    let (_, fields, ..) = shown(walk.send("GET /q HTTP/1.1\nHost: a\nX-Forwarded-Proto: https"));
+fn forwarded_proto_makes_the_matched_url_https() {
+    let mut run = regex("^https://a/(.*)$", "https://b/$1");
+    assert_eq!(location(&mut run, "a", "/"), None);
+    let (_, fields, ..) = shown(run.send("GET /q HTTP/1.1\nHost: a\nX-Forwarded-Proto: https"));
     assert_eq!(value(&fields, "location"), Some("https://b/q"));
-    walk.trusted = false;
-    assert!(passes(&walk.send("GET /q HTTP/1.1\nHost: a\nX-Forwarded-Proto: https")), "a stranger's word");
+    run.trusted = false;
+    assert!(passes(&run.send("GET /q HTTP/1.1\nHost: a\nX-Forwarded-Proto: https")), "a stranger's word");
 }
 
 #[test]
-fn proxy_headers_of_a_stranger_do_not_count() {
+fn proxy_headers_of_untrusted_peer_are_ignored() {
     let options = SecureOptions {
         ssl_redirect: true,
         allowed_hosts: strings(&["good"]),
@@ -106,54 +111,54 @@ fn proxy_headers_of_a_stranger_do_not_count() {
         ssl_proxy_headers: vec![("X-Forwarded-Proto".into(), "https".into()), ("X-Cdn-Proto".into(), "https".into())],
         ..SecureOptions::default()
     };
-    let mut walk = secure(options);
+    let mut run = secure(options);
     let request = |host: &str, claims: &str| format!("GET / HTTP/1.1\nHost: {host}\n{claims}");
     let claims = "X-Forwarded-Proto: https\nX-Forwarded-Host: good";
     let of_others = "X-Cdn-Proto: https\nX-Cdn-Host: good";
-    assert!(passes(&walk.send(&request("bad", claims))), "a trusted peer's do");
-    walk.trusted = false;
+    assert!(passes(&run.send(&request("bad", claims))), "a trusted peer's do");
+    run.trusted = false;
     assert!(
-        passes(&walk.send(&request("bad", of_others))),
+        passes(&run.send(&request("bad", of_others))),
         "names that the proxy does not know are the author's to judge"
     );
-    assert_eq!(shown(walk.send(&request("bad", claims))).0, 500, "the host is not allowed");
-    assert_eq!(shown(walk.send(&request("good", claims))).0, 301, "to https");
+    assert_eq!(shown(run.send(&request("bad", claims))).0, 500, "the host is not allowed");
+    assert_eq!(shown(run.send(&request("good", claims))).0, 301, "to https");
 }
 
-fn white_list(ranges: &[&str], use_xff: bool) -> Walk {
+fn white_list(ranges: &[&str], use_xff: bool) -> ChainRun {
     let step = WhiteList::new(&strings(ranges), use_xff, ChainScope::Frontend("f")).unwrap();
-    Walk::new(vec![Middleware::WhiteList(step)])
+    ChainRun::new(vec![Middleware::WhiteList(step)])
 }
 
 #[test]
-fn the_white_list_refuses_with_403() {
-    let mut walk = white_list(&["10.0.0.0/8", "fe80::/16"], false);
-    let (status, fields, body, label) = shown(walk.get("h", "/"));
+fn white_list_refuses_with_403() {
+    let mut run = white_list(&["10.0.0.0/8", "fe80::/16"], false);
+    let (status, fields, body, label) = shown(run.get("h", "/"));
     assert_eq!((status, body.as_str()), (403, "Forbidden"));
     assert_eq!(fields, [("Content-Type".into(), PLAIN.into())]);
     assert_eq!(label.as_deref(), Some("ipwhitelister for f"));
     for peer in ["10.1.2.3", "::ffff:10.1.2.3", "fe80::1"] {
-        walk.peer = peer.parse().unwrap();
-        assert!(passes(&walk.get("h", "/")), "{peer}");
+        run.peer = peer.parse().unwrap();
+        assert!(passes(&run.get("h", "/")), "{peer}");
     }
 }
 
 #[test]
-fn forwarded_addresses_count_only_from_trusted_peers() {
-    let mut walk = white_list(&["10.0.0.0/8"], true);
+fn forwarded_address_counts_only_from_trusted_peers() {
+    let mut run = white_list(&["10.0.0.0/8"], true);
     let mut sent = |xff: &str, trusted: bool| {
-        walk.trusted = trusted;
-        passes(&walk.send(&format!("GET / HTTP/1.1\nHost: h\nX-Forwarded-For: {xff}")))
+        run.trusted = trusted;
+        passes(&run.send(&format!("GET / HTTP/1.1\nHost: h\nX-Forwarded-For: {xff}")))
     };
     assert!(sent("10.1.1.1", true) && !sent("11.1.1.1", true));
     assert!(!sent("10.1.1.1", false), "a stranger cannot write itself onto the list");
 }
 
 #[test]
-fn the_last_forwarded_address_decides_alone() {
-    let mut walk = white_list(&["10.0.0.0/8"], true);
-    // On the list itself: no address that was forwarded falls back to it.
-    walk.peer = "10.0.0.1".parse().unwrap();
+fn only_the_last_forwarded_address_counts() {
+    let mut run = white_list(&["10.0.0.0/8"], true);
+    // Every proxy is on the list: there is no fallback to a forwarded address.
+    run.peer = "10.0.0.1".parse().unwrap();
     for (fields, is_let_in) in [
         ("", true),
         ("\nX-Forwarded-For: 11.1.1.1, 10.1.1.1:80", true),
@@ -166,69 +171,69 @@ fn the_last_forwarded_address_decides_alone() {
         ("\nX-Forwarded-For: 10.1.1.1,", false),
         ("\nX-Forwarded-For:", false),
     ] {
-        assert_eq!(passes(&walk.send(&format!("GET / HTTP/1.1\nHost: h{fields}"))), is_let_in, "{fields:?}");
+        assert_eq!(passes(&run.send(&format!("GET / HTTP/1.1\nHost: h{fields}"))), is_let_in, "{fields:?}");
     }
 }
 
 #[test]
-fn trusted_proxies_in_a_row_are_passed_over() {
-    let mut walk = white_list(&["10.0.0.0/8"], true);
-    walk.proxies = ["203.0.113.0/24", "198.51.100.7/32"].map(|network| network.parse().unwrap()).to_vec();
-    walk.peer = "198.51.100.7".parse().unwrap();
+fn trusted_proxies_in_the_chain_are_skipped() {
+    let mut run = white_list(&["10.0.0.0/8"], true);
+    run.proxies = ["203.0.113.0/24", "198.51.100.7/32"].map(|network| network.parse().unwrap()).to_vec();
+    run.peer = "198.51.100.7".parse().unwrap();
     for (value, is_let_in) in [
         ("10.1.1.1, 203.0.113.9", true),
         ("10.1.1.1, 203.0.113.9, ::ffff:203.0.113.8", true),
         ("10.1.1.1, 11.1.1.1, 203.0.113.9", false),
         ("10.1.1.1, junk, 203.0.113.9", false),
         ("junk, 10.1.1.1, 203.0.113.9", true),
-        // Nobody else is named: the outermost proxy asks for itself.
+        // No other address is forwarded: the outermost proxy is the client.
         ("203.0.113.9", false),
     ] {
         let request = format!("GET / HTTP/1.1\nHost: h\nX-Forwarded-For: {value}");
-        assert_eq!(passes(&walk.send(&request)), is_let_in, "{value}");
+        assert_eq!(passes(&run.send(&request)), is_let_in, "{value}");
     }
 }
 
 #[test]
-fn wrong_ranges_are_named() {
+fn invalid_ranges_are_named() {
     let error = WhiteList::new(&strings(&["10.0.0.1", "foo"]), false, ChainScope::Frontend("f")).unwrap_err();
     assert!(error.to_string().contains("\"foo\""), "{error}");
     assert!(WhiteList::new(&[], false, ChainScope::Frontend("f")).is_err());
 }
 
-fn secure(options: SecureOptions) -> Walk {
-    Walk::new(vec![Middleware::Secure(SecurityHeaders::new(options).unwrap().unwrap())])
+fn secure(options: SecureOptions) -> ChainRun {
+    ChainRun::new(vec![Middleware::Secure(SecurityHeaders::new(options).unwrap().unwrap())])
 }
 
 #[test]
-fn secure_redirects_and_bad_hosts() {
+fn ssl_redirect_and_disallowed_hosts() {
     let redirect = SecureOptions { ssl_redirect: true, ssl_temporary_redirect: true, ..Default::default() };
-    let mut walk = secure(redirect.clone());
-    let (status, fields, body, _) = shown(walk.get("a:80", "/a?b=c"));
+    let mut run = secure(redirect.clone());
+    let (status, fields, body, _) = shown(run.get("a:80", "/a?b=c"));
     assert_eq!((status, value(&fields, "location")), (307, Some("https://a:80/a?b=c")));
     assert_eq!(body, "<a href=\"https://a:80/a?b=c\">Temporary Redirect</a>.\n\n");
     assert_eq!(value(&fields, "content-type"), Some("text/html; charset=utf-8"));
-    let (_, fields, body, _) = shown(walk.send("POST / HTTP/1.1\nHost: a\nContent-Length: 1"));
+    let (_, fields, body, _) = shown(run.send("POST / HTTP/1.1\nHost: a\nContent-Length: 1"));
     assert_eq!((value(&fields, "content-type"), body.as_str()), (None, ""));
-    walk.secure = true;
-    assert!(passes(&walk.get("a", "/")));
+    run.secure = true;
+    assert!(passes(&run.get("a", "/")));
     assert!(passes(&secure(SecureOptions { is_development: true, ..redirect }).get("a", "/")));
 
-    let mut walk = secure(SecureOptions {
+    let mut run = secure(SecureOptions {
         allowed_hosts: strings(&["good.test", "h:81"]),
         hosts_proxy_headers: strings(&["X-Fh"]),
         ..Default::default()
     });
-    assert!(passes(&walk.get("GOOD.test", "/")) && passes(&walk.get("h:81", "/")));
-    let (status, fields, body, label) = shown(walk.get("h:82", "/"));
+    assert!(passes(&run.get("GOOD.test", "/")) && passes(&run.get("h:81", "/")));
+    let (status, fields, body, label) = shown(run.get("h:82", "/"));
     assert_eq!((status, body.as_str(), label), (500, "Bad Host\n", None));
     assert_eq!(value(&fields, "x-content-type-options"), Some("nosniff"));
-    assert!(passes(&walk.send("GET / HTTP/1.1\nHost: bad\nX-Fh: good.test")));
+    assert!(passes(&run.send("GET / HTTP/1.1\nHost: bad\nX-Fh: good.test")));
 }
 
 #[test]
-fn secure_headers_replace_the_backends() {
-    let mut walk = secure(SecureOptions {
+fn security_headers_replace_the_backends() {
+    let mut run = secure(SecureOptions {
         sts_seconds: 5,
         sts_include_subdomains: true,
         sts_preload: true,
@@ -242,8 +247,8 @@ fn secure_headers_replace_the_backends() {
         ssl_host: "ssl.test".into(),
         ..Default::default()
     });
-    assert!(passes(&walk.get("a", "/")));
-    let (fields, _) = walk.respond("HTTP/1.1 200 OK\nX-Frame-Options: ALLOW\nContent-Length: 0");
+    assert!(passes(&run.get("a", "/")));
+    let (fields, _) = run.respond("HTTP/1.1 200 OK\nX-Frame-Options: ALLOW\nContent-Length: 0");
     assert_eq!(value(&fields, "x-frame-options"), Some("DENY"));
     assert_eq!(value(&fields, "x-xss-protection"), Some("0"));
     assert_eq!(value(&fields, "referrer-policy"), Some("same-origin"));
@@ -251,16 +256,16 @@ fn secure_headers_replace_the_backends() {
     let nonce = "'nonce-AAECAwQFBgcICQoLDA0ODw'";
     let policy = format!("script-src {nonce}; style-src {nonce}");
     assert_eq!(value(&fields, "content-security-policy"), Some(policy.as_str()));
-    walk.secure = true;
-    assert!(passes(&walk.get("a", "/")));
-    let (fields, _) = walk.respond("HTTP/1.1 301 Moved\nLocation: http://ssl.test/x\nContent-Length: 0");
+    run.secure = true;
+    assert!(passes(&run.get("a", "/")));
+    let (fields, _) = run.respond("HTTP/1.1 301 Moved\nLocation: http://ssl.test/x\nContent-Length: 0");
     assert_eq!(value(&fields, "strict-transport-security"), Some("max-age=5; includeSubDomains; preload"));
     assert_eq!(value(&fields, "public-key-pins"), Some("pin"));
     assert_eq!(value(&fields, "location"), Some("https://ssl.test/x"));
-    let (fields, _) = walk.respond("HTTP/1.1 301 Moved\nLocation: http://ssl.test.evil/x\nContent-Length: 0");
+    let (fields, _) = run.respond("HTTP/1.1 301 Moved\nLocation: http://ssl.test.evil/x\nContent-Length: 0");
     assert_eq!(value(&fields, "location"), Some("http://ssl.test.evil/x"));
     let mut generated = Reply::text(502, "Bad Gateway");
-    walk.respond_gateway(&mut generated);
+    run.respond_gateway(&mut generated);
     assert_eq!(generated, Reply::text(502, "Bad Gateway"));
 }
 
@@ -270,21 +275,21 @@ fn custom_headers_set_and_delete() {
     let request = CustomHeaders::on_requests(request).unwrap();
     assert_eq!(request.ignored(), ["Host", "Content-Length"]);
     let response = CustomHeaders::on_responses([("X-Resp", "r"), ("Date", "")]).unwrap();
-    let mut walk = Walk::new(vec![Middleware::ResponseHeaders(response), Middleware::RequestHeaders(request)]);
-    assert!(passes(&walk.send("GET / HTTP/1.1\nHost: h\nX-Del: 1\nX-New: 0")));
+    let mut run = ChainRun::new(vec![Middleware::ResponseHeaders(response), Middleware::RequestHeaders(request)]);
+    assert!(passes(&run.send("GET / HTTP/1.1\nHost: h\nX-Del: 1\nX-New: 0")));
     assert_eq!(
-        (walk.field("x-new").as_deref(), walk.field("x-del"), walk.field("host").as_deref()),
+        (run.field("x-new").as_deref(), run.field("x-del"), run.field("host").as_deref()),
         (Some("1"), None, Some("h"))
     );
-    let (fields, _) = walk.respond("HTTP/1.1 200 OK\nDate: x\nContent-Length: 0");
+    let (fields, _) = run.respond("HTTP/1.1 200 OK\nDate: x\nContent-Length: 0");
     assert_eq!((value(&fields, "x-resp"), value(&fields, "date")), (Some("r"), None));
-    let (fields, _) = walk.respond("HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: websocket");
+    let (fields, _) = run.respond("HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: websocket");
     assert_eq!(value(&fields, "x-resp"), None);
     let mut generated = Reply::text(502, "Bad Gateway");
-    walk.respond_gateway(&mut generated);
+    run.respond_gateway(&mut generated);
     assert!(generated.fields.iter().any(|(name, _)| name == "X-Resp"));
     let mut local = Reply::text(403, "Forbidden");
-    walk.respond_local(&mut local);
+    run.respond_local(&mut local);
     assert_eq!(local, Reply::text(403, "Forbidden"));
     for (name, value) in [("X y", "1"), ("", "1"), ("X", "a\r\nB: c")] {
         assert!(CustomHeaders::on_requests([(name, value)]).is_err(), "{name:?} {value:?}");
@@ -292,16 +297,16 @@ fn custom_headers_set_and_delete() {
 }
 
 #[test]
-fn custom_headers_win_over_secure_ones() {
+fn custom_headers_override_security_headers() {
     let secure = SecurityHeaders::new(SecureOptions { frame_deny: true, ..Default::default() }).unwrap().unwrap();
     let custom = CustomHeaders::on_responses([("X-Frame-Options", "MINE")]).unwrap();
-    let mut walk = Walk::new(vec![Middleware::Secure(secure), Middleware::ResponseHeaders(custom)]);
-    assert!(passes(&walk.get("a", "/")));
-    assert_eq!(value(&walk.respond("HTTP/1.1 200 OK\nContent-Length: 0").0, "x-frame-options"), Some("MINE"));
+    let mut run = ChainRun::new(vec![Middleware::Secure(secure), Middleware::ResponseHeaders(custom)]);
+    assert!(passes(&run.get("a", "/")));
+    assert_eq!(value(&run.respond("HTTP/1.1 200 OK\nContent-Length: 0").0, "x-frame-options"), Some("MINE"));
 }
 
 #[test]
-fn error_pages_catch_their_statuses() {
+fn error_pages_replace_the_listed_statuses() {
     let page = |statuses: &[&str], query: &str| ErrorPage::new(&strings(statuses), "errors", query).unwrap();
     let pages =
         ErrorPages::new(vec![page(&["404", "500-501"], "e/{status}.html?s={status}"), page(&["503-599"], "/x")]);
@@ -309,9 +314,9 @@ fn error_pages_catch_their_statuses() {
     assert_eq!((&*asked.backend, text(&asked.target).as_str(), asked.status), ("errors", "/e/404.html?s=404", 404));
     assert_eq!(text(&pages.page_for(503).unwrap().target), "/x");
     assert!([200, 304, 403, 502].iter().all(|&status| pages.page_for(status).is_none()));
-    let mut walk = Walk::new(vec![Middleware::ErrorPages(pages)]);
-    assert!(passes(&walk.get("h", "/")));
-    assert_eq!(walk.respond("HTTP/1.1 500 Oops\nContent-Length: 0").1.unwrap().status, 500);
+    let mut run = ChainRun::new(vec![Middleware::ErrorPages(pages)]);
+    assert!(passes(&run.get("h", "/")));
+    assert_eq!(run.respond("HTTP/1.1 500 Oops\nContent-Length: 0").1.unwrap().status, 500);
     assert_eq!(StatusRanges::parse(&strings(&["200-500", "502"])).unwrap().pairs(), [(200, 500), (502, 502)]);
     assert!(StatusRanges::parse(&strings(&["aaa"])).unwrap_err().to_string().contains("aaa"));
 }

@@ -25,10 +25,10 @@ fn memory() -> Arc<CredentialCache> {
     Arc::new(CredentialCache::new([7; 32]))
 }
 
-fn basic(users: &[&str], file: Option<&str>, after: AuthEdits) -> Walk {
+fn basic(users: &[&str], file: Option<&str>, after: AuthEdits) -> ChainRun {
     let label = BasicAuth::auth_label(ChainScope::EntryPoint("http"));
     let step = BasicAuth::new(&strings(users), file, after, memory(), label).unwrap();
-    Walk::new(vec![Middleware::Basic(step)])
+    ChainRun::new(vec![Middleware::Basic(step)])
 }
 
 fn with(authorization: &str) -> String {
@@ -39,36 +39,36 @@ fn credentials(text: &str) -> String {
     format!("Basic {}", STANDARD.encode(text))
 }
 
-fn lets_in(walk: &mut Walk, authorization: &str) -> bool {
-    let progress = walk.send(&with(authorization));
-    passes(&walk.settle(progress))
+fn admits(run: &mut ChainRun, authorization: &str) -> bool {
+    let progress = run.send(&with(authorization));
+    passes(&run.finish_verify(progress))
 }
 
 #[test]
-fn every_hash_form_of_htpasswd() {
+fn every_htpasswd_hash_form_is_accepted() {
     let all = [ALICE, BOB, CAROL];
     for (right, wrong) in
         [("alice:wonder", "alice:wonder1"), ("bob:builder", "bob:Builder"), ("carol:singer", "carol:")]
     {
-        let mut walk = basic(&all, None, AuthEdits::default());
-        assert!(lets_in(&mut walk, &credentials(right)), "{right}");
-        assert!(!lets_in(&mut walk, &credentials(wrong)), "{wrong}");
+        let mut run = basic(&all, None, AuthEdits::default());
+        assert!(admits(&mut run, &credentials(right)), "{right}");
+        assert!(!admits(&mut run, &credentials(wrong)), "{wrong}");
     }
     for magic in ["$2a$", "$2b$", "$2x$"] {
-        let mut walk = basic(&[&CAROL.replace("$2y$", magic)], None, AuthEdits::default());
-        assert!(lets_in(&mut walk, &credentials("carol:singer")), "{magic}");
+        let mut run = basic(&[&CAROL.replace("$2y$", magic)], None, AuthEdits::default());
+        assert!(admits(&mut run, &credentials("carol:singer")), "{magic}");
     }
     assert!(
-        !lets_in(&mut basic(&["eve:plain"], None, AuthEdits::default()), &credentials("eve:plain")),
+        !admits(&mut basic(&["eve:plain"], None, AuthEdits::default()), &credentials("eve:plain")),
         "no plain text"
     );
-    assert!(!lets_in(&mut basic(&["eve:"], None, AuthEdits::default()), &credentials("eve:")), "no empty hash");
-    assert!(!lets_in(&mut basic(&["eve:$2y$99$x"], None, AuthEdits::default()), &credentials("eve:x")));
-    assert!(!lets_in(&mut basic(&["eve:{SHA}"], None, AuthEdits::default()), &credentials("eve:")));
+    assert!(!admits(&mut basic(&["eve:"], None, AuthEdits::default()), &credentials("eve:")), "no empty hash");
+    assert!(!admits(&mut basic(&["eve:$2y$99$x"], None, AuthEdits::default()), &credentials("eve:x")));
+    assert!(!admits(&mut basic(&["eve:{SHA}"], None, AuthEdits::default()), &credentials("eve:")));
 }
 
 #[test]
-fn refusals_are_exact() {
+fn refusals_match_traefik_byte_for_byte() {
     for authorization in [
         "Basic",
         "Basic ",
@@ -87,56 +87,59 @@ fn refusals_are_exact() {
     }
     let two = format!("{}\nAuthorization: {}", with(&credentials("bob:builder")), credentials("eve:x"));
     assert_eq!(shown(basic(&[BOB], None, AuthEdits::default()).send(&two)).0, 401, "two Authorization fields");
-    assert!(!lets_in(&mut basic(&[], None, AuthEdits::default()), &credentials("a:b")), "no users: nobody");
+    assert!(
+        !admits(&mut basic(&[], None, AuthEdits::default()), &credentials("a:b")),
+        "no users: all requests are denied"
+    );
 }
 
 #[test]
-fn a_warm_credential_needs_no_hashing() {
-    let mut walk = basic(&[CAROL], None, AuthEdits::default());
-    let cold = walk.send(&with(&credentials("carol:singer")));
+fn warm_credential_needs_no_hashing() {
+    let mut run = basic(&[CAROL], None, AuthEdits::default());
+    let cold = run.send(&with(&credentials("carol:singer")));
     assert!(matches!(cold, ChainProgress::Verify { .. }));
-    assert!(passes(&walk.settle(cold)));
-    assert!(passes(&walk.send(&with(&credentials("carol:singer")))), "remembered");
-    let wrong = walk.send(&with(&credentials("carol:wrong")));
+    assert!(passes(&run.finish_verify(cold)));
+    assert!(passes(&run.send(&with(&credentials("carol:singer")))), "remembered");
+    let wrong = run.send(&with(&credentials("carol:wrong")));
     assert!(matches!(wrong, ChainProgress::Verify { .. }), "another password is another credential");
-    assert_eq!(shown(walk.settle(wrong)).0, 401);
-    let again = walk.send(&with(&credentials("carol:wrong")));
+    assert_eq!(shown(run.finish_verify(wrong)).0, 401);
+    let again = run.send(&with(&credentials("carol:wrong")));
     assert!(matches!(again, ChainProgress::Verify { .. }), "wrong ones are not remembered as right");
 }
 
 #[test]
-fn a_new_hash_ends_the_memory_of_the_old_password() {
+fn new_hash_invalidates_the_cached_password() {
     let shared = memory();
     let build = |line: &str| {
         let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
         let step = BasicAuth::new(&strings(&[line]), None, AuthEdits::default(), shared.clone(), label).unwrap();
-        Walk::new(vec![Middleware::Basic(step)])
+        ChainRun::new(vec![Middleware::Basic(step)])
     };
-    assert!(lets_in(&mut build(CAROL), &credentials("carol:singer")));
+    assert!(admits(&mut build(CAROL), &credentials("carol:singer")));
     let mut changed = build(&ALICE.replace("alice", "carol"));
-    assert!(!lets_in(&mut changed, &credentials("carol:singer")));
+    assert!(!admits(&mut changed, &credentials("carol:singer")));
 }
 
 #[test]
-fn success_names_the_user_and_may_drop_the_field() {
+fn success_sets_the_user_and_may_remove_the_header() {
     let after = AuthEdits { header_field: "x-WebAuth-user".into(), remove_header: true };
-    let mut walk = basic(&[BOB], None, after);
+    let mut run = basic(&[BOB], None, after);
     let lines = format!("{}\nX-Webauth-User: fake", with(&credentials("bob:builder")));
-    assert!(passes(&walk.send(&lines)));
-    assert_eq!(walk.field("X-WebAuth-User").as_deref(), Some("bob"));
-    assert_eq!(walk.field("authorization"), None);
-    assert_eq!(walk.passage.user, b"bob");
-    let mut walk = basic(&[BOB], None, AuthEdits::default());
-    assert!(lets_in(&mut walk, &credentials("bob:builder")) && walk.field("authorization").is_some());
-    walk.send(&with(&credentials("bob:wrong")));
-    assert!(walk.passage.user.is_empty(), "a refused user is nobody");
+    assert!(passes(&run.send(&lines)));
+    assert_eq!(run.field("X-WebAuth-User").as_deref(), Some("bob"));
+    assert_eq!(run.field("authorization"), None);
+    assert_eq!(run.state.user, b"bob");
+    let mut run = basic(&[BOB], None, AuthEdits::default());
+    assert!(admits(&mut run, &credentials("bob:builder")) && run.field("authorization").is_some());
+    run.send(&with(&credentials("bob:wrong")));
+    assert!(run.state.user.is_empty(), "a denied request has no user");
 }
 
 #[test]
-fn files_win_over_lists_and_bad_lines_are_named() {
+fn users_file_overrides_list_and_bad_lines_are_named() {
     let file = format!("# users\n\n  {}\r\n{CAROL}\n", BOB.replace("bob", "alice"));
-    let mut walk = basic(&[ALICE], Some(&file), AuthEdits::default());
-    assert!(lets_in(&mut walk, &credentials("alice:builder")) && !lets_in(&mut walk, &credentials("alice:wonder")));
+    let mut run = basic(&[ALICE], Some(&file), AuthEdits::default());
+    assert!(admits(&mut run, &credentials("alice:builder")) && !admits(&mut run, &credentials("alice:wonder")));
     let new = |users: &[&str], file| {
         let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
         BasicAuth::new(&strings(users), file, AuthEdits::default(), memory(), label).map(|step| step.user_names())
@@ -146,19 +149,19 @@ fn files_win_over_lists_and_bad_lines_are_named() {
     assert!(new(&["nocolon"], None).unwrap_err().to_string().contains("entry 1 of users"));
 }
 
-fn digest() -> Walk {
+fn digest() -> ChainRun {
     let state = Arc::new(DigestState::new([9; 12]));
     let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
     let after = AuthEdits { header_field: "X-User".into(), remove_header: false };
     let step = DigestAuth::new(&strings(&[DAVE]), None, after, state, label).unwrap();
-    Walk::new(vec![Middleware::Digest(step)])
+    ChainRun::new(vec![Middleware::Digest(step)])
 }
 
 fn hex(text: String) -> String {
     Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The Authorization value of a client that computes for itself.
+/// The Authorization value of a client with its own implementation of digest.
 fn digest_answer(challenge: &str, password: &str, uri: &str, count: &str) -> String {
     let part = |name: &str| challenge.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
     let (nonce, opaque) = (part("nonce"), part("opaque"));
@@ -171,33 +174,33 @@ fn digest_answer(challenge: &str, password: &str, uri: &str, count: &str) -> Str
 }
 
 #[test]
-fn digest_lets_in_once_per_count() {
-    let mut walk = digest();
-    let (status, fields, body, label) = shown(walk.get("h", "/a/b?c=d"));
+fn digest_accepts_each_nonce_count_once() {
+    let mut run = digest();
+    let (status, fields, body, label) = shown(run.get("h", "/a/b?c=d"));
     assert_eq!((status, body.as_str(), label.as_deref()), (401, "401 Unauthorized\n", Some("Auth for f")));
     let challenge = value(&fields, "www-authenticate").unwrap().to_owned();
     let expected = "Digest realm=\"traefik\", nonce=\"AAECAwQFBgcICQoL\", opaque=\"CQkJCQkJCQkJCQkJ\", algorithm=\"MD5\", qop=\"auth\"";
     assert_eq!(challenge, expected);
     let mut try_it = |password: &str, uri: &str, count: &str| {
         let answer = digest_answer(&challenge, password, uri, count);
-        passes(&walk.send(&format!("GET /a/b?c=d HTTP/1.1\nHost: h\nAuthorization: {answer}")))
+        passes(&run.send(&format!("GET /a/b?c=d HTTP/1.1\nHost: h\nAuthorization: {answer}")))
     };
     assert!(!try_it("wrong", "/a/b?c=d", "00000001"));
     assert!(try_it("digger", "/a/b?c=d", "00000001"), "a wrong answer does not use the count up");
-    // The test's random bytes repeat, so a refused request renews this nonce; a real one does not.
+    // The random bytes of the test repeat, so that a refused request renews this nonce; real random bytes do not.
     assert!(try_it("digger", "/a", "0000000a"), "a prefix of the path");
     assert!(!try_it("digger", "/other", "0000000b"));
-    assert_eq!(walk.chain.middlewares().len(), 1);
+    assert_eq!(run.chain.middlewares().len(), 1);
 }
 
 #[test]
 fn digest_refuses_replays_and_foreign_nonces() {
-    let mut walk = digest();
-    let (_, fields, ..) = shown(walk.get("h", "/"));
+    let mut run = digest();
+    let (_, fields, ..) = shown(run.get("h", "/"));
     let challenge = value(&fields, "www-authenticate").unwrap().to_owned();
     let mut send = |challenge: &str, count: &str| {
         let answer = digest_answer(challenge, "digger", "/", count);
-        passes(&walk.send(&with(&answer)))
+        passes(&run.send(&with(&answer)))
     };
     assert!(send(&challenge, "00000002"));
     assert!(send(&challenge, "00000003"));
@@ -218,22 +221,22 @@ fn digest_keeps_a_bounded_number_of_nonces() {
     assert!(state.nonces() <= NONCES_MAX && state.nonces() > NONCES_MAX / 2);
 }
 
-fn forward(trust: bool) -> Walk {
+fn forward(trust: bool) -> ChainRun {
     let server = AuthServer { https: false, authority: "auth.test:9000".into(), target: "/check/in?x=1".into() };
     let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
     let step = ForwardAuth::new(server, trust, strings(&["X-Auth", "X-Other"]), label);
-    Walk::new(vec![Middleware::Forward(step)])
+    ChainRun::new(vec![Middleware::Forward(step)])
 }
 
 const FORWARDED: &str = "POST /p?q=1 HTTP/1.1\nHost: fwd\nAccept: a\nX-Forwarded-For: 9.9.9.9\nX-Forwarded-Host: evil\n\
     X-Forwarded-Port: 99\nX_Forwarded_Uri: /evil\nX_Real_Ip: evil\nConnection: x-drop\nX-Drop: 1\nTE: trailers\nContent-Length: 4";
 
-fn asked_fields(walk: &mut Walk) -> Vec<(String, String)> {
-    asked(walk.send(FORWARDED)).0.fields.iter().map(|(name, value)| (text(name), text(value))).collect()
+fn asked_fields(run: &mut ChainRun) -> Vec<(String, String)> {
+    asked(run.send(FORWARDED)).0.fields.iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
 #[test]
-fn forward_auth_asks_with_its_own_words() {
+fn forward_auth_request_has_the_specified_form() {
     let owned = |list: &[(&str, &str)]| -> Vec<(String, String)> {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
@@ -260,16 +263,16 @@ fn forward_auth_asks_with_its_own_words() {
 }
 
 #[test]
-fn a_yes_copies_the_named_fields_only() {
-    let mut walk = forward(false);
-    let (_, at) = asked(walk.send("GET / HTTP/1.1\nHost: h\nX-Auth: fake\nX-Other: fake"));
-    assert!(passes(&walk.answer_ask(at, Some(("HTTP/1.1 204 No Content\nX-Auth: me\nSet-Cookie: a=b", "")))));
-    assert_eq!(walk.field("x-auth").as_deref(), Some("me"));
-    assert_eq!((walk.field("x-other"), walk.field("set-cookie")), (None, None));
+fn forward_auth_success_copies_only_named_fields() {
+    let mut run = forward(false);
+    let (_, at) = asked(run.send("GET / HTTP/1.1\nHost: h\nX-Auth: fake\nX-Other: fake"));
+    assert!(passes(&run.answer_auth_request(at, Some(("HTTP/1.1 204 No Content\nX-Auth: me\nSet-Cookie: a=b", "")))));
+    assert_eq!(run.field("x-auth").as_deref(), Some("me"));
+    assert_eq!((run.field("x-other"), run.field("set-cookie")), (None, None));
 }
 
 #[test]
-fn a_no_is_relayed_and_a_failure_is_500() {
+fn forward_auth_denial_is_relayed_and_failure_is_500() {
     for (sent, expected) in [
         ("/login", "http://auth.test:9000/login"),
         ("login?a", "http://auth.test:9000/check/login?a"),
@@ -277,17 +280,17 @@ fn a_no_is_relayed_and_a_failure_is_500() {
         ("//other/x", "http://other/x"),
         ("https://sso/x", "https://sso/x"),
     ] {
-        let mut walk = forward(false);
-        let (_, at) = asked(walk.get("h", "/"));
+        let mut run = forward(false);
+        let (_, at) = asked(run.get("h", "/"));
         let lines = format!(
             "HTTP/1.1 302 Found\nLocation: {sent}\nSet-Cookie: a=b\nConnection: x-hop\nX-Hop: 1\nContent-Length: 2"
         );
-        let (status, fields, body, label) = shown(walk.answer_ask(at, Some((&lines, "no"))));
+        let (status, fields, body, label) = shown(run.answer_auth_request(at, Some((&lines, "no"))));
         assert_eq!((status, body.as_str(), label.as_deref()), (302, "no", Some("Auth for f")));
         assert_eq!(fields, [("Location".to_owned(), expected.to_owned()), ("Set-Cookie".into(), "a=b".into())]);
     }
-    let mut walk = forward(false);
-    let (_, at) = asked(walk.get("h", "/"));
-    let (status, fields, body, _) = shown(walk.answer_ask(at, None));
+    let mut run = forward(false);
+    let (_, at) = asked(run.get("h", "/"));
+    let (status, fields, body, _) = shown(run.answer_auth_request(at, None));
     assert_eq!((status, fields.len(), body.as_str()), (500, 0, ""));
 }

@@ -18,7 +18,7 @@ fn balancer(weights: &[u32], settings: BalancerSettings) -> Balancer {
         weight,
         state: Arc::default(),
     };
-    // Given in the wrong order on purpose.
+    // In the wrong order, to test the sorting.
     let mut servers: Vec<Server> = weights.iter().enumerate().map(server).collect();
     servers.reverse();
     Balancer::new(servers, settings)
@@ -33,7 +33,7 @@ fn turns(balancer: &Balancer, count: usize) -> String {
 }
 
 #[test]
-fn turns_follow_weights_and_names() {
+fn round_robin_follows_weights_and_names() {
     assert_eq!(turns(&balancer(&[1, 3], BalancerSettings::default()), 8), "11011101");
     assert_eq!(turns(&balancer(&[1, 1, 1], BalancerSettings::default()), 6), "012012");
     assert_eq!(turns(&balancer(&[0, 2], BalancerSettings::default()), 4), "1111");
@@ -46,7 +46,7 @@ fn turns_follow_weights_and_names() {
 }
 
 #[test]
-fn workers_share_the_turns() {
+fn workers_share_the_rotation() {
     let shared = Arc::new(balancer(&[1, 3], BalancerSettings::default()));
     let worker = |shared: Arc<Balancer>| {
         std::thread::spawn(move || (0..4000).filter(|_| pick(&shared).unwrap().server.name == "s1").count())
@@ -58,7 +58,7 @@ fn workers_share_the_turns() {
 }
 
 #[test]
-fn servers_that_are_down_are_left_out_and_come_back() {
+fn down_servers_are_skipped_until_they_recover() {
     let balancer = balancer(&[1, 1, 1], BalancerSettings::default());
     assert!(balancer.servers()[1].state.set_up(false) && !balancer.servers()[1].state.set_up(false));
     assert!(!turns(&balancer, 9).contains('1'));
@@ -69,7 +69,7 @@ fn servers_that_are_down_are_left_out_and_come_back() {
 }
 
 #[test]
-fn a_retry_goes_elsewhere_while_there_is_elsewhere() {
+fn retry_prefers_untried_servers() {
     let balancer = balancer(&[1, 1], BalancerSettings::default());
     let mut tried = TriedServers::default();
     for _ in 0..5 {
@@ -84,7 +84,7 @@ fn a_retry_goes_elsewhere_while_there_is_elsewhere() {
 }
 
 #[test]
-fn a_server_that_cannot_be_reached_is_set_aside_and_probed_back_in() {
+fn unreachable_server_is_ejected_and_probed_back_in() {
     let balancer = balancer(&[1, 1, 1], BalancerSettings::default());
     let state = &balancer.servers()[0].state;
     let at = |secs: u64| balancer.pick([].into_iter(), &TriedServers::default(), secs * 1_000_000_000).unwrap().index;
@@ -99,13 +99,13 @@ fn a_server_that_cannot_be_reached_is_set_aside_and_probed_back_in() {
     assert!((0..9).all(|_| at(2 * limits::EJECTION_SECS - 1) != 0), "the probe has not come back yet");
     assert_eq!((0..9).filter(|_| at(2 * limits::EJECTION_SECS) == 0).count(), 1, "the next one");
     state.note_connect_failed(2 * limits::EJECTION_SECS * 1_000_000_000);
-    assert!((0..9).all(|_| at(3 * limits::EJECTION_SECS - 1) != 0), "a failed probe keeps it out");
+    assert!((0..9).all(|_| at(3 * limits::EJECTION_SECS - 1) != 0), "after a failed probe the server stays ejected");
     state.note_connected();
-    assert_eq!((0..9).filter(|_| at(0) == 0).count(), 3, "a connection brings it back");
+    assert_eq!((0..9).filter(|_| at(0) == 0).count(), 3, "after a connection the server is used again");
 }
 
 #[test]
-fn a_doubtful_server_is_better_than_none() {
+fn ejected_server_is_used_if_no_other_is_left() {
     let balancer = balancer(&[1, 1], BalancerSettings::default());
     balancer.servers()[1].state.set_up(false);
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| balancer.servers()[0].state.note_connect_failed(0));
@@ -118,7 +118,7 @@ fn sticky(name: &str) -> Balancer {
 }
 
 #[test]
-fn a_cookie_binds_to_a_server_in_use() {
+fn sticky_cookie_binds_to_an_available_server() {
     let balancer = sticky("_aa88b");
     let fresh = pick(&balancer).unwrap();
     assert_eq!(balancer.set_cookie(&fresh).as_deref(), Some("_aa88b=http://127.0.0.0:80; Path=/"));
@@ -146,7 +146,7 @@ fn a_cookie_binds_to_a_server_in_use() {
 }
 
 #[test]
-fn cookies_are_named_and_dressed() {
+fn sticky_cookie_has_its_name_and_attributes() {
     assert_eq!((cookie_name("", "st"), cookie_name("a b(c)", "x")), ("_aa88b".into(), "a_b_c_".into()));
     assert_eq!(sanitised("é;=,\"\\ok"), "______ok");
     let cookie = StickyCookie { name: "n".into(), secure: true, http_only: true, same_site: "Strict".into() };
@@ -155,7 +155,7 @@ fn cookies_are_named_and_dressed() {
 }
 
 #[test]
-fn drr_shifts_towards_what_works() {
+fn drr_shifts_towards_working_servers() {
     let balancer = balancer(&[1, 1, 1], BalancerSettings { method: BalanceMethod::Drr, ..Default::default() });
     for tick in 0..2000u64 {
         let lease = pick(&balancer).unwrap();
@@ -171,7 +171,7 @@ fn drr_shifts_towards_what_works() {
 }
 
 #[test]
-fn state_is_carried_over_by_url() {
+fn server_state_is_carried_over_by_url() {
     let first = BackendState::carry(None, ["http://a:1", "http://b:1"]);
     first.server("http://a:1").set_up(false);
     let second = BackendState::carry(Some(&first), ["http://a:1", "http://c:1"]);
@@ -181,7 +181,7 @@ fn state_is_carried_over_by_url() {
 }
 
 #[test]
-fn leases_count_requests_under_way() {
+fn leases_count_active_requests() {
     let balancer = balancer(&[1], BalancerSettings::default());
     let state = balancer.servers()[0].state.clone();
     let (one, two) = (pick(&balancer).unwrap(), pick(&balancer).unwrap());
@@ -191,7 +191,7 @@ fn leases_count_requests_under_way() {
 }
 
 #[test]
-fn server_urls_are_read_in_parts() {
+fn server_urls_are_parsed_into_parts() {
     let parts = |text: &str| {
         let url = ServerUrl::parse(text).unwrap();
         (url.scheme, url.host.clone(), url.authority.clone(), url.address.clone(), url.target())
@@ -224,7 +224,7 @@ fn server_urls_are_read_in_parts() {
 }
 
 #[test]
-fn probes_are_built_and_judged() {
+fn health_probes_are_built_and_evaluated() {
     let options =
         HealthOptions { path: "health?a=b", port: 81, scheme: "https", hostname: "my", interval_nanos: Some(-5) };
     let headers = vec![("X-A".to_owned(), "1".to_owned())];

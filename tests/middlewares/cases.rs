@@ -1,26 +1,29 @@
-//! Traefik v1's own unit tables, read at run time where the shared folder exists. Every row is run, or skipped or expected
-//! to differ by name with a reason; a row that is in none of the lists fails.
+//! Traefik v1's own unit tables, read at run time where the shared folder exists. Every row is run, or listed by name and reason as skipped
+//! or different; a row that is in no list fails.
 
-mod rows_of_auth;
-mod rows_of_backends;
-mod rows_of_config;
-mod rows_of_rules;
-mod rows_of_steps;
+mod table_auth;
+mod table_backends;
+mod table_config;
+mod table_rules;
+mod table_middlewares;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Tables that hold no behaviour of the proxy's.
+/// Tables that do not describe behaviour of the proxy.
 const SKIPPED: &[(&str, &str)] = &[
     ("TestRetryListeners", "Go's listener plumbing; retries are counted by the worker"),
     ("TestNewResponseRecorder", "Go's response writer"),
-    ("TestForwardAuthFailResponseHeaders", "fields without their names; auth.rs and tests/steps have the answer whole"),
+    (
+        "TestForwardAuthFailResponseHeaders",
+        "fields without their names; auth.rs and tests/middlewares_live have the answer whole",
+    ),
     ("TestConfigurationErrors", "Go templates are not run (COMPAT.md, docker.filename and file.templates)"),
     ("TestBaseProvider_GetConfiguration", "the text of a Go template, which is not run (COMPAT.md, docker.filename)"),
 ];
 
-/// Rows that we do not answer like Traefik, by test and place in its table.
+/// Rows with a result other than Traefik's, by test and index in its table.
 const EXPECTED_TO_DIFFER: &[(&str, usize, &str)] = &[
     (
         "TestStripPrefix",
@@ -36,7 +39,7 @@ const EXPECTED_TO_DIFFER: &[(&str, usize, &str)] = &[
     ("TestHeaderRewriter_Rewrite", 5, "a peer without a port: Go's text for an address that a socket cannot have"),
 ];
 
-type Outcome = Result<(), String>;
+type CaseResult = Result<(), String>;
 
 #[test]
 fn unit_tables_of_traefik() {
@@ -70,61 +73,61 @@ fn unit_tables_of_traefik() {
     assert_eq!(ran + differed + skipped, rows.len());
 }
 
-fn run(test: &str, case: &Value) -> Outcome {
+fn run(test: &str, case: &Value) -> CaseResult {
     match test {
-        "TestIntegrationShouldNotCompress" => rows_of_steps::compress(true),
-        "TestIntegrationShouldCompress" => rows_of_steps::compress(false),
-        "TestNewIPWhiteLister" => rows_of_steps::white_list_builds(case, "expectedError"),
-        "TestBuildIPWhiteLister" => rows_of_steps::white_list_builds(case, "errMessage"),
-        "TestIPWhiteLister_ServeHTTP" => rows_of_steps::white_list(case),
-        "TestSSLForceHost" => rows_of_steps::ssl_host(case),
+        "TestIntegrationShouldNotCompress" => table_middlewares::compress(true),
+        "TestIntegrationShouldCompress" => table_middlewares::compress(false),
+        "TestNewIPWhiteLister" => table_middlewares::white_list_builds(case, "expectedError"),
+        "TestBuildIPWhiteLister" => table_middlewares::white_list_builds(case, "errMessage"),
+        "TestIPWhiteLister_ServeHTTP" => table_middlewares::white_list(case),
+        "TestSSLForceHost" => table_middlewares::ssl_host(case),
         "TestSanitize" | "TestTlsClientHeadersWithPEM" | "TestTlsClientHeadersWithCertInfos" => {
-            rows_of_steps::client_cert(case)
+            table_middlewares::client_cert(case)
         }
-        "TestNewEntryPointHandler" if flag(&case["errorExpected"]) => rows_of_config::bad_address(case),
-        "TestNewEntryPointHandler" => rows_of_steps::entry_point_redirect(case),
-        "TestNewRegexHandler" => rows_of_steps::regex_redirect(case),
-        "TestBuildRedirectHandler" => rows_of_steps::built_redirect(case),
-        "TestHandler" | "TestHandlerOldWay" | "TestHandlerOldWayIntegration" => rows_of_steps::error_page(case),
-        "TestNewHTTPCodeRanges" => rows_of_steps::status_ranges(case),
-        "TestHTTPCodeRanges_Contains" => rows_of_steps::status_contained(case),
-        "TestAuthUsersFromFile" => rows_of_auth::users_file(case),
-        "TestForwardAuthRemoveHopByHopHeaders" => rows_of_auth::hop_by_hop(case),
-        "Test_writeHeader" => rows_of_auth::forwarded_fields(case),
-        "TestRetry" => rows_of_backends::retry(case, "amountFaultyEndpoints", "wantRetryAttempts"),
-        "TestRetryWebsocket" => rows_of_backends::retry(case, "amountFaultyEndpoints", "expectedRetryAttempts"),
-        "TestEmptyBackendHandler" => rows_of_backends::empty(case["amountServer"].as_u64(), &case["wantStatusCode"]),
-        "TestServerResponseEmptyBackend" => rows_of_backends::response(case),
-        "TestSetBackendsConfiguration" => rows_of_backends::health_sequence(case),
-        "TestNewRequest" | "TestAddHeadersAndHost" => rows_of_backends::probe(case),
-        "TestServerBuildHealthCheckOptions" => rows_of_backends::health_options(case),
-        "TestConfigureBackends" => rows_of_backends::method(case),
-        "TestGetName" | "Test_sanitizeName" => rows_of_backends::cookie_name(case),
+        "TestNewEntryPointHandler" if flag(&case["errorExpected"]) => table_config::bad_address(case),
+        "TestNewEntryPointHandler" => table_middlewares::entry_point_redirect(case),
+        "TestNewRegexHandler" => table_middlewares::regex_redirect(case),
+        "TestBuildRedirectHandler" => table_middlewares::built_redirect(case),
+        "TestHandler" | "TestHandlerOldWay" | "TestHandlerOldWayIntegration" => table_middlewares::error_page(case),
+        "TestNewHTTPCodeRanges" => table_middlewares::status_ranges(case),
+        "TestHTTPCodeRanges_Contains" => table_middlewares::status_contained(case),
+        "TestAuthUsersFromFile" => table_auth::users_file(case),
+        "TestForwardAuthRemoveHopByHopHeaders" => table_auth::hop_by_hop(case),
+        "Test_writeHeader" => table_auth::forwarded_fields(case),
+        "TestRetry" => table_backends::retry(case, "amountFaultyEndpoints", "wantRetryAttempts"),
+        "TestRetryWebsocket" => table_backends::retry(case, "amountFaultyEndpoints", "expectedRetryAttempts"),
+        "TestEmptyBackendHandler" => table_backends::empty(case["amountServer"].as_u64(), &case["wantStatusCode"]),
+        "TestServerResponseEmptyBackend" => table_backends::response(case),
+        "TestSetBackendsConfiguration" => table_backends::health_sequence(case),
+        "TestNewRequest" | "TestAddHeadersAndHost" => table_backends::probe(case),
+        "TestServerBuildHealthCheckOptions" => table_backends::health_options(case),
+        "TestConfigureBackends" => table_backends::method(case),
+        "TestGetName" | "Test_sanitizeName" => table_backends::cookie_name(case),
         _ => run_others(test, case),
     }
 }
 
-/// Tables about rules and about what a configuration becomes.
-fn run_others(test: &str, case: &Value) -> Outcome {
+/// Tables about rules and about compiled configurations.
+fn run_others(test: &str, case: &Value) -> CaseResult {
     match test {
-        "TestAddPrefix" => rows_of_rules::add_prefix(case),
-        "TestReplacePath" => rows_of_rules::replace_path(case),
-        "TestReplacePathRegex" => rows_of_rules::replace_path_regex(case),
-        "TestStripPrefix" => rows_of_rules::strip_prefix(case),
-        "TestStripPrefixRegex" => rows_of_rules::strip_prefix_regex(case),
-        "TestRequestHost" | "TestRequestHostParseHost" => rows_of_rules::host(case),
-        "TestGetSans" => rows_of_steps::alternative_names(&case["cert"], &texts(&case["expected"])),
-        "TestNewTLSClientHeadersFromStruct" => rows_of_config::client_cert_options(case),
-        "TestHeaderRewriter_Rewrite" => rows_of_config::forwarded_fields(case),
-        "TestServerLoadConfigHealthCheckOptions" => rows_of_config::health_check(case),
-        "TestServerLoadConfigEmptyBasicAuth" => rows_of_config::empty_basic_auth(),
-        "TestServerEntryPointWhitelistConfig" => rows_of_config::entry_point_white_list(case),
-        "TestPrepareServerTimeouts" => rows_of_config::server_timeouts(case),
-        "TestMatchingConstraints" => rows_of_config::constraints(case),
-        "TestNormalize" => rows_of_config::normalised(case),
+        "TestAddPrefix" => table_rules::add_prefix(case),
+        "TestReplacePath" => table_rules::replace_path(case),
+        "TestReplacePathRegex" => table_rules::replace_path_regex(case),
+        "TestStripPrefix" => table_rules::strip_prefix(case),
+        "TestStripPrefixRegex" => table_rules::strip_prefix_regex(case),
+        "TestRequestHost" | "TestRequestHostParseHost" => table_rules::host(case),
+        "TestGetSans" => table_middlewares::alternative_names(&case["cert"], &texts(&case["expected"])),
+        "TestNewTLSClientHeadersFromStruct" => table_config::client_cert_options(case),
+        "TestHeaderRewriter_Rewrite" => table_config::forwarded_fields(case),
+        "TestServerLoadConfigHealthCheckOptions" => table_config::health_check(case),
+        "TestServerLoadConfigEmptyBasicAuth" => table_config::empty_basic_auth(),
+        "TestServerEntryPointWhitelistConfig" => table_config::entry_point_white_list(case),
+        "TestPrepareServerTimeouts" => table_config::server_timeouts(case),
+        "TestMatchingConstraints" => table_config::constraints(case),
+        "TestNormalize" => table_config::normalised(case),
         "TestDomain_ToStrArray" => {
             let domain = &case["domain"];
-            rows_of_config::domain(string(&domain["main"]), texts(&domain["sANs"]), &case["expected"])
+            table_config::domain(string(&domain["main"]), texts(&domain["sANs"]), &case["expected"])
         }
         "TestDomain_Set" => {
             let names = texts(&case["rawDomains"]);
@@ -132,14 +135,14 @@ fn run_others(test: &str, case: &Value) -> Outcome {
                 names.split_first().map(|(main, sans)| (main.as_str(), sans.to_vec())).unwrap_or_default();
             let expected = &case["expected"];
             let all = [texts(&serde_json::json!([expected["main"]])), texts(&expected["sANs"])].concat();
-            rows_of_config::domain(main, sans, &serde_json::json!(all))
+            table_config::domain(main, sans, &serde_json::json!(all))
         }
-        "TestMatchDomain" => rows_of_config::certificate_name(case),
-        _ => Err("a table that nobody runs and nobody skips".into()),
+        "TestMatchDomain" => table_config::certificate_name(case),
+        _ => Err("a table that is neither run nor skipped".into()),
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Outcome {
+fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> CaseResult {
     if got == expected { Ok(()) } else { Err(format!("got {got:?}, expected {expected:?}")) }
 }
 

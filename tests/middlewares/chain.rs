@@ -1,4 +1,4 @@
-//! The fixed order, and the walk in and out (docs/reference/middlewares.md#order).
+//! The fixed order, and the request and response paths (docs/reference/middlewares.md#order).
 
 use std::sync::Arc;
 
@@ -31,35 +31,35 @@ fn stopped_by(progress: ChainProgress) -> (u16, usize) {
 }
 
 #[test]
-fn steps_come_in_the_fixed_order() {
+fn middlewares_run_in_the_fixed_order() {
     let pages = || ErrorPages::new(vec![ErrorPage::new(&strings(&["403"]), "e", "/").unwrap()]);
-    let mut walk = Walk::new(vec![
+    let mut run = ChainRun::new(vec![
         Middleware::Basic(basic()),
         Middleware::Redirect(redirect()),
         Middleware::WhiteList(white_list()),
         Middleware::ErrorPages(pages()),
     ]);
-    assert_eq!(stopped_by(walk.get("h", "/")), (403, 1), "a frontend's white list comes first");
-    walk.peer = "10.0.0.1".parse().unwrap();
-    assert_eq!(stopped_by(walk.get("h", "/")), (302, 2));
-    let mut walk = Walk::new(vec![Middleware::EntryWhiteList(white_list()), Middleware::Basic(basic())]);
-    assert_eq!(stopped_by(walk.get("h", "/")), (401, 0), "an entry point's comes last");
+    assert_eq!(stopped_by(run.get("h", "/")), (403, 1), "a frontend's white list comes first");
+    run.peer = "10.0.0.1".parse().unwrap();
+    assert_eq!(stopped_by(run.get("h", "/")), (302, 2));
+    let mut run = ChainRun::new(vec![Middleware::EntryWhiteList(white_list()), Middleware::Basic(basic())]);
+    assert_eq!(stopped_by(run.get("h", "/")), (401, 0), "an entry point's comes last");
 }
 
 #[test]
-fn only_outer_steps_see_a_local_answer() {
+fn only_outer_middlewares_see_a_local_reply() {
     let page = |status: &str| ErrorPages::new(vec![ErrorPage::new(&strings(&[status]), "e", "/{status}").unwrap()]);
-    let mut walk = Walk::new(vec![Middleware::WhiteList(white_list()), Middleware::ErrorPages(page("403"))]);
-    let ChainProgress::Reply { mut reply, at, .. } = walk.get("h", "/") else { panic!("refused") };
-    assert_eq!(walk.respond_local(&mut reply).map(|page| page.status), Some(403));
+    let mut run = ChainRun::new(vec![Middleware::WhiteList(white_list()), Middleware::ErrorPages(page("403"))]);
+    let ChainProgress::Reply { mut reply, at, .. } = run.get("h", "/") else { panic!("refused") };
+    assert_eq!(run.respond_local(&mut reply).map(|page| page.status), Some(403));
     assert_eq!(at, 1);
-    assert_eq!(walk.respond("HTTP/1.1 200 OK\nContent-Length: 0").1, None);
+    assert_eq!(run.respond("HTTP/1.1 200 OK\nContent-Length: 0").1, None);
 }
 
 #[test]
-fn results_nobody_asked_for_open_no_door() {
-    let mut walk = Walk::new(vec![Middleware::WhiteList(white_list())]);
-    walk.get("h", "/");
-    assert_eq!(stopped_by(walk.answer_ask(0, None)).0, 500);
-    assert_eq!(stopped_by(walk.answer_ask(7, None)).0, 500);
+fn unsolicited_results_do_not_admit_a_request() {
+    let mut run = ChainRun::new(vec![Middleware::WhiteList(white_list())]);
+    run.get("h", "/");
+    assert_eq!(stopped_by(run.answer_auth_request(0, None)).0, 500);
+    assert_eq!(stopped_by(run.answer_auth_request(7, None)).0, 500);
 }

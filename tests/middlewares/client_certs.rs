@@ -1,4 +1,4 @@
-//! Client certificates in fields (docs/reference/middlewares.md#client-certificate).
+//! Client certificates in header fields (docs/reference/middlewares.md#client-certificate).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,7 +38,7 @@ fn certificate() -> Vec<u8> {
 }
 
 #[test]
-fn infos_name_what_is_wanted() {
+fn infos_list_the_selected_fields() {
     let der = certificate();
     let infos = CertInfos { not_after: true, not_before: true, sans: true, subject: Some(ALL), issuer: None };
     let step = ClientCert { pem: true, infos: Some(infos) };
@@ -51,15 +51,15 @@ fn infos_name_what_is_wanted() {
 }
 
 #[test]
-fn what_the_client_claims_is_removed() {
+fn client_certificate_headers_of_the_client_are_removed() {
     let lines = "GET / HTTP/1.1\nHost: h\nX-Forwarded-Tls-Client-Cert: fake\nX-Forwarded-Tls-Client-Cert-Infos: fake";
-    let mut walk = Walk::new(vec![Middleware::ClientCert(ClientCert { pem: true, infos: None })]);
-    assert!(passes(&walk.send(lines)));
-    assert_eq!(walk.field("x-forwarded-tls-client-cert"), None);
-    walk.certs = vec![certificate()];
-    assert!(passes(&walk.send(lines)));
-    assert!(walk.field("x-forwarded-tls-client-cert").unwrap().starts_with("MII"));
-    assert_eq!(walk.field("x-forwarded-tls-client-cert-infos"), None);
-    walk.certs = vec![b"no certificate".to_vec()];
-    assert!(passes(&walk.send(lines)));
+    let mut run = ChainRun::new(vec![Middleware::ClientCert(ClientCert { pem: true, infos: None })]);
+    assert!(passes(&run.send(lines)));
+    assert_eq!(run.field("x-forwarded-tls-client-cert"), None);
+    run.certs = vec![certificate()];
+    assert!(passes(&run.send(lines)));
+    assert!(run.field("x-forwarded-tls-client-cert").unwrap().starts_with("MII"));
+    assert_eq!(run.field("x-forwarded-tls-client-cert-infos"), None);
+    run.certs = vec![b"no certificate".to_vec()];
+    assert!(passes(&run.send(lines)));
 }

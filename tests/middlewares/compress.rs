@@ -11,21 +11,21 @@ use crate::support::*;
 const LONG: &str = "Content-Length: 512";
 
 fn plan(request: &str, response: &str) -> (Vec<(String, String)>, CompressionPlan) {
-    let mut walk = Walk::new(vec![Middleware::Compress]);
-    assert!(passes(&walk.send(&format!("{request} / HTTP/1.1\nHost: h").replace("GET,", "GET"))));
-    let (fields, _) = walk.respond(response);
-    (fields, walk.passage.body)
+    let mut run = ChainRun::new(vec![Middleware::Compress]);
+    assert!(passes(&run.send(&format!("{request} / HTTP/1.1\nHost: h").replace("GET,", "GET"))));
+    let (fields, _) = run.respond(response);
+    (fields, run.state.body)
 }
 
 fn plan_with(fields: &str, response: &str) -> (Vec<(String, String)>, CompressionPlan) {
-    let mut walk = Walk::new(vec![Middleware::Compress]);
-    assert!(passes(&walk.send(&format!("GET / HTTP/1.1\nHost: h\n{fields}"))));
-    let (fields, _) = walk.respond(response);
-    (fields, walk.passage.body)
+    let mut run = ChainRun::new(vec![Middleware::Compress]);
+    assert!(passes(&run.send(&format!("GET / HTTP/1.1\nHost: h\n{fields}"))));
+    let (fields, _) = run.respond(response);
+    (fields, run.state.body)
 }
 
 #[test]
-fn long_answers_to_willing_clients_are_compressed() {
+fn long_responses_are_compressed_if_the_client_accepts() {
     let (fields, body) =
         plan_with("Accept-Encoding: br, GZIP;q=0.5", &format!("HTTP/1.1 200 OK\nContent-Type: image/png\n{LONG}"));
     assert_eq!(body, CompressionPlan::Gzip);
@@ -34,7 +34,7 @@ fn long_answers_to_willing_clients_are_compressed() {
 }
 
 #[test]
-fn others_pass_untouched_but_vary() {
+fn other_responses_only_get_vary() {
     let gzip = "Accept-Encoding: gzip";
     for (request, response) in [
         ("Accept: x", LONG),
@@ -55,7 +55,7 @@ fn others_pass_untouched_but_vary() {
 }
 
 #[test]
-fn unknown_lengths_wait_and_events_do_not() {
+fn unknown_length_waits_for_data_and_events_do_not() {
     let gzip = "Accept-Encoding: gzip";
     assert_eq!(plan_with(gzip, "HTTP/1.1 200 OK\nTransfer-Encoding: chunked").1, CompressionPlan::GzipIfLong);
     let (fields, body) =
@@ -64,17 +64,17 @@ fn unknown_lengths_wait_and_events_do_not() {
 }
 
 #[test]
-fn a_later_answer_of_the_same_walk_decides_anew() {
-    let mut walk = Walk::new(vec![Middleware::Compress]);
-    walk.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
-    walk.respond(&format!("HTTP/1.1 200 OK\n{LONG}"));
-    assert_eq!(walk.passage.body, CompressionPlan::Gzip);
-    walk.respond_local(&mut Reply::text(502, "Bad Gateway"));
-    assert_eq!(walk.passage.body, CompressionPlan::Plain);
+fn later_response_of_the_same_request_decides_again() {
+    let mut run = ChainRun::new(vec![Middleware::Compress]);
+    run.send("GET / HTTP/1.1\nHost: h\nAccept-Encoding: gzip");
+    run.respond(&format!("HTTP/1.1 200 OK\n{LONG}"));
+    assert_eq!(run.state.body, CompressionPlan::Gzip);
+    run.respond_local(&mut Reply::text(502, "Bad Gateway"));
+    assert_eq!(run.state.body, CompressionPlan::Plain);
 }
 
 #[test]
-fn the_machine_makes_readable_gzip_and_flushes() {
+fn compressor_writes_valid_gzip_and_flushes() {
     let text: Vec<u8> = (0..100_000u32).flat_map(|n| n.to_le_bytes()).collect();
     let (mut gzip, mut out) = (Gzip::default(), Vec::new());
     text.chunks(777).for_each(|piece| gzip.push(piece, &mut out).unwrap());
@@ -92,7 +92,7 @@ fn the_machine_makes_readable_gzip_and_flushes() {
 }
 
 #[test]
-fn a_request_made_of_nothing_is_harmless() {
+fn empty_request_is_harmless() {
     let (head, mut edits) = (RequestHead::default(), Edits::default());
     let request = Request { head: &head, bytes: b"", edits: &mut edits };
     assert_eq!((request.method(), request.host(), request.first(b"x")), (&b""[..], &b""[..], None));

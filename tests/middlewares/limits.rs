@@ -1,4 +1,5 @@
-//! Rate limits, connection limits, breakers, buffering and retries (docs/reference/middlewares.md#rate-limit, docs/reference/backends.md#retry).
+//! Rate limits, connection limits, breakers, buffering and retries (docs/reference/middlewares.md#rate-limit,
+//! docs/reference/backends.md#retry).
 
 use std::sync::Arc;
 
@@ -17,30 +18,30 @@ use crate::support::*;
 
 const SECOND: u64 = 1_000_000_000;
 
-fn rate_limit(source: &str, period_secs: i64, average: i64, burst: i64) -> Walk {
+fn rate_limit(source: &str, period_secs: i64, average: i64, burst: i64) -> ChainRun {
     let rate = Rate::new(period_secs * SECOND as i64, average, burst).unwrap();
     let state = Arc::new(RateState::new(&[rate]).unwrap());
     let step = RateLimit::new(SourceExtractor::parse(source).unwrap(), state, ChainScope::Frontend("f"));
-    Walk::new(vec![Middleware::RateLimit(step)])
+    ChainRun::new(vec![Middleware::RateLimit(step)])
 }
 
 #[test]
-fn the_rate_limit_says_when_to_come_back() {
-    let mut walk = rate_limit("client.ip", 10, 2, 2);
-    assert!(passes(&walk.get("h", "/")) && passes(&walk.get("h", "/")));
-    let (status, fields, body, label) = shown(walk.get("h", "/"));
+fn rate_limit_sets_retry_after() {
+    let mut run = rate_limit("client.ip", 10, 2, 2);
+    assert!(passes(&run.get("h", "/")) && passes(&run.get("h", "/")));
+    let (status, fields, body, label) = shown(run.get("h", "/"));
     assert_eq!((status, body.as_str()), (429, "max rate reached: retry-in 5s"));
     assert_eq!((value(&fields, "retry-after"), value(&fields, "x-retry-in")), (Some("5"), Some("5s")));
     assert_eq!(label.as_deref(), Some("rate limit for f"));
-    walk.now_nanos = 5 * SECOND;
-    assert!(passes(&walk.get("h", "/")));
-    assert!(!passes(&walk.get("h", "/")));
-    walk.peer = "192.0.2.8".parse().unwrap();
-    assert!(passes(&walk.get("h", "/")), "another client");
+    run.now_nanos = 5 * SECOND;
+    assert!(passes(&run.get("h", "/")));
+    assert!(!passes(&run.get("h", "/")));
+    run.peer = "192.0.2.8".parse().unwrap();
+    assert!(passes(&run.get("h", "/")), "another client");
 }
 
 #[test]
-fn sources_are_addresses_hosts_or_fields() {
+fn source_is_address_host_or_header() {
     let mut v6 = rate_limit("client.ip", 10, 1, 1);
     for (peer, expected) in [("2001:db8::1", true), ("2001:db8::1", false), ("2001:db8::2", true), ("192.0.2.1", true)]
     {
@@ -58,11 +59,11 @@ fn sources_are_addresses_hosts_or_fields() {
 }
 
 #[test]
-fn connections_are_leased_and_given_back() {
+fn max_conn_permits_are_released() {
     let state = Arc::new(ConnState::default());
     let limited = |amount| {
         let step = MaxConn::new(amount, SourceExtractor::Host, state.clone(), ChainScope::Frontend("f"));
-        Walk::new(vec![Middleware::MaxConn(step)])
+        ChainRun::new(vec![Middleware::MaxConn(step)])
     };
     let (mut first, mut second) = (limited(1), limited(1));
     assert!(passes(&first.get("h", "/")));
@@ -71,8 +72,8 @@ fn connections_are_leased_and_given_back() {
     assert_eq!((status, body.as_str()), (429, "max connections reached: 1"));
     assert_eq!(label.as_deref(), Some("connection limit for f"));
     assert!(passes(&second.get("other", "/")));
-    first.passage.clear();
-    second.passage.begin_attempt(0);
+    first.state.clear();
+    second.state.begin_attempt(0);
     assert_eq!(state.active(), 0);
     assert!(passes(&second.get("h", "/")));
     assert_eq!(shown(limited(-1).get("x", "/")).2, "max connections reached: -1");
@@ -80,38 +81,38 @@ fn connections_are_leased_and_given_back() {
     assert_eq!(state.active(), 0);
 }
 
-fn breaker(expression: &str) -> (Walk, Arc<BreakerState>) {
+fn breaker(expression: &str) -> (ChainRun, Arc<BreakerState>) {
     let state = Arc::new(BreakerState::new(expression).unwrap());
-    (Walk::new(vec![Middleware::Breaker(Breaker::new(state.clone()))]), state)
+    (ChainRun::new(vec![Middleware::Breaker(Breaker::new(state.clone()))]), state)
 }
 
 #[test]
-fn one_failure_trips_and_recovery_admits_a_growing_share() {
-    let (mut walk, state) = breaker("ResponseCodeRatio(500, 600, 0, 600) > 0.5");
-    assert!(passes(&walk.get("h", "/")));
-    walk.respond("HTTP/1.1 500 Oops\nContent-Length: 0");
+fn breaker_recovery_admits_a_growing_share() {
+    let (mut run, state) = breaker("ResponseCodeRatio(500, 600, 0, 600) > 0.5");
+    assert!(passes(&run.get("h", "/")));
+    run.respond("HTTP/1.1 500 Oops\nContent-Length: 0");
     assert_eq!(state.phase(), BreakerPhase::Tripped { until_nanos: 10 * SECOND });
-    let (status, _, body, label) = shown(walk.get("h", "/"));
+    let (status, _, body, label) = shown(run.get("h", "/"));
     assert_eq!((status, body.as_str(), label), (503, "Service Unavailable", None));
-    // Twenty requests a second through the recovery: none at first, then more and more, half of them at the end.
+    // Twenty requests a second during recovery: the admitted share grows from none to a half.
     let mut admitted = [0; 10];
     for tick in 0..200 {
-        walk.now_nanos = 10 * SECOND + tick * SECOND / 20;
-        if passes(&walk.get("h", "/")) {
+        run.now_nanos = 10 * SECOND + tick * SECOND / 20;
+        if passes(&run.get("h", "/")) {
             admitted[tick as usize / 20] += 1;
-            walk.respond("HTTP/1.1 200 OK\nContent-Length: 0");
+            run.respond("HTTP/1.1 200 OK\nContent-Length: 0");
         }
     }
     assert!(admitted[0] <= 1 && admitted.is_sorted_by(|a, b| *a <= *b + 2), "{admitted:?}");
     let total: i32 = admitted.iter().sum();
     assert!((80..=100).contains(&total), "{admitted:?}");
-    walk.now_nanos = 21 * SECOND;
-    assert!(passes(&walk.get("h", "/")));
+    run.now_nanos = 21 * SECOND;
+    assert!(passes(&run.get("h", "/")));
     assert_eq!(state.phase(), BreakerPhase::Standby);
 }
 
 #[test]
-fn a_failure_during_recovery_trips_again() {
+fn breaker_trips_again_on_failure_during_recovery() {
     let state = BreakerState::new("NetworkErrorRatio() >= 0.5").unwrap();
     state.record(502, 0, 0);
     assert!(!state.admits(9 * SECOND));
@@ -123,20 +124,20 @@ fn a_failure_during_recovery_trips_again() {
 }
 
 #[test]
-fn gateway_errors_and_local_answers_count() {
-    let (mut walk, state) = breaker("NetworkErrorRatio() > 0.5");
-    assert!(passes(&walk.get("h", "/")));
-    walk.respond_local(&mut Reply::text(429, "x"));
+fn breaker_counts_gateway_errors_and_local_replies() {
+    let (mut run, state) = breaker("NetworkErrorRatio() > 0.5");
+    assert!(passes(&run.get("h", "/")));
+    run.respond_local(&mut Reply::text(429, "x"));
     assert_eq!(state.phase(), BreakerPhase::Standby);
     for _ in 0..2 {
-        walk.now_nanos += SECOND;
-        walk.respond_gateway(&mut Reply::text(502, "Bad Gateway"));
+        run.now_nanos += SECOND;
+        run.respond_gateway(&mut Reply::text(502, "Bad Gateway"));
     }
     assert!(matches!(state.phase(), BreakerPhase::Tripped { .. }));
 }
 
 #[test]
-fn checks_are_a_tenth_of_a_second_apart() {
+fn breaker_evaluates_every_tenth_of_a_second() {
     let state = BreakerState::new("NetworkErrorRatio() > 0.5").unwrap();
     state.record(200, 0, 0);
     (1..5).for_each(|n| state.record(502, 0, n));
@@ -146,7 +147,7 @@ fn checks_are_a_tenth_of_a_second_apart() {
 }
 
 #[test]
-fn latency_trips_and_old_failures_are_forgotten() {
+fn breaker_trips_on_latency_and_forgets_old_failures() {
     let state = BreakerState::new("LatencyAtQuantileMS(50.0) > 100 && NetworkErrorRatio() < 0.5").unwrap();
     state.record(200, 90_000_000, 0);
     assert_eq!(state.phase(), BreakerPhase::Standby);
@@ -160,7 +161,7 @@ fn latency_trips_and_old_failures_are_forgotten() {
 }
 
 #[test]
-fn expressions_are_read_strictly() {
+fn breaker_expressions_are_parsed_strictly() {
     for right in [
         "NetworkErrorRatio() > 0.5",
         "( LatencyAtQuantileMS(50.0) > 50 || NetworkErrorRatio()>=1.0 ) && ResponseCodeRatio(500,600,0,600) != 0.3",
@@ -189,7 +190,7 @@ fn expressions_are_read_strictly() {
 }
 
 #[test]
-fn buffering_refuses_and_repeats() {
+fn buffering_refuses_large_bodies_and_repeats() {
     let sizes = BufferingSizes { max_request: 10, max_response: -1, ..Default::default() };
     let retry = "(IsNetworkError() || ResponseCode() == 500) && Attempts() < 3 && RequestMethod() != \"POST\"";
     let step = Buffering::new(sizes, retry).unwrap();
@@ -200,18 +201,18 @@ fn buffering_refuses_and_repeats() {
     assert!(!again(1, "POST", 502));
     let endless = Buffering::new(sizes, "ResponseCode() != 200").unwrap();
     assert!(endless.again(EXTRA_ROUNDS_MAX, b"GET", 500) && !endless.again(EXTRA_ROUNDS_MAX + 1, b"GET", 500));
-    let mut walk = Walk::new(vec![Middleware::Buffering(step)]);
-    assert!(passes(&walk.send("POST / HTTP/1.1\nHost: h\nContent-Length: 10")));
-    let (status, _, body, _) = shown(walk.send("POST / HTTP/1.1\nHost: h\nContent-Length: 11"));
+    let mut run = ChainRun::new(vec![Middleware::Buffering(step)]);
+    assert!(passes(&run.send("POST / HTTP/1.1\nHost: h\nContent-Length: 10")));
+    let (status, _, body, _) = shown(run.send("POST / HTTP/1.1\nHost: h\nContent-Length: 11"));
     assert_eq!((status, body.as_str()), (413, "Request Entity Too Large"));
-    assert!(passes(&walk.send("POST / HTTP/1.1\nHost: h\nTransfer-Encoding: chunked")));
+    assert!(passes(&run.send("POST / HTTP/1.1\nHost: h\nTransfer-Encoding: chunked")));
     for wrong in ["IsNetworkError() == 1", "Attempts() < 1.0", "RequestMethod() == GET", "Foo()", "Attempts(1) < 2"] {
         assert!(Buffering::new(sizes, wrong).is_err(), "{wrong}");
     }
 }
 
 #[test]
-fn only_unsent_requests_are_tried_again() {
+fn only_unsent_requests_are_retried() {
     let retry = RetryPolicy::new(3, 9);
     assert!(
         retry.again(1, AttemptEnd::NotSent)

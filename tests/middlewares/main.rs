@@ -1,4 +1,4 @@
-//! The middleware and backend rooms from outside: the exact answers of the contract, and Traefik v1's own unit tables.
+//! The modules `middleware` and `backend` from outside: exact responses, and Traefik v1's own unit tables.
 
 mod answers;
 mod auth;

@@ -1,4 +1,4 @@
-//! One request's walk through steps, without sockets and with a clock that stands where the test puts it.
+//! Runs one request through middlewares, without sockets and with a clock that the test sets.
 
 use std::net::IpAddr;
 
@@ -11,16 +11,16 @@ use ringway::middleware::{
     AuthRequest, Chain, ChainProgress, ChainState, Middleware, Now, Request, RequestInfo, Response,
 };
 
-pub struct Walk {
+pub struct ChainRun {
     pub chain: Chain,
-    pub passage: ChainState,
+    pub state: ChainState,
     pub edits: Edits,
     pub peer: IpAddr,
     pub secure: bool,
     pub trusted: bool,
     pub proxies: Vec<IpNet>,
     pub now_nanos: u64,
-    /// What the path modifiers made of the target, if any ran.
+    /// The target after the path modifiers, if any ran.
     pub target: Option<Vec<u8>>,
     pub path_replaced: bool,
     pub added_prefix: Vec<u8>,
@@ -29,16 +29,16 @@ pub struct Walk {
     head: RequestHead,
 }
 
-/// "Random" bytes that count up, so that tests know them.
+/// "Random" bytes that count up, so that tests can predict them.
 pub fn counting(bytes: &mut [u8]) {
     bytes.iter_mut().zip(0u8..).for_each(|(byte, n)| *byte = n);
 }
 
-impl Walk {
+impl ChainRun {
     pub fn new(steps: Vec<Middleware>) -> Self {
-        Walk {
+        ChainRun {
             chain: Chain::new(steps),
-            passage: ChainState::default(),
+            state: ChainState::default(),
             edits: Edits::default(),
             peer: "192.0.2.7".parse().unwrap(),
             secure: false,
@@ -54,38 +54,38 @@ impl Walk {
         }
     }
 
-    /// Sends a head through the chain; lines are given without the last empty one.
+    /// Sends a head through the chain; its lines are given without the last empty one.
     pub fn send(&mut self, lines: &str) -> ChainProgress {
         self.bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
         let progress = request_head::parse_request(&self.bytes, &progress::HeadLimits::default(), &mut self.head);
         assert_eq!(progress.ok(), Some(progress::ParseProgress::Complete), "{lines}");
         self.edits.clear();
-        self.passage.clear();
-        self.step(|chain, request, facts, passage| chain.on_request(0, request, facts, passage))
+        self.state.clear();
+        self.step(|chain, request, info, state| chain.on_request(0, request, info, state))
     }
 
     pub fn get(&mut self, host: &str, target: &str) -> ChainProgress {
         self.send(&format!("GET {target} HTTP/1.1\nHost: {host}"))
     }
 
-    /// Runs a slow comparison where it stands and goes on.
-    pub fn settle(&mut self, progress: ChainProgress) -> ChainProgress {
+    /// Runs a slow password comparison synchronously and continues.
+    pub fn finish_verify(&mut self, progress: ChainProgress) -> ChainProgress {
         let ChainProgress::Verify { verify, at } = progress else { return progress };
         let matches = verify.run();
-        self.step(|chain, request, facts, passage| chain.on_verified(at, matches, request, facts, passage))
+        self.step(|chain, request, info, state| chain.on_verified(at, matches, request, info, state))
     }
 
-    /// Hands an answer to the step that asked; `None` for a failed call.
-    pub fn answer_ask(&mut self, at: usize, answer: Option<(&str, &str)>) -> ChainProgress {
+    /// Passes a response to the middleware that requested it; `None` for a failed call.
+    pub fn answer_auth_request(&mut self, at: usize, answer: Option<(&str, &str)>) -> ChainProgress {
         let Some((lines, body)) = answer else {
-            return self.step(|chain, request, facts, passage| chain.on_answer(at, None, request, facts, passage));
+            return self.step(|chain, request, info, state| chain.on_answer(at, None, request, info, state));
         };
         let (head, bytes) = response(lines);
         let answer = ringway::middleware::AuthResponse { head: &head, bytes: &bytes, body: body.as_bytes() };
-        self.step(|chain, request, facts, passage| chain.on_answer(at, Some(answer), request, facts, passage))
+        self.step(|chain, request, info, state| chain.on_answer(at, Some(answer), request, info, state))
     }
 
-    /// Sends a backend's response back out; gives its fields as they end up, and an error page to fetch.
+    /// Runs the response path for a backend's response; returns the final fields, and an error page to fetch.
     pub fn respond(&mut self, lines: &str) -> (Vec<(String, String)>, Option<ErrorPageRequest>) {
         let (head, bytes) = response(lines);
         let mut edits = Edits::default();
@@ -123,14 +123,14 @@ impl Walk {
     }
 
     fn back(&mut self, answer: &mut Response) -> Option<ErrorPageRequest> {
-        self.step(|chain, request, facts, passage| {
-            chain.on_response(chain.middlewares().len(), request, answer, facts, passage).map(|(page, _)| page)
+        self.step(|chain, request, info, state| {
+            chain.on_response(chain.middlewares().len(), request, answer, info, state).map(|(page, _)| page)
         })
     }
 
     fn step<R>(&mut self, act: impl FnOnce(&Chain, &mut Request, &RequestInfo, &mut ChainState) -> R) -> R {
         let original = self.head.target.of(&self.bytes);
-        let facts = RequestInfo {
+        let info = RequestInfo {
             peer: self.peer,
             peer_port: 1234,
             secure: self.secure,
@@ -145,11 +145,11 @@ impl Walk {
             random: counting,
         };
         let mut request = Request { head: &self.head, bytes: &self.bytes, edits: &mut self.edits };
-        act(&self.chain, &mut request, &facts, &mut self.passage)
+        act(&self.chain, &mut request, &info, &mut self.state)
     }
 }
 
-/// The head that goes to a backend.
+/// The head that is sent to a backend.
 pub fn forwarded(lines: &str, plan: &ForwardPlan) -> String {
     let bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
     let mut head = RequestHead::default();
@@ -177,7 +177,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Status, fields, body and label of a local answer.
+/// Status, fields, body and label of a local reply.
 pub fn shown(progress: ChainProgress) -> (u16, Vec<(String, String)>, String, Option<String>) {
     let ChainProgress::Reply { reply, label, .. } = progress else { panic!("no answer but {progress:?}") };
     let fields = reply.fields.iter().map(|(name, value)| (name.to_string(), text(value))).collect();

@@ -65,7 +65,7 @@ fn origin_of_the_proxy<'a>(target: &'a [u8]) -> UpstreamRecord<'a> {
 }
 
 #[test]
-fn common_lines_of_the_contract() {
+fn common_format_lines_match_traefik() {
     let clf = AccessLogSettings::default();
     assert_eq!(
         line(&clf, &record()),
@@ -95,7 +95,7 @@ fn common_lines_of_the_contract() {
 }
 
 #[test]
-fn dropped_fields_are_dashes_and_local_time_stands_in() {
+fn dropped_fields_are_dashes_and_time_is_local() {
     let all = AccessLogSettings {
         fields_default_mode: "drop".into(),
         headers_default_mode: "drop".into(),
@@ -114,7 +114,7 @@ fn dropped_fields_are_dashes_and_local_time_stands_in() {
 }
 
 #[test]
-fn a_client_cannot_forge_a_line() {
+fn client_bytes_cannot_forge_a_log_line() {
     let forged = AccessLogRecord {
         forwarded_for: Some(b"1.2.3.4, 5.6.7.8\n9.9.9.9"),
         target: b"/\" 200 1 \"x\r\n\x1b[2J\\\xc3\xa9",
@@ -137,7 +137,7 @@ fn a_client_cannot_forge_a_line() {
 }
 
 #[test]
-fn the_json_line_in_full() {
+fn json_line_with_all_fields() {
     let json = AccessLogSettings { json: true, headers: map(&[("Authorization", "redact")]), ..Default::default() };
     let text = line(&json, &record());
     assert_eq!(
@@ -161,7 +161,7 @@ fn the_json_line_in_full() {
 }
 
 #[test]
-fn json_without_an_origin_and_with_everything_dropped() {
+fn json_line_without_origin_or_with_all_fields_dropped() {
     let json = AccessLogSettings { json: true, ..Default::default() };
     let bare = AccessLogRecord { origin: None, frontend_name: None, username: None, host: b"", ..record() };
     let value: serde_json::Value = serde_json::from_str(&line(&json, &bare)).unwrap();
@@ -197,7 +197,7 @@ fn parts_of_urls_hosts_and_ratios() {
 }
 
 #[test]
-fn a_filtered_record_leaves_the_buffer_alone() {
+fn filtered_record_writes_nothing() {
     let (format, _) =
         AccessLogFormat::new(&AccessLogSettings { status_codes: vec!["500-599".into()], ..Default::default() });
     let mut out = b"x".to_vec();

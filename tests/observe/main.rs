@@ -1,4 +1,4 @@
-//! The observe room from outside.
+//! The module `observe` from outside.
 
 mod access_log;
 mod metrics;

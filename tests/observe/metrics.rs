@@ -1,4 +1,4 @@
-//! The text for Prometheus, read back as a scraper does (docs/reference/metrics.md#prometheus).
+//! The Prometheus page, parsed as a scraper does (docs/reference/metrics.md#prometheus).
 
 use ringway::limits::Bound;
 use ringway::observe::metrics::{
@@ -9,7 +9,7 @@ fn text(metrics: &Metrics, scrape: &Scrape) -> String {
     String::from_utf8(metrics.prometheus_text(scrape)).unwrap()
 }
 
-/// Reads a page as a scraper does: each series once, after the type of its name.
+/// Parses a page as a scraper does: each series once, after the type of its name.
 fn parse(page: &str) -> std::collections::BTreeMap<String, f64> {
     let (mut series, mut types) = (std::collections::BTreeMap::new(), Vec::new());
     assert!(page.ends_with('\n'));
@@ -44,7 +44,7 @@ fn sample(nanos: u64) -> Sample<'static> {
 }
 
 #[test]
-fn every_bound_is_on_the_page_from_the_start() {
+fn every_limit_metric_is_exported_from_the_start() {
     let metrics = Metrics::new(&MetricsSettings::default());
     let series = |bound: Bound| format!("ringway_bounds_exceeded_total{{bound=\"{}\"}}", bound.name());
     let before = parse(&text(&metrics, &Scrape::default()));
@@ -62,7 +62,7 @@ fn every_bound_is_on_the_page_from_the_start() {
 }
 
 #[test]
-fn the_page_adds_the_workers_up_under_the_names_of_the_contract() {
+fn metrics_page_sums_workers_under_traefik_names() {
     let settings =
         MetricsSettings { workers: 2, entry_points: vec!["http".into(), "https".into()], ..Default::default() };
     let metrics = Metrics::new(&settings);
@@ -128,7 +128,7 @@ fn servers_and_process_facts() {
 }
 
 #[test]
-fn health_numbers_hold_the_newest_errors_only_if_asked_to() {
+fn health_totals_hold_newest_errors_only_if_enabled() {
     let metrics = Metrics::new(&MetricsSettings { workers: 2, recent_errors: 2, ..Default::default() });
     for (worker, status, time) in [(0, 200, 1), (0, 404, 2), (1, 502, 3), (0, 400, 4)] {
         metrics.worker(worker).record_error(status, b"GET", b"h", b"/p", time);

@@ -1,4 +1,4 @@
-//! The proxy's own pages: their routing, the API's shapes, the dashboard's files (docs/reference/api.md#paths).
+//! The internal pages: their routing, the API's JSON, the dashboard's files (docs/reference/api.md#paths).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -125,7 +125,7 @@ fn field<'r>(reply: &'r Reply, name: &str) -> &'r str {
 }
 
 #[test]
-fn the_api_shows_the_example_of_the_contract() {
+fn api_matches_the_documented_example() {
     assert_eq!(body("/api"), EXAMPLE);
     assert_eq!(body("/api/providers"), EXAMPLE);
     let file = &EXAMPLE[r#"{"file":"#.len()..EXAMPLE.len() - 1];
@@ -155,7 +155,7 @@ fn the_api_shows_the_example_of_the_contract() {
 }
 
 #[test]
-fn the_rest_provider_is_found_under_both_names() {
+fn rest_provider_has_two_names() {
     let named = ["web", "ACME"].map(|name| (name.to_owned(), DynamicConfig::default().into())).into();
     for path in ["/api/providers/rest", "/api/providers/web", "/api/providers/ACME"] {
         assert_eq!(&*ask_all(&get(path), &all(), &named).unwrap().body, b"{}", "{path}");
@@ -163,7 +163,7 @@ fn the_rest_provider_is_found_under_both_names() {
 }
 
 #[test]
-fn unknown_ids_get_the_standard_answer() {
+fn unknown_ids_get_the_standard_404() {
     for path in [
         "p",
         "file/backends/b9",
@@ -179,7 +179,7 @@ fn unknown_ids_get_the_standard_answer() {
 }
 
 #[test]
-fn users_are_shown_to_no_one() {
+fn api_hides_users() {
     let mut providers = providers();
     let file = Arc::make_mut(providers.get_mut("file").unwrap());
     let frontend = file.frontends.get_mut("f2").unwrap();
@@ -194,7 +194,7 @@ fn users_are_shown_to_no_one() {
 }
 
 #[test]
-fn health_in_full() {
+fn health_page_with_all_fields() {
     assert_eq!(
         body("/health"),
         concat!(
@@ -211,7 +211,7 @@ fn health_in_full() {
 }
 
 #[test]
-fn which_requests_are_answered_here() {
+fn internal_routes_are_recognised() {
     let rows = [
         ("GET", "/ping", Some(InternalRoute::Ping)),
         ("HEAD", "/ping", Some(InternalRoute::Ping)),
@@ -257,7 +257,7 @@ fn which_requests_are_answered_here() {
 }
 
 #[test]
-fn redirects_stay_on_this_host() {
+fn page_redirects_stay_on_this_host() {
     let reply = ask("/api/providers/?a=\"<b>&c");
     assert_eq!((reply.status, field(&reply, "Location")), (301, "/api/providers?a=\"<b>&c"));
     let page = "<a href=\"/api/providers?a=&#34;&lt;b&gt;&amp;c\">Moved Permanently</a>.\n\n";
@@ -276,7 +276,7 @@ fn redirects_stay_on_this_host() {
 }
 
 #[test]
-fn the_dashboard_is_served_whole() {
+fn dashboard_files_are_served_whole() {
     let kinds = [
         ("", "text/html; charset=utf-8"),
         ("app.js", "text/javascript; charset=utf-8"),

@@ -1,4 +1,4 @@
-//! What goes beyond a bound is answered as defined, and its counter says so on the running proxy.
+//! A message or wait above a limit has its defined result, and its counter on the running proxy.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use crate::support::origin::Origin;
 use crate::support::ringway::{DRIVERS, Ringway, Setup};
 use crate::support::wait_for;
 
-/// The body's rate is looked at after a second, the whole body after three.
+/// The minimum data rate of a body is checked after one second, the time of the whole body after three.
 const CONFIG: &str = r#"
 [entryPoints.http]
 address = "127.0.0.1:@http@"
@@ -77,8 +77,8 @@ fn await_count(proxy: &Ringway, bound: &str, count: u64) {
     });
 }
 
-/// Says `text` and `more`, over and over, until the proxy closes or answers; gives the answer.
-fn says(port: u16, text: &str, more: &[u8]) -> String {
+/// Sends `text`, and `more` every 100 ms, until the proxy closes or responds; returns the response.
+fn response_while_sending(port: u16, text: &str, more: &[u8]) -> String {
     let mut client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     client.write_all(text.as_bytes()).expect("sent");
     client.set_read_timeout(Some(Duration::from_millis(100))).expect("a time limit");
@@ -98,26 +98,36 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\
 const SHORT_POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n";
 
 #[test]
-fn clients_that_take_too_long_are_closed_or_answered_and_counted() {
+fn slow_clients_are_timed_out_and_counted() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
-        // The longest limit first: it runs while the others are looked at.
+        // The longest limit first: it elapses while the others are tested.
         let mut silent = TcpStream::connect(("127.0.0.1", proxy.https)).expect("connected");
         for bound in ["head_read_secs", "handshake_secs", "stalled_body_secs", "body_bytes_per_stall", "body_read_secs"]
         {
             assert_eq!(counted(&proxy, bound), 0, "{driver}: {bound}");
         }
-        assert_eq!(says(proxy.http, "GET / HTTP/1.1\r\nHo", b""), "", "{driver}: closed without a word");
+        assert_eq!(
+            response_while_sending(proxy.http, "GET / HTTP/1.1\r\nHo", b""),
+            "",
+            "{driver}: closed without a response"
+        );
         await_count(&proxy, "head_read_secs", 1);
-        assert!(says(proxy.http, POST, b"").starts_with("HTTP/1.1 408 "), "{driver}: a body that stands still");
+        assert!(response_while_sending(proxy.http, POST, b"").starts_with("HTTP/1.1 408 "), "{driver}: a stalled body");
         await_count(&proxy, "stalled_body_secs", 1);
-        assert!(says(proxy.http, SHORT_POST, b"x").starts_with("HTTP/1.1 408 "), "{driver}: a body that drips");
+        assert!(
+            response_while_sending(proxy.http, SHORT_POST, b"x").starts_with("HTTP/1.1 408 "),
+            "{driver}: a body that drips"
+        );
         await_count(&proxy, "body_bytes_per_stall", 1);
-        assert!(says(proxy.http, POST, &[b'x'; 2000]).starts_with("HTTP/1.1 408 "), "{driver}: a body that never ends");
+        assert!(
+            response_while_sending(proxy.http, POST, &[b'x'; 2000]).starts_with("HTTP/1.1 408 "),
+            "{driver}: a body that never ends"
+        );
         await_count(&proxy, "body_read_secs", 1);
         let idle_before = counted(&proxy, "idle_secs");
-        assert_eq!(says(proxy.http, "", b""), "", "{driver}: an idle client");
+        assert_eq!(response_while_sending(proxy.http, "", b""), "", "{driver}: an idle client");
         assert!(counted(&proxy, "idle_secs") > idle_before, "{driver}");
         silent.set_read_timeout(Some(Duration::from_secs(15))).expect("a time limit");
         assert!(matches!(silent.read(&mut [0; 16]), Ok(0) | Err(_)), "{driver}: no handshake, no connection");
@@ -127,26 +137,26 @@ fn clients_that_take_too_long_are_closed_or_answered_and_counted() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_and_counted() {
+fn oversized_messages_are_refused_and_counted() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
-        // What the configuration has too much of, once each; reading it again is nothing new.
+        // Excess entries of the configuration count once each; another reload of the same file does not count.
         for bound in ["rule_bytes", "rule_expressions", "regex_program_bytes"] {
             await_count(&proxy, bound, 1);
         }
         assert_eq!(Client::to(proxy.http).send("POST", "small", "/", "12345").status, 413, "{driver}");
         await_count(&proxy, "buffered_body_bytes", 1);
         let unannounced = "POST / HTTP/1.1\r\nHost: small\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n";
-        assert!(says(proxy.http, unannounced, b"").starts_with("HTTP/1.1 413 "), "{driver}");
+        assert!(response_while_sending(proxy.http, unannounced, b"").starts_with("HTTP/1.1 413 "), "{driver}");
         await_count(&proxy, "buffered_body_bytes", 2);
         let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
-        assert!(says(proxy.http, chunked, b"").starts_with("HTTP/1.1 400 "), "{driver}");
+        assert!(response_while_sending(proxy.http, chunked, b"").starts_with("HTTP/1.1 400 "), "{driver}");
         await_count(&proxy, "chunk_framing", 1);
     }
 }
 
-/// A port whose queue is full, so that the kernel takes no further connection, and what fills it.
+/// Returns a listener with a full queue, so that the kernel accepts no further connection, and the connections in it.
 fn full_port() -> (Socket, Vec<TcpStream>) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
@@ -163,10 +173,10 @@ fn address_of(socket: &Socket) -> SocketAddr {
 }
 
 #[test]
-fn servers_that_are_waited_for_too_long_are_given_up_and_counted() {
+fn slow_servers_are_timed_out_and_counted() {
     let waiting = "\n[forwardingTimeouts]\ndialTimeout = \"1s\"\nresponseHeaderTimeout = \"2s\"\n";
     let config = CONFIG.replace("\n[accessLog]", &format!("{waiting}[accessLog]"));
-    // An upload takes its time.
+    // The upload takes three seconds, so the clients' time-outs are removed.
     let config = config.replace("readTimeout = \"3s\"\nwriteTimeout = \"1s\"\n", "");
     let backends = r#"
 [backends.full.servers.a]
@@ -185,7 +195,7 @@ backend = "mute"
 rule = "Host:mute"
 "#;
     let (full, _waiting) = full_port();
-    // The kernel takes its connections, and nobody reads from them.
+    // The kernel accepts connections to this listener, and no program reads from them.
     let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
     for driver in DRIVERS {
         let origin = Origin::start();
@@ -197,13 +207,13 @@ rule = "Host:mute"
             assert_eq!(Client::to(proxy.http).get(host, "/").status, 504, "{driver}: {host}");
             assert_eq!(counted(&proxy, bound), before + 1, "{driver}: {bound}");
         }
-        // A server owes no answer before it has the whole request.
+        // The server's time-out does not run before the whole request was sent.
         let answer = slow_upload(proxy.http);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{driver}: {answer}");
     }
 }
 
-/// The answer to a request whose body takes three seconds.
+/// Returns the response to a request whose body takes three seconds.
 fn slow_upload(port: u16) -> String {
     let mut client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";
@@ -218,7 +228,7 @@ fn slow_upload(port: u16) -> String {
 }
 
 #[test]
-fn lines_of_the_access_log_that_a_full_disk_does_not_take_are_counted() {
+fn access_log_lines_lost_to_a_full_disk_are_counted() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = start(driver, &origin);
@@ -229,6 +239,6 @@ fn lines_of_the_access_log_that_a_full_disk_does_not_take_are_counted() {
             now if now >= before + 50 => Ok(()),
             now => Err(format!("{before}, then {now}")),
         });
-        assert_eq!(counted(&proxy, "log_queue_bytes"), 0, "{driver}: they were written, in vain");
+        assert_eq!(counted(&proxy, "log_queue_bytes"), 0, "{driver}: the lines were written, not queued");
     }
 }

@@ -1,4 +1,4 @@
-//! The bounds on connections, all workers together: who comes too late is closed at once, who is there goes on.
+//! Connection limits of all workers together: excess connections are closed at once, the others stay.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,7 +28,7 @@ backend = "one"
 rule = "PathPrefix:/"
 "#;
 
-/// A connection from 127.0.0.`host`.
+/// Connects from 127.0.0.`host`.
 fn connect(proxy: &Ringway, host: u8) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).expect("an address of its own");
@@ -38,10 +38,10 @@ fn connect(proxy: &Ringway, host: u8) -> TcpStream {
     stream
 }
 
-/// Asks once and leaves the connection open; false if it is closed without an answer.
+/// Sends a request and leaves the connection open; false if the connection is closed without a response.
 fn is_served(client: &mut TcpStream) -> bool {
     let mut got = [0; 4096];
-    // A connection that has been closed may fail at the first write or at the read behind it.
+    // A closed connection may fail at the first write or at the read after it.
     let asked = client.write_all(b"GET /bytes/0 HTTP/1.1\r\nHost: a.test\r\n\r\n");
     match asked.and_then(|()| client.read(&mut got)) {
         Ok(0) => false,
@@ -62,7 +62,7 @@ fn refused(proxy: &Ringway) -> u64 {
     count.unwrap_or_else(|| panic!("no such counter: {page}"))
 }
 
-/// A connection that is served. The places of those that have ended are free once the proxy has seen their end.
+/// Waits for a connection that is served. Permits of closed connections are free once the proxy has seen their end.
 fn await_place(proxy: &Ringway, host: u8) -> TcpStream {
     wait_for("a free place", Duration::from_secs(15), || {
         let mut client = connect(proxy, host);
@@ -70,13 +70,13 @@ fn await_place(proxy: &Ringway, host: u8) -> TcpStream {
     })
 }
 
-/// As many as one address may have.
+/// As many connections as one address may have.
 fn three(proxy: &Ringway, host: u8) -> Vec<TcpStream> {
     (0..3).map(|_| await_place(proxy, host)).collect()
 }
 
 #[test]
-fn connections_beyond_the_bounds_are_closed_and_the_others_go_on() {
+fn connections_above_the_limits_are_closed() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
@@ -87,7 +87,7 @@ fn connections_beyond_the_bounds_are_closed_and_the_others_go_on() {
 
         let mut others = three(&proxy, 3);
         assert!(!is_served(&mut connect(&proxy, 4)), "{driver}: the seventh of all");
-        assert!(own.iter_mut().chain(&mut others).all(is_served), "{driver}: those that have a place keep it");
+        assert!(own.iter_mut().chain(&mut others).all(is_served), "{driver}: open connections stay open");
 
         drop(own.pop());
         let other = await_place(&proxy, 4);

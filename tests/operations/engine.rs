@@ -1,4 +1,4 @@
-//! The engine itself is restarted: an engine of the test's own, whose containers live on without it.
+//! A restart of the Docker Engine: the test has its own engine, whose containers keep running without it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::support::load::Load;
 use crate::support::ringway::{DRIVERS, Setup};
 use crate::support::{Background, docker_or_skip, free_port, run, stdout_of, tool_or_skip, wait_for, whoami_program};
 
-/// The test's engine must not be given the name of no bridge: an engine without one removes `docker0`, which is the other engine's.
+/// The engine of the test needs a bridge name: an engine without one removes `docker0`, which belongs to the machine's engine.
 const BRIDGE: &str = "ringway-test0";
 
 const CONFIG: &str = r#"
@@ -20,7 +20,7 @@ address = "127.0.0.1:@http@"
 endpoint = "@endpoint@"
 "#;
 
-/// A second engine beside the machine's, with a bridge of its own.
+/// A second engine beside the machine's, with its own bridge.
 struct OwnEngine {
     folder: PathBuf,
     daemon: Option<Background>,
@@ -57,13 +57,13 @@ impl OwnEngine {
         self.daemon = Some(daemon);
     }
 
-    /// In order, so that its containerd goes as well.
+    /// Stops the engine with SIGTERM, so that its containerd stops as well.
     fn down(&mut self) {
         let Some(daemon) = self.daemon.take() else { return };
         let pid_in = |file: &str| fs::read_to_string(self.folder.join(file)).unwrap_or_default().trim().to_owned();
         let (pid, containerd) = (pid_in("pid"), pid_in("exec/containerd/containerd.pid"));
         run("kill", &["-TERM", &pid]);
-        // The next daemon would wait in vain for a containerd that it finds at its end.
+        // The next daemon would wait in vain for a containerd that is about to end.
         let runs = |pid: &str| !pid.is_empty() && Path::new("/proc").join(pid).exists();
         for _ in 0..400 {
             let is_down = daemon.log_text().contains("Daemon shutdown complete") || !self.folder.join("pid").exists();
@@ -83,7 +83,7 @@ impl Drop for OwnEngine {
         }
         self.down();
         run("ip", &["link", "delete", BRIDGE]);
-        // What the engine mounted must be gone before the folder is removed.
+        // The engine's mounts must be gone before the folder is removed.
         for place in ["exec/netns/default", "data"] {
             run("umount", &["-l", &self.folder.join(place).to_string_lossy()]);
         }
@@ -91,7 +91,7 @@ impl Drop for OwnEngine {
 }
 
 #[test]
-fn a_restart_of_the_engine_loses_no_request_and_its_news_are_heard_again() {
+fn engine_restart_loses_no_request_and_events_resume() {
     if !docker_or_skip()
         || !tool_or_skip("dockerd", Command::new("dockerd").arg("-v").stdout(Stdio::null()).status().is_ok())
     {
@@ -126,7 +126,7 @@ fn whoami(engine: &OwnEngine, folder: &Path) -> String {
     "whoami:test".to_owned()
 }
 
-/// A container in the host's network: without iptables this engine's own leads nowhere.
+/// Runs a container in the host's network: without iptables this engine's own network has no routes.
 fn serve(engine: &OwnEngine, name: &str, image: &str) {
     let port = free_port().to_string();
     let (rule, label) = (format!("traefik.frontend.rule=Host:{name}.test"), format!("traefik.port={port}"));

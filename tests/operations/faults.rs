@@ -1,4 +1,4 @@
-//! Things break around the proxy: disks fill up, origins are killed, rings fail. It says so, serves what it can, and heals.
+//! Faults around the proxy: full disks, killed origins, failing rings. The proxy reports them, serves what it can, and recovers.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -32,18 +32,18 @@ fn setup(driver: &str, origin: &Origin, top: &str, tables: &str) -> Setup {
     Setup::new(driver, CONFIG).fill("@top@", top).fill("@tables@", tables).fill("@origin@", origin.address)
 }
 
-/// A small file system of its own, unmounted at the end.
+/// A small file system for one test, unmounted at its end.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None`, aloud, where mounting is not allowed.
+    /// `None`, with a message, where mounting is not allowed.
     fn mount(place: &Path) -> Option<SmallDisk> {
         fs::create_dir_all(place).expect("a folder");
         let mounted = run("mount", &["-t", "tmpfs", "-o", "size=128k", "ringway-test", &place.to_string_lossy()]);
         tool_or_skip("the right to mount a file system", mounted.status.success()).then(|| SmallDisk(place.to_owned()))
     }
 
-    /// Takes all the space that is left.
+    /// Fills the remaining space.
     fn fill(&self) {
         let mut file = fs::File::create(self.0.join("filler")).expect("a file");
         while file.write_all(&[b'x'; 512]).is_ok() {}
@@ -61,7 +61,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_costs_log_lines_and_no_request() {
+fn full_disk_loses_log_lines_but_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let tables =
@@ -93,9 +93,9 @@ backend = "gone"
 rule = "PathPrefix:/gone"
 "#;
 
-/// The log is a pipe, as a container's standard output is, and nobody reads it.
+/// The log is a pipe, as a container's standard output is, and no process reads from it.
 #[test]
-fn a_reader_of_the_log_that_stands_still_stops_nobody() {
+fn stalled_log_reader_stalls_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let config = format!("{CONFIG}{GONE}");
@@ -106,7 +106,7 @@ fn a_reader_of_the_log_that_stands_still_stops_nobody() {
         let mut reader = fs::OpenOptions::new().read(true).write(true).open(&path).expect("the pipe's reading end");
         let mut proxy = setup.start();
         let mut client = Client::to(proxy.http);
-        // Each of them leaves a line, together many times as much as a pipe holds.
+        // Each request to the server logs a line, together many times as much as a pipe holds.
         let lines = 2000;
         for n in 0..lines {
             let status = client.get("a", &format!("/gone/{n}")).status;
@@ -122,14 +122,14 @@ fn a_reader_of_the_log_that_stands_still_stops_nobody() {
         for n in 0..lines {
             client.get("a", &format!("/gone/{n}"));
         }
-        // Its last lines have nowhere to go either, and that does not keep it.
+        // Its last lines cannot be written either, and this does not delay the exit.
         proxy.signal("TERM");
         assert!(proxy.wait(Duration::from_secs(20)).success(), "{driver}");
     }
 }
 
 #[test]
-fn a_full_disk_leaves_the_certificates_as_they_were() {
+fn full_disk_keeps_the_stored_certificates() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some(small) = SmallDisk::mount(&folder.path().join("acme")) else { return };
     let mut file = OsFile::new(&small.0.join("acme.json"));
@@ -154,20 +154,20 @@ backend = "two"
 rule = "PathPrefix:/bytes"
 "#;
 
-/// An origin that can be killed: a process of its own.
-struct Victim(Child);
+/// An origin in a process of its own, so that it can be killed.
+struct KillableOrigin(Child);
 
-impl Victim {
-    fn start(program: &str, port: u16) -> Victim {
+impl KillableOrigin {
+    fn start(program: &str, port: u16) -> KillableOrigin {
         let mut command = Command::new(program);
         command.args(["--name", "victim", "--port", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-        let victim = Victim(command.spawn().expect("it starts"));
+        let victim = KillableOrigin(command.spawn().expect("the origin starts"));
         wait_for_port(&format!("127.0.0.1:{port}"), Duration::from_secs(5));
         victim
     }
 }
 
-impl Drop for Victim {
+impl Drop for KillableOrigin {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -175,7 +175,7 @@ impl Drop for Victim {
 }
 
 #[test]
-fn an_origin_that_is_killed_in_mid_body_cuts_its_clients_and_nobody_else() {
+fn origin_killed_in_mid_body_affects_only_its_clients() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = whoami_program(folder.path());
     for driver in DRIVERS {
@@ -183,8 +183,8 @@ fn an_origin_that_is_killed_in_mid_body_cuts_its_clients_and_nobody_else() {
         let config = format!("{CONFIG}{VICTIM}");
         let setup = Setup::new(driver, &config).fill("@top@", "").fill("@tables@", "").fill("@victim@", port);
         let proxy = setup.fill("@origin@", origin.address).start();
-        let victim = Victim::start(&program, port);
-        let mut clients: Vec<TcpStream> = (0..10).map(|_| asks_for_much(proxy.http)).collect();
+        let victim = KillableOrigin::start(&program, port);
+        let mut clients: Vec<TcpStream> = (0..10).map(|_| request_large_body(proxy.http)).collect();
         let mut buffer = vec![0; 256 * 1024];
         clients.iter_mut().for_each(|client| assert!(client.read(&mut buffer).expect("a beginning") > 0));
         drop(victim);
@@ -194,13 +194,13 @@ fn an_origin_that_is_killed_in_mid_body_cuts_its_clients_and_nobody_else() {
         }
         assert!(start.elapsed() < Duration::from_secs(5), "{driver}: clients wait {:?}", start.elapsed());
         assert_eq!(Client::to(proxy.http).get("a", "/other").status, 200, "{driver}: the others");
-        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 502, "{driver}: nobody is there");
-        let _back = Victim::start(&program, port);
-        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 200, "{driver}: it is back");
+        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 502, "{driver}: the origin is down");
+        let _back = KillableOrigin::start(&program, port);
+        assert_eq!(Client::to(proxy.http).get("a", "/bytes/10").status, 200, "{driver}: the origin is back");
     }
 }
 
-fn asks_for_much(port: u16) -> TcpStream {
+fn request_large_body(port: u16) -> TcpStream {
     let mut client = TcpStream::connect(("127.0.0.1", port)).expect("connected");
     client.set_read_timeout(Some(Duration::from_secs(10))).expect("a time limit");
     client.write_all(b"GET /bytes/50000000 HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
@@ -208,11 +208,11 @@ fn asks_for_much(port: u16) -> TcpStream {
 }
 
 const IDLE: usize = 5000;
-/// Of the proxy's memory, for one idle connection. Without optimisation the compiler keeps every value of a task in a place of its own.
+/// The proxy's memory per idle connection. Without optimisation the compiler gives every value of a task its own memory.
 const IDLE_BYTES_MAX: u64 = if cfg!(debug_assertions) { 96 * 1024 } else { 16 * 1024 };
 
 #[test]
-fn five_thousand_idle_connections_cost_little_and_hinder_nobody() {
+fn five_thousand_idle_connections_cost_little() {
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.current = limit.maximum;
     rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("the hard limit");
@@ -224,7 +224,7 @@ fn five_thousand_idle_connections_cost_little_and_hinder_nobody() {
         let proxy = setup(driver, &origin, "", "").start();
         let before = proxy.resident_kib();
         let mut idle: Vec<Client> = (0..IDLE).map(|_| Client::to(proxy.http)).collect();
-        // Every tenth has asked something before it fell silent.
+        // Every tenth client has sent a request before it became idle.
         idle.iter_mut().step_by(10).for_each(|client| assert_eq!(client.get("a", "/").status, 200, "{driver}"));
         let start = Instant::now();
         let mut busy = Client::to(proxy.http);
@@ -232,13 +232,13 @@ fn five_thousand_idle_connections_cost_little_and_hinder_nobody() {
         let each = (proxy.resident_kib().saturating_sub(before)) * 1024 / IDLE as u64;
         println!("{driver}: {each} bytes for an idle connection, 200 requests beside {IDLE} in {:?}", start.elapsed());
         assert!(each < IDLE_BYTES_MAX, "{driver}: {each} bytes for each");
-        assert_eq!(idle[IDLE - 1].get("a", "/").status, 200, "{driver}: the last one is served when it asks");
+        assert_eq!(idle[IDLE - 1].get("a", "/").status, 200, "{driver}: the last connection is served");
     }
 }
 
-/// From the 2000th call on the kernel refuses a worker's ring, and it never recovers.
+/// From the 2000th call on the kernel refuses a worker's `io_uring_enter`, and the ring never recovers.
 #[test]
-fn a_ring_that_fails_ends_the_process_with_a_message() {
+fn failing_ring_ends_the_process_with_a_message() {
     if !tool_or_skip("strace", Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok()) {
         return;
     }
@@ -249,7 +249,7 @@ fn a_ring_that_fails_ends_the_process_with_a_message() {
     proxy.await_port(proxy.http);
     let log = proxy.file("log");
     for _ in 0..100 {
-        // Sooner or later nobody answers.
+        // After some requests the process no longer responds.
         proxy.curl(&["--max-time", "1", "-o", "/dev/null", &proxy.url("/")]);
         if fs::read_to_string(&log).is_ok_and(|said| said.contains("has stopped working")) {
             break;
@@ -260,9 +260,9 @@ fn a_ring_that_fails_ends_the_process_with_a_message() {
     assert!(said.contains("has stopped working") && said.contains("--driver=epoll"), "{said}");
 }
 
-/// The wall clock leaps; what counts time by the monotonic one does not notice, what shows the time shows the new one.
+/// The wall clock jumps: what measures time by the monotonic clock does not notice, what shows the time shows the new one.
 #[test]
-fn a_clock_that_leaps_disturbs_nobody() {
+fn clock_jump_does_not_disturb_requests() {
     let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
     let library = folders.map(|folder| format!("{folder}/faketime/libfaketime.so.1"));
     let library = library.into_iter().find(|path| Path::new(path).exists());
@@ -284,14 +284,14 @@ fn a_clock_that_leaps_disturbs_nobody() {
         let now = year(&mut client).expect("a date");
         for (leap, years) in [("+3653d", 10), ("-3653d", -10), ("+0d", 0)] {
             fs::write(&clock, leap).expect("written");
-            // A worker looks at the wall's clock ten times a second.
+            // A worker reads the wall clock ten times a second.
             std::thread::sleep(Duration::from_millis(300));
             for _ in 0..50 {
                 let seen = year(&mut client).expect("an answer with a date");
                 assert!((seen - now - years).abs() <= 1, "{driver}, {leap}: {seen}");
             }
         }
-        // Time-outs, pools and the watchdog count on.
+        // Time-outs, pools and the watchdog keep working.
         std::thread::sleep(Duration::from_secs(2));
         assert_eq!(client.get("a", "/").status, 200, "{driver}: {}", proxy.log());
     }

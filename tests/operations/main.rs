@@ -1,10 +1,10 @@
-//! What an operator relies on, on the real binary: users, secrets, full disks, engines that go away, changes under load.
+//! The built program in operation: users, secrets, full disks, lost engines, changes under load.
 
 mod bounds;
 mod connections;
 mod engine;
 mod faults;
-mod least_power;
+mod privileges;
 mod pipelining;
 mod reload;
 mod socket_proxy;

@@ -1,5 +1,5 @@
-//! A client that sends request after request and reads no answer is not read from any more: it costs the proxy next to no memory and no
-//! other client a request, and it gets each answer once it reads.
+//! The proxy stops reading from a client that sends request after request and reads no response: the client costs little memory, no other
+//! client loses a request, and each response arrives once the client reads.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use crate::support::origin::Origin;
 use crate::support::ringway::{DRIVERS, Ringway, Setup};
 use crate::support::wait_for;
 
-/// One worker: the others' requests go through the same ring.
+/// A single worker, so that the other clients' requests use the same ring.
 const CONFIG: &str = r#"
 workers = 1
 [entryPoints.http]
@@ -28,13 +28,13 @@ backend = "one"
 rule = "PathPrefix:/"
 "#;
 
-/// Several times what the sockets hold of their answers, which repeat the requests.
+/// Several times as many as the sockets can hold responses, which repeat the requests.
 const REQUESTS: usize = 10_000;
 const PADDING: usize = 2000;
-/// Their bytes are 20 MB, those of their answers as many.
+/// The requests are 20 MB, the responses as many.
 const GROWTH_KIB_MAX: u64 = 6 * 1024;
 
-/// A connection whose own queues are small, so that the proxy meets their end soon.
+/// Connects with small socket buffers, so that the proxy soon meets backpressure.
 fn connect(proxy: &Ringway) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(16 * 1024).expect("a small queue");
@@ -44,7 +44,7 @@ fn connect(proxy: &Ringway) -> TcpStream {
     stream
 }
 
-/// Sends all requests, the last of which closes; waits as long as nobody takes them.
+/// Sends all requests, the last of which closes; blocks while the proxy does not read.
 fn flood(mut stream: &TcpStream) {
     let padding = "p".repeat(PADDING);
     for n in 0..REQUESTS {
@@ -54,7 +54,7 @@ fn flood(mut stream: &TcpStream) {
     }
 }
 
-/// Waits until no further request has arrived at the origin for two seconds; gives how many did.
+/// Waits until no further request has arrived at the origin for two seconds; returns their number.
 fn await_standstill(origin: &Origin) -> usize {
     let (mut last, mut looks) = (0, 0);
     wait_for("the proxy stops asking", Duration::from_secs(60), || {
@@ -65,7 +65,7 @@ fn await_standstill(origin: &Origin) -> usize {
     })
 }
 
-/// The next answer's body: the request's head as the origin got it.
+/// Reads the next response's body: the request's head as the origin got it.
 fn answer(reader: &mut impl BufRead) -> String {
     let (mut head, mut line) = (String::new(), String::new());
     while line != "\r\n" {
@@ -81,7 +81,7 @@ fn answer(reader: &mut impl BufRead) -> String {
 }
 
 #[test]
-fn a_flood_of_pipelined_requests_waits_in_its_own_sockets() {
+fn pipelined_flood_waits_in_the_client_sockets() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();

@@ -1,4 +1,4 @@
-//! Thousands of tables under load: no request fails, none sees two tables, and the memory comes back.
+//! Thousands of route tables under load: no request fails, none sees two tables, and the memory is released.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -27,19 +27,19 @@ rule = "PathPrefix:/"
 "#;
 
 const SWAPS: usize = 3000;
-/// Before the memory is measured for the first time: buffers, pools and the allocator have their size then.
+/// Reloads before the first memory measurement: then buffers, pools and the allocator have their size.
 const WARM_UP: usize = 500;
-/// What the allocator may keep beyond it.
+/// Growth that the allocator may keep.
 const GROWTH_KIB_MAX: u64 = 12 * 1024;
 
 #[test]
-fn thousands_of_tables_pass_under_load() {
+fn thousands_of_reloads_under_load_fail_no_request() {
     for driver in DRIVERS {
         let origin = Origin::start();
         let proxy = Setup::new(driver, CONFIG).fill("@origin@", origin.address).start();
         let mut admin = Client::to(proxy.api);
         put(&mut admin, 0, origin.address.port());
-        wait_for("the first table stands", Duration::from_secs(5), || {
+        wait_for("the first table is in force", Duration::from_secs(5), || {
             let answer = Client::to(proxy.http).get("generation.test", "/");
             answer.field("X-Down").map(drop).ok_or_else(|| format!("{answer:?}"))
         });
@@ -51,7 +51,8 @@ fn thousands_of_tables_pass_under_load() {
                     while !stop.load(SeqCst) {
                         let answer = client.get("generation.test", "/");
                         assert_eq!(answer.status, 200, "{driver}: {answer:?}");
-                        // The origin returns the request's head: the table's number went up in it, and comes down beside it.
+                        // The origin returns the request's head: the table's number is in a request field of it, and in a response field
+                        // beside it.
                         let up = answer.body.lines().find_map(|line| line.strip_prefix("X-Up: ")).map(str::to_owned);
                         assert_eq!(up.as_deref(), answer.field("X-Down"), "{driver}: half a table");
                         assert!(up.is_some(), "{driver}: {answer:?}");
@@ -68,14 +69,14 @@ fn thousands_of_tables_pass_under_load() {
             (before, proxy.resident_kib())
         });
         let last = Client::to(proxy.http).get("generation.test", "/");
-        assert_eq!(last.field("X-Down"), Some(&*(SWAPS - 1).to_string()), "{driver}: the last one stands");
+        assert_eq!(last.field("X-Down"), Some(&*(SWAPS - 1).to_string()), "{driver}: the last table is in force");
         println!("{driver}: {SWAPS} tables, {} requests, {before} KiB, then {after} KiB", asked.load(SeqCst));
         assert!(asked.load(SeqCst) > SWAPS / 4, "{driver}: {} requests are no load", asked.load(SeqCst));
         assert!(after < before + GROWTH_KIB_MAX, "{driver}: {before} KiB grew to {after} KiB");
     }
 }
 
-/// Table number `n`: the number goes up in one field and down in another, and a hundred frontends make the table one that has to be built.
+/// Puts table number `n`: the number is in a request field and a response field, and a hundred frontends make the table costly to build.
 fn put(admin: &mut Client, n: usize, origin: u16) {
     let others: Vec<String> = (0..100)
         .map(|at| format!(r#""other{at}":{{"backend":"b","routes":{{"r":{{"rule":"Host:other{at}.test"}}}}}}"#))

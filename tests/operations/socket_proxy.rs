@@ -1,5 +1,5 @@
-//! Behind a proxy in front of the engine's socket that passes what docs/socket-proxy.md lists, and nothing else. Swarm mode is tested
-//! behind the same in tests/docker_live/swarm.rs.
+//! The Docker provider behind a filter of the engine's socket that passes only the requests listed in docs/socket-proxy.md. Swarm mode is
+//! tested behind the same filter in tests/docker_live/swarm.rs.
 
 use crate::support::docker::Engine;
 use crate::support::ringway::{DRIVERS, Setup};
@@ -16,7 +16,7 @@ unavailableGrace = "2s"
 "#;
 
 #[test]
-fn containers_are_served_behind_a_filter_that_passes_the_listed_requests_only() {
+fn containers_are_served_through_a_filtering_socket_proxy() {
     if !docker_or_skip() {
         return;
     }
@@ -40,7 +40,7 @@ fn containers_are_served_behind_a_filter_that_passes_the_listed_requests_only() 
 }
 
 #[test]
-fn the_filter_refuses_what_is_not_listed() {
+fn socket_filter_refuses_unlisted_requests() {
     let listed = Listed::read();
     for line in [
         "GET /v1.41/containers/json HTTP/1.1",

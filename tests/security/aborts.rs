@@ -1,4 +1,4 @@
-//! Rows 23, 26 and 34, and clients that go away: the other side is told, and nobody else notices.
+//! Truncated requests and responses, and clients that disconnect: the other side learns of it, and no other request is affected.
 
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
@@ -10,16 +10,19 @@ use crate::proxy::{Options, Proxy};
 const SOON: Duration = Duration::from_secs(4);
 
 #[test]
-fn row_23_a_body_that_ends_early_is_no_request() {
+fn truncated_request_body_never_counts_as_whole() {
     let heads = ["Content-Length: 10", "Transfer-Encoding: chunked"];
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         for framing in heads {
             for is_half_closed in [true, false] {
-                proxy.origin.plays(Script::default());
+                proxy.origin.set_script(Script::default());
                 let mut client = proxy.client();
                 client.send(format!("POST /cut HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n5\r\n"));
-                assert!(proxy.origin.wait(SOON, |o| o.bytes() > 0), "23 ({driver}): the head did not arrive");
+                assert!(
+                    proxy.origin.wait(SOON, |o| o.bytes() > 0),
+                    "truncated request body ({driver}): the head did not arrive"
+                );
                 if is_half_closed {
                     client.finish_sending();
                 } else {
@@ -27,112 +30,116 @@ fn row_23_a_body_that_ends_early_is_no_request() {
                 }
                 assert!(
                     proxy.origin.wait(SOON, |o| !o.seen().is_empty()),
-                    "23 {framing} ({driver}): no end for the origin"
+                    "truncated request body {framing} ({driver}): no end for the origin"
                 );
-                assert!(proxy.origin.seen().iter().all(|s| !s.is_whole), "23 {framing} ({driver})");
+                assert!(proxy.origin.seen().iter().all(|s| !s.is_whole), "truncated request body {framing} ({driver})");
             }
         }
     }
 }
 
-/// Traefik's 499: the client has gone while its answer was waited for, so the backend's work is called off.
+/// The client disconnects before the response: the proxy cancels the upstream request and logs Traefik's status 499.
 #[test]
-fn a_client_that_leaves_while_it_waits_ends_the_backends_work() {
+fn client_disconnect_cancels_upstream_request() {
     let tables = "[accessLog]\n".to_owned();
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { tables: tables.clone(), ..Options::default() });
         let requests = [
             "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
-            // Bytes behind the request, and a body that went up in a second step, hide nothing.
+            // Pipelined bytes behind the request, or a body sent after the head, do not hide the disconnect.
             "GET /wait HTTP/1.1\r\nHost: a\r\n\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
             format!("POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n{}", "x".repeat(20_000)),
         ];
         for request in requests {
-            proxy.origin.plays(Script::answer("").then(Then::Hold));
+            proxy.origin.set_script(Script::answer("").then(Then::Hold));
             let mut client = proxy.client();
             client.send(&request);
             assert!(proxy.origin.wait(SOON, |o| o.seen().len() == 1), "the request did not arrive");
             let connection = proxy.origin.seen()[0].connection;
             drop(client);
-            assert!(proxy.origin.wait(SOON, |o| o.has_ended(connection)), "({driver}): the origin works on for nobody");
+            assert!(
+                proxy.origin.wait(SOON, |o| o.has_ended(connection)),
+                "({driver}): the upstream request is not cancelled"
+            );
             assert!(proxy.origin.seen().iter().all(|s| !s.head.contains("behind")), "({driver})");
         }
-        // A client that waits patiently gets its answer however long that takes.
-        proxy.origin.plays(Script::default().after(Duration::from_millis(2500)));
+        // A client that stays connected gets its response, however long that takes.
+        proxy.origin.set_script(Script::default().after(Duration::from_millis(2500)));
         assert_eq!(proxy.get("/patient").body, b"ok", "({driver})");
         assert!(proxy.process.log().matches(" 499 ").count() >= 3, "({driver}): {}", proxy.process.log());
     }
 }
 
-/// HTTP/1.0 has no chunks: nothing but a reset says that a body which lasts until the end is not whole.
+/// HTTP/1.0 has no chunks: only a reset tells the client that a body delimited by the end of the connection is truncated.
 #[test]
-fn row_34_a_client_of_http_1_0_sees_that_its_answer_was_cut() {
+fn truncated_response_resets_http10_client() {
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n9\r\n";
-    let rows = [
+    let cases = [
         ("an origin that fails", "HTTP/1.0 200 OK\r\n\r\nhalf", Then::Reset),
         ("an origin that fails in its chunks", chunks, Then::Reset),
         ("chunks that stop", chunks, Then::Close),
     ];
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        for (name, answer, then) in rows {
-            proxy.origin.plays(Script::answer(answer).then(then));
+        for (name, answer, then) in cases {
+            proxy.origin.set_script(Script::answer(answer).then(then));
             let mut client = proxy.client();
             client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
             client.stream.set_read_timeout(Some(SOON)).expect("a limit");
             let mut received = Vec::new();
             let end = client.stream.read_to_end(&mut received).map_err(|e| e.kind());
             let received = String::from_utf8_lossy(&received).into_owned();
-            assert_eq!(end, Err(ErrorKind::ConnectionReset), "34 {name} ({driver}): {received:?}");
+            assert_eq!(end, Err(ErrorKind::ConnectionReset), "truncated response {name} ({driver}): {received:?}");
         }
     }
 }
 
-/// The proxy's own words never stand in the middle of a backend's answer.
+/// After the response has begun, an invalid request body ends the connection; the proxy adds no local reply to the response.
 #[test]
-fn row_26_a_bad_body_behind_a_begun_answer_ends_the_connection_without_words() {
+fn invalid_body_after_response_start_adds_no_bytes() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let begun = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun";
-        proxy.origin.plays(Script::answer(begun).early().then(Then::Hold));
+        proxy.origin.set_script(Script::answer(begun).early().then(Then::Hold));
         let mut client = proxy.client();
         client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
         std::thread::sleep(Duration::from_millis(200));
         client.send("no chunk at all\r\n");
         let (rest, ended) = client.rest(SOON);
         let rest = String::from_utf8_lossy(&rest).into_owned();
-        assert!(ended && rest.ends_with("begun"), "26 ({driver}): {rest:?}");
+        assert!(ended && rest.ends_with("begun"), "invalid body ({driver}): {rest:?}");
     }
 }
 
-/// What came with the head is the client's, however soon the end came behind it: without it a client would take its request for unanswered.
+/// The part of a response that arrived before it was cut reaches the client, however soon the cut follows: without that part the
+/// client would take its request for unanswered.
 #[test]
-fn row_34_the_beginning_of_a_long_answer_that_is_cut_arrives() {
+fn truncated_long_response_start_reaches_client() {
     let cut = format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100));
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        // Whether the end is there before the rest is asked for is a matter of luck.
+        // Whether the end has arrived before the proxy reads the rest varies from run to run, hence the repetitions.
         for (then, times) in [(Then::Close, 30), (Then::Reset, 2)] {
             for _ in 0..times {
-                proxy.origin.plays(Script::answer(&cut).then(then));
+                proxy.origin.set_script(Script::answer(&cut).then(then));
                 let mut client = proxy.client();
                 client.send("POST /cut HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
                 let answer = client.answer();
                 let is_right = answer.status == 200 && answer.body == [b'x'; 100] && !answer.is_whole;
-                assert!(is_right, "34 {then:?} ({driver}): {answer:?}");
+                assert!(is_right, "truncated response {then:?} ({driver}): {answer:?}");
             }
         }
     }
 }
 
-/// A close with unread bytes is a reset, and that would take along what of the answer is still on its way.
+/// Closing a socket with unread bytes sends a reset, which would discard the part of the response that is still in transit.
 #[test]
-fn the_last_answer_arrives_whole_at_a_client_that_sent_more_behind_its_request() {
+fn final_response_survives_unread_client_bytes() {
     let body = vec![b'x'; 3_000_000];
     let answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", &body[..]].concat();
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        proxy.origin.plays(Script::answer(&answer).after(Duration::from_millis(300)));
+        proxy.origin.set_script(Script::answer(&answer).after(Duration::from_millis(300)));
         let mut client = proxy.client();
         client.send("POST /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi");
         assert!(proxy.origin.wait(SOON, |o| o.seen().len() == 1), "({driver}): the request did not arrive");
@@ -140,7 +147,7 @@ fn the_last_answer_arrives_whole_at_a_client_that_sent_more_behind_its_request()
         client.stream.set_read_timeout(Some(SOON)).expect("a limit");
         let (mut received, mut piece) = (Vec::new(), [0; 16 * 1024]);
         let end = loop {
-            // Slower than the proxy sends, so that much is still on its way when the proxy is done.
+            // Reads slower than the proxy sends, so that many bytes are still in transit when the proxy closes.
             std::thread::sleep(Duration::from_millis(1));
             match client.stream.read(&mut piece) {
                 Ok(0) => break Ok(()),

@@ -1,4 +1,4 @@
-//! Row 55: many bytes, many clients, and neighbours that break off: nothing is mixed up.
+//! Large bodies, many clients, and clients that abort: every client gets its own response, whole.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -12,8 +12,8 @@ use crate::proxy::{Options, Proxy, routes};
 const BYTES: usize = 100 << 20;
 const CLIENTS: usize = 500;
 
-/// An origin that answers each request with its own body, as it comes. Its queue takes all clients at once: with the usual 128 places a
-/// busy machine overflows it, the kernel then sends the handshakes again after 1, 3, 7 and 15 seconds, and an answer comes too late.
+/// Starts an origin server that echoes each request's body as it arrives. Its listen backlog holds all clients at once: a backlog of 128
+/// overflows on a busy machine; the kernel then repeats the handshakes after 1, 3, 7 and 15 seconds, and a response comes too late.
 fn echo() -> u16 {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
@@ -62,7 +62,7 @@ fn proxy_before(origin: u16, driver: &str) -> Proxy {
     let proxy = Proxy::start(driver);
     std::fs::write(proxy.routes_file(), routes(origin, &Options::default())).expect("the routes");
     let end = std::time::Instant::now() + Duration::from_secs(10);
-    // The scripted origin says ok, the echo nothing.
+    // The scripted origin responds with `ok`, the echo with an empty body.
     while !proxy.get("/is-it-the-echo").body.is_empty() {
         assert!(std::time::Instant::now() < end, "the routes did not change");
         thread::sleep(Duration::from_millis(50));
@@ -70,9 +70,9 @@ fn proxy_before(origin: u16, driver: &str) -> Proxy {
     proxy
 }
 
-/// Both directions at once: the answer begins while the body is still on its way.
+/// Both directions at once: the response begins while the request body is still being sent.
 #[test]
-fn row_55_a_hundred_mebibytes_up_and_down_at_once() {
+fn large_body_both_ways_at_once_arrives_intact() {
     let origin = echo();
     for driver in DRIVERS {
         let proxy = proxy_before(origin, driver);
@@ -95,7 +95,7 @@ fn row_55_a_hundred_mebibytes_up_and_down_at_once() {
             }
         };
         while received.len() < head + BYTES {
-            let bytes = client.stream.read(&mut piece).expect("the body goes on");
+            let bytes = client.stream.read(&mut piece).expect("the body continues");
             assert!(bytes > 0, "({driver}): cut after {} bytes", received.len());
             received.extend_from_slice(&piece[..bytes]);
         }
@@ -105,13 +105,13 @@ fn row_55_a_hundred_mebibytes_up_and_down_at_once() {
     }
 }
 
-/// A mebibyte in which no two stretches are alike.
+/// Returns one MiB without repetitions.
 fn pattern() -> Vec<u8> {
     (0..1u32 << 18).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
 }
 
 #[test]
-fn row_55_five_hundred_clients_with_neighbours_that_break_off() {
+fn aborting_clients_do_not_mix_up_other_responses() {
     let origin = echo();
     for driver in DRIVERS {
         let proxy = proxy_before(origin, driver);
@@ -125,7 +125,7 @@ fn row_55_five_hundred_clients_with_neighbours_that_break_off() {
                         let head = format!("POST /{n} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
                         client.send(head);
                         if n % 5 == 0 && turn == 2 {
-                            // Breaks off in the middle of its body.
+                            // This client aborts in the middle of its body.
                             client.send(&body.as_bytes()[..body.len() / 2]);
                             return;
                         }
@@ -136,8 +136,8 @@ fn row_55_five_hundred_clients_with_neighbours_that_break_off() {
                             answer.body == body.as_bytes(),
                             "client {n} turn {turn} ({driver}): another one's bytes"
                         );
-                        if answer.says_close() {
-                            // An answer that began before the body had gone up ends the connection (row 26).
+                        if answer.has_connection_close() {
+                            // A response that begins before the whole body was sent ends the connection.
                             client = Client::to(port);
                         }
                     }

@@ -4,18 +4,18 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How long a whole answer may take.
+/// Time limit for a whole response.
 const ANSWER_SECS_MAX: u64 = 10;
-/// A connection that says nothing for so long after its answer counts as kept open.
+/// A connection on which nothing arrives for this long after its response counts as kept open.
 pub const QUIET: Duration = Duration::from_millis(150);
 
 pub struct Client {
     pub stream: TcpStream,
-    /// Received and not yet taken.
+    /// Bytes that were received and not yet consumed.
     pub received: Vec<u8>,
 }
 
-/// One answer, head and body apart.
+/// A response, split into head and body.
 #[derive(Debug, Default, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -32,7 +32,7 @@ impl Client {
         Client { stream, received: Vec::new() }
     }
 
-    /// A proxy that has closed already is part of what is tested: a failure to send is none of the test.
+    /// Sends bytes. Errors are ignored: the tests also cover a proxy that has already closed the connection.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.stream.write_all(bytes.as_ref());
         self
@@ -42,7 +42,7 @@ impl Client {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Reads once; false at the end of the connection or after `limit`.
+    /// Reads once; false at the end of the connection, an error after `limit`.
     fn more(&mut self, limit: Duration) -> Result<bool, ErrorKind> {
         let mut piece = vec![0; 64 * 1024];
         self.stream.set_read_timeout(Some(limit.max(Duration::from_millis(1)))).expect("a limit");
@@ -57,12 +57,12 @@ impl Client {
         }
     }
 
-    /// The next answer. Status 0 if none came.
+    /// Reads the next response; status 0 if none arrives.
     pub fn answer(&mut self) -> Answer {
         self.answer_to(false)
     }
 
-    /// The next answer; one to HEAD has no body.
+    /// Reads the next response, which has no body if `is_head`.
     pub fn answer_to(&mut self, is_head: bool) -> Answer {
         let end = Instant::now() + Duration::from_secs(ANSWER_SECS_MAX);
         let head_len = loop {
@@ -103,7 +103,7 @@ impl Client {
         }
     }
 
-    /// Whether the proxy ends the connection within `limit`, with nothing said before that.
+    /// Whether the proxy closes the connection within `limit`. Bytes that arrive before are collected.
     pub fn is_closed_within(&mut self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         loop {
@@ -116,7 +116,7 @@ impl Client {
         }
     }
 
-    /// Everything up to the end of the connection, or until nothing comes for `quiet`; and whether it ended.
+    /// Reads to the end of the connection, or until nothing arrives for `quiet`; also returns whether the connection ended.
     pub fn rest(&mut self, quiet: Duration) -> (Vec<u8>, bool) {
         loop {
             match self.more(quiet) {
@@ -129,7 +129,7 @@ impl Client {
 }
 
 impl Answer {
-    /// The first value of a field, any case.
+    /// The first value of a field; the name's case does not matter.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
@@ -138,7 +138,7 @@ impl Answer {
             .find_map(|(n, value)| n.eq_ignore_ascii_case(name).then(|| value.trim()))
     }
 
-    pub fn says_close(&self) -> bool {
+    pub fn has_connection_close(&self) -> bool {
         self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 }
@@ -151,7 +151,7 @@ pub fn text(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string().replace("\\r\\n", "\r\n").replace("\\'", "'").replace("\\\"", "\"")
 }
 
-/// A whole chunked body at the front: its payload and its length on the wire.
+/// Decodes a whole chunked body at the front of `bytes`: its payload and its length on the wire.
 pub fn dechunk(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {

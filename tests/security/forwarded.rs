@@ -1,4 +1,4 @@
-//! Rows 5, 15, 22, 24, 43 to 49, 52 and 53: what goes to the origin, and in which form.
+//! The form in which requests reach the origin: framing, hop-by-hop fields, forwarding fields, target, pipelining and Expect.
 
 use std::time::Duration;
 
@@ -7,84 +7,84 @@ use crate::origin::{Script, Seen};
 use crate::proxy::{Options, Proxy};
 use crate::{DRIVERS, Verdict};
 
-/// Number and name, the request, and what the origin's copy must be.
-type Row = (&'static str, &'static [u8], fn(&Seen) -> bool);
+/// Name, the client's request, and the condition for the request that the origin receives.
+type Case = (&'static str, &'static [u8], fn(&Seen) -> bool);
 
-/// Fields from a peer that is not trusted.
-const ROWS: [Row; 28] = [
-    ("15 absolute form wins over Host", b"GET http://b.test/x?y HTTP/1.1\r\nHost: a.test\r\n\r\n", |s| {
+/// Requests from a peer that is not trusted.
+const CASES: [Case; 28] = [
+    ("absolute form wins over Host", b"GET http://b.test/x?y HTTP/1.1\r\nHost: a.test\r\n\r\n", |s| {
         s.line() == "GET /x?y HTTP/1.1" && s.fields("host") == ["b.test"]
     }),
-    ("22 legal chunks", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n005;a=\"b\"\r\nhello\r\nB;c\r\n world wide\r\n0\r\n\r\n", |s| {
+    ("legal chunks", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n005;a=\"b\"\r\nhello\r\nB;c\r\n world wide\r\n0\r\n\r\n", |s| {
         s.body == b"hello world wide" && s.fields("transfer-encoding") == ["chunked"] && s.fields("content-length").is_empty()
     }),
-    ("24 trailers", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nContent-Length: 9\r\nHost: b\r\nX-Forwarded-For: 6.6.6.6\r\nTransfer-Encoding: x\r\n\r\n", |s| {
+    ("trailers", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nContent-Length: 9\r\nHost: b\r\nX-Forwarded-For: 6.6.6.6\r\nTransfer-Encoding: x\r\n\r\n", |s| {
         s.body == b"hi" && s.fields("host") == ["a"] && !s.head.contains("6.6.6.6")
     }),
-    ("43 hop-by-hop", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: X-One, x-two\r\nX-One: 1\r\nX-Two: 2\r\nKeep-Alive: 5\r\nProxy-Connection: close\r\nProxy-Authorization: p\r\nTE: gzip\r\nTrailer: X\r\nX-Three: 3\r\n\r\n", |s| {
+    ("hop-by-hop", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: X-One, x-two\r\nX-One: 1\r\nX-Two: 2\r\nKeep-Alive: 5\r\nProxy-Connection: close\r\nProxy-Authorization: p\r\nTE: gzip\r\nTrailer: X\r\nX-Three: 3\r\n\r\n", |s| {
         ["connection", "x-one", "x-two", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer"].iter().all(|n| s.fields(n).is_empty())
             && s.fields("x-three") == ["3"]
     }),
-    ("43 TE goes on where it asks for trailers", b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n", |s| s.fields("te") == ["trailers"]),
-    ("43 also where Connection names it", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: TE\r\nTE: trailers\r\n\r\n", |s| s.fields("te") == ["trailers"] && s.fields("connection").is_empty()),
-    ("43 empty first Connection line", b"GET / HTTP/1.1\r\nHost: a\r\nConnection:\r\nConnection: X-One\r\nX-One: 1\r\n\r\n", |s| s.fields("x-one").is_empty()),
-    ("44 Connection names what must stay", b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Host, Content-Length, X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, X-Forwarded-Host\r\nContent-Length: 2\r\n\r\nhi", |s| {
+    ("TE: trailers is forwarded", b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n", |s| s.fields("te") == ["trailers"]),
+    ("TE: trailers named by Connection is forwarded", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: TE\r\nTE: trailers\r\n\r\n", |s| s.fields("te") == ["trailers"] && s.fields("connection").is_empty()),
+    ("empty first Connection line", b"GET / HTTP/1.1\r\nHost: a\r\nConnection:\r\nConnection: X-One\r\nX-One: 1\r\n\r\n", |s| s.fields("x-one").is_empty()),
+    ("Connection names what must stay", b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Host, Content-Length, X-Forwarded-For, X-Forwarded-Proto, X-Real-Ip, X-Forwarded-Host\r\nContent-Length: 2\r\n\r\nhi", |s| {
         s.fields("host") == ["a"] && s.fields("content-length") == ["2"] && s.body == b"hi" && s.fields("x-forwarded-for") == ["127.0.0.1"]
             && s.fields("x-forwarded-proto") == ["http"] && s.fields("x-real-ip") == ["127.0.0.1"] && s.fields("x-forwarded-host") == ["a"]
     }),
-    ("45 forwarding fields", b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Server: evil\r\nX-Real-Ip: 6.6.6.6\r\nX-Forwarded-Uri: /evil\r\nX-Forwarded-Method: EVIL\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-Ssl: evil\r\nx-forwarded-tls-client-cert: evil\r\nForwarded: for=evil\r\n\r\n", |s| {
+    ("forwarding fields", b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Server: evil\r\nX-Real-Ip: 6.6.6.6\r\nX-Forwarded-Uri: /evil\r\nX-Forwarded-Method: EVIL\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-Ssl: evil\r\nx-forwarded-tls-client-cert: evil\r\nForwarded: for=evil\r\n\r\n", |s| {
         s.fields("x-forwarded-for") == ["127.0.0.1"] && s.fields("x-real-ip") == ["127.0.0.1"] && s.fields("x-forwarded-proto") == ["http"]
             && !s.head.contains("6.6.6.6") && !s.head.to_ascii_lowercase().contains("evil")
     }),
-    ("45 with underscores", b"GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\nx_real_ip: 6.6.6.6\r\nX_FORWARDED-Host: evil\r\nX_Kept: 1\r\n\r\n", |s| {
+    ("forwarding fields with underscores", b"GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\nx_real_ip: 6.6.6.6\r\nX_FORWARDED-Host: evil\r\nX_Kept: 1\r\n\r\n", |s| {
         !s.head.contains("6.6.6.6") && !s.head.contains("evil") && s.fields("x_kept") == ["1"] && !s.head.to_ascii_lowercase().contains("forwarded_proto")
     }),
-    ("46 order, repeats and bytes", b"GET / HTTP/1.1\r\nHost: a\r\nX-B: 2\r\nx-a: 1\r\nX-B: 3\r\nX-O: \xe4\xff\r\n\r\n", |s| {
+    ("order, repeats and bytes", b"GET / HTTP/1.1\r\nHost: a\r\nX-B: 2\r\nx-a: 1\r\nX-B: 3\r\nX-O: \xe4\xff\r\n\r\n", |s| {
         s.fields("x-b") == ["2", "3"] && s.head.contains("X-B: 2\r\nx-a: 1\r\nX-B: 3\r\nX-O: \\xe4\\xff\r\n")
     }),
-    ("47 escapes and query", b"GET /a%2Fb/%7e/%E4?q=%zz&a=b;c=//../x HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /a%2Fb/%7e/%E4?q=%zz&a=b;c=//../x HTTP/1.1"),
-    ("28 upgrade with a length", b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi", |s| s.fields("upgrade").is_empty() && s.body == b"hi"),
-    ("28 upgrade with chunks", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", |s| s.fields("upgrade").is_empty() && s.fields("connection").is_empty()),
-    ("29 h2c", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", |s| {
+    ("escapes and query", b"GET /a%2Fb/%7e/%E4?q=%zz&a=b;c=//../x HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /a%2Fb/%7e/%E4?q=%zz&a=b;c=//../x HTTP/1.1"),
+    ("upgrade with a length", b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi", |s| s.fields("upgrade").is_empty() && s.body == b"hi"),
+    ("upgrade with chunks", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", |s| s.fields("upgrade").is_empty() && s.fields("connection").is_empty()),
+    ("h2c", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", |s| {
         s.fields("upgrade").is_empty() && s.fields("connection").is_empty() && s.fields("http2-settings").is_empty()
     }),
-    ("29 h2c beside websocket", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n", |s| s.fields("upgrade").is_empty()),
-    ("29 two Upgrade fields", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n", |s| s.fields("upgrade").is_empty()),
-    ("36 GET without framing has no body", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.fields("content-length").is_empty() && s.fields("transfer-encoding").is_empty()),
-    ("49 request line of 8000 bytes", b"", |s| s.line().len() == 8000),
-    ("49 12 KiB of fields", b"", |s| s.head.len() > 12 * 1024),
-    ("60 dot segments", b"GET /public/../admin/x HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /admin/x HTTP/1.1"),
-    ("60 escaped dots", b"GET /public/%2e%2E/admin HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /admin HTTP/1.1"),
-    ("60 above the root", b"GET /../../x HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /x HTTP/1.1"),
-    ("14 HTTP/1.0 without Host", b"GET /old HTTP/1.0\r\n\r\n", |s| s.line() == "GET /old HTTP/1.1" && s.fields("host").len() == 1),
-    ("46 Cookie as it is", b"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\nCookie: c=\"d\"\r\n\r\n", |s| s.fields("cookie") == ["a=b", "c=\"d\""]),
-    ("47 encoded slash stays", b"GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /a%2fb HTTP/1.1"),
-    ("63 absolute URI goes to the backend", b"GET http://127.0.0.1:1/x HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /x HTTP/1.1"),
-    ("53 Expect ends at the proxy", b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", |s| s.fields("expect").is_empty() && s.body == b"hi"),
+    ("h2c beside websocket", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n", |s| s.fields("upgrade").is_empty()),
+    ("two Upgrade fields", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n", |s| s.fields("upgrade").is_empty()),
+    ("GET without framing has no body", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.fields("content-length").is_empty() && s.fields("transfer-encoding").is_empty()),
+    ("request line of 8000 bytes", b"", |s| s.line().len() == 8000),
+    ("fields of 12 KiB", b"", |s| s.head.len() > 12 * 1024),
+    ("dot segments", b"GET /public/../admin/x HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /admin/x HTTP/1.1"),
+    ("escaped dots", b"GET /public/%2e%2E/admin HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /admin HTTP/1.1"),
+    ("above the root", b"GET /../../x HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /x HTTP/1.1"),
+    ("HTTP/1.0 without Host", b"GET /old HTTP/1.0\r\n\r\n", |s| s.line() == "GET /old HTTP/1.1" && s.fields("host").len() == 1),
+    ("Cookie unchanged", b"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\nCookie: c=\"d\"\r\n\r\n", |s| s.fields("cookie") == ["a=b", "c=\"d\""]),
+    ("encoded slash stays", b"GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /a%2fb HTTP/1.1"),
+    ("absolute URI goes to the backend", b"GET http://127.0.0.1:1/x HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /x HTTP/1.1"),
+    ("Expect ends at the proxy", b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", |s| s.fields("expect").is_empty() && s.body == b"hi"),
 ];
 
 #[test]
-fn what_the_origin_sees_of_rows_15_to_63() {
+fn forwarded_request_has_the_specified_form() {
     let entry = "[entryPoints.http.forwardedHeaders]\ntrustedIPs = [\"10.9.9.9\"]\n";
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { entry: entry.into(), ..Options::default() });
         let mut verdict = Verdict::default();
-        for (name, bytes, holds) in ROWS {
-            let row = format!("{name} ({driver})");
-            proxy.origin.plays(Script::default());
+        for (name, bytes, holds) in CASES {
+            let case = format!("{name} ({driver})");
+            proxy.origin.set_script(Script::default());
             let bytes = match name {
-                _ if name.starts_with("49 request") => line_of(8000),
-                _ if name.starts_with("49 12") => fields_of(12 * 1024),
+                _ if name.starts_with("request line") => line_of(8000),
+                _ if name.starts_with("fields of") => fields_of(12 * 1024),
                 _ => bytes.to_vec(),
             };
             let mut client = proxy.client();
             client.send(&bytes);
             let answer = client.answer();
-            verdict.check(&row, answer.status == 200 && answer.body == b"ok", format!("answered {answer:?}"));
+            verdict.check(&case, answer.status == 200 && answer.body == b"ok", format!("answered {answer:?}"));
             let seen = proxy.origin.seen();
-            verdict.check(&row, seen.len() == 1, format!("{} requests arrived", seen.len()));
+            verdict.check(&case, seen.len() == 1, format!("{} requests arrived", seen.len()));
             verdict.check(
-                &row,
+                &case,
                 seen.first().is_some_and(|s| s.is_whole && holds(s)),
                 format!("the origin saw {seen:?}"),
             );
@@ -93,7 +93,7 @@ fn what_the_origin_sees_of_rows_15_to_63() {
     }
 }
 
-/// The line as the origin sees it has so many bytes.
+/// A request whose line has this many bytes at the origin.
 fn line_of(bytes: usize) -> Vec<u8> {
     let path = "p".repeat(bytes - "GET / HTTP/1.1".len());
     format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()
@@ -105,7 +105,7 @@ fn fields_of(bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn row_45_a_trusted_peer_is_believed() {
+fn forwarding_fields_of_trusted_peer_are_kept() {
     let entry = "[entryPoints.http.forwardedHeaders]\ntrustedIPs = [\"127.0.0.1/32\"]\n";
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { entry: entry.into(), ..Options::default() });
@@ -115,12 +115,12 @@ fn row_45_a_trusted_peer_is_believed() {
         let seen = proxy.origin.seen();
         assert_eq!(seen[0].fields("x-forwarded-for"), ["6.6.6.6, 127.0.0.1"]);
         assert_eq!(seen[0].fields("x-forwarded-proto"), ["https"]);
-        assert!(!seen[0].head.contains("7.7.7.7"), "an alias is nobody's word");
+        assert!(!seen[0].head.contains("7.7.7.7"), "an underscore alias was forwarded");
     }
 }
 
 #[test]
-fn row_52_pipelined_requests_are_answered_in_order() {
+fn pipelined_requests_are_answered_in_order() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut client = proxy.client();
@@ -141,23 +141,23 @@ fn row_52_pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn rows_25_and_53_close_and_continue() {
+fn connection_close_and_100_continue_are_honoured() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut client = proxy.client();
         client.send("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n");
         let answer = client.answer();
-        assert!(answer.status == 200 && answer.says_close(), "25 ({driver}): {answer:?}");
+        assert!(answer.status == 200 && answer.has_connection_close(), "Connection: close ({driver}): {answer:?}");
         let (rest, ended) = client.rest(Duration::from_secs(5));
-        assert!(rest.is_empty() && ended, "25 ({driver})");
-        assert!(proxy.origin.seen().iter().all(|s| !s.head.contains("behind")), "25 ({driver})");
+        assert!(rest.is_empty() && ended, "Connection: close ({driver})");
+        assert!(proxy.origin.seen().iter().all(|s| !s.head.contains("behind")), "Connection: close ({driver})");
 
         let mut client = proxy.client();
         client.send("POST /e HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-        assert_eq!(client.answer().status, 100, "53 ({driver}): the body is asked for");
+        assert_eq!(client.answer().status, 100, "Expect ({driver}): the proxy sends 100");
         client.send("body");
-        assert_eq!(client.answer().status, 200, "53 ({driver})");
+        assert_eq!(client.answer().status, 200, "Expect ({driver})");
         assert_eq!(proxy.origin.seen().last().map(|s| s.body.clone()), Some(b"body".to_vec()));
-        assert!(!client.is_closed_within(QUIET), "53 ({driver}): the connection goes on");
+        assert!(!client.is_closed_within(QUIET), "Expect ({driver}): the connection stays open");
     }
 }

@@ -1,4 +1,4 @@
-//! Rows 60 to 64: what stands in front of a protected path cannot be walked around.
+//! Path traversal, stripped prefixes, authentication and spoofed hosts: the protection of a route cannot be bypassed.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -28,12 +28,12 @@ fn proxy(driver: &str) -> Proxy {
         assert!(Instant::now() < end, "the routes did not change: {}", proxy.process.log());
         std::thread::sleep(Duration::from_millis(50));
     }
-    proxy.origin.plays(Script::default());
+    proxy.origin.set_script(Script::default());
     proxy
 }
 
 #[test]
-fn row_60_a_protected_prefix_is_protected_however_it_is_written() {
+fn path_traversal_to_protected_prefix_is_refused() {
     let paths = [
         "/admin",
         "/admin/",
@@ -65,20 +65,31 @@ fn row_60_a_protected_prefix_is_protected_however_it_is_written() {
         let mut verdict = Verdict::default();
         for path in paths {
             let answer = proxy.get(path);
-            verdict.check(&format!("60 {path} ({driver})"), [400, 401].contains(&answer.status), format!("{answer:?}"));
+            verdict.check(
+                &format!("path traversal {path} ({driver})"),
+                [400, 401].contains(&answer.status),
+                format!("{answer:?}"),
+            );
         }
-        // Another case is another path.
-        verdict.check("60 case", proxy.get("/Admin").status == 200, "another case is no prefix");
+        verdict.check(
+            "letter case",
+            proxy.get("/Admin").status == 200,
+            "a path in another letter case is another path",
+        );
         let seen = proxy.origin.seen();
-        verdict.check("60", seen.iter().all(|s| s.line().contains("/Admin")), format!("the origin saw {seen:?}"));
+        verdict.check(
+            "path traversal",
+            seen.iter().all(|s| s.line().contains("/Admin")),
+            format!("the origin saw {seen:?}"),
+        );
         verdict.end();
     }
 }
 
 #[test]
-fn row_61_what_a_strip_leaves_over_is_a_path() {
-    // The remainder, or 400 where it would hold a way out of the prefix.
-    let rows = [
+fn stripped_path_never_leaves_its_prefix() {
+    // The path, and what is left after the strip, or 400 (`None`) where that would lead out of the prefix.
+    let cases = [
         ("/api", Some("/")),
         ("/api/", Some("/")),
         ("/api/x", Some("/x")),
@@ -97,18 +108,18 @@ fn row_61_what_a_strip_leaves_over_is_a_path() {
     for driver in DRIVERS {
         let proxy = proxy(driver);
         let mut verdict = Verdict::default();
-        for (path, wanted) in rows {
-            let row = format!("61 {path} ({driver})");
-            proxy.origin.plays(Script::default());
+        for (path, wanted) in cases {
+            let case = format!("stripped path {path} ({driver})");
+            proxy.origin.set_script(Script::default());
             let answer = proxy.get(path);
             let seen = proxy.origin.seen();
             let line = seen.first().map(|s| s.line().to_owned()).unwrap_or_default();
             let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
             match wanted {
-                Some(wanted) => verdict.check(&row, target == wanted, format!("forwarded as {target:?}, {answer:?}")),
+                Some(wanted) => verdict.check(&case, target == wanted, format!("forwarded as {target:?}, {answer:?}")),
                 None => {
-                    verdict.check(&row, answer.status == 400, format!("answered {answer:?}"));
-                    verdict.check(&row, target.is_empty(), format!("forwarded as {target:?}"));
+                    verdict.check(&case, answer.status == 400, format!("answered {answer:?}"));
+                    verdict.check(&case, target.is_empty(), format!("forwarded as {target:?}"));
                 }
             }
         }
@@ -117,7 +128,7 @@ fn row_61_what_a_strip_leaves_over_is_a_path() {
 }
 
 #[test]
-fn row_62_every_request_shows_its_password() {
+fn basic_auth_is_checked_on_every_request() {
     let ok = "dGVzdDp0ZXN0";
     let wrong = [
         "",
@@ -139,30 +150,30 @@ fn row_62_every_request_shows_its_password() {
                 client.send(format!("{method} /admin HTTP/1.1\r\nHost: a\r\n{field}\r\n"));
                 let answer = client.answer_to(method == "HEAD");
                 verdict.check(
-                    &format!("62 {method} {field:?} ({driver})"),
+                    &format!("basic auth {method} {field:?} ({driver})"),
                     answer.status == 401,
                     format!("{answer:?}"),
                 );
             }
         }
-        verdict.check("62", proxy.origin.bytes() == 0, format!("the origin saw {:?}", proxy.origin.seen()));
-        // One right password opens one request, not the connection; an upgrade needs it as well.
+        verdict.check("basic auth", proxy.origin.bytes() == 0, format!("the origin saw {:?}", proxy.origin.seen()));
+        // A right password allows one request, not the connection; an upgrade needs one as well.
         let mut client = proxy.client();
         client.send(format!("GET /admin HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {ok}\r\n\r\nGET /admin/two HTTP/1.1\r\nHost: a\r\n\r\n"));
         let both = (client.answer().status, client.answer().status);
-        verdict.check(&format!("62 pipelined ({driver})"), both == (200, 401), format!("{both:?}"));
+        verdict.check(&format!("pipelined ({driver})"), both == (200, 401), format!("{both:?}"));
         let mut client = proxy.client();
         client.send("GET /admin HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
         let answer = client.answer();
-        verdict.check(&format!("62 upgrade ({driver})"), answer.status == 401, format!("{answer:?}"));
-        verdict.check("62", proxy.origin.seen().len() == 1, format!("{:?}", proxy.origin.seen()));
+        verdict.check(&format!("upgrade ({driver})"), answer.status == 401, format!("{answer:?}"));
+        verdict.check("basic auth", proxy.origin.seen().len() == 1, format!("{:?}", proxy.origin.seen()));
         verdict.end();
     }
 }
 
 #[test]
-fn rows_63_and_64_only_the_host_routes_and_only_to_backends() {
-    // Host field, whether the host's own frontend takes it, or a refusal (None).
+fn spoofed_host_reaches_only_configured_backends() {
+    // The Host field, and whether the host's own frontend takes the request; `None` if either backend may.
     let hosts = [
         ("secret.test", Some(true)),
         ("SECRET.test", Some(true)),
@@ -176,16 +187,16 @@ fn rows_63_and_64_only_the_host_routes_and_only_to_backends() {
         let proxy = proxy(driver);
         let mut verdict = Verdict::default();
         for (host, wanted) in hosts {
-            let row = format!("64 {host} ({driver})");
+            let case = format!("host {host} ({driver})");
             let seen = ask(&proxy, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
             let is_own = seen.map(|s| s == "yes");
-            // A dot at the end names the same host; whichever way it is taken, it goes to a backend of ours.
-            verdict.check(&row, wanted.is_none() || is_own == wanted, format!("{is_own:?}"));
+            // A trailing dot names the same host; in either reading the request goes to a configured backend.
+            verdict.check(&case, wanted.is_none() || is_own == wanted, format!("{is_own:?}"));
         }
         for field in ["X-Forwarded-Host", "X-Host", "X-Original-Host", "Forwarded", "X-Original-Url", "X-Rewrite-Url"] {
             let value = if field.ends_with("Url") { "/admin" } else { "secret.test" };
             let seen = ask(&proxy, &format!("GET / HTTP/1.1\r\nHost: other.test\r\n{field}: {value}\r\n\r\n"));
-            verdict.check(&format!("64 {field} ({driver})"), seen.as_deref() == Some("no"), format!("{seen:?}"));
+            verdict.check(&format!("host {field} ({driver})"), seen.as_deref() == Some("no"), format!("{seen:?}"));
         }
         // A client that names an address reaches the configured backend, never that address.
         let stranger = Origin::start();
@@ -194,14 +205,14 @@ fn rows_63_and_64_only_the_host_routes_and_only_to_backends() {
         {
             ask(&proxy, &format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
         }
-        verdict.check("63", stranger.bytes() == 0, "a connection to an address of the client's choice");
+        verdict.check("host", stranger.bytes() == 0, "a connection to an address of the client's choice");
         verdict.end();
     }
 }
 
-/// Whether the host's own frontend took the request: `yes` or `no`; nothing if it never arrived.
+/// Whether the host's own frontend took the request: `yes` or `no`; `None` if the request never arrived.
 fn ask(proxy: &Proxy, request: &str) -> Option<String> {
-    proxy.origin.plays(Script::default());
+    proxy.origin.set_script(Script::default());
     let mut client = proxy.client();
     client.send(request);
     client.answer();

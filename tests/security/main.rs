@@ -1,5 +1,5 @@
-//! The checklist of what a proxy must withstand, against the real binary on both drivers: a client and an origin that say exactly
-//! what a script tells them, byte for byte. The number in front of each row is the checklist's (SECURITY.md says where it comes from).
+//! Attacks that a proxy must withstand, against the built program on both drivers: the client and the origin server send exactly the
+//! bytes of a script. docs/reference/security-promises.md lists the promises that these tests prove.
 
 mod aborts;
 mod bodies;
@@ -19,18 +19,18 @@ mod tunnels;
 
 use support::ringway::DRIVERS;
 
-/// Collects what went wrong, so that one run tells all of it.
+/// Collects the failed checks, so that one run reports all of them.
 #[derive(Default)]
 struct Verdict(Vec<String>);
 
 impl Verdict {
-    fn check(&mut self, row: &str, holds: bool, seen: impl Into<String>) {
+    fn check(&mut self, case: &str, holds: bool, seen: impl Into<String>) {
         if !holds {
-            self.0.push(format!("{row}: {}", seen.into()));
+            self.0.push(format!("{case}: {}", seen.into()));
         }
     }
 
     fn end(self) {
-        assert!(self.0.is_empty(), "{} row(s) fail:\n{}", self.0.len(), self.0.join("\n"));
+        assert!(self.0.is_empty(), "{} case(s) fail:\n{}", self.0.len(), self.0.join("\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! An origin that answers with the bytes it was given, and remembers every byte it saw and on which connection.
+//! An origin server that responds with the bytes of a script, and records every request and its connection.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::client::{dechunk, find, text};
 
-/// What the origin does with a request.
+/// How the origin handles a request.
 #[derive(Clone)]
 pub struct Script {
-    /// The body is read before the answer.
+    /// The origin reads the body before it responds.
     pub reads_body: bool,
     pub pause: Duration,
     pub bytes: Vec<u8>,
@@ -23,13 +23,13 @@ pub enum Then {
     /// The next request may come.
     Keep,
     Close,
-    /// Breaks the connection off, a moment later.
+    /// Resets the connection after 100 ms.
     Reset,
-    /// Neither reads nor writes any more, until the proxy has closed or the test is over.
+    /// Sends nothing more, until the proxy has closed the connection or the test is over.
     Hold,
-    /// As `Hold`, and it does not notice that the proxy has closed, for longer than any test waits.
+    /// As `Hold`, but does not notice that the proxy has closed, for longer than any test waits.
     Deaf,
-    /// Sends back what comes.
+    /// Echoes all further bytes.
     Echo,
 }
 
@@ -60,7 +60,7 @@ impl Script {
     }
 }
 
-/// One request, or what there was of it.
+/// A request, or the part of it that arrived.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub connection: usize,
@@ -89,7 +89,7 @@ struct State {
     connections: usize,
     /// Connections that have ended.
     ended: Vec<usize>,
-    /// The newest connection, for bytes that nobody asked for.
+    /// The newest connection, for unsolicited bytes.
     newest: Option<TcpStream>,
     bytes: usize,
 }
@@ -119,16 +119,16 @@ impl Origin {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on requests are answered like this; what was seen before is forgotten.
-    pub fn plays(&self, script: Script) {
+    /// Sets the script for all further requests and clears the records.
+    pub fn set_script(&self, script: Script) {
         let mut state = self.state();
         state.script = script;
         state.seen.clear();
         state.bytes = 0;
     }
 
-    /// Bytes on the newest connection, whatever it waits for.
-    pub fn says_unasked(&self, bytes: &str) {
+    /// Sends bytes on the newest connection, whatever its state.
+    pub fn send_unsolicited(&self, bytes: &str) {
         if let Some(stream) = &mut self.state().newest {
             let _ = stream.write_all(bytes.as_bytes());
         }
@@ -172,7 +172,7 @@ impl Origin {
         self.state().ended.push(connection);
     }
 
-    /// One request; false when the connection is over.
+    /// Serves one request; false when the connection is over.
     fn one(&self, connection: usize, stream: &mut TcpStream, inbox: &mut Vec<u8>) -> bool {
         let head_end = loop {
             if let Some(at) = find(inbox, b"\r\n\r\n") {
@@ -200,7 +200,7 @@ impl Origin {
         }
         self.remember(connection, head, body, true);
         thread::sleep(script.pause);
-        // Its end is to come in one segment with its last bytes.
+        // The FIN is to arrive in one segment with the last bytes.
         if script.then == Then::Close && socket2::SockRef::from(&*stream).set_tcp_cork(true).is_err() {
             return false;
         }
@@ -253,7 +253,7 @@ impl Origin {
         loop {
             if lower.contains("\r\ntransfer-encoding:") {
                 if let Some((body, bytes)) = dechunk(inbox) {
-                    // The wire form is kept where trailers are to be judged.
+                    // A body with trailers is recorded in its wire form, so that tests can check them.
                     let raw = inbox.drain(..bytes).collect::<Vec<u8>>();
                     return Ok(if find(&raw, b"\r\n0\r\n\r\n").is_some() { body } else { raw });
                 }

@@ -1,4 +1,4 @@
-//! Rows 66 to 69: the process itself: out of descriptors, signals, changes under load, sudden death.
+//! The process itself: descriptor shortage, signals, route changes under load, and a restart after SIGKILL.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -13,75 +13,75 @@ use crate::proxy::{Options, Proxy, routes};
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
-fn row_66_a_lack_of_descriptors_heals_by_itself() {
+fn descriptor_shortage_heals_without_spinning() {
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { open_files: Some(64), ..Options::default() });
         let mut old = proxy.client();
         assert_eq!(old.send(GET).answer().status, 200);
         let crowd: Vec<Client> = (0..150).map(|_| proxy.client()).collect();
         thread::sleep(Duration::from_millis(500));
-        assert!(proxy.process.open_files() >= 60, "66 ({driver}): the limit is not reached");
+        assert!(proxy.process.open_files() >= 60, "descriptor shortage ({driver}): the limit is not reached");
         let before = proxy.process.cpu();
         thread::sleep(Duration::from_secs(2));
         let spent = proxy.process.cpu() - before;
-        assert!(spent < Duration::from_millis(400), "66 ({driver}): it spins, {spent:?} in 2 s");
-        // An old connection lives; what its request needs may be missing for now.
+        assert!(spent < Duration::from_millis(400), "descriptor shortage ({driver}): {spent:?} CPU in 2 s");
+        // An open connection stays usable; its request may fail for want of an upstream connection.
         let status = old.send(GET).answer().status;
-        assert!([200, 500, 502, 503].contains(&status), "66 ({driver}): {status}");
-        let complaints = proxy.process.log().matches("cannot accept connections").count();
-        assert!((1..=2).contains(&complaints), "66 ({driver}): told {complaints} times");
+        assert!([200, 500, 502, 503].contains(&status), "descriptor shortage ({driver}): {status}");
+        let log_lines = proxy.process.log().matches("cannot accept connections").count();
+        assert!((1..=2).contains(&log_lines), "descriptor shortage ({driver}): logged {log_lines} times");
         drop(crowd);
         let end = Instant::now() + Duration::from_secs(5);
         while proxy.get("/again").status != 200 {
-            assert!(Instant::now() < end, "66 ({driver}): it does not heal: {}", proxy.process.log());
+            assert!(Instant::now() < end, "descriptor shortage ({driver}): no recovery: {}", proxy.process.log());
         }
-        assert_eq!(old.send(GET).answer().status, 200, "66 ({driver}): the old connection");
+        assert_eq!(old.send(GET).answer().status, 200, "descriptor shortage ({driver}): the old connection");
     }
 }
 
-/// A pipe for it would be two descriptors: there are none, and it is copied.
+/// Splicing needs a pipe, which is two descriptors: without them the proxy copies the body.
 #[test]
-fn row_66_a_long_answer_under_way_needs_no_descriptor_more() {
+fn long_response_completes_during_descriptor_shortage() {
     const BYTES: usize = 1 << 20;
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { open_files: Some(64), ..Options::default() });
         let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n{}", "x".repeat(BYTES));
-        proxy.origin.plays(Script::answer(long).after(Duration::from_millis(1500)));
+        proxy.origin.set_script(Script::answer(long).after(Duration::from_millis(1500)));
         let mut client = proxy.client();
         client.send(GET);
         assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));
         let _crowd: Vec<Client> = (0..150).map(|_| proxy.client()).collect();
         thread::sleep(Duration::from_millis(500));
-        assert!(proxy.process.open_files() >= 63, "66 ({driver}): the limit is not reached");
+        assert!(proxy.process.open_files() >= 63, "descriptor shortage ({driver}): the limit is not reached");
         let answer = client.answer();
-        assert_eq!((answer.status, answer.body.len()), (200, BYTES), "66 ({driver})");
+        assert_eq!((answer.status, answer.body.len()), (200, BYTES), "descriptor shortage ({driver})");
     }
 }
 
 #[test]
-fn row_67_a_stop_lets_requests_finish() {
+fn sigterm_lets_active_requests_finish() {
     for driver in DRIVERS {
         let mut proxy = Proxy::start(driver);
-        proxy.origin.plays(Script::default().after(Duration::from_millis(1500)));
+        proxy.origin.set_script(Script::default().after(Duration::from_millis(1500)));
         let mut client = proxy.client();
         client.send(GET);
         assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));
         let start = Instant::now();
         proxy.process.signal("TERM");
         let answer = client.answer();
-        assert!(answer.body == b"ok" && answer.says_close(), "67 ({driver}): {answer:?}");
+        assert!(answer.body == b"ok" && answer.has_connection_close(), "stop ({driver}): {answer:?}");
         let status = proxy.process.wait(Duration::from_secs(15));
-        assert!(status.success(), "67 ({driver}): {status}");
-        assert!(start.elapsed() < Duration::from_secs(6), "67 ({driver}): {:?}", start.elapsed());
+        assert!(status.success(), "stop ({driver}): {status}");
+        assert!(start.elapsed() < Duration::from_secs(6), "stop ({driver}): {:?}", start.elapsed());
     }
 }
 
 #[test]
-fn row_67_the_grace_time_ends_what_does_not_finish() {
+fn grace_timeout_closes_unfinished_requests() {
     for driver in DRIVERS {
         let top = "[lifeCycle]\ngraceTimeOut = \"1s\"".to_owned();
         let mut proxy = Proxy::with(driver, &Options { top, ..Options::default() });
-        proxy.origin.plays(Script::answer("").then(Then::Hold));
+        proxy.origin.set_script(Script::answer("").then(Then::Hold));
         let mut client = proxy.client();
         client.send(GET);
         assert!(proxy.origin.wait(Duration::from_secs(3), |o| o.seen().len() == 1));
@@ -89,16 +89,16 @@ fn row_67_the_grace_time_ends_what_does_not_finish() {
         proxy.process.signal("TERM");
         let status = proxy.process.wait(Duration::from_secs(15));
         let took = start.elapsed();
-        assert!(status.success(), "67 ({driver}): {status}");
-        assert!((Duration::from_secs(1)..Duration::from_secs(4)).contains(&took), "67 ({driver}): {took:?}");
+        assert!(status.success(), "stop ({driver}): {status}");
+        assert!((Duration::from_secs(1)..Duration::from_secs(4)).contains(&took), "stop ({driver}): {took:?}");
         let log = proxy.process.log();
-        assert!(log.contains("1 request(s) still active") && log.contains("closing them"), "67 ({driver}): {log}");
-        assert_eq!(client.answer().status, 0, "67 ({driver}): the origin said nothing");
+        assert!(log.contains("1 request(s) still active") && log.contains("closing them"), "stop ({driver}): {log}");
+        assert_eq!(client.answer().status, 0, "stop ({driver}): the origin said nothing");
     }
 }
 
 #[test]
-fn row_68_changes_under_load_lose_no_request() {
+fn route_changes_under_load_fail_no_request() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let good = fs::read_to_string(proxy.routes_file()).expect("the routes");
@@ -136,7 +136,7 @@ fn row_68_changes_under_load_lose_no_request() {
                 .expect("written");
                 thread::sleep(Duration::from_millis(60));
             }
-            // The last one wins.
+            // The last version wins.
             let last = format!(
                 "{}[frontends.main.headers.customResponseHeaders]\nX-Last = \"1\"\n",
                 routes(proxy.origin.port, &Options::default())
@@ -151,17 +151,21 @@ fn row_68_changes_under_load_lose_no_request() {
         });
         assert!(
             failed.is_empty(),
-            "68 ({driver}): {} of {} failed: {:?}",
+            "route change ({driver}): {} of {} failed: {:?}",
             failed.len(),
             sent.load(Relaxed),
             failed.first()
         );
-        assert_eq!(proxy.get("/last").field("x-last"), Some("1"), "68 ({driver}): the last change does not stand");
+        assert_eq!(
+            proxy.get("/last").field("x-last"),
+            Some("1"),
+            "route change ({driver}): the last change is not in force"
+        );
     }
 }
 
 #[test]
-fn row_69_it_comes_back_on_the_same_port_after_a_sudden_death() {
+fn restart_after_sigkill_serves_on_the_same_port() {
     for driver in DRIVERS {
         let mut proxy = Proxy::start(driver);
         let mut clients: Vec<Client> = (0..20).map(|_| proxy.client()).collect();
@@ -169,13 +173,13 @@ fn row_69_it_comes_back_on_the_same_port_after_a_sudden_death() {
         let start = Instant::now();
         proxy.process.restart();
         proxy.await_routes();
-        assert!(start.elapsed() < Duration::from_secs(5), "69 ({driver}): {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(5), "restart ({driver}): {:?}", start.elapsed());
     }
 }
 
-/// The watchdog counts its own looks, not seconds.
+/// The watchdog counts its own polls, not seconds.
 #[test]
-fn a_process_that_was_stopped_for_a_while_goes_on() {
+fn sigstop_pause_does_not_trip_the_watchdog() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         proxy.process.signal("STOP");

@@ -1,4 +1,4 @@
-//! The real binary in front of a scripted origin.
+//! The built program in front of a scripted origin server.
 
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub struct Proxy {
     pub origin: Origin,
 }
 
-/// What a test wants beside the usual configuration.
+/// Additions to the usual configuration.
 #[derive(Default, Clone)]
 pub struct Options {
     /// Lines at the top of the file.
@@ -45,11 +45,11 @@ pub struct Options {
     pub entry: String,
     /// Lines of `[frontends.main]`, sub-tables included.
     pub frontend: String,
-    /// Tables of their own at the end of the file.
+    /// Tables at the end of the file.
     pub tables: String,
     /// `ulimit -n`.
     pub open_files: Option<u32>,
-    /// More servers of the backend, by URL.
+    /// URLs of more servers of the backend.
     pub servers: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl Proxy {
         Proxy::with(driver, &Options::default())
     }
 
-    /// One worker: it has one pool, so which connection is reused is no accident.
+    /// Starts the program with one worker: one worker has one connection pool, so that it is determined which connection is reused.
     pub fn with(driver: &str, options: &Options) -> Proxy {
         let origin = Origin::start();
         let setup = Setup::new(driver, CONFIG).fill("@top@", &options.top).fill("@entry@", &options.entry);
@@ -70,14 +70,14 @@ impl Proxy {
         proxy
     }
 
-    /// Waits until the routes are there, then forgets the requests that this took.
+    /// Waits until the routes are in force, then clears the records of the requests that this took.
     pub fn await_routes(&self) {
         wait_for("the proxy serves", Duration::from_secs(START_SECS_MAX), || {
             TcpStream::connect(("127.0.0.1", self.port)).map_err(|e| e.to_string())?;
             let answer = self.get("/ready");
             if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}; log: {}", self.process.log())) }
         });
-        self.origin.plays(Script::default());
+        self.origin.set_script(Script::default());
     }
 
     pub fn client(&self) -> Client {

@@ -1,4 +1,4 @@
-//! Rows 26 and 30 to 42: what an origin may answer, what the client gets of it, and whether the origin's connection is used again.
+//! Responses of an origin: what the client gets of malformed and unusual ones, and whether the origin's connection is reused.
 
 use std::time::Duration;
 
@@ -11,53 +11,53 @@ const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 const LONG_BYTES: usize = 200_000;
 const SECRET: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Stale: 1\r\n\r\nsecret";
 
-/// Number and name, the request, the origin's bytes, and what the client must get. All of these connections are unfit for reuse.
-type Row = (&'static str, &'static str, &'static [u8], fn(&Answer) -> bool);
+/// Name, request, the origin's bytes, and the condition for the client's response. None of these connections may be reused.
+type Case = (&'static str, &'static str, &'static [u8], fn(&Answer) -> bool);
 
-const UNFIT: [Row; 35] = [
-    ("31 no HTTP", GET, b"SSH-2.0-OpenSSH\r\n\r\n", is_502),
-    ("31 status of two digits", GET, b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n", is_502),
-    ("31 status 099", GET, b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n", is_502),
-    ("31 version 2", GET, b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", is_502),
-    ("31 HTTP/0.9", GET, b"<html>\r\n\r\n</html>", is_502),
-    ("31 bare LF", GET, b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", is_502),
-    ("31 NUL in a value", GET, b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n", is_502),
-    ("31 space before colon", GET, b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n", is_502),
-    ("31 fold", GET, b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n", is_502),
-    ("31 head cut short", GET, b"HTTP/1.1 200 OK\r\nContent-Le", is_502),
-    ("31 nothing", GET, b"", is_502),
-    ("32 two lengths", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy", is_502),
-    ("32 length +2", GET, b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok", is_502),
-    ("32 length of 2^64", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\nok", is_502),
-    ("32 unknown coding", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", is_502),
-    ("32 coding in HTTP/1.0", GET, b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", is_502),
-    ("33 length and chunks", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", |a| {
+const UNFIT: [Case; 35] = [
+    ("malformed: no HTTP", GET, b"SSH-2.0-OpenSSH\r\n\r\n", is_502),
+    ("malformed: status of two digits", GET, b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("malformed: status 099", GET, b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("malformed: version 2", GET, b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("malformed: HTTP/0.9", GET, b"<html>\r\n\r\n</html>", is_502),
+    ("malformed: bare LF", GET, b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", is_502),
+    ("malformed: NUL in a value", GET, b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("malformed: space before colon", GET, b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n", is_502),
+    ("malformed: fold", GET, b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("malformed: head cut short", GET, b"HTTP/1.1 200 OK\r\nContent-Le", is_502),
+    ("malformed: nothing", GET, b"", is_502),
+    ("two lengths", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy", is_502),
+    ("length +2", GET, b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok", is_502),
+    ("length of 2^64", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\nok", is_502),
+    ("unknown coding", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", is_502),
+    ("coding in HTTP/1.0", GET, b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", is_502),
+    ("length and chunks", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", |a| {
         a.status == 200 && a.field("content-length").is_none() && a.body == b"ok" && a.is_whole
     }),
-    ("34 length cut short", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", |a| a.status == 200 && !a.is_whole && a.body == b"short"),
-    ("34 chunks cut short", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n", |a| a.status == 200 && !a.is_whole),
-    ("35 invalid chunk size", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n+3\r\nbad\r\n0\r\n\r\n", |a| a.status == 200 && !a.is_whole),
-    ("35 chunk longer than its size", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n", |a| a.status == 200 && !a.is_whole),
-    ("35 chunk size ended by LF", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n", |a| !a.is_whole),
-    ("36 body behind 204", GET, b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nevil", |a| a.status == 204 && a.field("content-length").is_none()),
-    ("36 body behind 304", GET, b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\nevil", |a| a.status == 304),
-    ("36 body behind HEAD", "HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", |a| {
+    ("length cut short", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", |a| a.status == 200 && !a.is_whole && a.body == b"short"),
+    ("chunks cut short", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n", |a| a.status == 200 && !a.is_whole),
+    ("invalid chunk size", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n+3\r\nbad\r\n0\r\n\r\n", |a| a.status == 200 && !a.is_whole),
+    ("chunk longer than its size", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n", |a| a.status == 200 && !a.is_whole),
+    ("chunk size ended by LF", GET, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n", |a| !a.is_whole),
+    ("body behind 204", GET, b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nevil", |a| a.status == 204 && a.field("content-length").is_none()),
+    ("body behind 304", GET, b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\nevil", |a| a.status == 304),
+    ("body behind HEAD", "HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", |a| {
         a.status == 200 && a.field("content-length") == Some("4")
     }),
-    ("37 a second answer at once", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", |a| a.body == b"ok"),
-    ("38 101 unasked", GET, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Stale: 1\r\n\r\nsecret", is_502),
-    ("38 too many interim answers", GET, b"", is_502),
-    ("40 HTTP/1.0 origin", GET, b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", |a| a.head.starts_with("HTTP/1.1 200") && a.body == b"ok"),
-    ("40 until the end", GET, b"HTTP/1.0 200 OK\r\n\r\nok", |a| a.head.starts_with("HTTP/1.1 200") && a.body == b"ok" && a.is_whole),
-    ("42 endless head", GET, b"", is_502),
-    ("42 a thousand fields too many", GET, b"", is_502),
-    ("43 hop-by-hop of the answer", GET, b"HTTP/1.1 200 OK\r\nConnection: close, X-One\r\nX-One: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: p\r\nContent-Length: 2\r\n\r\nok", |a| {
+    ("a second answer at once", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", |a| a.body == b"ok"),
+    ("unsolicited 101", GET, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Stale: 1\r\n\r\nsecret", is_502),
+    ("too many interim answers", GET, b"", is_502),
+    ("HTTP/1.0 origin", GET, b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", |a| a.head.starts_with("HTTP/1.1 200") && a.body == b"ok"),
+    ("until the end", GET, b"HTTP/1.0 200 OK\r\n\r\nok", |a| a.head.starts_with("HTTP/1.1 200") && a.body == b"ok" && a.is_whole),
+    ("endless head", GET, b"", is_502),
+    ("a thousand fields too many", GET, b"", is_502),
+    ("hop-by-hop of the answer", GET, b"HTTP/1.1 200 OK\r\nConnection: close, X-One\r\nX-One: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: p\r\nContent-Length: 2\r\n\r\nok", |a| {
         ["x-one", "keep-alive", "proxy-authenticate"].iter().all(|n| a.field(n).is_none()) && a.body == b"ok"
     }),
-    ("26 answer before the body ended", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\npart", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", |a| {
-        a.status == 403 && a.body == b"no" && a.says_close()
+    ("early response to an incomplete body", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\npart", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", |a| {
+        a.status == 403 && a.body == b"no" && a.has_connection_close()
     }),
-    ("30 final answer to Expect", "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n", b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno", |a| {
+    ("early final response to Expect", "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n", b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno", |a| {
         a.status == 417 || a.status == 100
     }),
 ];
@@ -67,43 +67,43 @@ fn is_502(answer: &Answer) -> bool {
 }
 
 #[test]
-fn rows_26_to_43_leave_no_connection_in_the_pool() {
+fn unusual_responses_leave_no_pooled_connection() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut verdict = Verdict::default();
         for (name, request, bytes, holds) in UNFIT {
-            let row = format!("{name} ({driver})");
-            let then = if name.starts_with("31 ") || name.starts_with("34") || name.contains("until") {
+            let case = format!("{name} ({driver})");
+            let then = if name.starts_with("malformed") || name.contains("cut short") || name.contains("until") {
                 Then::Close
             } else {
                 Then::Keep
             };
-            let is_early = name.starts_with("26") || name.starts_with("30");
+            let is_early = name.starts_with("early");
             let mut script = Script::answer(bytes_of(name, bytes)).then(then);
             script.reads_body = !is_early;
-            proxy.origin.plays(script);
+            proxy.origin.set_script(script);
             let mut client = proxy.client();
             client.send(request);
             let mut answer = client.answer_to(request.starts_with("HEAD"));
             if answer.status == 100 {
                 answer = client.answer();
             }
-            verdict.check(&row, holds(&answer), format!("answered {answer:?}"));
+            verdict.check(&case, holds(&answer), format!("answered {answer:?}"));
             let used = proxy.origin.seen().first().map_or(0, |s| s.connection);
-            // The next request, on the client's connection if that is still open, else on a new one, sees nothing of it.
+            // The next request, on the client's connection if that is still open, else on a new one, is not affected.
             for step in ["next", "after"] {
-                proxy.origin.plays(Script::default());
+                proxy.origin.set_script(Script::default());
                 if client.is_closed_within(Duration::from_millis(20)) {
                     client = proxy.client();
                 }
                 client.received.clear();
                 client.send(GET);
                 let answer = client.answer();
-                verdict.check(&row, answer.status == 200 && answer.body == b"ok", format!("{step}: {answer:?}"));
-                verdict.check(&row, answer.field("x-stale").is_none(), format!("{step}: {answer:?}"));
+                verdict.check(&case, answer.status == 200 && answer.body == b"ok", format!("{step}: {answer:?}"));
+                verdict.check(&case, answer.field("x-stale").is_none(), format!("{step}: {answer:?}"));
                 let seen = proxy.origin.seen();
                 verdict.check(
-                    &row,
+                    &case,
                     seen.iter().all(|s| !s.is_whole || s.connection != used),
                     format!("{step}: reused, {seen:?}"),
                 );
@@ -115,11 +115,11 @@ fn rows_26_to_43_leave_no_connection_in_the_pool() {
 
 fn bytes_of(name: &str, bytes: &[u8]) -> Vec<u8> {
     match name {
-        "38 too many interim answers" => {
+        "too many interim answers" => {
             ["HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(40), SECRET.into()].concat().into_bytes()
         }
-        "42 endless head" => [&b"HTTP/1.1 200 OK\r\nX: "[..], &vec![b'x'; 4 << 20]].concat(),
-        "42 a thousand fields too many" => {
+        "endless head" => [&b"HTTP/1.1 200 OK\r\nX: "[..], &vec![b'x'; 4 << 20]].concat(),
+        "a thousand fields too many" => {
             let fields: String = (0..3000).map(|n| format!("X-{n}: y\r\n")).collect();
             format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes()
         }
@@ -128,159 +128,172 @@ fn bytes_of(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn clean_answers_are_passed_on_and_their_connection_is_kept() {
-    let rows: [(&str, &str, &str); 5] = [
+fn clean_responses_keep_the_connection_pooled() {
+    let cases: [(&str, &str, &str); 5] = [
         (
-            "38 interim answers first",
+            "interim answers first",
             "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
             "ok",
         ),
         (
-            "22 chunks",
+            "chunks",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00A;x=y\r\n0123456789\r\n0\r\nX-T: 1\r\nSet-Cookie: evil\r\n\r\n",
             "0123456789",
         ),
         (
-            "43 Connection names framing",
+            "Connection names framing",
             "HTTP/1.1 200 OK\r\nConnection: Content-Length\r\nContent-Length: 2\r\n\r\nok",
             "ok",
         ),
         (
-            "46 repeated fields",
+            "repeated fields",
             "HTTP/1.1 200 OK\r\nSet-Cookie: b=1\r\nX-A: 1\r\nSet-Cookie: a=2\r\nContent-Length: 2\r\n\r\nok",
             "ok",
         ),
-        ("46 obs-text", "HTTP/1.1 200 Gr\u{fc}n\r\nContent-Length: 2\r\n\r\nok", "ok"),
+        ("obs-text", "HTTP/1.1 200 Gr\u{fc}n\r\nContent-Length: 2\r\n\r\nok", "ok"),
     ];
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut verdict = Verdict::default();
-        for (name, bytes, body) in rows {
-            let row = format!("{name} ({driver})");
-            proxy.origin.plays(Script::answer(bytes));
+        for (name, bytes, body) in cases {
+            let case = format!("{name} ({driver})");
+            proxy.origin.set_script(Script::answer(bytes));
             let mut client = proxy.client();
             for _ in 0..2 {
                 client.send(GET);
                 let answer = client.answer();
-                verdict.check(&row, answer.status == 200 && answer.body == body.as_bytes(), format!("{answer:?}"));
-                if name.starts_with("46 rep") {
+                verdict.check(&case, answer.status == 200 && answer.body == body.as_bytes(), format!("{answer:?}"));
+                if name.starts_with("repeated") {
                     verdict.check(
-                        &row,
+                        &case,
                         answer.head.contains("Set-Cookie: b=1\r\nX-A: 1\r\nSet-Cookie: a=2\r\n"),
                         answer.head,
                     );
                 }
             }
             let seen = proxy.origin.seen();
-            verdict.check(&row, seen.len() == 2 && seen[0].connection == seen[1].connection, format!("{seen:?}"));
+            verdict.check(&case, seen.len() == 2 && seen[0].connection == seen[1].connection, format!("{seen:?}"));
         }
         verdict.end();
     }
 }
 
 #[test]
-fn row_37_bytes_that_come_late_on_an_idle_connection_are_nobodys() {
+fn unsolicited_response_on_idle_connection_is_dropped() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        // The hold leaves the connection open; the second answer comes 50 ms behind the first.
-        proxy.origin.plays(Script::default());
+        // The origin keeps the connection open; the unsolicited response arrives after the first one.
+        proxy.origin.set_script(Script::default());
         assert_eq!(proxy.get("/warm").status, 200);
         let origin = proxy.origin.clone();
-        origin.plays(Script::answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").then(Then::Keep));
+        origin.set_script(Script::answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").then(Then::Keep));
         let mut client = proxy.client();
         client.send(GET);
         assert_eq!(client.answer().body, b"ok");
-        origin.says_unasked(SECRET);
+        origin.send_unsolicited(SECRET);
         std::thread::sleep(Duration::from_millis(50));
         for _ in 0..3 {
             client.send(GET);
             let answer = client.answer();
-            assert!(answer.body == b"ok" && answer.field("x-stale").is_none(), "37 ({driver}): {answer:?}");
+            assert!(
+                answer.body == b"ok" && answer.field("x-stale").is_none(),
+                "unsolicited response ({driver}): {answer:?}"
+            );
         }
     }
 }
 
-/// A long answer is taken by its length, so that what stands behind it stays in the socket, and the next request is there already.
-fn asks_behind_a_long_answer(proxy: &Proxy, second: &str) -> [Answer; 2] {
+/// Sends two pipelined requests. The proxy reads a long response by its length, so that bytes behind it stay in the socket while the
+/// second request is already there.
+fn pipeline_behind_long_response(proxy: &Proxy, second: &str) -> [Answer; 2] {
     let mut client = proxy.client();
     client.send([GET, second].concat());
     [client.answer(), client.answer()]
 }
 
 #[test]
-fn row_37_bytes_behind_a_long_answer_are_nobodys() {
+fn bytes_after_long_response_reach_no_client() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG_BYTES}\r\n\r\n{}", "x".repeat(LONG_BYTES));
-        proxy.origin.plays(Script::answer([&*long, SECRET].concat()));
+        proxy.origin.set_script(Script::answer([&*long, SECRET].concat()));
         for round in 0..5 {
-            for answer in asks_behind_a_long_answer(&proxy, GET) {
+            for answer in pipeline_behind_long_response(&proxy, GET) {
                 let (bytes, stale) = (answer.body.len(), answer.field("x-stale"));
-                assert_eq!((answer.status, bytes, stale), (200, LONG_BYTES, None), "37 ({driver}), round {round}");
+                assert_eq!(
+                    (answer.status, bytes, stale),
+                    (200, LONG_BYTES, None),
+                    "unsolicited response ({driver}), round {round}"
+                );
             }
         }
-        // The same of an origin that closes and does not say so: what may not be sent twice goes elsewhere at once.
-        proxy.origin.plays(Script::answer(long).then(Then::Close));
+        // The origin closes without `Connection: close`: a request that must not be sent twice uses a new connection.
+        proxy.origin.set_script(Script::answer(long).then(Then::Close));
         let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
         for round in 0..5 {
-            let statuses = asks_behind_a_long_answer(&proxy, post).map(|answer| answer.status);
-            assert_eq!(statuses, [200, 200], "37 ({driver}), round {round}");
+            let statuses = pipeline_behind_long_response(&proxy, post).map(|answer| answer.status);
+            assert_eq!(statuses, [200, 200], "unsolicited response ({driver}), round {round}");
         }
     }
 }
 
 #[test]
-fn row_39_an_old_client_gets_no_chunks_and_a_close() {
+fn http10_client_gets_no_chunks_and_a_close() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        proxy.origin.plays(Script::answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
+        proxy
+            .origin
+            .set_script(Script::answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
         let mut client = proxy.client();
         client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
         let answer = client.answer();
-        assert!(answer.field("transfer-encoding").is_none() && answer.body == b"ok", "39 ({driver}): {answer:?}");
-        assert!(client.is_closed_within(Duration::from_secs(2)), "39 ({driver})");
+        assert!(
+            answer.field("transfer-encoding").is_none() && answer.body == b"ok",
+            "HTTP/1.0 client ({driver}): {answer:?}"
+        );
+        assert!(client.is_closed_within(Duration::from_secs(2)), "HTTP/1.0 client ({driver})");
     }
 }
 
 #[test]
-fn row_41_a_kept_connection_that_the_origin_closed_costs_no_request() {
+fn stale_pooled_connection_costs_no_request() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         for (method, allowed) in [("GET", &[200][..]), ("POST", &[200, 502][..])] {
             for _ in 0..10 {
-                proxy.origin.plays(Script::default().then(Then::Close));
+                proxy.origin.set_script(Script::default().then(Then::Close));
                 let mut client = proxy.client();
                 client.send(format!("{method} /one HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
-                // The connection of the turn before may be about to close as well.
+                // The pooled connection of the previous round may be about to close as well.
                 let answer = client.answer();
-                assert!(allowed.contains(&answer.status), "41 {method} ({driver}): {answer:?}");
+                assert!(allowed.contains(&answer.status), "stale connection {method} ({driver}): {answer:?}");
                 if answer.status != 200 {
                     continue;
                 }
                 client.send(format!("{method} /two HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
                 let answer = client.answer();
-                assert!(allowed.contains(&answer.status), "41 {method} ({driver}): {answer:?}");
+                assert!(allowed.contains(&answer.status), "stale connection {method} ({driver}): {answer:?}");
                 let twos = proxy.origin.seen().iter().filter(|s| s.head.contains("/two")).count();
-                assert!(twos <= 1, "41 {method} ({driver}): delivered {twos} times");
+                assert!(twos <= 1, "stale connection {method} ({driver}): delivered {twos} times");
             }
         }
     }
 }
 
-/// A failed exchange leaves nothing behind for whoever uses the same memory next: neither on this connection nor on another one.
+/// A failed exchange leaves no bytes in reused buffers, neither for this connection nor for another one.
 #[test]
-fn row_37_what_a_failed_exchange_left_behind_is_nobodys_answer() {
+fn failed_exchange_leaves_no_bytes_for_the_next() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         for bytes in [
             format!("HTTP/1.1 101 Switching Protocols\r\n\r\n{SECRET}"),
             format!("{}{SECRET}", "HTTP/1.1 102 Processing\r\n\r\n".repeat(17)),
         ] {
-            proxy.origin.plays(Script::answer(&bytes));
+            proxy.origin.set_script(Script::answer(&bytes));
             let mut first = proxy.client();
             first.send(GET);
             assert_eq!(first.answer().status, 502);
-            proxy.origin.plays(Script::default());
+            proxy.origin.set_script(Script::default());
             let mut second = proxy.client();
             for client in [&mut first, &mut second] {
                 client.send(GET);

@@ -1,4 +1,4 @@
-//! Rows 42, 50, 51 and 65: sides that are slow, silent or gone, or have no end. Every wait ends near its limit, and memory stays flat.
+//! Clients and servers that are slow, silent or gone, or send without end: every wait ends near its timeout, and memory stays bounded.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ use crate::{DRIVERS, Verdict};
 
 const LIMITS: &str = "[respondingTimeouts]\nreadTimeout = \"1s\"\nidleTimeout = \"1s\"\nwriteTimeout = \"1s\"\n\
                       [forwardingTimeouts]\nresponseHeaderTimeout = \"1s\"\ndialTimeout = \"1s\"\n";
-/// A limit of one second is kept within this.
+/// A timeout of one second takes effect within this time.
 const LATE: Duration = Duration::from_secs(4);
 
 fn proxy(driver: &str) -> Proxy {
@@ -26,31 +26,36 @@ fn proxy(driver: &str) -> Proxy {
 }
 
 #[test]
-fn row_50_slow_clients_are_closed_near_the_limit() {
-    // What comes first, then what drips in every 100 ms, and the answer.
-    let rows: [(&str, &str, &str, &[u16]); 5] = [
-        ("50 silent", "", "", &[0]),
-        ("50 idle after a request", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "", &[200]),
-        ("50 slow head", "GET / HTTP/1.1\r\nHost: a\r\n", "X: y\r\n", &[0, 408]),
-        ("50 slow body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", "x", &[408]),
-        ("50 slow chunks", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", &[408]),
+fn slow_client_is_closed_near_the_timeout() {
+    // Name, the first bytes, the bytes sent every 100 ms after them, and the allowed statuses.
+    let cases: [(&str, &str, &str, &[u16]); 5] = [
+        ("silent", "", "", &[0]),
+        ("idle after a request", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "", &[200]),
+        ("slow head", "GET / HTTP/1.1\r\nHost: a\r\n", "X: y\r\n", &[0, 408]),
+        ("slow body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", "x", &[408]),
+        ("slow chunks", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", &[408]),
     ];
     for driver in DRIVERS {
         let proxy = proxy(driver);
         let mut verdict = Verdict::default();
         thread::scope(|scope| {
-            let runs: Vec<_> = rows.map(|row| (row, scope.spawn(|| drip(&proxy, row.1, row.2)))).into_iter().collect();
+            let runs: Vec<_> =
+                cases.map(|case| (case, scope.spawn(|| drip(&proxy, case.1, case.2)))).into_iter().collect();
             for ((name, _, _, allowed), run) in runs {
                 let (status, took) = run.join().expect("the client");
-                let row = format!("{name} ({driver})");
-                verdict.check(&row, allowed.contains(&status), format!("answered {status}"));
-                verdict.check(&row, took > Duration::from_millis(700) && took < LATE, format!("closed after {took:?}"));
+                let case = format!("{name} ({driver})");
+                verdict.check(&case, allowed.contains(&status), format!("answered {status}"));
+                verdict.check(
+                    &case,
+                    took > Duration::from_millis(700) && took < LATE,
+                    format!("closed after {took:?}"),
+                );
             }
         });
         let handshake = Client::to(proxy.tls_port).is_closed_within(LATE);
-        verdict.check(&format!("50 silent before its handshake ({driver})"), handshake, "it stays");
+        verdict.check(&format!("silent before its handshake ({driver})"), handshake, "the connection stays open");
         let whole = proxy.origin.seen().iter().filter(|s| s.is_whole && s.head.starts_with("POST")).count();
-        verdict.check("50", whole == 0, "a body that never ended counted as whole");
+        verdict.check("slow client", whole == 0, "a body that never ended counted as whole");
         verdict.end();
     }
 }
@@ -72,46 +77,46 @@ fn drip(proxy: &Proxy, first: &str, piece: &str) -> (u16, Duration) {
 }
 
 #[test]
-fn row_65_origins_that_stall_or_are_gone_are_answered_in_time() {
+fn unresponsive_server_gets_504_in_time() {
     for driver in DRIVERS {
         let proxy = proxy(driver);
         let mut verdict = Verdict::default();
         let dripping = Script::answer("HTTP/1.1 200 OK\r\nX: ").then(Then::Hold);
-        let rows = [
-            ("65 silent origin", Script::answer("").then(Then::Hold), 504),
-            ("65 head that never ends", dripping, 504),
+        let cases = [
+            ("silent origin", Script::answer("").then(Then::Hold), 504),
+            ("head that never ends", dripping, 504),
             (
-                "65 interim answer, then silence",
+                "interim answer, then silence",
                 Script::answer("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 2").then(Then::Hold),
                 504,
             ),
         ];
-        for (name, script, status) in rows {
-            let row = format!("{name} ({driver})");
-            proxy.origin.plays(script);
+        for (name, script, status) in cases {
+            let case = format!("{name} ({driver})");
+            proxy.origin.set_script(script);
             let start = Instant::now();
             let mut client = proxy.client();
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
             let answer = client.answer();
-            verdict.check(&row, answer.status == status, format!("{answer:?}"));
-            verdict.check(&row, start.elapsed() < LATE, format!("after {:?}", start.elapsed()));
-            proxy.origin.plays(Script::default());
+            verdict.check(&case, answer.status == status, format!("{answer:?}"));
+            verdict.check(&case, start.elapsed() < LATE, format!("after {:?}", start.elapsed()));
+            proxy.origin.set_script(Script::default());
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            verdict.check(&row, client.answer().body == b"ok", "it does not recover");
+            verdict.check(&case, client.answer().body == b"ok", "the next request fails");
         }
         verdict.end();
-        // One server is down: the request goes on to the other one at once.
+        // One server is down: the request goes to the other one at once.
         let servers = vec!["http://127.0.0.1:1".to_owned()];
         let proxy = Proxy::with(driver, &Options { tables: LIMITS.into(), servers, ..Options::default() });
         for n in 0..6 {
             let start = Instant::now();
-            assert_eq!(proxy.get(&format!("/{n}")).status, 200, "65 refused ({driver})");
+            assert_eq!(proxy.get(&format!("/{n}")).status, 200, "refused ({driver})");
             assert!(start.elapsed() < Duration::from_millis(900), "a refused server is passed over at once");
         }
     }
 }
 
-/// A listener whose queue is full: the kernel drops what comes in, so that a connection is neither made nor refused.
+/// A listener whose backlog is full: the kernel drops further SYNs, so that a connection is neither established nor refused.
 struct BlackHole {
     listener: socket2::Socket,
     filling: Vec<std::net::TcpStream>,
@@ -138,13 +143,13 @@ impl BlackHole {
 }
 
 #[test]
-fn row_65_an_address_that_swallows_connections_is_given_up_in_time() {
+fn blackhole_server_gets_504_in_time() {
     for driver in DRIVERS {
         let hole = BlackHole::open();
         let proxy = proxy(driver);
         fs::write(proxy.routes_file(), routes(hole.address().port(), &Options::default())).expect("the routes");
         let mut client = proxy.client();
-        // Until the new routes are in force the origin answers.
+        // Until the new routes are in force, the origin responds.
         wait_for("the routes change", Duration::from_secs(10), || {
             let start = Instant::now();
             client = proxy.client();
@@ -154,11 +159,11 @@ fn row_65_an_address_that_swallows_connections_is_given_up_in_time() {
             if answer.status == 200 {
                 return Err("still the old routes".to_owned());
             }
-            assert_eq!(answer.status, 504, "65 black hole ({driver}): {answer:?}");
-            assert!(took > Duration::from_millis(900) && took < LATE, "65 black hole ({driver}): after {took:?}");
+            assert_eq!(answer.status, 504, "black hole ({driver}): {answer:?}");
+            assert!(took > Duration::from_millis(900) && took < LATE, "black hole ({driver}): after {took:?}");
             Ok(())
         });
-        // It recovers on the same client's connection as soon as somebody takes the connections again.
+        // Requests on the same client connection succeed as soon as a server accepts connections again.
         let origin = Origin::start();
         fs::write(proxy.routes_file(), routes(origin.port, &Options::default())).expect("the routes");
         wait_for("the proxy serves again", Duration::from_secs(10), || {
@@ -166,36 +171,36 @@ fn row_65_an_address_that_swallows_connections_is_given_up_in_time() {
             let answer = client.answer();
             if answer.body == b"ok" { Ok(()) } else { Err(format!("{answer:?}")) }
         });
-        // With another server beside it, it costs a request the limit and no failure.
+        // Beside another server, the unreachable one costs a request the connect timeout and no failure.
         let servers = vec![format!("http://{}", hole.address())];
         fs::write(proxy.routes_file(), routes(origin.port, &Options { servers, ..Options::default() }))
             .expect("routes");
         std::thread::sleep(Duration::from_millis(500));
         for n in 0..4 {
             let start = Instant::now();
-            assert_eq!(proxy.get(&format!("/{n}")).status, 200, "65 black hole beside a server ({driver})");
-            assert!(start.elapsed() < LATE, "65 ({driver}): {:?}", start.elapsed());
+            assert_eq!(proxy.get(&format!("/{n}")).status, 200, "black hole beside a server ({driver})");
+            assert!(start.elapsed() < LATE, "unresponsive server ({driver}): {:?}", start.elapsed());
         }
     }
 }
 
-/// A side that stops reading stops the other one; nothing piles up in the proxy.
+/// If one side stops reading, the proxy stops reading from the other side instead of buffering.
 #[test]
-fn row_51_memory_stays_flat_when_a_side_does_not_read() {
+fn memory_stays_flat_if_a_side_does_not_read() {
     const BYTES: usize = 64 << 20;
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let before = proxy.process.resident_kib();
         let body =
             [format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n").into_bytes(), vec![b'd'; BYTES]].concat();
-        proxy.origin.plays(Script::answer(&body).then(Then::Close));
+        proxy.origin.set_script(Script::answer(&body).then(Then::Close));
         let mut clients: Vec<_> = (0..4).map(|_| proxy.client()).collect();
         for client in &mut clients {
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         }
         thread::sleep(Duration::from_millis(700));
         let held = proxy.process.resident_kib().saturating_sub(before);
-        assert!(held < 8 * 1024, "51 download ({driver}): {held} KiB held for clients that do not read");
+        assert!(held < 8 * 1024, "download ({driver}): {held} KiB held for clients that do not read");
         let mut first = clients.remove(0);
         let mut total = 0;
         let mut piece = vec![0; 1 << 20];
@@ -203,48 +208,48 @@ fn row_51_memory_stays_flat_when_a_side_does_not_read() {
         while let Ok(bytes @ 1..) = first.stream.read(&mut piece) {
             total += bytes;
         }
-        assert!(total > BYTES, "51 download ({driver}): {total} bytes arrived after the pause");
+        assert!(total > BYTES, "download ({driver}): {total} bytes arrived after the pause");
         drop(clients);
 
         let proxy = Proxy::start(driver);
         let before = proxy.process.resident_kib();
-        proxy.origin.plays(Script::answer("").early().then(Then::Keep).after(Duration::from_secs(3)));
+        proxy.origin.set_script(Script::answer("").early().then(Then::Keep).after(Duration::from_secs(3)));
         let mut client = proxy.client();
         client.stream.set_write_timeout(Some(Duration::from_millis(700))).expect("a limit");
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BYTES}\r\n\r\n"));
         client.send(vec![b'u'; BYTES]);
         let held = proxy.process.resident_kib().saturating_sub(before);
-        assert!(held < 8 * 1024, "51 upload ({driver}): {held} KiB held for an origin that does not read");
+        assert!(held < 8 * 1024, "upload ({driver}): {held} KiB held for an origin that does not read");
     }
 }
 
-/// An answer that was held whole goes to a client as slow as one that passes through: only standing still is too slow.
+/// A buffered response is subject to the same limit as a streamed one: the stall timeout, not a time for the whole response.
 #[test]
-fn row_50_a_client_that_keeps_taking_an_answer_that_was_held_gets_all_of_it() {
+fn slow_reader_gets_whole_buffered_response() {
     const BYTES: usize = 32 << 20;
     let frontend = "[backends.main.buffering]\nmaxResponseBodyBytes = 67108864\n".to_owned();
     for driver in DRIVERS {
         let proxy =
             Proxy::with(driver, &Options { tables: LIMITS.into(), frontend: frontend.clone(), ..Options::default() });
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n");
-        proxy.origin.plays(Script::answer([head.into_bytes(), vec![b'd'; BYTES]].concat()));
+        proxy.origin.set_script(Script::answer([head.into_bytes(), vec![b'd'; BYTES]].concat()));
         let mut client = proxy.client();
         client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         client.stream.set_read_timeout(Some(LATE)).expect("a limit");
         let (mut piece, mut received) = (vec![0; 256 << 10], 0);
         while let Ok(bytes @ 1..) = client.stream.read(&mut piece) {
             received += bytes;
-            // All of it takes four times as long as a client may stand still.
+            // The whole response takes four times as long as the stall timeout.
             thread::sleep(Duration::from_millis(30) * u32::try_from(bytes).expect("a piece") / (256 << 10));
         }
-        assert!(received > BYTES, "50 ({driver}): cut after {received} bytes");
+        assert!(received > BYTES, "slow client ({driver}): cut after {received} bytes");
     }
 }
 
-/// Nobody waits for an error page for somebody who has gone.
+/// When the client disconnects, the proxy cancels the fetch of an error page.
 #[test]
-fn row_65_a_client_that_leaves_ends_the_wait_for_a_silent_error_page() {
-    // The kernel takes its connections, and nobody reads from them.
+fn client_disconnect_cancels_error_page_fetch() {
+    // The kernel accepts connections to this listener, and no program reads from them.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("bound"));
     let frontend = format!(
@@ -254,22 +259,25 @@ fn row_65_a_client_that_leaves_ends_the_wait_for_a_silent_error_page() {
     );
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { frontend: frontend.clone(), ..Options::default() });
-        proxy.origin.plays(Script::answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
+        proxy.origin.set_script(Script::answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"));
         let before = proxy.process.open_files();
         let mut client = proxy.client();
         client.send("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert!(!client.is_closed_within(Duration::from_millis(500)), "65 ({driver}): an answer without its page");
+        assert!(
+            !client.is_closed_within(Duration::from_millis(500)),
+            "unresponsive server ({driver}): an answer without its page"
+        );
         let during = proxy.process.open_files();
         drop(client);
-        wait_for("its sockets are closed", LATE, || match proxy.process.open_files() {
-            // The connection to the origin is kept.
+        wait_for("the sockets of the fetch are closed", LATE, || match proxy.process.open_files() {
+            // The connection to the origin stays in the pool.
             now if now <= before + 1 => Ok(()),
             now => Err(format!("{before} before, {during} while it waited, now {now}")),
         });
     }
 }
 
-/// An origin whose heads have no end; it counts the connections that the proxy has closed.
+/// Starts an origin whose response heads do not end; the origin counts the connections that the proxy has closed.
 fn endless(closed: Arc<AtomicUsize>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the origin");
     let port = listener.local_addr().expect("bound").port();
@@ -290,7 +298,7 @@ fn endless(closed: Arc<AtomicUsize>) -> u16 {
 }
 
 #[test]
-fn row_42_endless_heads_cost_no_more_than_the_limit_of_one_each() {
+fn endless_response_heads_use_bounded_memory() {
     const REQUESTS: usize = 16;
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
@@ -308,12 +316,12 @@ fn row_42_endless_heads_cost_no_more_than_the_limit_of_one_each() {
         }
         for client in &mut clients {
             let answer = client.answer();
-            assert!(answer.status == 502 && answer.is_whole, "42 ({driver}): {answer:?}");
+            assert!(answer.status == 502 && answer.is_whole, "endless head ({driver}): {answer:?}");
         }
-        // A buffer that grows is there twice for a moment, and the allocator keeps some of the old ones.
+        // A growing buffer exists twice for a moment, and the allocator keeps some of the old ones.
         let most = (REQUESTS * 4 * limits::RESPONSE_HEAD_BYTES_MAX / 1024) as u64;
         let grown = proxy.process.peak_kib().saturating_sub(before);
-        assert!(grown < most, "42 ({driver}): {grown} KiB for {REQUESTS} heads without an end");
+        assert!(grown < most, "endless head ({driver}): {grown} KiB for {REQUESTS} heads without an end");
         wait_for("the origin's connections are closed", Duration::from_secs(5), || match closed.load(Relaxed) {
             count if count > REQUESTS => Ok(()),
             count => Err(format!("{count}")),

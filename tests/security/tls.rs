@@ -1,4 +1,4 @@
-//! Rows 56 to 58: versions, certificates by name, the end of the stream, and handshakes that are broken or stall.
+//! TLS versions and suites, certificates by server name, close_notify, and handshakes that are broken or stall.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,11 +18,11 @@ use crate::{DRIVERS, Verdict};
 
 const GET: &str = "GET /tls HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// The proxy's own certificate is signed by nobody: which one it shows is looked at, not believed.
+/// Accepts every certificate: the proxy's are self-signed, and the tests compare which of them is presented.
 #[derive(Debug)]
-struct Anybody;
+struct AcceptAnyCertificate;
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -61,12 +61,13 @@ fn connect(port: u16) -> StreamOwned<ClientConnection, TcpStream> {
     connect_as(port, "a.test", true)
 }
 
-/// A session for `name`, which the proxy is told only with `says_name`.
-fn connect_as(port: u16, name: &'static str, says_name: bool) -> StreamOwned<ClientConnection, TcpStream> {
+/// A session for `name`; the ClientHello carries the name only if `sends_name`.
+fn connect_as(port: u16, name: &'static str, sends_name: bool) -> StreamOwned<ClientConnection, TcpStream> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    let mut config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
-    config.enable_sni = says_name;
+    let mut config =
+        config.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate)).with_no_client_auth();
+    config.enable_sni = sends_name;
     let name = ServerName::try_from(name).expect("a name");
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
@@ -78,9 +79,9 @@ const HANDSHAKE_FAILURE: u8 = 40;
 const PROTOCOL_VERSION: u8 = 70;
 const TLS_1_2: u16 = 0x0303;
 
-/// What openssl says of a handshake with `a.test`. It offers what is weak only at security level 0, and not everything has an alert: a
-/// suite that it does not know fails without a word to the proxy.
-fn told_by_openssl(port: u16, arguments: &[&str]) -> String {
+/// The output of openssl about a handshake with `a.test`. openssl offers weak suites only at security level 0; a suite that openssl does
+/// not know fails before anything is sent to the proxy, so that there is no alert.
+fn openssl_output(port: u16, arguments: &[&str]) -> String {
     let address = format!("127.0.0.1:{port}");
     let mut command = Command::new("openssl");
     command.args(["s_client", "-connect", &address, "-servername", "a.test"]).args(arguments);
@@ -88,9 +89,9 @@ fn told_by_openssl(port: u16, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// The beginning of the answer to a ClientHello for `a.test` that offers one suite, which openssl may have no more. It lacks nothing
-/// that a handshake of TLS 1.2 needs, whatever version it names.
-fn told_to_hello(port: u16, version: u16, suite: u16) -> [u8; 7] {
+/// The first bytes of the reply to a ClientHello for `a.test` that offers one suite, also one that openssl no longer has. The hello is
+/// complete for TLS 1.2, whatever version it names.
+fn reply_to_hello(port: u16, version: u16, suite: u16) -> [u8; 7] {
     let extensions = b"\0\0\0\x0b\0\x09\0\0\x06a.test\0\x0a\0\x06\0\x04\0\x1d\0\x17\0\x0b\0\x02\x01\0\
                        \0\x0d\0\x08\0\x06\x08\x04\x04\x01\x04\x03\0\x17\0\0";
     let with_len = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
@@ -106,7 +107,7 @@ fn told_to_hello(port: u16, version: u16, suite: u16) -> [u8; 7] {
     answer
 }
 
-/// A certificate of RSA for `a.test`, as a table of the routes.
+/// An RSA certificate for `a.test`, as a table of the routes file.
 fn of_rsa(folder: &Path) -> String {
     let file = |name: &str| folder.join(name).display().to_string();
     let (cert, key) = (file("rsa.crt"), file("rsa.key"));
@@ -116,46 +117,47 @@ fn of_rsa(folder: &Path) -> String {
     format!("[[tls]]\nentryPoints = [\"https\"]\n[tls.certificate]\ncertFile = \"{cert}\"\nkeyFile = \"{key}\"\n")
 }
 
-/// The good suites show that the certificate is the one meant, and that nothing else makes the others fail.
-fn check_suites(port: u16, row: &str, good: (&str, u16), weak: &[&str], oldest: &[u16]) {
+/// Checks that weak suites and old versions are refused. The good suite shows that the right certificate is used, and that the others
+/// do not fail for another reason.
+fn check_suites(port: u16, case: &str, good: (&str, u16), weak: &[&str], oldest: &[u16]) {
     let mut verdict = Verdict::default();
-    let offered = |suite: &str| told_by_openssl(port, &["-tls1_2", "-cipher", &format!("{suite}:@SECLEVEL=0")]);
-    let told = offered(good.0);
-    verdict.check(row, told.contains(&format!("Cipher is {}", good.0)), format!("{}: {told}", good.0));
-    let is_alert = |told: &str, alert: u8| told.contains(&format!("SSL alert number {alert}"));
+    let offered = |suite: &str| openssl_output(port, &["-tls1_2", "-cipher", &format!("{suite}:@SECLEVEL=0")]);
+    let reply = offered(good.0);
+    verdict.check(case, reply.contains(&format!("Cipher is {}", good.0)), format!("{}: {reply}", good.0));
+    let is_alert = |reply: &str, alert: u8| reply.contains(&format!("SSL alert number {alert}"));
     for suite in weak {
-        let told = offered(suite);
-        verdict.check(row, is_alert(&told, HANDSHAKE_FAILURE), format!("{suite}: {told}"));
+        let reply = offered(suite);
+        verdict.check(case, is_alert(&reply, HANDSHAKE_FAILURE), format!("{suite}: {reply}"));
     }
     for version in ["-tls1", "-tls1_1"] {
-        let told = told_by_openssl(port, &[version, "-cipher", "ALL:@SECLEVEL=0"]);
-        // Such a hello lacks more than the version: which lack is told is the library's choice.
-        let is_refused = is_alert(&told, HANDSHAKE_FAILURE) || is_alert(&told, PROTOCOL_VERSION);
-        verdict.check(row, is_refused, format!("{version}: {told}"));
+        let reply = openssl_output(port, &[version, "-cipher", "ALL:@SECLEVEL=0"]);
+        // Such a hello lacks more than the version: rustls chooses which alert it sends.
+        let is_refused = is_alert(&reply, HANDSHAKE_FAILURE) || is_alert(&reply, PROTOCOL_VERSION);
+        verdict.check(case, is_refused, format!("{version}: {reply}"));
     }
-    let told = told_to_hello(port, TLS_1_2, good.1);
-    verdict.check(row, told[0] == 0x16, format!("{:#06x}: no handshake, {told:02x?}", good.1));
+    let reply = reply_to_hello(port, TLS_1_2, good.1);
+    verdict.check(case, reply[0] == 0x16, format!("{:#06x}: no handshake, {reply:02x?}", good.1));
     let old = [0x0301, 0x0302].map(|version| (version, good.1, PROTOCOL_VERSION));
     let oldest = oldest.iter().map(|&suite| (TLS_1_2, suite, HANDSHAKE_FAILURE));
     for (version, suite, alert) in oldest.chain(old) {
-        let told = told_to_hello(port, version, suite);
-        let is_refused = told[0] == 0x15 && told[5..] == [2, alert];
-        verdict.check(row, is_refused, format!("{version:#06x}, {suite:#06x}: {told:02x?}"));
+        let reply = reply_to_hello(port, version, suite);
+        let is_refused = reply[0] == 0x15 && reply[5..] == [2, alert];
+        verdict.check(case, is_refused, format!("{version:#06x}, {suite:#06x}: {reply:02x?}"));
     }
     verdict.end();
 }
 
 #[test]
-fn row_56_old_versions_and_weak_suites_are_refused() {
+fn old_tls_versions_and_weak_suites_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let rsa = of_rsa(folder.path());
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
-        assert!(told_by_openssl(proxy.tls_port, &["-tls1_3"]).contains("Cipher is TLS_"), "56 ({driver})");
+        assert!(openssl_output(proxy.tls_port, &["-tls1_3"]).contains("Cipher is TLS_"), "TLS version ({driver})");
         let weak = ["ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-NULL-SHA", "ADH-AES128-SHA"];
         let good = ("ECDHE-ECDSA-AES128-GCM-SHA256", 0xc02b);
         // ECDHE_ECDSA with RC4_128_SHA and with 3DES_EDE_CBC_SHA.
-        check_suites(proxy.tls_port, &format!("56 ECDSA ({driver})"), good, &weak, &[0xc007, 0xc008]);
+        check_suites(proxy.tls_port, &format!("ECDSA ({driver})"), good, &weak, &[0xc007, 0xc008]);
 
         let proxy = Proxy::with(driver, &Options { frontend: rsa.clone(), ..Options::default() });
         let weak = [
@@ -171,22 +173,22 @@ fn row_56_old_versions_and_weak_suites_are_refused() {
         let good = ("ECDHE-RSA-AES128-GCM-SHA256", 0xc02f);
         // RSA and ECDHE_RSA with RC4_128_SHA and with 3DES_EDE_CBC_SHA.
         let oldest = [0x0005, 0x000a, 0xc011, 0xc012];
-        check_suites(proxy.tls_port, &format!("56 RSA ({driver})"), good, &weak, &oldest);
+        check_suites(proxy.tls_port, &format!("RSA ({driver})"), good, &weak, &oldest);
     }
 }
 
-/// The certificate that the proxy shows, after a whole exchange with it.
-fn shown(port: u16, name: &'static str, says_name: bool) -> CertificateDer<'static> {
-    let mut stream = connect_as(port, name, says_name);
+/// The certificate that the proxy presents, after a whole exchange with it.
+fn shown(port: u16, name: &'static str, sends_name: bool) -> CertificateDer<'static> {
+    let mut stream = connect_as(port, name, sends_name);
     stream.write_all(GET.as_bytes()).expect("sent");
     let mut received = Vec::new();
     stream.read_to_end(&mut received).expect("an answer and close_notify");
-    assert!(received.ends_with(b"ok"), "57 {name}: {:?}", received.escape_ascii().to_string());
+    assert!(received.ends_with(b"ok"), "server name {name}: {:?}", received.escape_ascii().to_string());
     stream.conn.peer_certificates().expect("certificates")[0].clone().into_owned()
 }
 
 #[test]
-fn row_57_each_name_gets_its_certificate_and_none_the_default() {
+fn sni_selects_certificate_or_default() {
     let folder = tempfile::tempdir().expect("a folder");
     let written = |name: &str| {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
@@ -203,33 +205,33 @@ fn row_57_each_name_gets_its_certificate_and_none_the_default() {
     let ((known, first), (any, second)) = (written("known.test"), written("*.wild.test"));
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &Options { frontend: format!("{first}{second}"), ..Options::default() });
-        assert_eq!(shown(proxy.tls_port, "known.test", true), known, "57 known ({driver})");
-        assert_eq!(shown(proxy.tls_port, "KNOWN.test", true), known, "57 known in capitals ({driver})");
-        assert_eq!(shown(proxy.tls_port, "a.wild.test", true), any, "57 wild card ({driver})");
+        assert_eq!(shown(proxy.tls_port, "known.test", true), known, "known ({driver})");
+        assert_eq!(shown(proxy.tls_port, "KNOWN.test", true), known, "known in capitals ({driver})");
+        assert_eq!(shown(proxy.tls_port, "a.wild.test", true), any, "wild card ({driver})");
         let default = shown(proxy.tls_port, "known.test", false);
-        assert!(default != known && default != any, "57 no name ({driver})");
+        assert!(default != known && default != any, "no name ({driver})");
         for unknown in ["unknown.test", "a.b.wild.test", "known.test.evil.test"] {
-            assert_eq!(shown(proxy.tls_port, unknown, true), default, "57 {unknown} ({driver})");
+            assert_eq!(shown(proxy.tls_port, unknown, true), default, "server name {unknown} ({driver})");
         }
     }
 }
 
 #[test]
-fn row_57_the_end_of_the_stream_is_said() {
+fn tls_stream_ends_with_close_notify() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let mut stream = connect(proxy.tls_port);
         stream.write_all(GET.as_bytes()).expect("sent");
         let mut received = Vec::new();
         // A stream without close_notify is an error here, not an end.
-        stream.read_to_end(&mut received).unwrap_or_else(|e| panic!("57 ({driver}): {e}"));
-        assert!(received.ends_with(b"ok"), "57 ({driver})");
+        stream.read_to_end(&mut received).unwrap_or_else(|e| panic!("close_notify ({driver}): {e}"));
+        assert!(received.ends_with(b"ok"), "close_notify ({driver})");
         assert_eq!(proxy.origin.seen()[0].fields("x-forwarded-proto"), ["https"]);
     }
 }
 
 #[test]
-fn row_58_broken_and_stalled_handshakes_cost_others_nothing() {
+fn broken_handshakes_do_not_hurt_other_clients() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver);
         let pieces: [&[u8]; 6] = [
@@ -250,15 +252,22 @@ fn row_58_broken_and_stalled_handshakes_cost_others_nothing() {
         let mut stream = connect(proxy.tls_port);
         stream.write_all(GET.as_bytes()).expect("sent");
         let mut received = Vec::new();
-        stream.read_to_end(&mut received).expect("an answer beside them");
-        assert!(start.elapsed() < Duration::from_secs(3), "58 ({driver}): {:?}", start.elapsed());
-        // Plain HTTP on the port gets words, and whoever stalls is closed near the ten seconds of the contract.
+        stream.read_to_end(&mut received).expect("a response beside the stalled handshakes");
+        assert!(start.elapsed() < Duration::from_secs(3), "broken handshake ({driver}): {:?}", start.elapsed());
+        // Plain HTTP on the TLS port gets a 400, and a stalled handshake is closed near the limit of ten seconds.
         let mut plain = Client::to(proxy.tls_port);
         plain.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let (words, ended) = plain.rest(Duration::from_secs(3));
-        assert!(find(&words, b"400").is_some() && ended, "58 ({driver}): {:?}", words.escape_ascii().to_string());
+        assert!(
+            find(&words, b"400").is_some() && ended,
+            "broken handshake ({driver}): {:?}",
+            words.escape_ascii().to_string()
+        );
         for client in &mut stalled {
-            assert!(client.is_closed_within(Duration::from_secs(13)), "58 ({driver}): a stalled handshake stays");
+            assert!(
+                client.is_closed_within(Duration::from_secs(13)),
+                "broken handshake ({driver}): a stalled handshake stays"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A pebble ACME server with its own root, and the DNS server that tells it where every name lives.
+//! A pebble ACME server with its own root, and the DNS server that resolves all names for it.
 
 use super::{Background, free_port, stdout_of, wait_for_port};
 use std::fs;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const START_SECS_MAX: u64 = 20;
 
-/// Both processes end when the value is dropped.
+/// Both servers; their processes end when the value is dropped.
 pub struct Pebble {
     acme_port: u16,
     management_port: u16,
@@ -46,9 +46,9 @@ impl Pebble {
 
         let mut server = Command::new("pebble");
         server.arg("-config").arg(&config_file).args(["-dnsserver", &format!("127.0.0.1:{dns_port}")]);
-        // No artificial waiting before a validation. Refused nonces stay on: a client has to live with them.
+        // No artificial delay before a validation. Refused nonces stay enabled: a client has to handle them.
         server.env("PEBBLE_VA_NOSLEEP", "1");
-        // No authorisation serves twice, so that every order shows as a validation.
+        // No authorisation is reused, so that every order causes a validation.
         server.env("PEBBLE_AUTHZREUSE", "0");
         let server = Background::start(server, work.join("pebble.log"));
 
@@ -65,29 +65,29 @@ impl Pebble {
         format!("https://{}:{}/dir", self.host, self.acme_port)
     }
 
-    /// From now on every name has this IPv4 address, for the server's validations.
+    /// Resolves every name to this IPv4 address, for the server's validations.
     pub fn resolve_to(&self, address: &str) {
         let url = format!("http://127.0.0.1:{}/set-default-ipv4", self.dns_management_port);
         stdout_of("curl", &["-sSf", "-d", &format!("{{\"ip\":\"{address}\"}}"), &url]);
     }
 
-    /// PEM of the root that the issued certificates lead to; each start of pebble has its own.
+    /// PEM of the root of the issued certificates; each start of pebble has its own.
     pub fn root(&self) -> String {
         stdout_of("curl", &["-sSfk", &format!("https://127.0.0.1:{}/roots/0", self.management_port)])
     }
 
-    /// How many orders were placed so far, by anybody and for any name.
+    /// Number of orders so far, of all clients and names.
     pub fn orders(&self) -> usize {
         self.server.log_text().matches("Added order").count()
     }
 
-    /// How many requests this server has made so far to validate `name`, a few for each order.
+    /// Number of requests that this server has sent so far to validate `name`, a few for each order.
     pub fn validations(&self, name: &str) -> usize {
         self.server.log_text().matches(&format!("Attempting to validate w/ HTTP: http://{name}:")).count()
     }
 }
 
-/// An authority and the ACME server's certificate for `host`, in `work`; the authority's file.
+/// Creates an authority and the ACME server's certificate for `host` in `work`; returns the authority's file.
 fn certificates(work: &Path, host: &str) -> PathBuf {
     let path = |name: &str| work.join(name).to_string_lossy().into_owned();
     let (ca, ca_key) = (path("acme-ca.pem"), path("acme-ca.key"));

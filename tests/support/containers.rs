@@ -1,10 +1,10 @@
-//! Many containers as people label them, for measuring.
+//! Many containers with typical labels, for measurements.
 
 use std::collections::BTreeMap;
 
 use ringway::config::labels::{ContainerFacts, DockerSettings, NetworkFacts, PortFacts};
 
-/// Containers with a dozen labels each; every tenth has a host pattern, every tenth a path.
+/// Returns containers with a dozen labels each; one in ten has a host pattern, one in ten a path.
 pub fn containers(count: usize) -> Vec<ContainerFacts> {
     (0..count).map(container).collect()
 }
@@ -48,9 +48,9 @@ fn container(number: usize) -> ContainerFacts {
     }
 }
 
-/// Memory of this process that is really there.
+/// Resident memory of this process.
 pub fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("the kernel's word on this process");
+    let status = std::fs::read_to_string("/proc/self/status").expect("the kernel's status of this process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line for it");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-/// One test's share of the Docker Engine. Every name it makes begins with its own unique prefix.
+/// The Docker objects of one test. All their names begin with a unique prefix.
 pub struct Engine {
     pub prefix: String,
     containers: Vec<String>,
@@ -18,7 +18,7 @@ impl Engine {
         Engine { prefix: unique(prefix), containers: Vec::new(), networks: Vec::new(), images: Vec::new() }
     }
 
-    /// A bridge network, named by the prefix and `name`; its full name.
+    /// Creates a bridge network, named by the prefix and `name`; returns its full name.
     pub fn network(&mut self, name: &str) -> String {
         let full = format!("{}-{name}", self.prefix);
         stdout_of("docker", &["network", "create", &full]);
@@ -31,7 +31,7 @@ impl Engine {
         stdout_of("docker", &["network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network])
     }
 
-    /// Runs a container in the background, with its name taken from the prefix and `name`; its full name.
+    /// Runs a container in the background, named by the prefix and `name`; returns its full name.
     pub fn run(&mut self, name: &str, arguments: &[&str]) -> String {
         self.place(&["run", "-d"], name, arguments)
     }
@@ -43,7 +43,7 @@ impl Engine {
 
     fn place(&mut self, verb: &[&str], name: &str, arguments: &[&str]) -> String {
         let full = format!("{}-{name}", self.prefix);
-        // Counted before the call: a container that was created but could not start has to go as well.
+        // Registered before the call: a container that was created but could not start must be removed as well.
         self.containers.push(full.clone());
         stdout_of("docker", &[verb, &["--name", &full], arguments].concat());
         full
@@ -55,13 +55,13 @@ impl Engine {
         stdout_of("docker", &["inspect", "--format", &format, container])
     }
 
-    /// What the container wrote so far, both streams.
+    /// The container's output so far, both streams.
     pub fn logs(&self, container: &str) -> String {
         let output = run("docker", &["logs", container]);
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     }
 
-    /// A copy of a container's image with one more instruction, written as in a Dockerfile; its name.
+    /// Copies a container's image with one more instruction, written as in a Dockerfile; returns its name.
     pub fn derived_image(&mut self, name: &str, container: &str, instruction: &str) -> String {
         let image = format!("{}-{name}:test", self.prefix);
         stdout_of("docker", &["commit", "--change", instruction, container, &image]);
@@ -69,7 +69,7 @@ impl Engine {
         image
     }
 
-    /// An image with the contents of a tar file; `changes` are instructions as in a Dockerfile. Its name.
+    /// Imports an image from a tar file; `changes` are instructions as in a Dockerfile. Returns its name.
     pub fn imported_image(&mut self, name: &str, tarball: &str, changes: &[&str]) -> String {
         let image = format!("{}-{name}:test", self.prefix);
         let changes = changes.iter().flat_map(|change| ["--change", *change]);
@@ -78,7 +78,7 @@ impl Engine {
         image
     }
 
-    /// An image with the whoami example and nothing else; its name.
+    /// Makes an image with the whoami example and nothing else; returns its name.
     pub fn whoami_image(&mut self, work: &Path) -> String {
         let root = work.join("whoami-root");
         std::fs::create_dir_all(&root).expect("a folder for the image");
@@ -107,7 +107,7 @@ impl Drop for Engine {
     }
 }
 
-/// The Ringway image under test: the one that `RINGWAY_IMAGE` names, else one built by `scripts/image.sh`.
+/// The Ringway image under test: `RINGWAY_IMAGE` if set, otherwise an image built by `scripts/image.sh`.
 pub fn ringway_image() -> String {
     if let Ok(image) = std::env::var("RINGWAY_IMAGE") {
         return image;

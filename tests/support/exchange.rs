@@ -1,5 +1,5 @@
-//! The whole exchange without a network or a driver: a client that asks the same again and again, an origin that answers the same, and
-//! between them a worker with a table of a thousand routes. Nothing ever has to be waited for, so one poll serves all requests.
+//! The whole exchange without a network or a driver: a client that repeats one request, an origin that repeats one response, and between
+//! them a worker with a thousand routes. No operation ever has to wait, so that one poll serves all requests.
 
 #[path = "shared.rs"]
 mod shared;
@@ -20,21 +20,21 @@ use ringway::net::{Duplex, ReadHalf, TimeLimit, WriteHalf};
 use ringway::worker::{ClientInfo, Dial, Worker, serve};
 
 const HOSTS: usize = 1000;
-/// What a buffer without room grows by.
+/// Growth of a full read buffer.
 const SMALL_READ_BYTES: usize = 8 * 1024;
 
-/// What is asked and answered, by way of which frontends.
-pub struct Play {
+/// A request, its response, and the middlewares between them.
+pub struct Scenario {
     pub request: Vec<u8>,
     pub answer: Vec<u8>,
-    /// Gives the frontends their steps, so many of them.
-    pub dress: fn(&mut Frontend),
-    pub steps: usize,
+    /// Adds the middlewares to a frontend, and how many these are.
+    pub configure: fn(&mut Frontend),
+    pub middlewares: usize,
 }
 
-impl Play {
-    /// A GET without steps, answered with a body of that many bytes.
-    pub fn get(body_bytes: usize) -> Play {
+impl Scenario {
+    /// A GET without middlewares, with a response body of `body_bytes`.
+    pub fn get(body_bytes: usize) -> Scenario {
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {body_bytes}\r\nServer: memory\r\n\r\n"
         );
@@ -42,40 +42,40 @@ impl Play {
         answer.resize(answer.len() + body_bytes, b'x');
         let request =
             "GET /bytes/128?x=1 HTTP/1.1\r\nHost: h500.bench.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
-        Play { request: request.into(), answer, dress: |_| {}, steps: 0 }
+        Scenario { request: request.into(), answer, configure: |_| {}, middlewares: 0 }
     }
 }
 
-/// A worker, ready to serve.
-pub struct Stage {
-    worker: Rc<Worker<Answering>>,
+/// A worker with its client and origin in memory.
+pub struct InMemoryProxy {
+    worker: Rc<Worker<OriginDial>>,
     request: Rc<[u8]>,
     answer_bytes: usize,
 }
 
-/// Called before the request of that number is sent, counted from 0.
-pub type Watch = Rc<dyn Fn(usize)>;
+/// Called with the number of each request, counted from 0, before the client sends the request.
+pub type BeforeRequest = Rc<dyn Fn(usize)>;
 
-impl Stage {
-    pub fn new(play: Play) -> Self {
-        let shared = shared::shared(shared::hosts("http://10.0.0.1:80", HOSTS, play.dress), 1);
+impl InMemoryProxy {
+    pub fn new(scenario: Scenario) -> Self {
+        let shared = shared::shared(shared::hosts("http://10.0.0.1:80", HOSTS, scenario.configure), 1);
         let frontends = &shared.snapshot.load().snapshot.routers[0];
         assert!(
-            frontends.values().all(|frontend| frontend.outer.middlewares().len() == play.steps),
-            "other steps than expected"
+            frontends.values().all(|frontend| frontend.outer.middlewares().len() == scenario.middlewares),
+            "unexpected number of middlewares"
         );
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
-        let answer_bytes = play.answer.len();
-        let worker = Rc::new(Worker::new(0, Arc::new(shared), choice, Answering(play.answer.into())));
-        Stage { worker, request: play.request.into(), answer_bytes }
+        let answer_bytes = scenario.answer.len();
+        let worker = Rc::new(Worker::new(0, Arc::new(shared), choice, OriginDial(scenario.answer.into())));
+        InMemoryProxy { worker, request: scenario.request.into(), answer_bytes }
     }
 
-    /// Serves one connection of `count` requests, each of which is answered in full.
-    pub fn serve(&self, count: usize, watch: Watch) {
-        let got = Rc::new(Cell::new(0));
+    /// Serves one connection of `count` requests, each of which gets a whole response.
+    pub fn serve(&self, count: usize, before_request: BeforeRequest) {
+        let received = Rc::new(Cell::new(0));
         let client = Duplex {
-            reader: Asking { request: Rc::clone(&self.request), left: count, count, watch },
-            writer: Taking { got: Rc::clone(&got), asked: Rc::default() },
+            reader: ClientReader { request: Rc::clone(&self.request), left: count, count, before_request },
+            writer: CountingWriter { received: Rc::clone(&received), has_request: Rc::default() },
         };
         let peer = Box::new(ClientInfo {
             entry: 0,
@@ -86,34 +86,34 @@ impl Stage {
             trusted: true,
         });
         let served = pin!(serve(Rc::clone(&self.worker), client, peer)).poll(&mut Context::from_waker(Waker::noop()));
-        assert!(served.is_ready(), "something was waited for");
-        assert!(got.get() >= count * self.answer_bytes, "{} bytes came back", got.get());
+        assert!(served.is_ready(), "the worker waited");
+        assert!(received.get() >= count * self.answer_bytes, "{} bytes came back", received.get());
     }
 }
 
-/// Every connection gives this answer.
-struct Answering(Rc<[u8]>);
+/// Every connection to the origin repeats this response.
+struct OriginDial(Rc<[u8]>);
 
-impl Dial for Answering {
-    type Io = Duplex<Replying, Taking>;
+impl Dial for OriginDial {
+    type Io = Duplex<OriginReader, CountingWriter>;
 
     async fn dial(&self, _origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Self::Io, Cause> {
-        let asked = Rc::new(Cell::new(false));
-        let reader = Replying { asked: Rc::clone(&asked), answer: Rc::clone(&self.0), given: 0 };
-        Ok(Duplex { reader, writer: Taking { got: Rc::default(), asked } })
+        let has_request = Rc::new(Cell::new(false));
+        let reader = OriginReader { has_request: Rc::clone(&has_request), answer: Rc::clone(&self.0), position: 0 };
+        Ok(Duplex { reader, writer: CountingWriter { received: Rc::default(), has_request } })
     }
 }
 
-struct Asking {
+struct ClientReader {
     request: Rc<[u8]>,
     left: usize,
     count: usize,
-    watch: Watch,
+    before_request: BeforeRequest,
 }
 
-impl ReadHalf for Asking {
+impl ReadHalf for ClientReader {
     async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-        (self.watch)(self.count - self.left);
+        (self.before_request)(self.count - self.left);
         if self.left == 0 {
             return (Ok(0), buffer);
         }
@@ -137,16 +137,16 @@ impl ReadHalf for Asking {
     fn abort(&mut self) {}
 }
 
-/// Takes whatever is sent, and tells the other half of it.
-pub struct Taking {
-    got: Rc<Cell<usize>>,
-    asked: Rc<Cell<bool>>,
+/// Counts and drops written bytes, and marks for the read half that a request was sent.
+pub struct CountingWriter {
+    received: Rc<Cell<usize>>,
+    has_request: Rc<Cell<bool>>,
 }
 
-impl WriteHalf for Taking {
+impl WriteHalf for CountingWriter {
     async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        self.got.set(self.got.get() + buffer.len());
-        self.asked.set(true);
+        self.received.set(self.received.get() + buffer.len());
+        self.has_request.set(true);
         (Ok(()), buffer)
     }
 
@@ -155,24 +155,24 @@ impl WriteHalf for Taking {
     }
 }
 
-/// Answers once for each request.
-pub struct Replying {
-    asked: Rc<Cell<bool>>,
+/// Sends one response for each request.
+pub struct OriginReader {
+    has_request: Rc<Cell<bool>>,
     answer: Rc<[u8]>,
-    /// How much of the answer that is under way.
-    given: usize,
+    /// Bytes of the current response that are sent.
+    position: usize,
 }
 
-impl ReadHalf for Replying {
+impl ReadHalf for OriginReader {
     async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-        assert!(self.given > 0 || self.asked.replace(false), "an answer is wanted that nobody asked for");
+        assert!(self.position > 0 || self.has_request.replace(false), "a response was read without a request");
         if buffer.capacity() == buffer.len() {
             buffer.reserve(SMALL_READ_BYTES);
         }
-        let left = &self.answer[self.given..];
+        let left = &self.answer[self.position..];
         let part = &left[..left.len().min(buffer.capacity() - buffer.len())];
         buffer.extend_from_slice(part);
-        self.given = (self.given + part.len()) % self.answer.len();
+        self.position = (self.position + part.len()) % self.answer.len();
         (Ok(part.len()), buffer)
     }
 
@@ -181,7 +181,7 @@ impl ReadHalf for Replying {
     }
 
     fn is_reusable(&mut self) -> bool {
-        self.given == 0 && !self.asked.get()
+        self.position == 0 && !self.has_request.get()
     }
 
     fn is_closed_by_peer(&mut self) -> bool {

@@ -1,4 +1,4 @@
-//! A client with one kept connection, for answers that have a length.
+//! A client with one persistent connection, for responses with a Content-Length.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The value of a field, if the answer has it once.
+    /// The value of a field, if the response has exactly one.
     pub fn field(&self, name: &str) -> Option<&str> {
         let value = |line: &&str| line.split_once(": ").is_some_and(|(found, _)| found.eq_ignore_ascii_case(name));
         let mut lines = self.head.lines().filter(value);
@@ -40,7 +40,7 @@ impl Client {
         self.send("GET", host, path, "")
     }
 
-    /// Asks and waits for the whole answer; a connection that the answer ends is replaced.
+    /// Sends a request and reads the whole response; reconnects if the response ends the connection.
     pub fn send(&mut self, method: &str, host: &str, path: &str, body: &str) -> Answer {
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{length}\r\n{body}");

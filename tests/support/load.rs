@@ -1,4 +1,4 @@
-//! A constant load over kept connections, of which every failure is written down.
+//! A constant load over persistent connections; every failure is recorded.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const CLIENTS: usize = 16;
 const ANSWER_SECS_MAX: u64 = 15;
 
-/// Clients that ask as fast as they are answered, until they are told to stop.
+/// Clients that send their next request as soon as they have a response, until they are stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -19,7 +19,7 @@ pub struct Load {
     clients: Vec<JoinHandle<Vec<String>>>,
 }
 
-/// What became of all requests.
+/// The results of all requests.
 pub struct Done {
     pub answered: usize,
     pub failures: Vec<String>,
@@ -32,7 +32,7 @@ impl Load {
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let clients = (0..CLIENTS).map(|n| {
             let (stop, answered, request) = (Arc::clone(&stop), Arc::clone(&answered), request.clone());
-            // Connections of different lengths: some are new at any moment.
+            // Connections with different numbers of requests: some of them are new at any moment.
             let length = 1 + n * 20;
             thread::spawn(move || ask(port, &request, length, &stop, &answered))
         });
@@ -92,7 +92,7 @@ fn ask(port: u16, request: &str, length: usize, stop: &AtomicBool, answered: &At
     failures
 }
 
-/// One request and its answer; the answers here have a length and come with it in one or two pieces.
+/// Sends a request and reads its response, which has a Content-Length.
 fn exchange(stream: &mut TcpStream, request: &str) -> io::Result<String> {
     stream.set_read_timeout(Some(Duration::from_secs(ANSWER_SECS_MAX)))?;
     stream.write_all(request.as_bytes())?;

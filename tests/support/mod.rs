@@ -1,13 +1,13 @@
-//! What the live tests share: processes that end with their test, a Docker Engine, an ACME server, the example backend.
+//! Shared by the live tests: processes that end with their test, a Docker Engine, an ACME server, the example backend.
 //!
-//! Nothing here decides by itself that a missing tool is fine: [`docker_or_skip`] and [`pebble_or_skip`] say so aloud, and
+//! A missing tool never passes silently: [`docker_or_skip`] and [`pebble_or_skip`] print that the test is skipped, and
 //! fail when `RINGWAY_REQUIRE_DOCKER=1` or `RINGWAY_REQUIRE_PEBBLE=1` is set, as `scripts/test.sh` does.
 #![allow(dead_code, reason = "every test binary uses its own part of this module")]
 
 pub mod acme;
 pub mod containers;
 pub mod docker;
-pub mod fixture;
+pub mod compile_context;
 pub mod http;
 pub mod load;
 pub mod origin;
@@ -23,13 +23,13 @@ use std::{fs, thread};
 
 pub use ports::free_port;
 
-/// Runs a program to its end. Panics when it cannot be started; the exit status is the caller's to judge.
+/// Runs a program to its end. Panics when it cannot be started; the caller checks the exit status.
 pub fn run(program: &str, arguments: &[&str]) -> Output {
     let result = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     result.unwrap_or_else(|error| panic!("{program} could not be started: {error}"))
 }
 
-/// Runs a program that must succeed and returns what it printed, without the last line end.
+/// Runs a program that must succeed and returns its standard output, without the last line end.
 pub fn stdout_of(program: &str, arguments: &[&str]) -> String {
     let output = run(program, arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -37,7 +37,7 @@ pub fn stdout_of(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 
-/// Asks `check` again and again until it returns a value. Panics with `what` and the last reason when `limit` is over.
+/// Calls `check` every 100 ms until it returns a value. Panics with `what` and the last reason once `limit` has elapsed.
 pub fn wait_for<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Result<T, String>) -> T {
     let end = Instant::now() + limit;
     loop {
@@ -49,15 +49,15 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Resul
     }
 }
 
-/// Waits until something accepts connections on `address`.
+/// Waits until a server accepts connections on `address`.
 pub fn wait_for_port(address: &str, limit: Duration) {
     wait_for(&format!("something listens on {address}"), limit, || {
         TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
     });
 }
 
-/// A name for containers, networks and images that no other run of the tests has. `RINGWAY_RUN` becomes a part of it, for
-/// whoever cleans up behind a test that was killed.
+/// A name for containers, networks and images that no other run of the tests has. It contains `RINGWAY_RUN`, so that a script
+/// can clean up after a test that was killed.
 pub fn unique(prefix: &str) -> String {
     let nanos = std::time::UNIX_EPOCH.elapsed().map(|age| age.subsec_nanos()).unwrap_or_default();
     let run = std::env::var("RINGWAY_RUN").map(|run| format!("-{run}")).unwrap_or_default();
@@ -69,7 +69,7 @@ pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The whoami example as a program that needs nothing else, in the folder; its path.
+/// Builds the whoami example as a static program in the folder; returns its path.
 pub fn whoami_program(folder: &Path) -> String {
     let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let (program, source) = (folder.join("whoami"), project().join("examples/whoami.rs"));
@@ -101,12 +101,12 @@ impl Background {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub fn status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child")
     }
 
-    /// Ends it without notice.
+    /// Kills the process.
     pub fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -126,7 +126,7 @@ fn required(variable: &str) -> bool {
     std::env::var(variable).is_ok_and(|value| value == "1")
 }
 
-/// Whether a Docker Engine answers. Without one the test is skipped aloud, or fails if the engine is required.
+/// Whether a Docker Engine responds. Without one the skip is printed, or the test fails if the engine is required.
 pub fn docker_or_skip() -> bool {
     let answered = Command::new("docker").arg("version").stdin(Stdio::null()).output();
     if answered.is_ok_and(|output| output.status.success()) {
@@ -137,7 +137,7 @@ pub fn docker_or_skip() -> bool {
     false
 }
 
-/// Whether a test may go on that needs `tool`. Without it the test is skipped aloud, or fails if the tools are required.
+/// Whether a test that needs `tool` can run. Without the tool the skip is printed, or the test fails if the tools are required.
 pub fn tool_or_skip(tool: &str, is_there: bool) -> bool {
     if !is_there {
         assert!(!required("RINGWAY_REQUIRE_TOOLS"), "{tool} is missing: scripts/test.sh installs it, as root");
@@ -146,7 +146,7 @@ pub fn tool_or_skip(tool: &str, is_there: bool) -> bool {
     is_there
 }
 
-/// Whether pebble and its test DNS server are installed. Without them the test is skipped aloud, or fails if required.
+/// Whether pebble and its test DNS server are installed. Without them the skip is printed, or the test fails if required.
 pub fn pebble_or_skip() -> bool {
     if ["pebble", "pebble-challtestsrv", "openssl", "curl"].into_iter().all(installed) {
         return true;
@@ -156,7 +156,7 @@ pub fn pebble_or_skip() -> bool {
     false
 }
 
-/// Whether a program of that name is on the PATH.
+/// Whether a program of this name is on the PATH.
 pub fn installed(name: &str) -> bool {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
 }

@@ -1,4 +1,4 @@
-//! A small HTTP origin that every live test can understand.
+//! A small HTTP origin server for the live tests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-/// `/slow` waits a second, `/bytes/N` sends N bytes, `/echo` returns the body, `/ws` switches and echoes, anything
-/// else is answered with the request's head.
+/// An origin server: `/slow` waits a second, `/bytes/N` sends N bytes, `/echo` returns the body, `/ws` upgrades and echoes;
+/// any other path returns the request's head.
 pub struct Origin {
     pub address: SocketAddr,
     pub requests: Arc<AtomicUsize>,
-    /// Bytes of `/bytes` handed to the system so far.
+    /// Bytes of `/bytes` written to sockets so far.
     pub sent: Arc<AtomicUsize>,
 }
 
@@ -33,7 +33,7 @@ impl Origin {
     }
 }
 
-/// Until the client or an error ends it.
+/// Serves a connection until the client or an error ends it.
 fn answer_all(mut stream: TcpStream, requests: &AtomicUsize, sent: &AtomicUsize) -> Option<()> {
     let mut pending = Vec::new();
     loop {
@@ -69,7 +69,7 @@ fn answer_all(mut stream: TcpStream, requests: &AtomicUsize, sent: &AtomicUsize)
     }
 }
 
-/// The bytes of `/bytes`: a pattern that shows any loss or exchange.
+/// The body of `/bytes`: a pattern that reveals lost or swapped bytes.
 pub fn pattern(size: usize) -> Vec<u8> {
     (0..size).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
 }

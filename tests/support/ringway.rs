@@ -1,4 +1,4 @@
-//! The built binary on files and ports of its own: prepared, started, asked, signalled, and ended by its id with its test.
+//! The built program with its own files and ports: configure, start, query, signal, and kill it at the end of the test.
 
 use std::fmt::Display;
 use std::fs;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Background, free_port, run, stdout_of, wait_for};
 
-/// Both are product code: a container's profile may deny the ring.
+/// Both drivers, which are tested alike: a container's seccomp profile may deny io_uring.
 pub const DRIVERS: [&str; 2] = ["io_uring", "epoll"];
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ringway");
@@ -17,13 +17,13 @@ const FILE: &str = "ringway.toml";
 /// Longer than any start or hand-over takes on a loaded machine.
 const START_SECS_MAX: u64 = 60;
 
-/// What a test prepares before the process starts.
+/// The preparation of a process.
 pub struct Setup {
     pub folder: tempfile::TempDir,
     pub http: u16,
     pub https: u16,
     pub api: u16,
-    /// The built binary, unless the test has a copy.
+    /// The built program, unless the test uses a copy.
     pub program: String,
     driver: String,
     config: String,
@@ -32,7 +32,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// In the configuration `@http@`, `@https@`, `@api@` and `@dir@` stand for free ports and the folder.
+    /// Prepares a process. In the configuration `@http@`, `@https@`, `@api@` and `@dir@` stand for free ports and the folder.
     pub fn new(driver: &str, config: &str) -> Setup {
         Setup {
             folder: tempfile::tempdir().expect("a folder for the proxy"),
@@ -47,19 +47,19 @@ impl Setup {
         }
     }
 
-    /// One more word of the configuration that stands for a value.
+    /// Replaces a placeholder of the configuration.
     pub fn fill(mut self, word: &str, value: impl Display) -> Setup {
         self.config = self.config.replace(word, &value.to_string());
         self
     }
 
-    /// A file beside the configuration.
+    /// Writes a file beside the configuration.
     pub fn file(self, name: &str, text: impl AsRef<[u8]>) -> Setup {
         fs::write(self.folder.path().join(name), text).expect("a file for the proxy");
         self
     }
 
-    /// The command that gets the program and its arguments as its own last ones.
+    /// Starts the program through this command, to which program and arguments are appended.
     pub fn under(mut self, wrapper: &[&str]) -> Setup {
         self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
@@ -70,7 +70,7 @@ impl Setup {
         self
     }
 
-    /// Starts the process and returns once `/` is answered with 200.
+    /// Starts the process and returns once `/` gets a 200.
     pub fn start(self) -> Ringway {
         let ringway = self.spawn();
         ringway.await_status("a.test", "200");
@@ -100,7 +100,7 @@ struct Launch {
 }
 
 impl Launch {
-    /// In its own folder, where a core would lie.
+    /// Starts the process in its own folder, where a core dump would be written.
     fn start(&self, folder: &tempfile::TempDir) -> Background {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).envs(self.environment.iter().cloned()).current_dir(folder.path());
@@ -110,7 +110,7 @@ impl Launch {
 
 /// A running process with its files.
 pub struct Ringway {
-    // Ends before its folder goes.
+    // Declared first: the process ends before its folder is removed.
     process: Background,
     launch: Launch,
     pub folder: tempfile::TempDir,
@@ -132,18 +132,18 @@ impl Ringway {
         format!("http://127.0.0.1:{}{path}", self.http)
     }
 
-    /// What curl prints; empty when it fails.
+    /// curl's standard output; empty when curl fails.
     pub fn curl(&self, arguments: &[&str]) -> String {
         let output = run("curl", &[&["-s", "--max-time", "20"], arguments].concat());
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// A page of the entry point at the port `api`.
+    /// A page of the entry point on the port `api`.
     pub fn page(&self, path: &str) -> String {
         self.curl(&[&format!("http://127.0.0.1:{}{path}", self.api)])
     }
 
-    /// Waits until the host's `/` is answered like this.
+    /// Waits until the host's `/` gets this status.
     pub fn await_status(&self, host: &str, wanted: &str) {
         let (host, url) = (format!("Host: {host}"), self.url("/"));
         wait_for(&format!("{wanted} for {host}"), Duration::from_secs(START_SECS_MAX), || {
@@ -152,14 +152,14 @@ impl Ringway {
         });
     }
 
-    /// Waits until the log has this text so many times.
+    /// Waits until the log contains this text this many times.
     pub fn await_log(&self, text: &str, times: usize) {
         wait_for(&format!("{text:?} in the log"), Duration::from_secs(START_SECS_MAX), || {
             if self.log().matches(text).count() >= times { Ok(()) } else { Err(self.log()) }
         });
     }
 
-    /// The process that took over, once that has happened `count` times.
+    /// The process that took over last, once `count` processes have taken over.
     pub fn successor(&self, count: usize) -> Successor {
         self.await_log("has taken over", count);
         let log = self.log();
@@ -167,9 +167,9 @@ impl Ringway {
         Successor(before.rsplit(' ').next().expect("its id").to_owned())
     }
 
-    /// Waits until something listens on a port of it.
+    /// Waits until the process accepts connections on one of its ports.
     pub fn await_port(&self, port: u16) {
-        wait_for("it listens", Duration::from_secs(START_SECS_MAX), || {
+        wait_for("the process accepts connections", Duration::from_secs(START_SECS_MAX), || {
             TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|e| format!("{e}: {}", self.log()))
         });
     }
@@ -186,12 +186,12 @@ impl Ringway {
         stdout_of("kill", &[&format!("-{name}"), &self.pid().to_string()]);
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        wait_for("its end", limit, || self.process.status().ok_or_else(|| self.process.log_text()))
+        wait_for("the process ends", limit, || self.process.status().ok_or_else(|| self.process.log_text()))
     }
 
-    /// Ends it without notice, if it still runs, and starts it again on the same files and ports.
+    /// Kills the process, if it still runs, and starts it again with the same files and ports.
     pub fn restart(&mut self) {
         self.process.end();
         self.process = self.launch.start(&self.folder);
@@ -202,7 +202,7 @@ impl Ringway {
         self.memory_kib("VmRSS:")
     }
 
-    /// The most that the resident memory has been.
+    /// The peak of the resident memory.
     pub fn peak_kib(&self) -> u64 {
         self.memory_kib("VmHWM:")
     }
@@ -218,7 +218,7 @@ impl Ringway {
         let stat = self.of_kernel("stat");
         let fields: Vec<u64> =
             stat.rsplit(')').next().unwrap_or_default().split_whitespace().filter_map(|n| n.parse().ok()).collect();
-        // utime and stime; the letter of the state is no number, so both move up by one.
+        // utime and stime; the state is a letter and not among the numbers, so both indices are one lower.
         Duration::from_millis((fields[10] + fields[11]) * 10)
     }
 
@@ -231,7 +231,7 @@ impl Ringway {
     }
 }
 
-/// A process that was started by the proxy under test: nobody's child here, and ended by its id all the same.
+/// A process that was started by the proxy under test: not a child of the test, and killed by its PID when dropped.
 pub struct Successor(String);
 
 impl Successor {
@@ -239,10 +239,10 @@ impl Successor {
         stdout_of("kill", &[&format!("-{name}"), &self.0]);
     }
 
-    /// Until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub fn wait(self) {
         let own = format!("/proc/{}/stat", self.0);
-        wait_for("the one before has ended", Duration::from_secs(15), || match fs::read_to_string(&own) {
+        wait_for("the successor has ended", Duration::from_secs(15), || match fs::read_to_string(&own) {
             Ok(stat) if !stat.contains(") Z ") => Err(stat),
             _ => Ok(()),
         });
@@ -261,8 +261,8 @@ pub fn ringway(arguments: &[&str]) -> Output {
     run(PROGRAM, arguments)
 }
 
-/// The same with a configuration; its exit code and what it said.
-pub fn outcome(arguments: &[&str], config: &str) -> (Option<i32>, String) {
+/// Runs the program with a configuration; returns its exit code and its output.
+pub fn run_with_config(arguments: &[&str], config: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join(FILE);
     fs::write(&file, config).expect("written");

@@ -1,4 +1,4 @@
-//! All that workers share, without a file or a control plane: made from one document.
+//! The shared state of workers, made from one document, without files and a control plane.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use ringway::observe::Published;
 use ringway::observe::metrics::{Metrics, MetricsSettings, ProcessFacts};
 use ringway::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, WorkerShared, WorkerStatus};
 
-/// What `workers` of them share: one entry point without TLS, and the table of `document`.
+/// The shared state of `workers` workers: one entry point without TLS, and the routes of `document`.
 pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
     let metrics = Arc::new(Metrics::new(&MetricsSettings {
         workers,
@@ -65,7 +65,7 @@ pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
     }
 }
 
-/// A backend of one server, and `frontends` of that many hosts, each with what `finish` adds.
+/// A document with a backend of one server and `count` frontends, one per host, each changed by `finish`.
 pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> DynamicConfig {
     let server = Server { url: server.to_owned(), weight: 1 };
     let backend = Backend { servers: [("one".to_owned(), server)].into(), ..Backend::default() };
@@ -85,7 +85,7 @@ pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> Dyna
 }
 
 fn snapshot(document: DynamicConfig) -> Snapshot {
-    let fixture = CompileContext {
+    let context = CompileContext {
         entry_points: vec![EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: true }],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,
@@ -99,7 +99,7 @@ fn snapshot(document: DynamicConfig) -> Snapshot {
         read: Box::new(|path| Err(io::Error::other(format!("no files here: {path}")))),
     };
     let documents: Documents = [("file".to_owned(), document.into())].into();
-    let compiled = compile::compile(&fixture, &documents, &[], &Snapshot::empty(1), &mut EndpointInterner::default());
+    let compiled = compile::compile(&context, &documents, &[], &Snapshot::empty(1), &mut EndpointInterner::default());
     assert!(compiled.rejected.is_empty(), "{:?}", compiled.rejected);
     compiled
 }

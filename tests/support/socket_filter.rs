@@ -1,4 +1,4 @@
-//! A filter in front of the engine's socket that passes what docs/socket-proxy.md lists and nothing else.
+//! A filter in front of the engine's socket that passes the requests listed in docs/socket-proxy.md and nothing else.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// One row of the page.
+/// A row of the page's table.
 struct Row {
     path: String,
     query: Vec<String>,
@@ -41,13 +41,13 @@ impl Listed {
         row.is_some_and(|row| keys.all(|key| row.query.iter().any(|known| known == key)))
     }
 
-    /// Those of which the page says that they are asked for in such a case.
+    /// The rows that the page marks as requested in such a case.
     pub fn paths(&self, case: &str) -> Vec<&str> {
         self.0.iter().filter(|row| row.when.contains(case)).map(|row| row.path.as_str()).collect()
     }
 }
 
-/// The path of a GET as the page writes it, and its query.
+/// The path of a GET in the page's notation, and its query.
 fn request(line: &str) -> Option<(String, &str)> {
     let (target, _) = line.strip_prefix("GET /")?.split_once(' ')?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -58,7 +58,7 @@ fn request(line: &str) -> Option<(String, &str)> {
     Some((format!("/{}", general.join("/")), query))
 }
 
-/// What went through a filter and what did not, by request line.
+/// The passed and the refused requests, by request line.
 #[derive(Default)]
 pub struct Seen {
     passed: Mutex<Vec<String>>,
@@ -76,7 +76,7 @@ impl Seen {
     }
 }
 
-/// Passes listed requests on to the engine at the socket, one per connection; everything else is refused and written down.
+/// Passes listed requests to the engine at the socket, one per connection; refuses and records all others.
 pub fn start(place: &Path, engine: &str) -> Arc<Seen> {
     let (seen, listed) = (Arc::<Seen>::default(), Arc::new(Listed::read()));
     let (listener, notes, engine) =
@@ -109,7 +109,7 @@ fn carry(mut client: UnixStream, engine: &str, seen: &Seen, listed: &Listed) -> 
         let _ = io::copy(&mut from_engine, &mut to_client);
         to_client.shutdown(Shutdown::Both)
     });
-    // A second request on the connection would pass unread: none comes, or it is refused like a method that writes.
+    // A second request on the connection would pass unchecked: none is sent, or the filter refuses it like a writing method.
     if client.read(&mut head)? > 0 {
         seen.refused.lock().expect("the list").push("a second request on one connection".to_owned());
     }

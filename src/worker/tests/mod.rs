@@ -4,7 +4,7 @@
 mod bodies;
 mod bounds;
 mod failures;
-#[path = "../../../tests/support/halves.rs"]
+#[path = "../../../tests/support/memory_transport.rs"]
 mod halves;
 mod pipe;
 mod requests;

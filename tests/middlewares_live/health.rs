@@ -1,0 +1,151 @@
+//! Active health checks: the probes, their effects, and what a reload keeps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::base::wait_for;
+use crate::support::*;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A server whose `/health` responds with the status in the number.
+fn server(name: &'static str, status: &Arc<AtomicU16>) -> Origin {
+    let status = Arc::clone(status);
+    Origin::start(move |seen| match seen.path() {
+        "/health" => response(status.load(Ordering::SeqCst), &[], ""),
+        "/moved" => response(302, &["Location: health?back=https://app.test/"], ""),
+        _ => response(200, &[], name),
+    })
+}
+
+fn check(path: &str, more: &str) -> String {
+    format!("[B.healthCheck]\npath={path:?}\ninterval=\"200ms\"\n{more}")
+}
+
+fn until(what: &str, proxy: &Proxy, host: &str, wanted: impl Fn(&Answer) -> bool) {
+    // Several responses in a row: a single one may depend on the rotation.
+    wait_for(what, SOON, || {
+        let answers: Vec<Answer> = (0..4).map(|_| proxy.get(host, "/x")).collect();
+        if answers.iter().all(&wanted) {
+            Ok(())
+        } else {
+            Err(format!("{:?}", answers.iter().map(Answer::status_and_text).collect::<Vec<_>>()))
+        }
+    });
+}
+
+#[test]
+fn failing_server_is_skipped_until_it_recovers() {
+    for driver in DRIVERS {
+        let (well, ill) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicU16::new(500)));
+        let (a, b) = (server("a", &well), server("b", &ill));
+        let headers = "hostname=\"probe.test\"\n[B.healthCheck.headers]\nX-Probe=\"yes\"";
+        let rules = Rules::default().add("hc", &[a.url(), b.url()], "", &check("/health?deep=1", headers));
+        let proxy = Proxy::with_entry_points(
+            driver,
+            "",
+            "[api]\nentryPoint=\"http\"\n[metrics.prometheus]\nentryPoint=\"http\"",
+            rules.text(),
+        );
+        until("the failing server is skipped", &proxy, "hc", |answer| answer.text() == "a");
+        let seen = b.asked_for("/health?deep=1").pop().expect("only a probe can have removed the server");
+        assert_eq!((seen.first("Host"), seen.first("X-Probe")), (Some("probe.test"), Some("yes")));
+        let servers = proxy.get("x", "/api/servers").text();
+        assert!(servers.contains("down") && servers.contains("up"), "{servers}");
+        let metrics = proxy.get("x", "/metrics").text();
+        for (origin, up) in [(&a, 1), (&b, 0)] {
+            let line = format!("traefik_backend_server_up{{backend=\"hc\",url=\"{}\"}} {up}\n", origin.url());
+            assert!(metrics.contains(&line), "{metrics}");
+        }
+        well.store(503, Ordering::SeqCst);
+        until("no server is left", &proxy, "hc", |answer| {
+            answer.status_and_text() == (503, "Service Unavailable".to_owned())
+        });
+        ill.store(302, Ordering::SeqCst);
+        until("a redirect without a target is well", &proxy, "hc", |answer| answer.text() == "b");
+        let log = proxy.process.log();
+        assert!(
+            log.contains("Health check failed: the server responded with status 500")
+                && log.contains("Health check up"),
+            "{log}"
+        );
+        assert_eq!(log.matches(&b.url()).count(), 2, "changes are logged, not every probe: {log}");
+    }
+}
+
+#[test]
+fn health_check_follows_redirects_and_uses_its_port() {
+    let status = Arc::new(AtomicU16::new(500));
+    let probed = server("probed", &status);
+    let serving = Origin::with_body("serving");
+    let rules = Rules::default()
+        .add("moved", &[probed.url()], "", &check("/moved", ""))
+        .add("port", &[serving.url()], "", &check("/health", &format!("port={}", probed.address.port())))
+        .add("dead", &[dead_url()], "", &check("/", ""));
+    let proxy = Proxy::start("auto", "", rules.text());
+    for host in ["moved", "port", "dead"] {
+        until("the check fails", &proxy, host, |answer| answer.status == 503);
+    }
+    status.store(204, Ordering::SeqCst);
+    until("the redirect leads to a well page", &proxy, "moved", |answer| answer.text() == "probed");
+    until("the other port says well", &proxy, "port", |answer| answer.text() == "serving");
+    assert_eq!(proxy.get("dead", "/").status, 503);
+}
+
+#[test]
+fn health_check_headers_are_not_sent_to_another_host() {
+    let status = Arc::new(AtomicU16::new(200));
+    let stranger = server("stranger", &status);
+    let leads_on = format!("Location: http://localhost:{}/health", stranger.address.port());
+    let origin = Origin::start(move |seen| match seen.path() {
+        "/health" => response(302, &["Location: /same"], ""),
+        _ => response(302, &[&leads_on], ""),
+    });
+    let secret = "[B.healthCheck.headers]\nAuthorization=\"Bearer secret\"\nX-Api-Key=\"secret\"";
+    let rules = Rules::default().add("hc", &[origin.url()], "", &check("/health", secret));
+    let _proxy = Proxy::start("auto", "", rules.text());
+    wait_for("the probe's last hop", SOON, || {
+        stranger.asked_for("/health").pop().map(drop).ok_or("not asked".to_owned())
+    });
+    let names = ["Authorization", "X-Api-Key"];
+    for path in ["/health", "/same"] {
+        let seen = origin.asked_for(path).pop().expect("asked");
+        assert_eq!(names.map(|name| seen.first(name).is_some()), [true; 2], "{path}");
+    }
+    let seen = stranger.asked_for("/health").pop().expect("asked");
+    assert_eq!(names.map(|name| seen.first(name)), [None; 2]);
+}
+
+#[test]
+fn reload_keeps_unchanged_checks_and_ends_removed_ones() {
+    let status = Arc::new(AtomicU16::new(500));
+    let origin = server("a", &status);
+    let slow = "[B.healthCheck]\npath=\"/health\"\ninterval=\"30s\"";
+    let rules = Rules::default().add("hc", &[origin.url()], "", slow);
+    let proxy = Proxy::start("auto", "", rules.text());
+    until("the first probe comes at once", &proxy, "hc", |answer| answer.status == 503);
+    assert_eq!(origin.asked_for("/health").len(), 1);
+    proxy.reload(Rules::default().add("hc", &[origin.url()], "", slow).add("x", &[origin.url()], "", "").text());
+    assert_eq!(
+        (proxy.get("hc", "/").status, origin.asked_for("/health").len()),
+        (503, 1),
+        "no second probe, no forgotten verdict"
+    );
+    assert_eq!(proxy.get("x", "/").text(), "a", "another backend's check is not this one's");
+    let start = Instant::now();
+    proxy.reload(Rules::default().add("hc", &[origin.url()], "", "").text());
+    until("a server without a check is up", &proxy, "hc", |answer| answer.text() == "a");
+    assert!(start.elapsed() < SOON);
+}
+
+#[test]
+fn too_short_interval_is_raised_with_a_warning() {
+    let status = Arc::new(AtomicU16::new(500));
+    let origin = server("a", &status);
+    let hasty = "[B.healthCheck]\npath=\"/health\"\ninterval=\"1ns\"";
+    let proxy = Proxy::start("auto", "", Rules::default().add("hc", &[origin.url()], "", hasty).text());
+    until("the server is checked with the raised interval", &proxy, "hc", |answer| answer.status == 503);
+    let log = proxy.process.log();
+    assert!(log.contains("of backend hc is too short: 10ms is used"), "{log}");
+}
