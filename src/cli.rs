@@ -5,19 +5,20 @@
 
 mod arguments;
 mod entry_points;
+mod error;
 mod help;
 mod overlay;
 mod search;
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::static_config::{DYNAMIC_TABLES, StaticConfig};
 use crate::config::suggest::did_you_mean;
+use crate::config::text;
 use crate::config::text::tree::Node;
-use crate::config::text::{self, InvalidConfig};
 
+pub use error::CliError;
 pub use help::help;
 
 use arguments::Flag;
@@ -51,38 +52,6 @@ pub struct Invocation {
     pub file: Option<PathBuf>,
     /// The configuration file's text; empty without a file.
     pub file_text: String,
-}
-
-/// The error of a command line or configuration file that cannot be used; its text says what to do. The exit code is 1
-/// (docs/reference/command-line.md#signals-and-exit-codes).
-#[derive(Debug, Clone, PartialEq)]
-pub enum CliError {
-    /// The command line itself is wrong.
-    Usage(String),
-    /// The configuration file, or a flag's value, is wrong.
-    Config(InvalidConfig),
-    /// The configuration file exists but cannot be read.
-    Unreadable { file: PathBuf, reason: String },
-}
-
-impl fmt::Display for CliError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CliError::Usage(message) => write!(f, "{message} (see --help)"),
-            CliError::Config(invalid) => invalid.fmt(f),
-            CliError::Unreadable { file, reason } => {
-                write!(f, "{} cannot be read ({reason}): correct the file or its permissions", file.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for CliError {}
-
-impl From<InvalidConfig> for CliError {
-    fn from(invalid: InvalidConfig) -> Self {
-        CliError::Config(invalid)
-    }
 }
 
 /// Parses the arguments (without the program's name), finds and reads the configuration file, and applies the flags to it.

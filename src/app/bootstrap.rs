@@ -230,7 +230,7 @@ pub fn timeouts(config: &StaticConfig) -> Timeouts {
     }
 }
 
-/// One worker's share of `maxIdleConnsPerHost`, which counts for the whole process. 0 means Go's default of 2
+/// The share that each worker has of `maxIdleConnsPerHost`, which counts for the whole process. 0 means Go's default of 2
 /// (docs/reference/static-configuration.md#connections).
 pub fn idle_per_worker(config: &StaticConfig, workers: usize) -> usize {
     let per_process = usize::try_from(config.max_idle_conns_per_host).ok().filter(|&n| n > 0).unwrap_or(2);

@@ -8,7 +8,7 @@ use crate::limits;
 
 const EJECTION_NANOS: u64 = limits::EJECTION_SECS * 1_000_000_000;
 
-/// One server of a backend.
+/// A server of a backend.
 #[derive(Debug)]
 pub struct Server {
     pub name: String,

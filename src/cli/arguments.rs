@@ -1,6 +1,6 @@
 //! Splits arguments into flags (docs/reference/command-line.md#flags).
 
-use super::CliError;
+use super::error::CliError;
 use crate::config::suggest::did_you_mean;
 use crate::config::text::shape::Shape;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::CliError;
+use super::error::CliError;
 use crate::config::suggest::did_you_mean;
 use crate::config::text::tree::{Node, Table, Value};
 

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::CliError;
+use super::error::CliError;
 
 const FILE_NAME: &str = "traefik.toml";
 

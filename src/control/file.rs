@@ -3,8 +3,6 @@
 //! If a file cannot be read, the last good routes stay. Changes are noticed through inotify on the file and on its folder. The files'
 //! status is also polled every [`POLL_PERIOD`], for mounts that deliver no inotify events.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,13 +10,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::update::{ProviderUpdate, UpdateSender};
 use crate::config::static_config;
-use crate::config::text::{self, InvalidConfig, Merged};
+use crate::config::text::{self, Merged};
 
+mod location;
 mod settle;
 mod stamps;
 mod watches;
 
-use settle::wait_until_settled;
+pub use location::{LoadError, RoutesLocation};
+use settle::{SETTLE_PERIOD, wait_until_settled};
 use stamps::FileStamps;
 use watches::FileWatcher;
 
@@ -28,23 +28,8 @@ pub const PROVIDER: &str = "file";
 /// How often the files' status is polled, for mounts that deliver no inotify events.
 pub const POLL_PERIOD: Duration = Duration::from_secs(5);
 
-/// Events this close together are one change, because editors write a file in several steps. Also the interval at which the files' status
-/// is polled while a change is being written.
-const SETTLE_PERIOD: Duration = Duration::from_millis(50);
-
 /// After this many successive reads during which the files changed, the next read is used even if the files change during it.
 const TORN_READS_MAX: usize = 20;
-
-/// The file or folder that has the routes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RoutesLocation {
-    /// The main configuration file, where the routes are among the static options.
-    Main(PathBuf),
-    /// A file that has only routes.
-    File(PathBuf),
-    /// A folder: all its `.toml` and `.tmpl` files and those of its subfolders, in the order of their paths.
-    Directory(PathBuf),
-}
 
 /// The settings of the file provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,26 +145,6 @@ fn report_once(last_error: &mut String, error: String, loaded: bool) {
     *last_error = error;
 }
 
-/// The reason why the routes cannot be loaded. Its text says where and what to do.
-#[derive(Debug)]
-pub enum LoadError {
-    Unreadable { path: PathBuf, error: io::Error },
-    Invalid(InvalidConfig),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LoadError::Unreadable { path, error } => {
-                write!(f, "{} cannot be read ({error}): correct the path or its permissions", path.display())
-            }
-            LoadError::Invalid(invalid) => invalid.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
-
 /// Reads and merges all files of the location. One bad file fails the whole load, as in Traefik.
 ///
 /// # Errors
@@ -205,72 +170,6 @@ pub fn load(location: &RoutesLocation) -> Result<Merged, LoadError> {
         tracing::warn!("file provider: {} rejected: {}", rejected.name, rejected.reason);
     }
     Ok(merged)
-}
-
-impl RoutesLocation {
-    /// The path as it was configured.
-    pub fn path(&self) -> &Path {
-        match self {
-            RoutesLocation::Main(path) | RoutesLocation::File(path) | RoutesLocation::Directory(path) => path,
-        }
-    }
-
-    /// The canonical form of a file's path, which callers and events of the folder or of the file may write in different ways. `None` if
-    /// the file does not belong to this location.
-    fn key(&self, path: &Path) -> Option<PathBuf> {
-        match self {
-            RoutesLocation::Main(file) | RoutesLocation::File(file) => {
-                (path.file_name() == file.file_name()).then(|| file.clone())
-            }
-            RoutesLocation::Directory(_) => is_routes_file(path).then(|| std::path::absolute(path).ok())?,
-        }
-    }
-
-    /// The files to read, in the order in which they are merged.
-    fn files(&self) -> Result<Vec<PathBuf>, LoadError> {
-        match self {
-            RoutesLocation::Main(path) | RoutesLocation::File(path) => Ok(vec![path.clone()]),
-            RoutesLocation::Directory(path) => {
-                let mut files = Vec::new();
-                collect_files(path, DIRECTORY_DEPTH_MAX, &mut files)?;
-                Ok(files)
-            }
-        }
-    }
-}
-
-/// Whether a file in a folder has the name of a routes file: `*.toml` or `*.tmpl`.
-fn is_routes_file(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml" || extension == "tmpl")
-}
-
-/// How deep subfolders are read. Without a limit, a link to a parent folder would never end.
-const DIRECTORY_DEPTH_MAX: usize = 16;
-
-fn collect_files(folder: &Path, depth_left: usize, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
-    let unreadable = |error| LoadError::Unreadable { path: folder.to_owned(), error };
-    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
-    let mut paths =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    paths.sort();
-    for path in paths {
-        // Kubernetes stores the versions of a mounted volume in folders whose names start with two dots. The plain names link into them.
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
-        if path.is_dir() {
-            if depth_left > 0 && !hidden {
-                collect_files(&path, depth_left - 1, files)?;
-            }
-        } else if is_routes_file(&path) {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-impl fmt::Display for RoutesLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path().display().fmt(f)
-    }
 }
 
 #[cfg(test)]

@@ -62,11 +62,6 @@ impl BasicAuth {
         Ok(BasicAuth { users: parsed, edits, cache, label })
     }
 
-    /// The access-log label of the deprecated list: `Basic Auth for ...`.
-    pub fn list_label(scope: ChainScope) -> Label {
-        scope.label("Basic Auth")
-    }
-
     /// The access-log label of `auth`: `Auth for ...`.
     pub fn auth_label(scope: ChainScope) -> Label {
         scope.label("Auth")

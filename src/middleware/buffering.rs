@@ -83,11 +83,6 @@ impl Buffering {
                 Test::NetworkError => status == 502 || status == 504,
             })
     }
-
-    /// Whether a request may be sent again, so that its body must be held until the last round.
-    pub fn may_repeat(&self) -> bool {
-        self.retry.is_some()
-    }
 }
 
 fn parse(text: &str) -> Result<Expression<Test>, InvalidExpression> {

@@ -21,7 +21,7 @@ pub struct TunnelOptions<'a> {
     pub idle_timeout: TimeLimit<'a>,
 }
 
-/// One end of a tunnel: a connection, and the bytes that have been received on it and have not been passed on.
+/// The end of a tunnel: a connection, and the bytes that have been received on it and have not been passed on.
 pub struct TunnelEnd<'a, R, W> {
     pub reader: &'a mut R,
     pub writer: &'a mut W,

@@ -6,6 +6,7 @@
 //! the snapshot, in [`Published`](super::Published), so that a backend of the same name keeps its counters across a reload.
 
 mod block;
+mod bounds;
 mod labels;
 mod prometheus;
 mod health_counters;
@@ -16,16 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::Bound;
 use block::Block;
+use bounds::Bounds;
+pub use bounds::{BUCKETS_MAX, DEFAULT_BUCKETS};
 use health_counters::HealthCounters;
 pub use health_counters::{HealthTotals, RecentError};
 pub use labels::{Method, Protocol};
 pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
-
-/// Traefik's default bounds of the duration histogram, in seconds (docs/reference/metrics.md#keys).
-pub const DEFAULT_BUCKETS: [f64; 4] = [0.1, 0.3, 1.2, 5.0];
-
-/// The most bounds of a histogram; further ones are ignored.
-pub const BUCKETS_MAX: usize = 64;
 
 /// The layout of [`Metrics`], fixed for the life of the process.
 #[derive(Debug, Clone, Default)]
@@ -80,12 +77,6 @@ pub struct Metrics {
 /// The counters of one backend, one block per worker.
 pub struct BackendMetrics {
     blocks: Box<[Block]>,
-}
-
-/// The upper bounds of the histogram's buckets, in both units.
-struct Bounds {
-    seconds: Vec<f64>,
-    nanos: Vec<u64>,
 }
 
 /// The view that one worker has of [`Metrics`]; cheap to copy.
@@ -244,18 +235,6 @@ impl WorkerMetrics<'_> {
     fn block_of<'b>(&self, backend: &'b BackendMetrics) -> &'b Block {
         // A backend has at least one block; a backend of another `Metrics` may have fewer blocks than this one has workers.
         &backend.blocks[self.worker % backend.blocks.len()]
-    }
-}
-
-impl Bounds {
-    fn new(seconds: &[f64]) -> Self {
-        let wanted = if seconds.is_empty() { &DEFAULT_BUCKETS[..] } else { seconds };
-        let mut seconds: Vec<f64> = wanted.iter().copied().filter(|bound| bound.is_finite() && *bound > 0.0).collect();
-        seconds.sort_by(f64::total_cmp);
-        seconds.dedup();
-        seconds.truncate(BUCKETS_MAX);
-        let nanos = seconds.iter().map(|bound| (bound * 1e9) as u64).collect();
-        Bounds { seconds, nanos }
     }
 }
 

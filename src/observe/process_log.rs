@@ -6,7 +6,6 @@
 use std::fmt::{self, Debug};
 
 use tracing::field::{Field, Visit};
-use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -20,20 +19,6 @@ use super::time_format::Timestamp;
 pub struct ProcessLogFormat<C> {
     pub json: bool,
     pub clock: C,
-}
-
-/// The filter for a value of `logLevel`, in any case; `None` if the text is not a level.
-///
-/// `fatal` and `panic` turn all events off: the one line of a fatal error is formatted by [`line`].
-pub fn level_filter(text: &str) -> Option<LevelFilter> {
-    match text.to_ascii_lowercase().as_str() {
-        "debug" => Some(LevelFilter::DEBUG),
-        "info" => Some(LevelFilter::INFO),
-        "warn" | "warning" => Some(LevelFilter::WARN),
-        "error" => Some(LevelFilter::ERROR),
-        "fatal" | "panic" => Some(LevelFilter::OFF),
-        _ => None,
-    }
 }
 
 /// Formats one line, newline included, for a message that no filter may drop; `level` is `fatal`, for example.
@@ -230,10 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn level_names_parse_and_fatal_line_is_formatted() {
-        assert_eq!(level_filter("WARNING"), Some(LevelFilter::WARN));
-        assert_eq!(level_filter("panic"), Some(LevelFilter::OFF));
-        assert_eq!(level_filter("loud"), None);
+    fn fatal_line_is_formatted() {
         let fatal = line(false, Timestamp::utc(0), "fatal", "Error preparing server: no");
         assert_eq!(fatal, "time=\"1970-01-01T00:00:00Z\" level=fatal msg=\"Error preparing server: no\"\n");
     }

@@ -100,7 +100,7 @@ impl std::fmt::Debug for Prefilter {
     }
 }
 
-/// One pattern per combination of a host and a path of the route. `None` if all of them are literal text, if there are more than
+/// A pattern for each combination of a host and a path of the route. `None` if all of them are literal text, if there are more than
 /// [`PATTERNS_PER_ROUTE_MAX`], or if an expression has an anchor: host and path are parts of one text here, so an anchor would not match
 /// at their ends.
 fn texts(matchers: &[Matcher]) -> Option<Vec<String>> {

@@ -234,13 +234,6 @@ pub fn looks_like_http(first: &[u8]) -> bool {
     [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"].iter().any(|start| first.starts_with(*start))
 }
 
-impl Error {
-    /// Whether the peer ended the connection with an alert: then there is nothing to log for the operator.
-    pub fn is_peers_alert(&self) -> bool {
-        matches!(self.0, rustls::Error::AlertReceived(_))
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TLS: {}", self.0)

@@ -71,7 +71,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) {
 }
 
 pub fn without_tests(code: &str) -> &str {
-    code.split("#[cfg(test)]").next().unwrap_or_default()
+    code.split("#[cfg(test)]\nmod ").next().unwrap_or_default()
 }
 
 pub fn words(code: &str) -> impl Iterator<Item = &str> {

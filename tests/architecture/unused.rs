@@ -5,7 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{sources, words};
 
 /// Functions that no code of the program calls, each with its reason.
-const EXCEPTIONS: [(&str, &str); 0] = [];
+const EXCEPTIONS: [(&str, &str); 11] = [
+    ("alpn_challenge", "the certificate of tls-alpn-01, a challenge that is not supported yet"),
+    ("auth_label", "tests and fuzz targets make a BasicAuth with the label that the compiler gives it"),
+    ("backend_closed", "as backend_opened"),
+    (
+        "backend_opened",
+        "not connected yet: traefik_backend_open_connections stays 0, and docs/reference/metrics.md says so",
+    ),
+    ("for_listener", "not connected yet: a client without SNI gets the default certificate"),
+    ("is_done", "the decoder's own tests and the simulation's peers ask it"),
+    ("is_resumed", "tests/tls.rs sees with it that sessions are resumed"),
+    ("reload_failed", "not connected yet: the failure metrics stay 0, and docs/reference/metrics.md says so"),
+    ("respond", "tests/observe checks routing and response of the internal routes in one call"),
+    ("user_names", "tests see with it which users a list came to"),
+    ("write_plain_parts", "tests/tls.rs writes as the TLS stream does, without a socket"),
+];
 
 #[test]
 fn every_public_function_is_called_by_the_program() {
@@ -38,20 +53,24 @@ fn every_exception_is_still_needed() {
     let uses = |name: &str| sources.iter().flat_map(|source| words(&source.code)).filter(|word| *word == name).count();
     for (name, reason) in EXCEPTIONS {
         assert!(!reason.is_empty() && defined.contains(name), "{name} is no public function any more");
-        assert_eq!(uses(name), 1, "{name} is called by the program now: remove it from the list");
+        let definitions =
+            sources.iter().flat_map(|source| public_functions(&source.code)).filter(|found| found == name);
+        assert!(uses(name) <= definitions.count(), "{name} is called by the program now: remove it from the list");
     }
 }
 
 fn public_functions(code: &str) -> Vec<String> {
     let mut found = Vec::new();
+    let mut previous = "";
     for line in code.lines() {
         let line = line.trim_start();
+        let is_for_tests = std::mem::replace(&mut previous, line) == "#[cfg(test)]";
         let Some(rest) = line.strip_prefix("pub").filter(|rest| rest.starts_with([' ', '('])) else { continue };
         let Some((before, name)) = rest.split_once("fn ") else { continue };
         let is_function = before.split_whitespace().all(|word| {
             ["async", "const", "unsafe"].contains(&word) || word.starts_with('(') || word.ends_with(')') || word == "in"
         });
-        if is_function {
+        if is_function && !is_for_tests {
             found.extend(words(name).next().map(str::to_owned));
         }
     }

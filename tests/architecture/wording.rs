@@ -31,7 +31,7 @@ fn comments_use_the_terms_of_the_field() {
     let mut broken = Vec::new();
     for source in sources() {
         for (number, line) in source.text.lines().enumerate() {
-            let Some((_, comment)) = line.split_once("//") else { continue };
+            let Some(comment) = comment_of(line) else { continue };
             let comment = comment.to_lowercase();
             for (phrase, better) in BANNED.iter().filter(|(phrase, _)| contains_words(&comment, phrase)) {
                 broken.push(format!("{}:{}: \"{phrase}\": write {better}", source.path, number + 1));
@@ -57,6 +57,12 @@ fn doc_comments_begin_with_their_subject() {
         }
     }
     assert!(broken.is_empty(), "these doc comments begin without their subject:\n{}", broken.join("\n"));
+}
+
+/// The comment of a line: the text behind two slashes that are not part of a URL.
+fn comment_of(line: &str) -> Option<&str> {
+    let at = line.match_indices("//").map(|(at, _)| at).find(|at| !line[..*at].ends_with(':'))?;
+    Some(&line[at..])
 }
 
 /// Whether `phrase` stands in `text` as whole words.

@@ -14,7 +14,8 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::events::StopFacts;
 use super::failure::{explain, is_broken_connection};
-use super::{DockerProviderSettings, exited, inspected, transport};
+use super::settings::DockerProviderSettings;
+use super::{exited, inspected, transport};
 use crate::config::labels::ContainerFacts;
 
 /// How many containers are inspected at the same time. If this many inspections of one listing time out, the Engine itself counts as

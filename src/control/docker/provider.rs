@@ -14,8 +14,9 @@ use super::engine::Engine;
 use super::events::RELIST_EVERY;
 use super::failure::explain;
 use super::inventory::{ContainerInventory, EventEffect, EventTime};
+use super::settings::DockerProviderSettings;
 use super::unavailable::UnavailableContainers;
-use super::{DockerProviderSettings, events, self_container, swarm};
+use super::{events, self_container, swarm};
 use crate::config::labels::{self, ContainerFacts, DockerSettings, PROVIDER};
 use crate::control::update::{ProviderUpdate, UpdateSender};
 

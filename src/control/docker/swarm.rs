@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use super::{DockerProviderSettings, transport};
+use super::settings::DockerProviderSettings;
+use super::transport;
 use crate::config::labels::ContainerFacts;
 use crate::config::labels::swarm::{EndpointMode, ServiceFacts, TaskFacts, containers};
 

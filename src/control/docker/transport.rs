@@ -14,7 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
 
 use super::failure::explain;
-use super::{DockerProviderSettings, tls};
+use super::settings::DockerProviderSettings;
+use super::tls;
 use crate::config::dynamic::ClientTls;
 use crate::limits::ENGINE_ANSWER_BYTES_MAX;
 

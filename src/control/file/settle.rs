@@ -5,9 +5,13 @@
 use std::time::{Duration, SystemTime};
 
 use super::super::file_stamp::Stamp;
+use super::location::RoutesLocation;
 use super::stamps::FileStamps;
 use super::watches::{FileWatcher, LastWrite};
-use super::{RoutesLocation, SETTLE_PERIOD};
+
+/// Events this close together are one change, because editors write a file in several steps. Also the interval at which the files' status
+/// is polled while a change is being written.
+pub(super) const SETTLE_PERIOD: Duration = Duration::from_millis(50);
 
 /// How many rounds of [`SETTLE_PERIOD`] a writer that has a file open is waited for. In each round the files' status is read once.
 const WRITING_ROUNDS_MAX: u32 = 1200;

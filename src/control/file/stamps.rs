@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::super::file_stamp::Stamp;
-use super::RoutesLocation;
+use super::location::RoutesLocation;
 
 /// The status of every file of a location. If two of them are equal, the files need not be read again.
 #[derive(Debug, Clone)]

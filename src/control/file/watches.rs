@@ -10,7 +10,7 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::RoutesLocation;
+use super::location::RoutesLocation;
 
 /// The inotify watches of a location.
 pub(super) struct FileWatcher {

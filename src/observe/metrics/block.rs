@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
-use super::Bounds;
+use super::bounds::Bounds;
 use super::labels::{Method, PAIRS, Protocol, pair, pair_at};
 
 /// Kinds of request (status, method, protocol) in one page. Most backends see only a few.

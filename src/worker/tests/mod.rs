@@ -5,7 +5,7 @@ mod bodies;
 mod bounds;
 mod failures;
 #[path = "../../../tests/support/memory_transport.rs"]
-mod halves;
+mod memory_transport;
 mod pipe;
 mod requests;
 mod simulation;

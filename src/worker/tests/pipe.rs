@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll};
 
-use super::halves::{self, FarEnd, NearEnd};
+use super::memory_transport::{self, FarEnd, NearEnd};
 
 /// A step in the script of a peer. After the last step the peer sends nothing, and waits until the proxy closes the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +56,8 @@ pub struct ScriptedPeer {
     pub near: NearEnd,
 }
 
-pub type Shared = halves::Shared<ScriptedPeer>;
-pub type Wire = halves::Wire<ScriptedPeer>;
+pub type Shared = memory_transport::Shared<ScriptedPeer>;
+pub type Wire = memory_transport::Wire<ScriptedPeer>;
 
 impl ScriptedPeer {
     pub fn new(script: &[ScriptStep], segmentation: Segmentation) -> Self {
@@ -82,7 +82,7 @@ impl ScriptedPeer {
 
     /// The proxy's end of the connection to this peer.
     pub fn connect(self) -> (Shared, Wire) {
-        halves::connect(self)
+        memory_transport::connect(self)
     }
 
     fn next_random(&mut self, below: u64) -> u64 {

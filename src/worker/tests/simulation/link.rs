@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::super::halves::{self, FarEnd, NearEnd};
+use super::super::memory_transport::{self, FarEnd, NearEnd};
 use super::scheduler::Scheduler;
 
 /// Numbers from a seed (splitmix64).
@@ -60,8 +60,8 @@ pub struct Link<P> {
     pub near: NearEnd,
 }
 
-pub type Shared<P> = halves::Shared<Link<P>>;
-pub type Wire<P> = halves::Wire<Link<P>>;
+pub type Shared<P> = memory_transport::Shared<Link<P>>;
+pub type Wire<P> = memory_transport::Wire<Link<P>>;
 
 /// Longest pause, as the number of polls before the next piece is delivered.
 const PAUSE_MAX: u64 = 6;
@@ -73,7 +73,7 @@ const LATE_MILLIS_MAX: u64 = 2000;
 
 /// A connection to a party, without faults; [`add_faults`] adds some.
 pub fn connect<P: Party>(party: P, random: Random, scheduler: &Rc<Scheduler>) -> (Shared<P>, Wire<P>) {
-    halves::connect(Link {
+    memory_transport::connect(Link {
         party,
         random,
         scheduler: Rc::clone(scheduler),
