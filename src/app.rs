@@ -60,7 +60,7 @@ pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
         Command::Help => print(&cli::help()),
         Command::Version => print(&process::version_text()),
         Command::Check => check(&invocation),
-        Command::Healthcheck => healthcheck::run(&invocation.fixed),
+        Command::Healthcheck => healthcheck::run(&invocation.static_config),
         Command::Demo => demo::run_demo(invocation, release_memory),
         Command::Run => run(invocation, RunOptions { initial: Vec::new(), announce: None, release_memory }),
     }
@@ -94,9 +94,9 @@ fn ignored_options(config: &StaticConfig) -> impl Iterator<Item = String> {
 }
 
 fn check(invocation: &Invocation) -> ExitCode {
-    let problems = problems(&invocation.fixed);
+    let problems = problems(&invocation.static_config);
     let warnings = invocation.warnings.iter().cloned();
-    for line in warnings.chain(ignored_options(&invocation.fixed)) {
+    for line in warnings.chain(ignored_options(&invocation.static_config)) {
         println!("warning: {line}");
     }
     for problem in &problems {
@@ -124,16 +124,16 @@ fn run(invocation: Invocation, mut options: RunOptions) -> ExitCode {
     let start = Instant::now();
     // Called before any descriptor is opened: this call closes each descriptor inherited from the old process that is not needed.
     let inherited = InheritedListeners::take(&|name| std::env::var(name).ok());
-    let log = process_log::start(&invocation.fixed);
+    let log = process_log::start(&invocation.static_config);
     panic_hook::install();
     tracing::info!("Ringway version {VERSION}");
     if let Some(file) = &invocation.file {
         tracing::info!("Using TOML configuration file {}", file.display());
     }
-    for line in invocation.warnings.iter().cloned().chain(ignored_options(&invocation.fixed)) {
+    for line in invocation.warnings.iter().cloned().chain(ignored_options(&invocation.static_config)) {
         log.notice(&line);
     }
-    let problems = problems(&invocation.fixed);
+    let problems = problems(&invocation.static_config);
     for problem in problems.iter().filter(|p| !p.fatal) {
         tracing::error!("{problem}");
     }
@@ -190,7 +190,7 @@ fn serve(
     log: &process_log::Log,
 ) -> Result<Running, String> {
     process::raise_open_files();
-    let config = &invocation.fixed;
+    let config = &invocation.static_config;
     let cores = process::worker_cores(config.workers);
     let components = bootstrap::build(config)?;
     let metrics = Arc::new(bootstrap::metrics(config, &components, cores.len()));
@@ -224,7 +224,7 @@ fn serve(
         metrics: Arc::clone(&metrics),
         initial,
         release_memory,
-        fixture: components.compile_context,
+        compile_context: components.compile_context,
         interned: components.endpoints,
     };
     let access_log = log_files::access_log(config, &metrics)?;
@@ -257,7 +257,7 @@ fn serve(
     start_control(control)?;
     Ok(Running {
         shared,
-        config: invocation.fixed,
+        config: invocation.static_config,
         listeners: handover_listeners,
         program,
         acme_pause,

@@ -45,7 +45,7 @@ pub enum Command {
 pub struct Invocation {
     pub command: Command,
     /// The resolved static configuration, before [`check`](crate::config::static_config::check).
-    pub fixed: StaticConfig,
+    pub static_config: StaticConfig,
     /// Full sentences for the user, in the order in which they were found.
     pub warnings: Vec<String>,
     /// The configuration file in use.
@@ -93,13 +93,13 @@ pub fn parse(
     let mut config = parsed.value;
     warnings.extend(ignored_routes(&root, &config, &name));
     warnings.extend(config.resolve());
-    Ok(Invocation { command, fixed: config, warnings, file, file_text })
+    Ok(Invocation { command, static_config: config, warnings, file, file_text })
 }
 
 impl Invocation {
     fn without_config(command: Command) -> Self {
         let (file, file_text) = (None, String::new());
-        Invocation { command, fixed: StaticConfig::default(), warnings: Vec::new(), file, file_text }
+        Invocation { command, static_config: StaticConfig::default(), warnings: Vec::new(), file, file_text }
     }
 }
 

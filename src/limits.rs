@@ -124,9 +124,9 @@ pub const BUFFERED_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of an error page's body.
 pub const PAGE_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of the body of an authentication server's response: the call fails above it.
-pub const AUTH_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+pub const AUTH_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 /// Time for the whole response of an authentication server (Traefik since 1.7.21): the call fails after it.
-pub const AUTH_ANSWER_SECS: u64 = 30;
+pub const AUTH_RESPONSE_SECS: u64 = 30;
 /// Bytes of a document for the REST provider.
 pub const REST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that one worker holds in memory at one time, in bodies and in request heads above [`HEAD_BUFFER_BYTES`] together.
@@ -193,7 +193,7 @@ pub const FILTER_PROGRAM_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of the states that such an automaton has cached from requests, in each worker: the cache is cleared when it is full.
 pub const FILTER_CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a response of the Docker Engine.
-pub const ENGINE_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const ENGINE_RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of `acme.json` when it is read: a thousand certificates are about 10 MiB.
 pub const ACME_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Certificates that one provider may list, and that may be requested from ACME; the rest is rejected and logged.

@@ -44,10 +44,10 @@ fn judge(text: &str) -> String {
         Err(error) => return format!("{error}\n"),
     };
     let warnings = invocation.warnings.iter().map(|warning| format!("warning: {warning}\n"));
-    let problems = check(&invocation.fixed);
+    let problems = check(&invocation.static_config);
     let problems =
         problems.iter().map(|problem| format!("{}: {problem}\n", if problem.fatal { "fatal" } else { "warning" }));
-    let pending = unsupported_options(&invocation.fixed);
+    let pending = unsupported_options(&invocation.static_config);
     let pending = pending.iter().map(|key| format!("not yet: {key}\n"));
     warnings.chain(problems).chain(pending).collect()
 }

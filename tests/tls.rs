@@ -42,7 +42,10 @@ impl Pem {
 
 fn resolver(certificates: &[&Pem], strict: bool) -> Arc<Resolver> {
     let fixed = certificates.iter().map(|pem| pem.read()).collect();
-    let store = CertStore::new([EntryPointCerts { entry_point: "https".into(), fixed, ..Default::default() }], None);
+    let store = CertStore::new(
+        [EntryPointCerts { entry_point: "https".into(), static_certificates: fixed, ..Default::default() }],
+        None,
+    );
     Arc::new(Resolver::new("https", Arc::new(ArcSwap::from_pointee(store)), strict))
 }
 
@@ -437,7 +440,10 @@ fn generated_certificate_lasts_a_year() {
 fn listener_address_replaces_a_missing_name() {
     let (first, own) = (Pem::new(&["a.example"]), Pem::new(&["192.0.2.1"]));
     let fixed = vec![first.read(), own.read()];
-    let store = CertStore::new([EntryPointCerts { entry_point: "e".into(), fixed, ..Default::default() }], None);
+    let store = CertStore::new(
+        [EntryPointCerts { entry_point: "e".into(), static_certificates: fixed, ..Default::default() }],
+        None,
+    );
     let local: IpAddr = "192.0.2.1".parse().unwrap();
     let resolver = Arc::new(Resolver::for_listener("e", Arc::new(ArcSwap::from_pointee(store)), true, local));
     let (config, _) = server_config(&Default::default(), resolver, &Resumption::new().unwrap()).unwrap();

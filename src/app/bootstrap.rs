@@ -59,7 +59,7 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
         entry_points.push(EntryPoint {
             name: name.clone(),
             chain: compiled.chain,
-            internal_chain: compiled.guard,
+            internal_chain: compiled.internal_chain,
             auth: compiled.auth,
             exposed: exposed(config, name),
             serves_challenges: serves_challenges(config, name),

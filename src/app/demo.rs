@@ -24,7 +24,7 @@ pub fn run_demo(mut invocation: Invocation, release_memory: fn()) -> ExitCode {
         Err(e) => return fail(&format!("the demo cannot open its loopback ports: {e}")),
     };
     let has_docker = Path::new(DOCKER_SOCKET).exists();
-    invocation.fixed = demo_config(&invocation.fixed, &ports, has_docker);
+    invocation.static_config = demo_config(&invocation.static_config, &ports, has_docker);
     invocation.file = None;
     let announcement = announcement(&ports, has_docker);
     let initial = vec![routes(&[one.to_string(), two.to_string()])];

@@ -14,7 +14,7 @@ fn parse_with_file(toml: &str, args: &[&str]) -> Result<Invocation, CliError> {
 }
 
 fn config(toml: &str, args: &[&str]) -> StaticConfig {
-    parse_with_file(toml, args).unwrap_or_else(|error| panic!("{args:?}: {error}")).fixed
+    parse_with_file(toml, args).unwrap_or_else(|error| panic!("{args:?}: {error}")).static_config
 }
 
 fn usage_error(args: &[&str]) -> String {
@@ -103,7 +103,7 @@ fn usage_error_says_what_to_do() {
     }
     let invocation = parse_with_file("", &["--debug", "false"]).expect("only a warning");
     assert!(
-        invocation.fixed.debug && invocation.warnings[0].contains("\"false\" is ignored"),
+        invocation.static_config.debug && invocation.warnings[0].contains("\"false\" is ignored"),
         "{:?}",
         invocation.warnings
     );
@@ -159,7 +159,7 @@ fn missing_config_file_gives_warning() {
     let invocation = parse_with_file("debug = true", &["--configFile=no.toml"]).expect("no error");
     assert_eq!(invocation.file.as_deref(), Some(Path::new("/etc/traefik/traefik.toml")));
     assert!(
-        invocation.fixed.debug && invocation.warnings[0].contains("no.toml names no file"),
+        invocation.static_config.debug && invocation.warnings[0].contains("no.toml names no file"),
         "{:?}",
         invocation.warnings
     );
@@ -228,7 +228,7 @@ fn entry_point_text_sets_all_options() {
     let flag = format!("--entryPoints='{text}'");
     let invocation = parse_with_file("", &[&flag]).expect("valid");
     assert_eq!(invocation.warnings, Vec::<String>::new());
-    let entry_point = &invocation.fixed.entry_points["https"];
+    let entry_point = &invocation.static_config.entry_points["https"];
     assert_eq!(
         (entry_point.address.as_str(), entry_point.compress, entry_point.sanitize_path),
         ("127.0.0.1:443", true, true)
@@ -256,11 +256,13 @@ fn mistakes_in_entry_point_text_give_warnings() {
     let warnings = invocation.warnings.join("\n");
     assert!(warnings.contains("did you mean Address?"), "{warnings}");
     assert!(warnings.contains("TLS.SniStrict is ignored without TLS"), "{warnings}");
-    assert!(invocation.fixed.entry_points["a"].tls.is_none());
-    assert!(invocation.fixed.entry_points["b"].tls.as_ref().is_some_and(|tls| tls.certificates.is_empty()));
-    assert!(invocation.fixed.entry_points["b"].forwarded_headers.as_ref().is_some_and(|headers| headers.insecure));
+    assert!(invocation.static_config.entry_points["a"].tls.is_none());
+    assert!(invocation.static_config.entry_points["b"].tls.as_ref().is_some_and(|tls| tls.certificates.is_empty()));
+    assert!(
+        invocation.static_config.entry_points["b"].forwarded_headers.as_ref().is_some_and(|headers| headers.insecure)
+    );
     let nameless = parse_with_file("", &["--entryPoints=Address::1"]).expect("valid");
-    assert!(nameless.fixed.entry_points.contains_key(""));
+    assert!(nameless.static_config.entry_points.contains_key(""));
 }
 
 #[test]
@@ -268,9 +270,9 @@ fn unsupported_providers_accept_any_flag() {
     let invocation =
         parse_with_file("", &["--kubernetes", "--consul.endpoint=x", "--rancher.metadata.prefix=y"]).expect("valid");
     assert!(
-        invocation.fixed.kubernetes.is_some()
-            && invocation.fixed.consul.is_some()
-            && invocation.fixed.rancher.is_some()
+        invocation.static_config.kubernetes.is_some()
+            && invocation.static_config.consul.is_some()
+            && invocation.static_config.rancher.is_some()
     );
     assert_eq!(invocation.warnings.len(), 3, "{:?}", invocation.warnings);
 }

@@ -131,7 +131,13 @@ impl CertificateSources {
 
     /// Replaces a provider's `[[tls]]` certificates. An unreadable certificate is logged; its previous version is kept if there is one,
     /// otherwise it is rejected.
-    pub fn set_dynamic(&mut self, provider: &str, entries: &[TlsEntry], fixture: &CompileContext, metrics: &Metrics) {
+    pub fn set_dynamic(
+        &mut self,
+        provider: &str,
+        entries: &[TlsEntry],
+        compile_context: &CompileContext,
+        metrics: &Metrics,
+    ) {
         let place = format!("provider {provider}: [[tls]]");
         let previous = self.dynamic.remove(provider);
         let mut loaded = Vec::new();
@@ -139,8 +145,11 @@ impl CertificateSources {
             let Some(files) = &entry.certificate else { continue };
             let candidates = previous.iter().flatten().map(|(_, loaded)| loaded);
             let log = |text| tracing::error!("{text}");
-            let Some(certificate) = Loaded::read(&place, files, candidates, &*fixture.read, &log) else { continue };
-            let names = if entry.entry_points.is_empty() { &fixture.default_entry_points } else { &entry.entry_points };
+            let Some(certificate) = Loaded::read(&place, files, candidates, &*compile_context.read, &log) else {
+                continue;
+            };
+            let names =
+                if entry.entry_points.is_empty() { &compile_context.default_entry_points } else { &entry.entry_points };
             loaded.push((names.clone(), certificate));
         }
         self.dynamic.insert(provider.to_owned(), loaded);
@@ -168,7 +177,7 @@ impl CertificateSources {
             let serves_acme = point.entry_point == self.acme_entry_point;
             EntryPointCerts {
                 entry_point: point.entry_point.clone(),
-                fixed: point.loaded.iter().map(Loaded::certificate).collect(),
+                static_certificates: point.loaded.iter().map(Loaded::certificate).collect(),
                 default: point.default_loaded.as_ref().map(Loaded::certificate),
                 dynamic: dynamic.map(|(_, loaded)| loaded.certificate()).collect(),
                 acme: if serves_acme { self.acme.clone() } else { Vec::new() },
@@ -191,8 +200,13 @@ pub struct AcmeDomainSources {
 
 impl AcmeDomainSources {
     /// The certificates to request from ACME, at most [`CERTIFICATES_MAX`].
-    pub fn requests(&self, documents: &Documents, fixture: &CompileContext, metrics: &Metrics) -> Vec<DomainRequest> {
-        let mut requests = self.all_requests(documents, &fixture.default_entry_points);
+    pub fn requests(
+        &self,
+        documents: &Documents,
+        compile_context: &CompileContext,
+        metrics: &Metrics,
+    ) -> Vec<DomainRequest> {
+        let mut requests = self.all_requests(documents, &compile_context.default_entry_points);
         requests.truncate(bounded("certificates from ACME", &requests, metrics).len());
         requests
     }

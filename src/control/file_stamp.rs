@@ -41,7 +41,7 @@ impl Stamp {
 
     /// Whether the file is smaller than in the stamp `was`, with the same times. ext4 shows a file like this while it is being truncated
     /// and the kernel waits for the disk. Two changes within one tick of the file system's clock look the same.
-    pub fn is_being_cut(&self, was: &Stamp) -> bool {
+    pub fn is_truncating(&self, was: &Stamp) -> bool {
         self.size < was.size && Stamp { size: was.size, ..*self } == *was
     }
 

@@ -36,7 +36,7 @@ use watched_files::WatchedFiles;
 
 /// Everything the control plane works with; built by `app`.
 pub struct Control {
-    pub fixture: CompileContext,
+    pub compile_context: CompileContext,
     /// Receives the providers' updates; `sender` is the other end.
     pub updates: update::UpdateReceiver,
     /// Kept until the process ends: without providers the channel stays open, so that the control plane waits instead of ending.
@@ -103,7 +103,7 @@ impl Control {
         });
         let merger = Merger {
             interned: std::mem::take(&mut self.interned),
-            health_checks: HealthChecks::new(self.fixture.client_tls.clone()),
+            health_checks: HealthChecks::new(self.compile_context.client_tls.clone()),
             control: self,
             desired: desired_sender,
             acme_domains,
@@ -191,12 +191,12 @@ impl Merger {
     fn apply(&mut self, update: ProviderUpdate) {
         let provider = update.provider;
         let name = provider.to_owned();
-        let document = with_defaults(Arc::new(update.dynamic), &self.control.fixture.default_entry_points);
+        let document = with_defaults(Arc::new(update.dynamic), &self.control.compile_context.default_entry_points);
         if self.documents.get(&name) == Some(&document) && self.rejected.get(&name) == Some(&update.rejected) {
             tracing::debug!(provider = %name, "configuration unchanged");
             return;
         }
-        self.control.certs.set_dynamic(&name, &document.tls, &self.control.fixture, &self.control.metrics);
+        self.control.certs.set_dynamic(&name, &document.tls, &self.control.compile_context, &self.control.metrics);
         self.documents.insert(name.clone(), document);
         self.rejected.insert(name, update.rejected);
         self.compile_and_publish(provider);
@@ -207,9 +207,14 @@ impl Merger {
     fn reload_files(&mut self) {
         tracing::info!("a file with certificates, keys or users has changed: reading all of them again");
         self.control.followed.clear();
-        self.control.certs.reload_static(&*self.control.fixture.read);
+        self.control.certs.reload_static(&*self.control.compile_context.read);
         for (provider, document) in &self.documents {
-            self.control.certs.set_dynamic(provider, &document.tls, &self.control.fixture, &self.control.metrics);
+            self.control.certs.set_dynamic(
+                provider,
+                &document.tls,
+                &self.control.compile_context,
+                &self.control.metrics,
+            );
         }
         self.compile_and_publish("all");
     }
@@ -218,8 +223,13 @@ impl Merger {
     fn compile_and_publish(&mut self, provider: &str) {
         let rejections: Vec<Rejected> = self.rejected.values().flatten().cloned().collect();
         let previous = self.control.published.load();
-        let snapshot =
-            compile(&self.control.fixture, &self.documents, &rejections, &previous.snapshot, &mut self.interned);
+        let snapshot = compile(
+            &self.control.compile_context,
+            &self.documents,
+            &rejections,
+            &previous.snapshot,
+            &mut self.interned,
+        );
         self.log_rejections(&snapshot.rejected);
         self.resolver.look_up_new(self.interned.names());
         let metrics = &self.control.metrics;
@@ -264,7 +274,7 @@ impl Merger {
     fn publish_acme_domains(&self) {
         let Some(domains) = self.acme_domains.as_ref().filter(|_| self.is_accepting) else { return };
         let desired = acme::DesiredCertificates {
-            requests: domains.requests(&self.documents, &self.control.fixture, &self.control.metrics),
+            requests: domains.requests(&self.documents, &self.control.compile_context, &self.control.metrics),
             covered: self.control.certs.covered(),
         };
         self.desired.send_if_modified(|current| {

@@ -97,7 +97,7 @@ impl WatchedFiles {
             for (now, path) in stamps {
                 let Some(file) = list.files.get_mut(&path) else { continue };
                 if now != file.at_read {
-                    let is_truncating = now.zip(file.at_read).is_some_and(|(now, read)| now.is_being_cut(&read));
+                    let is_truncating = now.zip(file.at_read).is_some_and(|(now, read)| now.is_truncating(&read));
                     is_changed = true;
                     is_settled |= now == file.at_poll && !is_truncating;
                 }

@@ -67,7 +67,7 @@ impl Chain {
     }
 
     /// Continues after the [`Verdict::Call`] of the middleware at index `at`, with the server's response, or `None` if the call failed.
-    pub fn on_answer(
+    pub fn on_auth_response(
         &self,
         at: usize,
         response: Option<AuthResponse>,
@@ -76,7 +76,7 @@ impl Chain {
         chain_state: &mut ChainState,
     ) -> ChainProgress {
         let verdict = match self.middlewares.get(at) {
-            Some(Middleware::Forward(middleware)) => middleware.on_answer(response, request),
+            Some(Middleware::Forward(middleware)) => middleware.on_auth_response(response, request),
             // Only forward authentication makes calls: a response for any other middleware is a mistake of the caller.
             _ => reject_unexpected_result(),
         };

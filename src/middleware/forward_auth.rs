@@ -49,7 +49,7 @@ pub struct ForwardAuth {
 }
 
 /// A call that the worker makes: `GET target` to `server` with exactly these fields and no body. Redirects are not followed; the time
-/// limit is [`AUTH_ANSWER_SECS`](crate::limits::AUTH_ANSWER_SECS).
+/// limit is [`AUTH_RESPONSE_SECS`](crate::limits::AUTH_RESPONSE_SECS).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthRequest {
     pub server: AuthServer,
@@ -62,7 +62,7 @@ pub struct AuthRequest {
 pub struct AuthResponse<'a> {
     pub head: &'a ResponseHead,
     pub bytes: &'a [u8],
-    /// At most [`AUTH_ANSWER_BYTES_MAX`](crate::limits::AUTH_ANSWER_BYTES_MAX) bytes; with a longer body the call has failed.
+    /// At most [`AUTH_RESPONSE_BYTES_MAX`](crate::limits::AUTH_RESPONSE_BYTES_MAX) bytes; with a longer body the call has failed.
     pub body: &'a [u8],
 }
 
@@ -119,7 +119,7 @@ impl ForwardAuth {
     }
 
     /// Continues with the server's response, or with `None` if the call failed. A 2xx status allows the request.
-    pub fn on_answer(&self, response: Option<AuthResponse>, request: &mut Request) -> Verdict {
+    pub fn on_auth_response(&self, response: Option<AuthResponse>, request: &mut Request) -> Verdict {
         let Some(response) = response else {
             return Verdict::reply(Reply { status: 500, ..Reply::default() }, &self.label);
         };

@@ -26,7 +26,7 @@ impl MaxConn {
         let key = self.source.key(&self.state.hasher, request, info);
         match self.state.try_acquire(key, self.amount) {
             Some(permit) => {
-                chain_state.leases.push(permit);
+                chain_state.permits.push(permit);
                 Verdict::Next
             }
             None => Verdict::reply(Reply::text(429, format!("max connections reached: {}", self.amount)), &self.label),

@@ -77,7 +77,7 @@ pub enum Verdict {
     Next,
     /// Send this local reply and run no further middleware. Without a label the access log names frontend and backend as usual.
     Reply { reply: Reply, label: Option<Label> },
-    /// Make one call to another server and pass its response to [`Chain::on_answer`].
+    /// Make one call to another server and pass its response to [`Chain::on_auth_response`].
     Call(Box<AuthRequest>),
     /// Run this job in a thread pool and pass its result to [`Chain::on_verified`].
     Verify(Box<VerifyJob>),

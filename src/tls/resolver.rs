@@ -23,13 +23,13 @@ pub struct EntryPointCerts {
     /// The entry point's name.
     pub entry_point: String,
     /// `entryPoints.X.tls.certificates`, in file order.
-    pub fixed: Vec<Arc<Certificate>>,
+    pub static_certificates: Vec<Arc<Certificate>>,
     /// Certificates of the file provider's `[[tls]]` and of other providers. For a name the first wins
     /// (docs/reference/providers.md#certificate-keys).
     pub dynamic: Vec<Arc<Certificate>>,
     /// Certificates from ACME. For the same name `dynamic` wins.
     pub acme: Vec<Arc<Certificate>>,
-    /// `entryPoints.X.tls.defaultCertificate`; if unset, the first of `fixed` is the default, and without any the generated certificate.
+    /// `entryPoints.X.tls.defaultCertificate`; if unset, the first of `static_certificates` is the default, and without any the generated certificate.
     pub default: Option<Arc<Certificate>>,
     /// Names and certificates of pending TLS-ALPN-01 challenges, which win over all others
     /// (docs/reference/entry-points.md#certificate-selection).
@@ -83,7 +83,7 @@ impl PointIndex {
     fn new(point: &EntryPointCerts, generated: Option<&Arc<Certificate>>) -> PointIndex {
         let mut index = PointIndex::default();
         // The first certificate of a name is kept: the order is that of precedence.
-        for certificate in point.fixed.iter().chain(&point.dynamic).chain(&point.acme) {
+        for certificate in point.static_certificates.iter().chain(&point.dynamic).chain(&point.acme) {
             for name in &certificate.names {
                 index.stars_max = index.stars_max.max(leading_stars(name));
                 index.names.entry(name.as_str().into()).or_insert_with(|| certificate.key.clone());
@@ -92,7 +92,7 @@ impl PointIndex {
         for (name, certificate) in &point.challenges {
             index.challenges.insert(name.to_lowercase().into(), certificate.key.clone());
         }
-        let default = point.default.as_ref().or(point.fixed.first()).or(generated);
+        let default = point.default.as_ref().or(point.static_certificates.first()).or(generated);
         index.default = default.map(|certificate| certificate.key.clone());
         index
     }
@@ -231,7 +231,7 @@ mod tests {
         let (fixed, dynamic, acme) =
             (certificate(&["*.b.c"]), certificate(&["a.b.c", "*.b.c"]), certificate(&["a.b.c"]));
         let point = EntryPointCerts {
-            fixed: vec![fixed.clone()],
+            static_certificates: vec![fixed.clone()],
             dynamic: vec![dynamic.clone()],
             acme: vec![acme],
             ..Default::default()
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn no_match_gives_the_default_or_a_refusal_if_strict() {
         let (first, given) = (certificate(&["a.b"]), certificate(&["d.e"]));
-        let point = EntryPointCerts { fixed: vec![first.clone()], ..Default::default() };
+        let point = EntryPointCerts { static_certificates: vec![first.clone()], ..Default::default() };
         assert!(is(resolver(point.clone(), false).certificate(Some("x.y")), &first));
         assert!(is(resolver(point.clone(), false).certificate(None), &first));
         assert!(resolver(point.clone(), true).certificate(Some("x.y")).is_none());
@@ -259,15 +259,18 @@ mod tests {
     fn pending_challenge_wins_over_all_certificates() {
         let (fixed, challenge) = (certificate(&["a.b.c"]), certificate(&["a.b.c"]));
         let challenges = vec![("a.b.c".to_owned(), challenge.clone())];
-        let point = EntryPointCerts { fixed: vec![fixed], challenges, ..Default::default() };
+        let point = EntryPointCerts { static_certificates: vec![fixed], challenges, ..Default::default() };
         assert!(is(resolver(point, true).certificate(Some("a.b.c")), &challenge));
     }
 
     #[test]
     fn listener_on_one_address_has_a_certificate_without_sni() {
         let (first, own) = (certificate(&["a.b"]), certificate(&["192.0.2.1"]));
-        let fixed = vec![first.clone(), own.clone()];
-        let store = CertStore::new([EntryPointCerts { entry_point: "e".into(), fixed, ..Default::default() }], None);
+        let static_certificates = vec![first.clone(), own.clone()];
+        let store = CertStore::new(
+            [EntryPointCerts { entry_point: "e".into(), static_certificates, ..Default::default() }],
+            None,
+        );
         let store = Arc::new(ArcSwap::from_pointee(store));
         let at = |ip: &str| Resolver::for_listener("e", store.clone(), true, ip.parse().unwrap());
         assert!(is(at("192.0.2.1").certificate(None), &own));
@@ -277,7 +280,7 @@ mod tests {
 
     #[test]
     fn overlong_and_empty_names_match_nothing() {
-        let point = EntryPointCerts { fixed: vec![certificate(&["*.b.c"])], ..Default::default() };
+        let point = EntryPointCerts { static_certificates: vec![certificate(&["*.b.c"])], ..Default::default() };
         let resolver = resolver(point, true);
         assert!(resolver.certificate(Some(&"a.".repeat(200))).is_none());
         assert!(resolver.certificate(Some("")).is_none());

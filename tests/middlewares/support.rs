@@ -78,11 +78,11 @@ impl ChainRun {
     /// Passes a response to the middleware that requested it; `None` for a failed call.
     pub fn answer_auth_request(&mut self, at: usize, answer: Option<(&str, &str)>) -> ChainProgress {
         let Some((lines, body)) = answer else {
-            return self.step(|chain, request, info, state| chain.on_answer(at, None, request, info, state));
+            return self.step(|chain, request, info, state| chain.on_auth_response(at, None, request, info, state));
         };
         let (head, bytes) = response(lines);
         let answer = ringway::middleware::AuthResponse { head: &head, bytes: &bytes, body: body.as_bytes() };
-        self.step(|chain, request, info, state| chain.on_answer(at, Some(answer), request, info, state))
+        self.step(|chain, request, info, state| chain.on_auth_response(at, Some(answer), request, info, state))
     }
 
     /// Runs the response path for a backend's response; returns the final fields, and an error page to fetch.

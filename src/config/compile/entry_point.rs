@@ -17,7 +17,7 @@ pub struct EntryPointParts {
     /// The middlewares in front of the frontends.
     pub chain: Chain,
     /// The middlewares in front of the proxy's own pages: white list and authentication.
-    pub guard: Chain,
+    pub internal_chain: Chain,
     /// The server that forward authentication sends its requests to.
     pub auth: Option<Box<ServerEndpoint>>,
     pub trust: TrustedPeers,
@@ -57,12 +57,12 @@ pub fn entry_point(
     if let Some(list) = white_list(written, scope).map_err(invalid)? {
         chain.push(Middleware::EntryWhiteList(list));
     }
-    let mut guard = Vec::new();
-    guard.extend(white_list(written, scope).map_err(invalid)?.map(Middleware::WhiteList));
-    guard.extend(auth(ctx, written.auth.as_ref(), scope, &mut states, interner).map_err(invalid)?.middleware);
+    let mut internal = Vec::new();
+    internal.extend(white_list(written, scope).map_err(invalid)?.map(Middleware::WhiteList));
+    internal.extend(auth(ctx, written.auth.as_ref(), scope, &mut states, interner).map_err(invalid)?.middleware);
     Ok(EntryPointParts {
         chain: Chain::new(chain),
-        guard: Chain::new(guard),
+        internal_chain: Chain::new(internal),
         auth: frontend_auth.server,
         trust: trusted_peers(written).map_err(invalid)?,
     })

@@ -17,7 +17,7 @@ use super::failure::explain;
 use super::settings::DockerProviderSettings;
 use super::tls;
 use crate::config::dynamic::ClientTls;
-use crate::limits::ENGINE_ANSWER_BYTES_MAX;
+use crate::limits::ENGINE_RESPONSE_BYTES_MAX;
 
 /// The interval of TCP keep-alive probes. Without them a connection to a vanished host would never fail, and the event stream would stay
 /// open without events indefinitely.
@@ -78,7 +78,7 @@ async fn get_from_socket(socket: &str, path: &str) -> Result<Response<Incoming>,
 
 async fn json_of(response: Response<Incoming>) -> Result<serde_json::Value, AnyError> {
     let status = response.status();
-    let body = Limited::new(response.into_body(), ENGINE_ANSWER_BYTES_MAX).collect().await?.to_bytes();
+    let body = Limited::new(response.into_body(), ENGINE_RESPONSE_BYTES_MAX).collect().await?.to_bytes();
     if !status.is_success() {
         return Err(format!("{status}: {}", String::from_utf8_lossy(&body).trim()).into());
     }

@@ -86,7 +86,7 @@ impl WriteState {
                     WriteState::Complete
                 }
             }
-            _ if is_emptied && was.is_some_and(|was| is.is_being_cut(was)) => WriteState::Truncating,
+            _ if is_emptied && was.is_some_and(|was| is.is_truncating(was)) => WriteState::Truncating,
             _ if is_emptied => WriteState::EmptiedUnknown,
             _ => WriteState::Complete,
         }

@@ -26,7 +26,7 @@ use crate::worker::message::stream::{
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
-use crate::worker::upstream::connection::{Lent, connect};
+use crate::worker::upstream::connection::{ExclusiveConnection, connect};
 use crate::worker::worker::Worker;
 
 /// The result of an attempt.
@@ -57,8 +57,8 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     loop {
         let is_pooled = pooled.is_some();
         let mut connection = match pooled.take() {
-            Some(connection) => Lent::new(connection),
-            None => Lent::new(connect(worker, endpoint).await?),
+            Some(connection) => ExclusiveConnection::new(connection),
+            None => ExclusiveConnection::new(connect(worker, endpoint).await?),
         };
         let result = {
             let mut upstream = connection.stream(&worker.buffers);

@@ -39,7 +39,7 @@ pub async fn run_request_chain<D: Dial>(
                 let fetched = Box::pin(forward_auth::call(worker, &call, auth)).await;
                 let response = fetched.as_ref().map(forward_auth::FetchedAuthResponse::as_auth_response);
                 let (mut request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
-                chain.on_answer(at, response, &mut request, &info, state)
+                chain.on_auth_response(at, response, &mut request, &info, state)
             }
             ChainProgress::Verify { verify, at } => {
                 let verdict = worker.shared.verify.run(move || verify.run()).await;

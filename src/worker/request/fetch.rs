@@ -13,7 +13,7 @@ use crate::worker::message::stream::{HeadKind, MessageStream, MessageWriter, Rel
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::BufferedBody;
-use crate::worker::upstream::connection::{Lent, connect};
+use crate::worker::upstream::connection::{ExclusiveConnection, connect};
 use crate::worker::upstream::response_head::read_head;
 use crate::worker::worker::Worker;
 
@@ -55,7 +55,7 @@ pub async fn fetch<'w, D: Dial>(
 ) -> Result<BufferedBody<'w>, FetchError> {
     let pooled = if response.repeated { None } else { worker.take_pooled(request.endpoint) };
     if let Some(pooled) = pooled {
-        match send_and_read(worker, &request, Lent::new(pooled), response).await {
+        match send_and_read(worker, &request, ExclusiveConnection::new(pooled), response).await {
             Err(FetchError::Failed(e)) if request.repeatable && e.is_broken() && !response.has_begun => {
                 response.repeated = true;
             }
@@ -63,13 +63,13 @@ pub async fn fetch<'w, D: Dial>(
         }
     }
     let fresh = connect(worker, request.endpoint).await?;
-    send_and_read(worker, &request, Lent::new(fresh), response).await
+    send_and_read(worker, &request, ExclusiveConnection::new(fresh), response).await
 }
 
 async fn send_and_read<'w, D: Dial>(
     worker: &'w Worker<D>,
     request: &FetchRequest<'_>,
-    mut connection: Lent<D::Io>,
+    mut connection: ExclusiveConnection<D::Io>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
     let body = exchange(worker, request, &mut connection.stream(&worker.buffers), response).await;

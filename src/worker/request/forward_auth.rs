@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fetch::{FetchError, FetchRequest, fetch};
 use crate::config::snapshot::ServerEndpoint;
 use crate::http::edits::push_value;
-use crate::limits::{AUTH_ANSWER_BYTES_MAX, AUTH_ANSWER_SECS, Bound};
+use crate::limits::{AUTH_RESPONSE_BYTES_MAX, AUTH_RESPONSE_SECS, Bound};
 use crate::middleware::{AuthRequest, AuthResponse};
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
@@ -37,16 +37,16 @@ pub async fn call<'w, D: Dial>(
         body: &[],
         is_head: false,
         repeatable: true,
-        body_bytes_max: AUTH_ANSWER_BYTES_MAX,
+        body_bytes_max: AUTH_RESPONSE_BYTES_MAX,
         endpoint,
     };
-    let limit = Duration::from_secs(AUTH_ANSWER_SECS);
+    let limit = Duration::from_secs(AUTH_RESPONSE_SECS);
     let mut response = UpstreamResponse::default();
     let fetched = match worker.deadlines.within(limit, fetch(worker, request, &mut response)).await {
         Ok(fetched) => fetched,
         Err(_) => {
             worker.exceeded(Bound::AuthAnswer);
-            tracing::warn!(server = %endpoint.url, "forward authentication: no response within {AUTH_ANSWER_SECS} s");
+            tracing::warn!(server = %endpoint.url, "forward authentication: no response within {AUTH_RESPONSE_SECS} s");
             return None;
         }
     };
@@ -57,7 +57,7 @@ pub async fn call<'w, D: Dial>(
             None
         }
         Err(FetchError::TooLarge) => {
-            tracing::warn!(server = %endpoint.url, "forward authentication: the response's body is longer than {AUTH_ANSWER_BYTES_MAX} bytes, or too much is held in memory already");
+            tracing::warn!(server = %endpoint.url, "forward authentication: the response's body is longer than {AUTH_RESPONSE_BYTES_MAX} bytes, or too much is held in memory already");
             None
         }
     }

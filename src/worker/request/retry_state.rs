@@ -35,7 +35,7 @@ pub struct RetryState<'a> {
     target: AttemptTarget<'a>,
     tried: TriedServers,
     /// Leases that belong to the whole request, taken before the first attempt.
-    request_leases: usize,
+    request_permits: usize,
     attempts: u32,
     /// A request that a server may have seen has been sent to another server: that happens at most once.
     repeated: bool,
@@ -54,7 +54,7 @@ impl<'a> RetryState<'a> {
         RetryState {
             target,
             tried: TriedServers::default(),
-            request_leases: ctx.chain_state.leases.len(),
+            request_permits: ctx.chain_state.permits.len(),
             attempts: 0,
             repeated: false,
             failure: None,
@@ -78,7 +78,7 @@ impl<'a> RetryState<'a> {
                 retried();
             }
             self.attempts += 1;
-            ctx.chain_state.begin_attempt(self.request_leases);
+            ctx.chain_state.begin_attempt(self.request_permits);
             if let Err(local_reply) = run_request_chain(worker, attempt, None, ctx, peer).await {
                 let end = AttemptEnd::Local(local_reply.reply.status);
                 if retry.is_some_and(|retry| retry.again(self.attempts.max(self.limit_reached()), end)) {

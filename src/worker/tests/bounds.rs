@@ -184,7 +184,8 @@ fn authentication_timeout_is_counted() {
     let mut auth_call =
         pin!(forward_auth::call(&worker, &auth_request, Some(&base.tables[0].snapshot.backends[0].endpoints[0])));
     let mut cx = Context::from_waker(Waker::noop());
-    for (elapsed, is_over) in [(0, false), (limits::AUTH_ANSWER_SECS, false), (limits::AUTH_ANSWER_SECS + 1, true)] {
+    for (elapsed, is_over) in [(0, false), (limits::AUTH_RESPONSE_SECS, false), (limits::AUTH_RESPONSE_SECS + 1, true)]
+    {
         worker.deadlines.sweep(Duration::from_secs(elapsed));
         let polled = auth_call.as_mut().poll(&mut cx);
         assert_eq!(matches!(polled, Poll::Ready(None)), is_over, "after {elapsed} s");

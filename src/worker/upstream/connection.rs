@@ -16,16 +16,16 @@ use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
 /// A connection that one exchange uses exclusively.
-pub struct Lent<C> {
+pub struct ExclusiveConnection<C> {
     io: C,
     /// Bytes that have arrived and have not been read. They are dropped with the connection: unsolicited bytes must never become a response
     /// to another request (docs/reference/security-promises.md#unsolicited-response).
     received: ReadBuffer,
 }
 
-impl<C: Transport> Lent<C> {
+impl<C: Transport> ExclusiveConnection<C> {
     pub fn new(io: C) -> Self {
-        Lent { io, received: ReadBuffer::default() }
+        ExclusiveConnection { io, received: ReadBuffer::default() }
     }
 
     /// The exchange on this connection, in the protocol that the connection speaks.
