@@ -218,14 +218,14 @@ fn serve(
         file: config.file.as_ref().and_then(|table| FileSettings::new(table, invocation.file.as_deref())),
         acme: bootstrap::acme(config).map(|(settings, domains)| (settings, domains, pausable_acme)),
         certs: components.certs,
-        followed: components.watched_files,
+        watched_files: components.watched_files,
         published: Arc::clone(&published),
         challenges: Arc::clone(&challenges),
         metrics: Arc::clone(&metrics),
         initial,
         release_memory,
         compile_context: components.compile_context,
-        interned: components.endpoints,
+        endpoints: components.endpoints,
     };
     let access_log = log_files::access_log(config, &metrics)?;
     let shared = Arc::new(WorkerShared {

@@ -61,7 +61,7 @@ impl ProxyError {
         self.phase == ExchangePhase::Connect
     }
 
-    /// Whether the connection broke without a response: the server is shutting down, or had closed an idle connection.
+    /// Whether the cause is a connection that the server closed or reset: it is shutting down, or had closed an idle connection.
     pub fn is_broken(&self) -> bool {
         match &self.cause {
             Cause::Closed => true,

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::net::listener_handover::Predecessor;
 
 /// Starts accepting connections once every provider is ready and every server name has been looked up, or after `PROVIDERS_READY_SECS`;
-/// with a `predecessor`, after that process has stopped accepting. Returns without accepting if a shutdown signal arrives.
+/// with a `predecessor`, once that process has given the listeners over or has exited. Returns without accepting if a shutdown signal arrives.
 ///
 /// # Errors
 /// A provider is not ready and the predecessor, which may have its routes, still runs: it keeps serving, and this process must exit.

@@ -42,7 +42,7 @@ pub struct Control {
     /// Kept until the process ends: without providers the channel stays open, so that the control plane waits instead of ending.
     pub sender: update::UpdateSender,
     /// Addresses that the chains of the entry points use already.
-    pub interned: EndpointInterner,
+    pub endpoints: EndpointInterner,
     /// `providersThrottleDuration`: the minimum time between two applications of one provider's configurations.
     pub throttle: Duration,
     pub docker: Option<docker::DockerProviderSettings>,
@@ -50,7 +50,7 @@ pub struct Control {
     /// The ACME settings, the sources of domain names, and the task that runs ACME and can be paused.
     pub acme: Option<(AcmeSettings, AcmeDomainSources, pausable::PausableTask)>,
     pub certs: CertificateSources,
-    pub followed: WatchedFiles,
+    pub watched_files: WatchedFiles,
     pub published: Arc<ArcSwap<Published>>,
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
     pub metrics: Arc<Metrics>,
@@ -102,7 +102,7 @@ impl Control {
             domains
         });
         let merger = Merger {
-            interned: std::mem::take(&mut self.interned),
+            endpoints: std::mem::take(&mut self.endpoints),
             health_checks: HealthChecks::new(self.compile_context.client_tls.clone()),
             control: self,
             desired: desired_sender,
@@ -123,7 +123,7 @@ struct Merger {
     control: Control,
     desired: watch::Sender<Option<acme::DesiredCertificates>>,
     acme_domains: Option<AcmeDomainSources>,
-    interned: EndpointInterner,
+    endpoints: EndpointInterner,
     health_checks: HealthChecks,
     resolver: dns::NameResolver,
     documents: Documents,
@@ -144,7 +144,7 @@ impl Merger {
         let mut look_ups = tokio::time::interval(dns::LOOK_UP_INTERVAL);
         let readiness = Arc::clone(self.control.sender.readiness());
         let (change_sender, mut file_changes) = unbounded_channel();
-        tokio::task::spawn_local(self.control.followed.clone().watch(change_sender));
+        tokio::task::spawn_local(self.control.watched_files.clone().watch(change_sender));
         loop {
             // A provider's first configuration is applied at once; of later ones, only the newest, at most once per throttle period.
             let throttle = self.control.throttle;
@@ -181,8 +181,8 @@ impl Merger {
                 Some(()) = file_changes.recv() => self.reload_files(),
                 _ = look_ups.tick() => {
                     self.release_memory_again();
-                    self.interned.forget_unused();
-                    self.resolver.look_up_all(self.interned.names());
+                    self.endpoints.forget_unused();
+                    self.resolver.look_up_all(self.endpoints.names());
                 }
             }
         }
@@ -206,7 +206,7 @@ impl Merger {
     /// Reads all files again that entry points and the providers' configurations refer to, and compiles everything again.
     fn reload_files(&mut self) {
         tracing::info!("a file with certificates, keys or users has changed: reading all of them again");
-        self.control.followed.clear();
+        self.control.watched_files.clear();
         self.control.certs.reload_static(&*self.control.compile_context.read);
         for (provider, document) in &self.documents {
             self.control.certs.set_dynamic(
@@ -228,10 +228,10 @@ impl Merger {
             &self.documents,
             &rejections,
             &previous.snapshot,
-            &mut self.interned,
+            &mut self.endpoints,
         );
         self.log_rejections(&snapshot.rejected);
-        self.resolver.look_up_new(self.interned.names());
+        self.resolver.look_up_new(self.endpoints.names());
         let metrics = &self.control.metrics;
         let published = Published::new(snapshot, metrics);
         let frontends: usize = self.documents.values().map(|d| d.frontends.len()).sum();

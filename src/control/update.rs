@@ -89,7 +89,7 @@ impl ProviderReadiness {
         });
     }
 
-    /// Marks the provider's first configuration as applied.
+    /// Marks a configuration of the provider as applied; only the first one changes anything.
     pub fn applied(&self, provider: &'static str) {
         self.with(|states| drop(states.insert(provider, ProviderState::Applied)));
     }

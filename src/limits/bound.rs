@@ -1,7 +1,7 @@
 //! The bounds that `ringway_bounds_exceeded_total{bound="..."}` counts: the proxy has a defined reaction to each, and the counter says how
 //! often it happened.
 
-/// A bound that was exceeded, named after its constant in [`limits`](super).
+/// A bound that was exceeded; most are named after their constant in [`limits`](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// A client did not send a whole head within `readTimeout`: its connection was closed.

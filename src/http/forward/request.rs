@@ -187,7 +187,7 @@ fn keeps_field(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, see
     }
 }
 
-/// Appends the fields that the chain sets. A forwarding field counts as if the client had sent it
+/// Appends the fields that the chain sets. The forwarding fields that the proxy itself writes count as if the client had sent them
 /// (docs/reference/middlewares.md#custom-headers), and no edit changes Host or framing.
 fn push_edits<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPlan<'_>, seen: &mut SeenFields<'a>) {
     for edit in view.edits.iter() {

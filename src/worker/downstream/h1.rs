@@ -135,8 +135,8 @@ async fn read_head<'w, T: Transport, D: Dial>(
                 worker.exceeded(Bound::HeldBytes);
                 return HeadRead::Refused(Reply::text(503, "Service Unavailable"));
             }
-            // After an incomplete parse only a line end or a full buffer can change the outcome: a head that drips in is not
-            // parsed again for every byte.
+            // After an incomplete parse, the head is parsed again once its empty line or a full buffer is there, not once for
+            // every byte of a head that drips in.
             let worth_parsing = seen == 0
                 || progress::head_end(pending, seen).is_some()
                 || pending.len() >= limits::REQUEST_HEAD_BYTES_MAX;

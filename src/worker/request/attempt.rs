@@ -37,7 +37,7 @@ pub enum AttemptOutcome {
 }
 
 /// Makes one attempt at a server. The server may have closed a pooled connection as the request went out: then an idempotent request is
-/// sent again once on a new connection (RFC 9112 9.3.1). A request that may have been processed and is not idempotent is never sent again.
+/// sent again once, to another server or on a new connection (RFC 9112 9.3.1). A request that may have been processed and is not idempotent is never sent again.
 #[expect(
     clippy::too_many_arguments,
     reason = "they are one request's whole context; a struct of them would be unpacked at once"
@@ -64,7 +64,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
             let mut upstream = connection.stream(&worker.buffers);
             send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record).await
         };
-        ctx.response.has_begun = connection.has_received();
+        ctx.response.has_begun = connection.has_unread();
         match result {
             Err(AttemptError::Upstream(e)) if is_pooled && is_repeatable(ctx, &e) => {
                 // The server may be shutting down: another server gets the request. A sticky client stays with its server.

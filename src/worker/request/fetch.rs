@@ -73,7 +73,7 @@ async fn send_and_read<'w, D: Dial>(
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
     let body = exchange(worker, request, &mut connection.stream(&worker.buffers), response).await;
-    response.has_begun = connection.has_received();
+    response.has_begun = connection.has_unread();
     let is_reusable = body.is_ok() && response.head.keep_alive;
     connection.release(worker, request.endpoint, is_reusable);
     body

@@ -33,8 +33,8 @@ impl<C: Transport> ExclusiveConnection<C> {
         h1::Stream::upstream(&mut self.io, &mut self.received, pool)
     }
 
-    /// Whether bytes have arrived that belong to no response.
-    pub fn has_received(&self) -> bool {
+    /// Whether bytes have arrived that nothing has read: a response has begun, or the server sent bytes that were not asked for.
+    pub fn has_unread(&self) -> bool {
         !self.received.is_empty()
     }
 

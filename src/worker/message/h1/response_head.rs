@@ -19,8 +19,8 @@ impl<R: ReadHalf> ResponseReader for Reader<'_, R> {
         let mut seen = 0;
         loop {
             let pending = self.buffer.pending();
-            // After an incomplete parse only a line end or a full buffer can change the outcome: a head that drips in is not parsed once
-            // for every byte.
+            // After an incomplete parse, the head is parsed again once its empty line or a full buffer is there, not once for
+            // every byte of a head that drips in.
             let worth_parsing = seen == 0
                 || progress::head_end(pending, seen).is_some()
                 || pending.len() >= limits::RESPONSE_HEAD_BYTES_MAX;
