@@ -106,7 +106,10 @@ fn unavailable_error_pages_are_handled() {
     let own_words = (404, "the site's own words".to_owned());
     for host in ["own", "unknown", "bad"] {
         assert_eq!(proxy.get(host, "/404").status_and_text(), own_words, "{host}: the page is ignored");
-        assert!(proxy.process.log().contains(&format!("frontend {host}: error page errors.a ignored: ")), "{host} is not explained");
+        assert!(
+            proxy.process.log().contains(&format!("frontend {host}: error page errors.a ignored: ")),
+            "{host} is not explained"
+        );
     }
     assert_eq!(proxy.get("old", "/404").status_and_text(), (404, "<h1>sorry</h1>".to_owned()));
     let seen = pages.last();

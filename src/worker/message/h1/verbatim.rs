@@ -29,6 +29,7 @@ impl<R: ReadHalf> Reader<'_, R> {
         // The unsent bytes are sent together with the bytes that have arrived since.
         let mut buffer = self.pool.lend_large();
         buffer.append(unsent);
+        self.pool.give_back_outgoing(std::mem::take(unsent));
         let result = self.copy(half, &mut buffer, limits).await;
         self.pool.give_back_large(buffer);
         result

@@ -30,11 +30,26 @@ impl<'a, W: WriteHalf> Writer<'a, W> {
     }
 }
 
-impl<W: WriteHalf> Drop for Writer<'_, W> {
-    fn drop(&mut self) {
+impl<W: WriteHalf> Writer<'_, W> {
+    /// The buffer, lent from the pool if the writer holds none.
+    fn lend_out(&mut self) -> &mut Vec<u8> {
+        if self.out.capacity() == 0 {
+            self.out = self.pool.lend_outgoing();
+        }
+        &mut self.out
+    }
+
+    /// Gives the buffer back once its bytes are sent: a tunnel, or a stream of rare events, holds none while it waits.
+    fn release(&mut self) {
         if self.out.capacity() > 0 {
             self.pool.give_back_outgoing(std::mem::take(&mut self.out));
         }
+    }
+}
+
+impl<W: WriteHalf> Drop for Writer<'_, W> {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
@@ -43,12 +58,13 @@ impl<W: WriteHalf> BodySink for Writer<'_, W> {
         match self.framing {
             BodyFraming::Chunked => {
                 if !payload.is_empty() {
-                    body::chunk_prefix(&mut self.out, payload.len());
-                    self.out.extend_from_slice(payload);
-                    self.out.extend_from_slice(body::CHUNK_END);
+                    let out = self.lend_out();
+                    body::chunk_prefix(out, payload.len());
+                    out.extend_from_slice(payload);
+                    out.extend_from_slice(body::CHUNK_END);
                 }
             }
-            BodyFraming::Length(_) | BodyFraming::UntilClose => self.out.extend_from_slice(payload),
+            BodyFraming::Length(_) | BodyFraming::UntilClose => self.lend_out().extend_from_slice(payload),
             BodyFraming::None => {}
         }
         true
@@ -67,11 +83,9 @@ impl<W: WriteHalf> MessageWriter for Writer<'_, W> {
     }
 
     fn head(&mut self) -> &mut Vec<u8> {
-        if self.out.capacity() == 0 {
-            self.out = self.pool.lend_outgoing();
-        }
-        self.out.clear();
-        &mut self.out
+        let out = self.lend_out();
+        out.clear();
+        out
     }
 
     fn head_complete(&mut self, kind: HeadKind) {
@@ -85,16 +99,16 @@ impl<W: WriteHalf> MessageWriter for Writer<'_, W> {
             return Ok(());
         }
         let result = send(self.half, &mut self.out, stall).await;
-        self.out.clear();
+        self.release();
         result
     }
 
     async fn finish(&mut self, trailers: &[u8], closes: bool, stall: TimeLimit<'_>) -> io::Result<()> {
         if self.framing == BodyFraming::Chunked {
-            body::last_chunk(&mut self.out, trailers);
+            body::last_chunk(self.lend_out(), trailers);
         }
         let result = send_final(self.half, &mut self.out, closes, stall).await;
-        self.out.clear();
+        self.release();
         result
     }
 
@@ -139,4 +153,45 @@ pub async fn send_final<W: WriteHalf>(
     let (result, returned) = stall.within_io(async { Ok(half.write_last(bytes).await) }).await?;
     *buffer = returned;
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::net::Deadlines;
+
+    /// Collects the bytes that are sent.
+    #[derive(Default)]
+    struct Sent(Vec<u8>);
+
+    impl WriteHalf for Sent {
+        async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+            self.0.extend_from_slice(&buffer);
+            (Ok(()), buffer)
+        }
+
+        async fn shutdown(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn writer_holds_no_buffer_between_pieces_and_after_the_end() {
+        let (pool, deadlines, mut sent) = (BufferPool::default(), Deadlines::default(), Sent::default());
+        let stall = deadlines.limit(Duration::MAX);
+        let mut writer = Writer::new(&mut sent, &pool, Version::Http11);
+        writer.head().extend_from_slice(b"HEAD\r\n\r\n");
+        writer.head_complete(HeadKind::Final(BodyFraming::Chunked));
+        assert!(writer.send(stall).now_or_never().expect("no wait").is_ok());
+        assert_eq!(writer.out.capacity(), 0, "a stream of rare events holds no buffer while it waits");
+        assert!(writer.push(b"abc"));
+        assert!(writer.finish(b"T: 1\r\n", false, stall).now_or_never().expect("no wait").is_ok());
+        assert_eq!(writer.out.capacity(), 0, "nor does a tunnel");
+        drop(writer);
+        assert_eq!(sent.0, b"HEAD\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n");
+    }
 }
