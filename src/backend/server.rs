@@ -1,7 +1,7 @@
 //! A server and its state, shared by all workers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::url::ServerUrl;
 use crate::limits;
@@ -32,6 +32,10 @@ pub struct ServerState {
     probe_at: AtomicU64,
     /// A request has been picked to probe the server and has not yet called `needs_new_connection`.
     probe_pending: AtomicBool,
+    /// The deviations from HTTP that have been logged.
+    deviations: AtomicU16,
+    /// The time (monotonic clock, in nanoseconds) from which on a fault of the server is logged as an error again.
+    next_fault_log: AtomicU64,
 }
 
 impl Default for ServerState {
@@ -43,6 +47,8 @@ impl Default for ServerState {
             failures: AtomicU32::new(0),
             probe_at: AtomicU64::new(0),
             probe_pending: AtomicBool::new(false),
+            deviations: AtomicU16::new(0),
+            next_fault_log: AtomicU64::new(0),
         }
     }
 }
@@ -113,6 +119,20 @@ impl ServerState {
     /// be reached. True once for each claimed probe.
     pub fn needs_new_connection(&self) -> bool {
         self.probe_pending.load(Ordering::Relaxed) && self.probe_pending.swap(false, Ordering::Relaxed)
+    }
+
+    /// Adds a set of deviations, and returns the set before.
+    pub fn note_deviations(&self, bits: u16) -> u16 {
+        let seen = self.deviations.load(Ordering::Relaxed);
+        if seen & bits == bits { seen } else { self.deviations.fetch_or(bits, Ordering::Relaxed) }
+    }
+
+    /// Whether a fault of this server is logged as an error now: true once in `SERVER_FAULT_LOG_SECS`.
+    pub fn may_log_fault(&self, now_nanos: u64) -> bool {
+        let due = self.next_fault_log.load(Ordering::Relaxed);
+        let next = now_nanos.saturating_add(limits::SERVER_FAULT_LOG_SECS * 1_000_000_000);
+        due <= now_nanos
+            && self.next_fault_log.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     pub(super) fn enter(&self) {

@@ -5,29 +5,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::header::{HOST, HeaderName, HeaderValue, LOCATION};
-use hyper::{Method, Request, Response, Uri, body::Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use tokio::task::JoinHandle;
 
-use crate::backend::health::{PROBE_TIME_MAX, Probe, status_is_healthy};
+use self::probe::{Connector, connector, send_probe};
+use crate::backend::health::{PROBE_TIME_MAX, status_is_healthy};
 use crate::backend::{HealthCheck, Server};
 use crate::config::snapshot::{Backend, Snapshot};
 
-/// The maximum number of redirects that one probe follows, as in Go's HTTP client.
-const REDIRECTS_MAX: usize = 10;
-
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+mod probe;
 
 /// The running health checks.
 pub struct HealthChecks {
-    client: Result<HttpClient, String>,
+    connector: Result<Connector, String>,
     /// By provider and name of the backend.
     running: HashMap<(String, String), Running>,
 }
@@ -42,7 +32,7 @@ struct Running {
 impl HealthChecks {
     /// `tls`: the TLS configuration for https servers, or the reason why there is none.
     pub fn new(tls: Result<Arc<ClientConfig>, String>) -> Self {
-        HealthChecks { client: tls.map(|config| client(&config)), running: HashMap::new() }
+        HealthChecks { connector: tls.map(|config| connector(&config)), running: HashMap::new() }
     }
 
     /// Starts and stops checks as the new snapshot requires. Checks of unchanged backends keep running.
@@ -69,7 +59,7 @@ impl HealthChecks {
 
     fn start(&self, check: &HealthCheck, backend: &Backend) -> Running {
         let servers = backend.balancer.servers().to_vec();
-        let work = watch(self.client.clone(), backend.name.clone(), check.clone(), servers.clone());
+        let work = watch(self.connector.clone(), backend.name.clone(), check.clone(), servers.clone());
         Running { check: check.clone(), servers, task: tokio::task::spawn_local(work) }
     }
 }
@@ -89,30 +79,22 @@ impl Drop for Running {
     }
 }
 
-fn client(tls: &ClientConfig) -> HttpClient {
-    let mut config = tls.clone();
-    config.alpn_protocols.clear();
-    let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
-    // A pooled connection would only prove that the server was alive some time ago.
-    Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)
-}
-
 /// Probes all servers of a backend concurrently at every interval, the first time immediately. Does not return.
-async fn watch(client: Result<HttpClient, String>, backend: String, check: HealthCheck, servers: Vec<Arc<Server>>) {
+async fn watch(connector: Result<Connector, String>, backend: String, check: HealthCheck, servers: Vec<Arc<Server>>) {
     let mut ticks = tokio::time::interval(check.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        join_all(servers.iter().map(|server| probe_server(&client, &backend, &check, server))).await;
+        join_all(servers.iter().map(|server| probe_server(&connector, &backend, &check, server))).await;
     }
 }
 
 /// Probes one server and sets its state: one probe decides, both ways. Only changes are logged above the level debug.
-async fn probe_server(client: &Result<HttpClient, String>, backend: &str, check: &HealthCheck, server: &Server) {
+async fn probe_server(connector: &Result<Connector, String>, backend: &str, check: &HealthCheck, server: &Server) {
     let outcome = async {
         let probe = check.probe(&server.url).map_err(|e| e.to_string())?;
-        let client = client.as_ref().map_err(Clone::clone)?;
-        let result = tokio::time::timeout(PROBE_TIME_MAX, send_probe(client, &probe)).await;
+        let connector = connector.as_ref().map_err(Clone::clone)?;
+        let result = tokio::time::timeout(PROBE_TIME_MAX, send_probe(connector, &probe)).await;
         result.unwrap_or_else(|_| Err(format!("no response within {} s", PROBE_TIME_MAX.as_secs())))
     };
     let failure = match outcome.await {
@@ -134,87 +116,4 @@ async fn probe_server(client: &Result<HttpClient, String>, backend: &str, check:
         Some(reason) => tracing::debug!(%backend, server = %server.url.text, "Health check still failing: {reason}"),
         None => {}
     }
-}
-
-/// Sends a probe, follows redirects and returns the status of the final response.
-async fn send_probe(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
-    let first = &probe.url;
-    let mut uri: Uri = format!("{}://{}{}", first.scheme.as_str(), first.authority, first.target())
-        .parse()
-        .map_err(|e| format!("{}: {e}", first.text))?;
-    let first_host = uri.host().map(str::to_owned);
-    let probe_host = probe.host.rsplit_once(':').map_or(&*probe.host, |(host, _)| host);
-    for hop in 0..=REDIRECTS_MAX {
-        let mut request = request(&uri);
-        // The configured headers may hold a password: they are not sent to another host.
-        if uri.host() == first_host.as_deref() || uri.host() == Some(probe_host) {
-            add_headers(&mut request, probe)?;
-        }
-        if hop == 0 {
-            let host = HeaderValue::try_from(probe.host.as_str());
-            request.headers_mut().insert(HOST, host.map_err(|_| format!("{:?} is no host name", probe.host))?);
-        }
-        let response = client.request(request).await.map_err(|e| reason(&e))?;
-        match redirect_target(&uri, &response) {
-            Some(target) => uri = target?,
-            None => return Ok(response.status().as_u16()),
-        }
-    }
-    Err(format!("more than {REDIRECTS_MAX} redirects"))
-}
-
-fn request(uri: &Uri) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
-    *request.method_mut() = Method::GET;
-    *request.uri_mut() = uri.clone();
-    request
-}
-
-/// Adds the headers that are configured for the check.
-fn add_headers(request: &mut Request<Empty<Bytes>>, probe: &Probe) -> Result<(), String> {
-    for (name, value) in &probe.headers {
-        let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is no header name"))?;
-        let value = HeaderValue::try_from(value.as_str()).map_err(|_| format!("the header {name} has a bad value"))?;
-        request.headers_mut().insert(name, value);
-    }
-    Ok(())
-}
-
-/// Whether `location` begins with a scheme. A `://` in a query, such as the return address of a login page, does not count (RFC 3986 4.2).
-fn is_absolute(location: &str) -> bool {
-    let is_scheme =
-        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    location.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
-}
-
-/// The target of a redirect; `None` if the response is no redirect and so ends the probe.
-fn redirect_target(from: &Uri, response: &Response<Incoming>) -> Option<Result<Uri, String>> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let location = response.headers().get(LOCATION)?;
-    let target = || {
-        let text = location.to_str().ok()?;
-        if is_absolute(text) {
-            return text.parse().ok();
-        }
-        let (scheme, authority) = (from.scheme_str()?, from.authority()?);
-        let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        let url = match text {
-            _ if text.starts_with("//") => format!("{scheme}:{text}"),
-            _ if text.starts_with('/') => format!("{scheme}://{authority}{text}"),
-            _ => format!("{scheme}://{authority}{folder}/{text}"),
-        };
-        url.parse().ok()
-    };
-    Some(target().ok_or_else(|| format!("the server redirects to {location:?}, which is no URL")))
-}
-
-/// The text of the innermost cause: hyper's own text says little.
-fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    last.to_string()
 }

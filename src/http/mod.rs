@@ -1,5 +1,6 @@
 //! HTTP messages and their wire format. This module uses no sockets and no configuration; time is an argument.
 
+pub mod deviation;
 pub mod edits;
 pub mod forward;
 pub mod h1;

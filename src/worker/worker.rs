@@ -24,8 +24,7 @@ use super::resources::handler_pool::HandlerPool;
 use super::resources::memory_budget::MemoryBudget;
 use super::resources::rest_handler::RestHandler;
 use super::resources::verify::VerifyPool;
-use crate::config::snapshot::{Frontend, ServerEndpoint, TrustedPeers};
-use crate::error::ProxyError;
+use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
 use crate::limits::{self, Bound};
 use crate::middleware::Now;
 use crate::net::driver::DriverInfo;
@@ -200,11 +199,6 @@ impl<D: Dial> Worker<D> {
 
     pub fn is_draining(&self) -> bool {
         self.shared.draining.load(Relaxed)
-    }
-
-    /// Logs which server failed, for which frontend, and why.
-    pub fn log_upstream_error(&self, frontend: &Frontend, endpoint: &ServerEndpoint, error: &ProxyError) {
-        tracing::warn!(frontend = %frontend.name, backend = %frontend.backend.name, server = %endpoint.url, "backend server failed: {error}");
     }
 
     /// Closes the pooled connections to servers because descriptors or memory ran out, and logs the shortage, at most once in

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{sources, words};
 
 /// Functions that no code of the program calls, each with its reason.
-const EXCEPTIONS: [(&str, &str); 11] = [
+const EXCEPTIONS: [(&str, &str); 10] = [
     ("alpn_challenge", "the certificate of tls-alpn-01, a challenge that is not supported yet"),
     ("auth_label", "tests and fuzz targets make a BasicAuth with the label that the compiler gives it"),
     ("backend_closed", "as backend_opened"),
@@ -14,7 +14,6 @@ const EXCEPTIONS: [(&str, &str); 11] = [
         "not connected yet: traefik_backend_open_connections stays 0, and docs/reference/metrics.md says so",
     ),
     ("for_listener", "not connected yet: a client without SNI gets the default certificate"),
-    ("is_done", "the decoder's own tests and the simulation's peers ask it"),
     ("is_resumed", "tests/tls.rs sees with it that sessions are resumed"),
     ("reload_failed", "not connected yet: the failure metrics stay 0, and docs/reference/metrics.md says so"),
     ("respond", "tests/observe checks routing and response of the internal routes in one call"),

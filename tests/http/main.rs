@@ -5,4 +5,5 @@ mod forward;
 mod property;
 mod request;
 mod response;
+mod server_response;
 mod smuggling;

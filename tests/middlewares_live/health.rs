@@ -1,5 +1,6 @@
 //! Active health checks: the probes, their effects, and what a reload keeps.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -148,4 +149,74 @@ fn too_short_interval_is_raised_with_a_warning() {
     until("the server is checked with the raised interval", &proxy, "hc", |answer| answer.status == 503);
     let log = proxy.process.log();
     assert!(log.contains("of backend hc is too short: 10ms is used"), "{log}");
+}
+
+/// A server whose page has the bytes that only a test can make sense of is as unhealthy for the check as it is for traffic.
+#[test]
+fn health_check_and_traffic_judge_a_response_alike() {
+    const PADDED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n0\r\n\r\n";
+    const FOLDED: &str = "HTTP/1.1 200 OK\r\nX-A: b,\r\n c\r\nContent-Length: 5\r\n\r\nhello";
+    const EARLY: &str = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nhello";
+    const SIGNED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n";
+    const TWICE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
+    let cases = [
+        (PADDED, None),
+        (FOLDED, None),
+        (EARLY, None),
+        (CUT, Some("incomplete response: connection closed before the end of the body")),
+        (SIGNED, Some("malformed response: chunk size line is not")),
+        (TWICE, Some("malformed response: more than one Content-Length")),
+    ];
+    for driver in DRIVERS {
+        for (bytes, reason) in cases {
+            let server = Origin::streaming("127.0.0.1:0", move |_, out| {
+                out.write_all(bytes.as_bytes())?;
+                // Every response but the cut one could be followed by another.
+                if bytes == CUT { out.shutdown(std::net::Shutdown::Both) } else { Ok(()) }
+            });
+            let rules = Rules::default().add("hc", &[server.url()], "", &check("/", ""));
+            let proxy = Proxy::start(driver, "", rules.text());
+            wait_for("a probe", SOON, || if server.count() > 2 { Ok(()) } else { Err("none".to_owned()) });
+            match reason {
+                None => {
+                    let answer = proxy.get("hc", "/x");
+                    assert!(answer.text().ends_with("hello"), "{bytes:?} ({driver}): {answer:?}");
+                    let log = proxy.process.log();
+                    assert!(!log.contains("Health check failed"), "{bytes:?} ({driver}): {log}");
+                }
+                Some(reason) => {
+                    wait_for("the failed check", SOON, || {
+                        let log = proxy.process.log();
+                        if log.contains(&format!("Health check failed: {reason}")) { Ok(()) } else { Err(log) }
+                    });
+                    let answer = proxy.get("hc", "/x");
+                    assert_eq!(answer.status_and_text().0, 503, "{bytes:?} ({driver}): {answer:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn health_check_of_an_endless_page_succeeds() {
+    let server = Origin::streaming("127.0.0.1:0", |seen, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")?;
+        if seen.path() == "/stream" {
+            std::thread::sleep(Duration::from_secs(20))
+        } else {
+            out.write_all(b"0\r\n\r\n")?
+        }
+        Ok(())
+    });
+    let rules = Rules::default().add("hc", &[server.url()], "", &check("/stream", ""));
+    let proxy = Proxy::start("epoll", "", rules.text());
+    wait_for(
+        "two probes",
+        SOON,
+        || if server.asked_for("/stream").len() >= 2 { Ok(()) } else { Err("none".to_owned()) },
+    );
+    assert_eq!(proxy.get("hc", "/x").status_and_text(), (200, "hello".to_owned()));
+    let log = proxy.process.log();
+    assert!(!log.contains("Health check failed"), "{log}");
 }

@@ -62,6 +62,16 @@ impl Client {
         self.answer_to(false)
     }
 
+    /// Reads the next final response, and drops informational ones before it.
+    pub fn final_answer(&mut self) -> Answer {
+        loop {
+            let answer = self.answer();
+            if !matches!(answer.status, 102..200) {
+                return answer;
+            }
+        }
+    }
+
     /// Reads the next response, which has no body if `is_head`.
     pub fn answer_to(&mut self, is_head: bool) -> Answer {
         let end = Instant::now() + Duration::from_secs(ANSWER_SECS_MAX);

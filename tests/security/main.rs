@@ -6,6 +6,7 @@ mod bodies;
 mod client;
 mod forwarded;
 mod guards;
+mod normalised;
 mod origin;
 mod process;
 mod proxy;

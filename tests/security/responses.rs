@@ -18,12 +18,12 @@ const UNFIT: [Case; 35] = [
     ("malformed: no HTTP", GET, b"SSH-2.0-OpenSSH\r\n\r\n", is_502),
     ("malformed: status of two digits", GET, b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n", is_502),
     ("malformed: status 099", GET, b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n", is_502),
-    ("malformed: version 2", GET, b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("version 2", GET, b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", |a| a.head.starts_with("HTTP/1.1 200")),
     ("malformed: HTTP/0.9", GET, b"<html>\r\n\r\n</html>", is_502),
-    ("malformed: bare LF", GET, b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", is_502),
+    ("malformed: bare CR", GET, b"HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n", is_502),
     ("malformed: NUL in a value", GET, b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n", is_502),
     ("malformed: space before colon", GET, b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n", is_502),
-    ("malformed: fold", GET, b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n", is_502),
+    ("malformed: length on two lines", GET, b"HTTP/1.1 200 OK\r\nContent-Length:\r\n 0\r\n\r\n", is_502),
     ("malformed: head cut short", GET, b"HTTP/1.1 200 OK\r\nContent-Le", is_502),
     ("malformed: nothing", GET, b"", is_502),
     ("two lengths", GET, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy", is_502),
@@ -85,8 +85,8 @@ fn unusual_responses_leave_no_pooled_connection() {
             let mut client = proxy.client();
             client.send(request);
             let mut answer = client.answer_to(request.starts_with("HEAD"));
-            if answer.status == 100 {
-                answer = client.answer();
+            if matches!(answer.status, 100 | 103) {
+                answer = client.final_answer();
             }
             verdict.check(&case, holds(&answer), format!("answered {answer:?}"));
             let used = proxy.origin.seen().first().map_or(0, |s| s.connection);
@@ -161,7 +161,7 @@ fn clean_responses_keep_the_connection_pooled() {
             let mut client = proxy.client();
             for _ in 0..2 {
                 client.send(GET);
-                let answer = client.answer();
+                let answer = client.final_answer();
                 verdict.check(&case, answer.status == 200 && answer.body == body.as_bytes(), format!("{answer:?}"));
                 if name.starts_with("repeated") {
                     verdict.check(
@@ -292,7 +292,7 @@ fn failed_exchange_leaves_no_bytes_for_the_next() {
             proxy.origin.set_script(Script::answer(&bytes));
             let mut first = proxy.client();
             first.send(GET);
-            assert_eq!(first.answer().status, 502);
+            assert_eq!(first.final_answer().status, 502);
             proxy.origin.set_script(Script::default());
             let mut second = proxy.client();
             for client in [&mut first, &mut second] {

@@ -97,7 +97,7 @@ fn unresponsive_server_gets_504_in_time() {
             let start = Instant::now();
             let mut client = proxy.client();
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            let answer = client.answer();
+            let answer = client.final_answer();
             verdict.check(&case, answer.status == status, format!("{answer:?}"));
             verdict.check(&case, start.elapsed() < LATE, format!("after {:?}", start.elapsed()));
             proxy.origin.set_script(Script::default());

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::progress::HeadLimits;
 use super::scan::{self, Scanned};
+use crate::http::deviation::{Deviation, Deviations};
 use crate::http::edits::Edits;
 use crate::http::head::BodyFraming;
 use crate::http::known::KnownField;
@@ -32,6 +33,9 @@ pub struct Decoder {
     digits: u32,
     /// Bytes of chunk extensions that count towards [`CHUNK_OVERHEAD_BYTES_MAX`].
     overhead: u64,
+    /// Set for the body of a response, whose deviations are normalised ([`crate::http::deviation`]).
+    is_lenient: bool,
+    deviations: Deviations,
     /// Boxed, as `own` is: few bodies have trailers.
     trailers: Option<Box<Trailers>>,
     /// Edits of the request head: trailers with an edited name are dropped.
@@ -44,6 +48,8 @@ struct Trailers {
     bytes: Vec<u8>,
     /// End of the lines that may be forwarded.
     end: usize,
+    /// The last line is among those that may be forwarded.
+    is_last_kept: bool,
     /// Number of lines read, dropped ones included.
     fields: usize,
 }
@@ -54,6 +60,8 @@ enum State {
     Length,
     UntilClose,
     Size,
+    /// Spaces or tabs behind a chunk size of a response.
+    SizePad,
     Extension,
     SizeLf,
     Data,
@@ -71,7 +79,26 @@ impl Decoder {
             BodyFraming::Chunked => (State::Size, 0),
             BodyFraming::UntilClose => (State::UntilClose, 0),
         };
-        Decoder { state, left, digits: 0, overhead: 0, trailers: None, own: None }
+        Decoder {
+            state,
+            left,
+            digits: 0,
+            overhead: 0,
+            is_lenient: false,
+            deviations: Deviations::default(),
+            trailers: None,
+            own: None,
+        }
+    }
+
+    /// A decoder for a response's body: it normalises what every program reads alike.
+    pub fn of_response(body: BodyFraming) -> Self {
+        Decoder { is_lenient: true, ..Decoder::new(body) }
+    }
+
+    /// The deviations that were normalised so far.
+    pub fn deviations(&self) -> Deviations {
+        self.deviations
     }
 
     /// A decoder for a request body. Trailers with a name that `edits` concerns are dropped: a server that adds trailers to the fields of
@@ -169,6 +196,12 @@ impl Decoder {
     fn framing_byte(&mut self, byte: u8) -> Result<(), Violation> {
         match self.state {
             State::Size => self.size_byte(byte),
+            State::SizePad => match byte {
+                b' ' | b'\t' => self.overhead_byte(),
+                b';' => self.next(State::Extension),
+                b'\r' => self.next(State::SizeLf),
+                _ => Err(Violation::ChunkSize),
+            },
             State::Extension => match byte {
                 b'\r' => self.next(State::SizeLf),
                 b'\t' => self.overhead_byte(),
@@ -212,6 +245,11 @@ impl Decoder {
             b'A'..=b'F' => byte - b'A' + 10,
             b';' if self.digits > 0 => return self.next(State::Extension),
             b'\r' if self.digits > 0 => return self.next(State::SizeLf),
+            b' ' | b'\t' if self.digits > 0 && self.is_lenient => {
+                self.deviations.insert(Deviation::PaddedChunkSize);
+                self.next(State::SizePad)?;
+                return self.overhead_byte();
+            }
             _ => return Err(Violation::ChunkSize),
         };
         self.digits += 1;
@@ -232,18 +270,38 @@ impl Decoder {
             return Err(Violation::TrailerTooLong);
         }
         trailers.bytes.push(byte);
-        let is_over = byte == b'\n' && trailers.take_line(self.own.as_deref())?;
-        if is_over { self.next(State::Done) } else { Ok(()) }
+        if byte != b'\n' {
+            return Ok(());
+        }
+        let line = trailers.take_line(self.own.as_deref(), self.is_lenient)?;
+        if line == TrailerLine::Deviating {
+            self.deviations.insert(Deviation::Trailer);
+        }
+        if line == TrailerLine::End { self.next(State::Done) } else { Ok(()) }
     }
 }
 
+/// A complete line of the trailers.
+#[derive(PartialEq, Eq)]
+enum TrailerLine {
+    /// The empty line at the end.
+    End,
+    Field,
+    /// The line is no field, or continues the field above it.
+    Deviating,
+}
+
 impl Trailers {
-    /// Handles a complete line: true for the empty line at the end; otherwise keeps the field if it may be forwarded, or drops it.
-    fn take_line(&mut self, own: Option<&Edits>) -> Result<bool, Violation> {
+    /// Handles a complete line: keeps its field if it may be forwarded, or drops the line. With `is_lenient`, a line that is no field is
+    /// dropped, and a line that continues a field is joined to it; otherwise both are errors.
+    fn take_line(&mut self, own: Option<&Edits>, is_lenient: bool) -> Result<TrailerLine, Violation> {
         let line = &self.bytes[self.end..];
         if line == b"\r\n" {
             self.bytes.truncate(self.end);
-            return Ok(true);
+            return Ok(TrailerLine::End);
+        }
+        if is_lenient && matches!(line, [b' ' | b'\t', ..]) && self.fields > 0 && line.ends_with(b"\r\n") {
+            return self.join_line();
         }
         self.fields += 1;
         if self.fields > TRAILER_FIELDS_MAX {
@@ -253,6 +311,11 @@ impl Trailers {
         let mut fields = Vec::with_capacity(1);
         match scan::fields(line, 0, &limits, &mut fields) {
             Ok(Scanned::Partial) => {}
+            Err(_) if is_lenient && line.ends_with(b"\r\n") => {
+                self.is_last_kept = false;
+                self.bytes.truncate(self.end);
+                return Ok(TrailerLine::Deviating);
+            }
             Ok(Scanned::Complete(_)) | Err(_) => return Err(Violation::Trailer),
         }
         let is_forwarded = fields.first().is_some_and(|field| {
@@ -264,7 +327,29 @@ impl Trailers {
         } else {
             self.bytes.truncate(self.end);
         }
-        Ok(false)
+        self.is_last_kept = is_forwarded;
+        Ok(TrailerLine::Field)
+    }
+
+    /// Joins the last line to the field above it, with one space; drops the line if that field was dropped.
+    fn join_line(&mut self) -> Result<TrailerLine, Violation> {
+        self.fields += 1;
+        if self.fields > TRAILER_FIELDS_MAX {
+            return Err(Violation::TrailerTooLong);
+        }
+        let line = self.bytes.split_off(self.end);
+        let value = line.trim_ascii();
+        if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+            return Err(Violation::Trailer);
+        }
+        if self.is_last_kept && !value.is_empty() {
+            self.bytes.truncate(self.end - 2);
+            self.bytes.push(b' ');
+            self.bytes.extend_from_slice(value);
+            self.bytes.extend_from_slice(b"\r\n");
+            self.end = self.bytes.len();
+        }
+        Ok(TrailerLine::Deviating)
     }
 }
 

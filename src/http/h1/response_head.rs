@@ -1,8 +1,10 @@
 //! Parses the response heads that backend servers send.
 
 use super::framing;
-use super::progress::{HeadLimits, ParseProgress};
+use super::normalise::{NormalisedHead, may_be_normalised, normalise};
+use super::progress::{self, HeadLimits, ParseProgress};
 use super::scan::{self, Scanned};
+use crate::http::deviation::{Deviation, Deviations};
 use crate::http::head::{BodyFraming, ResponseHead, Version};
 use crate::http::known::KnownField;
 use crate::http::span::Span;
@@ -30,7 +32,62 @@ impl std::fmt::Display for InvalidResponse {
 
 impl std::error::Error for InvalidResponse {}
 
-/// Parses a response head. `bytes` starts with the response; `head` is overwritten and keeps its memory. An interim response (1xx) is a
+/// The result of [`parse_server_response`].
+#[derive(Debug)]
+pub enum ResponseProgress {
+    /// More bytes are needed.
+    Partial,
+    /// The head is complete; its `len` says where the body starts.
+    Complete,
+    /// The head is complete and was written again, without its deviations. The parsed head refers to `bytes` instead of the received bytes,
+    /// of which the head took `received_len`.
+    Normalised { bytes: Vec<u8>, received_len: usize, deviations: Deviations },
+}
+
+/// Parses the head of a server's response, for traffic and health checks alike. A head that [`parse_response`] refuses is normalised if
+/// every program reads its deviations alike ([`crate::http::deviation`]).
+///
+/// # Errors
+/// The response cannot be used.
+pub fn parse_server_response(
+    bytes: &[u8],
+    request_method_is_head: bool,
+    head: &mut ResponseHead,
+) -> Result<ResponseProgress, InvalidResponse> {
+    match parse_response(bytes, request_method_is_head, &HeadLimits::RESPONSE, head) {
+        Ok(ParseProgress::Complete) => Ok(ResponseProgress::Complete),
+        Ok(ParseProgress::Partial) => Ok(ResponseProgress::Partial),
+        Err(invalid) => parse_normalised(bytes, request_method_is_head, head, invalid),
+    }
+}
+
+#[cold]
+fn parse_normalised(
+    bytes: &[u8],
+    to_head: bool,
+    head: &mut ResponseHead,
+    invalid: InvalidResponse,
+) -> Result<ResponseProgress, InvalidResponse> {
+    if !may_be_normalised(bytes, invalid.rule) {
+        return Err(invalid);
+    }
+    let limits = HeadLimits::RESPONSE;
+    let received_len = match progress::head_end(bytes, 0) {
+        Some(end) if end <= limits.head_bytes_max => end,
+        None if bytes.len() < limits.head_bytes_max => return Ok(ResponseProgress::Partial),
+        _ => return Err(Violation::HeadTooLong.into()),
+    };
+    let NormalisedHead { bytes, deviations } = normalise(&bytes[..received_len])?;
+    match parse_response(&bytes, to_head, &limits, head)? {
+        ParseProgress::Complete => {}
+        ParseProgress::Partial => return Err(invalid),
+    }
+    // The other rules of a later version may concern the connection.
+    head.keep_alive &= !deviations.contains(Deviation::Version);
+    Ok(ResponseProgress::Normalised { bytes, received_len, deviations })
+}
+
+/// Parses a response head strictly. `bytes` starts with the response; `head` is overwritten and keeps its memory. An interim response (1xx) is a
 /// head without a body, which the next head follows; a 101 is followed by another protocol.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use std::io;
 
 use super::limits::RelayLimits;
 use crate::error::ProxyError;
+use crate::http::deviation::Deviations;
 use crate::http::{BodyFraming, Edits};
 use crate::net::tunnel::TunnelEnd;
 use crate::net::{Deadlines, ReadHalf, TimeLimit, WriteHalf};
@@ -99,9 +100,18 @@ pub trait BodyReader {
     fn disconnected(&mut self, deadlines: &Deadlines) -> impl Future<Output = ()>;
 }
 
+/// The kind of head that a reader has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceivedHead {
+    /// An informational response: another head follows.
+    Interim,
+    /// A final response, or a 101.
+    Final,
+}
+
 /// A response from a server, whose head has not been read yet.
 pub trait ResponseReader: BodyReader {
-    /// Reads the head of a final response (or of a 101) into `response`. `to_head`: the request was a HEAD, so no body follows.
+    /// Reads the next head into `response`. `to_head`: the request was a HEAD, so no body follows.
     ///
     /// # Errors
     /// The connection failed, or the head cannot be understood.
@@ -109,7 +119,10 @@ pub trait ResponseReader: BodyReader {
         &mut self,
         to_head: bool,
         response: &mut UpstreamResponse,
-    ) -> impl Future<Output = Result<(), ProxyError>>;
+    ) -> impl Future<Output = Result<ReceivedHead, ProxyError>>;
+
+    /// The deviations from HTTP that were normalised in what has been read.
+    fn deviations(&self) -> Deviations;
 }
 
 /// The kind of head that a writer has been given.
@@ -128,6 +141,9 @@ pub trait MessageWriter: BodySink {
 
     /// The framing on this connection for a body that was received with the framing `received`.
     fn framing_for(&self, received: BodyFraming) -> BodyFraming;
+
+    /// Whether the receiver's protocol version has informational responses.
+    fn takes_interim(&self) -> bool;
 
     /// Whether only a reset tells this receiver that a response was cut whose first part it has got.
     fn needs_reset_when_cut(&self) -> bool;

@@ -60,11 +60,12 @@ pub async fn attempt<C: MessageStream, D: Dial>(
             Some(connection) => ExclusiveConnection::new(connection),
             None => ExclusiveConnection::new(connect(worker, endpoint).await?),
         };
+        ctx.response.has_begun = false;
         let result = {
             let mut upstream = connection.stream(&worker.buffers);
             send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record).await
         };
-        ctx.response.has_begun = connection.has_unread();
+        ctx.response.has_begun |= connection.has_unread();
         match result {
             Err(AttemptError::Upstream(e)) if is_pooled && is_repeatable(ctx, &e) => {
                 // The server may be shutting down: another server gets the request. A sticky client stays with its server.

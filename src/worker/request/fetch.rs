@@ -1,20 +1,21 @@
 //! Sends a request and reads its whole response into memory: for forward authentication, error pages and buffering.
 
 use std::cell::Cell;
-use std::io;
 
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::{Cause, ExchangePhase, ProxyError};
-use crate::http::{BodyFraming, Violation};
+use crate::http::BodyFraming;
 use crate::limits::Bound;
-use crate::worker::bounds::invalid_body;
 use crate::worker::message::collect::{CollectError, collect};
-use crate::worker::message::stream::{HeadKind, MessageStream, MessageWriter, RelayError, ResponseReader};
+use crate::worker::message::stream::{
+    HeadKind, MessageStream, MessageWriter, ReceivedHead, RelayError, ResponseReader,
+};
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::BufferedBody;
 use crate::worker::upstream::connection::{ExclusiveConnection, connect};
-use crate::worker::upstream::response_head::read_head;
+use crate::worker::upstream::faults::body_cause;
+use crate::worker::upstream::response_head::{read_final_head, read_head};
 use crate::worker::worker::Worker;
 
 /// A request ready to be sent.
@@ -72,8 +73,9 @@ async fn send_and_read<'w, D: Dial>(
     mut connection: ExclusiveConnection<D::Io>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
+    response.has_begun = false;
     let body = exchange(worker, request, &mut connection.stream(&worker.buffers), response).await;
-    response.has_begun = connection.has_unread();
+    response.has_begun |= connection.has_unread();
     let is_reusable = body.is_ok() && response.head.keep_alive;
     connection.release(worker, request.endpoint, is_reusable);
     body
@@ -90,34 +92,29 @@ async fn exchange<'w, U: MessageStream<Reader: ResponseReader>, D: Dial>(
     writer.head_complete(HeadKind::Final(BodyFraming::Length(request.body.len() as u64)));
     let sent = writer.send_body(request.body, false, worker.stall()).await;
     worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(ExchangePhase::Send, Cause::Io(e)))?;
-    read_head(worker, reader, request.is_head, &Cell::new(true), response).await?;
+    let sent = Cell::new(true);
+    if read_head(worker, reader, request.is_head, &sent, response).await? == ReceivedHead::Interim {
+        // The response is read into memory: no client waits for informational responses.
+        Box::pin(read_final_head(worker, reader, request.is_head, &sent, response, async |_| {})).await?;
+    }
     if response.head.status == 101 {
         let cause = Cause::Malformed("101 to a request that asked for no upgrade");
         return Err(ProxyError::new(ExchangePhase::Await, cause).into());
     }
-    collect(reader, &worker.budget, request.body_bytes_max, worker.stall())
-        .await
-        .map_err(|error| fetch_error(worker, error))
+    let body = collect(reader, &worker.budget, request.body_bytes_max, worker.stall()).await;
+    worker.log_deviations(request.endpoint, reader.deviations());
+    body.map_err(|error| fetch_error(worker, error))
 }
 
 fn fetch_error<D: Dial>(worker: &Worker<D>, error: CollectError) -> FetchError {
     let bound = match error {
         CollectError::Failed(RelayError::Source(e) | RelayError::Sink(e)) => {
             worker.body_failed(&e);
-            return ProxyError::new(ExchangePhase::Await, cause_of(e)).into();
+            return ProxyError::new(ExchangePhase::Await, body_cause(e)).into();
         }
         CollectError::TooLarge => Bound::BufferedBody,
         CollectError::OutOfMemory => Bound::HeldBytes,
     };
     worker.exceeded(bound);
     FetchError::TooLarge
-}
-
-fn cause_of(error: io::Error) -> Cause {
-    match invalid_body(&error) {
-        Some(invalid) if invalid.0 == Violation::BodyTruncated => Cause::Closed,
-        Some(invalid) => Cause::Malformed(invalid.0.why()),
-        None if error.kind() == io::ErrorKind::TimedOut => Cause::TimedOut,
-        None => Cause::Io(error),
-    }
 }

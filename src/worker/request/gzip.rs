@@ -7,12 +7,13 @@ use monoio::time::timeout;
 
 use super::request_record::RequestRecord;
 use super::response_context::{ResponseContext, ResponseOutcome, write_response_head};
+use super::response_end::end_response;
 use crate::http::{BodyFraming, Reply};
 use crate::middleware::compress::announce;
 use crate::middleware::gzip::{CompressionPlan, GZIP_BYTES_MIN, Gzip};
 use crate::middleware::{ChainState, Response};
 use crate::net::TimeLimit;
-use crate::worker::message::stream::{BodyReader, Delivered, MessageWriter, RelayError};
+use crate::worker::message::stream::{BodyReader, Delivered, MessageWriter, RelayError, ResponseReader};
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
@@ -53,7 +54,7 @@ fn compressed(body: &[u8]) -> Vec<u8> {
 }
 
 /// Sends a response, and compresses its body while it is forwarded.
-pub async fn deliver<R: BodyReader, W: MessageWriter, D: Dial>(
+pub async fn deliver<R: ResponseReader, W: MessageWriter, D: Dial>(
     worker: &Worker<D>,
     reader: &mut R,
     writer: &mut W,
@@ -100,8 +101,8 @@ pub async fn deliver<R: BodyReader, W: MessageWriter, D: Dial>(
         result
     };
     let result = worker.relayed(result.map(drop));
-    record.delivered(reader.payload_bytes(), &result);
     let is_complete = result.is_ok();
+    end_response(worker, reader, result, record);
     ResponseOutcome {
         keep_alive: keep_alive && is_complete,
         upstream_ok: is_complete && response.head.keep_alive,

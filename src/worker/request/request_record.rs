@@ -17,6 +17,10 @@ use crate::worker::worker::Worker;
 /// (docs/reference/logs.md#status-of-a-client-that-went-away).
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// The status of a response that the server broke off after its head, in logs and counters only: the client has got the server's status
+/// (docs/reference/logs.md#status-of-a-response-that-broke-off).
+const RESPONSE_CUT: u16 = 502;
+
 /// The record of one request.
 pub struct RequestRecord<'s> {
     start_unix_nanos: u64,
@@ -69,6 +73,11 @@ impl<'s> RequestRecord<'s> {
         self.upstream_nanos = Some(worker.clock.mono_nanos());
     }
 
+    /// The frontend and the server of the last attempt.
+    pub fn server(&self) -> Option<(&'s Frontend, &'s ServerEndpoint)> {
+        self.frontend.zip(self.endpoint)
+    }
+
     pub fn retried(&mut self) {
         self.retries += 1;
     }
@@ -96,8 +105,13 @@ impl<'s> RequestRecord<'s> {
             Some(plain) => self.bytes = std::mem::replace(plain, bytes),
             None => self.bytes = bytes,
         }
-        if matches!(result, Err(RelayError::Sink(_))) {
-            self.status = CLIENT_CLOSED_REQUEST;
+        match result {
+            Ok(()) => {}
+            Err(RelayError::Sink(_)) => self.status = CLIENT_CLOSED_REQUEST,
+            Err(RelayError::Source(_)) => {
+                self.status = RESPONSE_CUT;
+                self.upstream_status = Some(RESPONSE_CUT);
+            }
         }
     }
 

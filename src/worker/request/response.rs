@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use super::gzip;
+use super::interim::forward_interim;
 use super::request_record::RequestRecord;
 use super::response_context::{ResponseContext, ResponseOutcome, run_response_chain, write_response_head};
+use super::response_end::end_response;
 use crate::config::snapshot::Frontend;
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::BodyFraming;
 use crate::middleware::gzip::CompressionPlan;
 use crate::worker::message::limits::RelayLimits;
 use crate::worker::message::relay::relay;
-use crate::worker::message::stream::{MessageWriter, ResponseReader};
+use crate::worker::message::stream::{MessageWriter, ReceivedHead, ResponseReader};
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::upstream::response_head::read_head;
@@ -32,7 +34,9 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
     record: &mut RequestRecord<'_>,
 ) -> Result<ResponseOutcome, ProxyError> {
     let to_head = context.head.method.of(context.bytes) == b"HEAD";
-    read_head(worker, reader, to_head, context.request_sent, response).await?;
+    if read_head(worker, reader, to_head, context.request_sent, response).await? == ReceivedHead::Interim {
+        Box::pin(forward_interim(worker, reader, writer, &context, response)).await?;
+    }
     let upgraded = response.head.status == 101;
     if upgraded && !context.head.websocket {
         let cause = Cause::Malformed("101 to a request that asked for no upgrade");
@@ -64,8 +68,8 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
         closes: !keep_alive && !upgraded,
     };
     let result = worker.relayed(relay(reader, writer, &mut limits).await);
-    record.delivered(reader.payload_bytes(), &result);
     let is_complete = result.is_ok();
+    end_response(worker, reader, result, record);
     Ok(ResponseOutcome {
         keep_alive: keep_alive && is_complete,
         upstream_ok: is_complete && response.head.keep_alive && !upgraded,

@@ -254,7 +254,7 @@ fn invalid_response_gives_502() {
     let responses = [
         "SSH-2.0-OpenSSH\r\n",
         "HTTP/1.1 2x0 OK\r\n\r\n",
-        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/2 200 OK\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nevil",
         "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nevil",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nevil",

@@ -154,12 +154,12 @@ fn request_behind_connection_close_is_not_read() {
 }
 
 #[test]
-fn informational_responses_are_dropped() {
+fn informational_responses_but_100_reach_the_client() {
     let response = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     Case {
         client: vec![send(GET), until("ok"), ScriptStep::Close],
         dial_scripts: vec![origin(&[("\r\n\r\n", response)])],
-        client_gets: "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        client_gets: "HTTP/1.1 103 Early Hints\nLink: </x>\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nok",
         origins_get: vec!["GET /a HTTP/1.1\nHost: a\n\n"],
         pooled: 1,
         ..Case::default()

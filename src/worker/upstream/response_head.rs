@@ -6,13 +6,14 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use crate::error::{Cause, ExchangePhase, ProxyError};
+use crate::limits;
 use crate::limits::Bound;
-use crate::worker::message::stream::ResponseReader;
+use crate::worker::message::stream::{ReceivedHead, ResponseReader};
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Reads the head of the final response (or a 101) into `response`. `responseHeaderTimeout` begins once `request_sent` is true: the server
+/// Reads the next head into `response`. `responseHeaderTimeout` begins once `request_sent` is true: the server
 /// has the whole request then.
 ///
 /// # Errors
@@ -23,7 +24,7 @@ pub async fn read_head<R: ResponseReader, D: Dial>(
     to_head: bool,
     request_sent: &Cell<bool>,
     response: &mut UpstreamResponse,
-) -> Result<(), ProxyError> {
+) -> Result<ReceivedHead, ProxyError> {
     let elapsed = || {
         worker.exceeded(Bound::ResponseHeader);
         ProxyError::new(ExchangePhase::Await, Cause::TimedOut)
@@ -37,6 +38,29 @@ pub async fn read_head<R: ResponseReader, D: Dial>(
     }
     // One limit for the whole head: a server that drips must not renew the limit with each byte.
     worker.deadlines.within(limit, reading).await.unwrap_or_else(|_| Err(elapsed()))
+}
+
+/// Reads the heads behind an informational response, up to the final one; each may take `responseHeaderTimeout`. `forward` gets each
+/// informational response, the one in `response` first.
+///
+/// # Errors
+/// See [`read_head`]; or there are more than [`limits::INFORMATIONAL_MAX`] informational responses.
+pub async fn read_final_head<R: ResponseReader, D: Dial>(
+    worker: &Worker<D>,
+    reader: &mut R,
+    to_head: bool,
+    request_sent: &Cell<bool>,
+    response: &mut UpstreamResponse,
+    mut forward: impl AsyncFnMut(&UpstreamResponse),
+) -> Result<(), ProxyError> {
+    response.has_begun = true;
+    for _ in 0..limits::INFORMATIONAL_MAX {
+        forward(response).await;
+        if read_head(worker, reader, to_head, request_sent, response).await? == ReceivedHead::Final {
+            return Ok(());
+        }
+    }
+    Err(ProxyError::new(ExchangePhase::Await, Cause::Malformed("too many informational responses")))
 }
 
 /// The output of `work`; `None` if another future of the same task sets `flag` first.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::is_counted;
 use super::read_buffer::ReadBuffer;
+use crate::http::deviation::Deviations;
 use crate::http::h1::body::Decoder;
 use crate::http::{BodyFraming, Edits, InvalidBody};
 use crate::limits;
@@ -19,6 +20,8 @@ pub struct Reader<'a, R> {
     pub(super) buffer: &'a mut ReadBuffer,
     pub(super) pool: &'a BufferPool,
     pub(super) decoder: Decoder,
+    /// The deviations of heads that were normalised.
+    pub(super) deviations: Deviations,
     /// The body is bare payload, without framing between its bytes.
     pub(super) is_counted: bool,
     /// Bytes of payload handed over so far.
@@ -36,6 +39,7 @@ impl<'a, R: ReadHalf> Reader<'a, R> {
             buffer,
             pool,
             decoder: Decoder::new(framing),
+            deviations: Deviations::default(),
             is_counted: is_counted(framing),
             payload_bytes: 0,
             min_rate,
@@ -46,7 +50,8 @@ impl<'a, R: ReadHalf> Reader<'a, R> {
     /// a head that announces one.
     pub fn of_response(half: &'a mut R, buffer: &'a mut ReadBuffer, pool: &'a BufferPool) -> Self {
         let decoder = Decoder::new(BodyFraming::None);
-        Reader { half, buffer, pool, decoder, is_counted: false, payload_bytes: 0, min_rate: None }
+        let deviations = Deviations::default();
+        Reader { half, buffer, pool, decoder, deviations, is_counted: false, payload_bytes: 0, min_rate: None }
     }
 
     /// The read half, and the bytes that have arrived on it and have not been handed over.

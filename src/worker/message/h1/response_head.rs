@@ -3,19 +3,18 @@
 use super::is_counted;
 use super::reader::Reader;
 use crate::error::{Cause, ExchangePhase, ProxyError};
+use crate::http::deviation::Deviations;
 use crate::http::h1::body::Decoder;
-use crate::http::h1::progress::{self, HeadLimits, ParseProgress};
-use crate::http::h1::response_head::parse_response;
+use crate::http::h1::progress;
+use crate::http::h1::response_head::{ResponseProgress, parse_server_response};
 use crate::limits;
 use crate::net::ReadHalf;
-use crate::worker::message::stream::ResponseReader;
+use crate::worker::message::stream::{ReceivedHead, ResponseReader};
 use crate::worker::resources::context::UpstreamResponse;
 
 impl<R: ReadHalf> ResponseReader for Reader<'_, R> {
-    /// Informational responses are dropped, as Traefik 1.7 does.
-    async fn read_head(&mut self, to_head: bool, response: &mut UpstreamResponse) -> Result<(), ProxyError> {
+    async fn read_head(&mut self, to_head: bool, response: &mut UpstreamResponse) -> Result<ReceivedHead, ProxyError> {
         let failed = |cause| ProxyError::new(ExchangePhase::Await, cause);
-        let mut informational = 0;
         let mut seen = 0;
         loop {
             let pending = self.buffer.pending();
@@ -25,24 +24,25 @@ impl<R: ReadHalf> ResponseReader for Reader<'_, R> {
                 || progress::head_end(pending, seen).is_some()
                 || pending.len() >= limits::RESPONSE_HEAD_BYTES_MAX;
             if worth_parsing && !pending.is_empty() {
-                let parsed = parse_response(pending, to_head, &HeadLimits::RESPONSE, &mut response.head);
+                let parsed = parse_server_response(pending, to_head, &mut response.head);
                 match parsed.map_err(|e| failed(Cause::Malformed(e.why)))? {
-                    ParseProgress::Complete if response.head.status >= 200 || response.head.status == 101 => {
+                    ResponseProgress::Complete if is_final(response) => {
                         response.bytes = self.buffer.detach(response.head.len, self.pool);
-                        self.is_counted = is_counted(response.head.body);
-                        self.decoder = Decoder::new(response.head.body);
-                        return Ok(());
+                        return Ok(self.begin_body(response));
                     }
-                    ParseProgress::Complete => {
+                    ResponseProgress::Complete => {
+                        // Copied: the buffer most likely holds the next head.
+                        response.bytes = pending[..response.head.len].to_vec();
                         self.buffer.consume(response.head.len);
-                        seen = 0;
-                        informational += 1;
-                        if informational > limits::INFORMATIONAL_MAX {
-                            return Err(failed(Cause::Malformed("too many informational responses")));
-                        }
-                        continue;
+                        return Ok(ReceivedHead::Interim);
                     }
-                    ParseProgress::Partial => {}
+                    ResponseProgress::Normalised { bytes, received_len, deviations } => {
+                        response.bytes = bytes;
+                        self.buffer.consume(received_len);
+                        self.deviations = self.deviations.union(deviations);
+                        return Ok(if is_final(response) { self.begin_body(response) } else { ReceivedHead::Interim });
+                    }
+                    ResponseProgress::Partial => {}
                 }
             }
             seen = self.buffer.pending().len();
@@ -54,4 +54,21 @@ impl<R: ReadHalf> ResponseReader for Reader<'_, R> {
             }
         }
     }
+
+    fn deviations(&self) -> Deviations {
+        self.deviations.union(self.decoder.deviations())
+    }
+}
+
+impl<R: ReadHalf> Reader<'_, R> {
+    /// Prepares the reader for the body of the response whose head has been read.
+    fn begin_body(&mut self, response: &UpstreamResponse) -> ReceivedHead {
+        self.is_counted = is_counted(response.head.body);
+        self.decoder = Decoder::of_response(response.head.body);
+        ReceivedHead::Final
+    }
+}
+
+fn is_final(response: &UpstreamResponse) -> bool {
+    response.head.status >= 200 || response.head.status == 101
 }

@@ -78,6 +78,10 @@ impl<W: WriteHalf> MessageWriter for Writer<'_, W> {
         framing_for_client(self.version, received)
     }
 
+    fn takes_interim(&self) -> bool {
+        self.version == Version::Http11
+    }
+
     fn needs_reset_when_cut(&self) -> bool {
         self.version == Version::Http10
     }
