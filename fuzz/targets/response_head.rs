@@ -1,11 +1,11 @@
 //! Response heads: the result is the same when cut anywhere, httparse agrees on accepted heads, and the head sent to the client parses
-//! back.
+//! back. A head that is normalised has the strict form, wherever it was cut.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use ringway::http::forward::{ResponsePlan, framing_for_client, write_response};
 use ringway::http::h1::progress::{HeadLimits, ParseProgress};
-use ringway::http::h1::response_head::parse_response;
+use ringway::http::h1::response_head::{ResponseProgress, parse_response, parse_server_response};
 use ringway::http::{BodyFraming, Edits, KnownField, ResponseHead, ResponseView, Version};
 use ringway_fuzz::{SLOTS, assert_plain, pairs, their_pairs};
 
@@ -20,6 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
                 verdict => assert_eq!((verdict, early == head), (whole, true), "cut at {cut}"),
             }
         }
+        normalises_to_the_strict_form(bytes, to_head, whole == Ok(ParseProgress::Complete));
         if whole == Ok(ParseProgress::Complete) {
             agrees_with_httparse(bytes, &head);
             for version in [Version::Http10, Version::Http11] {
@@ -28,6 +29,23 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
 });
+
+fn normalises_to_the_strict_form(bytes: &[u8], to_head: bool, is_strict: bool) {
+    let mut head = ResponseHead::default();
+    let progress = parse_server_response(bytes, to_head, &mut head);
+    assert_eq!(is_strict, matches!(progress, Ok(ResponseProgress::Complete)));
+    let Ok(ResponseProgress::Normalised { bytes: written, received_len, deviations }) = progress else { return };
+    assert!(!deviations.is_empty() && received_len <= bytes.len());
+    let mut strict = ResponseHead::default();
+    assert_eq!(parse_response(&written, to_head, &HeadLimits::default(), &mut strict), Ok(ParseProgress::Complete));
+    assert_eq!((strict.len, strict.body, &strict.fields), (written.len(), head.body, &head.fields));
+    agrees_with_httparse(&written, &strict);
+    let mut early = ResponseHead::default();
+    for cut in (0..received_len).filter(|cut| received_len <= 200 || cut % 17 == 0) {
+        let verdict = parse_server_response(&bytes[..cut], to_head, &mut early);
+        assert!(matches!(verdict, Ok(ResponseProgress::Partial)), "cut at {cut}: {verdict:?}");
+    }
+}
 
 fn agrees_with_httparse(bytes: &[u8], head: &ResponseHead) {
     let ours = pairs(&head.fields, bytes);
