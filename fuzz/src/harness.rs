@@ -252,6 +252,8 @@ impl Harness {
             secure: scenario.trusted,
             certs: Vec::new(),
             trusted: scenario.trusted,
+            bound: Default::default(),
+            has_sent_ahead: Default::default(),
         });
         self.drive(serve(Rc::clone(&self.worker), wire, peer), &client);
         assert!(client.borrow().near.dropped, "the client's connection is still held");

@@ -243,6 +243,10 @@ impl WriteHalf for TcpWriter {
     fn as_plain(&mut self) -> Option<&mut TcpWriter> {
         Some(self)
     }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        sys::unacknowledged(&self.half).ok()
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use super::framing;
 use super::progress::{HeadLimits, ParseProgress};
 use super::scan::{self, Scanned};
+use crate::http::connection_auth;
 use crate::http::head::{BodyFraming, ResponseHead, Version};
+use crate::http::keep_alive::KeepAlive;
 use crate::http::known::KnownField;
 use crate::http::span::Span;
 use crate::http::violation::Violation;
@@ -94,6 +96,8 @@ fn status_line(bytes: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, V
 fn read_fields(bytes: &[u8], to_head: bool, head: &mut ResponseHead) -> Result<(), Violation> {
     let mut framing_fields = framing::FramingFields::default();
     head.has_date = false;
+    head.binds_connection = false;
+    head.announced = KeepAlive::default();
     for field in &head.fields {
         let value = field.value.of(bytes);
         match field.known {
@@ -101,6 +105,10 @@ fn read_fields(bytes: &[u8], to_head: bool, head: &mut ResponseHead) -> Result<(
             KnownField::TransferEncoding => framing_fields.transfer_encoding(value)?,
             KnownField::Connection => framing_fields.has_connection = true,
             KnownField::Date => head.has_date = true,
+            KnownField::KeepAlive => head.announced.add(value),
+            KnownField::WwwAuthenticate | KnownField::ProxyAuthenticate => {
+                head.binds_connection |= connection_auth::has_bound_challenge(value);
+            }
             _ => {}
         }
     }
@@ -116,7 +124,9 @@ fn read_fields(bytes: &[u8], to_head: bool, head: &mut ResponseHead) -> Result<(
     }
     head.body = response_body(&framing_fields, to_head, head.status);
     let persistent = !options.close && (head.version == Version::Http11 || options.keep_alive);
-    head.keep_alive = persistent && !doubly_framed && head.body != BodyFraming::UntilClose && head.status != 101;
+    let is_exhausted = head.announced.forbids_reuse();
+    head.keep_alive =
+        persistent && !is_exhausted && !doubly_framed && head.body != BodyFraming::UntilClose && head.status != 101;
     Ok(())
 }
 

@@ -24,3 +24,4 @@ mod response;
 mod response_context;
 mod rest_api;
 mod retry_state;
+mod upgrade;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::gzip;
 use super::request_record::RequestRecord;
 use super::response_context::{ResponseContext, ResponseOutcome, run_response_chain, write_response_head};
+use super::upgrade::check_switch;
 use crate::config::snapshot::Frontend;
-use crate::error::{Cause, ExchangePhase, ProxyError};
+use crate::error::ProxyError;
 use crate::http::BodyFraming;
 use crate::middleware::gzip::CompressionPlan;
 use crate::worker::message::limits::RelayLimits;
@@ -34,9 +35,8 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
     let to_head = context.head.method.of(context.bytes) == b"HEAD";
     read_head(worker, reader, to_head, context.request_sent, response).await?;
     let upgraded = response.head.status == 101;
-    if upgraded && !context.head.websocket {
-        let cause = Cause::Malformed("101 to a request that asked for no upgrade");
-        return Err(ProxyError::new(ExchangePhase::Await, cause));
+    if upgraded {
+        check_switch(&context, response)?;
     }
     worker.clock.read();
     record.response_received(response.head.status);

@@ -195,6 +195,8 @@ pub fn peer() -> Box<ClientInfo> {
         secure: false,
         certs: Vec::new(),
         trusted: true,
+        bound: Default::default(),
+        has_sent_ahead: Default::default(),
     })
 }
 
