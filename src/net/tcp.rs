@@ -273,6 +273,20 @@ mod tests {
     }
 
     #[test]
+    fn bytes_sent_after_the_peer_closed_stay_unacknowledged() {
+        on_both_drivers(async |Duplex { mut reader, mut writer }, far| {
+            assert!(writer.write_all(b"first".to_vec()).await.0.is_ok());
+            assert_eq!((&far).read(&mut [0; 16]).expect("there"), 5);
+            assert_eq!(writer.unacknowledged(), Some(0), "the peer has received them");
+            drop(far);
+            assert!(writer.write_all(b"request".to_vec()).await.0.is_ok());
+            let (end, _) = reader.read(Vec::new()).await;
+            assert!(matches!(end, Ok(0)), "the peer's FIN came before its reset: {end:?}");
+            assert_eq!(writer.unacknowledged(), Some(7), "the peer never had them");
+        });
+    }
+
+    #[test]
     fn write_last_sends_its_bytes_with_the_fin() {
         on_both_drivers(async |Duplex { reader, mut writer }, mut far| {
             far.set_nonblocking(true).expect("mode");
