@@ -294,6 +294,7 @@ impl Harness {
         assert!(self.worker.deadlines.is_empty(), "deadlines without a waiting future");
         let held = self.network.opened.borrow().iter().filter(|link| !link.borrow().near.dropped).count();
         assert_eq!(held, self.worker.pool.len(), "open connections outside the pool");
+        assert_eq!(self.worker.bound.len(), 0, "a bound connection outlives its client");
         self.worker.pool.clear();
         assert!(self.network.opened.borrow().iter().all(|link| link.borrow().near.dropped), "the pool was emptied");
         let published = self.shared.snapshot.load();

@@ -1,11 +1,10 @@
 //! The Keep-Alive field, with which a server announces how long and for how many further requests it keeps a connection open
-//! (docs/reference/backends.md#connections).
+//! (docs/reference/backends.md#connection-pool).
 
-/// The share of the announced time that is left unused: a request that is sent close to the end could meet the server's close. At least
-/// [`MARGIN_MILLIS_MAX`], unless that is more than half of the time.
-const MARGIN_DIVISOR: u64 = 2;
-/// The part of a longer announced time that is left unused, in milliseconds.
+/// Milliseconds at the end of the announced time that are left unused: a request that is sent then could meet the server's close.
 const MARGIN_MILLIS_MAX: u64 = 1000;
+/// Divides a short announced time to give its margin.
+const MARGIN_DIVISOR: u64 = 2;
 
 /// The parameters that a server has announced; the smallest of each if it repeats them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

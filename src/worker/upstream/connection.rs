@@ -38,7 +38,7 @@ impl<C: Transport> ExclusiveConnection<C> {
 
     /// Whether the server's system has not acknowledged any of the last `sent` bytes. If the server has closed the connection by then, it
     /// did so before it could read them: its FIN acknowledges all that its system had received, and nothing that arrives behind the FIN can
-    /// be answered (docs/reference/backends.md#requests-that-are-sent-again). After a reset this says nothing: the acknowledgement of a reset is not read.
+    /// be answered (docs/reference/security-promises.md#repeated-request). After a reset this says nothing: the acknowledgement of a reset is not read.
     pub fn has_unacknowledged(&mut self, sent: usize) -> bool {
         sent > 0 && self.io.split().1.unacknowledged().is_some_and(|bytes| bytes >= sent)
     }
