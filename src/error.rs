@@ -70,6 +70,17 @@ impl ProxyError {
         }
     }
 
+    /// Whether the server ended the connection in order (FIN), instead of a response.
+    pub fn is_closed(&self) -> bool {
+        let is_end = match &self.cause {
+            Cause::Closed => true,
+            // TLS reports an end without close_notify in this way.
+            Cause::Io(e) => e.kind() == io::ErrorKind::UnexpectedEof,
+            _ => false,
+        };
+        self.phase == ExchangePhase::Await && is_end
+    }
+
     /// Status and body of the response to the client, for every failure (docs/reference/entry-points.md#backend-and-client-failures,
     /// docs/reference/backends.md#failures).
     pub fn answer(&self) -> (u16, &'static str) {

@@ -252,6 +252,8 @@ impl Harness {
             secure: scenario.trusted,
             certs: Vec::new(),
             trusted: scenario.trusted,
+            bound: Default::default(),
+            has_sent_ahead: Default::default(),
         });
         self.drive(serve(Rc::clone(&self.worker), wire, peer), &client);
         assert!(client.borrow().near.dropped, "the client's connection is still held");
@@ -292,6 +294,7 @@ impl Harness {
         assert!(self.worker.deadlines.is_empty(), "deadlines without a waiting future");
         let held = self.network.opened.borrow().iter().filter(|link| !link.borrow().near.dropped).count();
         assert_eq!(held, self.worker.pool.len(), "open connections outside the pool");
+        assert_eq!(self.worker.bound.len(), 0, "a bound connection outlives its client");
         self.worker.pool.clear();
         assert!(self.network.opened.borrow().iter().all(|link| link.borrow().near.dropped), "the pool was emptied");
         let published = self.shared.snapshot.load();

@@ -96,7 +96,7 @@ pub fn first_request(bytes: &[u8]) -> Option<(Request, Rest)> {
     Payload { data: request.data, trailers: request.trailers, .. } = payload;
     let rest = match payload.done {
         false => Rest::Cut,
-        true if head.websocket => Rest::Tunnel,
+        true if head.upgrade.is_forwarded() => Rest::Tunnel,
         true => Rest::Nothing,
     };
     Some((request, rest))
@@ -116,7 +116,8 @@ fn assert_forwarding_fields(out: &[u8], back: &RequestHead, peer: &[u8], trusted
     let values = |known| -> Vec<&[u8]> {
         back.fields.iter().filter(|field| field.known == known).map(|field| field.value.of(out)).collect()
     };
-    let connection_fields = if back.websocket { 1 } else { 0 };
+    let connection_fields = usize::from(back.upgrade.is_forwarded());
+    assert!(!values(KnownField::Upgrade).iter().any(|value| value.to_ascii_lowercase().starts_with(b"h2")));
     assert_eq!(values(KnownField::Connection).len(), connection_fields);
     assert!(values(KnownField::ForwardedAlias).is_empty() && values(KnownField::TransferEncoding).len() <= 1);
     assert_eq!(values(KnownField::XForwardedServer), [b"proxy"]);

@@ -126,6 +126,14 @@ impl Balancer {
         Ok(Lease::new(self.servers[index].clone(), index, self.settings.sticky.is_some()))
     }
 
+    /// A lease of the server with this index, instead of the one whose turn it is: the client has a connection of its own to it. `None` if
+    /// the server is down, has no weight, or has been tried.
+    pub fn pick_server(&self, index: usize, tried: &TriedServers) -> Option<Lease> {
+        let server = self.servers.get(index)?;
+        let takes_part = server.state.is_up() && self.weight(index) > 0 && !tried.contains(index);
+        takes_part.then(|| Lease::new(server.clone(), index, self.settings.sticky.is_some()))
+    }
+
     /// The value of Set-Cookie for a lease with `set_cookie`.
     pub fn set_cookie(&self, lease: &Lease) -> Option<String> {
         let cookie = self.settings.sticky.as_ref().filter(|_| lease.set_cookie)?;

@@ -10,6 +10,7 @@ pub use request::{ForwardPlan, HostChoice, push_target, write_request};
 pub use response::{ResponsePlan, framing_for_client, write_response};
 
 use super::head::Field;
+use super::upgrade::upgrade_values;
 
 /// Copies the kept lines of a received head in as few runs as possible: adjacent lines are copied together.
 struct Runs<'a> {
@@ -64,6 +65,12 @@ fn push_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
     push_number(out, length);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the Upgrade fields of a message as received, with the option that Connection needs for them.
+fn push_upgrade(out: &mut Vec<u8>, fields: &[Field], bytes: &[u8]) {
+    out.extend_from_slice(b"Connection: Upgrade\r\n");
+    upgrade_values(fields, bytes).for_each(|value| push_line(out, b"Upgrade: ", value));
 }
 
 const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";

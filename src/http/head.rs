@@ -1,6 +1,8 @@
 //! Message heads, parsed into ranges of the buffer that received them. Nothing is copied; order, case and duplicates of fields are kept.
 
+use super::connection_auth::is_bound_credential;
 use super::edits::Edits;
+use super::keep_alive::KeepAlive;
 use super::known::KnownField;
 use super::span::Span;
 
@@ -43,6 +45,29 @@ pub enum BodyFraming {
     UntilClose,
 }
 
+/// The upgrade that a request of HTTP/1.1 asks for, with the option `upgrade` in Connection and an Upgrade field.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Upgrade {
+    #[default]
+    None,
+    /// The client asked for a protocol that the proxy never forwards: the request goes to the server without its Upgrade fields.
+    Ignored,
+    /// The request goes to the server with its Upgrade fields, and a 101 opens a tunnel.
+    Forwarded,
+}
+
+impl Upgrade {
+    /// Whether the bytes behind the request may be of another protocol: they are not read as a request before its response.
+    pub fn is_requested(self) -> bool {
+        self != Upgrade::None
+    }
+
+    /// Whether the server gets the Upgrade fields.
+    pub fn is_forwarded(self) -> bool {
+        self == Upgrade::Forwarded
+    }
+}
+
 /// A parsed request head. Reused for all requests of a connection, so that later requests allocate nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
@@ -61,8 +86,12 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// The HTTP/1.1 client sent `Expect: 100-continue`, and the request has a body.
     pub expect_continue: bool,
-    /// The request is a well-formed WebSocket upgrade: GET with `Connection: upgrade` and `Upgrade: websocket`, HTTP/1.1, no body.
+    /// The upgrade that the client asks for.
+    pub upgrade: Upgrade,
+    /// The upgrade is forwarded, and `websocket` is one of its protocols.
     pub websocket: bool,
+    /// The request authenticates its connection, not only itself ([`super::connection_auth`]).
+    pub binds_connection: bool,
     /// The target is in absolute form without a path (`GET http://h HTTP/1.1`): see [`RequestView::target`].
     pub target_is_empty: bool,
 }
@@ -80,6 +109,10 @@ pub struct ResponseHead {
     pub keep_alive: bool,
     /// The response has a Date field.
     pub has_date: bool,
+    /// The response asks for credentials that authenticate the connection ([`super::connection_auth`]).
+    pub binds_connection: bool,
+    /// How long and for how many requests the server keeps the connection open, as it has announced.
+    pub announced: KeepAlive,
 }
 
 /// A request as the middlewares see it: the received head with the edits made so far.
@@ -131,6 +164,12 @@ impl<'a> RequestView<'a> {
     /// The first value of a [`KnownField`] after the edits.
     pub fn known(&self, known: KnownField) -> Option<&'a [u8]> {
         first_known(&self.head.fields, self.bytes, self.edits, known)
+    }
+
+    /// Whether the request, as received or after the edits, has credentials that authenticate its connection.
+    pub fn binds_connection(&self) -> bool {
+        let is_edited = || self.edits.values(KnownField::Authorization.name()).any(is_bound_credential);
+        self.head.binds_connection || (!self.edits.is_empty() && is_edited())
     }
 }
 

@@ -18,6 +18,8 @@ pub enum KnownField {
     ProxyAuthenticate,
     ProxyAuthorization,
     Authorization,
+    WwwAuthenticate,
+    Http2Settings,
     Cookie,
     Date,
     XForwardedFor,
@@ -58,9 +60,11 @@ impl KnownField {
             (10, b'k') => &[KnownField::KeepAlive],
             (13, b'a') => &[KnownField::Authorization],
             (14, b'c') => &[KnownField::ContentLength],
+            (14, b'h') => &[KnownField::Http2Settings],
             (15, b'x') => &[KnownField::XForwardedFor, KnownField::XForwardedUri],
             (16, b'x') => &[KnownField::XForwardedHost, KnownField::XForwardedPort],
             (16, b'p') => &[KnownField::ProxyConnection],
+            (16, b'w') => &[KnownField::WwwAuthenticate],
             (17, b't') => &[KnownField::TransferEncoding],
             (17, b'x') => &[KnownField::XForwardedProto],
             (18, b'x') => &[KnownField::XForwardedServer, KnownField::XForwardedMethod, KnownField::XForwardedPrefix],
@@ -88,6 +92,8 @@ impl KnownField {
             KnownField::ProxyAuthenticate => b"proxy-authenticate",
             KnownField::ProxyAuthorization => b"proxy-authorization",
             KnownField::Authorization => b"authorization",
+            KnownField::WwwAuthenticate => b"www-authenticate",
+            KnownField::Http2Settings => b"http2-settings",
             KnownField::Cookie => b"cookie",
             KnownField::Date => b"date",
             KnownField::XForwardedFor => b"x-forwarded-for",
@@ -117,6 +123,7 @@ impl KnownField {
                 | KnownField::ProxyConnection
                 | KnownField::ProxyAuthenticate
                 | KnownField::ProxyAuthorization
+                | KnownField::Http2Settings
         )
     }
 }

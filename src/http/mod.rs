@@ -1,20 +1,23 @@
 //! HTTP messages and their wire format. This module uses no sockets and no configuration; time is an argument.
 
+pub mod connection_auth;
 pub mod deviation;
 pub mod edits;
 pub mod forward;
 pub mod h1;
 pub mod head;
+pub mod keep_alive;
 pub mod known;
 pub mod percent;
 pub mod phrase;
 pub mod reply;
 pub mod span;
 mod token;
+pub mod upgrade;
 pub mod violation;
 
 pub use edits::Edits;
-pub use head::{BodyFraming, Field, RequestHead, RequestView, ResponseHead, ResponseView, Version};
+pub use head::{BodyFraming, Field, RequestHead, RequestView, ResponseHead, ResponseView, Upgrade, Version};
 pub use known::{KnownField, is_forwarding_field};
 pub use reply::Reply;
 pub use span::Span;

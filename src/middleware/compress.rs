@@ -7,8 +7,8 @@ use crate::http::BodyFraming;
 /// Notes in `chain_state` whether the client accepts gzip.
 pub fn on_request(request: &Request, chain_state: &mut ChainState) -> Verdict {
     let is_grpc = request.first(b"content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
-    let is_websocket = request.head.websocket;
-    chain_state.takes_gzip = !is_grpc && !is_websocket && request.view().all(b"accept-encoding").any(accepts_gzip);
+    let is_upgrade = request.head.upgrade.is_forwarded();
+    chain_state.takes_gzip = !is_grpc && !is_upgrade && request.view().all(b"accept-encoding").any(accepts_gzip);
     Verdict::Next
 }
 

@@ -91,6 +91,11 @@ pub trait WriteHalf {
         self.write_all(buffer)
     }
 
+    /// Bytes that were sent, and that the peer's system has not acknowledged; `None` if that is unknown. On TLS the bytes of its records.
+    fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
+
     /// Ends the sending direction: sends close_notify on TLS, then FIN.
     fn shutdown(&mut self) -> impl Future<Output = io::Result<()>>;
 

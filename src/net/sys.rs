@@ -61,6 +61,19 @@ pub fn set_low_water(half: &TcpOwnedReadHalf, bytes: usize) -> io::Result<()> {
     })
 }
 
+/// The number of sent bytes that the peer's system has not acknowledged (SIOCOUTQ, tcp(7)). A reset does not change it.
+///
+/// # Errors
+/// The operating system's.
+pub fn unacknowledged(half: &TcpOwnedWriteHalf) -> io::Result<usize> {
+    with_write_socket(half, |fd| {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the kernel writes one `c_int` to the address, and `bytes` lives until it has.
+        let asked = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, std::ptr::from_mut(&mut bytes)) };
+        if asked == 0 { Ok(usize::try_from(bytes).unwrap_or_default()) } else { Err(io::Error::last_os_error()) }
+    })
+}
+
 /// Detaches the socket of a stream, on which no operation has been started yet, from the driver of its thread.
 pub fn into_owned(stream: TcpStream) -> OwnedFd {
     // SAFETY: `into_raw_fd` gives up the stream's only handle without closing it, so the descriptor is open and has no other owner.

@@ -243,6 +243,10 @@ impl WriteHalf for TcpWriter {
     fn as_plain(&mut self) -> Option<&mut TcpWriter> {
         Some(self)
     }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        sys::unacknowledged(&self.half).ok()
+    }
 }
 
 #[cfg(test)]
@@ -266,6 +270,20 @@ mod tests {
                 test(Tcp::new(TcpStream::from_std(near).expect("a stream")), far).await;
             });
         }
+    }
+
+    #[test]
+    fn bytes_sent_after_the_peer_closed_stay_unacknowledged() {
+        on_both_drivers(async |Duplex { mut reader, mut writer }, far| {
+            assert!(writer.write_all(b"first".to_vec()).await.0.is_ok());
+            assert_eq!((&far).read(&mut [0; 16]).expect("there"), 5);
+            assert_eq!(writer.unacknowledged(), Some(0), "the peer has received them");
+            drop(far);
+            assert!(writer.write_all(b"request".to_vec()).await.0.is_ok());
+            let (end, _) = reader.read(Vec::new()).await;
+            assert!(matches!(end, Ok(0)), "the peer's FIN came before its reset: {end:?}");
+            assert_eq!(writer.unacknowledged(), Some(7), "the peer never had them");
+        });
     }
 
     #[test]

@@ -279,6 +279,10 @@ impl<W: WriteHalf> WriteHalf for TlsWriter<W> {
         self.flush().await?;
         self.inner.shutdown().await
     }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        self.inner.unacknowledged()
+    }
 }
 
 #[cfg(test)]

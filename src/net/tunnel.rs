@@ -1,4 +1,4 @@
-//! Copies both ways between two connections that no longer speak HTTP (WebSocket after its 101).
+//! Copies both ways between two connections that no longer speak HTTP (after a 101).
 
 use std::cell::Cell;
 use std::future::Future;

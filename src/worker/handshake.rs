@@ -67,6 +67,8 @@ fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: So
         secure: entry_point.tls.is_some(),
         certs: Vec::new(),
         trusted: entry_point.trust.includes(ip),
+        bound: Default::default(),
+        has_sent_ahead: Default::default(),
     });
     match entry_point.tls.clone() {
         None => Either::Left(serve(worker, tcp, peer)),

@@ -7,6 +7,7 @@ mod downstream;
 mod handshake;
 mod listen;
 mod message;
+mod bound_connections;
 mod pool;
 mod request;
 mod resources;

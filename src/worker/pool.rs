@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::resources::buffers::BufferPool;
+use crate::http::keep_alive::KeepAlive;
 use crate::limits;
 use crate::net::{ReadHalf, Transport};
 
@@ -18,7 +19,7 @@ pub struct Pool<C> {
 
 struct Idle<C> {
     connection: C,
-    since_nanos: u64,
+    until_nanos: u64,
     /// The connection holds a buffer for the next response.
     reads_ahead: bool,
 }
@@ -34,15 +35,15 @@ impl<C: Transport> Pool<C> {
         loop {
             let mut found = self.idle.borrow_mut().get_mut(pool)?.pop()?;
             self.forget(&found);
-            let is_fresh = now_nanos.saturating_sub(found.since_nanos) < idle_nanos_max();
-            if is_fresh && found.connection.split().0.is_reusable() {
+            if now_nanos < found.until_nanos && found.connection.split().0.is_reusable() {
                 return Some(found.connection);
             }
         }
     }
 
-    /// Pools a connection whose last exchange ended cleanly; closes the connection if the server's list is full.
-    pub fn put(&self, pool: usize, mut connection: C, now_nanos: u64, buffers: &BufferPool) {
+    /// Pools a connection whose last exchange ended cleanly, for use before `until_nanos`; closes the connection if the server's list is
+    /// full.
+    pub fn put(&self, pool: usize, mut connection: C, until_nanos: u64, buffers: &BufferPool) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() <= pool {
             idle.resize_with(pool + 1, Vec::new);
@@ -50,7 +51,7 @@ impl<C: Transport> Pool<C> {
         let list = &mut idle[pool];
         if list.len() < self.per_server_max {
             let reads_ahead = self.read_ahead(&mut connection, buffers);
-            list.push(Idle { connection, since_nanos: now_nanos, reads_ahead });
+            list.push(Idle { connection, until_nanos, reads_ahead });
         }
     }
 
@@ -59,7 +60,7 @@ impl<C: Transport> Pool<C> {
         let before = self.len();
         for list in self.idle.borrow_mut().iter_mut() {
             list.retain(|idle| {
-                let stays = now_nanos.saturating_sub(idle.since_nanos) < idle_nanos_max();
+                let stays = now_nanos < idle.until_nanos;
                 if !stays {
                     self.forget(idle);
                 }
@@ -102,6 +103,10 @@ impl<C: Transport> Pool<C> {
     }
 }
 
-fn idle_nanos_max() -> u64 {
-    limits::UPSTREAM_IDLE_SECS * 1_000_000_000
+/// The end of the idle time that begins now: after [`limits::UPSTREAM_IDLE_SECS`], or earlier if the server has `announced` that it closes
+/// the connection earlier.
+pub fn idle_until(now_nanos: u64, announced: &KeepAlive) -> u64 {
+    let own_millis = limits::UPSTREAM_IDLE_SECS * 1000;
+    let idle_millis = announced.idle_millis_max().map_or(own_millis, |millis| millis.min(own_millis));
+    now_nanos + idle_millis * 1_000_000
 }

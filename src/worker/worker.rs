@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Cache};
 use ipnet::IpNet;
 
+use super::bound_connections::BoundConnections;
 use super::pool::Pool;
 use super::resources::access_log::{LogSink, WorkerLog};
 use super::resources::buffers::BufferPool;
@@ -123,6 +124,7 @@ pub struct Worker<D: Dial> {
     /// Limits the bytes of messages that the worker holds in memory.
     pub budget: MemoryBudget,
     pub pool: Pool<D::Io>,
+    pub bound: BoundConnections<D::Io>,
     pub dial: D,
     pub access_log: Option<WorkerLog>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
@@ -146,6 +148,7 @@ impl<D: Dial> Worker<D> {
             buffers: BufferPool::default(),
             budget: MemoryBudget::default(),
             pool: Pool::new(shared.idle_per_server_max),
+            bound: BoundConnections::default(),
             dial,
             access_log: shared.access_log.clone().map(WorkerLog::new),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
@@ -205,6 +208,7 @@ impl<D: Dial> Worker<D> {
     /// `SHORTAGE_LOG_SECS` instead of 80 times a second.
     pub fn on_resource_shortage(&self, error: &std::io::Error) {
         self.pool.clear();
+        self.bound.clear();
         if self.may_log() {
             tracing::error!("cannot accept connections: {error}; raise the limit of open files (ulimit -n)");
         }
@@ -293,7 +297,8 @@ impl<D: Dial> Worker<D> {
     /// Frees pooled connections, handlers, contexts and buffers that have not been needed for a while, and gives their memory back to the
     /// system if they are many.
     pub(super) fn trim(&self) {
-        let closed = self.pool.sweep(self.clock.mono_nanos());
+        let now_nanos = self.clock.mono_nanos();
+        let closed = self.pool.sweep(now_nanos) + self.bound.sweep(now_nanos);
         let unneeded = self.handler_pool.trim()
             + self.free_contexts.trim()
             + self.buffers.trim()

@@ -13,7 +13,7 @@ const PLAN: ForwardPlan<'static> = ForwardPlan {
     trusted: false,
     server_name: b"proxy-1",
     body: BodyFraming::None,
-    websocket: false,
+    upgrade: false,
     expect: true,
     extra: &[],
 };
@@ -151,13 +151,16 @@ fn expect_is_forwarded_only_if_asked_for() {
 }
 
 #[test]
-fn only_websocket_upgrade_is_forwarded() {
-    let fields = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n";
-    let sent = fields_sent(fields, &ForwardPlan { websocket: true, ..PLAN });
+fn upgrade_fields_are_forwarded_as_received() {
+    let fields =
+        "Connection: keep-alive, Upgrade\r\nupgrade: WebSocket, foo\r\nSec-WebSocket-Key: k\r\nUpgrade: SPDY/3.1\r\n";
+    let sent = fields_sent(fields, &ForwardPlan { upgrade: true, ..PLAN });
     assert_eq!(sent[0], "Sec-WebSocket-Key: k");
-    assert_eq!(sent[sent.len() - 2..], ["Connection: Upgrade", "Upgrade: websocket"]);
+    assert_eq!(sent[sent.len() - 3..], ["Connection: Upgrade", "Upgrade: WebSocket, foo", "Upgrade: SPDY/3.1"]);
     assert!(sent.contains(&"X-Forwarded-For: 192.0.2.7".to_owned()));
     assert!(!fields_sent(fields, &PLAN).iter().any(|line| line.contains("pgrade")));
+    let settings = fields_sent("HTTP2-Settings: AAMAAABk\r\n", &PLAN);
+    assert!(!settings.iter().any(|line| line.contains("HTTP2-Settings")), "{settings:?}");
 }
 
 #[test]
@@ -317,10 +320,10 @@ fn response_edits_and_dates() {
 
 #[test]
 fn switching_protocols_and_other_interim_heads() {
-    let text = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nupgrade: websocket\r\nSec-WebSocket-Accept: s\r\n\r\n";
+    let text = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nupgrade: WebSocket, x\r\nSec-WebSocket-Accept: s\r\n\r\n";
     assert_eq!(
         answer(text, false, &Edits::new(), &RESPONSE),
-        "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s\r\nConnection: Upgrade\r\nUpgrade: WebSocket, x\r\n\r\n"
     );
     let text = "HTTP/1.1 103 Early Hints\r\nLink: l\r\nContent-Length: 3\r\n\r\n";
     assert_eq!(answer(text, false, &Edits::new(), &RESPONSE), "HTTP/1.1 103 Early Hints\r\nLink: l\r\n\r\n");

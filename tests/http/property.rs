@@ -74,7 +74,7 @@ proptest! {
             return Ok(());
         }
         let plan = ForwardPlan {
-            target: b"/a?b", client_ip: b"192.0.2.1", server_name: b"p", body: head.body, websocket: head.websocket, trusted, secure,
+            target: b"/a?b", client_ip: b"192.0.2.1", server_name: b"p", body: head.body, upgrade: head.upgrade.is_forwarded(), trusted, secure,
             ..ForwardPlan::default()
         };
         let mut out = Vec::new();
@@ -82,7 +82,7 @@ proptest! {
         let mut back = RequestHead::default();
         prop_assert_eq!(parse_request(&out, &limits, &mut back), Ok(ParseProgress::Complete), "{}", out.escape_ascii());
         prop_assert_eq!(back.len, out.len());
-        prop_assert_eq!((back.body, back.keep_alive, back.websocket), (head.body, true, head.websocket));
+        prop_assert_eq!((back.body, back.keep_alive, back.upgrade.is_forwarded()), (head.body, true, head.upgrade.is_forwarded()));
         prop_assert_eq!((back.method.of(&out), back.target.of(&out)), (head.method.of(&bytes), head.target.of(&bytes)));
         prop_assert_eq!(back.host.of(&out), head.host.of(&bytes));
         prop_assert_eq!(end_to_end(&back.fields, &out), end_to_end(&head.fields, &bytes));

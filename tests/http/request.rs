@@ -2,7 +2,7 @@
 
 use ringway::http::h1::progress::{HeadLimits, ParseProgress};
 use ringway::http::h1::request_head::parse_request;
-use ringway::http::{BodyFraming, KnownField, RejectedRequest, RequestHead, Version};
+use ringway::http::{BodyFraming, KnownField, RejectedRequest, RequestHead, Upgrade, Version};
 
 /// Parses whole, byte by byte and cut once at every position: all results must agree, and no proper prefix of a head may be complete.
 pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<RequestHead, RejectedRequest> {
@@ -133,16 +133,45 @@ fn expectations() {
 }
 
 #[test]
-fn websockets() {
-    let websocket = |fields: &str| good(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")).websocket;
-    assert!(websocket("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket"));
-    assert!(!websocket("Upgrade: websocket"));
-    assert!(!websocket("Connection: upgrade\r\nUpgrade: h2c"));
-    assert!(!websocket("Connection: upgrade\r\nUpgrade: websocket, h2c"));
-    assert!(!websocket("Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket"));
-    assert!(!websocket("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5"));
-    assert!(!websocket("Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked"));
-    assert!(!good("POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").websocket);
+fn upgrades() {
+    let ask = |start: &str, fields: &str| {
+        let head = good(&format!("{start} HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n"));
+        (head.upgrade, head.websocket)
+    };
+    for (fields, expected) in [
+        ("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket", (Upgrade::Forwarded, true)),
+        ("Connection: upgrade\r\nUpgrade: websocket, foo", (Upgrade::Forwarded, true)),
+        ("Connection: upgrade\r\nUpgrade: foo\r\nUpgrade: websocket", (Upgrade::Forwarded, true)),
+        ("Connection: upgrade\r\nUpgrade: SPDY/3.1", (Upgrade::Forwarded, false)),
+        ("Connection: upgrade\r\nUpgrade: tcp\r\nContent-Length: 5", (Upgrade::Forwarded, false)),
+        ("Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked", (Upgrade::Forwarded, true)),
+        (
+            "Connection: upgrade\r\nUpgrade: tailscale-control-protocol\r\nContent-Length: 0",
+            (Upgrade::Forwarded, false),
+        ),
+        ("Upgrade: websocket", (Upgrade::None, false)),
+        ("Connection: upgrade", (Upgrade::None, false)),
+        ("Connection: upgrade\r\nUpgrade:", (Upgrade::Ignored, false)),
+        ("Connection: upgrade\r\nUpgrade: h2c", (Upgrade::Ignored, false)),
+        ("Connection: upgrade\r\nUpgrade: websocket, h2c", (Upgrade::Ignored, false)),
+        ("Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket", (Upgrade::Ignored, false)),
+        ("Connection: upgrade\r\nUpgrade: TLS/1.0, HTTP/1.1", (Upgrade::Ignored, false)),
+        ("Connection: upgrade\r\nUpgrade: HTTP/2.0", (Upgrade::Ignored, false)),
+        ("Connection: upgrade\r\nUpgrade: web socket", (Upgrade::Ignored, false)),
+    ] {
+        for start in ["GET /", "POST /", "HEAD /"] {
+            assert_eq!(ask(start, fields), expected, "{start} {fields}");
+        }
+    }
+    let old = good("GET / HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(old.upgrade, Upgrade::None, "HTTP/1.0 has no upgrades");
+}
+
+#[test]
+fn credentials_of_connection_are_recognised() {
+    let binds = |fields: &str| good(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")).binds_connection;
+    assert!(binds("Authorization: NTLM TlRMTVNTUAAB") && binds("authorization: negotiate YII="));
+    assert!(!binds("Authorization: Basic YTpi") && !binds("X: NTLM") && !binds("Proxy-Authorization: NTLM x"));
 }
 
 #[test]
@@ -181,6 +210,8 @@ fn every_known_field_name_is_found() {
         KnownField::ProxyAuthenticate,
         KnownField::ProxyAuthorization,
         KnownField::Authorization,
+        KnownField::WwwAuthenticate,
+        KnownField::Http2Settings,
         KnownField::Cookie,
         KnownField::Date,
         KnownField::XForwardedFor,

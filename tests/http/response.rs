@@ -50,12 +50,26 @@ fn bodies() {
         ("HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\n", BodyFraming::Length(7), false),
         ("HTTP/1.0 200 OK\r\nContent-Length: 7\r\nConnection: keep-alive\r\n\r\n", BodyFraming::Length(7), true),
         ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: Close\r\n\r\n", BodyFraming::Length(7), false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nKeep-Alive: timeout=5, max=1\r\n\r\n", BodyFraming::Length(7), true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nKeep-Alive: timeout=5, max=0\r\n\r\n", BodyFraming::Length(7), false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nKeep-Alive: timeout=0\r\n\r\n", BodyFraming::Length(7), false),
     ] {
         let head = good(text);
         assert_eq!((head.body, head.keep_alive), (body, keep_alive), "{text:?}");
     }
     let to_head = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", true).unwrap();
     assert_eq!((to_head.body, to_head.keep_alive), (BodyFraming::None, true));
+}
+
+#[test]
+fn challenge_for_connection_is_recognised() {
+    let binds =
+        |field: &str| good(&format!("HTTP/1.1 401 No\r\n{field}\r\nContent-Length: 0\r\n\r\n")).binds_connection;
+    assert!(binds("WWW-Authenticate: Negotiate") && binds("www-authenticate: Basic realm=\"a\", ntlm"));
+    assert!(
+        binds("WWW-Authenticate: Basic realm=\"a\"\r\nWWW-Authenticate: NTLM") && binds("Proxy-Authenticate: NTLM")
+    );
+    assert!(!binds("WWW-Authenticate: Basic realm=\"a\"") && !binds("X: NTLM"));
 }
 
 #[test]

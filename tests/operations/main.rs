@@ -3,7 +3,9 @@
 mod bounds;
 mod connections;
 mod engine;
+mod engine_upgrades;
 mod faults;
+mod idle_ends;
 mod privileges;
 mod pipelining;
 mod reload;

@@ -11,7 +11,7 @@ use crate::{DRIVERS, Verdict};
 type Case = (&'static str, &'static [u8], fn(&Seen) -> bool);
 
 /// Requests from a peer that is not trusted.
-const CASES: [Case; 28] = [
+const CASES: [Case; 32] = [
     ("absolute form wins over Host", b"GET http://b.test/x?y HTTP/1.1\r\nHost: a.test\r\n\r\n", |s| {
         s.line() == "GET /x?y HTTP/1.1" && s.fields("host") == ["b.test"]
     }),
@@ -43,8 +43,12 @@ const CASES: [Case; 28] = [
         s.fields("x-b") == ["2", "3"] && s.head.contains("X-B: 2\r\nx-a: 1\r\nX-B: 3\r\nX-O: \\xe4\\xff\r\n")
     }),
     ("escapes and query", b"GET /a%2Fb/%7e/%E4?q=%zz&a=b;c=//../x HTTP/1.1\r\nHost: a\r\n\r\n", |s| s.line() == "GET /a%2Fb/%7e/%E4?q=%zz&a=b;c=//../x HTTP/1.1"),
-    ("upgrade with a length", b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi", |s| s.fields("upgrade").is_empty() && s.body == b"hi"),
-    ("upgrade with chunks", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", |s| s.fields("upgrade").is_empty() && s.fields("connection").is_empty()),
+    ("upgrade with a length", b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi", |s| s.fields("upgrade") == ["websocket"] && s.fields("connection") == ["Upgrade"] && s.body == b"hi"),
+    ("upgrade with chunks", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", |s| s.fields("upgrade") == ["websocket"] && s.fields("connection") == ["Upgrade"] && s.body == b"hi"),
+    ("list of protocols", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket, foo/2\r\n\r\n", |s| s.fields("upgrade") == ["websocket, foo/2"]),
+    ("TLS by upgrade", b"OPTIONS / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: TLS/1.0\r\n\r\n", |s| s.fields("upgrade").is_empty() && s.fields("connection").is_empty()),
+    ("HTTP2-Settings alone", b"GET / HTTP/1.1\r\nHost: a\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", |s| s.fields("http2-settings").is_empty()),
+    ("upgrade of HTTP/1.0", b"GET / HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", |s| s.fields("upgrade").is_empty()),
     ("h2c", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", |s| {
         s.fields("upgrade").is_empty() && s.fields("connection").is_empty() && s.fields("http2-settings").is_empty()
     }),

@@ -3,6 +3,7 @@
 
 mod aborts;
 mod bodies;
+mod bound;
 mod client;
 mod forwarded;
 mod guards;

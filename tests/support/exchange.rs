@@ -84,6 +84,8 @@ impl InMemoryProxy {
             secure: false,
             certs: Vec::new(),
             trusted: true,
+            bound: Default::default(),
+            has_sent_ahead: Default::default(),
         });
         let served = pin!(serve(Rc::clone(&self.worker), client, peer)).poll(&mut Context::from_waker(Waker::noop()));
         assert!(served.is_ready(), "the worker waited");

@@ -26,6 +26,11 @@ pub trait FarEnd: Sized {
     /// Whether the peer has closed its direction, or the connection has failed.
     fn is_gone(&mut self) -> bool;
 
+    /// Sent bytes that the peer's system has not acknowledged, if the peer knows them.
+    fn unacknowledged(&mut self) -> Option<usize> {
+        None
+    }
+
     /// Waits as long as the next segment takes.
     fn travel(_end: &Shared<Self>) -> impl Future<Output = ()> {
         ready(())
@@ -147,6 +152,10 @@ impl<E: FarEnd> WriteHalf for Writer<E> {
         let written = self.write_all(buffer).await;
         self.0.borrow_mut().near().last = written.0.is_ok();
         written
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        self.0.borrow_mut().unacknowledged()
     }
 
     async fn shutdown(&mut self) -> io::Result<()> {

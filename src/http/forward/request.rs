@@ -1,6 +1,6 @@
 //! Writes request heads for backend servers.
 
-use super::{CHUNKED, Runs, push_field, push_length, push_line};
+use super::{CHUNKED, Runs, push_field, push_length, push_line, push_upgrade};
 use crate::http::edits::{EditRef, push_value};
 use crate::http::h1::target_end;
 use crate::http::head::{BodyFraming, Field, RequestView};
@@ -22,8 +22,8 @@ pub struct ForwardPlan<'a> {
     pub server_name: &'a [u8],
     /// Framing of the body that is sent; differs from the received framing if, for example, a chunked body was buffered.
     pub body: BodyFraming,
-    /// Requests the WebSocket upgrade from the server. Only for a head whose `websocket` is set.
-    pub websocket: bool,
+    /// Forwards the Upgrade fields. Only for a head whose `upgrade` is [`Upgrade::Forwarded`](crate::http::Upgrade::Forwarded).
+    pub upgrade: bool,
     /// Forwards `Expect: 100-continue` if the client sent it.
     pub expect: bool,
     /// Names and values of further fields, which are written last.
@@ -41,7 +41,7 @@ impl Default for ForwardPlan<'_> {
             trusted: false,
             server_name: b"",
             body: BodyFraming::None,
-            websocket: false,
+            upgrade: false,
             expect: true,
             extra: &[],
         }
@@ -157,7 +157,7 @@ fn push_received<'a>(out: &mut Vec<u8>, view: RequestView<'a>, plan: &ForwardPla
 fn keeps_field(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, seen: &mut SeenFields<'_>) -> bool {
     match field.known {
         KnownField::Other => plan.trusted || !is_forwarding_field(field.name.of(view.bytes)),
-        KnownField::Authorization | KnownField::Cookie | KnownField::Date => true,
+        KnownField::Authorization | KnownField::WwwAuthenticate | KnownField::Cookie | KnownField::Date => true,
         KnownField::XForwardedProto | KnownField::XForwardedHost | KnownField::XForwardedPort | KnownField::XRealIp => {
             plan.trusted && !field.value.is_empty()
         }
@@ -182,6 +182,7 @@ fn keeps_field(view: RequestView<'_>, field: &Field, plan: &ForwardPlan<'_>, see
         | KnownField::ProxyConnection
         | KnownField::ProxyAuthenticate
         | KnownField::ProxyAuthorization
+        | KnownField::Http2Settings
         | KnownField::XForwardedServer
         | KnownField::ForwardedAlias => false,
     }
@@ -261,8 +262,8 @@ fn push_framing(out: &mut Vec<u8>, view: RequestView<'_>, plan: &ForwardPlan<'_>
         BodyFraming::None if seen.length || usually_has_body(view.method()) => push_length(out, 0),
         BodyFraming::None => {}
     }
-    if plan.websocket {
-        out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    if plan.upgrade {
+        push_upgrade(out, &view.head.fields, view.bytes);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writes response heads for clients.
 
 use super::reply::{push_connection, push_status_line};
-use super::{CHUNKED, Runs, push_field, push_length, push_line};
+use super::{CHUNKED, Runs, push_field, push_length, push_line, push_upgrade};
 use crate::http::edits::EditRef;
 use crate::http::head::{BodyFraming, ResponseView, Version};
 use crate::http::known::KnownField;
@@ -39,7 +39,8 @@ pub fn write_response(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &Response
         push_edits(out, view);
     }
     if head.status == 101 {
-        out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        push_upgrade(out, &head.fields, view.bytes);
+        out.extend_from_slice(b"\r\n");
         return;
     }
     if head.status >= 200 {

@@ -4,10 +4,12 @@ use super::framing;
 use super::host;
 use super::progress::{HeadLimits, ParseProgress};
 use super::scan::{self, Scanned};
-use crate::http::head::{BodyFraming, RequestHead, Version};
+use crate::http::connection_auth;
+use crate::http::head::{BodyFraming, RequestHead, Upgrade, Version};
 use crate::http::known::KnownField;
 use crate::http::span::Span;
 use crate::http::token::is_token_byte;
+use crate::http::upgrade::UpgradeOffer;
 use crate::http::violation::{RejectedRequest, Violation};
 use crate::limits::{LEADING_LINES_MAX, METHOD_BYTES_MAX};
 
@@ -182,7 +184,8 @@ fn read_fields(bytes: &[u8], head: &mut RequestHead, authority: Option<Span>) ->
     let mut framing_fields = framing::FramingFields::default();
     let mut host: Option<Span> = None;
     let mut expects_continue = false;
-    let (mut upgrade_fields, mut is_websocket) = (0, false);
+    let mut offer: Option<UpgradeOffer> = None;
+    head.binds_connection = false;
     for field in &head.fields {
         let value = field.value.of(bytes);
         match field.known {
@@ -190,10 +193,8 @@ fn read_fields(bytes: &[u8], head: &mut RequestHead, authority: Option<Span>) ->
             KnownField::Host => host = Some(field.value),
             KnownField::Expect if value.eq_ignore_ascii_case(b"100-continue") => expects_continue = true,
             KnownField::Expect => return Err(Violation::Expectation),
-            KnownField::Upgrade => {
-                upgrade_fields += 1;
-                is_websocket = value.eq_ignore_ascii_case(b"websocket");
-            }
+            KnownField::Authorization => head.binds_connection |= connection_auth::is_bound_credential(value),
+            KnownField::Upgrade => offer.get_or_insert_default().add(value),
             KnownField::ContentLength => framing_fields.content_length(value)?,
             KnownField::TransferEncoding => framing_fields.transfer_encoding(value)?,
             KnownField::Connection => framing_fields.has_connection = true,
@@ -206,12 +207,13 @@ fn read_fields(bytes: &[u8], head: &mut RequestHead, authority: Option<Span>) ->
     let http11 = head.version == Version::Http11;
     head.keep_alive = !options.close && (http11 || options.keep_alive);
     head.expect_continue = expects_continue && http11 && head.body != BodyFraming::None;
-    head.websocket = options.upgrade
-        && upgrade_fields == 1
-        && is_websocket
-        && http11
-        && head.body == BodyFraming::None
-        && head.method.of(bytes) == b"GET";
+    // An Upgrade that Connection does not list, or that HTTP/1.0 carries, asks for nothing (RFC 9110 7.8).
+    head.upgrade = match &offer {
+        Some(offer) if options.upgrade && http11 && offer.is_acceptable() => Upgrade::Forwarded,
+        Some(_) if options.upgrade && http11 => Upgrade::Ignored,
+        _ => Upgrade::None,
+    };
+    head.websocket = head.upgrade.is_forwarded() && offer.is_some_and(|offer| offer.has_websocket);
     Ok(())
 }
 

@@ -4,8 +4,10 @@ use super::framing;
 use super::normalise::{NormalisedHead, may_be_normalised, normalise};
 use super::progress::{self, HeadLimits, ParseProgress};
 use super::scan::{self, Scanned};
+use crate::http::connection_auth;
 use crate::http::deviation::{Deviation, Deviations};
 use crate::http::head::{BodyFraming, ResponseHead, Version};
+use crate::http::keep_alive::KeepAlive;
 use crate::http::known::KnownField;
 use crate::http::span::Span;
 use crate::http::violation::Violation;
@@ -151,6 +153,8 @@ fn status_line(bytes: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, V
 fn read_fields(bytes: &[u8], to_head: bool, head: &mut ResponseHead) -> Result<(), Violation> {
     let mut framing_fields = framing::FramingFields::default();
     head.has_date = false;
+    head.binds_connection = false;
+    head.announced = KeepAlive::default();
     for field in &head.fields {
         let value = field.value.of(bytes);
         match field.known {
@@ -158,6 +162,10 @@ fn read_fields(bytes: &[u8], to_head: bool, head: &mut ResponseHead) -> Result<(
             KnownField::TransferEncoding => framing_fields.transfer_encoding(value)?,
             KnownField::Connection => framing_fields.has_connection = true,
             KnownField::Date => head.has_date = true,
+            KnownField::KeepAlive => head.announced.add(value),
+            KnownField::WwwAuthenticate | KnownField::ProxyAuthenticate => {
+                head.binds_connection |= connection_auth::has_bound_challenge(value);
+            }
             _ => {}
         }
     }
@@ -173,7 +181,9 @@ fn read_fields(bytes: &[u8], to_head: bool, head: &mut ResponseHead) -> Result<(
     }
     head.body = response_body(&framing_fields, to_head, head.status);
     let persistent = !options.close && (head.version == Version::Http11 || options.keep_alive);
-    head.keep_alive = persistent && !doubly_framed && head.body != BodyFraming::UntilClose && head.status != 101;
+    let is_exhausted = head.announced.forbids_reuse();
+    head.keep_alive =
+        persistent && !is_exhausted && !doubly_framed && head.body != BodyFraming::UntilClose && head.status != 101;
     Ok(())
 }
 

@@ -42,6 +42,7 @@ pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut i
         }
         is_new = false;
     };
+    worker.bound.close(&peer.bound);
     Box::pin(close(&worker, &mut io, end)).await;
 }
 

@@ -1,6 +1,7 @@
 //! The boundary between the request path and the protocol versions. A message is read through a [`BodyReader`] and written through a
 //! [`MessageWriter`], for each protocol version, and for requests and responses alike.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 
@@ -96,8 +97,15 @@ pub trait BodyReader {
     /// Drops trailer fields whose name `edits` sets or removes in the head.
     fn drop_edited_trailers(&mut self, edits: &Edits);
 
-    /// Waits until the sender has disconnected: then the exchange has no receiver any more.
-    fn disconnected(&mut self, deadlines: &Deadlines) -> impl Future<Output = ()>;
+    /// Whether no bytes have arrived behind the message, and the connection is open.
+    fn is_quiet(&mut self) -> bool;
+
+    /// Waits for a moment; returns whether the sender has disconnected by then: the exchange has no receiver any more.
+    fn disconnects(&mut self, deadlines: &Deadlines) -> impl Future<Output = bool>;
+
+    /// As [`disconnects`](Self::disconnects). Sets `has_more` as soon as bytes have arrived behind the message: each poll looks at the
+    /// socket.
+    fn disconnects_or_sends(&mut self, deadlines: &Deadlines, has_more: &Cell<bool>) -> impl Future<Output = bool>;
 }
 
 /// The kind of head that a reader has read.
@@ -160,6 +168,12 @@ pub trait MessageWriter: BodySink {
     /// Ends the message with `trailers`, and sends the bytes that the writer holds. If the message `closes` the connection, the connection
     /// is shut down as soon as they are sent, and the last bytes may leave together with the FIN.
     fn finish(&mut self, trailers: &[u8], closes: bool, stall: TimeLimit<'_>) -> impl Future<Output = io::Result<()>>;
+
+    /// Keeps the bytes that [`finish`](Self::finish) sends, until they are taken or the writer is dropped.
+    fn keep_sent(&mut self);
+
+    /// Takes the kept bytes out: the whole message, if it was sent by `finish` alone. Empty if nothing is kept.
+    fn take_sent(&mut self) -> Vec<u8>;
 
     /// The socket and the bytes to be sent first, if the rest of the body may be sent without framing.
     fn as_raw(&mut self) -> Option<RawWrite<'_, Self::Half>>;

@@ -6,12 +6,11 @@ use std::time::Duration;
 use super::attempt_error::{AttemptError, downstream_error};
 use super::outbound::{is_idempotent, write_request_head};
 use super::race::{First, race};
-use super::request_body::{
-    UploadError, await_early_response, send_100_continue, wait_for_disconnect, with_body_timeout,
-};
+use super::request_body::{UploadError, await_early_response, client_gone, send_100_continue, with_body_timeout};
 use super::request_record::RequestRecord;
 use super::response::forward_response;
 use super::response_context::{ResponseContext, ResponseOutcome};
+use super::upgrade::{note_bytes_ahead, watch_client};
 use crate::config::snapshot::{Frontend, ServerEndpoint};
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::BodyFraming;
@@ -26,7 +25,7 @@ use crate::worker::message::stream::{
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
-use crate::worker::upstream::connection::{ExclusiveConnection, connect};
+use crate::worker::upstream::connection::{ExclusiveConnection, Reuse, connect, take_bound, take_idle};
 use crate::worker::worker::Worker;
 
 /// The result of an attempt.
@@ -53,9 +52,11 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     record: &mut RequestRecord<'_>,
 ) -> Result<AttemptOutcome, AttemptError> {
     let backend = &frontend.backend;
-    let mut pooled = if ctx.response.repeated { None } else { worker.take_pooled(endpoint) };
+    let mut pooled = if ctx.response.repeated { None } else { take_for_request(worker, endpoint, ctx, peer) };
     loop {
         let is_pooled = pooled.is_some();
+        // A request that `is_repeatable` refuses may still turn out unprocessed: its bytes are kept until then.
+        ctx.unprocessed.is_wanted = is_pooled && !(is_idempotent(ctx) && ctx.head.body == BodyFraming::None);
         let mut connection = match pooled.take() {
             Some(connection) => ExclusiveConnection::new(connection),
             None => ExclusiveConnection::new(connect(worker, endpoint).await?),
@@ -63,11 +64,23 @@ pub async fn attempt<C: MessageStream, D: Dial>(
         ctx.response.has_begun = false;
         let result = {
             let mut upstream = connection.stream(&worker.buffers);
-            send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record).await
+            let result =
+                send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record).await;
+            if let Err(AttemptError::Upstream(e)) = &result
+                && e.is_closed()
+                && is_pooled
+            {
+                ctx.unprocessed.bytes = upstream.split().1.take_sent();
+            }
+            result
         };
         ctx.response.has_begun |= connection.has_unread();
+        if is_pooled {
+            let sent_bytes = ctx.unprocessed.bytes.len();
+            ctx.response.is_unprocessed = !ctx.response.has_begun && connection.has_unacknowledged(sent_bytes);
+        }
         match result {
-            Err(AttemptError::Upstream(e)) if is_pooled && is_repeatable(ctx, &e) => {
+            Err(AttemptError::Upstream(e)) if is_pooled && (is_repeatable(ctx, &e) || ctx.response.is_unprocessed) => {
                 // The server may be shutting down: another server gets the request. A sticky client stays with its server.
                 if backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none() {
                     return Err(AttemptError::StaleConnection(e));
@@ -75,12 +88,36 @@ pub async fn attempt<C: MessageStream, D: Dial>(
                 ctx.response.repeated = true;
             }
             Ok((outcome, is_reusable)) => {
-                connection.release(worker, endpoint, is_reusable);
+                let is_bound =
+                    ctx.view().binds_connection() || ctx.response.head.binds_connection || peer.bound.in_use.get();
+                // The connection of a refused upgrade is not for others: whether the server ever goes back to HTTP is its own affair.
+                let is_reusable = is_reusable && (is_bound || !ctx.head.upgrade.is_forwarded());
+                let reuse = Reuse::of(is_reusable, is_bound, Some(&peer.bound));
+                connection.release(worker, endpoint, reuse, &ctx.response.head.announced);
                 return Ok(outcome);
             }
             Err(failed) => return Err(failed),
         }
     }
+}
+
+/// An idle connection for the request. An upgrade gets a new one, which is no pooled connection that may be stale, unless the client has
+/// a bound one.
+fn take_for_request<D: Dial>(
+    worker: &Worker<D>,
+    endpoint: &ServerEndpoint,
+    ctx: &ExchangeContext,
+    peer: &ClientInfo,
+) -> Option<D::Io> {
+    if ctx.head.upgrade.is_forwarded() {
+        let bound = take_bound(worker, endpoint, &peer.bound);
+        if bound.is_none() {
+            // The new connection is the probe of an ejected server, if one is due.
+            endpoint.server.state.needs_new_connection();
+        }
+        return bound;
+    }
+    take_idle(worker, endpoint, Some(&peer.bound))
 }
 
 /// Whether the request may be sent again: it is idempotent, it has no body, and no byte of a response has arrived.
@@ -102,18 +139,27 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
     peer: &ClientInfo,
     record: &mut RequestRecord<'_>,
 ) -> Result<(AttemptOutcome, bool), AttemptError> {
-    let stall = worker.stall();
     let (client_reader, client_writer) = client.split();
     let (up_reader, up_writer) = upstream.split();
-    write_request_head(worker, frontend, endpoint, ctx, peer, ctx.head.body, up_writer.head());
-    up_writer.head_complete(HeadKind::Final(ctx.head.body));
-    if ctx.head.expect_continue && !client_reader.has_buffered() {
-        send_100_continue(client_writer, stall).await?;
+    let out = up_writer.head();
+    write_request_head(worker, frontend, endpoint, ctx, peer, ctx.head.body, out);
+    let is_repeated = ctx.unprocessed.continue_head(out);
+    // The rest of a repeated request is in its final form already.
+    up_writer.head_complete(HeadKind::Final(if is_repeated { BodyFraming::None } else { ctx.head.body }));
+    if ctx.head.expect_continue && !client_reader.has_buffered() && !is_repeated {
+        send_100_continue(client_writer, worker.stall()).await?;
     }
     client_reader.drop_edited_trailers(&ctx.edits);
     let arrived = worker.relayed(client_reader.read_into(up_writer)).map_err(downstream_error)?;
     let is_whole = arrived == Delivered::All;
+    if is_whole {
+        if ctx.unprocessed.is_wanted {
+            up_writer.keep_sent();
+        }
+        note_bytes_ahead(&ctx.head, client_reader, peer);
+    }
     let ExchangeContext { head, bytes, edits, chain_state, response, target, path, .. } = ctx;
+    let has_sent_ahead = head.upgrade.is_requested().then_some(&peer.has_sent_ahead);
     let (request_sent, response_started) = (Cell::new(is_whole), Cell::new(false));
     let context = ResponseContext {
         head,
@@ -128,11 +174,12 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
         response_started: &response_started,
     };
     if is_whole {
-        let sent = up_writer.finish(client_reader.trailers(), false, stall).await;
+        let sent = up_writer.finish(client_reader.trailers(), false, worker.stall()).await;
         worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(ExchangePhase::Send, Cause::Io(e)))?;
     }
     let uploading = async {
         if !is_whole {
+            let stall = worker.stall();
             let mut limits = RelayLimits { stall, read_timeout: stall, permits: None, closes: false };
             let body = async { worker.relayed(relay(client_reader, up_writer, &mut limits).await) };
             match Box::pin(with_body_timeout(worker, body)).await {
@@ -143,7 +190,16 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
                 Err(e) => return UploadError::Downstream(e),
             }
         }
-        UploadError::Downstream(wait_for_disconnect(worker, client_reader).await)
+        if let Some(flag) = has_sent_ahead {
+            return UploadError::Downstream(Box::pin(watch_client(worker, client_reader, flag)).await);
+        }
+        while !client_reader.disconnects(&worker.deadlines).await {
+            // A stream of rare events holds no buffer while it waits.
+            if response_started.get() {
+                drop(up_writer.take_sent());
+            }
+        }
+        UploadError::Downstream(client_gone())
     };
     let responding = forward_response(worker, frontend, up_reader, client_writer, context, response, record);
     let outcome = match race(uploading, responding).await {
@@ -187,7 +243,7 @@ async fn finish_attempt<C: MessageStream, U: MessageStream, D: Dial>(
         ResponseOutcome { is_cut: true, .. } => ConnectionDisposition::Abort,
         ResponseOutcome { keep_alive: true, .. } if request_sent => ConnectionDisposition::KeepAlive,
         // A client that still sends, be it a body or the protocol that it wanted to switch to, must not lose the response to a reset.
-        _ if !request_sent || ctx.head.websocket => ConnectionDisposition::Linger,
+        _ if !request_sent || ctx.head.upgrade.is_requested() => ConnectionDisposition::Linger,
         _ => ConnectionDisposition::Close,
     };
     (AttemptOutcome::Done(end), is_reusable)

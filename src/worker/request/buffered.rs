@@ -17,6 +17,7 @@ use super::request_body::{send_100_continue, wait_for_disconnect};
 use super::request_record::RequestRecord;
 use super::response_context::{self, ResponseContext, write_response_head};
 use super::retry_state::{AttemptTarget, FinalReply, RetryState};
+use super::upgrade::note_bytes_ahead;
 use crate::config::snapshot::Frontend;
 use crate::http::{BodyFraming, Reply, Violation};
 use crate::limits::{self, Bound};
@@ -67,6 +68,7 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
         }
     };
     ctx.body_read = true;
+    note_bytes_ahead(&ctx.head, client.split().0, peer);
     let mut attempt = 1;
     let ended = loop {
         let attempts = attempt_servers(worker, frontend, buffering, &body, ctx, peer, record);
@@ -199,7 +201,10 @@ async fn attempt_servers<'w, 's, D: Dial>(
         write_request_head(worker, frontend, endpoint, ctx, peer, outgoing, &mut head);
         let is_head = ctx.view().method() == b"HEAD";
         let repeatable = is_idempotent(ctx) && ctx.head.body == BodyFraming::None;
-        let request = FetchRequest { head, body: body.bytes(), is_head, repeatable, body_bytes_max, endpoint };
+        let binds = ctx.view().binds_connection();
+        let owner = Some(&peer.bound);
+        let request =
+            FetchRequest { head, body: body.bytes(), is_head, repeatable, body_bytes_max, endpoint, binds, owner };
         let error = match fetch(worker, request, &mut ctx.response).await {
             Ok(response) => {
                 if let Some(cookie) = backend.balancer.set_cookie(&lease) {

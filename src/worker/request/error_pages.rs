@@ -122,7 +122,16 @@ async fn try_servers<'w, D: Dial>(
         };
         let endpoint = &backend.endpoints[lease.index];
         let head = request(worker, source, endpoint, page_request, ctx, peer);
-        let request = FetchRequest { head, body: &[], is_head: false, repeatable: true, body_bytes_max, endpoint };
+        let request = FetchRequest {
+            head,
+            body: &[],
+            is_head: false,
+            repeatable: true,
+            body_bytes_max,
+            endpoint,
+            binds: ctx.view().binds_connection(),
+            owner: None,
+        };
         let mut response = UpstreamResponse::default();
         let error = match fetch(worker, request, &mut response).await {
             Ok(body) => {

@@ -10,10 +10,11 @@ use crate::worker::message::collect::{CollectError, collect};
 use crate::worker::message::stream::{
     HeadKind, MessageStream, MessageWriter, ReceivedHead, RelayError, ResponseReader,
 };
+use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::BufferedBody;
-use crate::worker::upstream::connection::{ExclusiveConnection, connect};
+use crate::worker::upstream::connection::{ExclusiveConnection, Reuse, connect, take_idle};
 use crate::worker::upstream::faults::body_cause;
 use crate::worker::upstream::response_head::{read_final_head, read_head};
 use crate::worker::worker::Worker;
@@ -29,6 +30,11 @@ pub struct FetchRequest<'a> {
     /// The longest body of a response, in bytes.
     pub body_bytes_max: usize,
     pub endpoint: &'a ServerEndpoint,
+    /// The request has credentials that authenticate the connection.
+    pub binds: bool,
+    /// The client connection for which the request is made; `None` for a request of the proxy itself. Only for its owner an authenticated
+    /// connection stays open.
+    pub owner: Option<&'a BoundState>,
 }
 
 /// Why a fetch brought no whole response.
@@ -54,10 +60,10 @@ pub async fn fetch<'w, D: Dial>(
     request: FetchRequest<'_>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
-    let pooled = if response.repeated { None } else { worker.take_pooled(request.endpoint) };
+    let pooled = if response.repeated { None } else { take_idle(worker, request.endpoint, request.owner) };
     if let Some(pooled) = pooled {
         match send_and_read(worker, &request, ExclusiveConnection::new(pooled), response).await {
-            Err(FetchError::Failed(e)) if request.repeatable && e.is_broken() && !response.has_begun => {
+            Err(FetchError::Failed(e)) if may_repeat(&request, &e, response) => {
                 response.repeated = true;
             }
             done => return done,
@@ -65,6 +71,12 @@ pub async fn fetch<'w, D: Dial>(
     }
     let fresh = connect(worker, request.endpoint).await?;
     send_and_read(worker, &request, ExclusiveConnection::new(fresh), response).await
+}
+
+/// Whether the request may be sent again after a pooled connection has failed: the server has not begun to answer, and the request is
+/// repeatable or has certainly not been processed.
+fn may_repeat(request: &FetchRequest<'_>, error: &ProxyError, response: &UpstreamResponse) -> bool {
+    (request.repeatable && error.is_broken() && !response.has_begun) || response.is_unprocessed
 }
 
 async fn send_and_read<'w, D: Dial>(
@@ -76,8 +88,18 @@ async fn send_and_read<'w, D: Dial>(
     response.has_begun = false;
     let body = exchange(worker, request, &mut connection.stream(&worker.buffers), response).await;
     response.has_begun |= connection.has_unread();
+    if let Err(FetchError::Failed(e)) = &body {
+        let wire_bytes = request.head.len() + request.body.len();
+        response.is_unprocessed = e.is_closed() && !response.has_begun && connection.has_unacknowledged(wire_bytes);
+    }
     let is_reusable = body.is_ok() && response.head.keep_alive;
-    connection.release(worker, request.endpoint, is_reusable);
+    let is_bound = request.binds || response.head.binds_connection || request.owner.is_some_and(|o| o.in_use.get());
+    connection.release(
+        worker,
+        request.endpoint,
+        Reuse::of(is_reusable, is_bound, request.owner),
+        &response.head.announced,
+    );
     body
 }
 

@@ -9,7 +9,9 @@ use super::frontend_reply::send_from_frontend;
 use super::reply::send_reply;
 use super::request_record::RequestRecord;
 use super::retry_state::{AttemptTarget, FinalReply, RetryState};
+use super::upgrade::ignore_upgrade;
 use crate::config::snapshot::Frontend;
+use crate::http::BodyFraming;
 use crate::worker::message::stream::{ConnectionDisposition, MessageStream};
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
@@ -29,8 +31,9 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
     record.frontend(frontend);
     if let Some(slow) = &frontend.slow
         && let Some(buffering) = &slow.buffering
-        && !ctx.head.websocket
+        && !(ctx.head.upgrade.is_forwarded() && ctx.head.body == BodyFraming::None)
     {
+        ignore_upgrade(&mut ctx.head);
         return Box::pin(buffered::forward(worker, frontend, buffering, ctx, client, peer, record)).await;
     }
     let mut retries = RetryState::new(AttemptTarget::of(frontend), ctx);

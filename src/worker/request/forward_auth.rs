@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fetch::{FetchError, FetchRequest, fetch};
 use crate::config::snapshot::ServerEndpoint;
+use crate::http::connection_auth::is_bound_credential;
 use crate::http::edits::push_value;
 use crate::limits::{AUTH_RESPONSE_BYTES_MAX, AUTH_RESPONSE_SECS, Bound};
 use crate::middleware::{AuthRequest, AuthResponse};
@@ -39,6 +40,8 @@ pub async fn call<'w, D: Dial>(
         repeatable: true,
         body_bytes_max: AUTH_RESPONSE_BYTES_MAX,
         endpoint,
+        binds: binds_connection(auth_request),
+        owner: None,
     };
     let limit = Duration::from_secs(AUTH_RESPONSE_SECS);
     let mut response = UpstreamResponse::default();
@@ -61,6 +64,12 @@ pub async fn call<'w, D: Dial>(
             None
         }
     }
+}
+
+/// Whether the call carries the client's credentials of a scheme that authenticates the connection. The next client must not call on it.
+fn binds_connection(auth_request: &AuthRequest) -> bool {
+    let mut fields = auth_request.fields.iter();
+    fields.any(|(name, value)| name.eq_ignore_ascii_case(b"authorization") && is_bound_credential(value))
 }
 
 /// The head of a `GET` with exactly the fields of `auth_request`, without a body.

@@ -26,3 +26,4 @@ mod response_end;
 mod response_context;
 mod rest_api;
 mod retry_state;
+mod upgrade;

@@ -28,7 +28,7 @@ pub fn write_request_head<D: Dial>(
         trusted: peer.trusted,
         server_name: worker.shared.host_name.as_bytes(),
         body,
-        websocket: ctx.head.websocket,
+        upgrade: ctx.head.upgrade.is_forwarded(),
         // The proxy answers `Expect: 100-continue` itself: see `send_100_continue`.
         expect: false,
         extra: &[],

@@ -5,7 +5,7 @@ use crate::http::forward::{ReplyPlan, write_reply_head};
 use crate::http::{BodyFraming, Reply};
 use crate::limits::Bound;
 use crate::middleware::Response;
-use crate::worker::message::stream::{ConnectionDisposition, HeadKind, MessageStream, MessageWriter};
+use crate::worker::message::stream::{BodyReader, ConnectionDisposition, HeadKind, MessageStream, MessageWriter};
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
@@ -39,7 +39,9 @@ pub async fn send_reply<C: MessageStream, D: Dial>(
     client: &mut C,
     reply: Reply,
 ) -> ConnectionDisposition {
-    let is_unread = ctx.head.websocket || (ctx.head.body != BodyFraming::None && !ctx.body_read);
+    let is_unread = ctx.head.upgrade.is_forwarded()
+        || (ctx.head.body != BodyFraming::None && !ctx.body_read)
+        || (ctx.head.upgrade.is_requested() && !client.split().0.is_quiet());
     let keep_alive = ctx.head.keep_alive && !is_unread && !reply.close && !worker.is_draining();
     let is_head = ctx.head.method.of(&ctx.bytes) == b"HEAD";
     let writer = client.split().1;

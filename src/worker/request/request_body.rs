@@ -58,6 +58,11 @@ pub async fn await_early_response<R: BodyReader, D: Dial>(
 /// Waits until the client has disconnected while its response is awaited or sent: the request is cancelled then
 /// (docs/reference/backends.md#client-disconnect).
 pub async fn wait_for_disconnect<R: BodyReader, D: Dial>(worker: &Worker<D>, client: &mut R) -> RelayError {
-    client.disconnected(&worker.deadlines).await;
+    while !client.disconnects(&worker.deadlines).await {}
+    client_gone()
+}
+
+/// The failure of a client that has disconnected.
+pub fn client_gone() -> RelayError {
     RelayError::Source(io::ErrorKind::ConnectionAborted.into())
 }

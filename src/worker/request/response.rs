@@ -7,8 +7,9 @@ use super::interim::forward_interim;
 use super::request_record::RequestRecord;
 use super::response_context::{ResponseContext, ResponseOutcome, run_response_chain, write_response_head};
 use super::response_end::end_response;
+use super::upgrade::check_switch;
 use crate::config::snapshot::Frontend;
-use crate::error::{Cause, ExchangePhase, ProxyError};
+use crate::error::ProxyError;
 use crate::http::BodyFraming;
 use crate::middleware::gzip::CompressionPlan;
 use crate::worker::message::limits::RelayLimits;
@@ -38,9 +39,8 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
         Box::pin(forward_interim(worker, reader, writer, &context, response)).await?;
     }
     let upgraded = response.head.status == 101;
-    if upgraded && !context.head.websocket {
-        let cause = Cause::Malformed("101 to a request that asked for no upgrade");
-        return Err(ProxyError::new(ExchangePhase::Await, cause));
+    if upgraded {
+        check_switch(&context, response)?;
     }
     worker.clock.read();
     record.response_received(response.head.status);

@@ -54,11 +54,12 @@ pub fn write_response_head<W: MessageWriter, D: Dial>(
     outgoing: BodyFraming,
     writer: &mut W,
 ) -> bool {
-    // A refused upgrade ends the connection: bytes that the client sent for the new protocol must not be read as a request.
+    // Bytes that the client sent ahead of the response may be of the protocol that it asked for: they must not be read as a request.
+    let has_sent_ahead = context.head.upgrade.is_requested() && context.peer.has_sent_ahead.get();
     let keep_alive = context.head.keep_alive
         && context.request_sent.get()
         && outgoing != BodyFraming::UntilClose
-        && !context.head.websocket
+        && !has_sent_ahead
         && !worker.is_draining();
     let out = writer.head();
     worker.clock.with_date(|date| {

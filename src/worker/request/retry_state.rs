@@ -86,10 +86,23 @@ impl<'a> RetryState<'a> {
                 }
                 return Err(FinalReply { local_reply, source: ReplySource::Attempt });
             }
+            if peer.bound.has_owner()
+                && let Some(lease) = self.pick_bound(worker, peer)
+            {
+                return Ok(lease);
+            }
             let cookies = ctx.view();
             let picked = backend.balancer.pick(cookies.all(b"Cookie"), &self.tried, worker.clock.mono_nanos());
             return picked.map_err(|error| self.failure_reply().unwrap_or_else(|| self.unavailable_reply(error)));
         }
+    }
+
+    /// The server to which the client has a bound connection, if this backend has it.
+    fn pick_bound<D: Dial>(&self, worker: &Worker<D>, peer: &ClientInfo) -> Option<Lease> {
+        let backend = self.target.backend;
+        let bound = worker.bound.server(&peer.bound, worker.clock.mono_nanos())?;
+        let index = backend.endpoints.iter().position(|endpoint| endpoint.pool == bound)?;
+        backend.balancer.pick_server(index, &self.tried)
     }
 
     /// Notes that a pooled connection was stale: the server has not failed, and the attempt does not count. Another server is next, or the

@@ -1,5 +1,6 @@
 //! The client of a connection.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 
 /// The client of a connection and what the proxy knows of it.
@@ -15,6 +16,26 @@ pub struct ClientInfo {
     pub certs: Vec<Vec<u8>>,
     /// The X-Forwarded-* headers of this peer are trusted; decided by its address alone.
     pub trusted: bool,
+    /// The client's bound connection to a server.
+    pub bound: BoundState,
+    /// Bytes have arrived behind a request that asks for an upgrade, before its response. Only meaningful during such a request.
+    pub has_sent_ahead: Cell<bool>,
+}
+
+/// The part of a client connection in the bound connections of its worker.
+#[derive(Debug, Clone, Default)]
+pub struct BoundState {
+    /// The key of the client connection; 0 until a connection has been bound to it.
+    pub owner: Cell<u64>,
+    /// The request in progress uses the bound connection.
+    pub in_use: Cell<bool>,
+}
+
+impl BoundState {
+    /// Whether a connection has been bound to the client at some time.
+    pub fn has_owner(&self) -> bool {
+        self.owner.get() != 0
+    }
 }
 
 /// The IPv4 address of an IPv4-mapped IPv6 address; other addresses are returned unchanged.

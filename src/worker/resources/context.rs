@@ -25,6 +25,32 @@ pub struct ExchangeContext {
     pub response: UpstreamResponse,
     /// The request's body has been read to its end, so another request may follow.
     pub body_read: bool,
+    /// The request, if it has to be sent again although its body has been read.
+    pub unprocessed: UnprocessedRequest,
+}
+
+/// A request that was sent, and that the server certainly has not processed.
+#[derive(Default)]
+pub struct UnprocessedRequest {
+    /// The bytes as they were sent; empty if there is no such request.
+    pub bytes: Vec<u8>,
+    /// Where the body begins.
+    pub body_at: usize,
+    /// The attempt in progress keeps the bytes that it sends.
+    pub is_wanted: bool,
+}
+
+impl UnprocessedRequest {
+    /// Before the first sending of a request: notes that `head` ends and the body begins here. Before the second one: appends the rest of
+    /// the request as it was sent, and returns true.
+    pub fn continue_head(&mut self, head: &mut Vec<u8>) -> bool {
+        if self.bytes.is_empty() {
+            self.body_at = head.len();
+            return false;
+        }
+        head.extend_from_slice(&self.bytes[self.body_at..]);
+        true
+    }
 }
 
 /// A server's response, without its body.
@@ -36,6 +62,8 @@ pub struct UpstreamResponse {
     pub edits: Edits,
     /// The server of the last attempt has sent bytes, so the request is not sent again.
     pub has_begun: bool,
+    /// The server of the last attempt closed the connection before it could read the request, so the request may be sent again.
+    pub is_unprocessed: bool,
     /// A pooled connection was stale when the request went out on it, and the request is sent again. Other pooled connections may be stale
     /// as well, and a third sending is one too many: further attempts use new connections.
     pub repeated: bool,
@@ -46,6 +74,7 @@ impl UpstreamResponse {
     pub fn forget(&mut self, buffers: &BufferPool) {
         self.edits.clear();
         self.has_begun = false;
+        self.is_unprocessed = false;
         if self.bytes.capacity() > 0 {
             buffers.give_back(std::mem::take(&mut self.bytes));
         }
@@ -73,6 +102,9 @@ impl ExchangeContext {
         self.path.replaced = false;
         self.path.added_prefix.clear();
         self.body_read = false;
+        if self.unprocessed.bytes.capacity() > 0 {
+            buffers.give_back_outgoing(std::mem::take(&mut self.unprocessed.bytes));
+        }
         self.response.forget(buffers);
         self.response.repeated = false;
         // One request with a very long target must not cost its size for the life of the process.

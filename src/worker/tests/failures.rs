@@ -389,7 +389,7 @@ fn ejected_server_is_probed_with_new_connection() {
     let origin = &backend.endpoints[0];
     let pool_connection = || {
         let (_far, wire) = pipe::ScriptedPeer::new(&[], Segmentation::Whole).connect();
-        worker.pool.put(origin.pool, wire, worker.clock.mono_nanos(), &worker.buffers);
+        worker.pool.put(origin.pool, wire, u64::MAX, &worker.buffers);
     };
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
     pool_connection();
@@ -410,7 +410,7 @@ fn only_server_of_backend_is_not_probed() {
     let origin = &backend.endpoints[0];
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
     let (_far, wire) = pipe::ScriptedPeer::new(&[], Segmentation::Whole).connect();
-    worker.pool.put(origin.pool, wire, worker.clock.mono_nanos(), &worker.buffers);
+    worker.pool.put(origin.pool, wire, u64::MAX, &worker.buffers);
     let later = limits::EJECTION_SECS * 1_000_000_000;
     assert!(backend.balancer.pick(std::iter::empty(), &Default::default(), later).is_ok());
     assert!(worker.take_pooled(origin).is_some());

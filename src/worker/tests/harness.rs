@@ -169,6 +169,7 @@ impl<'a> Run<'a> {
         let (opened, dialled) = (dial.opened.borrow(), dial.dialled.take());
         let held = opened.iter().filter(|origin| !origin.borrow().near.dropped).count();
         assert_eq!(held, pooled, "open connections to origins, and pooled ones");
+        assert_eq!(worker.bound.len(), 0, "a bound connection outlives its client");
         check_free_lists(&worker);
         let now = worker.clock.mono_nanos();
         let idle_end = now + limits::UPSTREAM_IDLE_SECS * 1_000_000_000;
@@ -195,6 +196,8 @@ pub fn peer() -> Box<ClientInfo> {
         secure: false,
         certs: Vec::new(),
         trusted: true,
+        bound: Default::default(),
+        has_sent_ahead: Default::default(),
     })
 }
 

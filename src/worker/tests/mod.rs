@@ -12,6 +12,8 @@ mod simulation;
 mod sizes;
 mod slow;
 mod harness;
+mod unprocessed;
+mod bound;
 mod upgrades;
 
 use harness::{Base, DialScript, Ended, Run, RunResult};

@@ -14,6 +14,8 @@ pub enum ScriptStep {
     Await(Vec<u8>),
     /// Sends a FIN; the peer still receives.
     Close,
+    /// Closes the connection at the moment at which the next bytes are sent: they are lost, and the proxy learns of the end behind them.
+    CloseUnseen,
     Reset,
 }
 
@@ -48,6 +50,8 @@ pub struct ScriptedPeer {
     receiving: Direction,
     sent: usize,
     pub received: Vec<u8>,
+    /// Bytes that the proxy sent behind the peer's unseen close.
+    lost: usize,
     awaited: usize,
     /// The peer receives so many bytes and then stalls.
     pub takes_max: usize,
@@ -73,6 +77,7 @@ impl ScriptedPeer {
             receiving: Direction::default(),
             sent: 0,
             received: Vec::new(),
+            lost: 0,
             awaited: 0,
             takes_max: usize::MAX,
             breaks_at: usize::MAX,
@@ -151,6 +156,8 @@ impl FarEnd for ScriptedPeer {
                 Poll::Ready(Ok(bytes[..size].to_vec()))
             }
             Some(ScriptStep::Close) => Poll::Ready(Ok(Vec::new())),
+            Some(ScriptStep::CloseUnseen) if self.lost > 0 => Poll::Ready(Ok(Vec::new())),
+            Some(ScriptStep::CloseUnseen) => self.near.wait(cx),
             Some(ScriptStep::Reset) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             Some(ScriptStep::Await(_)) | None if self.near.finished => Poll::Ready(Ok(Vec::new())),
             Some(ScriptStep::Await(_)) | None => self.near.wait(cx),
@@ -160,6 +167,11 @@ impl FarEnd for ScriptedPeer {
     fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.received.len() >= self.breaks_at || self.current_step() == Some(ScriptStep::Reset) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if self.current_step() == Some(ScriptStep::CloseUnseen) {
+            self.lost += bytes.len();
+            self.near.wake();
+            return Poll::Ready(Ok(bytes.len()));
         }
         let delivered = self.received.len();
         let want = bytes.len().min(self.takes_max.saturating_sub(delivered)).min(self.breaks_at - delivered);
@@ -176,7 +188,14 @@ impl FarEnd for ScriptedPeer {
     }
 
     fn is_silent(&mut self) -> bool {
-        matches!(self.current_step(), Some(ScriptStep::Await(_)) | None) && !self.near.finished
+        let step = self.current_step();
+        matches!(step, Some(ScriptStep::Await(_) | ScriptStep::CloseUnseen) | None)
+            && !self.near.finished
+            && self.lost == 0
+    }
+
+    fn unacknowledged(&mut self) -> Option<usize> {
+        Some(self.lost)
     }
 
     fn is_gone(&mut self) -> bool {

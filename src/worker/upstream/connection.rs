@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::{Cause, ExchangePhase, ProxyError};
+use crate::http::keep_alive::KeepAlive;
 use crate::limits::{self, Bound};
 use crate::net::tcp::{TcpReader, TcpWriter};
 use crate::net::tls_stream::{self, TlsReader, TlsWriter};
 use crate::net::{Duplex, Elapsed, ReadHalf, Tcp, TimeLimit, Transport, WriteHalf, socket};
 use crate::worker::message::h1;
 use crate::worker::message::h1::read_buffer::ReadBuffer;
+use crate::worker::pool::idle_until;
 use crate::worker::resources::buffers::BufferPool;
+use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
@@ -33,20 +36,68 @@ impl<C: Transport> ExclusiveConnection<C> {
         h1::Stream::upstream(&mut self.io, &mut self.received, pool)
     }
 
+    /// Whether the server's system has not acknowledged any of the last `sent` bytes. If the server has closed the connection by then, it
+    /// did so before it could read them: its FIN acknowledges all that its system had received, and nothing that arrives behind the FIN can
+    /// be answered (docs/reference/security-promises.md#repeated-request). After a reset this says nothing: the acknowledgement of a reset is not read.
+    pub fn has_unacknowledged(&mut self, sent: usize) -> bool {
+        sent > 0 && self.io.split().1.unacknowledged().is_some_and(|bytes| bytes >= sent)
+    }
+
     /// Whether bytes have arrived that nothing has read: a response has begun, or the server sent bytes that were not asked for.
     pub fn has_unread(&self) -> bool {
         !self.received.is_empty()
     }
 
-    /// Pools the connection if the exchange ended cleanly (`is_reusable`), no unsolicited bytes have arrived, and the process does not
-    /// drain; else closes the connection.
-    pub fn release<D: Dial<Io = C>>(mut self, worker: &Worker<D>, endpoint: &ServerEndpoint, is_reusable: bool) {
-        let is_reusable = is_reusable && self.received.is_empty() && !worker.is_draining();
+    /// Closes the connection, or keeps it for the next request as `reuse` says, if no unsolicited bytes have arrived. `announced`: what the
+    /// server has announced in its last response. While the process drains, nothing is pooled.
+    pub fn release<D: Dial<Io = C>>(
+        mut self,
+        worker: &Worker<D>,
+        endpoint: &ServerEndpoint,
+        reuse: Reuse<'_>,
+        announced: &KeepAlive,
+    ) {
+        let is_clean = self.received.is_empty();
         self.received.discard(&worker.buffers);
-        if is_reusable {
-            worker.pool.put(endpoint.pool, self.io, worker.clock.mono_nanos(), &worker.buffers);
+        let until_nanos = idle_until(worker.clock.mono_nanos(), announced);
+        match reuse {
+            Reuse::ByAll if is_clean && !worker.is_draining() => {
+                worker.pool.put(endpoint.pool, self.io, until_nanos, &worker.buffers);
+            }
+            Reuse::ByClient(client) if is_clean => worker.bound.put(client, endpoint.pool, self.io, until_nanos),
+            _ => {}
         }
     }
+}
+
+/// Whose requests may follow on a connection to a server.
+#[derive(Debug, Clone, Copy)]
+pub enum Reuse<'a> {
+    ByNone,
+    ByAll,
+    /// Only those of this client connection: it has authenticated the connection.
+    ByClient(&'a BoundState),
+}
+
+impl<'a> Reuse<'a> {
+    /// The reuse of a connection after an exchange. `is_bound`: a client has authenticated the connection.
+    pub fn of(is_reusable: bool, is_bound: bool, client: Option<&'a BoundState>) -> Self {
+        match (is_reusable, is_bound, client) {
+            (true, false, _) => Reuse::ByAll,
+            (true, true, Some(client)) => Reuse::ByClient(client),
+            _ => Reuse::ByNone,
+        }
+    }
+}
+
+/// An idle connection to the server: the one that is bound to the client, else a pooled one.
+pub fn take_idle<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint, client: Option<&BoundState>) -> Option<D::Io> {
+    client.and_then(|client| take_bound(worker, endpoint, client)).or_else(|| worker.take_pooled(endpoint))
+}
+
+/// The connection to the server that is bound to the client, if there is one.
+pub fn take_bound<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint, client: &BoundState) -> Option<D::Io> {
+    if client.has_owner() { worker.bound.take(client, endpoint.pool, worker.clock.mono_nanos()) } else { None }
 }
 
 /// Opens connections over the network.
@@ -212,6 +263,13 @@ impl WriteHalf for UpstreamWriter {
         match self {
             UpstreamWriter::Plain(half) => Some(half),
             UpstreamWriter::Tls(_) => None,
+        }
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        match self {
+            UpstreamWriter::Plain(half) => half.unacknowledged(),
+            UpstreamWriter::Tls(half) => half.unacknowledged(),
         }
     }
 }

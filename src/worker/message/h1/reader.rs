@@ -1,6 +1,9 @@
 //! The receiving side of an HTTP/1 exchange: decodes the body of a message.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use super::is_counted;
@@ -153,13 +156,25 @@ impl<R: ReadHalf> BodyReader for Reader<'_, R> {
 
     /// Polls the socket once in [`limits::DISCONNECT_POLL_MILLIS`]: that costs quick requests next to nothing, and needs no operation of
     /// the ring.
-    async fn disconnected(&mut self, deadlines: &Deadlines) {
-        loop {
-            deadlines.pause(Duration::from_millis(limits::DISCONNECT_POLL_MILLIS)).await;
-            if self.half.is_closed_by_peer() {
-                return;
+    async fn disconnects(&mut self, deadlines: &Deadlines) -> bool {
+        deadlines.pause(Duration::from_millis(limits::DISCONNECT_POLL_MILLIS)).await;
+        self.half.is_closed_by_peer()
+    }
+
+    async fn disconnects_or_sends(&mut self, deadlines: &Deadlines, has_more: &Cell<bool>) -> bool {
+        let mut pause = pin!(deadlines.pause(Duration::from_millis(limits::DISCONNECT_POLL_MILLIS)));
+        poll_fn(|cx| {
+            if !has_more.get() {
+                has_more.set(!self.is_quiet());
             }
-        }
+            pause.as_mut().poll(cx)
+        })
+        .await;
+        self.half.is_closed_by_peer()
+    }
+
+    fn is_quiet(&mut self) -> bool {
+        self.buffer.is_empty() && self.half.is_reusable()
     }
 }
 

@@ -18,11 +18,13 @@ pub struct Writer<'a, W: WriteHalf> {
     framing: BodyFraming,
     /// The receiver's version.
     version: Version,
+    /// `out` holds the bytes of the message after they have been sent.
+    keeps_sent: bool,
 }
 
 impl<'a, W: WriteHalf> Writer<'a, W> {
     pub fn new(half: &'a mut W, pool: &'a BufferPool, version: Version) -> Self {
-        Writer { half, pool, out: Vec::new(), framing: BodyFraming::None, version }
+        Writer { half, pool, out: Vec::new(), framing: BodyFraming::None, version, keeps_sent: false }
     }
 
     pub(super) fn half(&mut self) -> &mut W {
@@ -112,8 +114,18 @@ impl<W: WriteHalf> MessageWriter for Writer<'_, W> {
             body::last_chunk(self.lend_out(), trailers);
         }
         let result = send_final(self.half, &mut self.out, closes, stall).await;
-        self.release();
+        if !self.keeps_sent {
+            self.release();
+        }
         result
+    }
+
+    fn keep_sent(&mut self) {
+        self.keeps_sent = true;
+    }
+
+    fn take_sent(&mut self) -> Vec<u8> {
+        if std::mem::take(&mut self.keeps_sent) { std::mem::take(&mut self.out) } else { Vec::new() }
     }
 
     fn as_raw(&mut self) -> Option<RawWrite<'_, W>> {

@@ -224,5 +224,7 @@ fn peer() -> Box<ClientInfo> {
         secure: false,
         certs: Vec::new(),
         trusted: true,
+        bound: Default::default(),
+        has_sent_ahead: Default::default(),
     })
 }
