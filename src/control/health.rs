@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::backend::health::{PROBE_TIME_MAX, Probe, status_is_healthy};
 use crate::backend::{HealthCheck, Server};
 use crate::config::snapshot::{Backend, Snapshot};
+use crate::tls::verifier::refusal;
 
 /// The maximum number of redirects that one probe follows, as in Go's HTTP client.
 const REDIRECTS_MAX: usize = 10;
@@ -113,16 +114,23 @@ async fn probe_server(client: &Result<HttpClient, String>, backend: &str, check:
         let probe = check.probe(&server.url).map_err(|e| e.to_string())?;
         let client = client.as_ref().map_err(Clone::clone)?;
         let result = tokio::time::timeout(PROBE_TIME_MAX, send_probe(client, &probe)).await;
-        result.unwrap_or_else(|_| Err(format!("no response within {} s", PROBE_TIME_MAX.as_secs())))
+        result.unwrap_or_else(|_| Err(format!("no response within {} s", PROBE_TIME_MAX.as_secs()).into()))
     };
     let failure = match outcome.await {
         Ok(status) if status_is_healthy(status) => None,
-        Ok(status) => Some(format!("the server responded with status {status}")),
+        Ok(status) => Some(format!("the server responded with status {status}").into()),
         Err(reason) => Some(reason),
     };
     let has_changed = server.state.set_up(failure.is_none());
     match failure {
-        Some(reason) if has_changed => {
+        // TLS does not recover by itself: the operator has to change a certificate or an option.
+        Some(ProbeFailure { reason, is_tls: true }) if has_changed => {
+            tracing::error!(
+                %backend, server = %server.url.text,
+                "Health check failed: TLS: {reason}; the server gets no requests until a check succeeds"
+            );
+        }
+        Some(ProbeFailure { reason, .. }) if has_changed => {
             tracing::warn!(
                 %backend, server = %server.url.text,
                 "Health check failed: {reason}; the server gets no requests until a check succeeds"
@@ -131,13 +139,42 @@ async fn probe_server(client: &Result<HttpClient, String>, backend: &str, check:
         None if has_changed => {
             tracing::warn!(%backend, server = %server.url.text, "Health check up: the server gets requests again");
         }
-        Some(reason) => tracing::debug!(%backend, server = %server.url.text, "Health check still failing: {reason}"),
+        Some(failure) => {
+            tracing::debug!(%backend, server = %server.url.text, "Health check still failing: {}", failure.reason);
+        }
         None => {}
     }
 }
 
+/// The reason why a probe got no response.
+struct ProbeFailure {
+    reason: String,
+    /// The TLS handshake failed.
+    is_tls: bool,
+}
+
+impl From<String> for ProbeFailure {
+    fn from(reason: String) -> Self {
+        ProbeFailure { reason, is_tls: false }
+    }
+}
+
+impl ProbeFailure {
+    /// The text of the innermost cause: hyper's own text says little. An error of TLS is explained.
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        if let Some(reason) = refusal::explain_cause(error) {
+            return ProbeFailure { reason, is_tls: true };
+        }
+        let mut last = error;
+        while let Some(cause) = last.source() {
+            last = cause;
+        }
+        last.to_string().into()
+    }
+}
+
 /// Sends a probe, follows redirects and returns the status of the final response.
-async fn send_probe(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
+async fn send_probe(client: &HttpClient, probe: &Probe) -> Result<u16, ProbeFailure> {
     let first = &probe.url;
     let mut uri: Uri = format!("{}://{}{}", first.scheme.as_str(), first.authority, first.target())
         .parse()
@@ -154,13 +191,13 @@ async fn send_probe(client: &HttpClient, probe: &Probe) -> Result<u16, String> {
             let host = HeaderValue::try_from(probe.host.as_str());
             request.headers_mut().insert(HOST, host.map_err(|_| format!("{:?} is no host name", probe.host))?);
         }
-        let response = client.request(request).await.map_err(|e| reason(&e))?;
+        let response = client.request(request).await.map_err(|e| ProbeFailure::of(&e))?;
         match redirect_target(&uri, &response) {
             Some(target) => uri = target?,
             None => return Ok(response.status().as_u16()),
         }
     }
-    Err(format!("more than {REDIRECTS_MAX} redirects"))
+    Err(format!("more than {REDIRECTS_MAX} redirects").into())
 }
 
 fn request(uri: &Uri) -> Request<Empty<Bytes>> {
@@ -208,13 +245,4 @@ fn redirect_target(from: &Uri, response: &Response<Incoming>) -> Option<Result<U
         url.parse().ok()
     };
     Some(target().ok_or_else(|| format!("the server redirects to {location:?}, which is no URL")))
-}
-
-/// The text of the innermost cause: hyper's own text says little.
-fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    last.to_string()
 }

@@ -33,7 +33,9 @@ use crate::net::free_list::FreeList;
 use crate::net::{Deadlines, TimeLimit, tls_stream};
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, WorkerMetrics};
+use crate::observe::repeated_lines::{RepeatedLines, repetitions};
 use crate::tls::challenge::ChallengeTable;
+use crate::tls::verifier::refusal::Refusal;
 
 /// Time limits of the data plane; `None` means no limit.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +74,10 @@ pub struct WorkerShared {
     /// Applies a document of the REST provider; `None` if that provider is off.
     pub rest_handler: Option<RestHandler>,
     pub access_log: Option<LogSink>,
+    /// Limits lines about failures that servers cause.
+    pub server_lines: RepeatedLines,
+    /// Limits lines about failures that clients cause; apart, so that clients cannot suppress lines about servers.
+    pub client_lines: RepeatedLines,
     /// When the process started; all monotonic readings count from here.
     pub start: Instant,
     /// A graceful shutdown has begun: `/ping` reports it (docs/reference/api.md#ping,
@@ -205,6 +211,28 @@ impl<D: Dial> Worker<D> {
     /// Logs which server failed, for which frontend, and why.
     pub fn log_upstream_error(&self, frontend: &Frontend, endpoint: &ServerEndpoint, error: &ProxyError) {
         tracing::warn!(frontend = %frontend.name, backend = %frontend.backend.name, server = %endpoint.url, "backend server failed: {error}");
+    }
+
+    /// Logs that no TLS connection to a server can be made: the operator has to change a certificate or an option. The same reason is logged
+    /// once in ten minutes for each server.
+    pub fn log_tls_failure(&self, endpoint: &ServerEndpoint, reason: &str) {
+        let lines = &self.shared.server_lines;
+        if let Some(repeated) = self.may_log_again(lines, &format!("{} {reason}", endpoint.url)) {
+            tracing::error!(server = %endpoint.url, "no TLS connection to the server: {reason}{repeated}");
+        }
+    }
+
+    /// Logs a client certificate that was refused, limited as in [`Worker::log_tls_failure`] for each address.
+    pub(super) fn log_refused_certificate(&self, peer: &ClientInfo, refusal: &Refusal) {
+        let entry_point = &self.shared.entry_points[peer.entry].name;
+        let key = format!("{entry_point} {} {refusal}", peer.ip_text);
+        if let Some(repeated) = self.may_log_again(&self.shared.client_lines, &key) {
+            tracing::error!(client = %peer.address, %entry_point, "client certificate: {refusal}{repeated}");
+        }
+    }
+
+    fn may_log_again(&self, lines: &RepeatedLines, key: &str) -> Option<String> {
+        lines.may_log(key, Duration::from_nanos(self.clock.mono_nanos())).map(repetitions)
     }
 
     /// Closes the pooled connections to servers because descriptors or memory ran out, and logs the shortage, at most once in

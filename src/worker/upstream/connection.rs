@@ -91,6 +91,9 @@ pub async fn connect<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint) -> 
             if matches!(cause, Cause::TimedOut) {
                 worker.exceeded(Bound::Dial);
             }
+            if let Cause::Tls(reason) = &cause {
+                worker.log_tls_failure(endpoint, reason);
+            }
             if cause.is_unreachable() {
                 state.note_connect_failed(worker.clock.mono_nanos());
             }
