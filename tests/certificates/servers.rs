@@ -167,6 +167,20 @@ fn servers_that_ringway_has_no_suite_for_are_explained() {
 }
 
 #[test]
+fn server_that_ends_the_handshake_without_an_alert_is_explained() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || listener.incoming().flatten().for_each(drop));
+    for driver in DRIVERS {
+        let proxy = start(driver, "logLevel = \"WARN\"", "", &[route("a.test", &url)]);
+        assert_eq!(status(&proxy, "a.test"), "502", "{driver}");
+        let is_line =
+            |line: &str| line.contains(&url) && line.contains("in the TLS handshake: the port may speak no TLS");
+        assert!(count_lines(&proxy, "the handshake", is_line) > 0, "{driver}");
+    }
+}
+
+#[test]
 fn health_check_over_tls_judges_as_traffic_does() {
     let made = Certificates::new();
     made.self_signed("plain", &format!("{EC} {SAN}")).self_signed("stranger", &format!("{EC} {SAN}"));

@@ -126,6 +126,11 @@ async fn finish(tcp: Tcp, endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Re
             writer: UpstreamWriter::Tls(Box::new(tls.writer)),
         }),
         Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => Err(Cause::Tls(e.to_string())),
+        // Some old devices end the connection instead of sending an alert.
+        Ok(Err(e)) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            let text = format!("{e} in the TLS handshake: the port may speak no TLS, or only versions before 1.2");
+            Err(Cause::Io(io::Error::new(e.kind(), text)))
+        }
         Ok(Err(e)) => Err(Cause::Io(e)),
         Err(Elapsed) => Err(Cause::TimedOut),
     }
