@@ -35,7 +35,7 @@ use crate::config::static_config::{self, StaticConfig};
 use crate::control::file::FileSettings;
 use crate::control::pausable::{self, PauseHandle};
 use crate::control::update::{ProviderReadiness, ProviderUpdate};
-use crate::control::watched_files::WatchedFiles;
+use crate::control::watched_files::{self, WatchedFiles};
 use crate::control::{self, Control};
 use crate::limits;
 use crate::net::listener_handover::InheritedListeners;
@@ -82,7 +82,7 @@ fn print(text: &str) -> ExitCode {
 /// Every problem of the configuration. A `fatal` problem ends the process.
 fn problems(config: &StaticConfig) -> Vec<static_config::Problem> {
     let mut problems = static_config::check(config);
-    problems.extend(static_config::check_files(config, &|path| std::fs::read_to_string(path)));
+    problems.extend(static_config::check_files(config, &watched_files::read_text));
     problems
 }
 
@@ -241,6 +241,8 @@ fn serve(
         host_name: process::host_name(),
         verify: worker::VerifyPool::start().map_err(|e| format!("cannot start threads: {e}"))?,
         rest_handler: config.rest.as_ref().map(|_| rest_provider.handler(sender)),
+        server_lines: Default::default(),
+        client_lines: Default::default(),
         access_log,
         start,
         stopping: false.into(),

@@ -144,8 +144,6 @@ pub const HANDOFF_QUEUE_MAX: usize = 128;
 pub const ACCEPT_POLL_MILLIS: u64 = 50;
 /// Shortest interval between two log lines about a lasting shortage (file descriptors, connection limit).
 pub const SHORTAGE_LOG_SECS: u64 = 10;
-/// Shortest interval between two log lines at level error about the faults of one server; the others are warnings.
-pub const SERVER_FAULT_LOG_SECS: u64 = 10;
 /// Interval of a worker's heartbeat, which passes one byte through its ring, and of the watchdog's checks.
 pub const HEARTBEAT_SECS: u64 = 1;
 /// Checks in a row without a new heartbeat after which the watchdog regards a worker as failed.

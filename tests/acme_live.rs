@@ -52,6 +52,11 @@ struct Authority {
 impl Authority {
     /// `None` when pebble is not installed and not required.
     fn start() -> Option<Authority> {
+        Authority::start_with(Authority::write_identity)
+    }
+
+    /// As [`Authority::start`], with another certificate for pebble's own server.
+    fn start_with(write_identity: fn(&Authority)) -> Option<Authority> {
         let missing = ["pebble", "pebble-challtestsrv"].iter().any(|name| !on_path(name));
         if missing {
             assert!(std::env::var_os("RINGWAY_REQUIRE_PEBBLE").is_none(), "pebble is required and not installed");
@@ -62,7 +67,7 @@ impl Authority {
         let log = folder.path().join("pebble.log");
         let (port, dns_port) = (free_port(), free_port());
         let mut authority = Authority { folder, children: Vec::new(), port, dns_port, web: Web::start(), log };
-        authority.write_identity();
+        write_identity(&authority);
         authority.spawn_dns();
         authority.spawn_pebble();
         Some(authority)
@@ -74,6 +79,15 @@ impl Authority {
         params.is_ca = rcgen::IsCa::NoCa;
         fs::write(self.path("server.pem"), params.self_signed(&pair).unwrap().pem()).unwrap();
         fs::write(self.path("server.key"), pair.serialize_pem()).unwrap();
+    }
+
+    /// The certificate of the plain command in the manuals: openssl makes an authority (CA:TRUE) unless told otherwise.
+    fn write_identity_of_openssl(&self) {
+        let (certificate, key) = (self.path("server.pem"), self.path("server.key"));
+        let mut command = Command::new("openssl");
+        command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
+        command.args(["-addext", "subjectAltName=IP:127.0.0.1", "-out"]).arg(certificate).arg("-keyout").arg(key);
+        assert!(command.stderr(Stdio::null()).status().expect("openssl").success());
     }
 
     fn spawn_dns(&mut self) {
@@ -393,6 +407,32 @@ fn two_names_share_one_certificate_and_restart_orders_none() {
     assert_eq!(authority.orders(), orders + 1);
     assert_ne!(fs::read(&storage).unwrap(), before);
     assert_eq!(read_json(&storage)["RingwayAccount"], file["RingwayAccount"]);
+}
+
+#[test]
+fn authority_with_a_self_signed_certificate_of_openssl_issues() {
+    let Some(authority) = Authority::start_with(Authority::write_identity_of_openssl) else { return };
+    let storage = authority.path("acme.json");
+    let acme_run = RunningAcme::start(authority.settings(&storage), want(&[&["a.example"]]), &authority.web.table);
+    assert!(acme_run.certificates().is_empty());
+    assert_eq!(acme_run.certificates().len(), 1);
+    assert_eq!(acme_run.obtained(), ["a.example"]);
+    acme_run.stop().unwrap();
+}
+
+#[test]
+fn authority_that_is_not_trusted_is_named_with_the_reason() {
+    let Some(authority) = Authority::start_with(Authority::write_identity_of_openssl) else { return };
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap().cert.pem();
+    fs::write(authority.path("other.pem"), other).unwrap();
+    let trust = AcmeRoots::Files(vec![authority.path("other.pem")]);
+    let settings = AcmeSettings { trust, ..authority.settings(&authority.path("acme.json")) };
+    let acme_run = RunningAcme::start(settings, want(&[&["a.example"]]), &authority.web.table);
+    assert!(acme_run.certificates().is_empty());
+    let reason = acme_run.failed().1;
+    let parts = ["/dir: ", "CN=localhost is refused", "not in LEGO_CA_CERTIFICATES: add the certificate itself"];
+    assert!(parts.iter().all(|part| reason.contains(part)), "{reason}");
+    acme_run.stop().unwrap();
 }
 
 #[test]

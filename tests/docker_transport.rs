@@ -193,6 +193,63 @@ async fn tls_verifies_the_engine_and_sends_a_client_certificate() {
     assert_eq!(first_urls(&mut updates).await, ["http://10.1.2.3:80"]);
 }
 
+/// Certificate and key by the plain command of the manuals, which is its own authority (CA:TRUE), as PEM texts.
+fn identity_of_openssl() -> (String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let mut command = std::process::Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=engine"]);
+    command.args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &path("key.pem"), "-out", &path("cert.pem")]);
+    assert!(command.output().expect("openssl").status.success());
+    let text = |name: &str| std::fs::read_to_string(path(name)).unwrap();
+    (text("cert.pem"), text("key.pem"))
+}
+
+#[tokio::test]
+async fn engine_with_a_self_signed_certificate_of_openssl_is_followed() {
+    let (certificate, key) = identity_of_openssl();
+    let own = rcgen::KeyPair::from_pem(&key).unwrap();
+    let der = ringway::tls::certificate::chain_from_pem(certificate.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(der, PrivatePkcs8KeyDer::from(own.serialize_der()).into())
+        .unwrap();
+    let (port, seen) = engine(Some(Arc::new(config)));
+    let tls = ClientTls { ca: certificate.clone(), cert: certificate, key, ..ClientTls::default() };
+    let mut updates = follow(DockerProviderSettings { tls: Some(tls.clone()), ..settings(port) });
+    assert_eq!(first_urls(&mut updates).await, ["http://10.1.2.3:80"]);
+    // The stream of events has a transport of its own.
+    let has_events = || seen.lock().unwrap().iter().any(|line| line.contains("/events?"));
+    let wait = async {
+        while !has_events() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(TIME_LIMIT, wait).await.expect("a stream of events");
+
+    let refused = ClientTls { ca: identity().cert.pem(), ..tls };
+    let reason = client_error(&DockerProviderSettings { tls: Some(refused), ..settings(port) }).await;
+    let parts =
+        ["CN=engine is refused", "not in docker.tls.ca: add the certificate itself", &format!("127.0.0.1:{port}")];
+    assert!(parts.iter().all(|part| reason.contains(part)), "{reason}");
+}
+
+/// The reason why a provider with these settings is unavailable.
+async fn client_error(settings: &DockerProviderSettings) -> String {
+    let (send, _receive) = update::channel();
+    send.readiness().expect("docker");
+    tokio::spawn(run(settings.clone(), send.clone()));
+    let reason = async {
+        while send.readiness().has_pending() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        send.readiness().not_ready().concat()
+    };
+    timeout(TIME_LIMIT, reason).await.expect("a reason")
+}
+
 #[tokio::test]
 async fn tls_certificates_may_be_files() {
     let dir = tempfile::tempdir().unwrap();

@@ -412,6 +412,23 @@ fn certificate_errors_say_which_part_is_bad() {
 }
 
 #[test]
+fn key_is_found_among_several_and_under_a_label_of_another_format() {
+    let (pem, other) = (Pem::new(&["a.example"]), Pem::new(&["a.example"]));
+    let both = [&other.key[..], &pem.key].concat();
+    assert!(Certificate::from_pem(&pem.certificate, &both).is_ok());
+    assert_eq!(Certificate::from_pem(&pem.certificate, &other.key).unwrap_err(), CertificateError::Mismatch);
+    let relabelled = String::from_utf8(pem.key.clone()).unwrap().replace("PRIVATE KEY", "RSA PRIVATE KEY");
+    assert!(Certificate::from_pem(&pem.certificate, relabelled.as_bytes()).is_ok());
+    // A damaged key beside a good one costs itself alone; a damaged certificate costs the chain.
+    let broken = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    assert!(Certificate::from_pem(&pem.certificate, &[&broken[..], &pem.key].concat()).is_ok());
+    let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let error = Certificate::from_pem(&[&pem.certificate[..], broken].concat(), &pem.key).unwrap_err().to_string();
+    let line = pem.certificate.iter().filter(|byte| **byte == b'\n').count() + 1;
+    assert!(error.contains(&format!("line {line}: ")), "{error}");
+}
+
+#[test]
 fn certificate_names_are_lower_case() {
     let pair = rcgen::KeyPair::generate().unwrap();
     let names = ["B.Example", "*.c.example", "192.0.2.1", "2001:db8::1"].map(str::to_owned);

@@ -80,6 +80,11 @@ fn test_acme_server_is_trusted_by_its_authority() {
     assert!(directory.contains("newOrder"), "{directory}");
     assert!(pebble.root().contains("BEGIN CERTIFICATE"));
     assert_eq!(pebble.orders(), 0);
+    drop(pebble);
+    // The tutorial's own server has a certificate that is its own authority.
+    let pebble = Pebble::start_self_signed(work.path(), "127.0.0.1");
+    let directory = curl(&["-sSf", "--cacert", &pebble.server_ca.to_string_lossy(), &pebble.directory()]);
+    assert!(directory.expect("the ACME directory").contains("newOrder"));
 }
 
 /// The tutorial's machine: two networks, an ACME server, the configuration files, and the containers.
@@ -107,7 +112,7 @@ impl Host {
         let whoami = engine.whoami_image(work);
         let (web, internal) = (engine.network("web"), engine.network("internal"));
         let gateway = engine.gateway(&web);
-        let pebble = Pebble::start(work, &gateway);
+        let pebble = Pebble::start_self_signed(work, &gateway);
         let root = work.join("root.pem");
         fs::write(&root, pebble.root()).expect("the root's file");
 

@@ -14,7 +14,7 @@ use crate::config::static_config::{self, StaticConfig};
 use crate::control::acme::{AcmeRoots, AcmeSettings, DomainRequest, KeyType, RetrySchedule};
 use crate::control::certs::{AcmeDomainSources, CertificateSources, StaticCertificates};
 use crate::control::docker::DockerProviderSettings;
-use crate::control::watched_files::WatchedFiles;
+use crate::control::watched_files::{self, WatchedFiles};
 use crate::limits;
 use crate::observe::metrics::{Metrics, MetricsSettings};
 use crate::observe::status::ExposedRoutes;
@@ -94,7 +94,7 @@ fn compile_context(config: &StaticConfig, watched_files: &WatchedFiles) -> Resul
         client_tls: client_tls::of_backends(config),
         credentials: compile::credential_memory(key),
         read: watched_read(watched_files),
-        auth_tls: client_tls::of_auth(watched_read(watched_files)),
+        auth_tls: client_tls::of_auth(config, watched_read(watched_files)),
         retry: config.retry.as_ref().map(|retry| retry.attempts),
         random: worker::fill_random,
     })
@@ -111,9 +111,8 @@ fn tls_config(
     store: &Arc<ArcSwap<CertStore>>,
 ) -> Result<rustls::ServerConfig, String> {
     let invalid = |e: String| format!("Error preparing server: entry point {name}: {e}");
-    let read = |path: &str| std::fs::read_to_string(path);
     let files = tls.client_ca.as_ref().map(|ca| ca.files.as_slice()).unwrap_or_default();
-    let client_ca = files.iter().map(|file| pem::content(file, &read).map(String::into_bytes));
+    let client_ca = files.iter().map(|file| pem::content(file, &watched_files::read_text).map(String::into_bytes));
     let settings = ServerSettings {
         min_version: tls.min_version.clone(),
         cipher_suites: tls.cipher_suites.clone(),

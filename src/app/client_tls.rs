@@ -1,7 +1,8 @@
 //! TLS client configurations: for https backends and for forward-auth servers.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{self, Digest, SHA256};
 use rustls::pki_types::CertificateDer;
@@ -11,21 +12,30 @@ use crate::config::dynamic::ClientTls;
 use crate::config::pem;
 use crate::config::static_config::StaticConfig;
 use crate::control::acme;
+use crate::control::watched_files::read_text;
 use crate::tls::settings::{ClientSettings, client_config};
 
 /// The TLS configuration for https backends. `rootCAs` replace the system's roots. Missing system roots are no error here: they fail only
-/// connections that need them.
+/// connections that need them. The check of the static configuration has logged what is wrong with each entry
+/// (docs/reference/static-configuration.md#errors).
+///
+/// # Errors
+/// Entries could be read, but none of them has a certificate that can be used.
 pub fn of_backends(config: &StaticConfig) -> Result<Arc<rustls::ClientConfig>, String> {
-    let read = |path: &str| std::fs::read_to_string(path);
+    let readable = config.root_cas.iter().filter(|text| pem::content(text, &read_text).is_ok());
+    let bundles: Vec<_> = readable.map(|text| pem::authorities(text, &read_text)).collect();
+    let has_none = !bundles.is_empty() && bundles.iter().all(Result::is_err);
     let mut root_cas = Vec::new();
-    for text in &config.root_cas {
-        match pem::content(text, &read) {
-            Ok(pem) => root_cas.push(pem.into_bytes()),
-            Err(e) => tracing::error!("rootCAs: {e}; entry rejected: correct it"),
+    for bundle in bundles {
+        match bundle {
+            Ok(bundle) => root_cas.push(bundle.text),
+            Err(reason) if has_none => return Err(format!("rootCAs: {reason}")),
+            Err(_) => {}
         }
     }
     let settings = ClientSettings {
         root_cas,
+        authorities_option: if config.root_cas.is_empty() { "the system's authorities or rootCAs" } else { "rootCAs" },
         insecure_skip_verify: config.insecure_skip_verify,
         identity: None,
         alpn: vec![b"http/1.1".to_vec()],
@@ -37,12 +47,30 @@ pub fn of_backends(config: &StaticConfig) -> Result<Arc<rustls::ClientConfig>, S
 }
 
 /// The TLS configuration of a forward-auth server: the CA of its table, else the system's roots and nothing else
-/// (docs/reference/entry-points.md#authentication).
-pub fn of_auth(read: ReadFile) -> AuthTls {
-    Box::new(move |table| auth_config(table, &*read))
+/// (docs/reference/entry-points.md#authentication). A damaged block of a bundle is logged once; those of entry points in `config` are
+/// logged by the check of the static configuration.
+pub fn of_auth(config: &StaticConfig, read: ReadFile) -> AuthTls {
+    let tables = config.entry_points.values().filter_map(|entry| entry.auth.as_ref()?.forward.as_ref()?.tls.as_ref());
+    let bundles = tables.filter_map(|tls| pem::authorities(&tls.ca, &read_text).ok());
+    let logged: Mutex<BTreeSet<String>> = Mutex::new(bundles.flat_map(|bundle| bundle.unused).collect());
+    Box::new(move |table| {
+        auth_config(table, &*read, &|unused| {
+            let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
+            if logged.len() < LOGGED_MAX && logged.insert(unused.to_owned()) {
+                tracing::error!("auth.forward.tls.ca: {unused}");
+            }
+        })
+    })
 }
 
-fn auth_config(table: Option<&ClientTls>, read: &dyn Fn(&str) -> io::Result<String>) -> Result<AuthTlsConfig, String> {
+/// The number of damaged blocks that are logged: labels of containers can name bundles.
+const LOGGED_MAX: usize = 256;
+
+fn auth_config(
+    table: Option<&ClientTls>,
+    read: &dyn Fn(&str) -> io::Result<String>,
+    on_unused: &dyn Fn(&str),
+) -> Result<AuthTlsConfig, String> {
     let table = table.cloned().unwrap_or_default();
     let pem =
         |text: &str, name: &str| pem::content(text, read).map(String::into_bytes).map_err(|e| format!("{name}: {e}"));
@@ -51,10 +79,16 @@ fn auth_config(table: Option<&ClientTls>, read: &dyn Fn(&str) -> io::Result<Stri
         (false, false) => Some((pem(&table.cert, "cert")?, pem(&table.key, "key")?)),
         _ => return Err("cert and key belong together: set both or none".to_owned()),
     };
-    let root_cas = if table.ca.is_empty() { Vec::new() } else { vec![pem(&table.ca, "ca")?] };
+    let mut root_cas = Vec::new();
+    if !table.ca.is_empty() {
+        let bundle = pem::authorities(&table.ca, read).map_err(|e| format!("ca: {e}"))?;
+        bundle.unused.iter().for_each(|unused| on_unused(unused));
+        root_cas.push(bundle.text);
+    }
     let (system_roots, _) = if root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
     let settings = ClientSettings {
         root_cas,
+        authorities_option: "auth.forward.tls.ca",
         insecure_skip_verify: table.insecure_skip_verify,
         identity,
         alpn: vec![b"http/1.1".to_vec()],

@@ -34,8 +34,6 @@ pub struct ServerState {
     probe_pending: AtomicBool,
     /// The deviations from HTTP that have been logged.
     deviations: AtomicU16,
-    /// The time (monotonic clock, in nanoseconds) from which on a fault of the server is logged as an error again.
-    next_fault_log: AtomicU64,
 }
 
 impl Default for ServerState {
@@ -48,7 +46,6 @@ impl Default for ServerState {
             probe_at: AtomicU64::new(0),
             probe_pending: AtomicBool::new(false),
             deviations: AtomicU16::new(0),
-            next_fault_log: AtomicU64::new(0),
         }
     }
 }
@@ -125,14 +122,6 @@ impl ServerState {
     pub fn note_deviations(&self, bits: u16) -> u16 {
         let seen = self.deviations.load(Ordering::Relaxed);
         if seen & bits == bits { seen } else { self.deviations.fetch_or(bits, Ordering::Relaxed) }
-    }
-
-    /// Whether a fault of this server is logged as an error now: true once in `SERVER_FAULT_LOG_SECS`.
-    pub fn may_log_fault(&self, now_nanos: u64) -> bool {
-        let due = self.next_fault_log.load(Ordering::Relaxed);
-        let next = now_nanos.saturating_add(limits::SERVER_FAULT_LOG_SECS * 1_000_000_000);
-        due <= now_nanos
-            && self.next_fault_log.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     pub(super) fn enter(&self) {

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use rustls::ClientConfig;
 use tokio::task::JoinHandle;
 
-use self::probe::{Connector, connector, send_probe};
+use self::probe::{Connector, ProbeFailure, connector, send_probe};
 use crate::backend::health::{PROBE_TIME_MAX, status_is_healthy};
 use crate::backend::{HealthCheck, Server};
 use crate::config::snapshot::{Backend, Snapshot};
@@ -95,16 +95,23 @@ async fn probe_server(connector: &Result<Connector, String>, backend: &str, chec
         let probe = check.probe(&server.url).map_err(|e| e.to_string())?;
         let connector = connector.as_ref().map_err(Clone::clone)?;
         let result = tokio::time::timeout(PROBE_TIME_MAX, send_probe(connector, &probe)).await;
-        result.unwrap_or_else(|_| Err(format!("no response within {} s", PROBE_TIME_MAX.as_secs())))
+        result.unwrap_or_else(|_| Err(format!("no response within {} s", PROBE_TIME_MAX.as_secs()).into()))
     };
     let failure = match outcome.await {
         Ok(status) if status_is_healthy(status) => None,
-        Ok(status) => Some(format!("the server responded with status {status}")),
+        Ok(status) => Some(format!("the server responded with status {status}").into()),
         Err(reason) => Some(reason),
     };
     let has_changed = server.state.set_up(failure.is_none());
     match failure {
-        Some(reason) if has_changed => {
+        // TLS does not recover by itself: the operator has to change a certificate or an option.
+        Some(ProbeFailure { reason, is_tls: true }) if has_changed => {
+            tracing::error!(
+                %backend, server = %server.url.text,
+                "Health check failed: TLS: {reason}; the server gets no requests until a check succeeds"
+            );
+        }
+        Some(ProbeFailure { reason, .. }) if has_changed => {
             tracing::warn!(
                 %backend, server = %server.url.text,
                 "Health check failed: {reason}; the server gets no requests until a check succeeds"
@@ -113,7 +120,9 @@ async fn probe_server(connector: &Result<Connector, String>, backend: &str, chec
         None if has_changed => {
             tracing::warn!(%backend, server = %server.url.text, "Health check up: the server gets requests again");
         }
-        Some(reason) => tracing::debug!(%backend, server = %server.url.text, "Health check still failing: {reason}"),
+        Some(failure) => {
+            tracing::debug!(%backend, server = %server.url.text, "Health check still failing: {}", failure.reason);
+        }
         None => {}
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::file_stamp::Stamp;
+use crate::config::pem;
 
 /// The time between two polls of the files' status. A change counts once two polls have found the same status.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -34,6 +35,14 @@ struct WatchedFile {
     at_poll: Option<Stamp>,
 }
 
+/// Reads a file that an option names, without watching it.
+///
+/// # Errors
+/// The error of the system, or the file is not text.
+pub fn read_text(path: &str) -> io::Result<String> {
+    pem::text_of_file(std::fs::read(path)?)
+}
+
 impl WatchedFiles {
     /// Reads a file and watches the path from now on, also if no such file exists.
     ///
@@ -46,7 +55,7 @@ impl WatchedFiles {
             // The stamp of the first read is kept until `clear`: its reader may have an older text than later readers.
             list.files.entry(path.to_owned()).or_insert(WatchedFile { at_read: stamp, at_poll: stamp });
         });
-        std::fs::read_to_string(path)
+        read_text(path)
     }
 
     /// Stops watching all files. Called before all files that are still in use are read again.

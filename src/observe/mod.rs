@@ -4,6 +4,7 @@
 
 pub mod access_log;
 pub mod process_log;
+pub mod repeated_lines;
 
 pub mod time_format;
 pub mod go_json;

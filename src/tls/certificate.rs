@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+
+use super::pem::{self, Block, Damage};
 
 /// The common name of the certificate that is generated for entry points without one
 /// (docs/reference/entry-points.md#generated-certificate).
@@ -55,7 +56,8 @@ pub enum CertificateError {
 }
 
 impl Certificate {
-    /// Reads a chain (end entity first) and its key, PKCS#8, PKCS#1 or SEC1, from PEM text.
+    /// Reads a chain (end entity first) and its key, PKCS#8, PKCS#1 or SEC1, from PEM text. Of several keys the one that belongs to the
+    /// certificate is used.
     ///
     /// An expired certificate is not an error, see [`Certificate::expiry_warning`]: Traefik serves it too, and a site with an expired
     /// certificate is better than no site.
@@ -64,7 +66,12 @@ impl Certificate {
     /// [`CertificateError`] naming the bad part.
     pub fn from_pem(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Certificate, CertificateError> {
         let chain = chain_from_pem(certificate_pem)?;
-        Certificate::from_chain(chain, signing_key(key_pem)?)
+        let mut keys = signing_keys(key_pem)?;
+        if let Some(at) = keys.iter().position(|key| chain.first().is_some_and(|leaf| belongs_to(&**key, leaf))) {
+            keys.swap(0, at);
+        }
+        let key = keys.into_iter().next().ok_or(CertificateError::NoKey)?;
+        Certificate::from_chain(chain, key)
     }
 
     /// As [`Certificate::from_pem`] with parts already decoded.
@@ -168,37 +175,85 @@ pub fn name_covers(pattern: &str, name: &str) -> bool {
     pattern_rest == name_rest
 }
 
-/// All certificates of a PEM text, in order.
+/// All certificates of a PEM text, in order: a chain, in which none may be missing.
 ///
 /// # Errors
 /// [`CertificateError::NoCertificate`] for a text without certificates, [`CertificateError::BadCertificate`] for a damaged one.
-pub fn chain_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match chain {
-        Ok(chain) if chain.is_empty() => Err(CertificateError::NoCertificate),
-        Ok(chain) => Ok(chain),
-        Err(e) => Err(CertificateError::BadCertificate(e.to_string())),
+pub fn chain_from_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    match pem::certificates(text) {
+        (_, damaged) if !damaged.is_empty() => Err(bad_certificate(&damaged)),
+        (chain, _) if chain.is_empty() => Err(CertificateError::NoCertificate),
+        (chain, _) => Ok(chain),
     }
 }
 
-fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, CertificateError> {
-    let der = PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
-        rustls::pki_types::pem::Error::NoItemsFound if is_encrypted(pem) => {
-            CertificateError::BadKey("it is encrypted with a password".into())
+/// All certificates of a bundle of authorities. Damaged ones are skipped, unless all are; [`pem::authorities`] lists them.
+///
+/// # Errors
+/// As [`chain_from_pem`].
+pub fn authorities_from_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    match pem::authorities(text) {
+        (good, unused) if good.is_empty() && !unused.is_empty() => Err(bad_certificate(&unused)),
+        (good, _) if good.is_empty() => Err(CertificateError::NoCertificate),
+        (good, _) => Ok(good),
+    }
+}
+
+fn bad_certificate(damaged: &[Damage]) -> CertificateError {
+    CertificateError::BadCertificate(damaged.iter().map(Damage::to_string).collect::<Vec<_>>().join("; "))
+}
+
+/// Whether `key` is the key of a certificate.
+fn belongs_to(key: &dyn SigningKey, certificate: &[u8]) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+    key.public_key().is_some_and(|public| public.as_ref() == parsed.public_key().raw)
+}
+
+/// All usable keys of a text, in order.
+fn signing_keys(text: &[u8]) -> Result<Vec<Arc<dyn SigningKey>>, CertificateError> {
+    let (mut keys, mut failed) = (Vec::new(), None);
+    for block in pem::keys(text) {
+        let line = block.line;
+        match signing_key(block, is_encrypted(text)) {
+            Ok(key) => keys.push(key),
+            Err(reason) => {
+                failed.get_or_insert(CertificateError::BadKey(format!("line {line}: {reason}")));
+            }
         }
-        rustls::pki_types::pem::Error::NoItemsFound => CertificateError::NoKey,
-        other => CertificateError::BadKey(other.to_string()),
-    })?;
-    any_supported_type(&der).map_err(|e| match is_encrypted(pem) {
-        true => CertificateError::BadKey("it is encrypted with a password".into()),
-        false => CertificateError::BadKey(e.to_string()),
-    })
+    }
+    match (keys.is_empty(), failed) {
+        (false, _) => Ok(keys),
+        (true, Some(error)) => Err(error),
+        (true, None) => Err(CertificateError::NoKey),
+    }
+}
+
+/// Makes a key of a block. Some tools write a key under the label of another format, so all formats are tried, that of the label first.
+fn signing_key(block: Block, is_encrypted: bool) -> Result<Arc<dyn SigningKey>, String> {
+    if block.label.starts_with("ENCRYPTED") || is_encrypted {
+        return Err("it is encrypted with a password".to_owned());
+    }
+    let der = block.content?;
+    let pkcs8 = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.as_slice()));
+    let pkcs1 = PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der.as_slice()));
+    let sec1 = PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der.as_slice()));
+    let formats = match block.label.as_str() {
+        "RSA PRIVATE KEY" => [pkcs1, pkcs8, sec1],
+        "EC PRIVATE KEY" => [sec1, pkcs8, pkcs1],
+        _ => [pkcs8, pkcs1, sec1],
+    };
+    let mut failed = None;
+    for format in &formats {
+        match any_supported_type(format) {
+            Ok(key) => return Ok(key),
+            Err(error) => failed.get_or_insert(error.to_string()),
+        };
+    }
+    Err(failed.unwrap_or_default())
 }
 
 fn is_encrypted(pem: &[u8]) -> bool {
-    ["ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"]
-        .iter()
-        .any(|marker| memchr::memmem::find(pem, marker.as_bytes()).is_some())
+    memchr::memmem::find(pem, b"Proc-Type: 4,ENCRYPTED").is_some()
 }
 
 fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {

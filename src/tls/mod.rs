@@ -4,6 +4,8 @@
 //!
 //! * [`session`] — a connection as a state machine: ciphertext in and out, plaintext in and out;
 //! * [`certificate`] — certificates with their names, made from PEM text;
+//! * [`pem`] — PEM text to blocks, with the line of each damaged one;
+//! * [`verifier`] — verifies the certificates of servers and clients;
 //! * [`resolver`] — selects the certificate of a handshake from an immutable, published store;
 //! * [`challenge`] — responses to HTTP-01 challenges, published likewise;
 //! * [`settings`] — rustls configurations made from the options as written;
@@ -12,6 +14,8 @@
 
 pub mod session;
 pub mod certificate;
+pub mod pem;
+pub mod verifier;
 pub mod resolver;
 pub mod challenge;
 pub mod settings;

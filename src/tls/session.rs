@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
+use super::verifier::refusal::{self, Refusal};
 use crate::limits::TLS_OUTPUT_BYTES_MAX;
 
 /// The response of Traefik (Go's net/http) to plain HTTP on a TLS port (docs/reference/entry-points.md#plain-http-on-a-tls-port).
@@ -36,7 +37,19 @@ pub enum Plaintext {
 
 /// The error that ended a TLS connection. The alert for the peer, if there is one, is in the output of [`Session::take_output`].
 #[derive(Debug, Clone)]
-pub struct Error(pub rustls::Error);
+pub struct Error {
+    pub cause: rustls::Error,
+    /// The refused certificate of a client.
+    pub refused_client: Option<Box<Refusal>>,
+    /// The peer is a server: its failure can be explained to the operator, who chose it.
+    of_server: bool,
+}
+
+impl Error {
+    fn new(cause: rustls::Error) -> Error {
+        Error { cause, refused_client: None, of_server: false }
+    }
+}
 
 impl Session {
     /// The server side of a new connection.
@@ -44,7 +57,7 @@ impl Session {
     /// # Errors
     /// The configuration cannot be used at all (never caused by a peer).
     pub fn server(config: Arc<ServerConfig>) -> Result<Session, Error> {
-        ServerConnection::new(config).map(|c| Session::over(Connection::Server(c))).map_err(Error)
+        ServerConnection::new(config).map(|c| Session::over(Connection::Server(c))).map_err(Error::new)
     }
 
     /// The client side of a new connection. [`Session::take_output`] has the ClientHello at once.
@@ -52,7 +65,7 @@ impl Session {
     /// # Errors
     /// The configuration cannot be used with this name (never caused by a peer).
     pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Session, Error> {
-        ClientConnection::new(config, name).map(|c| Session::over(Connection::Client(c))).map_err(Error)
+        ClientConnection::new(config, name).map(|c| Session::over(Connection::Client(c))).map_err(Error::new)
     }
 
     fn over(mut connection: Connection) -> Session {
@@ -78,9 +91,17 @@ impl Session {
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(oversized()),
                 Err(_) => break,
             }
-            self.connection.process_new_packets().map_err(Error)?;
+            if let Err(cause) = self.connection.process_new_packets() {
+                return Err(self.failure(cause));
+            }
         }
         Ok(ciphertext.len() - rest.len())
+    }
+
+    fn failure(&self, cause: rustls::Error) -> Error {
+        let of_server = !self.is_server();
+        let refused_client = if of_server { None } else { refusal::take_recorded(&cause).map(Box::new) };
+        Error { cause, refused_client, of_server }
     }
 
     /// [`Session::receive`] and [`Session::read_plain`] together: consumes all of `ciphertext` and appends all plaintext, which is never
@@ -236,24 +257,28 @@ pub fn looks_like_http(first: &[u8]) -> bool {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TLS: {}", self.0)
+        match (&self.refused_client, self.of_server) {
+            (Some(refusal), _) => write!(f, "{refusal}"),
+            (None, true) => f.write_str(&refusal::explain(&self.cause)),
+            (None, false) => write!(f, "{}", self.cause),
+        }
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
+        Some(&self.cause)
     }
 }
 
 fn oversized() -> Error {
-    Error(rustls::Error::InvalidMessage(rustls::InvalidMessage::HandshakePayloadTooLarge))
+    Error::new(rustls::Error::InvalidMessage(rustls::InvalidMessage::HandshakePayloadTooLarge))
 }
 
 fn from_io(error: io::Error) -> Error {
     let text = error.to_string();
     match error.into_inner().and_then(|inner| inner.downcast::<rustls::Error>().ok()) {
-        Some(inner) => Error(*inner),
-        None => Error(rustls::Error::General(text)),
+        Some(inner) => Error::new(*inner),
+        None => Error::new(rustls::Error::General(text)),
     }
 }

@@ -3,18 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion,
-};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
-use super::certificate::{Certificate, chain_from_pem};
+use super::certificate::{Certificate, authorities_from_pem};
 use super::suites;
 use super::tickets::Resumption;
+use super::verifier::{AnyServer, ClientVerifier, ServerVerifier};
 
 /// All versions that rustls supports: TLS 1.0 and 1.1 are not among them (RFC 8996).
 static TLS12_AND_13: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
@@ -43,6 +41,8 @@ pub struct ServerSettings {
 pub struct ClientSettings {
     /// Contents of `rootCAs`; if not empty, they replace the system's roots.
     pub root_cas: Vec<Vec<u8>>,
+    /// The option that names `root_cas`, for messages; empty if there is none.
+    pub authorities_option: &'static str,
     /// `insecureSkipVerify`: any certificate is accepted, whatever `root_cas` says.
     pub insecure_skip_verify: bool,
     /// PEM texts of the client certificate and its key, for servers that request one.
@@ -107,7 +107,7 @@ pub fn server_config(
 }
 
 /// Makes a client configuration. `system_roots` are the trust anchors of the machine, which the caller reads. Damaged trust anchors are
-/// skipped. Without any, every verification fails, but the configuration is valid.
+/// skipped: the caller reports them ([`super::pem::authorities`]). Without any, every verification fails, but the configuration is valid.
 ///
 /// # Errors
 /// [`SettingsError::RootCa`] or [`SettingsError::Identity`] for bad PEM.
@@ -118,20 +118,17 @@ pub fn client_config(
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
     let builder = builder.map_err(refused)?;
-    let mut roots = RootCertStore::empty();
-    if settings.root_cas.is_empty() {
-        roots.add_parsable_certificates(system_roots.iter().cloned());
-    } else {
-        roots = roots_of(&settings.root_cas).map_err(|(at, why)| SettingsError::RootCa(at, why))?;
-    }
-    let builder = match settings.insecure_skip_verify {
-        true => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
-        false if roots.is_empty() => builder.with_root_certificates(roots),
-        false => {
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            builder.with_webpki_verifier(verifier.map_err(|e| SettingsError::Refused(e.to_string()))?)
-        }
+    let roots = match settings.root_cas.is_empty() {
+        true => system_roots.to_vec(),
+        false => roots_of(&settings.root_cas).map_err(|(at, why)| SettingsError::RootCa(at, why))?,
     };
+    let option =
+        if settings.authorities_option.is_empty() { "the trusted authorities" } else { settings.authorities_option };
+    let verifier: Arc<dyn ServerCertVerifier> = match settings.insecure_skip_verify {
+        true => Arc::new(AnyServer::new(&provider)),
+        false => Arc::new(ServerVerifier::new(roots, &provider, option)),
+    };
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match &settings.identity {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
@@ -163,67 +160,19 @@ fn client_verifier(
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
     let roots = roots_of(&settings.client_ca).map_err(|(at, why)| SettingsError::ClientCa(at, why))?;
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let builder = if settings.client_ca_optional { builder.allow_unauthenticated() } else { builder };
-    builder.build().map_err(|e| SettingsError::Refused(e.to_string()))
+    Ok(Arc::new(ClientVerifier::new(roots, provider, !settings.client_ca_optional)))
 }
 
-fn roots_of(texts: &[Vec<u8>]) -> Result<RootCertStore, (usize, String)> {
-    let mut roots = RootCertStore::empty();
+fn roots_of(texts: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, (usize, String)> {
+    let mut roots = Vec::new();
     for (at, text) in texts.iter().enumerate() {
-        for certificate in chain_from_pem(text).map_err(|e| (at, e.to_string()))? {
-            roots.add(certificate).map_err(|e| (at, e.to_string()))?;
-        }
+        roots.extend(authorities_from_pem(text).map_err(|e| (at, e.to_string()))?);
     }
     Ok(roots)
 }
 
 fn refused(error: rustls::Error) -> SettingsError {
     SettingsError::Refused(error.to_string())
-}
-
-/// The verifier for `insecureSkipVerify`. The signature of the handshake is still verified: it costs nothing to require that the server has
-/// the key of the certificate that it sends.
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 impl fmt::Display for SettingsError {

@@ -20,7 +20,7 @@ use super::worker::Worker;
 use crate::limits::{self, Bound};
 use crate::net::{Tcp, is_timeout, tls_stream};
 use crate::observe::metrics::Metrics;
-use crate::tls::session::Session;
+use crate::tls::session::{self, Session};
 
 /// A connection's task. Neither this function nor the functions that it combines are `async fn`s: each would hold the connection once more.
 pub fn connection_task(
@@ -85,10 +85,15 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
             peer.certs = stream.with_session(shown);
             Box::pin(serve(worker, stream, peer)).await;
         }
-        // Scanners and clients that do not trust the certificate fail here all day: level debug, as Go's servers log none either.
+        // Scanners and clients that do not trust the certificate fail here all day: level debug, as Go's servers log none either. A client
+        // whose own certificate is refused is another matter: its operator expects it to work.
         Err(e) => {
             if is_timeout(&e) {
                 worker.exceeded(Bound::Handshake);
+            }
+            let session_error = e.get_ref().and_then(|inner| inner.downcast_ref::<session::Error>());
+            if let Some(refusal) = session_error.and_then(|error| error.refused_client.as_deref()) {
+                worker.log_refused_certificate(&peer, refusal);
             }
             let entry_point = &worker.shared.entry_points[peer.entry].name;
             tracing::debug!(client = %peer.address, %entry_point, "TLS handshake failed: {e}");

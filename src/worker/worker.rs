@@ -33,7 +33,9 @@ use crate::net::free_list::FreeList;
 use crate::net::{Deadlines, TimeLimit, tls_stream};
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, WorkerMetrics};
+use crate::observe::repeated_lines::{RepeatedLines, repetitions};
 use crate::tls::challenge::ChallengeTable;
+use crate::tls::verifier::refusal::Refusal;
 
 /// Time limits of the data plane; `None` means no limit.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +74,10 @@ pub struct WorkerShared {
     /// Applies a document of the REST provider; `None` if that provider is off.
     pub rest_handler: Option<RestHandler>,
     pub access_log: Option<LogSink>,
+    /// Limits lines about failures that servers cause.
+    pub server_lines: RepeatedLines,
+    /// Limits lines about failures that clients cause; apart, so that clients cannot suppress lines about servers.
+    pub client_lines: RepeatedLines,
     /// When the process started; all monotonic readings count from here.
     pub start: Instant,
     /// A graceful shutdown has begun: `/ping` reports it (docs/reference/api.md#ping,
@@ -202,6 +208,19 @@ impl<D: Dial> Worker<D> {
 
     pub fn is_draining(&self) -> bool {
         self.shared.draining.load(Relaxed)
+    }
+
+    /// Logs a client certificate that was refused, limited as in [`Worker::log_tls_failure`] for each address.
+    pub(super) fn log_refused_certificate(&self, peer: &ClientInfo, refusal: &Refusal) {
+        let entry_point = &self.shared.entry_points[peer.entry].name;
+        let key = format!("{entry_point} {} {refusal}", peer.ip_text);
+        if let Some(repeated) = self.may_log_again(&self.shared.client_lines, &key) {
+            tracing::error!(client = %peer.address, %entry_point, "client certificate: {refusal}{repeated}");
+        }
+    }
+
+    pub(super) fn may_log_again(&self, lines: &RepeatedLines, key: &str) -> Option<String> {
+        lines.may_log(key, Duration::from_nanos(self.clock.mono_nanos())).map(repetitions)
     }
 
     /// Closes the pooled connections to servers because descriptors or memory ran out, and logs the shortage, at most once in

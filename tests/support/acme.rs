@@ -24,7 +24,15 @@ impl Pebble {
     /// Starts a server that clients reach as `host` (an IPv4 address of this machine) and that validates on port 80 of
     /// whatever address [`Pebble::resolve_to`] names.
     pub fn start(work: &Path, host: &str) -> Self {
-        let server_ca = certificates(work, host);
+        Pebble::start_with(work, host, certificates(work, host))
+    }
+
+    /// As [`Pebble::start`], with a certificate by the plain command of the manuals, which is its own authority (CA:TRUE).
+    pub fn start_self_signed(work: &Path, host: &str) -> Self {
+        Pebble::start_with(work, host, self_signed(work, host))
+    }
+
+    fn start_with(work: &Path, host: &str, server_ca: PathBuf) -> Self {
         let (acme_port, management_port) = (free_port(), free_port());
         let (dns_port, dns_management_port) = (free_port(), free_port());
         let config = serde_json::json!({"pebble": {
@@ -85,6 +93,16 @@ impl Pebble {
     pub fn validations(&self, name: &str) -> usize {
         self.server.log_text().matches(&format!("Attempting to validate w/ HTTP: http://{name}:")).count()
     }
+}
+
+/// Creates a self-signed certificate for `host` in `work`; returns its file.
+fn self_signed(work: &Path, host: &str) -> PathBuf {
+    let path = |name: &str| work.join(name).to_string_lossy().into_owned();
+    let (server, key) = (path("acme-server.pem"), path("acme-server.key"));
+    let names = format!("subjectAltName=IP:{host}");
+    let made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=acme", "-addext", &names];
+    stdout_of("openssl", &[&made[..], &["-keyout", &key, "-out", &server]].concat());
+    PathBuf::from(server)
 }
 
 /// Creates an authority and the ACME server's certificate for `host` in `work`; returns the authority's file.

@@ -53,6 +53,8 @@ pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
         host_name: "proxy".to_owned(),
         verify: VerifyPool::start().expect("threads"),
         rest_handler: None,
+        server_lines: Default::default(),
+        client_lines: Default::default(),
         access_log: None,
         start: Instant::now(),
         stopping: false.into(),

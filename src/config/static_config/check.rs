@@ -32,8 +32,8 @@ pub fn check(config: &StaticConfig) -> Vec<Problem> {
     problems
 }
 
-/// Checks the files that a configuration names; `read` reads them. Files of users and client CAs that cannot be read are fatal;
-/// certificates and root CAs that cannot be used are warnings (docs/reference/static-configuration.md#errors).
+/// Checks the files that a configuration names; `read` reads them. Files of users and client CAs that cannot be used are fatal;
+/// certificates and root CAs that cannot be used, and damaged blocks among usable ones, are warnings (docs/reference/static-configuration.md#errors).
 pub fn check_files(config: &StaticConfig, read: &dyn Fn(&str) -> io::Result<String>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, entry_point) in &config.entry_points {
@@ -48,12 +48,13 @@ pub fn check_files(config: &StaticConfig, read: &dyn Fn(&str) -> io::Result<Stri
                 }
             }
         }
+        let forward = entry_point.auth.iter().filter_map(|auth| auth.forward.as_ref()?.tls.as_ref());
+        for tls in forward.filter(|tls| !tls.ca.is_empty()) {
+            check_authorities(&format!("{prefix}.auth.forward.tls.ca"), &tls.ca, true, read, &mut problems);
+        }
         let Some(tls) = &entry_point.tls else { continue };
-        let client_cas = tls.client_ca.iter().flat_map(|ca| &ca.files);
-        for file in client_cas {
-            if let Err(message) = pem::content(file, read) {
-                problems.push(Problem::fatal(format!("{prefix}.tls.clientCA.files"), message));
-            }
+        for file in tls.client_ca.iter().flat_map(|ca| &ca.files) {
+            check_authorities(&format!("{prefix}.tls.clientCA.files"), file, true, read, &mut problems);
         }
         let listed = tls.certificates.iter().map(|files| ("certificates", files));
         for (key, files) in listed.chain(tls.default_certificate.iter().map(|files| ("defaultCertificate", files))) {
@@ -66,11 +67,28 @@ pub fn check_files(config: &StaticConfig, read: &dyn Fn(&str) -> io::Result<Stri
         }
     }
     for file in &config.root_cas {
-        if let Err(message) = pem::content(file, read) {
-            problems.push(Problem::warning("rootCAs", message));
-        }
+        check_authorities("rootCAs", file, false, read, &mut problems);
+    }
+    let docker = config.docker.iter().filter_map(|docker| docker.tls.as_ref());
+    for tls in docker.filter(|tls| !tls.ca.is_empty()) {
+        check_authorities("docker.tls.ca", &tls.ca, false, read, &mut problems);
     }
     problems
+}
+
+/// Checks a bundle of authorities. A bundle without any usable certificate is fatal if `is_fatal`; blocks of it without effect are warnings.
+fn check_authorities(
+    key: &str,
+    file_or_text: &str,
+    is_fatal: bool,
+    read: &dyn Fn(&str) -> io::Result<String>,
+    problems: &mut Vec<Problem>,
+) {
+    match pem::authorities(file_or_text, read) {
+        Ok(bundle) => problems.extend(bundle.unused.into_iter().map(|unused| Problem::warning(key, unused))),
+        Err(message) if is_fatal => problems.push(Problem::fatal(key, message)),
+        Err(message) => problems.push(Problem::warning(key, message)),
+    }
 }
 
 /// The lines of a users file that name a user.

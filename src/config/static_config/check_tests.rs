@@ -112,6 +112,7 @@ fn unusable_file_is_reported_with_its_option() {
         (false, "entryPoints.a.tls.certificates"),
         (true, "entryPoints.b.auth.digest.usersFile"),
         (false, "rootCAs"),
+        (false, "rootCAs"),
     ];
     assert_eq!(found, expected.map(|(fatal, key)| (fatal, key.to_owned())));
 }

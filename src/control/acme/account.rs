@@ -9,8 +9,10 @@ use hyper_util::rt::TokioExecutor;
 use instant_acme::{Account, AccountBuilder, AccountCredentials, BodyWrapper, NewAccount};
 use rustls_pki_types::CertificateDer;
 
-use crate::tls::certificate::chain_from_pem;
+use crate::config::pem;
+use crate::control::watched_files::read_text;
 use crate::tls::settings::{ClientSettings, client_config};
+use crate::tls::verifier::refusal;
 
 /// The default of `acme.caServer`, as in Traefik (docs/reference/acme.md#keys).
 pub const DEFAULT_CA_SERVER: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -78,11 +80,15 @@ pub async fn register(
     let contact = format!("mailto:{email}");
     let contact: &[&str] = if email.is_empty() { &[] } else { &[&contact] };
     let new = NewAccount { contact, terms_of_service_agreed: true, only_return_existing: false };
-    builder(trust)?.create(&new, ca_server.to_owned(), None).await.map_err(|e| explain(&e))
+    let created = builder(trust)?.create(&new, ca_server.to_owned(), None).await;
+    created.map_err(|e| format!("{ca_server}: {}", explain(&e)))
 }
 
-/// The text of an error and of all its causes, in one sentence.
-pub fn explain(error: &dyn std::error::Error) -> String {
+/// The text of an error and of all its causes, in one sentence. An error of TLS is explained instead.
+pub fn explain(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(tls) = refusal::explain_cause(error) {
+        return format!("the connection to the certificate authority (acme.caServer): {tls}");
+    }
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -99,9 +105,13 @@ pub fn explain(error: &dyn std::error::Error) -> String {
 /// A builder for accounts whose HTTP client verifies the authority's server with `trust`.
 fn builder(trust: &AcmeRoots) -> Result<AccountBuilder, String> {
     let (settings, roots) = match trust {
-        AcmeRoots::System => (ClientSettings::default(), system_roots().0),
+        AcmeRoots::System => {
+            let authorities_option = "the system's authorities or LEGO_CA_CERTIFICATES";
+            (ClientSettings { authorities_option, ..Default::default() }, system_roots().0)
+        }
         AcmeRoots::Files(paths) => {
-            (ClientSettings { root_cas: read_root_files(paths)?, ..Default::default() }, Vec::new())
+            let authorities_option = "LEGO_CA_CERTIFICATES";
+            (ClientSettings { root_cas: read_root_files(paths)?, authorities_option, ..Default::default() }, Vec::new())
         }
     };
     if settings.root_cas.is_empty() && roots.is_empty() {
@@ -121,14 +131,14 @@ fn builder(trust: &AcmeRoots) -> Result<AccountBuilder, String> {
     Ok(Account::builder_with_http(Box::new(client)))
 }
 
-/// Reads the files of `LEGO_CA_CERTIFICATES` and checks that each holds certificates.
+/// Reads the files of `LEGO_CA_CERTIFICATES`. Each must hold a certificate that can be used; damaged ones among them are logged.
 fn read_root_files(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
     let mut texts = Vec::new();
     for path in paths {
-        let shown = path.display();
-        let text = std::fs::read(path).map_err(|e| format!("LEGO_CA_CERTIFICATES: {shown} cannot be read: {e}"))?;
-        chain_from_pem(&text).map_err(|e| format!("LEGO_CA_CERTIFICATES: {shown}: {e}"))?;
-        texts.push(text);
+        let bundle = pem::authorities(&path.to_string_lossy(), &read_text);
+        let bundle = bundle.map_err(|e| format!("LEGO_CA_CERTIFICATES: {e}"))?;
+        bundle.unused.iter().for_each(|unused| tracing::error!("LEGO_CA_CERTIFICATES: {unused}"));
+        texts.push(bundle.text);
     }
     Ok(texts)
 }

@@ -5,8 +5,13 @@ use std::io;
 
 use bollard::errors::Error;
 
+use crate::tls::verifier::refusal;
+
 /// The error's text: what failed, where, and what to do about it.
 pub fn explain(endpoint: &str, doing: &str, error: &Error) -> String {
+    if let Some(tls) = refusal::explain_cause(error) {
+        return format!("cannot {doing} at {endpoint}: {tls}");
+    }
     let advice = match (error, io_kind(error)) {
         (_, Some(io::ErrorKind::PermissionDenied)) => {
             "permission denied: run the proxy as a user of the group that owns the socket, or correct the socket's mode"

@@ -1,19 +1,18 @@
 //! TLS to the Engine (docs/reference/providers.md#docker-tls, `tls.*`).
 
-use std::fs;
-
 use rustls::ClientConfig;
 
 use crate::config::dynamic::ClientTls;
 use crate::config::pem;
 use crate::control::acme::system_roots;
+use crate::control::watched_files::read_text;
 use crate::tls::settings::{self, ClientSettings};
 
 /// Builds the TLS configuration of the client. Each certificate and key is given as a file's path or as the PEM text itself. The error
 /// names the key of `[docker.tls]`.
 pub fn client_config(tls: &ClientTls) -> Result<ClientConfig, String> {
     let content = |key: &str, source: &str| {
-        let text = pem::content(source, &|path| fs::read_to_string(path));
+        let text = pem::content(source, &read_text);
         text.map(String::into_bytes).map_err(|error| format!("docker.tls.{key}: {error}"))
     };
     let identity = match (tls.cert.is_empty(), tls.key.is_empty()) {
@@ -38,8 +37,13 @@ pub fn client_config(tls: &ClientTls) -> Result<ClientConfig, String> {
         Some((cert, key)) => Some((content("cert", cert)?, content("key", key)?)),
         None => None,
     };
-    let settings =
-        ClientSettings { root_cas, insecure_skip_verify: tls.insecure_skip_verify, identity, alpn: Vec::new() };
+    let settings = ClientSettings {
+        root_cas,
+        authorities_option: "docker.tls.ca",
+        insecure_skip_verify: tls.insecure_skip_verify,
+        identity,
+        alpn: Vec::new(),
+    };
     settings::client_config(&settings, &system).map_err(|error| format!("docker.tls: {error}"))
 }
 

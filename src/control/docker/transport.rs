@@ -18,6 +18,7 @@ use super::settings::DockerProviderSettings;
 use super::tls;
 use crate::config::dynamic::ClientTls;
 use crate::limits::ENGINE_RESPONSE_BYTES_MAX;
+use crate::tls::verifier::refusal;
 
 /// The interval of TCP keep-alive probes. Without them a connection to a vanished host would never fail, and the event stream would stay
 /// open without events indefinitely.
@@ -65,7 +66,10 @@ pub async fn get(settings: &DockerProviderSettings, path: &str) -> Result<serde_
     };
     let json = tokio::time::timeout(settings.request_timeout, json).await;
     let json = json.unwrap_or_else(|_| Err("the Docker Engine did not answer in time".into()));
-    json.map_err(|error| format!("cannot get {path} at {}: {error}", settings.endpoint))
+    json.map_err(|error| {
+        let reason = refusal::explain_cause(&*error).unwrap_or_else(|| error.to_string());
+        format!("cannot get {path} at {}: {reason}", settings.endpoint)
+    })
 }
 
 async fn get_from_socket(socket: &str, path: &str) -> Result<Response<Incoming>, AnyError> {

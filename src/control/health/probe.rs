@@ -17,6 +17,7 @@ use crate::http::h1::body::Decoder;
 use crate::http::h1::response_head::{ResponseProgress, parse_server_response};
 use crate::http::{ResponseHead, ResponseView};
 use crate::limits;
+use crate::tls::verifier::refusal;
 
 /// The maximum number of redirects that one probe follows, as in Go's HTTP client.
 const REDIRECTS_MAX: usize = 10;
@@ -26,6 +27,33 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// How long the body is awaited: a page that is a stream of events never ends, and is healthy.
 const BODY_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The reason why a probe got no response.
+pub struct ProbeFailure {
+    pub reason: String,
+    /// The TLS handshake failed.
+    pub is_tls: bool,
+}
+
+impl From<String> for ProbeFailure {
+    fn from(reason: String) -> Self {
+        ProbeFailure { reason, is_tls: false }
+    }
+}
+
+impl ProbeFailure {
+    /// The text of the innermost cause: the outer ones say little. An error of TLS is explained.
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        if let Some(reason) = refusal::explain_cause(error) {
+            return ProbeFailure { reason, is_tls: true };
+        }
+        let mut last = error;
+        while let Some(cause) = last.source() {
+            last = cause;
+        }
+        last.to_string().into()
+    }
+}
 
 /// Opens the connections of probes.
 pub type Connector = HttpsConnector<HttpConnector>;
@@ -41,7 +69,7 @@ pub fn connector(tls: &ClientConfig) -> Connector {
 ///
 /// # Errors
 /// Why there is no response that the request path would forward.
-pub async fn send_probe(connector: &Connector, probe: &Probe) -> Result<u16, String> {
+pub async fn send_probe(connector: &Connector, probe: &Probe) -> Result<u16, ProbeFailure> {
     let first = &probe.url;
     let mut uri: Uri = format!("{}://{}{}", first.scheme.as_str(), first.authority, first.target())
         .parse()
@@ -58,7 +86,7 @@ pub async fn send_probe(connector: &Connector, probe: &Probe) -> Result<u16, Str
             Outcome::Redirect(location) => uri = redirect_target(&uri, &location)?,
         }
     }
-    Err(format!("more than {REDIRECTS_MAX} redirects"))
+    Err(format!("more than {REDIRECTS_MAX} redirects").into())
 }
 
 fn request(uri: &Uri, host: &str, headers: &[(String, String)]) -> Result<String, String> {
@@ -81,12 +109,12 @@ enum Outcome {
     Redirect(String),
 }
 
-async fn exchange(connector: &Connector, uri: &Uri, request: &str) -> Result<Outcome, String> {
+async fn exchange(connector: &Connector, uri: &Uri, request: &str) -> Result<Outcome, ProbeFailure> {
     // A connection of its own: a pooled one would only prove that the server was alive some time ago.
-    let stream = connector.clone().call(uri.clone()).await.map_err(|e| innermost(&*e))?;
+    let stream = connector.clone().call(uri.clone()).await.map_err(|e| ProbeFailure::of(&*e))?;
     let mut stream = TokioIo::new(stream);
-    stream.write_all(request.as_bytes()).await.map_err(|e| innermost(&e))?;
-    stream.flush().await.map_err(|e| innermost(&e))?;
+    stream.write_all(request.as_bytes()).await.map_err(|e| ProbeFailure::of(&e))?;
+    stream.flush().await.map_err(|e| ProbeFailure::of(&e))?;
     let mut received = Received::default();
     let head = received.read_head(&mut stream).await?;
     let view = ResponseView { head: &head, bytes: &received.head, edits: &Default::default() };
@@ -110,7 +138,7 @@ struct Received {
 
 impl Received {
     /// Reads the head of the final response.
-    async fn read_head(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<ResponseHead, String> {
+    async fn read_head(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<ResponseHead, ProbeFailure> {
         let mut head = ResponseHead::default();
         let mut interim = 0;
         loop {
@@ -131,10 +159,10 @@ impl Received {
             };
             self.rest.drain(..received_len);
             match head.status {
-                101 => return Err("malformed response: 101 to a request that asked for no upgrade".to_owned()),
+                101 => return Err("malformed response: 101 to a request that asked for no upgrade".to_owned().into()),
                 200.. => return Ok(head),
                 _ if interim == limits::INFORMATIONAL_MAX => {
-                    return Err("malformed response: too many informational responses".to_owned());
+                    return Err("malformed response: too many informational responses".to_owned().into());
                 }
                 _ => interim += 1,
             }
@@ -142,7 +170,11 @@ impl Received {
     }
 
     /// Decodes the first [`BODY_BYTES_MAX`] bytes of the body.
-    async fn check_body(&mut self, stream: &mut (impl AsyncRead + Unpin), mut decoder: Decoder) -> Result<(), String> {
+    async fn check_body(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        mut decoder: Decoder,
+    ) -> Result<(), ProbeFailure> {
         let mut decoded = 0;
         loop {
             while !self.rest.is_empty() && !decoder.is_done() {
@@ -154,21 +186,21 @@ impl Received {
                 return Ok(());
             }
             if self.read_some(stream).await? == 0 {
-                return decoder.finish().map_err(|e| format!("incomplete response: {e}"));
+                return decoder.finish().map_err(|e| format!("incomplete response: {e}").into());
             }
         }
     }
 
-    async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<(), String> {
+    async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<(), ProbeFailure> {
         match self.read_some(stream).await? {
-            0 => Err("the server closed the connection before its response".to_owned()),
+            0 => Err("the server closed the connection before its response".to_owned().into()),
             _ => Ok(()),
         }
     }
 
-    async fn read_some(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<usize, String> {
+    async fn read_some(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<usize, ProbeFailure> {
         self.rest.reserve(8 * 1024);
-        stream.read_buf(&mut self.rest).await.map_err(|e| innermost(&e))
+        stream.read_buf(&mut self.rest).await.map_err(|e| ProbeFailure::of(&e))
     }
 }
 
@@ -195,13 +227,4 @@ fn redirect_target(from: &Uri, location: &str) -> Result<Uri, String> {
         url.parse().ok()
     };
     target().ok_or_else(|| format!("the server redirects to {location:?}, which is no URL"))
-}
-
-/// The text of the innermost cause: the outer ones say little.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    last.to_string()
 }

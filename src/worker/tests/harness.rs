@@ -331,6 +331,8 @@ impl Base {
             host_name: "proxy".to_owned(),
             verify: self.verify.clone(),
             rest_handler: None,
+            server_lines: Default::default(),
+            client_lines: Default::default(),
             access_log: None,
             start: Instant::now(),
             stopping: false.into(),

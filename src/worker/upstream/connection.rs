@@ -142,6 +142,9 @@ pub async fn connect<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint) -> 
             if matches!(cause, Cause::TimedOut) {
                 worker.exceeded(Bound::Dial);
             }
+            if let Cause::Tls(reason) = &cause {
+                worker.log_tls_failure(endpoint, reason);
+            }
             if cause.is_unreachable() {
                 state.note_connect_failed(worker.clock.mono_nanos());
             }
@@ -174,6 +177,11 @@ async fn finish(tcp: Tcp, endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Re
             writer: UpstreamWriter::Tls(Box::new(tls.writer)),
         }),
         Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => Err(Cause::Tls(e.to_string())),
+        // Some old devices end the connection instead of sending an alert.
+        Ok(Err(e)) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            let text = format!("{e} in the TLS handshake: the port may speak no TLS, or only versions before 1.2");
+            Err(Cause::Io(io::Error::new(e.kind(), text)))
+        }
         Ok(Err(e)) => Err(Cause::Io(e)),
         Err(Elapsed) => Err(Cause::TimedOut),
     }

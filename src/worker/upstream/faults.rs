@@ -13,19 +13,29 @@ use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
 impl<D: Dial> Worker<D> {
-    /// Logs which server failed, for which frontend, why, and what the client gets. A malformed or incomplete response is an error; each
-    /// server has one such line in `SERVER_FAULT_LOG_SECS`, and the others are warnings.
+    /// Logs which server failed, for which frontend, why, and what the client gets. A malformed or incomplete response is an error; the same
+    /// one is logged once in ten minutes for each server, and the others are warnings.
     pub fn log_upstream_error(&self, frontend: &Frontend, endpoint: &ServerEndpoint, error: &ProxyError) {
         let (backend, server) = (&frontend.backend.name, &endpoint.url);
-        let outcome = match error.phase {
-            ExchangePhase::Stream => "the client's response is cut off",
-            _ => "the response is lost",
-        };
-        let is_fault = matches!(error.cause, Cause::Malformed(_)) || error.phase == ExchangePhase::Stream;
-        if is_fault && endpoint.server.state.may_log_fault(self.clock.mono_nanos()) {
-            tracing::error!(frontend = %frontend.name, %backend, %server, "backend server failed: {error}; {outcome}: mend the server");
-        } else {
-            tracing::warn!(frontend = %frontend.name, %backend, %server, "backend server failed: {error}");
+        let is_cut = error.phase == ExchangePhase::Stream;
+        if is_cut || matches!(error.cause, Cause::Malformed(_)) {
+            let outcome = if is_cut { "the client's response is cut off" } else { "the response is lost" };
+            let key = format!("{server} {error}");
+            if let Some(repeated) = self.may_log_again(&self.shared.server_lines, &key) {
+                let text = format!("{error}; {outcome}: mend the server{repeated}");
+                tracing::error!(frontend = %frontend.name, %backend, %server, "backend server failed: {text}");
+                return;
+            }
+        }
+        tracing::warn!(frontend = %frontend.name, %backend, %server, "backend server failed: {error}");
+    }
+
+    /// Logs that no TLS connection to a server can be made: the operator has to change a certificate or an option. The same reason is logged
+    /// once in ten minutes for each server.
+    pub fn log_tls_failure(&self, endpoint: &ServerEndpoint, reason: &str) {
+        let lines = &self.shared.server_lines;
+        if let Some(repeated) = self.may_log_again(lines, &format!("{} {reason}", endpoint.url)) {
+            tracing::error!(server = %endpoint.url, "no TLS connection to the server: {reason}{repeated}");
         }
     }
 
