@@ -4,6 +4,7 @@ pub mod edits;
 pub mod forward;
 pub mod h1;
 pub mod head;
+pub mod host_name;
 pub mod known;
 pub mod percent;
 pub mod phrase;
@@ -14,7 +15,7 @@ pub mod violation;
 
 pub use edits::Edits;
 pub use head::{BodyFraming, Field, RequestHead, RequestView, ResponseHead, ResponseView, Version};
-pub use known::{KnownField, is_forwarding_field};
+pub use known::{KnownField, is_forwarding_field, is_precondition};
 pub use reply::Reply;
 pub use span::Span;
 pub use violation::{InvalidBody, RejectedRequest, Violation};
