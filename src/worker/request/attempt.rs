@@ -53,7 +53,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     record: &mut RequestRecord<'_>,
 ) -> Result<AttemptOutcome, AttemptError> {
     let backend = &frontend.backend;
-    let mut pooled = if ctx.response.repeated { None } else { worker.take_pooled(endpoint) };
+    let mut pooled = worker.take_pooled(endpoint, &ctx.response);
     loop {
         let is_pooled = pooled.is_some();
         let mut connection = match pooled.take() {

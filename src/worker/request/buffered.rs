@@ -200,6 +200,7 @@ async fn attempt_servers<'w, 's, D: Dial>(
         let is_head = ctx.view().method() == b"HEAD";
         let repeatable = is_idempotent(ctx) && ctx.head.body == BodyFraming::None;
         let request = FetchRequest { head, body: body.bytes(), is_head, repeatable, body_bytes_max, endpoint };
+        ctx.response.is_probe = lease.is_probe;
         let error = match fetch(worker, request, &mut ctx.response).await {
             Ok(response) => {
                 if let Some(cookie) = backend.balancer.set_cookie(&lease) {

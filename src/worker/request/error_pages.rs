@@ -123,7 +123,7 @@ async fn try_servers<'w, D: Dial>(
         let endpoint = &backend.endpoints[lease.index];
         let head = request(worker, source, endpoint, page_request, ctx, peer);
         let request = FetchRequest { head, body: &[], is_head: false, repeatable: true, body_bytes_max, endpoint };
-        let mut response = UpstreamResponse::default();
+        let mut response = UpstreamResponse { is_probe: lease.is_probe, ..UpstreamResponse::default() };
         let error = match fetch(worker, request, &mut response).await {
             Ok(body) => {
                 let cookie = backend.balancer.set_cookie(&lease);

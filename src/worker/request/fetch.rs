@@ -53,8 +53,7 @@ pub async fn fetch<'w, D: Dial>(
     request: FetchRequest<'_>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
-    let pooled = if response.repeated { None } else { worker.take_pooled(request.endpoint) };
-    if let Some(pooled) = pooled {
+    if let Some(pooled) = worker.take_pooled(request.endpoint, response) {
         match send_and_read(worker, &request, ExclusiveConnection::new(pooled), response).await {
             Err(FetchError::Failed(e)) if request.repeatable && e.is_broken() && !response.has_begun => {
                 response.repeated = true;
