@@ -119,11 +119,12 @@ impl Balancer {
         if let Some(cookie) = &self.settings.sticky {
             let sticky = cookies.find_map(|field| self.sticky_server(cookie.value_in(field)?));
             if let Some(index) = sticky.filter(|&index| !tried.contains(index)) {
-                return Ok(Lease::new(self.servers[index].clone(), index, false));
+                return Ok(Lease::new(self.servers[index].clone(), index, false, false));
             }
         }
-        let index = self.next_turn(tried, now_nanos)?;
-        Ok(Lease::new(self.servers[index].clone(), index, self.settings.sticky.is_some()))
+        let (index, is_probe) = self.next_turn(tried, now_nanos)?;
+        let set_cookie = self.settings.sticky.is_some();
+        Ok(Lease::new(self.servers[index].clone(), index, set_cookie, is_probe))
     }
 
     /// A lease of the server with this index, instead of the one whose turn it is: the client has a connection of its own to it. `None` if
@@ -131,7 +132,7 @@ impl Balancer {
     pub fn pick_server(&self, index: usize, tried: &TriedServers) -> Option<Lease> {
         let server = self.servers.get(index)?;
         let takes_part = server.state.is_up() && self.weight(index) > 0 && !tried.contains(index);
-        takes_part.then(|| Lease::new(server.clone(), index, self.settings.sticky.is_some()))
+        takes_part.then(|| Lease::new(server.clone(), index, self.settings.sticky.is_some(), false))
     }
 
     /// The value of Set-Cookie for a lease with `set_cookie`.
@@ -153,14 +154,15 @@ impl Balancer {
         self.servers.iter().position(|server| server.state.is_up() && parsed.names_same_server(&server.url))
     }
 
-    /// The server whose turn it is.
-    fn next_turn(&self, tried: &TriedServers, now_nanos: u64) -> Result<usize, PickError> {
+    /// The server whose turn it is, and whether the request probes it.
+    fn next_turn(&self, tried: &TriedServers, now_nanos: u64) -> Result<(usize, bool), PickError> {
         let is_up = |index: usize| self.servers[index].state.is_up();
         let is_untried = |index: usize| is_up(index) && !tried.contains(index);
         let is_preferred = |index: usize| is_untried(index) && !self.servers[index].state.is_ejected();
         let len = self.servers.len();
         if self.dynamic.is_none() && (0..len).all(is_preferred) {
             let chosen = self.rotation.next(len, self.scale, |index| self.servers[index].weight);
+            let chosen = chosen.map(|index| (index, false));
             return chosen.ok_or(if len == 0 { PickError::NoneUp } else { PickError::AllWeightsZero });
         }
         // If every server is ejected, the stages below use them all the same: their pooled connections may still work.
@@ -169,7 +171,7 @@ impl Balancer {
             has_preferred && self.weight(index) > 0 && self.servers[index].state.try_claim_probe(now_nanos)
         };
         if let Some(index) = (0..len).find(|&index| is_untried(index) && claims_probe(index)) {
-            return Ok(index);
+            return Ok((index, true));
         }
         let stages: [&dyn Fn(usize) -> bool; 3] = [&is_preferred, &is_untried, &is_up];
         for takes_part in stages {
@@ -178,7 +180,7 @@ impl Balancer {
             let weights: Vec<u32> = weights.collect();
             let scale = Scale::of(weights.iter().copied());
             if let Some(index) = self.rotation.next(len, scale, |index| weights[index]) {
-                return Ok(index);
+                return Ok((index, false));
             }
         }
         Err(if (0..len).any(is_up) { PickError::AllWeightsZero } else { PickError::NoneUp })

@@ -72,7 +72,11 @@ impl HealthCheck {
         }
         let scheme = match options.scheme {
             "" => None,
-            text => Some(Scheme::parse(text).ok_or_else(|| InvalidHealthCheck::Scheme(text.to_owned()))?),
+            text => match Scheme::parse(text) {
+                Some(scheme @ (Scheme::Http | Scheme::Https)) => Some(scheme),
+                // No probe can be sent over h2c: every server would count as down.
+                Some(Scheme::H2c) | None => return Err(InvalidHealthCheck::Scheme(text.to_owned())),
+            },
         };
         let port = match options.port {
             0 => None,
@@ -120,7 +124,7 @@ impl fmt::Display for InvalidHealthCheck {
                 write!(f, "the health check's path {path:?} is not a URL path: begin it with /")
             }
             InvalidHealthCheck::Scheme(text) => {
-                write!(f, "the health check's scheme {text:?} is not http, https or h2c")
+                write!(f, "the health check's scheme {text:?} cannot be used: write http or https")
             }
             InvalidHealthCheck::Port(port) => write!(f, "the health check's port {port} is not between 1 and 65535"),
             InvalidHealthCheck::Url(cause) => write!(f, "the health check's URL cannot be built: {cause}"),

@@ -30,8 +30,6 @@ pub struct ServerState {
     failures: AtomicU32,
     /// The time (monotonic clock, in nanoseconds) from which on the next request may probe the ejected server; 0 unless it is ejected.
     probe_at: AtomicU64,
-    /// A request has been picked to probe the server and has not yet called `needs_new_connection`.
-    probe_pending: AtomicBool,
     /// The deviations from HTTP that have been logged.
     deviations: AtomicU16,
 }
@@ -44,7 +42,6 @@ impl Default for ServerState {
             requests: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             probe_at: AtomicU64::new(0),
-            probe_pending: AtomicBool::new(false),
             deviations: AtomicU16::new(0),
         }
     }
@@ -103,19 +100,9 @@ impl ServerState {
     pub(super) fn try_claim_probe(&self, now_nanos: u64) -> bool {
         let due = self.probe_at.load(Ordering::Relaxed);
         let next = now_nanos.saturating_add(EJECTION_NANOS);
-        let is_claimed = due != 0
+        due != 0
             && due <= now_nanos
-            && self.probe_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if is_claimed {
-            self.probe_pending.store(true, Ordering::Relaxed);
-        }
-        is_claimed
-    }
-
-    /// Whether this request must open a new connection, because it is the probe: a pooled connection would not prove that the server can
-    /// be reached. True once for each claimed probe.
-    pub fn needs_new_connection(&self) -> bool {
-        self.probe_pending.load(Ordering::Relaxed) && self.probe_pending.swap(false, Ordering::Relaxed)
+            && self.probe_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Adds a set of deviations, and returns the set before.
@@ -142,12 +129,14 @@ pub struct Lease {
     pub index: usize,
     /// The response gets the sticky cookie, because the client has none that names a usable server.
     pub set_cookie: bool,
+    /// The request probes the ejected server and must open a new connection: a pooled one would not prove that the server can be reached.
+    pub is_probe: bool,
 }
 
 impl Lease {
-    pub(super) fn new(server: Arc<Server>, index: usize, set_cookie: bool) -> Self {
+    pub(super) fn new(server: Arc<Server>, index: usize, set_cookie: bool, is_probe: bool) -> Self {
         server.state.enter();
-        Lease { server, index, set_cookie }
+        Lease { server, index, set_cookie, is_probe }
     }
 }
 

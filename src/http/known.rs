@@ -148,6 +148,14 @@ pub(crate) fn is_forwarded_name(name: &[u8]) -> bool {
     name.get(..FORWARDED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORWARDED_PREFIX))
 }
 
+/// Whether a field makes a request depend on the representation of its target, or asks for a part of that (RFC 9110 13.1, 14.2). Another
+/// server, which is asked for something else on the client's behalf, must not see the field: it could answer 304, 412 or a part.
+pub fn is_precondition(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 6] =
+        [b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"range"];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// Whether a field says where a request came from (X-Forwarded-*, X-Real-Ip, Forwarded). Such a field counts only from a trusted peer
 /// (RFC 7239 8.1).
 pub fn is_forwarding_field(name: &[u8]) -> bool {

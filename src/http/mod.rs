@@ -6,6 +6,7 @@ pub mod edits;
 pub mod forward;
 pub mod h1;
 pub mod head;
+pub mod host_name;
 pub mod keep_alive;
 pub mod known;
 pub mod percent;
@@ -18,7 +19,7 @@ pub mod violation;
 
 pub use edits::Edits;
 pub use head::{BodyFraming, Field, RequestHead, RequestView, ResponseHead, ResponseView, Upgrade, Version};
-pub use known::{KnownField, is_forwarding_field};
+pub use known::{KnownField, is_forwarding_field, is_precondition};
 pub use reply::Reply;
 pub use span::Span;
 pub use violation::{InvalidBody, RejectedRequest, Violation};

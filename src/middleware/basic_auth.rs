@@ -1,6 +1,6 @@
 //! Basic authentication (RFC 7617; docs/reference/middlewares.md#basic).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ pub struct BasicAuth {
     edits: AuthEdits,
     cache: Arc<CredentialCache>,
     label: Label,
+    denied: DeniedUsers,
 }
 
 /// Changes to the request after a successful authentication.
@@ -30,6 +31,27 @@ pub struct AuthEdits {
     pub header_field: String,
     /// Whether Authorization is removed before the request is forwarded.
     pub remove_header: bool,
+}
+
+/// Users whom no password lets in, each with a sentence for the log that says why and what to do.
+#[derive(Debug, Default)]
+pub(super) struct DeniedUsers(BTreeMap<String, String>);
+
+impl DeniedUsers {
+    /// Notes whether the user of this line can log in. A later line replaces an earlier one of the same user.
+    pub fn note(&mut self, line: &UserLine, user: &str, problem: Option<&str>) {
+        match problem {
+            Some(problem) => {
+                let text = format!("{} (user {user:?}) can never log in: {problem}", line.position());
+                self.0.insert(user.to_owned(), text);
+            }
+            None => drop(self.0.remove(user)),
+        }
+    }
+
+    pub fn sentences(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(String::as_str)
+    }
 }
 
 /// A line of a user list that cannot be parsed. The error names the user only, never the hash.
@@ -51,15 +73,16 @@ impl BasicAuth {
         cache: Arc<CredentialCache>,
         label: Label,
     ) -> Result<Self, InvalidUser> {
-        let mut parsed = HashMap::new();
+        let (mut parsed, mut denied) = (HashMap::new(), DeniedUsers::default());
         for line in user_lines(users, users_file) {
             let mut parts = line.text.split(':');
             let (Some(name), Some(hash), None) = (parts.next(), parts.next(), parts.next()) else {
                 return Err(line.invalid("name:hash, with exactly one colon"));
             };
+            denied.note(&line, name, PasswordHash::problem(hash));
             parsed.insert(name.as_bytes().to_vec(), PasswordHash::parse(hash));
         }
-        Ok(BasicAuth { users: parsed, edits, cache, label })
+        Ok(BasicAuth { users: parsed, edits, cache, label, denied })
     }
 
     /// The access-log label of `auth`: `Auth for ...`.
@@ -72,6 +95,11 @@ impl BasicAuth {
         let mut names: Vec<_> = self.users.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         names.sort();
         names
+    }
+
+    /// The users whom no password lets in: who, where, and what to do.
+    pub fn denied_users(&self) -> impl Iterator<Item = &str> {
+        self.denied.sentences()
     }
 
     pub fn on_request(&self, request: &mut Request, chain_state: &mut ChainState) -> Verdict {
@@ -127,15 +155,22 @@ pub(super) fn unauthorized(challenge: String) -> Reply {
 
 /// The value of Authorization. `None` if there are two fields, as proxy and backend might read different ones, or if the value is
 /// longer than [`CREDENTIAL_BYTES_MAX`].
-pub(super) fn authorization<'a>(request: &'a Request) -> Option<&'a [u8]> {
+fn authorization<'a>(request: &'a Request) -> Option<&'a [u8]> {
     let view = request.view();
     let mut values = view.all(b"authorization");
     let value = values.next().filter(|value| value.len() <= CREDENTIAL_BYTES_MAX)?;
     values.next().is_none().then_some(value)
 }
 
+/// The credentials behind the authentication scheme `scheme`, whose name is case-insensitive (RFC 9110 11.1).
+pub(super) fn credentials_of<'a>(request: &'a Request, scheme: &str) -> Option<&'a [u8]> {
+    let (name, credentials) = authorization(request)?.split_at_checked(scheme.len())?;
+    let is_scheme = name.eq_ignore_ascii_case(scheme.as_bytes()) && credentials.starts_with(b" ");
+    is_scheme.then(|| credentials.trim_ascii_start())
+}
+
 fn credentials(request: &Request) -> Option<Vec<u8>> {
-    STANDARD.decode(authorization(request)?.strip_prefix(b"Basic ")?).ok()
+    STANDARD.decode(credentials_of(request, "Basic")?).ok()
 }
 
 /// A user line with its position.
@@ -146,6 +181,10 @@ pub(super) struct UserLine<'a> {
 }
 
 impl UserLine<'_> {
+    fn position(&self) -> String {
+        position(self.line, self.in_file)
+    }
+
     pub fn invalid(&self, form: &'static str) -> InvalidUser {
         // Without a colon the whole line may be a password or its hash: do not show it.
         let user = self.text.split_once(':').map(|(user, _)| user.to_owned());
@@ -161,10 +200,13 @@ pub(super) fn user_lines<'a>(users: &'a [String], file: Option<&'a str>) -> impl
     from_list.chain(from_file.map(|(at, text)| UserLine { text, line: at + 1, in_file: true }))
 }
 
+fn position(line: usize, in_file: bool) -> String {
+    if in_file { format!("line {line} of usersFile") } else { format!("entry {line} of users") }
+}
+
 impl fmt::Display for InvalidUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = if self.in_file { "line {} of usersFile" } else { "entry {} of users" };
-        let position = source.replace("{}", &self.line.to_string());
+        let position = position(self.line, self.in_file);
         match &self.user {
             Some(user) => write!(f, "{position} (user {user:?}) cannot be read: write it as {}", self.form),
             None => write!(f, "{position} cannot be read: write it as {}", self.form),

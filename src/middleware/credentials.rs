@@ -44,6 +44,19 @@ impl PasswordHash {
         PasswordHash::Unknown
     }
 
+    /// Why no password ever matches this text, and what to do; `None` if the text is a hash in a known form.
+    pub fn problem(text: &str) -> Option<&'static str> {
+        if PasswordHash::parse(text) != PasswordHash::Unknown {
+            return None;
+        }
+        Some(match text.starts_with("$$") {
+            true => {
+                "its hash begins with \"$$\", which only a compose file needs: write a single \"$\" for each \"$$\""
+            }
+            false => "its hash has no known form: make it with htpasswd -B (bcrypt), -m (MD5) or -s (SHA-1)",
+        })
+    }
+
     /// Compares a password with the hash. bcrypt takes 50-300 ms by design, MD5 crypt a fraction of a millisecond.
     pub fn matches(&self, password: &[u8]) -> bool {
         match self {

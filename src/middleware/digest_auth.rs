@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 
-use super::basic_auth::{AuthEdits, InvalidUser, REALM, authorization, unauthorized, user_lines};
+use super::basic_auth::{AuthEdits, DeniedUsers, InvalidUser, REALM, credentials_of, unauthorized, user_lines};
 use super::redirect_template::split_query;
 use super::{ChainState, Label, Request, RequestInfo, Verdict};
 use crate::limits::NONCES_MAX;
@@ -23,6 +23,7 @@ pub struct DigestAuth {
     edits: AuthEdits,
     state: Arc<DigestState>,
     label: Label,
+    denied: DeniedUsers,
 }
 
 /// The nonces that were issued, with their counts. Survives reloads of the configuration.
@@ -97,15 +98,21 @@ impl DigestAuth {
         state: Arc<DigestState>,
         label: Label,
     ) -> Result<Self, InvalidUser> {
-        let mut parsed = HashMap::new();
+        let (mut parsed, mut denied) = (HashMap::new(), DeniedUsers::default());
         for line in user_lines(users, users_file) {
             let parts: Vec<&str> = line.text.split(':').collect();
             let [name, realm, ha1] = parts[..] else {
                 return Err(line.invalid("name:realm:hash, with exactly two colons (htdigest writes it)"));
             };
-            parsed.insert(format!("{name}:{realm}").into_bytes(), ha1.to_owned());
+            denied.note(&line, name, user_problem(realm, ha1));
+            parsed.insert(format!("{name}:{realm}").into_bytes(), ha1.to_ascii_lowercase());
         }
-        Ok(DigestAuth { users: parsed, edits, state, label })
+        Ok(DigestAuth { users: parsed, edits, state, label, denied })
+    }
+
+    /// The users whom no password lets in: who, where, and what to do.
+    pub fn denied_users(&self) -> impl Iterator<Item = &str> {
+        self.denied.sentences()
     }
 
     /// `name:realm` of all users, sorted; for messages and tests.
@@ -132,11 +139,14 @@ impl DigestAuth {
 
     /// The user's name, if the credentials match.
     fn user_of(&self, request: &Request, info: &RequestInfo) -> Option<Vec<u8>> {
-        let text = std::str::from_utf8(authorization(request)?.strip_prefix(b"Digest ")?).ok()?;
+        let text = std::str::from_utf8(credentials_of(request, "Digest")?).ok()?;
         let params = parameters(text);
         let param = |name: &str| params.get(name).map(String::as_str);
         let algorithm = param("algorithm").unwrap_or("MD5");
-        if algorithm != "MD5" || param("qop") != Some("auth") || param("opaque") != Some(&self.state.opaque) {
+        if !algorithm.eq_ignore_ascii_case("MD5")
+            || param("qop") != Some("auth")
+            || param("opaque") != Some(&self.state.opaque)
+        {
             return None;
         }
         let (user, uri, count) = (param("username")?, param("uri")?, param("nc")?);
@@ -151,6 +161,20 @@ impl DigestAuth {
         let number = u64::from_str_radix(count, 16).ok()?;
         // The count is recorded last: a request with a wrong response must not use up the count of the real client.
         (matches && self.state.use_nonce(nonce, number, info.now.mono_nanos)).then(|| user.as_bytes().to_vec())
+    }
+}
+
+/// Why no password ever lets in the user of a line `name:realm:ha1`, and what to do.
+pub fn user_problem(realm: &str, ha1: &str) -> Option<&'static str> {
+    let is_md5 = ha1.len() == 32 && ha1.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if realm != REALM {
+        Some(
+            "its realm is not \"traefik\", the only one that is asked for: make the line with htdigest FILE traefik USER",
+        )
+    } else if !is_md5 {
+        Some("its hash is no MD5 of 32 hexadecimal digits: make the line with htdigest FILE traefik USER")
+    } else {
+        None
     }
 }
 

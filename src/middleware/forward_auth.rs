@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::{Label, Request, RequestInfo, Verdict};
-use crate::http::{Edits, KnownField, Reply, ResponseHead, ResponseView, is_forwarding_field};
+use crate::http::{Edits, KnownField, Reply, ResponseHead, ResponseView, is_forwarding_field, is_precondition};
 
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -33,7 +33,6 @@ const FORWARDED: &[&str] = &[
 /// The authentication server, from its configured address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthServer {
-    pub https: bool,
     /// `host:port` as written in the address; the Host field of the call.
     pub authority: String,
     /// Path and query of the address, at least `/`.
@@ -84,7 +83,8 @@ impl ForwardAuth {
             let alias = KnownField::of(name) == KnownField::ForwardedAlias;
             // The value of an edit comes from the configuration or an earlier middleware, not from the client.
             let is_trusted = info.trusted || !is_forwarding_field(name) || request.edits.replaces(name);
-            if is_trusted && !(is_in(HOP_BY_HOP) || is_in(REPLACED) || is_in(FORWARDED) || hop || alias) {
+            let is_dropped = is_in(HOP_BY_HOP) || is_in(REPLACED) || is_in(FORWARDED) || is_precondition(name);
+            if is_trusted && !(is_dropped || hop || alias) {
                 fields.push((name.to_vec(), value.to_vec()));
             }
         }
@@ -124,7 +124,7 @@ impl ForwardAuth {
             return Verdict::reply(Reply { status: 500, ..Reply::default() }, &self.label);
         };
         if !(200..300).contains(&response.head.status) {
-            return Verdict::reply(self.relay(response), &self.label);
+            return Verdict::reply(Self::relay(response), &self.label);
         }
         let edits = Edits::default();
         let view = ResponseView { head: response.head, bytes: response.bytes, edits: &edits };
@@ -137,9 +137,10 @@ impl ForwardAuth {
         Verdict::Next
     }
 
-    /// The local reply that carries the server's refusal to the client: without connection fields, with an absolute Location, and
-    /// without Date, which every local reply gets anyway.
-    fn relay(&self, response: AuthResponse) -> Reply {
+    /// The local reply that carries the server's refusal to the client: without connection fields, and without Date, which every local
+    /// reply gets anyway. A relative Location stays relative: the client resolves it against the URL that it asked for (RFC 9110 10.2.2),
+    /// which the proxy need not know, and never learns the address of the authentication server.
+    fn relay(response: AuthResponse) -> Reply {
         let mut reply =
             Reply { status: response.head.status, body: Cow::Owned(response.body.to_vec()), ..Reply::default() };
         for field in &response.head.fields {
@@ -148,60 +149,10 @@ impl ForwardAuth {
             if hop || field.hop || matches!(field.known, KnownField::ContentLength | KnownField::Date) {
                 continue;
             }
-            let value = field.value.of(response.bytes);
-            let value = if name.eq_ignore_ascii_case(b"location") { self.absolute(value) } else { value.to_vec() };
-            reply = reply.with(String::from_utf8_lossy(name).into_owned(), value);
+            reply = reply.with(String::from_utf8_lossy(name).into_owned(), field.value.of(response.bytes).to_vec());
         }
         reply
     }
-
-    /// Resolves a Location against the address of the authentication server.
-    fn absolute(&self, location: &[u8]) -> Vec<u8> {
-        let has_scheme = location.iter().position(|&b| b == b':').is_some_and(|colon| {
-            colon > 0 && location[..colon].iter().all(|&b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-        });
-        if location.is_empty() || has_scheme {
-            return location.to_vec();
-        }
-        let scheme: &[u8] = if self.server.https { b"https:" } else { b"http:" };
-        if location.starts_with(b"//") {
-            return [scheme, location].concat();
-        }
-        let base = [scheme, b"//", self.server.authority.as_bytes()].concat();
-        let path = self.server.target.split(['?', '#']).next().unwrap_or("/");
-        match location[0] {
-            b'/' => [&base[..], location].concat(),
-            b'?' | b'#' => [&base[..], path.as_bytes(), location].concat(),
-            _ => {
-                let folder = &path[..path.rfind('/').map_or(0, |slash| slash + 1)];
-                [&base[..], &merge(folder, location)].concat()
-            }
-        }
-    }
-}
-
-/// Appends a relative path to `folder` and resolves its dot segments (RFC 3986 5.2.4).
-fn merge(folder: &str, relative: &[u8]) -> Vec<u8> {
-    let path_len = relative.iter().position(|b| b"?#".contains(b)).unwrap_or(relative.len());
-    let (path, rest) = relative.split_at(path_len);
-    let mut segments: Vec<&[u8]> = folder.trim_matches('/').as_bytes().split(|&b| b == b'/').collect();
-    segments.retain(|segment| !segment.is_empty());
-    let mut ends_in_folder = false;
-    for segment in path.split(|&b| b == b'/') {
-        ends_in_folder = matches!(segment, b"." | b".." | b"");
-        match segment {
-            b"." | b"" => {}
-            b".." => drop(segments.pop()),
-            _ => segments.push(segment),
-        }
-    }
-    let mut out = b"/".to_vec();
-    out.extend_from_slice(&segments.join(&b'/'));
-    if ends_in_folder && !segments.is_empty() {
-        out.push(b'/');
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 fn peer_text(peer: IpAddr) -> String {

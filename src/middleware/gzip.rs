@@ -16,9 +16,9 @@ pub enum CompressionPlan {
     Plain,
     /// Compressed by [`Gzip`] and sent chunked. The fields of the head have been changed already.
     Gzip,
-    /// For a body of unknown length: the worker collects [`GZIP_BYTES_MIN`] bytes before it sends the head. If they arrive, it calls
-    /// [`announce`](super::compress::announce) and continues as with [`CompressionPlan::Gzip`]; if the body ends before, the body is
-    /// sent plain.
+    /// For a body of unknown length: the worker collects [`GZIP_BYTES_MIN`] bytes before it sends the head. If they arrive, or if the
+    /// server pauses, it calls [`announce`](super::compress::announce) and continues as with [`CompressionPlan::Gzip`]; if the body ends
+    /// before, the body is sent plain.
     GzipIfLong,
 }
 

@@ -81,6 +81,17 @@ impl Response<'_> {
         }
     }
 
+    /// Whether one of the values of the field `name` satisfies `holds`.
+    pub fn has_value(&self, name: &[u8], holds: impl Fn(&[u8]) -> bool) -> bool {
+        match self {
+            Response::Backend { head, bytes, edits } => ResponseView { head, bytes, edits }.all(name).any(holds),
+            Response::Gateway(reply) | Response::Local(reply) => {
+                let mut fields = reply.fields.iter().filter(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name));
+                fields.any(|(_, value)| holds(value))
+            }
+        }
+    }
+
     /// Replaces all fields `name` by one with this value.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         match self {

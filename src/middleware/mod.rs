@@ -30,6 +30,7 @@ pub mod retry;
 pub mod security_headers;
 pub mod source_extractor;
 pub mod redirect_template;
+pub mod validators;
 pub mod white_list;
 
 mod rolling_window;

@@ -1,12 +1,14 @@
 //! Redirects to another entry point or by regular expression (docs/reference/middlewares.md#redirect).
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 use regex::bytes::Regex;
 
 use super::redirect_template::{InvalidTemplate, Template, split_query};
 use super::{ChainScope, Label, Request, RequestInfo, Verdict};
 use crate::http::Reply;
+use crate::http::host_name::split_port;
 
 /// Redirects every request whose URL matches. A request whose URL would stay the same continues to the backend.
 #[derive(Debug)]
@@ -39,7 +41,8 @@ impl Redirect {
     }
 
     pub fn on_request(&self, request: &Request, info: &RequestInfo) -> Verdict {
-        let is_forwarded_https = info.trusted && request.first(b"x-forwarded-proto") == Some(b"https");
+        let is_forwarded_https = info.trusted
+            && request.first(b"x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"));
         let https = info.secure || is_forwarded_https;
         let mut old = Vec::with_capacity(16 + request.host().len() + info.target.len());
         old.extend_from_slice(if https { b"https://" } else { b"http://" });
@@ -104,13 +107,16 @@ fn redirect_reply(method: &[u8], permanent: bool, location: Vec<u8>) -> Reply {
     Reply::text(status, text).with("Location", Cow::Owned(location))
 }
 
-/// The host without its port, if it consists of letters, digits, `_`, `.` and `-`. Requests for other hosts, IPv6 too, are not redirected.
+/// The host without its port, if it consists of letters, digits, `_`, `.` and `-`, or is an IPv6 address in brackets. Requests for other
+/// hosts are not redirected.
 fn plain_host(host: &[u8]) -> Option<&[u8]> {
-    let len = host.iter().position(|&b| b == b':').unwrap_or(host.len());
-    let (name, port) = host.split_at(len);
-    let is_name = !name.is_empty() && name.iter().all(|&b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    let has_valid_port = port.is_empty() || (port.len() > 1 && port[1..].iter().all(u8::is_ascii_digit));
-    (is_name && has_valid_port).then_some(name)
+    let (name, _) = split_port(host);
+    let address = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    let is_host = match address {
+        Some(address) => std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()),
+        None => !name.is_empty() && name.iter().all(|&b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+    };
+    is_host.then_some(name)
 }
 
 /// The value of Location: the new URL, without the prefix that AddPrefix added, and with the path that the client sent if another

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::headers::{InvalidHeader, check};
 use super::{ChainState, Request, RequestInfo, Response, Verdict};
+use crate::http::host_name::is_same_host;
 use crate::http::{Reply, is_forwarding_field};
 
 /// The options as configured, named as in toml.
@@ -80,7 +81,7 @@ impl SecurityHeaders {
         let trusted_names = options.hosts_proxy_headers.iter().filter(|name| is_trusted(name));
         let mut forwarded_hosts = trusted_names.filter_map(|name| view.first(name.as_bytes()));
         let host = forwarded_hosts.find(|value| !value.is_empty()).unwrap_or(request.host());
-        if !options.is_development && !self.allows(host) {
+        if !options.is_development && !self.allows(host, info.secure) {
             return refuse_host();
         }
         let tls = info.secure
@@ -115,9 +116,10 @@ impl SecurityHeaders {
         }
     }
 
-    fn allows(&self, host: &[u8]) -> bool {
+    fn allows(&self, host: &[u8], secure: bool) -> bool {
         let allowed = &self.options.allowed_hosts;
-        allowed.is_empty() || allowed.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(host))
+        let default_port: &[u8] = if secure { b"443" } else { b"80" };
+        allowed.is_empty() || allowed.iter().any(|name| is_same_host(name.as_bytes(), host, default_port))
     }
 
     fn redirect(&self, method: &[u8], host: &[u8], info: &RequestInfo) -> Verdict {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Request, RequestInfo};
+use crate::http::host_name::comparable;
 use crate::limits::SOURCES_MAX;
 
 /// Number of shards, each with its own lock, so that workers rarely wait for each other.
@@ -21,7 +22,7 @@ pub enum SourceExtractor {
     /// The peer's whole address, IPv4 or IPv6; never X-Forwarded-For. Traefik v1 cuts the address at its first colon, so that all IPv6
     /// clients share a handful of buckets.
     ClientIp,
-    /// The Host as sent, port included.
+    /// The Host with its port; case and a trailing dot make no other source, or a client could have as many as it likes.
     Host,
     /// The first value of a field, or the empty text if the field is absent. A forwarding field counts only from a trusted peer:
     /// otherwise a client could make each of its requests another source.
@@ -52,7 +53,7 @@ impl SourceExtractor {
                 IpAddr::V4(address) => hasher.hash_one(address.octets()),
                 IpAddr::V6(address) => hasher.hash_one(address.octets()),
             },
-            SourceExtractor::Host => hasher.hash_one(request.host()),
+            SourceExtractor::Host => hasher.hash_one(&*comparable(request.host())),
             SourceExtractor::Header(name) => {
                 hasher.hash_one(request.trusted_first(name.as_bytes(), info).unwrap_or_default())
             }

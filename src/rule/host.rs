@@ -1,15 +1,19 @@
-//! Host names of requests and rules: removal of the port, and lower-casing (docs/reference/rules.md#matchers).
+//! Host names of requests and rules: removal of the port and of a trailing dot, and lower-casing (docs/reference/rules.md#matchers).
 
-/// The host that `Host` rules are compared with: without port and brackets, trimmed, lower-cased. The trailing dot stays. A text that
-/// is not of the form `name:port` or `[address]:port` is taken whole.
+use crate::http::host_name::without_trailing_dot;
+
+/// The host that `Host` rules are compared with: without port, brackets and trailing dot, trimmed, lower-cased. A text that is not of the
+/// form `name:port` or `[address]:port` is taken whole.
 pub fn canonical_host<'a>(host: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    fold(without_port(host).trim_ascii(), lower_char, scratch);
+    fold(without_trailing_dot(without_port(host).trim_ascii()), lower_char, scratch);
     scratch
 }
 
-/// The form in which the name in a rule is compared: trimmed and lower-cased.
+/// The form in which the name in a rule is compared: trimmed, without a trailing dot, and lower-cased.
 pub(super) fn lower_host_name(name: &str) -> String {
-    name.trim().chars().map(lower_char).collect()
+    let name = name.trim();
+    let name = name.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(name);
+    name.chars().map(lower_char).collect()
 }
 
 fn without_port(host: &[u8]) -> &[u8] {
@@ -22,8 +26,9 @@ fn without_port(host: &[u8]) -> &[u8] {
     }
 }
 
+/// The host that `HostRegexp` rules are compared with: up to the first colon, without a trailing dot.
 pub(super) fn before_colon(host: &[u8]) -> &[u8] {
-    &host[..memchr::memchr(b':', host).unwrap_or(host.len())]
+    without_trailing_dot(&host[..memchr::memchr(b':', host).unwrap_or(host.len())])
 }
 
 /// Writes `host` lower-cased to `out`. Unless all of it is ASCII, each character is mapped by `change`; bytes that are not UTF-8 stay
@@ -64,11 +69,16 @@ mod tests {
             |host: &str| String::from_utf8_lossy(canonical_host(host.as_bytes(), &mut Vec::new())).into_owned();
         assert_eq!(canonical("FOO.Bar:8080"), "foo.bar");
         assert_eq!(canonical("foo.bar:"), "foo.bar");
-        assert_eq!(canonical("foo.bar."), "foo.bar.");
+        assert_eq!(canonical("foo.bar."), "foo.bar");
+        assert_eq!(canonical("foo.bar.:8080"), "foo.bar");
+        assert_eq!(canonical("foo.bar.."), "foo.bar.", "an empty label is no trailing dot");
+        assert_eq!(canonical("."), ".");
         assert_eq!(canonical("[::1]:80"), "::1");
         assert_eq!(canonical("[::1]"), "[::1]");
         assert_eq!(canonical("::1"), "::1");
         assert_eq!(canonical(" MÜNCHEN.de "), "münchen.de");
+        assert_eq!((lower_host_name(" Foo.bar. "), lower_host_name(".")), ("foo.bar".to_owned(), ".".to_owned()));
+        assert_eq!(before_colon(b"foo.bar.:80"), b"foo.bar");
         assert_eq!(canonical(""), "");
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct MatchInput<'a> {
     pub method: &'a [u8],
     /// The host for `Host`: see [`super::canonical_host`]. Empty if the request has none.
     pub canonical_host: &'a [u8],
-    /// The host for `HostRegexp`: as received, up to the first colon.
+    /// The host for `HostRegexp`: as received, up to the first colon, without a trailing dot.
     pub bare_host: &'a [u8],
     /// The path, percent-decoded.
     pub path: &'a [u8],

@@ -23,6 +23,7 @@ impl ChallengeTable {
     /// (docs/reference/acme.md#http-challenge).
     pub fn lookup(&self, token: &str, host: &str) -> Option<&str> {
         let host = without_port(host);
+        let host = host.strip_suffix('.').unwrap_or(host);
         let challenges = self.challenges.get(token)?;
         challenges
             .iter()
@@ -82,10 +83,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lookup_ignores_port_and_case_of_the_host() {
+    fn lookup_ignores_port_case_and_trailing_dot_of_the_host() {
         let table = ChallengeTable::default().with("tok", "a.example", "tok.thumb").with("tok", "b.example", "other");
         assert_eq!(table.lookup("tok", "A.Example:80"), Some("tok.thumb"));
         assert_eq!(table.lookup("tok", "b.example"), Some("other"));
+        assert_eq!(table.lookup("tok", "b.example.:80"), Some("other"));
         assert_eq!(table.lookup("tok", "c.example"), None);
         assert_eq!(table.lookup("to", "a.example"), None);
         assert_eq!(table.answer("/.well-known/acme-challenge/tok", "a.example"), Some("tok.thumb"));

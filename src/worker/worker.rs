@@ -19,6 +19,7 @@ use super::resources::clock::Clock;
 use super::resources::connection_balancer::{HandoffQueue, WorkerStatus};
 use super::resources::connection_limiter::{ConnectionLimitError, ConnectionLimiter};
 use super::resources::context::ExchangeContext;
+use super::resources::context::UpstreamResponse;
 use super::resources::dial::Dial;
 use super::resources::entry_point::EntryPoint;
 use super::resources::handler_pool::HandlerPool;
@@ -259,14 +260,12 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    /// A pooled connection to the server, if there is one. `None` also if the server needs a new connection: an ejected server is probed
-    /// so.
-    pub fn take_pooled(&self, endpoint: &ServerEndpoint) -> Option<D::Io> {
-        if endpoint.server.state.needs_new_connection() {
-            None
-        } else {
-            self.pool.take(endpoint.pool, self.clock.mono_nanos())
+    /// A pooled connection to the server for the attempt whose response goes to `response`, if there is one and the attempt may use it.
+    pub fn take_pooled(&self, endpoint: &ServerEndpoint, response: &UpstreamResponse) -> Option<D::Io> {
+        if response.repeated || response.is_probe {
+            return None;
         }
+        self.pool.take(endpoint.pool, self.clock.mono_nanos())
     }
 
     /// Counts a request as active until the guard is dropped: a graceful shutdown waits for active requests.

@@ -11,7 +11,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 
-use crate::base::{project, tool_or_skip};
+use crate::base::project;
 use crate::openssl::{Certificates, EC, RSA, RSA_1024};
 
 const DAY_SECS: i64 = 86_400;

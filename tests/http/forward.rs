@@ -319,6 +319,19 @@ fn response_edits_and_dates() {
 }
 
 #[test]
+fn removed_length_is_not_announced_without_a_body() {
+    let mut edits = Edits::new();
+    edits.remove(b"Content-Length");
+    let has_length = |head: &str, to_head: bool| {
+        let text = format!("HTTP/1.1 {head}\r\nDate: x\r\n\r\n");
+        answer(&text, to_head, &edits, &RESPONSE).contains("Content-Length")
+    };
+    assert!(!has_length("200 OK\r\nContent-Length: 900", true), "HEAD of a body that GET gets compressed");
+    assert!(!has_length("304 Not Modified\r\nContent-Length: 900", false));
+    assert!(has_length("200 OK\r\nContent-Length: 0", false), "a GET needs it");
+}
+
+#[test]
 fn switching_protocols_and_other_interim_heads() {
     let text = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nupgrade: WebSocket, x\r\nSec-WebSocket-Accept: s\r\n\r\n";
     assert_eq!(

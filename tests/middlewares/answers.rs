@@ -54,10 +54,15 @@ fn redirect_status_depends_on_method_and_permanence() {
 }
 
 #[test]
-fn entry_point_redirect_skips_odd_hosts_and_itself() {
+fn entry_point_redirect_keeps_the_host_as_sent_and_skips_odd_ones() {
     let mut run = redirect_to_https(false);
-    for host in ["[::1]:80", "[::1]"] {
-        assert_eq!(location(&mut run, host, "/"), None, "{host}");
+    for (host, expected) in [
+        ("[::1]:80", Some("https://[::1]:443/")),
+        ("[2001:DB8::1]", Some("https://[2001:DB8::1]:443/")),
+        ("Name.test.:80", Some("https://Name.test.:443/")),
+        ("a+b", None),
+    ] {
+        assert_eq!(location(&mut run, host, "/").as_deref(), expected, "{host}");
     }
     run.secure = true;
     assert_eq!(location(&mut run, "a.test:443", "/x"), None, "the same URL");
@@ -225,6 +230,10 @@ fn ssl_redirect_and_disallowed_hosts() {
         ..Default::default()
     });
     assert!(passes(&run.get("GOOD.test", "/")) && passes(&run.get("h:81", "/")));
+    for host in ["good.test.", "good.test:80", "good.test.:80", "h.:81"] {
+        assert!(passes(&run.get(host, "/")), "{host} is the same host");
+    }
+    assert_eq!(shown(run.get("good.test:443", "/")).0, 500, "the default port of another scheme");
     let (status, fields, body, label) = shown(run.get("h:82", "/"));
     assert_eq!((status, body.as_str(), label), (500, "Bad Host\n", None));
     assert_eq!(value(&fields, "x-content-type-options"), Some("nosniff"));

@@ -118,6 +118,19 @@ fn sticky(name: &str) -> Balancer {
 }
 
 #[test]
+fn sticky_request_does_not_use_up_the_probe_of_another() {
+    let balancer = sticky("c");
+    let name = balancer.set_cookie(&pick(&balancer).unwrap()).unwrap();
+    let cookie = name.split(';').next().unwrap().to_owned();
+    (0..limits::CONNECT_FAILURES_MAX).for_each(|_| balancer.servers()[0].state.note_connect_failed(0));
+    let due = limits::EJECTION_SECS * 1_000_000_000;
+    let probe = balancer.pick([].into_iter(), &TriedServers::default(), due).unwrap();
+    let bound = balancer.pick([cookie.as_bytes()].into_iter(), &TriedServers::default(), due).unwrap();
+    assert_eq!((probe.index, probe.is_probe), (0, true));
+    assert_eq!((bound.index, bound.is_probe), (0, false), "uses a pooled connection");
+}
+
+#[test]
 fn sticky_cookie_binds_to_an_available_server() {
     let balancer = sticky("_aa88b");
     let fresh = pick(&balancer).unwrap();
@@ -241,6 +254,7 @@ fn health_probes_are_built_and_evaluated() {
         HealthOptions { path: ":", ..Default::default() },
         HealthOptions { path: "/ x", ..Default::default() },
         HealthOptions { path: "/", scheme: "ftp", ..Default::default() },
+        HealthOptions { path: "/", scheme: "h2c", ..Default::default() },
         HealthOptions { path: "/", port: 70_000, ..Default::default() },
         HealthOptions { path: "/", port: -1, ..Default::default() },
     ] {

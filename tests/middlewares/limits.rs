@@ -50,6 +50,7 @@ fn source_is_address_host_or_header() {
     }
     let mut host = rate_limit("request.host", 10, 1, 1);
     assert!(passes(&host.get("a", "/")) && passes(&host.get("a:80", "/")) && !passes(&host.get("a", "/")));
+    assert!(!passes(&host.get("A", "/")) && !passes(&host.get("a.", "/")), "the spelling of a host is no other source");
     let mut field = rate_limit("request.header.X-Key", 10, 1, 1);
     assert!(passes(&field.get("a", "/")) && !passes(&field.get("a", "/")), "no field is a source too");
     assert!(passes(&field.send("GET / HTTP/1.1\nHost: h\nX-Key: 1")));

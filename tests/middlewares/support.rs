@@ -87,7 +87,18 @@ impl ChainRun {
 
     /// Runs the response path for a backend's response; returns the final fields, and an error page to fetch.
     pub fn respond(&mut self, lines: &str) -> (Vec<(String, String)>, Option<ErrorPageRequest>) {
-        let (head, bytes) = response(lines);
+        self.respond_with(response(lines))
+    }
+
+    /// As [`respond`](Self::respond), for the response to a HEAD request, which has no body.
+    pub fn respond_to_head(&mut self, lines: &str) -> Vec<(String, String)> {
+        self.respond_with(response_to(lines, true)).0
+    }
+
+    fn respond_with(
+        &mut self,
+        (head, bytes): (ResponseHead, Vec<u8>),
+    ) -> (Vec<(String, String)>, Option<ErrorPageRequest>) {
         let mut edits = Edits::default();
         let mut answer = Response::Backend { head: &head, bytes: &bytes, edits: &mut edits };
         let page = self.back(&mut answer);
@@ -166,9 +177,13 @@ fn head_values(head: &ResponseHead, bytes: &[u8], name: &[u8]) -> Vec<(String, S
 }
 
 fn response(lines: &str) -> (ResponseHead, Vec<u8>) {
+    response_to(lines, false)
+}
+
+fn response_to(lines: &str, to_head: bool) -> (ResponseHead, Vec<u8>) {
     let bytes = format!("{}\r\n\r\n", lines.replace('\n', "\r\n")).into_bytes();
     let mut head = ResponseHead::default();
-    let progress = response_head::parse_response(&bytes, false, &progress::HeadLimits::default(), &mut head);
+    let progress = response_head::parse_response(&bytes, to_head, &progress::HeadLimits::default(), &mut head);
     assert_eq!(progress.ok(), Some(progress::ParseProgress::Complete), "{lines}");
     (head, bytes)
 }

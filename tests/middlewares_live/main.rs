@@ -5,9 +5,11 @@
 mod base;
 mod limits;
 mod auth;
+mod names;
 mod bodies;
 mod balance;
 mod certs;
+mod compression;
 mod fail_closed;
 mod answers;
 mod headers;

@@ -34,7 +34,8 @@ fn error_page_keeps_the_original_status() {
                 "",
             );
         let proxy = Proxy::start(driver, "", rules.text());
-        let page = proxy.send("POST", "err", "/404", &["X-Mine: 1", "Keep-Alive: 1", "X-Real-Ip: 9.9.9.9"], b"hello");
+        let fields = ["X-Mine: 1", "Keep-Alive: 1", "X-Real-Ip: 9.9.9.9", "If-None-Match: *", "Range: bytes=0-1"];
+        let page = proxy.send("POST", "err", "/404", &fields, b"hello");
         assert_eq!(page.status_and_text(), (404, "<h1>sorry</h1>".to_owned()));
         assert_eq!((page.first("X-Page"), page.first("X-Site"), page.first("Set-Cookie")), (Some("yes"), None, None));
         assert_eq!(page.first("Content-Type"), Some("text/html"));
@@ -46,6 +47,12 @@ fn error_page_keeps_the_original_status() {
             (seen.first("X-Forwarded-For"), seen.first("Keep-Alive"), seen.first("Content-Length")),
             (None, None, None)
         );
+        assert_eq!(
+            (seen.first("If-None-Match"), seen.first("Range")),
+            (None, None),
+            "they concern the site's resource"
+        );
+        assert_eq!(site.last().first("Range"), Some("bytes=0-1"));
         assert_eq!((seen.first("X-Mine"), seen.first("X-Real-Ip")), (Some("1"), Some("9.9.9.9")), "trusted by default");
         assert_eq!(proxy.get("err", "/503").text(), "the site's own words");
         assert_eq!(proxy.get("dead", "/").status_and_text(), (502, "<h1>sorry</h1>".to_owned()));

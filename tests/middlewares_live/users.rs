@@ -80,3 +80,36 @@ fn missing_credentials_get_the_challenge() {
         }
     }
 }
+
+#[test]
+fn user_with_a_doubled_dollar_is_named_at_the_default_level() {
+    let hash = "$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/".replace('$', "$$");
+    for driver in DRIVERS {
+        let origin = Origin::with_body("inside");
+        let auth = format!("[F.auth.basic]\nusers=[\"test:{hash}\"]");
+        let rules = Rules::default().add("web", &[origin.url()], &auth, "").add(
+            "wrong",
+            &[origin.url()],
+            "[F.auth.digest]\nusers=[\"dave:private:00000000000000000000000000000000\"]",
+            "[B.healthCheck]\npath=\"/\"\nscheme=\"h2c\"",
+        );
+        let rules = rules.add("moved", &[origin.url()], "[F.redirect]\nregex=\"^a\"", "");
+        let proxy = Proxy::start(driver, "[api]\nentryPoint=\"http\"", rules.text());
+        let sent = proxy.send("GET", "web", "/x", &["Authorization: Basic dGVzdDp0ZXN0"], b"");
+        assert_eq!(sent.status, 401, "{driver}: such a text is no hash");
+        let rejected = proxy.get("x", "/api/rejected").text();
+        for (place, words) in [
+            ("web", "user \"test\") can never log in: its hash begins with \"$$\""),
+            ("wrong", "user \"dave\") can never log in: its realm is not \"traefik\""),
+            ("wrong", "scheme \"h2c\" cannot be used"),
+            ("moved", "redirect ignored: it has a regex and no replacement"),
+        ] {
+            let words = words.replace('"', "\\\"");
+            let line = proxy.process.log().lines().find(|line| line.contains(&words)).map(str::to_owned);
+            let line = line.unwrap_or_else(|| panic!("{driver}: {words}: {}", proxy.process.log()));
+            assert!(line.contains(place) && line.contains("level=error"), "{driver}: {line}");
+            assert!(rejected.contains(&words), "{driver}: {words}: {rejected}");
+        }
+        assert!(!proxy.process.log().contains("apr1"), "a hash is never shown");
+    }
+}

@@ -20,6 +20,8 @@ use crate::middleware::{ChainScope, Label, Middleware};
 pub struct Auth {
     pub middleware: Option<Middleware>,
     pub server: Option<Box<ServerEndpoint>>,
+    /// Users whom no password lets in, as sentences for the log.
+    pub denied_users: Vec<String>,
 }
 
 /// Compiles the first of basic, digest and forward that is set.
@@ -38,14 +40,16 @@ pub fn auth(
     let label = scope.label("Auth");
     if let Some(users) = &written.basic {
         let basic = basic(ctx, users, &written.header_field, label)?;
-        return Ok(Auth { middleware: Some(Middleware::Basic(basic)), server: None });
+        let denied_users = basic.denied_users().map(|user| format!("auth.basic: {user}")).collect();
+        return Ok(Auth { middleware: Some(Middleware::Basic(basic)), server: None, denied_users });
     }
     if let Some(users) = &written.digest {
         let file = users_file(ctx, users)?;
         let edits = auth_edits(users, &written.header_field);
         let state = states.digest(ctx.random);
         let digest = DigestAuth::new(&users.users, file.as_deref(), edits, state, label).map_err(|e| e.to_string())?;
-        return Ok(Auth { middleware: Some(Middleware::Digest(digest)), server: None });
+        let denied_users = digest.denied_users().map(|user| format!("auth.digest: {user}")).collect();
+        return Ok(Auth { middleware: Some(Middleware::Digest(digest)), server: None, denied_users });
     }
     match &written.forward {
         Some(forward) => self::forward(ctx, forward, label, interner),
@@ -109,7 +113,7 @@ fn forward(
         Scheme::Https => true,
         Scheme::H2c => return Err("auth.forward.address: h2c is not supported; use http or https".to_owned()),
     };
-    let server = AuthServer { https, authority: url.authority.clone(), target: url.target() };
+    let server = AuthServer { authority: url.authority.clone(), target: url.target() };
     let (tls, pool) = if https {
         let tls = (ctx.auth_tls)(written.tls.as_ref()).map_err(|e| format!("auth.forward.tls: {e}"))?;
         let name = ServerName::try_from(url.host.clone())
@@ -130,5 +134,6 @@ fn forward(
     };
     let names = written.auth_response_headers.clone();
     let forward = ForwardAuth::new(server, written.trust_forward_header, names, label);
-    Ok(Auth { middleware: Some(Middleware::Forward(forward)), server: Some(Box::new(endpoint)) })
+    let middleware = Some(Middleware::Forward(forward));
+    Ok(Auth { middleware, server: Some(Box::new(endpoint)), denied_users: Vec::new() })
 }

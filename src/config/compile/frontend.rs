@@ -59,12 +59,15 @@ pub fn frontend(
     let mut outer: Vec<_> = error_pages::middleware(written, document, state.warnings).into_iter().collect();
     white_list(written, scope, &mut outer, state.warnings)?;
     if let Some(redirect) = &written.redirect {
+        state.warnings.extend(redirect_problem(redirect).map(str::to_owned));
         outer.extend(redirect_middleware(ctx, redirect, Some(entry_point), scope)?);
     }
     headers(written, &mut outer, state.warnings)?;
     if !written.basic_auth.is_empty() {
         let users = UserAuth { users: written.basic_auth.clone(), ..UserAuth::default() };
-        outer.push(Middleware::BasicList(auth::basic(ctx, &users, "", scope.label("Basic Auth"))?));
+        let list = auth::basic(ctx, &users, "", scope.label("Basic Auth"))?;
+        state.warnings.extend(list.denied_users().map(|user| format!("basicAuth: {user}")));
+        outer.push(Middleware::BasicList(list));
     }
     outer.extend(written.pass_tls_client_cert.as_ref().map(|pass| Middleware::ClientCert(client_cert(pass))));
     let auth = match auth::auth(ctx, written.auth.as_deref(), scope, &mut states, state.interner) {
@@ -76,6 +79,7 @@ pub fn frontend(
             auth
         }
     };
+    state.warnings.extend(auth.denied_users);
     outer.extend(auth.middleware);
     let chains = backend_chains(written, written_backend, scope, &mut states)?;
     let has_pages = outer.iter().any(|middleware| matches!(middleware, Middleware::ErrorPages(_)));
@@ -146,6 +150,19 @@ fn white_list(
         middlewares.push(Middleware::WhiteList(WhiteList::new(ranges, use_xff, scope).map_err(|e| e.to_string())?));
     }
     Ok(())
+}
+
+/// Why a redirect does nothing, and what to do.
+fn redirect_problem(written: &dynamic::Redirect) -> Option<&'static str> {
+    if !written.entry_point.is_empty() {
+        return None;
+    }
+    match (written.regex.is_empty(), written.replacement.is_empty()) {
+        (false, false) => None,
+        (false, true) => Some("redirect ignored: it has a regex and no replacement; add replacement"),
+        (true, false) => Some("redirect ignored: it has a replacement and no regex; add regex"),
+        (true, true) => Some("redirect ignored: it has neither entryPoint nor regex; add one of them"),
+    }
 }
 
 /// Compiles a redirect to an entry point or by regex. `None` if the redirect names the entry point `here`, on which the request has

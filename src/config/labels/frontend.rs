@@ -102,6 +102,12 @@ pub fn redirect(labels: &Labels) -> Result<Option<Redirect>, InvalidLabel> {
     }
     let regex = labels.text("traefik.frontend.redirect.regex")?;
     let replacement = labels.text("traefik.frontend.redirect.replacement")?;
+    for (label, written, missing) in [("regex", &regex, &replacement), ("replacement", &replacement, &regex)] {
+        if !written.is_empty() && missing.is_empty() {
+            let advice = "set regex and replacement together: nothing is redirected";
+            labels.warn(&format!("traefik.frontend.redirect.{label}"), written, advice);
+        }
+    }
     let complete = !regex.is_empty() && !replacement.is_empty();
     Ok(complete.then_some(Redirect { regex, replacement, permanent, ..Redirect::default() }))
 }

@@ -9,6 +9,8 @@ use super::problem::Problem;
 use super::{EntryPoint, StaticConfig, Tls};
 use crate::config::dynamic::Auth;
 use crate::config::suggest::did_you_mean;
+use crate::middleware::credentials::PasswordHash;
+use crate::middleware::digest_auth;
 use crate::tls::suites;
 
 pub(super) fn check_entry_points(config: &StaticConfig, problems: &mut Vec<Problem>) {
@@ -28,8 +30,8 @@ pub(super) fn check_entry_points(config: &StaticConfig, problems: &mut Vec<Probl
     }
 }
 
-/// Checks that each user's line is `name:hash`, for digest `name:realm:hash` (docs/reference/entry-points.md#authentication). Messages
-/// do not show the line: it is a secret.
+/// Checks that each user's line is `name:hash`, for digest `name:realm:hash`, and that some password can match it
+/// (docs/reference/entry-points.md#authentication). Messages do not show the line: it is a secret.
 pub(super) fn check_user_lines<'a>(
     key: &str,
     kind: &str,
@@ -41,6 +43,16 @@ pub(super) fn check_user_lines<'a>(
         if line.matches(':').count() != colons {
             let message = format!("user {} is not of the form {form}: write it with htpasswd or htdigest", index + 1);
             problems.push(Problem::fatal(key, message));
+            continue;
+        }
+        let mut parts = line.split(':');
+        let (user, first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
+        let problem = match second {
+            Some(ha1) => digest_auth::user_problem(first, ha1),
+            None => PasswordHash::problem(first),
+        };
+        if let Some(problem) = problem {
+            problems.push(Problem::warning(key, format!("user {} ({user:?}) can never log in: {problem}", index + 1)));
         }
     }
 }
@@ -108,6 +120,9 @@ impl EntryPointChecker<'_> {
             let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             let message = format!("{:?} is no regular expression ({reason}): correct it", redirect.regex);
             self.fatal("redirect.regex", message);
+        } else if redirect.replacement.is_empty() {
+            let message = "has a regex and no replacement, so nothing is redirected: add replacement".to_owned();
+            self.warning("redirect.replacement", message);
         }
     }
 

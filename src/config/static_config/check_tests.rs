@@ -64,6 +64,9 @@ fn mistakes_with_fallback_are_warnings() {
         ("[entryPoints.a.forwardedHeaders]\ntrustedIPs = ['x']", "entryPoints.a.forwardedHeaders.trustedIPs"),
         ("[entryPoints.a.tls]\nminVersion = 'TLS12'", "entryPoints.a.tls.minVersion"),
         ("[entryPoints.c]", "entryPoints.c.address"),
+        ("[entryPoints.a.redirect]\nregex = '^a'", "entryPoints.a.redirect.replacement"),
+        ("[entryPoints.a.auth.basic]\nusers = ['a:$$apr1$$x$$y']", "entryPoints.a.auth.basic.users"),
+        ("[entryPoints.a.auth.digest]\nusers = ['a:private:x']", "entryPoints.a.auth.digest.users"),
         ("[api]\nentryPoint = 'x'", "api.entryPoint"),
         ("[accessLog.filters]\nstatusCodes = ['200', '300-302', 'abc']", "accessLog.filters.statusCodes"),
         ("[accessLog.fields.headers.names]\nA = 'redacted'", "accessLog.fields.headers.names.A"),
@@ -81,7 +84,7 @@ fn valid_entry_points_have_no_problems() {
     let problems = in_entry_point(
         "[entryPoints.a.redirect]\nentryPoint = 'b'\n[entryPoints.a.whiteList]\nsourceRange = ['10.1.2.3/8', '::1']\n\
          [entryPoints.a.proxyProtocol]\ninsecure = true\n[entryPoints.b.tls]\ncipherSuites = ['TLS_RSA_WITH_RC4_128_SHA']\n\
-         [entryPoints.a.auth.basic]\nusers = ['a:{SHA}x=']\n[acme]\nstorage = 'x'\nentryPoint = 'b'\n[acme.httpChallenge]\n\
+         [entryPoints.a.auth.basic]\nusers = ['a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=']\n[acme]\nstorage = 'x'\nentryPoint = 'b'\n[acme.httpChallenge]\n\
          entryPoint = 'a'\n[entryPoints.c]\naddress = '127.0.0.1:3'\n[entryPoints.d]\naddress = '127.0.0.2:3'\n",
     );
     assert_eq!(problems, []);
@@ -107,6 +110,7 @@ fn unusable_file_is_reported_with_its_option() {
     let found: Vec<_> =
         check_files(&config, &read).iter().map(|problem| (problem.fatal, problem.key.clone())).collect();
     let expected = [
+        (false, "entryPoints.a.auth.basic.usersFile"),
         (true, "entryPoints.a.auth.basic.usersFile"),
         (true, "entryPoints.a.tls.clientCA.files"),
         (false, "entryPoints.a.tls.certificates"),

@@ -93,8 +93,8 @@ fn push_framing(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &ResponsePlan<'
 }
 
 /// Appends the Content-Length of a response that is sent without a body. If the received response had no body either, its field is
-/// forwarded: with HEAD and 304 it is the length that the body would have. If a body was received and is not sent, the length is zero.
-/// A 204 gets no Content-Length (RFC 9110 8.6).
+/// forwarded unless an edit removes it: with HEAD and 304 it is the length that the body would have. If a body was received and is not
+/// sent, the length is zero. A 204 gets no Content-Length (RFC 9110 8.6).
 fn push_length_without_body(out: &mut Vec<u8>, view: ResponseView<'_>) {
     let head = view.head;
     if head.status == 204 {
@@ -103,12 +103,21 @@ fn push_length_without_body(out: &mut Vec<u8>, view: ResponseView<'_>) {
     let received = head.fields.iter().find(|field| field.known == KnownField::ContentLength && !field.hop);
     match received {
         Some(field) if head.body == BodyFraming::None => {
-            push_line(out, b"Content-Length: ", field.value.of(view.bytes))
+            let value = field.value.of(view.bytes);
+            // A length of zero may be that of a GET's response, which would be read to the connection's end without it.
+            if !is_removed(view, b"content-length") || value.iter().all(|&digit| digit == b'0') {
+                push_line(out, b"Content-Length: ", value);
+            }
         }
         // A body was received and is not sent.
         _ if head.body != BodyFraming::None => push_length(out, 0),
         _ => {}
     }
+}
+
+/// Whether an edit removes the field and none sets it.
+fn is_removed(view: ResponseView<'_>, name: &[u8]) -> bool {
+    view.edits.replaces(name) && view.edits.values(name).next().is_none()
 }
 
 fn lasts_until_close(plan: &ResponsePlan<'_>) -> bool {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 use super::bounds::Bounds;
-use super::labels::{Method, PAIRS, Protocol, pair, pair_at};
+use super::labels::{COMMON_PAIRS, Method, PAIRS, Protocol, pair, pair_at};
 
 /// Kinds of request (status, method, protocol) in one page. Most backends see only a few.
 const PAGE_KINDS: usize = 8;
@@ -24,7 +24,10 @@ pub(super) struct Block {
     bounds: Arc<Bounds>,
     first: Page,
     overflow: OnceLock<Box<Series>>,
-    open: [AtomicI64; PAIRS],
+    /// Requests in flight of common methods, by pair.
+    open: [AtomicI64; COMMON_PAIRS],
+    /// Requests in flight of the other methods, which few servers ever see.
+    open_uncommon: OnceLock<Box<[AtomicI64]>>,
     retries: AtomicU64,
 }
 
@@ -64,7 +67,8 @@ impl Block {
             bounds: Arc::clone(bounds),
             first: Page::new(),
             overflow: OnceLock::new(),
-            open: [const { AtomicI64::new(0) }; PAIRS],
+            open: [const { AtomicI64::new(0) }; COMMON_PAIRS],
+            open_uncommon: OnceLock::new(),
             retries: AtomicU64::new(0),
         }
     }
@@ -79,7 +83,9 @@ impl Block {
     }
 
     pub(super) fn add_open(&self, method: Method, protocol: Protocol, change: i64) {
-        self.open[pair(method, protocol)].fetch_add(change, Relaxed);
+        let index = pair(method, protocol);
+        let count = self.open.get(index).unwrap_or_else(|| &self.open_uncommon()[index - COMMON_PAIRS]);
+        count.fetch_add(change, Relaxed);
     }
 
     pub(super) fn add_retry(&self) {
@@ -92,7 +98,13 @@ impl Block {
 
     /// Requests in flight, for each pair of method and protocol.
     pub(super) fn open(&self) -> impl Iterator<Item = ((Method, Protocol), i64)> + '_ {
-        self.open.iter().enumerate().map(|(index, count)| (pair_at(index), count.load(Relaxed)))
+        let uncommon = self.open_uncommon.get().map_or(&[][..], |counts| &counts[..]);
+        let count = move |index: usize| self.open.get(index).or_else(|| uncommon.get(index - COMMON_PAIRS));
+        (0..PAIRS).map(move |index| (pair_at(index), count(index).map_or(0, |count| count.load(Relaxed))))
+    }
+
+    fn open_uncommon(&self) -> &[AtomicI64] {
+        self.open_uncommon.get_or_init(|| (COMMON_PAIRS..PAIRS).map(|_| AtomicI64::new(0)).collect())
     }
 
     /// Calls `visit` for each kind seen so far.

@@ -1,18 +1,67 @@
 //! The labels of metrics that come from a request, as small numbers.
 
-/// The method label. Methods outside RFC 9110 and RFC 5789 share `Extension`, so that a client cannot create series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Method {
-    Connect,
-    Delete,
-    Extension,
-    Get,
-    Head,
-    Options,
-    Patch,
-    Post,
-    Put,
-    Trace,
+macro_rules! methods {
+    ($($variant:ident = $label:literal,)+) => {
+        /// The method label. Methods outside IANA's list of HTTP methods share `Extension`, so that a client cannot create series. The
+        /// common methods come first: see [`COMMON_PAIRS`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Method {
+            $($variant,)+
+        }
+
+        const METHODS: &[Method] = &[$(Method::$variant,)+];
+
+        impl Method {
+            pub fn label(self) -> &'static str {
+                match self {
+                    $(Method::$variant => $label,)+
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    Connect = "CONNECT",
+    Delete = "DELETE",
+    Extension = "EXTENSION_METHOD",
+    Get = "GET",
+    Head = "HEAD",
+    Options = "OPTIONS",
+    Patch = "PATCH",
+    Post = "POST",
+    Put = "PUT",
+    Trace = "TRACE",
+    Acl = "ACL",
+    BaselineControl = "BASELINE-CONTROL",
+    Bind = "BIND",
+    CheckIn = "CHECKIN",
+    CheckOut = "CHECKOUT",
+    Copy = "COPY",
+    Label = "LABEL",
+    Link = "LINK",
+    Lock = "LOCK",
+    Merge = "MERGE",
+    MkActivity = "MKACTIVITY",
+    MkCalendar = "MKCALENDAR",
+    MkCol = "MKCOL",
+    MkRedirectRef = "MKREDIRECTREF",
+    MkWorkspace = "MKWORKSPACE",
+    Move = "MOVE",
+    OrderPatch = "ORDERPATCH",
+    PropFind = "PROPFIND",
+    PropPatch = "PROPPATCH",
+    Query = "QUERY",
+    Rebind = "REBIND",
+    Report = "REPORT",
+    Search = "SEARCH",
+    Unbind = "UNBIND",
+    UncheckOut = "UNCHECKOUT",
+    Unlink = "UNLINK",
+    Unlock = "UNLOCK",
+    Update = "UPDATE",
+    UpdateRedirectRef = "UPDATEREDIRECTREF",
+    VersionControl = "VERSION-CONTROL",
 }
 
 /// The protocol label (docs/reference/metrics.md#labels).
@@ -24,22 +73,19 @@ pub enum Protocol {
     Websocket,
 }
 
-const METHODS: [Method; 10] = [
-    Method::Connect,
-    Method::Delete,
-    Method::Extension,
-    Method::Get,
-    Method::Head,
-    Method::Options,
-    Method::Patch,
-    Method::Post,
-    Method::Put,
-    Method::Trace,
-];
 const PROTOCOLS: [Protocol; 3] = [Protocol::Http, Protocol::Sse, Protocol::Websocket];
+
+/// The number of methods that most servers see: the others are those of WebDAV and its relatives.
+const COMMON_METHODS: usize = Method::Trace as usize + 1;
 
 /// The number of pairs of method and protocol.
 pub(super) const PAIRS: usize = METHODS.len() * PROTOCOLS.len();
+
+/// The pairs below this index belong to common methods.
+pub(super) const COMMON_PAIRS: usize = COMMON_METHODS * PROTOCOLS.len();
+
+/// A key of the counters holds a pair in one byte.
+const _: () = assert!(PAIRS <= 256);
 
 impl Method {
     pub fn of(text: &[u8]) -> Self {
@@ -53,23 +99,13 @@ impl Method {
             b"PATCH" => Method::Patch,
             b"CONNECT" => Method::Connect,
             b"TRACE" => Method::Trace,
-            _ => Method::Extension,
+            _ => Method::uncommon(text),
         }
     }
 
-    pub fn label(self) -> &'static str {
-        match self {
-            Method::Connect => "CONNECT",
-            Method::Delete => "DELETE",
-            Method::Extension => "EXTENSION_METHOD",
-            Method::Get => "GET",
-            Method::Head => "HEAD",
-            Method::Options => "OPTIONS",
-            Method::Patch => "PATCH",
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Trace => "TRACE",
-        }
+    fn uncommon(text: &[u8]) -> Self {
+        let registered = METHODS[COMMON_METHODS..].iter().find(|method| method.label().as_bytes() == text);
+        registered.copied().unwrap_or(Method::Extension)
     }
 }
 
@@ -120,7 +156,11 @@ mod tests {
     #[test]
     fn labels_follow_method_and_accept_field() {
         assert_eq!(Method::of(b"get"), Method::Extension);
-        assert_eq!(Method::of(b"PROPFIND"), Method::Extension);
+        assert_eq!(Method::of(b"propfind"), Method::Extension, "methods are case-sensitive");
+        assert_eq!((Method::of(b"PROPFIND"), Method::of(b"REPORT")), (Method::PropFind, Method::Report));
+        for unknown in [&b"EXTENSION_METHOD"[..], b"PRI", b"*", b"X-MINE", b"PROPFIN", b""] {
+            assert_eq!(Method::of(unknown), Method::Extension);
+        }
         assert_eq!(Protocol::of(true, Some(b"text/event-stream")), Protocol::Websocket);
         assert_eq!(Protocol::of(false, Some(b"text/html, text/event-stream;q=0.9")), Protocol::Sse);
         assert_eq!(Protocol::of(false, None), Protocol::Http);

@@ -52,7 +52,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     record: &mut RequestRecord<'_>,
 ) -> Result<AttemptOutcome, AttemptError> {
     let backend = &frontend.backend;
-    let mut pooled = if ctx.response.repeated { None } else { take_for_request(worker, endpoint, ctx, peer) };
+    let mut pooled = take_for_request(worker, endpoint, ctx, peer);
     loop {
         let is_pooled = pooled.is_some();
         // A request that `is_repeatable` refuses may still turn out unprocessed: its bytes are kept until then.
@@ -109,15 +109,10 @@ fn take_for_request<D: Dial>(
     ctx: &ExchangeContext,
     peer: &ClientInfo,
 ) -> Option<D::Io> {
-    if ctx.head.upgrade.is_forwarded() {
-        let bound = take_bound(worker, endpoint, &peer.bound);
-        if bound.is_none() {
-            // The new connection is the probe of an ejected server, if one is due.
-            endpoint.server.state.needs_new_connection();
-        }
-        return bound;
+    if ctx.head.upgrade.is_forwarded() && !ctx.response.repeated {
+        return take_bound(worker, endpoint, &peer.bound);
     }
-    take_idle(worker, endpoint, Some(&peer.bound))
+    take_idle(worker, endpoint, Some(&peer.bound), &ctx.response)
 }
 
 /// Whether the request may be sent again: it is idempotent, it has no body, and no byte of a response has arrived.

@@ -205,6 +205,7 @@ async fn attempt_servers<'w, 's, D: Dial>(
         let owner = Some(&peer.bound);
         let request =
             FetchRequest { head, body: body.bytes(), is_head, repeatable, body_bytes_max, endpoint, binds, owner };
+        ctx.response.is_probe = lease.is_probe;
         let error = match fetch(worker, request, &mut ctx.response).await {
             Ok(response) => {
                 if let Some(cookie) = backend.balancer.set_cookie(&lease) {

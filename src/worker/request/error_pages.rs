@@ -11,7 +11,7 @@ use super::retry_state::{AttemptTarget, RetryState};
 use crate::config::snapshot::{Backend, ErrorPageSource, Frontend, ServerEndpoint};
 use crate::http::edits::{EditRef, push_value};
 use crate::http::forward::push_target;
-use crate::http::{KnownField, Reply, is_forwarding_field};
+use crate::http::{KnownField, Reply, is_forwarding_field, is_precondition};
 use crate::limits;
 use crate::middleware::Response;
 use crate::middleware::error_pages::{ErrorPageRequest, PAGE_HOST};
@@ -132,7 +132,7 @@ async fn try_servers<'w, D: Dial>(
             binds: ctx.view().binds_connection(),
             owner: None,
         };
-        let mut response = UpstreamResponse::default();
+        let mut response = UpstreamResponse { is_probe: lease.is_probe, ..UpstreamResponse::default() };
         let error = match fetch(worker, request, &mut response).await {
             Ok(body) => {
                 let cookie = backend.balancer.set_cookie(&lease);
@@ -172,8 +172,8 @@ fn fetched<'w>(response: &UpstreamResponse, body: BufferedBody<'w>, cookie: Opti
     FetchedPage { reply, reservation: Some(reservation) }
 }
 
-/// The head of the `GET` for the page. It has the client's fields, but the proxy adds neither X-Forwarded-For nor X-Real-Ip: the request is
-/// not made on the client's behalf.
+/// The head of the `GET` for the page. It has the client's fields, but for conditions and ranges, which concern the resource that the client
+/// asked for; the proxy adds neither X-Forwarded-For nor X-Real-Ip: the request is not made on the client's behalf.
 fn request<D: Dial>(
     worker: &Worker<D>,
     source: &ErrorPageSource,
@@ -193,7 +193,8 @@ fn request<D: Dial>(
     for field in &ctx.head.fields {
         let (name, value) = (field.name.of(&ctx.bytes), field.value.of(&ctx.bytes));
         let is_trusted = peer.trusted || !is_forwarding_field(name);
-        if !field.hop && is_trusted && !ctx.edits.supersedes(name) && is_forwarded(field.known, value, peer) {
+        let is_own = field.hop || is_precondition(name) || ctx.edits.supersedes(name);
+        if !is_own && is_trusted && is_forwarded(field.known, value, peer) {
             sent.push(field.known);
             push(&mut out, name, value);
         }

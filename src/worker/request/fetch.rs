@@ -60,8 +60,7 @@ pub async fn fetch<'w, D: Dial>(
     request: FetchRequest<'_>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
-    let pooled = if response.repeated { None } else { take_idle(worker, request.endpoint, request.owner) };
-    if let Some(pooled) = pooled {
+    if let Some(pooled) = take_idle(worker, request.endpoint, request.owner, response) {
         match send_and_read(worker, &request, ExclusiveConnection::new(pooled), response).await {
             Err(FetchError::Failed(e)) if may_repeat(&request, &e, response) => {
                 response.repeated = true;

@@ -47,6 +47,7 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
         let endpoint = &backend.endpoints[lease.index];
         record.endpoint(endpoint, worker);
         let cookie = backend.balancer.set_cookie(&lease);
+        ctx.response.is_probe = lease.is_probe;
         match attempt(worker, frontend, endpoint, cookie.as_deref(), ctx, client, peer, record).await {
             Ok(outcome) => {
                 backend.balancer.record(&lease, record.status(), worker.clock.mono_nanos());

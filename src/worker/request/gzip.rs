@@ -11,6 +11,7 @@ use super::response_end::end_response;
 use crate::http::{BodyFraming, Reply};
 use crate::middleware::compress::announce;
 use crate::middleware::gzip::{CompressionPlan, GZIP_BYTES_MIN, Gzip};
+use crate::middleware::validators::trailers_of_compressed;
 use crate::middleware::{ChainState, Response};
 use crate::net::TimeLimit;
 use crate::worker::message::stream::{BodyReader, Delivered, MessageWriter, RelayError, ResponseReader};
@@ -18,8 +19,9 @@ use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// If the server sends nothing for this long, the compressor is flushed (Traefik's flush interval).
-const FLUSH_AFTER: Duration = Duration::from_millis(100);
+/// If the server sends nothing for this long, it pauses, and the client gets all that the server has sent: long enough that the pieces of
+/// one write stay together, and too short to be noticed.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Compresses the body of a local reply, if the chain state's plan is to compress it.
 pub fn compress_reply(state: &ChainState, reply: &mut Reply) {
@@ -53,7 +55,8 @@ fn compressed(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Sends a response, and compresses its body while it is forwarded.
+/// Sends a response, and compresses its body while it is forwarded. A body of unknown length is compressed if it has
+/// [`GZIP_BYTES_MIN`] bytes, or if the server pauses before its end: its length is unknown then.
 pub async fn deliver<R: ResponseReader, W: MessageWriter, D: Dial>(
     worker: &Worker<D>,
     reader: &mut R,
@@ -67,36 +70,35 @@ pub async fn deliver<R: ResponseReader, W: MessageWriter, D: Dial>(
     let read_timeout = stall.with(Duration::MAX);
     let mut plain = Vec::new();
     let mut arrived = reader.read_into(&mut plain);
+    let mut is_short = false;
     if context.chain_state.body == CompressionPlan::GzipIfLong {
-        while plain.len() < GZIP_BYTES_MIN && matches!(arrived, Ok(Delivered::Part)) {
-            arrived = read_more(reader, &mut plain, read_timeout).await;
+        while plain.len() < GZIP_BYTES_MIN && matches!(arrived, Ok(Delivered::Part)) && !has_paused(reader).await {
+            arrived = read_once(reader, &mut plain, read_timeout).await;
+        }
+        is_short = plain.len() < GZIP_BYTES_MIN && !matches!(arrived, Ok(Delivered::Part));
+        if !is_short {
+            announce(&mut Response::Backend {
+                head: &response.head,
+                bytes: &response.bytes,
+                edits: &mut response.edits,
+            });
         }
     }
-    let is_short = context.chain_state.body == CompressionPlan::GzipIfLong && plain.len() < GZIP_BYTES_MIN;
-    let framing = match (is_short, &arrived) {
-        (true, Ok(_)) => BodyFraming::Length(plain.len() as u64),
+    let framing = match &arrived {
+        // A body with trailers stays chunked: only chunks carry them.
+        Ok(_) if is_short && reader.trailers().is_empty() => BodyFraming::Length(plain.len() as u64),
         _ => writer.framing_for(BodyFraming::Chunked),
     };
-    if !is_short && context.chain_state.body == CompressionPlan::GzipIfLong {
-        announce(&mut Response::Backend { head: &response.head, bytes: &response.bytes, edits: &mut response.edits });
-    }
     let keep_alive = write_response_head(worker, context, response, framing, writer);
     context.response_started.set(true);
     let result = if is_short {
-        writer.push(&plain);
-        context.chain_state.release_permits();
-        let sent = match &arrived {
-            Ok(_) => writer.finish(&[], false, stall).await,
-            // The missing end tells the client that the body was cut.
-            Err(_) => writer.send(stall).await,
-        };
-        arrived.and(sent.map(|()| Delivered::All).map_err(RelayError::Sink))
+        send_short(reader, writer, &plain, arrived, stall, context.chain_state).await
     } else {
-        let is_events = is_event_stream(response);
         let state = &mut *context.chain_state;
+        let gzip = Gzip::default();
         let mut gzip =
-            GzipWriter { gzip: Gzip::default(), compressed: Vec::new(), writer, stall, sent_bytes: 0, state };
-        let result = gzip.run(reader, plain, arrived, read_timeout, is_events).await;
+            GzipWriter { gzip, has_input: false, compressed: Vec::new(), writer, stall, sent_bytes: 0, state };
+        let result = gzip.run(reader, plain, arrived, read_timeout).await;
         record.compressed(gzip.sent_bytes);
         result
     };
@@ -112,30 +114,46 @@ pub async fn deliver<R: ResponseReader, W: MessageWriter, D: Dial>(
     }
 }
 
-fn is_event_stream(response: &UpstreamResponse) -> bool {
-    let view = crate::http::ResponseView { head: &response.head, bytes: &response.bytes, edits: &response.edits };
-    view.first(b"content-type").is_some_and(|value| value.starts_with(b"text/event-stream"))
+/// Sends a body that has ended, with the result `arrived`, before it was worth compressing.
+async fn send_short<R: BodyReader, W: MessageWriter>(
+    reader: &R,
+    writer: &mut W,
+    plain: &[u8],
+    arrived: Result<Delivered, RelayError>,
+    stall: TimeLimit<'_>,
+    state: &mut ChainState,
+) -> Result<Delivered, RelayError> {
+    writer.push(plain);
+    state.release_permits();
+    let sent = match &arrived {
+        Ok(_) => writer.finish(reader.trailers(), false, stall).await,
+        // The missing end tells the client that the body was cut.
+        Err(_) => writer.send(stall).await,
+    };
+    arrived.and(sent.map(|()| Delivered::All).map_err(RelayError::Sink))
 }
 
-/// Appends the bytes of the body that have arrived to `plain`; if there are none, waits for some.
-async fn read_more<R: BodyReader>(
+/// Whether the server pauses: for [`PAUSE`] nothing more can be read.
+async fn has_paused<R: BodyReader>(reader: &mut R) -> bool {
+    // An error is no pause: the next read reports it.
+    timeout(PAUSE, reader.readable()).await.is_err()
+}
+
+/// Waits for bytes of the body and appends their payload to `plain`; there may be none, for example in the middle of a chunk's size.
+async fn read_once<R: BodyReader>(
     reader: &mut R,
     plain: &mut Vec<u8>,
     limit: TimeLimit<'_>,
 ) -> Result<Delivered, RelayError> {
-    loop {
-        let before = plain.len();
-        let delivered = reader.read_into(plain)?;
-        if delivered == Delivered::All || plain.len() > before {
-            return Ok(delivered);
-        }
-        reader.fill(limit).await?;
-    }
+    reader.fill(limit).await?;
+    reader.read_into(plain)
 }
 
 /// Compresses a body and sends it to the client.
 struct GzipWriter<'a, W> {
     gzip: Gzip,
+    /// The encoder holds input that has not been flushed.
+    has_input: bool,
     compressed: Vec<u8>,
     writer: &'a mut W,
     stall: TimeLimit<'a>,
@@ -145,20 +163,22 @@ struct GzipWriter<'a, W> {
 }
 
 impl<W: MessageWriter> GzipWriter<'_, W> {
-    /// Compresses and sends `plain`, which has been read already with the result `arrived`, and the rest of the body.
+    /// Compresses and sends `plain`, which has been read already with the result `arrived`, and the rest of the body. Whenever the server
+    /// pauses, the client has got all that the server has sent.
     async fn run<R: BodyReader>(
         &mut self,
         reader: &mut R,
         mut plain: Vec<u8>,
         mut arrived: Result<Delivered, RelayError>,
         read_timeout: TimeLimit<'_>,
-        is_events: bool,
     ) -> Result<Delivered, RelayError> {
         let broken = RelayError::Source;
         loop {
-            let is_new = !plain.is_empty();
-            self.gzip.push(&plain, &mut self.compressed).map_err(broken)?;
-            plain.clear();
+            if !plain.is_empty() {
+                self.gzip.push(&plain, &mut self.compressed).map_err(broken)?;
+                self.has_input = true;
+                plain.clear();
+            }
             match arrived {
                 Ok(Delivered::Part) => {}
                 Ok(_) => break,
@@ -169,16 +189,18 @@ impl<W: MessageWriter> GzipWriter<'_, W> {
                     return Err(e);
                 }
             }
-            if is_new && (is_events || timeout(FLUSH_AFTER, reader.readable()).await.is_err()) {
+            if self.has_input && has_paused(reader).await {
                 self.gzip.flush(&mut self.compressed).map_err(broken)?;
+                self.has_input = false;
             }
             self.send().await?;
-            arrived = read_more(reader, &mut plain, read_timeout).await;
+            arrived = read_once(reader, &mut plain, read_timeout).await;
         }
         std::mem::take(&mut self.gzip).finish(&mut self.compressed).map_err(broken)?;
         self.push_compressed();
         self.state.release_permits();
-        let sent = self.writer.finish(reader.trailers(), false, self.stall).await;
+        let trailers = trailers_of_compressed(reader.trailers());
+        let sent = self.writer.finish(&trailers, false, self.stall).await;
         sent.map(|()| Delivered::All).map_err(RelayError::Sink)
     }
 

@@ -67,6 +67,8 @@ pub struct UpstreamResponse {
     /// A pooled connection was stale when the request went out on it, and the request is sent again. Other pooled connections may be stale
     /// as well, and a third sending is one too many: further attempts use new connections.
     pub repeated: bool,
+    /// The attempt probes an ejected server: it uses a new connection.
+    pub is_probe: bool,
 }
 
 impl UpstreamResponse {

@@ -179,7 +179,7 @@ fn error_page_is_reserved_until_sent() {
 fn authentication_timeout_is_counted() {
     let base = Base::new();
     let worker = harness::worker(&std::sync::Arc::new(base.shared(TIMEOUTS)), Silent);
-    let server = AuthServer { https: false, authority: "auth".to_owned(), target: "/".to_owned() };
+    let server = AuthServer { authority: "auth".to_owned(), target: "/".to_owned() };
     let auth_request = AuthRequest { server, fields: Vec::new() };
     let mut auth_call =
         pin!(forward_auth::call(&worker, &auth_request, Some(&base.tables[0].snapshot.backends[0].endpoints[0])));

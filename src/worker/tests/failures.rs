@@ -7,6 +7,7 @@ use super::harness::TIMEOUTS;
 use super::*;
 use crate::limits;
 use crate::worker::resources::connection_limiter::ConnectionLimitError;
+use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::upstream::connection::NetworkDial;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -392,13 +393,16 @@ fn ejected_server_is_probed_with_new_connection() {
         worker.pool.put(origin.pool, wire, u64::MAX, &worker.buffers);
     };
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
-    pool_connection();
-    assert!(worker.take_pooled(origin).is_some(), "no probe is due yet");
-    pool_connection();
+    let has_pooled = |is_probe| {
+        pool_connection();
+        worker.take_pooled(origin, &UpstreamResponse { is_probe, ..UpstreamResponse::default() }).is_some()
+    };
+    let pick = |now| backend.balancer.pick(std::iter::empty(), &Default::default(), now).expect("a server");
+    assert!(has_pooled(pick(0).is_probe), "no probe is due yet");
     let later = limits::EJECTION_SECS * 1_000_000_000;
-    let probe = backend.balancer.pick(std::iter::empty(), &Default::default(), later);
-    assert!(probe.is_ok() && worker.take_pooled(origin).is_none());
-    assert!(worker.take_pooled(origin).is_some(), "the probe is one request");
+    let (probe, other) = (pick(later), pick(later));
+    assert!(Arc::ptr_eq(&probe.server, &origin.server) && probe.is_probe && !has_pooled(probe.is_probe));
+    assert!(!other.is_probe && has_pooled(other.is_probe), "the probe is one request");
 }
 
 /// With a probe one request in ten seconds would fail that a pooled connection can serve.
@@ -412,6 +416,7 @@ fn only_server_of_backend_is_not_probed() {
     let (_far, wire) = pipe::ScriptedPeer::new(&[], Segmentation::Whole).connect();
     worker.pool.put(origin.pool, wire, u64::MAX, &worker.buffers);
     let later = limits::EJECTION_SECS * 1_000_000_000;
-    assert!(backend.balancer.pick(std::iter::empty(), &Default::default(), later).is_ok());
-    assert!(worker.take_pooled(origin).is_some());
+    let lease = backend.balancer.pick(std::iter::empty(), &Default::default(), later).expect("the only server");
+    let response = UpstreamResponse { is_probe: lease.is_probe, ..UpstreamResponse::default() };
+    assert!(worker.take_pooled(origin, &response).is_some());
 }

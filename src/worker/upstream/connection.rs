@@ -15,6 +15,7 @@ use crate::worker::message::h1::read_buffer::ReadBuffer;
 use crate::worker::pool::idle_until;
 use crate::worker::resources::buffers::BufferPool;
 use crate::worker::resources::client_info::BoundState;
+use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
@@ -90,9 +91,19 @@ impl<'a> Reuse<'a> {
     }
 }
 
-/// An idle connection to the server: the one that is bound to the client, else a pooled one.
-pub fn take_idle<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint, client: Option<&BoundState>) -> Option<D::Io> {
-    client.and_then(|client| take_bound(worker, endpoint, client)).or_else(|| worker.take_pooled(endpoint))
+/// An idle connection to the server for the attempt whose response goes to `response`: the one that is bound to the client, else a pooled
+/// one. A repeated request gets none.
+pub fn take_idle<D: Dial>(
+    worker: &Worker<D>,
+    endpoint: &ServerEndpoint,
+    client: Option<&BoundState>,
+    response: &UpstreamResponse,
+) -> Option<D::Io> {
+    if response.repeated {
+        return None;
+    }
+    let bound = client.and_then(|client| take_bound(worker, endpoint, client));
+    bound.or_else(|| worker.take_pooled(endpoint, response))
 }
 
 /// The connection to the server that is bound to the client, if there is one.

@@ -30,7 +30,7 @@ pub fn users_file(case: &Value) -> CaseResult {
 }
 
 fn forward(trust: bool) -> ChainRun {
-    let server = AuthServer { https: false, authority: "auth".into(), target: "/".into() };
+    let server = AuthServer { authority: "auth".into(), target: "/".into() };
     ChainRun::new(vec![Middleware::Forward(ForwardAuth::new(server, trust, Vec::new(), label()))])
 }
 
