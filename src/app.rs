@@ -14,6 +14,7 @@ mod process_log;
 mod rest_provider;
 mod shutdown;
 mod systemd;
+mod time_zone;
 mod handover;
 mod wait;
 mod watchdog;
@@ -197,7 +198,7 @@ fn serve(
     let published =
         Arc::new(ArcSwap::from_pointee(Published::new(Snapshot::empty(components.entry_points.len()), &metrics)));
     let challenges: Arc<ArcSwap<ChallengeTable>> = Arc::default();
-    let listeners = open_listeners(config, &components, cores.len(), inherited)?;
+    let listeners = open_listeners(config, &components, cores.len(), inherited, log)?;
     let program = handover::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
     drop_privileges(config, &components.watched_files, log)?;
     log.start_writer(Arc::clone(&metrics)).map_err(|e| format!("cannot start threads: {e}"))?;
@@ -210,6 +211,7 @@ fn serve(
     initial.extend(restored);
     let (acme_pause, pausable_acme) = pausable::pausable();
     let (sender, updates) = control::update::channel();
+    let sender = sender.with_metrics(&metrics);
     let control = Control {
         updates,
         sender: sender.clone(),
@@ -276,19 +278,23 @@ fn open_listeners(
     components: &bootstrap::Components,
     workers: usize,
     inherited: &mut InheritedListeners,
+    log: &process_log::Log,
 ) -> Result<Vec<Sockets>, String> {
     let mut listeners: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
     for (index, entry) in components.entry_points.iter().enumerate() {
         let Some(entry_config) = config.entry_points.get(&entry.name) else { continue };
         let failed = |e: io::Error| format!("Error preparing server: entry point {}: {e}", entry.name);
-        let address =
-            socket::parse_address(&entry_config.address).map_err(|e| format!("entry point {}: {e}", entry.name))?;
+        let address = bootstrap::listen_address(&entry.name, entry_config)?;
         let claimed = inherited.claim(&entry.name, address);
         let sockets = if claimed.is_empty() {
             socket::listen_together(address, workers).map_err(failed)?
         } else {
             distribute(&claimed, workers).map_err(failed)?
         };
+        let bound = sockets.first().and_then(|socket| socket.local_addr().ok()).and_then(|bound| bound.as_socket());
+        if let Some(bound) = bound.filter(|_| address.port() == 0) {
+            log.notice(&format!("entry point {} listens on {bound}: the kernel chose the port", entry.name));
+        }
         for (number, socket) in sockets.into_iter().enumerate() {
             listeners[number % workers].push((index, socket));
         }

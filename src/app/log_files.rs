@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::time_zone;
 use crate::config::static_config::{AccessLog, StaticConfig};
 use crate::observe::access_log::{AccessLogFormat, AccessLogSettings};
 use crate::observe::metrics::Metrics;
@@ -66,11 +67,11 @@ pub fn access_log(config: &StaticConfig, metrics: &Arc<Metrics>) -> Result<Optio
     warnings.iter().for_each(|warning| tracing::warn!("accessLog: {warning}"));
     let metrics = Arc::clone(metrics);
     let started = match table.file_path.as_str() {
-        "" => LogSink::start(format, io::stdout(), metrics),
+        "" => LogSink::start(format, time_zone::local_zone(), io::stdout(), metrics),
         path => {
             let file = ReopenedFile::open(Path::new(path))
                 .map_err(|e| format!("accessLog.filePath {path} cannot be opened: {e}"))?;
-            LogSink::start(format, file, metrics)
+            LogSink::start(format, time_zone::local_zone(), file, metrics)
         }
     };
     started.map(Some).map_err(|e| format!("cannot start the access log: {e}"))

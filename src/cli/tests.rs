@@ -43,7 +43,7 @@ fn long_flags_set_options() {
     );
     assert!(config.debug && config.level() == crate::config::static_config::LogLevel::Info);
     assert_eq!(config.api.expect("on").statistics.expect("on").recent_errors, 16);
-    assert_eq!(config.responding_timeouts.idle_timeout, GoDuration::from_millis(180));
+    assert_eq!(config.responding_timeouts.idle_timeout, GoDuration(180_000_000));
     assert!(!config.docker.expect("on").exposed_by_default);
     assert_eq!(config.default_entry_points, ["a", "b", "c"]);
     assert_eq!(config.metrics.expect("on").prometheus.expect("on").buckets, [0.5, 2.0]);

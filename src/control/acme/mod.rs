@@ -68,11 +68,19 @@ pub enum AcmeEvent {
     /// All usable certificates of the file, for the caller to publish. Sent once at the start and after every change.
     Certificates(Vec<Arc<Certificate>>),
     /// A certificate was obtained or renewed.
+    #[cfg_attr(
+        reachability,
+        expect(dead_code, reason = "tests follow the manager by its events; an operator reads them in the log")
+    )]
     Obtained {
         /// The names of the certificate.
         names: Vec<String>,
     },
     /// A certificate could not be obtained.
+    #[cfg_attr(
+        reachability,
+        expect(dead_code, reason = "tests follow the manager by its events; an operator reads them in the log")
+    )]
     Failed {
         /// The names of the certificate.
         names: Vec<String>,

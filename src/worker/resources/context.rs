@@ -34,6 +34,8 @@ pub struct UpstreamResponse {
     /// The bytes of the response's head; the head's ranges point in here.
     pub bytes: Vec<u8>,
     pub edits: Edits,
+    /// The head as the client got it, for the access log; empty if no line shows it.
+    pub sent_head: Vec<u8>,
     /// The server of the last attempt has sent bytes, so the request is not sent again.
     pub has_begun: bool,
     /// A pooled connection was stale when the request went out on it, and the request is sent again. Other pooled connections may be stale
@@ -75,6 +77,10 @@ impl ExchangeContext {
         self.body_read = false;
         self.response.forget(buffers);
         self.response.repeated = false;
+        self.response.sent_head.clear();
+        if self.response.sent_head.capacity() > limits::POOLED_BUFFER_BYTES_MAX {
+            self.response.sent_head = Vec::new();
+        }
         // One request with a very long target must not cost its size for the life of the process.
         if self.target.capacity() > limits::POOLED_BUFFER_BYTES_MAX {
             self.target = Vec::new();
