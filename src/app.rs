@@ -33,6 +33,7 @@ use socket2::Socket;
 use crate::cli::{self, Command, Invocation};
 use crate::config::snapshot::Snapshot;
 use crate::config::static_config::{self, StaticConfig};
+use crate::config::text;
 use crate::control::file::FileSettings;
 use crate::control::pausable::{self, PauseHandle};
 use crate::control::update::{ProviderReadiness, ProviderUpdate};
@@ -53,7 +54,7 @@ pub const CODENAME: &str = "maroilles";
 /// Runs the program. `release_memory` returns freed memory to the operating system.
 pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
     let env = |name: &str| std::env::var(name).ok();
-    let invocation = match cli::parse(&args, &env, &|path: &Path| std::fs::read_to_string(path)) {
+    let invocation = match cli::parse(&args, &env, &read_config) {
         Ok(invocation) => invocation,
         Err(e) => return fail(&e.to_string()),
     };
@@ -65,6 +66,16 @@ pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
         Command::Demo => demo::run_demo(invocation, release_memory),
         Command::Run => run(invocation, RunOptions { initial: Vec::new(), announce: None, release_memory }),
     }
+}
+
+/// Reads the configuration file.
+fn read_config(path: &Path) -> io::Result<String> {
+    text::decode(std::fs::read(path)?, &path.display().to_string()).map_err(io::Error::other)
+}
+
+/// Reads a file of certificates or users. Their texts in between may have any encoding.
+fn read_lossy(path: &str) -> io::Result<String> {
+    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Reports a failure before logging has started: one plain line on standard error, exit code 1
@@ -83,7 +94,7 @@ fn print(text: &str) -> ExitCode {
 /// Every problem of the configuration. A `fatal` problem ends the process.
 fn problems(config: &StaticConfig) -> Vec<static_config::Problem> {
     let mut problems = static_config::check(config);
-    problems.extend(static_config::check_files(config, &|path| std::fs::read_to_string(path)));
+    problems.extend(static_config::check_files(config, &read_lossy));
     problems
 }
 

@@ -46,7 +46,8 @@ impl WatchedFiles {
             // The stamp of the first read is kept until `clear`: its reader may have an older text than later readers.
             list.files.entry(path.to_owned()).or_insert(WatchedFile { at_read: stamp, at_poll: stamp });
         });
-        std::fs::read_to_string(path)
+        // Comments in files of users, and texts between certificates, may have any encoding.
+        std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Stops watching all files. Called before all files that are still in use are read again.

@@ -41,6 +41,9 @@ pub(super) fn check_user_lines<'a>(
         if line.matches(':').count() != colons {
             let message = format!("user {} is not of the form {form}: write it with htpasswd or htdigest", index + 1);
             problems.push(Problem::fatal(key, message));
+        } else if line.contains(char::REPLACEMENT_CHARACTER) {
+            let message = format!("user {} is not UTF-8 and cannot log in: save the file as UTF-8", index + 1);
+            problems.push(Problem::warning(key, message));
         }
     }
 }

@@ -193,9 +193,14 @@ impl AcmeManager {
         notify: &impl Fn(AcmeEvent),
     ) -> (Vec<CertificateOrder>, Duration) {
         let now_secs = unix_secs();
-        let plan = plan::plan_orders(desired, &self.certificates, now_secs);
+        // The server of a local authority signs local names too.
+        let is_public = self.context.ca_server.contains(".letsencrypt.org/");
+        let (public, mut refused) =
+            if is_public { plan::without_local_names(desired) } else { (desired.clone(), Vec::new()) };
+        let plan = plan::plan_orders(&public, &self.certificates, now_secs);
         self.failures.keep_only(&plan.jobs, &self.certificates);
-        self.report_refused(&plan.refused, notify);
+        refused.extend(plan.refused);
+        self.report_refused(&refused, notify);
         let now = self.started_at.elapsed();
         let mut ready = Vec::new();
         // Sleeps for `check_every` at most, even if the next certificate becomes due later: the clock may be set meanwhile.
