@@ -105,16 +105,28 @@ fn ignored_options(config: &StaticConfig) -> impl Iterator<Item = String> {
         .map(|key| format!("{key} has no effect in this version: COMPAT.md says what happens instead"))
 }
 
+/// A warning for each variable of the environment that Ringway reads and whose value keeps its quotes (an `env_file`, `environment:` in list
+/// form).
+fn quoted_variables() -> impl Iterator<Item = String> {
+    const VARIABLES: [&str; 4] = ["LEGO_CA_CERTIFICATES", "SSL_CERT_FILE", "SSL_CERT_DIR", "HOME"];
+    VARIABLES.into_iter().filter_map(|name| cli::kept_quotes(name, &std::env::var(name).ok()?))
+}
+
 fn check(invocation: &Invocation) -> ExitCode {
     let problems = problems(&invocation.static_config);
     let warnings = invocation.warnings.iter().cloned();
-    for line in warnings.chain(ignored_options(&invocation.static_config)) {
+    for line in warnings.chain(quoted_variables()).chain(ignored_options(&invocation.static_config)) {
         println!("warning: {line}");
     }
     for problem in &problems {
         println!("{}: {problem}", if problem.fatal { "error" } else { "warning" });
     }
     if problems.iter().any(|p| p.fatal) {
+        return ExitCode::FAILURE;
+    }
+    // What the start does before it opens ports.
+    if let Err(e) = bootstrap::build(&invocation.static_config) {
+        println!("error: {e}");
         return ExitCode::FAILURE;
     }
     let file = invocation.file.as_deref().map_or("no file".to_owned(), |f| f.display().to_string());
@@ -142,7 +154,8 @@ fn run(invocation: Invocation, mut options: RunOptions) -> ExitCode {
     if let Some(file) = &invocation.file {
         tracing::info!("Using TOML configuration file {}", file.display());
     }
-    for line in invocation.warnings.iter().cloned().chain(ignored_options(&invocation.static_config)) {
+    let remarks = invocation.warnings.iter().cloned().chain(quoted_variables());
+    for line in remarks.chain(ignored_options(&invocation.static_config)) {
         log.notice(&line);
     }
     let problems = problems(&invocation.static_config);

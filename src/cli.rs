@@ -18,6 +18,7 @@ use crate::config::suggest::did_you_mean;
 use crate::config::text;
 use crate::config::text::tree::Node;
 
+pub use arguments::kept_quotes;
 pub use error::CliError;
 pub use help::help;
 

@@ -51,11 +51,11 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
     for (name, entry_config) in &config.entry_points {
         let compiled = compile::entry_point(&compile_context, name, entry_config, &mut endpoints)
             .map_err(|e| format!("Error preparing server: entry point {}: {}", e.name, e.reason))?;
+        let address = listen_address(name, entry_config)?;
         let tls = match &entry_config.tls {
             Some(tls) => {
                 static_certs.push(StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()));
-                let local = listen_address(name, entry_config)?.ip();
-                Some(Arc::new(tls_config(name, tls, &store, local)?))
+                Some(Arc::new(tls_config(name, tls, &store, address.ip())?))
             }
             None => None,
         };

@@ -2,7 +2,6 @@
 //! writes it. Before requests are served a writer thread takes over, so that a reader that stalls blocks no other thread.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -11,8 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::log_files::ReopenedFile;
-use super::time_zone;
+use super::{log_files, time_zone};
 use crate::config::static_config::{LogLevel, StaticConfig};
 use crate::observe::metrics::Metrics;
 use crate::observe::process_log::{self, ProcessLogFormat};
@@ -121,11 +119,8 @@ pub fn start(config: &StaticConfig) -> Log {
 
 /// Opens the file at `path`. If `path` is empty or cannot be opened, gives standard output; in the second case also a message for the log.
 fn open(path: &str) -> (Box<dyn Destination>, Option<String>) {
-    if path.is_empty() {
-        return (Box::new(io::stdout()), None);
-    }
-    match ReopenedFile::open(Path::new(path)) {
-        Ok(file) => (Box::new(file), None),
+    match log_files::open(path) {
+        Ok(destination) => (destination, None),
         Err(e) => (
             Box::new(io::stdout()),
             Some(format!("traefikLog.filePath {path} cannot be opened ({e}): logging to standard output")),

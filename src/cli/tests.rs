@@ -276,3 +276,30 @@ fn unsupported_providers_accept_any_flag() {
     );
     assert_eq!(invocation.warnings.len(), 3, "{:?}", invocation.warnings);
 }
+
+#[test]
+fn value_that_keeps_its_quotes_is_named() {
+    let warnings = |args: &[&str]| parse_with_file("", args).expect("valid").warnings;
+    let quoted = ["--traefikLog.filePath=\"/log/a b\"", "--docker.domain='x.test'", "-l\"INFO\""];
+    let found = warnings(&quoted);
+    for (at, (text, better)) in [
+        ("--traefikLog.filePath=\"/log/a b\" keeps its quotes", "write --traefikLog.filePath=/log/a b,"),
+        ("--docker.domain='x.test' keeps its quotes", "write --docker.domain=x.test,"),
+        ("-l=\"INFO\" keeps its quotes", "write -l=INFO,"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(found[at].starts_with(text) && found[at].contains(better), "{found:?}");
+    }
+    assert_eq!(config("", &quoted[..1]).traefik_log.expect("set").file_path, "\"/log/a b\"", "as written");
+    let fine = [
+        "--entryPoints='Name:a Address::1'",
+        "--accesslog.fields.names='A=drop'",
+        "--docker.domain=it's",
+        "--docker.domain=\"",
+    ];
+    assert_eq!(warnings(&fine), [""; 0]);
+    let secret = warnings(&["--traefikLog.filePath='ann:$apr1$x'"]);
+    assert!(secret[0].contains("=...") && !secret[0].contains("apr1"), "{secret:?}");
+}

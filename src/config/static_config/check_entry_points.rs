@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::{EntryPoint, StaticConfig, Tls};
 use crate::config::dynamic::Auth;
 use crate::config::suggest::did_you_mean;
+use crate::rule::pattern;
 use crate::tls::suites;
 
 pub(super) fn check_entry_points(config: &StaticConfig, problems: &mut Vec<Problem>) {
@@ -106,10 +107,8 @@ impl EntryPointChecker<'_> {
             let message = "names neither entryPoint nor regex, so nothing is redirected: add one of them".to_owned();
             return self.warning("redirect", message);
         }
-        if let Err(error) = regex::Regex::new(&redirect.regex) {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            let message = format!("{:?} is no regular expression ({reason}): correct it", redirect.regex);
+        if let Err(invalid) = pattern::compile(&redirect.regex) {
+            let message = format!("{:?} is no regular expression ({}): correct it", redirect.regex, invalid.reason);
             self.fatal("redirect.regex", message);
         }
     }
@@ -145,7 +144,7 @@ impl EntryPointChecker<'_> {
             self.warning("forwardedHeaders", message);
         }
         for range in headers.trusted_ips.iter().filter(|range| !is_range(range)) {
-            self.warning("forwardedHeaders.trustedIPs", not_a_range(range));
+            self.warning("forwardedHeaders.trustedIPs", format!("{}; this entry trusts no peer", not_a_range(range)));
         }
     }
 
@@ -182,7 +181,7 @@ impl EntryPointChecker<'_> {
         }
         let forward = auth.forward.as_ref().and_then(|forward| forward.tls.as_ref());
         if forward.is_some_and(|tls| !tls.insecure_skip_verify && tls.cert.is_empty() != tls.key.is_empty()) {
-            self.warning("auth.forward.tls", "has only one of cert and key: give both".to_owned());
+            self.fatal("auth.forward.tls", "has only one of cert and key: give both".to_owned());
         }
     }
 }

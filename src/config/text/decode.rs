@@ -105,7 +105,10 @@ mod tests {
         assert_eq!(decoded(b"# \xfc\na = \"\xe4\"").unwrap_err(), (2, 6, text.clone()));
         assert_eq!(decoded(b"a = '#\xe4'").unwrap_err(), (1, 7, text.clone()));
         assert_eq!(decoded(b"a = \"\"\"\n# \xe4\n\"\"\"").unwrap_err(), (2, 3, text.clone()));
-        assert_eq!(decoded("# ü\nü = \"".bytes().chain([0xe4]).collect::<Vec<_>>().as_slice()).unwrap_err(), (2, 6, text));
+        assert_eq!(
+            decoded("# ü\nü = \"".bytes().chain([0xe4]).collect::<Vec<_>>().as_slice()).unwrap_err(),
+            (2, 6, text)
+        );
     }
 
     #[test]

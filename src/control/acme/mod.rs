@@ -364,7 +364,10 @@ impl AcmeContext {
 fn parse_stored(stored: Stored) -> ManagedCertificate {
     let certificate = Certificate::from_pem(&stored.certificate, &stored.key);
     if let Err(e) = &certificate {
-        error!("the stored certificate for {} is rejected and will be renewed: {e}", stored.main);
+        error!(
+            "the certificate for {} in the file of acme.storage cannot be used and a new one will be requested: {e}",
+            stored.names().join(", ")
+        );
     }
     ManagedCertificate { stored, certificate: certificate.ok().map(Arc::new) }
 }

@@ -164,7 +164,9 @@ fn unobtainable_reason(name: &str) -> Option<String> {
     };
     match name.len() <= 253 && name.split('.').all(is_label) {
         true => None,
-        false => Some("it is not a DNS name: write it without a port, and international names in their xn-- form".into()),
+        false => {
+            Some("it is not a DNS name: write it without a port, and international names in their xn-- form".into())
+        }
     }
 }
 
@@ -180,7 +182,8 @@ pub fn without_local_names(desired: &DesiredCertificates) -> (DesiredCertificate
     for request in &desired.requests {
         let (local, public): (Vec<String>, Vec<String>) = request.names().into_iter().partition(|name| is_local(name));
         let reason = "it is a name of a local network, which a public authority does not sign".to_owned();
-        let is_served = |name: &String| desired.covered.iter().any(|covered| name_covers(&covered.to_lowercase(), name));
+        let is_served =
+            |name: &String| desired.covered.iter().any(|covered| name_covers(&covered.to_lowercase(), name));
         refused.extend(local.into_iter().filter(|name| !is_served(name)).map(|name| (name, reason.clone())));
         let mut names = public.into_iter();
         if let Some(main) = names.next() {
@@ -416,7 +419,8 @@ mod tests {
 
     #[test]
     fn local_names_are_taken_out_for_a_public_authority() {
-        let desired = desire(&[&["nas", "a.x", "nas.local", "app.localhost"], &["printer.lan"], &["own.local"]], &["own.local"]);
+        let desired =
+            desire(&[&["nas", "a.x", "nas.local", "app.localhost"], &["printer.lan"], &["own.local"]], &["own.local"]);
         let (public, refused) = without_local_names(&desired);
         assert_eq!(names(&plan_orders(&public, &[], 0)), ["a.x"]);
         let refused: Vec<&str> = refused.iter().map(|(name, _)| name.as_str()).collect();
