@@ -69,6 +69,9 @@ cargo fmt --check
 step "lints"
 cargo clippy --locked --all-targets -- -D warnings
 
+step "unused code"
+scripts/unused.sh
+
 step "supply chain"
 scripts/supply-chain.sh
 

@@ -14,6 +14,7 @@ mod process_log;
 mod rest_provider;
 mod shutdown;
 mod systemd;
+mod time_zone;
 mod handover;
 mod wait;
 mod watchdog;
@@ -32,6 +33,7 @@ use socket2::Socket;
 use crate::cli::{self, Command, Invocation};
 use crate::config::snapshot::Snapshot;
 use crate::config::static_config::{self, StaticConfig};
+use crate::config::text;
 use crate::control::file::FileSettings;
 use crate::control::pausable::{self, PauseHandle};
 use crate::control::update::{ProviderReadiness, ProviderUpdate};
@@ -52,7 +54,7 @@ pub const CODENAME: &str = "maroilles";
 /// Runs the program. `release_memory` returns freed memory to the operating system.
 pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
     let env = |name: &str| std::env::var(name).ok();
-    let invocation = match cli::parse(&args, &env, &|path: &Path| std::fs::read_to_string(path)) {
+    let invocation = match cli::parse(&args, &env, &read_config) {
         Ok(invocation) => invocation,
         Err(e) => return fail(&e.to_string()),
     };
@@ -64,6 +66,11 @@ pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
         Command::Demo => demo::run_demo(invocation, release_memory),
         Command::Run => run(invocation, RunOptions { initial: Vec::new(), announce: None, release_memory }),
     }
+}
+
+/// Reads the configuration file.
+fn read_config(path: &Path) -> io::Result<String> {
+    text::decode(std::fs::read(path)?, &path.display().to_string()).map_err(io::Error::other)
 }
 
 /// Reports a failure before logging has started: one plain line on standard error, exit code 1
@@ -93,16 +100,28 @@ fn ignored_options(config: &StaticConfig) -> impl Iterator<Item = String> {
         .map(|key| format!("{key} has no effect in this version: COMPAT.md says what happens instead"))
 }
 
+/// A warning for each variable of the environment that Ringway reads and whose value keeps its quotes (an `env_file`, `environment:` in list
+/// form).
+fn quoted_variables() -> impl Iterator<Item = String> {
+    const VARIABLES: [&str; 4] = ["LEGO_CA_CERTIFICATES", "SSL_CERT_FILE", "SSL_CERT_DIR", "HOME"];
+    VARIABLES.into_iter().filter_map(|name| cli::kept_quotes(name, &std::env::var(name).ok()?))
+}
+
 fn check(invocation: &Invocation) -> ExitCode {
     let problems = problems(&invocation.static_config);
     let warnings = invocation.warnings.iter().cloned();
-    for line in warnings.chain(ignored_options(&invocation.static_config)) {
+    for line in warnings.chain(quoted_variables()).chain(ignored_options(&invocation.static_config)) {
         println!("warning: {line}");
     }
     for problem in &problems {
         println!("{}: {problem}", if problem.fatal { "error" } else { "warning" });
     }
     if problems.iter().any(|p| p.fatal) {
+        return ExitCode::FAILURE;
+    }
+    // What the start does before it opens ports.
+    if let Err(e) = bootstrap::build(&invocation.static_config) {
+        println!("error: {e}");
         return ExitCode::FAILURE;
     }
     let file = invocation.file.as_deref().map_or("no file".to_owned(), |f| f.display().to_string());
@@ -130,7 +149,8 @@ fn run(invocation: Invocation, mut options: RunOptions) -> ExitCode {
     if let Some(file) = &invocation.file {
         tracing::info!("Using TOML configuration file {}", file.display());
     }
-    for line in invocation.warnings.iter().cloned().chain(ignored_options(&invocation.static_config)) {
+    let remarks = invocation.warnings.iter().cloned().chain(quoted_variables());
+    for line in remarks.chain(ignored_options(&invocation.static_config)) {
         log.notice(&line);
     }
     let problems = problems(&invocation.static_config);
@@ -197,7 +217,7 @@ fn serve(
     let published =
         Arc::new(ArcSwap::from_pointee(Published::new(Snapshot::empty(components.entry_points.len()), &metrics)));
     let challenges: Arc<ArcSwap<ChallengeTable>> = Arc::default();
-    let listeners = open_listeners(config, &components, cores.len(), inherited)?;
+    let listeners = open_listeners(config, &components, cores.len(), inherited, log)?;
     let program = handover::Program::of_this_process().map_err(|e| format!("cannot find the program's file: {e}"))?;
     drop_privileges(config, &components.watched_files, log)?;
     log.start_writer(Arc::clone(&metrics)).map_err(|e| format!("cannot start threads: {e}"))?;
@@ -210,6 +230,7 @@ fn serve(
     initial.extend(restored);
     let (acme_pause, pausable_acme) = pausable::pausable();
     let (sender, updates) = control::update::channel();
+    let sender = sender.with_metrics(&metrics);
     let control = Control {
         updates,
         sender: sender.clone(),
@@ -278,19 +299,23 @@ fn open_listeners(
     components: &bootstrap::Components,
     workers: usize,
     inherited: &mut InheritedListeners,
+    log: &process_log::Log,
 ) -> Result<Vec<Sockets>, String> {
     let mut listeners: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
     for (index, entry) in components.entry_points.iter().enumerate() {
         let Some(entry_config) = config.entry_points.get(&entry.name) else { continue };
         let failed = |e: io::Error| format!("Error preparing server: entry point {}: {e}", entry.name);
-        let address =
-            socket::parse_address(&entry_config.address).map_err(|e| format!("entry point {}: {e}", entry.name))?;
+        let address = bootstrap::listen_address(&entry.name, entry_config)?;
         let claimed = inherited.claim(&entry.name, address);
         let sockets = if claimed.is_empty() {
             socket::listen_together(address, workers).map_err(failed)?
         } else {
             distribute(&claimed, workers).map_err(failed)?
         };
+        let bound = sockets.first().and_then(|socket| socket.local_addr().ok()).and_then(|bound| bound.as_socket());
+        if let Some(bound) = bound.filter(|_| address.port() == 0) {
+            log.notice(&format!("entry point {} listens on {bound}: the kernel chose the port", entry.name));
+        }
         for (number, socket) in sockets.into_iter().enumerate() {
             listeners[number % workers].push((index, socket));
         }

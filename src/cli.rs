@@ -18,6 +18,7 @@ use crate::config::suggest::did_you_mean;
 use crate::config::text;
 use crate::config::text::tree::Node;
 
+pub use arguments::kept_quotes;
 pub use error::CliError;
 pub use help::help;
 
@@ -56,7 +57,7 @@ pub struct Invocation {
 
 /// Parses the arguments (without the program's name), finds and reads the configuration file, and applies the flags to it.
 ///
-/// `env` looks up an environment variable; `read` reads a file as `std::fs::read_to_string` does.
+/// `env` looks up an environment variable; `read` reads a file as text; an error may be an [`InvalidConfig`](text::InvalidConfig).
 ///
 /// # Errors
 /// An unknown command or flag, a flag without its value, a file that cannot be read, broken TOML, a value of the wrong type.

@@ -1,6 +1,5 @@
 //! Two TLS sessions connected in memory: handshakes, ends, refusals, limits.
 
-use std::io::IoSlice;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -126,7 +125,8 @@ fn application_data_passes_at_any_segmentation() {
         assert_eq!(pair.client.write_plain(b"early ").unwrap(), 6);
         pair.talk().unwrap();
         assert_eq!(pair.at_server, b"early ", "pieces of {piece}");
-        pair.client.write_plain_parts(&[IoSlice::new(b"head "), IoSlice::new(b"body")]).unwrap();
+        pair.client.write_plain(b"head ").unwrap();
+        pair.client.write_plain(b"body").unwrap();
         pair.server.write_plain(b"answer").unwrap();
         pair.talk().unwrap();
         assert_eq!((&pair.at_server[..], &pair.at_client[..]), (&b"early head body"[..], &b"answer"[..]));

@@ -12,7 +12,7 @@ use ringway::middleware::credentials::PasswordHash;
 fuzz_target!(|text: &str| {
     let (line, password) = text.split_once('\n').unwrap_or((text, ""));
     let read = |line: &str| {
-        let label = BasicAuth::auth_label(ChainScope::Frontend("web"));
+        let label = ChainScope::Frontend("web").label("Auth");
         BasicAuth::new(&[line.to_owned()], None, AuthEdits::default(), credential_memory([7; 32]), label)
     };
     let trimmed = line.trim();

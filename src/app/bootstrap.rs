@@ -1,5 +1,6 @@
 //! Builds the components that the control plane and the workers start with from the static configuration.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,6 +17,7 @@ use crate::control::certs::{AcmeDomainSources, CertificateSources, StaticCertifi
 use crate::control::docker::DockerProviderSettings;
 use crate::control::watched_files::{self, WatchedFiles};
 use crate::limits;
+use crate::net::socket;
 use crate::observe::metrics::{Metrics, MetricsSettings};
 use crate::observe::status::ExposedRoutes;
 use crate::tls::certificate::Certificate;
@@ -49,10 +51,11 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
     for (name, entry_config) in &config.entry_points {
         let compiled = compile::entry_point(&compile_context, name, entry_config, &mut endpoints)
             .map_err(|e| format!("Error preparing server: entry point {}: {}", e.name, e.reason))?;
+        let address = listen_address(name, entry_config)?;
         let tls = match &entry_config.tls {
             Some(tls) => {
                 static_certs.push(StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()));
-                Some(Arc::new(tls_config(name, tls, &store)?))
+                Some(Arc::new(tls_config(name, tls, &store, address.ip())?))
             }
             None => None,
         };
@@ -74,6 +77,16 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
     watched_files.clear();
     let certs = CertificateSources::new(static_certs, generated, acme_entry, store, &*compile_context.read);
     Ok(Components { compile_context, entry_points, certs, watched_files, endpoints })
+}
+
+/// The address that an entry point listens on.
+///
+/// # Errors
+/// A message for the log: the address cannot be read, or its host has no address.
+pub fn listen_address(name: &str, entry_point: &static_config::EntryPoint) -> Result<SocketAddr, String> {
+    let failed = |reason: String| format!("Error preparing server: entry point {name}: address: {reason}");
+    let listen = entry_point.listen().map_err(|e| failed(e.to_string()))?;
+    socket::resolve(&listen.host, listen.port).map_err(|e| failed(e.to_string()))
 }
 
 fn compile_context(config: &StaticConfig, watched_files: &WatchedFiles) -> Result<CompileContext, String> {
@@ -109,6 +122,7 @@ fn tls_config(
     name: &str,
     tls: &static_config::Tls,
     store: &Arc<ArcSwap<CertStore>>,
+    local: IpAddr,
 ) -> Result<rustls::ServerConfig, String> {
     let invalid = |e: String| format!("Error preparing server: entry point {name}: {e}");
     let files = tls.client_ca.as_ref().map(|ca| ca.files.as_slice()).unwrap_or_default();
@@ -121,7 +135,7 @@ fn tls_config(
         alpn: vec![b"http/1.1".to_vec()],
     };
     let resumption = Resumption::new().map_err(|e| invalid(e.to_string()))?;
-    let resolver = Arc::new(Resolver::new(name, Arc::clone(store), tls.sni_strict));
+    let resolver = Arc::new(Resolver::for_listener(name, Arc::clone(store), tls.sni_strict, local));
     let (config, warnings) = server_config(&settings, resolver, &resumption).map_err(|e| invalid(e.to_string()))?;
     warnings.iter().for_each(|warning| tracing::warn!("entry point {name}: {warning}"));
     Ok(config)

@@ -168,6 +168,12 @@ fn wait_ready_and_stop_accepting(
     // After ACCEPT_STOP_SECS the hand-over continues even if a worker has not stopped accepting: both processes may then accept for a
     // while.
     wait_until(limits::ACCEPT_STOP_SECS, || running.shared.has_stopped_accepting());
+    if !running.shared.has_stopped_accepting() {
+        tracing::error!(
+            "a worker still accepts connections after {} s: the hand-over continues, and both processes may accept for a while; report this",
+            limits::ACCEPT_STOP_SECS
+        );
+    }
     // Accepting is not resumed: a process that received a shutdown signal does not need it.
     if shutdown_requested() { Err(HandoverError::ShutdownRequested) } else { Ok(()) }
 }

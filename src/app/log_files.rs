@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::time_zone;
 use crate::config::static_config::{AccessLog, StaticConfig};
 use crate::observe::access_log::{AccessLogFormat, AccessLogSettings};
 use crate::observe::metrics::Metrics;
@@ -47,6 +48,50 @@ impl Destination for ReopenedFile {
     }
 }
 
+/// Names of this process's standard streams, each with its descriptor.
+const STANDARD_STREAMS: [(&str, u8); 8] = [
+    ("/dev/stdout", 1),
+    ("/dev/fd/1", 1),
+    ("/proc/self/fd/1", 1),
+    ("/proc/thread-self/fd/1", 1),
+    ("/dev/stderr", 2),
+    ("/dev/fd/2", 2),
+    ("/proc/self/fd/2", 2),
+    ("/proc/thread-self/fd/2", 2),
+];
+
+/// The most links that are followed to a standard stream.
+const LINKS_MAX: usize = 8;
+
+/// Opens the destination of a log. A path that leads to standard output or standard error is written through its descriptor: the kernel
+/// opens no socket (a service of systemd has one) and no stream of another user by its path. SIGUSR1 does not reopen it.
+///
+/// # Errors
+/// The operating system's.
+pub fn open(path: &str) -> io::Result<Box<dyn Destination>> {
+    match standard_stream(path) {
+        Some(1) => Ok(Box::new(io::stdout())),
+        Some(_) => Ok(Box::new(io::stderr())),
+        None => Ok(Box::new(ReopenedFile::open(Path::new(path))?)),
+    }
+}
+
+/// The descriptor of the standard stream that a path leads to. An empty path is standard output.
+fn standard_stream(path: &str) -> Option<u8> {
+    if path.is_empty() {
+        return Some(1);
+    }
+    let mut path = PathBuf::from(path);
+    for _ in 0..LINKS_MAX {
+        if let Some((_, descriptor)) = STANDARD_STREAMS.iter().find(|(name, _)| path == Path::new(name)) {
+            return Some(*descriptor);
+        }
+        let target = std::fs::read_link(&path).ok()?;
+        path = path.parent()?.join(target);
+    }
+    None
+}
+
 /// Starts the access log, if it is configured. With an unknown format there is a warning and no access log
 /// (docs/reference/static-configuration.md#errors).
 ///
@@ -65,14 +110,9 @@ pub fn access_log(config: &StaticConfig, metrics: &Arc<Metrics>) -> Result<Optio
     let (format, warnings) = AccessLogFormat::new(&settings(table, json));
     warnings.iter().for_each(|warning| tracing::warn!("accessLog: {warning}"));
     let metrics = Arc::clone(metrics);
-    let started = match table.file_path.as_str() {
-        "" => LogSink::start(format, io::stdout(), metrics),
-        path => {
-            let file = ReopenedFile::open(Path::new(path))
-                .map_err(|e| format!("accessLog.filePath {path} cannot be opened: {e}"))?;
-            LogSink::start(format, file, metrics)
-        }
-    };
+    let path = &table.file_path;
+    let destination = open(path).map_err(|e| format!("accessLog.filePath {path} cannot be opened: {e}"))?;
+    let started = LogSink::start(format, time_zone::local_zone(), destination, metrics);
     started.map(Some).map_err(|e| format!("cannot start the access log: {e}"))
 }
 
@@ -89,5 +129,38 @@ fn settings(table: &AccessLog, json: bool) -> AccessLogSettings {
         fields: fields.names,
         headers_default_mode: headers.default_mode,
         headers: headers.names,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_links_to_standard_streams_are_recognised() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = |name: &str, target: &str| {
+            let path = folder.path().join(name);
+            std::os::unix::fs::symlink(target, &path).expect("a link");
+            path.display().to_string()
+        };
+        let (out, error) = (link("out", "/dev/stdout"), link("error", "/proc/self/fd/2"));
+        let second = link("second", "out");
+        let (round, plain) = (link("round", "round"), link("plain", "/dev/null"));
+        for (path, descriptor) in [
+            ("", Some(1)),
+            ("/dev/stdout", Some(1)),
+            ("/dev//fd/1", Some(1)),
+            ("/proc/self/fd/2", Some(2)),
+            (&out, Some(1)),
+            (&second, Some(1)),
+            (&error, Some(2)),
+            (&round, None),
+            (&plain, None),
+            ("/nowhere/access.log", None),
+            ("access.log", None),
+        ] {
+            assert_eq!(standard_stream(path), descriptor, "{path}");
+        }
     }
 }

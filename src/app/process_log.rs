@@ -2,7 +2,6 @@
 //! writes it. Before requests are served a writer thread takes over, so that a reader that stalls blocks no other thread.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -11,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::log_files::ReopenedFile;
+use super::{log_files, time_zone};
 use crate::config::static_config::{LogLevel, StaticConfig};
 use crate::observe::metrics::Metrics;
 use crate::observe::process_log::{self, ProcessLogFormat};
@@ -89,6 +88,7 @@ impl Log {
 /// Starts logging at the configured level. If the log file cannot be opened, the log goes to standard output and says so. With a `user` it
 /// goes to standard output until [`Log::open_as_user`].
 pub fn start(config: &StaticConfig) -> Log {
+    let zone_problem = time_zone::find();
     let table = config.traefik_log.clone().unwrap_or_default();
     let json = table.format == "json";
     let path = if table.file_path.is_empty() { &config.traefik_logs_file } else { &table.file_path };
@@ -110,16 +110,17 @@ pub fn start(config: &StaticConfig) -> Log {
     if let Some(problem) = problem {
         tracing::error!("{problem}");
     }
-    Log { json, is_level_default: config.log_level.is_empty() && !config.debug, deferred_file }
+    let log = Log { json, is_level_default: config.log_level.is_empty() && !config.debug, deferred_file };
+    if let Some(problem) = zone_problem {
+        log.notice(&problem);
+    }
+    log
 }
 
 /// Opens the file at `path`. If `path` is empty or cannot be opened, gives standard output; in the second case also a message for the log.
 fn open(path: &str) -> (Box<dyn Destination>, Option<String>) {
-    if path.is_empty() {
-        return (Box::new(io::stdout()), None);
-    }
-    match ReopenedFile::open(Path::new(path)) {
-        Ok(file) => (Box::new(file), None),
+    match log_files::open(path) {
+        Ok(destination) => (destination, None),
         Err(e) => (
             Box::new(io::stdout()),
             Some(format!("traefikLog.filePath {path} cannot be opened ({e}): logging to standard output")),
@@ -142,7 +143,8 @@ pub fn finish() {
 }
 
 fn now() -> Timestamp {
-    Timestamp::utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64))
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp { unix_nanos: since.as_nanos() as u64, offset_secs: time_zone::offset_secs(since.as_secs()) }
 }
 
 impl LogOutput {

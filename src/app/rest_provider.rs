@@ -47,7 +47,10 @@ impl RestProvider {
     pub fn handler(&self, sender: UpdateSender) -> RestHandler {
         let provider = self.clone();
         Arc::new(move |document| {
-            let update = update(document).map_err(RestUpdateError::Invalid)?;
+            let update = update(document).map_err(|e| {
+                sender.count_failure();
+                RestUpdateError::Invalid(e)
+            })?;
             let echo = serde_json::to_string(&update.dynamic).map_err(|e| RestUpdateError::Invalid(e.to_string()))?;
             // Under the lock, so that the stored document is the last one that was sent.
             let mut last_document = provider.last_document();

@@ -128,6 +128,12 @@ fn shut_down(running: Running) {
     while !shared.has_stopped_accepting() && Instant::now() < accept_stop_end {
         std::thread::sleep(POLL_INTERVAL);
     }
+    if !shared.has_stopped_accepting() {
+        tracing::error!(
+            "a worker still accepts connections after {} s: the process ends anyway, and such a connection may be cut; report this",
+            limits::ACCEPT_STOP_SECS
+        );
+    }
     running.pause_acme();
     drop(running.listeners);
     drain_requests(shared, &running.config);

@@ -77,10 +77,6 @@ impl TriedServers {
         self.indexes.push(index);
     }
 
-    pub fn clear(&mut self) {
-        self.indexes.clear();
-    }
-
     pub fn contains(&self, index: usize) -> bool {
         self.indexes.contains(&index)
     }

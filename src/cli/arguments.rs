@@ -42,7 +42,26 @@ pub(super) fn split(args: &[String], shape: &Shape, warnings: &mut Vec<String>) 
                 .push(format!("the argument {arg:?} is ignored: a flag's value follows an equals sign, --name=value"));
         }
     }
+    // The texts of entry points and of maps may be in quotes.
+    let keeps_quotes = |flag: &&Flag| {
+        flag.name != "entrypoints" && !matches!(target(&flag.name, shape), Some(Target { shape: Shape::Map(_), .. }))
+    };
+    for flag in flags.iter().filter(keeps_quotes) {
+        warnings.extend(flag.value.as_deref().and_then(|value| kept_quotes(&flag.display_name, value)));
+    }
     Ok(flags)
+}
+
+/// A warning about a value in quotes. In a list of arguments (`command:` of compose, `ExecStart=` of systemd with quotes in the middle of a
+/// word) no shell removes them.
+pub fn kept_quotes(name: &str, value: &str) -> Option<String> {
+    let quote = value.chars().next().filter(|first| ['"', '\''].contains(first))?;
+    let inner = value.strip_prefix(quote)?.strip_suffix(quote)?;
+    let is_secret = inner.contains(":$") || inner.contains("PRIVATE KEY");
+    let (shown, better) = if is_secret { ("...", "...") } else { (value, inner) };
+    Some(format!(
+        "{name}={shown} keeps its quotes, which become a part of the value: write {name}={better}, because no shell removes them here"
+    ))
 }
 
 /// Finds the option that a flag's lower-case dotted name means.

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
+use crate::config::text::InvalidConfig;
 
 const FILE_NAME: &str = "traefik.toml";
 
@@ -70,7 +71,11 @@ fn try_file(
                 Ok(None)
             }
             ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),
-            _ => Err(CliError::Unreadable { file: file.to_owned(), reason: error.to_string() }),
+            // The file was read, and its content is no text: the error has the place.
+            _ => Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<InvalidConfig>()) {
+                Some(invalid) => CliError::Config(invalid.clone()),
+                None => CliError::Unreadable { file: file.to_owned(), reason: error.to_string() },
+            }),
         },
     }
 }

@@ -43,7 +43,7 @@ fn long_flags_set_options() {
     );
     assert!(config.debug && config.level() == crate::config::static_config::LogLevel::Info);
     assert_eq!(config.api.expect("on").statistics.expect("on").recent_errors, 16);
-    assert_eq!(config.responding_timeouts.idle_timeout, GoDuration::from_millis(180));
+    assert_eq!(config.responding_timeouts.idle_timeout, GoDuration(180_000_000));
     assert!(!config.docker.expect("on").exposed_by_default);
     assert_eq!(config.default_entry_points, ["a", "b", "c"]);
     assert_eq!(config.metrics.expect("on").prometheus.expect("on").buckets, [0.5, 2.0]);
@@ -275,4 +275,31 @@ fn unsupported_providers_accept_any_flag() {
             && invocation.static_config.rancher.is_some()
     );
     assert_eq!(invocation.warnings.len(), 3, "{:?}", invocation.warnings);
+}
+
+#[test]
+fn value_that_keeps_its_quotes_is_named() {
+    let warnings = |args: &[&str]| parse_with_file("", args).expect("valid").warnings;
+    let quoted = ["--traefikLog.filePath=\"/log/a b\"", "--docker.domain='x.test'", "-l\"INFO\""];
+    let found = warnings(&quoted);
+    for (at, (text, better)) in [
+        ("--traefikLog.filePath=\"/log/a b\" keeps its quotes", "write --traefikLog.filePath=/log/a b,"),
+        ("--docker.domain='x.test' keeps its quotes", "write --docker.domain=x.test,"),
+        ("-l=\"INFO\" keeps its quotes", "write -l=INFO,"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(found[at].starts_with(text) && found[at].contains(better), "{found:?}");
+    }
+    assert_eq!(config("", &quoted[..1]).traefik_log.expect("set").file_path, "\"/log/a b\"", "as written");
+    let fine = [
+        "--entryPoints='Name:a Address::1'",
+        "--accesslog.fields.names='A=drop'",
+        "--docker.domain=it's",
+        "--docker.domain=\"",
+    ];
+    assert_eq!(warnings(&fine), [""; 0]);
+    let secret = warnings(&["--traefikLog.filePath='ann:$apr1$x'"]);
+    assert!(secret[0].contains("=...") && !secret[0].contains("apr1"), "{secret:?}");
 }

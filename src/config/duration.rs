@@ -23,11 +23,6 @@ impl GoDuration {
         GoDuration(secs.saturating_mul(1_000_000_000))
     }
 
-    /// A duration of whole milliseconds.
-    pub const fn from_millis(millis: i64) -> Self {
-        GoDuration(millis.saturating_mul(1_000_000))
-    }
-
     /// The span for a timer; `None` for zero and negative durations, which switch a time-out off.
     pub fn positive(self) -> Option<Duration> {
         u64::try_from(self.0).ok().filter(|&n| n > 0).map(Duration::from_nanos)

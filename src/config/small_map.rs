@@ -13,6 +13,7 @@ impl<V> SmallMap<V> {
         self.0.is_empty()
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -36,7 +36,6 @@ pub struct Snapshot {
 /// A frontend: the middlewares that its requests pass, and the backend that they go to.
 pub struct Frontend {
     pub name: String,
-    pub provider: String,
     /// The frontend's name in the access log: without a leading `frontend-` (docs/reference/logs.md#clf).
     pub log_name: String,
     pub pass_host: bool,

@@ -61,7 +61,7 @@ impl StaticCertificates {
 
     /// Reads all certificates. A certificate that cannot be read is reported to `log`; its previous version is kept if there is one,
     /// otherwise it is rejected.
-    fn load(&mut self, read: Read, log: &dyn Fn(String)) {
+    fn load(&mut self, read: Read, log: &mut dyn FnMut(String)) {
         let place = format!("entry point {}", self.entry_point);
         let previous: Vec<Loaded> = self.loaded.drain(..).chain(self.default_loaded.take()).collect();
         let mut load = |files| Loaded::read(&place, files, previous.iter(), read, log);
@@ -77,7 +77,7 @@ impl Loaded {
         files: &CertificateFiles,
         mut previous: impl Iterator<Item = &'a Loaded>,
         read: Read,
-        log: &dyn Fn(String),
+        log: &mut dyn FnMut(String),
     ) -> Option<Loaded> {
         let certificate = match pem::certificate(files, read) {
             Ok(certificate) => Arc::new(certificate),
@@ -118,34 +118,37 @@ impl CertificateSources {
             acme_entry_point: acme_entry_point.to_owned(),
             store,
         };
-        certs.entry_points.iter_mut().for_each(|point| point.load(read, &drop));
+        certs.entry_points.iter_mut().for_each(|point| point.load(read, &mut drop));
         certs.publish();
         certs
     }
 
-    /// Reads the certificates of the static configuration again and publishes them.
-    pub fn reload_static(&mut self, read: Read) {
-        self.entry_points.iter_mut().for_each(|point| point.load(read, &|text| tracing::error!("{text}")));
+    /// Reads the certificates of the static configuration again and publishes them. Returns whether all could be read.
+    pub fn reload_static(&mut self, read: Read) -> bool {
+        let mut failures = 0;
+        let mut log = |text| log_failure(&mut failures, text);
+        self.entry_points.iter_mut().for_each(|point| point.load(read, &mut log));
         self.publish();
+        failures == 0
     }
 
     /// Replaces a provider's `[[tls]]` certificates. An unreadable certificate is logged; its previous version is kept if there is one,
-    /// otherwise it is rejected.
+    /// otherwise it is rejected. Returns whether all could be read.
     pub fn set_dynamic(
         &mut self,
         provider: &str,
         entries: &[TlsEntry],
         compile_context: &CompileContext,
         metrics: &Metrics,
-    ) {
+    ) -> bool {
         let place = format!("provider {provider}: [[tls]]");
         let previous = self.dynamic.remove(provider);
-        let mut loaded = Vec::new();
+        let (mut loaded, mut failures) = (Vec::new(), 0);
         for entry in bounded("certificates", entries, metrics) {
             let Some(files) = &entry.certificate else { continue };
             let candidates = previous.iter().flatten().map(|(_, loaded)| loaded);
-            let log = |text| tracing::error!("{text}");
-            let Some(certificate) = Loaded::read(&place, files, candidates, &*compile_context.read, &log) else {
+            let mut log = |text| log_failure(&mut failures, text);
+            let Some(certificate) = Loaded::read(&place, files, candidates, &*compile_context.read, &mut log) else {
                 continue;
             };
             let names =
@@ -156,6 +159,7 @@ impl CertificateSources {
         if previous.is_some() || !entries.is_empty() {
             self.publish();
         }
+        failures == 0
     }
 
     /// Replaces the certificates of ACME.
@@ -186,6 +190,11 @@ impl CertificateSources {
         });
         self.store.store(Arc::new(CertStore::new(entry_points, self.generated.as_ref())));
     }
+}
+
+fn log_failure(failures: &mut usize, text: String) {
+    *failures += 1;
+    tracing::error!("{text}");
 }
 
 /// The sources of the names for which ACME requests certificates (docs/reference/acme.md#which-names).

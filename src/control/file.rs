@@ -152,9 +152,9 @@ fn report_once(last_error: &mut String, error: String, loaded: bool) {
 pub fn load(location: &RoutesLocation) -> Result<Merged, LoadError> {
     let mut documents = Vec::new();
     for path in location.files()? {
-        let contents =
-            std::fs::read_to_string(&path).map_err(|error| LoadError::Unreadable { path: path.clone(), error })?;
+        let bytes = std::fs::read(&path).map_err(|error| LoadError::Unreadable { path: path.clone(), error })?;
         let name = path.display().to_string();
+        let contents = text::decode(bytes, &name).map_err(LoadError::Invalid)?;
         let read = match location {
             RoutesLocation::Main(_) => text::inline(&contents, &name),
             RoutesLocation::File(_) | RoutesLocation::Directory(_) => text::dedicated(&contents, &name),

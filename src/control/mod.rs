@@ -196,7 +196,10 @@ impl Merger {
             tracing::debug!(provider = %name, "configuration unchanged");
             return;
         }
-        self.control.certs.set_dynamic(&name, &document.tls, &self.control.compile_context, &self.control.metrics);
+        let certs = &mut self.control.certs;
+        if !certs.set_dynamic(&name, &document.tls, &self.control.compile_context, &self.control.metrics) {
+            self.control.sender.count_failure();
+        }
         self.documents.insert(name.clone(), document);
         self.rejected.insert(name, update.rejected);
         self.compile_and_publish(provider);
@@ -207,14 +210,13 @@ impl Merger {
     fn reload_files(&mut self) {
         tracing::info!("a file with certificates, keys or users has changed: reading all of them again");
         self.control.watched_files.clear();
-        self.control.certs.reload_static(&*self.control.compile_context.read);
+        let Control { certs, compile_context, metrics, .. } = &mut self.control;
+        let mut all_read = certs.reload_static(&*compile_context.read);
         for (provider, document) in &self.documents {
-            self.control.certs.set_dynamic(
-                provider,
-                &document.tls,
-                &self.control.compile_context,
-                &self.control.metrics,
-            );
+            all_read &= certs.set_dynamic(provider, &document.tls, compile_context, metrics);
+        }
+        if !all_read {
+            self.control.sender.count_failure();
         }
         self.compile_and_publish("all");
     }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::observe::metrics::Metrics;
 
 /// The receiving end of the channel. The merger takes every update at once and keeps only the newest of each provider.
 pub type UpdateReceiver = UnboundedReceiver<ProviderUpdate>;
@@ -22,15 +25,22 @@ pub struct ProviderUpdate {
 pub struct UpdateSender {
     updates: UnboundedSender<ProviderUpdate>,
     readiness: Arc<ProviderReadiness>,
+    /// Counts configurations that could not be read; without it none is counted.
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// Makes the channel from the providers to the merger.
 pub fn channel() -> (UpdateSender, UpdateReceiver) {
     let (updates, receiver) = unbounded_channel();
-    (UpdateSender { updates, readiness: Arc::default() }, receiver)
+    (UpdateSender { updates, readiness: Arc::default(), metrics: None }, receiver)
 }
 
 impl UpdateSender {
+    /// Counts failures in `metrics` from now on.
+    pub fn with_metrics(self, metrics: &Arc<Metrics>) -> Self {
+        UpdateSender { metrics: Some(Arc::clone(metrics)), ..self }
+    }
+
     /// Sends a configuration that replaces the provider's previous one.
     ///
     /// # Errors
@@ -40,14 +50,18 @@ impl UpdateSender {
         self.updates.send(update).map_err(|_| Closed)
     }
 
-    /// Reports that the provider has no configuration for now, and why: the start no longer waits for this provider.
+    /// Reports that the provider's configuration could not be read, and why. The failure is counted, and the start no longer waits for
+    /// this provider.
     pub fn report_unavailable(&self, provider: &'static str, reason: &str) {
+        self.count_failure();
         self.readiness.unavailable(provider, reason);
     }
 
-    /// Whether the control plane has ended.
-    pub fn is_closed(&self) -> bool {
-        self.updates.is_closed()
+    /// Counts a configuration, or a part of one, that could not be read (docs/reference/metrics.md#configuration).
+    pub fn count_failure(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.reload_failed(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
+        }
     }
 
     /// Waits until the control plane has ended.

@@ -174,10 +174,6 @@ impl<'a> RequestView<'a> {
 }
 
 impl<'a> ResponseView<'a> {
-    pub fn status(&self) -> u16 {
-        self.head.status
-    }
-
     pub fn reason(&self) -> &'a [u8] {
         self.head.reason.of(self.bytes)
     }
@@ -190,11 +186,6 @@ impl<'a> ResponseView<'a> {
     /// All values of a field after the edits, in order; the name in any case.
     pub fn all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         values(&self.head.fields, self.bytes, self.edits, name)
-    }
-
-    /// The first value of a [`KnownField`] after the edits.
-    pub fn known(&self, known: KnownField) -> Option<&'a [u8]> {
-        first_known(&self.head.fields, self.bytes, self.edits, known)
     }
 }
 

@@ -20,11 +20,6 @@ impl Span {
     }
 
     #[inline]
-    pub fn len(&self) -> usize {
-        (self.end - self.start) as usize
-    }
-
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::credentials::{CredentialCache, PasswordHash, VerifyJob};
-use super::{ChainScope, ChainState, Label, Request, Verdict};
+use super::{ChainState, Label, Request, Verdict};
 use crate::http::Reply;
 use crate::limits::CREDENTIAL_BYTES_MAX;
 
@@ -85,12 +85,11 @@ impl BasicAuth {
         Ok(BasicAuth { users: parsed, edits, cache, label, denied })
     }
 
-    /// The access-log label of `auth`: `Auth for ...`.
-    pub fn auth_label(scope: ChainScope) -> Label {
-        scope.label("Auth")
-    }
-
-    /// Names of all users, sorted; for messages and tests.
+    /// Names of all users, sorted.
+    #[cfg_attr(
+        reachability,
+        expect(dead_code, reason = "tests and a fuzz target see with it which users a list came to")
+    )]
     pub fn user_names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.users.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         names.sort();

@@ -126,7 +126,7 @@ impl ForwardAuth {
         if !(200..300).contains(&response.head.status) {
             return Verdict::reply(Self::relay(response), &self.label);
         }
-        let edits = Edits::default();
+        let edits = Edits::new();
         let view = ResponseView { head: response.head, bytes: response.bytes, edits: &edits };
         for name in &self.response_headers {
             request.edits.remove(name.as_bytes());

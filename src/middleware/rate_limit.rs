@@ -11,7 +11,6 @@ use crate::http::Reply;
 /// A rate limit: a request passes if every bucket of its source has a token.
 #[derive(Debug)]
 pub struct RateLimit {
-    rates: Arc<[Rate]>,
     source: SourceExtractor,
     state: Arc<RateState>,
     label: Label,
@@ -123,12 +122,7 @@ impl Bucket {
 
 impl RateLimit {
     pub fn new(source: SourceExtractor, state: Arc<RateState>, scope: ChainScope) -> Self {
-        RateLimit { rates: state.rates.clone(), source, state, label: scope.label("rate limit") }
-    }
-
-    /// The effective rates, one per period.
-    pub fn rates(&self) -> &[Rate] {
-        &self.rates
+        RateLimit { source, state, label: scope.label("rate limit") }
     }
 
     pub fn on_request(&self, request: &Request, info: &RequestInfo) -> Verdict {

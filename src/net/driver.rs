@@ -129,8 +129,17 @@ fn is_unknown_flag(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error())
 }
 
+/// The kernel's setting (since 6.6): 1 denies io_uring to processes outside a group, 2 to all. Empty if the kernel has no such setting.
+fn disabled_setting() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default()
+}
+
 fn explain(error: &io::Error) -> String {
     match rustix::io::Errno::from_io_error(error) {
+        Some(rustix::io::Errno::PERM) if !matches!(disabled_setting().trim(), "" | "0") => {
+            let value = disabled_setting();
+            format!("the kernel's setting kernel.io_uring_disabled is {}: set it to 0 with sysctl", value.trim())
+        }
         Some(rustix::io::Errno::PERM) => {
             "the container's seccomp profile denies it (Docker 25 and later do): run with the seccomp profile that Ringway ships".to_owned()
         }

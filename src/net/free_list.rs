@@ -44,6 +44,7 @@ impl<T> FreeList<T> {
     }
 
     /// Whether the list keeps no object.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.free.borrow().is_empty()
     }

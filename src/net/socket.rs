@@ -28,17 +28,11 @@ const IN_USE: &str = "; stop the other process on this port, or choose another a
 /// How often a port that is in use is tried again.
 const BIND_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Parses the address of an entry point. As in Go, `:80` and `[::]:80` both listen on IPv6 and IPv4.
-pub fn parse_address(text: &str) -> io::Result<SocketAddr> {
-    let invalid = |why: &str| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("{text:?} is no address to listen on: {why}; write host:port or :port"),
-        )
-    };
-    let (host, port) = text.rsplit_once(':').ok_or_else(|| invalid("it has no port"))?;
-    let port: u16 = port.parse().map_err(|_| invalid("its port is not a number up to 65535"))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+/// The address of a listener. As in Go, no host and `::` both mean every address of IPv6 and IPv4.
+///
+/// # Errors
+/// The host is a name that cannot be resolved.
+pub fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     if host.is_empty() {
         return Ok(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)));
     }
@@ -46,7 +40,9 @@ pub fn parse_address(text: &str) -> io::Result<SocketAddr> {
         return Ok(SocketAddr::new(ip, port));
     }
     use std::net::ToSocketAddrs;
-    (host, port).to_socket_addrs()?.next().ok_or_else(|| invalid("its host has no address"))
+    let failed = |reason: String| io::Error::other(format!("cannot resolve {host}: {reason}; write an address"));
+    let found = (host, port).to_socket_addrs().map_err(|e| failed(e.to_string()))?.next();
+    found.ok_or_else(|| failed("it has no address".to_owned()))
 }
 
 /// Opens one listening socket. Each worker opens its own on the same address (SO_REUSEPORT), and the kernel spreads the connections. The
@@ -178,12 +174,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_parsed_as_in_go() {
-        assert_eq!(parse_address(":80").ok(), "[::]:80".parse().ok());
-        assert_eq!(parse_address("127.0.0.1:8080").ok(), "127.0.0.1:8080".parse().ok());
-        assert_eq!(parse_address("[::1]:443").ok(), "[::1]:443".parse().ok());
-        assert!(parse_address("80").unwrap_err().to_string().contains("no port"));
-        assert!(parse_address(":http").unwrap_err().to_string().contains("not a number"));
+    fn listener_addresses_are_resolved_as_in_go() {
+        assert_eq!(resolve("", 80).ok(), "[::]:80".parse().ok());
+        assert_eq!(resolve("127.0.0.1", 8080).ok(), "127.0.0.1:8080".parse().ok());
+        assert_eq!(resolve("::1", 443).ok(), "[::1]:443".parse().ok());
+        assert!(resolve("localhost", 0).is_ok_and(|address| address.ip().is_loopback()));
+        assert!(resolve("no host", 80).unwrap_err().to_string().starts_with("cannot resolve no host: "));
     }
 
     #[test]

@@ -136,8 +136,7 @@ impl Metrics {
         self.reload_unix_secs.store(unix_secs, Relaxed);
     }
 
-    /// Counts a configuration that could not be read. Nothing in Ringway calls this method: both metrics stay 0, as in Traefik, which
-    /// exports them but never changes them.
+    /// Counts a configuration, or a part of one, that could not be read.
     pub fn reload_failed(&self, unix_secs: u64) {
         self.reload_failures.fetch_add(1, Relaxed);
         self.reload_failure_unix_secs.store(unix_secs, Relaxed);
@@ -205,8 +204,7 @@ impl WorkerMetrics<'_> {
         }
     }
 
-    /// Counts a request in flight to this backend, until [`backend_closed`](Self::backend_closed) is called. Workers call neither:
-    /// the gauge stays 0.
+    /// Counts a request in flight to this backend, until [`backend_closed`](Self::backend_closed) is called.
     pub fn backend_opened(&self, backend: &BackendMetrics, method: Method, protocol: Protocol) {
         self.block_of(backend).add_open(method, protocol, 1);
     }

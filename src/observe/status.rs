@@ -144,11 +144,6 @@ pub fn reply(
     }
 }
 
-/// Routes the request and builds its reply: [`route`] and [`reply`] in one call.
-pub fn respond(request: &InternalRequest, exposed: &ExposedRoutes, inputs: &StatusInputs) -> Option<Reply> {
-    route(request, exposed).map(|route| reply(&route, request, exposed, inputs))
-}
-
 fn route_at<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute<'a>> {
     match path {
         b"ping" if exposed.ping => Some(InternalRoute::Ping),

@@ -21,6 +21,7 @@ pub struct Rule {
 
 impl Rule {
     /// Parses one rule text.
+    #[cfg_attr(reachability, expect(dead_code, reason = "tests and a fuzz target parse single rules with it"))]
     pub fn parse(text: &str) -> Result<Rule, InvalidRule> {
         Rule::parse_all([text])
     }
@@ -56,6 +57,7 @@ impl Rule {
     }
 
     /// The names of all `Host` matchers, lower-cased, without duplicates.
+    #[cfg_attr(reachability, expect(dead_code, reason = "a fuzz target compares them with what matches"))]
     pub fn hosts(&self) -> &[String] {
         &self.hosts
     }
@@ -68,10 +70,6 @@ impl Rule {
     /// The priority of a route without a configured one: the length of its rule texts in bytes (docs/reference/rules.md#order).
     pub fn default_priority(&self) -> i64 {
         self.text_bytes as i64
-    }
-
-    pub fn modifiers(&self) -> &Modifiers {
-        &self.modifiers
     }
 
     fn add(&mut self, piece: Piece<'_>) -> Result<(), InvalidRule> {

@@ -131,7 +131,7 @@ impl Resolver {
     }
 
     /// As [`Resolver::new`], for a listener that is bound to one address: clients without SNI get the certificate for that address if there
-    /// is one, as in Traefik. rustls' ClientHello does not contain the address to which a client connected, so for a listener on all
+    /// is one, as in Traefik. The ClientHello does not contain the address to which a client connected, so for a listener on all
     /// addresses such clients get the default certificate.
     pub fn for_listener(entry_point: &str, store: Arc<ArcSwap<CertStore>>, strict: bool, local: IpAddr) -> Resolver {
         let local = (!local.is_unspecified()).then(|| local.to_string().into());

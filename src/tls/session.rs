@@ -5,7 +5,7 @@
 //! alerts, encrypted application data). After an error the output still contains the alert that tells the peer why: send it, then close.
 
 use std::fmt;
-use std::io::{self, BufRead, IoSlice, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -170,15 +170,6 @@ impl Session {
         self.connection.writer().write(plain).map_err(from_io)
     }
 
-    /// As [`Session::write_plain`], for several pieces that should share records: a head and a small body then need one record instead of
-    /// two.
-    ///
-    /// # Errors
-    /// The connection has failed before.
-    pub fn write_plain_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<usize, Error> {
-        self.connection.writer().write_vectored(parts).map_err(from_io)
-    }
-
     /// Appends all bytes that must be sent to the peer, and returns their number.
     pub fn take_output(&mut self, out: &mut Vec<u8>) -> usize {
         let before = out.len();
@@ -216,11 +207,13 @@ impl Session {
     }
 
     /// The negotiated application protocol, for example `http/1.1`.
+    #[cfg_attr(reachability, expect(dead_code, reason = "tests/tls.rs sees with it what was negotiated"))]
     pub fn alpn(&self) -> Option<&[u8]> {
         self.connection.alpn_protocol()
     }
 
     /// The server name that the client sent (server side only), lower-cased by rustls.
+    #[cfg_attr(reachability, expect(dead_code, reason = "tests/tls.rs sees with it what was negotiated"))]
     pub fn server_name(&self) -> Option<&str> {
         match &*self.connection {
             Connection::Server(server) => server.server_name(),
@@ -239,11 +232,13 @@ impl Session {
     }
 
     /// The negotiated cipher suite, once known.
+    #[cfg_attr(reachability, expect(dead_code, reason = "tests/tls.rs sees with it what was negotiated"))]
     pub fn cipher_suite(&self) -> Option<rustls::CipherSuite> {
         self.connection.negotiated_cipher_suite().map(|suite| suite.suite())
     }
 
     /// Whether the handshake resumed an earlier session.
+    #[cfg_attr(reachability, expect(dead_code, reason = "tests/tls.rs sees with it that a session was resumed"))]
     pub fn is_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }

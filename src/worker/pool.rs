@@ -98,6 +98,7 @@ impl<C: Transport> Pool<C> {
         self.idle.borrow().iter().map(Vec::len).sum()
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

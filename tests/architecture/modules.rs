@@ -41,7 +41,7 @@ const USES: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that belong to one plane, and the modules (or files) that may name them.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("monoio", &["net", "worker"]),
     ("io_uring", &["net"]),
     ("tokio", &["control", "app.rs"]),
@@ -49,6 +49,7 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("instant_acme", &["control"]),
     ("hyper", &["control"]),
     ("notify", &["control"]),
+    ("jiff", &["observe"]),
 ];
 
 /// Modules that get time, files, connections and random bytes as arguments.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use ringway::http::edits::Edits;
-use ringway::http::h1::body::{CHUNK_END, Decoder, LAST_CHUNK, chunk_prefix, last_chunk};
+use ringway::http::h1::body::{CHUNK_END, Decoder, chunk_prefix, last_chunk};
 use ringway::http::{BodyFraming, InvalidBody, Violation};
 
 /// Payload, trailers, and bytes consumed.
@@ -100,7 +100,8 @@ fn request_trailers_cannot_name_fields_of_the_proxy() {
     edits.add(b"X-Team", b"red");
     edits.remove(b"X-Gone");
     let text = b"0\r\nx-webauth-user: bob\r\nX_WebAuth_User: bob\r\nX-Team: blue\r\nX-Gone: 1\r\nX-Sum: 1\r\n\r\n";
-    let mut decoder = Decoder::of_request(BodyFraming::Chunked, &edits);
+    let mut decoder = Decoder::new(BodyFraming::Chunked);
+    decoder.drop_edited_trailers(&edits);
     assert!(decoder.decode(text).expect("a body").done);
     assert_eq!(decoder.trailers(), b"X-Sum: 1\r\n");
 }
@@ -139,7 +140,7 @@ proptest! {
             wire.extend_from_slice(piece);
             wire.extend_from_slice(CHUNK_END);
         }
-        wire.extend_from_slice(LAST_CHUNK);
+        wire.extend_from_slice(b"0\r\n\r\n");
         let cut = usize::from(cut) % wire.len();
         let (a, b) = wire.split_at(cut);
         prop_assert_eq!(feed(BodyFraming::Chunked, [a, b]), Ok((pieces.concat(), vec![], wire.len())));

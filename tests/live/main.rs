@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod figures;
 mod handover_aborted;
 mod handover;
 mod process;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::origin::Origin;
@@ -104,6 +105,129 @@ fn access_log_has_both_formats_and_reopens_its_file() {
             });
         }
     }
+}
+
+/// Lines that a reader at the other end of a socket has received so far.
+struct Reader(Arc<Mutex<String>>);
+
+impl Reader {
+    /// Reads what is sent to the next connection to `listener`.
+    fn of(listener: TcpListener) -> Reader {
+        let text: Arc<Mutex<String>> = Arc::default();
+        let received = Arc::clone(&text);
+        std::thread::spawn(move || {
+            let Ok((mut stream, _)) = listener.accept() else { return };
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                let mut text = received.lock().expect("no panic");
+                text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+            }
+        });
+        Reader(text)
+    }
+
+    fn await_text(&self, wanted: &str) {
+        wait_for(wanted, Duration::from_secs(20), || {
+            let text = self.0.lock().expect("no panic").clone();
+            if text.contains(wanted) { Ok(()) } else { Err(text) }
+        });
+    }
+}
+
+#[test]
+fn logs_to_the_paths_of_standard_streams_go_to_sockets() {
+    for (driver, path, redirection) in [
+        ("io_uring", "/dev/stdout", ">"),
+        ("epoll", "/proc/self/fd/1", ">"),
+        ("epoll", "/dev/stderr", "2>"),
+        ("epoll", "/dev/fd/2", "2>"),
+    ] {
+        let origin = Origin::start();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let reader = Reader::of(listener);
+        // As systemd does for a service, the process gets a socket for its standard stream.
+        let command = format!("exec \"$@\" {redirection} /dev/tcp/127.0.0.1/{port}");
+        let both = format!("[traefikLog]\nfilePath = \"{path}\"\n[file]");
+        let setup = setup(driver, &origin, "").fill("@dir@/access.log", path).fill("[file]", both);
+        let proxy = setup.under(&["bash", "-c", &command, "bash"]).start();
+        proxy.curl(&[&proxy.url("/first")]);
+        reader.await_text("GET /first HTTP/1.1");
+        reader.await_text("level=info msg=\"Starting server on");
+        proxy.signal("USR1");
+        proxy.curl(&[&proxy.url("/second")]);
+        reader.await_text("GET /second HTTP/1.1");
+        assert!(!proxy.log().contains("cannot be opened"), "{}", proxy.log());
+    }
+}
+
+#[test]
+fn check_and_start_agree() {
+    for (odd, works, text) in [
+        ("[entryPoints.odd]", true, "entryPoints.odd.address: is missing"),
+        (
+            "[entryPoints.odd]\naddress = \"127.0.0.1:0\"\n[entryPoints.odd.forwardedHeaders]\ntrustedIPs = [\"10.0.0.0/33\", \"10.0.0.1\"]",
+            true,
+            "this entry trusts no peer",
+        ),
+        (
+            "[entryPoints.odd]\naddress = \"127.0.0.1:0\"\n[entryPoints.odd.redirect]\nregex = '\\Qa.b\\E'\nreplacement = \"c\"",
+            true,
+            "",
+        ),
+        (
+            "[entryPoints.odd]\naddress = \"127.0.0.1:0\"\n[entryPoints.odd.redirect]\nregex = '(?=a)'\nreplacement = \"c\"",
+            false,
+            "is no regular expression",
+        ),
+        (
+            "[entryPoints.odd]\naddress = \"127.0.0.1:0\"\n[entryPoints.odd.auth.forward]\naddress = \"http://127.0.0.1:1\"\n\
+             [entryPoints.odd.auth.forward.tls]\ncert = \"/nowhere\"",
+            false,
+            "has only one of cert and key",
+        ),
+        ("[entryPoints.odd]\naddress = \"no.such.host.invalid:0\"", false, "cannot resolve no.such.host.invalid"),
+    ] {
+        let config = format!("logLevel = \"INFO\"\n[entryPoints.http]\naddress = \"127.0.0.1:@http@\"\n{odd}\n");
+        let mut proxy = Setup::new("epoll", &config).spawn();
+        match works {
+            true => proxy.await_log("Starting server on", 2),
+            false => assert!(!proxy.wait(Duration::from_secs(20)).success(), "{odd}"),
+        }
+        assert!(proxy.log().contains(text), "{odd}: {}", proxy.log());
+        let check = ringway(&["check", &format!("--configFile={}", proxy.config_file().display())]);
+        let said = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert_eq!(check.status.success(), works, "{odd}: {said}");
+        assert!(said.contains(text), "{odd}: {said}");
+    }
+}
+
+#[test]
+fn configuration_of_another_encoding_starts_or_names_the_line() {
+    let start = |config: &[u8]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("ringway.toml");
+        fs::write(&file, config).expect("written");
+        let output = ringway(&["check", &format!("--configFile={}", file.display())]);
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let entry = b"# Z\xfcrich\n[entryPoints.http] # \xe4\naddress = \"127.0.0.1:0\"\n";
+    let (works, text) = start(entry);
+    assert!(works && text.contains("can be used"), "{text}");
+    let lines = entry.split(|&byte| byte == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..]);
+    let (works, text) = start(&[&b"\xef\xbb\xbf"[..], &lines].concat());
+    assert!(works, "{text}");
+    for (line, wanted) in
+        [(&b"logLevel = \"\xe4\"\n"[..], "byte 0xE4 is not UTF-8"), (&b"logLevel = \"a\0b\"\n"[..], "ringway.toml:4:")]
+    {
+        let (works, text) = start(&[entry, line].concat());
+        assert!(!works && text.contains(wanted) && text.contains("ringway.toml:4:"), "{text}");
+    }
+    let (works, text) = start(b"\xff\xfe[\0");
+    assert!(!works && text.contains("UTF-16"), "{text}");
+    let (works, text) = start(&[b"constraints = [\"tag==\"]\n", &entry[..]].concat());
+    assert!(works && text.contains("has an empty value and matches no container"), "{text}");
 }
 
 #[test]

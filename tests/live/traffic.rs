@@ -57,7 +57,10 @@ pub fn certificate(folder: &Path, file: &str, name: &str) {
     let (key, pem) = (folder.join(format!("{file}.key")), folder.join(format!("{file}.pem")));
     let arguments = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"];
     let (key, pem) = (key.to_string_lossy().into_owned(), pem.to_string_lossy().into_owned());
-    let (subject, names) = (format!("/CN={name}"), format!("subjectAltName=DNS:{name}"));
+    let (subject, names) = (
+        format!("/CN={name}"),
+        if name.contains(':') { format!("subjectAltName={name}") } else { format!("subjectAltName=DNS:{name}") },
+    );
     stdout_of(
         "openssl",
         &[&arguments[..], &["-keyout", &key, "-out", &pem, "-subj", &subject, "-addext", &names]].concat(),

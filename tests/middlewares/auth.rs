@@ -26,7 +26,7 @@ fn memory() -> Arc<CredentialCache> {
 }
 
 fn basic(users: &[&str], file: Option<&str>, after: AuthEdits) -> ChainRun {
-    let label = BasicAuth::auth_label(ChainScope::EntryPoint("http"));
+    let label = ChainScope::EntryPoint("http").label("Auth");
     let step = BasicAuth::new(&strings(users), file, after, memory(), label).unwrap();
     ChainRun::new(vec![Middleware::Basic(step)])
 }
@@ -105,7 +105,7 @@ fn warm_credential_needs_no_hashing() {
 fn new_hash_invalidates_the_cached_password() {
     let shared = memory();
     let build = |line: &str| {
-        let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+        let label = ChainScope::Frontend("f").label("Auth");
         let step = BasicAuth::new(&strings(&[line]), None, AuthEdits::default(), shared.clone(), label).unwrap();
         ChainRun::new(vec![Middleware::Basic(step)])
     };
@@ -135,7 +135,7 @@ fn users_file_overrides_list_and_bad_lines_are_named() {
     let mut run = basic(&[ALICE], Some(&file), AuthEdits::default());
     assert!(admits(&mut run, &credentials("alice:builder")) && !admits(&mut run, &credentials("alice:wonder")));
     let new = |users: &[&str], file| {
-        let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+        let label = ChainScope::Frontend("f").label("Auth");
         BasicAuth::new(&strings(users), file, AuthEdits::default(), memory(), label).map(|step| step.user_names())
     };
     let error = new(&[BOB], Some("ok:x\neve:secret:more")).unwrap_err().to_string();
@@ -160,7 +160,7 @@ fn users_that_no_password_lets_in_are_named_with_the_reason() {
     let doubled = ALICE.replace('$', "$$").replace("alice", "dollar");
     let lines = strings(&[&doubled, "plain:secret", BOB, "twice:wrong", "twice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="]);
     let file = "# comment\nfiled:$6$salt$x\n";
-    let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+    let label = ChainScope::Frontend("f").label("Auth");
     let auth = BasicAuth::new(&lines, Some(file), AuthEdits::default(), memory(), label).unwrap();
     let denied: Vec<&str> = auth.denied_users().collect();
     assert_eq!(denied.len(), 3, "{denied:?}");
@@ -181,7 +181,7 @@ fn users_that_no_password_lets_in_are_named_with_the_reason() {
 
 fn digest() -> ChainRun {
     let state = Arc::new(DigestState::new([9; 12]));
-    let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+    let label = ChainScope::Frontend("f").label("Auth");
     let after = AuthEdits { header_field: "X-User".into(), remove_header: false };
     let step = DigestAuth::new(&strings(&[DAVE]), None, after, state, label).unwrap();
     ChainRun::new(vec![Middleware::Digest(step)])
@@ -253,7 +253,7 @@ fn digest_keeps_a_bounded_number_of_nonces() {
 
 fn forward(trust: bool) -> ChainRun {
     let server = AuthServer { authority: "auth.test:9000".into(), target: "/check/in?x=1".into() };
-    let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+    let label = ChainScope::Frontend("f").label("Auth");
     let step = ForwardAuth::new(server, trust, strings(&["X-Auth", "X-Other"]), label);
     ChainRun::new(vec![Middleware::Forward(step)])
 }

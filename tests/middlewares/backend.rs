@@ -71,9 +71,8 @@ fn down_servers_are_skipped_until_they_recover() {
 #[test]
 fn retry_prefers_untried_servers() {
     let balancer = balancer(&[1, 1], BalancerSettings::default());
-    let mut tried = TriedServers::default();
     for _ in 0..5 {
-        tried.clear();
+        let mut tried = TriedServers::default();
         let first = balancer.pick([].into_iter(), &tried, 0).unwrap();
         tried.add(first.index);
         let second = balancer.pick([].into_iter(), &tried, 0).unwrap();
@@ -198,9 +197,9 @@ fn leases_count_active_requests() {
     let balancer = balancer(&[1], BalancerSettings::default());
     let state = balancer.servers()[0].state.clone();
     let (one, two) = (pick(&balancer).unwrap(), pick(&balancer).unwrap());
-    assert_eq!((state.active(), state.requests()), (2, 2));
+    assert_eq!(state.active(), 2);
     drop((one, two));
-    assert_eq!((state.active(), state.requests()), (0, 2));
+    assert_eq!(state.active(), 0);
 }
 
 #[test]

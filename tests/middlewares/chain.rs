@@ -17,7 +17,7 @@ fn white_list() -> WhiteList {
 
 fn basic() -> BasicAuth {
     let memory = Arc::new(CredentialCache::new([0; 32]));
-    let label = BasicAuth::auth_label(ChainScope::Frontend("f"));
+    let label = ChainScope::Frontend("f").label("Auth");
     BasicAuth::new(&[], None, AuthEdits::default(), memory, label).unwrap()
 }
 

@@ -10,7 +10,7 @@ use ringway::middleware::buffering::{Buffering, BufferingSizes};
 use ringway::middleware::max_conn::MaxConn;
 use ringway::middleware::rate_limit::{Rate, RateLimit, RateState};
 use ringway::middleware::request_permit::ConnState;
-use ringway::middleware::retry::{AttemptEnd, RetryPolicy};
+use ringway::middleware::retry::RetryPolicy;
 use ringway::middleware::source_extractor::SourceExtractor;
 use ringway::middleware::{ChainScope, Middleware};
 
@@ -212,21 +212,11 @@ fn buffering_refuses_large_bodies_and_repeats() {
 }
 
 #[test]
-fn only_unsent_requests_are_retried() {
+fn local_replies_but_503_are_repeated_within_the_attempts() {
     let retry = RetryPolicy::new(3, 9);
     assert!(
-        retry.again(1, AttemptEnd::NotSent)
-            && retry.again(2, AttemptEnd::NotSent)
-            && !retry.again(3, AttemptEnd::NotSent)
+        retry.repeats_local_reply(1, 429) && retry.repeats_local_reply(2, 429) && !retry.repeats_local_reply(3, 429)
     );
-    assert!(
-        !retry.again(1, AttemptEnd::Sent)
-            && !retry.again(1, AttemptEnd::Answered)
-            && !retry.again(1, AttemptEnd::Local(503))
-    );
-    assert!(retry.again(1, AttemptEnd::Local(429)));
-    assert_eq!(
-        (RetryPolicy::new(0, 4).attempts(), RetryPolicy::new(-1, 0).attempts(), RetryPolicy::off().attempts()),
-        (4, 1, 1)
-    );
+    assert!(!retry.repeats_local_reply(1, 503));
+    assert_eq!((RetryPolicy::new(0, 4).attempts(), RetryPolicy::new(-1, 0).attempts()), (4, 1));
 }

@@ -10,7 +10,7 @@ use ringway::config::{Rejected, Severity};
 use ringway::http::Reply;
 use ringway::observe::metrics::{HealthTotals, RecentError, ServerHealth, ServerSample};
 use ringway::observe::status::{
-    ExposedRoutes, HealthFacts, InternalRequest, InternalRoute, StatusInputs, respond, route,
+    ExposedRoutes, HealthFacts, InternalRequest, InternalRoute, StatusInputs, reply, route,
 };
 
 const EXAMPLE: &str = concat!(
@@ -105,7 +105,7 @@ fn ask_while(
         },
         metrics_text: b"x 1\n",
     };
-    respond(request, exposed, &inputs)
+    route(request, exposed).map(|route| reply(&route, request, exposed, &inputs))
 }
 
 fn ask(path: &str) -> Reply {

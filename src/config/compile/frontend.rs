@@ -87,7 +87,6 @@ pub fn frontend(
     state.states.store(&owner, states);
     Ok(Frontend {
         name: name.to_owned(),
-        provider: provider.to_owned(),
         pass_host: written.pass_host_header,
         backend: Arc::clone(backend),
         outer: Chain::new(outer),

@@ -223,9 +223,17 @@ fn check_challenge(config: &StaticConfig, acme: &Acme, problems: &mut Vec<Proble
 fn check_constraints(key: &str, constraints: &[String], problems: &mut Vec<Problem>) {
     for constraint in constraints {
         let parts = constraint.split_once("==").or_else(|| constraint.split_once("!="));
-        if !matches!(parts, Some(("tag", glob)) if !glob.is_empty()) {
-            let message = format!("{constraint:?} is no constraint: write \"tag==api\" or \"tag!=us-*\"");
-            problems.push(Problem::fatal(key, message));
+        match parts {
+            Some(("tag", "")) => {
+                let effect = if constraint.contains("==") { "no container" } else { "every container" };
+                let message = format!("{constraint:?} has an empty value and matches {effect}: write \"tag==api\"");
+                problems.push(Problem::warning(key, message));
+            }
+            Some(("tag", _)) => {}
+            _ => {
+                let message = format!("{constraint:?} is no constraint: write \"tag==api\" or \"tag!=us-*\"");
+                problems.push(Problem::fatal(key, message));
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::config::dynamic::Auth;
 use crate::config::suggest::did_you_mean;
 use crate::middleware::credentials::PasswordHash;
 use crate::middleware::digest_auth;
+use crate::rule::pattern;
 use crate::tls::suites;
 
 pub(super) fn check_entry_points(config: &StaticConfig, problems: &mut Vec<Problem>) {
@@ -43,6 +44,11 @@ pub(super) fn check_user_lines<'a>(
         if line.matches(':').count() != colons {
             let message = format!("user {} is not of the form {form}: write it with htpasswd or htdigest", index + 1);
             problems.push(Problem::fatal(key, message));
+            continue;
+        }
+        if line.contains(char::REPLACEMENT_CHARACTER) {
+            let message = format!("user {} is not UTF-8 and cannot log in: save the file as UTF-8", index + 1);
+            problems.push(Problem::warning(key, message));
             continue;
         }
         let mut parts = line.split(':');
@@ -115,10 +121,8 @@ impl EntryPointChecker<'_> {
             let message = "names neither entryPoint nor regex, so nothing is redirected: add one of them".to_owned();
             return self.warning("redirect", message);
         }
-        if let Err(error) = regex::Regex::new(&redirect.regex) {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            let message = format!("{:?} is no regular expression ({reason}): correct it", redirect.regex);
+        if let Err(invalid) = pattern::compile(&redirect.regex) {
+            let message = format!("{:?} is no regular expression ({}): correct it", redirect.regex, invalid.reason);
             self.fatal("redirect.regex", message);
         } else if redirect.replacement.is_empty() {
             let message = "has a regex and no replacement, so nothing is redirected: add replacement".to_owned();
@@ -157,7 +161,7 @@ impl EntryPointChecker<'_> {
             self.warning("forwardedHeaders", message);
         }
         for range in headers.trusted_ips.iter().filter(|range| !is_range(range)) {
-            self.warning("forwardedHeaders.trustedIPs", not_a_range(range));
+            self.warning("forwardedHeaders.trustedIPs", format!("{}; this entry trusts no peer", not_a_range(range)));
         }
     }
 
@@ -194,7 +198,7 @@ impl EntryPointChecker<'_> {
         }
         let forward = auth.forward.as_ref().and_then(|forward| forward.tls.as_ref());
         if forward.is_some_and(|tls| !tls.insecure_skip_verify && tls.cert.is_empty() != tls.key.is_empty()) {
-            self.warning("auth.forward.tls", "has only one of cert and key: give both".to_owned());
+            self.fatal("auth.forward.tls", "has only one of cert and key: give both".to_owned());
         }
     }
 }

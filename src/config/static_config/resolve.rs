@@ -2,7 +2,7 @@
 //! (docs/reference/acme.md#keys, docs/reference/static-configuration.md#deprecated-keys).
 
 use super::{
-    AccessLog, Acme, Api, ClientCa, DnsChallenge, EntryPoint, ForwardedHeaders, INTERNAL_ENTRY_POINT, Metrics, Ping,
+    AccessLog, Acme, Api, ClientCa, DnsChallenge, EntryPoint, ForwardedHeaders, INTERNAL_ENTRY_POINT, Ping,
     StaticConfig, Tls, Web,
 };
 use crate::config::duration::GoDuration;
@@ -267,13 +267,6 @@ fn resolve_push_intervals(config: &mut StaticConfig, warnings: &mut Vec<String>)
             warnings.push(format!("metrics.{name}.pushInterval: {invalid}; 10s is used"));
             *interval = "10s".to_owned();
         }
-    }
-}
-
-impl Metrics {
-    /// Whether the table configures no metrics: `[metrics]` alone enables nothing (docs/reference/static-configuration.md#toml).
-    pub fn is_empty(&self) -> bool {
-        *self == Metrics::default()
     }
 }
 

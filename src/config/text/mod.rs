@@ -4,6 +4,7 @@
 
 use serde::de::DeserializeOwned;
 
+mod decode;
 mod documents;
 mod go_template;
 mod invalid;
@@ -12,6 +13,7 @@ mod reader;
 pub mod shape;
 pub mod tree;
 
+pub use decode::decode;
 pub use documents::{Merged, dedicated, inline, merge};
 pub use invalid::{InvalidConfig, Warning};
 

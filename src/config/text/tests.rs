@@ -29,7 +29,7 @@ fn empty_table_enables_feature_but_no_nested_table() {
     let api = read.value.api.expect("named");
     assert!(api.dashboard && api.entry_point == "traefik" && api.statistics.is_none());
     assert_eq!(read.value.access_log.expect("named").filters, None);
-    assert!(read.value.metrics.expect("named").is_empty());
+    assert!(read.value.metrics.expect("named") == crate::config::static_config::Metrics::default());
     let docker = read.value.docker.expect("named");
     assert!(!docker.watch && docker.exposed_by_default && docker.unavailable_grace == GoDuration::from_secs(300));
     assert!(read.value.ping.is_none());

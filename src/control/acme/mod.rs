@@ -68,11 +68,19 @@ pub enum AcmeEvent {
     /// All usable certificates of the file, for the caller to publish. Sent once at the start and after every change.
     Certificates(Vec<Arc<Certificate>>),
     /// A certificate was obtained or renewed.
+    #[cfg_attr(
+        reachability,
+        expect(dead_code, reason = "tests follow the manager by its events; an operator reads them in the log")
+    )]
     Obtained {
         /// The names of the certificate.
         names: Vec<String>,
     },
     /// A certificate could not be obtained.
+    #[cfg_attr(
+        reachability,
+        expect(dead_code, reason = "tests follow the manager by its events; an operator reads them in the log")
+    )]
     Failed {
         /// The names of the certificate.
         names: Vec<String>,
@@ -185,9 +193,14 @@ impl AcmeManager {
         notify: &impl Fn(AcmeEvent),
     ) -> (Vec<CertificateOrder>, Duration) {
         let now_secs = unix_secs();
-        let plan = plan::plan_orders(desired, &self.certificates, now_secs);
+        // The server of a local authority signs local names too.
+        let is_public = self.context.ca_server.contains(".letsencrypt.org/");
+        let (public, mut refused) =
+            if is_public { plan::without_local_names(desired) } else { (desired.clone(), Vec::new()) };
+        let plan = plan::plan_orders(&public, &self.certificates, now_secs);
         self.failures.keep_only(&plan.jobs, &self.certificates);
-        self.report_refused(&plan.refused, notify);
+        refused.extend(plan.refused);
+        self.report_refused(&refused, notify);
         let now = self.started_at.elapsed();
         let mut ready = Vec::new();
         // Sleeps for `check_every` at most, even if the next certificate becomes due later: the clock may be set meanwhile.
@@ -351,7 +364,10 @@ impl AcmeContext {
 fn parse_stored(stored: Stored) -> ManagedCertificate {
     let certificate = Certificate::from_pem(&stored.certificate, &stored.key);
     if let Err(e) = &certificate {
-        error!("the stored certificate for {} is rejected and will be renewed: {e}", stored.main);
+        error!(
+            "the certificate for {} in the file of acme.storage cannot be used and a new one will be requested: {e}",
+            stored.names().join(", ")
+        );
     }
     ManagedCertificate { stored, certificate: certificate.ok().map(Arc::new) }
 }

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::tls::certificate::{Certificate, name_covers};
@@ -151,14 +152,51 @@ fn unobtainable_reason(name: &str) -> Option<String> {
     if name.contains('*') {
         return Some("a wildcard needs the DNS challenge, which this proxy does not have: list the names".into());
     }
+    if name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok() {
+        return Some("it is an address, and certificates are requested for names alone".into());
+    }
+    if name.contains('_') {
+        return Some("no authority signs a name with an underscore".into());
+    }
     let is_label = |label: &str| {
-        let has_label_bytes = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        has_label_bytes && (1..=63).contains(&label.len())
+        let has_label_bytes = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        has_label_bytes && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
     };
     match name.len() <= 253 && name.split('.').all(is_label) {
         true => None,
-        false => Some("it is not a DNS name: write international names in their xn-- form".into()),
+        false => {
+            Some("it is not a DNS name: write it without a port, and international names in their xn-- form".into())
+        }
     }
+}
+
+/// Last labels of names that exist in one network or on one machine only (RFC 2606, RFC 6761, RFC 6762 and custom).
+const LOCAL_DOMAINS: [&str; 11] =
+    ["localhost", "local", "internal", "lan", "home", "corp", "intranet", "test", "example", "invalid", "localdomain"];
+
+/// Takes names that no public authority signs out of the requests: names of one label, and of local domains. One of them makes a public
+/// authority refuse the whole order. Returns the other requests, and the names with the reason.
+pub fn without_local_names(desired: &DesiredCertificates) -> (DesiredCertificates, Vec<(String, String)>) {
+    let mut refused = Vec::new();
+    let mut requests = Vec::new();
+    for request in &desired.requests {
+        let (local, public): (Vec<String>, Vec<String>) = request.names().into_iter().partition(|name| is_local(name));
+        let reason = "it is a name of a local network, which a public authority does not sign".to_owned();
+        let is_served =
+            |name: &String| desired.covered.iter().any(|covered| name_covers(&covered.to_lowercase(), name));
+        refused.extend(local.into_iter().filter(|name| !is_served(name)).map(|name| (name, reason.clone())));
+        let mut names = public.into_iter();
+        if let Some(main) = names.next() {
+            requests.push(DomainRequest { main, sans: names.collect() });
+        }
+    }
+    (DesiredCertificates { requests, covered: desired.covered.clone() }, refused)
+}
+
+fn is_local(name: &str) -> bool {
+    // What is no name at all is refused by `unobtainable_reason`, which knows more of it.
+    let is_name = unobtainable_reason(name).is_none();
+    is_name && name.rsplit_once('.').is_none_or(|(_, last)| LOCAL_DOMAINS.contains(&last))
 }
 
 /// The pauses between attempts, and the time-out of an order.
@@ -364,6 +402,31 @@ mod tests {
         let plan = plan_orders(&desire(&[&["*.x", "ok.x"], &["bad name"], &[""]], &[]), &[], 0);
         assert_eq!(names(&plan), ["ok.x"]);
         assert_eq!(plan.refused.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["*.x", "bad name"]);
+    }
+
+    #[test]
+    fn name_that_cannot_be_ordered_costs_itself_alone() {
+        let odd = ["192.168.0.3", "[fd00::1]", "fd00::1", "a_b.x", "a.x:8443", "-a.x", "a..x"];
+        for name in odd {
+            let plan = plan_orders(&desire(&[&[name, "tipi.test"]], &[]), &[], 0);
+            assert_eq!(names(&plan), ["tipi.test"], "{name}");
+            assert_eq!(plan.refused.len(), 1, "{:?}", plan.refused);
+        }
+        assert_eq!(names(&plan_orders(&desire(&[&["a.x.", "b.x"]], &[]), &[], 0)), ["a.x,b.x"]);
+        let long = format!("{}.x", "a.".repeat(130));
+        assert_eq!(names(&plan_orders(&desire(&[&[&long, "b.x"]], &[]), &[], 0)), ["b.x"]);
+    }
+
+    #[test]
+    fn local_names_are_taken_out_for_a_public_authority() {
+        let desired =
+            desire(&[&["nas", "a.x", "nas.local", "app.localhost"], &["printer.lan"], &["own.local"]], &["own.local"]);
+        let (public, refused) = without_local_names(&desired);
+        assert_eq!(names(&plan_orders(&public, &[], 0)), ["a.x"]);
+        let refused: Vec<&str> = refused.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(refused, ["nas", "nas.local", "app.localhost", "printer.lan"]);
+        // Addresses are left to the plan, which has the better reason.
+        assert_eq!(without_local_names(&desire(&[&["10.0.0.1"]], &[])).1, []);
     }
 
     #[test]

@@ -101,16 +101,9 @@ impl Decoder {
         self.deviations
     }
 
-    /// A decoder for a request body. Trailers with a name that `edits` concerns are dropped: a server that adds trailers to the fields of
-    /// the head would otherwise see a client's value of a field that only the proxy may set.
-    pub fn of_request(body: BodyFraming, edits: &Edits) -> Self {
-        let mut decoder = Decoder::new(body);
-        decoder.drop_edited_trailers(edits);
-        decoder
-    }
-
-    /// Makes this decoder drop trailers as [`Decoder::of_request`] does. Call it before the first byte is decoded. Has no effect unless the
-    /// body is chunked and there are edits.
+    /// Makes the decoder drop trailers with a name that `edits` concerns: a server that adds trailers to the fields of the head would
+    /// otherwise see a client's value of a field that only the proxy may set. Call it before the first byte of a request's body is decoded.
+    /// Has no effect unless the body is chunked and there are edits.
     pub fn drop_edited_trailers(&mut self, edits: &Edits) {
         if self.is_chunked() && !edits.is_empty() {
             self.own = Some(Box::new(edits.clone()));
@@ -157,6 +150,10 @@ impl Decoder {
         !matches!(self.state, State::Done | State::Length | State::UntilClose)
     }
 
+    #[cfg_attr(
+        reachability,
+        expect(dead_code, reason = "tests and fuzz targets feed a decoder until its body is complete")
+    )]
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
@@ -380,9 +377,6 @@ fn is_allowed_trailer(known: KnownField, name: &[u8]) -> bool {
 
 /// The bytes that end a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
-
-/// The bytes that end a chunked body without trailers.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Appends the line before a chunk of `len` bytes. Appends nothing for zero, which is the size of the last chunk.
 pub fn chunk_prefix(out: &mut Vec<u8>, len: usize) {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::http::{Field, Reply};
+use crate::http::Field;
 use crate::observe::go_json;
 
 /// The most header fields of one message that a line lists; further ones are omitted.
@@ -19,8 +19,6 @@ pub enum FieldList<'a> {
     Head { bytes: &'a [u8], fields: &'a [Field] },
     /// The lines of a head as written to the wire. A start line in front of them is ignored.
     Lines(&'a [u8]),
-    /// A local reply.
-    Reply(&'a Reply),
 }
 
 type Pair<'a> = (&'a [u8], &'a [u8]);
@@ -42,15 +40,6 @@ impl<'a> FieldList<'a> {
         found
     }
 
-    /// Whether both lists refer to the same head in memory.
-    pub(super) fn is_same_head(&self, other: &FieldList) -> bool {
-        match (self, other) {
-            (FieldList::Head { fields, .. }, FieldList::Head { fields: others, .. }) => std::ptr::eq(*fields, *others),
-            (FieldList::Lines(lines), FieldList::Lines(others)) => std::ptr::eq(*lines, *others),
-            _ => false,
-        }
-    }
-
     pub(super) fn sorted(&self) -> SortedFields<'a> {
         // A `Vec` instead of an array: filling and moving an array of LOGGED_FIELDS_MAX took longer than the rest of a line.
         let mut sorted = SortedFields { pairs: Vec::with_capacity(LOGGED_FIELDS_USUAL) };
@@ -65,11 +54,6 @@ impl<'a> FieldList<'a> {
             FieldList::Head { bytes, fields } => {
                 for field in fields {
                     visit(field.name.of(bytes), field.value.of(bytes).trim_ascii());
-                }
-            }
-            FieldList::Reply(reply) => {
-                for (name, value) in &reply.fields {
-                    visit(name.as_bytes(), value.trim_ascii());
                 }
             }
             FieldList::Lines(lines) => {
@@ -90,11 +74,6 @@ fn split_line(line: &[u8]) -> Option<Pair<'_>> {
 }
 
 impl<'a> SortedFields<'a> {
-    /// The number of fields; each field counts, also those of the same name.
-    pub(super) fn len(&self) -> usize {
-        self.pairs.len()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = Pair<'a>> + '_ {
         let pairs = &self.pairs;
         pairs.iter().enumerate().filter(|(at, pair)| *at == 0 || !same_name(pairs[at - 1].0, pair.0)).map(|(_, p)| *p)
@@ -194,16 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn head_and_reply_list_the_same_fields() {
+    fn parsed_head_and_its_lines_list_the_same_fields() {
         let bytes = b"etag: 5 ";
         let fields = [Field { name: Span::new(0, 4), value: Span::new(5, 8), known: KnownField::Other, hop: false }];
-        let reply = Reply { status: 200, ..Reply::default() }.with("Etag", &b"5"[..]);
         let expected = vec![("Etag".to_owned(), "5".to_owned())];
         assert_eq!(shown(FieldList::Head { bytes, fields: &fields }), expected);
-        assert_eq!(shown(FieldList::Reply(&reply)), expected);
-        // The field names of a local reply are not parsed and may hold any byte.
-        let reply = Reply::default().with("a b\"&", &b"1"[..]);
-        assert_eq!(shown(FieldList::Reply(&reply)), [("Ab&".to_owned(), "1".to_owned())]);
+        assert_eq!(shown(FieldList::Lines(b"HTTP/1.1 200 OK\r\netag: 5\r\n\r\n")), expected);
     }
 
     #[test]

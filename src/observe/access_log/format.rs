@@ -199,6 +199,11 @@ impl AccessLogFormat {
         named.map_or(self.header_default, |(_, mode)| *mode)
     }
 
+    /// Whether a line may have fields of the response's head as the client got it.
+    pub fn has_response_head(&self) -> bool {
+        self.json && !self.drops_all_headers()
+    }
+
     /// Whether no header field can appear in a line, so that the caller need not list them.
     pub(super) fn drops_all_headers(&self) -> bool {
         self.header_default == HeaderMode::Drop && self.headers.iter().all(|(_, mode)| *mode == HeaderMode::Drop)

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 
 use super::fields::push_canonical;
 use super::format::{AccessLogFormat, HeaderMode, LogField};
@@ -21,14 +20,10 @@ pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &m
     line.origin(record);
     line.request(record);
     let second = line.start(record);
-    let response = line.headers(b"\"downstream_", record.response_fields, &[]);
+    line.headers(b"\"downstream_", record.response_fields, &[]);
     line.out.extend_from_slice(b"\"level\":\"info\",\"msg\":\"\",");
-    match &record.origin {
-        Some(origin) if origin.fields.is_same_head(&record.response_fields) => {
-            line.repeat_headers(b"\"origin_", &response)
-        }
-        Some(origin) => drop(line.headers(b"\"origin_", origin.fields, &[])),
-        None => {}
+    if let Some(origin) = &record.origin {
+        line.headers(b"\"origin_", origin.fields, &[]);
     }
     // Go's server removes these two from the header fields of a request; the host is in RequestAddr.
     line.headers(b"\"request_", record.request_fields, &["Host", "Transfer-Encoding"]);
@@ -129,14 +124,12 @@ impl Line<'_, '_> {
         local
     }
 
-    /// Appends the header fields that are kept. `prefix` begins with the opening quote of a key. Returns for each field the range of
-    /// `out` behind its prefix.
-    fn headers<const N: usize>(&mut self, prefix: &[u8; N], fields: FieldList, except: &[&str]) -> Vec<Range<usize>> {
+    /// Appends the header fields that are kept. `prefix` begins with the opening quote of a key.
+    fn headers<const N: usize>(&mut self, prefix: &[u8; N], fields: FieldList, except: &[&str]) {
         if matches!(fields, FieldList::None) || self.format.drops_all_headers() {
-            return Vec::new();
+            return;
         }
         let sorted = fields.sorted();
-        let mut written = Vec::with_capacity(sorted.len());
         for (name, value) in sorted.iter() {
             let value = match self.format.header(name) {
                 HeaderMode::Drop => continue,
@@ -147,21 +140,10 @@ impl Line<'_, '_> {
                 continue;
             }
             self.out.extend_from_slice(prefix);
-            let from = self.out.len();
             push_canonical(self.out, name);
             self.out.extend_from_slice(b"\":\"");
             push_escaped(self.out, value);
             self.out.extend_from_slice(b"\",");
-            written.push(from..self.out.len());
-        }
-        written
-    }
-
-    /// Appends the header fields of the given ranges of `out` once more, with another prefix.
-    fn repeat_headers<const N: usize>(&mut self, prefix: &[u8; N], written: &[Range<usize>]) {
-        for range in written {
-            self.out.extend_from_slice(prefix);
-            self.out.extend_from_within(range.clone());
         }
     }
 

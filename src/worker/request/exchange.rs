@@ -39,7 +39,7 @@ pub async fn handle_request<C: MessageStream, D: Dial>(
         return Box::pin(rest_api::answer(worker, ctx, client, peer, handler)).await;
     }
     let published = worker.snapshot();
-    let mut record = RequestRecord::begin(worker, ctx, peer);
+    let mut record = RequestRecord::begin(worker, &published, ctx, peer);
     let end = match route_request(worker, &published.snapshot, ctx, peer).await {
         Decision::Forward(frontend) => forward::forward(worker, frontend, ctx, client, peer, &mut record).await,
         Decision::Reply { local_reply, frontend: None, below } => {
@@ -51,7 +51,7 @@ pub async fn handle_request<C: MessageStream, D: Dial>(
             Box::pin(send_from_frontend(worker, frontend, ctx, client, peer, &mut record, local_reply, source)).await
         }
     };
-    record.finish(worker, &published, ctx, peer);
+    record.finish(worker, ctx, peer);
     end
 }
 

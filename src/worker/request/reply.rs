@@ -45,10 +45,14 @@ pub async fn send_reply<C: MessageStream, D: Dial>(
     let keep_alive = ctx.head.keep_alive && !is_unread && !reply.close && !worker.is_draining();
     let is_head = ctx.head.method.of(&ctx.bytes) == b"HEAD";
     let writer = client.split().1;
+    let out = writer.head();
     let has_body = worker.clock.with_date(|date| {
         let plan = ReplyPlan { version: ctx.head.version, keep_alive, head_request: is_head, date: Some(date) };
-        write_reply_head(writer.head(), &reply, &plan)
+        write_reply_head(out, &reply, &plan)
     });
+    if let Some(log) = &worker.access_log {
+        log.keep_head(out, &mut ctx.response.sent_head);
+    }
     let body = if has_body { &reply.body[..] } else { &[] };
     writer.head_complete(HeadKind::Final(BodyFraming::Length(body.len() as u64)));
     ctx.chain_state.release_permits();

@@ -1,12 +1,14 @@
 //! The record of one request for the counters and the access log: filled on the request path, reported once at its end.
 
+use std::num::NonZeroU64;
+
 use super::local_reply::{LocalReply, ReplySource};
 use crate::config::snapshot::{Frontend, ServerEndpoint};
 use crate::http::{KnownField, Reply};
 use crate::middleware::Label;
 use crate::observe::Published;
 use crate::observe::access_log::{self, FieldList};
-use crate::observe::metrics::{Method, Protocol, Sample};
+use crate::observe::metrics::{BackendMetrics, Method, Protocol, Sample};
 use crate::worker::message::stream::RelayError;
 use crate::worker::resources::client_info::{ClientInfo, unmap_ipv4};
 use crate::worker::resources::context::ExchangeContext;
@@ -25,8 +27,9 @@ const RESPONSE_CUT: u16 = 502;
 pub struct RequestRecord<'s> {
     start_unix_nanos: u64,
     start_nanos: u64,
-    /// When the last attempt began.
-    upstream_nanos: Option<u64>,
+    published: &'s Published,
+    /// When the last attempt began, at 1 at the least.
+    upstream_nanos: Option<NonZeroU64>,
     frontend: Option<&'s Frontend>,
     endpoint: Option<&'s ServerEndpoint>,
     label: Option<Label>,
@@ -42,11 +45,17 @@ pub struct RequestRecord<'s> {
 }
 
 impl<'s> RequestRecord<'s> {
-    pub fn begin<D: Dial>(worker: &Worker<D>, ctx: &ExchangeContext, peer: &ClientInfo) -> Self {
+    pub fn begin<D: Dial>(
+        worker: &Worker<D>,
+        published: &'s Published,
+        ctx: &ExchangeContext,
+        peer: &ClientInfo,
+    ) -> Self {
         let view = ctx.view();
         let record = RequestRecord {
             start_nanos: worker.clock.read(),
             start_unix_nanos: worker.clock.unix_nanos(),
+            published,
             upstream_nanos: None,
             frontend: None,
             endpoint: None,
@@ -69,8 +78,17 @@ impl<'s> RequestRecord<'s> {
     }
 
     pub fn endpoint<D: Dial>(&mut self, endpoint: &'s ServerEndpoint, worker: &Worker<D>) {
-        self.endpoint = Some(endpoint);
-        self.upstream_nanos = Some(worker.clock.mono_nanos());
+        if self.endpoint.replace(endpoint).is_none()
+            && let Some(counters) = self.counters()
+        {
+            worker.metrics().backend_opened(counters, self.method, self.protocol);
+        }
+        self.upstream_nanos = NonZeroU64::new(worker.clock.mono_nanos().max(1));
+    }
+
+    /// The counters of the backend.
+    fn counters(&self) -> Option<&'s BackendMetrics> {
+        self.frontend.and_then(|frontend| self.published.counters(frontend.backend.number))
     }
 
     /// The frontend and the server of the last attempt.
@@ -164,15 +182,20 @@ impl<'s> RequestRecord<'s> {
     }
 
     /// Counts the request and writes its access log line.
-    pub fn finish<D: Dial>(self, worker: &Worker<D>, published: &Published, ctx: &ExchangeContext, peer: &ClientInfo) {
+    pub fn finish<D: Dial>(self, worker: &Worker<D>, ctx: &ExchangeContext, peer: &ClientInfo) {
         let end_nanos = worker.clock.read();
         let nanos = end_nanos.saturating_sub(self.start_nanos);
-        let backend_nanos = self.upstream_nanos.map_or(0, |at| end_nanos.saturating_sub(at));
+        let backend_nanos = self.upstream_nanos.map_or(0, |at| end_nanos.saturating_sub(at.get()));
         let metrics = worker.metrics();
         metrics.closed(peer.entry, self.method, self.protocol);
+        let counters = self.counters();
+        let backend = counters.filter(|_| self.endpoint.is_some());
+        if let Some(backend) = backend {
+            metrics.backend_closed(backend, self.method, self.protocol);
+        }
         metrics.record(&Sample {
             entry_point: peer.entry,
-            backend: self.endpoint.and(self.frontend).and_then(|frontend| published.counters(frontend.backend.number)),
+            backend,
             // A tunnel that ran counts as 200 (docs/reference/metrics.md#labels).
             status: if self.is_tunnel { 200 } else { self.status },
             method: self.method,
@@ -183,7 +206,7 @@ impl<'s> RequestRecord<'s> {
             unix_secs: self.start_unix_nanos / 1_000_000_000,
         });
         if self.retries > 0
-            && let Some(counters) = self.frontend.and_then(|frontend| published.counters(frontend.backend.number))
+            && let Some(counters) = counters
         {
             (0..self.retries).for_each(|_| metrics.retried(counters));
         }
@@ -193,7 +216,8 @@ impl<'s> RequestRecord<'s> {
         }
         if let Some(log) = &worker.access_log {
             log.write(|format, out, count| {
-                format.append(&self.line(ctx, peer, nanos, backend_nanos, count), out);
+                let offset_secs = log.local_offset_secs(self.start_unix_nanos);
+                format.append(&self.line(ctx, peer, nanos, backend_nanos, (count, offset_secs)), out);
             });
         }
     }
@@ -204,11 +228,11 @@ impl<'s> RequestRecord<'s> {
         peer: &ClientInfo,
         nanos: u64,
         backend_nanos: u64,
-        count: u64,
+        (count, offset_secs): (u64, i32),
     ) -> access_log::AccessLogRecord<'a> {
         let head = &ctx.head;
         let request_fields = FieldList::Head { bytes: &ctx.bytes, fields: &head.fields };
-        let response_fields = match self.upstream_status {
+        let origin_fields = match self.upstream_status {
             Some(_) if !ctx.response.bytes.is_empty() => {
                 FieldList::Head { bytes: &ctx.response.bytes, fields: &ctx.response.head.fields }
             }
@@ -225,7 +249,7 @@ impl<'s> RequestRecord<'s> {
         };
         access_log::AccessLogRecord {
             start_unix_nanos: self.start_unix_nanos,
-            local_offset_secs: 0,
+            local_offset_secs: offset_secs,
             duration_nanos: nanos,
             client: std::net::SocketAddr::new(unmap_ipv4(peer.address.ip()), peer.address.port()),
             forwarded_for: ctx.view().known(KnownField::XForwardedFor),
@@ -250,11 +274,11 @@ impl<'s> RequestRecord<'s> {
                 status,
                 size: self.plain_bytes.unwrap_or(self.bytes),
                 duration_nanos: backend_nanos,
-                fields: response_fields,
+                fields: origin_fields,
             }),
             status: self.status,
             size: self.bytes,
-            response_fields,
+            response_fields: FieldList::Lines(&ctx.response.sent_head),
             request_count: count,
             retry_attempts: self.retries,
         }

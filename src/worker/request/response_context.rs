@@ -50,7 +50,7 @@ pub struct ResponseOutcome {
 pub fn write_response_head<W: MessageWriter, D: Dial>(
     worker: &Worker<D>,
     context: &ResponseContext<'_>,
-    response: &UpstreamResponse,
+    response: &mut UpstreamResponse,
     outgoing: BodyFraming,
     writer: &mut W,
 ) -> bool {
@@ -67,6 +67,9 @@ pub fn write_response_head<W: MessageWriter, D: Dial>(
         let client_version = context.head.version;
         write_response(out, view, &ResponsePlan { client_version, keep_alive, body: outgoing, date: Some(date) });
     });
+    if let Some(log) = &worker.access_log {
+        log.keep_head(out, &mut response.sent_head);
+    }
     writer.head_complete(HeadKind::Final(outgoing));
     keep_alive
 }

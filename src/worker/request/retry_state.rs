@@ -9,7 +9,7 @@ use crate::error::ProxyError;
 use crate::http::Reply;
 use crate::limits;
 use crate::middleware::Chain;
-use crate::middleware::retry::{AttemptEnd, RetryPolicy};
+use crate::middleware::retry::RetryPolicy;
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
@@ -80,8 +80,8 @@ impl<'a> RetryState<'a> {
             self.attempts += 1;
             ctx.chain_state.begin_attempt(self.request_permits);
             if let Err(local_reply) = run_request_chain(worker, attempt, None, ctx, peer).await {
-                let end = AttemptEnd::Local(local_reply.reply.status);
-                if retry.is_some_and(|retry| retry.again(self.attempts.max(self.limit_reached()), end)) {
+                let (done, status) = (self.attempts.max(self.limit_reached()), local_reply.reply.status);
+                if retry.is_some_and(|retry| retry.repeats_local_reply(done, status)) {
                     continue;
                 }
                 return Err(FinalReply { local_reply, source: ReplySource::Attempt });

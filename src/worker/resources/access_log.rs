@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::log_queue::{BATCH_BYTES, Destination, LogQueue};
 use crate::observe::access_log::AccessLogFormat;
+use crate::observe::local_time::{LocalOffset, LocalZone};
 use crate::observe::metrics::Metrics;
 
 /// A worker's buffer goes to the writer when it holds [`BATCH_BYTES`], and at the latest after this time. Waking the writer costs more than
@@ -20,6 +21,7 @@ const FLUSH_EVERY: Duration = Duration::from_millis(100);
 pub struct LogSink {
     pub format: Arc<AccessLogFormat>,
     pub queue: LogQueue,
+    zone: LocalZone,
     count: Arc<AtomicU64>,
 }
 
@@ -30,25 +32,30 @@ impl LogSink {
     /// The system's, if the thread cannot be started.
     pub fn start(
         format: AccessLogFormat,
+        zone: LocalZone,
         destination: impl Destination,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<LogSink> {
         let lost = move |bound, lines| metrics.exceeded(bound, lines);
         let queue = LogQueue::start("access-log", destination, lost)?;
-        Ok(LogSink { format: Arc::new(format), queue, count: Arc::default() })
+        Ok(LogSink { format: Arc::new(format), queue, zone, count: Arc::default() })
     }
 }
 
 /// A worker's side of the log.
 pub struct WorkerLog {
     sink: LogSink,
+    local_offset: LocalOffset,
+    has_response_head: bool,
     buffer: Rc<RefCell<Vec<u8>>>,
     is_scheduled: Rc<Cell<bool>>,
 }
 
 impl WorkerLog {
     pub fn new(sink: LogSink) -> Self {
-        WorkerLog { sink, buffer: Rc::default(), is_scheduled: Rc::default() }
+        let local_offset = LocalOffset::new(sink.zone.clone());
+        let has_response_head = sink.format.has_response_head();
+        WorkerLog { sink, local_offset, has_response_head, buffer: Rc::default(), is_scheduled: Rc::default() }
     }
 
     /// Calls `append` to add a line, with the format, the buffer and the request's number.
@@ -69,8 +76,16 @@ impl WorkerLog {
         }
     }
 
-    /// Hands the buffered lines to the writer, at the end of the worker.
-    pub fn flush(&self) {
-        self.sink.queue.push_batch(&mut self.buffer.borrow_mut());
+    /// Stores the head of a response as it is sent, if a line may show fields of it.
+    pub fn keep_head(&self, head: &[u8], kept: &mut Vec<u8>) {
+        if self.has_response_head {
+            kept.clear();
+            kept.extend_from_slice(head);
+        }
+    }
+
+    /// Seconds that local time is ahead of UTC at a time.
+    pub fn local_offset_secs(&self, unix_nanos: u64) -> i32 {
+        self.local_offset.at(unix_nanos / 1_000_000_000)
     }
 }

@@ -60,6 +60,8 @@ pub struct UpstreamResponse {
     /// The bytes of the response's head; the head's ranges point in here.
     pub bytes: Vec<u8>,
     pub edits: Edits,
+    /// The head as the client got it, for the access log; empty if no line shows it.
+    pub sent_head: Vec<u8>,
     /// The server of the last attempt has sent bytes, so the request is not sent again.
     pub has_begun: bool,
     /// The server of the last attempt closed the connection before it could read the request, so the request may be sent again.
@@ -109,6 +111,10 @@ impl ExchangeContext {
         }
         self.response.forget(buffers);
         self.response.repeated = false;
+        self.response.sent_head.clear();
+        if self.response.sent_head.capacity() > limits::POOLED_BUFFER_BYTES_MAX {
+            self.response.sent_head = Vec::new();
+        }
         // One request with a very long target must not cost its size for the life of the process.
         if self.target.capacity() > limits::POOLED_BUFFER_BYTES_MAX {
             self.target = Vec::new();

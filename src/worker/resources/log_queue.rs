@@ -52,6 +52,22 @@ impl Destination for io::Stdout {
     }
 }
 
+impl Destination for io::Stderr {
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.lock().write_all(lines)
+    }
+}
+
+impl Destination for Box<dyn Destination> {
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        (**self).write_lines(lines)
+    }
+
+    fn reopen(&mut self) {
+        (**self).reopen();
+    }
+}
+
 impl LogQueue {
     /// Starts the writer as a thread called `name`.
     ///

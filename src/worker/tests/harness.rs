@@ -225,7 +225,12 @@ pub fn check_counts(shared: &WorkerShared, published: &Published) {
     assert_eq!(shared.active(), 0, "active requests");
     check_leases(published);
     let page = String::from_utf8(shared.metrics_text(&[], 0)).expect("text");
-    for line in page.lines().filter(|line| line.starts_with("traefik_entrypoint_open_connections{")) {
+    let is_open = |line: &&str| {
+        ["traefik_entrypoint_open_connections{", "traefik_backend_open_connections{"]
+            .iter()
+            .any(|n| line.starts_with(n))
+    };
+    for line in page.lines().filter(is_open) {
         assert!(line.ends_with(" 0"), "{line}");
     }
 }

@@ -13,7 +13,7 @@ use super::{CaseResult, flag, same, string, texts};
 use crate::support::*;
 
 fn label() -> Arc<str> {
-    BasicAuth::auth_label(ChainScope::Frontend("f"))
+    ChainScope::Frontend("f").label("Auth")
 }
 
 pub fn users_file(case: &Value) -> CaseResult {
