@@ -1,5 +1,5 @@
 //! Authentication schemes that authenticate a connection instead of a request (docs/reference/backends.md#connection-based-authentication).
-//! A connection on which one of them was used belongs to one client: whoever sent the next request on it would act as that client.
+//! A connection on which one of them was used belongs to one client: another client whose request went out on it would act as that client.
 
 /// The schemes, in lower case. NTLM and Negotiate are in use at IIS, Exchange and SharePoint; Nego2 and Kerberos are kin of Negotiate.
 const SCHEMES: [&[u8]; 4] = [b"ntlm", b"negotiate", b"nego2", b"kerberos"];

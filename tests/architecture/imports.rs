@@ -6,11 +6,12 @@ use crate::source::{Source, sources, words};
 
 /// The parts of `worker`, and the parts that each may import. A part may always import itself. Parts further down may import parts further
 /// up, never the other way round.
-const WORKER_USES: [(&str, &[&str]); 10] = [
+const WORKER_USES: [(&str, &[&str]); 11] = [
     ("resources", &[]),
     ("message", &["resources"]),
     ("pool", &["resources"]),
-    ("worker", &["resources", "pool"]),
+    ("bound_connections", &["resources"]),
+    ("worker", &["resources", "pool", "bound_connections"]),
     ("bounds", &["resources", "message", "worker"]),
     ("upstream", &["resources", "message", "pool", "worker", "bounds"]),
     ("request", &["resources", "message", "worker", "bounds", "upstream"]),

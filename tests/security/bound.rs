@@ -10,18 +10,20 @@ use crate::client::{Client, find, text};
 use crate::proxy::{Options, Proxy};
 use crate::support::wait_for;
 
+/// For each connection the statuses that it got, and whether it has ended.
+type Connections = Mutex<Vec<(Vec<u16>, bool)>>;
+
 /// A server that authenticates connections: an NTLM handshake of two legs, or one leg of Negotiate.
 struct Server {
     port: u16,
-    /// For each connection the statuses that it got, and whether it has ended.
-    connections: Arc<Mutex<Vec<(Vec<u16>, bool)>>>,
+    connections: Arc<Connections>,
 }
 
 impl Server {
     fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        let connections: Arc<Mutex<Vec<(Vec<u16>, bool)>>> = Arc::default();
+        let connections: Arc<Connections> = Arc::default();
         let shared = Arc::clone(&connections);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -51,7 +53,7 @@ impl Server {
     }
 }
 
-fn serve(mut stream: TcpStream, connections: &Mutex<Vec<(Vec<u16>, bool)>>) {
+fn serve(mut stream: TcpStream, connections: &Connections) {
     let number = {
         let mut list = connections.lock().expect("the list");
         list.push((Vec::new(), false));

@@ -62,31 +62,31 @@ impl<C: Transport> ExclusiveConnection<C> {
         self.received.discard(&worker.buffers);
         let until_nanos = idle_until(worker.clock.mono_nanos(), announced);
         match reuse {
-            Reuse::ByAll if is_clean && !worker.is_draining() => {
+            Reuse::AllClients if is_clean && !worker.is_draining() => {
                 worker.pool.put(endpoint.pool, self.io, until_nanos, &worker.buffers);
             }
-            Reuse::ByClient(client) if is_clean => worker.bound.put(client, endpoint.pool, self.io, until_nanos),
+            Reuse::OneClient(client) if is_clean => worker.bound.put(client, endpoint.pool, self.io, until_nanos),
             _ => {}
         }
     }
 }
 
-/// Whose requests may follow on a connection to a server.
+/// The clients whose requests may follow on a connection to a server.
 #[derive(Debug, Clone, Copy)]
 pub enum Reuse<'a> {
-    ByNone,
-    ByAll,
+    Never,
+    AllClients,
     /// Only those of this client connection: it has authenticated the connection.
-    ByClient(&'a BoundState),
+    OneClient(&'a BoundState),
 }
 
 impl<'a> Reuse<'a> {
     /// The reuse of a connection after an exchange. `is_bound`: a client has authenticated the connection.
     pub fn of(is_reusable: bool, is_bound: bool, client: Option<&'a BoundState>) -> Self {
         match (is_reusable, is_bound, client) {
-            (true, false, _) => Reuse::ByAll,
-            (true, true, Some(client)) => Reuse::ByClient(client),
-            _ => Reuse::ByNone,
+            (true, false, _) => Reuse::AllClients,
+            (true, true, Some(client)) => Reuse::OneClient(client),
+            _ => Reuse::Never,
         }
     }
 }
