@@ -4,6 +4,7 @@ mod bounds;
 mod connections;
 mod engine;
 mod faults;
+mod podman;
 mod privileges;
 mod pipelining;
 mod reload;
