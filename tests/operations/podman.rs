@@ -90,6 +90,15 @@ fn podman_containers_are_served_through_their_life() {
         podman.run(&["network", "disconnect", "two", "moved"]);
         await_server(&proxy, &format!("http://{outside}:80"), true);
 
+        // A network without IPv4.
+        podman.run(&["network", "create", "--subnet=fd00:7e57::/64", "six"]);
+        let six = labels("six.test");
+        let options = ["run", "-d", "--name=six", "--network=six", &six[0], &six[1], &six[2], IMAGE];
+        podman.run(&[&options[..], &["--address", "::"]].concat());
+        let inside = podman.run(&["inspect", "--format", "{{.NetworkSettings.Networks.six.GlobalIPv6Address}}", "six"]);
+        await_server(&proxy, &format!("http://[{inside}]:80"), true);
+        proxy.await_status("six.test", "200");
+
         start(&podman, "host", &["--network=host", "--label=traefik.port=1"]);
         await_server(&proxy, "http://127.0.0.1:1", true);
 
@@ -111,6 +120,6 @@ fn podman_containers_are_served_through_their_life() {
         drop(proxy);
         podman.run(&["pod", "rm", "-fa"]);
         podman.run(&["rm", "-fa", "-t", "0"]);
-        podman.run(&["network", "rm", "two"]);
+        podman.run(&["network", "rm", "two", "six"]);
     }
 }

@@ -184,7 +184,7 @@ fn is_token(byte: u8) -> bool {
 }
 
 impl InvalidLabel {
-    /// What the value belongs to: a label, or an option of the provider.
+    /// The kind of the place that has the value: a label, or an option of the provider.
     pub fn kind(&self) -> &'static str {
         if self.label.starts_with("docker.") { "option" } else { "label" }
     }

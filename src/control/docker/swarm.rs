@@ -23,7 +23,7 @@ const ASSIGNED_BY_NODE: [&str; 2] = ["macvlan", "ipvlan"];
 #[derive(Debug, Default)]
 pub struct Services {
     pub containers: Vec<ContainerFacts>,
-    /// What cannot be read, or is not routed as its labels say.
+    /// The objects that cannot be read, or are not routed as their labels say.
     pub rejected: Vec<Rejected>,
 }
 

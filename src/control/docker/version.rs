@@ -1,4 +1,4 @@
-//! Negotiates the version of the Engine's API, at every connection anew: the Engine may have been upgraded or downgraded meanwhile
+//! Negotiates the version of the Engine's API, at every connection again: the Engine may have been upgraded or downgraded meanwhile
 //! (docs/reference/providers.md#api-version).
 
 use std::fmt;
