@@ -281,7 +281,7 @@ async fn events_before_the_connection_remove_nothing() {
     }
 }
 
-/// Twenty events of one container cost inspections of that container, and no listing; and none at all if they say what is known.
+/// Twenty events of one container cost inspections of that container, and no listing.
 #[tokio::test]
 async fn events_of_one_container_inspect_no_other() {
     let (port, script) = Script::start();

@@ -82,6 +82,12 @@ fn podman_containers_are_served_through_their_life() {
         podman.run(&["start", "late"]);
         proxy.await_status("late.test", "200");
 
+        // No timer runs the check here, so the container stays `starting` until then.
+        start(&podman, "checked", &["--health-cmd", r#"["/app","probe"]"#]);
+        proxy.await_status("checked.test", "503");
+        podman.run(&["healthcheck", "run", "checked"]);
+        proxy.await_status("checked.test", "200");
+
         start(&podman, "moved", &["--label=traefik.docker.network=two"]);
         proxy.await_status("moved.test", "200");
         podman.run(&["network", "connect", "two", "moved"]);

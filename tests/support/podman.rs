@@ -44,7 +44,7 @@ runroot = "@dir@/run"
 graphroot = "@dir@/graph"
 "#;
 
-/// The image with the whoami example.
+/// The image with the whoami example, and with a program for health checks: `/app probe`.
 pub const IMAGE: &str = "localhost/whoami:test";
 
 pub struct Podman {
@@ -88,6 +88,9 @@ impl Podman {
         let root = self.folder.path().join("root");
         fs::create_dir_all(&root).expect("a folder for the image");
         whoami_program(&root);
+        let (source, app) = (super::project().join("tests/docker_live/app.c"), root.join("app"));
+        let compiled = run("gcc", &["-static", "-Os", "-o", &app.to_string_lossy(), &source.to_string_lossy()]);
+        assert!(compiled.status.success(), "gcc: {compiled:?}");
         let tar = self.folder.path().join("whoami.tar").to_string_lossy().into_owned();
         let packed = run("tar", &["-C", &root.to_string_lossy(), "-cf", &tar, "."]);
         assert!(packed.status.success(), "tar: {packed:?}");

@@ -47,8 +47,9 @@ pub struct Event {
     pub container: String,
     /// The signal of a `kill`.
     pub signal: Option<u8>,
-    /// The health of a `health_status`, if the event says it.
-    pub health: Option<String>,
+    /// Whether the event says that the container is unhealthy. Podman's events also have a field `HealthStatus`, which in some of its
+    /// versions is the health before the check and says nothing.
+    pub is_unhealthy: bool,
     /// The time of the event since 1970 by the Engine's clock.
     pub sent_at: Option<Duration>,
 }
@@ -66,10 +67,7 @@ impl Event {
         };
         let action = first([&["Action"], &["status"]]);
         let id = first([&["Actor", "ID"], &["id"]]);
-        let health = first([&["HealthStatus"], &["Actor", "Attributes", "health_status"]]);
         let (action, detail) = action.split_once(':').unwrap_or((&action, ""));
-        let health = if detail.is_empty() { health } else { detail.trim().to_owned() };
-        let is_health = action == "health_status" && !health.is_empty();
         let subject = match fields.text(json, &["Type"]).as_str() {
             "container" => EventSubject::Container,
             "network" => EventSubject::Network,
@@ -84,7 +82,7 @@ impl Event {
             name: attribute("name"),
             container: attribute("container"),
             signal: signal::number(&attribute("signal")),
-            health: is_health.then_some(health),
+            is_unhealthy: action == "health_status" && detail.trim() == "unhealthy",
             sent_at: sent_at(&mut fields, json),
         };
         fields.finish().map(|()| event)
@@ -110,10 +108,8 @@ pub enum EventAction {
     Started(String),
     /// The container has exited: it is not stopping any more.
     Exited(String),
-    /// The container exists but is unavailable: it is paused.
-    Paused(String),
-    /// The health of the container is as given.
-    Health(String, String),
+    /// The container exists but is unavailable: it is paused or unhealthy.
+    Unavailable(String),
     /// The network, given by id and name, was removed.
     NetworkRemoved(String, String),
 }
@@ -129,12 +125,9 @@ pub fn action_of(event: &Event, stop: impl Fn(&str) -> Option<StopFacts>) -> Eve
         (EventSubject::Container, "start") => EventAction::Started(id()),
         // Podman writes `remove` where Docker writes `destroy`, and some of its versions `died` where others write `die`.
         (EventSubject::Container, "die" | "died" | "stop" | "destroy" | "remove") => EventAction::Exited(id()),
-        (EventSubject::Container, "pause") => EventAction::Paused(id()),
-        (EventSubject::Container, "unpause" | "rename" | "update") => EventAction::Changed(id()),
-        (EventSubject::Container, "health_status") => match &event.health {
-            Some(health) => EventAction::Health(id(), health.clone()),
-            None => EventAction::Changed(id()),
-        },
+        (EventSubject::Container, "pause") => EventAction::Unavailable(id()),
+        (EventSubject::Container, "health_status") if event.is_unhealthy => EventAction::Unavailable(id()),
+        (EventSubject::Container, "unpause" | "rename" | "update" | "health_status") => EventAction::Changed(id()),
         _ => EventAction::Ignore,
     }
 }
@@ -176,18 +169,16 @@ mod tests {
     #[test]
     fn event_that_can_change_routes_is_not_ignored() {
         let id = || "c1".to_owned();
-        for name in ["unpause", "rename", "update", "health_status"] {
+        for name in ["unpause", "rename", "update", "health_status", "health_status: healthy"] {
             assert_eq!(action(&event("container", name, None)), EventAction::Changed(id()), "{name}");
-        }
-        for health in ["healthy", "unhealthy", "starting"] {
-            let event = event("container", &format!("health_status: {health}"), None);
-            assert_eq!(action(&event), EventAction::Health(id(), health.to_owned()));
         }
         assert_eq!(action(&event("container", "start", None)), EventAction::Started(id()));
         for name in ["die", "died", "stop", "destroy", "remove"] {
             assert_eq!(action(&event("container", name, None)), EventAction::Exited(id()), "{name}");
         }
-        assert_eq!(action(&event("container", "pause", None)), EventAction::Paused(id()));
+        for name in ["pause", "health_status: unhealthy"] {
+            assert_eq!(action(&event("container", name, None)), EventAction::Unavailable(id()), "{name}");
+        }
         assert_eq!(action(&event("network", "destroy", None)), EventAction::NetworkRemoved(id(), "web".to_owned()));
         for name in ["exec_start: sh", "top", "create", "attach", "resize", "cleanup", "init", ""] {
             assert_eq!(action(&event("container", name, None)), EventAction::Ignore, "{name}");
@@ -215,8 +206,8 @@ mod tests {
                 EventAction::Exited("c1".to_owned()),
             ),
             (
-                json!({"Type": "container", "Action": "health_status", "HealthStatus": "healthy", "id": "c1"}),
-                EventAction::Health("c1".to_owned(), "healthy".to_owned()),
+                json!({"Type": "container", "Action": "health_status", "HealthStatus": "unhealthy", "id": "c1"}),
+                EventAction::Changed("c1".to_owned()),
             ),
             (
                 json!({"Type": "container", "Action": "die", "Actor": null, "id": null}),

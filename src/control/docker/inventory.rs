@@ -87,13 +87,11 @@ impl ContainerInventory {
         let id = match &action {
             EventAction::Ignore => return EventEffect::None,
             EventAction::NetworkRemoved(id, name) => return self.on_network_removed(id, name),
-            EventAction::Health(id, health) if self.has_health(id, health) => return EventEffect::None,
             EventAction::Changed(id)
             | EventAction::Started(id)
             | EventAction::Stopping(id, _)
             | EventAction::Exited(id)
-            | EventAction::Paused(id)
-            | EventAction::Health(id, _) => id,
+            | EventAction::Unavailable(id) => id,
         };
         self.has_changed(id);
         let was_available = self.is_available(id);
@@ -104,12 +102,7 @@ impl ContainerInventory {
             EventAction::Started(id) | EventAction::Exited(id) => self.stopping.clear(id),
             _ => {}
         }
-        let is_end = match &action {
-            EventAction::Exited(_) | EventAction::Paused(_) => true,
-            EventAction::Health(_, health) => health == "unhealthy",
-            _ => false,
-        };
-        if !at.is_history && is_end {
+        if !at.is_history && matches!(action, EventAction::Exited(_) | EventAction::Unavailable(_)) {
             self.removed.insert(id.clone(), self.reads_begun);
         }
         if was_available && self.is_removed(id) && !at.is_history { EventEffect::Removed } else { EventEffect::Changed }
@@ -131,14 +124,6 @@ impl ContainerInventory {
         let attached: Vec<String> = attached.collect();
         self.changed.extend(attached.iter().cloned());
         if attached.is_empty() { EventEffect::None } else { EventEffect::Changed }
-    }
-
-    /// Whether the container is known to have this health, and no event since its inspection says otherwise. Podman sends an event for every
-    /// check, and not only for changes.
-    fn has_health(&self, id: &str, health: &str) -> bool {
-        let is_uncertain = self.changed.contains(id) || self.is_removed(id) || self.unresponsive.contains_key(id);
-        let known = self.find(id).and_then(|container| container.facts.health.as_deref());
-        !is_uncertain && known == Some(health)
     }
 
     /// Begins a read: of all containers if `is_listing_due` or an event requires it, otherwise of those that may have changed.

@@ -40,7 +40,7 @@ enum Target {
     /// The path of a Unix socket.
     Socket(String),
     /// `http://host:port` or `https://host:port`, and the client for it.
-    Url(String, legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
+    Url(String, Box<legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>>),
 }
 
 impl Client {
@@ -52,7 +52,7 @@ impl Client {
         let url = |scheme: &str| {
             let mut http = legacy::Client::builder(TokioExecutor::new());
             let http = http.pool_max_idle_per_host(0).build(connector(&settings.tls)?);
-            Ok::<_, String>(Target::Url(format!("{scheme}://{address}"), http))
+            Ok::<_, String>(Target::Url(format!("{scheme}://{address}"), Box::new(http)))
         };
         let target = match (scheme, &settings.tls) {
             ("unix", _) => Target::Socket(address.to_owned()),
