@@ -1,6 +1,6 @@
 //! A small HTTP/1.1 server that reports its identity and the request: the backend of the tests, the demo and the benchmark.
 //!
-//!     whoami [--port N] [--name TEXT]
+//!     whoami [--address IP] [--port N] [--name TEXT]
 //!
 //! The program uses the standard library alone, so `rustc -O -C target-feature=+crt-static` turns it into a file that runs in an
 //! empty image. One thread per connection, keep-alive, bodies read to their end.
@@ -30,11 +30,11 @@ fn main() {
     let options = match Options::parse(env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
-            eprintln!("whoami: {problem}; usage: whoami [--port N] [--name TEXT]");
+            eprintln!("whoami: {problem}; usage: whoami [--address IP] [--port N] [--name TEXT]");
             process::exit(2);
         }
     };
-    let listener = match TcpListener::bind(("0.0.0.0", options.port)) {
+    let listener = match TcpListener::bind((options.address.as_str(), options.port)) {
         Ok(listener) => listener,
         Err(error) => {
             eprintln!("whoami: port {}: {error}", options.port);
@@ -57,17 +57,19 @@ fn main() {
 }
 
 struct Options {
+    address: String,
     port: u16,
     name: String,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Options { port: 80, name: String::new() };
+        let mut options = Options { address: "0.0.0.0".to_owned(), port: 80, name: String::new() };
         while let Some(flag) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{flag} needs a value"))?;
             match flag.as_str() {
                 "--port" => options.port = value.parse().map_err(|_| format!("{value} is no port number"))?,
+                "--address" => options.address = value,
                 "--name" => options.name = value,
                 _ => return Err(format!("unknown flag {flag}")),
             }

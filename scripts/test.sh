@@ -50,7 +50,8 @@ trap 'exit 143' TERM
 
 step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
-scripts/packages.sh pebble nginx-light nodejs apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq procps strace faketime
+scripts/packages.sh pebble nginx-light nodejs podman runc netavark apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq \
+    procps strace faketime
 
 # Half of the live tests wait for something most of the time: one more at a time for every two cores.
 runner=(cargo nextest run --locked --test-threads "$(($(nproc) * 3 / 2))")

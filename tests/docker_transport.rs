@@ -17,6 +17,12 @@ use tokio::time::timeout;
 
 #[path = "docker_transport/events.rs"]
 mod events;
+#[path = "docker_transport/odd.rs"]
+mod odd;
+#[path = "docker_transport/scripted.rs"]
+mod scripted;
+#[path = "docker_transport/versions.rs"]
+mod versions;
 
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringway::config::labels::address::{self, AddressContext};
 use ringway::config::labels::container::*;
-use ringway::config::labels::swarm::{self, EndpointMode, ServiceFacts, TaskFacts};
+use ringway::config::labels::swarm::{self, EndpointMode, ServiceFacts, SwarmNetwork, TaskFacts};
 use ringway::config::labels::values::{self, Labels};
 use ringway::config::labels::{backend, filter, frontend, headers, names, segments, translate};
 use serde::Serialize;
@@ -75,7 +75,10 @@ fn container(row: &Value) -> ContainerFacts {
         labels: labels_of(&row["labels"]),
         running: true,
         network_mode: text(&row["networkMode"]),
-        networks: networks.into_iter().map(|(name, ip)| (name, NetworkFacts { id: String::new(), ip })).collect(),
+        networks: networks
+            .into_iter()
+            .map(|(name, ip)| (name, NetworkFacts { ip, ..NetworkFacts::default() }))
+            .collect(),
         ports: row["ports"].as_object().unwrap().iter().map(|(port, bindings)| port_facts(port, bindings)).collect(),
         node_ip: row["nodeIP"].as_str().map(str::to_owned),
         ..ContainerFacts::default()
@@ -120,6 +123,10 @@ fn task(row: &Value) -> TaskFacts {
     facts
 }
 
+fn named(networks: BTreeMap<String, String>) -> BTreeMap<String, SwarmNetwork> {
+    networks.into_iter().map(|(id, name)| (id, SwarmNetwork { name, is_ingress: false })).collect()
+}
+
 /// The row's containers, or its services through their virtual addresses.
 fn facts(row: &Value) -> Vec<ContainerFacts> {
     // Rows of version 1 have lost the names of their networks; the rows of version 2 supply them.
@@ -130,6 +137,7 @@ fn facts(row: &Value) -> Vec<ContainerFacts> {
     }
     let containers = row["containers"].as_array().into_iter().flatten().map(container);
     let services = row["services"].as_array().into_iter().flatten();
+    let networks = named(networks);
     containers.chain(services.map(|s| swarm::service_container(&service(s), &networks))).collect()
 }
 
@@ -404,8 +412,9 @@ fn swarm_row(test: &str, case: &Value) -> Result<(), String> {
         Value::Array(list) => list.iter().map(|n| (text(&n["Id"]), text(&n["name"]))).collect(),
         map => map.as_object().unwrap().iter().map(|(id, n)| (id.clone(), text(&n["name"]))).collect(),
     };
+    let networks = named(networks);
     let names = |services: &[ServiceFacts]| {
-        json!(swarm::containers(services, &networks).into_iter().map(|c| c.name).collect::<Vec<_>>())
+        json!(swarm::containers(services, &networks, &mut Vec::new()).into_iter().map(|c| c.name).collect::<Vec<_>>())
     };
     if test == "TestListServices" {
         let services = case["services"].as_array().unwrap().iter();

@@ -33,7 +33,7 @@ fuzz_target!(|text: &str| {
 
 fn container((number, text): (usize, &str)) -> ContainerFacts {
     let labels = text.lines().filter_map(|line| line.split_once('='));
-    let network = |ip: &str| NetworkFacts { id: format!("net-{ip}"), ip: ip.to_owned() };
+    let network = |ip: &str| NetworkFacts { id: format!("net-{ip}"), ip: ip.to_owned(), ..NetworkFacts::default() };
     ContainerFacts {
         id: format!("{number:064x}"),
         name: format!("/app-{number}"),

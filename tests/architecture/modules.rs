@@ -41,11 +41,10 @@ const USES: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that belong to one plane, and the modules (or files) that may name them.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("monoio", &["net", "worker"]),
     ("io_uring", &["net"]),
     ("tokio", &["control", "app.rs"]),
-    ("bollard", &["control"]),
     ("instant_acme", &["control"]),
     ("hyper", &["control"]),
     ("notify", &["control"]),

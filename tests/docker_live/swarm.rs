@@ -63,6 +63,15 @@ impl Swarm {
         urls.sort();
         urls
     }
+
+    /// The address of a service's only task in the network of the test.
+    fn task_url_in_network(&self, name: &str) -> String {
+        let task = docker(&["service", "ps", "-q", "-f", "desired-state=running", &self.case.name(name)]).unwrap();
+        let (is_own, address) = (format!("eq .Network.Spec.Name {:?}", self.network), "{{index .Addresses 0}}");
+        let format = format!("{{{{range .NetworksAttachments}}}}{{{{if {is_own}}}}}{address}{{{{end}}}}{{{{end}}}}");
+        let address = docker(&["inspect", "--format", &format, &task]).unwrap();
+        format!("http://{}:80", address.split('/').next().unwrap_or_default())
+    }
 }
 
 impl Drop for Swarm {
@@ -134,6 +143,17 @@ async fn services_are_added_scaled_and_removed() {
     let update = until(&mut updates, "the virtual address", serves(&vip)).await;
     let [url] = &urls(&update.dynamic, &vip)[..] else { panic!("one server: {:?}", urls(&update.dynamic, &vip)) };
     assert!(!swarm.task_urls("vip").contains(url), "{url} is a task's own");
+
+    // A published port attaches the service to the swarm's ingress network as well, whose name comes before the other's.
+    swarm.service("published", &["--label", "traefik.docker.network=", "--publish", "target=80"]);
+    let published = swarm.case.backend("published");
+    let update = until(&mut updates, "the published service", serves(&published)).await;
+    assert_eq!(urls(&update.dynamic, &published), [swarm.task_url_in_network("published")]);
+
+    swarm.service("round", &["--endpoint-mode", "dnsrr", "--label", "traefik.backend.loadbalancer.swarm=true"]);
+    let name = format!("service {}", swarm.case.name("round"));
+    let is_rejected = |update: &ProviderUpdate| update.rejected.iter().any(|rejected| rejected.name == name);
+    until(&mut updates, "the rejected service", is_rejected).await;
 
     docker(&["service", "rm", &swarm.case.name("web")]).unwrap();
     let update = until(&mut updates, "no web service", lacks(&web)).await;

@@ -37,7 +37,8 @@ struct Script {
     events: Mutex<Vec<String>>,
     /// Number of broken event streams; a break clears the earlier events.
     broken: AtomicUsize,
-    listings: Mutex<usize>,
+    /// The paths of all requests but those for events, without the version.
+    requests: Mutex<Vec<String>>,
 }
 
 impl Script {
@@ -50,7 +51,7 @@ impl Script {
             first_is_new: AtomicBool::default(),
             events: Mutex::default(),
             broken: AtomicUsize::default(),
-            listings: Mutex::default(),
+            requests: Mutex::default(),
         });
         let shared = script.clone();
         thread::spawn(move || {
@@ -70,9 +71,7 @@ impl Script {
         if path == "/events" {
             return self.tell(stream);
         }
-        if path == "/containers/json" {
-            *self.listings.lock().unwrap() += 1;
-        }
+        self.requests.lock().unwrap().push(path.to_owned());
         let first = || *self.first.lock().unwrap();
         let is_held = || path == "/containers/c1/json" && first() == Behaviour::Hangs;
         while *self.behaviour.lock().unwrap() == Behaviour::Hangs || is_held() {
@@ -137,13 +136,19 @@ impl Script {
         events.clear();
     }
 
-    /// Sends an event, and waits until the listing that follows is in progress.
-    async fn await_listing(&self) {
-        let before = *self.listings.lock().unwrap();
-        self.happen("rename", "c2", Duration::ZERO);
+    /// How often the path was requested.
+    fn count(&self, path: &str) -> usize {
+        self.requests.lock().unwrap().iter().filter(|requested| *requested == path).count()
+    }
+
+    /// Sends an event of the container, and waits until the inspection that follows is in progress.
+    async fn await_inspection(&self, id: &str) {
+        let path = format!("/containers/{id}/json");
+        let before = self.count(&path);
+        self.happen("rename", id, Duration::ZERO);
         let end = Instant::now() + TIME_LIMIT;
-        while *self.listings.lock().unwrap() == before {
-            assert!(Instant::now() < end, "no listing");
+        while self.count(&path) == before {
+            assert!(Instant::now() < end, "no inspection");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -179,7 +184,7 @@ async fn until(updates: &mut UnboundedReceiver<ProviderUpdate>, wanted: &[&str],
 }
 
 #[tokio::test]
-async fn stopped_container_is_removed_while_a_listing_hangs() {
+async fn stopped_container_is_removed_while_an_inspection_hangs() {
     for (action, comes_back) in
         [("kill", false), ("pause", true), ("die", true), ("stop", true), ("health_status: unhealthy", true)]
     {
@@ -187,13 +192,13 @@ async fn stopped_container_is_removed_while_a_listing_hangs() {
         let mut updates = follow(settings(port));
         until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
         script.be(Behaviour::Hangs);
-        script.await_listing().await;
+        script.await_inspection("c1").await;
         script.happen(action, "c1", Duration::ZERO);
         until(&mut updates, &[SECOND], AT_ONCE, action).await;
         script.be(Behaviour::Answers);
-        // The listing that hung began before the event; the next one has the new state. A container that got a stop signal still runs, and
-        // is removed.
-        let update = timeout(TIME_LIMIT, updates.recv()).await.expect("the listing that hung").expect("a provider");
+        // The inspection that hung began before the event; the next one has the new state. A container that got a stop signal still runs,
+        // and is removed.
+        let update = timeout(TIME_LIMIT, updates.recv()).await.expect("the inspection that hung").expect("a provider");
         assert_eq!(urls(&update), [SECOND], "{action}");
         let then = if comes_back { &[FIRST, SECOND][..] } else { &[SECOND][..] };
         until(&mut updates, then, TIME_LIMIT, action).await;
@@ -212,11 +217,11 @@ async fn unresponsive_inspect_does_not_delay_other_containers() {
         until(&mut updates, &[FIRST, SECOND, THIRD], TIME_LIMIT, "the first container keeps its last state").await;
         script.happen("die", "c1", Duration::ZERO);
         until(&mut updates, &[SECOND, THIRD], TIME_LIMIT, "an event counts all the same").await;
-        let after_a_listing = timeout(TIME_LIMIT, updates.recv()).await.expect("a listing").expect("a provider");
-        assert_eq!(urls(&after_a_listing), [SECOND, THIRD], "a listing without an answer brings nothing back");
+        let after_a_read = timeout(TIME_LIMIT, updates.recv()).await.expect("a read").expect("a provider");
+        assert_eq!(urls(&after_a_read), [SECOND, THIRD], "an inspection without an answer brings nothing back");
         script.be_for_first(Behaviour::Answers);
         script.happen("start", "c1", Duration::ZERO);
-        until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "there is an answer again").await;
+        until(&mut updates, &[FIRST, SECOND, THIRD], TIME_LIMIT, "there is an answer again").await;
     }
 }
 
@@ -243,7 +248,7 @@ async fn slow_stop_stays_removed_over_reconnects_until_restart() {
     let after_a_listing = timeout(TIME_LIMIT, updates.recv()).await.expect("a listing").expect("a provider");
     assert_eq!(urls(&after_a_listing), [SECOND], "the container still stops");
     script.first_is_new.store(true, SeqCst);
-    script.happen("rename", "c2", Duration::ZERO);
+    script.lose_events();
     until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "the container has been started meanwhile").await;
 }
 
@@ -255,7 +260,7 @@ async fn stopped_container_stays_removed_while_listings_fail() {
     script.be(Behaviour::Fails);
     script.happen("kill", "c1", Duration::ZERO);
     until(&mut updates, &[SECOND], AT_ONCE, "the listing fails afterwards").await;
-    script.await_listing().await;
+    script.await_inspection("c2").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     script.happen("kill", "c2", Duration::ZERO);
     until(&mut updates, &[], AT_ONCE, "listings have failed before").await;
@@ -274,4 +279,44 @@ async fn events_before_the_connection_remove_nothing() {
     while let Ok(update) = timeout(Duration::from_millis(300), updates.recv()).await {
         assert_eq!(urls(&update.expect("a running provider")), [FIRST, SECOND]);
     }
+}
+
+/// Twenty events of one container cost inspections of that container, and no listing.
+#[tokio::test]
+async fn events_of_one_container_inspect_no_other() {
+    let (port, script) = Script::start();
+    let mut updates = follow(settings(port));
+    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
+    let before = ["/containers/json", "/containers/c2/json"].map(|path| script.count(path));
+    let inspections = script.count("/containers/c1/json");
+    for action in ["health_status: healthy", "rename", "update", "start"].iter().cycle().take(20) {
+        script.happen(action, "c1", Duration::ZERO);
+    }
+    script.await_inspection("c1").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let after = ["/containers/json", "/containers/c2/json"].map(|path| script.count(path));
+    assert_eq!(after, before, "{:?}", script.requests.lock().unwrap());
+    let inspections = script.count("/containers/c1/json") - inspections;
+    assert!((1..=3).contains(&inspections), "{inspections} inspections for 21 events");
+}
+
+/// An event that cannot be read leads to a listing, because it may have been about any container; those after it count at once.
+#[tokio::test]
+async fn odd_event_costs_one_listing_and_no_later_event() {
+    let (port, script) = Script::start();
+    let mut updates = follow(settings(port));
+    until(&mut updates, &[FIRST, SECOND], TIME_LIMIT, "at first").await;
+    let (listings, version) = (script.count("/containers/json"), script.count("/version"));
+    for _ in 0..20 {
+        script.events.lock().unwrap().push("{\"Type\":\"container\",\"Action\":{}}\n".to_owned());
+    }
+    script.events.lock().unwrap().push("no json\n".to_owned());
+    script.happen("pause", "c1", Duration::ZERO);
+    until(&mut updates, &[SECOND], AT_ONCE, "the event after the odd ones").await;
+    let end = Instant::now() + Duration::from_secs(15);
+    while script.count("/containers/json") == listings && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(script.count("/containers/json"), listings + 1, "{:?}", script.requests.lock().unwrap());
+    assert_eq!(script.count("/version"), version, "the connection stays");
 }

@@ -6,6 +6,7 @@ mod engine;
 mod engine_upgrades;
 mod faults;
 mod idle_ends;
+mod podman;
 mod privileges;
 mod pipelining;
 mod reload;

@@ -42,7 +42,10 @@ fn container(number: usize) -> ContainerFacts {
         name,
         labels: BTreeMap::from(labels),
         running: true,
-        networks: BTreeMap::from([("bridge".to_owned(), NetworkFacts { id: "n".to_owned(), ip })]),
+        networks: BTreeMap::from([(
+            "bridge".to_owned(),
+            NetworkFacts { id: "n".to_owned(), ip, ..NetworkFacts::default() },
+        )]),
         ports: vec![PortFacts { port: 8080, protocol: "tcp".to_owned(), bindings: Vec::new() }],
         ..ContainerFacts::default()
     }

@@ -11,6 +11,7 @@ pub mod compile_context;
 pub mod http;
 pub mod load;
 pub mod origin;
+pub mod podman;
 mod ports;
 pub mod ringway;
 pub mod socket_filter;

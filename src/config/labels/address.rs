@@ -62,59 +62,96 @@ pub fn published<'a>(container: &'a ContainerFacts, port: &str, settings: &Docke
 pub fn ip_address(container: &ContainerFacts, labels: &Labels, ctx: &AddressContext) -> String {
     let wanted = container.label("traefik.docker.network").unwrap_or(&ctx.settings.network);
     if !wanted.is_empty() {
+        let warn = |advice: &str| match container.label("traefik.docker.network") {
+            Some(_) => labels.warn("traefik.docker.network", wanted, advice),
+            None => labels.remark(format!("the option docker.network has the value `{wanted}`: {advice}")),
+        };
         if let Some(network) = container.networks.get(wanted) {
             if network.ip.is_empty() {
-                labels.warn(
-                    "traefik.docker.network",
-                    wanted,
-                    "no server created: the container has no IP address in this network; choose another one",
-                );
+                warn("no server created: the container has no IP address in this network; choose another one");
             }
             return network.ip.clone();
         }
         let present = container.networks.keys().cloned().collect::<Vec<_>>().join(", ");
-        let advice =
-            format!("the container is not attached to it, only to [{present}]: use the full name, as in project_net");
-        labels.warn("traefik.docker.network", wanted, &advice);
+        warn(&format!(
+            "the container is not attached to it, only to [{present}]: use the full name, as in project_net"
+        ));
     }
     let address = address_by_network_mode(container, ctx);
-    if address.is_empty() {
-        labels.warn(
-            "traefik.docker.network",
-            wanted,
-            "no server created: no IP address in any network; attach the container to a network of the proxy",
-        );
+    match &address {
+        Address::Found { network: Some(name), is_ingress: true, .. } => labels.warn_plainly(format!(
+            "its only network is {name}, the swarm's ingress network, which carries no requests between containers: attach its service to \
+             an overlay network of the proxy"
+        )),
+        Address::Found { .. } => {}
+        Address::OtherIsMissing(other) => labels.warn_plainly(format!(
+            "no server created: it uses the network of container {other}, which is not running; start that container"
+        )),
+        Address::Missing => labels.warn_plainly(
+            "no server created: no IP address in any network; attach the container to a network of the proxy".to_owned(),
+        ),
     }
-    address
+    match address {
+        Address::Found { ip, .. } => ip,
+        Address::OtherIsMissing(_) | Address::Missing => String::new(),
+    }
 }
 
-fn address_by_network_mode(container: &ContainerFacts, ctx: &AddressContext) -> String {
+/// The result of the search for an address.
+enum Address {
+    Found {
+        ip: String,
+        network: Option<String>,
+        is_ingress: bool,
+    },
+    /// The container uses the network of this other one, which is not among the containers.
+    OtherIsMissing(String),
+    Missing,
+}
+
+impl Address {
+    fn of(ip: String) -> Address {
+        if ip.is_empty() { Address::Missing } else { Address::Found { ip, network: None, is_ingress: false } }
+    }
+}
+
+fn address_by_network_mode(container: &ContainerFacts, ctx: &AddressContext) -> Address {
     let mut current = container;
     for _ in 0..CONTAINER_LINKS_MAX {
-        if current.network_mode == "host" {
-            return current.node_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| "127.0.0.1".to_owned());
+        if current.uses_host_network() {
+            let node = current.node_ip.clone().filter(|ip| !ip.is_empty());
+            return Address::of(node.unwrap_or_else(|| "127.0.0.1".to_owned()));
         }
         let Some(other) = current.network_mode.strip_prefix("container:") else {
             return shared_or_first_address(current, ctx.settings);
         };
         match find(ctx.containers, other) {
             Some(next) => current = next,
-            None => return String::new(),
+            // Podman gives a container the addresses of the network that it shares.
+            None => match shared_or_first_address(current, ctx.settings) {
+                Address::Missing => return Address::OtherIsMissing(other.to_owned()),
+                found => return found,
+            },
         }
         // A label of the other container may name a network.
         let wanted = current.label("traefik.docker.network").unwrap_or(&ctx.settings.network);
         if let Some(network) = current.networks.get(wanted) {
-            return network.ip.clone();
+            return Address::of(network.ip.clone());
         }
     }
-    String::new()
+    Address::Missing
 }
 
-/// The address in a network that the proxy shares, else in the first network by name. Traefik picks a random one.
-fn shared_or_first_address(container: &ContainerFacts, settings: &DockerSettings) -> String {
-    let usable = || container.networks.iter().filter(|(_, network)| !network.ip.is_empty());
-    let shared = usable().find(|(name, _)| settings.own_networks.contains(*name));
-    shared.or_else(|| usable().next()).map(|(_, network)| network.ip.clone()).unwrap_or_default()
+/// The address in a network that the proxy shares, else in the first network by name; in the swarm's ingress network only if there is no
+/// other. Traefik picks a random one.
+fn shared_or_first_address(container: &ContainerFacts, settings: &DockerSettings) -> Address {
+    let usable = container.networks.iter().filter(|(_, network)| !network.ip.is_empty());
+    let best = usable.min_by_key(|(name, network)| (network.is_ingress, !settings.own_networks.contains(*name)));
+    best.map_or(Address::Missing, |(name, network)| Address::Found {
+        ip: network.ip.clone(),
+        network: Some(name.clone()),
+        is_ingress: network.is_ingress,
+    })
 }
 
 fn is_port(text: &str) -> bool {
@@ -127,13 +164,15 @@ fn find<'a>(containers: &'a [ContainerFacts], id_or_name: &str) -> Option<&'a Co
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::config::labels::container::{NetworkFacts, PortFacts};
 
     fn container(networks: &[(&str, &str)]) -> ContainerFacts {
         let networks = networks
             .iter()
-            .map(|(name, ip)| (name.to_string(), NetworkFacts { id: String::new(), ip: ip.to_string() }))
+            .map(|(name, ip)| (name.to_string(), NetworkFacts { ip: ip.to_string(), ..NetworkFacts::default() }))
             .collect();
         ContainerFacts { name: "/c".into(), id: "c0".into(), running: true, networks, ..Default::default() }
     }
@@ -150,6 +189,62 @@ mod tests {
         assert_eq!(address(&two, &settings, &[]), "10.0.0.1");
         settings.own_networks.insert("b".into());
         assert_eq!(address(&two, &settings, &[]), "10.0.0.2");
+    }
+
+    #[test]
+    fn ingress_network_is_used_only_without_another_and_with_a_warning() {
+        let mut task = container(&[("ingress", "10.0.0.1"), ("stack_default", "10.0.1.1")]);
+        let mut settings = DockerSettings::default();
+        settings.own_networks.insert("ingress".into());
+        assert_eq!(address(&task, &settings, &[]), "10.0.0.1", "a name says nothing");
+        task.networks.get_mut("ingress").unwrap().is_ingress = true;
+        assert_eq!(address(&task, &settings, &[]), "10.0.1.1");
+        task.networks.remove("stack_default");
+        let labels = Labels::whole(&task.labels);
+        let ctx = AddressContext { settings: &settings, containers: &[] };
+        assert_eq!(ip_address(&task, &labels, &ctx), "10.0.0.1");
+        assert!(labels.into_warnings().concat().contains("ingress network"));
+    }
+
+    #[test]
+    fn host_network_is_recognised_by_name_or_id() {
+        let by_id = ContainerFacts { network_mode: "a319953a".into(), ..container(&[("host", "")]) };
+        let by_name = ContainerFacts { network_mode: "host".into(), ..container(&[]) };
+        for container in [by_id, by_name] {
+            assert_eq!(address(&container, &DockerSettings::default(), &[]), "127.0.0.1");
+            assert!(!container.has_own_network());
+        }
+        let node = ContainerFacts { node_ip: Some("10.9.9.9".into()), network_mode: "host".into(), ..container(&[]) };
+        assert_eq!(address(&node, &DockerSettings::default(), &[]), "10.9.9.9");
+    }
+
+    #[test]
+    fn ipv6_address_stands_in_brackets() {
+        let six = container(&[("a", "fd00::7")]);
+        let settings = DockerSettings::default();
+        let labels = BTreeMap::from([("traefik.port".to_owned(), "80".to_owned())]);
+        let ctx = AddressContext { settings: &settings, containers: &[] };
+        assert_eq!(server_url(&six, &Labels::whole(&labels), &ctx).unwrap().as_deref(), Some("http://[fd00::7]:80"));
+    }
+
+    #[test]
+    fn missing_address_is_explained_by_its_cause() {
+        let warning = |container: &ContainerFacts, settings: &DockerSettings| {
+            let labels = Labels::whole(&container.labels);
+            ip_address(container, &labels, &AddressContext { settings, containers: &[] });
+            labels.take_remarks().concat() + &labels.into_warnings().concat()
+        };
+        let plain = DockerSettings::default();
+        assert!(
+            warning(&container(&[("a", "")]), &plain).starts_with("no server created: no IP address in any network")
+        );
+        let guest = ContainerFacts { network_mode: "container:main".into(), ..container(&[]) };
+        assert!(warning(&guest, &plain).contains("container main, which is not running"));
+        let in_pod = ContainerFacts { network_mode: "container:main".into(), ..container(&[("podman", "10.88.0.2")]) };
+        assert_eq!(address(&in_pod, &plain, &[]), "10.88.0.2");
+        let named = DockerSettings { network: "web".into(), ..DockerSettings::default() };
+        let text = warning(&container(&[("a", "10.0.0.1")]), &named);
+        assert!(text.starts_with("the option docker.network has the value `web`"), "{text}");
     }
 
     #[test]

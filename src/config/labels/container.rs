@@ -17,7 +17,7 @@ pub struct ContainerFacts {
     pub running: bool,
     /// `starting`, `healthy`, `unhealthy`; `None` if the container has no health check.
     pub health: Option<String>,
-    /// `bridge`, `host`, `container:ID`, a network's name...
+    /// `bridge`, `host`, `container:ID`, a network's name or id...
     pub network_mode: String,
     /// The networks that the container is attached to, by name.
     pub networks: BTreeMap<String, NetworkFacts>,
@@ -31,8 +31,10 @@ pub struct ContainerFacts {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkFacts {
     pub id: String,
-    /// The IPv4 address; empty if the container has none in this network.
+    /// The IPv4 address, or the IPv6 address if there is no other; empty if the container has none in this network.
     pub ip: String,
+    /// Whether the network is a swarm's ingress network, which takes requests to published ports and carries none between containers.
+    pub is_ingress: bool,
 }
 
 /// An exposed port and the host addresses under which it is published.
@@ -70,6 +72,17 @@ impl ContainerFacts {
     /// Whether the container can serve requests now: it is running, and `healthy` if it has a health check.
     pub fn is_available(&self) -> bool {
         self.running && matches!(self.health.as_deref(), None | Some("" | "none" | "healthy"))
+    }
+
+    /// Whether the container uses the host's network. It may name that network by id; no other network can have the name `host`.
+    pub fn uses_host_network(&self) -> bool {
+        self.network_mode == "host" || self.networks.contains_key("host")
+    }
+
+    /// Whether the container has a network of its own, and not the host's, another container's or none.
+    pub fn has_own_network(&self) -> bool {
+        let has_none = self.network_mode == "none" || self.networks.contains_key("none");
+        !has_none && !self.uses_host_network() && !self.network_mode.contains(':')
     }
 
     /// The name without Docker's leading slash, as `docker ps` shows it.

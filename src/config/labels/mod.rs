@@ -28,6 +28,7 @@ pub use container::{BindingFacts, ContainerFacts, DockerSettings, NetworkFacts, 
 
 use address::AddressContext;
 use filter::SkipReason;
+use names::RuleSource;
 use values::{InvalidLabel, Labels};
 
 /// The provider's name in Traefik's API and in log lines.
@@ -37,10 +38,15 @@ pub const PROVIDER: &str = "docker";
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Translation {
     pub dynamic: DynamicConfig,
-    /// Containers that are rejected because of a label.
+    /// Containers that are rejected because of a label, or that are used without a part because of one.
     pub rejected: Vec<Rejected>,
-    /// Messages for the operator that reject nothing: misspelt labels, values replaced by defaults.
+    /// Messages for the operator about labels that no part of the configuration depends on: misspelt names, containers without a port.
     pub warnings: Vec<String>,
+}
+
+/// An object that is not applied as its labels say. `name` is what its author calls it: `container shop-1`.
+pub fn rejection(name: String, reason: String, severity: Severity) -> Rejected {
+    Rejected { provider: PROVIDER.to_owned(), name, reason, severity, bound: None }
 }
 
 /// Builds the complete configuration of all containers, which come in Docker's order (newest first).
@@ -58,7 +64,10 @@ pub fn translate(containers: &[ContainerFacts], settings: &DockerSettings) -> Tr
                 translator.add(container, index);
                 index += 1;
             }
-            Err(skip) => translator.output.warnings.extend(skip_warning(container, &skip)),
+            Err(skip) => match wrong_value(container, &skip) {
+                Some(reason) => translator.reject(container, reason, None),
+                None => translator.output.warnings.extend(skip_warning(container, &skip)),
+            },
         }
     }
     translator.output
@@ -95,17 +104,22 @@ impl Translator<'_> {
     fn add(&mut self, container: &ContainerFacts, index: usize) {
         let name = container.plain_name().to_owned();
         let mut warnings: Vec<String> = container.labels.keys().filter_map(|label| known::unknown(label)).collect();
-        warnings.extend(enable_warning(container));
-        match self.segment_configs(container, index, &mut warnings) {
+        let mut ignored: Vec<String> = enable_warning(container).into_iter().collect();
+        match self.segment_configs(container, index, &mut warnings, &mut ignored) {
             Ok(segments) => match segments.iter().map(SegmentConfig::expressions).sum::<usize>() {
                 count if count > RULE_EXPRESSIONS_MAX => {
                     self.reject(container, too_many_expressions(count), Some(Bound::RuleExpressions));
                 }
-                _ => segments.into_iter().for_each(|segment| self.merge(segment)),
+                _ => {
+                    segments.into_iter().for_each(|segment| self.merge(segment));
+                    let partial = |reason| rejection(format!("container {name}"), reason, Severity::Partial);
+                    self.output.rejected.extend(ignored.into_iter().map(partial));
+                }
             },
             Err(invalid) => {
-                let reason = format!("{invalid}; container rejected: correct the label");
+                let reason = format!("{invalid}; container rejected: correct the {}", invalid.kind());
                 self.reject(container, reason, None);
+                warnings.extend(ignored);
             }
         }
         self.output.warnings.extend(warnings.into_iter().map(|text| format!("container {name}: {text}")));
@@ -113,20 +127,16 @@ impl Translator<'_> {
 
     fn reject(&mut self, container: &ContainerFacts, reason: String, bound: Option<Bound>) {
         let name = format!("container {}", container.plain_name());
-        self.output.rejected.push(Rejected {
-            provider: PROVIDER.to_owned(),
-            name,
-            reason,
-            severity: Severity::Rejected,
-            bound,
-        });
+        self.output.rejected.push(Rejected { bound, ..rejection(name, reason, Severity::Rejected) });
     }
 
+    /// The configuration of all segments. `ignored` gets the messages about values that are replaced or have no effect.
     fn segment_configs(
         &self,
         container: &ContainerFacts,
         index: usize,
         warnings: &mut Vec<String>,
+        ignored: &mut Vec<String>,
     ) -> Result<Vec<SegmentConfig>, InvalidLabel> {
         let mut configs: Vec<SegmentConfig> = Vec::new();
         for (segment, map) in segments::split(&container.labels) {
@@ -137,7 +147,8 @@ impl Translator<'_> {
                 continue;
             }
             let config = self.segment_config(container, &labels, index);
-            warnings.extend(labels.into_warnings());
+            warnings.extend(labels.take_remarks());
+            ignored.extend(labels.into_warnings());
             configs.push(config?);
         }
         Ok(configs)
@@ -189,11 +200,27 @@ fn new_frontend(
     backend: &str,
 ) -> Result<(String, Frontend), InvalidLabel> {
     let name = format!("frontend-{}", names::frontend_name(container, labels, settings, index));
-    let rule = labels.resolve("traefik.frontend.rule", &names::frontend_rule(container, labels, settings))?;
+    let rule = resolved_rule(container, labels, settings)?;
     let mut frontend = frontend::options(labels)?;
     frontend.backend = backend.to_owned();
     frontend.routes = [(format!("route-{name}"), Route { rule })].into();
     Ok((name, frontend))
+}
+
+/// The rule with its escapes resolved. The error names the label or option that the text which cannot be resolved comes from.
+fn resolved_rule(
+    container: &ContainerFacts,
+    labels: &Labels,
+    settings: &DockerSettings,
+) -> Result<String, InvalidLabel> {
+    let rule = names::frontend_rule(container, labels, settings);
+    match names::rule_source(labels) {
+        RuleSource::Label("traefik.frontend.rule") => labels.resolve("traefik.frontend.rule", &rule),
+        RuleSource::Label(label) => labels.text(label).and_then(|_| labels.resolve("traefik.frontend.rule", &rule)),
+        RuleSource::DomainOption => labels
+            .resolve("docker.domain", &settings.domain)
+            .and_then(|_| labels.resolve("traefik.frontend.rule", &rule)),
+    }
 }
 
 /// The reason for rejecting a container with too many regular expressions: the bound of one frontend holds for all segments together.
@@ -205,13 +232,35 @@ fn too_many_expressions(count: usize) -> String {
 }
 
 fn enable_warning(container: &ContainerFacts) -> Option<String> {
-    let value = container.labels.get("traefik.enable")?;
+    let value = container.labels.get("traefik.enable").filter(|value| !value.is_empty())?;
     let text = || {
         format!(
             "label traefik.enable has the value `{value}`: it is neither true nor false; the provider's exposedByDefault is used"
         )
     };
     values::parse_bool(value).is_none().then(text)
+}
+
+/// The reason why a container is not used if it is a value that cannot be read, which its owner must correct.
+fn wrong_value(container: &ContainerFacts, skip: &SkipReason) -> Option<String> {
+    match skip {
+        SkipReason::NoPort => wrong_port(container),
+        SkipReason::Disabled => enable_warning(container),
+        SkipReason::Health(state) if !matches!(state.as_str(), "starting" | "unhealthy") => {
+            Some(format!("no route created: its health is `{state}`, and not `healthy`"))
+        }
+        _ => None,
+    }
+}
+
+/// The message about the port label of a container that exposes no port.
+fn wrong_port(container: &ContainerFacts) -> Option<String> {
+    let is_port =
+        |label: &str| label == "traefik.port" || segments::segment_of(label).is_some_and(|(_, key)| key == "port");
+    let (label, value) = container.labels.iter().find(|(label, value)| is_port(label) && !value.is_empty())?;
+    Some(format!(
+        "no route created: label {label} has the value `{value}`: it is no port: write a number from 1 to 65535 (the container exposes none)"
+    ))
 }
 
 /// The warning about a container that is not used. `None` if its owner chose the reason, or nothing shows that it was meant to be served.

@@ -34,6 +34,21 @@ pub fn service_key(container: &ContainerFacts, swarm_mode: bool, segment: &str) 
     }
 }
 
+/// The place that a rule comes from, to name it in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleSource {
+    /// This label: the rule itself, or the domain of the default rule.
+    Label(&'static str),
+    /// The option `docker.domain`.
+    DomainOption,
+}
+
+/// The place that [`frontend_rule`] comes from.
+pub fn rule_source(labels: &Labels) -> RuleSource {
+    let set = ["traefik.frontend.rule", "traefik.domain"].into_iter().find(|label| labels.raw(label).is_some());
+    set.map_or(RuleSource::DomainOption, RuleSource::Label)
+}
+
 /// The rule of the label, else a default rule made of the compose labels, or of name and domain. Empty if the container has neither
 /// compose labels nor a domain.
 pub fn frontend_rule(container: &ContainerFacts, labels: &Labels, settings: &DockerSettings) -> String {

@@ -19,7 +19,10 @@ fn container(name: &str, ip: &str, labels: &[(&str, &str)]) -> ContainerFacts {
         name: format!("/{name}"),
         labels: labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
         running: true,
-        networks: BTreeMap::from([("bridge".to_owned(), NetworkFacts { id: "n".into(), ip: ip.into() })]),
+        networks: BTreeMap::from([(
+            "bridge".to_owned(),
+            NetworkFacts { id: "n".into(), ip: ip.into(), ..Default::default() },
+        )]),
         ports: vec![PortFacts { port: 80, protocol: "tcp".into(), bindings: vec![] }],
         ..Default::default()
     }
@@ -150,8 +153,50 @@ fn wrong_values_and_names_are_ignored_with_a_warning() {
     let made = translate(&[container("c", "10.0.0.1", &labels)], &settings());
     assert_eq!(made.dynamic.backends["backend-c"].servers.values().next().unwrap().weight, 1);
     assert!(made.dynamic.frontends.values().all(|frontend| frontend.pass_host_header));
-    for part in ["traefik.enable", "`heavy`", "passHostHeader?", "project_net"] {
-        assert_eq!(made.warnings.iter().filter(|text| text.contains(part)).count(), 1, "{part}: {:?}", made.warnings);
+    assert!(made.warnings.len() == 1 && made.warnings[0].contains("passHostHeader?"), "{:?}", made.warnings);
+    for part in ["traefik.enable", "`heavy`", "project_net"] {
+        let named = made.rejected.iter().filter(|partial| partial.reason.contains(part)).collect::<Vec<_>>();
+        let [partial] = named[..] else { panic!("{part}: {:?}", made.rejected) };
+        assert_eq!((partial.name.as_str(), partial.severity), ("container c", Severity::Partial));
+    }
+}
+
+#[test]
+fn wrong_value_that_hides_a_container_is_named() {
+    let mut hidden = settings();
+    hidden.exposed_by_default = false;
+    let bare = |labels: &[(&str, &str)]| ContainerFacts { ports: Vec::new(), ..container("c", "10.0.0.1", labels) };
+    let odd_health = ContainerFacts { health: Some("odd".into()), ..container("c", "10.0.0.1", &[]) };
+    for (container, settings, part) in [
+        (container("c", "10.0.0.1", &[("traefik.enable", "ja")]), &hidden, "traefik.enable has the value `ja`"),
+        (bare(&[("traefik.port", "http")]), &settings(), "traefik.port has the value `http`: it is no port"),
+        (bare(&[("traefik.web.port", "http")]), &settings(), "traefik.web.port has the value `http`: it is no port"),
+        (odd_health, &settings(), "its health is `odd`"),
+    ] {
+        let made = translate(&[container], settings);
+        let [rejected] = &made.rejected[..] else { panic!("{part}: {:?}", made.rejected) };
+        assert!(rejected.reason.contains(part) && rejected.name == "container c", "{rejected:?}");
+        assert_eq!((rejected.severity, made.dynamic.frontends.len()), (Severity::Rejected, 0));
+    }
+    assert_eq!(translate(&[bare(&[])], &settings()).rejected, []);
+}
+
+#[test]
+fn bad_escape_is_reported_for_the_text_that_has_it() {
+    let mut quoted = settings();
+    quoted.domain = "a\"b".into();
+    for (labels, settings, name) in [
+        (&[("traefik.domain", "a\"b")][..], &settings(), "label traefik.domain"),
+        (
+            &[("traefik.frontend.rule", "Host:a\"b"), ("traefik.domain", "x")],
+            &settings(),
+            "label traefik.frontend.rule",
+        ),
+        (&[], &quoted, "option docker.domain"),
+    ] {
+        let made = translate(&[container("c", "10.0.0.1", labels)], settings);
+        let [rejected] = &made.rejected[..] else { panic!("{name}: {:?}", made.rejected) };
+        assert!(rejected.reason.contains(name), "{name} is missing in {}", rejected.reason);
     }
 }
 
@@ -160,7 +205,8 @@ fn container_without_address_keeps_frontend_with_a_warning() {
     let made = translate(&[container("c", "", &[("traefik.port", "80")])], &settings());
     assert_eq!(made.dynamic.frontends.len(), 1);
     assert_eq!(urls(&made.dynamic, "backend-c"), [""; 0]);
-    assert!(made.warnings[0].contains("no IP address"), "{:?}", made.warnings);
+    assert!(made.rejected[0].reason.contains("no IP address"), "{:?}", made.rejected);
+    assert_eq!(made.rejected[0].severity, Severity::Partial);
 }
 
 #[test]

@@ -34,8 +34,11 @@ mod tests {
             labels: [("traefik.port", "80"), ("traefik.backend", name), ("traefik.frontend.rule", rule)]
                 .map(|(label, value)| (label.to_owned(), value.to_owned()))
                 .into(),
-            networks: [("n".to_owned(), crate::config::labels::NetworkFacts { id: "n".into(), ip: "10.0.0.2".into() })]
-                .into(),
+            networks: [(
+                "n".to_owned(),
+                crate::config::labels::NetworkFacts { ip: "10.0.0.2".into(), ..Default::default() },
+            )]
+            .into(),
             ..ContainerFacts::default()
         };
         let settings = DockerSettings { exposed_by_default: true, ..DockerSettings::default() };

@@ -16,6 +16,8 @@ pub struct Labels<'a> {
     written: &'a BTreeMap<String, String>,
     /// Messages about values that are ignored or replaced by the default.
     warnings: RefCell<Vec<String>>,
+    /// Messages about options of the provider that do not suit the container.
+    remarks: RefCell<Vec<String>>,
 }
 
 /// A label whose value cannot be used; its whole container is rejected.
@@ -31,7 +33,7 @@ pub struct InvalidLabel {
 impl<'a> Labels<'a> {
     /// The label set `map` of `segment`, which was split from `written`.
     pub fn new(segment: &'a str, map: &'a BTreeMap<String, String>, written: &'a BTreeMap<String, String>) -> Self {
-        Labels { segment, map, written, warnings: RefCell::default() }
+        Labels { segment, map, written, warnings: RefCell::default(), remarks: RefCell::default() }
     }
 
     /// The labels of a container without segments.
@@ -111,11 +113,25 @@ impl<'a> Labels<'a> {
 
     /// Adds a warning about a value that is not used, unless there is the same one already.
     pub fn warn(&self, label: &str, value: &str, advice: &str) {
-        let text = self.bad(label, value, advice).to_string();
+        self.warn_plainly(self.bad(label, value, advice).to_string());
+    }
+
+    /// Adds a warning that is not about a label, unless there is the same one already.
+    pub fn warn_plainly(&self, text: String) {
         let mut warnings = self.warnings.borrow_mut();
         if !warnings.contains(&text) {
             warnings.push(text);
         }
+    }
+
+    /// Adds a message about an option of the provider, which is not the container's fault.
+    pub fn remark(&self, text: String) {
+        self.remarks.borrow_mut().push(text);
+    }
+
+    /// The remarks so far, each a whole sentence.
+    pub fn take_remarks(&self) -> Vec<String> {
+        self.remarks.take()
     }
 
     /// The error for a value that cannot be used. It names the label as the container has it.
@@ -168,11 +184,18 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+impl InvalidLabel {
+    /// The kind of the place that has the value: a label, or an option of the provider.
+    pub fn kind(&self) -> &'static str {
+        if self.label.starts_with("docker.") { "option" } else { "label" }
+    }
+}
+
 impl fmt::Display for InvalidLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
-            Some(value) => write!(f, "label {} has the value `{value}`: {}", self.label, self.advice),
-            None => write!(f, "label {} has a value that cannot be used: {}", self.label, self.advice),
+            Some(value) => write!(f, "{} {} has the value `{value}`: {}", self.kind(), self.label, self.advice),
+            None => write!(f, "{} {} has a value that cannot be used: {}", self.kind(), self.label, self.advice),
         }
     }
 }

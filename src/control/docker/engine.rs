@@ -1,22 +1,22 @@
 //! The requests to the Engine's API that the provider needs: list, inspect, events. All are GET.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::pin::pin;
 use std::time::Duration;
 
-use bollard::Docker;
-use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, EventMessage};
-use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
-};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+use tokio::time::timeout;
 
-use super::events::StopFacts;
-use super::failure::{explain, is_broken_connection};
+use super::event_stream::{self, ReadEvent};
+use super::failure::RequestError;
+use super::fields::{Fields, elements};
+use super::inspected::{self, InspectedContainer};
 use super::settings::DockerProviderSettings;
-use super::{exited, inspected, transport};
-use crate::config::labels::ContainerFacts;
+use super::transport::Client;
+use super::{exited, ingress, version};
+use crate::config::labels::{ContainerFacts, PROVIDER, rejection};
+use crate::config::{Rejected, Severity};
 
 /// How many containers are inspected at the same time. If this many inspections of one listing time out, the Engine itself counts as
 /// failed.
@@ -29,83 +29,119 @@ const INSPECTION_WAIT_MAX: Duration = Duration::from_secs(3);
 /// How many recently exited containers are inspected. If there are more, the oldest are ignored.
 const EXITED_MAX: usize = 250;
 
-/// The client's timeout for the event stream. The timeout also covers the wait for the response head, which some Engines send only with
-/// the first event, so the timeout must be practically unlimited.
-const EVENTS_TIMEOUT: Duration = Duration::from_secs(u32::MAX as u64);
+/// `filters={"type":["container","network"]}`. Kinds of events are filtered here and not there: some Engines expect other names of actions
+/// in their filters than they send.
+const CONTAINERS_AND_NETWORKS: &str = "filters=%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D";
+/// `filters={"status":["exited"]}`.
+const EXITED: &str = "filters=%7B%22status%22%3A%5B%22exited%22%5D%7D";
 
 /// The API client of an Engine with which an API version has been negotiated.
 pub struct Engine {
-    endpoint: String,
-    timeout: Duration,
-    requests: Docker,
-    events: Docker,
+    client: Client,
+    /// The beginning of request paths: `/v1.41`.
+    prefix: String,
 }
 
-/// All running containers by id, in Docker's order. `None` if the inspection timed out, failed in the Engine, or was skipped.
-pub type Listing = Vec<(String, Option<(ContainerFacts, StopFacts)>)>;
-
 /// The result of an inspection.
-enum Inspection {
-    Done(Box<ContainerInspectResponse>),
-    /// The container does not exist any more, or the Engine answered with another error below 500 or with malformed JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Inspection {
+    Done(Box<InspectedContainer>),
+    /// The container does not exist any more.
     Gone,
+    /// The description cannot be read, and why.
+    Unreadable(Rejected),
     /// The Engine did not answer within the timeout.
     TimedOut,
     /// The Engine answered with a 5xx, which says nothing about the container.
     Failed(String),
+    /// The container was not inspected.
+    Skipped,
+}
+
+/// The containers of a listing or of single inspections.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Inspections {
+    /// Containers by id, in Docker's order.
+    pub containers: Vec<(String, Inspection)>,
+    /// Entries of the listing that cannot be read.
+    pub rejected: Vec<Rejected>,
+    /// Messages for the log.
+    pub warnings: Vec<String>,
 }
 
 impl Engine {
     /// Connects and negotiates an API version. The error says what to do.
     pub async fn connect(settings: &DockerProviderSettings) -> Result<Engine, String> {
-        let (endpoint, timeout) = (settings.endpoint.clone(), settings.request_timeout);
-        let client = transport::client(settings)?;
-        let requests = limited(timeout, &endpoint, "negotiate the API version", client.negotiate_version()).await?;
-        let events = requests.clone().with_timeout(EVENTS_TIMEOUT);
-        Ok(Engine { endpoint, timeout, requests, events })
+        let client = Client::new(settings)?;
+        let negotiated = version::choose(&client.get_to("negotiate the API version", "/version").await?);
+        if let Some(warning) = &negotiated.warning {
+            tracing::warn!(provider = PROVIDER, endpoint = settings.endpoint, "{warning}");
+        }
+        Ok(Engine { client, prefix: negotiated.prefix() })
     }
 
-    /// The negotiated version of the API as written in request paths: `v1.41`.
-    pub fn api_version(&self) -> String {
-        let version = self.requests.client_version();
-        format!("v{}.{}", version.major_version, version.minor_version)
+    /// The client, and the beginning of request paths: `/v1.41`.
+    pub fn api(&self) -> (&Client, &str) {
+        (&self.client, &self.prefix)
     }
 
-    /// Lists the running containers and inspects all but the `skipped` ones, waiting at most [`INSPECTION_WAIT_MAX`] for each. Containers
-    /// that are gone by then are not in the listing.
-    pub async fn list_skipping_slow(&self, skipped: &HashSet<String>) -> Result<Listing, String> {
-        self.list(skipped, INSPECTION_WAIT_MAX.min(self.timeout)).await
+    /// Lists the running containers and inspects all but the `skipped` ones, waiting at most [`INSPECTION_WAIT_MAX`] for each.
+    pub async fn list_skipping_slow(&self, skipped: &HashSet<String>) -> Result<Inspections, String> {
+        self.list(skipped, self.short_wait()).await
     }
 
     /// Like [`Engine::list_skipping_slow`], but inspects all containers and waits the full request timeout for each.
-    pub async fn list_all(&self) -> Result<Listing, String> {
-        self.list(&HashSet::new(), self.timeout).await
+    pub async fn list_all(&self) -> Result<Inspections, String> {
+        self.list(&HashSet::new(), self.client.timeout()).await
+    }
+
+    /// Inspects these containers alone, waiting at most [`INSPECTION_WAIT_MAX`] for each.
+    pub async fn read(&self, ids: Vec<String>) -> Result<Inspections, String> {
+        let containers = self.inspect_all(ids.into_iter(), &HashSet::new(), self.short_wait()).await?;
+        self.with_ingress(Inspections { containers, ..Inspections::default() }).await
     }
 
     /// Inspects the containers in order and gives the first one that exists. The error names the container whose inspection timed out or
-    /// failed.
-    pub async fn inspect_first(&self, ids: &[String]) -> Result<Option<ContainerFacts>, String> {
+    /// failed. With a container that cannot be read, the second result is a message for the log.
+    pub async fn inspect_first(&self, ids: &[String]) -> Result<(Option<ContainerFacts>, Option<String>), String> {
         for id in ids {
-            match self.inspect(id, INSPECTION_WAIT_MAX.min(self.timeout)).await? {
-                Inspection::Done(inspected) => return Ok(Some(inspected::read(*inspected).0)),
-                Inspection::Gone => {}
-                Inspection::TimedOut => return Err(self.explain(&inspecting(id), &Error::RequestTimeoutError)),
+            match self.inspect(id, self.short_wait()).await? {
+                Inspection::Done(inspected) => return Ok((Some(inspected.facts), None)),
+                Inspection::Unreadable(reason) => {
+                    return Ok((None, Some(format!("{}: {}", reason.name, reason.reason))));
+                }
+                Inspection::Gone | Inspection::Skipped => {}
+                Inspection::TimedOut => return Err(self.client.explain(&inspecting(id), &RequestError::TimedOut)),
                 Inspection::Failed(reason) => return Err(reason),
             }
         }
-        Ok(None)
+        Ok((None, None))
     }
 
-    async fn list(&self, skipped: &HashSet<String>, wait: Duration) -> Result<Listing, String> {
-        let listed = self.requests.list_containers(None::<ListContainersOptions>);
-        let listed = limited(self.timeout, &self.endpoint, "list containers", listed).await?;
-        let ids = listed.into_iter().filter_map(|container| container.id);
-        let facts = |(id, inspection)| match inspection {
-            Some(Inspection::Done(inspected)) => Some((id, Some(inspected::read(*inspected)))),
-            Some(Inspection::TimedOut | Inspection::Failed(_)) | None => Some((id, None)),
-            Some(Inspection::Gone) => None,
-        };
-        Ok(self.inspect_all(ids, skipped, wait).await?.into_iter().filter_map(facts).collect())
+    async fn list(&self, skipped: &HashSet<String>, wait: Duration) -> Result<Inspections, String> {
+        let (listed, rejected) = self.listed("list containers", "/containers/json").await?;
+        let ids = listed.into_iter().map(|(id, _)| id);
+        let containers = self.inspect_all(ids, skipped, wait).await?;
+        self.with_ingress(Inspections { containers, rejected, ..Inspections::default() }).await
+    }
+
+    /// The ids and states of a listing's containers, and the entries that cannot be read.
+    async fn listed(&self, doing: &str, path: &str) -> Result<(Vec<(String, String)>, Vec<Rejected>), String> {
+        let response = self.client.get_to(doing, &format!("{}{path}", self.prefix)).await?;
+        let entries =
+            elements(&response).map_err(|reason| self.client.explain(doing, &RequestError::Content(reason)))?;
+        let (mut listed, mut rejected) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let mut fields = Fields::default();
+            let id = fields.text(entry, &["Id"]);
+            // A status that cannot be read rules nothing out.
+            let status = Fields::default().text(entry, &["Status"]);
+            match fields.finish() {
+                Ok(()) if !id.is_empty() => listed.push((id, status)),
+                outcome => rejected.push(unreadable_entry(entry, outcome.err())),
+            }
+        }
+        Ok((listed, rejected))
     }
 
     /// The containers that exited less than `grace` ago, each with the time since its exit.
@@ -114,17 +150,13 @@ impl Engine {
         grace: Duration,
         since_1970: Duration,
     ) -> Result<Vec<(ContainerFacts, Duration)>, String> {
-        let filters = HashMap::from([("status", vec!["exited"])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let listed = self.requests.list_containers(Some(options));
-        let listed = limited(self.timeout, &self.endpoint, "list exited containers", listed).await?;
-        let recent = listed
-            .into_iter()
-            .filter(|c| exited::may_have_exited_within(c.status.as_deref().unwrap_or_default(), grace));
-        let ids = recent.filter_map(|container| container.id).take(EXITED_MAX);
-        let inspections = self.inspect_all(ids, &HashSet::new(), self.timeout).await?;
+        let path = format!("/containers/json?all=true&{EXITED}");
+        let (listed, _) = self.listed("list exited containers", &path).await?;
+        let recent = listed.into_iter().filter(|(_, status)| exited::may_have_exited_within(status, grace));
+        let ids = recent.map(|(id, _)| id).take(EXITED_MAX);
+        let inspections = self.inspect_all(ids, &HashSet::new(), self.client.timeout()).await?;
         let with_age = inspections.into_iter().filter_map(|(_, inspection)| {
-            let Some(Inspection::Done(inspected)) = inspection else { return None };
+            let Inspection::Done(inspected) = inspection else { return None };
             let age = exited::age(&inspected, since_1970).filter(|age| *age < grace)?;
             Some((exited::facts(*inspected), age))
         });
@@ -132,34 +164,57 @@ impl Engine {
     }
 
     /// The endless stream of container and network events from `since` (seconds since 1970) on.
-    pub fn events(&self, since: i64) -> impl Stream<Item = Result<EventMessage, Error>> + use<> {
-        let filters = HashMap::from([("type", vec!["container", "network"])]);
-        let options = EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build();
-        self.events.events(Some(options))
+    pub fn events(&self, since: u64) -> impl Stream<Item = Result<ReadEvent, RequestError>> + use<> {
+        let path = format!("{}/events?since={since}&{CONTAINERS_AND_NETWORKS}", self.prefix);
+        event_stream::follow(self.client.clone(), path)
     }
 
-    /// The error's text: what failed, where, and what to do.
-    pub fn explain(&self, doing: &str, error: &Error) -> String {
-        explain(&self.endpoint, doing, error)
+    fn short_wait(&self) -> Duration {
+        INSPECTION_WAIT_MAX.min(self.client.timeout())
     }
 
-    /// Inspects all containers but the `skipped` ones. The results are in the order of the ids; `None` for a skipped container.
+    /// Marks the swarm's ingress network in containers that are in several networks. Only swarm tasks are in it, so for other containers
+    /// the Engine is not asked.
+    async fn with_ingress(&self, mut inspections: Inspections) -> Result<Inspections, String> {
+        let done = inspections.containers.iter_mut().filter_map(|(_, inspection)| match inspection {
+            Inspection::Done(inspected) if ingress::may_be_in(&inspected.facts) => Some(&mut inspected.facts),
+            _ => None,
+        });
+        let mut tasks: Vec<&mut ContainerFacts> = done.collect();
+        if tasks.is_empty() {
+            return Ok(inspections);
+        }
+        let doing = "list the swarm's networks";
+        let response = self.client.get_to(doing, &format!("{}/networks?{}", self.prefix, ingress::SWARM_SCOPE)).await;
+        let (ids, warning): (BTreeSet<String>, _) = match response {
+            Ok(networks) => (ingress::ids_of(&networks), None),
+            Err(reason) => {
+                let outcome = "the network with the name `ingress` counts as the swarm's ingress network";
+                (ingress::ids_by_name(&tasks), Some(format!("{reason}; {outcome}")))
+            }
+        };
+        tasks.iter_mut().for_each(|facts| ingress::mark(facts, &ids));
+        inspections.warnings.extend(warning);
+        Ok(inspections)
+    }
+
+    /// Inspects all containers but the `skipped` ones. The results are in the order of the ids.
     async fn inspect_all(
         &self,
         ids: impl Iterator<Item = String>,
         skipped: &HashSet<String>,
         wait: Duration,
-    ) -> Result<Vec<(String, Option<Inspection>)>, String> {
+    ) -> Result<Vec<(String, Inspection)>, String> {
         let inspect_unless_skipped = async |id: String| {
-            let inspection = if skipped.contains(&id) { None } else { Some(self.inspect(&id, wait).await?) };
+            let inspection = if skipped.contains(&id) { Inspection::Skipped } else { self.inspect(&id, wait).await? };
             Ok::<_, String>((id, inspection))
         };
         let mut inspections = pin!(stream::iter(ids.map(inspect_unless_skipped)).buffered(INSPECTIONS_MAX));
         let (mut all, mut timed_out) = (Vec::new(), 0);
         while let Some((id, inspection)) = inspections.try_next().await? {
-            timed_out += usize::from(matches!(inspection, Some(Inspection::TimedOut)));
+            timed_out += usize::from(matches!(inspection, Inspection::TimedOut));
             if timed_out == INSPECTIONS_MAX {
-                return Err(self.explain("inspect containers", &Error::RequestTimeoutError));
+                return Err(self.client.explain("inspect containers", &RequestError::TimedOut));
             }
             all.push((id, inspection));
         }
@@ -167,21 +222,21 @@ impl Engine {
     }
 
     async fn inspect(&self, id: &str, wait: Duration) -> Result<Inspection, String> {
-        let response = self.requests.inspect_container(id, None::<InspectContainerOptions>);
-        match tokio::time::timeout(wait, response).await {
-            Ok(Ok(inspected)) => Ok(Inspection::Done(Box::new(inspected))),
-            Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => Ok(Inspection::Gone),
-            Ok(Err(Error::RequestTimeoutError)) | Err(_) => Ok(Inspection::TimedOut),
-            Ok(Err(error)) if is_broken_connection(&error) => Err(self.explain(&inspecting(id), &error)),
-            Ok(Err(error)) => {
-                let reason = self.explain(&inspecting(id), &error);
-                if matches!(error, Error::DockerResponseServerError { status_code: 500.., .. }) {
-                    return Ok(Inspection::Failed(reason));
-                }
-                tracing::warn!(provider = "docker", container = %id, "{reason}; container rejected");
-                Ok(Inspection::Gone)
+        let path = format!("{}/containers/{id}/json", self.prefix);
+        let response = timeout(wait, self.client.get(&path)).await.unwrap_or(Err(RequestError::TimedOut));
+        Ok(match response {
+            Ok(json) => match inspected::read(id, &json) {
+                Ok(inspected) => Inspection::Done(Box::new(inspected)),
+                Err(reason) => Inspection::Unreadable(unreadable(id, &json, &reason)),
+            },
+            Err(RequestError::Status { code: 404, .. }) => Inspection::Gone,
+            Err(RequestError::TimedOut) => Inspection::TimedOut,
+            Err(error) if error.ends_session() => return Err(self.client.explain(&inspecting(id), &error)),
+            Err(error @ RequestError::Status { code: 500.., .. }) => {
+                Inspection::Failed(self.client.explain(&inspecting(id), &error))
             }
-        }
+            Err(error) => Inspection::Unreadable(unreadable(id, &Value::Null, &error.to_string())),
+        })
     }
 }
 
@@ -189,13 +244,21 @@ fn inspecting(id: &str) -> String {
     format!("inspect container {id}")
 }
 
-/// Applies the timeout to the whole response. The client's own timeout covers only the wait for the response head.
-async fn limited<T>(
-    timeout: Duration,
-    endpoint: &str,
-    doing: &str,
-    response: impl Future<Output = Result<T, Error>>,
-) -> Result<T, String> {
-    let response = tokio::time::timeout(timeout, response).await.unwrap_or(Err(Error::RequestTimeoutError));
-    response.map_err(|error| explain(endpoint, doing, &error))
+fn unreadable(id: &str, json: &Value, reason: &str) -> Rejected {
+    let name = Fields::default().text(json, &["Name"]);
+    let name = if name.is_empty() { id } else { name.trim_start_matches('/') };
+    let reason = format!(
+        "the Engine's description of container {id} cannot be read: {reason}; container rejected: see what `docker inspect` says"
+    );
+    rejection(format!("container {name}"), reason, Severity::Rejected)
+}
+
+fn unreadable_entry(entry: &Value, reason: Option<String>) -> Rejected {
+    let names: Vec<String> = Fields::default().items(entry, &["Names"]).map(Value::to_string).collect();
+    let name = if names.is_empty() { "without a name".to_owned() } else { names.join(", ") };
+    let reason = format!(
+        "its entry in the Engine's list cannot be read: {}; container rejected: see what `docker ps` shows",
+        reason.unwrap_or_else(|| "it has no Id".to_owned())
+    );
+    rejection(format!("container {name}"), reason, Severity::Rejected)
 }

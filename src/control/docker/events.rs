@@ -1,11 +1,10 @@
-//! Interprets Docker's events, and tracks which containers are stopping.
+//! Reads the Engine's events and decides what each requires.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use bollard::models::{EventMessage, EventMessageTypeEnum};
-use tokio::time::Instant;
+use serde_json::Value;
 
+use super::fields::Fields;
 use super::signal;
 
 /// A container that survives its stop signal gets requests again after this time, or after its own stop timeout if that is longer.
@@ -13,9 +12,6 @@ pub const STOPPING_GRACE: Duration = Duration::from_secs(30);
 
 /// The longest time that a container counts as stopping, even if its stop timeout is longer or infinite.
 pub const STOPPING_MAX: Duration = Duration::from_secs(24 * 3600);
-
-/// How often the containers are listed again without an event, in case one was lost.
-pub const RELIST_EVERY: Duration = Duration::from_secs(300);
 
 /// How a container is stopped and when it was started, from its last inspection.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -28,11 +24,84 @@ pub struct StopFacts {
     pub started: Option<Duration>,
 }
 
+/// The kind of object that an event is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EventSubject {
+    Container,
+    Network,
+    #[default]
+    Other,
+}
+
+/// The facts of an event that the provider uses.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Event {
+    pub subject: EventSubject,
+    /// The action without its details: `health_status` for `health_status: healthy`.
+    pub action: String,
+    /// The id of the container or network. Podman's network events have the id of the container.
+    pub id: String,
+    /// The name of the subject.
+    pub name: String,
+    /// The container that was connected to the network or disconnected from it. Podman does not give it.
+    pub container: String,
+    /// The signal of a `kill`.
+    pub signal: Option<u8>,
+    /// Whether the event says that the container is unhealthy. Podman's events also have a field `HealthStatus`, which in some of its
+    /// versions is the health before the check and says nothing.
+    pub is_unhealthy: bool,
+    /// The time of the event since 1970 by the Engine's clock.
+    pub sent_at: Option<Duration>,
+}
+
+impl Event {
+    /// Reads an event. API versions below 1.22 have only the fields `status` and `id`, those from 1.52 only `Action` and `Actor`.
+    ///
+    /// # Errors
+    /// The field that cannot be read.
+    pub fn read(json: &Value) -> Result<Event, String> {
+        let mut fields = Fields::default();
+        let mut first = |paths: [&[&str]; 2]| {
+            let text = fields.text(json, paths[0]);
+            if text.is_empty() { fields.text(json, paths[1]) } else { text }
+        };
+        let action = first([&["Action"], &["status"]]);
+        let id = first([&["Actor", "ID"], &["id"]]);
+        let (action, detail) = action.split_once(':').unwrap_or((&action, ""));
+        let subject = match fields.text(json, &["Type"]).as_str() {
+            "container" => EventSubject::Container,
+            "network" => EventSubject::Network,
+            "" if !id.is_empty() => EventSubject::Container,
+            _ => EventSubject::Other,
+        };
+        let mut attribute = |name| fields.text(json, &["Actor", "Attributes", name]);
+        let event = Event {
+            subject,
+            action: action.to_owned(),
+            id,
+            name: attribute("name"),
+            container: attribute("container"),
+            signal: signal::number(&attribute("signal")),
+            is_unhealthy: action == "health_status" && detail.trim() == "unhealthy",
+            sent_at: sent_at(&mut fields, json),
+        };
+        fields.finish().map(|()| event)
+    }
+}
+
+/// The most exact time that the event has.
+fn sent_at(fields: &mut Fields, json: &Value) -> Option<Duration> {
+    let mut number = |field| fields.whole(json, &[field]).and_then(|number| u64::try_from(number).ok());
+    let (nanos, secs) = (number("timeNano").filter(|nanos| *nanos > 0), number("time"));
+    nanos.map(Duration::from_nanos).or(secs.map(Duration::from_secs))
+}
+
 /// The reaction that an event requires.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventAction {
     Ignore,
-    Relist,
+    /// The container may have changed and must be inspected.
+    Changed(String),
     /// The container got a stop signal. If it is still running after the given time, it has survived the signal.
     Stopping(String, Duration),
     /// The container was started: it is not stopping any more.
@@ -41,33 +110,31 @@ pub enum EventAction {
     Exited(String),
     /// The container exists but is unavailable: it is paused or unhealthy.
     Unavailable(String),
+    /// The network, given by id and name, was removed.
+    NetworkRemoved(String, String),
 }
 
-/// Decides what an event requires. `stops` has the containers of the last listing.
-pub fn action_of(event: &EventMessage, stops: &HashMap<String, StopFacts>) -> EventAction {
-    let action = event.action.as_deref().unwrap_or_default();
-    let actor = event.actor.as_ref();
-    let id = actor.and_then(|actor| actor.id.clone()).unwrap_or_default();
-    match (event.typ, action) {
-        (Some(EventMessageTypeEnum::NETWORK), "connect" | "disconnect" | "destroy") => EventAction::Relist,
-        (Some(EventMessageTypeEnum::CONTAINER), "kill") => {
-            let signal =
-                actor.and_then(|actor| actor.attributes.as_ref()?.get("signal")).and_then(|text| signal::number(text));
-            on_kill(id, signal, stops)
-        }
-        (Some(EventMessageTypeEnum::CONTAINER), "start") => EventAction::Started(id),
-        (Some(EventMessageTypeEnum::CONTAINER), "die" | "stop" | "destroy") => EventAction::Exited(id),
-        (Some(EventMessageTypeEnum::CONTAINER), "pause" | "health_status: unhealthy") => EventAction::Unavailable(id),
-        (Some(EventMessageTypeEnum::CONTAINER), "unpause" | "rename" | "update") => EventAction::Relist,
-        (Some(EventMessageTypeEnum::CONTAINER), action) if action.starts_with("health_status") => EventAction::Relist,
+/// Decides what an event requires. `stop` has the facts of its container, if it is known.
+pub fn action_of(event: &Event, stop: impl Fn(&str) -> Option<StopFacts>) -> EventAction {
+    let id = || event.id.clone();
+    match (event.subject, event.action.as_str()) {
+        (EventSubject::Network, "connect" | "disconnect") if event.container.is_empty() => EventAction::Changed(id()),
+        (EventSubject::Network, "connect" | "disconnect") => EventAction::Changed(event.container.clone()),
+        (EventSubject::Network, "destroy" | "remove") => EventAction::NetworkRemoved(id(), event.name.clone()),
+        (EventSubject::Container, "kill") => on_kill(id(), event.signal, stop(&event.id).unwrap_or_default()),
+        (EventSubject::Container, "start") => EventAction::Started(id()),
+        // Podman writes `remove` where Docker writes `destroy`, and some of its versions `died` where others write `die`.
+        (EventSubject::Container, "die" | "died" | "stop" | "destroy" | "remove") => EventAction::Exited(id()),
+        (EventSubject::Container, "pause") => EventAction::Unavailable(id()),
+        (EventSubject::Container, "health_status") if event.is_unhealthy => EventAction::Unavailable(id()),
+        (EventSubject::Container, "unpause" | "rename" | "update" | "health_status") => EventAction::Changed(id()),
         _ => EventAction::Ignore,
     }
 }
 
 /// The action for a `kill` event. A signal counts as a stop signal if it ends most programs or is the container's own stop signal. Other
 /// signals, such as one for a reload, are ignored.
-fn on_kill(id: String, signal: Option<u8>, stops: &HashMap<String, StopFacts>) -> EventAction {
-    let known = stops.get(&id).copied().unwrap_or_default();
+fn on_kill(id: String, signal: Option<u8>, known: StopFacts) -> EventAction {
     let ends = signal.is_some_and(|signal| signal::ENDING.contains(&signal) || known.signal == Some(signal));
     let grace = known.timeout.map_or(STOPPING_GRACE, |timeout| STOPPING_GRACE.max(timeout));
     if ends { EventAction::Stopping(id, grace) } else { EventAction::Ignore }
@@ -75,149 +142,112 @@ fn on_kill(id: String, signal: Option<u8>, stops: &HashMap<String, StopFacts>) -
 
 /// The time, in seconds since 1970, from which each connection requests events: [`STOPPING_GRACE`] ago, because a container that is
 /// stopping now got its signal before the connection.
-pub fn replay_from(since_1970: Duration) -> i64 {
-    i64::try_from(since_1970.saturating_sub(STOPPING_GRACE).as_secs()).unwrap_or(i64::MAX)
-}
-
-/// The time of the event since 1970 by the Engine's clock; `None` if the event has no time.
-pub fn sent_at(event: &EventMessage) -> Option<Duration> {
-    let nanos = event.time_nano.and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos);
-    let secs = || event.time.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
-    nanos.or_else(secs)
+pub fn replay_from(since_1970: Duration) -> u64 {
+    since_1970.saturating_sub(STOPPING_GRACE).as_secs()
 }
 
 /// The age of the event; zero if the Engine's clock is ahead or the event has no time.
-pub fn age(event: &EventMessage, since_1970: Duration) -> Duration {
-    sent_at(event).map_or(Duration::ZERO, |at| since_1970.saturating_sub(at))
-}
-
-/// Containers that got a stop signal and have not exited yet. They still run, but get no new requests.
-#[derive(Debug, Default)]
-pub struct StoppingContainers {
-    marks: HashMap<String, StopMark>,
-}
-
-#[derive(Debug)]
-struct StopMark {
-    /// When the container counts as having survived its signal.
-    until: Instant,
-    /// When the Engine sent the signal, since 1970.
-    signalled: Option<Duration>,
-}
-
-impl StoppingContainers {
-    /// Marks the container, which got its stop signal at `signalled`, as stopping until `until` or until it exits or starts.
-    pub fn mark(&mut self, id: &str, signalled: Option<Duration>, until: Instant) {
-        self.marks.insert(id.to_owned(), StopMark { until, signalled });
-    }
-
-    pub fn clear(&mut self, id: &str) {
-        self.marks.remove(id);
-    }
-
-    /// Clears the container's mark if its signal is older than `started`, the time of the container's last start. Such a signal ended an
-    /// earlier run, even if the events of that exit and start were lost.
-    pub fn clear_before(&mut self, id: &str, started: Option<Duration>) {
-        let signalled = self.marks.get(id).and_then(|mark| mark.signalled);
-        if started.zip(signalled).is_some_and(|(started, signalled)| started > signalled) {
-            self.clear(id);
-        }
-    }
-
-    pub fn contains(&self, id: &str) -> bool {
-        self.marks.contains_key(id)
-    }
-
-    /// Removes the marks whose time is over: those containers have survived their signal.
-    pub fn remove_elapsed(&mut self, now: Instant) {
-        self.marks.retain(|_, mark| mark.until > now);
-    }
-
-    /// The next time at which a container that survived its signal gets requests again.
-    pub fn next_expiry(&self) -> Option<Instant> {
-        self.marks.values().map(|mark| mark.until).min()
-    }
+pub fn age(event: &Event, since_1970: Duration) -> Duration {
+    event.sent_at.map_or(Duration::ZERO, |at| since_1970.saturating_sub(at))
 }
 
 #[cfg(test)]
 mod tests {
-    use bollard::models::EventActor;
+    use serde_json::json;
 
     use super::*;
 
-    fn event(typ: EventMessageTypeEnum, action: &str, signal: Option<&str>) -> EventMessage {
-        let attributes = signal.map(|signal| HashMap::from([("signal".to_owned(), signal.to_owned())]));
-        let actor = EventActor { id: Some("c1".into()), attributes };
-        EventMessage { typ: Some(typ), action: Some(action.into()), actor: Some(actor), ..Default::default() }
+    fn event(kind: &str, action: &str, signal: Option<&str>) -> Event {
+        let attributes = json!({"signal": signal, "name": "web"});
+        Event::read(&json!({"Type": kind, "Action": action, "Actor": {"ID": "c1", "Attributes": attributes}})).unwrap()
+    }
+
+    fn action(event: &Event) -> EventAction {
+        action_of(event, |_| None)
     }
 
     #[test]
     fn event_that_can_change_routes_is_not_ignored() {
-        use EventMessageTypeEnum::{CONTAINER, IMAGE, NETWORK};
-        let none = HashMap::new();
-        for action in ["unpause", "rename", "update", "health_status: healthy", "health_status"] {
-            assert_eq!(action_of(&event(CONTAINER, action, None), &none), EventAction::Relist, "{action}");
+        let id = || "c1".to_owned();
+        for name in ["unpause", "rename", "update", "health_status", "health_status: healthy"] {
+            assert_eq!(action(&event("container", name, None)), EventAction::Changed(id()), "{name}");
         }
-        assert_eq!(action_of(&event(CONTAINER, "start", None), &none), EventAction::Started("c1".into()));
-        for action in ["die", "stop", "destroy"] {
-            assert_eq!(action_of(&event(CONTAINER, action, None), &none), EventAction::Exited("c1".into()), "{action}");
+        assert_eq!(action(&event("container", "start", None)), EventAction::Started(id()));
+        for name in ["die", "died", "stop", "destroy", "remove"] {
+            assert_eq!(action(&event("container", name, None)), EventAction::Exited(id()), "{name}");
         }
-        for action in ["pause", "health_status: unhealthy"] {
-            assert_eq!(
-                action_of(&event(CONTAINER, action, None), &none),
-                EventAction::Unavailable("c1".into()),
-                "{action}"
-            );
+        for name in ["pause", "health_status: unhealthy"] {
+            assert_eq!(action(&event("container", name, None)), EventAction::Unavailable(id()), "{name}");
         }
-        for action in ["connect", "disconnect"] {
-            assert_eq!(action_of(&event(NETWORK, action, None), &none), EventAction::Relist, "{action}");
+        assert_eq!(action(&event("network", "destroy", None)), EventAction::NetworkRemoved(id(), "web".to_owned()));
+        for name in ["exec_start: sh", "top", "create", "attach", "resize", "cleanup", "init", ""] {
+            assert_eq!(action(&event("container", name, None)), EventAction::Ignore, "{name}");
         }
-        for action in ["exec_start: sh", "top", "create", "attach", "resize"] {
-            assert_eq!(action_of(&event(CONTAINER, action, None), &none), EventAction::Ignore, "{action}");
+        assert_eq!(action(&event("image", "destroy", None)), EventAction::Ignore);
+    }
+
+    #[test]
+    fn network_event_names_its_container_in_both_dialects() {
+        let docker =
+            json!({"Type": "network", "Action": "connect", "Actor": {"ID": "n1", "Attributes": {"container": "c1"}}});
+        let podman =
+            json!({"Type": "network", "Action": "connect", "Actor": {"ID": "c1", "Attributes": {"name": "web"}}});
+        for event in [docker, podman] {
+            assert_eq!(action(&Event::read(&event).unwrap()), EventAction::Changed("c1".to_owned()));
         }
-        assert_eq!(action_of(&event(IMAGE, "destroy", None), &none), EventAction::Ignore);
+    }
+
+    #[test]
+    fn event_is_read_in_old_and_new_versions_and_dialects() {
+        for (json, expected) in [
+            (json!({"status": "die", "id": "c1", "from": "i", "time": 1}), EventAction::Exited("c1".to_owned())),
+            (
+                json!({"Type": "container", "Action": "die", "Actor": {"ID": "c1"}}),
+                EventAction::Exited("c1".to_owned()),
+            ),
+            (
+                json!({"Type": "container", "Action": "health_status", "HealthStatus": "unhealthy", "id": "c1"}),
+                EventAction::Changed("c1".to_owned()),
+            ),
+            (
+                json!({"Type": "container", "Action": "die", "Actor": null, "id": null}),
+                EventAction::Exited(String::new()),
+            ),
+            (json!({}), EventAction::Ignore),
+        ] {
+            assert_eq!(action(&Event::read(&json).unwrap()), expected, "{json}");
+        }
+        let odd = Event::read(&json!({"Type": "container", "Action": "die", "Actor": {"ID": ["c1"]}}));
+        assert!(odd.unwrap_err().contains("Actor.ID"));
     }
 
     #[test]
     fn ending_or_own_stop_signal_means_stopping() {
-        use EventMessageTypeEnum::CONTAINER;
         let own = StopFacts { signal: Some(28), timeout: Some(Duration::from_secs(300)), started: None };
-        let stops = HashMap::from([("c1".to_owned(), own)]);
-        let none = HashMap::new();
+        let known = |event: &Event| action_of(event, |_| Some(own));
         for signal in ["15", "9", "2", "3"] {
             let stopping = EventAction::Stopping("c1".into(), STOPPING_GRACE);
-            assert_eq!(action_of(&event(CONTAINER, "kill", Some(signal)), &none), stopping, "{signal}");
+            assert_eq!(action(&event("container", "kill", Some(signal))), stopping, "{signal}");
         }
-        assert_eq!(action_of(&event(CONTAINER, "kill", Some("1")), &stops), EventAction::Ignore, "HUP means reload");
-        assert_eq!(action_of(&event(CONTAINER, "kill", Some("28")), &none), EventAction::Ignore);
+        assert_eq!(known(&event("container", "kill", Some("1"))), EventAction::Ignore, "HUP means reload");
+        assert_eq!(action(&event("container", "kill", Some("28"))), EventAction::Ignore);
         let long = EventAction::Stopping("c1".into(), Duration::from_secs(300));
-        assert_eq!(action_of(&event(CONTAINER, "kill", Some("28")), &stops), long);
-        assert_eq!(action_of(&event(CONTAINER, "kill", None), &stops), EventAction::Ignore);
+        assert_eq!(known(&event("container", "kill", Some("28"))), long);
+        assert_eq!(known(&event("container", "kill", None)), EventAction::Ignore);
     }
 
     #[test]
     fn event_age_uses_the_most_exact_time_available() {
         let now = Duration::from_millis(100_500);
-        let at = |time, time_nano| EventMessage { time, time_nano, ..Default::default() };
         for (event, age_millis) in [
-            (at(Some(100), Some(100_400_000_000)), 100),
-            (at(Some(98), None), 2500),
-            (at(Some(101), Some(101_000_000_000)), 0),
-            (at(None, None), 0),
+            (json!({"time": 100, "timeNano": 100_400_000_000_u64}), 100),
+            (json!({"time": 98}), 2500),
+            (json!({"time": "98", "timeNano": null}), 2500),
+            (json!({"time": 101, "timeNano": 101_000_000_000_u64}), 0),
+            (json!({}), 0),
         ] {
+            let event = Event::read(&event).unwrap();
             assert_eq!(age(&event, now), Duration::from_millis(age_millis), "{event:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn stop_marks_are_removed_when_elapsed() {
-        let (mut stopping, now) = (StoppingContainers::default(), Instant::now());
-        stopping.mark("a", None, now + Duration::from_secs(1));
-        stopping.mark("b", None, now + Duration::from_secs(9));
-        assert_eq!(stopping.next_expiry(), Some(now + Duration::from_secs(1)));
-        stopping.remove_elapsed(now + Duration::from_secs(1));
-        assert!(!stopping.contains("a") && stopping.contains("b"));
-        stopping.clear("b");
-        assert_eq!(stopping.next_expiry(), None);
     }
 }

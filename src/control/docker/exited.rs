@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use bollard::models::ContainerInspectResponse;
-
-use super::{inspected, timestamp};
-use crate::config::labels::{ContainerFacts, PortFacts};
+use super::inspected::InspectedContainer;
+use crate::config::labels::ContainerFacts;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -43,32 +41,24 @@ fn min_age(status: &str) -> Option<Duration> {
 }
 
 /// The time since the container exited; `None` if the container has not exited, or if the time of its exit cannot be parsed.
-pub fn age(inspected: &ContainerInspectResponse, since_1970: Duration) -> Option<Duration> {
-    let exited = timestamp::parse(inspected.state.as_ref()?.finished_at.as_deref()?)?;
-    Some(since_1970.saturating_sub(exited))
+pub fn age(inspected: &InspectedContainer, since_1970: Duration) -> Option<Duration> {
+    Some(since_1970.saturating_sub(inspected.finished?))
 }
 
-/// Reads the container's facts as they were while it ran. An exited container has no ports in its network settings any more, so the exposed
-/// ports of its configuration stand in for them.
-pub fn facts(inspected: ContainerInspectResponse) -> ContainerFacts {
-    let exposed = inspected.config.as_ref().and_then(|config| config.exposed_ports.clone()).unwrap_or_default();
-    let mut facts = inspected::read(inspected).0;
-    let has_own_network = !matches!(facts.network_mode.as_str(), "host" | "none") && !facts.network_mode.contains(':');
-    if facts.ports.is_empty() && has_own_network {
-        facts.ports = exposed.iter().filter_map(|name| exposed_port(name)).collect();
+/// The container's facts as they were while it ran. An exited container has no ports in its network settings any more, so the exposed ports
+/// of its configuration stand in for them.
+pub fn facts(inspected: InspectedContainer) -> ContainerFacts {
+    let mut facts = inspected.facts;
+    if facts.ports.is_empty() && facts.has_own_network() {
+        facts.ports = inspected.exposed;
     }
     facts
-}
-
-/// Parses an exposed port such as `80/tcp`.
-fn exposed_port(name: &str) -> Option<PortFacts> {
-    let (port, protocol) = name.split_once('/').unwrap_or((name, "tcp"));
-    Some(PortFacts { port: port.parse().ok()?, protocol: protocol.to_owned(), bindings: Vec::new() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::docker::inspected;
 
     #[test]
     fn coarse_status_rules_out_only_clearly_older_exits() {
@@ -101,7 +91,7 @@ mod tests {
             )
         };
         for (mode, ports) in [("default", 1), ("project_net", 1), ("host", 0), ("container:c0", 0)] {
-            let inspected: ContainerInspectResponse = serde_json::from_str(&text(mode)).unwrap();
+            let inspected = inspected::read("c1", &serde_json::from_str(&text(mode)).unwrap()).unwrap();
             assert_eq!(age(&inspected, Duration::from_secs(130)), Some(Duration::from_secs(30)));
             let facts = facts(inspected);
             assert_eq!((facts.ports.len(), facts.running), (ports, false), "{mode}");

@@ -1,26 +1,31 @@
-//! The containers of the last listing, and the changes that events have reported since.
+//! The containers as last inspected, and the changes that events have reported since.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use bollard::models::EventMessage;
 use tokio::time::Instant;
 
-use super::engine::Listing;
-use super::events::{self, EventAction, StopFacts, StoppingContainers};
+use super::engine::{Inspection, Inspections};
+use super::events::{self, Event, EventAction};
+use super::inspected::InspectedContainer;
+use super::stopping::StoppingContainers;
+use crate::config::Rejected;
 use crate::config::labels::ContainerFacts;
 
 /// How long after a failed inspection the container is inspected again, unless an event of the container arrives before. A request that the
 /// Engine never answers also holds resources in the Engine, so it is not repeated at every listing.
 const INSPECT_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
+/// How many containers are inspected one by one. If more have changed, all are listed.
+const CHANGED_MAX: usize = 256;
+
 /// The effect of an event on the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventEffect {
     None,
-    /// The containers must be listed again to find out what changed.
-    Relist,
-    /// An available container gets no new requests from now on. The containers must be listed again all the same.
+    /// Containers must be inspected to find out what changed.
+    Changed,
+    /// An available container gets no new requests from now on. It must be inspected all the same.
     Removed,
 }
 
@@ -32,111 +37,227 @@ pub struct EventTime {
     pub is_history: bool,
 }
 
+/// The containers that are to be inspected next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NextRead {
+    /// All that the Engine lists, except the given ones: their inspection failed less than [`INSPECT_AGAIN_AFTER`] ago, and they have had
+    /// no event since.
+    All(HashSet<String>),
+    /// These alone.
+    Some(Vec<String>),
+}
+
 /// The state of the containers, which outlives connections to the Engine. A container that an event removed stays removed until a later
-/// listing has inspected it. A container that got its stop signal stays removed until its stop timeout is over or it has been started
-/// again.
+/// read has inspected it. A container that got its stop signal stays removed until its stop timeout is over or it has been started again.
+///
+/// A *read* is a listing of all containers or an inspection of those that changed. One read is in progress at a time.
 #[derive(Debug, Default)]
 pub struct ContainerInventory {
-    listed: Option<Vec<ContainerFacts>>,
-    stops: HashMap<String, StopFacts>,
+    /// The containers that are up, the newest first.
+    up: Option<Vec<InspectedContainer>>,
     stopping: StoppingContainers,
-    /// Containers removed by an event, by the number of the last listing begun before the event. Only a later listing may add the container
-    /// back: a listing in progress may have inspected the container before the event.
+    /// Containers removed by an event, by the number of the last read begun before the event. Only a later read may add the container back:
+    /// a read in progress may have inspected the container before the event.
     removed: HashMap<String, u64>,
-    listings_begun: u64,
-    /// Containers that the last listing could not inspect, with the time of their next inspection. They keep their last known state.
+    reads_begun: u64,
+    /// Containers whose last inspection failed, with the time of their next inspection. They keep their last known state.
     unresponsive: HashMap<String, Instant>,
-    /// Containers that had an event since the last listing began.
-    seen_since_listing: HashSet<String>,
+    /// Containers whose description cannot be read.
+    unreadable: BTreeMap<String, Rejected>,
+    /// Entries of the last listing that cannot be read.
+    unreadable_entries: Vec<Rejected>,
+    /// Messages about the last read.
+    warnings: Vec<String>,
+    /// Containers that had an event since the last read began.
+    changed: BTreeSet<String>,
+    /// Whether an event since the last read began does not say which containers changed.
+    is_all_changed: bool,
 }
 
 impl ContainerInventory {
     /// Whether no listing has been applied yet.
     pub fn is_empty(&self) -> bool {
-        self.listed.is_none()
+        self.up.is_none()
     }
 
     /// Applies an event. An event older than the connection (`is_history`) removes a container only if it is a stop signal after which the
-    /// container has neither exited nor started. The listings that follow show everything else more reliably.
-    pub fn on_event(&mut self, event: &EventMessage, at: EventTime, now: Instant) -> EventEffect {
-        let action = events::action_of(event, &self.stops);
+    /// container has neither exited nor started. The reads that follow show everything else more reliably.
+    pub fn on_event(&mut self, event: &Event, at: EventTime, now: Instant) -> EventEffect {
+        let action = events::action_of(event, |id| self.find(id).map(|container| container.stop));
         let id = match &action {
             EventAction::Ignore => return EventEffect::None,
-            EventAction::Relist => return EventEffect::Relist,
-            EventAction::Started(id)
+            EventAction::NetworkRemoved(id, name) => return self.on_network_removed(id, name),
+            EventAction::Changed(id)
+            | EventAction::Started(id)
             | EventAction::Stopping(id, _)
             | EventAction::Exited(id)
             | EventAction::Unavailable(id) => id,
         };
-        self.seen_since_listing.insert(id.clone());
+        self.has_changed(id);
         let was_available = self.is_available(id);
         match &action {
             EventAction::Stopping(id, grace) => {
-                self.stopping.mark(id, events::sent_at(event), now + grace.saturating_sub(at.age));
+                self.stopping.mark(id, event.sent_at, now + grace.saturating_sub(at.age));
             }
             EventAction::Started(id) | EventAction::Exited(id) => self.stopping.clear(id),
-            EventAction::Unavailable(_) | EventAction::Ignore | EventAction::Relist => {}
+            _ => {}
         }
         if !at.is_history && matches!(action, EventAction::Exited(_) | EventAction::Unavailable(_)) {
-            self.removed.insert(id.clone(), self.listings_begun);
+            self.removed.insert(id.clone(), self.reads_begun);
         }
-        if was_available && self.is_removed(id) && !at.is_history { EventEffect::Removed } else { EventEffect::Relist }
+        if was_available && self.is_removed(id) && !at.is_history { EventEffect::Removed } else { EventEffect::Changed }
     }
 
-    /// Begins a listing. Gives the containers that the listing must not inspect: their inspection failed less than [`INSPECT_AGAIN_AFTER`]
-    /// ago, and they have had no event since.
-    pub fn begin_listing(&mut self, now: Instant) -> HashSet<String> {
-        self.listings_begun += 1;
-        let seen = std::mem::take(&mut self.seen_since_listing);
-        let skipped = self.unresponsive.iter().filter(|(id, again)| **again > now && !seen.contains(*id));
-        skipped.map(|(id, _)| id.clone()).collect()
+    /// Notes that the container has changed. An event without the id of its container may be about any.
+    fn has_changed(&mut self, id: &str) {
+        match id.is_empty() {
+            true => self.is_all_changed = true,
+            false => drop(self.changed.insert(id.to_owned())),
+        }
     }
 
-    /// Applies the result of the listing that was begun last.
-    pub fn apply_listing(&mut self, listing: Listing, now: Instant) {
-        let listed = self.listed.take().into_iter().flatten();
-        let mut before: HashMap<String, ContainerFacts> = listed.map(|facts| (facts.id.clone(), facts)).collect();
-        let stops = std::mem::take(&mut self.stops);
+    fn on_network_removed(&mut self, id: &str, name: &str) -> EventEffect {
+        let is_in = |container: &&InspectedContainer| {
+            container.facts.networks.iter().any(|(known, network)| network.id == id || known == name)
+        };
+        let attached = self.up.iter().flatten().filter(is_in).map(|container| container.facts.id.clone());
+        let attached: Vec<String> = attached.collect();
+        self.changed.extend(attached.iter().cloned());
+        if attached.is_empty() { EventEffect::None } else { EventEffect::Changed }
+    }
+
+    /// Begins a read: of all containers if `is_listing_due` or an event requires it, otherwise of those that may have changed.
+    pub fn begin_read(&mut self, is_listing_due: bool, now: Instant) -> NextRead {
+        self.reads_begun += 1;
+        let mut ids = std::mem::take(&mut self.changed);
+        let needs_all = std::mem::take(&mut self.is_all_changed) || is_listing_due || self.is_empty();
+        if needs_all || ids.len() > CHANGED_MAX {
+            let skipped = self.unresponsive.iter().filter(|(id, again)| **again > now && !ids.contains(*id));
+            return NextRead::All(skipped.map(|(id, _)| id.clone()).collect());
+        }
+        let due = self.unresponsive.iter().filter(|(_, again)| **again <= now).map(|(id, _)| id);
+        ids.extend(due.chain(self.stopping.elapsed(now)).cloned());
+        NextRead::Some(ids.into_iter().collect())
+    }
+
+    /// Applies the result of the read that was begun last, which was one of all containers.
+    pub fn apply_listing(&mut self, listing: Inspections, now: Instant) {
+        let before = self.up.take().unwrap_or_default();
+        let mut before: HashMap<String, InspectedContainer> =
+            before.into_iter().map(|container| (container.facts.id.clone(), container)).collect();
         let unresponsive = std::mem::take(&mut self.unresponsive);
-        let mut containers = Vec::new();
-        for (id, inspected) in listing {
-            let known = inspected.or_else(|| {
-                let again = unresponsive.get(&id).copied().filter(|again| *again > now);
-                self.unresponsive.insert(id.clone(), again.unwrap_or(now + INSPECT_AGAIN_AFTER));
-                Some((before.remove(&id)?, stops.get(&id).copied().unwrap_or_default()))
-            });
-            if let Some((facts, stop)) = known {
-                containers.push(facts);
-                self.stopping.clear_before(&id, stop.started);
-                self.stops.insert(id, stop);
+        self.unreadable.clear();
+        self.unreadable_entries = listing.rejected;
+        self.warnings = listing.warnings;
+        let applied = listing.containers.into_iter().filter_map(|(id, inspection)| {
+            let (before, again) = (before.remove(&id), unresponsive.get(&id).copied());
+            self.apply_one(&id, inspection, before, again, now)
+        });
+        let up = applied.collect();
+        self.end_read(up, None, now);
+    }
+
+    /// Applies the result of the read that was begun last, which was one of single containers.
+    pub fn apply_some(&mut self, inspections: Inspections, now: Instant) {
+        if !inspections.containers.is_empty() {
+            self.warnings = inspections.warnings;
+        }
+        let read: HashSet<String> = inspections.containers.iter().map(|(id, _)| id.clone()).collect();
+        let mut results: HashMap<String, Inspection> = HashMap::new();
+        let mut order = Vec::new();
+        for (id, inspection) in inspections.containers {
+            order.push(id.clone());
+            results.insert(id, inspection);
+        }
+        let mut up = Vec::new();
+        for container in self.up.take().unwrap_or_default() {
+            let id = container.facts.id.clone();
+            match results.remove(&id) {
+                None => up.push(container),
+                Some(inspection) => {
+                    let again = self.unresponsive.remove(&id);
+                    up.extend(self.apply_one(&id, inspection, Some(container), again, now));
+                }
             }
         }
-        self.listed = Some(containers);
+        let mut new = Vec::new();
+        for id in order {
+            let Some(inspection) = results.remove(&id) else { continue };
+            let again = self.unresponsive.remove(&id);
+            new.extend(self.apply_one(&id, inspection, None, again, now));
+        }
+        new.extend(up);
+        self.end_read(new, Some(&read), now);
+    }
+
+    /// Notes the result of an inspection; gives the container if it is up.
+    fn apply_one(
+        &mut self,
+        id: &str,
+        inspection: Inspection,
+        before: Option<InspectedContainer>,
+        again: Option<Instant>,
+        now: Instant,
+    ) -> Option<InspectedContainer> {
+        self.unreadable.remove(id);
+        match inspection {
+            Inspection::Done(container) => {
+                self.stopping.clear_before(id, container.stop.started);
+                container.is_up.then_some(*container)
+            }
+            Inspection::Gone => None,
+            Inspection::Unreadable(reason) => {
+                self.unreadable.insert(id.to_owned(), reason);
+                None
+            }
+            Inspection::TimedOut | Inspection::Failed(_) | Inspection::Skipped => {
+                let again = again.filter(|again| *again > now).unwrap_or(now + INSPECT_AGAIN_AFTER);
+                self.unresponsive.insert(id.to_owned(), again);
+                before
+            }
+        }
+    }
+
+    /// Ends a read of the given containers; `None`: of all.
+    fn end_read(&mut self, mut up: Vec<InspectedContainer>, read: Option<&HashSet<String>>, now: Instant) {
+        // Docker lists the newest first, Podman in no order.
+        up.sort_by_key(|container| std::cmp::Reverse(container.created));
+        self.up = Some(up);
         self.stopping.remove_elapsed(now);
-        let begun = self.listings_begun;
-        self.removed.retain(|id, removed_in| *removed_in >= begun || self.unresponsive.contains_key(id));
+        let (begun, unresponsive) = (self.reads_begun, &self.unresponsive);
+        let was_read = |id: &String| read.is_none_or(|read| read.contains(id));
+        self.removed.retain(|id, removed_in| !was_read(id) || *removed_in >= begun || unresponsive.contains_key(id));
     }
 
-    /// All containers of the last listing; removed ones are shown as not running.
+    /// All containers that are up; removed ones are shown as not running.
     pub fn containers(&self) -> Vec<ContainerFacts> {
-        let shown = |facts: &ContainerFacts| ContainerFacts {
-            running: facts.running && !self.is_removed(&facts.id),
-            ..facts.clone()
+        let shown = |container: &InspectedContainer| ContainerFacts {
+            running: container.facts.running && !self.is_removed(&container.facts.id),
+            ..container.facts.clone()
         };
-        self.listed.iter().flatten().map(shown).collect()
+        self.up.iter().flatten().map(shown).collect()
     }
 
-    /// The next time at which a listing may change something without an event: a container that survived its stop signal gets requests
-    /// again, or an unresponsive container is inspected again.
-    pub fn next_listing(&self) -> Option<Instant> {
+    /// The next time at which a read may change something without an event: a container that survived its stop signal gets requests again,
+    /// or an unresponsive container is inspected again.
+    pub fn next_read(&self) -> Option<Instant> {
         self.stopping.next_expiry().into_iter().chain(self.unresponsive.values().copied()).min()
     }
 
-    /// Warnings for the log, one for each unresponsive container.
+    /// The containers whose description, or whose entry in the list, cannot be read.
+    pub fn rejected(&self) -> impl Iterator<Item = &Rejected> {
+        self.unreadable.values().chain(&self.unreadable_entries)
+    }
+
+    /// Warnings for the log: one for each unresponsive container, and those of the last read.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.unresponsive_warnings().chain(self.warnings.iter().cloned())
+    }
+
+    /// Warnings for the log, one for each unresponsive container.
+    pub fn unresponsive_warnings(&self) -> impl Iterator<Item = String> {
         self.unresponsive.keys().map(|id| {
-            let is_known = self.listed.iter().flatten().any(|facts| facts.id == *id);
-            let outcome = if is_known { "keeping its last known state" } else { "not routed" };
+            let outcome = if self.find(id).is_some() { "keeping its last known state" } else { "not routed" };
             format!(
                 "container {id}: inspect failed or timed out; {outcome}; if this persists, see what `docker inspect` says and restart \
                  the container or the Engine"
@@ -144,174 +265,18 @@ impl ContainerInventory {
         })
     }
 
+    fn find(&self, id: &str) -> Option<&InspectedContainer> {
+        self.up.iter().flatten().find(|container| container.facts.id == id)
+    }
+
     fn is_removed(&self, id: &str) -> bool {
         self.stopping.contains(id) || self.removed.contains_key(id)
     }
 
     fn is_available(&self, id: &str) -> bool {
-        !self.is_removed(id) && self.listed.iter().flatten().any(|facts| facts.id == id && facts.is_available())
+        !self.is_removed(id) && self.find(id).is_some_and(|container| container.facts.is_available())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use bollard::models::{EventActor, EventMessageTypeEnum};
-
-    use super::*;
-
-    fn event(action: &str) -> EventMessage {
-        let attributes = Some(HashMap::from([("signal".to_owned(), "15".to_owned())]));
-        let actor = Some(EventActor { id: Some("c1".into()), attributes });
-        EventMessage {
-            typ: Some(EventMessageTypeEnum::CONTAINER),
-            action: Some(action.into()),
-            actor,
-            ..Default::default()
-        }
-    }
-
-    /// A listing of one running container, `c1`.
-    fn listing() -> Listing {
-        let facts = ContainerFacts { id: "c1".into(), running: true, ..ContainerFacts::default() };
-        vec![("c1".to_owned(), Some((facts, StopFacts::default())))]
-    }
-
-    fn listed() -> ContainerInventory {
-        let mut inventory = ContainerInventory::default();
-        inventory.begin_listing(Instant::now());
-        inventory.apply_listing(listing(), Instant::now());
-        assert!(runs(&inventory));
-        inventory
-    }
-
-    fn runs(inventory: &ContainerInventory) -> bool {
-        inventory.containers()[0].running
-    }
-
-    fn on_event(inventory: &mut ContainerInventory, action: &str) -> EventEffect {
-        inventory.on_event(&event(action), EventTime::default(), Instant::now())
-    }
-
-    #[tokio::test]
-    async fn ending_event_removes_container_until_later_listing() {
-        for action in ["pause", "die", "stop", "destroy", "health_status: unhealthy"] {
-            let mut inventory = listed();
-            assert_eq!(on_event(&mut inventory, action), EventEffect::Removed, "{action}");
-            assert_eq!(
-                on_event(&mut inventory, action),
-                EventEffect::Relist,
-                "{action}: the container is removed already"
-            );
-            assert!(!runs(&inventory), "{action}");
-            inventory.begin_listing(Instant::now());
-            assert!(!runs(&inventory), "{action}: a listing in progress changes nothing");
-            inventory.apply_listing(listing(), Instant::now());
-            assert!(runs(&inventory), "{action}: the later listing found it running");
-        }
-    }
-
-    #[tokio::test]
-    async fn listing_in_progress_does_not_restore_removed_container() {
-        let mut inventory = listed();
-        inventory.begin_listing(Instant::now());
-        assert_eq!(on_event(&mut inventory, "die"), EventEffect::Removed);
-        assert_eq!(on_event(&mut inventory, "start"), EventEffect::Relist);
-        inventory.apply_listing(listing(), Instant::now());
-        assert!(!runs(&inventory), "the listing may have inspected the container before its exit, at another address");
-        inventory.begin_listing(Instant::now());
-        inventory.apply_listing(listing(), Instant::now());
-        assert!(runs(&inventory));
-    }
-
-    #[tokio::test]
-    async fn stopping_container_is_removed_until_timeout_or_start() {
-        let mut inventory = listed();
-        assert_eq!(on_event(&mut inventory, "kill"), EventEffect::Removed);
-        inventory.begin_listing(Instant::now());
-        inventory.apply_listing(listing(), Instant::now());
-        assert!(!runs(&inventory), "it still runs, but must get no requests");
-        assert!(inventory.next_listing().is_some());
-        inventory.begin_listing(Instant::now());
-        inventory.apply_listing(listing(), Instant::now() + events::STOPPING_GRACE);
-        assert!(runs(&inventory), "it has survived its signal");
-        on_event(&mut inventory, "kill");
-        assert_eq!(on_event(&mut inventory, "start"), EventEffect::Relist);
-        assert!(runs(&inventory));
-    }
-
-    /// A start event is missed if the event stream breaks for long, because only recent events are requested again.
-    #[tokio::test]
-    async fn stopping_container_is_restored_by_later_start_time() {
-        let started = |secs: Option<u64>| {
-            let mut listing = listing();
-            listing[0].1.as_mut().unwrap().1.started = secs.map(Duration::from_secs);
-            listing
-        };
-        let (mut inventory, now) = (listed(), Instant::now());
-        let kill = EventMessage { time: Some(100), ..event("kill") };
-        assert_eq!(inventory.on_event(&kill, EventTime::default(), now), EventEffect::Removed);
-        for (secs, runs_then) in [(None, false), (Some(50), false), (Some(100), false), (Some(101), true)] {
-            inventory.begin_listing(now);
-            inventory.apply_listing(started(secs), now);
-            assert_eq!(runs(&inventory), runs_then, "started at {secs:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn history_event_removes_only_a_stopping_container() {
-        let history = EventTime { age: Duration::from_secs(20), is_history: true };
-        let mut inventory = listed();
-        inventory.begin_listing(Instant::now());
-        for action in ["kill", "die", "start", "pause"] {
-            assert_eq!(inventory.on_event(&event(action), history, Instant::now()), EventEffect::Relist, "{action}");
-        }
-        assert!(runs(&inventory), "it was restarted a while ago, as a listing begun since has seen");
-        inventory.on_event(&event("kill"), history, Instant::now());
-        inventory.apply_listing(listing(), Instant::now());
-        assert!(!runs(&inventory));
-    }
-
-    #[tokio::test]
-    async fn unresponsive_container_keeps_state_and_is_inspected_later() {
-        let unresponsive = || vec![("c1".to_owned(), None)];
-        let (mut inventory, now) = (listed(), Instant::now());
-        assert!(inventory.begin_listing(now).is_empty());
-        inventory.apply_listing(unresponsive(), now);
-        assert!(runs(&inventory));
-        assert_eq!(inventory.next_listing(), Some(now + INSPECT_AGAIN_AFTER));
-        assert!(inventory.begin_listing(now).contains("c1"), "its inspection would fail again");
-        inventory.apply_listing(unresponsive(), now + INSPECT_AGAIN_AFTER / 2);
-        assert_eq!(
-            inventory.next_listing(),
-            Some(now + INSPECT_AGAIN_AFTER),
-            "a skipped inspection does not postpone the next one"
-        );
-        assert!(inventory.begin_listing(now + INSPECT_AGAIN_AFTER).is_empty());
-        // An event arrives while the listing waits for the inspection.
-        on_event(&mut inventory, "die");
-        inventory.apply_listing(unresponsive(), now + INSPECT_AGAIN_AFTER);
-        assert!(inventory.begin_listing(now + INSPECT_AGAIN_AFTER).is_empty());
-        inventory.apply_listing(unresponsive(), now + INSPECT_AGAIN_AFTER);
-        assert!(!runs(&inventory), "only an inspection restores it");
-        inventory.begin_listing(now);
-        inventory.apply_listing(listing(), now);
-        assert!(runs(&inventory) && inventory.next_listing().is_none());
-    }
-
-    #[tokio::test]
-    async fn container_unresponsive_from_start_is_not_routed() {
-        let (mut inventory, now) = (ContainerInventory::default(), Instant::now());
-        inventory.begin_listing(now);
-        inventory.apply_listing(vec![("c1".to_owned(), None)], now);
-        assert!(inventory.containers().is_empty() && !inventory.is_empty());
-        let warning = inventory.warnings().next().unwrap();
-        assert!(warning.contains("c1") && warning.contains("not routed"), "{warning}");
-    }
-
-    #[tokio::test]
-    async fn event_of_unrouted_container_removes_nothing() {
-        let mut inventory = ContainerInventory::default();
-        assert_eq!(on_event(&mut inventory, "kill"), EventEffect::Relist);
-        assert_eq!(on_event(&mut inventory, "exec_start: sh"), EventEffect::None);
-    }
-}
+mod tests;

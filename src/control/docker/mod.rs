@@ -10,20 +10,25 @@ use crate::config::labels::PROVIDER;
 
 mod backoff;
 mod engine;
+mod event_stream;
 mod events;
 mod exited;
 mod failure;
+mod fields;
+mod ingress;
 mod inspected;
 mod inventory;
 mod provider;
 mod self_container;
 mod settings;
 mod signal;
+mod stopping;
 mod swarm;
 mod timestamp;
 mod tls;
 mod transport;
 mod unavailable;
+mod version;
 
 use backoff::Backoff;
 use provider::{Provider, SessionEnd};

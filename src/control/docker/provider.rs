@@ -5,22 +5,28 @@ use std::future;
 use std::pin::{Pin, pin};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bollard::errors::Error;
-use bollard::models::EventMessage;
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::engine::Engine;
-use super::events::RELIST_EVERY;
-use super::failure::explain;
-use super::inventory::{ContainerInventory, EventEffect, EventTime};
+use super::engine::{Engine, Inspections};
+use super::event_stream::ReadEvent;
+use super::events::Event;
+use super::failure::{RequestError, explain};
+use super::inventory::{ContainerInventory, EventEffect, EventTime, NextRead};
 use super::settings::DockerProviderSettings;
 use super::unavailable::UnavailableContainers;
 use super::{events, self_container, swarm};
+use crate::config::Rejected;
 use crate::config::labels::{self, ContainerFacts, DockerSettings, PROVIDER};
 use crate::control::update::{ProviderUpdate, UpdateSender};
 
-/// How long events are collected before the containers are listed again.
+/// How often all containers are listed without an event, in case one was lost.
+const RELIST_EVERY: Duration = Duration::from_secs(300);
+
+/// How soon all containers are listed after an event that cannot be read. An Engine that sends nothing else causes no more listings.
+const RELIST_AFTER_ODD_EVENT: Duration = Duration::from_secs(10);
+
+/// How long events are collected before their containers are inspected.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// How long the first configuration waits for the list of exited containers.
@@ -30,7 +36,7 @@ const EXITED_WAIT_MAX: Duration = Duration::from_secs(3);
 const EVENT_BATCH_MAX: usize = 256;
 
 /// The event stream in batches: each batch has the events that are available at once.
-type Events = Pin<Box<dyn Stream<Item = Vec<Result<EventMessage, Error>>> + Send>>;
+type Events = Pin<Box<dyn Stream<Item = Vec<Result<ReadEvent, RequestError>>> + Send>>;
 
 /// Why a session with the Engine ended.
 pub enum SessionEnd {
@@ -54,8 +60,12 @@ pub struct Provider {
     events: Option<Events>,
     /// The time of the last connection.
     connected: Instant,
-    /// The time of the next listing.
+    /// The time of the next read of containers.
+    next_read: Instant,
+    /// The time of the next listing of all containers.
     next_listing: Instant,
+    /// Why the last unreadable event could not be read; a warning until the next listing.
+    odd_event: Option<String>,
     /// The warnings of the last configuration. A warning is logged only if it is not among them.
     logged: BTreeSet<String>,
 }
@@ -72,7 +82,9 @@ impl Provider {
             inventory: ContainerInventory::default(),
             events: None,
             connected: now,
+            next_read: now,
             next_listing: now,
+            odd_event: None,
             logged: BTreeSet::new(),
         }
     }
@@ -87,7 +99,8 @@ impl Provider {
         let since = events::replay_from(since_1970());
         let settings = self.settings.clone();
         let engine = self.run_with_events(Engine::connect(&settings)).await?.map_err(SessionEnd::Broken)?;
-        tracing::info!(provider = PROVIDER, endpoint = self.endpoint(), "connected to the Docker Engine");
+        let api = engine.api().1.trim_start_matches('/').to_owned();
+        tracing::info!(provider = PROVIDER, endpoint = self.endpoint(), api, "connected to the Docker Engine");
         if settings.labels.swarm_mode {
             return self.poll_swarm(&engine).await;
         }
@@ -96,7 +109,11 @@ impl Provider {
             self.inventory.apply_listing(listing, Instant::now());
             self.publish_inventory();
             // If an inspection failed, everything is listed again after a back-off, as after any failure.
-            return self.inventory.warnings().next().map_or(Ok(()), |warning| Err(SessionEnd::Broken(warning)));
+            return self
+                .inventory
+                .unresponsive_warnings()
+                .next()
+                .map_or(Ok(()), |warning| Err(SessionEnd::Broken(warning)));
         }
         self.follow_events(&engine, since).await
     }
@@ -113,33 +130,57 @@ impl Provider {
         }
     }
 
-    /// Lists the containers whenever a listing is due, and publishes the result. Events make the next listing due earlier.
-    async fn follow_events(&mut self, engine: &Engine, since: i64) -> Result<(), SessionEnd> {
+    /// Reads containers whenever a read is due, and publishes the result. Events make the next read due earlier.
+    async fn follow_events(&mut self, engine: &Engine, since: u64) -> Result<(), SessionEnd> {
         self.events = Some(Box::pin(engine.events(since).ready_chunks(EVENT_BATCH_MAX)));
         self.connected = Instant::now();
+        // Events of the time without a connection are unknown: the first read is one of all containers.
+        self.next_read = self.connected;
         self.next_listing = self.connected;
         loop {
             self.wait_until_due().await?;
-            // An event from here on requests one more listing.
-            self.next_listing = Instant::now() + RELIST_EVERY;
-            let skipped = self.inventory.begin_listing(Instant::now());
-            let listing = match self.inventory.is_empty() {
-                // Without an earlier listing there is no last known state for a container whose inspection is skipped or times out.
-                true => {
-                    let listing = self.run_with_events(engine.list_all()).await?.map_err(SessionEnd::Broken)?;
-                    self.load_exited(engine).await?;
-                    listing
-                }
-                false => {
-                    self.run_with_events(engine.list_skipping_slow(&skipped)).await?.map_err(SessionEnd::Broken)?
-                }
-            };
+            self.read_containers(engine).await?;
             let now = Instant::now();
-            self.inventory.apply_listing(listing, now);
             self.publish_inventory();
-            let changes = self.inventory.next_listing().into_iter().chain(self.unavailable.next_expiry(now));
-            self.next_listing = changes.fold(self.next_listing, Instant::min);
+            let changes = self.inventory.next_read().into_iter().chain(self.unavailable.next_expiry(now));
+            self.next_read = changes.fold(self.next_read.min(self.next_listing), Instant::min);
         }
+    }
+
+    /// Lists all containers if that is due, else inspects those that may have changed, if any.
+    async fn read_containers(&mut self, engine: &Engine) -> Result<(), SessionEnd> {
+        let now = Instant::now();
+        let read = self.inventory.begin_read(now >= self.next_listing, now);
+        if let NextRead::All(_) = read {
+            self.next_listing = now + RELIST_EVERY;
+            self.odd_event = None;
+        }
+        // An event from here on requests one more read.
+        self.next_read = self.next_listing;
+        match read {
+            NextRead::All(skipped) => {
+                let listing = match self.inventory.is_empty() {
+                    // Without an earlier listing there is no last known state for a container whose inspection is skipped or times out.
+                    true => {
+                        let listing = self.run_with_events(engine.list_all()).await?.map_err(SessionEnd::Broken)?;
+                        self.load_exited(engine).await?;
+                        listing
+                    }
+                    false => {
+                        self.run_with_events(engine.list_skipping_slow(&skipped)).await?.map_err(SessionEnd::Broken)?
+                    }
+                };
+                self.inventory.apply_listing(listing, Instant::now());
+            }
+            NextRead::Some(ids) => {
+                let inspections = match ids.is_empty() {
+                    true => Inspections::default(),
+                    false => self.run_with_events(engine.read(ids)).await?.map_err(SessionEnd::Broken)?,
+                };
+                self.inventory.apply_some(inspections, Instant::now());
+            }
+        }
+        Ok(())
     }
 
     /// Adds the containers that exited before this process started to the unavailable ones: no listing of running containers has them. If
@@ -161,10 +202,10 @@ impl Provider {
         Ok(())
     }
 
-    /// Waits until the next listing is due. Events make it due earlier.
+    /// Waits until the next read is due. Events make it due earlier.
     async fn wait_until_due(&mut self) -> Result<(), SessionEnd> {
         loop {
-            let due = self.next_listing;
+            let due = self.next_read;
             tokio::select! {
                 biased;
                 batch = next_events(&mut self.events) => self.on_events(batch)?,
@@ -189,7 +230,7 @@ impl Provider {
 
     /// Handles a batch of events, or the end of the event stream. A configuration without a removed container is published at once: if the
     /// Engine were asked first, the container would get requests until the Engine answered.
-    fn on_events(&mut self, batch: Option<Vec<Result<EventMessage, Error>>>) -> Result<(), SessionEnd> {
+    fn on_events(&mut self, batch: Option<Vec<Result<ReadEvent, RequestError>>>) -> Result<(), SessionEnd> {
         let now = Instant::now();
         let (mut effect, mut end) = (EventEffect::None, None);
         match batch {
@@ -197,14 +238,17 @@ impl Provider {
             Some(events) => {
                 for event in events {
                     match event {
-                        Ok(event) => effect = effect.max(self.inventory.on_event(&event, self.time_of(&event), now)),
+                        Ok(Ok(event)) => {
+                            effect = effect.max(self.inventory.on_event(&event, self.time_of(&event), now))
+                        }
+                        Ok(Err(reason)) => self.on_odd_event(reason, now),
                         Err(error) => end = Some(explain(&self.settings.endpoint, "read events", &error)),
                     }
                 }
             }
         }
         if effect > EventEffect::None {
-            self.next_listing = self.next_listing.min(now + DEBOUNCE);
+            self.next_read = self.next_read.min(now + DEBOUNCE);
         }
         if effect == EventEffect::Removed {
             self.publish_inventory();
@@ -218,7 +262,22 @@ impl Provider {
         }
     }
 
-    fn time_of(&self, event: &EventMessage) -> EventTime {
+    /// Notes an event that cannot be read, and lists all containers soon: the event may have been about any of them.
+    fn on_odd_event(&mut self, reason: String, now: Instant) {
+        if self.odd_event.is_none() {
+            tracing::warn!(
+                provider = PROVIDER,
+                endpoint = self.endpoint(),
+                "an event of the Docker Engine cannot be read: {reason}; all containers are listed again within {} s",
+                RELIST_AFTER_ODD_EVENT.as_secs()
+            );
+            self.odd_event = Some(reason);
+        }
+        self.next_listing = self.next_listing.min(now + RELIST_AFTER_ODD_EVENT);
+        self.next_read = self.next_read.min(self.next_listing);
+    }
+
+    fn time_of(&self, event: &Event) -> EventTime {
         let age = events::age(event, since_1970());
         EventTime { age, is_history: age > self.connected.elapsed() }
     }
@@ -226,9 +285,10 @@ impl Provider {
     /// Lists and publishes the services every `swarm_refresh`. In swarm mode the provider reads no events.
     async fn poll_swarm(&mut self, engine: &Engine) -> Result<(), SessionEnd> {
         loop {
-            let services = swarm::list(&self.settings, &engine.api_version()).await.map_err(SessionEnd::Broken)?;
-            let warning = self.load_own_networks(engine).await?;
-            self.publish(&services, self.own_networks.clone().unwrap_or_default(), warning);
+            let services = self.run_with_events(swarm::list(engine)).await?.map_err(SessionEnd::Broken)?;
+            let own_warning = self.load_own_networks(engine).await?;
+            let own_networks = self.own_networks.clone().unwrap_or_default();
+            self.publish(&services.containers, own_networks, services.rejected, own_warning);
             if !self.settings.watch {
                 return Ok(());
             }
@@ -241,9 +301,9 @@ impl Provider {
     async fn load_own_networks(&mut self, engine: &Engine) -> Result<Option<String>, SessionEnd> {
         let own_ids = self.own_ids.clone();
         match self.run_with_events(engine.inspect_first(&own_ids)).await? {
-            Ok(container) => {
+            Ok((container, warning)) => {
                 self.own_networks = Some(self_container::networks(container.as_slice(), &own_ids));
-                Ok(None)
+                Ok(warning)
             }
             // Without known networks, services could get addresses in networks that the proxy is not in.
             Err(reason) if self.own_networks.is_none() => Err(SessionEnd::Broken(reason)),
@@ -255,14 +315,16 @@ impl Provider {
         let containers = self.inventory.containers();
         let own_networks = self_container::networks(&containers, &self.own_ids);
         let warnings: Vec<String> = self.inventory.warnings().collect();
-        self.publish(&containers, own_networks, warnings);
+        let rejected = self.inventory.rejected().cloned().collect();
+        self.publish(&containers, own_networks, rejected, warnings);
     }
 
-    /// Publishes the configuration that the containers' labels describe. `warnings` are logged together with those about labels.
+    /// Publishes the configuration that the containers' labels describe. `rejected` and `warnings` are added to those about labels.
     fn publish(
         &mut self,
         containers: &[ContainerFacts],
         own_networks: BTreeSet<String>,
+        mut rejected: Vec<Rejected>,
         warnings: impl IntoIterator<Item = String>,
     ) {
         let settings = DockerSettings { own_networks, ..self.settings.labels.clone() };
@@ -270,22 +332,19 @@ impl Provider {
         let unavailable = self.unavailable.apply_listing(containers, Instant::now());
         // Warnings about their labels were logged while these containers were available.
         labels::unavailable::keep(&mut translated.dynamic, labels::translate(&unavailable, &settings).dynamic);
+        rejected.append(&mut translated.rejected);
         let warnings: BTreeSet<String> = translated.warnings.into_iter().chain(warnings).collect();
         for warning in warnings.difference(&self.logged) {
             tracing::warn!(provider = PROVIDER, "{warning}");
         }
         self.logged = warnings;
         // A closed channel means that the process is shutting down; the loop notices that.
-        let _ = self.send.send(ProviderUpdate {
-            provider: PROVIDER,
-            dynamic: translated.dynamic,
-            rejected: translated.rejected,
-        });
+        let _ = self.send.send(ProviderUpdate { provider: PROVIDER, dynamic: translated.dynamic, rejected });
     }
 }
 
 /// Waits for the next batch of events; without a stream, indefinitely.
-async fn next_events(events: &mut Option<Events>) -> Option<Vec<Result<EventMessage, Error>>> {
+async fn next_events(events: &mut Option<Events>) -> Option<Vec<Result<ReadEvent, RequestError>>> {
     match events {
         Some(events) => events.next().await,
         None => future::pending().await,

@@ -1,106 +1,144 @@
-//! The transport to the Engine: a Unix socket, or TCP with or without TLS.
+//! The transport to the Engine: GET requests over a Unix socket, or over TCP with or without TLS, each on its own connection.
 
-use std::error::Error;
 use std::time::Duration;
 
-use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
-use super::failure::explain;
+use super::failure::{RequestError, explain};
 use super::settings::DockerProviderSettings;
 use super::tls;
 use crate::config::dynamic::ClientTls;
 use crate::limits::ENGINE_RESPONSE_BYTES_MAX;
-use crate::tls::verifier::refusal;
 
 /// The interval of TCP keep-alive probes. Without them a connection to a vanished host would never fail, and the event stream would stay
 /// open without events indefinitely.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-type AnyError = Box<dyn Error + Send + Sync>;
+/// The longest message of an error response that goes into the log.
+const MESSAGE_CHARS_MAX: usize = 300;
 
-/// The parsed endpoint of the Engine.
-enum Endpoint<'a> {
+/// A client of one Engine. Clones share their settings.
+#[derive(Debug, Clone)]
+pub struct Client {
+    endpoint: String,
+    timeout: Duration,
+    target: Target,
+}
+
+/// The Engine's address.
+#[derive(Debug, Clone)]
+enum Target {
     /// The path of a Unix socket.
-    Socket(&'a str),
-    /// `http://host:port` or `https://host:port`.
-    Url(String),
+    Socket(String),
+    /// `http://host:port` or `https://host:port`, and the client for it.
+    Url(String, Box<legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>>),
 }
 
-/// Creates a client for the endpoint. Sends nothing yet.
-pub fn client(settings: &DockerProviderSettings) -> Result<Docker, String> {
-    let timeout = settings.request_timeout.as_secs().max(1);
-    let connected = match parse_endpoint(settings)? {
-        Endpoint::Socket(path) => Docker::connect_with_unix(path, timeout, API_DEFAULT_VERSION),
-        Endpoint::Url(url) => {
-            let client =
-                Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector(&settings.tls)?);
-            let transport = move |request: BollardRequest| {
-                let response = client.request(request);
-                async move { response.await.map_err(bollard::errors::Error::from) }
-            };
-            Docker::connect_with_custom_transport(transport, Some(url), timeout, API_DEFAULT_VERSION)
-        }
-    };
-    connected.map_err(|error| explain(&settings.endpoint, "connect", &error))
-}
-
-/// Sends one GET and gives the JSON of its response, for responses with fields that bollard's types do not have.
-pub async fn get(settings: &DockerProviderSettings, path: &str) -> Result<serde_json::Value, String> {
-    let json = async {
-        let response = match parse_endpoint(settings)? {
-            Endpoint::Socket(socket) => get_from_socket(socket, path).await?,
-            Endpoint::Url(url) => {
-                let client = Client::builder(TokioExecutor::new()).build(connector(&settings.tls)?);
-                client.request(Request::get(format!("{url}{path}")).body(Empty::<Bytes>::new())?).await?
+impl Client {
+    /// Creates a client for the endpoint. Sends nothing yet.
+    pub fn new(settings: &DockerProviderSettings) -> Result<Client, String> {
+        let endpoint = settings.endpoint.as_str();
+        let (scheme, address) = endpoint.split_once("://").unwrap_or(("", endpoint));
+        let address = address.trim_end_matches('/');
+        let url = |scheme: &str| {
+            let mut http = legacy::Client::builder(TokioExecutor::new());
+            let http = http.pool_max_idle_per_host(0).build(connector(&settings.tls)?);
+            Ok::<_, String>(Target::Url(format!("{scheme}://{address}"), Box::new(http)))
+        };
+        let target = match (scheme, &settings.tls) {
+            ("unix", _) => Target::Socket(address.to_owned()),
+            ("tcp" | "http", None) => url("http")?,
+            ("tcp" | "https", Some(_)) => url("https")?,
+            _ => {
+                return Err(format!(
+                    "docker.endpoint {endpoint:?} cannot be used: write unix:///var/run/docker.sock or tcp://host:port"
+                ));
             }
         };
-        json_of(response).await
-    };
-    let json = tokio::time::timeout(settings.request_timeout, json).await;
-    let json = json.unwrap_or_else(|_| Err("the Docker Engine did not answer in time".into()));
-    json.map_err(|error| {
-        let reason = refusal::explain_cause(&*error).unwrap_or_else(|| error.to_string());
-        format!("cannot get {path} at {}: {reason}", settings.endpoint)
+        Ok(Client { endpoint: endpoint.to_owned(), timeout: settings.request_timeout, target })
+    }
+
+    /// The longest time for one request.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Sends one GET and gives the JSON of its response.
+    pub async fn get(&self, path: &str) -> Result<Value, RequestError> {
+        let json = async { json_of(self.open(path).await?).await };
+        timeout(self.timeout, json).await.unwrap_or(Err(RequestError::TimedOut))
+    }
+
+    /// As [`Client::get`]; the error says what failed, where, and what to do.
+    pub async fn get_to(&self, doing: &str, path: &str) -> Result<Value, String> {
+        self.get(path).await.map_err(|error| self.explain(doing, &error))
+    }
+
+    /// Sends one GET and gives its response once the head has arrived, without a timeout.
+    pub async fn open(&self, path: &str) -> Result<Response<Incoming>, RequestError> {
+        let response = match &self.target {
+            Target::Socket(socket) => open_on_socket(socket, path).await?,
+            Target::Url(url, http) => {
+                let request = Request::get(format!("{url}{path}")).body(Empty::new()).map_err(lost)?;
+                http.request(request).await.map_err(lost)?
+            }
+        };
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            status => {
+                let body = read_body(response.into_body()).await.unwrap_or_default();
+                Err(RequestError::Status { code: status.as_u16(), message: message_of(&body) })
+            }
+        }
+    }
+
+    /// The error's text: what failed, where, and what to do.
+    pub fn explain(&self, doing: &str, error: &RequestError) -> String {
+        explain(&self.endpoint, doing, error)
+    }
+}
+
+async fn open_on_socket(socket: &str, path: &str) -> Result<Response<Incoming>, RequestError> {
+    let stream = TokioIo::new(UnixStream::connect(socket).await.map_err(lost)?);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(lost)?;
+    // The connection's task ends when the sender is dropped. An error of the connection is returned by the request.
+    tokio::spawn(connection);
+    let request = Request::get(path).header("Host", "docker").body(Empty::<Bytes>::new()).map_err(lost)?;
+    sender.send_request(request).await.map_err(lost)
+}
+
+async fn json_of(response: Response<Incoming>) -> Result<Value, RequestError> {
+    let body = read_body(response.into_body()).await?;
+    serde_json::from_slice(&body).map_err(|error| RequestError::Content(format!("the response is no JSON: {error}")))
+}
+
+async fn read_body(body: Incoming) -> Result<Bytes, RequestError> {
+    let collected = Limited::new(body, ENGINE_RESPONSE_BYTES_MAX).collect().await;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| match error.is::<LengthLimitError>() {
+        true => RequestError::Content(format!("the response has more than {ENGINE_RESPONSE_BYTES_MAX} bytes")),
+        false => RequestError::Connection(error),
     })
 }
 
-async fn get_from_socket(socket: &str, path: &str) -> Result<Response<Incoming>, AnyError> {
-    let stream = TokioIo::new(UnixStream::connect(socket).await?);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-    // The connection's task ends when the sender is dropped. An error of the connection is returned by the request.
-    tokio::spawn(connection);
-    Ok(sender.send_request(Request::get(path).header("Host", "docker").body(Empty::<Bytes>::new())?).await?)
+/// The message of an error response, which Engines write as `{"message":...}`, in one line.
+fn message_of(body: &[u8]) -> String {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let message = json.as_ref().and_then(|json| json["message"].as_str());
+    let text = message.map_or_else(|| String::from_utf8_lossy(body), Into::into);
+    text.trim().chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS_MAX).collect()
 }
 
-async fn json_of(response: Response<Incoming>) -> Result<serde_json::Value, AnyError> {
-    let status = response.status();
-    let body = Limited::new(response.into_body(), ENGINE_RESPONSE_BYTES_MAX).collect().await?.to_bytes();
-    if !status.is_success() {
-        return Err(format!("{status}: {}", String::from_utf8_lossy(&body).trim()).into());
-    }
-    Ok(serde_json::from_slice(&body)?)
-}
-
-fn parse_endpoint(settings: &DockerProviderSettings) -> Result<Endpoint<'_>, String> {
-    let endpoint = settings.endpoint.as_str();
-    let (scheme, address) = endpoint.split_once("://").unwrap_or(("", endpoint));
-    let address = address.trim_end_matches('/');
-    match (scheme, &settings.tls) {
-        ("unix", _) => Ok(Endpoint::Socket(address)),
-        ("tcp" | "http", None) => Ok(Endpoint::Url(format!("http://{address}"))),
-        ("tcp" | "https", Some(_)) => Ok(Endpoint::Url(format!("https://{address}"))),
-        _ => Err(format!(
-            "docker.endpoint {endpoint:?} cannot be used: write unix:///var/run/docker.sock or tcp://host:port"
-        )),
-    }
+fn lost(error: impl std::error::Error + Send + Sync + 'static) -> RequestError {
+    RequestError::Connection(Box::new(error))
 }
 
 fn connector(settings: &Option<ClientTls>) -> Result<HttpsConnector<HttpConnector>, String> {

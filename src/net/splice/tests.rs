@@ -237,9 +237,7 @@ fn end_of_one_transfer_keeps_the_other_direction_nonblocking() {
                 monoio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        let both = async {
-            futures_util::join!(up, down);
-        };
+        let both = futures_util::future::join(up, down);
         futures_util::future::select(std::pin::pin!(both), std::pin::pin!(ticking)).await;
         let longest = longest.get().max(ticked.get().elapsed());
         assert!(longest < Duration::from_millis(500), "the thread stood still for {longest:?}");
