@@ -76,6 +76,7 @@ impl<C: Transport> BoundConnections<C> {
     }
 
     /// Idle bound connections at this moment.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.idle.borrow().len()
     }

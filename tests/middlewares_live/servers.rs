@@ -54,7 +54,12 @@ fn server_certificate_needs_a_trusted_authority() {
             assert_eq!(proxy.get("by-address", "/x").status_and_text(), *expected, "{fixed}");
             if expected == &refused {
                 let log = proxy.process.log();
-                assert!(log.contains("invalid peer certificate"), "{log}");
+                assert!(
+                    log.contains(
+                        "level=error msg=\"no TLS connection to the server: the certificate of CN=alice is refused"
+                    ),
+                    "{log}"
+                );
             }
         }
         let proxy = Proxy::start(driver, &roots(named_folder.path()), rules.text());

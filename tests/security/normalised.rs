@@ -109,9 +109,11 @@ fn fault_of_a_server_is_an_error_once_and_then_a_warning() {
     for _ in 0..20 {
         assert_eq!(proxy.get("/").status, 502);
     }
-    let log = proxy.process.log();
-    let lines = |level: &str| log.lines().filter(|l| l.contains("malformed response") && l.contains(level)).count();
-    assert_eq!((lines("level=error"), lines("level=warning")), (1, 19), "{log}");
+    wait_for("one error and 19 warnings", Duration::from_secs(5), || {
+        let log = proxy.process.log();
+        let lines = |level: &str| log.lines().filter(|l| l.contains("malformed response") && l.contains(level)).count();
+        if (lines("level=error"), lines("level=warning")) == (1, 19) { Ok(()) } else { Err(log.clone()) }
+    });
 }
 
 #[test]

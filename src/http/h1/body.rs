@@ -150,10 +150,6 @@ impl Decoder {
         !matches!(self.state, State::Done | State::Length | State::UntilClose)
     }
 
-    #[cfg_attr(
-        reachability,
-        expect(dead_code, reason = "tests and fuzz targets feed a decoder until its body is complete")
-    )]
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
