@@ -25,6 +25,7 @@ impl<'a> Runs<'a> {
     }
 
     /// Forwards the line of `field` as received, after the lines kept before.
+    #[inline]
     fn keep(&mut self, field: &Field) {
         if self.start.is_none() {
             self.start = Some(field.name.start as usize);
@@ -32,11 +33,13 @@ impl<'a> Runs<'a> {
     }
 
     /// Drops the line of `field`, and appends the run that ends before it.
+    #[inline]
     fn drop_line(&mut self, out: &mut Vec<u8>, field: &Field) {
         self.flush(out, field.name.start as usize);
     }
 
     /// Appends the current run, which ends at `end`.
+    #[inline]
     fn flush(&mut self, out: &mut Vec<u8>, end: usize) {
         if let Some(run) = self.start.take().and_then(|start| self.bytes.get(start..end)) {
             out.extend_from_slice(run);
@@ -45,6 +48,7 @@ impl<'a> Runs<'a> {
 }
 
 /// Appends a field line. `prefix` is the name with colon and space.
+#[inline]
 fn push_line(out: &mut Vec<u8>, prefix: &[u8], value: &[u8]) {
     out.extend_from_slice(prefix);
     out.extend_from_slice(value);
@@ -57,10 +61,12 @@ fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     push_line(out, b": ", value);
 }
 
+#[inline]
 fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+#[inline]
 fn push_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
     push_number(out, length);

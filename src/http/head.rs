@@ -133,6 +133,7 @@ pub struct ResponseView<'a> {
 }
 
 impl<'a> RequestView<'a> {
+    #[inline]
     pub fn method(&self) -> &'a [u8] {
         self.head.method.of(self.bytes)
     }
@@ -147,6 +148,7 @@ impl<'a> RequestView<'a> {
     }
 
     /// The host for routing, as sent, port included; empty for an HTTP/1.0 request without a host.
+    #[inline]
     pub fn host(&self) -> &'a [u8] {
         self.head.host.of(self.bytes)
     }
@@ -167,6 +169,7 @@ impl<'a> RequestView<'a> {
     }
 
     /// Whether the request, as received or after the edits, has credentials that authenticate its connection.
+    #[inline]
     pub fn binds_connection(&self) -> bool {
         let is_edited = || self.edits.values(KnownField::Authorization.name()).any(is_bound_credential);
         self.head.binds_connection || (!self.edits.is_empty() && is_edited())

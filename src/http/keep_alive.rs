@@ -37,6 +37,7 @@ impl KeepAlive {
 
     /// How long the connection may be idle before its next request: the announced time without the margin; `None` if the server has
     /// announced no time.
+    #[inline]
     pub fn idle_millis_max(&self) -> Option<u64> {
         let announced_millis = u64::from(self.timeout_secs?) * 1000;
         Some(announced_millis - MARGIN_MILLIS_MAX.min(announced_millis / MARGIN_DIVISOR))

@@ -192,12 +192,14 @@ impl WorkerMetrics<'_> {
     }
 
     /// Counts a request in flight on this entry point, until [`closed`](Self::closed) is called.
+    #[inline]
     pub fn opened(&self, entry_point: usize, method: Method, protocol: Protocol) {
         if let Some(block) = self.entry_point(entry_point) {
             block.add_open(method, protocol, 1);
         }
     }
 
+    #[inline]
     pub fn closed(&self, entry_point: usize, method: Method, protocol: Protocol) {
         if let Some(block) = self.entry_point(entry_point) {
             block.add_open(method, protocol, -1);
@@ -205,10 +207,12 @@ impl WorkerMetrics<'_> {
     }
 
     /// Counts a request in flight to this backend, until [`backend_closed`](Self::backend_closed) is called.
+    #[inline]
     pub fn backend_opened(&self, backend: &BackendMetrics, method: Method, protocol: Protocol) {
         self.block_of(backend).add_open(method, protocol, 1);
     }
 
+    #[inline]
     pub fn backend_closed(&self, backend: &BackendMetrics, method: Method, protocol: Protocol) {
         self.block_of(backend).add_open(method, protocol, -1);
     }

@@ -106,6 +106,7 @@ impl<C: Transport> Pool<C> {
 
 /// The end of the idle time that begins now: after [`limits::UPSTREAM_IDLE_SECS`], or earlier if the server has `announced` that it closes
 /// the connection earlier.
+#[inline]
 pub fn idle_until(now_nanos: u64, announced: &KeepAlive) -> u64 {
     let own_millis = limits::UPSTREAM_IDLE_SECS * 1000;
     let idle_millis = announced.idle_millis_max().map_or(own_millis, |millis| millis.min(own_millis));

@@ -51,6 +51,7 @@ pub enum ResponseProgress {
 ///
 /// # Errors
 /// The response cannot be used.
+#[inline]
 pub fn parse_server_response(
     bytes: &[u8],
     request_method_is_head: bool,

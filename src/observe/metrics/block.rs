@@ -82,6 +82,7 @@ impl Block {
         }
     }
 
+    #[inline]
     pub(super) fn add_open(&self, method: Method, protocol: Protocol, change: i64) {
         let index = pair(method, protocol);
         let count = self.open.get(index).unwrap_or_else(|| &self.open_uncommon()[index - COMMON_PAIRS]);

@@ -88,6 +88,7 @@ pub(super) const COMMON_PAIRS: usize = COMMON_METHODS * PROTOCOLS.len();
 const _: () = assert!(PAIRS <= 256);
 
 impl Method {
+    #[inline]
     pub fn of(text: &[u8]) -> Self {
         match text {
             b"GET" => Method::Get,
@@ -131,6 +132,7 @@ impl Protocol {
 }
 
 /// The index of a pair, less than [`PAIRS`].
+#[inline]
 pub(super) fn pair(method: Method, protocol: Protocol) -> usize {
     method as usize * PROTOCOLS.len() + protocol as usize
 }

@@ -56,7 +56,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     loop {
         let is_pooled = pooled.is_some();
         // A request that `is_repeatable` refuses may still turn out unprocessed: its bytes are kept until then.
-        ctx.unprocessed.is_wanted = is_pooled && !(is_idempotent(ctx) && ctx.head.body == BodyFraming::None);
+        ctx.unprocessed.is_wanted = is_pooled && !(ctx.head.body == BodyFraming::None && is_idempotent(ctx));
         let mut connection = match pooled.take() {
             Some(connection) => ExclusiveConnection::new(connection),
             None => ExclusiveConnection::new(connect(worker, endpoint).await?),
@@ -75,7 +75,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
             result
         };
         ctx.response.has_begun |= connection.has_unread();
-        if is_pooled {
+        if is_pooled && result.is_err() {
             let sent_bytes = ctx.unprocessed.bytes.len();
             ctx.response.is_unprocessed = !ctx.response.has_begun && connection.has_unacknowledged(sent_bytes);
         }

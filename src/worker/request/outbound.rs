@@ -37,6 +37,7 @@ pub fn write_request_head<D: Dial>(
 }
 
 /// Whether the request's method is idempotent: repeating the request has the same effect (RFC 9110 9.2.2).
+#[inline]
 pub fn is_idempotent(ctx: &ExchangeContext) -> bool {
     matches!(ctx.head.method.of(&ctx.bytes), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }

@@ -77,6 +77,7 @@ impl<'s> RequestRecord<'s> {
         self.frontend = Some(frontend);
     }
 
+    #[inline]
     pub fn endpoint<D: Dial>(&mut self, endpoint: &'s ServerEndpoint, worker: &Worker<D>) {
         if self.endpoint.replace(endpoint).is_none()
             && let Some(counters) = self.counters()
@@ -87,11 +88,13 @@ impl<'s> RequestRecord<'s> {
     }
 
     /// The counters of the backend.
+    #[inline]
     fn counters(&self) -> Option<&'s BackendMetrics> {
         self.frontend.and_then(|frontend| self.published.counters(frontend.backend.number))
     }
 
     /// The frontend and the server of the last attempt.
+    #[inline]
     pub fn server(&self) -> Option<(&'s Frontend, &'s ServerEndpoint)> {
         self.frontend.zip(self.endpoint)
     }

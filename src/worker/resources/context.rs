@@ -43,6 +43,7 @@ pub struct UnprocessedRequest {
 impl UnprocessedRequest {
     /// Before the first sending of a request: notes that `head` ends and the body begins here. Before the second one: appends the rest of
     /// the request as it was sent, and returns true.
+    #[inline]
     pub fn continue_head(&mut self, head: &mut Vec<u8>) -> bool {
         if self.bytes.is_empty() {
             self.body_at = head.len();

@@ -93,6 +93,7 @@ impl<'a> Reuse<'a> {
 
 /// An idle connection to the server for the attempt whose response goes to `response`: the one that is bound to the client, else a pooled
 /// one. A repeated request gets none.
+#[inline]
 pub fn take_idle<D: Dial>(
     worker: &Worker<D>,
     endpoint: &ServerEndpoint,
@@ -107,6 +108,7 @@ pub fn take_idle<D: Dial>(
 }
 
 /// The connection to the server that is bound to the client, if there is one.
+#[inline]
 pub fn take_bound<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint, client: &BoundState) -> Option<D::Io> {
     if client.has_owner() { worker.bound.take(client, endpoint.pool, worker.clock.mono_nanos()) } else { None }
 }

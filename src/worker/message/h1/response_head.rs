@@ -62,6 +62,7 @@ impl<R: ReadHalf> ResponseReader for Reader<'_, R> {
 
 impl<R: ReadHalf> Reader<'_, R> {
     /// Prepares the reader for the body of the response whose head has been read.
+    #[inline]
     fn begin_body(&mut self, response: &UpstreamResponse) -> ReceivedHead {
         self.is_counted = is_counted(response.head.body);
         self.decoder = Decoder::of_response(response.head.body);
