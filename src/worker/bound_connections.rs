@@ -76,7 +76,10 @@ impl<C: Transport> BoundConnections<C> {
     }
 
     /// Idle bound connections at this moment.
-    #[cfg(test)]
+    #[cfg_attr(
+        reachability,
+        expect(dead_code, reason = "tests and fuzz targets see with it that none outlives its client")
+    )]
     pub fn len(&self) -> usize {
         self.idle.borrow().len()
     }

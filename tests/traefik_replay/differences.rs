@@ -35,6 +35,11 @@ pub const DIFFERENCES: &[Difference] = &[
     ),
     difference("errdead / ", "field content-type", "lost with the same flush: the page's own type stays"),
     difference("badscheme", "", "a server URL of an unknown scheme rejects its frontend with a message (COMPAT.md)"),
+    difference(
+        "fwdred / ",
+        "field location",
+        "the relative target of an authentication server stays relative to the client's URL (COMPAT.md)",
+    ),
     difference("empty ", "field retry-after", NO_SERVER),
     difference("hc ", "field retry-after", NO_SERVER),
     difference(" / ", "", "an empty Host field is 400 (COMPAT.md)"),
