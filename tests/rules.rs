@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 /// Rows with an intended difference: rule, host, target, reason. A row that agrees after all fails the test.
 const DIFFERENCES: [(&str, &str, &str, &str); 5] = [
-    ("Host:foo.bar , bar.foo", "foo.bar.", "/", "a trailing dot does not make another name"),
+    ("Host:foo.bar , bar.foo ", "foo.bar.", "/", "a trailing dot does not make another name"),
     ("HostRegexp:foo.bar", "foo.bar.", "/", "a trailing dot does not make another name"),
     ("HostRegexp:foo.bar;HostRegexp:{x}.bar", "foo.bar.", "/", "a trailing dot does not make another name"),
     (

@@ -55,7 +55,14 @@ pub struct Payload {
 
 /// Decodes a body that arrives in segments of `piece` bytes.
 pub fn decode(body: BodyFraming, wire: &[u8], piece: usize) -> Result<Payload, InvalidBody> {
-    let mut decoder = Decoder::new(body);
+    decode_with(Decoder::new(body), wire, piece)
+}
+
+/// As [`decode`], with a decoder that has decoded nothing yet.
+///
+/// # Errors
+/// The violation that the decoder refuses.
+pub fn decode_with(mut decoder: Decoder, wire: &[u8], piece: usize) -> Result<Payload, InvalidBody> {
     let mut payload = Payload { data: Vec::new(), trailers: Vec::new(), len: 0, done: decoder.is_done() };
     for part in wire.chunks(piece.max(1)) {
         let mut rest = part;

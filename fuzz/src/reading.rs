@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use ringway::http::h1::body::Decoder;
 use ringway::http::h1::progress::{HeadLimits, ParseProgress};
 use ringway::http::h1::request_head::parse_request;
-use ringway::http::h1::response_head::parse_response;
+use ringway::http::h1::response_head::{ResponseProgress, parse_response, parse_server_response};
 use ringway::http::{BodyFraming, KnownField, RequestHead, ResponseHead};
 
-use crate::{Payload, SLOTS, assert_plain, decode, pairs, their_pairs};
+use crate::{Payload, SLOTS, assert_plain, decode, decode_with, pairs, their_pairs};
 
 /// A request, as far as it arrived.
 #[derive(Clone, Default)]
@@ -158,23 +159,54 @@ pub struct Answer {
 
 /// Parses a stream of responses to requests of these methods, up to the first truncated one. `is_ended`: the stream ended orderly.
 pub fn answers<'m>(bytes: &[u8], is_ended: bool, methods: impl Iterator<Item = &'m [u8]>) -> (Vec<Answer>, Rest) {
+    read_answers(bytes, is_ended, methods, false)
+}
+
+/// As [`answers`], for the responses of a server, whose deviations are normalised.
+pub fn server_answers<'m>(
+    bytes: &[u8],
+    is_ended: bool,
+    methods: impl Iterator<Item = &'m [u8]>,
+) -> (Vec<Answer>, Rest) {
+    read_answers(bytes, is_ended, methods, true)
+}
+
+/// Parses the head at the start of `bytes`. Returns its length; `None` if it is not complete.
+fn response_head(bytes: &[u8], to_head: bool, head: &mut ResponseHead, is_lenient: bool) -> Option<Option<usize>> {
+    if !is_lenient {
+        let progress = parse_response(bytes, to_head, &HeadLimits::RESPONSE, head).ok()?;
+        return Some((progress == ParseProgress::Complete).then_some(head.len));
+    }
+    match parse_server_response(bytes, to_head, head).ok()? {
+        ResponseProgress::Complete => Some(Some(head.len)),
+        ResponseProgress::Normalised { received_len, .. } => Some(Some(received_len)),
+        ResponseProgress::Partial => Some(None),
+    }
+}
+
+fn read_answers<'m>(
+    bytes: &[u8],
+    is_ended: bool,
+    methods: impl Iterator<Item = &'m [u8]>,
+    is_lenient: bool,
+) -> (Vec<Answer>, Rest) {
     let (mut answers, mut at) = (Vec::new(), 0);
     // One more than there are methods, to detect a response without a request.
     for method in methods.chain([&b"GET"[..]]) {
         let head = loop {
             let (rest, mut head) = (&bytes[at..], ResponseHead::default());
-            match parse_response(rest, method == b"HEAD", &HeadLimits::RESPONSE, &mut head) {
-                Ok(ParseProgress::Complete) => {}
-                Ok(ParseProgress::Partial) if rest.is_empty() => return (answers, Rest::Nothing),
-                Ok(ParseProgress::Partial) => return (answers, Rest::Cut),
-                Err(_) => return (answers, Rest::Refused),
+            match response_head(rest, method == b"HEAD", &mut head, is_lenient) {
+                Some(Some(len)) => at += len,
+                Some(None) if rest.is_empty() => return (answers, Rest::Nothing),
+                Some(None) => return (answers, Rest::Cut),
+                None => return (answers, Rest::Refused),
             }
-            at += head.len;
             if head.status == 101 || head.status >= 200 {
                 break head;
             }
         };
-        let Ok(payload) = decode(head.body, &bytes[at..], usize::MAX) else { return (answers, Rest::BadBody) };
+        let decoder = if is_lenient { Decoder::of_response(head.body) } else { Decoder::new(head.body) };
+        let Ok(payload) = decode_with(decoder, &bytes[at..], usize::MAX) else { return (answers, Rest::BadBody) };
         at += payload.len;
         let is_whole = payload.done || (head.body == BodyFraming::UntilClose && is_ended);
         answers.push(Answer { status: head.status, data: payload.data, is_whole });

@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         // A server may respond before it has received the request's method.
         for assumed in [&b"GET"[..], b"HEAD"] {
             let methods = received.iter().map(|(_, request)| request.as_ref().map_or(assumed, |known| &known.method));
-            answered.extend(reading::answers(server.taken(), server.is_at_end(), methods).0);
+            answered.extend(reading::server_answers(server.taken(), server.is_at_end(), methods).0);
         }
         sent.extend(received);
     }
