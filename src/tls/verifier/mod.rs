@@ -99,6 +99,33 @@ pub struct ServerVerifier {
     webpki: Option<Arc<WebPkiServerVerifier>>,
 }
 
+/// The methods of both traits that verify the signature of a handshake, with the algorithms in this field.
+macro_rules! verify_handshakes {
+    ($($supported:ident).+) => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            signature::verify_tls12(message, certificate, signed, &self.$($supported).+)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            signature::verify_tls13(message, certificate, signed, &self.$($supported).+)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.$($supported).+.supported_schemes()
+        }
+    };
+}
+
 impl ServerVerifier {
     /// `option`: the option that names the certificates, for messages. Without any certificate every server is refused.
     pub fn new(
@@ -130,27 +157,7 @@ impl ServerCertVerifier for ServerVerifier {
         judged.map(|()| ServerCertVerified::assertion()).map_err(Refusal::into_error)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature::verify_tls12(message, certificate, signed, &self.trust.supported)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature::verify_tls13(message, certificate, signed, &self.trust.supported)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.trust.supported.supported_schemes()
-    }
+    verify_handshakes!(trust.supported);
 }
 
 /// The verifier for `insecureSkipVerify`: any certificate is accepted. The signature of the handshake is still verified: it costs nothing to
@@ -178,27 +185,7 @@ impl ServerCertVerifier for AnyServer {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature::verify_tls12(message, certificate, signed, &self.supported)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature::verify_tls13(message, certificate, signed, &self.supported)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.supported.supported_schemes()
-    }
+    verify_handshakes!(supported);
 }
 
 /// The verifier for clients of an entry point.
@@ -253,25 +240,5 @@ impl ClientCertVerifier for ClientVerifier {
         judged.map(|()| ClientCertVerified::assertion()).map_err(Refusal::record_for_client)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature::verify_tls12(message, certificate, signed, &self.trust.supported)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        signature::verify_tls13(message, certificate, signed, &self.trust.supported)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.trust.supported.supported_schemes()
-    }
+    verify_handshakes!(trust.supported);
 }

@@ -45,12 +45,16 @@ impl UnprocessedRequest {
     /// the request as it was sent, and returns true.
     #[inline]
     pub fn continue_head(&mut self, head: &mut Vec<u8>) -> bool {
-        if self.bytes.is_empty() {
-            self.body_at = head.len();
-            return false;
+        match self.bytes.get(self.body_at..) {
+            Some(body) if !self.bytes.is_empty() => {
+                head.extend_from_slice(body);
+                true
+            }
+            _ => {
+                self.body_at = head.len();
+                false
+            }
         }
-        head.extend_from_slice(&self.bytes[self.body_at..]);
-        true
     }
 }
 
