@@ -160,7 +160,7 @@ fn header_list_beyond_its_bound_is_refused_and_the_next_request_served() {
     let bomb = [&block(GET)[..], &[0xbe; 8000]].concat();
     server.send(&[raw(HEADERS, END_HEADERS | END_STREAM, 3, &bomb), headers(5, END_STREAM, GET)]);
     match server.connection.next_opened() {
-        Some(Opened::Rejected(_, rejected)) => assert_eq!(rejected.status(), 431),
+        Some(Opened::Rejected(_, rejected)) => assert_eq!(rejected.status, 431),
         other => panic!("{other:?}"),
     }
     server.accept();
@@ -168,7 +168,7 @@ fn header_list_beyond_its_bound_is_refused_and_the_next_request_served() {
     let crumbs = [&block(GET)[..], &b"\x60\x00".repeat(8000)].concat();
     server.send(&[raw(HEADERS, END_HEADERS | END_STREAM, 7, &crumbs)]);
     match server.connection.next_opened() {
-        Some(Opened::Rejected(_, rejected)) => assert_eq!(rejected.status(), 431),
+        Some(Opened::Rejected(_, rejected)) => assert_eq!(rejected.status, 431),
         other => panic!("{other:?}"),
     }
     assert!(server.connection.error().is_none());

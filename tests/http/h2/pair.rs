@@ -160,7 +160,7 @@ impl Side {
                 Ok(None) | Err(_) => return true,
             }
         }
-        let pieces_max = 1 + random.below(3);
+        let pieces_max = random.below(3);
         let (mut pieces, mut received) = (0, talk.received);
         let result = self.endpoint.connection.read_data(key, &Plain, |piece| {
             pieces += 1;
@@ -231,7 +231,7 @@ fn carry(from: &mut Side, to: &mut Side, random: &mut Random) -> bool {
 
 fn run(seed: u64) {
     let mut random = Random(seed);
-    let mut local = |random: &mut Random| LocalSettings {
+    let local = |random: &mut Random| LocalSettings {
         streams_max: 1 + random.below(STREAMS_MAX) as u32,
         stream_window: [100, 5_000, 65_535, 200_000][random.below(4)],
         connection_window: [65_535, 100_000, 500_000][random.below(3)],
