@@ -183,7 +183,9 @@ impl Violation {
             Violation::ValueSpace => (400, "whitespace before or after a field value", "RFC 9113 8.2.1"),
             Violation::ConnectionField => (400, "field that belongs to a connection of HTTP/1.1", "RFC 9113 8.2.2"),
             Violation::TeNotTrailers => (400, "TE other than `trailers`", "RFC 9113 8.2.2"),
-            Violation::PseudoUnknown => (400, "pseudo-header field that is not defined for this message", "RFC 9113 8.3"),
+            Violation::PseudoUnknown => {
+                (400, "pseudo-header field that is not defined for this message", "RFC 9113 8.3")
+            }
             Violation::PseudoRepeated => (400, "pseudo-header field more than once", "RFC 9113 8.3"),
             Violation::PseudoMissing => (400, "required pseudo-header field is missing", "RFC 9113 8.3.1, 8.3.2"),
             Violation::PseudoAfterField => (400, "pseudo-header field after a regular field", "RFC 9113 8.3"),
@@ -191,8 +193,12 @@ impl Violation {
             Violation::Scheme => (400, ":scheme is neither http nor https", "RFC 9113 8.3.1"),
             Violation::PathEmpty => (400, ":path is empty", "RFC 9113 8.3.1"),
             Violation::HostDiffers => (400, ":authority and Host name different hosts", "RFC 9113 8.3.1"),
-            Violation::ConnectForm => (400, "CONNECT with :scheme or :path, or :protocol without CONNECT", "RFC 9113 8.5, RFC 8441 4"),
-            Violation::TunnelProtocol => (501, "extended CONNECT for a protocol that is never tunnelled", "RFC 8441 4, RFC 9110 7.8"),
+            Violation::ConnectForm => {
+                (400, "CONNECT with :scheme or :path, or :protocol without CONNECT", "RFC 9113 8.5, RFC 8441 4")
+            }
+            Violation::TunnelProtocol => {
+                (501, "extended CONNECT for a protocol that is never tunnelled", "RFC 8441 4, RFC 9110 7.8")
+            }
             Violation::Status => (502, ":status is not a three-digit status", "RFC 9113 8.3.2"),
             Violation::SwitchingProtocols => (502, "101 in HTTP/2", "RFC 9113 8.6"),
             Violation::InterimEnd => (502, "informational response ends the stream", "RFC 9113 8.1"),

@@ -16,6 +16,7 @@ pub enum HeadError {
     Malformed(Violation),
 }
 
+/// Decodes the block of a request into its lines and its head.
 pub fn decode_request(
     _decoder: &mut Decoder,
     _block: &[u8],
@@ -27,6 +28,7 @@ pub fn decode_request(
     todo!()
 }
 
+/// Decodes the block of a response, final or interim, into its lines and its head.
 pub fn decode_response(
     _decoder: &mut Decoder,
     _block: &[u8],

@@ -10,17 +10,12 @@ impl Decoder {
         todo!()
     }
 
-    /// Changes the bound of the dynamic table, once the peer has acknowledged the setting.
-    pub fn set_table_bytes_max(&mut self, _bytes: usize) {
-        todo!()
-    }
-
     /// Bytes that the decoder holds on the heap.
     pub fn heap_bytes(&self) -> usize {
         todo!()
     }
 
-    /// Frees the memory of an empty dynamic table.
+    /// Frees the memory of the dynamic table if it is empty.
     pub fn trim(&mut self) {
         todo!()
     }
