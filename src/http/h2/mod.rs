@@ -2,4 +2,5 @@
 
 pub mod fields;
 pub mod hpack;
+mod outgoing_name;
 pub mod pack;

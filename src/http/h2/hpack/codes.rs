@@ -1,6 +1,7 @@
 //! The Huffman code (RFC 7541 appendix B).
 
 /// The code of each byte, and last that of EOS: its bits, in the low end of the number, and how many they are.
+#[rustfmt::skip]
 pub(super) static CODES: [(u32, u8); 257] = [
     (0x1ff8, 13), (0x7fffd8, 23), (0xfffffe2, 28), (0xfffffe3, 28), (0xfffffe4, 28), (0xfffffe5, 28), (0xfffffe6, 28),
     (0xfffffe7, 28), (0xfffffe8, 28), (0xffffea, 24), (0x3ffffffc, 30), (0xfffffe9, 28), (0xfffffea, 28),

@@ -1,7 +1,7 @@
 //! The static table (RFC 7541 appendix A).
 
 /// Names and values; the entry with index 1 is the first.
-pub(super) static TABLE: [(&[u8], &[u8]); 61] = [
+pub static TABLE: [(&[u8], &[u8]); 61] = [
     (b":authority", b""),
     (b":method", b"GET"),
     (b":method", b"POST"),

@@ -2,6 +2,9 @@
 
 mod codes;
 mod decode;
+mod encode;
 mod fixed;
 
 pub use decode::Decoder;
+pub use encode::{Literal, push_field, push_indexed, push_value};
+pub use fixed::TABLE;
