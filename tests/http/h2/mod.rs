@@ -1,11 +1,3 @@
-//! The connection of HTTP/2 from outside, in both roles.
+//! HTTP/2: heads to header blocks and back.
 
-mod attacks;
-mod client;
-mod cuts;
-mod endpoint;
-mod flow;
-mod pair;
-mod rules;
-#[path = "../../support/h2_wire.rs"]
-mod wire;
+mod pack;
