@@ -2,6 +2,7 @@
 
 mod attacks;
 mod client;
+mod crate_peer;
 mod cuts;
 mod endpoint;
 mod flow;
