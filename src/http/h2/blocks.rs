@@ -142,13 +142,13 @@ impl Connection {
             Ok(()) => {}
             Err(HeadError::Compression(_)) => return self.fail(Rule::Compression),
             Err(HeadError::Malformed(violation)) => return self.malformed(key, violation),
-            Err(HeadError::Rejected(_)) => return self.malformed(key, Violation::StatusLine),
+            Err(HeadError::Rejected(_)) => return self.malformed(key, Violation::Status),
         }
         let is_interim = (100..200).contains(&arrived.head.status);
         if is_interim {
             stream.interim_count += 1;
-            if ends || arrived.head.status == 101 || stream.interim_count > limits::INFORMATIONAL_MAX {
-                return self.malformed(key, Violation::StatusLine);
+            if ends || stream.interim_count > limits::INFORMATIONAL_MAX {
+                return self.malformed(key, Violation::InterimEnd);
             }
         } else {
             stream.has_head = true;
@@ -163,7 +163,7 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(key) else { return };
         match decode_trailers(&mut self.decoder, block, &mut stream.trailers) {
             Ok(()) if ends => self.end_received(key),
-            Ok(()) => self.break_stream(key, Rule::TrailersWithoutEnd),
+            Ok(()) => self.malformed(key, Violation::TrailersWithoutEnd),
             Err(HeadError::Compression(_)) => self.fail(Rule::Compression),
             Err(HeadError::Malformed(violation)) => self.malformed(key, violation),
             Err(HeadError::Rejected(_)) => self.malformed(key, Violation::Trailer),

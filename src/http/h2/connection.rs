@@ -79,7 +79,8 @@ pub struct Connection {
     pub(super) peer: PeerSettings,
     pub(super) has_peer_settings: bool,
     pub(super) decoder: hpack::Decoder,
-    /// The peer has reduced the table of our encoder, which has none: it must be told so (RFC 7541 4.2).
+    /// No header block has been sent. The first one says that the encoder has no table (RFC 7541 4.2): a peer may allow a smaller one than
+    /// the default, and has to be told that the encoder keeps to it.
     pub(super) owes_size_update: bool,
     pub(super) input: Input,
     pub(super) output: Output,
@@ -124,7 +125,7 @@ impl Connection {
 
     fn new(role: Role, local: LocalSettings) -> Self {
         let is_server = role == Role::Server;
-        let mut output = Output { window: i64::from(DEFAULT_WINDOW), ..Output::default() };
+        let mut output = Output::new(DEFAULT_WINDOW);
         if !is_server {
             output.bytes.extend_from_slice(PREFACE);
         }
@@ -136,7 +137,7 @@ impl Connection {
             peer: PeerSettings::default(),
             has_peer_settings: false,
             decoder: hpack::Decoder::new(DEFAULT_TABLE_BYTES as usize),
-            owes_size_update: false,
+            owes_size_update: true,
             input: Input::new(is_server),
             output,
             streams: Streams::default(),

@@ -3,7 +3,7 @@
 use super::connection::{Buffers, Connection, ErrorCode, Exceeded, Note, Role};
 use super::frame::{self, FrameHeader};
 use super::rule::Rule;
-use super::settings::{DEFAULT_TABLE_BYTES, WINDOW_MAX};
+use super::settings::WINDOW_MAX;
 use super::stream::StreamFailure;
 use super::streams::StreamKey;
 
@@ -79,8 +79,6 @@ impl Connection {
             return self.fail(rule);
         }
         self.has_peer_settings = true;
-        self.owes_size_update |=
-            self.peer.header_table_bytes < DEFAULT_TABLE_BYTES.min(before.header_table_bytes);
         let change = i64::from(self.peer.initial_window) - i64::from(before.initial_window);
         if change != 0 {
             self.change_windows(change);

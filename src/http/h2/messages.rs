@@ -42,7 +42,7 @@ impl Connection {
             return None;
         }
         if !stream.has_head {
-            self.malformed(key, Violation::StatusLine);
+            self.malformed(key, Violation::Status);
             return None;
         }
         Some(key)
@@ -319,8 +319,7 @@ impl Connection {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_BYTES]);
         if std::mem::take(&mut self.owes_size_update) {
-            // The encoder's table has the size 0 (RFC 7541 6.3).
-            out.push(0x20);
+            out.extend_from_slice(&pack::FIRST_BLOCK_PREFIX);
         }
         if !encode(out) {
             out.truncate(start);

@@ -19,6 +19,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// An empty output; `window` is the peer's window for the connection.
+    pub fn new(window: u32) -> Self {
+        Output { window: i64::from(window), ..Output::default() }
+    }
+
     pub fn has_control_space(&self) -> bool {
         self.control_bytes < limits::CONTROL_OUTPUT_BYTES_MAX
     }

@@ -107,7 +107,6 @@ pub enum Rule {
     WindowExceeded,
     WindowIncrement,
     WindowOverflow,
-    TrailersWithoutEnd,
     DataAfterEnd,
     Flood,
 }
@@ -138,7 +137,6 @@ impl Rule {
             Rule::WindowExceeded => (FlowControlError, "more data than the window allows", "RFC 9113 6.9.1"),
             Rule::WindowIncrement => (ProtocolError, "WINDOW_UPDATE with the increment 0", "RFC 9113 6.9"),
             Rule::WindowOverflow => (FlowControlError, "a window above 2^31-1", "RFC 9113 6.9.1"),
-            Rule::TrailersWithoutEnd => (ProtocolError, "trailers without END_STREAM", "RFC 9113 8.1"),
             Rule::DataAfterEnd => (StreamClosed, "a frame after the end of the stream", "RFC 9113 5.1"),
             Rule::Flood => (EnhanceYourCalm, "too many frames that cost more than they bring", "RFC 9113 10.5"),
         }

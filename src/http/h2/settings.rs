@@ -2,9 +2,8 @@
 
 use super::frame::{self, HEADER_BYTES};
 use super::rule::Rule;
-use crate::http::h1::progress::HeadLimits;
+use crate::http::head_limits::HeadLimits;
 
-const HEADER_TABLE_SIZE: u16 = 1;
 const ENABLE_PUSH: u16 = 2;
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -16,7 +15,7 @@ const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 pub const WINDOW_MAX: u32 = 0x7fff_ffff;
 /// The window of a connection, and of a stream without a setting.
 pub const DEFAULT_WINDOW: u32 = 65_535;
-/// The size of the dynamic table without a setting, which the proxy keeps for its decoder.
+/// The size of the decoder's dynamic table: the value without a setting.
 pub const DEFAULT_TABLE_BYTES: u32 = 4096;
 
 /// What the proxy allows its peer.
@@ -62,7 +61,6 @@ impl LocalSettings {
 /// What the peer allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerSettings {
-    pub header_table_bytes: u32,
     pub streams_max: u32,
     pub initial_window: u32,
     pub frame_bytes_max: u32,
@@ -72,7 +70,6 @@ pub struct PeerSettings {
 impl Default for PeerSettings {
     fn default() -> Self {
         PeerSettings {
-            header_table_bytes: DEFAULT_TABLE_BYTES,
             streams_max: u32::MAX,
             initial_window: DEFAULT_WINDOW,
             frame_bytes_max: frame::PAYLOAD_BYTES_MAX as u32,
@@ -88,7 +85,6 @@ impl PeerSettings {
             let (Some(name), Some(value)) = (setting.first_chunk::<2>(), setting.last_chunk::<4>()) else { continue };
             let value = u32::from_be_bytes(*value);
             match u16::from_be_bytes(*name) {
-                HEADER_TABLE_SIZE => self.header_table_bytes = value,
                 ENABLE_PUSH if value > 1 || (from_server && value == 1) => return Err(Rule::SettingsValue),
                 MAX_CONCURRENT_STREAMS => self.streams_max = value,
                 INITIAL_WINDOW_SIZE if value > WINDOW_MAX => return Err(Rule::WindowOverflow),
@@ -123,7 +119,6 @@ mod tests {
     fn settings_are_applied_in_order_and_unknown_ones_ignored() {
         let peer = applied(&[(4, 1), (4, 100), (3, 7), (5, 20_000), (8, 1), (1, 0), (2, 0), (99, 5)], false);
         let expected = PeerSettings {
-            header_table_bytes: 0,
             streams_max: 7,
             initial_window: 100,
             frame_bytes_max: 20_000,

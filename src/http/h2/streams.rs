@@ -25,13 +25,6 @@ impl KeySet {
         self.0 |= 1 << key.0;
     }
 
-    /// Gives a stream its identifier.
-    pub fn set_id(&mut self, key: StreamKey, id: u32) {
-        if let Some(place) = self.ids.get_mut(key.index()) {
-            *place = id;
-        }
-    }
-
     pub fn remove(&mut self, key: StreamKey) {
         self.0 &= !(1 << key.0);
     }
@@ -103,6 +96,13 @@ impl Streams {
         *self.ids.get_mut(key.index())? = id;
         self.used.insert(key);
         Some(key)
+    }
+
+    /// Gives a stream its identifier.
+    pub fn set_id(&mut self, key: StreamKey, id: u32) {
+        if let Some(place) = self.ids.get_mut(key.index()) {
+            *place = id;
+        }
     }
 
     pub fn remove(&mut self, key: StreamKey) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::close::close;
 use super::streams::Streams;
-use crate::http::h1::progress::HeadLimits;
+use crate::http::head_limits::HeadLimits;
 use crate::http::h2::connection::{Connection, LocalSettings, STREAMS_MAX};
 use crate::limits::{self, Bound};
 use crate::net::Transport;
@@ -54,12 +54,19 @@ async fn run<T: Transport, D: Dial>(
 ) {
     let turn = Turn::default();
     let (reader, writer) = io.split();
-    let mut window = worker.budget.reserve();
+    let (mut window, mut blocks) = (worker.budget.reserve(), worker.budget.reserve_head());
     let growth = limits::GROWN_CONNECTION_WINDOW_BYTES - limits::CONNECTION_WINDOW_BYTES;
     let options = ReceiveOptions {
         now: || Duration::from_nanos(worker.clock.mono_nanos()),
         hold: || worker.try_idle_read(),
         grow: || window.set(limits::GROWN_CONNECTION_WINDOW_BYTES as usize).then_some(growth),
+        reserve: |bytes| {
+            let fits = blocks.set(bytes);
+            if !fits {
+                worker.exceeded(Bound::HeldBytes);
+            }
+            fits
+        },
     };
     let mut receiving = pin!(receive(link, reader, &worker.buffers, &turn, options));
     let mut sending = pin!(send(link, writer, &worker.buffers, &turn, worker.stall()));

@@ -39,27 +39,30 @@ impl Turn {
 }
 
 /// What receiving needs of the worker.
-pub struct ReceiveOptions<N, H, G> {
+pub struct ReceiveOptions<N, H, G, B> {
     /// Reads the clock.
     pub now: N,
     /// A permit to hold a buffer while the connection waits for bytes, if there is one.
     pub hold: H,
     /// Reserves the memory for a larger receive window; returns by how many bytes it grows.
     pub grow: G,
+    /// Reserves memory for so many bytes of incomplete header blocks; returns whether they may be held.
+    pub reserve: B,
 }
 
 /// Receives until the connection ends.
-pub async fn receive<R, N, H, P, G>(
+pub async fn receive<R, N, H, P, G, B>(
     link: &Link,
     half: &mut R,
     pool: &BufferPool,
     turn: &Turn,
-    mut options: ReceiveOptions<N, H, G>,
+    mut options: ReceiveOptions<N, H, G, B>,
 ) where
     R: ReadHalf,
     N: Fn() -> Duration,
     H: Fn() -> Option<P>,
     G: FnMut() -> Option<u32>,
+    B: FnMut(usize) -> bool,
 {
     let mut has_grown = false;
     loop {
@@ -74,6 +77,9 @@ pub async fn receive<R, N, H, P, G>(
         if is_open {
             link.with(|connection| {
                 connection.receive(&bytes, (options.now)(), pool);
+                if connection.held_bytes() > limits::HEAD_BUFFER_BYTES && !(options.reserve)(connection.held_bytes()) {
+                    connection.receive_end();
+                }
                 // A connection whose window is full most of the time is slowed down by it.
                 if !has_grown && connection.unread_total() >= limits::CONNECTION_WINDOW_BYTES as usize / 2 {
                     has_grown = true;

@@ -35,6 +35,7 @@ pub fn to_io(failure: StreamFailure) -> io::Error {
     match failure {
         StreamFailure::Reset(code) => io::Error::new(io::ErrorKind::ConnectionReset, StreamReset(code)),
         StreamFailure::Refused => io::Error::new(io::ErrorKind::ConnectionReset, StreamRefused),
+        StreamFailure::Broken(code) => io::Error::new(io::ErrorKind::InvalidData, StreamReset(code)),
         StreamFailure::ConnectionLost => io::ErrorKind::ConnectionAborted.into(),
         StreamFailure::Malformed(violation) => io::Error::new(io::ErrorKind::InvalidData, InvalidBody(violation)),
     }

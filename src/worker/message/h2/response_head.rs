@@ -41,6 +41,6 @@ fn cause_of(failure: StreamFailure) -> Cause {
     match failure {
         StreamFailure::ConnectionLost => Cause::Closed,
         StreamFailure::Malformed(violation) => Cause::Malformed(violation.why()),
-        StreamFailure::Reset(_) | StreamFailure::Refused => Cause::Io(to_io(failure)),
+        StreamFailure::Reset(_) | StreamFailure::Refused | StreamFailure::Broken(_) => Cause::Io(to_io(failure)),
     }
 }
