@@ -242,7 +242,7 @@ impl Harness {
         };
         let (shared, network) = (Arc::new(shared), Rc::<Network>::default());
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
-        let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, NetworkDial(Rc::clone(&network))));
+        let worker = Worker::new(0, Arc::clone(&shared), choice, NetworkDial(Rc::clone(&network)));
         Harness { shared, worker, network, elapsed: Cell::default() }
     }
 

@@ -108,6 +108,13 @@ pub struct ServerEndpoint {
     pub tls: Option<ServerTls>,
 }
 
+impl ServerEndpoint {
+    /// Whether the server can get a request that asks for an upgrade: a protocol other than WebSocket needs HTTP/1.1.
+    pub fn takes_upgrade(&self, is_websocket: bool) -> bool {
+        is_websocket || self.speaks != ServerProtocol::Http2
+    }
+}
+
 /// The HTTP versions in which requests are sent to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerProtocol {

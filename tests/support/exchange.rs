@@ -80,7 +80,7 @@ impl InMemoryProxy {
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
         // The head of a response takes fewer bytes in HTTP/2.
         let answer_bytes = scenario.answer.len() - scenario.streams_at_once.map_or(0, |_| 80);
-        let worker = Rc::new(Worker::new(0, Arc::new(shared), choice, OriginDial(scenario.answer.into())));
+        let worker = Worker::new(0, Arc::new(shared), choice, OriginDial(scenario.answer.into()));
         InMemoryProxy { worker, request: scenario.request.into(), answer_bytes, streams_at_once: scenario.streams_at_once }
     }
 

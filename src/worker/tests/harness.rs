@@ -208,7 +208,7 @@ pub fn peer() -> Box<ClientInfo> {
 /// The only worker of `shared`.
 pub fn worker<D: Dial>(shared: &Arc<WorkerShared>, dial: D) -> Rc<Worker<D>> {
     let choice = DriverInfo { name: "test", reason: String::new(), is_fallback: false };
-    Rc::new(Worker::new(0, Arc::clone(shared), choice, dial))
+    Worker::new(0, Arc::clone(shared), choice, dial)
 }
 
 thread_local! {
