@@ -7,7 +7,7 @@ use super::rule::Rule;
 use super::settings::WINDOW_MAX;
 use super::stream::StreamFailure;
 use super::streams::StreamKey;
-use crate::http::{BodyFraming, Violation};
+use crate::http::{BodyFraming, Field, KnownField, ResponseHead, Span, Violation};
 use crate::limits;
 
 impl Connection {
@@ -60,7 +60,11 @@ impl Connection {
         let Some(key) = self.streams.find(id) else {
             let is_forgiven = self.role != Role::Server || self.is_forgiven(id);
             self.count(Exceeded::ControlFrames);
-            return if is_forgiven { self.drop_block(block) } else { self.fail(Rule::ClosedStream) };
+            return match is_forgiven {
+                true => self.drop_block(block),
+                false if id < self.run_start => self.fail(Rule::StreamIdentifier),
+                false => self.fail(Rule::ClosedStream),
+            };
         };
         let Some(stream) = self.streams.get(key) else { return };
         if let Some(rule) = stream.ended_by_peer().filter(|_| self.role == Role::Server || stream.recv_ended) {
@@ -88,6 +92,9 @@ impl Connection {
     }
 
     fn open_request(&mut self, id: u32, ends: bool, block: &[u8], buffers: &impl Buffers) {
+        if id != self.last_peer_stream + 2 {
+            self.run_start = id;
+        }
         self.last_peer_stream = id;
         if self.is_beyond_goaway(id) {
             return self.drop_block(block);
@@ -152,7 +159,14 @@ impl Connection {
             Err(HeadError::Malformed(violation)) => return self.malformed(key, violation),
             Err(HeadError::Rejected(_)) => return self.malformed(key, Violation::Status),
         }
-        let is_interim = (100..200).contains(&arrived.head.status);
+        if arrived.head.status == 101 {
+            // HTTP/2 has no such response (RFC 9113 8.6).
+            return self.malformed(key, Violation::Status);
+        }
+        if stream.extended_connect && (200..300).contains(&arrived.head.status) {
+            switch_protocols(&mut arrived.head, &mut arrived.lines);
+        }
+        let is_interim = (100..200).contains(&arrived.head.status) && arrived.head.status != 101;
         if is_interim {
             stream.interim_count += 1;
             if ends || stream.interim_count > limits::INFORMATIONAL_MAX {
@@ -185,6 +199,29 @@ impl Connection {
             self.count(Exceeded::ProvokedResets);
         }
     }
+}
+
+/// Makes the response that opens a tunnel the one that HTTP/1.1 has for it: 101, with the protocol that the request asked for. A tunnel is
+/// only asked for with this protocol.
+fn switch_protocols(head: &mut ResponseHead, lines: &mut Vec<u8>) {
+    (head.status, head.body) = (101, BodyFraming::None);
+    lines.truncate(lines.len().saturating_sub(b"\r\n".len()));
+    for (name, value, known) in [
+        (&b"connection"[..], &b"Upgrade"[..], KnownField::Connection),
+        (b"upgrade", b"websocket", KnownField::Upgrade),
+    ] {
+        let mut push = |text: &[u8], end: &[u8]| {
+            let start = lines.len();
+            lines.extend_from_slice(text);
+            let span = Span::new(start, lines.len());
+            lines.extend_from_slice(end);
+            span
+        };
+        let (name, value) = (push(name, b": "), push(value, b"\r\n"));
+        head.fields.push(Field { name, value, known, hop: true });
+    }
+    lines.extend_from_slice(b"\r\n");
+    head.len = lines.len();
 }
 
 /// The length of payload that the framing announces.
