@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringway::http::h1::progress::HeadLimits;
+use ringway::http::head_limits::HeadLimits;
 use ringway::http::h2::connection::{
     Buffers, Connection, Data, LocalSettings, Note, Opened, Received, StreamFailure, StreamKey,
 };
