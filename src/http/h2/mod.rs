@@ -16,3 +16,6 @@ mod rule;
 mod settings;
 mod stream;
 mod streams;
+
+#[cfg(test)]
+mod tests;
