@@ -2,17 +2,23 @@
 //! bytes of a script. docs/reference/security-promises.md lists the promises that these tests prove.
 
 mod aborts;
+mod attack;
 mod bodies;
 mod bound;
 mod client;
 mod forwarded;
 mod guards;
+mod http2_floods;
+mod http2_frames;
+mod http2_memory;
+mod http2_requests;
 mod normalised;
 mod origin;
 mod process;
 mod proxy;
 mod refused;
 mod responses;
+mod session;
 mod stalls;
 #[path = "../support/mod.rs"]
 mod support;
