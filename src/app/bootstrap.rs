@@ -55,7 +55,7 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
         let tls = match &entry_config.tls {
             Some(tls) => {
                 static_certs.push(StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()));
-                Some(Arc::new(tls_config(name, tls, &store, address.ip())?))
+                Some(Arc::new(tls_config(name, entry_config, tls, &store, address.ip())?))
             }
             None => None,
         };
@@ -68,6 +68,7 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
             serves_challenges: serves_challenges(config, name),
             serves_rest: config.rest.as_ref().is_some_and(|rest| rest.entry_point == *name),
             tls,
+            http2: entry_config.http2,
             trust: compiled.trust,
         });
     }
@@ -120,6 +121,7 @@ fn watched_read(watched_files: &WatchedFiles) -> ReadFile {
 
 fn tls_config(
     name: &str,
+    entry_point: &static_config::EntryPoint,
     tls: &static_config::Tls,
     store: &Arc<ArcSwap<CertStore>>,
     local: IpAddr,
@@ -132,13 +134,19 @@ fn tls_config(
         cipher_suites: tls.cipher_suites.clone(),
         client_ca: client_ca.collect::<Result<_, _>>().map_err(|e| invalid(format!("clientCA: {e}")))?,
         client_ca_optional: tls.client_ca.as_ref().is_some_and(|ca| ca.optional),
-        alpn: vec![b"http/1.1".to_vec()],
+        alpn: protocols(entry_point.http2),
     };
     let resumption = Resumption::new().map_err(|e| invalid(e.to_string()))?;
     let resolver = Arc::new(Resolver::for_listener(name, Arc::clone(store), tls.sni_strict, local));
     let (config, warnings) = server_config(&settings, resolver, &resumption).map_err(|e| invalid(e.to_string()))?;
     warnings.iter().for_each(|warning| tracing::warn!("entry point {name}: {warning}"));
     Ok(config)
+}
+
+/// The protocols that an entry point offers by ALPN (RFC 7301), in order of preference.
+fn protocols(http2: bool) -> Vec<Vec<u8>> {
+    let offered: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    offered.iter().map(|name| name.to_vec()).collect()
 }
 
 fn generated_certificate() -> Result<Certificate, String> {

@@ -21,5 +21,7 @@ pub struct EntryPoint {
     /// Whether the entry point accepts documents of the REST provider.
     pub serves_rest: bool,
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether clients may speak HTTP/2 (`http2`).
+    pub http2: bool,
     pub trust: TrustedPeers,
 }

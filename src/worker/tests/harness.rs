@@ -321,6 +321,7 @@ impl Base {
             serves_challenges: false,
             serves_rest: false,
             tls: None,
+            http2: true,
             trust: TrustedPeers::Everyone,
         };
         WorkerShared {
