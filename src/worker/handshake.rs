@@ -66,6 +66,7 @@ fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: So
         ip_text: ip.to_string().into(),
         secure: entry_point.tls.is_some(),
         certs: Vec::new(),
+        server_name: None,
         trusted: entry_point.trust.includes(ip),
         bound: Default::default(),
         has_sent_ahead: Default::default(),
@@ -83,6 +84,10 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
+            peer.server_name = stream.with_session(|session| {
+                let speaks_http2 = session.alpn() == Some(b"h2");
+                session.server_name().filter(|_| speaks_http2).map(Box::from)
+            });
             Box::pin(serve(worker, stream, peer)).await;
         }
         // Scanners and clients that do not trust the certificate fail here all day: level debug, as Go's servers log none either. A client

@@ -1,233 +1,276 @@
-//! Frames of HTTP/2 that cost the proxy more than the client: each kind ends the connection after a bounded number of them, whether the
-//! client reads what comes back or not.
+//! Floods over HTTP/2 that cost the sender less than the proxy (RFC 9113 10.5): each ends the connection, and its bound is counted.
 
 use std::time::Duration;
 
-use crate::attack::{ENTRIES, Entry, Target};
+use crate::http2::{Outcome, ended, flood, proxy, times_exceeded, withstand};
 use crate::origin::{Script, Then};
-use crate::support::http2::{Http2, WAIT};
-use crate::support::http2_fields::{literal, request};
-use crate::support::http2_frames::*;
+use crate::proxy::Proxy;
+use crate::support::http2_client::{
+    ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2Client, PADDED, PING, PRIORITY, SETTINGS,
+    WHOLE, block, frame, literal, request, reset, window_update,
+};
 use crate::{DRIVERS, Verdict};
 
-/// Frames of each kind that a client tries to send.
-const FRAMES: usize = 60_000;
-/// Frames between two looks at what has come back.
-const BATCH: usize = 50;
-/// Streams that a client tries to open.
-const STREAMS: usize = 20_000;
-/// A client that opens and resets streams gets no more than this many requests to the server.
-const REQUESTS_MAX: usize = 3_000;
+/// Frames of a flood that is not ended.
+const FRAMES_MAX: usize = 40_000;
+const UNKNOWN_TYPE: u8 = 0x42;
+const WINDOW_SIZE: u16 = 4;
 
-/// Sends `count` pieces until the proxy gives the connection up; returns how many were sent.
-fn flood(client: &mut Http2, count: usize, reads: bool, mut piece: impl FnMut(&mut Http2) -> Vec<u8>) -> usize {
-    for sent in (0..count).step_by(BATCH) {
-        let batch: Vec<u8> = (0..BATCH).flat_map(|_| piece(client)).collect();
-        let is_taken = client.send(batch);
-        if reads {
-            client.drain();
-        }
-        if !is_taken || client.is_given_up() {
-            return sent + BATCH;
-        }
-    }
-    count
-}
+/// A flood: its name, the frame with a number, and the bound that it exceeds. Stream 1 is a POST whose body is open.
+type Flood = (&'static str, fn(usize) -> Vec<u8>, &'static str);
 
-/// Checks that the connection ended for this reason, and that the proxy counted it.
-fn ended_for(client: &mut Http2, target: &Target, bound: &str, case: &str, verdict: &mut Verdict) {
-    client.wait(WAIT, |c| c.goaway.is_some());
-    verdict.check(case, client.goaway == Some(ENHANCE_YOUR_CALM), client.state());
-    verdict.check(case, client.is_closed_within(WAIT), "the connection stays open");
-    verdict.check(case, target.exceeded(bound) > 0, format!("{bound} was not counted"));
-}
-
-#[test]
-fn rapid_resets_end_the_connection() {
-    for driver in DRIVERS {
-        let target = Target::start(driver);
-        let mut verdict = Verdict::default();
-        for (entry, then) in [(Entry::Plain, Then::Keep), (Entry::Plain, Then::Hold), (Entry::Tls, Then::Hold)] {
-            let case = format!("rapid reset ({driver}, {entry:?}, the server does {then:?})");
-            target.proxy.origin.set_script(Script::answer("").then(then));
-            let mut client = target.client(entry);
-            let sent = target.under(&case, &mut verdict, || {
-                flood(&mut client, STREAMS, true, |client| {
-                    let id = client.next_id();
-                    [headers(id, END_STREAM, &request("GET", "/")), reset(id, CANCEL)].concat()
-                })
-            });
-            verdict.check(&case, sent < STREAMS, format!("{sent} streams were opened and reset"));
-            ended_for(&mut client, &target, "http2_rapid_reset", &case, &mut verdict);
-            let requests = target.proxy.origin.seen().len();
-            verdict.check(&case, requests < REQUESTS_MAX, format!("the server got {requests} requests"));
-            target.recover(&case, &mut verdict);
-        }
-        verdict.end();
-    }
-}
-
-/// What a client sends on an open stream to make the proxy reset it (CVE-2025-8671); all are errors of a stream, not of the connection.
-type Provocation = (&'static str, fn(u32) -> Vec<u8>);
-
-const PROVOCATIONS: [Provocation; 8] = [
-    ("WINDOW_UPDATE of 0", |id| [open(id, END_STREAM, &[]), window_update(id, 0)].concat()),
-    ("WINDOW_UPDATE above 2^31-1", |id| [open(id, END_STREAM, &[]), window_update(id, 0x7fff_ffff)].concat()),
-    ("DATA after END_STREAM", |id| [open(id, END_STREAM, &[]), data(id, 0, b"x")].concat()),
-    ("HEADERS after END_STREAM", |id| [open(id, END_STREAM, &[]), open(id, END_STREAM, &[])].concat()),
-    ("PRIORITY of a wrong length", |id| [open(id, END_STREAM, &[]), frame(PRIORITY, 0, id, b"1234")].concat()),
-    ("more DATA than Content-Length", |id| [open(id, 0, &[("content-length", "1")]), data(id, 0, b"xx")].concat()),
-    ("less DATA than Content-Length", |id| {
-        [open(id, 0, &[("content-length", "9")]), data(id, END_STREAM, b"x")].concat()
-    }),
-    ("a malformed field", |id| open(id, END_STREAM, &[("X-Upper", "y")])),
+const FLOODS: [Flood; 8] = [
+    ("PING", |n| frame(PING, 0, 0, n.to_be_bytes()), "http2_control_frames"),
+    ("SETTINGS", |_| frame(SETTINGS, 0, 0, b""), "http2_control_frames"),
+    ("SETTINGS with values", |n| frame(SETTINGS, 0, 0, setting(WINDOW_SIZE, n as u32 % 9)), "http2_control_frames"),
+    ("PRIORITY of idle streams", |n| frame(PRIORITY, 0, 2 * n as u32 + 3, [0, 0, 0, 0, 7]), "http2_control_frames"),
+    ("WINDOW_UPDATE of the connection", |_| window_update(0, 1), "http2_control_frames"),
+    ("WINDOW_UPDATE of a stream", |_| window_update(1, 1), "http2_control_frames"),
+    ("unknown types", |n| frame(UNKNOWN_TYPE, 0, n as u32 % 3, b"x"), "http2_control_frames"),
+    ("empty DATA", |_| frame(DATA, 0, 1, b""), "http2_empty_frames"),
 ];
 
-fn open(id: u32, flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
-    let more = fields.iter().flat_map(|(name, value)| literal(name, value));
-    headers(id, flags, &request("POST", "/").into_iter().chain(more).collect::<Vec<_>>())
+fn setting(name: u16, value: u32) -> Vec<u8> {
+    [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()
+}
+
+/// A client whose first stream is a POST without the end of its body.
+fn posting(proxy: &Proxy) -> (Http2Client, u32) {
+    let mut client = Http2Client::to(proxy.port, &[]);
+    let id = client.new_stream();
+    client.send(frame(HEADERS, END_HEADERS, id, request("POST", "/flood")));
+    (client, id)
 }
 
 #[test]
-fn provoked_resets_end_the_connection() {
+fn flood_of_frames_without_use_ends_its_connection() {
     for driver in DRIVERS {
-        let target = Target::start(driver);
+        let proxy = proxy(driver);
         let mut verdict = Verdict::default();
-        for (name, provocation) in PROVOCATIONS {
-            let case = format!("MadeYouReset ({driver}): {name}");
-            target.proxy.origin.set_script(Script::answer("").then(Then::Hold));
-            let mut client = target.client(Entry::Plain);
-            let sent = target.under(&case, &mut verdict, || {
-                flood(&mut client, STREAMS, true, |client| provocation(client.next_id()))
+        for (name, piece, bound) in FLOODS {
+            let before = times_exceeded(&proxy, bound);
+            withstand(&mut verdict, &format!("{name} ({driver})"), &proxy, || {
+                let (mut client, _) = posting(&proxy);
+                let sent = flood(&mut client, FRAMES_MAX, piece);
+                ended(client, &proxy, before, bound).check(sent < FRAMES_MAX, format!("all {sent} frames were taken"))
             });
-            verdict.check(&case, sent < STREAMS, format!("{sent} streams were opened"));
-            client.wait(WAIT, |c| c.goaway.is_some());
-            // A proxy may also treat the error as one of the connection (RFC 9113 5.4.1): then the first one ends it.
-            let is_ended = client.goaway.is_some_and(|code| code == ENHANCE_YOUR_CALM || sent <= BATCH);
-            verdict.check(&case, is_ended, client.state());
-            let requests = target.proxy.origin.seen().len();
-            verdict.check(&case, requests < REQUESTS_MAX, format!("the server got {requests} requests"));
-            target.recover(&case, &mut verdict);
-        }
-        verdict.check(driver, target.exceeded("http2_provoked_resets") > 0, "http2_provoked_resets was not counted");
-        verdict.end();
-    }
-}
-
-/// Kinds of frames that bring nothing, what comes before them, and the bound that ends each.
-type Flood = (&'static str, &'static str, fn() -> Vec<u8>, fn() -> Vec<u8>);
-
-const FLOODS: [Flood; 9] = [
-    ("PING", "http2_control_frames", Vec::new, ping),
-    ("SETTINGS", "http2_control_frames", Vec::new, || settings(&[(INITIAL_WINDOW_SIZE, 65_535)])),
-    ("empty SETTINGS", "http2_control_frames", Vec::new, || settings(&[])),
-    ("PRIORITY", "http2_control_frames", Vec::new, || priority(1, 3)),
-    ("WINDOW_UPDATE of the connection", "http2_control_frames", Vec::new, || window_update(0, 1)),
-    ("WINDOW_UPDATE of a stream", "http2_control_frames", upload, || window_update(1, 1)),
-    ("frames of an unknown type", "http2_control_frames", Vec::new, || frame(0xbe, 0, 0, b"")),
-    ("empty DATA", "http2_empty_frames", upload, || data(1, 0, b"")),
-    ("DATA that is all padding", "http2_empty_frames", upload, || frame(DATA, PADDED, 1, &[1, 0])),
-];
-
-/// The head of a request whose body does not end.
-fn upload() -> Vec<u8> {
-    headers(1, 0, &request("POST", "/"))
-}
-
-#[test]
-fn frames_without_use_end_the_connection() {
-    for driver in DRIVERS {
-        let target = Target::start(driver);
-        let mut verdict = Verdict::default();
-        for (name, bound, first, piece) in FLOODS {
-            for reads in [true, false] {
-                let case = format!("{name} ({driver}, the client {})", if reads { "reads" } else { "reads nothing" });
-                let mut client = target.client(Entry::Plain);
-                client.send(first());
-                let sent = target.under(&case, &mut verdict, || flood(&mut client, FRAMES, reads, |_| piece()));
-                verdict.check(&case, sent < FRAMES, format!("{sent} frames were sent: {}", client.state()));
-                if reads {
-                    ended_for(&mut client, &target, bound, &case, &mut verdict);
-                }
-            }
-        }
-        target.recover("flood", &mut verdict);
-        verdict.end();
-    }
-}
-
-/// A client that sends its body byte by byte is slow and allowed; its frames cost the neighbours nothing, and the server gets all of them.
-#[test]
-fn tiny_data_frames_are_served_beside_others() {
-    const BYTES: usize = 20_000;
-    for driver in DRIVERS {
-        let target = Target::start(driver);
-        let mut verdict = Verdict::default();
-        for entry in ENTRIES {
-            let case = format!("tiny DATA ({driver}, {entry:?})");
-            target.proxy.origin.set_script(Script::default());
-            let mut client = target.client(entry);
-            client.send(upload());
-            target.under(&case, &mut verdict, || flood(&mut client, BYTES, true, |_| data(1, 0, b"x")));
-            client.send(data(1, END_STREAM, b""));
-            let stream = client.end_of(1);
-            let arrived: Vec<usize> = target.proxy.origin.seen().iter().map(|seen| seen.body.len()).collect();
-            // A proxy may end it as a flood, but never pass a part on as the whole.
-            let is_whole = stream.status() == 200 && arrived == [BYTES];
-            let is_refused = client.goaway == Some(ENHANCE_YOUR_CALM) && stream.status() != 200;
-            verdict.check(
-                &case,
-                is_whole || is_refused,
-                format!("{stream:?}, {}, arrived {arrived:?}", client.state()),
-            );
         }
         verdict.end();
     }
 }
 
-/// A header block that never ends, in full and in empty frames (CVE-2024-27316).
+/// CVE-2019-9512 and CVE-2019-9515: a client that does not read the replies to its control frames.
 #[test]
-fn endless_continuation_frames_end_the_connection() {
-    let cases: [(&str, &str, Vec<u8>); 3] = [
-        ("empty", "http2_empty_frames", Vec::new()),
-        ("of one byte", "http2_empty_frames", vec![0]),
-        ("full", "http2_header_block", vec![b'x'; PAYLOAD_MAX]),
-    ];
+fn client_that_reads_no_acknowledgement_costs_no_memory() {
     for driver in DRIVERS {
-        let target = Target::start(driver);
+        let proxy = proxy(driver);
         let mut verdict = Verdict::default();
-        for (name, bound, piece) in &cases {
-            let case = format!("CONTINUATION frames, {name} ({driver})");
-            let mut client = target.client(Entry::Plain);
-            // A literal whose value is longer than all frames together.
-            client.send(frame(HEADERS, END_STREAM, 1, &[&[0, 1, b'x'][..], &[0x7f, 0xff, 0xff, 0xff, 0x7f]].concat()));
-            let sent = target
-                .under(&case, &mut verdict, || flood(&mut client, FRAMES, true, |_| frame(CONTINUATION, 0, 1, piece)));
-            verdict.check(&case, sent < FRAMES, format!("{sent} frames were sent: {}", client.state()));
-            ended_for(&mut client, &target, bound, &case, &mut verdict);
-        }
-        verdict.check(driver, target.proxy.origin.seen().is_empty(), "the server saw something");
-        target.recover("CONTINUATION", &mut verdict);
-        verdict.end();
-    }
-}
-
-/// A client that makes the proxy respond and reads nothing: what waits for it stays bounded, and the proxy reads no further.
-#[test]
-fn unread_control_frames_are_held_up() {
-    for driver in DRIVERS {
-        let target = Target::start(driver);
-        let mut verdict = Verdict::default();
-        let case = format!("unread control frames ({driver})");
-        let mut clients: Vec<Http2> = (0..20).map(|_| target.client(Entry::Plain)).collect();
-        target.under(&case, &mut verdict, || {
-            for client in &mut clients {
-                flood(client, 5_000, false, |_| [ping(), settings(&[])].concat());
-            }
-            std::thread::sleep(Duration::from_millis(500));
+        withstand(&mut verdict, &format!("unread acknowledgements ({driver})"), &proxy, || {
+            let mut client = Http2Client::to(proxy.port, &[]);
+            let pings: Vec<u8> = (0..200).flat_map(|_| frame(PING, 0, 0, [7; 8])).collect();
+            let taken = (0..1000).take_while(|_| client.send(&pings)).count();
+            let rest = client.rest(Duration::from_secs(2));
+            Outcome::of(client)
+                .check(taken < 1000, "200,000 frames were taken")
+                .check(rest.is_closed, format!("the connection goes on: {rest:?}"))
         });
-        drop(clients);
-        target.recover(&case, &mut verdict);
         verdict.end();
+    }
+}
+
+/// CVE-2024-27316: a header block that never ends.
+#[test]
+fn header_block_without_end_ends_its_connection() {
+    let fields = literal(0x00, b"x", &[b'y'; 16_000]);
+    for driver in DRIVERS {
+        let proxy = proxy(driver);
+        let mut verdict = Verdict::default();
+        for (name, first, piece, bound) in [
+            ("empty CONTINUATION", request("GET", "/"), Vec::new(), "http2_empty_frames"),
+            ("CONTINUATION with fields", request("GET", "/"), fields.clone(), "http2_header_block"),
+        ] {
+            let before = times_exceeded(&proxy, bound);
+            withstand(&mut verdict, &format!("{name} ({driver})"), &proxy, || {
+                let mut client = Http2Client::to(proxy.port, &[]);
+                let id = client.new_stream();
+                client.send(frame(HEADERS, END_STREAM, id, first));
+                let sent = flood(&mut client, FRAMES_MAX, |_| frame(CONTINUATION, 0, id, &piece));
+                ended(client, &proxy, before, bound).check(sent < FRAMES_MAX, format!("all {sent} frames were taken"))
+            });
+        }
+        verdict.end();
+    }
+}
+
+/// CVE-2023-44487.
+#[test]
+fn rapid_reset_ends_its_connection() {
+    for driver in DRIVERS {
+        let proxy = proxy(driver);
+        let mut verdict = Verdict::default();
+        proxy.origin.set_script(Script::default().after(Duration::from_millis(100)));
+        let before = times_exceeded(&proxy, "http2_rapid_reset");
+        withstand(&mut verdict, &format!("rapid reset ({driver})"), &proxy, || {
+            let mut client = Http2Client::to(proxy.port, &[]);
+            let sent = flood(&mut client, FRAMES_MAX, |n| {
+                let id = 2 * n as u32 + 1;
+                [frame(HEADERS, WHOLE, id, request("GET", "/rapid")), reset(id, CANCEL)].concat()
+            });
+            let asked = proxy.origin.seen().iter().filter(|seen| seen.line().contains("/rapid")).count();
+            ended(client, &proxy, before, "http2_rapid_reset")
+                .check(sent < 4000, format!("{sent} streams were taken"))
+                .check(asked <= 1000, format!("the server got {asked} requests"))
+        });
+        verdict.end();
+    }
+}
+
+/// Payload in pieces of one byte is slow, but it is payload: the connection may go on, and the body arrives whole.
+#[test]
+fn body_in_tiny_frames_arrives_whole() {
+    const BYTES: usize = 10_000;
+    for driver in DRIVERS {
+        let proxy = proxy(driver);
+        let mut verdict = Verdict::default();
+        withstand(&mut verdict, &format!("tiny DATA ({driver})"), &proxy, || {
+            let (mut client, id) = posting(&proxy);
+            for _ in 0..BYTES / 100 {
+                let frames: Vec<u8> = (0..100).flat_map(|_| frame(DATA, 0, id, b"x")).collect();
+                client.send(frames);
+            }
+            client.send(frame(DATA, END_STREAM, id, b""));
+            let answer = client.answer(id);
+            let seen = proxy.origin.seen();
+            let body = seen.iter().find(|seen| seen.line().contains("/flood")).map(|seen| seen.body.len());
+            Outcome::of(client)
+                .check(answer.status == 200, format!("{answer:?}"))
+                .check(body == Some(BYTES), format!("{body:?} bytes arrived"))
+        });
+        verdict.end();
+    }
+}
+
+/// DATA that is padding alone counts against the window, whose credit the proxy returns: without a bound this would go on for ever.
+#[test]
+fn flood_of_padding_ends_its_connection() {
+    let padding = [&[255][..], &[0; 255]].concat();
+    for driver in DRIVERS {
+        let proxy = proxy(driver);
+        let mut verdict = Verdict::default();
+        withstand(&mut verdict, &format!("padding ({driver})"), &proxy, || {
+            let (mut client, id) = posting(&proxy);
+            let sent = flood(&mut client, FRAMES_MAX, |_| frame(DATA, PADDED, id, &padding));
+            let rest = client.rest(Duration::from_secs(2));
+            Outcome::of(client)
+                .check(sent < FRAMES_MAX, format!("all {sent} frames were taken"))
+                .check(rest.is_closed, format!("the connection goes on: {rest:?}"))
+        });
+        verdict.end();
+    }
+}
+
+/// Streams whose responses the client neither reads nor lets the proxy send.
+#[test]
+fn responses_that_nobody_takes_cost_little_memory() {
+    const BODY: usize = 1 << 20;
+    const STREAMS: u32 = 60;
+    let body = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY}\r\n\r\n{}", "x".repeat(BODY));
+    for driver in DRIVERS {
+        let proxy = proxy(driver);
+        let mut verdict = Verdict::default();
+        let cases: [(&str, u32, u32); 2] = [("zero window", 0, 40), ("unread", 0x7fff_ffff, 0)];
+        for (name, window, updates) in cases {
+            // The neighbours' bodies are short.
+            proxy.origin.set_script(Script::default());
+            withstand(&mut verdict, &format!("{name} ({driver})"), &proxy, || {
+                let mut client = Http2Client::to(proxy.port, &[(WINDOW_SIZE, window)]);
+                client.send(window_update(0, 0x7000_0000));
+                let long = Script::answer(&body);
+                let streams: Vec<u32> =
+                    with_script(&proxy, long, || (0..STREAMS).map(|_| client.get("/long")).collect());
+                let mut got = 0;
+                for _ in 0..updates {
+                    let pieces: Vec<u8> = streams.iter().flat_map(|&id| window_update(id, 1)).collect();
+                    client.send(pieces);
+                    if window == 0 {
+                        while let Some(arrived) = client.next_frame(Duration::from_millis(20)) {
+                            got += if arrived.kind == DATA { arrived.payload.len() } else { 0 };
+                        }
+                    }
+                }
+                let allowed = (updates * STREAMS) as usize;
+                Outcome::of(client).check(got <= allowed, format!("{got} bytes within windows of {allowed}"))
+            });
+        }
+        verdict.end();
+    }
+}
+
+/// Runs `ask` with a script, and waits until its requests have reached the origin; the usual script follows.
+fn with_script<T>(proxy: &Proxy, script: Script, ask: impl FnOnce() -> Vec<T>) -> Vec<T> {
+    proxy.origin.set_script(script.then(Then::Keep));
+    let asked = ask();
+    let count = asked.len();
+    let arrived = proxy.origin.wait(Duration::from_secs(5), |origin| {
+        origin.seen().iter().filter(|seen| seen.line().contains("/long")).count() >= count
+    });
+    assert!(arrived, "the requests did not reach the origin");
+    proxy.origin.set_script(Script::default());
+    asked
+}
+
+/// CVE-2016-6581 and its relatives: blocks that are small on the wire and large once they are decoded.
+#[test]
+fn compression_bomb_gets_431_within_bounded_memory() {
+    let bomb = |name: &[u8]| {
+        // One field of almost 4 KiB in the dynamic table, where it is number 62, and 15,000 references to it.
+        [request("GET", "/bomb"), literal(0x40, name, &[b'a'; 3900]), vec![0xbe; 15_000]].concat()
+    };
+    let crumbs: Vec<(&str, &str)> = vec![("cookie", "a=b"); 4000];
+    let crumbs = [request("GET", "/bomb"), block(&crumbs)].concat();
+    // 640 KiB on the wire, above the bound on a head and below the one on a compressed block.
+    let long: Vec<(String, String)> = (0..40).map(|n| (format!("x-{n}"), "y".repeat(16_000))).collect();
+    let long = [request("GET", "/bomb"), block(&long)].concat();
+    let blocks =
+        [("fields", bomb(b"x")), ("cookies", bomb(b"cookie")), ("cookie crumbs", crumbs), ("long fields", long)];
+    for driver in DRIVERS {
+        let proxy = proxy(driver);
+        let mut verdict = Verdict::default();
+        for (name, header_block) in &blocks {
+            withstand(&mut verdict, &format!("bomb of {name} ({driver})"), &proxy, || {
+                let mut client = Http2Client::to(proxy.port, &[]);
+                let mut statuses = Vec::new();
+                for _ in 0..30 {
+                    let id = client.new_stream();
+                    let pieces: Vec<&[u8]> = header_block.chunks(16_000).collect();
+                    for (at, piece) in pieces.iter().enumerate() {
+                        let last = if at + 1 == pieces.len() { END_HEADERS } else { 0 };
+                        match at {
+                            0 => client.send(frame(HEADERS, END_STREAM | last, id, piece)),
+                            _ => client.send(frame(CONTINUATION, last, id, piece)),
+                        };
+                    }
+                    statuses.push(client.answer(id).status);
+                }
+                let reached = proxy.origin.seen().iter().any(|seen| seen.line().contains("/bomb"));
+                let next = client.fetch("/after").status;
+                Outcome::of(client)
+                    .check(statuses.iter().all(|&status| status == 431), format!("{statuses:?}"))
+                    .check(!reached, "the request reached the server")
+                    .check(next == 200, format!("the next request got {next}: the table of the decoder is wrong"))
+            });
+        }
+        verdict.end();
+    }
+}
+
+#[test]
+fn acknowledgement_that_nobody_asked_for_is_harmless() {
+    for driver in DRIVERS {
+        let proxy = proxy(driver);
+        let mut client = Http2Client::to(proxy.port, &[]);
+        client.send([frame(PING, ACK, 0, [1; 8]), frame(SETTINGS, ACK, 0, b"")].concat());
+        let answer = client.fetch("/after");
+        assert!(answer.status == 200 && answer.body == b"ok", "({driver}): {answer:?}");
     }
 }

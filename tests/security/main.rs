@@ -2,16 +2,18 @@
 //! bytes of a script. docs/reference/security-promises.md lists the promises that these tests prove.
 
 mod aborts;
-mod attack;
 mod bodies;
 mod bound;
 mod client;
 mod forwarded;
 mod guards;
+mod http2;
 mod http2_floods;
-mod http2_frames;
-mod http2_memory;
-mod http2_requests;
+mod http2_protocol;
+mod http2_resets;
+mod http2_splitting;
+mod http2_stalls;
+mod http2_tls;
 mod normalised;
 mod origin;
 mod process;

@@ -8,7 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-use crate::support::http2::{Http2, Wire};
+use crate::support::http2_client::{Http2Client, Wire};
 
 /// Accepts every certificate: the proxy's are self-signed, and the tests compare which of them is presented.
 #[derive(Debug)]
@@ -54,11 +54,11 @@ pub fn connect(port: u16) -> StreamOwned<ClientConnection, TcpStream> {
 }
 
 /// A connection whose session has chosen HTTP/2 (RFC 9113 3.2).
-pub fn http2(port: u16) -> Http2 {
+pub fn http2(port: u16, settings: &[(u16, u32)]) -> Http2Client {
     let mut session = session(port, "a.test", true, &[b"h2"]);
     session.conn.complete_io(&mut session.sock).expect("a handshake");
     assert_eq!(session.conn.alpn_protocol(), Some(&b"h2"[..]), "ALPN");
-    Http2::on(Wire::Tls(Box::new(session)))
+    Http2Client::over(Wire::Tls(Box::new(session)), settings)
 }
 
 /// A session for `name`; the ClientHello carries the name only if `sends_name`.
