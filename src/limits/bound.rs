@@ -32,6 +32,8 @@ pub enum Bound {
     BufferedBody,
     /// The worker's memory budget for bodies and heads was used up: 503, or 500 for a response.
     HeldBytes,
+    /// A worker served as many HTTP/2 streams as it may: the stream was refused.
+    StreamsPerWorker,
     /// A client opened and reset streams too often: its HTTP/2 connection was ended.
     Http2RapidReset,
     /// A peer's faults made the proxy reset streams too often: its HTTP/2 connection was ended.
@@ -62,7 +64,7 @@ pub enum Bound {
 
 impl Bound {
     /// All bounds, in the order in which `/metrics` lists them.
-    pub const ALL: [Bound; 27] = [
+    pub const ALL: [Bound; 28] = [
         Bound::HeadRead,
         Bound::Idle,
         Bound::Handshake,
@@ -77,6 +79,7 @@ impl Bound {
         Bound::Trailers,
         Bound::BufferedBody,
         Bound::HeldBytes,
+        Bound::StreamsPerWorker,
         Bound::Http2RapidReset,
         Bound::Http2ProvokedResets,
         Bound::Http2ControlFrames,
@@ -118,6 +121,7 @@ impl Bound {
             Bound::Trailers => "trailer_bytes",
             Bound::BufferedBody => "buffered_body_bytes",
             Bound::HeldBytes => "held_bytes_per_worker",
+            Bound::StreamsPerWorker => "streams_per_worker",
             Bound::Http2RapidReset => "http2_rapid_reset",
             Bound::Http2ProvokedResets => "http2_provoked_resets",
             Bound::Http2ControlFrames => "http2_control_frames",
