@@ -4,18 +4,18 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+pub use super::flood::Exceeded;
 use super::flood::Flood;
 use super::frame;
 use super::hpack;
 use super::output::Output;
 use super::receive::Input;
-pub use super::flood::Exceeded;
-pub use super::rule::{ConnectionError, ErrorCode};
 use super::rule::Rule;
-use super::settings::{DEFAULT_TABLE_BYTES, DEFAULT_WINDOW, PeerSettings};
+pub use super::rule::{ConnectionError, ErrorCode};
 pub use super::settings::LocalSettings;
-pub use super::stream::StreamFailure;
+use super::settings::{DEFAULT_TABLE_BYTES, DEFAULT_WINDOW, PeerSettings};
 use super::stream::Stream;
+pub use super::stream::StreamFailure;
 use super::streams::{KeySet, Streams};
 pub use super::streams::{STREAMS_MAX, StreamKey};
 use crate::http::RejectedRequest;

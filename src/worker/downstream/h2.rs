@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::close::close;
 use super::streams::Streams;
-use crate::http::head_limits::HeadLimits;
 use crate::http::h2::connection::{Connection, LocalSettings, STREAMS_MAX};
+use crate::http::head_limits::HeadLimits;
 use crate::limits::{self, Bound};
 use crate::net::Transport;
 use crate::worker::message::h2::connection_io::{ReceiveOptions, Turn, receive, send};
