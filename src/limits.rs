@@ -135,6 +135,8 @@ pub const CONTROL_FRAMES_PER_SECOND: u32 = 500;
 /// DATA frames without payload, and CONTINUATION frames.
 pub const EMPTY_FRAMES_MAX: u32 = 500;
 pub const EMPTY_FRAMES_PER_SECOND: u32 = 100;
+/// Bytes of payload sent that pay for one WINDOW_UPDATE: some receivers (Go) return credit with every 4 KiB, for stream and connection each.
+pub const PAYLOAD_BYTES_PER_UPDATE: usize = 1024;
 /// Turns of one HTTP/2 connection, each of up to 64 streams, before the worker's other connections come first.
 pub const TURNS_MAX: usize = 8;
 /// After this time without a stream an HTTP/2 connection frees what it does not need while it is idle.
@@ -147,6 +149,10 @@ pub const GOAWAY_NOTICE_MILLIS: u64 = 500;
 
 /// Idle timeout of a pooled upstream connection (Traefik's fixed value, docs/reference/static-configuration.md#timeouts).
 pub const UPSTREAM_IDLE_SECS: u64 = 90;
+/// Requests at a time on one HTTP/2 connection to a server; fewer if the server allows fewer.
+pub const SERVER_STREAMS_MAX: u32 = 100;
+/// How often a request is sent again to the only server after it was refused: the connection was about to be closed.
+pub const REFUSALS_REPEATED_MAX: usize = 2;
 /// Informational responses (1xx) before one final response.
 pub const INFORMATIONAL_MAX: usize = 16;
 /// Attempts of one request that fail to connect, the first included, unless `[retry]` says how many.

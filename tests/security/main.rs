@@ -9,8 +9,10 @@ mod forwarded;
 mod guards;
 mod http2;
 mod http2_floods;
+mod http2_protocol;
 mod http2_resets;
 mod http2_splitting;
+mod http2_stalls;
 mod http2_tls;
 mod normalised;
 mod origin;
@@ -18,6 +20,7 @@ mod process;
 mod proxy;
 mod refused;
 mod responses;
+mod session;
 mod stalls;
 #[path = "../support/mod.rs"]
 mod support;

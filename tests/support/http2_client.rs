@@ -5,11 +5,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConnection, StreamOwned};
+
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
+pub const PUSH_PROMISE: u8 = 5;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
@@ -24,10 +27,14 @@ pub const PADDED: u8 = 8;
 pub const WHOLE: u8 = END_STREAM | END_HEADERS;
 
 pub const PROTOCOL_ERROR: u32 = 1;
+pub const FLOW_CONTROL_ERROR: u32 = 3;
+pub const STREAM_CLOSED: u32 = 5;
+pub const FRAME_SIZE_ERROR: u32 = 6;
 pub const CANCEL: u32 = 8;
+pub const COMPRESSION_ERROR: u32 = 9;
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEADER_BYTES: usize = 9;
 /// Time limit for a whole response.
 const ANSWER_SECS_MAX: u64 = 10;
@@ -58,8 +65,37 @@ pub struct Answer {
     pub is_closed: bool,
 }
 
+/// A connection, with TLS or without.
+pub enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(session) => &session.sock,
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Wire::Plain(socket) => socket.write_all(bytes),
+            Wire::Tls(session) => session.write_all(bytes).and_then(|()| session.flush()),
+        }
+    }
+
+    fn read(&mut self, piece: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Wire::Plain(socket) => socket.read(piece),
+            Wire::Tls(session) => session.read(piece),
+        }
+    }
+}
+
 pub struct Http2Client {
-    pub stream: TcpStream,
+    wire: Wire,
     received: Vec<u8>,
     has_ended: bool,
     next_stream: u32,
@@ -68,16 +104,22 @@ pub struct Http2Client {
 impl Http2Client {
     /// Connects with prior knowledge, and announces these settings.
     pub fn to(port: u16, settings: &[(u16, u32)]) -> Http2Client {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts connections");
-        stream.set_nodelay(true).expect("no delay");
-        stream.set_write_timeout(Some(Duration::from_secs(WRITE_SECS_MAX))).expect("a limit");
-        let mut client = Http2Client { stream, received: Vec::new(), has_ended: false, next_stream: 1 };
-        let values: Vec<u8> = settings
-            .iter()
-            .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
-            .collect();
-        client.send([PREFACE, &frame(SETTINGS, 0, 0, values)].concat());
+        Http2Client::over(Wire::Plain(connect(port)), settings)
+    }
+
+    /// Announces these settings on a connection that is made.
+    pub fn over(wire: Wire, settings: &[(u16, u32)]) -> Http2Client {
+        let mut client = Http2Client::silent(wire);
+        client.send([PREFACE, &self::settings(settings)].concat());
         client
+    }
+
+    /// A client that has sent nothing yet.
+    pub fn silent(wire: Wire) -> Http2Client {
+        let socket = wire.socket();
+        socket.set_nodelay(true).expect("no delay");
+        socket.set_write_timeout(Some(Duration::from_secs(WRITE_SECS_MAX))).expect("a limit");
+        Http2Client { wire, received: Vec::new(), has_ended: false, next_stream: 1 }
     }
 
     /// The identifier of the next stream.
@@ -89,7 +131,7 @@ impl Http2Client {
 
     /// Sends bytes; false if the proxy does not take them.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(bytes.as_ref()).is_ok()
+        self.wire.send(bytes.as_ref()).is_ok()
     }
 
     /// Sends a request without a body for the path, and returns its stream.
@@ -150,6 +192,11 @@ impl Http2Client {
         answer
     }
 
+    /// Whether the end of the connection has arrived.
+    pub fn is_closed(&self) -> bool {
+        self.has_ended
+    }
+
     /// Whether the proxy has ended the connection, or has sent GOAWAY with an error, by now.
     pub fn has_been_refused(&mut self) -> bool {
         let answer = self.rest(Duration::ZERO);
@@ -187,8 +234,8 @@ impl Http2Client {
     /// Reads once; false if nothing came.
     fn more(&mut self, limit: Duration) -> bool {
         let mut piece = vec![0; 64 * 1024];
-        self.stream.set_read_timeout(Some(limit.max(Duration::from_millis(1)))).expect("a limit");
-        match self.stream.read(&mut piece) {
+        self.wire.socket().set_read_timeout(Some(limit.max(Duration::from_millis(1)))).expect("a limit");
+        match self.wire.read(&mut piece) {
             Ok(bytes @ 1..) => {
                 self.received.extend_from_slice(&piece[..bytes]);
                 true
@@ -200,6 +247,17 @@ impl Http2Client {
             }
         }
     }
+}
+
+/// A connection without TLS.
+pub fn connect(port: u16) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts connections")
+}
+
+/// A SETTINGS frame.
+pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
+    let values = values.iter().flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat());
+    frame(SETTINGS, 0, 0, values.collect::<Vec<u8>>())
 }
 
 /// A frame as bytes.

@@ -87,6 +87,8 @@ pub struct Connection {
     pub(super) streams: Streams,
     /// Streams of the peer up to this identifier have been opened.
     pub(super) last_peer_stream: u32,
+    /// All streams from this one to the last one have been opened: those that were skipped before it were never used.
+    pub(super) run_start: u32,
     /// The identifier of the next stream that is opened here.
     pub(super) next_stream: u32,
     /// Bytes of payload that the peer may send on all streams together.
@@ -142,6 +144,7 @@ impl Connection {
             output,
             streams: Streams::default(),
             last_peer_stream: 0,
+            run_start: 0,
             next_stream: 1,
             recv_window: i64::from(window),
             recv_credit: 0,
@@ -231,7 +234,9 @@ impl Connection {
         }
     }
 
+    /// Sends GOAWAY. The identifiers in it never rise (RFC 9113 6.8).
     fn push_goaway(&mut self, last: u32, code: ErrorCode) {
+        let last = last.min(self.goaway_sent.unwrap_or(last));
         self.goaway_sent = Some(last);
         self.note(Note::GoawaySent(code));
         let out = &mut self.output.bytes;
@@ -304,7 +309,8 @@ impl Connection {
     #[cold]
     pub(super) fn fail_flood(&mut self, exceeded: Exceeded) {
         if self.error.is_none() {
-            self.note(Note::Exceeded(exceeded));
+            // Not subject to the bound of the other notes: there is at most one.
+            self.notes.push_back(Note::Exceeded(exceeded));
             self.fail(Rule::Flood);
         }
     }
@@ -336,6 +342,11 @@ impl Connection {
 
     /// Whether frames on a closed stream may have been sent before the peer knew that it is closed.
     pub(super) fn is_forgiven(&self, id: u32) -> bool {
-        id <= self.forgotten || self.forgiven.contains(&id)
+        self.is_beyond_goaway(id) || id <= self.forgotten || self.forgiven.contains(&id)
+    }
+
+    /// Whether the peer learns from our GOAWAY that the stream is not served.
+    pub(super) fn is_beyond_goaway(&self, id: u32) -> bool {
+        self.goaway_sent.is_some_and(|last| id > last)
     }
 }

@@ -10,9 +10,13 @@ mod frame;
 pub mod hpack;
 mod messages;
 mod output;
+mod outgoing_name;
 pub mod pack;
 mod receive;
 mod rule;
 mod settings;
 mod stream;
 mod streams;
+
+#[cfg(test)]
+mod tests;

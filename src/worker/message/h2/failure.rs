@@ -40,3 +40,15 @@ pub fn to_io(failure: StreamFailure) -> io::Error {
         StreamFailure::Malformed(violation) => io::Error::new(io::ErrorKind::InvalidData, InvalidBody(violation)),
     }
 }
+
+/// Whether the error says that the server certainly has not processed the request.
+pub fn is_refusal(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(|inner| inner.is::<StreamRefused>()) || requires_http1(error)
+}
+
+/// Whether the error says that the server takes the request over HTTP/1.1 only (HTTP_1_1_REQUIRED, RFC 9113 7).
+pub fn requires_http1(error: &io::Error) -> bool {
+    let reset = error.get_ref().and_then(|inner| inner.downcast_ref::<StreamReset>());
+    reset.is_some_and(|reset| reset.0 == ErrorCode::Http11Required)
+}
