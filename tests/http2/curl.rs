@@ -45,6 +45,10 @@ fn curl_methods_get_the_same_over_http2() {
             let got = curl(&format!("/status/{status}"), &["-i"]);
             assert!(got.starts_with(&format!("HTTP/2 {status}")), "{place}: {got}");
         }
+        // curl 7.88, Debian 12's, cannot use a connection of prior knowledge a second time.
+        if entry == Entry::Plain {
+            return;
+        }
         let got = curl("/redirect", &["-L", "-w", " %{num_redirects} %{num_connects} %{http_version}"]);
         assert!(got.contains("\"path\": \"/target\"") && got.ends_with(" 1 1 2"), "{place}: {got}");
     });
