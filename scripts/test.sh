@@ -39,7 +39,7 @@ clean_up() {
             sleep 0.2
         done
     fi
-    if [ -n "${http2_tools:-}" ]; then kill "$http2_tools" 2>/dev/null || true; fi
+    if [ -n "${http2_tools:-}" ]; then kill -- "-$http2_tools" 2>/dev/null || true; fi
     rm -rf "$scratch"
     step "$([ "$status" -eq 0 ] && echo 'all passed' || echo "FAILED with status $status")"
     exit "$status"
@@ -54,7 +54,7 @@ step "packages"
 scripts/packages.sh pebble nginx-light nodejs podman runc netavark apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq \
     procps strace faketime nghttp2-client nghttp2-server chromium python3 python3-venv
 # Compiles beside the next steps; the tests wait for it.
-scripts/http2-tools.sh >"$scratch/http2-tools.log" 2>&1 &
+setsid scripts/http2-tools.sh >"$scratch/http2-tools.log" 2>&1 &
 http2_tools=$!
 
 # Half of the live tests wait for something most of the time: one more at a time for every two cores.
