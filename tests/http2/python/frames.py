@@ -242,11 +242,11 @@ def ping_is_answered(target):
 
 
 def open_streams(link):
-    """Streams of several kinds that end within two seconds."""
+    """Streams of several kinds: one that ends when the client says so, the others within three seconds."""
     upload = link.open("/echo", method="POST", end=False)
     link.send(upload, b"first")
-    drips = [link.open("/drip/10/100") for _ in range(20)]
-    slow = [link.open("/slow/1500") for _ in range(10)]
+    drips = [link.open("/drip/30/100") for _ in range(20)]
+    slow = [link.open("/slow/2500") for _ in range(10)]
     link.until(lambda: all(link.streams[one].head for one in [upload, *drips]), 10, "the streams have begun")
     return upload, drips, slow
 
@@ -255,7 +255,7 @@ def check_streams(link, upload, drips, slow):
     link.send(upload, b" and last", end=True)
     link.wait(upload, *drips, *slow)
     for one in drips:
-        expect(len(link.streams[one].body) == 100 and link.streams[one].ended, link.streams[one])
+        expect(len(link.streams[one].body) == 300 and link.streams[one].ended, link.streams[one])
     for one in slow:
         expect(link.streams[one].body == b"slow" and link.streams[one].ended, link.streams[one])
     expect(link.streams[upload].body == b"first and last", link.streams[upload])
@@ -295,7 +295,8 @@ def end_of_process(target, name):
     expect(link.streams[late].body == pattern(4) or late > last, "a stream was lost", link.streams[late], link.goaways)
     link.until_closed(20)
     check_goaways(link, max(kept[0], *kept[1], *kept[2]))
-    idle.until_closed(20)
+    # A hand-over keeps a connection without a request for ten seconds more.
+    idle.until_closed(40)
     check_goaways(idle, 1)
 
 
