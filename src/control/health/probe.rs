@@ -1,11 +1,12 @@
 //! Sends a probe and judges the response with the parsers of the request path: a server whose responses traffic would refuse is not healthy
 //! (docs/reference/backends.md#health-checks).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -58,11 +59,11 @@ impl ProbeFailure {
 /// Opens the connections of probes.
 pub type Connector = HttpsConnector<HttpConnector>;
 
-/// A connector for plain and TLS connections that speak HTTP/1.1.
-pub fn connector(tls: &ClientConfig) -> Connector {
-    let mut config = tls.clone();
-    config.alpn_protocols.clear();
-    HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build()
+/// A connector for plain and TLS connections. TLS offers the HTTP versions that traffic to the servers offers.
+pub fn connector(tls: Arc<ClientConfig>) -> Connector {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    Connector::from((http, tls))
 }
 
 /// Sends a probe, follows redirects and returns the status of the final response.

@@ -8,7 +8,7 @@ use super::*;
 use crate::limits;
 use crate::worker::resources::connection_limiter::ConnectionLimitError;
 use crate::worker::resources::context::UpstreamResponse;
-use crate::worker::upstream::connection::NetworkDial;
+use crate::worker::upstream::network::NetworkDial;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_TWO: &str = "GET /two HTTP/1.1\r\nHost: a\r\n\r\n";
