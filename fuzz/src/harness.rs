@@ -18,7 +18,7 @@ use ringway::error::Cause;
 use ringway::limits::DEADLINE_TICK_MILLIS;
 use ringway::net::driver::DriverInfo;
 use ringway::net::{Deadlines, TimeLimit};
-use ringway::worker::{ClientInfo, Dial, Timeouts, Worker, WorkerShared, serve};
+use ringway::worker::{ClientInfo, Dial, Dialled, Offer, Timeouts, Worker, WorkerShared, serve};
 
 use crate::reading::{self, Rest};
 use crate::shared;
@@ -179,7 +179,7 @@ struct NetworkDial(Rc<Network>);
 impl Dial for NetworkDial {
     type Io = Wire<Server>;
 
-    async fn dial(&self, _origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
+    async fn dial(&self, _origin: &ServerEndpoint, _: Offer, _limit: TimeLimit<'_>) -> Result<Dialled<Wire<Server>>, Cause> {
         let NetworkDial(network) = self;
         let is_first = network.dials.replace(network.dials.get() + 1) == 0;
         let behaviour = if is_first { network.first.get() } else { network.later.get() };
@@ -197,7 +197,7 @@ impl Dial for NetworkDial {
             link.borrow_mut().send_unsolicited(&unsolicited);
         }
         network.opened.borrow_mut().push(Rc::clone(&link));
-        Ok(wire)
+        Ok(Dialled { io: wire, is_http2: false })
     }
 }
 

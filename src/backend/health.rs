@@ -73,9 +73,8 @@ impl HealthCheck {
         let scheme = match options.scheme {
             "" => None,
             text => match Scheme::parse(text) {
-                Some(scheme @ (Scheme::Http | Scheme::Https)) => Some(scheme),
-                // No probe can be sent over h2c: every server would count as down.
-                Some(Scheme::H2c) | None => return Err(InvalidHealthCheck::Scheme(text.to_owned())),
+                Some(scheme) => Some(scheme),
+                None => return Err(InvalidHealthCheck::Scheme(text.to_owned())),
             },
         };
         let port = match options.port {

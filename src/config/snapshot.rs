@@ -101,10 +101,53 @@ pub struct ServerEndpoint {
     pub authority: String,
     pub url: String,
     pub addresses: Arc<ResolvedAddresses>,
-    /// The number of the connection pool; servers with the same number share pooled connections.
+    /// The number of the connection pool; servers with the same number share connections, be they pooled or shared by requests.
     pub pool: usize,
-    /// The TLS client configuration and the name to verify, for an https server.
-    pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    pub speaks: ServerProtocol,
+    /// For an https server.
+    pub tls: Option<EndpointTls>,
+}
+
+/// The version of HTTP that a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerProtocol {
+    Http1,
+    /// HTTP/2 with prior knowledge: an h2c server.
+    Http2,
+    /// The version that each TLS handshake agrees on by ALPN.
+    Negotiated,
+}
+
+/// The TLS client configurations for an https server, and the name to verify.
+pub struct EndpointTls {
+    pub configs: ClientTlsConfigs,
+    pub name: ServerName<'static>,
+}
+
+/// Two TLS client configurations that differ in the versions of HTTP that they offer by ALPN.
+#[derive(Debug, Clone)]
+pub struct ClientTlsConfigs {
+    /// Offers every version that is spoken with the server.
+    pub all: Arc<ClientConfig>,
+    /// Offers HTTP/1.1 only: for upgrades and for connections that one client authenticates.
+    pub http1: Arc<ClientConfig>,
+}
+
+impl ClientTlsConfigs {
+    /// The configurations for a server with which only HTTP/1.1 is spoken.
+    pub fn http1_only(config: Arc<ClientConfig>) -> Self {
+        ClientTlsConfigs { all: Arc::clone(&config), http1: config }
+    }
+
+    /// The configurations for a server that chooses between HTTP/2 and HTTP/1.1. They share the cache of TLS sessions.
+    pub fn negotiated(config: &ClientConfig) -> Self {
+        let offering = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            Arc::new(config)
+        };
+        ClientTlsConfigs { all: offering(&[b"h2", b"http/1.1"]), http1: offering(&[b"http/1.1"]) }
+    }
 }
 
 /// The addresses of one `host:port`. The control plane resolves names, because a look-up would block a worker's ring.

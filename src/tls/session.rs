@@ -207,7 +207,6 @@ impl Session {
     }
 
     /// The negotiated application protocol, for example `http/1.1`.
-    #[cfg_attr(reachability, expect(dead_code, reason = "tests/tls.rs sees with it what was negotiated"))]
     pub fn alpn(&self) -> Option<&[u8]> {
         self.connection.alpn_protocol()
     }

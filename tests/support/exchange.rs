@@ -17,7 +17,7 @@ use ringway::config::snapshot::ServerEndpoint;
 use ringway::error::Cause;
 use ringway::net::driver::DriverInfo;
 use ringway::net::{Duplex, ReadHalf, TimeLimit, WriteHalf};
-use ringway::worker::{ClientInfo, Dial, Worker, serve};
+use ringway::worker::{ClientInfo, Dial, Dialled, Offer, Worker, serve};
 
 const HOSTS: usize = 1000;
 /// Growth of a full read buffer.
@@ -99,10 +99,10 @@ struct OriginDial(Rc<[u8]>);
 impl Dial for OriginDial {
     type Io = Duplex<OriginReader, CountingWriter>;
 
-    async fn dial(&self, _origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Self::Io, Cause> {
+    async fn dial(&self, _origin: &ServerEndpoint, _: Offer, _limit: TimeLimit<'_>) -> Result<Dialled<Self::Io>, Cause> {
         let has_request = Rc::new(Cell::new(false));
         let reader = OriginReader { has_request: Rc::clone(&has_request), answer: Rc::clone(&self.0), position: 0 };
-        Ok(Duplex { reader, writer: CountingWriter { received: Rc::default(), has_request } })
+        Ok(Dialled { io: Duplex { reader, writer: CountingWriter { received: Rc::default(), has_request } }, is_http2: false })
     }
 }
 

@@ -19,8 +19,9 @@ use rustls::ClientConfig;
 
 use super::dynamic::{self, ClientTls, Documents, DynamicConfig};
 use super::middleware_states::MiddlewareStates;
-use super::snapshot::{Backend, Frontend, ResolvedAddresses, Snapshot};
+use super::snapshot::{Backend, ClientTlsConfigs, Frontend, ResolvedAddresses, Snapshot};
 use super::{Rejected, Severity};
+use crate::backend::Scheme;
 use crate::middleware::credentials::CredentialCache;
 use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
 pub use defaults::with_defaults;
@@ -49,7 +50,7 @@ pub struct CompileContext {
     /// `healthCheck.interval`.
     pub health_interval: std::time::Duration,
     /// The TLS configuration for https servers; the text says why there is none.
-    pub client_tls: Result<Arc<ClientConfig>, String>,
+    pub client_tls: Result<ClientTlsConfigs, String>,
     /// The cache of verified credentials.
     pub credentials: Arc<CredentialCache>,
     /// Reads a file that a configuration names: users, certificates.
@@ -78,14 +79,15 @@ pub fn credential_memory(key: [u8; 32]) -> Arc<CredentialCache> {
 /// Pool numbers and addresses that outlive a snapshot, so that pooled connections and resolved names outlive it too.
 #[derive(Default)]
 pub struct EndpointInterner {
-    pools: HashMap<(String, bool), usize>,
+    /// By address and scheme.
+    pools: HashMap<(String, Scheme), usize>,
     addresses: HashMap<(String, u16), Arc<ResolvedAddresses>>,
 }
 
 impl EndpointInterner {
-    fn pool(&mut self, address: &str, tls: bool) -> usize {
+    fn pool(&mut self, address: &str, scheme: Scheme) -> usize {
         let next = self.pools.len();
-        *self.pools.entry((address.to_owned(), tls)).or_insert(next)
+        *self.pools.entry((address.to_owned(), scheme)).or_insert(next)
     }
 
     fn addresses(&mut self, host: &str, port: u16) -> Arc<ResolvedAddresses> {

@@ -27,7 +27,7 @@ use crate::observe::Published;
 use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts, Scrape};
 use crate::worker::downstream::h1::serve;
 use crate::worker::resources::client_info::ClientInfo;
-use crate::worker::resources::dial::Dial;
+use crate::worker::resources::dial::{Dial, Dialled, Offer};
 use crate::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, Worker, WorkerShared, WorkerStatus};
 
 /// The time limit of a run. Every exchange in memory takes less; a run that takes as long hangs.
@@ -56,7 +56,7 @@ pub struct ScriptedDial {
 impl Dial for Rc<ScriptedDial> {
     type Io = Wire;
 
-    async fn dial(&self, endpoint: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire, Cause> {
+    async fn dial(&self, endpoint: &ServerEndpoint, _: Offer, _limit: TimeLimit<'_>) -> Result<Dialled<Wire>, Cause> {
         self.dialled.borrow_mut().push(endpoint.authority.clone());
         let dial_script = self.dial_scripts.borrow_mut().pop_front();
         let mut origin = match dial_script.as_ref().expect("more connections to origins than the case has") {
@@ -73,7 +73,7 @@ impl Dial for Rc<ScriptedDial> {
         }
         let (origin, wire) = origin.connect();
         self.opened.borrow_mut().push(origin);
-        Ok(wire)
+        Ok(Dialled { io: wire, is_http2: false })
     }
 }
 

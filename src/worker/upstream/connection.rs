@@ -1,9 +1,10 @@
 //! Connections to servers: opened over plain TCP or TLS, and used for one exchange after another.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::snapshot::ServerEndpoint;
+use crate::config::snapshot::{ServerEndpoint, ServerProtocol};
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::keep_alive::KeepAlive;
 use crate::limits::{self, Bound};
@@ -16,7 +17,7 @@ use crate::worker::pool::idle_until;
 use crate::worker::resources::buffers::BufferPool;
 use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::context::UpstreamResponse;
-use crate::worker::resources::dial::Dial;
+use crate::worker::resources::dial::{Dial, Dialled, Offer};
 use crate::worker::worker::Worker;
 
 /// A connection that one exchange uses exclusively.
@@ -133,8 +134,13 @@ pub enum UpstreamWriter {
 impl Dial for NetworkDial {
     type Io = UpstreamConnection;
 
-    async fn dial(&self, endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
-        limit.within(open(endpoint, limit)).await.unwrap_or_else(|Elapsed| Err(Cause::TimedOut))
+    async fn dial(
+        &self,
+        endpoint: &ServerEndpoint,
+        offer: Offer,
+        limit: TimeLimit<'_>,
+    ) -> Result<Dialled<UpstreamConnection>, Cause> {
+        limit.within(open(endpoint, offer, limit)).await.unwrap_or_else(|Elapsed| Err(Cause::TimedOut))
     }
 }
 
@@ -146,10 +152,14 @@ pub async fn connect<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint) -> 
     let state = &endpoint.server.state;
     let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
     // Boxed: most requests use a pooled connection, and an unboxed dial would make each handler larger.
-    match Box::pin(worker.dial.dial(endpoint, limit)).await {
-        Ok(connection) => {
+    match Box::pin(worker.dial.dial(endpoint, Offer::Http1, limit)).await {
+        // TODO(stage 2): shared streams.
+        Ok(Dialled { is_http2: true, .. }) => {
+            Err(ProxyError::new(ExchangePhase::Connect, Cause::Io(io::ErrorKind::Unsupported.into())))
+        }
+        Ok(Dialled { io, .. }) => {
             state.note_connected();
-            Ok(connection)
+            Ok(io)
         }
         Err(cause) => {
             if matches!(cause, Cause::TimedOut) {
@@ -167,28 +177,44 @@ pub async fn connect<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint) -> 
 }
 
 /// Connects to the server's addresses in turn, until one accepts; a name may have several.
-async fn open(endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
+async fn open(
+    endpoint: &ServerEndpoint,
+    offer: Offer,
+    limit: TimeLimit<'_>,
+) -> Result<Dialled<UpstreamConnection>, Cause> {
     let addresses = endpoint.addresses.load();
     let mut failure = Cause::Unresolved;
     for address in addresses.iter() {
         match socket::connect(*address).await {
-            Ok(tcp) => return finish(tcp, endpoint, limit).await,
+            Ok(tcp) => return finish(tcp, endpoint, offer, limit).await,
             Err(e) => failure = Cause::Io(e),
         }
     }
     Err(failure)
 }
 
-async fn finish(tcp: Tcp, endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
-    let Some((config, name)) = &endpoint.tls else {
-        return Ok(Duplex { reader: UpstreamReader::Plain(tcp.reader), writer: UpstreamWriter::Plain(tcp.writer) });
+async fn finish(
+    tcp: Tcp,
+    endpoint: &ServerEndpoint,
+    offer: Offer,
+    limit: TimeLimit<'_>,
+) -> Result<Dialled<UpstreamConnection>, Cause> {
+    let Some(tls) = &endpoint.tls else {
+        let io = Duplex { reader: UpstreamReader::Plain(tcp.reader), writer: UpstreamWriter::Plain(tcp.writer) };
+        return Ok(Dialled { io, is_http2: endpoint.speaks == ServerProtocol::Http2 });
+    };
+    let config = match offer {
+        Offer::All => &tls.configs.all,
+        Offer::Http1 => &tls.configs.http1,
     };
     let limit = limit.with(Duration::from_secs(limits::HANDSHAKE_SECS));
-    match limit.within(tls_stream::connect(tcp, config.clone(), name.clone())).await {
-        Ok(Ok(tls)) => Ok(Duplex {
-            reader: UpstreamReader::Tls(Box::new(tls.reader)),
-            writer: UpstreamWriter::Tls(Box::new(tls.writer)),
-        }),
+    match limit.within(tls_stream::connect(tcp, Arc::clone(config), tls.name.clone())).await {
+        Ok(Ok(tls)) => {
+            let is_http2 = tls.with_session(|session| session.alpn() == Some(b"h2"));
+            let (reader, writer) = (Box::new(tls.reader), Box::new(tls.writer));
+            let io = Duplex { reader: UpstreamReader::Tls(reader), writer: UpstreamWriter::Tls(writer) };
+            Ok(Dialled { io, is_http2 })
+        }
         Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => Err(Cause::Tls(e.to_string())),
         // Some old devices end the connection instead of sending an alert.
         Ok(Err(e)) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
