@@ -48,7 +48,18 @@ const REQUESTS: usize = 1000;
 
 #[test]
 fn warm_request_allocates_nothing() {
-    let proxy = exchange::InMemoryProxy::new(exchange::Scenario::get(12));
+    assert_allocates_nothing(exchange::Scenario::get(12));
+}
+
+#[test]
+fn warm_stream_allocates_nothing() {
+    assert_allocates_nothing(exchange::Scenario::get_http2(12, 1));
+    let request = exchange::block(b"POST", &[b'y'; 256]);
+    assert_allocates_nothing(exchange::Scenario { request, ..exchange::Scenario::get_http2(12, 1) });
+}
+
+fn assert_allocates_nothing(scenario: exchange::Scenario) {
+    let proxy = exchange::InMemoryProxy::new(scenario);
     let allocated = Rc::new(Cell::new([0; 2]));
     let seen = Rc::clone(&allocated);
     proxy.serve(

@@ -11,6 +11,7 @@ pub enum Version {
     Http10,
     #[default]
     Http11,
+    Http2,
 }
 
 impl Version {
@@ -19,6 +20,7 @@ impl Version {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
         }
     }
 }
@@ -45,7 +47,8 @@ pub enum BodyFraming {
     UntilClose,
 }
 
-/// The upgrade that a request of HTTP/1.1 asks for, with the option `upgrade` in Connection and an Upgrade field.
+/// The upgrade that a request asks for: in HTTP/1.1 with the option `upgrade` in Connection and an Upgrade field, in HTTP/2 with an extended
+/// CONNECT.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Upgrade {
     #[default]
@@ -84,7 +87,7 @@ pub struct RequestHead {
     pub body: BodyFraming,
     /// The client's connection may be used for another request.
     pub keep_alive: bool,
-    /// The HTTP/1.1 client sent `Expect: 100-continue`, and the request has a body.
+    /// The client, of HTTP/1.1 or later, sent `Expect: 100-continue`, and the request has a body.
     pub expect_continue: bool,
     /// The upgrade that the client asks for.
     pub upgrade: Upgrade,
@@ -94,6 +97,8 @@ pub struct RequestHead {
     pub binds_connection: bool,
     /// The target is in absolute form without a path (`GET http://h HTTP/1.1`): see [`RequestView::target`].
     pub target_is_empty: bool,
+    /// The request is an extended CONNECT of HTTP/2 (RFC 8441 4): the method is written as GET, and the stream itself becomes the tunnel.
+    pub extended_connect: bool,
 }
 
 /// A parsed response head. Reused like [`RequestHead`].

@@ -5,7 +5,9 @@ pub mod deviation;
 pub mod edits;
 pub mod forward;
 pub mod h1;
+pub mod h2;
 pub mod head;
+pub mod head_limits;
 pub mod host_name;
 pub mod keep_alive;
 pub mod known;
@@ -19,6 +21,7 @@ pub mod violation;
 
 pub use edits::Edits;
 pub use head::{BodyFraming, Field, RequestHead, RequestView, ResponseHead, ResponseView, Upgrade, Version};
+pub use head_limits::HeadLimits;
 pub use known::{KnownField, is_forwarding_field, is_precondition};
 pub use reply::Reply;
 pub use span::Span;

@@ -48,11 +48,30 @@ pub enum Violation {
     ChunkEnd,
     Trailer,
     TrailerTooLong,
+    NameUppercase,
+    ValueSpace,
+    ConnectionField,
+    TeNotTrailers,
+    PseudoUnknown,
+    PseudoRepeated,
+    PseudoMissing,
+    PseudoAfterField,
+    PseudoInTrailers,
+    Scheme,
+    PathEmpty,
+    HostDiffers,
+    ConnectForm,
+    TunnelProtocol,
+    Status,
+    SwitchingProtocols,
+    InterimEnd,
+    LengthMismatch,
+    TrailersWithoutEnd,
 }
 
 impl Violation {
     /// All violations, in the order of their declaration.
-    pub const ALL: [Violation; 40] = [
+    pub const ALL: [Violation; 59] = [
         Violation::RequestLine,
         Violation::Method,
         Violation::Connect,
@@ -93,6 +112,25 @@ impl Violation {
         Violation::ChunkEnd,
         Violation::Trailer,
         Violation::TrailerTooLong,
+        Violation::NameUppercase,
+        Violation::ValueSpace,
+        Violation::ConnectionField,
+        Violation::TeNotTrailers,
+        Violation::PseudoUnknown,
+        Violation::PseudoRepeated,
+        Violation::PseudoMissing,
+        Violation::PseudoAfterField,
+        Violation::PseudoInTrailers,
+        Violation::Scheme,
+        Violation::PathEmpty,
+        Violation::HostDiffers,
+        Violation::ConnectForm,
+        Violation::TunnelProtocol,
+        Violation::Status,
+        Violation::SwitchingProtocols,
+        Violation::InterimEnd,
+        Violation::LengthMismatch,
+        Violation::TrailersWithoutEnd,
     ];
 
     /// The status of the response to such a request, the text for the log, and the source of the rule. For a backend's response the status
@@ -141,6 +179,31 @@ impl Violation {
             Violation::ChunkEnd => (400, "chunk data is not followed by CRLF", "RFC 9112 7.1"),
             Violation::Trailer => (400, "invalid field line in the trailers", "RFC 9112 7.1.2"),
             Violation::TrailerTooLong => (400, "trailers are longer than the limit", "RFC 9112 7.1.2"),
+            Violation::NameUppercase => (400, "uppercase letter in a field name", "RFC 9113 8.2.1"),
+            Violation::ValueSpace => (400, "whitespace before or after a field value", "RFC 9113 8.2.1"),
+            Violation::ConnectionField => (400, "field that belongs to a connection of HTTP/1.1", "RFC 9113 8.2.2"),
+            Violation::TeNotTrailers => (400, "TE other than `trailers`", "RFC 9113 8.2.2"),
+            Violation::PseudoUnknown => {
+                (400, "pseudo-header field that is not defined for this message", "RFC 9113 8.3")
+            }
+            Violation::PseudoRepeated => (400, "pseudo-header field more than once", "RFC 9113 8.3"),
+            Violation::PseudoMissing => (400, "required pseudo-header field is missing", "RFC 9113 8.3.1, 8.3.2"),
+            Violation::PseudoAfterField => (400, "pseudo-header field after a regular field", "RFC 9113 8.3"),
+            Violation::PseudoInTrailers => (400, "pseudo-header field in the trailers", "RFC 9113 8.1"),
+            Violation::Scheme => (400, ":scheme is neither http nor https", "RFC 9113 8.3.1"),
+            Violation::PathEmpty => (400, ":path is empty", "RFC 9113 8.3.1"),
+            Violation::HostDiffers => (400, ":authority and Host name different hosts", "RFC 9113 8.3.1"),
+            Violation::ConnectForm => {
+                (400, "CONNECT with :scheme or :path, or :protocol without CONNECT", "RFC 9113 8.5, RFC 8441 4")
+            }
+            Violation::TunnelProtocol => {
+                (501, "extended CONNECT for a protocol that is never tunnelled", "RFC 8441 4, RFC 9110 7.8")
+            }
+            Violation::Status => (502, ":status is not a three-digit status", "RFC 9113 8.3.2"),
+            Violation::SwitchingProtocols => (502, "101 in HTTP/2", "RFC 9113 8.6"),
+            Violation::InterimEnd => (502, "informational response ends the stream", "RFC 9113 8.1"),
+            Violation::LengthMismatch => (400, "body is not as long as Content-Length says", "RFC 9113 8.1.1"),
+            Violation::TrailersWithoutEnd => (400, "trailers do not end the stream", "RFC 9113 8.1"),
         }
     }
 
@@ -173,7 +236,7 @@ const _: () = {
         assert!(Violation::ALL[at] as usize == at);
         at += 1;
     }
-    assert!(Violation::TrailerTooLong as usize + 1 == Violation::ALL.len());
+    assert!(Violation::TrailersWithoutEnd as usize + 1 == Violation::ALL.len());
 };
 
 /// A request that is refused because it violates HTTP. Its connection closes: nothing that follows a request with doubtful framing can be

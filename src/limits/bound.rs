@@ -32,6 +32,8 @@ pub enum Bound {
     BufferedBody,
     /// The worker's memory budget for bodies and heads was used up: 503, or 500 for a response.
     HeldBytes,
+    /// A worker served as many HTTP/2 streams as it may: the stream was refused.
+    StreamsPerWorker,
     /// The queue for slow password hashes was full: 503.
     VerifyQueue,
     /// A log line was dropped because its writer's queue was full.
@@ -52,7 +54,7 @@ pub enum Bound {
 
 impl Bound {
     /// All bounds, in the order in which `/metrics` lists them.
-    pub const ALL: [Bound; 22] = [
+    pub const ALL: [Bound; 23] = [
         Bound::HeadRead,
         Bound::Idle,
         Bound::Handshake,
@@ -67,6 +69,7 @@ impl Bound {
         Bound::Trailers,
         Bound::BufferedBody,
         Bound::HeldBytes,
+        Bound::StreamsPerWorker,
         Bound::VerifyQueue,
         Bound::LogQueue,
         Bound::LogFile,
@@ -94,6 +97,7 @@ impl Bound {
             Bound::Trailers => "trailer_bytes",
             Bound::BufferedBody => "buffered_body_bytes",
             Bound::HeldBytes => "held_bytes_per_worker",
+            Bound::StreamsPerWorker => "streams_per_worker",
             Bound::VerifyQueue => "verify_queue",
             Bound::LogQueue => "log_queue_bytes",
             Bound::LogFile => "log_file_bytes",

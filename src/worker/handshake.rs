@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::Either;
 use rustls::ServerConfig;
 
-use super::downstream::h1::serve;
+use super::downstream::{h2, serve};
 use super::resources::client_info::{ClientInfo, unmap_ipv4};
 use super::resources::connection_limiter::ConnectionPermit;
 use super::resources::dial::Dial;
@@ -83,7 +83,10 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
-            Box::pin(serve(worker, stream, peer)).await;
+            match stream.with_session(|session| session.alpn() == Some(b"h2")) {
+                true => Box::pin(h2::serve(worker, stream, peer, Vec::new())).await,
+                false => Box::pin(serve(worker, stream, peer)).await,
+            }
         }
         // Scanners and clients that do not trust the certificate fail here all day: level debug, as Go's servers log none either. A client
         // whose own certificate is refused is another matter: its operator expects it to work.

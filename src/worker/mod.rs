@@ -8,6 +8,7 @@ mod handshake;
 mod listen;
 mod message;
 mod bound_connections;
+mod open_links;
 mod pool;
 mod request;
 mod resources;
@@ -15,7 +16,7 @@ mod upstream;
 #[expect(clippy::module_inception, reason = "the module is named after its one type")]
 mod worker;
 
-pub use downstream::h1::serve;
+pub use downstream::serve;
 pub use listen::{WorkerHandle, spawn};
 pub use resources::client_info::{ClientInfo, fill_random};
 pub use resources::connection_balancer::WorkerStatus;

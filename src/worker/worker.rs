@@ -11,6 +11,7 @@ use arc_swap::{ArcSwap, Cache};
 use ipnet::IpNet;
 
 use super::bound_connections::BoundConnections;
+use super::open_links::OpenLinks;
 use super::pool::Pool;
 use super::resources::access_log::{LogSink, WorkerLog};
 use super::resources::buffers::BufferPool;
@@ -104,6 +105,11 @@ impl WorkerShared {
         self.worker_status.iter().map(|status| status.active.load(Relaxed)).sum()
     }
 
+    /// Open HTTP/2 connections of clients.
+    pub fn multiplexed(&self) -> usize {
+        self.worker_status.iter().map(|status| status.multiplexed.load(Relaxed)).sum()
+    }
+
     /// Open connections of clients.
     pub fn connections(&self) -> usize {
         self.worker_status.iter().map(|status| status.handoff_queue.load()).sum()
@@ -135,6 +141,10 @@ pub struct Worker<D: Dial> {
     pub dial: D,
     pub access_log: Option<WorkerLog>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
+    /// The HTTP/2 connections of clients.
+    pub(super) links: OpenLinks,
+    /// Streams of clients that are being served.
+    streams: Cell<usize>,
     pub(super) free_contexts: FreeList<Box<ExchangeContext>>,
     pub(super) handler_pool: HandlerPool,
     /// Idle connections that hold a handler and a buffer with a read in progress.
@@ -159,6 +169,8 @@ impl<D: Dial> Worker<D> {
             dial,
             access_log: shared.access_log.clone().map(WorkerLog::new),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
+            links: OpenLinks::default(),
+            streams: Cell::new(0),
             free_contexts: FreeList::new(limits::POOLED_BUFFERS_MAX),
             handler_pool: HandlerPool::default(),
             reads_ahead: Cell::new(0),
@@ -188,7 +200,27 @@ impl<D: Dial> Worker<D> {
             monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
             self.clock.follow_wall();
             self.deadlines.sweep(Duration::from_nanos(self.clock.mono_nanos()));
+            if self.is_draining() {
+                self.links.wake_once();
+            }
         }
+    }
+
+    /// Takes a place for a stream, unless `STREAMS_PER_WORKER_MAX` streams are being served; [`close_stream`](Self::close_stream) gives it
+    /// back.
+    pub(super) fn may_open_stream(&self) -> bool {
+        let may = self.streams.get() < limits::STREAMS_PER_WORKER_MAX;
+        self.streams.set(self.streams.get() + usize::from(may));
+        may
+    }
+
+    pub(super) fn close_stream(&self) {
+        self.streams.set(self.streams.get() - 1);
+    }
+
+    /// Whether a client may speak HTTP/2 without TLS on the entry point of `peer`, which takes the preface as its announcement.
+    pub(super) fn speaks_http2_in_clear(&self, peer: &ClientInfo) -> bool {
+        !peer.secure
     }
 
     pub fn metrics(&self) -> WorkerMetrics<'_> {
@@ -273,6 +305,13 @@ impl<D: Dial> Worker<D> {
         let active = &self.shared.worker_status[self.number].active;
         active.fetch_add(1, Relaxed);
         ActiveRequestGuard(active)
+    }
+
+    /// Counts a client's HTTP/2 connection until the guard is dropped: a graceful shutdown waits until each has been closed in order.
+    pub fn begin_multiplexed(&self) -> ActiveRequestGuard<'_> {
+        let multiplexed = &self.shared.worker_status[self.number].multiplexed;
+        multiplexed.fetch_add(1, Relaxed);
+        ActiveRequestGuard(multiplexed)
     }
 
     /// How long a client may send nothing: between two requests, or before its `first` one, which has no more time than a head.

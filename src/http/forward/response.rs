@@ -19,10 +19,11 @@ pub struct ResponsePlan<'a> {
 }
 
 /// The framing towards a client of that version for a body that was received as `body`. A body that lasts until the connection closes is
-/// sent in chunks; a chunked body to an HTTP/1.0 client lasts until the connection closes (RFC 9112 6.1).
+/// sent in chunks; a chunked body to an HTTP/1.0 client lasts until the connection closes (RFC 9112 6.1). `Chunked` towards an HTTP/2 client
+/// means a body of unknown length, which may have trailers.
 pub fn framing_for_client(version: Version, body: BodyFraming) -> BodyFraming {
     match (version, body) {
-        (Version::Http11, BodyFraming::UntilClose) => BodyFraming::Chunked,
+        (Version::Http11 | Version::Http2, BodyFraming::UntilClose) => BodyFraming::Chunked,
         (Version::Http10, BodyFraming::Chunked) => BodyFraming::UntilClose,
         (_, body) => body,
     }
@@ -33,8 +34,8 @@ pub fn framing_for_client(version: Version, body: BodyFraming) -> BodyFraming {
 pub fn write_response(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &ResponsePlan<'_>) {
     let head = view.head;
     push_status_line(out, plan.client_version, head.status, view.reason());
-    let sends_chunks = plan.body == BodyFraming::Chunked && plan.client_version == Version::Http11;
-    let has_date = push_received(out, view, sends_chunks);
+    let may_have_trailers = plan.body == BodyFraming::Chunked && plan.client_version != Version::Http10;
+    let has_date = push_received(out, view, may_have_trailers);
     if !view.edits.is_empty() {
         push_edits(out, view);
     }

@@ -12,6 +12,7 @@ mod fetch;
 mod forward;
 pub mod forward_auth;
 mod frontend_reply;
+mod grpc;
 mod gzip;
 mod interim;
 mod internal;

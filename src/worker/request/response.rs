@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::grpc::{end_broken_call, is_grpc};
 use super::gzip;
 use super::interim::forward_interim;
 use super::request_record::RequestRecord;
@@ -69,6 +70,10 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
     };
     let result = worker.relayed(relay(reader, writer, &mut limits).await);
     let is_complete = result.is_ok();
+    if !is_complete && outgoing == BodyFraming::Chunked && is_grpc(response) {
+        // The log says why the response broke off, whether or not the client gets the status.
+        let _ = Box::pin(end_broken_call(writer, &result, stall)).await;
+    }
     end_response(worker, reader, result, record);
     Ok(ResponseOutcome {
         keep_alive: keep_alive && is_complete,

@@ -22,6 +22,13 @@ pub struct ClientInfo {
     pub has_sent_ahead: Cell<bool>,
 }
 
+impl ClientInfo {
+    /// The client as the requests of one stream see it: a server's connection that it authenticates is bound to that stream's place.
+    pub fn for_stream(&self) -> ClientInfo {
+        ClientInfo { bound: BoundState::default(), has_sent_ahead: Cell::default(), ..self.clone() }
+    }
+}
+
 /// The part of a client connection in the bound connections of its worker.
 #[derive(Debug, Clone, Default)]
 pub struct BoundState {

@@ -25,7 +25,7 @@ use crate::net::TimeLimit;
 use crate::net::driver::DriverInfo;
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts, Scrape};
-use crate::worker::downstream::h1::serve;
+use crate::worker::downstream::serve;
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::dial::{Dial, Dialled, Offer};
 use crate::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, Worker, WorkerShared, WorkerStatus};

@@ -1,0 +1,18 @@
+//! HTTP/2 (RFC 9113) and HPACK (RFC 7541) without I/O: no runtime and no clock. `hpack` has the header compression, `fields` and `pack`
+//! turn header blocks into lines and back, the other modules have the frames and the state of a connection with its streams.
+
+mod blocks;
+pub mod connection;
+mod control;
+pub mod fields;
+mod flood;
+mod frame;
+pub mod hpack;
+mod messages;
+mod output;
+pub mod pack;
+mod receive;
+mod rule;
+mod settings;
+mod stream;
+mod streams;
