@@ -10,9 +10,31 @@ pub enum ExchangePhase {
     Send,
     /// Waiting for the response head.
     Await,
+    /// The server has said that it has not processed the request, and never will on this connection.
+    Refused,
     /// Forwarding the response: its head has been sent to the client, so the connection can only be closed.
     Stream,
 }
+
+/// How a server refuses a request that it has not processed; the inner error of an I/O error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request may be sent again on another connection.
+    Unprocessed,
+    /// The request may be sent again on a connection that no other request shares.
+    NeedsExclusive,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Refusal::Unprocessed => "the server did not process the request",
+            Refusal::NeedsExclusive => "the server asked for HTTP/1.1",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 /// The cause, as far as it changes the response to the client.
 #[derive(Debug)]
@@ -23,6 +45,8 @@ pub enum Cause {
     Closed,
     /// The server sent a response that violates HTTP, for this reason.
     Malformed(&'static str),
+    /// The server does not offer what the request needs, for this reason.
+    Unsupported(&'static str),
     /// The TLS handshake failed, or the server's certificate was refused.
     Tls(String),
     /// The server's host name has no IP address.
@@ -30,6 +54,26 @@ pub enum Cause {
 }
 
 impl Cause {
+    fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Cause::Io(e) => e.get_ref()?.downcast_ref::<Refusal>().copied(),
+            _ => None,
+        }
+    }
+
+    /// The same cause for another request that fails with it.
+    pub fn repeated(&self) -> Cause {
+        match self {
+            Cause::Io(e) => Cause::Io(io::Error::new(e.kind(), e.to_string())),
+            Cause::TimedOut => Cause::TimedOut,
+            Cause::Closed => Cause::Closed,
+            Cause::Malformed(what) => Cause::Malformed(what),
+            Cause::Unsupported(what) => Cause::Unsupported(what),
+            Cause::Tls(what) => Cause::Tls(what.clone()),
+            Cause::Unresolved => Cause::Unresolved,
+        }
+    }
+
     /// Whether a failed connect with this cause counts against the server. A lack of file descriptors in this process does not.
     pub fn is_unreachable(&self) -> bool {
         use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
@@ -39,7 +83,7 @@ impl Cause {
                 e.kind(),
                 ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut
             ),
-            Cause::Closed | Cause::Malformed(_) | Cause::Tls(_) => false,
+            Cause::Closed | Cause::Malformed(_) | Cause::Unsupported(_) | Cause::Tls(_) => false,
         }
     }
 }
@@ -53,12 +97,18 @@ pub struct ProxyError {
 
 impl ProxyError {
     pub fn new(phase: ExchangePhase, cause: Cause) -> Self {
+        let phase = if cause.refusal().is_some() { ExchangePhase::Refused } else { phase };
         ProxyError { phase, cause }
     }
 
-    /// Whether no byte of the request was sent: then any method may be retried on another server (docs/reference/backends.md#retry).
+    /// Whether the server wants the request on a connection that no other request shares.
+    pub fn needs_exclusive(&self) -> bool {
+        self.cause.refusal() == Some(Refusal::NeedsExclusive)
+    }
+
+    /// Whether the server has certainly not processed the request: then any method may be retried on another server (docs/reference/backends.md#retry).
     pub fn is_unsent(&self) -> bool {
-        self.phase == ExchangePhase::Connect
+        matches!(self.phase, ExchangePhase::Connect | ExchangePhase::Refused)
     }
 
     /// Whether the cause is a connection that the server closed or reset: it is shutting down, or had closed an idle connection.
@@ -66,7 +116,7 @@ impl ProxyError {
         match &self.cause {
             Cause::Closed => true,
             Cause::Io(e) => e.kind() != io::ErrorKind::TimedOut,
-            Cause::TimedOut | Cause::Malformed(_) | Cause::Tls(_) | Cause::Unresolved => false,
+            Cause::TimedOut | Cause::Malformed(_) | Cause::Unsupported(_) | Cause::Tls(_) | Cause::Unresolved => false,
         }
     }
 
@@ -87,7 +137,7 @@ impl ProxyError {
         match &self.cause {
             Cause::TimedOut => (504, "Gateway Timeout"),
             Cause::Io(e) if e.kind() == io::ErrorKind::TimedOut => (504, "Gateway Timeout"),
-            Cause::Io(_) | Cause::Closed | Cause::Unresolved => (502, "Bad Gateway"),
+            Cause::Io(_) | Cause::Closed | Cause::Unsupported(_) | Cause::Unresolved => (502, "Bad Gateway"),
             // Traefik sends 500 for a response that it cannot parse. 502 says whose fault it is
             // (docs/reference/security-promises.md#malformed-response).
             Cause::Malformed(_) => (502, "Bad Gateway"),
@@ -102,6 +152,7 @@ impl std::fmt::Display for ProxyError {
             ExchangePhase::Connect => "connecting to it",
             ExchangePhase::Send => "sending the request",
             ExchangePhase::Await => "waiting for its response",
+            ExchangePhase::Refused => "the request was refused",
             ExchangePhase::Stream => "forwarding its response",
         };
         match &self.cause {
@@ -109,6 +160,7 @@ impl std::fmt::Display for ProxyError {
             Cause::TimedOut => write!(f, "{doing}: timed out"),
             Cause::Closed => write!(f, "{doing}: the server closed the connection"),
             Cause::Malformed(what) => write!(f, "{doing}: malformed response: {what}"),
+            Cause::Unsupported(what) => write!(f, "{doing}: {what}"),
             Cause::Tls(what) => write!(f, "{doing}: TLS: {what}"),
             Cause::Unresolved => write!(f, "{doing}: the server name has no IP address"),
         }

@@ -147,6 +147,8 @@ pub const GOAWAY_NOTICE_MILLIS: u64 = 500;
 
 /// Idle timeout of a pooled upstream connection (Traefik's fixed value, docs/reference/static-configuration.md#timeouts).
 pub const UPSTREAM_IDLE_SECS: u64 = 90;
+/// Streams that one HTTP/2 connection to a server carries at a time, if the server allows as many; further requests open a connection.
+pub const UPSTREAM_STREAMS_MAX: u32 = 100;
 /// Informational responses (1xx) before one final response.
 pub const INFORMATIONAL_MAX: usize = 16;
 /// Attempts of one request that fail to connect, the first included, unless `[retry]` says how many.

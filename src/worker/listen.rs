@@ -15,6 +15,7 @@ use socket2::Socket;
 use super::handshake::connection_task;
 use super::resources::connection_balancer::{self, AcceptedConnection};
 use super::upstream::connection::NetworkDial;
+use super::upstream::link_task::run_links;
 use super::worker::{Worker, WorkerShared};
 use crate::limits;
 use crate::net::driver::{Driver, DriverInfo, DriverPreference};
@@ -72,6 +73,7 @@ fn run(
         let _ = ready.send(Ok(choice));
         let timer_worker = Rc::clone(&worker);
         monoio::spawn(async move { timer_worker.run_timers().await });
+        monoio::spawn(run_links(Rc::clone(&worker)));
         monoio::spawn(run_acceptors(Rc::clone(&worker), listeners));
         let queue_worker = Rc::clone(&worker);
         monoio::spawn(async move { queue_worker.handoff_queue().run(|accepted| adopt(&queue_worker, accepted)).await });

@@ -10,6 +10,7 @@ mod message;
 mod bound_connections;
 mod open_links;
 mod pool;
+mod server_links;
 mod request;
 mod resources;
 mod upstream;

@@ -27,6 +27,7 @@ use super::resources::handler_pool::HandlerPool;
 use super::resources::memory_budget::MemoryBudget;
 use super::resources::rest_handler::RestHandler;
 use super::resources::verify::VerifyPool;
+use super::server_links::ServerLinks;
 use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
 use crate::limits::{self, Bound};
 use crate::middleware::Now;
@@ -138,6 +139,8 @@ pub struct Worker<D: Dial> {
     pub budget: MemoryBudget,
     pub pool: Pool<D::Io>,
     pub bound: BoundConnections<D::Io>,
+    /// The HTTP/2 connections to servers.
+    pub server_links: ServerLinks<D::Io>,
     pub dial: D,
     pub access_log: Option<WorkerLog>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
@@ -166,6 +169,7 @@ impl<D: Dial> Worker<D> {
             budget: MemoryBudget::default(),
             pool: Pool::new(shared.idle_per_server_max),
             bound: BoundConnections::default(),
+            server_links: ServerLinks::default(),
             dial,
             access_log: shared.access_log.clone().map(WorkerLog::new),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
@@ -261,6 +265,7 @@ impl<D: Dial> Worker<D> {
     pub fn on_resource_shortage(&self, error: &std::io::Error) {
         self.pool.clear();
         self.bound.clear();
+        self.server_links.clear();
         if self.may_log() {
             tracing::error!("cannot accept connections: {error}; raise the limit of open files (ulimit -n)");
         }
@@ -355,7 +360,7 @@ impl<D: Dial> Worker<D> {
     /// system if they are many.
     pub(super) fn trim(&self) {
         let now_nanos = self.clock.mono_nanos();
-        let closed = self.pool.sweep(now_nanos) + self.bound.sweep(now_nanos);
+        let closed = self.pool.sweep(now_nanos) + self.bound.sweep(now_nanos) + self.server_links.sweep(now_nanos);
         let unneeded = self.handler_pool.trim()
             + self.free_contexts.trim()
             + self.buffers.trim()

@@ -14,18 +14,19 @@ use super::upgrade::{note_bytes_ahead, watch_client};
 use crate::config::snapshot::{Frontend, ServerEndpoint};
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::BodyFraming;
-use crate::limits::Bound;
+use crate::limits::{self, Bound};
 use crate::middleware::error_pages::ErrorPageRequest;
 use crate::net::tunnel::{TunnelOptions, copy_both};
 use crate::worker::message::limits::RelayLimits;
 use crate::worker::message::relay::relay;
 use crate::worker::message::stream::{
-    BodyReader, ConnectionDisposition, Delivered, HeadKind, MessageStream, MessageWriter, RelayError, ResponseReader,
+    BodyReader, BodySink, ConnectionDisposition, Delivered, HeadKind, MessageStream, MessageWriter, RelayError, ResponseReader,
 };
 use crate::worker::resources::client_info::ClientInfo;
-use crate::worker::resources::context::ExchangeContext;
+use crate::worker::resources::context::{ExchangeContext, UnprocessedRequest};
 use crate::worker::resources::dial::Dial;
-use crate::worker::upstream::connection::{ExclusiveConnection, Reuse, connect, take_bound, take_idle};
+use crate::worker::upstream::connect::{ConnectionNeeds, ServerConnection, connect, take_open};
+use crate::worker::upstream::connection::Reuse;
 use crate::worker::worker::Worker;
 
 /// The result of an attempt.
@@ -52,37 +53,57 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     record: &mut RequestRecord<'_>,
 ) -> Result<AttemptOutcome, AttemptError> {
     let backend = &frontend.backend;
-    let mut pooled = take_for_request(worker, endpoint, ctx, peer);
+    let mut needs = needs_of(ctx, peer);
+    let mut open = take_open(worker, endpoint, needs, Some(&peer.bound), &ctx.response);
     loop {
-        let is_pooled = pooled.is_some();
+        let is_reused = open.is_some();
+        let mut connection = match open.take() {
+            Some(connection) => connection,
+            None => connect(worker, endpoint, needs).await?,
+        };
         // A request that `is_repeatable` refuses may still turn out unprocessed: its bytes are kept until then.
-        ctx.unprocessed.is_wanted = is_pooled && !(ctx.head.body == BodyFraming::None && is_idempotent(ctx));
-        let mut connection = match pooled.take() {
-            Some(connection) => ExclusiveConnection::new(connection),
-            None => ExclusiveConnection::new(connect(worker, endpoint).await?),
-        };
+        let is_repeatable_whole = ctx.head.body == BodyFraming::None && is_idempotent(ctx);
         ctx.response.has_begun = false;
-        let result = {
-            let mut upstream = connection.stream(&worker.buffers);
-            let result =
-                send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record).await;
-            if let Err(AttemptError::Upstream(e)) = &result
-                && e.is_closed()
-                && is_pooled
-            {
-                ctx.unprocessed.bytes = upstream.split().1.take_sent();
+        let result = match &mut connection {
+            ServerConnection::Exclusive(connection) => {
+                ctx.unprocessed.is_wanted = is_reused && !is_repeatable_whole;
+                ctx.unprocessed.keeps_payload = false;
+                let result = {
+                    let mut upstream = connection.stream(&worker.buffers);
+                    let result =
+                        send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record)
+                            .await;
+                    if let Err(AttemptError::Upstream(e)) = &result
+                        && e.is_closed()
+                        && is_reused
+                    {
+                        ctx.unprocessed.bytes = upstream.split().1.take_sent();
+                    }
+                    result
+                };
+                ctx.response.has_begun |= connection.has_unread();
+                if is_reused && result.is_err() {
+                    let sent_bytes = ctx.unprocessed.bytes.len();
+                    ctx.response.is_unprocessed = !ctx.response.has_begun && connection.has_unacknowledged(sent_bytes);
+                }
+                result
             }
-            result
+            ServerConnection::Shared(stream) => {
+                ctx.unprocessed.is_wanted = false;
+                ctx.unprocessed.keeps_payload = ctx.head.body != BodyFraming::None;
+                let mut upstream = stream.stream();
+                let result =
+                    send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record)
+                        .await;
+                judge_refusal(result, ctx, client)
+            }
         };
-        ctx.response.has_begun |= connection.has_unread();
-        if is_pooled && result.is_err() {
-            let sent_bytes = ctx.unprocessed.bytes.len();
-            ctx.response.is_unprocessed = !ctx.response.has_begun && connection.has_unacknowledged(sent_bytes);
-        }
         match result {
-            Err(AttemptError::Upstream(e)) if is_pooled && (is_repeatable(ctx, &e) || ctx.response.is_unprocessed) => {
+            Err(AttemptError::Upstream(e)) if may_repeat(ctx, &e, is_reused) => {
+                needs.is_exclusive |= e.needs_exclusive();
                 // The server may be shutting down: another server gets the request. A sticky client stays with its server.
-                if backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none() {
+                let has_others = backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none();
+                if has_others && !e.needs_exclusive() {
                     return Err(AttemptError::StaleConnection(e));
                 }
                 ctx.response.repeated = true;
@@ -92,8 +113,10 @@ pub async fn attempt<C: MessageStream, D: Dial>(
                     ctx.view().binds_connection() || ctx.response.head.binds_connection || peer.bound.in_use.get();
                 // The connection of a refused upgrade is not for others: whether the server ever goes back to HTTP is its own affair.
                 let is_reusable = is_reusable && (is_bound || !ctx.head.upgrade.is_forwarded());
-                let reuse = Reuse::of(is_reusable, is_bound, Some(&peer.bound));
-                connection.release(worker, endpoint, reuse, &ctx.response.head.announced);
+                if let ServerConnection::Exclusive(connection) = connection {
+                    let reuse = Reuse::of(is_reusable, is_bound, Some(&peer.bound));
+                    connection.release(worker, endpoint, reuse, &ctx.response.head.announced);
+                }
                 return Ok(outcome);
             }
             Err(failed) => return Err(failed),
@@ -101,18 +124,41 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     }
 }
 
-/// An idle connection for the request. An upgrade gets a new one, which is no pooled connection that may be stale, unless the client has
-/// a bound one.
-fn take_for_request<D: Dial>(
-    worker: &Worker<D>,
-    endpoint: &ServerEndpoint,
-    ctx: &ExchangeContext,
-    peer: &ClientInfo,
-) -> Option<D::Io> {
-    if ctx.head.upgrade.is_forwarded() && !ctx.response.repeated {
-        return take_bound(worker, endpoint, &peer.bound);
+/// What the request needs of its connection to a server.
+fn needs_of(ctx: &ExchangeContext, peer: &ClientInfo) -> ConnectionNeeds {
+    let view = ctx.view();
+    ConnectionNeeds {
+        is_head: view.method() == b"HEAD",
+        is_upgrade: ctx.head.upgrade.is_forwarded() && !ctx.response.repeated,
+        is_exclusive: view.binds_connection() || peer.bound.in_use.get(),
     }
-    take_idle(worker, endpoint, Some(&peer.bound), &ctx.response)
+}
+
+/// Whether the request is sent again, once, after its attempt has failed. On a connection that was open already the server may have been
+/// about to close it.
+fn may_repeat(ctx: &ExchangeContext, error: &ProxyError, is_reused: bool) -> bool {
+    if error.phase == ExchangePhase::Refused {
+        return !ctx.response.repeated;
+    }
+    is_reused && (is_repeatable(ctx, error) || ctx.response.is_unprocessed)
+}
+
+/// Makes a refusal an ordinary failure if the request cannot be sent again: the client has sent more of its body than was kept.
+fn judge_refusal<T, C: MessageStream>(
+    result: Result<T, AttemptError>,
+    ctx: &ExchangeContext,
+    client: &mut C,
+) -> Result<T, AttemptError> {
+    match result {
+        Err(AttemptError::Upstream(mut error)) if error.phase == ExchangePhase::Refused => {
+            let is_kept = client.split().0.payload_bytes() == ctx.unprocessed.payload.len() as u64;
+            if ctx.response.has_begun || !is_kept {
+                error.phase = ExchangePhase::Send;
+            }
+            Err(AttemptError::Upstream(error))
+        }
+        result => result,
+    }
 }
 
 /// Whether the request may be sent again: it is idempotent, it has no body, and no byte of a response has arrived.
@@ -141,11 +187,13 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
     let is_repeated = ctx.unprocessed.continue_head(out);
     // The rest of a repeated request is in its final form already.
     up_writer.head_complete(HeadKind::Final(if is_repeated { BodyFraming::None } else { ctx.head.body }));
-    if ctx.head.expect_continue && !client_reader.has_buffered() && !is_repeated {
+    up_writer.push(&ctx.unprocessed.payload);
+    if ctx.head.expect_continue && !client_reader.has_buffered() && !is_repeated && ctx.unprocessed.payload.is_empty() {
         send_100_continue(client_writer, worker.stall()).await?;
     }
     client_reader.drop_edited_trailers(&ctx.edits);
-    let arrived = worker.relayed(client_reader.read_into(up_writer)).map_err(downstream_error)?;
+    let arrived = read_arrived(client_reader, up_writer, &mut ctx.unprocessed);
+    let arrived = worker.relayed(arrived).map_err(downstream_error)?;
     let is_whole = arrived == Delivered::All;
     if is_whole {
         if ctx.unprocessed.is_wanted {
@@ -209,6 +257,34 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
         First::Upload(UploadError::Downstream(_)) => return Err(AttemptError::Downstream(None)),
     };
     Ok(finish_attempt(worker, upstream, ctx, client, outcome, request_sent.get(), record).await)
+}
+
+/// Hands the part of the request's body that has arrived to `writer`, and keeps a copy of it if the request may have to be sent again.
+fn read_arrived<R: BodyReader, W: MessageWriter>(
+    reader: &mut R,
+    writer: &mut W,
+    unprocessed: &mut UnprocessedRequest,
+) -> Result<Delivered, RelayError> {
+    if unprocessed.keeps_payload {
+        return reader.read_into(&mut Keeping { writer, payload: &mut unprocessed.payload });
+    }
+    reader.read_into(writer)
+}
+
+/// Passes payload on, and keeps its beginning.
+struct Keeping<'a, W> {
+    writer: &'a mut W,
+    payload: &'a mut Vec<u8>,
+}
+
+impl<W: MessageWriter> BodySink for Keeping<'_, W> {
+    fn push(&mut self, payload: &[u8]) -> bool {
+        let is_taken = self.writer.push(payload);
+        if is_taken && self.payload.len() + payload.len() <= limits::POOLED_BUFFER_BYTES_MAX {
+            self.payload.extend_from_slice(payload);
+        }
+        is_taken
+    }
 }
 
 /// Decides what happens to the two connections, and runs the tunnel if the response opened one.

@@ -14,7 +14,8 @@ use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::BufferedBody;
-use crate::worker::upstream::connection::{ExclusiveConnection, Reuse, connect, take_idle};
+use crate::worker::upstream::connect::{ConnectionNeeds, ServerConnection, connect, take_open};
+use crate::worker::upstream::connection::Reuse;
 use crate::worker::upstream::faults::body_cause;
 use crate::worker::upstream::response_head::{read_final_head, read_head};
 use crate::worker::worker::Worker;
@@ -60,31 +61,45 @@ pub async fn fetch<'w, D: Dial>(
     request: FetchRequest<'_>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
-    if let Some(pooled) = take_idle(worker, request.endpoint, request.owner, response) {
-        match send_and_read(worker, &request, ExclusiveConnection::new(pooled), response).await {
-            Err(FetchError::Failed(e)) if may_repeat(&request, &e, response) => {
+    let is_exclusive = request.binds || request.owner.is_some_and(|owner| owner.in_use.get());
+    let mut needs = ConnectionNeeds { is_head: request.is_head, is_upgrade: false, is_exclusive };
+    let mut open = take_open(worker, request.endpoint, needs, request.owner, response);
+    loop {
+        let is_reused = open.is_some();
+        let connection = match open.take() {
+            Some(connection) => connection,
+            None => connect(worker, request.endpoint, needs).await?,
+        };
+        match send_and_read(worker, &request, connection, response).await {
+            Err(FetchError::Failed(e)) if may_repeat(&request, &e, response, is_reused) => {
+                needs.is_exclusive |= e.needs_exclusive();
                 response.repeated = true;
             }
             done => return done,
         }
     }
-    let fresh = connect(worker, request.endpoint).await?;
-    send_and_read(worker, &request, ExclusiveConnection::new(fresh), response).await
 }
 
-/// Whether the request may be sent again after a pooled connection has failed: the server has not begun to answer, and the request is
-/// repeatable or has certainly not been processed.
-fn may_repeat(request: &FetchRequest<'_>, error: &ProxyError, response: &UpstreamResponse) -> bool {
+/// Whether the request is sent again, once: the server has refused it unprocessed; or a connection that was open already has failed, the
+/// server has not begun to answer, and the request is repeatable or has certainly not been processed.
+fn may_repeat(request: &FetchRequest<'_>, error: &ProxyError, response: &UpstreamResponse, is_reused: bool) -> bool {
+    if !is_reused || error.phase == ExchangePhase::Refused {
+        return error.phase == ExchangePhase::Refused && !response.repeated && !response.has_begun;
+    }
     (request.repeatable && error.is_broken() && !response.has_begun) || response.is_unprocessed
 }
 
 async fn send_and_read<'w, D: Dial>(
     worker: &'w Worker<D>,
     request: &FetchRequest<'_>,
-    mut connection: ExclusiveConnection<D::Io>,
+    connection: ServerConnection<'_, D>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
     response.has_begun = false;
+    let mut connection = match connection {
+        ServerConnection::Exclusive(connection) => connection,
+        ServerConnection::Shared(stream) => return exchange(worker, request, &mut stream.stream(), response).await,
+    };
     let body = exchange(worker, request, &mut connection.stream(&worker.buffers), response).await;
     response.has_begun |= connection.has_unread();
     if let Err(FetchError::Failed(e)) = &body {

@@ -38,6 +38,10 @@ pub struct UnprocessedRequest {
     pub body_at: usize,
     /// The attempt in progress keeps the bytes that it sends.
     pub is_wanted: bool,
+    /// The attempt in progress keeps the payload that arrives before anything is sent.
+    pub keeps_payload: bool,
+    /// The kept payload, which the next attempt sends before the rest of the body.
+    pub payload: Vec<u8>,
 }
 
 impl UnprocessedRequest {
@@ -114,6 +118,7 @@ impl ExchangeContext {
         if self.unprocessed.bytes.capacity() > 0 {
             buffers.give_back_outgoing(std::mem::take(&mut self.unprocessed.bytes));
         }
+        self.unprocessed.payload.clear();
         self.response.forget(buffers);
         self.response.repeated = false;
         self.response.sent_head.clear();

@@ -16,7 +16,6 @@ use crate::worker::message::h1::read_buffer::ReadBuffer;
 use crate::worker::pool::idle_until;
 use crate::worker::resources::buffers::BufferPool;
 use crate::worker::resources::client_info::BoundState;
-use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::{Dial, Dialled, Offer};
 use crate::worker::worker::Worker;
 
@@ -92,22 +91,6 @@ impl<'a> Reuse<'a> {
     }
 }
 
-/// An idle connection to the server for the attempt whose response goes to `response`: the one that is bound to the client, else a pooled
-/// one. A repeated request gets none.
-#[inline]
-pub fn take_idle<D: Dial>(
-    worker: &Worker<D>,
-    endpoint: &ServerEndpoint,
-    client: Option<&BoundState>,
-    response: &UpstreamResponse,
-) -> Option<D::Io> {
-    if response.repeated {
-        return None;
-    }
-    let bound = client.and_then(|client| take_bound(worker, endpoint, client));
-    bound.or_else(|| worker.take_pooled(endpoint, response))
-}
-
 /// The connection to the server that is bound to the client, if there is one.
 #[inline]
 pub fn take_bound<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint, client: &BoundState) -> Option<D::Io> {
@@ -148,18 +131,18 @@ impl Dial for NetworkDial {
 ///
 /// # Errors
 /// The server cannot be reached, in time or at all.
-pub async fn connect<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint) -> Result<D::Io, ProxyError> {
+pub async fn dial<D: Dial>(
+    worker: &Worker<D>,
+    endpoint: &ServerEndpoint,
+    offer: Offer,
+) -> Result<Dialled<D::Io>, ProxyError> {
     let state = &endpoint.server.state;
     let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
     // Boxed: most requests use a pooled connection, and an unboxed dial would make each handler larger.
-    match Box::pin(worker.dial.dial(endpoint, Offer::Http1, limit)).await {
-        // TODO(stage 2): shared streams.
-        Ok(Dialled { is_http2: true, .. }) => {
-            Err(ProxyError::new(ExchangePhase::Connect, Cause::Io(io::ErrorKind::Unsupported.into())))
-        }
-        Ok(Dialled { io, .. }) => {
+    match Box::pin(worker.dial.dial(endpoint, offer, limit)).await {
+        Ok(dialled) => {
             state.note_connected();
-            Ok(io)
+            Ok(dialled)
         }
         Err(cause) => {
             if matches!(cause, Cause::TimedOut) {

@@ -2,6 +2,7 @@
 
 use std::{error, fmt, io};
 
+use crate::error::Refusal;
 use crate::http::InvalidBody;
 use crate::http::h2::connection::{ErrorCode, StreamFailure};
 
@@ -17,24 +18,15 @@ impl fmt::Display for StreamReset {
 
 impl error::Error for StreamReset {}
 
-/// The peer certainly has not processed the request of the stream (RFC 9113 8.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StreamRefused;
-
-impl fmt::Display for StreamRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the stream was refused")
-    }
-}
-
-impl error::Error for StreamRefused {}
-
 /// The failure as an I/O error.
 #[cold]
 pub fn to_io(failure: StreamFailure) -> io::Error {
     match failure {
+        StreamFailure::Reset(ErrorCode::Http11Required) => {
+            io::Error::new(io::ErrorKind::ConnectionReset, Refusal::NeedsExclusive)
+        }
         StreamFailure::Reset(code) => io::Error::new(io::ErrorKind::ConnectionReset, StreamReset(code)),
-        StreamFailure::Refused => io::Error::new(io::ErrorKind::ConnectionReset, StreamRefused),
+        StreamFailure::Refused => io::Error::new(io::ErrorKind::ConnectionReset, Refusal::Unprocessed),
         StreamFailure::Broken(code) => io::Error::new(io::ErrorKind::InvalidData, StreamReset(code)),
         StreamFailure::ConnectionLost => io::ErrorKind::ConnectionAborted.into(),
         StreamFailure::Malformed(violation) => io::Error::new(io::ErrorKind::InvalidData, InvalidBody(violation)),
