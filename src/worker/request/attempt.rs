@@ -54,10 +54,11 @@ pub async fn attempt<C: MessageStream, D: Dial>(
 ) -> Result<AttemptOutcome, AttemptError> {
     let backend = &frontend.backend;
     let mut needs = needs_of(ctx, peer);
-    let mut open = take_open(worker, endpoint, needs, Some(&peer.bound), &ctx.response);
     loop {
+        // A repeated request gets no open connection.
+        let open = take_open(worker, endpoint, needs, Some(&peer.bound), &ctx.response);
         let is_reused = open.is_some();
-        let mut connection = match open.take() {
+        let mut connection = match open {
             Some(connection) => connection,
             None => connect(worker, endpoint, needs).await?,
         };
