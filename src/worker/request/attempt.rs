@@ -25,7 +25,7 @@ use crate::worker::message::stream::{
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::{ExchangeContext, UnprocessedRequest};
 use crate::worker::resources::dial::Dial;
-use crate::worker::upstream::connect::{ConnectionNeeds, ServerConnection, connect, take_open};
+use crate::worker::upstream::connect::{ConnectionNeeds, ServerConnection, obtain};
 use crate::worker::upstream::connection::Reuse;
 use crate::worker::worker::Worker;
 
@@ -55,13 +55,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     let backend = &frontend.backend;
     let mut needs = needs_of(ctx, peer);
     loop {
-        // A repeated request gets no open connection.
-        let open = take_open(worker, endpoint, needs, Some(&peer.bound), &ctx.response);
-        let is_reused = open.is_some();
-        let mut connection = match open {
-            Some(connection) => connection,
-            None => connect(worker, endpoint, needs).await?,
-        };
+        let (mut connection, is_reused) = obtain(worker, endpoint, needs, Some(&peer.bound), &ctx.response).await?;
         // A request that `is_repeatable` refuses may still turn out unprocessed: its bytes are kept until then.
         let is_repeatable_whole = ctx.head.body == BodyFraming::None && is_idempotent(ctx);
         ctx.response.has_begun = false;

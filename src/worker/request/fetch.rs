@@ -14,7 +14,7 @@ use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::BufferedBody;
-use crate::worker::upstream::connect::{ConnectionNeeds, ServerConnection, connect, take_open};
+use crate::worker::upstream::connect::{ConnectionNeeds, ServerConnection, obtain};
 use crate::worker::upstream::connection::Reuse;
 use crate::worker::upstream::faults::body_cause;
 use crate::worker::upstream::response_head::{read_final_head, read_head};
@@ -63,13 +63,8 @@ pub async fn fetch<'w, D: Dial>(
 ) -> Result<BufferedBody<'w>, FetchError> {
     let is_exclusive = request.binds || request.owner.is_some_and(|owner| owner.in_use.get());
     let mut needs = ConnectionNeeds { is_head: request.is_head, is_upgrade: false, is_exclusive };
-    let mut open = take_open(worker, request.endpoint, needs, request.owner, response);
     loop {
-        let is_reused = open.is_some();
-        let connection = match open.take() {
-            Some(connection) => connection,
-            None => connect(worker, request.endpoint, needs).await?,
-        };
+        let (connection, is_reused) = obtain(worker, request.endpoint, needs, request.owner, response).await?;
         match send_and_read(worker, &request, connection, response).await {
             Err(FetchError::Failed(e)) if may_repeat(&request, &e, response, is_reused) => {
                 needs.is_exclusive |= e.needs_exclusive();

@@ -28,10 +28,29 @@ pub struct ConnectionNeeds {
     pub is_exclusive: bool,
 }
 
+/// Takes an open connection to the server, or opens one. Returns also whether the connection was open already: the server may be about to
+/// close it.
+///
+/// # Errors
+/// The server cannot be reached, in time or at all, or does not offer what the request needs.
+pub async fn obtain<'w, D: Dial>(
+    worker: &'w Worker<D>,
+    endpoint: &ServerEndpoint,
+    needs: ConnectionNeeds,
+    client: Option<&BoundState>,
+    response: &UpstreamResponse,
+) -> Result<(ServerConnection<'w, D>, bool), ProxyError> {
+    if let Some(open) = take_open(worker, endpoint, needs, client, response) {
+        return Ok((open, true));
+    }
+    // Boxed: few requests open a connection, and an unboxed future would make each handler larger.
+    Ok((Box::pin(connect(worker, endpoint, needs)).await?, false))
+}
+
 /// An open connection to the server for the attempt whose response goes to `response`: the one that is bound to the client, else a stream of
 /// a shared one, else a pooled one. A repeated request gets none. An upgrade gets only a bound one: a pooled one may be stale.
 #[inline]
-pub fn take_open<'w, D: Dial>(
+fn take_open<'w, D: Dial>(
     worker: &'w Worker<D>,
     endpoint: &ServerEndpoint,
     needs: ConnectionNeeds,
@@ -61,7 +80,7 @@ pub fn take_open<'w, D: Dial>(
 ///
 /// # Errors
 /// The server cannot be reached, in time or at all, or does not offer what the request needs.
-pub async fn connect<'w, D: Dial>(
+async fn connect<'w, D: Dial>(
     worker: &'w Worker<D>,
     endpoint: &ServerEndpoint,
     needs: ConnectionNeeds,
@@ -69,8 +88,7 @@ pub async fn connect<'w, D: Dial>(
     match endpoint.speaks {
         ServerProtocol::Http1 => {}
         ServerProtocol::Negotiated if needs.is_upgrade || needs.is_exclusive => {}
-        // Boxed: few requests open a connection, and an unboxed future would make each handler larger.
-        _ => return Box::pin(connect_shared(worker, endpoint, needs)).await,
+        _ => return connect_shared(worker, endpoint, needs).await,
     }
     let Dialled { io, .. } = dial(worker, endpoint, Offer::Http1).await?;
     Ok(ServerConnection::Exclusive(ExclusiveConnection::new(io)))

@@ -138,8 +138,7 @@ pub async fn dial<D: Dial>(
 ) -> Result<Dialled<D::Io>, ProxyError> {
     let state = &endpoint.server.state;
     let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
-    // Boxed: most requests use a pooled connection, and an unboxed dial would make each handler larger.
-    match Box::pin(worker.dial.dial(endpoint, offer, limit)).await {
+    match worker.dial.dial(endpoint, offer, limit).await {
         Ok(dialled) => {
             state.note_connected();
             Ok(dialled)
