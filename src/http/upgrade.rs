@@ -45,7 +45,7 @@ pub(super) fn upgrade_values<'a>(fields: &'a [Field], bytes: &'a [u8]) -> impl I
 }
 
 /// The members of a list of protocols, without the empty ones (RFC 9110 5.6.1).
-fn protocols(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn protocols(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|protocol| !protocol.is_empty())
 }
 

@@ -319,6 +319,61 @@ fn response_edits_and_dates() {
 }
 
 #[test]
+fn http2_client_gets_no_framing_and_no_connection_field() {
+    let ok = "HTTP/1.1 200 OK\r\nDate: x\r\n";
+    let plan = ResponsePlan { client_version: Version::Http2, ..RESPONSE };
+    let sent = |fields: &str, body, keep_alive| {
+        let text = format!("{ok}{fields}\r\n");
+        let body = framing_for_client(Version::Http2, body);
+        answer(&text, false, &Edits::new(), &ResponsePlan { body, keep_alive, ..plan })
+    };
+    let chunked = "Transfer-Encoding: chunked\r\nTrailer: t\r\nConnection: x\r\nX: hop\r\n";
+    assert_eq!(sent(chunked, BodyFraming::Chunked, true), "HTTP/2.0 200 OK\r\nDate: x\r\nTrailer: t\r\n\r\n");
+    for keep_alive in [true, false] {
+        assert_eq!(sent("", BodyFraming::UntilClose, keep_alive), "HTTP/2.0 200 OK\r\nDate: x\r\n\r\n");
+    }
+    assert_eq!(
+        sent("Trailer: t\r\nContent-Length: 3\r\n", BodyFraming::Length(3), true),
+        "HTTP/2.0 200 OK\r\nDate: x\r\nContent-Length: 3\r\n\r\n"
+    );
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nA: b\r\n\r\n";
+    assert_eq!(answer(switched, false, &Edits::new(), &plan), "HTTP/2.0 101 Switching Protocols\r\nA: b\r\n\r\n");
+}
+
+#[test]
+fn framing_for_http2_client_is_a_length_or_unknown() {
+    use BodyFraming::{Chunked, Length, None, UntilClose};
+    for (received, sent) in [(None, None), (Length(3), Length(3)), (Chunked, Chunked), (UntilClose, Chunked)] {
+        assert_eq!(framing_for_client(Version::Http2, received), sent);
+    }
+}
+
+#[test]
+fn response_of_http2_server_gets_the_usual_phrase() {
+    let text = "HTTP/2.0 404 \r\nserver: s\r\n\r\n";
+    let (text11, edits) = (text.replace("2.0", "1.1"), Edits::new());
+    let mut head = response::parse(text11.as_bytes(), true).unwrap();
+    head.version = Version::Http2;
+    for (client_version, line) in
+        [(Version::Http11, "HTTP/1.1 404 Not Found\r\n"), (Version::Http2, "HTTP/2.0 404 Not Found\r\n")]
+    {
+        let mut out = Vec::new();
+        let view = ResponseView { head: &head, bytes: text.as_bytes(), edits: &edits };
+        write_response(&mut out, view, &ResponsePlan { client_version, ..RESPONSE });
+        assert!(out.starts_with(line.as_bytes()), "{}", out.escape_ascii());
+    }
+}
+
+#[test]
+fn local_reply_to_http2_client_has_no_connection_field() {
+    let plan = ReplyPlan { version: Version::Http2, keep_alive: false, head_request: false, date: Some(b"D") };
+    let mut out = Vec::new();
+    write_reply(&mut out, &Reply::text(503, "down").closing(), &plan);
+    let expected = "HTTP/2.0 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 4\r\nDate: D\r\n\r\ndown";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
+
+#[test]
 fn removed_length_is_not_announced_without_a_body() {
     let mut edits = Edits::new();
     edits.remove(b"Content-Length");

@@ -2,6 +2,7 @@
 
 mod body;
 mod forward;
+mod h2;
 mod property;
 mod request;
 mod response;

@@ -58,10 +58,9 @@ pub fn write_100_continue(out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-/// Appends a Connection field if persistence differs from the default of the version.
+/// Appends a Connection field if persistence differs from the default of the version. HTTP/2 has no such field (RFC 9113 8.2.2).
 pub(super) fn push_connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     match (version, keep_alive) {
-        // Connections of HTTP/2 have no such field (RFC 9113 8.2.2).
         (Version::Http2, _) => {}
         (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),

@@ -5,6 +5,7 @@ use super::{CHUNKED, Runs, push_field, push_length, push_line, push_upgrade};
 use crate::http::edits::EditRef;
 use crate::http::head::{BodyFraming, ResponseView, Version};
 use crate::http::known::KnownField;
+use crate::http::phrase::status_phrase;
 
 /// How a response head differs from the received one.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +20,8 @@ pub struct ResponsePlan<'a> {
 }
 
 /// The framing towards a client of that version for a body that was received as `body`. A body that lasts until the connection closes is
-/// sent in chunks; a chunked body to an HTTP/1.0 client lasts until the connection closes (RFC 9112 6.1). `Chunked` towards an HTTP/2 client
-/// means a body of unknown length, which may have trailers.
+/// sent in chunks; a chunked body to an HTTP/1.0 client lasts until the connection closes (RFC 9112 6.1). For an HTTP/2 client
+/// [`BodyFraming::Chunked`] means that the length is unknown: the stream's end is the body's end.
 pub fn framing_for_client(version: Version, body: BodyFraming) -> BodyFraming {
     match (version, body) {
         (Version::Http11 | Version::Http2, BodyFraming::UntilClose) => BodyFraming::Chunked,
@@ -33,14 +34,16 @@ pub fn framing_for_client(version: Version, body: BodyFraming) -> BodyFraming {
 /// but without the fields of the upstream connection. The version is the proxy's own (RFC 9110 6.2).
 pub fn write_response(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &ResponsePlan<'_>) {
     let head = view.head;
-    push_status_line(out, plan.client_version, head.status, view.reason());
+    push_status_line(out, plan.client_version, head.status, reason(view));
     let may_have_trailers = plan.body == BodyFraming::Chunked && plan.client_version != Version::Http10;
     let has_date = push_received(out, view, may_have_trailers);
     if !view.edits.is_empty() {
         push_edits(out, view);
     }
     if head.status == 101 {
-        push_upgrade(out, &head.fields, view.bytes);
+        if plan.client_version != Version::Http2 {
+            push_upgrade(out, &head.fields, view.bytes);
+        }
         out.extend_from_slice(b"\r\n");
         return;
     }
@@ -55,7 +58,15 @@ pub fn write_response(out: &mut Vec<u8>, view: ResponseView<'_>, plan: &Response
     out.extend_from_slice(b"\r\n");
 }
 
-/// Returns whether a Date was forwarded. A Trailer field is forwarded only with a chunked body, which may have trailers.
+/// The reason phrase as received. HTTP/2 has none (RFC 9113 8.3.2): its responses get the usual phrase of their status.
+fn reason(view: ResponseView<'_>) -> &[u8] {
+    match view.head.version {
+        Version::Http2 => status_phrase(view.head.status).as_bytes(),
+        Version::Http10 | Version::Http11 => view.reason(),
+    }
+}
+
+/// Returns whether a Date was forwarded. A Trailer field is forwarded only with a body that may have trailers.
 fn push_received(out: &mut Vec<u8>, view: ResponseView<'_>, with_trailer: bool) -> bool {
     let mut runs = Runs::new(view.bytes);
     let mut has_date = false;

@@ -10,6 +10,7 @@ mod frame;
 pub mod hpack;
 mod messages;
 mod output;
+mod outgoing_name;
 pub mod pack;
 mod receive;
 mod rule;

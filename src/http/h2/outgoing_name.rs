@@ -1,0 +1,140 @@
+//! The form in which a field goes out, found by its name with one comparison.
+
+/// The form of a field with a certain name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The name stands in the static table, at this index.
+    Plain(u8),
+    /// As `Plain`; the value is a credential, which no intermediary may put into a table (RFC 7541 7.1.3).
+    Secret(u8),
+    /// The name is written out.
+    Literal,
+    /// The field belongs to a connection of HTTP/1.1 (RFC 9113 8.2.2), or is sent as a pseudo-header field.
+    Dropped,
+    /// TE: sent if the value is `trailers`, else dropped.
+    Te,
+    /// The field belongs to the handshake that an extended CONNECT replaces (RFC 8441 5).
+    Handshake,
+}
+
+/// The form for a name in any case.
+#[inline]
+pub(super) fn form(name: &[u8]) -> Form {
+    let Some(slot) = slot(name) else { return Form::Literal };
+    match ROWS.get(usize::from(SLOTS[slot])) {
+        Some((known, form)) if name.eq_ignore_ascii_case(known) => *form,
+        _ => Form::Literal,
+    }
+}
+
+/// The slot of a name: a hash of its length and of three of its letters, under which no two rows meet.
+const fn slot(name: &[u8]) -> Option<usize> {
+    if name.is_empty() {
+        return None;
+    }
+    let first = (name[0] | 0x20) as usize;
+    let middle = (name[name.len() / 2] | 0x20) as usize;
+    let last = (name[name.len() - 1] | 0x20) as usize;
+    Some((name.len() * 31 + first * 54 + last * 49 + middle * 4) % SLOTS.len())
+}
+
+const NO_ROW: u8 = u8::MAX;
+
+static SLOTS: [u8; 256] = slots();
+
+const fn slots() -> [u8; 256] {
+    let mut slots = [NO_ROW; 256];
+    let mut row = 0;
+    while row < ROWS.len() {
+        let Some(slot) = slot(ROWS[row].0) else { panic!("a row without a name") };
+        assert!(slots[slot] == NO_ROW, "two names meet in one slot: change the factors");
+        slots[slot] = row as u8;
+        row += 1;
+    }
+    slots
+}
+
+static ROWS: [(&[u8], Form); 55] = [
+    (b"accept", Form::Plain(19)),
+    (b"accept-charset", Form::Plain(15)),
+    (b"accept-encoding", Form::Plain(16)),
+    (b"accept-language", Form::Plain(17)),
+    (b"accept-ranges", Form::Plain(18)),
+    (b"access-control-allow-origin", Form::Plain(20)),
+    (b"age", Form::Plain(21)),
+    (b"allow", Form::Plain(22)),
+    (b"authorization", Form::Secret(23)),
+    (b"cache-control", Form::Plain(24)),
+    (b"connection", Form::Dropped),
+    (b"content-disposition", Form::Plain(25)),
+    (b"content-encoding", Form::Plain(26)),
+    (b"content-language", Form::Plain(27)),
+    (b"content-length", Form::Plain(28)),
+    (b"content-location", Form::Plain(29)),
+    (b"content-range", Form::Plain(30)),
+    (b"content-type", Form::Plain(31)),
+    (b"cookie", Form::Secret(32)),
+    (b"date", Form::Plain(33)),
+    (b"etag", Form::Plain(34)),
+    (b"expect", Form::Plain(35)),
+    (b"expires", Form::Plain(36)),
+    (b"from", Form::Plain(37)),
+    (b"host", Form::Dropped),
+    (b"http2-settings", Form::Dropped),
+    (b"if-match", Form::Plain(39)),
+    (b"if-modified-since", Form::Plain(40)),
+    (b"if-none-match", Form::Plain(41)),
+    (b"if-range", Form::Plain(42)),
+    (b"if-unmodified-since", Form::Plain(43)),
+    (b"keep-alive", Form::Dropped),
+    (b"last-modified", Form::Plain(44)),
+    (b"link", Form::Plain(45)),
+    (b"location", Form::Plain(46)),
+    (b"max-forwards", Form::Plain(47)),
+    (b"proxy-authenticate", Form::Plain(48)),
+    (b"proxy-authorization", Form::Secret(49)),
+    (b"proxy-connection", Form::Dropped),
+    (b"range", Form::Plain(50)),
+    (b"referer", Form::Plain(51)),
+    (b"refresh", Form::Plain(52)),
+    (b"retry-after", Form::Plain(53)),
+    (b"sec-websocket-accept", Form::Handshake),
+    (b"sec-websocket-key", Form::Handshake),
+    (b"server", Form::Plain(54)),
+    (b"set-cookie", Form::Secret(55)),
+    (b"strict-transport-security", Form::Plain(56)),
+    (b"te", Form::Te),
+    (b"transfer-encoding", Form::Dropped),
+    (b"upgrade", Form::Dropped),
+    (b"user-agent", Form::Plain(58)),
+    (b"vary", Form::Plain(59)),
+    (b"via", Form::Plain(60)),
+    (b"www-authenticate", Form::Plain(61)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h2::hpack::TABLE;
+
+    #[test]
+    fn name_in_any_case_finds_its_row() {
+        for (name, expected) in &ROWS {
+            let upper = name.to_ascii_uppercase();
+            assert_eq!((form(name), form(&upper)), (*expected, *expected), "{}", name.escape_ascii());
+            if let Form::Plain(index) | Form::Secret(index) = expected {
+                assert_eq!(TABLE[usize::from(*index) - 1].0, *name);
+            }
+        }
+        for other in ["", "x", "x-forwarded-for", "hosts", "cookie2", "set_cookie", "ta"] {
+            assert_eq!(form(other.as_bytes()), Form::Literal, "{other}");
+        }
+    }
+
+    #[test]
+    fn every_name_of_the_static_table_has_a_row() {
+        for (name, _) in TABLE.iter().filter(|(name, _)| !name.starts_with(b":")) {
+            assert_ne!(form(name), Form::Literal, "{}", name.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! HTTP/2: heads to header blocks and back.
+
+mod pack;
