@@ -135,6 +135,8 @@ pub const CONTROL_FRAMES_PER_SECOND: u32 = 500;
 /// DATA frames without payload, and CONTINUATION frames.
 pub const EMPTY_FRAMES_MAX: u32 = 500;
 pub const EMPTY_FRAMES_PER_SECOND: u32 = 100;
+/// Bytes of payload sent that pay for one WINDOW_UPDATE: some receivers (Go) return credit with every 4 KiB, for stream and connection each.
+pub const PAYLOAD_BYTES_PER_UPDATE: usize = 1024;
 /// Turns of one HTTP/2 connection, each of up to 64 streams, before the worker's other connections come first.
 pub const TURNS_MAX: usize = 8;
 /// After this time without a stream an HTTP/2 connection frees what it does not need while it is idle.

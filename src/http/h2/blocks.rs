@@ -5,7 +5,7 @@ use super::fields::{HeadError, decode_request, decode_response, decode_trailers}
 use super::frame::{self, FrameHeader};
 use super::rule::Rule;
 use super::settings::WINDOW_MAX;
-use super::stream::{ArrivedHead, StreamFailure};
+use super::stream::StreamFailure;
 use super::streams::StreamKey;
 use crate::http::{BodyFraming, Violation};
 use crate::limits;
@@ -27,7 +27,7 @@ impl Connection {
 
     pub(super) fn continuation(&mut self, header: FrameHeader, payload: &[u8], buffers: &impl Buffers) {
         self.count(Exceeded::EmptyFrames);
-        let Some((stream, flags)) = self.input.block else { return };
+        let Some((stream, flags)) = self.input.block.filter(|_| self.error.is_none()) else { return };
         if self.input.block_bytes.len() + payload.len() > limits::HEADER_BLOCK_BYTES_MAX {
             self.note(Note::Exceeded(Exceeded::HeaderBlock));
             return self.fail(Rule::BlockTooLong);
@@ -63,8 +63,8 @@ impl Connection {
             return if is_forgiven { self.drop_block(block) } else { self.fail(Rule::ClosedStream) };
         };
         let Some(stream) = self.streams.get(key) else { return };
-        if stream.recv_ended && !stream.is_reset {
-            return self.fail(Rule::DataAfterEnd);
+        if let Some(rule) = stream.ended_by_peer().filter(|_| self.role == Role::Server || stream.recv_ended) {
+            return self.fail(rule);
         }
         if !stream.receives() {
             return self.drop_block(block);
@@ -89,7 +89,7 @@ impl Connection {
 
     fn open_request(&mut self, id: u32, ends: bool, block: &[u8], buffers: &impl Buffers) {
         self.last_peer_stream = id;
-        if self.goaway_sent.is_some_and(|last| id > last) {
+        if self.is_beyond_goaway(id) {
             return self.drop_block(block);
         }
         let is_full = self.streams.len() >= self.local.streams_max as usize;
@@ -104,6 +104,7 @@ impl Connection {
         if stream.lines.capacity() == 0 {
             stream.lines = buffers.lend();
         }
+        stream.lines.clear();
         let limits = &self.local.head;
         let decoded = decode_request(&mut self.decoder, block, ends, limits, &mut stream.request, &mut stream.lines);
         stream.has_head = true;
@@ -124,7 +125,10 @@ impl Connection {
             }
             Err(HeadError::Rejected(rejected)) => self.opened.push_back(Opened::Rejected(key, rejected)),
             Err(HeadError::Malformed(violation)) => self.drop_request(key, violation, buffers),
-            Err(HeadError::Compression(_)) => self.fail(Rule::Compression),
+            Err(HeadError::Compression(_)) => {
+                self.fail(Rule::Compression);
+                self.release(key, buffers);
+            }
         }
     }
 
@@ -136,7 +140,11 @@ impl Connection {
 
     fn receive_response(&mut self, key: StreamKey, ends: bool, block: &[u8], buffers: &impl Buffers) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let mut arrived = ArrivedHead { lines: buffers.lend(), ..ArrivedHead::default() };
+        let mut arrived = std::mem::take(&mut stream.spare);
+        arrived.lines.clear();
+        if arrived.lines.capacity() == 0 {
+            arrived.lines = buffers.lend();
+        }
         let (head, lines) = (&mut arrived.head, &mut arrived.lines);
         match decode_response(&mut self.decoder, block, ends, stream.to_head, &self.local.head, head, lines) {
             Ok(()) => {}
@@ -199,6 +207,9 @@ fn block_fragment(header: FrameHeader, payload: &[u8]) -> Result<Fragment<'_>, R
     if !header.has(frame::PRIORITY_FIELDS) {
         return Ok(Fragment { bytes, depends_on_itself: false });
     }
-    let (priority, bytes) = bytes.split_first_chunk::<5>().ok_or(Rule::FrameLength)?;
+    // Padding that leaves no space for the priority exceeds its frame.
+    let needed = 5 + usize::from(header.has(frame::PADDED));
+    let missing = if payload.len() < needed { Rule::FrameLength } else { Rule::Padding };
+    let (priority, bytes) = bytes.split_first_chunk::<5>().ok_or(missing)?;
     Ok(Fragment { bytes, depends_on_itself: frame::number(priority) & WINDOW_MAX == header.stream })
 }

@@ -231,7 +231,9 @@ impl Connection {
         }
     }
 
+    /// Sends GOAWAY. The identifiers in it never rise (RFC 9113 6.8).
     fn push_goaway(&mut self, last: u32, code: ErrorCode) {
+        let last = last.min(self.goaway_sent.unwrap_or(last));
         self.goaway_sent = Some(last);
         self.note(Note::GoawaySent(code));
         let out = &mut self.output.bytes;
@@ -304,7 +306,8 @@ impl Connection {
     #[cold]
     pub(super) fn fail_flood(&mut self, exceeded: Exceeded) {
         if self.error.is_none() {
-            self.note(Note::Exceeded(exceeded));
+            // Not subject to the bound of the other notes: there is at most one.
+            self.notes.push_back(Note::Exceeded(exceeded));
             self.fail(Rule::Flood);
         }
     }
@@ -336,6 +339,11 @@ impl Connection {
 
     /// Whether frames on a closed stream may have been sent before the peer knew that it is closed.
     pub(super) fn is_forgiven(&self, id: u32) -> bool {
-        id <= self.forgotten || self.forgiven.contains(&id)
+        self.is_beyond_goaway(id) || id <= self.forgotten || self.forgiven.contains(&id)
+    }
+
+    /// Whether the peer learns from our GOAWAY that the stream is not served.
+    pub(super) fn is_beyond_goaway(&self, id: u32) -> bool {
+        self.goaway_sent.is_some_and(|last| id > last)
     }
 }

@@ -64,16 +64,17 @@ impl Connection {
             code => StreamFailure::Reset(code),
         });
         self.woken.insert(key);
+        self.leave_queue(key);
         if !is_client && !was_complete {
             self.count(Exceeded::RapidReset);
         }
     }
 
     fn settings(&mut self, header: FrameHeader, payload: &[u8]) {
+        self.count(Exceeded::ControlFrames);
         if header.has(frame::ACK) {
             return;
         }
-        self.count(Exceeded::ControlFrames);
         let before = self.peer;
         if let Err(rule) = self.peer.apply(payload, self.role != Role::Server) {
             return self.fail(rule);
@@ -101,10 +102,10 @@ impl Connection {
     }
 
     fn ping_received(&mut self, header: FrameHeader, payload: &[u8]) {
+        self.count(Exceeded::ControlFrames);
         if header.has(frame::ACK) {
             return self.ping_answered();
         }
-        self.count(Exceeded::ControlFrames);
         self.output.control(|out| {
             frame::push_header(out, payload.len(), frame::PING, frame::ACK, 0);
             out.extend_from_slice(payload);
@@ -115,7 +116,9 @@ impl Connection {
         let last = frame::number(payload) & WINDOW_MAX;
         self.count(Exceeded::ControlFrames);
         self.note(Note::GoawayReceived(ErrorCode::of(payload.get(4..).map_or(0, frame::number))));
-        self.goaway_received = Some(last.min(self.goaway_received.unwrap_or(last)));
+        if self.goaway_received.replace(last).is_some_and(|before| before < last) {
+            return self.fail(Rule::GoawayIdentifier);
+        }
         if self.role != Role::Server {
             // A stream without an identifier has not sent its request.
             self.fail_streams(|stream| stream.id > last || stream.id == 0, StreamFailure::Refused);
@@ -172,6 +175,7 @@ impl Connection {
             return;
         }
         let id = stream.id;
+        self.leave_queue(key);
         self.push_reset(id, code);
     }
 

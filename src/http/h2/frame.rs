@@ -51,7 +51,8 @@ impl FrameHeader {
         }
         let on_stream = self.stream != 0;
         let (needs_stream, fits) = match self.kind {
-            DATA | HEADERS | CONTINUATION | PUSH_PROMISE | PRIORITY => (Some(true), true),
+            DATA => (Some(true), self.length > 0 || !self.has(PADDED)),
+            HEADERS | CONTINUATION | PUSH_PROMISE | PRIORITY => (Some(true), true),
             RST_STREAM => (Some(true), self.length == 4),
             SETTINGS => (Some(false), self.length.is_multiple_of(6) && (!self.has(ACK) || self.length == 0)),
             PING => (Some(false), self.length == 8),

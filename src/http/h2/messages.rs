@@ -8,6 +8,7 @@ use super::settings::DEFAULT_WINDOW;
 use super::stream::{Stream, StreamFailure};
 use super::streams::StreamKey;
 use crate::http::{RequestHead, ResponseHead, Violation};
+use crate::limits;
 
 /// Receiving.
 impl Connection {
@@ -29,8 +30,8 @@ impl Connection {
             return None;
         };
         let stream = self.streams.get_mut(key)?;
-        if stream.recv_ended && !stream.is_reset {
-            self.fail(Rule::DataAfterEnd);
+        if let Some(rule) = stream.ended_by_peer().filter(|_| self.role == Role::Server || stream.recv_ended) {
+            self.fail(rule);
             return None;
         }
         if !stream.receives() {
@@ -119,10 +120,12 @@ impl Connection {
         bytes: &mut Vec<u8>,
     ) -> Result<Option<Received>, StreamFailure> {
         let Some(stream) = self.streams.get_mut(key) else { return Err(StreamFailure::ConnectionLost) };
-        let Some(arrived) = stream.responses.pop_front() else {
+        let Some(mut arrived) = stream.responses.pop_front() else {
             return stream.failure.map_or(Ok(None), Err);
         };
-        (*head, *bytes) = (arrived.head, arrived.lines);
+        std::mem::swap(head, &mut arrived.head);
+        std::mem::swap(bytes, &mut arrived.lines);
+        stream.spare = arrived;
         Ok(Some(if head.status < 200 { Received::Interim } else { Received::Final }))
     }
 
@@ -274,25 +277,27 @@ impl Connection {
     /// # Errors
     /// The stream has failed, or the lines are no head.
     pub fn send_head(&mut self, key: StreamKey, lines: &[u8], end_stream: bool) -> Result<(), StreamFailure> {
-        let next = self.next_stream;
         let stream = self.sending(key)?;
-        let is_new = stream.id == 0;
-        if is_new {
-            stream.id = next;
-        }
-        let (id, extended) = (stream.id, stream.extended_connect);
-        if is_new {
-            self.next_stream += 2;
-            self.streams.set_id(key, id);
-        }
+        let extended = stream.extended_connect;
+        let id = if stream.id == 0 { self.next_stream } else { stream.id };
         let role = self.role;
-        self.send_block(key, end_stream, |out| match role {
+        self.send_block(id, end_stream, |out| match role {
             Role::Server => {
                 pack::encode_response(lines, extended, out);
                 true
             }
             Role::Client { secure } => pack::encode_request(lines, secure, extended, out).is_ok(),
-        })
+        })?;
+        // The identifier is used only once the head is in the output: the next stream must not leave a gap.
+        if id == self.next_stream && role != Role::Server {
+            self.next_stream += 2;
+            self.streams.set_id(key, id);
+        }
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.id = id;
+            stream.send_ended |= end_stream;
+        }
+        Ok(())
     }
 
     /// Sends trailers, which end the stream.
@@ -300,8 +305,11 @@ impl Connection {
     /// # Errors
     /// The stream has failed.
     pub fn send_trailers(&mut self, key: StreamKey, lines: &[u8]) -> Result<(), StreamFailure> {
-        self.sending(key)?;
-        self.send_block(key, true, |out| {
+        let stream = self.sending(key)?;
+        stream.send_ended = true;
+        let id = stream.id;
+        self.leave_queue(key);
+        self.send_block(id, true, |out| {
             pack::encode_trailers(lines, out);
             true
         })
@@ -309,16 +317,15 @@ impl Connection {
 
     fn send_block(
         &mut self,
-        key: StreamKey,
+        id: u32,
         ends: bool,
         encode: impl FnOnce(&mut Vec<u8>) -> bool,
     ) -> Result<(), StreamFailure> {
         let frame_bytes_max = (self.peer.frame_bytes_max as usize).min(PAYLOAD_BYTES_MAX);
-        let Some(stream) = self.streams.get_mut(key) else { return Err(StreamFailure::ConnectionLost) };
         let out = &mut self.output.bytes;
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_BYTES]);
-        if std::mem::take(&mut self.owes_size_update) {
+        if self.owes_size_update {
             out.extend_from_slice(&pack::FIRST_BLOCK_PREFIX);
         }
         if !encode(out) {
@@ -326,8 +333,8 @@ impl Connection {
             return Err(StreamFailure::Broken(ErrorCode::InternalError));
         }
         let flags = if ends { frame::END_STREAM } else { 0 };
-        frame::finish_block(out, start, frame_bytes_max, flags, stream.id);
-        stream.send_ended |= ends;
+        self.owes_size_update = false;
+        frame::finish_block(out, start, frame_bytes_max, flags, id);
         Ok(())
     }
 
@@ -365,9 +372,9 @@ impl Connection {
                 stream.send_window -= taken as i64;
                 stream.send_ended |= ends;
             }
-            if taken == payload.len() {
-                self.flood.credit(Exceeded::ControlFrames, 2);
-            }
+            // A receiver may return credit for stream and connection with every few KiB.
+            let whole = if taken == payload.len() { 2 } else { 0 };
+            self.flood.credit(Exceeded::ControlFrames, whole + (taken / limits::PAYLOAD_BYTES_PER_UPDATE) as u32);
             self.leave_queue(key);
         }
         if taken < payload.len() {
@@ -393,7 +400,7 @@ impl Connection {
         }
     }
 
-    fn leave_queue(&mut self, key: StreamKey) {
+    pub(super) fn leave_queue(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         if std::mem::take(&mut stream.is_queued) {
             let was_first = self.output.senders.front() == Some(&key);
@@ -424,7 +431,8 @@ impl Connection {
         self.leave_queue(key);
         let Some(stream) = self.streams.get_mut(key) else { return };
         let unread = stream.body.len();
-        for buffer in [std::mem::take(&mut stream.body), std::mem::take(&mut stream.lines)] {
+        let spare = std::mem::take(&mut stream.spare.lines);
+        for buffer in [std::mem::take(&mut stream.body), std::mem::take(&mut stream.lines), spare] {
             if buffer.capacity() > 0 {
                 buffers.give_back(buffer);
             }

@@ -214,6 +214,9 @@ impl Connection {
                 return &[];
             };
             data.payload_left = left;
+            if left == 0 && !self.input.frame.has(frame::END_STREAM) {
+                self.count(Exceeded::EmptyFrames);
+            }
             rest = behind;
             self.drop_data(data.key, 1 + data.padding_left);
         }
@@ -232,7 +235,7 @@ impl Connection {
     fn finish_data(&mut self, data: DataState) {
         self.input.state = State::Header;
         let header = self.input.frame;
-        if header.length == 0 && !header.has(frame::END_STREAM) {
+        if header.length == 0 && (data.key.is_none() || !header.has(frame::END_STREAM)) {
             self.count(Exceeded::EmptyFrames);
         }
         if let Some(key) = data.key

@@ -108,6 +108,7 @@ pub enum Rule {
     WindowIncrement,
     WindowOverflow,
     DataAfterEnd,
+    GoawayIdentifier,
     Flood,
 }
 
@@ -138,6 +139,9 @@ impl Rule {
             Rule::WindowIncrement => (ProtocolError, "WINDOW_UPDATE with the increment 0", "RFC 9113 6.9"),
             Rule::WindowOverflow => (FlowControlError, "a window above 2^31-1", "RFC 9113 6.9.1"),
             Rule::DataAfterEnd => (StreamClosed, "a frame after the end of the stream", "RFC 9113 5.1"),
+            Rule::GoawayIdentifier => {
+                (ProtocolError, "a GOAWAY with a higher last stream identifier than the one before", "RFC 9113 6.8")
+            }
             Rule::Flood => (EnhanceYourCalm, "too many frames that cost more than they bring", "RFC 9113 10.5"),
         }
     }

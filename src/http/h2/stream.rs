@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::rule::ErrorCode;
+use super::rule::{ErrorCode, Rule};
 use crate::http::{RequestHead, ResponseHead, Violation};
 
 /// Why a stream has failed.
@@ -34,6 +34,8 @@ pub struct Stream {
     pub request: RequestHead,
     /// The heads of responses, oldest first, until they are taken.
     pub responses: VecDeque<ArrivedHead>,
+    /// The memory of a response's head that was taken.
+    pub spare: ArrivedHead,
     pub lines: Vec<u8>,
     /// Payload that has arrived and has not been handed over.
     pub body: Vec<u8>,
@@ -92,6 +94,15 @@ impl Stream {
     /// Whether frames of the peer still have a meaning on this stream.
     pub fn receives(&self) -> bool {
         !self.recv_ended && !self.is_reset && self.failure.is_none()
+    }
+
+    /// The rule that a frame of the message would break now, because the peer has ended or reset the stream.
+    pub fn ended_by_peer(&self) -> Option<Rule> {
+        match self.failure {
+            Some(StreamFailure::Reset(_) | StreamFailure::Refused) => Some(Rule::ClosedStream),
+            _ if self.recv_ended && !self.is_reset => Some(Rule::DataAfterEnd),
+            _ => None,
+        }
     }
 
     /// Whether both sides have ended the stream.
