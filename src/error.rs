@@ -6,35 +6,15 @@ use std::io;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExchangePhase {
     Connect,
+    /// The server has refused the request, and certainly not processed any of it (RFC 9113 8.7).
+    Refused,
     /// Sending the request: the server may have received a part of it.
     Send,
     /// Waiting for the response head.
     Await,
-    /// The server has said that it has not processed the request, and never will on this connection.
-    Refused,
     /// Forwarding the response: its head has been sent to the client, so the connection can only be closed.
     Stream,
 }
-
-/// How a server refuses a request that it has not processed; the inner error of an I/O error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The request may be sent again on another connection.
-    Unprocessed,
-    /// The request may be sent again on a connection that no other request shares.
-    NeedsExclusive,
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Refusal::Unprocessed => "the server did not process the request",
-            Refusal::NeedsExclusive => "the server asked for HTTP/1.1",
-        })
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// The cause, as far as it changes the response to the client.
 #[derive(Debug)]
@@ -45,35 +25,15 @@ pub enum Cause {
     Closed,
     /// The server sent a response that violates HTTP, for this reason.
     Malformed(&'static str),
-    /// The server does not offer what the request needs, for this reason.
-    Unsupported(&'static str),
     /// The TLS handshake failed, or the server's certificate was refused.
     Tls(String),
     /// The server's host name has no IP address.
     Unresolved,
+    /// The server cannot be sent this request, for this reason.
+    Unsupported(&'static str),
 }
 
 impl Cause {
-    fn refusal(&self) -> Option<Refusal> {
-        match self {
-            Cause::Io(e) => e.get_ref()?.downcast_ref::<Refusal>().copied(),
-            _ => None,
-        }
-    }
-
-    /// The same cause for another request that fails with it.
-    pub fn repeated(&self) -> Cause {
-        match self {
-            Cause::Io(e) => Cause::Io(io::Error::new(e.kind(), e.to_string())),
-            Cause::TimedOut => Cause::TimedOut,
-            Cause::Closed => Cause::Closed,
-            Cause::Malformed(what) => Cause::Malformed(what),
-            Cause::Unsupported(what) => Cause::Unsupported(what),
-            Cause::Tls(what) => Cause::Tls(what.clone()),
-            Cause::Unresolved => Cause::Unresolved,
-        }
-    }
-
     /// Whether a failed connect with this cause counts against the server. A lack of file descriptors in this process does not.
     pub fn is_unreachable(&self) -> bool {
         use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
@@ -83,7 +43,7 @@ impl Cause {
                 e.kind(),
                 ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut
             ),
-            Cause::Closed | Cause::Malformed(_) | Cause::Unsupported(_) | Cause::Tls(_) => false,
+            Cause::Closed | Cause::Malformed(_) | Cause::Tls(_) | Cause::Unsupported(_) => false,
         }
     }
 }
@@ -97,18 +57,23 @@ pub struct ProxyError {
 
 impl ProxyError {
     pub fn new(phase: ExchangePhase, cause: Cause) -> Self {
-        let phase = if cause.refusal().is_some() { ExchangePhase::Refused } else { phase };
         ProxyError { phase, cause }
     }
 
-    /// Whether the server wants the request on a connection that no other request shares.
-    pub fn needs_exclusive(&self) -> bool {
-        self.cause.refusal() == Some(Refusal::NeedsExclusive)
-    }
-
-    /// Whether the server has certainly not processed the request: then any method may be retried on another server (docs/reference/backends.md#retry).
+    /// Whether no byte of the request was sent, or the server has refused it: then any method may be retried on another server
+    /// (docs/reference/backends.md#retry).
     pub fn is_unsent(&self) -> bool {
         matches!(self.phase, ExchangePhase::Connect | ExchangePhase::Refused)
+    }
+
+    /// Whether the server has refused the request without processing any of it: it is shutting down, or has too many requests.
+    pub fn is_refused(&self) -> bool {
+        self.phase == ExchangePhase::Refused
+    }
+
+    /// The same error for a request that cannot be sent again, because a part of its body is gone.
+    pub fn after_sending(self) -> Self {
+        ProxyError { phase: ExchangePhase::Send, ..self }
     }
 
     /// Whether the cause is a connection that the server closed or reset: it is shutting down, or had closed an idle connection.
@@ -116,7 +81,11 @@ impl ProxyError {
         match &self.cause {
             Cause::Closed => true,
             Cause::Io(e) => e.kind() != io::ErrorKind::TimedOut,
-            Cause::TimedOut | Cause::Malformed(_) | Cause::Unsupported(_) | Cause::Tls(_) | Cause::Unresolved => false,
+            Cause::TimedOut
+            | Cause::Malformed(_)
+            | Cause::Tls(_)
+            | Cause::Unresolved
+            | Cause::Unsupported(_) => false,
         }
     }
 
@@ -137,7 +106,7 @@ impl ProxyError {
         match &self.cause {
             Cause::TimedOut => (504, "Gateway Timeout"),
             Cause::Io(e) if e.kind() == io::ErrorKind::TimedOut => (504, "Gateway Timeout"),
-            Cause::Io(_) | Cause::Closed | Cause::Unsupported(_) | Cause::Unresolved => (502, "Bad Gateway"),
+            Cause::Io(_) | Cause::Closed | Cause::Unresolved | Cause::Unsupported(_) => (502, "Bad Gateway"),
             // Traefik sends 500 for a response that it cannot parse. 502 says whose fault it is
             // (docs/reference/security-promises.md#malformed-response).
             Cause::Malformed(_) => (502, "Bad Gateway"),
@@ -150,9 +119,9 @@ impl std::fmt::Display for ProxyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let doing = match self.phase {
             ExchangePhase::Connect => "connecting to it",
+            ExchangePhase::Refused => "refused by the server",
             ExchangePhase::Send => "sending the request",
             ExchangePhase::Await => "waiting for its response",
-            ExchangePhase::Refused => "the request was refused",
             ExchangePhase::Stream => "forwarding its response",
         };
         match &self.cause {
@@ -160,9 +129,9 @@ impl std::fmt::Display for ProxyError {
             Cause::TimedOut => write!(f, "{doing}: timed out"),
             Cause::Closed => write!(f, "{doing}: the server closed the connection"),
             Cause::Malformed(what) => write!(f, "{doing}: malformed response: {what}"),
-            Cause::Unsupported(what) => write!(f, "{doing}: {what}"),
             Cause::Tls(what) => write!(f, "{doing}: TLS: {what}"),
             Cause::Unresolved => write!(f, "{doing}: the server name has no IP address"),
+            Cause::Unsupported(why) => write!(f, "{doing}: {why}"),
         }
     }
 }
@@ -183,5 +152,7 @@ mod tests {
         let closed = ProxyError::new(ExchangePhase::Send, Cause::Closed);
         assert_eq!(closed.answer().0, 502);
         assert!(!closed.is_unsent(), "a request that the server may have received is not repeated");
+        let refused = ProxyError::new(ExchangePhase::Refused, Cause::Closed);
+        assert!(refused.is_unsent() && refused.is_refused() && refused.answer().0 == 502);
     }
 }

@@ -149,8 +149,10 @@ pub const GOAWAY_NOTICE_MILLIS: u64 = 500;
 
 /// Idle timeout of a pooled upstream connection (Traefik's fixed value, docs/reference/static-configuration.md#timeouts).
 pub const UPSTREAM_IDLE_SECS: u64 = 90;
-/// Streams that one HTTP/2 connection to a server carries at a time, if the server allows as many; further requests open a connection.
-pub const UPSTREAM_STREAMS_MAX: u32 = 100;
+/// Requests at a time on one HTTP/2 connection to a server; fewer if the server allows fewer.
+pub const SERVER_STREAMS_MAX: u32 = 100;
+/// How often a request is sent again to the only server after it was refused: the connection was about to be closed.
+pub const REFUSALS_REPEATED_MAX: usize = 2;
 /// Informational responses (1xx) before one final response.
 pub const INFORMATIONAL_MAX: usize = 16;
 /// Attempts of one request that fail to connect, the first included, unless `[retry]` says how many.

@@ -123,7 +123,7 @@ impl fmt::Display for InvalidHealthCheck {
                 write!(f, "the health check's path {path:?} is not a URL path: begin it with /")
             }
             InvalidHealthCheck::Scheme(text) => {
-                write!(f, "the health check's scheme {text:?} cannot be used: write http or https")
+                write!(f, "the health check's scheme {text:?} cannot be used: write http, https or h2c")
             }
             InvalidHealthCheck::Port(port) => write!(f, "the health check's port {port} is not between 1 and 65535"),
             InvalidHealthCheck::Url(cause) => write!(f, "the health check's URL cannot be built: {cause}"),

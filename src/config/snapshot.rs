@@ -101,53 +101,47 @@ pub struct ServerEndpoint {
     pub authority: String,
     pub url: String,
     pub addresses: Arc<ResolvedAddresses>,
-    /// The number of the connection pool; servers with the same number share connections, be they pooled or shared by requests.
+    /// The number of the connection pool; servers with the same number share connections.
     pub pool: usize,
     pub speaks: ServerProtocol,
     /// For an https server.
-    pub tls: Option<EndpointTls>,
+    pub tls: Option<ServerTls>,
 }
 
-/// The version of HTTP that a server speaks.
+impl ServerEndpoint {
+    /// Whether the server can get a request that asks for an upgrade: a protocol other than WebSocket needs HTTP/1.1.
+    pub fn takes_upgrade(&self, is_websocket: bool) -> bool {
+        is_websocket || self.speaks != ServerProtocol::Http2
+    }
+}
+
+/// The HTTP versions in which requests are sent to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerProtocol {
     Http1,
-    /// HTTP/2 with prior knowledge: an h2c server.
+    /// HTTP/2 without TLS: the URL says that the server speaks it (`h2c://`).
     Http2,
-    /// The version that each TLS handshake agrees on by ALPN.
+    /// The version on which the TLS handshake agrees: HTTP/2 if the server supports it.
     Negotiated,
 }
 
-/// The TLS client configurations for an https server, and the name to verify.
-pub struct EndpointTls {
-    pub configs: ClientTlsConfigs,
+/// How TLS connections to a server are made.
+pub struct ServerTls {
+    /// The name that the server's certificate must have.
     pub name: ServerName<'static>,
+    pub configs: TlsConfigs,
+    /// The number of the pool of connections that were made with [`TlsConfigs::http1`] although the server may speak HTTP/2. A request that
+    /// may go over HTTP/2 takes none of these connections.
+    pub http1_pool: usize,
 }
 
-/// Two TLS client configurations that differ in the versions of HTTP that they offer by ALPN.
+/// The TLS client configurations of a server. They differ in the protocols that they offer, and share no sessions.
 #[derive(Debug, Clone)]
-pub struct ClientTlsConfigs {
-    /// Offers every version that is spoken with the server.
-    pub all: Arc<ClientConfig>,
-    /// Offers HTTP/1.1 only: for upgrades and for connections that one client authenticates.
+pub struct TlsConfigs {
+    /// Offers all versions that the server may speak.
+    pub any: Arc<ClientConfig>,
+    /// Offers HTTP/1.1 alone, for requests that need an HTTP/1.1 connection.
     pub http1: Arc<ClientConfig>,
-}
-
-impl ClientTlsConfigs {
-    /// The configurations for a server with which only HTTP/1.1 is spoken.
-    pub fn http1_only(config: Arc<ClientConfig>) -> Self {
-        ClientTlsConfigs { all: Arc::clone(&config), http1: config }
-    }
-
-    /// The configurations for a server that chooses between HTTP/2 and HTTP/1.1. They share the cache of TLS sessions.
-    pub fn negotiated(config: &ClientConfig) -> Self {
-        let offering = |protocols: &[&[u8]]| {
-            let mut config = config.clone();
-            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-            Arc::new(config)
-        };
-        ClientTlsConfigs { all: offering(&[b"h2", b"http/1.1"]), http1: offering(&[b"http/1.1"]) }
-    }
 }
 
 /// The addresses of one `host:port`. The control plane resolves names, because a look-up would block a worker's ring.

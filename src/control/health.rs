@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use self::probe::{Connector, ProbeFailure, connector, send_probe};
 use crate::backend::health::{PROBE_TIME_MAX, status_is_healthy};
 use crate::backend::{HealthCheck, Server};
-use crate::config::snapshot::{Backend, ClientTlsConfigs, Snapshot};
+use crate::config::snapshot::{Backend, Snapshot, TlsConfigs};
 
 mod http2;
 mod probe;
@@ -30,9 +30,9 @@ struct Running {
 }
 
 impl HealthChecks {
-    /// `tls`: the TLS configurations for https servers, or the reason why there is none.
-    pub fn new(tls: Result<ClientTlsConfigs, String>) -> Self {
-        HealthChecks { connector: tls.map(|configs| connector(configs.all)), running: HashMap::new() }
+    /// `tls`: the TLS configurations for https servers, or the reason why there are none.
+    pub fn new(tls: Result<TlsConfigs, String>) -> Self {
+        HealthChecks { connector: tls.map(|configs| connector(configs.any)), running: HashMap::new() }
     }
 
     /// Starts and stops checks as the new snapshot requires. Checks of unchanged backends keep running.

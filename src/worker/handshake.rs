@@ -15,7 +15,7 @@ use super::downstream::{h2, serve};
 use super::resources::client_info::{ClientInfo, unmap_ipv4};
 use super::resources::connection_limiter::ConnectionPermit;
 use super::resources::dial::Dial;
-use super::upstream::connection::NetworkDial;
+use super::upstream::network::NetworkDial;
 use super::worker::Worker;
 use crate::limits::{self, Bound};
 use crate::net::{Tcp, is_timeout, tls_stream};

@@ -22,7 +22,7 @@ pub use listen::{WorkerHandle, spawn};
 pub use resources::client_info::{ClientInfo, fill_random};
 pub use resources::connection_balancer::WorkerStatus;
 pub use resources::connection_limiter::ConnectionLimiter;
-pub use resources::dial::{Dial, Dialled, Offer};
+pub use resources::dial::{ConnectionTask, Dial, Dialled, VersionOffer};
 pub use resources::entry_point::EntryPoint;
 pub use resources::rest_handler::{RestHandler, RestUpdateError};
 pub use resources::verify::VerifyPool;

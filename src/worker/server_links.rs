@@ -1,228 +1,245 @@
-//! A worker's HTTP/2 connections to servers. Requests share them: each takes a stream of one. A request that finds no free stream opens a
-//! connection, and requests that come meanwhile wait for that one.
+//! A worker's HTTP/2 connections to servers, which many requests share, and the requests that wait for a place on one.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
-use crate::error::Cause;
-use crate::http::HeadLimits;
-use crate::http::h2::connection::{Connection, LocalSettings, StreamKey};
+use super::message::h2::link::Link;
+use super::resources::buffers::BufferPool;
+use crate::http::h2::connection::{Connection, StreamKey};
 use crate::limits;
-use crate::worker::message::h2::link::Link;
-use crate::worker::resources::buffers::BufferPool;
 
-/// A connection to a server that requests share.
-pub struct ServerLink {
-    pub link: Link,
-    /// The number of the server.
-    pool: usize,
-    /// When the last stream ended.
+/// The connections of one worker, by server.
+#[derive(Default)]
+pub struct ServerLinks {
+    /// Indexed by the number of the server's pool; the numbers are small and dense.
+    servers: RefCell<Vec<Rc<Server>>>,
+}
+
+/// The connections to one server.
+#[derive(Default)]
+pub struct Server {
+    links: RefCell<Vec<SharedLink>>,
+    /// A connection is being opened that requests may share.
+    is_dialling: Cell<bool>,
+    /// The version on which the last TLS handshake agreed.
+    agreed: Cell<Option<Agreed>>,
+    waiting: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+/// A connection that requests share.
+struct SharedLink {
+    link: Rc<Link>,
+    /// A request has used the connection since the last sweep.
+    was_used: Cell<bool>,
     idle_since_nanos: Cell<u64>,
 }
 
-/// A shared connection that has been opened and has no task yet.
-pub struct NewLink<C> {
-    pub link: Rc<ServerLink>,
-    pub io: C,
+/// The HTTP version on which a TLS handshake has agreed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreed {
+    Http1,
+    Http2,
 }
 
-/// The shared connections of a worker.
-pub struct ServerLinks<C> {
-    /// Indexed by the server's number; the numbers are small and dense.
-    servers: RefCell<Vec<ServerState>>,
-    /// Connections whose task has to be started.
-    new: RefCell<Vec<NewLink<C>>>,
-    /// Wakes the task that starts them.
-    starter: Cell<Option<Waker>>,
+/// A request that waits for a place.
+struct Waiter {
+    waker: RefCell<Waker>,
+    was_woken: Cell<bool>,
 }
 
-/// The shared connections to one server.
-#[derive(Default)]
-struct ServerState {
-    links: Vec<Rc<ServerLink>>,
-    /// The last TLS handshake did not agree on HTTP/2: requests need a connection each, and do not wait for each other.
-    speaks_http1: bool,
-    /// The number of the dial that is in progress, else of the last one.
-    dial: u64,
-    is_dialling: bool,
-    /// Why the last dial failed.
-    failure: Option<Cause>,
-    waiting: Vec<Waker>,
-}
-
-impl<C> Default for ServerLinks<C> {
-    fn default() -> Self {
-        ServerLinks { servers: RefCell::default(), new: RefCell::default(), starter: Cell::default() }
-    }
-}
-
-impl<C> ServerLinks<C> {
-    /// Takes a stream of an open connection to the server with the number `pool`. `is_head`: its response has no body.
-    pub fn open_stream(&self, pool: usize, is_head: bool) -> Option<(Rc<ServerLink>, StreamKey)> {
-        let servers = self.servers.borrow();
-        servers.get(pool)?.links.iter().find_map(|link| Some((Rc::clone(link), link.open(is_head)?)))
-    }
-
-    /// Whether the last TLS handshake with the server did not agree on HTTP/2.
-    pub fn speaks_http1(&self, pool: usize) -> bool {
-        self.servers.borrow().get(pool).is_some_and(|server| server.speaks_http1)
-    }
-
-    pub fn note_speaks_http1(&self, pool: usize, speaks_http1: bool) {
-        self.with(pool, |server| server.speaks_http1 = speaks_http1);
-    }
-
-    fn with<T>(&self, pool: usize, change: impl FnOnce(&mut ServerState) -> T) -> T {
+impl ServerLinks {
+    /// The connections to the server whose pool has the number `pool`.
+    pub fn server(&self, pool: usize) -> Rc<Server> {
         let mut servers = self.servers.borrow_mut();
         if servers.len() <= pool {
-            servers.resize_with(pool + 1, ServerState::default);
+            servers.resize_with(pool + 1, Rc::default);
         }
-        change(&mut servers[pool])
+        Rc::clone(&servers[pool])
     }
 
-    /// Begins a dial to the server, unless one is in progress.
-    pub fn begin_dial(&self, pool: usize) -> Option<DialGuard<'_, C>> {
-        self.with(pool, |server| {
-            if server.is_dialling {
-                return None;
-            }
-            (server.is_dialling, server.dial, server.failure) = (true, server.dial + 1, None);
-            Some(DialGuard { links: self, pool })
-        })
+    /// A place on an open connection to the server, if there is one.
+    #[inline]
+    pub fn open(&self, pool: usize, is_head: bool) -> Option<(Rc<Link>, StreamKey)> {
+        self.servers.borrow().get(pool)?.open(is_head)
     }
 
-    /// Waits until the dial in progress has ended.
-    ///
-    /// # Errors
-    /// The dial has failed.
-    pub async fn dial_ended(&self, pool: usize) -> Result<(), Cause> {
-        let dial = self.with(pool, |server| server.dial);
-        poll_fn(|cx| {
-            self.with(pool, |server| {
-                if !server.is_dialling || server.dial != dial {
-                    let failure = server.failure.as_ref().filter(|_| server.dial == dial);
-                    return Poll::Ready(failure.map_or(Ok(()), |cause| Err(cause.repeated())));
-                }
-                if !server.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    server.waiting.push(cx.waker().clone());
-                }
-                Poll::Pending
-            })
-        })
-        .await
-    }
-
-    /// Makes the state of a new connection, whose task is started soon. `secure`: the connection uses TLS. An `is_alone` connection is not
-    /// shared with other requests.
-    pub fn insert(&self, pool: usize, io: C, secure: bool, is_alone: bool) -> Rc<ServerLink> {
-        let link = Link::upstream(Connection::client(settings(), secure));
-        let link = Rc::new(ServerLink { link, pool, idle_since_nanos: Cell::new(0) });
-        if !is_alone {
-            self.with(pool, |server| server.links.push(Rc::clone(&link)));
+    /// Wakes a request that waits for a place, because one has become free.
+    #[inline]
+    pub fn place_freed(&self, pool: usize) {
+        if let Some(server) = self.servers.borrow().get(pool) {
+            server.wake_next();
         }
-        self.new.borrow_mut().push(NewLink { link: Rc::clone(&link), io });
-        if let Some(starter) = self.starter.take() {
-            starter.wake();
-        }
-        link
     }
 
-    /// The next connection whose task has to be started.
-    pub fn poll_new(&self, cx: &Context<'_>) -> Poll<NewLink<C>> {
-        if let Some(new) = self.new.borrow_mut().pop() {
-            return Poll::Ready(new);
-        }
-        self.starter.set(Some(cx.waker().clone()));
-        Poll::Pending
-    }
-
-    /// Removes a connection that has ended.
-    pub fn remove(&self, ended: &Rc<ServerLink>) {
-        self.with(ended.pool, |server| server.links.retain(|link| !Rc::ptr_eq(link, ended)));
-    }
-
-    /// Closes connections that have had no stream for [`limits::UPSTREAM_IDLE_SECS`]; returns their number.
-    pub fn sweep(&self, now_nanos: u64) -> usize {
-        let idle_nanos = limits::UPSTREAM_IDLE_SECS * 1_000_000_000;
-        self.shut_down_if(|link| now_nanos.saturating_sub(link.idle_since_nanos.get()) >= idle_nanos)
-    }
-
-    /// Closes all connections without a stream, to free their descriptors.
+    /// Ends the connections that no request uses, to free their descriptors; the others take no new requests and end with their last one.
     pub fn clear(&self) {
-        self.shut_down_if(|_| true);
+        let links: Vec<_> = self.servers.borrow().iter().flat_map(|server| server.links.take()).collect();
+        links.iter().for_each(|shared| shared.link.with(Connection::shut_down));
     }
 
-    fn shut_down_if(&self, mut ends: impl FnMut(&ServerLink) -> bool) -> usize {
-        let mut closed = 0;
-        for server in self.servers.borrow_mut().iter_mut() {
-            server.links.retain(|link| {
-                let stays = link.link.see(|connection| connection.streams() > 0) || !ends(link);
-                if !stays {
-                    closed += 1;
-                    link.link.with(Connection::shut_down);
-                }
-                stays
-            });
-        }
-        closed
+    /// Ends the connections whose idle timeout has elapsed, and frees memory that idle ones do not need; returns the number of ended ones.
+    pub fn sweep(&self, now_nanos: u64, buffers: &BufferPool) -> usize {
+        let servers = self.servers.borrow();
+        servers.iter().map(|server| server.sweep(now_nanos, buffers)).sum()
     }
 
-    /// Open connections that requests may share.
-    #[cfg(test)]
+    /// Open connections at this moment.
+    #[cfg_attr(reachability, expect(dead_code, reason = "tests see with it that connections are closed"))]
     pub fn len(&self) -> usize {
-        self.servers.borrow().iter().map(|server| server.links.len()).sum()
+        self.servers.borrow().iter().map(|server| server.links.borrow().len()).sum()
     }
 }
 
-/// A dial in progress. On drop, requests that wait for it go on.
-pub struct DialGuard<'a, C> {
-    links: &'a ServerLinks<C>,
-    pool: usize,
-}
+impl Server {
+    /// A place on an open connection, if there is one. The oldest connection comes first, so that a second one, which a burst of requests
+    /// has needed, becomes idle and ends.
+    fn open(&self, is_head: bool) -> Option<(Rc<Link>, StreamKey)> {
+        self.links.borrow().iter().find_map(|shared| {
+            let key = shared.link.with(|connection| connection.open(is_head))?;
+            shared.was_used.set(true);
+            Some((Rc::clone(&shared.link), key))
+        })
+    }
 
-impl<C> DialGuard<'_, C> {
-    /// Notes that the dial has failed: the requests that wait for it fail as well.
-    pub fn failed(self, cause: &Cause) {
-        self.links.with(self.pool, |server| server.failure = Some(cause.repeated()));
+    fn sweep(&self, now_nanos: u64, buffers: &BufferPool) -> usize {
+        let mut ended = 0;
+        for shared in self.links.borrow().iter() {
+            let is_busy = shared.link.see(|connection| connection.streams() > 0);
+            if shared.was_used.take() || is_busy {
+                shared.idle_since_nanos.set(now_nanos);
+            } else if now_nanos >= shared.idle_since_nanos.get() + limits::UPSTREAM_IDLE_SECS * 1_000_000_000 {
+                ended += 1;
+                shared.link.with(Connection::shut_down);
+            } else {
+                shared.link.with(|connection| connection.trim(buffers));
+            }
+        }
+        ended
+    }
+
+    /// The version on which the last TLS handshake agreed; `None` if there was none.
+    pub fn agreed(&self) -> Option<Agreed> {
+        self.agreed.get()
+    }
+
+    pub fn set_agreed(&self, agreed: Agreed) {
+        self.agreed.set(Some(agreed));
+    }
+
+    pub fn insert(&self, link: Rc<Link>) {
+        let shared = SharedLink { link, was_used: Cell::new(true), idle_since_nanos: Cell::default() };
+        self.links.borrow_mut().push(shared);
+    }
+
+    /// Removes a connection that has ended; the requests that wait need another one.
+    pub fn remove(&self, link: &Rc<Link>) {
+        self.links.borrow_mut().retain(|shared| !Rc::ptr_eq(&shared.link, link));
+        self.wake_all();
+    }
+
+    /// Begins to open a connection for all requests that wait; `None` if that is under way already.
+    pub fn begin_dial(self: &Rc<Self>) -> Option<DialGuard> {
+        (!self.is_dialling.replace(true)).then(|| DialGuard(Rc::clone(self)))
+    }
+
+    /// Waits until there may be a place, or the attempt to open a connection has ended.
+    pub async fn changed(&self) {
+        let mut ticket = Ticket { server: self, waiter: None };
+        poll_fn(|cx| match &ticket.waiter {
+            Some(waiter) if waiter.was_woken.get() => Poll::Ready(()),
+            Some(waiter) => {
+                waiter.waker.borrow_mut().clone_from(cx.waker());
+                Poll::Pending
+            }
+            None => {
+                let waiter = Rc::new(Waiter { waker: cx.waker().clone().into(), was_woken: Cell::new(false) });
+                self.waiting.borrow_mut().push_back(Rc::clone(&waiter));
+                ticket.waiter = Some(waiter);
+                Poll::Pending
+            }
+        })
+        .await;
+        ticket.waiter = None;
+    }
+
+    fn wake_next(&self) {
+        let next = self.waiting.borrow_mut().pop_front();
+        if let Some(waiter) = next {
+            waiter.was_woken.set(true);
+            waiter.waker.borrow().wake_by_ref();
+        }
+    }
+
+    fn wake_all(&self) {
+        (0..self.waiting.borrow().len()).for_each(|_| self.wake_next());
     }
 }
 
-impl<C> Drop for DialGuard<'_, C> {
+/// An attempt to open a connection for all requests that wait; they are woken when it ends.
+pub struct DialGuard(Rc<Server>);
+
+impl Drop for DialGuard {
     fn drop(&mut self) {
-        let waiting = self.links.with(self.pool, |server| {
-            server.is_dialling = false;
-            std::mem::take(&mut server.waiting)
-        });
-        waiting.into_iter().for_each(Waker::wake);
+        self.0.is_dialling.set(false);
+        self.0.wake_all();
     }
 }
 
-fn settings() -> LocalSettings {
-    LocalSettings {
-        streams_max: limits::UPSTREAM_STREAMS_MAX,
-        head: HeadLimits::RESPONSE,
-        stream_window: limits::STREAM_WINDOW_BYTES,
-        connection_window: limits::CONNECTION_WINDOW_BYTES,
-        connect_protocol: false,
+/// The place of a request in the queue.
+struct Ticket<'a> {
+    server: &'a Server,
+    waiter: Option<Rc<Waiter>>,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let Some(waiter) = self.waiter.take() else { return };
+        if waiter.was_woken.get() {
+            // The request has ended after it was woken: another one gets its place.
+            return self.server.wake_next();
+        }
+        self.server.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &waiter));
     }
 }
 
-impl ServerLink {
-    /// Takes a stream, if the server allows a further one.
-    pub fn open(&self, is_head: bool) -> Option<StreamKey> {
-        self.link.with(|connection| connection.open(is_head))
+/// A request's place on a connection: a stream, which ends with the request.
+pub struct Place<'w> {
+    pub link: Rc<Link>,
+    pub key: StreamKey,
+    links: &'w ServerLinks,
+    buffers: &'w BufferPool,
+    pool: usize,
+    /// The connection ends with this request.
+    is_only: bool,
+}
+
+impl<'w> Place<'w> {
+    pub fn new(
+        (link, key): (Rc<Link>, StreamKey),
+        links: &'w ServerLinks,
+        buffers: &'w BufferPool,
+        pool: usize,
+    ) -> Self {
+        Place { link, key, links, buffers, pool, is_only: false }
     }
 
-    /// Gives a stream back; the server learns if nobody waits for the rest of its response. With `is_last` no stream follows.
-    pub fn release(&self, key: StreamKey, is_last: bool, now_nanos: u64, buffers: &BufferPool) {
-        self.idle_since_nanos.set(now_nanos);
+    /// Makes the connection end with this request: no other one may use it.
+    pub fn end_connection(&mut self) {
+        self.is_only = true;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
         self.link.with(|connection| {
-            connection.release(key, buffers);
-            if is_last && connection.streams() == 0 {
+            connection.release(self.key, self.buffers);
+            if self.is_only {
                 connection.shut_down();
             }
         });
+        self.links.place_freed(self.pool);
     }
 }

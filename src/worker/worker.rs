@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use super::bound_connections::BoundConnections;
 use super::open_links::OpenLinks;
 use super::pool::Pool;
+use super::server_links::ServerLinks;
 use super::resources::access_log::{LogSink, WorkerLog};
 use super::resources::buffers::BufferPool;
 use super::resources::client_info::ClientInfo;
@@ -20,15 +22,13 @@ use super::resources::clock::Clock;
 use super::resources::connection_balancer::{HandoffQueue, WorkerStatus};
 use super::resources::connection_limiter::{ConnectionLimitError, ConnectionLimiter};
 use super::resources::context::ExchangeContext;
-use super::resources::context::UpstreamResponse;
 use super::resources::dial::Dial;
 use super::resources::entry_point::EntryPoint;
 use super::resources::handler_pool::HandlerPool;
 use super::resources::memory_budget::MemoryBudget;
 use super::resources::rest_handler::RestHandler;
 use super::resources::verify::VerifyPool;
-use super::server_links::ServerLinks;
-use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
+use crate::config::snapshot::TrustedPeers;
 use crate::limits::{self, Bound};
 use crate::middleware::Now;
 use crate::net::driver::DriverInfo;
@@ -129,6 +129,8 @@ impl WorkerShared {
 
 /// A worker. All its fields belong to its thread.
 pub struct Worker<D: Dial> {
+    /// The worker itself, for tasks that outlive a request.
+    itself: Weak<Worker<D>>,
     pub(super) number: usize,
     pub shared: Arc<WorkerShared>,
     pub driver: DriverInfo,
@@ -140,7 +142,7 @@ pub struct Worker<D: Dial> {
     pub pool: Pool<D::Io>,
     pub bound: BoundConnections<D::Io>,
     /// The HTTP/2 connections to servers.
-    pub server_links: ServerLinks<D::Io>,
+    pub server_links: ServerLinks,
     pub dial: D,
     pub access_log: Option<WorkerLog>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
@@ -159,8 +161,9 @@ pub struct Worker<D: Dial> {
 }
 
 impl<D: Dial> Worker<D> {
-    pub fn new(number: usize, shared: Arc<WorkerShared>, driver: DriverInfo, dial: D) -> Self {
-        Worker {
+    pub fn new(number: usize, shared: Arc<WorkerShared>, driver: DriverInfo, dial: D) -> Rc<Self> {
+        Rc::new_cyclic(|itself| Worker {
+            itself: Weak::clone(itself),
             number,
             driver,
             clock: Clock::new(shared.start),
@@ -181,7 +184,12 @@ impl<D: Dial> Worker<D> {
             next_log_nanos: Cell::new(0),
             last_trimmed: Cell::new(0),
             shared,
-        }
+        })
+    }
+
+    /// The worker, for a task that outlives the request in progress; `None` while the worker is dropped.
+    pub fn itself(&self) -> Option<Rc<Self>> {
+        self.itself.upgrade()
     }
 
     /// The current configuration. A request holds the snapshot to its end, so that it sees one configuration.
@@ -297,14 +305,6 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    /// A pooled connection to the server for the attempt whose response goes to `response`, if there is one and the attempt may use it.
-    pub fn take_pooled(&self, endpoint: &ServerEndpoint, response: &UpstreamResponse) -> Option<D::Io> {
-        if response.repeated || response.is_probe {
-            return None;
-        }
-        self.pool.take(endpoint.pool, self.clock.mono_nanos())
-    }
-
     /// Counts a request as active until the guard is dropped: a graceful shutdown waits for active requests.
     pub fn begin_request(&self) -> ActiveRequestGuard<'_> {
         let active = &self.shared.worker_status[self.number].active;
@@ -360,7 +360,12 @@ impl<D: Dial> Worker<D> {
     /// system if they are many.
     pub(super) fn trim(&self) {
         let now_nanos = self.clock.mono_nanos();
-        let closed = self.pool.sweep(now_nanos) + self.bound.sweep(now_nanos) + self.server_links.sweep(now_nanos);
+        if self.is_draining() {
+            self.server_links.clear();
+        }
+        let closed = self.pool.sweep(now_nanos)
+            + self.bound.sweep(now_nanos)
+            + self.server_links.sweep(now_nanos, &self.buffers);
         let unneeded = self.handler_pool.trim()
             + self.free_contexts.trim()
             + self.buffers.trim()

@@ -247,9 +247,6 @@ fn health_probes_are_built_and_evaluated() {
         (probe.url.text.as_str(), probe.host.as_str(), probe.headers.len()),
         ("https://[::1]:81/health?a=b", "my", 1)
     );
-    let h2c = HealthOptions { path: "/", scheme: "h2c", ..Default::default() };
-    let check = HealthCheck::new(h2c, Vec::new(), Duration::from_secs(30)).unwrap().unwrap();
-    assert_eq!(check.probe(&ServerUrl::parse("http://a:1").unwrap()).unwrap().url.text, "h2c://a:1/");
     let new = |options| HealthCheck::new(options, Vec::new(), Duration::from_secs(30));
     assert_eq!(new(HealthOptions::default()), Ok(None));
     for wrong in [

@@ -19,7 +19,7 @@ use ringway::config::snapshot::ServerEndpoint;
 use ringway::error::Cause;
 use ringway::net::driver::DriverInfo;
 use ringway::net::{Duplex, ReadHalf, TimeLimit, WriteHalf};
-use ringway::worker::{ClientInfo, Dial, Dialled, Offer, Worker, serve};
+use ringway::worker::{ClientInfo, ConnectionTask, Dial, Dialled, VersionOffer, Worker, serve};
 
 use http2::Http2Requests;
 pub use http2::block;
@@ -80,7 +80,7 @@ impl InMemoryProxy {
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
         // The head of a response takes fewer bytes in HTTP/2.
         let answer_bytes = scenario.answer.len() - scenario.streams_at_once.map_or(0, |_| 80);
-        let worker = Rc::new(Worker::new(0, Arc::new(shared), choice, OriginDial(scenario.answer.into())));
+        let worker = Worker::new(0, Arc::new(shared), choice, OriginDial(scenario.answer.into()));
         InMemoryProxy { worker, request: scenario.request.into(), answer_bytes, streams_at_once: scenario.streams_at_once }
     }
 
@@ -119,10 +119,14 @@ struct OriginDial(Rc<[u8]>);
 impl Dial for OriginDial {
     type Io = Duplex<OriginReader, CountingWriter>;
 
-    async fn dial(&self, _origin: &ServerEndpoint, _: Offer, _limit: TimeLimit<'_>) -> Result<Dialled<Self::Io>, Cause> {
+    async fn dial(&self, _origin: &ServerEndpoint, _: VersionOffer, _limit: TimeLimit<'_>) -> Result<Dialled<Self::Io>, Cause> {
         let has_request = Rc::new(Cell::new(false));
         let reader = OriginReader { has_request: Rc::clone(&has_request), answer: Rc::clone(&self.0), position: 0 };
-        Ok(Dialled { io: Duplex { reader, writer: CountingWriter { received: Rc::default(), has_request } }, is_http2: false })
+        Ok(Dialled::http1(Duplex { reader, writer: CountingWriter { received: Rc::default(), has_request } }))
+    }
+
+    fn run(&self, _task: ConnectionTask) {
+        unreachable!("the servers speak HTTP/1.1");
     }
 }
 

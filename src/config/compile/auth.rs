@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
-use super::{CompileContext, EndpointInterner};
+use super::{CompileContext, EndpointInterner, PoolKind};
 use crate::backend::{Scheme, Server, ServerUrl};
 use crate::config::dynamic::{self, UserAuth};
 use crate::config::middleware_states::FrontendStates;
-use crate::config::snapshot::{ClientTlsConfigs, EndpointTls, ServerEndpoint, ServerProtocol};
+use crate::config::snapshot::{ServerEndpoint, ServerProtocol, ServerTls, TlsConfigs};
 use crate::middleware::basic_auth::{AuthEdits, BasicAuth};
 use crate::middleware::digest_auth::DigestAuth;
 use crate::middleware::forward_auth::{AuthServer, ForwardAuth};
@@ -108,18 +108,22 @@ fn forward(
     interner: &mut EndpointInterner,
 ) -> Result<Auth, String> {
     let url = ServerUrl::parse(&written.address).map_err(|e| format!("auth.forward.address: {e}"))?;
+    let https = match url.scheme {
+        Scheme::Http => false,
+        Scheme::Https => true,
+        Scheme::H2c => return Err("auth.forward.address: h2c is not supported here; use http or https".to_owned()),
+    };
     let server = AuthServer { authority: url.authority.clone(), target: url.target() };
-    let (tls, pool) = match url.scheme {
-        Scheme::H2c => return Err("auth.forward.address: h2c is not supported; use http or https".to_owned()),
-        Scheme::Http => (None, interner.pool(&url.address, Scheme::Http)),
-        Scheme::Https => {
+    let (tls, pool) = if https {
         let tls = (ctx.auth_tls)(written.tls.as_ref()).map_err(|e| format!("auth.forward.tls: {e}"))?;
         let name = ServerName::try_from(url.host.clone())
             .map_err(|_| format!("auth.forward.address: {:?} is no host name", url.host))?;
         // The digest is part of the pool's key: a connection that was verified with these certificates is not used with others.
-        let pool = interner.pool(&format!("{} auth {:?}", url.address, tls.digest), Scheme::Https);
-        (Some(EndpointTls { configs: ClientTlsConfigs::http1_only(tls.config), name }), pool)
-        }
+        let pool = interner.pool(&format!("{} auth {:?}", url.address, tls.digest), PoolKind::TlsHttp1);
+        let configs = TlsConfigs { any: Arc::clone(&tls.config), http1: tls.config };
+        (Some(ServerTls { name, configs, http1_pool: pool }), pool)
+    } else {
+        (None, interner.pool(&url.address, PoolKind::Plain))
     };
     let endpoint = ServerEndpoint {
         authority: url.authority.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use super::{CompileContext, EndpointInterner};
+use super::{CompileContext, EndpointInterner, PoolKind};
 use crate::backend::health::{HealthOptions, INTERVAL_MIN, interval_is_usable};
 use crate::backend::sticky::{OLD_COOKIE_NAME, cookie_name};
 use crate::backend::{
@@ -14,7 +14,7 @@ use crate::backend::{
 };
 use crate::config::duration::GoDuration;
 use crate::config::dynamic;
-use crate::config::snapshot::{Backend, EndpointTls, ServerEndpoint, ServerProtocol};
+use crate::config::snapshot::{Backend, ServerEndpoint, ServerProtocol, ServerTls};
 
 /// Compiles one backend. The texts are warnings about parts that are ignored or replaced while the rest is applied.
 ///
@@ -83,19 +83,19 @@ fn endpoint(
     interner: &mut EndpointInterner,
 ) -> Result<ServerEndpoint, String> {
     let url = &server.url;
-    let speaks = match url.scheme {
-        Scheme::Http => ServerProtocol::Http1,
-        Scheme::Https => ServerProtocol::Negotiated,
-        Scheme::H2c => ServerProtocol::Http2,
+    let (speaks, kind) = match url.scheme {
+        Scheme::Http => (ServerProtocol::Http1, PoolKind::Plain),
+        Scheme::H2c => (ServerProtocol::Http2, PoolKind::PlainHttp2),
+        Scheme::Https => (ServerProtocol::Negotiated, PoolKind::Tls),
     };
-    let tls = if url.scheme == Scheme::Https {
+    let tls = if speaks == ServerProtocol::Negotiated {
         let configs = ctx
             .client_tls
             .clone()
             .map_err(|e| format!("server {} of backend {backend} needs TLS: {e}", server.name))?;
         let name = ServerName::try_from(url.host.clone())
             .map_err(|_| format!("server {} of backend {backend}: {:?} is no host name", server.name, url.host))?;
-        Some(EndpointTls { configs, name })
+        Some(ServerTls { name, configs, http1_pool: interner.pool(&url.address, PoolKind::TlsHttp1) })
     } else {
         None
     };
@@ -103,7 +103,7 @@ fn endpoint(
         authority: url.authority.clone(),
         url: url.text.clone(),
         addresses: interner.addresses(&url.host, url.port),
-        pool: interner.pool(&url.address, url.scheme),
+        pool: interner.pool(&url.address, kind),
         speaks,
         tls,
         server: Arc::clone(server),

@@ -7,7 +7,7 @@ use super::rule::Rule;
 use super::settings::WINDOW_MAX;
 use super::stream::StreamFailure;
 use super::streams::StreamKey;
-use crate::http::{BodyFraming, Violation};
+use crate::http::{BodyFraming, Field, KnownField, ResponseHead, Span, Violation};
 use crate::limits;
 
 impl Connection {
@@ -152,7 +152,14 @@ impl Connection {
             Err(HeadError::Malformed(violation)) => return self.malformed(key, violation),
             Err(HeadError::Rejected(_)) => return self.malformed(key, Violation::Status),
         }
-        let is_interim = (100..200).contains(&arrived.head.status);
+        if arrived.head.status == 101 {
+            // HTTP/2 has no such response (RFC 9113 8.6).
+            return self.malformed(key, Violation::Status);
+        }
+        if stream.extended_connect && (200..300).contains(&arrived.head.status) {
+            switch_protocols(&mut arrived.head, &mut arrived.lines);
+        }
+        let is_interim = (100..200).contains(&arrived.head.status) && arrived.head.status != 101;
         if is_interim {
             stream.interim_count += 1;
             if ends || stream.interim_count > limits::INFORMATIONAL_MAX {
@@ -185,6 +192,29 @@ impl Connection {
             self.count(Exceeded::ProvokedResets);
         }
     }
+}
+
+/// Makes the response that opens a tunnel the one that HTTP/1.1 has for it: 101, with the protocol that the request asked for. A tunnel is
+/// only asked for with this protocol.
+fn switch_protocols(head: &mut ResponseHead, lines: &mut Vec<u8>) {
+    (head.status, head.body) = (101, BodyFraming::None);
+    lines.truncate(lines.len().saturating_sub(b"\r\n".len()));
+    for (name, value, known) in [
+        (&b"connection"[..], &b"Upgrade"[..], KnownField::Connection),
+        (b"upgrade", b"websocket", KnownField::Upgrade),
+    ] {
+        let mut push = |text: &[u8], end: &[u8]| {
+            let start = lines.len();
+            lines.extend_from_slice(text);
+            let span = Span::new(start, lines.len());
+            lines.extend_from_slice(end);
+            span
+        };
+        let (name, value) = (push(name, b": "), push(value, b"\r\n"));
+        head.fields.push(Field { name, value, known, hop: true });
+    }
+    lines.extend_from_slice(b"\r\n");
+    head.len = lines.len();
 }
 
 /// The length of payload that the framing announces.

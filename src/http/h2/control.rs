@@ -79,7 +79,10 @@ impl Connection {
         if let Err(rule) = self.peer.apply(payload, self.role != Role::Server) {
             return self.fail(rule);
         }
-        self.has_peer_settings = true;
+        if !std::mem::replace(&mut self.has_peer_settings, true) {
+            // A stream may wait for what the peer supports.
+            self.woken = self.streams.keys();
+        }
         let change = i64::from(self.peer.initial_window) - i64::from(before.initial_window);
         if change != 0 {
             self.change_windows(change);

@@ -126,7 +126,8 @@ impl Connection {
         std::mem::swap(head, &mut arrived.head);
         std::mem::swap(bytes, &mut arrived.lines);
         stream.spare = arrived;
-        Ok(Some(if head.status < 200 { Received::Interim } else { Received::Final }))
+        // A 101 is the response that opens a tunnel.
+        Ok(Some(if head.status < 200 && head.status != 101 { Received::Interim } else { Received::Final }))
     }
 
     /// Hands the payload that has arrived to `take`, which returns whether it takes it, and gives the peer credit for it.
@@ -250,6 +251,15 @@ impl Connection {
         stream.begin(0, recv_window, send_window);
         stream.to_head = is_head;
         Some(key)
+    }
+
+    /// Makes the stream a tunnel: its request is an extended CONNECT (RFC 8441). Returns false if the server does not support that.
+    pub fn open_tunnel(&mut self, key: StreamKey) -> bool {
+        let is_supported = self.peer.connect_protocol;
+        if let Some(stream) = self.streams.get_mut(key).filter(|_| is_supported) {
+            stream.extended_connect = true;
+        }
+        is_supported
     }
 
     /// How many streams may be opened now.

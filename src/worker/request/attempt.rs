@@ -10,23 +10,26 @@ use super::request_body::{UploadError, await_early_response, client_gone, send_1
 use super::request_record::RequestRecord;
 use super::response::forward_response;
 use super::response_context::{ResponseContext, ResponseOutcome};
-use super::upgrade::{note_bytes_ahead, watch_client};
+use super::upgrade::{ignore_upgrade, note_bytes_ahead, watch_client};
 use crate::config::snapshot::{Frontend, ServerEndpoint};
-use crate::error::{Cause, ExchangePhase, ProxyError};
+use crate::error::ProxyError;
 use crate::http::BodyFraming;
 use crate::limits::{self, Bound};
 use crate::middleware::error_pages::ErrorPageRequest;
+use crate::net::Transport;
 use crate::net::tunnel::{TunnelOptions, copy_both};
 use crate::worker::message::limits::RelayLimits;
 use crate::worker::message::relay::relay;
 use crate::worker::message::stream::{
-    BodyReader, BodySink, ConnectionDisposition, Delivered, HeadKind, MessageStream, MessageWriter, RelayError, ResponseReader,
+    BodyReader, BodySink, ConnectionDisposition, Delivered, HeadKind, MessageStream, MessageWriter, RelayError,
+    ResponseReader, SentMessage,
 };
 use crate::worker::resources::client_info::ClientInfo;
-use crate::worker::resources::context::{ExchangeContext, UnprocessedRequest};
+use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
-use crate::worker::upstream::connect::{ConnectionNeeds, ServerConnection, obtain};
-use crate::worker::upstream::connection::Reuse;
+use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, take_open};
+use crate::worker::upstream::connection::{ExclusiveConnection, Reuse};
+use crate::worker::upstream::faults::send_error;
 use crate::worker::worker::Worker;
 
 /// The result of an attempt.
@@ -37,7 +40,8 @@ pub enum AttemptOutcome {
 }
 
 /// Makes one attempt at a server. The server may have closed a pooled connection as the request went out: then an idempotent request is
-/// sent again once, to another server or on a new connection (RFC 9112 9.3.1). A request that may have been processed and is not idempotent is never sent again.
+/// sent again once, to another server or on a new connection (RFC 9112 9.3.1). A request that may have been processed and is not idempotent
+/// is never sent again. A request that the server has refused is sent again with any method.
 #[expect(
     clippy::too_many_arguments,
     reason = "they are one request's whole context; a struct of them would be unpacked at once"
@@ -52,108 +56,129 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     peer: &ClientInfo,
     record: &mut RequestRecord<'_>,
 ) -> Result<AttemptOutcome, AttemptError> {
-    let backend = &frontend.backend;
-    let mut needs = needs_of(ctx, peer);
+    if !endpoint.takes_upgrade(ctx.head.websocket) {
+        ignore_upgrade(&mut ctx.head);
+    }
+    let mut needs = requirements(ctx, peer);
+    let mut opened = take_open(worker, endpoint, &needs);
+    let mut refusals = 0;
     loop {
-        let (mut connection, is_reused) = obtain(worker, endpoint, needs, Some(&peer.bound), &ctx.response).await?;
-        // A request that `is_repeatable` refuses may still turn out unprocessed: its bytes are kept until then.
-        let is_repeatable_whole = ctx.head.body == BodyFraming::None && is_idempotent(ctx);
-        ctx.response.has_begun = false;
-        let result = match &mut connection {
-            ServerConnection::Exclusive(connection) => {
-                ctx.unprocessed.is_wanted = is_reused && !is_repeatable_whole;
-                ctx.unprocessed.keeps_payload = false;
-                let result = {
-                    let mut upstream = connection.stream(&worker.buffers);
+        let is_reused = opened.is_some();
+        let connection = match opened.take() {
+            Some(connection) => connection,
+            // Boxed: most requests use an open connection, and an unboxed dial would make each handler larger.
+            None => Box::pin(open(worker, endpoint, &needs)).await?,
+        };
+        (ctx.response.has_begun, ctx.response.is_unprocessed) = (false, false);
+        let result = match connection {
+            ServerConnection::Exclusive(mut connection) => {
+                // A request that `is_repeatable` refuses may still turn out unprocessed: its body is kept until then.
+                let is_plain = ctx.head.body == BodyFraming::None && is_idempotent(ctx);
+                ctx.unprocessed.is_wanted = is_reused && !is_plain && !ctx.unprocessed.is_kept;
+                let (result, sent) = {
+                    let mut stream = connection.stream(&worker.buffers);
                     let result =
-                        send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record)
+                        send_and_respond(worker, frontend, endpoint, cookie, &mut stream, ctx, client, peer, record)
                             .await;
-                    if let Err(AttemptError::Upstream(e)) = &result
-                        && e.is_closed()
-                        && is_reused
-                    {
-                        ctx.unprocessed.bytes = upstream.split().1.take_sent();
-                    }
-                    result
+                    let is_closed = matches!(&result, Err(AttemptError::Upstream(e)) if e.is_closed());
+                    (result, if is_closed && is_reused { stream.split().1.take_sent() } else { None })
                 };
-                ctx.response.has_begun |= connection.has_unread();
-                if is_reused && result.is_err() {
-                    let sent_bytes = ctx.unprocessed.bytes.len();
-                    ctx.response.is_unprocessed = !ctx.response.has_begun && connection.has_unacknowledged(sent_bytes);
+                match result {
+                    Ok((outcome, is_reusable)) => {
+                        let is_bound = ctx.view().binds_connection()
+                            || ctx.response.head.binds_connection
+                            || peer.bound.in_use.get();
+                        // The connection of a refused upgrade is not for others: whether the server ever goes back to HTTP is its own
+                        // affair.
+                        let is_reusable = is_reusable && (is_bound || !ctx.head.upgrade.is_forwarded());
+                        let reuse = Reuse::of(is_reusable, is_bound, Some(&peer.bound));
+                        connection.release(worker, endpoint, reuse, &ctx.response.head.announced);
+                        return Ok(outcome);
+                    }
+                    Err(failed) => {
+                        ctx.response.has_begun |= connection.has_unread();
+                        if is_reused && !ctx.response.has_begun {
+                            note_unprocessed(ctx, &mut connection, sent);
+                        }
+                        failed
+                    }
                 }
-                result
             }
-            ServerConnection::Shared(stream) => {
-                ctx.unprocessed.is_wanted = false;
-                ctx.unprocessed.keeps_payload = ctx.head.body != BodyFraming::None;
-                let mut upstream = stream.stream();
+            ServerConnection::Shared(mut connection) => {
+                ctx.unprocessed.is_wanted = ctx.head.body != BodyFraming::None && !ctx.unprocessed.is_kept;
+                let mut stream = connection.stream(worker);
                 let result =
-                    send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record)
-                        .await;
-                judge_refusal(result, ctx, client)
+                    send_and_respond(worker, frontend, endpoint, cookie, &mut stream, ctx, client, peer, record).await;
+                match result {
+                    Ok((outcome, _)) => return Ok(outcome),
+                    Err(AttemptError::Upstream(error)) if error.is_refused() => {
+                        if let Some(sent) = stream.split().1.take_sent() {
+                            ctx.unprocessed.keep(sent.payload);
+                        }
+                        AttemptError::Upstream(error)
+                    }
+                    Err(failed) => failed,
+                }
             }
         };
-        match result {
-            Err(AttemptError::Upstream(e)) if may_repeat(ctx, &e, is_reused) => {
-                needs.is_exclusive |= e.needs_exclusive();
-                // The server may be shutting down: another server gets the request. A sticky client stays with its server.
-                let has_others = backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none();
-                if has_others && !e.needs_exclusive() {
-                    return Err(AttemptError::StaleConnection(e));
-                }
-                ctx.response.repeated = true;
+        let AttemptError::Upstream(error) = result else { return Err(result) };
+        if error.is_refused() {
+            needs.note_refusal(&error);
+            if ctx.head.body != BodyFraming::None && !ctx.unprocessed.is_kept {
+                return Err(AttemptError::Upstream(error.after_sending()));
             }
-            Ok((outcome, is_reusable)) => {
-                let is_bound =
-                    ctx.view().binds_connection() || ctx.response.head.binds_connection || peer.bound.in_use.get();
-                // The connection of a refused upgrade is not for others: whether the server ever goes back to HTTP is its own affair.
-                let is_reusable = is_reusable && (is_bound || !ctx.head.upgrade.is_forwarded());
-                if let ServerConnection::Exclusive(connection) = connection {
-                    let reuse = Reuse::of(is_reusable, is_bound, Some(&peer.bound));
-                    connection.release(worker, endpoint, reuse, &ctx.response.head.announced);
-                }
-                return Ok(outcome);
+            refusals += 1;
+            if has_other_server(frontend) && !needs.needs_http1 {
+                return Err(AttemptError::Refused(error));
             }
-            Err(failed) => return Err(failed),
+            if refusals > limits::REFUSALS_REPEATED_MAX {
+                return Err(AttemptError::Upstream(error));
+            }
+            opened = take_open(worker, endpoint, &needs);
+        } else if is_reused && (is_repeatable(ctx, &error) || ctx.response.is_unprocessed) {
+            // The server may be shutting down: another server gets the request. A sticky client stays with its server.
+            if has_other_server(frontend) {
+                return Err(AttemptError::StaleConnection(error));
+            }
+            ctx.response.repeated = true;
+            needs.is_repeated = true;
+        } else {
+            return Err(AttemptError::Upstream(error));
         }
     }
 }
 
-/// What the request needs of its connection to a server.
-fn needs_of(ctx: &ExchangeContext, peer: &ClientInfo) -> ConnectionNeeds {
-    let view = ctx.view();
-    ConnectionNeeds {
-        is_head: view.method() == b"HEAD",
-        is_upgrade: ctx.head.upgrade.is_forwarded() && !ctx.response.repeated,
-        is_exclusive: view.binds_connection() || peer.bound.in_use.get(),
+/// What the request needs of a connection to a server.
+fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements<'a> {
+    Requirements {
+        client: Some(&peer.bound),
+        is_upgrade: ctx.head.upgrade.is_forwarded(),
+        binds: ctx.view().binds_connection(),
+        is_head: ctx.head.method.of(&ctx.bytes) == b"HEAD",
+        is_repeated: ctx.response.repeated,
+        is_probe: ctx.response.is_probe,
+        needs_http1: false,
     }
 }
 
-/// Whether the request is sent again, once, after its attempt has failed. On a connection that was open already the server may have been
-/// about to close it.
-fn may_repeat(ctx: &ExchangeContext, error: &ProxyError, is_reused: bool) -> bool {
-    if error.phase == ExchangePhase::Refused {
-        return !ctx.response.repeated;
+/// Notes whether the server closed the connection before it could read the request, and keeps the body for another sending.
+#[cold]
+fn note_unprocessed<C: Transport>(
+    ctx: &mut ExchangeContext,
+    connection: &mut ExclusiveConnection<C>,
+    sent: Option<SentMessage>,
+) {
+    let Some(sent) = sent else { return };
+    ctx.response.is_unprocessed = connection.has_unacknowledged(sent.wire_bytes);
+    if ctx.response.is_unprocessed {
+        ctx.unprocessed.keep(sent.payload);
     }
-    is_reused && (is_repeatable(ctx, error) || ctx.response.is_unprocessed)
 }
 
-/// Makes a refusal an ordinary failure if the request cannot be sent again: the client has sent more of its body than was kept.
-fn judge_refusal<T, C: MessageStream>(
-    result: Result<T, AttemptError>,
-    ctx: &ExchangeContext,
-    client: &mut C,
-) -> Result<T, AttemptError> {
-    match result {
-        Err(AttemptError::Upstream(mut error)) if error.phase == ExchangePhase::Refused => {
-            let is_kept = client.split().0.payload_bytes() == ctx.unprocessed.payload.len() as u64;
-            if ctx.response.has_begun || !is_kept {
-                error.phase = ExchangePhase::Send;
-            }
-            Err(AttemptError::Upstream(error))
-        }
-        result => result,
-    }
+/// Whether the request may go to another server of the backend: a sticky client stays with its server.
+fn has_other_server(frontend: &Frontend) -> bool {
+    let backend = &frontend.backend;
+    backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none()
 }
 
 /// Whether the request may be sent again: it is idempotent, it has no body, and no byte of a response has arrived.
@@ -177,24 +202,24 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
 ) -> Result<(AttemptOutcome, bool), AttemptError> {
     let (client_reader, client_writer) = client.split();
     let (up_reader, up_writer) = upstream.split();
-    let out = up_writer.head();
-    write_request_head(worker, frontend, endpoint, ctx, peer, ctx.head.body, out);
-    let is_repeated = ctx.unprocessed.continue_head(out);
-    // The rest of a repeated request is in its final form already.
-    up_writer.head_complete(HeadKind::Final(if is_repeated { BodyFraming::None } else { ctx.head.body }));
-    up_writer.push(&ctx.unprocessed.payload);
-    if ctx.head.expect_continue && !client_reader.has_buffered() && !is_repeated && ctx.unprocessed.payload.is_empty() {
+    write_request_head(worker, frontend, endpoint, ctx, peer, ctx.head.body, up_writer.head());
+    up_writer.head_complete(HeadKind::Final(ctx.head.body));
+    if ctx.head.expect_continue && !client_reader.has_buffered() && !ctx.unprocessed.is_kept {
         send_100_continue(client_writer, worker.stall()).await?;
     }
     client_reader.drop_edited_trailers(&ctx.edits);
-    let arrived = read_arrived(client_reader, up_writer, &mut ctx.unprocessed);
-    let arrived = worker.relayed(arrived).map_err(downstream_error)?;
+    if ctx.unprocessed.is_kept {
+        // The body has been read from the client already.
+        up_writer.push(&ctx.unprocessed.payload);
+    } else if ctx.unprocessed.is_wanted {
+        up_writer.keep_sent();
+    }
+    let arrived = worker.relayed(client_reader.read_into(up_writer)).map_err(downstream_error)?;
     let is_whole = arrived == Delivered::All;
     if is_whole {
-        if ctx.unprocessed.is_wanted {
-            up_writer.keep_sent();
-        }
         note_bytes_ahead(&ctx.head, client_reader, peer);
+    } else {
+        up_writer.forget_sent();
     }
     let ExchangeContext { head, bytes, edits, chain_state, response, target, path, .. } = ctx;
     let has_sent_ahead = head.upgrade.is_requested().then_some(&peer.has_sent_ahead);
@@ -213,7 +238,7 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
     };
     if is_whole {
         let sent = up_writer.finish(client_reader.trailers(), false, worker.stall()).await;
-        worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(ExchangePhase::Send, Cause::Io(e)))?;
+        worker.timed(Bound::StalledBody, sent).map_err(send_error)?;
     }
     let uploading = async {
         if !is_whole {
@@ -243,7 +268,7 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
     let outcome = match race(uploading, responding).await {
         First::Response(outcome) => outcome?,
         First::Upload(UploadError::Upstream(e)) => {
-            return Err(ProxyError::new(ExchangePhase::Send, Cause::Io(e)).into());
+            return Err(send_error(e).into());
         }
         First::Upload(UploadError::Downstream(e)) if !response_started.get() => return Err(downstream_error(e)),
         First::Upload(UploadError::Downstream(_)) if client.split().1.needs_reset_when_cut() => {
@@ -252,34 +277,6 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
         First::Upload(UploadError::Downstream(_)) => return Err(AttemptError::Downstream(None)),
     };
     Ok(finish_attempt(worker, upstream, ctx, client, outcome, request_sent.get(), record).await)
-}
-
-/// Hands the part of the request's body that has arrived to `writer`, and keeps a copy of it if the request may have to be sent again.
-fn read_arrived<R: BodyReader, W: MessageWriter>(
-    reader: &mut R,
-    writer: &mut W,
-    unprocessed: &mut UnprocessedRequest,
-) -> Result<Delivered, RelayError> {
-    if unprocessed.keeps_payload {
-        return reader.read_into(&mut Keeping { writer, payload: &mut unprocessed.payload });
-    }
-    reader.read_into(writer)
-}
-
-/// Passes payload on, and keeps its beginning.
-struct Keeping<'a, W> {
-    writer: &'a mut W,
-    payload: &'a mut Vec<u8>,
-}
-
-impl<W: MessageWriter> BodySink for Keeping<'_, W> {
-    fn push(&mut self, payload: &[u8]) -> bool {
-        let is_taken = self.writer.push(payload);
-        if is_taken && self.payload.len() + payload.len() <= limits::POOLED_BUFFER_BYTES_MAX {
-            self.payload.extend_from_slice(payload);
-        }
-        is_taken
-    }
 }
 
 /// Decides what happens to the two connections, and runs the tunnel if the response opened one.

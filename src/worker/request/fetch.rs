@@ -5,7 +5,7 @@ use std::cell::Cell;
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::BodyFraming;
-use crate::limits::Bound;
+use crate::limits::{self, Bound};
 use crate::worker::message::collect::{CollectError, collect};
 use crate::worker::message::stream::{
     HeadKind, MessageStream, MessageWriter, ReceivedHead, RelayError, ResponseReader,
@@ -14,9 +14,9 @@ use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::BufferedBody;
-use crate::worker::upstream::connect::{ConnectionNeeds, ServerConnection, obtain};
+use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, take_open};
 use crate::worker::upstream::connection::Reuse;
-use crate::worker::upstream::faults::body_cause;
+use crate::worker::upstream::faults::{body_cause, send_error};
 use crate::worker::upstream::response_head::{read_final_head, read_head};
 use crate::worker::worker::Worker;
 
@@ -61,39 +61,55 @@ pub async fn fetch<'w, D: Dial>(
     request: FetchRequest<'_>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
-    let is_exclusive = request.binds || request.owner.is_some_and(|owner| owner.in_use.get());
-    let mut needs = ConnectionNeeds { is_head: request.is_head, is_upgrade: false, is_exclusive };
+    let mut needs = Requirements {
+        client: request.owner,
+        is_upgrade: false,
+        binds: request.binds,
+        is_head: request.is_head,
+        is_repeated: response.repeated,
+        is_probe: response.is_probe,
+        needs_http1: false,
+    };
+    let mut refusals = 0;
     loop {
-        let (connection, is_reused) = obtain(worker, request.endpoint, needs, request.owner, response).await?;
+        let opened = take_open(worker, request.endpoint, &needs);
+        let is_reused = opened.is_some();
+        let connection = match opened {
+            Some(connection) => connection,
+            None => open(worker, request.endpoint, &needs).await?,
+        };
         match send_and_read(worker, &request, connection, response).await {
-            Err(FetchError::Failed(e)) if may_repeat(&request, &e, response, is_reused) => {
-                needs.is_exclusive |= e.needs_exclusive();
+            Err(FetchError::Failed(e)) if e.is_refused() && refusals < limits::REFUSALS_REPEATED_MAX => {
+                refusals += 1;
+                needs.note_refusal(&e);
+            }
+            Err(FetchError::Failed(e)) if is_reused && may_repeat(&request, &e, response) => {
                 response.repeated = true;
+                needs.is_repeated = true;
             }
             done => return done,
         }
     }
 }
 
-/// Whether the request is sent again, once: the server has refused it unprocessed; or a connection that was open already has failed, the
-/// server has not begun to answer, and the request is repeatable or has certainly not been processed.
-fn may_repeat(request: &FetchRequest<'_>, error: &ProxyError, response: &UpstreamResponse, is_reused: bool) -> bool {
-    if !is_reused || error.phase == ExchangePhase::Refused {
-        return error.phase == ExchangePhase::Refused && !response.repeated && !response.has_begun;
-    }
+/// Whether the request may be sent again after a pooled connection has failed: the server has not begun to answer, and the request is
+/// repeatable or has certainly not been processed.
+fn may_repeat(request: &FetchRequest<'_>, error: &ProxyError, response: &UpstreamResponse) -> bool {
     (request.repeatable && error.is_broken() && !response.has_begun) || response.is_unprocessed
 }
 
 async fn send_and_read<'w, D: Dial>(
     worker: &'w Worker<D>,
     request: &FetchRequest<'_>,
-    connection: ServerConnection<'_, D>,
+    connection: ServerConnection<'w, D::Io>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
     response.has_begun = false;
     let mut connection = match connection {
         ServerConnection::Exclusive(connection) => connection,
-        ServerConnection::Shared(stream) => return exchange(worker, request, &mut stream.stream(), response).await,
+        ServerConnection::Shared(mut shared) => {
+            return exchange(worker, request, &mut shared.stream(worker), response).await;
+        }
     };
     let body = exchange(worker, request, &mut connection.stream(&worker.buffers), response).await;
     response.has_begun |= connection.has_unread();
@@ -122,7 +138,7 @@ async fn exchange<'w, U: MessageStream<Reader: ResponseReader>, D: Dial>(
     writer.head().extend_from_slice(&request.head);
     writer.head_complete(HeadKind::Final(BodyFraming::Length(request.body.len() as u64)));
     let sent = writer.send_body(request.body, false, worker.stall()).await;
-    worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(ExchangePhase::Send, Cause::Io(e)))?;
+    worker.timed(Bound::StalledBody, sent).map_err(send_error)?;
     let sent = Cell::new(true);
     if read_head(worker, reader, request.is_head, &sent, response).await? == ReceivedHead::Interim {
         // The response is read into memory: no client waits for informational responses.

@@ -1,25 +1,11 @@
 //! How a worker opens connections to servers.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
 use crate::net::{TimeLimit, Transport};
-
-/// A connection that has just been opened.
-pub struct Dialled<C> {
-    pub io: C,
-    /// HTTP/2 is spoken on it: known beforehand, or agreed on by ALPN.
-    pub is_http2: bool,
-}
-
-/// The versions of HTTP that a new connection offers to a server that chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offer {
-    All,
-    /// HTTP/1.1 only. A server that speaks HTTP/2 with prior knowledge is not asked, so this does not concern it.
-    Http1,
-}
 
 /// Opens connections to servers; tests implement it without a network.
 pub trait Dial: 'static {
@@ -29,7 +15,40 @@ pub trait Dial: 'static {
     fn dial(
         &self,
         endpoint: &ServerEndpoint,
-        offer: Offer,
+        offer: VersionOffer,
         limit: TimeLimit<'_>,
     ) -> impl Future<Output = Result<Dialled<Self::Io>, Cause>>;
+
+    /// Runs the task of a connection that requests share, beside the tasks of the requests.
+    fn run(&self, task: ConnectionTask);
+}
+
+/// Receives and sends for a connection that requests share.
+pub type ConnectionTask = Pin<Box<dyn Future<Output = ()>>>;
+
+/// The HTTP versions that a new connection may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionOffer {
+    /// All that the server may speak.
+    All,
+    /// HTTP/1.1 alone.
+    Http1,
+}
+
+/// A connection that has been opened.
+#[derive(Debug)]
+pub struct Dialled<C> {
+    pub io: C,
+    /// The connection speaks HTTP/2; HTTP/1.1 if not.
+    pub is_http2: bool,
+}
+
+impl<C> Dialled<C> {
+    pub fn http1(io: C) -> Self {
+        Dialled { io, is_http2: false }
+    }
+
+    pub fn http2(io: C) -> Self {
+        Dialled { io, is_http2: true }
+    }
 }

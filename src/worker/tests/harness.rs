@@ -27,7 +27,7 @@ use crate::observe::Published;
 use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts, Scrape};
 use crate::worker::downstream::serve;
 use crate::worker::resources::client_info::ClientInfo;
-use crate::worker::resources::dial::{Dial, Dialled, Offer};
+use crate::worker::resources::dial::{ConnectionTask, Dial, Dialled, VersionOffer};
 use crate::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, Worker, WorkerShared, WorkerStatus};
 
 /// The time limit of a run. Every exchange in memory takes less; a run that takes as long hangs.
@@ -56,7 +56,7 @@ pub struct ScriptedDial {
 impl Dial for Rc<ScriptedDial> {
     type Io = Wire;
 
-    async fn dial(&self, endpoint: &ServerEndpoint, _: Offer, _limit: TimeLimit<'_>) -> Result<Dialled<Wire>, Cause> {
+    async fn dial(&self, endpoint: &ServerEndpoint, _: VersionOffer, _limit: TimeLimit<'_>) -> Result<Dialled<Wire>, Cause> {
         self.dialled.borrow_mut().push(endpoint.authority.clone());
         let dial_script = self.dial_scripts.borrow_mut().pop_front();
         let mut origin = match dial_script.as_ref().expect("more connections to origins than the case has") {
@@ -73,7 +73,11 @@ impl Dial for Rc<ScriptedDial> {
         }
         let (origin, wire) = origin.connect();
         self.opened.borrow_mut().push(origin);
-        Ok(Dialled { io: wire, is_http2: false })
+        Ok(Dialled::http1(wire))
+    }
+
+    fn run(&self, _task: ConnectionTask) {
+        unreachable!("the servers speak HTTP/1.1");
     }
 }
 
@@ -204,7 +208,7 @@ pub fn peer() -> Box<ClientInfo> {
 /// The only worker of `shared`.
 pub fn worker<D: Dial>(shared: &Arc<WorkerShared>, dial: D) -> Rc<Worker<D>> {
     let choice = DriverInfo { name: "test", reason: String::new(), is_fallback: false };
-    Rc::new(Worker::new(0, Arc::clone(shared), choice, dial))
+    Worker::new(0, Arc::clone(shared), choice, dial)
 }
 
 thread_local! {

@@ -22,8 +22,7 @@ use crate::limits;
 use crate::net::TimeLimit;
 use crate::worker::downstream::h1::serve;
 use crate::worker::resources::buffers::BufferPool;
-use crate::worker::upstream::link_task::run_links;
-use crate::worker::{Dial, Dialled, Offer, Timeouts, Worker};
+use crate::worker::{ConnectionTask, Dial, Dialled, Timeouts, VersionOffer, Worker};
 
 /// How a server treats a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +169,7 @@ struct Http2Dial {
 impl Dial for Rc<Http2Dial> {
     type Io = Wire<Http2Server>;
 
-    async fn dial(&self, _: &ServerEndpoint, _: Offer, _: TimeLimit<'_>) -> Result<Dialled<Self::Io>, Cause> {
+    async fn dial(&self, _: &ServerEndpoint, _: VersionOffer, _: TimeLimit<'_>) -> Result<Dialled<Self::Io>, Cause> {
         let mut behaviours = self.behaviours.borrow_mut();
         let behaviour = if behaviours.len() > 1 { behaviours.remove(0) } else { behaviours[0] };
         drop(behaviours);
@@ -200,7 +199,11 @@ impl Dial for Rc<Http2Dial> {
         };
         let (server, io) = memory_transport::connect(server);
         self.opened.borrow_mut().push(server);
-        Ok(Dialled { io, is_http2: true })
+        Ok(Dialled::http2(io))
+    }
+
+    fn run(&self, task: ConnectionTask) {
+        monoio::spawn(task);
     }
 }
 
@@ -254,7 +257,6 @@ impl Play<'_> {
             fails: self.fails,
         });
         let worker = harness::worker(&shared, Rc::clone(&dial));
-        monoio::spawn(run_links(Rc::clone(&worker)));
         let timers = Rc::clone(&worker);
         monoio::spawn(async move { timers.run_timers().await });
         let clients: Vec<_> = self.clients.iter().map(|script| start(&worker, script)).collect();
@@ -344,7 +346,7 @@ fn full_connection_is_followed_by_another() {
     let case = Play { clients: vec![get(); 250], ..Play::default() };
     play(&case, |played| {
         assert!(played.clients.iter().all(|client| client == OK));
-        assert!(played.dials >= 1 && played.most <= limits::UPSTREAM_STREAMS_MAX as usize, "{}", played.most);
+        assert!(played.dials >= 1 && played.most <= limits::SERVER_STREAMS_MAX as usize, "{}", played.most);
     });
 }
 

@@ -1,35 +1,31 @@
-//! Connections to servers: opened over plain TCP or TLS, and used for one exchange after another.
+//! A connection to a server that one exchange at a time uses, and opening connections.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
-
-use crate::config::snapshot::{ServerEndpoint, ServerProtocol};
+use crate::config::snapshot::ServerEndpoint;
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::keep_alive::KeepAlive;
-use crate::limits::{self, Bound};
-use crate::net::tcp::{TcpReader, TcpWriter};
-use crate::net::tls_stream::{self, TlsReader, TlsWriter};
-use crate::net::{Duplex, Elapsed, ReadHalf, Tcp, TimeLimit, Transport, WriteHalf, socket};
+use crate::limits::Bound;
+use crate::net::{Transport, WriteHalf};
 use crate::worker::message::h1;
 use crate::worker::message::h1::read_buffer::ReadBuffer;
 use crate::worker::pool::idle_until;
 use crate::worker::resources::buffers::BufferPool;
 use crate::worker::resources::client_info::BoundState;
-use crate::worker::resources::dial::{Dial, Dialled, Offer};
+use crate::worker::resources::dial::{Dial, Dialled, VersionOffer};
 use crate::worker::worker::Worker;
 
 /// A connection that one exchange uses exclusively.
 pub struct ExclusiveConnection<C> {
     io: C,
+    /// What was offered to the server: the pool of the connection depends on it.
+    offer: VersionOffer,
     /// Bytes that have arrived and have not been read. They are dropped with the connection: unsolicited bytes must never become a response
     /// to another request (docs/reference/security-promises.md#unsolicited-response).
     received: ReadBuffer,
 }
 
 impl<C: Transport> ExclusiveConnection<C> {
-    pub fn new(io: C) -> Self {
-        ExclusiveConnection { io, received: ReadBuffer::default() }
+    pub fn new(io: C, offer: VersionOffer) -> Self {
+        ExclusiveConnection { io, offer, received: ReadBuffer::default() }
     }
 
     /// The exchange on this connection, in the protocol that the connection speaks.
@@ -63,11 +59,20 @@ impl<C: Transport> ExclusiveConnection<C> {
         let until_nanos = idle_until(worker.clock.mono_nanos(), announced);
         match reuse {
             Reuse::AllClients if is_clean && !worker.is_draining() => {
-                worker.pool.put(endpoint.pool, self.io, until_nanos, &worker.buffers);
+                worker.pool.put(pool_of(endpoint, self.offer), self.io, until_nanos, &worker.buffers);
             }
             Reuse::OneClient(client) if is_clean => worker.bound.put(client, endpoint.pool, self.io, until_nanos),
             _ => {}
         }
+    }
+}
+
+/// The number of the pool of connections to the server on which `offer` was offered.
+#[inline]
+pub fn pool_of(endpoint: &ServerEndpoint, offer: VersionOffer) -> usize {
+    match (&endpoint.tls, offer) {
+        (Some(tls), VersionOffer::Http1) => tls.http1_pool,
+        _ => endpoint.pool,
     }
 }
 
@@ -91,50 +96,14 @@ impl<'a> Reuse<'a> {
     }
 }
 
-/// The connection to the server that is bound to the client, if there is one.
-#[inline]
-pub fn take_bound<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint, client: &BoundState) -> Option<D::Io> {
-    if client.has_owner() { worker.bound.take(client, endpoint.pool, worker.clock.mono_nanos()) } else { None }
-}
-
-/// Opens connections over the network.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NetworkDial;
-
-/// A connection to a server, plain or TLS. Connections move between pool and requests, so the large parts are boxed.
-pub type UpstreamConnection = Duplex<UpstreamReader, UpstreamWriter>;
-
-pub enum UpstreamReader {
-    Plain(TcpReader),
-    Tls(Box<TlsReader<TcpReader>>),
-}
-
-pub enum UpstreamWriter {
-    Plain(TcpWriter),
-    Tls(Box<TlsWriter<TcpWriter>>),
-}
-
-impl Dial for NetworkDial {
-    type Io = UpstreamConnection;
-
-    async fn dial(
-        &self,
-        endpoint: &ServerEndpoint,
-        offer: Offer,
-        limit: TimeLimit<'_>,
-    ) -> Result<Dialled<UpstreamConnection>, Cause> {
-        limit.within(open(endpoint, offer, limit)).await.unwrap_or_else(|Elapsed| Err(Cause::TimedOut))
-    }
-}
-
 /// Opens a connection to a server and records the outcome: a server that cannot be reached several times in a row is ejected.
 ///
 /// # Errors
 /// The server cannot be reached, in time or at all.
-pub async fn dial<D: Dial>(
+pub async fn connect<D: Dial>(
     worker: &Worker<D>,
     endpoint: &ServerEndpoint,
-    offer: Offer,
+    offer: VersionOffer,
 ) -> Result<Dialled<D::Io>, ProxyError> {
     let state = &endpoint.server.state;
     let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
@@ -154,151 +123,6 @@ pub async fn dial<D: Dial>(
                 state.note_connect_failed(worker.clock.mono_nanos());
             }
             Err(ProxyError::new(ExchangePhase::Connect, cause))
-        }
-    }
-}
-
-/// Connects to the server's addresses in turn, until one accepts; a name may have several.
-async fn open(
-    endpoint: &ServerEndpoint,
-    offer: Offer,
-    limit: TimeLimit<'_>,
-) -> Result<Dialled<UpstreamConnection>, Cause> {
-    let addresses = endpoint.addresses.load();
-    let mut failure = Cause::Unresolved;
-    for address in addresses.iter() {
-        match socket::connect(*address).await {
-            Ok(tcp) => return finish(tcp, endpoint, offer, limit).await,
-            Err(e) => failure = Cause::Io(e),
-        }
-    }
-    Err(failure)
-}
-
-async fn finish(
-    tcp: Tcp,
-    endpoint: &ServerEndpoint,
-    offer: Offer,
-    limit: TimeLimit<'_>,
-) -> Result<Dialled<UpstreamConnection>, Cause> {
-    let Some(tls) = &endpoint.tls else {
-        let io = Duplex { reader: UpstreamReader::Plain(tcp.reader), writer: UpstreamWriter::Plain(tcp.writer) };
-        return Ok(Dialled { io, is_http2: endpoint.speaks == ServerProtocol::Http2 });
-    };
-    let config = match offer {
-        Offer::All => &tls.configs.all,
-        Offer::Http1 => &tls.configs.http1,
-    };
-    let limit = limit.with(Duration::from_secs(limits::HANDSHAKE_SECS));
-    match limit.within(tls_stream::connect(tcp, Arc::clone(config), tls.name.clone())).await {
-        Ok(Ok(tls)) => {
-            let is_http2 = tls.with_session(|session| session.alpn() == Some(b"h2"));
-            let (reader, writer) = (Box::new(tls.reader), Box::new(tls.writer));
-            let io = Duplex { reader: UpstreamReader::Tls(reader), writer: UpstreamWriter::Tls(writer) };
-            Ok(Dialled { io, is_http2 })
-        }
-        Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => Err(Cause::Tls(e.to_string())),
-        // Some old devices end the connection instead of sending an alert.
-        Ok(Err(e)) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
-            let text = format!("{e} in the TLS handshake: the port may speak no TLS, or only versions before 1.2");
-            Err(Cause::Io(io::Error::new(e.kind(), text)))
-        }
-        Ok(Err(e)) => Err(Cause::Io(e)),
-        Err(Elapsed) => Err(Cause::TimedOut),
-    }
-}
-
-impl ReadHalf for UpstreamReader {
-    async fn read(&mut self, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-        match self {
-            UpstreamReader::Plain(half) => half.read(buffer).await,
-            UpstreamReader::Tls(half) => half.read(buffer).await,
-        }
-    }
-
-    async fn readable(&mut self) -> io::Result<()> {
-        match self {
-            UpstreamReader::Plain(half) => half.readable().await,
-            UpstreamReader::Tls(half) => half.readable().await,
-        }
-    }
-
-    fn is_reusable(&mut self) -> bool {
-        match self {
-            UpstreamReader::Plain(half) => half.is_reusable(),
-            UpstreamReader::Tls(half) => half.is_reusable(),
-        }
-    }
-
-    fn try_read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
-            UpstreamReader::Plain(half) => half.try_read(buffer),
-            UpstreamReader::Tls(half) => half.try_read(buffer),
-        }
-    }
-
-    fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
-        match self {
-            UpstreamReader::Plain(half) => half.read_ahead(buffer),
-            UpstreamReader::Tls(half) => half.read_ahead(buffer),
-        }
-    }
-
-    fn is_reading_ahead(&self) -> bool {
-        match self {
-            UpstreamReader::Plain(half) => half.is_reading_ahead(),
-            UpstreamReader::Tls(half) => half.is_reading_ahead(),
-        }
-    }
-
-    fn as_plain(&mut self) -> Option<&mut TcpReader> {
-        match self {
-            UpstreamReader::Plain(half) => Some(half),
-            UpstreamReader::Tls(_) => None,
-        }
-    }
-
-    fn is_closed_by_peer(&mut self) -> bool {
-        match self {
-            UpstreamReader::Plain(half) => half.is_closed_by_peer(),
-            UpstreamReader::Tls(half) => half.is_closed_by_peer(),
-        }
-    }
-
-    fn abort(&mut self) {
-        match self {
-            UpstreamReader::Plain(half) => half.abort(),
-            UpstreamReader::Tls(half) => half.abort(),
-        }
-    }
-}
-
-impl WriteHalf for UpstreamWriter {
-    async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        match self {
-            UpstreamWriter::Plain(half) => half.write_all(buffer).await,
-            UpstreamWriter::Tls(half) => half.write_all(buffer).await,
-        }
-    }
-
-    async fn shutdown(&mut self) -> io::Result<()> {
-        match self {
-            UpstreamWriter::Plain(half) => half.shutdown().await,
-            UpstreamWriter::Tls(half) => half.shutdown().await,
-        }
-    }
-
-    fn as_plain(&mut self) -> Option<&mut TcpWriter> {
-        match self {
-            UpstreamWriter::Plain(half) => Some(half),
-            UpstreamWriter::Tls(_) => None,
-        }
-    }
-
-    fn unacknowledged(&self) -> Option<usize> {
-        match self {
-            UpstreamWriter::Plain(half) => half.unacknowledged(),
-            UpstreamWriter::Tls(half) => half.unacknowledged(),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Connections to servers: opened, taken from the pool, and given back to it.
+//! Connections to servers: opened, taken from the pool or shared, and given back.
 
-pub mod connect;
+pub mod acquire;
 pub mod connection;
 pub mod faults;
-pub mod link_task;
+mod link_task;
+pub mod network;
 pub mod response_head;
-pub mod shared_stream;

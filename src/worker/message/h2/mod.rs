@@ -1,7 +1,7 @@
 //! HTTP/2 behind the boundary of `message::stream`: one connection carries many exchanges at a time, each on a stream of its own.
 
 pub mod connection_io;
-mod failure;
+pub mod failure;
 pub mod link;
 mod reader;
 mod response_head;

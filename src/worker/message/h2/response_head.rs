@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 
-use super::failure::to_io;
+use super::failure::{is_refusal, to_io};
 use super::reader::Reader;
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::BodyFraming;
@@ -13,9 +13,6 @@ use crate::worker::resources::context::UpstreamResponse;
 
 impl ResponseReader for Reader<'_> {
     async fn read_head(&mut self, _to_head: bool, response: &mut UpstreamResponse) -> Result<ReceivedHead, ProxyError> {
-        if response.bytes.capacity() == 0 {
-            response.bytes = self.pool.lend();
-        }
         let received = poll_fn(|cx| {
             self.link.poll_stream(self.key, cx, |connection| {
                 connection.take_response(self.key, &mut response.head, &mut response.bytes).transpose()
@@ -27,7 +24,7 @@ impl ResponseReader for Reader<'_> {
                 self.has_no_body = response.head.body == BodyFraming::None;
                 Ok(ReceivedHead::Final)
             }
-            Err(failure) => Err(ProxyError::new(ExchangePhase::Await, cause_of(failure))),
+            Err(failure) => Err(error_of(failure)),
         }
     }
 
@@ -36,11 +33,14 @@ impl ResponseReader for Reader<'_> {
     }
 }
 
-/// The cause of a failure before the response's head.
-fn cause_of(failure: StreamFailure) -> Cause {
-    match failure {
+/// The error of a stream that has failed before the response's head.
+#[cold]
+fn error_of(failure: StreamFailure) -> ProxyError {
+    let cause = match failure {
         StreamFailure::ConnectionLost => Cause::Closed,
         StreamFailure::Malformed(violation) => Cause::Malformed(violation.why()),
         StreamFailure::Reset(_) | StreamFailure::Refused | StreamFailure::Broken(_) => Cause::Io(to_io(failure)),
-    }
+    };
+    let is_refused = matches!(&cause, Cause::Io(error) if is_refusal(error));
+    ProxyError::new(if is_refused { ExchangePhase::Refused } else { ExchangePhase::Await }, cause)
 }

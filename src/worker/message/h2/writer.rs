@@ -10,7 +10,7 @@ use crate::http::BodyFraming;
 use crate::http::h2::connection::{StreamFailure, StreamKey};
 use crate::limits;
 use crate::net::TimeLimit;
-use crate::worker::message::stream::{BodySink, HeadKind, MessageWriter, RawWrite};
+use crate::worker::message::stream::{BodySink, HeadKind, MessageWriter, RawWrite, SentMessage};
 use crate::worker::resources::buffers::BufferPool;
 
 /// The sending side of one exchange. Payload goes to the connection's output at once, as far as the peer's windows and the output's bound
@@ -26,6 +26,8 @@ pub struct Writer<'a> {
     state: State,
     /// The stream has failed: nothing can be sent on it any more.
     failure: Option<StreamFailure>,
+    /// The payload that was sent, if it is kept.
+    sent: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,7 @@ enum Follows {
 
 impl<'a> Writer<'a> {
     pub fn new(link: &'a Link, key: StreamKey, pool: &'a BufferPool) -> Self {
-        Writer { link, key, pool, held: Vec::new(), accepted: 0, state: State::Begun, failure: None }
+        Writer { link, key, pool, held: Vec::new(), accepted: 0, state: State::Begun, failure: None, sent: None }
     }
 
     fn lend_held(&mut self) -> &mut Vec<u8> {
@@ -155,6 +157,9 @@ impl BodySink for Writer<'_> {
             return true;
         }
         self.flush_head(false);
+        if let Some(sent) = &mut self.sent {
+            sent.extend_from_slice(payload);
+        }
         let mut rest = payload;
         if self.held.len() == self.accepted {
             let taken = self.link.with(|connection| connection.send_data(self.key, payload, false));
@@ -235,10 +240,16 @@ impl<'a> MessageWriter for Writer<'a> {
         self.result()
     }
 
-    fn keep_sent(&mut self) {}
+    fn keep_sent(&mut self) {
+        self.sent = Some(Vec::new());
+    }
 
-    fn take_sent(&mut self) -> Vec<u8> {
-        Vec::new()
+    fn forget_sent(&mut self) {
+        self.sent = None;
+    }
+
+    fn take_sent(&mut self) -> Option<SentMessage> {
+        self.sent.take().map(|payload| SentMessage { wire_bytes: 0, payload })
     }
 
     fn as_raw(&mut self) -> Option<RawWrite<'_, Writer<'a>>> {
