@@ -152,7 +152,7 @@ pub const UPSTREAM_IDLE_SECS: u64 = 90;
 /// Requests at a time on one HTTP/2 connection to a server; fewer if the server allows fewer.
 pub const SERVER_STREAMS_MAX: u32 = 100;
 /// How often a request is sent again to the only server after it was refused: the connection was about to be closed.
-pub const REFUSALS_REPEATED_MAX: usize = 2;
+pub const REFUSALS_REPEATED_MAX: u8 = 2;
 /// Informational responses (1xx) before one final response.
 pub const INFORMATIONAL_MAX: usize = 16;
 /// Attempts of one request that fail to connect, the first included, unless `[retry]` says how many.

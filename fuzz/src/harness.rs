@@ -255,6 +255,7 @@ impl Harness {
             ip_text: PEER.into(),
             secure: scenario.trusted,
             certs: Vec::new(),
+            server_name: None,
             trusted: scenario.trusted,
             bound: Default::default(),
             has_sent_ahead: Default::default(),

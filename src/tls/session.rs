@@ -212,7 +212,6 @@ impl Session {
     }
 
     /// The server name that the client sent (server side only), lower-cased by rustls.
-    #[cfg_attr(reachability, expect(dead_code, reason = "tests/tls.rs sees with it what was negotiated"))]
     pub fn server_name(&self) -> Option<&str> {
         match &*self.connection {
             Connection::Server(server) => server.server_name(),

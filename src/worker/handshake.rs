@@ -66,6 +66,7 @@ fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: So
         ip_text: ip.to_string().into(),
         secure: entry_point.tls.is_some(),
         certs: Vec::new(),
+        server_name: None,
         trusted: entry_point.trust.includes(ip),
         bound: Default::default(),
         has_sent_ahead: Default::default(),
@@ -83,7 +84,11 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
-            match stream.with_session(|session| session.alpn() == Some(b"h2")) {
+            let speaks_http2 = stream.with_session(|session| session.alpn() == Some(b"h2"));
+            if speaks_http2 {
+                peer.server_name = stream.with_session(|session| session.server_name().map(Box::from));
+            }
+            match speaks_http2 {
                 true => Box::pin(h2::serve(worker, stream, peer, Vec::new())).await,
                 false => Box::pin(serve(worker, stream, peer)).await,
             }

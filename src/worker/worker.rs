@@ -37,6 +37,7 @@ use crate::net::{Deadlines, TimeLimit, tls_stream};
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, WorkerMetrics};
 use crate::observe::repeated_lines::{RepeatedLines, repetitions};
+use crate::observe::status::ProtocolFacts;
 use crate::tls::challenge::ChallengeTable;
 use crate::tls::verifier::refusal::Refusal;
 
@@ -123,7 +124,17 @@ impl WorkerShared {
     }
 
     pub(super) fn metrics_text(&self, servers: &[ServerSample], _now_nanos: u64) -> Vec<u8> {
-        self.metrics.prometheus_text(&Scrape { servers, process: (self.process_facts)() })
+        let client_connections = self.connections() as u64;
+        self.metrics.prometheus_text(&Scrape { servers, client_connections, process: (self.process_facts)() })
+    }
+
+    /// The values of `/api/http2`.
+    pub(super) fn protocol_facts(&self) -> ProtocolFacts {
+        ProtocolFacts {
+            totals: self.metrics.http2(),
+            client_connections: self.connections() as u64,
+            exceeded: Bound::HTTP2.map(|bound| (bound, self.metrics.times_exceeded(bound))).to_vec(),
+        }
     }
 }
 
@@ -232,7 +243,7 @@ impl<D: Dial> Worker<D> {
 
     /// Whether a client may speak HTTP/2 without TLS on the entry point of `peer`, which takes the preface as its announcement.
     pub(super) fn speaks_http2_in_clear(&self, peer: &ClientInfo) -> bool {
-        !peer.secure
+        !peer.secure && self.shared.entry_points[peer.entry].http2
     }
 
     pub fn metrics(&self) -> WorkerMetrics<'_> {

@@ -60,7 +60,11 @@ impl Connection {
         let Some(key) = self.streams.find(id) else {
             let is_forgiven = self.role != Role::Server || self.is_forgiven(id);
             self.count(Exceeded::ControlFrames);
-            return if is_forgiven { self.drop_block(block) } else { self.fail(Rule::ClosedStream) };
+            return match is_forgiven {
+                true => self.drop_block(block),
+                false if id < self.run_start => self.fail(Rule::StreamIdentifier),
+                false => self.fail(Rule::ClosedStream),
+            };
         };
         let Some(stream) = self.streams.get(key) else { return };
         if let Some(rule) = stream.ended_by_peer().filter(|_| self.role == Role::Server || stream.recv_ended) {
@@ -88,6 +92,9 @@ impl Connection {
     }
 
     fn open_request(&mut self, id: u32, ends: bool, block: &[u8], buffers: &impl Buffers) {
+        if id != self.last_peer_stream + 2 {
+            self.run_start = id;
+        }
         self.last_peer_stream = id;
         if self.is_beyond_goaway(id) {
             return self.drop_block(block);

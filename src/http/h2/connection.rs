@@ -87,6 +87,8 @@ pub struct Connection {
     pub(super) streams: Streams,
     /// Streams of the peer up to this identifier have been opened.
     pub(super) last_peer_stream: u32,
+    /// All streams from this one to the last one have been opened: those that were skipped before it were never used.
+    pub(super) run_start: u32,
     /// The identifier of the next stream that is opened here.
     pub(super) next_stream: u32,
     /// Bytes of payload that the peer may send on all streams together.
@@ -142,6 +144,7 @@ impl Connection {
             output,
             streams: Streams::default(),
             last_peer_stream: 0,
+            run_start: 0,
             next_stream: 1,
             recv_window: i64::from(window),
             recv_credit: 0,

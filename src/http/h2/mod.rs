@@ -17,3 +17,6 @@ mod rule;
 mod settings;
 mod stream;
 mod streams;
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! Fields go out in their order; a name or a whole field of the static table as its index, all else as literals. The dynamic table is not
 //! used: every connection would need memory for it, and looking fields up in it costs more than the bytes that it saves.
 
-use super::hpack::{Literal, push_field, push_indexed, push_value};
+use super::hpack::{Literal, push_field, push_indexed, push_named, push_value};
 use super::outgoing_name::{Form, form};
 use crate::http::upgrade::protocols;
 
@@ -78,7 +78,7 @@ fn push_connect(mut fields: &[u8], out: &mut Vec<u8>) -> Result<(), Unpackable> 
     }
     let protocol = chosen.ok_or(Unpackable("the head asks for no upgrade"))?;
     push_value(out, Literal::WithoutIndexing, index::METHOD, b"CONNECT");
-    push_field(out, Literal::WithoutIndexing, b":protocol", protocol);
+    push_named(out, b":protocol", protocol);
     Ok(())
 }
 
@@ -115,11 +115,12 @@ fn push_fields(mut lines: &[u8], extended_connect: bool, out: &mut Vec<u8>) {
             }
             Form::Plain(index) => push_value(out, Literal::WithoutIndexing, index, value),
             Form::Secret(index) => push_value(out, Literal::NeverIndexed, index, value),
+            Form::Named(name) => push_named(out, name, value),
             Form::Te if value.eq_ignore_ascii_case(b"trailers") => {
-                push_field(out, Literal::WithoutIndexing, b"te", b"trailers");
+                push_named(out, b"te", b"trailers");
             }
             Form::Handshake if extended_connect => {}
-            Form::Literal | Form::Handshake => push_field(out, Literal::WithoutIndexing, name, value),
+            Form::Literal | Form::Handshake => push_field(out, name, value),
             Form::Te | Form::Dropped => {}
         }
     }
@@ -137,7 +138,7 @@ fn first_line(lines: &[u8]) -> (&[u8], &[u8]) {
 fn next_field<'a>(lines: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let end = memchr::memchr(b'\n', lines)?;
     let (line, rest) = lines.split_at(end + 1);
-    let colon = line.iter().position(|byte| *byte == b':').filter(|colon| *colon > 0)?;
+    let colon = memchr::memchr(b':', line).filter(|colon| *colon > 0)?;
     *lines = rest;
     Some((&line[..colon], line[colon + 1..].trim_ascii()))
 }

@@ -26,7 +26,7 @@ use crate::worker::message::stream::{
 };
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
-use crate::worker::resources::dial::Dial;
+use crate::worker::resources::dial::{Dial, VersionOffer};
 use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, take_open};
 use crate::worker::upstream::connection::{ExclusiveConnection, Reuse};
 use crate::worker::upstream::faults::send_error;
@@ -60,68 +60,43 @@ pub async fn attempt<C: MessageStream, D: Dial>(
         ignore_upgrade(&mut ctx.head);
     }
     let mut needs = requirements(ctx, peer);
-    let mut opened = take_open(worker, endpoint, &needs);
-    let mut refusals = 0;
+    let mut refusals = 0u8;
     loop {
-        let is_reused = opened.is_some();
-        let connection = match opened.take() {
-            Some(connection) => connection,
+        let (mut connection, is_reused) = match take_open(worker, endpoint, &needs) {
+            Some(connection) => (connection, true),
             // Boxed: most requests use an open connection, and an unboxed dial would make each handler larger.
-            None => Box::pin(open(worker, endpoint, &needs)).await?,
+            None => (Box::pin(open(worker, endpoint, &needs)).await?, false),
         };
         (ctx.response.has_begun, ctx.response.is_unprocessed) = (false, false);
-        let result = match connection {
-            ServerConnection::Exclusive(mut connection) => {
-                // A request that `is_repeatable` refuses may still turn out unprocessed: its body is kept until then.
-                let is_plain = ctx.head.body == BodyFraming::None && is_idempotent(ctx);
-                ctx.unprocessed.is_wanted = is_reused && !is_plain && !ctx.unprocessed.is_kept;
-                let (result, sent) = {
-                    let mut stream = connection.stream(&worker.buffers);
-                    let result =
-                        send_and_respond(worker, frontend, endpoint, cookie, &mut stream, ctx, client, peer, record)
-                            .await;
-                    let is_closed = matches!(&result, Err(AttemptError::Upstream(e)) if e.is_closed());
-                    (result, if is_closed && is_reused { stream.split().1.take_sent() } else { None })
-                };
-                match result {
-                    Ok((outcome, is_reusable)) => {
-                        let is_bound = ctx.view().binds_connection()
-                            || ctx.response.head.binds_connection
-                            || peer.bound.in_use.get();
-                        // The connection of a refused upgrade is not for others: whether the server ever goes back to HTTP is its own
-                        // affair.
-                        let is_reusable = is_reusable && (is_bound || !ctx.head.upgrade.is_forwarded());
-                        let reuse = Reuse::of(is_reusable, is_bound, Some(&peer.bound));
-                        connection.release(worker, endpoint, reuse, &ctx.response.head.announced);
-                        return Ok(outcome);
-                    }
-                    Err(failed) => {
-                        ctx.response.has_begun |= connection.has_unread();
-                        if is_reused && !ctx.response.has_begun {
-                            note_unprocessed(ctx, &mut connection, sent);
-                        }
-                        failed
-                    }
-                }
+        ctx.unprocessed.is_wanted = !ctx.unprocessed.is_kept && may_be_unprocessed(&connection, is_reused, ctx);
+        let (result, sent) = match &mut connection {
+            ServerConnection::Exclusive(connection) => {
+                let mut stream = connection.stream(&worker.buffers);
+                let result =
+                    send_and_respond(worker, frontend, endpoint, cookie, &mut stream, ctx, client, peer, record).await;
+                let sent = take_sent(&mut stream, &result);
+                (result, sent)
             }
-            ServerConnection::Shared(mut connection) => {
-                ctx.unprocessed.is_wanted = ctx.head.body != BodyFraming::None && !ctx.unprocessed.is_kept;
+            ServerConnection::Shared(connection) => {
                 let mut stream = connection.stream(worker);
                 let result =
                     send_and_respond(worker, frontend, endpoint, cookie, &mut stream, ctx, client, peer, record).await;
-                match result {
-                    Ok((outcome, _)) => return Ok(outcome),
-                    Err(AttemptError::Upstream(error)) if error.is_refused() => {
-                        if let Some(sent) = stream.split().1.take_sent() {
-                            ctx.unprocessed.keep(sent.payload);
-                        }
-                        AttemptError::Upstream(error)
-                    }
-                    Err(failed) => failed,
-                }
+                let sent = take_sent(&mut stream, &result);
+                (result, sent)
             }
         };
-        let AttemptError::Upstream(error) = result else { return Err(result) };
+        let failed = match (result, connection) {
+            (Ok((outcome, is_reusable)), ServerConnection::Exclusive(connection)) => {
+                release(worker, endpoint, ctx, peer, connection, needs.offer(endpoint), is_reusable);
+                return Ok(outcome);
+            }
+            (Ok((outcome, _)), ServerConnection::Shared(_)) => return Ok(outcome),
+            (Err(failed), mut connection) => {
+                note_unprocessed(ctx, &mut connection, is_reused, sent, is_refused(&failed));
+                failed
+            }
+        };
+        let AttemptError::Upstream(error) = failed else { return Err(failed) };
         if error.is_refused() {
             needs.note_refusal(&error);
             if ctx.head.body != BodyFraming::None && !ctx.unprocessed.is_kept {
@@ -134,7 +109,6 @@ pub async fn attempt<C: MessageStream, D: Dial>(
             if refusals > limits::REFUSALS_REPEATED_MAX {
                 return Err(AttemptError::Upstream(error));
             }
-            opened = take_open(worker, endpoint, &needs);
         } else if is_reused && (is_repeatable(ctx, &error) || ctx.response.is_unprocessed) {
             // The server may be shutting down: another server gets the request. A sticky client stays with its server.
             if has_other_server(frontend) {
@@ -161,18 +135,65 @@ fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements
     }
 }
 
-/// Notes whether the server closed the connection before it could read the request, and keeps the body for another sending.
+fn is_refused(failed: &AttemptError) -> bool {
+    matches!(failed, AttemptError::Upstream(error) if error.is_refused())
+}
+
+/// Whether the request may turn out unprocessed although [`is_repeatable`] refuses it: its body is kept until then.
+fn may_be_unprocessed<C>(connection: &ServerConnection<'_, C>, is_reused: bool, ctx: &ExchangeContext) -> bool {
+    match connection {
+        ServerConnection::Exclusive(_) => is_reused && !(ctx.head.body == BodyFraming::None && is_idempotent(ctx)),
+        ServerConnection::Shared(_) => ctx.head.body != BodyFraming::None,
+    }
+}
+
+/// The request as it was sent, if it was kept and its server may not have processed it.
+fn take_sent<U: MessageStream, T>(stream: &mut U, result: &Result<T, AttemptError>) -> Option<SentMessage> {
+    match result {
+        Err(AttemptError::Upstream(error)) if error.is_closed() || error.is_refused() => stream.split().1.take_sent(),
+        _ => None,
+    }
+}
+
+/// Notes whether the request that was sent on `connection` is certainly unprocessed, and keeps its body for another sending then.
 #[cold]
 fn note_unprocessed<C: Transport>(
     ctx: &mut ExchangeContext,
-    connection: &mut ExclusiveConnection<C>,
+    connection: &mut ServerConnection<'_, C>,
+    is_reused: bool,
     sent: Option<SentMessage>,
+    is_refused: bool,
 ) {
-    let Some(sent) = sent else { return };
-    ctx.response.is_unprocessed = connection.has_unacknowledged(sent.wire_bytes);
-    if ctx.response.is_unprocessed {
+    let is_unprocessed = match connection {
+        ServerConnection::Shared(_) => is_refused,
+        ServerConnection::Exclusive(connection) => {
+            ctx.response.has_begun |= connection.has_unread();
+            let sent_bytes = sent.as_ref().map_or(0, |sent| sent.wire_bytes);
+            ctx.response.is_unprocessed =
+                is_reused && !ctx.response.has_begun && connection.has_unacknowledged(sent_bytes);
+            ctx.response.is_unprocessed
+        }
+    };
+    if let Some(sent) = sent.filter(|_| is_unprocessed) {
         ctx.unprocessed.keep(sent.payload);
     }
+}
+
+/// Gives a connection back after an exchange.
+fn release<D: Dial>(
+    worker: &Worker<D>,
+    endpoint: &ServerEndpoint,
+    ctx: &ExchangeContext,
+    peer: &ClientInfo,
+    connection: ExclusiveConnection<D::Io>,
+    offer: VersionOffer,
+    is_reusable: bool,
+) {
+    let is_bound = ctx.view().binds_connection() || ctx.response.head.binds_connection || peer.bound.in_use.get();
+    // The connection of a refused upgrade is not for others: whether the server ever goes back to HTTP is its own affair.
+    let is_reusable = is_reusable && (is_bound || !ctx.head.upgrade.is_forwarded());
+    let reuse = Reuse::of(is_reusable, is_bound, Some(&peer.bound));
+    connection.release(worker, endpoint, offer, reuse, &ctx.response.head.announced);
 }
 
 /// Whether the request may go to another server of the backend: a sticky client stays with its server.

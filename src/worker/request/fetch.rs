@@ -12,7 +12,7 @@ use crate::worker::message::stream::{
 };
 use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::context::UpstreamResponse;
-use crate::worker::resources::dial::Dial;
+use crate::worker::resources::dial::{Dial, VersionOffer};
 use crate::worker::resources::memory_budget::BufferedBody;
 use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, take_open};
 use crate::worker::upstream::connection::Reuse;
@@ -70,7 +70,7 @@ pub async fn fetch<'w, D: Dial>(
         is_probe: response.is_probe,
         needs_http1: false,
     };
-    let mut refusals = 0;
+    let mut refusals = 0u8;
     loop {
         let opened = take_open(worker, request.endpoint, &needs);
         let is_reused = opened.is_some();
@@ -78,7 +78,8 @@ pub async fn fetch<'w, D: Dial>(
             Some(connection) => connection,
             None => open(worker, request.endpoint, &needs).await?,
         };
-        match send_and_read(worker, &request, connection, response).await {
+        let offer = needs.offer(request.endpoint);
+        match send_and_read(worker, &request, connection, offer, response).await {
             Err(FetchError::Failed(e)) if e.is_refused() && refusals < limits::REFUSALS_REPEATED_MAX => {
                 refusals += 1;
                 needs.note_refusal(&e);
@@ -102,6 +103,7 @@ async fn send_and_read<'w, D: Dial>(
     worker: &'w Worker<D>,
     request: &FetchRequest<'_>,
     connection: ServerConnection<'w, D::Io>,
+    offer: VersionOffer,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
     response.has_begun = false;
@@ -122,6 +124,7 @@ async fn send_and_read<'w, D: Dial>(
     connection.release(
         worker,
         request.endpoint,
+        offer,
         Reuse::of(is_reusable, is_bound, request.owner),
         &response.head.announced,
     );

@@ -14,6 +14,8 @@ pub struct ClientInfo {
     pub secure: bool,
     /// The certificate chain that the client sent in its TLS handshake, in DER, the client's own certificate first.
     pub certs: Vec<Vec<u8>>,
+    /// The server name of the client's TLS handshake, in lower case; only noted for HTTP/2, whose requests are compared with it.
+    pub server_name: Option<Box<str>>,
     /// The X-Forwarded-* headers of this peer are trusted; decided by its address alone.
     pub trusted: bool,
     /// The client's bound connection to a server.

@@ -7,7 +7,6 @@ use super::harness::TIMEOUTS;
 use super::*;
 use crate::limits;
 use crate::worker::resources::connection_limiter::ConnectionLimitError;
-use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::upstream::acquire::{Requirements, take_open};
 use crate::worker::upstream::network::NetworkDial;
 

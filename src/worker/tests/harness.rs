@@ -199,6 +199,7 @@ pub fn peer() -> Box<ClientInfo> {
         ip_text: "192.0.2.7".into(),
         secure: false,
         certs: Vec::new(),
+        server_name: None,
         trusted: true,
         bound: Default::default(),
         has_sent_ahead: Default::default(),
@@ -325,6 +326,8 @@ impl Base {
             serves_challenges: false,
             serves_rest: false,
             tls: None,
+            resolver: None,
+            http2: true,
             trust: TrustedPeers::Everyone,
         };
         WorkerShared {

@@ -61,7 +61,7 @@ impl Requirements<'_> {
     }
 
     /// The versions that a new connection may speak.
-    fn offer(&self, endpoint: &ServerEndpoint) -> VersionOffer {
+    pub fn offer(&self, endpoint: &ServerEndpoint) -> VersionOffer {
         match endpoint.speaks {
             ServerProtocol::Negotiated if self.is_upgrade || self.binds || self.needs_http1 => VersionOffer::Http1,
             _ => VersionOffer::All,
@@ -80,7 +80,7 @@ pub fn take_open<'w, D: Dial>(
         return None;
     }
     let offer = needs.offer(endpoint);
-    let exclusive = |io| ServerConnection::Exclusive(ExclusiveConnection::new(io, offer));
+    let exclusive = |io| ServerConnection::Exclusive(ExclusiveConnection::new(io));
     if let Some(client) = needs.client
         && client.has_owner()
         && let Some(bound) = worker.bound.take(client, endpoint.pool, worker.clock.mono_nanos())
@@ -117,7 +117,7 @@ pub async fn open<'w, D: Dial>(
     let offer = needs.offer(endpoint);
     if endpoint.speaks == ServerProtocol::Http1 || offer == VersionOffer::Http1 {
         let dialled = connect(worker, endpoint, offer).await?;
-        return Ok(ServerConnection::Exclusive(ExclusiveConnection::new(dialled.io, offer)));
+        return Ok(ServerConnection::Exclusive(ExclusiveConnection::new(dialled.io)));
     }
     if needs.binds {
         // Nobody else may use a connection that a client authenticates.
@@ -180,7 +180,7 @@ fn first_place<'w, D: Dial>(
     server: Option<&Rc<Server>>,
 ) -> Result<ServerConnection<'w, D::Io>, ProxyError> {
     if !dialled.is_http2 {
-        return Ok(ServerConnection::Exclusive(ExclusiveConnection::new(dialled.io, VersionOffer::All)));
+        return Ok(ServerConnection::Exclusive(ExclusiveConnection::new(dialled.io)));
     }
     let link = Rc::new(Link::upstream(Connection::client(settings(), endpoint.tls.is_some())));
     let place = link.with(|connection| connection.open(needs.is_head));

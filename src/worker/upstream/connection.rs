@@ -16,16 +16,14 @@ use crate::worker::worker::Worker;
 /// A connection that one exchange uses exclusively.
 pub struct ExclusiveConnection<C> {
     io: C,
-    /// What was offered to the server: the pool of the connection depends on it.
-    offer: VersionOffer,
     /// Bytes that have arrived and have not been read. They are dropped with the connection: unsolicited bytes must never become a response
     /// to another request (docs/reference/security-promises.md#unsolicited-response).
     received: ReadBuffer,
 }
 
 impl<C: Transport> ExclusiveConnection<C> {
-    pub fn new(io: C, offer: VersionOffer) -> Self {
-        ExclusiveConnection { io, offer, received: ReadBuffer::default() }
+    pub fn new(io: C) -> Self {
+        ExclusiveConnection { io, received: ReadBuffer::default() }
     }
 
     /// The exchange on this connection, in the protocol that the connection speaks.
@@ -46,11 +44,13 @@ impl<C: Transport> ExclusiveConnection<C> {
     }
 
     /// Closes the connection, or keeps it for the next request as `reuse` says, if no unsolicited bytes have arrived. `announced`: what the
-    /// server has announced in its last response. While the process drains, nothing is pooled.
+    /// server has announced in its last response. While the process drains, nothing is pooled. `offer`: the versions that were offered when
+    /// the connection was opened.
     pub fn release<D: Dial<Io = C>>(
         mut self,
         worker: &Worker<D>,
         endpoint: &ServerEndpoint,
+        offer: VersionOffer,
         reuse: Reuse<'_>,
         announced: &KeepAlive,
     ) {
@@ -59,7 +59,7 @@ impl<C: Transport> ExclusiveConnection<C> {
         let until_nanos = idle_until(worker.clock.mono_nanos(), announced);
         match reuse {
             Reuse::AllClients if is_clean && !worker.is_draining() => {
-                worker.pool.put(pool_of(endpoint, self.offer), self.io, until_nanos, &worker.buffers);
+                worker.pool.put(pool_of(endpoint, offer), self.io, until_nanos, &worker.buffers);
             }
             Reuse::OneClient(client) if is_clean => worker.bound.put(client, endpoint.pool, self.io, until_nanos),
             _ => {}

@@ -8,7 +8,8 @@ use ringway::http::h2::connection::{
 };
 use ringway::http::{RequestHead, ResponseHead};
 
-use super::wire::{self, Frame, PREFACE, frames_of};
+use super::h2_observer::Observer;
+use super::wire::{self, Frame, PREFACE};
 
 /// Lends new buffers.
 pub struct Plain;
@@ -55,18 +56,18 @@ pub enum Reaction {
 pub struct Endpoint {
     pub connection: Connection,
     pub now: Duration,
-    is_client: bool,
+    observer: Observer,
 }
 
 impl Endpoint {
     /// A server before the preface.
     pub fn new_server(local: LocalSettings) -> Self {
-        Endpoint { connection: Connection::server(local), now: Duration::from_secs(1), is_client: false }
+        Endpoint { connection: Connection::server(local), now: Duration::from_secs(1), observer: Observer::new(false) }
     }
 
     /// A client that has sent its preface and got nothing.
     pub fn new_client(local: LocalSettings) -> Self {
-        Endpoint { connection: Connection::client(local, false), now: Duration::from_secs(1), is_client: true }
+        Endpoint { connection: Connection::client(local, false), now: Duration::from_secs(1), observer: Observer::new(true) }
     }
 
     /// A server whose client has sent its preface and `settings`.
@@ -86,6 +87,7 @@ impl Endpoint {
     }
 
     pub fn receive(&mut self, bytes: &[u8]) {
+        self.observer.received(bytes);
         self.connection.receive(bytes, self.now, &Plain);
     }
 
@@ -94,16 +96,16 @@ impl Endpoint {
         self.receive(&wire::bytes_of(frames));
     }
 
-    /// Takes the output as bytes.
+    /// Takes the output as bytes, and checks its frames.
     pub fn take_bytes(&mut self) -> Vec<u8> {
-        self.connection.take_output(Vec::new())
+        let output = self.connection.take_output(Vec::new());
+        self.observer.sent(&output);
+        output
     }
 
     /// Takes the output as frames.
     pub fn output(&mut self) -> Vec<Frame> {
-        let bytes = self.take_bytes();
-        let rest = bytes.strip_prefix(PREFACE).filter(|_| self.is_client);
-        frames_of(rest.unwrap_or(&bytes))
+        self.observer.sent(&self.connection.take_output(Vec::new()))
     }
 
     /// Takes the output and says how this side reacted.

@@ -2,10 +2,15 @@
 
 mod attacks;
 mod client;
+mod crate_peer;
 mod cuts;
 mod endpoint;
 mod flow;
+#[path = "../../support/h2_observer.rs"]
+mod h2_observer;
+#[path = "../../support/h2_wire.rs"]
+mod h2_wire;
 mod pair;
 mod rules;
-#[path = "../../support/h2_wire.rs"]
-mod wire;
+
+use h2_wire as wire;

@@ -34,10 +34,18 @@ pub fn push_value(out: &mut Vec<u8>, literal: Literal, name_index: u8, value: &[
 
 /// Appends a field with a name in any case, which is sent in lower case (RFC 9113 8.2.1).
 #[inline]
-pub fn push_field(out: &mut Vec<u8>, literal: Literal, name: &[u8], value: &[u8]) {
-    out.push(literal.pattern());
+pub fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.push(Literal::WithoutIndexing.pattern());
     push_integer(out, 0x00, 7, name.len());
     out.extend(name.iter().map(u8::to_ascii_lowercase));
+    push_string(out, value);
+}
+
+/// Appends a field with a name in lower case.
+#[inline]
+pub fn push_named(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.push(Literal::WithoutIndexing.pattern());
+    push_string(out, name);
     push_string(out, value);
 }
 
@@ -114,8 +122,10 @@ mod tests {
         // RFC 7541 C.2.2, C.2.3, C.2.4.
         let path = written(|out| push_value(out, Literal::WithoutIndexing, 4, b"/sample/path"));
         assert_eq!(path, b"\x04\x0c/sample/path");
-        let password = written(|out| push_field(out, Literal::NeverIndexed, b"PassWord", b"secret"));
-        assert_eq!(password, b"\x10\x08password\x06secret");
+        for write in [push_field, push_named] {
+            assert_eq!(written(|out| write(out, b"password", b"secret")), b"\x00\x08password\x06secret");
+        }
+        assert_eq!(written(|out| push_field(out, b"PassWord_Z", b"")), b"\x00\x0apassword_z\x00");
         assert_eq!(written(|out| push_indexed(out, 2)), [0x82]);
         assert_eq!(written(|out| push_value(out, Literal::NeverIndexed, 23, b"x")), b"\x1f\x08\x01x");
     }

@@ -6,5 +6,5 @@ mod encode;
 mod fixed;
 
 pub use decode::Decoder;
-pub use encode::{Literal, push_field, push_indexed, push_value};
+pub use encode::{Literal, push_field, push_indexed, push_named, push_value};
 pub use fixed::TABLE;
