@@ -12,6 +12,7 @@ use crate::backend::health::{PROBE_TIME_MAX, status_is_healthy};
 use crate::backend::{HealthCheck, Server};
 use crate::config::snapshot::{Backend, Snapshot, TlsConfigs};
 
+mod http2;
 mod probe;
 
 /// The running health checks.

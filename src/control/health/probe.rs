@@ -1,18 +1,20 @@
-//! Sends a probe and judges the response with the parsers of the request path: a server whose responses traffic would refuse is not healthy
+//! Sends a probe and judges the response. A response of HTTP/1.1 is judged with the parsers of the request path: a server whose responses traffic would refuse is not healthy
 //! (docs/reference/backends.md#health-checks).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Uri;
-use hyper::header::{HeaderName, HeaderValue};
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper::header::{LOCATION, HeaderName, HeaderValue};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tower_service::Service;
 
+use super::http2;
+use crate::backend::Scheme;
 use crate::backend::health::Probe;
 use crate::http::h1::body::Decoder;
 use crate::http::h1::response_head::{ResponseProgress, parse_server_response};
@@ -24,10 +26,10 @@ use crate::tls::verifier::refusal;
 const REDIRECTS_MAX: usize = 10;
 
 /// How much of a response's body is checked.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// How long the body is awaited: a page that is a stream of events never ends, and is healthy.
-const BODY_TIME_MAX: Duration = Duration::from_secs(1);
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The reason why a probe got no response.
 pub struct ProbeFailure {
@@ -44,7 +46,7 @@ impl From<String> for ProbeFailure {
 
 impl ProbeFailure {
     /// The text of the innermost cause: the outer ones say little. An error of TLS is explained.
-    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
         if let Some(reason) = refusal::explain_cause(error) {
             return ProbeFailure { reason, is_tls: true };
         }
@@ -59,11 +61,11 @@ impl ProbeFailure {
 /// Opens the connections of probes.
 pub type Connector = HttpsConnector<HttpConnector>;
 
-/// A connector for plain and TLS connections. TLS offers the HTTP versions that traffic to the servers offers.
+/// A connector for plain and TLS connections, which offers the versions of HTTP that `tls` offers.
 pub fn connector(tls: Arc<ClientConfig>) -> Connector {
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    Connector::from((http, tls))
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    HttpsConnector::from((tcp, tls))
 }
 
 /// Sends a probe, follows redirects and returns the status of the final response.
@@ -82,7 +84,7 @@ pub async fn send_probe(connector: &Connector, probe: &Probe) -> Result<u16, Pro
         // The configured headers may hold a password: they are not sent to another host.
         let is_own = uri.host() == first_host.as_deref() || uri.host() == Some(probe_host);
         let headers = if is_own { &probe.headers[..] } else { &[] };
-        match exchange(connector, &uri, &request(&uri, host, headers)?).await? {
+        match exchange(connector, &uri, host, headers).await? {
             Outcome::Status(status) => return Ok(status),
             Outcome::Redirect(location) => uri = redirect_target(&uri, &location)?,
         }
@@ -110,17 +112,41 @@ enum Outcome {
     Redirect(String),
 }
 
-async fn exchange(connector: &Connector, uri: &Uri, request: &str) -> Result<Outcome, ProbeFailure> {
+/// Sends one request over the version of HTTP that requests of clients would use.
+async fn exchange(
+    connector: &Connector,
+    uri: &Uri,
+    host: &str,
+    headers: &[(String, String)],
+) -> Result<Outcome, ProbeFailure> {
+    let is_h2c = uri.scheme_str().is_some_and(|scheme| Scheme::parse(scheme) == Some(Scheme::H2c));
     // A connection of its own: a pooled one would only prove that the server was alive some time ago.
     let stream = connector.clone().call(uri.clone()).await.map_err(|e| ProbeFailure::of(&*e))?;
-    let mut stream = TokioIo::new(stream);
+    if !is_h2c && !stream.connected().is_negotiated_h2() {
+        return exchange_http1(TokioIo::new(stream), &request(uri, host, headers)?).await;
+    }
+    let response = http2::exchange(stream, http2::request(uri, host, headers)?).await?;
+    let location = response.headers().get(LOCATION).filter(|_| is_redirect(response.status().as_u16()));
+    Ok(match location {
+        Some(location) => Outcome::Redirect(String::from_utf8_lossy(location.as_bytes()).into_owned()),
+        None => Outcome::Status(response.status().as_u16()),
+    })
+}
+
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
+async fn exchange_http1(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &str,
+) -> Result<Outcome, ProbeFailure> {
     stream.write_all(request.as_bytes()).await.map_err(|e| ProbeFailure::of(&e))?;
     stream.flush().await.map_err(|e| ProbeFailure::of(&e))?;
     let mut received = Received::default();
     let head = received.read_head(&mut stream).await?;
     let view = ResponseView { head: &head, bytes: &received.head, edits: &Default::default() };
-    let is_redirect = matches!(head.status, 301 | 302 | 303 | 307 | 308);
-    if let Some(location) = view.first(b"location").filter(|_| is_redirect) {
+    if let Some(location) = view.first(b"location").filter(|_| is_redirect(head.status)) {
         return Ok(Outcome::Redirect(String::from_utf8_lossy(location).into_owned()));
     }
     let checking = received.check_body(&mut stream, Decoder::of_response(head.body));

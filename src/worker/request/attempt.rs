@@ -11,6 +11,7 @@ use super::request_record::RequestRecord;
 use super::response::forward_response;
 use super::response_context::{ResponseContext, ResponseOutcome};
 use super::upgrade::{ignore_upgrade, note_bytes_ahead, watch_client};
+use super::websocket::add_key;
 use crate::config::snapshot::{Frontend, ServerEndpoint};
 use crate::error::ProxyError;
 use crate::http::BodyFraming;
@@ -58,6 +59,9 @@ pub async fn attempt<C: MessageStream, D: Dial>(
 ) -> Result<AttemptOutcome, AttemptError> {
     if !endpoint.takes_upgrade(ctx.head.websocket) {
         ignore_upgrade(&mut ctx.head);
+    }
+    if ctx.head.extended_connect {
+        add_key(ctx);
     }
     let mut needs = requirements(ctx, peer);
     let mut refusals = 0u8;
