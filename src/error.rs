@@ -81,11 +81,7 @@ impl ProxyError {
         match &self.cause {
             Cause::Closed => true,
             Cause::Io(e) => e.kind() != io::ErrorKind::TimedOut,
-            Cause::TimedOut
-            | Cause::Malformed(_)
-            | Cause::Tls(_)
-            | Cause::Unresolved
-            | Cause::Unsupported(_) => false,
+            Cause::TimedOut | Cause::Malformed(_) | Cause::Tls(_) | Cause::Unresolved | Cause::Unsupported(_) => false,
         }
     }
 

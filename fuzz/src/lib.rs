@@ -3,6 +3,7 @@
 
 #[path = "../../tests/support/h2_observer.rs"]
 pub mod h2_observer;
+pub mod h2_server;
 #[path = "../../tests/support/h2_wire.rs"]
 pub mod h2_wire;
 #[path = "../../tests/support/memory_transport.rs"]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use ringway::http::h1::progress::HeadLimits;
+use ringway::http::head_limits::HeadLimits;
 use ringway::http::h2::connection::{
     Buffers, Connection, ConnectionError, Data, ErrorCode, LocalSettings, Opened, StreamFailure, StreamKey,
 };

@@ -5,6 +5,7 @@
 mod bounds;
 mod downstream;
 mod handshake;
+mod http2_metrics;
 mod listen;
 mod message;
 mod bound_connections;

@@ -14,7 +14,6 @@ use ipnet::IpNet;
 use super::bound_connections::BoundConnections;
 use super::open_links::OpenLinks;
 use super::pool::Pool;
-use super::server_links::ServerLinks;
 use super::resources::access_log::{LogSink, WorkerLog};
 use super::resources::buffers::BufferPool;
 use super::resources::client_info::ClientInfo;
@@ -28,6 +27,7 @@ use super::resources::handler_pool::HandlerPool;
 use super::resources::memory_budget::MemoryBudget;
 use super::resources::rest_handler::RestHandler;
 use super::resources::verify::VerifyPool;
+use super::server_links::ServerLinks;
 use crate::config::snapshot::TrustedPeers;
 use crate::limits::{self, Bound};
 use crate::middleware::Now;
@@ -35,7 +35,7 @@ use crate::net::driver::DriverInfo;
 use crate::net::free_list::FreeList;
 use crate::net::{Deadlines, TimeLimit, tls_stream};
 use crate::observe::Published;
-use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, WorkerMetrics};
+use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, Side, WorkerMetrics};
 use crate::observe::repeated_lines::{RepeatedLines, repetitions};
 use crate::observe::status::ProtocolFacts;
 use crate::tls::challenge::ChallengeTable;
@@ -233,12 +233,16 @@ impl<D: Dial> Worker<D> {
     /// back.
     pub(super) fn may_open_stream(&self) -> bool {
         let may = self.streams.get() < limits::STREAMS_PER_WORKER_MAX;
-        self.streams.set(self.streams.get() + usize::from(may));
+        if may {
+            self.streams.set(self.streams.get() + 1);
+            self.metrics().http2_stream_opened(Side::Client);
+        }
         may
     }
 
     pub(super) fn close_stream(&self) {
         self.streams.set(self.streams.get() - 1);
+        self.metrics().http2_stream_closed(Side::Client);
     }
 
     /// Whether a client may speak HTTP/2 without TLS on the entry point of `peer`, which takes the preface as its announcement.

@@ -53,8 +53,9 @@ pub fn withstand(verdict: &mut Verdict, case: &str, proxy: &Proxy, attack: impl 
     let is_over = AtomicBool::new(false);
     let (outcome, troubles) = thread::scope(|scope| {
         let neighbours = [scope.spawn(|| old_neighbour(proxy, &is_over)), scope.spawn(|| neighbour(proxy, &is_over))];
+        let over = Over(&is_over);
         let outcome = attack();
-        is_over.store(true, Relaxed);
+        drop(over);
         let troubles = neighbours.map(|neighbour| neighbour.join().expect("a neighbour"));
         (outcome, troubles)
     });
@@ -69,6 +70,15 @@ pub fn withstand(verdict: &mut Verdict, case: &str, proxy: &Proxy, attack: impl 
     let idle = proxy.process.cpu() - before;
     verdict.check(case, idle <= IDLE_CPU_MAX, format!("{idle:?} of CPU time in {IDLE:?} without any frame"));
     drop(outcome.clients);
+}
+
+/// Ends the neighbours on drop, also when the attack panics.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// Sends requests on one HTTP/2 connection until the attack is over, at least one. Returns what is wrong.

@@ -81,7 +81,12 @@ impl InMemoryProxy {
         // The head of a response takes fewer bytes in HTTP/2.
         let answer_bytes = scenario.answer.len() - scenario.streams_at_once.map_or(0, |_| 80);
         let worker = Worker::new(0, Arc::new(shared), choice, OriginDial(scenario.answer.into()));
-        InMemoryProxy { worker, request: scenario.request.into(), answer_bytes, streams_at_once: scenario.streams_at_once }
+        InMemoryProxy {
+            worker,
+            request: scenario.request.into(),
+            answer_bytes,
+            streams_at_once: scenario.streams_at_once,
+        }
     }
 
     /// Serves one connection of `count` requests, each of which gets a whole response.
@@ -120,7 +125,12 @@ struct OriginDial(Rc<[u8]>);
 impl Dial for OriginDial {
     type Io = Duplex<OriginReader, CountingWriter>;
 
-    async fn dial(&self, _origin: &ServerEndpoint, _: VersionOffer, _limit: TimeLimit<'_>) -> Result<Dialled<Self::Io>, Cause> {
+    async fn dial(
+        &self,
+        _origin: &ServerEndpoint,
+        _: VersionOffer,
+        _limit: TimeLimit<'_>,
+    ) -> Result<Dialled<Self::Io>, Cause> {
         let has_request = Rc::new(Cell::new(false));
         let reader = OriginReader { has_request: Rc::clone(&has_request), answer: Rc::clone(&self.0), position: 0 };
         Ok(Dialled::http1(Duplex { reader, writer: CountingWriter { received: Rc::default(), has_request } }))

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use super::h2_wire::{
-    ACK, CONTINUATION, DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PAYLOAD_MAX, PING, PREFACE,
-    PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frames_of,
+    ACK, CONTINUATION, DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PAYLOAD_MAX, PING,
+    PREFACE, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frames_of,
 };
 
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -110,7 +110,10 @@ impl Observer {
         let frames = frames_of(bytes.strip_prefix(PREFACE).filter(|_| self.is_client).unwrap_or(bytes));
         frames.iter().for_each(|frame| self.frame_sent(frame));
         assert!(self.block.is_none(), "a header block is cut by the end of the output");
-        assert!(self.settings_acknowledged <= self.settings_received, "SETTINGS that were not received are acknowledged");
+        assert!(
+            self.settings_acknowledged <= self.settings_received,
+            "SETTINGS that were not received are acknowledged"
+        );
         frames
     }
 
@@ -125,11 +128,17 @@ impl Observer {
             HEADERS => self.headers_sent(id, flags),
             CONTINUATION => {}
             DATA => {
-                assert!(frame.payload.is_empty() || self.window >= frame.payload.len() as i64, "the connection's window");
+                assert!(
+                    frame.payload.is_empty() || self.window >= frame.payload.len() as i64,
+                    "the connection's window"
+                );
                 self.window -= frame.payload.len() as i64;
                 let sent = self.streams.get_mut(&id).expect("DATA on a stream without a head");
                 assert!(!sent.has_ended && !sent.is_reset, "DATA on an ended stream: {id}");
-                assert!(frame.payload.is_empty() || sent.window >= frame.payload.len() as i64, "the window of stream {id}");
+                assert!(
+                    frame.payload.is_empty() || sent.window >= frame.payload.len() as i64,
+                    "the window of stream {id}"
+                );
                 sent.window -= frame.payload.len() as i64;
                 sent.has_ended |= flags & END_STREAM != 0;
             }

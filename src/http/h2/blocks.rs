@@ -206,10 +206,9 @@ impl Connection {
 fn switch_protocols(head: &mut ResponseHead, lines: &mut Vec<u8>) {
     (head.status, head.body) = (101, BodyFraming::None);
     lines.truncate(lines.len().saturating_sub(b"\r\n".len()));
-    for (name, value, known) in [
-        (&b"connection"[..], &b"Upgrade"[..], KnownField::Connection),
-        (b"upgrade", b"websocket", KnownField::Upgrade),
-    ] {
+    for (name, value, known) in
+        [(&b"connection"[..], &b"Upgrade"[..], KnownField::Connection), (b"upgrade", b"websocket", KnownField::Upgrade)]
+    {
         let mut push = |text: &[u8], end: &[u8]| {
             let start = lines.len();
             lines.extend_from_slice(text);

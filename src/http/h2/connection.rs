@@ -4,21 +4,22 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+pub use super::buffers::Buffers;
+pub use super::events::{Data, Note, Opened, Received};
+pub use super::flood::Exceeded;
 use super::flood::Flood;
 use super::frame;
 use super::hpack;
+use super::input::Input;
 use super::output::Output;
-use super::receive::Input;
-pub use super::flood::Exceeded;
-pub use super::rule::{ConnectionError, ErrorCode};
 use super::rule::Rule;
-use super::settings::{DEFAULT_TABLE_BYTES, DEFAULT_WINDOW, PeerSettings};
+pub use super::rule::{ConnectionError, ErrorCode};
 pub use super::settings::LocalSettings;
-pub use super::stream::StreamFailure;
+use super::settings::{DEFAULT_TABLE_BYTES, DEFAULT_WINDOW, PeerSettings};
 use super::stream::Stream;
+pub use super::stream::StreamFailure;
 use super::streams::{KeySet, Streams};
 pub use super::streams::{STREAMS_MAX, StreamKey};
-use crate::http::RejectedRequest;
 
 /// The connection preface of a client (RFC 9113 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,45 +27,6 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const NOTES_MAX: usize = 64;
 /// The identifiers of streams that were reset here and are remembered: frames that the peer sent before it knew are no error.
 const FORGIVEN_MAX: usize = 64;
-
-/// Lends buffers for heads and payload.
-pub trait Buffers {
-    fn lend(&self) -> Vec<u8>;
-    fn give_back(&self, buffer: Vec<u8>);
-}
-
-/// A request that has arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opened {
-    Request(StreamKey),
-    /// The head is no acceptable request: a reply with its status is to be sent.
-    Rejected(StreamKey, RejectedRequest),
-}
-
-/// The result of [`Connection::read_data`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Data {
-    Part,
-    All,
-    Refused,
-}
-
-/// The kind of a response's head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Received {
-    Interim,
-    Final,
-}
-
-/// An event for the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
-    ResetSent(ErrorCode),
-    ResetReceived(ErrorCode),
-    GoawaySent(ErrorCode),
-    GoawayReceived(ErrorCode),
-    Exceeded(Exceeded),
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {

@@ -2,13 +2,17 @@
 //! turn header blocks into lines and back, the other modules have the frames and the state of a connection with its streams.
 
 mod blocks;
+mod buffers;
 pub mod connection;
 mod control;
+mod events;
 pub mod fields;
 mod flood;
 mod frame;
 pub mod hpack;
-mod messages;
+mod incoming;
+mod input;
+mod outgoing;
 mod output;
 mod outgoing_name;
 pub mod pack;

@@ -5,79 +5,8 @@ use std::time::Duration;
 
 use super::connection::{Buffers, Connection, Exceeded, PREFACE};
 use super::frame::{self, FrameHeader, HEADER_BYTES};
+use super::input::{DataState, State};
 use super::rule::Rule;
-use super::streams::StreamKey;
-
-/// The frame that is being received.
-#[derive(Debug)]
-pub struct Input {
-    state: State,
-    header: [u8; HEADER_BYTES],
-    header_len: usize,
-    frame: FrameHeader,
-    /// The payload of a frame that did not arrive in one piece.
-    payload: Vec<u8>,
-    /// The header block in progress: its stream and the flags of its first frame.
-    pub(super) block: Option<(u32, u8)>,
-    pub(super) block_bytes: Vec<u8>,
-    pub(super) block_depends_on_itself: bool,
-    has_settings: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    /// So many bytes of the preface have arrived.
-    Preface(usize),
-    Header,
-    Payload,
-    Data(DataState),
-}
-
-/// The DATA frame that is being received.
-#[derive(Debug, Clone, Copy)]
-struct DataState {
-    /// `None` if the payload is dropped.
-    key: Option<StreamKey>,
-    /// The length of the padding comes next.
-    needs_padding_length: bool,
-    payload_left: usize,
-    padding_left: usize,
-}
-
-impl Input {
-    pub fn new(is_server: bool) -> Self {
-        Input {
-            state: if is_server { State::Preface(0) } else { State::Header },
-            header: [0; HEADER_BYTES],
-            header_len: 0,
-            frame: FrameHeader::default(),
-            payload: Vec::new(),
-            block: None,
-            block_bytes: Vec::new(),
-            block_depends_on_itself: false,
-            has_settings: false,
-        }
-    }
-
-    /// Whether a header block, or a frame other than DATA, is incomplete.
-    pub fn is_within_block(&self) -> bool {
-        self.block.is_some() || matches!(self.state, State::Payload) || self.header_len > 0
-    }
-
-    /// Bytes that are held for frames and blocks that are incomplete.
-    pub fn held_bytes(&self) -> usize {
-        self.payload.capacity() + self.block_bytes.capacity()
-    }
-
-    pub fn trim(&mut self, buffers: &impl Buffers) {
-        if self.payload.is_empty() && self.payload.capacity() > 0 {
-            buffers.give_back(std::mem::take(&mut self.payload));
-        }
-        if self.block.is_none() {
-            self.block_bytes = Vec::new();
-        }
-    }
-}
 
 impl Connection {
     /// Handles received bytes, all of them. After an error of the connection they are dropped.

@@ -126,7 +126,9 @@ impl Rule {
             Rule::NotStreamZero => (ProtocolError, "a frame of the connection is on a stream", "RFC 9113 6"),
             Rule::IdleStream => (ProtocolError, "a frame on a stream that was not opened", "RFC 9113 5.1"),
             Rule::ClosedStream => (StreamClosed, "a frame on a stream that is closed", "RFC 9113 5.1"),
-            Rule::StreamIdentifier => (ProtocolError, "a stream identifier that the peer may not use", "RFC 9113 5.1.1"),
+            Rule::StreamIdentifier => {
+                (ProtocolError, "a stream identifier that the peer may not use", "RFC 9113 5.1.1")
+            }
             Rule::BlockInterrupted => (ProtocolError, "a header block is interrupted by another frame", "RFC 9113 4.3"),
             Rule::NoBlock => (ProtocolError, "CONTINUATION without a header block", "RFC 9113 6.10"),
             Rule::BlockTooLong => (EnhanceYourCalm, "a header block is longer than the limit", "RFC 9113 10.5.1"),

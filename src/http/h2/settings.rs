@@ -118,12 +118,8 @@ mod tests {
     #[test]
     fn settings_are_applied_in_order_and_unknown_ones_ignored() {
         let peer = applied(&[(4, 1), (4, 100), (3, 7), (5, 20_000), (8, 1), (1, 0), (2, 0), (99, 5)], false);
-        let expected = PeerSettings {
-            streams_max: 7,
-            initial_window: 100,
-            frame_bytes_max: 20_000,
-            connect_protocol: true,
-        };
+        let expected =
+            PeerSettings { streams_max: 7, initial_window: 100, frame_bytes_max: 20_000, connect_protocol: true };
         assert_eq!(peer, Ok(expected));
     }
 

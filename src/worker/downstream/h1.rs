@@ -79,9 +79,9 @@ pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) ->
         }
         let may_switch = std::mem::take(&mut is_first) && worker.speaks_http2_in_clear(&peer);
         // The bytes of a long head stay reserved until its request has been served.
-        let reservation = match read_head(&worker, &mut ctx, &mut buffer, &mut io, &peer).await {
+        let reservation = match read_head(&worker, &mut ctx, &mut buffer, &mut io, &peer, may_switch).await {
             HeadRead::Request(reservation) => reservation,
-            HeadRead::Refused(_) if may_switch && buffer.pending().starts_with(PREFACE_LINE) => {
+            HeadRead::Preface => {
                 preface = Some(buffer.take());
                 break ConnectionDisposition::KeepAlive;
             }
@@ -132,6 +132,8 @@ enum HeadRead<'w> {
     /// A request, with the reservation in the worker's memory budget for its head, if the head is long.
     Request(Option<HeadReservation<'w>>),
     Refused(Reply),
+    /// The connection begins with the preface of HTTP/2.
+    Preface,
     /// The client closed, stalled or vanished before a whole head: no reply is sent.
     Nothing,
 }
@@ -143,6 +145,7 @@ async fn read_head<'w, T: Transport, D: Dial>(
     buffer: &mut ReadBuffer,
     io: &mut T,
     peer: &ClientInfo,
+    may_switch: bool,
 ) -> HeadRead<'w> {
     let limit = worker.shared.timeouts.head_read;
     let work = async {
@@ -166,6 +169,7 @@ async fn read_head<'w, T: Transport, D: Dial>(
                 match parse_request(pending, &HeadLimits::REQUEST, &mut ctx.head) {
                     Ok(ParseProgress::Complete) => return HeadRead::Request(reservation),
                     Ok(ParseProgress::Partial) => {}
+                    Err(_) if may_switch && pending.starts_with(PREFACE_LINE) => return HeadRead::Preface,
                     Err(refused) => {
                         worker.shared.metrics.head_refused();
                         tracing::debug!(client = %peer.address, status = refused.status, "request refused: {refused}");

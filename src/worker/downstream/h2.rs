@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use super::close::close;
 use super::streams::Streams;
+use crate::http::h2::connection::{Connection, ConnectionError, LocalSettings, STREAMS_MAX};
 use crate::http::head_limits::HeadLimits;
-use crate::http::h2::connection::{Connection, LocalSettings, STREAMS_MAX};
 use crate::limits::{self, Bound};
 use crate::net::Transport;
+use crate::observe::metrics::Side;
 use crate::worker::message::h2::connection_io::{ReceiveOptions, Turn, receive, send};
 use crate::worker::message::h2::link::Link;
 use crate::worker::message::stream::ConnectionDisposition;
@@ -23,6 +24,7 @@ use crate::worker::worker::Worker;
 pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer: Box<ClientInfo>, received: Vec<u8>) {
     let link = Rc::new(Link::downstream(Connection::server(settings())));
     let (_open, _counted) = (worker.links.insert(&link), worker.begin_multiplexed());
+    let _gauge = worker.count_http2_connection(Side::Client);
     if !received.is_empty() {
         let now = Duration::from_nanos(worker.clock.mono_nanos());
         link.with(|connection| connection.receive(&received, now, &worker.buffers));
@@ -30,6 +32,13 @@ pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer
     drop(received);
     let mut streams = Streams::new(Rc::clone(&worker), Rc::clone(&link));
     run(&worker, &link, &mut streams, &mut io, &peer).await;
+    worker.count_notes(&link, Side::Client);
+    if let Some(error) = link.see(|connection| connection.error().copied()) {
+        let ConnectionError { code, why, source } = error;
+        let entry_point = &worker.shared.entry_points[peer.entry].name;
+        let code = code.as_str();
+        tracing::debug!(client = %peer.address, %entry_point, code, "HTTP/2 connection ended: {why} ({source})");
+    }
     streams.close();
     close(&worker, &mut io, ConnectionDisposition::Linger).await;
 }

@@ -8,6 +8,7 @@ use super::due_streams::{DueStreams, WORDS};
 use super::stream_handler::{StreamHandler, StreamInput, serve_stream};
 use crate::http::h2::connection::{ErrorCode, Opened, StreamKey};
 use crate::limits::{self, Bound};
+use crate::observe::metrics::Side;
 use crate::worker::message::h2::link::Link;
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::dial::Dial;
@@ -60,6 +61,7 @@ impl<D: Dial> Streams<D> {
         while let Some(key) = self.link.with(|connection| connection.next_woken()) {
             self.due.mark(key.index());
         }
+        self.worker.count_notes(&self.link, Side::Client);
     }
 
     fn start(&mut self, opened: Opened, client: &ClientInfo) {

@@ -8,7 +8,8 @@ use crate::worker::message::stream::{MessageWriter, RelayError};
 use crate::worker::resources::context::UpstreamResponse;
 
 /// The trailers of a call whose server has failed: status 14, UNAVAILABLE, which clients may try again.
-const UNAVAILABLE: &[u8] = b"grpc-status: 14\r\ngrpc-message: the server closed the connection before the call was complete\r\n";
+const UNAVAILABLE: &[u8] =
+    b"grpc-status: 14\r\ngrpc-message: the server closed the connection before the call was complete\r\n";
 
 /// Whether the response is one of gRPC. The form for browsers (`application/grpc-web`) has its trailers in the body.
 pub fn is_grpc(response: &UpstreamResponse) -> bool {

@@ -237,7 +237,9 @@ impl Dial for Failing {
     async fn dial(&self, _: &ServerEndpoint, _: VersionOffer, _: TimeLimit<'_>) -> Result<Dialled<pipe::Wire>, Cause> {
         let page = "x".repeat(FAILURE_BYTES);
         let response = format!("HTTP/1.1 500 Oops\r\nContent-Length: {FAILURE_BYTES}\r\n\r\n{page}");
-        Ok(Dialled::http1(pipe::ScriptedPeer::new(&[until("\r\n\r\n"), send(&response)], Segmentation::Whole).connect().1))
+        Ok(Dialled::http1(
+            pipe::ScriptedPeer::new(&[until("\r\n\r\n"), send(&response)], Segmentation::Whole).connect().1,
+        ))
     }
 
     fn run(&self, _task: ConnectionTask) {

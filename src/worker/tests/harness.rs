@@ -56,7 +56,12 @@ pub struct ScriptedDial {
 impl Dial for Rc<ScriptedDial> {
     type Io = Wire;
 
-    async fn dial(&self, endpoint: &ServerEndpoint, _: VersionOffer, _limit: TimeLimit<'_>) -> Result<Dialled<Wire>, Cause> {
+    async fn dial(
+        &self,
+        endpoint: &ServerEndpoint,
+        _: VersionOffer,
+        _limit: TimeLimit<'_>,
+    ) -> Result<Dialled<Wire>, Cause> {
         self.dialled.borrow_mut().push(endpoint.authority.clone());
         let dial_script = self.dial_scripts.borrow_mut().pop_front();
         let mut origin = match dial_script.as_ref().expect("more connections to origins than the case has") {

@@ -12,9 +12,9 @@ use crate::net::{Transport, WriteHalf};
 use crate::worker::message::h2::connection_io::{ReceiveOptions, Turn, receive, send};
 use crate::worker::message::h2::link::Link;
 use crate::worker::resources::dial::Dial;
+use crate::worker::server_links::Server;
 #[cfg(doc)]
 use crate::worker::server_links::ServerLinks;
-use crate::worker::server_links::Server;
 use crate::worker::worker::Worker;
 
 /// Runs the connection to its end: until the server or the idle timeout ([`ServerLinks::sweep`]) ends it and its last request is done. `server`: where requests find

@@ -47,8 +47,7 @@ fn request_is_sent_with_odd_rising_identifiers_and_trailers() {
     client.connection.send_trailers(first, b"x-t: u\r\n").expect("sent");
     let frames: Vec<_> = client.output().iter().map(|frame| (frame.kind, frame.flags, frame.stream)).collect();
     let head = (HEADERS, END_HEADERS, 1);
-    let expected =
-        [head, (HEADERS, END_HEADERS | END_STREAM, 3), (DATA, 0, 1), (HEADERS, END_HEADERS | END_STREAM, 1)];
+    let expected = [head, (HEADERS, END_HEADERS | END_STREAM, 3), (DATA, 0, 1), (HEADERS, END_HEADERS | END_STREAM, 1)];
     assert!(frames.ends_with(&expected), "{frames:?}");
     assert_ne!(first, second);
 }

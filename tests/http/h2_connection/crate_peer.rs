@@ -282,7 +282,8 @@ async fn their_reaction(frames: &[Frame]) -> Reaction {
             held.push(accepted);
         }
         // What is queued still has to leave.
-        let _ = tokio::time::timeout(Duration::from_millis(20), std::future::poll_fn(|cx| connection.poll_closed(cx))).await;
+        let _ = tokio::time::timeout(Duration::from_millis(20), std::future::poll_fn(|cx| connection.poll_closed(cx)))
+            .await;
     };
     // A connection that goes on says nothing more: the time is virtual.
     let _ = tokio::time::timeout(Duration::from_millis(100), serving).await;
@@ -292,7 +293,10 @@ async fn their_reaction(frames: &[Frame]) -> Reaction {
     let error = frames.iter().find(|frame| frame.kind == GOAWAY).and_then(|frame| frame.payload[4..].first_chunk());
     match error.map(|code| u32::from_be_bytes(*code)) {
         Some(code) if code != NO_ERROR => Reaction::Connection(code),
-        _ => frames.iter().find(|f| f.kind == RST_STREAM).map_or(Reaction::Accepted, |f| Reaction::Stream(f.stream, f.number())),
+        _ => frames
+            .iter()
+            .find(|f| f.kind == RST_STREAM)
+            .map_or(Reaction::Accepted, |f| Reaction::Stream(f.stream, f.number())),
     }
 }
 

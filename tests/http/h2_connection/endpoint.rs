@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ringway::http::h1::progress::HeadLimits;
 use ringway::http::h2::connection::{
     Buffers, Connection, Data, LocalSettings, Note, Opened, Received, StreamFailure, StreamKey,
 };
+use ringway::http::head_limits::HeadLimits;
 use ringway::http::{RequestHead, ResponseHead};
 
 use super::h2_observer::Observer;
@@ -67,7 +67,11 @@ impl Endpoint {
 
     /// A client that has sent its preface and got nothing.
     pub fn new_client(local: LocalSettings) -> Self {
-        Endpoint { connection: Connection::client(local, false), now: Duration::from_secs(1), observer: Observer::new(true) }
+        Endpoint {
+            connection: Connection::client(local, false),
+            now: Duration::from_secs(1),
+            observer: Observer::new(true),
+        }
     }
 
     /// A server whose client has sent its preface and `settings`.

@@ -114,7 +114,10 @@ impl Side {
             let lines = format!("HTTP/1.1 200 OK\r\nX-L: {length}\r\n\r\n");
             let ends = length == 0 && !has_trailers;
             let _ = connection.send_head(key, lines.as_bytes(), ends);
-            self.start(key, Talk { message, length, has_trailers, has_ended: ends, expected, gives_up, ..Talk::default() });
+            self.start(
+                key,
+                Talk { message, length, has_trailers, has_ended: ends, expected, gives_up, ..Talk::default() },
+            );
         }
     }
 
@@ -131,7 +134,11 @@ impl Side {
         let gives_up = talk.gives_up.is_some_and(|bytes| talk.received + talk.sent >= bytes);
         let has_failed = self.endpoint.connection.failure(key).is_some();
         if has_failed || gives_up || (talk.is_complete && talk.has_ended) {
-            if talk.is_complete && talk.has_ended { self.finished += 1 } else { self.broken += 1 }
+            if talk.is_complete && talk.has_ended {
+                self.finished += 1
+            } else {
+                self.broken += 1
+            }
             if gives_up && random.one_in(2) {
                 self.endpoint.connection.reset(key, ErrorCode::Cancel);
             }
@@ -192,7 +199,8 @@ impl Side {
         }
         if talk.sent < talk.length {
             let part = (talk.length - talk.sent).min(1 + random.below(30_000));
-            let payload: Vec<u8> = (talk.sent..talk.sent + part).map(|at| byte(talk.message, self.is_client, at)).collect();
+            let payload: Vec<u8> =
+                (talk.sent..talk.sent + part).map(|at| byte(talk.message, self.is_client, at)).collect();
             let is_last = talk.sent + part == talk.length && !talk.has_trailers;
             let Ok(taken) = connection.send_data(key, &payload, is_last) else { return true };
             talk.sent += taken;
@@ -266,7 +274,11 @@ fn run(seed: u64) {
     settle(&mut client, &mut server, &mut random);
     assert_eq!(client.finished + client.broken, requests, "seed {seed}");
     for side in [&mut client, &mut server] {
-        assert_eq!((side.endpoint.connection.streams(), side.endpoint.connection.unread_total()), (0, 0), "seed {seed}");
+        assert_eq!(
+            (side.endpoint.connection.streams(), side.endpoint.connection.unread_total()),
+            (0, 0),
+            "seed {seed}"
+        );
         side.endpoint.connection.trim(&Plain);
     }
     server.endpoint.connection.announce_shutdown();

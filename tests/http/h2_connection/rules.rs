@@ -42,7 +42,20 @@ fn cases_of(group: &str, cases: &[(&str, &[Frame], Reaction)]) -> Vec<Case> {
 
 /// All cases, for a comparison with another server.
 pub fn cases() -> Vec<Case> {
-    [lengths(), identifiers(), idle_streams(), blocks(), padding(), dependencies(), setting_values(), window_updates(), content_lengths()].into_iter().flatten().collect()
+    [
+        lengths(),
+        identifiers(),
+        idle_streams(),
+        blocks(),
+        padding(),
+        dependencies(),
+        setting_values(),
+        window_updates(),
+        content_lengths(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn assert_all(cases: Vec<Case>) {
@@ -75,7 +88,9 @@ fn preface_that_differs_in_any_byte_ends_the_connection() {
 
 #[test]
 fn first_frame_other_than_settings_ends_the_connection() {
-    for frame in [raw(PING, 0, 0, &[0; 8]), get(1), window_update(0, 1), raw(99, 0, 0, b"x"), raw(SETTINGS, ACK, 0, b"")] {
+    for frame in
+        [raw(PING, 0, 0, &[0; 8]), get(1), window_update(0, 1), raw(99, 0, 0, b"x"), raw(SETTINGS, ACK, 0, b"")]
+    {
         assert_eq!(react_from_start(&[PREFACE, &frame.bytes()].concat()), PROTOCOL, "{frame:?}");
     }
 }
@@ -96,21 +111,32 @@ fn server_sends_its_settings_first_and_acknowledges_each_settings_once() {
 
 fn lengths() -> Vec<Case> {
     let long = vec![0; PAYLOAD_MAX + 1];
-    cases_of("lengths", &[
-        ("SETTINGS of 5 bytes", &[raw(SETTINGS, 0, 0, &[0; 5])], FRAME_SIZE),
-        ("acknowledgement with a payload", &[raw(SETTINGS, ACK, 0, &[0; 6])], FRAME_SIZE),
-        ("PING of 7 bytes", &[raw(PING, 0, 0, &[0; 7])], FRAME_SIZE),
-        ("PING of 9 bytes", &[raw(PING, ACK, 0, &[0; 9])], FRAME_SIZE),
-        ("RST_STREAM of 3 bytes", &[post(1), raw(RST_STREAM, 0, 1, &[0; 3])], FRAME_SIZE),
-        ("WINDOW_UPDATE of 5 bytes", &[raw(WINDOW_UPDATE, 0, 0, &[1; 5])], FRAME_SIZE),
-        ("GOAWAY of 7 bytes", &[raw(GOAWAY, 0, 0, &[0; 7])], FRAME_SIZE),
-        ("HEADERS above the frame size", &[raw(HEADERS, END_HEADERS, 1, &long)], FRAME_SIZE),
-        ("CONTINUATION above the frame size", &[raw(HEADERS, 0, 1, b""), raw(CONTINUATION, 0, 1, &long)], FRAME_SIZE),
-        ("unknown type above the frame size", &[raw(99, 0, 0, &long)], FRAME_SIZE),
-        ("DATA above the frame size", &[post(1), data(1, 0, &long)], FRAME_SIZE),
-        ("HEADERS too short for its priority", &[raw(HEADERS, END_HEADERS | PRIORITY_FIELDS, 1, &[0; 4])], FRAME_SIZE),
-        ("padded HEADERS without a byte", &[raw(HEADERS, END_HEADERS | PADDED, 1, b"")], FRAME_SIZE),
-    ])
+    cases_of(
+        "lengths",
+        &[
+            ("SETTINGS of 5 bytes", &[raw(SETTINGS, 0, 0, &[0; 5])], FRAME_SIZE),
+            ("acknowledgement with a payload", &[raw(SETTINGS, ACK, 0, &[0; 6])], FRAME_SIZE),
+            ("PING of 7 bytes", &[raw(PING, 0, 0, &[0; 7])], FRAME_SIZE),
+            ("PING of 9 bytes", &[raw(PING, ACK, 0, &[0; 9])], FRAME_SIZE),
+            ("RST_STREAM of 3 bytes", &[post(1), raw(RST_STREAM, 0, 1, &[0; 3])], FRAME_SIZE),
+            ("WINDOW_UPDATE of 5 bytes", &[raw(WINDOW_UPDATE, 0, 0, &[1; 5])], FRAME_SIZE),
+            ("GOAWAY of 7 bytes", &[raw(GOAWAY, 0, 0, &[0; 7])], FRAME_SIZE),
+            ("HEADERS above the frame size", &[raw(HEADERS, END_HEADERS, 1, &long)], FRAME_SIZE),
+            (
+                "CONTINUATION above the frame size",
+                &[raw(HEADERS, 0, 1, b""), raw(CONTINUATION, 0, 1, &long)],
+                FRAME_SIZE,
+            ),
+            ("unknown type above the frame size", &[raw(99, 0, 0, &long)], FRAME_SIZE),
+            ("DATA above the frame size", &[post(1), data(1, 0, &long)], FRAME_SIZE),
+            (
+                "HEADERS too short for its priority",
+                &[raw(HEADERS, END_HEADERS | PRIORITY_FIELDS, 1, &[0; 4])],
+                FRAME_SIZE,
+            ),
+            ("padded HEADERS without a byte", &[raw(HEADERS, END_HEADERS | PADDED, 1, b"")], FRAME_SIZE),
+        ],
+    )
 }
 
 #[test]
@@ -127,16 +153,19 @@ fn priority_with_another_length_resets_the_stream() {
 }
 
 fn identifiers() -> Vec<Case> {
-    cases_of("identifiers", &[
-        ("PRIORITY on 0", &[raw(PRIORITY, 0, 0, &priority_on(3))], PROTOCOL),
-        ("RST_STREAM on 0", &[reset(0, CANCEL)], PROTOCOL),
-        ("SETTINGS on a stream", &[get(1), raw(SETTINGS, 0, 1, b"")], PROTOCOL),
-        ("PING on a stream", &[get(1), raw(PING, 0, 1, &[0; 8])], PROTOCOL),
-        ("GOAWAY on a stream", &[get(1), raw(GOAWAY, 0, 1, &[0; 8])], PROTOCOL),
-        ("even identifier", &[get(2)], PROTOCOL),
-        ("identifier below the last", &[get(5), get(3)], PROTOCOL),
-        ("PUSH_PROMISE of a client", &[post(1), raw(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2])], PROTOCOL),
-    ])
+    cases_of(
+        "identifiers",
+        &[
+            ("PRIORITY on 0", &[raw(PRIORITY, 0, 0, &priority_on(3))], PROTOCOL),
+            ("RST_STREAM on 0", &[reset(0, CANCEL)], PROTOCOL),
+            ("SETTINGS on a stream", &[get(1), raw(SETTINGS, 0, 1, b"")], PROTOCOL),
+            ("PING on a stream", &[get(1), raw(PING, 0, 1, &[0; 8])], PROTOCOL),
+            ("GOAWAY on a stream", &[get(1), raw(GOAWAY, 0, 1, &[0; 8])], PROTOCOL),
+            ("even identifier", &[get(2)], PROTOCOL),
+            ("identifier below the last", &[get(5), get(3)], PROTOCOL),
+            ("PUSH_PROMISE of a client", &[post(1), raw(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2])], PROTOCOL),
+        ],
+    )
 }
 
 #[test]
@@ -148,14 +177,17 @@ fn stream_identifier_that_a_type_does_not_allow_ends_the_connection() {
 }
 
 fn idle_streams() -> Vec<Case> {
-    cases_of("idle streams", &[
-        ("DATA", &[data(1, 0, b"x")], PROTOCOL),
-        ("RST_STREAM", &[reset(1, CANCEL)], PROTOCOL),
-        ("WINDOW_UPDATE", &[window_update(1, 1)], PROTOCOL),
-        ("WINDOW_UPDATE above the last", &[get(1), window_update(3, 1)], PROTOCOL),
-        ("DATA on an even stream", &[get(3), data(2, 0, b"x")], PROTOCOL),
-        ("CONTINUATION", &[raw(CONTINUATION, END_HEADERS, 1, b"")], PROTOCOL),
-    ])
+    cases_of(
+        "idle streams",
+        &[
+            ("DATA", &[data(1, 0, b"x")], PROTOCOL),
+            ("RST_STREAM", &[reset(1, CANCEL)], PROTOCOL),
+            ("WINDOW_UPDATE", &[window_update(1, 1)], PROTOCOL),
+            ("WINDOW_UPDATE above the last", &[get(1), window_update(3, 1)], PROTOCOL),
+            ("DATA on an even stream", &[get(3), data(2, 0, b"x")], PROTOCOL),
+            ("CONTINUATION", &[raw(CONTINUATION, END_HEADERS, 1, b"")], PROTOCOL),
+        ],
+    )
 }
 
 #[test]
@@ -166,22 +198,32 @@ fn frame_on_an_idle_stream_ends_the_connection() {
 #[test]
 fn stream_below_an_opened_one_is_closed() {
     let reaction = react(&[get(5), data(3, 0, b"x")]);
-    assert!(matches!(reaction, Reaction::Connection(STREAM_CLOSED) | Reaction::Stream(3, STREAM_CLOSED)), "{reaction:?}");
+    assert!(
+        matches!(reaction, Reaction::Connection(STREAM_CLOSED) | Reaction::Stream(3, STREAM_CLOSED)),
+        "{reaction:?}"
+    );
 }
 
 fn blocks() -> Vec<Case> {
     let begun = || raw(HEADERS, END_STREAM, 1, &block(GET));
-    cases_of("blocks", &[
-        ("by PING", &[begun(), raw(PING, 0, 0, &[0; 8])], PROTOCOL),
-        ("by SETTINGS", &[begun(), settings(&[])], PROTOCOL),
-        ("by DATA", &[begun(), data(1, 0, b"x")], PROTOCOL),
-        ("by HEADERS of the stream", &[begun(), get(1)], PROTOCOL),
-        ("by HEADERS of another stream", &[begun(), get(3)], PROTOCOL),
-        ("by CONTINUATION of another stream", &[begun(), raw(CONTINUATION, END_HEADERS, 3, b"")], PROTOCOL),
-        ("by an unknown type", &[begun(), raw(99, 0, 1, b"x")], PROTOCOL),
-        ("CONTINUATION behind its end", &[get(1), raw(CONTINUATION, END_HEADERS, 1, b"")], PROTOCOL),
-        ("CONTINUATION behind DATA", &[post(1), data(1, 0, b"x"), raw(CONTINUATION, END_HEADERS, 1, b"")], PROTOCOL),
-    ])
+    cases_of(
+        "blocks",
+        &[
+            ("by PING", &[begun(), raw(PING, 0, 0, &[0; 8])], PROTOCOL),
+            ("by SETTINGS", &[begun(), settings(&[])], PROTOCOL),
+            ("by DATA", &[begun(), data(1, 0, b"x")], PROTOCOL),
+            ("by HEADERS of the stream", &[begun(), get(1)], PROTOCOL),
+            ("by HEADERS of another stream", &[begun(), get(3)], PROTOCOL),
+            ("by CONTINUATION of another stream", &[begun(), raw(CONTINUATION, END_HEADERS, 3, b"")], PROTOCOL),
+            ("by an unknown type", &[begun(), raw(99, 0, 1, b"x")], PROTOCOL),
+            ("CONTINUATION behind its end", &[get(1), raw(CONTINUATION, END_HEADERS, 1, b"")], PROTOCOL),
+            (
+                "CONTINUATION behind DATA",
+                &[post(1), data(1, 0, b"x"), raw(CONTINUATION, END_HEADERS, 1, b"")],
+                PROTOCOL,
+            ),
+        ],
+    )
 }
 
 #[test]
@@ -203,15 +245,18 @@ fn header_block_in_pieces_is_one_block() {
 
 fn padding() -> Vec<Case> {
     let padded = |length: u8, rest: &[u8]| [&[length], rest].concat();
-    cases_of("padding", &[
-        ("of HEADERS", &[raw(HEADERS, END_HEADERS | PADDED, 1, &padded(9, &[0; 8]))], PROTOCOL),
-        ("of DATA", &[post(1), data(1, PADDED, &padded(9, &[0; 8]))], PROTOCOL),
-        (
-            "of HEADERS with priority",
-            &[raw(HEADERS, END_HEADERS | PADDED | PRIORITY_FIELDS, 1, &padded(5, &[0; 9]))],
-            PROTOCOL,
-        ),
-    ])
+    cases_of(
+        "padding",
+        &[
+            ("of HEADERS", &[raw(HEADERS, END_HEADERS | PADDED, 1, &padded(9, &[0; 8]))], PROTOCOL),
+            ("of DATA", &[post(1), data(1, PADDED, &padded(9, &[0; 8]))], PROTOCOL),
+            (
+                "of HEADERS with priority",
+                &[raw(HEADERS, END_HEADERS | PADDED | PRIORITY_FIELDS, 1, &padded(5, &[0; 9]))],
+                PROTOCOL,
+            ),
+        ],
+    )
 }
 
 #[test]
@@ -232,14 +277,17 @@ fn padding_and_priority_are_no_part_of_the_block_or_the_data() {
 
 fn dependencies() -> Vec<Case> {
     let fields = [&priority_on(1)[..], &block(GET)].concat();
-    cases_of("dependencies", &[
-        (
-            "in HEADERS",
-            &[raw(HEADERS, END_HEADERS | END_STREAM | PRIORITY_FIELDS, 1, &fields)],
-            Reaction::Stream(1, PROTOCOL_ERROR),
-        ),
-        ("in PRIORITY", &[post(1), raw(PRIORITY, 0, 1, &priority_on(1))], Reaction::Stream(1, PROTOCOL_ERROR)),
-    ])
+    cases_of(
+        "dependencies",
+        &[
+            (
+                "in HEADERS",
+                &[raw(HEADERS, END_HEADERS | END_STREAM | PRIORITY_FIELDS, 1, &fields)],
+                Reaction::Stream(1, PROTOCOL_ERROR),
+            ),
+            ("in PRIORITY", &[post(1), raw(PRIORITY, 0, 1, &priority_on(1))], Reaction::Stream(1, PROTOCOL_ERROR)),
+        ],
+    )
 }
 
 #[test]
@@ -248,14 +296,21 @@ fn stream_that_depends_on_itself_is_reset() {
 }
 
 fn setting_values() -> Vec<Case> {
-    cases_of("setting values", &[
-        ("ENABLE_PUSH", &[settings(&[(2, 2)])], PROTOCOL),
-        ("INITIAL_WINDOW_SIZE", &[settings(&[(4, 1 << 31)])], FLOW_CONTROL),
-        ("MAX_FRAME_SIZE below", &[settings(&[(5, 16_383)])], PROTOCOL),
-        ("MAX_FRAME_SIZE above", &[settings(&[(5, 1 << 24)])], PROTOCOL),
-        ("ENABLE_CONNECT_PROTOCOL", &[settings(&[(8, 2)])], PROTOCOL),
-        ("a stream's window above its maximum", &[post(1), window_update(1, 0x7fff_0000), settings(&[(4, 0x7fff_ffff)])], FLOW_CONTROL),
-    ])
+    cases_of(
+        "setting values",
+        &[
+            ("ENABLE_PUSH", &[settings(&[(2, 2)])], PROTOCOL),
+            ("INITIAL_WINDOW_SIZE", &[settings(&[(4, 1 << 31)])], FLOW_CONTROL),
+            ("MAX_FRAME_SIZE below", &[settings(&[(5, 16_383)])], PROTOCOL),
+            ("MAX_FRAME_SIZE above", &[settings(&[(5, 1 << 24)])], PROTOCOL),
+            ("ENABLE_CONNECT_PROTOCOL", &[settings(&[(8, 2)])], PROTOCOL),
+            (
+                "a stream's window above its maximum",
+                &[post(1), window_update(1, 0x7fff_0000), settings(&[(4, 0x7fff_ffff)])],
+                FLOW_CONTROL,
+            ),
+        ],
+    )
 }
 
 #[test]
@@ -264,14 +319,21 @@ fn setting_with_a_value_that_is_not_allowed_ends_the_connection() {
 }
 
 fn window_updates() -> Vec<Case> {
-    cases_of("window updates", &[
-        ("increment 0 of the connection", &[window_update(0, 0)], PROTOCOL),
-        ("increment 0 of a stream", &[post(1), window_update(1, 0)], Reaction::Stream(1, PROTOCOL_ERROR)),
-        ("connection above the maximum", &[window_update(0, 0x7fff_ffff)], FLOW_CONTROL),
-        ("stream above the maximum", &[post(1), window_update(1, 0x7fff_ffff)], Reaction::Stream(1, FLOW_CONTROL_ERROR)),
-        ("connection at the maximum", &[window_update(0, 0x7fff_ffff - DEFAULT_WINDOW)], Reaction::Accepted),
-        ("stream at the maximum", &[post(1), window_update(1, 0x7fff_ffff - DEFAULT_WINDOW)], Reaction::Accepted),
-    ])
+    cases_of(
+        "window updates",
+        &[
+            ("increment 0 of the connection", &[window_update(0, 0)], PROTOCOL),
+            ("increment 0 of a stream", &[post(1), window_update(1, 0)], Reaction::Stream(1, PROTOCOL_ERROR)),
+            ("connection above the maximum", &[window_update(0, 0x7fff_ffff)], FLOW_CONTROL),
+            (
+                "stream above the maximum",
+                &[post(1), window_update(1, 0x7fff_ffff)],
+                Reaction::Stream(1, FLOW_CONTROL_ERROR),
+            ),
+            ("connection at the maximum", &[window_update(0, 0x7fff_ffff - DEFAULT_WINDOW)], Reaction::Accepted),
+            ("stream at the maximum", &[post(1), window_update(1, 0x7fff_ffff - DEFAULT_WINDOW)], Reaction::Accepted),
+        ],
+    )
 }
 
 #[test]
@@ -295,7 +357,8 @@ fn data_beyond_the_window_is_refused() {
 
 #[test]
 fn block_that_cannot_be_decoded_ends_the_connection() {
-    for bytes in [&[0x80][..], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff], &[0xbf], &[0x3f, 0xff, 0x7f], &[0x00, 0x05, b'a']] {
+    for bytes in [&[0x80][..], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff], &[0xbf], &[0x3f, 0xff, 0x7f], &[0x00, 0x05, b'a']]
+    {
         let expected = Reaction::Connection(COMPRESSION_ERROR);
         assert_eq!(react(&[raw(HEADERS, END_HEADERS | END_STREAM, 1, bytes)]), expected, "{bytes:?}");
     }
@@ -324,12 +387,16 @@ fn block_of_a_refused_or_reset_stream_still_reaches_the_decoder() {
 
 #[test]
 fn frame_after_end_stream_resets_the_stream_with_stream_closed() {
-    let closed = |reaction| matches!(reaction, Reaction::Stream(1, STREAM_CLOSED) | Reaction::Connection(STREAM_CLOSED));
+    let closed =
+        |reaction| matches!(reaction, Reaction::Stream(1, STREAM_CLOSED) | Reaction::Connection(STREAM_CLOSED));
     assert!(closed(react(&[get(1), data(1, 0, b"x")])), "DATA");
     assert!(closed(react(&[get(1), headers(1, END_STREAM, &[("x-a", "b")])])), "HEADERS");
     assert!(closed(react(&[post(1), data(1, END_STREAM, b"x"), data(1, END_STREAM, b"x")])), "DATA after DATA");
     assert!(closed(react(&[post(1), reset(1, CANCEL), data(1, 0, b"x")])), "DATA after RST_STREAM");
-    assert!(closed(react(&[post(1), reset(1, CANCEL), headers(1, END_STREAM, &[("x-a", "b")])])), "HEADERS after RST_STREAM");
+    assert!(
+        closed(react(&[post(1), reset(1, CANCEL), headers(1, END_STREAM, &[("x-a", "b")])])),
+        "HEADERS after RST_STREAM"
+    );
     for frame in [window_update(1, 1), raw(PRIORITY, 0, 1, &priority_on(3)), reset(1, CANCEL)] {
         assert_eq!(react(&[get(1), frame.clone()]), Reaction::Accepted, "{frame:?}");
     }
@@ -348,7 +415,10 @@ fn frame_on_a_stream_that_both_sides_have_ended_is_stream_closed() {
         assert_eq!(server.reaction(), Reaction::Accepted, "frames that may have crossed the response");
         server.send(&[frame]);
         let reaction = server.reaction();
-        assert!(matches!(reaction, Reaction::Connection(STREAM_CLOSED) | Reaction::Stream(1, STREAM_CLOSED)), "{reaction:?}");
+        assert!(
+            matches!(reaction, Reaction::Connection(STREAM_CLOSED) | Reaction::Stream(1, STREAM_CLOSED)),
+            "{reaction:?}"
+        );
     }
 }
 
@@ -392,15 +462,22 @@ fn content_lengths() -> Vec<Case> {
         Frame::new(HEADERS, END_HEADERS, 1, &block(&fields))
     };
     let wrong = Reaction::Stream(1, PROTOCOL_ERROR);
-    cases_of("content lengths", &[
-        ("too much, seen before the end", &[request("3"), data(1, 0, b"abcd")], wrong),
-        ("too little", &[request("3"), data(1, END_STREAM, b"ab")], wrong),
-        ("too little before trailers", &[request("3"), data(1, 0, b"ab"), headers(1, END_STREAM, &[("x", "y")])], wrong),
-        ("none", &[request("3"), data(1, END_STREAM, b"")], wrong),
-        ("something instead of nothing", &[request("0"), data(1, 0, b"x")], wrong),
-        ("right", &[request("3"), data(1, 0, b"ab"), data(1, END_STREAM, b"c")], Reaction::Accepted),
-        ("nothing", &[request("0"), data(1, END_STREAM, b"")], Reaction::Accepted),
-    ])
+    cases_of(
+        "content lengths",
+        &[
+            ("too much, seen before the end", &[request("3"), data(1, 0, b"abcd")], wrong),
+            ("too little", &[request("3"), data(1, END_STREAM, b"ab")], wrong),
+            (
+                "too little before trailers",
+                &[request("3"), data(1, 0, b"ab"), headers(1, END_STREAM, &[("x", "y")])],
+                wrong,
+            ),
+            ("none", &[request("3"), data(1, END_STREAM, b"")], wrong),
+            ("something instead of nothing", &[request("0"), data(1, 0, b"x")], wrong),
+            ("right", &[request("3"), data(1, 0, b"ab"), data(1, END_STREAM, b"c")], Reaction::Accepted),
+            ("nothing", &[request("0"), data(1, END_STREAM, b"")], Reaction::Accepted),
+        ],
+    )
 }
 
 #[test]
@@ -413,7 +490,13 @@ fn content_length_that_the_data_contradicts_resets_the_stream() {
 #[test]
 fn malformed_head_resets_only_its_stream() {
     let with = |field| [GET, &[field]].concat();
-    for fields in [with(("X-Upper", "a")), with((":unknown", "a")), with(("connection", "close")), with(("te", "gzip")), GET[..2].to_vec()] {
+    for fields in [
+        with(("X-Upper", "a")),
+        with((":unknown", "a")),
+        with(("connection", "close")),
+        with(("te", "gzip")),
+        GET[..2].to_vec(),
+    ] {
         let mut server = Endpoint::server(&[]);
         server.send(&[headers(1, END_STREAM, &fields), get(3)]);
         assert_eq!(server.reaction(), Reaction::Stream(1, PROTOCOL_ERROR), "{fields:?}");

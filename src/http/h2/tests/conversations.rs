@@ -122,7 +122,8 @@ fn converse(seed: u64) {
             let Opened::Request(key) = opened else { panic!("{opened:?}") };
             let (mut head, mut bytes) = (RequestHead::default(), Vec::new());
             server.take_request(key, &mut head, &mut bytes);
-            let number: usize = std::str::from_utf8(&head.target.of(&bytes)[1..]).expect("text").parse().expect("number");
+            let number: usize =
+                std::str::from_utf8(&head.target.of(&bytes)[1..]).expect("text").parse().expect("number");
             exchanges[number].server = Some(key);
             server.send_head(key, b"HTTP/2.0 200 OK\r\n\r\n", false).expect("open");
         }
@@ -149,7 +150,8 @@ fn step(exchange: &mut Exchange, client: &mut Connection, server: &mut Connectio
     send(server, key, &exchange.response, &mut exchange.sent[1], random);
     let mut is_complete = [false; 2];
     if random.below(2) == 0 {
-        for (side, (connection, key)) in [(&mut *server, key), (&mut *client, exchange.client)].into_iter().enumerate() {
+        for (side, (connection, key)) in [(&mut *server, key), (&mut *client, exchange.client)].into_iter().enumerate()
+        {
             if side == 1 && !exchange.has_status {
                 continue;
             }

@@ -43,7 +43,11 @@ fn violations_of_the_connection_end_it() {
             "GOAWAY 0 PROTOCOL_ERROR",
         ),
         ("broken block", vec![headers(1, &[0x80], true)], "GOAWAY 1 COMPRESSION_ERROR"),
-        ("padding of DATA", vec![headers(1, POST, false), frame(frame::DATA, 8, 1, &[5, 0])], "GOAWAY 1 PROTOCOL_ERROR"),
+        (
+            "padding of DATA",
+            vec![headers(1, POST, false), frame(frame::DATA, 8, 1, &[5, 0])],
+            "GOAWAY 1 PROTOCOL_ERROR",
+        ),
         ("padding of HEADERS", vec![frame(frame::HEADERS, 0xd, 1, &[9, 0])], "GOAWAY 0 PROTOCOL_ERROR"),
         ("priority cut off", vec![frame(frame::HEADERS, 0x25, 1, &[0; 4])], "GOAWAY 0 FRAME_SIZE_ERROR"),
     ];
@@ -77,8 +81,16 @@ fn violations_of_a_stream_end_it_alone() {
         ("short PRIORITY", vec![post(), frame(frame::PRIORITY, 0, 1, &[0; 4])], "RST 1 FRAME_SIZE_ERROR"),
         ("trailers without end", vec![post(), headers(1, &[], false)], "RST 1 PROTOCOL_ERROR"),
         ("pseudo field in trailers", vec![post(), headers(1, &[0x84], true)], "RST 1 PROTOCOL_ERROR"),
-        ("more than Content-Length", vec![headers(1, &length(b'1'), false), data(1, b"xx", false)], "RST 1 PROTOCOL_ERROR"),
-        ("less than Content-Length", vec![headers(1, &length(b'2'), false), data(1, b"x", true)], "RST 1 PROTOCOL_ERROR"),
+        (
+            "more than Content-Length",
+            vec![headers(1, &length(b'1'), false), data(1, b"xx", false)],
+            "RST 1 PROTOCOL_ERROR",
+        ),
+        (
+            "less than Content-Length",
+            vec![headers(1, &length(b'2'), false), data(1, b"x", true)],
+            "RST 1 PROTOCOL_ERROR",
+        ),
         ("no :path", vec![headers(1, &[0x82, 0x87, 0x01, 1, b'a'], true)], "RST 1 PROTOCOL_ERROR"),
         (
             "HEADERS that depend on themselves",
@@ -128,7 +140,8 @@ fn credit_is_given_for_what_was_handed_over_and_dropped() {
     let key = request(&mut server);
     assert_eq!(body(&mut server, key).0.len(), 65_536);
     let output = server.take_output(Vec::new());
-    let credits: Vec<_> = frames(&output).into_iter().map(|(_, _, on, payload)| (on, frame::number(&payload))).collect();
+    let credits: Vec<_> =
+        frames(&output).into_iter().map(|(_, _, on, payload)| (on, frame::number(&payload))).collect();
     assert_eq!(credits, [(0, 65_536), (1, 65_536)]);
     // Padding counts, and what a stream does not read is given back at its end.
     let padded = frame(frame::DATA, 8, 1, &[&[200_u8][..], &[0; 300]].concat());

@@ -66,7 +66,8 @@ pub async fn receive<R, N, H, P, G, B>(
 {
     let mut has_grown = false;
     loop {
-        poll_fn(|_| if link.see(|connection| connection.wants_input()) { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| if link.see(|connection| connection.wants_input()) { Poll::Ready(()) } else { Poll::Pending })
+            .await;
         let permit = (options.hold)();
         if permit.is_none() && half.readable().await.is_err() {
             break;

@@ -13,8 +13,8 @@ pub use reader::Reader;
 pub use writer::Writer;
 
 use super::stream::{ConnectionDisposition, MessageStream};
-use crate::http::h2::connection::{Buffers, ErrorCode, StreamKey};
 use crate::http::RequestHead;
+use crate::http::h2::connection::{Buffers, ErrorCode, StreamKey};
 use crate::net::tunnel::TunnelEnd;
 use crate::worker::resources::buffers::BufferPool;
 

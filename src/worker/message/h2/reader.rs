@@ -46,10 +46,8 @@ impl<'a> Reader<'a> {
 
     /// Waits until data, the end of the message or a failure has arrived.
     pub(super) async fn changed(&self) {
-        poll_fn(|cx| {
-            self.link.poll_stream(self.key, cx, |connection| connection.is_readable(self.key).then_some(()))
-        })
-        .await;
+        poll_fn(|cx| self.link.poll_stream(self.key, cx, |connection| connection.is_readable(self.key).then_some(())))
+            .await;
     }
 
     fn has_failed(&self) -> bool {

@@ -52,7 +52,12 @@ impl Network {
 impl Dial for Rc<Network> {
     type Io = Wire<Server>;
 
-    async fn dial(&self, endpoint: &ServerEndpoint, _: VersionOffer, _limit: TimeLimit<'_>) -> Result<Dialled<Wire<Server>>, Cause> {
+    async fn dial(
+        &self,
+        endpoint: &ServerEndpoint,
+        _: VersionOffer,
+        _limit: TimeLimit<'_>,
+    ) -> Result<Dialled<Wire<Server>>, Cause> {
         let mut random = self.random.borrow_mut().split();
         yield_times(random.below(8)).await;
         if !self.faultless && random.once_in(8) {
