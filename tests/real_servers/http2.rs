@@ -76,13 +76,16 @@ fn https_server_is_spoken_to_in_http2() {
     let Some(server) = GoServer::start("0") else { return };
     for driver in DRIVERS {
         let proxy = proxy(driver, &server.url, "");
-        let get = |path: &str, more: &[&str]| proxy.curl(&[&[&proxy.url(path)], more].concat());
+        let get = |path: &str, more: &[&str]| proxy.curl(&[&[proxy.url(path).as_str()], more].concat());
         let cookies = ["-H", "Host: a.test", "-H", "Cookie: a=1; b=2"];
         assert_eq!(get("/", &cookies), "HTTP/2.0 a.test a=1; b=2", "({driver})");
         let head = get("/status/204", &["-i"]);
         assert!(head.starts_with("HTTP/1.1 204 ") && head.ends_with("\r\n\r\n"), "({driver}): {head}");
         let head = get("/", &["-I"]);
-        assert!(head.starts_with("HTTP/1.1 200 ") && head.to_lowercase().contains("content-length: "), "({driver}): {head}");
+        assert!(
+            head.starts_with("HTTP/1.1 200 ") && head.to_lowercase().contains("content-length: "),
+            "({driver}): {head}"
+        );
         assert!(get("/status/304", &["-i"]).starts_with("HTTP/1.1 304 "), "({driver})");
         let hints = get("/hints", &["-i"]);
         assert!(hints.starts_with("HTTP/1.1 103 Early Hints\r\nLink: </style.css>"), "({driver}): {hints}");
@@ -140,7 +143,10 @@ fn websocket_to_an_https_server_uses_http1() {
         stream.write_all(request.as_bytes()).expect("sent");
         let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
         let head = read_head(&mut reader).expect("a head");
-        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "({driver}): {head}");
+        assert!(
+            head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+            "({driver}): {head}"
+        );
         stream.write_all(b"through the tunnel").expect("sent");
         let mut echoed = [0; 18];
         reader.read_exact(&mut echoed).expect("an echo");
@@ -185,7 +191,10 @@ fn goaway_under_load_loses_no_request() {
         let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
         let failures: Vec<String> = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
-                .map(|number| scope.spawn(|| post_until(proxy.http, &is_over, &answered, number)))
+                .map(|number| {
+                    let (is_over, answered, port) = (&is_over, &answered, proxy.http);
+                    scope.spawn(move || post_until(port, is_over, answered, number))
+                })
                 .collect();
             thread::sleep(Duration::from_secs(4));
             is_over.store(true, Relaxed);
@@ -194,7 +203,11 @@ fn goaway_under_load_loses_no_request() {
         let figures = proxy.curl(&[&proxy.url("/figures")]);
         let rotations: usize = figures.split(' ').nth(1).and_then(|count| count.parse().ok()).expect("a count");
         let answered = answered.load(Relaxed);
-        assert!(failures.is_empty(), "({driver}) after {answered} requests, {rotations} servers: {failures:?}\n{}", proxy.log());
+        assert!(
+            failures.is_empty(),
+            "({driver}) after {answered} requests, {rotations} servers: {failures:?}\n{}",
+            proxy.log()
+        );
         assert!(rotations >= 20 && answered > 200, "({driver}): {answered} requests, {rotations} servers");
     }
 }
@@ -266,9 +279,16 @@ fn nghttpd_echoes_uploads_and_sends_trailers() {
     fs::write(folder.path().join("long"), &text).expect("written");
     let mut command = Command::new("nghttpd");
     command.args(["--no-tls", "--echo-upload", "-a", "127.0.0.1", "--trailer", "x-end: yes", "-d"]);
-    let _server = Background::start({ command.arg(folder.path()).arg(port.to_string()); command }, folder.path().join("log"));
+    let _server = Background::start(
+        {
+            command.arg(folder.path()).arg(port.to_string());
+            command
+        },
+        folder.path().join("log"),
+    );
     for driver in DRIVERS {
-        let proxy = Setup::new(driver, CONFIG).fill("@server@", format!("h2c://127.0.0.1:{port}")).fill("@check@", "").start();
+        let proxy =
+            Setup::new(driver, CONFIG).fill("@server@", format!("h2c://127.0.0.1:{port}")).fill("@check@", "").start();
         wait_for("nghttpd responds", Duration::from_secs(START_SECS_MAX), || {
             let status = proxy.curl(&["-o", "/dev/null", "-w", "%{http_code}", &proxy.url("/long")]);
             if status == "200" { Ok(()) } else { Err(format!("{status}: {}", proxy.log())) }
@@ -277,7 +297,11 @@ fn nghttpd_echoes_uploads_and_sends_trailers() {
         let got = proxy.curl(&["-H", "Expect:", "--data-binary", &data, &proxy.url("/")]);
         assert!(got == text, "({driver}): {} of {} bytes", got.len(), text.len());
         let got = exchange(proxy.http, "GET /long HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: close\r\n\r\n");
-        assert!(got.starts_with("HTTP/1.1 200 ") && got.ends_with("x-end: yes\r\n\r\n"), "({driver}): {}", &got[got.len() - 60..]);
+        assert!(
+            got.starts_with("HTTP/1.1 200 ") && got.ends_with("x-end: yes\r\n\r\n"),
+            "({driver}): {}",
+            &got[got.len() - 60..]
+        );
     }
 }
 

@@ -28,7 +28,7 @@ use crate::worker::message::stream::{
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::{Dial, VersionOffer};
-use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, requires_http1, take_open};
+use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, requires_exclusive, take_open};
 use crate::worker::upstream::connection::{ExclusiveConnection, Reuse};
 use crate::worker::upstream::faults::send_error;
 use crate::worker::worker::Worker;
@@ -63,11 +63,11 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     if ctx.head.extended_connect {
         add_key(ctx);
     }
-    let (mut refusals, mut needs_http1) = (0u8, false);
+    let (mut refusals, mut needs_exclusive) = (0u8, false);
     loop {
         // A block of its own: the handler holds nothing of this while the exchange is in progress.
         let (mut connection, is_reused) = {
-            let needs = Requirements { needs_http1, ..requirements(ctx, peer) };
+            let needs = Requirements { needs_exclusive, ..requirements(ctx, peer) };
             match take_open(worker, endpoint, &needs) {
                 Some(connection) => (connection, true),
                 // Boxed: most requests use an open connection, and an unboxed dial would make each handler larger.
@@ -94,7 +94,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
         };
         let failed = match (result, connection) {
             (Ok((outcome, is_reusable)), ServerConnection::Exclusive(connection)) => {
-                let offer = Requirements { needs_http1, ..requirements(ctx, peer) }.offer(endpoint);
+                let offer = Requirements { needs_exclusive, ..requirements(ctx, peer) }.offer(endpoint);
                 release(worker, endpoint, ctx, peer, connection, offer, is_reusable);
                 return Ok(outcome);
             }
@@ -106,12 +106,12 @@ pub async fn attempt<C: MessageStream, D: Dial>(
         };
         let AttemptError::Upstream(error) = failed else { return Err(failed) };
         if error.is_refused() {
-            needs_http1 |= requires_http1(&error);
+            needs_exclusive |= requires_exclusive(&error);
             if ctx.head.body != BodyFraming::None && !ctx.unprocessed.is_kept {
                 return Err(AttemptError::Upstream(error.after_sending()));
             }
             refusals += 1;
-            if has_other_server(frontend) && !needs_http1 {
+            if has_other_server(frontend) && !needs_exclusive {
                 return Err(AttemptError::Refused(error));
             }
             if refusals > limits::REFUSALS_REPEATED_MAX {
@@ -138,7 +138,7 @@ fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements
         is_head: ctx.head.method.of(&ctx.bytes) == b"HEAD",
         is_repeated: ctx.response.repeated,
         is_probe: ctx.response.is_probe,
-        needs_http1: false,
+        needs_exclusive: false,
     }
 }
 

@@ -49,21 +49,21 @@ pub struct Requirements<'a> {
     /// The exchange probes an ejected server.
     pub is_probe: bool,
     /// The server has refused the request over HTTP/2.
-    pub needs_http1: bool,
+    pub needs_exclusive: bool,
 }
 
 impl Requirements<'_> {
     /// The versions that a new connection may speak.
     pub fn offer(&self, endpoint: &ServerEndpoint) -> VersionOffer {
         match endpoint.speaks {
-            ServerProtocol::Negotiated if self.is_upgrade || self.binds || self.needs_http1 => VersionOffer::Http1,
+            ServerProtocol::Negotiated if self.is_upgrade || self.binds || self.needs_exclusive => VersionOffer::Http1,
             _ => VersionOffer::All,
         }
     }
 }
 
 /// Whether the server has refused a request because it takes it over HTTP/1.1 only.
-pub fn requires_http1(error: &ProxyError) -> bool {
+pub fn requires_exclusive(error: &ProxyError) -> bool {
     matches!(&error.cause, Cause::Io(cause) if h2::failure::requires_http1(cause))
 }
 
