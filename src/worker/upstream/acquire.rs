@@ -14,7 +14,7 @@ use crate::worker::message::h2;
 use crate::worker::message::h2::link::Link;
 use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::dial::{Dial, Dialled, VersionOffer};
-use crate::worker::server_links::{Agreed, Place, Server};
+use crate::worker::server_links::{Agreed, DialGuard, Place, Server};
 use crate::worker::worker::Worker;
 
 /// A connection for one exchange.
@@ -49,24 +49,22 @@ pub struct Requirements<'a> {
     /// The exchange probes an ejected server.
     pub is_probe: bool,
     /// The server has refused the request over HTTP/2.
-    pub needs_http1: bool,
+    pub needs_exclusive: bool,
 }
 
 impl Requirements<'_> {
-    /// Takes over why a server has refused the request.
-    pub fn note_refusal(&mut self, error: &ProxyError) {
-        if let Cause::Io(cause) = &error.cause {
-            self.needs_http1 |= h2::failure::requires_http1(cause);
-        }
-    }
-
     /// The versions that a new connection may speak.
     pub fn offer(&self, endpoint: &ServerEndpoint) -> VersionOffer {
         match endpoint.speaks {
-            ServerProtocol::Negotiated if self.is_upgrade || self.binds || self.needs_http1 => VersionOffer::Http1,
+            ServerProtocol::Negotiated if self.is_upgrade || self.binds || self.needs_exclusive => VersionOffer::Http1,
             _ => VersionOffer::All,
         }
     }
+}
+
+/// Whether the server has refused a request because it takes it over HTTP/1.1 only.
+pub fn requires_exclusive(error: &ProxyError) -> bool {
+    matches!(&error.cause, Cause::Io(cause) if h2::failure::requires_http1(cause))
 }
 
 /// A connection that is open already: the one that is bound to the client, else a shared or a pooled one. A repeated request gets none.
@@ -112,7 +110,7 @@ pub fn take_open<'w, D: Dial>(
 pub async fn open<'w, D: Dial>(
     worker: &'w Worker<D>,
     endpoint: &ServerEndpoint,
-    needs: &Requirements<'_>,
+    needs: Requirements<'_>,
 ) -> Result<ServerConnection<'w, D::Io>, ProxyError> {
     let offer = needs.offer(endpoint);
     if endpoint.speaks == ServerProtocol::Http1 || offer == VersionOffer::Http1 {
@@ -122,11 +120,11 @@ pub async fn open<'w, D: Dial>(
     if needs.binds {
         // Nobody else may use a connection that a client authenticates.
         let dialled = connect(worker, endpoint, offer).await?;
-        return first_place(worker, endpoint, needs, dialled, None);
+        return first_place(worker, endpoint, &needs, dialled, None);
     }
     match needs.is_upgrade {
-        true => open_tunnel(worker, endpoint, needs).await,
-        false => open_shared(worker, endpoint, needs).await,
+        true => open_tunnel(worker, endpoint, &needs).await,
+        false => open_shared(worker, endpoint, &needs).await,
     }
 }
 
@@ -145,30 +143,44 @@ async fn open_shared<'w, D: Dial>(
             if !std::mem::take(&mut needs_new)
                 && let Some(place) = worker.server_links.open(endpoint.pool, needs.is_head)
             {
-                return Ok(ServerConnection::Shared(shared(worker, endpoint, place)));
+                return Ok(Turn::Open(place));
             }
             if server.agreed() == Some(Agreed::Http1) {
-                return Err(None);
+                return Ok(Turn::Dials(None));
             }
             match server.begin_dial() {
-                Some(guard) => return Err(Some(guard)),
-                None => server.changed().await,
+                Some(guard) => return Ok(Turn::Dials(Some(guard))),
+                None => server.changed().await?,
             }
         }
     };
     let guard = match worker.deadlines.within(limit, waiting).await {
-        Ok(Ok(connection)) => return Ok(connection),
-        Ok(Err(guard)) => guard,
+        Ok(Ok(Turn::Open(place))) => return Ok(ServerConnection::Shared(shared(worker, endpoint, place))),
+        Ok(Ok(Turn::Dials(guard))) => guard,
+        Ok(Err(cause)) => return Err(ProxyError::new(ExchangePhase::Connect, cause)),
         Err(_) => {
             worker.exceeded(Bound::Dial);
             return Err(ProxyError::new(ExchangePhase::Connect, Cause::TimedOut));
         }
     };
-    let dialled = connect(worker, endpoint, VersionOffer::All).await?;
+    let dialled = match connect(worker, endpoint, VersionOffer::All).await {
+        Ok(dialled) => dialled,
+        Err(error) => {
+            guard.into_iter().for_each(|guard| guard.failed(&error.cause));
+            return Err(error);
+        }
+    };
     server.set_agreed(if dialled.is_http2 { Agreed::Http2 } else { Agreed::Http1 });
     let connection = first_place(worker, endpoint, needs, dialled, Some(&server));
     drop(guard);
     connection
+}
+
+/// How a request that may share a connection goes on.
+enum Turn {
+    Open((Rc<Link>, StreamKey)),
+    /// The request opens a connection. With a guard others wait for it; without, the server has agreed on a version that is not shared.
+    Dials(Option<DialGuard>),
 }
 
 /// The first place on a new connection. `server`: where other requests find the connection; `None` if they must not use it.
