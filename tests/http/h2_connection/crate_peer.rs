@@ -300,10 +300,21 @@ async fn their_reaction(frames: &[Frame]) -> Reaction {
     }
 }
 
+const LENGTH: &str = "the crate says PROTOCOL_ERROR, RFC 9113 4.2 demands FRAME_SIZE_ERROR";
+
 /// Cases in which the crate reacts otherwise, and why this project does not follow it.
 const DIFFERENCES: &[(&str, &str)] = &[
-    ("lengths: SETTINGS of 5 bytes", "the crate says PROTOCOL_ERROR, RFC 9113 6.5 demands FRAME_SIZE_ERROR"),
-    ("lengths: acknowledgement with a payload", "the same"),
+    ("lengths: SETTINGS of 5 bytes", LENGTH),
+    ("lengths: acknowledgement with a payload", LENGTH),
+    ("lengths: PING of 7 bytes", LENGTH),
+    ("lengths: PING of 9 bytes", LENGTH),
+    ("lengths: RST_STREAM of 3 bytes", LENGTH),
+    ("lengths: WINDOW_UPDATE of 5 bytes", LENGTH),
+    ("lengths: GOAWAY of 7 bytes", LENGTH),
+    ("lengths: HEADERS too short for its priority", LENGTH),
+    ("lengths: padded HEADERS without a byte", LENGTH),
+    ("setting values: INITIAL_WINDOW_SIZE", "the crate says PROTOCOL_ERROR, RFC 9113 6.5.2 demands FLOW_CONTROL_ERROR"),
+    ("window updates: increment 0 of a stream", "the crate ends the connection, RFC 9113 6.9 asks for a stream error"),
 ];
 
 #[test]

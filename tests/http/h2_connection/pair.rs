@@ -176,7 +176,8 @@ impl Side {
                 return false;
             }
             for value in piece {
-                assert_eq!(*value, byte(talk.message, !self.is_client, received), "message {}", talk.message);
+                let expected = byte(talk.message, !self.is_client, received);
+                assert_eq!(*value, expected, "message {}, byte {received} of {:?}", talk.message, talk.expected);
                 received += 1;
             }
             true
