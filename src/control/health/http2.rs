@@ -10,7 +10,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::rt::{Executor, Read, Write};
 use hyper::{Request, Response, Uri};
 
-use super::probe::{BODY_BYTES_MAX, BODY_TIME_MAX, ProbeFailure};
+use super::probe_failure::{BODY_BYTES_MAX, BODY_TIME_MAX, ProbeFailure};
 use crate::limits;
 
 /// Runs the tasks of hyper's HTTP/2 connections on the control plane's thread.
@@ -32,7 +32,7 @@ impl Drop for Driver {
     }
 }
 
-/// Makes the request of a probe: `host` becomes the authority. Fields of the connection, which HTTP/2 does not have, are left out.
+/// Makes the request of a probe: `host` becomes the authority. Fields of the connection, which HTTP/2 does not have, are dropped.
 ///
 /// # Errors
 /// A name or a value that cannot be sent.
