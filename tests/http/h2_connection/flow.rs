@@ -51,7 +51,7 @@ fn window_that_settings_reduce_below_zero_has_to_be_filled_first() {
     assert_eq!(server.connection.send_data(keys[0], &[0; 60], false), Ok(60));
     server.send(&[settings(&[(INITIAL_WINDOW_SIZE, 20)])]);
     assert_eq!(server.connection.send_data(keys[0], &[0; 60], false), Ok(0));
-    server.send(&[window_update(1, 20)]);
+    server.send(&[window_update(1, 40)]);
     assert_eq!(server.connection.send_data(keys[0], &[0; 60], false), Ok(0), "the window is 0");
     server.send(&[window_update(1, 1)]);
     assert_eq!(server.connection.send_data(keys[0], &[0; 60], false), Ok(1));
