@@ -1,6 +1,8 @@
 //! HTTP messages and their wire format. This module uses no sockets and no configuration; time is an argument.
 
+mod byte_scan;
 pub mod connection_auth;
+mod content_length;
 pub mod deviation;
 pub mod edits;
 pub mod forward;
@@ -8,6 +10,7 @@ pub mod h1;
 pub mod h2;
 pub mod head;
 pub mod head_limits;
+mod host;
 pub mod host_name;
 pub mod keep_alive;
 pub mod known;
@@ -15,7 +18,9 @@ pub mod percent;
 pub mod phrase;
 pub mod reply;
 pub mod span;
+mod target;
 mod token;
+mod trailer;
 pub mod upgrade;
 pub mod violation;
 

@@ -1,8 +1,8 @@
 //! Writes request heads for backend servers.
 
 use super::{CHUNKED, Runs, push_field, push_length, push_line, push_upgrade};
+use crate::http::byte_scan::target_end;
 use crate::http::edits::{EditRef, push_value};
-use crate::http::h1::target_end;
 use crate::http::head::{BodyFraming, Field, RequestView};
 use crate::http::known::{KnownField, is_forwarding_field};
 

@@ -7,7 +7,7 @@ use super::scan::{self, Scanned};
 use crate::http::deviation::{Deviation, Deviations};
 use crate::http::edits::Edits;
 use crate::http::head::BodyFraming;
-use crate::http::known::KnownField;
+use crate::http::trailer::is_allowed_trailer;
 use crate::http::violation::{InvalidBody, Violation};
 use crate::limits::{CHUNK_OVERHEAD_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
@@ -344,31 +344,6 @@ impl Trailers {
         }
         Ok(TrailerLine::Deviating)
     }
-}
-
-/// Whether a field may be forwarded as a trailer: not if it frames, routes, authenticates or describes the content (RFC 9110 6.5.1), and
-/// not if it is a forwarding field, for which the proxy is responsible.
-fn is_allowed_trailer(known: KnownField, name: &[u8]) -> bool {
-    const NEVER: [&[u8]; 14] = [
-        b"set-cookie",
-        b"content-encoding",
-        b"content-type",
-        b"content-range",
-        b"cache-control",
-        b"location",
-        b"range",
-        b"max-forwards",
-        b"pragma",
-        b"vary",
-        b"retry-after",
-        b"www-authenticate",
-        b"forwarded",
-        b"sec-websocket-key",
-    ];
-    let forwarded = name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
-    matches!(known, KnownField::Other | KnownField::Date)
-        && !forwarded
-        && !NEVER.iter().any(|n| name.eq_ignore_ascii_case(n))
 }
 
 /// The bytes that end a chunk's data.

@@ -1,5 +1,6 @@
 //! Fields that frame a body or belong to the connection, read with the same strictness in requests and responses.
 
+use crate::http::content_length;
 use crate::http::head::Field;
 use crate::http::known::{KnownField, is_forwarded_name};
 use crate::http::violation::Violation;
@@ -14,14 +15,9 @@ pub(super) struct FramingFields {
 }
 
 impl FramingFields {
-    /// Notes a Content-Length: digits only, and only once (RFC 9110 8.6). Equal values may legally be merged; they are refused because only
-    /// a broken or hostile sender repeats them.
+    /// Notes a Content-Length.
     pub fn content_length(&mut self, value: &[u8]) -> Result<(), Violation> {
-        let number = decimal(value).ok_or(Violation::LengthInvalid)?;
-        if self.length.replace(number).is_some() {
-            return Err(Violation::LengthRepeated);
-        }
-        Ok(())
+        content_length::note(&mut self.length, value)
     }
 
     /// Notes a Transfer-Encoding: exactly `chunked`, and only once (RFC 9112 6.1). All recipients interpret only this coding alike.
@@ -31,18 +27,6 @@ impl FramingFields {
         }
         if value.eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(Violation::CodingNotChunked) }
     }
-}
-
-/// Parses 1*DIGIT below 2^63.
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    let number = text.iter().try_fold(0u64, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })?;
-    i64::try_from(number).ok().map(|_| number)
 }
 
 /// The Connection options that the proxy interprets.

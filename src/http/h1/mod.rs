@@ -5,8 +5,5 @@ mod normalise;
 pub mod response_head;
 pub mod progress;
 mod framing;
-mod host;
 mod scan;
 pub mod request_head;
-
-pub(crate) use scan::target_end;

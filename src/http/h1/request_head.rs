@@ -1,13 +1,15 @@
 //! Parses the request heads that clients send.
 
 use super::framing;
-use super::host;
 use super::progress::{HeadLimits, ParseProgress};
 use super::scan::{self, Scanned};
+use crate::http::byte_scan::target_end;
 use crate::http::connection_auth;
 use crate::http::head::{BodyFraming, RequestHead, Upgrade, Version};
+use crate::http::host;
 use crate::http::known::KnownField;
 use crate::http::span::Span;
+use crate::http::target::check_escapes;
 use crate::http::token::is_token_byte;
 use crate::http::upgrade::UpgradeOffer;
 use crate::http::violation::{RejectedRequest, Violation};
@@ -76,7 +78,7 @@ fn request_line(bytes: &[u8], start: usize, limits: &HeadLimits) -> Result<Optio
     let target_start = method_end + 1;
     // Scans one byte more than allowed, to find the space after a target of exactly the limit.
     let bound = bytes.len().min(target_start.saturating_add(limits.target_bytes_max).saturating_add(1));
-    let target_end = scan::target_end(&bytes[..bound], target_start);
+    let target_end = target_end(&bytes[..bound], target_start);
     let length = target_end - target_start.min(target_end);
     match bytes.get(target_end) {
         _ if length > limits.target_bytes_max => return Err(Violation::TargetTooLong),
@@ -165,18 +167,6 @@ fn target_form(bytes: &[u8], line: &RequestLine) -> Result<TargetForm, Violation
         is_empty: path.is_empty(),
         authority: Some(Span::new(start + scheme.len(), start + authority_end)),
     })
-}
-
-/// Checks that each `%` in the path is followed by two hexadecimal digits. The query is left to the server.
-fn check_escapes(target: &[u8]) -> Result<(), Violation> {
-    let path = &target[..memchr::memchr(b'?', target).unwrap_or(target.len())];
-    for at in memchr::memchr_iter(b'%', path) {
-        let digits = path.get(at + 1..at + 3).ok_or(Violation::TargetEscape)?;
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(Violation::TargetEscape);
-        }
-    }
-    Ok(())
 }
 
 /// Interprets the fields that concern host, body, connection and upgrade.

@@ -18,14 +18,15 @@ fn read(block: &[u8]) -> Vec<Sent> {
     while at < block.len() {
         let first = block[at];
         if first & 0x80 != 0 {
-            let (name, value) = TABLE[integer(block, &mut at, 7) - 1];
-            sent.push((text(name), text(value), false));
+            let line = text(TABLE[integer(block, &mut at, 7) - 1].line);
+            let (name, value) = line.trim_end_matches("\r\n").rsplit_once(": ").expect("a line");
+            sent.push((name.to_owned(), value.to_owned(), false));
             continue;
         }
         assert_eq!(first & 0xe0, 0, "no incremental indexing, no size update");
         let name = match integer(block, &mut at, 4) {
             0 => string(block, &mut at),
-            index => text(TABLE[index - 1].0),
+            index => text(TABLE[index - 1].prefix()).replace(": ", ""),
         };
         sent.push((name, string(block, &mut at), first & 0x10 != 0));
     }

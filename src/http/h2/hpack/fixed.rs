@@ -1,66 +1,108 @@
 //! The static table (RFC 7541 appendix A).
 
-/// Names and values; the entry with index 1 is the first.
-pub static TABLE: [(&[u8], &[u8]); 61] = [
-    (b":authority", b""),
-    (b":method", b"GET"),
-    (b":method", b"POST"),
-    (b":path", b"/"),
-    (b":path", b"/index.html"),
-    (b":scheme", b"http"),
-    (b":scheme", b"https"),
-    (b":status", b"200"),
-    (b":status", b"204"),
-    (b":status", b"206"),
-    (b":status", b"304"),
-    (b":status", b"400"),
-    (b":status", b"404"),
-    (b":status", b"500"),
-    (b"accept-charset", b""),
-    (b"accept-encoding", b"gzip, deflate"),
-    (b"accept-language", b""),
-    (b"accept-ranges", b""),
-    (b"accept", b""),
-    (b"access-control-allow-origin", b""),
-    (b"age", b""),
-    (b"allow", b""),
-    (b"authorization", b""),
-    (b"cache-control", b""),
-    (b"content-disposition", b""),
-    (b"content-encoding", b""),
-    (b"content-language", b""),
-    (b"content-length", b""),
-    (b"content-location", b""),
-    (b"content-range", b""),
-    (b"content-type", b""),
-    (b"cookie", b""),
-    (b"date", b""),
-    (b"etag", b""),
-    (b"expect", b""),
-    (b"expires", b""),
-    (b"from", b""),
-    (b"host", b""),
-    (b"if-match", b""),
-    (b"if-modified-since", b""),
-    (b"if-none-match", b""),
-    (b"if-range", b""),
-    (b"if-unmodified-since", b""),
-    (b"last-modified", b""),
-    (b"link", b""),
-    (b"location", b""),
-    (b"max-forwards", b""),
-    (b"proxy-authenticate", b""),
-    (b"proxy-authorization", b""),
-    (b"range", b""),
-    (b"referer", b""),
-    (b"refresh", b""),
-    (b"retry-after", b""),
-    (b"server", b""),
-    (b"set-cookie", b""),
-    (b"strict-transport-security", b""),
-    (b"transfer-encoding", b""),
-    (b"user-agent", b""),
-    (b"vary", b""),
-    (b"via", b""),
-    (b"www-authenticate", b""),
+use super::name::Name;
+use crate::http::known::KnownField;
+
+/// An entry of the static table.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The whole field as a line: name, colon, space, value, CRLF.
+    pub line: &'static [u8],
+    pub name_len: usize,
+    pub name: Name,
+}
+
+impl Row {
+    /// The name, with the colon and the space behind it.
+    pub fn prefix(&self) -> &'static [u8] {
+        self.line.get(..self.name_len + 2).unwrap_or_default()
+    }
+}
+
+macro_rules! row {
+    ($name:literal, $value:literal, $known:expr) => {
+        Row { line: concat!($name, ": ", $value, "\r\n").as_bytes(), name_len: $name.len(), name: $known }
+    };
+}
+
+const OTHER: Name = Name::Field(KnownField::Other);
+
+/// The entries; the one with index 1 is the first.
+#[rustfmt::skip]
+pub static TABLE: [Row; 61] = [
+    row!(":authority", "", Name::Authority),
+    row!(":method", "GET", Name::Method),
+    row!(":method", "POST", Name::Method),
+    row!(":path", "/", Name::Path),
+    row!(":path", "/index.html", Name::Path),
+    row!(":scheme", "http", Name::Scheme),
+    row!(":scheme", "https", Name::Scheme),
+    row!(":status", "200", Name::Status),
+    row!(":status", "204", Name::Status),
+    row!(":status", "206", Name::Status),
+    row!(":status", "304", Name::Status),
+    row!(":status", "400", Name::Status),
+    row!(":status", "404", Name::Status),
+    row!(":status", "500", Name::Status),
+    row!("accept-charset", "", OTHER),
+    row!("accept-encoding", "gzip, deflate", OTHER),
+    row!("accept-language", "", OTHER),
+    row!("accept-ranges", "", OTHER),
+    row!("accept", "", OTHER),
+    row!("access-control-allow-origin", "", OTHER),
+    row!("age", "", OTHER),
+    row!("allow", "", OTHER),
+    row!("authorization", "", Name::Field(KnownField::Authorization)),
+    row!("cache-control", "", OTHER),
+    row!("content-disposition", "", OTHER),
+    row!("content-encoding", "", OTHER),
+    row!("content-language", "", OTHER),
+    row!("content-length", "", Name::Field(KnownField::ContentLength)),
+    row!("content-location", "", OTHER),
+    row!("content-range", "", OTHER),
+    row!("content-type", "", OTHER),
+    row!("cookie", "", Name::Field(KnownField::Cookie)),
+    row!("date", "", Name::Field(KnownField::Date)),
+    row!("etag", "", OTHER),
+    row!("expect", "", Name::Field(KnownField::Expect)),
+    row!("expires", "", OTHER),
+    row!("from", "", OTHER),
+    row!("host", "", Name::Field(KnownField::Host)),
+    row!("if-match", "", OTHER),
+    row!("if-modified-since", "", OTHER),
+    row!("if-none-match", "", OTHER),
+    row!("if-range", "", OTHER),
+    row!("if-unmodified-since", "", OTHER),
+    row!("last-modified", "", OTHER),
+    row!("link", "", OTHER),
+    row!("location", "", OTHER),
+    row!("max-forwards", "", OTHER),
+    row!("proxy-authenticate", "", Name::Field(KnownField::ProxyAuthenticate)),
+    row!("proxy-authorization", "", Name::Field(KnownField::ProxyAuthorization)),
+    row!("range", "", OTHER),
+    row!("referer", "", OTHER),
+    row!("refresh", "", OTHER),
+    row!("retry-after", "", OTHER),
+    row!("server", "", OTHER),
+    row!("set-cookie", "", OTHER),
+    row!("strict-transport-security", "", OTHER),
+    row!("transfer-encoding", "", Name::Field(KnownField::TransferEncoding)),
+    row!("user-agent", "", OTHER),
+    row!("vary", "", OTHER),
+    row!("via", "", OTHER),
+    row!("www-authenticate", "", Name::Field(KnownField::WwwAuthenticate)),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_static_table_are_known_as_from_a_literal() {
+        for row in &TABLE {
+            let name = row.line.get(..row.name_len).unwrap_or_default();
+            assert_eq!(Name::of(name), row.name, "{}", name.escape_ascii());
+            assert!(row.prefix().ends_with(b": ") && row.line.ends_with(b"\r\n"));
+        }
+    }
+}
