@@ -24,6 +24,10 @@ fn post() -> Scenario {
     Scenario { request, ..Scenario::get(12) }
 }
 
+fn post_http2() -> Scenario {
+    Scenario { request: exchange::block(b"POST", &[b'y'; 256]), ..Scenario::get_http2(12, 16) }
+}
+
 /// White list, redirect that does not match, own headers in both directions, security headers.
 fn five_middlewares() -> Scenario {
     let configure = |frontend: &mut Frontend| {
@@ -68,6 +72,9 @@ fn measured(instructions: usize) -> LibraryBenchmarkConfig {
 #[bench::get_with_five_middlewares(args = (five_middlewares()), setup = ready, config = measured(22_235))]
 #[bench::get_64_kib(args = (Scenario::get(64 << 10)), setup = ready, config = measured(86_512))]
 #[bench::post(args = (post()), setup = ready, config = measured(15_688))]
+#[bench::http2_get(args = (Scenario::get_http2(12, 16)), setup = ready, config = measured(15_500))]
+#[bench::http2_get_64_kib(args = (Scenario::get_http2(64 << 10, 8)), setup = ready, config = measured(86_512))]
+#[bench::http2_post(args = (post_http2()), setup = ready, config = measured(15_688))]
 fn hundred_requests(proxy: InMemoryProxy) -> InMemoryProxy {
     proxy.serve(black_box(REQUESTS), Rc::new(|_| {}));
     proxy

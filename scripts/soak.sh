@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Keeps a Ringway of each driver busy for a long time, both at once: load over kept and new connections, tables that change twice a
-# second, and, where an engine answers, containers that come and go, and a service whose two replicas are replaced one after the other
-# under load of its own. Every minute it prints resident memory, descriptors and threads of each process.
+# Keeps a Ringway of each driver busy for a long time, both at once: load over kept and new connections of HTTP/1.1, over HTTP/2 from
+# clients and to a server, gRPC calls, tables that change twice a second, and, where an engine answers, containers that come and go, and a
+# service whose two replicas are replaced one after the other under load of its own. Every minute it prints resident memory, descriptors
+# and threads of each process.
 #
 #   scripts/soak.sh [--minutes N] [--driver io_uring|epoll]
 #
@@ -15,7 +16,10 @@ minutes=30
 driver="io_uring epoll"
 set_options "soak.sh [--minutes N] [--driver io_uring|epoll]" "minutes driver" "$@"
 read -ra drivers <<<"$driver"
-scripts/packages.sh wrk curl procps gcc libc6-dev
+scripts/packages.sh wrk curl procps gcc libc6-dev nghttp2-client nghttp2-server python3 python3-venv
+export RINGWAY_TOOLS=${RINGWAY_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/ringway-tools} PYTHONDONTWRITEBYTECODE=1
+scripts/http2-tools.sh
+python=$RINGWAY_TOOLS/python/bin/python3
 
 set_up_run soak release
 tag=ringway-soak-${RINGWAY_RUN:-$$}
@@ -40,6 +44,9 @@ routes() {
     printf '[backends.b.servers.s]\nurl = "http://127.0.0.1:%s"\n' "$origin"
     printf '[frontends.f]\nbackend = "b"\n[frontends.f.headers.customResponseHeaders]\nX-Table = "%s"\n' "$1"
     printf '[frontends.f.routes.r]\nrule = "Host:127.0.0.1"\n'
+    printf '[backends.%s.servers.s]\nurl = "h2c://127.0.0.1:%s"\n' h2c "$h2c" grpc "$grpc"
+    printf '[frontends.h2c]\nbackend = "h2c"\n[frontends.h2c.routes.r]\nrule = "Host:h2c.soak.test"\n'
+    printf '[frontends.grpc]\nbackend = "grpc"\n[frontends.grpc.routes.r]\nrule = "Host:a.test"\n'
     for n in $(seq 50); do
         printf '[frontends.g%s]\nbackend = "b"\n[frontends.g%s.routes.r]\nrule = "Host:g%s-%s.test"\n' "$n" "$n" "$n" "$1"
     done
@@ -89,12 +96,24 @@ replace_replicas() {
     done
 }
 
+# Servers of HTTP/2 without TLS: files, and gRPC.
+mkdir "$work/pages"
+head -c 20000 /dev/zero >"$work/pages/index.html"
+h2c=$(free_port)
+nghttpd --no-tls --address 127.0.0.1 --htdocs "$work/pages" "$h2c" >"$work/nghttpd.log" 2>&1 &
+pids+=($!)
+grpc=$(free_port)
+"$python" tests/http2/python/grpc_server.py --port "$grpc" >"$work/grpc.log" 2>&1 &
+pids+=($!)
+
 routes 0 >"$work/routes.toml"
-declare -A ports processes
+declare -A ports secure_ports processes
 for driver in "${drivers[@]}"; do
     port=$(free_port)
+    secure_ports[$driver]=$(free_port)
     {
-        printf 'defaultEntryPoints = ["http"]\nprovidersThrottleDuration = "100ms"\n[entryPoints.http]\naddress = "127.0.0.1:%s"\n' "$port"
+        printf 'defaultEntryPoints = ["http", "https"]\nprovidersThrottleDuration = "100ms"\n[entryPoints.http]\naddress = "127.0.0.1:%s"\n' "$port"
+        printf '[entryPoints.https]\naddress = "127.0.0.1:%s"\n[entryPoints.https.tls]\n' "${secure_ports[$driver]}"
         printf '[file]\nfilename = "%s"\n' "$work/routes.toml"
         # What failed, or would have in a client with less patience.
         printf '[accessLog]\nfilePath = "%s"\n' "$work/bad-$driver.log"
@@ -131,18 +150,39 @@ hammer() {
     wrk -t 1 -d 28 --timeout 20s "$@" "http://127.0.0.1:${ports[$driver]}/slow/20" >"$work/$name-$driver" 2>&1 &
     loads+=($!)
 }
+# stream DRIVER NAME RATE URL ARGUMENT...: the same over HTTP/2, 8 connections of 10 streams with RATE requests a second each.
+stream() {
+    local driver=$1 name=$2 rate=$3 url=$4
+    shift 4
+    h2load -c 8 -m 10 --rps "$rate" -D 28 "$@" "$url" >"$work/$name-$driver" 2>&1 &
+    loads+=($!)
+}
+# call DRIVER: gRPC calls of several kinds; a few seconds, and at the end of the time the outcome of all of them.
+call() {
+    "$python" tests/http2/python/grpc_client.py --port "${ports[$1]}" ten_thousand_calls ping_pong cancel_after_first_response \
+        deadline_reaches_the_server large_unary client_streaming server_streaming >"$work/calls.$1" 2>&1 &
+    loads+=($!)
+}
 load() {
     local driver one
     loads=()
     for driver in "${drivers[@]}"; do
         hammer "$driver" kept -c 32
         hammer "$driver" new -c 8 -H 'Connection: close'
+        stream "$driver" h2 50 "https://127.0.0.1:${secure_ports[$driver]}/slow/20"
+        stream "$driver" h2c 50 "http://h2c.soak.test:${ports[$driver]}/" --connect-to "127.0.0.1:${ports[$driver]}"
+        call "$driver"
         if $has_engine; then hammer "$driver" service -c 8 -H "Host: $service"; fi
     done
     for one in "${loads[@]}"; do wait "$one" || fail "a load could not be made"; done
     loads=()
     for driver in "${drivers[@]}"; do
         if grep -E 'Socket errors|Non-2xx' "$work"/*-"$driver"; then fail "requests failed ($driver)"; fi
+        for one in "$work"/h2-"$driver" "$work"/h2c-"$driver"; do
+            grep -qE '^requests: .* 0 failed, 0 errored, 0 timeout' "$one" && grep -qE ' 0 3xx, 0 4xx, 0 5xx$' "$one" ||
+                fail "requests over HTTP/2 failed ($driver): $(grep -E '^(requests|status codes):' "$one")"
+        done
+        [ "$(grep -c '^passed: ' "$work/calls.$driver")" -eq 7 ] || fail "gRPC calls failed ($driver): $(tail -n 5 "$work/calls.$driver")"
         for one in "$work"/*-"$driver"; do
             [ "$(rate "$one")" -gt 0 ] || fail "there was no load: $(cat "$one")"
         done
@@ -151,10 +191,10 @@ load() {
         kill -0 "$one" 2>/dev/null || fail "containers are not replaced any more: $(tail -n 3 "$work/containers.log")"
     done
 }
-rate() { awk '/Requests\/sec/ {rate = int($2)} END {print rate + 0}' "$1" 2>/dev/null || echo 0; }
+rate() { awk '/Requests\/sec/ {rate = int($2)} /^finished in/ {rate = int($4)} END {print rate + 0}' "$1" 2>/dev/null || echo 0; }
 
 declare -A first last
-printf '| minute | driver | requests/s | of the service | RSS KiB | descriptors | threads |\n|---|---|---|---|---|---|---|\n'
+printf '| minute | driver | requests/s | HTTP/2 | to h2c | of the service | RSS KiB | descriptors | threads |\n|---|---|---|---|---|---|---|---|---|\n'
 for minute in $(seq "$minutes"); do
     load
     load
@@ -164,8 +204,8 @@ for minute in $(seq "$minutes"); do
         pid=${processes[$driver]}
         last[$driver]="$(resident "$pid") $(descriptors "$pid") $(awk '/^Threads/ {print $2}' "/proc/$pid/status")"
         read -r rss fds threads <<<"${last[$driver]}"
-        printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$minute" "$driver" "$(rate "$work/kept-$driver")" \
-            "$(rate "$work/service-$driver")" "$rss" "$fds" "$threads"
+        printf '| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n' "$minute" "$driver" "$(rate "$work/kept-$driver")" \
+            "$(rate "$work/h2-$driver")" "$(rate "$work/h2c-$driver")" "$(rate "$work/service-$driver")" "$rss" "$fds" "$threads"
         # The first minutes fill pools and the allocator.
         if [ "$minute" -eq 3 ] || [ "$minutes" -lt 3 ]; then first[$driver]=${last[$driver]}; fi
     done

@@ -39,6 +39,7 @@ clean_up() {
             sleep 0.2
         done
     fi
+    if [ -n "${http2_tools:-}" ]; then kill -- "-$http2_tools" 2>/dev/null || true; fi
     rm -rf "$scratch"
     step "$([ "$status" -eq 0 ] && echo 'all passed' || echo "FAILED with status $status")"
     exit "$status"
@@ -51,7 +52,10 @@ trap 'exit 143' TERM
 step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
 scripts/packages.sh pebble nginx-light nodejs podman runc netavark apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq \
-    procps strace faketime
+    procps strace faketime nghttp2-client nghttp2-server chromium python3 python3-venv
+# Compiles beside the next steps; the tests wait for it.
+setsid scripts/http2-tools.sh >"$scratch/http2-tools.log" 2>&1 &
+http2_tools=$!
 
 # Half of the live tests wait for something most of the time: one more at a time for every two cores.
 runner=(cargo nextest run --locked --test-threads "$(($(nproc) * 3 / 2))")
@@ -83,6 +87,12 @@ export RINGWAY_IMAGE=$image
 
 step "instructions"
 scripts/instructions.sh
+
+step "tools of HTTP/2"
+tools_status=0
+wait "$http2_tools" || tools_status=$?
+cat "$scratch/http2-tools.log"
+[ "$tools_status" -eq 0 ] || exit "$tools_status"
 
 step "tests"
 "${runner[@]}"

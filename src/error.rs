@@ -6,6 +6,8 @@ use std::io;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExchangePhase {
     Connect,
+    /// The server has refused the request, and certainly not processed any of it (RFC 9113 8.7).
+    Refused,
     /// Sending the request: the server may have received a part of it.
     Send,
     /// Waiting for the response head.
@@ -27,9 +29,24 @@ pub enum Cause {
     Tls(String),
     /// The server's host name has no IP address.
     Unresolved,
+    /// The server cannot be sent this request, for this reason.
+    Unsupported(&'static str),
 }
 
 impl Cause {
+    /// The same cause for another request that fails with it.
+    pub fn repeated(&self) -> Cause {
+        match self {
+            Cause::Io(e) => Cause::Io(io::Error::new(e.kind(), e.to_string())),
+            Cause::TimedOut => Cause::TimedOut,
+            Cause::Closed => Cause::Closed,
+            Cause::Malformed(what) => Cause::Malformed(what),
+            Cause::Tls(what) => Cause::Tls(what.clone()),
+            Cause::Unresolved => Cause::Unresolved,
+            Cause::Unsupported(what) => Cause::Unsupported(what),
+        }
+    }
+
     /// Whether a failed connect with this cause counts against the server. A lack of file descriptors in this process does not.
     pub fn is_unreachable(&self) -> bool {
         use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
@@ -39,7 +56,7 @@ impl Cause {
                 e.kind(),
                 ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut
             ),
-            Cause::Closed | Cause::Malformed(_) | Cause::Tls(_) => false,
+            Cause::Closed | Cause::Malformed(_) | Cause::Tls(_) | Cause::Unsupported(_) => false,
         }
     }
 }
@@ -56,9 +73,20 @@ impl ProxyError {
         ProxyError { phase, cause }
     }
 
-    /// Whether no byte of the request was sent: then any method may be retried on another server (docs/reference/backends.md#retry).
+    /// Whether no byte of the request was sent, or the server has refused it: then any method may be retried on another server
+    /// (docs/reference/backends.md#retry).
     pub fn is_unsent(&self) -> bool {
-        self.phase == ExchangePhase::Connect
+        matches!(self.phase, ExchangePhase::Connect | ExchangePhase::Refused)
+    }
+
+    /// Whether the server has refused the request without processing any of it: it is shutting down, or has too many requests.
+    pub fn is_refused(&self) -> bool {
+        self.phase == ExchangePhase::Refused
+    }
+
+    /// The same error for a request that cannot be sent again, because a part of its body is gone.
+    pub fn after_sending(self) -> Self {
+        ProxyError { phase: ExchangePhase::Send, ..self }
     }
 
     /// Whether the cause is a connection that the server closed or reset: it is shutting down, or had closed an idle connection.
@@ -66,7 +94,7 @@ impl ProxyError {
         match &self.cause {
             Cause::Closed => true,
             Cause::Io(e) => e.kind() != io::ErrorKind::TimedOut,
-            Cause::TimedOut | Cause::Malformed(_) | Cause::Tls(_) | Cause::Unresolved => false,
+            Cause::TimedOut | Cause::Malformed(_) | Cause::Tls(_) | Cause::Unresolved | Cause::Unsupported(_) => false,
         }
     }
 
@@ -87,7 +115,7 @@ impl ProxyError {
         match &self.cause {
             Cause::TimedOut => (504, "Gateway Timeout"),
             Cause::Io(e) if e.kind() == io::ErrorKind::TimedOut => (504, "Gateway Timeout"),
-            Cause::Io(_) | Cause::Closed | Cause::Unresolved => (502, "Bad Gateway"),
+            Cause::Io(_) | Cause::Closed | Cause::Unresolved | Cause::Unsupported(_) => (502, "Bad Gateway"),
             // Traefik sends 500 for a response that it cannot parse. 502 says whose fault it is
             // (docs/reference/security-promises.md#malformed-response).
             Cause::Malformed(_) => (502, "Bad Gateway"),
@@ -100,6 +128,7 @@ impl std::fmt::Display for ProxyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let doing = match self.phase {
             ExchangePhase::Connect => "connecting to it",
+            ExchangePhase::Refused => "refused by the server",
             ExchangePhase::Send => "sending the request",
             ExchangePhase::Await => "waiting for its response",
             ExchangePhase::Stream => "forwarding its response",
@@ -111,6 +140,7 @@ impl std::fmt::Display for ProxyError {
             Cause::Malformed(what) => write!(f, "{doing}: malformed response: {what}"),
             Cause::Tls(what) => write!(f, "{doing}: TLS: {what}"),
             Cause::Unresolved => write!(f, "{doing}: the server name has no IP address"),
+            Cause::Unsupported(why) => write!(f, "{doing}: {why}"),
         }
     }
 }
@@ -131,5 +161,7 @@ mod tests {
         let closed = ProxyError::new(ExchangePhase::Send, Cause::Closed);
         assert_eq!(closed.answer().0, 502);
         assert!(!closed.is_unsent(), "a request that the server may have received is not repeated");
+        let refused = ProxyError::new(ExchangePhase::Refused, Cause::Closed);
+        assert!(refused.is_unsent() && refused.is_refused() && refused.answer().0 == 502);
     }
 }

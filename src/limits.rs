@@ -105,8 +105,54 @@ pub const LINGER_SECS: u64 = 2;
 /// Bytes of the rest of a request that are read in that time.
 pub const LINGER_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes of payload that a client may send on one stream of HTTP/2 before the proxy has passed them on (SETTINGS_INITIAL_WINDOW_SIZE).
+pub const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// Bytes of payload that a client may send on all streams of one HTTP/2 connection before the proxy has passed them on. Four streams whose
+/// servers take nothing do not hold up a fifth one yet.
+pub const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// The same for a connection that has filled [`CONNECTION_WINDOW_BYTES`], as far as the worker's memory budget allows.
+pub const GROWN_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Streams of HTTP/2 that one worker serves at one time, of all clients together: above it streams are refused (REFUSED_STREAM), and
+/// clients try again. Each takes about 13 KiB.
+pub const STREAMS_PER_WORKER_MAX: usize = 16 * 1024;
+/// Output of one HTTP/2 connection that waits for its transport; heads and control frames go beyond it.
+pub const OUTPUT_BYTES_MAX: usize = COPY_BUFFER_MAX_BYTES;
+/// Waiting output of one HTTP/2 connection that the peer has provoked (acknowledgements, resets): above it nothing is read.
+pub const CONTROL_OUTPUT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a compressed header block: the connection ends above it. Twice the longest head, so that a head that is somewhat too long gets
+/// 431.
+pub const HEADER_BLOCK_BYTES_MAX: usize = 2 * REQUEST_HEAD_BYTES_MAX;
+/// Streams that a client may open and reset before it has their responses, and how many of them a second forgives: a browser that leaves a
+/// page resets up to a hundred at once.
+pub const RAPID_RESETS_MAX: u32 = 500;
+pub const RAPID_RESETS_PER_SECOND: u32 = 100;
+/// Streams that the proxy resets or refuses because of the client's own faults.
+pub const PROVOKED_RESETS_MAX: u32 = 200;
+pub const PROVOKED_RESETS_PER_SECOND: u32 = 20;
+/// PING, SETTINGS, PRIORITY, WINDOW_UPDATE and unknown frames beyond those that go with requests and payload.
+pub const CONTROL_FRAMES_MAX: u32 = 2000;
+pub const CONTROL_FRAMES_PER_SECOND: u32 = 500;
+/// DATA frames without payload, and CONTINUATION frames.
+pub const EMPTY_FRAMES_MAX: u32 = 500;
+pub const EMPTY_FRAMES_PER_SECOND: u32 = 100;
+/// Bytes of payload sent that pay for one WINDOW_UPDATE: some receivers (Go) return credit with every 4 KiB, for stream and connection each.
+pub const PAYLOAD_BYTES_PER_UPDATE: usize = 1024;
+/// Turns of one HTTP/2 connection, each of up to 64 streams, before the worker's other connections come first.
+pub const TURNS_MAX: usize = 8;
+/// After this time without a stream an HTTP/2 connection frees what it does not need while it is idle.
+pub const IDLE_TRIM_SECS: u64 = 1;
+/// Streams whose places an idle HTTP/2 connection keeps.
+pub const IDLE_STREAM_SLOTS: usize = 1;
+/// Time between the announcement that an HTTP/2 connection ends and its last stream identifier: requests that the client has sent by then
+/// are served.
+pub const GOAWAY_NOTICE_MILLIS: u64 = 500;
+
 /// Idle timeout of a pooled upstream connection (Traefik's fixed value, docs/reference/static-configuration.md#timeouts).
 pub const UPSTREAM_IDLE_SECS: u64 = 90;
+/// Requests at a time on one HTTP/2 connection to a server; fewer if the server allows fewer.
+pub const SERVER_STREAMS_MAX: u32 = 100;
+/// How often a request is sent again to the only server after it was refused: the connection was about to be closed.
+pub const REFUSALS_REPEATED_MAX: u8 = 2;
 /// Informational responses (1xx) before one final response.
 pub const INFORMATIONAL_MAX: usize = 16;
 /// Attempts of one request that fail to connect, the first included, unless `[retry]` says how many.

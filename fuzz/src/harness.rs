@@ -18,7 +18,7 @@ use ringway::error::Cause;
 use ringway::limits::DEADLINE_TICK_MILLIS;
 use ringway::net::driver::DriverInfo;
 use ringway::net::{Deadlines, TimeLimit};
-use ringway::worker::{ClientInfo, Dial, Timeouts, Worker, WorkerShared, serve};
+use ringway::worker::{ClientInfo, ConnectionTask, Dial, Dialled, Timeouts, VersionOffer, Worker, WorkerShared, serve};
 
 use crate::reading::{self, Rest};
 use crate::shared;
@@ -179,7 +179,7 @@ struct NetworkDial(Rc<Network>);
 impl Dial for NetworkDial {
     type Io = Wire<Server>;
 
-    async fn dial(&self, _origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
+    async fn dial(&self, _origin: &ServerEndpoint, _: VersionOffer, _limit: TimeLimit<'_>) -> Result<Dialled<Wire<Server>>, Cause> {
         let NetworkDial(network) = self;
         let is_first = network.dials.replace(network.dials.get() + 1) == 0;
         let behaviour = if is_first { network.first.get() } else { network.later.get() };
@@ -197,7 +197,11 @@ impl Dial for NetworkDial {
             link.borrow_mut().send_unsolicited(&unsolicited);
         }
         network.opened.borrow_mut().push(Rc::clone(&link));
-        Ok(wire)
+        Ok(Dialled::http1(wire))
+    }
+
+    fn run(&self, _task: ConnectionTask) {
+        unreachable!("the servers speak HTTP/1.1");
     }
 }
 
@@ -238,7 +242,7 @@ impl Harness {
         };
         let (shared, network) = (Arc::new(shared), Rc::<Network>::default());
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
-        let worker = Rc::new(Worker::new(0, Arc::clone(&shared), choice, NetworkDial(Rc::clone(&network))));
+        let worker = Worker::new(0, Arc::clone(&shared), choice, NetworkDial(Rc::clone(&network)));
         Harness { shared, worker, network, elapsed: Cell::default() }
     }
 
@@ -251,6 +255,7 @@ impl Harness {
             ip_text: PEER.into(),
             secure: scenario.trusted,
             certs: Vec::new(),
+            server_name: None,
             trusted: scenario.trusted,
             bound: Default::default(),
             has_sent_ahead: Default::default(),

@@ -1,6 +1,11 @@
 //! Shared by several fuzz targets: comparing heads with httparse, framing a body, compiling a configuration without a control plane. The
 //! whole exchange has `harness`, `wire` and `reading`.
 
+#[path = "../../tests/support/h2_observer.rs"]
+pub mod h2_observer;
+pub mod h2_server;
+#[path = "../../tests/support/h2_wire.rs"]
+pub mod h2_wire;
 #[path = "../../tests/support/memory_transport.rs"]
 mod memory_transport;
 pub mod reading;

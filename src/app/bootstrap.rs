@@ -1,6 +1,6 @@
 //! Builds the components that the control plane and the workers start with from the static configuration.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -52,11 +52,12 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
         let compiled = compile::entry_point(&compile_context, name, entry_config, &mut endpoints)
             .map_err(|e| format!("Error preparing server: entry point {}: {}", e.name, e.reason))?;
         let address = listen_address(name, entry_config)?;
-        let tls = match &entry_config.tls {
-            Some(tls) => {
-                static_certs.push(StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()));
-                Some(Arc::new(tls_config(name, tls, &store, address.ip())?))
-            }
+        let resolver = entry_config.tls.as_ref().map(|tls| {
+            static_certs.push(StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()));
+            Arc::new(Resolver::for_listener(name, Arc::clone(&store), tls.sni_strict, address.ip()))
+        });
+        let tls = match entry_config.tls.as_ref().zip(resolver.clone()) {
+            Some((tls, resolver)) => Some(Arc::new(tls_config(name, tls, entry_config.http2, resolver)?)),
             None => None,
         };
         entry_points.push(EntryPoint {
@@ -68,6 +69,8 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
             serves_challenges: serves_challenges(config, name),
             serves_rest: config.rest.as_ref().is_some_and(|rest| rest.entry_point == *name),
             tls,
+            resolver,
+            http2: entry_config.http2,
             trust: compiled.trust,
         });
     }
@@ -121,8 +124,8 @@ fn watched_read(watched_files: &WatchedFiles) -> ReadFile {
 fn tls_config(
     name: &str,
     tls: &static_config::Tls,
-    store: &Arc<ArcSwap<CertStore>>,
-    local: IpAddr,
+    http2: bool,
+    resolver: Arc<Resolver>,
 ) -> Result<rustls::ServerConfig, String> {
     let invalid = |e: String| format!("Error preparing server: entry point {name}: {e}");
     let files = tls.client_ca.as_ref().map(|ca| ca.files.as_slice()).unwrap_or_default();
@@ -132,13 +135,18 @@ fn tls_config(
         cipher_suites: tls.cipher_suites.clone(),
         client_ca: client_ca.collect::<Result<_, _>>().map_err(|e| invalid(format!("clientCA: {e}")))?,
         client_ca_optional: tls.client_ca.as_ref().is_some_and(|ca| ca.optional),
-        alpn: vec![b"http/1.1".to_vec()],
+        alpn: protocols(http2),
     };
     let resumption = Resumption::new().map_err(|e| invalid(e.to_string()))?;
-    let resolver = Arc::new(Resolver::for_listener(name, Arc::clone(store), tls.sni_strict, local));
     let (config, warnings) = server_config(&settings, resolver, &resumption).map_err(|e| invalid(e.to_string()))?;
     warnings.iter().for_each(|warning| tracing::warn!("entry point {name}: {warning}"));
     Ok(config)
+}
+
+/// The protocols that an entry point offers by ALPN (RFC 7301), in order of preference.
+fn protocols(http2: bool) -> Vec<Vec<u8>> {
+    let offered: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    offered.iter().map(|name| name.to_vec()).collect()
 }
 
 fn generated_certificate() -> Result<Certificate, String> {

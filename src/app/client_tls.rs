@@ -5,23 +5,25 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{self, Digest, SHA256};
+use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 
 use crate::config::compile::{AuthTls, AuthTlsConfig, ReadFile};
 use crate::config::dynamic::ClientTls;
 use crate::config::pem;
+use crate::config::snapshot::TlsConfigs;
 use crate::config::static_config::StaticConfig;
 use crate::control::acme;
 use crate::control::watched_files::read_text;
 use crate::tls::settings::{ClientSettings, client_config};
 
-/// The TLS configuration for https backends. `rootCAs` replace the system's roots. Missing system roots are no error here: they fail only
+/// The TLS configurations for https backends. `rootCAs` replace the system's roots. Missing system roots are no error here: they fail only
 /// connections that need them. The check of the static configuration has logged what is wrong with each entry
 /// (docs/reference/static-configuration.md#errors).
 ///
 /// # Errors
 /// Entries could be read, but none of them has a certificate that can be used.
-pub fn of_backends(config: &StaticConfig) -> Result<Arc<rustls::ClientConfig>, String> {
+pub fn of_backends(config: &StaticConfig) -> Result<TlsConfigs, String> {
     let readable = config.root_cas.iter().filter(|text| pem::content(text, &read_text).is_ok());
     let bundles: Vec<_> = readable.map(|text| pem::authorities(text, &read_text)).collect();
     let has_none = !bundles.is_empty() && bundles.iter().all(Result::is_err);
@@ -38,12 +40,17 @@ pub fn of_backends(config: &StaticConfig) -> Result<Arc<rustls::ClientConfig>, S
         authorities_option: if config.root_cas.is_empty() { "the system's authorities or rootCAs" } else { "rootCAs" },
         insecure_skip_verify: config.insecure_skip_verify,
         identity: None,
-        alpn: vec![b"http/1.1".to_vec()],
+        alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
     };
     let (system_roots, notes) =
         if config.root_cas.is_empty() { acme::system_roots() } else { (Vec::new(), Vec::new()) };
     notes.iter().for_each(|note| tracing::debug!("system root certificates: {note}"));
-    client_config(&settings, &system_roots).map(Arc::new).map_err(|e| e.to_string())
+    let any = client_config(&settings, &system_roots).map_err(|e| e.to_string())?;
+    let mut http1 = any.clone();
+    http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A clone shares the store of sessions: one that agreed on HTTP/2 must not be resumed for HTTP/1.1.
+    http1.resumption = Resumption::default();
+    Ok(TlsConfigs { any: Arc::new(any), http1: Arc::new(http1) })
 }
 
 /// The TLS configuration of a forward-auth server: the CA of its table, else the system's roots and nothing else

@@ -140,11 +140,11 @@ fn shut_down(running: Running) {
     flush_logs(shared);
 }
 
-/// Waits until no request is active, for at most the grace time-out.
+/// Waits until no request is active and each HTTP/2 connection has been closed in order, for at most the grace time-out.
 fn drain_requests(shared: &WorkerShared, config: &StaticConfig) {
     let grace = config.life_cycle.grace_time_out.positive().unwrap_or_default();
     let end = Instant::now() + grace;
-    while shared.active() > 0 && Instant::now() < end {
+    while (shared.active() > 0 || shared.multiplexed() > 0) && Instant::now() < end {
         std::thread::sleep(POLL_INTERVAL);
     }
     let active = shared.active();

@@ -73,9 +73,8 @@ impl HealthCheck {
         let scheme = match options.scheme {
             "" => None,
             text => match Scheme::parse(text) {
-                Some(scheme @ (Scheme::Http | Scheme::Https)) => Some(scheme),
-                // No probe can be sent over h2c: every server would count as down.
-                Some(Scheme::H2c) | None => return Err(InvalidHealthCheck::Scheme(text.to_owned())),
+                Some(scheme) => Some(scheme),
+                None => return Err(InvalidHealthCheck::Scheme(text.to_owned())),
             },
         };
         let port = match options.port {
@@ -124,7 +123,7 @@ impl fmt::Display for InvalidHealthCheck {
                 write!(f, "the health check's path {path:?} is not a URL path: begin it with /")
             }
             InvalidHealthCheck::Scheme(text) => {
-                write!(f, "the health check's scheme {text:?} cannot be used: write http or https")
+                write!(f, "the health check's scheme {text:?} cannot be used: write http, https or h2c")
             }
             InvalidHealthCheck::Port(port) => write!(f, "the health check's port {port} is not between 1 and 65535"),
             InvalidHealthCheck::Url(cause) => write!(f, "the health check's URL cannot be built: {cause}"),

@@ -8,7 +8,7 @@ use crate::config::suggest::did_you_mean;
 use crate::config::text::tree::{Node, Table, Value};
 
 /// All items, in the spelling of Traefik's manual.
-const ITEMS: [&str; 36] = [
+const ITEMS: [&str; 37] = [
     "Name",
     "Address",
     "Compress",
@@ -45,6 +45,7 @@ const ITEMS: [&str; 36] = [
     "Auth.Forward.TLS.Key",
     "Auth.Forward.TLS.InsecureSkipVerify",
     "SanitizePath",
+    "Http2",
 ];
 
 /// Parses one entry point; returns its name and its table.
@@ -54,7 +55,8 @@ pub(super) fn parse(text: &str, display_name: &str, warnings: &mut Vec<String>) 
     let mut entry_point = Table::default();
     items.text(&mut entry_point, "address", "address");
     items.flag(&mut entry_point, "compress", "compress");
-    items.sanitize_path(&mut entry_point)?;
+    items.switch(&mut entry_point, "SanitizePath", "sanitizePath")?;
+    items.switch(&mut entry_point, "Http2", "http2")?;
     items.list(&mut entry_point, "whitelistsourcerange", "whitelistSourceRange");
     items.table(&mut entry_point, "tls", items.tls(warnings)?);
     items.table(&mut entry_point, "redirect", items.redirect());
@@ -120,18 +122,18 @@ impl Items<'_> {
         }
     }
 
-    /// Sets `sanitizePath`. The option is on by default, and only a value that clearly means off switches it off; an unclear value is
-    /// an error.
-    fn sanitize_path(&self, into: &mut Table) -> Result<(), CliError> {
-        let Some(value) = self.values.get("sanitizepath") else { return Ok(()) };
+    /// Sets an option that is on by default: only a value that clearly means off switches it off; an unclear value is an error.
+    fn switch(&self, into: &mut Table, item: &str, key: &str) -> Result<(), CliError> {
+        let lowered = item.to_ascii_lowercase();
+        let Some(value) = self.values.get(&lowered) else { return Ok(()) };
         let is_off = ["false", "disable", "off"].iter().any(|off| value.eq_ignore_ascii_case(off));
-        if !is_off && !value.is_empty() && !self.is_on("sanitizepath") {
+        if !is_off && !value.is_empty() && !self.is_on(&lowered) {
             let display_name = self.display_name;
             return Err(CliError::Usage(format!(
-                "{display_name}: SanitizePath:{value} is neither true nor false: write one of them"
+                "{display_name}: {item}:{value} is neither true nor false: write one of them"
             )));
         }
-        into.set_key("sanitizePath", self.node(Value::Bool(!is_off)));
+        into.set_key(key, self.node(Value::Bool(!is_off)));
         Ok(())
     }
 

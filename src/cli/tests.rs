@@ -73,12 +73,18 @@ fn short_flags_set_options() {
 }
 
 #[test]
-fn sanitize_path_is_off_only_for_a_clear_value() {
-    for (item, is_on) in [("", true), ("SanitizePath", true), ("SanitizePath:on", true), ("SanitizePath:false", false)]
+fn option_that_is_on_by_default_is_off_only_for_a_clear_value() {
+    let entry_point =
+        |item: &str| config("", &[&format!("--entryPoints=Name:a Address::9 {item}")]).entry_points["a"].clone();
+    for (value, is_on) in
+        [("", true), (":on", true), (":TRUE", true), (":false", false), (":Off", false), (":disable", false)]
     {
-        let entry_points = config("", &[&format!("--entryPoints=Name:a Address::9 {item}")]).entry_points;
-        assert_eq!(entry_points["a"].sanitize_path, is_on, "{item:?}");
+        assert_eq!(entry_point(&format!("SanitizePath{value}")).sanitize_path, is_on, "{value:?}");
+        assert_eq!(entry_point(&format!("Http2{value}")).http2, is_on, "{value:?}");
     }
+    assert!(entry_point("").sanitize_path && entry_point("").http2);
+    assert!(!config("[entryPoints.a]\nhttp2 = false", &[]).entry_points["a"].http2);
+    assert!(config("[entryPoints.a]\naddress = \":9\"", &[]).entry_points["a"].http2);
 }
 
 #[test]
@@ -93,6 +99,7 @@ fn usage_error_says_what_to_do() {
         (&["--entrypoints.http.address=:80"], "--entryPoints='Name:http"),
         (&["--entryPoints=Name:a TLS:x.pem"], "\"x.pem\" is no pair"),
         (&["--entryPoints=Name:a SanitizePath:yes"], "SanitizePath:yes is neither true nor false"),
+        (&["--entryPoints=Name:a Http2:never"], "Http2:never is neither true nor false"),
         (&["--accesslog.fields.names=A"], "\"A\" names no mode"),
         (&["storeconfig"], "key-value store"),
         (&["bug"], "issue tracker"),

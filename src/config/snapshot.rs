@@ -101,10 +101,47 @@ pub struct ServerEndpoint {
     pub authority: String,
     pub url: String,
     pub addresses: Arc<ResolvedAddresses>,
-    /// The number of the connection pool; servers with the same number share pooled connections.
+    /// The number of the connection pool; servers with the same number share connections.
     pub pool: usize,
-    /// The TLS client configuration and the name to verify, for an https server.
-    pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    pub speaks: ServerProtocol,
+    /// For an https server.
+    pub tls: Option<ServerTls>,
+}
+
+impl ServerEndpoint {
+    /// Whether the server can get a request that asks for an upgrade: a protocol other than WebSocket needs HTTP/1.1.
+    pub fn takes_upgrade(&self, is_websocket: bool) -> bool {
+        is_websocket || self.speaks != ServerProtocol::Http2
+    }
+}
+
+/// The HTTP versions in which requests are sent to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerProtocol {
+    Http1,
+    /// HTTP/2 without TLS: the URL says that the server speaks it (`h2c://`).
+    Http2,
+    /// The version on which the TLS handshake agrees: HTTP/2 if the server supports it.
+    Negotiated,
+}
+
+/// How TLS connections to a server are made.
+pub struct ServerTls {
+    /// The name that the server's certificate must have.
+    pub name: ServerName<'static>,
+    pub configs: TlsConfigs,
+    /// The number of the pool of connections that were made with [`TlsConfigs::http1`] although the server may speak HTTP/2. A request that
+    /// may go over HTTP/2 takes none of these connections.
+    pub http1_pool: usize,
+}
+
+/// The TLS client configurations of a server. They differ in the protocols that they offer, and share no sessions.
+#[derive(Debug, Clone)]
+pub struct TlsConfigs {
+    /// Offers all versions that the server may speak.
+    pub any: Arc<ClientConfig>,
+    /// Offers HTTP/1.1 alone, for requests that need an HTTP/1.1 connection.
+    pub http1: Arc<ClientConfig>,
 }
 
 /// The addresses of one `host:port`. The control plane resolves names, because a look-up would block a worker's ring.

@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use rustls::ClientConfig;
 use tokio::task::JoinHandle;
 
-use self::probe::{Connector, ProbeFailure, connector, send_probe};
+use self::probe::{Connector, connector, send_probe};
+use self::probe_failure::ProbeFailure;
 use crate::backend::health::{PROBE_TIME_MAX, status_is_healthy};
 use crate::backend::{HealthCheck, Server};
-use crate::config::snapshot::{Backend, Snapshot};
+use crate::config::snapshot::{Backend, Snapshot, TlsConfigs};
 
+mod http2;
 mod probe;
+mod probe_failure;
 
 /// The running health checks.
 pub struct HealthChecks {
@@ -30,9 +32,9 @@ struct Running {
 }
 
 impl HealthChecks {
-    /// `tls`: the TLS configuration for https servers, or the reason why there is none.
-    pub fn new(tls: Result<Arc<ClientConfig>, String>) -> Self {
-        HealthChecks { connector: tls.map(|config| connector(&config)), running: HashMap::new() }
+    /// `tls`: the TLS configurations for https servers, or the reason why there are none.
+    pub fn new(tls: Result<TlsConfigs, String>) -> Self {
+        HealthChecks { connector: tls.map(|configs| connector(configs.any)), running: HashMap::new() }
     }
 
     /// Starts and stops checks as the new snapshot requires. Checks of unchanged backends keep running.

@@ -32,6 +32,18 @@ pub enum Bound {
     BufferedBody,
     /// The worker's memory budget for bodies and heads was used up: 503, or 500 for a response.
     HeldBytes,
+    /// A worker served as many HTTP/2 streams as it may: the stream was refused.
+    StreamsPerWorker,
+    /// A client opened and reset streams too often: its HTTP/2 connection was ended.
+    Http2RapidReset,
+    /// A peer's faults made the proxy reset streams too often: its HTTP/2 connection was ended.
+    Http2ProvokedResets,
+    /// A peer sent too many HTTP/2 frames that carry no part of a message: its connection was ended.
+    Http2ControlFrames,
+    /// A peer sent too many empty frames, or pieces of header blocks: its HTTP/2 connection was ended.
+    Http2EmptyFrames,
+    /// A header block was longer than the proxy decodes: its HTTP/2 connection was ended.
+    Http2HeaderBlock,
     /// The queue for slow password hashes was full: 503.
     VerifyQueue,
     /// A log line was dropped because its writer's queue was full.
@@ -52,7 +64,7 @@ pub enum Bound {
 
 impl Bound {
     /// All bounds, in the order in which `/metrics` lists them.
-    pub const ALL: [Bound; 22] = [
+    pub const ALL: [Bound; 28] = [
         Bound::HeadRead,
         Bound::Idle,
         Bound::Handshake,
@@ -67,6 +79,12 @@ impl Bound {
         Bound::Trailers,
         Bound::BufferedBody,
         Bound::HeldBytes,
+        Bound::StreamsPerWorker,
+        Bound::Http2RapidReset,
+        Bound::Http2ProvokedResets,
+        Bound::Http2ControlFrames,
+        Bound::Http2EmptyFrames,
+        Bound::Http2HeaderBlock,
         Bound::VerifyQueue,
         Bound::LogQueue,
         Bound::LogFile,
@@ -75,6 +93,15 @@ impl Bound {
         Bound::RuleExpressions,
         Bound::RegexProgram,
         Bound::Certificates,
+    ];
+
+    /// The bounds that only HTTP/2 has.
+    pub const HTTP2: [Bound; 5] = [
+        Bound::Http2RapidReset,
+        Bound::Http2ProvokedResets,
+        Bound::Http2ControlFrames,
+        Bound::Http2EmptyFrames,
+        Bound::Http2HeaderBlock,
     ];
 
     /// The value of the label.
@@ -94,6 +121,12 @@ impl Bound {
             Bound::Trailers => "trailer_bytes",
             Bound::BufferedBody => "buffered_body_bytes",
             Bound::HeldBytes => "held_bytes_per_worker",
+            Bound::StreamsPerWorker => "streams_per_worker",
+            Bound::Http2RapidReset => "http2_rapid_reset",
+            Bound::Http2ProvokedResets => "http2_provoked_resets",
+            Bound::Http2ControlFrames => "http2_control_frames",
+            Bound::Http2EmptyFrames => "http2_empty_frames",
+            Bound::Http2HeaderBlock => "http2_header_block",
             Bound::VerifyQueue => "verify_queue",
             Bound::LogQueue => "log_queue_bytes",
             Bound::LogFile => "log_file_bytes",

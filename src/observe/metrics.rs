@@ -7,9 +7,11 @@
 
 mod block;
 mod bounds;
+mod health_counters;
+mod http2;
+mod http2_text;
 mod labels;
 mod prometheus;
-mod health_counters;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,6 +23,8 @@ use bounds::Bounds;
 pub use bounds::{BUCKETS_MAX, DEFAULT_BUCKETS};
 use health_counters::HealthCounters;
 pub use health_counters::{HealthTotals, RecentError};
+use http2::Http2Counters;
+pub use http2::{DirectedTotals, Direction, Http2Totals, REASONS, Side, SideTotals};
 pub use labels::{Method, Protocol};
 pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
 
@@ -62,6 +66,8 @@ pub struct Metrics {
     backends: Mutex<BTreeMap<String, Arc<BackendMetrics>>>,
     /// Indexed by worker.
     health_counters: Box<[HealthCounters]>,
+    /// Indexed by worker.
+    http2_counters: Box<[Http2Counters]>,
     recent_errors: usize,
     reloads: AtomicU64,
     reload_unix_secs: AtomicU64,
@@ -95,6 +101,7 @@ impl Metrics {
             entry_points: settings.entry_points.iter().map(|name| (name.clone(), blocks())).collect(),
             backends: Mutex::default(),
             health_counters: (0..workers).map(|_| HealthCounters::new(settings.recent_errors)).collect(),
+            http2_counters: (0..workers).map(|_| Http2Counters::default()).collect(),
             recent_errors: settings.recent_errors,
             reloads: AtomicU64::new(0),
             reload_unix_secs: AtomicU64::new(0),
@@ -163,6 +170,16 @@ impl Metrics {
         self.exceeded[bound as usize].fetch_add(count, Relaxed);
     }
 
+    /// How often a bound was exceeded.
+    pub fn times_exceeded(&self, bound: Bound) -> u64 {
+        self.exceeded[bound as usize].load(Relaxed)
+    }
+
+    /// The HTTP/2 counters of all workers.
+    pub fn http2(&self) -> Http2Totals {
+        http2::sum(&self.http2_counters)
+    }
+
     /// The totals of `/health` over all workers.
     pub fn health(&self, unix_secs: u64) -> HealthTotals {
         health_counters::sum(&self.health_counters, unix_secs, self.recent_errors)
@@ -228,6 +245,41 @@ impl WorkerMetrics<'_> {
         if status >= 400 {
             self.metrics.health_counters[self.worker].store_error(status, method, host, path, unix_nanos);
         }
+    }
+
+    /// Counts an open HTTP/2 connection, until [`http2_connection_closed`](Self::http2_connection_closed) is called.
+    pub fn http2_connection_opened(&self, side: Side) {
+        self.http2().connection_opened(side);
+    }
+
+    pub fn http2_connection_closed(&self, side: Side) {
+        self.http2().connection_closed(side);
+    }
+
+    /// Counts an open HTTP/2 stream, until [`http2_stream_closed`](Self::http2_stream_closed) is called.
+    #[inline]
+    pub fn http2_stream_opened(&self, side: Side) {
+        self.http2().stream_opened(side);
+    }
+
+    #[inline]
+    pub fn http2_stream_closed(&self, side: Side) {
+        self.http2().stream_closed(side);
+    }
+
+    /// Counts a RST_STREAM frame. `code` is the error code (RFC 9113 7); each code without a name counts as 14.
+    pub fn http2_reset(&self, side: Side, direction: Direction, code: usize) {
+        self.http2().reset(side, direction, code);
+    }
+
+    /// Counts a GOAWAY frame, `code` as in [`http2_reset`](Self::http2_reset).
+    pub fn http2_goaway(&self, side: Side, direction: Direction, code: usize) {
+        self.http2().goaway(side, direction, code);
+    }
+
+    #[inline]
+    fn http2(&self) -> &Http2Counters {
+        &self.metrics.http2_counters[self.worker]
     }
 
     fn entry_point(&self, number: usize) -> Option<&Block> {

@@ -6,6 +6,7 @@
 mod api;
 mod dashboard;
 mod health;
+mod http2;
 
 use std::borrow::Cow;
 
@@ -14,6 +15,7 @@ use crate::config::Rejected;
 use crate::config::dynamic::Documents;
 use crate::http::Reply;
 pub use dashboard::Asset;
+pub use http2::ProtocolFacts;
 
 /// The internal routes that an entry point exposes, and how it treats their paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub enum InternalRoute<'a> {
     Servers,
     /// `/api/runtime`, Ringway's own: version, driver and the reason for the driver.
     Runtime,
+    /// `/api/http2`, Ringway's own: the counters of HTTP/2.
+    Protocols,
     Dashboard(Asset),
     /// A redirect to the dashboard, below the prefix of X-Forwarded-Prefix.
     ToDashboard,
@@ -86,6 +90,7 @@ pub struct StatusInputs<'a> {
     /// Whether the process is shutting down: ping then replies 503.
     pub stopping: bool,
     pub health: HealthFacts<'a>,
+    pub protocols: &'a ProtocolFacts,
     /// From [`Metrics::prometheus_text`](super::metrics::Metrics::prometheus_text); empty unless the route is
     /// [`InternalRoute::Metrics`].
     pub metrics_text: &'a [u8],
@@ -138,6 +143,7 @@ pub fn reply(
         InternalRoute::Rejected => json(api::rejected(inputs.rejected)),
         InternalRoute::Servers => json(api::servers(inputs.servers)),
         InternalRoute::Runtime => json(api::runtime(inputs)),
+        InternalRoute::Protocols => json(http2::body(inputs.protocols)),
         InternalRoute::Dashboard(asset) => dashboard::asset(asset),
         InternalRoute::ToDashboard => dashboard::redirect_to_dashboard(request, exposed),
         InternalRoute::WithoutSlash => redirect_without_slash(request),
@@ -156,6 +162,7 @@ fn route_at<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute
         b"api/rejected" => Some(InternalRoute::Rejected),
         b"api/servers" => Some(InternalRoute::Servers),
         b"api/runtime" => Some(InternalRoute::Runtime),
+        b"api/http2" => Some(InternalRoute::Protocols),
         _ => nested_route(path, exposed),
     }
 }

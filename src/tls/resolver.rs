@@ -44,11 +44,11 @@ pub struct CertStore {
 
 #[derive(Debug, Default)]
 struct PointIndex {
-    challenges: HashMap<Box<str>, Arc<CertifiedKey>>,
-    names: HashMap<Box<str>, Arc<CertifiedKey>>,
+    challenges: HashMap<Box<str>, Arc<Certificate>>,
+    names: HashMap<Box<str>, Arc<Certificate>>,
     /// Highest number of leading `*` labels in any of `names`, which bounds the search.
     stars_max: usize,
-    default: Option<Arc<CertifiedKey>>,
+    default: Option<Arc<Certificate>>,
 }
 
 /// Selects certificates for the handshakes of one entry point, or of one of its listeners.
@@ -70,12 +70,12 @@ impl CertStore {
     /// The certificate for `name` (an SNI host name, or an IP address as text) on an entry point, without the
     /// default certificate.
     pub fn find(&self, entry_point: &str, name: &str) -> Option<&Arc<CertifiedKey>> {
-        self.points.get(entry_point)?.find(name)
+        self.points.get(entry_point)?.find(name).map(|certificate| &certificate.key)
     }
 
     /// The certificate of the entry point if no name matches.
     pub fn default_of(&self, entry_point: &str) -> Option<&Arc<CertifiedKey>> {
-        self.points.get(entry_point)?.default.as_ref()
+        self.points.get(entry_point)?.default.as_ref().map(|certificate| &certificate.key)
     }
 }
 
@@ -86,20 +86,20 @@ impl PointIndex {
         for certificate in point.static_certificates.iter().chain(&point.dynamic).chain(&point.acme) {
             for name in &certificate.names {
                 index.stars_max = index.stars_max.max(leading_stars(name));
-                index.names.entry(name.as_str().into()).or_insert_with(|| certificate.key.clone());
+                index.names.entry(name.as_str().into()).or_insert_with(|| certificate.clone());
             }
         }
         for (name, certificate) in &point.challenges {
-            index.challenges.insert(name.to_lowercase().into(), certificate.key.clone());
+            index.challenges.insert(name.to_lowercase().into(), certificate.clone());
         }
         let default = point.default.as_ref().or(point.static_certificates.first()).or(generated);
-        index.default = default.map(|certificate| certificate.key.clone());
+        index.default = default.cloned();
         index
     }
 
     /// The certificate for a name. Traefik selects the lexicographically greatest matching name. `*` sorts before every character with
     /// which a host name can start, so that means the exact name, then one star, then two: the order of this search.
-    fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+    fn find(&self, name: &str) -> Option<&Arc<Certificate>> {
         let mut lowered = [0u8; NAME_BYTES_MAX];
         let name = lower(name, &mut lowered)?;
         if let Some(found) = self.challenges.get(name).or_else(|| self.names.get(name)) {
@@ -149,6 +149,19 @@ impl Resolver {
             false => store.default_of(&self.entry_point).cloned(),
         }
     }
+
+    /// Whether a request for `host` is misdirected on a connection whose client named `server_name` in its handshake (RFC 9110 15.5.20):
+    /// another certificate covers `host`, and the one of `server_name` does not. A client sends such a request if it takes two servers
+    /// for one; on a connection of its own it gets the other certificate. `host` has neither a port nor brackets. The certificates are
+    /// those of now, which a renewal may have replaced since the handshake.
+    pub fn is_misdirected(&self, server_name: &str, host: &str) -> bool {
+        let store = self.store.load();
+        let Some(point) = store.points.get(&self.entry_point) else { return false };
+        let (Some(given), Some(other)) = (point.find(server_name).or(point.default.as_ref()), point.find(host)) else {
+            return false;
+        };
+        !Arc::ptr_eq(given, other) && !given.names.iter().any(|pattern| covers(pattern, host))
+    }
 }
 
 impl ResolvesServerCert for Resolver {
@@ -161,6 +174,17 @@ impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resolver").field("entry_point", &self.entry_point).field("strict", &self.strict).finish()
     }
+}
+
+/// Whether a certificate's name covers a host: each leading `*` stands for one label.
+fn covers(pattern: &str, host: &str) -> bool {
+    let mut labels = host.split('.');
+    let mut is_leading = true;
+    let is_equal = pattern.split('.').all(|wanted| {
+        is_leading &= wanted == "*";
+        labels.next().is_some_and(|label| is_leading || label.eq_ignore_ascii_case(wanted))
+    });
+    is_equal && labels.next().is_none()
 }
 
 fn leading_stars(name: &str) -> usize {
@@ -289,8 +313,48 @@ mod tests {
     }
 
     #[test]
+    fn request_is_misdirected_if_only_another_certificate_covers_its_host() {
+        let (wide, exact, other) = (certificate(&["*.b.c", "b.c"]), certificate(&["a.b.c"]), certificate(&["d.e"]));
+        let dynamic = vec![wide, exact, other.clone(), certificate(&["192.0.2.1"])];
+        let point = EntryPointCerts { dynamic, default: Some(other), ..Default::default() };
+        let resolver = resolver(point, false);
+        for (server_name, host, is_misdirected, why) in [
+            ("x.b.c", "d.e", true, "another certificate"),
+            ("x.b.c", "D.E", true, "case does not count"),
+            ("x.b.c", "192.0.2.1", true, "the certificate of an address"),
+            ("x.b.c", "y.b.c", false, "the same certificate"),
+            ("x.b.c", "b.c", false, "the same certificate by another name"),
+            ("x.b.c", "a.b.c", false, "the exact name has its own certificate, but the wildcard covers it too"),
+            ("a.b.c", "x.b.c", true, "the exact name's certificate does not cover the wildcard's"),
+            ("a.b.c", "z.y", false, "no certificate covers the host: a connection of its own would change nothing"),
+            ("z.y", "a.b.c", true, "the default certificate was given"),
+            ("z.y", "d.e", false, "the default certificate covers the host"),
+            ("z.y", "", false, "no host"),
+        ] {
+            assert_eq!(resolver.is_misdirected(server_name, host), is_misdirected, "{server_name} {host}: {why}");
+        }
+    }
+
+    #[test]
+    fn leading_stars_cover_one_label_each() {
+        for (pattern, host, is_covered) in [
+            ("a.b", "A.B", true),
+            ("*.b", "a.b", true),
+            ("*.b", "b", false),
+            ("*.b", "x.a.b", false),
+            ("*.*.b", "x.a.b", true),
+            ("a.*.b", "a.x.b", false),
+            ("a.b", "a.b.c", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(covers(pattern, host), is_covered, "{pattern} {host}");
+        }
+    }
+
+    #[test]
     fn unknown_entry_point_has_no_certificate() {
         let store = Arc::new(ArcSwap::from_pointee(CertStore::default()));
-        assert!(Resolver::new("nowhere", store, false).certificate(Some("a.b")).is_none());
+        let resolver = Resolver::new("nowhere", store, false);
+        assert!(resolver.certificate(Some("a.b")).is_none() && !resolver.is_misdirected("a.b", "c.d"));
     }
 }

@@ -207,13 +207,11 @@ impl Session {
     }
 
     /// The negotiated application protocol, for example `http/1.1`.
-    #[cfg_attr(reachability, expect(dead_code, reason = "tests/tls.rs sees with it what was negotiated"))]
     pub fn alpn(&self) -> Option<&[u8]> {
         self.connection.alpn_protocol()
     }
 
     /// The server name that the client sent (server side only), lower-cased by rustls.
-    #[cfg_attr(reachability, expect(dead_code, reason = "tests/tls.rs sees with it what was negotiated"))]
     pub fn server_name(&self) -> Option<&str> {
         match &*self.connection {
             Connection::Server(server) => server.server_name(),

@@ -11,11 +11,11 @@ use futures_util::FutureExt;
 use futures_util::future::Either;
 use rustls::ServerConfig;
 
-use super::downstream::h1::serve;
+use super::downstream::{h2, serve};
 use super::resources::client_info::{ClientInfo, unmap_ipv4};
 use super::resources::connection_limiter::ConnectionPermit;
 use super::resources::dial::Dial;
-use super::upstream::connection::NetworkDial;
+use super::upstream::network::NetworkDial;
 use super::worker::Worker;
 use crate::limits::{self, Bound};
 use crate::net::{Tcp, is_timeout, tls_stream};
@@ -66,6 +66,7 @@ fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: So
         ip_text: ip.to_string().into(),
         secure: entry_point.tls.is_some(),
         certs: Vec::new(),
+        server_name: None,
         trusted: entry_point.trust.includes(ip),
         bound: Default::default(),
         has_sent_ahead: Default::default(),
@@ -83,7 +84,14 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
-            Box::pin(serve(worker, stream, peer)).await;
+            let speaks_http2 = stream.with_session(|session| session.alpn() == Some(b"h2"));
+            if speaks_http2 {
+                peer.server_name = stream.with_session(|session| session.server_name().map(Box::from));
+            }
+            match speaks_http2 {
+                true => Box::pin(h2::serve(worker, stream, peer, Vec::new())).await,
+                false => Box::pin(serve(worker, stream, peer)).await,
+            }
         }
         // Scanners and clients that do not trust the certificate fail here all day: level debug, as Go's servers log none either. A client
         // whose own certificate is refused is another matter: its operator expects it to work.

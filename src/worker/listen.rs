@@ -14,7 +14,7 @@ use socket2::Socket;
 
 use super::handshake::connection_task;
 use super::resources::connection_balancer::{self, AcceptedConnection};
-use super::upstream::connection::NetworkDial;
+use super::upstream::network::NetworkDial;
 use super::worker::{Worker, WorkerShared};
 use crate::limits;
 use crate::net::driver::{Driver, DriverInfo, DriverPreference};
@@ -68,7 +68,7 @@ fn run(
     // Closes the queue also if this thread panics: no connection is passed to a worker that has ended.
     let _open = status_owner.worker_status.get(number).map(|status| status.handoff_queue.open());
     driver.block_on(async move {
-        let worker = Rc::new(Worker::new(number, shared, choice.clone(), NetworkDial));
+        let worker = Worker::new(number, shared, choice.clone(), NetworkDial);
         let _ = ready.send(Ok(choice));
         let timer_worker = Rc::clone(&worker);
         monoio::spawn(async move { timer_worker.run_timers().await });

@@ -5,22 +5,25 @@
 mod bounds;
 mod downstream;
 mod handshake;
+mod http2_metrics;
 mod listen;
 mod message;
 mod bound_connections;
+mod open_links;
 mod pool;
+mod server_links;
 mod request;
 mod resources;
 mod upstream;
 #[expect(clippy::module_inception, reason = "the module is named after its one type")]
 mod worker;
 
-pub use downstream::h1::serve;
+pub use downstream::serve;
 pub use listen::{WorkerHandle, spawn};
 pub use resources::client_info::{ClientInfo, fill_random};
 pub use resources::connection_balancer::WorkerStatus;
 pub use resources::connection_limiter::ConnectionLimiter;
-pub use resources::dial::Dial;
+pub use resources::dial::{ConnectionTask, Dial, Dialled, VersionOffer};
 pub use resources::entry_point::EntryPoint;
 pub use resources::rest_handler::{RestHandler, RestUpdateError};
 pub use resources::verify::VerifyPool;

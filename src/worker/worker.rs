@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use arc_swap::{ArcSwap, Cache};
 use ipnet::IpNet;
 
 use super::bound_connections::BoundConnections;
+use super::open_links::OpenLinks;
 use super::pool::Pool;
 use super::resources::access_log::{LogSink, WorkerLog};
 use super::resources::buffers::BufferPool;
@@ -19,22 +21,23 @@ use super::resources::clock::Clock;
 use super::resources::connection_balancer::{HandoffQueue, WorkerStatus};
 use super::resources::connection_limiter::{ConnectionLimitError, ConnectionLimiter};
 use super::resources::context::ExchangeContext;
-use super::resources::context::UpstreamResponse;
 use super::resources::dial::Dial;
 use super::resources::entry_point::EntryPoint;
 use super::resources::handler_pool::HandlerPool;
 use super::resources::memory_budget::MemoryBudget;
 use super::resources::rest_handler::RestHandler;
 use super::resources::verify::VerifyPool;
-use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
+use super::server_links::ServerLinks;
+use crate::config::snapshot::TrustedPeers;
 use crate::limits::{self, Bound};
 use crate::middleware::Now;
 use crate::net::driver::DriverInfo;
 use crate::net::free_list::FreeList;
 use crate::net::{Deadlines, TimeLimit, tls_stream};
 use crate::observe::Published;
-use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, WorkerMetrics};
+use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, Side, WorkerMetrics};
 use crate::observe::repeated_lines::{RepeatedLines, repetitions};
+use crate::observe::status::ProtocolFacts;
 use crate::tls::challenge::ChallengeTable;
 use crate::tls::verifier::refusal::Refusal;
 
@@ -104,6 +107,11 @@ impl WorkerShared {
         self.worker_status.iter().map(|status| status.active.load(Relaxed)).sum()
     }
 
+    /// Open HTTP/2 connections of clients.
+    pub fn multiplexed(&self) -> usize {
+        self.worker_status.iter().map(|status| status.multiplexed.load(Relaxed)).sum()
+    }
+
     /// Open connections of clients.
     pub fn connections(&self) -> usize {
         self.worker_status.iter().map(|status| status.handoff_queue.load()).sum()
@@ -116,12 +124,24 @@ impl WorkerShared {
     }
 
     pub(super) fn metrics_text(&self, servers: &[ServerSample], _now_nanos: u64) -> Vec<u8> {
-        self.metrics.prometheus_text(&Scrape { servers, process: (self.process_facts)() })
+        let client_connections = self.connections() as u64;
+        self.metrics.prometheus_text(&Scrape { servers, client_connections, process: (self.process_facts)() })
+    }
+
+    /// The values of `/api/http2`.
+    pub(super) fn protocol_facts(&self) -> ProtocolFacts {
+        ProtocolFacts {
+            totals: self.metrics.http2(),
+            client_connections: self.connections() as u64,
+            exceeded: Bound::HTTP2.map(|bound| (bound, self.metrics.times_exceeded(bound))).to_vec(),
+        }
     }
 }
 
 /// A worker. All its fields belong to its thread.
 pub struct Worker<D: Dial> {
+    /// The worker itself, for tasks that outlive a request.
+    itself: Weak<Worker<D>>,
     pub(super) number: usize,
     pub shared: Arc<WorkerShared>,
     pub driver: DriverInfo,
@@ -132,9 +152,15 @@ pub struct Worker<D: Dial> {
     pub budget: MemoryBudget,
     pub pool: Pool<D::Io>,
     pub bound: BoundConnections<D::Io>,
+    /// The HTTP/2 connections to servers.
+    pub server_links: ServerLinks,
     pub dial: D,
     pub access_log: Option<WorkerLog>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
+    /// The HTTP/2 connections of clients.
+    pub(super) links: OpenLinks,
+    /// Streams of clients that are being served.
+    streams: Cell<usize>,
     pub(super) free_contexts: FreeList<Box<ExchangeContext>>,
     pub(super) handler_pool: HandlerPool,
     /// Idle connections that hold a handler and a buffer with a read in progress.
@@ -146,8 +172,9 @@ pub struct Worker<D: Dial> {
 }
 
 impl<D: Dial> Worker<D> {
-    pub fn new(number: usize, shared: Arc<WorkerShared>, driver: DriverInfo, dial: D) -> Self {
-        Worker {
+    pub fn new(number: usize, shared: Arc<WorkerShared>, driver: DriverInfo, dial: D) -> Rc<Self> {
+        Rc::new_cyclic(|itself| Worker {
+            itself: Weak::clone(itself),
             number,
             driver,
             clock: Clock::new(shared.start),
@@ -156,16 +183,24 @@ impl<D: Dial> Worker<D> {
             budget: MemoryBudget::default(),
             pool: Pool::new(shared.idle_per_server_max),
             bound: BoundConnections::default(),
+            server_links: ServerLinks::default(),
             dial,
             access_log: shared.access_log.clone().map(WorkerLog::new),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
+            links: OpenLinks::default(),
+            streams: Cell::new(0),
             free_contexts: FreeList::new(limits::POOLED_BUFFERS_MAX),
             handler_pool: HandlerPool::default(),
             reads_ahead: Cell::new(0),
             next_log_nanos: Cell::new(0),
             last_trimmed: Cell::new(0),
             shared,
-        }
+        })
+    }
+
+    /// The worker, for a task that outlives the request in progress; `None` while the worker is dropped.
+    pub fn itself(&self) -> Option<Rc<Self>> {
+        self.itself.upgrade()
     }
 
     /// The current configuration. A request holds the snapshot to its end, so that it sees one configuration.
@@ -188,7 +223,31 @@ impl<D: Dial> Worker<D> {
             monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
             self.clock.follow_wall();
             self.deadlines.sweep(Duration::from_nanos(self.clock.mono_nanos()));
+            if self.is_draining() {
+                self.links.wake_once();
+            }
         }
+    }
+
+    /// Takes a place for a stream, unless `STREAMS_PER_WORKER_MAX` streams are being served; [`close_stream`](Self::close_stream) gives it
+    /// back.
+    pub(super) fn may_open_stream(&self) -> bool {
+        let may = self.streams.get() < limits::STREAMS_PER_WORKER_MAX;
+        if may {
+            self.streams.set(self.streams.get() + 1);
+            self.metrics().http2_stream_opened(Side::Client);
+        }
+        may
+    }
+
+    pub(super) fn close_stream(&self) {
+        self.streams.set(self.streams.get() - 1);
+        self.metrics().http2_stream_closed(Side::Client);
+    }
+
+    /// Whether a client may speak HTTP/2 without TLS on the entry point of `peer`, which takes the preface as its announcement.
+    pub(super) fn speaks_http2_in_clear(&self, peer: &ClientInfo) -> bool {
+        !peer.secure && self.shared.entry_points[peer.entry].http2
     }
 
     pub fn metrics(&self) -> WorkerMetrics<'_> {
@@ -229,6 +288,7 @@ impl<D: Dial> Worker<D> {
     pub fn on_resource_shortage(&self, error: &std::io::Error) {
         self.pool.clear();
         self.bound.clear();
+        self.server_links.clear();
         if self.may_log() {
             tracing::error!("cannot accept connections: {error}; raise the limit of open files (ulimit -n)");
         }
@@ -260,19 +320,18 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    /// A pooled connection to the server for the attempt whose response goes to `response`, if there is one and the attempt may use it.
-    pub fn take_pooled(&self, endpoint: &ServerEndpoint, response: &UpstreamResponse) -> Option<D::Io> {
-        if response.repeated || response.is_probe {
-            return None;
-        }
-        self.pool.take(endpoint.pool, self.clock.mono_nanos())
-    }
-
     /// Counts a request as active until the guard is dropped: a graceful shutdown waits for active requests.
     pub fn begin_request(&self) -> ActiveRequestGuard<'_> {
         let active = &self.shared.worker_status[self.number].active;
         active.fetch_add(1, Relaxed);
         ActiveRequestGuard(active)
+    }
+
+    /// Counts a client's HTTP/2 connection until the guard is dropped: a graceful shutdown waits until each has been closed in order.
+    pub fn begin_multiplexed(&self) -> ActiveRequestGuard<'_> {
+        let multiplexed = &self.shared.worker_status[self.number].multiplexed;
+        multiplexed.fetch_add(1, Relaxed);
+        ActiveRequestGuard(multiplexed)
     }
 
     /// How long a client may send nothing: between two requests, or before its `first` one, which has no more time than a head.
@@ -316,7 +375,12 @@ impl<D: Dial> Worker<D> {
     /// system if they are many.
     pub(super) fn trim(&self) {
         let now_nanos = self.clock.mono_nanos();
-        let closed = self.pool.sweep(now_nanos) + self.bound.sweep(now_nanos);
+        if self.is_draining() {
+            self.server_links.clear();
+        }
+        let closed = self.pool.sweep(now_nanos)
+            + self.bound.sweep(now_nanos)
+            + self.server_links.sweep(now_nanos, &self.buffers);
         let unneeded = self.handler_pool.trim()
             + self.free_contexts.trim()
             + self.buffers.trim()

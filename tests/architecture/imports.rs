@@ -6,14 +6,15 @@ use crate::source::{Source, sources, words};
 
 /// The parts of `worker`, and the parts that each may import. A part may always import itself. Parts further down may import parts further
 /// up, never the other way round.
-const WORKER_USES: [(&str, &[&str]); 11] = [
+const WORKER_USES: [(&str, &[&str]); 12] = [
     ("resources", &[]),
     ("message", &["resources"]),
     ("pool", &["resources"]),
     ("bound_connections", &["resources"]),
-    ("worker", &["resources", "pool", "bound_connections"]),
+    ("server_links", &["resources", "message"]),
+    ("worker", &["resources", "pool", "bound_connections", "server_links"]),
     ("bounds", &["resources", "message", "worker"]),
-    ("upstream", &["resources", "message", "pool", "worker", "bounds"]),
+    ("upstream", &["resources", "message", "pool", "server_links", "worker", "bounds"]),
     ("request", &["resources", "message", "worker", "bounds", "upstream"]),
     ("downstream", &["resources", "message", "worker", "bounds", "request"]),
     ("handshake", &["resources", "worker", "bounds", "upstream", "downstream"]),

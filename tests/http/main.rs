@@ -3,6 +3,7 @@
 mod body;
 mod forward;
 mod h2;
+mod h2_connection;
 mod property;
 mod request;
 mod response;

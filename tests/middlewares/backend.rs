@@ -253,7 +253,6 @@ fn health_probes_are_built_and_evaluated() {
         HealthOptions { path: ":", ..Default::default() },
         HealthOptions { path: "/ x", ..Default::default() },
         HealthOptions { path: "/", scheme: "ftp", ..Default::default() },
-        HealthOptions { path: "/", scheme: "h2c", ..Default::default() },
         HealthOptions { path: "/", port: 70_000, ..Default::default() },
         HealthOptions { path: "/", port: -1, ..Default::default() },
     ] {

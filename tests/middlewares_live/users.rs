@@ -91,7 +91,7 @@ fn user_with_a_doubled_dollar_is_named_at_the_default_level() {
             "wrong",
             &[origin.url()],
             "[F.auth.digest]\nusers=[\"dave:private:00000000000000000000000000000000\"]",
-            "[B.healthCheck]\npath=\"/\"\nscheme=\"h2c\"",
+            "[B.healthCheck]\npath=\"/\"\nscheme=\"h3\"",
         );
         let rules = rules.add("moved", &[origin.url()], "[F.redirect]\nregex=\"^a\"", "");
         let proxy = Proxy::start(driver, "[api]\nentryPoint=\"http\"", rules.text());
@@ -101,7 +101,7 @@ fn user_with_a_doubled_dollar_is_named_at_the_default_level() {
         for (place, words) in [
             ("web", "user \"test\") can never log in: its hash begins with \"$$\""),
             ("wrong", "user \"dave\") can never log in: its realm is not \"traefik\""),
-            ("wrong", "scheme \"h2c\" cannot be used"),
+            ("wrong", "scheme \"h3\" cannot be used"),
             ("moved", "redirect ignored: it has a regex and no replacement"),
         ] {
             let words = words.replace('"', "\\\"");

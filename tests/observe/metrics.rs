@@ -2,7 +2,8 @@
 
 use ringway::limits::Bound;
 use ringway::observe::metrics::{
-    Method, Metrics, MetricsSettings, ProcessFacts, Protocol, Sample, Scrape, ServerHealth, ServerSample,
+    Direction, Method, Metrics, MetricsSettings, ProcessFacts, Protocol, Sample, Scrape, ServerHealth, ServerSample,
+    Side,
 };
 
 fn text(metrics: &Metrics, scrape: &Scrape) -> String {
@@ -108,6 +109,37 @@ fn metrics_page_sums_workers_under_traefik_names() {
 }
 
 #[test]
+fn http2_counters_are_exported_by_side_direction_and_reason() {
+    let metrics = Metrics::new(&MetricsSettings { workers: 2, ..Default::default() });
+    let before = parse(&text(&metrics, &Scrape::default()));
+    assert_eq!(before.keys().filter(|name| name.starts_with("ringway_http2_")).count(), 8 + 120);
+    for worker in [0, 1] {
+        metrics.worker(worker).http2_connection_opened(Side::Client);
+        metrics.worker(worker).http2_stream_opened(Side::Server);
+    }
+    metrics.worker(1).http2_connection_closed(Side::Client);
+    metrics.worker(1).http2_stream_closed(Side::Server);
+    metrics.worker(0).http2_reset(Side::Client, Direction::Received, 8);
+    metrics.worker(1).http2_reset(Side::Client, Direction::Received, 8);
+    metrics.worker(1).http2_goaway(Side::Server, Direction::Sent, 99);
+    let series = parse(&text(&metrics, &Scrape { client_connections: 7, ..Scrape::default() }));
+    for (name, value) in [
+        (r#"ringway_client_connections_open{protocol="http/1"}"#, 6.0),
+        (r#"ringway_client_connections_open{protocol="http/2"}"#, 1.0),
+        (r#"ringway_http2_connections_open{side="client"}"#, 1.0),
+        (r#"ringway_http2_connections_total{side="client"}"#, 2.0),
+        (r#"ringway_http2_streams_open{side="server"}"#, 1.0),
+        (r#"ringway_http2_streams_total{side="server"}"#, 2.0),
+        (r#"ringway_http2_streams_total{side="client"}"#, 0.0),
+        (r#"ringway_http2_resets_total{direction="received",reason="CANCEL",side="client"}"#, 2.0),
+        (r#"ringway_http2_resets_total{direction="sent",reason="CANCEL",side="client"}"#, 0.0),
+        (r#"ringway_http2_goaways_total{direction="sent",reason="OTHER",side="server"}"#, 1.0),
+    ] {
+        assert_eq!(series.get(name), Some(&value), "{name}");
+    }
+}
+
+#[test]
 fn servers_and_process_facts() {
     let metrics = Metrics::new(&MetricsSettings::default());
     let server =
@@ -119,7 +151,7 @@ fn servers_and_process_facts() {
         server("http://2", ServerHealth::Down),
     ];
     let process = ProcessFacts { open_fds: Some(9), cpu_secs: Some(1.25), ..Default::default() };
-    let series = parse(&text(&metrics, &Scrape { servers: &servers, process }));
+    let series = parse(&text(&metrics, &Scrape { servers: &servers, process, ..Scrape::default() }));
     for (url, up) in [("http://1", 1.0), ("http://2", 0.0), ("http://3", 1.0)] {
         assert_eq!(series[&format!("traefik_backend_server_up{{backend=\"b\",url=\"{url}\"}}")], up);
     }

@@ -8,9 +8,10 @@ use ringway::config::dynamic::{
 };
 use ringway::config::{Rejected, Severity};
 use ringway::http::Reply;
-use ringway::observe::metrics::{HealthTotals, RecentError, ServerHealth, ServerSample};
+use ringway::limits::Bound;
+use ringway::observe::metrics::{HealthTotals, Http2Totals, RecentError, ServerHealth, ServerSample, SideTotals};
 use ringway::observe::status::{
-    ExposedRoutes, HealthFacts, InternalRequest, InternalRoute, StatusInputs, reply, route,
+    ExposedRoutes, HealthFacts, InternalRequest, InternalRoute, ProtocolFacts, StatusInputs, reply, route,
 };
 
 const EXAMPLE: &str = concat!(
@@ -88,6 +89,15 @@ fn ask_while(
         severity,
         bound: None,
     });
+    let mut clients =
+        SideTotals { connections_open: 2, connections: 5, streams_open: 3, streams: 70, ..Default::default() };
+    clients.resets.received[8] = 4;
+    clients.goaways.sent[11] = 1;
+    let protocols = ProtocolFacts {
+        totals: Http2Totals { clients, ..Default::default() },
+        client_connections: 9,
+        exceeded: vec![(Bound::Http2RapidReset, 1)],
+    };
     let inputs = StatusInputs {
         providers,
         rejected: &rejected,
@@ -103,6 +113,7 @@ fn ask_while(
             unix_nanos: 1_795_448_537_000_000_000,
             numbers: &numbers,
         },
+        protocols: &protocols,
         metrics_text: b"x 1\n",
     };
     route(request, exposed).map(|route| reply(&route, request, exposed, &inputs))
@@ -151,6 +162,16 @@ fn api_matches_the_documented_example() {
         r#"[{"provider":"file","name":"f3","reason":"no","severity":"rejected"},{"provider":"file","name":"f4","reason":"no","severity":"partial"}]"#
     );
     assert!(body("/api/servers").contains(r#""url":"http://127.0.0.1:21990","health":"down"}"#));
+    assert_eq!(
+        body("/api/http2"),
+        concat!(
+            r#"{"clientConnections":9,"clients":{"connectionsOpen":2,"connectionsTotal":5,"streamsOpen":3,"streamsTotal":70,"#,
+            r#""resetsSent":{},"resetsReceived":{"CANCEL":4},"goawaysSent":{"ENHANCE_YOUR_CALM":1},"goawaysReceived":{}},"#,
+            r#""servers":{"connectionsOpen":0,"connectionsTotal":0,"streamsOpen":0,"streamsTotal":0,"#,
+            r#""resetsSent":{},"resetsReceived":{},"goawaysSent":{},"goawaysReceived":{}},"#,
+            r#""boundsExceeded":{"http2_rapid_reset":1}}"#
+        )
+    );
     assert!(body("/api/runtime").contains(r#""driver":"epoll","driverReason":"io_uring is denied""#));
 }
 

@@ -20,6 +20,7 @@ address = "127.0.0.1:@http@"
 @entry@
 [entryPoints.https]
 address = "127.0.0.1:@https@"
+@tls_entry@
 [entryPoints.https.tls]
 [file]
 filename = "@dir@/routes.toml"
@@ -43,6 +44,8 @@ pub struct Options {
     pub top: String,
     /// Lines of `[entryPoints.http]`, sub-tables included.
     pub entry: String,
+    /// Lines of `[entryPoints.https]`.
+    pub tls_entry: String,
     /// Lines of `[frontends.main]`, sub-tables included.
     pub frontend: String,
     /// Tables at the end of the file.
@@ -62,6 +65,7 @@ impl Proxy {
     pub fn with(driver: &str, options: &Options) -> Proxy {
         let origin = Origin::start();
         let setup = Setup::new(driver, CONFIG).fill("@top@", &options.top).fill("@entry@", &options.entry);
+        let setup = setup.fill("@tls_entry@", &options.tls_entry);
         let limit = options.open_files.map_or(String::new(), |n| format!("ulimit -n {n}; "));
         let setup = setup.under(&["sh", "-c", &format!("{limit}exec \"$0\" \"$@\"")]);
         let process = setup.fill("@tables@", &options.tables).file(ROUTES, routes(origin.port, options)).spawn();

@@ -4,75 +4,17 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::pki_types::CertificateDer;
 
 use crate::client::{Client, find};
 use crate::proxy::{Options, Proxy};
+use crate::session::{connect, connect_as};
 use crate::support::stdout_of;
 use crate::{DRIVERS, Verdict};
 
 const GET: &str = "GET /tls HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-
-/// Accepts every certificate: the proxy's are self-signed, and the tests compare which of them is presented.
-#[derive(Debug)]
-struct AcceptAnyCertificate;
-
-impl ServerCertVerifier for AcceptAnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn connect(port: u16) -> StreamOwned<ClientConnection, TcpStream> {
-    connect_as(port, "a.test", true)
-}
-
-/// A session for `name`; the ClientHello carries the name only if `sends_name`.
-fn connect_as(port: u16, name: &'static str, sends_name: bool) -> StreamOwned<ClientConnection, TcpStream> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    let mut config =
-        config.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate)).with_no_client_auth();
-    config.enable_sni = sends_name;
-    let name = ServerName::try_from(name).expect("a name");
-    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
-    StreamOwned::new(ClientConnection::new(Arc::new(config), name).expect("a session"), stream)
-}
 
 /// Alerts of TLS.
 const HANDSHAKE_FAILURE: u8 = 40;

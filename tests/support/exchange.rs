@@ -1,6 +1,8 @@
 //! The whole exchange without a network or a driver: a client that repeats one request, an origin that repeats one response, and between
 //! them a worker with a thousand routes. No operation ever has to wait, so that one poll serves all requests.
 
+#[path = "http2_requests.rs"]
+mod http2;
 #[path = "shared.rs"]
 mod shared;
 
@@ -17,7 +19,10 @@ use ringway::config::snapshot::ServerEndpoint;
 use ringway::error::Cause;
 use ringway::net::driver::DriverInfo;
 use ringway::net::{Duplex, ReadHalf, TimeLimit, WriteHalf};
-use ringway::worker::{ClientInfo, Dial, Worker, serve};
+use ringway::worker::{ClientInfo, ConnectionTask, Dial, Dialled, VersionOffer, Worker, serve};
+
+use http2::Http2Requests;
+pub use http2::block;
 
 const HOSTS: usize = 1000;
 /// Growth of a full read buffer.
@@ -30,9 +35,16 @@ pub struct Scenario {
     /// Adds the middlewares to a frontend, and how many these are.
     pub configure: fn(&mut Frontend),
     pub middlewares: usize,
+    /// The client speaks HTTP/2 and opens so many streams at a time; `request` is a header block and its body then. HTTP/1.1 if `None`.
+    pub streams_at_once: Option<usize>,
 }
 
 impl Scenario {
+    /// The same over HTTP/2, `at_once` streams at a time.
+    pub fn get_http2(body_bytes: usize, at_once: usize) -> Scenario {
+        Scenario { request: block(b"GET", &[]), streams_at_once: Some(at_once), ..Scenario::get(body_bytes) }
+    }
+
     /// A GET without middlewares, with a response body of `body_bytes`.
     pub fn get(body_bytes: usize) -> Scenario {
         let head = format!(
@@ -42,7 +54,7 @@ impl Scenario {
         answer.resize(answer.len() + body_bytes, b'x');
         let request =
             "GET /bytes/128?x=1 HTTP/1.1\r\nHost: h500.bench.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
-        Scenario { request: request.into(), answer, configure: |_| {}, middlewares: 0 }
+        Scenario { request: request.into(), answer, configure: |_| {}, middlewares: 0, streams_at_once: None }
     }
 }
 
@@ -51,6 +63,7 @@ pub struct InMemoryProxy {
     worker: Rc<Worker<OriginDial>>,
     request: Rc<[u8]>,
     answer_bytes: usize,
+    streams_at_once: Option<usize>,
 }
 
 /// Called with the number of each request, counted from 0, before the client sends the request.
@@ -65,16 +78,26 @@ impl InMemoryProxy {
             "unexpected number of middlewares"
         );
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
-        let answer_bytes = scenario.answer.len();
-        let worker = Rc::new(Worker::new(0, Arc::new(shared), choice, OriginDial(scenario.answer.into())));
-        InMemoryProxy { worker, request: scenario.request.into(), answer_bytes }
+        // The head of a response takes fewer bytes in HTTP/2.
+        let answer_bytes = scenario.answer.len() - scenario.streams_at_once.map_or(0, |_| 80);
+        let worker = Worker::new(0, Arc::new(shared), choice, OriginDial(scenario.answer.into()));
+        InMemoryProxy {
+            worker,
+            request: scenario.request.into(),
+            answer_bytes,
+            streams_at_once: scenario.streams_at_once,
+        }
     }
 
     /// Serves one connection of `count` requests, each of which gets a whole response.
     pub fn serve(&self, count: usize, before_request: BeforeRequest) {
+        let requests = match self.streams_at_once {
+            None => Requests::Repeated(Rc::clone(&self.request)),
+            Some(at_once) => Requests::Streams(Http2Requests::new(&self.request, at_once)),
+        };
         let received = Rc::new(Cell::new(0));
         let client = Duplex {
-            reader: ClientReader { request: Rc::clone(&self.request), left: count, count, before_request },
+            reader: ClientReader { requests, left: count, count, before_request },
             writer: CountingWriter { received: Rc::clone(&received), has_request: Rc::default() },
         };
         let peer = Box::new(ClientInfo {
@@ -83,12 +106,15 @@ impl InMemoryProxy {
             ip_text: "192.0.2.7".into(),
             secure: false,
             certs: Vec::new(),
+            server_name: None,
             trusted: true,
             bound: Default::default(),
             has_sent_ahead: Default::default(),
         });
-        let served = pin!(serve(Rc::clone(&self.worker), client, peer)).poll(&mut Context::from_waker(Waker::noop()));
-        assert!(served.is_ready(), "the worker waited");
+        let mut serving = pin!(serve(Rc::clone(&self.worker), client, peer));
+        // An HTTP/2 connection lets others go first after some turns, and waits for nothing.
+        let is_served = (0..=count).any(|_| serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        assert!(is_served, "the worker waited");
         assert!(received.get() >= count * self.answer_bytes, "{} bytes came back", received.get());
     }
 }
@@ -99,15 +125,30 @@ struct OriginDial(Rc<[u8]>);
 impl Dial for OriginDial {
     type Io = Duplex<OriginReader, CountingWriter>;
 
-    async fn dial(&self, _origin: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Self::Io, Cause> {
+    async fn dial(
+        &self,
+        _origin: &ServerEndpoint,
+        _: VersionOffer,
+        _limit: TimeLimit<'_>,
+    ) -> Result<Dialled<Self::Io>, Cause> {
         let has_request = Rc::new(Cell::new(false));
         let reader = OriginReader { has_request: Rc::clone(&has_request), answer: Rc::clone(&self.0), position: 0 };
-        Ok(Duplex { reader, writer: CountingWriter { received: Rc::default(), has_request } })
+        Ok(Dialled::http1(Duplex { reader, writer: CountingWriter { received: Rc::default(), has_request } }))
+    }
+
+    fn run(&self, _task: ConnectionTask) {
+        unreachable!("the servers speak HTTP/1.1");
     }
 }
 
+/// What the client sends.
+enum Requests {
+    Repeated(Rc<[u8]>),
+    Streams(Http2Requests),
+}
+
 struct ClientReader {
-    request: Rc<[u8]>,
+    requests: Requests,
     left: usize,
     count: usize,
     before_request: BeforeRequest,
@@ -119,9 +160,15 @@ impl ReadHalf for ClientReader {
         if self.left == 0 {
             return (Ok(0), buffer);
         }
-        self.left -= 1;
-        buffer.extend_from_slice(&self.request);
-        (Ok(self.request.len()), buffer)
+        let before = buffer.len();
+        match &mut self.requests {
+            Requests::Repeated(request) => {
+                self.left -= 1;
+                buffer.extend_from_slice(request);
+            }
+            Requests::Streams(streams) => self.left -= streams.append(self.left, &mut buffer),
+        }
+        (Ok(buffer.len() - before), buffer)
     }
 
     async fn readable(&mut self) -> io::Result<()> {

@@ -9,6 +9,7 @@ pub mod containers;
 pub mod docker;
 pub mod compile_context;
 pub mod http;
+pub mod http2_client;
 pub mod load;
 pub mod origin;
 pub mod podman;

@@ -30,6 +30,8 @@ pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
         serves_challenges: false,
         serves_rest: false,
         tls: None,
+        resolver: None,
+        http2: true,
         trust: TrustedPeers::Everyone,
     };
     let second = Duration::from_secs(1);

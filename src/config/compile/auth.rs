@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
-use super::{CompileContext, EndpointInterner};
+use super::{CompileContext, EndpointInterner, PoolKind};
 use crate::backend::{Scheme, Server, ServerUrl};
 use crate::config::dynamic::{self, UserAuth};
 use crate::config::middleware_states::FrontendStates;
-use crate::config::snapshot::ServerEndpoint;
+use crate::config::snapshot::{ServerEndpoint, ServerProtocol, ServerTls, TlsConfigs};
 use crate::middleware::basic_auth::{AuthEdits, BasicAuth};
 use crate::middleware::digest_auth::DigestAuth;
 use crate::middleware::forward_auth::{AuthServer, ForwardAuth};
@@ -111,7 +111,7 @@ fn forward(
     let https = match url.scheme {
         Scheme::Http => false,
         Scheme::Https => true,
-        Scheme::H2c => return Err("auth.forward.address: h2c is not supported; use http or https".to_owned()),
+        Scheme::H2c => return Err("auth.forward.address: h2c is not supported here; use http or https".to_owned()),
     };
     let server = AuthServer { authority: url.authority.clone(), target: url.target() };
     let (tls, pool) = if https {
@@ -119,16 +119,18 @@ fn forward(
         let name = ServerName::try_from(url.host.clone())
             .map_err(|_| format!("auth.forward.address: {:?} is no host name", url.host))?;
         // The digest is part of the pool's key: a connection that was verified with these certificates is not used with others.
-        let pool = interner.pool(&format!("{} auth {:?}", url.address, tls.digest), true);
-        (Some((tls.config, name)), pool)
+        let pool = interner.pool(&format!("{} auth {:?}", url.address, tls.digest), PoolKind::TlsHttp1);
+        let configs = TlsConfigs { any: Arc::clone(&tls.config), http1: tls.config };
+        (Some(ServerTls { name, configs, http1_pool: pool }), pool)
     } else {
-        (None, interner.pool(&url.address, false))
+        (None, interner.pool(&url.address, PoolKind::Plain))
     };
     let endpoint = ServerEndpoint {
         authority: url.authority.clone(),
         url: url.text.clone(),
         addresses: interner.addresses(&url.host, url.port),
         pool,
+        speaks: ServerProtocol::Http1,
         tls,
         server: Arc::new(Server { name: "auth.forward".to_owned(), url, weight: 1, state: Arc::default() }),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use super::{CompileContext, EndpointInterner};
+use super::{CompileContext, EndpointInterner, PoolKind};
 use crate::backend::health::{HealthOptions, INTERVAL_MIN, interval_is_usable};
 use crate::backend::sticky::{OLD_COOKIE_NAME, cookie_name};
 use crate::backend::{
@@ -14,7 +14,7 @@ use crate::backend::{
 };
 use crate::config::duration::GoDuration;
 use crate::config::dynamic;
-use crate::config::snapshot::{Backend, ServerEndpoint};
+use crate::config::snapshot::{Backend, ServerEndpoint, ServerProtocol, ServerTls};
 
 /// Compiles one backend. The texts are warnings about parts that are ignored or replaced while the rest is applied.
 ///
@@ -35,9 +35,6 @@ pub fn backend(
     let mut servers = Vec::new();
     for (id, server) in written.servers.iter() {
         let url = ServerUrl::parse(&server.url).map_err(|e| format!("server {id} of backend {name}: {e}"))?;
-        if url.scheme == Scheme::H2c {
-            return Err(format!("server {id} of backend {name}: h2c is not supported yet; use http"));
-        }
         let weight = effective_weight(server.weight, ctx.allow_min_weight_zero).ok_or_else(|| {
             format!("server {id} of backend {name} has the weight {}: write 0 or more", server.weight)
         })?;
@@ -86,15 +83,19 @@ fn endpoint(
     interner: &mut EndpointInterner,
 ) -> Result<ServerEndpoint, String> {
     let url = &server.url;
-    let is_tls = url.scheme == Scheme::Https;
-    let tls = if is_tls {
-        let config = ctx
+    let (speaks, kind) = match url.scheme {
+        Scheme::Http => (ServerProtocol::Http1, PoolKind::Plain),
+        Scheme::H2c => (ServerProtocol::Http2, PoolKind::PlainHttp2),
+        Scheme::Https => (ServerProtocol::Negotiated, PoolKind::Tls),
+    };
+    let tls = if speaks == ServerProtocol::Negotiated {
+        let configs = ctx
             .client_tls
             .clone()
             .map_err(|e| format!("server {} of backend {backend} needs TLS: {e}", server.name))?;
         let name = ServerName::try_from(url.host.clone())
             .map_err(|_| format!("server {} of backend {backend}: {:?} is no host name", server.name, url.host))?;
-        Some((config, name))
+        Some(ServerTls { name, configs, http1_pool: interner.pool(&url.address, PoolKind::TlsHttp1) })
     } else {
         None
     };
@@ -102,7 +103,8 @@ fn endpoint(
         authority: url.authority.clone(),
         url: url.text.clone(),
         addresses: interner.addresses(&url.host, url.port),
-        pool: interner.pool(&url.address, is_tls),
+        pool: interner.pool(&url.address, kind),
+        speaks,
         tls,
         server: Arc::clone(server),
     })

@@ -19,7 +19,7 @@ use rustls::ClientConfig;
 
 use super::dynamic::{self, ClientTls, Documents, DynamicConfig};
 use super::middleware_states::MiddlewareStates;
-use super::snapshot::{Backend, Frontend, ResolvedAddresses, Snapshot};
+use super::snapshot::{Backend, Frontend, ResolvedAddresses, Snapshot, TlsConfigs};
 use super::{Rejected, Severity};
 use crate::middleware::credentials::CredentialCache;
 use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
@@ -48,8 +48,8 @@ pub struct CompileContext {
     pub allow_min_weight_zero: bool,
     /// `healthCheck.interval`.
     pub health_interval: std::time::Duration,
-    /// The TLS configuration for https servers; the text says why there is none.
-    pub client_tls: Result<Arc<ClientConfig>, String>,
+    /// The TLS configurations for https servers; the text says why there are none.
+    pub client_tls: Result<TlsConfigs, String>,
     /// The cache of verified credentials.
     pub credentials: Arc<CredentialCache>,
     /// Reads a file that a configuration names: users, certificates.
@@ -75,17 +75,27 @@ pub fn credential_memory(key: [u8; 32]) -> Arc<CredentialCache> {
     Arc::new(CredentialCache::new(key))
 }
 
+/// The kind of connections in a pool. A connection is never used for a server that is spoken to in another way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum PoolKind {
+    Plain,
+    PlainHttp2,
+    Tls,
+    /// TLS connections on which only HTTP/1.1 was offered.
+    TlsHttp1,
+}
+
 /// Pool numbers and addresses that outlive a snapshot, so that pooled connections and resolved names outlive it too.
 #[derive(Default)]
 pub struct EndpointInterner {
-    pools: HashMap<(String, bool), usize>,
+    pools: HashMap<(String, PoolKind), usize>,
     addresses: HashMap<(String, u16), Arc<ResolvedAddresses>>,
 }
 
 impl EndpointInterner {
-    fn pool(&mut self, address: &str, tls: bool) -> usize {
+    fn pool(&mut self, address: &str, kind: PoolKind) -> usize {
         let next = self.pools.len();
-        *self.pools.entry((address.to_owned(), tls)).or_insert(next)
+        *self.pools.entry((address.to_owned(), kind)).or_insert(next)
     }
 
     fn addresses(&mut self, host: &str, port: u16) -> Arc<ResolvedAddresses> {

@@ -24,6 +24,8 @@ pub struct EntryPoint {
     pub forwarded_headers: Option<ForwardedHeaders>,
     /// Only in Ringway: whether `//`, `/./` and `/../` are resolved before a path is matched.
     pub sanitize_path: bool,
+    /// Only in Ringway: whether clients may speak HTTP/2.
+    pub http2: bool,
 }
 
 /// TLS of an entry point (docs/reference/entry-points.md#tls).
@@ -84,6 +86,7 @@ impl Default for EntryPoint {
             proxy_protocol: None,
             forwarded_headers: None,
             sanitize_path: true,
+            http2: true,
         }
     }
 }

@@ -1,68 +1,37 @@
-//! Sends a probe and judges the response with the parsers of the request path: a server whose responses traffic would refuse is not healthy
+//! Sends a probe and judges the response. A response of HTTP/1.1 is judged with the parsers of the request path: a server whose responses traffic would refuse is not healthy
 //! (docs/reference/backends.md#health-checks).
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use hyper::Uri;
-use hyper::header::{HeaderName, HeaderValue};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper::header::{HeaderName, HeaderValue, LOCATION};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tower_service::Service;
 
+use super::http2;
+use super::probe_failure::{BODY_BYTES_MAX, BODY_TIME_MAX, ProbeFailure};
+use crate::backend::Scheme;
 use crate::backend::health::Probe;
 use crate::http::h1::body::Decoder;
 use crate::http::h1::response_head::{ResponseProgress, parse_server_response};
 use crate::http::{ResponseHead, ResponseView};
 use crate::limits;
-use crate::tls::verifier::refusal;
 
 /// The maximum number of redirects that one probe follows, as in Go's HTTP client.
 const REDIRECTS_MAX: usize = 10;
 
-/// How much of a response's body is checked.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// How long the body is awaited: a page that is a stream of events never ends, and is healthy.
-const BODY_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// The reason why a probe got no response.
-pub struct ProbeFailure {
-    pub reason: String,
-    /// The TLS handshake failed.
-    pub is_tls: bool,
-}
-
-impl From<String> for ProbeFailure {
-    fn from(reason: String) -> Self {
-        ProbeFailure { reason, is_tls: false }
-    }
-}
-
-impl ProbeFailure {
-    /// The text of the innermost cause: the outer ones say little. An error of TLS is explained.
-    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        if let Some(reason) = refusal::explain_cause(error) {
-            return ProbeFailure { reason, is_tls: true };
-        }
-        let mut last = error;
-        while let Some(cause) = last.source() {
-            last = cause;
-        }
-        last.to_string().into()
-    }
-}
-
 /// Opens the connections of probes.
 pub type Connector = HttpsConnector<HttpConnector>;
 
-/// A connector for plain and TLS connections that speak HTTP/1.1.
-pub fn connector(tls: &ClientConfig) -> Connector {
-    let mut config = tls.clone();
-    config.alpn_protocols.clear();
-    HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build()
+/// A connector for plain and TLS connections, which offers the versions of HTTP that `tls` offers.
+pub fn connector(tls: Arc<ClientConfig>) -> Connector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    HttpsConnector::from((tcp, tls))
 }
 
 /// Sends a probe, follows redirects and returns the status of the final response.
@@ -81,7 +50,7 @@ pub async fn send_probe(connector: &Connector, probe: &Probe) -> Result<u16, Pro
         // The configured headers may hold a password: they are not sent to another host.
         let is_own = uri.host() == first_host.as_deref() || uri.host() == Some(probe_host);
         let headers = if is_own { &probe.headers[..] } else { &[] };
-        match exchange(connector, &uri, &request(&uri, host, headers)?).await? {
+        match exchange(connector, &uri, host, headers).await? {
             Outcome::Status(status) => return Ok(status),
             Outcome::Redirect(location) => uri = redirect_target(&uri, &location)?,
         }
@@ -109,17 +78,41 @@ enum Outcome {
     Redirect(String),
 }
 
-async fn exchange(connector: &Connector, uri: &Uri, request: &str) -> Result<Outcome, ProbeFailure> {
+/// Sends one request over the version of HTTP that requests of clients would use.
+async fn exchange(
+    connector: &Connector,
+    uri: &Uri,
+    host: &str,
+    headers: &[(String, String)],
+) -> Result<Outcome, ProbeFailure> {
+    let is_h2c = uri.scheme_str().is_some_and(|scheme| Scheme::parse(scheme) == Some(Scheme::H2c));
     // A connection of its own: a pooled one would only prove that the server was alive some time ago.
     let stream = connector.clone().call(uri.clone()).await.map_err(|e| ProbeFailure::of(&*e))?;
-    let mut stream = TokioIo::new(stream);
+    if !is_h2c && !stream.connected().is_negotiated_h2() {
+        return exchange_http1(TokioIo::new(stream), &request(uri, host, headers)?).await;
+    }
+    let response = http2::exchange(stream, http2::request(uri, host, headers)?).await?;
+    let location = response.headers().get(LOCATION).filter(|_| is_redirect(response.status().as_u16()));
+    Ok(match location {
+        Some(location) => Outcome::Redirect(String::from_utf8_lossy(location.as_bytes()).into_owned()),
+        None => Outcome::Status(response.status().as_u16()),
+    })
+}
+
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
+async fn exchange_http1(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &str,
+) -> Result<Outcome, ProbeFailure> {
     stream.write_all(request.as_bytes()).await.map_err(|e| ProbeFailure::of(&e))?;
     stream.flush().await.map_err(|e| ProbeFailure::of(&e))?;
     let mut received = Received::default();
     let head = received.read_head(&mut stream).await?;
     let view = ResponseView { head: &head, bytes: &received.head, edits: &Default::default() };
-    let is_redirect = matches!(head.status, 301 | 302 | 303 | 307 | 308);
-    if let Some(location) = view.first(b"location").filter(|_| is_redirect) {
+    if let Some(location) = view.first(b"location").filter(|_| is_redirect(head.status)) {
         return Ok(Outcome::Redirect(String::from_utf8_lossy(location).into_owned()));
     }
     let checking = received.check_body(&mut stream, Decoder::of_response(head.body));

@@ -1,7 +1,16 @@
 //! Turns header blocks into heads (RFC 9113 8.2, 8.3): lines like those of HTTP/1.1, and the parsed head that refers to them.
+//!
+//! The fields keep their order. Cookie crumbs become one field (RFC 9113 8.2.3), and the Host that stands beside `:authority` is left out.
 
-use super::hpack::Decoder;
-use crate::http::head::{RequestHead, ResponseHead};
+mod budget;
+mod cookies;
+mod pseudo;
+mod request;
+mod response;
+mod trailers;
+
+use super::hpack::{Decoder, FieldSink};
+use crate::http::head::{BodyFraming, RequestHead, ResponseHead};
 use crate::http::head_limits::HeadLimits;
 use crate::http::violation::{RejectedRequest, Violation};
 
@@ -17,31 +26,84 @@ pub enum HeadError {
 }
 
 /// Decodes the block of a request into its lines and its head.
+///
+/// The lines are `METHOD target HTTP/2.0`, a Host with the authority if there is one, and the fields. An extended CONNECT (RFC 8441) becomes a
+/// GET with Upgrade and Connection.
+///
+/// # Errors
+/// The rules of HTTP/2 are checked as strictly as those of HTTP/1.1: no byte of a field can end its line. Lines and head are then empty.
 pub fn decode_request(
-    _decoder: &mut Decoder,
-    _block: &[u8],
-    _end_stream: bool,
-    _limits: &HeadLimits,
-    _head: &mut RequestHead,
-    _lines: &mut Vec<u8>,
+    decoder: &mut Decoder,
+    block: &[u8],
+    end_stream: bool,
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+    lines: &mut Vec<u8>,
 ) -> Result<(), HeadError> {
-    todo!()
+    lines.clear();
+    let mut sink = request::RequestSink::new(limits, head);
+    let result = run(decoder, block, lines, &mut sink).and_then(|()| sink.finish(lines, end_stream));
+    if result.is_err() {
+        lines.clear();
+        head.fields.clear();
+    }
+    result
 }
 
-/// Decodes the block of a response, final or interim, into its lines and its head.
+/// Decodes the block of a response, final or interim, into its lines and its head. The first line is `HTTP/2.0 status `, without a reason.
+///
+/// # Errors
+/// As for a request, but whitespace around a value is trimmed, and a Content-Length that is repeated with the same value is tolerated.
 pub fn decode_response(
-    _decoder: &mut Decoder,
-    _block: &[u8],
-    _end_stream: bool,
-    _to_head: bool,
-    _limits: &HeadLimits,
-    _head: &mut ResponseHead,
-    _lines: &mut Vec<u8>,
+    decoder: &mut Decoder,
+    block: &[u8],
+    end_stream: bool,
+    to_head: bool,
+    limits: &HeadLimits,
+    head: &mut ResponseHead,
+    lines: &mut Vec<u8>,
 ) -> Result<(), HeadError> {
-    todo!()
+    lines.clear();
+    let mut sink = response::ResponseSink::new(limits, head);
+    let result = run(decoder, block, lines, &mut sink).and_then(|()| sink.finish(lines, end_stream, to_head));
+    if result.is_err() {
+        lines.clear();
+        head.fields.clear();
+    }
+    result
 }
 
-/// Decodes trailers into the lines that may be forwarded.
-pub fn decode_trailers(_decoder: &mut Decoder, _block: &[u8], _lines: &mut Vec<u8>) -> Result<(), HeadError> {
-    todo!()
+/// Decodes trailers into the lines that may be forwarded. Whitespace around a value is trimmed: a text in `grpc-message` may end with a space.
+///
+/// # Errors
+/// A trailer violates the rules of HTTP/2, or all together exceed the bounds of trailers. There are then no lines.
+pub fn decode_trailers(decoder: &mut Decoder, block: &[u8], lines: &mut Vec<u8>) -> Result<(), HeadError> {
+    lines.clear();
+    let mut sink = trailers::TrailerSink::new();
+    let result = run(decoder, block, lines, &mut sink);
+    if result.is_err() {
+        lines.clear();
+    }
+    result
+}
+
+/// A sink that may have refused a field.
+trait HeadSink: FieldSink {
+    fn failure(&self) -> Option<HeadError>;
+}
+
+fn run(decoder: &mut Decoder, block: &[u8], lines: &mut Vec<u8>, sink: &mut impl HeadSink) -> Result<(), HeadError> {
+    decoder.decode(block, lines, sink).map_err(HeadError::Compression)?;
+    sink.failure().map_or(Ok(()), Err)
+}
+
+/// The framing of a body. A stream that has ended has none, which must not contradict its Content-Length.
+fn framing(length: Option<u64>, end_stream: bool) -> Result<BodyFraming, HeadError> {
+    match length {
+        Some(1..) if end_stream => Err(HeadError::Malformed(Violation::LengthMismatch)),
+        Some(0) => Ok(BodyFraming::None),
+        _ if end_stream => Ok(BodyFraming::None),
+        Some(length) => Ok(BodyFraming::Length(length)),
+        None => Ok(BodyFraming::Chunked),
+    }
 }

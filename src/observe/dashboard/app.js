@@ -263,6 +263,25 @@ function renderHealth(health) {
   renderErrors(health.recent_errors);
 }
 
+// The connections and streams with clients and with servers; the reasons of resets, and bounds that were exceeded, if there are any.
+function renderHttp2(http2) {
+  const sides = [['Clients', http2.clients], ['Servers', http2.servers]];
+  const number = (value) => ({ number: true, text: value.toLocaleString() });
+  const reasons = (counts) => entries(counts).map(([reason, count]) => `${reason} ${count.toLocaleString()}`).join(', ') || 'none';
+  const exceeded = entries(http2.boundsExceeded).filter(([, count]) => count > 0);
+  at('http2').hidden = false;
+  at('http2-share').textContent = `${http2.clients.connectionsOpen.toLocaleString()} of ${http2.clientConnections.toLocaleString()} client connections`;
+  at('http2-tables').replaceChildren(
+    table(['With', ...['Connections', 'in total', 'Streams', 'in total'].map((text) => ({ number: true, text }))],
+      sides.map(([name, side]) => [name, ...[side.connectionsOpen, side.connectionsTotal, side.streamsOpen, side.streamsTotal].map(number)])),
+    facts([
+      ...sides.flatMap(([name, side]) => [
+        [`${name}: resets sent`, reasons(side.resetsSent)], [`${name}: resets received`, reasons(side.resetsReceived)],
+        [`${name}: GOAWAY sent`, reasons(side.goawaysSent)], [`${name}: GOAWAY received`, reasons(side.goawaysReceived)]]),
+      ['Bounds exceeded', exceeded.length ? pairs(Object.fromEntries(exceeded)) : 'none'],
+    ]));
+}
+
 function renderErrors(errors) {
   at('errors').hidden = !errors;
   if (!errors) return;
@@ -331,7 +350,7 @@ arrows(at('tabs'));
 at('filter').addEventListener('input', (event) => { state.filter = event.target.value.trim().toLowerCase(); renderColumns(); });
 const turns = [
   repeat(PROVIDERS_EVERY_MS, () => page() === 'providers', askProviders),
-  repeat(HEALTH_EVERY_MS, () => page() === 'status', async () => { await showRuntime(); renderHealth(await ask('../health')); }),
+  repeat(HEALTH_EVERY_MS, () => page() === 'status', async () => { await showRuntime(); const [health, http2] = await Promise.all([ask('../health'), ask('../api/http2')]); renderHealth(health); renderHttp2(http2); }),
 ];
 addEventListener('hashchange', () => { if (location.hash !== '#main') { showPage(); turns.forEach((turn) => turn()); } });
 document.addEventListener('visibilitychange', () => turns.forEach((turn) => turn()));

@@ -12,6 +12,8 @@ use crate::limits::Bound;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scrape<'a> {
     pub servers: &'a [ServerSample],
+    /// Open connections of clients.
+    pub client_connections: u64,
     pub process: ProcessFacts,
 }
 
@@ -61,6 +63,7 @@ pub(super) fn render(metrics: &Metrics, scrape: &Scrape) -> Vec<u8> {
     let mut exposition = Exposition { text: String::with_capacity(4096) };
     exposition.reloads(metrics);
     exposition.ringway_counters(metrics);
+    exposition.http2(&metrics.http2(), scrape.client_connections);
     let entry_points: Vec<Owner> =
         metrics.entry_points.iter().map(|(name, blocks)| Owner::new("entrypoint", name, blocks)).collect();
     exposition.requests("traefik_entrypoint", "an entry point", &entry_points, metrics);
@@ -123,7 +126,7 @@ fn shared_labels(method: Method, protocol: Protocol) -> String {
     format!("method=\"{}\",protocol=\"{}\"", method.label(), protocol.label())
 }
 
-struct Exposition {
+pub(super) struct Exposition {
     text: String,
 }
 
@@ -255,11 +258,11 @@ impl Exposition {
 
     // Writing to a String cannot fail.
 
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+    pub(super) fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
         let _ = match labels {
             "" => writeln!(self.text, "{name} {value}"),
             _ => writeln!(self.text, "{name}{{{labels}}} {value}"),

@@ -1,9 +1,9 @@
 //! An HTTP/1 connection of a client: waits for requests, handles each of them, and closes the connection as the last exchange requires.
 
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::handler::{Handler, HandlerInput, HandlerOutput};
+use super::close::close;
+use super::handler::{Handler, HandlerEnd, HandlerInput, HandlerOutput};
 use crate::http::forward::{ReplyPlan, write_reply};
 use crate::http::h1::progress::{self, HeadLimits, ParseProgress};
 use crate::http::h1::request_head::parse_request;
@@ -20,8 +20,22 @@ use crate::worker::resources::dial::Dial;
 use crate::worker::resources::memory_budget::HeadReservation;
 use crate::worker::worker::Worker;
 
-/// Serves a connection to its end.
-pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut io: T, mut peer: Box<ClientInfo>) {
+/// The beginning of the connection preface of HTTP/2 (RFC 9113 3.4), which the parser of HTTP/1 refuses.
+const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// A connection on which the client speaks HTTP/2, with the bytes that have arrived.
+pub struct PriorKnowledge<T> {
+    pub io: T,
+    pub peer: Box<ClientInfo>,
+    pub received: Vec<u8>,
+}
+
+/// Serves a connection to its end, or to the preface of HTTP/2.
+pub async fn serve<T: Transport + 'static, D: Dial>(
+    worker: Rc<Worker<D>>,
+    mut io: T,
+    mut peer: Box<ClientInfo>,
+) -> Option<PriorKnowledge<T>> {
     let mut is_new = true;
     let end = loop {
         // Up to `READS_AHEAD_MAX` connections wait inside a handler for their next request; all others hold neither handler nor buffer.
@@ -37,13 +51,15 @@ pub async fn serve<T: Transport + 'static, D: Dial>(worker: Rc<Worker<D>>, mut i
         let output = handler.run(HandlerInput { worker: Rc::clone(&worker), io, peer, is_new }).await;
         worker.handler_pool.give_back(handler);
         (io, peer) = (output.io, output.peer);
-        if output.end != ConnectionDisposition::KeepAlive {
-            break output.end;
+        match output.end {
+            HandlerEnd::Disposition(ConnectionDisposition::KeepAlive) => is_new = false,
+            HandlerEnd::Disposition(end) => break end,
+            HandlerEnd::PriorKnowledge(received) => return Some(PriorKnowledge { io, peer, received }),
         }
-        is_new = false;
     };
     worker.bound.close(&peer.bound);
     Box::pin(close(&worker, &mut io, end)).await;
+    None
 }
 
 /// Serves requests until the connection ends, or is idle and may not wait in a read. A permit to wait in a read is kept over an idle time
@@ -55,15 +71,20 @@ pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) ->
     let mut ctx = worker.lend_context();
     let mut buffer = ReadBuffer::default();
     let mut is_first = is_new;
+    let mut preface = None;
     let end = loop {
         let waits = permit.is_some() && buffer.is_empty();
         if waits && !await_request(&worker, &mut buffer, &mut io, is_first).await {
             break ConnectionDisposition::Close;
         }
-        is_first = false;
+        let may_switch = std::mem::take(&mut is_first) && worker.speaks_http2_in_clear(&peer);
         // The bytes of a long head stay reserved until its request has been served.
-        let reservation = match read_head(&worker, &mut ctx, &mut buffer, &mut io, &peer).await {
+        let reservation = match read_head(&worker, &mut ctx, &mut buffer, &mut io, &peer, may_switch).await {
             HeadRead::Request(reservation) => reservation,
+            HeadRead::Preface => {
+                preface = Some(buffer.take());
+                break ConnectionDisposition::KeepAlive;
+            }
             HeadRead::Refused(reply) => {
                 Box::pin(refuse(&worker, io.split().1, &reply)).await;
                 break ConnectionDisposition::Linger;
@@ -89,7 +110,7 @@ pub async fn serve_requests<T: Transport, D: Dial>(input: HandlerInput<T, D>) ->
     buffer.discard(&worker.buffers);
     worker.give_back_context(ctx);
     drop(permit);
-    HandlerOutput { io, peer, end }
+    HandlerOutput { io, peer, end: preface.map_or(HandlerEnd::Disposition(end), HandlerEnd::PriorKnowledge) }
 }
 
 /// Waits for the next request's first bytes in a read, which saves an operation of the ring for each request. Returns false if the client
@@ -111,6 +132,8 @@ enum HeadRead<'w> {
     /// A request, with the reservation in the worker's memory budget for its head, if the head is long.
     Request(Option<HeadReservation<'w>>),
     Refused(Reply),
+    /// The connection begins with the preface of HTTP/2.
+    Preface,
     /// The client closed, stalled or vanished before a whole head: no reply is sent.
     Nothing,
 }
@@ -122,6 +145,7 @@ async fn read_head<'w, T: Transport, D: Dial>(
     buffer: &mut ReadBuffer,
     io: &mut T,
     peer: &ClientInfo,
+    may_switch: bool,
 ) -> HeadRead<'w> {
     let limit = worker.shared.timeouts.head_read;
     let work = async {
@@ -145,6 +169,7 @@ async fn read_head<'w, T: Transport, D: Dial>(
                 match parse_request(pending, &HeadLimits::REQUEST, &mut ctx.head) {
                     Ok(ParseProgress::Complete) => return HeadRead::Request(reservation),
                     Ok(ParseProgress::Partial) => {}
+                    Err(_) if may_switch && pending.starts_with(PREFACE_LINE) => return HeadRead::Preface,
                     Err(refused) => {
                         worker.shared.metrics.head_refused();
                         tracing::debug!(client = %peer.address, status = refused.status, "request refused: {refused}");
@@ -183,36 +208,4 @@ async fn refuse<W: WriteHalf, D: Dial>(worker: &Worker<D>, writer: &mut W, reply
     let sent = h1::send_final(writer, &mut out, true, worker.stall()).await;
     let _ = worker.timed(Bound::StalledBody, sent);
     worker.buffers.give_back(out);
-}
-
-/// Closes the connection with a FIN; for a client that still sends, reads on for up to `LINGER_SECS`.
-async fn close<T: Transport, D: Dial>(worker: &Worker<D>, io: &mut T, end: ConnectionDisposition) {
-    let (reader, writer) = io.split();
-    if end == ConnectionDisposition::Abort {
-        return reader.abort();
-    }
-    if end == ConnectionDisposition::Close && reader.as_plain().is_some() {
-        // The writer sends the FIN when it is dropped, without waiting.
-        return;
-    }
-    let linger = worker.deadlines.limit(Duration::from_secs(limits::LINGER_SECS));
-    // A client that reads nothing would hold up the last record of TLS indefinitely.
-    if linger.within_io(writer.shutdown()).await.is_err() || end != ConnectionDisposition::Linger {
-        return;
-    }
-    let drain = async {
-        let mut left = limits::LINGER_BYTES_MAX;
-        let mut buffer = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
-        while left > 0 {
-            let (result, returned) = reader.read(buffer).await;
-            buffer = returned;
-            match result? {
-                0 => break,
-                n => left = left.saturating_sub(n),
-            }
-            buffer.clear();
-        }
-        Ok(())
-    };
-    let _ = linger.within_io(drain).await;
 }

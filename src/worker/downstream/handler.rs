@@ -18,11 +18,18 @@ pub struct HandlerInput<T, D: Dial> {
     pub is_new: bool,
 }
 
-/// The connection after its requests: idle if `end` is `KeepAlive`, else to be closed.
+/// The connection after its requests: idle if `end` is `KeepAlive`, else to be closed or served in HTTP/2.
 pub struct HandlerOutput<T> {
     pub io: T,
     pub peer: Box<ClientInfo>,
-    pub end: ConnectionDisposition,
+    pub end: HandlerEnd,
+}
+
+/// How a handler leaves a connection.
+pub enum HandlerEnd {
+    Disposition(ConnectionDisposition),
+    /// The client has begun with the preface of HTTP/2; these bytes have arrived.
+    PriorKnowledge(Vec<u8>),
 }
 
 /// Serves one connection after another.

@@ -3,6 +3,7 @@
 
 pub mod collect;
 pub mod h1;
+pub mod h2;
 pub mod limits;
 pub mod relay;
 pub mod stream;

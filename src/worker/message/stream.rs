@@ -169,11 +169,14 @@ pub trait MessageWriter: BodySink {
     /// is shut down as soon as they are sent, and the last bytes may leave together with the FIN.
     fn finish(&mut self, trailers: &[u8], closes: bool, stall: TimeLimit<'_>) -> impl Future<Output = io::Result<()>>;
 
-    /// Keeps the bytes that [`finish`](Self::finish) sends, until they are taken or the writer is dropped.
+    /// Keeps the payload that is sent from now on, until it is taken or the writer is dropped. Called before the payload is pushed.
     fn keep_sent(&mut self);
 
-    /// Takes the kept bytes out: the whole message, if it was sent by `finish` alone. Empty if nothing is kept.
-    fn take_sent(&mut self) -> Vec<u8>;
+    /// Ends keeping: the message is too long to be sent by [`finish`](Self::finish) alone.
+    fn forget_sent(&mut self);
+
+    /// Takes the kept message out, if it was sent by `finish` alone.
+    fn take_sent(&mut self) -> Option<SentMessage>;
 
     /// The socket and the bytes to be sent first, if the rest of the body may be sent without framing.
     fn as_raw(&mut self) -> Option<RawWrite<'_, Self::Half>>;
@@ -181,6 +184,15 @@ pub trait MessageWriter: BodySink {
     /// Sends a whole body that is held in memory, and ends the message. The body is sent in pieces, and each piece has the time `stall`:
     /// one limit for the whole body would cut off a client that reads a long response over a slow line.
     fn send_body(&mut self, body: &[u8], closes: bool, stall: TimeLimit<'_>) -> impl Future<Output = io::Result<()>>;
+}
+
+/// A message that was sent, and may have to be sent again.
+#[derive(Debug, Default)]
+pub struct SentMessage {
+    /// The bytes that went out on the connection; 0 if the connection has other messages too.
+    pub wire_bytes: usize,
+    /// The body without framing.
+    pub payload: Vec<u8>,
 }
 
 /// A writer's connection, for bytes that need no framing.

@@ -10,22 +10,27 @@ use super::request_body::{UploadError, await_early_response, client_gone, send_1
 use super::request_record::RequestRecord;
 use super::response::forward_response;
 use super::response_context::{ResponseContext, ResponseOutcome};
-use super::upgrade::{note_bytes_ahead, watch_client};
+use super::upgrade::{ignore_upgrade, note_bytes_ahead, watch_client};
+use super::websocket::add_key;
 use crate::config::snapshot::{Frontend, ServerEndpoint};
-use crate::error::{Cause, ExchangePhase, ProxyError};
+use crate::error::ProxyError;
 use crate::http::BodyFraming;
-use crate::limits::Bound;
+use crate::limits::{self, Bound};
 use crate::middleware::error_pages::ErrorPageRequest;
+use crate::net::Transport;
 use crate::net::tunnel::{TunnelOptions, copy_both};
 use crate::worker::message::limits::RelayLimits;
 use crate::worker::message::relay::relay;
 use crate::worker::message::stream::{
-    BodyReader, ConnectionDisposition, Delivered, HeadKind, MessageStream, MessageWriter, RelayError, ResponseReader,
+    BodyReader, BodySink, ConnectionDisposition, Delivered, HeadKind, MessageStream, MessageWriter, RelayError,
+    ResponseReader, SentMessage,
 };
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
-use crate::worker::resources::dial::Dial;
-use crate::worker::upstream::connection::{ExclusiveConnection, Reuse, connect, take_bound, take_idle};
+use crate::worker::resources::dial::{Dial, VersionOffer};
+use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, requires_exclusive, take_open};
+use crate::worker::upstream::connection::{ExclusiveConnection, Reuse};
+use crate::worker::upstream::faults::send_error;
 use crate::worker::worker::Worker;
 
 /// The result of an attempt.
@@ -36,7 +41,8 @@ pub enum AttemptOutcome {
 }
 
 /// Makes one attempt at a server. The server may have closed a pooled connection as the request went out: then an idempotent request is
-/// sent again once, to another server or on a new connection (RFC 9112 9.3.1). A request that may have been processed and is not idempotent is never sent again.
+/// sent again once, to another server or on a new connection (RFC 9112 9.3.1). A request that may have been processed and is not idempotent
+/// is never sent again. A request that the server has refused is sent again with any method.
 #[expect(
     clippy::too_many_arguments,
     reason = "they are one request's whole context; a struct of them would be unpacked at once"
@@ -51,68 +57,156 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     peer: &ClientInfo,
     record: &mut RequestRecord<'_>,
 ) -> Result<AttemptOutcome, AttemptError> {
-    let backend = &frontend.backend;
-    let mut pooled = take_for_request(worker, endpoint, ctx, peer);
+    if !endpoint.takes_upgrade(ctx.head.websocket) {
+        ignore_upgrade(&mut ctx.head);
+    }
+    if ctx.head.extended_connect {
+        add_key(ctx);
+    }
+    let (mut refusals, mut needs_exclusive) = (0u8, false);
     loop {
-        let is_pooled = pooled.is_some();
-        // A request that `is_repeatable` refuses may still turn out unprocessed: its bytes are kept until then.
-        ctx.unprocessed.is_wanted = is_pooled && !(ctx.head.body == BodyFraming::None && is_idempotent(ctx));
-        let mut connection = match pooled.take() {
-            Some(connection) => ExclusiveConnection::new(connection),
-            None => ExclusiveConnection::new(connect(worker, endpoint).await?),
-        };
-        ctx.response.has_begun = false;
-        let result = {
-            let mut upstream = connection.stream(&worker.buffers);
-            let result =
-                send_and_respond(worker, frontend, endpoint, cookie, &mut upstream, ctx, client, peer, record).await;
-            if let Err(AttemptError::Upstream(e)) = &result
-                && e.is_closed()
-                && is_pooled
-            {
-                ctx.unprocessed.bytes = upstream.split().1.take_sent();
+        // A block of its own: the handler holds nothing of this while the exchange is in progress.
+        let (mut connection, is_reused) = {
+            let needs = Requirements { needs_exclusive, ..requirements(ctx, peer) };
+            match take_open(worker, endpoint, &needs) {
+                Some(connection) => (connection, true),
+                // Boxed: most requests use an open connection, and an unboxed dial would make each handler larger.
+                None => (Box::pin(open(worker, endpoint, needs)).await?, false),
             }
-            result
         };
-        ctx.response.has_begun |= connection.has_unread();
-        if is_pooled && result.is_err() {
-            let sent_bytes = ctx.unprocessed.bytes.len();
-            ctx.response.is_unprocessed = !ctx.response.has_begun && connection.has_unacknowledged(sent_bytes);
-        }
-        match result {
-            Err(AttemptError::Upstream(e)) if is_pooled && (is_repeatable(ctx, &e) || ctx.response.is_unprocessed) => {
-                // The server may be shutting down: another server gets the request. A sticky client stays with its server.
-                if backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none() {
-                    return Err(AttemptError::StaleConnection(e));
-                }
-                ctx.response.repeated = true;
+        (ctx.response.has_begun, ctx.response.is_unprocessed) = (false, false);
+        ctx.unprocessed.is_wanted = !ctx.unprocessed.is_kept && may_be_unprocessed(&connection, is_reused, ctx);
+        let (result, sent) = match &mut connection {
+            ServerConnection::Exclusive(connection) => {
+                let mut stream = connection.stream(&worker.buffers);
+                let result =
+                    send_and_respond(worker, frontend, endpoint, cookie, &mut stream, ctx, client, peer, record).await;
+                let sent = take_sent(&mut stream, &result);
+                (result, sent)
             }
-            Ok((outcome, is_reusable)) => {
-                let is_bound =
-                    ctx.view().binds_connection() || ctx.response.head.binds_connection || peer.bound.in_use.get();
-                // The connection of a refused upgrade is not for others: whether the server ever goes back to HTTP is its own affair.
-                let is_reusable = is_reusable && (is_bound || !ctx.head.upgrade.is_forwarded());
-                let reuse = Reuse::of(is_reusable, is_bound, Some(&peer.bound));
-                connection.release(worker, endpoint, reuse, &ctx.response.head.announced);
+            ServerConnection::Shared(connection) => {
+                let mut stream = connection.stream(worker);
+                let result =
+                    send_and_respond(worker, frontend, endpoint, cookie, &mut stream, ctx, client, peer, record).await;
+                let sent = take_sent(&mut stream, &result);
+                (result, sent)
+            }
+        };
+        let failed = match (result, connection) {
+            (Ok((outcome, is_reusable)), ServerConnection::Exclusive(connection)) => {
+                let offer = Requirements { needs_exclusive, ..requirements(ctx, peer) }.offer(endpoint);
+                release(worker, endpoint, ctx, peer, connection, offer, is_reusable);
                 return Ok(outcome);
             }
-            Err(failed) => return Err(failed),
+            (Ok((outcome, _)), ServerConnection::Shared(_)) => return Ok(outcome),
+            (Err(failed), mut connection) => {
+                note_unprocessed(ctx, &mut connection, is_reused, sent, is_refused(&failed));
+                failed
+            }
+        };
+        let AttemptError::Upstream(error) = failed else { return Err(failed) };
+        if error.is_refused() {
+            needs_exclusive |= requires_exclusive(&error);
+            if ctx.head.body != BodyFraming::None && !ctx.unprocessed.is_kept {
+                return Err(AttemptError::Upstream(error.after_sending()));
+            }
+            refusals += 1;
+            if has_other_server(frontend) && !needs_exclusive {
+                return Err(AttemptError::Refused(error));
+            }
+            if refusals > limits::REFUSALS_REPEATED_MAX {
+                return Err(AttemptError::Upstream(error));
+            }
+        } else if is_reused && (is_repeatable(ctx, &error) || ctx.response.is_unprocessed) {
+            // The server may be shutting down: another server gets the request. A sticky client stays with its server.
+            if has_other_server(frontend) {
+                return Err(AttemptError::StaleConnection(error));
+            }
+            ctx.response.repeated = true;
+        } else {
+            return Err(AttemptError::Upstream(error));
         }
     }
 }
 
-/// An idle connection for the request. An upgrade gets a new one, which is no pooled connection that may be stale, unless the client has
-/// a bound one.
-fn take_for_request<D: Dial>(
+/// What the request needs of a connection to a server.
+fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements<'a> {
+    Requirements {
+        client: Some(&peer.bound),
+        is_upgrade: ctx.head.upgrade.is_forwarded(),
+        binds: ctx.view().binds_connection(),
+        is_head: ctx.head.method.of(&ctx.bytes) == b"HEAD",
+        is_repeated: ctx.response.repeated,
+        is_probe: ctx.response.is_probe,
+        needs_exclusive: false,
+    }
+}
+
+fn is_refused(failed: &AttemptError) -> bool {
+    matches!(failed, AttemptError::Upstream(error) if error.is_refused())
+}
+
+/// Whether the request may turn out unprocessed although [`is_repeatable`] refuses it: its body is kept until then.
+fn may_be_unprocessed<C>(connection: &ServerConnection<'_, C>, is_reused: bool, ctx: &ExchangeContext) -> bool {
+    match connection {
+        ServerConnection::Exclusive(_) => is_reused && !(ctx.head.body == BodyFraming::None && is_idempotent(ctx)),
+        ServerConnection::Shared(_) => ctx.head.body != BodyFraming::None,
+    }
+}
+
+/// The request as it was sent, if it was kept and its server may not have processed it.
+fn take_sent<U: MessageStream, T>(stream: &mut U, result: &Result<T, AttemptError>) -> Option<SentMessage> {
+    match result {
+        Err(AttemptError::Upstream(error)) if error.is_closed() || error.is_refused() => stream.split().1.take_sent(),
+        _ => None,
+    }
+}
+
+/// Notes whether the request that was sent on `connection` is certainly unprocessed, and keeps its body for another sending then.
+#[cold]
+fn note_unprocessed<C: Transport>(
+    ctx: &mut ExchangeContext,
+    connection: &mut ServerConnection<'_, C>,
+    is_reused: bool,
+    sent: Option<SentMessage>,
+    is_refused: bool,
+) {
+    let is_unprocessed = match connection {
+        ServerConnection::Shared(_) => is_refused,
+        ServerConnection::Exclusive(connection) => {
+            ctx.response.has_begun |= connection.has_unread();
+            let sent_bytes = sent.as_ref().map_or(0, |sent| sent.wire_bytes);
+            ctx.response.is_unprocessed =
+                is_reused && !ctx.response.has_begun && connection.has_unacknowledged(sent_bytes);
+            ctx.response.is_unprocessed
+        }
+    };
+    if let Some(sent) = sent.filter(|_| is_unprocessed) {
+        ctx.unprocessed.keep(sent.payload);
+    }
+}
+
+/// Gives a connection back after an exchange.
+fn release<D: Dial>(
     worker: &Worker<D>,
     endpoint: &ServerEndpoint,
     ctx: &ExchangeContext,
     peer: &ClientInfo,
-) -> Option<D::Io> {
-    if ctx.head.upgrade.is_forwarded() && !ctx.response.repeated {
-        return take_bound(worker, endpoint, &peer.bound);
-    }
-    take_idle(worker, endpoint, Some(&peer.bound), &ctx.response)
+    connection: ExclusiveConnection<D::Io>,
+    offer: VersionOffer,
+    is_reusable: bool,
+) {
+    let is_bound = ctx.view().binds_connection() || ctx.response.head.binds_connection || peer.bound.in_use.get();
+    // The connection of a refused upgrade is not for others: whether the server ever goes back to HTTP is its own affair.
+    let is_reusable = is_reusable && (is_bound || !ctx.head.upgrade.is_forwarded());
+    let reuse = Reuse::of(is_reusable, is_bound, Some(&peer.bound));
+    connection.release(worker, endpoint, offer, reuse, &ctx.response.head.announced);
+}
+
+/// Whether the request may go to another server of the backend: a sticky client stays with its server.
+fn has_other_server(frontend: &Frontend) -> bool {
+    let backend = &frontend.backend;
+    backend.endpoints.len() > 1 && backend.balancer.settings().sticky.is_none()
 }
 
 /// Whether the request may be sent again: it is idempotent, it has no body, and no byte of a response has arrived.
@@ -136,22 +230,24 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
 ) -> Result<(AttemptOutcome, bool), AttemptError> {
     let (client_reader, client_writer) = client.split();
     let (up_reader, up_writer) = upstream.split();
-    let out = up_writer.head();
-    write_request_head(worker, frontend, endpoint, ctx, peer, ctx.head.body, out);
-    let is_repeated = ctx.unprocessed.continue_head(out);
-    // The rest of a repeated request is in its final form already.
-    up_writer.head_complete(HeadKind::Final(if is_repeated { BodyFraming::None } else { ctx.head.body }));
-    if ctx.head.expect_continue && !client_reader.has_buffered() && !is_repeated {
+    write_request_head(worker, frontend, endpoint, ctx, peer, ctx.head.body, up_writer.head());
+    up_writer.head_complete(HeadKind::Final(ctx.head.body));
+    if ctx.head.expect_continue && !client_reader.has_buffered() && !ctx.unprocessed.is_kept {
         send_100_continue(client_writer, worker.stall()).await?;
     }
     client_reader.drop_edited_trailers(&ctx.edits);
+    if ctx.unprocessed.is_kept {
+        // The body has been read from the client already.
+        up_writer.push(&ctx.unprocessed.payload);
+    } else if ctx.unprocessed.is_wanted {
+        up_writer.keep_sent();
+    }
     let arrived = worker.relayed(client_reader.read_into(up_writer)).map_err(downstream_error)?;
     let is_whole = arrived == Delivered::All;
     if is_whole {
-        if ctx.unprocessed.is_wanted {
-            up_writer.keep_sent();
-        }
         note_bytes_ahead(&ctx.head, client_reader, peer);
+    } else {
+        up_writer.forget_sent();
     }
     let ExchangeContext { head, bytes, edits, chain_state, response, target, path, .. } = ctx;
     let has_sent_ahead = head.upgrade.is_requested().then_some(&peer.has_sent_ahead);
@@ -170,7 +266,7 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
     };
     if is_whole {
         let sent = up_writer.finish(client_reader.trailers(), false, worker.stall()).await;
-        worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(ExchangePhase::Send, Cause::Io(e)))?;
+        worker.timed(Bound::StalledBody, sent).map_err(send_error)?;
     }
     let uploading = async {
         if !is_whole {
@@ -200,7 +296,7 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
     let outcome = match race(uploading, responding).await {
         First::Response(outcome) => outcome?,
         First::Upload(UploadError::Upstream(e)) => {
-            return Err(ProxyError::new(ExchangePhase::Send, Cause::Io(e)).into());
+            return Err(send_error(e).into());
         }
         First::Upload(UploadError::Downstream(e)) if !response_started.get() => return Err(downstream_error(e)),
         First::Upload(UploadError::Downstream(_)) if client.split().1.needs_reset_when_cut() => {

@@ -12,6 +12,8 @@ pub enum AttemptError {
     Upstream(ProxyError),
     /// A pooled connection was stale, and the request may be sent again, to another server.
     StaleConnection(ProxyError),
+    /// The server has refused the request, which may be sent to another server.
+    Refused(ProxyError),
     /// The client broke off or sent bytes that are no body. The reply, if the client is still connected.
     Downstream(Option<Reply>),
     /// The client failed in the middle of a response, and only a reset tells it that the response was cut.

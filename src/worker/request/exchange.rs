@@ -73,6 +73,11 @@ async fn route_request<'a, D: Dial>(
     peer: &ClientInfo,
 ) -> Decision<'a> {
     let entry = &worker.shared.entry_points[peer.entry];
+    if let Some(server_name) = &peer.server_name
+        && entry.is_misdirected(server_name, ctx.view().host())
+    {
+        return Decision::Reply { local_reply: misdirected(), frontend: None, below: None };
+    }
     if let Err(local_reply) = run_request_chain(worker, &entry.chain, entry.auth.as_deref(), ctx, peer).await {
         let below = Some(local_reply.chain_index);
         return Decision::Reply { local_reply, frontend: None, below };
@@ -145,6 +150,12 @@ fn route<'a>(
         RouteOutcome::NotFound => reply_with(not_found(), Some("backend not found")),
         RouteOutcome::Refused => reply_with(Reply::text(400, "400 Bad Request").closing(), Some("bad request path")),
     }
+}
+
+/// The reply to a request on a connection that does not belong to its server (docs/reference/entry-points.md#http2).
+fn misdirected() -> LocalReply {
+    let reply = Reply::text(421, "421 Misdirected Request");
+    LocalReply { reply, log_label: Some(Label::from("misdirected request")), chain_index: 0 }
 }
 
 /// The reply if no frontend matches (docs/reference/entry-points.md#entry-point-and-router).

@@ -5,17 +5,18 @@ use std::cell::Cell;
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::BodyFraming;
-use crate::limits::Bound;
+use crate::limits::{self, Bound};
 use crate::worker::message::collect::{CollectError, collect};
 use crate::worker::message::stream::{
     HeadKind, MessageStream, MessageWriter, ReceivedHead, RelayError, ResponseReader,
 };
 use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::context::UpstreamResponse;
-use crate::worker::resources::dial::Dial;
+use crate::worker::resources::dial::{Dial, VersionOffer};
 use crate::worker::resources::memory_budget::BufferedBody;
-use crate::worker::upstream::connection::{ExclusiveConnection, Reuse, connect, take_idle};
-use crate::worker::upstream::faults::body_cause;
+use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, requires_exclusive, take_open};
+use crate::worker::upstream::connection::Reuse;
+use crate::worker::upstream::faults::{body_cause, send_error};
 use crate::worker::upstream::response_head::{read_final_head, read_head};
 use crate::worker::worker::Worker;
 
@@ -60,16 +61,36 @@ pub async fn fetch<'w, D: Dial>(
     request: FetchRequest<'_>,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
-    if let Some(pooled) = take_idle(worker, request.endpoint, request.owner, response) {
-        match send_and_read(worker, &request, ExclusiveConnection::new(pooled), response).await {
-            Err(FetchError::Failed(e)) if may_repeat(&request, &e, response) => {
+    let mut needs = Requirements {
+        client: request.owner,
+        is_upgrade: false,
+        binds: request.binds,
+        is_head: request.is_head,
+        is_repeated: response.repeated,
+        is_probe: response.is_probe,
+        needs_exclusive: false,
+    };
+    let mut refusals = 0u8;
+    loop {
+        let opened = take_open(worker, request.endpoint, &needs);
+        let is_reused = opened.is_some();
+        let connection = match opened {
+            Some(connection) => connection,
+            None => open(worker, request.endpoint, needs).await?,
+        };
+        let offer = needs.offer(request.endpoint);
+        match send_and_read(worker, &request, connection, offer, response).await {
+            Err(FetchError::Failed(e)) if e.is_refused() && refusals < limits::REFUSALS_REPEATED_MAX => {
+                refusals += 1;
+                needs.needs_exclusive |= requires_exclusive(&e);
+            }
+            Err(FetchError::Failed(e)) if is_reused && may_repeat(&request, &e, response) => {
                 response.repeated = true;
+                needs.is_repeated = true;
             }
             done => return done,
         }
     }
-    let fresh = connect(worker, request.endpoint).await?;
-    send_and_read(worker, &request, ExclusiveConnection::new(fresh), response).await
 }
 
 /// Whether the request may be sent again after a pooled connection has failed: the server has not begun to answer, and the request is
@@ -81,10 +102,17 @@ fn may_repeat(request: &FetchRequest<'_>, error: &ProxyError, response: &Upstrea
 async fn send_and_read<'w, D: Dial>(
     worker: &'w Worker<D>,
     request: &FetchRequest<'_>,
-    mut connection: ExclusiveConnection<D::Io>,
+    connection: ServerConnection<'w, D::Io>,
+    offer: VersionOffer,
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
     response.has_begun = false;
+    let mut connection = match connection {
+        ServerConnection::Exclusive(connection) => connection,
+        ServerConnection::Shared(mut shared) => {
+            return exchange(worker, request, &mut shared.stream(worker), response).await;
+        }
+    };
     let body = exchange(worker, request, &mut connection.stream(&worker.buffers), response).await;
     response.has_begun |= connection.has_unread();
     if let Err(FetchError::Failed(e)) = &body {
@@ -96,6 +124,7 @@ async fn send_and_read<'w, D: Dial>(
     connection.release(
         worker,
         request.endpoint,
+        offer,
         Reuse::of(is_reusable, is_bound, request.owner),
         &response.head.announced,
     );
@@ -112,7 +141,7 @@ async fn exchange<'w, U: MessageStream<Reader: ResponseReader>, D: Dial>(
     writer.head().extend_from_slice(&request.head);
     writer.head_complete(HeadKind::Final(BodyFraming::Length(request.body.len() as u64)));
     let sent = writer.send_body(request.body, false, worker.stall()).await;
-    worker.timed(Bound::StalledBody, sent).map_err(|e| ProxyError::new(ExchangePhase::Send, Cause::Io(e)))?;
+    worker.timed(Bound::StalledBody, sent).map_err(send_error)?;
     let sent = Cell::new(true);
     if read_head(worker, reader, request.is_head, &sent, response).await? == ReceivedHead::Interim {
         // The response is read into memory: no client waits for informational responses.

@@ -71,6 +71,7 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
                 ctx.response.repeated = true;
                 retries.on_stale(&lease, error);
             }
+            Err(AttemptError::Refused(error)) => retries.on_refused(&lease, error),
             Err(AttemptError::Upstream(error)) => {
                 worker.log_upstream_error(frontend, endpoint, &error);
                 backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());

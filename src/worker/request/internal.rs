@@ -59,6 +59,10 @@ fn internal_reply<D: Dial>(
         InternalRoute::Metrics => shared.metrics_text(&servers, worker.clock.mono_nanos()),
         _ => Vec::new(),
     };
+    let protocols = match route {
+        InternalRoute::Protocols => shared.protocol_facts(),
+        _ => status::ProtocolFacts::default(),
+    };
     let inputs = status::StatusInputs {
         providers: &published.snapshot.providers,
         rejected: &published.snapshot.rejected,
@@ -74,6 +78,7 @@ fn internal_reply<D: Dial>(
             unix_nanos,
             numbers: &numbers,
         },
+        protocols: &protocols,
         metrics_text: &metrics_text,
     };
     status::reply(route, request, exposed, &inputs)

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::grpc::{end_broken_call, is_grpc};
 use super::gzip;
 use super::interim::forward_interim;
 use super::request_record::RequestRecord;
 use super::response_context::{ResponseContext, ResponseOutcome, run_response_chain, write_response_head};
 use super::response_end::end_response;
 use super::upgrade::check_switch;
+use super::websocket::translate_accept;
 use crate::config::snapshot::Frontend;
 use crate::error::ProxyError;
 use crate::http::BodyFraming;
@@ -41,6 +43,7 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
     let upgraded = response.head.status == 101;
     if upgraded {
         check_switch(&context, response)?;
+        translate_accept(&context, response)?;
     }
     worker.clock.read();
     record.response_received(response.head.status);
@@ -69,6 +72,10 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
     };
     let result = worker.relayed(relay(reader, writer, &mut limits).await);
     let is_complete = result.is_ok();
+    if !is_complete && outgoing == BodyFraming::Chunked && is_grpc(response) {
+        // The log says why the response broke off, whether or not the client gets the status.
+        let _ = Box::pin(end_broken_call(writer, &result, stall)).await;
+    }
     end_response(worker, reader, result, record);
     Ok(ResponseOutcome {
         keep_alive: keep_alive && is_complete,

@@ -114,6 +114,14 @@ impl<'a> RetryState<'a> {
         self.failure = Some(error);
     }
 
+    /// Notes that a server has refused the request: it shuts down, or has too many requests. The attempt does not count; another server is
+    /// next.
+    pub fn on_refused(&mut self, lease: &Lease, error: ProxyError) {
+        self.tried.add(lease.index);
+        self.attempts = self.attempts.saturating_sub(1);
+        self.failure = Some(error);
+    }
+
     /// Notes that an attempt failed at the server; returns whether another attempt follows. A server that shuts down may break off
     /// requests: a request that is `repeatable` goes to another server, once.
     pub fn on_failure(&mut self, lease: &Lease, error: ProxyError, repeatable: bool) -> bool {

@@ -49,9 +49,12 @@ impl BufferPool {
         }
     }
 
-    /// Takes a buffer of [`lend`](Self::lend) back; buffers above the pool's bound are freed.
+    /// Takes a buffer of [`lend`](Self::lend) or [`lend_large`](Self::lend_large) back; other buffers above the pool's bound are freed.
     pub fn give_back(&self, buffer: Vec<u8>) {
-        keep(&self.incoming, buffer);
+        match buffer.capacity() {
+            limits::COPY_BUFFER_MAX_BYTES => self.give_back_large(buffer),
+            _ => keep(&self.incoming, buffer),
+        }
     }
 
     /// Takes a buffer of [`lend_outgoing`](Self::lend_outgoing) back; buffers above the pool's bound are freed.

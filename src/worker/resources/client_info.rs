@@ -14,12 +14,21 @@ pub struct ClientInfo {
     pub secure: bool,
     /// The certificate chain that the client sent in its TLS handshake, in DER, the client's own certificate first.
     pub certs: Vec<Vec<u8>>,
+    /// The server name of the client's TLS handshake, in lower case; only noted for HTTP/2, whose requests are compared with it.
+    pub server_name: Option<Box<str>>,
     /// The X-Forwarded-* headers of this peer are trusted; decided by its address alone.
     pub trusted: bool,
     /// The client's bound connection to a server.
     pub bound: BoundState,
     /// Bytes have arrived behind a request that asks for an upgrade, before its response. Only meaningful during such a request.
     pub has_sent_ahead: Cell<bool>,
+}
+
+impl ClientInfo {
+    /// The client as the requests of one stream see it: a server's connection that it authenticates is bound to that stream's place.
+    pub fn for_stream(&self) -> ClientInfo {
+        ClientInfo { bound: BoundState::default(), has_sent_ahead: Cell::default(), ..self.clone() }
+    }
 }
 
 /// The part of a client connection in the bound connections of its worker.

@@ -42,6 +42,8 @@ pub struct HandoffQueue {
 pub struct WorkerStatus {
     /// Active requests, tunnels included.
     pub active: AtomicUsize,
+    /// HTTP/2 connections of clients.
+    pub multiplexed: AtomicUsize,
     /// Heartbeats: bytes that the worker's ring has carried.
     pub beats: AtomicU64,
     /// Counts the worker's connections, and holds those that other workers pass to it.

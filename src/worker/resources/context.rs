@@ -29,32 +29,20 @@ pub struct ExchangeContext {
     pub unprocessed: UnprocessedRequest,
 }
 
-/// A request that was sent, and that the server certainly has not processed.
+/// The body of a request that was sent, and that the server certainly has not processed.
 #[derive(Default)]
 pub struct UnprocessedRequest {
-    /// The bytes as they were sent; empty if there is no such request.
-    pub bytes: Vec<u8>,
-    /// Where the body begins.
-    pub body_at: usize,
-    /// The attempt in progress keeps the bytes that it sends.
+    /// The body without framing.
+    pub payload: Vec<u8>,
+    /// `payload` is the whole body of the request, which is sent again.
+    pub is_kept: bool,
+    /// The attempt in progress keeps the body that it sends.
     pub is_wanted: bool,
 }
 
 impl UnprocessedRequest {
-    /// Before the first sending of a request: notes that `head` ends and the body begins here. Before the second one: appends the rest of
-    /// the request as it was sent, and returns true.
-    #[inline]
-    pub fn continue_head(&mut self, head: &mut Vec<u8>) -> bool {
-        match self.bytes.get(self.body_at..) {
-            Some(body) if !self.bytes.is_empty() => {
-                head.extend_from_slice(body);
-                true
-            }
-            _ => {
-                self.body_at = head.len();
-                false
-            }
-        }
+    pub fn keep(&mut self, payload: Vec<u8>) {
+        (self.payload, self.is_kept) = (payload, true);
     }
 }
 
@@ -111,8 +99,8 @@ impl ExchangeContext {
         self.path.replaced = false;
         self.path.added_prefix.clear();
         self.body_read = false;
-        if self.unprocessed.bytes.capacity() > 0 {
-            buffers.give_back_outgoing(std::mem::take(&mut self.unprocessed.bytes));
+        if self.unprocessed.is_kept {
+            self.unprocessed = UnprocessedRequest::default();
         }
         self.response.forget(buffers);
         self.response.repeated = false;

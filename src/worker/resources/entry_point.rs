@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
+use crate::http::host_name::{split_port, without_trailing_dot};
 use crate::middleware::Chain;
 use crate::observe::status::ExposedRoutes;
+use crate::tls::resolver::Resolver;
 
 pub struct EntryPoint {
     pub name: String,
@@ -21,5 +23,23 @@ pub struct EntryPoint {
     /// Whether the entry point accepts documents of the REST provider.
     pub serves_rest: bool,
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Selects the certificates of `tls`.
+    pub resolver: Option<Arc<Resolver>>,
+    /// Whether clients may speak HTTP/2 (`http2`).
+    pub http2: bool,
     pub trust: TrustedPeers,
+}
+
+impl EntryPoint {
+    /// Whether a request for `authority` (`host[:port]`) is misdirected on a connection whose client named `server_name` in its TLS
+    /// handshake: the reply is 421 (docs/reference/entry-points.md#http2). The usual case, equal names, is decided first.
+    pub fn is_misdirected(&self, server_name: &str, authority: &[u8]) -> bool {
+        let host = without_trailing_dot(split_port(authority).0);
+        if host.eq_ignore_ascii_case(server_name.as_bytes()) {
+            return false;
+        }
+        let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
+        let Ok(host) = std::str::from_utf8(host) else { return false };
+        self.resolver.as_ref().is_some_and(|resolver| resolver.is_misdirected(server_name, host))
+    }
 }

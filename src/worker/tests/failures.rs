@@ -7,8 +7,8 @@ use super::harness::TIMEOUTS;
 use super::*;
 use crate::limits;
 use crate::worker::resources::connection_limiter::ConnectionLimitError;
-use crate::worker::resources::context::UpstreamResponse;
-use crate::worker::upstream::connection::NetworkDial;
+use crate::worker::upstream::acquire::{Requirements, take_open};
+use crate::worker::upstream::network::NetworkDial;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_TWO: &str = "GET /two HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -395,7 +395,7 @@ fn ejected_server_is_probed_with_new_connection() {
     (0..limits::CONNECT_FAILURES_MAX).for_each(|_| origin.server.state.note_connect_failed(0));
     let has_pooled = |is_probe| {
         pool_connection();
-        worker.take_pooled(origin, &UpstreamResponse { is_probe, ..UpstreamResponse::default() }).is_some()
+        take_open(&worker, origin, &Requirements { is_probe, ..Requirements::default() }).is_some()
     };
     let pick = |now| backend.balancer.pick(std::iter::empty(), &Default::default(), now).expect("a server");
     assert!(has_pooled(pick(0).is_probe), "no probe is due yet");
@@ -417,6 +417,6 @@ fn only_server_of_backend_is_not_probed() {
     worker.pool.put(origin.pool, wire, u64::MAX, &worker.buffers);
     let later = limits::EJECTION_SECS * 1_000_000_000;
     let lease = backend.balancer.pick(std::iter::empty(), &Default::default(), later).expect("the only server");
-    let response = UpstreamResponse { is_probe: lease.is_probe, ..UpstreamResponse::default() };
-    assert!(worker.take_pooled(origin, &response).is_some());
+    let needs = Requirements { is_probe: lease.is_probe, ..Requirements::default() };
+    assert!(take_open(&worker, origin, &needs).is_some());
 }

@@ -25,9 +25,9 @@ use crate::net::TimeLimit;
 use crate::net::driver::DriverInfo;
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, MetricsSettings, ProcessFacts, Scrape};
-use crate::worker::downstream::h1::serve;
+use crate::worker::downstream::serve;
 use crate::worker::resources::client_info::ClientInfo;
-use crate::worker::resources::dial::Dial;
+use crate::worker::resources::dial::{ConnectionTask, Dial, Dialled, VersionOffer};
 use crate::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, Worker, WorkerShared, WorkerStatus};
 
 /// The time limit of a run. Every exchange in memory takes less; a run that takes as long hangs.
@@ -56,7 +56,12 @@ pub struct ScriptedDial {
 impl Dial for Rc<ScriptedDial> {
     type Io = Wire;
 
-    async fn dial(&self, endpoint: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire, Cause> {
+    async fn dial(
+        &self,
+        endpoint: &ServerEndpoint,
+        _: VersionOffer,
+        _limit: TimeLimit<'_>,
+    ) -> Result<Dialled<Wire>, Cause> {
         self.dialled.borrow_mut().push(endpoint.authority.clone());
         let dial_script = self.dial_scripts.borrow_mut().pop_front();
         let mut origin = match dial_script.as_ref().expect("more connections to origins than the case has") {
@@ -73,7 +78,11 @@ impl Dial for Rc<ScriptedDial> {
         }
         let (origin, wire) = origin.connect();
         self.opened.borrow_mut().push(origin);
-        Ok(wire)
+        Ok(Dialled::http1(wire))
+    }
+
+    fn run(&self, _task: ConnectionTask) {
+        unreachable!("the servers speak HTTP/1.1");
     }
 }
 
@@ -195,6 +204,7 @@ pub fn peer() -> Box<ClientInfo> {
         ip_text: "192.0.2.7".into(),
         secure: false,
         certs: Vec::new(),
+        server_name: None,
         trusted: true,
         bound: Default::default(),
         has_sent_ahead: Default::default(),
@@ -204,7 +214,7 @@ pub fn peer() -> Box<ClientInfo> {
 /// The only worker of `shared`.
 pub fn worker<D: Dial>(shared: &Arc<WorkerShared>, dial: D) -> Rc<Worker<D>> {
     let choice = DriverInfo { name: "test", reason: String::new(), is_fallback: false };
-    Rc::new(Worker::new(0, Arc::clone(shared), choice, dial))
+    Worker::new(0, Arc::clone(shared), choice, dial)
 }
 
 thread_local! {
@@ -321,6 +331,8 @@ impl Base {
             serves_challenges: false,
             serves_rest: false,
             tls: None,
+            resolver: None,
+            http2: true,
             trust: TrustedPeers::Everyone,
         };
         WorkerShared {

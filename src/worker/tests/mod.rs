@@ -8,6 +8,7 @@ mod failures;
 mod memory_transport;
 mod pipe;
 mod requests;
+mod server_links;
 mod simulation;
 mod sizes;
 mod slow;

@@ -8,7 +8,7 @@ use crate::worker::handshake::connection_task;
 use crate::worker::message::h1;
 use crate::worker::request::exchange::handle_request;
 use crate::worker::resources::context::ExchangeContext;
-use crate::worker::upstream::connection::{NetworkDial, UpstreamConnection};
+use crate::worker::upstream::network::{NetworkDial, UpstreamConnection};
 
 /// The largest size of a connection's task, idle or not.
 const TASK_BYTES_MAX: usize = 448;

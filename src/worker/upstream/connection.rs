@@ -1,22 +1,16 @@
-//! Connections to servers: opened over plain TCP or TLS, and used for one exchange after another.
-
-use std::io;
-use std::time::Duration;
+//! A connection to a server that one exchange at a time uses, and opening connections.
 
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::keep_alive::KeepAlive;
-use crate::limits::{self, Bound};
-use crate::net::tcp::{TcpReader, TcpWriter};
-use crate::net::tls_stream::{self, TlsReader, TlsWriter};
-use crate::net::{Duplex, Elapsed, ReadHalf, Tcp, TimeLimit, Transport, WriteHalf, socket};
+use crate::limits::Bound;
+use crate::net::{Transport, WriteHalf};
 use crate::worker::message::h1;
 use crate::worker::message::h1::read_buffer::ReadBuffer;
 use crate::worker::pool::idle_until;
 use crate::worker::resources::buffers::BufferPool;
 use crate::worker::resources::client_info::BoundState;
-use crate::worker::resources::context::UpstreamResponse;
-use crate::worker::resources::dial::Dial;
+use crate::worker::resources::dial::{Dial, Dialled, VersionOffer};
 use crate::worker::worker::Worker;
 
 /// A connection that one exchange uses exclusively.
@@ -50,11 +44,13 @@ impl<C: Transport> ExclusiveConnection<C> {
     }
 
     /// Closes the connection, or keeps it for the next request as `reuse` says, if no unsolicited bytes have arrived. `announced`: what the
-    /// server has announced in its last response. While the process drains, nothing is pooled.
+    /// server has announced in its last response. While the process drains, nothing is pooled. `offer`: the versions that were offered when
+    /// the connection was opened.
     pub fn release<D: Dial<Io = C>>(
         mut self,
         worker: &Worker<D>,
         endpoint: &ServerEndpoint,
+        offer: VersionOffer,
         reuse: Reuse<'_>,
         announced: &KeepAlive,
     ) {
@@ -63,11 +59,20 @@ impl<C: Transport> ExclusiveConnection<C> {
         let until_nanos = idle_until(worker.clock.mono_nanos(), announced);
         match reuse {
             Reuse::AllClients if is_clean && !worker.is_draining() => {
-                worker.pool.put(endpoint.pool, self.io, until_nanos, &worker.buffers);
+                worker.pool.put(pool_of(endpoint, offer), self.io, until_nanos, &worker.buffers);
             }
             Reuse::OneClient(client) if is_clean => worker.bound.put(client, endpoint.pool, self.io, until_nanos),
             _ => {}
         }
+    }
+}
+
+/// The number of the pool of connections to the server on which `offer` was offered.
+#[inline]
+pub fn pool_of(endpoint: &ServerEndpoint, offer: VersionOffer) -> usize {
+    match (&endpoint.tls, offer) {
+        (Some(tls), VersionOffer::Http1) => tls.http1_pool,
+        _ => endpoint.pool,
     }
 }
 
@@ -91,65 +96,21 @@ impl<'a> Reuse<'a> {
     }
 }
 
-/// An idle connection to the server for the attempt whose response goes to `response`: the one that is bound to the client, else a pooled
-/// one. A repeated request gets none.
-#[inline]
-pub fn take_idle<D: Dial>(
-    worker: &Worker<D>,
-    endpoint: &ServerEndpoint,
-    client: Option<&BoundState>,
-    response: &UpstreamResponse,
-) -> Option<D::Io> {
-    if response.repeated {
-        return None;
-    }
-    let bound = client.and_then(|client| take_bound(worker, endpoint, client));
-    bound.or_else(|| worker.take_pooled(endpoint, response))
-}
-
-/// The connection to the server that is bound to the client, if there is one.
-#[inline]
-pub fn take_bound<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint, client: &BoundState) -> Option<D::Io> {
-    if client.has_owner() { worker.bound.take(client, endpoint.pool, worker.clock.mono_nanos()) } else { None }
-}
-
-/// Opens connections over the network.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NetworkDial;
-
-/// A connection to a server, plain or TLS. Connections move between pool and requests, so the large parts are boxed.
-pub type UpstreamConnection = Duplex<UpstreamReader, UpstreamWriter>;
-
-pub enum UpstreamReader {
-    Plain(TcpReader),
-    Tls(Box<TlsReader<TcpReader>>),
-}
-
-pub enum UpstreamWriter {
-    Plain(TcpWriter),
-    Tls(Box<TlsWriter<TcpWriter>>),
-}
-
-impl Dial for NetworkDial {
-    type Io = UpstreamConnection;
-
-    async fn dial(&self, endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
-        limit.within(open(endpoint, limit)).await.unwrap_or_else(|Elapsed| Err(Cause::TimedOut))
-    }
-}
-
 /// Opens a connection to a server and records the outcome: a server that cannot be reached several times in a row is ejected.
 ///
 /// # Errors
 /// The server cannot be reached, in time or at all.
-pub async fn connect<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint) -> Result<D::Io, ProxyError> {
+pub async fn connect<D: Dial>(
+    worker: &Worker<D>,
+    endpoint: &ServerEndpoint,
+    offer: VersionOffer,
+) -> Result<Dialled<D::Io>, ProxyError> {
     let state = &endpoint.server.state;
     let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
-    // Boxed: most requests use a pooled connection, and an unboxed dial would make each handler larger.
-    match Box::pin(worker.dial.dial(endpoint, limit)).await {
-        Ok(connection) => {
+    match worker.dial.dial(endpoint, offer, limit).await {
+        Ok(dialled) => {
             state.note_connected();
-            Ok(connection)
+            Ok(dialled)
         }
         Err(cause) => {
             if matches!(cause, Cause::TimedOut) {
@@ -162,135 +123,6 @@ pub async fn connect<D: Dial>(worker: &Worker<D>, endpoint: &ServerEndpoint) -> 
                 state.note_connect_failed(worker.clock.mono_nanos());
             }
             Err(ProxyError::new(ExchangePhase::Connect, cause))
-        }
-    }
-}
-
-/// Connects to the server's addresses in turn, until one accepts; a name may have several.
-async fn open(endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
-    let addresses = endpoint.addresses.load();
-    let mut failure = Cause::Unresolved;
-    for address in addresses.iter() {
-        match socket::connect(*address).await {
-            Ok(tcp) => return finish(tcp, endpoint, limit).await,
-            Err(e) => failure = Cause::Io(e),
-        }
-    }
-    Err(failure)
-}
-
-async fn finish(tcp: Tcp, endpoint: &ServerEndpoint, limit: TimeLimit<'_>) -> Result<UpstreamConnection, Cause> {
-    let Some((config, name)) = &endpoint.tls else {
-        return Ok(Duplex { reader: UpstreamReader::Plain(tcp.reader), writer: UpstreamWriter::Plain(tcp.writer) });
-    };
-    let limit = limit.with(Duration::from_secs(limits::HANDSHAKE_SECS));
-    match limit.within(tls_stream::connect(tcp, config.clone(), name.clone())).await {
-        Ok(Ok(tls)) => Ok(Duplex {
-            reader: UpstreamReader::Tls(Box::new(tls.reader)),
-            writer: UpstreamWriter::Tls(Box::new(tls.writer)),
-        }),
-        Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => Err(Cause::Tls(e.to_string())),
-        // Some old devices end the connection instead of sending an alert.
-        Ok(Err(e)) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
-            let text = format!("{e} in the TLS handshake: the port may speak no TLS, or only versions before 1.2");
-            Err(Cause::Io(io::Error::new(e.kind(), text)))
-        }
-        Ok(Err(e)) => Err(Cause::Io(e)),
-        Err(Elapsed) => Err(Cause::TimedOut),
-    }
-}
-
-impl ReadHalf for UpstreamReader {
-    async fn read(&mut self, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
-        match self {
-            UpstreamReader::Plain(half) => half.read(buffer).await,
-            UpstreamReader::Tls(half) => half.read(buffer).await,
-        }
-    }
-
-    async fn readable(&mut self) -> io::Result<()> {
-        match self {
-            UpstreamReader::Plain(half) => half.readable().await,
-            UpstreamReader::Tls(half) => half.readable().await,
-        }
-    }
-
-    fn is_reusable(&mut self) -> bool {
-        match self {
-            UpstreamReader::Plain(half) => half.is_reusable(),
-            UpstreamReader::Tls(half) => half.is_reusable(),
-        }
-    }
-
-    fn try_read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
-            UpstreamReader::Plain(half) => half.try_read(buffer),
-            UpstreamReader::Tls(half) => half.try_read(buffer),
-        }
-    }
-
-    fn read_ahead(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
-        match self {
-            UpstreamReader::Plain(half) => half.read_ahead(buffer),
-            UpstreamReader::Tls(half) => half.read_ahead(buffer),
-        }
-    }
-
-    fn is_reading_ahead(&self) -> bool {
-        match self {
-            UpstreamReader::Plain(half) => half.is_reading_ahead(),
-            UpstreamReader::Tls(half) => half.is_reading_ahead(),
-        }
-    }
-
-    fn as_plain(&mut self) -> Option<&mut TcpReader> {
-        match self {
-            UpstreamReader::Plain(half) => Some(half),
-            UpstreamReader::Tls(_) => None,
-        }
-    }
-
-    fn is_closed_by_peer(&mut self) -> bool {
-        match self {
-            UpstreamReader::Plain(half) => half.is_closed_by_peer(),
-            UpstreamReader::Tls(half) => half.is_closed_by_peer(),
-        }
-    }
-
-    fn abort(&mut self) {
-        match self {
-            UpstreamReader::Plain(half) => half.abort(),
-            UpstreamReader::Tls(half) => half.abort(),
-        }
-    }
-}
-
-impl WriteHalf for UpstreamWriter {
-    async fn write_all(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        match self {
-            UpstreamWriter::Plain(half) => half.write_all(buffer).await,
-            UpstreamWriter::Tls(half) => half.write_all(buffer).await,
-        }
-    }
-
-    async fn shutdown(&mut self) -> io::Result<()> {
-        match self {
-            UpstreamWriter::Plain(half) => half.shutdown().await,
-            UpstreamWriter::Tls(half) => half.shutdown().await,
-        }
-    }
-
-    fn as_plain(&mut self) -> Option<&mut TcpWriter> {
-        match self {
-            UpstreamWriter::Plain(half) => Some(half),
-            UpstreamWriter::Tls(_) => None,
-        }
-    }
-
-    fn unacknowledged(&self) -> Option<usize> {
-        match self {
-            UpstreamWriter::Plain(half) => half.unacknowledged(),
-            UpstreamWriter::Tls(half) => half.unacknowledged(),
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::config::snapshot::{Frontend, ServerEndpoint};
 use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::Violation;
 use crate::http::deviation::Deviations;
+use crate::http::h2::connection::ConnectionError;
 use crate::worker::bounds::invalid_body;
+use crate::worker::message::h2::failure::is_refusal;
 use crate::worker::message::stream::RelayError;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
@@ -39,6 +41,20 @@ impl<D: Dial> Worker<D> {
         }
     }
 
+    /// Logs that a server broke a rule of HTTP/2, which has ended its connection with all requests on it. The same rule is logged once in ten
+    /// minutes for each server.
+    pub fn log_link_failure(&self, url: &str, error: &ConnectionError) {
+        let lines = &self.shared.server_lines;
+        if let Some(repeated) = self.may_log_again(lines, &format!("{url} {}", error.why)) {
+            let ConnectionError { why, source, .. } = error;
+            tracing::error!(
+                server = %url,
+                "the HTTP/2 connection to the server failed: {why} ({source}). If the server speaks HTTP/1.1 only, use http:// instead of \
+                 h2c:// in its URL; else mend the server{repeated}"
+            );
+        }
+    }
+
     /// Logs that a response broke off, if the server is the reason.
     pub fn log_cut_response(&self, frontend: &Frontend, endpoint: &ServerEndpoint, result: Result<(), RelayError>) {
         if let Err(RelayError::Source(error)) = result {
@@ -66,6 +82,12 @@ impl<D: Dial> Worker<D> {
             }
         }
     }
+}
+
+/// The error of a request that could not be sent.
+pub fn send_error(error: io::Error) -> ProxyError {
+    let phase = if is_refusal(&error) { ExchangePhase::Refused } else { ExchangePhase::Send };
+    ProxyError::new(phase, Cause::Io(error))
 }
 
 /// The cause of a response body that could not be read.

@@ -214,16 +214,18 @@ fn read_string(rest: &mut &[u8], out: &mut Vec<u8>, room: usize) -> Result<usize
     Ok(out.len() - before)
 }
 
-/// The rule that a value violates (RFC 9113 8.2.1). Of the control bytes only a tab is allowed, as in HTTP/1.1.
+/// The rule that a value violates (RFC 9113 8.2.1). Of the control bytes only a tab is allowed, as in HTTP/1.1. A value with both faults has
+/// that of its control byte: whitespace around a value is trimmed where servers are the senders.
 #[inline]
 fn fault(value: &[u8]) -> Option<Violation> {
     let (Some(first), Some(last)) = (value.first(), value.last()) else { return None };
-    if matches!(first, b' ' | b'\t') || matches!(last, b' ' | b'\t') {
-        return Some(Violation::ValueSpace);
-    }
     let mut at = first_control(value, 0);
     while value.get(at) == Some(&b'\t') {
         at = first_control(value, at + 1);
     }
-    (at < value.len()).then_some(Violation::ValueByte)
+    if at < value.len() {
+        return Some(Violation::ValueByte);
+    }
+    let is_padded = matches!(first, b' ' | b'\t') || matches!(last, b' ' | b'\t');
+    is_padded.then_some(Violation::ValueSpace)
 }

@@ -72,7 +72,14 @@ impl Table {
     #[inline]
     pub fn get(&self, index: usize) -> Option<Entry> {
         let place = self.count.checked_sub(index)?.checked_sub(1)?;
-        self.entries.get((self.oldest + place) % self.entries.len().max(1)).copied()
+        self.entries.get(self.slot(place)).copied()
+    }
+
+    /// The slot of the entry that is `place` entries younger than the oldest one.
+    #[inline]
+    fn slot(&self, place: usize) -> usize {
+        let (slot, slots) = (self.oldest + place, self.entries.len());
+        if slot < slots { slot } else { slot - slots }
     }
 
     /// Appends the first `len` bytes of an entry's line.
@@ -97,10 +104,10 @@ impl Table {
         }
         let start = self.get(0).map_or(0, |newest| usize::from(newest.start) + newest.line_len()) % self.bound;
         let (first, second) = line.split_at(line.len().min(self.bound - start));
-        let slots = self.entries.len();
+        let slot = self.slot(self.count);
         let entry =
             Entry { start: start as u16, name_len: name_len as u16, value_len: value_len as u16, name, value_fault };
-        if let Some(slot) = self.entries.get_mut((self.oldest + self.count) % slots) {
+        if let Some(slot) = self.entries.get_mut(slot) {
             *slot = entry;
             self.bytes[start..start + first.len()].copy_from_slice(first);
             self.bytes[..second.len()].copy_from_slice(second);
@@ -118,9 +125,9 @@ impl Table {
     fn evict(&mut self, size: usize) {
         while self.size > size {
             let Some(entry) = self.count.checked_sub(1).and_then(|oldest| self.get(oldest)) else { return };
-            self.size -= entry.size();
+            self.size = self.size.saturating_sub(entry.size());
             self.count -= 1;
-            self.oldest = (self.oldest + 1) % self.entries.len().max(1);
+            self.oldest = self.slot(1);
         }
     }
 

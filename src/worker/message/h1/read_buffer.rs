@@ -75,6 +75,15 @@ impl ReadBuffer {
         result
     }
 
+    /// Makes the next reads long ones. The buffer must be empty.
+    pub fn lend_large(&mut self, buffers: &BufferPool) {
+        debug_assert!(self.is_empty());
+        if self.bytes.capacity() < limits::COPY_BUFFER_MAX_BYTES {
+            self.release(buffers);
+            self.bytes = buffers.lend_large();
+        }
+    }
+
     /// Puts bytes back that were read past the end of a body. The buffer must be empty.
     pub fn unread(&mut self, bytes: &[u8], buffers: &BufferPool) {
         debug_assert!(self.is_empty());

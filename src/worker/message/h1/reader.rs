@@ -110,6 +110,10 @@ impl<R: ReadHalf> BodyReader for Reader<'_, R> {
     }
 
     async fn fill(&mut self, limit: TimeLimit<'_>) -> Result<(), RelayError> {
+        let is_long = self.is_counted && self.decoder.remaining().is_some_and(|left| left >= limits::SPLICE_MIN_BYTES);
+        if is_long && self.buffer.is_empty() && !self.half.is_reading_ahead() {
+            self.buffer.lend_large(self.pool);
+        }
         let start = self.start_waiting();
         let read = limit.within_io(self.buffer.fill(self.half, self.pool)).await.map_err(RelayError::Source)?;
         if read == 0 {

@@ -7,7 +7,7 @@ use crate::http::h1::body;
 use crate::http::{BodyFraming, Version};
 use crate::limits;
 use crate::net::{TimeLimit, WriteHalf};
-use crate::worker::message::stream::{BodySink, HeadKind, MessageWriter, RawWrite};
+use crate::worker::message::stream::{BodySink, HeadKind, MessageWriter, RawWrite, SentMessage};
 use crate::worker::resources::buffers::BufferPool;
 
 /// The sending side of one exchange. Head and body are collected in `out`, so that a head and a small body leave together.
@@ -124,8 +124,13 @@ impl<W: WriteHalf> MessageWriter for Writer<'_, W> {
         self.keeps_sent = true;
     }
 
-    fn take_sent(&mut self) -> Vec<u8> {
-        if std::mem::take(&mut self.keeps_sent) { std::mem::take(&mut self.out) } else { Vec::new() }
+    fn forget_sent(&mut self) {
+        self.keeps_sent = false;
+    }
+
+    fn take_sent(&mut self) -> Option<SentMessage> {
+        let wire = std::mem::take(&mut self.keeps_sent).then(|| std::mem::take(&mut self.out))?;
+        Some(SentMessage { wire_bytes: wire.len(), payload: payload_of(&wire, self.framing) })
     }
 
     fn as_raw(&mut self) -> Option<RawWrite<'_, W>> {
@@ -144,6 +149,25 @@ impl<W: WriteHalf> MessageWriter for Writer<'_, W> {
             self.send(stall).await?;
         }
     }
+}
+
+/// The payload of a whole message as it was sent.
+fn payload_of(wire: &[u8], framing: BodyFraming) -> Vec<u8> {
+    const HEAD_END: &[u8] = b"\r\n\r\n";
+    let body_at = memchr::memmem::find(wire, HEAD_END).map_or(wire.len(), |at| at + HEAD_END.len());
+    let mut rest = wire.get(body_at..).unwrap_or_default();
+    if framing != BodyFraming::Chunked {
+        return rest.to_vec();
+    }
+    let (mut decoder, mut payload) = (body::Decoder::new(framing), Vec::new());
+    while let Ok(step) = decoder.decode(rest) {
+        payload.extend_from_slice(step.data.and_then(|range| rest.get(range)).unwrap_or_default());
+        rest = rest.get(step.consumed..).unwrap_or_default();
+        if step.done || step.consumed == 0 {
+            break;
+        }
+    }
+    payload
 }
 
 /// Sends all of `buffer` within `stall`. The buffer comes back with its contents, unless the time has elapsed.

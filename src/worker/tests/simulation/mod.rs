@@ -223,6 +223,7 @@ fn peer() -> Box<ClientInfo> {
         ip_text: "192.0.2.7".into(),
         secure: false,
         certs: Vec::new(),
+        server_name: None,
         trusted: true,
         bound: Default::default(),
         has_sent_ahead: Default::default(),

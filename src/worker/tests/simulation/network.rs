@@ -11,7 +11,7 @@ use crate::config::dynamic::{Backend, Buffering, DynamicConfig, Frontend, Header
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
 use crate::net::TimeLimit;
-use crate::worker::resources::dial::Dial;
+use crate::worker::resources::dial::{ConnectionTask, Dial, Dialled, VersionOffer};
 
 /// The requests that `/limited` allows at a time, in every configuration.
 pub const LIMITED_TO: i64 = 2;
@@ -52,7 +52,12 @@ impl Network {
 impl Dial for Rc<Network> {
     type Io = Wire<Server>;
 
-    async fn dial(&self, endpoint: &ServerEndpoint, _limit: TimeLimit<'_>) -> Result<Wire<Server>, Cause> {
+    async fn dial(
+        &self,
+        endpoint: &ServerEndpoint,
+        _: VersionOffer,
+        _limit: TimeLimit<'_>,
+    ) -> Result<Dialled<Wire<Server>>, Cause> {
         let mut random = self.random.borrow_mut().split();
         yield_times(random.below(8)).await;
         if !self.faultless && random.once_in(8) {
@@ -69,7 +74,11 @@ impl Dial for Rc<Network> {
             add_faults(&link, 40, &mut random);
         }
         self.servers.borrow_mut().push(link);
-        Ok(wire)
+        Ok(Dialled::http1(wire))
+    }
+
+    fn run(&self, _task: ConnectionTask) {
+        unreachable!("the servers speak HTTP/1.1");
     }
 }
 
