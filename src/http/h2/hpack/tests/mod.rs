@@ -1,8 +1,7 @@
-//! Tests of the decoder: the examples of RFC 7541, faults, blocks that expand, and an encoder that uses every representation.
+//! Tests of the decoder with an encoder that uses every representation and the Huffman code, and blocks that expand to much.
 
 mod bombs;
 mod encoder;
-mod examples;
 mod faults;
 mod round_trips;
 
