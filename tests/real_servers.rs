@@ -2,6 +2,8 @@
 
 #[path = "support/mod.rs"]
 mod support;
+#[path = "real_servers/http2.rs"]
+mod http2;
 
 use std::fs;
 use std::process::Command;
@@ -28,12 +30,18 @@ fn proxy(driver: &str, server: u16) -> Ringway {
 
 /// nginx with this `location /` on a port of its own, its files in a folder of its own.
 fn nginx(location: &str) -> (Background, tempfile::TempDir, u16) {
+    nginx_on("", location)
+}
+
+/// As [`nginx`], with parameters of the `listen` directive. `FILES` in the location stands for the folder.
+fn nginx_on(listen: &str, location: &str) -> (Background, tempfile::TempDir, u16) {
     let (folder, port) = (tempfile::tempdir().expect("a folder for nginx"), free_port());
     let path = folder.path().display();
+    let location = location.replace("FILES", &path.to_string());
     let config = format!(
         "daemon off; pid {path}/pid; error_log stderr; worker_processes 1;\nevents {{}}\nhttp {{\n access_log off;\n \
          client_body_temp_path {path}/a; proxy_temp_path {path}/b; fastcgi_temp_path {path}/c; uwsgi_temp_path {path}/d; \
-         scgi_temp_path {path}/e;\n server {{\n listen 127.0.0.1:{port};\n location / {{\n{location}\n}} }} }}\n"
+         scgi_temp_path {path}/e;\n server {{\n listen 127.0.0.1:{port}{listen};\n location / {{\n{location}\n}} }} }}\n"
     );
     fs::write(folder.path().join("nginx.conf"), config).expect("nginx's configuration");
     let mut command = Command::new("nginx");

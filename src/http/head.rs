@@ -120,6 +120,14 @@ pub struct ResponseHead {
     pub announced: KeepAlive,
 }
 
+impl ResponseHead {
+    /// Whether the response opens a tunnel on a stream of HTTP/2, whose handshake has fewer fields than the one of HTTP/1.1
+    /// (RFC 8441 5).
+    pub fn is_tunnel_on_stream(&self) -> bool {
+        self.status == 101 && self.version == Version::Http2
+    }
+}
+
 /// A request as the middlewares see it: the received head with the edits made so far.
 #[derive(Clone, Copy)]
 pub struct RequestView<'a> {

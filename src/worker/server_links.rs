@@ -174,7 +174,11 @@ impl Server {
     }
 
     fn wake_all(&self) {
-        (0..self.waiting.borrow().len()).for_each(|_| self.wake_next());
+        // The number is read first: the borrow must not last while the queue changes.
+        let waiting = self.waiting.borrow().len();
+        for _ in 0..waiting {
+            self.wake_next();
+        }
     }
 }
 

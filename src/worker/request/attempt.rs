@@ -11,6 +11,7 @@ use super::request_record::RequestRecord;
 use super::response::forward_response;
 use super::response_context::{ResponseContext, ResponseOutcome};
 use super::upgrade::{ignore_upgrade, note_bytes_ahead, watch_client};
+use super::websocket::add_key;
 use crate::config::snapshot::{Frontend, ServerEndpoint};
 use crate::error::ProxyError;
 use crate::http::BodyFraming;
@@ -27,7 +28,7 @@ use crate::worker::message::stream::{
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::{Dial, VersionOffer};
-use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, take_open};
+use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, requires_exclusive, take_open};
 use crate::worker::upstream::connection::{ExclusiveConnection, Reuse};
 use crate::worker::upstream::faults::send_error;
 use crate::worker::worker::Worker;
@@ -59,13 +60,19 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     if !endpoint.takes_upgrade(ctx.head.websocket) {
         ignore_upgrade(&mut ctx.head);
     }
-    let mut needs = requirements(ctx, peer);
-    let mut refusals = 0u8;
+    if ctx.head.extended_connect {
+        add_key(ctx);
+    }
+    let (mut refusals, mut needs_exclusive) = (0u8, false);
     loop {
-        let (mut connection, is_reused) = match take_open(worker, endpoint, &needs) {
-            Some(connection) => (connection, true),
-            // Boxed: most requests use an open connection, and an unboxed dial would make each handler larger.
-            None => (Box::pin(open(worker, endpoint, &needs)).await?, false),
+        // A block of its own: the handler holds nothing of this while the exchange is in progress.
+        let (mut connection, is_reused) = {
+            let needs = Requirements { needs_exclusive, ..requirements(ctx, peer) };
+            match take_open(worker, endpoint, &needs) {
+                Some(connection) => (connection, true),
+                // Boxed: most requests use an open connection, and an unboxed dial would make each handler larger.
+                None => (Box::pin(open(worker, endpoint, needs)).await?, false),
+            }
         };
         (ctx.response.has_begun, ctx.response.is_unprocessed) = (false, false);
         ctx.unprocessed.is_wanted = !ctx.unprocessed.is_kept && may_be_unprocessed(&connection, is_reused, ctx);
@@ -87,7 +94,8 @@ pub async fn attempt<C: MessageStream, D: Dial>(
         };
         let failed = match (result, connection) {
             (Ok((outcome, is_reusable)), ServerConnection::Exclusive(connection)) => {
-                release(worker, endpoint, ctx, peer, connection, needs.offer(endpoint), is_reusable);
+                let offer = Requirements { needs_exclusive, ..requirements(ctx, peer) }.offer(endpoint);
+                release(worker, endpoint, ctx, peer, connection, offer, is_reusable);
                 return Ok(outcome);
             }
             (Ok((outcome, _)), ServerConnection::Shared(_)) => return Ok(outcome),
@@ -98,12 +106,12 @@ pub async fn attempt<C: MessageStream, D: Dial>(
         };
         let AttemptError::Upstream(error) = failed else { return Err(failed) };
         if error.is_refused() {
-            needs.note_refusal(&error);
+            needs_exclusive |= requires_exclusive(&error);
             if ctx.head.body != BodyFraming::None && !ctx.unprocessed.is_kept {
                 return Err(AttemptError::Upstream(error.after_sending()));
             }
             refusals += 1;
-            if has_other_server(frontend) && !needs.needs_http1 {
+            if has_other_server(frontend) && !needs_exclusive {
                 return Err(AttemptError::Refused(error));
             }
             if refusals > limits::REFUSALS_REPEATED_MAX {
@@ -115,7 +123,6 @@ pub async fn attempt<C: MessageStream, D: Dial>(
                 return Err(AttemptError::StaleConnection(error));
             }
             ctx.response.repeated = true;
-            needs.is_repeated = true;
         } else {
             return Err(AttemptError::Upstream(error));
         }
@@ -131,7 +138,7 @@ fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements
         is_head: ctx.head.method.of(&ctx.bytes) == b"HEAD",
         is_repeated: ctx.response.repeated,
         is_probe: ctx.response.is_probe,
-        needs_http1: false,
+        needs_exclusive: false,
     }
 }
 

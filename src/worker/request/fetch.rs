@@ -14,7 +14,7 @@ use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::{Dial, VersionOffer};
 use crate::worker::resources::memory_budget::BufferedBody;
-use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, take_open};
+use crate::worker::upstream::acquire::{Requirements, ServerConnection, open, requires_exclusive, take_open};
 use crate::worker::upstream::connection::Reuse;
 use crate::worker::upstream::faults::{body_cause, send_error};
 use crate::worker::upstream::response_head::{read_final_head, read_head};
@@ -68,7 +68,7 @@ pub async fn fetch<'w, D: Dial>(
         is_head: request.is_head,
         is_repeated: response.repeated,
         is_probe: response.is_probe,
-        needs_http1: false,
+        needs_exclusive: false,
     };
     let mut refusals = 0u8;
     loop {
@@ -76,13 +76,13 @@ pub async fn fetch<'w, D: Dial>(
         let is_reused = opened.is_some();
         let connection = match opened {
             Some(connection) => connection,
-            None => open(worker, request.endpoint, &needs).await?,
+            None => open(worker, request.endpoint, needs).await?,
         };
         let offer = needs.offer(request.endpoint);
         match send_and_read(worker, &request, connection, offer, response).await {
             Err(FetchError::Failed(e)) if e.is_refused() && refusals < limits::REFUSALS_REPEATED_MAX => {
                 refusals += 1;
-                needs.note_refusal(&e);
+                needs.needs_exclusive |= requires_exclusive(&e);
             }
             Err(FetchError::Failed(e)) if is_reused && may_repeat(&request, &e, response) => {
                 response.repeated = true;

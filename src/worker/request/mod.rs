@@ -28,3 +28,4 @@ mod response_context;
 mod rest_api;
 mod retry_state;
 mod upgrade;
+mod websocket;

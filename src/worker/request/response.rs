@@ -9,6 +9,7 @@ use super::request_record::RequestRecord;
 use super::response_context::{ResponseContext, ResponseOutcome, run_response_chain, write_response_head};
 use super::response_end::end_response;
 use super::upgrade::check_switch;
+use super::websocket::translate_accept;
 use crate::config::snapshot::Frontend;
 use crate::error::ProxyError;
 use crate::http::BodyFraming;
@@ -42,6 +43,7 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
     let upgraded = response.head.status == 101;
     if upgraded {
         check_switch(&context, response)?;
+        translate_accept(&context, response)?;
     }
     worker.clock.read();
     record.response_received(response.head.status);

@@ -365,8 +365,7 @@ fn server_that_allows_one_stream_gets_one_at_a_time() {
 fn refused_request_is_sent_again_with_any_method() {
     for behaviour in [Behaviour::RefusesFirst, Behaviour::GoawayBefore(1)] {
         for client in [get(), post()] {
-            let case =
-                Play { behaviours: &[behaviour, Behaviour::Responds], clients: vec![client], ..Play::default() };
+            let case = Play { behaviours: &[behaviour, Behaviour::Responds], clients: vec![client], ..Play::default() };
             play(&case, |played| {
                 assert_eq!(played.clients, [OK], "{behaviour:?}");
                 assert_eq!((played.dials, played.log.len()), (2, 1), "{behaviour:?} {:?}", played.log);
@@ -402,11 +401,7 @@ fn request_that_every_server_refuses_gets_502() {
 #[test]
 fn connection_that_the_server_ends_gets_no_further_request() {
     let clients = vec![[get()[..2].to_vec(), get()[..2].to_vec(), post()].concat()];
-    let case = Play {
-        behaviours: &[Behaviour::GoawayAfterFirst, Behaviour::Responds],
-        clients,
-        ..Play::default()
-    };
+    let case = Play { behaviours: &[Behaviour::GoawayAfterFirst, Behaviour::Responds], clients, ..Play::default() };
     play(&case, |played| {
         assert_eq!(played.clients, [OK.repeat(3)]);
         assert_eq!((played.dials, played.log.len()), (2, 3));
@@ -424,7 +419,11 @@ fn lost_connection_repeats_what_may_be_repeated() {
     let post = one("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody", "Bad Gateway");
     let case = Play { behaviours, clients: vec![[get()[..2].to_vec(), post].concat()], ..Play::default() };
     play(&case, |played| {
-        assert!(played.clients[0].starts_with(OK) && played.clients[0].contains("HTTP/1.1 502"), "{:?}", played.clients);
+        assert!(
+            played.clients[0].starts_with(OK) && played.clients[0].contains("HTTP/1.1 502"),
+            "{:?}",
+            played.clients
+        );
         assert_eq!((played.dials, played.log.len()), (1, 1));
     });
 }

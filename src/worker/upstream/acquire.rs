@@ -49,24 +49,22 @@ pub struct Requirements<'a> {
     /// The exchange probes an ejected server.
     pub is_probe: bool,
     /// The server has refused the request over HTTP/2.
-    pub needs_http1: bool,
+    pub needs_exclusive: bool,
 }
 
 impl Requirements<'_> {
-    /// Takes over why a server has refused the request.
-    pub fn note_refusal(&mut self, error: &ProxyError) {
-        if let Cause::Io(cause) = &error.cause {
-            self.needs_http1 |= h2::failure::requires_http1(cause);
-        }
-    }
-
     /// The versions that a new connection may speak.
     pub fn offer(&self, endpoint: &ServerEndpoint) -> VersionOffer {
         match endpoint.speaks {
-            ServerProtocol::Negotiated if self.is_upgrade || self.binds || self.needs_http1 => VersionOffer::Http1,
+            ServerProtocol::Negotiated if self.is_upgrade || self.binds || self.needs_exclusive => VersionOffer::Http1,
             _ => VersionOffer::All,
         }
     }
+}
+
+/// Whether the server has refused a request because it takes it over HTTP/1.1 only.
+pub fn requires_exclusive(error: &ProxyError) -> bool {
+    matches!(&error.cause, Cause::Io(cause) if h2::failure::requires_http1(cause))
 }
 
 /// A connection that is open already: the one that is bound to the client, else a shared or a pooled one. A repeated request gets none.
@@ -112,7 +110,7 @@ pub fn take_open<'w, D: Dial>(
 pub async fn open<'w, D: Dial>(
     worker: &'w Worker<D>,
     endpoint: &ServerEndpoint,
-    needs: &Requirements<'_>,
+    needs: Requirements<'_>,
 ) -> Result<ServerConnection<'w, D::Io>, ProxyError> {
     let offer = needs.offer(endpoint);
     if endpoint.speaks == ServerProtocol::Http1 || offer == VersionOffer::Http1 {
@@ -122,11 +120,11 @@ pub async fn open<'w, D: Dial>(
     if needs.binds {
         // No other client may use a connection that a client authenticates.
         let dialled = connect(worker, endpoint, offer).await?;
-        return first_place(worker, endpoint, needs, dialled, None);
+        return first_place(worker, endpoint, &needs, dialled, None);
     }
     match needs.is_upgrade {
-        true => open_tunnel(worker, endpoint, needs).await,
-        false => open_shared(worker, endpoint, needs).await,
+        true => open_tunnel(worker, endpoint, &needs).await,
+        false => open_shared(worker, endpoint, &needs).await,
     }
 }
 
