@@ -34,6 +34,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The same cause for another request that fails with it.
+    pub fn repeated(&self) -> Cause {
+        match self {
+            Cause::Io(e) => Cause::Io(io::Error::new(e.kind(), e.to_string())),
+            Cause::TimedOut => Cause::TimedOut,
+            Cause::Closed => Cause::Closed,
+            Cause::Malformed(what) => Cause::Malformed(what),
+            Cause::Tls(what) => Cause::Tls(what.clone()),
+            Cause::Unresolved => Cause::Unresolved,
+            Cause::Unsupported(what) => Cause::Unsupported(what),
+        }
+    }
+
     /// Whether a failed connect with this cause counts against the server. A lack of file descriptors in this process does not.
     pub fn is_unreachable(&self) -> bool {
         use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 
-use self::probe::{Connector, ProbeFailure, connector, send_probe};
+use self::probe::{Connector, connector, send_probe};
+use self::probe_failure::ProbeFailure;
 use crate::backend::health::{PROBE_TIME_MAX, status_is_healthy};
 use crate::backend::{HealthCheck, Server};
 use crate::config::snapshot::{Backend, Snapshot, TlsConfigs};
 
 mod http2;
 mod probe;
+mod probe_failure;
 
 /// The running health checks.
 pub struct HealthChecks {

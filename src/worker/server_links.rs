@@ -8,6 +8,7 @@ use std::task::{Poll, Waker};
 
 use super::message::h2::link::Link;
 use super::resources::buffers::BufferPool;
+use crate::error::Cause;
 use crate::http::h2::connection::{Connection, StreamKey};
 use crate::limits;
 
@@ -48,6 +49,15 @@ pub enum Agreed {
 struct Waiter {
     waker: RefCell<Waker>,
     was_woken: Cell<bool>,
+    /// Why the connection that the request waited for could not be opened.
+    failure: RefCell<Option<Cause>>,
+}
+
+impl Waiter {
+    fn wake(&self) {
+        self.was_woken.set(true);
+        self.waker.borrow().wake_by_ref();
+    }
 }
 
 impl ServerLinks {
@@ -137,58 +147,72 @@ impl Server {
     /// Removes a connection that has ended; the requests that wait need another one.
     pub fn remove(&self, link: &Rc<Link>) {
         self.links.borrow_mut().retain(|shared| !Rc::ptr_eq(&shared.link, link));
-        self.wake_all();
+        self.wake_all(None);
     }
 
     /// Begins to open a connection for all requests that wait; `None` if that is under way already.
     pub fn begin_dial(self: &Rc<Self>) -> Option<DialGuard> {
-        (!self.is_dialling.replace(true)).then(|| DialGuard(Rc::clone(self)))
+        (!self.is_dialling.replace(true)).then(|| DialGuard { server: Rc::clone(self), failure: None })
     }
 
     /// Waits until there may be a place, or the attempt to open a connection has ended.
-    pub async fn changed(&self) {
+    ///
+    /// # Errors
+    /// The attempt has failed.
+    pub async fn changed(&self) -> Result<(), Cause> {
         let mut ticket = Ticket { server: self, waiter: None };
         poll_fn(|cx| match &ticket.waiter {
-            Some(waiter) if waiter.was_woken.get() => Poll::Ready(()),
+            Some(waiter) if waiter.was_woken.get() => Poll::Ready(waiter.failure.take().map_or(Ok(()), Err)),
             Some(waiter) => {
                 waiter.waker.borrow_mut().clone_from(cx.waker());
                 Poll::Pending
             }
             None => {
-                let waiter = Rc::new(Waiter { waker: cx.waker().clone().into(), was_woken: Cell::new(false) });
+                let waker = RefCell::new(cx.waker().clone());
+                let waiter = Rc::new(Waiter { waker, was_woken: Cell::default(), failure: RefCell::default() });
                 self.waiting.borrow_mut().push_back(Rc::clone(&waiter));
                 ticket.waiter = Some(waiter);
                 Poll::Pending
             }
         })
-        .await;
-        ticket.waiter = None;
+        .await
+        .inspect(|()| ticket.waiter = None)
     }
 
     fn wake_next(&self) {
         let next = self.waiting.borrow_mut().pop_front();
         if let Some(waiter) = next {
-            waiter.was_woken.set(true);
-            waiter.waker.borrow().wake_by_ref();
+            waiter.wake();
         }
     }
 
-    fn wake_all(&self) {
-        // The number is read first: the borrow must not last while the queue changes.
-        let waiting = self.waiting.borrow().len();
-        for _ in 0..waiting {
-            self.wake_next();
+    /// Wakes all requests that wait; with a `failure` they fail.
+    fn wake_all(&self, failure: Option<&Cause>) {
+        let waiting = self.waiting.take();
+        for waiter in waiting {
+            waiter.failure.replace(failure.map(Cause::repeated));
+            waiter.wake();
         }
     }
 }
 
 /// An attempt to open a connection for all requests that wait; they are woken when it ends.
-pub struct DialGuard(Rc<Server>);
+pub struct DialGuard {
+    server: Rc<Server>,
+    failure: Option<Cause>,
+}
+
+impl DialGuard {
+    /// Notes that the attempt has failed: so do the requests that wait for it.
+    pub fn failed(mut self, cause: &Cause) {
+        self.failure = Some(cause.repeated());
+    }
+}
 
 impl Drop for DialGuard {
     fn drop(&mut self) {
-        self.0.is_dialling.set(false);
-        self.0.wake_all();
+        self.server.is_dialling.set(false);
+        self.server.wake_all(self.failure.as_ref());
     }
 }
 

@@ -1,7 +1,8 @@
 //! Active health checks: the probes, their effects, and what a reload keeps.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,96 @@ use crate::base::wait_for;
 use crate::support::*;
 
 const SOON: Duration = Duration::from_secs(10);
+
+/// A server that speaks HTTP/2 only, from the first byte. `/health` responds with the status in the number, `/cut` with a body that breaks
+/// off; requests are noted as method, URL and the field X-Probe.
+struct H2cServer {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl H2cServer {
+    fn start(status: &Arc<AtomicU16>) -> H2cServer {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        listener.set_nonblocking(true).expect("non-blocking");
+        let address = listener.local_addr().expect("bound");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (status, noted) = (Arc::clone(status), Arc::clone(&seen));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let tasks = tokio::task::LocalSet::new();
+            tasks.block_on(&runtime, async move {
+                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::task::spawn_local(serve_h2c(stream, Arc::clone(&status), Arc::clone(&noted)));
+                }
+            });
+        });
+        H2cServer { address, seen }
+    }
+
+    fn url(&self) -> String {
+        format!("h2c://{}", self.address)
+    }
+
+    fn last(&self, path: &str) -> Option<String> {
+        self.seen.lock().expect("whole").iter().rev().find(|line| line.contains(path)).cloned()
+    }
+}
+
+async fn serve_h2c(stream: tokio::net::TcpStream, status: Arc<AtomicU16>, seen: Arc<Mutex<Vec<String>>>) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let probe = request.headers().get("x-probe").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        seen.lock().expect("whole").push(format!("{} {} {probe}", request.method(), request.uri()));
+        let mut response = hyper::http::Response::new(());
+        let path = request.uri().path();
+        match path {
+            "/health" => *response.status_mut() = hyper::StatusCode::from_u16(status.load(Ordering::SeqCst)).expect("it"),
+            "/moved" => {
+                *response.status_mut() = hyper::StatusCode::FOUND;
+                response.headers_mut().insert("location", hyper::header::HeaderValue::from_static("health"));
+            }
+            _ => {}
+        }
+        let Ok(mut body) = respond.send_response(response, false) else { continue };
+        let _ = body.send_data("h2c".into(), path != "/cut");
+        if path == "/cut" {
+            body.send_reset(h2::Reason::INTERNAL_ERROR);
+        }
+    }
+}
+
+#[test]
+fn health_check_of_an_h2c_server_uses_http2() {
+    for driver in DRIVERS {
+        let status = Arc::new(AtomicU16::new(500));
+        let server = H2cServer::start(&status);
+        let headers = "hostname=\"probe.test\"\n[B.healthCheck.headers]\nX-Probe=\"yes\"";
+        let scheme = "scheme=\"h2c\"";
+        let rules = Rules::default()
+            .add("own", &[server.url()], "", &check("/health?deep=1", headers))
+            .add("moved", &[server.url()], "", &check("/moved", ""))
+            .add("cut", &[server.url()], "", &check("/cut", ""))
+            .add("scheme", &[server.url().replace("h2c:", "http:")], "", &check("/health", scheme));
+        let proxy = Proxy::start(driver, "", rules.text());
+        for host in ["own", "moved", "cut", "scheme"] {
+            until("the check fails", &proxy, host, |answer| answer.status == 503);
+        }
+        let seen = server.last("deep=1").expect("only a probe can have removed the server");
+        assert_eq!(seen, "GET http://probe.test/health?deep=1 yes", "{driver}");
+        let log = proxy.process.log();
+        assert!(log.contains("Health check failed: the server responded with status 500"), "{driver}: {log}");
+        assert!(log.contains("Health check failed: incomplete response: "), "{driver}: {log}");
+        status.store(200, Ordering::SeqCst);
+        for host in ["own", "moved"] {
+            until("the check succeeds", &proxy, host, |answer| answer.text() == "h2c");
+        }
+        // Traffic to an http URL is HTTP/1.1, which this server does not understand: only the probe reaches it.
+        until("the check succeeds", &proxy, "scheme", |answer| answer.status == 502);
+        assert_eq!(proxy.get("cut", "/").status, 503, "{driver}");
+    }
+}
 
 /// A server whose `/health` responds with the status in the number.
 fn server(name: &'static str, status: &Arc<AtomicU16>) -> Origin {

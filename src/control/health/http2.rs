@@ -10,7 +10,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::rt::{Executor, Read, Write};
 use hyper::{Request, Response, Uri};
 
-use super::probe::{BODY_BYTES_MAX, BODY_TIME_MAX, ProbeFailure};
+use super::probe_failure::{BODY_BYTES_MAX, BODY_TIME_MAX, ProbeFailure};
 use crate::limits;
 
 /// Runs the tasks of hyper's HTTP/2 connections on the control plane's thread.

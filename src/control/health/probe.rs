@@ -2,7 +2,6 @@
 //! (docs/reference/backends.md#health-checks).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue, LOCATION};
@@ -14,49 +13,16 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tower_service::Service;
 
 use super::http2;
+use super::probe_failure::{BODY_BYTES_MAX, BODY_TIME_MAX, ProbeFailure};
 use crate::backend::Scheme;
 use crate::backend::health::Probe;
 use crate::http::h1::body::Decoder;
 use crate::http::h1::response_head::{ResponseProgress, parse_server_response};
 use crate::http::{ResponseHead, ResponseView};
 use crate::limits;
-use crate::tls::verifier::refusal;
 
 /// The maximum number of redirects that one probe follows, as in Go's HTTP client.
 const REDIRECTS_MAX: usize = 10;
-
-/// How much of a response's body is checked.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// How long the body is awaited: a page that is a stream of events never ends, and is healthy.
-pub const BODY_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// The reason why a probe got no response.
-pub struct ProbeFailure {
-    pub reason: String,
-    /// The TLS handshake failed.
-    pub is_tls: bool,
-}
-
-impl From<String> for ProbeFailure {
-    fn from(reason: String) -> Self {
-        ProbeFailure { reason, is_tls: false }
-    }
-}
-
-impl ProbeFailure {
-    /// The text of the innermost cause: the outer ones say little. An error of TLS is explained.
-    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        if let Some(reason) = refusal::explain_cause(error) {
-            return ProbeFailure { reason, is_tls: true };
-        }
-        let mut last = error;
-        while let Some(cause) = last.source() {
-            last = cause;
-        }
-        last.to_string().into()
-    }
-}
 
 /// Opens the connections of probes.
 pub type Connector = HttpsConnector<HttpConnector>;

@@ -54,27 +54,3 @@ fn connection_futures_stay_within_bounds() {
     assert!(handler <= HANDLER_BYTES_MAX, "{rows:?}");
     assert!(size_of::<UpstreamConnection>() <= UPSTREAM_BYTES_MAX, "{rows:?}");
 }
-#[test]
-fn zz_debug() {
-    use crate::worker::message::h2;
-    println!(
-        "h1 stream {} h2 stream {} h2 reader {} h2 writer {} minrate {}",
-        size_of::<h1::Stream<'static, TcpReader, TcpWriter>>(),
-        size_of::<h2::Stream>(),
-        size_of::<h2::Reader>(),
-        size_of::<h2::Writer>(),
-        size_of::<Option<crate::net::MinRate>>()
-    );
-    println!(
-        "upstream h1 {}",
-        size_of::<
-            h1::Stream<
-                'static,
-                crate::worker::upstream::network::UpstreamReader,
-                crate::worker::upstream::network::UpstreamWriter,
-            >,
-        >()
-    );
-    println!("excl {}", size_of::<crate::worker::upstream::connection::ExclusiveConnection<UpstreamConnection>>());
-    println!("exchange h2 {}", bytes_of(handle_request::<h2::Stream<'static>, NetworkDial>));
-}

@@ -14,7 +14,7 @@ use crate::worker::message::h2;
 use crate::worker::message::h2::link::Link;
 use crate::worker::resources::client_info::BoundState;
 use crate::worker::resources::dial::{Dial, Dialled, VersionOffer};
-use crate::worker::server_links::{Agreed, Place, Server};
+use crate::worker::server_links::{Agreed, DialGuard, Place, Server};
 use crate::worker::worker::Worker;
 
 /// A connection for one exchange.
@@ -143,30 +143,44 @@ async fn open_shared<'w, D: Dial>(
             if !std::mem::take(&mut needs_new)
                 && let Some(place) = worker.server_links.open(endpoint.pool, needs.is_head)
             {
-                return Ok(ServerConnection::Shared(shared(worker, endpoint, place)));
+                return Ok(Turn::Open(place));
             }
             if server.agreed() == Some(Agreed::Http1) {
-                return Err(None);
+                return Ok(Turn::Dials(None));
             }
             match server.begin_dial() {
-                Some(guard) => return Err(Some(guard)),
-                None => server.changed().await,
+                Some(guard) => return Ok(Turn::Dials(Some(guard))),
+                None => server.changed().await?,
             }
         }
     };
     let guard = match worker.deadlines.within(limit, waiting).await {
-        Ok(Ok(connection)) => return Ok(connection),
-        Ok(Err(guard)) => guard,
+        Ok(Ok(Turn::Open(place))) => return Ok(ServerConnection::Shared(shared(worker, endpoint, place))),
+        Ok(Ok(Turn::Dials(guard))) => guard,
+        Ok(Err(cause)) => return Err(ProxyError::new(ExchangePhase::Connect, cause)),
         Err(_) => {
             worker.exceeded(Bound::Dial);
             return Err(ProxyError::new(ExchangePhase::Connect, Cause::TimedOut));
         }
     };
-    let dialled = connect(worker, endpoint, VersionOffer::All).await?;
+    let dialled = match connect(worker, endpoint, VersionOffer::All).await {
+        Ok(dialled) => dialled,
+        Err(error) => {
+            guard.into_iter().for_each(|guard| guard.failed(&error.cause));
+            return Err(error);
+        }
+    };
     server.set_agreed(if dialled.is_http2 { Agreed::Http2 } else { Agreed::Http1 });
     let connection = first_place(worker, endpoint, needs, dialled, Some(&server));
     drop(guard);
     connection
+}
+
+/// How a request that may share a connection goes on.
+enum Turn {
+    Open((Rc<Link>, StreamKey)),
+    /// The request opens a connection. With a guard others wait for it; without, the server has agreed on a version that is not shared.
+    Dials(Option<DialGuard>),
 }
 
 /// The first place on a new connection. `server`: where other requests find the connection; `None` if they must not use it.

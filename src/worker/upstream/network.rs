@@ -80,7 +80,7 @@ async fn finish(
     let limit = limit.with(Duration::from_secs(limits::HANDSHAKE_SECS));
     match limit.within(tls_stream::connect(tcp, Arc::clone(config), tls.name.clone())).await {
         Ok(Ok(tls)) => {
-            // A server that agrees on no protocol speaks HTTP/1.1 (docs/reference/backends.md#http2).
+            // A server that agrees on no protocol speaks HTTP/1.1 (docs/reference/backends.md#version-of-http).
             let is_http2 = tls.with_session(|session| session.alpn() == Some(b"h2"));
             let io = Duplex {
                 reader: UpstreamReader::Tls(Box::new(tls.reader)),
