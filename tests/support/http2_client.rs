@@ -147,7 +147,7 @@ impl Http2Client {
         self.answer(id)
     }
 
-    /// Reads until the stream or the connection ends. SETTINGS and PING are answered.
+    /// Reads until the stream or the connection ends. SETTINGS and PING are answered, and the windows are kept open.
     pub fn answer(&mut self, stream: u32) -> Answer {
         self.answer_within(stream, Duration::from_secs(ANSWER_SECS_MAX))
     }
@@ -167,7 +167,10 @@ impl Http2Client {
                 HEADERS if frame.stream == stream => {
                     answer.status = status_of(&frame.payload).unwrap_or(answer.status);
                 }
-                DATA if frame.stream == stream => answer.body.extend_from_slice(&frame.payload),
+                DATA if frame.stream == stream => {
+                    answer.body.extend_from_slice(&frame.payload);
+                    self.credit(&frame);
+                }
                 _ => {}
             }
             let ends = matches!(frame.kind, HEADERS | DATA) && frame.stream == stream && frame.flags & END_STREAM != 0;
@@ -178,6 +181,17 @@ impl Http2Client {
         }
         answer.is_closed = self.has_ended;
         answer
+    }
+
+    /// Gives the windows back what a frame has taken, so that long responses arrive.
+    fn credit(&mut self, frame: &Frame) {
+        let bytes = frame.payload.len() as u32;
+        if bytes > 0 {
+            self.send(window_update(0, bytes));
+            if frame.flags & END_STREAM == 0 {
+                self.send(window_update(frame.stream, bytes));
+            }
+        }
     }
 
     /// Reads until the connection ends, or nothing arrives for `quiet`. The answer is about no stream.
