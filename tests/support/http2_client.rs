@@ -99,6 +99,8 @@ pub struct Http2Client {
     received: Vec<u8>,
     has_ended: bool,
     next_stream: u32,
+    /// The code of the last GOAWAY.
+    pub goaway: Option<u32>,
 }
 
 impl Http2Client {
@@ -119,7 +121,7 @@ impl Http2Client {
         let socket = wire.socket();
         socket.set_nodelay(true).expect("no delay");
         socket.set_write_timeout(Some(Duration::from_secs(WRITE_SECS_MAX))).expect("a limit");
-        Http2Client { wire, received: Vec::new(), has_ended: false, next_stream: 1 }
+        Http2Client { wire, received: Vec::new(), has_ended: false, next_stream: 1, goaway: None }
     }
 
     /// The identifier of the next stream.
@@ -226,6 +228,9 @@ impl Http2Client {
                     (SETTINGS, 0) => drop(self.send(frame(SETTINGS, ACK, 0, b""))),
                     (PING, 0) => drop(self.send(frame(PING, ACK, 0, &arrived.payload))),
                     _ => {}
+                }
+                if let (GOAWAY, Some(code)) = (arrived.kind, arrived.payload.get(4..8)) {
+                    self.goaway = Some(u32::from_be_bytes(code.try_into().expect("4 bytes")));
                 }
                 return Some(arrived);
             }
