@@ -312,6 +312,11 @@ fn integer(value: usize) -> Vec<u8> {
 /// The status of a response's header block, whose first field it is. `None` for trailers.
 fn status_of(block: &[u8]) -> Option<u16> {
     const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
+    // The proxy's first block begins with an update of the table's size, to 0.
+    let block = match block {
+        [0x20..=0x3f, rest @ ..] => rest,
+        _ => block,
+    };
     let first = *block.first()?;
     if (0x88..=0x8e).contains(&first) {
         return INDEXED.get(usize::from(first - 0x88)).copied();
