@@ -6,17 +6,19 @@ use crate::source::{Source, sources, words};
 
 /// The parts of `worker`, and the parts that each may import. A part may always import itself. Parts further down may import parts further
 /// up, never the other way round.
-const WORKER_USES: [(&str, &[&str]); 12] = [
+const WORKER_USES: [(&str, &[&str]); 14] = [
     ("resources", &[]),
     ("message", &["resources"]),
     ("pool", &["resources"]),
     ("bound_connections", &["resources"]),
+    ("open_links", &["message"]),
     ("server_links", &["resources", "message"]),
-    ("worker", &["resources", "pool", "bound_connections", "server_links"]),
+    ("worker", &["resources", "pool", "bound_connections", "open_links", "server_links"]),
     ("bounds", &["resources", "message", "worker"]),
-    ("upstream", &["resources", "message", "pool", "server_links", "worker", "bounds"]),
+    ("http2_metrics", &["resources", "message", "worker"]),
+    ("upstream", &["resources", "message", "pool", "server_links", "worker", "bounds", "http2_metrics"]),
     ("request", &["resources", "message", "worker", "bounds", "upstream"]),
-    ("downstream", &["resources", "message", "worker", "bounds", "request"]),
+    ("downstream", &["resources", "message", "worker", "bounds", "http2_metrics", "request"]),
     ("handshake", &["resources", "worker", "bounds", "upstream", "downstream"]),
     ("listen", &["resources", "worker", "bounds", "upstream", "handshake"]),
 ];

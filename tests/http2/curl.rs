@@ -95,7 +95,7 @@ fn curl_body_beyond_the_limit_gets_413_of_the_proxy() {
         return;
     }
     let server = Peer::http1();
-    let options = Options { frontend: "[frontends.all.buffering]\nmaxRequestBodyBytes = 1000\n", ..Options::default() };
+    let options = Options { backend: "[backends.one.buffering]\nmaxRequestBodyBytes = 1000\n", ..Options::default() };
     for driver in DRIVERS {
         let proxy = Proxy::with(driver, &server, options);
         for entry in ENTRIES {

@@ -99,6 +99,8 @@ pub struct Http2Client {
     received: Vec<u8>,
     has_ended: bool,
     next_stream: u32,
+    /// The code of the last GOAWAY.
+    pub goaway: Option<u32>,
 }
 
 impl Http2Client {
@@ -119,7 +121,7 @@ impl Http2Client {
         let socket = wire.socket();
         socket.set_nodelay(true).expect("no delay");
         socket.set_write_timeout(Some(Duration::from_secs(WRITE_SECS_MAX))).expect("a limit");
-        Http2Client { wire, received: Vec::new(), has_ended: false, next_stream: 1 }
+        Http2Client { wire, received: Vec::new(), has_ended: false, next_stream: 1, goaway: None }
     }
 
     /// The identifier of the next stream.
@@ -147,7 +149,7 @@ impl Http2Client {
         self.answer(id)
     }
 
-    /// Reads until the stream or the connection ends. SETTINGS and PING are answered.
+    /// Reads until the stream or the connection ends. SETTINGS and PING are answered, and the windows are kept open.
     pub fn answer(&mut self, stream: u32) -> Answer {
         self.answer_within(stream, Duration::from_secs(ANSWER_SECS_MAX))
     }
@@ -167,7 +169,10 @@ impl Http2Client {
                 HEADERS if frame.stream == stream => {
                     answer.status = status_of(&frame.payload).unwrap_or(answer.status);
                 }
-                DATA if frame.stream == stream => answer.body.extend_from_slice(&frame.payload),
+                DATA if frame.stream == stream => {
+                    answer.body.extend_from_slice(&frame.payload);
+                    self.credit(&frame);
+                }
                 _ => {}
             }
             let ends = matches!(frame.kind, HEADERS | DATA) && frame.stream == stream && frame.flags & END_STREAM != 0;
@@ -178,6 +183,17 @@ impl Http2Client {
         }
         answer.is_closed = self.has_ended;
         answer
+    }
+
+    /// Gives the windows back what a frame has taken, so that long responses arrive.
+    fn credit(&mut self, frame: &Frame) {
+        let bytes = frame.payload.len() as u32;
+        if bytes > 0 {
+            self.send(window_update(0, bytes));
+            if frame.flags & END_STREAM == 0 {
+                self.send(window_update(frame.stream, bytes));
+            }
+        }
     }
 
     /// Reads until the connection ends, or nothing arrives for `quiet`. The answer is about no stream.
@@ -212,6 +228,9 @@ impl Http2Client {
                     (SETTINGS, 0) => drop(self.send(frame(SETTINGS, ACK, 0, b""))),
                     (PING, 0) => drop(self.send(frame(PING, ACK, 0, &arrived.payload))),
                     _ => {}
+                }
+                if let (GOAWAY, Some(code)) = (arrived.kind, arrived.payload.get(4..8)) {
+                    self.goaway = Some(u32::from_be_bytes(code.try_into().expect("4 bytes")));
                 }
                 return Some(arrived);
             }
@@ -312,6 +331,11 @@ fn integer(value: usize) -> Vec<u8> {
 /// The status of a response's header block, whose first field it is. `None` for trailers.
 fn status_of(block: &[u8]) -> Option<u16> {
     const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
+    // The proxy's first block begins with an update of the table's size, to 0.
+    let block = match block {
+        [0x20..=0x3f, rest @ ..] => rest,
+        _ => block,
+    };
     let first = *block.first()?;
     if (0x88..=0x8e).contains(&first) {
         return INDEXED.get(usize::from(first - 0x88)).copied();

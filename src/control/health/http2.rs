@@ -32,7 +32,7 @@ impl Drop for Driver {
     }
 }
 
-/// Makes the request of a probe: `host` becomes the authority. Fields of the connection, which HTTP/2 does not have, are left out.
+/// Makes the request of a probe: `host` becomes the authority. Fields of the connection, which HTTP/2 does not have, are dropped.
 ///
 /// # Errors
 /// A name or a value that cannot be sent.

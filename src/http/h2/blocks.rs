@@ -83,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// Decodes a block whose fields nobody reads: the decoder's table has to follow.
+    /// Decodes a block whose fields are not needed: the decoder's table has to follow.
     fn drop_block(&mut self, block: &[u8]) {
         let mut dropped = Vec::new();
         if let Err(HeadError::Compression(_)) = decode_trailers(&mut self.decoder, block, &mut dropped) {

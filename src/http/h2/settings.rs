@@ -18,7 +18,7 @@ pub const DEFAULT_WINDOW: u32 = 65_535;
 /// The size of the decoder's dynamic table: the value without a setting.
 pub const DEFAULT_TABLE_BYTES: u32 = 4096;
 
-/// What the proxy allows its peer.
+/// The limits that the proxy sets its peer.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalSettings {
     pub streams_max: u32,
@@ -58,7 +58,7 @@ impl LocalSettings {
     }
 }
 
-/// What the peer allows.
+/// The limits that the peer sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerSettings {
     pub streams_max: u32,

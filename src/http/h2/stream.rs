@@ -13,7 +13,7 @@ pub enum StreamFailure {
     /// The peer certainly has not processed the request: REFUSED_STREAM, or a GOAWAY below the stream (RFC 9113 8.7).
     Refused,
     ConnectionLost,
-    /// What the peer sent breaks a rule of HTTP; the stream has been reset.
+    /// The peer's message breaks a rule of HTTP; the stream has been reset.
     Malformed(Violation),
     /// The peer broke a rule of the framing layer; the stream has been reset with this code.
     Broken(ErrorCode),

@@ -129,7 +129,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     }
 }
 
-/// What the request needs of a connection to a server.
+/// The needs of a request for a connection to a server.
 fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements<'a> {
     Requirements {
         client: Some(&peer.bound),

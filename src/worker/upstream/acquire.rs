@@ -118,7 +118,7 @@ pub async fn open<'w, D: Dial>(
         return Ok(ServerConnection::Exclusive(ExclusiveConnection::new(dialled.io)));
     }
     if needs.binds {
-        // Nobody else may use a connection that a client authenticates.
+        // No other client may use a connection that a client authenticates.
         let dialled = connect(worker, endpoint, offer).await?;
         return first_place(worker, endpoint, &needs, dialled, None);
     }

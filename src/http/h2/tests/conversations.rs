@@ -20,7 +20,7 @@ fn client_bytes() -> Vec<u8> {
     .concat()
 }
 
-/// What a server makes of bytes in pieces.
+/// The state of a server after bytes in pieces.
 fn outcome(pieces: &[&[u8]]) -> (Vec<u8>, Vec<u8>, Vec<u8>, Option<ErrorCode>) {
     let mut server = Connection::server(LOCAL);
     pieces.iter().for_each(|piece| feed(&mut server, piece));
@@ -61,7 +61,7 @@ impl Random {
     }
 }
 
-/// One exchange of a random conversation.
+/// An exchange of a random conversation.
 struct Exchange {
     client: StreamKey,
     server: Option<StreamKey>,

@@ -81,7 +81,7 @@ pub fn frames(bytes: &[u8]) -> Vec<Seen> {
     seen
 }
 
-/// The output as short words, for example `RST 1 CANCEL`; acknowledgements and window updates are left out.
+/// The output as short words, for example `RST 1 CANCEL`; acknowledgements and window updates are not among them.
 pub fn said(connection: &mut Connection) -> Vec<String> {
     let output = connection.take_output(Vec::new());
     let code = |payload: &[u8]| super::connection::ErrorCode::of(frame::number(payload)).as_str();
@@ -105,7 +105,7 @@ pub fn request(server: &mut Connection) -> StreamKey {
     }
 }
 
-/// What has arrived of a body, and whether that is all.
+/// The part of a body that has arrived, and whether that is all.
 pub fn body(connection: &mut Connection, key: StreamKey) -> (Vec<u8>, Data) {
     let mut bytes = Vec::new();
     let read = connection.read_data(key, &Heap, |piece| {

@@ -221,6 +221,28 @@ fn goaway_ends_the_connection_with_its_last_stream() {
 }
 
 #[test]
+fn goaway_of_a_client_leaves_its_connection_open() {
+    let mut server = server();
+    feed(&mut server, &frame(frame::GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0xff]));
+    assert!(!server.is_finished());
+    feed(&mut server, &frame(frame::PING, 0, 0, b"12345678"));
+    assert_eq!(said(&mut server).len(), 1, "PING is answered");
+}
+
+#[test]
+fn client_that_shuts_down_lets_its_streams_end_without_goaway() {
+    let mut client = Connection::client(LOCAL, false);
+    feed(&mut client, &frame(frame::SETTINGS, 0, 0, b""));
+    let key = client.open(false).expect("a stream");
+    client.send_head(key, b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n", true).expect("open");
+    client.take_output(Vec::new());
+    client.shut_down();
+    assert!(!client.has_output() && client.open(false).is_none() && !client.is_finished());
+    client.release(key, &Heap);
+    assert!(client.is_finished());
+}
+
+#[test]
 fn client_streams_beyond_goaway_were_not_processed() {
     let mut client = Connection::client(LOCAL, false);
     feed(&mut client, &frame(frame::SETTINGS, 0, 0, &[]));

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::net::{ReadHalf, TimeLimit, WriteHalf};
 use crate::worker::resources::buffers::BufferPool;
 
-/// What the directions of a connection tell its task in a turn.
+/// The notes of a connection's directions for its task, in a turn.
 #[derive(Default)]
 pub struct Turn {
     /// Bytes have been received, or output has been taken: other parts of the task may have work.
@@ -38,7 +38,7 @@ impl Turn {
     }
 }
 
-/// What receiving needs of the worker.
+/// The worker's part in receiving.
 pub struct ReceiveOptions<N, H, G, B> {
     /// Reads the clock.
     pub now: N,

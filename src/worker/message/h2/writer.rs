@@ -42,7 +42,7 @@ enum State {
     Ended,
 }
 
-/// What follows a head.
+/// The bytes that follow a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Follows {
     Body,
