@@ -24,7 +24,7 @@ impl Connection {
 
     /// Makes the stream a tunnel: its request is an extended CONNECT (RFC 8441). Returns false if the server does not support that.
     pub fn open_tunnel(&mut self, key: StreamKey) -> bool {
-        let is_supported = self.peer.connect_protocol;
+        let is_supported = self.peer_allows_connect_protocol();
         if let Some(stream) = self.streams.get_mut(key).filter(|_| is_supported) {
             stream.extended_connect = true;
         }
