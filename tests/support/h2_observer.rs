@@ -170,7 +170,7 @@ impl Observer {
     }
 
     fn headers_sent(&mut self, id: u32, _flags: u8) {
-        if self.is_client && !self.streams.get(&id).is_some_and(|_| id <= self.last_opened) {
+        if self.is_client && self.streams.get(&id).is_none_or(|_| id > self.last_opened) {
             assert!(id % 2 == 1 && id > self.last_opened, "the identifier {id} after {}", self.last_opened);
             self.last_opened = id;
         }

@@ -13,7 +13,7 @@ use crate::worker::resources::context::{ExchangeContext, UpstreamResponse};
 
 const KEY: &[u8] = b"Sec-WebSocket-Key";
 const ACCEPT: &[u8] = b"Sec-WebSocket-Accept";
-/// What a server appends to the key (RFC 6455 4.2.2).
+/// The text that a server appends to the key (RFC 6455 4.2.2).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Gives a request whose client sends no key one of its own, for servers that need it.

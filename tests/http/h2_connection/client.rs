@@ -193,7 +193,7 @@ fn response_to_head_and_responses_without_content_have_no_body() {
     }
     let second = client.open(b"HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n", true);
     client.send(&[headers(7, 0, &[(":status", "200"), ("content-length", "3")]), data(7, END_STREAM, b"abc")]);
-    assert_eq!(client.connection.failure(second).is_some(), true, "a response to HEAD has no data");
+    assert!(client.connection.failure(second).is_some(), "a response to HEAD has no data");
 }
 
 #[test]
