@@ -123,8 +123,9 @@ fn digest_of(settings: &ClientSettings, system_roots: &[CertificateDer<'_>]) -> 
 mod tests {
     use super::*;
     use crate::app::bootstrap;
-    use crate::config::compile::{self, EndpointInterner};
-    use crate::config::dynamic::{Auth, ForwardAuth};
+    use crate::config::compile::{self, EndpointInterner, EntryPointInfo};
+    use crate::config::dynamic::{Auth, Backend, DynamicConfig, ForwardAuth, Frontend, Route, Server};
+    use crate::config::snapshot::{ServerProtocol, Snapshot};
     use crate::config::static_config;
 
     /// An entry point whose `auth.forward.tls` names certificates in `folder`.
@@ -138,6 +139,39 @@ mod tests {
             auth: Some(Auth { forward, ..Auth::default() }),
             ..static_config::EntryPoint::default()
         }
+    }
+
+    #[test]
+    fn servers_offer_the_versions_of_their_scheme_and_share_no_connections() {
+        let urls = ["http://a.test:1", "https://a.test:1", "h2c://a.test:1"];
+        let server = |url: &str| (url.to_owned(), Server { url: url.to_owned(), weight: 1 });
+        let backend = Backend { servers: urls.iter().map(|url| server(url)).collect(), ..Backend::default() };
+        let routes = [("r".to_owned(), Route { rule: "Path:/".to_owned() })].into();
+        let frontend = Frontend { backend: "b".to_owned(), routes, ..Frontend::default() };
+        let document = DynamicConfig {
+            backends: [("b".to_owned(), backend)].into(),
+            frontends: [("f".to_owned(), frontend)].into(),
+            ..DynamicConfig::default()
+        };
+        let mut context = bootstrap::build(&StaticConfig::default()).unwrap_or_else(|e| panic!("{e}")).compile_context;
+        let entry = EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: false };
+        (context.entry_points, context.default_entry_points) = (vec![entry], vec!["http".to_owned()]);
+        let documents = [("file".to_owned(), document.into())].into();
+        let mut interner = EndpointInterner::default();
+        let snapshot = compile::compile(&context, &documents, &[], &Snapshot::empty(1), &mut interner);
+        let endpoints = &snapshot.backends[0].endpoints;
+        let of = |scheme: &str| endpoints.iter().find(|e| e.url.starts_with(scheme)).expect("a server");
+        let (http, https, h2c) = (of("http:"), of("https:"), of("h2c:"));
+        assert_eq!(
+            [http, https, h2c].map(|endpoint| endpoint.speaks),
+            [ServerProtocol::Http1, ServerProtocol::Negotiated, ServerProtocol::Http2]
+        );
+        let tls = https.tls.as_ref().expect("TLS");
+        assert!(http.tls.is_none() && h2c.tls.is_none());
+        assert_eq!(tls.configs.any.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
+        assert_eq!(tls.configs.http1.alpn_protocols, [b"http/1.1"]);
+        let pools = BTreeSet::from([http.pool, https.pool, h2c.pool, tls.http1_pool]);
+        assert_eq!(pools.len(), 4, "{pools:?}");
     }
 
     #[test]

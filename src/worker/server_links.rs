@@ -84,10 +84,13 @@ impl ServerLinks {
         }
     }
 
-    /// Ends the connections that no request uses, to free their descriptors; the others take no new requests and end with their last one.
+    /// Ends the connections that no request uses, to free their descriptors.
     pub fn clear(&self) {
-        let links: Vec<_> = self.servers.borrow().iter().flat_map(|server| server.links.take()).collect();
-        links.iter().for_each(|shared| shared.link.with(Connection::shut_down));
+        for server in self.servers.borrow().iter() {
+            let links = server.links.borrow();
+            let idle = links.iter().filter(|shared| shared.link.see(|connection| connection.streams() == 0));
+            idle.for_each(|shared| shared.link.with(Connection::shut_down));
+        }
     }
 
     /// Ends the connections whose idle timeout has elapsed, and frees memory that idle ones do not need; returns the number of ended ones.

@@ -30,10 +30,10 @@ keyFile = "@dir@/one.key"
 [file]
 [backends.one.servers.a]
 url = "@server@"
+@backend@
 [frontends.all]
 backend = "one"
 passHostHeader = true
-@frontend@
 [frontends.all.routes.r]
 rule = "PathPrefix:/"
 "#;
@@ -48,8 +48,8 @@ pub struct Options {
     pub entry: &'static str,
     /// Tables after those of the entry points.
     pub tables: &'static str,
-    /// Keys of the frontend.
-    pub frontend: &'static str,
+    /// Tables of the backend.
+    pub backend: &'static str,
 }
 
 /// The entry point that a client uses.
@@ -84,7 +84,7 @@ impl Proxy {
     /// Starts the proxy, which trusts the server's certificate if that file exists.
     fn spawn(driver: &str, url: &str, trusted: &Path, options: Options) -> Proxy {
         let setup = Setup::new(driver, CONFIG).fill("@top@", options.top).fill("@tables@", options.tables);
-        let setup = setup.fill("@entry@", options.entry).fill("@frontend@", options.frontend).fill("@server@", url);
+        let setup = setup.fill("@entry@", options.entry).fill("@backend@", options.backend).fill("@server@", url);
         certificate(setup.folder.path());
         let own = setup.folder.path().join("one.pem");
         let setup = setup.fill("@trusted@", if trusted.is_file() { trusted } else { &own }.display());

@@ -71,6 +71,7 @@ func handle(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Trailer", "X-Sum")
 		fmt.Fprintf(w, "%d bytes, trailer %q", len(body), r.Trailer.Get("X-Client"))
+		w.(http.Flusher).Flush()
 		w.Header().Set("X-Sum", "7")
 	case r.URL.Path == "/hints":
 		w.Header().Set("Link", "</style.css>; rel=preload")

@@ -44,6 +44,18 @@ fn plain_container_gets_frontend_of_its_name() {
 }
 
 #[test]
+fn protocol_of_container_and_of_segment_becomes_scheme() {
+    let labels = [("traefik.protocol", "h2c"), ("traefik.web.port", "81"), ("traefik.web.protocol", "https")];
+    let made =
+        translate(&[container("grpc", "10.0.0.1", &labels[..1]), container("both", "10.0.0.2", &labels)], &settings());
+    assert_eq!(urls(&made.dynamic, "backend-grpc"), ["h2c://10.0.0.1:80"]);
+    assert_eq!(urls(&made.dynamic, "backend-both-web"), ["https://10.0.0.2:81"], "{:?}", made.dynamic.backends);
+    let segment = [("traefik.web.port", "81"), ("traefik.web.protocol", "h2c")];
+    let made = translate(&[container("c", "10.0.0.3", &segment)], &settings());
+    assert_eq!(urls(&made.dynamic, "backend-c-web"), ["h2c://10.0.0.3:81"], "{:?}", made.dynamic.backends);
+}
+
+#[test]
 fn bad_label_rejects_whole_container_and_no_other() {
     let bad = container("bad", "10.0.0.2", &[("traefik.a.port", "80"), ("traefik.b.frontend.rule", "Path:/\\d")]);
     let good = container("good", "10.0.0.1", &[("traefik.frontend.rule", "Path:/{n:\\\\d+}")]);

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::http2;
 use super::probe_failure::{BODY_BYTES_MAX, BODY_TIME_MAX, ProbeFailure};
-use crate::backend::Scheme;
+use crate::backend;
 use crate::backend::health::Probe;
 use crate::http::h1::body::Decoder;
 use crate::http::h1::response_head::{ResponseProgress, parse_server_response};
@@ -85,9 +85,10 @@ async fn exchange(
     host: &str,
     headers: &[(String, String)],
 ) -> Result<Outcome, ProbeFailure> {
-    let is_h2c = uri.scheme_str().is_some_and(|scheme| Scheme::parse(scheme) == Some(Scheme::H2c));
+    let is_h2c = uri.scheme_str().is_some_and(|scheme| backend::Scheme::parse(scheme) == Some(backend::Scheme::H2c));
     // A connection of its own: a pooled one would only prove that the server was alive some time ago.
-    let stream = connector.clone().call(uri.clone()).await.map_err(|e| ProbeFailure::of(&*e))?;
+    let place = if is_h2c { without_tls(uri)? } else { uri.clone() };
+    let stream = connector.clone().call(place).await.map_err(|e| ProbeFailure::of(&*e))?;
     if !is_h2c && !stream.connected().is_negotiated_h2() {
         return exchange_http1(TokioIo::new(stream), &request(uri, host, headers)?).await;
     }
@@ -97,6 +98,13 @@ async fn exchange(
         Some(location) => Outcome::Redirect(String::from_utf8_lossy(location.as_bytes()).into_owned()),
         None => Outcome::Status(response.status().as_u16()),
     })
+}
+
+/// The URL with the scheme that the connector knows for connections without TLS.
+fn without_tls(uri: &Uri) -> Result<Uri, String> {
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(hyper::http::uri::Scheme::HTTP);
+    Uri::from_parts(parts).map_err(|e| format!("{uri}: {e}"))
 }
 
 fn is_redirect(status: u16) -> bool {

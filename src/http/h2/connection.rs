@@ -153,11 +153,12 @@ impl Connection {
         self.error.as_ref()
     }
 
-    /// Whether nothing is to be done but to send the last output.
+    /// Whether nothing is to be done but to send the last output. A client's GOAWAY alone does not end its connection: the client closes it,
+    /// and may send PING until then (RFC 9113 6.8).
     pub fn is_finished(&self) -> bool {
         let ends = self.has_ended
             || self.goaway_sent.is_some_and(|last| last < u32::MAX >> 1)
-            || self.goaway_received.is_some();
+            || (self.goaway_received.is_some() && self.role != Role::Server);
         self.error.is_some() || (ends && self.streams.len() == 0)
     }
 
@@ -190,8 +191,13 @@ impl Connection {
         }
     }
 
-    /// Ends the connection with its last stream: later ones are not served, and their clients know it.
+    /// Ends the connection with its last stream: later ones are not served, and their clients know it. A client with streams under way sends no
+    /// GOAWAY, which servers on the Python package h2 take for the end of all streams.
     pub fn shut_down(&mut self) {
+        if self.role != Role::Server && self.streams.len() > 0 {
+            self.goaway_sent.get_or_insert(0);
+            return;
+        }
         if self.error.is_none() && self.goaway_sent.is_none_or(|last| last > self.last_peer_stream) {
             self.push_goaway(self.last_peer_stream, ErrorCode::NoError);
         }

@@ -4,7 +4,7 @@ use super::connection::{Buffers, Connection, ErrorCode, Exceeded, Note, Role};
 use super::frame::{self, FrameHeader};
 use super::rule::Rule;
 use super::settings::WINDOW_MAX;
-use super::stream::StreamFailure;
+use super::stream::{Stream, StreamFailure};
 use super::streams::StreamKey;
 
 impl Connection {
@@ -124,7 +124,15 @@ impl Connection {
         }
         if self.role != Role::Server {
             // A stream without an identifier has not sent its request.
-            self.fail_streams(|stream| stream.id > last || stream.id == 0, StreamFailure::Refused);
+            let is_refused = |stream: &Stream| stream.id > last || stream.id == 0;
+            self.fail_streams(is_refused, StreamFailure::Refused);
+            // For the server these streams have never been opened: a frame on one of them, also a reset, would be an error of the
+            // connection.
+            for key in self.streams.keys() {
+                if let Some(stream) = self.streams.get_mut(key).filter(|stream| is_refused(stream)) {
+                    stream.is_reset = true;
+                }
+            }
         }
     }
 

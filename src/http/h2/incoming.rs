@@ -43,6 +43,20 @@ impl Connection {
             self.malformed(key, Violation::Status);
             return None;
         }
+        match header.has(frame::PADDED) {
+            true => Some(key),
+            false => self.check_length(key, header.length),
+        }
+    }
+
+    /// Checks the payload of a DATA frame against the announced length, before any of it is stored: how much of it arrives with the header
+    /// must make no difference.
+    pub(super) fn check_length(&mut self, key: StreamKey, length: usize) -> Option<StreamKey> {
+        let expected = self.streams.get(key)?.expected;
+        if expected.is_some_and(|left| left < length as u64) {
+            self.malformed(key, Violation::LengthMismatch);
+            return None;
+        }
         Some(key)
     }
 
@@ -62,14 +76,7 @@ impl Connection {
             return None;
         };
         if let Some(expected) = &mut stream.expected {
-            match expected.checked_sub(payload.len() as u64) {
-                Some(left) => *expected = left,
-                None => {
-                    self.credit_connection(payload.len());
-                    self.malformed(key, Violation::LengthMismatch);
-                    return None;
-                }
-            }
+            *expected = expected.saturating_sub(payload.len() as u64);
         }
         if stream.body.capacity() == 0 {
             stream.body = buffers.lend();

@@ -65,6 +65,15 @@ impl Input {
         self.payload.capacity() + self.block_bytes.capacity()
     }
 
+    /// Drops the rest of a DATA frame whose stream is released: the next stream in its place must not get it.
+    pub fn forget(&mut self, key: StreamKey) {
+        if let State::Data(data) = &mut self.state
+            && data.key == Some(key)
+        {
+            data.key = None;
+        }
+    }
+
     pub fn trim(&mut self, buffers: &impl Buffers) {
         if self.payload.is_empty() && self.payload.capacity() > 0 {
             buffers.give_back(std::mem::take(&mut self.payload));

@@ -208,6 +208,7 @@ impl Connection {
     /// whole response, else with INTERNAL_ERROR; with CANCEL at a server.
     pub fn release(&mut self, key: StreamKey, buffers: &impl Buffers) {
         self.leave_queue(key);
+        self.input.forget(key);
         let Some(stream) = self.streams.get_mut(key) else { return };
         let unread = stream.body.len();
         let spare = std::mem::take(&mut stream.spare.lines);

@@ -148,6 +148,7 @@ impl Connection {
             }
             rest = behind;
             self.drop_data(data.key, 1 + data.padding_left);
+            data.key = data.key.and_then(|key| self.check_length(key, left));
         }
         let (payload, behind) = rest.split_at(data.payload_left.min(rest.len()));
         data.payload_left -= payload.len();

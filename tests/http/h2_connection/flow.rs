@@ -2,7 +2,7 @@
 
 use ringway::http::h2::connection::{Data, LocalSettings, StreamKey};
 
-use super::endpoint::{Endpoint, LOCAL, POST, Plain, RESPONSE, Reaction};
+use super::endpoint::{Endpoint, LOCAL, POST, Plain, REQUEST, RESPONSE, Reaction};
 use super::wire::*;
 
 const MAX_FRAME_SIZE: u16 = 5;
@@ -51,7 +51,7 @@ fn window_that_settings_reduce_below_zero_has_to_be_filled_first() {
     assert_eq!(server.connection.send_data(keys[0], &[0; 60], false), Ok(60));
     server.send(&[settings(&[(INITIAL_WINDOW_SIZE, 20)])]);
     assert_eq!(server.connection.send_data(keys[0], &[0; 60], false), Ok(0));
-    server.send(&[window_update(1, 20)]);
+    server.send(&[window_update(1, 40)]);
     assert_eq!(server.connection.send_data(keys[0], &[0; 60], false), Ok(0), "the window is 0");
     server.send(&[window_update(1, 1)]);
     assert_eq!(server.connection.send_data(keys[0], &[0; 60], false), Ok(1));
@@ -167,7 +167,7 @@ fn long_upload_with_small_reads_never_stalls() {
     let mut server = Endpoint::new_server(local);
     server.receive(&[PREFACE, &settings(&[]).bytes(), &headers(1, 0, POST).bytes()].concat());
     let key = server.accept();
-    let (mut window, mut connection_window) = (1000, 65_535_i64);
+    let (mut window, mut connection_window) = (1000_i64, 65_535_i64);
     server.output();
     let mut sent = 0_usize;
     while sent < 300_000 {
@@ -184,6 +184,31 @@ fn long_upload_with_small_reads_never_stalls() {
         }
         assert!(window <= 1000 && connection_window <= 65_535, "more credit than the window");
     }
+}
+
+#[test]
+fn rest_of_a_frame_does_not_reach_the_next_stream_in_the_same_place() {
+    let mut server = Endpoint::server(&[]);
+    server.send(&[headers(1, 0, POST)]);
+    let key = server.accept();
+    let frame = data(1, END_STREAM, &[7; 1000]).bytes();
+    let (first, second) = frame.split_at(100);
+    server.receive(first);
+    server.release(key);
+    server.receive(second);
+    server.send(&[headers(3, 0, POST), data(3, 0, b"own")]);
+    let key = server.accept();
+    assert_eq!(server.read(key), (b"own".to_vec(), Ok(Data::Part)));
+    // The next stream may even be opened before the rest arrives: by a client.
+    let mut client = Endpoint::client(&[]);
+    let key = client.open(REQUEST, true);
+    client.send(&[headers(1, 0, &[(":status", "200")])]);
+    client.receive(first);
+    client.release(key);
+    let key = client.open(REQUEST, true);
+    client.receive(second);
+    client.send(&[headers(3, 0, &[(":status", "200")]), data(3, 0, b"own")]);
+    assert_eq!(client.read(key), (b"own".to_vec(), Ok(Data::Part)));
 }
 
 #[test]

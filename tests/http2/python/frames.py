@@ -158,7 +158,7 @@ def many_streams_one_after_the_other(target):
 
 
 def large_bodies_pass_both_ways(target):
-    link, size = target.link(), 5_000_000
+    link, size = target.link(), 2_000_000
     down = link.get(f"/bytes/{size}")
     expect(down.status == 200 and down.body == pattern(size), down)
     echoed = link.post("/echo", pattern(size))

@@ -8,6 +8,8 @@ mod huffman;
 mod integer;
 mod name;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use decode::{Decoded, Decoder, FieldSink};
 pub use encode::{Literal, push_field, push_indexed, push_named, push_value};

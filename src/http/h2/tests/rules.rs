@@ -16,7 +16,7 @@ fn violations_of_the_connection_end_it() {
         ("DATA on stream 0", vec![data(0, b"x", true)], "GOAWAY 0 PROTOCOL_ERROR"),
         ("DATA on an idle stream", vec![data(1, b"x", true)], "GOAWAY 0 PROTOCOL_ERROR"),
         ("even stream", vec![headers(2, GET, true)], "GOAWAY 0 PROTOCOL_ERROR"),
-        ("falling stream", vec![headers(5, GET, true), headers(3, GET, true)], "GOAWAY 5 STREAM_CLOSED"),
+        ("falling stream", vec![headers(5, GET, true), headers(3, GET, true)], "GOAWAY 5 PROTOCOL_ERROR"),
         ("HEADERS after END_STREAM", vec![get(), get()], "GOAWAY 1 STREAM_CLOSED"),
         ("DATA after END_STREAM", vec![get(), data(1, b"x", true)], "GOAWAY 1 STREAM_CLOSED"),
         ("RST_STREAM on an idle stream", vec![number(frame::RST_STREAM, 1, 0)], "GOAWAY 0 PROTOCOL_ERROR"),
@@ -145,11 +145,11 @@ fn credit_is_given_for_what_was_handed_over_and_dropped() {
     assert_eq!(credits, [(0, 65_536), (1, 65_536)]);
     // Padding counts, and what a stream does not read is given back at its end.
     let padded = frame(frame::DATA, 8, 1, &[&[200_u8][..], &[0; 300]].concat());
-    feed(&mut server, &padded);
+    (0..4).for_each(|_| feed(&mut server, &padded));
     (0..3).for_each(|_| feed(&mut server, &data(1, &[0; 16_384], false)));
     server.release(key, &Heap);
     assert_eq!(server.unread_total(), 0);
-    assert_eq!(total(&mut server, 0), 49_152 + 301);
+    assert_eq!(total(&mut server, 0), 49_152 + 4 * 301);
 }
 
 #[test]
@@ -221,6 +221,28 @@ fn goaway_ends_the_connection_with_its_last_stream() {
 }
 
 #[test]
+fn goaway_of_a_client_leaves_its_connection_open() {
+    let mut server = server();
+    feed(&mut server, &frame(frame::GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0xff]));
+    assert!(!server.is_finished());
+    feed(&mut server, &frame(frame::PING, 0, 0, b"12345678"));
+    assert_eq!(said(&mut server).len(), 1, "PING is answered");
+}
+
+#[test]
+fn client_that_shuts_down_lets_its_streams_end_without_goaway() {
+    let mut client = Connection::client(LOCAL, false);
+    feed(&mut client, &frame(frame::SETTINGS, 0, 0, b""));
+    let key = client.open(false).expect("a stream");
+    client.send_head(key, b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n", true).expect("open");
+    client.take_output(Vec::new());
+    client.shut_down();
+    assert!(!client.has_output() && client.open(false).is_none() && !client.is_finished());
+    client.release(key, &Heap);
+    assert!(client.is_finished());
+}
+
+#[test]
 fn client_streams_beyond_goaway_were_not_processed() {
     let mut client = Connection::client(LOCAL, false);
     feed(&mut client, &frame(frame::SETTINGS, 0, 0, &[]));
@@ -246,7 +268,7 @@ fn settings_change_the_windows_of_open_streams() {
     assert_eq!(server.send_data(key, &[0; 1000], false), Ok(1000));
     feed(&mut server, &frame(frame::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 100]));
     assert_eq!(server.send_data(key, b"x", false), Ok(0), "the window is -900");
-    assert_eq!(server.next_woken(), Some(key), "the end of the request");
+    assert_eq!(server.next_woken(), None);
     feed(&mut server, &number(frame::WINDOW_UPDATE, 1, 900));
     assert_eq!((server.send_data(key, b"x", false), server.next_woken()), (Ok(0), None));
     feed(&mut server, &number(frame::WINDOW_UPDATE, 1, 3));
