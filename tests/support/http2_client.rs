@@ -352,9 +352,9 @@ fn status_of(block: &[u8]) -> Option<u16> {
 
 /// Decodes digits (RFC 7541 B): 0 to 2 have five bits, 3 to 9 six.
 fn huffman_digits(bytes: &[u8]) -> Vec<u8> {
-    let mut bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1));
+    let bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1));
     let (mut digits, mut code, mut length) = (Vec::new(), 0u8, 0);
-    while let Some(bit) = bits.next() {
+    for bit in bits {
         code = code << 1 | bit;
         length += 1;
         let digit = match (length, code) {
