@@ -1,7 +1,7 @@
 //! Writes the representations of a header block (RFC 7541 5, 6), without the dynamic table and without the Huffman code.
 //!
-//! The code would cost 1.7 ns for each byte of text to save a fifth of it: some 350 ns and 45 bytes of a usual response, whose block takes
-//! 150 ns without it, and the peer would have to decode it.
+//! Measured on values of 4 to 101 bytes, the code costs 35 to 173 ns and saves about a fifth of the bytes; to copy them takes 4 to 9 ns. The
+//! peer would have to decode it, too.
 
 /// How the peer, and every intermediary behind it, may store a field that is sent as a literal (RFC 7541 6.2.2, 6.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

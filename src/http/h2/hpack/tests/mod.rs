@@ -6,21 +6,20 @@ mod faults;
 mod round_trips;
 
 use super::integer::Fault;
-use super::{Decoded, Decoder, FieldSink, Name};
+use super::{Decoded, Decoder, FieldSink};
 
 /// Keeps the fields that fit into `room`, counts the others, and removes all lines.
 #[derive(Debug)]
 struct Collected {
     room: usize,
     fields: Vec<(String, String)>,
-    names: Vec<Name>,
     /// Length of name and value of each field that did not fit.
     too_long: Vec<usize>,
 }
 
 impl Collected {
     fn with_room(room: usize) -> Self {
-        Collected { room, fields: Vec::new(), names: Vec::new(), too_long: Vec::new() }
+        Collected { room, fields: Vec::new(), too_long: Vec::new() }
     }
 }
 
@@ -30,7 +29,6 @@ impl FieldSink for Collected {
     }
 
     fn take(&mut self, lines: &mut Vec<u8>, field: Decoded) {
-        self.names.push(field.name);
         if !field.is_whole {
             assert_eq!(lines.len(), field.start, "a line that does not fit is not in the buffer");
             self.too_long.push(field.name_len + field.value_len);
@@ -52,10 +50,6 @@ fn decoded(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(String, String)>,
     decoder.decode(block, &mut Vec::new(), &mut sink)?;
     assert!(sink.too_long.is_empty());
     Ok(sink.fields)
-}
-
-fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
-    fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// The bytes of a text of hexadecimal digits; spaces do not count.
