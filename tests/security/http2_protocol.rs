@@ -171,7 +171,7 @@ fn cut_of_the_bytes_does_not_change_the_end() {
 fn other_beginnings_are_not_http2() {
     let cases: [(&str, &[u8], &[u16]); 4] = [
         ("another end", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n", &[0, 400, 505]),
-        ("fields in the preface", b"PRI * HTTP/2.0\r\nHost: a\r\n\r\nSM\r\n\r\n", &[400, 505]),
+        ("fields in the preface", b"PRI * HTTP/2.0\r\nHost: a\r\n\r\nSM\r\n\r\n", &[0, 400, 505]),
         ("GET with the version", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", &[400, 505]),
         ("PRI with another version", b"PRI * HTTP/1.1\r\nHost: a\r\n\r\n", &[400, 501]),
     ];

@@ -247,40 +247,33 @@ fn refused_heads_under_a_shut_window_hold_no_memory() {
 #[test]
 fn upload_that_no_server_takes_is_held_up() {
     const CONNECTIONS: usize = 8;
-    const STREAMS: u32 = 20;
+    // 32 MiB on each connection, far beyond the windows and what the sockets to the server hold.
+    const FRAMES: usize = 2048;
     for driver in DRIVERS {
         let proxy = crate::http2::proxy(driver);
         let mut verdict = Verdict::default();
+        // The server takes the heads and nothing more; the neighbours come when the usual script is back.
+        proxy.origin.set_script(Script::answer("").early().then(Then::Deaf));
+        let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| Http2Client::to(proxy.port, &[])).collect();
+        let ids: Vec<u32> = clients.iter_mut().map(Http2Client::new_stream).collect();
+        for (client, &id) in clients.iter_mut().zip(&ids) {
+            client.send(frame(HEADERS, END_HEADERS, id, request("POST", "/upload")));
+        }
+        assert!(proxy.origin.wait(LATE, |origin| origin.seen().len() >= CONNECTIONS), "the server gets no requests");
+        proxy.origin.set_script(Script::default());
         withstand(&mut verdict, &format!("uploads ({driver})"), &proxy, || {
-            proxy.origin.set_script(Script::answer("").early().then(Then::Deaf));
-            let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| Http2Client::to(proxy.port, &[])).collect();
-            for client in &mut clients {
-                for _ in 0..STREAMS {
-                    let id = client.new_stream();
-                    client.send(frame(HEADERS, END_HEADERS, id, request("POST", "/upload")));
-                }
-            }
-            let wanted = CONNECTIONS * STREAMS as usize;
-            let asked =
-                proxy.origin.wait(LATE, |o| o.seen().iter().filter(|s| s.line().contains("/upload")).count() >= wanted);
-            proxy.origin.set_script(Script::default());
             let mut outcome = Outcome { clients: Vec::new(), wrong: Vec::new() };
-            for mut client in clients {
-                // 16 MiB on each connection, beyond all windows together and what the sockets to the server hold.
-                for n in 0..1024 {
-                    if !client.send(frame(DATA, 0, 1 + 2 * (n % STREAMS), [b'u'; 16_384])) {
-                        break;
-                    }
-                }
-                let mut open = Open { streams: BTreeSet::from([u32::MAX]), ..Open::default() };
-                open.watch(&mut client, STEP, |_| Vec::new());
+            for (mut client, id) in clients.into_iter().zip(ids) {
+                let sent = (0..FRAMES).take_while(|_| client.send(frame(DATA, 0, id, [b'u'; 16_384]))).count();
+                let mut open = Open { streams: BTreeSet::from([id]), ..Open::default() };
+                open.watch(&mut client, LATE, |_| Vec::new());
                 let codes = [FLOW_CONTROL_ERROR, ENHANCE_YOUR_CALM, u32::MAX];
                 let is_refused =
                     open.goaway.is_some_and(|code| codes.contains(&code)) || open.resets.contains(&FLOW_CONTROL_ERROR);
-                outcome = outcome.check(is_refused, format!("16 MiB were taken: {open:?}"));
+                outcome = outcome.check(is_refused, format!("{sent} frames were taken: {open:?}"));
                 outcome.clients.push(client);
             }
-            outcome.check(asked, "the requests do not reach the server")
+            outcome
         });
         verdict.end();
     }

@@ -99,6 +99,8 @@ pub struct Http2Client {
     received: Vec<u8>,
     has_ended: bool,
     next_stream: u32,
+    /// SETTINGS and PING of the proxy are acknowledged.
+    replies: bool,
     /// The code of the last GOAWAY.
     pub goaway: Option<u32>,
 }
@@ -111,17 +113,17 @@ impl Http2Client {
 
     /// Announces these settings on a connection that is made.
     pub fn over(wire: Wire, settings: &[(u16, u32)]) -> Http2Client {
-        let mut client = Http2Client::silent(wire);
+        let mut client = Http2Client { replies: true, ..Http2Client::silent(wire) };
         client.send([PREFACE, &self::settings(settings)].concat());
         client
     }
 
-    /// A client that has sent nothing yet.
+    /// A client that has sent nothing yet, and replies to no frame: what it sends may end anywhere.
     pub fn silent(wire: Wire) -> Http2Client {
         let socket = wire.socket();
         socket.set_nodelay(true).expect("no delay");
         socket.set_write_timeout(Some(Duration::from_secs(WRITE_SECS_MAX))).expect("a limit");
-        Http2Client { wire, received: Vec::new(), has_ended: false, next_stream: 1, goaway: None }
+        Http2Client { wire, received: Vec::new(), has_ended: false, next_stream: 1, replies: false, goaway: None }
     }
 
     /// The identifier of the next stream.
@@ -225,8 +227,8 @@ impl Http2Client {
         loop {
             if let Some(arrived) = self.parsed() {
                 match (arrived.kind, arrived.flags & ACK) {
-                    (SETTINGS, 0) => drop(self.send(frame(SETTINGS, ACK, 0, b""))),
-                    (PING, 0) => drop(self.send(frame(PING, ACK, 0, &arrived.payload))),
+                    (SETTINGS, 0) if self.replies => drop(self.send(frame(SETTINGS, ACK, 0, b""))),
+                    (PING, 0) if self.replies => drop(self.send(frame(PING, ACK, 0, &arrived.payload))),
                     _ => {}
                 }
                 if let (GOAWAY, Some(code)) = (arrived.kind, arrived.payload.get(4..8)) {
@@ -352,9 +354,9 @@ fn status_of(block: &[u8]) -> Option<u16> {
 
 /// Decodes digits (RFC 7541 B): 0 to 2 have five bits, 3 to 9 six.
 fn huffman_digits(bytes: &[u8]) -> Vec<u8> {
-    let mut bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1));
+    let bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1));
     let (mut digits, mut code, mut length) = (Vec::new(), 0u8, 0);
-    while let Some(bit) = bits.next() {
+    for bit in bits {
         code = code << 1 | bit;
         length += 1;
         let digit = match (length, code) {

@@ -130,7 +130,11 @@ impl Connection {
                 }
                 self.opened.push_back(Opened::Request(key));
             }
-            Err(HeadError::Rejected(rejected)) => self.opened.push_back(Opened::Rejected(key, rejected)),
+            Err(HeadError::Rejected(rejected)) => {
+                // A refused head may have grown to its bound, and its reply may have to wait for the client's window.
+                buffers.give_back(std::mem::take(&mut stream.lines));
+                self.opened.push_back(Opened::Rejected(key, rejected));
+            }
             Err(HeadError::Malformed(violation)) => self.drop_request(key, violation, buffers),
             Err(HeadError::Compression(_)) => {
                 self.fail(Rule::Compression);

@@ -1,6 +1,6 @@
 //! Turns header blocks into heads (RFC 9113 8.2, 8.3): lines like those of HTTP/1.1, and the parsed head that refers to them.
 //!
-//! The fields keep their order. Cookie crumbs become one field (RFC 9113 8.2.3), and the Host that stands beside `:authority` is left out.
+//! The fields keep their order. Cookie crumbs become one field (RFC 9113 8.2.3), and the Host that stands beside `:authority` is dropped.
 
 mod budget;
 mod cookies;

@@ -175,9 +175,10 @@ impl Dial for Rc<Http2Dial> {
     type Io = Wire<Http2Server>;
 
     async fn dial(&self, _: &ServerEndpoint, _: VersionOffer, _: TimeLimit<'_>) -> Result<Dialled<Self::Io>, Cause> {
-        let mut behaviours = self.behaviours.borrow_mut();
-        let behaviour = if behaviours.len() > 1 { behaviours.remove(0) } else { behaviours[0] };
-        drop(behaviours);
+        let behaviour = {
+            let mut behaviours = self.behaviours.borrow_mut();
+            if behaviours.len() > 1 { behaviours.remove(0) } else { behaviours[0] }
+        };
         monoio::time::sleep(self.delay).await;
         if self.fails {
             self.log.borrow_mut().push("dial".to_owned());

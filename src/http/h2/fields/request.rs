@@ -146,7 +146,7 @@ impl<'a> RequestSink<'a> {
         Ok(true)
     }
 
-    /// Compares Host with the authority, beside which its line is left out.
+    /// Compares Host with the authority, beside which its line is dropped.
     fn note_host(&mut self, lines: &mut Vec<u8>, start: usize, value: Span) -> Result<bool, HeadError> {
         if std::mem::replace(&mut self.has_host_field, true) {
             return Err(rejected(Violation::HostRepeated));
