@@ -41,6 +41,11 @@ fn websocket_over_http2_reaches_an_h2c_server() {
 }
 
 #[test]
+fn classic_websocket_reaches_an_h2c_server() {
+    run(Peer::h2c, &["classic_echo", "echo_over_http2", "classic_echo"]);
+}
+
+#[test]
 fn websocket_to_an_h2c_server_that_announces_none_gets_502() {
     run(Peer::h2c_without_websockets, &["server_without_websockets_gives_502"]);
 }

@@ -179,7 +179,6 @@ impl Connection {
         self.has_peer_settings
     }
 
-    #[cfg_attr(reachability, expect(dead_code, reason = "tests/http sees with it what a server has announced"))]
     pub fn peer_allows_connect_protocol(&self) -> bool {
         self.peer.connect_protocol
     }

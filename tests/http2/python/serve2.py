@@ -182,10 +182,13 @@ def echo_websocket(exchange):
     try:
         exchange.head(200, answer_fields)
         socket = wsproto.connection.Connection(wsproto.connection.ConnectionType.SERVER, extensions)
-        while data := exchange.read():
+        # The server is the first to end the connection once both sides have sent their Close frames (RFC 6455 7.1.1).
+        is_open = True
+        while is_open and (data := exchange.read()):
             socket.receive_data(data)
             for event in socket.events():
                 exchange.write(reaction(socket, event))
+                is_open = is_open and not isinstance(event, wsproto.events.CloseConnection)
         exchange.end()
     except Gone:
         return
