@@ -35,7 +35,7 @@ pub async fn serve<T: Transport + 'static, D: Dial>(
     worker: Rc<Worker<D>>,
     mut io: T,
     mut peer: Box<ClientInfo>,
-) -> Option<PriorKnowledge<T>> {
+) -> Option<Box<PriorKnowledge<T>>> {
     let mut is_new = true;
     let end = loop {
         // Up to `READS_AHEAD_MAX` connections wait inside a handler for their next request; all others hold neither handler nor buffer.
@@ -54,7 +54,7 @@ pub async fn serve<T: Transport + 'static, D: Dial>(
         match output.end {
             HandlerEnd::Disposition(ConnectionDisposition::KeepAlive) => is_new = false,
             HandlerEnd::Disposition(end) => break end,
-            HandlerEnd::PriorKnowledge(received) => return Some(PriorKnowledge { io, peer, received }),
+            HandlerEnd::PriorKnowledge(received) => return Some(Box::new(PriorKnowledge { io, peer, received })),
         }
     };
     worker.bound.close(&peer.bound);

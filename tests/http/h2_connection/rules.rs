@@ -558,8 +558,10 @@ fn goaway_of_a_client_lets_its_streams_end() {
     assert!(!server.connection.is_finished());
     server.connection.send_head(key, RESPONSE, true).expect("sent");
     server.release(key);
-    assert!(server.connection.is_finished());
+    assert!(!server.connection.is_finished(), "the client closes the connection");
     assert_eq!(server.reaction(), Reaction::Accepted);
+    server.connection.receive_end();
+    assert!(server.connection.is_finished());
 }
 
 #[test]

@@ -226,7 +226,8 @@ fn goaway_of_a_client_leaves_its_connection_open() {
     feed(&mut server, &frame(frame::GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0xff]));
     assert!(!server.is_finished());
     feed(&mut server, &frame(frame::PING, 0, 0, b"12345678"));
-    assert_eq!(said(&mut server).len(), 1, "PING is answered");
+    let output = server.take_output(Vec::new());
+    assert!(frames(&output).iter().any(|(kind, ..)| *kind == frame::PING), "PING is answered");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::super::encode::push_huffman;
 use super::super::{TABLE, push_indexed};
 
-/// One step of a script.
+/// A step of a script.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// Changes the size of the table; only at the beginning of a block.
