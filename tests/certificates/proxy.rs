@@ -65,6 +65,8 @@ pub fn status_with(proxy: &Ringway, host: &str, identity: Option<(&str, &str)>) 
     let resolve = format!("{host}:{port}:127.0.0.1");
     let mut arguments =
         vec!["-sSk", "--max-time", "20", "--resolve", &resolve, "-o", "/dev/null", "-w", "%{http_code}", &url];
+    // With HTTP/2 curl sends at once, and reports that the connection is closed instead of the alert that closes it.
+    arguments.push("--http1.1");
     if let Some((certificate, key)) = identity {
         arguments.extend(["--cert", certificate, "--key", key]);
     }

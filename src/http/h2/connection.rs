@@ -73,7 +73,6 @@ pub struct Connection {
     forgiven: VecDeque<u32>,
     /// Identifiers up to this one have been forgotten.
     forgotten: u32,
-    pings_unanswered: u32,
 }
 
 impl Connection {
@@ -123,7 +122,6 @@ impl Connection {
             now: Duration::ZERO,
             forgiven: VecDeque::new(),
             forgotten: 0,
-            pings_unanswered: 0,
         }
     }
 
@@ -211,20 +209,6 @@ impl Connection {
         frame::push_header(out, 8, frame::GOAWAY, 0, 0);
         out.extend_from_slice(&last.to_be_bytes());
         out.extend_from_slice(&code.number().to_be_bytes());
-    }
-
-    pub fn ping(&mut self, payload: [u8; 8]) {
-        self.pings_unanswered += 1;
-        frame::push_header(&mut self.output.bytes, 8, frame::PING, 0, 0);
-        self.output.bytes.extend_from_slice(&payload);
-    }
-
-    pub(super) fn ping_answered(&mut self) {
-        self.pings_unanswered = self.pings_unanswered.saturating_sub(1);
-    }
-
-    pub fn pings_unanswered(&self) -> u32 {
-        self.pings_unanswered
     }
 
     /// Raises the connection's receive window.

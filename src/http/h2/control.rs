@@ -107,7 +107,7 @@ impl Connection {
     fn ping_received(&mut self, header: FrameHeader, payload: &[u8]) {
         self.count(Exceeded::ControlFrames);
         if header.has(frame::ACK) {
-            return self.ping_answered();
+            return;
         }
         self.output.control(|out| {
             frame::push_header(out, payload.len(), frame::PING, frame::ACK, 0);

@@ -44,10 +44,12 @@ pub struct Dialled<C> {
 }
 
 impl<C> Dialled<C> {
+    #[cfg_attr(reachability, expect(dead_code, reason = "tests and fuzz targets open connections without a network"))]
     pub fn http1(io: C) -> Self {
         Dialled { io, is_http2: false }
     }
 
+    #[cfg_attr(reachability, expect(dead_code, reason = "tests and fuzz targets open connections without a network"))]
     pub fn http2(io: C) -> Self {
         Dialled { io, is_http2: true }
     }
