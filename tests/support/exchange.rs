@@ -7,12 +7,12 @@ mod http2;
 mod shared;
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use ringway::config::dynamic::Frontend;
 use ringway::config::snapshot::ServerEndpoint;
@@ -97,7 +97,14 @@ impl InMemoryProxy {
         };
         let received = Rc::new(Cell::new(0));
         let client = Duplex {
-            reader: ClientReader { requests, left: count, count, before_request },
+            reader: ClientReader {
+                requests,
+                left: count,
+                count,
+                before_request,
+                received: Rc::clone(&received),
+                awaited: self.streams_at_once.map_or(0, |_| count * self.answer_bytes),
+            },
             writer: CountingWriter { received: Rc::clone(&received), has_request: Rc::default() },
         };
         let peer = Box::new(ClientInfo {
@@ -113,7 +120,8 @@ impl InMemoryProxy {
         });
         let mut serving = pin!(serve(Rc::clone(&self.worker), client, peer));
         // An HTTP/2 connection lets others go first after some turns, and waits for nothing.
-        let is_served = (0..=count).any(|_| serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        let is_served =
+            (0..=100 * count).any(|_| serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
         assert!(is_served, "the worker waited");
         assert!(received.get() >= count * self.answer_bytes, "{} bytes came back", received.get());
     }
@@ -152,12 +160,16 @@ struct ClientReader {
     left: usize,
     count: usize,
     before_request: BeforeRequest,
+    received: Rc<Cell<usize>>,
+    /// The client closes once it has received so many bytes: the end of an HTTP/2 connection ends its streams.
+    awaited: usize,
 }
 
 impl ReadHalf for ClientReader {
     async fn read(&mut self, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
         (self.before_request)(self.count - self.left);
         if self.left == 0 {
+            poll_fn(|_| if self.received.get() >= self.awaited { Poll::Ready(()) } else { Poll::Pending }).await;
             return (Ok(0), buffer);
         }
         let before = buffer.len();

@@ -439,6 +439,16 @@ fn check_reread(head: &RequestHead, lines: &str) {
     assert_eq!(second.fields, head.fields, "{lines:?}");
 }
 
+#[test]
+fn host_field_behind_cookie_crumbs_is_the_host() {
+    let fields =
+        [(M, "GET"), (S, "http"), (P, "/"), ("cookie", "a=evil.test"), ("x", "1"), ("host", "a.test"), ("cookie", "b")];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let (head, lines) = request_of(&literals(&fields), true, &HeadLimits::default()).expect("a request");
+    assert_eq!(head.host.of(lines.as_bytes()), b"a.test", "{lines}");
+    check_reread(&head, &lines);
+}
+
 proptest! {
     #[test]
     fn accepted_request_is_read_alike_by_http1(

@@ -64,6 +64,9 @@ impl<'a> RequestSink<'a> {
         }
         if self.cookies > 1 {
             cookies::join(lines, &mut self.head.fields);
+            // A Host field behind the crumbs has moved with its line.
+            let host = self.head.fields.iter().find(|field| field.known == KnownField::Host);
+            self.head.host = host.map_or(self.head.host, |field| field.value);
         }
         lines.extend_from_slice(b"\r\n");
         let body = framing(self.length, end_stream)?;
