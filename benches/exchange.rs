@@ -72,9 +72,9 @@ fn measured(instructions: usize) -> LibraryBenchmarkConfig {
 #[bench::get_with_five_middlewares(args = (five_middlewares()), setup = ready, config = measured(22_235))]
 #[bench::get_64_kib(args = (Scenario::get(64 << 10)), setup = ready, config = measured(86_512))]
 #[bench::post(args = (post()), setup = ready, config = measured(15_688))]
-#[bench::http2_get(args = (Scenario::get_http2(12, 16)), setup = ready, config = measured(22_011))]
-#[bench::http2_get_64_kib(args = (Scenario::get_http2(64 << 10, 8)), setup = ready, config = measured(900_000))]
-#[bench::http2_post(args = (post_http2()), setup = ready, config = measured(90_000))]
+#[bench::http2_get(args = (Scenario::get_http2(12, 16)), setup = ready, config = measured(21_951))]
+#[bench::http2_get_64_kib(args = (Scenario::get_http2(64 << 10, 8)), setup = ready, config = measured(238_883))]
+#[bench::http2_post(args = (post_http2()), setup = ready, config = measured(23_913))]
 fn hundred_requests(proxy: InMemoryProxy) -> InMemoryProxy {
     proxy.serve(black_box(REQUESTS), Rc::new(|_| {}));
     proxy
