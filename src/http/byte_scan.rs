@@ -1,6 +1,7 @@
 //! Finds bytes that end a field value or a request target, eight or more bytes at once.
 
 /// The first byte at or after `at` that is below 0x20 or DEL; the length if there is none.
+#[inline]
 pub(super) fn first_control(bytes: &[u8], mut at: usize) -> usize {
     // Long values are scanned first in blocks that the compiler turns into vector comparisons.
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
@@ -14,6 +15,7 @@ pub(super) fn first_control(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// The first byte at or after `at` that cannot be in a request target: a control, a space, DEL, `#`; the length if there is none.
+#[inline]
 pub(super) fn target_end(bytes: &[u8], at: usize) -> usize {
     first(
         bytes,

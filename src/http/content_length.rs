@@ -4,6 +4,7 @@ use super::violation::Violation;
 
 /// Notes a Content-Length: digits only, and only once (RFC 9110 8.6). Equal values may legally be merged; they are refused because only a
 /// broken or hostile sender repeats them.
+#[inline]
 pub(super) fn note(length: &mut Option<u64>, value: &[u8]) -> Result<(), Violation> {
     let number = decimal(value).ok_or(Violation::LengthInvalid)?;
     match length.replace(number) {

@@ -3,6 +3,7 @@
 use super::violation::Violation;
 
 /// Checks that each `%` in the path is followed by two hexadecimal digits. The query is left to the server.
+#[inline]
 pub(super) fn check_escapes(target: &[u8]) -> Result<(), Violation> {
     let path = &target[..memchr::memchr(b'?', target).unwrap_or(target.len())];
     for at in memchr::memchr_iter(b'%', path) {

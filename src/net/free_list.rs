@@ -17,6 +17,7 @@ impl<T> FreeList<T> {
     }
 
     /// Takes the object that was put back last.
+    #[inline]
     pub fn take(&self) -> Option<T> {
         let mut free = self.free.borrow_mut();
         let taken = free.pop();
@@ -25,6 +26,7 @@ impl<T> FreeList<T> {
     }
 
     /// Keeps `object` for reuse, unless the list is full: then drops it.
+    #[inline]
     pub fn put(&self, object: T) {
         let mut free = self.free.borrow_mut();
         if free.len() < self.max {

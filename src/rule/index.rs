@@ -287,6 +287,7 @@ impl HostHasher {
 }
 
 impl Hasher for HostHasher {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
         let (chunks, rest) = bytes.as_chunks::<8>();
         for chunk in chunks {

@@ -42,8 +42,8 @@ impl<D: Dial> Worker<D> {
 
     pub fn body_refused(&self, invalid: InvalidBody) {
         self.exceeded(match invalid.0 {
-            // The sender broke off: no bound was exceeded.
-            Violation::BodyTruncated => return,
+            // The sender broke off, or sent another length than it has announced: no bound was exceeded.
+            Violation::BodyTruncated | Violation::LengthMismatch => return,
             Violation::ChunkOverhead => Bound::ChunkOverhead,
             Violation::TrailerTooLong => Bound::Trailers,
             _ => Bound::ChunkFraming,

@@ -6,6 +6,7 @@ mod bounds;
 mod downstream;
 mod handshake;
 mod http2_metrics;
+mod link_turns;
 mod listen;
 mod message;
 mod bound_connections;

@@ -43,6 +43,7 @@ impl<C: Transport> Pool<C> {
 
     /// Pools a connection whose last exchange ended cleanly, for use before `until_nanos`; closes the connection if the server's list is
     /// full.
+    #[inline]
     pub fn put(&self, pool: usize, mut connection: C, until_nanos: u64, buffers: &BufferPool) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() <= pool {

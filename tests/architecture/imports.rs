@@ -6,7 +6,7 @@ use crate::source::{Source, sources, words};
 
 /// The parts of `worker`, and the parts that each may import. A part may always import itself. Parts further down may import parts further
 /// up, never the other way round.
-const WORKER_USES: [(&str, &[&str]); 14] = [
+const WORKER_USES: [(&str, &[&str]); 15] = [
     ("resources", &[]),
     ("message", &["resources"]),
     ("pool", &["resources"]),
@@ -16,9 +16,10 @@ const WORKER_USES: [(&str, &[&str]); 14] = [
     ("worker", &["resources", "pool", "bound_connections", "open_links", "server_links"]),
     ("bounds", &["resources", "message", "worker"]),
     ("http2_metrics", &["resources", "message", "worker"]),
-    ("upstream", &["resources", "message", "pool", "server_links", "worker", "bounds", "http2_metrics"]),
+    ("link_turns", &["resources", "message", "worker", "bounds"]),
+    ("upstream", &["resources", "message", "pool", "server_links", "worker", "bounds", "http2_metrics", "link_turns"]),
     ("request", &["resources", "message", "worker", "bounds", "upstream"]),
-    ("downstream", &["resources", "message", "worker", "bounds", "http2_metrics", "request"]),
+    ("downstream", &["resources", "message", "worker", "bounds", "http2_metrics", "link_turns", "request"]),
     ("handshake", &["resources", "worker", "bounds", "upstream", "downstream"]),
     ("listen", &["resources", "worker", "bounds", "upstream", "handshake"]),
 ];

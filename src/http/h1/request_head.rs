@@ -113,6 +113,7 @@ fn method_end(bytes: &[u8], start: usize) -> Result<Option<usize>, Violation> {
 
 /// The version at `at`, and the start of the line after its CRLF. `None` until all of `HTTP/x.y CRLF` has arrived, unless a byte differs
 /// from it.
+#[inline]
 fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, usize)>, Violation> {
     const PATTERN: &[u8] = b"HTTP/0.0\r\n";
     let rest = &bytes[at..];

@@ -1,4 +1,4 @@
-//! What a connection reports to the handlers of its streams.
+//! The events that a connection reports to its task: new requests, results of reads, notes for the metrics.
 
 use super::flood::Exceeded;
 use super::rule::ErrorCode;

@@ -9,7 +9,9 @@ mod request;
 mod response;
 mod trailers;
 
-use super::hpack::{Decoder, FieldSink};
+use budget::Budget;
+
+use super::hpack::{Decoded, Decoder, FieldSink};
 use crate::http::head::{BodyFraming, RequestHead, ResponseHead};
 use crate::http::head_limits::HeadLimits;
 use crate::http::violation::{RejectedRequest, Violation};
@@ -41,8 +43,8 @@ pub fn decode_request(
     lines: &mut Vec<u8>,
 ) -> Result<(), HeadError> {
     lines.clear();
-    let mut sink = request::RequestSink::new(limits, head);
-    let result = run(decoder, block, lines, &mut sink).and_then(|()| sink.finish(lines, end_stream));
+    let mut fields = request::RequestFields::new(limits, head);
+    let result = run(decoder, block, lines, &mut fields).and_then(|()| fields.finish(lines, end_stream));
     if result.is_err() {
         lines.clear();
         head.fields.clear();
@@ -64,8 +66,8 @@ pub fn decode_response(
     lines: &mut Vec<u8>,
 ) -> Result<(), HeadError> {
     lines.clear();
-    let mut sink = response::ResponseSink::new(limits, head);
-    let result = run(decoder, block, lines, &mut sink).and_then(|()| sink.finish(lines, end_stream, to_head));
+    let mut fields = response::ResponseFields::new(limits, head);
+    let result = run(decoder, block, lines, &mut fields).and_then(|()| fields.finish(lines, end_stream, to_head));
     if result.is_err() {
         lines.clear();
         head.fields.clear();
@@ -79,22 +81,49 @@ pub fn decode_response(
 /// A trailer violates the rules of HTTP/2, or all together exceed the bounds of trailers. There are then no lines.
 pub fn decode_trailers(decoder: &mut Decoder, block: &[u8], lines: &mut Vec<u8>) -> Result<(), HeadError> {
     lines.clear();
-    let mut sink = trailers::TrailerSink::new();
-    let result = run(decoder, block, lines, &mut sink);
+    let mut fields = trailers::TrailerFields::new();
+    let result = run(decoder, block, lines, &mut fields);
     if result.is_err() {
         lines.clear();
     }
     result
 }
 
-/// A sink that may have refused a field.
-trait HeadSink: FieldSink {
-    fn failure(&self) -> Option<HeadError>;
+/// The rules for the fields of one kind of message.
+trait FieldRules {
+    fn budget(&self) -> &Budget;
+
+    /// Takes a field, whose line is the end of `lines`.
+    fn field(&mut self, lines: &mut Vec<u8>, field: Decoded) -> Result<(), HeadError>;
 }
 
-fn run(decoder: &mut Decoder, block: &[u8], lines: &mut Vec<u8>, sink: &mut impl HeadSink) -> Result<(), HeadError> {
-    decoder.decode(block, lines, sink).map_err(HeadError::Compression)?;
-    sink.failure().map_or(Ok(()), Err)
+/// Passes the fields of a block to their rules, up to the first one that is refused.
+struct Sink<'a, R> {
+    rules: &'a mut R,
+    failure: Option<HeadError>,
+}
+
+impl<R: FieldRules> FieldSink for Sink<'_, R> {
+    #[inline]
+    fn room(&self) -> usize {
+        if self.failure.is_some() { 0 } else { self.rules.budget().room() }
+    }
+
+    #[inline]
+    fn take(&mut self, lines: &mut Vec<u8>, field: Decoded) {
+        if self.failure.is_none() {
+            self.failure = self.rules.field(lines, field).err();
+        }
+        if self.failure.is_some() {
+            lines.clear();
+        }
+    }
+}
+
+fn run(decoder: &mut Decoder, block: &[u8], lines: &mut Vec<u8>, rules: &mut impl FieldRules) -> Result<(), HeadError> {
+    let mut sink = Sink { rules, failure: None };
+    decoder.decode(block, lines, &mut sink).map_err(HeadError::Compression)?;
+    sink.failure.map_or(Ok(()), Err)
 }
 
 /// The framing of a body. A stream that has ended has none, which must not contradict its Content-Length.

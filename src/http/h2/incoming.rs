@@ -1,4 +1,5 @@
-//! What arrives on the streams, until their handlers take it: heads, payload and the credit for it, trailers, failures.
+//! The receiving side of the streams: heads, payload, trailers and failures are held until the handlers take them, and payload that was
+//! taken gives the peer credit.
 
 use super::connection::{Buffers, Connection, Data, Received, Role};
 use super::frame::{self, FrameHeader};

@@ -1,4 +1,4 @@
-//! What the handlers of the streams send: heads, payload in fair turns, trailers, resets; and how their streams begin and end.
+//! The sending side of the streams: heads, payload in fair turns, trailers and resets, and the beginning and end of each stream.
 
 use super::connection::{Buffers, Connection, ErrorCode, Exceeded, Role};
 use super::frame::{self, HEADER_BYTES, PAYLOAD_BYTES_MAX};

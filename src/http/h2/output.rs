@@ -1,4 +1,4 @@
-//! What a connection is about to send, and the streams that wait for a place in it.
+//! The output of a connection: the bytes that it is about to send, and the streams that wait for space in it.
 
 use std::collections::VecDeque;
 

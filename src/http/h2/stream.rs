@@ -1,4 +1,4 @@
-//! One stream of a connection: its states, windows, and what has arrived on it.
+//! The state of a stream: its windows, and the parts of its message that have arrived.
 
 use std::collections::VecDeque;
 

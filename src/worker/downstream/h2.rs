@@ -1,10 +1,13 @@
 //! An HTTP/2 connection of a client: receives, serves its streams and sends, in turns of one task.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use futures_util::future::join3;
 
 use super::close::close;
 use super::streams::Streams;
@@ -13,7 +16,7 @@ use crate::http::head_limits::HeadLimits;
 use crate::limits::{self, Bound};
 use crate::net::Transport;
 use crate::observe::metrics::Side;
-use crate::worker::message::h2::connection_io::{ReceiveOptions, Turn, receive, send};
+use crate::worker::link_turns::{LinkUser, run_turns};
 use crate::worker::message::h2::link::Link;
 use crate::worker::message::stream::ConnectionDisposition;
 use crate::worker::resources::client_info::ClientInfo;
@@ -31,7 +34,12 @@ pub async fn serve<T: Transport, D: Dial>(worker: Rc<Worker<D>>, mut io: T, peer
     }
     drop(received);
     let mut streams = Streams::new(Rc::clone(&worker), Rc::clone(&link));
-    run(&worker, &link, &mut streams, &mut io, &peer).await;
+    let is_idle = Cell::new(false);
+    {
+        let limits = pin!(join3(watch(&worker, &link, &is_idle), limit_blocks(&worker, &link), drain(&worker, &link)));
+        let client = Client { streams: &mut streams, info: &peer, limits, is_idle: &is_idle };
+        run_turns(&worker, &link, &mut io, client).await;
+    }
     worker.count_notes(&link, Side::Client);
     if let Some(error) = link.see(|connection| connection.error().copied()) {
         let ConnectionError { code, why, source } = error;
@@ -53,71 +61,44 @@ fn settings() -> LocalSettings {
     }
 }
 
-/// Runs the connection until its last output is sent, or the transport has failed and every handler has ended.
-async fn run<T: Transport, D: Dial>(
-    worker: &Worker<D>,
-    link: &Link,
-    streams: &mut Streams<D>,
-    io: &mut T,
-    client: &ClientInfo,
-) {
-    let turn = Turn::default();
-    let (reader, writer) = io.split();
-    let (mut window, mut blocks) = (worker.budget.reserve(), worker.budget.reserve_head());
-    let growth = limits::GROWN_CONNECTION_WINDOW_BYTES - limits::CONNECTION_WINDOW_BYTES;
-    let options = ReceiveOptions {
-        now: || Duration::from_nanos(worker.clock.mono_nanos()),
-        hold: || worker.try_idle_read(),
-        grow: || window.set(limits::GROWN_CONNECTION_WINDOW_BYTES as usize).then_some(growth),
-        reserve: |bytes| {
-            let fits = blocks.set(bytes);
-            if !fits {
-                worker.exceeded(Bound::HeldBytes);
-            }
-            fits
-        },
-    };
-    let mut receiving = pin!(receive(link, reader, &worker.buffers, &turn, options));
-    let mut sending = pin!(send(link, writer, &worker.buffers, &turn, worker.stall()));
-    let mut watching = pin!(watch(worker, link, &turn));
-    let mut limiting = pin!(limit_blocks(worker, link));
-    let mut draining = pin!(drain(worker, link));
-    let (mut is_receiving, mut is_sending) = (true, true);
-    poll_fn(|cx| {
-        streams.register(cx);
-        link.begin_turn(cx);
-        let ended = (0..limits::TURNS_MAX).find_map(|_| {
-            is_receiving = is_receiving && receiving.as_mut().poll(cx).is_pending();
-            streams.take_changes(client);
-            streams.poll_due();
-            let _ = (watching.as_mut().poll(cx), limiting.as_mut().poll(cx), draining.as_mut().poll(cx));
-            if is_sending && let Poll::Ready(sent) = sending.as_mut().poll(cx) {
-                is_sending = false;
-                if worker.timed(Bound::StalledBody, sent).is_err() {
-                    link.with(|connection| connection.receive_end());
-                    streams.take_changes(client);
-                }
-            }
-            if turn.take_idle() {
-                streams.trim();
-            }
-            if !is_sending && streams.active() == 0 {
-                return Some(Poll::Ready(()));
-            }
-            (!turn.take_progress() && !streams.has_due()).then_some(Poll::Pending)
-        });
-        link.end_turn();
-        ended.unwrap_or_else(|| {
-            // The worker's other connections come first.
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-    })
-    .await;
+/// The client's side of the connection's turns: its streams, and the time limits of the connection.
+struct Client<'a, D: Dial, F> {
+    streams: &'a mut Streams<D>,
+    info: &'a ClientInfo,
+    /// Never completes.
+    limits: Pin<&'a mut F>,
+    /// The connection has been idle for a while.
+    is_idle: &'a Cell<bool>,
+}
+
+impl<D: Dial, F: Future> LinkUser for Client<'_, D, F> {
+    fn begin(&mut self, cx: &Context<'_>) {
+        self.streams.register(cx);
+    }
+
+    fn take_changes(&mut self) {
+        self.streams.take_changes(self.info);
+    }
+
+    fn work(&mut self, cx: &mut Context<'_>) {
+        self.streams.poll_due();
+        let _ = self.limits.as_mut().poll(cx);
+        if self.is_idle.take() {
+            self.streams.trim();
+        }
+    }
+
+    fn has_due(&self) -> bool {
+        self.streams.has_due()
+    }
+
+    fn is_done(&self) -> bool {
+        self.streams.active() == 0
+    }
 }
 
 /// Closes the connection after its idle timeout; frees memory that it does not need after a shorter time.
-async fn watch<D: Dial>(worker: &Worker<D>, link: &Link, turn: &Turn) {
+async fn watch<D: Dial>(worker: &Worker<D>, link: &Link, is_idle: &Cell<bool>) {
     let has_streams = |connection: &Connection| connection.streams() > 0;
     let busy = || poll_fn(|_| if link.see(has_streams) { Poll::Ready(()) } else { Poll::Pending });
     let idle = || poll_fn(|_| if link.see(has_streams) { Poll::Pending } else { Poll::Ready(()) });
@@ -127,7 +108,7 @@ async fn watch<D: Dial>(worker: &Worker<D>, link: &Link, turn: &Turn) {
         let soon = timeout.time.min(Duration::from_secs(limits::IDLE_TRIM_SECS));
         if timeout.with(soon).within(busy()).await.is_err() {
             link.with(|connection| connection.trim(&worker.buffers));
-            turn.note_idle();
+            is_idle.set(true);
             if timeout.with(timeout.time.saturating_sub(soon)).within(busy()).await.is_err() {
                 worker.exceeded(worker.idle_limit(is_first));
                 link.with(Connection::shut_down);

@@ -130,6 +130,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
 }
 
 /// The needs of a request for a connection to a server.
+#[inline]
 fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements<'a> {
     Requirements {
         client: Some(&peer.bound),
@@ -147,6 +148,7 @@ fn is_refused(failed: &AttemptError) -> bool {
 }
 
 /// Whether the request may turn out unprocessed although [`is_repeatable`] refuses it: its body is kept until then.
+#[inline]
 fn may_be_unprocessed<C>(connection: &ServerConnection<'_, C>, is_reused: bool, ctx: &ExchangeContext) -> bool {
     match connection {
         ServerConnection::Exclusive(_) => is_reused && !(ctx.head.body == BodyFraming::None && is_idempotent(ctx)),
@@ -155,6 +157,7 @@ fn may_be_unprocessed<C>(connection: &ServerConnection<'_, C>, is_reused: bool, 
 }
 
 /// The request as it was sent, if it was kept and its server may not have processed it.
+#[inline]
 fn take_sent<U: MessageStream, T>(stream: &mut U, result: &Result<T, AttemptError>) -> Option<SentMessage> {
     match result {
         Err(AttemptError::Upstream(error)) if error.is_closed() || error.is_refused() => stream.split().1.take_sent(),
@@ -187,6 +190,7 @@ fn note_unprocessed<C: Transport>(
 }
 
 /// Gives a connection back after an exchange.
+#[inline]
 fn release<D: Dial>(
     worker: &Worker<D>,
     endpoint: &ServerEndpoint,

@@ -43,6 +43,7 @@ fn internal_request(ctx: &ExchangeContext) -> InternalRequest<'_> {
     InternalRequest { method: view.method(), path, query, forwarded_prefix: view.first(b"X-Forwarded-Prefix") }
 }
 
+#[cold]
 fn internal_reply<D: Dial>(
     worker: &Worker<D>,
     route: &InternalRoute<'_>,

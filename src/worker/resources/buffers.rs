@@ -28,11 +28,13 @@ impl Default for BufferPool {
 
 impl BufferPool {
     /// An empty buffer for bytes that arrive, with room for a head.
+    #[inline]
     pub fn lend(&self) -> Vec<u8> {
         self.incoming.take().unwrap_or_else(|| Vec::with_capacity(limits::HEAD_BUFFER_BYTES))
     }
 
     /// An empty buffer for a message on its way out.
+    #[inline]
     pub fn lend_outgoing(&self) -> Vec<u8> {
         self.outgoing.take().unwrap_or_else(|| Vec::with_capacity(limits::HEAD_BUFFER_BYTES))
     }

@@ -46,6 +46,7 @@ impl<C: Transport> ExclusiveConnection<C> {
     /// Closes the connection, or keeps it for the next request as `reuse` says, if no unsolicited bytes have arrived. `announced`: what the
     /// server has announced in its last response. While the process drains, nothing is pooled. `offer`: the versions that were offered when
     /// the connection was opened.
+    #[inline]
     pub fn release<D: Dial<Io = C>>(
         mut self,
         worker: &Worker<D>,

@@ -2,8 +2,8 @@
 
 use super::budget::Budget;
 use super::pseudo::{Pseudo, rejected};
-use super::{HeadError, HeadSink, cookies, framing};
-use crate::http::h2::hpack::{Decoded, FieldSink, Name};
+use super::{FieldRules, HeadError, cookies, framing};
+use crate::http::h2::hpack::{Decoded, Name};
 use crate::http::head::{BodyFraming, Field, RequestHead, Upgrade, Version};
 use crate::http::head_limits::HeadLimits;
 use crate::http::host_name::is_same_host;
@@ -12,11 +12,10 @@ use crate::http::span::Span;
 use crate::http::violation::Violation;
 use crate::http::{connection_auth, content_length, host};
 
-pub(super) struct RequestSink<'a> {
+pub(super) struct RequestFields<'a> {
     head: &'a mut RequestHead,
     target_bytes_max: usize,
     budget: Budget,
-    failure: Option<HeadError>,
     pseudo: Pseudo,
     /// The pseudo-header fields are complete, and their lines are written.
     is_open: bool,
@@ -28,7 +27,7 @@ pub(super) struct RequestSink<'a> {
     cookies: usize,
 }
 
-impl<'a> RequestSink<'a> {
+impl<'a> RequestFields<'a> {
     pub fn new(limits: &HeadLimits, head: &'a mut RequestHead) -> Self {
         head.fields.clear();
         head.host = Span::default();
@@ -39,11 +38,10 @@ impl<'a> RequestSink<'a> {
         head.binds_connection = false;
         head.target_is_empty = false;
         head.extended_connect = false;
-        RequestSink {
+        RequestFields {
             head,
             target_bytes_max: limits.target_bytes_max,
             budget: Budget::new(limits.head_bytes_max, limits.fields_max),
-            failure: None,
             pseudo: Pseudo::default(),
             is_open: false,
             is_https: false,
@@ -76,28 +74,6 @@ impl<'a> RequestSink<'a> {
         head.body = if head.extended_connect { BodyFraming::None } else { body };
         head.expect_continue = self.expects_continue && head.body != BodyFraming::None;
         Ok(())
-    }
-
-    #[inline]
-    fn field(&mut self, lines: &mut Vec<u8>, field: Decoded) -> Result<(), HeadError> {
-        self.budget.charge(&field).map_err(rejected)?;
-        if let Some(fault) = field.value_fault {
-            return Err(HeadError::Malformed(fault));
-        }
-        let mut start = field.start;
-        match field.name {
-            Name::Invalid(rule) => Err(HeadError::Malformed(rule)),
-            Name::Field(known) => {
-                if !self.is_open {
-                    let line_len = lines.len() - start;
-                    self.open(lines, start)?;
-                    start = lines.len() - line_len;
-                }
-                self.regular(lines, known, start, &field)
-            }
-            _ if self.is_open => Err(HeadError::Malformed(Violation::PseudoAfterField)),
-            name => self.pseudo.note(name, value_span(start, &field)),
-        }
     }
 
     /// Writes the first lines of the head in place of the pseudo-header fields, which end at `pseudo_end`.
@@ -192,25 +168,30 @@ pub(super) fn value_span(start: usize, field: &Decoded) -> Span {
     Span::new(value_start, value_start + field.value_len)
 }
 
-impl FieldSink for RequestSink<'_> {
-    #[inline]
-    fn room(&self) -> usize {
-        if self.failure.is_some() { 0 } else { self.budget.room() }
+impl FieldRules for RequestFields<'_> {
+    fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     #[inline]
-    fn take(&mut self, lines: &mut Vec<u8>, field: Decoded) {
-        if self.failure.is_none() {
-            self.failure = self.field(lines, field).err();
+    fn field(&mut self, lines: &mut Vec<u8>, field: Decoded) -> Result<(), HeadError> {
+        self.budget.charge(&field).map_err(rejected)?;
+        if let Some(fault) = field.value_fault {
+            return Err(HeadError::Malformed(fault));
         }
-        if self.failure.is_some() {
-            lines.clear();
+        let mut start = field.start;
+        match field.name {
+            Name::Invalid(rule) => Err(HeadError::Malformed(rule)),
+            Name::Field(known) => {
+                if !self.is_open {
+                    let line_len = lines.len() - start;
+                    self.open(lines, start)?;
+                    start = lines.len() - line_len;
+                }
+                self.regular(lines, known, start, &field)
+            }
+            _ if self.is_open => Err(HeadError::Malformed(Violation::PseudoAfterField)),
+            name => self.pseudo.note(name, value_span(start, &field)),
         }
-    }
-}
-
-impl HeadSink for RequestSink<'_> {
-    fn failure(&self) -> Option<HeadError> {
-        self.failure
     }
 }

@@ -2,10 +2,10 @@
 
 use super::budget::Budget;
 use super::request::value_span;
-use super::{HeadError, HeadSink, framing};
+use super::{FieldRules, HeadError, framing};
 use crate::http::connection_auth;
 use crate::http::content_length;
-use crate::http::h2::hpack::{Decoded, FieldSink, Name};
+use crate::http::h2::hpack::{Decoded, Name};
 use crate::http::head::{BodyFraming, Field, ResponseHead, Version};
 use crate::http::head_limits::HeadLimits;
 use crate::http::keep_alive::KeepAlive;
@@ -13,15 +13,14 @@ use crate::http::known::KnownField;
 use crate::http::span::Span;
 use crate::http::violation::Violation;
 
-pub(super) struct ResponseSink<'a> {
+pub(super) struct ResponseFields<'a> {
     head: &'a mut ResponseHead,
     budget: Budget,
-    failure: Option<HeadError>,
     has_status: bool,
     length: Option<u64>,
 }
 
-impl<'a> ResponseSink<'a> {
+impl<'a> ResponseFields<'a> {
     pub fn new(limits: &HeadLimits, head: &'a mut ResponseHead) -> Self {
         head.fields.clear();
         head.version = Version::Http2;
@@ -30,7 +29,7 @@ impl<'a> ResponseSink<'a> {
         head.binds_connection = false;
         head.announced = KeepAlive::default();
         let budget = Budget::new(limits.head_bytes_max, limits.fields_max);
-        ResponseSink { head, budget, failure: None, has_status: false, length: None }
+        ResponseFields { head, budget, has_status: false, length: None }
     }
 
     /// Completes the head once all fields have been taken.
@@ -48,20 +47,6 @@ impl<'a> ResponseSink<'a> {
         let is_bodiless = to_head || matches!(head.status, 100..200 | 204 | 304);
         head.body = if is_bodiless { BodyFraming::None } else { framing(self.length, end_stream)? };
         Ok(())
-    }
-
-    fn field(&mut self, lines: &mut Vec<u8>, mut field: Decoded) -> Result<(), HeadError> {
-        self.budget.charge(&field).map_err(HeadError::Malformed)?;
-        trim_value(lines, &mut field)?;
-        match field.name {
-            Name::Invalid(rule) => Err(HeadError::Malformed(rule)),
-            Name::Field(_) if !self.has_status => Err(HeadError::Malformed(Violation::PseudoMissing)),
-            Name::Field(known) => self.regular(lines, known, &field),
-            Name::Status if self.has_status => Err(HeadError::Malformed(Violation::PseudoRepeated)),
-            _ if !self.head.fields.is_empty() => Err(HeadError::Malformed(Violation::PseudoAfterField)),
-            Name::Status => self.status(lines, &field),
-            _ => Err(HeadError::Malformed(Violation::PseudoUnknown)),
-        }
     }
 
     /// Writes the first line in place of `:status`.
@@ -141,25 +126,22 @@ pub(super) fn trim_value(lines: &mut Vec<u8>, field: &mut Decoded) -> Result<(),
     }
 }
 
-impl FieldSink for ResponseSink<'_> {
-    #[inline]
-    fn room(&self) -> usize {
-        if self.failure.is_some() { 0 } else { self.budget.room() }
+impl FieldRules for ResponseFields<'_> {
+    fn budget(&self) -> &Budget {
+        &self.budget
     }
 
-    #[inline]
-    fn take(&mut self, lines: &mut Vec<u8>, field: Decoded) {
-        if self.failure.is_none() {
-            self.failure = self.field(lines, field).err();
+    fn field(&mut self, lines: &mut Vec<u8>, mut field: Decoded) -> Result<(), HeadError> {
+        self.budget.charge(&field).map_err(HeadError::Malformed)?;
+        trim_value(lines, &mut field)?;
+        match field.name {
+            Name::Invalid(rule) => Err(HeadError::Malformed(rule)),
+            Name::Field(_) if !self.has_status => Err(HeadError::Malformed(Violation::PseudoMissing)),
+            Name::Field(known) => self.regular(lines, known, &field),
+            Name::Status if self.has_status => Err(HeadError::Malformed(Violation::PseudoRepeated)),
+            _ if !self.head.fields.is_empty() => Err(HeadError::Malformed(Violation::PseudoAfterField)),
+            Name::Status => self.status(lines, &field),
+            _ => Err(HeadError::Malformed(Violation::PseudoUnknown)),
         }
-        if self.failure.is_some() {
-            lines.clear();
-        }
-    }
-}
-
-impl HeadSink for ResponseSink<'_> {
-    fn failure(&self) -> Option<HeadError> {
-        self.failure
     }
 }

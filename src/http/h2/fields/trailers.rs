@@ -2,21 +2,26 @@
 
 use super::budget::Budget;
 use super::response::trim_value;
-use super::{HeadError, HeadSink};
-use crate::http::h2::hpack::{Decoded, FieldSink, Name};
+use super::{FieldRules, HeadError};
+use crate::http::h2::hpack::{Decoded, Name};
 use crate::http::known::KnownField;
 use crate::http::trailer::is_allowed_trailer;
 use crate::http::violation::Violation;
 use crate::limits::{TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
-pub(super) struct TrailerSink {
+pub(super) struct TrailerFields {
     budget: Budget,
-    failure: Option<HeadError>,
 }
 
-impl TrailerSink {
+impl TrailerFields {
     pub fn new() -> Self {
-        TrailerSink { budget: Budget::new(TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX), failure: None }
+        TrailerFields { budget: Budget::new(TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX) }
+    }
+}
+
+impl FieldRules for TrailerFields {
+    fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     fn field(&mut self, lines: &mut Vec<u8>, mut field: Decoded) -> Result<(), HeadError> {
@@ -42,26 +47,5 @@ impl TrailerSink {
             lines.truncate(field.start);
         }
         Ok(())
-    }
-}
-
-impl FieldSink for TrailerSink {
-    fn room(&self) -> usize {
-        if self.failure.is_some() { 0 } else { self.budget.room() }
-    }
-
-    fn take(&mut self, lines: &mut Vec<u8>, field: Decoded) {
-        if self.failure.is_none() {
-            self.failure = self.field(lines, field).err();
-        }
-        if self.failure.is_some() {
-            lines.clear();
-        }
-    }
-}
-
-impl HeadSink for TrailerSink {
-    fn failure(&self) -> Option<HeadError> {
-        self.failure
     }
 }

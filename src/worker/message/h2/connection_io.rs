@@ -17,24 +17,12 @@ use crate::worker::resources::buffers::BufferPool;
 pub struct Turn {
     /// Bytes have been received, or output has been taken: other parts of the task may have work.
     has_progress: Cell<bool>,
-    /// The connection has been idle for a while.
-    is_idle: Cell<bool>,
 }
 
 impl Turn {
     /// Whether there was progress since the last call.
     pub fn take_progress(&self) -> bool {
         self.has_progress.take()
-    }
-
-    /// Notes that the connection has been idle for a while.
-    pub fn note_idle(&self) {
-        self.is_idle.set(true);
-    }
-
-    /// Whether [`note_idle`](Self::note_idle) has been called since the last call.
-    pub fn take_idle(&self) -> bool {
-        self.is_idle.take()
     }
 }
 

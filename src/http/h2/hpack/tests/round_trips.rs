@@ -1,4 +1,4 @@
-//! What an encoder sends is what the decoder gives, whatever its sink has room for.
+//! Round trips: the decoder gives the fields that an encoder has sent, whatever the sink has room for.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
