@@ -178,7 +178,6 @@ fn act(side: &mut Side, action: u8, argument: u8) {
         (5, _) => side.connection.trim(&Plain),
         (6, _) => side.open(),
         (7, _) if argument == 0 => side.connection.receive_end(),
-        (7, _) => side.connection.ping([argument; 8]),
         (8, Some(key)) => drop(side.connection.read_data(key, &Plain, |_| argument % 4 != 0)),
         (9, Some(key)) => drop(side.connection.send_head(key, b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", argument % 4 == 0)),
         (10, Some(key)) => {
