@@ -139,6 +139,8 @@ pub const EMPTY_FRAMES_PER_SECOND: u32 = 100;
 pub const PAYLOAD_BYTES_PER_UPDATE: usize = 1024;
 /// Turns of one HTTP/2 connection, each of up to 64 streams, before the worker's other connections come first.
 pub const TURNS_MAX: usize = 8;
+/// Times that the handlers of a connection's streams may be polled in one turn. Each time, one more stream may add its frame to the output.
+pub const POLLS_PER_TURN: usize = 16;
 /// After this time without a stream an HTTP/2 connection frees what it does not need while it is idle.
 pub const IDLE_TRIM_SECS: u64 = 1;
 /// Streams whose places an idle HTTP/2 connection keeps.

@@ -67,7 +67,7 @@ pub struct Server {
     line: Rc<RefCell<Line>>,
     state: State,
     pub accepted: Vec<Accepted>,
-    /// The code with which the connection ended.
+    /// The code with which this side ended the connection.
     pub error: Option<Reason>,
 }
 
@@ -108,7 +108,9 @@ impl Server {
     }
 
     fn end(&mut self, error: &h2::Error) {
-        self.error = Some(error.reason().unwrap_or(Reason::INTERNAL_ERROR));
+        if !error.is_remote() {
+            self.error = Some(error.reason().unwrap_or(Reason::INTERNAL_ERROR));
+        }
         self.state = State::Ended;
     }
 }

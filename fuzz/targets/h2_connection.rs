@@ -156,6 +156,8 @@ fn log<'a>(is_client: bool, pieces: impl Iterator<Item = &'a [u8]>) -> Log {
         side.receive(piece);
         log.observe(&mut side);
     }
+    // Without any bytes there is output too.
+    log.observe(&mut side);
     log
 }
 
@@ -194,7 +196,7 @@ fn act(side: &mut Side, action: u8, argument: u8) {
         (14, Some(key)) => side.connection.retain_trailers(key, |name| name.len() % 2 == 0),
         (15, Some(key)) => {
             let (mut head, mut lines) = (ResponseHead::default(), Vec::new());
-            drop(side.connection.take_response(key, &mut head, &mut lines));
+            let _ = side.connection.take_response(key, &mut head, &mut lines);
         }
         _ => {}
     }
@@ -205,15 +207,15 @@ fn run_script(input: &Input<'_>) {
     let mut side = Side::new(input.is_client);
     let mut actions = input.script.iter().cycle();
     for piece in input.pieces() {
-        if !side.connection.wants_input() {
-            side.output();
-        }
+        // Taken first: the observer judges windows by the order of bytes on the wire.
+        side.output();
         side.receive(piece);
         for _ in 0..3 {
             let (Some(action), Some(argument)) = (actions.next(), actions.next()) else { break };
-            let is_server_head = action % 16 == 9 && input.is_client;
+            // Only a client opens streams, and only a server responds.
+            let is_other_role = action % 16 == if input.is_client { 9 } else { 6 };
             let is_early_data = matches!(action % 16, 10 | 11) && !input.is_client;
-            if is_server_head {
+            if is_other_role {
                 continue;
             }
             if is_early_data && !side.keys.is_empty() {

@@ -111,7 +111,13 @@ impl Decoder {
     }
 
     /// Decodes input, at most one run of payload per call. Call again with the rest of the input until all is consumed or `done` is set.
+    #[inline]
     pub fn decode(&mut self, input: &[u8]) -> Result<DecodeStep, InvalidBody> {
+        self.decode_within(input, usize::MAX)
+    }
+
+    /// As [`decode`](Self::decode), with at most `payload_max` bytes of payload.
+    pub fn decode_within(&mut self, input: &[u8], payload_max: usize) -> Result<DecodeStep, InvalidBody> {
         let mut step = DecodeStep::default();
         while step.consumed < input.len() && self.state != State::Done {
             if matches!(self.state, State::Length | State::Data | State::UntilClose) {
@@ -119,7 +125,7 @@ impl Decoder {
                     break;
                 }
                 let rest = input.len() - step.consumed;
-                let run = self.payload_within(rest);
+                let run = self.payload_within(rest.min(payload_max));
                 step.data = Some(step.consumed..step.consumed + run);
                 step.consumed += run;
                 self.skip(run as u64);

@@ -117,13 +117,55 @@ impl Connection {
         Ok(())
     }
 
+    /// Bytes of payload that [`send_data`](Self::send_data) takes of the stream now. If there is no space, the stream waits for its turn,
+    /// and is woken when it comes.
+    ///
+    /// # Errors
+    /// The stream has failed.
+    pub fn data_space(&mut self, key: StreamKey) -> Result<usize, StreamFailure> {
+        let stream = self.sending(key)?;
+        let window = usize::try_from(stream.send_window).unwrap_or(0);
+        if window == 0 {
+            stream.waits_for_window = true;
+            self.leave_queue(key);
+            return Ok(0);
+        }
+        let space = self.turn_of(key).min(window);
+        if space == 0 {
+            self.wait_to_send(key, false);
+        }
+        Ok(space)
+    }
+
+    /// Ends the waiting for a turn: the stream has no payload after all.
+    pub fn give_up_turn(&mut self, key: StreamKey) {
+        self.leave_queue(key);
+    }
+
+    /// Bytes of payload that the stream may append to the output as far as the other streams and the connection are concerned. With others
+    /// waiting, each sends one frame in its turn.
+    #[inline]
+    fn turn_of(&self, key: StreamKey) -> usize {
+        let first = self.output.senders.front();
+        if first.is_some_and(|first| *first != key) {
+            return 0;
+        }
+        let others = self.output.senders.len() > usize::from(first.is_some());
+        self.output.room().min(if others { self.frame_bytes_max() } else { usize::MAX })
+    }
+
+    #[inline]
+    fn frame_bytes_max(&self) -> usize {
+        (self.peer.frame_bytes_max as usize).min(PAYLOAD_BYTES_MAX)
+    }
+
     /// Sends payload as far as the windows and the output have space, and the end of the stream with its last byte. Returns the number of
     /// bytes that were taken. If that is not all, the stream is woken when there is space again.
     ///
     /// # Errors
     /// The stream has failed.
     pub fn send_data(&mut self, key: StreamKey, payload: &[u8], end_stream: bool) -> Result<usize, StreamFailure> {
-        let frame_bytes_max = (self.peer.frame_bytes_max as usize).min(PAYLOAD_BYTES_MAX);
+        let frame_bytes_max = self.frame_bytes_max();
         let stream = self.sending(key)?;
         let (id, window) = (stream.id, usize::try_from(stream.send_window).unwrap_or(0));
         if payload.is_empty() {
@@ -138,11 +180,7 @@ impl Connection {
             self.leave_queue(key);
             return Ok(0);
         }
-        let is_first = self.output.senders.front().is_none_or(|first| *first == key);
-        // With others waiting, each sends one frame in its turn.
-        let others = self.output.senders.len() > usize::from(is_first);
-        let turn = if others { frame_bytes_max } else { usize::MAX };
-        let taken = if is_first { payload.len().min(window).min(self.output.room()).min(turn) } else { 0 };
+        let taken = payload.len().min(window).min(self.turn_of(key));
         if taken > 0 {
             let ends = end_stream && taken == payload.len();
             let piece = payload.get(..taken).unwrap_or_default();
@@ -155,12 +193,10 @@ impl Connection {
             let whole = if taken == payload.len() { 2 } else { 0 };
             self.flood.credit(Exceeded::ControlFrames, whole + (taken / limits::PAYLOAD_BYTES_PER_UPDATE) as u32);
             self.leave_queue(key);
+            self.wake_sender();
         }
         if taken < payload.len() {
             self.wait_to_send(key, taken == window);
-        }
-        if is_first && others {
-            self.wake_sender();
         }
         Ok(taken)
     }

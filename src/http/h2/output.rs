@@ -56,6 +56,11 @@ impl Output {
             return self.end(stream, flags);
         }
         let mut left = payload.len();
+        let with_headers = payload.len() + payload.len().div_ceil(frame_bytes_max) * frame::HEADER_BYTES;
+        if with_headers > self.bytes.capacity() - self.bytes.len() {
+            // At once, and to the size of the pool's large buffers.
+            self.bytes.reserve_exact(limits::COPY_BUFFER_MAX_BYTES.saturating_sub(self.bytes.len()).max(with_headers));
+        }
         for piece in payload.chunks(frame_bytes_max) {
             left -= piece.len();
             let flags = if left == 0 { flags } else { 0 };

@@ -81,7 +81,14 @@ impl<D: Dial, F: Future> LinkUser for Client<'_, D, F> {
     }
 
     fn work(&mut self, cx: &mut Context<'_>) {
-        self.streams.poll_due();
+        // Streams take turns at the output. It is filled before it is sent: each write costs a system call and a segment at least.
+        for _ in 0..limits::POLLS_PER_TURN {
+            self.streams.poll_due();
+            self.streams.take_changes(self.info);
+            if !self.streams.has_due() {
+                break;
+            }
+        }
         let _ = self.limits.as_mut().poll(cx);
         if self.is_idle.take() {
             self.streams.trim();

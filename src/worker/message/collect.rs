@@ -33,7 +33,7 @@ pub async fn collect<'w, R: BodyReader>(
         match source.read_into(&mut sink).map_err(CollectError::Failed)? {
             Delivered::All => return Ok(sink.body),
             Delivered::Refused => return Err(sink.error),
-            Delivered::Part => source.fill(limit).await.map_err(CollectError::Failed)?,
+            Delivered::Part | Delivered::Full => source.fill(limit).await.map_err(CollectError::Failed)?,
         }
     }
 }

@@ -15,23 +15,30 @@ pub async fn relay<R: BodyReader, W: MessageWriter>(
 ) -> Result<(), RelayError> {
     match source.read_into(sink) {
         // Most bodies have arrived whole together with their head. Boxed: most connections never need the space of this future.
-        Ok(Delivered::Part) => Box::pin(relay_rest(source, sink, limits)).await,
+        Ok(Delivered::Part) => Box::pin(relay_rest(source, sink, limits, false)).await,
+        Ok(Delivered::Full) => Box::pin(relay_rest(source, sink, limits, true)).await,
         result => end(source, sink, limits, result).await,
     }
 }
 
+/// Relays the rest of a body. `is_full`: payload has arrived that waits for space in the sink.
 async fn relay_rest<R: BodyReader, W: MessageWriter>(
     source: &mut R,
     sink: &mut W,
     limits: &mut RelayLimits<'_>,
+    is_full: bool,
 ) -> Result<(), RelayError> {
+    let mut is_full = is_full;
     loop {
-        if !source.pass_raw(sink, limits).await? {
+        if is_full || !source.pass_raw(sink, limits).await? {
             sink.send(limits.stall).await.map_err(RelayError::Sink)?;
-            source.fill(limits.read_timeout).await?;
+            if !is_full {
+                source.fill(limits.read_timeout).await?;
+            }
         }
         match source.read_into(sink) {
-            Ok(Delivered::Part) => {}
+            Ok(Delivered::Part) => is_full = false,
+            Ok(Delivered::Full) => is_full = true,
             result => return end(source, sink, limits, result).await,
         }
     }

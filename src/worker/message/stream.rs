@@ -37,6 +37,11 @@ pub enum RelayError {
 pub trait BodySink {
     /// Takes all of `payload`. Returns false, and takes none of it, if the sink's bound does not allow more.
     fn push(&mut self, payload: &[u8]) -> bool;
+
+    /// Bytes of payload that the sink passes on without holding them. If there are none, [`MessageWriter::send`] waits for space.
+    fn space(&mut self) -> usize {
+        usize::MAX
+    }
 }
 
 impl BodySink for Vec<u8> {
@@ -51,6 +56,8 @@ impl BodySink for Vec<u8> {
 pub enum Delivered {
     /// The sink has all payload that has arrived; the body is not complete.
     Part,
+    /// Payload has arrived for which the sink has no space now.
+    Full,
     /// The sink has all payload, and the body is complete.
     All,
     /// The sink refused a piece.

@@ -180,7 +180,7 @@ impl<W: MessageWriter> GzipWriter<'_, W> {
                 plain.clear();
             }
             match arrived {
-                Ok(Delivered::Part) => {}
+                Ok(Delivered::Part | Delivered::Full) => {}
                 Ok(_) => break,
                 Err(e) => {
                     // The valid bytes still belong to the client; the missing end tells it that the body was cut.

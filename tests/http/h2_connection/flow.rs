@@ -239,3 +239,34 @@ fn long_head_is_continued_in_frames_of_the_peers_size() {
         assert_eq!((frame.has(END_HEADERS), at == 0 && frame.has(END_STREAM)), (at == last, at == 0), "{at}");
     }
 }
+
+#[test]
+fn space_for_data_is_the_window_and_then_the_stream_waits_for_an_update() {
+    let (mut server, keys) = answering(&[(INITIAL_WINDOW_SIZE, 10)], 1);
+    assert_eq!(server.connection.data_space(keys[0]), Ok(10));
+    assert_eq!(server.connection.send_data(keys[0], &[1; 10], false), Ok(10));
+    assert_eq!(server.connection.data_space(keys[0]), Ok(0));
+    assert_eq!(server.connection.next_woken(), None);
+    server.send(&[window_update(1, 5)]);
+    assert_eq!(server.connection.next_woken(), Some(keys[0]));
+    assert_eq!(server.connection.data_space(keys[0]), Ok(5));
+}
+
+#[test]
+fn stream_that_gives_up_its_turn_lets_the_next_one_send() {
+    let (mut server, keys) = answering(&[(INITIAL_WINDOW_SIZE, 1 << 24)], 3);
+    server.send(&[window_update(0, 1 << 24)]);
+    server.output();
+    let payload = vec![7; 512 * 1024];
+    let taken = server.connection.send_data(keys[0], &payload, false).expect("sent");
+    assert!(taken < payload.len(), "the output is full");
+    assert_eq!(server.connection.data_space(keys[1]), Ok(0), "the first stream waits in front");
+    assert_eq!(server.connection.data_space(keys[2]), Ok(0));
+    server.output();
+    assert_eq!(server.connection.next_woken(), Some(keys[0]));
+    server.connection.give_up_turn(keys[0]);
+    assert_eq!(server.connection.next_woken(), Some(keys[1]));
+    assert_eq!(server.connection.data_space(keys[1]), Ok(PAYLOAD_MAX), "others wait: one frame");
+    assert_eq!(server.connection.send_data(keys[1], &payload[..PAYLOAD_MAX], false), Ok(PAYLOAD_MAX));
+    assert_eq!(server.connection.next_woken(), Some(keys[2]));
+}

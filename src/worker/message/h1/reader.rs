@@ -91,7 +91,12 @@ impl<'a, R: ReadHalf> Reader<'a, R> {
 impl<R: ReadHalf> BodyReader for Reader<'_, R> {
     fn read_into(&mut self, sink: &mut impl BodySink) -> Result<Delivered, RelayError> {
         loop {
-            let step = self.decoder.decode(self.buffer.pending()).map_err(malformed)?;
+            let has_payload = !self.buffer.is_empty() && !self.decoder.is_done();
+            let space = if has_payload { sink.space() } else { usize::MAX };
+            if space == 0 {
+                return Ok(Delivered::Full);
+            }
+            let step = self.decoder.decode_within(self.buffer.pending(), space).map_err(malformed)?;
             if let Some(range) = &step.data {
                 let payload = &self.buffer.pending()[range.clone()];
                 if !sink.push(payload) {

@@ -104,7 +104,7 @@ pub async fn send<W: WriteHalf>(
     turn: &Turn,
     stall: TimeLimit<'_>,
 ) -> io::Result<()> {
-    let mut spare = Vec::new();
+    let (mut spare, mut was_long) = (Vec::new(), false);
     loop {
         if !link.see(|connection| connection.has_output()) {
             release(pool, &mut spare);
@@ -120,9 +120,10 @@ pub async fn send<W: WriteHalf>(
             }
         }
         if spare.capacity() == 0 {
-            spare = pool.lend_outgoing();
+            spare = if was_long { pool.lend_large() } else { pool.lend_outgoing() };
         }
         let out = link.with(|connection| connection.take_output(std::mem::take(&mut spare)));
+        was_long = out.capacity() > limits::POOLED_BUFFER_BYTES_MAX;
         turn.has_progress.set(true);
         let (result, mut out) = stall.within_io(async { Ok(half.write_all(out).await) }).await?;
         result?;

@@ -24,10 +24,21 @@ pub struct Writer<'a> {
     /// How many bytes at the start of `held` have been accepted.
     accepted: usize,
     state: State,
+    turn: Turn,
     /// The stream has failed: nothing can be sent on it any more.
     failure: Option<StreamFailure>,
     /// The payload that was sent, if it is kept.
     sent: Option<Vec<u8>>,
+}
+
+/// The stream's turn among the senders of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    None,
+    /// The connection had no space for the payload that was to be pushed.
+    Awaited,
+    /// There is space for payload that was to be pushed.
+    Come,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +64,17 @@ enum Follows {
 
 impl<'a> Writer<'a> {
     pub fn new(link: &'a Link, key: StreamKey, pool: &'a BufferPool) -> Self {
-        Writer { link, key, pool, held: Vec::new(), accepted: 0, state: State::Begun, failure: None, sent: None }
+        Writer {
+            link,
+            key,
+            pool,
+            held: Vec::new(),
+            accepted: 0,
+            state: State::Begun,
+            turn: Turn::None,
+            failure: None,
+            sent: None,
+        }
     }
 
     fn lend_held(&mut self) -> &mut Vec<u8> {
@@ -140,6 +161,17 @@ impl<'a> Writer<'a> {
         self.result()
     }
 
+    /// Waits until the connection has space for payload of this stream, for at most `stall`.
+    async fn wait_for_space(&mut self, stall: TimeLimit<'_>) -> io::Result<()> {
+        let waiting = poll_fn(|cx| {
+            self.link.register(self.key, cx.waker());
+            if self.space() > 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        Box::pin(stall.within(waiting)).await?;
+        self.turn = Turn::Come;
+        self.result()
+    }
+
     fn result(&self) -> io::Result<()> {
         self.failure.map_or(Ok(()), |failure| Err(to_io(failure)))
     }
@@ -161,6 +193,7 @@ impl BodySink for Writer<'_> {
             sent.extend_from_slice(payload);
         }
         let mut rest = payload;
+        self.turn = Turn::None;
         if self.held.len() == self.accepted {
             let taken = self.link.with(|connection| connection.send_data(self.key, payload, false));
             let taken = self.note(taken);
@@ -170,6 +203,18 @@ impl BodySink for Writer<'_> {
             self.lend_held().extend_from_slice(rest);
         }
         true
+    }
+
+    fn space(&mut self) -> usize {
+        if self.state != State::Body || self.held.len() > self.accepted || self.failure.is_some() {
+            return usize::MAX;
+        }
+        let space = self.link.with(|connection| connection.data_space(self.key));
+        if space == Ok(0) {
+            self.turn = Turn::Awaited;
+        }
+        // The failure is noted when payload is pushed.
+        space.unwrap_or(usize::MAX)
     }
 }
 
@@ -217,6 +262,13 @@ impl<'a> MessageWriter for Writer<'a> {
 
     async fn send(&mut self, stall: TimeLimit<'_>) -> io::Result<()> {
         self.flush_head(false);
+        match self.turn {
+            Turn::Awaited => return self.wait_for_space(stall).await,
+            // Nothing was pushed: the other streams must not wait for this one.
+            Turn::Come => self.link.with(|connection| connection.give_up_turn(self.key)),
+            Turn::None => {}
+        }
+        self.turn = Turn::None;
         self.offer_all(false, stall).await
     }
 
