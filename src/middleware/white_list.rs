@@ -59,7 +59,8 @@ impl WhiteList {
         self.contains(client)
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether the list has this address.
+    pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
