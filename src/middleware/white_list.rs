@@ -59,8 +59,7 @@ impl WhiteList {
         self.contains(client)
     }
 
-    /// Whether the list has this address.
-    pub fn contains(&self, address: IpAddr) -> bool {
+    fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }

@@ -47,7 +47,7 @@ pub fn backend(
     let endpoints = balancer.servers().iter().map(|server| endpoint(ctx, name, server, proxy_protocol, interner));
     let endpoints = endpoints.collect::<Result<_, _>>()?;
     let health_check = match &written.health_check {
-        Some(check) => health_check(ctx, check, name, &mut warnings),
+        Some(check) => health_check(ctx, check, name, balancer.servers(), &mut warnings),
         None => None,
     };
     Ok((
@@ -159,6 +159,7 @@ fn health_check(
     ctx: &CompileContext,
     written: &dynamic::HealthCheck,
     name: &str,
+    servers: &[Arc<Server>],
     warnings: &mut Vec<String>,
 ) -> Option<HealthCheck> {
     let interval = GoDuration::parse_with_unit(&written.interval).ok().map(|d| d.0);
@@ -182,7 +183,12 @@ fn health_check(
     };
     let headers = written.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     let default_interval = if ctx.health_interval.is_zero() { Duration::from_secs(30) } else { ctx.health_interval };
-    HealthCheck::new(options, headers, default_interval).unwrap_or_else(|e| {
+    let layer4 = servers.first().map(|server| server.url.scheme).filter(|scheme| scheme.is_layer4());
+    let check = match layer4 {
+        Some(scheme) => HealthCheck::layer4(options, scheme, default_interval).map(Some),
+        None => HealthCheck::new(options, headers, default_interval),
+    };
+    check.unwrap_or_else(|e| {
         warnings.push(format!("health check of backend {name} ignored: {e}"));
         None
     })
