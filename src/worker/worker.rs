@@ -33,7 +33,7 @@ use crate::limits::{self, Bound};
 use crate::middleware::Now;
 use crate::net::driver::DriverInfo;
 use crate::net::free_list::FreeList;
-use crate::net::{Deadlines, TimeLimit, tls_stream};
+use crate::net::{Deadlines, TimeLimit, tls_stream, tunnel};
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, Side, WorkerMetrics};
 use crate::observe::repeated_lines::{RepeatedLines, repetitions};
@@ -384,7 +384,8 @@ impl<D: Dial> Worker<D> {
         let unneeded = self.handler_pool.trim()
             + self.free_contexts.trim()
             + self.buffers.trim()
-            + tls_stream::trim_free_buffers();
+            + tls_stream::trim_free_buffers()
+            + tunnel::trim_free_buffers();
         let gone = closed + unneeded;
         // After a large trim memory is released at the next trim too: buffers that the ring's operations still hold now are free by then.
         let worth = gone.max(self.last_trimmed.replace(gone)) >= limits::SPARES_WORTH_RELEASING;
