@@ -14,6 +14,7 @@ use super::Rejected;
 use super::dynamic::Documents;
 use super::middleware_states::MiddlewareStates;
 use crate::backend::{BackendState, Balancer, HealthCheck, Server};
+use crate::detect::ProxyVersion;
 use crate::middleware::Chain;
 use crate::middleware::buffering::Buffering;
 use crate::middleware::retry::RetryPolicy;
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub backends: Vec<Arc<Backend>>,
     /// The state of the middlewares; the next snapshot carries it over.
     pub states: MiddlewareStates,
+    /// Whether a server gets PROXY headers: then connections of clients note what the headers say.
+    pub sends_proxy_headers: bool,
 }
 
 /// A frontend: the middlewares that its requests pass, and the backend that they go to.
@@ -104,6 +107,8 @@ pub struct ServerEndpoint {
     /// The number of the connection pool; servers with the same number share connections.
     pub pool: usize,
     pub speaks: ServerProtocol,
+    /// The version of the PROXY header with which each connection to the server begins, if it does.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// For an https server.
     pub tls: Option<ServerTls>,
 }
@@ -209,6 +214,7 @@ impl Snapshot {
             rejected: Vec::new(),
             backends: Vec::new(),
             states: MiddlewareStates::default(),
+            sends_proxy_headers: false,
         }
     }
 }

@@ -131,6 +131,7 @@ fn forward(
         addresses: interner.addresses(&url.host, url.port),
         pool,
         speaks: ServerProtocol::Http1,
+        proxy_protocol: None,
         tls,
         server: Arc::new(Server { name: "auth.forward".to_owned(), url, weight: 1, state: Arc::default() }),
     };

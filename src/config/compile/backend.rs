@@ -105,6 +105,7 @@ fn endpoint(
         addresses: interner.addresses(&url.host, url.port),
         pool: interner.pool(&url.address, kind),
         speaks,
+        proxy_protocol: None,
         tls,
         server: Arc::clone(server),
     })

@@ -148,7 +148,9 @@ pub fn compile(
         .zip(&ctx.entry_points)
         .map(|(routes, entry)| Router::build(routes, options(entry)))
         .collect();
-    Snapshot { routers, providers: shown, rejected, backends, states }
+    let sends_proxy_headers =
+        backends.iter().flat_map(|backend| &backend.endpoints).any(|endpoint| endpoint.proxy_protocol.is_some());
+    Snapshot { routers, providers: shown, rejected, backends, states, sends_proxy_headers }
 }
 
 /// The parts of the next snapshot, collected while the providers' documents are compiled.
