@@ -55,13 +55,10 @@ pub struct Requirements<'a> {
 }
 
 impl Requirements<'_> {
-    /// The versions that a new connection may speak. A connection that begins with a PROXY header belongs to one client, so no requests
-    /// share it.
+    /// The versions that a new connection may speak.
     pub fn offer(&self, endpoint: &ServerEndpoint) -> VersionOffer {
-        let is_exclusive =
-            self.is_upgrade || self.binds || self.needs_exclusive || endpoint.proxy_protocol.is_some();
         match endpoint.speaks {
-            ServerProtocol::Negotiated if is_exclusive => VersionOffer::Http1,
+            ServerProtocol::Negotiated if self.is_upgrade || self.binds || self.needs_exclusive => VersionOffer::Http1,
             _ => VersionOffer::All,
         }
     }
