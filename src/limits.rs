@@ -96,6 +96,10 @@ pub const DIAL_SECS: u64 = 30;
 pub const TCP_IDLE_SECS: u64 = 600;
 /// Time for a TLS handshake (Traefik's fixed value, docs/reference/entry-points.md#waits).
 pub const HANDSHAKE_SECS: u64 = 10;
+/// Time for a PROXY header, from its first byte on. A load balancer sends all of its header at once.
+pub const PROXY_HEADER_SECS: u64 = 10;
+/// Bytes of a PROXY header of version 2: 52 of them with IPv6 addresses, the rest for additional fields, which are skipped.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 /// The stall timeout, unless `writeTimeout` is set: for a peer that takes no bytes, a client that sends none of an announced body, and a
 /// server that sends none of a response that is held whole.
 pub const STALLED_BODY_SECS: u64 = 180;

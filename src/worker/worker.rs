@@ -208,6 +208,11 @@ impl<D: Dial> Worker<D> {
         Arc::clone(self.snapshot.borrow_mut().load())
     }
 
+    /// Whether a server of the current configuration gets PROXY headers.
+    pub(super) fn sends_proxy_headers(&self) -> bool {
+        self.snapshot.borrow_mut().load().snapshot.sends_proxy_headers
+    }
+
     pub fn now(&self) -> Now {
         Now { mono_nanos: self.clock.mono_nanos(), unix_secs: self.clock.unix_secs() }
     }

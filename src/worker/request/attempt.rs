@@ -133,7 +133,8 @@ pub async fn attempt<C: MessageStream, D: Dial>(
 #[inline]
 fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements<'a> {
     Requirements {
-        client: Some(&peer.bound),
+        client: Some(peer),
+        owner: Some(&peer.bound),
         is_upgrade: ctx.head.upgrade.is_forwarded(),
         binds: ctx.view().binds_connection(),
         is_head: ctx.head.method.of(&ctx.bytes) == b"HEAD",
