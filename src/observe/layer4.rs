@@ -36,11 +36,13 @@ pub enum EndReason {
     Evicted,
     /// The process ended.
     Shutdown,
+    /// A bug in Ringway ended the connection.
+    InternalError,
 }
 
 impl EndReason {
     /// All reasons, in the order in which `/metrics` lists them.
-    pub const ALL: [EndReason; 13] = [
+    pub const ALL: [EndReason; 14] = [
         EndReason::ClientClosed,
         EndReason::ServerClosed,
         EndReason::ClientReset,
@@ -54,6 +56,7 @@ impl EndReason {
         EndReason::Handshake,
         EndReason::Evicted,
         EndReason::Shutdown,
+        EndReason::InternalError,
     ];
 
     /// The text in log lines, and the value of the label.
@@ -72,6 +75,7 @@ impl EndReason {
             EndReason::Handshake => "handshake_failed",
             EndReason::Evicted => "evicted",
             EndReason::Shutdown => "shutdown",
+            EndReason::InternalError => "internal_error",
         }
     }
 }
@@ -83,5 +87,5 @@ const _: () = {
         assert!(EndReason::ALL[at] as usize == at);
         at += 1;
     }
-    assert!(EndReason::Shutdown as usize + 1 == EndReason::ALL.len());
+    assert!(EndReason::InternalError as usize + 1 == EndReason::ALL.len());
 };
