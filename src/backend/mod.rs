@@ -7,6 +7,7 @@ pub mod server;
 pub mod sticky;
 pub mod url;
 
+mod client_affinity;
 mod drr;
 mod rotation;
 

@@ -59,6 +59,11 @@ impl WhiteList {
         self.contains(client)
     }
 
+    /// Whether the list has the address of a peer that sends no header fields: a TCP connection or a UDP session.
+    pub fn allows_address(&self, address: IpAddr) -> bool {
+        self.contains(address)
+    }
+
     fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))

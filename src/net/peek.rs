@@ -152,3 +152,143 @@ fn look<R: PeekHalf, T>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    use futures_util::future::Either;
+
+    use super::*;
+    use crate::net::driver::{Driver, DriverPreference};
+    use crate::net::{Deadlines, Tcp, is_timeout, socket};
+
+    const MAX: usize = 64 * 1024;
+
+    fn on_both_drivers(work: impl AsyncFn(Tcp, TcpStream, &Deadlines)) {
+        for wanted in [DriverPreference::IoUring, DriverPreference::Epoll] {
+            let mut driver = Driver::build(wanted).expect("a driver");
+            driver.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+                let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+                far.set_nodelay(true).expect("a socket option");
+                let (near, _) = listener.accept().expect("accepts");
+                work(Tcp::new(socket::attach(near).expect("on this driver")), far, &Deadlines::default()).await;
+            });
+        }
+    }
+
+    /// Needs `whole` bytes, and counts the looks.
+    fn needs(whole: usize, looks: &mut usize) -> impl FnMut(&[u8]) -> PeekVerdict<Vec<u8>> + '_ {
+        move |bytes| {
+            *looks += 1;
+            match bytes.get(..whole) {
+                Some(all) => PeekVerdict::Decided(all.to_vec()),
+                None => PeekVerdict::NeedsBytes(whole),
+            }
+        }
+    }
+
+    #[test]
+    fn peeked_bytes_stay_and_single_bytes_do_not_wake_the_thread() {
+        on_both_drivers(async |mut tcp, mut far, deadlines| {
+            let sender = std::thread::spawn(move || {
+                for byte in 0..100u8 {
+                    far.write_all(&[byte]).expect("sends");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                far
+            });
+            let mut looks = 0;
+            let limit = deadlines.limit(Duration::MAX);
+            let seen = peek(&mut tcp.reader, MAX, limit, needs(100, &mut looks)).await.expect("no failure");
+            assert_eq!(seen, Some((0..100).collect::<Vec<u8>>()));
+            assert!(looks <= 3, "{looks} looks");
+            let far = sender.join().expect("ends");
+            let (result, bytes) = tcp.reader.read(Vec::with_capacity(200)).await;
+            assert!(result.is_ok() && bytes == (0..100).collect::<Vec<u8>>(), "nothing was taken");
+            // The mark is gone: a single byte completes a read.
+            let mut far = far;
+            far.write_all(b"x").expect("sends");
+            let read = monoio::time::timeout(Duration::from_secs(5), tcp.reader.read(Vec::with_capacity(8))).await;
+            assert_eq!(read.expect("in time").1, b"x");
+        });
+    }
+
+    #[test]
+    fn long_beginning_is_seen_whole() {
+        on_both_drivers(async |mut tcp, mut far, deadlines| {
+            let text: Vec<u8> = (0..50_000).map(|n| (n % 251) as u8).collect();
+            let sent = text.clone();
+            let sender = std::thread::spawn(move || {
+                for piece in sent.chunks(7_000) {
+                    far.write_all(piece).expect("sends");
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                far
+            });
+            let (mut looks, limit) = (0, deadlines.limit(Duration::MAX));
+            let seen = peek(&mut tcp.reader, MAX, limit, needs(text.len(), &mut looks)).await;
+            assert!(seen.expect("no failure") == Some(text));
+            drop(sender.join());
+        });
+    }
+
+    #[test]
+    fn end_and_timeout_end_the_wait() {
+        on_both_drivers(async |mut tcp, mut far, deadlines| {
+            far.write_all(b"ab").expect("sends");
+            let mut looks = 0;
+            let elapsed = {
+                let short = deadlines.limit(Duration::from_millis(1));
+                let waiting = std::pin::pin!(peek(&mut tcp.reader, MAX, short, needs(9, &mut looks)));
+                let sweeping = std::pin::pin!(async {
+                    loop {
+                        monoio::time::sleep(Duration::from_millis(50)).await;
+                        deadlines.sweep(Duration::from_secs(1));
+                    }
+                });
+                match futures_util::future::select(waiting, sweeping).await {
+                    Either::Left((waited, _)) => waited.expect_err("too few bytes"),
+                    Either::Right(((), _)) => unreachable!("an endless loop"),
+                }
+            };
+            assert!(is_timeout(&elapsed), "{elapsed}");
+            far.shutdown(Shutdown::Write).expect("half-closed");
+            let limit = deadlines.limit(Duration::MAX);
+            let ended = peek(&mut tcp.reader, MAX, limit, needs(9, &mut looks)).await;
+            assert_eq!(ended.expect("no failure"), None);
+            let too_much = peek(&mut tcp.reader, 8, limit, needs(9, &mut looks)).await;
+            assert_eq!(too_much.map_err(|e| e.kind()), Err(io::ErrorKind::InvalidData));
+        });
+    }
+
+    #[test]
+    fn reset_ends_the_wait() {
+        on_both_drivers(async |mut tcp, far, deadlines| {
+            socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).expect("a socket option");
+            drop(far);
+            let (mut looks, limit) = (0, deadlines.limit(Duration::MAX));
+            let reset = peek(&mut tcp.reader, MAX, limit, needs(9, &mut looks)).await;
+            assert_eq!(reset.map_err(|e| e.kind()), Err(io::ErrorKind::ConnectionReset));
+        });
+    }
+
+    #[test]
+    fn silent_peer_that_closes_is_seen() {
+        on_both_drivers(async |mut tcp, far, deadlines| {
+            let mut far = far;
+            let closing = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(20));
+                far.shutdown(Shutdown::Write).expect("half-closed");
+                let mut rest = Vec::new();
+                let _ = far.read_to_end(&mut rest);
+            });
+            let (mut looks, limit) = (0, deadlines.limit(Duration::MAX));
+            assert_eq!(peek(&mut tcp.reader, MAX, limit, needs(1, &mut looks)).await.expect("no failure"), None);
+            drop(tcp);
+            closing.join().expect("ends");
+        });
+    }
+}
