@@ -11,7 +11,10 @@ mod health_counters;
 mod http2;
 mod http2_text;
 mod labels;
+mod layer4;
+mod layer4_text;
 mod prometheus;
+mod proxy_headers;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,7 +29,10 @@ pub use health_counters::{HealthTotals, RecentError};
 use http2::Http2Counters;
 pub use http2::{DirectedTotals, Direction, Http2Totals, REASONS, Side, SideTotals};
 pub use labels::{Method, Protocol};
+use layer4::{BackendTraffic, EndCounters};
 pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
+use proxy_headers::ProxyHeaderCounters;
+pub use proxy_headers::ProxyHeaderResult;
 
 /// The layout of [`Metrics`], fixed for the life of the process.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +74,8 @@ pub struct Metrics {
     health_counters: Box<[HealthCounters]>,
     /// Indexed by worker.
     http2_counters: Box<[Http2Counters]>,
+    /// Indexed by worker.
+    layer4_ends: Box<[EndCounters]>,
     recent_errors: usize,
     reloads: AtomicU64,
     reload_unix_secs: AtomicU64,
@@ -76,6 +84,7 @@ pub struct Metrics {
     connection_panics: AtomicU64,
     heads_refused: AtomicU64,
     connections_refused: AtomicU64,
+    proxy_headers: ProxyHeaderCounters,
     /// Indexed by [`Bound`]. Shared by the workers: exceeding a bound is rare, and its handling is slow anyway.
     exceeded: [AtomicU64; Bound::ALL.len()],
 }
@@ -83,6 +92,8 @@ pub struct Metrics {
 /// The counters of one backend, one block per worker.
 pub struct BackendMetrics {
     blocks: Box<[Block]>,
+    /// The connections and sessions of layer 4.
+    traffic: BackendTraffic,
 }
 
 /// The view that one worker has of [`Metrics`]; cheap to copy.
@@ -102,6 +113,7 @@ impl Metrics {
             backends: Mutex::default(),
             health_counters: (0..workers).map(|_| HealthCounters::new(settings.recent_errors)).collect(),
             http2_counters: (0..workers).map(|_| Http2Counters::default()).collect(),
+            layer4_ends: (0..workers).map(|_| EndCounters::default()).collect(),
             recent_errors: settings.recent_errors,
             reloads: AtomicU64::new(0),
             reload_unix_secs: AtomicU64::new(0),
@@ -110,6 +122,7 @@ impl Metrics {
             connection_panics: AtomicU64::new(0),
             heads_refused: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
+            proxy_headers: ProxyHeaderCounters::default(),
             exceeded: Default::default(),
             bounds,
         }
@@ -127,7 +140,7 @@ impl Metrics {
             return Arc::clone(existing);
         }
         let blocks = (0..self.health_counters.len()).map(|_| Block::new(&self.bounds)).collect();
-        let created = Arc::new(BackendMetrics { blocks });
+        let created = Arc::new(BackendMetrics { blocks, traffic: BackendTraffic::default() });
         backends.insert(name.to_owned(), Arc::clone(&created));
         created
     }
@@ -163,6 +176,11 @@ impl Metrics {
     /// number of such connections since the start.
     pub fn connection_refused(&self) -> u64 {
         self.connections_refused.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Counts the PROXY header of a client's connection.
+    pub fn proxy_header(&self, result: ProxyHeaderResult) {
+        self.proxy_headers.count(result);
     }
 
     /// Adds `count` to the counter of an exceeded bound.

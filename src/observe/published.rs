@@ -24,6 +24,11 @@ impl Published {
         self.backends.get(number).map(|counters| &**counters)
     }
 
+    /// The counters of the backend with this number, for a connection that outlives the configuration.
+    pub fn shared_counters(&self, number: usize) -> Option<Arc<BackendMetrics>> {
+        self.backends.get(number).map(Arc::clone)
+    }
+
     /// All servers with the results of their active health checks.
     pub fn servers(&self) -> Vec<ServerSample> {
         let backends = self.snapshot.backends.iter();

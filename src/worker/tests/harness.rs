@@ -59,6 +59,7 @@ impl Dial for Rc<ScriptedDial> {
     async fn dial(
         &self,
         endpoint: &ServerEndpoint,
+        _: Option<&ClientInfo>,
         _: VersionOffer,
         _limit: TimeLimit<'_>,
     ) -> Result<Dialled<Wire>, Cause> {
@@ -206,6 +207,7 @@ pub fn peer() -> Box<ClientInfo> {
         certs: Vec::new(),
         server_name: None,
         trusted: true,
+        arrival: None,
         bound: Default::default(),
         has_sent_ahead: Default::default(),
     })
@@ -261,6 +263,7 @@ pub const TIMEOUTS: Timeouts = Timeouts {
     stall: Duration::from_secs(3),
     dial: Duration::from_secs(3),
     response_header: None,
+    tcp_idle: Duration::from_secs(3),
 };
 
 /// The state that all runs share.
@@ -342,6 +345,7 @@ impl Base {
             resolver: None,
             http2: true,
             trust: TrustedPeers::Everyone,
+            proxy_protocol: None,
         };
         WorkerShared {
             entry_points: vec![point],

@@ -1,0 +1,9 @@
+//! Layer 4: streams and datagrams whose contents the proxy does not read.
+
+mod record;
+mod route;
+mod server;
+mod tcp;
+mod terminate;
+
+pub use route::{Unrouted, route};
