@@ -98,7 +98,10 @@ enum PoolKind {
     /// Connections of layer 4 are never pooled.
     Layer4,
     /// Connections that begin with a PROXY header: they are never pooled, and the number keeps them apart from others to the same server.
-    Proxied { version: ProxyVersion, is_tls: bool },
+    Proxied {
+        version: ProxyVersion,
+        is_tls: bool,
+    },
 }
 
 /// Pool numbers and addresses that outlive a snapshot, so that pooled connections and resolved names outlive it too.
@@ -168,7 +171,16 @@ pub fn compile(
         .map(|(routes, entry)| Router::build(routes, options(entry)))
         .collect();
     let sends_proxy_headers = backends.iter().any(|backend| backend.proxy_protocol.is_some());
-    Snapshot { routers, tcp: tables.tcp, udp: tables.udp, providers: shown, rejected, backends, states, sends_proxy_headers }
+    Snapshot {
+        routers,
+        tcp: tables.tcp,
+        udp: tables.udp,
+        providers: shown,
+        rejected,
+        backends,
+        states,
+        sends_proxy_headers,
+    }
 }
 
 /// The parts of the next snapshot, collected while the providers' documents are compiled.
@@ -315,7 +327,8 @@ impl Compiler<'_> {
                     let mut states = self.states.carry_over(&self.previous.states, &owner);
                     let frontend = Arc::new(input.tcp(info, &mut states, &mut new_warnings)?);
                     self.states.store(&owner, states);
-                    self.layer4.add_tcp(entry, input.route(rule.clone(), frontend));
+                    let rule = layer4_frontend::rule_on(rule, info, &mut new_warnings);
+                    self.layer4.add_tcp(entry, input.route(rule, frontend));
                 }
                 Layer::Udp => self.layer4.add_udp(entry, input.udp_route(info, &mut new_warnings)?),
                 Layer::Http => {}
