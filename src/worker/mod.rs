@@ -5,6 +5,7 @@
 mod bounds;
 mod downstream;
 mod handshake;
+mod layer4;
 mod http2_metrics;
 mod link_turns;
 mod listen;
