@@ -5,6 +5,8 @@
 
 pub mod client_hello;
 pub mod proxy_protocol;
+pub mod proxy_version;
 
 pub use client_hello::{ClientHelloInfo, InvalidHello, Peek, peek_hello};
 pub use proxy_protocol::{InvalidProxy, ProxiedAddresses, ProxyHeader, parse_proxy};
+pub use proxy_version::ProxyVersion;

@@ -97,6 +97,7 @@ fn compile_context(config: &StaticConfig, watched_files: &WatchedFiles) -> Resul
         name: name.clone(),
         port: compile::listen_port(entry_config),
         has_tls: entry_config.tls.is_some(),
+        is_udp: entry_config.is_udp(),
         sanitize_path: entry_config.sanitize_path,
     };
     let mut key = [0; 32];

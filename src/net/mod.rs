@@ -9,6 +9,7 @@ pub mod driver;
 pub mod listener_handover;
 mod low_water;
 mod min_rate;
+pub mod peek;
 mod pipe;
 mod ring_probe;
 pub mod reusable_future;

@@ -57,6 +57,13 @@ impl TcpReader {
         sys::set_low_water(&self.half, bytes)
     }
 
+    /// Copies bytes that have arrived into `into` without taking them from the socket.
+    pub(super) fn try_peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let (bytes, _) = sys::with_socket(&self.half, |fd| rustix::net::recv(fd, into, flags))?;
+        Ok(bytes)
+    }
+
     pub(super) fn splice_into(&self, pipe: &std::os::fd::OwnedFd, count: usize) -> io::Result<usize> {
         sys::with_socket(&self.half, |fd| splice_once(fd, pipe, count, false))
     }

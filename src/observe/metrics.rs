@@ -11,6 +11,8 @@ mod health_counters;
 mod http2;
 mod http2_text;
 mod labels;
+mod layer4;
+mod layer4_text;
 mod prometheus;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ pub use health_counters::{HealthTotals, RecentError};
 use http2::Http2Counters;
 pub use http2::{DirectedTotals, Direction, Http2Totals, REASONS, Side, SideTotals};
 pub use labels::{Method, Protocol};
+use layer4::{BackendTraffic, EndCounters};
 pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
 
 /// The layout of [`Metrics`], fixed for the life of the process.
@@ -68,6 +71,8 @@ pub struct Metrics {
     health_counters: Box<[HealthCounters]>,
     /// Indexed by worker.
     http2_counters: Box<[Http2Counters]>,
+    /// Indexed by worker.
+    layer4_ends: Box<[EndCounters]>,
     recent_errors: usize,
     reloads: AtomicU64,
     reload_unix_secs: AtomicU64,
@@ -83,6 +88,8 @@ pub struct Metrics {
 /// The counters of one backend, one block per worker.
 pub struct BackendMetrics {
     blocks: Box<[Block]>,
+    /// The connections and sessions of layer 4.
+    traffic: BackendTraffic,
 }
 
 /// The view that one worker has of [`Metrics`]; cheap to copy.
@@ -102,6 +109,7 @@ impl Metrics {
             backends: Mutex::default(),
             health_counters: (0..workers).map(|_| HealthCounters::new(settings.recent_errors)).collect(),
             http2_counters: (0..workers).map(|_| Http2Counters::default()).collect(),
+            layer4_ends: (0..workers).map(|_| EndCounters::default()).collect(),
             recent_errors: settings.recent_errors,
             reloads: AtomicU64::new(0),
             reload_unix_secs: AtomicU64::new(0),
@@ -127,7 +135,7 @@ impl Metrics {
             return Arc::clone(existing);
         }
         let blocks = (0..self.health_counters.len()).map(|_| Block::new(&self.bounds)).collect();
-        let created = Arc::new(BackendMetrics { blocks });
+        let created = Arc::new(BackendMetrics { blocks, traffic: BackendTraffic::default() });
         backends.insert(name.to_owned(), Arc::clone(&created));
         created
     }

@@ -90,7 +90,13 @@ pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> Dyna
 
 fn snapshot(document: DynamicConfig) -> Snapshot {
     let context = CompileContext {
-        entry_points: vec![EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: true }],
+        entry_points: vec![EntryPointInfo {
+            name: "http".to_owned(),
+            port: 80,
+            has_tls: false,
+            is_udp: false,
+            sanitize_path: true,
+        }],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,
         allow_min_weight_zero: false,

@@ -15,6 +15,7 @@ pub fn options(labels: &Labels) -> Result<Backend, InvalidLabel> {
         health_check: health_check(labels)?,
         buffering: buffering(labels)?,
         response_forwarding: response_forwarding(labels)?,
+        proxy_protocol: labels.text("traefik.backend.proxyProtocol")?,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::config::dynamic::{Auth, CertificateFiles, Redirect, WhiteList};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EntryPoint {
-    /// `host:port`; see [`EntryPoint::listen`].
+    /// `host:port`, for datagrams `host:port/udp`; see [`EntryPoint::listen`].
     pub address: String,
     pub compress: bool,
     pub white_list: Option<WhiteList>,
@@ -98,6 +98,8 @@ pub struct ListenAddress {
     pub host: String,
     /// 0 lets the kernel choose.
     pub port: u16,
+    /// Whether the address is one of UDP: it ends in `/udp`.
+    pub is_udp: bool,
 }
 
 /// The error of a text that is no address to listen on.
@@ -106,7 +108,11 @@ pub struct InvalidAddress(String);
 
 impl fmt::Display for InvalidAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not an address to listen on: write \":80\", \"10.0.0.1:80\" or \"[::1]:80\"", self.0)
+        write!(
+            f,
+            "{:?} is not an address to listen on: write \":80\", \"10.0.0.1:80\", \"[::1]:80\" or \":53/udp\"",
+            self.0
+        )
     }
 }
 
@@ -122,9 +128,14 @@ impl EntryPoint {
     pub fn listen(&self) -> Result<ListenAddress, InvalidAddress> {
         let invalid = || InvalidAddress(self.address.clone());
         if self.address.is_empty() {
-            return Ok(ListenAddress { host: String::new(), port: 0 });
+            return Ok(ListenAddress { host: String::new(), port: 0, is_udp: false });
         }
-        let (host, port) = self.address.rsplit_once(':').ok_or_else(invalid)?;
+        let (address, is_udp) = match self.address.rsplit_once('/') {
+            Some((address, transport)) if transport.eq_ignore_ascii_case("udp") => (address, true),
+            Some((address, transport)) if transport.eq_ignore_ascii_case("tcp") => (address, false),
+            _ => (self.address.as_str(), false),
+        };
+        let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
         let host = match host.strip_prefix('[') {
             Some(inner) => inner.strip_suffix(']').ok_or_else(invalid)?,
             None if host.contains([':', ']']) => return Err(invalid()),
@@ -141,7 +152,12 @@ impl EntryPoint {
             }
             _ => return Err(invalid()),
         };
-        Ok(ListenAddress { host: host.to_owned(), port })
+        Ok(ListenAddress { host: host.to_owned(), port, is_udp })
+    }
+
+    /// Whether the entry point takes datagrams, and no connections.
+    pub fn is_udp(&self) -> bool {
+        self.listen().is_ok_and(|address| address.is_udp)
     }
 }
 
@@ -160,9 +176,26 @@ mod tests {
             (":https", "", 443),
         ] {
             let listen = EntryPoint::on(text).listen();
-            assert_eq!(listen, Ok(ListenAddress { host: host.to_owned(), port }), "{text}");
+            assert_eq!(listen, Ok(ListenAddress { host: host.to_owned(), port, is_udp: false }), "{text}");
         }
-        for text in ["80", ":", ":99999", ":x", "::1:80", "[::1:80", "http://a:80", ":-1", "a b:80"] {
+        for (text, is_udp) in [(":53/udp", true), ("[::1]:53/UDP", true), (":53/tcp", false)] {
+            let listen = EntryPoint::on(text).listen().expect(text);
+            assert_eq!((listen.port, listen.is_udp), (53, is_udp), "{text}");
+        }
+        for text in [
+            "80",
+            ":",
+            ":99999",
+            ":x",
+            "::1:80",
+            "[::1:80",
+            "http://a:80",
+            ":-1",
+            "a b:80",
+            ":53/sctp",
+            "/udp",
+            ":53/udp/udp",
+        ] {
             assert!(EntryPoint::on(text).listen().is_err(), "{text:?} must be rejected");
         }
     }

@@ -72,6 +72,7 @@ pub(super) fn render(metrics: &Metrics, scrape: &Scrape) -> Vec<u8> {
         backends.iter().map(|(name, backend)| Owner::new("backend", name, &backend.blocks)).collect();
     exposition.requests("traefik_backend", "a backend", &owners, metrics);
     exposition.retries(&owners);
+    exposition.layer4(metrics, &backends);
     exposition.servers(scrape.servers);
     exposition.process(&scrape.process);
     exposition.text.into_bytes()
@@ -271,6 +272,6 @@ impl Exposition {
 }
 
 /// Escapes a label's value: names come from containers and files, and may hold any character.
-fn escaped(value: &str) -> String {
+pub(super) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
