@@ -72,6 +72,7 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
             resolver,
             http2: entry_config.http2,
             trust: compiled.trust,
+            udp_timeout: None,
         });
     }
     let generated = if static_certs.is_empty() { None } else { Some(Arc::new(generated_certificate()?)) };

@@ -117,6 +117,11 @@ pub fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after).with_interval(every).with_retries(KEEPALIVE_PROBES))
 }
 
+/// Whether a socket is one for datagrams.
+pub fn is_datagram(socket: &Socket) -> bool {
+    socket.r#type().is_ok_and(|kind| kind == Type::DGRAM)
+}
+
 /// Fails if the address is in use: two proxies on one port would each get half of the connections, without any error.
 fn check_unused(address: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP));

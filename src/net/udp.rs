@@ -2,6 +2,7 @@
 //! kernel drops the datagrams of anybody else.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -126,7 +127,9 @@ impl DatagramSocket {
     fn new(fd: OwnedFd) -> Self {
         // Without it each datagram is received by itself, as before Linux 5.0.
         let _ = sys::set_number_option(fd.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1);
-        DatagramSocket { fd, drops_seen: 0, cuts: Cell::new(true) }
+        // The kernel counts from the socket's beginning, which may be in another process.
+        let drops_seen = sys::dropped_datagrams(fd.as_fd());
+        DatagramSocket { fd, drops_seen, cuts: Cell::new(true) }
     }
 
     /// Waits until the socket has room for a datagram.

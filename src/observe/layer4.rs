@@ -34,13 +34,15 @@ pub enum EndReason {
     Handshake,
     /// The session gave its place to a newer one.
     Evicted,
+    /// The configuration no longer has the session's server.
+    ServerRemoved,
     /// The process ended.
     Shutdown,
 }
 
 impl EndReason {
     /// All reasons, in the order in which `/metrics` lists them.
-    pub const ALL: [EndReason; 13] = [
+    pub const ALL: [EndReason; 14] = [
         EndReason::ClientClosed,
         EndReason::ServerClosed,
         EndReason::ClientReset,
@@ -53,6 +55,7 @@ impl EndReason {
         EndReason::ConnectFailed,
         EndReason::Handshake,
         EndReason::Evicted,
+        EndReason::ServerRemoved,
         EndReason::Shutdown,
     ];
 
@@ -71,6 +74,7 @@ impl EndReason {
             EndReason::ConnectFailed => "connect_failed",
             EndReason::Handshake => "handshake_failed",
             EndReason::Evicted => "evicted",
+            EndReason::ServerRemoved => "server_removed",
             EndReason::Shutdown => "shutdown",
         }
     }

@@ -33,6 +33,7 @@ pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
         resolver: None,
         http2: true,
         trust: TrustedPeers::Everyone,
+        udp_timeout: None,
     };
     let second = Duration::from_secs(1);
     WorkerShared {

@@ -1,6 +1,7 @@
 //! An entry point's part of the static configuration, as the workers need it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
 use crate::http::host_name::{split_port, without_trailing_dot};
@@ -28,6 +29,8 @@ pub struct EntryPoint {
     /// Whether clients may speak HTTP/2 (`http2`).
     pub http2: bool,
     pub trust: TrustedPeers,
+    /// The idle time after which UDP sessions end (`udp.timeout`).
+    pub udp_timeout: Option<Duration>,
 }
 
 impl EntryPoint {

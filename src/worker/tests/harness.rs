@@ -335,6 +335,7 @@ impl Base {
             resolver: None,
             http2: true,
             trust: TrustedPeers::Everyone,
+            udp_timeout: None,
         };
         WorkerShared {
             entry_points: vec![point],
