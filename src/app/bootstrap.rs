@@ -99,6 +99,8 @@ fn compile_context(config: &StaticConfig, watched_files: &WatchedFiles) -> Resul
         port: compile::listen_port(entry_config),
         has_tls: entry_config.tls.is_some(),
         is_udp: entry_config.is_udp(),
+        white_list: entry_config.white_list.as_ref().map(|list| list.source_range.clone()).unwrap_or_default(),
+        has_auth: entry_config.auth.is_some(),
         sanitize_path: entry_config.sanitize_path,
     };
     let mut key = [0; 32];

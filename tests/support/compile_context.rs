@@ -11,6 +11,8 @@ pub fn compile_context() -> CompileContext {
         port,
         has_tls,
         is_udp: false,
+        white_list: Vec::new(),
+        has_auth: false,
         sanitize_path: true,
     };
     CompileContext {

@@ -96,6 +96,8 @@ fn snapshot(document: DynamicConfig) -> Snapshot {
             port: 80,
             has_tls: false,
             is_udp: false,
+            white_list: Vec::new(),
+            has_auth: false,
             sanitize_path: true,
         }],
         default_entry_points: vec!["http".to_owned()],

@@ -62,8 +62,8 @@ impl<'a> Layer4Input<'a> {
     ///
     /// # Errors
     /// A sentence that names the option: the frontend is rejected.
-    pub fn udp_route(&self, warnings: &mut Vec<String>) -> Result<UdpRoute, String> {
-        let frontend = Arc::new(self.udp(warnings)?);
+    pub fn udp_route(&self, entry: &EntryPointInfo, warnings: &mut Vec<String>) -> Result<UdpRoute, String> {
+        let frontend = Arc::new(self.udp(entry, warnings)?);
         Ok(UdpRoute { priority: self.written.priority, provider: self.provider.to_owned(), frontend })
     }
 
@@ -71,8 +71,9 @@ impl<'a> Layer4Input<'a> {
         self.name.strip_prefix("frontend-").unwrap_or(self.name)
     }
 
-    /// The white list. There is no X-Forwarded-For: the address is the peer's, or the one of a trusted PROXY header.
-    fn white_list(&self, warnings: &mut Vec<String>) -> Result<Option<WhiteList>, String> {
+    /// The white lists of entry point and frontend together. There is no X-Forwarded-For: the address is the peer's, or the one of a
+    /// trusted PROXY header.
+    fn white_list(&self, entry: &EntryPointInfo, warnings: &mut Vec<String>) -> Result<Option<WhiteList>, String> {
         let (ranges, use_xff) = match &self.written.white_list {
             Some(list) if !list.source_range.is_empty() => (&list.source_range, list.use_x_forwarded_for),
             _ => (&self.written.whitelist_source_range, false),
@@ -85,10 +86,16 @@ impl<'a> Layer4Input<'a> {
             if self.written.white_list.is_some() {
                 warnings.push(EMPTY_WHITE_LIST.to_owned());
             }
-            return Ok(None);
         }
         let scope = ChainScope::Frontend(self.log_name());
-        WhiteList::new(ranges, false, scope).map(Some).map_err(|error| error.to_string())
+        let list = |ranges: &[String]| match ranges {
+            [] => Ok(None),
+            _ => WhiteList::new(ranges, false, scope).map(Some).map_err(|error| error.to_string()),
+        };
+        Ok(match (list(&entry.white_list)?, list(ranges)?) {
+            (Some(outer), Some(own)) => Some(own.and(outer)),
+            (outer, own) => outer.or(own),
+        })
     }
 
     /// Compiles the frontend as one of TCP, for one entry point.
@@ -106,6 +113,12 @@ impl<'a> Layer4Input<'a> {
             Some(limit) => Some(max_conn(limit, states).map_err(|error| format!("maxConn: {error}"))?),
             None => None,
         };
+        if entry.has_auth {
+            warnings.push(format!(
+                "authentication of entry point {} is one of requests: connections of this frontend pass without it",
+                entry.name
+            ));
+        }
         if !written.alpn.is_empty() && (written.passthrough || !entry.has_tls) {
             warnings.push("alpn ignored: TLS does not end at this proxy".to_owned());
         }
@@ -114,13 +127,13 @@ impl<'a> Layer4Input<'a> {
             log_name: self.log_name().to_owned(),
             backend: Arc::clone(backend),
             passthrough: written.passthrough,
-            white_list: self.white_list(warnings)?,
+            white_list: self.white_list(entry, warnings)?,
             max_conn,
             alpn: alpn(&written.alpn)?,
         })
     }
 
-    fn udp(&self, warnings: &mut Vec<String>) -> Result<UdpFrontend, String> {
+    fn udp(&self, entry: &EntryPointInfo, warnings: &mut Vec<String>) -> Result<UdpFrontend, String> {
         let Layer4Input { name, written, written_backend, backend, .. } = *self;
         if written_backend.max_conn.as_ref().is_some_and(|limit| limit.amount != 0) {
             return Err("maxconn cannot be applied to datagrams, which have no connection: remove it".to_owned());
@@ -136,7 +149,7 @@ impl<'a> Layer4Input<'a> {
             name: name.to_owned(),
             log_name: self.log_name().to_owned(),
             backend: Arc::clone(backend),
-            white_list: self.white_list(warnings)?,
+            white_list: self.white_list(entry, warnings)?,
         })
     }
 }

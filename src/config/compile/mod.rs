@@ -74,6 +74,10 @@ pub struct EntryPointInfo {
     pub has_tls: bool,
     /// Whether the entry point takes datagrams, and no connections.
     pub is_udp: bool,
+    /// The addresses that its own white list allows; empty without one.
+    pub white_list: Vec<String>,
+    /// Whether it asks for authentication, which connections and datagrams do not pass.
+    pub has_auth: bool,
     pub sanitize_path: bool,
 }
 
@@ -309,7 +313,7 @@ impl Compiler<'_> {
                     self.states.store(&owner, states);
                     self.layer4.add_tcp(entry, input.route(rule.clone(), frontend));
                 }
-                Layer::Udp => self.layer4.add_udp(entry, input.udp_route(&mut new_warnings)?),
+                Layer::Udp => self.layer4.add_udp(entry, input.udp_route(info, &mut new_warnings)?),
                 Layer::Http => {}
             }
             // Every entry point gives the same warnings: each is reported once.

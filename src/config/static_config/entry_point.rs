@@ -1,10 +1,15 @@
 //! Options of entry points as written (docs/reference/entry-points.md#keys).
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::duration::GoDuration;
 use crate::config::dynamic::{Auth, CertificateFiles, Redirect, WhiteList};
+
+/// The time-out of UDP sessions, unless the entry point has another one.
+const UDP_TIMEOUT_SECS: i64 = 30;
 
 /// A listener with its address, its TLS settings and the middlewares for all its requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +31,16 @@ pub struct EntryPoint {
     pub sanitize_path: bool,
     /// Only in Ringway: whether clients may speak HTTP/2.
     pub http2: bool,
+    /// Only in Ringway: options of an entry point for datagrams.
+    pub udp: Option<UdpOptions>,
+}
+
+/// Options of an entry point whose address ends in `/udp` (docs/reference/layer4.md#udp).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UdpOptions {
+    /// How long a client's session lasts without a datagram in either direction. Zero or negative: the default.
+    pub timeout: GoDuration,
 }
 
 /// TLS of an entry point (docs/reference/entry-points.md#tls).
@@ -87,7 +102,14 @@ impl Default for EntryPoint {
             forwarded_headers: None,
             sanitize_path: true,
             http2: true,
+            udp: None,
         }
+    }
+}
+
+impl Default for UdpOptions {
+    fn default() -> Self {
+        UdpOptions { timeout: GoDuration::from_secs(UDP_TIMEOUT_SECS) }
     }
 }
 
@@ -153,6 +175,12 @@ impl EntryPoint {
             _ => return Err(invalid()),
         };
         Ok(ListenAddress { host: host.to_owned(), port, is_udp })
+    }
+
+    /// How long a session of a UDP client lasts without a datagram.
+    pub fn udp_timeout(&self) -> Duration {
+        let configured = self.udp.as_ref().and_then(|udp| udp.timeout.positive());
+        configured.unwrap_or(Duration::from_secs(UDP_TIMEOUT_SECS as u64))
     }
 
     /// Whether the entry point takes datagrams, and no connections.

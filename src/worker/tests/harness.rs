@@ -287,8 +287,15 @@ impl Base {
 
     /// As [`of`](Self::of), with the threads of a shared `verify` pool.
     pub fn with(verify: &VerifyPool, documents: impl IntoIterator<Item = DynamicConfig>) -> Self {
-        let entry =
-            EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, is_udp: false, sanitize_path: false };
+        let entry = EntryPointInfo {
+            name: "http".to_owned(),
+            port: 80,
+            has_tls: false,
+            is_udp: false,
+            white_list: Vec::new(),
+            has_auth: false,
+            sanitize_path: false,
+        };
         let context = CompileContext {
             entry_points: vec![entry],
             default_entry_points: vec!["http".to_owned()],
