@@ -63,6 +63,9 @@ pub const PIPES_POOLED_MAX: usize = 128;
 pub const LOW_WATER_BYTES: usize = 256 * 1024;
 /// The wait for [`LOW_WATER_BYTES`] ends after this time. The rest of a slower body is forwarded as it arrives.
 pub const LOW_WATER_MILLIS: u64 = 5;
+/// Bytes of a stream without a length after which the worker waits for pieces of [`LOW_WATER_BYTES`]: the last one waits in vain, which is
+/// nothing beside the time that so many bytes take.
+pub const LOW_WATER_STREAM_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes that one connection may splice before it yields to the other connections of its worker.
 pub const SPLICE_TURN_BYTES: usize = 1024 * 1024;
 /// Bytes that one connection may copy before it yields to the other connections of its worker.
@@ -89,8 +92,14 @@ pub const SPARES_WORTH_RELEASING: usize = 16;
 pub const HEAD_READ_SECS: u64 = 60;
 /// Time for a connect to a server (Traefik's default, docs/reference/static-configuration.md#timeouts).
 pub const DIAL_SECS: u64 = 30;
+/// Time for which neither side of a TCP connection may send anything, unless `tcp.idleTimeout` is set.
+pub const TCP_IDLE_SECS: u64 = 600;
 /// Time for a TLS handshake (Traefik's fixed value, docs/reference/entry-points.md#waits).
 pub const HANDSHAKE_SECS: u64 = 10;
+/// Time for a PROXY header, from its first byte on. A load balancer sends all of its header at once.
+pub const PROXY_HEADER_SECS: u64 = 10;
+/// Bytes of a PROXY header of version 2: 52 of them with IPv6 addresses, the rest for additional fields, which are skipped.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 /// The stall timeout, unless `writeTimeout` is set: for a peer that takes no bytes, a client that sends none of an announced body, and a
 /// server that sends none of a response that is held whole.
 pub const STALLED_BODY_SECS: u64 = 180;
@@ -198,8 +207,6 @@ pub const HEARTBEATS_MISSED_MAX: u32 = 30;
 pub const LOOKUP_THREADS_MAX: usize = 8;
 /// UDP sessions of one worker, of all its entry points: the one that has been idle longest ends for a new one.
 pub const UDP_SESSIONS_PER_WORKER_MAX: usize = 16_384;
-/// Time without a datagram in either direction after which a UDP session ends, unless `udp.timeout` of the entry point is set.
-pub const UDP_IDLE_SECS: u64 = 30;
 /// Datagrams of one UDP session that are kept until the server has answered once, to be sent to another server if this one refuses them.
 pub const UDP_HELD_DATAGRAMS_MAX: usize = 8;
 /// Bytes of these datagrams, for one session.

@@ -72,7 +72,8 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
             resolver,
             http2: entry_config.http2,
             trust: compiled.trust,
-            udp_timeout: None,
+            udp_timeout: entry_config.udp_timeout(),
+            proxy_protocol: compiled.proxy_protocol,
         });
     }
     let generated = if static_certs.is_empty() { None } else { Some(Arc::new(generated_certificate()?)) };

@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub backends: Vec<Arc<Backend>>,
     /// The state of the middlewares; the next snapshot carries it over.
     pub states: MiddlewareStates,
+    /// Whether a server gets PROXY headers: then connections of clients note what the headers say.
+    pub sends_proxy_headers: bool,
 }
 
 /// A frontend: the middlewares that its requests pass, and the backend that they go to.
@@ -142,8 +144,8 @@ pub struct ServerEndpoint {
     pub speaks: ServerProtocol,
     /// For an https server.
     pub tls: Option<ServerTls>,
-    /// The version of its backend's [`Backend::proxy_protocol`]. Such connections carry the requests of one client only: they are neither
-    /// pooled nor shared, and HTTP/2 is not offered on them.
+    /// The version of its backend's [`Backend::proxy_protocol`]. Such connections carry the requests of one client only: they speak HTTP/1.1
+    /// and are neither pooled nor shared.
     pub proxy_protocol: Option<ProxyVersion>,
 }
 
@@ -254,6 +256,7 @@ impl Snapshot {
             rejected: Vec::new(),
             backends: Vec::new(),
             states: MiddlewareStates::default(),
+            sends_proxy_headers: false,
         }
     }
 }

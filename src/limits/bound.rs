@@ -10,6 +10,10 @@ pub enum Bound {
     Idle,
     /// A client's TLS handshake took too long: its connection was closed.
     Handshake,
+    /// A peer's PROXY header was not complete in time: its connection was closed.
+    ProxyHeader,
+    /// A peer's PROXY header was too long: its connection was closed.
+    ProxyHeaderBytes,
     /// A request body was not complete within `readTimeout`: 408.
     BodyRead,
     /// A peer took no bytes of a message, or sent no bytes of a body, for the stall timeout.
@@ -66,10 +70,12 @@ pub enum Bound {
 
 impl Bound {
     /// All bounds, in the order in which `/metrics` lists them.
-    pub const ALL: [Bound; 29] = [
+    pub const ALL: [Bound; 31] = [
         Bound::HeadRead,
         Bound::Idle,
         Bound::Handshake,
+        Bound::ProxyHeader,
+        Bound::ProxyHeaderBytes,
         Bound::BodyRead,
         Bound::StalledBody,
         Bound::BodyBytesPerStall,
@@ -113,6 +119,8 @@ impl Bound {
             Bound::HeadRead => "head_read_secs",
             Bound::Idle => "idle_secs",
             Bound::Handshake => "handshake_secs",
+            Bound::ProxyHeader => "proxy_header_secs",
+            Bound::ProxyHeaderBytes => "proxy_header_bytes",
             Bound::BodyRead => "body_read_secs",
             Bound::StalledBody => "stalled_body_secs",
             Bound::BodyBytesPerStall => "body_bytes_per_stall",

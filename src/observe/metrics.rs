@@ -15,6 +15,7 @@ mod labels;
 mod layer4;
 mod layer4_text;
 mod prometheus;
+mod proxy_headers;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,6 +34,8 @@ pub use http2::{DirectedTotals, Direction, Http2Totals, REASONS, Side, SideTotal
 pub use labels::{Method, Protocol};
 use layer4::{BackendTraffic, EndCounters};
 pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
+use proxy_headers::ProxyHeaderCounters;
+pub use proxy_headers::ProxyHeaderResult;
 
 /// The layout of [`Metrics`], fixed for the life of the process.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +89,7 @@ pub struct Metrics {
     connection_panics: AtomicU64,
     heads_refused: AtomicU64,
     connections_refused: AtomicU64,
+    proxy_headers: ProxyHeaderCounters,
     /// Indexed by [`Bound`]. Shared by the workers: exceeding a bound is rare, and its handling is slow anyway.
     exceeded: [AtomicU64; Bound::ALL.len()],
 }
@@ -128,6 +132,7 @@ impl Metrics {
             connection_panics: AtomicU64::new(0),
             heads_refused: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
+            proxy_headers: ProxyHeaderCounters::default(),
             exceeded: Default::default(),
             bounds,
         }
@@ -181,6 +186,11 @@ impl Metrics {
     /// number of such connections since the start.
     pub fn connection_refused(&self) -> u64 {
         self.connections_refused.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Counts the PROXY header of a client's connection.
+    pub fn proxy_header(&self, result: ProxyHeaderResult) {
+        self.proxy_headers.count(result);
     }
 
     /// Adds `count` to the counter of an exceeded bound.

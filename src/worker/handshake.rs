@@ -1,4 +1,6 @@
-//! A connection's task, from its acceptance to its end: TLS if the entry point has it, then the client's protocol.
+//! A connection's task, from its acceptance to its end: a PROXY header and TLS if the entry point has them, then the client's protocol.
+
+mod proxy_header;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -11,8 +13,9 @@ use futures_util::FutureExt;
 use futures_util::future::Either;
 use rustls::ServerConfig;
 
+use self::proxy_header::read_proxy_header;
 use super::downstream::{h2, serve};
-use super::resources::client_info::{ClientInfo, unmap_ipv4};
+use super::resources::client_info::{Arrival, ClientInfo, unmap_ipv4};
 use super::resources::connection_limiter::ConnectionPermit;
 use super::resources::dial::Dial;
 use super::upstream::network::NetworkDial;
@@ -55,9 +58,35 @@ fn log_panic(metrics: &Metrics, address: SocketAddr) {
     tracing::error!(client = %address, "panic in a connection's task, a bug in Ringway: this connection was closed, others are not affected; please report it with the panic message above");
 }
 
-/// Runs the TLS handshake if the entry point has TLS, then serves the connection. The TLS future is boxed, so that a plain connection does
-/// not take its space.
+/// Reads the PROXY header if the entry point expects one, then serves the client. The futures beside the plain one are boxed, so that a plain
+/// connection does not take their space.
 fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) -> impl Future<Output = ()> {
+    match worker.shared.entry_points[entry].proxy_protocol {
+        None => Either::Left(serve_client(worker, entry, tcp, address, None)),
+        Some(_) => Either::Right(Box::pin(serve_proxied(worker, entry, tcp, address))),
+    }
+}
+
+/// Serves a connection whose peer may be a load balancer that speaks for a client: the address in its PROXY header replaces the peer's.
+async fn serve_proxied<D: Dial>(worker: Rc<Worker<D>>, entry: usize, mut tcp: Tcp, peer: SocketAddr) {
+    let shared = Arc::clone(&worker.shared);
+    let Some(trusted) = &shared.entry_points[entry].proxy_protocol else { return };
+    if let Ok(proxied) = read_proxy_header(&worker, trusted, entry, &mut tcp, peer).await {
+        drop(shared);
+        let client = proxied.map_or(peer, |addresses| addresses.source);
+        serve_client(worker, entry, tcp, client, proxied.map(|addresses| addresses.destination)).await;
+    }
+}
+
+/// Runs the TLS handshake if the entry point has TLS, then serves the client. `destination`: where the client connected to, if a PROXY header
+/// has said so.
+fn serve_client<D: Dial>(
+    worker: Rc<Worker<D>>,
+    entry: usize,
+    tcp: Tcp,
+    address: SocketAddr,
+    destination: Option<SocketAddr>,
+) -> impl Future<Output = ()> {
     let entry_point = &worker.shared.entry_points[entry];
     let ip = unmap_ipv4(address.ip());
     let peer = Box::new(ClientInfo {
@@ -68,6 +97,7 @@ fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: So
         certs: Vec::new(),
         server_name: None,
         trusted: entry_point.trust.includes(ip),
+        arrival: arrival(&worker, &tcp, destination),
         bound: Default::default(),
         has_sent_ahead: Default::default(),
     });
@@ -77,6 +107,15 @@ fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: So
     }
 }
 
+/// How the connection arrived, if it began with a PROXY header or a server may get one for it.
+fn arrival<D: Dial>(worker: &Worker<D>, tcp: &Tcp, proxied: Option<SocketAddr>) -> Option<Box<Arrival>> {
+    if proxied.is_none() && !worker.sends_proxy_headers() {
+        return None;
+    }
+    let destination = proxied.or_else(|| tcp.reader.local_address().ok());
+    Some(Box::new(Arrival { destination, ..Arrival::default() }))
+}
+
 async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<ClientInfo>, config: Arc<ServerConfig>) {
     // A client that sends nothing has no more time than on a connection without TLS.
     let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.first_idle_timeout());
@@ -84,6 +123,10 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
+            if let Some(arrival) = &mut peer.arrival {
+                let (server_name, alpn) = stream.with_session(|session| (session.server_name().map(Box::from), session.alpn().map(Box::from)));
+                (arrival.server_name, arrival.alpn) = (server_name, alpn);
+            }
             let speaks_http2 = stream.with_session(|session| session.alpn() == Some(b"h2"));
             if speaks_http2 {
                 peer.server_name = stream.with_session(|session| session.server_name().map(Box::from));

@@ -33,7 +33,7 @@ use crate::limits::{self, Bound};
 use crate::middleware::Now;
 use crate::net::driver::DriverInfo;
 use crate::net::free_list::FreeList;
-use crate::net::{Deadlines, TimeLimit, tls_stream};
+use crate::net::{Deadlines, TimeLimit, tls_stream, tunnel};
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, Side, WorkerMetrics};
 use crate::observe::repeated_lines::{RepeatedLines, repetitions};
@@ -206,6 +206,11 @@ impl<D: Dial> Worker<D> {
     /// The current configuration. A request holds the snapshot to its end, so that it sees one configuration.
     pub fn snapshot(&self) -> Arc<Published> {
         Arc::clone(self.snapshot.borrow_mut().load())
+    }
+
+    /// Whether a server of the current configuration gets PROXY headers.
+    pub(super) fn sends_proxy_headers(&self) -> bool {
+        self.snapshot.borrow_mut().load().snapshot.sends_proxy_headers
     }
 
     pub fn now(&self) -> Now {
@@ -384,7 +389,8 @@ impl<D: Dial> Worker<D> {
         let unneeded = self.handler_pool.trim()
             + self.free_contexts.trim()
             + self.buffers.trim()
-            + tls_stream::trim_free_buffers();
+            + tls_stream::trim_free_buffers()
+            + tunnel::trim_free_buffers();
         let gone = closed + unneeded;
         // After a large trim memory is released at the next trim too: buffers that the ring's operations still hold now are free by then.
         let worth = gone.max(self.last_trimmed.replace(gone)) >= limits::SPARES_WORTH_RELEASING;

@@ -111,6 +111,7 @@ fn endpoint(
     interner: &mut EndpointInterner,
 ) -> Result<ServerEndpoint, String> {
     let url = &server.url;
+    let proxied = proxy_protocol.map(|version| PoolKind::Proxied { version, is_tls: url.scheme == Scheme::Https });
     let (speaks, kind) = match url.scheme {
         Scheme::H2c if proxy_protocol.is_some() => {
             return Err(format!(
@@ -119,13 +120,16 @@ fn endpoint(
                 server.name
             ));
         }
-        Scheme::Http => (ServerProtocol::Http1, PoolKind::Plain),
+        Scheme::Http => (ServerProtocol::Http1, proxied.unwrap_or(PoolKind::Plain)),
         Scheme::H2c => (ServerProtocol::Http2, PoolKind::PlainHttp2),
-        Scheme::Https => (ServerProtocol::Negotiated, PoolKind::Tls),
+        Scheme::Https => match proxied {
+            Some(kind) => (ServerProtocol::Http1, kind),
+            None => (ServerProtocol::Negotiated, PoolKind::Tls),
+        },
         Scheme::Tcp => (ServerProtocol::Tcp, PoolKind::Layer4),
         Scheme::Udp => (ServerProtocol::Udp, PoolKind::Layer4),
     };
-    let tls = if speaks == ServerProtocol::Negotiated {
+    let tls = if url.scheme == Scheme::Https {
         let configs = ctx
             .client_tls
             .clone()

@@ -20,7 +20,10 @@ pub struct EntryPointParts {
     pub internal_chain: Chain,
     /// The server that forward authentication sends its requests to.
     pub auth: Option<Box<ServerEndpoint>>,
+    /// The peers whose `X-Forwarded-*` headers are trusted.
     pub trust: TrustedPeers,
+    /// The peers whose PROXY header is trusted; `None` if connections do not begin with one.
+    pub proxy_protocol: Option<TrustedPeers>,
 }
 
 /// An entry point that cannot be used, and the reason.
@@ -65,6 +68,7 @@ pub fn entry_point(
         internal_chain: Chain::new(internal),
         auth: frontend_auth.server,
         trust: trusted_peers(written),
+        proxy_protocol: written.proxy_protocol.as_ref().map(proxy_peers),
     })
 }
 
@@ -84,6 +88,14 @@ fn trusted_peers(written: &static_config::EntryPoint) -> TrustedPeers {
         return TrustedPeers::Everyone;
     };
     TrustedPeers::Only(table.trusted_ips.iter().filter_map(|text| network(text)).collect())
+}
+
+/// Compiles `proxyProtocol`. The check of the configuration has refused entries that are no ranges.
+fn proxy_peers(table: &static_config::ProxyProtocol) -> TrustedPeers {
+    match table.insecure {
+        true => TrustedPeers::Everyone,
+        false => TrustedPeers::Only(table.trusted_ips.iter().filter_map(|text| network(text)).collect()),
+    }
 }
 
 fn network(text: &str) -> Option<IpNet> {

@@ -24,6 +24,7 @@ use super::dynamic::{self, ClientTls, Documents, DynamicConfig};
 use super::middleware_states::MiddlewareStates;
 use super::snapshot::{Backend, Frontend, ResolvedAddresses, Snapshot, TlsConfigs};
 use super::{Rejected, Severity};
+use crate::detect::ProxyVersion;
 use crate::middleware::credentials::CredentialCache;
 use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
 pub use defaults::with_defaults;
@@ -96,6 +97,8 @@ enum PoolKind {
     TlsHttp1,
     /// Connections of layer 4 are never pooled.
     Layer4,
+    /// Connections that begin with a PROXY header: they are never pooled, and the number keeps them apart from others to the same server.
+    Proxied { version: ProxyVersion, is_tls: bool },
 }
 
 /// Pool numbers and addresses that outlive a snapshot, so that pooled connections and resolved names outlive it too.
@@ -164,7 +167,8 @@ pub fn compile(
         .zip(&ctx.entry_points)
         .map(|(routes, entry)| Router::build(routes, options(entry)))
         .collect();
-    Snapshot { routers, tcp: tables.tcp, udp: tables.udp, providers: shown, rejected, backends, states }
+    let sends_proxy_headers = backends.iter().any(|backend| backend.proxy_protocol.is_some());
+    Snapshot { routers, tcp: tables.tcp, udp: tables.udp, providers: shown, rejected, backends, states, sends_proxy_headers }
 }
 
 /// The parts of the next snapshot, collected while the providers' documents are compiled.

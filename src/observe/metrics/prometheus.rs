@@ -172,6 +172,11 @@ impl Exposition {
             self.head(&name, "counter", help);
             self.line(&name, "", value.load(Relaxed));
         }
+        let name = "ringway_proxy_headers_total";
+        self.head(name, "counter", "PROXY headers of connections of clients, by what became of them.");
+        for (result, value) in metrics.proxy_headers.totals() {
+            self.line(name, &format!("result=\"{}\"", result.name()), value);
+        }
         let name = "ringway_bounds_exceeded_total";
         self.head(name, "counter", "How often a limit was exceeded.");
         for (bound, value) in Bound::ALL.iter().zip(&metrics.exceeded) {

@@ -59,6 +59,7 @@ impl Dial for Rc<ScriptedDial> {
     async fn dial(
         &self,
         endpoint: &ServerEndpoint,
+        _: Option<&ClientInfo>,
         _: VersionOffer,
         _limit: TimeLimit<'_>,
     ) -> Result<Dialled<Wire>, Cause> {
@@ -206,6 +207,7 @@ pub fn peer() -> Box<ClientInfo> {
         certs: Vec::new(),
         server_name: None,
         trusted: true,
+        arrival: None,
         bound: Default::default(),
         has_sent_ahead: Default::default(),
     })
@@ -342,7 +344,8 @@ impl Base {
             resolver: None,
             http2: true,
             trust: TrustedPeers::Everyone,
-            udp_timeout: None,
+            udp_timeout: Duration::from_secs(30),
+            proxy_protocol: None,
         };
         WorkerShared {
             entry_points: vec![point],

@@ -82,9 +82,8 @@ impl<D: Dial> Service<D> {
         for (entry, socket) in sockets {
             let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
             listeners.push(Listener { socket: RefCell::new(DatagramSocket::of_entry_point(socket)?), address });
-            let timeout = worker.shared.entry_points.get(*entry).and_then(|entry| entry.udp_timeout);
-            let timeout = timeout.unwrap_or(Duration::from_secs(limits::UDP_IDLE_SECS));
-            infos.push(ListenerInfo { entry: *entry, timeout_nanos: nanos(timeout) });
+            let timeout = worker.shared.entry_points.get(*entry).map(|entry| entry.udp_timeout);
+            infos.push(ListenerInfo { entry: *entry, timeout_nanos: timeout.map_or(u64::MAX, nanos) });
             worker.metrics().takes_datagrams(*entry);
         }
         let infos: Rc<[ListenerInfo]> = infos.into();
