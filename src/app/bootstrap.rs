@@ -72,6 +72,7 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
             resolver,
             http2: entry_config.http2,
             trust: compiled.trust,
+            udp_timeout: entry_config.udp_timeout(),
             proxy_protocol: compiled.proxy_protocol,
         });
     }
@@ -243,7 +244,7 @@ pub fn timeouts(config: &StaticConfig) -> Timeouts {
         stall: responding.write_timeout.positive().unwrap_or(Duration::from_secs(limits::STALLED_BODY_SECS)),
         dial: forwarding.dial_timeout.positive().unwrap_or(Duration::from_secs(limits::DIAL_SECS)),
         response_header: forwarding.response_header_timeout.positive(),
-        tcp_idle: Duration::from_secs(limits::TCP_IDLE_SECS),
+        tcp_idle: config.tcp.idle_timeout.positive().unwrap_or(Duration::MAX),
     }
 }
 

@@ -33,7 +33,8 @@ pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
         resolver: None,
         http2: true,
         trust: TrustedPeers::Everyone,
-            proxy_protocol: None,
+        udp_timeout: Duration::from_secs(30),
+        proxy_protocol: None,
     };
     let second = Duration::from_secs(1);
     WorkerShared {
