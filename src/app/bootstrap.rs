@@ -72,6 +72,7 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
             resolver,
             http2: entry_config.http2,
             trust: compiled.trust,
+            udp_timeout: entry_config.udp_timeout(),
             proxy_protocol: compiled.proxy_protocol,
         });
     }

@@ -139,7 +139,7 @@ mod tests {
         tried.add(1);
         let left = balancer.pick_for_client(client(of_first), &tried, 61_000_000_000).map(|lease| lease.index);
         assert_eq!(left, Ok(0), "the only server that has not been tried");
-        (0..2).for_each(|at| drop(balancer.servers()[at].state.set_up(false)));
+        (0..2).for_each(|at| _ = balancer.servers()[at].state.set_up(false));
         assert_eq!(pick(of_first, 62), Err(PickError::NoneUp));
     }
 

@@ -48,6 +48,8 @@ pub enum Bound {
     Http2EmptyFrames,
     /// A header block was longer than the proxy decodes: its HTTP/2 connection was ended.
     Http2HeaderBlock,
+    /// A worker had as many UDP sessions as it may: the one that had been idle longest ended.
+    UdpSessions,
     /// The queue for slow password hashes was full: 503.
     VerifyQueue,
     /// A log line was dropped because its writer's queue was full.
@@ -68,7 +70,7 @@ pub enum Bound {
 
 impl Bound {
     /// All bounds, in the order in which `/metrics` lists them.
-    pub const ALL: [Bound; 30] = [
+    pub const ALL: [Bound; 31] = [
         Bound::HeadRead,
         Bound::Idle,
         Bound::Handshake,
@@ -91,6 +93,7 @@ impl Bound {
         Bound::Http2ControlFrames,
         Bound::Http2EmptyFrames,
         Bound::Http2HeaderBlock,
+        Bound::UdpSessions,
         Bound::VerifyQueue,
         Bound::LogQueue,
         Bound::LogFile,
@@ -135,6 +138,7 @@ impl Bound {
             Bound::Http2ControlFrames => "http2_control_frames",
             Bound::Http2EmptyFrames => "http2_empty_frames",
             Bound::Http2HeaderBlock => "http2_header_block",
+            Bound::UdpSessions => "udp_sessions_per_worker",
             Bound::VerifyQueue => "verify_queue",
             Bound::LogQueue => "log_queue_bytes",
             Bound::LogFile => "log_file_bytes",

@@ -14,12 +14,15 @@ mod pipe;
 mod ring_probe;
 pub mod reusable_future;
 pub mod tls_stream;
+pub mod readiness_set;
 pub mod socket;
 pub mod free_list;
 pub mod splice;
 mod sys;
 pub mod tcp;
 pub mod tunnel;
+pub mod udp;
+pub mod udp_batch;
 mod nonblocking;
 
 use std::future::Future;

@@ -34,6 +34,8 @@ pub enum EndReason {
     Handshake,
     /// The session gave its place to a newer one.
     Evicted,
+    /// The configuration no longer has the session's server.
+    ServerRemoved,
     /// The process ended.
     Shutdown,
     /// A bug in Ringway ended the connection.
@@ -42,7 +44,7 @@ pub enum EndReason {
 
 impl EndReason {
     /// All reasons, in the order in which `/metrics` lists them.
-    pub const ALL: [EndReason; 14] = [
+    pub const ALL: [EndReason; 15] = [
         EndReason::ClientClosed,
         EndReason::ServerClosed,
         EndReason::ClientReset,
@@ -55,6 +57,7 @@ impl EndReason {
         EndReason::ConnectFailed,
         EndReason::Handshake,
         EndReason::Evicted,
+        EndReason::ServerRemoved,
         EndReason::Shutdown,
         EndReason::InternalError,
     ];
@@ -74,6 +77,7 @@ impl EndReason {
             EndReason::ConnectFailed => "connect_failed",
             EndReason::Handshake => "handshake_failed",
             EndReason::Evicted => "evicted",
+            EndReason::ServerRemoved => "server_removed",
             EndReason::Shutdown => "shutdown",
             EndReason::InternalError => "internal_error",
         }

@@ -7,6 +7,7 @@
 
 mod block;
 mod bounds;
+mod datagrams;
 mod health_counters;
 mod http2;
 mod http2_text;
@@ -24,6 +25,8 @@ use crate::limits::Bound;
 use block::Block;
 use bounds::Bounds;
 pub use bounds::{BUCKETS_MAX, DEFAULT_BUCKETS};
+use datagrams::DatagramCounters;
+pub use datagrams::DropReason;
 use health_counters::HealthCounters;
 pub use health_counters::{HealthTotals, RecentError};
 use http2::Http2Counters;
@@ -76,6 +79,8 @@ pub struct Metrics {
     http2_counters: Box<[Http2Counters]>,
     /// Indexed by worker.
     layer4_ends: Box<[EndCounters]>,
+    /// Indexed by entry point, then by worker.
+    datagrams: Vec<Box<[DatagramCounters]>>,
     recent_errors: usize,
     reloads: AtomicU64,
     reload_unix_secs: AtomicU64,
@@ -114,6 +119,11 @@ impl Metrics {
             health_counters: (0..workers).map(|_| HealthCounters::new(settings.recent_errors)).collect(),
             http2_counters: (0..workers).map(|_| Http2Counters::default()).collect(),
             layer4_ends: (0..workers).map(|_| EndCounters::default()).collect(),
+            datagrams: settings
+                .entry_points
+                .iter()
+                .map(|_| (0..workers).map(|_| DatagramCounters::default()).collect())
+                .collect(),
             recent_errors: settings.recent_errors,
             reloads: AtomicU64::new(0),
             reload_unix_secs: AtomicU64::new(0),

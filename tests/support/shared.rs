@@ -33,6 +33,7 @@ pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
         resolver: None,
         http2: true,
         trust: TrustedPeers::Everyone,
+        udp_timeout: Duration::from_secs(30),
         proxy_protocol: None,
     };
     let second = Duration::from_secs(1);

@@ -5,5 +5,6 @@ mod route;
 mod server;
 mod tcp;
 mod terminate;
+pub mod udp;
 
 pub use route::{Unrouted, route};

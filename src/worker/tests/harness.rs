@@ -345,6 +345,7 @@ impl Base {
             resolver: None,
             http2: true,
             trust: TrustedPeers::Everyone,
+            udp_timeout: Duration::from_secs(30),
             proxy_protocol: None,
         };
         WorkerShared {
