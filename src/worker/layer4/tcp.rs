@@ -129,8 +129,18 @@ async fn relay<T: Transport, U: Transport, D: Dial>(
         half_closed_timeout: idle,
     };
     let (reader, writer) = client.split();
-    let client = TunnelEnd { reader, writer, received: Vec::new() };
-    let (reader, writer) = server.split();
-    let server = TunnelEnd { reader, writer, received: Vec::new() };
-    copy_both(client, server, &record.bytes, options).await
+    let (server_reader, server_writer) = server.split();
+    // Nearly all connections are plain sockets, whose relay takes much less memory than one that could do TLS too.
+    if let (Some(server_reader), Some(server_writer)) = (server_reader.as_plain(), server_writer.as_plain()) {
+        let server = end(server_reader, server_writer);
+        if let (Some(reader), Some(writer)) = (reader.as_plain(), writer.as_plain()) {
+            return Box::pin(copy_both(end(reader, writer), server, &record.bytes, &options)).await;
+        }
+        return Box::pin(copy_both(end(reader, writer), server, &record.bytes, &options)).await;
+    }
+    Box::pin(copy_both(end(reader, writer), end(server_reader, server_writer), &record.bytes, &options)).await
+}
+
+fn end<'a, R, W>(reader: &'a mut R, writer: &'a mut W) -> TunnelEnd<'a, R, W> {
+    TunnelEnd { reader, writer, received: Vec::new() }
 }
