@@ -60,8 +60,8 @@ pub enum TunnelPeer {
 pub enum TunnelOutcome {
     /// Both directions have ended in order; this peer ended its direction first.
     Closed(TunnelPeer),
-    /// The connection of this peer failed.
-    Failed(TunnelPeer, io::Error),
+    /// The connection of this peer failed; `ended` is the peer whose direction had ended in order before.
+    Failed { peer: TunnelPeer, error: io::Error, ended: Option<TunnelPeer> },
     /// No bytes went for the idle timeout, or for that of a half-closed tunnel.
     Idle,
 }
@@ -77,31 +77,37 @@ pub async fn copy_both<R: ReadHalf, W: WriteHalf, S: ReadHalf, T: WriteHalf>(
 ) -> TunnelOutcome {
     let mut down = pin!(copy_one(server.reader, server.received, client.writer, options, &bytes.down));
     let mut up = pin!(copy_one(client.reader, client.received, server.writer, options, &bytes.up));
-    let failed = |error, from, to| match error {
-        SpliceError::Source(e) => TunnelOutcome::Failed(from, e),
-        SpliceError::Sink(e) => TunnelOutcome::Failed(to, e),
-    };
-    let down_failed = |error| failed(error, TunnelPeer::Server, TunnelPeer::Client);
-    let up_failed = |error| failed(error, TunnelPeer::Client, TunnelPeer::Server);
     let first = {
         let both = pin!(select(down.as_mut(), up.as_mut()));
         match while_active(both, bytes, options.idle_timeout).await {
             None => return TunnelOutcome::Idle,
-            Some(Either::Left((Err(error), _))) => return down_failed(error),
-            Some(Either::Right((Err(error), _))) => return up_failed(error),
+            Some(Either::Left((Err(error), _))) => return failed(TunnelPeer::Server, error, None),
+            Some(Either::Right((Err(error), _))) => return failed(TunnelPeer::Client, error, None),
             Some(Either::Left((Ok(()), _))) => TunnelPeer::Server,
             Some(Either::Right((Ok(()), _))) => TunnelPeer::Client,
         }
     };
     // The peer that ended its direction may have gone altogether, which only writing to it would show.
-    let rest = match first {
-        TunnelPeer::Server => while_active(up, bytes, options.half_closed_timeout).await.map(|ended| ended.map_err(up_failed)),
-        TunnelPeer::Client => while_active(down, bytes, options.half_closed_timeout).await.map(|ended| ended.map_err(down_failed)),
+    let (second, rest) = match first {
+        TunnelPeer::Server => (TunnelPeer::Client, while_active(up, bytes, options.half_closed_timeout).await),
+        TunnelPeer::Client => (TunnelPeer::Server, while_active(down, bytes, options.half_closed_timeout).await),
     };
     match rest {
         None => TunnelOutcome::Idle,
         Some(Ok(())) => TunnelOutcome::Closed(first),
-        Some(Err(outcome)) => outcome,
+        Some(Err(error)) => failed(second, error, Some(first)),
+    }
+}
+
+/// The outcome of a failure in the direction that comes from this peer.
+fn failed(from: TunnelPeer, error: SpliceError, ended: Option<TunnelPeer>) -> TunnelOutcome {
+    let to = match from {
+        TunnelPeer::Client => TunnelPeer::Server,
+        TunnelPeer::Server => TunnelPeer::Client,
+    };
+    match error {
+        SpliceError::Source(error) => TunnelOutcome::Failed { peer: from, error, ended },
+        SpliceError::Sink(error) => TunnelOutcome::Failed { peer: to, error, ended },
     }
 }
 
@@ -315,8 +321,8 @@ mod tests {
                         }
                     };
                     match &outcome {
-                        TunnelOutcome::Failed(TunnelPeer::Client, _) => server.reader.abort(),
-                        TunnelOutcome::Failed(TunnelPeer::Server, _) => client.reader.abort(),
+                        TunnelOutcome::Failed { peer: TunnelPeer::Client, .. } => server.reader.abort(),
+                        TunnelOutcome::Failed { peer: TunnelPeer::Server, .. } => client.reader.abort(),
                         _ => {}
                     }
                     check(outcome, (bytes.up.get(), bytes.down.get()));
@@ -370,7 +376,7 @@ mod tests {
             assert_eq!(lost.kind(), io::ErrorKind::ConnectionReset);
         };
         outcome_of(act, |outcome, bytes| {
-            assert!(matches!(outcome, TunnelOutcome::Failed(TunnelPeer::Client, _)), "{outcome:?}");
+            assert!(matches!(outcome, TunnelOutcome::Failed { peer: TunnelPeer::Client, .. }), "{outcome:?}");
             assert_eq!(bytes, (1, 0));
         });
         let act = |mut client: TcpStream, mut server: TcpStream| {
@@ -381,7 +387,7 @@ mod tests {
             assert_eq!(lost.kind(), io::ErrorKind::ConnectionReset);
         };
         outcome_of(act, |outcome, bytes| {
-            assert!(matches!(outcome, TunnelOutcome::Failed(TunnelPeer::Server, _)), "{outcome:?}");
+            assert!(matches!(outcome, TunnelOutcome::Failed { peer: TunnelPeer::Server, .. }), "{outcome:?}");
             assert_eq!(bytes, (0, 5));
         });
     }

@@ -91,14 +91,16 @@ async fn pass_on<T: Transport, D: Dial>(
         TunnelOutcome::Closed(TunnelPeer::Client) => EndReason::ClientClosed,
         TunnelOutcome::Closed(TunnelPeer::Server) => EndReason::ServerClosed,
         // The reset is passed on: an end in order would tell the other peer that it has the whole stream.
-        TunnelOutcome::Failed(TunnelPeer::Client, error) => {
-            server.split().0.abort();
-            match error.kind() {
-                io::ErrorKind::UnexpectedEof if terminates => EndReason::ClientTruncated,
-                _ => EndReason::ClientReset,
+        TunnelOutcome::Failed { peer: TunnelPeer::Client, error, ended } => {
+            let is_truncated = terminates && error.kind() == io::ErrorKind::UnexpectedEof;
+            if is_truncated && ended.is_some() {
+                // Many clients answer close_notify by closing the connection.
+                return EndReason::ServerClosed;
             }
+            server.split().0.abort();
+            if is_truncated { EndReason::ClientTruncated } else { EndReason::ClientReset }
         }
-        TunnelOutcome::Failed(TunnelPeer::Server, _) => {
+        TunnelOutcome::Failed { peer: TunnelPeer::Server, .. } => {
             client.split().0.abort();
             EndReason::ServerReset
         }
