@@ -54,7 +54,13 @@ pub(super) async fn read_proxy_header<D: Dial>(
         }
         Ok(Beginning::Header(_)) => {
             metrics.proxy_header(ProxyHeaderResult::Untrusted);
-            log(worker, entry, peer, "ignored, the peer is not trusted", "if the peer is a load balancer, add its address to proxyProtocol.trustedIPs");
+            log(
+                worker,
+                entry,
+                peer,
+                "ignored, the peer is not trusted",
+                "if the peer is a load balancer, add its address to proxyProtocol.trustedIPs",
+            );
             Ok(None)
         }
         Err(error) => {
@@ -95,7 +101,8 @@ async fn beginning<D: Dial>(worker: &Worker<D>, tcp: &mut Tcp) -> Result<Beginni
 
 /// Counts a connection that ends because of its header, and logs what to do, unless the peer alone knows.
 fn refuse<D: Dial>(worker: &Worker<D>, entry: usize, peer: SocketAddr, error: &HeaderError) {
-    const CHECK_SENDER: &str = "check which version of the PROXY protocol the load balancer sends, and that nothing between changes it";
+    const CHECK_SENDER: &str =
+        "check which version of the PROXY protocol the load balancer sends, and that nothing between changes it";
     let (result, what, advice) = match error {
         HeaderError::Unused => return,
         HeaderError::Silent => return worker.exceeded(worker.idle_limit(true)),
