@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::support::ringway::{Ringway, Setup};
-use crate::support::{Background, installed, run, wait_for};
+use crate::support::{Background, free_port, installed, run, wait_for};
 
 /// How a server answers.
 #[derive(Clone, Copy, PartialEq)]
@@ -126,9 +126,10 @@ pub fn is_silent(client: &UdpSocket) -> bool {
     arrived.is_none()
 }
 
-/// A free UDP port.
+/// A free UDP port that no other socket gets by chance: it lies below the ephemeral ports.
 pub fn free_udp_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+    let mut ports = (0..1000).map(|_| free_port());
+    ports.find(|&port| UdpSocket::bind(("0.0.0.0", port)).is_ok()).expect("a port")
 }
 
 /// dnsmasq with one name, `one.test`.

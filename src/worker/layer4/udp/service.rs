@@ -26,7 +26,7 @@ use crate::worker::worker::Worker;
 const FIRST_LISTENER: u64 = 1 << 32;
 /// Sockets that are looked at between two turns of other tasks.
 const SOCKETS_PER_TURN: usize = 64;
-/// Batches that are received from one listener between two turns of other tasks.
+/// Batches that are received from one socket between two turns of other tasks.
 const BATCHES_PER_TURN: usize = 4;
 /// How often the kernel is asked for the datagrams that it dropped, in ticks.
 const DROPS_TICKS: u64 = 10;
@@ -120,7 +120,7 @@ impl<D: Dial> Service<D> {
                 match number.checked_sub(FIRST_LISTENER).map(usize::try_from) {
                     Some(Ok(listener)) => self.receive_from_clients(listener, &mut received).await,
                     Some(Err(_)) => {}
-                    None => self.receive_from_server(number as usize, &mut answers).await,
+                    None => self.receive_answers(number as usize, &mut answers).await,
                 }
             }
             self.send_answers(&mut answers).await;
@@ -184,10 +184,20 @@ impl<D: Dial> Service<D> {
         }
     }
 
-    async fn receive_from_server(&self, id: usize, answers: &mut Answers) {
-        if !answers.batch.has_room() {
-            self.send_answers(answers).await;
+    /// Receives the answers of one server. Those that fill the batch are sent at once.
+    async fn receive_answers(&self, id: usize, answers: &mut Answers) {
+        for _ in 0..BATCHES_PER_TURN {
+            if !answers.batch.has_room() {
+                self.send_answers(answers).await;
+            }
+            self.receive_from_server(id, answers);
+            if answers.batch.has_room() {
+                break;
+            }
         }
+    }
+
+    fn receive_from_server(&self, id: usize, answers: &mut Answers) {
         let now_nanos = self.worker.clock.mono_nanos();
         let mut sessions = self.sessions.borrow_mut();
         let Some((client, session)) = sessions.table.client(id).copied().zip(sessions.table.get(id)) else { return };

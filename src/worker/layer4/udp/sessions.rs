@@ -213,10 +213,13 @@ impl<D: Dial> Sessions<D> {
             session.server.note_refused(&backend, now_nanos);
             session.tried.add(session.server.lease.index);
             session.retries += 1;
-            tracing::warn!(
-                frontend = %session.frontend.name, backend = %backend.name, server = %session.server.lease.server.url.text,
-                "UDP server refuses datagrams: ICMP says that its port is closed, or that no way leads to it"
-            );
+            let server = session.server.lease.server.url.text.as_str();
+            // Senders can forge addresses: a line for each session would let them fill the log.
+            let lines = &self.worker.shared.server_lines;
+            if let Some(repeated) = self.worker.may_log_again(lines, &format!("udp refused {server}")) {
+                let frontend = &session.frontend.name;
+                tracing::warn!(%frontend, backend = %backend.name, %server, "server refuses datagrams: its port is closed (ICMP){repeated}");
+            }
             match server::choose(&backend, session.client.ip(), &mut session.tried, now_nanos) {
                 Ok(server) => session.server = server,
                 Err(reason) => {
