@@ -12,6 +12,7 @@ mod privileges;
 mod process;
 mod process_log;
 mod rest_provider;
+mod route_check;
 mod shutdown;
 mod systemd;
 mod time_zone;
@@ -120,9 +121,16 @@ fn check(invocation: &Invocation) -> ExitCode {
         return ExitCode::FAILURE;
     }
     // What the start does before it opens ports.
-    if let Err(e) = bootstrap::build(&invocation.static_config) {
-        println!("error: {e}");
-        return ExitCode::FAILURE;
+    let mut components = match bootstrap::build(&invocation.static_config) {
+        Ok(components) => components,
+        Err(e) => {
+            println!("error: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match route_check::rejected_routes(&invocation.static_config, invocation.file.as_deref(), &mut components) {
+        Ok(lines) => lines.iter().for_each(|line| println!("warning: {line}")),
+        Err(e) => println!("warning: no routes can be read from files: {e}"),
     }
     let file = invocation.file.as_deref().map_or("no file".to_owned(), |f| f.display().to_string());
     println!("configuration of {file} can be used");

@@ -239,6 +239,7 @@ impl Harness {
             stall: TIMEOUT,
             dial: TIMEOUT,
             response_header: Some(TIMEOUT),
+            tcp_idle: TIMEOUT,
         };
         let (shared, network) = (Arc::new(shared), Rc::<Network>::default());
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };

@@ -38,6 +38,8 @@ pub enum EndReason {
     ServerRemoved,
     /// The process ended.
     Shutdown,
+    /// A bug in Ringway ended the connection.
+    InternalError,
 }
 
 impl EndReason {
@@ -57,6 +59,7 @@ impl EndReason {
         EndReason::Evicted,
         EndReason::ServerRemoved,
         EndReason::Shutdown,
+        EndReason::InternalError,
     ];
 
     /// The text in log lines, and the value of the label.
@@ -76,6 +79,7 @@ impl EndReason {
             EndReason::Evicted => "evicted",
             EndReason::ServerRemoved => "server_removed",
             EndReason::Shutdown => "shutdown",
+            EndReason::InternalError => "internal_error",
         }
     }
 }
@@ -87,5 +91,5 @@ const _: () = {
         assert!(EndReason::ALL[at] as usize == at);
         at += 1;
     }
-    assert!(EndReason::Shutdown as usize + 1 == EndReason::ALL.len());
+    assert!(EndReason::InternalError as usize + 1 == EndReason::ALL.len());
 };

@@ -68,14 +68,6 @@ impl SniRule {
         self.matchers.iter().any(|matcher| !matches!(matcher, SniMatcher::Any))
     }
 
-    /// The literal names of the rule.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.matchers.iter().filter_map(|matcher| match matcher {
-            SniMatcher::Name(name) => Some(name.as_str()),
-            SniMatcher::Pattern(_) | SniMatcher::Any => None,
-        })
-    }
-
     fn add(&mut self, piece: &Piece<'_>) {
         for argument in &piece.arguments {
             let matcher = match (piece.name, argument.as_str()) {
@@ -108,6 +100,17 @@ pub fn has_catch_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<boo
         found = Some(found == Some(true) || pieces.iter().any(is_any));
     }
     found
+}
+
+/// The literal names in the rule of a TCP frontend, in lower case; `None` for other rules. Only the grammar is read.
+pub fn literal_names(text: &str) -> Option<Vec<String>> {
+    if !mentions_sni(text) {
+        return None;
+    }
+    let pieces = split(text).unwrap_or_default();
+    let names = pieces.into_iter().filter(|piece| piece.name == "HostSNI").flat_map(|piece| piece.arguments);
+    let names = names.filter(|name| name != "*").map(|name| lower_host_name(&name));
+    Some(names.filter(|name| name_problem(name).is_none()).collect())
 }
 
 fn is_sni(piece: &Piece<'_>) -> bool {
@@ -181,7 +184,8 @@ impl<T> Default for SniRoutes<T> {
 }
 
 impl<T: Clone> SniRoutes<T> {
-    /// Builds the table. Of two routes with the same name, the first in the order of ranks gets its connections; the list has the others.
+    /// Builds the table. Of two routes with the same name, the first in the order of ranks gets its connections. The list has the others,
+    /// except those that come last because their servers are unavailable.
     pub fn build(mut routes: Vec<SniRoute<T>>) -> (Self, Vec<Unreachable>) {
         routes.sort_by(|a, b| rank(a).cmp(&rank(b)));
         let mut table = SniRoutes::default();
@@ -204,7 +208,7 @@ impl<T: Clone> SniRoutes<T> {
                 if owner == index {
                     has_place = true;
                     table.set(matcher, &route.value);
-                } else {
+                } else if route.priority != PRIORITY_LAST {
                     unreachable.push(shadowed(route, host, &routes[owner]));
                 }
             }
@@ -273,5 +277,103 @@ fn shadowed<T>(route: &SniRoute<T>, host: &str, owner: &SniRoute<T>) -> Unreacha
         winner: owner.name.clone(),
         winner_provider: owner.provider.clone(),
         is_complete: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> SniRule {
+        SniRule::parse_all(&[text]).expect(text).expect("a rule of TCP")
+    }
+
+    fn route(name: &'static str, rule: &str, priority: i64) -> SniRoute<&'static str> {
+        SniRoute { rule: parsed(rule), priority, provider: "file".to_owned(), name: name.to_owned(), value: name }
+    }
+
+    #[test]
+    fn rule_without_host_sni_is_none_and_faulty_one_names_its_piece() {
+        for text in ["Host:a", "Bogus:a", "", "Host:a;PathPrefix:/HostSNI"] {
+            assert!(SniRule::parse_all(&[text]).expect(text).is_none(), "{text}");
+        }
+        for (texts, part) in [
+            (&["HostSNI:a;PathPrefix:/x"][..], "`PathPrefix:/x`"),
+            (&["HostSNI:a", "Host:b"], "`Host:b`"),
+            (&["HostSNI:a;HostSNIRegexp:{s}.b"], "a second HostSNI"),
+            (&["HostSNI"], "no argument"),
+            (&["HostSni:a;HostSNI:b"], "write `HostSNI`"),
+        ] {
+            let error = SniRule::parse_all(texts).expect_err(part).to_string();
+            assert!(error.contains(part), "{part:?} is missing in {error}");
+        }
+        let long = format!("HostSNI:{}", "a.example,".repeat(7000));
+        assert!(SniRule::parse_all(&[&long]).expect_err("too long").bound().is_some());
+    }
+
+    #[test]
+    fn name_that_no_client_sends_gives_a_warning() {
+        for (text, part) in [
+            ("HostSNI:a:443", "without a port"),
+            ("HostSNI:*.a", "HostSNIRegexp"),
+            ("HostSNI:10.0.0.1", "HostSNI:*"),
+            ("HostSNI:m\u{fc}nchen.de", "xn--"),
+            ("HostSNIRegexp:{a", "never matches"),
+        ] {
+            let warnings: String = parsed(text).warnings().iter().map(|warning| warning.text.clone()).collect();
+            assert!(warnings.contains(part), "{text}: {warnings:?}");
+        }
+        assert!(parsed("HostSNI:a.example., B.example,*").warnings().is_empty());
+    }
+
+    #[test]
+    fn exact_name_comes_before_patterns_by_rank_and_those_before_any() {
+        let (table, unreachable) = SniRoutes::build(vec![
+            route("any", "HostSNI:*", 100),
+            route("short", "HostSNIRegexp:{s:[a-z]+}.example", 0),
+            route("long", "HostSNIRegexp:{sub:[a-z0-9]+}.example", 0),
+            route("first", "HostSNIRegexp:{s:api-.*}.example", 900),
+            route("exact", "HostSNI:WWW.example.,mail.example", 1),
+        ]);
+        assert_eq!(unreachable, []);
+        for (name, found) in [
+            (Some("www.example"), "exact"),
+            (Some("mail.example"), "exact"),
+            (Some("db.example"), "long"),
+            (Some("api-x.example"), "first"),
+            (Some("a-b.example"), "any"),
+            (None, "any"),
+        ] {
+            assert_eq!(table.find(name), Some(&found), "{name:?}");
+        }
+        assert!(table.needs_name() && table.has_name("www.example") && !table.has_name("db.example"));
+        assert_eq!(table.catch_all(), Some(&"any"));
+    }
+
+    #[test]
+    fn table_without_any_finds_no_other_name() {
+        let (table, _) = SniRoutes::build(vec![route("a", "HostSNI:a.example", 0)]);
+        assert_eq!((table.find(Some("b.example")), table.find(None), table.is_empty()), (None, None, false));
+        let (any, _) = SniRoutes::build(vec![route("any", "HostSNI:*", 0)]);
+        assert!(!any.needs_name() && any.find(None).is_some());
+        assert!(SniRoutes::<u8>::default().is_empty());
+    }
+
+    #[test]
+    fn second_route_with_a_name_is_reported_with_the_winner() {
+        let (table, unreachable) = SniRoutes::build(vec![
+            route("b", "HostSNI:a.example,b.example", 0),
+            route("a", "HostSNI:a.example", 50),
+            route("c", "HostSNI:b.example", PRIORITY_LAST),
+            route("y", "HostSNI:*", 0),
+            route("x", "HostSNI:*", 0),
+        ]);
+        assert_eq!((table.find(Some("a.example")), table.find(Some("b.example"))), (Some(&"a"), Some(&"b")));
+        assert_eq!(table.catch_all(), Some(&"x"));
+        let shown: Vec<_> = unreachable
+            .iter()
+            .map(|part| (part.name.as_str(), part.host.as_str(), part.winner.as_str(), part.is_complete))
+            .collect();
+        assert_eq!(shown, [("b", "a.example", "a", false), ("y", "*", "x", true)]);
     }
 }

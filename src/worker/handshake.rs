@@ -15,15 +15,16 @@ use rustls::ServerConfig;
 
 use self::proxy_header::read_proxy_header;
 use super::downstream::{h2, serve};
+use super::layer4;
 use super::resources::client_info::{Arrival, ClientInfo, unmap_ipv4};
 use super::resources::connection_limiter::ConnectionPermit;
 use super::resources::dial::Dial;
 use super::upstream::network::NetworkDial;
 use super::worker::Worker;
-use crate::limits::{self, Bound};
-use crate::net::{Tcp, is_timeout, tls_stream};
+use crate::limits;
+use crate::net::{Tcp, tls_stream};
 use crate::observe::metrics::Metrics;
-use crate::tls::session::{self, Session};
+use crate::tls::session::Session;
 
 /// A connection's task. Neither this function nor the functions that it combines are `async fn`s: each would hold the connection once more.
 pub fn connection_task(
@@ -101,9 +102,22 @@ fn serve_client<D: Dial>(
         bound: Default::default(),
         has_sent_ahead: Default::default(),
     });
+    if worker.has_tcp_routes(entry) {
+        return Either::Right(Either::Left(Box::pin(serve_routed(worker, tcp, peer))));
+    }
     match entry_point.tls.clone() {
         None => Either::Left(serve(worker, tcp, peer)),
-        Some(config) => Either::Right(Box::pin(tls_handshake(worker, tcp, peer, config))),
+        Some(config) => Either::Right(Either::Right(Box::pin(tls_handshake(worker, tcp, peer, config)))),
+    }
+}
+
+/// Serves a connection of an entry point that has TCP routes; without one, its client speaks HTTP.
+async fn serve_routed<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, peer: Box<ClientInfo>) {
+    let Some(unrouted) = layer4::route(&worker, tcp, peer).await else { return };
+    let layer4::Unrouted { io, peer } = *unrouted;
+    match worker.shared.entry_points[peer.entry].tls.clone() {
+        None => drop(Box::pin(serve(worker, io, peer)).await),
+        Some(config) => Box::pin(tls_handshake(worker, io, peer, config)).await,
     }
 }
 
@@ -136,19 +150,7 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
                 false => Box::pin(serve(worker, stream, peer)).await,
             }
         }
-        // Scanners and clients that do not trust the certificate fail here all day: level debug, as Go's servers log none either. A client
-        // whose own certificate is refused is another matter: its operator expects it to work.
-        Err(e) => {
-            if is_timeout(&e) {
-                worker.exceeded(Bound::Handshake);
-            }
-            let session_error = e.get_ref().and_then(|inner| inner.downcast_ref::<session::Error>());
-            if let Some(refusal) = session_error.and_then(|error| error.refused_client.as_deref()) {
-                worker.log_refused_certificate(&peer, refusal);
-            }
-            let entry_point = &worker.shared.entry_points[peer.entry].name;
-            tracing::debug!(client = %peer.address, %entry_point, "TLS handshake failed: {e}");
-        }
+        Err(e) => worker.handshake_failed(&peer, &e),
     }
 }
 

@@ -26,6 +26,7 @@ use super::resources::entry_point::EntryPoint;
 use super::resources::handler_pool::HandlerPool;
 use super::resources::memory_budget::MemoryBudget;
 use super::resources::rest_handler::RestHandler;
+use super::resources::terminating_configs::TerminatingConfigs;
 use super::resources::verify::VerifyPool;
 use super::server_links::ServerLinks;
 use crate::config::snapshot::TrustedPeers;
@@ -56,6 +57,8 @@ pub struct Timeouts {
     pub dial: Duration,
     /// `forwardingTimeouts.responseHeaderTimeout`.
     pub response_header: Option<Duration>,
+    /// How long neither side of a TCP connection may send anything (`tcp.idleTimeout`); `Duration::MAX` means no limit.
+    pub tcp_idle: Duration,
 }
 
 /// The state that all workers share: made once at the start, or published by the control plane.
@@ -163,6 +166,8 @@ pub struct Worker<D: Dial> {
     streams: Cell<usize>,
     pub(super) free_contexts: FreeList<Box<ExchangeContext>>,
     pub(super) handler_pool: HandlerPool,
+    /// The TLS configurations of TCP routes.
+    pub(super) terminating_configs: TerminatingConfigs,
     /// Idle connections that hold a handler and a buffer with a read in progress.
     pub(super) reads_ahead: Cell<usize>,
     /// When a shortage of descriptors or a reached connection limit may be logged again.
@@ -191,6 +196,7 @@ impl<D: Dial> Worker<D> {
             streams: Cell::new(0),
             free_contexts: FreeList::new(limits::POOLED_BUFFERS_MAX),
             handler_pool: HandlerPool::default(),
+            terminating_configs: TerminatingConfigs::default(),
             reads_ahead: Cell::new(0),
             next_log_nanos: Cell::new(0),
             last_trimmed: Cell::new(0),
@@ -211,6 +217,11 @@ impl<D: Dial> Worker<D> {
     /// Whether a server of the current configuration gets PROXY headers.
     pub(super) fn sends_proxy_headers(&self) -> bool {
         self.snapshot.borrow_mut().load().snapshot.sends_proxy_headers
+    }
+
+    /// Reads the current configuration without holding it.
+    pub(super) fn with_snapshot<T>(&self, read: impl FnOnce(&Published) -> T) -> T {
+        read(self.snapshot.borrow_mut().load())
     }
 
     pub fn now(&self) -> Now {

@@ -49,6 +49,7 @@ pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
             stall: 180 * second,
             dial: 30 * second,
             response_header: None,
+            tcp_idle: Duration::MAX,
         },
         connection_limiter: ConnectionLimiter::new(usize::MAX, usize::MAX),
         idle_per_server_max: 8,

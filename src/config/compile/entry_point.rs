@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::auth::auth;
 use super::frontend::redirect_middleware;
-use super::{CompileContext, EndpointInterner};
+use super::{CompileContext, EndpointInterner, EntryPointInfo};
 use crate::config::middleware_states::FrontendStates;
 use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
 use crate::config::static_config;
@@ -102,7 +102,22 @@ fn network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
+impl EntryPointInfo {
+    /// The facts about an entry point of the static configuration.
+    pub fn new(name: &str, written: &static_config::EntryPoint) -> Self {
+        EntryPointInfo {
+            name: name.to_owned(),
+            port: listen_port(written),
+            has_tls: written.tls.is_some(),
+            is_udp: written.is_udp(),
+            white_list: written.white_list.as_ref().map(|list| list.source_range.clone()).unwrap_or_default(),
+            has_auth: written.auth.is_some(),
+            sanitize_path: written.sanitize_path,
+        }
+    }
+}
+
 /// The port that redirects to this entry point put into their URL.
-pub fn listen_port(written: &static_config::EntryPoint) -> u16 {
+fn listen_port(written: &static_config::EntryPoint) -> u16 {
     written.listen().map_or(80, |address| address.port)
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::EntryPointInfo;
 use crate::config::snapshot::{Frontend, TcpFrontend, TcpRoutes, UdpFrontend};
 use crate::config::{Rejected, Severity};
-use crate::rule::Route;
 use crate::rule::sni::SniRoute;
+use crate::rule::{PRIORITY_LAST, Route};
 
 /// How many names a message lists.
 const NAMES_SHOWN_MAX: usize = 5;
@@ -126,7 +126,7 @@ impl Layer4Tables {
         if !table.needs_name() {
             return;
         }
-        for route in requests {
+        for route in requests.iter().filter(|route| route.priority != PRIORITY_LAST) {
             let shared: HashSet<&String> = route.rule.hosts().iter().filter(|host| table.has_name(host)).collect();
             for host in shared {
                 let winner = table.find(Some(host)).map_or("", |frontend| &frontend.name);
@@ -149,7 +149,8 @@ impl Layer4Tables {
         });
         let mut routes = routes.into_iter();
         let first = routes.next();
-        for other in routes {
+        // A frontend that comes last because its servers are unavailable is no mistake.
+        for other in routes.filter(|route| route.priority != PRIORITY_LAST) {
             let Some(first) = &first else { break };
             let reason = format!(
                 "UDP frontend {} ({}) has entry point {} already, and there can be one only: name another entry point",

@@ -28,7 +28,7 @@ use crate::detect::ProxyVersion;
 use crate::middleware::credentials::CredentialCache;
 use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
 pub use defaults::with_defaults;
-pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point, listen_port};
+pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point};
 pub use hosts::host_rules;
 use layer4::Layer;
 use layer4_frontend::Layer4Input;

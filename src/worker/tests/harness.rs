@@ -263,6 +263,7 @@ pub const TIMEOUTS: Timeouts = Timeouts {
     stall: Duration::from_secs(3),
     dial: Duration::from_secs(3),
     response_header: None,
+    tcp_idle: Duration::from_secs(3),
 };
 
 /// The state that all runs share.
