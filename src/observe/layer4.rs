@@ -44,7 +44,7 @@ pub enum EndReason {
 
 impl EndReason {
     /// All reasons, in the order in which `/metrics` lists them.
-    pub const ALL: [EndReason; 14] = [
+    pub const ALL: [EndReason; 15] = [
         EndReason::ClientClosed,
         EndReason::ServerClosed,
         EndReason::ClientReset,
