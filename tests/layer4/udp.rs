@@ -35,7 +35,11 @@ fn answers_leave_from_the_address_that_was_asked() {
                 assert_eq!(ask(&one, proxy.at(host), &format!("{host} {round}")), format!("a {host} {round}"));
             }
         }
-        assert_eq!(server.sources.lock().expect("no panic").len(), 9, "the server sees a socket for each address in turn");
+        assert_eq!(
+            server.sources.lock().expect("no panic").len(),
+            9,
+            "the server sees a socket for each address in turn"
+        );
         assert_eq!(proxy.metric("ringway_udp_sessions_total{backend=\"udp\"}"), 3);
         assert_eq!(ask(&client("::1"), proxy.at("::1"), "six"), "a six");
         // An entry point on one address takes datagrams for no other.
@@ -155,7 +159,9 @@ fn datagrams_without_a_server_are_counted_and_logged_once() {
         assert_eq!(proxy.ringway.log().matches("datagrams dropped").count(), 1);
         proxy.configure(&[], Options::default());
         client("127.0.0.1").send_to(b"x", proxy.at("127.0.0.1")).expect("sent");
-        proxy.await_metric("ringway_udp_datagrams_dropped_total{entrypoint=\"dns\",reason=\"no_server\"}", |count| count == 1);
+        proxy.await_metric("ringway_udp_datagrams_dropped_total{entrypoint=\"dns\",reason=\"no_server\"}", |count| {
+            count == 1
+        });
     }
 }
 
@@ -254,10 +260,9 @@ fn sessions_of_a_worker_are_bounded() {
 
 #[test]
 fn check_names_what_a_udp_entry_point_cannot_have() {
-    for (entry, text) in [
-        ("[entryPoints.dns.tls]", "tls"),
-        ("[entryPoints.dns.proxyProtocol]\ninsecure = true", "proxyProtocol"),
-    ] {
+    for (entry, text) in
+        [("[entryPoints.dns.tls]", "tls"), ("[entryPoints.dns.proxyProtocol]\ninsecure = true", "proxyProtocol")]
+    {
         let config = format!("[entryPoints.dns]\naddress = \":0/udp\"\n{entry}\n");
         let (_, said) = run_with_config(&["check"], &config);
         assert!(said.contains("dns") && said.contains(text), "{entry}: {said}");

@@ -279,7 +279,8 @@ impl UdpProxy {
         wait_for("log lines of sessions", Duration::from_secs(20), || {
             let text = std::fs::read_to_string(self.ringway.file("access.log")).unwrap_or_default();
             let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-            let lines: Vec<serde_json::Value> = lines.filter(|line: &serde_json::Value| line["RequestProtocol"] == "UDP").collect();
+            let lines: Vec<serde_json::Value> =
+                lines.filter(|line: &serde_json::Value| line["RequestProtocol"] == "UDP").collect();
             if lines.len() >= count { Ok(lines) } else { Err(text) }
         })
     }

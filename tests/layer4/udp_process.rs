@@ -76,17 +76,30 @@ fn each_packet_of_a_flood_arrives_or_is_counted_as_dropped() {
              proxy, {} at the server, {passed_out} answers, {returned} at the client",
             kernel_drops(server.address.port())
         );
-        assert_eq!(passed_in + not_received, PACKETS, "{driver}: each packet was passed on, or dropped in the full buffer");
-        assert_eq!(server.count() + kernel_drops(server.address.port()), passed_in, "{driver}: what the server did not read");
+        assert_eq!(
+            passed_in + not_received,
+            PACKETS,
+            "{driver}: each packet was passed on, or dropped in the full buffer"
+        );
+        assert_eq!(
+            server.count() + kernel_drops(server.address.port()),
+            passed_in,
+            "{driver}: what the server did not read"
+        );
         let not_read = proxy.dropped("answer_buffer");
         println!("{driver}: {not_read} answers dropped by the kernel at the session's socket");
-        assert_eq!(passed_out + not_read, server.count(), "{driver}: each answer was passed on, or dropped in the full buffer");
+        assert_eq!(
+            passed_out + not_read,
+            server.count(),
+            "{driver}: each answer was passed on, or dropped in the full buffer"
+        );
         let at_client = kernel_drops(one.local_addr().expect("bound").port());
         assert_eq!(returned + at_client, passed_out, "{driver}: what the client did not read");
         assert!(passed_in > PACKETS / 20 && returned > 0, "{driver}: most packets were lost");
         assert_eq!(proxy.metric("ringway_udp_sessions_total{backend=\"udp\"}"), 1);
         assert!(proxy.ringway.peak_kib() < 160 * 1024, "{driver}: {} KiB", proxy.ringway.peak_kib());
-        for reason in ["no_frontend", "server_failed", "client_unreachable", "send_buffer", "shortage", "forged_source"] {
+        for reason in ["no_frontend", "server_failed", "client_unreachable", "send_buffer", "shortage", "forged_source"]
+        {
             assert_eq!(proxy.dropped(reason), 0, "{driver}: {reason}");
         }
     }
@@ -99,7 +112,9 @@ fn answers_under_way_go_out_before_the_process_ends() {
         let mut proxy = UdpProxy::start(driver, &[&server.url()], Options::default());
         let one = client("127.0.0.1");
         one.send_to(b"x", proxy.at("127.0.0.1")).expect("sent");
-        wait_for("the server has it", Duration::from_secs(5), || if server.count() == 1 { Ok(()) } else { Err(String::new()) });
+        wait_for("the server has it", Duration::from_secs(5), || {
+            if server.count() == 1 { Ok(()) } else { Err(String::new()) }
+        });
         proxy.ringway.signal("TERM");
         assert_eq!(receive(&one).map(|(answer, _)| answer).as_deref(), Some("late x"), "{driver}");
         assert!(proxy.ringway.wait(Duration::from_secs(8)).success());
@@ -113,7 +128,9 @@ fn session_without_an_answer_holds_the_end_up_for_five_seconds_at_most() {
         let server = Server::start("", Answer::Nothing);
         let mut proxy = UdpProxy::start(driver, &[&server.url()], Options::default());
         client("127.0.0.1").send_to(b"x", proxy.at("127.0.0.1")).expect("sent");
-        wait_for("the server has it", Duration::from_secs(5), || if server.count() == 1 { Ok(()) } else { Err(String::new()) });
+        wait_for("the server has it", Duration::from_secs(5), || {
+            if server.count() == 1 { Ok(()) } else { Err(String::new()) }
+        });
         let start = Instant::now();
         proxy.ringway.signal("TERM");
         assert!(proxy.ringway.wait(Duration::from_secs(20)).success());
@@ -160,7 +177,10 @@ fn hand_over_loses_no_query_and_old_sessions_keep_their_answers() {
         is_over.store(true, Relaxed);
         let (count, lost) = asking.join().expect("no panic");
         assert!(lost.is_empty() && count > 50, "{driver}: {lost:?} of {count} queries have no answer");
-        assert!(proxy.ringway.wait(Duration::from_secs(30)).success(), "the old process ends when its sessions are idle");
+        assert!(
+            proxy.ringway.wait(Duration::from_secs(30)).success(),
+            "the old process ends when its sessions are idle"
+        );
         assert_eq!(ask(&client("127.0.0.1"), proxy.at("127.0.0.1"), "alone"), "a alone");
         successor.signal("TERM");
         successor.wait();

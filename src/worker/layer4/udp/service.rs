@@ -116,6 +116,7 @@ impl<D: Dial> Service<D> {
                 monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
             }
             self.worker.clock.read();
+            self.sessions.borrow_mut().follow_configuration();
             for &number in self.set.poll(&mut ready) {
                 match number.checked_sub(FIRST_LISTENER).map(usize::try_from) {
                     Some(Ok(listener)) => self.receive_from_clients(listener, &mut received).await,
@@ -205,7 +206,7 @@ impl<D: Dial> Service<D> {
         let first = answers.clients.len();
         let arrived = answers.batch.len();
         for number in first..arrived {
-            sessions.note_answer(id, answers.batch.message(number).bytes.len(), now_nanos);
+            sessions.note_answer(id, &answers.batch.message(number), now_nanos);
         }
         answers.clients.resize(arrived, client);
         if outcome.is_err_and(|error| udp::is_server_failure(&error)) {
@@ -220,7 +221,8 @@ impl<D: Dial> Service<D> {
         while let Some(number) = clients.get(first).map(|client| client.listener) {
             let end = first + clients[first..].iter().take_while(|client| client.listener == number).count();
             if let Some(listener) = self.listeners.get(number) {
-                let to = |at: usize| Message { to: Some(clients[at].address), from: clients[at].local, ..batch.message(at) };
+                let to =
+                    |at: usize| Message { to: Some(clients[at].address), from: clients[at].local, ..batch.message(at) };
                 let messages: Vec<Message> = (first..end).map(to).collect();
                 self.send_to_clients(listener, self.infos[number].entry, &messages).await;
             }
@@ -270,11 +272,8 @@ impl<D: Dial> Service<D> {
         for tick in 0_u64.. {
             monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
             let now_nanos = self.worker.clock.read();
-            {
-                let mut sessions = self.sessions.borrow_mut();
-                sessions.follow_configuration();
-                sessions.end_idle(now_nanos);
-            }
+            self.sessions.borrow_mut().follow_configuration();
+            self.sessions.borrow_mut().end_idle(now_nanos);
             if tick % DROPS_TICKS == 0 {
                 self.count_drops();
             }
