@@ -92,8 +92,6 @@ pub const SPARES_WORTH_RELEASING: usize = 16;
 pub const HEAD_READ_SECS: u64 = 60;
 /// Time for a connect to a server (Traefik's default, docs/reference/static-configuration.md#timeouts).
 pub const DIAL_SECS: u64 = 30;
-/// Time for which neither side of a TCP connection may send anything, unless `tcp.idleTimeout` is set.
-pub const TCP_IDLE_SECS: u64 = 600;
 /// Time for a TLS handshake (Traefik's fixed value, docs/reference/entry-points.md#waits).
 pub const HANDSHAKE_SECS: u64 = 10;
 /// Time for a PROXY header, from its first byte on. A load balancer sends all of its header at once.

@@ -244,7 +244,7 @@ pub fn timeouts(config: &StaticConfig) -> Timeouts {
         stall: responding.write_timeout.positive().unwrap_or(Duration::from_secs(limits::STALLED_BODY_SECS)),
         dial: forwarding.dial_timeout.positive().unwrap_or(Duration::from_secs(limits::DIAL_SECS)),
         response_header: forwarding.response_header_timeout.positive(),
-        tcp_idle: Duration::from_secs(limits::TCP_IDLE_SECS),
+        tcp_idle: config.tcp.idle_timeout.positive().unwrap_or(Duration::MAX),
     }
 }
 

@@ -126,9 +126,7 @@ impl Watched {
                 }
             }
             CheckMethod::Connect => check_connect(&self.check.connect_target(&server.url), self.header).await,
-            CheckMethod::TlsHandshake => {
-                check_handshake(&self.check.connect_target(&server.url), connectors()?).await
-            }
+            CheckMethod::TlsHandshake => check_handshake(&self.check.connect_target(&server.url), connectors()?).await,
         }
     }
 }

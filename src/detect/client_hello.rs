@@ -25,7 +25,9 @@ pub enum Peek {
     /// The connection does not start with a TLS handshake.
     NotTls,
     /// More bytes are needed: so many in total, before the next look can tell more.
-    Partial { needed: usize },
+    Partial {
+        needed: usize,
+    },
     Complete(ClientHelloInfo),
 }
 
@@ -113,8 +115,13 @@ fn message(bytes: &[u8]) -> Result<Message<'_>, InvalidHello> {
 /// The record at the start of some bytes.
 enum Record<'a> {
     /// The record needs so many bytes in total, as far as is known yet.
-    Partial { needed: usize },
-    Whole { payload: &'a [u8], next: &'a [u8] },
+    Partial {
+        needed: usize,
+    },
+    Whole {
+        payload: &'a [u8],
+        next: &'a [u8],
+    },
 }
 
 /// Splits `bytes` after the record at its start.
@@ -252,7 +259,9 @@ mod tests {
         let whole = peek_hello(bytes);
         for cut in 0..bytes.len() {
             match peek_hello(&bytes[..cut]) {
-                Ok(Peek::Partial { needed }) => assert!(needed > cut && needed <= bytes.len(), "{needed} bytes at {cut}"),
+                Ok(Peek::Partial { needed }) => {
+                    assert!(needed > cut && needed <= bytes.len(), "{needed} bytes at {cut}")
+                }
                 decided => assert_eq!(decided, whole, "cut at {cut}"),
             }
         }

@@ -107,7 +107,11 @@ pub async fn copy_both<R: ReadHalf, W: WriteHalf, S: ReadHalf, T: WriteHalf>(
 }
 
 /// Runs `work` for as long as bytes go; `None` if none went for `limit`, and a fraction of it at most.
-async fn while_active<F: Future>(mut work: Pin<&mut F>, bytes: &TunnelBytes, limit: TimeLimit<'_>) -> Option<F::Output> {
+async fn while_active<F: Future>(
+    mut work: Pin<&mut F>,
+    bytes: &TunnelBytes,
+    limit: TimeLimit<'_>,
+) -> Option<F::Output> {
     if limit.time == Duration::MAX {
         return Some(work.await);
     }
@@ -183,7 +187,11 @@ async fn send<W: WriteHalf>(to: &mut W, mut buffer: Vec<u8>, copied: &Cell<u64>)
 
 /// Waits for bytes. Up to `READS_AHEAD_MAX` waits of a thread hold a buffer in a read, which needs one system call less; all others hold
 /// none: there may be tens of thousands of tunnels.
-async fn receive<R: ReadHalf>(from: &mut R, buffer: Vec<u8>, reads_ahead: &Cell<usize>) -> (io::Result<usize>, Vec<u8>) {
+async fn receive<R: ReadHalf>(
+    from: &mut R,
+    buffer: Vec<u8>,
+    reads_ahead: &Cell<usize>,
+) -> (io::Result<usize>, Vec<u8>) {
     if reads_ahead.get() < limits::READS_AHEAD_MAX && from.as_plain().is_some() {
         let _ahead = ReadAhead::new(reads_ahead);
         return from.read(lend(buffer)).await;
@@ -275,7 +283,10 @@ mod tests {
     }
 
     /// Runs a tunnel between a client and a server whose far ends `act` gets; the time passes ten times as fast.
-    fn outcome_of(act: impl Fn(TcpStream, TcpStream) + Send + Copy + 'static, check: impl Fn(TunnelOutcome, (u64, u64))) {
+    fn outcome_of(
+        act: impl Fn(TcpStream, TcpStream) + Send + Copy + 'static,
+        check: impl Fn(TunnelOutcome, (u64, u64)),
+    ) {
         for wanted in [DriverPreference::IoUring, DriverPreference::Epoll] {
             for held in [0, limits::READS_AHEAD_MAX] {
                 let mut driver = Driver::build(wanted).expect("a driver");

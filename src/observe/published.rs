@@ -24,9 +24,9 @@ impl Published {
         self.backends.get(number).map(|counters| &**counters)
     }
 
-    /// The counters of the backend with this number, for a connection that outlives the configuration.
+    /// As [`counters`](Self::counters), for what outlives the configuration.
     pub fn shared_counters(&self, number: usize) -> Option<Arc<BackendMetrics>> {
-        self.backends.get(number).map(Arc::clone)
+        self.backends.get(number).cloned()
     }
 
     /// All servers with the results of their active health checks.

@@ -68,6 +68,12 @@ impl SniRule {
         self.matchers.iter().any(|matcher| !matches!(matcher, SniMatcher::Any))
     }
 
+    /// The rule for an entry point without TLS, where only `*` can take a connection.
+    pub fn without_names(mut self) -> SniRule {
+        self.matchers.retain(|matcher| matches!(matcher, SniMatcher::Any));
+        self
+    }
+
     fn add(&mut self, piece: &Piece<'_>) {
         for argument in &piece.arguments {
             let matcher = match (piece.name, argument.as_str()) {

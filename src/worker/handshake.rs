@@ -138,7 +138,8 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
             if let Some(arrival) = &mut peer.arrival {
-                let (server_name, alpn) = stream.with_session(|session| (session.server_name().map(Box::from), session.alpn().map(Box::from)));
+                let (server_name, alpn) = stream
+                    .with_session(|session| (session.server_name().map(Box::from), session.alpn().map(Box::from)));
                 (arrival.server_name, arrival.alpn) = (server_name, alpn);
             }
             let speaks_http2 = stream.with_session(|session| session.alpn() == Some(b"h2"));

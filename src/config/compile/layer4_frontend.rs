@@ -154,6 +154,19 @@ impl<'a> Layer4Input<'a> {
     }
 }
 
+/// The rule as it counts on an entry point: without TLS, connections have no names.
+pub fn rule_on(rule: &SniRule, entry: &EntryPointInfo, warnings: &mut Vec<String>) -> SniRule {
+    let rule = rule.clone();
+    if entry.has_tls || !rule.needs_name() {
+        return rule;
+    }
+    warnings.push(format!(
+        "its rule has names, and entry point {} has no TLS: the names are ignored there, and * takes every connection",
+        entry.name
+    ));
+    rule.without_names()
+}
+
 fn max_conn(limit: &dynamic::MaxConn, states: &mut FrontendStates) -> Result<TcpMaxConn, String> {
     let source = SourceExtractor::parse(&limit.extractor_func).map_err(|error| error.to_string())?;
     TcpMaxConn::new(limit.amount, &source, states.conn(&limit.extractor_func)).map_err(str::to_owned)

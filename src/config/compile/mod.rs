@@ -30,8 +30,6 @@ use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
 pub use defaults::with_defaults;
 pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point};
 pub use hosts::host_rules;
-use layer4::Layer;
-use layer4_frontend::Layer4Input;
 
 /// Reads a file as text.
 pub type ReadFile = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
@@ -98,7 +96,10 @@ enum PoolKind {
     /// Connections of layer 4 are never pooled.
     Layer4,
     /// Connections that begin with a PROXY header: they are never pooled, and the number keeps them apart from others to the same server.
-    Proxied { version: ProxyVersion, is_tls: bool },
+    Proxied {
+        version: ProxyVersion,
+        is_tls: bool,
+    },
 }
 
 /// Pool numbers and addresses that outlive a snapshot, so that pooled connections and resolved names outlive it too.
@@ -168,7 +169,16 @@ pub fn compile(
         .map(|(routes, entry)| Router::build(routes, options(entry)))
         .collect();
     let sends_proxy_headers = backends.iter().any(|backend| backend.proxy_protocol.is_some());
-    Snapshot { routers, tcp: tables.tcp, udp: tables.udp, providers: shown, rejected, backends, states, sends_proxy_headers }
+    Snapshot {
+        routers,
+        tcp: tables.tcp,
+        udp: tables.udp,
+        providers: shown,
+        rejected,
+        backends,
+        states,
+        sends_proxy_headers,
+    }
 }
 
 /// The parts of the next snapshot, collected while the providers' documents are compiled.
@@ -258,8 +268,8 @@ impl Compiler<'_> {
         let layer = layer4::layer(document, written, has_udp)?;
         let entries = layer4::suitable_entry_points(&layer, written, entries, &self.ctx.entry_points, warnings)?;
         let rule = match &layer {
-            Layer::Http => Some(Rule::parse_all(written.routes.values().map(|route| route.rule.as_str()))?),
-            Layer::Tcp(_) | Layer::Udp => None,
+            layer4::Layer::Http => Some(Rule::parse_all(written.routes.values().map(|route| route.rule.as_str()))?),
+            layer4::Layer::Tcp(_) | layer4::Layer::Udp => None,
         };
         warnings.extend(rule.iter().flat_map(Rule::warnings).cloned());
         let (id, written_backend) = document
@@ -275,7 +285,7 @@ impl Compiler<'_> {
             }
         };
         let Some(rule) = rule else {
-            let input = Layer4Input { provider, name, written, written_backend, backend: &backend };
+            let input = layer4_frontend::Layer4Input { provider, name, written, written_backend, backend: &backend };
             return self.place_layer4(input, &layer, &entries, warnings);
         };
         for entry in entries {
@@ -300,8 +310,8 @@ impl Compiler<'_> {
     /// Adds a TCP or UDP frontend to the tables of its entry points.
     fn place_layer4(
         &mut self,
-        input: Layer4Input<'_>,
-        layer: &Layer,
+        input: layer4_frontend::Layer4Input<'_>,
+        layer: &layer4::Layer,
         entries: &[usize],
         warnings: &mut Vec<Diagnostic>,
     ) -> Result<(), Diagnostic> {
@@ -310,21 +320,22 @@ impl Compiler<'_> {
             let info = &self.ctx.entry_points[entry];
             let mut new_warnings = Vec::new();
             match layer {
-                Layer::Tcp(rule) => {
+                layer4::Layer::Tcp(rule) => {
                     let owner = input.state_owner(info);
                     let mut states = self.states.carry_over(&self.previous.states, &owner);
                     let frontend = Arc::new(input.tcp(info, &mut states, &mut new_warnings)?);
                     self.states.store(&owner, states);
-                    self.layer4.add_tcp(entry, input.route(rule.clone(), frontend));
+                    let rule = layer4_frontend::rule_on(rule, info, &mut new_warnings);
+                    self.layer4.add_tcp(entry, input.route(rule, frontend));
                 }
-                Layer::Udp => self.layer4.add_udp(entry, input.udp_route(info, &mut new_warnings)?),
-                Layer::Http => {}
+                layer4::Layer::Udp => self.layer4.add_udp(entry, input.udp_route(info, &mut new_warnings)?),
+                layer4::Layer::Http => {}
             }
             // Every entry point gives the same warnings: each is reported once.
             new_warnings.retain(|new| warnings.iter().all(|warning| warning.text != *new));
             warnings.extend(new_warnings.into_iter().map(Diagnostic::from));
         }
-        if let Layer::Tcp(rule) = layer {
+        if let layer4::Layer::Tcp(rule) = layer {
             warnings.extend(rule.warnings().iter().cloned());
         }
         Ok(())

@@ -179,8 +179,14 @@ mod tests {
 
     #[test]
     fn connection_without_name_and_server_has_dashes() {
-        let refused =
-            ConnectionRecord { name: b"", server: None, end: EndReason::NoServer, bytes_in: 0, bytes_out: 0, ..record() };
+        let refused = ConnectionRecord {
+            name: b"",
+            server: None,
+            end: EndReason::NoServer,
+            bytes_in: 0,
+            bytes_out: 0,
+            ..record()
+        };
         let text = line(&AccessLogSettings::default(), &refused);
         assert!(text.ends_with("\"- - TCP\" - 0 \"-\" \"-\" 7 \"db\" - 12ms 0 no_server\n"), "{text}");
     }

@@ -23,7 +23,11 @@ impl Exposition {
             let name = format!("{prefix}_open");
             self.head(&name, "gauge", &format!("Open {what} to a backend."));
             self.traffic(backends, layer4, |page, label, traffic| page.line(&name, label, traffic.open.load(Relaxed)));
-            self.head(bytes, "counter", &format!("Bytes of {what} that have ended, from clients (in) and to them (out)."));
+            self.head(
+                bytes,
+                "counter",
+                &format!("Bytes of {what} that have ended, from clients (in) and to them (out)."),
+            );
             self.traffic(backends, layer4, |page, label, traffic| {
                 page.line(bytes, &format!("{label},direction=\"in\""), traffic.bytes_in.load(Relaxed));
                 page.line(bytes, &format!("{label},direction=\"out\""), traffic.bytes_out.load(Relaxed));

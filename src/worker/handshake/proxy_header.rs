@@ -64,7 +64,13 @@ pub(super) async fn read_proxy_header<D: Dial>(
         }
         Ok(Beginning::Header(_)) => {
             metrics.proxy_header(ProxyHeaderResult::Untrusted);
-            log(worker, entry, peer, "ignored, the peer is not trusted", "if the peer is a load balancer, add its address to proxyProtocol.trustedIPs");
+            log(
+                worker,
+                entry,
+                peer,
+                "ignored, the peer is not trusted",
+                "if the peer is a load balancer, add its address to proxyProtocol.trustedIPs",
+            );
             Ok(None)
         }
         Err(error) => {

@@ -72,7 +72,8 @@ impl<D: Dial> TcpRecord<D> {
             name: self.name.as_deref().unwrap_or_default().as_bytes(),
             frontend_name: &self.frontend.log_name,
             backend_name: &backend.name,
-            server: endpoint.map(|endpoint| ConnectionServer { url: endpoint.url.as_bytes(), addr: &endpoint.authority }),
+            server: endpoint
+                .map(|endpoint| ConnectionServer { url: endpoint.url.as_bytes(), addr: &endpoint.authority }),
             bytes_in: self.bytes.up.get(),
             bytes_out: self.bytes.down.get(),
             end: self.end,

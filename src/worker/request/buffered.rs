@@ -203,8 +203,7 @@ async fn attempt_servers<'w, 's, D: Dial>(
         let repeatable = is_idempotent(ctx) && ctx.head.body == BodyFraming::None;
         let binds = ctx.view().binds_connection();
         let (client, owner, body) = (Some(peer), Some(&peer.bound), body.bytes());
-        let request =
-            FetchRequest { head, body, is_head, repeatable, body_bytes_max, endpoint, binds, client, owner };
+        let request = FetchRequest { head, body, is_head, repeatable, body_bytes_max, endpoint, binds, client, owner };
         ctx.response.is_probe = lease.is_probe;
         let error = match fetch(worker, request, &mut ctx.response).await {
             Ok(response) => {
