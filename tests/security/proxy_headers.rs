@@ -104,6 +104,9 @@ fn address_of_trusted_header_replaces_the_peers() {
         let accepted = counted(&proxy, "accepted");
         verdict.check(&format!("count ({driver})"), accepted == 12, accepted.to_string());
         verdict.end();
+        let plain = "GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+        let header = header(V1, "203.0.113.7:1", "192.0.2.1:80");
+        assert_eq!(proxy.client().send([&header, plain.as_bytes()].concat()).answer().status, 200, "({driver})");
         wait_for("the access log names the client", SOON, || {
             let log = fs::read_to_string(proxy.process.file("access.log")).map_err(|e| e.to_string())?;
             if log.contains("203.0.113.7 - - [") { Ok(()) } else { Err(log) }
