@@ -166,7 +166,10 @@ impl AsFd for DatagramSocket {
 /// Whether a failure says that the server refuses datagrams, or that no way leads to it. ICMP reports the first to the sender's socket.
 pub fn is_server_failure(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::NETDOWN | Errno::HOSTDOWN))
+    matches!(
+        errno,
+        Some(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::NETDOWN | Errno::HOSTDOWN)
+    )
 }
 
 /// Whether a socket could not be opened because descriptors, ports or memory are used up.

@@ -210,7 +210,8 @@ impl<D: Dial> Service<D> {
         while let Some(number) = clients.get(first).map(|client| client.listener) {
             let end = first + clients[first..].iter().take_while(|client| client.listener == number).count();
             if let Some(listener) = self.listeners.get(number) {
-                let to = |at: usize| Message { to: Some(clients[at].address), from: clients[at].local, ..batch.message(at) };
+                let to =
+                    |at: usize| Message { to: Some(clients[at].address), from: clients[at].local, ..batch.message(at) };
                 let messages: Vec<Message> = (first..end).map(to).collect();
                 self.send_to_clients(listener, self.infos[number].entry, &messages).await;
             }

@@ -333,7 +333,9 @@ impl<D: Dial> Sessions<D> {
     /// Logs that a client gets no session; the same for one frontend once in ten minutes.
     fn log_not_opened(&self, frontend: &UdpFrontend, reason: DropReason) {
         let text = match reason {
-            DropReason::Shortage => "no socket is left: raise the limit of open files (ulimit -n), or lower udp.timeout",
+            DropReason::Shortage => {
+                "no socket is left: raise the limit of open files (ulimit -n), or lower udp.timeout"
+            }
             DropReason::ServerFailed => "no server takes them: start one, or correct the servers' URLs",
             _ => "the backend has no server that is up: start one",
         };
