@@ -40,7 +40,7 @@ impl HealthOptions<'_> {
     }
 }
 
-/// What a check does.
+/// Action of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckMethod {
     /// Sends a request.
@@ -51,7 +51,7 @@ pub enum CheckMethod {
     TlsHandshake,
 }
 
-/// Where a check without a request connects to.
+/// Destination of a check without a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectTarget {
     /// The name or IP address; IPv6 without brackets.

@@ -156,7 +156,7 @@ impl ServerEndpoint {
     }
 }
 
-/// What is spoken to a server: for requests the versions of HTTP, for layer 4 the transport.
+/// Protocol of a server: for requests the versions of HTTP, for layer 4 the transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerProtocol {
     Http1,

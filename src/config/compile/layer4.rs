@@ -7,7 +7,7 @@ use crate::config::dynamic::{self, DynamicConfig};
 use crate::rule::Diagnostic;
 use crate::rule::sni::{self, SniRule};
 
-/// What a frontend passes on.
+/// Kind of a frontend, by what it passes on.
 #[derive(Debug)]
 pub enum Layer {
     /// Requests.
@@ -67,7 +67,7 @@ fn server_scheme(document: &DynamicConfig, written: &dynamic::Frontend) -> Optio
     backend.servers.values().find_map(|server| Scheme::parse(server.url.split_once("://")?.0))
 }
 
-/// Those of the entry points that can have the frontend. The others are reported.
+/// Returns those of the entry points that can have the frontend. The others are reported.
 ///
 /// # Errors
 /// None can.
@@ -105,14 +105,14 @@ fn no_entry_point(layer: &Layer) -> &'static str {
     }
 }
 
-/// Which entry points a frontend gets that names none.
+/// Kind of entry points that a frontend gets if it names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultEntryPoints {
-    /// Those for requests.
+    /// Entry points for requests.
     Http,
-    /// Those on which connections have names.
+    /// Entry points on which connections have names.
     WithTls,
-    /// None: the frontend would take all that arrives there.
+    /// No entry point: the frontend would take all that arrives there.
     None,
 }
 

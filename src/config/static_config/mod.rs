@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::GoDuration;
 use super::text::shape::Shape;
-use crate::limits::TCP_IDLE_SECS;
 
 pub use acme::{Acme, AcmeDomain, DnsChallenge, HttpChallenge, TlsChallenge};
 pub use check::{check, check_files};
@@ -279,7 +278,7 @@ impl Default for LifeCycle {
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        TcpOptions { idle_timeout: GoDuration::from_secs(TCP_IDLE_SECS as i64) }
+        TcpOptions { idle_timeout: GoDuration::from_secs(600) }
     }
 }
 
