@@ -348,7 +348,12 @@ impl Name {
 ///
 /// # Errors
 /// The operating system's: older kernels do not know all of them.
-pub fn set_number_option(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+pub fn set_number_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the kernel reads the `c_int` that the pointer and the length describe, and `value` lives until it has.
     let set = unsafe {
         let value = std::ptr::from_ref(&value).cast();

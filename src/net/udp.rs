@@ -108,9 +108,12 @@ impl DatagramSocket {
     /// # Errors
     /// The operating system's.
     pub fn of_entry_point(socket: &Socket) -> io::Result<Self> {
-        let socket = socket.try_clone()?;
-        socket.set_nonblocking(true)?;
-        Ok(DatagramSocket::new(socket.into()))
+        let handle = socket.try_clone()?;
+        handle.set_nonblocking(true)?;
+        let socket = DatagramSocket::new(handle.into());
+        socket.merge_datagrams();
+        // The kernel counts from the socket's beginning, which may be in another process.
+        Ok(DatagramSocket { drops_seen: sys::dropped_datagrams(socket.as_fd()), ..socket })
     }
 
     /// Opens a socket that exchanges datagrams with `server` alone.
@@ -125,11 +128,12 @@ impl DatagramSocket {
     }
 
     fn new(fd: OwnedFd) -> Self {
-        // Without it each datagram is received by itself, as before Linux 5.0.
-        let _ = sys::set_number_option(fd.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1);
-        // The kernel counts from the socket's beginning, which may be in another process.
-        let drops_seen = sys::dropped_datagrams(fd.as_fd());
-        DatagramSocket { fd, drops_seen, cuts: Cell::new(true) }
+        DatagramSocket { fd, drops_seen: 0, cuts: Cell::new(true) }
+    }
+
+    /// Lets the kernel report datagrams of equal length that follow each other as one message. Kernels before 5.0 cannot.
+    pub fn merge_datagrams(&self) {
+        let _ = sys::set_number_option(self.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1);
     }
 
     /// Waits until the socket has room for a datagram.
@@ -166,7 +170,10 @@ impl AsFd for DatagramSocket {
 /// Whether a failure says that the server refuses datagrams, or that no way leads to it. ICMP reports the first to the sender's socket.
 pub fn is_server_failure(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::NETDOWN | Errno::HOSTDOWN))
+    matches!(
+        errno,
+        Some(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::NETDOWN | Errno::HOSTDOWN)
+    )
 }
 
 /// Whether a socket could not be opened because descriptors, ports or memory are used up.

@@ -56,11 +56,7 @@ struct Run {
 impl Batch {
     /// A batch for [`BATCH_MAX`] messages of any length. Memory that no message has reached yet takes no room.
     pub fn new() -> Self {
-        Batch {
-            memory: vec![0; BATCH_MAX * MESSAGE_BYTES_MAX],
-            received: Vec::with_capacity(BATCH_MAX),
-            slots_used: 0,
-        }
+        Batch { memory: vec![0; BATCH_MAX * MESSAGE_BYTES_MAX], received: Vec::with_capacity(BATCH_MAX), slots_used: 0 }
     }
 
     pub fn clear(&mut self) {

@@ -8,6 +8,7 @@
 mod block;
 mod bounds;
 mod datagrams;
+mod datagrams_text;
 mod health_counters;
 mod http2;
 mod http2_text;
@@ -26,7 +27,7 @@ use block::Block;
 use bounds::Bounds;
 pub use bounds::{BUCKETS_MAX, DEFAULT_BUCKETS};
 use datagrams::DatagramCounters;
-pub use datagrams::DropReason;
+pub use datagrams::{DatagramTotals, DropReason};
 use health_counters::HealthCounters;
 pub use health_counters::{HealthTotals, RecentError};
 use http2::Http2Counters;
@@ -208,6 +209,12 @@ impl Metrics {
         http2::sum(&self.http2_counters)
     }
 
+    /// The datagrams of the entry points that take some, by name.
+    pub fn datagrams(&self) -> Vec<(&str, DatagramTotals)> {
+        let counted = self.entry_points.iter().zip(&self.datagrams);
+        counted.filter_map(|((name, _), workers)| Some((name.as_str(), datagrams::sum(workers)?))).collect()
+    }
+
     /// The totals of `/health` over all workers.
     pub fn health(&self, unix_secs: u64) -> HealthTotals {
         health_counters::sum(&self.health_counters, unix_secs, self.recent_errors)
@@ -308,6 +315,33 @@ impl WorkerMetrics<'_> {
     #[inline]
     fn http2(&self) -> &Http2Counters {
         &self.metrics.http2_counters[self.worker]
+    }
+
+    /// Lists the entry point among those that take datagrams.
+    pub fn takes_datagrams(&self, entry_point: usize) {
+        self.with_datagrams(entry_point, DatagramCounters::begin);
+    }
+
+    /// Counts datagrams of clients that were passed on.
+    pub fn datagrams_in(&self, entry_point: usize, count: u64) {
+        self.with_datagrams(entry_point, |counters| counters.add_in(count));
+    }
+
+    /// Counts answers that were passed on.
+    pub fn datagrams_out(&self, entry_point: usize, count: u64) {
+        self.with_datagrams(entry_point, |counters| counters.add_out(count));
+    }
+
+    /// Counts datagrams that were not passed on.
+    pub fn datagrams_dropped(&self, entry_point: usize, reason: DropReason, count: u64) {
+        self.with_datagrams(entry_point, |counters| counters.add_dropped(reason, count));
+    }
+
+    fn with_datagrams(&self, entry_point: usize, count: impl FnOnce(&DatagramCounters)) {
+        let workers = self.metrics.datagrams.get(entry_point);
+        if let Some(counters) = workers.and_then(|workers| workers.get(self.worker)) {
+            count(counters);
+        }
     }
 
     fn entry_point(&self, number: usize) -> Option<&Block> {

@@ -1,6 +1,7 @@
 //! The data plane: one thread with one ring for each worker. `resources` holds the objects that a worker lends to its exchanges, `message`
 //! the protocol versions behind one boundary, `upstream` the connections to servers, `request` the path of a request, which names no
-//! protocol version, `downstream` the connections of clients, and `layer4` those of TCP routes.
+//! protocol version, `downstream` the connections of clients, and `layer4` those of TCP routes
+//! and the datagrams of UDP entry points.
 
 mod bounds;
 mod downstream;

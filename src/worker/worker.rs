@@ -216,7 +216,7 @@ impl<D: Dial> Worker<D> {
 
     /// Whether a server of the current configuration gets PROXY headers.
     pub(super) fn sends_proxy_headers(&self) -> bool {
-        self.snapshot.borrow_mut().load().snapshot.sends_proxy_headers
+        self.with_snapshot(|published| published.snapshot.sends_proxy_headers)
     }
 
     /// Reads the current configuration without holding it.

@@ -74,7 +74,8 @@ fn slow_readers_on_both_sides_hold_bounded_memory() {
             stream.set_nonblocking(true).expect("non-blocking");
             clients.push(stream);
         }
-        let mut tls: Vec<_> = (0..20).map(|_| crate::peers::tls_connect(proxy.https(), proxy.folder(), "db.test", &[])).collect();
+        let mut tls: Vec<_> =
+            (0..20).map(|_| crate::peers::tls_connect(proxy.https(), proxy.folder(), "db.test", &[])).collect();
         for client in &mut tls {
             client.write_all(b"x").expect("sends");
             client.sock.set_nonblocking(true).expect("non-blocking");

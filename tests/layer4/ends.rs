@@ -29,17 +29,20 @@ fn server_that_speaks_first_is_not_kept_waiting() {
         read_end(&mut client);
         let lines = proxy.access_log(1);
         let backend_addr = format!("\"BackendAddr\":\"{}\"", echo.0.address);
-        has(&lines[0], &[
-            &backend_addr,
-            "\"BackendName\":\"plain0\"",
-            "\"FrontendName\":\"plain0\"",
-            "\"ClientHost\":\"127.0.0.1\"",
-            "\"DownstreamContentSize\":17",
-            "\"RequestContentSize\":6",
-            "\"RequestProtocol\":\"TCP\"",
-            "\"EndReason\":\"client_closed\"",
-            "\"Duration\":",
-        ]);
+        has(
+            &lines[0],
+            &[
+                &backend_addr,
+                "\"BackendName\":\"plain0\"",
+                "\"FrontendName\":\"plain0\"",
+                "\"ClientHost\":\"127.0.0.1\"",
+                "\"DownstreamContentSize\":17",
+                "\"RequestContentSize\":6",
+                "\"RequestProtocol\":\"TCP\"",
+                "\"EndReason\":\"client_closed\"",
+                "\"Duration\":",
+            ],
+        );
         assert_eq!(proxy.metric("ringway_tcp_connections_total{backend=\"plain0\"}"), 1);
         assert_eq!(proxy.metric("ringway_tcp_bytes_total{backend=\"plain0\",direction=\"out\"}"), 17);
         assert_eq!(proxy.metric("ringway_tcp_connections_ended_total{reason=\"client_closed\"}"), 1);
@@ -75,7 +78,10 @@ fn terminated_tls_takes_any_protocol_agrees_on_none_and_ends_with_close_notify()
             read_end(&mut client);
         }
         let lines = proxy.access_log(4);
-        has(&lines[0], &["\"RequestProtocol\":\"TLS\"", "\"RequestHost\":\"db.test\"", "\"EndReason\":\"client_closed\""]);
+        has(
+            &lines[0],
+            &["\"RequestProtocol\":\"TLS\"", "\"RequestHost\":\"db.test\"", "\"EndReason\":\"client_closed\""],
+        );
         // The server ends first: the client sees close_notify too.
         let greeter = Server::start(|mut stream| drop(stream.write_all(b"bye")));
         proxy.replace_routes(&routes(&[("db", "HostSNI:db.test", "", &greeter.url())], &[]), 2);
@@ -140,7 +146,10 @@ fn half_closed_client_receives_everything_and_resets_go_both_ways() {
         let mut client = connect(proxy.plain[2]);
         read_exact(&mut client, b"x", "the server's byte");
         reset(client);
-        assert!(outcomes.recv_timeout(Duration::from_secs(20)).expect("an outcome"), "the client's reset became an end");
+        assert!(
+            outcomes.recv_timeout(Duration::from_secs(20)).expect("an outcome"),
+            "the client's reset became an end"
+        );
         has(&proxy.access_log(3)[2], &["\"EndReason\":\"client_reset\""]);
     }
 }

@@ -35,7 +35,9 @@ fn recorded_hello_cut_at_every_byte_gives_the_same_name() {
         for bytes in [recorded.to_vec(), resplit(recorded, 512), resplit(recorded, small)] {
             for cut in 0..bytes.len() {
                 match peek_hello(&bytes[..cut]) {
-                    Ok(Peek::Partial { needed }) => assert!((cut + 1..=bytes.len()).contains(&needed), "{client}: {needed}"),
+                    Ok(Peek::Partial { needed }) => {
+                        assert!((cut + 1..=bytes.len()).contains(&needed), "{client}: {needed}")
+                    }
                     other => panic!("{client} cut at {cut}: {other:?}"),
                 }
             }
@@ -51,10 +53,13 @@ fn recorded_hello_cut_at_every_byte_gives_the_same_name() {
 fn hello_in_segments_and_records_reaches_the_server_untouched() {
     for driver in DRIVERS {
         let echo = EchoServer::start(b"");
-        let proxy = Proxy::start(driver, &[("named", "HostSNI:db.example.com", "passthrough = true", &echo.url())], &[]);
+        let proxy =
+            Proxy::start(driver, &[("named", "HostSNI:db.example.com", "passthrough = true", &echo.url())], &[]);
         for (client, recorded, name, _) in HELLOS.iter().filter(|(_, _, name, _)| name.is_some()) {
             // A segment for each byte, or for a few bytes of records that are split themselves.
-            for (bytes, size) in [(recorded.to_vec(), 97), (resplit(recorded, 100), 250), (recorded.to_vec(), usize::MAX)] {
+            for (bytes, size) in
+                [(recorded.to_vec(), 97), (resplit(recorded, 100), 250), (recorded.to_vec(), usize::MAX)]
+            {
                 let mut stream = connect(proxy.https());
                 for piece in bytes.chunks(size) {
                     stream.write_all(piece).expect("sends");

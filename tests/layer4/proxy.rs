@@ -59,10 +59,11 @@ impl Default for Options<'_> {
 pub fn certificate(folder: &Path) {
     let (key, pem) = (folder.join("one.key"), folder.join("one.pem"));
     let words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"];
-    let names = ["a.test", "db.test", "raw.test", "redis.test", "page.test", "other.test"].map(|name| format!("DNS:{name}"));
+    let names =
+        ["a.test", "db.test", "raw.test", "redis.test", "page.test", "other.test"].map(|name| format!("DNS:{name}"));
     let names = format!("subjectAltName={},IP:127.0.0.1", names.join(","));
     let files = ["-keyout", &key.to_string_lossy(), "-out", &pem.to_string_lossy()].map(str::to_owned);
-    let rest = ["-subj", "/CN=a.test", "-addext", &names];
+    let rest = ["-subj", "/CN=a.test", "-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"];
     stdout_of("openssl", &[&words[..], &files.each_ref().map(String::as_str), &rest].concat());
 }
 

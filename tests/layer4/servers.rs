@@ -123,11 +123,26 @@ pub fn start_mariadb() -> Daemon {
     let folder = open_folder();
     let data = folder.path().join("data");
     let text = data.to_string_lossy().into_owned();
-    must("mariadb-install-db", &["--no-defaults", &format!("--datadir={text}"), "--user=root", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+    must(
+        "mariadb-install-db",
+        &[
+            "--no-defaults",
+            &format!("--datadir={text}"),
+            "--user=root",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ],
+    );
     Daemon::start(folder, |folder, port, _| {
         let program = if installed("mariadbd") { "mariadbd" } else { "/usr/sbin/mariadbd" };
         let mut command = Command::new(program);
-        command.args(["--no-defaults", "--user=root", "--skip-grant-tables", "--skip-networking=0", "--bind-address=127.0.0.1"]);
+        command.args([
+            "--no-defaults",
+            "--user=root",
+            "--skip-grant-tables",
+            "--skip-networking=0",
+            "--bind-address=127.0.0.1",
+        ]);
         command.arg(format!("--port={port}")).arg(format!("--datadir={text}"));
         command.arg(format!("--socket={}", folder.join("sock").display()));
         command.arg("--innodb-buffer-pool-size=16M").arg("--innodb-flush-log-at-trx-commit=0");

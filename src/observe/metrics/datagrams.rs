@@ -1,9 +1,6 @@
-//! The datagrams of UDP entry points (docs/reference/metrics.md#layer-4).
+//! The counters of the datagrams of UDP entry points (docs/reference/metrics.md#layer-4).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-
-use super::prometheus::{Exposition, escaped};
-use super::{Metrics, WorkerMetrics};
 
 /// Why a datagram was not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +38,16 @@ pub(super) struct DatagramCounters {
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
+/// The totals of one entry point over all workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatagramTotals {
+    /// Datagrams of clients that were passed on, and answers that were.
+    pub passed_in: u64,
+    pub passed_out: u64,
+    /// In the order of [`DropReason::ALL`].
+    pub dropped: [u64; DropReason::ALL.len()],
+}
+
 impl DropReason {
     /// All reasons, in the order in which `/metrics` lists them.
     pub const ALL: [DropReason; 10] = [
@@ -73,63 +80,34 @@ impl DropReason {
     }
 }
 
-impl WorkerMetrics<'_> {
+impl DatagramCounters {
     /// Lists the entry point among those that take datagrams.
-    pub fn takes_datagrams(&self, entry_point: usize) {
-        if let Some(counters) = self.datagrams(entry_point) {
-            counters.is_used.store(true, Relaxed);
-        }
+    pub(super) fn begin(&self) {
+        self.is_used.store(true, Relaxed);
     }
 
-    /// Counts datagrams of clients that were passed on.
-    pub fn datagrams_in(&self, entry_point: usize, count: u64) {
-        if let Some(counters) = self.datagrams(entry_point) {
-            counters.passed_in.fetch_add(count, Relaxed);
-        }
+    pub(super) fn add_in(&self, count: u64) {
+        self.passed_in.fetch_add(count, Relaxed);
     }
 
-    /// Counts answers that were passed on.
-    pub fn datagrams_out(&self, entry_point: usize, count: u64) {
-        if let Some(counters) = self.datagrams(entry_point) {
-            counters.passed_out.fetch_add(count, Relaxed);
-        }
+    pub(super) fn add_out(&self, count: u64) {
+        self.passed_out.fetch_add(count, Relaxed);
     }
 
-    pub fn datagrams_dropped(&self, entry_point: usize, reason: DropReason, count: u64) {
-        if let Some(counters) = self.datagrams(entry_point) {
-            counters.dropped[reason as usize].fetch_add(count, Relaxed);
-        }
-    }
-
-    fn datagrams(&self, entry_point: usize) -> Option<&DatagramCounters> {
-        self.metrics.datagrams.get(entry_point)?.get(self.worker)
+    pub(super) fn add_dropped(&self, reason: DropReason, count: u64) {
+        self.dropped[reason as usize].fetch_add(count, Relaxed);
     }
 }
 
-impl Exposition {
-    pub(super) fn datagrams(&mut self, metrics: &Metrics) {
-        let is_used = |counters: &&Box<[DatagramCounters]>| counters.iter().any(|one| one.is_used.load(Relaxed));
-        let used: Vec<_> = metrics.entry_points.iter().map(|(name, _)| escaped(name)).zip(&metrics.datagrams).collect();
-        let used: Vec<_> = used.into_iter().filter(|(_, counters)| is_used(counters)).collect();
-        let name = "ringway_udp_datagrams_total";
-        self.head(name, "counter", "Datagrams passed on, from clients (in) and to them (out).");
-        for (entry_point, counters) in &used {
-            let sum = |of: fn(&DatagramCounters) -> &AtomicU64| -> u64 {
-                counters.iter().map(|one| of(one).load(Relaxed)).sum()
-            };
-            let label = |direction: &str| format!("direction=\"{direction}\",entrypoint=\"{entry_point}\"");
-            self.line(name, &label("in"), sum(|one| &one.passed_in));
-            self.line(name, &label("out"), sum(|one| &one.passed_out));
-        }
-        let name = "ringway_udp_datagrams_dropped_total";
-        self.head(name, "counter", "Datagrams that were not passed on, by reason.");
-        for (entry_point, counters) in &used {
-            for reason in DropReason::ALL {
-                let count: u64 = counters.iter().map(|one| one.dropped[reason as usize].load(Relaxed)).sum();
-                self.line(name, &format!("entrypoint=\"{entry_point}\",reason=\"{}\"", reason.name()), count);
-            }
-        }
-    }
+/// Adds up the workers' counters of an entry point; `None` if it takes no datagrams.
+pub(super) fn sum(workers: &[DatagramCounters]) -> Option<DatagramTotals> {
+    let is_used = workers.iter().any(|counters| counters.is_used.load(Relaxed));
+    let total = |of: &dyn Fn(&DatagramCounters) -> u64| workers.iter().map(of).sum();
+    is_used.then(|| DatagramTotals {
+        passed_in: total(&|counters| counters.passed_in.load(Relaxed)),
+        passed_out: total(&|counters| counters.passed_out.load(Relaxed)),
+        dropped: DropReason::ALL.map(|reason| total(&|counters| counters.dropped[reason as usize].load(Relaxed))),
+    })
 }
 
 // Counters are indexed by discriminant: `ALL` lists every variant, in declaration order.
@@ -141,31 +119,3 @@ const _: () = {
     }
     assert!(DropReason::AnswerBuffer as usize + 1 == DropReason::ALL.len());
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::observe::metrics::{MetricsSettings, Scrape};
-
-    #[test]
-    fn datagrams_are_counted_for_the_entry_points_that_take_them() {
-        let entry_points = vec!["http".to_owned(), "dns".to_owned()];
-        let metrics = Metrics::new(&MetricsSettings { workers: 2, entry_points, ..MetricsSettings::default() });
-        metrics.worker(0).takes_datagrams(1);
-        metrics.worker(0).datagrams_in(1, 3);
-        metrics.worker(1).datagrams_in(1, 4);
-        metrics.worker(1).datagrams_out(1, 5);
-        metrics.worker(1).datagrams_dropped(1, DropReason::WhiteList, 2);
-        metrics.worker(1).datagrams_in(9, 1);
-        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
-        for line in [
-            "ringway_udp_datagrams_total{direction=\"in\",entrypoint=\"dns\"} 7",
-            "ringway_udp_datagrams_total{direction=\"out\",entrypoint=\"dns\"} 5",
-            "ringway_udp_datagrams_dropped_total{entrypoint=\"dns\",reason=\"white_list\"} 2",
-            "ringway_udp_datagrams_dropped_total{entrypoint=\"dns\",reason=\"receive_buffer\"} 0",
-        ] {
-            assert!(page.lines().any(|found| found == line), "{line} is not in {page}");
-        }
-        assert!(!page.contains("ringway_udp_datagrams_total{direction=\"in\",entrypoint=\"http\"}"), "{page}");
-    }
-}

@@ -73,7 +73,7 @@ pub(super) fn render(metrics: &Metrics, scrape: &Scrape) -> Vec<u8> {
     exposition.requests("traefik_backend", "a backend", &owners, metrics);
     exposition.retries(&owners);
     exposition.layer4(metrics, &backends);
-    exposition.datagrams(metrics);
+    exposition.datagrams(&metrics.datagrams());
     exposition.servers(scrape.servers);
     exposition.process(&scrape.process);
     exposition.text.into_bytes()

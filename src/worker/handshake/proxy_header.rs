@@ -34,7 +34,8 @@ enum HeaderError {
 }
 
 /// Reads the PROXY header of a connection from `peer`, if there is one. Returns the addresses of the connection that the header describes;
-/// the header of a peer that is not in `trusted` is skipped, and the addresses in it do not count.
+/// the header of a peer that is not in `trusted` is skipped, and the addresses in it do not count. Where a TCP route takes the bytes of any
+/// protocol, nothing is read from such a peer: its server may speak first, and what looks like a header may be the protocol.
 ///
 /// # Errors
 /// The connection ends: the header is malformed, too long, cut or slow. The reason has been counted and logged.
@@ -45,10 +46,19 @@ pub(super) async fn read_proxy_header<D: Dial>(
     tcp: &mut Tcp,
     peer: SocketAddr,
 ) -> Result<Option<ProxiedAddresses>, ()> {
-    let metrics = &worker.shared.metrics;
-    match Box::pin(beginning(worker, tcp)).await {
+    let (metrics, is_trusted) = (&worker.shared.metrics, trusted.includes(unmap_ipv4(peer.ip())));
+    let takes_any_protocol = worker.takes_any_protocol(entry);
+    if takes_any_protocol && !is_trusted {
+        return Ok(None);
+    }
+    // Where clients speak first, a peer that sends nothing has no less time than on another entry point.
+    let silence_max = match takes_any_protocol {
+        true => Duration::from_secs(limits::PROXY_HEADER_SECS).min(worker.first_idle_timeout()),
+        false => worker.first_idle_timeout(),
+    };
+    match Box::pin(beginning(worker, tcp, silence_max)).await {
         Ok(Beginning::Other) => Ok(None),
-        Ok(Beginning::Header(addresses)) if trusted.includes(unmap_ipv4(peer.ip())) => {
+        Ok(Beginning::Header(addresses)) if is_trusted => {
             metrics.proxy_header(ProxyHeaderResult::Accepted);
             Ok(addresses)
         }
@@ -64,15 +74,19 @@ pub(super) async fn read_proxy_header<D: Dial>(
             Ok(None)
         }
         Err(error) => {
-            refuse(worker, entry, peer, &error);
+            refuse(worker, entry, peer, &error, takes_any_protocol);
             Err(())
         }
     }
 }
 
-/// Waits for the first bytes as long as for those of any new connection, and then for the rest of the header.
-async fn beginning<D: Dial>(worker: &Worker<D>, tcp: &mut Tcp) -> Result<Beginning, HeaderError> {
-    let first_bytes = worker.deadlines.limit(worker.first_idle_timeout());
+/// Waits for the first bytes for at most `silence_max`, and then for the rest of the header.
+async fn beginning<D: Dial>(
+    worker: &Worker<D>,
+    tcp: &mut Tcp,
+    silence_max: Duration,
+) -> Result<Beginning, HeaderError> {
+    let first_bytes = worker.deadlines.limit(silence_max);
     first_bytes.within_io(tcp.reader.readable()).await.map_err(|e| match is_timeout(&e) {
         true => HeaderError::Silent,
         false => HeaderError::Unused,
@@ -100,11 +114,21 @@ async fn beginning<D: Dial>(worker: &Worker<D>, tcp: &mut Tcp) -> Result<Beginni
 }
 
 /// Counts a connection that ends because of its header, and logs what to do, unless the peer alone knows.
-fn refuse<D: Dial>(worker: &Worker<D>, entry: usize, peer: SocketAddr, error: &HeaderError) {
-    const CHECK_SENDER: &str =
-        "check which version of the PROXY protocol the load balancer sends, and that nothing between changes it";
+fn refuse<D: Dial>(
+    worker: &Worker<D>,
+    entry: usize,
+    peer: SocketAddr,
+    error: &HeaderError,
+    takes_any_protocol: bool,
+) {
+    const CHECK_SENDER: &str = "check which version of the PROXY protocol the load balancer sends, and that nothing between changes it";
     let (result, what, advice) = match error {
         HeaderError::Unused => return,
+        HeaderError::Silent if takes_any_protocol => {
+            worker.exceeded(Bound::ProxyHeader);
+            let advice = "let it send one, or remove it from proxyProtocol.trustedIPs";
+            (ProxyHeaderResult::Timeout, "the trusted peer sent none", advice)
+        }
         HeaderError::Silent => return worker.exceeded(worker.idle_limit(true)),
         HeaderError::Invalid(invalid @ InvalidProxy::TooLong) => {
             worker.exceeded(Bound::ProxyHeaderBytes);
@@ -127,5 +151,15 @@ fn log<D: Dial>(worker: &Worker<D>, entry: usize, peer: SocketAddr, what: &str, 
     let key = format!("{entry_point} {} {what}", unmap_ipv4(peer.ip()));
     if let Some(repeated) = worker.may_log_again(&worker.shared.client_lines, &key) {
         tracing::error!(%peer, %entry_point, "PROXY header: {what}: {advice}{repeated}");
+    }
+}
+
+impl<D: Dial> Worker<D> {
+    /// Whether a TCP route of the entry point takes connections of any protocol, also of those whose server speaks first.
+    fn takes_any_protocol(&self, entry: usize) -> bool {
+        self.shared.entry_points[entry].tls.is_none()
+            && self.with_snapshot(|published| {
+                published.snapshot.tcp.get(entry).is_some_and(|routes| routes.catch_all().is_some())
+            })
     }
 }

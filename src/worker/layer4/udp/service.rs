@@ -26,7 +26,7 @@ use crate::worker::worker::Worker;
 const FIRST_LISTENER: u64 = 1 << 32;
 /// Sockets that are looked at between two turns of other tasks.
 const SOCKETS_PER_TURN: usize = 64;
-/// Batches that are received from one listener between two turns of other tasks.
+/// Batches that are received from one socket between two turns of other tasks.
 const BATCHES_PER_TURN: usize = 4;
 /// How often the kernel is asked for the datagrams that it dropped, in ticks.
 const DROPS_TICKS: u64 = 10;
@@ -116,11 +116,12 @@ impl<D: Dial> Service<D> {
                 monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
             }
             self.worker.clock.read();
+            self.sessions.borrow_mut().follow_configuration();
             for &number in self.set.poll(&mut ready) {
                 match number.checked_sub(FIRST_LISTENER).map(usize::try_from) {
                     Some(Ok(listener)) => self.receive_from_clients(listener, &mut received).await,
                     Some(Err(_)) => {}
-                    None => self.receive_from_server(number as usize, &mut answers).await,
+                    None => self.receive_answers(number as usize, &mut answers).await,
                 }
             }
             self.send_answers(&mut answers).await;
@@ -184,10 +185,20 @@ impl<D: Dial> Service<D> {
         }
     }
 
-    async fn receive_from_server(&self, id: usize, answers: &mut Answers) {
-        if !answers.batch.has_room() {
-            self.send_answers(answers).await;
+    /// Receives the answers of one server. Those that fill the batch are sent at once.
+    async fn receive_answers(&self, id: usize, answers: &mut Answers) {
+        for _ in 0..BATCHES_PER_TURN {
+            if !answers.batch.has_room() {
+                self.send_answers(answers).await;
+            }
+            self.receive_from_server(id, answers);
+            if answers.batch.has_room() {
+                break;
+            }
         }
+    }
+
+    fn receive_from_server(&self, id: usize, answers: &mut Answers) {
         let now_nanos = self.worker.clock.mono_nanos();
         let mut sessions = self.sessions.borrow_mut();
         let Some((client, session)) = sessions.table.client(id).copied().zip(sessions.table.get(id)) else { return };
@@ -195,7 +206,7 @@ impl<D: Dial> Service<D> {
         let first = answers.clients.len();
         let arrived = answers.batch.len();
         for number in first..arrived {
-            sessions.note_answer(id, answers.batch.message(number).bytes.len(), now_nanos);
+            sessions.note_answer(id, &answers.batch.message(number), now_nanos);
         }
         answers.clients.resize(arrived, client);
         if outcome.is_err_and(|error| udp::is_server_failure(&error)) {
@@ -210,7 +221,8 @@ impl<D: Dial> Service<D> {
         while let Some(number) = clients.get(first).map(|client| client.listener) {
             let end = first + clients[first..].iter().take_while(|client| client.listener == number).count();
             if let Some(listener) = self.listeners.get(number) {
-                let to = |at: usize| Message { to: Some(clients[at].address), from: clients[at].local, ..batch.message(at) };
+                let to =
+                    |at: usize| Message { to: Some(clients[at].address), from: clients[at].local, ..batch.message(at) };
                 let messages: Vec<Message> = (first..end).map(to).collect();
                 self.send_to_clients(listener, self.infos[number].entry, &messages).await;
             }
@@ -260,11 +272,8 @@ impl<D: Dial> Service<D> {
         for tick in 0_u64.. {
             monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
             let now_nanos = self.worker.clock.read();
-            {
-                let mut sessions = self.sessions.borrow_mut();
-                sessions.follow_configuration();
-                sessions.end_idle(now_nanos);
-            }
+            self.sessions.borrow_mut().follow_configuration();
+            self.sessions.borrow_mut().end_idle(now_nanos);
             if tick % DROPS_TICKS == 0 {
                 self.count_drops();
             }

@@ -10,6 +10,9 @@ use crate::config::snapshot::{ServerEndpoint, UdpFrontend};
 use crate::limits;
 use crate::observe::metrics::BackendMetrics;
 
+/// A session with so many answers is worth the system calls that a few answers are not: the kernel merges them, and says what it dropped,
+/// which needs more of them waiting in the socket than this.
+pub const MANY_ANSWERS: u64 = 64;
 const HELD_NANOS: u64 = limits::UDP_HELD_SECS * 1_000_000_000;
 
 /// A client's datagrams to one server, and the server's to that client.
@@ -35,6 +38,8 @@ pub struct Session {
     pub asked_nanos: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Datagrams of the server.
+    pub answers: u64,
     /// The counters in which the session is counted as open.
     pub counters: Option<Arc<BackendMetrics>>,
 }
@@ -62,8 +67,13 @@ impl Session {
         !self.has_answer && now_nanos.saturating_sub(self.start_nanos) < HELD_NANOS
     }
 
-    /// Notes a datagram of the server. Returns whether it is the first one.
-    pub fn note_answer(&mut self, bytes: usize, now_nanos: u64) -> bool {
+    /// Notes `count` datagrams of the server, of so many bytes together. Returns whether they are the first ones.
+    pub fn note_answers(&mut self, count: usize, bytes: usize, now_nanos: u64) -> bool {
+        let before = self.answers;
+        self.answers += count as u64;
+        if before < MANY_ANSWERS && self.answers >= MANY_ANSWERS {
+            self.server.socket.merge_datagrams();
+        }
         self.bytes_out += bytes as u64;
         self.awaits_answer = false;
         let is_first = !std::mem::replace(&mut self.has_answer, true);

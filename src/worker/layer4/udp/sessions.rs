@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::held::Held;
 use super::server;
-use super::session::Session;
+use super::session::{MANY_ANSWERS, Session};
 use super::session_table::{Client, SessionTable};
 use crate::backend::TriedServers;
 use crate::config::snapshot::UdpFrontend;
@@ -123,6 +123,7 @@ impl<D: Dial> Sessions<D> {
             asked_nanos: now_nanos,
             bytes_in: 0,
             bytes_out: 0,
+            answers: 0,
             counters,
         };
         self.table.insert(client, client.listener, session, now_nanos).ok_or(DropReason::Shortage)
@@ -188,10 +189,10 @@ impl<D: Dial> Sessions<D> {
         self.worker.metrics().datagrams_in(entry, count);
     }
 
-    /// Notes a datagram, or several, of a session's server.
-    pub fn note_answer(&mut self, id: usize, bytes: usize, now_nanos: u64) {
+    /// Notes a message of a session's server.
+    pub fn note_answer(&mut self, id: usize, message: &Message<'_>, now_nanos: u64) {
         let Some(session) = self.table.get_mut(id) else { return };
-        if session.note_answer(bytes, now_nanos) {
+        if session.note_answers(message.count(), message.bytes.len(), now_nanos) {
             self.held_bytes = self.held_bytes.saturating_sub(session.held.clear());
         }
         if !session.is_retired {
@@ -213,10 +214,13 @@ impl<D: Dial> Sessions<D> {
             session.server.note_refused(&backend, now_nanos);
             session.tried.add(session.server.lease.index);
             session.retries += 1;
-            tracing::warn!(
-                frontend = %session.frontend.name, backend = %backend.name, server = %session.server.lease.server.url.text,
-                "UDP server refuses datagrams: ICMP says that its port is closed, or that no way leads to it"
-            );
+            let server = session.server.lease.server.url.text.as_str();
+            // Senders can forge addresses: a line for each session would let them fill the log.
+            let lines = &self.worker.shared.server_lines;
+            if let Some(repeated) = self.worker.may_log_again(lines, &format!("udp refused {server}")) {
+                let frontend = &session.frontend.name;
+                tracing::warn!(%frontend, backend = %backend.name, %server, "server refuses datagrams: its port is closed (ICMP){repeated}");
+            }
             match server::choose(&backend, session.client.ip(), &mut session.tried, now_nanos) {
                 Ok(server) => session.server = server,
                 Err(reason) => {
@@ -295,8 +299,8 @@ impl<D: Dial> Sessions<D> {
     pub fn end(&mut self, id: usize, reason: EndReason, now_nanos: u64) {
         let Some((client, mut session)) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(session.held.clear());
-        let drops = session.server.socket.take_drops();
-        if drops > 0 {
+        if session.answers >= MANY_ANSWERS {
+            let drops = session.server.socket.take_drops();
             self.count_dropped(&client, DropReason::AnswerBuffer, drops.into());
         }
         let (bytes_in, bytes_out) = (session.bytes_in, session.bytes_out);
@@ -333,7 +337,9 @@ impl<D: Dial> Sessions<D> {
     /// Logs that a client gets no session; the same for one frontend once in ten minutes.
     fn log_not_opened(&self, frontend: &UdpFrontend, reason: DropReason) {
         let text = match reason {
-            DropReason::Shortage => "no socket is left: raise the limit of open files (ulimit -n), or lower udp.timeout",
+            DropReason::Shortage => {
+                "no socket is left: raise the limit of open files (ulimit -n), or lower udp.timeout"
+            }
             DropReason::ServerFailed => "no server takes them: start one, or correct the servers' URLs",
             _ => "the backend has no server that is up: start one",
         };
