@@ -12,6 +12,7 @@ mod privileges;
 mod process;
 mod process_log;
 mod rest_provider;
+mod route_check;
 mod shutdown;
 mod systemd;
 mod time_zone;
@@ -41,7 +42,7 @@ use crate::control::watched_files::{self, WatchedFiles};
 use crate::control::{self, Control};
 use crate::limits;
 use crate::net::listener_handover::InheritedListeners;
-use crate::net::socket;
+use crate::net::{socket, udp};
 use crate::observe::Published;
 use crate::tls::challenge::ChallengeTable;
 use crate::worker::{self, WorkerShared, WorkerStatus};
@@ -120,9 +121,16 @@ fn check(invocation: &Invocation) -> ExitCode {
         return ExitCode::FAILURE;
     }
     // What the start does before it opens ports.
-    if let Err(e) = bootstrap::build(&invocation.static_config) {
-        println!("error: {e}");
-        return ExitCode::FAILURE;
+    let mut components = match bootstrap::build(&invocation.static_config) {
+        Ok(components) => components,
+        Err(e) => {
+            println!("error: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match route_check::rejected_routes(&invocation.static_config, invocation.file.as_deref(), &mut components) {
+        Ok(lines) => lines.iter().for_each(|line| println!("warning: {line}")),
+        Err(e) => println!("warning: no routes can be read from files: {e}"),
     }
     let file = invocation.file.as_deref().map_or("no file".to_owned(), |f| f.display().to_string());
     println!("configuration of {file} can be used");
@@ -306,11 +314,14 @@ fn open_listeners(
         let Some(entry_config) = config.entry_points.get(&entry.name) else { continue };
         let failed = |e: io::Error| format!("Error preparing server: entry point {}: {e}", entry.name);
         let address = bootstrap::listen_address(&entry.name, entry_config)?;
-        let claimed = inherited.claim(&entry.name, address);
-        let sockets = if claimed.is_empty() {
-            socket::listen_together(address, workers).map_err(failed)?
-        } else {
-            distribute(&claimed, workers).map_err(failed)?
+        let is_udp = entry_config.is_udp();
+        let claimed = inherited.claim(&entry.name, address, is_udp);
+        let sockets = match (claimed.is_empty(), is_udp) {
+            (true, false) => socket::listen_together(address, workers).map_err(failed)?,
+            (true, true) => udp::bind_together(address, workers).map_err(failed)?,
+            (false, false) => distribute(&claimed, workers).map_err(failed)?,
+            // Two workers on one socket would each have a session of the same client. So some workers may have no socket.
+            (false, true) => claimed,
         };
         let bound = sockets.first().and_then(|socket| socket.local_addr().ok()).and_then(|bound| bound.as_socket());
         if let Some(bound) = bound.filter(|_| address.port() == 0) {

@@ -63,6 +63,9 @@ pub const PIPES_POOLED_MAX: usize = 128;
 pub const LOW_WATER_BYTES: usize = 256 * 1024;
 /// The wait for [`LOW_WATER_BYTES`] ends after this time. The rest of a slower body is forwarded as it arrives.
 pub const LOW_WATER_MILLIS: u64 = 5;
+/// Bytes of a stream without a length after which the worker waits for pieces of [`LOW_WATER_BYTES`]: the last one waits in vain, which is
+/// nothing beside the time that so many bytes take.
+pub const LOW_WATER_STREAM_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes that one connection may splice before it yields to the other connections of its worker.
 pub const SPLICE_TURN_BYTES: usize = 1024 * 1024;
 /// Bytes that one connection may copy before it yields to the other connections of its worker.
@@ -91,6 +94,10 @@ pub const HEAD_READ_SECS: u64 = 60;
 pub const DIAL_SECS: u64 = 30;
 /// Time for a TLS handshake (Traefik's fixed value, docs/reference/entry-points.md#waits).
 pub const HANDSHAKE_SECS: u64 = 10;
+/// Time for a PROXY header, from its first byte on. A load balancer sends all of its header at once.
+pub const PROXY_HEADER_SECS: u64 = 10;
+/// Bytes of a PROXY header of version 2: 52 of them with IPv6 addresses, the rest for additional fields, which are skipped.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 /// The stall timeout, unless `writeTimeout` is set: for a peer that takes no bytes, a client that sends none of an announced body, and a
 /// server that sends none of a response that is held whole.
 pub const STALLED_BODY_SECS: u64 = 180;
@@ -198,6 +205,22 @@ pub const HEARTBEAT_SECS: u64 = 1;
 pub const HEARTBEATS_MISSED_MAX: u32 = 30;
 /// Threads that resolve server names; each look-up may block one for seconds.
 pub const LOOKUP_THREADS_MAX: usize = 8;
+/// UDP sessions of one worker, of all its entry points: the one that has been idle longest ends for a new one.
+pub const UDP_SESSIONS_PER_WORKER_MAX: usize = 16_384;
+/// Datagrams of one UDP session that are kept until the server has answered once, to be sent to another server if this one refuses them.
+pub const UDP_HELD_DATAGRAMS_MAX: usize = 8;
+/// Bytes of these datagrams, for one session.
+pub const UDP_HELD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of these datagrams, for all sessions of a worker.
+pub const UDP_HELD_BYTES_PER_WORKER_MAX: usize = 4 * 1024 * 1024;
+/// Time for which they are kept: a refusal takes one round trip.
+pub const UDP_HELD_SECS: u64 = 2;
+/// Time for which a UDP session passes answers on after its server was removed from the configuration, or after the proxy was told to stop.
+pub const UDP_LAST_ANSWERS_SECS: u64 = 5;
+/// Time for which a datagram waits for room in the buffer of its socket.
+pub const UDP_SEND_WAIT_MILLIS: u64 = 100;
+/// Bytes of the buffers of an entry point's UDP socket that are asked for; the system's own limit is often lower (net.core.rmem_max).
+pub const UDP_SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Time for which a start retries to bind a port that is in use.
 pub const BIND_RETRY_MILLIS: u64 = 2000;
 /// Time for the new process of a hand-over to become ready.

@@ -5,18 +5,37 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ringway::cli;
+use ringway::config::Rejected;
+use ringway::config::compile::{CompileContext, EndpointInterner, EntryPointInfo, compile};
+use ringway::config::dynamic::Documents;
+use ringway::config::snapshot::Snapshot;
 use ringway::config::static_config::{check, unsupported_options};
+
+#[path = "support/compile_context.rs"]
+mod compile_context;
+#[path = "config/layer4.rs"]
+mod layer4;
 
 #[test]
 fn check_prints_the_expected_lines_for_each_file() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    compare("tests/config", 9, judge);
+}
+
+/// The routes in the main file, compiled: what is rejected or not applied as written.
+#[test]
+fn compiled_routes_cause_the_expected_lines_for_each_file() {
+    compare("tests/config/routes", 2, judge_routes);
+}
+
+fn compare(folder: &str, least: usize, judge: fn(&str) -> String) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
         .expect("tests/config exists")
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
     files.sort();
-    assert!(files.len() >= 8, "the cases are missing");
+    assert!(files.len() >= least, "the cases are missing");
     let bless = std::env::var_os("RINGWAY_BLESS").is_some();
     let mut wrong = Vec::new();
     for file in files {
@@ -50,6 +69,33 @@ fn judge(text: &str) -> String {
     let pending = unsupported_options(&invocation.static_config);
     let pending = pending.iter().map(|key| format!("not yet: {key}\n"));
     warnings.chain(problems).chain(pending).collect()
+}
+
+/// All messages about the routes, one after the other.
+fn judge_routes(text: &str) -> String {
+    let snapshot = compiled(text, &Snapshot::empty(0));
+    let line = |rejected: &Rejected| format!("{:?} {}: {}\n", rejected.severity, rejected.name, rejected.reason);
+    snapshot.rejected.iter().map(line).collect()
+}
+
+/// The routes of a main file, compiled for its entry points.
+fn compiled(text: &str, previous: &Snapshot) -> Snapshot {
+    let read = |file: &Path| match file.to_str() {
+        Some("traefik.toml") => Ok(text.to_owned()),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    let invocation = cli::parse(&["--configFile=traefik.toml".to_owned()], &|_| None, &read).expect("valid");
+    assert_eq!(invocation.warnings, [""; 0]);
+    let config = invocation.static_config;
+    let routes = ringway::config::text::inline(text, "traefik.toml").expect("valid");
+    assert_eq!(routes.warnings, []);
+    let context = CompileContext {
+        entry_points: config.entry_points.iter().map(|(name, written)| EntryPointInfo::new(name, written)).collect(),
+        default_entry_points: config.default_entry_points.clone(),
+        ..compile_context::compile_context()
+    };
+    let documents = Documents::from([("file".to_owned(), routes.value.into())]);
+    compile(&context, &documents, &[], previous, &mut EndpointInterner::default())
 }
 
 /// Routes that a Traefik v1 served must be read without a message.

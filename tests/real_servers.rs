@@ -4,6 +4,8 @@
 mod support;
 #[path = "real_servers/http2.rs"]
 mod http2;
+#[path = "real_servers/proxy_protocol.rs"]
+mod proxy_protocol;
 
 use std::fs;
 use std::process::Command;

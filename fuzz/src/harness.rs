@@ -179,7 +179,7 @@ struct NetworkDial(Rc<Network>);
 impl Dial for NetworkDial {
     type Io = Wire<Server>;
 
-    async fn dial(&self, _origin: &ServerEndpoint, _: VersionOffer, _limit: TimeLimit<'_>) -> Result<Dialled<Wire<Server>>, Cause> {
+    async fn dial(&self, _origin: &ServerEndpoint, _: Option<&ClientInfo>, _: VersionOffer, _limit: TimeLimit<'_>) -> Result<Dialled<Wire<Server>>, Cause> {
         let NetworkDial(network) = self;
         let is_first = network.dials.replace(network.dials.get() + 1) == 0;
         let behaviour = if is_first { network.first.get() } else { network.later.get() };
@@ -239,6 +239,7 @@ impl Harness {
             stall: TIMEOUT,
             dial: TIMEOUT,
             response_header: Some(TIMEOUT),
+            tcp_idle: TIMEOUT,
         };
         let (shared, network) = (Arc::new(shared), Rc::<Network>::default());
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
@@ -257,6 +258,7 @@ impl Harness {
             certs: Vec::new(),
             server_name: None,
             trusted: scenario.trusted,
+            arrival: None,
             bound: Default::default(),
             has_sent_ahead: Default::default(),
         });

@@ -9,7 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     let whole = peek_hello(bytes);
     for cut in 0..bytes.len() {
         match peek_hello(&bytes[..cut]) {
-            Ok(Peek::Partial) => {}
+            Ok(Peek::Partial { .. }) => {}
             verdict => assert_eq!(verdict, whole, "cut at {cut}"),
         }
     }

@@ -72,6 +72,8 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
             resolver,
             http2: entry_config.http2,
             trust: compiled.trust,
+            udp_timeout: entry_config.udp_timeout(),
+            proxy_protocol: compiled.proxy_protocol,
         });
     }
     let generated = if static_certs.is_empty() { None } else { Some(Arc::new(generated_certificate()?)) };
@@ -93,16 +95,10 @@ pub fn listen_address(name: &str, entry_point: &static_config::EntryPoint) -> Re
 }
 
 fn compile_context(config: &StaticConfig, watched_files: &WatchedFiles) -> Result<CompileContext, String> {
-    let info = |(name, entry_config): (&String, &static_config::EntryPoint)| EntryPointInfo {
-        name: name.clone(),
-        port: compile::listen_port(entry_config),
-        has_tls: entry_config.tls.is_some(),
-        sanitize_path: entry_config.sanitize_path,
-    };
     let mut key = [0; 32];
     aws_lc_rs::rand::fill(&mut key).map_err(|_| "the system has no source of randomness")?;
     Ok(CompileContext {
-        entry_points: config.entry_points.iter().map(info).collect(),
+        entry_points: config.entry_points.iter().map(|(name, written)| EntryPointInfo::new(name, written)).collect(),
         default_entry_points: config.default_entry_points.clone(),
         keep_trailing_slash: config.keep_trailing_slash,
         allow_min_weight_zero: config.allow_min_weight_zero,
@@ -248,6 +244,7 @@ pub fn timeouts(config: &StaticConfig) -> Timeouts {
         stall: responding.write_timeout.positive().unwrap_or(Duration::from_secs(limits::STALLED_BODY_SECS)),
         dial: forwarding.dial_timeout.positive().unwrap_or(Duration::from_secs(limits::DIAL_SECS)),
         response_header: forwarding.response_header_timeout.positive(),
+        tcp_idle: config.tcp.idle_timeout.positive().unwrap_or(Duration::MAX),
     }
 }
 

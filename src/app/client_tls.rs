@@ -154,7 +154,15 @@ mod tests {
             ..DynamicConfig::default()
         };
         let mut context = bootstrap::build(&StaticConfig::default()).unwrap_or_else(|e| panic!("{e}")).compile_context;
-        let entry = EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: false };
+        let entry = EntryPointInfo {
+            name: "http".to_owned(),
+            port: 80,
+            has_tls: false,
+            is_udp: false,
+            white_list: Vec::new(),
+            has_auth: false,
+            sanitize_path: false,
+        };
         (context.entry_points, context.default_entry_points) = (vec![entry], vec!["http".to_owned()]);
         let documents = [("file".to_owned(), document.into())].into();
         let mut interner = EndpointInterner::default();

@@ -182,7 +182,7 @@ impl Balancer {
         Err(if (0..len).any(is_up) { PickError::AllWeightsZero } else { PickError::NoneUp })
     }
 
-    fn weight(&self, index: usize) -> u32 {
+    pub(super) fn weight(&self, index: usize) -> u32 {
         self.dynamic.as_ref().map_or(self.servers[index].weight, |dynamic| dynamic.weight(index))
     }
 }

@@ -17,11 +17,48 @@ pub const INTERVAL_MIN: Duration = Duration::from_millis(limits::HEALTH_CHECK_IN
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
     pub interval: Duration,
+    pub method: CheckMethod,
     path: String,
     scheme: Option<Scheme>,
     port: Option<u16>,
     hostname: String,
     headers: Vec<(String, String)>,
+}
+
+impl HealthOptions<'_> {
+    /// The interval: the global one in place of one that is not usable, and the shortest in place of a shorter one.
+    fn interval(&self, default: Duration) -> Duration {
+        let nanos = self.interval_nanos.filter(|&nanos| nanos > 0).and_then(|nanos| u64::try_from(nanos).ok());
+        nanos.map_or(default, Duration::from_nanos).max(INTERVAL_MIN)
+    }
+
+    fn port(&self) -> Result<Option<u16>, InvalidHealthCheck> {
+        match self.port {
+            0 => Ok(None),
+            port => u16::try_from(port).map(Some).map_err(|_| InvalidHealthCheck::Port(port)),
+        }
+    }
+}
+
+/// Action of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckMethod {
+    /// Sends a request.
+    Request,
+    /// Opens a TCP connection, and ends it.
+    Connect,
+    /// Opens a TCP connection and shakes hands for TLS on it.
+    TlsHandshake,
+}
+
+/// Destination of a check without a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectTarget {
+    /// The name or IP address; IPv6 without brackets.
+    pub host: String,
+    pub port: u16,
+    /// The name that a TLS handshake asks for: the configured host name, else the host.
+    pub tls_name: String,
 }
 
 /// The options as written. An empty text or 0 means that the option is absent.
@@ -51,6 +88,9 @@ pub enum InvalidHealthCheck {
     Scheme(String),
     Port(i64),
     Url(InvalidUrl),
+    PathOfLayer4(String),
+    SchemeOfLayer4(String),
+    UdpWithoutPort,
 }
 
 impl HealthCheck {
@@ -64,6 +104,7 @@ impl HealthCheck {
         if options.path.is_empty() {
             return Ok(None);
         }
+        let method = CheckMethod::Request;
         let bad_path = || InvalidHealthCheck::Path(options.path.to_owned());
         // A colon in the first segment of a path without a leading slash would end a scheme.
         let first_segment = options.path.split(['/', '?']).next().unwrap_or_default();
@@ -72,19 +113,45 @@ impl HealthCheck {
         }
         let scheme = match options.scheme {
             "" => None,
-            text => match Scheme::parse(text) {
+            text => match Scheme::parse(text).filter(|scheme| !scheme.is_layer4()) {
                 Some(scheme) => Some(scheme),
                 None => return Err(InvalidHealthCheck::Scheme(text.to_owned())),
             },
         };
-        let port = match options.port {
-            0 => None,
-            port => Some(u16::try_from(port).map_err(|_| InvalidHealthCheck::Port(port))?),
-        };
-        let nanos = options.interval_nanos.filter(|&nanos| nanos > 0).and_then(|nanos| u64::try_from(nanos).ok());
-        let interval = nanos.map_or(default_interval, Duration::from_nanos).max(INTERVAL_MIN);
+        let (interval, port) = (options.interval(default_interval), options.port()?);
         let (path, hostname) = (options.path.to_owned(), options.hostname.to_owned());
-        Ok(Some(HealthCheck { interval, path, scheme, port, hostname, headers }))
+        Ok(Some(HealthCheck { interval, method, path, scheme, port, hostname, headers }))
+    }
+
+    /// The check of `tcp://` and `udp://` servers, which needs no path: by a connection, with the scheme `tls` by a handshake.
+    ///
+    /// # Errors
+    /// An option that such a check cannot have, or a UDP server without the number of a TCP port.
+    pub fn layer4(
+        options: HealthOptions,
+        server: Scheme,
+        default_interval: Duration,
+    ) -> Result<Self, InvalidHealthCheck> {
+        if !options.path.is_empty() {
+            return Err(InvalidHealthCheck::PathOfLayer4(options.path.to_owned()));
+        }
+        let method = match options.scheme.to_ascii_lowercase().as_str() {
+            "" | "tcp" => CheckMethod::Connect,
+            "tls" => CheckMethod::TlsHandshake,
+            _ => return Err(InvalidHealthCheck::SchemeOfLayer4(options.scheme.to_owned())),
+        };
+        let (interval, port) = (options.interval(default_interval), options.port()?);
+        if server == Scheme::Udp && port.is_none() {
+            return Err(InvalidHealthCheck::UdpWithoutPort);
+        }
+        let (path, hostname) = (String::new(), options.hostname.to_owned());
+        Ok(HealthCheck { interval, method, path, scheme: None, port, hostname, headers: Vec::new() })
+    }
+
+    /// Where the check of this server connects to, if its method is not a request.
+    pub fn connect_target(&self, server: &ServerUrl) -> ConnectTarget {
+        let tls_name = if self.hostname.is_empty() { server.host.clone() } else { self.hostname.clone() };
+        ConnectTarget { host: server.host.clone(), port: self.port.unwrap_or(server.port), tls_name }
     }
 
     /// The probe of this server.
@@ -126,6 +193,18 @@ impl fmt::Display for InvalidHealthCheck {
                 write!(f, "the health check's scheme {text:?} cannot be used: write http, https or h2c")
             }
             InvalidHealthCheck::Port(port) => write!(f, "the health check's port {port} is not between 1 and 65535"),
+            InvalidHealthCheck::PathOfLayer4(path) => {
+                write!(f, "the health check has the path {path:?}, and its servers take no requests: remove the path")
+            }
+            InvalidHealthCheck::SchemeOfLayer4(text) => {
+                write!(
+                    f,
+                    "the health check's scheme {text:?} cannot be used for tcp:// and udp:// servers: write tcp or tls"
+                )
+            }
+            InvalidHealthCheck::UdpWithoutPort => f.write_str(
+                "a UDP server cannot be asked whether it is up: set port to one on which it takes TCP connections",
+            ),
             InvalidHealthCheck::Url(cause) => write!(f, "the health check's URL cannot be built: {cause}"),
         }
     }

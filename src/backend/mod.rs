@@ -7,6 +7,7 @@ pub mod server;
 pub mod sticky;
 pub mod url;
 
+mod client_affinity;
 mod drr;
 mod rotation;
 
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use balance::{BalanceMethod, Balancer, BalancerSettings, PickError, TriedServers, effective_weight};
-pub use health::HealthCheck;
+pub use health::{CheckMethod, ConnectTarget, HealthCheck};
 pub use server::{Lease, Server, ServerState};
 pub use sticky::StickyCookie;
 pub use url::{InvalidUrl, Scheme, ServerUrl};

@@ -10,6 +10,10 @@ pub enum Scheme {
     Https,
     /// HTTP/2 with prior knowledge, without TLS.
     H2c,
+    /// Bytes of any protocol over TCP.
+    Tcp,
+    /// Datagrams of any protocol.
+    Udp,
 }
 
 /// The parts of a server's URL. Sticky cookies use the path, and URLs that are not those of servers (forward auth) path and query; proxying
@@ -46,17 +50,27 @@ impl Scheme {
             Scheme::Http => "http",
             Scheme::Https => "https",
             Scheme::H2c => "h2c",
+            Scheme::Tcp => "tcp",
+            Scheme::Udp => "udp",
         }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Scheme::Http, Scheme::Https, Scheme::H2c].into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(text))
+        const ALL: [Scheme; 5] = [Scheme::Http, Scheme::Https, Scheme::H2c, Scheme::Tcp, Scheme::Udp];
+        ALL.into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(text))
     }
 
-    fn default_port(self) -> u16 {
+    /// Whether connections or datagrams are passed on without a look at their content.
+    pub fn is_layer4(self) -> bool {
+        matches!(self, Scheme::Tcp | Scheme::Udp)
+    }
+
+    /// The port of a URL without one; `None` if the URL must have a port.
+    fn default_port(self) -> Option<u16> {
         match self {
-            Scheme::Http | Scheme::H2c => 80,
-            Scheme::Https => 443,
+            Scheme::Http | Scheme::H2c => Some(80),
+            Scheme::Https => Some(443),
+            Scheme::Tcp | Scheme::Udp => None,
         }
     }
 }
@@ -68,7 +82,7 @@ impl ServerUrl {
             return Err(invalid("it contains a blank or a control character"));
         }
         let (scheme, rest) = text.split_once("://").ok_or_else(|| invalid("it has no scheme"))?;
-        let scheme = Scheme::parse(scheme).ok_or_else(|| invalid("its scheme is not http, https or h2c"))?;
+        let scheme = Scheme::parse(scheme).ok_or_else(|| invalid("its scheme is not http, https, h2c, tcp or udp"))?;
         let rest = rest.split('#').next().unwrap_or_default();
         let authority_len = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at(authority_len);
@@ -76,12 +90,15 @@ impl ServerUrl {
             return Err(invalid("it contains a user name, which is not supported"));
         }
         let (host, port) = host_and_port(authority).map_err(invalid)?;
-        let port = port.unwrap_or(scheme.default_port());
+        let port = port.or(scheme.default_port()).ok_or_else(|| invalid("it has no port"))?;
         let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (path_and_query, None),
         };
+        if scheme.is_layer4() && !(path.is_empty() || path == "/") {
+            return Err(invalid("it has a path, which TCP and UDP do not know"));
+        }
         Ok(ServerUrl {
             scheme,
             host: host.to_owned(),
@@ -145,7 +162,9 @@ fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
 
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a server URL: {}; write it as http://host:port", self.text, self.cause)
+        let scheme = self.text.split_once("://").and_then(|(scheme, _)| Scheme::parse(scheme)).unwrap_or(Scheme::Http);
+        let (text, cause, scheme) = (&self.text, self.cause, scheme.as_str());
+        write!(f, "{text:?} is not a server URL: {cause}; write it as {scheme}://host:port")
     }
 }
 

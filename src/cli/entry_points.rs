@@ -8,7 +8,7 @@ use crate::config::suggest::did_you_mean;
 use crate::config::text::tree::{Node, Table, Value};
 
 /// All items, in the spelling of Traefik's manual.
-const ITEMS: [&str; 37] = [
+const ITEMS: [&str; 38] = [
     "Name",
     "Address",
     "Compress",
@@ -46,6 +46,7 @@ const ITEMS: [&str; 37] = [
     "Auth.Forward.TLS.InsecureSkipVerify",
     "SanitizePath",
     "Http2",
+    "Udp.Timeout",
 ];
 
 /// Parses one entry point; returns its name and its table.
@@ -63,6 +64,7 @@ pub(super) fn parse(text: &str, display_name: &str, warnings: &mut Vec<String>) 
     items.table(&mut entry_point, "whiteList", items.white_list());
     items.table(&mut entry_point, "proxyProtocol", items.proxy_protocol());
     items.table(&mut entry_point, "forwardedHeaders", items.forwarded_headers());
+    items.table(&mut entry_point, "udp", items.udp());
     items.table(&mut entry_point, "auth", items.auth());
     let name = items.value("name").unwrap_or_default().to_owned();
     if name.is_empty() {
@@ -221,6 +223,12 @@ impl Items<'_> {
         self.list(&mut proxy, "proxyprotocol.trustedips", "trustedIPs");
         self.flag(&mut proxy, "proxyprotocol.insecure", "insecure");
         (!proxy.entries.is_empty()).then_some(proxy)
+    }
+
+    fn udp(&self) -> Option<Table> {
+        let mut udp = Table::default();
+        self.text(&mut udp, "udp.timeout", "timeout");
+        (!udp.entries.is_empty()).then_some(udp)
     }
 
     /// The table `forwardedHeaders`, if one of its items is present. Without it every peer is trusted.

@@ -23,7 +23,7 @@ Flags (names in any case; a value follows an equals sign; a bare table flag turn
 ";
 
 /// Descriptions of the flags whose names do not say enough.
-const DESCRIPTIONS: [(&str, &str); 34] = [
+const DESCRIPTIONS: [(&str, &str); 35] = [
     ("accesslog", "write an access log"),
     ("accesslog.bufferingsize", "ignored: lines always go to a writer thread"),
     ("accesslog.fields.names", "A=drop B=keep"),
@@ -55,6 +55,7 @@ const DESCRIPTIONS: [(&str, &str); 34] = [
     ("providersthrottleduration", "least time between two configurations of one provider"),
     ("retry", "retry a request of which nothing was sent to a server"),
     ("rootcas", "PEM files that replace the system's roots"),
+    ("tcp.idletimeout", "how long a TCP connection may be idle; 0 is no limit"),
     ("tracing", "ignored: no traces are sent"),
     ("user", "switch to name[:group] once the ports are open"),
     ("workers", "worker threads; 0 is one per core"),

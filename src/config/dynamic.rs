@@ -49,6 +49,9 @@ pub struct Backend {
         skip_serializing_if = "Option::is_none"
     )]
     pub response_forwarding: Option<ResponseForwarding>,
+    /// Only in Ringway: `v1` or `v2`, the header with which connections to the servers begin.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub proxy_protocol: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -174,6 +177,12 @@ pub struct Frontend {
     pub redirect: Option<Redirect>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Box<Auth>>,
+    /// Only in Ringway, for TCP: the client's TLS goes on to the server untouched.
+    #[serde(skip_serializing_if = "is_false")]
+    pub passthrough: bool,
+    /// Only in Ringway, for TCP: the protocols that the TLS handshake may agree on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alpn: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -14,15 +14,23 @@ use super::Rejected;
 use super::dynamic::Documents;
 use super::middleware_states::MiddlewareStates;
 use crate::backend::{BackendState, Balancer, HealthCheck, Server};
+use crate::detect::ProxyVersion;
 use crate::middleware::Chain;
 use crate::middleware::buffering::Buffering;
 use crate::middleware::retry::RetryPolicy;
+use crate::middleware::tcp_max_conn::TcpMaxConn;
+use crate::middleware::white_list::WhiteList;
+use crate::rule::sni::SniRoutes;
 use crate::rule::{Router, RouterOptions};
 
 /// The whole dynamic configuration, compiled.
 pub struct Snapshot {
     /// The routers of the entry points, in the order of the static configuration.
     pub routers: Vec<Router<Arc<Frontend>>>,
+    /// The TCP routes of the entry points, in the same order.
+    pub tcp: Vec<TcpRoutes>,
+    /// The UDP frontends of the entry points, in the same order; only those of `/udp` addresses have one.
+    pub udp: Vec<Option<Arc<UdpFrontend>>>,
     /// The providers' documents, with defaults filled in: the API shows them.
     pub providers: Documents,
     /// The objects that are not applied, or not as written, and why.
@@ -31,6 +39,8 @@ pub struct Snapshot {
     pub backends: Vec<Arc<Backend>>,
     /// The state of the middlewares; the next snapshot carries it over.
     pub states: MiddlewareStates,
+    /// Whether a server gets PROXY headers: then connections of clients note what the headers say.
+    pub sends_proxy_headers: bool,
 }
 
 /// A frontend: the middlewares that its requests pass, and the backend that they go to.
@@ -52,6 +62,32 @@ pub struct Frontend {
     pub auth: Option<Box<ServerEndpoint>>,
     /// The options that need more than forwarding bytes; most frontends have none of them.
     pub slow: Option<Box<SlowPath>>,
+}
+
+/// The TCP routes of an entry point.
+pub type TcpRoutes = SniRoutes<Arc<TcpFrontend>>;
+
+/// A TCP frontend: the backend that its connections go to, and what is decided about each of them before.
+pub struct TcpFrontend {
+    pub name: String,
+    /// The frontend's name in the access log, as [`Frontend::log_name`].
+    pub log_name: String,
+    pub backend: Arc<Backend>,
+    /// Whether the client's TLS goes on to the server untouched. Otherwise TLS ends here, if the entry point has it.
+    pub passthrough: bool,
+    pub white_list: Option<WhiteList>,
+    pub max_conn: Option<TcpMaxConn>,
+    /// The protocols of which one is agreed on if the client offers it (RFC 7301). Without any, none is, whatever the client offers.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+/// A UDP frontend: the backend that all datagrams of its entry point go to.
+pub struct UdpFrontend {
+    pub name: String,
+    /// The frontend's name in the access log, as [`Frontend::log_name`].
+    pub log_name: String,
+    pub backend: Arc<Backend>,
+    pub white_list: Option<WhiteList>,
 }
 
 /// Options under which messages are buffered in memory or replaced by others.
@@ -92,6 +128,8 @@ pub struct Backend {
     /// The state that the next snapshot carries over.
     pub state: BackendState,
     pub health_check: Option<HealthCheck>,
+    /// The PROXY protocol header with which connections to the servers begin.
+    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 /// A server's addresses, connection pool and TLS configuration.
@@ -106,6 +144,9 @@ pub struct ServerEndpoint {
     pub speaks: ServerProtocol,
     /// For an https server.
     pub tls: Option<ServerTls>,
+    /// The version of its backend's [`Backend::proxy_protocol`]. Such connections carry the requests of one client only: they speak HTTP/1.1
+    /// and are neither pooled nor shared.
+    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 impl ServerEndpoint {
@@ -115,7 +156,7 @@ impl ServerEndpoint {
     }
 }
 
-/// The HTTP versions in which requests are sent to a server.
+/// Protocol of a server: for requests the versions of HTTP, for layer 4 the transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerProtocol {
     Http1,
@@ -123,6 +164,10 @@ pub enum ServerProtocol {
     Http2,
     /// The version on which the TLS handshake agrees: HTTP/2 if the server supports it.
     Negotiated,
+    /// The bytes of a client's connection. No request goes to such a server.
+    Tcp,
+    /// A client's datagrams. No request goes to such a server.
+    Udp,
 }
 
 /// How TLS connections to a server are made.
@@ -205,10 +250,13 @@ impl Snapshot {
     pub fn empty(entry_points: usize) -> Self {
         Snapshot {
             routers: (0..entry_points).map(|_| Router::build(Vec::new(), RouterOptions::default())).collect(),
+            tcp: (0..entry_points).map(|_| TcpRoutes::default()).collect(),
+            udp: vec![None; entry_points],
             providers: BTreeMap::new(),
             rejected: Vec::new(),
             backends: Vec::new(),
             states: MiddlewareStates::default(),
+            sends_proxy_headers: false,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Active health checks: sends a probe to each server at its backend's interval and sets the server's state, which the balancers read
-//! (docs/reference/backends.md#health-checks). `backend::health` decides what a probe requests and which status is healthy.
+//! Active health checks: probes each server at its backend's interval and sets the server's state, which the balancers read
+//! (docs/reference/backends.md#health-checks). `backend::health` decides what a probe does and which status is healthy.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,19 +7,25 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 
-use self::probe::{Connector, connector, send_probe};
+use self::connection_check::{check_connect, check_handshake};
+use self::connector::Connectors;
+use self::probe::send_probe;
 use self::probe_failure::ProbeFailure;
-use crate::backend::health::{PROBE_TIME_MAX, status_is_healthy};
+use crate::backend::health::{CheckMethod, PROBE_TIME_MAX, status_is_healthy};
 use crate::backend::{HealthCheck, Server};
 use crate::config::snapshot::{Backend, Snapshot, TlsConfigs};
+use crate::detect::ProxyVersion;
 
+mod connection_check;
+mod connector;
 mod http2;
 mod probe;
 mod probe_failure;
 
 /// The running health checks.
 pub struct HealthChecks {
-    connector: Result<Connector, String>,
+    /// The TLS configurations for https servers, or the reason why there are none.
+    tls: Result<TlsConfigs, String>,
     /// By provider and name of the backend.
     running: HashMap<(String, String), Running>,
 }
@@ -27,6 +33,7 @@ pub struct HealthChecks {
 /// The task that checks one backend; dropping it stops the task.
 struct Running {
     check: HealthCheck,
+    header: Option<ProxyVersion>,
     servers: Vec<Arc<Server>>,
     task: JoinHandle<()>,
 }
@@ -34,7 +41,7 @@ struct Running {
 impl HealthChecks {
     /// `tls`: the TLS configurations for https servers, or the reason why there are none.
     pub fn new(tls: Result<TlsConfigs, String>) -> Self {
-        HealthChecks { connector: tls.map(|configs| connector(configs.any)), running: HashMap::new() }
+        HealthChecks { tls, running: HashMap::new() }
     }
 
     /// Starts and stops checks as the new snapshot requires. Checks of unchanged backends keep running.
@@ -60,9 +67,11 @@ impl HealthChecks {
     }
 
     fn start(&self, check: &HealthCheck, backend: &Backend) -> Running {
-        let servers = backend.balancer.servers().to_vec();
-        let work = watch(self.connector.clone(), backend.name.clone(), check.clone(), servers.clone());
-        Running { check: check.clone(), servers, task: tokio::task::spawn_local(work) }
+        let (servers, header) = (backend.balancer.servers().to_vec(), backend.proxy_protocol);
+        let connectors = self.tls.as_ref().map(|configs| Connectors::new(configs, header)).map_err(Clone::clone);
+        let watched = Watched { backend: backend.name.clone(), check: check.clone(), header, connectors };
+        let task = tokio::task::spawn_local(watch(watched, servers.clone()));
+        Running { check: check.clone(), header, servers, task }
     }
 }
 
@@ -71,7 +80,8 @@ impl Running {
     fn matches(&self, check: &HealthCheck, backend: &Backend) -> bool {
         let servers = backend.balancer.servers();
         let same = |(a, b): (&Arc<Server>, &Arc<Server>)| a.url.text == b.url.text && Arc::ptr_eq(&a.state, &b.state);
-        self.check == *check && self.servers.len() == servers.len() && self.servers.iter().zip(servers).all(same)
+        let is_same_check = self.check == *check && self.header == backend.proxy_protocol;
+        is_same_check && self.servers.len() == servers.len() && self.servers.iter().zip(servers).all(same)
     }
 }
 
@@ -81,28 +91,52 @@ impl Drop for Running {
     }
 }
 
+/// The check of one backend, and what its probes need.
+struct Watched {
+    backend: String,
+    check: HealthCheck,
+    /// The PROXY header with which connections to the servers begin.
+    header: Option<ProxyVersion>,
+    connectors: Result<Connectors, String>,
+}
+
 /// Probes all servers of a backend concurrently at every interval, the first time immediately. Does not return.
-async fn watch(connector: Result<Connector, String>, backend: String, check: HealthCheck, servers: Vec<Arc<Server>>) {
-    let mut ticks = tokio::time::interval(check.interval);
+async fn watch(watched: Watched, servers: Vec<Arc<Server>>) {
+    let mut ticks = tokio::time::interval(watched.check.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        join_all(servers.iter().map(|server| probe_server(&connector, &backend, &check, server))).await;
+        join_all(servers.iter().map(|server| probe_server(&watched, server))).await;
+    }
+}
+
+impl Watched {
+    /// Probes one server.
+    ///
+    /// # Errors
+    /// Why the server is not healthy.
+    async fn probe(&self, server: &Server) -> Result<(), ProbeFailure> {
+        let connectors = || self.connectors.as_ref().map_err(Clone::clone);
+        match self.check.method {
+            CheckMethod::Request => {
+                let probe = self.check.probe(&server.url).map_err(|e| e.to_string())?;
+                match send_probe(connectors()?, &probe).await? {
+                    status if status_is_healthy(status) => Ok(()),
+                    status => Err(format!("the server responded with status {status}").into()),
+                }
+            }
+            CheckMethod::Connect => check_connect(&self.check.connect_target(&server.url), self.header).await,
+            CheckMethod::TlsHandshake => check_handshake(&self.check.connect_target(&server.url), connectors()?).await,
+        }
     }
 }
 
 /// Probes one server and sets its state: one probe decides, both ways. Only changes are logged above the level debug.
-async fn probe_server(connector: &Result<Connector, String>, backend: &str, check: &HealthCheck, server: &Server) {
-    let outcome = async {
-        let probe = check.probe(&server.url).map_err(|e| e.to_string())?;
-        let connector = connector.as_ref().map_err(Clone::clone)?;
-        let result = tokio::time::timeout(PROBE_TIME_MAX, send_probe(connector, &probe)).await;
-        result.unwrap_or_else(|_| Err(format!("no response within {} s", PROBE_TIME_MAX.as_secs()).into()))
-    };
-    let failure = match outcome.await {
-        Ok(status) if status_is_healthy(status) => None,
-        Ok(status) => Some(format!("the server responded with status {status}").into()),
-        Err(reason) => Some(reason),
+async fn probe_server(watched: &Watched, server: &Server) {
+    let backend = &watched.backend;
+    let failure = match tokio::time::timeout(PROBE_TIME_MAX, watched.probe(server)).await {
+        Ok(outcome) => outcome.err(),
+        Err(_) => Some(format!("no response within {} s", PROBE_TIME_MAX.as_secs()).into()),
     };
     let has_changed = server.state.set_up(failure.is_none());
     match failure {

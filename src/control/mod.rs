@@ -191,7 +191,8 @@ impl Merger {
     fn apply(&mut self, update: ProviderUpdate) {
         let provider = update.provider;
         let name = provider.to_owned();
-        let document = with_defaults(Arc::new(update.dynamic), &self.control.compile_context.default_entry_points);
+        let ctx = &self.control.compile_context;
+        let document = with_defaults(Arc::new(update.dynamic), &ctx.entry_points, &ctx.default_entry_points);
         if self.documents.get(&name) == Some(&document) && self.rejected.get(&name) == Some(&update.rejected) {
             tracing::debug!(provider = %name, "configuration unchanged");
             return;

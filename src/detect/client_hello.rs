@@ -9,6 +9,10 @@ pub const HELLO_BYTES_MAX: usize = 32 << 10;
 const RECORD_BYTES_MAX: usize = 1 << 14;
 /// Records into which one ClientHello may be split.
 const RECORDS_MAX: usize = 64;
+const RECORD_HEADER_BYTES: usize = 5;
+/// The most bytes that a decision about a connection needs: the longest ClientHello in the most records, of which the last may hold the
+/// beginning of something else.
+pub const PEEK_BYTES_MAX: usize = 4 + HELLO_BYTES_MAX + RECORD_BYTES_MAX + RECORDS_MAX * RECORD_HEADER_BYTES;
 
 const HANDSHAKE_RECORD: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
@@ -20,8 +24,10 @@ const ALPN: u16 = 16;
 pub enum Peek {
     /// The connection does not start with a TLS handshake.
     NotTls,
-    /// More bytes are needed.
-    Partial,
+    /// More bytes are needed: so many in total, before the next look can tell more.
+    Partial {
+        needed: usize,
+    },
     Complete(ClientHelloInfo),
 }
 
@@ -54,21 +60,33 @@ const MALFORMED: InvalidHello = InvalidHello { why: "malformed ClientHello" };
 /// Parses the bytes with which a connection starts. The outcome does not depend on how they were split into segments or TLS records.
 pub fn peek_hello(bytes: &[u8]) -> Result<Peek, InvalidHello> {
     match bytes {
-        [] => return Ok(Peek::Partial),
-        [HANDSHAKE_RECORD] => return Ok(Peek::Partial),
+        [] => return Ok(Peek::Partial { needed: 1 }),
+        [HANDSHAKE_RECORD] => return Ok(Peek::Partial { needed: 2 }),
         [HANDSHAKE_RECORD, 3, ..] => {}
         _ => return Ok(Peek::NotTls),
     }
-    let Some(message) = message(bytes)? else { return Ok(Peek::Partial) };
-    Ok(Peek::Complete(read_hello(&message)?))
+    match message(bytes)? {
+        Message::Partial { needed } => Ok(Peek::Partial { needed }),
+        Message::Whole(message) => Ok(Peek::Complete(read_hello(&message)?)),
+    }
 }
 
-/// The body of the ClientHello, joined from its records; borrowed if there is only one.
-fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, InvalidHello> {
+/// The handshake message at the start of a connection.
+enum Message<'a> {
+    /// The next record is whole once so many bytes are there.
+    Partial { needed: usize },
+    /// The body of the ClientHello, joined from its records; borrowed if there is only one.
+    Whole(Cow<'a, [u8]>),
+}
+
+fn message(bytes: &[u8]) -> Result<Message<'_>, InvalidHello> {
     let mut joined: Cow<'_, [u8]> = Cow::Borrowed(&[]);
     let mut rest = bytes;
     for _ in 0..RECORDS_MAX {
-        let Some((fragment, next)) = record(rest)? else { return Ok(None) };
+        let (fragment, next) = match record(rest)? {
+            Record::Whole { payload, next } => (payload, next),
+            Record::Partial { needed } => return Ok(Message::Partial { needed: bytes.len() - rest.len() + needed }),
+        };
         if joined.is_empty() {
             joined = Cow::Borrowed(fragment);
         } else {
@@ -83,7 +101,7 @@ fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, InvalidHello> {
                 return Err(InvalidHello { why: "ClientHello is longer than the limit" });
             }
             if body.len() >= length {
-                return Ok(Some(match joined {
+                return Ok(Message::Whole(match joined {
                     Cow::Borrowed(all) => Cow::Borrowed(&all[4..4 + length]),
                     Cow::Owned(all) => Cow::Owned(all[4..4 + length].to_vec()),
                 }));
@@ -94,17 +112,31 @@ fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, InvalidHello> {
     Err(InvalidHello { why: "ClientHello is split into too many records" })
 }
 
-/// The payload of a record, and the bytes that follow the record.
-type Split<'a> = (&'a [u8], &'a [u8]);
+/// The record at the start of some bytes.
+enum Record<'a> {
+    /// The record needs so many bytes in total, as far as is known yet.
+    Partial {
+        needed: usize,
+    },
+    Whole {
+        payload: &'a [u8],
+        next: &'a [u8],
+    },
+}
 
-/// Splits `bytes` after the record at its start; `None` if more bytes are needed.
-fn record(bytes: &[u8]) -> Result<Option<Split<'_>>, InvalidHello> {
-    let Some((header, rest)) = bytes.split_first_chunk::<5>() else { return Ok(None) };
+/// Splits `bytes` after the record at its start.
+fn record(bytes: &[u8]) -> Result<Record<'_>, InvalidHello> {
+    let Some((header, rest)) = bytes.split_first_chunk::<RECORD_HEADER_BYTES>() else {
+        return Ok(Record::Partial { needed: RECORD_HEADER_BYTES });
+    };
     let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
     if header[0] != HANDSHAKE_RECORD || header[1] != 3 || length == 0 || length > RECORD_BYTES_MAX {
         return Err(InvalidHello { why: "malformed TLS record" });
     }
-    Ok(rest.split_at_checked(length))
+    Ok(match rest.split_at_checked(length) {
+        Some((payload, next)) => Record::Whole { payload, next },
+        None => Record::Partial { needed: RECORD_HEADER_BYTES + length },
+    })
 }
 
 fn read_hello(message: &[u8]) -> Result<ClientHelloInfo, InvalidHello> {
@@ -227,7 +259,9 @@ mod tests {
         let whole = peek_hello(bytes);
         for cut in 0..bytes.len() {
             match peek_hello(&bytes[..cut]) {
-                Ok(Peek::Partial) => {}
+                Ok(Peek::Partial { needed }) => {
+                    assert!(needed > cut && needed <= bytes.len(), "{needed} bytes at {cut}")
+                }
                 decided => assert_eq!(decided, whole, "cut at {cut}"),
             }
         }

@@ -1,17 +1,19 @@
 //! Parses the PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt), with which a load balancer passes on the client's address.
 //!
-//! Traefik v1 supported version 1 only (docs/reference/entry-points.md#proxy-protocol). The caller decides whether the peer is trusted:
-//! from an untrusted peer the header is skipped and its addresses are ignored.
+//! The caller decides whether the peer is trusted: from an untrusted peer the header is skipped and its addresses are ignored
+//! (docs/reference/entry-points.md#proxy-protocol).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::limits;
+
 /// Longest version 1 line, CRLF included (proxy-protocol.txt 2.1).
 pub const V1_BYTES_MAX: usize = 107;
-/// Longest version 2 header that is accepted: 52 bytes with IPv6 addresses, and the rest for extensions, which are skipped.
-pub const V2_BYTES_MAX: usize = 4096;
+/// Longest version 2 header that is accepted.
+pub const V2_BYTES_MAX: usize = limits::PROXY_HEADER_BYTES_MAX;
 
 const V1_START: &[u8] = b"PROXY ";
-const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+pub(super) const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Bytes of signature, version and command, family, and length.
 const V2_FIXED_BYTES: usize = 16;
 

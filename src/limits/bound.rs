@@ -10,6 +10,10 @@ pub enum Bound {
     Idle,
     /// A client's TLS handshake took too long: its connection was closed.
     Handshake,
+    /// A peer's PROXY header was not complete in time: its connection was closed.
+    ProxyHeader,
+    /// A peer's PROXY header was too long: its connection was closed.
+    ProxyHeaderBytes,
     /// A request body was not complete within `readTimeout`: 408.
     BodyRead,
     /// A peer took no bytes of a message, or sent no bytes of a body, for the stall timeout.
@@ -44,6 +48,8 @@ pub enum Bound {
     Http2EmptyFrames,
     /// A header block was longer than the proxy decodes: its HTTP/2 connection was ended.
     Http2HeaderBlock,
+    /// A worker had as many UDP sessions as it may: the one that had been idle longest ended.
+    UdpSessions,
     /// The queue for slow password hashes was full: 503.
     VerifyQueue,
     /// A log line was dropped because its writer's queue was full.
@@ -64,10 +70,12 @@ pub enum Bound {
 
 impl Bound {
     /// All bounds, in the order in which `/metrics` lists them.
-    pub const ALL: [Bound; 28] = [
+    pub const ALL: [Bound; 31] = [
         Bound::HeadRead,
         Bound::Idle,
         Bound::Handshake,
+        Bound::ProxyHeader,
+        Bound::ProxyHeaderBytes,
         Bound::BodyRead,
         Bound::StalledBody,
         Bound::BodyBytesPerStall,
@@ -85,6 +93,7 @@ impl Bound {
         Bound::Http2ControlFrames,
         Bound::Http2EmptyFrames,
         Bound::Http2HeaderBlock,
+        Bound::UdpSessions,
         Bound::VerifyQueue,
         Bound::LogQueue,
         Bound::LogFile,
@@ -110,6 +119,8 @@ impl Bound {
             Bound::HeadRead => "head_read_secs",
             Bound::Idle => "idle_secs",
             Bound::Handshake => "handshake_secs",
+            Bound::ProxyHeader => "proxy_header_secs",
+            Bound::ProxyHeaderBytes => "proxy_header_bytes",
             Bound::BodyRead => "body_read_secs",
             Bound::StalledBody => "stalled_body_secs",
             Bound::BodyBytesPerStall => "body_bytes_per_stall",
@@ -127,6 +138,7 @@ impl Bound {
             Bound::Http2ControlFrames => "http2_control_frames",
             Bound::Http2EmptyFrames => "http2_empty_frames",
             Bound::Http2HeaderBlock => "http2_header_block",
+            Bound::UdpSessions => "udp_sessions_per_worker",
             Bound::VerifyQueue => "verify_queue",
             Bound::LogQueue => "log_queue_bytes",
             Bound::LogFile => "log_file_bytes",

@@ -29,6 +29,7 @@ pub mod request_permit;
 pub mod retry;
 pub mod security_headers;
 pub mod source_extractor;
+pub mod tcp_max_conn;
 pub mod redirect_template;
 pub mod validators;
 pub mod white_list;

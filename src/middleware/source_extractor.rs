@@ -49,15 +49,20 @@ impl SourceExtractor {
     /// with another source.
     pub(super) fn key(&self, hasher: &RandomState, request: &Request, info: &RequestInfo) -> u64 {
         match self {
-            SourceExtractor::ClientIp => match info.peer.to_canonical() {
-                IpAddr::V4(address) => hasher.hash_one(address.octets()),
-                IpAddr::V6(address) => hasher.hash_one(address.octets()),
-            },
+            SourceExtractor::ClientIp => address_key(hasher, info.peer),
             SourceExtractor::Host => hasher.hash_one(&*comparable(request.host())),
             SourceExtractor::Header(name) => {
                 hasher.hash_one(request.trusted_first(name.as_bytes(), info).unwrap_or_default())
             }
         }
+    }
+}
+
+/// A client's address as the number of a source.
+pub(super) fn address_key(hasher: &RandomState, peer: IpAddr) -> u64 {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => hasher.hash_one(address.octets()),
+        IpAddr::V6(address) => hasher.hash_one(address.octets()),
     }
 }
 

@@ -16,6 +16,8 @@ pub struct WhiteList {
     networks: Vec<IpNet>,
     use_x_forwarded_for: bool,
     label: Label,
+    /// A second list that must have the address of a peer without header fields as well.
+    second: Option<Box<WhiteList>>,
 }
 
 /// Why a white list cannot be used.
@@ -32,7 +34,13 @@ impl WhiteList {
             return Err(InvalidWhiteList::Empty);
         }
         let networks = ranges.iter().map(|range| network(range)).collect::<Result<Vec<_>, _>>()?;
-        Ok(WhiteList { networks, use_x_forwarded_for, label: scope.label("ipwhitelister") })
+        Ok(WhiteList { networks, use_x_forwarded_for, label: scope.label("ipwhitelister"), second: None })
+    }
+
+    /// This list together with another one, for peers without header fields.
+    pub fn and(mut self, other: WhiteList) -> Self {
+        self.second = Some(Box::new(other));
+        self
     }
 
     pub fn on_request(&self, request: &Request, info: &RequestInfo) -> Verdict {
@@ -57,6 +65,11 @@ impl WhiteList {
             }
         }
         self.contains(client)
+    }
+
+    /// Whether the list has the address of a peer that sends no header fields: a TCP connection or a UDP session.
+    pub fn allows_address(&self, address: IpAddr) -> bool {
+        self.contains(address) && self.second.as_ref().is_none_or(|second| second.allows_address(address))
     }
 
     fn contains(&self, address: IpAddr) -> bool {

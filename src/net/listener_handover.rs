@@ -11,7 +11,7 @@ use rustix::fs::MemfdFlags;
 use rustix::io::{FdFlags, fcntl_setfd};
 use socket2::Socket;
 
-use super::{socket, sys};
+use super::{socket, sys, udp};
 
 /// Environment variable of a successor: `PARENT:CHANNEL,LISTENER,LISTENER...`, the predecessor's process id and inherited descriptors.
 const LISTENERS_VARIABLE: &str = "RINGWAY_HANDOVER";
@@ -43,7 +43,7 @@ impl InheritedListeners {
     /// predecessor, all others are closed.
     ///
     /// # Errors
-    /// A descriptor is not a listening TCP socket.
+    /// A descriptor is neither a listening TCP socket nor a bound UDP socket.
     pub fn take(env: &dyn Fn(&str) -> Option<String>) -> Result<InheritedListeners, String> {
         if let Some((channel, listeners)) = env(LISTENERS_VARIABLE).and_then(|text| parse_descriptors(&text, parent()))
         {
@@ -62,12 +62,15 @@ impl InheritedListeners {
         Ok(InheritedListeners { sockets, predecessor: None, carried_state: Vec::new() })
     }
 
-    /// Takes the sockets of an entry point: the sockets with its name; if there are none, every socket on its address.
-    pub fn claim(&mut self, entry_point: &str, address: SocketAddr) -> Vec<Socket> {
+    /// Takes the sockets of an entry point, of connections or of datagrams (`is_udp`): the sockets with its name; if there are none, every
+    /// socket on its address.
+    pub fn claim(&mut self, entry_point: &str, address: SocketAddr, is_udp: bool) -> Vec<Socket> {
         let is_named = |name: &Option<String>| name.as_deref() == Some(entry_point);
-        let by_name = self.sockets.iter().any(|(name, _)| is_named(name));
+        let fits = |socket: &Socket| socket::is_datagram(socket) == is_udp;
+        let by_name = self.sockets.iter().any(|(name, socket)| is_named(name) && fits(socket));
         let is_claimed = |(name, socket): &(Option<String>, Socket)| {
-            if by_name { is_named(name) } else { local(socket).is_some_and(|local| is_same_address(local, address)) }
+            let is_there = || local(socket).is_some_and(|local| is_same_address(local, address));
+            fits(socket) && if by_name { is_named(name) } else { is_there() }
         };
         let (claimed, rest) = std::mem::take(&mut self.sockets).into_iter().partition(is_claimed);
         self.sockets = rest;
@@ -208,14 +211,18 @@ fn take_descriptor(fd: RawFd) -> Result<OwnedFd, String> {
 
 fn take_listener(fd: RawFd, name: Option<String>) -> Result<(Option<String>, Socket), String> {
     let socket = Socket::from(take_descriptor(fd)?);
-    let is_tcp = local(&socket).is_some() && socket.r#type().is_ok_and(|kind| kind == socket2::Type::STREAM);
-    if !is_tcp || !socket.is_listener().unwrap_or(false) {
+    let is_inet = local(&socket).is_some();
+    let is_udp = is_inet && socket::is_datagram(&socket);
+    let is_tcp = is_inet && socket.r#type().is_ok_and(|kind| kind == socket2::Type::STREAM);
+    if !is_udp && (!is_tcp || !socket.is_listener().unwrap_or(false)) {
         let name = name.unwrap_or_else(|| fd.to_string());
         return Err(format!(
-            "inherited socket {name} is not a listening TCP socket: write ListenStream=PORT and Accept=no"
+            "inherited socket {name} is neither a listening TCP socket nor a UDP socket: write ListenStream=PORT and Accept=no, or \
+             ListenDatagram=PORT"
         ));
     }
-    socket::prepare(&socket).map_err(|e| format!("inherited socket cannot be prepared: {e}"))?;
+    let prepared = if is_udp { udp::prepare(&socket) } else { socket::prepare(&socket) };
+    prepared.map_err(|e| format!("inherited socket cannot be prepared: {e}"))?;
     Ok((name, socket))
 }
 
@@ -302,10 +309,14 @@ mod tests {
         let (at_named, at_other) = (local(&named).expect("bound"), local(&other).expect("bound"));
         let sockets = vec![(Some("http".to_owned()), named), (None, other)];
         let mut inherited = InheritedListeners { sockets, ..InheritedListeners::default() };
-        assert_eq!(inherited.claim("http", at_other).iter().filter_map(local).collect::<Vec<_>>(), [at_named]);
-        assert!(inherited.claim("https", at_named).is_empty());
-        assert_eq!(inherited.claim("https", at_other).len(), 1);
+        assert_eq!(inherited.claim("http", at_other, false).iter().filter_map(local).collect::<Vec<_>>(), [at_named]);
+        assert!(inherited.claim("https", at_named, false).is_empty());
+        assert_eq!(inherited.claim("https", at_other, false).len(), 1);
         assert!(inherited.unclaimed().is_empty());
+        let datagrams = udp::bind_together(at_named, 1).expect("a UDP socket on the same number").remove(0);
+        inherited.sockets.push((None, datagrams));
+        assert!(inherited.claim("dns", at_named, false).is_empty(), "connections and datagrams are told apart");
+        assert_eq!(inherited.claim("dns", at_named, true).len(), 1);
         assert!(is_same_address("0.0.0.0:80".parse().expect("it"), "[::]:80".parse().expect("it")));
         assert!(!is_same_address("0.0.0.0:80".parse().expect("it"), "127.0.0.1:80".parse().expect("it")));
     }

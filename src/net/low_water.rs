@@ -40,6 +40,22 @@ impl LowWater {
         stall.within_io(from.readable()).await
     }
 
+    /// Waits for the next bytes of a stream without a length, for `LOW_WATER_MILLIS` at most: for `LOW_WATER_BYTES` of them if the stream
+    /// `is_long`, else for any. False if they have not arrived in time; then there is no mark.
+    pub(super) async fn gather(&mut self, from: &mut TcpReader, is_long: bool) -> io::Result<bool> {
+        if is_long {
+            self.set(from, limits::LOW_WATER_BYTES);
+        }
+        let timeout = Duration::from_millis(limits::LOW_WATER_MILLIS);
+        match monoio::time::timeout(timeout, from.readable()).await {
+            Ok(readable) => readable.map(|()| true),
+            Err(_) => {
+                self.reset(from);
+                Ok(false)
+            }
+        }
+    }
+
     fn set(&mut self, from: &TcpReader, wanted: usize) -> bool {
         if self.mark != Some(wanted) && from.set_low_water(wanted).is_ok() {
             self.mark = Some(wanted);

@@ -80,19 +80,20 @@ pub fn listen(address: SocketAddr, first: bool) -> io::Result<Socket> {
         }
         other => other,
     };
-    opened.map_err(|e| {
-        let advice = match e.kind() {
-            io::ErrorKind::PermissionDenied => {
-                "; ports below 1024 need root or the capability NET_BIND_SERVICE: give it, or choose a higher port"
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                "; this machine has no such address: write one of its own, or only :port"
-            }
-            io::ErrorKind::AddrInUse => IN_USE,
-            _ => "",
-        };
-        io::Error::new(e.kind(), format!("cannot listen on {address}: {e}{advice}"))
-    })
+    opened.map_err(|e| bind_error(address, &e))
+}
+
+/// The message of a socket that could not be bound to `address`.
+pub(super) fn bind_error(address: SocketAddr, e: &io::Error) -> io::Error {
+    let advice = match e.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need root or the capability NET_BIND_SERVICE: give it, or choose a higher port"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: write one of its own, or only :port",
+        io::ErrorKind::AddrInUse => IN_USE,
+        _ => "",
+    };
+    io::Error::new(e.kind(), format!("cannot listen on {address}: {e}{advice}"))
 }
 
 /// Opens one listening socket per worker on the same address.
@@ -116,6 +117,11 @@ pub fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after).with_interval(every).with_retries(KEEPALIVE_PROBES))
 }
 
+/// Whether a socket is one for datagrams.
+pub fn is_datagram(socket: &Socket) -> bool {
+    socket.r#type().is_ok_and(|kind| kind == Type::DGRAM)
+}
+
 /// Fails if the address is in use: two proxies on one port would each get half of the connections, without any error.
 fn check_unused(address: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP));
@@ -125,14 +131,12 @@ fn check_unused(address: SocketAddr) -> io::Result<()> {
     }
     socket.set_reuse_address(true)?;
     match socket.bind(&SockAddr::from(address)) {
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            Err(io::Error::new(e.kind(), format!("cannot listen on {address}: {e}{IN_USE}")))
-        }
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Err(bind_error(address, &e)),
         _ => Ok(()),
     }
 }
 
-fn is_no_ipv6(error: &io::Error) -> bool {
+pub(super) fn is_no_ipv6(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }

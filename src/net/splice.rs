@@ -109,8 +109,8 @@ impl Transfer<'_> {
     }
 }
 
-/// Moves bytes as long as the source has more at once; true if the source has ended. `moved` counts the bytes written to the sink. If no
-/// pipe can be opened nothing is moved: the caller copies.
+/// Moves the bytes of a stream without a length until it pauses; true if the source has ended. `moved` counts the bytes written to the sink.
+/// If no pipe can be opened nothing is moved: the caller copies.
 ///
 /// # Errors
 /// The side that failed.
@@ -122,8 +122,8 @@ pub async fn burst(
     moved: &Cell<u64>,
 ) -> Result<bool, SpliceError> {
     let Some(pipe) = pipes.lend() else { return Ok(false) };
-    let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall, in_good_pieces: false, pace: None };
-    transfer.run_until(pipe, pipes, moved, Until::SourceEmpty, || ()).await
+    let transfer = Transfer { from, to, head: &[], count: u64::MAX, stall, in_good_pieces: true, pace: None };
+    transfer.run_until(pipe, pipes, moved, Until::SourcePauses, || ()).await
 }
 
 /// When a transfer is complete.
@@ -131,8 +131,8 @@ pub async fn burst(
 enum Until {
     /// All `count` bytes have been moved.
     AllMoved,
-    /// The source has no more bytes at the moment.
-    SourceEmpty,
+    /// The source sends nothing for `LOW_WATER_MILLIS`.
+    SourcePauses,
 }
 
 /// A running transfer.
@@ -156,6 +156,7 @@ impl Drop for Splicer<'_> {
 impl Splicer<'_> {
     async fn run(&mut self, pipe: &Pipe, moved: &Cell<u64>, mut on_last: impl FnMut()) -> Result<bool, SpliceError> {
         let mut moved_this_turn = 0;
+        let mut has_paused = false;
         while self.count > 0 {
             let wanted = self.count.min(limits::PIPE_BYTES as u64) as usize;
             let result = self.sockets.from.splice_into(&pipe.writer, wanted);
@@ -164,11 +165,16 @@ impl Splicer<'_> {
                 self.send_head(false).await?;
             }
             let in_pipe = match result {
-                Ok(0) if self.until == Until::SourceEmpty => return Ok(true),
+                Ok(0) if self.until == Until::SourcePauses => return Ok(true),
                 Ok(0) => return Err(SpliceError::Source(io::ErrorKind::UnexpectedEof.into())),
                 Ok(bytes) => bytes,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.until == Until::SourceEmpty => {
-                    return Ok(false);
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && has_paused => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.until == Until::SourcePauses => {
+                    // What has arrived in the pause without reaching the mark is moved before the end.
+                    let is_long = u64::MAX - self.count >= limits::LOW_WATER_STREAM_BYTES;
+                    let gathered = self.low_water.gather(self.sockets.from, is_long).await;
+                    has_paused = !gathered.map_err(SpliceError::Source)?;
+                    continue;
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.wait_readable().await.map_err(SpliceError::Source)?;

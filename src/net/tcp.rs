@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -55,6 +56,39 @@ impl TcpReader {
 
     pub(super) fn set_low_water(&self, bytes: usize) -> io::Result<()> {
         sys::set_low_water(&self.half, bytes)
+    }
+
+    /// Copies bytes that have arrived into `into` without taking them from the socket.
+    pub(super) fn try_peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let (bytes, _) = sys::with_socket(&self.half, |fd| rustix::net::recv(fd, into, flags))?;
+        Ok(bytes)
+    }
+
+    /// Takes `count` bytes, which must have arrived, from the socket and drops them.
+    ///
+    /// # Errors
+    /// The failure of the connection; `UnexpectedEof` if fewer bytes have arrived.
+    pub fn discard(&mut self, mut count: usize) -> io::Result<()> {
+        let mut sink = [0u8; 256];
+        while count > 0 {
+            let part = &mut sink[..count.min(256)];
+            let (bytes, _) = sys::with_socket(&self.half, |fd| rustix::net::recv(fd, part, RecvFlags::DONTWAIT))?;
+            if bytes == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            count -= bytes;
+        }
+        Ok(())
+    }
+
+    /// The address that the peer has connected to.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        let address = sys::with_socket(&self.half, |fd| rustix::net::getsockname(fd))?;
+        SocketAddr::try_from(address).map_err(io::Error::from)
     }
 
     pub(super) fn splice_into(&self, pipe: &std::os::fd::OwnedFd, count: usize) -> io::Result<usize> {

@@ -6,12 +6,14 @@
 //! configuration match in any case.
 
 mod clf;
+mod connection;
 mod fields;
 mod format;
 mod json;
 
 use std::net::SocketAddr;
 
+pub use connection::{ConnectionRecord, ConnectionServer};
 pub use fields::{FieldList, LOGGED_FIELDS_MAX};
 pub use format::{AccessLogFormat, AccessLogSettings, LogField};
 

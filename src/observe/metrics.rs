@@ -7,11 +7,16 @@
 
 mod block;
 mod bounds;
+mod datagrams;
+mod datagrams_text;
 mod health_counters;
 mod http2;
 mod http2_text;
 mod labels;
+mod layer4;
+mod layer4_text;
 mod prometheus;
+mod proxy_headers;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,12 +26,17 @@ use crate::limits::Bound;
 use block::Block;
 use bounds::Bounds;
 pub use bounds::{BUCKETS_MAX, DEFAULT_BUCKETS};
+use datagrams::DatagramCounters;
+pub use datagrams::{DatagramTotals, DropReason};
 use health_counters::HealthCounters;
 pub use health_counters::{HealthTotals, RecentError};
 use http2::Http2Counters;
 pub use http2::{DirectedTotals, Direction, Http2Totals, REASONS, Side, SideTotals};
 pub use labels::{Method, Protocol};
+use layer4::{BackendTraffic, EndCounters};
 pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
+use proxy_headers::ProxyHeaderCounters;
+pub use proxy_headers::ProxyHeaderResult;
 
 /// The layout of [`Metrics`], fixed for the life of the process.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +78,10 @@ pub struct Metrics {
     health_counters: Box<[HealthCounters]>,
     /// Indexed by worker.
     http2_counters: Box<[Http2Counters]>,
+    /// Indexed by worker.
+    layer4_ends: Box<[EndCounters]>,
+    /// Indexed by entry point, then by worker.
+    datagrams: Vec<Box<[DatagramCounters]>>,
     recent_errors: usize,
     reloads: AtomicU64,
     reload_unix_secs: AtomicU64,
@@ -76,6 +90,7 @@ pub struct Metrics {
     connection_panics: AtomicU64,
     heads_refused: AtomicU64,
     connections_refused: AtomicU64,
+    proxy_headers: ProxyHeaderCounters,
     /// Indexed by [`Bound`]. Shared by the workers: exceeding a bound is rare, and its handling is slow anyway.
     exceeded: [AtomicU64; Bound::ALL.len()],
 }
@@ -83,6 +98,8 @@ pub struct Metrics {
 /// The counters of one backend, one block per worker.
 pub struct BackendMetrics {
     blocks: Box<[Block]>,
+    /// The connections and sessions of layer 4.
+    traffic: BackendTraffic,
 }
 
 /// The view that one worker has of [`Metrics`]; cheap to copy.
@@ -102,6 +119,12 @@ impl Metrics {
             backends: Mutex::default(),
             health_counters: (0..workers).map(|_| HealthCounters::new(settings.recent_errors)).collect(),
             http2_counters: (0..workers).map(|_| Http2Counters::default()).collect(),
+            layer4_ends: (0..workers).map(|_| EndCounters::default()).collect(),
+            datagrams: settings
+                .entry_points
+                .iter()
+                .map(|_| (0..workers).map(|_| DatagramCounters::default()).collect())
+                .collect(),
             recent_errors: settings.recent_errors,
             reloads: AtomicU64::new(0),
             reload_unix_secs: AtomicU64::new(0),
@@ -110,6 +133,7 @@ impl Metrics {
             connection_panics: AtomicU64::new(0),
             heads_refused: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
+            proxy_headers: ProxyHeaderCounters::default(),
             exceeded: Default::default(),
             bounds,
         }
@@ -127,7 +151,7 @@ impl Metrics {
             return Arc::clone(existing);
         }
         let blocks = (0..self.health_counters.len()).map(|_| Block::new(&self.bounds)).collect();
-        let created = Arc::new(BackendMetrics { blocks });
+        let created = Arc::new(BackendMetrics { blocks, traffic: BackendTraffic::default() });
         backends.insert(name.to_owned(), Arc::clone(&created));
         created
     }
@@ -165,6 +189,11 @@ impl Metrics {
         self.connections_refused.fetch_add(1, Relaxed) + 1
     }
 
+    /// Counts the PROXY header of a client's connection.
+    pub fn proxy_header(&self, result: ProxyHeaderResult) {
+        self.proxy_headers.count(result);
+    }
+
     /// Adds `count` to the counter of an exceeded bound.
     pub fn exceeded(&self, bound: Bound, count: u64) {
         self.exceeded[bound as usize].fetch_add(count, Relaxed);
@@ -178,6 +207,12 @@ impl Metrics {
     /// The HTTP/2 counters of all workers.
     pub fn http2(&self) -> Http2Totals {
         http2::sum(&self.http2_counters)
+    }
+
+    /// The datagrams of the entry points that take some, by name.
+    pub fn datagrams(&self) -> Vec<(&str, DatagramTotals)> {
+        let counted = self.entry_points.iter().zip(&self.datagrams);
+        counted.filter_map(|((name, _), workers)| Some((name.as_str(), datagrams::sum(workers)?))).collect()
     }
 
     /// The totals of `/health` over all workers.
@@ -280,6 +315,33 @@ impl WorkerMetrics<'_> {
     #[inline]
     fn http2(&self) -> &Http2Counters {
         &self.metrics.http2_counters[self.worker]
+    }
+
+    /// Lists the entry point among those that take datagrams.
+    pub fn takes_datagrams(&self, entry_point: usize) {
+        self.with_datagrams(entry_point, DatagramCounters::begin);
+    }
+
+    /// Counts datagrams of clients that were passed on.
+    pub fn datagrams_in(&self, entry_point: usize, count: u64) {
+        self.with_datagrams(entry_point, |counters| counters.add_in(count));
+    }
+
+    /// Counts answers that were passed on.
+    pub fn datagrams_out(&self, entry_point: usize, count: u64) {
+        self.with_datagrams(entry_point, |counters| counters.add_out(count));
+    }
+
+    /// Counts datagrams that were not passed on.
+    pub fn datagrams_dropped(&self, entry_point: usize, reason: DropReason, count: u64) {
+        self.with_datagrams(entry_point, |counters| counters.add_dropped(reason, count));
+    }
+
+    fn with_datagrams(&self, entry_point: usize, count: impl FnOnce(&DatagramCounters)) {
+        let workers = self.metrics.datagrams.get(entry_point);
+        if let Some(counters) = workers.and_then(|workers| workers.get(self.worker)) {
+            count(counters);
+        }
     }
 
     fn entry_point(&self, number: usize) -> Option<&Block> {

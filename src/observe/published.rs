@@ -24,6 +24,11 @@ impl Published {
         self.backends.get(number).map(|counters| &**counters)
     }
 
+    /// As [`counters`](Self::counters), for what outlives the configuration.
+    pub fn shared_counters(&self, number: usize) -> Option<Arc<BackendMetrics>> {
+        self.backends.get(number).cloned()
+    }
+
     /// All servers with the results of their active health checks.
     pub fn servers(&self) -> Vec<ServerSample> {
         let backends = self.snapshot.backends.iter();

@@ -6,9 +6,11 @@ use super::pattern::InvalidPattern;
 use crate::limits::{Bound, RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
 
 /// The names that a piece of a rule may begin with.
-pub(super) const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 17] = [
     "Host",
     "HostRegexp",
+    "HostSNI",
+    "HostSNIRegexp",
     "Path",
     "PathStrip",
     "PathStripRegex",
@@ -59,6 +61,18 @@ pub enum InvalidRule {
         piece: String,
         argument: String,
     },
+    /// A matcher of requests in the rule of a TCP route.
+    NotOfTcp {
+        piece: String,
+    },
+    /// A matcher of TCP routes where the rule of requests is parsed.
+    OnlyOfTcp {
+        piece: String,
+    },
+    /// A second `HostSNI` or `HostSNIRegexp` in one rule.
+    SecondSni {
+        piece: String,
+    },
     /// A rule with `Host` but without a single name; only [`super::parse_domains`] returns it.
     NoDomain {
         text: String,
@@ -93,6 +107,17 @@ impl fmt::Display for InvalidRule {
             InvalidRule::InvalidQuery { piece, argument } => {
                 write!(f, "`{piece}`: `{argument}` needs exactly one `=`: write `key=value`")
             }
+            InvalidRule::NotOfTcp { piece } => write!(
+                f,
+                "`{piece}`: a rule with HostSNI is one of a TCP route and has no other matcher: remove it, or write `Host`"
+            ),
+            InvalidRule::OnlyOfTcp { piece } => {
+                write!(f, "`{piece}`: HostSNI matches TCP connections, not requests: write `Host`")
+            }
+            InvalidRule::SecondSni { piece } => write!(
+                f,
+                "`{piece}`: a second HostSNI or HostSNIRegexp in one rule: write all names into one, or use two frontends"
+            ),
             InvalidRule::NoDomain { text } => {
                 write!(f, "`{text}`: no domain in the Host rule: write `Host:example.com`")
             }
@@ -115,6 +140,9 @@ impl InvalidRule {
             | InvalidRule::NoArguments { .. }
             | InvalidRule::OddArguments { .. }
             | InvalidRule::InvalidQuery { .. }
+            | InvalidRule::NotOfTcp { .. }
+            | InvalidRule::OnlyOfTcp { .. }
+            | InvalidRule::SecondSni { .. }
             | InvalidRule::NoDomain { .. } => None,
         }
     }

@@ -19,6 +19,7 @@ mod redirect;
 mod replacement;
 mod router;
 mod scratch;
+pub mod sni;
 mod template;
 mod trie;
 

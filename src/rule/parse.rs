@@ -39,15 +39,10 @@ impl Rule {
         let mut pieces = Vec::new();
         for text in texts {
             rule.text_bytes += text.len();
-            if rule.text_bytes > RULE_BYTES_MAX {
-                return Err(InvalidRule::TooLong { bytes: rule.text_bytes });
-            }
+            check_length(rule.text_bytes)?;
             pieces.extend(split(text)?);
         }
-        // Checked before any expression is compiled, because compiling takes the time.
-        if pieces.iter().map(Piece::expressions).sum::<usize>() > RULE_EXPRESSIONS_MAX {
-            return Err(InvalidRule::TooManyExpressions);
-        }
+        check_expressions(&pieces)?;
         for piece in pieces {
             rule.add(piece)?;
         }
@@ -57,7 +52,6 @@ impl Rule {
     }
 
     /// The names of all `Host` matchers, lower-cased, without duplicates.
-    #[cfg_attr(reachability, expect(dead_code, reason = "a fuzz target compares them with what matches"))]
     pub fn hosts(&self) -> &[String] {
         &self.hosts
     }
@@ -101,6 +95,7 @@ impl Rule {
                 self.headers(text, arguments, |value| pattern::compile(&value).map(HeaderTest::Pattern))?
             }
             "Query" => self.query(text, arguments)?,
+            "HostSNI" | "HostSNIRegexp" => return Err(InvalidRule::OnlyOfTcp { piece: text.to_owned() }),
             "AddPrefix" => {
                 let prefix = last(arguments);
                 if !prefix.starts_with('/') {
@@ -250,12 +245,24 @@ pub fn expressions(text: &str) -> usize {
     split(text).map_or(0, |pieces| pieces.iter().map(Piece::expressions).sum())
 }
 
+/// Checks the length of all rule texts of a frontend together.
+pub(super) fn check_length(bytes: usize) -> Result<(), InvalidRule> {
+    if bytes > RULE_BYTES_MAX { Err(InvalidRule::TooLong { bytes }) } else { Ok(()) }
+}
+
+/// Checks the number of regular expressions, before the first of them is compiled: compiling takes the time.
+pub(super) fn check_expressions(pieces: &[Piece<'_>]) -> Result<(), InvalidRule> {
+    let count: usize = pieces.iter().map(Piece::expressions).sum();
+    if count > RULE_EXPRESSIONS_MAX { Err(InvalidRule::TooManyExpressions) } else { Ok(()) }
+}
+
 /// A matcher or modifier of a rule, with its arguments.
-struct Piece<'a> {
-    name: &'a str,
-    arguments: Vec<String>,
+#[derive(Clone)]
+pub(super) struct Piece<'a> {
+    pub name: &'a str,
+    pub arguments: Vec<String>,
     /// The piece as written.
-    text: &'a str,
+    pub text: &'a str,
 }
 
 impl Piece<'_> {
@@ -263,7 +270,7 @@ impl Piece<'_> {
     fn expressions(&self) -> usize {
         let templates = |kind| self.arguments.iter().map(|text| Template::expressions(text, kind)).sum();
         match self.name {
-            "HostRegexp" => templates(Kind::Host),
+            "HostRegexp" | "HostSNIRegexp" => templates(Kind::Host),
             "Query" => templates(Kind::Query),
             "HeadersRegexp" => self.arguments.len() / 2,
             "ReplacePathRegex" => 1,
@@ -274,7 +281,7 @@ impl Piece<'_> {
 }
 
 /// Splits a rule into its pieces at every `;`. Empty pieces are ignored.
-fn split(text: &str) -> Result<Vec<Piece<'_>>, InvalidRule> {
+pub(super) fn split(text: &str) -> Result<Vec<Piece<'_>>, InvalidRule> {
     let pieces: Vec<&str> = text.split(';').filter(|piece| !piece.is_empty()).collect();
     if pieces.is_empty() {
         return Err(InvalidRule::Empty);

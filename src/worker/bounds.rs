@@ -3,12 +3,14 @@
 use std::io;
 
 use super::message::stream::RelayError;
+use super::resources::client_info::ClientInfo;
 use super::resources::dial::Dial;
 use super::resources::verify::VerifyError;
 use super::worker::Worker;
 use crate::http::{InvalidBody, Violation};
 use crate::limits::Bound;
 use crate::net::{RateTooLow, is_timeout};
+use crate::tls::session;
 
 impl<D: Dial> Worker<D> {
     pub fn exceeded(&self, bound: Bound) {
@@ -22,6 +24,20 @@ impl<D: Dial> Worker<D> {
                 self.exceeded(bound);
             }
         })
+    }
+
+    /// Counts and logs a client's failed TLS handshake. Scanners and clients that do not trust the certificate fail all day: level debug, as
+    /// Go's servers log none either. A client whose own certificate is refused is another matter: its operator expects it to work.
+    pub(super) fn handshake_failed(&self, peer: &ClientInfo, error: &io::Error) {
+        if is_timeout(error) {
+            self.exceeded(Bound::Handshake);
+        }
+        let session_error = error.get_ref().and_then(|inner| inner.downcast_ref::<session::Error>());
+        if let Some(refusal) = session_error.and_then(|error| error.refused_client.as_deref()) {
+            self.log_refused_certificate(peer, refusal);
+        }
+        let entry_point = &self.shared.entry_points[peer.entry].name;
+        tracing::debug!(client = %peer.address, %entry_point, "TLS handshake failed: {error}");
     }
 
     /// Returns the result of relaying a body unchanged; if it is an error, counts the bound that the body exceeded.

@@ -1,4 +1,6 @@
-//! A connection's task, from its acceptance to its end: TLS if the entry point has it, then the client's protocol.
+//! A connection's task, from its acceptance to its end: a PROXY header and TLS if the entry point has them, then the client's protocol.
+
+mod proxy_header;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -11,16 +13,18 @@ use futures_util::FutureExt;
 use futures_util::future::Either;
 use rustls::ServerConfig;
 
+use self::proxy_header::read_proxy_header;
 use super::downstream::{h2, serve};
-use super::resources::client_info::{ClientInfo, unmap_ipv4};
+use super::layer4;
+use super::resources::client_info::{Arrival, ClientInfo, unmap_ipv4};
 use super::resources::connection_limiter::ConnectionPermit;
 use super::resources::dial::Dial;
 use super::upstream::network::NetworkDial;
 use super::worker::Worker;
-use crate::limits::{self, Bound};
-use crate::net::{Tcp, is_timeout, tls_stream};
+use crate::limits;
+use crate::net::{Tcp, tls_stream};
 use crate::observe::metrics::Metrics;
-use crate::tls::session::{self, Session};
+use crate::tls::session::Session;
 
 /// A connection's task. Neither this function nor the functions that it combines are `async fn`s: each would hold the connection once more.
 pub fn connection_task(
@@ -55,9 +59,35 @@ fn log_panic(metrics: &Metrics, address: SocketAddr) {
     tracing::error!(client = %address, "panic in a connection's task, a bug in Ringway: this connection was closed, others are not affected; please report it with the panic message above");
 }
 
-/// Runs the TLS handshake if the entry point has TLS, then serves the connection. The TLS future is boxed, so that a plain connection does
-/// not take its space.
+/// Reads the PROXY header if the entry point expects one, then serves the client. The futures beside the plain one are boxed, so that a plain
+/// connection does not take their space.
 fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: SocketAddr) -> impl Future<Output = ()> {
+    match worker.shared.entry_points[entry].proxy_protocol {
+        None => Either::Left(serve_client(worker, entry, tcp, address, None)),
+        Some(_) => Either::Right(Box::pin(serve_proxied(worker, entry, tcp, address))),
+    }
+}
+
+/// Serves a connection whose peer may be a load balancer that speaks for a client: the address in its PROXY header replaces the peer's.
+async fn serve_proxied<D: Dial>(worker: Rc<Worker<D>>, entry: usize, mut tcp: Tcp, peer: SocketAddr) {
+    let shared = Arc::clone(&worker.shared);
+    let Some(trusted) = &shared.entry_points[entry].proxy_protocol else { return };
+    if let Ok(proxied) = read_proxy_header(&worker, trusted, entry, &mut tcp, peer).await {
+        drop(shared);
+        let client = proxied.map_or(peer, |addresses| addresses.source);
+        serve_client(worker, entry, tcp, client, proxied.map(|addresses| addresses.destination)).await;
+    }
+}
+
+/// Runs the TLS handshake if the entry point has TLS, then serves the client. `destination`: where the client connected to, if a PROXY header
+/// has said so.
+fn serve_client<D: Dial>(
+    worker: Rc<Worker<D>>,
+    entry: usize,
+    tcp: Tcp,
+    address: SocketAddr,
+    destination: Option<SocketAddr>,
+) -> impl Future<Output = ()> {
     let entry_point = &worker.shared.entry_points[entry];
     let ip = unmap_ipv4(address.ip());
     let peer = Box::new(ClientInfo {
@@ -68,13 +98,36 @@ fn handshake<D: Dial>(worker: Rc<Worker<D>>, entry: usize, tcp: Tcp, address: So
         certs: Vec::new(),
         server_name: None,
         trusted: entry_point.trust.includes(ip),
+        arrival: arrival(&worker, &tcp, destination),
         bound: Default::default(),
         has_sent_ahead: Default::default(),
     });
+    if worker.has_tcp_routes(entry) {
+        return Either::Right(Either::Left(Box::pin(serve_routed(worker, tcp, peer))));
+    }
     match entry_point.tls.clone() {
         None => Either::Left(serve(worker, tcp, peer)),
-        Some(config) => Either::Right(Box::pin(tls_handshake(worker, tcp, peer, config))),
+        Some(config) => Either::Right(Either::Right(Box::pin(tls_handshake(worker, tcp, peer, config)))),
     }
+}
+
+/// Serves a connection of an entry point that has TCP routes; without one, its client speaks HTTP.
+async fn serve_routed<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, peer: Box<ClientInfo>) {
+    let Some(unrouted) = layer4::route(&worker, tcp, peer).await else { return };
+    let layer4::Unrouted { io, peer } = *unrouted;
+    match worker.shared.entry_points[peer.entry].tls.clone() {
+        None => drop(Box::pin(serve(worker, io, peer)).await),
+        Some(config) => Box::pin(tls_handshake(worker, io, peer, config)).await,
+    }
+}
+
+/// How the connection arrived, if it began with a PROXY header or a server may get one for it.
+fn arrival<D: Dial>(worker: &Worker<D>, tcp: &Tcp, proxied: Option<SocketAddr>) -> Option<Box<Arrival>> {
+    if proxied.is_none() && !worker.sends_proxy_headers() {
+        return None;
+    }
+    let destination = proxied.or_else(|| tcp.reader.local_address().ok());
+    Some(Box::new(Arrival { destination, ..Arrival::default() }))
 }
 
 async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<ClientInfo>, config: Arc<ServerConfig>) {
@@ -84,6 +137,11 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
+            if let Some(arrival) = &mut peer.arrival {
+                let (server_name, alpn) = stream
+                    .with_session(|session| (session.server_name().map(Box::from), session.alpn().map(Box::from)));
+                (arrival.server_name, arrival.alpn) = (server_name, alpn);
+            }
             let speaks_http2 = stream.with_session(|session| session.alpn() == Some(b"h2"));
             if speaks_http2 {
                 peer.server_name = stream.with_session(|session| session.server_name().map(Box::from));
@@ -93,19 +151,7 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
                 false => Box::pin(serve(worker, stream, peer)).await,
             }
         }
-        // Scanners and clients that do not trust the certificate fail here all day: level debug, as Go's servers log none either. A client
-        // whose own certificate is refused is another matter: its operator expects it to work.
-        Err(e) => {
-            if is_timeout(&e) {
-                worker.exceeded(Bound::Handshake);
-            }
-            let session_error = e.get_ref().and_then(|inner| inner.downcast_ref::<session::Error>());
-            if let Some(refusal) = session_error.and_then(|error| error.refused_client.as_deref()) {
-                worker.log_refused_certificate(&peer, refusal);
-            }
-            let entry_point = &worker.shared.entry_points[peer.entry].name;
-            tracing::debug!(client = %peer.address, %entry_point, "TLS handshake failed: {e}");
-        }
+        Err(e) => worker.handshake_failed(&peer, &e),
     }
 }
 

@@ -13,6 +13,7 @@ use monoio::net::TcpStream;
 use socket2::Socket;
 
 use super::handshake::connection_task;
+use super::layer4::udp;
 use super::resources::connection_balancer::{self, AcceptedConnection};
 use super::upstream::network::NetworkDial;
 use super::worker::{Worker, WorkerShared};
@@ -72,7 +73,9 @@ fn run(
         let _ = ready.send(Ok(choice));
         let timer_worker = Rc::clone(&worker);
         monoio::spawn(async move { timer_worker.run_timers().await });
+        let (datagrams, listeners) = listeners.into_iter().partition(|(_, socket)| socket::is_datagram(socket));
         monoio::spawn(run_acceptors(Rc::clone(&worker), listeners));
+        monoio::spawn(udp::run(Rc::clone(&worker), datagrams));
         let queue_worker = Rc::clone(&worker);
         monoio::spawn(async move { queue_worker.handoff_queue().run(|accepted| adopt(&queue_worker, accepted)).await });
         // Dropping a runtime frees buffers that the kernel still writes to: this loop runs until the process exits

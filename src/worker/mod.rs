@@ -1,11 +1,13 @@
 //! The data plane: one thread with one ring for each worker. `resources` holds the objects that a worker lends to its exchanges, `message`
 //! the protocol versions behind one boundary, `upstream` the connections to servers, `request` the path of a request, which names no
-//! protocol version, and `downstream` the connections of clients.
+//! protocol version, `downstream` the connections of clients, and `layer4` those of TCP routes
+//! and the datagrams of UDP entry points.
 
 mod bounds;
 mod downstream;
 mod handshake;
 mod http2_metrics;
+mod layer4;
 mod link_turns;
 mod listen;
 mod message;

@@ -26,6 +26,7 @@ use super::resources::entry_point::EntryPoint;
 use super::resources::handler_pool::HandlerPool;
 use super::resources::memory_budget::MemoryBudget;
 use super::resources::rest_handler::RestHandler;
+use super::resources::terminating_configs::TerminatingConfigs;
 use super::resources::verify::VerifyPool;
 use super::server_links::ServerLinks;
 use crate::config::snapshot::TrustedPeers;
@@ -33,7 +34,7 @@ use crate::limits::{self, Bound};
 use crate::middleware::Now;
 use crate::net::driver::DriverInfo;
 use crate::net::free_list::FreeList;
-use crate::net::{Deadlines, TimeLimit, tls_stream};
+use crate::net::{Deadlines, TimeLimit, tls_stream, tunnel};
 use crate::observe::Published;
 use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, Side, WorkerMetrics};
 use crate::observe::repeated_lines::{RepeatedLines, repetitions};
@@ -56,6 +57,8 @@ pub struct Timeouts {
     pub dial: Duration,
     /// `forwardingTimeouts.responseHeaderTimeout`.
     pub response_header: Option<Duration>,
+    /// How long neither side of a TCP connection may send anything (`tcp.idleTimeout`); `Duration::MAX` means no limit.
+    pub tcp_idle: Duration,
 }
 
 /// The state that all workers share: made once at the start, or published by the control plane.
@@ -163,6 +166,8 @@ pub struct Worker<D: Dial> {
     streams: Cell<usize>,
     pub(super) free_contexts: FreeList<Box<ExchangeContext>>,
     pub(super) handler_pool: HandlerPool,
+    /// The TLS configurations of TCP routes.
+    pub(super) terminating_configs: TerminatingConfigs,
     /// Idle connections that hold a handler and a buffer with a read in progress.
     pub(super) reads_ahead: Cell<usize>,
     /// When a shortage of descriptors or a reached connection limit may be logged again.
@@ -191,6 +196,7 @@ impl<D: Dial> Worker<D> {
             streams: Cell::new(0),
             free_contexts: FreeList::new(limits::POOLED_BUFFERS_MAX),
             handler_pool: HandlerPool::default(),
+            terminating_configs: TerminatingConfigs::default(),
             reads_ahead: Cell::new(0),
             next_log_nanos: Cell::new(0),
             last_trimmed: Cell::new(0),
@@ -206,6 +212,16 @@ impl<D: Dial> Worker<D> {
     /// The current configuration. A request holds the snapshot to its end, so that it sees one configuration.
     pub fn snapshot(&self) -> Arc<Published> {
         Arc::clone(self.snapshot.borrow_mut().load())
+    }
+
+    /// Whether a server of the current configuration gets PROXY headers.
+    pub(super) fn sends_proxy_headers(&self) -> bool {
+        self.with_snapshot(|published| published.snapshot.sends_proxy_headers)
+    }
+
+    /// Reads the current configuration without holding it.
+    pub(super) fn with_snapshot<T>(&self, read: impl FnOnce(&Published) -> T) -> T {
+        read(self.snapshot.borrow_mut().load())
     }
 
     pub fn now(&self) -> Now {
@@ -384,7 +400,8 @@ impl<D: Dial> Worker<D> {
         let unneeded = self.handler_pool.trim()
             + self.free_contexts.trim()
             + self.buffers.trim()
-            + tls_stream::trim_free_buffers();
+            + tls_stream::trim_free_buffers()
+            + tunnel::trim_free_buffers();
         let gone = closed + unneeded;
         // After a large trim memory is released at the next trim too: buffers that the ring's operations still hold now are free by then.
         let worth = gone.max(self.last_trimmed.replace(gone)) >= limits::SPARES_WORTH_RELEASING;

@@ -16,7 +16,7 @@ const USES: [(&str, &[&str]); 15] = [
     ("rule", &["limits", "error", "http"]),
     ("middleware", &["limits", "error", "http"]),
     ("backend", &["limits", "error", "http"]),
-    ("config", &["limits", "error", "rule", "middleware", "backend", "http", "tls"]),
+    ("config", &["limits", "error", "rule", "middleware", "backend", "http", "tls", "detect"]),
     ("observe", &["limits", "error", "config", "http"]),
     ("net", &["limits", "error", "tls"]),
     (

@@ -18,6 +18,7 @@ mod normalised;
 mod origin;
 mod process;
 mod proxy;
+mod proxy_headers;
 mod refused;
 mod responses;
 mod session;

@@ -1,5 +1,6 @@
 //! TLS sessions with the proxy, for HTTP/1.1 and HTTP/2.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,12 @@ pub fn connect(port: u16) -> StreamOwned<ClientConnection, TcpStream> {
 
 /// A connection whose session has chosen HTTP/2 (RFC 9113 3.2).
 pub fn http2(port: u16, settings: &[(u16, u32)]) -> Http2Client {
-    let mut session = session(port, "a.test", true, &[b"h2"]);
+    http2_behind(b"", port, settings)
+}
+
+/// As [`http2`], on a connection that begins with `header`.
+pub fn http2_behind(header: &[u8], port: u16, settings: &[(u16, u32)]) -> Http2Client {
+    let mut session = session(header, port, "a.test", true, &[b"h2"]);
     session.conn.complete_io(&mut session.sock).expect("a handshake");
     assert_eq!(session.conn.alpn_protocol(), Some(&b"h2"[..]), "ALPN");
     Http2Client::over(Wire::Tls(Box::new(session)), settings)
@@ -63,10 +69,16 @@ pub fn http2(port: u16, settings: &[(u16, u32)]) -> Http2Client {
 
 /// A session for `name`; the ClientHello carries the name only if `sends_name`.
 pub fn connect_as(port: u16, name: &'static str, sends_name: bool) -> StreamOwned<ClientConnection, TcpStream> {
-    session(port, name, sends_name, &[])
+    session(b"", port, name, sends_name, &[])
+}
+
+/// A session on a connection that begins with `header`.
+pub fn connect_behind(header: &[u8], port: u16) -> StreamOwned<ClientConnection, TcpStream> {
+    session(header, port, "a.test", true, &[])
 }
 
 fn session(
+    header: &[u8],
     port: u16,
     name: &'static str,
     sends_name: bool,
@@ -79,7 +91,8 @@ fn session(
     config.enable_sni = sends_name;
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let name = ServerName::try_from(name).expect("a name");
-    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts");
+    stream.write_all(header).expect("sent");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).expect("a session"), stream)
 }

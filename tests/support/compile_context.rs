@@ -6,8 +6,15 @@ use std::time::Duration;
 use ringway::config::compile::{CompileContext, EntryPointInfo, credential_memory};
 
 pub fn compile_context() -> CompileContext {
-    let entry =
-        |name: &str, port, has_tls| EntryPointInfo { name: name.to_owned(), port, has_tls, sanitize_path: true };
+    let entry = |name: &str, port, has_tls| EntryPointInfo {
+        name: name.to_owned(),
+        port,
+        has_tls,
+        is_udp: false,
+        white_list: Vec::new(),
+        has_auth: false,
+        sanitize_path: true,
+    };
     CompileContext {
         entry_points: vec![entry("http", 80, false), entry("https", 443, true)],
         default_entry_points: vec!["http".to_owned()],

@@ -115,6 +115,7 @@ impl InMemoryProxy {
             certs: Vec::new(),
             server_name: None,
             trusted: true,
+            arrival: None,
             bound: Default::default(),
             has_sent_ahead: Default::default(),
         });
@@ -136,6 +137,7 @@ impl Dial for OriginDial {
     async fn dial(
         &self,
         _origin: &ServerEndpoint,
+        _: Option<&ClientInfo>,
         _: VersionOffer,
         _limit: TimeLimit<'_>,
     ) -> Result<Dialled<Self::Io>, Cause> {

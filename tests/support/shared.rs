@@ -33,6 +33,8 @@ pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
         resolver: None,
         http2: true,
         trust: TrustedPeers::Everyone,
+        udp_timeout: Duration::from_secs(30),
+        proxy_protocol: None,
     };
     let second = Duration::from_secs(1);
     WorkerShared {
@@ -47,6 +49,7 @@ pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
             stall: 180 * second,
             dial: 30 * second,
             response_header: None,
+            tcp_idle: Duration::MAX,
         },
         connection_limiter: ConnectionLimiter::new(usize::MAX, usize::MAX),
         idle_per_server_max: 8,
@@ -90,7 +93,15 @@ pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> Dyna
 
 fn snapshot(document: DynamicConfig) -> Snapshot {
     let context = CompileContext {
-        entry_points: vec![EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: true }],
+        entry_points: vec![EntryPointInfo {
+            name: "http".to_owned(),
+            port: 80,
+            has_tls: false,
+            is_udp: false,
+            white_list: Vec::new(),
+            has_auth: false,
+            sanitize_path: true,
+        }],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,
         allow_min_weight_zero: false,

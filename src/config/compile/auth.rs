@@ -111,7 +111,12 @@ fn forward(
     let https = match url.scheme {
         Scheme::Http => false,
         Scheme::Https => true,
-        Scheme::H2c => return Err("auth.forward.address: h2c is not supported here; use http or https".to_owned()),
+        Scheme::H2c | Scheme::Tcp | Scheme::Udp => {
+            return Err(format!(
+                "auth.forward.address: {} is not supported here; use http or https",
+                url.scheme.as_str()
+            ));
+        }
     };
     let server = AuthServer { authority: url.authority.clone(), target: url.target() };
     let (tls, pool) = if https {
@@ -132,6 +137,7 @@ fn forward(
         pool,
         speaks: ServerProtocol::Http1,
         tls,
+        proxy_protocol: None,
         server: Arc::new(Server { name: "auth.forward".to_owned(), url, weight: 1, state: Arc::default() }),
     };
     let names = written.auth_response_headers.clone();

@@ -14,7 +14,8 @@ use crate::backend::{
 };
 use crate::config::duration::GoDuration;
 use crate::config::dynamic;
-use crate::config::snapshot::{Backend, ServerEndpoint, ServerProtocol, ServerTls};
+use crate::config::snapshot::{Backend, ServerEndpoint, ServerProtocol, ServerTls, TlsConfigs};
+use crate::detect::ProxyVersion;
 
 /// Compiles one backend. The texts are warnings about parts that are ignored or replaced while the rest is applied.
 ///
@@ -40,11 +41,13 @@ pub fn backend(
         })?;
         servers.push(Server { name: id.clone(), url, weight, state: state.server(&server.url) });
     }
+    reject_mixed(name, &servers)?;
+    let proxy_protocol = proxy_protocol(written, name)?;
     let balancer = Balancer::new(servers, settings(written, name));
-    let endpoints =
-        balancer.servers().iter().map(|server| endpoint(ctx, name, server, interner)).collect::<Result<_, _>>()?;
+    let endpoints = balancer.servers().iter().map(|server| endpoint(ctx, name, server, proxy_protocol, interner));
+    let endpoints = endpoints.collect::<Result<_, _>>()?;
     let health_check = match &written.health_check {
-        Some(check) => health_check(ctx, check, name, &mut warnings),
+        Some(check) => health_check(ctx, check, name, balancer.servers(), &mut warnings),
         None => None,
     };
     Ok((
@@ -56,9 +59,33 @@ pub fn backend(
             endpoints,
             state,
             health_check,
+            proxy_protocol,
         },
         warnings,
     ))
+}
+
+/// Rejects servers of which some take requests and others connections or datagrams: no frontend could use them all.
+fn reject_mixed(name: &str, servers: &[Server]) -> Result<(), String> {
+    let kind = |server: &Server| Some(server.url.scheme).filter(|scheme| scheme.is_layer4());
+    let Some(first) = servers.first() else { return Ok(()) };
+    match servers.iter().find(|server| kind(server) != kind(first)) {
+        Some(other) => Err(format!(
+            "backend {name} has {}:// and {}:// servers: use a backend for each",
+            first.url.scheme.as_str(),
+            other.url.scheme.as_str()
+        )),
+        None => Ok(()),
+    }
+}
+
+fn proxy_protocol(written: &dynamic::Backend, name: &str) -> Result<Option<ProxyVersion>, String> {
+    match written.proxy_protocol.as_str() {
+        "" => Ok(None),
+        text => ProxyVersion::parse(text)
+            .map(Some)
+            .ok_or_else(|| format!("proxyProtocol {text:?} of backend {name} is unknown: write v1 or v2")),
+    }
 }
 
 fn settings(written: &dynamic::Backend, name: &str) -> BalancerSettings {
@@ -80,19 +107,38 @@ fn endpoint(
     ctx: &CompileContext,
     backend: &str,
     server: &Arc<Server>,
+    proxy_protocol: Option<ProxyVersion>,
     interner: &mut EndpointInterner,
 ) -> Result<ServerEndpoint, String> {
     let url = &server.url;
+    let proxied = proxy_protocol.map(|version| PoolKind::Proxied { version, is_tls: url.scheme == Scheme::Https });
     let (speaks, kind) = match url.scheme {
-        Scheme::Http => (ServerProtocol::Http1, PoolKind::Plain),
+        Scheme::H2c if proxy_protocol.is_some() => {
+            return Err(format!(
+                "server {} of backend {backend} speaks h2c, which shares connections between clients, and proxyProtocol names one \
+                 client for each: use http:// or https://",
+                server.name
+            ));
+        }
+        Scheme::Http => (ServerProtocol::Http1, proxied.unwrap_or(PoolKind::Plain)),
         Scheme::H2c => (ServerProtocol::Http2, PoolKind::PlainHttp2),
-        Scheme::Https => (ServerProtocol::Negotiated, PoolKind::Tls),
+        Scheme::Https => match proxied {
+            Some(kind) => (ServerProtocol::Http1, kind),
+            None => (ServerProtocol::Negotiated, PoolKind::Tls),
+        },
+        Scheme::Tcp => (ServerProtocol::Tcp, PoolKind::Layer4),
+        Scheme::Udp => (ServerProtocol::Udp, PoolKind::Layer4),
     };
-    let tls = if speaks == ServerProtocol::Negotiated {
+    let tls = if url.scheme == Scheme::Https {
         let configs = ctx
             .client_tls
             .clone()
             .map_err(|e| format!("server {} of backend {backend} needs TLS: {e}", server.name))?;
+        // HTTP/2 would share the connection between clients, of which its PROXY header names one.
+        let configs = match proxy_protocol {
+            Some(_) => TlsConfigs { any: Arc::clone(&configs.http1), ..configs },
+            None => configs,
+        };
         let name = ServerName::try_from(url.host.clone())
             .map_err(|_| format!("server {} of backend {backend}: {:?} is no host name", server.name, url.host))?;
         Some(ServerTls { name, configs, http1_pool: interner.pool(&url.address, PoolKind::TlsHttp1) })
@@ -106,6 +152,7 @@ fn endpoint(
         pool: interner.pool(&url.address, kind),
         speaks,
         tls,
+        proxy_protocol,
         server: Arc::clone(server),
     })
 }
@@ -116,6 +163,7 @@ fn health_check(
     ctx: &CompileContext,
     written: &dynamic::HealthCheck,
     name: &str,
+    servers: &[Arc<Server>],
     warnings: &mut Vec<String>,
 ) -> Option<HealthCheck> {
     let interval = GoDuration::parse_with_unit(&written.interval).ok().map(|d| d.0);
@@ -139,7 +187,12 @@ fn health_check(
     };
     let headers = written.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     let default_interval = if ctx.health_interval.is_zero() { Duration::from_secs(30) } else { ctx.health_interval };
-    HealthCheck::new(options, headers, default_interval).unwrap_or_else(|e| {
+    let layer4 = servers.first().map(|server| server.url.scheme).filter(|scheme| scheme.is_layer4());
+    let check = match layer4 {
+        Some(scheme) => HealthCheck::layer4(options, scheme, default_interval).map(Some),
+        None => HealthCheck::new(options, headers, default_interval),
+    };
+    check.unwrap_or_else(|e| {
         warnings.push(format!("health check of backend {name} ignored: {e}"));
         None
     })

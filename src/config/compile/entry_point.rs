@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::auth::auth;
 use super::frontend::redirect_middleware;
-use super::{CompileContext, EndpointInterner};
+use super::{CompileContext, EndpointInterner, EntryPointInfo};
 use crate::config::middleware_states::FrontendStates;
 use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
 use crate::config::static_config;
@@ -20,7 +20,10 @@ pub struct EntryPointParts {
     pub internal_chain: Chain,
     /// The server that forward authentication sends its requests to.
     pub auth: Option<Box<ServerEndpoint>>,
+    /// The peers whose `X-Forwarded-*` headers are trusted.
     pub trust: TrustedPeers,
+    /// The peers whose PROXY header is trusted; `None` if connections do not begin with one.
+    pub proxy_protocol: Option<TrustedPeers>,
 }
 
 /// An entry point that cannot be used, and the reason.
@@ -65,6 +68,7 @@ pub fn entry_point(
         internal_chain: Chain::new(internal),
         auth: frontend_auth.server,
         trust: trusted_peers(written),
+        proxy_protocol: written.proxy_protocol.as_ref().map(proxy_peers),
     })
 }
 
@@ -86,11 +90,34 @@ fn trusted_peers(written: &static_config::EntryPoint) -> TrustedPeers {
     TrustedPeers::Only(table.trusted_ips.iter().filter_map(|text| network(text)).collect())
 }
 
+/// Compiles `proxyProtocol`. The check of the configuration has refused entries that are no ranges.
+fn proxy_peers(table: &static_config::ProxyProtocol) -> TrustedPeers {
+    match table.insecure {
+        true => TrustedPeers::Everyone,
+        false => TrustedPeers::Only(table.trusted_ips.iter().filter_map(|text| network(text)).collect()),
+    }
+}
+
 fn network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
+impl EntryPointInfo {
+    /// The facts about an entry point of the static configuration.
+    pub fn new(name: &str, written: &static_config::EntryPoint) -> Self {
+        EntryPointInfo {
+            name: name.to_owned(),
+            port: listen_port(written),
+            has_tls: written.tls.is_some(),
+            is_udp: written.is_udp(),
+            white_list: written.white_list.as_ref().map(|list| list.source_range.clone()).unwrap_or_default(),
+            has_auth: written.auth.is_some(),
+            sanitize_path: written.sanitize_path,
+        }
+    }
+}
+
 /// The port that redirects to this entry point put into their URL.
-pub fn listen_port(written: &static_config::EntryPoint) -> u16 {
+fn listen_port(written: &static_config::EntryPoint) -> u16 {
     written.listen().map_or(80, |address| address.port)
 }

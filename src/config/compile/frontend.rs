@@ -16,6 +16,10 @@ use crate::middleware::white_list::WhiteList;
 use crate::middleware::{Chain, ChainScope, Middleware};
 use crate::rule::{Diagnostic, pattern};
 
+/// The warning about a white list without addresses.
+pub const EMPTY_WHITE_LIST: &str =
+    "whiteList has no sourceRange and is ignored, all clients are allowed: list addresses, or remove whiteList";
+
 /// The parts that a frontend is compiled from.
 #[derive(Clone, Copy)]
 pub struct FrontendInput<'a> {
@@ -101,6 +105,9 @@ pub fn frontend(
 
 /// Rejects a frontend with an option that protects something but is not supported: without the option the frontend would be open.
 fn reject_unsupported(written: &dynamic::Frontend) -> Result<(), String> {
+    if written.passthrough {
+        return Err("passthrough needs a HostSNI rule: requests cannot be read from TLS that is passed on".to_owned());
+    }
     if written.pass_tls_cert {
         return Err("passTLSCert is not supported, and the backend would not know its client without it; \
              use passTLSClientCert, which passes the client's certificate in a header (COMPAT.md)"
@@ -141,9 +148,7 @@ fn white_list(
         _ => (&written.whitelist_source_range, false),
     };
     if ranges.is_empty() && written.white_list.is_some() {
-        let warning =
-            "whiteList has no sourceRange and is ignored, all clients are allowed: list addresses, or remove whiteList";
-        warnings.push(warning.to_owned());
+        warnings.push(EMPTY_WHITE_LIST.to_owned());
     }
     if !ranges.is_empty() {
         middlewares.push(Middleware::WhiteList(WhiteList::new(ranges, use_xff, scope).map_err(|e| e.to_string())?));

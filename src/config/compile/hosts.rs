@@ -1,18 +1,27 @@
 //! Lists the host names that rules name literally: `acme.onHostRule` requests certificates for them.
 
-use crate::config::dynamic::DynamicConfig;
-use crate::rule::parse_domains;
+use super::layer4::{DefaultEntryPoints, default_entry_points as kind_of_defaults};
+use crate::config::dynamic::{DynamicConfig, Frontend};
+use crate::rule::{parse_domains, sni};
 
 /// Lists the hosts of each rule of the frontends on `entry_point`, in the order of the frontends' names. Rules without literal hosts are
-/// not in the list.
+/// not in the list, nor are those of TCP frontends whose TLS does not end here.
 pub fn host_rules(document: &DynamicConfig, entry_point: &str, default_entry_points: &[String]) -> Vec<Vec<String>> {
-    let serves = |names: &Vec<String>| {
-        let names = if names.is_empty() { default_entry_points } else { names.as_slice() };
-        names.iter().any(|name| name == entry_point)
+    let serves = |frontend: &&Frontend| match frontend.entry_points.as_slice() {
+        [] if kind_of_defaults(document, frontend) == DefaultEntryPoints::None => false,
+        [] => default_entry_points.iter().any(|name| name == entry_point),
+        names => names.iter().any(|name| name == entry_point),
     };
-    let frontends = document.frontends.values().filter(|frontend| serves(&frontend.entry_points));
+    let frontends = document.frontends.values().filter(serves).filter(|frontend| !frontend.passthrough);
     let rules = frontends.flat_map(|frontend| frontend.routes.values());
-    rules.map(|route| parse_domains(&route.rule).unwrap_or_default()).filter(|hosts| !hosts.is_empty()).collect()
+    rules.map(|route| hosts(&route.rule)).filter(|hosts| !hosts.is_empty()).collect()
+}
+
+fn hosts(rule: &str) -> Vec<String> {
+    match sni::literal_names(rule) {
+        Some(names) => names,
+        None => parse_domains(rule).unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -28,11 +37,20 @@ mod tests {
             ("b", "HostRegexp:{s:.+}.test", "https"),
             ("c", "Host:c.test", "http"),
             ("d", "Host:d.test", ""),
+            ("e", "HostSNI:E.test,f.test", "https"),
+            ("f", "HostSNIRegexp:{s:.+}.test", "https"),
+            ("g", "HostSNI:g.test,*", ""),
+            ("h", "HostSNI:h.test", ""),
+            ("passthrough", "HostSNI:p.test", "https"),
+            ("x", "HostSNI:*", "https"),
         ] {
             let entry_points = if entry.is_empty() { Vec::new() } else { vec![entry.to_owned()] };
             let routes = [("r".to_owned(), Route { rule: rule.to_owned() })].into();
-            document.frontends.insert(name.to_owned(), Frontend { entry_points, routes, ..Frontend::default() });
+            let passthrough = name == "passthrough";
+            let frontend = Frontend { entry_points, routes, passthrough, ..Frontend::default() };
+            document.frontends.insert(name.to_owned(), frontend);
         }
-        assert_eq!(host_rules(&document, "https", &["https".to_owned()]), [vec!["a.test", "b.test"], vec!["d.test"]]);
+        let expected = [vec!["a.test", "b.test"], vec!["d.test"], vec!["e.test", "f.test"], vec!["h.test"]];
+        assert_eq!(host_rules(&document, "https", &["https".to_owned()]), expected);
     }
 }

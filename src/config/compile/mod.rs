@@ -6,6 +6,9 @@ mod backend;
 mod entry_point;
 mod frontend;
 mod hosts;
+mod layer4;
+mod layer4_frontend;
+mod layer4_routes;
 mod backend_chains;
 mod defaults;
 mod error_pages;
@@ -21,10 +24,11 @@ use super::dynamic::{self, ClientTls, Documents, DynamicConfig};
 use super::middleware_states::MiddlewareStates;
 use super::snapshot::{Backend, Frontend, ResolvedAddresses, Snapshot, TlsConfigs};
 use super::{Rejected, Severity};
+use crate::detect::ProxyVersion;
 use crate::middleware::credentials::CredentialCache;
 use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
 pub use defaults::with_defaults;
-pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point, listen_port};
+pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point};
 pub use hosts::host_rules;
 
 /// Reads a file as text.
@@ -67,6 +71,12 @@ pub struct EntryPointInfo {
     pub name: String,
     pub port: u16,
     pub has_tls: bool,
+    /// Whether the entry point takes datagrams, and no connections.
+    pub is_udp: bool,
+    /// The addresses that its own white list allows; empty without one.
+    pub white_list: Vec<String>,
+    /// Whether it asks for authentication, which connections and datagrams do not pass.
+    pub has_auth: bool,
     pub sanitize_path: bool,
 }
 
@@ -83,6 +93,13 @@ enum PoolKind {
     Tls,
     /// TLS connections on which only HTTP/1.1 was offered.
     TlsHttp1,
+    /// Connections of layer 4 are never pooled.
+    Layer4,
+    /// Connections that begin with a PROXY header: they are never pooled, and the number keeps them apart from others to the same server.
+    Proxied {
+        version: ProxyVersion,
+        is_tls: bool,
+    },
 }
 
 /// Pool numbers and addresses that outlive a snapshot, so that pooled connections and resolved names outlive it too.
@@ -131,10 +148,11 @@ pub fn compile(
         backends: Vec::new(),
         states: MiddlewareStates::default(),
         routes: ctx.entry_points.iter().map(|_| Vec::new()).collect(),
+        layer4: layer4_routes::Layer4Routes::new(ctx.entry_points.len()),
     };
     let mut shown = BTreeMap::new();
     for (provider, dynamic) in providers {
-        let dynamic = defaults::with_defaults(Arc::clone(dynamic), &ctx.default_entry_points);
+        let dynamic = defaults::with_defaults(Arc::clone(dynamic), &ctx.entry_points, &ctx.default_entry_points);
         compiler.compile_provider(provider, &dynamic);
         shown.insert(provider.clone(), dynamic);
     }
@@ -142,13 +160,25 @@ pub fn compile(
         keep_trailing_slash: ctx.keep_trailing_slash,
         sanitize_path: entry.sanitize_path,
     };
-    let Compiler { rejected, backends, states, routes, .. } = compiler;
+    let Compiler { mut rejected, backends, states, routes, layer4, .. } = compiler;
+    let tables = layer4.build(&ctx.entry_points, &routes);
+    rejected.extend(tables.rejected);
     let routers = routes
         .into_iter()
         .zip(&ctx.entry_points)
         .map(|(routes, entry)| Router::build(routes, options(entry)))
         .collect();
-    Snapshot { routers, providers: shown, rejected, backends, states }
+    let sends_proxy_headers = backends.iter().any(|backend| backend.proxy_protocol.is_some());
+    Snapshot {
+        routers,
+        tcp: tables.tcp,
+        udp: tables.udp,
+        providers: shown,
+        rejected,
+        backends,
+        states,
+        sends_proxy_headers,
+    }
 }
 
 /// The parts of the next snapshot, collected while the providers' documents are compiled.
@@ -160,6 +190,7 @@ struct Compiler<'a> {
     backends: Vec<Arc<Backend>>,
     states: MiddlewareStates,
     routes: Vec<Vec<Route<Arc<Frontend>>>>,
+    layer4: layer4_routes::Layer4Routes,
 }
 
 /// A frontend on one entry point, before its route is made.
@@ -180,12 +211,12 @@ impl Compiler<'_> {
         let mut sources = error_pages::ErrorPageSources::default();
         for (name, frontend) in &document.frontends {
             let mut warnings: Vec<Diagnostic> = Vec::new();
-            let before = placed.len();
+            let before = (placed.len(), self.layer4.len());
             let outcome =
                 self.place_frontend(provider, document, name, frontend, &mut backends, &mut placed, &mut warnings);
-            let added = &placed[before..];
+            let added = &placed[before.0..];
             added.iter().for_each(|placed| sources.add(placed.entry, &placed.frontend));
-            let (severity, effect) = match added.is_empty() {
+            let (severity, effect) = match added.is_empty() && self.layer4.len() == before.1 {
                 true => (Severity::Rejected, "frontend rejected"),
                 false => (Severity::Partial, "frontend rejected on its other entry points"),
             };
@@ -233,9 +264,14 @@ impl Compiler<'_> {
         warnings: &mut Vec<Diagnostic>,
     ) -> Result<(), Diagnostic> {
         let entries = self.entry_points_of(written, warnings)?;
-        let rules: Vec<&str> = written.routes.values().map(|route| route.rule.as_str()).collect();
-        let rule = Rule::parse_all(rules.iter().copied())?;
-        warnings.extend(rule.warnings().iter().cloned());
+        let has_udp = entries.iter().any(|entry| self.ctx.entry_points[*entry].is_udp);
+        let layer = layer4::layer(document, written, has_udp)?;
+        let entries = layer4::suitable_entry_points(&layer, written, entries, &self.ctx.entry_points, warnings)?;
+        let rule = match &layer {
+            layer4::Layer::Http => Some(Rule::parse_all(written.routes.values().map(|route| route.rule.as_str()))?),
+            layer4::Layer::Tcp(_) | layer4::Layer::Udp => None,
+        };
+        warnings.extend(rule.iter().flat_map(Rule::warnings).cloned());
         let (id, written_backend) = document
             .backends
             .get_key_value(&written.backend)
@@ -247,6 +283,10 @@ impl Compiler<'_> {
                 backends.insert(id, Arc::clone(&backend));
                 backend
             }
+        };
+        let Some(rule) = rule else {
+            let input = layer4_frontend::Layer4Input { provider, name, written, written_backend, backend: &backend };
+            return self.place_layer4(input, &layer, &entries, warnings);
         };
         for entry in entries {
             let input =
@@ -267,6 +307,40 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    /// Adds a TCP or UDP frontend to the tables of its entry points.
+    fn place_layer4(
+        &mut self,
+        input: layer4_frontend::Layer4Input<'_>,
+        layer: &layer4::Layer,
+        entries: &[usize],
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<(), Diagnostic> {
+        input.reject_http_options(layer)?;
+        for &entry in entries {
+            let info = &self.ctx.entry_points[entry];
+            let mut new_warnings = Vec::new();
+            match layer {
+                layer4::Layer::Tcp(rule) => {
+                    let owner = input.state_owner(info);
+                    let mut states = self.states.carry_over(&self.previous.states, &owner);
+                    let frontend = Arc::new(input.tcp(info, &mut states, &mut new_warnings)?);
+                    self.states.store(&owner, states);
+                    let rule = layer4_frontend::rule_on(rule, info, &mut new_warnings);
+                    self.layer4.add_tcp(entry, input.route(rule, frontend));
+                }
+                layer4::Layer::Udp => self.layer4.add_udp(entry, input.udp_route(info, &mut new_warnings)?),
+                layer4::Layer::Http => {}
+            }
+            // Every entry point gives the same warnings: each is reported once.
+            new_warnings.retain(|new| warnings.iter().all(|warning| warning.text != *new));
+            warnings.extend(new_warnings.into_iter().map(Diagnostic::from));
+        }
+        if let layer4::Layer::Tcp(rule) = layer {
+            warnings.extend(rule.warnings().iter().cloned());
+        }
+        Ok(())
+    }
+
     /// The indices of the frontend's entry points; unknown names are ignored, with a warning.
     fn entry_points_of(
         &self,
@@ -276,7 +350,7 @@ impl Compiler<'_> {
         let index = |wanted: &String| self.ctx.entry_points.iter().position(|entry| entry.name == *wanted);
         let entries: Vec<usize> = written.entry_points.iter().filter_map(index).collect();
         let known = || self.ctx.entry_points.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
-        if entries.is_empty() {
+        if entries.is_empty() && !written.entry_points.is_empty() {
             let wanted = written.entry_points.join(", ");
             return Err(format!("its entry points ({wanted}) do not exist: use one or more of {}", known()));
         }

@@ -1,6 +1,7 @@
 //! Finds the address, port and URL of a container's server (docs/reference/providers.md#server-address).
 
 use super::container::{BindingFacts, ContainerFacts, DockerSettings};
+use super::protocol::{self, protocol};
 use super::values::{InvalidLabel, Labels};
 
 /// The number of `container:X` links that are followed. Docker allows no cycle, but a damaged response might contain one.
@@ -24,35 +25,48 @@ pub fn server_url(
     if !port.is_empty() && !is_port(&port) {
         return Err(labels.bad("traefik.port", &port, "it is no port: write a number from 1 to 65535"));
     }
-    let protocol = match labels.text("traefik.protocol")? {
-        protocol if protocol.is_empty() => "http".to_owned(),
-        protocol => protocol,
-    };
-    let (ip, port) = match published(container, &port, ctx.settings) {
+    let scheme = protocol(labels)?;
+    if port.is_empty() && protocol::layer4(labels).is_some() {
+        labels.warn_plainly(format!(
+            "no server created: it exposes no port of {scheme}; set {}, or EXPOSE the port with /{scheme} in its image",
+            labels.name_as_written("traefik.port")
+        ));
+        return Ok(None);
+    }
+    let (ip, port) = match published(container, labels, &port, ctx.settings) {
         Some(binding) => (binding.host_ip.clone(), binding.host_port.clone()),
         None => (ip_address(container, labels, ctx), port),
     };
     if ip.is_empty() {
         return Ok(None);
     }
-    Ok(Some(if ip.contains(':') { format!("{protocol}://[{ip}]:{port}") } else { format!("{protocol}://{ip}:{port}") }))
+    Ok(Some(if ip.contains(':') { format!("{scheme}://[{ip}]:{port}") } else { format!("{scheme}://{ip}:{port}") }))
 }
 
-/// `traefik.port`, else the lowest exposed port of any protocol, else empty.
+/// `traefik.port`, else the lowest exposed port (of any transport for requests, else of the one that is passed on), else empty.
 pub fn port(container: &ContainerFacts, labels: &Labels) -> String {
     if let Some(port) = labels.raw("traefik.port") {
         return port.to_owned();
     }
-    container.ports.iter().map(|exposed| exposed.port).min().map(|port| port.to_string()).unwrap_or_default()
+    protocol::ports(container, labels)
+        .map(|exposed| exposed.port)
+        .min()
+        .map(|port| port.to_string())
+        .unwrap_or_default()
 }
 
 /// The host's address and port under which the container's port is published, if `usebindportip` is set. `None` if the first published
 /// address is empty or `0.0.0.0`.
-pub fn published<'a>(container: &'a ContainerFacts, port: &str, settings: &DockerSettings) -> Option<&'a BindingFacts> {
+pub fn published<'a>(
+    container: &'a ContainerFacts,
+    labels: &Labels,
+    port: &str,
+    settings: &DockerSettings,
+) -> Option<&'a BindingFacts> {
     if !settings.use_bind_port_ip {
         return None;
     }
-    let matching = container.ports.iter().filter(|exposed| exposed.port.to_string() == port);
+    let matching = protocol::ports(container, labels).filter(|exposed| exposed.port.to_string() == port);
     let binding = matching.filter_map(|exposed| exposed.bindings.first()).next()?;
     (!binding.host_ip.is_empty() && binding.host_ip != "0.0.0.0").then_some(binding)
 }

@@ -1,5 +1,6 @@
 //! Reads backend options, which exist at container level only (docs/reference/labels.md#backend-labels).
 
+use super::protocol::layer4;
 use super::values::{InvalidLabel, Labels};
 use crate::config::dynamic::{
     Backend, Buffering, CircuitBreaker, HealthCheck, LoadBalancer, MaxConn, ResponseForwarding, Stickiness,
@@ -15,6 +16,7 @@ pub fn options(labels: &Labels) -> Result<Backend, InvalidLabel> {
         health_check: health_check(labels)?,
         buffering: buffering(labels)?,
         response_forwarding: response_forwarding(labels)?,
+        proxy_protocol: labels.text("traefik.backend.proxyProtocol")?,
     })
 }
 
@@ -58,10 +60,14 @@ pub fn max_conn(labels: &Labels) -> Result<Option<MaxConn>, InvalidLabel> {
     Ok(Some(MaxConn { amount, extractor_func }))
 }
 
-/// Reads `traefik.backend.healthcheck.*`; `None` without a path.
+/// Reads `traefik.backend.healthcheck.*`; `None` without a path, and for TCP and UDP, which need none, without any of these labels.
 pub fn health_check(labels: &Labels) -> Result<Option<HealthCheck>, InvalidLabel> {
     let path = labels.text("traefik.backend.healthcheck.path")?;
-    if path.is_empty() {
+    let is_wanted = match layer4(labels) {
+        Some(_) => labels.any("traefik.backend.healthcheck."),
+        None => !path.is_empty(),
+    };
+    if !is_wanted {
         return Ok(None);
     }
     Ok(Some(HealthCheck {

@@ -37,6 +37,7 @@ const CONTAINER: &[&str] = &[
     "backend.buffering.memResponseBodyBytes",
     "backend.buffering.retryExpression",
     "backend.responseForwarding.flushInterval",
+    "backend.proxyProtocol",
 ];
 
 /// Options after `traefik.frontend.` and `traefik.SEGMENT.frontend.`; `*` stands for a name that the user chooses.
@@ -83,6 +84,8 @@ const FRONTEND: &[&str] = &[
     "auth.forward.tls.insecureSkipVerify",
     "whiteList.sourceRange",
     "whiteList.useXForwardedFor",
+    "passthrough",
+    "alpn",
     "redirect.entryPoint",
     "redirect.regex",
     "redirect.replacement",

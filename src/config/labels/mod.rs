@@ -20,6 +20,7 @@ pub mod frontend;
 pub mod headers;
 pub mod known;
 pub mod names;
+pub mod protocol;
 pub mod segments;
 pub mod swarm;
 pub mod values;

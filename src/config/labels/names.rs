@@ -3,7 +3,9 @@
 use md5::{Digest, Md5};
 
 use super::container::{ContainerFacts, DockerSettings};
+use super::protocol::{default_matcher, layer4};
 use super::values::Labels;
+use crate::backend::Scheme;
 
 /// Splits the text at every character that is neither letter nor number, drops empty pieces and joins the rest with `-`; case is kept.
 ///
@@ -49,20 +51,24 @@ pub fn rule_source(labels: &Labels) -> RuleSource {
     set.map_or(RuleSource::DomainOption, RuleSource::Label)
 }
 
-/// The rule of the label, else a default rule made of the compose labels, or of name and domain. Empty if the container has neither
-/// compose labels nor a domain.
+/// The rule of the label, else a default rule made of the compose labels, or of name and domain; for UDP, which has no names, one that
+/// takes all datagrams. Empty if the container has neither compose labels nor a domain.
 pub fn frontend_rule(container: &ContainerFacts, labels: &Labels, settings: &DockerSettings) -> String {
     if let Some(rule) = labels.raw("traefik.frontend.rule") {
         return rule.to_owned();
     }
+    if layer4(labels) == Some(Scheme::Udp) {
+        return "HostSNI:*".to_owned();
+    }
+    let matcher = default_matcher(labels);
     let domain = labels.raw("traefik.domain").unwrap_or(&settings.domain);
     let suffix = if domain.is_empty() { String::new() } else { format!(".{domain}") };
     if let Some((service, project)) = container.compose() {
-        return format!("Host:{}{suffix}", sub_domain(&format!("{service}.{project}")));
+        return format!("{matcher}:{}{suffix}", sub_domain(&format!("{service}.{project}")));
     }
     match suffix.is_empty() {
         true => String::new(),
-        false => format!("Host:{}{suffix}", sub_domain(own_service(container))),
+        false => format!("{matcher}:{}{suffix}", sub_domain(own_service(container))),
     }
 }
 

@@ -305,3 +305,112 @@ fn container_expressions_are_bounded_over_all_segments() {
         assert_eq!(made.dynamic.frontends.len() == 1, is_rejected, "{name}: all of a container, or nothing");
     }
 }
+
+fn ports(container: ContainerFacts, ports: &[(u16, &str)]) -> ContainerFacts {
+    let facts = |(port, protocol): &(u16, &str)| PortFacts {
+        port: *port,
+        protocol: (*protocol).to_owned(),
+        bindings: vec![BindingFacts { host_ip: "192.0.2.1".into(), host_port: format!("4{port}") }],
+    };
+    ContainerFacts { ports: ports.iter().map(facts).collect(), ..container }
+}
+
+fn rules(dynamic: &DynamicConfig) -> Vec<(String, String)> {
+    let rule = |frontend: &Frontend| frontend.routes.values().map(|route| route.rule.clone()).collect::<String>();
+    dynamic.frontends.values().map(|frontend| (frontend.backend.clone(), rule(frontend))).collect()
+}
+
+#[test]
+fn layer4_options_of_labels_are_those_of_toml() {
+    let labels = [
+        ("traefik.protocol", "tcp"),
+        ("traefik.port", "5432"),
+        ("traefik.frontend.rule", "HostSNI:db.example"),
+        ("traefik.frontend.entryPoints", "https"),
+        ("traefik.frontend.passthrough", "true"),
+        ("traefik.frontend.alpn", "postgresql, h2"),
+        ("traefik.backend.proxyProtocol", "v2"),
+        ("traefik.backend.healthcheck.scheme", "tls"),
+        ("traefik.backend.healthcheck.interval", "5s"),
+    ];
+    let made = translate(&[container("db", "10.0.0.1", &labels)], &settings());
+    assert_eq!((made.rejected.len(), made.warnings.len()), (0, 0), "{:?}", made.warnings);
+    assert_eq!(urls(&made.dynamic, "backend-db"), ["tcp://10.0.0.1:5432"]);
+    let backend = &made.dynamic.backends["backend-db"];
+    let check = backend.health_check.as_ref().expect("a check without a path");
+    assert_eq!((backend.proxy_protocol.as_str(), check.scheme.as_str(), check.interval.as_str()), ("v2", "tls", "5s"));
+    let frontend = made.dynamic.frontends.values().next().expect("a frontend");
+    assert!(frontend.passthrough);
+    assert_eq!(
+        (&frontend.alpn[..], &frontend.entry_points[..]),
+        (&["postgresql", "h2"].map(str::to_owned)[..], &["https".to_owned()][..])
+    );
+    let http = [("traefik.backend.healthcheck.interval", "5s")];
+    let made = translate(&[container("web", "10.0.0.1", &http)], &settings());
+    assert_eq!(made.dynamic.backends["backend-web"].health_check, None, "requests need a path");
+}
+
+#[test]
+fn port_of_a_protocol_is_the_lowest_of_its_transport() {
+    let exposed = [(53, "tcp"), (54, "udp"), (55, "udp"), (52, "sctp"), (80, "tcp")];
+    let port = |labels: &[(&str, &str)]| {
+        let made = translate(&[ports(container("c", "10.0.0.1", labels), &exposed)], &settings());
+        assert_eq!(made.rejected, [], "{labels:?}");
+        urls(&made.dynamic, "backend-c").concat()
+    };
+    assert_eq!(port(&[("traefik.protocol", "udp")]), "udp://10.0.0.1:54");
+    assert_eq!(port(&[("traefik.protocol", "TCP")]), "TCP://10.0.0.1:53");
+    assert_eq!(port(&[("traefik.frontend.rule", "HostSNI:c.example")]), "tcp://10.0.0.1:53", "the rule says tcp");
+    assert_eq!(port(&[]), "http://10.0.0.1:52", "any transport, as in Traefik");
+}
+
+#[test]
+fn published_address_is_that_of_the_transport() {
+    let settings = DockerSettings { use_bind_port_ip: true, ..settings() };
+    let mut both = ports(container("c", "10.0.0.1", &[("traefik.protocol", "udp")]), &[(53, "tcp"), (53, "udp")]);
+    both.ports[0].bindings[0].host_port = "1053".into();
+    both.ports[1].bindings[0].host_port = "2053".into();
+    assert_eq!(urls(&translate(&[both], &settings).dynamic, "backend-c"), ["udp://192.0.2.1:2053"]);
+}
+
+#[test]
+fn container_without_a_port_of_its_protocol_has_no_server_and_a_message() {
+    let web =
+        container("c", "10.0.0.1", &[("traefik.dns.protocol", "udp"), ("traefik.dns.frontend.entryPoints", "dns")]);
+    let made = translate(&[web], &settings());
+    assert!(urls(&made.dynamic, "backend-c-dns").is_empty());
+    let [rejected] = &made.rejected[..] else { panic!("one message: {:?}", made.rejected) };
+    assert_eq!(rejected.severity, Severity::Partial);
+    assert!(rejected.reason.contains("it exposes no port of udp; set traefik.port"), "{}", rejected.reason);
+}
+
+#[test]
+fn default_rule_is_that_of_the_protocol() {
+    let labels = [
+        ("traefik.web.port", "80"),
+        ("traefik.dns.port", "53"),
+        ("traefik.dns.protocol", "udp"),
+        ("traefik.db.port", "5432"),
+        ("traefik.db.protocol", "tcp"),
+    ];
+    let made = translate(&[container("all", "10.0.0.1", &labels)], &settings());
+    let expected = [
+        ("backend-all-db", "HostSNI:all.test"),
+        ("backend-all-dns", "HostSNI:*"),
+        ("backend-all-web", "Host:all.test"),
+    ];
+    assert_eq!(rules(&made.dynamic), expected.map(|(backend, rule)| (backend.to_owned(), rule.to_owned())));
+    let no_domain = DockerSettings { domain: String::new(), ..settings() };
+    let udp = [("traefik.protocol", "udp"), ("traefik.port", "53")];
+    assert_eq!(translate(&[container("dns", "10.0.0.1", &udp)], &no_domain).dynamic.frontends.len(), 1);
+}
+
+#[test]
+fn unavailable_containers_keep_layer4_routes_without_servers() {
+    let labels = [("traefik.protocol", "udp"), ("traefik.frontend.entryPoints", "dns")];
+    let gone = ports(container("dns", "10.0.0.1", &labels), &[(53, "udp")]);
+    let mut live = DynamicConfig::default();
+    unavailable::keep(&mut live, translate(&[gone], &settings()).dynamic);
+    assert_eq!(rules(&live), [("backend-dns".to_owned(), "HostSNI:*".to_owned())]);
+    assert!(live.backends["backend-dns"].servers.is_empty());
+}

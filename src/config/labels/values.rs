@@ -145,7 +145,7 @@ impl<'a> Labels<'a> {
         self.warnings.into_inner()
     }
 
-    fn name_as_written(&self, label: &str) -> String {
+    pub fn name_as_written(&self, label: &str) -> String {
         let in_segment = label.strip_prefix("traefik.").map(|rest| format!("traefik.{}.{rest}", self.segment));
         match in_segment {
             Some(name) if self.written.contains_key(&name) => name,

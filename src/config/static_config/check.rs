@@ -4,6 +4,7 @@
 use std::io;
 
 use super::check_entry_points::{check_entry_points, check_user_lines};
+use super::check_udp::check_udp;
 use super::problem::Problem;
 use super::{AccessLog, Acme, Docker, INTERNAL_ENTRY_POINT, LogLevel, StaticConfig};
 use crate::config::pem;
@@ -12,6 +13,7 @@ use crate::config::pem;
 pub fn check(config: &StaticConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
     check_entry_points(config, &mut problems);
+    check_udp(config, &mut problems);
     check_names(config, &mut problems);
     check_level(config, &mut problems);
     if let Some(log) = &config.access_log {

@@ -63,6 +63,9 @@ pub(super) fn check_user_lines<'a>(
     }
 }
 
+/// The entry points by their address: host, port, and whether it is one of UDP.
+type Owners<'a> = BTreeMap<(String, u16, bool), &'a str>;
+
 struct EntryPointChecker<'p> {
     key: String,
     problems: &'p mut Vec<Problem>,
@@ -77,7 +80,7 @@ impl EntryPointChecker<'_> {
         self.problems.push(Problem::warning(format!("{}.{key}", self.key), message));
     }
 
-    fn address<'a>(&mut self, name: &'a str, entry_point: &EntryPoint, owners: &mut BTreeMap<(String, u16), &'a str>) {
+    fn address<'a>(&mut self, name: &'a str, entry_point: &EntryPoint, owners: &mut Owners<'a>) {
         let listen = match entry_point.listen() {
             Ok(listen) => listen,
             Err(invalid) => return self.fatal("address", invalid.to_string()),
@@ -93,7 +96,7 @@ impl EntryPointChecker<'_> {
         if listen.port == 0 {
             return;
         }
-        if let Some(owner) = owners.insert((host, listen.port), name) {
+        if let Some(owner) = owners.insert((host, listen.port, listen.is_udp), name) {
             let message = format!("{} is taken by entry point {owner}: choose another port", entry_point.address);
             self.fatal("address", message);
         }

@@ -1,16 +1,21 @@
 //! Options of entry points as written (docs/reference/entry-points.md#keys).
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::duration::GoDuration;
 use crate::config::dynamic::{Auth, CertificateFiles, Redirect, WhiteList};
+
+/// The time-out of UDP sessions, unless the entry point has another one.
+const UDP_TIMEOUT_SECS: i64 = 30;
 
 /// A listener with its address, its TLS settings and the middlewares for all its requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EntryPoint {
-    /// `host:port`; see [`EntryPoint::listen`].
+    /// `host:port`, for datagrams `host:port/udp`; see [`EntryPoint::listen`].
     pub address: String,
     pub compress: bool,
     pub white_list: Option<WhiteList>,
@@ -26,6 +31,16 @@ pub struct EntryPoint {
     pub sanitize_path: bool,
     /// Only in Ringway: whether clients may speak HTTP/2.
     pub http2: bool,
+    /// Only in Ringway: options of an entry point for datagrams.
+    pub udp: Option<UdpOptions>,
+}
+
+/// Options of an entry point whose address ends in `/udp` (docs/reference/layer4.md#udp).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UdpOptions {
+    /// How long a client's session lasts without a datagram in either direction. Zero or negative: the default.
+    pub timeout: GoDuration,
 }
 
 /// TLS of an entry point (docs/reference/entry-points.md#tls).
@@ -87,7 +102,14 @@ impl Default for EntryPoint {
             forwarded_headers: None,
             sanitize_path: true,
             http2: true,
+            udp: None,
         }
+    }
+}
+
+impl Default for UdpOptions {
+    fn default() -> Self {
+        UdpOptions { timeout: GoDuration::from_secs(UDP_TIMEOUT_SECS) }
     }
 }
 
@@ -98,6 +120,8 @@ pub struct ListenAddress {
     pub host: String,
     /// 0 lets the kernel choose.
     pub port: u16,
+    /// Whether the address is one of UDP: it ends in `/udp`.
+    pub is_udp: bool,
 }
 
 /// The error of a text that is no address to listen on.
@@ -106,7 +130,11 @@ pub struct InvalidAddress(String);
 
 impl fmt::Display for InvalidAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not an address to listen on: write \":80\", \"10.0.0.1:80\" or \"[::1]:80\"", self.0)
+        write!(
+            f,
+            "{:?} is not an address to listen on: write \":80\", \"10.0.0.1:80\", \"[::1]:80\" or \":53/udp\"",
+            self.0
+        )
     }
 }
 
@@ -122,9 +150,14 @@ impl EntryPoint {
     pub fn listen(&self) -> Result<ListenAddress, InvalidAddress> {
         let invalid = || InvalidAddress(self.address.clone());
         if self.address.is_empty() {
-            return Ok(ListenAddress { host: String::new(), port: 0 });
+            return Ok(ListenAddress { host: String::new(), port: 0, is_udp: false });
         }
-        let (host, port) = self.address.rsplit_once(':').ok_or_else(invalid)?;
+        let (address, is_udp) = match self.address.rsplit_once('/') {
+            Some((address, transport)) if transport.eq_ignore_ascii_case("udp") => (address, true),
+            Some((address, transport)) if transport.eq_ignore_ascii_case("tcp") => (address, false),
+            _ => (self.address.as_str(), false),
+        };
+        let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
         let host = match host.strip_prefix('[') {
             Some(inner) => inner.strip_suffix(']').ok_or_else(invalid)?,
             None if host.contains([':', ']']) => return Err(invalid()),
@@ -141,7 +174,18 @@ impl EntryPoint {
             }
             _ => return Err(invalid()),
         };
-        Ok(ListenAddress { host: host.to_owned(), port })
+        Ok(ListenAddress { host: host.to_owned(), port, is_udp })
+    }
+
+    /// How long a session of a UDP client lasts without a datagram.
+    pub fn udp_timeout(&self) -> Duration {
+        let configured = self.udp.as_ref().and_then(|udp| udp.timeout.positive());
+        configured.unwrap_or(Duration::from_secs(UDP_TIMEOUT_SECS as u64))
+    }
+
+    /// Whether the entry point takes datagrams, and no connections.
+    pub fn is_udp(&self) -> bool {
+        self.listen().is_ok_and(|address| address.is_udp)
     }
 }
 
@@ -160,9 +204,26 @@ mod tests {
             (":https", "", 443),
         ] {
             let listen = EntryPoint::on(text).listen();
-            assert_eq!(listen, Ok(ListenAddress { host: host.to_owned(), port }), "{text}");
+            assert_eq!(listen, Ok(ListenAddress { host: host.to_owned(), port, is_udp: false }), "{text}");
         }
-        for text in ["80", ":", ":99999", ":x", "::1:80", "[::1:80", "http://a:80", ":-1", "a b:80"] {
+        for (text, is_udp) in [(":53/udp", true), ("[::1]:53/UDP", true), (":53/tcp", false)] {
+            let listen = EntryPoint::on(text).listen().expect(text);
+            assert_eq!((listen.port, listen.is_udp), (53, is_udp), "{text}");
+        }
+        for text in [
+            "80",
+            ":",
+            ":99999",
+            ":x",
+            "::1:80",
+            "[::1:80",
+            "http://a:80",
+            ":-1",
+            "a b:80",
+            ":53/sctp",
+            "/udp",
+            ":53/udp/udp",
+        ] {
             assert!(EntryPoint::on(text).listen().is_err(), "{text:?} must be rejected");
         }
     }

@@ -7,6 +7,7 @@
 mod acme;
 mod check;
 mod check_entry_points;
+mod check_udp;
 mod entry_point;
 mod logs;
 mod problem;
@@ -24,7 +25,9 @@ use super::text::shape::Shape;
 
 pub use acme::{Acme, AcmeDomain, DnsChallenge, HttpChallenge, TlsChallenge};
 pub use check::{check, check_files};
-pub use entry_point::{ClientCa, EntryPoint, ForwardedHeaders, InvalidAddress, ListenAddress, ProxyProtocol, Tls};
+pub use entry_point::{
+    ClientCa, EntryPoint, ForwardedHeaders, InvalidAddress, ListenAddress, ProxyProtocol, Tls, UdpOptions,
+};
 pub use logs::{AccessLog, Fields, Filters, HeaderFields, LogLevel, TraefikLog};
 pub use problem::Problem;
 pub use providers::{Docker, File, RawTable};
@@ -118,6 +121,15 @@ pub struct StaticConfig {
     pub max_connections_per_address: i64,
     /// The user that the process switches to once its ports are open: `name`, `name:group` or numbers. Empty: no switch.
     pub user: String,
+    pub tcp: TcpOptions,
+}
+
+/// Options of all TCP routes (docs/reference/layer4.md#timeouts).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TcpOptions {
+    /// How long a connection lasts without a byte in either direction. Zero or negative: no limit.
+    pub idle_timeout: GoDuration,
 }
 
 /// Graceful shutdown (docs/reference/command-line.md#signals-and-exit-codes).
@@ -253,6 +265,7 @@ impl Default for StaticConfig {
             max_connections: 0,
             max_connections_per_address: 0,
             user: String::new(),
+            tcp: TcpOptions::default(),
         }
     }
 }
@@ -260,6 +273,12 @@ impl Default for StaticConfig {
 impl Default for LifeCycle {
     fn default() -> Self {
         LifeCycle { request_accept_grace_timeout: GoDuration(0), grace_time_out: GoDuration::from_secs(10) }
+    }
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        TcpOptions { idle_timeout: GoDuration::from_secs(600) }
     }
 }
 

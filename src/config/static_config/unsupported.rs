@@ -1,17 +1,12 @@
 //! The list of options that are read and checked, but ignored: they are not implemented yet, or refused (COMPAT.md says which).
 //! Remove an option's row when the option takes effect.
 
-use super::{EntryPoint, StaticConfig};
+use super::StaticConfig;
 
 /// An option's path, and whether it is set.
-type Row<T> = (&'static str, fn(&T) -> bool);
+type Row = (&'static str, fn(&StaticConfig) -> bool);
 
-/// Options of an entry point.
-const ENTRY_POINT_OPTIONS: [Row<EntryPoint>; 1] =
-    [("proxyProtocol", |entry_point| entry_point.proxy_protocol.is_some())];
-
-/// Options outside entry points.
-const OTHER_OPTIONS: [Row<StaticConfig>; 12] = [
+const OPTIONS: [Row; 12] = [
     ("metrics.datadog", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
     ("metrics.statsd", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
     ("metrics.influxdb", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.influxdb.is_some())),
@@ -29,12 +24,7 @@ const OTHER_OPTIONS: [Row<StaticConfig>; 12] = [
 /// The paths of the options that a resolved configuration sets and Ringway ignores. [`StaticConfig::resolve`] reports the tables of
 /// providers that Ringway does not support.
 pub fn unsupported_options(config: &StaticConfig) -> Vec<String> {
-    let of_entry_points = config.entry_points.iter().flat_map(|(name, entry_point)| {
-        let set = ENTRY_POINT_OPTIONS.iter().filter(|(_, is_set)| is_set(entry_point));
-        set.map(move |(key, _)| format!("entryPoints.{name}.{key}"))
-    });
-    let others = OTHER_OPTIONS.iter().filter(|(_, is_set)| is_set(config)).map(|(key, _)| (*key).to_owned());
-    of_entry_points.chain(others).collect()
+    OPTIONS.iter().filter(|(_, is_set)| is_set(config)).map(|(key, _)| (*key).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -47,9 +37,9 @@ mod tests {
         let mut plain = StaticConfig::default();
         plain.resolve();
         assert_eq!(unsupported_options(&plain), Vec::<String>::new());
-        let text = "[tracing]\n[etcd]\nendpoint='x'\n[entryPoints.a]\naddress=':1'\n[entryPoints.a.proxyProtocol]";
+        let text = "[tracing]\n[etcd]\nendpoint='x'\n[hostResolver]";
         let mut config = read::<StaticConfig>(text, "t").expect("valid").value;
         config.resolve();
-        assert_eq!(unsupported_options(&config), ["entryPoints.a.proxyProtocol", "tracing"]);
+        assert_eq!(unsupported_options(&config), ["tracing", "hostResolver"]);
     }
 }

@@ -1,17 +1,14 @@
 //! Sends a probe and judges the response. A response of HTTP/1.1 is judged with the parsers of the request path: a server whose responses traffic would refuse is not healthy
 //! (docs/reference/backends.md#health-checks).
 
-use std::sync::Arc;
-
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue, LOCATION};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use hyper_util::client::legacy::connect::Connection;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tower_service::Service;
 
+use super::connector::{Connector, Connectors};
 use super::http2;
 use super::probe_failure::{BODY_BYTES_MAX, BODY_TIME_MAX, ProbeFailure};
 use crate::backend;
@@ -24,21 +21,11 @@ use crate::limits;
 /// The maximum number of redirects that one probe follows, as in Go's HTTP client.
 const REDIRECTS_MAX: usize = 10;
 
-/// Opens the connections of probes.
-pub type Connector = HttpsConnector<HttpConnector>;
-
-/// A connector for plain and TLS connections, which offers the versions of HTTP that `tls` offers.
-pub fn connector(tls: Arc<ClientConfig>) -> Connector {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    HttpsConnector::from((tcp, tls))
-}
-
 /// Sends a probe, follows redirects and returns the status of the final response.
 ///
 /// # Errors
 /// Why there is no response that the request path would forward.
-pub async fn send_probe(connector: &Connector, probe: &Probe) -> Result<u16, ProbeFailure> {
+pub async fn send_probe(connectors: &Connectors, probe: &Probe) -> Result<u16, ProbeFailure> {
     let first = &probe.url;
     let mut uri: Uri = format!("{}://{}{}", first.scheme.as_str(), first.authority, first.target())
         .parse()
@@ -50,6 +37,7 @@ pub async fn send_probe(connector: &Connector, probe: &Probe) -> Result<u16, Pro
         // The configured headers may hold a password: they are not sent to another host.
         let is_own = uri.host() == first_host.as_deref() || uri.host() == Some(probe_host);
         let headers = if is_own { &probe.headers[..] } else { &[] };
+        let connector = if is_own { &connectors.servers } else { &connectors.others };
         match exchange(connector, &uri, host, headers).await? {
             Outcome::Status(status) => return Ok(status),
             Outcome::Redirect(location) => uri = redirect_target(&uri, &location)?,

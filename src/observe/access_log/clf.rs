@@ -8,7 +8,7 @@ use crate::observe::go_json::push_hex;
 use crate::observe::time_format::{Timestamp, push_number};
 
 /// The last column is in milliseconds.
-const MILLI_NANOS: u64 = 1_000_000;
+pub(super) const MILLI_NANOS: u64 = 1_000_000;
 
 pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &mut Vec<u8>) {
     push_client(format, record, out);
@@ -55,11 +55,16 @@ fn push_client(format: &AccessLogFormat, record: &AccessLogRecord, out: &mut Vec
 }
 
 fn push_time(format: &AccessLogFormat, record: &AccessLogRecord, out: &mut Vec<u8>) {
-    let mut start = Timestamp::utc(record.start_unix_nanos);
+    push_start(format, record.start_unix_nanos, record.local_offset_secs, out);
+}
+
+/// Appends the start in UTC or in local time, whichever is kept.
+pub(super) fn push_start(format: &AccessLogFormat, unix_nanos: u64, offset_secs: i32, out: &mut Vec<u8>) {
+    let mut start = Timestamp::utc(unix_nanos);
     if format.keeps(LogField::StartUtc) {
         start.push_clf(out);
     } else if format.keeps(LogField::StartLocal) {
-        start.offset_secs = record.local_offset_secs;
+        start.offset_secs = offset_secs;
         start.push_clf(out);
     } else {
         out.push(b'-');
@@ -77,21 +82,21 @@ fn push_header(format: &AccessLogFormat, name: &str, fields: FieldList, out: &mu
     out.push(b'"');
 }
 
-fn push_number_or_dash(out: &mut Vec<u8>, number: Option<u64>) {
+pub(super) fn push_number_or_dash(out: &mut Vec<u8>, number: Option<u64>) {
     match number {
         Some(number) => push_number(out, number),
         None => out.push(b'-'),
     }
 }
 
-fn push_text_or_dash(out: &mut Vec<u8>, text: Option<&[u8]>) {
+pub(super) fn push_text_or_dash(out: &mut Vec<u8>, text: Option<&[u8]>) {
     match text {
         Some(text) if !text.is_empty() => push_escaped(out, text),
         _ => out.push(b'-'),
     }
 }
 
-fn push_quoted_or_dash(out: &mut Vec<u8>, text: Option<&[u8]>) {
+pub(super) fn push_quoted_or_dash(out: &mut Vec<u8>, text: Option<&[u8]>) {
     match text {
         Some(text) if !text.is_empty() => {
             out.push(b'"');

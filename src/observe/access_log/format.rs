@@ -32,6 +32,7 @@ pub enum LogField {
     DownstreamStatus,
     DownstreamStatusLine,
     Duration,
+    EndReason,
     FrontendName,
     GzipRatio,
     OriginContentSize,
@@ -54,7 +55,7 @@ pub enum LogField {
 }
 
 /// The keys of a JSON line, in the order of [`LogField`].
-const FIELD_KEYS: [&str; 30] = [
+const FIELD_KEYS: [&str; 31] = [
     "\"BackendAddr\":",
     "\"BackendName\":",
     "\"BackendURL\":",
@@ -66,6 +67,7 @@ const FIELD_KEYS: [&str; 30] = [
     "\"DownstreamStatus\":",
     "\"DownstreamStatusLine\":",
     "\"Duration\":",
+    "\"EndReason\":",
     "\"FrontendName\":",
     "\"GzipRatio\":",
     "\"OriginContentSize\":",

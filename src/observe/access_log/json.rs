@@ -33,9 +33,10 @@ pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &m
     out.extend_from_slice(b"\"}\n");
 }
 
-struct Line<'f, 'o> {
-    format: &'f AccessLogFormat,
-    out: &'o mut Vec<u8>,
+/// A line in progress: each member is appended if its field is kept.
+pub(super) struct Line<'f, 'o> {
+    pub format: &'f AccessLogFormat,
+    pub out: &'o mut Vec<u8>,
 }
 
 impl Line<'_, '_> {
@@ -117,8 +118,12 @@ impl Line<'_, '_> {
 
     /// Appends the start in local time and in UTC. Returns the formatted second of the start in local time.
     fn start(&mut self, record: &AccessLogRecord) -> FormattedSecond {
-        let utc = Timestamp::utc(record.start_unix_nanos);
-        let local = Timestamp { offset_secs: record.local_offset_secs, ..utc }.second();
+        self.start_at(record.start_unix_nanos, record.local_offset_secs)
+    }
+
+    pub(super) fn start_at(&mut self, unix_nanos: u64, offset_secs: i32) -> FormattedSecond {
+        let utc = Timestamp::utc(unix_nanos);
+        let local = Timestamp { offset_secs, ..utc }.second();
         self.quoted(LogField::StartLocal, |out| local.push_nanos(out));
         self.quoted(LogField::StartUtc, |out| local.or_of(utc).push_nanos(out));
         local
@@ -149,7 +154,7 @@ impl Line<'_, '_> {
 
     /// Appends the key if the field is kept, and returns whether it is. A comma follows each value, because a line always ends with
     /// the member `time`.
-    fn key(&mut self, field: LogField) -> bool {
+    pub(super) fn key(&mut self, field: LogField) -> bool {
         let kept = self.format.keeps(field);
         if kept {
             field.push_key(self.out);
@@ -157,12 +162,12 @@ impl Line<'_, '_> {
         kept
     }
 
-    fn text(&mut self, field: LogField, text: &[u8]) {
+    pub(super) fn text(&mut self, field: LogField, text: &[u8]) {
         self.quoted(field, |out| push_escaped(out, text));
     }
 
     /// Appends a text value if the field is kept; `push` writes the text, escaped where necessary.
-    fn quoted(&mut self, field: LogField, push: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn quoted(&mut self, field: LogField, push: impl FnOnce(&mut Vec<u8>)) {
         if self.format.keeps(field) {
             field.push_key_and_quote(self.out);
             push(self.out);
@@ -170,7 +175,7 @@ impl Line<'_, '_> {
         }
     }
 
-    fn number(&mut self, field: LogField, number: u64) {
+    pub(super) fn number(&mut self, field: LogField, number: u64) {
         if self.key(field) {
             push_number(self.out, number);
             self.out.push(b',');
@@ -186,7 +191,7 @@ impl Line<'_, '_> {
     }
 }
 
-fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
+pub(super) fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
     match address {
         SocketAddr::V4(v4) => {
             push_ip(out, IpAddr::V4(*v4.ip()));
@@ -198,7 +203,7 @@ fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
 }
 
 /// Appends an IP address. IPv4 is formatted by hand: `write!` would take longer than all other fields of the client.
-fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
+pub(super) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(v4) => {
             for (at, octet) in v4.octets().into_iter().enumerate() {
@@ -225,7 +230,7 @@ fn split_port(address: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Appends a URL as a JSON object of its parts, as Go's encoder does. A text that begins with `/` is a request target.
-fn push_url(out: &mut Vec<u8>, url: &[u8]) {
+pub(super) fn push_url(out: &mut Vec<u8>, url: &[u8]) {
     let (scheme, rest) = match memchr::memmem::find(url, b"://") {
         Some(at) if !url.starts_with(b"/") => (&url[..at], &url[at + 3..]),
         _ => (&b""[..], url),

@@ -80,9 +80,19 @@ function arrows(tabs) {
   });
 }
 
+// What a frontend passes on: `TCP` connections or `UDP` datagrams; empty for requests.
+function layer(frontend, backend) {
+  const url = entries(backend && backend.servers).map(([, server]) => server.url || '')[0] || '';
+  if (/^udp:/i.test(url)) return 'UDP';
+  const named = entries(frontend.routes).some(([, route]) => /HostSNI/.test(route.rule || ''));
+  return named || /^tcp:/i.test(url) ? 'TCP' : '';
+}
+
 function frontendCard(provider, id, frontend, backends) {
   const missing = !backends[frontend.backend];
+  const kind = layer(frontend, backends[frontend.backend]);
   const main = () => facts([
+    ['Protocol', kind && make('span', {}, tag(kind), frontend.passthrough ? ' TLS passed through' : '')],
     ['Route rule', codes(entries(frontend.routes).map(([, route]) => route.rule || ''))],
     ['Entry points', make('span', {}, ...(frontend.entryPoints || []).map((name) => tag(name)))],
     ['Backend', make('span', {}, code(frontend.backend || '(none)'), missing ? ' ' : null, missing ? tag('not found', 'health down') : null)],
@@ -90,16 +100,17 @@ function frontendCard(provider, id, frontend, backends) {
   const found = state.rejected.filter((item) => item.provider === provider && item.name === `frontend ${id}`);
   const isRejected = found.some((item) => item.severity === 'rejected');
   const badge = found.length ? severityTag(isRejected ? 'rejected' : 'partial', found.map((item) => item.reason).join('\n')) : null;
-  return card(`f/${provider}/${id}`, id, badge, missing || isRejected, main, () => frontendDetails(frontend));
+  return card(`f/${provider}/${id}`, id, badge, missing || isRejected, main, () => frontendDetails(frontend, kind));
 }
 
-function frontendDetails(frontend) {
+function frontendDetails(frontend, kind) {
   const auth = frontend.auth || {}, forward = auth.forward, redirect = frontend.redirect, limit = frontend.ratelimit;
   const white = (frontend.whiteList && frontend.whiteList.sourceRange) || frontend.whitelistSourceRange;
   const user = (kind) => make('span', {}, 'on', kind.usersFile ? ' ' : null, kind.usersFile ? code(kind.usersFile) : null, kind.removeHeader ? ', header removed' : null);
   return facts([
     ['Priority', String(frontend.priority)],
-    ['Host header', frontend.passHostHeader ? 'passed on' : 'set to the server'],
+    ['Host header', kind ? null : frontend.passHostHeader ? 'passed on' : 'set to the server'],
+    ['ALPN', codes(frontend.alpn)],
     ['TLS certificate', frontend.passTLSCert || frontend.passTLSClientCert ? 'passed on' : null],
     ['Redirect', redirect && make('span', {}, redirect.entryPoint ? 'to entry point ' : '', redirect.entryPoint ? code(redirect.entryPoint) : code(`${redirect.regex} → ${redirect.replacement}`), redirect.permanent ? ', permanent' : '')],
     ['Basic auth', auth.basic && user(auth.basic)],
@@ -138,7 +149,7 @@ function backendCard(provider, id, backend) {
   const servers = entries(backend.servers).map(([name, server]) => ({ ...server, name, health: health(name, server.url) }));
   const down = servers.filter((server) => server.health === 'down').length;
   const badge = down ? tag(`${down} of ${servers.length} down`, 'health down') : null;
-  const main = () => (servers.length === 0 ? make('p', { class: 'quiet' }, 'No servers: requests get 503.')
+  const main = () => (servers.length === 0 ? make('p', { class: 'quiet' }, 'No servers: requests get 503, TCP connections are closed.')
     : table(['Server', 'Health', { number: true, text: 'Weight' }],
       servers.map((server) => [make('span', { title: server.name }, code(server.url || '')), tag(HEALTH_WORDS[server.health], `health ${server.health}`), { number: true, text: String(server.weight) }])));
   return card(`b/${provider}/${id}`, id, badge, servers.length === 0, main, () => backendDetails(backend));
@@ -151,7 +162,8 @@ function backendDetails(backend) {
     ['Stickiness', (sticky || balancer.sticky) && make('span', {}, 'on', sticky && sticky.cookieName ? ', cookie ' : '', sticky && sticky.cookieName ? code(sticky.cookieName) : '')],
     ['Max connections', limit && `${limit.amount || 0} per ${limit.extractorFunc || 'client'}`],
     ['Circuit breaker', backend.circuitBreaker && code(backend.circuitBreaker.expression || '')],
-    ['Health check', check && make('span', {}, code(check.path || '/'), check.port ? ` on port ${check.port}` : '', check.interval ? ` every ${check.interval}` : '')],
+    ['PROXY protocol', backend.proxyProtocol && `${backend.proxyProtocol} to the servers`],
+    ['Health check', check && make('span', {}, check.path ? code(check.path) : check.scheme === 'tls' ? 'by TLS handshake' : 'by connection', check.port ? ` on port ${check.port}` : '', check.interval ? ` every ${check.interval}` : '')],
     ['Check headers', check && pairs(check.headers)],
     ['Buffering', backend.buffering && pairs(backend.buffering)],
     ['Flush interval', backend.forwardingResponse && backend.forwardingResponse.flushInterval],

@@ -72,6 +72,8 @@ pub(super) fn render(metrics: &Metrics, scrape: &Scrape) -> Vec<u8> {
         backends.iter().map(|(name, backend)| Owner::new("backend", name, &backend.blocks)).collect();
     exposition.requests("traefik_backend", "a backend", &owners, metrics);
     exposition.retries(&owners);
+    exposition.layer4(metrics, &backends);
+    exposition.datagrams(&metrics.datagrams());
     exposition.servers(scrape.servers);
     exposition.process(&scrape.process);
     exposition.text.into_bytes()
@@ -169,6 +171,11 @@ impl Exposition {
             let name = format!("ringway_{name}_total");
             self.head(&name, "counter", help);
             self.line(&name, "", value.load(Relaxed));
+        }
+        let name = "ringway_proxy_headers_total";
+        self.head(name, "counter", "PROXY headers of connections of clients, by what became of them.");
+        for (result, value) in metrics.proxy_headers.totals() {
+            self.line(name, &format!("result=\"{}\"", result.name()), value);
         }
         let name = "ringway_bounds_exceeded_total";
         self.head(name, "counter", "How often a limit was exceeded.");
@@ -271,6 +278,6 @@ impl Exposition {
 }
 
 /// Escapes a label's value: names come from containers and files, and may hold any character.
-fn escaped(value: &str) -> String {
+pub(super) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -18,7 +18,7 @@ use crate::http::BodyFraming;
 use crate::limits::{self, Bound};
 use crate::middleware::error_pages::ErrorPageRequest;
 use crate::net::Transport;
-use crate::net::tunnel::{TunnelOptions, copy_both};
+use crate::net::tunnel::{TunnelBytes, TunnelOptions, copy_both};
 use crate::worker::message::limits::RelayLimits;
 use crate::worker::message::relay::relay;
 use crate::worker::message::stream::{
@@ -133,7 +133,8 @@ pub async fn attempt<C: MessageStream, D: Dial>(
 #[inline]
 fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements<'a> {
     Requirements {
-        client: Some(&peer.bound),
+        client: Some(peer),
+        owner: Some(&peer.bound),
         is_upgrade: ctx.head.upgrade.is_forwarded(),
         binds: ctx.view().binds_connection(),
         is_head: ctx.head.method.of(&ctx.bytes) == b"HEAD",
@@ -323,10 +324,15 @@ async fn finish_attempt<C: MessageStream, U: MessageStream, D: Dial>(
 ) -> (AttemptOutcome, bool) {
     if outcome.upgraded {
         record.tunnel_open();
-        let (send_timeout, idle_timeout) = (worker.stall().with(Duration::MAX), worker.stall());
-        let options = TunnelOptions { pipes: &worker.buffers.pipes, send_timeout, idle_timeout };
-        let (down, _up) = Box::pin(copy_both(client.tunnel_end(), upstream.tunnel_end(), options)).await;
-        record.tunnelled(down);
+        let options = TunnelOptions {
+            pipes: &worker.buffers.pipes,
+            reads_ahead: &worker.reads_ahead,
+            idle_timeout: worker.stall().with(Duration::MAX),
+            half_closed_timeout: worker.stall(),
+        };
+        let bytes = TunnelBytes::default();
+        Box::pin(copy_both(client.tunnel_end(), upstream.tunnel_end(), &bytes, &options)).await;
+        record.tunnelled(bytes.down.get());
         return (AttemptOutcome::Done(ConnectionDisposition::Close), false);
     }
     let is_reusable = outcome.upstream_ok && request_sent;

@@ -202,9 +202,8 @@ async fn attempt_servers<'w, 's, D: Dial>(
         let is_head = ctx.view().method() == b"HEAD";
         let repeatable = is_idempotent(ctx) && ctx.head.body == BodyFraming::None;
         let binds = ctx.view().binds_connection();
-        let owner = Some(&peer.bound);
-        let request =
-            FetchRequest { head, body: body.bytes(), is_head, repeatable, body_bytes_max, endpoint, binds, owner };
+        let (client, owner, body) = (Some(peer), Some(&peer.bound), body.bytes());
+        let request = FetchRequest { head, body, is_head, repeatable, body_bytes_max, endpoint, binds, client, owner };
         ctx.response.is_probe = lease.is_probe;
         let error = match fetch(worker, request, &mut ctx.response).await {
             Ok(response) => {

@@ -130,6 +130,7 @@ async fn try_servers<'w, D: Dial>(
             body_bytes_max,
             endpoint,
             binds: ctx.view().binds_connection(),
+            client: Some(peer),
             owner: None,
         };
         let mut response = UpstreamResponse { is_probe: lease.is_probe, ..UpstreamResponse::default() };

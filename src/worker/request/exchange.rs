@@ -13,6 +13,7 @@ use super::request_record::RequestRecord;
 use super::rest_api;
 use crate::config::snapshot::{Frontend, Snapshot};
 use crate::http::Reply;
+use crate::http::host_name::{split_port, without_trailing_dot};
 use crate::limits::Bound;
 use crate::middleware::{Label, Middleware};
 use crate::rule::{self, FieldEdit, PathOutcome, RouteOutcome};
@@ -76,6 +77,9 @@ async fn route_request<'a, D: Dial>(
     if let Some(server_name) = &peer.server_name
         && entry.is_misdirected(server_name, ctx.view().host())
     {
+        return Decision::Reply { local_reply: misdirected(), frontend: None, below: None };
+    }
+    if snapshot.tcp.get(peer.entry).is_some_and(|routes| !routes.is_empty()) && names_tcp_route(snapshot, ctx, peer) {
         return Decision::Reply { local_reply: misdirected(), frontend: None, below: None };
     }
     if let Err(local_reply) = run_request_chain(worker, &entry.chain, entry.auth.as_deref(), ctx, peer).await {
@@ -150,6 +154,14 @@ fn route<'a>(
         RouteOutcome::NotFound => reply_with(not_found(), Some("backend not found")),
         RouteOutcome::Refused => reply_with(Reply::text(400, "400 Bad Request").closing(), Some("bad request path")),
     }
+}
+
+/// Whether the request is for a name whose TLS connections belong to a TCP route: its client has reused the connection of another name
+/// (docs/reference/layer4.md#names-of-http-and-tcp).
+fn names_tcp_route(snapshot: &Snapshot, ctx: &ExchangeContext, peer: &ClientInfo) -> bool {
+    let host = without_trailing_dot(split_port(ctx.view().host()).0).to_ascii_lowercase();
+    let routes = snapshot.tcp.get(peer.entry);
+    peer.secure && routes.zip(str::from_utf8(&host).ok()).is_some_and(|(routes, host)| routes.has_name(host))
 }
 
 /// The reply to a request on a connection that does not belong to its server (docs/reference/entry-points.md#http2).

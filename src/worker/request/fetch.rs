@@ -10,7 +10,7 @@ use crate::worker::message::collect::{CollectError, collect};
 use crate::worker::message::stream::{
     HeadKind, MessageStream, MessageWriter, ReceivedHead, RelayError, ResponseReader,
 };
-use crate::worker::resources::client_info::BoundState;
+use crate::worker::resources::client_info::{BoundState, ClientInfo};
 use crate::worker::resources::context::UpstreamResponse;
 use crate::worker::resources::dial::{Dial, VersionOffer};
 use crate::worker::resources::memory_budget::BufferedBody;
@@ -33,6 +33,8 @@ pub struct FetchRequest<'a> {
     pub endpoint: &'a ServerEndpoint,
     /// The request has credentials that authenticate the connection.
     pub binds: bool,
+    /// The client for whom the request is made, if its server may get a PROXY header.
+    pub client: Option<&'a ClientInfo>,
     /// The client connection for which the request is made; `None` for a request of the proxy itself. Only for its owner an authenticated
     /// connection stays open.
     pub owner: Option<&'a BoundState>,
@@ -62,7 +64,8 @@ pub async fn fetch<'w, D: Dial>(
     response: &mut UpstreamResponse,
 ) -> Result<BufferedBody<'w>, FetchError> {
     let mut needs = Requirements {
-        client: request.owner,
+        client: request.client,
+        owner: request.owner,
         is_upgrade: false,
         binds: request.binds,
         is_head: request.is_head,

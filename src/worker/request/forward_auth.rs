@@ -41,6 +41,7 @@ pub async fn call<'w, D: Dial>(
         body_bytes_max: AUTH_RESPONSE_BYTES_MAX,
         endpoint,
         binds: binds_connection(auth_request),
+        client: None,
         owner: None,
     };
     let limit = Duration::from_secs(AUTH_RESPONSE_SECS);

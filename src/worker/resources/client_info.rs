@@ -1,7 +1,9 @@
 //! The client of a connection.
 
 use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::detect::{ProxiedAddresses, ProxiedConnection, ProxyVersion, proxy_header};
 
 /// The client of a connection and what the proxy knows of it.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub struct ClientInfo {
     pub server_name: Option<Box<str>>,
     /// The X-Forwarded-* headers of this peer are trusted; decided by its address alone.
     pub trusted: bool,
+    /// How the connection arrived; only noted if a server gets PROXY headers, or the client's connection began with one.
+    pub arrival: Option<Box<Arrival>>,
     /// The client's bound connection to a server.
     pub bound: BoundState,
     /// Bytes have arrived behind a request that asks for an upgrade, before its response. Only meaningful during such a request.
@@ -29,6 +33,34 @@ impl ClientInfo {
     pub fn for_stream(&self) -> ClientInfo {
         ClientInfo { bound: BoundState::default(), has_sent_ahead: Cell::default(), ..self.clone() }
     }
+
+    /// The PROXY header for a connection to a server that is made for this client. For a connection that arrived when no server got such
+    /// headers, the destination is unknown: the unspecified address stands for it.
+    pub fn proxy_header(&self, version: ProxyVersion) -> Vec<u8> {
+        let arrival = self.arrival.as_deref();
+        let unspecified = || match unmap_ipv4(self.address.ip()) {
+            IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let destination = arrival.and_then(|arrival| arrival.destination).unwrap_or_else(unspecified);
+        let connection = ProxiedConnection {
+            addresses: ProxiedAddresses { source: self.address, destination },
+            alpn: arrival.and_then(|arrival| arrival.alpn.as_deref()),
+            server_name: arrival.and_then(|arrival| arrival.server_name.as_deref()),
+        };
+        proxy_header(version, &connection)
+    }
+}
+
+/// What a client's connection was like when it arrived, for the PROXY headers of connections to servers.
+#[derive(Debug, Clone, Default)]
+pub struct Arrival {
+    /// The address that the client has connected to; `None` if the system did not tell.
+    pub destination: Option<SocketAddr>,
+    /// The server name of the client's TLS handshake, in lower case.
+    pub server_name: Option<Box<str>>,
+    /// The protocol on which that handshake agreed.
+    pub alpn: Option<Box<[u8]>>,
 }
 
 /// The part of a client connection in the bound connections of its worker.

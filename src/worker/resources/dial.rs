@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::client_info::ClientInfo;
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
 use crate::net::{TimeLimit, Transport};
@@ -11,10 +12,11 @@ use crate::net::{TimeLimit, Transport};
 pub trait Dial: 'static {
     type Io: Transport + 'static;
 
-    /// Opens a connection, TLS included, within `limit`.
+    /// Opens a connection, TLS included, within `limit`. `client`: the client for whom the connection is made.
     fn dial(
         &self,
         endpoint: &ServerEndpoint,
+        client: Option<&ClientInfo>,
         offer: VersionOffer,
         limit: TimeLimit<'_>,
     ) -> impl Future<Output = Result<Dialled<Self::Io>, Cause>>;

@@ -1,6 +1,7 @@
 //! An entry point's part of the static configuration, as the workers need it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
 use crate::http::host_name::{split_port, without_trailing_dot};
@@ -27,7 +28,12 @@ pub struct EntryPoint {
     pub resolver: Option<Arc<Resolver>>,
     /// Whether clients may speak HTTP/2 (`http2`).
     pub http2: bool,
+    /// The peers whose `X-Forwarded-*` headers are trusted.
     pub trust: TrustedPeers,
+    /// The idle time after which UDP sessions end (`udp.timeout`).
+    pub udp_timeout: Duration,
+    /// The peers whose PROXY header is trusted; `None` if connections do not begin with one.
+    pub proxy_protocol: Option<TrustedPeers>,
 }
 
 impl EntryPoint {

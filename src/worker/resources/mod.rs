@@ -14,4 +14,5 @@ pub mod handler_pool;
 pub mod log_queue;
 pub mod memory_budget;
 pub mod rest_handler;
+pub mod terminating_configs;
 pub mod verify;

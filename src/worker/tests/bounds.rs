@@ -26,7 +26,7 @@ use crate::worker::request::buffered::{RequestBodyError, collect_in_time};
 use crate::worker::request::forward_auth;
 use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::verify::VerifyError;
-use crate::worker::{ConnectionTask, Dial, Dialled, Timeouts, VersionOffer};
+use crate::worker::{ClientInfo, ConnectionTask, Dial, Dialled, Timeouts, VersionOffer};
 use harness::TIMEOUTS;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -217,7 +217,13 @@ struct Unreachable;
 impl Dial for Unreachable {
     type Io = pipe::Wire;
 
-    async fn dial(&self, _: &ServerEndpoint, _: VersionOffer, _: TimeLimit<'_>) -> Result<Dialled<pipe::Wire>, Cause> {
+    async fn dial(
+        &self,
+        _: &ServerEndpoint,
+        _: Option<&ClientInfo>,
+        _: VersionOffer,
+        _: TimeLimit<'_>,
+    ) -> Result<Dialled<pipe::Wire>, Cause> {
         Err(Cause::Closed)
     }
 
@@ -234,7 +240,13 @@ const FAILURE_BYTES: usize = 20_000;
 impl Dial for Failing {
     type Io = pipe::Wire;
 
-    async fn dial(&self, _: &ServerEndpoint, _: VersionOffer, _: TimeLimit<'_>) -> Result<Dialled<pipe::Wire>, Cause> {
+    async fn dial(
+        &self,
+        _: &ServerEndpoint,
+        _: Option<&ClientInfo>,
+        _: VersionOffer,
+        _: TimeLimit<'_>,
+    ) -> Result<Dialled<pipe::Wire>, Cause> {
         let page = "x".repeat(FAILURE_BYTES);
         let response = format!("HTTP/1.1 500 Oops\r\nContent-Length: {FAILURE_BYTES}\r\n\r\n{page}");
         Ok(Dialled::http1(
@@ -253,7 +265,13 @@ pub struct Silent;
 impl Dial for Silent {
     type Io = pipe::Wire;
 
-    async fn dial(&self, _: &ServerEndpoint, _: VersionOffer, _: TimeLimit<'_>) -> Result<Dialled<pipe::Wire>, Cause> {
+    async fn dial(
+        &self,
+        _: &ServerEndpoint,
+        _: Option<&ClientInfo>,
+        _: VersionOffer,
+        _: TimeLimit<'_>,
+    ) -> Result<Dialled<pipe::Wire>, Cause> {
         Ok(Dialled::http1(pipe::ScriptedPeer::new(&[], Segmentation::Whole).connect().1))
     }
 

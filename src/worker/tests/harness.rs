@@ -59,6 +59,7 @@ impl Dial for Rc<ScriptedDial> {
     async fn dial(
         &self,
         endpoint: &ServerEndpoint,
+        _: Option<&ClientInfo>,
         _: VersionOffer,
         _limit: TimeLimit<'_>,
     ) -> Result<Dialled<Wire>, Cause> {
@@ -206,6 +207,7 @@ pub fn peer() -> Box<ClientInfo> {
         certs: Vec::new(),
         server_name: None,
         trusted: true,
+        arrival: None,
         bound: Default::default(),
         has_sent_ahead: Default::default(),
     })
@@ -261,6 +263,7 @@ pub const TIMEOUTS: Timeouts = Timeouts {
     stall: Duration::from_secs(3),
     dial: Duration::from_secs(3),
     response_header: None,
+    tcp_idle: Duration::from_secs(3),
 };
 
 /// The state that all runs share.
@@ -287,7 +290,15 @@ impl Base {
 
     /// As [`of`](Self::of), with the threads of a shared `verify` pool.
     pub fn with(verify: &VerifyPool, documents: impl IntoIterator<Item = DynamicConfig>) -> Self {
-        let entry = EntryPointInfo { name: "http".to_owned(), port: 80, has_tls: false, sanitize_path: false };
+        let entry = EntryPointInfo {
+            name: "http".to_owned(),
+            port: 80,
+            has_tls: false,
+            is_udp: false,
+            white_list: Vec::new(),
+            has_auth: false,
+            sanitize_path: false,
+        };
         let context = CompileContext {
             entry_points: vec![entry],
             default_entry_points: vec!["http".to_owned()],
@@ -334,6 +345,8 @@ impl Base {
             resolver: None,
             http2: true,
             trust: TrustedPeers::Everyone,
+            udp_timeout: Duration::from_secs(30),
+            proxy_protocol: None,
         };
         WorkerShared {
             entry_points: vec![point],

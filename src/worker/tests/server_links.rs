@@ -22,7 +22,7 @@ use crate::limits;
 use crate::net::TimeLimit;
 use crate::worker::downstream::h1::serve;
 use crate::worker::resources::buffers::BufferPool;
-use crate::worker::{ConnectionTask, Dial, Dialled, Timeouts, VersionOffer, Worker};
+use crate::worker::{ClientInfo, ConnectionTask, Dial, Dialled, Timeouts, VersionOffer, Worker};
 
 /// How a server treats a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,13 @@ struct Http2Dial {
 impl Dial for Rc<Http2Dial> {
     type Io = Wire<Http2Server>;
 
-    async fn dial(&self, _: &ServerEndpoint, _: VersionOffer, _: TimeLimit<'_>) -> Result<Dialled<Self::Io>, Cause> {
+    async fn dial(
+        &self,
+        _: &ServerEndpoint,
+        _: Option<&ClientInfo>,
+        _: VersionOffer,
+        _: TimeLimit<'_>,
+    ) -> Result<Dialled<Self::Io>, Cause> {
         let behaviour = {
             let mut behaviours = self.behaviours.borrow_mut();
             if behaviours.len() > 1 { behaviours.remove(0) } else { behaviours[0] }

@@ -12,7 +12,7 @@ use crate::http::h2::connection::{Connection, LocalSettings, StreamKey};
 use crate::limits::{self, Bound};
 use crate::worker::message::h2;
 use crate::worker::message::h2::link::Link;
-use crate::worker::resources::client_info::BoundState;
+use crate::worker::resources::client_info::{BoundState, ClientInfo};
 use crate::worker::resources::dial::{Dial, Dialled, VersionOffer};
 use crate::worker::server_links::{Agreed, DialGuard, Place, Server};
 use crate::worker::worker::Worker;
@@ -36,8 +36,10 @@ impl SharedConnection<'_> {
 /// The requirements of an exchange on its connection.
 #[derive(Clone, Copy, Default)]
 pub struct Requirements<'a> {
-    /// The client connection for which the exchange is made.
-    pub client: Option<&'a BoundState>,
+    /// The client for whom the exchange is made.
+    pub client: Option<&'a ClientInfo>,
+    /// The client connection whose bound connection the exchange may use.
+    pub owner: Option<&'a BoundState>,
     /// The request asks for a switch to another protocol.
     pub is_upgrade: bool,
     /// The request has credentials that authenticate the connection.
@@ -79,9 +81,9 @@ pub fn take_open<'w, D: Dial>(
     }
     let offer = needs.offer(endpoint);
     let exclusive = |io| ServerConnection::Exclusive(ExclusiveConnection::new(io));
-    if let Some(client) = needs.client
-        && client.has_owner()
-        && let Some(bound) = worker.bound.take(client, endpoint.pool, worker.clock.mono_nanos())
+    if let Some(owner) = needs.owner
+        && owner.has_owner()
+        && let Some(bound) = worker.bound.take(owner, endpoint.pool, worker.clock.mono_nanos())
     {
         return Some(exclusive(bound));
     }
@@ -114,12 +116,12 @@ pub async fn open<'w, D: Dial>(
 ) -> Result<ServerConnection<'w, D::Io>, ProxyError> {
     let offer = needs.offer(endpoint);
     if endpoint.speaks == ServerProtocol::Http1 || offer == VersionOffer::Http1 {
-        let dialled = connect(worker, endpoint, offer).await?;
+        let dialled = connect(worker, endpoint, needs.client, offer).await?;
         return Ok(ServerConnection::Exclusive(ExclusiveConnection::new(dialled.io)));
     }
     if needs.binds {
         // No other client may use a connection that a client authenticates.
-        let dialled = connect(worker, endpoint, offer).await?;
+        let dialled = connect(worker, endpoint, needs.client, offer).await?;
         return first_place(worker, endpoint, &needs, dialled, None);
     }
     match needs.is_upgrade {
@@ -163,7 +165,7 @@ async fn open_shared<'w, D: Dial>(
             return Err(ProxyError::new(ExchangePhase::Connect, Cause::TimedOut));
         }
     };
-    let dialled = match connect(worker, endpoint, VersionOffer::All).await {
+    let dialled = match connect(worker, endpoint, needs.client, VersionOffer::All).await {
         Ok(dialled) => dialled,
         Err(error) => {
             guard.into_iter().for_each(|guard| guard.failed(&error.cause));

@@ -9,7 +9,7 @@ use crate::worker::message::h1;
 use crate::worker::message::h1::read_buffer::ReadBuffer;
 use crate::worker::pool::idle_until;
 use crate::worker::resources::buffers::BufferPool;
-use crate::worker::resources::client_info::BoundState;
+use crate::worker::resources::client_info::{BoundState, ClientInfo};
 use crate::worker::resources::dial::{Dial, Dialled, VersionOffer};
 use crate::worker::worker::Worker;
 
@@ -43,7 +43,8 @@ impl<C: Transport> ExclusiveConnection<C> {
         !self.received.is_empty()
     }
 
-    /// Closes the connection, or keeps it for the next request as `reuse` says, if no unsolicited bytes have arrived. `announced`: what the
+    /// Closes the connection, or keeps it for the next request as `reuse` says, if no unsolicited bytes have arrived. A connection that began
+    /// with a PROXY header is never pooled: it belongs to the client that the header names. `announced`: what the
     /// server has announced in its last response. While the process drains, nothing is pooled. `offer`: the versions that were offered when
     /// the connection was opened.
     #[inline]
@@ -59,7 +60,7 @@ impl<C: Transport> ExclusiveConnection<C> {
         self.received.discard(&worker.buffers);
         let until_nanos = idle_until(worker.clock.mono_nanos(), announced);
         match reuse {
-            Reuse::AllClients if is_clean && !worker.is_draining() => {
+            Reuse::AllClients if is_clean && endpoint.proxy_protocol.is_none() && !worker.is_draining() => {
                 worker.pool.put(pool_of(endpoint, offer), self.io, until_nanos, &worker.buffers);
             }
             Reuse::OneClient(client) if is_clean => worker.bound.put(client, endpoint.pool, self.io, until_nanos),
@@ -104,11 +105,12 @@ impl<'a> Reuse<'a> {
 pub async fn connect<D: Dial>(
     worker: &Worker<D>,
     endpoint: &ServerEndpoint,
+    client: Option<&ClientInfo>,
     offer: VersionOffer,
 ) -> Result<Dialled<D::Io>, ProxyError> {
     let state = &endpoint.server.state;
     let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
-    match worker.dial.dial(endpoint, offer, limit).await {
+    match worker.dial.dial(endpoint, client, offer, limit).await {
         Ok(dialled) => {
             state.note_connected();
             Ok(dialled)

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::snapshot::{ServerEndpoint, ServerProtocol};
+use crate::detect::{ProxyVersion, local_header};
 use crate::error::Cause;
 use crate::limits;
 use crate::net::tcp::{TcpReader, TcpWriter};
 use crate::net::tls_stream::{self, TlsReader, TlsWriter};
 use crate::net::{Duplex, Elapsed, ReadHalf, Tcp, TimeLimit, WriteHalf, socket};
+use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::dial::{ConnectionTask, Dial, Dialled, VersionOffer};
 
 /// Opens connections over the network.
@@ -35,10 +37,11 @@ impl Dial for NetworkDial {
     async fn dial(
         &self,
         endpoint: &ServerEndpoint,
+        client: Option<&ClientInfo>,
         offer: VersionOffer,
         limit: TimeLimit<'_>,
     ) -> Result<Dialled<UpstreamConnection>, Cause> {
-        limit.within(open(endpoint, offer, limit)).await.unwrap_or_else(|Elapsed| Err(Cause::TimedOut))
+        limit.within(open(endpoint, client, offer, limit)).await.unwrap_or_else(|Elapsed| Err(Cause::TimedOut))
     }
 
     fn run(&self, task: ConnectionTask) {
@@ -49,6 +52,7 @@ impl Dial for NetworkDial {
 /// Connects to the server's addresses in turn, until one accepts; a name may have several.
 async fn open(
     endpoint: &ServerEndpoint,
+    client: Option<&ClientInfo>,
     offer: VersionOffer,
     limit: TimeLimit<'_>,
 ) -> Result<Dialled<UpstreamConnection>, Cause> {
@@ -56,11 +60,26 @@ async fn open(
     let mut failure = Cause::Unresolved;
     for address in addresses.iter() {
         match socket::connect(*address).await {
-            Ok(tcp) => return finish(tcp, endpoint, offer, limit).await,
+            Ok(mut tcp) => {
+                if let Some(version) = endpoint.proxy_protocol {
+                    // Boxed: most servers get no header.
+                    Box::pin(send_proxy_header(&mut tcp, version, client)).await.map_err(Cause::Io)?;
+                }
+                return finish(tcp, endpoint, offer, limit).await;
+            }
             Err(e) => failure = Cause::Io(e),
         }
     }
     Err(failure)
+}
+
+/// Begins a connection with the PROXY header of `client`, or with that of the proxy itself.
+async fn send_proxy_header(tcp: &mut Tcp, version: ProxyVersion, client: Option<&ClientInfo>) -> io::Result<()> {
+    let header = match client {
+        Some(client) => client.proxy_header(version),
+        None => local_header(version),
+    };
+    tcp.writer.write_all(header).await.0
 }
 
 async fn finish(

@@ -225,6 +225,7 @@ fn peer() -> Box<ClientInfo> {
         certs: Vec::new(),
         server_name: None,
         trusted: true,
+        arrival: None,
         bound: Default::default(),
         has_sent_ahead: Default::default(),
     })

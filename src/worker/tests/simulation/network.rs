@@ -11,6 +11,7 @@ use crate::config::dynamic::{Backend, Buffering, DynamicConfig, Frontend, Header
 use crate::config::snapshot::ServerEndpoint;
 use crate::error::Cause;
 use crate::net::TimeLimit;
+use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::dial::{ConnectionTask, Dial, Dialled, VersionOffer};
 
 /// The requests that `/limited` allows at a time, in every configuration.
@@ -55,6 +56,7 @@ impl Dial for Rc<Network> {
     async fn dial(
         &self,
         endpoint: &ServerEndpoint,
+        _: Option<&ClientInfo>,
         _: VersionOffer,
         _limit: TimeLimit<'_>,
     ) -> Result<Dialled<Wire<Server>>, Cause> {

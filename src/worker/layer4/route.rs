@@ -1,0 +1,131 @@
+//! Finds the TCP route of a connection by the ClientHello with which it begins, of which nothing is taken
+//! (docs/reference/layer4.md#rules). A connection without a route goes on to HTTP as if nobody had looked at it.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::tcp::{ChosenRoute, serve};
+use crate::config::snapshot::{TcpFrontend, TcpRoutes};
+use crate::detect::client_hello::{ClientHelloInfo, PEEK_BYTES_MAX, Peek, peek_hello};
+use crate::limits::{self, Bound};
+use crate::net::peek::{PeekHalf, PeekVerdict, peek};
+use crate::net::{Duplex, WriteHalf, is_timeout};
+use crate::worker::resources::client_info::ClientInfo;
+use crate::worker::resources::dial::Dial;
+use crate::worker::worker::Worker;
+
+/// The protocol of ACME's TLS-ALPN-01 challenges (RFC 8737 3).
+const ACME_TLS: &[u8] = b"acme-tls/1";
+
+/// A connection that no TCP route takes: it goes on to HTTP.
+pub struct Unrouted<R, W> {
+    pub io: Duplex<R, W>,
+    pub peer: Box<ClientInfo>,
+}
+
+/// Serves a connection to its end if a TCP route of its entry point takes it.
+pub async fn route<R: PeekHalf + 'static, W: WriteHalf + 'static, D: Dial>(
+    worker: &Rc<Worker<D>>,
+    mut io: Duplex<R, W>,
+    peer: Box<ClientInfo>,
+) -> Option<Box<Unrouted<R, W>>> {
+    let published = worker.snapshot();
+    let Some(routes) = published.snapshot.tcp.get(peer.entry) else { return Some(Box::new(Unrouted { io, peer })) };
+    let has_tls = worker.shared.entry_points[peer.entry].tls.is_some();
+    // Without TLS and without names, the server may be the one that speaks first: nothing is awaited.
+    let beginning = match has_tls || routes.needs_name() {
+        true => Box::pin(await_beginning(worker, &mut io.reader, &peer)).await,
+        false => Beginning::Opaque,
+    };
+    let choice = choose(routes, beginning, has_tls);
+    let counters = |frontend: &TcpFrontend| published.shared_counters(frontend.backend.number);
+    let chosen = match choice {
+        Choice::Http => return Some(Box::new(Unrouted { io, peer })),
+        Choice::Close => return None,
+        Choice::Route { frontend, terminates, hello } => ChosenRoute {
+            counters: counters(&frontend),
+            frontend,
+            terminates,
+            name: hello.and_then(|hello| hello.server_name).map(Box::from),
+        },
+    };
+    // The connection may last for days, and must not hold a configuration that has been replaced.
+    drop(published);
+    Box::pin(serve(worker, io, peer, chosen)).await;
+    None
+}
+
+/// What a connection begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Beginning {
+    Hello(ClientHelloInfo),
+    /// No ClientHello, or a malformed one.
+    Opaque,
+    /// The client has sent nothing, or no whole ClientHello, in time or before it ended its direction.
+    Nothing,
+    /// The connection has failed.
+    Failed,
+}
+
+async fn await_beginning<R: PeekHalf, D: Dial>(worker: &Worker<D>, reader: &mut R, peer: &ClientInfo) -> Beginning {
+    // A client that sends nothing has no more time than on an entry point without TCP routes.
+    let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.first_idle_timeout());
+    let judge = |bytes: &[u8]| match peek_hello(bytes) {
+        Ok(Peek::Partial { needed }) => PeekVerdict::NeedsBytes(needed),
+        Ok(Peek::Complete(hello)) => PeekVerdict::Decided(Beginning::Hello(hello)),
+        Ok(Peek::NotTls) => PeekVerdict::Decided(Beginning::Opaque),
+        Err(invalid) => {
+            tracing::debug!(client = %peer.address, "no TCP route: {invalid}");
+            PeekVerdict::Decided(Beginning::Opaque)
+        }
+    };
+    match peek(reader, PEEK_BYTES_MAX, worker.deadlines.limit(limit), judge).await {
+        Ok(Some(beginning)) => beginning,
+        Ok(None) => Beginning::Nothing,
+        Err(e) if is_timeout(&e) => {
+            worker.exceeded(Bound::Handshake);
+            Beginning::Nothing
+        }
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Beginning::Opaque,
+        Err(_) => Beginning::Failed,
+    }
+}
+
+/// What happens to a connection.
+enum Choice {
+    Route { frontend: Arc<TcpFrontend>, terminates: bool, hello: Option<ClientHelloInfo> },
+    Http,
+    Close,
+}
+
+/// Chooses by the beginning of a connection. On an entry point with TLS, a route without passthrough takes TLS alone; anything else goes on
+/// to HTTP, which answers it as on an entry point without TCP routes.
+fn choose(routes: &TcpRoutes, beginning: Beginning, has_tls: bool) -> Choice {
+    let (name, hello) = match beginning {
+        Beginning::Failed => return Choice::Close,
+        Beginning::Nothing if has_tls => return Choice::Close,
+        Beginning::Nothing | Beginning::Opaque => (None, None),
+        Beginning::Hello(hello) => (hello.server_name.clone(), Some(hello)),
+    };
+    let found = match &hello {
+        Some(_) => routes.find(name.as_deref()),
+        None => routes.catch_all(),
+    };
+    let Some(frontend) = found else { return Choice::Http };
+    let terminates = has_tls && !frontend.passthrough;
+    // The authority of ACME asks for the certificate itself.
+    let is_challenge = |hello: &ClientHelloInfo| matches!(&*hello.alpn, [only] if only == ACME_TLS);
+    if terminates && hello.as_ref().is_none_or(is_challenge) {
+        return Choice::Http;
+    }
+    Choice::Route { frontend: Arc::clone(frontend), terminates, hello }
+}
+
+impl<D: Dial> Worker<D> {
+    /// Whether connections of the entry point may belong to TCP routes.
+    pub fn has_tcp_routes(&self, entry: usize) -> bool {
+        self.with_snapshot(|published| published.snapshot.tcp.get(entry).is_some_and(|routes| !routes.is_empty()))
+    }
+}
