@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use super::free_list::FreeList;
@@ -17,7 +18,6 @@ use crate::limits;
 const IDLE_PARTS: u32 = 4;
 
 /// The pipes and time limits of a tunnel.
-#[derive(Clone, Copy)]
 pub struct TunnelOptions<'a> {
     pub pipes: &'a PipePool,
     /// The number of this thread's waits that hold a buffer with a read in progress.
@@ -60,8 +60,8 @@ pub enum TunnelPeer {
 pub enum TunnelOutcome {
     /// Both directions have ended in order; this peer ended its direction first.
     Closed(TunnelPeer),
-    /// The connection of this peer failed.
-    Failed(TunnelPeer, io::Error),
+    /// The connection of this peer failed; `ended` is the peer whose direction had ended in order before.
+    Failed { peer: TunnelPeer, error: io::Error, ended: Option<TunnelPeer> },
     /// No bytes went for the idle timeout, or for that of a half-closed tunnel.
     Idle,
 }
@@ -73,45 +73,46 @@ pub async fn copy_both<R: ReadHalf, W: WriteHalf, S: ReadHalf, T: WriteHalf>(
     client: TunnelEnd<'_, R, W>,
     server: TunnelEnd<'_, S, T>,
     bytes: &TunnelBytes,
-    options: TunnelOptions<'_>,
+    options: &TunnelOptions<'_>,
 ) -> TunnelOutcome {
     let mut down = pin!(copy_one(server.reader, server.received, client.writer, options, &bytes.down));
     let mut up = pin!(copy_one(client.reader, client.received, server.writer, options, &bytes.up));
-    let failed = |error, from, to| match error {
-        SpliceError::Source(e) => TunnelOutcome::Failed(from, e),
-        SpliceError::Sink(e) => TunnelOutcome::Failed(to, e),
-    };
-    let down_failed = |error| failed(error, TunnelPeer::Server, TunnelPeer::Client);
-    let up_failed = |error| failed(error, TunnelPeer::Client, TunnelPeer::Server);
     let first = {
         let both = pin!(select(down.as_mut(), up.as_mut()));
         match while_active(both, bytes, options.idle_timeout).await {
             None => return TunnelOutcome::Idle,
-            Some(Either::Left((Err(error), _))) => return down_failed(error),
-            Some(Either::Right((Err(error), _))) => return up_failed(error),
+            Some(Either::Left((Err(error), _))) => return failed(TunnelPeer::Server, error, None),
+            Some(Either::Right((Err(error), _))) => return failed(TunnelPeer::Client, error, None),
             Some(Either::Left((Ok(()), _))) => TunnelPeer::Server,
             Some(Either::Right((Ok(()), _))) => TunnelPeer::Client,
         }
     };
     // The peer that ended its direction may have gone altogether, which only writing to it would show.
-    let limit = options.half_closed_timeout;
-    let rest = match first {
-        TunnelPeer::Server => while_active(up, bytes, limit).await.map(|ended| ended.map_err(up_failed)),
-        TunnelPeer::Client => while_active(down, bytes, limit).await.map(|ended| ended.map_err(down_failed)),
+    let (second, rest) = match first {
+        TunnelPeer::Server => (TunnelPeer::Client, while_active(up, bytes, options.half_closed_timeout).await),
+        TunnelPeer::Client => (TunnelPeer::Server, while_active(down, bytes, options.half_closed_timeout).await),
     };
     match rest {
         None => TunnelOutcome::Idle,
         Some(Ok(())) => TunnelOutcome::Closed(first),
-        Some(Err(outcome)) => outcome,
+        Some(Err(error)) => failed(second, error, Some(first)),
+    }
+}
+
+/// The outcome of a failure in the direction that comes from this peer.
+fn failed(from: TunnelPeer, error: SpliceError, ended: Option<TunnelPeer>) -> TunnelOutcome {
+    let to = match from {
+        TunnelPeer::Client => TunnelPeer::Server,
+        TunnelPeer::Server => TunnelPeer::Client,
+    };
+    match error {
+        SpliceError::Source(error) => TunnelOutcome::Failed { peer: from, error, ended },
+        SpliceError::Sink(error) => TunnelOutcome::Failed { peer: to, error, ended },
     }
 }
 
 /// Runs `work` for as long as bytes go; `None` if none went for `limit`, and a fraction of it at most.
-async fn while_active<F: Future>(
-    mut work: Pin<&mut F>,
-    bytes: &TunnelBytes,
-    limit: TimeLimit<'_>,
-) -> Option<F::Output> {
+async fn while_active<F: Future>(mut work: Pin<&mut F>, bytes: &TunnelBytes, limit: TimeLimit<'_>) -> Option<F::Output> {
     if limit.time == Duration::MAX {
         return Some(work.await);
     }
@@ -128,83 +129,96 @@ async fn while_active<F: Future>(
     None
 }
 
+/// Copies one direction to its end. What few tunnels need, or what takes long anyway, is boxed: a tunnel that waits should be small.
 async fn copy_one<R: ReadHalf, W: WriteHalf>(
     from: &mut R,
     first: Vec<u8>,
     to: &mut W,
-    options: TunnelOptions<'_>,
+    options: &TunnelOptions<'_>,
     copied: &Cell<u64>,
 ) -> Result<(), SpliceError> {
     let mut buffer = first;
-    let mut is_full = false;
     let mut copied_this_turn = 0;
     loop {
+        let is_full = buffer.len() >= limits::COPY_BUFFER_MIN_BYTES;
+        copied_this_turn += buffer.len();
+        buffer = try_send(to, buffer, copied);
         if !buffer.is_empty() {
-            buffer = send(to, buffer, copied).await.map_err(SpliceError::Sink)?;
-            copied_this_turn += buffer.len();
-            buffer.clear();
+            buffer = Box::pin(send(to, buffer, copied)).await.map_err(SpliceError::Sink)?;
         }
         // A full buffer means that more may be waiting: a file that is sent through, not a message.
         if is_full && let (Some(from), Some(to)) = (from.as_plain(), to.as_plain()) {
             give_back(std::mem::take(&mut buffer));
-            // Boxed: few tunnels carry long transfers, and the others should not have its size.
-            if Box::pin(burst(from, to, options.pipes, options.idle_timeout.with(Duration::MAX), copied)).await? {
-                return to.shutdown().await.map_err(SpliceError::Sink);
+            let stall = options.idle_timeout.with(Duration::MAX);
+            if Box::pin(burst(from, to, options.pipes, stall, copied)).await? {
+                break;
             }
         } else if copied_this_turn >= limits::COPY_TURN_BYTES {
             copied_this_turn = 0;
             pause().await;
         }
-        let (result, returned) = receive(from, buffer, options.reads_ahead).await;
-        buffer = returned;
-        if result.map_err(SpliceError::Source)? == 0 {
+        buffer = receive(from, buffer, options.reads_ahead).await.map_err(SpliceError::Source)?;
+        if buffer.is_empty() {
             give_back(buffer);
-            return to.shutdown().await.map_err(SpliceError::Sink);
+            break;
         }
-        is_full = buffer.len() >= limits::COPY_BUFFER_MIN_BYTES;
     }
+    Box::pin(to.shutdown()).await.map_err(SpliceError::Sink)
 }
 
-/// Sends the buffer's bytes, and counts them. The socket takes nearly every message at once: that saves an operation of the ring.
-async fn send<W: WriteHalf>(to: &mut W, mut buffer: Vec<u8>, copied: &Cell<u64>) -> io::Result<Vec<u8>> {
-    let sent = match to.as_plain() {
-        Some(socket) => socket.try_write(&[IoSlice::new(&buffer)], false).unwrap_or(0),
-        None => 0,
-    };
-    copied.set(copied.get() + sent as u64);
-    if sent < buffer.len() {
-        // Rare: the receiver is slower than the sender.
-        let rest = if sent == 0 { std::mem::take(&mut buffer) } else { buffer.split_off(sent) };
-        let (result, rest) = to.write_all(rest).await;
-        result?;
-        copied.set(copied.get() + rest.len() as u64);
-        if buffer.is_empty() {
-            buffer = rest;
+/// Sends what a plain socket takes at once, which is nearly every message: that saves an operation of the ring. Returns an empty buffer, or
+/// the rest.
+fn try_send<W: WriteHalf>(to: &mut W, mut buffer: Vec<u8>, copied: &Cell<u64>) -> Vec<u8> {
+    if let Some(socket) = to.as_plain()
+        && !buffer.is_empty()
+    {
+        // A failure is reported by the next write.
+        let sent = socket.try_write(&[IoSlice::new(&buffer)], false).unwrap_or(0);
+        copied.set(copied.get() + sent as u64);
+        match sent == buffer.len() {
+            true => buffer.clear(),
+            false => drop(buffer.drain(..sent)),
         }
     }
+    buffer
+}
+
+/// Sends all of the buffer and returns it empty.
+async fn send<W: WriteHalf>(to: &mut W, buffer: Vec<u8>, copied: &Cell<u64>) -> io::Result<Vec<u8>> {
+    let (result, mut buffer) = to.write_all(buffer).await;
+    result?;
+    copied.set(copied.get() + buffer.len() as u64);
+    buffer.clear();
     Ok(buffer)
 }
 
-/// Waits for bytes. Up to `READS_AHEAD_MAX` waits of a thread hold a buffer in a read, which needs one system call less; all others hold
-/// none: there may be tens of thousands of tunnels.
-async fn receive<R: ReadHalf>(
-    from: &mut R,
-    buffer: Vec<u8>,
-    reads_ahead: &Cell<usize>,
-) -> (io::Result<usize>, Vec<u8>) {
+/// Waits for bytes; none at the end of the stream. Up to `READS_AHEAD_MAX` waits of a thread hold a buffer with a read in progress, which
+/// needs one system call less. All others hold none: there may be tens of thousands of tunnels.
+async fn receive<R: ReadHalf>(from: &mut R, buffer: Vec<u8>, reads_ahead: &Cell<usize>) -> io::Result<Vec<u8>> {
     if reads_ahead.get() < limits::READS_AHEAD_MAX && from.as_plain().is_some() {
         let _ahead = ReadAhead::new(reads_ahead);
-        return from.read(lend(buffer)).await;
+        if let Some(unused) = from.read_ahead(lend(buffer)) {
+            give_back(unused);
+        }
+        while from.is_reading_ahead() {
+            from.readable().await?;
+            // The outcome is there: the future of the read need not be stored.
+            if let Some((result, received)) = from.read(Vec::new()).now_or_never() {
+                return result.map(|_| received);
+            }
+        }
+    } else {
+        give_back(buffer);
     }
-    give_back(buffer);
-    if let Err(e) = from.readable().await {
-        return (Err(e), Vec::new());
-    }
+    from.readable().await?;
     let mut buffer = lend(Vec::new());
-    match from.try_read(&mut buffer) {
-        Ok(0) => from.read(buffer).await,
-        received => (received, buffer),
+    if from.try_read(&mut buffer)? == 0 {
+        // The end of the stream, or TLS, whose bytes have to be decrypted first.
+        let (result, received) = Box::pin(from.read(buffer)).await;
+        result?;
+        buffer = received;
     }
+    Ok(buffer)
 }
 
 /// A wait that holds a buffer.
@@ -283,10 +297,7 @@ mod tests {
     }
 
     /// Runs a tunnel between a client and a server whose far ends `act` gets; the time passes ten times as fast.
-    fn outcome_of(
-        act: impl Fn(TcpStream, TcpStream) + Send + Copy + 'static,
-        check: impl Fn(TunnelOutcome, (u64, u64)),
-    ) {
+    fn outcome_of(act: impl Fn(TcpStream, TcpStream) + Send + Copy + 'static, check: impl Fn(TunnelOutcome, (u64, u64))) {
         for wanted in [DriverPreference::IoUring, DriverPreference::Epoll] {
             for held in [0, limits::READS_AHEAD_MAX] {
                 let mut driver = Driver::build(wanted).expect("a driver");
@@ -297,7 +308,7 @@ mod tests {
                     let (reads_ahead, bytes) = (Cell::new(held), TunnelBytes::default());
                     let options = options(&pipes, &reads_ahead, &deadlines, Duration::from_secs(2));
                     let outcome = {
-                        let tunnel = pin!(copy_both(end(&mut client, b""), end(&mut server, b""), &bytes, options));
+                        let tunnel = pin!(copy_both(end(&mut client, b""), end(&mut server, b""), &bytes, &options));
                         let timing = pin!(async {
                             for tenth in 1.. {
                                 monoio::time::sleep(Duration::from_millis(10)).await;
@@ -310,8 +321,8 @@ mod tests {
                         }
                     };
                     match &outcome {
-                        TunnelOutcome::Failed(TunnelPeer::Client, _) => server.reader.abort(),
-                        TunnelOutcome::Failed(TunnelPeer::Server, _) => client.reader.abort(),
+                        TunnelOutcome::Failed { peer: TunnelPeer::Client, .. } => server.reader.abort(),
+                        TunnelOutcome::Failed { peer: TunnelPeer::Server, .. } => client.reader.abort(),
                         _ => {}
                     }
                     check(outcome, (bytes.up.get(), bytes.down.get()));
@@ -365,7 +376,7 @@ mod tests {
             assert_eq!(lost.kind(), io::ErrorKind::ConnectionReset);
         };
         outcome_of(act, |outcome, bytes| {
-            assert!(matches!(outcome, TunnelOutcome::Failed(TunnelPeer::Client, _)), "{outcome:?}");
+            assert!(matches!(outcome, TunnelOutcome::Failed { peer: TunnelPeer::Client, .. }), "{outcome:?}");
             assert_eq!(bytes, (1, 0));
         });
         let act = |mut client: TcpStream, mut server: TcpStream| {
@@ -376,7 +387,7 @@ mod tests {
             assert_eq!(lost.kind(), io::ErrorKind::ConnectionReset);
         };
         outcome_of(act, |outcome, bytes| {
-            assert!(matches!(outcome, TunnelOutcome::Failed(TunnelPeer::Server, _)), "{outcome:?}");
+            assert!(matches!(outcome, TunnelOutcome::Failed { peer: TunnelPeer::Server, .. }), "{outcome:?}");
             assert_eq!(bytes, (0, 5));
         });
     }
@@ -458,7 +469,7 @@ mod tests {
                 let (pipes, deadlines) = (PipePool::default(), Deadlines::default());
                 let (reads_ahead, bytes) = (Cell::new(0), TunnelBytes::default());
                 let options = options(&pipes, &reads_ahead, &deadlines, Duration::MAX);
-                let outcome = copy_both(end(&mut client, b"A"), end(&mut backend, b"B"), &bytes, options).await;
+                let outcome = copy_both(end(&mut client, b"A"), end(&mut backend, b"B"), &bytes, &options).await;
                 assert!(matches!(outcome, TunnelOutcome::Closed(_)), "{outcome:?}");
                 drop((client, backend));
                 monoio::time::sleep(Duration::from_millis(20)).await;

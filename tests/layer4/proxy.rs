@@ -63,7 +63,7 @@ pub fn certificate(folder: &Path) {
         ["a.test", "db.test", "raw.test", "redis.test", "page.test", "other.test"].map(|name| format!("DNS:{name}"));
     let names = format!("subjectAltName={},IP:127.0.0.1", names.join(","));
     let files = ["-keyout", &key.to_string_lossy(), "-out", &pem.to_string_lossy()].map(str::to_owned);
-    let rest = ["-subj", "/CN=a.test", "-addext", &names];
+    let rest = ["-subj", "/CN=a.test", "-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"];
     stdout_of("openssl", &[&words[..], &files.each_ref().map(String::as_str), &rest].concat());
 }
 

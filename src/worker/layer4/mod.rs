@@ -3,7 +3,7 @@
 mod record;
 mod route;
 mod server;
-mod tcp;
+pub(super) mod tcp;
 mod terminate;
 pub mod udp;
 

@@ -91,14 +91,16 @@ async fn pass_on<T: Transport, D: Dial>(
         TunnelOutcome::Closed(TunnelPeer::Client) => EndReason::ClientClosed,
         TunnelOutcome::Closed(TunnelPeer::Server) => EndReason::ServerClosed,
         // The reset is passed on: an end in order would tell the other peer that it has the whole stream.
-        TunnelOutcome::Failed(TunnelPeer::Client, error) => {
-            server.split().0.abort();
-            match error.kind() {
-                io::ErrorKind::UnexpectedEof if terminates => EndReason::ClientTruncated,
-                _ => EndReason::ClientReset,
+        TunnelOutcome::Failed { peer: TunnelPeer::Client, error, ended } => {
+            let is_truncated = terminates && error.kind() == io::ErrorKind::UnexpectedEof;
+            if is_truncated && ended.is_some() {
+                // Many clients answer close_notify by closing the connection.
+                return EndReason::ServerClosed;
             }
+            server.split().0.abort();
+            if is_truncated { EndReason::ClientTruncated } else { EndReason::ClientReset }
         }
-        TunnelOutcome::Failed(TunnelPeer::Server, _) => {
+        TunnelOutcome::Failed { peer: TunnelPeer::Server, .. } => {
             client.split().0.abort();
             EndReason::ServerReset
         }
@@ -129,8 +131,18 @@ async fn relay<T: Transport, U: Transport, D: Dial>(
         half_closed_timeout: idle,
     };
     let (reader, writer) = client.split();
-    let client = TunnelEnd { reader, writer, received: Vec::new() };
-    let (reader, writer) = server.split();
-    let server = TunnelEnd { reader, writer, received: Vec::new() };
-    copy_both(client, server, &record.bytes, options).await
+    let (server_reader, server_writer) = server.split();
+    // Nearly all connections are plain sockets, whose relay takes much less memory than one that could do TLS too.
+    if let (Some(server_reader), Some(server_writer)) = (server_reader.as_plain(), server_writer.as_plain()) {
+        let server = end(server_reader, server_writer);
+        if let (Some(reader), Some(writer)) = (reader.as_plain(), writer.as_plain()) {
+            return Box::pin(copy_both(end(reader, writer), server, &record.bytes, &options)).await;
+        }
+        return Box::pin(copy_both(end(reader, writer), server, &record.bytes, &options)).await;
+    }
+    Box::pin(copy_both(end(reader, writer), end(server_reader, server_writer), &record.bytes, &options)).await
+}
+
+fn end<'a, R, W>(reader: &'a mut R, writer: &'a mut W) -> TunnelEnd<'a, R, W> {
+    TunnelEnd { reader, writer, received: Vec::new() }
 }

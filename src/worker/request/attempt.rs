@@ -331,7 +331,7 @@ async fn finish_attempt<C: MessageStream, U: MessageStream, D: Dial>(
             half_closed_timeout: worker.stall(),
         };
         let bytes = TunnelBytes::default();
-        Box::pin(copy_both(client.tunnel_end(), upstream.tunnel_end(), &bytes, options)).await;
+        Box::pin(copy_both(client.tunnel_end(), upstream.tunnel_end(), &bytes, &options)).await;
         record.tunnelled(bytes.down.get());
         return (AttemptOutcome::Done(ConnectionDisposition::Close), false);
     }

@@ -2,9 +2,11 @@
 //! largest state of a request, so futures that few requests need are boxed. `cargo nextest run sizes --no-capture` shows the figures.
 
 use crate::net::tcp::{TcpReader, TcpWriter};
+use crate::net::tunnel::copy_both;
 use crate::net::{Duplex, tls_stream};
 use crate::worker::downstream::h1::{serve, serve_requests};
 use crate::worker::handshake::connection_task;
+use crate::worker::layer4::{route, tcp};
 use crate::worker::message::h1;
 use crate::worker::request::exchange::handle_request;
 use crate::worker::resources::context::ExchangeContext;
@@ -48,6 +50,9 @@ fn connection_futures_stay_within_bounds() {
         ("exchange of a plain one", bytes_of(handle_request::<h1::Stream<'static, TcpReader, TcpWriter>, NetworkDial>)),
         ("ctx, while a request is under way", size_of::<ExchangeContext>()),
         ("connection to a server", size_of::<UpstreamConnection>()),
+        ("finding a TCP route", bytes_of_three(route::<TcpReader, TcpWriter, NetworkDial>)),
+        ("connection of a TCP route", bytes_of(tcp::serve::<TcpReader, TcpWriter, NetworkDial>)),
+        ("relay", bytes_of(copy_both::<TcpReader, TcpWriter, TcpReader, TcpWriter>)),
     ];
     rows.iter().for_each(|(what, bytes)| println!("{what}: {bytes} bytes"));
     assert!(task <= TASK_BYTES_MAX, "{rows:?}");
