@@ -19,7 +19,7 @@ pub struct ReadinessSet {
 /// The memory of the answers of [`ReadinessSet::poll`].
 pub struct ReadySockets {
     events: Vec<MaybeUninit<Event>>,
-    numbers: Vec<u64>,
+    numbers: Vec<usize>,
 }
 
 impl ReadinessSet {
@@ -35,13 +35,8 @@ impl ReadinessSet {
     ///
     /// # Errors
     /// The operating system's, if it has no memory to watch the socket.
-    pub fn add(&self, socket: BorrowedFd<'_>, number: u64) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(number), EventFlags::IN)?)
-    }
-
-    pub fn remove(&self, socket: BorrowedFd<'_>) {
-        // A socket that is not in the set is as good as removed.
-        let _ = epoll::delete(&self.epoll, socket);
+    pub fn add(&self, socket: BorrowedFd<'_>, number: usize) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(number as u64), EventFlags::IN)?)
     }
 
     /// Waits until a socket is ready.
@@ -54,14 +49,14 @@ impl ReadinessSet {
 
     /// Returns the numbers of the sockets that are ready now, without waiting. A socket from which not all has been received is returned by
     /// the next call too; if more are ready than `ready` holds, they take turns.
-    pub fn poll<'r>(&self, ready: &'r mut ReadySockets) -> &'r [u64] {
+    pub fn poll<'r>(&self, ready: &'r mut ReadySockets) -> &'r [usize] {
         let ReadySockets { events, numbers } = ready;
         numbers.clear();
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if let Ok((filled, _)) = epoll::wait(&self.epoll, &mut events[..], Some(&now)) {
             numbers.extend(filled.iter().map(|event| {
                 let data = event.data;
-                data.u64()
+                data.u64() as usize
             }));
         }
         numbers
@@ -111,8 +106,8 @@ mod tests {
                 }
                 one.0.send(b"x").expect("sent");
                 set.wait().await.expect("ready");
-                set.remove(one.1.as_fd());
-                assert!(set.poll(&mut ready).is_empty(), "a removed socket is not reported");
+                drop(one.1);
+                assert!(set.poll(&mut ready).is_empty(), "a closed socket is not reported");
             });
         }
     }

@@ -119,7 +119,7 @@ pub struct LocalAddress {
     pub interface: u32,
 }
 
-/// What the kernel says about a received message.
+/// The kernel's report about a received message.
 #[derive(Debug, Clone, Copy)]
 pub struct Received {
     pub bytes: usize,
@@ -155,7 +155,7 @@ union Name {
 type Control = [u64; 12];
 
 /// Receives the messages that have arrived, one into each buffer, without waiting (recvmmsg(2)). Calls `received` with the number of the
-/// buffer and what it holds. Messages from addresses that are neither IPv4 nor IPv6, and cut ones, are left out.
+/// buffer and what it holds. Messages from addresses that are neither IPv4 nor IPv6, and cut ones, are ignored.
 ///
 /// # Errors
 /// The operating system's; `WouldBlock` if nothing has arrived.

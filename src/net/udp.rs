@@ -136,13 +136,12 @@ impl DatagramSocket {
         let _ = sys::set_number_option(self.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1);
     }
 
-    /// Waits until the socket has room for a datagram.
+    /// A handle of the socket to wait with.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn writable(&self) -> io::Result<impl Future<Output = io::Result<()>> + use<>> {
-        let handle = UdpSocket::from_std(self.fd.try_clone()?.into())?;
-        Ok(async move { handle.writable(false).await })
+    pub fn readiness(&self) -> io::Result<Readiness> {
+        UdpSocket::from_std(self.fd.try_clone()?.into()).map(Readiness)
     }
 
     pub(super) fn may_cut(&self) -> bool {
@@ -158,6 +157,27 @@ impl DatagramSocket {
     pub fn take_drops(&mut self) -> u32 {
         let drops = sys::dropped_datagrams(self.fd.as_fd());
         drops.wrapping_sub(std::mem::replace(&mut self.drops_seen, drops))
+    }
+}
+
+/// Waits for a socket, and takes nothing from it.
+pub struct Readiness(UdpSocket);
+
+impl Readiness {
+    /// Waits until datagrams can be received.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.0.readable(false)
+    }
+
+    /// Waits until the socket has room for a datagram.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.0.writable(false)
     }
 }
 

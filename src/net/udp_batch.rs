@@ -25,7 +25,7 @@ pub struct Batch {
     slots_used: usize,
 }
 
-/// One message: a datagram, or several of one length (the last may be shorter) in one piece.
+/// A datagram, or several of one length (the last may be shorter) in one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'b> {
     pub bytes: &'b [u8],

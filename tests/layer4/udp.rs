@@ -51,6 +51,17 @@ fn answers_leave_from_the_address_that_was_asked() {
 }
 
 #[test]
+fn server_on_ipv6_answers_clients_of_both_families() {
+    for driver in DRIVERS {
+        let server = Server::on(UdpSocket::bind("[::1]:0").expect("a port"), "six", Answer::Named);
+        let proxy = UdpProxy::start(driver, &[&server.url()], Options::default());
+        for host in ["127.0.0.1", "::1"] {
+            assert_eq!(ask(&client(host), proxy.at(host), host), format!("six {host}"), "{driver}");
+        }
+    }
+}
+
+#[test]
 fn datagrams_of_all_sizes_arrive_unchanged() {
     for driver in DRIVERS {
         let server = Server::start("", Answer::Echo);

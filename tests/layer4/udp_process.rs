@@ -59,6 +59,10 @@ fn each_packet_of_a_flood_arrives_or_is_counted_as_dropped() {
             if number % 64 == 63 {
                 std::thread::yield_now();
             }
+            // Requests are served meanwhile.
+            if number % 20_000 == 10_000 {
+                assert_eq!(proxy.ringway.page("/ping"), "OK", "{driver}");
+            }
         }
         answers.store(true, Relaxed);
         let returned = reader.join().expect("no panic");

@@ -1,9 +1,9 @@
-//! The task that moves the datagrams of one worker, and the one that ends what is over.
+//! The tasks that move the datagrams of one worker: one for each listening socket, one for the sockets of all sessions, and one that ends what
+//! is over.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
@@ -16,14 +16,12 @@ use super::sessions::{Forwarded, ListenerInfo, Sessions, is_forged};
 use crate::limits;
 use crate::net::readiness_set::{ReadinessSet, ReadySockets};
 use crate::net::splice::pause;
-use crate::net::udp::{self, DatagramSocket};
+use crate::net::udp::{self, DatagramSocket, Readiness};
 use crate::net::udp_batch::{self, Batch, Message, SendFailure};
 use crate::observe::metrics::DropReason;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// Listeners are reported under numbers from here on, sessions under their own.
-const FIRST_LISTENER: u64 = 1 << 32;
 /// Sockets that are looked at between two turns of other tasks.
 const SOCKETS_PER_TURN: usize = 64;
 /// Batches that are received from one socket between two turns of other tasks.
@@ -44,6 +42,8 @@ struct Service<D: Dial> {
     listeners: Vec<Listener>,
     infos: Rc<[ListenerInfo]>,
     sessions: RefCell<Sessions<D>>,
+    /// Whether datagrams of clients are received.
+    is_receiving: Cell<bool>,
 }
 
 /// Answers in a batch, each with the client that it is for.
@@ -70,8 +70,12 @@ pub async fn run<D: Dial>(worker: Rc<Worker<D>>, sockets: Vec<(usize, Socket)>) 
         monoio::time::sleep(pause).await;
     }
     service.begin();
-    let mover = Rc::clone(&service);
-    monoio::spawn(async move { mover.move_datagrams().await });
+    for number in 0..service.listeners.len() {
+        let receiver = Rc::clone(&service);
+        monoio::spawn(async move { receiver.receive_from_clients(number).await });
+    }
+    let receiver = Rc::clone(&service);
+    monoio::spawn(async move { receiver.receive_from_servers().await });
     service.keep_time().await;
 }
 
@@ -88,51 +92,66 @@ impl<D: Dial> Service<D> {
         }
         let infos: Rc<[ListenerInfo]> = infos.into();
         let sessions = RefCell::new(Sessions::new(Rc::clone(worker), Rc::clone(&infos), Rc::clone(&set)));
-        Ok(Service { worker: Rc::clone(worker), set, listeners, infos, sessions })
+        Ok(Service { worker: Rc::clone(worker), set, listeners, infos, sessions, is_receiving: Cell::new(false) })
     }
 
     /// Begins to receive datagrams of clients.
     fn begin(&self) {
+        self.is_receiving.set(true);
         self.worker.shared.accepts.fetch_add(1, Relaxed);
-        for (number, listener) in (FIRST_LISTENER..).zip(&self.listeners) {
-            if let Err(e) = self.set.add(listener.socket.borrow().as_fd(), number) {
-                self.worker.on_resource_shortage(&e);
-            }
-        }
     }
 
-    /// Ends what begin has begun. Sockets stay open: the last answers leave through them.
+    /// Ends what [`begin`](Self::begin) has begun. Datagrams that wait in the sockets are left to another process. The sockets stay open: the
+    /// last answers leave through them.
     fn stop(&self) {
-        self.listeners.iter().for_each(|listener| self.set.remove(listener.socket.borrow().as_fd()));
+        self.is_receiving.set(false);
         self.worker.shared.accepts.fetch_sub(1, Release);
     }
 
-    async fn move_datagrams(&self) {
+    async fn receive_from_servers(&self) {
         let mut ready = ReadySockets::new(SOCKETS_PER_TURN);
-        let mut received = Batch::new();
         let mut answers = Answers { batch: Batch::new(), clients: Vec::new() };
         loop {
             if self.set.wait().await.is_err() {
                 monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
             }
             self.worker.clock.read();
-            self.sessions.borrow_mut().follow_configuration();
-            for &number in self.set.poll(&mut ready) {
-                match number.checked_sub(FIRST_LISTENER).map(usize::try_from) {
-                    Some(Ok(listener)) => self.receive_from_clients(listener, &mut received).await,
-                    Some(Err(_)) => {}
-                    None => self.receive_answers(number as usize, &mut answers).await,
-                }
+            for &id in self.set.poll(&mut ready) {
+                self.receive_answers(id, &mut answers).await;
             }
             self.send_answers(&mut answers).await;
             pause().await;
         }
     }
 
-    async fn receive_from_clients(&self, number: usize, batch: &mut Batch) {
+    /// Receives datagrams of clients. A task that waits when the process stops goes on waiting: readiness takes nothing from the socket.
+    async fn receive_from_clients(&self, number: usize) {
         let Some(listener) = self.listeners.get(number) else { return };
+        let readiness = loop {
+            match listener.socket.borrow().readiness() {
+                Ok(readiness) => break readiness,
+                Err(e) => self.worker.on_resource_shortage(&e),
+            }
+            monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
+        };
+        let mut batch = Batch::new();
+        while self.is_receiving.get() {
+            if readiness.readable().await.is_err() {
+                monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
+            }
+            self.worker.clock.read();
+            self.sessions.borrow_mut().follow_configuration();
+            self.receive_some(number, listener, &mut batch).await;
+            pause().await;
+        }
+    }
+
+    async fn receive_some(&self, number: usize, listener: &Listener, batch: &mut Batch) {
         for _ in 0..BATCHES_PER_TURN {
             batch.clear();
+            if !self.is_receiving.get() {
+                break;
+            }
             let outcome = batch.receive(&listener.socket.borrow());
             let mut first = 0;
             while let Some((address, local)) = batch.addresses(first) {
@@ -179,10 +198,15 @@ impl<D: Dial> Service<D> {
     }
 
     async fn wait_for_server(&self, id: usize) {
-        let writable = self.sessions.borrow().table.get(id).map(|session| session.server.socket.writable());
-        if let Some(Ok(writable)) = writable {
-            let _ = self.worker.deadlines.within(Duration::from_millis(limits::UDP_SEND_WAIT_MILLIS), writable).await;
-        }
+        let readiness = self.sessions.borrow().table.get(id).map(|session| session.server.socket.readiness());
+        self.wait_writable(readiness).await;
+    }
+
+    /// Waits until a socket has room, for a moment at most.
+    async fn wait_writable(&self, readiness: Option<io::Result<Readiness>>) {
+        let Some(Ok(readiness)) = readiness else { return };
+        let time = Duration::from_millis(limits::UDP_SEND_WAIT_MILLIS);
+        let _ = self.worker.deadlines.within(time, readiness.writable()).await;
     }
 
     /// Receives the answers of one server. Those that fill the batch are sent at once.
@@ -247,11 +271,8 @@ impl<D: Dial> Service<D> {
                 None => {}
                 Some(e) if e.kind() == io::ErrorKind::WouldBlock && !has_waited => {
                     has_waited = true;
-                    let writable = listener.socket.borrow().writable();
-                    let time = Duration::from_millis(limits::UDP_SEND_WAIT_MILLIS);
-                    if let Ok(writable) = writable {
-                        let _ = self.worker.deadlines.within(time, writable).await;
-                    }
+                    let readiness = listener.socket.borrow().readiness();
+                    self.wait_writable(Some(readiness)).await;
                 }
                 Some(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     metrics.datagrams_dropped(entry, DropReason::SendBuffer, count(rest));
@@ -268,7 +289,6 @@ impl<D: Dial> Service<D> {
     /// Ends idle sessions, follows the configuration, and notices the end of the process; returns never.
     async fn keep_time(&self) {
         let mut active = ActiveSessions::default();
-        let mut is_receiving = true;
         for tick in 0_u64.. {
             monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
             let now_nanos = self.worker.clock.read();
@@ -282,7 +302,7 @@ impl<D: Dial> Service<D> {
                 let is_stopping = self.worker.shared.stopping.load(Relaxed);
                 let left = self.sessions.borrow_mut().drain(is_stopping, now_nanos);
                 active.set(left, &self.worker.shared.worker_status[self.worker.number].active);
-                if std::mem::take(&mut is_receiving) {
+                if self.is_receiving.get() {
                     self.stop();
                 }
             }

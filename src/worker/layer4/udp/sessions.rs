@@ -103,7 +103,7 @@ impl<D: Dial> Sessions<D> {
             other => other,
         };
         let server = chosen.inspect_err(|reason| self.log_not_opened(&frontend, *reason))?;
-        self.set.add(server.socket.as_fd(), self.table.next_id() as u64).map_err(|_| DropReason::Shortage)?;
+        self.set.add(server.socket.as_fd(), self.table.next_id()).map_err(|_| DropReason::Shortage)?;
         let counters = self.published.shared_counters(frontend.backend.number);
         if let Some(counters) = &counters {
             self.worker.metrics().connection_opened(Layer4::Udp, counters);
@@ -200,7 +200,7 @@ impl<D: Dial> Sessions<D> {
         }
     }
 
-    /// Gives a session whose server refuses datagrams another address or server, to which the datagrams go that nobody has answered. The
+    /// Gives a session whose server refuses datagrams another address or server, to which the datagrams go that no server has answered. The
     /// session ends if none is left. Returns whether it goes on.
     pub fn change_server(&mut self, id: usize, now_nanos: u64) -> bool {
         let Some(session) = self.table.get_mut(id) else { return false };
@@ -234,7 +234,7 @@ impl<D: Dial> Sessions<D> {
         }
         // The old socket has left the set when it was closed.
         let Some(session) = self.table.get(id) else { return false };
-        if self.set.add(session.server.socket.as_fd(), id as u64).is_err() {
+        if self.set.add(session.server.socket.as_fd(), id).is_err() {
             self.end(id, EndReason::ConnectFailed, now_nanos);
             return false;
         }
