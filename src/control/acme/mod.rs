@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod atomic_file;
+pub mod dns;
 pub mod keys;
 pub mod order;
 pub mod plan;
