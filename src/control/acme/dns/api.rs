@@ -24,6 +24,8 @@ const REASON_CHARS_MAX: usize = 300;
 const TRIES_MAX: u32 = 5;
 const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Shorter texts are no secrets, and would be found everywhere.
+const SECRET_BYTES_MIN: usize = 4;
 const USER_AGENT: &str = concat!("ringway/", env!("CARGO_PKG_VERSION"));
 
 /// One service's API.
@@ -105,7 +107,7 @@ impl Reply {
 impl Api {
     /// A client for the API below `base`, which verifies the service's certificate with the system's authorities.
     pub fn new(provider: &'static str, base: &str, timeout: Duration, secrets: &[&str]) -> Api {
-        let secrets = secrets.iter().filter(|secret| !secret.is_empty()).map(|secret| (*secret).to_owned()).collect();
+        let secrets = secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).map(|secret| (*secret).to_owned()).collect();
         Api { provider, base: base.trim_end_matches('/').to_owned(), timeout, secrets, client: client() }
     }
 

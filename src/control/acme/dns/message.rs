@@ -364,3 +364,116 @@ fn push_label(name: &mut String, label: &[u8]) {
 fn be_u16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |number, &byte| number << 8 | u16::from(byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_has_the_question_and_the_udp_size() {
+        let message = query(0x1234, "a.Example.com.", rtype::TXT, true).unwrap();
+        let mut expected = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+        expected.extend_from_slice(b"\x01a\x07example\x03com\0\0\x10\0\x01");
+        expected.extend_from_slice(&[0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn update_adds_a_record_and_removes_this_one_alone() {
+        let add = update(1, "example.com.", Change::Add, "a.example.com.", 120, "text").unwrap();
+        let mut expected = vec![0, 1, 0x28, 0, 0, 1, 0, 0, 0, 1, 0, 0];
+        expected.extend_from_slice(b"\x07example\x03com\0\0\x06\0\x01");
+        expected.extend_from_slice(b"\x01a\x07example\x03com\0\0\x10\0\x01\0\0\0\x78\0\x05\x04text");
+        assert_eq!(add, expected);
+        let remove = update(1, "example.com.", Change::Remove, "a.example.com.", 120, "text").unwrap();
+        assert!(remove.ends_with(b"\0\x10\0\xfe\0\0\0\0\0\x05\x04text"));
+    }
+
+    #[test]
+    fn name_that_cannot_be_written_is_refused() {
+        let label = "a".repeat(64);
+        let name = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(63)].join(".");
+        for name in [label.as_str(), "a..b", ".a", "a b", "\u{e4}.de", "a\\046b", &name] {
+            assert!(put_name(&mut Vec::new(), name).is_err(), "{name}");
+        }
+        let mut root = Vec::new();
+        put_name(&mut root, ".").unwrap();
+        assert_eq!(root, [0]);
+    }
+
+    /// A response with these answers behind the question `a.example.com TXT`.
+    fn response(count: u8, answers: &[u8]) -> Vec<u8> {
+        let head = [0, 1, 0x80, 0, 0, 1, 0, count, 0, 0, 0, 0];
+        [&head[..], b"\x01a\x07example\x03com\0\0\x10\0\x01", answers].concat()
+    }
+
+    #[test]
+    fn answers_with_compressed_names_are_decoded() {
+        // The question's name is at 12; example.com at 14.
+        let message = response(
+            4,
+            b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x04\x01B\xc0\x0e\
+              \x01b\xc0\x0e\0\x10\0\x01\0\0\0\x3c\0\x07\x02ab\x03cde\
+              \xc0\x0e\0\x01\0\x01\0\0\0\x3c\0\x04\x7f\0\0\x01\
+              \xc0\x0e\0\x63\0\x01\0\0\0\x3c\0\0",
+        );
+        let decoded = decode(&message).unwrap();
+        let answers: Vec<(&str, &Data)> = decoded.answers.iter().map(|answer| (answer.name.as_str(), &answer.data)).collect();
+        assert_eq!(
+            answers,
+            [
+                ("a.example.com.", &Data::Cname("b.example.com.".into())),
+                ("b.example.com.", &Data::Txt(b"abcde".to_vec())),
+                ("example.com.", &Data::A(Ipv4Addr::LOCALHOST)),
+                ("example.com.", &Data::Other),
+            ]
+        );
+    }
+
+    #[test]
+    fn damaged_responses_are_errors() {
+        for (answers, reason) in [
+            // A pointer to itself, and one to the front of a name that points back.
+            (&b"\xc0\x1f\0\x10\0\x01\0\0\0\0\0\0"[..], "points forward"),
+            (b"\x01x\xc0\x1f\0\x10\0\x01\0\0\0\0\0\0", "points forward"),
+            (b"\x80x\0\0\x10\0\x01\0\0\0\0\0\0", "unknown type"),
+            (b"\xc0\x0c\0\x10\0\x01\0\0\0\0\0\x05\x03ab", "cut off"),
+            (b"\xc0\x0c\0\x10\0\x01\0\0\0\0\0\x03\x03ab", "cut off"),
+            (b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x03abc", "wrong length"),
+            (b"\x05ab", "cut off"),
+        ] {
+            let error = decode(&response(1, answers)).unwrap_err();
+            assert!(error.0.contains(reason), "{error:?} for {answers:?}");
+        }
+        assert!(decode(&[0; 11]).is_err());
+    }
+
+    #[test]
+    fn unprintable_bytes_of_names_are_escaped() {
+        let message = response(1, b"\x04a.\n\\\xc0\x0e\0\x06\0\x01\0\0\0\0\0\0");
+        assert_eq!(decode(&message).unwrap().answers[0].name, "a\\046\\010\\092.example.com.");
+    }
+
+    #[test]
+    fn response_to_another_question_is_no_response() {
+        let request = query(1, "a.example.com.", rtype::TXT, true).unwrap();
+        let own = response(0, b"");
+        assert!(is_response_to(&request, &own));
+        let mut changed = Vec::new();
+        for at in [0, 2, 13, own.len() - 3] {
+            let mut other = own.clone();
+            other[at] ^= if at == 2 { 0x80 } else { 1 };
+            changed.push(other);
+        }
+        assert!(changed.iter().all(|other| !is_response_to(&request, other)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = decode(&bytes);
+            let _ = decode(&response(3, &bytes));
+            let _ = is_response_to(&response(0, &[]), &bytes);
+        }
+    }
+}

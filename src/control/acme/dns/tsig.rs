@@ -248,3 +248,87 @@ fn hmac_md5(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     outer.update(inner.finalize());
     outer.finalize().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::acme::dns::message::{Change, update};
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn key(algorithm: &str) -> TsigKey {
+        TsigKey::new("Acme", algorithm, "c2VjcmV0").unwrap()
+    }
+
+    fn request() -> Vec<u8> {
+        update(7, "example.com.", Change::Add, "a.example.com.", 120, "text").unwrap()
+    }
+
+    /// A response to `request` that the server signs as the RFC says.
+    fn response(server: &TsigKey, request: &Signed, at_secs: u64, error: u16) -> Vec<u8> {
+        let plain = vec![0, 7, 0xa8, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let times = Times { signed_secs: at_secs, fudge_secs: FUDGE_SECS, error, other: Vec::new() };
+        let mut prefix = Vec::new();
+        put_data(&mut prefix, &request.signature).unwrap();
+        let signature = server.signature(&[&prefix, &plain, &server.variables(&times).unwrap()]);
+        server.appended(plain, [0, 7], &times, &signature).unwrap()
+    }
+
+    #[test]
+    fn hmac_md5_is_that_of_the_published_vectors() {
+        // RFC 2202 2, cases 1, 2 and 6.
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex(hmac_md5(&[0x0b; 16], &[b"Hi ", b"There"])), "9294727a3638bb1c13f48ef8158bfc9d");
+        assert_eq!(hex(hmac_md5(b"Jefe", &[b"what do ya want for nothing?"])), "750c783e6ab0b503eaa86e310a5db738");
+        let text = b"Test Using Larger Than Block-Size Key - Hash Key First";
+        assert_eq!(hex(hmac_md5(&[0xaa; 80], &[text])), "6b1ab7fe4bd7bf8f0b62e6ce61b9d0cd");
+    }
+
+    #[test]
+    fn signed_response_is_accepted_with_every_algorithm() {
+        for algorithm in ["hmac-md5", "HMAC-MD5.SIG-ALG.REG.INT.", "hmac-sha1.", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"] {
+            let key = key(algorithm);
+            let signed = key.sign(request(), NOW).unwrap();
+            assert_eq!(signed.message[11], 1, "the TSIG record is counted");
+            assert_eq!(key.verify(&signed, &response(&key, &signed, NOW + 10, 0), NOW), Ok(()), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn changed_old_and_unsigned_responses_are_refused() {
+        let key = key("hmac-sha256");
+        let signed = key.sign(request(), NOW).unwrap();
+        let verify = |response: &[u8]| key.verify(&signed, response, NOW).unwrap_err();
+        let good = response(&key, &signed, NOW, 0);
+        for at in [3, good.len() - 10] {
+            let mut changed = good.clone();
+            changed[at] ^= 1;
+            assert!(verify(&changed).contains("signature is wrong"), "byte {at}");
+        }
+        assert!(verify(&response(&key, &signed, NOW - 400, 0)).contains("clocks"));
+        assert!(verify(&[0, 7, 0xa8, 0, 0, 0, 0, 0, 0, 0, 0, 0]).contains("no signature"));
+        assert!(verify(&good[..good.len() - 1]).contains("cut off"));
+        let other = TsigKey::new("other", "hmac-sha256", "c2VjcmV0").unwrap();
+        assert!(verify(&response(&other, &signed, NOW, 0)).contains("another key"));
+        assert!(!is_signed(&[0; 12]) && is_signed(&good));
+    }
+
+    #[test]
+    fn reason_of_the_server_is_told() {
+        let key = key("hmac-sha256");
+        let signed = key.sign(request(), NOW).unwrap();
+        for (error, text) in [(16, "BADSIG"), (17, "acme. with hmac-sha256"), (18, "clock"), (22, "TSIG error 22")] {
+            let message = key.verify(&signed, &response(&key, &signed, NOW, error), NOW).unwrap_err();
+            assert!(message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn unusable_key_is_an_error_without_the_secret() {
+        let error = |name, algorithm, secret| TsigKey::new(name, algorithm, secret).err().unwrap();
+        assert!(error("a", "hmac-sha3", "c2VjcmV0").contains("hmac-sha3"));
+        let message = error("a", "hmac-sha256", "no base64!");
+        assert!(message.contains("base64") && !message.contains("no base64!"), "{message}");
+        assert!(error("a b", "hmac-sha256", "c2VjcmV0").contains("a b"));
+    }
+}

@@ -13,7 +13,7 @@ const DOMAIN: &str = "duckdns.org";
 
 /// The client.
 pub struct DuckDns {
-    api: Api,
+    pub(super) api: Api,
     token: String,
 }
 

@@ -17,7 +17,7 @@ const TTL_SECS_MIN: u32 = 300;
 
 /// The client.
 pub struct Gandi {
-    api: Api,
+    pub(super) api: Api,
     authorization: String,
     ttl_secs: u32,
     /// Held from reading the records of a name until they are written.

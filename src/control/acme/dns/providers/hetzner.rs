@@ -16,7 +16,7 @@ const BASE: &str = "https://api.hetzner.cloud/v1";
 
 /// The client.
 pub struct Hetzner {
-    api: Api,
+    pub(super) api: Api,
     token: String,
     timing: Timing,
 }

@@ -10,6 +10,10 @@ mod httpreq;
 mod ovh;
 mod rfc2136;
 mod route53;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -2,6 +2,8 @@
 
 mod credentials;
 mod sigv4;
+#[cfg(test)]
+mod tests;
 mod xml;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -233,7 +235,7 @@ fn timestamp(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+mod timestamp_tests {
     use super::*;
 
     #[test]
