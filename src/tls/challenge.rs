@@ -175,7 +175,8 @@ mod tests {
         let config = crate::tls::alpn_challenge::config("a.example", &[7; 32]).expect("a configuration");
         let table = ChallengeTable::default().with_alpn("A.example.", &config);
         assert!(table.has_alpn() && table.is_empty());
-        let is_found = |name: Option<&str>, offered: &[&[u8]]| table.alpn_config(name, offered.iter().copied()).is_some();
+        let is_found =
+            |name: Option<&str>, offered: &[&[u8]]| table.alpn_config(name, offered.iter().copied()).is_some();
         assert!(is_found(Some("a.Example"), &[b"acme-tls/1"]));
         assert!(!is_found(Some("b.example"), &[b"acme-tls/1"]), "not pending");
         assert!(!is_found(None, &[b"acme-tls/1"]));

@@ -86,7 +86,9 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
     // A client that sends nothing has no more time than on a connection without TLS.
     let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.first_idle_timeout());
     match Box::pin(worker.deadlines.limit(limit).within_io(accept(&worker.shared.challenges, tcp, config))).await {
-        Ok(stream) if stream.with_session(|session| session.alpn() == Some(ALPN_PROTOCOL)) => end_validation(stream).await,
+        Ok(stream) if stream.with_session(|session| session.alpn() == Some(ALPN_PROTOCOL)) => {
+            end_validation(stream).await
+        }
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
