@@ -3,6 +3,7 @@
 //! The module does no I/O: times, process facts and configurations are arguments, and the callers write the bytes.
 
 pub mod access_log;
+pub mod certificates;
 pub mod local_time;
 pub mod process_log;
 pub mod repeated_lines;

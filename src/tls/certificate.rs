@@ -122,13 +122,6 @@ impl Certificate {
     ///
     /// # Errors
     /// `name` is not valid in a certificate.
-    #[cfg_attr(
-        reachability,
-        expect(
-            dead_code,
-            reason = "the certificate of tls-alpn-01, which docs/reference/acme.md lists as not supported yet"
-        )
-    )]
     pub fn alpn_challenge(name: &str, digest: &[u8; 32]) -> Result<Certificate, CertificateError> {
         let failed = |e: rcgen::Error| CertificateError::Generation(e.to_string());
         let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).map_err(failed)?;
