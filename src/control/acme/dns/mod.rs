@@ -1,12 +1,28 @@
 //! The DNS-01 challenge: writes the TXT record through the service that holds the zone, and waits until the zone's name servers answer with it
 //! (RFC 8555 8.4; docs/reference/acme.md#dns-challenge).
 
+mod api;
+mod message;
+mod propagation;
+mod providers;
 mod record;
+mod resolver;
+mod tsig;
+mod turns;
+mod variables;
+mod zone;
 
 use std::fmt;
 use std::time::Duration;
 
+use providers::{Provider, Task};
+use resolver::Resolver;
+use turns::Turns;
+use variables::{Timing, Variables};
+
+pub use providers::NAMES as PROVIDERS;
 pub use record::ChallengeRecord;
+pub use turns::Turn;
 
 /// The keys of `[acme.dnsChallenge]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +54,12 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The configured DNS-01 challenge. All orders share one value.
 pub struct DnsChallenge {
+    provider: Provider,
+    timing: Timing,
     options: DnsOptions,
+    resolver: Resolver,
+    follows_cnames: bool,
+    turns: Turns,
 }
 
 impl DnsChallenge {
@@ -47,8 +68,23 @@ impl DnsChallenge {
     /// # Errors
     /// A sentence for the start and for `ringway check`: an unknown provider, or all variables that are missing.
     pub fn new(options: DnsOptions, environment: Environment<'_>) -> Result<DnsChallenge, DnsError> {
-        let _ = environment;
-        Ok(DnsChallenge { options })
+        let mut variables = Variables::new(environment);
+        let follows_cnames = !variables.flag("LEGO_DISABLE_CNAME_SUPPORT", false);
+        let (provider, timing) = Provider::new(&options.provider, variables)?;
+        let resolver = Resolver::new(&options.resolvers);
+        let turns = Turns::new(provider.is_sequential().then_some(timing.sequence_interval));
+        Ok(DnsChallenge { provider, timing, options, resolver, follows_cnames, turns })
+    }
+
+    /// Waits until no other challenge of the same name is under way, if the provider's names hold one value only. The value is to be held from
+    /// before [`DnsChallenge::present`] until after [`DnsChallenge::clean_up`]; other providers do not wait.
+    pub async fn turn(&self, record: &ChallengeRecord) -> Turn<'_> {
+        self.turns.turn(record.fqdn()).await
+    }
+
+    /// Whether each challenge of one name has to be finished, with its clean-up, before the next of the same name is presented.
+    pub fn is_sequential(&self) -> bool {
+        self.provider.is_sequential()
     }
 
     /// Adds the TXT record. Other values at the same name stay. A CNAME of the record's name is followed.
@@ -56,7 +92,9 @@ impl DnsChallenge {
     /// # Errors
     /// The service's reason.
     pub async fn present(&self, record: &ChallengeRecord) -> Result<(), DnsError> {
-        Err(DnsError(format!("{}: {} is not supported", record.fqdn(), self.options.provider)))
+        let (fqdn, value) = (self.target(record).await?, record.value());
+        let task = Task { record, fqdn: &fqdn, value: &value, resolver: &self.resolver };
+        self.provider.present(&task).await
     }
 
     /// Waits `delayBeforeCheck`, then until every name server of the zone answers with the record.
@@ -64,7 +102,14 @@ impl DnsChallenge {
     /// # Errors
     /// The name servers that did not have the record in time.
     pub async fn wait_until_visible(&self, record: &ChallengeRecord) -> Result<(), DnsError> {
-        Err(DnsError(format!("{}: {} is not supported", record.fqdn(), self.options.provider)))
+        tokio::time::sleep(self.options.delay_before_check).await;
+        if self.options.disable_propagation_check {
+            return Ok(());
+        }
+        // The authority follows CNAMEs, whatever the provider does.
+        let fqdn = zone::follow_cnames(&self.resolver, &record.fqdn()).await?;
+        let (limit, interval) = (self.timing.propagation_timeout, self.timing.polling_interval);
+        propagation::wait(&self.resolver, &fqdn, &record.value(), limit, interval).await
     }
 
     /// Removes the TXT record, and only this value. To be called after the validation, and after a failed one too.
@@ -72,11 +117,23 @@ impl DnsChallenge {
     /// # Errors
     /// The service's reason; the certificate is not affected.
     pub async fn clean_up(&self, record: &ChallengeRecord) -> Result<(), DnsError> {
-        Err(DnsError(format!("{}: {} is not supported", record.fqdn(), self.options.provider)))
+        let (fqdn, value) = (self.target(record).await?, record.value());
+        let task = Task { record, fqdn: &fqdn, value: &value, resolver: &self.resolver };
+        self.provider.clean_up(&task).await
     }
 
     /// The longest time that [`DnsChallenge::wait_until_visible`] may take, for the time-out of the whole order.
     pub fn wait_max(&self) -> Duration {
-        self.options.delay_before_check
+        let check = if self.options.disable_propagation_check { Duration::ZERO } else { self.timing.propagation_timeout };
+        self.options.delay_before_check.saturating_add(check)
+    }
+
+    /// The name at which the record is written.
+    async fn target(&self, record: &ChallengeRecord) -> Result<String, DnsError> {
+        let fqdn = record.fqdn();
+        if !self.follows_cnames || self.provider.is_raw() {
+            return Ok(fqdn);
+        }
+        zone::follow_cnames(&self.resolver, &fqdn).await
     }
 }
