@@ -457,7 +457,9 @@ mod tests {
             let (_folder, path) = file_with(TRAEFIKS);
             let mut first = Store::open(&path).unwrap();
             // A save replaces the file: the new file is locked too.
-            (0..saves).for_each(|_| drop(first.put(&entry("new.example", &[], "new")).unwrap()));
+            for _ in 0..saves {
+                first.put(&entry("new.example", &[], "new")).unwrap();
+            }
             let refused = Store::open(&path).unwrap_err();
             assert!(matches!(&refused, OpenError::InUse(reason) if reason.contains("another process")), "{refused}");
             assert_eq!(Store::read_certificates(&path).unwrap().len(), 2 + saves);

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use crate::control::acme::account::{explain, system_roots};
+use crate::control::acme::trust::{explain, system_roots};
 use crate::tls::settings::{ClientSettings, client_config};
 
 use super::DnsError;
