@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::certificates::CertificateState;
 use crate::limits::Bound;
 use block::Block;
 use bounds::Bounds;
@@ -76,6 +77,7 @@ pub struct Metrics {
     connection_panics: AtomicU64,
     heads_refused: AtomicU64,
     connections_refused: AtomicU64,
+    certificates: Mutex<Arc<[CertificateState]>>,
     /// Indexed by [`Bound`]. Shared by the workers: exceeding a bound is rare, and its handling is slow anyway.
     exceeded: [AtomicU64; Bound::ALL.len()],
 }
@@ -110,9 +112,20 @@ impl Metrics {
             connection_panics: AtomicU64::new(0),
             heads_refused: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
+            certificates: Mutex::new(Arc::new([])),
             exceeded: Default::default(),
             bounds,
         }
+    }
+
+    /// Publishes the states of all certificates.
+    pub fn set_certificates(&self, states: Vec<CertificateState>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = states.into();
+    }
+
+    /// The states of all certificates.
+    pub fn certificates(&self) -> Arc<[CertificateState]> {
+        Arc::clone(&self.certificates.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The view of worker `number`. Numbers beyond the last wrap around, so that workers share blocks: correct, but slower.

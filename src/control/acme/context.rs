@@ -247,6 +247,9 @@ pub fn parse_stored(stored: Stored) -> ManagedCertificate {
             stored.names().join(", ")
         );
     }
+    if let Some(warning) = certificate.as_ref().ok().and_then(Certificate::staple_warning) {
+        warn!("{warning}");
+    }
     let id = certificate.as_ref().ok().and_then(CertificateId::of);
     ManagedCertificate { stored, certificate: certificate.ok().map(Arc::new), suggested_secs: None, id }
 }

@@ -23,7 +23,7 @@ mod old_format;
 mod on_issued;
 mod order;
 mod pending;
-mod plan;
+pub mod plan;
 mod renewal;
 mod renewal_info;
 mod save_retry;

@@ -393,6 +393,7 @@ mod tests {
         assert_eq!(written["Certificates"][0]["Extra"], 1);
         assert_eq!(written["Certificates"][0]["Certificate"], BASE64_STANDARD.encode("renewed"));
         assert_eq!(written["Certificates"][2]["Domain"], json!({"Main": "d.example", "SANs": null}));
+        drop(store);
         let again = Store::open(&path).unwrap().certificates();
         assert_eq!(again.iter().map(|c| c.main.as_str()).collect::<Vec<_>>(), ["a.example", "b.example", "d.example"]);
     }
@@ -403,6 +404,7 @@ mod tests {
         let mut store = Store::open(&path).unwrap();
         store.put(&entry("a.example", &["b.example"], "first")).unwrap();
         store.put(&entry("c.example", &[], "other")).unwrap();
+        drop(store);
         let mut twice: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let list = twice["Certificates"].as_array_mut().unwrap();
         list.push(entry_of(&entry("B.example.", &["a.example"], "second"), None));
@@ -411,6 +413,7 @@ mod tests {
         assert_eq!(store.certificates().len(), 3);
         let renewed = entry("a.example", &["b.example"], "renewed");
         store.put(&renewed).unwrap();
+        drop(store);
         assert_eq!(Store::open(&path).unwrap().certificates(), [renewed, entry("c.example", &[], "other")]);
     }
 
@@ -446,5 +449,65 @@ mod tests {
             assert!(message.contains("acme.json"), "{message}");
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn file_in_use_is_noticed_until_its_process_ends() {
+        for saves in [0, 1] {
+            let (_folder, path) = file_with(TRAEFIKS);
+            let mut first = Store::open(&path).unwrap();
+            // A save replaces the file: the new file is locked too.
+            for _ in 0..saves {
+                first.put(&entry("new.example", &[], "new")).unwrap();
+            }
+            let refused = Store::open(&path).unwrap_err();
+            assert!(matches!(&refused, OpenError::InUse(reason) if reason.contains("another process")), "{refused}");
+            assert_eq!(Store::read_certificates(&path).unwrap().len(), 2 + saves);
+            drop(first);
+            Store::open(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn certificates_of_a_program_without_locks_are_kept() {
+        let (_folder, path) = file_with(TRAEFIKS);
+        let mut store = Store::open(&path).unwrap();
+        let foreign = TRAEFIKS.replace("\"Certificates\": [", "\"Certificates\": [{ \"Domain\": { \"Main\": \"foreign.example\", \"SANs\": null }, \"Certificate\": \"Y2VydA==\", \"Key\": \"a2V5\" },");
+        fs::write(&path, foreign).unwrap();
+        store.put(&entry("new.example", &[], "new")).unwrap();
+        let mains: Vec<String> = Store::read_certificates(&path).unwrap().into_iter().map(|c| c.main).collect();
+        assert_eq!(mains, ["a.example", "b.example", "new.example", "foreign.example"]);
+        store.put(&entry("next.example", &[], "next")).unwrap();
+        assert_eq!(Store::read_certificates(&path).unwrap().len(), 5, "its own saves are no foreign ones");
+    }
+
+    #[test]
+    fn old_layout_is_converted_with_a_copy() {
+        let old = r#"{"Email": "a@b.example", "PrivateKey": "MIIJ", "DomainsCertificate": {"Certs": [{"Domains":
+            {"Main": "a.example", "SANs": null}, "Certificate": {"PrivateKey": "a2V5", "Certificate": "Y2VydA=="}}]}}"#;
+        let (_folder, path) = file_with(old);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.certificates(), [entry("a.example", &[], "cert")]);
+        assert!(store.has_traefik_account());
+        let copy = path.with_file_name("acme.json.bak");
+        assert_eq!(fs::read_to_string(&copy).unwrap(), old);
+        assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+        let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(written["Account"]["Email"], "a@b.example");
+    }
+
+    #[test]
+    fn unfinished_order_goes_with_its_certificate() {
+        let (_folder, path) = file_with(TRAEFIKS);
+        let mut store = Store::open(&path).unwrap();
+        let names = ["b.x".to_owned(), "a.x".to_owned()];
+        store.set_pending_order("dir", &PendingOrder::new(&names, "https://ca.test/1")).unwrap();
+        drop(store);
+        let mut store = Store::open(&path).unwrap();
+        assert!(store.pending_order("dir", &names).is_some());
+        store.put(&entry("a.x", &["b.x"], "new")).unwrap();
+        assert!(store.pending_order("dir", &names).is_none());
+        let written = fs::read_to_string(&path).unwrap();
+        assert!(!written.contains("RingwayOrders"), "{written}");
     }
 }
