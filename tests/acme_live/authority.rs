@@ -238,7 +238,11 @@ impl Web {
     }
 }
 
-pub fn answer(stream: TcpStream, table: &ArcSwap<ChallengeTable>, blocked: &Mutex<HashSet<String>>) -> std::io::Result<()> {
+pub fn answer(
+    stream: TcpStream,
+    table: &ArcSwap<ChallengeTable>,
+    blocked: &Mutex<HashSet<String>>,
+) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut lines = BufReader::new(&stream).lines();
     let first = lines.next().transpose()?.unwrap_or_default();
