@@ -53,7 +53,7 @@ step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
 scripts/packages.sh pebble nginx-light libnginx-mod-stream haproxy nodejs podman runc netavark apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq \
     procps strace faketime nghttp2-client nghttp2-server chromium python3 python3-venv postgresql redis-server mariadb-server openssh-server openssh-client \
-    dnsmasq-base bind9-dnsutils
+    dnsmasq-base bind9-dnsutils knot knot-dnsutils
 # Compiles beside the next steps; the tests wait for it.
 setsid scripts/http2-tools.sh >"$scratch/http2-tools.log" 2>&1 &
 http2_tools=$!

@@ -1,6 +1,7 @@
 //! Wiring: the command line, the static configuration, the control thread, the workers, signals and the graceful shutdown. The only
 //! module that imports both the control plane and the workers.
 
+mod acme;
 mod client_tls;
 mod demo;
 mod readiness;
@@ -117,6 +118,7 @@ fn check(invocation: &Invocation) -> ExitCode {
     for problem in &problems {
         println!("{}: {problem}", if problem.fatal { "error" } else { "warning" });
     }
+    acme::problems(&invocation.static_config).iter().for_each(|problem| println!("warning: {problem}"));
     if problems.iter().any(|p| p.fatal) {
         return ExitCode::FAILURE;
     }
@@ -245,7 +247,7 @@ fn serve(
         throttle: config.providers_throttle_duration.positive().unwrap_or_default(),
         docker: config.docker.as_ref().map(|table| bootstrap::docker(table, &config.constraints)),
         file: config.file.as_ref().and_then(|table| FileSettings::new(table, invocation.file.as_deref())),
-        acme: bootstrap::acme(config).map(|(settings, domains)| (settings, domains, pausable_acme)),
+        acme: acme::settings(config).map(|(settings, domains)| (settings, domains, pausable_acme)),
         certs: components.certs,
         watched_files: components.watched_files,
         published: Arc::clone(&published),

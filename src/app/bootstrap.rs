@@ -1,7 +1,6 @@
 //! Builds the components that the control plane and the workers start with from the static configuration.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,8 +11,7 @@ use crate::config::compile::{self, CompileContext, EndpointInterner, EntryPointI
 use crate::config::labels::DockerSettings;
 use crate::config::pem;
 use crate::config::static_config::{self, StaticConfig};
-use crate::control::acme::{AcmeRoots, AcmeSettings, DomainRequest, KeyType, RetrySchedule};
-use crate::control::certs::{AcmeDomainSources, CertificateSources, StaticCertificates};
+use crate::control::certs::{CertificateSources, StaticCertificates};
 use crate::control::docker::DockerProviderSettings;
 use crate::control::watched_files::{self, WatchedFiles};
 use crate::limits;
@@ -206,32 +204,6 @@ pub fn docker(table: &static_config::Docker, constraints: &[String]) -> DockerPr
         },
         ..DockerProviderSettings::default()
     }
-}
-
-/// ACME's settings and the domains to request; `None` without the `[acme]` table or without a supported challenge.
-pub fn acme(config: &StaticConfig) -> Option<(AcmeSettings, AcmeDomainSources)> {
-    let table = config.acme.as_ref()?;
-    if table.http_challenge.is_none() {
-        tracing::error!("acme: only httpChallenge is supported so far, and it is not configured: ACME is off");
-        return None;
-    }
-    let settings = AcmeSettings {
-        email: table.email.clone(),
-        storage: PathBuf::from(&table.storage),
-        ca_server: table.ca_server.clone(),
-        key_type: KeyType::parse(&table.key_type),
-        trust: AcmeRoots::from_variable(std::env::var_os("LEGO_CA_CERTIFICATES").as_deref()),
-        pacing: RetrySchedule::default(),
-    };
-    let name = |text: &String| text.trim_end_matches('.').to_ascii_lowercase();
-    let domains =
-        table.domains.iter().map(|d| DomainRequest { main: name(&d.main), sans: d.sans.iter().map(name).collect() });
-    let domain_sources = AcmeDomainSources {
-        entry_point: table.entry_point.clone(),
-        on_host_rule: table.on_host_rule,
-        domains: domains.collect(),
-    };
-    Some((settings, domain_sources))
 }
 
 pub fn timeouts(config: &StaticConfig) -> Timeouts {

@@ -12,6 +12,7 @@ use crate::config::compile::{CompileContext, host_rules};
 use crate::config::dynamic::{CertificateFiles, Documents, TlsEntry};
 use crate::config::pem;
 use crate::limits::{Bound, CERTIFICATES_MAX};
+use crate::observe::certificates::CertificateState;
 use crate::observe::metrics::Metrics;
 use crate::tls::certificate::Certificate;
 use crate::tls::resolver::{CertStore, EntryPointCerts};
@@ -90,6 +91,9 @@ impl Loaded {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
         if let Some(warning) = certificate.expiry_warning(now) {
+            tracing::warn!("{place}: {warning}");
+        }
+        if let Some(warning) = certificate.staple_warning() {
             tracing::warn!("{place}: {warning}");
         }
         Some(Loaded { files: files.clone(), certificate })
@@ -173,6 +177,25 @@ impl CertificateSources {
         let fixed = self.entry_points.iter().flat_map(|point| point.loaded.iter().chain(&point.default_loaded));
         let dynamic = self.dynamic.values().flatten().map(|(_, loaded)| loaded);
         fixed.chain(dynamic).flat_map(|loaded| loaded.certificate.names.iter().cloned()).collect()
+    }
+
+    /// The states of the certificates from files: those of the static configuration and of providers.
+    pub fn states(&self) -> Vec<CertificateState> {
+        let state = |source: String, loaded: &Loaded| CertificateState {
+            names: loaded.certificate.names.clone(),
+            source,
+            not_after_secs: Some(loaded.certificate.not_after_secs),
+            next_step: "none: replace the file before the certificate expires".to_owned(),
+            ..CertificateState::default()
+        };
+        let fixed = self.entry_points.iter().flat_map(|point| {
+            let loaded = point.loaded.iter().chain(&point.default_loaded);
+            loaded.map(|loaded| state(format!("entry point {}", point.entry_point), loaded))
+        });
+        let dynamic = self.dynamic.iter().flat_map(|(provider, list)| {
+            list.iter().map(move |(_, loaded)| state(format!("provider {provider}"), loaded))
+        });
+        fixed.chain(dynamic).collect()
     }
 
     fn publish(&self) {

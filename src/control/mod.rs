@@ -26,6 +26,7 @@ use crate::config::compile::{CompileContext, EndpointInterner, compile, with_def
 use crate::config::dynamic::{Documents, DynamicConfig};
 use crate::config::{Rejected, labels};
 use crate::observe::Published;
+use crate::observe::certificates::CertificateState;
 use crate::observe::metrics::Metrics;
 use crate::tls::challenge::ChallengeTable;
 use acme::{AcmeEvent, AcmeSettings};
@@ -107,6 +108,7 @@ impl Control {
             control: self,
             desired: desired_sender,
             acme_domains,
+            acme_states: Vec::new(),
             resolver: dns::NameResolver::default(),
             documents: BTreeMap::new(),
             rejected: BTreeMap::new(),
@@ -125,6 +127,8 @@ struct Merger {
     acme_domains: Option<AcmeDomainSources>,
     endpoints: EndpointInterner,
     health_checks: HealthChecks,
+    /// The states of the certificates of ACME.
+    acme_states: Vec<CertificateState>,
     resolver: dns::NameResolver,
     documents: Documents,
     /// The objects that each provider itself rejected.
@@ -162,8 +166,13 @@ impl Merger {
                     }
                 }
                 Some(event) = acme_events.recv() => {
-                    if let AcmeEvent::Certificates(certificates) = event {
-                        self.control.certs.set_acme(certificates);
+                    match event {
+                        AcmeEvent::Certificates(certificates) => self.control.certs.set_acme(certificates),
+                        AcmeEvent::States(states) => {
+                            self.acme_states = states;
+                            self.publish_certificate_states();
+                        }
+                        AcmeEvent::Obtained { .. } | AcmeEvent::Failed { .. } => {}
                     }
                 }
                 () = tokio::time::sleep_until(next.unwrap_or(now)), if next.is_some() => {
@@ -245,6 +254,7 @@ impl Merger {
         metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
         tracing::info!(provider, frontends, backends, rejected, "Server configuration reloaded");
         self.publish_acme_domains();
+        self.publish_certificate_states();
         // The memory that parsing and compiling used is released now. The previous snapshot is freed only after the workers have
         // dropped it: `release_memory_again` returns its memory.
         (self.control.release_memory)();
@@ -270,6 +280,13 @@ impl Merger {
             tracing::error!(%provider, "{name}: {reason}");
         }
         self.logged = now;
+    }
+
+    /// Publishes the states of all certificates, for the API, the dashboard and the metrics.
+    fn publish_certificate_states(&self) {
+        let mut states = self.control.certs.states();
+        states.extend(self.acme_states.iter().cloned());
+        self.control.metrics.set_certificates(states);
     }
 
     /// Publishes which certificates ACME should manage, without the names that certificates of the configuration cover. Does nothing

@@ -14,6 +14,7 @@ use super::free_list::FreeList;
 use super::tcp::TcpWriter;
 use super::{Duplex, ReadHalf, WriteHalf};
 use crate::limits;
+use crate::tls::alpn_challenge::Selection;
 use crate::tls::session::{PLAIN_HTTP_REPLY, Plaintext, Session, looks_like_http};
 
 /// A TLS connection over the two halves of another connection.
@@ -43,6 +44,38 @@ pub async fn accept<R: ReadHalf, W: WriteHalf>(
 ) -> io::Result<TlsStream<R, W>> {
     let session = Session::server(config).map_err(io::Error::other)?;
     let mut stream = over(io, session);
+    stream.handshake(true).await?;
+    Ok(stream)
+}
+
+/// As [`accept`], with the configuration that `select` chooses from the first bytes of the connection.
+///
+/// # Errors
+/// As [`accept`].
+pub async fn accept_selected<R: ReadHalf, W: WriteHalf>(
+    mut io: Duplex<R, W>,
+    ordinary: Arc<ServerConfig>,
+    select: impl Fn(&[u8]) -> Selection,
+) -> io::Result<TlsStream<R, W>> {
+    let mut start = Vec::with_capacity(limits::COPY_BUFFER_MIN_BYTES);
+    let config = loop {
+        if start.len() == start.capacity() {
+            start.reserve(limits::COPY_BUFFER_MIN_BYTES);
+        }
+        let (received, bytes) = io.reader.read(start).await;
+        start = bytes;
+        if received? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match select(&start) {
+            Selection::Undecided => {}
+            Selection::Ordinary => break ordinary,
+            Selection::Challenge(config) => break config,
+        }
+    };
+    let session = Session::server(config).map_err(io::Error::other)?;
+    let mut stream = over(io, session);
+    stream.reader.ciphertext = start;
     stream.handshake(true).await?;
     Ok(stream)
 }

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::certificates::CertificateState;
 use crate::limits::Bound;
 use crate::observe::layer4::{EndReason, Layer4};
 use block::Block;
@@ -92,6 +93,7 @@ pub struct Metrics {
     heads_refused: AtomicU64,
     connections_refused: AtomicU64,
     proxy_headers: ProxyHeaderCounters,
+    certificates: Mutex<Arc<[CertificateState]>>,
     /// Indexed by [`Bound`]. Shared by the workers: exceeding a bound is rare, and its handling is slow anyway.
     exceeded: [AtomicU64; Bound::ALL.len()],
 }
@@ -135,9 +137,20 @@ impl Metrics {
             heads_refused: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
             proxy_headers: ProxyHeaderCounters::default(),
+            certificates: Mutex::new(Arc::new([])),
             exceeded: Default::default(),
             bounds,
         }
+    }
+
+    /// Publishes the states of all certificates.
+    pub fn set_certificates(&self, states: Vec<CertificateState>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = states.into();
+    }
+
+    /// The states of all certificates.
+    pub fn certificates(&self) -> Arc<[CertificateState]> {
+        Arc::clone(&self.certificates.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The view of worker `number`. Numbers beyond the last wrap around, so that workers share blocks: correct, but slower.

@@ -4,6 +4,7 @@
 
 pub mod access_log;
 pub mod layer4;
+pub mod certificates;
 pub mod local_time;
 pub mod process_log;
 pub mod repeated_lines;

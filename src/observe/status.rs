@@ -10,6 +10,8 @@ mod http2;
 
 use std::borrow::Cow;
 
+use super::certificates::CertificateState;
+use super::go_json::to_json;
 use super::metrics::{HealthTotals, ServerSample};
 use crate::config::Rejected;
 use crate::config::dynamic::Documents;
@@ -59,6 +61,8 @@ pub enum InternalRoute<'a> {
     Servers,
     /// `/api/runtime`, Ringway's own: version, driver and the reason for the driver.
     Runtime,
+    /// `/api/ringway/certificates`, Ringway's own: the states of all certificates.
+    Certificates,
     /// `/api/http2`, Ringway's own: the counters of HTTP/2.
     Protocols,
     Dashboard(Asset),
@@ -82,6 +86,7 @@ pub struct StatusInputs<'a> {
     pub providers: &'a Documents,
     pub rejected: &'a [Rejected],
     pub servers: &'a [ServerSample],
+    pub certificates: &'a [CertificateState],
     pub version: &'a str,
     pub codename: &'a str,
     /// `io_uring` or `epoll`; `driver_reason` says why.
@@ -144,6 +149,7 @@ pub fn reply(
         InternalRoute::Servers => json(api::servers(inputs.servers)),
         InternalRoute::Runtime => json(api::runtime(inputs)),
         InternalRoute::Protocols => json(http2::body(inputs.protocols)),
+        InternalRoute::Certificates => json(to_json(inputs.certificates)),
         InternalRoute::Dashboard(asset) => dashboard::asset(asset),
         InternalRoute::ToDashboard => dashboard::redirect_to_dashboard(request, exposed),
         InternalRoute::WithoutSlash => redirect_without_slash(request),
@@ -163,6 +169,7 @@ fn route_at<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute
         b"api/servers" => Some(InternalRoute::Servers),
         b"api/runtime" => Some(InternalRoute::Runtime),
         b"api/http2" => Some(InternalRoute::Protocols),
+        b"api/ringway/certificates" => Some(InternalRoute::Certificates),
         _ => nested_route(path, exposed),
     }
 }

@@ -22,6 +22,9 @@ pub const DEFAULT_COMMON_NAME: &str = "TRAEFIK DEFAULT CERT";
 /// The suffix of that certificate's only subject alternative name (docs/reference/entry-points.md#generated-certificate).
 pub const DEFAULT_NAME_SUFFIX: &str = "traefik.default";
 
+/// The extension of must-staple (RFC 7633 6).
+const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
+
 /// The lifetime of that certificate: one year.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -122,13 +125,6 @@ impl Certificate {
     ///
     /// # Errors
     /// `name` is not valid in a certificate.
-    #[cfg_attr(
-        reachability,
-        expect(
-            dead_code,
-            reason = "the certificate of tls-alpn-01, which docs/reference/acme.md lists as not supported yet"
-        )
-    )]
     pub fn alpn_challenge(name: &str, digest: &[u8; 32]) -> Result<Certificate, CertificateError> {
         let failed = |e: rcgen::Error| CertificateError::Generation(e.to_string());
         let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).map_err(failed)?;
@@ -159,6 +155,19 @@ impl Certificate {
             ));
         }
         None
+    }
+
+    /// A message for the log if clients expect a stapled OCSP response with the certificate (RFC 7633), which this proxy does not send.
+    pub fn staple_warning(&self) -> Option<String> {
+        let (_, parsed) = X509Certificate::from_der(self.key.cert.first()?).ok()?;
+        let asks = parsed.extensions().iter().any(|extension| extension.oid.to_id_string() == TLS_FEATURE);
+        asks.then(|| {
+            format!(
+                "the certificate for {} asks for OCSP stapling (must-staple), which is not done: some clients refuse it, \
+                 obtain one without",
+                self.names.join(", ")
+            )
+        })
     }
 
     /// Whether one of the certificate's names covers `name`: see [`name_covers`].
@@ -322,3 +331,24 @@ impl fmt::Display for CertificateError {
 }
 
 impl std::error::Error for CertificateError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn must_staple_certificate_is_warned_about() {
+        let pair = rcgen::KeyPair::generate().expect("a key");
+        let certificate = |extensions: Vec<rcgen::CustomExtension>| {
+            let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).expect("parameters");
+            params.custom_extensions = extensions;
+            let pem = params.self_signed(&pair).expect("a certificate").pem();
+            Certificate::from_pem(pem.as_bytes(), pair.serialize_pem().as_bytes()).expect("readable")
+        };
+        // SEQUENCE { INTEGER 5 }: status_request.
+        let feature = vec![0x30, 0x03, 0x02, 0x01, 0x05];
+        let extension = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 24], feature);
+        assert!(certificate(vec![extension]).staple_warning().is_some_and(|warning| warning.contains("a.example")));
+        assert_eq!(certificate(Vec::new()).staple_warning(), None);
+    }
+}

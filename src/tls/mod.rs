@@ -7,7 +7,8 @@
 //! * [`pem`] — PEM text to blocks, with the line of each damaged one;
 //! * [`verifier`] — verifies the certificates of servers and clients;
 //! * [`resolver`] — selects the certificate of a handshake from an immutable, published store;
-//! * [`challenge`] — responses to HTTP-01 challenges, published likewise;
+//! * [`challenge`] — responses to HTTP-01 and TLS-ALPN-01 challenges, published likewise;
+//! * [`alpn_challenge`] — the handshake of a TLS-ALPN-01 validation;
 //! * [`settings`] — rustls configurations made from the options as written;
 //! * [`suites`] — cipher suites by their names in the configuration;
 //! * [`tickets`] — session resumption, shared by all workers.
@@ -18,6 +19,7 @@ pub mod pem;
 pub mod verifier;
 pub mod resolver;
 pub mod challenge;
+pub mod alpn_challenge;
 pub mod settings;
 pub mod suites;
 pub mod tickets;

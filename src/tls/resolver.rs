@@ -31,9 +31,6 @@ pub struct EntryPointCerts {
     pub acme: Vec<Arc<Certificate>>,
     /// `entryPoints.X.tls.defaultCertificate`; if unset, the first of `static_certificates` is the default, and without any the generated certificate.
     pub default: Option<Arc<Certificate>>,
-    /// Names and certificates of pending TLS-ALPN-01 challenges, which win over all others
-    /// (docs/reference/entry-points.md#certificate-selection).
-    pub challenges: Vec<(String, Arc<Certificate>)>,
 }
 
 /// An index of the certificates of all entry points. Immutable: a change makes a new store, published through `ArcSwap`.
@@ -44,7 +41,6 @@ pub struct CertStore {
 
 #[derive(Debug, Default)]
 struct PointIndex {
-    challenges: HashMap<Box<str>, Arc<Certificate>>,
     names: HashMap<Box<str>, Arc<Certificate>>,
     /// Highest number of leading `*` labels in any of `names`, which bounds the search.
     stars_max: usize,
@@ -89,9 +85,6 @@ impl PointIndex {
                 index.names.entry(name.as_str().into()).or_insert_with(|| certificate.clone());
             }
         }
-        for (name, certificate) in &point.challenges {
-            index.challenges.insert(name.to_lowercase().into(), certificate.clone());
-        }
         let default = point.default.as_ref().or(point.static_certificates.first()).or(generated);
         index.default = default.cloned();
         index
@@ -102,7 +95,7 @@ impl PointIndex {
     fn find(&self, name: &str) -> Option<&Arc<Certificate>> {
         let mut lowered = [0u8; NAME_BYTES_MAX];
         let name = lower(name, &mut lowered)?;
-        if let Some(found) = self.challenges.get(name).or_else(|| self.names.get(name)) {
+        if let Some(found) = self.names.get(name) {
             return Some(found);
         }
         let mut candidate = [0u8; 2 * NAME_BYTES_MAX];
@@ -277,14 +270,6 @@ mod tests {
         let point = EntryPointCerts { default: Some(given.clone()), ..point };
         assert!(is(resolver(point, false).certificate(Some("x.y")), &given));
         assert!(resolver(EntryPointCerts::default(), false).certificate(Some("x.y")).is_some());
-    }
-
-    #[test]
-    fn pending_challenge_wins_over_all_certificates() {
-        let (fixed, challenge) = (certificate(&["a.b.c"]), certificate(&["a.b.c"]));
-        let challenges = vec![("a.b.c".to_owned(), challenge.clone())];
-        let point = EntryPointCerts { static_certificates: vec![fixed], challenges, ..Default::default() };
-        assert!(is(resolver(point, true).certificate(Some("a.b.c")), &challenge));
     }
 
     #[test]

@@ -3,12 +3,14 @@
 mod proxy_header;
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use rustls::ServerConfig;
@@ -22,8 +24,11 @@ use super::resources::dial::Dial;
 use super::upstream::network::NetworkDial;
 use super::worker::Worker;
 use crate::limits;
-use crate::net::{Tcp, tls_stream};
+use crate::net::tls_stream::TlsStream;
+use crate::net::{Duplex, ReadHalf, Tcp, WriteHalf, tls_stream};
 use crate::observe::metrics::Metrics;
+use crate::tls::alpn_challenge;
+use crate::tls::challenge::{ALPN_PROTOCOL, ChallengeTable};
 use crate::tls::session::Session;
 
 /// A connection's task. Neither this function nor the functions that it combines are `async fn`s: each would hold the connection once more.
@@ -133,7 +138,10 @@ fn arrival<D: Dial>(worker: &Worker<D>, tcp: &Tcp, proxied: Option<SocketAddr>) 
 async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<ClientInfo>, config: Arc<ServerConfig>) {
     // A client that sends nothing has no more time than on a connection without TLS.
     let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.first_idle_timeout());
-    match Box::pin(worker.deadlines.limit(limit).within_io(tls_stream::accept(tcp, config))).await {
+    match Box::pin(worker.deadlines.limit(limit).within_io(accept(&worker.shared.challenges, tcp, config))).await {
+        Ok(stream) if stream.with_session(|session| session.alpn() == Some(ALPN_PROTOCOL)) => {
+            end_validation(stream).await
+        }
         Ok(stream) => {
             let shown = |session: &Session| session.peer_certificates().iter().map(|der| der.to_vec()).collect();
             peer.certs = stream.with_session(shown);
@@ -153,6 +161,29 @@ async fn tls_handshake<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, mut peer: Box<C
         }
         Err(e) => worker.handshake_failed(&peer, &e),
     }
+}
+
+/// Completes the handshake. While an authority may validate a name by TLS-ALPN-01, the ClientHello is read first: a validation gets the
+/// challenge's configuration (docs/reference/acme.md#tls-challenge).
+async fn accept<R: ReadHalf, W: WriteHalf>(
+    challenges: &ArcSwap<ChallengeTable>,
+    io: Duplex<R, W>,
+    config: Arc<ServerConfig>,
+) -> io::Result<TlsStream<R, W>> {
+    let is_expected = challenges.load().has_alpn();
+    match is_expected {
+        false => tls_stream::accept(io, config).await,
+        true => {
+            let select = |start: &[u8]| alpn_challenge::select(&challenges.load(), start);
+            Box::pin(tls_stream::accept_selected(io, config, select)).await
+        }
+    }
+}
+
+/// Ends the connection of a validation, which carries no data (RFC 8737 3).
+async fn end_validation<R: ReadHalf, W: WriteHalf>(mut stream: TlsStream<R, W>) {
+    // The authority may have closed already: its verdict does not depend on the end of the connection.
+    let _ = stream.writer.shutdown().await;
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use ringway::config::dynamic::{
 use ringway::config::{Rejected, Severity};
 use ringway::http::Reply;
 use ringway::limits::Bound;
+use ringway::observe::certificates::CertificateState;
 use ringway::observe::metrics::{HealthTotals, Http2Totals, RecentError, ServerHealth, ServerSample, SideTotals};
 use ringway::observe::status::{
     ExposedRoutes, HealthFacts, InternalRequest, InternalRoute, ProtocolFacts, StatusInputs, reply, route,
@@ -102,6 +103,15 @@ fn ask_while(
         providers,
         rejected: &rejected,
         servers: &servers,
+        certificates: &[CertificateState {
+            names: vec!["a.test".into(), "b.test".into()],
+            source: "acme".into(),
+            not_after_secs: Some(1_800_000_000),
+            next_step: "renewal".into(),
+            next_step_secs: Some(1_797_000_000),
+            last_error: String::new(),
+            challenge: "http-01".into(),
+        }],
         version: "1.2.3",
         codename: "ring",
         driver: "epoll",
@@ -133,6 +143,12 @@ fn body(path: &str) -> String {
 fn field<'r>(reply: &'r Reply, name: &str) -> &'r str {
     let found = reply.fields.iter().find(|(known, _)| known == name);
     found.map_or("", |(_, value)| std::str::from_utf8(value).unwrap())
+}
+
+#[test]
+fn states_of_certificates_are_listed() {
+    let expected = r#"[{"names":["a.test","b.test"],"source":"acme","notAfterSecs":1800000000,"nextStep":"renewal","nextStepSecs":1797000000,"lastError":"","challenge":"http-01"}]"#;
+    assert_eq!(body("/api/ringway/certificates").trim_end(), expected);
 }
 
 #[test]

@@ -18,11 +18,18 @@ pub struct Acme {
     /// `EC256`, `EC384`, `RSA2048`, `RSA4096` or `RSA8192`.
     pub key_type: String,
     pub on_host_rule: bool,
-    /// Deprecated and ignored: in Traefik, requests certificates during the handshake, for any name.
+    /// Deprecated: requests certificates for names that clients ask for, if they have a route.
     pub on_demand: bool,
     pub acme_logging: bool,
     pub override_certificates: bool,
+    /// The common name of the issuer of the topmost certificate of the chain to use, if the authority offers several.
     pub preferred_chain: String,
+    /// The authority's profile to order by, Ringway's own key.
+    pub profile: String,
+    /// A program and its arguments, run after each issued certificate, Ringway's own key.
+    pub on_issued: String,
+    /// External account binding, Ringway's own table.
+    pub eab: Option<ExternalAccount>,
     pub domains: Vec<AcmeDomain>,
     pub http_challenge: Option<HttpChallenge>,
     pub tls_challenge: Option<TlsChallenge>,
@@ -53,6 +60,16 @@ pub struct HttpChallenge {
 #[serde(default)]
 pub struct TlsChallenge {}
 
+/// The customer account with the authority to which the new ACME account belongs (RFC 8555 7.3.4).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExternalAccount {
+    /// The identifier of the key.
+    pub kid: String,
+    /// The key in base64url.
+    pub hmac_encoded: String,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DnsChallenge {
@@ -76,6 +93,9 @@ impl Default for Acme {
             acme_logging: false,
             override_certificates: false,
             preferred_chain: String::new(),
+            profile: String::new(),
+            on_issued: String::new(),
+            eab: None,
             domains: Vec::new(),
             http_challenge: None,
             tls_challenge: None,

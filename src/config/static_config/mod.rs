@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::duration::GoDuration;
 use super::text::shape::Shape;
 
-pub use acme::{Acme, AcmeDomain, DnsChallenge, HttpChallenge, TlsChallenge};
+pub use acme::{Acme, AcmeDomain, DnsChallenge, ExternalAccount, HttpChallenge, TlsChallenge};
 pub use check::{check, check_files};
 pub use entry_point::{
     ClientCa, EntryPoint, ForwardedHeaders, InvalidAddress, ListenAddress, ProxyProtocol, Tls, UdpOptions,

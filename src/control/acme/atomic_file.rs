@@ -94,6 +94,19 @@ pub fn load(file: &mut impl FileOps) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// Reads the document as [`load`] does, and leaves the file as it is.
+///
+/// # Errors
+/// The system's error if the file cannot be read.
+pub fn peek(file: &mut impl FileOps) -> io::Result<Option<Vec<u8>>> {
+    let Some(mut content) = file.read()? else { return Ok(None) };
+    if let Some(document) = journaled_document(&content) {
+        return Ok(Some(document.to_vec()));
+    }
+    content.truncate(interrupted_at(&content).unwrap_or(content.len()));
+    Ok((!content.iter().all(u8::is_ascii_whitespace)).then_some(content))
+}
+
 /// Saves through a journal in the file: steps 1 to 3 of the module's description.
 fn save_in_place(file: &mut impl FileOps, document: &[u8]) -> io::Result<()> {
     let old = load(file)?.unwrap_or_default();
@@ -163,6 +176,10 @@ fn needs_in_place(error: &io::Error) -> bool {
 pub struct OsFile {
     path: PathBuf,
     temporary: PathBuf,
+    /// The locked file, once [`OsFile::lock`] has succeeded: the lock ends when the file is closed.
+    locked: Option<File>,
+    /// The temporary file, locked before it replaces the file.
+    replacement: Option<File>,
 }
 
 impl OsFile {
@@ -172,7 +189,7 @@ impl OsFile {
         let mut name = std::ffi::OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
         name.push(".ringway-new");
-        OsFile { temporary: path.with_file_name(name), path }
+        OsFile { temporary: path.with_file_name(name), path, locked: None, replacement: None }
     }
 
     /// Checks that only the owner has permissions on the file, and that the path is a regular file of at most [`ACME_FILE_BYTES_MAX`].
@@ -195,11 +212,86 @@ impl OsFile {
         }
     }
 
+    /// Locks the file for this process (flock), creating an empty one with mode 600 if there is none. Returns false if another process has
+    /// locked the file. On a file system without locks there is none, and no error.
+    ///
+    /// # Errors
+    /// The system's error if the file cannot be opened.
+    pub fn lock(&mut self) -> io::Result<bool> {
+        for _ in 0..LOCK_TRIES {
+            let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.path);
+            // A file that may only be read can still be served from; the first save has the system's reason.
+            let file = match opened {
+                Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+                    File::open(&self.path)?
+                }
+                opened => opened?,
+            };
+            if !try_lock(&file)? {
+                return Ok(false);
+            }
+            let (mine, current) = (file.metadata()?, fs::metadata(&self.path)?);
+            // The process that had the lock before may have replaced the file between opening and locking.
+            if (mine.dev(), mine.ino()) == (current.dev(), current.ino()) {
+                self.locked = Some(file);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Copies the file to a file with `.bak` behind its name, with mode 600.
+    ///
+    /// # Errors
+    /// The system's error; an incomplete copy is removed.
+    pub fn back_up(&self) -> io::Result<()> {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".bak");
+        let copy = self.path.with_file_name(name);
+        let copied = fs::read(&self.path).and_then(|content| {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&copy)?;
+            file.write_all(&content)?;
+            file.sync_all()
+        });
+        if copied.is_err() {
+            let _ = fs::remove_file(&copy);
+        }
+        copied
+    }
+
+    /// The file's state now; `None` if there is no file.
+    pub fn stamp(&self) -> Option<FileStamp> {
+        let status = fs::metadata(&self.path).ok()?;
+        let modified = (status.mtime(), status.mtime_nsec());
+        Some(FileStamp { inode: status.ino(), bytes: status.len(), modified })
+    }
+
     fn sync_folder(&self) -> io::Result<()> {
         match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
             _ => File::open(".")?.sync_all(),
         }
+    }
+}
+
+/// What tells two versions of a file apart: its number, its length, and when it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+/// Attempts to lock a file that is being replaced meanwhile.
+const LOCK_TRIES: usize = 10;
+
+/// Locks a file without waiting; false if another process has locked it.
+fn try_lock(file: &File) -> io::Result<bool> {
+    use rustix::io::Errno;
+    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) | Err(Errno::NOSYS | Errno::NOTSUP | Errno::NOLCK | Errno::INVAL | Errno::IO) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -223,15 +315,25 @@ impl FileOps for OsFile {
             }
         }
         file.write_all(content)?;
-        file.sync_all()
+        file.sync_all()?;
+        if self.locked.is_some() {
+            // The new file is locked before it has the name: no process finds it unlocked.
+            try_lock(&file)?;
+            self.replacement = Some(file);
+        }
+        Ok(())
     }
 
     fn rename_temporary(&mut self) -> io::Result<()> {
         fs::rename(&self.temporary, &self.path)?;
+        if let Some(file) = self.replacement.take() {
+            self.locked = Some(file);
+        }
         self.sync_folder()
     }
 
     fn remove_temporary(&mut self) {
+        self.replacement = None;
         let _ = fs::remove_file(&self.temporary);
     }
 

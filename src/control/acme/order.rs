@@ -1,87 +1,417 @@
-//! Obtains one certificate, from the order to the PEM text, with the HTTP-01 challenge (RFC 8555 7.4 and 8.3).
+//! Obtains one certificate, from the order to the PEM text (RFC 8555 7.4). An order is remembered in the file, so that a restart continues it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Error, Identifier, NewOrder, Order,
+    OrderStatus,
 };
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::{error, warn};
 
 use crate::tls::challenge::ChallengeTable;
 
-use super::account::explain;
+use super::chain;
+use super::challenge::{ChallengeKind, PendingAnswer, PublishedAnswers};
+use super::failure::{OrderError, is_bad_nonce, is_refused_profile, is_refused_replacement};
+use super::http::{is_refusal, notes};
 use super::keys::{KeyType, NewKey};
+use super::names;
+use super::pending::{PendingOrder, PendingOrders};
 use super::store::Stored;
+use super::trust::explain;
 
-/// The problem type for an account that the authority does not know, or does not know any more (RFC 8555 6.7).
-const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
-
+/// The maximum number of attempts to send a request whose nonce is refused, each of which the library repeats itself.
+const NONCE_TRIES: usize = 6;
 /// The maximum number of attempts to download an issued certificate.
 const DOWNLOADS_MAX: usize = 4;
 /// The pause between two attempts to download a certificate.
 const DOWNLOAD_PAUSE: Duration = Duration::from_secs(2);
+/// The pauses between two looks at an order, unless the authority asks for longer ones.
+const POLL_FIRST: Duration = Duration::from_millis(250);
+const POLL_MAX: Duration = Duration::from_secs(5);
 
-/// Why an order failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderError {
-    /// A sentence for the log.
-    pub reason: String,
-    /// Whether the authority does not know the account: a new one must be registered before the next attempt.
-    pub account_is_gone: bool,
+/// What to order.
+pub struct OrderRequest<'a> {
+    /// The names; the first is the main one.
+    pub names: &'a [String],
+    pub key_type: KeyType,
+    /// `acme.profile`; empty for the authority's default.
+    pub profile: &'a str,
+    /// `acme.preferredChain`; empty for the authority's default.
+    pub preferred_chain: &'a str,
+    /// The certificate that the new one replaces, if the authority gave a window for its renewal.
+    pub replaces: Option<CertificateIdentifier<'static>>,
+    /// The time for the validation of all names.
+    pub validation_max: Duration,
 }
 
-/// Obtains one certificate for `names` (the first is the main one). `timeout` limits each wait for the authority to process the order.
+/// How orders answer challenges.
+pub struct Answering<'a> {
+    pub kind: &'a ChallengeKind,
+    pub table: &'a Arc<ArcSwap<ChallengeTable>>,
+}
+
+/// Obtains one certificate. Continues an order for the same names that `pending` remembers.
 ///
-/// The challenge responses are in `challenges` until the names are validated, and are removed if the future is dropped before.
+/// The challenge responses are published until the names are validated, and are removed if the future is dropped before.
 ///
 /// # Errors
-/// [`OrderError`], whose reason names the hosts whose validation failed.
+/// [`OrderError`], which has the names whose validation failed.
 pub async fn obtain(
     account: &Account,
-    names: &[String],
-    key_type: KeyType,
-    challenges: &Arc<ArcSwap<ChallengeTable>>,
-    timeout: Duration,
+    request: &OrderRequest<'_>,
+    answering: &Answering<'_>,
+    pending: &impl PendingOrders,
 ) -> Result<Stored, OrderError> {
-    let identifiers: Vec<Identifier> = names.iter().map(|name| Identifier::Dns(name.clone())).collect();
-    let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
-    let policy = RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(timeout);
-    let responses = publish_challenges(&mut order, challenges).await?;
+    let (mut order, mut remembered) = match resume(account, request, pending).await? {
+        Some(resumed) => resumed,
+        None => {
+            let order = place(account, request).await?;
+            let remembered = PendingOrder::new(request.names, order.url());
+            pending.remember(&remembered);
+            (order, remembered)
+        }
+    };
+    let outcome = complete(account, &mut order, request, answering, &mut remembered, pending).await;
+    if outcome.as_ref().is_err_and(|failure| !failure.is_resumable) {
+        pending.forget(request.names);
+    }
+    outcome
+}
+
+async fn complete(
+    account: &Account,
+    order: &mut Order,
+    request: &OrderRequest<'_>,
+    answering: &Answering<'_>,
+    remembered: &mut PendingOrder,
+    pending: &impl PendingOrders,
+) -> Result<Stored, OrderError> {
+    let names = request.names;
     let status = match order.state().status {
-        // Earlier authorisations of all names are still valid: there is no challenge.
-        OrderStatus::Ready => OrderStatus::Ready,
-        _ => match order.poll_ready(&policy).await {
-            Ok(status) => status,
-            Err(error) => return Err(with_reasons(&mut order, OrderError::from(error)).await),
+        OrderStatus::Pending => validate(order, request, answering).await?,
+        other => other,
+    };
+    match status {
+        OrderStatus::Ready => {
+            let key = new_key(request.key_type).await?;
+            let signing_request = signing_request(names, &key.pair).map_err(OrderError::because)?;
+            // The key is saved first: a crash after the next request would lose an issued certificate.
+            remembered.key = Some(key.pem);
+            pending.remember(remembered);
+            retrying(async || order.finalize_csr(&signing_request).await)
+                .await
+                .map_err(|e| OrderError::of_request(&e, names))?;
+        }
+        OrderStatus::Processing | OrderStatus::Valid => {}
+        OrderStatus::Pending | OrderStatus::Invalid => return Err(refused(order, names).await),
+    }
+    let Some(key) = remembered.key.clone() else {
+        return Err(OrderError::because("the order's key was lost: a new order is needed"));
+    };
+    let downloaded = download(order, request.validation_max, DOWNLOAD_PAUSE).await;
+    let chain = downloaded.map_err(|e| OrderError::of_request(&e, names))?;
+    let chain = chain::preferred(account, chain, request.preferred_chain).await;
+    let [main, sans @ ..] = names else { return Err(OrderError::because("no names to order")) };
+    Ok(Stored { main: main.clone(), sans: sans.to_vec(), certificate: chain.into_bytes(), key: key.into_bytes() })
+}
+
+/// The remembered order for these names; `None` if the authority does not know it any more, or it cannot be completed.
+///
+/// # Errors
+/// The authority cannot be reached: the order stays remembered.
+async fn resume(
+    account: &Account,
+    request: &OrderRequest<'_>,
+    pending: &impl PendingOrders,
+) -> Result<Option<(Order, PendingOrder)>, OrderError> {
+    let Some(remembered) = pending.of(request.names) else { return Ok(None) };
+    let mut order = match retrying(async || account.order(remembered.url.clone()).await).await {
+        Ok(order) => order,
+        Err(Error::Api(problem)) if problem.status.is_none_or(|status| status < 500) => return Ok(None),
+        Err(Error::Json(_)) => return Ok(None),
+        Err(e) if is_refusal(&e) => return Ok(None),
+        Err(e) => return Err(OrderError::of_request(&e, request.names)),
+    };
+    let can_complete = match order.state().status {
+        OrderStatus::Pending | OrderStatus::Ready => true,
+        OrderStatus::Processing | OrderStatus::Valid => remembered.key.is_some(),
+        OrderStatus::Invalid => false,
+    };
+    Ok(can_complete.then_some((order, remembered)))
+}
+
+/// Places the order. The wish for a profile, and the reference to the certificate that is replaced, are dropped if the authority refuses
+/// them: a certificate of another kind is better than none.
+async fn place(account: &Account, request: &OrderRequest<'_>) -> Result<Order, OrderError> {
+    let identifiers: Vec<Identifier> = request.names.iter().map(|name| identifier(name)).collect();
+    let (mut replaces, mut profile) = (request.replaces.clone(), request.profile);
+    loop {
+        let mut new = NewOrder::new(&identifiers);
+        if let Some(replaced) = &replaces {
+            new = new.replaces(replaced.clone());
+        }
+        if !profile.is_empty() {
+            new = new.profile(profile);
+        }
+        match retrying(async || account.new_order(&new).await).await {
+            Ok(order) => return Ok(order),
+            Err(e) if replaces.is_some() && is_refused_replacement(&e) => replaces = None,
+            Err(e) if !profile.is_empty() && is_refused_profile(&e) => {
+                let offered: Vec<&str> = account.profiles().map(|offered| offered.name).collect();
+                error!(
+                    "acme.profile: the authority refuses {profile:?} and its default is used: choose one of {}: {}",
+                    offered.join(", "),
+                    explain(&e)
+                );
+                profile = "";
+            }
+            Err(e) => return Err(OrderError::of_request(&e, request.names)),
+        }
+    }
+}
+
+fn identifier(name: &str) -> Identifier {
+    names::address(name).map_or_else(|| Identifier::Dns(name.to_owned()), Identifier::Ip)
+}
+
+/// Answers the challenges of all names that are not authorised yet, and waits until the authority has validated them.
+async fn validate(
+    order: &mut Order,
+    request: &OrderRequest<'_>,
+    answering: &Answering<'_>,
+) -> Result<OrderStatus, OrderError> {
+    let answers = challenges(order, answering.kind, request.names).await?;
+    let mut rounds = answering.kind.rounds(answers);
+    let last = rounds.pop().unwrap_or_default();
+    for round in &rounds {
+        validate_round(order, request, answering, round, false).await?;
+    }
+    validate_round(order, request, answering, &last, true).await
+}
+
+/// Answers some of the challenges and waits until the authority has checked these, or the whole order if they are the last.
+async fn validate_round(
+    order: &mut Order,
+    request: &OrderRequest<'_>,
+    answering: &Answering<'_>,
+    answers: &[PendingAnswer],
+    is_last: bool,
+) -> Result<OrderStatus, OrderError> {
+    let mut published = PublishedAnswers::new(answering.kind, answering.table);
+    let failed = published.publish(answers).await;
+    let outcome = match failed.is_empty() {
+        false => Err(OrderError { is_resumable: true, ..OrderError::of_names(failed) }),
+        true => match set_ready(order, answering.kind, request.names, answers).await {
+            Ok(()) if is_last => wait_until_validated(order, request).await,
+            Ok(()) => wait_until_checked(order, request, answers).await,
+            Err(e) => Err(e),
         },
     };
-    drop(responses);
-    if status != OrderStatus::Ready {
-        let failure = OrderError::because(format!("the authority set the order to {status:?}"));
-        return Err(with_reasons(&mut order, failure).await);
+    published.withdraw().await;
+    outcome
+}
+
+/// Waits until the authority has checked these answers, while others of the order are still to be given.
+async fn wait_until_checked(
+    order: &mut Order,
+    request: &OrderRequest<'_>,
+    answers: &[PendingAnswer],
+) -> Result<OrderStatus, OrderError> {
+    let deadline = Instant::now() + request.validation_max;
+    loop {
+        tokio::time::sleep(POLL_FIRST * 2).await;
+        let (mut pending, mut authorizations) = (0, order.authorizations());
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(|e| OrderError::of_request(&e, request.names))?;
+            if !answers.iter().any(|answer| answer.name == authorization.identifier().to_string()) {
+                continue;
+            }
+            let state = retrying(async || authorization.refresh().await.map(|state| state.status)).await;
+            match state.map_err(|e| OrderError::of_request(&e, request.names))? {
+                AuthorizationStatus::Pending => pending += 1,
+                AuthorizationStatus::Valid => {}
+                _ => return Err(refused(order, request.names).await),
+            }
+        }
+        if pending == 0 {
+            return Ok(OrderStatus::Pending);
+        }
+        if Instant::now() >= deadline {
+            return Err(unfinished(order, request).await);
+        }
     }
-    let key = new_key(key_type).await?;
-    order.finalize_csr(&signing_request(names, &key.pair).map_err(OrderError::because)?).await?;
-    let chain = download(&mut order, &policy, DOWNLOAD_PAUSE).await?;
-    let [main, sans @ ..] = names else { return Err(OrderError::because("no names to order")) };
-    Ok(Stored { main: main.clone(), sans: sans.to_vec(), certificate: chain.into_bytes(), key: key.pem.into_bytes() })
+}
+
+/// The challenge of each name that is not authorised yet.
+async fn challenges(
+    order: &mut Order,
+    kind: &ChallengeKind,
+    names: &[String],
+) -> Result<Vec<PendingAnswer>, OrderError> {
+    let (mut answers, mut failed) = (Vec::new(), Vec::new());
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization.map_err(|e| OrderError::of_request(&e, names))?;
+        let name = authorization.identifier().to_string();
+        match authorization.status {
+            AuthorizationStatus::Valid => continue,
+            AuthorizationStatus::Pending => {}
+            _ => continue, // The order is invalid: `refused` collects the reasons.
+        }
+        match authorization.challenge(kind.challenge_type()) {
+            Some(challenge) => answers.push(PendingAnswer {
+                token: challenge.token.clone(),
+                key_authorization: challenge.key_authorization(),
+                name,
+            }),
+            None => failed.push((name, format!("the authority offers no {} challenge for this name", kind.name()))),
+        }
+    }
+    if failed.is_empty() { Ok(answers) } else { Err(OrderError::of_names(failed)) }
+}
+
+/// Tells the authority for each of these names that the challenge is answered.
+async fn set_ready(
+    order: &mut Order,
+    kind: &ChallengeKind,
+    names: &[String],
+    answers: &[PendingAnswer],
+) -> Result<(), OrderError> {
+    let mut failed = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization.map_err(|e| OrderError::of_request(&e, names))?;
+        if authorization.status != AuthorizationStatus::Pending {
+            continue;
+        }
+        let name = authorization.identifier().to_string();
+        let Some(mut challenge) = authorization.challenge(kind.challenge_type()) else { continue };
+        if !answers.iter().any(|answer| answer.token == challenge.token) {
+            continue;
+        }
+        // The authority is at it already if the order is continued.
+        if challenge.status != ChallengeStatus::Pending {
+            continue;
+        }
+        match retrying(async || challenge.set_ready().await).await {
+            Ok(()) => {}
+            Err(Error::Api(problem)) if problem.status != Some(429) => {
+                failed.push((name, problem.detail.clone().unwrap_or_else(|| problem.to_string())));
+            }
+            Err(e) => return Err(OrderError::of_request(&e, names)),
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(OrderError::of_names(failed)) }
+}
+
+/// Asks for the order's state until the authority has validated or refused the names. An authority that cannot be reached meanwhile is asked
+/// again.
+async fn wait_until_validated(order: &mut Order, request: &OrderRequest<'_>) -> Result<OrderStatus, OrderError> {
+    let deadline = Instant::now() + request.validation_max;
+    let mut pause = POLL_FIRST;
+    loop {
+        let asked = notes().ask_again_at.and_then(|at| at.duration_since(SystemTime::now()).ok()).unwrap_or_default();
+        let wait = pause.max(asked).min(deadline.saturating_duration_since(Instant::now()));
+        tokio::time::sleep(wait).await;
+        pause = pause.mul_f64(1.5).min(POLL_MAX);
+        let is_last = Instant::now() >= deadline;
+        let state = retrying(async || order.refresh().await.map(|state| state.status)).await;
+        match state {
+            Ok(OrderStatus::Pending) if is_last => return Err(unfinished(order, request).await),
+            Ok(OrderStatus::Pending) => {}
+            Ok(OrderStatus::Invalid) => return Err(refused(order, request.names).await),
+            Ok(status) => return Ok(status),
+            Err(e) => {
+                let failure = OrderError::of_request(&e, request.names);
+                if is_last || !failure.is_resumable {
+                    return Err(failure);
+                }
+            }
+        }
+    }
+}
+
+/// The error of an order that was not validated in time: the names that are still pending are to blame.
+async fn unfinished(order: &mut Order, request: &OrderRequest<'_>) -> OrderError {
+    let (mut pending, mut authorizations) = (Vec::new(), order.authorizations());
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        let Ok(state) = retrying(async || authorization.refresh().await.map(|state| state.status)).await else { break };
+        if state == AuthorizationStatus::Pending {
+            let reason =
+                format!("the authority did not validate the name within {} s", request.validation_max.as_secs());
+            pending.push((authorization.identifier().to_string(), reason));
+        }
+    }
+    let failure = OrderError::of_names(pending);
+    let reason = match failure.reason.is_empty() {
+        true => format!("the authority did not finish within {} s", request.validation_max.as_secs()),
+        false => failure.reason.clone(),
+    };
+    OrderError { reason, is_resumable: true, ..failure }
+}
+
+/// The error of an order that the authority refuses: the names whose authorisation failed, with the authority's reasons.
+async fn refused(order: &mut Order, names: &[String]) -> OrderError {
+    let problem = order.state().error.clone();
+    let (mut failed, mut authorizations) = (Vec::new(), order.authorizations());
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        // The order's copy of the authorisation dates from before the validation.
+        if retrying(async || authorization.refresh().await.map(drop)).await.is_err() {
+            break;
+        }
+        let problem = authorization.challenges.iter().find_map(|challenge| challenge.error.as_ref());
+        let reason = match (problem, authorization.status) {
+            (Some(problem), _) => problem.detail.clone().unwrap_or_else(|| problem.to_string()),
+            (None, AuthorizationStatus::Valid | AuthorizationStatus::Pending) => continue,
+            (None, status) => format!("the authorisation is {status:?}"),
+        };
+        failed.push((authorization.identifier().to_string(), reason));
+    }
+    match (failed.is_empty(), problem) {
+        (false, _) => OrderError::of_names(failed),
+        (true, Some(problem)) => {
+            OrderError { is_resumable: false, ..OrderError::of_request(&Error::Api(problem), names) }
+        }
+        (true, None) => OrderError::because("the authority set the order to invalid, without a reason"),
+    }
 }
 
 /// Downloads the issued certificate with its chain. A failed download is retried, because a new order would count against the authority's
 /// limits.
-async fn download(order: &mut Order, policy: &RetryPolicy, pause: Duration) -> Result<String, Error> {
-    for _ in 1..DOWNLOADS_MAX {
-        match order.poll_certificate(policy).await {
-            Err(error) if order.state().status == OrderStatus::Valid => {
+async fn download(order: &mut Order, max: Duration, pause: Duration) -> Result<String, Error> {
+    let deadline = Instant::now() + max;
+    let (mut failures, mut poll) = (0, POLL_FIRST);
+    loop {
+        match retrying(async || order.certificate().await).await {
+            Ok(Some(chain)) => return Ok(chain),
+            Ok(None) if Instant::now() < deadline => {
+                tokio::time::sleep(poll).await;
+                poll = poll.mul_f64(1.5).min(POLL_MAX);
+            }
+            Ok(None) => return Err(Error::Timeout(None)),
+            Err(error) if order.state().status == OrderStatus::Valid && failures + 1 < DOWNLOADS_MAX => {
+                failures += 1;
                 warn!("the certificate is issued but cannot be downloaded yet, trying again: {}", explain(&error));
                 tokio::time::sleep(pause).await;
             }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sends a request again whose nonce the authority refuses: it was not processed (RFC 8555 6.5).
+async fn retrying<T>(mut send: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 1..NONCE_TRIES {
+        match send().await {
+            Err(e) if is_bad_nonce(&e) => {}
             outcome => return outcome,
         }
     }
-    order.poll_certificate(policy).await
+    send().await
 }
 
 /// Generates the key on a blocking thread, because RSA4096, the default, takes seconds and this thread runs all providers.
@@ -90,90 +420,10 @@ async fn new_key(key_type: KeyType) -> Result<NewKey, OrderError> {
     generated.map_err(|e| OrderError::because(e.to_string()))?.map_err(OrderError::because)
 }
 
-/// The published challenge responses of one order; dropping this removes them from the table.
-struct PublishedChallenges {
-    table: Arc<ArcSwap<ChallengeTable>>,
-    /// Token and host of each response.
-    published: Vec<(String, String)>,
-}
-
-impl Drop for PublishedChallenges {
-    fn drop(&mut self) {
-        for (token, host) in &self.published {
-            self.table.rcu(|table| table.without(token, host));
-        }
-    }
-}
-
-/// Publishes the response to the HTTP-01 challenge of each name that is not authorised yet, and tells the authority that it is ready.
-async fn publish_challenges(
-    order: &mut Order,
-    challenges: &Arc<ArcSwap<ChallengeTable>>,
-) -> Result<PublishedChallenges, OrderError> {
-    let mut responses = PublishedChallenges { table: challenges.clone(), published: Vec::new() };
-    let mut authorizations = order.authorizations();
-    while let Some(authorization) = authorizations.next().await {
-        let mut authorization = authorization?;
-        let host = match &authorization.identifier().identifier {
-            Identifier::Dns(name) => name.clone(),
-            other => {
-                return Err(OrderError::because(format!("the authority asks for {other:?}, which was not ordered")));
-            }
-        };
-        match authorization.status {
-            AuthorizationStatus::Valid => continue,
-            AuthorizationStatus::Pending => {}
-            other => return Err(OrderError::because(format!("{host}: the authorisation is {other:?}"))),
-        }
-        let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
-            return Err(OrderError::because(format!(
-                "{host}: the authority offers no http-01 challenge for this name"
-            )));
-        };
-        let (token, response) = (challenge.token.clone(), challenge.key_authorization());
-        challenges.rcu(|table| table.with(&token, &host, response.as_str()));
-        responses.published.push((token, host));
-        challenge.set_ready().await?;
-    }
-    Ok(responses)
-}
-
-/// Replaces the reason by the authority's problem for each failed name, if there are any: the order itself only has the status.
-async fn with_reasons(order: &mut Order, failure: OrderError) -> OrderError {
-    let mut reasons = Vec::new();
-    let mut authorizations = order.authorizations();
-    while let Some(Ok(mut authorization)) = authorizations.next().await {
-        // The order's copy of the authorisation dates from before the validation.
-        let Ok(state) = authorization.refresh().await else { break };
-        let problem = state.challenges.iter().find_map(|challenge| challenge.error.as_ref());
-        let Some(problem) = problem else { continue };
-        let text = problem.detail.clone().unwrap_or_else(|| problem.to_string());
-        reasons.push(format!("{}: {text}", state.identifier()));
-    }
-    if reasons.is_empty() {
-        return failure;
-    }
-    OrderError { reason: reasons.join("; "), ..failure }
-}
-
 fn signing_request(names: &[String], pair: &rcgen::KeyPair) -> Result<Vec<u8>, String> {
     let mut params = rcgen::CertificateParams::new(names.to_vec()).map_err(|e| e.to_string())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     Ok(params.serialize_request(pair).map_err(|e| e.to_string())?.der().to_vec())
-}
-
-impl OrderError {
-    /// An error with this reason, for an account that exists.
-    pub fn because(reason: impl Into<String>) -> OrderError {
-        OrderError { reason: reason.into(), account_is_gone: false }
-    }
-}
-
-impl From<Error> for OrderError {
-    fn from(error: Error) -> OrderError {
-        let account_is_gone = matches!(&error, Error::Api(problem) if problem.r#type.as_deref() == Some(NO_ACCOUNT));
-        OrderError { reason: explain(&error), account_is_gone }
-    }
 }
 
 #[cfg(test)]
@@ -259,7 +509,7 @@ mod tests {
             let (account, _) =
                 builder.create(&new, "https://ca.test/directory".into(), None).await.expect("an account");
             let mut order = account.order("https://ca.test/order".into()).await.expect("an order");
-            let outcome = download(&mut order, &RetryPolicy::new(), Duration::ZERO).await;
+            let outcome = download(&mut order, Duration::from_secs(5), Duration::ZERO).await;
             assert_eq!(outcome.is_ok_and(|chain| chain == CHAIN), is_downloaded, "{failures} failures");
             assert_eq!(counted.load(Relaxed), downloads, "{failures} failures");
         }

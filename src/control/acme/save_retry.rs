@@ -91,6 +91,7 @@ mod tests {
         }
         fs::create_dir(&path).expect("a folder");
         assert_eq!(retry.retry_if_due(&mut store, now + pause), None, "saved");
+        drop(store);
         let again = Store::open(&path.join("acme.json")).expect("readable");
         assert_eq!(again.certificates(), [entry("a.example")]);
     }

@@ -294,6 +294,21 @@ function renderHttp2(http2) {
     ]));
 }
 
+// Certificates with an error first, then those that end first.
+function renderCertificates(certificates) {
+  const time = (secs) => make('time', { datetime: new Date(secs * 1000).toISOString() }, new Date(secs * 1000).toLocaleString());
+  const rank = (row) => (row.lastError ? 0 : row.notAfterSecs || 1);
+  const sorted = [...certificates].sort((a, b) => rank(a) - rank(b));
+  at('certificates').hidden = certificates.length === 0;
+  at('certificates-count').textContent = certificates.length;
+  at('certificate-rows').replaceChildren(...sorted.slice(0, ITEMS_MAX).map((row) => make('tr', {},
+    make('td', { class: 'name' }, code(row.names.join(', '))),
+    make('td', { class: 'fixed' }, row.challenge ? `${row.source}, ${row.challenge}` : row.source),
+    make('td', { class: 'fixed' }, row.notAfterSecs ? time(row.notAfterSecs) : tag('none', 'health down')),
+    make('td', {}, row.nextStep, row.nextStepSecs ? ' ' : null, row.nextStepSecs ? time(row.nextStepSecs) : null),
+    make('td', {}, row.lastError))));
+}
+
 function renderErrors(errors) {
   at('errors').hidden = !errors;
   if (!errors) return;
@@ -362,7 +377,7 @@ arrows(at('tabs'));
 at('filter').addEventListener('input', (event) => { state.filter = event.target.value.trim().toLowerCase(); renderColumns(); });
 const turns = [
   repeat(PROVIDERS_EVERY_MS, () => page() === 'providers', askProviders),
-  repeat(HEALTH_EVERY_MS, () => page() === 'status', async () => { await showRuntime(); const [health, http2] = await Promise.all([ask('../health'), ask('../api/http2')]); renderHealth(health); renderHttp2(http2); }),
+  repeat(HEALTH_EVERY_MS, () => page() === 'status', async () => { await showRuntime(); const [health, http2, certificates] = await Promise.all([ask('../health'), ask('../api/http2'), ask('../api/ringway/certificates')]); renderHealth(health); renderHttp2(http2); renderCertificates(certificates); }),
 ];
 addEventListener('hashchange', () => { if (location.hash !== '#main') { showPage(); turns.forEach((turn) => turn()); } });
 document.addEventListener('visibilitychange', () => turns.forEach((turn) => turn()));

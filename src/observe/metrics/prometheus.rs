@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::block::{Block, Kind, SeriesSum};
 use super::{Method, Metrics, Protocol};
 use crate::limits::Bound;
+use crate::observe::certificates::CertificateState;
 
 /// The values that a scrape shows besides the counters.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,6 +76,7 @@ pub(super) fn render(metrics: &Metrics, scrape: &Scrape) -> Vec<u8> {
     exposition.layer4(metrics, &backends);
     exposition.datagrams(&metrics.datagrams());
     exposition.servers(scrape.servers);
+    exposition.certificates(&metrics.certificates());
     exposition.process(&scrape.process);
     exposition.text.into_bytes()
 }
@@ -242,6 +244,21 @@ impl Exposition {
         }
         for ((backend, url), up) in states {
             self.line(name, &format!("backend=\"{}\",url=\"{}\"", escaped(backend), escaped(url)), up);
+        }
+    }
+
+    fn certificates(&mut self, states: &[CertificateState]) {
+        let name = "ringway_certificate_expiry_seconds";
+        self.head(name, "gauge", "End of validity of a certificate, in seconds since 1970.");
+        let ends = states.iter().filter_map(|state| Some((state, state.not_after_secs?)));
+        // Of certificates for the same names from one source, the last to expire counts: the series would be there twice.
+        let mut series: BTreeMap<(String, &str), i64> = BTreeMap::new();
+        for (state, end) in ends {
+            let known = series.entry((state.names.join(","), &state.source)).or_insert(end);
+            *known = (*known).max(end);
+        }
+        for ((names, source), end) in series {
+            self.line(name, &format!("names=\"{}\",source=\"{}\"", escaped(&names), escaped(source)), end);
         }
     }
 

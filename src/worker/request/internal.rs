@@ -64,10 +64,12 @@ fn internal_reply<D: Dial>(
         InternalRoute::Protocols => shared.protocol_facts(),
         _ => status::ProtocolFacts::default(),
     };
+    let certificates = shared.metrics.certificates();
     let inputs = status::StatusInputs {
         providers: &published.snapshot.providers,
         rejected: &published.snapshot.rejected,
         servers: &servers,
+        certificates: &certificates,
         version: shared.version,
         codename: shared.codename,
         driver: worker.driver.name,

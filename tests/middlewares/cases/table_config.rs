@@ -9,7 +9,8 @@ use ringway::config::labels::{filter, names};
 use ringway::config::snapshot::Snapshot;
 use ringway::config::static_config::{EntryPoint, StaticConfig, check};
 use ringway::config::text::{dedicated, read};
-use ringway::control::acme::plan::{DesiredCertificates, DomainRequest, plan_orders};
+use ringway::control::acme::plan::{PlanRules, plan_orders};
+use ringway::control::acme::{DesiredCertificates, DomainRequest};
 use ringway::http::forward::ForwardPlan;
 use ringway::middleware::Middleware;
 use ringway::tls::certificate::name_covers;
@@ -114,7 +115,8 @@ pub fn domain(main: &str, sans: Vec<String>, expected: &Value) -> CaseResult {
         requests: vec![DomainRequest { main: main.to_owned(), sans }],
         ..DesiredCertificates::default()
     };
-    let ordered: Vec<String> = plan_orders(&wanted, &[], 0).jobs.into_iter().flat_map(|job| job.names).collect();
+    let ordered: Vec<String> =
+        plan_orders(&wanted, &[], 0, &PlanRules::default()).jobs.into_iter().flat_map(|job| job.names).collect();
     same(ordered, texts(expected))
 }
 
