@@ -336,7 +336,6 @@ impl std::error::Error for CertificateError {}
 mod tests {
     use super::*;
 
-
     #[test]
     fn must_staple_certificate_is_warned_about() {
         let pair = rcgen::KeyPair::generate().expect("a key");

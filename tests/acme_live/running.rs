@@ -39,12 +39,15 @@ impl RunningAcme {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             // The receiver may be dropped when the test is over.
-            LocalSet::new().block_on(&runtime, acme::run(settings, receiver, table, |event| {
-                // The states change with every step; the tests follow the other events.
-                if !matches!(event, AcmeEvent::States(_)) {
-                    let _ = event_sender.send(event);
-                }
-            }))
+            LocalSet::new().block_on(
+                &runtime,
+                acme::run(settings, receiver, table, |event| {
+                    // The states change with every step; the tests follow the other events.
+                    if !matches!(event, AcmeEvent::States(_)) {
+                        let _ = event_sender.send(event);
+                    }
+                }),
+            )
         });
         RunningAcme { wanted: Some(sender), events, thread: Some(thread) }
     }

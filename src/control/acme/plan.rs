@@ -218,7 +218,8 @@ mod tests {
 
     #[test]
     fn name_that_keeps_failing_is_ordered_alone() {
-        let rules = PlanRules { left_out: ["bad.x", "worse.x", "d.x"].map(str::to_owned).into(), ..PlanRules::default() };
+        let rules =
+            PlanRules { left_out: ["bad.x", "worse.x", "d.x"].map(str::to_owned).into(), ..PlanRules::default() };
         let desired = desire(&[&["a.x", "bad.x", "b.x", "worse.x"]], &[]);
         let plan = |certificates: &[ManagedCertificate]| names(&super::plan_orders(&desired, certificates, 0, &rules));
         assert_eq!(plan(&[]), ["a.x,b.x", "bad.x", "worse.x"]);

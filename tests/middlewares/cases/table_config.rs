@@ -115,7 +115,8 @@ pub fn domain(main: &str, sans: Vec<String>, expected: &Value) -> CaseResult {
         requests: vec![DomainRequest { main: main.to_owned(), sans }],
         ..DesiredCertificates::default()
     };
-    let ordered: Vec<String> = plan_orders(&wanted, &[], 0, &PlanRules::default()).jobs.into_iter().flat_map(|job| job.names).collect();
+    let ordered: Vec<String> =
+        plan_orders(&wanted, &[], 0, &PlanRules::default()).jobs.into_iter().flat_map(|job| job.names).collect();
     same(ordered, texts(expected))
 }
 

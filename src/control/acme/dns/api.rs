@@ -107,7 +107,11 @@ impl Reply {
 impl Api {
     /// A client for the API below `base`, which verifies the service's certificate with the system's authorities.
     pub fn new(provider: &'static str, base: &str, timeout: Duration, secrets: &[&str]) -> Api {
-        let secrets = secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).map(|secret| (*secret).to_owned()).collect();
+        let secrets = secrets
+            .iter()
+            .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
+            .map(|secret| (*secret).to_owned())
+            .collect();
         Api { provider, base: base.trim_end_matches('/').to_owned(), timeout, secrets, client: client() }
     }
 
@@ -173,7 +177,9 @@ impl Api {
         for (name, value) in &call.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| e.to_string())?;
             // A token with a line end, for example; its text must not be in the message.
-            let mut value = HeaderValue::from_str(value).map_err(|_| format!("the value of {name} has a line end or another character that a header cannot have"))?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| {
+                format!("the value of {name} has a line end or another character that a header cannot have")
+            })?;
             value.set_sensitive(true);
             request = request.header(name, value);
         }
@@ -196,7 +202,8 @@ fn explain_at(error: &hyper_util::client::legacy::Error) -> String {
 }
 
 fn client() -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String> {
-    let settings = ClientSettings { authorities_option: "the system's authorities or SSL_CERT_FILE", ..Default::default() };
+    let settings =
+        ClientSettings { authorities_option: "the system's authorities or SSL_CERT_FILE", ..Default::default() };
     let tls = client_config(&settings, &system_roots().0).map_err(|e| e.to_string())?;
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);

@@ -112,14 +112,7 @@ pub fn query(id: u16, name: &str, record_type: u16, recursion: bool) -> Result<V
 ///
 /// # Errors
 /// A name cannot be written.
-pub fn update(
-    id: u16,
-    zone: &str,
-    change: Change,
-    name: &str,
-    ttl: u32,
-    text: &str,
-) -> Result<Vec<u8>, MessageError> {
+pub fn update(id: u16, zone: &str, change: Change, name: &str, ttl: u32, text: &str) -> Result<Vec<u8>, MessageError> {
     let mut message = header(id, OPCODE_UPDATE << 3, [1, 0, 1, 0]);
     put_name(&mut message, zone)?;
     put_u16(&mut message, rtype::SOA);
@@ -418,7 +411,8 @@ mod tests {
               \xc0\x0e\0\x63\0\x01\0\0\0\x3c\0\0",
         );
         let decoded = decode(&message).unwrap();
-        let answers: Vec<(&str, &Data)> = decoded.answers.iter().map(|answer| (answer.name.as_str(), &answer.data)).collect();
+        let answers: Vec<(&str, &Data)> =
+            decoded.answers.iter().map(|answer| (answer.name.as_str(), &answer.data)).collect();
         assert_eq!(
             answers,
             [

@@ -124,7 +124,8 @@ impl DnsChallenge {
 
     /// The longest time that [`DnsChallenge::wait_until_visible`] may take, for the time-out of the whole order.
     pub fn wait_max(&self) -> Duration {
-        let check = if self.options.disable_propagation_check { Duration::ZERO } else { self.timing.propagation_timeout };
+        let check =
+            if self.options.disable_propagation_check { Duration::ZERO } else { self.timing.propagation_timeout };
         self.options.delay_before_check.saturating_add(check)
     }
 

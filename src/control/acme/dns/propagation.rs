@@ -44,7 +44,8 @@ async fn check(resolver: &Resolver, fqdn: &str, value: &str) -> Result<(), DnsEr
     let zone = zone::find_zone(resolver, fqdn).await?;
     let servers = zone::name_servers(resolver, &zone).await?;
     let checks = servers.iter().map(|server| check_server(server, fqdn, value));
-    let reasons: Vec<String> = futures_util::future::join_all(checks).await.into_iter().filter_map(Result::err).collect();
+    let reasons: Vec<String> =
+        futures_util::future::join_all(checks).await.into_iter().filter_map(Result::err).collect();
     if reasons.is_empty() { Ok(()) } else { Err(DnsError(reasons.join("; "))) }
 }
 
@@ -54,14 +55,16 @@ async fn check_server(server: &NameServer, fqdn: &str, value: &str) -> Result<()
     if server.addresses.is_empty() {
         return Err(format!("{} has no address", server.name));
     }
-    let asked = server.addresses.iter().map(|address| async move {
-        (address, ask(&address.to_string(), fqdn, rtype::TXT, false).await)
-    });
+    let asked = server
+        .addresses
+        .iter()
+        .map(|address| async move { (address, ask(&address.to_string(), fqdn, rtype::TXT, false).await) });
     let (mut is_visible, mut unreachable) = (false, String::new());
     for (address, response) in futures_util::future::join_all(asked).await {
         match response {
             Ok(response) => {
-                missing(&response, value).map_or(Ok(()), |found| Err(format!("{} ({address}) answers {found}", server.name)))?;
+                missing(&response, value)
+                    .map_or(Ok(()), |found| Err(format!("{} ({address}) answers {found}", server.name)))?;
                 is_visible = true;
             }
             Err(reason) => unreachable = reason,

@@ -61,7 +61,8 @@ impl Resolver {
 /// The server with its port.
 pub fn with_port(server: &str) -> String {
     let is_complete = server.parse::<SocketAddr>().is_ok()
-        || (server.parse::<Ipv6Addr>().is_err() && server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()));
+        || (server.parse::<Ipv6Addr>().is_err()
+            && server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()));
     match server {
         "" => String::new(),
         _ if is_complete => server.to_owned(),

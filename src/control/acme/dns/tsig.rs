@@ -85,7 +85,11 @@ impl TsigKey {
         let Some(tsig) = tsig else { return Err("the response has no signature".into()) };
         match tsig.times.error {
             0 => {}
-            16 => return Err("the server refuses the signature (BADSIG): the secret is another one than the server's".into()),
+            16 => {
+                return Err(
+                    "the server refuses the signature (BADSIG): the secret is another one than the server's".into()
+                );
+            }
             17 => {
                 return Err(format!(
                     "the server does not know the key {} with {} (BADKEY)",
@@ -286,7 +290,15 @@ mod tests {
 
     #[test]
     fn signed_response_is_accepted_with_every_algorithm() {
-        for algorithm in ["hmac-md5", "HMAC-MD5.SIG-ALG.REG.INT.", "hmac-sha1.", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"] {
+        for algorithm in [
+            "hmac-md5",
+            "HMAC-MD5.SIG-ALG.REG.INT.",
+            "hmac-sha1.",
+            "hmac-sha224",
+            "hmac-sha256",
+            "hmac-sha384",
+            "hmac-sha512",
+        ] {
             let key = key(algorithm);
             let signed = key.sign(request(), NOW).unwrap();
             assert_eq!(signed.message[11], 1, "the TSIG record is counted");

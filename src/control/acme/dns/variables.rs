@@ -114,7 +114,8 @@ impl<'a> Variables<'a> {
 
     /// The times of a provider whose variables begin with one of `prefixes`.
     pub fn timing(&mut self, prefixes: &[&str], defaults: Timing) -> Timing {
-        let names = |suffix: &str| -> Vec<String> { prefixes.iter().map(|prefix| format!("{prefix}{suffix}")).collect() };
+        let names =
+            |suffix: &str| -> Vec<String> { prefixes.iter().map(|prefix| format!("{prefix}{suffix}")).collect() };
         let mut seconds = |suffix: &str, default: Duration| {
             let names = names(suffix);
             self.seconds(&names.iter().map(String::as_str).collect::<Vec<&str>>(), default)
@@ -143,7 +144,12 @@ impl<'a> Variables<'a> {
         let mut sentences = self.problems;
         if !self.missing.is_empty() {
             let names = self.missing.join(", ");
-            sentences.insert(0, format!("these variables of the environment are not set: {names} (or the same names with _FILE, for files)"));
+            sentences.insert(
+                0,
+                format!(
+                    "these variables of the environment are not set: {names} (or the same names with _FILE, for files)"
+                ),
+            );
         }
         if sentences.is_empty() {
             return Ok(());

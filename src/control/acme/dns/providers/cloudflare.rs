@@ -43,7 +43,9 @@ impl Cloudflare {
         let email = variables.first(&["CLOUDFLARE_EMAIL", "CF_API_EMAIL"]);
         let key = variables.first(&["CLOUDFLARE_API_KEY", "CF_API_KEY"]);
         let (read, edit) = match (email, key) {
-            (Some(email), Some(key)) => (Access::Key { email: email.clone(), key: key.clone() }, Access::Key { email, key }),
+            (Some(email), Some(key)) => {
+                (Access::Key { email: email.clone(), key: key.clone() }, Access::Key { email, key })
+            }
             (Some(_), None) if variables.first(&["CLOUDFLARE_DNS_API_TOKEN", "CF_DNS_API_TOKEN"]).is_none() => {
                 let key = variables.required(&["CF_API_KEY", "CLOUDFLARE_API_KEY"]);
                 (Access::Token(key.clone()), Access::Token(key))
@@ -100,7 +102,8 @@ impl Cloudflare {
         let path = format!("/zones/{zone}/dns_records?type=TXT&name={}&per_page=100", escape(task.name()));
         let reply = self.api.send(&self.edit.sign(Call::new(Method::GET, path))).await?.json();
         let records = reply["result"].as_array().map_or(&[][..], Vec::as_slice);
-        let has_value = |record: &&Value| record["content"].as_str().is_some_and(|text| text.trim_matches('"') == task.value);
+        let has_value =
+            |record: &&Value| record["content"].as_str().is_some_and(|text| text.trim_matches('"') == task.value);
         Ok(records.iter().find(has_value).and_then(|record| record["id"].as_str()).map(str::to_owned))
     }
 }

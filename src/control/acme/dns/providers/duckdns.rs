@@ -35,9 +35,8 @@ impl DuckDns {
     }
 
     async fn update(&self, task: &Task<'_>, text: &str, clear: bool) -> Result<(), DnsError> {
-        let domain = own_domain(task.name()).ok_or_else(|| {
-            self.api.error(&format!("{} is not below a domain of {DOMAIN}", task.name()))
-        })?;
+        let domain = own_domain(task.name())
+            .ok_or_else(|| self.api.error(&format!("{} is not below a domain of {DOMAIN}", task.name())))?;
         let (domain, token, text) = (escape(domain), escape(&self.token), escape(text));
         let call = Call::new(Method::GET, format!("/update?clear={clear}&domains={domain}&token={token}&txt={text}"));
         let reply = self.api.expect(&call).await?;

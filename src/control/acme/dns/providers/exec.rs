@@ -59,7 +59,8 @@ impl Exec {
             false => vec![action, task.fqdn, task.value],
         };
         let failed = |reason: String| DnsError(format!("exec: {} {action}: {reason}", self.path));
-        let (mut program, output) = start(&self.path, &arguments).map_err(|e| failed(format!("cannot be started: {e}")))?;
+        let (mut program, output) =
+            start(&self.path, &arguments).map_err(|e| failed(format!("cannot be started: {e}")))?;
         let mut log = std::pin::pin!(log_output(output, &self.path));
         let ended = tokio::time::timeout(RUN_MAX, async {
             tokio::select! {
@@ -108,7 +109,8 @@ async fn log_output(output: pipe::Receiver, path: &str) -> String {
     let (mut line, mut last) = (Vec::new(), String::new());
     while let Ok(1..) = lines.read_until(b'\n', &mut line).await {
         let text = String::from_utf8_lossy(&line);
-        let text: String = text.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).take(LINE_CHARS_MAX).collect();
+        let text: String =
+            text.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).take(LINE_CHARS_MAX).collect();
         if !text.is_empty() {
             tracing::info!("{path}: {text}");
             last = text;

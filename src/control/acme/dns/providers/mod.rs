@@ -24,18 +24,8 @@ use super::variables::{Timing, Variables};
 use super::{DnsError, zone};
 
 /// All providers, as `acme.dnsChallenge.provider` writes them.
-pub const NAMES: [&str; 10] = [
-    "cloudflare",
-    "digitalocean",
-    "duckdns",
-    "exec",
-    "gandiv5",
-    "hetzner",
-    "httpreq",
-    "ovh",
-    "rfc2136",
-    "route53",
-];
+pub const NAMES: [&str; 10] =
+    ["cloudflare", "digitalocean", "duckdns", "exec", "gandiv5", "hetzner", "httpreq", "ovh", "rfc2136", "route53"];
 
 /// A configured provider.
 pub enum Provider {

@@ -43,7 +43,8 @@ enum Access {
 impl Ovh {
     /// Reads `OVH_...`.
     pub fn new(variables: &mut Variables<'_>) -> (Ovh, Timing) {
-        let timing = variables.timing(&["OVH_"], Timing { http_timeout: Duration::from_secs(180), ..Timing::default() });
+        let timing =
+            variables.timing(&["OVH_"], Timing { http_timeout: Duration::from_secs(180), ..Timing::default() });
         let endpoint = variables.first(&["OVH_ENDPOINT"]).unwrap_or_else(|| "ovh-eu".to_owned());
         let (base, token_base) = match ENDPOINTS.iter().find(|(name, ..)| *name == endpoint) {
             Some((_, base, token_base)) => ((*base).to_owned(), (*token_base).to_owned()),
@@ -115,7 +116,8 @@ impl Ovh {
             return Ok(own.saturating_add(*ahead));
         }
         let reply = self.api.expect(&Call::new(Method::GET, "/auth/time".to_owned())).await?;
-        let service: i64 = reply.body.trim().parse().map_err(|_| self.api.error("/auth/time does not answer with a time"))?;
+        let service: i64 =
+            reply.body.trim().parse().map_err(|_| self.api.error("/auth/time does not answer with a time"))?;
         let _ = self.clock_ahead.set(service.saturating_sub(own));
         Ok(service)
     }
@@ -128,7 +130,9 @@ fn access(variables: &mut Variables<'_>, token_base: &str, timing: &Timing) -> A
     let has_key = names.iter().any(|name| variables.first(&[name]).is_some());
     let has_client = client.0.is_some() || client.1.is_some();
     if [token.is_some(), has_client, has_key].into_iter().filter(|is_set| *is_set).count() > 1 {
-        variables.problem("OVH_ACCESS_TOKEN, OVH_CLIENT_ID and OVH_APPLICATION_KEY exclude each other: set one of them".to_owned());
+        variables.problem(
+            "OVH_ACCESS_TOKEN, OVH_CLIENT_ID and OVH_APPLICATION_KEY exclude each other: set one of them".to_owned(),
+        );
     }
     if let Some(token) = token {
         return Access::Token(token);
@@ -136,7 +140,9 @@ fn access(variables: &mut Variables<'_>, token_base: &str, timing: &Timing) -> A
     if has_client {
         let (id, secret) = (variables.required(&["OVH_CLIENT_ID"]), variables.required(&["OVH_CLIENT_SECRET"]));
         if token_base.is_empty() {
-            variables.problem("OVH_CLIENT_ID cannot be used with this OVH_ENDPOINT: use ovh-eu, ovh-ca or ovh-us".to_owned());
+            variables.problem(
+                "OVH_CLIENT_ID cannot be used with this OVH_ENDPOINT: use ovh-eu, ovh-ca or ovh-us".to_owned(),
+            );
         }
         let tokens = Box::new(Api::new("ovh", token_base, timing.http_timeout, &[&secret]));
         return Access::Client { tokens, id, secret };

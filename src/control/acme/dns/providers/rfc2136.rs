@@ -54,7 +54,11 @@ impl Rfc2136 {
         let response = self.send(request).await.map_err(failed)?;
         match response.rcode {
             rcode::NO_ERROR => Ok(()),
-            code => Err(failed(format!("the update of the zone {zone} is refused ({}): {}", rcode_text(code), self.advice()))),
+            code => Err(failed(format!(
+                "the update of the zone {zone} is refused ({}): {}",
+                rcode_text(code),
+                self.advice()
+            ))),
         }
     }
 
@@ -88,7 +92,9 @@ fn tsig_key(variables: &mut Variables<'_>) -> Result<Option<TsigKey>, String> {
     if let Some(path) = variables.plain("RFC2136_TSIG_FILE").or_else(|| variables.plain("DNSUPDATE_TSIG_FILE")) {
         let text = read_text(&path).map_err(|e| format!("RFC2136_TSIG_FILE: {path} cannot be read: {e}"))?;
         let (name, algorithm, secret) = key_of_file(&text).ok_or_else(|| {
-            format!("RFC2136_TSIG_FILE: {path} has no key: write key \"name\" {{ algorithm hmac-sha256; secret \"...\"; }};")
+            format!(
+                "RFC2136_TSIG_FILE: {path} has no key: write key \"name\" {{ algorithm hmac-sha256; secret \"...\"; }};"
+            )
         })?;
         return TsigKey::new(&name, &algorithm, &secret).map(Some);
     }
@@ -132,7 +138,8 @@ mod tests {
     #[test]
     fn half_a_key_is_an_error_without_the_secret() {
         let set = [("RFC2136_NAMESERVER", "127.0.0.1"), ("RFC2136_TSIG_SECRET", "c2VjcmV0")];
-        let environment = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let environment =
+            |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let mut variables = Variables::new(&environment);
         let (provider, _) = Rfc2136::new(&mut variables);
         assert_eq!(provider.server, "127.0.0.1:53");

@@ -44,16 +44,20 @@ impl Service {
     pub fn start(responses: &[(u16, &str)]) -> Service {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let left: VecDeque<(u16, String)> = responses.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
+        let left: VecDeque<(u16, String)> =
+            responses.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
         let (requests, left) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(left)));
         let (record, give) = (Arc::clone(&requests), Arc::clone(&left));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let request = read(&stream);
                 record.lock().unwrap().push(request);
-                let (status, body) = give.lock().unwrap().pop_front().unwrap_or((500, "no response is left".to_owned()));
+                let (status, body) =
+                    give.lock().unwrap().pop_front().unwrap_or((500, "no response is left".to_owned()));
                 let length = body.len();
-                let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n");
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+                );
                 (&stream).write_all(format!("{head}{body}").as_bytes()).unwrap();
             }
         });

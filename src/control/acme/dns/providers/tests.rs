@@ -129,10 +129,7 @@ async fn hetzner_adds_and_removes_one_value_and_waits_for_the_action() {
     present_and_clean_up(&provider("hetzner", &set, &service)).await.unwrap();
     let requests = service.requests();
     let set = "POST /zones/example.com/rrsets/_acme-challenge.www/TXT/actions";
-    assert_eq!(
-        lines(&requests),
-        [&format!("{set}/add_records"), "GET /actions/7", &format!("{set}/remove_records")]
-    );
+    assert_eq!(lines(&requests), [&format!("{set}/add_records"), "GET /actions/7", &format!("{set}/remove_records")]);
     let records = json!([{"value": format!("\"{}\"", value())}]);
     assert_eq!(requests[0].json(), json!({"ttl": 120, "records": records}));
     assert_eq!(requests[2].json(), json!({"records": records}));
@@ -147,7 +144,8 @@ async fn hetzner_takes_the_value_of_an_earlier_try_and_names_a_failed_action() {
         (200, &own),
         (201, r#"{"action":{"id":8,"status":"error","error":{"code":"action_failed","message":"Action failed"}}}"#),
     ]);
-    let message = present_and_clean_up(&provider("hetzner", &[("HETZNER_API_TOKEN", "t")], &service)).await.unwrap_err();
+    let message =
+        present_and_clean_up(&provider("hetzner", &[("HETZNER_API_TOKEN", "t")], &service)).await.unwrap_err();
     assert_eq!(message.0, "hetzner: the change failed: Action failed");
     assert_eq!(service.requests()[1].line, "GET /zones/example.com/rrsets/_acme-challenge.www/TXT");
 }
@@ -184,7 +182,8 @@ async fn duckdns_sets_and_clears_the_text_of_the_domain() {
     let service = Service::start(&[(200, "OK"), (200, "OK"), (200, "KO")]);
     let duckdns = provider("duckdns", &[("DUCKDNS_TOKEN", "a/b")], &service);
     let (record, resolver) = (example_record(), example_zone().await);
-    let task = Task { record: &record, fqdn: "_acme-challenge.www.me.duckdns.org.", value: "text", resolver: &resolver };
+    let task =
+        Task { record: &record, fqdn: "_acme-challenge.www.me.duckdns.org.", value: "text", resolver: &resolver };
     duckdns.present(&task).await.unwrap();
     duckdns.clean_up(&task).await.unwrap();
     let message = duckdns.clean_up(&task).await.unwrap_err().0;
@@ -197,7 +196,8 @@ async fn duckdns_sets_and_clears_the_text_of_the_domain() {
 
 #[tokio::test]
 async fn ovh_signs_each_request_with_the_services_time() {
-    let service = Service::start(&[(200, "1366560945"), (200, r#"{"id":42}"#), (200, "null"), (200, "null"), (200, "null")]);
+    let service =
+        Service::start(&[(200, "1366560945"), (200, r#"{"id":42}"#), (200, "null"), (200, "null"), (200, "null")]);
     let set = [
         ("OVH_ENDPOINT", "BASE/1.0"),
         ("OVH_APPLICATION_KEY", "ak"),
@@ -228,7 +228,16 @@ async fn ovh_signs_each_request_with_the_services_time() {
 #[tokio::test]
 async fn ovh_gets_a_token_for_an_oauth2_client() {
     let token = (200, r#"{"access_token":"bearer","expires_in":3599}"#);
-    let service = Service::start(&[token, (200, r#"{"id":1}"#), token, (200, "null"), token, (200, "null"), token, (200, "null")]);
+    let service = Service::start(&[
+        token,
+        (200, r#"{"id":1}"#),
+        token,
+        (200, "null"),
+        token,
+        (200, "null"),
+        token,
+        (200, "null"),
+    ]);
     let set = [("OVH_ENDPOINT", "BASE"), ("OVH_CLIENT_ID", "id"), ("OVH_CLIENT_SECRET", "s&t")];
     present_and_clean_up(&provider("ovh", &set, &service)).await.unwrap();
     let requests = service.requests();
@@ -248,7 +257,10 @@ async fn httpreq_posts_the_record_or_the_token() {
     let requests = service.requests();
     assert_eq!(lines(&requests), ["POST /dns/present", "POST /dns/cleanup", "POST /present", "POST /cleanup"]);
     for request in &requests {
-        assert_eq!((request.header("Accept"), request.header("Content-Type")), ("application/json", "application/json"));
+        assert_eq!(
+            (request.header("Accept"), request.header("Content-Type")),
+            ("application/json", "application/json")
+        );
     }
     assert_eq!(requests[0].json(), json!({"fqdn": FQDN, "value": value()}));
     assert_eq!(requests[0].header("Authorization"), "Basic dXNlcjpwYXNz");

@@ -120,7 +120,8 @@ impl Route53 {
         };
         let found = xml::elements(&reply.body, "HostedZone").into_iter().find(is_wanted);
         let id = found.and_then(|found| xml::text(found, "Id"));
-        let id = id.ok_or_else(|| self.api.error(&format!("there is no hosted zone {zone}: set AWS_HOSTED_ZONE_ID")))?;
+        let id =
+            id.ok_or_else(|| self.api.error(&format!("there is no hosted zone {zone}: set AWS_HOSTED_ZONE_ID")))?;
         Ok(escape(id.trim_start_matches("/hostedzone/")))
     }
 
@@ -134,7 +135,9 @@ impl Route53 {
             xml::text(set, "Name").is_some_and(|name| name.eq_ignore_ascii_case(task.fqdn))
                 && xml::text(set, "Type").as_deref() == Some("TXT")
         };
-        let Some(set) = xml::elements(&reply.body, "ResourceRecordSet").into_iter().find(is_own) else { return Ok(None) };
+        let Some(set) = xml::elements(&reply.body, "ResourceRecordSet").into_iter().find(is_own) else {
+            return Ok(None);
+        };
         let ttl_secs = xml::text(set, "TTL").and_then(|ttl| ttl.parse().ok()).unwrap_or(self.timing.ttl_secs);
         let values = xml::elements(set, "ResourceRecord").into_iter().filter_map(|record| xml::text(record, "Value"));
         Ok(Some(RecordSet { ttl_secs, values: values.collect() }))

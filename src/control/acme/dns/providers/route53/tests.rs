@@ -102,7 +102,8 @@ async fn route53_adds_the_value_to_those_of_the_name_and_removes_it_alone() {
 #[tokio::test]
 async fn route53_deletes_the_records_if_no_other_value_is_left() {
     let own = records(&["own"]);
-    let throttled = "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>";
+    let throttled =
+        "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>";
     let service = Service::start(&[(400, throttled), (200, NO_RECORDS), (200, CHANGED), (200, &own), (200, CHANGED)]);
     let mut set = KEY.to_vec();
     set.extend([("AWS_HOSTED_ZONE_ID", "/hostedzone/Z9"), ("AWS_WAIT_FOR_RECORD_SETS_CHANGED", "false")]);
@@ -128,7 +129,8 @@ async fn route53_error_has_the_code_and_the_message() {
 #[tokio::test]
 async fn route53_uses_the_role_of_the_machine() {
     let role = r#"{"Code":"Success","AccessKeyId":"AKID","SecretAccessKey":"secret","Token":"session"}"#;
-    let service = Service::start(&[(200, "metadata-token"), (200, "my-role\n"), (200, role), (200, NO_RECORDS), (500, "")]);
+    let service =
+        Service::start(&[(200, "metadata-token"), (200, "my-role\n"), (200, role), (200, NO_RECORDS), (500, "")]);
     let set = [
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "BASE"),
         ("AWS_ENDPOINT_URL_ROUTE_53", "BASE"),
