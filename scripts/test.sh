@@ -52,7 +52,7 @@ trap 'exit 143' TERM
 step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
 scripts/packages.sh pebble nginx-light nodejs podman runc netavark apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq \
-    procps strace faketime nghttp2-client nghttp2-server chromium python3 python3-venv
+    procps strace faketime knot knot-dnsutils nghttp2-client nghttp2-server chromium python3 python3-venv
 # Compiles beside the next steps; the tests wait for it.
 setsid scripts/http2-tools.sh >"$scratch/http2-tools.log" 2>&1 &
 http2_tools=$!

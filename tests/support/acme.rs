@@ -24,15 +24,20 @@ impl Pebble {
     /// Starts a server that clients reach as `host` (an IPv4 address of this machine) and that validates on port 80 of
     /// whatever address [`Pebble::resolve_to`] names.
     pub fn start(work: &Path, host: &str) -> Self {
-        Pebble::start_with(work, host, certificates(work, host))
+        Pebble::start_with(work, host, certificates(work, host), None)
     }
 
     /// As [`Pebble::start`], with a certificate by the plain command of the manuals, which is its own authority (CA:TRUE).
     pub fn start_self_signed(work: &Path, host: &str) -> Self {
-        Pebble::start_with(work, host, self_signed(work, host))
+        Pebble::start_with(work, host, self_signed(work, host), None)
     }
 
-    fn start_with(work: &Path, host: &str, server_ca: PathBuf) -> Self {
+    /// As [`Pebble::start`], with another DNS server (`host:port`) that the ACME server asks.
+    pub fn start_with_dns(work: &Path, host: &str, dns_server: &str) -> Self {
+        Pebble::start_with(work, host, certificates(work, host), Some(dns_server))
+    }
+
+    fn start_with(work: &Path, host: &str, server_ca: PathBuf, dns_server: Option<&str>) -> Self {
         let (acme_port, management_port) = (free_port(), free_port());
         let (dns_port, dns_management_port) = (free_port(), free_port());
         let config = serde_json::json!({"pebble": {
@@ -53,7 +58,8 @@ impl Pebble {
         let dns = Background::start(dns, work.join("dns.log"));
 
         let mut server = Command::new("pebble");
-        server.arg("-config").arg(&config_file).args(["-dnsserver", &format!("127.0.0.1:{dns_port}")]);
+        let dns_server = dns_server.map_or(format!("127.0.0.1:{dns_port}"), str::to_owned);
+        server.arg("-config").arg(&config_file).args(["-dnsserver", &dns_server]);
         // No artificial delay before a validation. Refused nonces stay enabled: a client has to handle them.
         server.env("PEBBLE_VA_NOSLEEP", "1");
         // No authorisation is reused, so that every order causes a validation.
