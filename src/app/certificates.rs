@@ -65,7 +65,7 @@ pub fn export(config: &StaticConfig, folder: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What is to be said about the names that need a certificate: those of `[[acme.domains]]`, and of the file provider's rules on
+/// The remarks about the names that need a certificate: those of `[[acme.domains]]`, and of the file provider's rules on
 /// `acme.entryPoint`. Rules of containers are not known here.
 pub fn remarks(invocation: &Invocation) -> Vec<String> {
     let config = &invocation.static_config;

@@ -30,6 +30,8 @@ mod save_retry;
 mod settings;
 mod states;
 pub mod store;
+#[cfg(test)]
+mod tests;
 mod time_text;
 mod trust;
 mod windows;
