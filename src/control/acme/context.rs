@@ -30,6 +30,9 @@ const ENDPOINT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The time for which a directory that could not be read is not read again for windows: there may be a thousand certificates.
 const FAILURE_AGE_MAX: Duration = Duration::from_secs(600);
 
+/// The address of the renewal information, `None` if the authority has none, or why the directory could not be read.
+type Endpoint = Result<Option<String>, String>;
+
 /// The state that all attempts share.
 pub struct AcmeContext {
     pub settings: AcmeSettings,
@@ -42,7 +45,7 @@ pub struct AcmeContext {
     client: tokio::sync::Mutex<Option<AuthorityClient>>,
     /// The address of the renewal information, `None` if the authority has none, and when the directory was read. A directory that could
     /// not be read has the reason.
-    endpoint: tokio::sync::Mutex<Option<(Instant, Result<Option<String>, String>)>>,
+    endpoint: tokio::sync::Mutex<Option<(Instant, Endpoint)>>,
 }
 
 /// The orders with one authority in the store.
@@ -197,7 +200,7 @@ impl AcmeContext {
     async fn renewal_window(&self, id: &CertificateId) -> Result<RenewalAnswer, String> {
         let client = self.client().await?;
         let mut slot = self.endpoint.lock().await;
-        let is_current = |known: &&(Instant, Result<Option<String>, String>)| {
+        let is_current = |known: &&(Instant, Endpoint)| {
             known.0.elapsed() < if known.1.is_ok() { ENDPOINT_AGE_MAX } else { FAILURE_AGE_MAX }
         };
         let known = slot.as_ref().filter(is_current).map(|(_, url)| url.clone());
