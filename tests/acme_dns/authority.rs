@@ -103,7 +103,7 @@ fn wildcard_is_obtained_by_a_program() {
 #[test]
 fn wildcard_is_obtained_by_an_http_server() {
     obtains(DRIVERS[0], "httpreq", |servers| {
-        let endpoint = http_server(servers.program().display().to_string());
+        let endpoint = http_server(servers.adding_program().display().to_string());
         vec![("HTTPREQ_ENDPOINT", endpoint), ("HTTPREQ_POLLING_INTERVAL", "1".to_owned())]
     });
 }

@@ -89,13 +89,13 @@ impl NameServers {
         self.folder.path().join("key")
     }
 
-    /// A program that writes records with `knsupdate`, called as lego calls it.
+    /// A program that writes records with `knsupdate`, called as lego calls it. It replaces the values of the name, as simple ones do.
     pub fn program(&self) -> PathBuf {
         let path = self.folder.path().join("program");
         let text = r#"#!/bin/sh
 set -eu
 case "$1" in
-    present) change="add $2 60 TXT \"$3\"" ;;
+    present) change=$(printf 'del %s TXT\nadd %s 60 TXT "%s"' "$2" "$2" "$3") ;;
     cleanup) change="del $2 TXT \"$3\"" ;;
 esac
 case "$2" in
@@ -107,6 +107,16 @@ echo "$1 $2 done"
 "#;
         let text = text.replace("@server@", &self.primary).replace("@secret@", SECRET);
         write_program(&path, &text);
+        path
+    }
+
+    /// As [`NameServers::program`], but other values of the name stay.
+    pub fn adding_program(&self) -> PathBuf {
+        let path = self.program();
+        let text = fs::read_to_string(&path).unwrap();
+        let adding = text.replace("'del %s TXT\\nadd %s 60 TXT \"%s\"' \"$2\" \"$2\"", "'add %s 60 TXT \"%s\"' \"$2\"");
+        assert_ne!(adding, text);
+        write_program(&path, &adding);
         path
     }
 

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::tls::alpn_challenge;
 use crate::tls::challenge::ChallengeTable;
 
-use super::dns::{ChallengeRecord, DnsChallenge};
+use super::dns::{ChallengeRecord, DnsChallenge, Turn};
 
 /// The challenge by which the authority validates names, one for all orders.
 #[derive(Clone)]
@@ -31,6 +31,23 @@ impl ChallengeKind {
             ChallengeKind::Dns(_) => ChallengeType::Dns01,
             ChallengeKind::Unusable(_) => ChallengeType::Unknown("none".to_owned()),
         }
+    }
+
+    /// The answers of one order in rounds: those of a later round are published after those of an earlier one are checked and withdrawn. Only
+    /// names whose DNS records exclude each other are in different rounds.
+    pub fn rounds(&self, answers: Vec<PendingAnswer>) -> Vec<Vec<PendingAnswer>> {
+        let ChallengeKind::Dns(dns) = self else { return vec![answers] };
+        let positions = dns.rounds(answers.iter().map(|answer| &answer.name));
+        let mut rounds: Vec<Vec<PendingAnswer>> = Vec::new();
+        for (round, answer) in positions.into_iter().zip(answers) {
+            rounds.resize_with(rounds.len().max(round + 1), Vec::new);
+            if let Some(answers) = rounds.get_mut(round) {
+                answers.push(answer);
+            }
+        }
+        // All orders take their turns in this order, so none waits for another that waits for it.
+        rounds.iter_mut().for_each(|round| round.sort_by(|one, other| one.name.cmp(&other.name)));
+        rounds
     }
 
     /// The name of the challenge, for messages and the API.
@@ -60,11 +77,19 @@ pub struct PublishedAnswers {
     /// Name and token of each answer.
     published: Vec<(String, String)>,
     records: Vec<ChallengeRecord>,
+    /// Held until the records are removed.
+    turns: Vec<Turn>,
 }
 
 impl PublishedAnswers {
     pub fn new(kind: &ChallengeKind, table: &Arc<ArcSwap<ChallengeTable>>) -> PublishedAnswers {
-        PublishedAnswers { kind: kind.clone(), table: Arc::clone(table), published: Vec::new(), records: Vec::new() }
+        PublishedAnswers {
+            kind: kind.clone(),
+            table: Arc::clone(table),
+            published: Vec::new(),
+            records: Vec::new(),
+            turns: Vec::new(),
+        }
     }
 
     /// Publishes the answers; DNS records are waited for. Returns the names whose answer could not be published, with the reasons.
@@ -100,6 +125,7 @@ impl PublishedAnswers {
         let (mut failed, mut written) = (Vec::new(), Vec::new());
         for answer in answers {
             let record = ChallengeRecord::new(&answer.name, &answer.token, answer.key_authorization.as_str());
+            self.turns.push(dns.turn(&record).await);
             // Remembered before it is written: a service may have written a record although its answer was lost.
             self.records.push(record.clone());
             match dns.present(&record).await {
@@ -141,13 +167,14 @@ impl Drop for PublishedAnswers {
         let ChallengeKind::Dns(dns) = self.kind.clone() else { return };
         let records = std::mem::take(&mut self.records);
         if !records.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
-            spawn_removal(dns, records);
+            spawn_removal(dns, records, std::mem::take(&mut self.turns));
         }
     }
 }
 
-fn spawn_removal(dns: Arc<DnsChallenge>, records: Vec<ChallengeRecord>) {
+fn spawn_removal(dns: Arc<DnsChallenge>, records: Vec<ChallengeRecord>, turns: Vec<Turn>) {
     tokio::task::spawn_local(async move {
+        let _turns = turns;
         for record in &records {
             remove_record(&dns, record).await;
         }

@@ -227,7 +227,7 @@ pub async fn attempt(
     replaces: Option<CertificateIdentifier<'static>>,
 ) -> (CertificateOrder, Result<ManagedCertificate, OrderError>) {
     let propagation = match &context.settings.challenge {
-        ChallengeKind::Dns(dns) => dns.wait_max(),
+        ChallengeKind::Dns(dns) => dns.wait_max(&order.names),
         _ => Duration::ZERO,
     };
     let limit = context.settings.pacing.order_max + propagation;

@@ -184,19 +184,66 @@ async fn validate(
     request: &OrderRequest<'_>,
     answering: &Answering<'_>,
 ) -> Result<OrderStatus, OrderError> {
-    let names = request.names;
-    let answers = challenges(order, answering.kind, names).await?;
+    let answers = challenges(order, answering.kind, request.names).await?;
+    let mut rounds = answering.kind.rounds(answers);
+    let last = rounds.pop().unwrap_or_default();
+    for round in &rounds {
+        validate_round(order, request, answering, round, false).await?;
+    }
+    validate_round(order, request, answering, &last, true).await
+}
+
+/// Answers some of the challenges and waits until the authority has checked these, or the whole order if they are the last.
+async fn validate_round(
+    order: &mut Order,
+    request: &OrderRequest<'_>,
+    answering: &Answering<'_>,
+    answers: &[PendingAnswer],
+    is_last: bool,
+) -> Result<OrderStatus, OrderError> {
     let mut published = PublishedAnswers::new(answering.kind, answering.table);
-    let failed = published.publish(&answers).await;
+    let failed = published.publish(answers).await;
     let outcome = match failed.is_empty() {
         false => Err(OrderError { is_resumable: true, ..OrderError::of_names(failed) }),
-        true => match set_ready(order, answering.kind, names).await {
-            Ok(()) => wait_until_validated(order, request).await,
+        true => match set_ready(order, answering.kind, request.names, answers).await {
+            Ok(()) if is_last => wait_until_validated(order, request).await,
+            Ok(()) => wait_until_checked(order, request, answers).await,
             Err(e) => Err(e),
         },
     };
     published.withdraw().await;
     outcome
+}
+
+/// Waits until the authority has checked these answers, while others of the order are still to be given.
+async fn wait_until_checked(
+    order: &mut Order,
+    request: &OrderRequest<'_>,
+    answers: &[PendingAnswer],
+) -> Result<OrderStatus, OrderError> {
+    let deadline = Instant::now() + request.validation_max;
+    loop {
+        tokio::time::sleep(POLL_FIRST * 2).await;
+        let (mut pending, mut authorizations) = (0, order.authorizations());
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(|e| OrderError::of_request(&e, request.names))?;
+            if !answers.iter().any(|answer| answer.name == authorization.identifier().to_string()) {
+                continue;
+            }
+            let state = retrying(async || authorization.refresh().await.map(|state| state.status)).await;
+            match state.map_err(|e| OrderError::of_request(&e, request.names))? {
+                AuthorizationStatus::Pending => pending += 1,
+                AuthorizationStatus::Valid => {}
+                _ => return Err(refused(order, request.names).await),
+            }
+        }
+        if pending == 0 {
+            return Ok(OrderStatus::Pending);
+        }
+        if Instant::now() >= deadline {
+            return Err(unfinished(order, request).await);
+        }
+    }
 }
 
 /// The challenge of each name that is not authorised yet.
@@ -227,8 +274,13 @@ async fn challenges(
     if failed.is_empty() { Ok(answers) } else { Err(OrderError::of_names(failed)) }
 }
 
-/// Tells the authority for each name that the challenge is answered.
-async fn set_ready(order: &mut Order, kind: &ChallengeKind, names: &[String]) -> Result<(), OrderError> {
+/// Tells the authority for each of these names that the challenge is answered.
+async fn set_ready(
+    order: &mut Order,
+    kind: &ChallengeKind,
+    names: &[String],
+    answers: &[PendingAnswer],
+) -> Result<(), OrderError> {
     let mut failed = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -238,6 +290,9 @@ async fn set_ready(order: &mut Order, kind: &ChallengeKind, names: &[String]) ->
         }
         let name = authorization.identifier().to_string();
         let Some(mut challenge) = authorization.challenge(kind.challenge_type()) else { continue };
+        if !answers.iter().any(|answer| answer.token == challenge.token) {
+            continue;
+        }
         // The authority is at it already if the order is continued.
         if challenge.status != ChallengeStatus::Pending {
             continue;

@@ -12,8 +12,12 @@ mod turns;
 mod variables;
 mod zone;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use providers::{Provider, Task};
 use resolver::Resolver;
@@ -59,7 +63,7 @@ pub struct DnsChallenge {
     options: DnsOptions,
     resolver: Resolver,
     follows_cnames: bool,
-    turns: Turns,
+    turns: Arc<Turns>,
 }
 
 impl DnsChallenge {
@@ -78,13 +82,22 @@ impl DnsChallenge {
 
     /// Waits until no other challenge of the same name is under way, if the provider's names hold one value only. The value is to be held from
     /// before [`DnsChallenge::present`] until after [`DnsChallenge::clean_up`]; other providers do not wait.
-    pub async fn turn(&self, record: &ChallengeRecord) -> Turn<'_> {
-        self.turns.turn(record.fqdn()).await
+    pub async fn turn(&self, record: &ChallengeRecord) -> Turn {
+        self.turns.turn(self.provider.holder(&record.fqdn()).to_owned()).await
     }
 
-    /// Whether each challenge of one name has to be finished, with its clean-up, before the next of the same name is presented.
-    pub fn is_sequential(&self) -> bool {
-        self.provider.is_sequential()
+    /// The rounds in which the challenges of one order have to be answered, by the position of each name: names that cannot have their
+    /// values at the same time are in different rounds. Most providers need one round.
+    pub fn rounds<'a>(&self, names: impl Iterator<Item = &'a String>) -> Vec<usize> {
+        let mut earlier: HashMap<String, usize> = HashMap::new();
+        names
+            .map(|name| {
+                let fqdn = ChallengeRecord::new(name, "", "").fqdn();
+                let count = earlier.entry(self.provider.holder(&fqdn).to_owned()).or_default();
+                *count += 1;
+                if self.provider.is_sequential() { *count - 1 } else { 0 }
+            })
+            .collect()
     }
 
     /// Adds the TXT record. Other values at the same name stay. A CNAME of the record's name is followed.
@@ -103,13 +116,21 @@ impl DnsChallenge {
     /// The name servers that did not have the record in time.
     pub async fn wait_until_visible(&self, record: &ChallengeRecord) -> Result<(), DnsError> {
         tokio::time::sleep(self.options.delay_before_check).await;
+        let (limit, interval) = (self.timing.propagation_timeout, self.timing.polling_interval);
+        let start = Instant::now();
+        let (target, value) = (self.target(record).await?, record.value());
+        let task = Task { record, fqdn: &target, value: &value, resolver: &self.resolver };
+        let settled = tokio::time::timeout(limit, self.provider.settle(&task)).await;
+        settled.unwrap_or_else(|_| {
+            let provider = &self.options.provider;
+            Err(DnsError(format!("{provider}: the record {target} is not in effect after {} s", limit.as_secs())))
+        })?;
         if self.options.disable_propagation_check {
             return Ok(());
         }
         // The authority follows CNAMEs, whatever the provider does.
         let fqdn = zone::follow_cnames(&self.resolver, &record.fqdn()).await?;
-        let (limit, interval) = (self.timing.propagation_timeout, self.timing.polling_interval);
-        propagation::wait(&self.resolver, &fqdn, &record.value(), limit, interval).await
+        propagation::wait(&self.resolver, &fqdn, &value, start, limit, interval).await
     }
 
     /// Removes the TXT record, and only this value. To be called after the validation, and after a failed one too.
@@ -122,11 +143,13 @@ impl DnsChallenge {
         self.provider.clean_up(&task).await
     }
 
-    /// The longest time that [`DnsChallenge::wait_until_visible`] may take, for the time-out of the whole order.
-    pub fn wait_max(&self) -> Duration {
-        let check =
-            if self.options.disable_propagation_check { Duration::ZERO } else { self.timing.propagation_timeout };
-        self.options.delay_before_check.saturating_add(check)
+    /// The longest time that the records of these names may take, for the time-out of the whole order.
+    pub fn wait_max(&self, names: &[String]) -> Duration {
+        let rounds = self.rounds(names.iter()).into_iter().max().map_or(1, |last| last + 1);
+        let pause = if self.provider.is_sequential() { self.timing.sequence_interval } else { Duration::ZERO };
+        let round =
+            self.options.delay_before_check.saturating_add(self.timing.propagation_timeout).saturating_add(pause);
+        round.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
     }
 
     /// The name at which the record is written.

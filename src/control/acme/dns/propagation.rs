@@ -9,18 +9,22 @@ use super::message::{Data, Response, rcode, rtype};
 use super::resolver::{Resolver, ask, rcode_text};
 use super::zone::{self, NameServer};
 
-/// Waits until the zone's name servers have `value` at `fqdn`, a name without a CNAME.
+/// The time for one look at least.
+const LOOK_MIN: Duration = Duration::from_secs(2);
+
+/// Waits until the zone's name servers have `value` at `fqdn`, a name without a CNAME: until `start + limit`, but looks once in any case.
 ///
 /// # Errors
-/// After `limit`: which server does not have the record, and what it answers instead.
+/// After that time: which server does not have the record, and what it answers instead.
 pub async fn wait(
     resolver: &Resolver,
     fqdn: &str,
     value: &str,
+    start: Instant,
     limit: Duration,
     interval: Duration,
 ) -> Result<(), DnsError> {
-    let end = Instant::now() + limit;
+    let end = (start + limit).max(Instant::now() + LOOK_MIN);
     let too_late = |reason: &str| {
         DnsError(format!("{fqdn} is not visible at the name servers of its zone after {} s: {reason}", limit.as_secs()))
     };

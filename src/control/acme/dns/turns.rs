@@ -16,30 +16,31 @@ pub struct Turns {
 }
 
 /// The turn of one challenge, which ends when the value is dropped.
-pub struct Turn<'a> {
+pub struct Turn {
     held: Option<OwnedMutexGuard<Option<Instant>>>,
-    turns: &'a Turns,
+    turns: Arc<Turns>,
 }
 
 impl Turns {
     /// Turns with this pause, or none.
-    pub fn new(pause: Option<Duration>) -> Turns {
-        Turns { pause, names: Mutex::default() }
+    pub fn new(pause: Option<Duration>) -> Arc<Turns> {
+        Arc::new(Turns { pause, names: Mutex::default() })
     }
 
     /// Waits for the turn of `name`.
-    pub async fn turn(&self, name: String) -> Turn<'_> {
-        let Some(pause) = self.pause else { return Turn { held: None, turns: self } };
+    pub async fn turn(self: &Arc<Turns>, name: String) -> Turn {
+        let turns = Arc::clone(self);
+        let Some(pause) = self.pause else { return Turn { held: None, turns } };
         let own = Arc::clone(self.names.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default());
         let held = own.lock_owned().await;
         if let Some(end) = *held {
             tokio::time::sleep_until(end + pause).await;
         }
-        Turn { held: Some(held), turns: self }
+        Turn { held: Some(held), turns }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         let Some(mut held) = self.held.take() else { return };
         *held = Some(Instant::now());

@@ -51,7 +51,7 @@ impl DuckDns {
 }
 
 /// The domain that Duck DNS knows: three labels.
-fn own_domain(name: &str) -> Option<&str> {
+pub fn own_domain(name: &str) -> Option<&str> {
     let below = name.strip_suffix(DOMAIN)?.strip_suffix('.')?;
     let label = below.rsplit('.').next().filter(|label| !label.is_empty())?;
     name.get(below.len() - label.len()..)

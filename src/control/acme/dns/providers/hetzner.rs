@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::control::acme::dns::DnsError;
 use crate::control::acme::dns::api::{Api, Call, escape};
 use crate::control::acme::dns::variables::{Timing, Variables};
 
-use super::Task;
+use super::{RecordIds, Task};
 
 const BASE: &str = "https://api.hetzner.cloud/v1";
 
@@ -19,6 +18,8 @@ pub struct Hetzner {
     pub(super) api: Api,
     token: String,
     timing: Timing,
+    /// The actions that the service has not carried out yet.
+    actions: RecordIds,
 }
 
 impl Hetzner {
@@ -35,7 +36,7 @@ impl Hetzner {
         }
         let token = variables.required(&["HETZNER_API_TOKEN"]);
         let api = Api::new("hetzner", BASE, timing.http_timeout, &[&token]);
-        (Hetzner { api, token, timing }, timing)
+        (Hetzner { api, token, timing, actions: RecordIds::default() }, timing)
     }
 
     pub async fn present(&self, task: &Task<'_>) -> Result<(), DnsError> {
@@ -44,7 +45,10 @@ impl Hetzner {
         let call = self.sign(Call::json(Method::POST, format!("{set}/actions/add_records"), &body));
         let reply = self.api.send(&call).await?;
         if reply.is_success() {
-            return self.finished(&reply.json()).await;
+            if let Some(id) = self.running(&reply.json()["action"])? {
+                self.actions.remember(task, id);
+            }
+            return Ok(());
         }
         // Left by an earlier try of the same challenge.
         match self.has_value(&set, task).await? {
@@ -58,7 +62,7 @@ impl Hetzner {
         let body = json!({"records": [{"value": quoted(task)}]});
         let call = self.sign(Call::json(Method::POST, format!("{set}/actions/remove_records"), &body));
         let reply = self.api.expect(&call).await?;
-        self.finished(&reply.json()).await
+        self.running(&reply.json()["action"]).map(drop)
     }
 
     async fn has_value(&self, set: &str, task: &Task<'_>) -> Result<bool, DnsError> {
@@ -67,27 +71,26 @@ impl Hetzner {
         Ok(records.iter().any(|record| record["value"] == quoted(task)))
     }
 
-    /// Waits until the service has carried out an action.
-    async fn finished(&self, started: &Value) -> Result<(), DnsError> {
-        let end = Instant::now() + self.timing.propagation_timeout;
-        let mut action = started["action"].clone();
-        loop {
-            match action["status"].as_str() {
-                Some("error") => {
-                    let reason = action["error"]["message"].as_str().unwrap_or("no reason is given");
-                    return Err(self.api.error(&format!("the change failed: {reason}")));
-                }
-                Some("running") => {}
-                _ => return Ok(()),
-            }
-            let Some(id) = action["id"].as_u64() else { return Err(self.api.error("the action has no id")) };
-            if Instant::now() >= end {
-                let secs = self.timing.propagation_timeout.as_secs();
-                return Err(self.api.error(&format!("the change is not carried out after {secs} s")));
-            }
+    /// Waits until the service has carried out the addition of the record.
+    pub async fn settle(&self, task: &Task<'_>) -> Result<(), DnsError> {
+        let mut action = self.actions.take(task);
+        while let Some(id) = action {
             tokio::time::sleep(self.timing.polling_interval).await;
             let call = self.sign(Call::new(Method::GET, format!("/actions/{id}")));
-            action = self.api.expect(&call).await?.json()["action"].take();
+            action = self.running(&self.api.expect(&call).await?.json()["action"])?;
+        }
+        Ok(())
+    }
+
+    /// The identifier of an action that is not carried out yet.
+    fn running(&self, action: &Value) -> Result<Option<String>, DnsError> {
+        match action["status"].as_str() {
+            Some("error") => {
+                let reason = action["error"]["message"].as_str().unwrap_or("no reason is given");
+                Err(self.api.error(&format!("the change failed: {reason}")))
+            }
+            Some("running") => Ok(action["id"].as_u64().map(|id| id.to_string())),
+            _ => Ok(None),
         }
     }
 

@@ -114,6 +114,18 @@ impl Provider {
         }
     }
 
+    /// Waits until the service has carried out a change that it has accepted. The caller bounds the time.
+    ///
+    /// # Errors
+    /// The service's reason.
+    pub async fn settle(&self, task: &Task<'_>) -> Result<(), DnsError> {
+        match self {
+            Provider::Hetzner(provider) => provider.settle(task).await,
+            Provider::Route53(provider) => provider.settle(task).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the record.
     ///
     /// # Errors
@@ -133,10 +145,18 @@ impl Provider {
         }
     }
 
-    /// Whether one name holds one value only, so that a second challenge of the name has to wait for the first. Programs are treated so as
+    /// Whether a name holds one value only, so that a second challenge of the name has to wait for the first. Programs are treated so as
     /// well, as in lego: many replace the record.
     pub fn is_sequential(&self) -> bool {
         matches!(self, Provider::DuckDns(_) | Provider::Exec(_))
+    }
+
+    /// What holds the value of a record: its name, or the domain that has one text for all names below.
+    pub fn holder<'a>(&self, fqdn: &'a str) -> &'a str {
+        match self {
+            Provider::DuckDns(_) => duckdns::own_domain(fqdn.trim_end_matches('.')).unwrap_or(fqdn),
+            _ => fqdn,
+        }
     }
 
     /// Whether the provider works with the token itself and finds the record's name on its own (lego's mode `RAW`).

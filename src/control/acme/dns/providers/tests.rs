@@ -35,6 +35,7 @@ async fn present_and_clean_up(provider: &Provider) -> Result<(), DnsError> {
     let (record, value, resolver) = (example_record(), value(), example_zone().await);
     let task = Task { record: &record, fqdn: FQDN, value: &value, resolver: &resolver };
     provider.present(&task).await?;
+    provider.settle(&task).await?;
     provider.clean_up(&task).await
 }
 
@@ -192,6 +193,7 @@ async fn duckdns_sets_and_clears_the_text_of_the_domain() {
     assert_eq!(requests[0].line, "GET /update?clear=false&domains=me.duckdns.org&token=a%2Fb&txt=text");
     assert_eq!(requests[1].line, "GET /update?clear=true&domains=me.duckdns.org&token=a%2Fb&txt=");
     assert!(duckdns.is_sequential());
+    assert_eq!(duckdns.holder("_acme-challenge.www.me.duckdns.org."), "me.duckdns.org");
 }
 
 #[tokio::test]
@@ -308,4 +310,21 @@ fn missing_variables_of_each_provider_are_named() {
     let half = |name: &str| (name == "AWS_ACCESS_KEY_ID").then(|| "id".to_owned());
     let message = Provider::new("route53", Variables::new(&half)).err().unwrap().0;
     assert!(message.contains("AWS_SECRET_ACCESS_KEY") && !message.contains("AWS_ACCESS_KEY_ID"), "{message}");
+}
+
+#[test]
+fn names_whose_records_exclude_each_other_are_in_different_rounds() {
+    let challenge = |provider: &str| {
+        let options = DnsOptions { provider: provider.to_owned(), ..DnsOptions::default() };
+        let set = [("DUCKDNS_TOKEN", "token"), ("EXEC_PATH", "program"), ("DO_AUTH_TOKEN", "token")];
+        let found = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        DnsChallenge::new(options, &found).unwrap()
+    };
+    let names = ["*.me.duckdns.org", "me.duckdns.org", "www.me.duckdns.org", "you.duckdns.org"].map(str::to_owned);
+    assert_eq!(challenge("duckdns").rounds(names.iter()), [0, 1, 2, 0]);
+    assert_eq!(challenge("exec").rounds(names.iter()), [0, 1, 0, 0]);
+    assert_eq!(challenge("digitalocean").rounds(names.iter()), [0; 4]);
+    // Each round takes the time for the check, and the pause of programs.
+    assert_eq!(challenge("exec").wait_max(&names).as_secs(), 2 * (60 + 60));
+    assert_eq!(challenge("digitalocean").wait_max(&names).as_secs(), 60);
 }

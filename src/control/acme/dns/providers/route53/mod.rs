@@ -10,13 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::{Method, Uri};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use crate::control::acme::dns::DnsError;
 use crate::control::acme::dns::api::{Api, Call, Reply, escape};
 use crate::control::acme::dns::variables::{Timing, Variables};
 
-use super::Task;
+use super::{RecordIds, Task};
 use credentials::Source;
 use sigv4::{Scope, Signable};
 
@@ -39,6 +38,8 @@ pub struct Route53 {
     timing: Timing,
     /// Held from reading the records of a name until they are written.
     change: Mutex<()>,
+    /// The changes that are not in effect everywhere yet.
+    changes: RecordIds,
 }
 
 /// The TXT records of a name.
@@ -74,20 +75,22 @@ impl Route53 {
         let waits_for_change = variables.flag("AWS_WAIT_FOR_RECORD_SETS_CHANGED", true);
         let source = Source::new(variables);
         let api = Api::new("route53", &base, timing.http_timeout, &source.secrets());
-        let change = Mutex::new(());
-        (Route53 { api, region, source, zone_id, is_private, waits_for_change, timing, change }, timing)
+        let (change, changes) = (Mutex::new(()), RecordIds::default());
+        (Route53 { api, region, source, zone_id, is_private, waits_for_change, timing, change, changes }, timing)
     }
 
     pub async fn present(&self, task: &Task<'_>) -> Result<(), DnsError> {
         let (zone, own) = (self.hosted_zone(task).await?, quoted(task));
-        let change = self.change.lock().await;
+        let _change = self.change.lock().await;
         let mut values = self.records(&zone, task).await?.map_or(Vec::new(), |found| found.values);
         if !values.contains(&own) {
             values.push(own);
         }
         let id = self.write(&zone, task, "UPSERT", self.timing.ttl_secs, &values).await?;
-        drop(change);
-        self.in_sync(&id).await
+        if self.waits_for_change {
+            self.changes.remember(task, id);
+        }
+        Ok(())
     }
 
     pub async fn clean_up(&self, task: &Task<'_>) -> Result<(), DnsError> {
@@ -168,21 +171,16 @@ impl Route53 {
         Ok(id.trim_start_matches("/change/").to_owned())
     }
 
-    /// Waits until all servers of the service have the change.
-    async fn in_sync(&self, id: &str) -> Result<(), DnsError> {
-        let end = Instant::now() + self.timing.propagation_timeout;
-        while self.waits_for_change {
-            let reply = self.request(Call::new(Method::GET, format!("/{VERSION}/change/{}", escape(id)))).await?;
+    /// Waits until all servers of the service have the record.
+    pub async fn settle(&self, task: &Task<'_>) -> Result<(), DnsError> {
+        let Some(id) = self.changes.take(task) else { return Ok(()) };
+        loop {
+            let reply = self.request(Call::new(Method::GET, format!("/{VERSION}/change/{}", escape(&id)))).await?;
             if xml::text(&reply.body, "Status").as_deref() == Some("INSYNC") {
                 return Ok(());
             }
-            if Instant::now() >= end {
-                let secs = self.timing.propagation_timeout.as_secs();
-                return Err(self.api.error(&format!("the change {id} is not in effect after {secs} s")));
-            }
             tokio::time::sleep(self.timing.polling_interval).await;
         }
-        Ok(())
     }
 
     /// Signs and sends a request that must succeed.

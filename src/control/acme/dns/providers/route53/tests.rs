@@ -24,6 +24,7 @@ async fn present_and_clean_up(provider: &Provider) -> Result<(), DnsError> {
     let (record, resolver) = (example_record(), example_zone().await);
     let task = Task { record: &record, fqdn: FQDN, value: "own", resolver: &resolver };
     provider.present(&task).await?;
+    provider.settle(&task).await?;
     provider.clean_up(&task).await
 }
 
