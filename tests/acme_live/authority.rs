@@ -65,7 +65,7 @@ impl Authority {
         }
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("pebble.log");
-        let (port, dns_port) = (free_port(), free_port());
+        let [port, dns_port, tls_port, management_port] = distinct_ports();
         let mut authority = Authority {
             folder,
             children: Vec::new(),
@@ -75,8 +75,8 @@ impl Authority {
             log,
             config,
             environment: environment.to_vec(),
-            tls_port: free_port(),
-            management_port: free_port(),
+            tls_port,
+            management_port,
         };
         write_identity(&authority);
         authority.spawn_dns();
@@ -245,6 +245,18 @@ pub fn without_authority(storage: PathBuf) -> AcmeSettings {
         trust: AcmeRoots::System,
         pacing: RetrySchedule::default(),
     }
+}
+
+/// Free ports, none of which is there twice.
+fn distinct_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let mut ports: Vec<u16> = Vec::new();
+    while ports.len() < COUNT {
+        let port = free_port();
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    std::array::from_fn(|at| ports[at])
 }
 
 pub fn on_path(name: &str) -> bool {

@@ -204,6 +204,12 @@ fn file_of_traefik_is_served_and_orders_nothing() {
     thread::sleep(Duration::from_secs(2));
     assert_eq!(authority.orders(), 0);
     assert_eq!(fs::read(&storage).unwrap(), before, "byte for byte");
+    // The process that takes over finds the file free.
+    proxy.signal("USR2");
+    let _successor = proxy.successor(1);
+    thread::sleep(Duration::from_secs(2));
+    assert!(presented(&proxy, "a.test").contains("DNS:a.test"));
+    assert!(!proxy.log().contains("in use by another process"), "{}", proxy.log());
 }
 
 #[test]

@@ -30,8 +30,6 @@ mod save_retry;
 mod settings;
 mod states;
 pub mod store;
-#[cfg(test)]
-mod tests;
 mod time_text;
 mod trust;
 mod windows;
@@ -147,3 +145,6 @@ async fn open(
 async fn is_dropped(desired: &mut watch::Receiver<Option<DesiredCertificates>>) {
     while desired.changed().await.is_ok() {}
 }
+
+#[cfg(test)]
+mod tests;
