@@ -2,6 +2,7 @@
 //! module that imports both the control plane and the workers.
 
 mod acme;
+mod certificates;
 mod client_tls;
 mod demo;
 mod readiness;
@@ -64,6 +65,11 @@ pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
         Command::Help => print(&cli::help()),
         Command::Version => print(&process::version_text()),
         Command::Check => check(&invocation),
+        Command::CertificatesList => certificates::list(&invocation.static_config),
+        Command::CertificatesExport => {
+            let folder = invocation.options.dir.clone().unwrap_or_default();
+            certificates::export(&invocation.static_config, &folder)
+        }
         Command::Healthcheck => healthcheck::run(&invocation.static_config),
         Command::Demo => demo::run_demo(invocation, release_memory),
         Command::Run => run(invocation, RunOptions { initial: Vec::new(), announce: None, release_memory }),
@@ -134,6 +140,7 @@ fn check(invocation: &Invocation) -> ExitCode {
         Ok(lines) => lines.iter().for_each(|line| println!("warning: {line}")),
         Err(e) => println!("warning: no routes can be read from files: {e}"),
     }
+    certificates::remarks(invocation).iter().for_each(|remark| println!("note: {remark}"));
     let file = invocation.file.as_deref().map_or("no file".to_owned(), |f| f.display().to_string());
     println!("configuration of {file} can be used");
     ExitCode::SUCCESS
@@ -248,6 +255,7 @@ fn serve(
         docker: config.docker.as_ref().map(|table| bootstrap::docker(table, &config.constraints)),
         file: config.file.as_ref().and_then(|table| FileSettings::new(table, invocation.file.as_deref())),
         acme: acme::settings(config).map(|(settings, domains)| (settings, domains, pausable_acme)),
+        on_demand: components.on_demand,
         certs: components.certs,
         watched_files: components.watched_files,
         published: Arc::clone(&published),

@@ -31,6 +31,10 @@ pub enum Command {
     Run,
     /// Read and check the configuration, print all warnings and errors, and exit.
     Check,
+    /// Print the certificates of the configuration and of `acme.json`.
+    CertificatesList,
+    /// Write the certificates of `acme.json` as PEM files.
+    CertificatesExport,
     /// Request `/ping` from the running proxy.
     Healthcheck,
     /// Run the proxy with two example backends.
@@ -41,10 +45,20 @@ pub enum Command {
     Help,
 }
 
+/// Options of commands, which are no flags of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandOptions {
+    /// `certificates export --dir`
+    pub dir: Option<PathBuf>,
+    /// `check --dns`
+    pub dns: bool,
+}
+
 /// A parsed command line, with the configuration that follows from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invocation {
     pub command: Command,
+    pub options: CommandOptions,
     /// The resolved static configuration, before [`check`](crate::config::static_config::check).
     pub static_config: StaticConfig,
     /// Full sentences for the user, in the order in which they were found.
@@ -67,6 +81,8 @@ pub fn parse(
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Invocation, CliError> {
     let (command, args) = command(args)?;
+    let (options, args) = options(command, args)?;
+    let args = args.as_slice();
     let shape = StaticConfig::shape();
     let mut warnings = Vec::new();
     let flags = arguments::split(args, &shape, &mut warnings)?;
@@ -94,13 +110,14 @@ pub fn parse(
     let mut config = parsed.value;
     warnings.extend(ignored_routes(&root, &config, &name));
     warnings.extend(config.resolve());
-    Ok(Invocation { command, static_config: config, warnings, file, file_text })
+    Ok(Invocation { command, options, static_config: config, warnings, file, file_text })
 }
 
 impl Invocation {
     fn without_config(command: Command) -> Self {
         let (file, file_text) = (None, String::new());
-        Invocation { command, static_config: StaticConfig::default(), warnings: Vec::new(), file, file_text }
+        let (options, warnings) = (CommandOptions::default(), Vec::new());
+        Invocation { command, options, static_config: StaticConfig::default(), warnings, file, file_text }
     }
 }
 
@@ -117,6 +134,13 @@ fn command(args: &[String]) -> Result<(Command, &[String]), CliError> {
     let Some((first, rest)) = args.split_first().filter(|(first, _)| !first.starts_with('-')) else {
         return Ok((Command::Run, args));
     };
+    if first == "certificates" {
+        return match rest.split_first().map(|(second, rest)| (second.as_str(), rest)) {
+            Some(("list", rest)) => Ok((Command::CertificatesList, rest)),
+            Some(("export", rest)) => Ok((Command::CertificatesExport, rest)),
+            _ => Err(CliError::Usage("certificates needs one of: list, export --dir FOLDER".to_owned())),
+        };
+    }
     if let Some((_, command)) = COMMANDS.iter().find(|(name, _)| name == first) {
         return Ok((*command, rest));
     }
@@ -128,6 +152,27 @@ fn command(args: &[String]) -> Result<(Command, &[String]), CliError> {
             None => format!("command {first} not found: flags start with --"),
         },
     }))
+}
+
+/// Takes a command's own options out of the arguments. All others are flags of the configuration.
+fn options(command: Command, args: &[String]) -> Result<(CommandOptions, Vec<String>), CliError> {
+    let (mut options, mut flags) = (CommandOptions::default(), Vec::new());
+    let mut args = args.iter();
+    while let Some(argument) = args.next() {
+        match (command, argument.as_str()) {
+            (Command::Check, "--dns") => options.dns = true,
+            (Command::CertificatesExport, "--dir") => options.dir = args.next().map(PathBuf::from),
+            (Command::CertificatesExport, given) if given.starts_with("--dir=") => {
+                options.dir = given.strip_prefix("--dir=").map(PathBuf::from);
+            }
+            _ => flags.push(argument.clone()),
+        }
+    }
+    let has_no_folder = options.dir.as_ref().is_none_or(|dir| dir.as_os_str().is_empty());
+    if command == Command::CertificatesExport && has_no_folder {
+        return Err(CliError::Usage("certificates export needs a folder: add --dir FOLDER".to_owned()));
+    }
+    Ok((options, flags))
 }
 
 /// A warning about routes in the main file that are ignored. They take effect only if `[file]` is present and names neither a file

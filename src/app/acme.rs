@@ -50,7 +50,7 @@ pub fn settings(config: &StaticConfig) -> Option<(AcmeSettings, AcmeDomainSource
     Some((settings, domain_sources))
 }
 
-/// What is wrong with the challenge and the external account, as `ringway check` reports it.
+/// The problems of the challenge and the external account, as `ringway check` reports it.
 pub fn problems(config: &StaticConfig) -> Vec<String> {
     let Some(table) = &config.acme else { return Vec::new() };
     let environment = |name: &str| std::env::var(name).ok();

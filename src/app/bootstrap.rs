@@ -13,6 +13,7 @@ use crate::config::pem;
 use crate::config::static_config::{self, StaticConfig};
 use crate::control::certs::{CertificateSources, StaticCertificates};
 use crate::control::docker::DockerProviderSettings;
+use crate::control::on_demand::{OnDemandNames, on_demand};
 use crate::control::watched_files::{self, WatchedFiles};
 use crate::limits;
 use crate::net::socket;
@@ -29,6 +30,8 @@ pub struct Components {
     pub compile_context: CompileContext,
     pub entry_points: Vec<EntryPoint>,
     pub certs: CertificateSources,
+    /// The names that clients ask for, with `acme.onDemand`.
+    pub on_demand: Option<OnDemandNames>,
     /// The files that frontends and certificates are read from.
     pub watched_files: WatchedFiles,
     /// Interned endpoints, those of the entry points' authentication servers included.
@@ -45,6 +48,8 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
     let store: Arc<ArcSwap<CertStore>> = Arc::default();
     let mut endpoints = EndpointInterner::default();
     let mut static_certs = Vec::new();
+    let acme = config.acme.as_ref();
+    let (ask, on_demand) = acme.filter(|acme| acme.on_demand).map(|_| on_demand()).unzip();
     let mut entry_points = Vec::new();
     for (name, entry_config) in &config.entry_points {
         let compiled = compile::entry_point(&compile_context, name, entry_config, &mut endpoints)
@@ -52,7 +57,12 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
         let address = listen_address(name, entry_config)?;
         let resolver = entry_config.tls.as_ref().map(|tls| {
             static_certs.push(StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()));
-            Arc::new(Resolver::for_listener(name, Arc::clone(&store), tls.sni_strict, address.ip()))
+            let resolver = Resolver::for_listener(name, Arc::clone(&store), tls.sni_strict, address.ip());
+            let ask = ask.clone().filter(|_| acme.is_some_and(|acme| acme.entry_point == *name));
+            Arc::new(match ask {
+                Some(ask) => resolver.with_on_demand(ask),
+                None => resolver,
+            })
         });
         let tls = match entry_config.tls.as_ref().zip(resolver.clone()) {
             Some((tls, resolver)) => Some(Arc::new(tls_config(name, tls, entry_config.http2, resolver)?)),
@@ -79,7 +89,7 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
     // The users files of entry points are read at the start only: they are not watched.
     watched_files.clear();
     let certs = CertificateSources::new(static_certs, generated, acme_entry, store, &*compile_context.read);
-    Ok(Components { compile_context, entry_points, certs, watched_files, endpoints })
+    Ok(Components { compile_context, entry_points, certs, on_demand, watched_files, endpoints })
 }
 
 /// The address that an entry point listens on.

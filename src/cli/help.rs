@@ -10,7 +10,10 @@ Usage: ringway [command] [--flag=value]...
 
 Commands:
   (none), run    run the proxy
-  check          read the configuration, print everything that is wrong or ignored
+  check          read the configuration, print everything that is wrong or ignored; with --dns also
+                 names that lead elsewhere
+  certificates list              print the certificates of the configuration and of acme.json
+  certificates export --dir DIR  write the certificates of acme.json as PEM files
   healthcheck    request /ping from the running proxy; needs [ping]
   demo           run the proxy with two example backends
   version        print the version

@@ -324,3 +324,20 @@ fn value_that_keeps_its_quotes_is_named() {
     let secret = warnings(&["--traefikLog.filePath='ann:$apr1$x'"]);
     assert!(secret[0].contains("=...") && !secret[0].contains("apr1"), "{secret:?}");
 }
+
+#[test]
+fn options_of_commands_are_no_flags_of_the_configuration() {
+    let parse = |args: &[&str]| {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        super::parse(&args, &|_| None, &|_| Err(io::ErrorKind::NotFound.into()))
+    };
+    let export = parse(&["certificates", "export", "--dir", "/out", "--acme.storage=x"]).expect("valid");
+    assert_eq!((export.command, export.options.dir), (Command::CertificatesExport, Some("/out".into())));
+    assert_eq!(export.static_config.acme.map(|acme| acme.storage), Some("x".to_owned()));
+    assert_eq!(parse(&["certificates", "export", "--dir=/o"]).expect("valid").options.dir, Some("/o".into()));
+    assert_eq!(parse(&["certificates", "list"]).expect("valid").command, Command::CertificatesList);
+    assert!(parse(&["check", "--dns"]).expect("valid").options.dns);
+    for wrong in [&["certificates"][..], &["certificates", "export"], &["certificates", "renew"], &["run", "--dns"]] {
+        assert!(parse(wrong).is_err(), "{wrong:?}");
+    }
+}

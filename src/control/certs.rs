@@ -208,7 +208,6 @@ impl CertificateSources {
                 default: point.default_loaded.as_ref().map(Loaded::certificate),
                 dynamic: dynamic.map(|(_, loaded)| loaded.certificate()).collect(),
                 acme: if serves_acme { self.acme.clone() } else { Vec::new() },
-                ..EntryPointCerts::default()
             }
         });
         self.store.store(Arc::new(CertStore::new(entry_points, self.generated.as_ref())));

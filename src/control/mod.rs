@@ -9,6 +9,7 @@ pub mod watched_files;
 mod health;
 mod dns;
 mod file_stamp;
+pub mod on_demand;
 pub mod pausable;
 pub mod update;
 
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
-use crate::config::compile::{CompileContext, EndpointInterner, compile, with_defaults};
+use crate::config::compile::{CompileContext, EndpointInterner, compile, has_host_route, with_defaults};
 use crate::config::dynamic::{Documents, DynamicConfig};
 use crate::config::{Rejected, labels};
 use crate::observe::Published;
@@ -50,6 +51,8 @@ pub struct Control {
     pub file: Option<file::FileSettings>,
     /// The ACME settings, the sources of domain names, and the task that runs ACME and can be paused.
     pub acme: Option<(AcmeSettings, AcmeDomainSources, pausable::PausableTask)>,
+    /// The names that clients ask for, with `acme.onDemand`.
+    pub on_demand: Option<on_demand::OnDemandNames>,
     pub certs: CertificateSources,
     pub watched_files: WatchedFiles,
     pub published: Arc<ArcSwap<Published>>,
@@ -175,6 +178,7 @@ impl Merger {
                         AcmeEvent::Obtained { .. } | AcmeEvent::Failed { .. } => {}
                     }
                 }
+                Some(name) = next_on_demand(&mut self.control.on_demand) => self.request_on_demand(&name),
                 () = tokio::time::sleep_until(next.unwrap_or(now)), if next.is_some() => {
                     let now = Instant::now();
                     let ready: Vec<_> = waiting.keys().copied().filter(|name| due(name) <= now).collect();
@@ -282,6 +286,20 @@ impl Merger {
         self.logged = now;
     }
 
+    /// Requests a certificate for a name that a client asks for, if the name has a route on `acme.entryPoint`.
+    fn request_on_demand(&mut self, name: &str) {
+        let Some(domains) = self.acme_domains.as_ref() else { return };
+        let Some(names) = self.control.on_demand.as_mut() else { return };
+        let (documents, defaults) = (&self.documents, &self.control.compile_context.default_entry_points);
+        let has_route = |name: &str| {
+            documents.values().any(|document| has_host_route(document, &domains.entry_point, defaults, name))
+        };
+        if names.accept(name, Instant::now(), has_route) {
+            tracing::info!("acme.onDemand: a certificate for {name} is requested");
+            self.publish_acme_domains();
+        }
+    }
+
     /// Publishes the states of all certificates, for the API, the dashboard and the metrics.
     fn publish_certificate_states(&self) {
         let mut states = self.control.certs.states();
@@ -293,15 +311,22 @@ impl Merger {
     /// until connections are accepted.
     fn publish_acme_domains(&self) {
         let Some(domains) = self.acme_domains.as_ref().filter(|_| self.is_accepting) else { return };
-        let desired = acme::DesiredCertificates {
-            requests: domains.requests(&self.documents, &self.control.compile_context, &self.control.metrics),
-            covered: self.control.certs.covered(),
-        };
+        let mut requests = domains.requests(&self.documents, &self.control.compile_context, &self.control.metrics);
+        requests.extend(self.control.on_demand.iter().flat_map(|names| names.requests()).cloned());
+        let desired = acme::DesiredCertificates { requests, covered: self.control.certs.covered() };
         self.desired.send_if_modified(|current| {
             let is_new = current.as_ref() != Some(&desired);
             *current = Some(desired);
             is_new
         });
+    }
+}
+
+/// The next name that a client asks for; never one without `acme.onDemand`.
+async fn next_on_demand(names: &mut Option<on_demand::OnDemandNames>) -> Option<String> {
+    match names {
+        Some(names) => names.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -12,7 +12,7 @@ pub struct CertificateState {
     pub source: String,
     /// The end of validity, in seconds since 1970; `None` while there is no certificate.
     pub not_after_secs: Option<i64>,
-    /// What happens next.
+    /// The next step: a renewal, an order, or none.
     pub next_step: String,
     /// When that happens, in seconds since 1970.
     pub next_step_secs: Option<i64>,

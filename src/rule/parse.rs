@@ -56,6 +56,17 @@ impl Rule {
         &self.hosts
     }
 
+    /// Whether the rule has conditions on the host and a lower-cased `name` meets all of them.
+    pub fn names_host(&self, name: &str) -> bool {
+        let on_host = |matcher: &Matcher| match matcher {
+            Matcher::Host(names) => Some(names.iter().any(|own| own == name)),
+            Matcher::HostRegexp(templates) => Some(templates.iter().any(|t| t.matches(Kind::Host, name.as_bytes()))),
+            _ => None,
+        };
+        let mut met = self.matchers.iter().filter_map(on_host).peekable();
+        met.peek().is_some() && met.all(|is_met| is_met)
+    }
+
     /// Diagnostics about parts of the rule that never match or have no effect; Traefik v1 accepts them without a message.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings

@@ -47,6 +47,9 @@ struct PointIndex {
     default: Option<Arc<Certificate>>,
 }
 
+/// Is told the server name of a handshake for which there is no certificate but the default one. Must not block.
+pub type UnknownName = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Selects certificates for the handshakes of one entry point, or of one of its listeners.
 pub struct Resolver {
     entry_point: Box<str>,
@@ -54,6 +57,8 @@ pub struct Resolver {
     strict: bool,
     /// The address of the listener, which clients without SNI are taken to ask for.
     local: Option<Box<str>>,
+    /// With certificates on demand.
+    on_unknown: Option<UnknownName>,
 }
 
 impl CertStore {
@@ -120,7 +125,7 @@ impl Resolver {
     /// The resolver of one entry point. With `strict` (`sniStrict`), a handshake whose name matches no certificate, or without SNI, is
     /// refused.
     pub fn new(entry_point: &str, store: Arc<ArcSwap<CertStore>>, strict: bool) -> Resolver {
-        Resolver { entry_point: entry_point.into(), store, strict, local: None }
+        Resolver { entry_point: entry_point.into(), store, strict, local: None, on_unknown: None }
     }
 
     /// As [`Resolver::new`], for a listener that is bound to one address: clients without SNI get the certificate for that address if there
@@ -131,11 +136,19 @@ impl Resolver {
         Resolver { local, ..Resolver::new(entry_point, store, strict) }
     }
 
+    /// The resolver, with a function that is told the names without a certificate (`acme.onDemand`).
+    pub fn with_on_demand(self, on_unknown: UnknownName) -> Resolver {
+        Resolver { on_unknown: Some(on_unknown), ..self }
+    }
+
     /// The certificate for an SNI name, or for a client without one.
     pub fn certificate(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let store = self.store.load();
         if let Some(found) = name.or(self.local.as_deref()).and_then(|name| store.find(&self.entry_point, name)) {
             return Some(found.clone());
+        }
+        if let (Some(name), Some(on_unknown)) = (name, &self.on_unknown) {
+            on_unknown(name);
         }
         match self.strict {
             true => None,

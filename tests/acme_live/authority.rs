@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use ringway::control::acme::{AcmeRoots, AcmeSettings, ChallengeKind, KeyType, RetrySchedule};
 use ringway::tls::challenge::ChallengeTable;
 use serde_json::{Value, json};
 
 use crate::TIME_LIMIT;
-use crate::ports::free_port;
+use crate::support::free_port;
 
 /// pebble, its DNS server and the web server that it validates against. All end when the value is dropped.
 pub struct Authority {
@@ -31,6 +33,7 @@ pub struct Authority {
     environment: Vec<(&'static str, &'static str)>,
     /// The port on which pebble validates by tls-alpn-01.
     pub tls_port: u16,
+    pub management_port: u16,
 }
 
 impl Authority {
@@ -62,7 +65,7 @@ impl Authority {
         }
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("pebble.log");
-        let (port, dns_port) = (free_port(), free_port());
+        let [port, dns_port, tls_port, management_port] = distinct_ports();
         let mut authority = Authority {
             folder,
             children: Vec::new(),
@@ -72,7 +75,8 @@ impl Authority {
             log,
             config,
             environment: environment.to_vec(),
-            tls_port: free_port(),
+            tls_port,
+            management_port,
         };
         write_identity(&authority);
         authority.spawn_dns();
@@ -109,7 +113,7 @@ impl Authority {
     pub fn spawn_pebble(&mut self) {
         let mut config = json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{}", self.port),
-            "managementListenAddress": format!("127.0.0.1:{}", free_port()),
+            "managementListenAddress": format!("127.0.0.1:{}", self.management_port),
             "certificate": self.path("server.pem"),
             "privateKey": self.path("server.key"),
             "httpPort": self.web.port,
@@ -130,6 +134,39 @@ impl Authority {
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.children.push(command.spawn().unwrap());
         self.wait_until_up();
+    }
+
+    /// Restarts pebble so that it validates by tls-alpn-01 on this port.
+    pub fn validate_on(&mut self, tls_port: u16) {
+        self.tls_port = tls_port;
+        self.restart();
+    }
+
+    /// Waits until this many orders have been placed.
+    pub fn await_orders(&self, orders: usize) {
+        let deadline = Instant::now() + TIME_LIMIT;
+        while self.orders() < orders {
+            assert!(Instant::now() < deadline, "no order:\n{}", self.read_log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the file remembers an order.
+    pub fn await_pending(&self, storage: &Path) {
+        let deadline = Instant::now() + TIME_LIMIT;
+        while !fs::read_to_string(storage).unwrap_or_default().contains("RingwayOrders") {
+            assert!(Instant::now() < deadline, "no order in the file:\n{}", self.read_log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Writes a part of the first certificate of a file as PEM; returns the path.
+    pub fn write_pem(&self, storage: &Path, part: &str) -> String {
+        let file: Value = serde_json::from_slice(&fs::read(storage).unwrap()).unwrap();
+        let text = BASE64_STANDARD.decode(file["Certificates"][0][part].as_str().unwrap()).unwrap();
+        let path = storage.with_extension(format!("{part}.pem"));
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
     }
 
     pub fn wait_until_up(&self) {
@@ -210,6 +247,18 @@ pub fn without_authority(storage: PathBuf) -> AcmeSettings {
     }
 }
 
+/// Free ports, none of which is there twice.
+fn distinct_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let mut ports: Vec<u16> = Vec::new();
+    while ports.len() < COUNT {
+        let port = free_port();
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    std::array::from_fn(|at| ports[at])
+}
+
 pub fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
@@ -220,28 +269,39 @@ pub struct Web {
     pub table: Arc<ArcSwap<ChallengeTable>>,
     /// Hosts for which this server does not respond to challenges.
     pub blocked: Arc<Mutex<HashSet<String>>>,
+    delay: Arc<Mutex<Duration>>,
 }
 
 impl Web {
     pub fn start() -> Web {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (table, blocked) = (Arc::new(ArcSwap::from_pointee(ChallengeTable::default())), Arc::default());
+        let table = Arc::new(ArcSwap::from_pointee(ChallengeTable::default()));
+        let blocked: Arc<Mutex<HashSet<String>>> = Arc::default();
         let (their_table, their_blocked) = (table.clone(), Arc::clone(&blocked));
+        let delay = Arc::new(Mutex::new(Duration::ZERO));
+        let their_delay = Arc::clone(&delay);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
+                let (table, blocked, delay) = (their_table.clone(), their_blocked.clone(), their_delay.clone());
                 // A client that disconnects in the middle does not matter to the test.
-                let _ = answer(stream, &their_table, &their_blocked);
+                std::thread::spawn(move || answer(stream, &table, &blocked, &delay));
             }
         });
-        Web { port, table, blocked }
+        Web { port, table, blocked, delay }
+    }
+
+    /// Lets each answer wait, between the request and the look at the table.
+    pub fn delay(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
     }
 }
 
-pub fn answer(
+fn answer(
     stream: TcpStream,
     table: &ArcSwap<ChallengeTable>,
     blocked: &Mutex<HashSet<String>>,
+    delay: &Mutex<Duration>,
 ) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut lines = BufReader::new(&stream).lines();
@@ -257,6 +317,8 @@ pub fn answer(
         }
     }
     let path = first.split(' ').nth(1).unwrap_or_default();
+    let delay = *delay.lock().unwrap();
+    std::thread::sleep(delay);
     let is_blocked = blocked.lock().unwrap().contains(host.split(':').next().unwrap_or_default());
     let table = table.load();
     let (status, body) = match table.answer(path, &host) {

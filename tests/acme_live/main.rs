@@ -2,10 +2,14 @@
 //!
 //! Where pebble is not installed the tests print "skipped" and pass; with RINGWAY_REQUIRE_PEBBLE=1 they fail.
 
-#[path = "../support/ports.rs"]
-mod ports;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod authority;
+mod crashes;
+mod orders;
+mod program;
+mod renewal_windows;
 mod running;
 
 use std::fs;

@@ -2,7 +2,7 @@
 
 use super::layer4::{DefaultEntryPoints, default_entry_points as kind_of_defaults};
 use crate::config::dynamic::{DynamicConfig, Frontend};
-use crate::rule::{parse_domains, sni};
+use crate::rule::{Rule, parse_domains, sni};
 
 /// Lists the hosts of each rule of the frontends on `entry_point`, in the order of the frontends' names. Rules without literal hosts are
 /// not in the list, nor are those of TCP frontends whose TLS does not end here.
@@ -22,6 +22,24 @@ fn hosts(rule: &str) -> Vec<String> {
         Some(names) => names,
         None => parse_domains(rule).unwrap_or_default(),
     }
+}
+
+/// Whether a rule of a frontend on `entry_point` has a condition on the host that `name` meets. Rules without such a condition do not count.
+pub fn has_host_route(
+    document: &DynamicConfig,
+    entry_point: &str,
+    default_entry_points: &[String],
+    name: &str,
+) -> bool {
+    let serves = |names: &Vec<String>| {
+        let names = if names.is_empty() { default_entry_points } else { names.as_slice() };
+        names.iter().any(|name| name == entry_point)
+    };
+    let mut frontends = document.frontends.values().filter(|frontend| serves(&frontend.entry_points));
+    frontends.any(|frontend| {
+        let rule = Rule::parse_all(frontend.routes.values().map(|route| route.rule.as_str()));
+        rule.is_ok_and(|rule| rule.names_host(name))
+    })
 }
 
 #[cfg(test)]
@@ -52,5 +70,19 @@ mod tests {
         }
         let expected = [vec!["a.test", "b.test"], vec!["d.test"], vec!["e.test", "f.test"], vec!["h.test"]];
         assert_eq!(host_rules(&document, "https", &["https".to_owned()]), expected);
+    }
+
+    #[test]
+    fn route_for_a_host_is_found_by_name_and_by_pattern() {
+        let mut document = DynamicConfig::default();
+        for (name, rule) in
+            [("a", "Host:a.test"), ("b", "HostRegexp:{s:[a-z]+}.b.test;PathPrefix:/x"), ("c", "PathPrefix:/")]
+        {
+            let routes = [("r".to_owned(), Route { rule: rule.to_owned() })].into();
+            document.frontends.insert(name.to_owned(), Frontend { routes, ..Frontend::default() });
+        }
+        let is_found = |entry: &str, name: &str| has_host_route(&document, entry, &["https".to_owned()], name);
+        assert!(is_found("https", "a.test") && is_found("https", "shop.b.test"));
+        assert!(!is_found("https", "7.b.test") && !is_found("https", "c.test") && !is_found("http", "a.test"));
     }
 }

@@ -29,7 +29,7 @@ use crate::middleware::credentials::CredentialCache;
 use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
 pub use defaults::with_defaults;
 pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point};
-pub use hosts::host_rules;
+pub use hosts::{has_host_route, host_rules};
 
 /// Reads a file as text.
 pub type ReadFile = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;

@@ -6,14 +6,13 @@ use super::StaticConfig;
 /// An option's path, and whether it is set.
 type Row = (&'static str, fn(&StaticConfig) -> bool);
 
-const OPTIONS: [Row; 9] = [
+const OPTIONS: [Row; 8] = [
     ("metrics.datadog", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
     ("metrics.statsd", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
     ("metrics.influxdb", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.influxdb.is_some())),
     ("tracing", |config| config.tracing.is_some()),
     ("cluster", |config| config.cluster.is_some()),
     ("hostResolver", |config| config.host_resolver.is_some()),
-    ("acme.onDemand", |config| config.acme.as_ref().is_some_and(|acme| acme.on_demand)),
     ("acme.overrideCertificates", |config| config.acme.as_ref().is_some_and(|acme| acme.override_certificates)),
     ("file.constraints", |config| config.file.as_ref().is_some_and(|file| !file.constraints.is_empty())),
 ];

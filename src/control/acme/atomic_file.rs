@@ -274,7 +274,7 @@ impl OsFile {
     }
 }
 
-/// What tells two versions of a file apart: its number, its length, and when it was written.
+/// The number, length and time of a file, which tell two versions of it apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileStamp {
     inode: u64,

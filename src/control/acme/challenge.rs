@@ -61,7 +61,7 @@ impl ChallengeKind {
     }
 }
 
-/// What one name has to answer.
+/// The answer of one name to its challenge.
 pub struct PendingAnswer {
     /// The name as ordered: with `*.` for a wildcard.
     pub name: String,

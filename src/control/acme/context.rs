@@ -27,6 +27,12 @@ use super::store::{Store, Stored};
 /// The time for which the address of the renewal information is used before the directory is read again.
 const ENDPOINT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// The time for which a directory that could not be read is not read again for windows: there may be a thousand certificates.
+const FAILURE_AGE_MAX: Duration = Duration::from_secs(600);
+
+/// The address of the renewal information, `None` if the authority has none, or why the directory could not be read.
+type Endpoint = Result<Option<String>, String>;
+
 /// The state that all attempts share.
 pub struct AcmeContext {
     pub settings: AcmeSettings,
@@ -37,8 +43,9 @@ pub struct AcmeContext {
     account: tokio::sync::Mutex<Option<Account>>,
     /// Made for the first request.
     client: tokio::sync::Mutex<Option<AuthorityClient>>,
-    /// The address of the renewal information, `None` if the authority has none, and when the directory said so.
-    endpoint: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
+    /// The address of the renewal information, `None` if the authority has none, and when the directory was read. A directory that could
+    /// not be read has the reason.
+    endpoint: tokio::sync::Mutex<Option<(Instant, Endpoint)>>,
 }
 
 /// The orders with one authority in the store.
@@ -89,7 +96,7 @@ impl AcmeContext {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What challenge and profile allow to order.
+    /// The kinds of names that challenge and profile allow to order.
     pub fn obtainable(&self) -> Obtainable {
         let is_dns = matches!(self.settings.challenge, ChallengeKind::Dns(_));
         Obtainable { wildcards: is_dns, addresses: !is_dns && self.settings.profile == "shortlived" }
@@ -193,16 +200,18 @@ impl AcmeContext {
     async fn renewal_window(&self, id: &CertificateId) -> Result<RenewalAnswer, String> {
         let client = self.client().await?;
         let mut slot = self.endpoint.lock().await;
-        let known =
-            slot.as_ref().filter(|(read_at, _)| read_at.elapsed() < ENDPOINT_AGE_MAX).map(|(_, url)| url.clone());
+        let is_current = |known: &&(Instant, Endpoint)| {
+            known.0.elapsed() < if known.1.is_ok() { ENDPOINT_AGE_MAX } else { FAILURE_AGE_MAX }
+        };
+        let known = slot.as_ref().filter(is_current).map(|(_, url)| url.clone());
         let endpoint = match known {
             Some(endpoint) => endpoint,
             None => {
-                let endpoint = renewal_info::endpoint(&client, &self.ca_server).await?;
+                let endpoint = renewal_info::endpoint(&client, &self.ca_server).await;
                 *slot = Some((Instant::now(), endpoint.clone()));
                 endpoint
             }
-        };
+        }?;
         drop(slot);
         match endpoint {
             Some(endpoint) => renewal_info::ask(&client, &endpoint, id).await,
@@ -238,7 +247,7 @@ pub async fn ask_for_window(
     (id, answer)
 }
 
-/// Parses an entry of the file. One that cannot be parsed is logged and requested anew.
+/// Parses an entry of the file. One that cannot be parsed is logged and requested again.
 pub fn parse_stored(stored: Stored) -> ManagedCertificate {
     let certificate = Certificate::from_pem(&stored.certificate, &stored.key);
     if let Err(e) = &certificate {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::failure::OrderError;
 use super::plan::CertificateOrder;
 
-/// A name that has failed so often in a row is left out of certificates with other names.
+/// A name that has failed so often in a row gets a certificate of its own, so that names beside it have theirs.
 const FAILURES_LEFT_OUT: u32 = 2;
 
 /// The pauses between attempts, and the time-outs.

@@ -29,7 +29,7 @@ tokio::task_local! {
     static NOTES: RefCell<ResponseNotes>;
 }
 
-/// What the responses of an attempt said beside their bodies.
+/// The header fields of the responses of an attempt that count later.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseNotes {
     /// Retry-After of the last response that was a refusal.

@@ -36,7 +36,7 @@ const CONCURRENT_ORDERS_MAX: usize = 8;
 /// The minimum sleep between two checks of which orders are due.
 pub const CHECK_PAUSE_MIN: Duration = Duration::from_millis(50);
 
-/// What to start now, and when to look again.
+/// The work to start now, and the time of the next look.
 pub struct Due {
     pub orders: Vec<(CertificateOrder, Option<CertificateIdentifier<'static>>)>,
     /// The certificates whose renewal window is to be asked for.
@@ -90,7 +90,7 @@ impl AcmeManager {
         usable(&self.certificates)
     }
 
-    /// What to start now. `busy` are the orders that are running.
+    /// The work to start now. `busy` are the orders that are running.
     pub fn due(
         &mut self,
         desired: &DesiredCertificates,

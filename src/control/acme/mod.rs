@@ -145,3 +145,6 @@ async fn open(
 async fn is_dropped(desired: &mut watch::Receiver<Option<DesiredCertificates>>) {
     while desired.changed().await.is_ok() {}
 }
+
+#[cfg(test)]
+mod tests;

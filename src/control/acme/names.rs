@@ -6,7 +6,7 @@ use crate::tls::certificate::name_covers;
 
 use super::desired::{DesiredCertificates, DomainRequest};
 
-/// What the configured challenge and profile allow to order.
+/// The kinds of names that the configured challenge and profile allow to order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Obtainable {
     /// Wildcards: with the DNS challenge.

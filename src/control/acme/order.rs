@@ -33,7 +33,7 @@ const DOWNLOAD_PAUSE: Duration = Duration::from_secs(2);
 const POLL_FIRST: Duration = Duration::from_millis(250);
 const POLL_MAX: Duration = Duration::from_secs(5);
 
-/// What to order.
+/// The certificate to order.
 pub struct OrderRequest<'a> {
     /// The names; the first is the main one.
     pub names: &'a [String],

@@ -24,7 +24,7 @@ pub struct OrderPlan {
     pub refused: Vec<(String, String)>,
 }
 
-/// What the plan depends on beside names and certificates.
+/// The conditions of a plan beside names and certificates.
 #[derive(Debug, Clone, Default)]
 pub struct PlanRules {
     pub obtainable: Obtainable,
@@ -105,7 +105,7 @@ fn is_covered(
 #[cfg(test)]
 mod tests {
     use super::super::names::without_local_names;
-    use super::super::renewal::tests::managed;
+    use super::super::tests::managed;
     use super::*;
 
     fn plan_orders(desired: &DesiredCertificates, certificates: &[ManagedCertificate], now_secs: i64) -> OrderPlan {

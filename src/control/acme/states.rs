@@ -13,7 +13,7 @@ use super::renewal::ManagedCertificate;
 /// The source of these certificates.
 pub const SOURCE: &str = "acme";
 
-/// What [`describe`] needs.
+/// The values that [`describe`] needs.
 pub struct StateInputs<'a> {
     pub certificates: &'a [ManagedCertificate],
     pub planned: &'a [CertificateOrder],
@@ -27,7 +27,7 @@ pub struct StateInputs<'a> {
     pub now: Duration,
 }
 
-/// One state for each certificate of the file, each order for names without one, and each name that cannot be requested.
+/// The states of all certificates of the file, of orders for names without a certificate, and of names that cannot be requested.
 pub fn describe(inputs: &StateInputs<'_>) -> Vec<CertificateState> {
     let mut states: Vec<CertificateState> =
         inputs.certificates.iter().map(|managed| of_certificate(inputs, managed)).collect();
@@ -93,7 +93,7 @@ fn step(inputs: &StateInputs<'_>, next_step: &str, at: Option<i64>) -> Certifica
 mod tests {
     use super::super::failure::OrderError;
     use super::super::history::RetrySchedule;
-    use super::super::renewal::tests::managed;
+    use super::super::tests::managed;
     use super::*;
 
     #[test]

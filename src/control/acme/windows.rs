@@ -10,7 +10,7 @@ use super::renewal_info::{CertificateId, RenewalAnswer, RenewalWindow, pause_aft
 /// Requests for windows side by side.
 const REQUESTS_MAX: usize = 4;
 
-/// What is known about the window of one certificate. Times are durations since the start of the manager.
+/// The window of one certificate, as far as it is known. Times are durations since the start of the manager.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     window: Option<RenewalWindow>,
@@ -96,7 +96,7 @@ impl RenewalWindows {
 
 #[cfg(test)]
 mod tests {
-    use super::super::renewal::tests::managed;
+    use super::super::tests::managed;
     use super::*;
 
     fn with_id(serial: &str) -> ManagedCertificate {
