@@ -112,7 +112,11 @@ fn failed(from: TunnelPeer, error: SpliceError, ended: Option<TunnelPeer>) -> Tu
 }
 
 /// Runs `work` for as long as bytes go; `None` if none went for `limit`, and a fraction of it at most.
-async fn while_active<F: Future>(mut work: Pin<&mut F>, bytes: &TunnelBytes, limit: TimeLimit<'_>) -> Option<F::Output> {
+async fn while_active<F: Future>(
+    mut work: Pin<&mut F>,
+    bytes: &TunnelBytes,
+    limit: TimeLimit<'_>,
+) -> Option<F::Output> {
     if limit.time == Duration::MAX {
         return Some(work.await);
     }
@@ -297,7 +301,10 @@ mod tests {
     }
 
     /// Runs a tunnel between a client and a server whose far ends `act` gets; the time passes ten times as fast.
-    fn outcome_of(act: impl Fn(TcpStream, TcpStream) + Send + Copy + 'static, check: impl Fn(TunnelOutcome, (u64, u64))) {
+    fn outcome_of(
+        act: impl Fn(TcpStream, TcpStream) + Send + Copy + 'static,
+        check: impl Fn(TunnelOutcome, (u64, u64)),
+    ) {
         for wanted in [DriverPreference::IoUring, DriverPreference::Epoll] {
             for held in [0, limits::READS_AHEAD_MAX] {
                 let mut driver = Driver::build(wanted).expect("a driver");

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::Bound;
+use crate::observe::layer4::{EndReason, Layer4};
 use block::Block;
 use bounds::Bounds;
 pub use bounds::{BUCKETS_MAX, DEFAULT_BUCKETS};
@@ -310,6 +311,29 @@ impl WorkerMetrics<'_> {
     /// Counts a GOAWAY frame, `code` as in [`http2_reset`](Self::http2_reset).
     pub fn http2_goaway(&self, side: Side, direction: Direction, code: usize) {
         self.http2().goaway(side, direction, code);
+    }
+
+    /// Counts an open TCP connection or UDP session, until [`connection_closed`](Self::connection_closed) is called.
+    pub fn connection_opened(&self, layer4: Layer4, backend: &BackendMetrics) {
+        backend.traffic.opened(layer4);
+    }
+
+    /// Counts the end of a connection or session. `backend` is that of [`connection_opened`](Self::connection_opened); `None` for one that
+    /// was refused before it.
+    pub fn connection_closed(
+        &self,
+        layer4: Layer4,
+        backend: Option<&BackendMetrics>,
+        reason: EndReason,
+        bytes_in: u64,
+        bytes_out: u64,
+    ) {
+        if let Some(backend) = backend {
+            backend.traffic.closed(layer4, bytes_in, bytes_out);
+        }
+        if let Some(ends) = self.metrics.layer4_ends.get(self.worker) {
+            ends.of(layer4)[reason as usize].fetch_add(1, Relaxed);
+        }
     }
 
     #[inline]

@@ -6,7 +6,7 @@ use crate::source::{Source, sources, words};
 
 /// The parts of `worker`, and the parts that each may import. A part may always import itself. Parts further down may import parts further
 /// up, never the other way round.
-const WORKER_USES: [(&str, &[&str]); 15] = [
+const WORKER_USES: [(&str, &[&str]); 16] = [
     ("resources", &[]),
     ("message", &["resources"]),
     ("pool", &["resources"]),
@@ -20,8 +20,9 @@ const WORKER_USES: [(&str, &[&str]); 15] = [
     ("upstream", &["resources", "message", "pool", "server_links", "worker", "bounds", "http2_metrics", "link_turns"]),
     ("request", &["resources", "message", "worker", "bounds", "upstream"]),
     ("downstream", &["resources", "message", "worker", "bounds", "http2_metrics", "link_turns", "request"]),
-    ("handshake", &["resources", "worker", "bounds", "upstream", "downstream"]),
-    ("listen", &["resources", "worker", "bounds", "upstream", "handshake"]),
+    ("layer4", &["resources", "worker", "bounds", "upstream"]),
+    ("handshake", &["resources", "worker", "bounds", "upstream", "downstream", "layer4"]),
+    ("listen", &["resources", "worker", "bounds", "upstream", "layer4", "handshake"]),
 ];
 
 /// Words that name a protocol version. The request path has none of them: it reads and writes messages through `message::stream`.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::peers::tls_connect;
 use crate::proxy::Proxy;
 use crate::servers::{
-    mariadb_or_skip, openssh_or_skip, postgresql_or_skip, redis_or_skip, start_mariadb, start_openssh, start_postgresql,
-    start_redis,
+    mariadb_or_skip, openssh_or_skip, postgresql_or_skip, redis_or_skip, start_mariadb, start_openssh,
+    start_postgresql, start_redis,
 };
 use crate::support::ringway::DRIVERS;
 use crate::support::{stdout_of, wait_for};
@@ -43,7 +43,8 @@ fn forward(mut client: TcpStream, port: u16, folder: &Path, name: &str, protocol
     }
     tls.sock.set_read_timeout(wait).expect("a socket option");
     let mut buffer = [0; 16 * 1024];
-    let is_pause = |e: &std::io::Error| matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+    let is_pause =
+        |e: &std::io::Error| matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
     let mut client_ended = false;
     loop {
         if !client_ended {
@@ -71,7 +72,8 @@ fn forward(mut client: TcpStream, port: u16, folder: &Path, name: &str, protocol
 }
 
 fn psql(port: u16, sslmode: &str, sql: &str) -> String {
-    let target = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres sslmode={sslmode} connect_timeout=10");
+    let target =
+        format!("host=127.0.0.1 port={port} user=postgres dbname=postgres sslmode={sslmode} connect_timeout=10");
     wait_for(&format!("PostgreSQL answers {sql}"), Duration::from_secs(30), || {
         let output = Command::new("psql").args([&target, "-XAtc", sql]).output().expect("psql starts");
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -140,7 +142,17 @@ fn mariadb_that_speaks_first_answers() {
     for driver in DRIVERS {
         let proxy = Proxy::start(driver, &[], &[&server.url()]);
         let port = proxy.plain[0].to_string();
-        let ask = ["--no-defaults", "-h", "127.0.0.1", "-P", &port, "--protocol=tcp", "-N", "-e", "select repeat('y', 1000000)"];
+        let ask = [
+            "--no-defaults",
+            "-h",
+            "127.0.0.1",
+            "-P",
+            &port,
+            "--protocol=tcp",
+            "-N",
+            "-e",
+            "select repeat('y', 1000000)",
+        ];
         let text = stdout_of("mariadb", &ask);
         assert!(text.len() == 1_000_000 && text.bytes().all(|byte| byte == b'y'), "{} bytes", text.len());
     }

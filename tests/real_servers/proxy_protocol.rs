@@ -31,7 +31,8 @@ fn haproxy(sections: &str) -> (Background, TempDir, u16) {
 fn certificate(folder: &TempDir, name: &str) {
     let file = |end: &str| folder.path().join(format!("cert.{end}")).display().to_string();
     let names = ["-subj", &format!("/CN={name}"), "-addext", &format!("subjectAltName=DNS:{name}")];
-    let made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", &file("key"), "-out", &file("crt")];
+    let made =
+        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", &file("key"), "-out", &file("crt")];
     stdout_of("openssl", &[&made[..], &names].concat());
     let both = fs::read_to_string(file("crt")).expect("made") + &fs::read_to_string(file("key")).expect("made");
     fs::write(file("pem"), both).expect("a file");
@@ -84,10 +85,12 @@ fn haproxy_in_front_names_the_client_over_http_https_and_http2() {
     if !tool_or_skip("haproxy", installed("haproxy")) || !tool_or_skip("nginx", installed("nginx")) {
         return;
     }
-    let (_server, _folder, server) = crate::nginx("return 200 \"$http_x_forwarded_for $http_x_real_ip $http_x_forwarded_proto\";");
+    let (_server, _folder, server) =
+        crate::nginx("return 200 \"$http_x_forwarded_for $http_x_real_ip $http_x_forwarded_proto\";");
     for driver in DRIVERS {
         let ringway = web(driver, "127.0.0.1", "", &format!("http://127.0.0.1:{server}"));
-        for send in ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn proxy-v2-options crc32c,unique-id,authority"] {
+        for send in ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn proxy-v2-options crc32c,unique-id,authority"]
+        {
             let tcp = |port: u16| {
                 haproxy(&format!("listen l\n mode tcp\n bind 127.0.0.1:PORT\n server s 127.0.0.1:{port} {send}\n"))
             };
@@ -186,7 +189,9 @@ fn haproxy_behind_learns_client_destination_and_server_name() {
     let (server, _folder, port) = haproxy(HAPROXY_SERVER);
     for driver in DRIVERS {
         for version in ["v1", "v2"] {
-            let backend = format!("proxyProtocol = \"{version}\"\n[backends.real.healthCheck]\npath = \"/\"\ninterval = \"200ms\"");
+            let backend = format!(
+                "proxyProtocol = \"{version}\"\n[backends.real.healthCheck]\npath = \"/\"\ninterval = \"200ms\""
+            );
             let ringway = web(driver, "", &backend, &format!("http://127.0.0.1:{port}"));
             let (http, https) = (ringway.http, ringway.https);
             let got = curl(&ringway, &[&ringway.url("/")]);
@@ -197,7 +202,8 @@ fn haproxy_behind_learns_client_destination_and_server_name() {
             for protocol in ["--http1.1", "--http2"] {
                 let url = format!("https://a.test:{https}/");
                 let got = curl(&ringway, &[protocol, "--resolve", &to, &url, &url]);
-                let one = if version == "v2" { format!("{CLIENT} {https} a.test") } else { format!("{CLIENT} {https} ") };
+                let one =
+                    if version == "v2" { format!("{CLIENT} {https} a.test") } else { format!("{CLIENT} {https} ") };
                 assert_eq!(got, one.repeat(2), "{version} {protocol} ({driver})");
             }
             thread::sleep(Duration::from_millis(600));
@@ -229,7 +235,11 @@ fn nginx_behind_learns_the_client_over_http_and_https() {
                 // Each is the first request of its connection: none is pooled.
                 assert_eq!(got, format!("{CLIENT} {http} 1\n").repeat(3), "{scheme} {version} ({driver})");
                 thread::sleep(Duration::from_millis(600));
-                assert!(!ringway.log().contains("Health check failed"), "{scheme} {version} ({driver}): {}", ringway.log());
+                assert!(
+                    !ringway.log().contains("Health check failed"),
+                    "{scheme} {version} ({driver}): {}",
+                    ringway.log()
+                );
             }
         }
         assert!(!server.log_text().contains("broken header"), "{scheme}: {}", server.log_text());
@@ -241,11 +251,14 @@ fn header_from_haproxy_goes_on_to_nginx_with_the_clients_address() {
     if !tool_or_skip("haproxy", installed("haproxy")) || !tool_or_skip("nginx", installed("nginx")) {
         return;
     }
-    let (_server, _folder, server) = crate::nginx_on(" proxy_protocol", "return 200 \"$proxy_protocol_addr $proxy_protocol_server_port\";");
+    let (_server, _folder, server) =
+        crate::nginx_on(" proxy_protocol", "return 200 \"$proxy_protocol_addr $proxy_protocol_server_port\";");
     for driver in DRIVERS {
         let ringway = web(driver, "127.0.0.1", "proxyProtocol = \"v2\"", &format!("http://127.0.0.1:{server}"));
-        let (_balancer, _folder, port) =
-            haproxy(&format!("listen l\n mode tcp\n bind 127.0.0.1:PORT\n server s 127.0.0.1:{} send-proxy\n", ringway.http));
+        let (_balancer, _folder, port) = haproxy(&format!(
+            "listen l\n mode tcp\n bind 127.0.0.1:PORT\n server s 127.0.0.1:{} send-proxy\n",
+            ringway.http
+        ));
         wait_for_port(&format!("127.0.0.1:{port}"), SOON);
         let got = curl(&ringway, &[&format!("http://127.0.0.1:{port}/")]);
         assert_eq!(got, format!("{CLIENT} {port}"), "({driver})");
@@ -297,13 +310,17 @@ fn tcp_routes_take_and_send_headers_and_servers_are_checked_with_them() {
     let (_tls, _tls_folder, tls) = haproxy(&tls);
     for driver in DRIVERS {
         for version in ["v1", "v2"] {
-            for (name, server, passthrough, scheme) in [("*", plain, "", ""), ("real.test", tls, "passthrough = true", "tls")] {
+            for (name, server, passthrough, scheme) in
+                [("*", plain, "", ""), ("real.test", tls, "passthrough = true", "tls")]
+            {
                 let case = format!("{name} {version} ({driver})");
                 let table = if scheme == "tls" { "[entryPoints.tcp.tls]" } else { "" };
-                let setup = Setup::new(driver, TCP).fill("@tls@", table).fill("@page@", page).fill("@version@", version);
+                let setup =
+                    Setup::new(driver, TCP).fill("@tls@", table).fill("@page@", page).fill("@version@", version);
                 let setup = setup.fill("@server@", server).fill("@passthrough@", passthrough).fill("@name@", name);
                 let top = "insecureSkipVerify = true\n";
-                let setup = setup.fill("@scheme@", scheme).fill("[entryPoints.http]", format!("{top}[entryPoints.http]"));
+                let setup =
+                    setup.fill("@scheme@", scheme).fill("[entryPoints.http]", format!("{top}[entryPoints.http]"));
                 let ringway = setup.start();
                 let (_balancer, _folder, port) = haproxy(&format!(
                     "listen l\n mode tcp\n bind 127.0.0.1:PORT\n server s 127.0.0.1:{} send-proxy-v2\n",
@@ -311,7 +328,8 @@ fn tcp_routes_take_and_send_headers_and_servers_are_checked_with_them() {
                 ));
                 wait_for_port(&format!("127.0.0.1:{port}"), SOON);
                 let is_tls = scheme == "tls";
-                let url = if is_tls { format!("https://real.test:{port}/") } else { format!("http://real.test:{port}/") };
+                let url =
+                    if is_tls { format!("https://real.test:{port}/") } else { format!("http://real.test:{port}/") };
                 let got = curl(&ringway, &["--resolve", &format!("real.test:{port}:127.0.0.1"), &url]);
                 let authority = if is_tls && version == "v2" { "real.test" } else { "" };
                 assert_eq!(got, format!("{CLIENT} {port} {authority}"), "{case}: {}", ringway.log());

@@ -26,7 +26,8 @@ fn proxy(driver: &str, peers: &str, more: &str) -> Proxy {
             more.replace("ENTRY", entry)
         )
     };
-    let metrics = "[metrics.prometheus]\nentryPoint = \"http\"\n[accessLog]\nfilePath = \"@dir@/access.log\"\n".to_owned();
+    let metrics =
+        "[metrics.prometheus]\nentryPoint = \"http\"\n[accessLog]\nfilePath = \"@dir@/access.log\"\n".to_owned();
     Proxy::with(
         driver,
         &Options { entry: tables("http"), tls_entry: tables("https"), tables: metrics, ..Options::default() },
@@ -230,7 +231,10 @@ fn malformed_header_ends_the_connection_without_a_response() {
             verdict.check(&format!("{name}, origin ({driver})"), proxy.origin.seen().is_empty(), "a request");
         }
         let log = proxy.process.log();
-        for line in ["PROXY header: malformed PROXY line: check which version", "let the load balancer send fewer additional fields"] {
+        for line in [
+            "PROXY header: malformed PROXY line: check which version",
+            "let the load balancer send fewer additional fields",
+        ] {
             verdict.check(driver, log.matches(line).count() == 1, format!("{line:?}: {log}"));
         }
         let exceeded = count(&proxy, "ringway_bounds_exceeded_total{bound=\"proxy_header_bytes\"} ");

@@ -3,7 +3,6 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use super::{BackendMetrics, WorkerMetrics};
 use crate::observe::layer4::{EndReason, Layer4};
 
 /// The counters of one backend; most backends have none. The workers share them: they are written once at the beginning and once at the end
@@ -55,31 +54,18 @@ impl EndCounters {
     }
 }
 
-impl WorkerMetrics<'_> {
-    /// Counts an open TCP connection or UDP session, until [`connection_closed`](Self::connection_closed) is called.
-    pub fn connection_opened(&self, layer4: Layer4, backend: &BackendMetrics) {
-        let traffic = backend.traffic.slot(layer4).get_or_init(Box::default);
+impl BackendTraffic {
+    pub(super) fn opened(&self, layer4: Layer4) {
+        let traffic = self.slot(layer4).get_or_init(Box::default);
         traffic.total.fetch_add(1, Relaxed);
         traffic.open.fetch_add(1, Relaxed);
     }
 
-    /// Counts the end of a connection or session. `backend` is that of [`connection_opened`](Self::connection_opened); `None` for one that
-    /// was refused before it.
-    pub fn connection_closed(
-        &self,
-        layer4: Layer4,
-        backend: Option<&BackendMetrics>,
-        reason: EndReason,
-        bytes_in: u64,
-        bytes_out: u64,
-    ) {
-        if let Some(traffic) = backend.and_then(|backend| backend.traffic.of(layer4)) {
+    pub(super) fn closed(&self, layer4: Layer4, bytes_in: u64, bytes_out: u64) {
+        if let Some(traffic) = self.of(layer4) {
             traffic.open.fetch_sub(1, Relaxed);
             traffic.bytes_in.fetch_add(bytes_in, Relaxed);
             traffic.bytes_out.fetch_add(bytes_out, Relaxed);
-        }
-        if let Some(ends) = self.metrics.layer4_ends.get(self.worker) {
-            ends.of(layer4)[reason as usize].fetch_add(1, Relaxed);
         }
     }
 }

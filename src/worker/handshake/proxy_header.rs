@@ -114,14 +114,9 @@ async fn beginning<D: Dial>(
 }
 
 /// Counts a connection that ends because of its header, and logs what to do, unless the peer alone knows.
-fn refuse<D: Dial>(
-    worker: &Worker<D>,
-    entry: usize,
-    peer: SocketAddr,
-    error: &HeaderError,
-    takes_any_protocol: bool,
-) {
-    const CHECK_SENDER: &str = "check which version of the PROXY protocol the load balancer sends, and that nothing between changes it";
+fn refuse<D: Dial>(worker: &Worker<D>, entry: usize, peer: SocketAddr, error: &HeaderError, takes_any_protocol: bool) {
+    const CHECK_SENDER: &str =
+        "check which version of the PROXY protocol the load balancer sends, and that nothing between changes it";
     let (result, what, advice) = match error {
         HeaderError::Unused => return,
         HeaderError::Silent if takes_any_protocol => {
