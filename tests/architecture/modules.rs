@@ -35,7 +35,7 @@ const USES: [(&str, &[&str]); 15] = [
             "observe",
         ],
     ),
-    ("control", &["limits", "error", "config", "backend", "tls", "observe", "http"]),
+    ("control", &["limits", "error", "config", "backend", "tls", "detect", "observe", "http"]),
     ("cli", &["limits", "error", "config"]),
     ("app", &["limits", "error", "worker", "control", "observe", "config", "net", "tls", "cli"]),
 ];

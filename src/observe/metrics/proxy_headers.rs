@@ -1,8 +1,8 @@
-//! Counts the PROXY protocol headers of clients' connections (docs/reference/metrics.md#counters-of-ringway).
+//! Counts the PROXY protocol headers of clients' connections (docs/reference/metrics.md#ringways-own).
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What became of a PROXY header.
+/// The outcome of a PROXY header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyHeaderResult {
     /// The address in the header replaced that of the peer, or the header said that the peer is the client.

@@ -14,7 +14,7 @@ use crate::worker::resources::client_info::unmap_ipv4;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// What a connection begins with.
+/// The beginning of a connection.
 enum Beginning {
     /// No PROXY header.
     Other,

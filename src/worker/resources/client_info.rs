@@ -52,7 +52,7 @@ impl ClientInfo {
     }
 }
 
-/// What a client's connection was like when it arrived, for the PROXY headers of connections to servers.
+/// The properties of a client's connection as it arrived, for the PROXY headers of connections to servers.
 #[derive(Debug, Clone, Default)]
 pub struct Arrival {
     /// The address that the client has connected to; `None` if the system did not tell.
