@@ -205,7 +205,8 @@ pub const HEARTBEAT_SECS: u64 = 1;
 pub const HEARTBEATS_MISSED_MAX: u32 = 30;
 /// Threads that resolve server names; each look-up may block one for seconds.
 pub const LOOKUP_THREADS_MAX: usize = 8;
-/// UDP sessions of one worker, of all its entry points: the one that has been idle longest ends for a new one.
+/// UDP sessions of one worker, of all its entry points, and fewer if descriptors or ports are few: the one that has been idle longest ends for
+/// a new one.
 pub const UDP_SESSIONS_PER_WORKER_MAX: usize = 16_384;
 /// Datagrams of one UDP session that are kept until the server has answered once, to be sent to another server if this one refuses them.
 pub const UDP_HELD_DATAGRAMS_MAX: usize = 8;

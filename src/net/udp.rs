@@ -187,6 +187,27 @@ impl AsFd for DatagramSocket {
     }
 }
 
+/// The sessions that each of `workers` workers may have: `max`, unless that needs more than half of the process's descriptors or three quarters
+/// of the local ports. Connections need descriptors too, and the system's own look-ups need ports.
+pub fn sessions_per_worker(max: usize, workers: usize) -> usize {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let descriptors = descriptors.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    bounded_sessions(max, workers, descriptors, local_ports(&range))
+}
+
+fn bounded_sessions(max: usize, workers: usize, descriptors: usize, ports: usize) -> usize {
+    let workers = workers.max(1);
+    max.min(descriptors / 2 / workers).min(ports / 4 * 3 / workers).max(1)
+}
+
+/// The number of ports in a range as the kernel writes it; that of its default if the text is no range.
+fn local_ports(range: &str) -> usize {
+    let ends: Vec<usize> = range.split_whitespace().filter_map(|end| end.parse().ok()).collect();
+    let count = ends.get(1).zip(ends.first()).and_then(|(last, first)| last.checked_sub(*first));
+    count.map_or(28_232, |count| count + 1)
+}
+
 /// Whether a failure says that the server refuses datagrams, or that no way leads to it. ICMP reports the first to the sender's socket.
 pub fn is_server_failure(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
@@ -251,6 +272,15 @@ mod tests {
         assert_eq!(session.recv(&mut buffer).expect("the server's"), 6);
         assert_eq!(&buffer[..6], b"answer");
         assert!(session.recv(&mut buffer).is_err());
+    }
+
+    #[test]
+    fn sessions_leave_descriptors_and_ports_to_others() {
+        assert_eq!(bounded_sessions(16_384, 1, 1_048_576, 28_232), 16_384);
+        assert_eq!(bounded_sessions(16_384, 2, 1_048_576, 28_232), 10_587, "of the local ports");
+        assert_eq!(bounded_sessions(16_384, 2, 4096, 28_232), 1024, "of the descriptors");
+        assert_eq!(bounded_sessions(16_384, 64, 16, 16), 1);
+        assert_eq!((local_ports("32768\t60999\n"), local_ports("7 3"), local_ports("")), (28_232, 28_232, 28_232));
     }
 
     fn local() -> std::net::UdpSocket {

@@ -53,12 +53,14 @@ struct Run {
     bytes: usize,
 }
 
-impl Batch {
+impl Default for Batch {
     /// A batch for [`BATCH_MAX`] messages of any length. Memory that no message has reached yet takes no room.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Batch { memory: vec![0; BATCH_MAX * MESSAGE_BYTES_MAX], received: Vec::with_capacity(BATCH_MAX), slots_used: 0 }
     }
+}
 
+impl Batch {
     pub fn clear(&mut self) {
         self.received.clear();
         self.slots_used = 0;
@@ -69,7 +71,8 @@ impl Batch {
         self.slots_used < BATCH_MAX
     }
 
-    pub fn len(&self) -> usize {
+    /// The number of messages.
+    pub fn count(&self) -> usize {
         self.received.len()
     }
 
@@ -99,7 +102,7 @@ impl Batch {
     pub fn end_of_run(&self, first: usize) -> usize {
         let addresses = self.addresses(first);
         let differs = |number: &usize| self.addresses(*number) != addresses;
-        (first + 1..self.len()).find(differs).unwrap_or(self.len())
+        (first + 1..self.count()).find(differs).unwrap_or(self.count())
     }
 
     /// A received message, for a connected socket. Empty if there is no message of that number.
@@ -254,9 +257,9 @@ mod tests {
 
     fn received(socket: &DatagramSocket) -> Vec<Vec<u8>> {
         std::thread::sleep(Duration::from_millis(5));
-        let (mut batch, mut datagrams) = (Batch::new(), Vec::new());
+        let (mut batch, mut datagrams) = (Batch::default(), Vec::new());
         while batch.receive(socket).is_ok() {
-            for number in 0..batch.len() {
+            for number in 0..batch.count() {
                 datagrams.extend(batch.message(number).datagrams().map(<[u8]>::to_vec));
             }
             batch.clear();
@@ -342,9 +345,9 @@ mod tests {
             send(&a, &messages).expect("sent");
         }
         std::thread::sleep(Duration::from_millis(5));
-        let mut batch = Batch::new();
+        let mut batch = Batch::default();
         assert!(batch.receive(&b).expect("received") && !batch.has_room());
-        assert_eq!((batch.len(), batch.end_of_run(0)), (BATCH_MAX, BATCH_MAX));
+        assert_eq!((batch.count(), batch.end_of_run(0)), (BATCH_MAX, BATCH_MAX));
         batch.clear();
         assert!(!batch.receive(&b).expect("the rest") && batch.has_room());
         assert_eq!(batch.message(0).bytes, texts[32]);

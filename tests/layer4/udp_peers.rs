@@ -223,13 +223,21 @@ pub fn dynamic(servers: &[&str], options: Options<'_>) -> String {
 impl UdpProxy {
     pub fn start(driver: &str, servers: &[&str], options: Options<'_>) -> UdpProxy {
         let port = free_udp_port();
-        let ringway = Setup::new(driver, CONFIG)
+        UdpProxy::of(UdpProxy::setup(driver, port, servers, options), port)
+    }
+
+    /// The preparation of a process whose entry point has this port.
+    pub fn setup(driver: &str, port: u16, servers: &[&str], options: Options<'_>) -> Setup {
+        Setup::new(driver, CONFIG)
             .fill("@global@", options.global)
             .fill("@entry@", options.entry)
             .fill("@listen@", options.listen)
             .fill("@udp@", port)
             .file("dynamic.toml", dynamic(servers, options))
-            .spawn();
+    }
+
+    pub fn of(setup: Setup, port: u16) -> UdpProxy {
+        let ringway = setup.spawn();
         ringway.await_port(ringway.api);
         let proxy = UdpProxy { ringway, port };
         wait_for("the configuration is applied", Duration::from_secs(30), || {

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::support::ringway::DRIVERS;
 use crate::support::wait_for;
-use crate::udp_peers::{Answer, Options, Server, UdpProxy, ask, client, receive};
+use crate::udp_peers::{Answer, Options, Server, UdpProxy, ask, client, free_udp_port, receive};
 
 /// The size of WireGuard's packets on a path of 1,500 bytes.
 const PACKET_BYTES: usize = 1420;
@@ -99,7 +100,7 @@ fn each_packet_of_a_flood_arrives_or_is_counted_as_dropped() {
         );
         let at_client = kernel_drops(one.local_addr().expect("bound").port());
         assert_eq!(returned + at_client, passed_out, "{driver}: what the client did not read");
-        assert!(passed_in > PACKETS / 20 && returned > 0, "{driver}: most packets were lost");
+        assert!(passed_in > 1000 && returned > 0, "{driver}: most packets were lost");
         assert_eq!(proxy.metric("ringway_udp_sessions_total{backend=\"udp\"}"), 1);
         assert!(proxy.ringway.peak_kib() < 160 * 1024, "{driver}: {} KiB", proxy.ringway.peak_kib());
         for reason in ["no_frontend", "server_failed", "client_unreachable", "send_buffer", "shortage", "forged_source"]
@@ -188,6 +189,45 @@ fn hand_over_loses_no_query_and_old_sessions_keep_their_answers() {
         assert_eq!(ask(&client("127.0.0.1"), proxy.at("127.0.0.1"), "alone"), "a alone");
         successor.signal("TERM");
         successor.wait();
+    }
+}
+
+#[test]
+fn socket_of_systemd_is_used_and_its_datagrams_wait_for_the_process() {
+    for driver in DRIVERS {
+        let server = Server::start("a", Answer::Named);
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).expect("an inheritable descriptor");
+        let one = client("127.0.0.1");
+        let asked = socket.local_addr().expect("bound");
+        one.send_to(b"early", asked).expect("sent");
+        let (script, fd) = ("exec 3<&$1; shift; LISTEN_PID=$$ exec \"$@\"", socket.as_raw_fd().to_string());
+        // The entry point's own address is another one: the name decides.
+        let setup = UdpProxy::setup(driver, free_udp_port(), &[&server.url()], Options::default());
+        let setup =
+            setup.under(&["bash", "-c", script, "activated", &fd]).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "dns");
+        let _proxy = UdpProxy::of(setup, asked.port());
+        let (answer, source) = receive(&one).expect("an answer to what was sent before the start");
+        assert_eq!((answer.as_str(), source), ("a early", asked), "{driver}");
+        assert_eq!(ask(&one, asked, "late"), "a late");
+    }
+}
+
+#[test]
+fn descriptors_are_left_to_connections() {
+    for driver in DRIVERS {
+        let server = Server::start("a", Answer::Named);
+        let (port, options) = (free_udp_port(), Options { global: "workers = 1", ..Options::default() });
+        let setup = UdpProxy::setup(driver, port, &[&server.url()], options).under(&["prlimit", "--nofile=256:256"]);
+        let proxy = UdpProxy::of(setup, port);
+        // More clients than the process has descriptors.
+        for number in 0..400 {
+            let one = client("127.0.0.1");
+            assert_eq!(ask(&one, proxy.at("127.0.0.1"), "x"), "a x", "{driver}: client {number}");
+        }
+        assert_eq!(proxy.metric("ringway_udp_sessions_open{backend=\"udp\"}"), 128, "{driver}");
+        assert_eq!(proxy.dropped("shortage"), 0, "{driver}");
+        assert_eq!(proxy.ringway.page("/ping"), "OK");
     }
 }
 

@@ -110,7 +110,7 @@ impl<D: Dial> Service<D> {
 
     async fn receive_from_servers(&self) {
         let mut ready = ReadySockets::new(SOCKETS_PER_TURN);
-        let mut answers = Answers { batch: Batch::new(), clients: Vec::new() };
+        let mut answers = Answers { batch: Batch::default(), clients: Vec::new() };
         loop {
             if self.set.wait().await.is_err() {
                 monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
@@ -134,7 +134,7 @@ impl<D: Dial> Service<D> {
             }
             monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
         };
-        let mut batch = Batch::new();
+        let mut batch = Batch::default();
         while self.is_receiving.get() {
             if readiness.readable().await.is_err() {
                 monoio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLIS)).await;
@@ -228,7 +228,7 @@ impl<D: Dial> Service<D> {
         let Some((client, session)) = sessions.table.client(id).copied().zip(sessions.table.get(id)) else { return };
         let outcome = answers.batch.receive(&session.server.socket);
         let first = answers.clients.len();
-        let arrived = answers.batch.len();
+        let arrived = answers.batch.count();
         for number in first..arrived {
             sessions.note_answer(id, &answers.batch.message(number), now_nanos);
         }

@@ -55,7 +55,9 @@ pub enum Forwarded {
 
 impl<D: Dial> Sessions<D> {
     pub fn new(worker: Rc<Worker<D>>, listeners: Rc<[ListenerInfo]>, set: Rc<ReadinessSet>) -> Self {
-        let table = SessionTable::new(listeners.len() + 1, limits::UDP_SESSIONS_PER_WORKER_MAX);
+        let workers = worker.shared.worker_status.len();
+        let max = udp::sessions_per_worker(limits::UDP_SESSIONS_PER_WORKER_MAX, workers);
+        let table = SessionTable::new(listeners.len() + 1, max);
         let published = worker.snapshot();
         Sessions { worker, listeners, set, table, published, held_bytes: 0 }
     }
