@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::control::acme::trust::{explain, system_roots};
 use crate::tls::settings::{ClientSettings, client_config};
 
-use super::DnsError;
+use super::error::DnsError;
 
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 /// The longest text of a service that goes into the log.
@@ -28,7 +28,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 const SECRET_BYTES_MIN: usize = 4;
 const USER_AGENT: &str = concat!("ringway/", env!("CARGO_PKG_VERSION"));
 
-/// One service's API.
+/// A client of a service's API.
 pub struct Api {
     /// The provider's name, which messages begin with.
     pub provider: &'static str,
