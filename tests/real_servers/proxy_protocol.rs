@@ -1,6 +1,7 @@
 //! haproxy and nginx on both sides of the PROXY protocol, both drivers.
 
 use std::fs;
+use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -358,5 +359,24 @@ fn check_by_connection_and_by_handshake_finds_a_server_that_is_down() {
         }
         // A server without TLS fails the handshake; one that has ended fails the connection.
         ringway.await_log(wanted, 1);
+    }
+}
+
+#[test]
+fn route_for_any_protocol_takes_nothing_from_untrusted_peers_and_misses_headers_of_trusted_ones() {
+    if !tool_or_skip("nginx", installed("nginx")) {
+        return;
+    }
+    let (_page, _page_folder, page) = crate::nginx("return 200 page;");
+    let (_server, _folder, server) = crate::nginx_on(" proxy_protocol", "return 200 $proxy_protocol_addr;");
+    for driver in DRIVERS {
+        let setup = Setup::new(driver, TCP).fill("@tls@", "").fill("@page@", page).fill("@version@", "");
+        let setup = setup.fill("@server@", server).fill("@passthrough@", "").fill("@name@", "*").fill("@scheme@", "");
+        let ringway = setup.start();
+        let _silent = TcpStream::connect(("127.0.0.1", ringway.https)).expect("the proxy accepts");
+        // The header of curl is a part of the stream here: it reaches nginx, which expects one.
+        let url = format!("http://127.0.0.1:{}/", ringway.https);
+        assert_eq!(curl(&ringway, &["--haproxy-protocol", &url]), CLIENT, "({driver}): {}", ringway.log());
+        ringway.await_log("PROXY header: the trusted peer sent none", 1);
     }
 }
