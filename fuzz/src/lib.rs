@@ -13,6 +13,7 @@ pub mod reading;
 #[path = "../../tests/support/shared.rs"]
 mod shared;
 pub mod harness;
+pub mod tcp_harness;
 pub mod wire;
 
 use std::io;
@@ -25,6 +26,7 @@ use ringway::config::snapshot::Snapshot;
 use ringway::http::h1::body::{CHUNK_END, Decoder, chunk_prefix, last_chunk};
 use ringway::http::{BodyFraming, Field, InvalidBody};
 use ringway::limits::HEAD_FIELDS_MAX;
+use ringway::net::peek::PeekHalf;
 use ringway::net::{Duplex, ReadHalf, WriteHalf};
 
 /// Upper bound for the fields of a head: the limit of the parser, and the fields that the proxy adds.

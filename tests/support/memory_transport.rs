@@ -1,5 +1,5 @@
-//! The proxy's two halves of a connection in memory; the other end implements [`FarEnd`]. `Duplex`, `ReadHalf` and `WriteHalf` come from
-//! the module that includes this file: the library's own tests and the fuzzers reach them by different paths.
+//! The proxy's two halves of a connection in memory; the other end implements [`FarEnd`]. `Duplex`, `ReadHalf`, `WriteHalf` and `PeekHalf`
+//! come from the module that includes this file: the library's own tests and the fuzzers reach them by different paths.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn, ready};
@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Duplex, ReadHalf, WriteHalf};
+use super::{Duplex, PeekHalf, ReadHalf, WriteHalf};
 
 /// The peer's end of a connection.
 pub trait FarEnd: Sized {
@@ -77,13 +77,21 @@ impl NearEnd {
 pub type Shared<E> = Rc<RefCell<E>>;
 pub type Wire<E> = Duplex<Reader<E>, Writer<E>>;
 
-pub struct Reader<E: FarEnd>(Shared<E>);
+pub struct Reader<E: FarEnd>(Shared<E>, Peeked);
 pub struct Writer<E: FarEnd>(Shared<E>);
+
+/// Bytes that have arrived and have been seen, but not taken.
+#[derive(Default)]
+struct Peeked {
+    bytes: Vec<u8>,
+    has_ended: bool,
+    low_water: usize,
+}
 
 /// Makes a connection: the peer's end, and the proxy's.
 pub fn connect<E: FarEnd>(end: E) -> (Shared<E>, Wire<E>) {
     let end = Rc::new(RefCell::new(end));
-    (Rc::clone(&end), Duplex { reader: Reader(Rc::clone(&end)), writer: Writer(end) })
+    (Rc::clone(&end), Duplex { reader: Reader(Rc::clone(&end), Peeked::default()), writer: Writer(end) })
 }
 
 impl<E: FarEnd> ReadHalf for Reader<E> {
@@ -91,8 +99,13 @@ impl<E: FarEnd> ReadHalf for Reader<E> {
         if buffer.capacity() == buffer.len() {
             buffer.reserve(64);
         }
-        E::travel(&self.0).await;
         let room = buffer.capacity() - buffer.len();
+        if !self.1.bytes.is_empty() || self.1.has_ended {
+            let size = self.1.bytes.len().min(room);
+            buffer.extend(self.1.bytes.drain(..size));
+            return (Ok(size), buffer);
+        }
+        E::travel(&self.0).await;
         let read = poll_fn(|cx| {
             let mut end = self.0.borrow_mut();
             end.near().check_before_wait();
@@ -108,6 +121,12 @@ impl<E: FarEnd> ReadHalf for Reader<E> {
     }
 
     async fn readable(&mut self) -> io::Result<()> {
+        if self.1.low_water > 1 {
+            return poll_fn(|cx| self.poll_mark(cx)).await;
+        }
+        if !self.1.bytes.is_empty() || self.1.has_ended {
+            return Ok(());
+        }
         poll_fn(|cx| {
             let mut end = self.0.borrow_mut();
             end.near().check_before_wait();
@@ -117,15 +136,59 @@ impl<E: FarEnd> ReadHalf for Reader<E> {
     }
 
     fn is_reusable(&mut self) -> bool {
-        self.0.borrow_mut().is_silent()
+        self.1.bytes.is_empty() && !self.1.has_ended && self.0.borrow_mut().is_silent()
     }
 
     fn is_closed_by_peer(&mut self) -> bool {
-        self.0.borrow_mut().is_gone()
+        self.1.has_ended || self.0.borrow_mut().is_gone()
     }
 
     fn abort(&mut self) {
         self.0.borrow_mut().near().cut = true;
+    }
+}
+
+impl<E: FarEnd> Reader<E> {
+    /// Keeps what has arrived, in `Peeked`. Ready if anything has.
+    fn poll_arrival(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let arrived = self.0.borrow_mut().poll_read(cx, 64);
+        arrived.map_ok(|bytes| {
+            self.1.has_ended |= bytes.is_empty();
+            self.1.bytes.extend(bytes);
+        })
+    }
+
+    /// Ready if as many bytes as the low-water mark have arrived, or the end or a failure has.
+    fn poll_mark(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        while self.1.bytes.len() < self.1.low_water && !self.1.has_ended {
+            match self.poll_arrival(cx) {
+                Poll::Ready(Ok(())) => {}
+                // The next look meets the failure.
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<E: FarEnd> PeekHalf for Reader<E> {
+    fn try_peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.1.bytes.len() < into.len() && !self.1.has_ended {
+            match self.poll_arrival(&Context::from_waker(Waker::noop())) {
+                Poll::Ready(arrived) => arrived?,
+                Poll::Pending if self.1.bytes.is_empty() => return Err(io::ErrorKind::WouldBlock.into()),
+                Poll::Pending => {}
+            }
+        }
+        let size = self.1.bytes.len().min(into.len());
+        into[..size].copy_from_slice(&self.1.bytes[..size]);
+        Ok(size)
+    }
+
+    fn set_low_water(&mut self, bytes: usize) -> io::Result<()> {
+        self.1.low_water = bytes;
+        Ok(())
     }
 }
 

@@ -15,12 +15,17 @@ use ringway::worker::{ConnectionLimiter, EntryPoint, Timeouts, VerifyPool, Worke
 
 /// The shared state of `workers` workers: one entry point without TLS, and the routes of `document`.
 pub fn shared(document: DynamicConfig, workers: usize) -> WorkerShared {
+    shared_as(document, workers, false)
+}
+
+/// As [`shared`]; the routes are compiled as if the entry point had TLS if `has_tls`: then TCP routes may have names.
+pub fn shared_as(document: DynamicConfig, workers: usize, has_tls: bool) -> WorkerShared {
     let metrics = Arc::new(Metrics::new(&MetricsSettings {
         workers,
         entry_points: vec!["http".to_owned()],
         ..MetricsSettings::default()
     }));
-    let published = Published::new(snapshot(document), &metrics);
+    let published = Published::new(snapshot(document, has_tls), &metrics);
     let point = EntryPoint {
         name: "http".to_owned(),
         chain: Chain::default(),
@@ -91,12 +96,12 @@ pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> Dyna
     DynamicConfig { backends: [("one".to_owned(), backend)].into(), frontends, tls: Vec::new() }
 }
 
-fn snapshot(document: DynamicConfig) -> Snapshot {
+fn snapshot(document: DynamicConfig, has_tls: bool) -> Snapshot {
     let context = CompileContext {
         entry_points: vec![EntryPointInfo {
             name: "http".to_owned(),
             port: 80,
-            has_tls: false,
+            has_tls,
             is_udp: false,
             white_list: Vec::new(),
             has_auth: false,

@@ -47,8 +47,8 @@ pub enum DialScript {
 
 /// Dials as the scripts say, in order.
 pub struct ScriptedDial {
-    dial_scripts: RefCell<VecDeque<DialScript>>,
-    segmentation: Segmentation,
+    pub dial_scripts: RefCell<VecDeque<DialScript>>,
+    pub segmentation: Segmentation,
     pub opened: RefCell<Vec<SharedPeer>>,
     pub dialled: RefCell<Vec<String>>,
 }
@@ -290,10 +290,19 @@ impl Base {
 
     /// As [`of`](Self::of), with the threads of a shared `verify` pool.
     pub fn with(verify: &VerifyPool, documents: impl IntoIterator<Item = DynamicConfig>) -> Self {
+        Base::compiled(verify, documents, false)
+    }
+
+    /// As [`with`](Self::with), as if the entry point had TLS: then TCP routes may have names.
+    pub fn compiled(
+        verify: &VerifyPool,
+        documents: impl IntoIterator<Item = DynamicConfig>,
+        has_tls: bool,
+    ) -> Self {
         let entry = EntryPointInfo {
             name: "http".to_owned(),
             port: 80,
-            has_tls: false,
+            has_tls,
             is_udp: false,
             white_list: Vec::new(),
             has_auth: false,

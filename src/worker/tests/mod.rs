@@ -4,6 +4,7 @@
 mod bodies;
 mod bounds;
 mod failures;
+mod layer4;
 #[path = "../../../tests/support/memory_transport.rs"]
 mod memory_transport;
 mod pipe;
@@ -21,6 +22,7 @@ use harness::{Base, DialScript, Ended, Run, RunResult};
 use pipe::{ScriptStep, Segmentation};
 
 use crate::net::driver::{Driver, DriverPreference};
+use crate::net::peek::PeekHalf;
 use crate::net::{Duplex, ReadHalf, WriteHalf};
 
 /// The number of random segmentations that each case runs with.
