@@ -121,7 +121,7 @@ async fn serve_routed<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, peer: Box<Client
     let Some(unrouted) = layer4::route(&worker, tcp, peer).await else { return };
     let layer4::Unrouted { io, peer } = *unrouted;
     match worker.shared.entry_points[peer.entry].tls.clone() {
-        None => drop(Box::pin(serve(worker, io, peer)).await),
+        None => Box::pin(serve(worker, io, peer)).await,
         Some(config) => Box::pin(tls_handshake(worker, io, peer, config)).await,
     }
 }
