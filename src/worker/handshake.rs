@@ -2,7 +2,7 @@
 
 mod proxy_header;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -17,13 +17,14 @@ use rustls::ServerConfig;
 
 use self::proxy_header::read_proxy_header;
 use super::downstream::{h2, serve};
-use super::layer4;
+use super::layer4::{self, Routed, Unrouted};
 use super::resources::client_info::{Arrival, ClientInfo, unmap_ipv4};
 use super::resources::connection_limiter::ConnectionPermit;
-use super::resources::dial::Dial;
+use super::resources::dial::{ConnectionTask, Dial};
 use super::upstream::network::NetworkDial;
 use super::worker::Worker;
 use crate::limits;
+use crate::net::tcp::{TcpReader, TcpWriter};
 use crate::net::tls_stream::TlsStream;
 use crate::net::{Duplex, ReadHalf, Tcp, WriteHalf, tls_stream};
 use crate::observe::metrics::Metrics;
@@ -108,7 +109,8 @@ fn serve_client<D: Dial>(
         has_sent_ahead: Default::default(),
     });
     if worker.has_tcp_routes(entry) {
-        return Either::Right(Either::Left(Box::pin(serve_routed(worker, tcp, peer))));
+        let routed = Box::pin(layer4::route(Rc::clone(&worker), tcp, peer));
+        return Either::Right(Either::Left(routed.then(|routed| serve_routed(worker, routed))));
     }
     match entry_point.tls.clone() {
         None => Either::Left(serve(worker, tcp, peer)),
@@ -116,13 +118,16 @@ fn serve_client<D: Dial>(
     }
 }
 
-/// Serves a connection of an entry point that has TCP routes; without one, its client speaks HTTP.
-async fn serve_routed<D: Dial>(worker: Rc<Worker<D>>, tcp: Tcp, peer: Box<ClientInfo>) {
-    let Some(unrouted) = layer4::route(&worker, tcp, peer).await else { return };
-    let layer4::Unrouted { io, peer } = *unrouted;
+/// The rest of a connection of an entry point that has TCP routes. The future that has found the route is gone by then.
+fn serve_routed<D: Dial>(worker: Rc<Worker<D>>, routed: Routed<TcpReader, TcpWriter>) -> ConnectionTask {
+    let Unrouted { io, peer } = match routed {
+        Routed::Http(unrouted) => *unrouted,
+        Routed::Tcp(serving) => return serving,
+        Routed::Closed => return Box::pin(ready(())),
+    };
     match worker.shared.entry_points[peer.entry].tls.clone() {
-        None => Box::pin(serve(worker, io, peer)).await,
-        Some(config) => Box::pin(tls_handshake(worker, io, peer, config)).await,
+        None => Box::pin(serve(worker, io, peer)),
+        Some(config) => Box::pin(tls_handshake(worker, io, peer, config)),
     }
 }
 

@@ -22,7 +22,7 @@ mod upstream;
 mod worker;
 
 pub use downstream::serve;
-pub use layer4::route as route_tcp;
+pub use layer4::{Routed, route as route_tcp};
 pub use listen::{WorkerHandle, spawn};
 pub use resources::client_info::{ClientInfo, fill_random};
 pub use resources::connection_balancer::WorkerStatus;

@@ -343,6 +343,16 @@ impl<D: Dial> Worker<D> {
         ActiveRequestGuard(active)
     }
 
+    /// As [`begin_request`](Self::begin_request), for a connection that does not borrow the worker: [`leave_request`](Self::leave_request)
+    /// uncounts it.
+    pub(super) fn enter_request(&self) {
+        self.shared.worker_status[self.number].active.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn leave_request(&self) {
+        self.shared.worker_status[self.number].active.fetch_sub(1, Relaxed);
+    }
+
     /// Counts a client's HTTP/2 connection until the guard is dropped: a graceful shutdown waits until each has been closed in order.
     pub fn begin_multiplexed(&self) -> ActiveRequestGuard<'_> {
         let multiplexed = &self.shared.worker_status[self.number].multiplexed;

@@ -3,8 +3,8 @@
 mod record;
 mod route;
 mod server;
-pub(super) mod tcp;
+mod tcp;
 mod terminate;
 pub mod udp;
 
-pub use route::{Unrouted, route};
+pub use route::{Routed, Unrouted, route};

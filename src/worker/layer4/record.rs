@@ -14,9 +14,9 @@ use crate::worker::resources::client_info::{ClientInfo, unmap_ipv4};
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
-/// The record of one TCP connection.
+/// The record of one TCP connection. As long as it exists, a graceful shutdown waits for the connection as for a request.
 pub struct TcpRecord<D: Dial> {
-    worker: Rc<Worker<D>>,
+    pub worker: Rc<Worker<D>>,
     pub frontend: Arc<TcpFrontend>,
     counters: Option<Arc<BackendMetrics>>,
     client: SocketAddr,
@@ -26,7 +26,7 @@ pub struct TcpRecord<D: Dial> {
     start_unix_nanos: u64,
     pub bytes: TunnelBytes,
     /// The index of the server that was chosen last.
-    pub server: Option<usize>,
+    pub server: Option<u32>,
     pub retries: u32,
     pub terminates: bool,
     pub end: EndReason,
@@ -41,6 +41,7 @@ impl<D: Dial> TcpRecord<D> {
         name: Option<Box<str>>,
         terminates: bool,
     ) -> Self {
+        worker.enter_request();
         if let Some(counters) = &counters {
             worker.metrics().connection_opened(Layer4::Tcp, counters);
         }
@@ -62,7 +63,7 @@ impl<D: Dial> TcpRecord<D> {
 
     fn line(&self, duration_nanos: u64, count: u64, offset_secs: i32) -> ConnectionRecord<'_> {
         let backend = &self.frontend.backend;
-        let endpoint = self.server.and_then(|index| backend.endpoints.get(index));
+        let endpoint = self.server.and_then(|index| backend.endpoints.get(index as usize));
         ConnectionRecord {
             start_unix_nanos: self.start_unix_nanos,
             local_offset_secs: offset_secs,
@@ -95,5 +96,6 @@ impl<D: Dial> Drop for TcpRecord<D> {
                 format.append_connection(&self.line(nanos, count, offset_secs), out);
             });
         }
+        worker.leave_request();
     }
 }

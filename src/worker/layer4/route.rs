@@ -13,7 +13,7 @@ use crate::limits::{self, Bound};
 use crate::net::peek::{PeekHalf, PeekVerdict, peek};
 use crate::net::{Duplex, WriteHalf, is_timeout};
 use crate::worker::resources::client_info::ClientInfo;
-use crate::worker::resources::dial::Dial;
+use crate::worker::resources::dial::{ConnectionTask, Dial};
 use crate::worker::worker::Worker;
 
 /// The protocol of ACME's TLS-ALPN-01 challenges (RFC 8737 3).
@@ -25,25 +25,34 @@ pub struct Unrouted<R, W> {
     pub peer: Box<ClientInfo>,
 }
 
-/// Serves a connection to its end if a TCP route of its entry point takes it.
+/// What becomes of a connection.
+pub enum Routed<R, W> {
+    Http(Box<Unrouted<R, W>>),
+    /// A TCP route takes the connection: the task serves it to its end.
+    Tcp(ConnectionTask),
+    Closed,
+}
+
+/// Finds out whether a TCP route of its entry point takes a connection.
 pub async fn route<R: PeekHalf + 'static, W: WriteHalf + 'static, D: Dial>(
-    worker: &Rc<Worker<D>>,
+    worker: Rc<Worker<D>>,
     mut io: Duplex<R, W>,
     peer: Box<ClientInfo>,
-) -> Option<Box<Unrouted<R, W>>> {
+) -> Routed<R, W> {
     let published = worker.snapshot();
-    let Some(routes) = published.snapshot.tcp.get(peer.entry) else { return Some(Box::new(Unrouted { io, peer })) };
+    let Some(routes) = published.snapshot.tcp.get(peer.entry) else {
+        return Routed::Http(Box::new(Unrouted { io, peer }));
+    };
     let has_tls = worker.shared.entry_points[peer.entry].tls.is_some();
     // Without TLS and without names, the server may be the one that speaks first: nothing is awaited.
     let beginning = match has_tls || routes.needs_name() {
-        true => Box::pin(await_beginning(worker, &mut io.reader, &peer)).await,
+        true => await_beginning(&worker, &mut io.reader, &peer).await,
         false => Beginning::Opaque,
     };
-    let choice = choose(routes, beginning, has_tls);
     let counters = |frontend: &TcpFrontend| published.shared_counters(frontend.backend.number);
-    let chosen = match choice {
-        Choice::Http => return Some(Box::new(Unrouted { io, peer })),
-        Choice::Close => return None,
+    let chosen = match choose(routes, beginning, has_tls) {
+        Choice::Http => return Routed::Http(Box::new(Unrouted { io, peer })),
+        Choice::Close => return Routed::Closed,
         Choice::Route { frontend, terminates, hello } => ChosenRoute {
             counters: counters(&frontend),
             frontend,
@@ -51,10 +60,7 @@ pub async fn route<R: PeekHalf + 'static, W: WriteHalf + 'static, D: Dial>(
             name: hello.and_then(|hello| hello.server_name).map(Box::from),
         },
     };
-    // The connection may last for days, and must not hold a configuration that has been replaced.
-    drop(published);
-    Box::pin(serve(worker, io, peer, chosen)).await;
-    None
+    Routed::Tcp(Box::pin(serve(worker, io, peer, chosen)))
 }
 
 /// What a connection begins with.

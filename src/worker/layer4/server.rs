@@ -46,7 +46,7 @@ pub async fn connect_to_server<D: Dial>(
         if attempt > 0 {
             record.retries += 1;
         }
-        record.server = Some(lease.index);
+        record.server = u32::try_from(lease.index).ok();
         let balancer = &record.frontend.backend.balancer;
         let Some(endpoint) = record.frontend.backend.endpoints.get(lease.index) else { break };
         match connect(worker, endpoint, Some(peer), VersionOffer::Http1).await {

@@ -294,11 +294,7 @@ impl Base {
     }
 
     /// As [`with`](Self::with), as if the entry point had TLS: then TCP routes may have names.
-    pub fn compiled(
-        verify: &VerifyPool,
-        documents: impl IntoIterator<Item = DynamicConfig>,
-        has_tls: bool,
-    ) -> Self {
+    pub fn compiled(verify: &VerifyPool, documents: impl IntoIterator<Item = DynamicConfig>, has_tls: bool) -> Self {
         let entry = EntryPointInfo {
             name: "http".to_owned(),
             port: 80,
