@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::control::acme::trust::{explain, system_roots};
 use crate::tls::settings::{ClientSettings, client_config};
 
-use super::DnsError;
+use super::error::DnsError;
 
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 /// The longest text of a service that goes into the log.

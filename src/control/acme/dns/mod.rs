@@ -2,6 +2,7 @@
 //! (RFC 8555 8.4; docs/reference/acme.md#dns-challenge).
 
 mod api;
+mod error;
 mod message;
 mod propagation;
 mod providers;
@@ -13,7 +14,6 @@ mod variables;
 mod zone;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use resolver::Resolver;
 use turns::Turns;
 use variables::{Timing, Variables};
 
+pub use error::{DnsError, Environment};
 pub use providers::NAMES as PROVIDERS;
 pub use record::ChallengeRecord;
 pub use turns::Turn;
@@ -41,21 +42,6 @@ pub struct DnsOptions {
     pub disable_propagation_check: bool,
 }
 
-/// The reason why a record could not be written, seen or removed: a sentence for the log without secrets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DnsError(pub String);
-
-impl fmt::Display for DnsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for DnsError {}
-
-/// Reads a variable of the environment; `None` if it is not set.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
 /// The configured DNS-01 challenge. All orders share one value.
 pub struct DnsChallenge {
     provider: Provider,
@@ -67,7 +53,7 @@ pub struct DnsChallenge {
 }
 
 impl DnsChallenge {
-    /// Reads the provider's variables, as lego names them, from `environment` or from the files that `NAME_FILE` names. Contacts nobody.
+    /// Reads the provider's variables, as lego names them, from `environment` or from the files that `NAME_FILE` names. Sends nothing.
     ///
     /// # Errors
     /// A sentence for the start and for `ringway check`: an unknown provider, or all variables that are missing.

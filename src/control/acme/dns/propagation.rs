@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::DnsError;
+use super::error::DnsError;
 use super::message::{Data, Response, rcode, rtype};
 use super::resolver::{Resolver, ask, rcode_text};
 use super::zone::{self, NameServer};

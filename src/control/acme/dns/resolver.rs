@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::DnsError;
+use super::error::DnsError;
 use super::message::{self, Response, rcode};
 
 /// The port of name servers.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::duration::GoDuration;
 use crate::control::watched_files::read_text;
 
-use super::{DnsError, Environment};
+use super::error::{DnsError, Environment};
 
 /// lego's defaults for most providers.
 const PROPAGATION_TIMEOUT_SECS: u64 = 60;

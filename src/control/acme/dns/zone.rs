@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use super::DnsError;
+use super::error::DnsError;
 use super::message::{Data, Response, rcode, rtype};
 use super::resolver::{Resolver, ask, rcode_text};
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::json;
 
-use crate::control::acme::dns::DnsError;
 use crate::control::acme::dns::api::{Api, Call, escape};
+use crate::control::acme::dns::error::DnsError;
 use crate::control::acme::dns::variables::{Timing, Variables};
 
-use super::{RecordIds, Task};
+use super::task::{RecordIds, Task};
 
 const BASE: &str = "https://api.digitalocean.com";
 

@@ -2,11 +2,11 @@
 
 use hyper::Method;
 
-use crate::control::acme::dns::DnsError;
 use crate::control::acme::dns::api::{Api, Call, escape};
+use crate::control::acme::dns::error::DnsError;
 use crate::control::acme::dns::variables::{Timing, Variables};
 
-use super::Task;
+use super::task::Task;
 
 const BASE: &str = "https://www.duckdns.org";
 const DOMAIN: &str = "duckdns.org";

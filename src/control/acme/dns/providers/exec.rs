@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 
-use crate::control::acme::dns::DnsError;
+use crate::control::acme::dns::error::DnsError;
 use crate::control::acme::dns::variables::{Timing, Variables};
 
-use super::Task;
+use super::task::Task;
 
 /// The longest time that the program may run.
 const RUN_MAX: Duration = Duration::from_secs(300);

@@ -6,11 +6,11 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::control::acme::dns::DnsError;
 use crate::control::acme::dns::api::{Api, Call, escape};
+use crate::control::acme::dns::error::DnsError;
 use crate::control::acme::dns::variables::{Timing, Variables};
 
-use super::Task;
+use super::task::Task;
 
 const BASE: &str = "https://api.gandi.net/v5/livedns";
 const TTL_SECS_MIN: u32 = 300;

@@ -5,11 +5,11 @@ use base64::prelude::BASE64_STANDARD;
 use hyper::{Method, Uri};
 use serde_json::json;
 
-use crate::control::acme::dns::DnsError;
 use crate::control::acme::dns::api::{Api, Call};
+use crate::control::acme::dns::error::DnsError;
 use crate::control::acme::dns::variables::{Timing, Variables};
 
-use super::Task;
+use super::task::Task;
 
 /// The client.
 pub struct HttpReq {

@@ -10,18 +10,12 @@ mod httpreq;
 mod ovh;
 mod rfc2136;
 mod route53;
-#[cfg(test)]
-mod scripted;
-#[cfg(test)]
-mod tests;
+mod task;
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
-use super::record::ChallengeRecord;
-use super::resolver::Resolver;
+use super::error::DnsError;
 use super::variables::{Timing, Variables};
-use super::{DnsError, zone};
+
+pub use task::Task;
 
 /// All providers, as `acme.dnsChallenge.provider` writes them.
 pub const NAMES: [&str; 10] =
@@ -41,37 +35,8 @@ pub enum Provider {
     Route53(route53::Route53),
 }
 
-/// A record to write or to remove.
-pub struct Task<'a> {
-    /// The challenge, for providers that work with the token itself.
-    pub record: &'a ChallengeRecord,
-    /// The name of the TXT record, behind all CNAMEs.
-    pub fqdn: &'a str,
-    /// The content of the TXT record.
-    pub value: &'a str,
-    /// Whom to ask for the record's zone.
-    pub resolver: &'a Resolver,
-}
-
-impl Task<'_> {
-    /// The zone of the record and the record's name in it, both without a trailing dot.
-    ///
-    /// # Errors
-    /// No zone is found.
-    pub async fn zone(&self) -> Result<(String, String), DnsError> {
-        let zone = zone::find_zone(self.resolver, self.fqdn).await?;
-        let name = zone::name_in_zone(self.fqdn, &zone).unwrap_or(self.fqdn).to_owned();
-        Ok((zone.trim_end_matches('.').to_owned(), name))
-    }
-
-    /// The name of the record without a trailing dot.
-    pub fn name(&self) -> &str {
-        self.fqdn.trim_end_matches('.')
-    }
-}
-
 impl Provider {
-    /// The provider with this name, and its times, from its variables. Contacts nobody.
+    /// The provider with this name, and its times, from its variables. Sends nothing.
     ///
     /// # Errors
     /// The provider is unknown, or everything that is wrong with its variables.
@@ -183,19 +148,7 @@ fn unknown(name: &str) -> DnsError {
     ))
 }
 
-/// The identifiers of the records that the proxy has made, by name and value.
-#[derive(Default)]
-struct RecordIds(Mutex<HashMap<(String, String), String>>);
-
-impl RecordIds {
-    fn remember(&self, task: &Task<'_>, id: String) {
-        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.insert((task.fqdn.to_owned(), task.value.to_owned()), id);
-    }
-
-    /// Returns the identifier and forgets it; `None` if the proxy has not made the record.
-    fn take(&self, task: &Task<'_>) -> Option<String> {
-        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.remove(&(task.fqdn.to_owned(), task.value.to_owned()))
-    }
-}
+#[cfg(test)]
+mod scripted_tests;
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,11 @@ use hyper::Method;
 use serde_json::json;
 use sha1::{Digest, Sha1};
 
-use crate::control::acme::dns::DnsError;
 use crate::control::acme::dns::api::{Api, Call, escape};
+use crate::control::acme::dns::error::DnsError;
 use crate::control::acme::dns::variables::{Timing, Variables};
 
-use super::{RecordIds, Task};
+use super::task::{RecordIds, Task};
 
 /// The values of `OVH_ENDPOINT`: the API, and where access tokens are made.
 const ENDPOINTS: [(&str, &str, &str); 7] = [

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::control::acme::dns::error::DnsError;
 use crate::control::acme::dns::message::{self, Change, Response, rcode};
 use crate::control::acme::dns::resolver::{exchange, new_id, rcode_text, with_port};
 use crate::control::acme::dns::tsig::{self, TsigKey};
 use crate::control::acme::dns::variables::{Timing, Variables};
-use crate::control::acme::dns::{DnsError, zone};
+use crate::control::acme::dns::zone;
 use crate::control::watched_files::read_text;
 
-use super::Task;
+use super::task::Task;
 
 /// lego's default.
 const TSIG_ALGORITHM: &str = "hmac-sha1";

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::scripted::{Recorded, Service, example_record, example_zone};
+use super::scripted_tests::{Recorded, Service, example_record, example_zone};
 use super::{NAMES, Provider, Task};
 use crate::control::acme::dns::variables::Variables;
 use crate::control::acme::dns::{DnsChallenge, DnsError, DnsOptions};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::Value;
 
-use crate::control::acme::dns::DnsError;
 use crate::control::acme::dns::api::{Api, Call};
+use crate::control::acme::dns::error::DnsError;
 use crate::control::acme::dns::variables::Variables;
 use crate::control::watched_files::read_text;
 

@@ -2,8 +2,6 @@
 
 mod credentials;
 mod sigv4;
-#[cfg(test)]
-mod tests;
 mod xml;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,11 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::{Method, Uri};
 use tokio::sync::Mutex;
 
-use crate::control::acme::dns::DnsError;
 use crate::control::acme::dns::api::{Api, Call, Reply, escape};
+use crate::control::acme::dns::error::DnsError;
 use crate::control::acme::dns::variables::{Timing, Variables};
 
-use super::{RecordIds, Task};
+use super::task::{RecordIds, Task};
 use credentials::Source;
 use sigv4::{Scope, Signable};
 
@@ -251,3 +249,6 @@ mod timestamp_tests {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Route 53 against a scripted server.
 
-use super::super::scripted::{Recorded, Service, example_record, example_zone};
+use super::super::scripted_tests::{Recorded, Service, example_record, example_zone};
 use super::super::{Provider, Task};
 use super::sigv4::{Credentials, Scope, Signable, authorization};
 use crate::control::acme::dns::DnsError;
