@@ -28,7 +28,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 const SECRET_BYTES_MIN: usize = 4;
 const USER_AGENT: &str = concat!("ringway/", env!("CARGO_PKG_VERSION"));
 
-/// One service's API.
+/// A client of a service's API.
 pub struct Api {
     /// The provider's name, which messages begin with.
     pub provider: &'static str,

@@ -77,7 +77,7 @@ async fn check_server(server: &NameServer, fqdn: &str, value: &str) -> Result<()
     if is_visible { Ok(()) } else { Err(format!("{}: {unreachable}", server.name)) }
 }
 
-/// What the response has instead of the value; `None` if it has the value.
+/// A text for the records that the response has instead of the value; `None` if it has the value.
 fn missing(response: &Response, value: &str) -> Option<String> {
     let texts: Vec<String> = response
         .answers

@@ -116,7 +116,7 @@ impl Provider {
         matches!(self, Provider::DuckDns(_) | Provider::Exec(_))
     }
 
-    /// What holds the value of a record: its name, or the domain that has one text for all names below.
+    /// The holder of a record's value: the record's name, or the domain that has one text for all names below.
     pub fn holder<'a>(&self, fqdn: &'a str) -> &'a str {
         match self {
             Provider::DuckDns(_) => duckdns::own_domain(fqdn.trim_end_matches('.')).unwrap_or(fqdn),

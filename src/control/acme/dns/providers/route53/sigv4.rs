@@ -12,7 +12,7 @@ pub struct Credentials {
     pub token: Option<String>,
 }
 
-/// What is signed of a request.
+/// The parts of a request that are signed.
 pub struct Signable<'a> {
     pub method: &'a str,
     /// The path with its escapes; each segment is escaped once more, as all services but S3 want it.
