@@ -222,7 +222,7 @@ fn is_known(frames: &[Frame], are_trailers: bool, ours: Reaction, theirs: Reacti
             UNCHECKED_FIELDS.iter().any(has) || !REQUIRED_FIELDS.iter().all(has) || are_trailers || is_in_pieces
         }
         // The crate judges a block before its last frame has arrived.
-        (HEADERS | CONTINUATION, Accepted, _) => frames.iter().all(|frame| frame.flags & END_HEADERS == 0),
+        (HEADERS | CONTINUATION, Accepted, _) if frames.iter().all(|frame| frame.flags & END_HEADERS == 0) => true,
         // Trailers that may not be forwarded are dropped here.
         (HEADERS, Accepted, Stream(_, PROTOCOL_ERROR)) => are_trailers && UNCHECKED_FIELDS.iter().any(has),
         // Section 4.3 demands COMPRESSION_ERROR.
