@@ -171,7 +171,7 @@ rule = 'HostSNI:*'
     let snapshot = snapshot(gone, &Snapshot::empty(3));
     assert!(snapshot.rejected.is_empty(), "{:?}", snapshot.rejected);
     assert!(snapshot.tcp[0].find(Some("a.example")).is_some() && snapshot.udp[2].is_some());
-    assert!(snapshot.routers.iter().all(|router| router.len() == 0));
+    assert!(snapshot.routers.iter().all(|router| router.is_empty()));
 }
 
 #[test]
