@@ -96,8 +96,8 @@ impl ServerUrl {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (path_and_query, None),
         };
-        if scheme.is_layer4() && !(path.is_empty() || path == "/") {
-            return Err(invalid("it has a path, which TCP and UDP do not know"));
+        if scheme.is_layer4() && (!matches!(path, "" | "/") || query.is_some()) {
+            return Err(invalid("it has a path or a query, which TCP and UDP do not know"));
         }
         Ok(ServerUrl {
             scheme,

@@ -256,6 +256,20 @@ fn entry_point_text_sets_all_options() {
 }
 
 #[test]
+fn options_of_layer4_are_flags_too() {
+    let flags = ["--entryPoints='Name:dns Address::53/udp udp.timeout:5s'", "--tcp.idletimeout=5m"];
+    let invocation = parse_with_file("[tcp]\nidleTimeout = '1h'", &flags).expect("valid");
+    assert_eq!(invocation.warnings, Vec::<String>::new());
+    let config = &invocation.static_config;
+    assert_eq!(config.tcp.idle_timeout, GoDuration::from_secs(300));
+    let dns = &config.entry_points["dns"];
+    assert_eq!((dns.is_udp(), dns.udp_timeout().as_secs()), (true, 5));
+    let defaults = parse_with_file("", &["--entryPoints='Name:dns Address::53/udp'"]).expect("valid").static_config;
+    assert_eq!(defaults.entry_points["dns"].udp_timeout().as_secs(), 30);
+    assert_eq!(defaults.tcp.idle_timeout, GoDuration::from_secs(600));
+}
+
+#[test]
 fn mistakes_in_entry_point_text_give_warnings() {
     let invocation =
         parse_with_file("", &["--entryPoints=Name:a Adress::1 TLS.SniStrict:true", "--entryPoints=Name:b TLS"])

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ringway::backend::CheckMethod;
+use ringway::config::json;
 use ringway::config::snapshot::{ServerProtocol, Snapshot};
 use ringway::detect::ProxyVersion;
 
@@ -203,4 +204,54 @@ rule = 'Host:web.test'
     assert!(snapshot.tcp[1].is_empty() && snapshot.tcp[0].catch_all().is_none());
     let [rejected] = &snapshot.rejected[..] else { panic!("one rejection: {:?}", snapshot.rejected) };
     assert_eq!(rejected.name, "frontend any");
+}
+
+#[test]
+fn pools_of_servers_with_and_without_proxy_header_differ() {
+    let routes = "
+[backends.headed]
+proxyProtocol = 'v1'
+[backends.headed.servers.one]
+url = 'http://10.0.0.1'
+[backends.plain.servers.one]
+url = 'http://10.0.0.1'
+[frontends.headed]
+backend = 'headed'
+entryPoints = ['b-db']
+[frontends.headed.routes.r]
+rule = 'Host:headed.test'
+[frontends.plain]
+backend = 'plain'
+entryPoints = ['b-db']
+[frontends.plain.routes.r]
+rule = 'Host:plain.test'
+";
+    let snapshot = snapshot(routes, &Snapshot::empty(3));
+    let endpoint =
+        |name: &str| &snapshot.backends.iter().find(|backend| backend.name == name).expect(name).endpoints[0];
+    let (headed, plain) = (endpoint("headed"), endpoint("plain"));
+    assert_eq!((headed.proxy_protocol, plain.proxy_protocol), (Some(ProxyVersion::V1), None));
+    assert_ne!(headed.pool, plain.pool, "a pooled connection without a header is not used");
+    assert!(Arc::ptr_eq(&headed.addresses, &plain.addresses));
+}
+
+#[test]
+fn api_shows_the_options_of_layer4_and_reads_them_back() {
+    let snapshot = snapshot(&TCP.replace("alpn =", "passthrough = true\nalpn ="), &Snapshot::empty(3));
+    let shown = serde_json::to_value(&*snapshot.providers["file"]).expect("JSON");
+    let (frontend, backend) = (&shown["frontends"]["db"], &shown["backends"]["db"]);
+    assert_eq!((&frontend["passthrough"], &frontend["alpn"][0]), (&true.into(), &"postgresql".into()));
+    assert_eq!(frontend["routes"]["r"]["rule"], "HostSNI:DB.example.");
+    assert_eq!(
+        (&backend["proxyProtocol"], &backend["servers"]["one"]["url"]),
+        (&"V2".into(), &"tcp://10.0.0.1:5432".into())
+    );
+    let plain = &shown["frontends"]["frontend-all"];
+    assert!(
+        plain.get("passthrough").is_none() && plain.get("alpn").is_none(),
+        "options that are not set are not shown"
+    );
+    let sent = json::read(shown.to_string().as_bytes()).expect("a document for the REST provider");
+    assert_eq!((&sent.frontends["db"].alpn, sent.frontends["db"].passthrough), (&vec!["postgresql".to_owned()], true));
+    assert_eq!(sent.backends, snapshot.providers["file"].backends);
 }

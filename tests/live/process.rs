@@ -203,6 +203,34 @@ fn check_and_start_agree() {
 }
 
 #[test]
+fn check_lists_the_routes_of_files_that_are_not_applied() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (main, routes) = (folder.path().join("ringway.toml"), folder.path().join("routes.toml"));
+    let text = format!(
+        "[entryPoints.http]\naddress = \"127.0.0.1:0\"\n[entryPoints.dns]\naddress = \"127.0.0.1:0/udp\"\n[file]\nfilename = {:?}\n",
+        routes.display().to_string()
+    );
+    fs::write(&main, text).expect("written");
+    let check = |text: &str| {
+        fs::write(&routes, text).expect("written");
+        let output = ringway(&["check", &format!("--configFile={}", main.display())]);
+        assert!(output.status.success(), "rejected routes do not stop the start");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let backend = "[backends.b.servers.s]\nurl = \"tcp://127.0.0.1:1\"\n[frontends.f]\nbackend = \"b\"\n";
+    let any = "[frontends.f.routes.r]\nrule = \"HostSNI:*\"\n";
+    let good = check(&format!("{backend}entryPoints = [\"http\"]\n{any}"));
+    assert!(!good.contains("warning"), "{good}");
+    let unnamed = check(&format!("{backend}{any}"));
+    assert!(unnamed.contains("warning: frontend f is rejected: HostSNI:* takes every connection"), "{unnamed}");
+    let passthrough = check(&format!("{backend}entryPoints = [\"http\"]\npassthrough = true\n{any}"));
+    assert!(passthrough.contains("passthrough needs an entry point with TLS, and http has none"), "{passthrough}");
+    let udp = check(&format!("{backend}entryPoints = [\"dns\"]\n{any}"));
+    assert!(udp.contains("entry point dns is one of UDP and takes no connections"), "{udp}");
+    assert!(check("[frontends").contains("warning: no routes can be read from files: "));
+}
+
+#[test]
 fn configuration_of_another_encoding_starts_or_names_the_line() {
     let start = |config: &[u8]| {
         let folder = tempfile::tempdir().expect("a folder");

@@ -214,10 +214,16 @@ fn server_urls_are_parsed_into_parts() {
     assert_eq!(parts("http://a.test"), owned(Scheme::Http, "a.test", "a.test", "a.test:80", "/"));
     assert_eq!(parts("HTTPS://a:8443/p?q=1"), owned(Scheme::Https, "a", "a:8443", "a:8443", "/p?q=1"));
     assert_eq!(parts("h2c://[::1]:9"), owned(Scheme::H2c, "::1", "[::1]:9", "[::1]:9", "/"));
+    assert_eq!(parts("TCP://a:1/"), owned(Scheme::Tcp, "a", "a:1", "a:1", "/"));
+    assert_eq!(parts("udp://[::1]:53"), owned(Scheme::Udp, "::1", "[::1]:53", "[::1]:53", "/"));
     assert_eq!(parts("https://[::1]/x"), owned(Scheme::Https, "::1", "[::1]", "[::1]:443", "/x"));
     for (wrong, hint) in [
         ("a:80", "scheme"),
-        ("ftp://a", "http, https or h2c"),
+        ("ftp://a", "http, https, h2c, tcp or udp"),
+        ("tcp://a", "no port; write it as tcp://host:port"),
+        ("udp://a:", "no port; write it as udp://host:port"),
+        ("tcp://a:1/x", "a path or a query"),
+        ("udp://a:1?x", "a path or a query"),
         ("http://", "host"),
         ("http://:80", "host"),
         ("http://a:b", "port"),

@@ -82,10 +82,8 @@ impl<'a> Layer4Input<'a> {
             warnings
                 .push("whiteList.useXForwardedFor ignored: connections and datagrams have no such header".to_owned());
         }
-        if ranges.is_empty() {
-            if self.written.white_list.is_some() {
-                warnings.push(EMPTY_WHITE_LIST.to_owned());
-            }
+        if ranges.is_empty() && self.written.white_list.is_some() {
+            warnings.push(EMPTY_WHITE_LIST.to_owned());
         }
         let scope = ChainScope::Frontend(self.log_name());
         let list = |ranges: &[String]| match ranges {

@@ -188,6 +188,7 @@ fn attached(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::labels::{DockerSettings, translate};
 
     fn service() -> ServiceFacts {
         let task = |id: &str, slot, running, ip: &str| TaskFacts {
@@ -268,5 +269,21 @@ mod tests {
         assert!(warnings[1].contains("no server created for web.1"), "{warnings:?}");
         service.labels = BTreeMap::from([("traefik.enable".to_owned(), "false".to_owned())]);
         assert_eq!(shown(&service).1, [""; 0]);
+    }
+
+    #[test]
+    fn task_and_virtual_address_have_the_protocol_of_the_labels() {
+        let labels = [("traefik.protocol", "udp"), ("traefik.port", "53"), ("traefik.frontend.entryPoints", "dns")];
+        let mut service = service();
+        service.labels = labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into();
+        let url = |service: &ServiceFacts| {
+            let settings = DockerSettings { exposed_by_default: true, swarm_mode: true, ..DockerSettings::default() };
+            let made = translate(&shown(service).0, &settings).dynamic;
+            let servers = made.backends.values().flat_map(|backend| backend.servers.values());
+            servers.map(|server| server.url.clone()).collect::<String>()
+        };
+        assert_eq!(url(&service), "udp://10.0.0.2:53");
+        service.labels.insert(VIRTUAL_IP_LABEL.into(), "true".into());
+        assert_eq!(url(&service), "udp://10.0.0.1:53");
     }
 }
