@@ -39,7 +39,7 @@ impl PeekHalf for TcpReader {
     }
 }
 
-/// What the bytes seen so far say.
+/// The verdict on the bytes seen so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeekVerdict<T> {
     Decided(T),

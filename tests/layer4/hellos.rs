@@ -11,8 +11,10 @@ use crate::peers::{EchoServer, connect, read_end, read_exact};
 use crate::proxy::Proxy;
 use crate::support::ringway::DRIVERS;
 
-/// The recorded bytes, the name, and the protocols that the client offers.
-const HELLOS: [(&str, &[u8], Option<&str>, &[&str]); 7] = [
+/// The client, its recorded bytes, the name, and the protocols that it offers.
+type Hello = (&'static str, &'static [u8], Option<&'static str>, &'static [&'static str]);
+
+const HELLOS: [Hello; 7] = [
     ("openssl", include_bytes!("hellos/openssl.bin"), Some("db.example.com"), &["postgresql"]),
     ("openssl without a name", include_bytes!("hellos/openssl_no_name.bin"), None, &[]),
     ("curl", include_bytes!("hellos/curl.bin"), Some("db.example.com"), &["h2", "http/1.1"]),

@@ -24,7 +24,7 @@ pub(super) struct Traffic {
     pub bytes_out: AtomicU64,
 }
 
-/// One worker's counts of connections and sessions by the reason of their end.
+/// The connections and sessions of one worker, counted by the reason of their end.
 #[derive(Default)]
 #[repr(align(128))]
 pub(super) struct EndCounters {

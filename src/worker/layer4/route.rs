@@ -1,5 +1,5 @@
 //! Finds the TCP route of a connection by the ClientHello with which it begins, of which nothing is taken
-//! (docs/reference/layer4.md#rules). A connection without a route goes on to HTTP as if nobody had looked at it.
+//! (docs/reference/layer4.md#rules). A connection without a route goes on to HTTP with all its bytes.
 
 use std::io;
 use std::rc::Rc;
@@ -25,7 +25,7 @@ pub struct Unrouted<R, W> {
     pub peer: Box<ClientInfo>,
 }
 
-/// What becomes of a connection.
+/// The outcome of the search for a route.
 pub enum Routed<R, W> {
     Http(Box<Unrouted<R, W>>),
     /// A TCP route takes the connection: the task serves it to its end.
@@ -63,7 +63,7 @@ pub async fn route<R: PeekHalf + 'static, W: WriteHalf + 'static, D: Dial>(
     Routed::Tcp(Box::pin(serve(worker, io, peer, chosen)))
 }
 
-/// What a connection begins with.
+/// The beginning of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Beginning {
     Hello(ClientHelloInfo),
@@ -99,7 +99,7 @@ async fn await_beginning<R: PeekHalf, D: Dial>(worker: &Worker<D>, reader: &mut 
     }
 }
 
-/// What happens to a connection.
+/// The choice for a connection.
 enum Choice {
     Route { frontend: Arc<TcpFrontend>, terminates: bool, hello: Option<ClientHelloInfo> },
     Http,

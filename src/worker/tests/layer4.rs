@@ -52,7 +52,7 @@ fn base() -> Base {
     Base::compiled(&VerifyPool::start().expect("threads"), [document()], true)
 }
 
-/// What a run has shown.
+/// The observable result of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Shown {
     client: Vec<u8>,
