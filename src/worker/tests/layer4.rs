@@ -59,7 +59,7 @@ struct Shown {
     is_client_cut: bool,
     /// The servers that were dialled.
     dialled: Vec<String>,
-    /// What each server got, and whether its connection was cut.
+    /// The bytes that each server got, and whether its connection was cut.
     servers: Vec<(Vec<u8>, bool)>,
 }
 
