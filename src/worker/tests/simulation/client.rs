@@ -10,11 +10,13 @@ use crate::http::BodyFraming;
 #[derive(Clone)]
 pub struct PlannedRequest {
     pub id: String,
-    head: String,
+    pub head: String,
+    /// The body as HTTP/1.1 frames it.
     body: Vec<u8>,
+    pub payload_len: usize,
     /// The body is held back until a `100 Continue`.
-    expects: bool,
-    to_head: bool,
+    pub expects: bool,
+    pub to_head: bool,
     /// An invalid request: it gets status 400, and the connection ends.
     is_invalid: bool,
     pub is_limited: bool,
@@ -191,9 +193,8 @@ impl Party for Client {
 
 /// The requests of client `number`, sometimes with one more that ends its connection. Without faults each of them gets a response.
 pub fn requests(number: u64, faultless: bool, requests_max: u64, random: &mut Random) -> Vec<PlannedRequest> {
-    let count = 1 + random.below(requests_max);
-    let mut requests: VecDeque<PlannedRequest> =
-        (0..count).map(|at| request(format!("{number}-{at}"), faultless, random)).collect();
+    let mut requests = VecDeque::from(common_requests(number, faultless, requests_max, random));
+    let count = requests.len();
     match random.below(6) {
         0 => requests.push_back(invalid(format!("{number}-{count}"), random)),
         1 => {
@@ -205,6 +206,12 @@ pub fn requests(number: u64, faultless: bool, requests_max: u64, random: &mut Ra
     requests.into()
 }
 
+/// The requests of client `number` that any version can carry.
+pub fn common_requests(number: u64, faultless: bool, requests_max: u64, random: &mut Random) -> Vec<PlannedRequest> {
+    let count = 1 + random.below(requests_max);
+    (0..count).map(|at| request(format!("{number}-{at}"), faultless, random)).collect()
+}
+
 /// A GET without a body.
 pub fn get(route: &str, id: String) -> PlannedRequest {
     let head = format!("GET /{route}/{id} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -212,7 +219,8 @@ pub fn get(route: &str, id: String) -> PlannedRequest {
 }
 
 fn plain(id: String, head: String) -> PlannedRequest {
-    PlannedRequest { id, head, body: Vec::new(), expects: false, to_head: false, is_invalid: false, is_limited: false }
+    let body = Vec::new();
+    PlannedRequest { id, head, body, payload_len: 0, expects: false, to_head: false, is_invalid: false, is_limited: false }
 }
 
 fn request(id: String, faultless: bool, random: &mut Random) -> PlannedRequest {
@@ -242,7 +250,7 @@ fn post(route: &str, id: String, random: &mut Random) -> PlannedRequest {
     let expectation = if expects { "Expect: 100-continue\r\n" } else { "" };
     let len = payload.len();
     let head = format!("POST /{route}/{id} HTTP/1.1\r\nHost: a\r\n{expectation}X-Len: {len}\r\n{framing}\r\n\r\n");
-    PlannedRequest { body, expects: expects && len > 0, ..plain(id, head) }
+    PlannedRequest { body, payload_len: len, expects: expects && len > 0, ..plain(id, head) }
 }
 
 fn invalid(id: String, random: &mut Random) -> PlannedRequest {

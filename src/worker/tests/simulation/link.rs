@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::super::memory_transport::{self, FarEnd, NearEnd};
+use super::http2_peer::take_turns;
 use super::scheduler::Scheduler;
 
 /// Numbers from a seed (splitmix64).
@@ -44,6 +45,13 @@ pub trait Party {
     fn outgoing(&mut self) -> &mut Vec<u8>;
     /// Whether the party sends nothing more once `outgoing` is empty.
     fn has_finished(&self) -> bool;
+
+    fn is_http2(&self) -> bool {
+        false
+    }
+
+    /// Does what waits for nothing but time. Called from time to time if the party speaks HTTP/2.
+    fn turn(&mut self) {}
 }
 
 /// A connection and its faults.
@@ -72,18 +80,24 @@ const LATE_ONCE_IN: u64 = 50;
 const LATE_MILLIS_MAX: u64 = 2000;
 
 /// A connection to a party, without faults; [`add_faults`] adds some.
-pub fn connect<P: Party>(party: P, random: Random, scheduler: &Rc<Scheduler>) -> (Shared<P>, Wire<P>) {
-    memory_transport::connect(Link {
+pub fn connect<P: Party + 'static>(party: P, mut random: Random, scheduler: &Rc<Scheduler>) -> (Shared<P>, Wire<P>) {
+    let is_http2 = party.is_http2();
+    let turns = is_http2.then(|| random.split());
+    let (link, wire) = memory_transport::connect(Link {
         party,
         random,
         scheduler: Rc::clone(scheduler),
-        number: scheduler.open(),
+        number: scheduler.open(is_http2),
         delivered: 0,
         stalls_after: usize::MAX,
         resets_after: usize::MAX,
         pause: 0,
         near: NearEnd::default(),
-    })
+    });
+    if let Some(turns) = turns {
+        scheduler.spawn(Box::pin(take_turns(Rc::clone(&link), turns, Rc::clone(scheduler))));
+    }
+    (link, wire)
 }
 
 impl<P: Party> Link<P> {

@@ -8,11 +8,15 @@
 //! for which almost no time elapses; `tests/slow.rs` tests slow bodies.
 
 mod client;
+mod http2_client;
+mod http2_origin;
+mod http2_peer;
 mod scheduler;
 mod link;
 mod messages;
 mod origin;
 mod network;
+mod versions;
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -21,20 +25,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use client::Client;
+use futures_util::FutureExt;
+use http2_client::Http2Client;
 use link::{Random, Shared as SharedLink, Wire, add_faults, connect};
-use network::{HELD_BYTES_MAX, LIMITED_TO, Network, document};
+use network::{LIMITED_TO, Network, document};
 use scheduler::{Scheduler, Tasks, yield_times};
+use versions::{AnyClient, Versions};
 
 use super::harness::{self, Base, TIMEOUTS, check_counts, check_leases};
 use crate::observe::Published;
-use crate::worker::downstream::h1::serve;
+use crate::worker::downstream::serve;
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::{Timeouts, VerifyPool, Worker, WorkerShared};
 
 const SEEDS: u64 = 10_000;
 /// Every tenth seed has 50 to 200 clients.
 const CROWD_ONCE_IN: u64 = 10;
+/// Requests of a client that speaks HTTP/2, most of them at the same time.
+const HTTP2_REQUESTS_MAX: u64 = 12;
 /// The worker's time limits, without faults and with faults. Without faults messages are delayed, but never beyond the limit.
 const LONG: Duration = Duration::from_secs(180);
 const SHORT: Duration = Duration::from_secs(10);
@@ -93,17 +101,25 @@ impl Drop for Announce {
 /// Runs a seed; returns its trace.
 fn play(seed: u64, verify: &VerifyPool) -> u64 {
     let _announce = Announce(seed);
-    let base = Base::with(verify, [document(0), document(1), document(2)]);
     let mut random = Random(seed);
+    let (of_clients, of_servers) = (Versions::choose(&mut random), Versions::choose(&mut random));
+    let base = Base::with(verify, (0..3).map(|number| document(number, of_servers)));
     let faultless = random.once_in(4);
     let is_crowd = seed % CROWD_ONCE_IN == CROWD_ONCE_IN - 1;
     let (count, requests_max) = if is_crowd { (50 + random.below(151), 1) } else { (1 + random.below(8), 5) };
-    let clients = (0..count).map(|number| {
-        let window = 1 + random.below(3) as usize;
-        Client::new(client::requests(number, faultless, requests_max, &mut random), window)
-    });
-    let clients: Vec<Client> = clients.collect();
-    let (received, trace) = serve_clients(&base, clients, faultless, &mut random);
+    let make_clients = |scheduler: &Rc<Scheduler>, random: &mut Random| {
+        let client = |number| {
+            if of_clients.is_http2(number) {
+                let requests_max = if is_crowd { requests_max } else { HTTP2_REQUESTS_MAX };
+                let requests = client::common_requests(number, faultless, requests_max, random);
+                return AnyClient::Http2(Box::new(Http2Client::new(requests, faultless, random.split(), scheduler)));
+            }
+            let window = 1 + random.below(3) as usize;
+            AnyClient::http1(client::requests(number, faultless, requests_max, random), window)
+        };
+        (0..count).map(client).collect()
+    };
+    let (received, trace) = serve_clients(&base, make_clients, faultless, &mut random);
     let mut times: HashMap<&str, usize> = HashMap::new();
     for (method, id) in &received {
         let times = times.entry(id).or_default();
@@ -111,8 +127,9 @@ fn play(seed: u64, verify: &VerifyPool) -> u64 {
         assert!(*times <= if method == "POST" { 1 } else { 2 }, "{method} {id} was sent {times} times");
     }
     // A permit of `/limited` that was not released would be missing now.
-    let probes = (0..LIMITED_TO).map(|n| Client::new(vec![client::get("limited", format!("probe-{n}"))], 1));
-    let (received, _) = serve_clients(&base, probes.collect(), true, &mut random);
+    let probe = |number| AnyClient::http1(vec![client::get("limited", format!("probe-{number}"))], 1);
+    let make_probes = |_: &Rc<Scheduler>, _: &mut Random| (0..LIMITED_TO).map(probe).collect();
+    let (received, _) = serve_clients(&base, make_probes, true, &mut random);
     assert_eq!(received.len(), LIMITED_TO as usize, "permits of a limit were not released");
     trace
 }
@@ -120,25 +137,28 @@ fn play(seed: u64, verify: &VerifyPool) -> u64 {
 /// Serves all clients concurrently, and checks that nothing is leaked. Returns the requests that the servers have received, and the trace.
 fn serve_clients(
     base: &Base,
-    clients: Vec<Client>,
+    make_clients: impl FnOnce(&Rc<Scheduler>, &mut Random) -> Vec<AnyClient>,
     faultless: bool,
     random: &mut Random,
 ) -> (Vec<(String, String)>, u64) {
     let limit = if faultless { LONG } else { SHORT };
-    let timeouts =
-        Timeouts { idle: Some(limit), head_read: limit, stall: limit, response_header: Some(limit), ..TIMEOUTS };
+    let (idle, response_header) = (Some(limit), Some(limit));
+    let timeouts = Timeouts { idle, head_read: limit, stall: limit, dial: limit, response_header, ..TIMEOUTS };
     let shared = Arc::new(base.shared(timeouts));
     let scheduler = Rc::<Scheduler>::default();
     let network = Rc::new(Network::new(faultless, random.split(), &scheduler));
     let worker = harness::worker(&shared, Rc::clone(&network));
     worker.clock.set(Duration::ZERO);
-    let left = Rc::new(Cell::new(clients.len()));
+    let clients = make_clients(&scheduler, random);
+    let left = Rc::new(Left { clients: Cell::new(clients.len()), held_bytes_max: Cell::default() });
     let check_memory = || {
-        assert!(worker.budget.used() <= left.get() * HELD_BYTES_MAX, "{} bytes held", worker.budget.used());
+        let held_bytes_max = left.held_bytes_max.get() + network.held_bytes_max();
+        assert!(worker.budget.used() <= held_bytes_max, "{} bytes held", worker.budget.used());
         scheduler.check_memory(worker.budget.used());
     };
     let tasks = Tasks::new();
     for client in clients {
+        left.held_bytes_max.set(left.held_bytes_max.get() + client.held_bytes_max());
         let (link, wire) = connect(client, random.split(), &scheduler);
         if !faultless {
             add_faults(&link, 10, random);
@@ -147,9 +167,12 @@ fn serve_clients(
         tasks.push(Box::pin(visit.run(Rc::clone(&worker), &scheduler, wire)));
     }
     let tables = if faultless { &base.tables[..2] } else { &base.tables };
-    tasks.push(Box::pin(publish_configurations(tables, &shared, &scheduler, random.split(), &left, &check_memory)));
+    let publishing = publish_configurations(tables, &shared, &scheduler, random.split(), &left, &check_memory);
+    // Connections to servers that no request uses any more would wait for their idle timeout.
+    tasks.push(Box::pin(publishing.map(|()| worker.server_links.clear())));
     scheduler.run(&worker, tasks, check_memory);
     worker.pool.clear();
+    assert_eq!(worker.server_links.len(), 0, "a connection to a server is still shared");
     base.tables.iter().for_each(|table| check_leases(table));
     check_counts(&shared, &base.tables[0]);
     assert_eq!(worker.budget.used(), 0, "leaked reservations of the memory budget");
@@ -157,17 +180,23 @@ fn serve_clients(
     (network.end(), scheduler.trace())
 }
 
+/// The clients that are still connected.
+struct Left {
+    clients: Cell<usize>,
+    /// The bytes that the worker may hold for them.
+    held_bytes_max: Cell<usize>,
+}
+
 /// A client's connection.
 struct Visit {
     faultless: bool,
-    link: SharedLink<Client>,
-    /// The number of clients that are still connected.
-    left: Rc<Cell<usize>>,
+    link: SharedLink<AnyClient>,
+    left: Rc<Left>,
     random: Random,
 }
 
 impl Visit {
-    async fn run(mut self, worker: Rc<Worker<Rc<Network>>>, scheduler: &Scheduler, wire: Wire<Client>) {
+    async fn run(mut self, worker: Rc<Worker<Rc<Network>>>, scheduler: &Scheduler, wire: Wire<AnyClient>) {
         scheduler.deadlines.pause(Duration::from_millis(self.random.below(ARRIVAL_MILLIS))).await;
         let wait = match self.faultless {
             true => Duration::MAX,
@@ -187,10 +216,11 @@ impl Visit {
         if self.faultless {
             link.party.assert_served();
         }
-        for status in &link.party.statuses {
-            scheduler.note([u64::from(*status), 0, 3]);
+        for status in link.party.statuses() {
+            scheduler.note([u64::from(status), 0, 3]);
         }
-        self.left.set(self.left.get() - 1);
+        self.left.clients.set(self.left.clients.get() - 1);
+        self.left.held_bytes_max.set(self.left.held_bytes_max.get() - link.party.held_bytes_max());
     }
 }
 
@@ -201,10 +231,10 @@ async fn publish_configurations(
     shared: &WorkerShared,
     scheduler: &Scheduler,
     mut random: Random,
-    left: &Cell<usize>,
+    left: &Left,
     check_memory: impl Fn(),
 ) {
-    while left.get() > 0 {
+    while left.clients.get() > 0 {
         for _ in 0..random.below(8) {
             yield_times(random.below(60)).await;
             check_memory();

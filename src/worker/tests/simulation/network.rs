@@ -4,12 +4,15 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use super::link::{Random, Shared as SharedLink, Wire, add_faults, connect};
+use super::link::{Party, Random, Shared as SharedLink, Wire, add_faults, connect};
+use super::http2_origin::Http2Server;
 use super::origin::{ReceivedRequests, Server};
 use super::scheduler::{Scheduler, yield_times};
+use super::versions::{AnyServer, Versions};
 use crate::config::dynamic::{Backend, Buffering, DynamicConfig, Frontend, Headers, MaxConn, Route, Server as Written};
-use crate::config::snapshot::ServerEndpoint;
+use crate::config::snapshot::{ServerEndpoint, ServerProtocol};
 use crate::error::Cause;
+use crate::limits;
 use crate::net::TimeLimit;
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::dial::{ConnectionTask, Dial, Dialled, VersionOffer};
@@ -28,7 +31,7 @@ pub struct Network {
     random: RefCell<Random>,
     scheduler: Rc<Scheduler>,
     received: ReceivedRequests,
-    servers: RefCell<Vec<SharedLink<Server>>>,
+    servers: RefCell<Vec<SharedLink<AnyServer>>>,
 }
 
 impl Network {
@@ -44,14 +47,24 @@ impl Network {
 
     /// Checks that the worker holds no connection to a server any more; returns the requests that the servers have received.
     pub fn end(&self) -> Vec<(String, String)> {
-        let is_held = |link: &SharedLink<Server>| !link.borrow().near.dropped;
         assert!(!self.servers.borrow().iter().any(is_held), "a server's connection is still held");
         self.received.take()
     }
+
+    /// The bytes that the worker may reserve for its connections to servers: the grown receive windows of HTTP/2.
+    pub fn held_bytes_max(&self) -> usize {
+        let servers = self.servers.borrow();
+        let shared = servers.iter().filter(|link| is_held(link) && link.borrow().party.is_http2());
+        shared.count() * limits::GROWN_CONNECTION_WINDOW_BYTES as usize
+    }
+}
+
+fn is_held(link: &SharedLink<AnyServer>) -> bool {
+    !link.borrow().near.dropped
 }
 
 impl Dial for Rc<Network> {
-    type Io = Wire<Server>;
+    type Io = Wire<AnyServer>;
 
     async fn dial(
         &self,
@@ -59,7 +72,7 @@ impl Dial for Rc<Network> {
         _: Option<&ClientInfo>,
         _: VersionOffer,
         _limit: TimeLimit<'_>,
-    ) -> Result<Dialled<Wire<Server>>, Cause> {
+    ) -> Result<Dialled<Wire<AnyServer>>, Cause> {
         let mut random = self.random.borrow_mut().split();
         yield_times(random.below(8)).await;
         if !self.faultless && random.once_in(8) {
@@ -69,26 +82,37 @@ impl Dial for Rc<Network> {
             });
         }
         let table = endpoint.authority.split('.').nth(2).and_then(|part| part.parse().ok()).expect("10.0.TABLE.x");
-        let server = Server::new(table, self.faultless, random.split(), &self.received);
+        let is_http2 = endpoint.speaks == ServerProtocol::Http2;
+        let (faultless, received) = (self.faultless, &self.received);
+        let server = match is_http2 {
+            false => AnyServer::Http1(Box::new(Server::new(table, faultless, random.split(), received))),
+            true => {
+                let server = Http2Server::new(table, faultless, random.split(), received, &self.scheduler);
+                AnyServer::Http2(Box::new(server))
+            }
+        };
         let (link, wire) = connect(server, random.split(), &self.scheduler);
         if !self.faultless {
             // A stalled server keeps its client waiting until the client disconnects: that must not happen often.
             add_faults(&link, 40, &mut random);
         }
         self.servers.borrow_mut().push(link);
-        Ok(Dialled::http1(wire))
+        Ok(Dialled { io: wire, is_http2 })
     }
 
-    fn run(&self, _task: ConnectionTask) {
-        unreachable!("the servers speak HTTP/1.1");
+    fn run(&self, task: ConnectionTask) {
+        self.scheduler.spawn(task);
     }
 }
 
 /// Configuration `number`: the addresses of its servers and a header that its middlewares set contain that number. The last configuration
 /// has no `/one`.
-pub fn document(number: u64) -> DynamicConfig {
+pub fn document(number: u64, versions: Versions) -> DynamicConfig {
     let backend = |numbers: &[u64]| {
-        let url = |last_octet: &u64| format!("http://10.0.{number}.{last_octet}:80");
+        let url = |last_octet: &u64| {
+            let scheme = if versions.is_http2(*last_octet) { "h2c" } else { "http" };
+            format!("{scheme}://10.0.{number}.{last_octet}:80")
+        };
         let server = |last_octet: &u64| (format!("server{last_octet}"), Written { url: url(last_octet), weight: 1 });
         Backend { servers: numbers.iter().map(server).collect(), ..Backend::default() }
     };

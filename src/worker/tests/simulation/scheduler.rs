@@ -1,7 +1,7 @@
 //! The scheduler of one seed: runs its tasks in turn until none can proceed, and only then advances the simulated time, until a task is
 //! woken. No real time takes part, so that a seed has the same trace on every machine.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
@@ -35,12 +35,36 @@ pub struct Scheduler {
     to_proxy: Cell<usize>,
     from_proxy: Cell<usize>,
     links: Cell<usize>,
+    /// Bytes that the buffers of all connections hold at most.
+    buffers: Cell<usize>,
+    /// Bytes sent to the proxy that it does not forward.
+    forgotten: Cell<usize>,
+    /// Tasks that have not been run yet.
+    spawned: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
 }
 
 impl Scheduler {
     /// Counts a new connection; returns its number.
-    pub fn open(&self) -> usize {
+    pub fn open(&self, is_http2: bool) -> usize {
+        let buffers = limits::HEAD_BUFFER_BYTES + limits::COPY_BUFFER_MAX_BYTES;
+        let shared = limits::CONNECTION_WINDOW_BYTES as usize + limits::OUTPUT_BYTES_MAX;
+        self.buffers.set(self.buffers.get() + buffers + if is_http2 { shared } else { 0 });
         self.links.replace(self.links.get() + 1)
+    }
+
+    /// Runs a task beside the others.
+    pub fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
+        self.spawned.borrow_mut().push(task);
+    }
+
+    /// The simulated time.
+    pub fn now(&self) -> Duration {
+        self.elapsed.get()
+    }
+
+    /// Notes that the proxy does not forward `bytes` that are sent to it: control frames, and messages that have failed.
+    pub fn forget(&self, bytes: usize) {
+        self.forgotten.set(self.forgotten.get() + bytes);
     }
 
     /// Counts `bytes` that connection `number` has delivered to the proxy, or from it.
@@ -64,9 +88,8 @@ impl Scheduler {
     /// Checks that the bytes that the proxy has received and not sent fit into its connections' buffers and the `held` bytes of whole
     /// messages.
     pub fn check_memory(&self, held: usize) {
-        let kept = self.to_proxy.get().saturating_sub(self.from_proxy.get());
-        let buffers = self.links.get() * (limits::HEAD_BUFFER_BYTES + limits::COPY_BUFFER_MAX_BYTES);
-        assert!(kept <= buffers + held, "{kept} bytes are kept of {} connections, {held} held", self.links.get());
+        let kept = self.to_proxy.get().saturating_sub(self.from_proxy.get() + self.forgotten.get());
+        assert!(kept <= self.buffers.get() + held, "{kept} bytes are kept of {} connections, {held} held", self.links.get());
     }
 
     /// Runs all tasks to their end. Calls `before_time_advances` each time before the simulated time advances.
@@ -79,9 +102,12 @@ impl Scheduler {
             while alarm.0.swap(false, Relaxed) {
                 turns += 1;
                 assert!(turns < TURNS_MAX, "a task wakes itself without end");
-                while let Poll::Ready(ended) = tasks.poll_next_unpin(&mut cx) {
-                    if ended.is_none() {
-                        return;
+                loop {
+                    tasks.extend(self.spawned.take());
+                    match tasks.poll_next_unpin(&mut cx) {
+                        Poll::Ready(None) => return,
+                        Poll::Pending if self.spawned.borrow().is_empty() => break,
+                        Poll::Ready(Some(())) | Poll::Pending => {}
                     }
                 }
             }
