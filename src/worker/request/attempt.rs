@@ -107,7 +107,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
         let AttemptError::Upstream(error) = failed else { return Err(failed) };
         if error.is_refused() {
             needs_exclusive |= requires_exclusive(&error);
-            if ctx.head.body != BodyFraming::None && !ctx.unprocessed.is_kept {
+            if !ctx.unprocessed.is_kept && client.split().0.payload_bytes() > 0 {
                 return Err(AttemptError::Upstream(error.after_sending()));
             }
             refusals += 1;
@@ -239,6 +239,8 @@ async fn send_and_respond<C: MessageStream, U: MessageStream<Reader: ResponseRea
     up_writer.head_complete(HeadKind::Final(ctx.head.body));
     if ctx.head.expect_continue && !client_reader.has_buffered() && !ctx.unprocessed.is_kept {
         send_100_continue(client_writer, worker.stall()).await?;
+        // The server's connection may have ended meanwhile: the next attempt need not say it again.
+        ctx.head.expect_continue = false;
     }
     client_reader.drop_edited_trailers(&ctx.edits);
     if ctx.unprocessed.is_kept {

@@ -8,6 +8,7 @@ use super::http2_peer::{Peer, check_body, check_failure, field, settings};
 use super::link::{Party, Random};
 use super::messages::pattern;
 use super::scheduler::Scheduler;
+use super::versions::note_event;
 use crate::http::ResponseHead;
 use crate::http::h2::connection::{Connection, Data, ErrorCode, Received, StreamFailure, StreamKey};
 
@@ -152,7 +153,7 @@ impl Http2Client {
         }
         match random.below(4) {
             0 => Act::CancelsAtHead,
-            1 if request.payload_len > 0 => Act::ShortBody,
+            1 if request.payload_len > 0 && request.head.contains("Content-Length") => Act::ShortBody,
             2 => Act::CancelsAfter(0),
             _ => Act::CancelsAfter(random.below(1 + request.payload_len as u64) as usize),
         }
@@ -228,6 +229,7 @@ impl Http2Client {
             assert_eq!(stream.data.len(), len, "the cut response to {} looks whole", request.id);
         }
         self.outcomes[stream.at] = Outcome::Whole(response.status);
+        note_event("client", &format!("{:?}", self.outcomes[stream.at]));
         self.release(stream)
     }
 
@@ -242,11 +244,13 @@ impl Http2Client {
             assert!(!is_own || stream.act == Act::ShortBody, "{id}: the proxy refuses a correct request");
         }
         self.outcomes[stream.at] = Outcome::Failed;
+        note_event("client", &failure.map_or("cancelled".to_owned(), |failure| format!("{failure:?}")));
         self.release(stream)
     }
 
     fn release(&mut self, stream: &Stream) -> bool {
-        if self.outcomes[stream.at] != Outcome::Whole(200) {
+        let outcome = self.outcomes[stream.at];
+        if outcome != Outcome::Whole(200) {
             self.peer.forget(stream.sent);
         }
         self.peer.connection.release(stream.key, &self.peer.buffers);
@@ -301,6 +305,7 @@ impl Party for Http2Client {
         self.received += bytes.len();
         self.work(!self.peer.is_slow);
         if self.received >= self.leaves_after {
+            note_event("client", "disconnected");
             self.leave();
         }
     }

@@ -8,6 +8,7 @@ use super::link::{Party, Random};
 use super::messages::{pattern, payload_len};
 use super::origin::ReceivedRequests;
 use super::scheduler::Scheduler;
+use super::versions::note_event;
 use crate::http::RequestHead;
 use crate::http::h2::connection::{Connection, Data, ErrorCode, Opened, StreamKey};
 
@@ -150,13 +151,20 @@ impl Http2Server {
             _ => None,
         };
         if let Some(code) = refusal {
+            note_event("server", "refused");
             self.peer.connection.reset(key, code);
             return self.peer.connection.release(key, &self.peer.buffers);
         }
         self.received_requests.borrow_mut().push((method.to_owned(), id.clone()));
+        if !self.streams.is_empty() {
+            note_event("server", "second request");
+        }
         match behaviour {
             Behaviour::Announces => self.peer.connection.announce_shutdown(),
-            Behaviour::GoesAway => self.peer.connection.shut_down(),
+            Behaviour::GoesAway => {
+                note_event("server", "goes away");
+                self.peer.connection.shut_down();
+            }
             Behaviour::Vanishes if self.peer.random.once_in(2) => self.finished = true,
             Behaviour::Garbage => self.peer.send_garbage(),
             _ => {}
@@ -171,6 +179,7 @@ impl Http2Server {
     fn advance(&mut self, stream: &mut Stream, reads: bool) -> bool {
         if let Some(failure) = self.peer.connection.failure(stream.key) {
             check_failure(failure, &stream.id);
+            note_event("server", &format!("{failure:?}"));
             return self.release(stream);
         }
         if reads && !stream.is_whole {
@@ -184,7 +193,10 @@ impl Http2Server {
             }
             match stream.behaviour {
                 Behaviour::Silent | Behaviour::Garbage => return true,
-                Behaviour::Vanishes => self.finished = true,
+                Behaviour::Vanishes => {
+                    note_event("server", "disconnected");
+                    self.finished = true;
+                }
                 Behaviour::Resets => return self.reset(stream),
                 _ => self.respond(stream),
             }
@@ -204,6 +216,9 @@ impl Http2Server {
             }
         }
         let is_done = response.has_ended && (stream.is_whole || stream.behaviour == Behaviour::EarlyOnly);
+        if is_done && stream.is_whole {
+            note_event("server", "whole");
+        }
         !is_done || self.release(stream)
     }
 
@@ -241,6 +256,7 @@ impl Http2Server {
     }
 
     fn reset(&mut self, stream: &Stream) -> bool {
+        note_event("server", "reset");
         let code = RESETS[self.peer.random.below(4) as usize];
         self.peer.connection.reset(stream.key, code);
         self.release(stream)

@@ -30,7 +30,7 @@ use http2_client::Http2Client;
 use link::{Random, Shared as SharedLink, Wire, add_faults, connect};
 use network::{LIMITED_TO, Network, document};
 use scheduler::{Scheduler, Tasks, yield_times};
-use versions::{AnyClient, Versions};
+use versions::{AnyClient, EXPECTED, SEEN, Versions};
 
 use super::harness::{self, Base, TIMEOUTS, check_counts, check_leases};
 use crate::observe::Published;
@@ -71,6 +71,10 @@ fn every_request_gets_its_response_or_loses_its_connection() {
             });
         }
     });
+    let seen = SEEN.lock().expect("the counts");
+    println!("events on HTTP/2 streams: {seen:#?}");
+    let missing: Vec<&str> = EXPECTED.into_iter().filter(|event| !seen.contains_key(*event)).collect();
+    assert!(alone.is_some() || missing.is_empty(), "no seed has these: {missing:?}");
 }
 
 #[test]

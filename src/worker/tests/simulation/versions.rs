@@ -1,5 +1,8 @@
 //! The HTTP versions of a simulation: which clients and servers of a seed speak which one.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use super::client::{Client, PlannedRequest};
 use super::http2_client::Http2Client;
 use super::http2_origin::Http2Server;
@@ -7,6 +10,34 @@ use super::link::{Party, Random};
 use super::network::HELD_BYTES_MAX;
 use super::origin::Server;
 use crate::limits;
+
+/// What has happened on HTTP/2 streams in all seeds, and how often.
+pub static SEEN: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
+
+/// Events that a run must have: without them it would show nothing.
+pub const EXPECTED: [&str; 16] = [
+    "client: Whole(200)",
+    "client: Whole(413)",
+    "client: Whole(429)",
+    "client: Whole(502)",
+    "client: Whole(504)",
+    "client: cancelled",
+    "client: Reset(InternalError)",
+    "client: Reset(ProtocolError)",
+    "client: disconnected",
+    "server: whole",
+    "server: refused",
+    "server: goes away",
+    "server: second request",
+    "server: Reset(Cancel)",
+    "server: reset",
+    "server: disconnected",
+];
+
+/// Counts an event on an HTTP/2 stream.
+pub fn note_event(side: &str, event: &str) {
+    *SEEN.lock().expect("a count").entry(format!("{side}: {event}")).or_default() += 1;
+}
 
 /// The versions of one side of a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
