@@ -220,7 +220,16 @@ pub fn get(route: &str, id: String) -> PlannedRequest {
 
 fn plain(id: String, head: String) -> PlannedRequest {
     let body = Vec::new();
-    PlannedRequest { id, head, body, payload_len: 0, expects: false, to_head: false, is_invalid: false, is_limited: false }
+    PlannedRequest {
+        id,
+        head,
+        body,
+        payload_len: 0,
+        expects: false,
+        to_head: false,
+        is_invalid: false,
+        is_limited: false,
+    }
 }
 
 fn request(id: String, faultless: bool, random: &mut Random) -> PlannedRequest {

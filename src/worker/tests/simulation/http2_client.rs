@@ -24,7 +24,7 @@ enum Act {
     ShortBody,
 }
 
-/// What has become of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Open,

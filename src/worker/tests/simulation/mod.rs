@@ -3,6 +3,9 @@
 //! For each seed: every request gets exactly its own response or loses its connection; no request is sent twice that may not be; the memory
 //! held stays below its bound; and after the last client every count is back at zero. In seeds without faults every request is served.
 //!
+//! In half of the seeds clients speak HTTP/2, in half of them servers do, or some of each side ([`versions`]): the rules are the same for
+//! all four combinations.
+//!
 //! A run has the seeds 0 to 9999; a failing seed is printed, and `RINGWAY_SEED` runs it alone. Time is simulated ([`scheduler`]): no
 //! runtime and no clock takes part, so that a seed always has the same trace. Only the data rate of a body is measured with the real clock,
 //! for which almost no time elapses; `tests/slow.rs` tests slow bodies.

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use super::link::{Party, Random, Shared as SharedLink, Wire, add_faults, connect};
 use super::http2_origin::Http2Server;
+use super::link::{Party, Random, Shared as SharedLink, Wire, add_faults, connect};
 use super::origin::{ReceivedRequests, Server};
 use super::scheduler::{Scheduler, yield_times};
 use super::versions::{AnyServer, Versions};

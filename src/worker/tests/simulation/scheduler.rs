@@ -89,7 +89,11 @@ impl Scheduler {
     /// messages.
     pub fn check_memory(&self, held: usize) {
         let kept = self.to_proxy.get().saturating_sub(self.from_proxy.get() + self.forgotten.get());
-        assert!(kept <= self.buffers.get() + held, "{kept} bytes are kept of {} connections, {held} held", self.links.get());
+        assert!(
+            kept <= self.buffers.get() + held,
+            "{kept} bytes are kept of {} connections, {held} held",
+            self.links.get()
+        );
     }
 
     /// Runs all tasks to their end. Calls `before_time_advances` each time before the simulated time advances.

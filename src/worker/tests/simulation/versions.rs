@@ -11,7 +11,7 @@ use super::network::HELD_BYTES_MAX;
 use super::origin::Server;
 use crate::limits;
 
-/// What has happened on HTTP/2 streams in all seeds, and how often.
+/// Events on HTTP/2 streams in all seeds, with their number.
 pub static SEEN: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
 
 /// Events that a run must have: without them it would show nothing.
