@@ -63,6 +63,8 @@ impl Peer {
 
     /// Sends a frame that has no effect: PING, PRIORITY or one of an unknown type.
     pub fn send_control_frame(&mut self) {
+        // The first frame has to be SETTINGS.
+        self.flush();
         let kind = [(6, 8), (2, 5), (0xbe, 7)][self.random.below(3) as usize];
         let (kind, length): (u8, u8) = kind;
         let stream = if kind == 2 { 1 } else { 0 };

@@ -74,11 +74,11 @@ impl AnyClient {
         AnyClient::Http1(Client::new(requests, window))
     }
 
-    /// The bytes that the worker may hold in memory for the client: a request and a response for each stream, and a receive window that
-    /// has grown.
+    /// The bytes that the worker may hold in memory for the client: a request and a response for each stream, and pipelined requests or a
+    /// receive window that has grown.
     pub fn held_bytes_max(&self) -> usize {
         match self {
-            AnyClient::Http1(_) => HELD_BYTES_MAX,
+            AnyClient::Http1(_) => HELD_BYTES_MAX + limits::PIPELINED_BYTES_MAX,
             AnyClient::Http2(client) => {
                 client.width() * HELD_BYTES_MAX + limits::GROWN_CONNECTION_WINDOW_BYTES as usize
             }
