@@ -113,6 +113,8 @@ impl Connection {
         }
         let flags = if ends { frame::END_STREAM } else { 0 };
         self.owes_size_update = false;
+        self.output.block_follows(id);
+        let out = &mut self.output.bytes;
         frame::finish_block(out, start, frame_bytes_max, flags, id);
         Ok(())
     }

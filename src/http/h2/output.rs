@@ -44,6 +44,13 @@ impl Output {
         std::mem::replace(&mut self.bytes, next)
     }
 
+    /// Notes that a header block of the stream follows its DATA: a later end must not be part of a frame in front of the block.
+    pub fn block_follows(&mut self, stream: u32) {
+        if self.last_data.is_some_and(|(of, _)| of == stream) {
+            self.last_data = None;
+        }
+    }
+
     /// Bytes of payload that may be appended now, as far as the connection is concerned.
     pub fn room(&self) -> usize {
         let space = limits::OUTPUT_BYTES_MAX.saturating_sub(self.bytes.len());
@@ -103,10 +110,14 @@ mod tests {
         };
         let expected = [(1, 4, 0), (1, 2, 0), (3, 1, 1), (1, 0, 1)];
         assert_eq!(frames(&output.take(Vec::new())), expected, "another stream's frame came behind that of stream 1");
+        output.data(7, b"z", 4, 0);
+        output.block_follows(7);
+        output.data(7, b"", 4, frame::END_STREAM);
+        assert_eq!(frames(&output.take(Vec::new())), [(7, 1, 0), (7, 0, 1)], "a header block stands between them");
         output.data(5, b"y", 4, 0);
         let _ = output.take(Vec::new());
         output.data(5, b"", 4, frame::END_STREAM);
         assert_eq!(frames(&output.take(Vec::new())), [(5, 0, 1)], "the frame has been sent");
-        assert_eq!(output.window, 1000 - 8);
+        assert_eq!(output.window, 1000 - 9);
     }
 }

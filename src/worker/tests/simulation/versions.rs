@@ -64,14 +64,14 @@ impl Versions {
 }
 
 pub enum AnyClient {
-    Http1(Client),
+    Http1(Box<Client>),
     Http2(Box<Http2Client>),
 }
 
 impl AnyClient {
     /// A client of HTTP/1.1 that sends `requests`; at most `window` of them ahead of their responses.
     pub fn http1(requests: Vec<PlannedRequest>, window: usize) -> Self {
-        AnyClient::Http1(Client::new(requests, window))
+        AnyClient::Http1(Box::new(Client::new(requests, window)))
     }
 
     /// The bytes that the worker may hold in memory for the client: a request and a response for each stream, and pipelined requests or a
@@ -116,7 +116,7 @@ impl AnyClient {
 
     fn party(&mut self) -> &mut dyn Party {
         match self {
-            AnyClient::Http1(client) => client,
+            AnyClient::Http1(client) => &mut **client,
             AnyClient::Http2(client) => &mut **client,
         }
     }
