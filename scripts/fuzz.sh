@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets of fuzz/targets and runs them, two at a time.
 #
-#   scripts/fuzz.sh [--secs N] [TARGET...]
+#   scripts/fuzz.sh [--secs N] [--runs N] [TARGET...]
 #
 # --secs N   how long each target runs: 60 seconds if not given
+# --runs N   the most executions of each target, from a fixed seed and the seeds alone: two runs of one build try nearly the same inputs.
+#            A search for new inputs takes hours and no fixed seed; the tests of a change should not depend on luck.
 # TARGET     a target's name; all targets if none is given
 #
 # Seeds stand in fuzz/corpus/TARGET; what a run finds beyond them is kept in fuzz/target/corpus/TARGET and is where the next run goes on.
@@ -14,11 +16,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 say() { printf 'fuzz: %s\n' "$*"; }
 
-seconds=60
-if [ "${1:-}" = --secs ]; then
-    seconds=${2:?usage: fuzz.sh [--secs N] [TARGET...]}
+seconds=60 runs=
+usage="usage: fuzz.sh [--secs N] [--runs N] [TARGET...]"
+while :; do
+    case "${1:-}" in
+    --secs) seconds=${2:?$usage} ;;
+    --runs) runs=${2:?$usage} ;;
+    *) break ;;
+    esac
     shift 2
-fi
+done
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
     for file in fuzz/targets/*.rs; do
@@ -56,22 +63,29 @@ run() {
     if [ -e "fuzz/dictionaries/$target.txt" ]; then
         dictionary=("-dict=fuzz/dictionaries/$target.txt")
     fi
-    "$binaries/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -detect_leaks=0 -max_len=4096 \
+    local fixed=() found="fuzz/target/corpus/$target"
+    if [ -n "$runs" ]; then
+        found=fuzz/target/corpus/$target.fixed
+        rm -rf "$found"
+        mkdir "$found"
+        fixed=("-runs=$runs" -seed=1 -reload=0)
+    fi
+    "$binaries/$target" "${fixed[@]}" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -detect_leaks=0 -max_len=4096 \
         -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$target-" "${dictionary[@]}" \
-        "fuzz/target/corpus/$target" "fuzz/corpus/$target" >"$log" 2>&1 || status=$?
-    local runs coverage
-    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+        "$found" "fuzz/corpus/$target" >"$log" 2>&1 || status=$?
+    local executed coverage
+    executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     coverage=$(grep -o 'cov: [0-9]*' "$log" | tail -1)
     if [ "$status" -ne 0 ]; then
         say "$target FAILED: $(grep -m 1 -E 'panicked at|ERROR:|ALARM' "$log")"
         say "run it again: $binaries/$target $(ls -t "fuzz/artifacts/$target-"* 2>/dev/null | head -1); all it said: $log"
         return 1
     fi
-    say "$target: ${runs:-0} executions, ${coverage:-cov: 0}"
+    say "$target: ${executed:-0} executions, ${coverage:-cov: 0}"
 }
 
 build
 # Bash hands the function to the shells of xargs.
 export -f run say
-export seconds binaries
+export seconds runs binaries
 printf '%s\n' "${targets[@]}" | xargs -P 2 -I TARGET bash -c 'run TARGET'

@@ -102,4 +102,4 @@ step "documentation tests"
 cargo test --locked --doc
 
 step "fuzzing"
-scripts/fuzz.sh --secs 20
+scripts/fuzz.sh --secs 20 --runs 50000

@@ -205,19 +205,21 @@ fn is_known(frames: &[Frame], are_trailers: bool, ours: Reaction, theirs: Reacti
         // Section 6.9 asks for a stream error; on a closed stream the frame is ignored.
         (WINDOW_UPDATE, Stream(_, PROTOCOL_ERROR) | Accepted, Connection(PROTOCOL_ERROR)) => true,
         // Section 5.1.1 demands a connection error for an identifier of the server's, and for one below another stream's.
-        (HEADERS, Connection(PROTOCOL_ERROR), Stream(_, PROTOCOL_ERROR)) => true,
+        (HEADERS | CONTINUATION, Connection(PROTOCOL_ERROR), Stream(_, PROTOCOL_ERROR)) => true,
         // Section 8.1.1 asks for a stream error if a request is malformed; for the crate some fields are no header block.
-        (HEADERS, Stream(_, PROTOCOL_ERROR), Connection(PROTOCOL_ERROR)) => true,
+        (HEADERS | CONTINUATION, Stream(_, PROTOCOL_ERROR), Connection(PROTOCOL_ERROR)) => true,
         // Sections 8.1, 8.2 and 8.3 make these messages malformed; trailers have no pseudo-header fields.
-        (HEADERS, Stream(_, PROTOCOL_ERROR), Accepted) => {
+        (HEADERS | CONTINUATION, Stream(_, PROTOCOL_ERROR), Accepted) => {
             // The crate forgets that the first part of a block was malformed.
-            let is_in_pieces = frames.len() > 1;
+            let is_in_pieces = frames.len() > 1 || first.kind == CONTINUATION;
             UNCHECKED_FIELDS.iter().any(has) || !REQUIRED_FIELDS.iter().all(has) || are_trailers || is_in_pieces
         }
         // The crate judges a block before its last frame has arrived.
         (HEADERS | CONTINUATION, Accepted, _) if frames.iter().all(|frame| frame.flags & END_HEADERS == 0) => true,
         // Trailers that may not be forwarded are dropped here.
         (HEADERS, Accepted, Stream(_, PROTOCOL_ERROR)) => are_trailers && UNCHECKED_FIELDS.iter().any(has),
+        // The fields may have been in the part of the block that arrived before.
+        (CONTINUATION, Accepted, Stream(_, PROTOCOL_ERROR)) => are_trailers,
         // Section 4.3 demands COMPRESSION_ERROR.
         (_, Connection(COMPRESSION_ERROR), Connection(PROTOCOL_ERROR)) => true,
         // Section 5.1 demands a connection error with STREAM_CLOSED behind END_STREAM.

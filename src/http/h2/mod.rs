@@ -19,7 +19,7 @@ pub mod pack;
 mod receive;
 mod rule;
 mod settings;
-mod stream;
+pub(crate) mod stream;
 mod streams;
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! The memory that a connection takes: its task, and the handler that is lent to it while it is served. A handler is as large as the
 //! largest state of a request, so futures that few requests need are boxed. `cargo nextest run sizes --no-capture` shows the figures.
 
+use crate::http::h2::connection::Connection;
+use crate::http::h2::stream::Stream;
 use crate::net::tcp::{TcpReader, TcpWriter};
 use crate::net::tunnel::copy_both;
 use crate::net::{Duplex, tls_stream};
 use crate::worker::downstream::h1::{serve, serve_requests};
+use crate::worker::downstream::h2;
 use crate::worker::handshake::connection_task;
 use crate::worker::layer4::route;
 use crate::worker::message::h1;
@@ -43,6 +46,7 @@ fn connection_futures_stay_within_bounds() {
     type Tls = tls_stream::TlsStream<TcpReader, TcpWriter>;
     let task = bytes_of_five(connection_task);
     let handler = bytes_of_one(serve_requests::<Plain, NetworkDial>);
+    let link = bytes_of(h2::serve::<Plain, NetworkDial>);
     let relay = bytes_of(copy_both::<TcpReader, TcpWriter, TcpReader, TcpWriter>);
     let rows = [
         ("task of a connection", task),
@@ -50,6 +54,9 @@ fn connection_futures_stay_within_bounds() {
         ("handler of a TLS one", bytes_of_one(serve_requests::<Tls, NetworkDial>)),
         ("serving a plain one", bytes_of_three(serve::<Plain, NetworkDial>)),
         ("serving a TLS one", bytes_of_three(serve::<Tls, NetworkDial>)),
+        ("serving one of HTTP/2", link),
+        ("state of HTTP/2", size_of::<Connection>()),
+        ("place of a stream", size_of::<Stream>()),
         ("exchange of a plain one", bytes_of(handle_request::<h1::Stream<'static, TcpReader, TcpWriter>, NetworkDial>)),
         ("ctx, while a request is under way", size_of::<ExchangeContext>()),
         ("connection to a server", size_of::<UpstreamConnection>()),
