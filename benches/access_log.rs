@@ -42,6 +42,7 @@ fn lines(criterion: &mut Criterion) {
         target: head.target.of(REQUEST),
         protocol: "HTTP/1.1",
         request_size: 0,
+        request_id: None,
         request_fields: FieldList::Head { bytes: REQUEST, fields: &head.fields },
         frontend_name: Some("frontend-Host-www-example-org-0"),
         origin: Some(origin),
@@ -50,6 +51,7 @@ fn lines(criterion: &mut Criterion) {
         response_fields: answer_fields,
         request_count: 1_234_567,
         retry_attempts: 0,
+        trace: None,
     };
     for (name, json) in [("json", true), ("common", false)] {
         let (format, _) = AccessLogFormat::new(&AccessLogSettings { json, ..AccessLogSettings::default() });

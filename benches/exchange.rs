@@ -28,6 +28,11 @@ fn post_http2() -> Scenario {
     Scenario { request: exchange::block(b"POST", &[b'y'; 256]), ..Scenario::get_http2(12, 16) }
 }
 
+/// Tracing on: one of a hundred requests is recorded, and each carries the fields of its trace to the server.
+fn traced() -> Scenario {
+    Scenario { traced_share: Some(0.01), ..Scenario::get(12) }
+}
+
 /// White list, redirect that does not match, own headers in both directions, security headers.
 fn five_middlewares() -> Scenario {
     let configure = |frontend: &mut Frontend| {
@@ -69,6 +74,7 @@ fn measured(instructions: usize) -> LibraryBenchmarkConfig {
 
 #[library_benchmark]
 #[bench::get(args = (Scenario::get(12)), setup = ready, config = measured(15_500))]
+#[bench::get_traced(args = (traced()), setup = ready, config = measured(15_990))]
 #[bench::get_with_five_middlewares(args = (five_middlewares()), setup = ready, config = measured(22_235))]
 #[bench::get_64_kib(args = (Scenario::get(64 << 10)), setup = ready, config = measured(86_512))]
 #[bench::post(args = (post()), setup = ready, config = measured(15_688))]

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what tests/http2 needs and Debian does not have: the conformance suite httpwg from crates.io, and the Python packages of
-# tests/http2/python/requirements.txt in an environment of their own.
+# Installs what tests need and Debian does not have: the conformance suite httpwg from crates.io, the Python packages of
+# tests/http2/python/requirements.txt in an environment of their own, and for tests/metrics the StatsD server of npm.
 #
 #   scripts/http2-tools.sh
 #
-# Both go into a folder outside the project, so that one machine installs them once: RINGWAY_TOOLS, or ringway-tools in the user's cache.
+# All go into a folder outside the project, so that one machine installs them once: RINGWAY_TOOLS, or ringway-tools in the user's cache.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -30,5 +30,11 @@ if ! cmp -s "$requirements" "$tools/python/requirements.txt"; then
     python3 -m venv "$tools/python"
     "$tools/python/bin/python3" -m pip install --quiet --disable-pip-version-check --only-binary :all: -r "$requirements"
     cp "$requirements" "$tools/python/requirements.txt"
+fi
+statsd=0.9.0
+if { [ ! -e "$tools/node/node_modules/statsd/stats.js" ] || [ "$(cat "$tools/statsd.version" 2>/dev/null)" != "$statsd" ]; } && command -v npm >/dev/null; then
+    say "installing statsd $statsd"
+    npm install --silent --no-audit --no-fund --no-save --omit=optional --prefix "$tools/node" "statsd@$statsd"
+    echo "$statsd" >"$tools/statsd.version"
 fi
 say "in $tools"

@@ -15,7 +15,8 @@ cd "$(dirname "$0")/.."
 tag=${1:?usage: image.sh TAG}
 profile=${RINGWAY_PROFILE:-release}
 target=$(rustc -vV | sed -n 's/^host: //p')
-size_bytes_max=$((20 * 1024 * 1024))
+# The tests build it without optimization at link time, which makes it larger than a released one.
+size_bytes_max=$((28 * 1024 * 1024))
 
 say() { printf 'image: %s\n' "$*"; }
 

@@ -2,11 +2,11 @@
 # Writes the bill of materials of the ringway binary, CycloneDX 1.5 in JSON, to standard output: every crate that is linked into it, with
 # version, licence and the checksum of Cargo.lock.
 #
-#   scripts/sbom.sh >ringway.cdx.json
+#   scripts/sbom.sh [TARGET] >ringway.cdx.json     for this machine if no target is named
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-target=$(rustc -vV | sed -n 's/^host: //p')
+target=${1:-$(rustc -vV | sed -n 's/^host: //p')}
 
 # Name and version of a package, and its checksum; the lock file holds them in this order.
 checksums=$(awk -F'"' '/^name/ { name = $2 } /^version/ { version = $2 } /^checksum/ { print name "@" version, $2 }' Cargo.lock)

@@ -17,7 +17,8 @@ export PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:$tools/bin
 has() {
     command -v "$1" >/dev/null && return
     say "compiling $1 $2"
-    cargo install --quiet --locked --debug --root "$tools" --target-dir "$tools/build" "$1@$2"
+    cargo install --quiet --locked --debug --root "$tools" --target-dir "$tools/build" "$1@$2" || return
+    rm -rf "$tools/build"
 }
 
 # check WHICH...: by cargo-deny, in both sets of dependencies.

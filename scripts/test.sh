@@ -10,6 +10,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:/usr/sbin:/sbin
 export RINGWAY_REQUIRE_DOCKER=1 RINGWAY_REQUIRE_PEBBLE=1 RINGWAY_REQUIRE_TOOLS=1
+# Every test file is a program of its own: with debug information and incremental caches they fill a small disk. A panic names its
+# line without either.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=none
 started=$SECONDS
 
 step() { printf '\n== %s (at %d s)\n' "$*" $((SECONDS - started)); }
@@ -39,8 +42,10 @@ clean_up() {
             sleep 0.2
         done
     fi
+    if [ -n "${debian_root:-}" ]; then kill "$debian_root" 2>/dev/null || true; fi
     if [ -n "${http2_tools:-}" ]; then kill -- "-$http2_tools" 2>/dev/null || true; fi
     rm -rf "$scratch"
+    df -h . | tail -n 1
     step "$([ "$status" -eq 0 ] && echo 'all passed' || echo "FAILED with status $status")"
     exit "$status"
 }
@@ -51,12 +56,20 @@ trap 'exit 143' TERM
 
 step "packages"
 # The engine is not among them: scripts/engine.sh installs one only where none answers.
-scripts/packages.sh pebble nginx-light libnginx-mod-stream haproxy nodejs podman runc netavark apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq \
-    procps strace faketime nghttp2-client nghttp2-server chromium python3 python3-venv postgresql redis-server mariadb-server openssh-server openssh-client \
-    dnsmasq-base bind9-dnsutils knot knot-dnsutils
+scripts/packages.sh pebble nginx-light libnginx-mod-stream haproxy nodejs podman runc netavark apache2-utils curl ca-certificates gcc g++ libc6-dev binutils openssl tar jq iproute2 util-linux \
+    procps strace faketime nghttp2-client nghttp2-server chromium python3 python3-venv python3-pip postgresql redis-server mariadb-server openssh-server openssh-client \
+    dnsmasq-base bind9-dnsutils knot knot-dnsutils etcd-server etcd-client zookeeperd golang-go \
+    prometheus influxdb goaccess fail2ban \
+    zsh fish mandoc man-db bsdutils lintian dpkg-dev debootstrap systemd-container qemu-user-static
+# Some packages of Node.js bring npm along, and exclude Debian's.
+command -v npm >/dev/null || scripts/packages.sh npm
 # Compiles beside the next steps; the tests wait for it.
 setsid scripts/http2-tools.sh >"$scratch/http2-tools.log" 2>&1 &
 http2_tools=$!
+scripts/dashboard-tools.sh
+# Made once, over the network, beside the next steps; the tests of the package take a copy.
+scripts/debian-root.sh >/dev/null 2>"$scratch/debian-root.log" &
+debian_root=$!
 
 # Half of the live tests wait for something most of the time: one more at a time for every two cores.
 runner=(cargo nextest run --locked --test-threads "$(($(nproc) * 3 / 2))")
@@ -94,6 +107,22 @@ tools_status=0
 wait "$http2_tools" || tools_status=$?
 cat "$scratch/http2-tools.log"
 [ "$tools_status" -eq 0 ] || exit "$tools_status"
+
+step "Debian system"
+wait "$debian_root" || { cat "$scratch/debian-root.log"; exit 1; }
+
+step "binary for aarch64"
+# Not optimized: the cheapest that runs. Nothing of it is compiled again unless it has changed.
+aarch64_status=0
+RINGWAY_AARCH64_BINARY=$(scripts/static-binary.sh aarch64-unknown-linux-gnu dev) || aarch64_status=$?
+export RINGWAY_AARCH64_BINARY
+# 3: this machine has no compiler for it, which the script has said. All else is a failure.
+[ "$aarch64_status" -eq 0 ] || [ "$aarch64_status" -eq 3 ] || exit "$aarch64_status"
+# The static binary of the image, for the tests of the Debian package.
+RINGWAY_BINARY=$(realpath "${CARGO_TARGET_DIR:-target}")/$(rustc -vV | sed -n 's/^host: //p')/${RINGWAY_PROFILE:-image}/ringway
+export RINGWAY_BINARY
+step "tools of tracing"
+scripts/tracing-tools.sh
 
 step "tests"
 "${runner[@]}"

@@ -4,21 +4,30 @@
 mod acme;
 mod certificates;
 mod client_tls;
+mod commands;
 mod demo;
 mod readiness;
 mod bootstrap;
+mod check;
+mod explain;
 mod healthcheck;
 mod log_files;
+mod metrics_push;
+mod own_pages;
 mod panic_hook;
 mod privileges;
 mod process;
 mod process_log;
 mod rest_provider;
-mod route_check;
+mod rotated_file;
 mod shutdown;
+mod status;
+mod store_config;
 mod systemd;
 mod time_zone;
+mod trace_setup;
 mod handover;
+mod journal;
 mod wait;
 mod watchdog;
 mod whoami;
@@ -35,13 +44,14 @@ use socket2::Socket;
 
 use crate::cli::{self, Command, Invocation};
 use crate::config::snapshot::Snapshot;
-use crate::config::static_config::{self, StaticConfig};
+use crate::config::static_config::StaticConfig;
 use crate::config::text;
 use crate::control::file::FileSettings;
 use crate::control::pausable::{self, PauseHandle};
 use crate::control::update::{ProviderReadiness, ProviderUpdate};
-use crate::control::watched_files::{self, WatchedFiles};
+use crate::control::watched_files::WatchedFiles;
 use crate::control::{self, Control};
+use crate::diagnostics::Level;
 use crate::limits;
 use crate::net::listener_handover::InheritedListeners;
 use crate::net::{socket, udp};
@@ -59,18 +69,30 @@ pub fn main(args: Vec<String>, release_memory: fn()) -> ExitCode {
     let env = |name: &str| std::env::var(name).ok();
     let invocation = match cli::parse(&args, &env, &read_config) {
         Ok(invocation) => invocation,
-        Err(e) => return fail(&e.to_string()),
+        Err(e) => match cli::asked_check_format(&args) {
+            Some(format) => return check::report_unreadable(format, &e),
+            None => return commands::refuse(&e, &env),
+        },
+    };
+    let invocation = match store_config::with_stored(invocation) {
+        Ok(invocation) => invocation,
+        Err(e) => return fail(&e),
     };
     match invocation.command {
-        Command::Help => print(&cli::help()),
+        Command::Help => commands::help(invocation.options.topic.as_deref(), &env),
+        Command::Completions => print(&cli::completions(&invocation.options.shell)),
+        Command::Man => print(&cli::man_page(VERSION, &commands::page_date(&env))),
         Command::Version => print(&process::version_text()),
-        Command::Check => check(&invocation),
+        Command::Check => check::run(&invocation),
         Command::CertificatesList => certificates::list(&invocation.static_config),
         Command::CertificatesExport => {
             let folder = invocation.options.dir.clone().unwrap_or_default();
             certificates::export(&invocation.static_config, &folder)
         }
         Command::Healthcheck => healthcheck::run(&invocation.static_config),
+        Command::Explain => explain::run(&invocation, &env),
+        Command::Status => status::run(&invocation, &env),
+        Command::StoreConfig => store_config::run(&invocation),
         Command::Demo => demo::run_demo(invocation, release_memory),
         Command::Run => run(invocation, RunOptions { initial: Vec::new(), announce: None, release_memory }),
     }
@@ -94,58 +116,6 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Every problem of the configuration. A `fatal` problem ends the process.
-fn problems(config: &StaticConfig) -> Vec<static_config::Problem> {
-    let mut problems = static_config::check(config);
-    problems.extend(static_config::check_files(config, &watched_files::read_text));
-    problems
-}
-
-/// A warning for each option that is set and has no effect.
-fn ignored_options(config: &StaticConfig) -> impl Iterator<Item = String> {
-    static_config::unsupported_options(config)
-        .into_iter()
-        .map(|key| format!("{key} has no effect in this version: COMPAT.md says what happens instead"))
-}
-
-/// A warning for each variable of the environment that Ringway reads and whose value keeps its quotes (an `env_file`, `environment:` in list
-/// form).
-fn quoted_variables() -> impl Iterator<Item = String> {
-    const VARIABLES: [&str; 4] = ["LEGO_CA_CERTIFICATES", "SSL_CERT_FILE", "SSL_CERT_DIR", "HOME"];
-    VARIABLES.into_iter().filter_map(|name| cli::kept_quotes(name, &std::env::var(name).ok()?))
-}
-
-fn check(invocation: &Invocation) -> ExitCode {
-    let problems = problems(&invocation.static_config);
-    let warnings = invocation.warnings.iter().cloned();
-    for line in warnings.chain(quoted_variables()).chain(ignored_options(&invocation.static_config)) {
-        println!("warning: {line}");
-    }
-    for problem in &problems {
-        println!("{}: {problem}", if problem.fatal { "error" } else { "warning" });
-    }
-    acme::problems(&invocation.static_config).iter().for_each(|problem| println!("warning: {problem}"));
-    if problems.iter().any(|p| p.fatal) {
-        return ExitCode::FAILURE;
-    }
-    // What the start does before it opens ports.
-    let mut components = match bootstrap::build(&invocation.static_config) {
-        Ok(components) => components,
-        Err(e) => {
-            println!("error: {e}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match route_check::rejected_routes(&invocation.static_config, invocation.file.as_deref(), &mut components) {
-        Ok(lines) => lines.iter().for_each(|line| println!("warning: {line}")),
-        Err(e) => println!("warning: no routes can be read from files: {e}"),
-    }
-    certificates::remarks(invocation).iter().for_each(|remark| println!("note: {remark}"));
-    let file = invocation.file.as_deref().map_or("no file".to_owned(), |f| f.display().to_string());
-    println!("configuration of {file} can be used");
-    ExitCode::SUCCESS
-}
-
 /// Options of a run that are not part of its configuration.
 struct RunOptions {
     /// Configurations that are merged with those of the providers.
@@ -166,16 +136,21 @@ fn run(invocation: Invocation, mut options: RunOptions) -> ExitCode {
     if let Some(file) = &invocation.file {
         tracing::info!("Using TOML configuration file {}", file.display());
     }
-    let remarks = invocation.warnings.iter().cloned().chain(quoted_variables());
-    for line in remarks.chain(ignored_options(&invocation.static_config)) {
-        log.notice(&line);
+    for remark in check::remarks(&invocation) {
+        log.notice(&remark.to_string());
     }
-    let problems = problems(&invocation.static_config);
-    for problem in problems.iter().filter(|p| !p.fatal) {
-        tracing::error!("{problem}");
+    let problems = check::problems(&invocation);
+    for problem in &problems {
+        match problem.level {
+            Level::Error => {}
+            Level::Warning => tracing::error!("{problem}"),
+            Level::Note => tracing::info!("{problem}"),
+        }
     }
-    if let Some(problem) = problems.iter().find(|p| p.fatal) {
-        return log.fatal(&problem.to_string());
+    let fatal: Vec<_> = problems.iter().filter(|problem| problem.level == Level::Error).collect();
+    if let Some((last, others)) = fatal.split_last() {
+        others.iter().for_each(|problem| tracing::error!("{problem}"));
+        return log.fatal(&last.to_string());
     }
     let mut signals = match shutdown::Signals::register() {
         Ok(signals) => signals,
@@ -230,6 +205,12 @@ fn serve(
     let config = &invocation.static_config;
     let cores = process::worker_cores(config.workers);
     let components = bootstrap::build(config)?;
+    for remark in &components.remarks {
+        tracing::warn!("{remark}");
+    }
+    for remark in &components.certs.startup_remarks {
+        remark.log();
+    }
     let metrics = Arc::new(bootstrap::metrics(config, &components, cores.len()));
     let published =
         Arc::new(ArcSwap::from_pointee(Published::new(Snapshot::empty(components.entry_points.len()), &metrics)));
@@ -248,12 +229,16 @@ fn serve(
     let (acme_pause, pausable_acme) = pausable::pausable();
     let (sender, updates) = control::update::channel();
     let sender = sender.with_metrics(&metrics);
+    let (ask_host, host_questions) = bootstrap::host_resolver(config).unzip();
+    let traced = trace_setup::build(config, &components.compile_context.client_tls, &metrics);
+    let (tracing, trace_export) = traced.unzip();
     let control = Control {
         updates,
         sender: sender.clone(),
         throttle: config.providers_throttle_duration.positive().unwrap_or_default(),
         docker: config.docker.as_ref().map(|table| bootstrap::docker(table, &config.constraints)),
         file: config.file.as_ref().and_then(|table| FileSettings::new(table, invocation.file.as_deref())),
+        stores: store_config::settings(config),
         acme: acme::settings(config).map(|(settings, domains)| (settings, domains, pausable_acme)),
         on_demand: components.on_demand,
         certs: components.certs,
@@ -261,7 +246,10 @@ fn serve(
         published: Arc::clone(&published),
         challenges: Arc::clone(&challenges),
         metrics: Arc::clone(&metrics),
+        host_resolver: host_questions,
+        receivers: metrics_push::receivers(config),
         initial,
+        trace_export,
         release_memory,
         compile_context: components.compile_context,
         endpoints: components.endpoints,
@@ -283,6 +271,8 @@ fn serve(
         server_lines: Default::default(),
         client_lines: Default::default(),
         access_log,
+        ask_host,
+        tracing,
         start,
         stopping: false.into(),
         accepting: false.into(),

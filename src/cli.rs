@@ -4,55 +4,38 @@
 //! [`parse`] does no I/O of its own: closures look up environment variables and read files.
 
 mod arguments;
+mod commands;
+mod completions;
 mod entry_points;
 mod error;
+mod flags;
 mod help;
+mod man_page;
+mod manual;
 mod overlay;
 mod search;
+mod stored;
+mod style;
+mod values;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::static_config::{DYNAMIC_TABLES, StaticConfig};
-use crate::config::suggest::did_you_mean;
+use crate::config::static_config::{self, DYNAMIC_TABLES, StaticConfig};
 use crate::config::text;
 use crate::config::text::tree::Node;
+use crate::diagnostics::{Code, Finding, Level, Place};
 
 pub use arguments::kept_quotes;
+pub use commands::{CheckFormat, Command, CommandOptions, Question, asked_check_format};
+pub use completions::completions;
 pub use error::CliError;
 pub use help::help;
+pub use man_page::man_page;
+pub use style::Style;
 
 use arguments::Flag;
-
-/// The command to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Run the proxy.
-    Run,
-    /// Read and check the configuration, print all warnings and errors, and exit.
-    Check,
-    /// Print the certificates of the configuration and of `acme.json`.
-    CertificatesList,
-    /// Write the certificates of `acme.json` as PEM files.
-    CertificatesExport,
-    /// Request `/ping` from the running proxy.
-    Healthcheck,
-    /// Run the proxy with two example backends.
-    Demo,
-    /// Print the version; no configuration is read.
-    Version,
-    /// Print [`help`]; no configuration is read.
-    Help,
-}
-
-/// Options of commands, which are no flags of the configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CommandOptions {
-    /// `certificates export --dir`
-    pub dir: Option<PathBuf>,
-    /// `check --dns`
-    pub dns: bool,
-}
+use commands::FlagSet;
 
 /// A parsed command line, with the configuration that follows from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,12 +44,14 @@ pub struct Invocation {
     pub options: CommandOptions,
     /// The resolved static configuration, before [`check`](crate::config::static_config::check).
     pub static_config: StaticConfig,
-    /// Full sentences for the user, in the order in which they were found.
-    pub warnings: Vec<String>,
+    /// Warnings and notes, in the order in which they were found.
+    pub findings: Vec<Finding>,
     /// The configuration file in use.
     pub file: Option<PathBuf>,
     /// The configuration file's text; empty without a file.
     pub file_text: String,
+    /// The parsed file with the flags over it: where each option was written.
+    pub tree: Node,
 }
 
 /// Parses the arguments (without the program's name), finds and reads the configuration file, and applies the flags to it.
@@ -80,22 +65,32 @@ pub fn parse(
     env: &dyn Fn(&str) -> Option<String>,
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Invocation, CliError> {
-    let (command, args) = command(args)?;
-    let (options, args) = options(command, args)?;
-    let args = args.as_slice();
+    let (spec, rest) = commands::find(args)?;
+    let (mut options, rest) = commands::take_options(spec, rest)?;
     let shape = StaticConfig::shape();
     let mut warnings = Vec::new();
-    let flags = arguments::split(args, &shape, &mut warnings)?;
-    if flags.iter().any(|flag| flag.is("help")) {
-        return Ok(Invocation::without_config(Command::Help));
+    let (flags, plain) = arguments::split(&rest, &shape, &mut warnings)?;
+    if let Some(flag) = flags.iter().rev().find(|flag| flag.is("help")) {
+        // `ringway check --help` is about the command, `ringway --help docker` about the table.
+        let named = flag.value.clone().or_else(|| plain.first().cloned());
+        options.topic = named.or_else(|| args.first().filter(|first| !first.starts_with('-')).map(|_| spec.name()));
+        return Ok(Invocation { options, ..Invocation::without_config(Command::Help) });
     }
-    if command == Command::Version {
-        return match flags.first() {
-            Some(flag) => Err(CliError::Usage(format!("version takes no flags: remove {}", flag.display_name))),
-            None => Ok(Invocation::without_config(Command::Version)),
+    if spec.flags == FlagSet::None {
+        let command = spec.name();
+        return match flags.first().map(|flag| &flag.display_name).or(plain.first()) {
+            Some(given) if plain.is_empty() => {
+                Err(CliError::Usage(format!("{command} takes no flags: remove {given}")))
+            }
+            Some(given) => Err(CliError::Usage(format!("{command} takes no further arguments: remove {given}"))),
+            None => Ok(Invocation { options, ..Invocation::without_config(spec.command) }),
         };
     }
+    warnings.extend(plain.iter().map(|argument| {
+        format!("the argument {argument:?} is ignored: a flag's value follows an equals sign, --name=value")
+    }));
     let config_file = flags.iter().rev().find(|flag| flag.is("configfile")).and_then(|flag| flag.value.as_deref());
+    options.names_file = config_file.is_some();
     let found = search::find(config_file, env, read, &mut warnings)?;
     let (file, file_text) = found.map_or((None, String::new()), |(file, text)| (Some(file), text));
     let name = file.as_deref().map_or_else(String::new, |file| file.display().to_string());
@@ -106,90 +101,75 @@ pub fn parse(
     };
     overlay::apply_flags(&flags, &shape, &mut root, &mut warnings)?;
     let parsed = text::read_tree::<StaticConfig>(&root, &file_text, &name, &DYNAMIC_TABLES)?;
-    warnings.extend(parsed.warnings.iter().map(ToString::to_string));
+    let of_flag = |warning: &String| Finding::new(Level::Warning, Code::CommandLine, warning.as_str());
+    let mut findings: Vec<Finding> = warnings.iter().map(of_flag).collect();
+    findings.extend(parsed.warnings.iter().map(text::Warning::finding));
     let mut config = parsed.value;
-    warnings.extend(ignored_routes(&root, &config, &name));
-    warnings.extend(config.resolve());
-    Ok(Invocation { command, options, static_config: config, warnings, file, file_text })
+    if options.docker {
+        config.docker.get_or_insert_default();
+    }
+    findings.extend(
+        ignored_routes(&root, &config)
+            .map(|(key, text)| Finding::new(Level::Warning, Code::IgnoredRoutes, text).about(key)),
+    );
+    findings.extend(config.resolve().iter().map(|sentence| static_config::remark(sentence)));
+    findings.extend(
+        config
+            .tracing
+            .iter_mut()
+            .flat_map(|tracing| tracing.fill_from(env))
+            .map(|sentence| static_config::remark(&sentence)),
+    );
+    let invocation =
+        Invocation { command: spec.command, options, static_config: config, findings, file, file_text, tree: root };
+    Ok(invocation.with_places())
 }
 
 impl Invocation {
     fn without_config(command: Command) -> Self {
         let (file, file_text) = (None, String::new());
-        let (options, warnings) = (CommandOptions::default(), Vec::new());
-        Invocation { command, options, static_config: StaticConfig::default(), warnings, file, file_text }
+        let (options, findings) = (CommandOptions::default(), Vec::new());
+        let static_config = StaticConfig::default();
+        Invocation { command, options, static_config, findings, file, file_text, tree: Node::empty() }
     }
-}
 
-/// The first argument is a command unless it starts with a dash.
-fn command(args: &[String]) -> Result<(Command, &[String]), CliError> {
-    const COMMANDS: [(&str, Command); 6] = [
-        ("version", Command::Version),
-        ("healthcheck", Command::Healthcheck),
-        ("check", Command::Check),
-        ("demo", Command::Demo),
-        ("run", Command::Run),
-        ("help", Command::Help),
-    ];
-    let Some((first, rest)) = args.split_first().filter(|(first, _)| !first.starts_with('-')) else {
-        return Ok((Command::Run, args));
-    };
-    if first == "certificates" {
-        return match rest.split_first().map(|(second, rest)| (second.as_str(), rest)) {
-            Some(("list", rest)) => Ok((Command::CertificatesList, rest)),
-            Some(("export", rest)) => Ok((Command::CertificatesExport, rest)),
-            _ => Err(CliError::Usage("certificates needs one of: list, export --dir FOLDER".to_owned())),
-        };
+    fn with_places(mut self) -> Self {
+        let findings = std::mem::take(&mut self.findings);
+        self.findings = findings.into_iter().map(|finding| self.located(finding)).collect();
+        self
     }
-    if let Some((_, command)) = COMMANDS.iter().find(|(name, _)| name == first) {
-        return Ok((*command, rest));
-    }
-    Err(CliError::Usage(match first.as_str() {
-        "storeconfig" => "storeconfig writes to a key-value store, and Ringway has none: keep the toml file".to_owned(),
-        "bug" => "bug opens Traefik's issue form: report what you see to Ringway's issue tracker".to_owned(),
-        _ => match did_you_mean(first, COMMANDS.iter().map(|(name, _)| *name)) {
-            Some(near) => format!("command {first} not found: did you mean {near}?"),
-            None => format!("command {first} not found: flags start with --"),
-        },
-    }))
-}
 
-/// Takes a command's own options out of the arguments. All others are flags of the configuration.
-fn options(command: Command, args: &[String]) -> Result<(CommandOptions, Vec<String>), CliError> {
-    let (mut options, mut flags) = (CommandOptions::default(), Vec::new());
-    let mut args = args.iter();
-    while let Some(argument) = args.next() {
-        match (command, argument.as_str()) {
-            (Command::Check, "--dns") => options.dns = true,
-            (Command::CertificatesExport, "--dir") => options.dir = args.next().map(PathBuf::from),
-            (Command::CertificatesExport, given) if given.starts_with("--dir=") => {
-                options.dir = given.strip_prefix("--dir=").map(PathBuf::from);
-            }
-            _ => flags.push(argument.clone()),
+    /// The finding with the place where its option was written, unless it has a place.
+    pub fn located(&self, finding: Finding) -> Finding {
+        if finding.place != Place::Unknown || finding.key.is_empty() {
+            return finding;
+        }
+        let name = self.file.as_deref().map_or_else(String::new, |file| file.display().to_string());
+        let locate = if finding.code.is_about_name() { text::locate_name } else { text::locate };
+        match locate(&self.tree, &self.file_text, &name, &finding.key) {
+            Some(place) => finding.at(place),
+            None if self.file.is_some() => finding.at(Place::File(name)),
+            None => finding,
         }
     }
-    let has_no_folder = options.dir.as_ref().is_none_or(|dir| dir.as_os_str().is_empty());
-    if command == Command::CertificatesExport && has_no_folder {
-        return Err(CliError::Usage("certificates export needs a folder: add --dir FOLDER".to_owned()));
-    }
-    Ok((options, flags))
 }
 
 /// A warning about routes in the main file that are ignored. They take effect only if `[file]` is present and names neither a file
 /// nor a directory (docs/reference/static-configuration.md#toml), which is easy to miss.
-fn ignored_routes(root: &Node, config: &StaticConfig, file: &str) -> Option<String> {
+fn ignored_routes(root: &Node, config: &StaticConfig) -> Option<(&'static str, String)> {
     let table = root.as_table()?;
     let present: Vec<&str> = DYNAMIC_TABLES.into_iter().filter(|name| table.option(name).is_some()).collect();
     if present.is_empty() || config.file.as_ref().is_some_and(|file| file.is_inline()) {
         return None;
     }
     let tables = present.join(", ");
-    Some(match &config.file {
-        None => format!("{file}: {tables} are ignored without [file]: add an empty [file] table"),
+    let text = match &config.file {
+        None => format!("{tables} are ignored without [file]: add an empty [file] table"),
         Some(_) => {
-            format!("{file}: {tables} are ignored, because [file] sets filename or directory: move them there")
+            format!("{tables} are ignored, because [file] sets filename or directory: move them there")
         }
-    })
+    };
+    Some((present[0], text))
 }
 
 impl Flag {

@@ -107,7 +107,8 @@ pub const DEADLINE_TICK_MILLIS: u64 = 100;
 pub const DISCONNECT_POLL_MILLIS: u64 = 1000;
 /// Bytes that a client must send of a body in each stall timeout of waiting: a byte now and then must not hold a server's connection.
 pub const BODY_BYTES_PER_STALL_MIN: u64 = 1024;
-/// After a response that did not wait for the whole request, the rest of the request is read for this time before the connection closes.
+/// After a response that did not wait for the whole request, the rest of the request is read for this time before the connection closes, or
+/// the stream of HTTP/2.
 pub const LINGER_SECS: u64 = 2;
 /// Bytes of the rest of a request that are read in that time.
 pub const LINGER_BYTES_MAX: usize = 256 * 1024;
@@ -182,6 +183,12 @@ pub const PAGE_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const AUTH_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 /// Time for the whole response of an authentication server (Traefik since 1.7.21): the call fails after it.
 pub const AUTH_RESPONSE_SECS: u64 = 30;
+/// Keys below one prefix of a key-value store, and the bytes of all of them with their values: more are not applied.
+pub const STORE_KEYS_MAX: usize = 2_000_000;
+pub const STORE_LISTING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of one compressed value of a key-value store, once it is decompressed.
+pub const STORE_VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Bytes of a document for the REST provider.
 pub const REST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that one worker holds in memory at one time, in bodies and in request heads above [`HEAD_BUFFER_BYTES`] together.
@@ -260,6 +267,10 @@ pub const REGEX_PROGRAM_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Regular expressions in the rule of one frontend, and in all frontends of one container: an expression of 4 MiB keeps the control plane's
 /// only thread busy for 20 ms.
 pub const RULE_EXPRESSIONS_MAX: usize = 64;
+/// Routes that a route is compared with, to find one that takes all its requests. With more, such a route may not be reported.
+pub const SHADOW_CANDIDATES_MAX: usize = 64;
+/// Pairs of a host and a path by which a route is found that may take all requests of another.
+pub const SHADOW_KEYS_MAX: usize = 4096;
 /// Bytes of an automaton over the patterns of many routes: if it would take more, the routes are tested one by one.
 pub const FILTER_PROGRAM_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of the states that such an automaton has cached from requests, in each worker: the cache is cleared when it is full.
@@ -296,6 +307,50 @@ pub const RING_COMPLETIONS: u32 = 16 * 1024;
 
 /// Bytes of one log (the access log, the process log) that wait in memory for its writer; above it lines are dropped and counted.
 pub const LOG_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Frontends and servers whose history the dashboard shows, besides all entry points: those that had requests in the last fifteen minutes.
+/// Each takes 5 KiB.
+pub const HISTORY_SERIES_MAX: usize = 1000;
+/// Blocks of live counters of each frontend and server. A block takes 512 bytes and is made at the first request of its workers.
+pub const TRAFFIC_BLOCKS_MAX: usize = 8;
+/// Bytes of a page of the running proxy that a command reads.
+pub const OWN_PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Recent errors of `/api/errors`, and how many of one second are stored.
+pub const RECENT_ERRORS_KEPT_MAX: usize = 200;
+pub const RECENT_ERRORS_PER_SECOND_MAX: u64 = 20;
+/// Stopped containers that `/api/containers` lists.
+pub const STOPPED_CONTAINERS_MAX: usize = 500;
+
+/// Hosts whose CNAME records one worker, and the control plane, remember with `hostResolver.cnameFlattening`.
+pub const FLATTENED_HOSTS_MAX: usize = 4096;
+/// Look-ups of CNAME records at one time, questions that wait for the control plane, and questions that wait for one look-up. Requests of
+/// further hosts are routed by their own host.
+pub const HOST_LOOK_UPS_MAX: usize = 64;
+/// How long a request waits for the CNAME record of its host. Traefik waits up to 30 s for each server and record.
+pub const HOST_LOOK_UP_WAIT_SECS: u64 = 5;
+/// The time until a CNAME record that could not be looked up again is asked for.
+pub const HOST_LOOK_UP_RETRY_SECS: u64 = 30;
+
+/// Durations of requests that one push of metrics to StatsD or DataDog has, over all kinds of requests; more are sampled.
+pub const PUSHED_DURATIONS_MAX: usize = 5_000;
+/// Durations of one kind of requests that a push may have in any case.
+pub const PUSHED_DURATIONS_MIN: usize = 10;
+/// Bytes of traces that wait in memory for the exporter, or that it is delivering; above it spans are dropped and counted.
+pub const TRACE_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Spans of one request; further attempts have none.
+pub const SPANS_PER_TRACE_MAX: usize = 64;
+/// Bytes of one text of a span (a target, a host, a user agent, a failure); the rest is cut off.
+pub const TRACE_TEXT_BYTES_MAX: usize = 1024;
+/// Spans that are sent to a collector at a time.
+pub const SPANS_PER_EXPORT_MAX: usize = 512;
+/// Time in which finished spans are collected before they are sent.
+pub const TRACE_COLLECT_MILLIS: u64 = 1000;
+/// How often spans are sent again if a collector is busy or away; then they are dropped and counted.
+pub const TRACE_EXPORT_ATTEMPTS_MAX: u32 = 5;
+/// Bytes of a collector's response.
+pub const COLLECTOR_RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// Time for the last spans before the exit.
+pub const TRACE_FINAL_EXPORT_SECS: u64 = 2;
 
 const _: () = assert!(RING_ENTRIES_MIN <= RING_ENTRIES && RING_ENTRIES <= RING_COMPLETIONS);
 const _: () = assert!(COPY_BUFFER_MIN_BYTES <= COPY_BUFFER_MAX_BYTES);

@@ -62,7 +62,7 @@ fn judge(text: &str) -> String {
         Ok(invocation) => invocation,
         Err(error) => return format!("{error}\n"),
     };
-    let warnings = invocation.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+    let warnings = invocation.findings.iter().map(|warning| format!("warning: {warning}\n"));
     let problems = check(&invocation.static_config);
     let problems =
         problems.iter().map(|problem| format!("{}: {problem}\n", if problem.fatal { "fatal" } else { "warning" }));
@@ -85,11 +85,12 @@ fn compiled(text: &str, previous: &Snapshot) -> Snapshot {
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     };
     let invocation = cli::parse(&["--configFile=traefik.toml".to_owned()], &|_| None, &read).expect("valid");
-    assert_eq!(invocation.warnings, [""; 0]);
+    assert_eq!(invocation.findings, []);
     let config = invocation.static_config;
     let routes = ringway::config::text::inline(text, "traefik.toml").expect("valid");
     assert_eq!(routes.warnings, []);
     let context = CompileContext {
+        access_log_folder: None,
         entry_points: config.entry_points.iter().map(|(name, written)| EntryPointInfo::new(name, written)).collect(),
         default_entry_points: config.default_entry_points.clone(),
         ..compile_context::compile_context()

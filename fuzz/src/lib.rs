@@ -102,8 +102,9 @@ pub fn encode(body: BodyFraming, payload: &Payload, out: &mut Vec<u8>) {
 
 /// Compiles the document of a provider: the result is a snapshot for every document.
 pub fn compiled(provider: &str, document: DynamicConfig) -> Snapshot {
-    let entry = |name: &str, port| EntryPointInfo { name: name.to_owned(), port, has_tls: false, is_udp: false, white_list: Vec::new(), has_auth: false, sanitize_path: true };
+    let entry = |name: &str, port| EntryPointInfo { name: name.to_owned(), port, is_local: true, has_tls: false, is_udp: false, white_list: Vec::new(), has_auth: false, sanitize_path: true };
     let context = CompileContext {
+        access_log_folder: None,
         entry_points: vec![entry("http", 80), entry("other", 81)],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,

@@ -10,6 +10,7 @@ use crate::control::acme::{
     AcmeRoots, AcmeSettings, ChallengeKind, DomainRequest, ExternalAccount, KeyType, RetrySchedule,
 };
 use crate::control::certs::AcmeDomainSources;
+use crate::diagnostics::Code;
 
 /// The variables of the external account; each may also name a file, with `_FILE` behind its name.
 const EAB_VARIABLES: [&str; 2] = ["LEGO_EAB_KID", "LEGO_EAB_HMAC"];
@@ -51,11 +52,14 @@ pub fn settings(config: &StaticConfig) -> Option<(AcmeSettings, AcmeDomainSource
 }
 
 /// The problems of the challenge and the external account, as `ringway check` reports it.
-pub fn problems(config: &StaticConfig) -> Vec<String> {
+pub fn problems(config: &StaticConfig) -> Vec<(Code, &'static str, String)> {
     let Some(table) = &config.acme else { return Vec::new() };
     let environment = |name: &str| std::env::var(name).ok();
-    let challenge = challenge(table, &environment).err().map(|reason| format!("acme: {reason}"));
-    challenge.into_iter().chain(external_account(table, &environment).err()).collect()
+    // That no challenge is chosen is a problem of the options: the check of the static configuration reports it.
+    let challenge = table.dns_challenge.as_ref().and_then(|_| challenge(table, &environment).err());
+    let challenge = challenge.map(|reason| (Code::AcmeChallenge, "acme.dnsChallenge", format!("acme: {reason}")));
+    let account = external_account(table, &environment).err();
+    challenge.into_iter().chain(account.map(|reason| (Code::AcmeAccount, "acme.eab", reason))).collect()
 }
 
 /// The configured challenge. Resolving has left one at most: DNS before TLS before HTTP.

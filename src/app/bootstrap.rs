@@ -1,6 +1,7 @@
 //! Builds the components that the control plane and the workers start with from the static configuration.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,11 +11,13 @@ use super::client_tls;
 use crate::config::compile::{self, CompileContext, EndpointInterner, EntryPointInfo, ReadFile};
 use crate::config::labels::DockerSettings;
 use crate::config::pem;
-use crate::config::static_config::{self, StaticConfig};
+use crate::config::static_config::{self, AccessLog, StaticConfig};
 use crate::control::certs::{CertificateSources, StaticCertificates};
 use crate::control::docker::DockerProviderSettings;
+use crate::control::host_resolver::{self, HostQuestions, HostResolverSettings};
 use crate::control::on_demand::{OnDemandNames, on_demand};
 use crate::control::watched_files::{self, WatchedFiles};
+use crate::diagnostics::{Code, Finding, Level};
 use crate::limits;
 use crate::net::socket;
 use crate::observe::metrics::{Metrics, MetricsSettings};
@@ -23,7 +26,10 @@ use crate::tls::certificate::Certificate;
 use crate::tls::resolver::{CertStore, Resolver};
 use crate::tls::settings::{ServerSettings, server_config};
 use crate::tls::tickets::Resumption;
-use crate::worker::{self, ConnectionLimiter, EntryPoint, Timeouts};
+use crate::worker::{self, AskHost, ConnectionLimiter, EntryPoint, Timeouts};
+
+/// A chain of CNAME records that is longer is a circle or a mistake.
+const RESOLV_DEPTH_MAX: usize = 32;
 
 /// The components that depend on the static configuration alone.
 pub struct Components {
@@ -34,6 +40,8 @@ pub struct Components {
     pub on_demand: Option<OnDemandNames>,
     /// The files that frontends and certificates are read from.
     pub watched_files: WatchedFiles,
+    /// Warnings about options that are applied in another way than they are written.
+    pub remarks: Vec<Finding>,
     /// Interned endpoints, those of the entry points' authentication servers included.
     pub endpoints: EndpointInterner,
 }
@@ -50,7 +58,7 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
     let mut static_certs = Vec::new();
     let acme = config.acme.as_ref();
     let (ask, on_demand) = acme.filter(|acme| acme.on_demand).map(|_| on_demand()).unzip();
-    let mut entry_points = Vec::new();
+    let (mut entry_points, mut remarks) = (Vec::new(), Vec::new());
     for (name, entry_config) in &config.entry_points {
         let compiled = compile::entry_point(&compile_context, name, entry_config, &mut endpoints)
             .map_err(|e| format!("Error preparing server: entry point {}: {}", e.name, e.reason))?;
@@ -65,11 +73,20 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
             })
         });
         let tls = match entry_config.tls.as_ref().zip(resolver.clone()) {
-            Some((tls, resolver)) => Some(Arc::new(tls_config(name, tls, entry_config.http2, resolver)?)),
+            Some((tls, resolver)) => {
+                let (config, warnings) = tls_config(name, tls, entry_config.http2, resolver)?;
+                remarks.extend(warnings.iter().map(|warning| {
+                    let text = format!("entry point {name}: {warning}");
+                    Finding::new(Level::Warning, Code::InvalidValue, text).about(format!("entryPoints.{name}.tls"))
+                }));
+                Some(Arc::new(config))
+            }
             None => None,
         };
         entry_points.push(EntryPoint {
             name: name.clone(),
+            address,
+            is_udp: entry_config.is_udp(),
             chain: compiled.chain,
             internal_chain: compiled.internal_chain,
             auth: compiled.auth,
@@ -79,6 +96,7 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
             tls,
             resolver,
             http2: entry_config.http2,
+            request_id: entry_config.request_id,
             trust: compiled.trust,
             udp_timeout: entry_config.udp_timeout(),
             proxy_protocol: compiled.proxy_protocol,
@@ -89,7 +107,25 @@ pub fn build(config: &StaticConfig) -> Result<Components, String> {
     // The users files of entry points are read at the start only: they are not watched.
     watched_files.clear();
     let certs = CertificateSources::new(static_certs, generated, acme_entry, store, &*compile_context.read);
-    Ok(Components { compile_context, entry_points, certs, on_demand, watched_files, endpoints })
+    Ok(Components { compile_context, entry_points, certs, on_demand, watched_files, remarks, endpoints })
+}
+
+/// Builds the components that the check of routes needs, of a configuration whose entry points cannot start.
+///
+/// # Errors
+/// The system has no source of randomness.
+pub fn without_entry_points(config: &StaticConfig) -> Result<Components, String> {
+    let watched_files = WatchedFiles::default();
+    let compile_context = compile_context(config, &watched_files)?;
+    let with_tls = config.entry_points.iter().filter_map(|(name, entry)| Some((name, entry.tls.as_ref()?)));
+    let certificates = with_tls
+        .map(|(name, tls)| StaticCertificates::new(name, &tls.certificates, tls.default_certificate.as_ref()))
+        .collect();
+    let acme_entry = config.acme.as_ref().map_or("", |acme| acme.entry_point.as_str());
+    let certs = CertificateSources::new(certificates, None, acme_entry, Arc::default(), &*compile_context.read);
+    let on_demand = config.acme.as_ref().filter(|acme| acme.on_demand).map(|_| on_demand().1);
+    let (entry_points, remarks, endpoints) = (Vec::new(), Vec::new(), EndpointInterner::default());
+    Ok(Components { compile_context, entry_points, certs, on_demand, watched_files, remarks, endpoints })
 }
 
 /// The address that an entry point listens on.
@@ -115,9 +151,16 @@ fn compile_context(config: &StaticConfig, watched_files: &WatchedFiles) -> Resul
         credentials: compile::credential_memory(key),
         read: watched_read(watched_files),
         auth_tls: client_tls::of_auth(config, watched_read(watched_files)),
+        access_log_folder: config.access_log.as_ref().map(log_folder),
         retry: config.retry.as_ref().map(|retry| retry.attempts),
         random: worker::fill_random,
     })
+}
+
+/// The folder of the access logs of frontends: the one that is named, else that of the common log's file.
+fn log_folder(table: &AccessLog) -> String {
+    let folder = Path::new(&table.file_path).parent().map(|folder| folder.display().to_string());
+    if table.folder.is_empty() { folder.unwrap_or_default() } else { table.folder.clone() }
 }
 
 fn watched_read(watched_files: &WatchedFiles) -> ReadFile {
@@ -130,7 +173,7 @@ fn tls_config(
     tls: &static_config::Tls,
     http2: bool,
     resolver: Arc<Resolver>,
-) -> Result<rustls::ServerConfig, String> {
+) -> Result<(rustls::ServerConfig, Vec<String>), String> {
     let invalid = |e: String| format!("Error preparing server: entry point {name}: {e}");
     let files = tls.client_ca.as_ref().map(|ca| ca.files.as_slice()).unwrap_or_default();
     let client_ca = files.iter().map(|file| pem::content(file, &watched_files::read_text).map(String::into_bytes));
@@ -142,9 +185,7 @@ fn tls_config(
         alpn: protocols(http2),
     };
     let resumption = Resumption::new().map_err(|e| invalid(e.to_string()))?;
-    let (config, warnings) = server_config(&settings, resolver, &resumption).map_err(|e| invalid(e.to_string()))?;
-    warnings.iter().for_each(|warning| tracing::warn!("entry point {name}: {warning}"));
-    Ok(config)
+    server_config(&settings, resolver, &resumption).map_err(|e| invalid(e.to_string()))
 }
 
 /// The protocols that an entry point offers by ALPN (RFC 7301), in order of preference.
@@ -191,7 +232,9 @@ pub fn metrics(config: &StaticConfig, components: &Components, workers: usize) -
             .and_then(|m| m.prometheus.as_ref())
             .map(|p| p.buckets.clone())
             .unwrap_or_default(),
+        detailed: config.metrics.as_ref().is_some_and(|metrics| metrics.is_on()),
         recent_errors: statistics.map_or(0, |s| usize::try_from(s.recent_errors).unwrap_or(0)),
+        traffic: config.api.is_some(),
     })
 }
 
@@ -228,6 +271,16 @@ pub fn timeouts(config: &StaticConfig) -> Timeouts {
         response_header: forwarding.response_header_timeout.positive(),
         tcp_idle: config.tcp.idle_timeout.positive().unwrap_or(Duration::MAX),
     }
+}
+
+/// The host resolver: the function that workers ask with, and the other end. `None` unless it has something to look up.
+pub fn host_resolver(config: &StaticConfig) -> Option<(AskHost, (HostResolverSettings, HostQuestions))> {
+    let table = config.host_resolver.as_ref().filter(|table| table.cname_flattening)?;
+    let depth = usize::try_from(table.resolv_depth).ok().filter(|&depth| depth > 0)?;
+    let (ask, questions) = host_resolver::questions();
+    let settings =
+        HostResolverSettings { resolv_config: table.resolv_config.clone(), depth: depth.min(RESOLV_DEPTH_MAX) };
+    Some((ask, (settings, questions)))
 }
 
 /// The share that each worker has of `maxIdleConnsPerHost`, which counts for the whole process. 0 means Go's default of 2

@@ -18,6 +18,7 @@ use crate::config::static_config::StaticConfig;
 use crate::control::acme::store::{Store, Stored};
 use crate::control::file::{self, FileSettings};
 use crate::control::watched_files::read_text;
+use crate::diagnostics::Code;
 use crate::tls::certificate::Certificate;
 
 /// A certificate with its source.
@@ -67,17 +68,19 @@ pub fn export(config: &StaticConfig, folder: &Path) -> ExitCode {
 
 /// The remarks about the names that need a certificate: those of `[[acme.domains]]`, and of the file provider's rules on
 /// `acme.entryPoint`. Rules of containers are not known here.
-pub fn remarks(invocation: &Invocation) -> Vec<String> {
+pub fn remarks(invocation: &Invocation) -> Vec<(Code, String)> {
     let config = &invocation.static_config;
     let names = names(invocation);
-    let (stored, mut remarks) = stored(config);
+    let (stored, unreadable) = stored(config);
+    let mut remarks: Vec<(Code, String)> = unreadable.into_iter().map(|note| (Code::AcmeStorage, note)).collect();
     let certificates: Vec<Found> = of_files(config).into_iter().chain(readable(&stored)).collect();
     let is_covered = |name: &str| certificates.iter().any(|found| found.certificate.covers(name));
     let without = names.iter().filter(|name| !is_covered(name));
-    remarks.extend(without.map(|name| format!("{name} has no certificate yet")));
+    remarks.extend(without.map(|name| (Code::MissingCertificate, format!("{name} has no certificate yet"))));
     if invocation.options.dns {
         let is_name = |name: &&String| !name.contains('*') && name.parse::<std::net::IpAddr>().is_err();
-        remarks.extend(names.iter().filter(is_name).filter_map(|name| leads_elsewhere(name)));
+        let elsewhere = names.iter().filter(is_name).filter_map(|name| leads_elsewhere(name));
+        remarks.extend(elsewhere.map(|remark| (Code::NameLeadsElsewhere, remark)));
     }
     remarks
 }
@@ -134,6 +137,11 @@ fn stored(config: &StaticConfig) -> (Vec<Stored>, Vec<String>) {
 fn readable(stored: &[Stored]) -> Vec<Found> {
     let read = |stored: &Stored| Certificate::from_pem(&stored.certificate, &stored.key).ok();
     stored.iter().filter_map(read).map(|certificate| Found { source: "acme".to_owned(), certificate }).collect()
+}
+
+/// The certificates of `acme.json` that can be read.
+pub fn of_acme(config: &StaticConfig) -> Vec<Certificate> {
+    readable(&stored(config).0).into_iter().map(|found| found.certificate).collect()
 }
 
 /// The certificates that entry points name. Those that cannot be read are reported by the check of the configuration.

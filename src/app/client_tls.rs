@@ -157,6 +157,7 @@ mod tests {
         let entry = EntryPointInfo {
             name: "http".to_owned(),
             port: 80,
+            is_local: true,
             has_tls: false,
             is_udp: false,
             white_list: Vec::new(),

@@ -1,52 +1,17 @@
-//! The access log, and the files that logs are written to; SIGUSR1 reopens them.
+//! The access log, and where logs are written to: standard streams, or files.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::rotated_file::{LogFile, RotationSettings};
 use super::time_zone;
-use crate::config::static_config::{AccessLog, StaticConfig};
+use crate::config::static_config::{AccessLog, LogRotation, StaticConfig};
 use crate::observe::access_log::{AccessLogFormat, AccessLogSettings};
 use crate::observe::metrics::Metrics;
 use crate::worker::access_log::LogSink;
 use crate::worker::log_queue::Destination;
-
-/// A log file, opened for appending. SIGUSR1 opens its path again: after a rotation that is another file.
-pub struct ReopenedFile {
-    path: PathBuf,
-    file: File,
-}
-
-impl ReopenedFile {
-    /// Opens the file and creates it, and its folder, if missing.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)?;
-        }
-        Ok(ReopenedFile { path: path.to_owned(), file: OpenOptions::new().create(true).append(true).open(path)? })
-    }
-}
-
-impl Destination for ReopenedFile {
-    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        Write::write_all(&mut self.file, lines)
-    }
-
-    fn reopen(&mut self) {
-        // If the path cannot be opened, the old file stays in use: lines in the wrong file are better than lost lines.
-        match OpenOptions::new().create(true).append(true).open(&self.path) {
-            Ok(fresh) => self.file = fresh,
-            Err(e) => tracing::error!(
-                "the log {} cannot be opened again: {e}; still writing to the old file: let the proxy's user write there",
-                self.path.display()
-            ),
-        }
-    }
-}
 
 /// Names of this process's standard streams, each with its descriptor.
 const STANDARD_STREAMS: [(&str, u8); 8] = [
@@ -60,6 +25,14 @@ const STANDARD_STREAMS: [(&str, u8); 8] = [
     ("/proc/thread-self/fd/2", 2),
 ];
 
+/// Shorter intervals and files would rename files all the time; each rotation renames all old files.
+const ROTATION_SECS_MIN: u64 = 60;
+const ROTATION_BYTES_MIN: u64 = 64 * 1024;
+const ROTATED_FILES_MAX: usize = 1000;
+
+/// Files of frontends that are open at one time; the one that was written to longest ago is closed.
+const FRONTEND_FILES_MAX: usize = 256;
+
 /// The most links that are followed to a standard stream.
 const LINKS_MAX: usize = 8;
 
@@ -68,11 +41,11 @@ const LINKS_MAX: usize = 8;
 ///
 /// # Errors
 /// The operating system's.
-pub fn open(path: &str) -> io::Result<Box<dyn Destination>> {
+pub fn open(path: &str, rotation: RotationSettings) -> io::Result<Box<dyn Destination>> {
     match standard_stream(path) {
         Some(1) => Ok(Box::new(io::stdout())),
         Some(_) => Ok(Box::new(io::stderr())),
-        None => Ok(Box::new(ReopenedFile::open(Path::new(path))?)),
+        None => Ok(Box::new(LogFile::open(Path::new(path), rotation)?)),
     }
 }
 
@@ -92,6 +65,61 @@ fn standard_stream(path: &str) -> Option<u8> {
     None
 }
 
+/// The files of the access log: the common one, and those of frontends, which are opened when they get their first line.
+struct AccessLogFiles {
+    common: Box<dyn Destination>,
+    /// The file that was written to last comes last.
+    files: Vec<(PathBuf, LogFile)>,
+    rotation: RotationSettings,
+    /// The paths that could not be opened; logged once for each.
+    failed: BTreeSet<PathBuf>,
+}
+
+impl AccessLogFiles {
+    fn file(&mut self, path: &Path) -> io::Result<&mut LogFile> {
+        let file = match self.files.iter().position(|(known, _)| known == path) {
+            Some(at) => self.files.remove(at),
+            None => (path.to_owned(), self.open(path)?),
+        };
+        if self.files.len() >= FRONTEND_FILES_MAX {
+            self.files.remove(0);
+        }
+        self.files.push(file);
+        self.files.last_mut().map(|(_, file)| file).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn open(&mut self, path: &Path) -> io::Result<LogFile> {
+        let opened = LogFile::open(path, self.rotation);
+        if let Err(e) = &opened
+            && self.failed.len() < FRONTEND_FILES_MAX
+            && self.failed.insert(path.to_owned())
+        {
+            let path = path.display();
+            tracing::error!(
+                "accessLog.filePath {path} of a frontend cannot be opened: {e}; its lines are lost: let the proxy's user write there"
+            );
+        }
+        opened
+    }
+}
+
+impl Destination for AccessLogFiles {
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.common.write_lines(lines)
+    }
+
+    fn write_lines_to(&mut self, path: &Path, lines: &[u8]) -> io::Result<()> {
+        self.file(path)?.write_lines(lines)
+    }
+
+    fn reopen(&mut self) {
+        self.common.reopen();
+        // Opened again by the next line.
+        self.files.clear();
+        self.failed.clear();
+    }
+}
+
 /// Starts the access log, if it is configured. With an unknown format there is a warning and no access log
 /// (docs/reference/static-configuration.md#errors).
 ///
@@ -107,13 +135,30 @@ pub fn access_log(config: &StaticConfig, metrics: &Arc<Metrics>) -> Result<Optio
             return Ok(None);
         }
     };
-    let (format, warnings) = AccessLogFormat::new(&settings(table, json));
+    let settings = settings(table, json);
+    let (format, warnings) = AccessLogFormat::new(&settings);
     warnings.iter().for_each(|warning| tracing::warn!("accessLog: {warning}"));
     let metrics = Arc::clone(metrics);
     let path = &table.file_path;
-    let destination = open(path).map_err(|e| format!("accessLog.filePath {path} cannot be opened: {e}"))?;
-    let started = LogSink::start(format, time_zone::local_zone(), destination, metrics);
+    let rotation = rotation(table.rotation.as_ref());
+    let common = open(path, rotation).map_err(|e| format!("accessLog.filePath {path} cannot be opened: {e}"))?;
+    let destination = AccessLogFiles { common, files: Vec::new(), rotation, failed: BTreeSet::new() };
+    let started = LogSink::start(settings, format, time_zone::local_zone(), destination, metrics);
     started.map(Some).map_err(|e| format!("cannot start the access log: {e}"))
+}
+
+/// The rotation of a log.
+pub fn rotation(table: Option<&LogRotation>) -> RotationSettings {
+    let Some(table) = table else { return RotationSettings::default() };
+    let secs = table.interval.positive().map(|interval| interval.as_secs().max(ROTATION_SECS_MIN));
+    RotationSettings {
+        bytes_max: u64::try_from(table.max_bytes)
+            .ok()
+            .filter(|&bytes| bytes > 0)
+            .map(|bytes| bytes.max(ROTATION_BYTES_MIN)),
+        interval_secs: secs,
+        files_kept: usize::try_from(table.keep).unwrap_or(0).min(ROTATED_FILES_MAX),
+    }
 }
 
 fn settings(table: &AccessLog, json: bool) -> AccessLogSettings {

@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::journal::Journal;
+use super::rotated_file::RotationSettings;
 use super::{log_files, time_zone};
 use crate::config::static_config::{LogLevel, StaticConfig};
 use crate::observe::metrics::Metrics;
@@ -36,6 +38,7 @@ pub struct Log {
     is_level_default: bool,
     /// The log file, if it is opened only after the process has changed to its `user`.
     deferred_file: Option<String>,
+    rotation: RotationSettings,
 }
 
 impl Log {
@@ -60,7 +63,7 @@ impl Log {
     /// link that the user made to another user's file, and the user could not reopen a file of root (SIGUSR1, a successor).
     pub fn open_as_user(&self) {
         let Some(path) = &self.deferred_file else { return };
-        let (destination, problem) = open(path);
+        let (destination, problem) = open(path, self.rotation);
         if let Some(stream) = LOG.lock_early().as_mut() {
             stream.destination = destination;
         }
@@ -90,10 +93,17 @@ impl Log {
 pub fn start(config: &StaticConfig) -> Log {
     let zone_problem = time_zone::find();
     let table = config.traefik_log.clone().unwrap_or_default();
-    let json = table.format == "json";
     let path = if table.file_path.is_empty() { &config.traefik_logs_file } else { &table.file_path };
     let deferred_file = Some(path.clone()).filter(|path| !path.is_empty() && !config.user.is_empty());
-    let (destination, problem) = if deferred_file.is_some() { open("") } else { open(path) };
+    let rotation = log_files::rotation(table.rotation.as_ref());
+    // Who asked for JSON lines reads them from the journal too.
+    let journal = if path.is_empty() && table.format != "json" { Journal::of_this_process() } else { None };
+    let json = table.format == "json" || journal.is_some();
+    let (destination, problem) = match journal {
+        Some(journal) => (Box::new(journal) as Box<dyn Destination>, None),
+        None if deferred_file.is_some() => open("", rotation),
+        None => open(path, rotation),
+    };
     *LOG.lock_early() = Some(Stream { destination, json, unreported: Arc::default() });
     let level = match config.level() {
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -110,7 +120,7 @@ pub fn start(config: &StaticConfig) -> Log {
     if let Some(problem) = problem {
         tracing::error!("{problem}");
     }
-    let log = Log { json, is_level_default: config.log_level.is_empty() && !config.debug, deferred_file };
+    let log = Log { json, is_level_default: config.log_level.is_empty() && !config.debug, deferred_file, rotation };
     if let Some(problem) = zone_problem {
         log.notice(&problem);
     }
@@ -118,8 +128,8 @@ pub fn start(config: &StaticConfig) -> Log {
 }
 
 /// Opens the file at `path`. If `path` is empty or cannot be opened, gives standard output; in the second case also a message for the log.
-fn open(path: &str) -> (Box<dyn Destination>, Option<String>) {
-    match log_files::open(path) {
+fn open(path: &str, rotation: RotationSettings) -> (Box<dyn Destination>, Option<String>) {
+    match log_files::open(path, rotation) {
         Ok(destination) => (destination, None),
         Err(e) => (
             Box::new(io::stdout()),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals as SignalIterator;
 
-use super::{Running, handover, process_log, systemd};
+use super::{Running, handover, process_log, systemd, wait};
 use crate::config::static_config::StaticConfig;
 use crate::limits;
 use crate::worker::WorkerShared;
@@ -96,6 +96,7 @@ impl Signals {
             }
             std::thread::sleep(POLL_INTERVAL);
         }
+        flush_traces(shared);
         flush_logs(shared);
     }
 }
@@ -137,6 +138,7 @@ fn shut_down(running: Running) {
     running.pause_acme();
     drop(running.listeners);
     drain_requests(shared, &running.config);
+    flush_traces(shared);
     flush_logs(shared);
 }
 
@@ -150,6 +152,14 @@ fn drain_requests(shared: &WorkerShared, config: &StaticConfig) {
     let active = shared.active();
     if active > 0 {
         tracing::warn!("{active} request(s) still active after the grace time-out of {grace:?}: closing them");
+    }
+}
+
+/// Waits until the exporter has delivered the last spans, for at most `TRACE_FINAL_EXPORT_SECS`.
+fn flush_traces(shared: &WorkerShared) {
+    if let Some(tracing) = &shared.tracing {
+        tracing.queue.close();
+        wait::wait_until(limits::TRACE_FINAL_EXPORT_SECS, || tracing.queue.is_empty());
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::balance::{Balancer, PickError, TriedServers};
+use super::balance::{Balancer, Choice, PickError, PickReason, Previewed, Taken, TriedServers, Turn};
 use super::server::Lease;
 
 impl Balancer {
@@ -13,9 +13,29 @@ impl Balancer {
     /// # Errors
     /// As [`pick`](Balancer::pick).
     pub fn pick_for_client(&self, client: IpAddr, tried: &TriedServers, now_nanos: u64) -> Result<Lease, PickError> {
+        let Choice { index, set_cookie, is_probe, .. } = self.choose_for_client::<Taken>(client, tried, now_nanos)?;
+        Ok(Lease::new(self.servers()[index].clone(), index, set_cookie, is_probe))
+    }
+
+    /// The server that [`pick_for_client`](Self::pick_for_client) would give the next connection, and why. Nothing changes.
+    ///
+    /// # Errors
+    /// As [`pick`](Balancer::pick).
+    pub fn preview_for_client(&self, client: IpAddr, now_nanos: u64) -> Result<Choice, PickError> {
+        self.choose_for_client::<Previewed>(client, &TriedServers::default(), now_nanos)
+    }
+
+    fn choose_for_client<T: Turn>(
+        &self,
+        client: IpAddr,
+        tried: &TriedServers,
+        now_nanos: u64,
+    ) -> Result<Choice, PickError> {
         if self.settings().sticky.is_none() {
-            return self.pick(std::iter::empty(), tried, now_nanos);
+            return self.choose::<T>(&mut std::iter::empty(), tried, now_nanos);
         }
+        let choice =
+            |index: usize, reason| Choice { index, set_cookie: false, is_probe: reason == PickReason::Probe, reason };
         let servers = self.servers();
         let state = |index: usize| &servers[index].state;
         let is_untried = |index: usize| state(index).is_up() && !tried.contains(index);
@@ -23,16 +43,16 @@ impl Balancer {
         if let Some(own) = self.first_for(client, is_untried)
             && state(own).is_ejected()
             && self.first_for(client, is_preferred).is_some()
-            && state(own).try_claim_probe(now_nanos)
+            && T::claims_probe(state(own), now_nanos)
         {
-            return Ok(Lease::new(servers[own].clone(), own, false, true));
+            return Ok(choice(own, PickReason::Probe));
         }
         let chosen = self
             .first_for(client, is_preferred)
             .or_else(|| self.first_for(client, is_untried))
             .or_else(|| self.first_for(client, |index| state(index).is_up()));
         match chosen {
-            Some(index) => Ok(Lease::new(servers[index].clone(), index, false, false)),
+            Some(index) => Ok(choice(index, PickReason::Address)),
             None if servers.iter().any(|server| server.state.is_up()) => Err(PickError::AllWeightsZero),
             None => Err(PickError::NoneUp),
         }

@@ -14,7 +14,9 @@ mod rotation;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use balance::{BalanceMethod, Balancer, BalancerSettings, PickError, TriedServers, effective_weight};
+pub use balance::{
+    BalanceMethod, Balancer, BalancerSettings, Choice, PickError, PickReason, TriedServers, effective_weight,
+};
 pub use health::{CheckMethod, ConnectTarget, HealthCheck};
 pub use server::{Lease, Server, ServerState};
 pub use sticky::StickyCookie;

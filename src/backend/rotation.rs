@@ -43,6 +43,16 @@ impl Rotation {
     }
 }
 
+impl Rotation {
+    /// The index that [`next`](Rotation::next) would return now. The rotation does not move.
+    pub fn peek(&self, len: usize, scale: Scale, weight: impl Fn(usize) -> u32) -> Option<usize> {
+        if scale.max == 0 || len == 0 {
+            return None;
+        }
+        Some(next_turn(self.position.load(Ordering::Relaxed), len, scale, &weight).0)
+    }
+}
+
 /// The index and the current weight that follow a position.
 fn next_turn(position: u64, len: usize, scale: Scale, weight: &impl Fn(usize) -> u32) -> (usize, u32) {
     // Other servers may have taken part when the position was written: it is brought into the range of these.

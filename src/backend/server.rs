@@ -57,7 +57,6 @@ impl ServerState {
     }
 
     /// Requests in flight.
-    #[cfg_attr(reachability, expect(dead_code, reason = "tests see with it that each lease is given back"))]
     pub fn active(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
     }
@@ -95,9 +94,13 @@ impl ServerState {
     pub(super) fn try_claim_probe(&self, now_nanos: u64) -> bool {
         let due = self.probe_at.load(Ordering::Relaxed);
         let next = now_nanos.saturating_add(EJECTION_NANOS);
-        due != 0
-            && due <= now_nanos
+        is_due(due, now_nanos)
             && self.probe_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether [`try_claim_probe`](Self::try_claim_probe) would claim the probe now.
+    pub(super) fn is_probe_due(&self, now_nanos: u64) -> bool {
+        is_due(self.probe_at.load(Ordering::Relaxed), now_nanos)
     }
 
     /// Adds a set of deviations, and returns the set before.
@@ -113,6 +116,10 @@ impl ServerState {
     pub(super) fn leave(&self) {
         self.active.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn is_due(probe_at: u64, now_nanos: u64) -> bool {
+    probe_at != 0 && probe_at <= now_nanos
 }
 
 /// A request in flight on a server; dropping the lease ends it.

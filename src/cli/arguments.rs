@@ -1,8 +1,9 @@
 //! Splits arguments into flags (docs/reference/command-line.md#flags).
 
 use super::error::CliError;
-use crate::config::suggest::did_you_mean;
+use super::flags::{self, BARE_SHORT_FLAGS, OTHERS, SHORT_FLAGS};
 use crate::config::text::shape::Shape;
+use crate::diagnostics::suggest::did_you_mean;
 
 /// A flag as the user gave it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,14 +24,13 @@ pub(super) struct Target<'s> {
     pub shape: &'s Shape,
 }
 
-/// Flags that set no option of the configuration.
-const NON_OPTION_FLAGS: [&str; 2] = ["configfile", "help"];
-
-const SHORT_FLAGS: [(char, &str); 5] =
-    [('c', "configfile"), ('d', "debug"), ('g', "gracetimeout"), ('l', "loglevel"), ('h', "help")];
-
-pub(super) fn split(args: &[String], shape: &Shape, warnings: &mut Vec<String>) -> Result<Vec<Flag>, CliError> {
-    let mut flags = Vec::new();
+/// Splits arguments into flags and those that are none.
+pub(super) fn split(
+    args: &[String],
+    shape: &Shape,
+    warnings: &mut Vec<String>,
+) -> Result<(Vec<Flag>, Vec<String>), CliError> {
+    let (mut flags, mut plain) = (Vec::new(), Vec::new());
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         if let Some(long) = arg.strip_prefix("--").filter(|long| !long.is_empty()) {
@@ -38,8 +38,7 @@ pub(super) fn split(args: &[String], shape: &Shape, warnings: &mut Vec<String>) 
         } else if let Some(short) = arg.strip_prefix('-').filter(|short| !short.is_empty() && !short.starts_with('-')) {
             short_flags(short, &mut args, &mut flags)?;
         } else {
-            warnings
-                .push(format!("the argument {arg:?} is ignored: a flag's value follows an equals sign, --name=value"));
+            plain.push(arg.clone());
         }
     }
     // The texts of entry points and of maps may be in quotes.
@@ -49,7 +48,21 @@ pub(super) fn split(args: &[String], shape: &Shape, warnings: &mut Vec<String>) 
     for flag in flags.iter().filter(keeps_quotes) {
         warnings.extend(flag.value.as_deref().and_then(|value| kept_quotes(&flag.display_name, value)));
     }
-    Ok(flags)
+    Ok((flags, plain))
+}
+
+/// Whether the argument is a short flag whose value is the next argument: `-c`.
+pub(super) fn takes_next(arg: &str) -> bool {
+    let mut letters = arg.strip_prefix('-').unwrap_or_default().chars();
+    // `-dc`: every letter but the last one has no value.
+    letters.next_back().is_some_and(|last| is_valued(last) == Some(true))
+        && letters.all(|letter| is_valued(letter) == Some(false))
+}
+
+/// Whether a short flag has a value; `None` if there is no such flag.
+fn is_valued(letter: char) -> Option<bool> {
+    let name = SHORT_FLAGS.iter().find(|(short, _)| *short == letter)?.1;
+    Some(!BARE_SHORT_FLAGS.contains(&name))
 }
 
 /// A warning about a value in quotes. In a list of arguments (`command:` of compose, `ExecStart=` of systemd with quotes in the middle of a
@@ -87,8 +100,8 @@ fn long_flag(long: &str, shape: &Shape) -> Result<Flag, CliError> {
     };
     let display_name = format!("--{name}");
     let name = name.to_ascii_lowercase();
-    let may_be_bare = if NON_OPTION_FLAGS.contains(&name.as_str()) {
-        name == "help"
+    let may_be_bare = if let Some((_, form, _)) = OTHERS.iter().find(|(other, ..)| other.eq_ignore_ascii_case(&name)) {
+        form.may_be_bare
     } else {
         let Some(target) = target(&name, shape) else { return Err(unknown_flag(&name, &display_name, shape)) };
         allows_bare_flag(target.shape)
@@ -113,8 +126,8 @@ fn unknown_flag(name: &str, display_name: &str, shape: &Shape) -> CliError {
         );
         return CliError::Usage(message);
     }
-    let names = super::help::flag_names(shape);
-    let names = names.iter().map(String::as_str).chain(NON_OPTION_FLAGS);
+    let names: Vec<String> = flags::keys(shape).iter().map(|key| key.to_ascii_lowercase()).collect();
+    let names = names.iter().map(String::as_str).chain(["configfile", "help"]);
     CliError::Usage(match did_you_mean(name, names) {
         Some(near) => format!("unknown flag: {display_name}: did you mean --{near}?"),
         None => format!("unknown flag: {display_name}"),
@@ -133,9 +146,9 @@ fn short_flags<'a>(
             let message = format!("unknown flag: {display_name} in -{short}: long flags take two dashes, --{short}");
             return Err(CliError::Usage(message));
         };
-        let name = (*name).to_owned();
+        let name = name.to_ascii_lowercase();
         let rest = &short[at + letter.len_utf8()..];
-        if name == "debug" || name == "help" {
+        if is_valued(letter) == Some(false) {
             if rest.starts_with('=') {
                 return Err(CliError::Usage(format!("{display_name} takes no value: write --{name}{rest}")));
             }

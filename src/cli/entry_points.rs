@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::error::CliError;
-use crate::config::suggest::did_you_mean;
 use crate::config::text::tree::{Node, Table, Value};
+use crate::diagnostics::suggest::did_you_mean;
 
 /// All items, in the spelling of Traefik's manual.
-const ITEMS: [&str; 38] = [
+const ITEMS: [&str; 39] = [
     "Name",
     "Address",
     "Compress",
@@ -46,6 +46,7 @@ const ITEMS: [&str; 38] = [
     "Auth.Forward.TLS.InsecureSkipVerify",
     "SanitizePath",
     "Http2",
+    "RequestId",
     "Udp.Timeout",
 ];
 
@@ -58,6 +59,7 @@ pub(super) fn parse(text: &str, display_name: &str, warnings: &mut Vec<String>) 
     items.flag(&mut entry_point, "compress", "compress");
     items.switch(&mut entry_point, "SanitizePath", "sanitizePath")?;
     items.switch(&mut entry_point, "Http2", "http2")?;
+    items.flag(&mut entry_point, "requestid", "requestId");
     items.list(&mut entry_point, "whitelistsourcerange", "whitelistSourceRange");
     items.table(&mut entry_point, "tls", items.tls(warnings)?);
     items.table(&mut entry_point, "redirect", items.redirect());

@@ -1,112 +1,171 @@
-//! The text of `--help`. The list of flags comes from the configuration's types, so that it is complete.
+//! The texts of `--help`: the commands and all flags, or what is known of one table, flag, entry point or command.
 
-use crate::config::static_config::StaticConfig;
-use crate::config::text::shape::Shape;
+use std::fmt::Write;
 
-const INTRODUCTION: &str = "\
-Ringway: a reverse proxy on io_uring with Traefik v1's toml and label contract.
+use super::commands::{COMMANDS, CommandSpec, FlagSet};
+use super::error::CliError;
+use super::flags::{self, FlagSpec};
+use super::manual::Manual;
+use super::style::Style;
+use super::values::Values;
+use crate::diagnostics::suggest::did_you_mean;
 
-Usage: ringway [command] [--flag=value]...
-
-Commands:
-  (none), run    run the proxy
-  check          read the configuration, print everything that is wrong or ignored; with --dns also
-                 names that lead elsewhere
-  certificates list              print the certificates of the configuration and of acme.json
-  certificates export --dir DIR  write the certificates of acme.json as PEM files
-  healthcheck    request /ping from the running proxy; needs [ping]
-  demo           run the proxy with two example backends
-  version        print the version
-
-Short flags: -c configFile, -d debug, -g graceTimeOut, -l logLevel, -h help.
+pub(super) const INTRODUCTION: &str = "Ringway: a reverse proxy on io_uring with Traefik v1's toml and label contract.";
+pub(super) const PRECEDENCE: &str = "\
 Flags win over the file, the file wins over defaults. The file is the first of --configFile,
-/etc/traefik/traefik.toml, $HOME/.traefik/traefik.toml and ./traefik.toml.
+/etc/traefik/traefik.toml, $HOME/.traefik/traefik.toml and ./traefik.toml.";
+pub(super) const SYNTAX: &str =
+    "names in any case; a value follows an equals sign; a bare table flag turns the table on with its defaults";
 
-Flags (names in any case; a value follows an equals sign; a bare table flag turns the table on with its defaults):
-";
+/// The key of entry points; they have a description for each key below them, but one flag for all.
+const ENTRY_POINTS: &str = "entryPoints";
+/// Columns of a help text.
+const WIDTH: usize = 110;
 
-/// Descriptions of the flags whose names do not say enough.
-const DESCRIPTIONS: [(&str, &str); 35] = [
-    ("accesslog", "write an access log"),
-    ("accesslog.bufferingsize", "ignored: lines always go to a writer thread"),
-    ("accesslog.fields.names", "A=drop B=keep"),
-    ("accesslog.filters.statuscodes", "log requests with these, as in 404,500-599"),
-    ("acme", "get certificates from an ACME authority"),
-    ("acme.domains", "main,san1,san2 is one certificate; may repeat"),
-    ("acme.onhostrule", "request certificates for the names in Host rules"),
-    ("acme.storage", "JSON file of account and certificates"),
-    ("allowminweightzero", "a server of weight 0 gets no traffic"),
-    ("api", "serve the API and the dashboard"),
-    ("constraints", "tag==glob or tag!=glob"),
-    ("debug", "log level debug unless logLevel is set; allow core dumps"),
-    ("defaultentrypoints", "entry points of frontends that name none"),
-    ("docker", "routes from containers' labels"),
-    ("docker.domain", "suffix of the default Host rule"),
-    ("docker.exposedbydefault", "false: only containers with traefik.enable=true"),
-    ("docker.unavailablegrace", "how long routes of unavailable containers answer 503"),
-    ("driver", "auto, io_uring or epoll"),
-    ("entrypoints", "'Name:http Address::80 TLS:cert,key Redirect.EntryPoint:https Compress:true ...'; may repeat"),
-    ("file", "routes from toml files"),
-    ("forwardingtimeouts.dialtimeout", "time to connect to a server; 0 is 30s"),
-    ("gracetimeout", "deprecated, see lifecycle.gracetimeout"),
-    ("keeptrailingslash", "do not redirect between /path and /path/"),
-    ("lifecycle.gracetimeout", "time for active requests when stopping"),
-    ("maxconnections", "client connections at one time; 0 is 100,000 for each worker"),
-    ("maxconnectionsperaddress", "connections from one client address; 0 is half of all"),
-    ("loglevel", "debug, info, warn, error, fatal or panic"),
-    ("ping", "serve /ping"),
-    ("providersthrottleduration", "least time between two configurations of one provider"),
-    ("retry", "retry a request of which nothing was sent to a server"),
-    ("rootcas", "PEM files that replace the system's roots"),
-    ("tcp.idletimeout", "how long a TCP connection may be idle; 0 is no limit"),
-    ("tracing", "ignored: no traces are sent"),
-    ("user", "switch to name[:group] once the ports are open"),
-    ("workers", "worker threads; 0 is one per core"),
-];
+/// The help text: all of it, or of one topic.
+///
+/// # Errors
+/// A topic that is no table, flag or command.
+pub fn help(topic: Option<&str>, style: Style) -> Result<String, CliError> {
+    let Some(topic) = topic else { return Ok(overview(style)) };
+    let topic = topic.trim_start_matches('-');
+    let commands: Vec<&CommandSpec> =
+        COMMANDS.iter().filter(|spec| spec.words[0] == topic || spec.name() == topic).collect();
+    if !commands.is_empty() {
+        return Ok(commands.iter().map(|spec| command_text(spec, style)).collect::<Vec<_>>().join("\n"));
+    }
+    let flags = flags::all();
+    let of_topic: Vec<&FlagSpec> = flags.iter().filter(|flag| flag.belongs_to(topic)).collect();
+    if of_topic.is_empty() {
+        let names = flags.iter().map(|flag| flag.key.clone()).chain(COMMANDS.iter().map(|spec| spec.name()));
+        return Err(CliError::Usage(match did_you_mean(topic, names) {
+            Some(near) => format!("no table, flag or command is named {topic}: did you mean {near}?"),
+            None => format!("no table, flag or command is named {topic}: --help lists all"),
+        }));
+    }
+    Ok(table_text(&of_topic, style))
+}
 
-/// The whole help text.
-pub fn help() -> String {
-    let mut text = INTRODUCTION.to_owned();
-    let mut flags = Vec::new();
-    collect(&StaticConfig::shape(), "", &mut flags);
-    flags.push(("configfile".to_owned(), "=text"));
-    flags.push(("help".to_owned(), ""));
-    flags.sort();
-    for (name, form) in flags {
-        let flag = format!("--{name}{form}");
-        match DESCRIPTIONS.iter().find(|(described, _)| *described == name) {
-            Some((_, description)) => text.push_str(&format!("  {flag:<48} {description}\n")),
-            None => text.push_str(&format!("  {flag}\n")),
+fn overview(style: Style) -> String {
+    let mut text = format!("{INTRODUCTION}\n\n{} ringway [command] [--flag=value]...\n\n", style.heading("Usage:"));
+    let _ = writeln!(text, "{}", style.heading("Commands:"));
+    for spec in COMMANDS {
+        write_item(&mut text, &spec.usage(), spec.summary, 33, style);
+        for option in spec.options.iter().filter(|option| !option.is_required) {
+            write_item(&mut text, &format!("  {}", option.usage()), option.summary, 33, style);
         }
+    }
+    let short: Vec<String> = flags::SHORT_FLAGS
+        .iter()
+        .map(|(short, long)| format!("{} {long}", style.literal(&format!("-{short}"))))
+        .collect();
+    let _ = write!(
+        text,
+        "\n{} {}.\n{PRECEDENCE}\n{} tells more about one table, flag or command.\n\n{} ({SYNTAX}):\n",
+        style.heading("Short flags:"),
+        short.join(", "),
+        style.literal("ringway help NAME"),
+        style.heading("Flags")
+    );
+    for flag in flags::all() {
+        write_item(&mut text, &flag.usage(), &flag.summary, 48, style);
     }
     text
 }
 
-/// Every flag's name in lower case, without dashes.
-pub(super) fn flag_names(shape: &Shape) -> Vec<String> {
-    let mut flags = Vec::new();
-    collect(shape, "", &mut flags);
-    flags.into_iter().map(|(name, _)| name).collect()
+/// A name and its description, side by side if the name leaves room.
+fn write_item(text: &mut String, name: &str, summary: &str, column: usize, style: Style) {
+    let padding = " ".repeat(column.saturating_sub(name.chars().count()));
+    let _ = writeln!(text, "  {}{padding} {summary}", style.literal(name));
 }
 
-fn collect(shape: &Shape, prefix: &str, flags: &mut Vec<(String, &'static str)>) {
-    let Shape::Table(fields) = shape else { return };
-    for (name, shape) in fields {
-        let name = format!("{prefix}{}", name.to_ascii_lowercase());
-        flags.push((name.clone(), form(shape)));
-        collect(shape, &format!("{name}."), flags);
+fn command_text(spec: &CommandSpec, style: Style) -> String {
+    let flags = if spec.flags == FlagSet::None { "" } else { " [--flag=value]..." };
+    let mut text = format!("{} ringway {}{flags}\n", style.heading("Usage:"), spec.usage());
+    let _ = writeln!(text, "\n{}.", first_upper(spec.summary));
+    if !spec.options.is_empty() {
+        let _ = writeln!(text, "\n{}", style.heading("Options:"));
+        for option in spec.options {
+            write_item(&mut text, &option.usage(), option.summary, 33, style);
+        }
     }
+    if let Some(words) = spec.argument.as_ref().and_then(|argument| argument.values.words()) {
+        let _ = writeln!(text, "\nOne of: {}.", words.join(", "));
+    }
+    match spec.flags {
+        FlagSet::All => text.push_str("\nThe flags are those of the configuration: ringway --help lists them.\n"),
+        FlagSet::Only(flags) => {
+            let _ = writeln!(text, "\nThese flags have an effect: --{}.", flags.join(", --"));
+        }
+        FlagSet::None => {}
+    }
+    text
 }
 
-fn form(shape: &Shape) -> &'static str {
-    match shape {
-        Shape::Bool => "[=true|false]",
-        Shape::Integer | Shape::Float => "=number",
-        Shape::Text => "=text",
-        Shape::Duration => "=duration",
-        Shape::List(_) => "=a,b",
-        Shape::Map(_) if shape.is_raw_table() => " (not supported)",
-        Shape::Map(_) => "=text",
-        Shape::Table(_) => "",
+/// Everything that the reference's tables say about some flags.
+fn table_text(flags: &[&FlagSpec], style: Style) -> String {
+    let manual = Manual::read();
+    let mut text = String::new();
+    for flag in flags {
+        let _ = writeln!(text, "{}", style.literal(&flag.usage()));
+        match manual.row(&flag.key) {
+            Some(row) => {
+                write_wrapped(&mut text, &row.text);
+                write_wrapped(&mut text, &format!("Default: {}", or_dash(&row.default)));
+                write_wrapped(&mut text, &format!("A wrong value: {}", or_dash(&row.wrong_value)));
+            }
+            None => write_wrapped(&mut text, &flag.summary),
+        }
+        if let Values::Words(words) = flag.values {
+            write_wrapped(&mut text, &format!("Values: {}", words.join(", ")));
+        }
+        if let Some(short) = flag.short {
+            write_wrapped(&mut text, &format!("Short: -{short}"));
+        }
+        text.push('\n');
     }
+    if flags.iter().any(|flag| flag.key == ENTRY_POINTS) {
+        text.push_str(&entry_point_text(&manual, style));
+    }
+    text
+}
+
+/// The keys below an entry point, which have no flags of their own.
+fn entry_point_text(manual: &Manual, style: Style) -> String {
+    let mut text = format!(
+        "{}\n\n",
+        style.heading("Items of the text, and keys below [entryPoints.NAME]: Name:http Address::80 TLS:cert,key ...")
+    );
+    for (key, row) in manual.below("entryPoints.NAME") {
+        let _ = writeln!(text, "{}", style.literal(key));
+        write_wrapped(&mut text, &row.text);
+    }
+    text
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+fn first_upper(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Appends an indented paragraph.
+fn write_wrapped(text: &mut String, paragraph: &str) {
+    const INDENT: &str = "    ";
+    let mut column = 0;
+    for word in paragraph.split_whitespace() {
+        let length = word.chars().count();
+        if column == 0 || column + 1 + length > WIDTH {
+            text.push_str(if column == 0 { INDENT } else { "\n    " });
+            column = INDENT.len() + length;
+        } else {
+            text.push(' ');
+            column += 1 + length;
+        }
+        text.push_str(word);
+    }
+    text.push('\n');
 }

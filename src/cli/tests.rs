@@ -101,7 +101,6 @@ fn usage_error_says_what_to_do() {
         (&["--entryPoints=Name:a SanitizePath:yes"], "SanitizePath:yes is neither true nor false"),
         (&["--entryPoints=Name:a Http2:never"], "Http2:never is neither true nor false"),
         (&["--accesslog.fields.names=A"], "\"A\" names no mode"),
-        (&["storeconfig"], "key-value store"),
         (&["bug"], "issue tracker"),
         (&["chekc"], "command chekc not found: did you mean check?"),
         (&["version", "--debug"], "version takes no flags"),
@@ -110,9 +109,9 @@ fn usage_error_says_what_to_do() {
     }
     let invocation = parse_with_file("", &["--debug", "false"]).expect("only a warning");
     assert!(
-        invocation.static_config.debug && invocation.warnings[0].contains("\"false\" is ignored"),
+        invocation.static_config.debug && invocation.warnings()[0].contains("\"false\" is ignored"),
         "{:?}",
-        invocation.warnings
+        invocation.warnings()
     );
 }
 
@@ -127,11 +126,14 @@ fn first_argument_selects_command() {
         (&["version"], Command::Version),
         (&["-h"], Command::Help),
         (&["check", "--help"], Command::Help),
+        (&["certificates", "--help"], Command::Help),
+        (&["completions", "zsh"], Command::Completions),
+        (&["man"], Command::Man),
     ] {
         assert_eq!(parse_with_file("", args).map(|invocation| invocation.command), Ok(command), "{args:?}");
     }
-    let help = help();
-    for flag in ["--configfile=text", "--docker.domain=text", "--api.dashboard[=true|false]", "--workers=number"] {
+    let help = help(None, Style::PLAIN).expect("the help");
+    for flag in ["--configFile=text", "--docker.domain=text", "--api.dashboard[=true|false]", "--workers=number"] {
         assert!(help.contains(flag), "{flag} is not in the help");
     }
 }
@@ -166,23 +168,23 @@ fn missing_config_file_gives_warning() {
     let invocation = parse_with_file("debug = true", &["--configFile=no.toml"]).expect("no error");
     assert_eq!(invocation.file.as_deref(), Some(Path::new("/etc/traefik/traefik.toml")));
     assert!(
-        invocation.static_config.debug && invocation.warnings[0].contains("no.toml names no file"),
+        invocation.static_config.debug && invocation.warnings()[0].contains("no.toml names no file"),
         "{:?}",
-        invocation.warnings
+        invocation.warnings()
     );
     let invocation = parse_with_file("", &["-c", "no.toml"]).expect("no error");
     assert!(
-        invocation.file.is_none() && invocation.warnings[0].contains("the defaults are used"),
+        invocation.file.is_none() && invocation.warnings()[0].contains("the defaults are used"),
         "{:?}",
-        invocation.warnings
+        invocation.warnings()
     );
     // Docker makes a folder where a mounted file does not exist on the host.
     let folder = |_: &Path| Err(io::ErrorKind::IsADirectory.into());
     let invocation = parse(&[], &|_| None, &folder).expect("no error");
     assert!(
-        invocation.file.is_none() && invocation.warnings[0].contains("/etc/traefik/traefik.toml is a folder"),
+        invocation.file.is_none() && invocation.warnings()[0].contains("/etc/traefik/traefik.toml is a folder"),
         "{:?}",
-        invocation.warnings
+        invocation.warnings()
     );
 }
 
@@ -218,11 +220,11 @@ fn config_file_is_searched_in_order() {
 #[test]
 fn routes_without_inline_file_table_give_warning() {
     let routes = "[backends.b.servers.s]\nurl = 'http://a'\n";
-    let warnings = |file: &str| parse_with_file(&format!("{file}\n{routes}"), &[]).expect("valid").warnings;
+    let warnings = |file: &str| parse_with_file(&format!("{file}\n{routes}"), &[]).expect("valid").warnings();
     assert!(warnings("")[0].contains("backends are ignored without [file]"));
     assert!(warnings("[file]\nfilename = 'x'")[0].contains("sets filename or directory"));
     assert_eq!(warnings("[file]"), Vec::<String>::new());
-    assert_eq!(parse_with_file(routes, &["--file"]).expect("valid").warnings, Vec::<String>::new());
+    assert_eq!(parse_with_file(routes, &["--file"]).expect("valid").warnings(), Vec::<String>::new());
 }
 
 #[test]
@@ -234,7 +236,7 @@ fn entry_point_text_sets_all_options() {
                 Auth.Forward.Address:http://auth Auth.Forward.TLS.Cert:c Auth.Forward.TLS.Key:k";
     let flag = format!("--entryPoints='{text}'");
     let invocation = parse_with_file("", &[&flag]).expect("valid");
-    assert_eq!(invocation.warnings, Vec::<String>::new());
+    assert_eq!(invocation.warnings(), Vec::<String>::new());
     let entry_point = &invocation.static_config.entry_points["https"];
     assert_eq!(
         (entry_point.address.as_str(), entry_point.compress, entry_point.sanitize_path),
@@ -259,7 +261,7 @@ fn entry_point_text_sets_all_options() {
 fn options_of_layer4_are_flags_too() {
     let flags = ["--entryPoints='Name:dns Address::53/udp udp.timeout:5s'", "--tcp.idletimeout=5m"];
     let invocation = parse_with_file("[tcp]\nidleTimeout = '1h'", &flags).expect("valid");
-    assert_eq!(invocation.warnings, Vec::<String>::new());
+    assert_eq!(invocation.warnings(), Vec::<String>::new());
     let config = &invocation.static_config;
     assert_eq!(config.tcp.idle_timeout, GoDuration::from_secs(300));
     let dns = &config.entry_points["dns"];
@@ -274,7 +276,7 @@ fn mistakes_in_entry_point_text_give_warnings() {
     let invocation =
         parse_with_file("", &["--entryPoints=Name:a Adress::1 TLS.SniStrict:true", "--entryPoints=Name:b TLS"])
             .expect("valid");
-    let warnings = invocation.warnings.join("\n");
+    let warnings = invocation.warnings().join("\n");
     assert!(warnings.contains("did you mean Address?"), "{warnings}");
     assert!(warnings.contains("TLS.SniStrict is ignored without TLS"), "{warnings}");
     assert!(invocation.static_config.entry_points["a"].tls.is_none());
@@ -289,18 +291,18 @@ fn mistakes_in_entry_point_text_give_warnings() {
 #[test]
 fn unsupported_providers_accept_any_flag() {
     let invocation =
-        parse_with_file("", &["--kubernetes", "--consul.endpoint=x", "--rancher.metadata.prefix=y"]).expect("valid");
+        parse_with_file("", &["--kubernetes", "--marathon.endpoint=x", "--rancher.metadata.prefix=y"]).expect("valid");
     assert!(
         invocation.static_config.kubernetes.is_some()
-            && invocation.static_config.consul.is_some()
+            && invocation.static_config.marathon.is_some()
             && invocation.static_config.rancher.is_some()
     );
-    assert_eq!(invocation.warnings.len(), 3, "{:?}", invocation.warnings);
+    assert_eq!(invocation.warnings().len(), 3, "{:?}", invocation.warnings());
 }
 
 #[test]
 fn value_that_keeps_its_quotes_is_named() {
-    let warnings = |args: &[&str]| parse_with_file("", args).expect("valid").warnings;
+    let warnings = |args: &[&str]| parse_with_file("", args).expect("valid").warnings();
     let quoted = ["--traefikLog.filePath=\"/log/a b\"", "--docker.domain='x.test'", "-l\"INFO\""];
     let found = warnings(&quoted);
     for (at, (text, better)) in [
@@ -337,7 +339,75 @@ fn options_of_commands_are_no_flags_of_the_configuration() {
     assert_eq!(parse(&["certificates", "export", "--dir=/o"]).expect("valid").options.dir, Some("/o".into()));
     assert_eq!(parse(&["certificates", "list"]).expect("valid").command, Command::CertificatesList);
     assert!(parse(&["check", "--dns"]).expect("valid").options.dns);
+    let asked = parse(&["check", "--docker", "--strict", "--format", "json"]).expect("valid");
+    assert!(asked.options.docker && asked.options.strict && asked.options.format == CheckFormat::Json);
+    assert!(asked.static_config.docker.is_some(), "without a table the Engine has its default place");
+    assert!(parse(&["check", "--format=xml"]).is_err() && parse(&["run", "--strict"]).is_err());
     for wrong in [&["certificates"][..], &["certificates", "export"], &["certificates", "renew"], &["run", "--dns"]] {
         assert!(parse(wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn help_names_its_topic_by_table_flag_or_command() {
+    for (args, topic) in [
+        (&["help", "docker"][..], Some("docker")),
+        (&["--help", "docker"], Some("docker")),
+        (&["--help=acme.dnsChallenge"], Some("acme.dnsChallenge")),
+        (&["check", "--help"], Some("check")),
+        (&["--debug", "--help"], None),
+    ] {
+        let invocation = parse_with_file("", args).unwrap_or_else(|error| panic!("{args:?}: {error}"));
+        assert_eq!((invocation.command, invocation.options.topic.as_deref()), (Command::Help, topic), "{args:?}");
+    }
+}
+
+#[test]
+fn help_of_a_topic_has_that_topic_alone() {
+    let text = |topic| help(Some(topic), Style::PLAIN).unwrap_or_else(|error| panic!("{topic}: {error}"));
+    let docker = text("DOCKER");
+    for part in
+        ["--docker.exposedByDefault[=true|false]", "--docker.tls.ca=text", "Default: unix:///var/run/docker.sock"]
+    {
+        assert!(docker.contains(part), "{part} is not in\n{docker}");
+    }
+    assert!(!docker.contains("--acme"), "{docker}");
+    assert!(text("logLevel").contains("Short: -l"));
+    assert!(text("certificates").contains("certificates export --dir FOLDER"));
+    assert!(text("entryPoints").contains("forwardedHeaders.trustedIPs"));
+    let error = help(Some("dokcer"), Style::PLAIN).expect_err("no such table");
+    assert_eq!(error.to_string(), "no table, flag or command is named dokcer: did you mean docker? (see --help)");
+}
+
+#[test]
+fn arguments_of_commands_are_checked() {
+    for (args, expected) in [
+        (&["completions"][..], "completions needs one of: bash, zsh, fish"),
+        (&["completions", "tcsh"], "completions: \"tcsh\" is unknown: use one of bash, zsh, fish"),
+        (&["certificates"], "certificates needs one of: list, export --dir FOLDER"),
+        (&["certificates", "export"], "certificates export needs a folder: add --dir FOLDER"),
+        (&["check", "--dns=yes"], "--dns takes no value: write --dns"),
+        (&["man", "--debug"], "man takes no flags: remove --debug"),
+        (&["man", "docker"], "man takes no further arguments: remove docker"),
+    ] {
+        assert!(usage_error(args).contains(expected), "{args:?}: {}", usage_error(args));
+    }
+}
+
+#[test]
+fn man_page_has_every_flag_and_command() {
+    let page = man_page("1.2.3", "2026-01-02");
+    assert!(page.starts_with(".TH RINGWAY 8 2026-01-02 \"Ringway 1.2.3\""));
+    for part in
+        [".B certificates export \\-\\-dir FOLDER", ".B \\-l, \\-\\-logLevel=text", ".B SIGUSR2", "NOTIFY_SOCKET"]
+    {
+        assert!(page.contains(part), "{part} is not in the page");
+    }
+}
+
+impl Invocation {
+    /// The lines that the process log gets.
+    fn warnings(&self) -> Vec<String> {
+        self.findings.iter().map(ToString::to_string).collect()
     }
 }

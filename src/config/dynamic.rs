@@ -177,12 +177,58 @@ pub struct Frontend {
     pub redirect: Option<Redirect>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Box<Auth>>,
+    /// Only in Ringway: the access log of the frontend's requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<Box<FrontendAccessLog>>,
     /// Only in Ringway, for TCP: the client's TLS goes on to the server untouched.
     #[serde(skip_serializing_if = "is_false")]
     pub passthrough: bool,
     /// Only in Ringway, for TCP: the protocols that the TLS handshake may agree on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alpn: Vec<String>,
+}
+
+/// The access log of a frontend (docs/reference/logs.md#logs-of-frontends).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FrontendAccessLog {
+    pub enabled: bool,
+    /// Empty means the file of all others.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub file_path: String,
+    /// `common` or `json`; empty means the format of all others.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub format: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<AccessLogFields>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AccessLogFields {
+    /// `keep` or `drop`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub default_mode: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<AccessLogHeaders>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AccessLogHeaders {
+    /// `keep`, `drop` or `redact`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub default_mode: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
+}
+
+impl Default for FrontendAccessLog {
+    fn default() -> Self {
+        FrontendAccessLog { enabled: true, file_path: String::new(), format: String::new(), fields: None }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

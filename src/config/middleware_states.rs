@@ -15,6 +15,8 @@ use crate::middleware::request_permit::ConnState;
 /// The middleware states of one frontend on one entry point, each with the settings that it was made for.
 #[derive(Debug, Clone, Default)]
 pub struct FrontendStates {
+    /// The digest of the settings of the frontend that has these states.
+    settings: SettingsDigest,
     rate: Option<(String, Arc<RateState>)>,
     conn: Option<(String, Arc<ConnState>)>,
     breaker: Option<Arc<BreakerState>>,
@@ -73,16 +75,17 @@ impl MiddlewareStates {
     pub fn carry_over(&self, previous: &MiddlewareStates, owner: &StateOwner<'_>) -> FrontendStates {
         let digest = owner.settings_digest();
         if let Some(equal) = self.shared.get(&digest).or_else(|| previous.shared.get(&digest)) {
-            return equal.states.clone();
+            return FrontendStates { settings: digest, ..equal.states.clone() };
         }
         let same_name = previous.settings.get(&owner.qualified_name()).and_then(|digest| previous.shared.get(digest));
         // States that several frontends shared stay with the frontends whose settings did not change.
-        same_name.filter(|shared| shared.frontends == 1).map(|shared| shared.states.clone()).unwrap_or_default()
+        let kept = same_name.filter(|shared| shared.frontends == 1).map(|shared| shared.states.clone());
+        FrontendStates { settings: digest, ..kept.unwrap_or_default() }
     }
 
-    /// Stores a frontend's states for frontends with equal settings and for the next snapshot.
+    /// Stores the states that [`MiddlewareStates::carry_over`] gave, for frontends with equal settings and for the next snapshot.
     pub fn store(&mut self, owner: &StateOwner<'_>, states: FrontendStates) {
-        let digest = owner.settings_digest();
+        let digest = states.settings;
         let shared = self.shared.entry(digest).or_default();
         shared.states = states;
         shared.frontends += 1;

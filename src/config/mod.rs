@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::diagnostics::{Code, Diagnostic};
 use crate::limits::Bound;
 
 pub mod duration;
@@ -11,8 +12,8 @@ pub mod dynamic;
 pub mod small_map;
 pub mod static_config;
 pub mod json;
+pub mod kv;
 pub mod labels;
-pub mod suggest;
 pub mod pem;
 pub mod snapshot;
 pub mod middleware_states;
@@ -29,9 +30,22 @@ pub struct Rejected {
     /// The cause, and what to do about it.
     pub reason: String,
     pub severity: Severity,
+    /// The kind of mistake (docs/reference/check.md#codes).
+    pub code: Code,
+    /// The option of the object, or the label, that the reason is about; empty if the whole object is meant.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub key: String,
     /// The bound that was exceeded, if that is the cause; for the counters.
     #[serde(skip)]
     pub bound: Option<Bound>,
+}
+
+impl Rejected {
+    /// The object `name` of a provider, and why it is not applied.
+    pub fn new(provider: &str, name: String, severity: Severity, diagnostic: Diagnostic) -> Rejected {
+        let Diagnostic { code, key, text: reason, bound } = diagnostic;
+        Rejected { provider: provider.to_owned(), name, reason, severity, code, key, bound }
+    }
 }
 
 /// How much of a [`Rejected`] object is not applied (docs/reference/api.md#rejected).

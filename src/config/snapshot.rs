@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -11,7 +12,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::Rejected;
-use super::dynamic::Documents;
+use super::dynamic::{Documents, FrontendAccessLog};
 use super::middleware_states::MiddlewareStates;
 use crate::backend::{BackendState, Balancer, HealthCheck, Server};
 use crate::detect::ProxyVersion;
@@ -35,6 +36,10 @@ pub struct Snapshot {
     pub providers: Documents,
     /// The objects that are not applied, or not as written, and why.
     pub rejected: Vec<Rejected>,
+    /// Provider and name of all HTTP frontends, each at the index [`Frontend::number`].
+    pub frontends: Vec<(String, String)>,
+    /// The access logs of frontends, each at the index [`Frontend::number`]; empty if no frontend has its own.
+    pub frontend_logs: Vec<Option<Arc<FrontendLog>>>,
     /// All backends, each at the index `number`.
     pub backends: Vec<Arc<Backend>>,
     /// The state of the middlewares; the next snapshot carries it over.
@@ -46,6 +51,8 @@ pub struct Snapshot {
 /// A frontend: the middlewares that its requests pass, and the backend that they go to.
 pub struct Frontend {
     pub name: String,
+    /// The frontend's index in [`Snapshot::frontends`], the same on all its entry points.
+    pub number: usize,
     /// The frontend's name in the access log: without a leading `frontend-` (docs/reference/logs.md#clf).
     pub log_name: String,
     pub pass_host: bool,
@@ -62,6 +69,14 @@ pub struct Frontend {
     pub auth: Option<Box<ServerEndpoint>>,
     /// The options that need more than forwarding bytes; most frontends have none of them.
     pub slow: Option<Box<SlowPath>>,
+}
+
+/// The access log of a frontend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrontendLog {
+    pub written: FrontendAccessLog,
+    /// `None`: the lines go to the common log.
+    pub file: Option<Arc<Path>>,
 }
 
 /// The TCP routes of an entry point.
@@ -135,6 +150,8 @@ pub struct Backend {
 /// A server's addresses, connection pool and TLS configuration.
 pub struct ServerEndpoint {
     pub server: Arc<Server>,
+    /// The server's index in [`Backend::endpoints`]; 0 for a server that belongs to no backend.
+    pub number: usize,
     /// `host:port`, the Host of requests that do not keep the client's.
     pub authority: String,
     pub url: String,
@@ -254,6 +271,8 @@ impl Snapshot {
             udp: vec![None; entry_points],
             providers: BTreeMap::new(),
             rejected: Vec::new(),
+            frontends: Vec::new(),
+            frontend_logs: Vec::new(),
             backends: Vec::new(),
             states: MiddlewareStates::default(),
             sends_proxy_headers: false,

@@ -1,6 +1,7 @@
 //! Collects the certificates of all entry points from the static configuration, the providers and ACME, and publishes them as one store.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +12,7 @@ use super::acme::DomainRequest;
 use crate::config::compile::{CompileContext, host_rules};
 use crate::config::dynamic::{CertificateFiles, Documents, TlsEntry};
 use crate::config::pem;
+use crate::diagnostics::{Code, Diagnostic, Level};
 use crate::limits::{Bound, CERTIFICATES_MAX};
 use crate::observe::certificates::CertificateState;
 use crate::observe::metrics::Metrics;
@@ -28,6 +30,8 @@ pub struct CertificateSources {
     /// The entry point that serves the certificates of ACME.
     acme_entry_point: String,
     store: Arc<ArcSwap<CertStore>>,
+    /// The messages of the first reading of the static configuration's certificates.
+    pub startup_remarks: Vec<CertificateRemark>,
 }
 
 /// The certificates that the static configuration gives an entry point with TLS.
@@ -47,6 +51,43 @@ struct Loaded {
     certificate: Arc<Certificate>,
 }
 
+/// A message about a certificate of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRemark {
+    pub level: Level,
+    /// The owner: `entry point https`, `provider file`.
+    place: String,
+    pub cert_file: String,
+    pub diagnostic: Diagnostic,
+}
+
+impl fmt::Display for CertificateRemark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.diagnostic)
+    }
+}
+
+impl CertificateRemark {
+    /// Whether the certificate is not used.
+    fn is_failure(&self) -> bool {
+        self.diagnostic.code == Code::InvalidCertificate
+    }
+
+    /// Logs the remark: at the default level if clients refuse the certificate.
+    pub fn log(&self) {
+        match self.level {
+            Level::Error => tracing::error!("{self}"),
+            Level::Warning | Level::Note => tracing::warn!("{self}"),
+        }
+    }
+}
+
+/// Logs the remarks, and returns whether all certificates could be read.
+pub fn log_all(remarks: &[CertificateRemark]) -> bool {
+    remarks.iter().for_each(CertificateRemark::log);
+    !remarks.iter().any(CertificateRemark::is_failure)
+}
+
 type Read<'a> = &'a dyn Fn(&str) -> io::Result<String>;
 
 impl StaticCertificates {
@@ -60,42 +101,48 @@ impl StaticCertificates {
         }
     }
 
-    /// Reads all certificates. A certificate that cannot be read is reported to `log`; its previous version is kept if there is one,
+    /// Reads all certificates. A certificate that cannot be read is added to `remarks`; its previous version is kept if there is one,
     /// otherwise it is rejected.
-    fn load(&mut self, read: Read, log: &mut dyn FnMut(String)) {
+    fn load(&mut self, read: Read, remarks: &mut Vec<CertificateRemark>) {
         let place = format!("entry point {}", self.entry_point);
         let previous: Vec<Loaded> = self.loaded.drain(..).chain(self.default_loaded.take()).collect();
-        let mut load = |files| Loaded::read(&place, files, previous.iter(), read, log);
+        let mut load = |files| Loaded::read(&place, files, previous.iter(), read, remarks);
         self.loaded = self.certificates.iter().filter_map(&mut load).collect();
         self.default_loaded = self.default.as_ref().and_then(&mut load);
     }
 }
 
 impl Loaded {
-    /// Reads a certificate. If that fails, the reason goes to `log` and the result is the entry of `previous` for the same files, if any.
+    /// Reads a certificate. If that fails, the reason goes to `remarks` and the result is the entry of `previous` for the same files, if any.
     fn read<'a>(
         place: &str,
         files: &CertificateFiles,
         mut previous: impl Iterator<Item = &'a Loaded>,
         read: Read,
-        log: &mut dyn FnMut(String),
+        remarks: &mut Vec<CertificateRemark>,
     ) -> Option<Loaded> {
+        let remark = |level, code, text: String| CertificateRemark {
+            level,
+            place: place.to_owned(),
+            cert_file: files.cert_file.clone(),
+            diagnostic: Diagnostic::new(code, "certFile", text),
+        };
         let certificate = match pem::certificate(files, read) {
             Ok(certificate) => Arc::new(certificate),
             Err(e) => {
                 let kept = previous.find(|loaded| loaded.files == *files).cloned();
                 let outcome = if kept.is_some() { "keeping the previous certificate" } else { "certificate rejected" };
-                log(format!("{place}: certificate: {e}; {outcome}"));
+                remarks.push(remark(Level::Error, Code::InvalidCertificate, format!("certificate: {e}; {outcome}")));
                 return kept;
             }
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-        if let Some(warning) = certificate.expiry_warning(now) {
-            tracing::warn!("{place}: {warning}");
-        }
-        if let Some(warning) = certificate.staple_warning() {
-            tracing::warn!("{place}: {warning}");
-        }
+        let expired = certificate.expiry_warning(now);
+        remarks.extend(expired.map(|text| remark(Level::Error, Code::CertificateExpired, text)));
+        let disordered = certificate.order_warning();
+        remarks.extend(disordered.map(|text| remark(Level::Warning, Code::CertificateOrder, text)));
+        let stapled = certificate.staple_warning();
+        remarks.extend(stapled.map(|text| remark(Level::Warning, Code::MustStaple, text)));
         Some(Loaded { files: files.clone(), certificate })
     }
 
@@ -121,38 +168,40 @@ impl CertificateSources {
             acme: Vec::new(),
             acme_entry_point: acme_entry_point.to_owned(),
             store,
+            startup_remarks: Vec::new(),
         };
-        certs.entry_points.iter_mut().for_each(|point| point.load(read, &mut drop));
+        let mut remarks = Vec::new();
+        certs.entry_points.iter_mut().for_each(|point| point.load(read, &mut remarks));
+        certs.startup_remarks = remarks.into_iter().filter(|remark| !remark.is_failure()).collect();
         certs.publish();
         certs
     }
 
     /// Reads the certificates of the static configuration again and publishes them. Returns whether all could be read.
     pub fn reload_static(&mut self, read: Read) -> bool {
-        let mut failures = 0;
-        let mut log = |text| log_failure(&mut failures, text);
-        self.entry_points.iter_mut().for_each(|point| point.load(read, &mut log));
+        let mut remarks = Vec::new();
+        self.entry_points.iter_mut().for_each(|point| point.load(read, &mut remarks));
         self.publish();
-        failures == 0
+        log_all(&remarks)
     }
 
-    /// Replaces a provider's `[[tls]]` certificates. An unreadable certificate is logged; its previous version is kept if there is one,
-    /// otherwise it is rejected. Returns whether all could be read.
+    /// Replaces a provider's `[[tls]]` certificates. The previous version of an unreadable certificate is kept if there is
+    /// one, otherwise the certificate is rejected. Returns what is wrong with them.
     pub fn set_dynamic(
         &mut self,
         provider: &str,
         entries: &[TlsEntry],
         compile_context: &CompileContext,
         metrics: &Metrics,
-    ) -> bool {
+    ) -> Vec<CertificateRemark> {
         let place = format!("provider {provider}: [[tls]]");
         let previous = self.dynamic.remove(provider);
-        let (mut loaded, mut failures) = (Vec::new(), 0);
+        let (mut loaded, mut remarks) = (Vec::new(), Vec::new());
         for entry in bounded("certificates", entries, metrics) {
             let Some(files) = &entry.certificate else { continue };
             let candidates = previous.iter().flatten().map(|(_, loaded)| loaded);
-            let mut log = |text| log_failure(&mut failures, text);
-            let Some(certificate) = Loaded::read(&place, files, candidates, &*compile_context.read, &mut log) else {
+            let Some(certificate) = Loaded::read(&place, files, candidates, &*compile_context.read, &mut remarks)
+            else {
                 continue;
             };
             let names =
@@ -163,7 +212,7 @@ impl CertificateSources {
         if previous.is_some() || !entries.is_empty() {
             self.publish();
         }
-        failures == 0
+        remarks
     }
 
     /// Replaces the certificates of ACME.
@@ -177,6 +226,16 @@ impl CertificateSources {
         let fixed = self.entry_points.iter().flat_map(|point| point.loaded.iter().chain(&point.default_loaded));
         let dynamic = self.dynamic.values().flatten().map(|(_, loaded)| loaded);
         fixed.chain(dynamic).flat_map(|loaded| loaded.certificate.names.iter().cloned()).collect()
+    }
+
+    /// The names that the certificates of an entry point cover, the generated certificate excepted.
+    pub fn names_on(&self, entry_point: &str) -> impl Iterator<Item = &str> {
+        let points = self.entry_points.iter().filter(move |point| point.entry_point == entry_point);
+        let fixed = points.flat_map(|point| point.loaded.iter().chain(&point.default_loaded));
+        let dynamic = self.dynamic.values().flatten().filter(move |(names, _)| names.iter().any(|n| n == entry_point));
+        let loaded = fixed.chain(dynamic.map(|(_, loaded)| loaded)).flat_map(|loaded| &loaded.certificate.names);
+        let acme = self.acme.iter().filter(move |_| self.acme_entry_point == entry_point);
+        loaded.chain(acme.flat_map(|certificate| &certificate.names)).map(String::as_str)
     }
 
     /// The states of the certificates from files: those of the static configuration and of providers.
@@ -212,11 +271,6 @@ impl CertificateSources {
         });
         self.store.store(Arc::new(CertStore::new(entry_points, self.generated.as_ref())));
     }
-}
-
-fn log_failure(failures: &mut usize, text: String) {
-    *failures += 1;
-    tracing::error!("{text}");
 }
 
 /// The sources of the names for which ACME requests certificates (docs/reference/acme.md#which-names).
@@ -280,7 +334,7 @@ fn bounded<'a, T>(what: &str, list: &'a [T], metrics: &Metrics) -> &'a [T] {
 mod tests {
     use super::*;
     use crate::config::dynamic::{DynamicConfig, Frontend, Route};
-    use crate::observe::metrics::{MetricsSettings, Scrape};
+    use crate::observe::metrics::{Format, MetricsSettings, Scrape};
 
     #[test]
     fn equal_host_lists_are_requested_once_in_frontend_order() {
@@ -306,7 +360,7 @@ mod tests {
         let metrics = Metrics::new(&MetricsSettings::default());
         assert_eq!(bounded("certificates", &requested, &metrics), &requested[..CERTIFICATES_MAX]);
         assert_eq!(bounded("certificates", &requested[..7], &metrics), &requested[..7]);
-        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
+        let page = String::from_utf8(metrics.prometheus_page(&Scrape::default(), Format::Text)).expect("text");
         assert!(page.contains("{bound=\"certificates\"} 5\n"), "{page}");
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::update::{ProviderUpdate, UpdateSender};
+use crate::config::dynamic::DynamicConfig;
 use crate::config::static_config;
 use crate::config::text::{self, Merged};
 
@@ -65,7 +66,7 @@ pub async fn run(settings: FileSettings, send: UpdateSender) {
     let mut last_error = String::new();
     let mut torn = 0;
     loop {
-        let read = load(&settings.location);
+        let read = RouteFiles::read(&settings.location);
         let now = FileStamps::of(&settings.location);
         // A file was written while it was being read, so the content read may be that of a file emptied for its new content.
         if settings.watch && now != stamps && torn < TORN_READS_MAX {
@@ -74,7 +75,8 @@ pub async fn run(settings: FileSettings, send: UpdateSender) {
             continue;
         }
         match read {
-            Ok(merged) => {
+            Ok(files) => {
+                let merged = files.log_and_merge();
                 loaded = true;
                 last_error.clear();
                 tracing::info!("file provider: routes loaded from {}", settings.location);
@@ -145,13 +147,29 @@ fn report_once(last_error: &mut String, error: String, loaded: bool) {
     *last_error = error;
 }
 
-/// Reads and merges all files of the location. One bad file fails the whole load, as in Traefik.
-///
-/// # Errors
-/// A file or folder cannot be read, or a file is not valid.
-pub fn load(location: &RoutesLocation) -> Result<Merged, LoadError> {
-    let mut documents = Vec::new();
-    for path in location.files()? {
+/// The files of a location as read, with the warnings about unknown keys.
+#[derive(Debug, Default)]
+pub struct RouteFiles {
+    /// Name and text, in the order in which the files are merged.
+    pub texts: Vec<(String, String)>,
+    documents: Vec<(String, DynamicConfig)>,
+    pub warnings: Vec<text::Warning>,
+}
+
+impl RouteFiles {
+    /// Reads all files of the location. One bad file fails the whole load, as in Traefik.
+    ///
+    /// # Errors
+    /// A file or folder cannot be read, or a file is not valid.
+    pub fn read(location: &RoutesLocation) -> Result<RouteFiles, LoadError> {
+        let mut files = RouteFiles::default();
+        for path in location.files()? {
+            files.add(location, path)?;
+        }
+        Ok(files)
+    }
+
+    fn add(&mut self, location: &RoutesLocation, path: PathBuf) -> Result<(), LoadError> {
         let bytes = std::fs::read(&path).map_err(|error| LoadError::Unreadable { path: path.clone(), error })?;
         let name = path.display().to_string();
         let contents = text::decode(bytes, &name).map_err(LoadError::Invalid)?;
@@ -160,16 +178,35 @@ pub fn load(location: &RoutesLocation) -> Result<Merged, LoadError> {
             RoutesLocation::File(_) | RoutesLocation::Directory(_) => text::dedicated(&contents, &name),
         };
         let read = read.map_err(LoadError::Invalid)?;
-        for warning in &read.warnings {
+        self.warnings.extend(read.warnings);
+        self.documents.push((name.clone(), read.value));
+        self.texts.push((name, contents));
+        Ok(())
+    }
+
+    /// Merges the files into one document.
+    pub fn merge(self) -> Merged {
+        text::merge(self.documents)
+    }
+
+    fn log_and_merge(self) -> Merged {
+        for warning in &self.warnings {
             tracing::warn!("file provider: {warning}");
         }
-        documents.push((name, read.value));
+        let merged = self.merge();
+        for rejected in &merged.rejected {
+            tracing::warn!("file provider: {} rejected: {}", rejected.name, rejected.reason);
+        }
+        merged
     }
-    let merged = text::merge(documents);
-    for rejected in &merged.rejected {
-        tracing::warn!("file provider: {} rejected: {}", rejected.name, rejected.reason);
-    }
-    Ok(merged)
+}
+
+/// Reads and merges all files of the location.
+///
+/// # Errors
+/// A file or folder cannot be read, or a file is not valid.
+pub fn load(location: &RoutesLocation) -> Result<Merged, LoadError> {
+    RouteFiles::read(location).map(RouteFiles::merge)
 }
 
 #[cfg(test)]

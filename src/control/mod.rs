@@ -3,17 +3,25 @@
 
 pub mod acme;
 pub mod certs;
+pub mod coverage;
 pub mod docker;
 pub mod file;
+pub mod kv;
 pub mod watched_files;
 mod health;
+mod history;
 mod dns;
 mod file_stamp;
+mod backoff;
+mod client_tls;
 pub mod on_demand;
+pub mod host_resolver;
 pub mod pausable;
+pub mod push;
+pub mod trace_export;
 pub mod update;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +40,7 @@ use crate::observe::metrics::Metrics;
 use crate::tls::challenge::ChallengeTable;
 use acme::{AcmeEvent, AcmeSettings};
 use certs::{AcmeDomainSources, CertificateSources};
+use coverage::{AcmeCoverage, uncovered_hosts};
 use health::HealthChecks;
 use update::{ProviderReadiness, ProviderUpdate};
 use watched_files::WatchedFiles;
@@ -49,6 +58,7 @@ pub struct Control {
     pub throttle: Duration,
     pub docker: Option<docker::DockerProviderSettings>,
     pub file: Option<file::FileSettings>,
+    pub stores: Vec<kv::StoreSettings>,
     /// The ACME settings, the sources of domain names, and the task that runs ACME and can be paused.
     pub acme: Option<(AcmeSettings, AcmeDomainSources, pausable::PausableTask)>,
     /// The names that clients ask for, with `acme.onDemand`.
@@ -58,8 +68,14 @@ pub struct Control {
     pub published: Arc<ArcSwap<Published>>,
     pub challenges: Arc<ArcSwap<ChallengeTable>>,
     pub metrics: Arc<Metrics>,
+    /// The hosts that workers ask about, with `hostResolver.cnameFlattening`.
+    pub host_resolver: Option<(host_resolver::HostResolverSettings, host_resolver::HostQuestions)>,
+    /// The receivers that metrics are pushed to.
+    pub receivers: Vec<push::Receiver>,
     /// Updates that are applied at the start: the demo's routes, and the REST document of the process before a hand-over.
     pub initial: Vec<ProviderUpdate>,
+    /// Exports traces; `None` if nothing is traced.
+    pub trace_export: Option<trace_export::ExportSettings>,
     /// Returns freed memory to the operating system.
     pub release_memory: fn(),
 }
@@ -71,7 +87,8 @@ impl Control {
         let initial = self.initial.iter().map(|update| update.provider);
         let file = self.file.as_ref().map(|_| file::PROVIDER);
         let docker = self.docker.as_ref().map(|_| labels::PROVIDER);
-        initial.chain(file).chain(docker).for_each(|provider| readiness.expect(provider));
+        let stores = self.stores.iter().map(|store| store.provider);
+        initial.chain(file).chain(docker).chain(stores).for_each(|provider| readiness.expect(provider));
         Arc::clone(readiness)
     }
 
@@ -90,6 +107,20 @@ impl Control {
         }
         if let Some(settings) = self.docker.take() {
             tokio::task::spawn_local(docker::run(settings, send.clone()));
+        }
+        for settings in self.stores.drain(..) {
+            tokio::task::spawn_local(kv::run(settings, send.clone()));
+        }
+        tokio::task::spawn_local(history::run(Arc::clone(&self.metrics)));
+        if let Some((settings, questions)) = self.host_resolver.take() {
+            tokio::task::spawn_local(host_resolver::run(settings, questions));
+        }
+        for receiver in self.receivers.drain(..) {
+            let (metrics, published) = (Arc::clone(&self.metrics), Arc::clone(&self.published));
+            tokio::task::spawn_local(push::run(receiver, metrics, published));
+        }
+        if let Some(settings) = self.trace_export.take() {
+            tokio::task::spawn_local(trace_export::run(settings));
         }
         let (desired_sender, desired) = watch::channel(None);
         let (event_sender, acme_events) = unbounded_channel();
@@ -116,6 +147,7 @@ impl Control {
             documents: BTreeMap::new(),
             rejected: BTreeMap::new(),
             logged: BTreeSet::new(),
+            uncovered: BTreeSet::new(),
             is_accepting: false,
             is_memory_released: true,
         };
@@ -138,6 +170,8 @@ struct Merger {
     rejected: BTreeMap<String, Vec<Rejected>>,
     /// Rejections (provider, name, reason) that are in the log already, so that a reload does not log them again.
     logged: BTreeSet<(String, String, String)>,
+    /// Provider and message of hosts without a certificate that are in the log already.
+    uncovered: BTreeSet<(String, String)>,
     /// Whether the workers accept connections: only then can an ACME authority's challenge request be answered.
     is_accepting: bool,
     /// Whether freed memory has been released a second time since the last compilation.
@@ -211,7 +245,8 @@ impl Merger {
             return;
         }
         let certs = &mut self.control.certs;
-        if !certs.set_dynamic(&name, &document.tls, &self.control.compile_context, &self.control.metrics) {
+        let remarks = certs.set_dynamic(&name, &document.tls, &self.control.compile_context, &self.control.metrics);
+        if !certs::log_all(&remarks) {
             self.control.sender.count_failure();
         }
         self.documents.insert(name.clone(), document);
@@ -227,7 +262,7 @@ impl Merger {
         let Control { certs, compile_context, metrics, .. } = &mut self.control;
         let mut all_read = certs.reload_static(&*compile_context.read);
         for (provider, document) in &self.documents {
-            all_read &= certs.set_dynamic(provider, &document.tls, compile_context, metrics);
+            all_read &= certs::log_all(&certs.set_dynamic(provider, &document.tls, compile_context, metrics));
         }
         if !all_read {
             self.control.sender.count_failure();
@@ -247,12 +282,17 @@ impl Merger {
             &mut self.endpoints,
         );
         self.log_rejections(&snapshot.rejected);
+        self.log_uncovered_hosts();
         self.resolver.look_up_new(self.endpoints.names());
         let metrics = &self.control.metrics;
         let published = Published::new(snapshot, metrics);
         let frontends: usize = self.documents.values().map(|d| d.frontends.len()).sum();
         let (backends, rejected) = (published.snapshot.backends.len(), published.snapshot.rejected.len());
-        metrics.retain_backends(|name| published.snapshot.backends.iter().any(|b| b.name == name));
+        let named: HashSet<&str> = published.snapshot.backends.iter().map(|backend| backend.name.as_str()).collect();
+        metrics.retain_backends(|name| named.contains(name));
+        let frontends_left: BTreeSet<&str> =
+            published.snapshot.frontends.iter().map(|(_, name)| name.as_str()).collect();
+        metrics.retain_frontends(|name| frontends_left.contains(name));
         self.health_checks.apply(&published.snapshot);
         self.control.published.store(Arc::new(published));
         metrics.reloaded(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
@@ -270,6 +310,19 @@ impl Merger {
         if !std::mem::replace(&mut self.is_memory_released, true) {
             (self.control.release_memory)();
         }
+    }
+
+    /// Logs hosts that no certificate covers, each once.
+    fn log_uncovered_hosts(&mut self) {
+        let on_demand = self.control.on_demand.is_some();
+        let acme = self.acme_domains.as_ref().map(|domains| AcmeCoverage { domains, on_demand });
+        let uncovered = uncovered_hosts(&self.control.certs, &self.documents, &self.control.compile_context, acme);
+        let lines: BTreeSet<(String, String)> =
+            uncovered.into_iter().map(|host| (host.provider, format!("{}: {}", host.name, host.reason))).collect();
+        for (provider, line) in lines.difference(&self.uncovered) {
+            tracing::warn!(%provider, "{line}");
+        }
+        self.uncovered = lines;
     }
 
     fn log_rejections(&mut self, rejected: &[Rejected]) {

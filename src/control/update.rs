@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::config::labels::ContainerReport;
 use crate::observe::metrics::Metrics;
 
 /// The receiving end of the channel. The merger takes every update at once and keeps only the newest of each provider.
@@ -61,6 +62,18 @@ impl UpdateSender {
     pub fn count_failure(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.reload_failed(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
+        }
+    }
+
+    /// Whether reports on containers are shown to anyone.
+    pub fn wants_reports(&self) -> bool {
+        self.metrics.as_ref().is_some_and(|metrics| metrics.traffic().is_some())
+    }
+
+    /// Publishes the reports on all containers for the API and the dashboard.
+    pub fn publish_reports(&self, reports: Vec<ContainerReport>) {
+        if let Some(traffic) = self.metrics.as_ref().and_then(|metrics| metrics.traffic()) {
+            traffic.set_containers(reports);
         }
     }
 

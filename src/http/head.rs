@@ -30,8 +30,8 @@ pub struct Field {
     pub name: Span,
     pub value: Span,
     pub known: KnownField,
-    /// A Connection field names this field, so it is not forwarded. Never set for a field that Connection cannot remove
-    /// (docs/reference/security-promises.md#connection-named-fields).
+    /// The field is not forwarded: a Connection field names it, or the proxy sends its own in its place (the context of a trace). Never set
+    /// for a field that Connection cannot remove (docs/reference/security-promises.md#connection-named-fields).
     pub hop: bool,
 }
 

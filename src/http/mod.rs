@@ -1,10 +1,12 @@
 //! HTTP messages and their wire format. This module uses no sockets and no configuration; time is an argument.
 
+mod asked;
 mod byte_scan;
 pub mod connection_auth;
 mod content_length;
 pub mod deviation;
 pub mod edits;
+pub mod flattened_host;
 pub mod forward;
 pub mod h1;
 pub mod h2;
@@ -24,6 +26,7 @@ mod trailer;
 pub mod upgrade;
 pub mod violation;
 
+pub use asked::asked_head;
 pub use edits::Edits;
 pub use head::{BodyFraming, Field, RequestHead, RequestView, ResponseHead, ResponseView, Upgrade, Version};
 pub use head_limits::HeadLimits;

@@ -56,6 +56,10 @@ pub enum Bound {
     LogQueue,
     /// A log line could not be written: most often because the disk is full.
     LogFile,
+    /// Spans were dropped because the exporter's queue was full.
+    TraceQueue,
+    /// Spans were dropped because the collector did not take them.
+    TraceExport,
     /// A container was rejected: too many labels, too long ones, or segments that inherit too much.
     LabelsPerContainer,
     /// A frontend was rejected: its rule is too long.
@@ -70,7 +74,7 @@ pub enum Bound {
 
 impl Bound {
     /// All bounds, in the order in which `/metrics` lists them.
-    pub const ALL: [Bound; 31] = [
+    pub const ALL: [Bound; 33] = [
         Bound::HeadRead,
         Bound::Idle,
         Bound::Handshake,
@@ -97,6 +101,8 @@ impl Bound {
         Bound::VerifyQueue,
         Bound::LogQueue,
         Bound::LogFile,
+        Bound::TraceQueue,
+        Bound::TraceExport,
         Bound::LabelsPerContainer,
         Bound::RuleBytes,
         Bound::RuleExpressions,
@@ -142,6 +148,8 @@ impl Bound {
             Bound::VerifyQueue => "verify_queue",
             Bound::LogQueue => "log_queue_bytes",
             Bound::LogFile => "log_file_bytes",
+            Bound::TraceQueue => "trace_queue_bytes",
+            Bound::TraceExport => "trace_export_attempts",
             Bound::LabelsPerContainer => "labels_per_container",
             Bound::RuleBytes => "rule_bytes",
             Bound::RuleExpressions => "rule_expressions",

@@ -101,6 +101,18 @@ impl BasicAuth {
         self.denied.sentences()
     }
 
+    /// The name in the request's credentials, if it has any that can be read; not authenticated.
+    pub fn claimed_user(request: &Request) -> Option<String> {
+        let credentials = credentials(request)?;
+        let user = credentials.split(|&byte| byte == b':').next()?;
+        Some(String::from_utf8_lossy(user).into_owned())
+    }
+
+    /// Whether the list has a user of this name.
+    pub fn has_user(&self, name: &str) -> bool {
+        self.users.contains_key(name.as_bytes())
+    }
+
     pub fn on_request(&self, request: &mut Request, chain_state: &mut ChainState) -> Verdict {
         let Some(credentials) = credentials(request) else { return self.refuse() };
         let Some(colon) = credentials.iter().position(|&b| b == b':') else { return self.refuse() };

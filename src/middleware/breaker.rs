@@ -49,13 +49,19 @@ pub enum BreakerPhase {
 
 #[derive(Debug)]
 struct Inner {
-    phase: BreakerPhase,
+    gate: Gate,
     last_check_nanos: Option<u64>,
-    admitted: u64,
-    refused: u64,
     /// Numerator and denominator of each ratio of the expression, per time slot.
     ratios: Rolling<Vec<(u64, u64)>>,
     latencies: Rolling<Histogram>,
+}
+
+/// The phase, and the requests counted in the recovery.
+#[derive(Debug, Clone, Copy)]
+struct Gate {
+    phase: BreakerPhase,
+    admitted: u64,
+    refused: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -77,10 +83,8 @@ impl BreakerState {
         let mut uses_latency = false;
         expression.visit(&mut |test| uses_latency |= matches!(test, Test::Latency { .. }));
         let inner = Inner {
-            phase: BreakerPhase::Standby,
+            gate: Gate { phase: BreakerPhase::Standby, admitted: 0, refused: 0 },
             last_check_nanos: None,
-            admitted: 0,
-            refused: 0,
             ratios: Rolling::new(COUNTER_SLOTS, SECOND),
             latencies: Rolling::new(LATENCY_SLOTS, 10 * SECOND),
         };
@@ -93,9 +97,8 @@ impl BreakerState {
         &self.text
     }
 
-    #[cfg_attr(reachability, expect(dead_code, reason = "tests see with it what the measurements came to"))]
     pub fn phase(&self) -> BreakerPhase {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).phase
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).gate.phase
     }
 
     /// Whether a request may pass at `now_nanos`. Ends the tripped phase and the recovery when their time has elapsed.
@@ -104,21 +107,17 @@ impl BreakerState {
             return true;
         }
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let BreakerPhase::Tripped { until_nanos } = inner.phase {
-            if now_nanos < until_nanos {
-                return false;
-            }
-            (inner.admitted, inner.refused) = (0, 0);
-            inner.phase = BreakerPhase::Recovering { since_nanos: now_nanos };
-        }
-        let BreakerPhase::Recovering { since_nanos } = inner.phase else { return true };
-        let elapsed = now_nanos.saturating_sub(since_nanos);
-        if elapsed > RECOVERY_NANOS {
-            inner.phase = BreakerPhase::Standby;
+        let admits = inner.gate.admits(now_nanos);
+        if inner.gate.phase == BreakerPhase::Standby {
             self.standby.store(true, Ordering::Relaxed);
-            return true;
         }
-        inner.admits_share(elapsed)
+        admits
+    }
+
+    /// Whether a request would pass at `now_nanos`. Nothing changes.
+    pub fn would_admit(&self, now_nanos: u64) -> bool {
+        let mut gate = self.inner.lock().unwrap_or_else(PoisonError::into_inner).gate;
+        gate.admits(now_nanos)
     }
 
     /// Counts a response, then evaluates the expression, unless the breaker is tripped or the last evaluation is less than `CHECK_NANOS`
@@ -127,12 +126,12 @@ impl BreakerState {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         self.count(&mut inner, status, latency_nanos, now_nanos);
         let is_too_soon = inner.last_check_nanos.is_some_and(|last| now_nanos.saturating_sub(last) < CHECK_NANOS);
-        if is_too_soon || matches!(inner.phase, BreakerPhase::Tripped { .. }) {
+        if is_too_soon || matches!(inner.gate.phase, BreakerPhase::Tripped { .. }) {
             return;
         }
         inner.last_check_nanos = Some(now_nanos);
         if self.holds(&mut inner, now_nanos) {
-            inner.phase = BreakerPhase::Tripped { until_nanos: now_nanos + TRIPPED_NANOS };
+            inner.gate.phase = BreakerPhase::Tripped { until_nanos: now_nanos + TRIPPED_NANOS };
             inner.ratios.clear();
             inner.latencies.clear();
             self.standby.store(false, Ordering::Relaxed);
@@ -177,7 +176,25 @@ impl BreakerState {
     }
 }
 
-impl Inner {
+impl Gate {
+    /// Whether a request passes. Ends the tripped phase and the recovery when their time has elapsed.
+    fn admits(&mut self, now_nanos: u64) -> bool {
+        if let BreakerPhase::Tripped { until_nanos } = self.phase {
+            if now_nanos < until_nanos {
+                return false;
+            }
+            (self.admitted, self.refused) = (0, 0);
+            self.phase = BreakerPhase::Recovering { since_nanos: now_nanos };
+        }
+        let BreakerPhase::Recovering { since_nanos } = self.phase else { return true };
+        let elapsed = now_nanos.saturating_sub(since_nanos);
+        if elapsed > RECOVERY_NANOS {
+            self.phase = BreakerPhase::Standby;
+            return true;
+        }
+        self.admits_share(elapsed)
+    }
+
     /// Whether one more request keeps the admitted share below its target, which grows with the time since the recovery began.
     fn admits_share(&mut self, elapsed: u64) -> bool {
         let target = RECOVERY_SHARE * elapsed as f64 / RECOVERY_NANOS as f64;
@@ -211,13 +228,27 @@ impl Breaker {
             chain_state.breaker_entered_nanos = info.now.mono_nanos;
             return Verdict::Next;
         }
-        Verdict::Reply { reply: Reply::text(503, "Service Unavailable"), label: None }
+        refuse()
+    }
+
+    /// The verdict that a request would get now. Nothing changes.
+    pub fn preview(&self, info: &RequestInfo) -> Verdict {
+        if self.state.would_admit(info.now.mono_nanos) { Verdict::Next } else { refuse() }
+    }
+
+    /// The phase and the expression.
+    pub fn state(&self) -> &BreakerState {
+        &self.state
     }
 
     pub fn on_response(&self, status: u16, info: &RequestInfo, chain_state: &ChainState) {
         let now = info.now.mono_nanos;
         self.state.record(status, now.saturating_sub(chain_state.breaker_entered_nanos), now);
     }
+}
+
+fn refuse() -> Verdict {
+    Verdict::Reply { reply: Reply::text(503, "Service Unavailable"), label: None }
 }
 
 fn compile(comparison: Comparison, ratios: &mut usize) -> Result<Test, String> {

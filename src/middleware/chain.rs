@@ -93,10 +93,8 @@ impl Chain {
         chain_state: &mut ChainState,
     ) -> ChainProgress {
         let verdict = match self.middlewares.get(at) {
-            Some(Middleware::Basic(middleware) | Middleware::BasicList(middleware)) => {
-                middleware.on_verified(matches, request, chain_state)
-            }
-            _ => reject_unexpected_result(),
+            Some(middleware) => middleware.on_verified(matches, request, chain_state),
+            None => reject_unexpected_result(),
         };
         self.resume(at, verdict, request, info, chain_state)
     }
@@ -148,6 +146,6 @@ fn stopped_by(verdict: Verdict, at: usize) -> ChainProgress {
 
 /// The verdict if a result is passed to a middleware that did not request one, a mistake of the caller: 500, because letting the request
 /// pass would bypass authentication.
-fn reject_unexpected_result() -> Verdict {
+pub(super) fn reject_unexpected_result() -> Verdict {
     Verdict::Reply { reply: Reply::text(500, "Internal Server Error"), label: None }
 }

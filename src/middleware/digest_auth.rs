@@ -68,12 +68,24 @@ impl DigestState {
     fn use_nonce(&self, nonce: &str, count: u64, now_nanos: u64) -> bool {
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         match nonces.get_mut(nonce) {
-            Some(entry) if entry.last_count < count => {
+            Some(entry) if entry.accepts(count) => {
                 *entry = Nonce { last_count: count, used_nanos: now_nanos };
                 true
             }
             _ => false,
         }
+    }
+
+    /// Whether [`use_nonce`](Self::use_nonce) would accept this nonce and count now.
+    fn may_use_nonce(&self, nonce: &str, count: u64) -> bool {
+        let nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        nonces.get(nonce).is_some_and(|entry| entry.accepts(count))
+    }
+}
+
+impl Nonce {
+    fn accepts(&self, count: u64) -> bool {
+        self.last_count < count
     }
 }
 
@@ -128,22 +140,43 @@ impl DigestAuth {
     }
 
     pub fn on_request(&self, request: &mut Request, info: &RequestInfo, chain_state: &mut ChainState) -> Verdict {
-        let Some(user) = self.user_of(request, info) else {
-            let nonce = self.state.issue(info.now.mono_nanos, info.random);
-            let opaque = &self.state.opaque;
-            let challenge = format!(
-                "Digest realm=\"{REALM}\", nonce=\"{nonce}\", opaque=\"{opaque}\", algorithm=\"MD5\", qop=\"auth\""
-            );
-            return Verdict::reply(unauthorized(challenge), &self.label);
-        };
+        let use_nonce = |nonce: &str, count| self.state.use_nonce(nonce, count, info.now.mono_nanos);
+        match self.user_of(request, info, use_nonce) {
+            Some(user) => self.admit(user, request, chain_state),
+            None => self.refuse(&self.state.issue(info.now.mono_nanos, info.random)),
+        }
+    }
+
+    /// The verdict that a request would get now. No nonce is issued or used; the challenge has none.
+    pub fn preview(&self, request: &mut Request, info: &RequestInfo, chain_state: &mut ChainState) -> Verdict {
+        match self.user_of(request, info, |nonce, count| self.state.may_use_nonce(nonce, count)) {
+            Some(user) => self.admit(user, request, chain_state),
+            None => self.refuse(""),
+        }
+    }
+
+    fn admit(&self, user: Vec<u8>, request: &mut Request, chain_state: &mut ChainState) -> Verdict {
         chain_state.user.clear();
         chain_state.user.extend_from_slice(&user);
         self.edits.apply(request, &chain_state.user);
         Verdict::Next
     }
 
-    /// The user's name, if the credentials match.
-    fn user_of(&self, request: &Request, info: &RequestInfo) -> Option<Vec<u8>> {
+    fn refuse(&self, nonce: &str) -> Verdict {
+        let opaque = &self.state.opaque;
+        let challenge = format!(
+            "Digest realm=\"{REALM}\", nonce=\"{nonce}\", opaque=\"{opaque}\", algorithm=\"MD5\", qop=\"auth\""
+        );
+        Verdict::reply(unauthorized(challenge), &self.label)
+    }
+
+    /// The user's name, if the credentials match and `use_nonce` accepts the nonce with its count.
+    fn user_of(
+        &self,
+        request: &Request,
+        info: &RequestInfo,
+        use_nonce: impl FnOnce(&str, u64) -> bool,
+    ) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(credentials_of(request, "Digest")?).ok()?;
         let params = parameters(text);
         let param = |name: &str| params.get(name).map(String::as_str);
@@ -165,7 +198,7 @@ impl DigestAuth {
         let matches: bool = expected.as_bytes().ct_eq(param("response")?.as_bytes()).into();
         let number = u64::from_str_radix(count, 16).ok()?;
         // The count is recorded last: a request with a wrong response must not use up the count of the real client.
-        (matches && self.state.use_nonce(nonce, number, info.now.mono_nanos)).then(|| user.as_bytes().to_vec())
+        (matches && use_nonce(nonce, number)).then(|| user.as_bytes().to_vec())
     }
 }
 

@@ -41,6 +41,13 @@ impl ErrorPages {
         ErrorPages { pages }
     }
 
+    /// The statuses that are replaced, as `404, 500-599`.
+    pub fn statuses_text(&self) -> String {
+        let ranges = self.pages.iter().flat_map(|page| page.statuses.pairs());
+        let text = |&(from, to): &(u16, u16)| if from == to { from.to_string() } else { format!("{from}-{to}") };
+        ranges.map(text).collect::<Vec<_>>().join(", ")
+    }
+
     pub fn page_for(&self, status: u16) -> Option<ErrorPageRequest> {
         self.pages.iter().find(|page| page.statuses.contains(status)).map(|page| page.request(status))
     }
@@ -75,7 +82,6 @@ impl StatusRanges {
     }
 
     /// The ranges as pairs, both ends included.
-    #[cfg_attr(reachability, expect(dead_code, reason = "tests see with it what a text came to"))]
     pub fn pairs(&self) -> &[(u16, u16)] {
         &self.0
     }

@@ -29,7 +29,22 @@ impl MaxConn {
                 chain_state.permits.push(permit);
                 Verdict::Next
             }
-            None => Verdict::reply(Reply::text(429, format!("max connections reached: {}", self.amount)), &self.label),
+            None => self.refuse(),
         }
+    }
+
+    /// The verdict that a request would get now. No permit is taken.
+    pub fn preview(&self, request: &Request, info: &RequestInfo) -> Verdict {
+        let key = self.source.key(&self.state.hasher, request, info);
+        if self.state.has_room(key, self.amount) { Verdict::Next } else { self.refuse() }
+    }
+
+    /// The number of requests of one source that may be active.
+    pub fn amount(&self) -> i64 {
+        self.amount
+    }
+
+    fn refuse(&self) -> Verdict {
+        Verdict::reply(Reply::text(429, format!("max connections reached: {}", self.amount)), &self.label)
     }
 }

@@ -34,6 +34,7 @@ pub mod redirect_template;
 pub mod validators;
 pub mod white_list;
 
+mod preview;
 mod rolling_window;
 
 pub use chain::{Chain, ChainProgress};
@@ -114,6 +115,16 @@ impl Middleware {
             Middleware::Compress => compress::on_request(request, chain_state),
             // These two act on responses only.
             Middleware::ErrorPages(_) | Middleware::ResponseHeaders(_) => Verdict::Next,
+        }
+    }
+
+    /// Continues after a [`Verdict::Verify`] of this middleware, with the result of the job.
+    pub fn on_verified(&self, matches: bool, request: &mut Request, chain_state: &mut ChainState) -> Verdict {
+        match self {
+            Middleware::Basic(middleware) | Middleware::BasicList(middleware) => {
+                middleware.on_verified(matches, request, chain_state)
+            }
+            _ => chain::reject_unexpected_result(),
         }
     }
 

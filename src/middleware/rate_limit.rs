@@ -90,19 +90,31 @@ impl RateState {
             self.rates.iter().map(full_bucket).collect::<Box<[_]>>()
         };
         self.sources.with(key, now_nanos, full_buckets, |buckets| {
-            let mut wait = 0;
-            for (bucket, rate) in buckets.iter_mut().zip(self.rates.iter()) {
-                bucket.credit(rate, now_nanos);
-                if bucket.tokens == 0 {
-                    wait = wait.max(rate.token_nanos());
-                }
-            }
-            if wait > 0 {
-                return Err(wait);
-            }
+            self.credit(buckets, now_nanos)?;
             buckets.iter_mut().for_each(|bucket| bucket.tokens -= 1);
             Ok(())
         })
+    }
+
+    /// The result that [`take`](Self::take) would have now. No token is taken.
+    fn would_take(&self, key: u64, now_nanos: u64) -> Result<(), u64> {
+        match self.sources.peek(key, now_nanos) {
+            Some(mut buckets) => self.credit(&mut buckets, now_nanos),
+            // The buckets of a new source are full.
+            None => Ok(()),
+        }
+    }
+
+    /// Credits the buckets; `Err` with the nanoseconds to wait if one has no token.
+    fn credit(&self, buckets: &mut [Bucket], now_nanos: u64) -> Result<(), u64> {
+        let mut wait = 0;
+        for (bucket, rate) in buckets.iter_mut().zip(self.rates.iter()) {
+            bucket.credit(rate, now_nanos);
+            if bucket.tokens == 0 {
+                wait = wait.max(rate.token_nanos());
+            }
+        }
+        if wait > 0 { Err(wait) } else { Ok(()) }
     }
 }
 
@@ -127,7 +139,26 @@ impl RateLimit {
 
     pub fn on_request(&self, request: &Request, info: &RequestInfo) -> Verdict {
         let key = self.source.key(&self.state.sources.hasher, request, info);
-        let Err(wait) = self.state.take(key, info.now.mono_nanos) else { return Verdict::Next };
+        self.verdict(self.state.take(key, info.now.mono_nanos))
+    }
+
+    /// The verdict that a request would get now. No token is taken.
+    pub fn preview(&self, request: &Request, info: &RequestInfo) -> Verdict {
+        let key = self.source.key(&self.state.sources.hasher, request, info);
+        self.verdict(self.state.would_take(key, info.now.mono_nanos))
+    }
+
+    /// The rates as text: `100 per 1s with bursts of 200`.
+    pub fn rates_text(&self) -> String {
+        let text = |rate: &Rate| {
+            let period = go_duration(u64::try_from(rate.period.as_nanos()).unwrap_or(u64::MAX));
+            format!("{} per {period} with bursts of {}", rate.average, rate.burst)
+        };
+        self.state.rates.iter().map(text).collect::<Vec<_>>().join(" and ")
+    }
+
+    fn verdict(&self, taken: Result<(), u64>) -> Verdict {
+        let Err(wait) = taken else { return Verdict::Next };
         let text = go_duration(wait);
         let secs = (wait as f64 / 1e9).round_ties_even() as u64;
         let reply = Reply::text(429, format!("max rate reached: retry-in {text}"))

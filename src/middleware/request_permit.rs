@@ -40,16 +40,26 @@ impl ConnState {
     pub(super) fn try_acquire(self: &Arc<Self>, key: u64, amount: i64) -> Option<RequestPermit> {
         let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
         let active = shard.get(&key).copied().unwrap_or(0);
-        if i64::from(active) >= amount {
+        if !has_room(active, amount) {
             return None;
         }
         shard.insert(key, active + 1);
         Some(RequestPermit { state: self.clone(), key })
     }
 
+    /// Whether [`try_acquire`](Self::try_acquire) would give a permit now.
+    pub(super) fn has_room(&self, key: u64, amount: i64) -> bool {
+        let shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
+        has_room(shard.get(&key).copied().unwrap_or(0), amount)
+    }
+
     fn shard(&self, key: u64) -> &Mutex<HashMap<u64, u32>> {
         &self.shards[(key >> 60) as usize % SHARDS]
     }
+}
+
+fn has_room(active: u32, amount: i64) -> bool {
+    i64::from(active) < amount
 }
 
 impl Drop for RequestPermit {

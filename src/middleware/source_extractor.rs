@@ -111,6 +111,16 @@ impl<T> PerSource<T> {
         }
     }
 
+    /// A copy of the value of the source `key`; `None` if the source is new or was idle.
+    pub fn peek(&self, key: u64, now_nanos: u64) -> Option<T>
+    where
+        T: Clone,
+    {
+        let shard = self.shard(key);
+        let entry = shard.get(&key)?;
+        (now_nanos.saturating_sub(entry.seen_nanos) <= self.idle_nanos).then(|| entry.value.clone())
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()

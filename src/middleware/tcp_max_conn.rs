@@ -31,8 +31,16 @@ impl TcpMaxConn {
 
     /// A permit for one more connection of this client, or `None` if the limit is reached.
     pub fn try_acquire(&self, peer: IpAddr) -> Option<RequestPermit> {
-        let key = if self.per_client { address_key(&self.state.hasher, peer) } else { 0 };
-        self.state.try_acquire(key, self.amount)
+        self.state.try_acquire(self.key(peer), self.amount)
+    }
+
+    /// Whether a connection of this client would get a permit now.
+    pub fn has_room(&self, peer: IpAddr) -> bool {
+        self.state.has_room(self.key(peer), self.amount)
+    }
+
+    fn key(&self, peer: IpAddr) -> u64 {
+        if self.per_client { address_key(&self.state.hasher, peer) } else { 0 }
     }
 }
 

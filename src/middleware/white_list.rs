@@ -51,20 +51,29 @@ impl WhiteList {
     }
 
     fn allows(&self, request: &Request, info: &RequestInfo) -> bool {
+        self.client(request, info).is_some_and(|client| self.contains(client))
+    }
+
+    /// The networks of the list.
+    pub fn networks(&self) -> &[IpNet] {
+        &self.networks
+    }
+
+    /// The address that must be in the list; `None` if X-Forwarded-For hides it.
+    pub fn client(&self, request: &Request, info: &RequestInfo) -> Option<IpAddr> {
         if !self.use_x_forwarded_for || !info.trusted {
-            return self.contains(info.peer);
+            return Some(info.peer);
         }
         let fields: Vec<&[u8]> = request.view().all(b"x-forwarded-for").collect();
         let mut client = info.peer;
         for element in fields.iter().rev().flat_map(|field| field.rsplit(|&b| b == b',')) {
             // An element that is no address hides the client's address: the address of the proxy that wrote it must not count instead.
-            let Some(address) = forwarded_address(element) else { return false };
-            client = address.to_canonical();
+            client = forwarded_address(element)?.to_canonical();
             if !info.proxies.iter().any(|proxy| proxy.contains(&client)) {
                 break;
             }
         }
-        self.contains(client)
+        Some(client)
     }
 
     /// Whether the list has the address of a peer that sends no header fields: a TCP connection or a UDP session.

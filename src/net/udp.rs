@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn workers_share_an_address_and_an_address_in_use_is_named() {
-        let sockets = bind_together("127.0.0.1:0".parse().expect("an address"), 2).expect("sockets");
+        // An address that no other test uses: its TCP port of the same number is free.
+        let sockets = bind_together("127.0.18.47:0".parse().expect("an address"), 2).expect("sockets");
         let addresses: Vec<_> = sockets.iter().map(|one| one.local_addr().ok().and_then(|at| at.as_socket())).collect();
         assert_eq!(addresses[0], addresses[1]);
         let taken = addresses[0].expect("bound");

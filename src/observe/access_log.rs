@@ -9,6 +9,7 @@ mod clf;
 mod connection;
 mod fields;
 mod format;
+mod frontend;
 mod json;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 pub use connection::{ConnectionRecord, ConnectionServer};
 pub use fields::{FieldList, LOGGED_FIELDS_MAX};
 pub use format::{AccessLogFormat, AccessLogSettings, LogField};
+pub use frontend::FrontendFormat;
 
 /// The values of one access log line. All times are in nanoseconds.
 #[derive(Clone, Copy)]
@@ -43,6 +45,8 @@ pub struct AccessLogRecord<'a> {
     /// The request's Content-Length; 0 for a chunked body and for a request without a body.
     pub request_size: u64,
     pub request_fields: FieldList<'a>,
+    /// The id of the request, if its entry point gives requests one.
+    pub request_id: Option<&'a [u8]>,
     /// The frontend's name, or the label of a local reply (docs/reference/logs.md#labels-of-local-replies); `None` without
     /// a label and a server.
     pub frontend_name: Option<&'a str>,
@@ -57,6 +61,8 @@ pub struct AccessLogRecord<'a> {
     pub request_count: u64,
     /// Attempts after the first.
     pub retry_attempts: u32,
+    /// The ids of the trace and of the entry point's span, if the request is recorded.
+    pub trace: Option<(u128, u64)>,
 }
 
 /// The server chosen for a request, or the proxy itself for a labelled local reply.

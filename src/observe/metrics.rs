@@ -7,38 +7,54 @@
 
 mod block;
 mod bounds;
+mod busy;
 mod datagrams;
 mod datagrams_text;
+mod exposition;
+mod frontends;
 mod health_counters;
+mod histogram;
 mod http2;
 mod http2_text;
 mod labels;
 mod layer4;
 mod layer4_text;
+mod open;
 mod prometheus;
+mod protobuf;
 mod proxy_headers;
+mod reading;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::certificates::CertificateState;
+use super::traffic::Traffic;
 use crate::limits::Bound;
 use crate::observe::layer4::{EndReason, Layer4};
 use block::Block;
 use bounds::Bounds;
 pub use bounds::{BUCKETS_MAX, DEFAULT_BUCKETS};
+use busy::BusyTime;
 use datagrams::DatagramCounters;
 pub use datagrams::{DatagramTotals, DropReason};
+pub use exposition::Format;
+pub use frontends::FrontendBytes;
 use health_counters::HealthCounters;
 pub use health_counters::{HealthTotals, RecentError};
 use http2::Http2Counters;
 pub use http2::{DirectedTotals, Direction, Http2Totals, REASONS, Side, SideTotals};
 pub use labels::{Method, Protocol};
 use layer4::{BackendTraffic, EndCounters};
-pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample};
+pub use open::OpenConnections;
+pub use prometheus::{ProcessFacts, Scrape, ServerHealth, ServerSample, states_by_url};
 use proxy_headers::ProxyHeaderCounters;
 pub use proxy_headers::ProxyHeaderResult;
+pub use reading::{NewRequests, Owner, Reading, new_count};
+use upstream::UPSTREAM_BUCKETS;
+pub use upstream::{ConnectionSource, UpstreamCounters};
 
 /// The layout of [`Metrics`], fixed for the life of the process.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +65,11 @@ pub struct MetricsSettings {
     pub buckets: Vec<f64>,
     /// How many recent errors `/health` shows (`api.statistics.recentErrors`); 0 keeps none.
     pub recent_errors: usize,
+    /// Whether live traffic is counted for the API and the dashboard.
+    pub traffic: bool,
+    /// Whether durations are counted in exponential buckets too, and connections to servers and the bytes of frontends at all: with
+    /// `[metrics]`.
+    pub detailed: bool,
 }
 
 /// A finished request.
@@ -74,8 +95,13 @@ pub struct Sample<'a> {
 /// All counters of the process. Shared by reference: no method needs `&mut`.
 pub struct Metrics {
     bounds: Arc<Bounds>,
+    upstream_bounds: Arc<Bounds>,
+    is_detailed: bool,
     entry_points: Vec<(String, Box<[Block]>)>,
     backends: Mutex<BTreeMap<String, Arc<BackendMetrics>>>,
+    frontends: Mutex<BTreeMap<String, Arc<FrontendBytes>>>,
+    /// Indexed by worker.
+    busy: Box<[BusyTime]>,
     /// Indexed by worker.
     health_counters: Box<[HealthCounters]>,
     /// Indexed by worker.
@@ -94,6 +120,7 @@ pub struct Metrics {
     connections_refused: AtomicU64,
     proxy_headers: ProxyHeaderCounters,
     certificates: Mutex<Arc<[CertificateState]>>,
+    traffic: Option<Traffic>,
     /// Indexed by [`Bound`]. Shared by the workers: exceeding a bound is rare, and its handling is slow anyway.
     exceeded: [AtomicU64; Bound::ALL.len()],
 }
@@ -101,6 +128,8 @@ pub struct Metrics {
 /// The counters of one backend, one block per worker.
 pub struct BackendMetrics {
     blocks: Box<[Block]>,
+    /// Indexed by worker; empty without `[metrics]`.
+    upstream: Box<[UpstreamCounters]>,
     /// The connections and sessions of layer 4.
     traffic: BackendTraffic,
 }
@@ -115,11 +144,15 @@ pub struct WorkerMetrics<'m> {
 impl Metrics {
     pub fn new(settings: &MetricsSettings) -> Self {
         let workers = settings.workers.max(1);
-        let bounds = Arc::new(Bounds::new(&settings.buckets));
+        let bounds = Arc::new(Bounds::new(&settings.buckets, settings.detailed));
         let blocks = || (0..workers).map(|_| Block::new(&bounds)).collect();
         Metrics {
             entry_points: settings.entry_points.iter().map(|name| (name.clone(), blocks())).collect(),
+            upstream_bounds: Arc::new(Bounds::new(&UPSTREAM_BUCKETS, settings.detailed)),
+            is_detailed: settings.detailed,
             backends: Mutex::default(),
+            frontends: Mutex::default(),
+            busy: (0..workers).map(|_| BusyTime::default()).collect(),
             health_counters: (0..workers).map(|_| HealthCounters::new(settings.recent_errors)).collect(),
             http2_counters: (0..workers).map(|_| Http2Counters::default()).collect(),
             layer4_ends: (0..workers).map(|_| EndCounters::default()).collect(),
@@ -138,9 +171,16 @@ impl Metrics {
             connections_refused: AtomicU64::new(0),
             proxy_headers: ProxyHeaderCounters::default(),
             certificates: Mutex::new(Arc::new([])),
-            exceeded: Default::default(),
+            traffic: settings.traffic.then(|| Traffic::new(workers, &settings.entry_points)),
+            exceeded: std::array::from_fn(|_| AtomicU64::default()),
             bounds,
         }
+    }
+
+    /// The live traffic; `None` without `[api]`.
+    #[inline]
+    pub fn traffic(&self) -> Option<&Traffic> {
+        self.traffic.as_ref()
     }
 
     /// Publishes the states of all certificates.
@@ -164,8 +204,11 @@ impl Metrics {
         if let Some(existing) = backends.get(name) {
             return Arc::clone(existing);
         }
-        let blocks = (0..self.health_counters.len()).map(|_| Block::new(&self.bounds)).collect();
-        let created = Arc::new(BackendMetrics { blocks, traffic: BackendTraffic::default() });
+        let workers = self.health_counters.len();
+        let blocks = (0..workers).map(|_| Block::new(&self.bounds)).collect();
+        let counted = if self.is_detailed { workers } else { 0 };
+        let upstream = (0..counted).map(|_| UpstreamCounters::new(&self.upstream_bounds)).collect();
+        let created = Arc::new(BackendMetrics { blocks, upstream, traffic: BackendTraffic::default() });
         backends.insert(name.to_owned(), Arc::clone(&created));
         created
     }
@@ -173,6 +216,17 @@ impl Metrics {
     /// Removes the counters of all backends for whose name `is_named` returns false.
     pub fn retain_backends(&self, mut is_named: impl FnMut(&str) -> bool) {
         self.backends().retain(|name, _| is_named(name));
+    }
+
+    /// The bytes of the named frontend, created at the first call; `None` without `[metrics]`. For the control plane only.
+    pub fn frontend(&self, name: &str) -> Option<Arc<FrontendBytes>> {
+        let created = || Arc::new(FrontendBytes::new(self.health_counters.len()));
+        self.is_detailed.then(|| Arc::clone(self.frontends().entry(name.to_owned()).or_insert_with(created)))
+    }
+
+    /// Removes the bytes of all frontends for whose name `is_named` returns false.
+    pub fn retain_frontends(&self, mut is_named: impl FnMut(&str) -> bool) {
+        self.frontends().retain(|name, _| is_named(name));
     }
 
     /// Counts a configuration that was applied.
@@ -234,18 +288,29 @@ impl Metrics {
         health_counters::sum(&self.health_counters, unix_secs, self.recent_errors)
     }
 
-    /// The body of `/metrics` (docs/reference/metrics.md#prometheus), content type `text/plain; version=0.0.4`.
-    pub fn prometheus_text(&self, scrape: &Scrape) -> Vec<u8> {
-        prometheus::render(self, scrape)
+    /// The body of `/metrics` (docs/reference/metrics.md#prometheus).
+    pub fn prometheus_page(&self, scrape: &Scrape, format: Format) -> Vec<u8> {
+        prometheus::render(self, scrape, format)
     }
 
     /// Locks the backends. A poisoned lock is safe to use: a panic leaves the map whole, because each change of it is one call.
     fn backends(&self) -> MutexGuard<'_, BTreeMap<String, Arc<BackendMetrics>>> {
         self.backends.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Locks the frontends, as [`backends`](Self::backends) does.
+    fn frontends(&self) -> MutexGuard<'_, BTreeMap<String, Arc<FrontendBytes>>> {
+        self.frontends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl WorkerMetrics<'_> {
+impl<'m> WorkerMetrics<'m> {
+    /// The live traffic and the worker's number in it; `None` without `[api]`.
+    #[inline]
+    pub fn traffic(&self) -> Option<(&'m Traffic, usize)> {
+        self.metrics.traffic().map(|traffic| (traffic, self.worker))
+    }
+
     /// Counts a finished request.
     pub fn record(&self, sample: &Sample) {
         if let Some(block) = self.entry_point(sample.entry_point) {
@@ -281,6 +346,22 @@ impl WorkerMetrics<'_> {
     #[inline]
     pub fn backend_closed(&self, backend: &BackendMetrics, method: Method, protocol: Protocol) {
         self.block_of(backend).add_open(method, protocol, -1);
+    }
+
+    /// The counters of this worker's connections to the backend's servers; `None` without `[metrics]`.
+    #[inline]
+    pub fn upstream<'b>(&self, backend: &'b BackendMetrics) -> Option<&'b UpstreamCounters> {
+        backend.upstream.get(self.worker)
+    }
+
+    /// Adds the bytes of a request's body and of its response's.
+    pub fn frontend_bytes(&self, frontend: &FrontendBytes, received: u64, sent: u64) {
+        frontend.add(self.worker, received, sent);
+    }
+
+    /// Stores the CPU time of the worker's thread, as read at `now_nanos`.
+    pub fn busy(&self, cpu_nanos: u64, now_nanos: u64) {
+        self.metrics.busy[self.worker].set(cpu_nanos, now_nanos);
     }
 
     /// Counts an attempt after the first.
@@ -412,11 +493,11 @@ mod tests {
 
     #[test]
     fn bucket_bounds_are_sorted_finite_and_limited() {
-        assert_eq!(Bounds::new(&[]).seconds, DEFAULT_BUCKETS);
-        let odd = Bounds::new(&[5.0, 0.5, f64::NAN, -1.0, 0.5, f64::INFINITY]);
+        assert_eq!(Bounds::new(&[], false).seconds, DEFAULT_BUCKETS);
+        let odd = Bounds::new(&[5.0, 0.5, f64::NAN, -1.0, 0.5, f64::INFINITY], false);
         assert_eq!((odd.seconds, odd.nanos), (vec![0.5, 5.0], vec![500_000_000, 5_000_000_000]));
         let many: Vec<f64> = (1..1000).map(f64::from).collect();
-        assert_eq!(Bounds::new(&many).seconds.len(), BUCKETS_MAX);
+        assert_eq!(Bounds::new(&many, false).seconds.len(), BUCKETS_MAX);
     }
 
     #[test]

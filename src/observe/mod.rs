@@ -5,6 +5,7 @@
 pub mod access_log;
 pub mod layer4;
 pub mod certificates;
+pub mod explanation;
 pub mod local_time;
 pub mod process_log;
 pub mod repeated_lines;
@@ -14,6 +15,8 @@ pub mod go_json;
 pub mod metrics;
 
 pub mod status;
+pub mod traffic;
+pub mod trace;
 
 mod published;
 

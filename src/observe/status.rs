@@ -4,15 +4,20 @@
 //! method and path and allocates nothing; [`reply`] builds the reply, from values that the caller gathers only for such a request.
 
 mod api;
+mod containers;
 mod dashboard;
 mod health;
+mod history;
 mod http2;
+mod recent;
 
 use std::borrow::Cow;
 
 use super::certificates::CertificateState;
+use super::explanation::Explanation;
 use super::go_json::to_json;
-use super::metrics::{HealthTotals, ServerSample};
+use super::metrics::{Format, HealthTotals, OpenConnections, ServerSample};
+use super::traffic::Traffic;
 use crate::config::Rejected;
 use crate::config::dynamic::Documents;
 use crate::http::Reply;
@@ -42,6 +47,8 @@ pub struct InternalRequest<'a> {
     pub query: Option<&'a [u8]>,
     /// The X-Forwarded-Prefix field: the path below which a proxy in front of this one exposes it.
     pub forwarded_prefix: Option<&'a [u8]>,
+    /// The Accept field: a scraper chooses the format of its page.
+    pub accept: Option<&'a [u8]>,
 }
 
 /// An internal route: a path that the proxy answers itself, ahead of every frontend.
@@ -57,6 +64,8 @@ pub enum InternalRoute<'a> {
     Provider(&'a [u8]),
     /// `/api/rejected`, Ringway's own: the objects of the configuration that are not applied, or applied in part, and why.
     Rejected,
+    /// `/api/explain`, Ringway's own: what the proxy would do with a request. The worker answers it.
+    Explain,
     /// `/api/servers`, Ringway's own: the servers with their health.
     Servers,
     /// `/api/runtime`, Ringway's own: version, driver and the reason for the driver.
@@ -65,6 +74,14 @@ pub enum InternalRoute<'a> {
     Certificates,
     /// `/api/http2`, Ringway's own: the counters of HTTP/2.
     Protocols,
+    /// `/api/history`, Ringway's own: the traffic of the last fifteen minutes.
+    History,
+    /// `/api/containers`, Ringway's own: all containers with their states.
+    Containers,
+    /// `/api/errors`, Ringway's own: the recent errors with their causes.
+    Errors,
+    /// `/api/connections`, Ringway's own: open connections by protocol.
+    Connections,
     Dashboard(Asset),
     /// A redirect to the dashboard, below the prefix of X-Forwarded-Prefix.
     ToDashboard,
@@ -96,9 +113,12 @@ pub struct StatusInputs<'a> {
     pub stopping: bool,
     pub health: HealthFacts<'a>,
     pub protocols: &'a ProtocolFacts,
-    /// From [`Metrics::prometheus_text`](super::metrics::Metrics::prometheus_text); empty unless the route is
+    pub open: OpenConnections,
+    /// The live traffic; `None` without `[api]`.
+    pub traffic: Option<&'a Traffic>,
+    /// From [`Metrics::prometheus_page`](super::metrics::Metrics::prometheus_page); empty unless the route is
     /// [`InternalRoute::Metrics`].
-    pub metrics_text: &'a [u8],
+    pub metrics_page: &'a [u8],
 }
 
 /// The values that `/health` shows.
@@ -138,8 +158,8 @@ pub fn reply(
         InternalRoute::Ping if inputs.stopping => text(503, "Service Unavailable"),
         InternalRoute::Ping => text(200, "OK"),
         InternalRoute::Metrics => {
-            Reply { status: 200, body: Cow::Owned(inputs.metrics_text.to_vec()), ..Reply::default() }
-                .with("Content-Type", &b"text/plain; version=0.0.4"[..])
+            Reply { status: 200, body: Cow::Owned(inputs.metrics_page.to_vec()), ..Reply::default() }
+                .with("Content-Type", Format::of(request.accept).content_type().as_bytes())
         }
         InternalRoute::Health => json(health::body(&inputs.health)),
         InternalRoute::Version => json(api::version(inputs)),
@@ -150,9 +170,24 @@ pub fn reply(
         InternalRoute::Runtime => json(api::runtime(inputs)),
         InternalRoute::Protocols => json(http2::body(inputs.protocols)),
         InternalRoute::Certificates => json(to_json(inputs.certificates)),
+        InternalRoute::Connections => json(recent::connections(&inputs.open)),
+        InternalRoute::History | InternalRoute::Containers | InternalRoute::Errors => live(route, request, inputs),
         InternalRoute::Dashboard(asset) => dashboard::asset(asset),
         InternalRoute::ToDashboard => dashboard::redirect_to_dashboard(request, exposed),
         InternalRoute::WithoutSlash => redirect_without_slash(request),
+        InternalRoute::Explain => not_found(),
+    }
+}
+
+/// The reply of a route that shows live traffic.
+fn live(route: &InternalRoute, request: &InternalRequest, inputs: &StatusInputs) -> Reply {
+    let Some(traffic) = inputs.traffic else { return not_found() };
+    match route {
+        InternalRoute::History => {
+            history::body(traffic, request.query.unwrap_or_default()).map_or_else(not_found, json)
+        }
+        InternalRoute::Containers => json(containers::body(&traffic.containers(), inputs.providers, inputs.rejected)),
+        _ => json(recent::errors(traffic)),
     }
 }
 
@@ -166,9 +201,14 @@ fn route_at<'a>(path: &'a [u8], exposed: &ExposedRoutes) -> Option<InternalRoute
         b"api" | b"api/providers" => Some(InternalRoute::Providers),
         b"api/version" => Some(InternalRoute::Version),
         b"api/rejected" => Some(InternalRoute::Rejected),
+        b"api/explain" => Some(InternalRoute::Explain),
         b"api/servers" => Some(InternalRoute::Servers),
         b"api/runtime" => Some(InternalRoute::Runtime),
         b"api/http2" => Some(InternalRoute::Protocols),
+        b"api/history" => Some(InternalRoute::History),
+        b"api/containers" => Some(InternalRoute::Containers),
+        b"api/errors" => Some(InternalRoute::Errors),
+        b"api/connections" => Some(InternalRoute::Connections),
         b"api/ringway/certificates" => Some(InternalRoute::Certificates),
         _ => nested_route(path, exposed),
     }
@@ -212,6 +252,11 @@ fn redirect(status: u16, phrase: &str, location: Vec<u8>) -> Reply {
     Reply { status, body: Cow::Owned(body), ..Reply::default() }
         .with("Content-Type", &b"text/html; charset=utf-8"[..])
         .with("Location", location)
+}
+
+/// The reply with an explanation.
+pub fn explanation(explanation: &Explanation) -> Reply {
+    json(to_json(explanation))
 }
 
 fn text(status: u16, body: &'static str) -> Reply {

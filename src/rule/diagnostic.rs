@@ -1,45 +1,25 @@
-//! Findings about a rule that its author should read.
-
-use std::fmt;
+//! Diagnostics of rules, made of the errors of rules and expressions.
 
 use super::invalid::InvalidRule;
 use super::pattern::InvalidPattern;
-use crate::limits::Bound;
+use crate::diagnostics::{Code, Diagnostic};
 
-/// A problem of a rule or of a part of it, with the bound that was exceeded, if any.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnostic {
-    pub text: String,
-    pub bound: Option<Bound>,
-}
+/// The option of a frontend that holds its rules.
+pub(super) const RULES: &str = "routes";
 
-impl Diagnostic {
-    /// The same diagnostic with its text changed by `rewrite`.
-    pub fn reworded(self, rewrite: impl FnOnce(String) -> String) -> Diagnostic {
-        Diagnostic { text: rewrite(self.text), bound: self.bound }
-    }
-}
-
-impl From<String> for Diagnostic {
-    fn from(text: String) -> Self {
-        Diagnostic { text, bound: None }
-    }
+/// A diagnostic about a part of a rule that never matches.
+pub(super) fn never_matches(text: String) -> Diagnostic {
+    Diagnostic::new(Code::NeverMatches, RULES, text)
 }
 
 impl From<InvalidPattern> for Diagnostic {
     fn from(error: InvalidPattern) -> Self {
-        Diagnostic { text: error.to_string(), bound: error.bound }
+        Diagnostic { bound: error.bound, ..Diagnostic::new(Code::InvalidRegex, "", error.to_string()) }
     }
 }
 
 impl From<InvalidRule> for Diagnostic {
     fn from(error: InvalidRule) -> Self {
-        Diagnostic { text: error.to_string(), bound: error.bound() }
-    }
-}
-
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        Diagnostic { bound: error.bound(), ..Diagnostic::new(Code::InvalidRule, RULES, error.to_string()) }
     }
 }

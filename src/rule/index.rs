@@ -109,6 +109,11 @@ impl Index {
         {
             self.collect(bucket, keys, out);
         }
+        if !keys.flattened_host.is_empty()
+            && let Some(bucket) = self.exact.get(keys.flattened_host)
+        {
+            self.collect(bucket, keys, out);
+        }
         if self.has_host_patterns() {
             self.tails.prefixes(keys.reversed, |bucket| self.collect(bucket, keys, out));
             self.heads.prefixes(keys.folded, |bucket| self.collect(bucket, keys, out));
@@ -156,6 +161,8 @@ impl Index {
 pub(crate) struct Keys<'a> {
     /// The host that `Host` rules are compared with.
     pub host: &'a [u8],
+    /// Another name that they are compared with; empty for none.
+    pub flattened_host: &'a [u8],
     /// The host that `HostRegexp` rules are matched against, lower-cased. Not used unless [`Index::has_host_patterns`].
     pub folded: &'a [u8],
     /// The bytes of `folded` in reverse order.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::pattern::InvalidPattern;
+use crate::diagnostics::suggest::did_you_mean;
 use crate::limits::{Bound, RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
 
 /// The names that a piece of a rule may begin with.
@@ -93,9 +94,14 @@ impl fmt::Display for InvalidRule {
             InvalidRule::NoName { piece } => write!(f, "`{piece}`: no matcher: write `Name:argument`"),
             InvalidRule::UnknownName { piece, name } => {
                 write!(f, "`{piece}`: unknown matcher `{name}`: ")?;
-                match NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)) {
-                    Some(known) => write!(f, "names are case-sensitive, write `{known}`"),
-                    None => write!(f, "use one of {}", NAMES.join(", ")),
+                if name.contains('(') {
+                    return f
+                        .write_str("this is the language of Traefik 2: write for example `Host:a.test;PathPrefix:/x`");
+                }
+                match (NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)), did_you_mean(name, NAMES)) {
+                    (Some(known), _) => write!(f, "names are case-sensitive, write `{known}`"),
+                    (None, Some(near)) => write!(f, "did you mean `{near}`?"),
+                    (None, None) => write!(f, "use one of {}", NAMES.join(", ")),
                 }
             }
             InvalidRule::NoArguments { piece } => write!(f, "`{piece}`: no argument: write `Name:argument`"),

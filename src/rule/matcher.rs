@@ -60,6 +60,8 @@ pub(crate) struct MatchInput<'a> {
     pub method: &'a [u8],
     /// The host for `Host`: see [`super::canonical_host`]. Empty if the request has none.
     pub canonical_host: &'a [u8],
+    /// The name that the host's CNAME records lead to, for `Host` too; empty for none.
+    pub flattened_host: &'a [u8],
     /// The host for `HostRegexp`: as received, up to the first colon, without a trailing dot.
     pub bare_host: &'a [u8],
     /// The path, percent-decoded.
@@ -108,8 +110,8 @@ impl Matcher {
                 return templates.iter().find_map(|template| template.matches_path(request.path, keep));
             }
             Matcher::Host(names) => {
-                let host = request.canonical_host;
-                !host.is_empty() && names.iter().any(|name| name.as_bytes() == host)
+                let has = |host: &[u8]| !host.is_empty() && names.iter().any(|name| name.as_bytes() == host);
+                has(request.canonical_host) || has(request.flattened_host)
             }
             Matcher::HostRegexp(templates) => templates.iter().any(|t| t.matches(Kind::Host, request.bare_host)),
             Matcher::PathPrefix(prefixes) => prefixes.iter().any(|prefix| prefix.matches(request.path)),
@@ -151,7 +153,7 @@ pub(crate) fn is_outside_headers(name: &str) -> bool {
 }
 
 impl HeaderTest {
-    fn accepts(&self, name: &str, headers: &dyn Headers) -> bool {
+    pub(super) fn accepts(&self, name: &str, headers: &dyn Headers) -> bool {
         if is_outside_headers(name) {
             return false;
         }
@@ -197,6 +199,7 @@ mod tests {
         MatchInput {
             method: b"GET",
             canonical_host: b"h",
+            flattened_host: b"",
             bare_host: b"h",
             path: b"/",
             query,

@@ -3,6 +3,7 @@
 //! [`Rule::parse_all`] parses the rule texts of a frontend, [`Router::build`] ranks and indexes the routes of an entry point,
 //! [`Router::route`] finds the route of a request, and [`Modifiers::apply`] returns the target to forward.
 
+mod contradiction;
 mod diagnostic;
 mod host;
 mod index;
@@ -19,11 +20,12 @@ mod redirect;
 mod replacement;
 mod router;
 mod scratch;
+mod shadow;
 pub mod sni;
 mod template;
+mod trace;
 mod trie;
 
-pub use diagnostic::Diagnostic;
 pub use host::canonical_host;
 pub use invalid::InvalidRule;
 pub use matcher::{Headers, UntrustedHeaders};
@@ -33,3 +35,5 @@ pub use pattern::InvalidPattern;
 pub use redirect::moved_permanently_body;
 pub use router::{PRIORITY_LAST, Route, RouteOutcome, RouteRequest, Router, RouterOptions};
 pub use scratch::Scratch;
+pub use shadow::{Shadow, shadowed};
+pub use trace::{Condition, RouteTrace};

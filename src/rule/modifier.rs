@@ -3,13 +3,14 @@
 
 use regex::bytes::Regex;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::RULES;
 use super::output::Output;
 use super::path::{self, PathView};
 use super::pattern::{self, Subject};
 use super::replacement::Replacement;
 use super::scratch::Scratch;
 use super::template::Template;
+use crate::diagnostics::{Code, Diagnostic};
 
 /// The path modifiers of one rule; empty if the rule has matchers only.
 #[derive(Debug, Clone, Default)]
@@ -130,7 +131,8 @@ impl Modifiers {
         self.replace_regex = None;
         let parts: Vec<&str> = text.split(' ').collect();
         let [expression, replacement] = parts[..] else {
-            return Err("write an expression and a replacement with exactly one space between them".to_owned().into());
+            let reason = "write an expression and a replacement with exactly one space between them";
+            return Err(Diagnostic::new(Code::RuleWithoutEffect, RULES, reason));
         };
         let regex = pattern::compile(expression.trim())?;
         if !replacement.is_empty() {

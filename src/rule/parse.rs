@@ -1,12 +1,14 @@
 //! The rule grammar and its one parser (docs/reference/rules.md#grammar).
 
-use super::diagnostic::Diagnostic;
+use super::contradiction::{contradictions, host_problem, method_problem};
+use super::diagnostic::{RULES, never_matches};
 use super::host::lower_host_name;
 use super::invalid::{InvalidRule, NAMES};
 use super::matcher::{FIELDS_NOT_IN_HEADERS, HeaderTest, Matcher, Prefix, is_outside_headers};
 use super::modifier::Modifiers;
 use super::pattern;
 use super::template::{Kind, Template};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::limits::{RULE_BYTES_MAX, RULE_EXPRESSIONS_MAX};
 
 /// The rule of a frontend: conditions that must all hold, and the modifiers of the path of a request that meets them.
@@ -48,6 +50,7 @@ impl Rule {
         }
         let mut seen = std::collections::HashSet::new();
         rule.hosts.retain(|host| seen.insert(host.clone()));
+        rule.warnings.extend(contradictions(&rule.matchers));
         Ok(rule)
     }
 
@@ -100,7 +103,11 @@ impl Rule {
                 let templates = self.strip_regex(longest_first(arguments));
                 self.matchers.push(Matcher::PathPrefix(templates.into_iter().map(Prefix::Template).collect()));
             }
-            "Method" => self.matchers.push(Matcher::Method(arguments.iter().map(|m| m.to_uppercase()).collect())),
+            "Method" => {
+                let methods: Vec<String> = arguments.iter().map(|method| method.to_uppercase()).collect();
+                self.warnings.extend(methods.iter().filter_map(|method| method_problem(method)));
+                self.matchers.push(Matcher::Method(methods));
+            }
             "Headers" => self.headers(text, arguments, |value| Ok(HeaderTest::Exactly(value)))?,
             "HeadersRegexp" => {
                 self.headers(text, arguments, |value| pattern::compile(&value).map(HeaderTest::Pattern))?
@@ -130,22 +137,24 @@ impl Rule {
             _ => {
                 if let Err(problem) = self.modifiers.replace_path_regex(&last(arguments)) {
                     let rewrite = |problem| format!("`{text}`: {problem}; the path is not replaced");
-                    self.warnings.push(problem.reworded(rewrite));
+                    let problem = problem.reworded(rewrite);
+                    self.warnings.push(Diagnostic { code: Code::RuleWithoutEffect, ..problem.about(RULES) });
                 }
             }
         }
         Ok(())
     }
 
+    /// Adds a warning about a part that does not do what it says.
     fn warn(&mut self, warning: String) {
-        self.warnings.push(warning.into());
+        self.warnings.push(Diagnostic::new(Code::RuleWithoutEffect, RULES, warning));
     }
 
     fn host(&mut self, arguments: Vec<String>) {
         let names: Vec<String> = arguments.iter().map(|name| lower_host_name(name)).collect();
         for name in &names {
-            if name.is_empty() || name.contains(':') {
-                self.warn(format!("Host `{name}` never matches: write a name without a port"));
+            if let Some(problem) = host_problem(name) {
+                self.warnings.push(never_matches(format!("Host `{name}` never matches: {problem}")));
             }
         }
         self.hosts.extend(names.iter().filter(|name| !name.is_empty()).cloned());
@@ -189,7 +198,8 @@ impl Rule {
     fn template(&mut self, matcher: &str, text: &str, kind: Kind) -> Template {
         let (template, problem) = Template::new(text, kind);
         if let Some(problem) = problem {
-            self.warnings.push(problem.reworded(|problem| format!("{matcher} template never matches: {problem}")));
+            let text = format!("{matcher} template never matches: {problem}");
+            self.warnings.push(Diagnostic { bound: problem.bound, ..never_matches(text) });
         }
         template
     }
@@ -207,7 +217,8 @@ impl Rule {
         for pair in arguments.chunks_exact(2) {
             let [name, value] = [&pair[0], &pair[1]];
             if is_outside_headers(name) {
-                self.warn(format!("`{piece}` never matches: {} cannot be tested", FIELDS_NOT_IN_HEADERS.join(", ")));
+                let fields = FIELDS_NOT_IN_HEADERS.join(", ");
+                self.warnings.push(never_matches(format!("`{piece}` never matches: {fields} cannot be tested")));
             }
             let test = match value.is_empty() {
                 true => HeaderTest::Present,

@@ -1,6 +1,8 @@
 //! The table of routes of an entry point. The route of a request is the first one that matches in the order of ranks: priority, then
 //! provider, then name (docs/reference/rules.md#order).
 
+use std::cmp::Reverse;
+
 use super::host::{before_colon, canonical_host, fold, fold_char};
 use super::index::{Index, Keys};
 use super::matcher::{Headers, MatchInput, Matcher};
@@ -67,38 +69,47 @@ pub enum RouteOutcome<'a, T> {
 #[derive(Debug)]
 pub struct Router<T> {
     /// The routes in rank order: the rank of a route is its position here.
-    routes: Vec<Ranked<T>>,
+    pub(super) routes: Vec<Ranked<T>>,
     index: Index,
     options: RouterOptions,
 }
 
 /// A route of the table.
 #[derive(Debug)]
-struct Ranked<T> {
-    matchers: Vec<Matcher>,
+pub(super) struct Ranked<T> {
+    pub matchers: Vec<Matcher>,
     modifiers: Modifiers,
-    value: T,
+    /// The priority by which the route was ranked.
+    pub priority: i64,
+    pub value: T,
 }
 
 /// The priority of a route that comes after all others, whatever their rules.
 pub const PRIORITY_LAST: i64 = i64::MIN;
 
+/// The priority of a route: the configured one, or that of its rule.
+fn priority<T>(route: &Route<T>) -> i64 {
+    match route.priority {
+        configured if configured > 0 || configured == PRIORITY_LAST => configured,
+        _ => route.rule.default_priority(),
+    }
+}
+
+/// The rank of a route: the route with the least value comes first.
+pub(super) fn rank_of<T>(route: &Route<T>) -> (Reverse<i64>, &str, &str) {
+    (Reverse(priority(route)), &route.provider, &route.name)
+}
+
 impl<T> Router<T> {
     /// Sorts the routes by priority, highest first, then by provider and name, and indexes them. Routes equal in all three keep their
     /// order.
     pub fn build(mut routes: Vec<Route<T>>, options: RouterOptions) -> Router<T> {
-        let priority = |route: &Route<T>| match route.priority {
-            configured if configured > 0 || configured == PRIORITY_LAST => configured,
-            _ => route.rule.default_priority(),
-        };
-        routes.sort_by(|a, b| {
-            let by_name = || (&a.provider, &a.name).cmp(&(&b.provider, &b.name));
-            priority(b).cmp(&priority(a)).then_with(by_name)
-        });
+        routes.sort_by(|a, b| rank_of(a).cmp(&rank_of(b)));
         let ranked = routes.into_iter().map(|route| {
+            let priority = priority(&route);
             let Rule { matchers, mut modifiers, .. } = route.rule;
             modifiers.sanitize = options.sanitize_path;
-            Ranked { matchers, modifiers, value: route.value }
+            Ranked { matchers, modifiers, priority, value: route.value }
         });
         let routes: Vec<Ranked<T>> = ranked.collect();
         let conditions: Vec<&[Matcher]> = routes.iter().map(|route| &*route.matchers).collect();
@@ -107,30 +118,32 @@ impl<T> Router<T> {
     }
 
     /// Finds the first route in rank order all of whose conditions hold.
+    #[cfg_attr(reachability, expect(dead_code, reason = "tests and benches route without CNAME records"))]
     pub fn route(&self, request: &RouteRequest<'_>, scratch: &mut Scratch) -> RouteOutcome<'_, T> {
+        self.route_flattened(request, b"", scratch)
+    }
+
+    /// As [`route`](Self::route), for a host whose CNAME records lead to `flattened_host`, in lower case: a `Host` condition holds for that
+    /// name too (docs/reference/rules.md#cname-flattening). Empty means that there is none.
+    pub fn route_flattened(
+        &self,
+        request: &RouteRequest<'_>,
+        flattened_host: &[u8],
+        scratch: &mut Scratch,
+    ) -> RouteOutcome<'_, T> {
         let Scratch { path: buffers, host, folded, reversed, subject, candidates, .. } = scratch;
-        let Ok(view) = path::read(request.target, self.options.sanitize_path, buffers) else {
+        let Some(input) = self.input(request, flattened_host, buffers, host) else {
             return RouteOutcome::Refused;
         };
-        let bare_host = before_colon(request.host);
-        let input = MatchInput {
-            method: request.method,
-            canonical_host: canonical_host(request.host, host),
-            bare_host,
-            path: view.path,
-            query: view.query,
-            headers: request.headers,
-            keep_trailing_slash: self.options.keep_trailing_slash,
-        };
         if self.index.has_host_patterns() {
-            fold(bare_host, fold_char, folded);
+            fold(input.bare_host, fold_char, folded);
             reversed.clear();
             reversed.extend(folded.iter().rev());
         }
         if self.index.has_filters() {
-            prefilter::subject(bare_host, view.path, subject);
+            prefilter::subject(input.bare_host, input.path, subject);
         }
-        let keys = Keys { host: input.canonical_host, folded, reversed, path: view.path, subject };
+        let keys = Keys { host: input.canonical_host, flattened_host, folded, reversed, path: input.path, subject };
         self.index.candidates(&keys, candidates);
         while let Some(rank) = self.index.next(candidates) {
             if let Some(outcome) = self.routes[rank as usize].test(&input) {
@@ -140,11 +153,29 @@ impl<T> Router<T> {
         RouteOutcome::NotFound
     }
 
+    /// The request as the conditions of all routes test it; `None` if its target cannot be read safely.
+    #[inline]
+    pub(super) fn input<'r>(
+        &self,
+        request: &RouteRequest<'r>,
+        flattened_host: &'r [u8],
+        buffers: &'r mut path::PathBuffers,
+        host: &'r mut Vec<u8>,
+    ) -> Option<MatchInput<'r>> {
+        let view = path::read(request.target, self.options.sanitize_path, buffers).ok()?;
+        Some(MatchInput {
+            method: request.method,
+            canonical_host: canonical_host(request.host, host),
+            flattened_host,
+            bare_host: before_colon(request.host),
+            path: view.path,
+            query: view.query,
+            headers: request.headers,
+            keep_trailing_slash: self.options.keep_trailing_slash,
+        })
+    }
+
     /// The values of all routes in rank order.
-    #[cfg_attr(
-        reachability,
-        expect(dead_code, reason = "tests/support/exchange.rs looks at what a configuration was compiled to")
-    )]
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.routes.iter().map(|route| &route.value)
     }
@@ -212,6 +243,25 @@ mod tests {
             RouteOutcome::NotFound => "404".to_owned(),
             RouteOutcome::Refused => "400".to_owned(),
         }
+    }
+
+    #[test]
+    fn host_conditions_hold_for_the_flattened_host_too() {
+        let rules = ["Host:cdn.test", "Host:www.test;PathPrefix:/a", "HostRegexp:{any:cdn}.test", "PathPrefix:/"];
+        let router = router(v1(false), &rules);
+        let routed = |host: &str, flattened: &str, target: &str| {
+            let (host, target) = (host.as_bytes(), target.as_bytes());
+            let request = RouteRequest { method: b"GET", host, target, headers: &NO_HEADERS };
+            show(router.route_flattened(&request, flattened.as_bytes(), &mut Scratch::default()))
+        };
+        assert_eq!(routed("shop.test", "", "/"), "3");
+        assert_eq!(routed("shop.test", "cdn.test", "/"), "0");
+        assert_eq!(routed("shop.test", "www.test", "/"), "3");
+        assert_eq!(routed("shop.test", "www.test", "/a"), "1");
+        assert_eq!(routed("www.test", "cdn.test", "/a"), "1", "the longer rule first, by the own host");
+        assert_eq!(routed("www.test", "cdn.test", "/"), "0");
+        assert_eq!(routed("cdn.test", "cdn.test", "/"), "2", "the longer rule first");
+        assert_eq!(routed("shop.test", "x.test", "/"), "3", "patterns see the own host alone");
     }
 
     #[test]
@@ -303,19 +353,9 @@ mod tests {
 
     /// The result that the index must not change: a test of every route in rank order.
     fn scan<'a, T>(router: &'a Router<T>, facts: &RouteRequest<'_>) -> RouteOutcome<'a, T> {
-        let mut buffers = path::PathBuffers::default();
-        let Ok(view) = path::read(facts.target, router.options.sanitize_path, &mut buffers) else {
+        let (mut buffers, mut host) = (path::PathBuffers::default(), Vec::new());
+        let Some(request) = router.input(facts, b"", &mut buffers, &mut host) else {
             return RouteOutcome::Refused;
-        };
-        let mut host = Vec::new();
-        let request = MatchInput {
-            method: facts.method,
-            canonical_host: canonical_host(facts.host, &mut host),
-            bare_host: before_colon(facts.host),
-            path: view.path,
-            query: view.query,
-            headers: facts.headers,
-            keep_trailing_slash: router.options.keep_trailing_slash,
         };
         router.routes.iter().find_map(|route| route.test(&request)).unwrap_or(RouteOutcome::NotFound)
     }

@@ -5,12 +5,13 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::never_matches;
 use super::host::lower_host_name;
 use super::invalid::InvalidRule;
 use super::parse::{Piece, check_expressions, check_length, split};
 use super::router::PRIORITY_LAST;
 use super::template::{Kind, Template};
+use crate::diagnostics::Diagnostic;
 
 /// The rule of a TCP frontend: one `HostSNI` or `HostSNIRegexp`.
 #[derive(Debug, Clone)]
@@ -81,14 +82,17 @@ impl SniRule {
                 ("HostSNI", name) => {
                     let name = lower_host_name(name);
                     if let Some(problem) = name_problem(&name) {
-                        self.warnings.push(format!("HostSNI `{name}` never matches: {problem}").into());
+                        self.warnings.push(never_matches(format!("HostSNI `{name}` never matches: {problem}")));
                     }
                     SniMatcher::Name(name)
                 }
                 (_, pattern) => {
                     let (template, problem) = Template::new(&lower_host_name(pattern), Kind::Host);
-                    let reworded = |problem: String| format!("HostSNIRegexp template never matches: {problem}");
-                    self.warnings.extend(problem.map(|problem| problem.reworded(reworded)));
+                    let reworded = |problem: Diagnostic| {
+                        let text = format!("HostSNIRegexp template never matches: {problem}");
+                        Diagnostic { bound: problem.bound, ..never_matches(text) }
+                    };
+                    self.warnings.extend(problem.map(reworded));
                     SniMatcher::Pattern(template)
                 }
             };
@@ -253,6 +257,18 @@ impl<T> SniRoutes<T> {
     fn find_name(&self, name: &str) -> Option<&T> {
         let by_pattern = || self.patterns.iter().find(|(pattern, _)| pattern.matches(Kind::Host, name.as_bytes()));
         self.names.get(name).or_else(|| by_pattern().map(|(_, value)| value))
+    }
+
+    /// All routes as text, `HostSNI:name`, with their values: the names sorted, then the patterns by rank, then `*`.
+    pub fn entries(&self) -> Vec<(String, &T)> {
+        let mut names: Vec<(String, &T)> =
+            self.names.iter().map(|(name, value)| (format!("HostSNI:{name}"), value)).collect();
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        let patterns =
+            self.patterns.iter().map(|(pattern, value)| (format!("HostSNIRegexp:{}", pattern.text()), value));
+        names.extend(patterns);
+        names.extend(self.catch_all.as_ref().map(|value| ("HostSNI:*".to_owned(), value)));
+        names
     }
 
     /// Whether a route has exactly this name.

@@ -2,8 +2,9 @@
 
 use regex::bytes::{Captures, Regex};
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::never_matches;
 use super::pattern::{self, Subject};
+use crate::diagnostics::Diagnostic;
 
 /// The kind of text that a template matches. It determines the pattern of a bare `{name}` and the anchors of the template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,11 @@ impl Template {
             Ok(template) => (template, None),
             Err(reason) => (Template { form: Form::Never, ..Template::empty(text) }, Some(reason)),
         }
+    }
+
+    /// The template as written, trimmed.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     fn empty(text: &str) -> Template {
@@ -152,6 +158,14 @@ impl Template {
         (!self.is_dead()).then_some(&self.expression)
     }
 
+    /// The text without a final slash, if the template has no variables.
+    pub fn literal(&self) -> Option<&str> {
+        match &self.form {
+            Form::Literal(literal) => std::str::from_utf8(literal).ok(),
+            Form::Pattern(_) | Form::Never => None,
+        }
+    }
+
     pub fn head(&self) -> &[u8] {
         &self.head
     }
@@ -221,9 +235,9 @@ impl Template {
 
 fn compile(text: &str, kind: Kind) -> Result<Template, Diagnostic> {
     if matches!(kind, Kind::Path | Kind::Prefix) && !text.is_empty() && !text.starts_with('/') {
-        return Err(format!("`{text}` does not begin with `/`; write `/{text}`").into());
+        return Err(never_matches(format!("`{text}` does not begin with `/`; write `/{text}`")));
     }
-    let braces = outer_braces(text)?;
+    let braces = outer_braces(text).map_err(never_matches)?;
     let body = if kind == Kind::Path { text.strip_suffix('/').unwrap_or(text) } else { text };
     let takes_any_value = kind == Kind::Query && text.ends_with('=');
     let mut template = Template::empty(text);
@@ -283,7 +297,8 @@ fn parse_variable(text: &str, kind: Kind) -> Result<ParsedVariable<'_>, Diagnost
     let inner = &text[1..text.len() - 1];
     let (name, written) = inner.split_once(':').unwrap_or((inner, default));
     if name.is_empty() || written.is_empty() {
-        return Err(format!("`{text}` lacks its name or its expression; write `{{name}}` or `{{name:regex}}`").into());
+        let reason = format!("`{text}` lacks its name or its expression; write `{{name}}` or `{{name:regex}}`");
+        return Err(never_matches(reason));
     }
     let translated = pattern::translate(written)?;
     let alone = match kind {

@@ -54,6 +54,8 @@ pub enum CertificateError {
     BadKey(String),
     /// Certificate and key are valid but do not belong together.
     Mismatch,
+    /// The key belongs to a later certificate of the text: its number, counted from 1.
+    NotFirst(usize),
     /// Generating a certificate failed for this reason.
     Generation(String),
 }
@@ -72,6 +74,8 @@ impl Certificate {
         let mut keys = signing_keys(key_pem)?;
         if let Some(at) = keys.iter().position(|key| chain.first().is_some_and(|leaf| belongs_to(&**key, leaf))) {
             keys.swap(0, at);
+        } else if let Some(at) = chain.iter().position(|one| keys.iter().any(|key| belongs_to(&**key, one))) {
+            return Err(CertificateError::NotFirst(at + 1));
         }
         let key = keys.into_iter().next().ok_or(CertificateError::NoKey)?;
         Certificate::from_chain(chain, key)
@@ -155,6 +159,22 @@ impl Certificate {
             ));
         }
         None
+    }
+
+    /// A message if a certificate of the chain was not signed by the next one: by their names, without checking signatures.
+    pub fn order_warning(&self) -> Option<String> {
+        let chain = &self.key.cert;
+        let parsed: Vec<_> = chain.iter().filter_map(|der| X509Certificate::from_der(der).ok()).collect();
+        let is_signed_by_next = |pair: &[(&[u8], X509Certificate<'_>)]| match pair {
+            [(_, one), (_, next)] => one.issuer().as_raw() == next.subject().as_raw(),
+            _ => true,
+        };
+        let at = parsed.windows(2).position(|pair| !is_signed_by_next(pair))?;
+        Some(format!(
+            "the chain of the certificate for {} is out of order: its certificate {} is not followed by its issuer, write that one next",
+            self.names.join(", "),
+            at + 1
+        ))
     }
 
     /// A message for the log if clients expect a stapled OCSP response with the certificate (RFC 7633), which this proxy does not send.
@@ -325,6 +345,10 @@ impl fmt::Display for CertificateError {
             CertificateError::Mismatch => {
                 f.write_str("the private key does not belong to the certificate: check that both come from one request")
             }
+            CertificateError::NotFirst(at) => write!(
+                f,
+                "the private key belongs to certificate {at} of the file, and not to the first one: write the server's certificate first"
+            ),
             CertificateError::Generation(why) => write!(f, "cannot generate a certificate ({why})"),
         }
     }

@@ -67,17 +67,17 @@ impl CertStore {
         let index = |point: EntryPointCerts| (point.entry_point.as_str().into(), PointIndex::new(&point, generated));
         CertStore { points: points.into_iter().map(index).collect() }
     }
+}
 
-    /// The certificate for `name` (an SNI host name, or an IP address as text) on an entry point, without the
-    /// default certificate.
-    pub fn find(&self, entry_point: &str, name: &str) -> Option<&Arc<CertifiedKey>> {
-        self.points.get(entry_point)?.find(name).map(|certificate| &certificate.key)
-    }
-
-    /// The certificate of the entry point if no name matches.
-    pub fn default_of(&self, entry_point: &str) -> Option<&Arc<CertifiedKey>> {
-        self.points.get(entry_point)?.default.as_ref().map(|certificate| &certificate.key)
-    }
+/// The certificate for a handshake, and why it is that one.
+#[derive(Debug, Clone)]
+pub enum Selected {
+    /// A certificate with a name that covers the one that the client asks for.
+    Named(Arc<Certificate>),
+    /// The default certificate: no other one covers the name.
+    Default(Arc<Certificate>),
+    /// The handshake is refused: no certificate covers the name, and `sniStrict` is set, or there is no certificate at all.
+    Refused,
 }
 
 impl PointIndex {
@@ -143,16 +143,29 @@ impl Resolver {
 
     /// The certificate for an SNI name, or for a client without one.
     pub fn certificate(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        let store = self.store.load();
-        if let Some(found) = name.or(self.local.as_deref()).and_then(|name| store.find(&self.entry_point, name)) {
-            return Some(found.clone());
+        let selected = self.select(name);
+        if let Selected::Named(found) = &selected {
+            return Some(Arc::clone(&found.key));
         }
         if let (Some(name), Some(on_unknown)) = (name, &self.on_unknown) {
             on_unknown(name);
         }
-        match self.strict {
-            true => None,
-            false => store.default_of(&self.entry_point).cloned(),
+        match selected {
+            Selected::Named(found) | Selected::Default(found) => Some(Arc::clone(&found.key)),
+            Selected::Refused => None,
+        }
+    }
+
+    /// The certificate for an SNI name, or for a client without one. Nothing is told of an unknown name.
+    pub fn select(&self, name: Option<&str>) -> Selected {
+        let store = self.store.load();
+        let Some(point) = store.points.get(&self.entry_point) else { return Selected::Refused };
+        if let Some(found) = name.or(self.local.as_deref()).and_then(|name| point.find(name)) {
+            return Selected::Named(Arc::clone(found));
+        }
+        match point.default.as_ref().filter(|_| !self.strict) {
+            Some(default) => Selected::Default(Arc::clone(default)),
+            None => Selected::Refused,
         }
     }
 

@@ -195,7 +195,7 @@ async fn end_validation<R: ReadHalf, W: WriteHalf>(mut stream: TlsStream<R, W>) 
 mod tests {
     use super::*;
     use crate::net::driver::{Driver, DriverPreference};
-    use crate::observe::metrics::{MetricsSettings, Scrape};
+    use crate::observe::metrics::{Format, MetricsSettings, Scrape};
 
     #[test]
     fn panic_in_connection_is_caught_and_counted() {
@@ -207,7 +207,7 @@ mod tests {
             assert!(catch_panic(async {}).await == TaskOutcome::Ended);
         });
         log_panic(&metrics, address);
-        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
+        let page = String::from_utf8(metrics.prometheus_page(&Scrape::default(), Format::Text)).expect("text");
         assert!(page.contains("\nringway_connection_panics_total 1\n"), "{page}");
     }
 }

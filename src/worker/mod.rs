@@ -15,15 +15,19 @@ mod bound_connections;
 mod open_links;
 mod pool;
 mod server_links;
+mod tcp_choice;
 mod request;
 mod resources;
 mod upstream;
 #[expect(clippy::module_inception, reason = "the module is named after its one type")]
 mod worker;
 
+pub use crate::http::flattened_host::AskHost;
+pub use crate::middleware::Now;
 pub use downstream::serve;
 pub use layer4::{Routed, route as route_tcp};
 pub use listen::{WorkerHandle, spawn};
+pub use request::explain::Explainer;
 pub use resources::client_info::{ClientInfo, fill_random};
 pub use resources::connection_balancer::WorkerStatus;
 pub use resources::connection_limiter::ConnectionLimiter;

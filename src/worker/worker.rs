@@ -24,21 +24,24 @@ use super::resources::context::ExchangeContext;
 use super::resources::dial::Dial;
 use super::resources::entry_point::EntryPoint;
 use super::resources::handler_pool::HandlerPool;
+use super::resources::host_resolver::HostResolver;
 use super::resources::memory_budget::MemoryBudget;
 use super::resources::rest_handler::RestHandler;
 use super::resources::terminating_configs::TerminatingConfigs;
+use super::resources::tracer::Tracer;
 use super::resources::verify::VerifyPool;
 use super::server_links::ServerLinks;
-use crate::config::snapshot::TrustedPeers;
+use crate::http::flattened_host::AskHost;
 use crate::limits::{self, Bound};
 use crate::middleware::Now;
 use crate::net::driver::DriverInfo;
 use crate::net::free_list::FreeList;
 use crate::net::{Deadlines, TimeLimit, tls_stream, tunnel};
 use crate::observe::Published;
-use crate::observe::metrics::{Metrics, ProcessFacts, Scrape, ServerSample, Side, WorkerMetrics};
+use crate::observe::metrics::{Format, Metrics, ProcessFacts, Scrape, ServerSample, Side, WorkerMetrics};
 use crate::observe::repeated_lines::{RepeatedLines, repetitions};
 use crate::observe::status::ProtocolFacts;
+use crate::observe::trace::Tracing;
 use crate::tls::challenge::ChallengeTable;
 use crate::tls::verifier::refusal::Refusal;
 
@@ -61,6 +64,9 @@ pub struct Timeouts {
     pub tcp_idle: Duration,
 }
 
+/// The timer ticks between two readings of a worker's CPU time: about a second.
+const BUSY_TICKS: u64 = 1000 / limits::DEADLINE_TICK_MILLIS;
+
 /// The state that all workers share: made once at the start, or published by the control plane.
 pub struct WorkerShared {
     pub entry_points: Vec<EntryPoint>,
@@ -81,6 +87,10 @@ pub struct WorkerShared {
     /// Applies a document of the REST provider; `None` if that provider is off.
     pub rest_handler: Option<RestHandler>,
     pub access_log: Option<LogSink>,
+    /// Asks for the CNAME records of hosts, with `hostResolver.cnameFlattening`.
+    pub ask_host: Option<AskHost>,
+    /// The settings of tracing; `None` if it is off.
+    pub tracing: Option<Arc<Tracing>>,
     /// Limits lines about failures that servers cause.
     pub server_lines: RepeatedLines,
     /// Limits lines about failures that clients cause; apart, so that clients cannot suppress lines about servers.
@@ -126,9 +136,10 @@ impl WorkerShared {
             && self.worker_status.iter().all(|status| status.handoff_queue.in_transit() == 0)
     }
 
-    pub(super) fn metrics_text(&self, servers: &[ServerSample], _now_nanos: u64) -> Vec<u8> {
+    pub(super) fn metrics_page(&self, servers: &[ServerSample], format: Format) -> Vec<u8> {
         let client_connections = self.connections() as u64;
-        self.metrics.prometheus_text(&Scrape { servers, client_connections, process: (self.process_facts)() })
+        let scrape = Scrape { servers, client_connections, process: (self.process_facts)() };
+        self.metrics.prometheus_page(&scrape, format)
     }
 
     /// The values of `/api/http2`.
@@ -159,6 +170,9 @@ pub struct Worker<D: Dial> {
     pub server_links: ServerLinks,
     pub dial: D,
     pub access_log: Option<WorkerLog>,
+    pub host_resolver: Option<HostResolver>,
+    /// Makes and continues traces; `None` if tracing is off.
+    pub(super) tracer: Option<Tracer>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Published>>, Arc<Published>>>,
     /// The HTTP/2 connections of clients.
     pub(super) links: OpenLinks,
@@ -191,6 +205,8 @@ impl<D: Dial> Worker<D> {
             server_links: ServerLinks::default(),
             dial,
             access_log: shared.access_log.clone().map(WorkerLog::new),
+            host_resolver: shared.ask_host.clone().map(HostResolver::new),
+            tracer: shared.tracing.clone().map(Tracer::new),
             snapshot: RefCell::new(Cache::new(Arc::clone(&shared.snapshot))),
             links: OpenLinks::default(),
             streams: Cell::new(0),
@@ -219,6 +235,11 @@ impl<D: Dial> Worker<D> {
         self.with_snapshot(|published| published.snapshot.sends_proxy_headers)
     }
 
+    /// Whether frontends of the current configuration have access logs of their own.
+    pub(super) fn has_own_logs(&self) -> bool {
+        self.with_snapshot(|published| !published.snapshot.frontend_logs.is_empty())
+    }
+
     /// Reads the current configuration without holding it.
     pub(super) fn with_snapshot<T>(&self, read: impl FnOnce(&Published) -> T) -> T {
         read(self.snapshot.borrow_mut().load())
@@ -235,9 +256,14 @@ impl<D: Dial> Worker<D> {
 
     /// Ends the worker's waits whose time has elapsed, once per tick; never returns.
     pub async fn run_timers(&self) {
+        let mut ticks = 0u64;
         loop {
             monoio::time::sleep(Duration::from_millis(limits::DEADLINE_TICK_MILLIS)).await;
             self.clock.follow_wall();
+            ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(BUSY_TICKS) {
+                self.metrics().busy(thread_cpu_nanos(), self.clock.mono_nanos());
+            }
             self.deadlines.sweep(Duration::from_nanos(self.clock.mono_nanos()));
             if self.is_draining() {
                 self.links.wake_once();
@@ -330,10 +356,7 @@ impl<D: Dial> Worker<D> {
 
     /// The proxies in front whose forwarding headers the peer's entry point trusts; empty if it trusts every peer.
     pub fn proxies(&self, peer: &ClientInfo) -> &[IpNet] {
-        match &self.shared.entry_points[peer.entry].trust {
-            TrustedPeers::Only(networks) => networks,
-            TrustedPeers::Everyone => &[],
-        }
+        self.shared.entry_points[peer.entry].proxies()
     }
 
     /// Counts a request as active until the guard is dropped: a graceful shutdown waits for active requests.
@@ -420,6 +443,13 @@ impl<D: Dial> Worker<D> {
             (self.shared.release_memory)();
         }
     }
+}
+
+/// The CPU time that the calling thread has used.
+fn thread_cpu_nanos() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+    secs.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Permits an idle connection to hold a buffer and a handler; returned on drop.

@@ -246,6 +246,6 @@ fn check_names_hosts_without_a_certificate() {
     };
     assert!(!check(&[]).contains("has no certificate yet"));
     let text = check(&["--dns", "--acme.domains=new.invalid,localhost"]);
-    assert!(text.contains("note: new.invalid has no certificate yet"), "{text}");
-    assert!(text.contains("note: new.invalid has no address") && !text.contains("localhost leads"), "{text}");
+    assert!(text.contains("note[missing-certificate]: new.invalid has no certificate yet"), "{text}");
+    assert!(text.contains("]: new.invalid has no address") && !text.contains("localhost leads"), "{text}");
 }

@@ -6,7 +6,7 @@ use crate::source::{Source, sources, words};
 
 /// The parts of `worker`, and the parts that each may import. A part may always import itself. Parts further down may import parts further
 /// up, never the other way round.
-const WORKER_USES: [(&str, &[&str]); 16] = [
+const WORKER_USES: [(&str, &[&str]); 17] = [
     ("resources", &[]),
     ("message", &["resources"]),
     ("pool", &["resources"]),
@@ -18,9 +18,10 @@ const WORKER_USES: [(&str, &[&str]); 16] = [
     ("http2_metrics", &["resources", "message", "worker"]),
     ("link_turns", &["resources", "message", "worker", "bounds"]),
     ("upstream", &["resources", "message", "pool", "server_links", "worker", "bounds", "http2_metrics", "link_turns"]),
-    ("request", &["resources", "message", "worker", "bounds", "upstream"]),
+    ("tcp_choice", &[]),
+    ("request", &["resources", "message", "worker", "bounds", "upstream", "tcp_choice"]),
     ("downstream", &["resources", "message", "worker", "bounds", "http2_metrics", "link_turns", "request"]),
-    ("layer4", &["resources", "worker", "bounds", "upstream"]),
+    ("layer4", &["resources", "worker", "bounds", "upstream", "tcp_choice"]),
     ("handshake", &["resources", "worker", "bounds", "upstream", "downstream", "layer4"]),
     ("listen", &["resources", "worker", "bounds", "upstream", "layer4", "handshake"]),
 ];

@@ -7,22 +7,24 @@ use crate::source::{backquoted, crate_paths, longest_super, names_crate, root, s
 
 /// A module, and the modules that it may name by `crate::`. A module may always name itself. `config::snapshot` allows that part only.
 /// `main` and the crate's root file stand outside the table; they hold no logic.
-const USES: [(&str, &[&str]); 15] = [
+const USES: [(&str, &[&str]); 16] = [
     ("limits", &[]),
-    ("error", &["limits", "http"]),
-    ("http", &["limits", "error"]),
-    ("tls", &["limits", "error"]),
-    ("detect", &["limits", "error"]),
-    ("rule", &["limits", "error", "http"]),
-    ("middleware", &["limits", "error", "http"]),
-    ("backend", &["limits", "error", "http"]),
-    ("config", &["limits", "error", "rule", "middleware", "backend", "http", "tls", "detect"]),
-    ("observe", &["limits", "error", "config", "http"]),
-    ("net", &["limits", "error", "tls"]),
+    ("diagnostics", &["limits"]),
+    ("error", &["limits", "diagnostics", "http"]),
+    ("http", &["limits", "diagnostics", "error"]),
+    ("tls", &["limits", "diagnostics", "error"]),
+    ("detect", &["limits", "diagnostics", "error"]),
+    ("rule", &["limits", "diagnostics", "error", "http"]),
+    ("middleware", &["limits", "diagnostics", "error", "http"]),
+    ("backend", &["limits", "diagnostics", "error", "http"]),
+    ("config", &["limits", "diagnostics", "error", "rule", "middleware", "backend", "http", "tls", "detect"]),
+    ("observe", &["limits", "diagnostics", "error", "config", "http"]),
+    ("net", &["limits", "diagnostics", "error", "tls"]),
     (
         "worker",
         &[
             "limits",
+            "diagnostics",
             "error",
             "net",
             "config::snapshot",
@@ -35,24 +37,28 @@ const USES: [(&str, &[&str]); 15] = [
             "observe",
         ],
     ),
-    ("control", &["limits", "error", "config", "backend", "tls", "detect", "observe", "http"]),
-    ("cli", &["limits", "error", "config"]),
-    ("app", &["limits", "error", "worker", "control", "observe", "config", "net", "tls", "cli"]),
+    ("control", &["limits", "diagnostics", "error", "config", "backend", "tls", "detect", "observe", "http"]),
+    ("cli", &["limits", "diagnostics", "error", "config"]),
+    ("app", &["limits", "diagnostics", "error", "worker", "control", "observe", "config", "net", "tls", "cli"]),
 ];
 
 /// Crates that belong to one plane, and the modules (or files) that may name them.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("monoio", &["net", "worker"]),
     ("io_uring", &["net"]),
     ("tokio", &["control", "app.rs"]),
     ("instant_acme", &["control"]),
     ("hyper", &["control"]),
     ("notify", &["control"]),
+    ("tonic", &["control"]),
+    ("redis", &["control"]),
+    ("zookeeper_client", &["control"]),
     ("jiff", &["observe"]),
 ];
 
 /// Modules that get time, files, connections and random bytes as arguments.
-const SANS_IO: [&str; 8] = ["http", "tls", "detect", "rule", "middleware", "backend", "config", "observe"];
+const SANS_IO: [&str; 9] =
+    ["diagnostics", "http", "tls", "detect", "rule", "middleware", "backend", "config", "observe"];
 const IO_NAMES: [&str; 8] = [
     "Instant::now",
     "SystemTime::now",
@@ -134,7 +140,7 @@ fn architecture_document_has_the_same_table() {
             (module, backquoted(cells[2]).flat_map(|list| words_of(&list)).collect())
         })
         .collect();
-    let everybody = ["limits", "error"];
+    let everybody = ["limits", "diagnostics", "error"];
     let held = USES.map(|(module, uses)| {
         let uses = uses.iter().filter(|name| !everybody.contains(name));
         (module.to_owned(), uses.map(|name| (*name).to_owned()).collect())

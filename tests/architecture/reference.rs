@@ -7,8 +7,11 @@ use std::fs;
 use crate::source::{backquoted, project_files, root, sources, string_literals};
 
 /// Keys of the tables that are not fields of the configuration's structures, each with its reason.
-const OTHER_KEYS: [(&str, &str); 1] =
-    [("forwardingresponse", "an alias of responseForwarding, the name in Traefik's API")];
+const OTHER_KEYS: [(&str, &str); 3] = [
+    ("forwardingresponse", "an alias of responseForwarding, the name in Traefik's API"),
+    ("useapiv3", "of the macro store_table, for etcd alone"),
+    ("db", "of the macro store_table, for Redis alone"),
+];
 
 #[test]
 fn every_cited_section_exists() {

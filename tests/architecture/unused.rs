@@ -73,7 +73,7 @@ fn option_that_nothing_reads_is_declared_without_effect() {
             }
         }
     }
-    assert!(unread > 20, "only {unread} options that nothing reads: the rule does not find them");
+    assert!(unread > 5, "only {unread} options that nothing reads: the rule does not find them");
     assert!(undeclared.is_empty(), "options that are parsed, never read, and done in COMPAT.md: {undeclared:#?}");
 }
 

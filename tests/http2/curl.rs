@@ -100,7 +100,7 @@ fn curl_body_beyond_the_limit_gets_413_of_the_proxy() {
         let proxy = Proxy::with(driver, &server, options);
         for entry in ENTRIES {
             let body = "b".repeat(2000);
-            let got = proxy.curl(entry, "/echo", &[version(entry), "-d", &body, "-w", " %{http_code}"]);
+            let got = proxy.curl(entry, "/echo", &[version(entry), "-d", &body, "-w", " %{errormsg} %{http_code}"]);
             assert!(got.ends_with(" 413"), "{driver}, {entry:?}: {got}");
             let got = proxy.curl(entry, "/echo", &[version(entry), "-d", "small", "-w", " %{http_code}"]);
             assert_eq!(got, "small 200", "{driver}, {entry:?}");

@@ -73,7 +73,7 @@ fn nghttp_upload_with_trailers_comes_back() {
     }
 }
 
-/// nghttp instead of curl: curl 7.88, Debian 12's, discards a response that RST_STREAM(NO_ERROR) follows, against RFC 9113 8.1.
+/// nghttp shows the reset, and how much it had sent by then.
 #[test]
 fn nghttp_upload_ends_with_an_early_413() {
     if !nghttp2_or_skip() {

@@ -6,6 +6,7 @@ mod support;
 
 mod balancing;
 mod bounds;
+mod containers;
 mod databases;
 mod ends;
 mod hellos;

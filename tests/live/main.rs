@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod explain;
 mod figures;
+mod flattening;
 mod handover_aborted;
 mod handover;
 mod process;

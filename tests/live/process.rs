@@ -214,20 +214,21 @@ fn check_lists_the_routes_of_files_that_are_not_applied() {
     let check = |text: &str| {
         fs::write(&routes, text).expect("written");
         let output = ringway(&["check", &format!("--configFile={}", main.display())]);
-        assert!(output.status.success(), "rejected routes do not stop the start");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.success(), !said.contains("error["), "{said}");
+        said
     };
     let backend = "[backends.b.servers.s]\nurl = \"tcp://127.0.0.1:1\"\n[frontends.f]\nbackend = \"b\"\n";
     let any = "[frontends.f.routes.r]\nrule = \"HostSNI:*\"\n";
     let good = check(&format!("{backend}entryPoints = [\"http\"]\n{any}"));
     assert!(!good.contains("warning"), "{good}");
     let unnamed = check(&format!("{backend}{any}"));
-    assert!(unnamed.contains("warning: frontend f is rejected: HostSNI:* takes every connection"), "{unnamed}");
+    assert!(unnamed.contains("error[no-entry-point]: frontend f: HostSNI:* takes every connection"), "{unnamed}");
     let passthrough = check(&format!("{backend}entryPoints = [\"http\"]\npassthrough = true\n{any}"));
     assert!(passthrough.contains("passthrough needs an entry point with TLS, and http has none"), "{passthrough}");
     let udp = check(&format!("{backend}entryPoints = [\"dns\"]\n{any}"));
     assert!(udp.contains("entry point dns is one of UDP and takes no connections"), "{udp}");
-    assert!(check("[frontends").contains("warning: no routes can be read from files: "));
+    assert!(check("[frontends").contains("error[invalid-toml]: this is not valid TOML"));
 }
 
 #[test]

@@ -125,8 +125,8 @@ fn severity_distinguishes_rejected_from_partly_rejected() {
         assert_eq!(proxy.get(name, "/x").status, status, "{name}");
     }
     assert_eq!(rows.len(), 5, "{rows:#?}");
-    assert!(proxy.get("x", "/dashboard/").text().contains("Rejected configuration"));
-    assert!(proxy.get("x", "/dashboard/app.js").text().contains("item.severity"));
+    assert!(proxy.get("x", "/dashboard/attention.js").text().contains("not applied"));
+    assert!(proxy.get("x", "/dashboard/routes.js").text().contains("item.severity"));
 }
 
 /// The other frontend would serve the same requests to every client.

@@ -21,6 +21,7 @@ fn record<'a>() -> AccessLogRecord<'a> {
         target: b"/",
         protocol: "HTTP/1.1",
         request_size: 0,
+        request_id: None,
         request_fields: FieldList::Lines(REQUEST),
         frontend_name: Some("frontend-f1"),
         origin: Some(UpstreamRecord {
@@ -37,6 +38,7 @@ fn record<'a>() -> AccessLogRecord<'a> {
         response_fields: FieldList::Lines(RESPONSE),
         request_count: 37,
         retry_attempts: 0,
+        trace: None,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use ringway::limits::Bound;
 use ringway::observe::metrics::{
-    Direction, Method, Metrics, MetricsSettings, ProcessFacts, Protocol, Sample, Scrape, ServerHealth, ServerSample,
-    Side,
+    Direction, Format, Method, Metrics, MetricsSettings, ProcessFacts, Protocol, Sample, Scrape, ServerHealth,
+    ServerSample, Side,
 };
 
 fn text(metrics: &Metrics, scrape: &Scrape) -> String {
-    String::from_utf8(metrics.prometheus_text(scrape)).unwrap()
+    String::from_utf8(metrics.prometheus_page(scrape, Format::Text)).unwrap()
 }
 
 /// Parses a page as a scraper does: each series once, after the type of its name.

@@ -7,10 +7,13 @@ use ringway::config::dynamic::{
     Auth, Backend, Documents, DynamicConfig, Frontend, LoadBalancer, Route, Server, UserAuth,
 };
 use ringway::config::{Rejected, Severity};
+use ringway::diagnostics::Code;
 use ringway::http::Reply;
 use ringway::limits::Bound;
 use ringway::observe::certificates::CertificateState;
-use ringway::observe::metrics::{HealthTotals, Http2Totals, RecentError, ServerHealth, ServerSample, SideTotals};
+use ringway::observe::metrics::{
+    HealthTotals, Http2Totals, OpenConnections, RecentError, ServerHealth, ServerSample, SideTotals,
+};
 use ringway::observe::status::{
     ExposedRoutes, HealthFacts, InternalRequest, InternalRoute, ProtocolFacts, StatusInputs, reply, route,
 };
@@ -27,7 +30,7 @@ fn all() -> ExposedRoutes {
 
 fn get(path: &str) -> InternalRequest<'_> {
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query.as_bytes())));
-    InternalRequest { method: b"GET", path: path.as_bytes(), query, forwarded_prefix: None }
+    InternalRequest { method: b"GET", path: path.as_bytes(), query, ..InternalRequest::default() }
 }
 
 fn providers() -> Documents {
@@ -88,6 +91,8 @@ fn ask_while(
         name: name.into(),
         reason: "no".into(),
         severity,
+        code: Code::InvalidRule,
+        key: "routes".into(),
         bound: None,
     });
     let mut clients =
@@ -124,7 +129,9 @@ fn ask_while(
             numbers: &numbers,
         },
         protocols: &protocols,
-        metrics_text: b"x 1\n",
+        open: OpenConnections { http1: 4, http2: 2, http2_streams: 3, web_sockets: 1, tcp: 5, udp: 6 },
+        traffic: None,
+        metrics_page: b"x 1\n",
     };
     route(request, exposed).map(|route| reply(&route, request, exposed, &inputs))
 }
@@ -175,7 +182,7 @@ fn api_matches_the_documented_example() {
     assert_eq!(body("/api/version"), r#"{"Version":"1.2.3","Codename":"ring"}"#);
     assert_eq!(
         body("/api/rejected"),
-        r#"[{"provider":"file","name":"f3","reason":"no","severity":"rejected"},{"provider":"file","name":"f4","reason":"no","severity":"partial"}]"#
+        r#"[{"provider":"file","name":"f3","reason":"no","severity":"rejected","code":"invalid-rule","key":"routes"},{"provider":"file","name":"f4","reason":"no","severity":"partial","code":"invalid-rule","key":"routes"}]"#
     );
     assert!(body("/api/servers").contains(r#""url":"http://127.0.0.1:21990","health":"down"}"#));
     assert_eq!(
@@ -188,6 +195,10 @@ fn api_matches_the_documented_example() {
             r#""boundsExceeded":{"http2_rapid_reset":1}}"#
         )
     );
+    assert_eq!(body("/api/connections"), r#"{"http1":4,"http2":2,"http2Streams":3,"webSockets":1,"tcp":5,"udp":6}"#);
+    for path in ["/api/history", "/api/containers", "/api/errors"] {
+        assert_eq!(ask(path).status, 404, "{path} without live traffic");
+    }
     assert!(body("/api/runtime").contains(r#""driver":"epoll","driverReason":"io_uring is denied""#));
 }
 
@@ -318,13 +329,15 @@ fn dashboard_files_are_served_whole() {
         ("", "text/html; charset=utf-8"),
         ("app.js", "text/javascript; charset=utf-8"),
         ("charts.js", "text/javascript; charset=utf-8"),
+        ("routes.js", "text/javascript; charset=utf-8"),
+        ("pages.css", "text/css; charset=utf-8"),
         ("style.css", "text/css; charset=utf-8"),
         ("icon.svg", "image/svg+xml"),
     ];
     for (file, kind) in kinds {
         let reply = ask(&format!("/dashboard/{file}"));
         assert_eq!((reply.status, field(&reply, "Content-Type")), (200, kind));
-        assert!(field(&reply, "Content-Security-Policy").starts_with("default-src 'self'"));
+        assert!(field(&reply, "Content-Security-Policy").starts_with("default-src 'none'; script-src 'self';"));
         assert!(reply.body.len() > 100, "{file} is empty");
     }
     assert_eq!(ask("/dashboard/../secret").status, 404);

@@ -9,6 +9,7 @@ pub fn compile_context() -> CompileContext {
     let entry = |name: &str, port, has_tls| EntryPointInfo {
         name: name.to_owned(),
         port,
+        is_local: true,
         has_tls,
         is_udp: false,
         white_list: Vec::new(),
@@ -16,6 +17,7 @@ pub fn compile_context() -> CompileContext {
         sanitize_path: true,
     };
     CompileContext {
+        access_log_folder: None,
         entry_points: vec![entry("http", 80, false), entry("https", 443, true)],
         default_entry_points: vec!["http".to_owned()],
         keep_trailing_slash: false,

@@ -49,6 +49,11 @@ impl Engine {
         full
     }
 
+    /// Registers a container that something else starts, named by the prefix and `name`, so that it is removed as well.
+    pub fn expect(&mut self, name: &str) {
+        self.containers.push(format!("{}-{name}", self.prefix));
+    }
+
     /// The container's address in a network. Empty while it is not running.
     pub fn address(&self, container: &str, network: &str) -> String {
         let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");

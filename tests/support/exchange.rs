@@ -19,6 +19,7 @@ use ringway::config::snapshot::ServerEndpoint;
 use ringway::error::Cause;
 use ringway::net::driver::DriverInfo;
 use ringway::net::{Duplex, ReadHalf, TimeLimit, WriteHalf};
+use ringway::observe::trace::{self, DatadogNames, Format, Propagation, Sampler, TraceReceiver, TraceSender, Tracing};
 use ringway::worker::{ClientInfo, ConnectionTask, Dial, Dialled, VersionOffer, Worker, serve};
 
 use http2::Http2Requests;
@@ -37,6 +38,8 @@ pub struct Scenario {
     pub middlewares: usize,
     /// The client speaks HTTP/2 and opens so many streams at a time; `request` is a header block and its body then. HTTP/1.1 if `None`.
     pub streams_at_once: Option<usize>,
+    /// The share of requests that are traced; tracing is off if `None`.
+    pub traced_share: Option<f64>,
 }
 
 impl Scenario {
@@ -54,7 +57,14 @@ impl Scenario {
         answer.resize(answer.len() + body_bytes, b'x');
         let request =
             "GET /bytes/128?x=1 HTTP/1.1\r\nHost: h500.bench.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
-        Scenario { request: request.into(), answer, configure: |_| {}, middlewares: 0, streams_at_once: None }
+        Scenario {
+            request: request.into(),
+            answer,
+            configure: |_| {},
+            middlewares: 0,
+            streams_at_once: None,
+            traced_share: None,
+        }
     }
 }
 
@@ -64,6 +74,8 @@ pub struct InMemoryProxy {
     request: Rc<[u8]>,
     answer_bytes: usize,
     streams_at_once: Option<usize>,
+    /// Takes the traces.
+    _traces: TraceReceiver,
 }
 
 /// Called with the number of each request, counted from 0, before the client sends the request.
@@ -71,12 +83,14 @@ pub type BeforeRequest = Rc<dyn Fn(usize)>;
 
 impl InMemoryProxy {
     pub fn new(scenario: Scenario) -> Self {
-        let shared = shared::shared(shared::hosts("http://10.0.0.1:80", HOSTS, scenario.configure), 1);
+        let mut shared = shared::shared(shared::hosts("http://10.0.0.1:80", HOSTS, scenario.configure), 1);
         let frontends = &shared.snapshot.load().snapshot.routers[0];
         assert!(
             frontends.values().all(|frontend| frontend.outer.middlewares().len() == scenario.middlewares),
             "unexpected number of middlewares"
         );
+        let (sender, traces) = trace::queue();
+        shared.tracing = scenario.traced_share.map(|share| Arc::new(tracing(share, sender)));
         let choice = DriverInfo { name: "none", reason: String::new(), is_fallback: false };
         // The head of a response takes fewer bytes in HTTP/2.
         let answer_bytes = scenario.answer.len() - scenario.streams_at_once.map_or(0, |_| 80);
@@ -86,6 +100,7 @@ impl InMemoryProxy {
             request: scenario.request.into(),
             answer_bytes,
             streams_at_once: scenario.streams_at_once,
+            _traces: traces,
         }
     }
 
@@ -125,6 +140,18 @@ impl InMemoryProxy {
             (0..=100 * count).any(|_| serving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
         assert!(is_served, "the worker waited");
         assert!(received.get() >= count * self.answer_bytes, "{} bytes came back", received.get());
+    }
+}
+
+fn tracing(share: f64, queue: TraceSender) -> Tracing {
+    let datadog = DatadogNames { trace_id: String::new(), parent_id: String::new(), priority: String::new() };
+    Tracing {
+        propagation: Propagation::new(Format::TraceContext, "", &datadog, 1),
+        sampler: Sampler::new("probabilistic", share).expect("a sampler"),
+        has_long_ids: true,
+        same_span: false,
+        is_debug: false,
+        queue,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -14,27 +14,44 @@ pub struct Origin {
     pub requests: Arc<AtomicUsize>,
     /// Bytes of `/bytes` written to sockets so far.
     pub sent: Arc<AtomicUsize>,
+    heads: Arc<Mutex<Vec<String>>>,
 }
+
+/// The heads of the first requests are kept.
+const HEADS_KEPT_MAX: usize = 1000;
 
 impl Origin {
     pub fn start() -> Origin {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let (requests, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let origin = Origin { address, requests: Arc::clone(&requests), sent: Arc::clone(&sent) };
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = Arc::clone(&heads);
+        let origin = Origin { address, requests: Arc::clone(&requests), sent: Arc::clone(&sent), heads };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let _ = stream.set_nodelay(true);
-                let (requests, sent) = (Arc::clone(&requests), Arc::clone(&sent));
-                thread::spawn(move || answer_all(stream, &requests, &sent));
+                let (requests, sent, kept) = (Arc::clone(&requests), Arc::clone(&sent), Arc::clone(&kept));
+                thread::spawn(move || answer_all(stream, &requests, &sent, &kept));
             }
         });
         origin
     }
+
+    /// The heads of the requests for this target.
+    pub fn heads(&self, target: &str) -> Vec<String> {
+        let heads = self.heads.lock().expect("unpoisoned");
+        heads.iter().filter(|head| head.split(' ').nth(1) == Some(target)).cloned().collect()
+    }
 }
 
 /// Serves a connection until the client or an error ends it.
-fn answer_all(mut stream: TcpStream, requests: &AtomicUsize, sent: &AtomicUsize) -> Option<()> {
+fn answer_all(
+    mut stream: TcpStream,
+    requests: &AtomicUsize,
+    sent: &AtomicUsize,
+    heads: &Mutex<Vec<String>>,
+) -> Option<()> {
     let mut pending = Vec::new();
     loop {
         let end = loop {
@@ -46,6 +63,9 @@ fn answer_all(mut stream: TcpStream, requests: &AtomicUsize, sent: &AtomicUsize)
         requests.fetch_add(1, SeqCst);
         let head = String::from_utf8_lossy(&pending[..end]).into_owned();
         pending.drain(..end);
+        if let Some(mut heads) = heads.lock().ok().filter(|heads| heads.len() < HEADS_KEPT_MAX) {
+            heads.push(head.clone());
+        }
         let path = head.split(' ').nth(1)?.to_owned();
         let length = head.to_ascii_lowercase();
         let length = length.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());

@@ -28,6 +28,8 @@ pub fn shared_as(document: DynamicConfig, workers: usize, has_tls: bool) -> Work
     let published = Published::new(snapshot(document, has_tls), &metrics);
     let point = EntryPoint {
         name: "http".to_owned(),
+        address: ([0, 0, 0, 0], 80).into(),
+        is_udp: false,
         chain: Chain::default(),
         internal_chain: Chain::default(),
         auth: None,
@@ -37,6 +39,7 @@ pub fn shared_as(document: DynamicConfig, workers: usize, has_tls: bool) -> Work
         tls: None,
         resolver: None,
         http2: true,
+        request_id: false,
         trust: TrustedPeers::Everyone,
         udp_timeout: Duration::from_secs(30),
         proxy_protocol: None,
@@ -66,6 +69,8 @@ pub fn shared_as(document: DynamicConfig, workers: usize, has_tls: bool) -> Work
         server_lines: Default::default(),
         client_lines: Default::default(),
         access_log: None,
+        ask_host: None,
+        tracing: None,
         start: Instant::now(),
         stopping: false.into(),
         accepting: true.into(),
@@ -98,9 +103,11 @@ pub fn hosts(server: &str, count: usize, finish: impl Fn(&mut Frontend)) -> Dyna
 
 fn snapshot(document: DynamicConfig, has_tls: bool) -> Snapshot {
     let context = CompileContext {
+        access_log_folder: None,
         entry_points: vec![EntryPointInfo {
             name: "http".to_owned(),
             port: 80,
+            is_local: true,
             has_tls,
             is_udp: false,
             white_list: Vec::new(),

@@ -10,6 +10,7 @@ use crate::backend::{Scheme, Server, ServerUrl};
 use crate::config::dynamic::{self, UserAuth};
 use crate::config::middleware_states::FrontendStates;
 use crate::config::snapshot::{ServerEndpoint, ServerProtocol, ServerTls, TlsConfigs};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::middleware::basic_auth::{AuthEdits, BasicAuth};
 use crate::middleware::digest_auth::DigestAuth;
 use crate::middleware::forward_auth::{AuthServer, ForwardAuth};
@@ -21,7 +22,7 @@ pub struct Auth {
     pub middleware: Option<Middleware>,
     pub server: Option<Box<ServerEndpoint>>,
     /// Users whom no password lets in, as sentences for the log.
-    pub denied_users: Vec<String>,
+    pub denied_users: Vec<Diagnostic>,
 }
 
 /// Compiles the first of basic, digest and forward that is set.
@@ -35,26 +36,35 @@ pub fn auth(
     scope: ChainScope<'_>,
     states: &mut FrontendStates,
     interner: &mut EndpointInterner,
-) -> Result<Auth, String> {
+) -> Result<Auth, Diagnostic> {
     let Some(written) = written else { return Ok(Auth::default()) };
     let label = scope.label("Auth");
     if let Some(users) = &written.basic {
         let basic = basic(ctx, users, &written.header_field, label)?;
-        let denied_users = basic.denied_users().map(|user| format!("auth.basic: {user}")).collect();
+        let denied_users = basic.denied_users().map(|user| denied("auth.basic", user)).collect();
         return Ok(Auth { middleware: Some(Middleware::Basic(basic)), server: None, denied_users });
     }
     if let Some(users) = &written.digest {
         let file = users_file(ctx, users)?;
         let edits = auth_edits(users, &written.header_field);
         let state = states.digest(ctx.random);
-        let digest = DigestAuth::new(&users.users, file.as_deref(), edits, state, label).map_err(|e| e.to_string())?;
-        let denied_users = digest.denied_users().map(|user| format!("auth.digest: {user}")).collect();
+        let digest = DigestAuth::new(&users.users, file.as_deref(), edits, state, label)
+            .map_err(|e| Diagnostic::new(Code::InvalidUser, "auth.digest", e.to_string()))?;
+        let denied_users = digest.denied_users().map(|user| denied("auth.digest", user)).collect();
         return Ok(Auth { middleware: Some(Middleware::Digest(digest)), server: None, denied_users });
     }
     match &written.forward {
         Some(forward) => self::forward(ctx, forward, label, interner),
-        None => Err("auth names none of basic, digest and forward: set one of them, or remove auth".to_owned()),
+        None => {
+            let text = "auth names none of basic, digest and forward: set one of them, or remove auth";
+            Err(Diagnostic::new(Code::AuthWithoutMethod, "auth", text))
+        }
     }
+}
+
+/// A user whom no password lets in.
+fn denied(key: &str, user: &str) -> Diagnostic {
+    Diagnostic::new(Code::UserCannotLogIn, key, format!("{key}: {user}"))
 }
 
 /// Stricter authentication in place of one that cannot be compiled.
@@ -83,21 +93,28 @@ pub fn fail_closed(written: &dynamic::Auth) -> Option<StandIn> {
 }
 
 /// Compiles basic authentication; also for the deprecated list of a frontend.
-pub fn basic(ctx: &CompileContext, users: &UserAuth, header_field: &str, label: Label) -> Result<BasicAuth, String> {
+pub fn basic(
+    ctx: &CompileContext,
+    users: &UserAuth,
+    header_field: &str,
+    label: Label,
+) -> Result<BasicAuth, Diagnostic> {
     let file = users_file(ctx, users)?;
     let credentials = Arc::clone(&ctx.credentials);
     BasicAuth::new(&users.users, file.as_deref(), auth_edits(users, header_field), credentials, label)
-        .map_err(|e| e.to_string())
+        .map_err(|e| Diagnostic::new(Code::InvalidUser, "auth.basic", e.to_string()))
 }
 
 fn auth_edits(users: &UserAuth, header_field: &str) -> AuthEdits {
     AuthEdits { header_field: header_field.to_owned(), remove_header: users.remove_header }
 }
 
-fn users_file(ctx: &CompileContext, users: &UserAuth) -> Result<Option<String>, String> {
+fn users_file(ctx: &CompileContext, users: &UserAuth) -> Result<Option<String>, Diagnostic> {
     match users.users_file.as_str() {
         "" => Ok(None),
-        path => (ctx.read)(path).map(Some).map_err(|e| format!("usersFile {path} cannot be read: {e}")),
+        path => (ctx.read)(path).map(Some).map_err(|e| {
+            Diagnostic::new(Code::AuthUnavailable, "auth", format!("usersFile {path} cannot be read: {e}"))
+        }),
     }
 }
 
@@ -106,23 +123,24 @@ fn forward(
     written: &dynamic::ForwardAuth,
     label: Label,
     interner: &mut EndpointInterner,
-) -> Result<Auth, String> {
-    let url = ServerUrl::parse(&written.address).map_err(|e| format!("auth.forward.address: {e}"))?;
+) -> Result<Auth, Diagnostic> {
+    let invalid = |text: String| Diagnostic::new(Code::InvalidServerUrl, "auth.forward.address", text);
+    let url = ServerUrl::parse(&written.address).map_err(|e| invalid(format!("auth.forward.address: {e}")))?;
     let https = match url.scheme {
         Scheme::Http => false,
         Scheme::Https => true,
         Scheme::H2c | Scheme::Tcp | Scheme::Udp => {
-            return Err(format!(
-                "auth.forward.address: {} is not supported here; use http or https",
-                url.scheme.as_str()
-            ));
+            let scheme = url.scheme.as_str();
+            return Err(invalid(format!("auth.forward.address: {scheme} is not supported here; use http or https")));
         }
     };
     let server = AuthServer { authority: url.authority.clone(), target: url.target() };
     let (tls, pool) = if https {
-        let tls = (ctx.auth_tls)(written.tls.as_ref()).map_err(|e| format!("auth.forward.tls: {e}"))?;
+        let tls = (ctx.auth_tls)(written.tls.as_ref()).map_err(|e| {
+            Diagnostic::new(Code::AuthUnavailable, "auth.forward.tls", format!("auth.forward.tls: {e}"))
+        })?;
         let name = ServerName::try_from(url.host.clone())
-            .map_err(|_| format!("auth.forward.address: {:?} is no host name", url.host))?;
+            .map_err(|_| invalid(format!("auth.forward.address: {:?} is no host name", url.host)))?;
         // The digest is part of the pool's key: a connection that was verified with these certificates is not used with others.
         let pool = interner.pool(&format!("{} auth {:?}", url.address, tls.digest), PoolKind::TlsHttp1);
         let configs = TlsConfigs { any: Arc::clone(&tls.config), http1: tls.config };
@@ -131,6 +149,7 @@ fn forward(
         (None, interner.pool(&url.address, PoolKind::Plain))
     };
     let endpoint = ServerEndpoint {
+        number: 0,
         authority: url.authority.clone(),
         url: url.text.clone(),
         addresses: interner.addresses(&url.host, url.port),

@@ -9,6 +9,7 @@ use super::{CompileContext, EndpointInterner, EntryPointInfo};
 use crate::config::middleware_states::FrontendStates;
 use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
 use crate::config::static_config;
+use crate::diagnostics::Diagnostic;
 use crate::middleware::white_list::WhiteList;
 use crate::middleware::{Chain, ChainScope, Middleware};
 
@@ -52,7 +53,8 @@ pub fn entry_point(
         let redirect = redirect_middleware(ctx, redirect, None, scope);
         chain.extend(redirect.map_err(|diagnostic| invalid(diagnostic.text))?);
     }
-    let frontend_auth = auth(ctx, written.auth.as_ref(), scope, &mut states, interner).map_err(invalid)?;
+    let invalid_auth = |diagnostic: Diagnostic| invalid(diagnostic.text);
+    let frontend_auth = auth(ctx, written.auth.as_ref(), scope, &mut states, interner).map_err(invalid_auth)?;
     chain.extend(frontend_auth.middleware);
     if written.compress {
         chain.push(Middleware::Compress);
@@ -62,7 +64,7 @@ pub fn entry_point(
     }
     let mut internal = Vec::new();
     internal.extend(white_list(written, scope).map_err(invalid)?.map(Middleware::WhiteList));
-    internal.extend(auth(ctx, written.auth.as_ref(), scope, &mut states, interner).map_err(invalid)?.middleware);
+    internal.extend(auth(ctx, written.auth.as_ref(), scope, &mut states, interner).map_err(invalid_auth)?.middleware);
     Ok(EntryPointParts {
         chain: Chain::new(chain),
         internal_chain: Chain::new(internal),
@@ -108,6 +110,7 @@ impl EntryPointInfo {
         EntryPointInfo {
             name: name.to_owned(),
             port: listen_port(written),
+            is_local: listens_locally(written),
             has_tls: written.tls.is_some(),
             is_udp: written.is_udp(),
             white_list: written.white_list.as_ref().map(|list| list.source_range.clone()).unwrap_or_default(),
@@ -115,6 +118,12 @@ impl EntryPointInfo {
             sanitize_path: written.sanitize_path,
         }
     }
+}
+
+fn listens_locally(written: &static_config::EntryPoint) -> bool {
+    let Ok(listen) = written.listen() else { return false };
+    let address = listen.host.parse::<std::net::IpAddr>();
+    listen.host.is_empty() || address.map_or(listen.host == "localhost", |a| a.is_unspecified() || a.is_loopback())
 }
 
 /// The port that redirects to this entry point put into their URL.

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::missing_backend;
 use crate::config::dynamic::{self, DynamicConfig};
 use crate::config::snapshot::{Backend, ErrorPageSource, Frontend};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::middleware::Middleware;
 use crate::middleware::error_pages::{ErrorPage, ErrorPages};
 
@@ -13,24 +15,29 @@ use crate::middleware::error_pages::{ErrorPage, ErrorPages};
 pub fn middleware(
     frontend: &dynamic::Frontend,
     document: &DynamicConfig,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Diagnostic>,
 ) -> Option<Middleware> {
     let mut pages = Vec::new();
     for (name, page) in &frontend.errors {
         let problem = if page.backend == frontend.backend {
-            Some("its backend is the frontend's own, the one that failed; name another backend".to_owned())
+            let text = "its backend is the frontend's own, the one that failed; name another backend";
+            Some((Code::InvalidErrorPage, text.to_owned()))
         } else if !document.backends.contains_key(&page.backend) {
-            Some(format!("there is no backend {:?} in this provider", page.backend))
+            let missing = missing_backend("", &page.backend, document);
+            Some((missing.code, missing.text))
         } else {
             match ErrorPage::new(&page.status, &page.backend, &page.query) {
                 Ok(compiled) => {
                     pages.push(compiled);
                     None
                 }
-                Err(e) => Some(e.to_string()),
+                Err(e) => Some((Code::InvalidErrorPage, e.to_string())),
             }
         };
-        warnings.extend(problem.map(|why| format!("error page errors.{name} ignored: {why}")));
+        let diagnostic = |(code, why)| {
+            Diagnostic::new(code, format!("errors.{name}"), format!("error page errors.{name} ignored: {why}"))
+        };
+        warnings.extend(problem.map(diagnostic));
     }
     (!pages.is_empty()).then(|| Middleware::ErrorPages(ErrorPages::new(pages)))
 }

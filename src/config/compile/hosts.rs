@@ -7,14 +7,23 @@ use crate::rule::{Rule, parse_domains, sni};
 /// Lists the hosts of each rule of the frontends on `entry_point`, in the order of the frontends' names. Rules without literal hosts are
 /// not in the list, nor are those of TCP frontends whose TLS does not end here.
 pub fn host_rules(document: &DynamicConfig, entry_point: &str, default_entry_points: &[String]) -> Vec<Vec<String>> {
-    let serves = |frontend: &&Frontend| match frontend.entry_points.as_slice() {
+    hosts_by_frontend(document, entry_point, default_entry_points).map(|(_, hosts)| hosts).collect()
+}
+
+/// Like [`host_rules`], with the name of each rule's frontend.
+pub fn hosts_by_frontend<'d>(
+    document: &'d DynamicConfig,
+    entry_point: &'d str,
+    default_entry_points: &'d [String],
+) -> impl Iterator<Item = (&'d str, Vec<String>)> {
+    let serves = move |frontend: &Frontend| match frontend.entry_points.as_slice() {
         [] if kind_of_defaults(document, frontend) == DefaultEntryPoints::None => false,
         [] => default_entry_points.iter().any(|name| name == entry_point),
         names => names.iter().any(|name| name == entry_point),
     };
-    let frontends = document.frontends.values().filter(serves).filter(|frontend| !frontend.passthrough);
-    let rules = frontends.flat_map(|frontend| frontend.routes.values());
-    rules.map(|route| hosts(&route.rule)).filter(|hosts| !hosts.is_empty()).collect()
+    let frontends = document.frontends.iter().filter(move |(_, frontend)| serves(frontend) && !frontend.passthrough);
+    let rules = frontends.flat_map(|(name, frontend)| frontend.routes.values().map(move |route| (name, route)));
+    rules.map(|(name, route)| (name.as_str(), hosts(&route.rule))).filter(|(_, hosts)| !hosts.is_empty())
 }
 
 fn hosts(rule: &str) -> Vec<String> {

@@ -4,7 +4,7 @@
 use super::EntryPointInfo;
 use crate::backend::Scheme;
 use crate::config::dynamic::{self, DynamicConfig};
-use crate::rule::Diagnostic;
+use crate::diagnostics::{Code, Diagnostic};
 use crate::rule::sni::{self, SniRule};
 
 /// Kind of a frontend, by what it passes on.
@@ -31,31 +31,34 @@ pub fn layer(document: &DynamicConfig, written: &dynamic::Frontend, has_udp: boo
         (Some(rule), Some(Scheme::Udp)) => udp_rule(Some(rule)),
         (Some(rule), None) if has_udp => udp_rule(Some(rule)),
         (Some(rule), Some(Scheme::Tcp) | None) => Ok(Layer::Tcp(rule)),
-        (Some(_), Some(scheme)) => Err(format!(
+        (Some(_), Some(scheme)) => Err(mismatch(format!(
             "its rule is one of TCP, and backend {} has {}:// servers: write tcp://host:port, or a Host rule",
             written.backend,
             scheme.as_str()
-        )
-        .into()),
+        ))),
         (None, Some(Scheme::Udp)) if written.routes.is_empty() => udp_rule(None),
         (None, None) if has_udp && written.routes.is_empty() => udp_rule(None),
         (None, Some(Scheme::Udp)) => {
-            Err(format!("backend {} has udp:// servers: remove the rule, datagrams have no name", written.backend)
-                .into())
+            let backend = &written.backend;
+            Err(mismatch(format!("backend {backend} has udp:// servers: remove the rule, datagrams have no name")))
         }
-        (None, Some(Scheme::Tcp)) => Err(format!(
+        (None, Some(Scheme::Tcp)) => Err(mismatch(format!(
             "backend {} has tcp:// servers: write a HostSNI rule, or http:// for an HTTP server",
             written.backend
-        )
-        .into()),
+        ))),
         (None, _) => Ok(Layer::Http),
     }
+}
+
+/// A rule that does not fit the servers.
+fn mismatch(text: String) -> Diagnostic {
+    Diagnostic::new(Code::LayerMismatch, "routes", text)
 }
 
 fn udp_rule(rule: Option<SniRule>) -> Result<Layer, Diagnostic> {
     match rule {
         Some(rule) if rule.needs_name() => {
-            Err("datagrams have no name: remove the rule, or write HostSNI:*".to_owned().into())
+            Err(mismatch("datagrams have no name: remove the rule, or write HostSNI:*".to_owned()))
         }
         _ => Ok(Layer::Udp),
     }
@@ -79,16 +82,19 @@ pub fn suitable_entry_points(
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Vec<usize>, Diagnostic> {
     if entries.is_empty() {
-        return Err(no_entry_point(layer).to_owned().into());
+        return Err(Diagnostic::new(Code::NoEntryPoint, "entryPoints", no_entry_point(layer)));
     }
     let problem = |entry: &usize| entry_point_problem(layer, written, &entry_points[*entry]);
     let problems: Vec<String> = entries.iter().filter_map(problem).collect();
     if problems.len() == entries.len() {
-        return Err(problems.join("; ").into());
+        return Err(unsuitable(problems.join("; ")));
     }
-    warnings
-        .extend(problems.into_iter().map(|problem| Diagnostic::from(format!("{problem}; frontend rejected there"))));
+    warnings.extend(problems.into_iter().map(|problem| unsuitable(format!("{problem}; frontend rejected there"))));
     Ok(entries.into_iter().filter(|entry| problem(entry).is_none()).collect())
+}
+
+fn unsuitable(text: String) -> Diagnostic {
+    Diagnostic::new(Code::EntryPointMismatch, "entryPoints", text)
 }
 
 /// Why a frontend that names no entry point has none.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::EntryPointInfo;
-use super::frontend::EMPTY_WHITE_LIST;
 use super::layer4::{Layer, http_options};
 use super::layer4_routes::UdpRoute;
+use super::reasons::{empty_white_list, invalid_range};
 use crate::config::dynamic;
 use crate::config::middleware_states::{FrontendStates, StateOwner};
 use crate::config::snapshot::{Backend, TcpFrontend, UdpFrontend};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::middleware::ChainScope;
 use crate::middleware::source_extractor::SourceExtractor;
 use crate::middleware::tcp_max_conn::TcpMaxConn;
@@ -27,13 +28,16 @@ pub struct Layer4Input<'a> {
 
 impl<'a> Layer4Input<'a> {
     /// Rejects options that only requests can have: without them, the frontend would do less than its author means.
-    pub fn reject_http_options(&self, layer: &Layer) -> Result<(), String> {
+    pub fn reject_http_options(&self, layer: &Layer) -> Result<(), Diagnostic> {
         let options = http_options(self.written, self.written_backend);
         if options.is_empty() {
             return Ok(());
         }
         let unit = if matches!(layer, Layer::Udp) { "datagrams" } else { "TCP connections" };
-        Err(format!("{} cannot be applied to {unit}, only to HTTP requests: remove what is named", options.join(", ")))
+        let text =
+            format!("{} cannot be applied to {unit}, only to HTTP requests: remove what is named", options.join(", "));
+        let key = options[0].split(' ').next().unwrap_or_default();
+        Err(Diagnostic::new(Code::NotForLayer4, key, text))
     }
 
     /// The owner of the frontend's states on an entry point.
@@ -62,7 +66,7 @@ impl<'a> Layer4Input<'a> {
     ///
     /// # Errors
     /// A sentence that names the option: the frontend is rejected.
-    pub fn udp_route(&self, entry: &EntryPointInfo, warnings: &mut Vec<String>) -> Result<UdpRoute, String> {
+    pub fn udp_route(&self, entry: &EntryPointInfo, warnings: &mut Vec<Diagnostic>) -> Result<UdpRoute, Diagnostic> {
         let frontend = Arc::new(self.udp(entry, warnings)?);
         Ok(UdpRoute { priority: self.written.priority, provider: self.provider.to_owned(), frontend })
     }
@@ -73,22 +77,30 @@ impl<'a> Layer4Input<'a> {
 
     /// The white lists of entry point and frontend together. There is no X-Forwarded-For: the address is the peer's, or the one of a
     /// trusted PROXY header.
-    fn white_list(&self, entry: &EntryPointInfo, warnings: &mut Vec<String>) -> Result<Option<WhiteList>, String> {
+    fn white_list(
+        &self,
+        entry: &EntryPointInfo,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<Option<WhiteList>, Diagnostic> {
         let (ranges, use_xff) = match &self.written.white_list {
             Some(list) if !list.source_range.is_empty() => (&list.source_range, list.use_x_forwarded_for),
             _ => (&self.written.whitelist_source_range, false),
         };
         if use_xff {
-            warnings
-                .push("whiteList.useXForwardedFor ignored: connections and datagrams have no such header".to_owned());
+            let text = "whiteList.useXForwardedFor ignored: connections and datagrams have no such header";
+            warnings.push(Diagnostic::new(Code::NotForLayer4, "whiteList.useXForwardedFor", text));
+        }
+        if self.written.access_log.is_some() {
+            let text = "accessLog ignored: connections and datagrams are logged in the common access log";
+            warnings.push(Diagnostic::new(Code::NotForLayer4, "accessLog", text));
         }
         if ranges.is_empty() && self.written.white_list.is_some() {
-            warnings.push(EMPTY_WHITE_LIST.to_owned());
+            warnings.push(empty_white_list());
         }
         let scope = ChainScope::Frontend(self.log_name());
         let list = |ranges: &[String]| match ranges {
             [] => Ok(None),
-            _ => WhiteList::new(ranges, false, scope).map(Some).map_err(|error| error.to_string()),
+            _ => WhiteList::new(ranges, false, scope).map(Some).map_err(|error| invalid_range(error.to_string())),
         };
         Ok(match (list(&entry.white_list)?, list(ranges)?) {
             (Some(outer), Some(own)) => Some(own.and(outer)),
@@ -104,21 +116,26 @@ impl<'a> Layer4Input<'a> {
         &self,
         entry: &EntryPointInfo,
         states: &mut FrontendStates,
-        warnings: &mut Vec<String>,
-    ) -> Result<TcpFrontend, String> {
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<TcpFrontend, Diagnostic> {
         let Layer4Input { name, written, written_backend, backend, .. } = *self;
-        let max_conn = match written_backend.max_conn.as_ref().filter(|limit| limit.amount != 0) {
-            Some(limit) => Some(max_conn(limit, states).map_err(|error| format!("maxConn: {error}"))?),
-            None => None,
-        };
+        let max_conn =
+            match written_backend.max_conn.as_ref().filter(|limit| limit.amount != 0) {
+                Some(limit) => Some(max_conn(limit, states).map_err(|error| {
+                    Diagnostic::new(Code::InvalidMiddleware, "maxconn", format!("maxConn: {error}"))
+                })?),
+                None => None,
+            };
         if entry.has_auth {
-            warnings.push(format!(
+            let text = format!(
                 "authentication of entry point {} is one of requests: connections of this frontend pass without it",
                 entry.name
-            ));
+            );
+            warnings.push(Diagnostic::new(Code::NotForLayer4, "entryPoints", text));
         }
         if !written.alpn.is_empty() && (written.passthrough || !entry.has_tls) {
-            warnings.push("alpn ignored: TLS does not end at this proxy".to_owned());
+            let text = "alpn ignored: TLS does not end at this proxy";
+            warnings.push(Diagnostic::new(Code::ContradictingOptions, "alpn", text));
         }
         Ok(TcpFrontend {
             name: name.to_owned(),
@@ -131,17 +148,20 @@ impl<'a> Layer4Input<'a> {
         })
     }
 
-    fn udp(&self, entry: &EntryPointInfo, warnings: &mut Vec<String>) -> Result<UdpFrontend, String> {
+    fn udp(&self, entry: &EntryPointInfo, warnings: &mut Vec<Diagnostic>) -> Result<UdpFrontend, Diagnostic> {
         let Layer4Input { name, written, written_backend, backend, .. } = *self;
         if written_backend.max_conn.as_ref().is_some_and(|limit| limit.amount != 0) {
-            return Err("maxconn cannot be applied to datagrams, which have no connection: remove it".to_owned());
+            let text = "maxconn cannot be applied to datagrams, which have no connection: remove it";
+            return Err(Diagnostic::new(Code::NotForLayer4, "maxconn", text));
         }
         if !written_backend.proxy_protocol.is_empty() {
-            return Err("proxyProtocol cannot be sent to udp:// servers: remove it".to_owned());
+            let text = "proxyProtocol cannot be sent to udp:// servers: remove it";
+            return Err(Diagnostic::new(Code::NotForLayer4, "proxyProtocol", text));
         }
         let ignored = [("passthrough", written.passthrough), ("alpn", !written.alpn.is_empty())];
         for (option, _) in ignored.iter().filter(|(_, is_set)| *is_set) {
-            warnings.push(format!("{option} ignored: datagrams are always passed on as they are"));
+            let text = format!("{option} ignored: datagrams are always passed on as they are");
+            warnings.push(Diagnostic::new(Code::NotForLayer4, *option, text));
         }
         Ok(UdpFrontend {
             name: name.to_owned(),
@@ -153,15 +173,16 @@ impl<'a> Layer4Input<'a> {
 }
 
 /// The rule as it counts on an entry point: without TLS, connections have no names.
-pub fn rule_on(rule: &SniRule, entry: &EntryPointInfo, warnings: &mut Vec<String>) -> SniRule {
+pub fn rule_on(rule: &SniRule, entry: &EntryPointInfo, warnings: &mut Vec<Diagnostic>) -> SniRule {
     let rule = rule.clone();
     if entry.has_tls || !rule.needs_name() {
         return rule;
     }
-    warnings.push(format!(
+    let text = format!(
         "its rule has names, and entry point {} has no TLS: the names are ignored there, and * takes every connection",
         entry.name
-    ));
+    );
+    warnings.push(Diagnostic::new(Code::EntryPointMismatch, "routes", text));
     rule.without_names()
 }
 
@@ -171,9 +192,12 @@ fn max_conn(limit: &dynamic::MaxConn, states: &mut FrontendStates) -> Result<Tcp
 }
 
 /// The names of protocols, each of 1 to 255 bytes (RFC 7301, section 3.1).
-fn alpn(names: &[String]) -> Result<Vec<Vec<u8>>, String> {
+fn alpn(names: &[String]) -> Result<Vec<Vec<u8>>, Diagnostic> {
     match names.iter().find(|name| name.is_empty() || name.len() > 255) {
-        Some(name) => Err(format!("alpn: {name:?} is no name of a protocol: write 1 to 255 characters")),
+        Some(name) => {
+            let text = format!("alpn: {name:?} is no name of a protocol: write 1 to 255 characters");
+            Err(Diagnostic::new(Code::InvalidMiddleware, "alpn", text))
+        }
         None => Ok(names.iter().map(|name| name.as_bytes().to_vec()).collect()),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::EntryPointInfo;
 use crate::config::snapshot::{Frontend, TcpFrontend, TcpRoutes, UdpFrontend};
 use crate::config::{Rejected, Severity};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::rule::sni::SniRoute;
 use crate::rule::{PRIORITY_LAST, Route};
 
@@ -84,7 +85,7 @@ impl Layer4Tables {
                 false => (Severity::Partial, "gets the connections of its other names"),
             };
             let reason = format!("{part} on entry point {}; this frontend {effect} there", entry.name);
-            self.report(&part.provider, &part.name, severity, reason);
+            self.report(&part.provider, &part.name, severity, Code::UnreachableTcpRoute, "routes", reason);
         }
         if let Some(name) = catch_all(&table) {
             let provider = providers.iter().find(|(route, _)| *route == name).map_or("", |(_, provider)| provider);
@@ -118,7 +119,7 @@ impl Layer4Tables {
             entry.name,
             names.join(", ")
         );
-        self.report(provider, frontend, Severity::Partial, reason);
+        self.report(provider, frontend, Severity::Partial, Code::TcpTakesRequests, "routes", reason);
     }
 
     /// Reports names that an HTTP and a TCP route share: the TCP route gets their connections.
@@ -135,7 +136,7 @@ impl Layer4Tables {
                      use another name or entry point for one of them",
                     entry.name
                 );
-                self.report(&route.provider, &route.name, Severity::Partial, reason);
+                self.report(&route.provider, &route.name, Severity::Partial, Code::TcpTakesRequests, "routes", reason);
             }
         }
     }
@@ -156,13 +157,14 @@ impl Layer4Tables {
                 "UDP frontend {} ({}) has entry point {} already, and there can be one only: name another entry point",
                 first.frontend.name, first.provider, entry.name
             );
-            self.report(&other.provider, &other.frontend.name, Severity::Rejected, reason);
+            let (code, key) = (Code::SecondUdpFrontend, "entryPoints");
+            self.report(&other.provider, &other.frontend.name, Severity::Rejected, code, key, reason);
         }
         self.udp.push(first.map(|route| route.frontend));
     }
 
-    fn report(&mut self, provider: &str, frontend: &str, severity: Severity, reason: String) {
-        let name = format!("frontend {frontend}");
-        self.rejected.push(Rejected { provider: provider.to_owned(), name, reason, severity, bound: None });
+    fn report(&mut self, provider: &str, frontend: &str, severity: Severity, code: Code, key: &str, reason: String) {
+        let diagnostic = Diagnostic::new(code, key, reason);
+        self.rejected.push(Rejected::new(provider, format!("frontend {frontend}"), severity, diagnostic));
     }
 }

@@ -1,6 +1,7 @@
 //! Compiles the providers' documents into a [`Snapshot`]: one pure function. It never fails as a whole: an object that cannot be used is
 //! rejected, with a reason, and all others are applied.
 
+mod access_log;
 mod auth;
 mod backend;
 mod entry_point;
@@ -10,8 +11,11 @@ mod layer4;
 mod layer4_frontend;
 mod layer4_routes;
 mod backend_chains;
+mod contradictions;
 mod defaults;
+mod shadowed;
 mod error_pages;
+mod reasons;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -22,14 +26,16 @@ use rustls::ClientConfig;
 
 use super::dynamic::{self, ClientTls, Documents, DynamicConfig};
 use super::middleware_states::MiddlewareStates;
-use super::snapshot::{Backend, Frontend, ResolvedAddresses, Snapshot, TlsConfigs};
-use super::{Rejected, Severity};
+use super::snapshot::{Backend, Frontend, FrontendLog, ResolvedAddresses, Snapshot, TlsConfigs};
+use super::{Rejected, Severity, labels};
 use crate::detect::ProxyVersion;
+use crate::diagnostics::suggest::did_you_mean;
+use crate::diagnostics::{Code, Diagnostic};
 use crate::middleware::credentials::CredentialCache;
-use crate::rule::{Diagnostic, Route, Router, RouterOptions, Rule};
+use crate::rule::{PRIORITY_LAST, Route, Router, RouterOptions, Rule};
 pub use defaults::with_defaults;
 pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point};
-pub use hosts::{has_host_route, host_rules};
+pub use hosts::{has_host_route, host_rules, hosts_by_frontend};
 
 /// Reads a file as text.
 pub type ReadFile = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
@@ -61,6 +67,8 @@ pub struct CompileContext {
     pub auth_tls: AuthTls,
     /// The attempts of `[retry]`, `None` without that table; 0 means one per server.
     pub retry: Option<i64>,
+    /// The folder of the access logs of frontends; `None` without `[accessLog]`, empty if the log has no folder.
+    pub access_log_folder: Option<String>,
     /// Fills a slice with unpredictable bytes.
     pub random: fn(&mut [u8]),
 }
@@ -70,6 +78,8 @@ pub struct CompileContext {
 pub struct EntryPointInfo {
     pub name: String,
     pub port: u16,
+    /// Whether clients on this machine reach it under a loopback address.
+    pub is_local: bool,
     pub has_tls: bool,
     /// Whether the entry point takes datagrams, and no connections.
     pub is_udp: bool,
@@ -143,8 +153,11 @@ pub fn compile(
     let mut compiler = Compiler {
         ctx,
         previous,
+        previous_backends: previous.backends.iter().map(|b| ((b.provider.as_str(), b.name.as_str()), b)).collect(),
         interner,
         rejected: rejected_by_providers.to_vec(),
+        frontends: Vec::new(),
+        frontend_logs: Vec::new(),
         backends: Vec::new(),
         states: MiddlewareStates::default(),
         routes: ctx.entry_points.iter().map(|_| Vec::new()).collect(),
@@ -160,9 +173,12 @@ pub fn compile(
         keep_trailing_slash: ctx.keep_trailing_slash,
         sanitize_path: entry.sanitize_path,
     };
-    let Compiler { mut rejected, backends, states, routes, layer4, .. } = compiler;
+    let Compiler { mut rejected, frontends, frontend_logs, backends, states, routes, layer4, .. } = compiler;
     let tables = layer4.build(&ctx.entry_points, &routes);
     rejected.extend(tables.rejected);
+    for (routes, entry) in routes.iter().zip(&ctx.entry_points) {
+        rejected.extend(shadowed::report(routes, entry, &shown));
+    }
     let routers = routes
         .into_iter()
         .zip(&ctx.entry_points)
@@ -175,6 +191,8 @@ pub fn compile(
         udp: tables.udp,
         providers: shown,
         rejected,
+        frontends,
+        frontend_logs,
         backends,
         states,
         sends_proxy_headers,
@@ -185,8 +203,14 @@ pub fn compile(
 struct Compiler<'a> {
     ctx: &'a CompileContext,
     previous: &'a Snapshot,
+    /// The backends of the previous snapshot by provider and name.
+    previous_backends: HashMap<(&'a str, &'a str), &'a Arc<Backend>>,
     interner: &'a mut EndpointInterner,
     rejected: Vec<Rejected>,
+    /// Provider and name of the frontends so far.
+    frontends: Vec<(String, String)>,
+    /// The access logs of frontends, up to the last one that has its own.
+    frontend_logs: Vec<Option<Arc<FrontendLog>>>,
     backends: Vec<Arc<Backend>>,
     states: MiddlewareStates,
     routes: Vec<Vec<Route<Arc<Frontend>>>>,
@@ -245,9 +269,7 @@ impl Compiler<'_> {
     }
 
     fn report(&mut self, provider: &str, frontend: &str, severity: Severity, diagnostic: Diagnostic) {
-        let name = format!("frontend {frontend}");
-        let Diagnostic { text: reason, bound } = diagnostic;
-        self.rejected.push(Rejected { provider: provider.to_owned(), name, reason, severity, bound });
+        self.rejected.push(Rejected::new(provider, format!("frontend {frontend}"), severity, diagnostic));
     }
 
     /// Adds a frontend to `placed`, once for each of its entry points. If it fails on one of them, it stays on those before
@@ -275,7 +297,7 @@ impl Compiler<'_> {
         let (id, written_backend) = document
             .backends
             .get_key_value(&written.backend)
-            .ok_or_else(|| format!("there is no backend {:?} in this provider", written.backend))?;
+            .ok_or_else(|| missing_backend("backend", &written.backend, document))?;
         let backend = match backends.get(id.as_str()) {
             Some(backend) => Arc::clone(backend),
             None => {
@@ -288,9 +310,30 @@ impl Compiler<'_> {
             let input = layer4_frontend::Layer4Input { provider, name, written, written_backend, backend: &backend };
             return self.place_layer4(input, &layer, &entries, warnings);
         };
+        if written_backend.servers.is_empty() && provider != labels::PROVIDER && written.priority != PRIORITY_LAST {
+            let text = format!("backend {id} has no servers: every request is answered with 503; add a server");
+            warnings.push(Diagnostic::new(Code::BackendWithoutServers, format!("backends.{id}.servers"), text));
+        }
+        let infos: Vec<&EntryPointInfo> = entries.iter().map(|entry| &self.ctx.entry_points[*entry]).collect();
+        warnings.extend(contradictions::contradictions(written, &rule, &infos, &self.ctx.entry_points));
+        let number = self.frontends.len();
+        self.frontends.push((provider.to_owned(), name.to_owned()));
+        let mut log_warnings = Vec::new();
+        if let Some(log) = access_log::access_log(self.ctx, provider, written, &mut log_warnings) {
+            self.frontend_logs.resize(number, None);
+            self.frontend_logs.push(Some(log));
+        }
+        warnings.append(&mut log_warnings);
         for entry in entries {
-            let input =
-                frontend::FrontendInput { ctx: self.ctx, provider, name, document, frontend: written, written_backend };
+            let input = frontend::FrontendInput {
+                ctx: self.ctx,
+                provider,
+                name,
+                number,
+                document,
+                frontend: written,
+                written_backend,
+            };
             let mut new_warnings = Vec::new();
             let mut state = frontend::CompileState {
                 interner: self.interner,
@@ -300,8 +343,8 @@ impl Compiler<'_> {
             };
             let frontend = frontend::frontend(input, &backend, entry, &mut state);
             // Every entry point gives the same warnings: each is reported once.
-            new_warnings.retain(|new| warnings.iter().all(|warning| warning.text != *new));
-            warnings.extend(new_warnings.into_iter().map(Diagnostic::from));
+            new_warnings.retain(|new| warnings.iter().all(|warning| warning.text != new.text));
+            warnings.extend(new_warnings);
             placed.push(PlacedFrontend { name, written, entry, rule: rule.clone(), frontend: frontend? });
         }
         Ok(())
@@ -332,8 +375,8 @@ impl Compiler<'_> {
                 layer4::Layer::Http => {}
             }
             // Every entry point gives the same warnings: each is reported once.
-            new_warnings.retain(|new| warnings.iter().all(|warning| warning.text != *new));
-            warnings.extend(new_warnings.into_iter().map(Diagnostic::from));
+            new_warnings.retain(|new| warnings.iter().all(|warning| warning.text != new.text));
+            warnings.extend(new_warnings);
         }
         if let layer4::Layer::Tcp(rule) = layer {
             warnings.extend(rule.warnings().iter().cloned());
@@ -346,16 +389,18 @@ impl Compiler<'_> {
         &self,
         written: &dynamic::Frontend,
         warnings: &mut Vec<Diagnostic>,
-    ) -> Result<Vec<usize>, String> {
+    ) -> Result<Vec<usize>, Diagnostic> {
         let index = |wanted: &String| self.ctx.entry_points.iter().position(|entry| entry.name == *wanted);
         let entries: Vec<usize> = written.entry_points.iter().filter_map(index).collect();
         let known = || self.ctx.entry_points.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
         if entries.is_empty() && !written.entry_points.is_empty() {
             let wanted = written.entry_points.join(", ");
-            return Err(format!("its entry points ({wanted}) do not exist: use one or more of {}", known()));
+            let text = format!("its entry points ({wanted}) do not exist: use one or more of {}", known());
+            return Err(Diagnostic::new(Code::UnknownEntryPoint, "entryPoints", text));
         }
         for wanted in written.entry_points.iter().filter(|wanted| index(wanted).is_none()) {
-            warnings.push(format!("unknown entry point {wanted} ignored: use one of {}", known()).into());
+            let text = format!("unknown entry point {wanted} ignored: use one of {}", known());
+            warnings.push(Diagnostic::new(Code::UnknownEntryPoint, "entryPoints", text));
         }
         Ok(entries)
     }
@@ -366,12 +411,12 @@ impl Compiler<'_> {
         name: &str,
         written: &dynamic::Backend,
         warnings: &mut Vec<Diagnostic>,
-    ) -> Result<Arc<Backend>, String> {
-        let before = self.previous.backends.iter().find(|b| b.provider == provider && b.name == name);
+    ) -> Result<Arc<Backend>, Diagnostic> {
+        let before = self.previous_backends.get(&(provider, name)).copied();
         let number = self.backends.len();
         let (backend, new_warnings) =
             backend::backend(self.ctx, provider, name, written, number, before, self.interner)?;
-        warnings.extend(new_warnings.into_iter().map(Diagnostic::from));
+        warnings.extend(new_warnings);
         let backend = Arc::new(backend);
         self.backends.push(Arc::clone(&backend));
         Ok(backend)
@@ -387,4 +432,13 @@ impl Compiler<'_> {
         let (backend, _) = backend::backend(self.ctx, provider, name, &written, number, None, self.interner).ok()?;
         Some(Arc::new(backend))
     }
+}
+
+/// The diagnostic about a name that no backend of the provider has, with the one that was probably meant.
+fn missing_backend(key: impl Into<String>, name: &str, document: &DynamicConfig) -> Diagnostic {
+    let hint = match did_you_mean(name, document.backends.keys()) {
+        Some(near) => format!(": did you mean {near}?"),
+        None => ": define it, or correct the name".to_owned(),
+    };
+    Diagnostic::new(Code::MissingBackend, key, format!("there is no backend {name:?} in this provider{hint}"))
 }

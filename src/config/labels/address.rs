@@ -1,8 +1,11 @@
 //! Finds the address, port and URL of a container's server (docs/reference/providers.md#server-address).
 
+use std::collections::BTreeSet;
+
 use super::container::{BindingFacts, ContainerFacts, DockerSettings};
 use super::protocol::{self, protocol};
 use super::values::{InvalidLabel, Labels};
+use crate::diagnostics::Code;
 
 /// The number of `container:X` links that are followed. Docker allows no cycle, but a damaged response might contain one.
 const CONTAINER_LINKS_MAX: usize = 8;
@@ -25,12 +28,16 @@ pub fn server_url(
     if !port.is_empty() && !is_port(&port) {
         return Err(labels.bad("traefik.port", &port, "it is no port: write a number from 1 to 65535"));
     }
+    if let Some(text) = unexposed(container, labels, &port) {
+        labels.remark(Code::PortNotExposed, &labels.name_as_written("traefik.port"), text);
+    }
     let scheme = protocol(labels)?;
     if port.is_empty() && protocol::layer4(labels).is_some() {
-        labels.warn_plainly(format!(
-            "no server created: it exposes no port of {scheme}; set {}, or EXPOSE the port with /{scheme} in its image",
-            labels.name_as_written("traefik.port")
-        ));
+        let label = labels.name_as_written("traefik.port");
+        let text = format!(
+            "no server created: it exposes no port of {scheme}; set {label}, or EXPOSE the port with /{scheme} in its image"
+        );
+        labels.warn_plainly(Code::NoPort, &label, text);
         return Ok(None);
     }
     let (ip, port) = match published(container, labels, &port, ctx.settings) {
@@ -41,6 +48,20 @@ pub fn server_url(
         return Ok(None);
     }
     Ok(Some(if ip.contains(':') { format!("{scheme}://[{ip}]:{port}") } else { format!("{scheme}://{ip}:{port}") }))
+}
+
+/// The message about a port label that names none of the exposed ports. A container that exposes no port says nothing about its ports.
+fn unexposed(container: &ContainerFacts, labels: &Labels, port: &str) -> Option<String> {
+    labels.raw("traefik.port").filter(|_| container.has_own_network())?;
+    let mut exposed: Vec<u16> = protocol::ports(container, labels).map(|exposed| exposed.port).collect();
+    if exposed.is_empty() || exposed.iter().any(|exposed| exposed.to_string() == port) {
+        return None;
+    }
+    exposed.sort_unstable();
+    exposed.dedup();
+    let list = exposed.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let label = labels.name_as_written("traefik.port");
+    Some(format!("label {label} has the value `{port}`: the container exposes {list} and not this port"))
 }
 
 /// `traefik.port`, else the lowest exposed port (of any transport for requests, else of the one that is passed on), else empty.
@@ -77,8 +98,14 @@ pub fn ip_address(container: &ContainerFacts, labels: &Labels, ctx: &AddressCont
     let wanted = container.label("traefik.docker.network").unwrap_or(&ctx.settings.network);
     if !wanted.is_empty() {
         let warn = |advice: &str| match container.label("traefik.docker.network") {
-            Some(_) => labels.warn("traefik.docker.network", wanted, advice),
-            None => labels.remark(format!("the option docker.network has the value `{wanted}`: {advice}")),
+            Some(_) => {
+                let text = labels.bad("traefik.docker.network", wanted, advice).to_string();
+                labels.warn_plainly(Code::NetworkNotShared, "traefik.docker.network", text);
+            }
+            None => {
+                let text = format!("the option docker.network has the value `{wanted}`: {advice}");
+                labels.remark(Code::NetworkNotShared, "", text);
+            }
         };
         if let Some(network) = container.networks.get(wanted) {
             if network.ip.is_empty() {
@@ -93,15 +120,29 @@ pub fn ip_address(container: &ContainerFacts, labels: &Labels, ctx: &AddressCont
     }
     let address = address_by_network_mode(container, ctx);
     match &address {
-        Address::Found { network: Some(name), is_ingress: true, .. } => labels.warn_plainly(format!(
+        Address::Found { network: Some(name), is_ingress: true, .. } => labels.warn_plainly(
+            Code::NetworkNotShared,
+            "",
+            format!(
             "its only network is {name}, the swarm's ingress network, which carries no requests between containers: attach its service to \
              an overlay network of the proxy"
-        )),
+            ),
+        ),
+        Address::Found { network: Some(name), .. } if !ctx.settings.own_networks.is_empty() => {
+            if let Some(text) = unshared(container, name, &ctx.settings.own_networks) {
+                labels.remark(Code::NetworkNotShared, "", text);
+            }
+        }
         Address::Found { .. } => {}
-        Address::OtherIsMissing(other) => labels.warn_plainly(format!(
-            "no server created: it uses the network of container {other}, which is not running; start that container"
-        )),
+        Address::OtherIsMissing(other) => {
+            let text = format!(
+                "no server created: it uses the network of container {other}, which is not running; start that container"
+            );
+            labels.warn_plainly(Code::NoAddress, "", text);
+        }
         Address::Missing => labels.warn_plainly(
+            Code::NoAddress,
+            "",
             "no server created: no IP address in any network; attach the container to a network of the proxy".to_owned(),
         ),
     }
@@ -109,6 +150,17 @@ pub fn ip_address(container: &ContainerFacts, labels: &Labels, ctx: &AddressCont
         Address::Found { ip, .. } => ip,
         Address::OtherIsMissing(_) | Address::Missing => String::new(),
     }
+}
+
+/// The message about an address in a network that the proxy is not attached to. None about a container that has no network of its own.
+fn unshared(container: &ContainerFacts, network: &str, own: &BTreeSet<String>) -> Option<String> {
+    if own.contains(network) || !container.has_own_network() || own.contains("host") {
+        return None;
+    }
+    let own = own.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    Some(format!(
+        "it is in network {network}, and the proxy is in [{own}] only: attach the container to a network of the proxy, or the proxy to {network}"
+    ))
 }
 
 /// The result of the search for an address.
@@ -217,7 +269,7 @@ mod tests {
         let labels = Labels::whole(&task.labels);
         let ctx = AddressContext { settings: &settings, containers: &[] };
         assert_eq!(ip_address(&task, &labels, &ctx), "10.0.0.1");
-        assert!(labels.into_warnings().concat().contains("ingress network"));
+        assert!(labels.into_warnings()[0].text.contains("ingress network"));
     }
 
     #[test]
@@ -246,7 +298,8 @@ mod tests {
         let warning = |container: &ContainerFacts, settings: &DockerSettings| {
             let labels = Labels::whole(&container.labels);
             ip_address(container, &labels, &AddressContext { settings, containers: &[] });
-            labels.take_remarks().concat() + &labels.into_warnings().concat()
+            let remarks = labels.take_remarks();
+            remarks.into_iter().chain(labels.into_warnings()).map(|warning| warning.text).collect::<String>()
         };
         let plain = DockerSettings::default();
         assert!(

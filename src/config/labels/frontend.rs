@@ -23,6 +23,7 @@ pub fn options(labels: &Labels) -> Result<Frontend, InvalidLabel> {
         rate_limit: rate_limit(labels)?,
         redirect: redirect(labels)?,
         auth: auth(labels)?.map(Box::new),
+        access_log: super::access_log::access_log(labels)?.map(Box::new),
         passthrough: labels.flag("traefik.frontend.passthrough", false),
         alpn: labels.list("traefik.frontend.alpn")?,
         ..Frontend::default()

@@ -2,7 +2,8 @@
 //! (docs/reference/labels.md#labels).
 
 use super::segments::segment_of;
-use crate::config::suggest::did_you_mean;
+use crate::diagnostics::suggest::did_you_mean;
+use crate::diagnostics::{Code, Diagnostic};
 
 /// Labels of the container itself.
 const CONTAINER: &[&str] = &[
@@ -84,6 +85,13 @@ const FRONTEND: &[&str] = &[
     "auth.forward.tls.insecureSkipVerify",
     "whiteList.sourceRange",
     "whiteList.useXForwardedFor",
+    "accessLog",
+    "accessLog.filePath",
+    "accessLog.format",
+    "accessLog.fields.defaultMode",
+    "accessLog.fields.names.*",
+    "accessLog.fields.headers.defaultMode",
+    "accessLog.fields.headers.names.*",
     "passthrough",
     "alpn",
     "redirect.entryPoint",
@@ -133,23 +141,26 @@ const REMOVED: &[(&str, &str)] = &[
 ];
 
 /// The warning about a label's name, with the most similar known one; `None` for a label that is known or not Traefik's.
-pub fn unknown(label: &str) -> Option<String> {
+pub fn unknown(label: &str) -> Option<Diagnostic> {
+    let warning = |code, text| Some(Diagnostic::new(code, label, text));
     let rest = after_prefix_of_any_case(label)?;
     if let Some((_, instead)) = REMOVED.iter().find(|(removed, _)| *removed == label) {
-        return Some(format!("label {label} is no longer read: use {instead}"));
+        return warning(Code::UnknownLabel, format!("label {label} is no longer read: use {instead}"));
     }
     if ["http.", "tcp.", "udp."].iter().any(|kind| rest.starts_with(kind)) {
-        return Some(format!(
+        let text = format!(
             "label {label} is one of Traefik 2 and has no meaning here: use traefik.frontend.* and traefik.port"
-        ));
+        );
+        return warning(Code::ForeignLabel, text);
     }
     if label.starts_with("traefik.") && is_known(label, rest) {
         return None;
     }
-    Some(match suggestion(label, rest) {
+    let text = match suggestion(label, rest) {
         Some(instead) => format!("label {label} is unknown and has no effect: did you mean {instead}?"),
         None => format!("label {label} is unknown and has no effect: remove it or correct its name"),
-    })
+    };
+    warning(Code::UnknownLabel, text)
 }
 
 fn is_known(label: &str, rest: &str) -> bool {
@@ -235,7 +246,7 @@ mod tests {
             // Comparing two names of this length letter by letter takes 10^10 operations.
             (&format!("traefik.frontend.errors.{}.statsu", "x".repeat(100_000)), "remove it"),
         ] {
-            let text = unknown(label).unwrap_or_default();
+            let text = unknown(label).map(|warning| warning.text).unwrap_or_default();
             assert!(text.contains(hint) && text.contains(label), "{label}: {text:?}");
         }
     }

@@ -3,16 +3,20 @@
 //!
 //! If a label makes Traefik stop all updates, only its container is rejected here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::dynamic::{Backend, DynamicConfig, Frontend, Route, Server};
 use super::{Rejected, Severity};
+use crate::diagnostics::{Code, Diagnostic};
 use crate::limits::{Bound, RULE_EXPRESSIONS_MAX};
 use crate::rule;
 
 pub mod unavailable;
+pub mod access_log;
 pub mod address;
 pub mod backend;
+mod claims;
 pub mod escape;
 pub mod container;
 pub mod filter;
@@ -21,11 +25,14 @@ pub mod headers;
 pub mod known;
 pub mod names;
 pub mod protocol;
+pub mod report;
 pub mod segments;
 pub mod swarm;
 pub mod values;
 
+pub use claims::rule_key;
 pub use container::{BindingFacts, ContainerFacts, DockerSettings, NetworkFacts, PortFacts};
+pub use report::{ContainerReport, ContainerRoute, Verdict};
 
 use address::AddressContext;
 use filter::SkipReason;
@@ -35,6 +42,9 @@ use values::{InvalidLabel, Labels};
 /// The provider's name in Traefik's API and in log lines.
 pub const PROVIDER: &str = "docker";
 
+const NO_RULE: &str = "it has no rule; set the label traefik.frontend.rule or traefik.domain, or docker.domain";
+const NO_PORT: &str = "it exposes no port; set the label traefik.port, or EXPOSE a port in its image";
+
 /// The configuration that the labels make.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Translation {
@@ -42,35 +52,69 @@ pub struct Translation {
     /// Containers that are rejected because of a label, or that are used without a part because of one.
     pub rejected: Vec<Rejected>,
     /// Messages for the operator about labels that no part of the configuration depends on: misspelt names, containers without a port.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<ContainerWarning>,
+    /// By frontend: the container whose labels made it, and the segment.
+    pub sources: BTreeMap<String, FrontendSource>,
+    /// The reports on all containers, in their order.
+    pub reports: Vec<ContainerReport>,
 }
 
-/// An object that is not applied as its labels say. `name` is what its author calls it: `container shop-1`.
+/// A message about a container that no part of the configuration depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerWarning {
+    pub container: String,
+    /// The diagnostic's key is the label that is meant, if there is one.
+    pub diagnostic: Diagnostic,
+}
+
+impl fmt::Display for ContainerWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "container {}: {}", self.container, self.diagnostic)
+    }
+}
+
+/// The labels that a frontend was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrontendSource {
+    pub container: String,
+    /// Empty for a container without segments.
+    pub segment: String,
+}
+
+/// An object that is not applied because the Engine's description of it cannot be used. `name` is what its author calls it:
+/// `container shop-1`.
 pub fn rejection(name: String, reason: String, severity: Severity) -> Rejected {
-    Rejected { provider: PROVIDER.to_owned(), name, reason, severity, bound: None }
+    Rejected::new(PROVIDER, name, severity, Diagnostic::new(Code::UnreadableContainer, "", reason))
 }
 
 /// Builds the complete configuration of all containers, which come in Docker's order (newest first).
 pub fn translate(containers: &[ContainerFacts], settings: &DockerSettings) -> Translation {
     let ctx = AddressContext { settings, containers };
-    let mut translator = Translator { ctx, services: BTreeSet::new(), output: Translation::default() };
+    let mut translator =
+        Translator { ctx, services: BTreeSet::new(), notes: Vec::new(), output: Translation::default() };
     let mut index = 0;
     for container in containers {
-        if let Err(reason) = filter::check_bounds(container) {
-            translator.reject(container, reason, Some(Bound::LabelsPerContainer));
-            continue;
-        }
-        match filter::check(container, settings) {
-            Ok(()) => {
-                translator.add(container, index);
-                index += 1;
+        let verdict = match (filter::check_bounds(container), filter::check(container, settings)) {
+            (Err(reason), _) => {
+                let diagnostic = Diagnostic::new(Code::TooManyLabels, "", reason);
+                translator.reject(container, Diagnostic { bound: Some(Bound::LabelsPerContainer), ..diagnostic })
             }
-            Err(skip) => match wrong_value(container, &skip) {
-                Some(reason) => translator.reject(container, reason, None),
-                None => translator.output.warnings.extend(skip_warning(container, &skip)),
+            (Ok(()), Ok(())) => {
+                index += 1;
+                translator.add(container, index - 1)
+            }
+            (Ok(()), Err(skip)) => match wrong_value(container, &skip) {
+                Some(reason) => translator.reject(container, reason),
+                None => {
+                    translator.output.warnings.extend(skip_warning(container, &skip));
+                    report::unused(container, &skip)
+                }
             },
-        }
+        };
+        let notes = std::mem::take(&mut translator.notes);
+        translator.output.reports.push(ContainerReport { notes, ..ContainerReport::new(container, verdict) });
     }
+    claims::report(&mut translator.output);
     translator.output
 }
 
@@ -78,11 +122,15 @@ struct Translator<'a> {
     ctx: AddressContext<'a>,
     /// Keys of the services that have a frontend already.
     services: BTreeSet<String>,
+    /// The notes for the report on the current container.
+    notes: Vec<String>,
     output: Translation,
 }
 
 /// The configuration that one segment of one container adds.
 struct SegmentConfig {
+    /// Empty for a container without segments.
+    name: String,
     service_key: String,
     frontend: Option<(String, Frontend)>,
     backend_name: String,
@@ -102,33 +150,53 @@ impl SegmentConfig {
 
 impl Translator<'_> {
     /// Adds the configuration of all segments of a container, or rejects the container.
-    fn add(&mut self, container: &ContainerFacts, index: usize) {
+    fn add(&mut self, container: &ContainerFacts, index: usize) -> Verdict {
         let name = container.plain_name().to_owned();
-        let mut warnings: Vec<String> = container.labels.keys().filter_map(|label| known::unknown(label)).collect();
-        let mut ignored: Vec<String> = enable_warning(container).into_iter().collect();
-        match self.segment_configs(container, index, &mut warnings, &mut ignored) {
+        let mut warnings: Vec<Diagnostic> = container.labels.keys().filter_map(|label| known::unknown(label)).collect();
+        let mut ignored: Vec<Diagnostic> = enable_warning(container).into_iter().collect();
+        let verdict = match self.segment_configs(container, index, &mut warnings, &mut ignored) {
             Ok(segments) => match segments.iter().map(SegmentConfig::expressions).sum::<usize>() {
-                count if count > RULE_EXPRESSIONS_MAX => {
-                    self.reject(container, too_many_expressions(count), Some(Bound::RuleExpressions));
-                }
+                count if count > RULE_EXPRESSIONS_MAX => self.reject(container, too_many_expressions(count)),
                 _ => {
-                    segments.into_iter().for_each(|segment| self.merge(segment));
-                    let partial = |reason| rejection(format!("container {name}"), reason, Severity::Partial);
+                    self.notes = ignored.iter().map(ToString::to_string).collect();
+                    let routes = segments.iter().map(|segment| self.route_of(segment)).collect();
+                    segments.into_iter().for_each(|segment| self.merge(segment, &name));
+                    let partial = |diagnostic| {
+                        Rejected::new(PROVIDER, format!("container {name}"), Severity::Partial, diagnostic)
+                    };
                     self.output.rejected.extend(ignored.into_iter().map(partial));
+                    Verdict::Routed(routes)
                 }
             },
             Err(invalid) => {
-                let reason = format!("{invalid}; container rejected: correct the {}", invalid.kind());
-                self.reject(container, reason, None);
                 warnings.extend(ignored);
+                self.reject(container, invalid.into())
             }
-        }
-        self.output.warnings.extend(warnings.into_iter().map(|text| format!("container {name}: {text}")));
+        };
+        self.notes.extend(warnings.iter().map(ToString::to_string));
+        let about = |diagnostic| ContainerWarning { container: name.clone(), diagnostic };
+        self.output.warnings.extend(warnings.into_iter().map(about));
+        verdict
     }
 
-    fn reject(&mut self, container: &ContainerFacts, reason: String, bound: Option<Bound>) {
+    fn reject(&mut self, container: &ContainerFacts, diagnostic: Diagnostic) -> Verdict {
         let name = format!("container {}", container.plain_name());
-        self.output.rejected.push(Rejected { bound, ..rejection(name, reason, Severity::Rejected) });
+        let text = diagnostic.text.strip_prefix("no route created: ").unwrap_or(&diagnostic.text);
+        let verdict = Verdict::Failed(text.to_owned());
+        self.output.rejected.push(Rejected::new(PROVIDER, name, Severity::Rejected, diagnostic));
+        verdict
+    }
+
+    /// The route that a segment adds, or that the first container of its service has added.
+    fn route_of(&self, segment: &SegmentConfig) -> ContainerRoute {
+        let frontends = &self.output.dynamic.frontends;
+        let shared = || frontends.iter().find(|(_, frontend)| frontend.backend == segment.backend_name);
+        let frontend = match &segment.frontend {
+            Some((name, _)) => name.clone(),
+            None => shared().map(|(name, _)| name.clone()).unwrap_or_default(),
+        };
+        let server = segment.server.as_ref().map(|(_, server)| server.url.clone()).unwrap_or_default();
+        ContainerRoute { frontend, backend: segment.backend_name.clone(), server }
     }
 
     /// The configuration of all segments. `ignored` gets the messages about values that are replaced or have no effect.
@@ -136,15 +204,15 @@ impl Translator<'_> {
         &self,
         container: &ContainerFacts,
         index: usize,
-        warnings: &mut Vec<String>,
-        ignored: &mut Vec<String>,
+        warnings: &mut Vec<Diagnostic>,
+        ignored: &mut Vec<Diagnostic>,
     ) -> Result<Vec<SegmentConfig>, InvalidLabel> {
         let mut configs: Vec<SegmentConfig> = Vec::new();
         for (segment, map) in segments::split(&container.labels) {
             let labels = Labels::new(&segment, &map, &container.labels);
             if container.ports.is_empty() && !filter::has_port_label(&labels) {
-                warnings
-                    .push(format!("segment {segment} ignored: it has no port; set the label traefik.{segment}.port"));
+                let text = format!("segment {segment} ignored: it has no port; set the label traefik.{segment}.port");
+                warnings.push(Diagnostic::new(Code::NoPort, format!("traefik.{segment}.port"), text));
                 continue;
             }
             let config = self.segment_config(container, &labels, index);
@@ -176,12 +244,14 @@ impl Translator<'_> {
             let weight = labels.number("traefik.weight", 1);
             (names::server_name(container, &url), Server { url, weight })
         });
-        Ok(SegmentConfig { service_key, frontend, backend_name, backend, server })
+        Ok(SegmentConfig { name: labels.segment.to_owned(), service_key, frontend, backend_name, backend, server })
     }
 
-    fn merge(&mut self, segment: SegmentConfig) {
+    fn merge(&mut self, segment: SegmentConfig, container: &str) {
         if let Some((name, frontend)) = segment.frontend {
             self.services.insert(segment.service_key);
+            let source = FrontendSource { container: container.to_owned(), segment: segment.name };
+            self.output.sources.entry(name.clone()).or_insert(source);
             // Frontends of two services may have the same name after normalising; the first one counts.
             self.output.dynamic.frontends.entry(name).or_insert(frontend);
         }
@@ -225,60 +295,66 @@ fn resolved_rule(
 }
 
 /// The reason for rejecting a container with too many regular expressions: the bound of one frontend holds for all segments together.
-fn too_many_expressions(count: usize) -> String {
-    format!(
+fn too_many_expressions(count: usize) -> Diagnostic {
+    let text = format!(
         "its rules have {count} regular expressions together (each `{{...}}` is one, each redirect.regex too), where \
          {RULE_EXPRESSIONS_MAX} are allowed; container rejected: put large sets of routes into the file provider"
-    )
+    );
+    let diagnostic = Diagnostic::new(Code::TooManyLabels, "traefik.frontend.rule", text);
+    Diagnostic { bound: Some(Bound::RuleExpressions), ..diagnostic }
 }
 
-fn enable_warning(container: &ContainerFacts) -> Option<String> {
+fn enable_warning(container: &ContainerFacts) -> Option<Diagnostic> {
     let value = container.labels.get("traefik.enable").filter(|value| !value.is_empty())?;
     let text = || {
-        format!(
+        let text = format!(
             "label traefik.enable has the value `{value}`: it is neither true nor false; the provider's exposedByDefault is used"
-        )
+        );
+        Diagnostic::new(Code::IgnoredLabel, "traefik.enable", text)
     };
     values::parse_bool(value).is_none().then(text)
 }
 
 /// The reason why a container is not used if it is a value that cannot be read, which its owner must correct.
-fn wrong_value(container: &ContainerFacts, skip: &SkipReason) -> Option<String> {
+fn wrong_value(container: &ContainerFacts, skip: &SkipReason) -> Option<Diagnostic> {
     match skip {
         SkipReason::NoPort => wrong_port(container),
         SkipReason::Disabled => enable_warning(container),
         SkipReason::Health(state) if !matches!(state.as_str(), "starting" | "unhealthy") => {
-            Some(format!("no route created: its health is `{state}`, and not `healthy`"))
+            let text = format!("no route created: its health is `{state}`, and not `healthy`");
+            Some(Diagnostic::new(Code::UnhealthyContainer, "", text))
         }
         _ => None,
     }
 }
 
 /// The message about the port label of a container that exposes no port.
-fn wrong_port(container: &ContainerFacts) -> Option<String> {
+fn wrong_port(container: &ContainerFacts) -> Option<Diagnostic> {
     let is_port =
         |label: &str| label == "traefik.port" || segments::segment_of(label).is_some_and(|(_, key)| key == "port");
     let (label, value) = container.labels.iter().find(|(label, value)| is_port(label) && !value.is_empty())?;
-    Some(format!(
+    let text = format!(
         "no route created: label {label} has the value `{value}`: it is no port: write a number from 1 to 65535 (the container exposes none)"
-    ))
+    );
+    Some(Diagnostic::new(Code::InvalidLabel, label.clone(), text))
 }
 
 /// The warning about a container that is not used. `None` if its owner chose the reason, or nothing shows that it was meant to be served.
-fn skip_warning(container: &ContainerFacts, skip: &SkipReason) -> Option<String> {
+fn skip_warning(container: &ContainerFacts, skip: &SkipReason) -> Option<ContainerWarning> {
     let seems_meant = container
         .labels
         .keys()
         .any(|label| segments::segment_of(label).is_some() || label.starts_with("traefik.frontend."))
         || container.label("traefik.enable").and_then(values::parse_bool) == Some(true);
-    let reason = match skip {
-        SkipReason::NoRule => "it has no rule; set the label traefik.frontend.rule or traefik.domain, or docker.domain",
-        SkipReason::NoPort => "it exposes no port; set the label traefik.port, or EXPOSE a port in its image",
+    let (code, label, reason) = match skip {
+        SkipReason::NoRule => (Code::NoRule, "traefik.frontend.rule", NO_RULE),
+        SkipReason::NoPort => (Code::NoPort, "traefik.port", NO_PORT),
         SkipReason::NotRunning | SkipReason::Disabled | SkipReason::Constraint(_) | SkipReason::Health(_) => {
             return None;
         }
     };
-    seems_meant.then(|| format!("container {}: no route created: {reason}", container.plain_name()))
+    let diagnostic = Diagnostic::new(code, label, format!("no route created: {reason}"));
+    seems_meant.then(|| ContainerWarning { container: container.plain_name().to_owned(), diagnostic })
 }
 
 #[cfg(test)]

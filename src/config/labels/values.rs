@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::escape::unescape;
+use crate::diagnostics::{Code, Diagnostic};
 
 /// The labels of one segment, the container's own included, and the warnings about their values.
 #[derive(Debug)]
@@ -15,9 +16,9 @@ pub struct Labels<'a> {
     /// The container's labels as written, to name the right one in messages.
     written: &'a BTreeMap<String, String>,
     /// Messages about values that are ignored or replaced by the default.
-    warnings: RefCell<Vec<String>>,
+    warnings: RefCell<Vec<Diagnostic>>,
     /// Messages about options of the provider that do not suit the container.
-    remarks: RefCell<Vec<String>>,
+    remarks: RefCell<Vec<Diagnostic>>,
 }
 
 /// A label whose value cannot be used; its whole container is rejected.
@@ -113,24 +114,26 @@ impl<'a> Labels<'a> {
 
     /// Adds a warning about a value that is not used, unless there is the same one already.
     pub fn warn(&self, label: &str, value: &str, advice: &str) {
-        self.warn_plainly(self.bad(label, value, advice).to_string());
+        let invalid = self.bad(label, value, advice);
+        self.warn_plainly(Code::IgnoredLabel, &invalid.label, invalid.to_string());
     }
 
-    /// Adds a warning that is not about a label, unless there is the same one already.
-    pub fn warn_plainly(&self, text: String) {
+    /// Adds a warning that is not about the value of a label, unless there is the same one already.
+    pub fn warn_plainly(&self, code: Code, label: &str, text: String) {
+        let warning = Diagnostic::new(code, label, text);
         let mut warnings = self.warnings.borrow_mut();
-        if !warnings.contains(&text) {
-            warnings.push(text);
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
         }
     }
 
-    /// Adds a message about an option of the provider, which is not the container's fault.
-    pub fn remark(&self, text: String) {
-        self.remarks.borrow_mut().push(text);
+    /// Adds a message that no part of the configuration depends on, or about an option of the provider.
+    pub fn remark(&self, code: Code, label: &str, text: String) {
+        self.remarks.borrow_mut().push(Diagnostic::new(code, label, text));
     }
 
     /// The remarks so far, each a whole sentence.
-    pub fn take_remarks(&self) -> Vec<String> {
+    pub fn take_remarks(&self) -> Vec<Diagnostic> {
         self.remarks.take()
     }
 
@@ -141,7 +144,7 @@ impl<'a> Labels<'a> {
     }
 
     /// The warnings so far, each a whole sentence.
-    pub fn into_warnings(self) -> Vec<String> {
+    pub fn into_warnings(self) -> Vec<Diagnostic> {
         self.warnings.into_inner()
     }
 
@@ -209,6 +212,13 @@ fn is_secret(label: &str) -> bool {
 
 impl std::error::Error for InvalidLabel {}
 
+impl From<InvalidLabel> for Diagnostic {
+    fn from(invalid: InvalidLabel) -> Self {
+        let text = format!("{invalid}; container rejected: correct the {}", invalid.kind());
+        Diagnostic::new(Code::InvalidLabel, invalid.label, text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,7 +255,7 @@ mod tests {
         assert!(labels.flag("traefik.missing", true));
         let warnings = labels.into_warnings();
         assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].contains("traefik.web.weight") && warnings[0].contains("`heavy`"), "{warnings:?}");
+        assert!(warnings[0].text.contains("`heavy`") && warnings[0].key == "traefik.web.weight", "{warnings:?}");
     }
 
     #[test]

@@ -3,11 +3,14 @@
 
 use std::io;
 
+use super::check_constraints::check_constraints;
 use super::check_entry_points::{check_entry_points, check_user_lines};
+use super::check_stores::check_stores;
 use super::check_udp::check_udp;
 use super::problem::Problem;
 use super::{AccessLog, Acme, Docker, INTERNAL_ENTRY_POINT, LogLevel, StaticConfig};
 use crate::config::pem;
+use crate::diagnostics::Code;
 
 /// Checks a resolved configuration without reading files; [`check_files`] checks the files that it names.
 pub fn check(config: &StaticConfig) -> Vec<Problem> {
@@ -30,6 +33,7 @@ pub fn check(config: &StaticConfig) -> Vec<Problem> {
     if let Some(file) = &config.file {
         check_constraints("file.constraints", &file.constraints, &mut problems);
     }
+    check_stores(config, &mut problems);
     check_runtime(config, &mut problems);
     problems
 }
@@ -46,7 +50,11 @@ pub fn check_files(config: &StaticConfig, read: &dyn Fn(&str) -> io::Result<Stri
                 let key = format!("{prefix}.auth.{kind}.usersFile");
                 match read(&users.users_file) {
                     Ok(text) => check_user_lines(&key, kind, user_lines(&text), &mut problems),
-                    Err(error) => problems.push(Problem::fatal(key, pem::unreadable(&users.users_file, &error))),
+                    Err(error) => problems.push(Problem::fatal(
+                        Code::UnreadableFile,
+                        key,
+                        pem::unreadable(&users.users_file, &error),
+                    )),
                 }
             }
         }
@@ -58,13 +66,15 @@ pub fn check_files(config: &StaticConfig, read: &dyn Fn(&str) -> io::Result<Stri
         for file in tls.client_ca.iter().flat_map(|ca| &ca.files) {
             check_authorities(&format!("{prefix}.tls.clientCA.files"), file, true, read, &mut problems);
         }
-        let listed = tls.certificates.iter().map(|files| ("certificates", files));
-        for (key, files) in listed.chain(tls.default_certificate.iter().map(|files| ("defaultCertificate", files))) {
+        let listed = tls.certificates.iter().enumerate().map(|(index, files)| ("certificates", files, Some(index)));
+        let default = tls.default_certificate.iter().map(|files| ("defaultCertificate", files, None));
+        for (key, files, item) in listed.chain(default) {
             if let Err(reason) = pem::certificate(files, read) {
                 let message = format!(
                     "{reason}; the certificate is ignored, and a self-signed one is served if there is no other one"
                 );
-                problems.push(Problem::warning(format!("{prefix}.tls.{key}"), message));
+                let problem = Problem::warning(Code::InvalidCertificate, format!("{prefix}.tls.{key}"), message);
+                problems.push(Problem { item, ..problem });
             }
         }
     }
@@ -87,9 +97,10 @@ fn check_authorities(
     problems: &mut Vec<Problem>,
 ) {
     match pem::authorities(file_or_text, read) {
-        Ok(bundle) => problems.extend(bundle.unused.into_iter().map(|unused| Problem::warning(key, unused))),
-        Err(message) if is_fatal => problems.push(Problem::fatal(key, message)),
-        Err(message) => problems.push(Problem::warning(key, message)),
+        Ok(bundle) => problems
+            .extend(bundle.unused.into_iter().map(|unused| Problem::warning(Code::InvalidAuthority, key, unused))),
+        Err(message) if is_fatal => problems.push(Problem::fatal(Code::InvalidAuthority, key, message)),
+        Err(message) => problems.push(Problem::warning(Code::InvalidAuthority, key, message)),
     }
 }
 
@@ -107,21 +118,21 @@ fn check_template(docker: &Docker, problems: &mut Vec<Problem>) {
              template, and write routes that labels cannot express into a file for the file provider ([file])",
             docker.filename
         );
-        problems.push(Problem::fatal("docker.filename", message));
+        problems.push(Problem::fatal(Code::CustomTemplate, "docker.filename", message));
     }
     if docker.template_version == 1 {
         let message =
             "1 is ignored, because Ringway runs no templates: labels are translated as by version 2; remove the key";
-        problems.push(Problem::warning("docker.templateVersion", message));
+        problems.push(Problem::warning(Code::IgnoredOption, "docker.templateVersion", message));
     }
 }
 
 fn check_names(config: &StaticConfig, problems: &mut Vec<Problem>) {
     let exists = |name: &str| config.entry_points.contains_key(name);
     let all = || config.entry_points.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    for name in config.default_entry_points.iter().filter(|name| !exists(name)) {
+    for (index, name) in config.default_entry_points.iter().enumerate().filter(|(_, name)| !exists(name)) {
         let message = format!("there is no entry point {name}: use one of {}", all());
-        problems.push(Problem::warning("defaultEntryPoints", message));
+        problems.push(Problem::warning(Code::UnknownEntryPoint, "defaultEntryPoints", message).of_item(index));
     }
     let prometheus = config.metrics.as_ref().and_then(|metrics| metrics.prometheus.as_ref());
     let services = [
@@ -133,7 +144,7 @@ fn check_names(config: &StaticConfig, problems: &mut Vec<Problem>) {
     for (service, name) in services {
         let Some(name) = name.filter(|name| !exists(name) && *name != INTERNAL_ENTRY_POINT) else { continue };
         let message = format!("there is no entry point {name:?}, so {service} cannot be reached: use one of {}", all());
-        problems.push(Problem::warning(format!("{service}.entryPoint"), message));
+        problems.push(Problem::warning(Code::UnknownEntryPoint, format!("{service}.entryPoint"), message));
     }
 }
 
@@ -141,7 +152,7 @@ fn check_level(config: &StaticConfig, problems: &mut Vec<Problem>) {
     if !config.log_level.is_empty() && LogLevel::parse(&config.log_level).is_none() {
         let message =
             format!("{:?} is no level, error is used: use debug, info, warn, error, fatal or panic", config.log_level);
-        problems.push(Problem::warning("logLevel", message));
+        problems.push(Problem::warning(Code::InvalidValue, "logLevel", message));
     }
 }
 
@@ -151,14 +162,14 @@ fn check_access_log(log: &AccessLog, problems: &mut Vec<Problem>) {
         let valid = matches!((low.parse::<u16>(), high.parse::<u16>()), (Ok(low), Ok(high)) if low <= high);
         if !valid {
             let message = format!("{codes:?} is no status: write \"404\" or \"500-599\"");
-            problems.push(Problem::warning("accessLog.filters.statusCodes", message));
+            problems.push(Problem::warning(Code::InvalidValue, "accessLog.filters.statusCodes", message));
         }
     }
     let Some(fields) = &log.fields else { return };
     let mut mode = |key: &str, mode: &str, known: &[&str]| {
         if !known.contains(&mode) {
             let message = format!("{mode:?} is no mode: use {}", known.join(" or "));
-            problems.push(Problem::warning(format!("accessLog.fields.{key}"), message));
+            problems.push(Problem::warning(Code::InvalidValue, format!("accessLog.fields.{key}"), message));
         }
     };
     let (field_modes, header_modes) = (["keep", "drop"], ["keep", "drop", "redact"]);
@@ -179,22 +190,22 @@ fn check_acme(config: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
     match config.entry_points.get(&acme.entry_point) {
         None => {
             let message = format!("there is no entry point {:?}: name the one that serves HTTPS", acme.entry_point);
-            problems.push(Problem::fatal("acme.entryPoint", message));
+            problems.push(Problem::fatal(Code::AcmeEntryPoint, "acme.entryPoint", message));
         }
         Some(entry_point) if entry_point.tls.is_none() => {
             let name = &acme.entry_point;
             let message = format!("entry point {name} has no TLS: add an empty [entryPoints.{name}.tls]");
-            problems.push(Problem::fatal("acme.entryPoint", message));
+            problems.push(Problem::fatal(Code::AcmeEntryPoint, "acme.entryPoint", message));
         }
         Some(_) => {}
     }
     if acme.storage.is_empty() {
         let message = "is missing, so no certificate is requested: name the JSON file to keep certificates in";
-        problems.push(Problem::warning("acme.storage", message));
+        problems.push(Problem::warning(Code::AcmeStorage, "acme.storage", message));
     }
     if !KEY_TYPES.contains(&acme.key_type.as_str()) {
         let message = format!("{:?} is unknown, RSA4096 is used: use one of {}", acme.key_type, KEY_TYPES.join(", "));
-        problems.push(Problem::warning("acme.keyType", message));
+        problems.push(Problem::warning(Code::InvalidValue, "acme.keyType", message));
     }
     check_challenge(config, acme, problems);
 }
@@ -202,41 +213,42 @@ fn check_acme(config: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
 fn check_challenge(config: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
     if acme.http_challenge.is_none() && acme.tls_challenge.is_none() && acme.dns_challenge.is_none() {
         let message = "no challenge is chosen, so no certificate can be requested: add [acme.httpChallenge]";
-        problems.push(Problem::warning("acme", message));
+        problems.push(Problem::warning(Code::AcmeChallenge, "acme", message));
     }
     let http = acme.http_challenge.as_ref().map(|challenge| &challenge.entry_point);
     if let Some(name) = http.filter(|name| !config.entry_points.contains_key(*name)) {
         let message = format!("there is no entry point {name:?}: name the one on port 80");
-        problems.push(Problem::warning("acme.httpChallenge.entryPoint", message));
+        problems.push(Problem::warning(Code::AcmeChallenge, "acme.httpChallenge.entryPoint", message));
     }
-    for domain in &acme.domains {
+    check_acme_ports(config, acme, problems);
+    for (index, domain) in acme.domains.iter().enumerate() {
         for name in std::iter::once(&domain.main).chain(&domain.sans) {
             if name.starts_with("*.*") {
                 let message = format!("{name}: no authority signs two wildcards: use one");
-                problems.push(Problem::warning("acme.domains", message));
+                problems.push(Problem::warning(Code::AcmeWildcard, "acme.domains", message).of_item(index));
             } else if name.starts_with("*.") && acme.dns_challenge.is_none() {
                 let message = format!("{name}: a wildcard needs [acme.dnsChallenge]: list the names one by one");
-                problems.push(Problem::warning("acme.domains", message));
+                problems.push(Problem::warning(Code::AcmeWildcard, "acme.domains", message).of_item(index));
             }
         }
     }
 }
 
-fn check_constraints(key: &str, constraints: &[String], problems: &mut Vec<Problem>) {
-    for constraint in constraints {
-        let parts = constraint.split_once("==").or_else(|| constraint.split_once("!="));
-        match parts {
-            Some(("tag", "")) => {
-                let effect = if constraint.contains("==") { "no container" } else { "every container" };
-                let message = format!("{constraint:?} has an empty value and matches {effect}: write \"tag==api\"");
-                problems.push(Problem::warning(key, message));
-            }
-            Some(("tag", _)) => {}
-            _ => {
-                let message = format!("{constraint:?} is no constraint: write \"tag==api\" or \"tag!=us-*\"");
-                problems.push(Problem::fatal(key, message));
-            }
-        }
+/// Checks the ports that authorities connect to. A router in front may lead from there to another port.
+fn check_acme_ports(config: &StaticConfig, acme: &Acme, problems: &mut Vec<Problem>) {
+    let port = |name: &str| config.entry_points.get(name)?.listen().ok().map(|listen| listen.port);
+    let http = acme.http_challenge.as_ref().map(|challenge| (challenge.entry_point.as_str(), 80));
+    let tls = acme.tls_challenge.as_ref().map(|_| (acme.entry_point.as_str(), 443));
+    let has_tls = config.entry_points.get(&acme.entry_point).is_some_and(|entry| entry.tls.is_some());
+    let tls = tls.filter(|_| has_tls);
+    for (key, (name, wanted)) in
+        http.map(|h| ("acme.httpChallenge.entryPoint", h)).into_iter().chain(tls.map(|t| ("acme.entryPoint", t)))
+    {
+        let Some(other) = port(name).filter(|port| *port != wanted && *port != 0) else { continue };
+        let message = format!(
+            "entry point {name} listens on port {other}, and authorities connect to port {wanted}: right only if {wanted} is forwarded to it"
+        );
+        problems.push(Problem::note(Code::AcmePort, key, message));
     }
 }
 
@@ -245,7 +257,7 @@ const DRIVERS: [&str; 3] = ["auto", "io_uring", "epoll"];
 fn check_runtime(config: &StaticConfig, problems: &mut Vec<Problem>) {
     if !DRIVERS.contains(&config.driver.as_str()) {
         let message = format!("{:?} is unknown: use {}", config.driver, DRIVERS.join(", "));
-        problems.push(Problem::fatal("driver", message));
+        problems.push(Problem::fatal(Code::InvalidValue, "driver", message));
     }
     for (key, number, zero) in [
         ("workers", config.workers, "one worker per core"),
@@ -253,7 +265,7 @@ fn check_runtime(config: &StaticConfig, problems: &mut Vec<Problem>) {
         ("maxConnectionsPerAddress", config.max_connections_per_address, "half of all"),
     ] {
         if number < 0 {
-            problems.push(Problem::fatal(key, format!("{number} is negative: use 0 for {zero}")));
+            problems.push(Problem::fatal(Code::InvalidValue, key, format!("{number} is negative: use 0 for {zero}")));
         }
     }
 }

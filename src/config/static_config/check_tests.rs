@@ -87,7 +87,8 @@ fn valid_entry_points_have_no_problems() {
          [entryPoints.a.auth.basic]\nusers = ['a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=']\n[acme]\nstorage = 'x'\nentryPoint = 'b'\n[acme.httpChallenge]\n\
          entryPoint = 'a'\n[entryPoints.c]\naddress = '127.0.0.1:3'\n[entryPoints.d]\naddress = '127.0.0.2:3'\n",
     );
-    assert_eq!(problems, []);
+    // A port other than 80 is right behind a router.
+    assert!(problems.iter().all(|problem| problem.is_note), "{problems:#?}");
 }
 
 #[test]

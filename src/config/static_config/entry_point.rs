@@ -31,6 +31,8 @@ pub struct EntryPoint {
     pub sanitize_path: bool,
     /// Only in Ringway: whether clients may speak HTTP/2.
     pub http2: bool,
+    /// Only in Ringway: whether requests get an `X-Request-Id`.
+    pub request_id: bool,
     /// Only in Ringway: options of an entry point for datagrams.
     pub udp: Option<UdpOptions>,
 }
@@ -102,6 +104,7 @@ impl Default for EntryPoint {
             forwarded_headers: None,
             sanitize_path: true,
             http2: true,
+            request_id: false,
             udp: None,
         }
     }

@@ -39,6 +39,20 @@ pub struct TraefikLog {
     pub file_path: String,
     /// `json`; any other text means the common format.
     pub format: String,
+    /// Only in Ringway.
+    pub rotation: Option<LogRotation>,
+}
+
+/// Rotation of a log's file by the process itself (docs/reference/logs.md#rotation).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LogRotation {
+    /// The longest file; 0 means no limit.
+    pub max_bytes: i64,
+    /// The time of one file's lines; 0 means no limit.
+    pub interval: GoDuration,
+    /// Old files that stay.
+    pub keep: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +67,10 @@ pub struct AccessLog {
     /// A request is logged if any of the filters matches it, or if no filter is set.
     pub filters: Option<Filters>,
     pub fields: Option<Fields>,
+    /// Only in Ringway: the folder of the logs of frontends.
+    pub folder: String,
+    /// Only in Ringway.
+    pub rotation: Option<LogRotation>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -83,14 +101,28 @@ pub struct HeaderFields {
 
 impl Default for TraefikLog {
     fn default() -> Self {
-        TraefikLog { file_path: String::new(), format: "common".to_owned() }
+        TraefikLog { file_path: String::new(), format: "common".to_owned(), rotation: None }
     }
 }
 
 impl Default for AccessLog {
     fn default() -> Self {
         let (file_path, format) = (String::new(), "common".to_owned());
-        AccessLog { file_path, format, buffering_size: 0, filters: None, fields: None }
+        AccessLog {
+            file_path,
+            format,
+            buffering_size: 0,
+            filters: None,
+            fields: None,
+            folder: String::new(),
+            rotation: None,
+        }
+    }
+}
+
+impl Default for LogRotation {
+    fn default() -> Self {
+        LogRotation { max_bytes: 0, interval: GoDuration::default(), keep: 7 }
     }
 }
 

@@ -6,14 +6,19 @@
 
 mod acme;
 mod check;
+mod check_constraints;
 mod check_entry_points;
+mod check_stores;
 mod check_udp;
 mod entry_point;
 mod logs;
 mod problem;
+mod remark;
 mod providers;
 mod resolve;
 mod services;
+mod stores;
+mod tracing;
 mod unsupported;
 
 use std::collections::BTreeMap;
@@ -28,13 +33,15 @@ pub use check::{check, check_files};
 pub use entry_point::{
     ClientCa, EntryPoint, ForwardedHeaders, InvalidAddress, ListenAddress, ProxyProtocol, Tls, UdpOptions,
 };
-pub use logs::{AccessLog, Fields, Filters, HeaderFields, LogLevel, TraefikLog};
+pub use logs::{AccessLog, Fields, Filters, HeaderFields, LogLevel, LogRotation, TraefikLog};
 pub use problem::Problem;
 pub use providers::{Docker, File, RawTable};
+pub use remark::remark;
 pub use services::{
-    Api, Cluster, DataDog, DataDogTracing, HostResolver, InfluxDb, JaegerTracing, Metrics, Ping, Prometheus, Rest,
-    Retry, Statistics, Statsd, Tracing, Web, ZipkinTracing,
+    Api, Cluster, DataDog, HostResolver, InfluxDb, Metrics, Ping, Prometheus, Rest, Retry, Statistics, Statsd, Web,
 };
+pub use stores::{Consul, Etcd, Redis, StoreOptions, StoreTable, ZooKeeper};
+pub use tracing::{DataDogTracing, JaegerTracing, OtlpTracing, Tracing, ZipkinTracing};
 pub use unsupported::unsupported_options;
 
 /// The default entry point of the API, ping, the REST provider and Prometheus metrics.
@@ -93,13 +100,15 @@ pub struct StaticConfig {
     pub web: Option<Web>,
     pub docker: Option<Docker>,
     pub file: Option<File>,
+    pub consul: Option<Consul>,
+    pub etcd: Option<Etcd>,
+    pub zookeeper: Option<ZooKeeper>,
+    /// Only in Ringway, as later versions of Traefik have it.
+    pub redis: Option<Redis>,
 
     // Tables of providers that Ringway does not support.
     pub marathon: Option<RawTable>,
-    pub consul: Option<RawTable>,
     pub consul_catalog: Option<RawTable>,
-    pub etcd: Option<RawTable>,
-    pub zookeeper: Option<RawTable>,
     pub boltdb: Option<RawTable>,
     pub kubernetes: Option<RawTable>,
     pub mesos: Option<RawTable>,
@@ -192,10 +201,7 @@ impl StaticConfig {
     pub fn unsupported_providers(&self) -> Vec<&'static str> {
         let tables = [
             ("marathon", &self.marathon),
-            ("consul", &self.consul),
             ("consulCatalog", &self.consul_catalog),
-            ("etcd", &self.etcd),
-            ("zookeeper", &self.zookeeper),
             ("boltdb", &self.boltdb),
             ("kubernetes", &self.kubernetes),
             ("mesos", &self.mesos),
@@ -247,11 +253,12 @@ impl Default for StaticConfig {
             web: None,
             docker: None,
             file: None,
-            marathon: None,
             consul: None,
-            consul_catalog: None,
             etcd: None,
             zookeeper: None,
+            redis: None,
+            marathon: None,
+            consul_catalog: None,
             boltdb: None,
             kubernetes: None,
             mesos: None,

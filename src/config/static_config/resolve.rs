@@ -2,7 +2,7 @@
 //! (docs/reference/acme.md#keys, docs/reference/static-configuration.md#deprecated-keys).
 
 use super::{
-    AccessLog, Acme, Api, ClientCa, DnsChallenge, EntryPoint, ForwardedHeaders, INTERNAL_ENTRY_POINT, Ping,
+    AccessLog, Acme, Api, ClientCa, DnsChallenge, EntryPoint, ForwardedHeaders, INTERNAL_ENTRY_POINT, InfluxDb, Ping,
     StaticConfig, Tls, Web,
 };
 use crate::config::duration::GoDuration;
@@ -237,7 +237,7 @@ fn resolve_domains(acme: &mut Acme, warnings: &mut Vec<String>) {
 fn resolve_providers(config: &mut StaticConfig, warnings: &mut Vec<String>) {
     for name in config.unsupported_providers() {
         warnings.push(format!(
-            "[{name}] is not supported by Ringway, which has docker and file only: the table is ignored"
+            "[{name}] is not supported by Ringway, which has docker, file and key-value stores: the table is ignored"
         ));
     }
     if let Some(docker) = &mut config.docker {
@@ -263,10 +263,42 @@ fn resolve_push_intervals(config: &mut StaticConfig, warnings: &mut Vec<String>)
     ];
     for (name, interval) in intervals {
         let Some(interval) = interval else { continue };
-        if let Err(invalid) = GoDuration::parse_with_unit(interval) {
-            warnings.push(format!("metrics.{name}.pushInterval: {invalid}; 10s is used"));
-            *interval = "10s".to_owned();
+        let problem = match GoDuration::parse_with_unit(interval) {
+            Ok(duration) if duration.positive().is_some() => continue,
+            Ok(_) => format!("\"{interval}\" is not above zero"),
+            Err(invalid) => invalid.to_string(),
+        };
+        warnings.push(format!("metrics.{name}.pushInterval: {problem}; 10s is used"));
+        *interval = "10s".to_owned();
+    }
+    if let Some(influxdb) = &mut metrics.influxdb {
+        resolve_influxdb(influxdb, warnings);
+    }
+}
+
+fn resolve_influxdb(influxdb: &mut InfluxDb, warnings: &mut Vec<String>) {
+    if !matches!(influxdb.protocol.as_str(), "udp" | "http") {
+        let written = std::mem::replace(&mut influxdb.protocol, "udp".to_owned());
+        warnings.push(format!("metrics.influxdb.protocol: \"{written}\" is neither udp nor http; udp is used"));
+    }
+    let has_scheme = influxdb.address.starts_with("http://") || influxdb.address.starts_with("https://");
+    match influxdb.protocol.as_str() {
+        "http" if !has_scheme => {
+            let address = &influxdb.address;
+            warnings
+                .push(format!("metrics.influxdb.address: \"{address}\" has no scheme; write it as http://{address}"));
+            influxdb.address.insert_str(0, "http://");
         }
+        "udp" if !(influxdb.database.is_empty() && influxdb.retention_policy.is_empty()) => {
+            warnings.push(
+                "metrics.influxdb: database and retentionPolicy have no effect with protocol = \"udp\": the receiver's \
+                 configuration names the database"
+                    .to_owned(),
+            );
+            influxdb.database.clear();
+            influxdb.retention_policy.clear();
+        }
+        _ => {}
     }
 }
 

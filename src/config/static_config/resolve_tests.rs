@@ -112,7 +112,7 @@ fn acme_keeps_one_challenge_and_uncovered_names() {
 fn zero_and_unknown_values_get_defaults() {
     let (config, warnings) = resolved(
         "debug = true\nmaxIdleConnsPerHost = 0\n[api]\n[docker]\nswarmModeRefreshSeconds = -1\nfilename = 'x'\ntemplateVersion = 3\n\
-         [metrics.statsd]\npushInterval = '10'\n[accessLog]\nformat = 'clf'\n[etcd]\n",
+         [metrics.statsd]\npushInterval = '10'\n[accessLog]\nformat = 'clf'\n[mesos]\n",
     );
     assert_eq!(config.max_idle_conns_per_host, 2);
     assert!(config.api.expect("set").debug);

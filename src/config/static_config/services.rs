@@ -1,4 +1,4 @@
-//! Options of the proxy's own services as written: API, ping, REST, metrics, tracing, retry (docs/reference/metrics.md#keys,
+//! Options of the proxy's own services as written: API, ping, REST, metrics, retry (docs/reference/metrics.md#keys,
 //! docs/reference/api.md#keys).
 
 use serde::{Deserialize, Serialize};
@@ -95,55 +95,6 @@ pub struct InfluxDb {
     pub retention_policy: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Tracing {
-    /// `jaeger`, `zipkin` or `datadog`.
-    pub backend: String,
-    pub service_name: String,
-    pub span_name_limit: i64,
-    pub jaeger: Option<JaegerTracing>,
-    pub zipkin: Option<ZipkinTracing>,
-    pub datadog: Option<DataDogTracing>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct JaegerTracing {
-    #[serde(rename = "samplingServerURL")]
-    pub sampling_server_url: String,
-    pub sampling_type: String,
-    pub sampling_param: f64,
-    pub local_agent_host_port: String,
-    pub trace_context_header_name: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ZipkinTracing {
-    pub http_endpoint: String,
-    pub same_span: bool,
-    #[serde(rename = "id128Bit")]
-    pub id128_bit: bool,
-    pub debug: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DataDogTracing {
-    pub local_agent_host_port: String,
-    pub global_tag: String,
-    pub debug: bool,
-    pub priority_sampling: bool,
-    #[serde(rename = "traceIDHeaderName")]
-    pub trace_id_header_name: String,
-    #[serde(rename = "parentIDHeaderName")]
-    pub parent_id_header_name: String,
-    pub sampling_priority_header_name: String,
-    /// Traefik's spelling.
-    pub bagage_prefix_header_name: String,
-}
-
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cluster {
@@ -165,6 +116,13 @@ pub struct Web {
     pub path: String,
     pub auth: Option<Auth>,
     pub debug: bool,
+}
+
+impl Metrics {
+    /// Whether any of the tables below `[metrics]` is there.
+    pub fn is_on(&self) -> bool {
+        self.prometheus.is_some() || self.datadog.is_some() || self.statsd.is_some() || self.influxdb.is_some()
+    }
 }
 
 impl Default for HostResolver {
@@ -223,53 +181,6 @@ impl Default for InfluxDb {
             push_interval: "10s".to_owned(),
             database: String::new(),
             retention_policy: String::new(),
-        }
-    }
-}
-
-impl Default for Tracing {
-    fn default() -> Self {
-        Tracing {
-            backend: "jaeger".to_owned(),
-            service_name: "traefik".to_owned(),
-            span_name_limit: 0,
-            jaeger: None,
-            zipkin: None,
-            datadog: None,
-        }
-    }
-}
-
-impl Default for JaegerTracing {
-    fn default() -> Self {
-        JaegerTracing {
-            sampling_server_url: "http://localhost:5778/sampling".to_owned(),
-            sampling_type: "const".to_owned(),
-            sampling_param: 1.0,
-            local_agent_host_port: "127.0.0.1:6831".to_owned(),
-            trace_context_header_name: "uber-trace-id".to_owned(),
-        }
-    }
-}
-
-impl Default for ZipkinTracing {
-    fn default() -> Self {
-        let http_endpoint = "http://localhost:9411/api/v1/spans".to_owned();
-        ZipkinTracing { http_endpoint, same_span: false, id128_bit: true, debug: false }
-    }
-}
-
-impl Default for DataDogTracing {
-    fn default() -> Self {
-        DataDogTracing {
-            local_agent_host_port: "localhost:8126".to_owned(),
-            global_tag: String::new(),
-            debug: false,
-            priority_sampling: false,
-            trace_id_header_name: String::new(),
-            parent_id_header_name: String::new(),
-            sampling_priority_header_name: String::new(),
-            bagage_prefix_header_name: String::new(),
         }
     }
 }

@@ -6,13 +6,8 @@ use super::StaticConfig;
 /// An option's path, and whether it is set.
 type Row = (&'static str, fn(&StaticConfig) -> bool);
 
-const OPTIONS: [Row; 8] = [
-    ("metrics.datadog", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.datadog.is_some())),
-    ("metrics.statsd", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.statsd.is_some())),
-    ("metrics.influxdb", |config| config.metrics.as_ref().is_some_and(|metrics| metrics.influxdb.is_some())),
-    ("tracing", |config| config.tracing.is_some()),
+const OPTIONS: [Row; 3] = [
     ("cluster", |config| config.cluster.is_some()),
-    ("hostResolver", |config| config.host_resolver.is_some()),
     ("acme.overrideCertificates", |config| config.acme.as_ref().is_some_and(|acme| acme.override_certificates)),
     ("file.constraints", |config| config.file.as_ref().is_some_and(|file| !file.constraints.is_empty())),
 ];
@@ -33,9 +28,9 @@ mod tests {
         let mut plain = StaticConfig::default();
         plain.resolve();
         assert_eq!(unsupported_options(&plain), Vec::<String>::new());
-        let text = "[tracing]\n[etcd]\nendpoint='x'\n[hostResolver]";
+        let text = "[mesos]\nendpoint='x'\n[cluster]";
         let mut config = read::<StaticConfig>(text, "t").expect("valid").value;
         config.resolve();
-        assert_eq!(unsupported_options(&config), ["tracing", "hostResolver"]);
+        assert_eq!(unsupported_options(&config), ["cluster"]);
     }
 }

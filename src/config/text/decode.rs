@@ -2,6 +2,7 @@
 //! nothing, anywhere else the error names its place.
 
 use super::invalid::{InvalidConfig, SourceText};
+use crate::diagnostics::Code;
 
 /// Decodes a TOML file; `file` is its name for messages. A byte order mark is skipped. Bytes of comments that are not UTF-8 (Latin-1, most
 /// likely) become question marks.
@@ -37,14 +38,14 @@ pub fn decode(bytes: Vec<u8>, file: &str) -> Result<String, InvalidConfig> {
         Some((from, byte)) => {
             let message = format!("byte 0x{byte:02X} is not UTF-8");
             let help = "save the file as UTF-8; it is probably Latin-1".to_owned();
-            Err(InvalidConfig::at(&SourceText { text: &text, file }, from..from + 1, message, help))
+            Err(InvalidConfig::at(&SourceText { text: &text, file }, from..from + 1, Code::InvalidToml, message, help))
         }
     }
 }
 
 fn utf16(file: &str) -> InvalidConfig {
     let (message, help) = ("the file is UTF-16".to_owned(), "save it as UTF-8".to_owned());
-    InvalidConfig::at(&SourceText { text: "?", file }, 0..1, message, help)
+    InvalidConfig::at(&SourceText { text: "?", file }, 0..1, Code::InvalidToml, message, help)
 }
 
 /// The byte ranges of the comments. A `#` inside of a string begins none.

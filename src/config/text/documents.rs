@@ -1,29 +1,43 @@
 //! The documents of the file provider (docs/reference/providers.md#file): a dedicated file, the dynamic part of the main file,
 //! or several files merged.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::config::dynamic::DynamicConfig;
 use crate::config::{Rejected, Severity, static_config};
+use crate::diagnostics::{Code, Diagnostic};
 
 use super::go_template::replace_quoted_text;
 use super::invalid::SourceText;
-use super::{InvalidConfig, ParsedConfig, read, read_part};
+use super::tree::Node;
+use super::{InvalidConfig, ParsedConfig, parse, read, read_part};
 
 /// Reads a file that holds dynamic configuration only.
 ///
 /// # Errors
 /// The errors of [`read`], and Go template syntax other than quoted text: Traefik runs templates, Ringway does not.
 pub fn dedicated(text: &str, file: &str) -> Result<ParsedConfig<DynamicConfig>, InvalidConfig> {
-    let rendered = replace_quoted_text(text).map_err(|span| {
+    read(&rendered(text, file)?, file)
+}
+
+/// Parses a file that holds dynamic configuration only, without reading it into its type.
+///
+/// # Errors
+/// Broken TOML, and Go template syntax other than quoted text.
+pub fn parse_dedicated(text: &str, file: &str) -> Result<Node, InvalidConfig> {
+    parse(&rendered(text, file)?, file)
+}
+
+fn rendered<'t>(text: &'t str, file: &str) -> Result<Cow<'t, str>, InvalidConfig> {
+    replace_quoted_text(text).map_err(|span| {
         let message = "`{{` starts a Go template, and Ringway does not run templates in configuration files".to_owned();
         let help = "write the rendered text here, or render the file before Ringway reads it; literal braces are \
                     written {{ \"{{\" }}"
             .to_owned();
-        InvalidConfig::at(&SourceText { text, file }, span, message, help)
-    })?;
-    read(&rendered, file)
+        InvalidConfig::at(&SourceText { text, file }, span, Code::GoTemplate, message, help)
+    })
 }
 
 /// Reads the backends, frontends and certificates of the main file, which also holds the static configuration. Braces are
@@ -68,13 +82,16 @@ fn merge_names<T>(
 ) {
     for (name, value) in from {
         match owners.entry((kind, name.clone())) {
-            Entry::Occupied(first) => rejected.push(Rejected {
-                provider: "file".to_owned(),
-                name: format!("{kind} {name} in {file}"),
-                reason: format!("{} already defines a {kind} of this name: rename one of them", first.get()),
-                severity: Severity::Rejected,
-                bound: None,
-            }),
+            Entry::Occupied(first) => rejected.push(Rejected::new(
+                "file",
+                format!("{kind} {name} in {file}"),
+                Severity::Rejected,
+                Diagnostic::new(
+                    Code::DuplicateName,
+                    "",
+                    format!("{} already defines a {kind} of this name: rename one of them", first.get()),
+                ),
+            )),
             Entry::Vacant(free) => {
                 free.insert(file.to_owned());
                 into.insert(name, value);

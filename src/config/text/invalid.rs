@@ -3,10 +3,11 @@
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level as Title, Renderer, Snippet};
 use serde::de::{self, Expected, Unexpected};
 
 use super::tree::{SourceLocation, Value};
+use crate::diagnostics::{Code, Finding, Level, Place};
 
 /// A key that no option has. Traefik v1 ignores such a key silently; Ringway ignores it with this warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,15 +19,27 @@ pub struct Warning {
     pub key: String,
     /// The known name that was probably meant, if one is similar.
     pub nearest: Option<String>,
+    pub(super) place: Place,
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} line {}: unknown key {}", self.file, self.line, self.key)?;
+        write!(f, "{} line {}: {}", self.file, self.line, self.message())
+    }
+}
+
+impl Warning {
+    fn message(&self) -> String {
         match &self.nearest {
-            Some(nearest) => write!(f, ": did you mean {nearest}?"),
-            None => f.write_str(": it is ignored"),
+            Some(nearest) => format!("unknown key {}: did you mean {nearest}?", self.key),
+            None => format!("unknown key {}: it is ignored", self.key),
         }
+    }
+
+    /// The warning with its place, its meaning and its remedy.
+    pub fn finding(&self) -> Finding {
+        let finding = Finding::new(Level::Warning, Code::UnknownKey, self.message());
+        finding.about(self.key.as_str()).at(self.place.clone())
     }
 }
 
@@ -44,6 +57,8 @@ pub struct InvalidConfig {
     pub message: String,
     /// The remedy, e.g. `put it in quotes`.
     pub help: String,
+    /// Boxed: errors are large, and rare.
+    kind: Box<(Code, Place)>,
     rendered: String,
 }
 
@@ -57,26 +72,35 @@ impl std::error::Error for InvalidConfig {}
 
 impl InvalidConfig {
     /// An error at a byte range of a file's text.
-    pub(super) fn at(source: &SourceText<'_>, span: Range<usize>, message: String, help: String) -> Self {
+    pub(super) fn at(source: &SourceText<'_>, span: Range<usize>, code: Code, message: String, help: String) -> Self {
+        let kind = Box::new((code, source.place(span.clone())));
         let span = clamp(source.text, span);
         let (line, column) = source.position(span.start);
         let file = source.file.to_owned();
         if source.may_hold_secret(span.start) {
             let rendered = format!("{file} line {line}: {message}: {help} (the line holds a secret and is not shown)");
-            return InvalidConfig { file, line, column, message, help, rendered };
+            return InvalidConfig { file, line, column, message, help, kind, rendered };
         }
         let snippet = Snippet::source(source.text)
             .path(source.file)
             .fold(true)
             .annotation(AnnotationKind::Primary.span(span).label(help.as_str()));
-        let report = [Level::ERROR.primary_title(message.as_str()).element(snippet)];
+        let report = [Title::ERROR.primary_title(message.as_str()).element(snippet)];
         let rendered = Renderer::plain().render(&report);
-        InvalidConfig { file, line, column, message, help, rendered }
+        InvalidConfig { file, line, column, message, help, kind, rendered }
     }
 
     fn of_flag(flag: &str, message: String, help: String) -> Self {
         let rendered = format!("{flag}: {message}: {help}");
-        InvalidConfig { file: flag.to_owned(), line: 0, column: 0, message, help, rendered }
+        let kind = Box::new((Code::WrongType, Place::Flag(flag.to_owned())));
+        InvalidConfig { file: flag.to_owned(), line: 0, column: 0, message, help, kind, rendered }
+    }
+
+    /// The error with its place, its meaning and its remedy.
+    pub fn finding(&self) -> Finding {
+        let (code, place) = &*self.kind;
+        let finding = Finding::new(Level::Error, *code, self.message.as_str()).at(place.clone());
+        Finding { help: Some(self.help.clone()), ..finding }
     }
 }
 
@@ -93,6 +117,27 @@ impl SourceText<'_> {
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
         (line, before[line_start..].chars().count() + 1)
+    }
+
+    /// The place of a byte range, on the line where the range begins.
+    pub fn place(&self, span: Range<usize>) -> Place {
+        let (line, _) = self.position(clamp(self.text, span.clone()).start);
+        self.place_on(line, span)
+    }
+
+    /// Like [`SourceText::place`], of a range whose line is known.
+    pub fn place_on(&self, line: usize, span: Range<usize>) -> Place {
+        let span = clamp(self.text, span);
+        let start = self.text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+        let end = self.text[span.start..].find('\n').map_or(self.text.len(), |at| span.start + at);
+        let text = self.text[start..end].trim_end();
+        Place::Line {
+            file: self.file.to_owned(),
+            line,
+            column: self.text[start..span.start].chars().count() + 1,
+            width: self.text[span].chars().count().max(1),
+            text: (!self.may_hold_secret(start)).then(|| text.to_owned()),
+        }
     }
 
     /// Whether the line at a byte offset may hold a secret: it sets an option whose value is secret, belongs to a table of
@@ -131,6 +176,7 @@ fn is_secret(key: &str) -> bool {
 /// A value that does not fit its option. [`TypeMismatch::into_error`] adds the document's text.
 #[derive(Debug)]
 pub(super) struct TypeMismatch {
+    code: Code,
     message: String,
     /// Description of the value that was found instead.
     found: Option<String>,
@@ -146,22 +192,26 @@ impl TypeMismatch {
             "write `key = value` with texts in quotes, `[table]`, or `[[list]]`"
         };
         let message = format!("this is not valid TOML: {message}");
-        TypeMismatch { message, found: None, help: help.to_owned(), origin: Some(SourceLocation::File(span)) }
+        let origin = Some(SourceLocation::File(span));
+        TypeMismatch { code: Code::InvalidToml, message, found: None, help: help.to_owned(), origin }
     }
 
     pub fn number_too_large(origin: SourceLocation) -> Self {
         let help = "write a number that fits into 64 bits".to_owned();
-        TypeMismatch { message: "this number is too large".to_owned(), found: None, help, origin: Some(origin) }
+        let (code, message) = (Code::WrongType, "this number is too large".to_owned());
+        TypeMismatch { code, message, found: None, help, origin: Some(origin) }
     }
 
     /// An option that occurs twice, in different case: which of the two values is meant would be a guess.
     pub fn duplicate_option(key: &str, other: &str, origin: &SourceLocation) -> Self {
         let message = format!("{key} is the same option as {other}");
-        TypeMismatch { message, found: None, help: "remove one of the two".to_owned(), origin: Some(origin.clone()) }
+        let (help, origin) = ("remove one of the two".to_owned(), Some(origin.clone()));
+        TypeMismatch { code: Code::InvalidToml, message, found: None, help, origin }
     }
 
     pub fn wrong_type(expected: &str, help: &str, found: &Value) -> Self {
         TypeMismatch {
+            code: Code::WrongType,
             message: format!("expected {expected}"),
             found: Some(describe(found)),
             help: help.to_owned(),
@@ -186,8 +236,8 @@ impl TypeMismatch {
         let message = self.to_string();
         match self.origin {
             Some(SourceLocation::Flag(flag)) => InvalidConfig::of_flag(&flag, message, self.help),
-            Some(SourceLocation::File(span)) => InvalidConfig::at(source, span, message, self.help),
-            None => InvalidConfig::at(source, 0..0, message, self.help),
+            Some(SourceLocation::File(span)) => InvalidConfig::at(source, span, self.code, message, self.help),
+            None => InvalidConfig::at(source, 0..0, self.code, message, self.help),
         }
     }
 }
@@ -203,12 +253,14 @@ impl std::error::Error for TypeMismatch {}
 
 impl de::Error for TypeMismatch {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        TypeMismatch { message: message.to_string(), found: None, help: "correct this value".to_owned(), origin: None }
+        let (message, help) = (message.to_string(), "correct this value".to_owned());
+        TypeMismatch { code: Code::WrongType, message, found: None, help, origin: None }
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let (message, found) = (format!("expected {expected}"), Some(describe_unexpected(unexpected)));
-        TypeMismatch { message, found, help: "change this value's type".to_owned(), origin: None }
+        let help = "change this value's type".to_owned();
+        TypeMismatch { code: Code::WrongType, message, found, help, origin: None }
     }
 }
 

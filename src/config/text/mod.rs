@@ -8,14 +8,16 @@ mod decode;
 mod documents;
 mod go_template;
 mod invalid;
+mod locate;
 mod parse;
 mod reader;
 pub mod shape;
 pub mod tree;
 
 pub use decode::decode;
-pub use documents::{Merged, dedicated, inline, merge};
+pub use documents::{Merged, dedicated, inline, merge, parse_dedicated};
 pub use invalid::{InvalidConfig, Warning};
+pub use locate::{first_below, has_key, locate, locate_name, text_at};
 
 use invalid::SourceText;
 use tree::Node;

@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
 use super::invalid::{SourceText, TypeMismatch, Warning};
 use super::tree::{Entry, Node, SourceLocation, Table, Value};
-use crate::config::suggest::did_you_mean;
+use crate::diagnostics::suggest::did_you_mean;
 
 /// Unknown keys met while reading.
 #[derive(Default)]
@@ -17,21 +18,21 @@ pub(super) struct UnknownKeys(RefCell<Vec<Unknown>>);
 struct Unknown {
     key: String,
     nearest: Option<String>,
-    offset: usize,
+    span: Range<usize>,
 }
 
 impl UnknownKeys {
     pub fn into_warnings(self, source: &SourceText<'_>) -> Vec<Warning> {
         let mut unknown = self.0.into_inner();
-        unknown.sort_by_key(|key| key.offset);
+        unknown.sort_by_key(|key| key.span.start);
         // The keys are sorted, so that one pass through the text finds the lines of all of them.
         let (mut line, mut rest) = (1, source.text.as_bytes());
-        let mut to_warning = |Unknown { key, nearest, offset }| {
+        let mut to_warning = |Unknown { key, nearest, span }| {
             let passed = source.text.len() - rest.len();
-            let (before, after) = rest.split_at_checked(offset.saturating_sub(passed)).unwrap_or((rest, &[]));
+            let (before, after) = rest.split_at_checked(span.start.saturating_sub(passed)).unwrap_or((rest, &[]));
             line += memchr::memchr_iter(b'\n', before).count();
             rest = after;
-            Warning { file: source.file.to_owned(), line, key, nearest }
+            Warning { file: source.file.to_owned(), line, key, nearest, place: source.place_on(line, span) }
         };
         unknown.into_iter().map(&mut to_warning).collect()
     }
@@ -40,7 +41,7 @@ impl UnknownKeys {
         // An unknown flag is rejected before it becomes a node, so the key is in a file.
         let SourceLocation::File(span) = &entry.origin else { return };
         let nearest = did_you_mean(&entry.name, fields.iter().chain(other_keys).copied()).map(str::to_owned);
-        self.0.borrow_mut().push(Unknown { key, nearest, offset: span.start });
+        self.0.borrow_mut().push(Unknown { key, nearest, span: span.clone() });
     }
 }
 

@@ -152,6 +152,10 @@ impl<'de> MapAccess<'de> for SingleEntry<'_> {
     }
 }
 
+/// Second names of fields, which serde lists beside the first ones. A probe that gave both would end with the error of a field that occurs
+/// twice, and the fields after it would be missing.
+const SECOND_NAMES: [&str; 1] = ["forwardingResponse"];
+
 struct Fields<'s> {
     names: std::slice::Iter<'static, &'static str>,
     name: &'static str,
@@ -162,7 +166,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some(name) = self.names.next() else { return Ok(None) };
+        let Some(name) = self.names.find(|name| !SECOND_NAMES.contains(name)) else { return Ok(None) };
         self.name = name;
         let name: StrDeserializer<'_, Error> = name.into_deserializer();
         seed.deserialize(name).map(Some)

@@ -128,7 +128,7 @@ fn shape_of_static_config_has_every_option() {
     assert_eq!(at("acme.httpchallenge.entrypoint"), Shape::Text);
     assert!(at("kubernetes").is_raw_table());
     assert!(matches!(at("acme.domains"), Shape::List(_)));
-    assert_eq!(shape.fields().count(), 54);
+    assert_eq!(shape.fields().count(), 55);
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod save_retry;
 mod settings;
 mod states;
 pub mod store;
+mod store_object;
 mod time_text;
 mod trust;
 mod windows;
@@ -53,6 +54,7 @@ pub use event::AcmeEvent;
 pub use history::RetrySchedule;
 pub use keys::KeyType;
 pub use settings::AcmeSettings;
+pub use store_object::stored_account;
 pub use trust::{AcmeRoots, system_roots};
 
 use context::{ask_for_window, attempt, parse_stored};

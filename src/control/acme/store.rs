@@ -141,13 +141,20 @@ impl Store {
     /// # Errors
     /// A sentence for the log.
     pub fn read_certificates(path: &Path) -> Result<Vec<Stored>, String> {
+        Ok(Store::read_document(path)?.map(|root| entries(&root)).unwrap_or_default())
+    }
+
+    /// The document of a file that another process may be using, in the layout of Traefik 1.7; `None` if the file is missing or empty.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    pub fn read_document(path: &Path) -> Result<Option<Map<String, Value>>, String> {
         let shown_path = path.display().to_string();
         let mut file = OsFile::new(path);
         let content = atomic_file::peek(&mut file).map_err(|e| format!("{shown_path} cannot be read: {e}"))?;
-        let Some(content) = content else { return Ok(Vec::new()) };
+        let Some(content) = content else { return Ok(None) };
         let root = parse(&content).map_err(|e| format!("{shown_path} {e}"))?;
-        let root = if old_format::is_old(&root) { old_format::convert(&root) } else { root };
-        Ok(entries(&root))
+        Ok(Some(if old_format::is_old(&root) { old_format::convert(&root) } else { root }))
     }
 
     /// The usable entries. Entries without a certificate or key are ignored (docs/reference/acme.md#acme-json).

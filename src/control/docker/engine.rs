@@ -14,8 +14,8 @@ use super::fields::{Fields, elements};
 use super::inspected::{self, InspectedContainer};
 use super::settings::DockerProviderSettings;
 use super::transport::Client;
-use super::{exited, ingress, version};
-use crate::config::labels::{ContainerFacts, PROVIDER, rejection};
+use super::{exited, ingress, stopped, version};
+use crate::config::labels::{ContainerFacts, ContainerReport, PROVIDER, rejection};
 use crate::config::{Rejected, Severity};
 
 /// How many containers are inspected at the same time. If this many inspections of one listing time out, the Engine itself counts as
@@ -142,6 +142,16 @@ impl Engine {
             }
         }
         Ok((listed, rejected))
+    }
+
+    /// The reports on the stopped containers.
+    pub async fn stopped(&self) -> Result<Vec<ContainerReport>, String> {
+        let doing = "list stopped containers";
+        let path = format!("{}/containers/json?{}", self.prefix, stopped::STOPPED);
+        let response = self.client.get_to(doing, &path).await?;
+        let entries =
+            elements(&response).map_err(|reason| self.client.explain(doing, &RequestError::Content(reason)))?;
+        Ok(stopped::reports(entries))
     }
 
     /// The containers that exited less than `grace` ago, each with the time since its exit.

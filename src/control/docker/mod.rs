@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use super::update::UpdateSender;
 use crate::config::labels::PROVIDER;
 
-mod backoff;
 mod engine;
 mod event_stream;
 mod events;
@@ -18,10 +17,12 @@ mod fields;
 mod ingress;
 mod inspected;
 mod inventory;
+mod once;
 mod provider;
 mod self_container;
 mod settings;
 mod signal;
+mod stopped;
 mod stopping;
 mod swarm;
 mod timestamp;
@@ -30,7 +31,8 @@ mod transport;
 mod unavailable;
 mod version;
 
-use backoff::Backoff;
+use super::backoff::Backoff;
+pub use once::{Listing, list_once};
 use provider::{Provider, SessionEnd};
 pub use settings::DockerProviderSettings;
 

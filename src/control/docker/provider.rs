@@ -15,9 +15,9 @@ use super::failure::{RequestError, explain};
 use super::inventory::{ContainerInventory, EventEffect, EventTime, NextRead};
 use super::settings::DockerProviderSettings;
 use super::unavailable::UnavailableContainers;
-use super::{events, self_container, swarm};
+use super::{events, self_container, stopped, swarm};
 use crate::config::Rejected;
-use crate::config::labels::{self, ContainerFacts, DockerSettings, PROVIDER};
+use crate::config::labels::{self, ContainerFacts, ContainerReport, DockerSettings, PROVIDER};
 use crate::control::update::{ProviderUpdate, UpdateSender};
 
 /// How often all containers are listed without an event, in case one was lost.
@@ -31,6 +31,9 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// How long the first configuration waits for the list of exited containers.
 const EXITED_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// How long the reports on stopped containers may keep the next read waiting.
+const STOPPED_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The largest number of events that are handled, and published, together.
 const EVENT_BATCH_MAX: usize = 256;
@@ -68,6 +71,9 @@ pub struct Provider {
     odd_event: Option<String>,
     /// The warnings of the last configuration. A warning is logged only if it is not among them.
     logged: BTreeSet<String>,
+    /// The reports on the containers of the last configuration, and on stopped ones.
+    reports: Vec<ContainerReport>,
+    stopped: Vec<ContainerReport>,
 }
 
 impl Provider {
@@ -86,6 +92,8 @@ impl Provider {
             next_listing: now,
             odd_event: None,
             logged: BTreeSet::new(),
+            reports: Vec::new(),
+            stopped: Vec::new(),
         }
     }
 
@@ -142,6 +150,7 @@ impl Provider {
             self.read_containers(engine).await?;
             let now = Instant::now();
             self.publish_inventory();
+            self.load_stopped(engine).await?;
             let changes = self.inventory.next_read().into_iter().chain(self.unavailable.next_expiry(now));
             self.next_read = changes.fold(self.next_read.min(self.next_listing), Instant::min);
         }
@@ -181,6 +190,29 @@ impl Provider {
             }
         }
         Ok(())
+    }
+
+    /// Lists the stopped containers, for the API. If that fails, the last known ones stay.
+    async fn load_stopped(&mut self, engine: &Engine) -> Result<(), SessionEnd> {
+        if !self.send.wants_reports() {
+            return Ok(());
+        }
+        match self.run_with_events(timeout(STOPPED_WAIT_MAX, engine.stopped())).await? {
+            Ok(Ok(stopped)) => self.stopped = stopped,
+            Ok(Err(reason)) => tracing::debug!(provider = PROVIDER, "{reason}"),
+            Err(_) => tracing::debug!(provider = PROVIDER, "listing stopped containers took too long"),
+        }
+        self.publish_reports();
+        Ok(())
+    }
+
+    /// Publishes the reports on all containers.
+    fn publish_reports(&self) {
+        if self.send.wants_reports() {
+            let is_new = |stopped: &&ContainerReport| self.reports.iter().all(|report| report.id != stopped.id);
+            let stopped = self.stopped.iter().filter(is_new);
+            self.send.publish_reports(self.reports.iter().chain(stopped).cloned().collect());
+        }
     }
 
     /// Adds the containers that exited before this process started to the unavailable ones: no listing of running containers has them. If
@@ -332,8 +364,11 @@ impl Provider {
         let unavailable = self.unavailable.apply_listing(containers, Instant::now());
         // Warnings about their labels were logged while these containers were available.
         labels::unavailable::keep(&mut translated.dynamic, labels::translate(&unavailable, &settings).dynamic);
+        self.reports = std::mem::take(&mut translated.reports);
+        self.reports.extend(stopped::unreadable(&rejected));
+        self.publish_reports();
         rejected.append(&mut translated.rejected);
-        let warnings: BTreeSet<String> = translated.warnings.into_iter().chain(warnings).collect();
+        let warnings: BTreeSet<String> = translated.warnings.iter().map(ToString::to_string).chain(warnings).collect();
         for warning in warnings.difference(&self.logged) {
             tracing::warn!(provider = PROVIDER, "{warning}");
         }

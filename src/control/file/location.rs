@@ -57,7 +57,7 @@ impl RoutesLocation {
     }
 
     /// The files to read, in the order in which they are merged.
-    pub(super) fn files(&self) -> Result<Vec<PathBuf>, LoadError> {
+    pub fn files(&self) -> Result<Vec<PathBuf>, LoadError> {
         match self {
             RoutesLocation::Main(path) | RoutesLocation::File(path) => Ok(vec![path.clone()]),
             RoutesLocation::Directory(path) => {

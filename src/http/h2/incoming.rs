@@ -189,6 +189,11 @@ impl Connection {
         self.unread
     }
 
+    /// Whether the response is complete and the client still sends its request.
+    pub fn is_answered_early(&self, key: StreamKey) -> bool {
+        self.streams.get(key).is_some_and(|stream| stream.send_ended && stream.receives() && !stream.extended_connect)
+    }
+
     /// Bytes of payload that are still to be handed over; `None` if the peer has announced no length.
     pub fn remaining(&self, key: StreamKey) -> Option<u64> {
         let stream = self.streams.get(key)?;

@@ -44,18 +44,21 @@ pub enum LogField {
     RequestContentSize,
     RequestCount,
     RequestHost,
+    RequestId,
     RequestLine,
     RequestMethod,
     RequestPath,
     RequestPort,
     RequestProtocol,
     RetryAttempts,
+    SpanId,
     StartLocal,
     StartUtc,
+    TraceId,
 }
 
 /// The keys of a JSON line, in the order of [`LogField`].
-const FIELD_KEYS: [&str; 31] = [
+const FIELD_KEYS: [&str; 34] = [
     "\"BackendAddr\":",
     "\"BackendName\":",
     "\"BackendURL\":",
@@ -79,14 +82,17 @@ const FIELD_KEYS: [&str; 31] = [
     "\"RequestContentSize\":",
     "\"RequestCount\":",
     "\"RequestHost\":",
+    "\"RequestId\":",
     "\"RequestLine\":",
     "\"RequestMethod\":",
     "\"RequestPath\":",
     "\"RequestPort\":",
     "\"RequestProtocol\":",
     "\"RetryAttempts\":",
+    "\"SpanId\":",
     "\"StartLocal\":",
     "\"StartUTC\":",
+    "\"TraceId\":",
 ];
 
 /// A key and the opening quote of a text value, in a block of a fixed size. The block is copied whole and the excess is truncated,
@@ -151,7 +157,7 @@ pub struct AccessLogFormat {
     retry_attempts: bool,
     min_duration_nanos: u64,
     /// A bit for each [`LogField`], set if the field is kept.
-    kept: u32,
+    kept: u64,
     header_default: HeaderMode,
     headers: Vec<(Box<[u8]>, HeaderMode)>,
 }
@@ -226,9 +232,9 @@ fn status_range(text: &str) -> Result<(u16, u16), String> {
     }
 }
 
-fn kept_fields(settings: &AccessLogSettings, warnings: &mut Vec<String>) -> u32 {
+fn kept_fields(settings: &AccessLogSettings, warnings: &mut Vec<String>) -> u64 {
     let default = parse_field_mode(&settings.fields_default_mode, true, "defaultMode", warnings);
-    let mut kept = if default { u32::MAX } else { 0 };
+    let mut kept = if default { u64::MAX } else { 0 };
     for (name, mode) in &settings.fields {
         let Some(index) = FIELD_KEYS.iter().position(|key| field_name(key) == name) else {
             warnings.push(format!(
@@ -327,7 +333,7 @@ mod tests {
         LogField::DownstreamContentSize.push_key_and_quote(&mut out);
         LogField::StartUtc.push_key(&mut out);
         assert_eq!(String::from_utf8_lossy(&out), "\"BackendURL\":\"DownstreamContentSize\":\"\"StartUTC\":");
-        assert_eq!(LogField::StartUtc as usize + 1, FIELD_KEYS.len());
+        assert_eq!(LogField::TraceId as usize + 1, FIELD_KEYS.len());
     }
 
     fn owned((name, mode): (&str, &str)) -> (String, String) {

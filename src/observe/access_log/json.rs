@@ -10,6 +10,7 @@ use crate::http::percent::{self, hex_byte};
 use crate::http::phrase::status_phrase;
 use crate::observe::go_json::push_escaped;
 use crate::observe::time_format::{FormattedSecond, Timestamp, push_number, push_padded};
+use crate::observe::trace::hex64;
 
 pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &mut Vec<u8>) {
     out.push(b'{');
@@ -20,6 +21,7 @@ pub(super) fn append(format: &AccessLogFormat, record: &AccessLogRecord, out: &m
     line.origin(record);
     line.request(record);
     let second = line.start(record);
+    line.trace(record);
     line.headers(b"\"downstream_", record.response_fields, &[]);
     line.out.extend_from_slice(b"\"level\":\"info\",\"msg\":\"\",");
     if let Some(origin) = &record.origin {
@@ -96,6 +98,9 @@ impl Line<'_, '_> {
         if let Some((_, (host, _))) = address {
             self.text(LogField::RequestHost, host);
         }
+        if let Some(id) = record.request_id {
+            self.text(LogField::RequestId, id);
+        }
         self.request_line(record);
         self.text(LogField::RequestMethod, record.method);
         self.text(LogField::RequestPath, record.target);
@@ -104,6 +109,9 @@ impl Line<'_, '_> {
         }
         self.text(LogField::RequestProtocol, record.protocol.as_bytes());
         self.number(LogField::RetryAttempts, record.retry_attempts.into());
+        if let Some((_, span_id)) = record.trace {
+            self.text(LogField::SpanId, &hex64(span_id));
+        }
     }
 
     fn request_line(&mut self, record: &AccessLogRecord) {
@@ -114,6 +122,15 @@ impl Line<'_, '_> {
             out.push(b' ');
             push_escaped(out, record.protocol.as_bytes());
         });
+    }
+
+    fn trace(&mut self, record: &AccessLogRecord) {
+        if let Some((trace_id, _)) = record.trace {
+            self.quoted(LogField::TraceId, |out| {
+                out.extend_from_slice(&hex64((trace_id >> 64) as u64));
+                out.extend_from_slice(&hex64(trace_id as u64));
+            });
+        }
     }
 
     /// Appends the start in local time and in UTC. Returns the formatted second of the start in local time.

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 use super::bounds::Bounds;
+use super::histogram::{Histogram, HistogramSum};
 use super::labels::{COMMON_PAIRS, Method, PAIRS, Protocol, pair, pair_at};
 
 /// Kinds of request (status, method, protocol) in one page. Most backends see only a few.
@@ -23,7 +24,7 @@ const FILLED: u32 = 1 << 31;
 pub(super) struct Block {
     bounds: Arc<Bounds>,
     first: Page,
-    overflow: OnceLock<Box<Series>>,
+    overflow: OnceLock<Box<Histogram>>,
     /// Requests in flight of common methods, by pair.
     open: [AtomicI64; COMMON_PAIRS],
     /// Requests in flight of the other methods, which few servers ever see.
@@ -33,24 +34,8 @@ pub(super) struct Block {
 
 struct Page {
     keys: [AtomicU32; PAGE_KINDS],
-    series: [OnceLock<Box<Series>>; PAGE_KINDS],
+    series: [OnceLock<Box<Histogram>>; PAGE_KINDS],
     next: OnceLock<Box<Page>>,
-}
-
-/// The counters of one kind.
-struct Series {
-    count: AtomicU64,
-    sum_nanos: AtomicU64,
-    /// Requests that took no longer than the bound of the same index, but longer than the bound before it.
-    buckets: Box<[AtomicU64]>,
-}
-
-/// The counters of one kind as a scrape reads them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct SeriesSum {
-    pub count: u64,
-    pub sum_nanos: u64,
-    pub buckets: Vec<u64>,
 }
 
 /// The labels of a series; the status 0 stands for the kinds that are counted together.
@@ -74,12 +59,7 @@ impl Block {
     }
 
     pub(super) fn record(&self, status: u16, method: Method, protocol: Protocol, nanos: u64) {
-        let series = self.series(key(status, method, protocol));
-        series.count.fetch_add(1, Relaxed);
-        series.sum_nanos.fetch_add(nanos, Relaxed);
-        if let Some(bucket) = self.bounds.nanos.iter().position(|&bound| nanos <= bound) {
-            series.buckets[bucket].fetch_add(1, Relaxed);
-        }
+        self.series(key(status, method, protocol)).record(&self.bounds, nanos);
     }
 
     #[inline]
@@ -109,7 +89,7 @@ impl Block {
     }
 
     /// Calls `visit` for each kind seen so far.
-    pub(super) fn each(&self, mut visit: impl FnMut(Kind, SeriesSum)) {
+    pub(super) fn each(&self, mut visit: impl FnMut(Kind, HistogramSum)) {
         let mut page = Some(&self.first);
         while let Some(current) = page {
             for (key, series) in current.keys.iter().zip(&current.series) {
@@ -125,7 +105,7 @@ impl Block {
     }
 
     /// Finds the series of a key, or claims a free slot for it. Only the first request of a kind allocates.
-    fn series(&self, key: u32) -> &Series {
+    fn series(&self, key: u32) -> &Histogram {
         let mut page = &self.first;
         for number in 0..PAGES_MAX {
             if let Some(slot) = page.slot_of(key) {
@@ -138,9 +118,8 @@ impl Block {
         self.overflow.get_or_init(|| self.new_series())
     }
 
-    fn new_series(&self) -> Box<Series> {
-        let buckets = self.bounds.nanos.iter().map(|_| AtomicU64::new(0)).collect();
-        Box::new(Series { count: AtomicU64::new(0), sum_nanos: AtomicU64::new(0), buckets })
+    fn new_series(&self) -> Box<Histogram> {
+        Box::new(Histogram::new(&self.bounds))
     }
 }
 
@@ -166,27 +145,6 @@ impl Page {
     }
 }
 
-impl Series {
-    fn read(&self) -> SeriesSum {
-        SeriesSum {
-            count: self.count.load(Relaxed),
-            sum_nanos: self.sum_nanos.load(Relaxed),
-            buckets: self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect(),
-        }
-    }
-}
-
-impl SeriesSum {
-    pub(super) fn add(&mut self, other: &SeriesSum) {
-        self.count += other.count;
-        self.sum_nanos = self.sum_nanos.wrapping_add(other.sum_nanos);
-        self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);
-        for (sum, more) in self.buckets.iter_mut().zip(&other.buckets) {
-            *sum += more;
-        }
-    }
-}
-
 fn key(status: u16, method: Method, protocol: Protocol) -> u32 {
     FILLED | u32::from(status) << 8 | pair(method, protocol) as u32
 }
@@ -201,7 +159,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn read(block: &Block) -> BTreeMap<Kind, SeriesSum> {
+    fn read(block: &Block) -> BTreeMap<Kind, HistogramSum> {
         let mut all = BTreeMap::new();
         block.each(|kind, sum| assert!(all.insert(kind, sum).is_none(), "{kind:?} is listed twice"));
         all
@@ -209,7 +167,7 @@ mod tests {
 
     #[test]
     fn kinds_count_separately_and_buckets_include_their_bound() {
-        let block = Block::new(&Arc::new(Bounds::new(&[0.1, 1.0])));
+        let block = Block::new(&Arc::new(Bounds::new(&[0.1, 1.0], false)));
         for nanos in [1, 100_000_000, 100_000_001, 1_000_000_000, 1_000_000_001] {
             block.record(200, Method::Get, Protocol::Http, nanos);
         }
@@ -223,7 +181,7 @@ mod tests {
 
     #[test]
     fn kinds_beyond_the_maximum_are_counted_together() {
-        let block = Block::new(&Arc::new(Bounds::new(&[])));
+        let block = Block::new(&Arc::new(Bounds::new(&[], false)));
         let slots = (PAGES_MAX * PAGE_KINDS) as u16;
         for status in 100..100 + slots + 5 {
             block.record(status, Method::Get, Protocol::Http, 1);
@@ -238,7 +196,7 @@ mod tests {
 
     #[test]
     fn workers_that_share_a_block_lose_no_count() {
-        let block = Block::new(&Arc::new(Bounds::new(&[])));
+        let block = Block::new(&Arc::new(Bounds::new(&[], false)));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..2000).for_each(|n| block.record(200 + n % 20, Method::Get, Protocol::Http, 1)));

@@ -1,25 +1,23 @@
 //! The part of the Prometheus text about the datagrams of UDP entry points (docs/reference/metrics.md#layer-4).
 
 use super::datagrams::{DatagramTotals, DropReason};
-use super::prometheus::{Exposition, escaped};
+use super::exposition::{Exposition, MetricType};
 
 impl Exposition {
     /// `entry_points` are those that take datagrams, by name.
     pub(super) fn datagrams(&mut self, entry_points: &[(&str, DatagramTotals)]) {
         let name = "ringway_udp_datagrams_total";
-        self.head(name, "counter", "Datagrams passed on, from clients (in) and to them (out).");
+        self.head(name, MetricType::Counter, "Datagrams passed on, from clients (in) and to them (out).");
         for (entry_point, totals) in entry_points {
             for (direction, count) in [("in", totals.passed_in), ("out", totals.passed_out)] {
-                let entry_point = escaped(entry_point);
-                self.line(name, &format!("direction=\"{direction}\",entrypoint=\"{entry_point}\""), count);
+                self.line(&[("direction", direction), ("entrypoint", entry_point)], count as f64);
             }
         }
         let name = "ringway_udp_datagrams_dropped_total";
-        self.head(name, "counter", "Datagrams that were not passed on, by reason.");
+        self.head(name, MetricType::Counter, "Datagrams that were not passed on, by reason.");
         for (entry_point, totals) in entry_points {
             for (reason, count) in DropReason::ALL.iter().zip(totals.dropped) {
-                let (entry_point, reason) = (escaped(entry_point), reason.name());
-                self.line(name, &format!("entrypoint=\"{entry_point}\",reason=\"{reason}\""), count);
+                self.line(&[("entrypoint", entry_point), ("reason", reason.name())], count as f64);
             }
         }
     }
@@ -27,7 +25,7 @@ impl Exposition {
 
 #[cfg(test)]
 mod tests {
-    use crate::observe::metrics::{DropReason, Metrics, MetricsSettings, Scrape};
+    use crate::observe::metrics::{DropReason, Format, Metrics, MetricsSettings, Scrape};
 
     #[test]
     fn datagrams_are_counted_for_the_entry_points_that_take_them() {
@@ -39,7 +37,7 @@ mod tests {
         metrics.worker(1).datagrams_out(1, 5);
         metrics.worker(1).datagrams_dropped(1, DropReason::WhiteList, 2);
         metrics.worker(1).datagrams_in(9, 1);
-        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
+        let page = String::from_utf8(metrics.prometheus_page(&Scrape::default(), Format::Text)).expect("text");
         for line in [
             "ringway_udp_datagrams_total{direction=\"in\",entrypoint=\"dns\"} 7",
             "ringway_udp_datagrams_total{direction=\"out\",entrypoint=\"dns\"} 5",

@@ -1,18 +1,18 @@
 //! The part of the Prometheus text about HTTP/2 (docs/reference/metrics.md#http2).
 
+use super::exposition::{Exposition, MetricType};
 use super::http2::{DirectedTotals, Http2Totals, REASONS, Side, SideTotals};
-use super::prometheus::Exposition;
 
 /// The count of one side, given its totals.
 type Count = fn(&SideTotals) -> u64;
 /// The frames of one side, given its totals.
 type Frames = fn(&SideTotals) -> &DirectedTotals;
 
-const COUNTS: [(&str, &str, &str, Count); 4] = [
-    ("connections_open", "gauge", "Open HTTP/2 connections.", |side| side.connections_open),
-    ("connections_total", "counter", "HTTP/2 connections.", |side| side.connections),
-    ("streams_open", "gauge", "Open HTTP/2 streams.", |side| side.streams_open),
-    ("streams_total", "counter", "HTTP/2 streams.", |side| side.streams),
+const COUNTS: [(&str, MetricType, &str, Count); 4] = [
+    ("connections_open", MetricType::Gauge, "Open HTTP/2 connections.", |side| side.connections_open),
+    ("connections_total", MetricType::Counter, "HTTP/2 connections.", |side| side.connections),
+    ("streams_open", MetricType::Gauge, "Open HTTP/2 streams.", |side| side.streams_open),
+    ("streams_total", MetricType::Counter, "HTTP/2 streams.", |side| side.streams),
 ];
 
 const FRAMES: [(&str, &str, Frames); 2] = [
@@ -24,31 +24,30 @@ impl Exposition {
     /// `client_connections` are the open connections of clients of all versions.
     pub(super) fn http2(&mut self, totals: &Http2Totals, client_connections: u64) {
         let name = "ringway_client_connections_open";
-        self.head(name, "gauge", "Open connections of clients.");
+        self.head(name, MetricType::Gauge, "Open connections of clients.");
         let http2 = totals.clients.connections_open;
-        self.line(name, "protocol=\"http/1\"", client_connections.saturating_sub(http2));
-        self.line(name, "protocol=\"http/2\"", http2);
+        self.line(&[("protocol", "http/1")], client_connections.saturating_sub(http2) as f64);
+        self.line(&[("protocol", "http/2")], http2 as f64);
         for (name, kind, help, pick) in COUNTS {
             let name = format!("ringway_http2_{name}");
             self.head(&name, kind, help);
             for side in Side::ALL {
-                self.line(&name, &format!("side=\"{}\"", side.name()), pick(totals.of(side)));
+                self.line(&[("side", side.name())], pick(totals.of(side)) as f64);
             }
         }
         for (name, help, pick) in FRAMES {
             let name = format!("ringway_http2_{name}");
-            self.head(&name, "counter", help);
+            self.head(&name, MetricType::Counter, help);
             for side in Side::ALL {
-                self.frames(&name, side, pick(totals.of(side)));
+                self.frames(side, pick(totals.of(side)));
             }
         }
     }
 
-    fn frames(&mut self, name: &str, side: Side, counts: &DirectedTotals) {
+    fn frames(&mut self, side: Side, counts: &DirectedTotals) {
         for (direction, counts) in [("sent", &counts.sent), ("received", &counts.received)] {
             for (reason, count) in REASONS.iter().zip(counts) {
-                let side = side.name();
-                self.line(name, &format!("direction=\"{direction}\",reason=\"{reason}\",side=\"{side}\""), count);
+                self.line(&[("direction", direction), ("reason", reason), ("side", side.name())], *count as f64);
             }
         }
     }

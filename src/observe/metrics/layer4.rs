@@ -73,7 +73,7 @@ impl BackendTraffic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::metrics::{Metrics, MetricsSettings, Scrape};
+    use crate::observe::metrics::{Format, Metrics, MetricsSettings, Scrape};
 
     #[test]
     fn connections_sessions_and_ends_are_counted_by_backend_and_reason() {
@@ -84,7 +84,7 @@ mod tests {
         }
         metrics.worker(1).connection_closed(Layer4::Tcp, Some(&backend), EndReason::ClientReset, 10, 20);
         metrics.worker(0).connection_closed(Layer4::Tcp, None, EndReason::WhiteList, 0, 0);
-        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
+        let page = String::from_utf8(metrics.prometheus_page(&Scrape::default(), Format::Text)).expect("text");
         for line in [
             "ringway_tcp_connections_total{backend=\"db\"} 2",
             "ringway_tcp_connections_open{backend=\"db\"} 1",
@@ -98,7 +98,7 @@ mod tests {
         }
         assert!(!page.contains("ringway_udp_sessions_total{"), "a backend without sessions has no series");
         metrics.worker(0).connection_opened(Layer4::Udp, &backend);
-        let page = String::from_utf8(metrics.prometheus_text(&Scrape::default())).expect("text");
+        let page = String::from_utf8(metrics.prometheus_page(&Scrape::default(), Format::Text)).expect("text");
         assert!(page.contains("\nringway_udp_sessions_open{backend=\"db\"} 1\n"), "{page}");
     }
 }

@@ -1,11 +1,13 @@
-//! The text that Prometheus scrapes (exposition format 0.0.4), with the names of docs/reference/metrics.md#prometheus.
+//! The page that Prometheus scrapes, with the names of docs/reference/metrics.md#prometheus.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::block::{Block, Kind, SeriesSum};
-use super::{Method, Metrics, Protocol};
+use super::Metrics;
+use super::exposition::{Exposition, Format, MetricType};
+use super::histogram::HistogramSum;
+use super::reading::Owner;
+use super::upstream::ConnectionSource;
 use crate::limits::Bound;
 use crate::observe::certificates::CertificateState;
 
@@ -60,97 +62,55 @@ impl ServerHealth {
     }
 }
 
-pub(super) fn render(metrics: &Metrics, scrape: &Scrape) -> Vec<u8> {
-    let mut exposition = Exposition { text: String::with_capacity(4096) };
+pub(super) fn render(metrics: &Metrics, scrape: &Scrape, format: Format) -> Vec<u8> {
+    let mut exposition = Exposition::new(format);
     exposition.reloads(metrics);
     exposition.ringway_counters(metrics);
     exposition.http2(&metrics.http2(), scrape.client_connections);
-    let entry_points: Vec<Owner> =
-        metrics.entry_points.iter().map(|(name, blocks)| Owner::new("entrypoint", name, blocks)).collect();
-    exposition.requests("traefik_entrypoint", "an entry point", &entry_points, metrics);
-    let backends = metrics.backends();
-    let owners: Vec<Owner> =
-        backends.iter().map(|(name, backend)| Owner::new("backend", name, &backend.blocks)).collect();
-    exposition.requests("traefik_backend", "a backend", &owners, metrics);
-    exposition.retries(&owners);
-    exposition.layer4(metrics, &backends);
+    let reading = metrics.reading();
+    exposition.requests("traefik_entrypoint", "entrypoint", "an entry point", &reading.entry_points, metrics);
+    exposition.requests("traefik_backend", "backend", "a backend", &reading.backends, metrics);
+    exposition.retries(&reading.backends);
+    exposition.upstream(&reading.backends, metrics);
+    exposition.frontends(metrics);
+    exposition.workers(metrics);
+    exposition.layer4(metrics, &metrics.backends());
     exposition.datagrams(&metrics.datagrams());
     exposition.servers(scrape.servers);
     exposition.certificates(&metrics.certificates());
     exposition.process(&scrape.process);
-    exposition.text.into_bytes()
+    exposition.finish()
 }
 
-/// An entry point or a backend with its sums over all workers.
-struct Owner<'a> {
-    label: &'static str,
-    name: &'a str,
-    series: BTreeMap<Kind, SeriesSum>,
-    open: BTreeMap<(Method, Protocol), i64>,
-    retries: u64,
-}
-
-impl<'a> Owner<'a> {
-    fn new(label: &'static str, name: &'a str, blocks: &[Block]) -> Self {
-        let mut owner = Owner { label, name, series: BTreeMap::new(), open: BTreeMap::new(), retries: 0 };
-        for block in blocks {
-            block.each(|kind, sum| owner.series.entry(kind).or_default().add(&sum));
-            for (pair, count) in block.open() {
-                *owner.open.entry(pair).or_default() += count;
-            }
-            owner.retries += block.retries();
-        }
-        // A pair that was never used has no series. A pair that was used stays listed with 0, so that its series does not end.
-        let used = |pair: &(Method, Protocol)| owner.series.keys().any(|kind| (kind.method, kind.protocol) == *pair);
-        owner.open.retain(|pair, count| *count != 0 || used(pair));
-        owner
-    }
-
-    /// The labels without the status code: `entrypoint="http",method="GET",protocol="http"`.
-    fn labels(&self, method: Method, protocol: Protocol) -> String {
-        format!("{},{}", self.own_label(), shared_labels(method, protocol))
-    }
-
-    /// The labels with the status code, in alphabetical order, as is usual for exporters.
-    fn kind_labels(&self, kind: Kind) -> String {
-        let (own, shared) = (self.own_label(), shared_labels(kind.method, kind.protocol));
-        let code = if kind.status == 0 { "other".to_owned() } else { kind.status.to_string() };
-        match self.label {
-            "backend" => format!("{own},code=\"{code}\",{shared}"),
-            _ => format!("code=\"{code}\",{own},{shared}"),
-        }
-    }
-
-    fn own_label(&self) -> String {
-        format!("{}=\"{}\"", self.label, escaped(self.name))
-    }
-}
-
-fn shared_labels(method: Method, protocol: Protocol) -> String {
-    format!("method=\"{}\",protocol=\"{}\"", method.label(), protocol.label())
-}
-
-pub(super) struct Exposition {
-    text: String,
-}
+/// Adds the series with these labels to a page.
+type AddSeries<'a, P> = &'a dyn Fn(&mut P, &[(&str, &str)], &HistogramSum);
 
 impl Exposition {
     fn reloads(&mut self, metrics: &Metrics) {
         let reloads = [
-            ("reloads_total", "counter", "Configurations applied.", &metrics.reloads),
-            ("reloads_failure_total", "counter", "Configurations that could not be read.", &metrics.reload_failures),
-            ("last_reload_success", "gauge", "When a configuration was last applied.", &metrics.reload_unix_secs),
+            ("reloads_total", MetricType::Counter, "Configurations applied.", &metrics.reloads),
+            (
+                "reloads_failure_total",
+                MetricType::Counter,
+                "Configurations that could not be read.",
+                &metrics.reload_failures,
+            ),
+            (
+                "last_reload_success",
+                MetricType::Gauge,
+                "When a configuration was last applied.",
+                &metrics.reload_unix_secs,
+            ),
             (
                 "last_reload_failure",
-                "gauge",
+                MetricType::Gauge,
                 "When a configuration last could not be read.",
                 &metrics.reload_failure_unix_secs,
             ),
         ];
-        for (name, kind, help, value) in reloads {
-            let name = format!("traefik_config_{name}");
-            self.head(&name, kind, help);
-            self.line(&name, "", value.load(Relaxed));
+        for (name, metric_type, help, value) in reloads {
+            self.head(&format!("traefik_config_{name}"), metric_type, help);
+            self.line(&[], value.load(Relaxed) as f64);
         }
     }
 
@@ -170,86 +130,121 @@ impl Exposition {
             ("heads_refused", "Request heads that were malformed or too large.", &metrics.heads_refused),
         ];
         for (name, help, value) in counters {
-            let name = format!("ringway_{name}_total");
-            self.head(&name, "counter", help);
-            self.line(&name, "", value.load(Relaxed));
+            self.head(&format!("ringway_{name}_total"), MetricType::Counter, help);
+            self.line(&[], value.load(Relaxed) as f64);
         }
-        let name = "ringway_proxy_headers_total";
-        self.head(name, "counter", "PROXY headers of connections of clients, by what became of them.");
+        let help = "PROXY headers of connections of clients, by what became of them.";
+        self.head("ringway_proxy_headers_total", MetricType::Counter, help);
         for (result, value) in metrics.proxy_headers.totals() {
-            self.line(name, &format!("result=\"{}\"", result.name()), value);
+            self.line(&[("result", result.name())], value as f64);
         }
-        let name = "ringway_bounds_exceeded_total";
-        self.head(name, "counter", "How often a limit was exceeded.");
+        self.head("ringway_bounds_exceeded_total", MetricType::Counter, "How often a limit was exceeded.");
         for (bound, value) in Bound::ALL.iter().zip(&metrics.exceeded) {
-            self.line(name, &format!("bound=\"{}\"", bound.name()), value.load(Relaxed));
+            self.line(&[("bound", bound.name())], value.load(Relaxed) as f64);
         }
     }
 
-    fn requests(&mut self, prefix: &str, owner_kind: &str, owners: &[Owner], metrics: &Metrics) {
-        let name = format!("{prefix}_requests_total");
-        self.head(&name, "counter", &format!("Requests that {owner_kind} has answered."));
+    /// `label` is the name of the label with the owner's name. Labels are in alphabetical order, as is usual for exporters.
+    fn requests(&mut self, prefix: &str, label: &str, owner_kind: &str, owners: &[Owner], metrics: &Metrics) {
+        let each = |page: &mut Self, add: AddSeries<'_, Self>| {
+            for owner in owners {
+                for (kind, sum) in &owner.series {
+                    let code = kind.code();
+                    let mut labels = [
+                        (label, owner.name.as_str()),
+                        ("code", &code),
+                        ("method", kind.method.label()),
+                        ("protocol", kind.protocol.label()),
+                    ];
+                    labels.sort_unstable_by_key(|(name, _)| *name);
+                    add(page, &labels, sum);
+                }
+            }
+        };
+        let help = format!("Requests that {owner_kind} has answered.");
+        self.head(&format!("{prefix}_requests_total"), MetricType::Counter, &help);
+        each(self, &|page, labels, sum| page.line(labels, sum.count as f64));
+        let help = format!("How long {owner_kind} took to answer its requests.");
+        self.head(&format!("{prefix}_request_duration_seconds"), MetricType::Histogram, &help);
+        each(self, &|page, labels, sum| page.histogram(labels, sum, &metrics.bounds.seconds));
+        let help = format!("Requests in flight on {owner_kind}.");
+        self.head(&format!("{prefix}_open_connections"), MetricType::Gauge, &help);
         for owner in owners {
-            for (kind, sum) in &owner.series {
-                self.line(&name, &owner.kind_labels(*kind), sum.count);
+            for (method, protocol, count) in owner.open() {
+                self.line(&[(label, &owner.name), ("method", method), ("protocol", protocol)], count as f64);
             }
         }
-        let name = format!("{prefix}_request_duration_seconds");
-        self.head(&name, "histogram", &format!("How long {owner_kind} took to answer its requests."));
-        for owner in owners {
-            for (kind, sum) in &owner.series {
-                self.histogram(&name, &owner.kind_labels(*kind), sum, &metrics.bounds.seconds);
-            }
-        }
-        let name = format!("{prefix}_open_connections");
-        self.head(&name, "gauge", &format!("Requests in flight on {owner_kind}."));
-        for owner in owners {
-            for ((method, protocol), count) in &owner.open {
-                self.line(&name, &owner.labels(*method, *protocol), count);
-            }
-        }
-    }
-
-    fn histogram(&mut self, name: &str, labels: &str, sum: &SeriesSum, bounds: &[f64]) {
-        let bucket = format!("{name}_bucket");
-        let mut up_to = 0;
-        for (bound, count) in bounds.iter().zip(&sum.buckets) {
-            up_to += count;
-            self.line(&bucket, &format!("{labels},le=\"{bound}\""), up_to);
-        }
-        // A request recorded between the reads of count and buckets must not make a bucket larger than `+Inf`.
-        let count = sum.count.max(up_to);
-        self.line(&bucket, &format!("{labels},le=\"+Inf\""), count);
-        self.line(&format!("{name}_sum"), labels, sum.sum_nanos as f64 / 1e9);
-        self.line(&format!("{name}_count"), labels, count);
     }
 
     fn retries(&mut self, backends: &[Owner]) {
-        let name = "traefik_backend_retries_total";
-        self.head(name, "counter", "Attempts after the first.");
+        self.head("traefik_backend_retries_total", MetricType::Counter, "Attempts after the first.");
         for backend in backends {
-            self.line(name, &format!("backend=\"{}\"", escaped(backend.name)), backend.retries);
+            self.line(&[("backend", &backend.name)], backend.retries as f64);
+        }
+    }
+
+    /// The connections to servers, which a process counts with `[metrics]` only.
+    fn upstream(&mut self, backends: &[Owner], metrics: &Metrics) {
+        let counted =
+            || backends.iter().filter_map(|backend| Some((backend.name.as_str(), backend.upstream.as_ref()?)));
+        let help = "Requests to servers, by the source of their connection.";
+        self.head("ringway_backend_connections_total", MetricType::Counter, help);
+        for (name, sum) in counted() {
+            for (source, count) in ConnectionSource::ALL.iter().zip(sum.connections) {
+                self.line(&[("backend", name), ("source", source.name())], count as f64);
+            }
+        }
+        let help = "Connections to servers that could not be opened.";
+        self.head("ringway_backend_connect_failures_total", MetricType::Counter, help);
+        for (name, sum) in counted() {
+            self.line(&[("backend", name)], sum.failures as f64);
+        }
+        let bounds = &metrics.upstream_bounds.seconds;
+        let help = "How long opening a connection to a server took, its TLS handshake included.";
+        self.head("ringway_backend_connect_duration_seconds", MetricType::Histogram, help);
+        for (name, sum) in counted().filter(|(_, sum)| sum.connect.count > 0) {
+            self.histogram(&[("backend", name)], &sum.connect, bounds);
+        }
+        let help = "How long a server took to begin its response, connecting included.";
+        self.head("ringway_backend_first_byte_duration_seconds", MetricType::Histogram, help);
+        for (name, sum) in counted().filter(|(_, sum)| sum.first_byte.count > 0) {
+            self.histogram(&[("backend", name)], &sum.first_byte, bounds);
+        }
+    }
+
+    fn frontends(&mut self, metrics: &Metrics) {
+        let help = "Bytes of bodies and tunnels, from clients (in) and to them (out).";
+        self.head("ringway_frontend_bytes_total", MetricType::Counter, help);
+        for (name, bytes) in metrics.frontends().iter() {
+            let (received, sent) = bytes.totals();
+            self.line(&[("direction", "in"), ("frontend", name)], received as f64);
+            self.line(&[("direction", "out"), ("frontend", name)], sent as f64);
+        }
+    }
+
+    fn workers(&mut self, metrics: &Metrics) {
+        self.head("ringway_worker_busy_seconds_total", MetricType::Counter, "CPU time of a worker's thread.");
+        for (number, busy) in metrics.busy.iter().enumerate() {
+            self.line(&[("worker", &number.to_string())], busy.cpu_secs());
+        }
+        let help = "Share of the last second or so in which a worker used its CPU, from 0 to 1.";
+        self.head("ringway_worker_busy_ratio", MetricType::Gauge, help);
+        for (number, busy) in metrics.busy.iter().enumerate() {
+            self.line(&[("worker", &number.to_string())], busy.share());
         }
     }
 
     fn servers(&mut self, servers: &[ServerSample]) {
-        let name = "traefik_backend_server_up";
-        self.head(name, "gauge", "Whether a server is up (1) or down (0); 1 without a health check.");
-        // Servers with the same URL share one series, which is 1 if one of them is up.
-        let mut states: BTreeMap<(&str, &str), u8> = BTreeMap::new();
-        for server in servers {
-            let up = u8::from(server.health != ServerHealth::Down);
-            let state = states.entry((&server.backend, &server.url)).or_default();
-            *state = (*state).max(up);
-        }
-        for ((backend, url), up) in states {
-            self.line(name, &format!("backend=\"{}\",url=\"{}\"", escaped(backend), escaped(url)), up);
+        let help = "Whether a server is up (1) or down (0); 1 without a health check.";
+        self.head("traefik_backend_server_up", MetricType::Gauge, help);
+        for ((backend, url), up) in states_by_url(servers) {
+            self.line(&[("backend", backend), ("url", url)], f64::from(up));
         }
     }
 
     fn certificates(&mut self, states: &[CertificateState]) {
-        let name = "ringway_certificate_expiry_seconds";
-        self.head(name, "gauge", "End of validity of a certificate, in seconds since 1970.");
+        let help = "End of validity of a certificate, in seconds since 1970.";
+        self.head("ringway_certificate_expiry_seconds", MetricType::Gauge, help);
         let ends = states.iter().filter_map(|state| Some((state, state.not_after_secs?)));
         // Of certificates for the same names from one source, the last to expire counts: the series would be there twice.
         let mut series: BTreeMap<(String, &str), i64> = BTreeMap::new();
@@ -258,43 +253,36 @@ impl Exposition {
             *known = (*known).max(end);
         }
         for ((names, source), end) in series {
-            self.line(name, &format!("names=\"{}\",source=\"{}\"", escaped(&names), escaped(source)), end);
+            self.line(&[("names", &names), ("source", source)], end as f64);
         }
     }
 
     fn process(&mut self, process: &ProcessFacts) {
         let whole = |number: Option<u64>| number.map(|n| n as f64);
         let facts = [
-            ("process_cpu_seconds_total", "counter", "CPU time of the process.", process.cpu_secs),
-            ("process_max_fds", "gauge", "File descriptors allowed.", whole(process.max_fds)),
-            ("process_open_fds", "gauge", "File descriptors in use.", whole(process.open_fds)),
-            ("process_resident_memory_bytes", "gauge", "Resident memory.", whole(process.resident_bytes)),
-            ("process_start_time_seconds", "gauge", "When the process started.", process.start_unix_secs),
-            ("process_virtual_memory_bytes", "gauge", "Virtual memory.", whole(process.virtual_bytes)),
+            ("process_cpu_seconds_total", MetricType::Counter, "CPU time of the process.", process.cpu_secs),
+            ("process_max_fds", MetricType::Gauge, "File descriptors allowed.", whole(process.max_fds)),
+            ("process_open_fds", MetricType::Gauge, "File descriptors in use.", whole(process.open_fds)),
+            ("process_resident_memory_bytes", MetricType::Gauge, "Resident memory.", whole(process.resident_bytes)),
+            ("process_start_time_seconds", MetricType::Gauge, "When the process started.", process.start_unix_secs),
+            ("process_virtual_memory_bytes", MetricType::Gauge, "Virtual memory.", whole(process.virtual_bytes)),
         ];
-        for (name, kind, help, value) in facts {
+        for (name, metric_type, help, value) in facts {
             if let Some(value) = value {
-                self.head(name, kind, help);
-                self.line(name, "", value);
+                self.head(name, metric_type, help);
+                self.line(&[], value);
             }
         }
     }
-
-    // Writing to a String cannot fail.
-
-    pub(super) fn head(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    pub(super) fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = match labels {
-            "" => writeln!(self.text, "{name} {value}"),
-            _ => writeln!(self.text, "{name}{{{labels}}} {value}"),
-        };
-    }
 }
 
-/// Escapes a label's value: names come from containers and files, and may hold any character.
-pub(super) fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+/// Whether each server is up, by backend and URL. Servers with the same URL share one state, which is 1 if one of them is up.
+pub fn states_by_url(servers: &[ServerSample]) -> BTreeMap<(&str, &str), u8> {
+    let mut states: BTreeMap<(&str, &str), u8> = BTreeMap::new();
+    for server in servers {
+        let up = u8::from(server.health != ServerHealth::Down);
+        let state = states.entry((&server.backend, &server.url)).or_default();
+        *state = (*state).max(up);
+    }
+    states
 }

@@ -6,46 +6,74 @@ use std::borrow::Cow;
 use super::{ExposedRoutes, InternalRequest, not_found, redirect};
 use crate::http::Reply;
 
-/// A file of the dashboard.
+/// A file of the dashboard: its index in [`FILES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asset {
-    Page,
-    Script,
-    Charts,
-    Style,
-    Icon,
-    /// No file has the requested name.
-    Missing,
+pub struct Asset(Option<usize>);
+
+struct File {
+    name: &'static str,
+    content_type: &'static str,
+    body: &'static [u8],
 }
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// Includes a file of `observe/dashboard`.
+macro_rules! file {
+    ($name:literal, $content_type:expr) => {
+        File { name: $name, content_type: $content_type, body: include_bytes!(concat!("../dashboard/", $name)) }
+    };
+}
+
+/// The files. The page is the first.
+const FILES: &[File] = &[
+    file!("index.html", HTML),
+    file!("style.css", STYLE),
+    file!("pages.css", STYLE),
+    file!("icon.svg", "image/svg+xml"),
+    file!("app.js", SCRIPT),
+    file!("api.js", SCRIPT),
+    file!("attention.js", SCRIPT),
+    file!("certificates.js", SCRIPT),
+    file!("charts.js", SCRIPT),
+    file!("configuration.js", SCRIPT),
+    file!("containers.js", SCRIPT),
+    file!("details.js", SCRIPT),
+    file!("dom.js", SCRIPT),
+    file!("errors.js", SCRIPT),
+    file!("explain.js", SCRIPT),
+    file!("explanation.js", SCRIPT),
+    file!("format.js", SCRIPT),
+    file!("health.js", SCRIPT),
+    file!("listing.js", SCRIPT),
+    file!("overview.js", SCRIPT),
+    file!("routes.js", SCRIPT),
+    file!("search.js", SCRIPT),
+    file!("servers.js", SCRIPT),
+    file!("theme.js", SCRIPT),
+    file!("virtual.js", SCRIPT),
+];
 
 impl Asset {
     /// The file of the given name below `/dashboard/`.
     pub(super) fn of(name: &[u8]) -> Self {
-        match name {
-            b"" | b"index.html" => Asset::Page,
-            b"app.js" => Asset::Script,
-            b"charts.js" => Asset::Charts,
-            b"style.css" => Asset::Style,
-            b"icon.svg" => Asset::Icon,
-            _ => Asset::Missing,
-        }
+        let name = if name.is_empty() { b"index.html" } else { name };
+        Asset(FILES.iter().position(|file| file.name.as_bytes() == name))
     }
 }
 
-/// The Content-Security-Policy: the page may load only from its own origin, and scripts inside the page do not run.
-const POLICY: &[u8] = b"default-src 'self'; base-uri 'none'; form-action 'none'; object-src 'none'";
+/// The Content-Security-Policy: the page may load scripts, styles, images and data only from its own origin, nothing inside the page runs,
+/// and no other page may embed it.
+const POLICY: &[u8] =
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+form-action 'none'; frame-ancestors 'none'";
 
 pub(super) fn asset(asset: Asset) -> Reply {
-    let (kind, body): (&'static [u8], &'static [u8]) = match asset {
-        Asset::Page => (b"text/html; charset=utf-8", include_bytes!("../dashboard/index.html")),
-        Asset::Script => (b"text/javascript; charset=utf-8", include_bytes!("../dashboard/app.js")),
-        Asset::Charts => (b"text/javascript; charset=utf-8", include_bytes!("../dashboard/charts.js")),
-        Asset::Style => (b"text/css; charset=utf-8", include_bytes!("../dashboard/style.css")),
-        Asset::Icon => (b"image/svg+xml", include_bytes!("../dashboard/icon.svg")),
-        Asset::Missing => return not_found(),
-    };
-    Reply { status: 200, body: Cow::Borrowed(body), ..Reply::default() }
-        .with("Content-Type", kind)
+    let Some(file) = asset.0.and_then(|index| FILES.get(index)) else { return not_found() };
+    Reply { status: 200, body: Cow::Borrowed(file.body), ..Reply::default() }
+        .with("Content-Type", file.content_type.as_bytes())
         .with("Content-Security-Policy", POLICY)
         .with("X-Content-Type-Options", &b"nosniff"[..])
         .with("Referrer-Policy", &b"no-referrer"[..])
@@ -107,10 +135,22 @@ mod tests {
             assert!(!page.contains(word), "{word} is in the page");
         }
         assert_eq!(page.matches("<script").count(), page.matches("<script src=").count());
-        for script in [include_str!("../dashboard/app.js"), include_str!("../dashboard/charts.js")] {
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-                assert!(!script.contains(word), "{word} is in a script");
+        for script in FILES.iter().filter(|file| file.content_type == SCRIPT) {
+            let text = std::str::from_utf8(script.body).unwrap();
+            for word in
+                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "setAttribute('style'"]
+            {
+                assert!(!text.contains(word), "{word} is in {}", script.name);
             }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/observe/dashboard");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(Asset::of(name.as_bytes()).0.is_some(), "{name} is not in FILES");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The handler of a stream: serves one request after another, each from another stream.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::http::forward::{ReplyPlan, write_reply_head};
-use crate::http::h2::connection::{Opened, StreamKey};
+use crate::http::h2::connection::{Data, Opened, StreamKey};
 use crate::http::{BodyFraming, RejectedRequest, Reply, Version};
 use crate::limits::{self, Bound};
 use crate::net::reusable_future::ReusableFuture;
@@ -31,13 +33,39 @@ pub type StreamHandler<D> = ReusableFuture<StreamInput<D>, Box<ClientInfo>>;
 pub async fn serve_stream<D: Dial>(input: StreamInput<D>) -> Box<ClientInfo> {
     let StreamInput { worker, link, opened, peer } = input;
     let mut ctx = worker.lend_context();
+    let (Opened::Request(key) | Opened::Rejected(key, _)) = opened;
     match opened {
-        Opened::Request(key) => serve_request(&worker, &link, key, &mut ctx, &peer).await,
-        Opened::Rejected(key, rejected) => Box::pin(refuse(&worker, &link, key, rejected, &peer)).await,
+        Opened::Request(_) => serve_request(&worker, &link, key, &mut ctx, &peer).await,
+        Opened::Rejected(_, rejected) => Box::pin(refuse(&worker, &link, key, rejected, &peer)).await,
     }
     ctx.clear(&worker.buffers);
     worker.give_back_context(ctx);
+    if link.see(|connection| connection.is_answered_early(key)) {
+        Box::pin(linger(&worker, &link, key)).await;
+    }
     peer
+}
+
+/// Reads and drops the rest of a request whose response is complete. Releasing the stream resets it, and curl 7.88 loses a response that the
+/// reset follows while curl still sends.
+async fn linger<D: Dial>(worker: &Worker<D>, link: &Link, key: StreamKey) {
+    let rest = async {
+        let mut left = limits::LINGER_BYTES_MAX;
+        while left > 0 {
+            poll_fn(|cx| link.poll_stream(key, cx, |connection| connection.is_readable(key).then_some(()))).await;
+            let mut taken = 0;
+            let take = |payload: &[u8]| {
+                taken = payload.len();
+                true
+            };
+            if !matches!(link.with(|connection| connection.read_data(key, &worker.buffers, take)), Ok(Data::Part)) {
+                return;
+            }
+            left = left.saturating_sub(taken);
+        }
+    };
+    let limit = worker.deadlines.limit(Duration::from_secs(limits::LINGER_SECS));
+    let _ = limit.within(rest).await;
 }
 
 async fn serve_request<D: Dial>(

@@ -3,21 +3,18 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::tcp::{ChosenRoute, serve};
-use crate::config::snapshot::{TcpFrontend, TcpRoutes};
-use crate::detect::client_hello::{ClientHelloInfo, PEEK_BYTES_MAX, Peek, peek_hello};
+use crate::config::snapshot::TcpFrontend;
+use crate::detect::client_hello::{PEEK_BYTES_MAX, Peek, peek_hello};
 use crate::limits::{self, Bound};
 use crate::net::peek::{PeekHalf, PeekVerdict, peek};
 use crate::net::{Duplex, WriteHalf, is_timeout};
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::dial::{ConnectionTask, Dial};
+use crate::worker::tcp_choice::{Beginning, Choice, choose};
 use crate::worker::worker::Worker;
-
-/// The protocol of ACME's TLS-ALPN-01 challenges (RFC 8737 3).
-const ACME_TLS: &[u8] = b"acme-tls/1";
 
 /// A connection that no TCP route takes: it goes on to HTTP.
 pub struct Unrouted<R, W> {
@@ -63,18 +60,6 @@ pub async fn route<R: PeekHalf + 'static, W: WriteHalf + 'static, D: Dial>(
     Routed::Tcp(Box::pin(serve(worker, io, peer, chosen)))
 }
 
-/// The beginning of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Beginning {
-    Hello(ClientHelloInfo),
-    /// No ClientHello, or a malformed one.
-    Opaque,
-    /// The client has sent nothing, or no whole ClientHello, in time or before it ended its direction.
-    Nothing,
-    /// The connection has failed.
-    Failed,
-}
-
 async fn await_beginning<R: PeekHalf, D: Dial>(worker: &Worker<D>, reader: &mut R, peer: &ClientInfo) -> Beginning {
     // A client that sends nothing has no more time than on an entry point without TCP routes.
     let limit = Duration::from_secs(limits::HANDSHAKE_SECS).min(worker.first_idle_timeout());
@@ -97,36 +82,6 @@ async fn await_beginning<R: PeekHalf, D: Dial>(worker: &Worker<D>, reader: &mut 
         Err(e) if e.kind() == io::ErrorKind::InvalidData => Beginning::Opaque,
         Err(_) => Beginning::Failed,
     }
-}
-
-/// The choice for a connection.
-enum Choice {
-    Route { frontend: Arc<TcpFrontend>, terminates: bool, hello: Option<ClientHelloInfo> },
-    Http,
-    Close,
-}
-
-/// Chooses by the beginning of a connection. On an entry point with TLS, a route without passthrough takes TLS alone; anything else goes on
-/// to HTTP, which answers it as on an entry point without TCP routes.
-fn choose(routes: &TcpRoutes, beginning: Beginning, has_tls: bool) -> Choice {
-    let (name, hello) = match beginning {
-        Beginning::Failed => return Choice::Close,
-        Beginning::Nothing if has_tls => return Choice::Close,
-        Beginning::Nothing | Beginning::Opaque => (None, None),
-        Beginning::Hello(hello) => (hello.server_name.clone(), Some(hello)),
-    };
-    let found = match &hello {
-        Some(_) => routes.find(name.as_deref()),
-        None => routes.catch_all(),
-    };
-    let Some(frontend) = found else { return Choice::Http };
-    let terminates = has_tls && !frontend.passthrough;
-    // The authority of ACME asks for the certificate itself.
-    let is_challenge = |hello: &ClientHelloInfo| matches!(&*hello.alpn, [only] if only == ACME_TLS);
-    if terminates && hello.as_ref().is_none_or(is_challenge) {
-        return Choice::Http;
-    }
-    Choice::Route { frontend: Arc::clone(frontend), terminates, hello }
 }
 
 impl<D: Dial> Worker<D> {

@@ -49,7 +49,7 @@ pub async fn connect_to_server<D: Dial>(
         record.server = u32::try_from(lease.index).ok();
         let balancer = &record.frontend.backend.balancer;
         let Some(endpoint) = record.frontend.backend.endpoints.get(lease.index) else { break };
-        match connect(worker, endpoint, Some(peer), VersionOffer::Http1).await {
+        match connect(worker, endpoint, Some(peer), None, VersionOffer::Http1).await {
             Ok(dialled) => {
                 balancer.record(&lease, CONNECTED, worker.clock.mono_nanos());
                 return Ok(ServerConnection { io: dialled.io, lease });

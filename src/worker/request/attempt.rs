@@ -67,9 +67,15 @@ pub async fn attempt<C: MessageStream, D: Dial>(
     loop {
         // A block of its own: the handler holds nothing of this while the exchange is in progress.
         let (mut connection, is_reused) = {
-            let needs = Requirements { needs_exclusive, ..requirements(ctx, peer) };
+            let counters = record.upstream_counters(worker);
+            let needs = Requirements { needs_exclusive, counters, ..requirements(ctx, peer) };
             match take_open(worker, endpoint, &needs) {
-                Some(connection) => (connection, true),
+                Some(connection) => {
+                    if let Some(counters) = counters {
+                        counters.connection(connection.source());
+                    }
+                    (connection, true)
+                }
                 // Boxed: most requests use an open connection, and an unboxed dial would make each handler larger.
                 None => (Box::pin(open(worker, endpoint, needs)).await?, false),
             }
@@ -92,6 +98,7 @@ pub async fn attempt<C: MessageStream, D: Dial>(
                 (result, sent)
             }
         };
+        record.request_body(client.split().0.payload_bytes());
         let failed = match (result, connection) {
             (Ok((outcome, is_reusable)), ServerConnection::Exclusive(connection)) => {
                 let offer = Requirements { needs_exclusive, ..requirements(ctx, peer) }.offer(endpoint);
@@ -141,6 +148,7 @@ fn requirements<'a>(ctx: &ExchangeContext, peer: &'a ClientInfo) -> Requirements
         is_repeated: ctx.response.repeated,
         is_probe: ctx.response.is_probe,
         needs_exclusive: false,
+        counters: None,
     }
 }
 
@@ -334,7 +342,7 @@ async fn finish_attempt<C: MessageStream, U: MessageStream, D: Dial>(
         };
         let bytes = TunnelBytes::default();
         Box::pin(copy_both(client.tunnel_end(), upstream.tunnel_end(), &bytes, &options)).await;
-        record.tunnelled(bytes.down.get());
+        record.tunnelled(bytes.down.get(), bytes.up.get());
         return (AttemptOutcome::Done(ConnectionDisposition::Close), false);
     }
     let is_reusable = outcome.upstream_ok && request_sent;

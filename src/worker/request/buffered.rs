@@ -17,6 +17,7 @@ use super::request_body::{send_100_continue, wait_for_disconnect};
 use super::request_record::RequestRecord;
 use super::response_context::{self, ResponseContext, write_response_head};
 use super::retry_state::{AttemptTarget, FinalReply, RetryState};
+use super::trace;
 use super::upgrade::note_bytes_ahead;
 use crate::config::snapshot::Frontend;
 use crate::http::{BodyFraming, Reply, Violation};
@@ -197,6 +198,7 @@ async fn attempt_servers<'w, 's, D: Dial>(
         };
         let endpoint = &backend.endpoints[lease.index];
         record.endpoint(endpoint, worker);
+        trace::begin_attempt(worker, ctx, frontend, endpoint);
         let mut head = Vec::with_capacity(ctx.bytes.len() + 512);
         write_request_head(worker, frontend, endpoint, ctx, peer, outgoing, &mut head);
         let is_head = ctx.view().method() == b"HEAD";
@@ -211,17 +213,23 @@ async fn attempt_servers<'w, 's, D: Dial>(
                     ctx.response.edits.add(b"Set-Cookie", cookie.as_bytes());
                 }
                 let status = ctx.response.head.status;
-                record.response_received(status);
+                record.response_received(status, worker);
+                trace::ended(worker, ctx, status);
                 backend.balancer.record(&lease, status, worker.clock.mono_nanos());
                 return BufferedAttempt::Whole(response);
             }
-            Err(FetchError::TooLarge) => return BufferedAttempt::TooLarge,
+            Err(FetchError::TooLarge) => {
+                trace::failed(worker, ctx, &"response too long");
+                return BufferedAttempt::TooLarge;
+            }
             Err(FetchError::Failed(error)) => error,
         };
         let repeats = !error.is_unsent() && repeatable && error.is_broken() && !ctx.response.repeated;
         ctx.response.repeated |= repeats;
         ctx.response.forget(&worker.buffers);
-        worker.log_upstream_error(frontend, endpoint, &error);
+        trace::failed(worker, ctx, &error);
+        worker.log_upstream_error(frontend, endpoint, &error, trace::ids(ctx));
+        worker.note_failure(ctx, &error);
         backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
         if !retries.on_failure(&lease, error, repeats) {
             return BufferedAttempt::GivenUp(retries.final_reply());

@@ -2,6 +2,7 @@
 
 use super::forward_auth;
 use super::local_reply::LocalReply;
+use super::trace;
 use crate::config::snapshot::ServerEndpoint;
 use crate::http::Reply;
 use crate::middleware::{Chain, ChainProgress};
@@ -35,8 +36,13 @@ pub async fn run_request_chain<D: Dial>(
             ChainProgress::Reply { reply, label, at } => {
                 return Err(LocalReply { reply, log_label: label, chain_index: at });
             }
-            ChainProgress::Call { call, at } => {
+            ChainProgress::Call { mut call, at } => {
+                trace::begin_call(worker, ctx, &mut call, auth);
                 let fetched = Box::pin(forward_auth::call(worker, &call, auth)).await;
+                match &fetched {
+                    Some(fetched) => trace::ended(worker, ctx, fetched.status()),
+                    None => trace::failed(worker, ctx, &"no response"),
+                }
                 let response = fetched.as_ref().map(forward_auth::FetchedAuthResponse::as_auth_response);
                 let (mut request, info, state) = ctx.chain_input(peer, worker.proxies(peer), worker.now());
                 chain.on_auth_response(at, response, &mut request, &info, state)

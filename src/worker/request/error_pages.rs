@@ -8,6 +8,7 @@ use super::reply::send_from_entry_point;
 use super::request_body::wait_for_disconnect;
 use super::request_record::RequestRecord;
 use super::retry_state::{AttemptTarget, RetryState};
+use super::trace;
 use crate::config::snapshot::{Backend, ErrorPageSource, Frontend, ServerEndpoint};
 use crate::http::edits::{EditRef, push_value};
 use crate::http::forward::push_target;
@@ -121,6 +122,7 @@ async fn try_servers<'w, D: Dial>(
             Err(final_reply) => return final_reply.local_reply.reply.into(),
         };
         let endpoint = &backend.endpoints[lease.index];
+        trace::begin_page(worker, ctx, &source.name, backend, endpoint, &page_request.target);
         let head = request(worker, source, endpoint, page_request, ctx, peer);
         let request = FetchRequest {
             head,
@@ -136,15 +138,18 @@ async fn try_servers<'w, D: Dial>(
         let mut response = UpstreamResponse { is_probe: lease.is_probe, ..UpstreamResponse::default() };
         let error = match fetch(worker, request, &mut response).await {
             Ok(body) => {
+                trace::ended(worker, ctx, response.head.status);
                 let cookie = backend.balancer.set_cookie(&lease);
                 return fetched(&response, body, cookie);
             }
             Err(FetchError::TooLarge) => {
+                trace::failed(worker, ctx, &"page too long");
                 tracing::warn!(backend = %backend.name, server = %endpoint.url, "the error page is longer than {body_bytes_max} bytes, or too much is held in memory already");
                 return Reply::text(500, "Internal Server Error").into();
             }
             Err(FetchError::Failed(error)) => error,
         };
+        trace::failed(worker, ctx, &error);
         tracing::warn!(backend = %backend.name, server = %endpoint.url, "cannot fetch the error page: {error}");
         if !retries.on_failure(&lease, error, false) {
             return retries.final_reply().local_reply.reply.into();
@@ -220,6 +225,7 @@ fn request<D: Dial>(
         }
     }
     out.extend_from_slice(b"\r\n");
+    trace::append_fields(ctx, &mut out);
     out
 }
 

@@ -9,14 +9,14 @@ use super::frontend_reply::send_from_frontend;
 use super::internal;
 use super::local_reply::{LocalReply, ReplySource};
 use super::reply::{send_from_entry_point, send_reply};
+use super::request_id::ensure_request_id;
 use super::request_record::RequestRecord;
 use super::rest_api;
+use super::route::{is_misdirected, misdirected, route};
+use super::trace;
 use crate::config::snapshot::{Frontend, Snapshot};
-use crate::http::Reply;
-use crate::http::host_name::{split_port, without_trailing_dot};
 use crate::limits::Bound;
-use crate::middleware::{Label, Middleware};
-use crate::rule::{self, FieldEdit, PathOutcome, RouteOutcome};
+use crate::middleware::Middleware;
 use crate::worker::message::stream::{ConnectionDisposition, MessageStream};
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
@@ -39,8 +39,12 @@ pub async fn handle_request<C: MessageStream, D: Dial>(
     {
         return Box::pin(rest_api::answer(worker, ctx, client, peer, handler)).await;
     }
+    if worker.shared.entry_points[peer.entry].request_id {
+        ensure_request_id(ctx, peer.trusted);
+    }
     let published = worker.snapshot();
     let mut record = RequestRecord::begin(worker, &published, ctx, peer);
+    trace::begin(worker, ctx, peer);
     let end = match route_request(worker, &published.snapshot, ctx, peer).await {
         Decision::Forward(frontend) => forward::forward(worker, frontend, ctx, client, peer, &mut record).await,
         Decision::Reply { local_reply, frontend: None, below } => {
@@ -74,22 +78,22 @@ async fn route_request<'a, D: Dial>(
     peer: &ClientInfo,
 ) -> Decision<'a> {
     let entry = &worker.shared.entry_points[peer.entry];
-    if let Some(server_name) = &peer.server_name
-        && entry.is_misdirected(server_name, ctx.view().host())
-    {
-        return Decision::Reply { local_reply: misdirected(), frontend: None, below: None };
-    }
-    if snapshot.tcp.get(peer.entry).is_some_and(|routes| !routes.is_empty()) && names_tcp_route(snapshot, ctx, peer) {
+    if is_misdirected(entry, snapshot, ctx, peer) {
         return Decision::Reply { local_reply: misdirected(), frontend: None, below: None };
     }
     if let Err(local_reply) = run_request_chain(worker, &entry.chain, entry.auth.as_deref(), ctx, peer).await {
         let below = Some(local_reply.chain_index);
         return Decision::Reply { local_reply, frontend: None, below };
     }
-    let frontend = match route(snapshot, ctx, peer) {
+    let flattened = match &worker.host_resolver {
+        None => None,
+        Some(resolver) => resolver.flattened(ctx.view().host(), &worker.deadlines, worker.clock.mono_nanos()).await,
+    };
+    let frontend = match route(snapshot, ctx, peer, flattened.as_deref().unwrap_or_default()) {
         Ok(frontend) => frontend,
         Err(local_reply) => return Decision::Reply { local_reply, frontend: None, below: None },
     };
+    trace::begin_frontend(worker, ctx, frontend);
     if let Err(local_reply) = run_request_chain(worker, &frontend.outer, frontend.auth.as_deref(), ctx, peer).await {
         return Decision::Reply { local_reply, frontend: Some((frontend, ReplySource::Outer)), below: None };
     }
@@ -103,74 +107,4 @@ async fn route_request<'a, D: Dial>(
             Decision::Reply { local_reply, frontend: Some((frontend, ReplySource::Inner)), below: None }
         }
     }
-}
-
-/// Finds the frontend and applies its path modifiers.
-fn route<'a>(
-    snapshot: &'a Snapshot,
-    ctx: &mut ExchangeContext,
-    peer: &ClientInfo,
-) -> Result<&'a Arc<Frontend>, LocalReply> {
-    let reply_with = |reply: Reply, label: Option<&str>| {
-        Err(LocalReply { reply, log_label: label.map(Label::from), chain_index: 0 })
-    };
-    let view = crate::http::RequestView { head: &ctx.head, bytes: &ctx.bytes, edits: &ctx.edits };
-    let untrusted = rule::UntrustedHeaders(view);
-    let headers: &dyn rule::Headers = if peer.trusted { &view } else { &untrusted };
-    let info = rule::RouteRequest { method: view.method(), host: view.host(), target: view.target(), headers };
-    match snapshot.routers[peer.entry].route(&info, &mut ctx.scratch) {
-        RouteOutcome::Found { value, modifiers } => {
-            match modifiers.apply(view.target(), &mut ctx.scratch) {
-                PathOutcome::Unchanged => return Ok(value),
-                PathOutcome::NotFound => return reply_with(not_found(), Some("backend not found")),
-                PathOutcome::Refused => {
-                    return reply_with(Reply::text(400, "400 Bad Request").closing(), Some("bad request path"));
-                }
-                PathOutcome::Empty => return reply_with(Reply { status: 200, ..Reply::default() }, None),
-                PathOutcome::Forward(rewritten) => {
-                    ctx.target.clear();
-                    ctx.target.extend_from_slice(rewritten.target);
-                    ctx.path.changed = true;
-                    ctx.path.replaced = rewritten.stripped_from.is_some() || rewritten.replaced_path.is_some();
-                    ctx.path.added_prefix.extend_from_slice(rewritten.added_prefix.unwrap_or_default());
-                    for (name, value, edit) in rewritten.fields() {
-                        match edit {
-                            FieldEdit::Add => ctx.edits.add(name.as_bytes(), value),
-                            FieldEdit::Set => ctx.edits.set(name.as_bytes(), value),
-                        }
-                    }
-                }
-            }
-            Ok(value)
-        }
-        RouteOutcome::Redirect { location } => {
-            let mut reply = Reply { status: 301, ..Reply::default() };
-            if matches!(view.method(), b"GET" | b"HEAD") {
-                reply = reply.with("Content-Type", &b"text/html; charset=utf-8"[..]);
-                reply.body = rule::moved_permanently_body(&location).into();
-            }
-            reply_with(reply.with("Location", location), None)
-        }
-        RouteOutcome::NotFound => reply_with(not_found(), Some("backend not found")),
-        RouteOutcome::Refused => reply_with(Reply::text(400, "400 Bad Request").closing(), Some("bad request path")),
-    }
-}
-
-/// Whether the request is for a name whose TLS connections belong to a TCP route: its client has reused the connection of another name
-/// (docs/reference/layer4.md#names-of-http-and-tcp).
-fn names_tcp_route(snapshot: &Snapshot, ctx: &ExchangeContext, peer: &ClientInfo) -> bool {
-    let host = without_trailing_dot(split_port(ctx.view().host()).0).to_ascii_lowercase();
-    let routes = snapshot.tcp.get(peer.entry);
-    peer.secure && routes.zip(str::from_utf8(&host).ok()).is_some_and(|(routes, host)| routes.has_name(host))
-}
-
-/// The reply to a request on a connection that does not belong to its server (docs/reference/entry-points.md#http2).
-fn misdirected() -> LocalReply {
-    let reply = Reply::text(421, "421 Misdirected Request");
-    LocalReply { reply, log_label: Some(Label::from("misdirected request")), chain_index: 0 }
-}
-
-/// The reply if no frontend matches (docs/reference/entry-points.md#entry-point-and-router).
-pub fn not_found() -> Reply {
-    Reply::text(404, "404 page not found\n").with("X-Content-Type-Options", &b"nosniff"[..])
 }

@@ -72,6 +72,7 @@ pub async fn fetch<'w, D: Dial>(
         is_repeated: response.repeated,
         is_probe: response.is_probe,
         needs_exclusive: false,
+        counters: None,
     };
     let mut refusals = 0u8;
     loop {

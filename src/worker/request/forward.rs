@@ -9,6 +9,7 @@ use super::frontend_reply::send_from_frontend;
 use super::reply::send_reply;
 use super::request_record::RequestRecord;
 use super::retry_state::{AttemptTarget, FinalReply, RetryState};
+use super::trace;
 use super::upgrade::ignore_upgrade;
 use crate::config::snapshot::Frontend;
 use crate::http::BodyFraming;
@@ -46,6 +47,7 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
         };
         let endpoint = &backend.endpoints[lease.index];
         record.endpoint(endpoint, worker);
+        trace::begin_attempt(worker, ctx, frontend, endpoint);
         let cookie = backend.balancer.set_cookie(&lease);
         ctx.response.is_probe = lease.is_probe;
         match attempt(worker, frontend, endpoint, cookie.as_deref(), ctx, client, peer, record).await {
@@ -54,6 +56,7 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
                 return match outcome {
                     AttemptOutcome::Done(end) => end,
                     AttemptOutcome::ErrorPage(page_request) => {
+                        trace::ended(worker, ctx, record.status());
                         Box::pin(error_pages::serve(worker, frontend, &page_request, ctx, client, peer, record)).await
                     }
                 };
@@ -69,11 +72,17 @@ pub async fn forward<'s, C: MessageStream, D: Dial>(
             }
             Err(AttemptError::StaleConnection(error)) => {
                 ctx.response.repeated = true;
+                trace::failed(worker, ctx, &error);
                 retries.on_stale(&lease, error);
             }
-            Err(AttemptError::Refused(error)) => retries.on_refused(&lease, error),
+            Err(AttemptError::Refused(error)) => {
+                trace::failed(worker, ctx, &error);
+                retries.on_refused(&lease, error);
+            }
             Err(AttemptError::Upstream(error)) => {
-                worker.log_upstream_error(frontend, endpoint, &error);
+                trace::failed(worker, ctx, &error);
+                worker.log_upstream_error(frontend, endpoint, &error, trace::ids(ctx));
+                worker.note_failure(ctx, &error);
                 backend.balancer.record(&lease, error.answer().0, worker.clock.mono_nanos());
                 let repeatable = !error.is_unsent() && !ctx.response.repeated && is_repeatable(ctx, &error);
                 ctx.response.repeated |= repeatable;

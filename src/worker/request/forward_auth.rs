@@ -20,6 +20,10 @@ pub struct FetchedAuthResponse<'w> {
 }
 
 impl FetchedAuthResponse<'_> {
+    pub fn status(&self) -> u16 {
+        self.response.head.status
+    }
+
     pub fn as_auth_response(&self) -> AuthResponse<'_> {
         AuthResponse { head: &self.response.head, bytes: &self.response.bytes, body: self.body.bytes() }
     }

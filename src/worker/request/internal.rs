@@ -3,9 +3,11 @@
 //! docs/reference/api.md#paths).
 
 use super::chain::run_request_chain;
+use super::explain;
+use super::internal_request::{challenge, internal_request};
 use crate::http::Reply;
+use crate::observe::metrics::Format;
 use crate::observe::status::{self, InternalRequest, InternalRoute};
-use crate::tls::challenge::ChallengeTable;
 use crate::worker::resources::client_info::ClientInfo;
 use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
@@ -30,17 +32,11 @@ pub async fn answer<D: Dial>(worker: &Worker<D>, ctx: &mut ExchangeContext, peer
     }
     let request = internal_request(ctx);
     let route = status::route(&request, exposed)?;
+    if route == InternalRoute::Explain {
+        let query = request.query.unwrap_or_default().to_vec();
+        return Some(Box::pin(explain::answer(worker, query)).await);
+    }
     Some(internal_reply(worker, &route, &request, exposed))
-}
-
-fn internal_request(ctx: &ExchangeContext) -> InternalRequest<'_> {
-    let view = ctx.view();
-    let target = view.target();
-    let (path, query) = match memchr::memchr(b'?', target) {
-        Some(at) => (&target[..at], Some(&target[at + 1..])),
-        None => (target, None),
-    };
-    InternalRequest { method: view.method(), path, query, forwarded_prefix: view.first(b"X-Forwarded-Prefix") }
 }
 
 #[cold]
@@ -56,8 +52,8 @@ fn internal_reply<D: Dial>(
     let servers =
         if matches!(route, InternalRoute::Servers | InternalRoute::Metrics) { published.servers() } else { Vec::new() };
     let numbers = shared.metrics.health(unix_nanos / 1_000_000_000);
-    let metrics_text = match route {
-        InternalRoute::Metrics => shared.metrics_text(&servers, worker.clock.mono_nanos()),
+    let metrics_page = match route {
+        InternalRoute::Metrics => shared.metrics_page(&servers, Format::of(request.accept)),
         _ => Vec::new(),
     };
     let protocols = match route {
@@ -82,28 +78,9 @@ fn internal_reply<D: Dial>(
             numbers: &numbers,
         },
         protocols: &protocols,
-        metrics_text: &metrics_text,
+        open: shared.metrics.open_connections(shared.connections() as u64),
+        traffic: shared.metrics.traffic(),
+        metrics_page: &metrics_page,
     };
     status::reply(route, request, exposed, &inputs)
-}
-
-/// The reply to an HTTP-01 challenge (RFC 8555 8.3). An unknown token under a pending name gets 404 at once; Traefik delays that reply for
-/// more than a minute.
-fn challenge(table: &ChallengeTable, ctx: &ExchangeContext) -> Option<Reply> {
-    if table.is_empty() || ctx.head.method.of(&ctx.bytes) != b"GET" {
-        return None;
-    }
-    let path = std::str::from_utf8(ctx.head.target.of(&ctx.bytes)).ok()?;
-    if !ChallengeTable::is_challenge_path(path) {
-        return None;
-    }
-    let host = std::str::from_utf8(ctx.head.host.of(&ctx.bytes)).ok()?;
-    let host = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-        .map_or(host, |(name, _)| name);
-    Some(match table.answer(path, host) {
-        Some(authorisation) => Reply::text(200, authorisation.to_owned()),
-        None => Reply { status: 404, ..Reply::default() },
-    })
 }

@@ -1,5 +1,6 @@
 //! Writes the head of a request to a server.
 
+use super::trace;
 use crate::config::snapshot::{Frontend, ServerEndpoint};
 use crate::http::forward::{ForwardPlan, HostChoice, write_request};
 use crate::http::{BodyFraming, RequestView};
@@ -18,6 +19,20 @@ pub fn write_request_head<D: Dial>(
     body: BodyFraming,
     out: &mut Vec<u8>,
 ) {
+    write_head(worker.shared.host_name.as_bytes(), frontend, endpoint, ctx, peer, body, out);
+}
+
+/// As [`write_request_head`]; `host_name` is the name of this machine.
+#[inline]
+pub fn write_head(
+    host_name: &[u8],
+    frontend: &Frontend,
+    endpoint: &ServerEndpoint,
+    ctx: &ExchangeContext,
+    peer: &ClientInfo,
+    body: BodyFraming,
+    out: &mut Vec<u8>,
+) {
     let view = RequestView { head: &ctx.head, bytes: &ctx.bytes, edits: &ctx.edits };
     let passes_host = frontend.pass_host && !ctx.head.host.is_empty();
     let plan = ForwardPlan {
@@ -26,7 +41,7 @@ pub fn write_request_head<D: Dial>(
         client_ip: peer.ip_text.as_bytes(),
         secure: peer.secure,
         trusted: peer.trusted,
-        server_name: worker.shared.host_name.as_bytes(),
+        server_name: host_name,
         body,
         upgrade: ctx.head.upgrade.is_forwarded(),
         // The proxy answers `Expect: 100-continue` itself: see `send_100_continue`.
@@ -34,6 +49,7 @@ pub fn write_request_head<D: Dial>(
         extra: &[],
     };
     write_request(out, view, &plan);
+    trace::append_fields(ctx, out);
 }
 
 /// Whether the request's method is idempotent: repeating the request has the same effect (RFC 9110 9.2.2).

@@ -51,7 +51,7 @@ pub async fn send_reply<C: MessageStream, D: Dial>(
         write_reply_head(out, &reply, &plan)
     });
     if let Some(log) = &worker.access_log {
-        log.keep_head(out, &mut ctx.response.sent_head);
+        log.keep_head(out, worker.has_own_logs(), &mut ctx.response.sent_head);
     }
     let body = if has_body { &reply.body[..] } else { &[] };
     writer.head_complete(HeadKind::Final(BodyFraming::Length(body.len() as u64)));

@@ -2,13 +2,17 @@
 
 use std::num::NonZeroU64;
 
+use super::error_cause::ErrorSource;
 use super::local_reply::{LocalReply, ReplySource};
+use super::request_id::REQUEST_ID;
+use super::trace;
 use crate::config::snapshot::{Frontend, ServerEndpoint};
 use crate::http::{KnownField, Reply};
 use crate::middleware::Label;
 use crate::observe::Published;
-use crate::observe::access_log::{self, FieldList};
-use crate::observe::metrics::{BackendMetrics, Method, Protocol, Sample};
+use crate::observe::access_log::{self, AccessLogFormat, FieldList};
+use crate::observe::metrics::{BackendMetrics, Method, Protocol, Sample, UpstreamCounters};
+use crate::observe::traffic::{ErrorFacts, Outcome, Traffic};
 use crate::worker::message::stream::RelayError;
 use crate::worker::resources::client_info::{ClientInfo, unmap_ipv4};
 use crate::worker::resources::context::ExchangeContext;
@@ -22,6 +26,9 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The status of a response that the server broke off after its head, in logs and counters only: the client has got the server's status
 /// (docs/reference/logs.md#status-of-a-response-that-broke-off).
 const RESPONSE_CUT: u16 = 502;
+
+/// The count of bytes before compression of a body that was not compressed; no body has as many.
+const UNCOMPRESSED: u64 = u64::MAX;
 
 /// The record of one request.
 pub struct RequestRecord<'s> {
@@ -38,8 +45,10 @@ pub struct RequestRecord<'s> {
     status: u16,
     upstream_status: Option<u16>,
     bytes: u64,
-    /// Bytes of the body before compression, if it was compressed.
-    plain_bytes: Option<u64>,
+    /// Bytes of the request's body, and those that a tunnel passed to the server.
+    received_bytes: u64,
+    /// Bytes of the body before compression; [`UNCOMPRESSED`] if it was not compressed.
+    plain_bytes: u64,
     retries: u32,
     is_tunnel: bool,
 }
@@ -65,7 +74,8 @@ impl<'s> RequestRecord<'s> {
             status: 0,
             upstream_status: None,
             bytes: 0,
-            plain_bytes: None,
+            received_bytes: 0,
+            plain_bytes: UNCOMPRESSED,
             retries: 0,
             is_tunnel: false,
         };
@@ -113,8 +123,24 @@ impl<'s> RequestRecord<'s> {
         }
     }
 
+    /// The counters of connections to the frontend's servers; `None` without `[metrics]`.
+    #[inline]
+    pub fn upstream_counters<D: Dial>(&self, worker: &Worker<D>) -> Option<&'s UpstreamCounters> {
+        worker.metrics().upstream(self.counters()?)
+    }
+
+    /// Records how much of the request's body has been read.
+    #[inline]
+    pub fn request_body(&mut self, bytes: u64) {
+        self.received_bytes = bytes;
+    }
+
     /// Records that the head of a server's response has been read.
-    pub fn response_received(&mut self, status: u16) {
+    #[inline]
+    pub fn response_received<D: Dial>(&mut self, status: u16, worker: &Worker<D>) {
+        if let Some((counters, chosen)) = self.upstream_counters(worker).zip(self.upstream_nanos) {
+            counters.first_byte(worker.clock.mono_nanos().saturating_sub(chosen.get()));
+        }
         self.status = status;
         self.upstream_status = Some(status);
     }
@@ -122,9 +148,9 @@ impl<'s> RequestRecord<'s> {
     /// Records the end of sending a response's body: `bytes` of payload were received from the server.
     pub fn delivered(&mut self, bytes: u64, result: &Result<(), RelayError>) {
         // For a compressed body `compressed` has stored the bytes that were sent in `plain_bytes`.
-        match &mut self.plain_bytes {
-            Some(plain) => self.bytes = std::mem::replace(plain, bytes),
-            None => self.bytes = bytes,
+        match self.plain_bytes {
+            UNCOMPRESSED => self.bytes = bytes,
+            sent => (self.bytes, self.plain_bytes) = (sent, bytes),
         }
         match result {
             Ok(()) => {}
@@ -138,13 +164,13 @@ impl<'s> RequestRecord<'s> {
 
     /// Records that a body was compressed to `bytes` while it was sent; called before `delivered`.
     pub fn compressed(&mut self, bytes: u64) {
-        self.plain_bytes = Some(bytes);
+        self.plain_bytes = bytes;
     }
 
     /// Records a body that was held in memory: `plain` bytes from the server, and `sent` bytes to the client.
     pub fn delivered_whole(&mut self, plain: u64, sent: u64) {
         self.bytes = sent;
-        self.plain_bytes = Some(plain);
+        self.plain_bytes = plain;
     }
 
     /// Records an error page that replaced the response.
@@ -180,12 +206,13 @@ impl<'s> RequestRecord<'s> {
         self.is_tunnel = true;
     }
 
-    pub fn tunnelled(&mut self, bytes: u64) {
+    pub fn tunnelled(&mut self, bytes: u64, received: u64) {
         self.bytes = bytes;
+        self.received_bytes = self.received_bytes.wrapping_add(received);
     }
 
     /// Counts the request and writes its access log line.
-    pub fn finish<D: Dial>(self, worker: &Worker<D>, ctx: &ExchangeContext, peer: &ClientInfo) {
+    pub fn finish<D: Dial>(self, worker: &Worker<D>, ctx: &mut ExchangeContext, peer: &ClientInfo) {
         let end_nanos = worker.clock.read();
         let nanos = end_nanos.saturating_sub(self.start_nanos);
         let backend_nanos = self.upstream_nanos.map_or(0, |at| end_nanos.saturating_sub(at.get()));
@@ -217,10 +244,72 @@ impl<'s> RequestRecord<'s> {
             let view = ctx.view();
             metrics.record_error(self.status, view.method(), view.host(), view.target(), self.start_unix_nanos);
         }
+        if let Some(bytes) = self.frontend.and_then(|frontend| self.published.frontend_bytes(frontend)) {
+            metrics.frontend_bytes(bytes, self.received_bytes, self.bytes);
+        }
+        if let Some((traffic, number)) = metrics.traffic() {
+            self.observe(traffic, number, worker, ctx, (peer, nanos, backend_nanos));
+        }
         if let Some(log) = &worker.access_log {
-            log.write(|format, out, count| {
+            let append = |format: &AccessLogFormat, out: &mut Vec<u8>, count: u64| {
                 let offset_secs = log.local_offset_secs(self.start_unix_nanos);
-                format.append(&self.line(ctx, peer, nanos, backend_nanos, (count, offset_secs)), out);
+                let has_request_id = worker.shared.entry_points[peer.entry].request_id;
+                let extras = (count, offset_secs, has_request_id);
+                format.append(&self.line(ctx, peer, nanos, backend_nanos, extras), out);
+            };
+            match self.frontend.and_then(|frontend| self.published.own_log(frontend, log.settings())) {
+                None => log.write(append),
+                Some(own) => log.write_own(own, append),
+            }
+        }
+        trace::finish(worker, ctx, self.status, self.upstream_status);
+    }
+
+    /// Counts the request for the dashboard, and keeps an error with its cause.
+    #[inline(never)]
+    fn observe<D: Dial>(
+        &self,
+        traffic: &Traffic,
+        number: usize,
+        worker: &Worker<D>,
+        ctx: &ExchangeContext,
+        (peer, nanos, backend_nanos): (&ClientInfo, u64, u64),
+    ) {
+        let outcome = |nanos: u64| Outcome {
+            status: if self.is_tunnel { 200 } else { self.status },
+            nanos: (!self.is_tunnel).then_some(nanos),
+        };
+        if let Some(counters) = traffic.entry_point(peer.entry) {
+            counters.record(number, outcome(nanos));
+        }
+        if let Some(frontend) = self.frontend {
+            if let Some(counters) = self.published.frontend_traffic(frontend) {
+                counters.record(number, outcome(nanos));
+            }
+            let server = self.endpoint.and_then(|endpoint| self.published.server_traffic(&frontend.backend, endpoint));
+            if let Some(counters) = server {
+                counters.record(number, outcome(backend_nanos));
+            }
+        }
+        if self.status >= 400 {
+            let facts = ErrorSource {
+                status: self.status,
+                answered: (!ctx.response.bytes.is_empty()).then_some(ctx.response.head.status),
+                failure: &ctx.failure,
+                label: self.label.as_deref(),
+                has_frontend: self.frontend.is_some(),
+            };
+            let view = ctx.view();
+            traffic.store_error(&ErrorFacts {
+                unix_nanos: self.start_unix_nanos,
+                status: self.status,
+                method: view.method(),
+                host: view.host(),
+                path: view.target(),
+                entry_point: &worker.shared.entry_points[peer.entry].name,
+                frontend: self.frontend.map_or("", |frontend| &frontend.name),
+                server: self.endpoint.map_or("", |endpoint| &endpoint.url),
+                cause: &facts.cause(),
             });
         }
     }
@@ -231,7 +320,7 @@ impl<'s> RequestRecord<'s> {
         peer: &ClientInfo,
         nanos: u64,
         backend_nanos: u64,
-        (count, offset_secs): (u64, i32),
+        (count, offset_secs, has_request_id): (u64, i32, bool),
     ) -> access_log::AccessLogRecord<'a> {
         let head = &ctx.head;
         let request_fields = FieldList::Head { bytes: &ctx.bytes, fields: &head.fields };
@@ -242,6 +331,7 @@ impl<'s> RequestRecord<'s> {
             _ => FieldList::None,
         };
         let target = head.target.of(&ctx.bytes);
+        let request_id = if has_request_id { ctx.view().first(REQUEST_ID) } else { None };
         let upstream = match (&self.label, self.endpoint, self.frontend) {
             (Some(_), ..) => Some(("Traefik", target, "", self.status)),
             (None, Some(endpoint), Some(frontend)) => {
@@ -266,6 +356,7 @@ impl<'s> RequestRecord<'s> {
                 _ => 0,
             },
             request_fields,
+            request_id,
             frontend_name: self
                 .label
                 .as_deref()
@@ -275,7 +366,7 @@ impl<'s> RequestRecord<'s> {
                 backend_url,
                 backend_addr,
                 status,
-                size: self.plain_bytes.unwrap_or(self.bytes),
+                size: if self.plain_bytes == UNCOMPRESSED { self.bytes } else { self.plain_bytes },
                 duration_nanos: backend_nanos,
                 fields: origin_fields,
             }),
@@ -284,6 +375,7 @@ impl<'s> RequestRecord<'s> {
             response_fields: FieldList::Lines(&ctx.response.sent_head),
             request_count: count,
             retry_attempts: self.retries,
+            trace: trace::ids(ctx),
         }
     }
 }

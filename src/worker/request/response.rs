@@ -46,7 +46,7 @@ pub async fn forward_response<R: ResponseReader, W: MessageWriter, D: Dial>(
         translate_accept(&context, response)?;
     }
     worker.clock.read();
-    record.response_received(response.head.status);
+    record.response_received(response.head.status, worker);
     if let Some(cookie) = context.cookie {
         response.edits.add(b"Set-Cookie", cookie.as_bytes());
     }

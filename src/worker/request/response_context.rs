@@ -68,7 +68,7 @@ pub fn write_response_head<W: MessageWriter, D: Dial>(
         write_response(out, view, &ResponsePlan { client_version, keep_alive, body: outgoing, date: Some(date) });
     });
     if let Some(log) = &worker.access_log {
-        log.keep_head(out, &mut response.sent_head);
+        log.keep_head(out, worker.has_own_logs(), &mut response.sent_head);
     }
     writer.head_complete(HeadKind::Final(outgoing));
     keep_alive

@@ -164,17 +164,21 @@ impl<'a> RetryState<'a> {
 
     /// The local reply if no server could be picked and none has failed.
     fn unavailable_reply(&self, error: PickError) -> FinalReply {
-        let reply = match error {
-            PickError::NoneUp => Reply::text(503, "Service Unavailable")
-                .with("Retry-After", limits::RETRY_AFTER_SECS.to_string().into_bytes()),
-            PickError::AllWeightsZero => Reply::text(500, "Internal Server Error"),
-        };
-        self.reply_behind_chain(reply, ReplySource::Attempt)
+        self.reply_behind_chain(no_server_reply(error), ReplySource::Attempt)
     }
 
     /// A local reply that was made behind all middlewares of the attempt's chain.
     fn reply_behind_chain(&self, reply: Reply, source: ReplySource) -> FinalReply {
         let chain_index = self.target.attempt.middlewares().len();
         FinalReply { local_reply: LocalReply { reply, log_label: None, chain_index }, source }
+    }
+}
+
+/// The reply if the balancer has no server for a request.
+pub fn no_server_reply(error: PickError) -> Reply {
+    match error {
+        PickError::NoneUp => Reply::text(503, "Service Unavailable")
+            .with("Retry-After", limits::RETRY_AFTER_SECS.to_string().into_bytes()),
+        PickError::AllWeightsZero => Reply::text(500, "Internal Server Error"),
     }
 }

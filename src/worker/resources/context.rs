@@ -8,6 +8,7 @@ use super::client_info::{ClientInfo, fill_random, unmap_ipv4};
 use crate::http::{Edits, RequestHead, RequestView, ResponseHead};
 use crate::limits;
 use crate::middleware::{ChainState, Now, Request, RequestInfo};
+use crate::observe::trace::RequestTrace;
 use crate::rule;
 
 /// The memory of one exchange.
@@ -27,6 +28,10 @@ pub struct ExchangeContext {
     pub body_read: bool,
     /// The request, if it has to be sent again although its body has been read.
     pub unprocessed: UnprocessedRequest,
+    /// Why the last attempt failed, for `/api/errors`; empty if none failed.
+    pub failure: String,
+    /// The request's trace; `None` as long as tracing is off.
+    pub trace: Option<Box<RequestTrace>>,
 }
 
 /// The body of a request that was sent, and that the server certainly has not processed.
@@ -99,6 +104,7 @@ impl ExchangeContext {
         self.path.replaced = false;
         self.path.added_prefix.clear();
         self.body_read = false;
+        self.failure.clear();
         if self.unprocessed.is_kept {
             self.unprocessed = UnprocessedRequest::default();
         }

@@ -1,7 +1,10 @@
 //! An entry point's part of the static configuration, as the workers need it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::config::snapshot::{ServerEndpoint, TrustedPeers};
 use crate::http::host_name::{split_port, without_trailing_dot};
@@ -11,6 +14,10 @@ use crate::tls::resolver::Resolver;
 
 pub struct EntryPoint {
     pub name: String,
+    /// The configured address. Its port is 0 if the kernel chooses one.
+    pub address: SocketAddr,
+    /// Whether the entry point takes datagrams, and no connections.
+    pub is_udp: bool,
     /// Redirect, authentication, compression and white list, for requests that go to frontends.
     pub chain: Chain,
     /// White list and authentication, for the internal routes (API, ping, health, metrics, dashboard).
@@ -28,6 +35,8 @@ pub struct EntryPoint {
     pub resolver: Option<Arc<Resolver>>,
     /// Whether clients may speak HTTP/2 (`http2`).
     pub http2: bool,
+    /// Whether requests get an `X-Request-Id` (`requestId`).
+    pub request_id: bool,
     /// The peers whose `X-Forwarded-*` headers are trusted.
     pub trust: TrustedPeers,
     /// The idle time after which UDP sessions end (`udp.timeout`).
@@ -37,6 +46,14 @@ pub struct EntryPoint {
 }
 
 impl EntryPoint {
+    /// The proxies in front whose forwarding headers are trusted; empty if those of every peer are.
+    pub fn proxies(&self) -> &[IpNet] {
+        match &self.trust {
+            TrustedPeers::Only(networks) => networks,
+            TrustedPeers::Everyone => &[],
+        }
+    }
+
     /// Whether a request for `authority` (`host[:port]`) is misdirected on a connection whose client named `server_name` in its TLS
     /// handshake: the reply is 421 (docs/reference/entry-points.md#http2). The usual case, equal names, is decided first.
     pub fn is_misdirected(&self, server_name: &str, authority: &[u8]) -> bool {

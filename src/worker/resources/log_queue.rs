@@ -2,6 +2,7 @@
 //! stalled or full loses lines, which are counted, and delays no other thread.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -34,6 +35,7 @@ pub struct LogQueue {
 
 enum Command {
     Lines(Vec<u8>),
+    LinesTo(Arc<Path>, Vec<u8>),
     Reopen,
     Flush(Sender<()>),
 }
@@ -41,6 +43,10 @@ enum Command {
 /// The destination of the lines; `reopen` follows a rotated file.
 pub trait Destination: Send + 'static {
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()>;
+    /// Writes lines to another file than the destination's own.
+    fn write_lines_to(&mut self, _path: &Path, _lines: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     fn reopen(&mut self) {}
 }
 
@@ -61,6 +67,10 @@ impl Destination for io::Stderr {
 impl Destination for Box<dyn Destination> {
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         (**self).write_lines(lines)
+    }
+
+    fn write_lines_to(&mut self, path: &Path, lines: &[u8]) -> io::Result<()> {
+        (**self).write_lines_to(path, lines)
     }
 
     fn reopen(&mut self) {
@@ -92,13 +102,27 @@ impl LogQueue {
 
     /// Hands whole lines to the writer. The lines are lost if more than [`limits::LOG_QUEUE_BYTES_MAX`] would wait.
     pub fn push(&self, lines: Vec<u8>) {
-        let bytes = lines.len();
-        if self.queued.fetch_add(bytes, Relaxed) + bytes > limits::LOG_QUEUE_BYTES_MAX {
-            self.queued.fetch_sub(bytes, Relaxed);
-            (self.lost)(Bound::LogQueue, count_of(&lines));
-            return;
+        if self.has_space_for(&lines) {
+            let _ = self.commands.send(Command::Lines(lines));
         }
-        let _ = self.commands.send(Command::Lines(lines));
+    }
+
+    /// As [`push`](Self::push), for another file than the destination's own.
+    pub fn push_to(&self, path: &Arc<Path>, lines: Vec<u8>) {
+        if !lines.is_empty() && self.has_space_for(&lines) {
+            let _ = self.commands.send(Command::LinesTo(Arc::clone(path), lines));
+        }
+    }
+
+    /// Whether the lines fit into the queue; counts them as queued or as lost.
+    fn has_space_for(&self, lines: &[u8]) -> bool {
+        let bytes = lines.len();
+        let has_space = self.queued.fetch_add(bytes, Relaxed) + bytes <= limits::LOG_QUEUE_BYTES_MAX;
+        if !has_space {
+            self.queued.fetch_sub(bytes, Relaxed);
+            (self.lost)(Bound::LogQueue, count_of(lines));
+        }
+        has_space
     }
 
     /// Hands the lines in `batch` to the writer, and leaves an empty buffer.
@@ -142,16 +166,21 @@ impl<D: Destination> Writer<D> {
     fn run(mut self, commands_in: &Receiver<Command>) {
         while let Ok(command) = commands_in.recv() {
             match command {
-                Command::Lines(lines) => self.write(lines),
+                Command::Lines(lines) => self.write(None, lines),
+                Command::LinesTo(path, lines) => self.write(Some(&path), lines),
                 Command::Reopen => self.destination.reopen(),
                 Command::Flush(done) => drop(done.send(())),
             }
         }
     }
 
-    fn write(&mut self, mut lines: Vec<u8>) {
+    fn write(&mut self, path: Option<&Path>, mut lines: Vec<u8>) {
+        let written = match path {
+            None => self.destination.write_lines(&lines),
+            Some(path) => self.destination.write_lines_to(path, &lines),
+        };
         // A full disk loses lines, which are counted, and never requests.
-        if self.destination.write_lines(&lines).is_err() {
+        if written.is_err() {
             (self.lost)(Bound::LogFile, count_of(&lines));
         }
         self.queued.fetch_sub(lines.len(), Relaxed);

@@ -362,7 +362,7 @@ fn refused_connections_are_counted() {
     (1..=2).for_each(|port| {
         worker.refuse_connection(([192, 0, 2, 7], port).into(), ConnectionLimitError::Total { max: 1 })
     });
-    let page = String::from_utf8(shared.metrics_text(&[], 0)).expect("text");
+    let page = String::from_utf8(shared.metrics_page(&[], crate::observe::metrics::Format::Text)).expect("text");
     assert!(page.contains("\nringway_connections_refused_total 2\n"), "{page}");
 }
 

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod bounds;
+mod explain;
 mod failures;
 mod layer4;
 #[path = "../../../tests/support/memory_transport.rs"]

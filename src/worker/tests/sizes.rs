@@ -19,6 +19,12 @@ use crate::worker::upstream::network::{NetworkDial, UpstreamConnection};
 const TASK_BYTES_MAX: usize = 448;
 /// The largest size of the handler that is lent to an active connection.
 const HANDLER_BYTES_MAX: usize = 3200;
+/// The largest size of serving an HTTP/2 connection, idle or not; its state, [`Connection`], is apart.
+const HTTP2_BYTES_MAX: usize = 1856;
+/// The largest size of the state of an HTTP/2 connection, without what it has allocated.
+const HTTP2_STATE_BYTES_MAX: usize = 688;
+/// The largest size of a stream's place in that state.
+const STREAM_BYTES_MAX: usize = 360;
 /// The largest size of a relay between plain sockets: the larger part of an idle connection of a TCP route.
 const RELAY_BYTES_MAX: usize = 1056;
 /// The largest size of a connection to a server, which moves between the pool and its requests.
@@ -66,6 +72,9 @@ fn connection_futures_stay_within_bounds() {
     rows.iter().for_each(|(what, bytes)| println!("{what}: {bytes} bytes"));
     assert!(task <= TASK_BYTES_MAX, "{rows:?}");
     assert!(relay <= RELAY_BYTES_MAX, "{rows:?}");
+    assert!(link <= HTTP2_BYTES_MAX, "{rows:?}");
+    assert!(size_of::<Connection>() <= HTTP2_STATE_BYTES_MAX, "{rows:?}");
+    assert!(size_of::<Stream>() <= STREAM_BYTES_MAX, "{rows:?}");
     assert!(handler <= HANDLER_BYTES_MAX, "{rows:?}");
     assert!(size_of::<UpstreamConnection>() <= UPSTREAM_BYTES_MAX, "{rows:?}");
 }

@@ -10,6 +10,7 @@ use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::h1::progress::HeadLimits;
 use crate::http::h2::connection::{Connection, LocalSettings, StreamKey};
 use crate::limits::{self, Bound};
+use crate::observe::metrics::{ConnectionSource, UpstreamCounters};
 use crate::worker::message::h2;
 use crate::worker::message::h2::link::Link;
 use crate::worker::resources::client_info::{BoundState, ClientInfo};
@@ -25,6 +26,17 @@ pub enum ServerConnection<'w, C> {
 
 /// A part of a connection that other exchanges use at the same time.
 pub struct SharedConnection<'w>(Place<'w>);
+
+impl<C> ServerConnection<'_, C> {
+    /// The source of a connection that was open already.
+    #[inline]
+    pub fn source(&self) -> ConnectionSource {
+        match self {
+            ServerConnection::Exclusive(_) => ConnectionSource::Pooled,
+            ServerConnection::Shared(_) => ConnectionSource::Shared,
+        }
+    }
+}
 
 impl SharedConnection<'_> {
     /// The exchange on this connection.
@@ -52,6 +64,8 @@ pub struct Requirements<'a> {
     pub is_probe: bool,
     /// The server has refused the request over HTTP/2.
     pub needs_exclusive: bool,
+    /// Counts the connection, with `[metrics]`.
+    pub counters: Option<&'a UpstreamCounters>,
 }
 
 impl Requirements<'_> {
@@ -116,12 +130,12 @@ pub async fn open<'w, D: Dial>(
 ) -> Result<ServerConnection<'w, D::Io>, ProxyError> {
     let offer = needs.offer(endpoint);
     if endpoint.speaks == ServerProtocol::Http1 || offer == VersionOffer::Http1 {
-        let dialled = connect(worker, endpoint, needs.client, offer).await?;
+        let dialled = connect(worker, endpoint, needs.client, needs.counters, offer).await?;
         return Ok(ServerConnection::Exclusive(ExclusiveConnection::new(dialled.io)));
     }
     if needs.binds {
         // No other client may use a connection that a client authenticates.
-        let dialled = connect(worker, endpoint, needs.client, offer).await?;
+        let dialled = connect(worker, endpoint, needs.client, needs.counters, offer).await?;
         return first_place(worker, endpoint, &needs, dialled, None);
     }
     match needs.is_upgrade {
@@ -157,7 +171,12 @@ async fn open_shared<'w, D: Dial>(
         }
     };
     let guard = match worker.deadlines.within(limit, waiting).await {
-        Ok(Ok(Turn::Open(place))) => return Ok(ServerConnection::Shared(shared(worker, endpoint, place))),
+        Ok(Ok(Turn::Open(place))) => {
+            if let Some(counters) = needs.counters {
+                counters.connection(ConnectionSource::Shared);
+            }
+            return Ok(ServerConnection::Shared(shared(worker, endpoint, place)));
+        }
         Ok(Ok(Turn::Dials(guard))) => guard,
         Ok(Err(cause)) => return Err(ProxyError::new(ExchangePhase::Connect, cause)),
         Err(_) => {
@@ -165,7 +184,7 @@ async fn open_shared<'w, D: Dial>(
             return Err(ProxyError::new(ExchangePhase::Connect, Cause::TimedOut));
         }
     };
-    let dialled = match connect(worker, endpoint, needs.client, VersionOffer::All).await {
+    let dialled = match connect(worker, endpoint, needs.client, needs.counters, VersionOffer::All).await {
         Ok(dialled) => dialled,
         Err(error) => {
             guard.into_iter().for_each(|guard| guard.failed(&error.cause));

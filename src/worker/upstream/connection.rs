@@ -5,6 +5,7 @@ use crate::error::{Cause, ExchangePhase, ProxyError};
 use crate::http::keep_alive::KeepAlive;
 use crate::limits::Bound;
 use crate::net::{Transport, WriteHalf};
+use crate::observe::metrics::UpstreamCounters;
 use crate::worker::message::h1;
 use crate::worker::message::h1::read_buffer::ReadBuffer;
 use crate::worker::pool::idle_until;
@@ -106,11 +107,20 @@ pub async fn connect<D: Dial>(
     worker: &Worker<D>,
     endpoint: &ServerEndpoint,
     client: Option<&ClientInfo>,
+    counters: Option<&UpstreamCounters>,
     offer: VersionOffer,
 ) -> Result<Dialled<D::Io>, ProxyError> {
     let state = &endpoint.server.state;
     let limit = worker.deadlines.limit(worker.shared.timeouts.dial);
-    match worker.dial.dial(endpoint, client, offer, limit).await {
+    let began_nanos = counters.map(|_| worker.clock.read());
+    let dialled = worker.dial.dial(endpoint, client, offer, limit).await;
+    if let Some((counters, began_nanos)) = counters.zip(began_nanos) {
+        match &dialled {
+            Ok(_) => counters.connected(worker.clock.read().saturating_sub(began_nanos)),
+            Err(_) => counters.connect_failed(),
+        }
+    }
+    match dialled {
         Ok(dialled) => {
             state.note_connected();
             Ok(dialled)

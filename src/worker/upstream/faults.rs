@@ -11,13 +11,23 @@ use crate::http::h2::connection::ConnectionError;
 use crate::worker::bounds::invalid_body;
 use crate::worker::message::h2::failure::is_refusal;
 use crate::worker::message::stream::RelayError;
+use crate::worker::resources::context::ExchangeContext;
 use crate::worker::resources::dial::Dial;
 use crate::worker::worker::Worker;
 
 impl<D: Dial> Worker<D> {
     /// Logs which server failed, for which frontend, why, and what the client gets. A malformed or incomplete response is an error; the same
     /// one is logged once in ten minutes for each server, and the others are warnings.
-    pub fn log_upstream_error(&self, frontend: &Frontend, endpoint: &ServerEndpoint, error: &ProxyError) {
+    /// `ids` are those of the request's trace and span, if it is recorded.
+    pub fn log_upstream_error(
+        &self,
+        frontend: &Frontend,
+        endpoint: &ServerEndpoint,
+        error: &ProxyError,
+        ids: Option<(u128, u64)>,
+    ) {
+        let (trace, span) = ids.map(|(trace, span)| (format!("{trace:032x}"), format!("{span:016x}"))).unzip();
+        let (trace, span) = (trace.as_deref(), span.as_deref());
         let (backend, server) = (&frontend.backend.name, &endpoint.url);
         let is_cut = error.phase == ExchangePhase::Stream;
         if is_cut || matches!(error.cause, Cause::Malformed(_)) {
@@ -25,11 +35,18 @@ impl<D: Dial> Worker<D> {
             let key = format!("{server} {error}");
             if let Some(repeated) = self.may_log_again(&self.shared.server_lines, &key) {
                 let text = format!("{error}; {outcome}: mend the server{repeated}");
-                tracing::error!(frontend = %frontend.name, %backend, %server, "backend server failed: {text}");
+                tracing::error!(frontend = %frontend.name, %backend, %server, TraceId = trace, SpanId = span, "backend server failed: {text}");
                 return;
             }
         }
-        tracing::warn!(frontend = %frontend.name, %backend, %server, "backend server failed: {error}");
+        tracing::warn!(frontend = %frontend.name, %backend, %server, TraceId = trace, SpanId = span, "backend server failed: {error}");
+    }
+
+    /// Keeps the reason of a failed attempt for `/api/errors`.
+    pub fn note_failure(&self, ctx: &mut ExchangeContext, error: &ProxyError) {
+        if self.shared.metrics.traffic().is_some() {
+            ctx.failure = error.to_string();
+        }
     }
 
     /// Logs that no TLS connection to a server can be made: the operator has to change a certificate or an option. The same reason is logged
@@ -58,7 +75,12 @@ impl<D: Dial> Worker<D> {
     /// Logs that a response broke off, if the server is the reason.
     pub fn log_cut_response(&self, frontend: &Frontend, endpoint: &ServerEndpoint, result: Result<(), RelayError>) {
         if let Err(RelayError::Source(error)) = result {
-            self.log_upstream_error(frontend, endpoint, &ProxyError::new(ExchangePhase::Stream, body_cause(error)));
+            self.log_upstream_error(
+                frontend,
+                endpoint,
+                &ProxyError::new(ExchangePhase::Stream, body_cause(error)),
+                None,
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! The HTTP client for the APIs of DNS services. Its errors say what was asked and what the service answered, and never a secret.
+//! The HTTP client for the APIs of DNS services and of InfluxDB. Its errors say what was asked and what the service answered, and never a
+//! secret.
 
 use std::time::Duration;
 
@@ -159,7 +160,11 @@ impl Api {
         DnsError(format!("{}: {one_line}", self.provider))
     }
 
-    async fn send_once(&self, call: &Call) -> Result<Reply, DnsError> {
+    /// Sends a request once. The status is not judged.
+    ///
+    /// # Errors
+    /// As [`Api::send`].
+    pub async fn send_once(&self, call: &Call) -> Result<Reply, DnsError> {
         let failed = |reason: &str| self.error(&format!("{} at {}: {reason}", call.label(), self.base));
         match tokio::time::timeout(self.timeout, self.exchange(call)).await {
             Ok(outcome) => outcome.map_err(|reason| failed(&reason)),

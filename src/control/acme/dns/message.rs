@@ -58,6 +58,8 @@ pub struct Response {
 pub struct Answer {
     /// The owner, in lower case, with a trailing dot.
     pub name: String,
+    /// How long the record may be used.
+    pub ttl_secs: u32,
     /// The content.
     pub data: Data,
 }
@@ -224,6 +226,7 @@ pub struct RawRecord<'a> {
     pub record_type: u16,
     /// The class.
     pub class: u16,
+    ttl_secs: u32,
     /// The content, and its position in the message, for names that point elsewhere.
     pub data: &'a [u8],
     data_at: usize,
@@ -242,7 +245,7 @@ impl RawRecord<'_> {
             (class::IN, rtype::TXT) => Data::Txt(joined_text(self.data)?),
             _ => Data::Other,
         };
-        Ok(Answer { name: self.name, data })
+        Ok(Answer { name: self.name, ttl_secs: self.ttl_secs, data })
     }
 
     fn fixed<const N: usize>(&self) -> Result<[u8; N], MessageError> {
@@ -300,11 +303,11 @@ impl<'a> Reader<'a> {
     /// A record.
     pub fn record(&mut self) -> Result<RawRecord<'a>, MessageError> {
         let (name, record_type, class) = self.question()?;
-        self.take(4)?;
+        let ttl_secs = u32::from(self.u16()?) << 16 | u32::from(self.u16()?);
         let length = usize::from(self.u16()?);
         let data_at = self.position;
         let data = self.take(length)?;
-        Ok(RawRecord { name, record_type, class, data, data_at, message: self.message })
+        Ok(RawRecord { name, record_type, class, ttl_secs, data, data_at, message: self.message })
     }
 
     /// A name in lower case, with a trailing dot; bytes other than printable ASCII become `\DDD`.

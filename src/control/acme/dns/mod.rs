@@ -1,13 +1,13 @@
 //! The DNS-01 challenge: writes the TXT record through the service that holds the zone, and waits until the zone's name servers answer with it
 //! (RFC 8555 8.4; docs/reference/acme.md#dns-challenge).
 
-mod api;
+pub mod api;
 mod error;
-mod message;
+pub mod message;
 mod propagation;
 mod providers;
 mod record;
-mod resolver;
+pub mod resolver;
 mod tsig;
 mod turns;
 mod variables;

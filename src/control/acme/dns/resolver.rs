@@ -84,7 +84,7 @@ fn system_servers() -> Result<Vec<String>, DnsError> {
 }
 
 /// The servers of the text of `resolv.conf`.
-fn servers_of(text: &str) -> Vec<String> {
+pub fn servers_of(text: &str) -> Vec<String> {
     let lines = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
     lines.filter(|rest| rest.starts_with([' ', '\t'])).map(|rest| with_port(rest.trim())).collect()
 }

@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt to connect to the Engine (docs/reference/providers.md#back-off).
+//! How long to wait before the next attempt to connect to the Docker Engine or to a store (docs/reference/providers.md#back-off).
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
