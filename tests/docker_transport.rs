@@ -17,6 +17,8 @@ use tokio::time::timeout;
 
 #[path = "docker_transport/events.rs"]
 mod events;
+#[path = "docker_transport/hosts.rs"]
+mod hosts;
 #[path = "docker_transport/odd.rs"]
 mod odd;
 #[path = "docker_transport/scripted.rs"]

@@ -9,11 +9,11 @@ use arc_swap::ArcSwap;
 
 use super::client_tls;
 use crate::config::compile::{self, CompileContext, EndpointInterner, EntryPointInfo, ReadFile};
-use crate::config::labels::DockerSettings;
+use crate::config::labels::{DockerSettings, HostSettings};
 use crate::config::pem;
 use crate::config::static_config::{self, AccessLog, StaticConfig};
 use crate::control::certs::{CertificateSources, StaticCertificates};
-use crate::control::docker::DockerProviderSettings;
+use crate::control::docker::{DockerHost, DockerProviderSettings};
 use crate::control::host_resolver::{self, HostQuestions, HostResolverSettings};
 use crate::control::on_demand::{OnDemandNames, on_demand};
 use crate::control::watched_files::{self, WatchedFiles};
@@ -241,8 +241,9 @@ pub fn metrics(config: &StaticConfig, components: &Components, workers: usize) -
 pub fn docker(table: &static_config::Docker, constraints: &[String]) -> DockerProviderSettings {
     let refresh = u64::try_from(table.swarm_mode_refresh_seconds).ok().filter(|&secs| secs > 0).unwrap_or(15);
     DockerProviderSettings {
-        endpoint: table.endpoint.clone(),
+        endpoint: table.engine_endpoint().to_owned(),
         tls: table.tls.clone(),
+        hosts: table.hosts.iter().map(|host| docker_host(host, table.swarm_mode)).collect(),
         watch: table.watch,
         swarm_refresh: Duration::from_secs(refresh),
         unavailable_grace: table.unavailable_grace.positive().unwrap_or_default(),
@@ -254,8 +255,23 @@ pub fn docker(table: &static_config::Docker, constraints: &[String]) -> DockerPr
             network: table.network.clone(),
             constraints: table.constraints.iter().chain(constraints).cloned().collect(),
             own_networks: Default::default(),
+            hosts: Default::default(),
         },
         ..DockerProviderSettings::default()
+    }
+}
+
+fn docker_host(table: &static_config::DockerHost, is_swarm: bool) -> DockerHost {
+    DockerHost {
+        name: table.name.clone(),
+        endpoint: table.endpoint.clone(),
+        tls: table.tls.clone(),
+        labels: HostSettings {
+            address: table.address.clone(),
+            constraints: table.constraints.clone(),
+            swarm_mode: is_swarm || table.swarm_mode,
+            own_networks: Default::default(),
+        },
     }
 }
 

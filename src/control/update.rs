@@ -55,6 +55,11 @@ impl UpdateSender {
     /// this provider.
     pub fn report_unavailable(&self, provider: &'static str, reason: &str) {
         self.count_failure();
+        self.mark_unavailable(provider, reason);
+    }
+
+    /// Ends the start's wait for this provider, without counting a failure.
+    pub fn mark_unavailable(&self, provider: &'static str, reason: &str) {
         self.readiness.unavailable(provider, reason);
     }
 

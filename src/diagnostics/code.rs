@@ -142,6 +142,9 @@ codes! {
     InvalidConstraint "invalid-constraint":
         "the constraint cannot be compared with tags",
         "write `tag==api` or `tag!=us-*`";
+    InvalidDockerHost "invalid-docker-host":
+        "the Docker host cannot be told from another one, or cannot be reached",
+        "give each [[docker.hosts]] a name and an endpoint of its own, and remove docker.endpoint and docker.tls";
     NotForUdp "not-for-udp":
         "the option is one of requests or connections, and the entry point takes datagrams",
         "remove the option, or use another entry point";

@@ -16,6 +16,8 @@ struct State {
     events: Vec<String>,
     /// Increased to break all event streams.
     restarts: usize,
+    /// Whether all connections are closed without a response, as by a machine whose Engine has ended.
+    is_away: bool,
     requests: Vec<String>,
 }
 
@@ -59,6 +61,18 @@ impl Scripted {
         state.events.clear();
     }
 
+    /// Ends all connections, now and from now on.
+    pub fn go_away(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.is_away = true;
+        state.restarts += 1;
+    }
+
+    /// Answers again.
+    pub fn come_back(&self) {
+        self.state.lock().unwrap().is_away = false;
+    }
+
     /// Changes the API versions without ending a connection, as a restart behind a proxy of the socket does.
     pub fn replace(&self, newest: &str, oldest: &str) {
         let mut state = self.state.lock().unwrap();
@@ -99,6 +113,9 @@ fn serve(state: &Mutex<State>, mut stream: TcpStream) -> std::io::Result<()> {
     };
     let (newest, oldest, body) = {
         let mut state = state.lock().unwrap();
+        if state.is_away {
+            return Ok(());
+        }
         state.requests.push(full.clone());
         (state.newest.clone(), state.oldest.clone(), state.bodies.get(&path).cloned())
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::app::bootstrap;
 use crate::config::Rejected;
-use crate::config::labels::{self, ContainerFacts, DockerSettings, FrontendSource, Translation};
+use crate::config::labels::{self, ContainerFacts, FrontendSource, Translation};
 use crate::config::static_config::StaticConfig;
 use crate::control::docker::{Listing, list_once};
 use crate::diagnostics::{Code, Finding, Level, Place};
@@ -17,17 +17,16 @@ pub struct AskedContainers {
     warnings: Vec<String>,
 }
 
-/// Lists the containers of the Engine, once.
+/// Lists the containers of all Engines, once.
 ///
 /// # Errors
-/// There is no [docker] table, or the Engine cannot be asked.
+/// There is no [docker] table, or no Engine can be asked.
 pub fn ask(config: &StaticConfig) -> Result<AskedContainers, String> {
     let Some(table) = &config.docker else {
         return Err("check --docker needs a [docker] table, or the flag --docker of the configuration".to_owned());
     };
     let settings = bootstrap::docker(table, &config.constraints);
-    let Listing { containers, own_networks, rejected, warnings } = list_once(&settings)?;
-    let labels = DockerSettings { own_networks, ..settings.labels };
+    let Listing { containers, labels, rejected, warnings } = list_once(&settings)?;
     let mut translation = labels::translate(&containers, &labels);
     translation.rejected.extend(rejected);
     Ok(AskedContainers { containers, translation, warnings })
@@ -65,7 +64,7 @@ impl AskedContainers {
 
     /// The label of a container that sets an option of its frontend or backend.
     fn label(&self, source: &FrontendSource, key: &str) -> Option<String> {
-        let container = self.containers.iter().find(|container| container.plain_name() == source.container)?;
+        let container = self.containers.iter().find(|container| container.shown_name() == source.container)?;
         let option = label_option(key);
         let with_segment = format!("traefik.{}.{option}", source.segment);
         let plain = format!("traefik.{option}");

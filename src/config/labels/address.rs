@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::container::{BindingFacts, ContainerFacts, DockerSettings};
+use super::host_address;
 use super::protocol::{self, protocol};
 use super::values::{InvalidLabel, Labels};
 use crate::diagnostics::Code;
 
 /// The number of `container:X` links that are followed. Docker allows no cycle, but a damaged response might contain one.
-const CONTAINER_LINKS_MAX: usize = 8;
+pub(super) const CONTAINER_LINKS_MAX: usize = 8;
 
 /// The facts besides the container's own labels that decide its address.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +41,17 @@ pub fn server_url(
         labels.warn_plainly(Code::NoPort, &label, text);
         return Ok(None);
     }
-    let (ip, port) = match published(container, labels, &port, ctx.settings) {
-        Some(binding) => (binding.host_ip.clone(), binding.host_port.clone()),
-        None => (ip_address(container, labels, ctx), port),
+    let at_host = ctx.settings.host_address(container);
+    let (ip, port) = match (at_host, published(container, labels, &port, ctx.settings)) {
+        (Some(address), _) => match host_address::find(container, labels, &port, address, ctx) {
+            Ok(found) => found,
+            Err(reason) => {
+                labels.warn_plainly(Code::NoAddress, "", format!("no server created: {reason}"));
+                return Ok(None);
+            }
+        },
+        (None, Some(binding)) => (binding.host_ip.clone(), binding.host_port.clone()),
+        (None, None) => (ip_address(container, labels, ctx), port),
     };
     if ip.is_empty() {
         return Ok(None);
@@ -128,8 +137,8 @@ pub fn ip_address(container: &ContainerFacts, labels: &Labels, ctx: &AddressCont
              an overlay network of the proxy"
             ),
         ),
-        Address::Found { network: Some(name), .. } if !ctx.settings.own_networks.is_empty() => {
-            if let Some(text) = unshared(container, name, &ctx.settings.own_networks) {
+        Address::Found { network: Some(name), .. } if !ctx.settings.own_networks(container).is_empty() => {
+            if let Some(text) = unshared(container, name, ctx.settings.own_networks(container)) {
                 labels.remark(Code::NetworkNotShared, "", text);
             }
         }
@@ -191,7 +200,7 @@ fn address_by_network_mode(container: &ContainerFacts, ctx: &AddressContext) -> 
         let Some(other) = current.network_mode.strip_prefix("container:") else {
             return shared_or_first_address(current, ctx.settings);
         };
-        match find(ctx.containers, other) {
+        match find(ctx, &current.host, other) {
             Some(next) => current = next,
             // Podman gives a container the addresses of the network that it shares.
             None => match shared_or_first_address(current, ctx.settings) {
@@ -212,7 +221,8 @@ fn address_by_network_mode(container: &ContainerFacts, ctx: &AddressContext) -> 
 /// other. Traefik picks a random one.
 fn shared_or_first_address(container: &ContainerFacts, settings: &DockerSettings) -> Address {
     let usable = container.networks.iter().filter(|(_, network)| !network.ip.is_empty());
-    let best = usable.min_by_key(|(name, network)| (network.is_ingress, !settings.own_networks.contains(*name)));
+    let own = settings.own_networks(container);
+    let best = usable.min_by_key(|(name, network)| (network.is_ingress, !own.contains(*name)));
     best.map_or(Address::Missing, |(name, network)| Address::Found {
         ip: network.ip.clone(),
         network: Some(name.clone()),
@@ -224,8 +234,9 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-fn find<'a>(containers: &'a [ContainerFacts], id_or_name: &str) -> Option<&'a ContainerFacts> {
-    containers.iter().find(|c| c.id == id_or_name || c.plain_name() == id_or_name)
+/// The container of this host with this id or name.
+pub(super) fn find<'a>(ctx: &AddressContext<'a>, host: &str, id_or_name: &str) -> Option<&'a ContainerFacts> {
+    ctx.containers.iter().filter(|c| c.host == host).find(|c| c.id == id_or_name || c.plain_name() == id_or_name)
 }
 
 #[cfg(test)]

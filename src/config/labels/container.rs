@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContainerFacts {
     pub id: String,
+    /// The Docker host, a key of [`DockerSettings::hosts`]; empty if there is one Engine only.
+    pub host: String,
     /// The name as Docker gives it: with a leading slash for containers, without for swarm services and tasks.
     pub name: String,
     /// The swarm service that the task belongs to; `None` for plain containers, whose service is their own name.
@@ -66,6 +68,43 @@ pub struct DockerSettings {
     pub constraints: Vec<String>,
     /// Names of the networks that the proxy itself is attached to; empty if it runs on the host.
     pub own_networks: BTreeSet<String>,
+    /// The Docker hosts by name, with `[[docker.hosts]]`. If there is one only, its key is empty.
+    pub hosts: BTreeMap<String, HostSettings>,
+}
+
+/// The options of one of several Docker hosts (docs/reference/providers.md#several-docker-hosts).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostSettings {
+    /// The host name or IP address at which published ports are reached; empty: containers are reached at their own addresses.
+    pub address: String,
+    /// The constraints of this host alone.
+    pub constraints: Vec<String>,
+    pub swarm_mode: bool,
+    /// As [`DockerSettings::own_networks`].
+    pub own_networks: BTreeSet<String>,
+}
+
+impl DockerSettings {
+    /// The names of the networks that the proxy shares with containers of the container's host.
+    pub fn own_networks(&self, container: &ContainerFacts) -> &BTreeSet<String> {
+        self.hosts.get(&container.host).map_or(&self.own_networks, |host| &host.own_networks)
+    }
+
+    /// Whether the container is a service or a task of a swarm.
+    pub fn is_swarm(&self, container: &ContainerFacts) -> bool {
+        self.hosts.get(&container.host).map_or(self.swarm_mode, |host| host.swarm_mode)
+    }
+
+    /// The constraints that the container must satisfy.
+    pub fn constraints(&self, container: &ContainerFacts) -> impl Iterator<Item = &String> {
+        self.constraints.iter().chain(self.hosts.get(&container.host).into_iter().flat_map(|host| &host.constraints))
+    }
+
+    /// The address at which the published ports of the container's host are reached; `None`: the container is reached at its own address.
+    pub fn host_address(&self, container: &ContainerFacts) -> Option<&str> {
+        let host = self.hosts.get(&container.host)?;
+        Some(host.address.as_str()).filter(|address| !address.is_empty() && !host.swarm_mode)
+    }
 }
 
 impl ContainerFacts {
@@ -90,6 +129,11 @@ impl ContainerFacts {
         self.name.strip_prefix('/').unwrap_or(&self.name)
     }
 
+    /// The name in messages: with the host, as `web@b`, if there are several.
+    pub fn shown_name(&self) -> String {
+        shown_name(self.plain_name(), &self.host)
+    }
+
     /// A label's text; `None` if the label is missing or empty, which mean the same (docs/reference/labels.md#labels).
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels.get(name).map(String::as_str).filter(|value| !value.is_empty())
@@ -100,4 +144,9 @@ impl ContainerFacts {
         let service = self.label("com.docker.compose.service")?;
         Some((service, self.label("com.docker.compose.project")?))
     }
+}
+
+/// The name of a container or service in messages: with its host, as `web@b`, if there are several.
+pub fn shown_name(name: &str, host: &str) -> String {
+    if host.is_empty() { name.to_owned() } else { format!("{name}@{host}") }
 }

@@ -35,7 +35,7 @@ pub fn check(container: &ContainerFacts, settings: &DockerSettings) -> Result<()
         return Err(SkipReason::NoPort);
     }
     let tags = split_list(container.label("traefik.tags").unwrap_or_default());
-    if let Some(failed) = settings.constraints.iter().find(|constraint| !holds(constraint, &tags)) {
+    if let Some(failed) = settings.constraints(container).find(|constraint| !holds(constraint, &tags)) {
         return Err(SkipReason::Constraint(failed.clone()));
     }
     match container.health.as_deref() {

@@ -20,6 +20,7 @@ mod claims;
 pub mod escape;
 pub mod container;
 pub mod filter;
+pub mod host_address;
 pub mod frontend;
 pub mod headers;
 pub mod known;
@@ -31,7 +32,7 @@ pub mod swarm;
 pub mod values;
 
 pub use claims::rule_key;
-pub use container::{BindingFacts, ContainerFacts, DockerSettings, NetworkFacts, PortFacts};
+pub use container::{BindingFacts, ContainerFacts, DockerSettings, HostSettings, NetworkFacts, PortFacts, shown_name};
 pub use report::{ContainerReport, ContainerRoute, Verdict};
 
 use address::AddressContext;
@@ -151,7 +152,7 @@ impl SegmentConfig {
 impl Translator<'_> {
     /// Adds the configuration of all segments of a container, or rejects the container.
     fn add(&mut self, container: &ContainerFacts, index: usize) -> Verdict {
-        let name = container.plain_name().to_owned();
+        let name = container.shown_name();
         let mut warnings: Vec<Diagnostic> = container.labels.keys().filter_map(|label| known::unknown(label)).collect();
         let mut ignored: Vec<Diagnostic> = enable_warning(container).into_iter().collect();
         let verdict = match self.segment_configs(container, index, &mut warnings, &mut ignored) {
@@ -180,7 +181,7 @@ impl Translator<'_> {
     }
 
     fn reject(&mut self, container: &ContainerFacts, diagnostic: Diagnostic) -> Verdict {
-        let name = format!("container {}", container.plain_name());
+        let name = format!("container {}", container.shown_name());
         let text = diagnostic.text.strip_prefix("no route created: ").unwrap_or(&diagnostic.text);
         let verdict = Verdict::Failed(text.to_owned());
         self.output.rejected.push(Rejected::new(PROVIDER, name, Severity::Rejected, diagnostic));
@@ -231,7 +232,7 @@ impl Translator<'_> {
     ) -> Result<SegmentConfig, InvalidLabel> {
         let settings = self.ctx.settings;
         let backend_name = format!("backend-{}", names::backend_name(container, labels));
-        let service_key = names::service_key(container, settings.swarm_mode, labels.segment);
+        let service_key = names::service_key(container, settings.is_swarm(container), labels.segment);
         let frontend = match self.services.contains(&service_key) {
             true => None,
             false => Some(new_frontend(container, labels, settings, index, &backend_name)?),
@@ -354,7 +355,7 @@ fn skip_warning(container: &ContainerFacts, skip: &SkipReason) -> Option<Contain
         }
     };
     let diagnostic = Diagnostic::new(code, label, format!("no route created: {reason}"));
-    seems_meant.then(|| ContainerWarning { container: container.plain_name().to_owned(), diagnostic })
+    seems_meant.then(|| ContainerWarning { container: container.shown_name(), diagnostic })
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ pub fn service_name(container: &ContainerFacts) -> String {
 }
 
 /// The key of the service and segment; containers with the same key share one frontend.
-pub fn service_key(container: &ContainerFacts, swarm_mode: bool, segment: &str) -> String {
-    match swarm_mode {
+pub fn service_key(container: &ContainerFacts, is_swarm: bool, segment: &str) -> String {
+    match is_swarm {
         true => format!("{}{segment}", own_service(container)),
         false => format!("{}{segment}", service_name(container)),
     }
@@ -89,10 +89,10 @@ pub fn backend_name(container: &ContainerFacts, labels: &Labels) -> String {
     }
 }
 
-/// The server's name: unique for a container and a URL.
+/// The server's name: unique for a container, its host and a URL.
 pub fn server_name(container: &ContainerFacts, url: &str) -> String {
     let digest: String = Md5::digest(url).iter().map(|byte| format!("{byte:02x}")).collect();
-    normalize(&format!("server-{}-{digest}", container.name))
+    normalize(&format!("server-{}-{digest}-{}", container.name, container.host))
 }
 
 fn own_service(container: &ContainerFacts) -> &str {
@@ -120,5 +120,7 @@ mod tests {
     fn server_name_ends_with_md5_of_the_url() {
         let container = ContainerFacts { name: "/my_c".into(), ..Default::default() };
         assert_eq!(server_name(&container, ""), "server-my-c-d41d8cd98f00b204e9800998ecf8427e");
+        let of_host = ContainerFacts { host: "b_1".into(), ..container };
+        assert_eq!(server_name(&of_host, ""), "server-my-c-d41d8cd98f00b204e9800998ecf8427e-b-1");
     }
 }

@@ -67,7 +67,7 @@ impl ContainerReport {
         ports.sort();
         ContainerReport {
             id: container.id.clone(),
-            name: container.plain_name().to_owned(),
+            name: container.shown_name(),
             running: container.running,
             health: container.health.clone(),
             networks: container.networks.iter().map(|(name, network)| (name.clone(), address(network))).collect(),

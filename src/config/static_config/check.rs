@@ -4,6 +4,7 @@
 use std::io;
 
 use super::check_constraints::check_constraints;
+use super::check_docker_hosts::check_docker_hosts;
 use super::check_entry_points::{check_entry_points, check_user_lines};
 use super::check_stores::check_stores;
 use super::check_udp::check_udp;
@@ -29,6 +30,7 @@ pub fn check(config: &StaticConfig) -> Vec<Problem> {
     if let Some(docker) = &config.docker {
         check_constraints("docker.constraints", &docker.constraints, &mut problems);
         check_template(docker, &mut problems);
+        check_docker_hosts(docker, &mut problems);
     }
     if let Some(file) = &config.file {
         check_constraints("file.constraints", &file.constraints, &mut problems);
@@ -81,9 +83,13 @@ pub fn check_files(config: &StaticConfig, read: &dyn Fn(&str) -> io::Result<Stri
     for file in &config.root_cas {
         check_authorities("rootCAs", file, false, read, &mut problems);
     }
-    let docker = config.docker.iter().filter_map(|docker| docker.tls.as_ref());
-    for tls in docker.filter(|tls| !tls.ca.is_empty()) {
-        check_authorities("docker.tls.ca", &tls.ca, false, read, &mut problems);
+    if let Some(docker) = &config.docker {
+        let hosts = docker.hosts.iter().enumerate();
+        let of_hosts = hosts.map(|(index, host)| (format!("docker.hosts[{index}].tls.ca"), host.tls.as_ref()));
+        let tables = std::iter::once(("docker.tls.ca".to_owned(), docker.tls.as_ref())).chain(of_hosts);
+        for (key, tls) in tables.filter_map(|(key, tls)| Some((key, tls.filter(|tls| !tls.ca.is_empty())?))) {
+            check_authorities(&key, &tls.ca, false, read, &mut problems);
+        }
     }
     problems
 }

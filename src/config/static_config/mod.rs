@@ -7,6 +7,7 @@
 mod acme;
 mod check;
 mod check_constraints;
+mod check_docker_hosts;
 mod check_entry_points;
 mod check_stores;
 mod check_udp;
@@ -35,7 +36,7 @@ pub use entry_point::{
 };
 pub use logs::{AccessLog, Fields, Filters, HeaderFields, LogLevel, LogRotation, TraefikLog};
 pub use problem::Problem;
-pub use providers::{Docker, File, RawTable};
+pub use providers::{Docker, DockerHost, File, RawTable};
 pub use remark::remark;
 pub use services::{
     Api, Cluster, DataDog, HostResolver, InfluxDb, Metrics, Ping, Prometheus, Rest, Retry, Statistics, Statsd, Web,

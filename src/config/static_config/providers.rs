@@ -11,7 +11,7 @@ pub type RawTable = toml::Table;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Docker {
-    /// `unix://` or `tcp://`.
+    /// `unix://` or `tcp://`; empty without the option, and with `hosts`.
     pub endpoint: String,
     /// Suffix of the default Host rule.
     pub domain: String,
@@ -31,6 +31,25 @@ pub struct Docker {
     pub tls: Option<ClientTls>,
     /// Only in Ringway: how long the routes of an unavailable container are kept; they answer 503.
     pub unavailable_grace: GoDuration,
+    /// Only in Ringway: several Engines in place of `endpoint`.
+    pub hosts: Vec<DockerHost>,
+}
+
+/// One of several Engines.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DockerHost {
+    /// The name in messages and in the names of servers.
+    pub name: String,
+    /// `unix://`, `tcp://` or `ssh://`.
+    pub endpoint: String,
+    /// The host name or IP address at which published ports are reached; empty: containers are reached at their own addresses.
+    pub address: String,
+    /// In addition to those of the provider.
+    pub constraints: Vec<String>,
+    /// Whether services are read in place of containers; always with the option of the provider.
+    pub swarm_mode: bool,
+    pub tls: Option<ClientTls>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,10 +66,20 @@ pub struct File {
     pub debug_log_generated_template: bool,
 }
 
+/// The Engine's address if neither `endpoint` nor `hosts` gives one.
+const LOCAL_ENGINE: &str = "unix:///var/run/docker.sock";
+
+impl Docker {
+    /// The address of the only Engine.
+    pub fn engine_endpoint(&self) -> &str {
+        if self.endpoint.is_empty() { LOCAL_ENGINE } else { &self.endpoint }
+    }
+}
+
 impl Default for Docker {
     fn default() -> Self {
         Docker {
-            endpoint: "unix:///var/run/docker.sock".to_owned(),
+            endpoint: String::new(),
             domain: String::new(),
             watch: true,
             exposed_by_default: true,
@@ -65,6 +94,7 @@ impl Default for Docker {
             trace: false,
             tls: None,
             unavailable_grace: GoDuration::from_secs(5 * 60),
+            hosts: Vec::new(),
         }
     }
 }

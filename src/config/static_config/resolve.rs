@@ -241,6 +241,9 @@ fn resolve_providers(config: &mut StaticConfig, warnings: &mut Vec<String>) {
         ));
     }
     if let Some(docker) = &mut config.docker {
+        if docker.hosts.is_empty() {
+            docker.endpoint = docker.engine_endpoint().to_owned();
+        }
         if docker.swarm_mode_refresh_seconds <= 0 {
             docker.swarm_mode_refresh_seconds = SWARM_REFRESH_SECS;
         }

@@ -65,14 +65,17 @@ pub fn explain(endpoint: &str, doing: &str, error: &RequestError) -> String {
         return format!("cannot {doing} at {endpoint}: {tls}");
     }
     let advice = match (error, io_kind(error)) {
+        (RequestError::Connection(_), _) if endpoint.starts_with("ssh://") => {
+            "check that `ssh HOST docker version` works for the proxy's user without a question: a known host, a key without passphrase, docker there"
+        }
         (_, Some(io::ErrorKind::PermissionDenied)) => {
             "permission denied: run the proxy as a user of the group that owns the socket, or correct the socket's mode"
         }
         (_, Some(io::ErrorKind::NotFound)) => {
-            "there is no such socket: start the Docker Engine, or mount its socket into the proxy's container, or correct docker.endpoint"
+            "there is no such socket: start the Docker Engine, or mount its socket into the proxy's container, or correct the endpoint"
         }
         (_, Some(io::ErrorKind::ConnectionRefused)) => {
-            "nothing listens there: start the Docker Engine or correct docker.endpoint"
+            "nothing listens there: start the Docker Engine or correct the endpoint"
         }
         (RequestError::TimedOut, _) => "the Docker Engine did not answer in time: check its log and the host's load",
         (RequestError::Status { code: 401 | 403, .. }, _) => {
@@ -81,7 +84,7 @@ pub fn explain(endpoint: &str, doing: &str, error: &RequestError) -> String {
         (error, _) if error.is_version_refused() => {
             "the Docker Engine was changed: its API version is negotiated again at the next attempt"
         }
-        (RequestError::Content(_), _) => "check that docker.endpoint is the address of a Docker Engine",
+        (RequestError::Content(_), _) => "check that the endpoint is the address of a Docker Engine",
         _ => "check that the Docker Engine runs and is reachable",
     };
     format!("cannot {doing} at {endpoint}: {error}: {advice}")

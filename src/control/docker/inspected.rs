@@ -45,6 +45,7 @@ pub fn read(id: &str, inspected: &Value) -> Result<InspectedContainer, String> {
         finished: time(fields.text(inspected, &["State", "FinishedAt"])),
         stop: stop_facts(&mut fields, inspected),
         facts: ContainerFacts {
+            host: String::new(),
             id: id.to_owned(),
             name: fields.text(inspected, &["Name"]),
             service: None,

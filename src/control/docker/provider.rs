@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::future;
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{Stream, StreamExt};
@@ -13,12 +14,16 @@ use super::event_stream::ReadEvent;
 use super::events::Event;
 use super::failure::{RequestError, explain};
 use super::inventory::{ContainerInventory, EventEffect, EventTime, NextRead};
+use super::joined::HostListing;
+use super::publisher::Publisher;
 use super::settings::DockerProviderSettings;
-use super::unavailable::UnavailableContainers;
-use super::{events, self_container, stopped, swarm};
-use crate::config::Rejected;
-use crate::config::labels::{self, ContainerFacts, ContainerReport, DockerSettings, PROVIDER};
-use crate::control::update::{ProviderUpdate, UpdateSender};
+use super::{events, self_container, swarm};
+use crate::config::labels::PROVIDER;
+use crate::control::update::UpdateSender;
+
+/// How long the servers of one of several hosts stay after the connection to its Engine was lost (docs/reference/providers.md#several-docker-hosts).
+/// A restart of the Engine takes about as long.
+const LEAVES_AFTER: Duration = Duration::from_secs(3);
 
 /// How often all containers are listed without an event, in case one was lost.
 const RELIST_EVERY: Duration = Duration::from_secs(300);
@@ -41,6 +46,16 @@ const EVENT_BATCH_MAX: usize = 256;
 /// The event stream in batches: each batch has the events that are available at once.
 type Events = Pin<Box<dyn Stream<Item = Vec<Result<ReadEvent, RequestError>>> + Send>>;
 
+/// Whether the servers of the host are in the configuration.
+#[derive(Debug, Clone)]
+enum Presence {
+    /// They are not: the host has not been listed, or is unreachable.
+    Absent,
+    Listed,
+    /// They are until this time, because the host is unreachable, and why.
+    LeavesAt(Instant, String),
+}
+
 /// Why a session with the Engine ended.
 pub enum SessionEnd {
     /// The receiver of the provider's updates was dropped.
@@ -51,13 +66,18 @@ pub enum SessionEnd {
 
 pub struct Provider {
     settings: DockerProviderSettings,
+    /// The name of the host, with `[[docker.hosts]]`.
+    host: Option<String>,
+    /// Receives the listings of this host, whose number is `index`.
+    publisher: Arc<Mutex<Publisher>>,
+    index: usize,
     send: UpdateSender,
+    presence: Presence,
     /// The ids that the proxy's own container may have.
     own_ids: Vec<String>,
     /// In swarm mode, the last known networks of the proxy's own container.
     own_networks: Option<BTreeSet<String>>,
     inventory: ContainerInventory,
-    unavailable: UnavailableContainers,
     /// The event stream of the last connection, which is read until the next connection replaces it: stopping containers must be removed
     /// even while the Engine does not answer requests.
     events: Option<Events>,
@@ -69,20 +89,25 @@ pub struct Provider {
     next_listing: Instant,
     /// Why the last unreadable event could not be read; a warning until the next listing.
     odd_event: Option<String>,
-    /// The warnings of the last configuration. A warning is logged only if it is not among them.
-    logged: BTreeSet<String>,
-    /// The reports on the containers of the last configuration, and on stopped ones.
-    reports: Vec<ContainerReport>,
-    stopped: Vec<ContainerReport>,
 }
 
 impl Provider {
-    pub fn new(settings: DockerProviderSettings, send: UpdateSender) -> Self {
+    /// Follows the Engine at `settings.endpoint`, which is the one of the host at `index` if it has a name.
+    pub fn new(
+        settings: DockerProviderSettings,
+        host: Option<String>,
+        publisher: Arc<Mutex<Publisher>>,
+        index: usize,
+        send: UpdateSender,
+    ) -> Self {
         let now = Instant::now();
         Provider {
-            unavailable: UnavailableContainers::new(settings.unavailable_grace),
             settings,
+            host,
+            publisher,
+            index,
             send,
+            presence: Presence::Absent,
             own_ids: self_container::candidates(),
             own_networks: None,
             inventory: ContainerInventory::default(),
@@ -91,14 +116,47 @@ impl Provider {
             next_read: now,
             next_listing: now,
             odd_event: None,
-            logged: BTreeSet::new(),
-            reports: Vec::new(),
-            stopped: Vec::new(),
         }
     }
 
     pub fn endpoint(&self) -> &str {
         &self.settings.endpoint
+    }
+
+    /// The name of the host, with `[[docker.hosts]]`.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// Whether the host's servers are in the configuration and stay there.
+    pub fn is_listed(&self) -> bool {
+        matches!(self.presence, Presence::Listed)
+    }
+
+    /// Notes that a session ended. While events of the last connection still arrive, the Engine is busy and not unreachable.
+    pub fn on_failure(&mut self, reason: &str) {
+        self.publisher().report_failure(self.index, reason);
+        if self.events.is_none() {
+            self.expect_leave(reason);
+        }
+    }
+
+    /// Has the servers of the host removed soon. The containers of the only Engine without a name stay until it says otherwise.
+    fn expect_leave(&mut self, reason: &str) {
+        if self.host.is_some() && self.is_listed() {
+            self.presence = Presence::LeavesAt(Instant::now() + LEAVES_AFTER, reason.to_owned());
+        }
+    }
+
+    /// Removes the servers of the host.
+    fn leave(&mut self, reason: &str) {
+        self.presence = Presence::Absent;
+        tracing::warn!(
+            provider = PROVIDER,
+            host = self.host,
+            "the host is unreachable: its servers are removed until it is back"
+        );
+        self.publisher().remove_host(self.index, reason);
     }
 
     /// Runs one connection to the Engine. Returns `Ok` only if the containers or services were to be read once and have been.
@@ -108,13 +166,23 @@ impl Provider {
         let settings = self.settings.clone();
         let engine = self.run_with_events(Engine::connect(&settings)).await?.map_err(SessionEnd::Broken)?;
         let api = engine.api().1.trim_start_matches('/').to_owned();
-        tracing::info!(provider = PROVIDER, endpoint = self.endpoint(), api, "connected to the Docker Engine");
+        tracing::info!(
+            provider = PROVIDER,
+            host = self.host,
+            endpoint = self.endpoint(),
+            api,
+            "connected to the Docker Engine"
+        );
+        if let Presence::LeavesAt(..) = self.presence {
+            self.presence = Presence::Listed;
+        }
         if settings.labels.swarm_mode {
             return self.poll_swarm(&engine).await;
         }
         if !settings.watch {
             let listing = self.run_with_events(engine.list_all()).await?.map_err(SessionEnd::Broken)?;
             self.inventory.apply_listing(listing, Instant::now());
+            self.presence = Presence::Listed;
             self.publish_inventory();
             // If an inspection failed, everything is listed again after a back-off, as after any failure.
             return self
@@ -149,9 +217,10 @@ impl Provider {
             self.wait_until_due().await?;
             self.read_containers(engine).await?;
             let now = Instant::now();
+            self.presence = Presence::Listed;
             self.publish_inventory();
             self.load_stopped(engine).await?;
-            let changes = self.inventory.next_read().into_iter().chain(self.unavailable.next_expiry(now));
+            let changes = self.inventory.next_read().into_iter().chain(self.publisher().next_expiry(now));
             self.next_read = changes.fold(self.next_read.min(self.next_listing), Instant::min);
         }
     }
@@ -198,21 +267,11 @@ impl Provider {
             return Ok(());
         }
         match self.run_with_events(timeout(STOPPED_WAIT_MAX, engine.stopped())).await? {
-            Ok(Ok(stopped)) => self.stopped = stopped,
+            Ok(Ok(stopped)) => self.publisher().set_stopped(self.index, stopped),
             Ok(Err(reason)) => tracing::debug!(provider = PROVIDER, "{reason}"),
             Err(_) => tracing::debug!(provider = PROVIDER, "listing stopped containers took too long"),
         }
-        self.publish_reports();
         Ok(())
-    }
-
-    /// Publishes the reports on all containers.
-    fn publish_reports(&self) {
-        if self.send.wants_reports() {
-            let is_new = |stopped: &&ContainerReport| self.reports.iter().all(|report| report.id != stopped.id);
-            let stopped = self.stopped.iter().filter(is_new);
-            self.send.publish_reports(self.reports.iter().chain(stopped).cloned().collect());
-        }
     }
 
     /// Adds the containers that exited before this process started to the unavailable ones: no listing of running containers has them. If
@@ -225,7 +284,7 @@ impl Provider {
         let exited =
             self.run_with_events(timeout(EXITED_WAIT_MAX, engine.recently_exited(grace, since_1970()))).await?;
         match exited.unwrap_or_else(|_| Err(format!("the Docker Engine took longer than {EXITED_WAIT_MAX:?}"))) {
-            Ok(exited) => self.unavailable.add_exited(exited, Instant::now()),
+            Ok(exited) => self.publisher().add_exited(self.index, exited),
             Err(reason) => tracing::warn!(
                 provider = PROVIDER,
                 "cannot list recently exited containers (404 instead of 503 for them): {reason}"
@@ -242,6 +301,7 @@ impl Provider {
                 biased;
                 batch = next_events(&mut self.events) => self.on_events(batch)?,
                 () = self.send.closed() => return Err(SessionEnd::Closed),
+                reason = leave_time(&self.presence) => self.leave(&reason),
                 () = sleep_until(due) => return Ok(()),
             }
         }
@@ -255,6 +315,7 @@ impl Provider {
                 biased;
                 batch = next_events(&mut self.events) => self.on_events(batch)?,
                 () = self.send.closed() => return Err(SessionEnd::Closed),
+                reason = leave_time(&self.presence) => self.leave(&reason),
                 done = &mut work => return Ok(done),
             }
         }
@@ -282,13 +343,14 @@ impl Provider {
         if effect > EventEffect::None {
             self.next_read = self.next_read.min(now + DEBOUNCE);
         }
-        if effect == EventEffect::Removed {
+        if effect == EventEffect::Removed && !matches!(self.presence, Presence::Absent) {
             self.publish_inventory();
         }
         match end {
             None => Ok(()),
             Some(reason) => {
                 self.events = None;
+                self.expect_leave(&reason);
                 Err(SessionEnd::Broken(reason))
             }
         }
@@ -320,7 +382,14 @@ impl Provider {
             let services = self.run_with_events(swarm::list(engine)).await?.map_err(SessionEnd::Broken)?;
             let own_warning = self.load_own_networks(engine).await?;
             let own_networks = self.own_networks.clone().unwrap_or_default();
-            self.publish(&services.containers, own_networks, services.rejected, own_warning);
+            self.presence = Presence::Listed;
+            let listing = HostListing {
+                containers: services.containers,
+                own_networks,
+                rejected: services.rejected,
+                warnings: own_warning.into_iter().collect(),
+            };
+            self.publisher().set_listing(self.index, listing);
             if !self.settings.watch {
                 return Ok(());
             }
@@ -346,35 +415,25 @@ impl Provider {
     fn publish_inventory(&mut self) {
         let containers = self.inventory.containers();
         let own_networks = self_container::networks(&containers, &self.own_ids);
-        let warnings: Vec<String> = self.inventory.warnings().collect();
+        let warnings = self.inventory.warnings().collect();
         let rejected = self.inventory.rejected().cloned().collect();
-        self.publish(&containers, own_networks, rejected, warnings);
+        self.publisher().set_listing(self.index, HostListing { containers, own_networks, rejected, warnings });
     }
 
-    /// Publishes the configuration that the containers' labels describe. `rejected` and `warnings` are added to those about labels.
-    fn publish(
-        &mut self,
-        containers: &[ContainerFacts],
-        own_networks: BTreeSet<String>,
-        mut rejected: Vec<Rejected>,
-        warnings: impl IntoIterator<Item = String>,
-    ) {
-        let settings = DockerSettings { own_networks, ..self.settings.labels.clone() };
-        let mut translated = labels::translate(containers, &settings);
-        let unavailable = self.unavailable.apply_listing(containers, Instant::now());
-        // Warnings about their labels were logged while these containers were available.
-        labels::unavailable::keep(&mut translated.dynamic, labels::translate(&unavailable, &settings).dynamic);
-        self.reports = std::mem::take(&mut translated.reports);
-        self.reports.extend(stopped::unreadable(&rejected));
-        self.publish_reports();
-        rejected.append(&mut translated.rejected);
-        let warnings: BTreeSet<String> = translated.warnings.iter().map(ToString::to_string).chain(warnings).collect();
-        for warning in warnings.difference(&self.logged) {
-            tracing::warn!(provider = PROVIDER, "{warning}");
+    /// What all hosts publish together. No task holds it across a wait.
+    fn publisher(&self) -> MutexGuard<'_, Publisher> {
+        self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until the servers of the host are to be removed, and gives the reason; if they are not, indefinitely.
+async fn leave_time(presence: &Presence) -> String {
+    match presence {
+        Presence::LeavesAt(at, reason) => {
+            sleep_until(*at).await;
+            reason.clone()
         }
-        self.logged = warnings;
-        // A closed channel means that the process is shutting down; the loop notices that.
-        let _ = self.send.send(ProviderUpdate { provider: PROVIDER, dynamic: translated.dynamic, rejected });
+        Presence::Absent | Presence::Listed => future::pending().await,
     }
 }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::config::dynamic::ClientTls;
-use crate::config::labels::DockerSettings;
+use crate::config::labels::{DockerSettings, HostSettings};
 
 /// The provider's part of the static configuration (docs/reference/providers.md#docker), including the Engine's endpoint.
 #[derive(Debug, Clone)]
 pub struct DockerProviderSettings {
-    /// The Engine's address: `unix:///path` or `tcp://host:port`.
+    /// The Engine's address: `unix:///path`, `tcp://host:port` or `ssh://user@host`.
     pub endpoint: String,
     /// TLS settings for an endpoint over TCP.
     pub tls: Option<ClientTls>,
@@ -20,8 +20,43 @@ pub struct DockerProviderSettings {
     pub swarm_refresh: Duration,
     /// How long the frontends of a service without available containers are kept; zero: not at all.
     pub unavailable_grace: Duration,
-    /// How labels are read. The provider sets `own_networks` itself.
+    /// How labels are read. The provider sets `own_networks` and `hosts` itself.
     pub labels: DockerSettings,
+    /// Several Engines in place of `endpoint` and `tls`.
+    pub hosts: Vec<DockerHost>,
+}
+
+/// One of several Engines.
+#[derive(Debug, Clone, Default)]
+pub struct DockerHost {
+    pub name: String,
+    pub endpoint: String,
+    pub tls: Option<ClientTls>,
+    /// How labels of its containers are read. The provider sets `own_networks` itself.
+    pub labels: HostSettings,
+}
+
+impl DockerProviderSettings {
+    /// The settings for each Engine alone, with the name of its host; `None` if there is one Engine without a name.
+    pub fn engines(&self) -> Vec<(Option<String>, DockerProviderSettings)> {
+        if self.hosts.is_empty() {
+            return vec![(None, self.clone())];
+        }
+        let of_host = |host: &DockerHost| {
+            let labels = DockerSettings { swarm_mode: host.labels.swarm_mode, ..self.labels.clone() };
+            let (endpoint, tls) = (host.endpoint.clone(), host.tls.clone());
+            (Some(host.name.clone()), DockerProviderSettings { endpoint, tls, labels, ..self.clone() })
+        };
+        self.hosts.iter().map(of_host).collect()
+    }
+
+    /// The name by which containers of the host at this index are told apart; empty if there are no others.
+    pub fn host_key(&self, index: usize) -> &str {
+        match self.hosts.get(index) {
+            Some(host) if self.hosts.len() > 1 => &host.name,
+            _ => "",
+        }
+    }
 }
 
 impl Default for DockerProviderSettings {
@@ -34,6 +69,7 @@ impl Default for DockerProviderSettings {
             swarm_refresh: Duration::from_secs(15),
             unavailable_grace: Duration::ZERO,
             labels: DockerSettings { exposed_by_default: true, ..DockerSettings::default() },
+            hosts: Vec::new(),
         }
     }
 }

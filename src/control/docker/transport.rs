@@ -1,5 +1,6 @@
-//! The transport to the Engine: GET requests over a Unix socket, or over TCP with or without TLS, each on its own connection.
+//! The transport to the Engine: GET requests over a Unix socket, over TCP with or without TLS, or through `ssh`, each on its own connection.
 
+use std::io;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 
 use super::failure::{RequestError, explain};
 use super::settings::DockerProviderSettings;
+use super::ssh::SshCommand;
 use super::tls;
 use crate::config::dynamic::ClientTls;
 use crate::limits::ENGINE_RESPONSE_BYTES_MAX;
@@ -22,6 +24,14 @@ use crate::limits::ENGINE_RESPONSE_BYTES_MAX;
 /// The interval of TCP keep-alive probes. Without them a connection to a vanished host would never fail, and the event stream would stay
 /// open without events indefinitely.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// One of several hosts is found to be away within 5 s, even if it lost its power or its network: probes after 2 s without data, one a second.
+const HOST_KEEPALIVE: Duration = Duration::from_secs(2);
+const HOST_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const HOST_KEEPALIVE_RETRIES: u32 = 3;
+
+/// How long a connection to one of several hosts may take. The next attempt finds a host that is back earlier than an attempt of its absence.
+const HOST_CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// The longest message of an error response that goes into the log.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -39,6 +49,7 @@ pub struct Client {
 enum Target {
     /// The path of a Unix socket.
     Socket(String),
+    Ssh(SshCommand),
     /// `http://host:port` or `https://host:port`, and the client for it.
     Url(String, Box<legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>>),
 }
@@ -51,16 +62,20 @@ impl Client {
         let address = address.trim_end_matches('/');
         let url = |scheme: &str| {
             let mut http = legacy::Client::builder(TokioExecutor::new());
-            let http = http.pool_max_idle_per_host(0).build(connector(&settings.tls)?);
+            let http = http.pool_max_idle_per_host(0).build(connector(settings)?);
             Ok::<_, String>(Target::Url(format!("{scheme}://{address}"), Box::new(http)))
         };
         let target = match (scheme, &settings.tls) {
             ("unix", _) => Target::Socket(address.to_owned()),
+            ("ssh", _) => Target::Ssh(
+                SshCommand::parse(address)
+                    .map_err(|reason| format!("the endpoint {endpoint:?} cannot be used: {reason}"))?,
+            ),
             ("tcp" | "http", None) => url("http")?,
             ("tcp" | "https", Some(_)) => url("https")?,
             _ => {
                 return Err(format!(
-                    "docker.endpoint {endpoint:?} cannot be used: write unix:///var/run/docker.sock or tcp://host:port"
+                    "the endpoint {endpoint:?} cannot be used: write unix:///var/run/docker.sock, tcp://host:port or ssh://user@host"
                 ));
             }
         };
@@ -87,6 +102,7 @@ impl Client {
     pub async fn open(&self, path: &str) -> Result<Response<Incoming>, RequestError> {
         let response = match &self.target {
             Target::Socket(socket) => open_on_socket(socket, path).await?,
+            Target::Ssh(command) => open_through_ssh(command, path).await?,
             Target::Url(url, http) => {
                 let request = Request::get(format!("{url}{path}")).body(Empty::new()).map_err(lost)?;
                 http.request(request).await.map_err(lost)?
@@ -108,10 +124,34 @@ impl Client {
 }
 
 async fn open_on_socket(socket: &str, path: &str) -> Result<Response<Incoming>, RequestError> {
-    let stream = TokioIo::new(UnixStream::connect(socket).await.map_err(lost)?);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(lost)?;
+    request_on(UnixStream::connect(socket).await.map_err(lost)?, (), path).await
+}
+
+/// As [`open_on_socket`]; the error is `ssh`'s own message, if there is one.
+async fn open_through_ssh(command: &SshCommand, path: &str) -> Result<Response<Incoming>, RequestError> {
+    let (stream, process, messages) = command.open().map_err(lost)?;
+    let error = match request_on(stream, process, path).await {
+        Ok(response) => return Ok(response),
+        Err(error) => error,
+    };
+    Err(match messages.text().await {
+        text if text.is_empty() => error,
+        text => lost(io::Error::other(format!("ssh: {text}"))),
+    })
+}
+
+/// Sends one GET on the stream. `owner` is dropped with the connection.
+async fn request_on<O: Send + 'static>(
+    stream: UnixStream,
+    owner: O,
+    path: &str,
+) -> Result<Response<Incoming>, RequestError> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     // The connection's task ends when the sender is dropped. An error of the connection is returned by the request.
-    tokio::spawn(connection);
+    tokio::spawn(async move {
+        let _ = connection.await;
+        drop(owner);
+    });
     let request = Request::get(path).header("Host", "docker").body(Empty::<Bytes>::new()).map_err(lost)?;
     sender.send_request(request).await.map_err(lost)
 }
@@ -141,12 +181,18 @@ fn lost(error: impl std::error::Error + Send + Sync + 'static) -> RequestError {
     RequestError::Connection(Box::new(error))
 }
 
-fn connector(settings: &Option<ClientTls>) -> Result<HttpsConnector<HttpConnector>, String> {
+fn connector(settings: &DockerProviderSettings) -> Result<HttpsConnector<HttpConnector>, String> {
     let mut tcp = HttpConnector::new();
     tcp.set_keepalive(Some(TCP_KEEPALIVE));
+    if !settings.hosts.is_empty() {
+        tcp.set_keepalive(Some(HOST_KEEPALIVE));
+        tcp.set_keepalive_interval(Some(HOST_KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(HOST_KEEPALIVE_RETRIES));
+        tcp.set_connect_timeout(Some(HOST_CONNECT_MAX));
+    }
     tcp.enforce_http(false);
     // Without TLS settings the URL is plain http, and this configuration is never used.
     let unused = ClientTls { insecure_skip_verify: true, ..ClientTls::default() };
-    let config = tls::client_config(settings.as_ref().unwrap_or(&unused))?;
+    let config = tls::client_config(settings.tls.as_ref().unwrap_or(&unused))?;
     Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(tcp))
 }

@@ -10,12 +10,15 @@ use crate::config::labels::ContainerFacts;
 /// The largest number of containers remembered after they are gone. If there are more, the ones that left first are forgotten.
 const GONE_MAX: usize = 1000;
 
-/// The containers of the last listings by id, and since when they have been unavailable.
+/// The containers of the last listings, and since when they have been unavailable.
 #[derive(Debug, Default)]
 pub struct UnavailableContainers {
     grace: Duration,
-    tracked: HashMap<String, TrackedContainer>,
+    tracked: HashMap<ContainerKey, TrackedContainer>,
 }
+
+/// The host and the id of a container: copies of a machine have containers with the same ids.
+type ContainerKey = (String, String);
 
 #[derive(Debug)]
 struct TrackedContainer {
@@ -37,7 +40,7 @@ impl UnavailableContainers {
     pub fn add_exited(&mut self, exited: Vec<(ContainerFacts, Duration)>, now: Instant) {
         for (facts, age) in exited {
             let since = Some(now.checked_sub(age).unwrap_or(now));
-            self.tracked.entry(facts.id.clone()).or_insert(TrackedContainer { facts, since, is_listed: false });
+            self.tracked.entry(key(&facts)).or_insert(TrackedContainer { facts, since, is_listed: false });
         }
     }
 
@@ -50,7 +53,7 @@ impl UnavailableContainers {
         for facts in listed {
             let since = if facts.is_available() { None } else { Some(now) };
             let new_entry = || TrackedContainer { facts: facts.clone(), since, is_listed: true };
-            let container = self.tracked.entry(facts.id.clone()).or_insert_with(new_entry);
+            let container = self.tracked.entry(key(facts)).or_insert_with(new_entry);
             container.is_listed = true;
             container.since = if since.is_none() { None } else { container.since.or(since) };
             if since.is_none() {
@@ -83,12 +86,16 @@ impl UnavailableContainers {
 
     fn forget_oldest(&mut self) {
         let gone = self.tracked.iter().filter(|(_, container)| !container.is_listed);
-        let mut gone: Vec<(Option<Instant>, String)> =
+        let mut gone: Vec<(Option<Instant>, ContainerKey)> =
             gone.map(|(id, container)| (container.since, id.clone())).collect();
         let surplus = gone.len().saturating_sub(GONE_MAX);
         gone.sort();
         gone.iter().take(surplus).for_each(|(_, id)| drop(self.tracked.remove(id)));
     }
+}
+
+fn key(facts: &ContainerFacts) -> ContainerKey {
+    (facts.host.clone(), facts.id.clone())
 }
 
 impl TrackedContainer {

@@ -54,7 +54,7 @@ pub fn choose(response: &Value) -> Negotiated {
     let oldest = ApiVersion::parse(&fields.text(response, &["MinAPIVersion"]));
     let Some(newest) = ApiVersion::parse(&newest) else {
         let warning = format!(
-            "the Engine gives {newest:?} as its ApiVersion; requests are sent without a version: check that docker.endpoint is the address \
+            "the Engine gives {newest:?} as its ApiVersion; requests are sent without a version: check that the endpoint is the address \
              of a Docker Engine"
         );
         return Negotiated { version: None, warning: Some(warning) };

@@ -92,7 +92,9 @@ async fn next_urls(updates: &mut update::UpdateReceiver) -> Vec<String> {
 async fn services_update_while_own_container_inspection_fails() {
     let (settings, manager) = Manager::start().await;
     let (send, mut updates) = update::channel();
-    let mut provider = Provider { own_ids: vec!["own1".to_owned()], ..Provider::new(settings, send) };
+    let publisher = Arc::new(Mutex::new(Publisher::new(settings.clone(), send.clone())));
+    let provider = Provider::new(settings, None, publisher, 0, send);
+    let mut provider = Provider { own_ids: vec!["own1".to_owned()], ..provider };
     let Err(SessionEnd::Broken(reason)) = provider.session().await else {
         panic!("no networks of the own container are known")
     };
