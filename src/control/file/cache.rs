@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::file_stamp::Stamp;
 use super::location::{LoadError, RoutesLocation};
-use super::read_file;
+use super::read::read_file;
 use super::stamps::FileStamps;
 use crate::config::text::{self, FileDocument, Merged, Warning};
 
