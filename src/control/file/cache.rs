@@ -28,7 +28,7 @@ struct CachedFile {
     /// The path as messages show it.
     name: Box<str>,
     document: FileDocument,
-    /// The warnings that nobody has taken yet.
+    /// The warnings that `take_warnings` has not returned yet.
     warnings: Vec<Warning>,
 }
 
