@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 WAIT_MAX_SECS = 120
-# After this time the program trusts the status of an unchanged file (UNSETTLED_FOR in src/control/file/cache.rs).
+# After this time the program trusts the status of an unchanged file (TRUSTED_AFTER in src/control/file/cache.rs).
 OLD_ENOUGH_SECS = 3
 
 

@@ -9,18 +9,19 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::update::{ProviderUpdate, UpdateSender};
-use crate::config::dynamic::DynamicConfig;
 use crate::config::static_config;
-use crate::config::text::{self, FileDocument, Merged, ParsedConfig};
+use crate::config::text::{self, FileDocument, Merged};
 
 mod cache;
 mod location;
+mod read;
 mod settle;
 mod stamps;
 mod watches;
 
 use cache::FileCache;
 pub use location::{LoadError, RoutesLocation};
+use read::read_file;
 use settle::{SETTLE_PERIOD, wait_until_settled};
 use stamps::FileStamps;
 use watches::FileWatcher;
@@ -180,18 +181,6 @@ impl RouteFiles {
     pub fn merge(self) -> Merged {
         text::merge(self.texts.iter().map(|(name, _)| name.as_str()).zip(&self.documents))
     }
-}
-
-/// Reads a file of the location. Gives its text too.
-fn read_file(location: &RoutesLocation, path: &Path) -> Result<(String, ParsedConfig<DynamicConfig>), LoadError> {
-    let bytes = std::fs::read(path).map_err(|error| LoadError::unreadable(path, error))?;
-    let name = path.display().to_string();
-    let contents = text::decode(bytes, &name).map_err(LoadError::Invalid)?;
-    let read = match location {
-        RoutesLocation::Main(_) => text::inline(&contents, &name),
-        RoutesLocation::File(_) | RoutesLocation::Directory(_) => text::dedicated(&contents, &name),
-    };
-    Ok((contents, read.map_err(LoadError::Invalid)?))
 }
 
 /// Merges the files as they were read last, and logs what is wrong with them.

@@ -13,11 +13,11 @@ pub(super) struct PreviousSnapshot<'a> {
     backends: HashMap<(&'a str, &'a str), &'a Arc<Backend>>,
     /// The frontends of each entry point by their number.
     frontends: Vec<Vec<Option<&'a Arc<Frontend>>>>,
-    /// Provider and name of the frontends with a report. They are compiled again, because each compilation reports anew.
+    /// Provider and name of the frontends with a report. They are compiled again, because each compilation makes its own reports.
     reported: HashSet<(&'a str, &'a str)>,
 }
 
-/// What a frontend is compiled from, apart from files and other frontends.
+/// The text and the backend that a frontend is compiled from.
 #[derive(Clone, Copy)]
 pub(super) struct FrontendSource<'a> {
     pub provider: &'a str,

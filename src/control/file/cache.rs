@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::file_stamp::Stamp;
 use super::location::{LoadError, RoutesLocation};
-use super::read_file;
+use super::read::read_file;
 use super::stamps::FileStamps;
 use crate::config::text::{self, FileDocument, Merged, Warning};
 
@@ -28,7 +28,7 @@ struct CachedFile {
     /// The path as messages show it.
     name: Box<str>,
     document: FileDocument,
-    /// The warnings that nobody has taken yet.
+    /// The warnings that `take_warnings` has not returned yet.
     warnings: Vec<Warning>,
 }
 
