@@ -15,7 +15,7 @@ pub mod shape;
 pub mod tree;
 
 pub use decode::decode;
-pub use documents::{Merged, dedicated, inline, merge, parse_dedicated};
+pub use documents::{FileDocument, Merged, dedicated, inline, merge, parse_dedicated};
 pub use invalid::{InvalidConfig, Warning};
 pub use locate::{LocatedFile, locate, locate_name};
 
