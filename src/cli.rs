@@ -4,6 +4,8 @@
 //! [`parse`] does no I/O of its own: closures look up environment variables and read files.
 
 mod arguments;
+mod command;
+mod command_arguments;
 mod commands;
 mod completions;
 mod entry_points;
@@ -27,7 +29,7 @@ use crate::config::text::tree::Node;
 use crate::diagnostics::{Code, Finding, Level, Place};
 
 pub use arguments::kept_quotes;
-pub use commands::{CheckFormat, Command, CommandOptions, Question, asked_check_format};
+pub use command::{CheckFormat, Command, CommandOptions, Question, asked_check_format};
 pub use completions::completions;
 pub use error::CliError;
 pub use help::help;
@@ -65,8 +67,8 @@ pub fn parse(
     env: &dyn Fn(&str) -> Option<String>,
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Invocation, CliError> {
-    let (spec, rest) = commands::find(args)?;
-    let (mut options, rest) = commands::take_options(spec, rest)?;
+    let (spec, rest) = command_arguments::find(args)?;
+    let (mut options, rest) = command_arguments::take_options(spec, rest)?;
     let shape = StaticConfig::shape();
     let mut warnings = Vec::new();
     let (flags, plain) = arguments::split(&rest, &shape, &mut warnings)?;

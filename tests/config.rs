@@ -15,6 +15,8 @@ use ringway::config::static_config::{check, unsupported_options};
 mod compile_context;
 #[path = "config/layer4.rs"]
 mod layer4;
+#[path = "config/reuse.rs"]
+mod reuse;
 
 #[test]
 fn check_prints_the_expected_lines_for_each_file() {

@@ -1,5 +1,6 @@
 //! The URL of a server: its address, and its name in the Host field (docs/reference/backends.md#url, "target").
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
@@ -163,9 +164,32 @@ fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.text.split_once("://").and_then(|(scheme, _)| Scheme::parse(scheme)).unwrap_or(Scheme::Http);
-        let (text, cause, scheme) = (&self.text, self.cause, scheme.as_str());
+        let (text, cause, scheme) = (without_user(&self.text), self.cause, scheme.as_str());
         write!(f, "{text:?} is not a server URL: {cause}; write it as {scheme}://host:port")
     }
 }
 
 impl std::error::Error for InvalidUrl {}
+
+/// The text with `***` for a user name and a password, which no message may show.
+fn without_user(text: &str) -> Cow<'_, str> {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    match text[start..].rsplit_once('@') {
+        Some((_, rest)) => Cow::Owned(format!("{}***@{rest}", &text[..start])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_shows_no_user_and_no_password() {
+        for text in ["http://user:hash@127.0.0.1:1", "http://user:ha/sh@h", "user:hash@h", "https://a@user:hash@h/x"] {
+            let message = ServerUrl::parse(text).expect_err(text).to_string();
+            assert!(!message.contains("user:") && !message.contains("sh@"), "{message}");
+            assert!(message.contains("***@"), "{message}");
+        }
+    }
+}

@@ -83,6 +83,16 @@ impl MiddlewareStates {
         FrontendStates { settings: digest, ..kept.unwrap_or_default() }
     }
 
+    /// Keeps the states of a frontend that is taken over from the previous snapshot as it is.
+    pub fn keep(&mut self, previous: &MiddlewareStates, provider: &str, entry_point: &str, name: &str) {
+        let qualified_name = (provider.to_owned(), entry_point.to_owned(), name.to_owned());
+        let Some(digest) = previous.settings.get(&qualified_name) else { return };
+        let Some(before) = previous.shared.get(digest) else { return };
+        let kept = || SharedStates { states: before.states.clone(), frontends: 0 };
+        self.shared.entry(*digest).or_insert_with(kept).frontends += 1;
+        self.settings.insert(qualified_name, *digest);
+    }
+
     /// Stores the states that [`MiddlewareStates::carry_over`] gave, for frontends with equal settings and for the next snapshot.
     pub fn store(&mut self, owner: &StateOwner<'_>, states: FrontendStates) {
         let digest = states.settings;
@@ -187,6 +197,22 @@ mod tests {
             &a,
             &conn_state(&mut second, &first, &owner("a", &Frontend { priority: 3, ..plain.clone() }, &backend))
         ));
+    }
+
+    #[test]
+    fn unchanged_frontend_keeps_its_states_without_being_compiled() {
+        let backend = Backend::default();
+        let plain = Frontend { backend: "b".into(), ..Frontend::default() };
+        let mut first = MiddlewareStates::default();
+        let a = conn_state(&mut first, &MiddlewareStates::default(), &owner("a", &plain, &backend));
+        let mut second = MiddlewareStates::default();
+        second.keep(&first, "file", "http", "a");
+        second.keep(&first, "file", "http", "unknown");
+        let mut third = MiddlewareStates::default();
+        let other = Frontend { priority: 9, ..plain.clone() };
+        assert!(Arc::ptr_eq(&a, &conn_state(&mut third, &second, &owner("a", &other, &backend))), "by its name");
+        assert!(Arc::ptr_eq(&a, &conn_state(&mut third, &second, &owner("z", &plain, &backend))), "by its settings");
+        assert_eq!((second.shared.len(), second.settings.len()), (1, 1));
     }
 
     #[test]

@@ -145,6 +145,8 @@ pub struct Backend {
     pub health_check: Option<HealthCheck>,
     /// The PROXY protocol header with which connections to the servers begin.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// Whether a part of it is ignored or replaced. Each compilation reports that, so the next one compiles the backend again.
+    pub is_reported: bool,
 }
 
 /// A server's addresses, connection pool and TLS configuration.

@@ -9,16 +9,19 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::update::{ProviderUpdate, UpdateSender};
-use crate::config::dynamic::DynamicConfig;
 use crate::config::static_config;
-use crate::config::text::{self, Merged};
+use crate::config::text::{self, FileDocument, Merged};
 
+mod cache;
 mod location;
+mod read;
 mod settle;
 mod stamps;
 mod watches;
 
+use cache::FileCache;
 pub use location::{LoadError, RoutesLocation};
+use read::read_file;
 use settle::{SETTLE_PERIOD, wait_until_settled};
 use stamps::FileStamps;
 use watches::FileWatcher;
@@ -62,21 +65,22 @@ pub async fn run(settings: FileSettings, send: UpdateSender) {
     let (report, mut events) = unbounded_channel();
     let mut watcher = settings.watch.then(|| FileWatcher::new(&settings.location, report));
     let mut stamps = FileStamps::of(&settings.location);
+    let mut cache = FileCache::default();
     let mut loaded = false;
     let mut last_error = String::new();
     let mut torn = 0;
     loop {
-        let read = RouteFiles::read(&settings.location);
-        let now = FileStamps::of(&settings.location);
+        let read = cache.update(&settings.location, &stamps);
         // A file was written while it was being read, so the content read may be that of a file emptied for its new content.
-        if settings.watch && now != stamps && torn < TORN_READS_MAX {
+        if settings.watch && cache.is_torn() && torn < TORN_READS_MAX {
+            let now = FileStamps::of(&settings.location);
             let (newer, is_settled) = wait_until_settled(&settings.location, &watcher, &stamps, now).await;
             (stamps, torn) = (newer, if is_settled { torn + 1 } else { TORN_READS_MAX });
             continue;
         }
         match read {
-            Ok(files) => {
-                let merged = files.log_and_merge();
+            Ok(()) => {
+                let merged = log_and_merge(&mut cache, &stamps);
                 loaded = true;
                 last_error.clear();
                 tracing::info!("file provider: routes loaded from {}", settings.location);
@@ -152,7 +156,7 @@ fn report_once(last_error: &mut String, error: String, loaded: bool) {
 pub struct RouteFiles {
     /// Name and text, in the order in which the files are merged.
     pub texts: Vec<(String, String)>,
-    documents: Vec<(String, DynamicConfig)>,
+    documents: Vec<FileDocument>,
     pub warnings: Vec<text::Warning>,
 }
 
@@ -164,41 +168,31 @@ impl RouteFiles {
     pub fn read(location: &RoutesLocation) -> Result<RouteFiles, LoadError> {
         let mut files = RouteFiles::default();
         for path in location.files()? {
-            files.add(location, path)?;
+            let name = path.display().to_string();
+            let (contents, read) = read_file(location, &path)?;
+            files.warnings.extend(read.warnings);
+            files.documents.push(read.value.into());
+            files.texts.push((name, contents));
         }
         Ok(files)
     }
 
-    fn add(&mut self, location: &RoutesLocation, path: PathBuf) -> Result<(), LoadError> {
-        let bytes = std::fs::read(&path).map_err(|error| LoadError::Unreadable { path: path.clone(), error })?;
-        let name = path.display().to_string();
-        let contents = text::decode(bytes, &name).map_err(LoadError::Invalid)?;
-        let read = match location {
-            RoutesLocation::Main(_) => text::inline(&contents, &name),
-            RoutesLocation::File(_) | RoutesLocation::Directory(_) => text::dedicated(&contents, &name),
-        };
-        let read = read.map_err(LoadError::Invalid)?;
-        self.warnings.extend(read.warnings);
-        self.documents.push((name.clone(), read.value));
-        self.texts.push((name, contents));
-        Ok(())
-    }
-
     /// Merges the files into one document.
     pub fn merge(self) -> Merged {
-        text::merge(self.documents)
+        text::merge(self.texts.iter().map(|(name, _)| name.as_str()).zip(&self.documents))
     }
+}
 
-    fn log_and_merge(self) -> Merged {
-        for warning in &self.warnings {
-            tracing::warn!("file provider: {warning}");
-        }
-        let merged = self.merge();
-        for rejected in &merged.rejected {
-            tracing::warn!("file provider: {} rejected: {}", rejected.name, rejected.reason);
-        }
-        merged
+/// Merges the files as they were read last, and logs what is wrong with them.
+fn log_and_merge(cache: &mut FileCache, stamps: &FileStamps) -> Merged {
+    for warning in cache.take_warnings(stamps) {
+        tracing::warn!("file provider: {warning}");
     }
+    let merged = cache.merge(stamps);
+    for rejected in &merged.rejected {
+        tracing::warn!("file provider: {} rejected: {}", rejected.name, rejected.reason);
+    }
+    merged
 }
 
 /// Reads and merges all files of the location.

@@ -12,11 +12,36 @@ pub fn did_you_mean<S: AsRef<str>>(written: &str, candidates: impl IntoIterator<
         return None;
     }
     let allowed = written.len().div_ceil(3).min(EDITS_MAX);
-    let close = |candidate: S| {
-        let letters = candidate.as_ref().chars().map(|letter| letter.to_ascii_lowercase());
-        edit_distance(&written, &letters.collect::<Vec<_>>(), allowed).map(|edits| (edits, candidate))
-    };
-    candidates.into_iter().filter_map(close).min_by_key(|(edits, _)| *edits).map(|(_, best)| best)
+    let mut best: Option<(usize, S)> = None;
+    let mut letters = Vec::new();
+    for candidate in candidates {
+        // A later candidate must be closer than the best one so far: among thousands of names, few are compared letter by letter.
+        let allowed = match &best {
+            Some((0, _)) => break,
+            Some((edits, _)) => edits - 1,
+            None => allowed,
+        };
+        letters.clear();
+        letters.extend(candidate.as_ref().chars().take(LETTERS_MAX * 2).map(|letter| letter.to_ascii_lowercase()));
+        let (from, to) = without_common_ends(&written, &letters);
+        best = edit_distance(from, to, allowed).map(|edits| (edits, candidate)).or(best);
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// Both texts without the letters that they begin and end with alike, which no edit has to change.
+fn without_common_ends<'t>(mut from: &'t [char], mut to: &'t [char]) -> (&'t [char], &'t [char]) {
+    while let ([a, from_rest @ ..], [b, to_rest @ ..]) = (from, to)
+        && a == b
+    {
+        (from, to) = (from_rest, to_rest);
+    }
+    while let ([from_rest @ .., a], [to_rest @ .., b]) = (from, to)
+        && a == b
+    {
+        (from, to) = (from_rest, to_rest);
+    }
+    (from, to)
 }
 
 /// The number of insertions, deletions, replacements and swaps of neighbours that turn one text into the other; `None` if it is above
@@ -24,6 +49,9 @@ pub fn did_you_mean<S: AsRef<str>>(written: &str, candidates: impl IntoIterator<
 fn edit_distance(from: &[char], to: &[char], allowed: usize) -> Option<usize> {
     if from.len().abs_diff(to.len()) > allowed {
         return None;
+    }
+    if allowed == 0 {
+        return (from == to).then_some(0);
     }
     let mut before_last = vec![0; to.len() + 1];
     let mut last: Vec<usize> = (0..=to.len()).collect();
@@ -79,6 +107,8 @@ mod tests {
         assert_eq!(did_you_mean("COMPRES", names), Some("compress"));
         assert_eq!(did_you_mean("transport", names), None);
         assert_eq!(did_you_mean("x", [""; 0]), None);
+        assert_eq!(did_you_mean("b12", ["b13", "b21", "B12", "b12"]), Some("B12"));
+        assert_eq!(did_you_mean("abcabc", ["abcabcabc", "acbabc", "abcbac"]), Some("acbabc"));
         assert_eq!((did_you_mean("addressing", names), did_you_mean("addressings", names)), (Some("address"), None));
         assert_eq!(did_you_mean(&"address".repeat(100_000), names), None);
     }

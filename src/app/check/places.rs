@@ -1,28 +1,19 @@
 //! The lines of files where routes were written.
 
 use crate::config::Rejected;
-use crate::config::text::{self, tree::Node};
+use crate::config::text::LocatedFile;
 use crate::control::file::RouteFiles;
 use crate::diagnostics::Place;
 
 /// The files of the file provider, parsed once more to find lines in them.
 #[derive(Default)]
 pub struct RoutePlaces {
-    files: Vec<ParsedFile>,
-}
-
-struct ParsedFile {
-    name: String,
-    text: String,
-    root: Node,
+    files: Vec<LocatedFile>,
 }
 
 impl RoutePlaces {
     pub fn new(files: &RouteFiles) -> RoutePlaces {
-        let parsed = files.texts.iter().filter_map(|(name, text)| {
-            let root = text::parse(text, name).ok()?;
-            Some(ParsedFile { name: name.clone(), text: text.clone(), root })
-        });
+        let parsed = files.texts.iter().filter_map(|(name, text)| LocatedFile::new(name, text).ok());
         RoutePlaces { files: parsed.collect() }
     }
 
@@ -44,33 +35,27 @@ impl RoutePlaces {
             None if key.is_empty() => (object, object.to_owned()),
             None => (object, format!("{object}.{key}")),
         };
-        let has_owner = |file: &&ParsedFile| match owner.starts_with("backends.") {
+        let has_owner = |file: &&LocatedFile| match owner.starts_with("backends.") {
             // The name of the backend is not known here: the file that has the longest part of the path has the backend.
             true => file.locate(owner).is_some(),
-            false => text::has_key(&file.root, owner),
+            false => file.has_key(owner),
         };
-        self.files.iter().find(has_owner)?.locate_rule(&path)
+        locate_rule(self.files.iter().find(has_owner)?, &path)
     }
 
     /// The line of the certificate file of a `[[tls]]` table.
     pub fn certificate(&self, cert_file: &str) -> Place {
         let found = self.files.iter().find_map(|file| {
-            let keys = (0..).map(|index| format!("tls[{index}]")).take_while(|key| text::has_key(&file.root, key));
+            let keys = (0..).map(|index| format!("tls[{index}]")).take_while(|key| file.has_key(key));
             let keys = keys.map(|key| format!("{key}.certificate.certFile"));
-            keys.filter(|key| text::text_at(&file.root, key) == Some(cert_file)).find_map(|key| file.locate(&key))
+            keys.filter(|key| file.text_at(key) == Some(cert_file)).find_map(|key| file.locate(&key))
         });
         found.unwrap_or_default()
     }
 }
 
-impl ParsedFile {
-    fn locate(&self, key: &str) -> Option<Place> {
-        text::locate(&self.root, &self.text, &self.name, key)
-    }
-
-    /// The place of a key. A frontend's rules are shown themselves, and not the name of their table.
-    fn locate_rule(&self, key: &str) -> Option<Place> {
-        let rule = key.ends_with(".routes").then(|| text::first_below(&self.root, key, "rule")).flatten();
-        self.locate(rule.as_deref().unwrap_or(key))
-    }
+/// The place of a key. A frontend's rules are shown themselves, and not the name of their table.
+fn locate_rule(file: &LocatedFile, key: &str) -> Option<Place> {
+    let rule = key.ends_with(".routes").then(|| file.first_below(key, "rule")).flatten();
+    file.locate(rule.as_deref().unwrap_or(key))
 }

@@ -68,6 +68,7 @@ pub fn backend(
             state,
             health_check,
             proxy_protocol,
+            is_reported: !warnings.is_empty(),
         },
         warnings,
     ))

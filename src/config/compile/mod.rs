@@ -16,6 +16,7 @@ mod defaults;
 mod shadowed;
 mod error_pages;
 mod reasons;
+mod reuse;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -36,6 +37,7 @@ use crate::rule::{PRIORITY_LAST, Route, Router, RouterOptions, Rule};
 pub use defaults::with_defaults;
 pub use entry_point::{EntryPointParts, InvalidEntryPoint, entry_point};
 pub use hosts::{has_host_route, host_rules, hosts_by_frontend};
+use reuse::{FrontendSource, PreviousSnapshot};
 
 /// Reads a file as text.
 pub type ReadFile = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
@@ -152,8 +154,7 @@ pub fn compile(
 ) -> Snapshot {
     let mut compiler = Compiler {
         ctx,
-        previous,
-        previous_backends: previous.backends.iter().map(|b| ((b.provider.as_str(), b.name.as_str()), b)).collect(),
+        previous: PreviousSnapshot::new(previous),
         interner,
         rejected: rejected_by_providers.to_vec(),
         frontends: Vec::new(),
@@ -202,9 +203,7 @@ pub fn compile(
 /// The parts of the next snapshot, collected while the providers' documents are compiled.
 struct Compiler<'a> {
     ctx: &'a CompileContext,
-    previous: &'a Snapshot,
-    /// The backends of the previous snapshot by provider and name.
-    previous_backends: HashMap<(&'a str, &'a str), &'a Arc<Backend>>,
+    previous: PreviousSnapshot<'a>,
     interner: &'a mut EndpointInterner,
     rejected: Vec<Rejected>,
     /// Provider and name of the frontends so far.
@@ -224,7 +223,7 @@ struct PlacedFrontend<'d> {
     /// The index of the entry point.
     entry: usize,
     rule: Rule,
-    frontend: Frontend,
+    frontend: Arc<Frontend>,
 }
 
 impl Compiler<'_> {
@@ -233,13 +232,16 @@ impl Compiler<'_> {
         let mut backends: HashMap<&str, Arc<Backend>> = HashMap::new();
         let mut placed = Vec::new();
         let mut sources = error_pages::ErrorPageSources::default();
+        let has_error_pages = document.frontends.values().any(|frontend| !frontend.errors.is_empty());
         for (name, frontend) in &document.frontends {
             let mut warnings: Vec<Diagnostic> = Vec::new();
             let before = (placed.len(), self.layer4.len());
             let outcome =
                 self.place_frontend(provider, document, name, frontend, &mut backends, &mut placed, &mut warnings);
             let added = &placed[before.0..];
-            added.iter().for_each(|placed| sources.add(placed.entry, &placed.frontend));
+            if has_error_pages {
+                added.iter().for_each(|placed| sources.add(placed.entry, &placed.frontend));
+            }
             let (severity, effect) = match added.is_empty() && self.layer4.len() == before.1 {
                 true => (Severity::Rejected, "frontend rejected"),
                 false => (Severity::Partial, "frontend rejected on its other entry points"),
@@ -252,7 +254,8 @@ impl Compiler<'_> {
             }
         }
         for mut placed in placed {
-            if let Some(slow) = &mut placed.frontend.slow {
+            // A frontend of the previous snapshot is shared, and has no error pages.
+            if let Some(slow) = Arc::get_mut(&mut placed.frontend).and_then(|frontend| frontend.slow.as_mut()) {
                 slow.pages = error_pages::backend_names(placed.written)
                     .filter(|name| document.backends.contains_key(*name))
                     .map(|name| sources.get(placed.entry, name, || self.unrouted_backend(provider, document, name)))
@@ -263,7 +266,7 @@ impl Compiler<'_> {
                 priority: placed.written.priority,
                 provider: provider.to_owned(),
                 name: placed.name.to_owned(),
-                value: Arc::new(placed.frontend),
+                value: placed.frontend,
             });
         }
     }
@@ -315,9 +318,17 @@ impl Compiler<'_> {
             warnings.push(Diagnostic::new(Code::BackendWithoutServers, format!("backends.{id}.servers"), text));
         }
         let infos: Vec<&EntryPointInfo> = entries.iter().map(|entry| &self.ctx.entry_points[*entry]).collect();
-        warnings.extend(contradictions::contradictions(written, &rule, &infos, &self.ctx.entry_points));
         let number = self.frontends.len();
         self.frontends.push((provider.to_owned(), name.to_owned()));
+        let source = FrontendSource { provider, name, number, written, backend: &backend };
+        if let Some(frontends) = self.previous.unchanged_frontends(source, &entries) {
+            for (entry, frontend) in entries.into_iter().zip(frontends) {
+                self.states.keep(&self.previous.snapshot.states, provider, &self.ctx.entry_points[entry].name, name);
+                placed.push(PlacedFrontend { name, written, entry, rule: rule.clone(), frontend });
+            }
+            return Ok(());
+        }
+        warnings.extend(contradictions::contradictions(written, &rule, &infos, &self.ctx.entry_points));
         let mut log_warnings = Vec::new();
         if let Some(log) = access_log::access_log(self.ctx, provider, written, &mut log_warnings) {
             self.frontend_logs.resize(number, None);
@@ -337,7 +348,7 @@ impl Compiler<'_> {
             let mut new_warnings = Vec::new();
             let mut state = frontend::CompileState {
                 interner: self.interner,
-                previous: &self.previous.states,
+                previous: &self.previous.snapshot.states,
                 states: &mut self.states,
                 warnings: &mut new_warnings,
             };
@@ -345,7 +356,7 @@ impl Compiler<'_> {
             // Every entry point gives the same warnings: each is reported once.
             new_warnings.retain(|new| warnings.iter().all(|warning| warning.text != new.text));
             warnings.extend(new_warnings);
-            placed.push(PlacedFrontend { name, written, entry, rule: rule.clone(), frontend: frontend? });
+            placed.push(PlacedFrontend { name, written, entry, rule: rule.clone(), frontend: Arc::new(frontend?) });
         }
         Ok(())
     }
@@ -365,7 +376,7 @@ impl Compiler<'_> {
             match layer {
                 layer4::Layer::Tcp(rule) => {
                     let owner = input.state_owner(info);
-                    let mut states = self.states.carry_over(&self.previous.states, &owner);
+                    let mut states = self.states.carry_over(&self.previous.snapshot.states, &owner);
                     let frontend = Arc::new(input.tcp(info, &mut states, &mut new_warnings)?);
                     self.states.store(&owner, states);
                     let rule = layer4_frontend::rule_on(rule, info, &mut new_warnings);
@@ -412,8 +423,12 @@ impl Compiler<'_> {
         written: &dynamic::Backend,
         warnings: &mut Vec<Diagnostic>,
     ) -> Result<Arc<Backend>, Diagnostic> {
-        let before = self.previous_backends.get(&(provider, name)).copied();
         let number = self.backends.len();
+        if let Some(unchanged) = self.previous.unchanged_backend(provider, name, written, number) {
+            self.backends.push(Arc::clone(unchanged));
+            return Ok(Arc::clone(unchanged));
+        }
+        let before = self.previous.backend(provider, name);
         let (backend, new_warnings) =
             backend::backend(self.ctx, provider, name, written, number, before, self.interner)?;
         warnings.extend(new_warnings);

@@ -300,8 +300,8 @@ fn written_routes_mean_the_same_as_in_the_file() {
     objects.update(&tree, &tree.objects());
     let (mut from_keys, rejected) = objects.document();
     assert_eq!(rejected, []);
-    let files = [toml, second].map(|text| ("t".to_owned(), text::dedicated(text, "t").expect("valid").value));
-    let from_files = text::merge(files).dynamic;
+    let files = [toml, second].map(|text| text::FileDocument::from(text::dedicated(text, "t").expect("valid").value));
+    let from_files = text::merge(files.iter().map(|file| ("t", file))).dynamic;
     // Keys always name the method, which is the default.
     for backend in from_keys.backends.values_mut() {
         backend.load_balancer.iter_mut().for_each(|balancer| balancer.method.clear());

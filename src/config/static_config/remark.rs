@@ -25,7 +25,7 @@ fn code(sentence: &str) -> Code {
 mod tests {
     use super::*;
     use crate::config::static_config::StaticConfig;
-    use crate::config::text::{has_key, parse, read};
+    use crate::config::text::{LocatedFile, read};
 
     #[test]
     fn every_warning_of_resolving_begins_with_an_option_of_the_file() {
@@ -34,12 +34,12 @@ mod tests {
                     [entryPoints.http]\naddress = ':80'\nwhitelistSourceRange = ['10.0.0.0/8']\n[acme]\nstorageFile = 's'\n\
                     caServer = 'https://acme-v01.api.letsencrypt.org/directory'\n[acme.httpChallenge]\n[acme.tlsChallenge]\n\
                     [[acme.domains]]\nmain = '*.a.test'\n[[acme.domains]]\nmain = 'b.a.test'\n";
-        let root = parse(text, "f").expect("valid");
+        let file = LocatedFile::new("f", text).expect("valid");
         let mut config = read::<StaticConfig>(text, "f").expect("valid").value;
         let findings: Vec<Finding> = config.resolve().iter().map(|sentence| remark(sentence)).collect();
         assert!(findings.len() >= 9, "{findings:?}");
         for finding in findings {
-            assert!(has_key(&root, &finding.key), "{finding:?}");
+            assert!(file.has_key(&finding.key), "{finding:?}");
         }
     }
 }

@@ -2,10 +2,10 @@
 //! or several files merged.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::config::dynamic::DynamicConfig;
+use crate::config::dynamic::{Backend, DynamicConfig, Frontend, TlsEntry};
 use crate::config::{Rejected, Severity, static_config};
 use crate::diagnostics::{Code, Diagnostic};
 
@@ -59,44 +59,76 @@ pub struct Merged {
     pub rejected: Vec<Rejected>,
 }
 
-/// Merges documents in their order: the first definition of a name wins, certificates add up.
-pub fn merge(documents: impl IntoIterator<Item = (String, DynamicConfig)>) -> Merged {
-    let mut merged = Merged::default();
-    let mut owners = BTreeMap::new();
-    for (file, document) in documents {
-        let Merged { dynamic, rejected } = &mut merged;
-        merge_names("backend", &file, document.backends, &mut dynamic.backends, &mut owners, rejected);
-        merge_names("frontend", &file, document.frontends, &mut dynamic.frontends, &mut owners, rejected);
-        dynamic.tls.extend(document.tls);
-    }
-    merged
+/// The document of one of many files. A map of one entry has space for eleven, so the objects are lists.
+#[derive(Debug, Clone)]
+pub struct FileDocument {
+    backends: Box<[(String, Backend)]>,
+    frontends: Box<[(String, Frontend)]>,
+    tls: Vec<TlsEntry>,
 }
 
-fn merge_names<T>(
+impl From<DynamicConfig> for FileDocument {
+    fn from(document: DynamicConfig) -> Self {
+        FileDocument {
+            backends: document.backends.into_iter().collect(),
+            frontends: document.frontends.into_iter().collect(),
+            tls: document.tls,
+        }
+    }
+}
+
+/// Merges the documents of files, each with the file's name, in their order: the first definition of a name wins, certificates add up.
+pub fn merge<'d>(documents: impl IntoIterator<Item = (&'d str, &'d FileDocument)>) -> Merged {
+    let (mut backends, mut frontends) = (MergedObjects::new("backend"), MergedObjects::new("frontend"));
+    let (mut tls, mut rejected) = (Vec::new(), Vec::new());
+    for (file, document) in documents {
+        backends.merge(file, &document.backends, &mut rejected);
+        frontends.merge(file, &document.frontends, &mut rejected);
+        tls.extend(document.tls.iter().cloned());
+    }
+    let dynamic = DynamicConfig { backends: backends.into_map(), frontends: frontends.into_map(), tls };
+    Merged { dynamic, rejected }
+}
+
+/// The objects of one kind, each with its name.
+struct MergedObjects<'d, T> {
     kind: &'static str,
-    file: &str,
-    from: BTreeMap<String, T>,
-    into: &mut BTreeMap<String, T>,
-    owners: &mut BTreeMap<(&'static str, String), String>,
-    rejected: &mut Vec<Rejected>,
-) {
-    for (name, value) in from {
-        match owners.entry((kind, name.clone())) {
-            Entry::Occupied(first) => rejected.push(Rejected::new(
-                "file",
-                format!("{kind} {name} in {file}"),
-                Severity::Rejected,
-                Diagnostic::new(
-                    Code::DuplicateName,
-                    "",
-                    format!("{} already defines a {kind} of this name: rename one of them", first.get()),
-                ),
-            )),
-            Entry::Vacant(free) => {
-                free.insert(file.to_owned());
-                into.insert(name, value);
+    /// The first file that defines each name.
+    owners: HashMap<&'d str, &'d str>,
+    objects: Vec<&'d (String, T)>,
+}
+
+impl<'d, T: Clone> MergedObjects<'d, T> {
+    fn new(kind: &'static str) -> Self {
+        MergedObjects { kind, owners: HashMap::new(), objects: Vec::new() }
+    }
+
+    fn merge(&mut self, file: &'d str, objects: &'d [(String, T)], rejected: &mut Vec<Rejected>) {
+        let kind = self.kind;
+        for object in objects {
+            let name = object.0.as_str();
+            match self.owners.entry(name) {
+                Entry::Occupied(first) => rejected.push(Rejected::new(
+                    "file",
+                    format!("{kind} {name} in {file}"),
+                    Severity::Rejected,
+                    Diagnostic::new(
+                        Code::DuplicateName,
+                        "",
+                        format!("{} already defines a {kind} of this name: rename one of them", first.get()),
+                    ),
+                )),
+                Entry::Vacant(free) => {
+                    free.insert(file);
+                    self.objects.push(object);
+                }
             }
         }
+    }
+
+    /// Copies the objects into a map. A map that is made at once has full nodes.
+    fn into_map(self) -> BTreeMap<String, T> {
+        self.objects.into_iter().cloned().collect()
     }
 }
 
@@ -109,9 +141,8 @@ mod tests {
         let first =
             dedicated("[backends.b.servers.s]\nurl='http://1'\n[[tls]]\n[tls.certificate]\ncertFile='x'", "a.toml");
         let second = dedicated("[backends.b.servers.s]\nurl='http://2'\n[backends.c]\n[[tls]]\n", "b.toml");
-        let documents = [("a.toml", first), ("b.toml", second)]
-            .map(|(file, read)| (file.to_owned(), read.expect("both files are valid").value));
-        let merged = merge(documents);
+        let [first, second] = [first, second].map(|read| FileDocument::from(read.expect("both files are valid").value));
+        let merged = merge([("a.toml", &first), ("b.toml", &second)]);
         assert_eq!(merged.dynamic.backends["b"].servers.get("s").unwrap().url, "http://1");
         assert_eq!(merged.dynamic.backends.len(), 2);
         assert_eq!(merged.dynamic.tls.len(), 2);

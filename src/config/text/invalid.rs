@@ -146,12 +146,22 @@ impl SourceText<'_> {
         let (before, after) = self.text.split_at(floor_char(self.text, offset));
         let end = before.len() + after.find('\n').unwrap_or(after.len());
         let lines = || self.text[..end].rsplit('\n');
-        let is_marked = lines().next().is_some_and(|line| SECRET_MARKS.iter().any(|mark| line.contains(mark)));
+        let is_marked = lines()
+            .next()
+            .is_some_and(|line| SECRET_MARKS.iter().any(|mark| line.contains(mark)) || has_url_with_password(line));
         // Each text before a `=` ends with a key: an inline table has several keys on one line.
         let keys = lines().find(|line| line.contains('=')).into_iter().flat_map(|line| line.rsplit('=').skip(1));
         let table = lines().map(str::trim_start).find(|line| line.starts_with('[') && line.contains(']')).unwrap_or("");
         is_marked || keys.flat_map(|key| key.split(['{', ',', '.'])).any(is_secret) || is_table_of_secrets(table)
     }
+}
+
+/// Whether a line has a URL with a password, as `http://user:password@host`.
+fn has_url_with_password(line: &str) -> bool {
+    line.split("://").skip(1).any(|rest| {
+        let url = rest.split(['"', '\'']).next().unwrap_or_default();
+        url.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    })
 }
 
 /// Whether a line is the header of a table whose values are all secrets, as `[backends.NAME.healthCheck.headers]`.

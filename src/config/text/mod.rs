@@ -15,9 +15,9 @@ pub mod shape;
 pub mod tree;
 
 pub use decode::decode;
-pub use documents::{Merged, dedicated, inline, merge, parse_dedicated};
+pub use documents::{FileDocument, Merged, dedicated, inline, merge, parse_dedicated};
 pub use invalid::{InvalidConfig, Warning};
-pub use locate::{first_below, has_key, locate, locate_name, text_at};
+pub use locate::{LocatedFile, locate, locate_name};
 
 use invalid::SourceText;
 use tree::Node;

@@ -171,6 +171,7 @@ fn secret_and_its_line_are_not_shown() {
         "[backends.b.healthCheck.headers]\nAuthorization = 'Bearer hash' x\n".to_owned(),
         "[backends.b]\nhealthCheck = { path = '/', headers = { Authorization = 'Bearer hash' } } x\n".to_owned(),
         "[backends.b.healthCheck.headers]\nX-Api-Key = 0xdeadbeef\n".to_owned(),
+        "[backends.b.servers.s]\nurl = 'http://user:hash@127.0.0.1:1' x\n".to_owned(),
         "[frontends.a.auth.forward.tls]\nkey = ['-----BEGIN PRIVATE KEY-----hash']\n".to_owned(),
     ] {
         let error = read::<DynamicConfig>(&text, "routes.toml").expect_err(&text).to_string();

@@ -1,8 +1,10 @@
 //! The file or folder that has the routes, and its files.
 
 use std::fmt;
+use std::fs::DirEntry;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::text::InvalidConfig;
 
@@ -18,10 +20,16 @@ pub enum RoutesLocation {
 }
 
 /// The reason why the routes cannot be loaded. Its text says where and what to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum LoadError {
-    Unreadable { path: PathBuf, error: io::Error },
+    Unreadable { path: PathBuf, error: Arc<io::Error> },
     Invalid(InvalidConfig),
+}
+
+impl LoadError {
+    pub(super) fn unreadable(path: &Path, error: io::Error) -> LoadError {
+        LoadError::Unreadable { path: path.to_owned(), error: Arc::new(error) }
+    }
 }
 
 impl fmt::Display for LoadError {
@@ -78,23 +86,33 @@ fn is_routes_file(path: &Path) -> bool {
 const DIRECTORY_DEPTH_MAX: usize = 16;
 
 fn collect_files(folder: &Path, depth_left: usize, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
-    let unreadable = |error| LoadError::Unreadable { path: folder.to_owned(), error };
+    let unreadable = |error| LoadError::unreadable(folder, error);
     let entries = std::fs::read_dir(folder).map_err(unreadable)?;
-    let mut paths =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    paths.sort();
-    for path in paths {
+    let mut entries = entries
+        .map(|entry| entry.map(|entry| (entry.file_name(), is_folder(&entry))))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    entries.sort_unstable();
+    for (name, is_folder) in entries {
         // Kubernetes stores the versions of a mounted volume in folders whose names start with two dots. The plain names link into them.
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
-        if path.is_dir() {
+        let hidden = name.as_encoded_bytes().starts_with(b"..");
+        if is_folder {
             if depth_left > 0 && !hidden {
-                collect_files(&path, depth_left - 1, files)?;
+                collect_files(&folder.join(name), depth_left - 1, files)?;
             }
-        } else if is_routes_file(&path) {
-            files.push(path);
+        } else if is_routes_file(Path::new(&name)) {
+            files.push(folder.join(name));
         }
     }
     Ok(())
+}
+
+/// Whether an entry is a folder, or a link to one. The folder's listing says what most entries are, so that only links cost a call.
+fn is_folder(entry: &DirEntry) -> bool {
+    match entry.file_type() {
+        Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+        _ => entry.path().is_dir(),
+    }
 }
 
 impl fmt::Display for RoutesLocation {

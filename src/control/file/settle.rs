@@ -60,7 +60,7 @@ impl WriteState {
         before: &FileStamps,
         stamps: &FileStamps,
     ) -> WriteState {
-        let files = stamps.differing(before).map(|(path, was, is)| {
+        let files = stamps.differing(before).into_iter().map(|(path, was, is)| {
             let last_write = watcher.as_ref().and_then(|watcher| watcher.last_write(location, path));
             WriteState::of_file(was, is, last_write, before.taken)
         });
