@@ -1,4 +1,4 @@
-//! What a command line asks for: the command and its own options.
+//! The command that a command line names, and its own options.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What the reference says about keys: the rows of its tables, which `tests/architecture` compares with the fields of the configuration. Help,
+//! The descriptions of keys: rows of the tables in the reference, which `tests/architecture` compares with the fields of the configuration. Help,
 //! man page and completions take their texts from here, so that a key is described once.
 
 /// The pages whose tables have keys of the static configuration.

@@ -57,7 +57,7 @@ async fn containers_of_two_hosts_form_one_backend_and_a_lost_host_takes_its_serv
     let mut updates = follow(of_hosts(vec![host("a", &a, ""), host("b", &b, "10.0.0.2")]));
     let first = timeout(TIME_LIMIT, updates.recv()).await.expect("an update").expect("a running provider");
     let servers = &first.dynamic.backends["backend-web"].servers;
-    assert_eq!(servers.len(), 2, "the first configuration has both hosts");
+    assert_eq!(servers.iter().len(), 2, "the first configuration has both hosts");
     assert!(servers.iter().any(|(name, _)| name.ends_with("-a")), "{servers:?}");
     let both = ["http://10.0.0.2:8002", "http://172.17.0.2:80"];
 
@@ -102,7 +102,7 @@ async fn service_of_a_lost_host_alone_keeps_its_frontend_without_servers() {
     b.answer("/containers/c2/json", &inspected("c2", r#""State":{"Running":true}"#, "10.1.2.3", own));
     let mut updates = follow(of_hosts(vec![host("a", &a, "10.0.0.1"), host("b", &b, "")]));
     let first = await_urls(&mut updates, &["http://10.0.0.1:8001"]).await;
-    assert_eq!(first.dynamic.backends["backend-other"].servers.len(), 1);
+    assert_eq!(first.dynamic.backends["backend-other"].servers.iter().len(), 1);
     b.go_away();
     let update = await_urls(&mut updates, &["http://10.0.0.1:8001"]).await;
     let update = match update.dynamic.backends["backend-other"].servers.is_empty() {

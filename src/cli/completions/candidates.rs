@@ -1,4 +1,4 @@
-//! What completions offer, for all shells: words, flags, values.
+//! The words, flags and values that completions offer, for all shells.
 
 use crate::cli::commands::{COMMANDS, CommandSpec, FlagSet};
 use crate::cli::flags::FlagSpec;

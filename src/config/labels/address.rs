@@ -2,22 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::address_context::{AddressContext, CONTAINER_LINKS_MAX};
 use super::container::{BindingFacts, ContainerFacts, DockerSettings};
 use super::host_address;
 use super::protocol::{self, protocol};
 use super::values::{InvalidLabel, Labels};
 use crate::diagnostics::Code;
-
-/// The number of `container:X` links that are followed. Docker allows no cycle, but a damaged response might contain one.
-pub(super) const CONTAINER_LINKS_MAX: usize = 8;
-
-/// The facts besides the container's own labels that decide its address.
-#[derive(Debug, Clone, Copy)]
-pub struct AddressContext<'a> {
-    pub settings: &'a DockerSettings,
-    /// All containers, to find those whose network another container uses.
-    pub containers: &'a [ContainerFacts],
-}
 
 /// The server's URL; `Ok(None)`, with a warning, if the container has no address.
 pub fn server_url(
@@ -200,7 +190,7 @@ fn address_by_network_mode(container: &ContainerFacts, ctx: &AddressContext) -> 
         let Some(other) = current.network_mode.strip_prefix("container:") else {
             return shared_or_first_address(current, ctx.settings);
         };
-        match find(ctx, &current.host, other) {
+        match ctx.find(&current.host, other) {
             Some(next) => current = next,
             // Podman gives a container the addresses of the network that it shares.
             None => match shared_or_first_address(current, ctx.settings) {
@@ -232,11 +222,6 @@ fn shared_or_first_address(container: &ContainerFacts, settings: &DockerSettings
 
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-/// The container of this host with this id or name.
-pub(super) fn find<'a>(ctx: &AddressContext<'a>, host: &str, id_or_name: &str) -> Option<&'a ContainerFacts> {
-    ctx.containers.iter().filter(|c| c.host == host).find(|c| c.id == id_or_name || c.plain_name() == id_or_name)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::address::{self, AddressContext, CONTAINER_LINKS_MAX};
+use super::address_context::{AddressContext, CONTAINER_LINKS_MAX};
 use super::container::{BindingFacts, ContainerFacts, PortFacts};
 use super::protocol;
 use super::values::Labels;
@@ -26,7 +26,7 @@ pub fn find(
         }
         // A container in the network of another one has no published ports: those of the other one lead to it.
         let Some(other) = owner.network_mode.strip_prefix("container:") else { break };
-        owner = address::find(ctx, &owner.host, other).ok_or_else(|| {
+        owner = ctx.find(&owner.host, other).ok_or_else(|| {
             format!("it uses the network of container {other}, which is not running; start that container")
         })?;
     }

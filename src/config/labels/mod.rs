@@ -15,6 +15,7 @@ use crate::rule;
 pub mod unavailable;
 pub mod access_log;
 pub mod address;
+mod address_context;
 pub mod backend;
 mod claims;
 pub mod escape;
@@ -35,7 +36,7 @@ pub use claims::rule_key;
 pub use container::{BindingFacts, ContainerFacts, DockerSettings, HostSettings, NetworkFacts, PortFacts, shown_name};
 pub use report::{ContainerReport, ContainerRoute, Verdict};
 
-use address::AddressContext;
+use address_context::AddressContext;
 use filter::SkipReason;
 use names::RuleSource;
 use values::{InvalidLabel, Labels};

@@ -62,9 +62,7 @@ fn check_name(index: usize, host: &DockerHost, names: &mut BTreeMap<String, usiz
 
 fn check_endpoint(index: usize, host: &DockerHost, problems: &mut Vec<Problem>) {
     let forms = "write unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST";
-    let (scheme, rest) = host.endpoint.split_once("://").unwrap_or_default();
-    let is_known = matches!(scheme, "unix" | "tcp" | "http" | "https" | "ssh") && !rest.is_empty();
-    if !is_known {
+    if !is_known_endpoint(&host.endpoint) {
         let message = match host.endpoint.is_empty() {
             true => format!("is missing: {forms}"),
             false => format!("{:?} is no address of a Docker Engine: {forms}", host.endpoint),
@@ -72,16 +70,22 @@ fn check_endpoint(index: usize, host: &DockerHost, problems: &mut Vec<Problem>) 
         problems.push(fatal(key(index, "endpoint"), message));
         return;
     }
+    let scheme = host.endpoint.split_once("://").map_or("", |(scheme, _)| scheme);
     if host.tls.is_some() && matches!(scheme, "unix" | "ssh") {
         let message = format!("has no effect with {scheme}://, which needs no TLS: remove the table");
         problems.push(Problem::warning(Code::IgnoredOption, key(index, "tls"), message));
     }
 }
 
+fn is_known_endpoint(endpoint: &str) -> bool {
+    let (scheme, rest) = endpoint.split_once("://").unwrap_or_default();
+    matches!(scheme, "unix" | "tcp" | "http" | "https" | "ssh") && !rest.is_empty()
+}
+
 fn check_address(index: usize, host: &DockerHost, is_swarm: bool, problems: &mut Vec<Problem>) {
     let key = key(index, "address");
     if host.address.is_empty() {
-        if !host.endpoint.starts_with("unix://") && !host.endpoint.is_empty() && !is_swarm {
+        if is_known_endpoint(&host.endpoint) && !host.endpoint.starts_with("unix://") && !is_swarm {
             let message = "is missing, so containers are reached at their own addresses: right only if the proxy has a route to their \
                            networks; else write the address of the host, where published ports are reached";
             problems.push(Problem::note(Code::InvalidValue, key, message));

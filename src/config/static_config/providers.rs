@@ -35,7 +35,7 @@ pub struct Docker {
     pub hosts: Vec<DockerHost>,
 }
 
-/// One of several Engines.
+/// A Docker Engine among several: `[[docker.hosts]]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DockerHost {

@@ -420,7 +420,7 @@ impl Provider {
         self.publisher().set_listing(self.index, HostListing { containers, own_networks, rejected, warnings });
     }
 
-    /// What all hosts publish together. No task holds it across a wait.
+    /// The listings of all hosts and their common updates. No task holds it across a wait.
     fn publisher(&self) -> MutexGuard<'_, Publisher> {
         self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,7 +26,7 @@ pub struct Publisher {
     is_published: bool,
 }
 
-/// What is known of one host.
+/// The last listing of a host, and the reports on it.
 #[derive(Default)]
 struct HostState {
     /// `None` until the first listing, and while the host is unreachable.

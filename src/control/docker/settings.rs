@@ -26,7 +26,7 @@ pub struct DockerProviderSettings {
     pub hosts: Vec<DockerHost>,
 }
 
-/// One of several Engines.
+/// A Docker Engine among several.
 #[derive(Debug, Clone, Default)]
 pub struct DockerHost {
     pub name: String,

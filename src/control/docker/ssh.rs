@@ -44,7 +44,7 @@ pub struct SshCommand {
 /// A running `ssh`. It is killed when the value is dropped.
 pub struct SshProcess(Option<Child>);
 
-/// What `ssh` writes to its error output.
+/// The error output of a running `ssh`.
 pub struct SshMessages(JoinHandle<Vec<u8>>);
 
 impl SshCommand {

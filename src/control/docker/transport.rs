@@ -25,7 +25,8 @@ use crate::limits::ENGINE_RESPONSE_BYTES_MAX;
 /// open without events indefinitely.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// One of several hosts is found to be away within 5 s, even if it lost its power or its network: probes after 2 s without data, one a second.
+/// Probes of a host's connection begin after 2 s without data, one a second: a host that lost its power or its network is found to be away
+/// within 5 s.
 const HOST_KEEPALIVE: Duration = Duration::from_secs(2);
 const HOST_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const HOST_KEEPALIVE_RETRIES: u32 = 3;

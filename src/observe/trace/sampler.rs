@@ -29,7 +29,7 @@ impl Sampler {
     /// The sampler of Traefik's `samplingType` and `samplingParam`.
     ///
     /// # Errors
-    /// What is wrong and what to write.
+    /// The message says what is wrong and what to write.
     pub fn new(kind: &str, parameter: f64) -> Result<Sampler, String> {
         match kind {
             "const" if parameter == 0.0 => Ok(Sampler::None),

@@ -79,7 +79,7 @@ impl Asked {
     /// Reads a query.
     ///
     /// # Errors
-    /// What cannot be read, and what to write instead.
+    /// The message says what cannot be read, and what to write instead.
     pub fn parse(query: &[u8]) -> Result<Asked, String> {
         let (mut url, mut method, mut fields) = (None, "GET".to_owned(), Vec::new());
         let (mut from, mut sni, mut entry_point) = (None, None, None);

@@ -80,7 +80,7 @@ impl Explainer<'_> {
     /// Explains what a query of `/api/explain` asks about.
     ///
     /// # Errors
-    /// What cannot be read in the query, and what to write instead.
+    /// The message says what cannot be read in the query, and what to write instead.
     pub fn explain(&self, query: &[u8]) -> Result<Explanation, String> {
         let mut asked = Asked::parse(query)?;
         let mut explanation = Explanation::default();
