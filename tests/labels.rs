@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringway::config::labels::address::{self, AddressContext};
+use ringway::config::labels::address;
+use ringway::config::labels::address_context::AddressContext;
 use ringway::config::labels::container::*;
 use ringway::config::labels::swarm::{self, EndpointMode, ServiceFacts, SwarmNetwork, TaskFacts};
 use ringway::config::labels::values::{self, Labels};

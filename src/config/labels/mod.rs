@@ -15,7 +15,7 @@ use crate::rule;
 pub mod unavailable;
 pub mod access_log;
 pub mod address;
-mod address_context;
+pub mod address_context;
 pub mod backend;
 mod claims;
 pub mod escape;
