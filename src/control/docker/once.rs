@@ -1,4 +1,4 @@
-//! One listing of the containers or services of all Engines without following their events, for `ringway check --docker`.
+//! Lists the containers or services of all Engines a single time, without following their events, for `ringway check --docker`.
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
