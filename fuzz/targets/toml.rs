@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use ringway::config::dynamic::DynamicConfig;
 use ringway::config::static_config::StaticConfig;
-use ringway::config::text::{ParsedConfig, dedicated, inline, merge, read};
+use ringway::config::text::{FileDocument, ParsedConfig, dedicated, inline, merge, read};
 use ringway_fuzz::compiled;
 
 fuzz_target!(|text: &str| {
@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
                 let beside = inline(text, "traefik.toml").expect("routes read from the main file too");
                 assert_eq!(beside.value, value);
             }
-            let merged = merge([("routes.toml".to_owned(), value.clone())]);
+            let merged = merge([("routes.toml", &FileDocument::from(value.clone()))]);
             assert!(merged.dynamic == value && merged.rejected.is_empty());
             check_compiled(value);
         }
